@@ -1,0 +1,67 @@
+"""The promise a model makes about its inputs, and every way a row breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from windvane.core.errors import did_you_mean
+from windvane.core.sketch import FeatureSpec, FeatureType
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One broken promise: a stable code, the field, and both sides."""
+
+    code: str
+    field: str
+    message: str
+
+
+def check_row(schema: Sequence[FeatureSpec], row: Mapping[str, Any]) -> list[Problem]:
+    """Every problem of one row, in the schema's order, then unknown names."""
+    problems = [p for spec in schema if (p := _check(spec, row.get(spec.name), spec.name in row))]
+    names = {spec.name for spec in schema}
+    problems += [
+        Problem("CON-105", name, f"unknown feature {name!r}; {did_you_mean(name, names)}")
+        for name in row
+        if name not in names
+    ]
+    return problems
+
+
+def _check(spec: FeatureSpec, value: Any, given: bool) -> Problem | None:
+    if value is None:
+        if spec.nullable:
+            return None
+        said = "null" if given else "missing"
+        return Problem("CON-101", spec.name, f"{spec.name} is {said}, but may not be null")
+    if spec.type is FeatureType.CATEGORY:
+        return _check_category(spec, value)
+    return _check_number(spec, value)
+
+
+def _check_category(spec: FeatureSpec, value: Any) -> Problem | None:
+    if not isinstance(value, str):
+        return Problem("CON-102", spec.name, f"{spec.name} must be a string, got {_show(value)}")
+    if spec.known and value not in spec.known:
+        hint = did_you_mean(value, spec.known)
+        return Problem("CON-104", spec.name, f"{spec.name} {_show(value)} is not known; {hint}")
+    return None
+
+
+def _check_number(spec: FeatureSpec, value: Any) -> Problem | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return Problem("CON-102", spec.name, f"{spec.name} must be a number, got {_show(value)}")
+    if spec.type is FeatureType.INTEGER and value != int(value):
+        return Problem("CON-102", spec.name, f"{spec.name} must be whole, got {_show(value)}")
+    if not spec.low <= value <= spec.high:
+        sides = f"{_show(value)} is outside {spec.low:g} to {spec.high:g}"
+        return Problem("CON-103", spec.name, f"{spec.name} {sides}")
+    return None
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

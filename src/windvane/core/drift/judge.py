@@ -1,0 +1,154 @@
+"""Judge one window's readings: significant by the e-detector, and material in size."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from windvane.core.verdict import Outcome, Verdict, p_to_e, shiryaev_roberts
+
+
+class Kind(enum.StrEnum):
+    """What a stream watches.
+
+    DRIFT: all bins against the training baseline (seasons live here). VALUES: values
+    against the recent past. NULLS: the null rate against the recent past.
+    """
+
+    DRIFT = "drift"
+    VALUES = "values"
+    NULLS = "nulls"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One stream's measurement of one window.
+
+    ``p`` is the calibrated p-value, ``size`` the effect that materiality is judged on (PSI
+    for DRIFT, rank shift for VALUES, rise of the null rate for NULLS).
+    """
+
+    feature: str
+    view: str
+    kind: Kind
+    p: float
+    size: float
+
+    @property
+    def stream(self) -> str:
+        return f"{self.feature}/{self.kind.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """An e-detector between two windows.
+
+    ``value`` is the Shiryaev-Roberts statistic; ``since`` the window in which its present
+    climb began; ``alarmed`` whether its alarm is open; ``calm`` the healthy windows in a
+    row since then.
+    """
+
+    value: float = 0.0
+    since: float | None = None
+    alarmed: bool = False
+    calm: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DriftPolicy:
+    """``alarm_at`` comes from the budget; ``material`` is the least size by kind."""
+
+    alarm_at: float
+    material: Mapping[Kind, float] = field(
+        default_factory=lambda: {Kind.DRIFT: 0.2, Kind.VALUES: 0.5, Kind.NULLS: 0.1}
+    )
+    calm_windows: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFacts:
+    window: float
+    rows: int
+    min_rows: int
+    readings: tuple[Reading, ...]
+    states: Mapping[str, StreamState]
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A stream that began to sound (``opened``) or fell quiet again in this window."""
+
+    feature: str
+    view: str
+    kind: Kind
+    size: float
+    since: float
+    opened: bool
+
+
+def judge_drift(
+    facts: DriftFacts, policy: DriftPolicy, now: float
+) -> tuple[Verdict, dict[str, StreamState], tuple[Alarm, ...]]:
+    """Verdict, the streams' new states, and the alarms that opened or closed.
+
+    A thin window changes nothing and is HOLD. An alarm opens when ``R >= alarm_at`` while
+    the effect is material, and closes after ``calm_windows`` windows in a row whose effect
+    is less than half of material.
+    """
+    del now
+    states = dict(facts.states)
+    if facts.rows < facts.min_rows:
+        said = f"{facts.rows} rows in the window, {facts.min_rows} needed"
+        return Verdict(Outcome.HOLD, "DRI-202", said, f"{facts.min_rows - facts.rows} rows"), (
+            states
+        ), ()
+    if not facts.readings:
+        said = "no reference yet: the recent past is still being learned"
+        return Verdict(Outcome.HOLD, "DRI-203", said, "more windows"), states, ()
+    alarms: list[Alarm] = []
+    for reading in facts.readings:
+        before = states.get(reading.stream, StreamState())
+        after = _step(before, reading, policy, facts.window)
+        states[reading.stream] = after
+        if after.alarmed != before.alarmed:
+            since = (after if after.alarmed else before).since or facts.window
+            alarms.append(
+                Alarm(
+                    reading.feature, reading.view, reading.kind, reading.size, since, after.alarmed
+                )
+            )
+    return _verdict(facts, states, policy), states, tuple(alarms)
+
+
+def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -> StreamState:
+    material = policy.material[r.kind]
+    if before.alarmed:
+        calm = before.calm + 1 if r.size < material / 2 else 0
+        if calm >= policy.calm_windows:
+            return StreamState()
+        return replace(before, calm=calm)
+    e = p_to_e(np.array([r.p]))
+    value = float(min(shiryaev_roberts(np.array([before.value]), e)[0], 1e300))
+    since = window if before.value < 1.0 or before.since is None else before.since
+    if value >= policy.alarm_at and r.size >= material:
+        return StreamState(value, since, alarmed=True)
+    return StreamState(value, since)
+
+
+def _verdict(facts: DriftFacts, states: Mapping[str, StreamState], policy: DriftPolicy) -> Verdict:
+    loud = [r for r in facts.readings if states[r.stream].alarmed]
+    if not loud:
+        top = max(facts.readings, key=lambda r: states[r.stream].value)
+        value = states[top.stream].value
+        said = f"largest evidence {value:.3g} ({top.stream}) < {policy.alarm_at:.3g}"
+        return Verdict(Outcome.PASS, "DRI-200", f"{said}, n={facts.rows:,}")
+    top = max(loud, key=lambda r: r.size)
+    said = (
+        f"{top.feature} {top.kind.value} moved {top.size:.2f} >= "
+        f"{policy.material[top.kind]:.2f} with evidence {states[top.stream].value:.3g} >= "
+        f"{policy.alarm_at:.3g}, {len(loud)} of {len(facts.readings)} streams, n={facts.rows:,}"
+    )
+    return Verdict(Outcome.FAIL, "DRI-201", said)

@@ -1,0 +1,153 @@
+"""How values fall into bins. A layout is fixed when a model's first version is trained."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.errors import WindvaneError
+
+Counts = NDArray[np.int64]
+
+
+class SketchError(WindvaneError):
+    """Sketches of different layouts cannot be merged or compared."""
+
+    code = "SKE-101"
+    hint = "a version with other features or edges starts a layout of its own"
+
+
+@dataclass(frozen=True, slots=True)
+class NumericAxis:
+    """Bins of a number: null, below, (e0, e1], ..., above.
+
+    A value on an edge belongs to the bin below it (``searchsorted(side="left")``), so a
+    discrete feature whose own values are the edges keeps one bin a value.
+    """
+
+    name: str
+    edges: tuple[float, ...]
+
+    @property
+    def bins(self) -> int:
+        return len(self.edges) + 2
+
+    def labels(self) -> list[str]:
+        shown = [f"{edge:g}" for edge in self.edges]
+        inner = [f"{low} to {high}" for low, high in zip(shown, shown[1:], strict=False)]
+        return ["null", f"up to {shown[0]}", *inner, f"over {shown[-1]}"]
+
+    def codes(self, values: Sequence[float | None] | NDArray[np.float64]) -> NDArray[np.int64]:
+        x = np.asarray(values, dtype=np.float64)
+        found = np.searchsorted(np.asarray(self.edges), x, side="left") + 1
+        return np.where(np.isnan(x), 0, found).astype(np.int64)
+
+    @classmethod
+    def fit(cls, name: str, values: NDArray[np.float64], *, bins: int = 20) -> NumericAxis:
+        """Edges at the unique quantiles of ``values``; the values themselves where few.
+
+        Interpolated quantiles of a discrete feature would split one value over two bins,
+        so at most ``2 * bins`` distinct values become their own edges.
+        """
+        present = values[~np.isnan(values)]
+        if present.size == 0:
+            return cls(name, (0.0,))
+        distinct = np.unique(present)
+        if distinct.size <= 2 * bins:
+            return cls(name, tuple(float(v) for v in distinct))
+        inner = np.linspace(0.0, 1.0, bins + 1)
+        edges = np.unique(np.quantile(present, inner, method="inverted_cdf"))
+        return cls(name, tuple(float(v) for v in edges))
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryAxis:
+    """Bins of a name: null, one for each known category, unseen."""
+
+    name: str
+    categories: tuple[str, ...]
+
+    @property
+    def bins(self) -> int:
+        return len(self.categories) + 2
+
+    def labels(self) -> list[str]:
+        return ["null", *self.categories, "unseen"]
+
+    def codes(self, values: Sequence[str | None]) -> NDArray[np.int64]:
+        table: dict[str | None, int] = {name: i for i, name in enumerate(self.categories, start=1)}
+        table[None] = 0
+        unseen = self.bins - 1
+        return np.fromiter((table.get(v, unseen) for v in values), np.int64, len(values))
+
+
+Axis = NumericAxis | CategoryAxis
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The axes of a model's sketch, in order: its features, then its output."""
+
+    axes: tuple[Axis, ...]
+
+    @cached_property
+    def offsets(self) -> tuple[int, ...]:
+        out = [0]
+        for axis in self.axes:
+            out.append(out[-1] + axis.bins)
+        return tuple(out)
+
+    @property
+    def size(self) -> int:
+        return self.offsets[-1]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(axis.name for axis in self.axes)
+
+    @cached_property
+    def id(self) -> str:
+        """Content hash: equal layouts have equal ids on every machine."""
+        body = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+    def count(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Counts:
+        """Flat counts (size,) of equally long columns, one for each axis name."""
+        counts = np.zeros(self.size, dtype=np.int64)
+        for axis, start in zip(self.axes, self.offsets, strict=False):
+            codes = axis.codes(columns[axis.name])
+            counts[start : start + axis.bins] += np.bincount(codes, minlength=axis.bins)
+        return counts
+
+    def part(self, counts: Counts, name: str) -> Counts:
+        """The bins of one axis, null first."""
+        i = self.names.index(name)
+        return counts[self.offsets[i] : self.offsets[i + 1]]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "axes": [
+                {"name": a.name, "edges": list(a.edges)}
+                if isinstance(a, NumericAxis)
+                else {"name": a.name, "categories": list(a.categories)}
+                for a in self.axes
+            ]
+        }
+
+    @classmethod
+    def from_dict(cls, body: Mapping[str, Any]) -> Layout:
+        return cls(
+            tuple(
+                NumericAxis(a["name"], tuple(float(e) for e in a["edges"]))
+                if "edges" in a
+                else CategoryAxis(a["name"], tuple(a["categories"]))
+                for a in body["axes"]
+            )
+        )

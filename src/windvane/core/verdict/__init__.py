@@ -1,0 +1,21 @@
+"""What a judge says, and the evidence it says it by."""
+
+from windvane.core.verdict.evidence import (
+    calibrated_p,
+    log_beta_evidence,
+    log_conditional_evidence,
+    p_to_e,
+    shiryaev_roberts,
+)
+from windvane.core.verdict.outcome import Outcome, Verdict, worst
+
+__all__ = [
+    "Outcome",
+    "Verdict",
+    "calibrated_p",
+    "log_beta_evidence",
+    "log_conditional_evidence",
+    "p_to_e",
+    "shiryaev_roberts",
+    "worst",
+]
