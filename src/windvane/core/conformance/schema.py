@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -54,10 +55,14 @@ def _check_category(spec: FeatureSpec, value: Any) -> Problem | None:
 def _check_number(spec: FeatureSpec, value: Any) -> Problem | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return Problem("CON-102", spec.name, f"{spec.name} must be a number, got {_show(value)}")
+    if not math.isfinite(value):
+        return Problem("CON-102", spec.name, f"{spec.name} must be finite, got {_show(value)}")
     if spec.type is FeatureType.INTEGER and value != int(value):
         return Problem("CON-102", spec.name, f"{spec.name} must be whole, got {_show(value)}")
-    if not spec.low <= value <= spec.high:
-        sides = f"{_show(value)} is outside {spec.low:g} to {spec.high:g}"
+    low = -math.inf if spec.low is None else spec.low
+    high = math.inf if spec.high is None else spec.high
+    if not low <= value <= high:
+        sides = f"{_show(value)} is outside {low:g} to {high:g}"
         return Problem("CON-103", spec.name, f"{spec.name} {sides}")
     return None
 

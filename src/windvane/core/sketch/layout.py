@@ -118,13 +118,28 @@ class Layout:
         body = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(body.encode()).hexdigest()[:16]
 
-    def count(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> Counts:
-        """Flat counts (size,) of equally long columns, one for each axis name."""
-        counts = np.zeros(self.size, dtype=np.int64)
-        for axis, start in zip(self.axes, self.offsets, strict=False):
-            codes = axis.codes(columns[axis.name])
-            counts[start : start + axis.bins] += np.bincount(codes, minlength=axis.bins)
-        return counts
+    def codes(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> NDArray[np.int64]:
+        """Each row's bin on each axis as a place in the flat counts, (rows, axes)."""
+        return np.stack(
+            [
+                axis.codes(columns[axis.name]) + start
+                for axis, start in zip(self.axes, self.offsets, strict=False)
+            ],
+            axis=1,
+        )
+
+    def count(
+        self,
+        columns: Mapping[str, Sequence[Any] | NDArray[Any]],
+        groups: NDArray[np.int64] | None = None,
+        size: int = 1,
+    ) -> Counts:
+        """Flat counts (size, layout size) of equally long columns, by each row's group."""
+        codes = self.codes(columns)
+        if groups is not None:
+            codes = codes + (groups * self.size)[:, None]
+        flat = np.bincount(codes.ravel(), minlength=size * self.size)
+        return flat.astype(np.int64).reshape(size, self.size)
 
     def part(self, counts: Counts, name: str) -> Counts:
         """The bins of one axis, null first."""

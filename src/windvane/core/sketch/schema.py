@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 from dataclasses import dataclass
 
 
@@ -26,6 +25,6 @@ class FeatureSpec:
     view: str
     type: FeatureType
     nullable: bool = False
-    low: float = -math.inf
-    high: float = math.inf
+    low: float | None = None
+    high: float | None = None
     known: tuple[str, ...] = ()

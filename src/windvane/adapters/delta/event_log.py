@@ -1,0 +1,212 @@
+"""Appending once a position, and the few questions that Windvane asks its log."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake.exceptions import TableNotFoundError
+
+from windvane.adapters.delta.tables import FEATURE, TABLES, table_of, to_arrow
+from windvane.ports.event_log import LogEntry
+
+_JOINED = """
+SELECT p.routed, p.arm, p.rollout, o.value,
+       least(floor(p.output * $bins), $bins - 1)::INTEGER AS bin,
+       count(*)::BIGINT AS n,
+       sum(power(p.output - o.value, 2)) AS loss,
+       sum(power(p.output - o.value, 4)) AS loss_squares
+FROM predictions p JOIN outcomes o USING (tenant, request_id, row)
+WHERE p.ts >= $start AND p.ts < $end
+GROUP BY ALL ORDER BY ALL
+"""
+
+
+class DeltaEventLog:
+    """Three Delta tables a model, below one folder or object-store prefix.
+
+    A table remembers, in the same commit as the rows, the spool position it has reached
+    (Delta's application transactions); so an append repeated after a crash adds only what
+    is missing.
+    """
+
+    def __init__(self, root: str, storage: Mapping[str, str] | None = None) -> None:
+        self._root = root.rstrip("/")
+        self._storage = dict(storage or {})
+        self._open: dict[str, DeltaTable] = {}
+
+    def append(
+        self,
+        spool: str,
+        end: int,
+        entries: Sequence[LogEntry],
+        schemas: Mapping[str, Sequence[tuple[str, str]]],
+    ) -> None:
+        groups: dict[tuple[str, str], list[LogEntry]] = {}
+        for entry in entries:
+            groups.setdefault((entry.event.model, table_of(entry)), []).append(entry)
+        for (model, name), found in groups.items():
+            table = self._table(model, name)
+            reached = (table.transaction_version(spool) or 0) if table else 0
+            fresh = [entry for entry in found if entry.position >= reached]
+            if not fresh:
+                continue
+            write_deltalake(
+                table or self._uri(model, name),
+                to_arrow(name, fresh, schemas),
+                mode="append",
+                partition_by=["day"],
+                schema_mode="merge",
+                storage_options=self._storage or None,
+                commit_properties=CommitProperties(app_transactions=[Transaction(spool, end)]),
+            )
+
+    def appended(self, spool: str) -> int:
+        reached = [t.transaction_version(spool) or 0 for t in self._tables()]
+        return max(reached, default=0)
+
+    def recent_keys(self, positions: Mapping[str, int], limit: int) -> list[str]:
+        parts: list[str] = []
+        for table in self._tables():
+            uris = table.file_uris()
+            if not uris:
+                continue
+            outcomes = table.table_uri.rstrip("/").endswith("/outcomes")
+            key = "chr(0) || 'o' || chr(0) || event_id" if outcomes else "chr(0) || request_id"
+            parts.append(
+                f"SELECT DISTINCT tenant || {key} AS key, spool, position, ts "
+                f"FROM read_parquet({json.dumps(uris)}, union_by_name=true)"
+            )
+        if not parts:
+            return []
+        with self._connect() as c:
+            c.execute("CREATE TABLE marks (spool VARCHAR, mark BIGINT)")
+            if positions:
+                c.executemany("INSERT INTO marks VALUES (?, ?)", list(positions.items()))
+            rows = c.execute(
+                f"SELECT key FROM ({' UNION ALL '.join(parts)}) e LEFT JOIN marks USING (spool) "
+                "WHERE e.position < coalesce(marks.mark, 0) ORDER BY ts DESC LIMIT ?",
+                [limit],
+            ).fetchall()
+        return [key for (key,) in rows]
+
+    def counts(self, model: str) -> dict[str, int]:
+        out: dict[str, int] = {}
+        for name in TABLES:
+            table = self._table(model, name)
+            uris = table.file_uris() if table else []
+            out[name] = 0
+            if uris:
+                with self._connect() as c:
+                    found = c.execute("SELECT count(*) FROM read_parquet(?)", [uris]).fetchone()
+                    out[name] = int(found[0]) if found else 0
+        return out
+
+    def samples(
+        self, model: str, start: float, end: float, where: Mapping[str, Any], limit: int
+    ) -> list[dict[str, Any]]:
+        uris = self._files(model, "predictions", start, end)
+        if not uris:
+            return []
+        terms = "".join(
+            f' AND "{name}" IS NOT DISTINCT FROM ?' for name in where
+        )
+        with self._connect() as c:
+            cursor = c.execute(
+                "SELECT * EXCLUDE (spool, position, layout_id) REPLACE (epoch(ts) AS ts) "
+                "FROM read_parquet(?, union_by_name=true) "
+                f"WHERE ts >= ? AND ts < ?{terms} ORDER BY ts, request_id, row LIMIT ?",
+                [uris, _utc(start), _utc(end), *where.values(), limit],
+            )
+            return _dicts(cursor)
+
+    def refusals(
+        self, model: str, tenant: str, start: float, end: float, limit: int
+    ) -> list[dict[str, Any]]:
+        uris = self._files(model, "refusals", start, end)
+        if not uris:
+            return []
+        with self._connect() as c:
+            cursor = c.execute(
+                "SELECT epoch(ts) AS ts, tenant, request_id, code, message, sample FROM read_parquet(?) "
+                "WHERE tenant = ? AND ts >= ? AND ts < ? ORDER BY ts, request_id LIMIT ?",
+                [uris, tenant, _utc(start), _utc(end), limit],
+            )
+            return _dicts(cursor)
+
+    def scored(self, model: str, start: float, end: float, bins: int) -> list[dict[str, Any]]:
+        predictions = self._files(model, "predictions", start, end)
+        outcomes = self._table(model, "outcomes")
+        if not predictions or outcomes is None:
+            return []
+        with self._connect() as c:
+            for name, uris in (("predictions", predictions), ("outcomes", outcomes.file_uris())):
+                c.execute(
+                    f"CREATE VIEW {name} AS SELECT * "
+                    f"FROM read_parquet({json.dumps(uris)}, union_by_name=true)"
+                )
+            values = {"bins": bins, "start": _utc(start), "end": _utc(end)}
+            return _dicts(c.execute(_JOINED, values))
+
+    def compact(self, model: str, day: str) -> int:
+        """Rewrite one past day's many small files as few; the files that went, in number.
+
+        Old files stay for time travel, so that training data keeps its version.
+        """
+        removed = 0
+        for name in TABLES:
+            table = self._table(model, name)
+            if table is not None:
+                done = table.optimize.compact(partition_filters=[("day", "=", day)])
+                removed += int(done["numFilesRemoved"])
+        return removed
+
+    def _uri(self, model: str, name: str) -> str:
+        return f"{self._root}/{model}/{name}"
+
+    def _table(self, model: str, name: str) -> DeltaTable | None:
+        uri = self._uri(model, name)
+        held = self._open.get(uri)
+        if held is not None:
+            held.update_incremental()
+            return held
+        try:
+            self._open[uri] = DeltaTable(uri, storage_options=self._storage or None)
+        except TableNotFoundError:
+            return None
+        return self._open[uri]
+
+    def _tables(self) -> list[DeltaTable]:
+        root = Path(self._root)
+        models = [p.name for p in sorted(root.iterdir())] if root.is_dir() else []
+        found = [self._table(model, name) for model in models for name in TABLES]
+        return [table for table in found if table is not None]
+
+    def _files(self, model: str, name: str, start: float, end: float) -> list[str]:
+        table = self._table(model, name)
+        if table is None:
+            return []
+        first, last = _utc(start).date(), _utc(max(start, end - 1e-6)).date()
+        if (last - first).days > 400:
+            return list(table.file_uris())
+        days = [str(first + dt.timedelta(days=i)) for i in range((last - first).days + 1)]
+        return list(table.file_uris([("day", "in", days)]))
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        connection = duckdb.connect(config={"threads": 1})
+        connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
+        return connection
+
+
+def _utc(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+
+
+def _dicts(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    names = [column[0].removeprefix(FEATURE) for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

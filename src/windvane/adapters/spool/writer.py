@@ -1,0 +1,92 @@
+"""Appending to a spool: one writer, every frame handed to the kernel before it returns."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from windvane.adapters.spool.frames import HEADER, frame, parse, segment_path, segments
+from windvane.ports.spool import SpoolFull
+
+
+class FileSpoolWriter:
+    """Owns one spool folder, under a lock that the kernel drops with the process.
+
+    ``max_bytes`` bounds what the recorder may fall behind; beyond it appends are refused.
+    """
+
+    def __init__(
+        self, folder: Path, *, segment_bytes: int = 8 << 20, max_bytes: int = 1 << 30
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        self._max_bytes = max_bytes
+        self._lock = (folder / "writer.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SpoolFull(
+                f"spool {folder.name} already has a writer", hint="stop the other gateway first"
+            ) from error
+        self._position = _repair(folder)
+        self._fd = -1
+        self._roll()
+
+    def append(self, payload: bytes) -> None:
+        data = frame(payload)
+        if self._position - self._oldest + len(data) > self._max_bytes:
+            self._oldest = segments(self._folder)[0][0]
+            if self._position - self._oldest + len(data) > self._max_bytes:
+                behind = self._position - self._oldest
+                raise SpoolFull(f"{behind:,} bytes unrecorded, {self._max_bytes:,} allowed")
+        try:
+            written = os.write(self._fd, data)
+            if written != len(data):
+                raise OSError(f"{written} of {len(data)} bytes written")
+        except OSError as error:
+            os.ftruncate(self._fd, self._position - self._start)
+            raise SpoolFull(f"cannot write the spool: {error}") from error
+        self._position += len(data)
+        if self._position - self._start >= self._segment_bytes:
+            self._roll()
+
+    def sync(self) -> None:
+        os.fdatasync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+        self._lock.close()
+
+    def _roll(self) -> None:
+        path = segment_path(self._folder, self._position)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        try:
+            fresh = os.open(path, flags, 0o600)
+        except OSError:
+            if self._fd >= 0:
+                return  # the old segment grows on; the next append tries again
+            raise
+        if self._fd >= 0:
+            os.fdatasync(self._fd)
+            os.close(self._fd)
+        self._fd = fresh
+        self._start = self._position
+        self._oldest = segments(self._folder)[0][0]
+
+
+def _repair(folder: Path) -> int:
+    """Cut a torn frame off the last segment; the position to go on from.
+
+    Only a frame that was never acknowledged can be torn: an answer leaves after the write.
+    """
+    found = segments(folder)
+    if not found:
+        return 0
+    start, path = found[-1]
+    good = 0
+    for at, payload in parse(path.read_bytes()):
+        good = at + HEADER.size + len(payload)
+    os.truncate(path, good)
+    return start + good

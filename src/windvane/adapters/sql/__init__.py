@@ -1,0 +1,5 @@
+"""The control store on SQLite (WAL) or PostgreSQL, by SQLAlchemy core."""
+
+from windvane.adapters.sql.store import SqlControlStore
+
+__all__ = ["SqlControlStore"]

@@ -1,0 +1,99 @@
+"""Models, versions, keys, deployments and routing tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import sqlalchemy as sa
+
+from windvane.adapters.sql import schema as t
+from windvane.adapters.sql.rows import Rows, dump, load
+from windvane.core.errors import did_you_mean
+from windvane.core.routing import KeyEntry, RoutingTable
+from windvane.core.sketch import Layout
+from windvane.ports.control_store import Deployment, ModelRecord, UnknownName, VersionRecord
+
+
+class ModelRows(Rows):
+    def put_model(self, model: ModelRecord) -> None:
+        self.put(t.models, {"name": model.name, "text": model.text, "applied_at": model.applied_at})
+
+    def model(self, name: str) -> ModelRecord:
+        row = self.one(sa.select(t.models).where(t.models.c.name == name))
+        if row is None:
+            known = [m.name for m in self.models()]
+            raise UnknownName(f"no model {name!r}", hint=did_you_mean(name, known))
+        return ModelRecord(*row)
+
+    def models(self) -> list[ModelRecord]:
+        return [ModelRecord(*row) for row in self.all(sa.select(t.models).order_by("name"))]
+
+    def put_layout(self, layout: Layout) -> None:
+        self.put(t.layouts, {"id": layout.id, "body": dump(layout.to_dict())}, keep=True)
+
+    def layout(self, layout_id: str) -> Layout:
+        row = self.one(sa.select(t.layouts.c.body).where(t.layouts.c.id == layout_id))
+        if row is None:
+            raise UnknownName(f"no layout {layout_id!r}")
+        return Layout.from_dict(msgspec.json.decode(row.body))
+
+    def add_version(self, version: VersionRecord) -> None:
+        slim = {k: v for k, v in msgspec.to_builtins(version).items() if k != "baseline"}
+        self.put(
+            t.versions,
+            {
+                "model": version.model,
+                "version": version.version,
+                "body": dump(slim),
+                "baseline": version.baseline,
+                "created_at": version.created_at,
+            },
+        )
+
+    def version(self, model: str, version: str) -> VersionRecord:
+        for found in self.versions(model):
+            if found.version == version:
+                return found
+        known = [v.version for v in self.versions(model)]
+        hint = did_you_mean(version, known)
+        raise UnknownName(f"model {model!r} has no version {version!r}", hint=hint)
+
+    def versions(self, model: str) -> list[VersionRecord]:
+        where = sa.select(t.versions).where(t.versions.c.model == model)
+        return [
+            msgspec.convert(
+                {**msgspec.json.decode(row.body), "baseline": row.baseline}, VersionRecord
+            )
+            for row in self.all(where.order_by(t.versions.c.created_at, t.versions.c.version))
+        ]
+
+    def add_key(self, key: KeyEntry, name: str, at: float) -> None:
+        row = {"digest": key.digest, "tenant": key.tenant, "name": name, "created_at": at}
+        self.put(t.api_keys, row)
+
+    def keys(self) -> list[KeyEntry]:
+        found = sa.select(t.api_keys.c.digest, t.api_keys.c.tenant).order_by("digest")
+        return [KeyEntry(*row) for row in self.all(found)]
+
+    def deployment(self, model: str) -> Deployment | None:
+        row = self.one(sa.select(t.deployments.c.body).where(t.deployments.c.model == model))
+        return None if row is None else load(row.body, Deployment)
+
+    def put_deployment(self, deployment: Deployment) -> None:
+        self.put(t.deployments, {"model": deployment.model, "body": dump(deployment)})
+
+    def add_routing(self, table: RoutingTable) -> int:
+        insert = sa.insert(t.routing_tables).values(body="").returning(t.routing_tables.c.seq)
+        seq = int(self._c.execute(insert).scalar_one())
+        body = dump(replace(table, seq=seq))
+        where = t.routing_tables.c.seq == seq
+        self._c.execute(sa.update(t.routing_tables).where(where).values(body=body))
+        return seq
+
+    def routing(self, seq: int | None = None) -> RoutingTable | None:
+        found = sa.select(t.routing_tables.c.body)
+        if seq is not None:
+            found = found.where(t.routing_tables.c.seq == seq)
+        row = self.one(found.order_by(t.routing_tables.c.seq.desc()).limit(1))
+        return None if row is None else load(row.body, RoutingTable)

@@ -1,0 +1,62 @@
+"""What every group of methods shares: a connection, an upsert, and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+T = TypeVar("T")
+
+
+def dump(record: Any) -> str:
+    return msgspec.json.encode(record, order="sorted").decode()
+
+
+def load(body: str, kind: type[T]) -> T:
+    return msgspec.json.decode(body.encode(), type=kind)
+
+
+class Rows:
+    """One transaction's connection."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._c = connection
+        self._insert = (
+            postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        )
+
+    def put(
+        self,
+        table: sa.Table,
+        values: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        keep: bool = False,
+    ) -> int:
+        """Insert; on an equal primary key overwrite, or leave it where ``keep``.
+
+        Returns the rows written.
+        """
+        insert = self._insert(table)
+        keys = [column.name for column in table.primary_key]
+        rest = {c.name: insert.excluded[c.name] for c in table.columns if c.name not in keys}
+        clause = (
+            insert.on_conflict_do_nothing(index_elements=keys)
+            if keep
+            else insert.on_conflict_do_update(index_elements=keys, set_=rest)
+        )
+        rows = [values] if isinstance(values, Mapping) else list(values)
+        if len(rows) == 1:
+            return self._c.execute(clause, rows[0]).rowcount
+        if rows:
+            self._c.execute(clause, rows)
+        return len(rows)
+
+    def one(self, select: sa.Select[Any]) -> Any | None:
+        return self._c.execute(select).first()
+
+    def all(self, select: sa.Select[Any]) -> Sequence[Any]:
+        return self._c.execute(select).all()

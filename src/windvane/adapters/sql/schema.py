@@ -1,0 +1,126 @@
+"""The tables. JSON is kept as text, so that both dialects hold the same bytes."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _table(name: str, *columns: sa.Column[object] | sa.Index) -> sa.Table:
+    return sa.Table(name, metadata, *columns)
+
+
+def _key(name: str, kind: type[sa.types.TypeEngine[object]] = sa.String) -> sa.Column[object]:
+    return sa.Column(name, kind, primary_key=True)
+
+
+def _text(name: str) -> sa.Column[object]:
+    return sa.Column(name, sa.Text, nullable=False)
+
+
+def _float(name: str, nullable: bool = False) -> sa.Column[object]:
+    return sa.Column(name, sa.Double, nullable=nullable)
+
+
+def _int(name: str) -> sa.Column[object]:
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+models = _table("models", _key("name"), _text("text"), _float("applied_at"))
+layouts = _table("layouts", _key("id"), _text("body"))
+versions = _table(
+    "versions",
+    _key("model"),
+    _key("version"),
+    _text("body"),
+    sa.Column("baseline", sa.LargeBinary, nullable=False),
+    _float("created_at"),
+)
+api_keys = _table("api_keys", _key("digest"), _text("tenant"), _text("name"), _float("created_at"))
+deployments = _table("deployments", _key("model"), _text("body"))
+routing_tables = _table(
+    "routing_tables",
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    _text("body"),
+)
+spool_marks = _table("spool_marks", _key("spool"), _int("position"), _float("watermark"))
+window_sketches = _table(
+    "window_sketches",
+    _key("model"),
+    _key("start", sa.Double),
+    _key("version"),
+    _key("arm"),
+    _key("tenant"),
+    _key("recorder"),
+    _key("layout_id"),
+    sa.Column("sketch", sa.LargeBinary, nullable=False),
+)
+rollout_units = _table(
+    "rollout_units",
+    _key("rollout"),
+    _key("arm"),
+    _key("unit"),
+    _int("step"),
+    _int("failed_step"),
+    _int("slow_step"),
+)
+window_verdicts = _table(
+    "window_verdicts",
+    _key("model"),
+    _key("start", sa.Double),
+    _key("subject"),
+    _text("outcome"),
+    _text("code"),
+    _text("sentence"),
+    _text("detail"),
+)
+steward_states = _table("steward_states", _key("model"), _text("body"))
+decisions = _table(
+    "decisions",
+    _key("id"),
+    sa.Column("model", sa.String, nullable=False),
+    _float("at"),
+    _text("body"),
+    sa.Index("ix_decisions_model_at", "model", "at"),
+)
+outbox = _table(
+    "outbox",
+    _key("key"),
+    _int("position"),
+    _text("kind"),
+    _text("body"),
+    _int("attempts"),
+    _float("due"),
+    _float("done", nullable=True),
+    _text("error"),
+    sa.Index("ix_outbox_done_due", "done", "due"),
+)
+incidents = _table(
+    "incidents",
+    _key("id"),
+    sa.Column("model", sa.String, nullable=False),
+    sa.Column("cause", sa.String, nullable=False),
+    _float("opened_at"),
+    _float("closed_at", nullable=True),
+    _text("body"),
+    sa.Index("ix_incidents_model_cause", "model", "cause"),
+)
+incident_notes = _table(
+    "incident_notes",
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("incident", sa.String, nullable=False, index=True),
+    _float("at"),
+    _text("what"),
+    _text("decision"),
+)
+leases = _table(
+    "leases", _key("name"), _text("holder"), _int("token"), _float("expires")
+)

@@ -1,0 +1,115 @@
+"""Connections, transactions and migrations."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from windvane.adapters.sql.decisions import DecisionRows, LeaseRows
+from windvane.adapters.sql.models import ModelRows
+from windvane.adapters.sql.windows import WindowRows
+from windvane.ports.control_store import StoreUnavailable, Tx
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_MS = 10_000
+
+
+class _Tx(ModelRows, WindowRows, DecisionRows, LeaseRows):
+    """Everything, on one connection."""
+
+
+class SqlControlStore:
+    """A control store behind a SQLAlchemy URL (``sqlite:///path`` or ``postgresql://...``)."""
+
+    def __init__(self, url: str) -> None:
+        self._url = sa.make_url(url)
+        if self._url.drivername == "postgresql":
+            self._url = self._url.set(drivername="postgresql+psycopg")
+        self._sqlite = self._url.get_backend_name() == "sqlite"
+        if self._sqlite and self._url.database:
+            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+        arguments: dict[str, Any] = (
+            {} if self._sqlite else {"connect_args": {"connect_timeout": 5}, "pool_pre_ping": True}
+        )
+        self._engine = sa.create_engine(self._url, **arguments)
+        if self._sqlite:
+            event.listen(self._engine, "connect", _prepare_sqlite)
+            event.listen(self._engine, "begin", _begin_sqlite)
+
+    @contextmanager
+    def begin(self) -> Iterator[Tx]:
+        with _translated(self._url), self._engine.connect() as connection, connection.begin():
+            yield _Tx(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        options = (
+            {"windvane_read": True}
+            if self._sqlite
+            else {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
+        )
+        with (
+            _translated(self._url),
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
+            yield _Tx(connection)
+
+    def migrate(self) -> None:
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        with _translated(self._url), self._only_one(), self._engine.connect() as connection:
+            with connection.begin():
+                if not self._sqlite:
+                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(827361)"))
+                config.attributes["connection"] = connection
+                alembic.command.upgrade(config, "head")
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def _only_one(self) -> Any:
+        if not (self._sqlite and self._url.database):
+            return nullcontext()
+        return _file_lock(Path(self._url.database + ".migrating"))
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _translated(url: sa.URL) -> Iterator[None]:
+    """Driver errors as ours; the password never shows."""
+    try:
+        yield
+    except (exc.OperationalError, exc.ProgrammingError, exc.DatabaseError) as error:
+        shown = url.render_as_string(hide_password=True)
+        raise StoreUnavailable(f"{shown}: {error.orig}") from error
+
+
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    del record
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """Writers queue at the start of their transaction, not in its middle."""
+    reading = connection.get_execution_options().get("windvane_read")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -1,0 +1,137 @@
+"""Window sketches, spool marks, rollout units, verdicts and the steward's state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from windvane.adapters.sql import schema as t
+from windvane.adapters.sql.rows import Rows, dump
+from windvane.core.sketch import Sketch
+from windvane.ports.control_store import (
+    SpoolMark,
+    UnitCounts,
+    UnitSeen,
+    WindowKey,
+    WindowVerdict,
+)
+
+_NEVER = -1
+
+
+class WindowRows(Rows):
+    def marks(self) -> list[SpoolMark]:
+        return [SpoolMark(*row) for row in self.all(sa.select(t.spool_marks).order_by("spool"))]
+
+    def set_mark(self, mark: SpoolMark) -> None:
+        self.put(t.spool_marks, msgspec.to_builtins(mark))
+
+    def add_sketches(self, sketches: Mapping[WindowKey, Sketch]) -> None:
+        c = t.window_sketches.c
+        rows: list[dict[str, Any]] = []
+        for key, sketch in sketches.items():
+            row = {**msgspec.to_builtins(key), "layout_id": sketch.layout_id}
+            where = [c[name] == value for name, value in row.items()]
+            held = self.one(sa.select(c.sketch).where(*where))
+            merged = sketch if held is None else Sketch.from_bytes(held.sketch) + sketch
+            rows.append({**row, "sketch": merged.to_bytes()})
+        self.put(t.window_sketches, rows)
+
+    def sketches(self, model: str, start: float, end: float) -> list[tuple[WindowKey, Sketch]]:
+        c = t.window_sketches.c
+        found = sa.select(t.window_sketches).where(
+            c.model == model, c.start >= start, c.start < end
+        )
+        order = (c.start, c.version, c.arm, c.tenant, c.recorder, c.layout_id)
+        return [
+            (
+                WindowKey(r.model, r.start, r.version, r.arm, r.tenant, r.recorder),
+                Sketch.from_bytes(r.sketch),
+            )
+            for r in self.all(found.order_by(*order))
+        ]
+
+    def add_units(self, units: Sequence[UnitSeen]) -> None:
+        if not units:
+            return
+        seen: dict[tuple[str, str, str], dict[str, Any]] = {}
+        for u in units:
+            row = seen.setdefault(
+                (u.rollout, u.arm, u.unit),
+                {
+                    "rollout": u.rollout,
+                    "arm": u.arm,
+                    "unit": u.unit,
+                    "step": u.step,
+                    "failed_step": _NEVER,
+                    "slow_step": _NEVER,
+                },
+            )
+            if u.failed and row["failed_step"] == _NEVER:
+                row["failed_step"] = u.step
+            if u.slow and row["slow_step"] == _NEVER:
+                row["slow_step"] = u.step
+        rows = list(seen.values())
+        self.put(t.rollout_units, rows, keep=True)
+        for column in ("failed_step", "slow_step"):
+            late = [r for r in rows if r[column] != _NEVER]
+            if late:
+                c = t.rollout_units.c
+                self._c.execute(
+                    sa.update(t.rollout_units)
+                    .where(
+                        c.rollout == sa.bindparam("b_rollout"),
+                        c.arm == sa.bindparam("b_arm"),
+                        c.unit == sa.bindparam("b_unit"),
+                        c[column] == _NEVER,
+                    )
+                    .values({column: sa.bindparam("b_step")}),
+                    [
+                        {
+                            "b_rollout": r["rollout"],
+                            "b_arm": r["arm"],
+                            "b_unit": r["unit"],
+                            "b_step": r[column],
+                        }
+                        for r in late
+                    ],
+                )
+
+    def unit_counts(self, rollout: str) -> list[UnitCounts]:
+        c = t.rollout_units.c
+        rows = self.all(
+            sa.select(c.arm, c.step, c.failed_step, c.slow_step, sa.func.count())
+            .where(c.rollout == rollout)
+            .group_by(c.arm, c.step, c.failed_step, c.slow_step)
+        )
+        totals: dict[tuple[str, int], list[int]] = {}
+        for arm, step, failed, slow, n in rows:
+            for at, place in ((step, 0), (failed, 1), (slow, 2)):
+                if at != _NEVER:
+                    totals.setdefault((arm, at), [0, 0, 0])[place] += n
+        return [UnitCounts(arm, step, *n) for (arm, step), n in sorted(totals.items())]
+
+    def add_verdicts(self, verdicts: Sequence[WindowVerdict]) -> None:
+        self.put(
+            t.window_verdicts,
+            [{**msgspec.to_builtins(v), "detail": dump(v.detail)} for v in verdicts],
+        )
+
+    def verdicts(self, model: str, subject: str, since: float, limit: int) -> list[WindowVerdict]:
+        c = t.window_verdicts.c
+        found = sa.select(t.window_verdicts).where(c.model == model, c.start >= since)
+        if subject:
+            found = found.where(c.subject == subject)
+        found = found.order_by(c.start.desc(), c.subject).limit(limit)
+        return [WindowVerdict(*row[:-1], msgspec.json.decode(row.detail)) for row in self.all(found)]
+
+    def steward_state(self, model: str) -> Mapping[str, Any]:
+        found = sa.select(t.steward_states.c.body).where(t.steward_states.c.model == model)
+        row = self.one(found)
+        return {} if row is None else msgspec.json.decode(row.body)
+
+    def put_steward_state(self, model: str, state: Mapping[str, Any]) -> None:
+        self.put(t.steward_states, {"model": model, "body": dump(state)})

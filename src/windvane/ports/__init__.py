@@ -1,0 +1,1 @@
+"""What Windvane needs from the outside, as protocols and plain records."""

@@ -1,0 +1,282 @@
+"""The control state: what is deployed, what was seen, decided and told.
+
+Everything happens in a transaction. Records are frozen; the store hands out copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+from windvane.core.errors import WindvaneError
+from windvane.core.journal import Decision
+from windvane.core.routing import KeyEntry, RoutingTable
+from windvane.core.sketch import Layout, Sketch
+
+
+class StoreUnavailable(WindvaneError):
+    """The control database cannot be reached or is not initialised."""
+
+    code: ClassVar[str] = "STO-101"
+    hint = "check `store` in windvane.yaml and run `windvane up`, which migrates it"
+
+
+class LeaseLost(WindvaneError):
+    """Another steward leads now; this one's transaction was not committed."""
+
+    code: ClassVar[str] = "STO-102"
+    hint = "nothing to do: the new leader goes on from the same state"
+
+
+class UnknownName(WindvaneError):
+    """No such model, version, incident or decision."""
+
+    code: ClassVar[str] = "STO-103"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    """A model's applied file: its text and the time it was applied."""
+
+    name: str
+    text: str
+    applied_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """A registered version. ``views`` are the feeds it needs; ``baseline`` is the packed
+    history of its training data; ``lineage`` says how to make it again."""
+
+    model: str
+    version: str
+    artifact: str
+    manifest: str
+    layout_id: str
+    views: tuple[str, ...]
+    metrics: Mapping[str, float]
+    lineage: Mapping[str, Any]
+    baseline: bytes
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A model's live state; the truth that routing tables are made from."""
+
+    model: str
+    champion: str
+    previous: str | None = None
+    challenger: str | None = None
+    share: float = 0.0
+    step: int = 0
+    rollout: str = ""
+    rollout_started: float = 0.0
+    stage_started: float = 0.0
+    standing_in: str | None = None
+    broken_views: tuple[str, ...] = ()
+    changed_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowKey:
+    """What a sketch is about. ``version`` and ``arm`` are "" for refused requests."""
+
+    model: str
+    start: float
+    version: str
+    arm: str
+    tenant: str
+    recorder: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSeen:
+    """A unit that met a rollout's arm: whether something failed or was slow for it."""
+
+    rollout: str
+    arm: str
+    unit: str
+    step: int
+    failed: bool
+    slow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class UnitCounts:
+    """Distinct units of one arm whose first event came in one step."""
+
+    arm: str
+    step: int
+    units: int
+    failed: int
+    slow: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """The one thing a person is told about one cause."""
+
+    id: str
+    model: str
+    cause: str
+    kind: str
+    severity: str
+    title: str
+    opened_at: float
+    since: float
+    closed_at: float | None
+    owner: str
+    runbook: str
+    evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentNote:
+    """A line of an incident's timeline; ``decision`` links to the record behind it."""
+
+    at: float
+    what: str
+    decision: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxItem:
+    """An effect waiting to be carried out; ``key`` is its idempotency key."""
+
+    key: str
+    kind: str
+    body: Mapping[str, Any]
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowVerdict:
+    """One judged window of one subject, for tables and plots; ``detail`` is small JSON."""
+
+    model: str
+    start: float
+    subject: str
+    outcome: str
+    code: str
+    sentence: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolMark:
+    """How far a spool was recorded, and up to which business time."""
+
+    spool: str
+    position: int
+    watermark: float
+
+
+class Models(Protocol):
+    def put_model(self, model: ModelRecord) -> None: ...
+    def model(self, name: str) -> ModelRecord:
+        """Raises UnknownName, with the closest known name."""
+        ...
+
+    def models(self) -> list[ModelRecord]: ...
+    def put_layout(self, layout: Layout) -> None: ...
+    def layout(self, layout_id: str) -> Layout: ...
+    def add_version(self, version: VersionRecord) -> None: ...
+    def version(self, model: str, version: str) -> VersionRecord: ...
+    def versions(self, model: str) -> list[VersionRecord]:
+        """Oldest first."""
+        ...
+
+    def add_key(self, key: KeyEntry, name: str, at: float) -> None: ...
+    def keys(self) -> list[KeyEntry]: ...
+    def deployment(self, model: str) -> Deployment | None: ...
+    def put_deployment(self, deployment: Deployment) -> None: ...
+    def add_routing(self, table: RoutingTable) -> int:
+        """Store ``table`` under the next ``seq``, which is returned."""
+        ...
+
+    def routing(self, seq: int | None = None) -> RoutingTable | None:
+        """The table with ``seq``, or the latest."""
+        ...
+
+
+class Windows(Protocol):
+    def marks(self) -> list[SpoolMark]: ...
+    def set_mark(self, mark: SpoolMark) -> None: ...
+    def add_sketches(self, sketches: Mapping[WindowKey, Sketch]) -> None:
+        """Merge each sketch into what its key holds."""
+        ...
+
+    def sketches(
+        self, model: str, start: float, end: float
+    ) -> list[tuple[WindowKey, Sketch]]: ...
+    def add_units(self, units: Sequence[UnitSeen]) -> None:
+        """Remember each unit once a rollout and arm; a failure or slowness, once seen, stays."""
+        ...
+
+    def unit_counts(self, rollout: str) -> list[UnitCounts]: ...
+    def add_verdicts(self, verdicts: Sequence[WindowVerdict]) -> None: ...
+    def verdicts(
+        self, model: str, subject: str, since: float, limit: int
+    ) -> list[WindowVerdict]:
+        """Newest first; ``subject`` "" for all."""
+        ...
+
+    def steward_state(self, model: str) -> Mapping[str, Any]: ...
+    def put_steward_state(self, model: str, state: Mapping[str, Any]) -> None: ...
+
+
+class Decisions(Protocol):
+    def decide(self, decision: Decision) -> bool:
+        """Record the decision and queue its effects; False if it was taken before."""
+        ...
+
+    def decision(self, decision_id: str) -> Decision: ...
+    def decisions(self, model: str, limit: int) -> list[Decision]:
+        """Newest first; ``model`` "" for all."""
+        ...
+
+    def due_effects(self, wall: float, limit: int) -> list[OutboxItem]: ...
+    def effect_done(self, key: str, wall: float) -> None: ...
+    def effect_failed(self, key: str, error: str, retry_at: float) -> None: ...
+    def put_incident(self, incident: Incident) -> None: ...
+    def open_incident(self, model: str, cause: str) -> Incident | None: ...
+    def incident(self, incident_id: str) -> Incident: ...
+    def incidents(self, model: str, limit: int) -> list[Incident]:
+        """Newest first; ``model`` "" for all."""
+        ...
+
+    def add_note(self, incident_id: str, note: IncidentNote) -> None: ...
+    def notes(self, incident_id: str) -> list[IncidentNote]: ...
+
+
+class Leases(Protocol):
+    def acquire(self, name: str, holder: str, wall: float, ttl: float) -> int | None:
+        """Take or renew the lease; its fencing token, or None while another holds it."""
+        ...
+
+    def require(self, name: str, token: int) -> None:
+        """Raise LeaseLost, and so roll the transaction back, unless ``token`` is current."""
+        ...
+
+
+class Tx(Models, Windows, Decisions, Leases, Protocol):
+    """All of it, inside one transaction."""
+
+
+class ControlStore(Protocol):
+    def begin(self) -> AbstractContextManager[Tx]:
+        """A transaction: commits at the end of the block, rolls back on any error."""
+        ...
+
+    def read(self) -> AbstractContextManager[Tx]:
+        """A snapshot to read from: never waits for a writer, and cannot write."""
+        ...
+
+    def migrate(self) -> None:
+        """Bring the schema to this release; safe to race."""
+        ...
+
+    def close(self) -> None: ...

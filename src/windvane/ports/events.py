@@ -1,0 +1,74 @@
+"""The records that travel by the spool. Arrays on the wire: fields are only ever appended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Row(msgspec.Struct, frozen=True, array_like=True):
+    """One row as served. ``values`` lie in the schema's order.
+
+    ``routed`` is the version that the table chose, ``answered`` the one that answered
+    ("" for the constant); they differ after a fallback. ``flags`` name what was odd.
+    """
+
+    unit: str
+    routed: str
+    answered: str
+    arm: str
+    values: list[Any]
+    output: float
+    flags: list[str] = []
+
+
+class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="p"):
+    """One acknowledged request."""
+
+    request_id: str
+    ts: float
+    model: str
+    tenant: str
+    layout_id: str
+    rollout: str
+    latency_us: int
+    rows: list[Row]
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """One request that broke the model's promise; ``sample`` is the body's beginning."""
+
+    request_id: str
+    ts: float
+    model: str
+    tenant: str
+    layout_id: str
+    code: str
+    message: str
+    sample: str
+
+
+class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="o"):
+    """The truth about row ``row`` of an earlier request; ``event_id`` makes it idempotent."""
+
+    event_id: str
+    ts: float
+    model: str
+    tenant: str
+    layout_id: str
+    request_id: str
+    row: int
+    value: float
+
+
+Event = Predicted | Refused | OutcomeSeen
+EVENTS = msgspec.msgpack.Decoder(Event)
+EVENT_ENCODER = msgspec.msgpack.Encoder()
+
+
+def event_key(event: Event) -> str:
+    """What an event is deduplicated by; the tenant is in every key."""
+    if isinstance(event, OutcomeSeen):
+        return f"{event.tenant}\x00o\x00{event.event_id}"
+    return f"{event.tenant}\x00{event.request_id}"

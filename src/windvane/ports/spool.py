@@ -1,0 +1,52 @@
+"""The local, append-only hand-over from a gateway to the recorder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+from windvane.core.errors import WindvaneError
+
+
+class SpoolFull(WindvaneError):
+    """The event could not be written, so the request must not be acknowledged."""
+
+    code: ClassVar[str] = "SPL-101"
+    hint = "free disk space or let the recorder catch up; nothing acknowledged is lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Payloads of one spool from ``start`` up to ``end`` (positions in bytes)."""
+
+    spool: str
+    start: int
+    end: int
+    payloads: tuple[tuple[int, bytes], ...]
+
+
+class SpoolWriter(Protocol):
+    def append(self, payload: bytes) -> None:
+        """Hand the payload to the kernel before returning; raises SpoolFull."""
+        ...
+
+    def sync(self) -> None:
+        """Force what was appended to the disk (survives a power cut)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SpoolReader(Protocol):
+    def spools(self) -> Sequence[str]:
+        """The names of all spools on this machine, sorted."""
+        ...
+
+    def read(self, spool: str, position: int, limit: int) -> Batch:
+        """Whole, checked frames from ``position``, about ``limit`` bytes of them."""
+        ...
+
+    def release(self, spool: str, position: int) -> None:
+        """All before ``position`` is recorded; its segments may go."""
+        ...
