@@ -37,6 +37,8 @@ class Registry(Protocol):
         """
         ...
 
-    def mirror_alias(self, model: str, alias: str, version: str) -> None:
-        """Point an alias at a version; a courtesy to readers, never the truth."""
-        ...
+
+class AliasMirror(Protocol):
+    """A courtesy to readers of another registry's pages; never the truth."""
+
+    def mirror_alias(self, model: str, alias: str, version: str) -> None: ...

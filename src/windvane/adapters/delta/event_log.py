@@ -118,7 +118,7 @@ class DeltaEventLog:
         )
         with self._connect() as c:
             cursor = c.execute(
-                "SELECT * EXCLUDE (spool, position, layout_id) REPLACE (epoch(ts) AS ts) "
+                "SELECT * EXCLUDE (spool, position, layout_id, day) REPLACE (epoch(ts) AS ts) "
                 "FROM read_parquet(?, union_by_name=true) "
                 f"WHERE ts >= ? AND ts < ?{terms} ORDER BY ts, request_id, row LIMIT ?",
                 [uris, _utc(start), _utc(end), *where.values(), limit],

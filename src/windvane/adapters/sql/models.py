@@ -12,7 +12,12 @@ from windvane.adapters.sql.rows import Rows, dump, load
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import KeyEntry, RoutingTable
 from windvane.core.sketch import Layout
-from windvane.ports.control_store import Deployment, ModelRecord, UnknownName, VersionRecord
+from windvane.ports.control_store import (
+    Deployment,
+    ModelRecord,
+    UnknownName,
+    VersionRecord,
+)
 
 
 class ModelRows(Rows):

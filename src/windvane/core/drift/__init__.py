@@ -1,5 +1,6 @@
 """Has a feature changed, is the change large, and since when?"""
 
+from windvane.core.drift.baseline import Baseline, build_baseline
 from windvane.core.drift.budget import alarm_threshold
 from windvane.core.drift.calibrate import predictive_scores, recent_scores
 from windvane.core.drift.judge import (
@@ -12,20 +13,25 @@ from windvane.core.drift.judge import (
     judge_drift,
 )
 from windvane.core.drift.measure import js_divergence, null_rate, psi, rank_shift
+from windvane.core.drift.readings import baseline_readings, recent_readings
 
 __all__ = [
     "Alarm",
+    "Baseline",
     "DriftFacts",
     "DriftPolicy",
     "Kind",
     "Reading",
     "StreamState",
     "alarm_threshold",
+    "baseline_readings",
+    "build_baseline",
     "js_divergence",
     "judge_drift",
     "null_rate",
     "predictive_scores",
     "psi",
     "rank_shift",
+    "recent_readings",
     "recent_scores",
 ]

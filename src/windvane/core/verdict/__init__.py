@@ -8,11 +8,16 @@ from windvane.core.verdict.evidence import (
     shiryaev_roberts,
 )
 from windvane.core.verdict.outcome import Outcome, Verdict, worst
+from windvane.core.verdict.rate import RateFacts, RatePolicy, RateState, judge_rate
 
 __all__ = [
     "Outcome",
+    "RateFacts",
+    "RatePolicy",
+    "RateState",
     "Verdict",
     "calibrated_p",
+    "judge_rate",
     "log_beta_evidence",
     "log_conditional_evidence",
     "p_to_e",

@@ -1,0 +1,80 @@
+"""What a version's training data looked like, and how its windows used to vary."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.drift.calibrate import recent_scores
+from windvane.core.sketch import Layout, NumericAxis
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Baseline:
+    """A version's reference.
+
+    ``counts`` (layout size,) of all training rows. ``calibration`` by axis: scores
+    (2, windows) of real training windows against their own past (values, nulls). ``tail``:
+    counts of the last training windows by start, the recent past of a model's first days.
+    """
+
+    layout_id: str
+    window_s: float
+    counts: Counts
+    calibration: Mapping[str, Floats]
+    tail: Mapping[float, Counts]
+
+    def to_bytes(self) -> bytes:
+        body = {
+            "layout_id": self.layout_id,
+            "window_s": self.window_s,
+            "counts": self.counts.tolist(),
+            "calibration": {
+                name: [[None if np.isnan(v) else round(float(v), 6) for v in row] for row in rows]
+                for name, rows in self.calibration.items()
+            },
+            "tail": [[start, counts.tolist()] for start, counts in self.tail.items()],
+        }
+        return zlib.compress(json.dumps(body, separators=(",", ":")).encode(), 6)
+
+    @classmethod
+    def from_bytes(cls, packed: bytes) -> Baseline:
+        body = json.loads(zlib.decompress(packed))
+        return cls(
+            body["layout_id"],
+            body["window_s"],
+            np.array(body["counts"], np.int64),
+            {name: np.array(rows, np.float64) for name, rows in body["calibration"].items()},
+            {start: np.array(counts, np.int64) for start, counts in body["tail"]},
+        )
+
+
+def build_baseline(
+    layout: Layout, windows: Mapping[float, Counts], window_s: float, recent_s: float, min_rows: int
+) -> Baseline:
+    """From the training data's windows by start; quiet hours may be absent."""
+    starts = sorted(windows)
+    span = max(2, round(recent_s / window_s))
+    first = round(starts[0] / window_s)
+    grid = np.zeros((round(starts[-1] / window_s) - first + 1, layout.size), np.int64)
+    for start in starts:
+        grid[round(start / window_s) - first] = windows[start]
+    calibration = {
+        axis.name: recent_scores(
+            grid[:, at : at + axis.bins],
+            span=span,
+            ordered=isinstance(axis, NumericAxis),
+            min_rows=min_rows,
+        )
+        for axis, at in zip(layout.axes, layout.offsets, strict=False)
+    }
+    tail = {start: windows[start] for start in starts if start > starts[-1] - recent_s}
+    return Baseline(layout.id, window_s, grid.sum(axis=0), calibration, tail)

@@ -1,0 +1,1 @@
+"""Load facts, judge, record, act: one verb and noun a file."""

@@ -1,0 +1,205 @@
+"""Judge the running rollout; move it on, promote it, or roll it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from windvane.core.alerting import Cause, CauseKind
+from windvane.core.journal import Decision, Effect
+from windvane.core.rollout import (
+    ArmFacts,
+    GateFacts,
+    GatePolicy,
+    StageErrors,
+    judge_gate,
+)
+from windvane.core.routing import Arm
+from windvane.core.verdict import Outcome, Verdict
+from windvane.ports.clock import Clock
+from windvane.ports.control_store import (
+    ControlStore,
+    Deployment,
+    Tx,
+    UnitCounts,
+    WindowVerdict,
+)
+from windvane.ports.event_log import EventLog
+from windvane.usecases.gather_evidence import output_histograms, sample_requests
+from windvane.usecases.open_incident import open_incident
+from windvane.usecases.publish_routing import ALIAS, routing_effects
+from windvane.usecases.read_model_file import (
+    ModelFile,
+    parse_duration,
+    parse_share,
+    read_model_file,
+)
+
+JUDGE = "rollout.gate"
+LEASE = "steward"
+
+
+def gate_policy(file: ModelFile) -> GatePolicy:
+    return GatePolicy(
+        alpha=file.rollout.alpha,
+        soak_s=parse_duration(file.rollout.soak),
+        max_error_rate=parse_share(file.rollout.max_error_rate),
+        max_loss_increase=file.rollout.max_loss_increase,
+    )
+
+
+def advance_rollout(
+    store: ControlStore,
+    log: EventLog,
+    clock: Clock,
+    model: str,
+    token: int,
+    scored: Sequence[Mapping[str, Any]],
+) -> Verdict | None:
+    """The gate's verdict, or None where nothing is rolling out.
+
+    ``scored`` are the log's counted losses since the rollout began; they change slowly, so
+    the caller decides how often to read them again.
+    """
+    now = clock.now()
+    with store.read() as tx:
+        live = tx.deployment(model)
+        if live is None or not live.challenger or live.broken_views:
+            return None
+        file = read_model_file(tx.model(model).text)
+        facts = gate_facts(file, live, tx.unit_counts(live.rollout), scored)
+    policy = gate_policy(file)
+    verdict = judge_gate(facts, policy, now)
+    if verdict.outcome in (Outcome.HOLD, Outcome.ERROR):
+        _remember(store, live, file, verdict, token)
+        return verdict
+    evidence: dict[str, Any] = {}
+    if verdict.failed:
+        evidence = _evidence(store, log, live, now)
+    with store.begin() as tx:
+        tx.require(LEASE, token)
+        if tx.deployment(model) != live:
+            return None
+        action, fresh, effects = _act(tx, file, live, verdict, now, evidence)
+        tx.put_deployment(fresh)
+        tx.decide(
+            Decision(
+                id=_decision_id(live),
+                model=model,
+                judge=JUDGE,
+                subject=f"version {live.challenger}",
+                action=action,
+                at=now,
+                policy=msgspec.to_builtins(policy),
+                facts=msgspec.to_builtins(facts),
+                verdict=verdict,
+                effects=(*routing_effects(tx), *effects),
+            )
+        )
+    return verdict
+
+
+def gate_facts(
+    file: ModelFile,
+    live: Deployment,
+    counts: Sequence[UnitCounts],
+    scored: Sequence[Mapping[str, Any]],
+) -> GateFacts:
+    """What the gate judges, from unit counts and counted losses."""
+    by = {(c.arm, c.step): c for c in counts}
+    none = UnitCounts("", 0, 0, 0, 0)
+
+    def stages(what: str) -> tuple[StageErrors, ...]:
+        return tuple(
+            StageErrors(
+                getattr(by.get((Arm.CHALLENGER, step), none), what),
+                getattr(by.get((Arm.CHAMPION, step), none), what),
+                min(parse_share(share), 0.999),
+            )
+            for step, share in enumerate(file.rollout.steps[: live.step + 1])
+        )
+
+    mine = [c for c in counts if c.arm == Arm.CHALLENGER]
+    return GateFacts(
+        started=live.rollout_started,
+        stage_started=live.stage_started,
+        challenger_units=sum(c.units for c in mine),
+        failed_units=sum(c.failed for c in mine),
+        errors=stages("failed"),
+        slow=stages("slow"),
+        challenger=_losses(scored, Arm.CHALLENGER, live.rollout),
+        champion=_losses(scored, Arm.CHAMPION, live.rollout),
+    )
+
+
+def _losses(scored: Sequence[Mapping[str, Any]], arm: Arm, rollout: str) -> ArmFacts:
+    rows = [r for r in scored if r["arm"] == arm and r["rollout"] == rollout]
+    return ArmFacts(
+        sum(r["n"] for r in rows),
+        sum(r["loss"] for r in rows),
+        sum(r["loss_squares"] for r in rows),
+    )
+
+
+def _act(
+    tx: Tx,
+    file: ModelFile,
+    live: Deployment,
+    verdict: Verdict,
+    now: float,
+    evidence: Mapping[str, Any],
+) -> tuple[str, Deployment, tuple[Effect, ...]]:
+    gone = replace(live, challenger=None, share=0.0, step=0, changed_at=now)
+    if verdict.failed:
+        effects = open_incident(
+            tx,
+            file,
+            Cause(CauseKind.CANARY, f"version {live.challenger}"),
+            title=f"version {live.challenger} was rolled back: {verdict.sentence}",
+            now=now,
+            since=live.rollout_started,
+            evidence=evidence,
+            decision=_decision_id(live),
+            done=[f"rolled back to version {live.champion}; the canary had {live.share:.0%}"],
+        )
+        return "rollback", replace(gone, rollout=""), effects
+    steps = file.rollout.steps
+    after = live.step + 1
+    if after < len(steps) and parse_share(steps[after]) < 1.0:
+        share = parse_share(steps[after])
+        fresh = replace(live, share=share, step=after, stage_started=now, changed_at=now)
+        return "advance", fresh, ()
+    champion = live.challenger or live.champion
+    fresh = replace(gone, champion=champion, previous=live.champion, rollout="")
+    body = {"model": live.model, "alias": "champion", "version": champion}
+    return "promote", fresh, (Effect(ALIAS, body),)
+
+
+def _decision_id(live: Deployment) -> str:
+    """One verdict that acts for each step of a rollout, whoever takes it and how often."""
+    return f"{live.rollout}/step-{live.step}"
+
+
+def _remember(
+    store: ControlStore, live: Deployment, file: ModelFile, verdict: Verdict, token: int
+) -> None:
+    window_s = parse_duration(file.watch.window)
+    start = live.stage_started // window_s * window_s
+    row = WindowVerdict(
+        live.model, start, "rollout", verdict.outcome, verdict.code, verdict.sentence,
+        {"missing": verdict.missing, "step": live.step},
+    )  # fmt: skip
+    with store.begin() as tx:
+        tx.require(LEASE, token)
+        tx.add_verdicts([row])
+
+
+def _evidence(store: ControlStore, log: EventLog, live: Deployment, now: float) -> dict[str, Any]:
+    with store.read() as tx:
+        histograms = output_histograms(tx, live, live.rollout_started, now)
+    where = {"routed": live.challenger, "rollout": live.rollout, "answered": live.champion}
+    found = log.samples(live.model, live.rollout_started, now + 1, where, 5)
+    return {"histograms": histograms, "samples": sample_requests(found)}

@@ -1,0 +1,135 @@
+"""Answer slow change: drift from the training data, and outcomes once they are known."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from windvane.core.alerting import Cause, CauseKind, Response, choose_response
+from windvane.core.drift import Alarm, DriftFacts
+from windvane.core.journal import Decision
+from windvane.core.outcomes import OutcomePolicy, ScoredCounts, auc, judge_outcomes
+from windvane.core.verdict import Verdict
+from windvane.ports.control_store import Tx
+from windvane.ports.event_log import EventLog
+from windvane.usecases.load_window import ClosedWindow
+from windvane.usecases.open_incident import close_incident, open_incident
+
+_BINS = 100
+
+
+class _Finding(Protocol):
+    @property
+    def facts(self) -> DriftFacts: ...
+    @property
+    def verdict(self) -> Verdict: ...
+    @property
+    def alarms(self) -> tuple[Alarm, ...]: ...
+
+
+Scores = tuple[Verdict, dict[str, Any]]
+
+
+def judge_scores(log: EventLog, window: ClosedWindow) -> Scores | None:
+    """AUC of everyone's answers over the span that was merged; None without a floor."""
+    floor = window.file.watch.outcomes.get("floor")
+    if floor is None:
+        return None
+    start = window.end - window.policy.drift_over_s
+    counts = np.zeros((2, _BINS), np.int64)
+    for row in log.scored(window.file.model, start, window.end, _BINS):
+        counts[0 if row["value"] > 0.5 else 1, row["bin"]] += row["n"]
+    facts = ScoredCounts(counts[0], counts[1])
+    verdict = judge_outcomes(facts, OutcomePolicy(float(floor)), window.end)
+    area = auc(facts)
+    return verdict, {"auc": None if np.isnan(area) else round(area, 4), "scored": facts.scored}
+
+
+def answer_season(
+    tx: Tx, window: ClosedWindow, season: _Finding | None, scores: Scores | None, now: float
+) -> None:
+    """A season is logged; outcomes below the floor open an incident, for they are harm.
+
+    That is how the two are told apart: drift says that the inputs changed, outcomes that
+    the answers got worse. Only the second, or a break against the recent past, wakes a
+    person (unless the model's file asks for more).
+    """
+    model = window.file.model
+    if season and season.alarms:
+        decision_id = f"{model}/season/{window.start:.0f}"
+        cause = Cause(CauseKind.SEASON, model)
+        response = choose_response(cause.kind, window.file.respond)
+        opened = [a for a in season.alarms if a.opened]
+        effects = ()
+        if response is not Response.LOG and opened:
+            effects = open_incident(
+                tx,
+                window.file,
+                cause,
+                title=season.verdict.sentence,
+                now=now,
+                since=min(a.since for a in opened),
+                evidence={"suspects": [{"feature": a.feature, "size": a.size} for a in opened]},
+                decision=decision_id,
+                done=[],
+            )
+        tx.decide(
+            Decision(
+                id=decision_id,
+                model=model,
+                judge="drift",
+                subject="training data",
+                action=response.value,
+                at=now,
+                policy=msgspec.to_builtins(window.policy.seasons),
+                facts=msgspec.to_builtins(season.facts),
+                verdict=season.verdict,
+                effects=effects,
+            )
+        )
+    if scores:
+        _answer_scores(tx, window, scores, now)
+
+
+def _answer_scores(tx: Tx, window: ClosedWindow, scores: Scores, now: float) -> None:
+    verdict, detail = scores
+    model = window.file.model
+    cause = Cause(CauseKind.OUTCOMES, model)
+    decision_id = f"{model}/{cause.key}/{window.start:.0f}"
+    held = tx.open_incident(model, cause.key)
+    effects = ()
+    if verdict.failed and held is None:
+        effects = open_incident(
+            tx,
+            window.file,
+            cause,
+            title=verdict.sentence,
+            now=now,
+            since=window.end - window.policy.drift_over_s,
+            evidence=detail,
+            decision=decision_id,
+            done=[],
+        )
+        action = choose_response(cause.kind, window.file.respond).value
+    elif held is not None and not verdict.failed:
+        line = f"outcomes are above the floor again: {verdict.sentence}"
+        close_incident(tx, model, cause, now=now, decision=decision_id, lines=[line])
+        action = "close"
+    else:
+        return
+    tx.decide(
+        Decision(
+            id=decision_id,
+            model=model,
+            judge="",
+            subject="outcomes",
+            action=action,
+            at=now,
+            policy={"floor": window.file.watch.outcomes.get("floor")},
+            facts=detail,
+            verdict=verdict,
+            effects=effects,
+        )
+    )

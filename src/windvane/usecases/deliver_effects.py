@@ -1,0 +1,61 @@
+"""Carry out what decisions queued: publish, notify, mirror."""
+
+from __future__ import annotations
+
+import logging
+import random
+
+from windvane.core.errors import WindvaneError
+from windvane.ports.clock import Clock
+from windvane.ports.control_store import ControlStore
+from windvane.ports.notifier import Notifier
+from windvane.ports.registry import AliasMirror
+from windvane.ports.routing_feed import RoutingFeed
+from windvane.usecases.publish_routing import ALIAS, NOTIFY, PUBLISH
+
+_log = logging.getLogger(__name__)
+_FIRST_RETRY_S = 1.0
+_LAST_RETRY_S = 300.0
+
+
+def deliver_effects(
+    store: ControlStore,
+    clock: Clock,
+    feed: RoutingFeed,
+    notifier: Notifier,
+    mirror: AliasMirror,
+    limit: int = 50,
+) -> int:
+    """Deliver due effects; how many were done.
+
+    Delivery is at least once and every effect is idempotent by its key, so a crash between
+    doing and noting repeats without acting twice. Failures wait, twice as long each time
+    up to five minutes, with jitter; the queue is the table, so nothing is dropped.
+    """
+    with store.read() as tx:
+        due = tx.due_effects(clock.wall(), limit)
+        tables = {item.key: tx.routing(int(item.body["seq"])) for item in due if item.kind == PUBLISH}
+    done = 0
+    for item in due:
+        try:
+            match item.kind:
+                case kind if kind == PUBLISH:
+                    if (table := tables[item.key]) is not None:
+                        feed.publish(table)
+                case kind if kind == NOTIFY:
+                    notifier.send(item.key, item.body["title"], item.body["body"])
+                case kind if kind == ALIAS:
+                    mirror.mirror_alias(**item.body)
+                case _:
+                    raise WindvaneError(f"effect {item.key} is of unknown kind {item.kind!r}")
+        except Exception as error:
+            _log.warning("effect %s failed: %s", item.key, error)
+            wait = min(_FIRST_RETRY_S * 2.0**item.attempts, _LAST_RETRY_S)
+            with store.begin() as tx:
+                retry_at = clock.wall() + wait * random.uniform(0.5, 1.5)
+                tx.effect_failed(item.key, str(error), retry_at)
+            continue
+        with store.begin() as tx:
+            tx.effect_done(item.key, clock.wall())
+        done += 1
+    return done

@@ -1,0 +1,201 @@
+"""Judge a model's closed windows, one after the other, and act on what is found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from windvane.core.drift import (
+    Alarm,
+    DriftFacts,
+    baseline_readings,
+    judge_drift,
+    recent_readings,
+)
+from windvane.core.routing import Arm
+from windvane.core.verdict import RateFacts, RatePolicy, RateState, Verdict, judge_rate
+from windvane.ports.clock import Clock
+from windvane.ports.control_store import ControlStore, WindowVerdict
+from windvane.ports.event_log import EventLog
+from windvane.usecases.advance_rollout import LEASE
+from windvane.usecases.answer_feed import answer_feed
+from windvane.usecases.answer_rate import answer_rate
+from windvane.usecases.answer_season import answer_season, judge_scores
+from windvane.usecases.load_window import (
+    ClosedWindow,
+    StewardState,
+    WindowCache,
+    load_window,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFinding:
+    """Facts, verdict and alarms of one drift judge in one window."""
+
+    facts: DriftFacts
+    verdict: Verdict
+    alarms: tuple[Alarm, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RateFinding:
+    """Facts, verdict and detector of one rate judge in one window."""
+
+    facts: RateFacts
+    policy: RatePolicy
+    verdict: Verdict
+    after: RateState
+
+
+def judge_window(
+    store: ControlStore, log: EventLog, clock: Clock, model: str, token: int, cache: WindowCache
+) -> bool:
+    """Judge the next closed window of ``model``; False where none is closed yet.
+
+    Everything that follows commits in one transaction under the steward's lease; a window
+    that another steward judged meanwhile is left as it was.
+    """
+    with store.read() as tx:
+        loaded = load_window(tx, model, cache)
+    if loaded is None:
+        return False
+    window, state = loaded
+    rows: list[WindowVerdict] = []
+    breaks = _judge_breaks(window, state)
+    rows.append(_row(window, "features", breaks.verdict, _table(breaks, state)))
+    rates = [*_judge_refusals(window, state), _judge_errors(window, state)]
+    rows += [_row(window, f.facts.subject, f.verdict, {}) for f in rates]
+    season = _judge_season(window, state)
+    scores = judge_scores(log, window) if season else None
+    if season:
+        rows.append(_row(window, "drift", season.verdict, _table(season, state)))
+    if scores:
+        rows.append(_row(window, "outcomes", scores[0], scores[1]))
+    now = clock.now()
+    state.judged_until = window.end
+    with store.begin() as tx:
+        tx.require(LEASE, token)
+        if float(tx.steward_state(model).get("judged_until", 0.0)) > window.start:
+            return True
+        if breaks.alarms:
+            answer_feed(tx, log, window, state, breaks, now)
+        for finding in rates:
+            answer_rate(tx, log, window, finding, now)
+        if season or scores:
+            answer_season(tx, window, season, scores, now)
+        tx.add_verdicts(rows)
+        tx.put_steward_state(model, msgspec.to_builtins(state))
+    return True
+
+
+def _judge_breaks(window: ClosedWindow, state: StewardState) -> DriftFinding:
+    counts = window.totals[window.start]
+    rows = int(window.layout.part(counts, window.layout.names[0]).sum())
+    readings = (
+        recent_readings(
+            window.layout,
+            window.views,
+            counts,
+            window.references(_excluded(window, state)),
+            window.baseline,
+            min_rows=window.policy.min_rows,
+            seed=window.seed("breaks"),
+        )
+        if rows >= window.policy.min_rows
+        else ()
+    )
+    facts = DriftFacts(window.start, rows, window.policy.min_rows, readings, dict(state.breaks))
+    verdict, state.breaks, alarms = judge_drift(facts, window.policy.breaks, window.end)
+    return DriftFinding(facts, verdict, alarms)
+
+
+def _excluded(window: ClosedWindow, state: StewardState) -> dict[str, list[tuple[float, float]]]:
+    """Past breaks, and for the streams that sound now everything since they began."""
+    views = window.views
+    out = {view: list(spans) for view, spans in state.excluded.items()}
+    for stream, held in state.breaks.items():
+        if held.alarmed and held.since is not None:
+            view = views[stream.split("/")[0]]
+            out.setdefault(view, []).append((held.since, window.start))
+    return out
+
+
+def _judge_refusals(window: ClosedWindow, state: StewardState) -> list[RateFinding]:
+    tallies: dict[str, list[int]] = {}
+    for key, sketch in window.sketches:
+        tally = tallies.setdefault(key.tenant, [0, 0])
+        tally[0] += sketch.total("refused")
+        tally[1] += sketch.total("requests")
+    out: list[RateFinding] = []
+    for tenant, (bad, good) in sorted(tallies.items()):
+        before = state.refusals.get(tenant, RateState())
+        facts = RateFacts(f"tenant {tenant}", window.start, bad, good, before)
+        verdict, after = judge_rate(facts, window.policy.refusals, window.end)
+        state.refusals[tenant] = after
+        out.append(RateFinding(facts, window.policy.refusals, verdict, after))
+    return out
+
+
+def _judge_errors(window: ClosedWindow, state: StewardState) -> RateFinding:
+    """The model's own health: a canary's failures belong to its gate, refusals to a tenant."""
+    own = [s for k, s in window.sketches if k.arm in (Arm.CHAMPION, Arm.FALLBACK)]
+    bad = sum(s.total("execution_errors") for s in own)
+    good = sum(s.total("rows") for s in own) - bad
+    facts = RateFacts("errors", window.start, bad, good, state.errors)
+    verdict, state.errors = judge_rate(facts, window.policy.errors, window.end)
+    return RateFinding(facts, window.policy.errors, verdict, state.errors)
+
+
+def _judge_season(window: ClosedWindow, state: StewardState) -> DriftFinding | None:
+    """Against the training data, over many merged windows; None between two such looks."""
+    state.seasons_from = state.seasons_from or window.start
+    if window.end - state.seasons_from < window.policy.drift_over_s:
+        return None
+    parts = [c for s, c in window.totals.items() if state.seasons_from <= s <= window.start]
+    counts = np.sum(parts, axis=0)
+    rows = int(window.layout.part(counts, window.layout.names[0]).sum())
+    readings = baseline_readings(
+        window.layout, window.views, counts, window.baseline, seed=window.seed("season")
+    )
+    facts = DriftFacts(
+        state.seasons_from, rows, window.policy.min_rows, readings, dict(state.seasons)
+    )
+    verdict, state.seasons, alarms = judge_drift(facts, window.policy.seasons, window.end)
+    state.seasons_from = window.end
+    return DriftFinding(facts, verdict, alarms)
+
+
+def _table(finding: DriftFinding, state: StewardState) -> dict[str, Any]:
+    """The drift table of one look: every stream's size, evidence and whether it sounds."""
+    del state
+    states = {a.feature + "/" + a.kind.value: a.opened for a in finding.alarms}
+    return {
+        "rows": finding.facts.rows,
+        "readings": [
+            {
+                "feature": r.feature,
+                "view": r.view,
+                "kind": r.kind.value,
+                "p": round(r.p, 6),
+                "size": round(r.size, 4),
+                "changed": states.get(r.stream),
+            }
+            for r in finding.facts.readings
+        ],
+    }
+
+
+def _row(
+    window: ClosedWindow, subject: str, verdict: Verdict, detail: Mapping[str, Any]
+) -> WindowVerdict:
+    return WindowVerdict(
+        window.file.model, window.start, subject,
+        verdict.outcome, verdict.code, verdict.sentence, detail,
+    )  # fmt: skip
+
+

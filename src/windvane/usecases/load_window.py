@@ -1,0 +1,154 @@
+"""Load what the judges of one closed window need."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.drift import Baseline, StreamState
+from windvane.core.sketch import Layout, Sketch
+from windvane.core.verdict import RateState
+from windvane.ports.control_store import Deployment, Tx, WindowKey
+from windvane.usecases.read_model_file import ModelFile, read_model_file
+from windvane.usecases.window_policy import WindowPolicy, window_policy
+
+Counts = NDArray[np.int64]
+
+
+class StewardState(msgspec.Struct):
+    """What the judges carry from window to window; stored with every step.
+
+    ``excluded``: spans of time a view was broken, which its recent past leaves out.
+    """
+
+    judged_until: float = 0.0
+    seasons_from: float = 0.0
+    breaks: dict[str, StreamState] = {}
+    seasons: dict[str, StreamState] = {}
+    refusals: dict[str, RateState] = {}
+    errors: RateState = RateState()
+    excluded: dict[str, list[tuple[float, float]]] = {}
+
+
+@dataclass
+class WindowCache:
+    """Merged feature counts of judged windows and unpacked baselines, by model.
+
+    A cache only: losing it costs reading, never a verdict.
+    """
+
+    totals: dict[str, dict[float, Counts]] = field(default_factory=dict[str, dict[float, Counts]])
+    baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClosedWindow:
+    """One window of one model and all that bears on it.
+
+    ``totals``: merged counts by window start over the recent past, this window included.
+    """
+
+    file: ModelFile
+    policy: WindowPolicy
+    live: Deployment
+    layout: Layout
+    baseline: Baseline
+    start: float
+    sketches: tuple[tuple[WindowKey, Sketch], ...]
+    totals: Mapping[float, Counts]
+
+    @property
+    def end(self) -> float:
+        return self.start + self.policy.window_s
+
+    @property
+    def views(self) -> dict[str, str]:
+        return {spec.name: spec.view for spec in self.file.schema}
+
+    def seed(self, purpose: str) -> int:
+        """A seed that follows from the window, so that a repeat draws the same."""
+        name = f"{self.file.model}/{purpose}/{self.start:.0f}"
+        return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest(), "big")
+
+    def references(self, excluded: Mapping[str, list[tuple[float, float]]]) -> dict[str, Counts]:
+        """Each feature's counts over the recent healthy past, empty until there is enough.
+
+        Training windows count as the recent past of a model's first days.
+        """
+        first = self.start - self.policy.recent_s
+        past = {s: c for s, c in self.baseline.tail.items() if first <= s < self.start}
+        past |= {s: c for s, c in self.totals.items() if first <= s < self.start}
+        wanted = self.policy.recent_s / self.policy.window_s / 4.0
+        out: dict[str, Counts] = {}
+        for view in dict.fromkeys(self.views.values()):
+            spans = excluded.get(view, [])
+            healthy = [
+                c for s, c in past.items() if not any(low <= s < high for low, high in spans)
+            ]
+            if sum(bool(c.any()) for c in healthy) < wanted / 2.0:
+                continue
+            merged = np.sum(healthy, axis=0)
+            for name, of in self.views.items():
+                if of == view:
+                    out[name] = self.layout.part(merged, name)
+        return out
+
+
+def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, StewardState] | None:
+    """The next window that is closed but not judged; None where there is none.
+
+    A window is closed once every spool of every recorder was read past its end.
+    """
+    live = tx.deployment(model)
+    marks = tx.marks()
+    if live is None or not marks:
+        return None
+    file = read_model_file(tx.model(model).text)
+    tenants = len({key.tenant for key in tx.keys()})
+    policy = window_policy(file, models=len(tx.models()), tenants=tenants)
+    state = msgspec.convert(tx.steward_state(model), StewardState)
+    start = state.judged_until or _first_window(tx, model, live, policy)
+    if start is None or min(m.watermark for m in marks) < start + policy.window_s + policy.grace_s:
+        return None
+    champion = tx.version(model, live.champion)
+    layout = tx.layout(champion.layout_id)
+    name = f"{model}/{champion.version}/{champion.manifest}"
+    if name not in cache.baselines:
+        cache.baselines[name] = Baseline.from_bytes(champion.baseline)
+    totals = _totals(tx, model, layout, policy, start, cache)
+    sketches = tuple(tx.sketches(model, start, start + policy.window_s))
+    window = ClosedWindow(
+        file, policy, live, layout, cache.baselines[name], start, sketches, totals
+    )
+    totals[start] = _merge(layout, [sketch for _, sketch in sketches])
+    return window, state
+
+
+def _first_window(tx: Tx, model: str, live: Deployment, policy: WindowPolicy) -> float | None:
+    found = tx.sketches(model, live.changed_at - policy.recent_s, float("inf"))
+    return min((key.start for key, _ in found), default=None)
+
+
+def _totals(
+    tx: Tx, model: str, layout: Layout, policy: WindowPolicy, start: float, cache: WindowCache
+) -> dict[float, Counts]:
+    first = start - max(policy.recent_s, policy.drift_over_s)
+    held = cache.totals.setdefault(f"{model}/{layout.id}", {})
+    if not held:
+        by_start: dict[float, list[Sketch]] = {}
+        for key, sketch in tx.sketches(model, first, start):
+            by_start.setdefault(key.start, []).append(sketch)
+        held |= {s: _merge(layout, parts) for s, parts in by_start.items()}
+    for old in [s for s in held if s < first]:
+        del held[old]
+    return held
+
+
+def _merge(layout: Layout, sketches: list[Sketch]) -> Counts:
+    parts = [s.features for s in sketches if s.layout_id == layout.id]
+    return np.sum(parts, axis=0) if parts else np.zeros(layout.size, np.int64)

@@ -1,0 +1,79 @@
+"""Open, extend and close incidents; each change rides in the decision's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from windvane.core.alerting import Cause, severity_of
+from windvane.core.journal import Effect
+from windvane.ports.control_store import Incident, IncidentNote, Tx
+from windvane.usecases.publish_routing import NOTIFY
+from windvane.usecases.read_model_file import ModelFile
+
+RUNBOOKS = {
+    "feed": "feed-broken.md",
+    "canary": "canary-rolled-back.md",
+    "tenant": "tenant-refused.md",
+    "errors": "model-errors.md",
+    "outcomes": "outcomes-below-floor.md",
+    "season": "drift.md",
+}
+
+
+def open_incident(
+    tx: Tx,
+    file: ModelFile,
+    cause: Cause,
+    *,
+    title: str,
+    now: float,
+    since: float,
+    evidence: Mapping[str, Any],
+    decision: str,
+    done: list[str],
+) -> tuple[Effect, ...]:
+    """Open the cause's incident, or add to the open one; the effects that tell people.
+
+    A person is told once an incident, not once an alarm.
+    """
+    held = tx.open_incident(file.model, cause.key)
+    if held is not None:
+        merged = {**held.evidence, **evidence}
+        tx.put_incident(replace(held, evidence=merged, since=min(held.since, since)))
+        for line in (title, *done):
+            tx.add_note(held.id, IncidentNote(now, line, decision))
+        return ()
+    incident = Incident(
+        id=f"{file.model}-{cause.kind.value}-{now:.0f}-{cause.subject}".replace("/", "-"),
+        model=file.model,
+        cause=cause.key,
+        kind=cause.kind.value,
+        severity=severity_of(cause.kind).value,
+        title=title,
+        opened_at=now,
+        since=since,
+        closed_at=None,
+        owner=f"{file.owner.team} {file.owner.contact}".strip(),
+        runbook=file.runbook.rstrip("/") + "/" + RUNBOOKS[cause.kind.value],
+        evidence=evidence,
+    )
+    tx.put_incident(incident)
+    for line in (title, *done):
+        tx.add_note(incident.id, IncidentNote(now, line, decision))
+    body = "\n".join([title, *done, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
+    return (Effect(NOTIFY, {"title": f"[{incident.severity}] {file.model}", "body": body}),)
+
+
+def close_incident(
+    tx: Tx, model: str, cause: Cause, *, now: float, decision: str, lines: list[str]
+) -> bool:
+    """Close the cause's open incident, if there is one."""
+    held = tx.open_incident(model, cause.key)
+    if held is None:
+        return False
+    for line in lines:
+        tx.add_note(held.id, IncidentNote(now, line, decision))
+    tx.put_incident(replace(held, closed_at=now))
+    return True

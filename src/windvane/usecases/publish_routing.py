@@ -1,0 +1,66 @@
+"""Make the routing table that follows from the control state."""
+
+from __future__ import annotations
+
+from windvane.core.journal import Effect
+from windvane.core.routing import ModelRoute, RoutingTable, VersionEntry
+from windvane.ports.control_store import Deployment, ModelRecord, Tx, VersionRecord
+from windvane.usecases.read_model_file import parse_duration, read_model_file
+
+PUBLISH = "publish"
+ALIAS = "alias"
+NOTIFY = "notify"
+
+
+def routing_effects(tx: Tx) -> tuple[Effect, ...]:
+    """Store the table as it follows now; the effect that publishes it."""
+    routes: dict[str, ModelRoute] = {}
+    for model in tx.models():
+        deployment = tx.deployment(model.name)
+        if deployment is not None:
+            routes[model.name] = _route(model, deployment, tx.versions(model.name))
+    seq = tx.add_routing(RoutingTable(0, routes, tuple(tx.keys())))
+    return (Effect(PUBLISH, {"seq": seq}),)
+
+
+def _route(model: ModelRecord, live: Deployment, versions: list[VersionRecord]) -> ModelRoute:
+    file = read_model_file(model.text)
+    named = {v.version: v for v in versions}
+    chain = tuple(
+        version
+        for step in file.serve.fallback
+        if (version := _chain_version(step, live, versions)) is not None
+    )
+    wanted = [live.champion, live.challenger, live.standing_in, *chain]
+    used = [v for v in dict.fromkeys(wanted) if v is not None and v in named]
+    return ModelRoute(
+        model=model.name,
+        layout_id=named[live.champion].layout_id,
+        schema=file.schema,
+        outcome=file.predicts.outcome,
+        deadline_s=parse_duration(file.serve.deadline),
+        versions=tuple(VersionEntry(v, named[v].artifact, named[v].manifest) for v in used),
+        champion=live.champion,
+        challenger=live.challenger,
+        challenger_share=live.share,
+        standing_in=live.standing_in,
+        chain=tuple(v for v in dict.fromkeys(chain) if v in named),
+        constant=file.constant,
+        rollout=live.rollout,
+    )
+
+
+def _chain_version(step: object, live: Deployment, versions: list[VersionRecord]) -> str | None:
+    if step == "previous":
+        return live.previous
+    if isinstance(step, dict) and "without" in step:
+        return version_without(versions, (str(step["without"]),))  # pyright: ignore[reportUnknownArgumentType]
+    return None
+
+
+def version_without(versions: list[VersionRecord], views: tuple[str, ...]) -> str | None:
+    """The newest version that needs none of ``views``; None if there is none."""
+    for version in reversed(versions):
+        if not set(views) & set(version.views):
+            return version.version
+    return None

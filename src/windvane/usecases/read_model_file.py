@@ -1,0 +1,244 @@
+"""The one YAML file of a model: parse it, check it, say what is wrong with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import msgspec
+import yaml
+
+from windvane.core.alerting import Response, Severity
+from windvane.core.errors import WindvaneError, did_you_mean
+from windvane.core.sketch import FeatureSpec, FeatureType
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 30 * 86400.0}
+
+
+class BadModelFile(WindvaneError):
+    """The model's file breaks the schema; the message names the field and the fix."""
+
+    code: ClassVar[str] = "MOD-101"
+    hint = "docs/reference/model-file.md describes every field"
+
+
+class Owner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is told."""
+
+    team: str
+    contact: str = ""
+
+
+class Predicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``kind`` of prediction and the ``outcome`` that later proves it."""
+
+    kind: str = "binary"
+    outcome: str = ""
+
+
+class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One input: type, whether it may be null, its range or its closed set of names."""
+
+    type: FeatureType
+    nullable: bool = False
+    range: tuple[float, float] | None = None
+    known: list[str] = []
+
+
+class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``deadline`` of a request; ``fallback``: versions and at last a constant."""
+
+    deadline: str = "500ms"
+    fallback: list[Any] = msgspec.field(default_factory=lambda: ["previous"])
+
+
+class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is watched, how closely, and what is done by severity."""
+
+    window: str = "60s"
+    grace: str = "0s"
+    min_rows: int = 50
+    recent: str = "14d"
+    drift_over: str = "7d"
+    false_alarms: str = "1 per week"
+    refused: str = "2%"
+    errors: str = "1%"
+    latency: str = "100ms"
+    material: dict[str, float] = {}
+    outcomes: dict[str, Any] = {}
+    respond: dict[Severity, Response] = {}
+
+
+class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Canary steps, the least time in each, and the guards."""
+
+    steps: list[str] = msgspec.field(default_factory=lambda: ["5%", "25%", "50%", "100%"])
+    soak: str = "30m"
+    alpha: float = 0.05
+    max_error_rate: str = "5%"
+    max_loss_increase: float = 0.02
+
+
+class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Acceptance of a candidate: least rows, least AUC on the holdout."""
+
+    min_rows: int = 1_000
+    auc_floor: float = 0.6
+
+
+class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A model, as its owners describe it. Features are grouped by the view they come from."""
+
+    model: str
+    features: dict[str, dict[str, Feature]]
+    owner: Owner = Owner("unowned")
+    tier: str = "standard"
+    runbook: str = "docs/runbooks/"
+    predicts: Predicts = Predicts()
+    unit: str = ""
+    serve: Serve = Serve()
+    watch: Watch = Watch()
+    rollout: Rollout = Rollout()
+    train: Train = Train()
+
+    @property
+    def schema(self) -> tuple[FeatureSpec, ...]:
+        """The features in the file's order; events and layouts keep that order."""
+        return tuple(
+            FeatureSpec(
+                name,
+                view,
+                f.type,
+                f.nullable,
+                f.range[0] if f.range else None,
+                f.range[1] if f.range else None,
+                tuple(f.known),
+            )
+            for view, features in self.features.items()
+            for name, f in features.items()
+        )
+
+    @property
+    def respond(self) -> dict[Severity, Response]:
+        defaults = {
+            Severity.LOW: Response.LOG,
+            Severity.MEDIUM: Response.NOTIFY,
+            Severity.HIGH: Response.ROLLBACK,
+        }
+        return {**defaults, **self.watch.respond}
+
+    @property
+    def constant(self) -> float | None:
+        for step in self.serve.fallback:
+            if isinstance(step, Mapping) and "constant" in step:
+                return float(step["constant"])  # pyright: ignore[reportUnknownArgumentType]
+        return None
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``500ms``, ``60s``, ``3h``, ``14d``."""
+    found = re.fullmatch(r"\s*([\d.]+)\s*(ms|s|m|h|d|w)\s*", str(text))
+    if not found:
+        raise ValueError(f"{text!r} is not a duration such as 500ms, 60s, 3h or 14d")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def parse_share(text: str) -> float:
+    """A fraction from ``5%`` or ``0.05``."""
+    word = str(text).strip()
+    try:
+        share = float(word[:-1]) / 100.0 if word.endswith("%") else float(word)
+    except ValueError:
+        share = -1.0
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"{text!r} is not a share between 0% and 100%")
+    return share
+
+
+def parse_budget(text: str) -> tuple[float, float]:
+    """(allowed, seconds) of ``1 per week``."""
+    found = re.fullmatch(r"\s*([\d.]+)\s+per\s+(hour|day|week|month)\s*", str(text))
+    if not found or float(found[1]) <= 0.0:
+        raise ValueError(f"{text!r} is not a budget such as `1 per week`")
+    return float(found[1]), _PERIODS[found[2]]
+
+
+def read_model_file(text: str) -> ModelFile:
+    """Parse and check a model's file; raises BadModelFile."""
+    try:
+        body = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadModelFile(f"not YAML: {error}") from error
+    if not isinstance(body, dict):
+        raise BadModelFile("the file must be a mapping that starts with `model: NAME`")
+    try:
+        parsed = msgspec.convert(body, ModelFile, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadModelFile(str(error), hint=_suggest(str(error))) from error
+    _check(parsed)
+    return parsed
+
+
+def json_schema() -> dict[str, Any]:
+    """The published JSON Schema of the file, for editors."""
+    return msgspec.json.schema(ModelFile)
+
+
+def _check(file: ModelFile) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", file.model):
+        sides = f"model: {file.model!r} must be lower-case letters, digits and dashes"
+        raise BadModelFile(sides, hint="for example `flight-delay`")
+    if not file.schema:
+        raise BadModelFile("features: none is given", hint="name at least one view and feature")
+    names = [spec.name for spec in file.schema]
+    for name in names:
+        if names.count(name) > 1:
+            raise BadModelFile(f"features: {name!r} is in more than one view", hint="rename one")
+    if file.predicts.kind != "binary":
+        hint = "binary is the kind that this release serves"
+        raise BadModelFile(f"predicts.kind: {file.predicts.kind!r} is not known", hint=hint)
+    durations = {
+        "serve.deadline": file.serve.deadline,
+        "watch.window": file.watch.window,
+        "watch.grace": file.watch.grace,
+        "watch.recent": file.watch.recent,
+        "watch.drift_over": file.watch.drift_over,
+        "watch.latency": file.watch.latency,
+        "rollout.soak": file.rollout.soak,
+    }
+    shares = {
+        "watch.refused": file.watch.refused,
+        "watch.errors": file.watch.errors,
+        "rollout.max_error_rate": file.rollout.max_error_rate,
+        **{f"rollout.steps[{i}]": s for i, s in enumerate(file.rollout.steps)},
+    }
+    for parse, fields in ((parse_duration, durations), (parse_share, shares)):
+        for field, value in fields.items():
+            _field(field, parse, value)
+    _field("watch.false_alarms", parse_budget, file.watch.false_alarms)
+
+
+def _field(name: str, parse: Any, value: str) -> None:
+    try:
+        parse(value)
+    except ValueError as error:
+        raise BadModelFile(f"{name}: {error}") from error
+
+
+def _suggest(message: str) -> str | None:
+    found = re.search(r"unknown field `(\w+)`(?: - at `\$\.?([^`]*)`)?", message)
+    if not found:
+        return None
+    places: dict[str, type[msgspec.Struct]] = {
+        "": ModelFile,
+        "owner": Owner,
+        "predicts": Predicts,
+        "serve": Serve,
+        "watch": Watch,
+        "rollout": Rollout,
+        "train": Train,
+    }
+    place = places.get(found[2] or "", Feature)
+    return did_you_mean(found[1], place.__struct_fields__)

@@ -1,0 +1,224 @@
+"""Move events from a spool into the log and the window sketches, each exactly once."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from windvane.core.routing import Arm
+from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Layout, Sketch
+from windvane.ports.clock import Clock
+from windvane.ports.control_store import ControlStore, SpoolMark, UnitSeen, WindowKey
+from windvane.ports.event_log import EventLog, LogEntry
+from windvane.ports.events import EVENTS, OutcomeSeen, Predicted, Refused, event_key
+from windvane.ports.spool import Batch, SpoolReader
+from windvane.usecases.read_model_file import parse_duration, read_model_file
+
+_log = logging.getLogger(__name__)
+_READ_BYTES = 4 << 20
+
+
+@dataclass
+class SeenKeys:
+    """The latest dedupe keys, oldest forgotten first."""
+
+    limit: int = 1_000_000
+    _keys: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
+
+    def add(self, key: str) -> bool:
+        """False if the key was there already."""
+        if key in self._keys:
+            return False
+        self._keys[key] = None
+        if len(self._keys) > self.limit:
+            self._keys.popitem(last=False)
+        return True
+
+    def remember(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self.add(key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    window_s: float
+    slow_us: float
+    schema: tuple[tuple[str, str], ...]
+
+
+class Recorder:
+    """One machine's recorder.
+
+    Each batch goes to the log first and to the control store second, both keyed by the
+    spool position. After a crash between the two, the log is ahead: the batch is read
+    again, the log adds nothing, the sketches are counted.
+    """
+
+    def __init__(
+        self, name: str, store: ControlStore, log: EventLog, spool: SpoolReader, clock: Clock
+    ) -> None:
+        self._name = name
+        self._store = store
+        self._log = log
+        self._spool = spool
+        self._clock = clock
+        self._layouts: dict[str, Layout] = {}
+        self._models: dict[str, _Model] = {}
+        self._seen = SeenKeys()
+        with store.read() as tx:
+            self._marks = {mark.spool: mark for mark in tx.marks()}
+        positions = {mark.spool: mark.position for mark in self._marks.values()}
+        self._seen.remember(reversed(log.recent_keys(positions, self._seen.limit)))
+        self._catch_up()
+
+    def step(self) -> int:
+        """Record what is new in every spool; the number of events."""
+        recorded = 0
+        for spool in self._spool.spools():
+            while True:
+                before = self._clock.now()
+                mark = self._marks.get(spool, SpoolMark(spool, 0, 0.0))
+                batch = self._spool.read(spool, mark.position, _READ_BYTES)
+                drained = batch.end == mark.position
+                if drained:
+                    self._idle(mark, before)
+                    break
+                recorded += self._record(batch)
+        return recorded
+
+    def _idle(self, mark: SpoolMark, before: float) -> None:
+        """Nothing newer was in the spool when the clock stood at ``before``."""
+        if before > mark.watermark:
+            fresh = SpoolMark(mark.spool, mark.position, before)
+            with self._store.begin() as tx:
+                tx.set_mark(fresh)
+            self._marks[mark.spool] = fresh
+
+    def _catch_up(self) -> None:
+        """Finish the one batch that the log may have and the store has not."""
+        for spool in self._spool.spools():
+            reached = self._log.appended(spool)
+            while (mark := self._marks.get(spool, SpoolMark(spool, 0, 0.0))).position < reached:
+                batch = self._spool.read(spool, mark.position, reached - mark.position)
+                if batch.end == mark.position:
+                    break
+                self._record(batch)
+
+    def _record(self, batch: Batch) -> int:
+        entries: list[LogEntry] = []
+        for position, payload in batch.payloads:
+            try:
+                event = EVENTS.decode(payload)
+            except msgspec.MsgspecError:
+                _log.exception("spool %s: event at %d is not readable", batch.spool, position)
+                continue
+            if self._seen.add(event_key(event)):
+                entries.append(LogEntry(batch.spool, position, event))
+        self._learn(entries)
+        known = [e for e in entries if e.event.model in self._models]
+        schemas = {e.event.layout_id: self._models[e.event.model].schema for e in known}
+        self._log.append(batch.spool, batch.end, known, schemas)
+        last = max((e.event.ts for e in entries), default=0.0)
+        held = self._marks.get(batch.spool, SpoolMark(batch.spool, 0, 0.0))
+        mark = SpoolMark(batch.spool, batch.end, max(held.watermark, last))
+        with self._store.begin() as tx:
+            tx.add_sketches(self._sketches(known))
+            tx.add_units(self._units(known))
+            tx.set_mark(mark)
+        self._marks[batch.spool] = mark
+        self._spool.release(batch.spool, batch.end)
+        return len(known)
+
+    def _learn(self, entries: Sequence[LogEntry]) -> None:
+        """Read layouts and models that were not met before."""
+        layouts = {e.event.layout_id for e in entries} - self._layouts.keys()
+        models = {e.event.model for e in entries} - self._models.keys()
+        if not layouts and not models:
+            return
+        with self._store.read() as tx:
+            for layout_id in layouts:
+                self._layouts[layout_id] = tx.layout(layout_id)
+            for name in models:
+                file = read_model_file(tx.model(name).text)
+                self._models[name] = _Model(
+                    parse_duration(file.watch.window),
+                    parse_duration(file.watch.latency) * 1e6,
+                    tuple((s.name, s.type.value) for s in file.schema),
+                )
+
+    def _sketches(self, entries: Sequence[LogEntry]) -> dict[WindowKey, Sketch]:
+        tallies: dict[tuple[WindowKey, str], _Tally] = {}
+
+        def tally(event: Any, version: str, arm: str) -> _Tally:
+            window_s = self._models[event.model].window_s
+            start = event.ts // window_s * window_s
+            key = WindowKey(event.model, start, version, arm, event.tenant, self._name)
+            found = tallies.get((key, event.layout_id))
+            if found is None:
+                found = tallies[key, event.layout_id] = _Tally()
+            return found
+
+        for entry in entries:
+            event = entry.event
+            match event:
+                case Predicted():
+                    first = True
+                    for row in event.rows:
+                        found = tally(event, row.routed, row.arm)
+                        found.count("rows")
+                        if first:
+                            found.count("requests")
+                            found.latencies.append(event.latency_us)
+                            first = False
+                        if row.answered != row.routed:
+                            found.count("fell_back")
+                        if "failed" in row.flags:
+                            found.count("execution_errors")
+                        found.rows.append([*row.values, row.output])
+                case Refused():
+                    tally(event, "", "").count("refused")
+                case OutcomeSeen():
+                    tally(event, "", "").count("outcomes")
+        return {key: t.sketch(self._layouts[layout]) for (key, layout), t in tallies.items()}
+
+    def _units(self, entries: Sequence[LogEntry]) -> list[UnitSeen]:
+        """Units of running rollouts: all of the challenger's, the champion's unlucky ones."""
+        out: list[UnitSeen] = []
+        for entry in entries:
+            event = entry.event
+            if not isinstance(event, Predicted) or not event.rollout:
+                continue
+            slow = event.latency_us > self._models[event.model].slow_us
+            rollout, _, step = event.rollout.rpartition("#")
+            for row in event.rows:
+                failed = "failed" in row.flags
+                if row.arm == Arm.CHALLENGER or failed or slow:
+                    out.append(UnitSeen(rollout, row.arm, row.unit, int(step), failed, slow))
+        return out
+
+
+@dataclass
+class _Tally:
+    """One window's rows of one version, arm and tenant, before they are counted."""
+
+    rows: list[list[Any]] = field(default_factory=list[list[Any]])
+    latencies: list[int] = field(default_factory=list[int])
+    traffic: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TRAFFIC, 0))
+
+    def count(self, name: str) -> None:
+        self.traffic[name] += 1
+
+    def sketch(self, layout: Layout) -> Sketch:
+        traffic = np.array([self.traffic[name] for name in TRAFFIC], np.int64)
+        bins = np.searchsorted(LATENCY_EDGES_US, self.latencies, side="left")
+        latency = np.bincount(bins, minlength=len(LATENCY_EDGES_US) + 1).astype(np.int64)
+        if not self.rows:
+            return Sketch(layout.id, np.zeros(layout.size, np.int64), traffic, latency)
+        columns = dict(zip(layout.names, map(list, zip(*self.rows, strict=True)), strict=True))
+        return Sketch(layout.id, layout.count(columns)[0], traffic, latency)
