@@ -136,7 +136,7 @@ def gate_facts(
 
 
 def _losses(scored: Sequence[Mapping[str, Any]], arm: Arm, rollout: str) -> ArmFacts:
-    rows = [r for r in scored if r["arm"] == arm and r["rollout"] == rollout]
+    rows = [r for r in scored if r["arm"] == arm and r["rollout"].rpartition("#")[0] == rollout]
     return ArmFacts(
         sum(r["n"] for r in rows),
         sum(r["loss"] for r in rows),
@@ -200,6 +200,6 @@ def _remember(
 def _evidence(store: ControlStore, log: EventLog, live: Deployment, now: float) -> dict[str, Any]:
     with store.read() as tx:
         histograms = output_histograms(tx, live, live.rollout_started, now)
-    where = {"routed": live.challenger, "rollout": live.rollout, "answered": live.champion}
+    where = {"routed": live.challenger, "answered": live.champion}
     found = log.samples(live.model, live.rollout_started, now + 1, where, 5)
     return {"histograms": histograms, "samples": sample_requests(found)}

@@ -46,7 +46,7 @@ def _route(model: ModelRecord, live: Deployment, versions: list[VersionRecord]) 
         standing_in=live.standing_in,
         chain=tuple(v for v in dict.fromkeys(chain) if v in named),
         constant=file.constant,
-        rollout=live.rollout,
+        rollout=f"{live.rollout}#{live.step}" if live.challenger else "",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -185,7 +185,28 @@ class Recorder:
                     tally(event, "", "").count("refused")
                 case OutcomeSeen():
                     tally(event, "", "").count("outcomes")
-        return {key: t.sketch(self._layouts[layout]) for (key, layout), t in tallies.items()}
+        return self._count(tallies)
+
+    def _count(
+        self, tallies: Mapping[tuple[WindowKey, str], _Tally]
+    ) -> dict[WindowKey, Sketch]:
+        """Count the rows of all tallies of a layout at once."""
+        out: dict[WindowKey, Sketch] = {}
+        for layout_id in dict.fromkeys(layout_id for _, layout_id in tallies):
+            layout = self._layouts[layout_id]
+            mine = [(key, t) for (key, of), t in tallies.items() if of == layout_id]
+            rows = [row for _, t in mine for row in t.rows]
+            counts = np.zeros((len(mine), layout.size), np.int64)
+            if rows:
+                groups = np.repeat(np.arange(len(mine)), [len(t.rows) for _, t in mine])
+                columns = dict(zip(layout.names, map(list, zip(*rows, strict=True)), strict=True))
+                counts = layout.count(columns, groups, len(mine))
+            for (key, t), features in zip(mine, counts, strict=True):
+                traffic = np.array([t.traffic[name] for name in TRAFFIC], np.int64)
+                bins = np.searchsorted(LATENCY_EDGES_US, t.latencies, side="left")
+                latency = np.bincount(bins, minlength=len(LATENCY_EDGES_US) + 1)
+                out[key] = Sketch(layout_id, features, traffic, latency.astype(np.int64))
+        return out
 
     def _units(self, entries: Sequence[LogEntry]) -> list[UnitSeen]:
         """Units of running rollouts: all of the challenger's, the champion's unlucky ones."""
@@ -213,12 +234,3 @@ class _Tally:
 
     def count(self, name: str) -> None:
         self.traffic[name] += 1
-
-    def sketch(self, layout: Layout) -> Sketch:
-        traffic = np.array([self.traffic[name] for name in TRAFFIC], np.int64)
-        bins = np.searchsorted(LATENCY_EDGES_US, self.latencies, side="left")
-        latency = np.bincount(bins, minlength=len(LATENCY_EDGES_US) + 1).astype(np.int64)
-        if not self.rows:
-            return Sketch(layout.id, np.zeros(layout.size, np.int64), traffic, latency)
-        columns = dict(zip(layout.names, map(list, zip(*self.rows, strict=True)), strict=True))
-        return Sketch(layout.id, layout.count(columns)[0], traffic, latency)

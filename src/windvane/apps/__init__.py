@@ -1,0 +1,1 @@
+"""The processes. Each has a wiring module, the only place that picks adapters."""

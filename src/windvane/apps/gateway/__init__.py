@@ -1,0 +1,1 @@
+"""Answers predictions; never waits for the control plane."""

@@ -1,0 +1,100 @@
+"""The installation's settings: one small file, every field with a default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import yaml
+
+from windvane.core.errors import WindvaneError, did_you_mean
+
+FILE = "windvane.yaml"
+HOME_VARIABLE = "WINDVANE_HOME"
+
+
+class BadSettings(WindvaneError):
+    """windvane.yaml has a field that is unknown or of the wrong type."""
+
+    code: ClassVar[str] = "SET-101"
+    hint = "docs/reference/settings.md describes every field"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where things lie and how often they are looked at.
+
+    Paths are relative to the home folder; "" takes the embedded default.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8700
+    console_port: int = 8701
+    store: str = ""
+    log: str = ""
+    log_storage: dict[str, str] = {}
+    registry: str = ""
+    notify: list[str] = []
+    clock: str = ""
+    spool_max_bytes: int = 1 << 30
+    recorder_every_s: float = 1.0
+    steward_every_s: float = 0.5
+    lease_s: float = 10.0
+    sync_every_s: float = 1.0
+    max_body_bytes: int = 1 << 20
+    max_rows: int = 1_000
+    home: str = "."
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.home)
+
+    @property
+    def store_url(self) -> str:
+        return self.store or f"sqlite:///{self.folder / 'control.db'}"
+
+    @property
+    def log_root(self) -> str:
+        return self.log or str(self.folder / "log")
+
+    @property
+    def registry_uri(self) -> str:
+        return self.registry or f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.folder / "artifacts"
+
+    @property
+    def spool_root(self) -> Path:
+        return self.folder / "spool"
+
+    @property
+    def routing_file(self) -> Path:
+        return self.folder / "routing.json"
+
+
+def read_settings(text: str, home: Path) -> Settings:
+    """Parse windvane.yaml ("" for all defaults); raises BadSettings."""
+    try:
+        body: Any = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise BadSettings(f"{FILE} is not YAML: {error}") from error
+    if not isinstance(body, dict):
+        raise BadSettings(f"{FILE} must be a mapping of settings")
+    for name in body:
+        if name not in Settings.__struct_fields__ or name == "home":
+            hint = did_you_mean(str(name), [f for f in Settings.__struct_fields__ if f != "home"])
+            raise BadSettings(f"{FILE}: unknown setting {name!r}", hint=hint)
+    try:
+        return msgspec.convert({**body, "home": str(home.resolve())}, Settings)
+    except msgspec.ValidationError as error:
+        raise BadSettings(f"{FILE}: {error}") from error
+
+
+def find_settings(environ: Mapping[str, str], home: Path | None = None) -> Settings:
+    """The settings of ``home``, else of $WINDVANE_HOME, else of ./.windvane."""
+    folder = home or Path(environ.get(HOME_VARIABLE) or ".windvane")
+    file = folder / FILE
+    return read_settings(file.read_text() if file.is_file() else "", folder)
