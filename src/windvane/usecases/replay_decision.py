@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from windvane.core.acceptance import AcceptancePolicy, CandidateFacts, judge_candidate
 from windvane.core.drift import DriftFacts, DriftPolicy, judge_drift
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
@@ -41,6 +42,7 @@ def _first(judge: Callable[[Any, Any, float], tuple[Any, ...]]) -> Any:
 JUDGES: Mapping[str, tuple[type[Any], type[Any], Callable[[Any, Any, float], Verdict]]] = {
     "rollout.gate": (GateFacts, GatePolicy, judge_gate),
     "drift": (DriftFacts, DriftPolicy, _first(judge_drift)),
+    "acceptance": (CandidateFacts, AcceptancePolicy, judge_candidate),
     "rate": (RateFacts, RatePolicy, _first(judge_rate)),
 }
 

@@ -1,0 +1,1 @@
+"""Reads the spools; writes sketches and the log; never judges."""

@@ -1,0 +1,1 @@
+"""Merges windows, judges, decides, acts through the outbox; one leader by lease."""

@@ -1,0 +1,1 @@
+"""Jobs: train, evaluate, register; never touches the live routing."""

@@ -1,0 +1,5 @@
+"""Reading training tables with DuckDB."""
+
+from windvane.adapters.duckdb.training_table import read_training_table
+
+__all__ = ["read_training_table"]

@@ -1,0 +1,261 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+
+from windvane.apps.cli import show, wiring
+from windvane.apps.cli.supervisor import Supervisor
+from windvane.core.errors import WindvaneError
+from windvane.usecases.apply_model import apply_model
+from windvane.usecases.deploy_version import deploy_version
+from windvane.usecases.issue_key import issue_keys
+from windvane.usecases.read_model_file import json_schema
+from windvane.usecases.read_settings import HOME_VARIABLE
+from windvane.usecases.replay_decision import replay_decision
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="Serve machine-learning models to many tenants and keep them healthy.\n\n"
+    "The usual order: `windvane up`, then in another terminal `apply`, `train`, `deploy`; "
+    "then `status` and `incidents` as often as you like.",
+)
+_out = Console()
+_err = Console(stderr=True)
+
+Home = Annotated[
+    Path | None,
+    typer.Option(help="The installation's folder; default $WINDVANE_HOME, else ./.windvane."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+
+
+def _print_json(body: Any) -> None:
+    print(json.dumps(msgspec.to_builtins(body), indent=2))
+
+
+@app.command()
+def up(home: Home = None) -> None:
+    """Start gateway, recorder, steward and console; stop with Ctrl-C.
+
+    What dies is started again. Nothing else needs to be installed: control state lies in
+    SQLite, the log in a local Delta Lake folder.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    settings = wiring.settings(home)
+    store = wiring.store(settings)
+    with store.read() as tx:
+        fresh = not tx.keys()
+    if fresh:
+        key = issue_keys(store, wiring.clock(settings), ["default"], "first")["default"]
+        _out.print(f"The first API key, for tenant [bold]default[/], shown once:\n  {key}")
+    supervisor = Supervisor(settings)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: supervisor.ask_to_stop())
+    with _err.status("starting"):
+        supervisor.start(lambda name: _err.print(f"  {name} is up"))
+    _out.print(f"gateway  http://{settings.host}:{settings.port}")
+    _out.print(f"console  http://{settings.host}:{settings.console_port}")
+    _out.print(f"home     {settings.folder}")
+    sys.stdout.flush()
+    try:
+        supervisor.watch()
+    finally:
+        supervisor.stop()
+
+
+@app.command()
+def apply(
+    file: Annotated[Path, typer.Argument(help="The model's YAML file.")] = Path("model.yaml"),
+    home: Home = None,
+    schema: Annotated[bool, typer.Option(help="Print the JSON Schema of the file.")] = False,
+) -> None:
+    """Apply a model's file: its features, owner, policy and budgets.
+
+    Applying the same file again changes nothing. `--schema` prints a JSON Schema that gives
+    your editor completion.
+    """
+    if schema:
+        _print_json(json_schema())
+        return
+    if not file.is_file():
+        raise typer.BadParameter(f"no file {file}; `examples/flights/model.yaml` is one to copy")
+    settings = wiring.settings(home)
+    parsed, changed = apply_model(
+        wiring.store(settings), wiring.clock(settings), file.read_text()
+    )
+    _out.print(f"{parsed.model}: {'applied' if changed else 'unchanged'}")
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def train(context: typer.Context, home: Home = None) -> None:
+    """Train a version from a table: `train MODEL TABLE --label COLUMN --time COLUMN`.
+
+    Checks the data, trains on the earlier part, evaluates on the later, converts to ONNX
+    with a parity check, judges the candidate and registers it in MLflow. More options:
+    `--without VIEW` leaves a feed out, `--seed N`, `--holdout-from SECONDS`, `--json`.
+    """
+    settings = wiring.settings(home)
+    wiring.store(settings).close()
+    environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
+    command = [sys.executable, "-m", "windvane.apps.trainer", *context.args]
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+
+
+@app.command()
+def deploy(model: str, version: str, home: Home = None) -> None:
+    """Put a version live: the first at once, a later one as a canary.
+
+    The canary's gate moves it on, promotes it, or rolls it back by itself.
+    """
+    settings = wiring.settings(home)
+    live = deploy_version(wiring.store(settings), wiring.clock(settings), model, version)
+    if live.challenger:
+        _out.print(f"{model}: version {live.challenger} begins at {live.share:.0%}")
+    else:
+        _out.print(f"{model}: version {live.champion} answers everyone")
+
+
+@app.command()
+def key(tenant: str, home: Home = None) -> None:
+    """Issue an API key for a tenant; it is shown once and only its hash is kept."""
+    settings = wiring.settings(home)
+    keys = issue_keys(wiring.store(settings), wiring.clock(settings), [tenant], "cli")
+    print(keys[tenant])
+
+
+@app.command()
+def status(
+    model: Annotated[str, typer.Argument(help="One model; all by default.")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is live and how it is, now."""
+    settings = wiring.settings(home)
+    with wiring.store(settings).read() as tx:
+        names = [tx.model(model).name] if model else [m.name for m in tx.models()]
+        rows: list[Any] = []
+        for name in names:
+            opened = [i for i in tx.incidents(name, 100) if i.closed_at is None]
+            rows.append((name, tx.deployment(name), opened, tx.versions(name)))
+        decisions = tx.decisions(model, 10)
+    if as_json:
+        _print_json(
+            {
+                "models": [
+                    {
+                        "model": name,
+                        "health": show.health(live, opened),
+                        "deployment": live,
+                        "open_incidents": [i.id for i in opened],
+                        "versions": [v.version for v in versions],
+                    }
+                    for name, live, opened, versions in rows
+                ],
+                "decisions": [
+                    {"id": d.id, "action": d.action, "at": d.at, "verdict": d.verdict}
+                    for d in decisions
+                ],
+            }
+        )
+        return
+    if not rows:
+        _out.print("No model yet. Next: `windvane apply FILE` (docs/tutorial has one).")
+        return
+    _out.print(show.models_table([(n, live, o, len(v)) for n, live, o, v in rows]))
+    if model:
+        _out.print(show.versions_table(rows[0][3], rows[0][1]))
+    for d in decisions:
+        _out.print(f"{show.moment(d.at)}  {d.action:9} {d.subject}: {d.verdict.sentence}")
+
+
+@app.command()
+def incidents(
+    incident: Annotated[str, typer.Argument(help="One incident; a list by default.")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What went wrong, what was done about it, and the evidence."""
+    settings = wiring.settings(home)
+    with wiring.store(settings).read() as tx:
+        if not incident:
+            found = tx.incidents("", 50)
+            if as_json:
+                _print_json(found)
+            elif not found:
+                _out.print("No incident. Quiet is the normal state.")
+            else:
+                _out.print(show.incidents_table(found))
+            return
+        one, notes = tx.incident(incident), tx.notes(incident)
+    if as_json:
+        _print_json({"incident": one, "timeline": notes})
+        return
+    _out.print(f"[bold]{one.title}[/]  ({one.severity}, {one.model})")
+    _out.print(f"owner {one.owner}   runbook {one.runbook}   since {show.moment(one.since)}")
+    for note in notes:
+        _out.print(f"  {show.moment(note.at)}  {note.what}")
+    for suspect in one.evidence.get("suspects", []):
+        _out.print(f"  suspect {suspect['feature']} {suspect['size']:.2f}")
+
+
+@app.command("replay-decision")
+def replay(decision: str, home: Home = None, as_json: AsJson = False) -> None:
+    """Judge a recorded decision again, from its own facts and policy.
+
+    Exit status 0 if today's code gives the same verdict, 3 if it does not.
+    """
+    settings = wiring.settings(home)
+    with wiring.store(settings).read() as tx:
+        found = tx.decision(decision)
+    done = replay_decision(found)
+    if as_json:
+        _print_json({"same": done.same, "recorded": done.recorded, "again": done.again})
+    else:
+        _out.print(f"recorded  {done.recorded.outcome}  {done.recorded.sentence}")
+        _out.print(f"again     {done.again.outcome}  {done.again.sentence}")
+    if not done.same:
+        raise typer.Exit(3)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def demo(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Which demo; `flights` is the one.")] = "flights",
+) -> None:
+    """Watch the whole loop on a year of real flights: quiet weeks, then three faults.
+
+    Options: `--json`, `--keep` (leave it running and print the console's address),
+    `--home FOLDER`.
+    """
+    command = [sys.executable, "-m", "windvane.apps.demo", name, *context.args]
+    raise typer.Exit(subprocess.run(command, check=False).returncode)
+
+
+def main() -> None:
+    """Entry point: our own errors are a sentence and a hint, never a trace."""
+    try:
+        app()
+    except WindvaneError as error:
+        _err.print(f"[bold red]{error.code}[/] {error.message}", highlight=False)
+        if error.advice:
+            _err.print(f"  hint: {error.advice}", highlight=False)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from windvane.ports.control_store import Deployment, Incident, VersionRecord
+
+
+def moment(seconds: float | None) -> str:
+    """UTC to the minute; "" for None."""
+    if seconds is None:
+        return ""
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def health(live: Deployment | None, open_incidents: Sequence[Incident]) -> str:
+    """One word for now."""
+    if live is None:
+        return "not deployed"
+    if any(i.severity == "high" for i in open_incidents):
+        return "broken, fallback in place" if live.standing_in else "broken"
+    if live.challenger:
+        return f"canary at {live.share:.0%}"
+    return "healthy" if not open_incidents else "healthy, tenants or outcomes need a look"
+
+
+def models_table(
+    rows: Sequence[tuple[str, Deployment | None, Sequence[Incident], int]],
+) -> Table:
+    table = Table("model", "health", "champion", "challenger", "stands in", "versions", "incidents")
+    for name, live, opened, versions in rows:
+        table.add_row(
+            name,
+            health(live, opened),
+            live.champion if live else "",
+            f"{live.challenger} ({live.share:.0%})" if live and live.challenger else "",
+            (live.standing_in or "") if live else "",
+            str(versions),
+            str(len(opened)),
+        )
+    return table
+
+
+def versions_table(versions: Sequence[VersionRecord], live: Deployment | None) -> Table:
+    table = Table("version", "role", "needs views", "AUC", "registered")
+    for v in versions:
+        roles = {
+            live.champion: "champion",
+            live.challenger: "challenger",
+            live.standing_in: "stands in",
+            live.previous: "previous",
+        } if live else {}  # fmt: skip
+        auc = v.metrics.get("auc", float("nan"))
+        role = roles.get(v.version, "")
+        table.add_row(v.version, role, ", ".join(v.views), f"{auc:.3f}", moment(v.created_at))
+    return table
+
+
+def incidents_table(incidents: Sequence[Incident]) -> Table:
+    table = Table("incident", "severity", "since", "closed", "what", box=None, pad_edge=False)
+    for i in incidents:
+        closed = moment(i.closed_at) if i.closed_at is not None else "[bold red]open[/]"
+        table.add_row(i.id, i.severity, moment(i.since), closed, i.title)
+    return table

@@ -1,0 +1,39 @@
+"""Run this machine's recorder."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+from windvane.apps.recorder import wiring
+
+_log = logging.getLogger(__name__)
+_LONGEST_WAIT_S = 30.0
+
+
+def main() -> None:
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s recorder %(levelname)s %(message)s"
+    )
+    given = wiring.settings()
+    stopping = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stopping.set())
+    recorder = None
+    failures = 0
+    while not stopping.is_set():
+        try:
+            recorder = recorder or wiring.recorder(given)
+            recorder.step()
+            failures = 0
+        except Exception:
+            # What was read stays in the spool; a fresh recorder starts from the marks.
+            _log.exception("step failed; trying again")
+            recorder = None
+            failures += 1
+        stopping.wait(min(given.recorder_every_s * 2.0 ** min(failures, 5), _LONGEST_WAIT_S))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""The recorder's adapters."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from windvane.adapters.clock import open_clock
+from windvane.adapters.delta import DeltaEventLog
+from windvane.adapters.spool import FileSpoolReader
+from windvane.adapters.sql import SqlControlStore
+from windvane.ports.clock import Clock
+from windvane.usecases.read_settings import Settings, find_settings
+from windvane.usecases.record_events import Recorder
+
+
+def settings() -> Settings:
+    return find_settings(os.environ)
+
+
+def clock(given: Settings) -> Clock:
+    return open_clock(given.clock)
+
+
+def recorder(given: Settings) -> Recorder:
+    return Recorder(
+        socket.gethostname(),
+        SqlControlStore(given.store_url),
+        DeltaEventLog(given.log_root, given.log_storage),
+        FileSpoolReader(given.spool_root),
+        clock(given),
+    )

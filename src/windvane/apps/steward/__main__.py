@@ -1,0 +1,36 @@
+"""Run a steward."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+
+from windvane.apps.steward import wiring
+
+_log = logging.getLogger(__name__)
+_LONGEST_WAIT_S = 30.0
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s steward %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    given = wiring.settings()
+    stopping = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stopping.set())
+    steward = None
+    failures = 0
+    while not stopping.is_set():
+        try:
+            steward = steward or wiring.steward(given)
+            steward.turn()
+            failures = 0
+        except Exception:
+            _log.exception("turn failed; trying again")
+            failures += 1
+        stopping.wait(min(given.steward_every_s * 2.0 ** min(failures, 6), _LONGEST_WAIT_S))
+
+
+if __name__ == "__main__":
+    main()

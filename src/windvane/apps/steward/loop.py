@@ -1,0 +1,99 @@
+"""One turn of the steward: hold the lease, judge, advance, deliver."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from windvane.ports.clock import Clock
+from windvane.ports.control_store import ControlStore, LeaseLost
+from windvane.ports.event_log import EventLog
+from windvane.ports.notifier import Notifier
+from windvane.ports.registry import AliasMirror
+from windvane.ports.routing_feed import RoutingFeed
+from windvane.usecases.advance_rollout import LEASE, advance_rollout
+from windvane.usecases.deliver_effects import deliver_effects
+from windvane.usecases.judge_window import judge_window
+from windvane.usecases.load_window import WindowCache
+from windvane.usecases.read_model_file import parse_duration, read_model_file
+
+_log = logging.getLogger(__name__)
+_WINDOWS_A_TURN = 20
+
+
+class Steward:
+    """Leads while it holds the lease; a deposed one's transactions fail by their token."""
+
+    def __init__(
+        self,
+        holder: str,
+        store: ControlStore,
+        log: EventLog,
+        clock: Clock,
+        feed: RoutingFeed,
+        notifier: Notifier,
+        mirror: AliasMirror,
+        *,
+        lease_s: float,
+    ) -> None:
+        self._holder = holder
+        self._store = store
+        self._log = log
+        self._clock = clock
+        self._feed = feed
+        self._notifier = notifier
+        self._mirror = mirror
+        self._lease_s = lease_s
+        self._cache = WindowCache()
+        self._scored: dict[str, tuple[float, Sequence[Mapping[str, Any]]]] = {}
+
+    def turn(self) -> bool:
+        """One turn; False while another steward leads.
+
+        One model's trouble is logged and does not keep the others from being judged.
+        """
+        with self._store.begin() as tx:
+            token = tx.acquire(LEASE, self._holder, self._clock.wall(), self._lease_s)
+        if token is None:
+            self._cache = WindowCache()
+            return False
+        with self._store.read() as tx:
+            models = [m.name for m in tx.models()]
+        for model in models:
+            try:
+                self._judge(model, token)
+            except LeaseLost:
+                _log.warning("the lease was lost; another steward goes on")
+                return False
+            except Exception:
+                _log.exception("model %s could not be judged in this turn", model)
+        deliver_effects(self._store, self._clock, self._feed, self._notifier, self._mirror)
+        return True
+
+    def _judge(self, model: str, token: int) -> None:
+        for _ in range(_WINDOWS_A_TURN):
+            if not judge_window(
+                self._store, self._log, self._clock, model, token, self._cache
+            ):
+                break
+        verdict = advance_rollout(
+            self._store, self._log, self._clock, model, token, self._losses(model)
+        )
+        if verdict is not None and verdict.failed:
+            _log.warning("model %s: %s %s", model, verdict.code, verdict.sentence)
+
+    def _losses(self, model: str) -> Sequence[Mapping[str, Any]]:
+        """Losses since the rollout began, read from the log once a window."""
+        with self._store.read() as tx:
+            live = tx.deployment(model)
+            if live is None or not live.challenger:
+                self._scored.pop(model, None)
+                return ()
+            window_s = parse_duration(read_model_file(tx.model(model).text).watch.window)
+        now = self._clock.now()
+        read_at, rows = self._scored.get(model, (0.0, ()))
+        if now - read_at >= window_s:
+            rows = self._log.scored(model, live.rollout_started, now, 1)
+            self._scored[model] = (now, rows)
+        return rows

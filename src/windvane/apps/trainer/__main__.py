@@ -1,0 +1,70 @@
+"""Train one version: ``python -m windvane.apps.trainer MODEL TABLE ...``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from windvane.apps.trainer import wiring
+from windvane.core.errors import WindvaneError
+from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.train_version import Recipe, train_version
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="windvane train", description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("table", type=Path)
+    parser.add_argument("--label", required=True)
+    parser.add_argument("--time", required=True)
+    parser.add_argument("--holdout-from", type=float)
+    parser.add_argument("--without", default="")
+    parser.add_argument("--unknown", choices=["null", "error"], default="null")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    try:
+        return _train(given)
+    except WindvaneError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _train(given: argparse.Namespace) -> int:
+    settings = wiring.settings()
+    store = wiring.store(settings)
+    with store.read() as tx:
+        file = read_model_file(tx.model(given.model).text)
+
+    def say(step: str) -> None:
+        if not given.json:
+            print(f"  {step} ...", file=sys.stderr, flush=True)
+
+    say(f"read {given.table.name}")
+    data = wiring.read_table(given.table, file.schema, given.label, given.time)
+    recipe = Recipe(
+        without=tuple(v for v in given.without.split(",") if v),
+        holdout_from=given.holdout_from,
+        seed=given.seed,
+        unknown=given.unknown,
+        lineage={"git_sha": wiring.git_sha(Path.cwd()), "table": given.table.name},
+    )
+    trained = train_version(
+        store, wiring.registry(settings), wiring.learner(), wiring.seal, wiring.clock(settings),
+        given.model, data, recipe, say,
+    )  # fmt: skip
+    version = trained.version
+    if given.json:
+        print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
+                          "views": list(version.views), "manifest": version.manifest}))  # fmt: skip
+    else:
+        metrics = ", ".join(f"{k} {v:g}" for k, v in version.metrics.items())
+        print(f"version {version.version} of {version.model} is registered: {metrics}")
+        print(f"next: windvane deploy {version.model} {version.version}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

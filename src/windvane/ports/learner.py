@@ -1,0 +1,70 @@
+"""Training a candidate and writing it as a servable version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.acceptance import ParityReport
+from windvane.core.sketch import FeatureSpec
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """Equally long columns by feature name (None for missing), labels 0 or 1 (rows,), and
+    when each row was known, in seconds since the epoch (rows,), in any order."""
+
+    columns: Columns
+    labels: NDArray[np.float64]
+    times: NDArray[np.float64]
+
+    @property
+    def rows(self) -> int:
+        return len(self.labels)
+
+    def take(self, mask: NDArray[np.bool_]) -> TrainingData:
+        where = np.flatnonzero(mask)
+        columns = {name: [column[i] for i in where] for name, column in self.columns.items()}
+        return TrainingData(columns, self.labels[where], self.times[where])
+
+
+class Candidate(Protocol):
+    """A fitted model."""
+
+    def predict(self, columns: Columns) -> NDArray[np.float64]:
+        """Probabilities (rows,) by the fitted model itself."""
+        ...
+
+    def write(self, folder: Path) -> None:
+        """The servable files."""
+        ...
+
+    def parity(self, columns: Columns, tolerance: float) -> ParityReport:
+        """The written form against the fitted one, on these rows and around every split."""
+        ...
+
+
+class Learner(Protocol):
+    def fit(
+        self,
+        features: Sequence[FeatureSpec],
+        columns: Columns,
+        labels: NDArray[np.float64],
+        *,
+        unknown: str,
+        seed: int,
+    ) -> Candidate:
+        """``unknown``: what an unseen category does, "null" or "error"."""
+        ...
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Hyperparameters, for the record."""
+        ...
