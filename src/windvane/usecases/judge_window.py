@@ -101,7 +101,7 @@ def _judge_breaks(window: ClosedWindow, state: StewardState) -> DriftFinding:
             window.layout,
             window.views,
             counts,
-            window.references(_excluded(window, state)),
+            window.references(state),
             window.baseline,
             min_rows=window.policy.min_rows,
             seed=window.seed("breaks"),
@@ -112,17 +112,6 @@ def _judge_breaks(window: ClosedWindow, state: StewardState) -> DriftFinding:
     facts = DriftFacts(window.start, rows, window.policy.min_rows, readings, dict(state.breaks))
     verdict, state.breaks, alarms = judge_drift(facts, window.policy.breaks, window.end)
     return DriftFinding(facts, verdict, alarms)
-
-
-def _excluded(window: ClosedWindow, state: StewardState) -> dict[str, list[tuple[float, float]]]:
-    """Past breaks, and for the streams that sound now everything since they began."""
-    views = window.views
-    out = {view: list(spans) for view, spans in state.excluded.items()}
-    for stream, held in state.breaks.items():
-        if held.alarmed and held.since is not None:
-            view = views[stream.split("/")[0]]
-            out.setdefault(view, []).append((held.since, window.start))
-    return out
 
 
 def _judge_refusals(window: ClosedWindow, state: StewardState) -> list[RateFinding]:

@@ -75,28 +75,44 @@ class ClosedWindow:
         name = f"{self.file.model}/{purpose}/{self.start:.0f}"
         return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest(), "big")
 
-    def references(self, excluded: Mapping[str, list[tuple[float, float]]]) -> dict[str, Counts]:
-        """Each feature's counts over the recent healthy past, empty until there is enough.
+    def references(self, state: StewardState) -> dict[str, Counts]:
+        """Each feature's counts over its recent healthy past; absent until there is enough.
 
-        Training windows count as the recent past of a model's first days.
+        The past of a view that is broken ends where the break began, and stays there until
+        it heals; former breaks are left out. Training windows count as the recent past of
+        a model's first days.
         """
-        first = self.start - self.policy.recent_s
-        past = {s: c for s, c in self.baseline.tail.items() if first <= s < self.start}
-        past |= {s: c for s, c in self.totals.items() if first <= s < self.start}
-        wanted = self.policy.recent_s / self.policy.window_s / 4.0
+        recent = self.policy.recent_s
+        known = {**self.baseline.tail, **self.totals}
+        wanted = recent / self.policy.window_s / 8.0
+        broken = broken_since(self.views, state)
         out: dict[str, Counts] = {}
         for view in dict.fromkeys(self.views.values()):
-            spans = excluded.get(view, [])
+            end = min(broken.get(view, self.start), self.start)
+            spans = state.excluded.get(view, [])
             healthy = [
-                c for s, c in past.items() if not any(low <= s < high for low, high in spans)
+                counts
+                for start, counts in known.items()
+                if end - recent <= start < end
+                and not any(low <= start < high for low, high in spans)
             ]
-            if sum(bool(c.any()) for c in healthy) < wanted / 2.0:
+            if sum(bool(counts.any()) for counts in healthy) < wanted:
                 continue
             merged = np.sum(healthy, axis=0)
             for name, of in self.views.items():
                 if of == view:
                     out[name] = self.layout.part(merged, name)
         return out
+
+
+def broken_since(views: Mapping[str, str], state: StewardState) -> dict[str, float]:
+    """When each view that sounds now began to."""
+    out: dict[str, float] = {}
+    for stream, held in state.breaks.items():
+        if held.alarmed and held.since is not None:
+            view = views.get(stream.split("/")[0], "")
+            out[view] = min(out.get(view, held.since), held.since)
+    return out
 
 
 def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, StewardState] | None:
@@ -120,7 +136,10 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     name = f"{model}/{champion.version}/{champion.manifest}"
     if name not in cache.baselines:
         cache.baselines[name] = Baseline.from_bytes(champion.baseline)
-    totals = _totals(tx, model, layout, policy, start, cache)
+    views = {spec.name: spec.view for spec in file.schema}
+    oldest = min([start, *broken_since(views, state).values()])
+    first = oldest - max(policy.recent_s, policy.drift_over_s)
+    totals = _totals(tx, model, layout, first, start, cache)
     sketches = tuple(tx.sketches(model, start, start + policy.window_s))
     window = ClosedWindow(
         file, policy, live, layout, cache.baselines[name], start, sketches, totals
@@ -135,9 +154,8 @@ def _first_window(tx: Tx, model: str, live: Deployment, policy: WindowPolicy) ->
 
 
 def _totals(
-    tx: Tx, model: str, layout: Layout, policy: WindowPolicy, start: float, cache: WindowCache
+    tx: Tx, model: str, layout: Layout, first: float, start: float, cache: WindowCache
 ) -> dict[float, Counts]:
-    first = start - max(policy.recent_s, policy.drift_over_s)
     held = cache.totals.setdefault(f"{model}/{layout.id}", {})
     if not held:
         by_start: dict[float, list[Sketch]] = {}

@@ -34,26 +34,26 @@ def read_training_table(
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
         try:
-            table = connection.execute(f"SELECT * FROM {reader}(?)", [str(path)]).arrow()
-            table = table.read_all() if hasattr(table, "read_all") else table
-        except duckdb.Error as error:
-            raise BadTable(f"{path.name} cannot be read: {error}") from error
-        names = table.column_names
-        for name in [*(spec.name for spec in features), label, time]:
-            if name not in names:
-                hint = did_you_mean(name, names)
-                raise BadTable(f"{path.name} has no column {name!r}", hint=hint)
-        wanted = ", ".join(_column(spec) for spec in features)
-        stamp = table.schema.field(time).type
-        seconds = f'epoch("{time}")' if "timestamp" in str(stamp) else f'"{time}"::DOUBLE'
-        connection.register("given", table)
-        try:
+            connection.execute(f"CREATE TABLE given AS SELECT * FROM {reader}(?)", [str(path)])
+            kinds = dict(
+                connection.execute(
+                    "SELECT column_name, data_type FROM information_schema.columns "
+                    "WHERE table_name = 'given'"
+                ).fetchall()
+            )
+            for name in [*(spec.name for spec in features), label, time]:
+                if name not in kinds:
+                    hint = did_you_mean(name, kinds)
+                    raise BadTable(f"{path.name} has no column {name!r}", hint=hint)
+            wanted = ", ".join(_column(spec) for spec in features)
+            stamped = kinds[time].startswith(("TIMESTAMP", "DATE"))
+            seconds = f'epoch("{time}")' if stamped else f'"{time}"::DOUBLE'
             rows = connection.execute(
                 f'SELECT {wanted}, "{label}"::DOUBLE AS label_, {seconds} AS time_ '
                 f'FROM given WHERE "{label}" IS NOT NULL'
             ).fetchnumpy()
         except duckdb.Error as error:
-            raise BadTable(f"{path.name}: {error}") from error
+            raise BadTable(f"{path.name} cannot be read: {error}") from error
     columns = {spec.name: _plain(rows[spec.name]) for spec in features}
     return TrainingData(
         columns, np.asarray(rows["label_"], np.float64), np.asarray(rows["time_"], np.float64)
@@ -67,5 +67,6 @@ def _column(spec: FeatureSpec) -> str:
 
 def _plain(values: np.ndarray) -> list[object]:
     """Masked and NaN entries as None."""
-    filled = np.ma.filled(values.astype(object), None)
-    return [None if v is None or v != v else v for v in filled.tolist()]
+    plain = np.ma.getdata(values).astype(object)
+    plain[np.ma.getmaskarray(values)] = None
+    return [None if v is None or v != v else v for v in plain.tolist()]

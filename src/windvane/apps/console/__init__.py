@@ -1,0 +1,1 @@
+"""The console: pages and a control API for people. It reads; it never decides."""

@@ -1,0 +1,1 @@
+"""The loop on real data: a year of flights from New York, and three faults."""

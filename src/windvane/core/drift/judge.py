@@ -10,6 +10,8 @@ import numpy as np
 
 from windvane.core.verdict import Outcome, Verdict, p_to_e, shiryaev_roberts
 
+_LARGEST = 1e300
+
 
 class Kind(enum.StrEnum):
     """What a stream watches.
@@ -46,12 +48,14 @@ class Reading:
 class StreamState:
     """An e-detector between two windows.
 
-    ``value`` is the Shiryaev-Roberts statistic; ``since`` the window in which its present
-    climb began; ``alarmed`` whether its alarm is open; ``calm`` the healthy windows in a
-    row since then.
+    ``value`` is the Shiryaev-Roberts statistic. ``peak`` is the largest product of e-values
+    over any run of windows up to now (CUSUM) and ``since`` where that run began: the best
+    estimate of when a change happened. ``alarmed``: its alarm is open; ``calm``: the
+    healthy windows in a row since then.
     """
 
     value: float = 0.0
+    peak: float = 0.0
     since: float | None = None
     alarmed: bool = False
     calm: int = 0
@@ -131,11 +135,11 @@ def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -
             return StreamState()
         return replace(before, calm=calm)
     e = p_to_e(np.array([r.p]))
-    value = float(min(shiryaev_roberts(np.array([before.value]), e)[0], 1e300))
-    since = window if before.value < 1.0 or before.since is None else before.since
-    if value >= policy.alarm_at and r.size >= material:
-        return StreamState(value, since, alarmed=True)
-    return StreamState(value, since)
+    value = float(min(shiryaev_roberts(np.array([before.value]), e)[0], _LARGEST))
+    peak = float(min(max(before.peak, 1.0) * e[0], _LARGEST))
+    since = window if before.peak <= 1.0 else before.since
+    alarmed = value >= policy.alarm_at and r.size >= material
+    return StreamState(value, peak, since, alarmed)
 
 
 def _verdict(facts: DriftFacts, states: Mapping[str, StreamState], policy: DriftPolicy) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from windvane.core.verdict.evidence import log_beta_evidence
 from windvane.core.verdict.outcome import Outcome, Verdict
@@ -26,9 +26,11 @@ class RatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class RateState:
-    """The e-detector between windows; ``calm`` counts healthy windows while alarmed."""
+    """The e-detector between windows; ``peak`` and ``since`` as in a drift stream's state;
+    ``calm`` counts healthy windows while alarmed."""
 
     value: float = 0.0
+    peak: float = 0.0
     since: float = 0.0
     alarmed: bool = False
     calm: int = 0
@@ -62,15 +64,18 @@ def judge_rate(facts: RateFacts, policy: RatePolicy, now: float) -> tuple[Verdic
         calm = before.calm + 1 if rate <= policy.allowed else 0
         if calm >= policy.calm_windows:
             return Verdict(Outcome.PASS, f"{policy.code}-200", sides), RateState()
-        after = RateState(before.value, before.since, True, calm)
+        after = replace(before, calm=calm)
         return Verdict(Outcome.FAIL, f"{policy.code}-203", sides), after
     log_e = log_beta_evidence(facts.bad, facts.good, policy.allowed, 1.0, 1.0)
-    value = min((1.0 + before.value) * math.exp(min(log_e, 600.0)), _LARGEST)
-    since = facts.window if before.value < 1.0 else before.since
-    if value >= policy.alarm_at and rate > policy.allowed and seen >= policy.min_seen:
-        after = RateState(value, since, True)
+    e = math.exp(min(log_e, 600.0))
+    value = min((1.0 + before.value) * e, _LARGEST)
+    peak = min(max(before.peak, 1.0) * e, _LARGEST)
+    since = facts.window if before.peak <= 1.0 else before.since
+    loud = value >= policy.alarm_at and rate > policy.allowed and seen >= policy.min_seen
+    after = RateState(value, peak, since, loud)
+    if loud:
         return Verdict(Outcome.FAIL, f"{policy.code}-203", sides), after
     if seen < policy.min_seen:
         short = f"{policy.min_seen - seen} requests"
-        return Verdict(Outcome.HOLD, f"{policy.code}-202", sides, short), RateState(value, since)
-    return Verdict(Outcome.PASS, f"{policy.code}-200", sides), RateState(value, since)
+        return Verdict(Outcome.HOLD, f"{policy.code}-202", sides, short), after
+    return Verdict(Outcome.PASS, f"{policy.code}-200", sides), after

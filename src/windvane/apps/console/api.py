@@ -1,0 +1,285 @@
+"""The control API: the same facts as the pages, as JSON with a published schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from windvane.apps.console.answering import Asker
+from windvane.apps.console.features import feature_views
+from windvane.apps.console.reading import RouteMemory, Whole, load_glances, load_whole
+from windvane.apps.console.traffic import series
+from windvane.apps.console.views import (
+    DEFAULT_RANGE,
+    ModelCard,
+    model_card,
+    tenant_rows,
+)
+from windvane.core.journal import Decision
+from windvane.ports.clock import Clock
+from windvane.ports.control_store import Incident, IncidentNote
+
+_INCIDENTS = 100
+
+
+class Problem(BaseModel):
+    """What went wrong: a stable code, a sentence, and what to do."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class HealthOut(BaseModel):
+    """``tone`` is good, busy, quiet, warn or bad."""
+
+    word: str
+    tone: str
+    why: str
+
+
+class WeightOut(BaseModel):
+    """A version's share of the units, and its role."""
+
+    version: str
+    role: str
+    share: float
+
+
+class ModelOut(BaseModel):
+    """A model now. Rates and latencies cover the last windows; null where unknown."""
+
+    name: str
+    owner: str
+    tier: str
+    health: HealthOut
+    weights: list[WeightOut]
+    requests: int
+    p50_ms: float | None
+    p99_ms: float | None
+    error_rate: float | None
+    refused_rate: float | None
+    fell_back_rate: float | None
+    open_incidents: list[str]
+
+
+class WindowOut(BaseModel):
+    """One window's traffic; ``start`` in seconds since the epoch, UTC."""
+
+    start: float
+    requests: int
+    refused: int
+    p50_ms: float | None
+    p99_ms: float | None
+    error_rate: float | None
+
+
+class FeatureOut(BaseModel):
+    """How far a feature moved; ``alarms`` name the streams that sound."""
+
+    name: str
+    view: str
+    alarms: list[str]
+    psi_recent: float | None
+    psi_last_look: float | None
+    values_moved: float | None
+    nulls_rose: float | None
+
+
+class TenantOut(BaseModel):
+    """A tenant's traffic over the windows."""
+
+    tenant: str
+    requests: int
+    refused: int
+    refused_rate: float | None
+
+
+class ModelDetail(ModelOut):
+    """A model with its windows, features, tenants and versions."""
+
+    versions: list[str]
+    windows: list[WindowOut]
+    features: list[FeatureOut]
+    tenants: list[TenantOut]
+    decisions: list[str]
+
+
+class IncidentOut(BaseModel):
+    """The one thing a person is told about one cause."""
+
+    id: str
+    model: str
+    cause: str
+    kind: str
+    severity: str
+    title: str
+    opened_at: float
+    since: float
+    closed_at: float | None
+    owner: str
+    runbook: str
+
+
+class NoteOut(BaseModel):
+    """A line of the timeline."""
+
+    at: float
+    what: str
+    decision: str
+
+
+class IncidentDetail(IncidentOut):
+    """With its evidence and timeline."""
+
+    evidence: dict[str, Any]
+    notes: list[NoteOut]
+
+
+class DecisionOut(BaseModel):
+    """A recorded decision; replay it with ``windvane replay-decision ID``."""
+
+    id: str
+    model: str
+    judge: str
+    subject: str
+    action: str
+    at: float
+    policy_version: str
+    policy: dict[str, Any]
+    facts: dict[str, Any]
+    outcome: str
+    code: str
+    sentence: str
+    effects: list[dict[str, Any]]
+
+
+def api_router(asker: Asker, clock: Clock) -> APIRouter:
+    """Reads only; errors are ``Problem``."""
+    router = APIRouter(
+        prefix="/api",
+        tags=["control"],
+        responses={404: {"model": Problem}, 503: {"model": Problem}},
+    )
+    memory = RouteMemory()
+
+    @router.get("/models", summary="Every model and its health now")
+    async def models() -> list[ModelOut]:
+        now = clock.now()
+        cards = await asker.ask(lambda tx: [model_card(g) for g in load_glances(tx, now)])
+        return [ModelOut(**_card(card)) for card in cards]
+
+    @router.get("/models/{model}", summary="One model over its last windows")
+    async def one_model(model: str) -> ModelDetail:
+        now = clock.now()
+        whole = await asker.ask(lambda tx: load_whole(tx, model, now, DEFAULT_RANGE, memory))
+        return _detail(whole)
+
+    @router.get("/incidents", summary="Incidents, newest first")
+    async def incidents(model: str = "") -> list[IncidentOut]:
+        found = await asker.ask(lambda tx: tx.incidents(model, _INCIDENTS))
+        return [IncidentOut(**_incident(i)) for i in found]
+
+    @router.get("/incidents/{incident:path}", summary="One incident with its evidence")
+    async def one_incident(incident: str) -> IncidentDetail:
+        found, notes = await asker.ask(lambda tx: (tx.incident(incident), tx.notes(incident)))
+        lines = [_note(note) for note in notes]
+        return IncidentDetail(**_incident(found), evidence=dict(found.evidence), notes=lines)
+
+    @router.get("/decisions/{decision:path}", summary="One recorded decision")
+    async def one_decision(decision: str) -> DecisionOut:
+        return _decision(await asker.ask(lambda tx: tx.decision(decision)))
+
+    del models, one_model, incidents, one_incident, one_decision
+    return router
+
+
+def _card(card: ModelCard) -> dict[str, Any]:
+    n, health = card.numbers, card.health
+    return {
+        "name": card.name,
+        "owner": card.owner,
+        "tier": card.tier,
+        "health": HealthOut(word=health.word, tone=health.tone, why=health.why),
+        "weights": [WeightOut(version=w.version, role=w.role, share=w.share) for w in card.weights],
+        "requests": n.requests,
+        "p50_ms": n.p50,
+        "p99_ms": n.p99,
+        "error_rate": n.error_rate,
+        "refused_rate": n.refused_rate,
+        "fell_back_rate": n.fell_back_rate,
+        "open_incidents": [i.id for i in card.incidents],
+    }
+
+
+def _detail(whole: Whole) -> ModelDetail:
+    line = series(whole.glance.found, whole.glance.grid)
+    windows = [
+        WindowOut(
+            start=start,
+            requests=tally.requests,
+            refused=tally.refused,
+            p50_ms=tally.latency_ms(0.5),
+            p99_ms=tally.latency_ms(0.99),
+            error_rate=tally.error_rate,
+        )
+        for start, tally in zip(line.grid.starts, line.windows, strict=True)
+        if line.grid.known(start)
+    ]
+    features = [
+        FeatureOut(
+            name=f.name,
+            view=f.view,
+            alarms=list(f.sounding),
+            psi_recent=f.psi_now,
+            psi_last_look=f.drift,
+            values_moved=f.values,
+            nulls_rose=f.nulls,
+        )
+        for f in feature_views(whole)
+    ]
+    tenants = [
+        TenantOut(
+            tenant=t.name,
+            requests=t.tally.requests,
+            refused=t.tally.refused,
+            refused_rate=t.tally.refused_rate,
+        )
+        for t in tenant_rows(whole)[0]
+    ]
+    return ModelDetail(
+        **_card(model_card(whole.glance)),
+        versions=[v.version for v in whole.versions],
+        windows=windows,
+        features=features,
+        tenants=tenants,
+        decisions=[d.id for d in whole.decisions],
+    )
+
+
+def _incident(i: Incident) -> dict[str, Any]:
+    return {name: getattr(i, name) for name in IncidentOut.model_fields}
+
+
+def _note(note: IncidentNote) -> NoteOut:
+    return NoteOut(at=note.at, what=note.what, decision=note.decision)
+
+
+def _decision(d: Decision) -> DecisionOut:
+    return DecisionOut(
+        id=d.id,
+        model=d.model,
+        judge=d.judge,
+        subject=d.subject,
+        action=d.action,
+        at=d.at,
+        policy_version=d.policy_version,
+        policy=dict(d.policy),
+        facts=dict(d.facts),
+        outcome=d.verdict.outcome,
+        code=d.verdict.code,
+        sentence=d.verdict.sentence,
+        effects=[{"kind": e.kind, "body": dict(e.body)} for e in d.effects],
+    )

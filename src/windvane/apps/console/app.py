@@ -1,0 +1,120 @@
+"""The application: routes, error pages and security headers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import windvane
+from windvane.apps.console.answering import Asker, NoSuchPage, PageFailed, status_of
+from windvane.apps.console.api import Problem, api_router
+from windvane.apps.console.pages import page_router
+from windvane.apps.console.rendering import FOLDER, Pages
+from windvane.core.errors import WindvaneError
+from windvane.ports.clock import Clock
+from windvane.ports.control_store import ControlStore
+
+_log = logging.getLogger(__name__)
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; base-uri 'none'; object-src 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class SecureHeaders:
+    """Adds ``HEADERS`` to every response, errors included."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._raw = [(k.lower().encode(), v.encode()) for k, v in HEADERS.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *self._raw]
+            await send(message)
+
+        await self._app(scope, receive, sending if scope["type"] == "http" else send)
+
+
+def make_app(
+    store: ControlStore, clock: Clock, *, close: Callable[[], None] = lambda: None
+) -> FastAPI:
+    """The console over ``store``; ``close`` is called when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        yield
+        close()
+
+    app = FastAPI(
+        title="Windvane control API",
+        version=windvane.__version__,
+        description="What is deployed, what was seen, decided and told. Reads only.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+    )
+    asker, pages = Asker(store), Pages()
+    app.include_router(api_router(asker, clock))
+    app.include_router(page_router(asker, clock, pages))
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    app.add_middleware(SecureHeaders)  # pyright: ignore[reportArgumentType]
+
+    @app.get("/healthz", tags=["health"], summary="Whether this process answers")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    def failed(request: Request, status: HTTPStatus, error: WindvaneError) -> Response:
+        problem = Problem(code=error.code, message=error.message, hint=error.advice)
+        if request.url.path.startswith("/api/"):
+            return JSONResponse(problem.model_dump(), status)
+        return pages.page(
+            request,
+            "failed.html",
+            title=status.phrase,
+            now=None,
+            status=status,
+            problem=problem,
+            number=int(status),
+        )
+
+    @app.exception_handler(WindvaneError)
+    async def ours(request: Request, error: WindvaneError) -> Response:
+        status = status_of(error)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.warning("%s: %s", request.url.path, error)
+        return failed(request, status, error)
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        said = f"{request.method} {request.url.path}: {error.detail}"
+        return failed(request, HTTPStatus(error.status_code), NoSuchPage(said))
+
+    @app.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        """The server logs the trace; this answer is made outside of every middleware."""
+        said = f"{type(error).__name__} while making {request.url.path}"
+        response = failed(request, HTTPStatus.INTERNAL_SERVER_ERROR, PageFailed(said))
+        response.headers.update(HEADERS)
+        return response
+
+    del healthz, ours, http, unforeseen
+    return app

@@ -1,0 +1,118 @@
+"""An incident's evidence, read with care: every key may be absent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from windvane.apps.console.svg import Histogram, histogram
+from windvane.core.alerting import CauseKind
+from windvane.ports.control_store import Incident, IncidentNote
+
+_ABOUT = ("ts", "tenant", "request_id", "row", "unit", "routed", "answered", "arm", "rollout",
+          "output", "latency_us", "flags", "code", "message", "sample")  # fmt: skip
+_WORDS: Mapping[str, tuple[str, str]] = {CauseKind.CANARY.value: ("champion", "challenger")}
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A feature, largest effect first; ``part`` is its size relative to the first's."""
+
+    feature: str
+    size: float
+    part: float
+
+
+@dataclass(frozen=True, slots=True)
+class TenantShare:
+    """A tenant's rows and the part of them without the first suspect's value."""
+
+    tenant: str
+    rows: int | None
+    nulls: int | None
+
+    @property
+    def part(self) -> float | None:
+        return self.nulls / self.rows if self.rows and self.nulls is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request: what is known about it, and its features, the suspects first."""
+
+    about: Mapping[str, Any]
+    features: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the incident's page draws."""
+
+    words: tuple[str, str]
+    view: str
+    kinds: tuple[str, ...]
+    suspects: tuple[Suspect, ...]
+    tenants: tuple[TenantShare, ...]
+    histograms: tuple[Histogram, ...]
+    samples: tuple[Sample, ...]
+    last_good: str
+    last_good_before: float | None
+    decisions: tuple[str, ...]
+
+
+def evidence_of(incident: Incident, notes: list[IncidentNote]) -> Evidence:
+    body = incident.evidence
+    words = _WORDS.get(incident.kind, ("before", "since then"))
+    suspects = _suspects(body)
+    last_good = _mapping(body.get("last_good"))
+    return Evidence(
+        words=words,
+        view=str(body.get("view") or ""),
+        kinds=tuple(str(k) for k in _list(body.get("kinds"))),
+        suspects=suspects,
+        tenants=tuple(
+            TenantShare(str(t.get("tenant", "")), t.get("rows"), t.get("nulls"))
+            for t in map(_mapping, _list(body.get("tenants")))
+        ),
+        histograms=tuple(
+            histogram(
+                str(h.get("feature", "")),
+                [str(label) for label in _list(h.get("labels"))],
+                [int(n) for n in _list(h.get("before"))],
+                [int(n) for n in _list(h.get("after"))],
+                words,
+            )
+            for h in map(_mapping, _list(body.get("histograms")))
+        ),
+        samples=tuple(
+            _sample(row, [s.feature for s in suspects])
+            for row in map(_mapping, _list(body.get("samples")))
+        ),
+        last_good=str(last_good.get("version") or ""),
+        last_good_before=last_good.get("before"),
+        decisions=tuple(dict.fromkeys(note.decision for note in notes if note.decision)),
+    )
+
+
+def _suspects(body: Mapping[str, Any]) -> tuple[Suspect, ...]:
+    found = [
+        (str(s.get("feature", "")), float(s.get("size") or 0.0))
+        for s in map(_mapping, _list(body.get("suspects")))
+    ]
+    top = max((size for _, size in found), default=0.0) or 1.0
+    return tuple(Suspect(name, size, size / top) for name, size in found)
+
+
+def _sample(row: Mapping[str, Any], suspects: list[str]) -> Sample:
+    about = {name: row[name] for name in _ABOUT if name in row}
+    names = [*(s for s in suspects if s in row), *(k for k in row if k not in suspects)]
+    return Sample(about, tuple((name, row[name]) for name in names if name not in _ABOUT))
+
+
+def _list(value: Any) -> list[Any]:
+    return cast(list[Any], value) if isinstance(value, list) else []
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return cast(Mapping[str, Any], value) if isinstance(value, Mapping) else {}

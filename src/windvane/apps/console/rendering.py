@@ -1,0 +1,96 @@
+"""Templates, links, and the difference between a page and its live part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import windvane
+from windvane.apps.console import times
+from windvane.core.verdict import Outcome
+from windvane.ports.control_store import WindowVerdict
+
+FOLDER = Path(__file__).parent
+SEEN = "X-Windvane-Seen"
+
+
+def link(kind: str, name: str) -> str:
+    """The page of a model, an incident or a decision."""
+    return f"/{kind}/{quote(name, safe='/' if kind == 'decisions' else '')}"
+
+
+def pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def quiet_tenant(verdict: WindowVerdict) -> bool:
+    """A tenant's verdict that nobody needs to read first."""
+    return verdict.subject.startswith("tenant ") and verdict.outcome in (Outcome.PASS, Outcome.HOLD)
+
+
+def environment() -> Environment:
+    env = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters |= {
+        "utc": times.utc,
+        "machine": times.machine,
+        "share": times.share,
+        "millis": times.millis,
+        "count": times.count,
+        "span": times.span,
+        "pretty": pretty,
+    }
+    env.tests["quiet_tenant"] = quiet_tenant
+    env.globals |= {"link": link, "ago": times.ago, "release": windvane.__version__}
+    return env
+
+
+class Pages:
+    """Renders pages; a poll gets only the live part, and 204 where nothing changed."""
+
+    def __init__(self) -> None:
+        self._env = environment()
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        *,
+        title: str,
+        now: float | None,
+        status: HTTPStatus = HTTPStatus.OK,
+        **shown: Any,
+    ) -> Response:
+        path = quote(request.url.path)
+        url = f"{path}?{request.url.query}" if request.url.query else path
+        body = self._env.get_template(template).render(
+            **shown, now=now, title=title, path=request.url.path
+        )
+        seen = hashlib.blake2b(body.encode(), digest_size=8).hexdigest()
+        headers = {"Cache-Control": "no-store", "Vary": "HX-Request"}
+        polled = request.headers.get("HX-Request") == "true"
+        if polled and status == HTTPStatus.OK and request.headers.get(SEEN) == seen:
+            return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+        whole = "live.html" if polled else "page.html"
+        text = self._env.get_template(whole).render(
+            body=Markup(body),
+            title=title,
+            url=url,
+            headers=json.dumps({SEEN: seen}),
+            follows=status in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE),
+        )
+        return HTMLResponse(text, status_code=status, headers=headers)

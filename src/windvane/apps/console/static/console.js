@@ -1,0 +1,179 @@
+/* Draws the charts and keeps the reader's place while htmx swaps the live part. */
+"use strict";
+(() => {
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const held = new Map(); // plot id -> {plot, key}
+
+  const shown = (value, unit) => {
+    if (value === null || value === undefined) return "–";
+    const digits = value >= 100 || value === 0 ? 0 : value >= 10 ? 1 : 2;
+    return value.toLocaleString("en", { maximumFractionDigits: digits }) + (unit ? ` ${unit}` : "");
+  };
+
+  const when = (t) => new Date(t * 1000).toISOString().slice(0, 16).replace("T", " ");
+
+  const markers = (marks) => (u) => {
+    const { ctx, bbox } = u;
+    ctx.save();
+    ctx.strokeStyle = css("bad");
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+    for (const mark of marks.list) {
+      const x = u.valToPos(mark.t, "x", true);
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      ctx.beginPath();
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+      ctx.stroke();
+    }
+    ctx.restore();
+  };
+
+  const axis = (extra) => ({
+    stroke: css("soft"),
+    font: "12px system-ui, sans-serif",
+    grid: { stroke: css("line"), width: 1 },
+    ticks: { show: false },
+    ...extra,
+  });
+
+  /* Without a pointer the legend tells the last known window. */
+  const resting = (u) => {
+    if (u.cursor.idx !== null && u.cursor.idx !== undefined && u.cursor.left >= 0) return;
+    const first = u.data[1] || [];
+    let last = first.length - 1;
+    while (last > 0 && first[last] === null) last -= 1;
+    if (last >= 0 && u.legend.idx !== last) u.setLegend({ idx: last }, false);
+  };
+
+  const make = (box, given, marks) => {
+    const options = {
+      width: Math.max(200, box.clientWidth),
+      height: 180,
+      tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
+      cursor: { points: { size: 6 }, drag: { x: false, y: false } },
+      legend: { live: true },
+      scales: { y: { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+      axes: [
+        axis({ values: [[86400, "{DD} {MMM}", null, null, null, null, null, null, 1], [3600, "{HH}:{mm}", "\n{DD} {MMM}", null, "\n{DD} {MMM}", null, null, null, 1], [1, "{HH}:{mm}", "\n{DD} {MMM}", null, "\n{DD} {MMM}", null, null, null, 1]] }),
+        axis({ size: 52, values: (u, ticks) => ticks.map((v) => shown(v, "")) }),
+      ],
+      series: [
+        { label: "UTC", value: (u, t) => (t ? when(t) : "–") },
+        ...given.series.map((s, i) => ({
+          label: s.label,
+          stroke: css(s.colour),
+          width: 1.75,
+          dash: i ? [6, 3] : undefined,
+          fill: i ? undefined : css(s.colour) + "1c",
+          points: { show: false },
+          value: (u, v) => shown(v, given.unit),
+        })),
+      ],
+      hooks: { draw: [markers(marks)], setLegend: [resting] },
+    };
+    const plot = new uPlot(options, data(given), box);
+    resting(plot);
+    return plot;
+  };
+
+  const data = (given) => [given.t, ...given.series.map((s) => s.values)];
+
+  const draw = () => {
+    const seen = new Set();
+    for (const figure of document.querySelectorAll("[data-chart]")) {
+      const box = figure.querySelector(".plot");
+      const text = figure.dataset.chart;
+      seen.add(box.id);
+      const old = held.get(box.id);
+      if (old && old.box === box && old.text === text) continue;
+      const given = JSON.parse(text);
+      if (old && old.box === box) {
+        old.marks.list = given.marks;
+        old.text = text;
+        old.plot.setData(data(given));
+        resting(old.plot);
+        continue;
+      }
+      if (old) old.plot.destroy();
+      box.replaceChildren();
+      const marks = { list: given.marks };
+      const entry = { box, text, marks, plot: make(box, given, marks) };
+      held.set(box.id, entry);
+      resized.observe(box);
+    }
+    for (const [id, entry] of held) {
+      if (seen.has(id)) continue;
+      entry.plot.destroy();
+      held.delete(id);
+    }
+  };
+
+  const resized = new ResizeObserver((entries) => {
+    for (const { target, contentRect } of entries) {
+      const entry = held.get(target.id);
+      const width = Math.round(contentRect.width);
+      if (entry && width > 0 && entry.plot.width !== width) entry.plot.setSize({ width, height: 180 });
+    }
+  });
+
+  const again = () => {
+    for (const entry of held.values()) entry.plot.destroy();
+    held.clear();
+    draw();
+  };
+
+  /* The reader's place: focus, open details and scrolled tables outlive a swap. */
+  let place = null;
+  const label = (box) => box.getAttribute("aria-label");
+  const remember = () => {
+    const active = document.activeElement;
+    place = {
+      id: active?.id || "",
+      href: active?.getAttribute?.("href") || "",
+      open: [...document.querySelectorAll("details[open][id]")].map((d) => d.id),
+      left: [...document.querySelectorAll(".scroll")].map((s) => [label(s), s.scrollLeft]),
+    };
+  };
+  const restore = () => {
+    if (!place) return;
+    for (const id of place.open) document.getElementById(id)?.setAttribute("open", "");
+    const lefts = new Map(place.left.filter(([, left]) => left > 0));
+    for (const box of document.querySelectorAll(".scroll")) {
+      if (lefts.has(label(box))) box.scrollLeft = lefts.get(label(box));
+    }
+    const same = place.id
+      ? document.getElementById(place.id)
+      : place.href && document.querySelector(`a[href="${CSS.escape(place.href)}"]`);
+    if (same && document.activeElement === document.body) same.focus({ preventScroll: true });
+    place = null;
+  };
+
+  const state = (text) => {
+    const line = document.getElementById("link-state");
+    line.hidden = !text;
+    line.textContent = text;
+  };
+
+  const selecting = () => {
+    const chosen = window.getSelection();
+    return Boolean(chosen && !chosen.isCollapsed && chosen.toString());
+  };
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden || selecting()) event.preventDefault();
+  });
+  document.addEventListener("htmx:beforeSwap", remember);
+  document.addEventListener("htmx:afterSettle", () => {
+    document.title = document.getElementById("live").dataset.title;
+    draw();
+    restore();
+  });
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.detail.successful) return state("");
+    const status = event.detail.xhr?.status;
+    state(status ? `Not live: the console answered ${status}. Trying again.` : "Not live: the console does not answer. Trying again.");
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  draw();
+})();

@@ -1,0 +1,175 @@
+"""Small pictures as inline SVG: no script, no style attributes, so a strict CSP holds.
+
+Shapes only carry classes; the style sheet colours them for light and dark.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+_W, _H = 120.0, 28.0
+
+
+def sparkline(values: Sequence[float | None], label: str) -> Markup:
+    """A line that fills its box; gaps where a value is None."""
+    known = [v for v in values if v is not None]
+    top = max(known, default=0.0) or 1.0
+    step = _W / max(1, len(values) - 1)
+    runs: list[list[str]] = [[]]
+    for i, value in enumerate(values):
+        if value is None:
+            runs.append([])
+        else:
+            runs[-1].append(f"{i * step:.1f},{_H - 2 - (_H - 5) * value / top:.1f}")
+    shapes: list[str] = []
+    for run in filter(None, runs):
+        first, last = run[0].split(",")[0], run[-1].split(",")[0]
+        shapes.append(
+            f'<path class="spark-area" d="M{first},{_H} L{" L".join(run)} L{last},{_H}z"/>'
+        )
+        shapes.append(f'<polyline class="spark-line" points="{" ".join(run)}"/>')
+    return Markup(
+        f'<svg class="spark" viewBox="0 0 {_W:.0f} {_H:.0f}" preserveAspectRatio="none" '
+        f'role="img" aria-label="{escape(label)}">{"".join(shapes)}</svg>'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """One feature before and after: its picture, ends of its axis, and its table."""
+
+    feature: str
+    picture: Markup
+    low: str
+    high: str
+    nulls_before: float | None
+    nulls_after: float | None
+    rows: tuple[tuple[str, int, int], ...]
+
+
+def histogram(
+    feature: str,
+    labels: Sequence[str],
+    before: Sequence[int],
+    after: Sequence[int],
+    words: tuple[str, str],
+) -> Histogram:
+    """Shares by bin: ``before`` as wide pale bars, ``after`` as narrow dark ones on top.
+
+    The null bin comes first and stands apart. Both sides are scaled to the same highest
+    share, so that heights compare.
+    """
+    shares = _shares(before), _shares(after)
+    top = max((*shares[0], *shares[1]), default=0.0) or 1.0
+    width, height, gap = 300.0, 84.0, 10.0
+    slot = (width - gap) / max(1, len(labels))
+    bars: list[str] = []
+    for i, label in enumerate(labels):
+        x = i * slot + (gap if i else 0.0)
+        p = shares[0][i] if i < len(before) else 0.0
+        q = shares[1][i] if i < len(after) else 0.0
+        said = f"{label}: {words[0]} {p:.1%}, {words[1]} {q:.1%}"
+        null = " null" if i == 0 else ""
+        bars.append(
+            f'<g class="bin{null}"><title>{escape(said)}</title>'
+            f'<rect class="hit" x="{x:.1f}" y="0" width="{slot:.1f}" height="{height:.0f}"/>'
+            + _bar("before", x + slot * 0.06, slot * 0.88, p / top, height)
+            + _bar("after", x + slot * 0.3, slot * 0.4, q / top, height)
+            + "</g>"
+        )
+    said = _summary(feature, labels, shares, words)
+    line = f'<line class="axis" x1="0" y1="{height:.0f}" x2="{width:.0f}" y2="{height:.0f}"/>'
+    picture = Markup(
+        f'<svg class="hist" viewBox="0 0 {width:.0f} {height + 1:.0f}" '
+        f'preserveAspectRatio="none" role="img" aria-label="{escape(said)}">'
+        f"{''.join(bars)}{line}</svg>"
+    )
+    inner = list(labels[1:])
+    table = tuple(
+        (str(label), int(b), int(a)) for label, b, a in zip(labels, before, after, strict=False)
+    )
+    return Histogram(
+        feature,
+        picture,
+        _short(inner[0]) if inner else "",
+        _short(inner[-1]) if inner else "",
+        shares[0][0] if sum(before) else None,
+        shares[1][0] if sum(after) else None,
+        table,
+    )
+
+
+def _short(label: str) -> str:
+    """An axis end with three digits: its whole edge is in the table."""
+    return re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.3g}", label)
+
+
+def _bar(name: str, x: float, width: float, part: float, height: float) -> str:
+    tall = part * (height - 4.0)
+    if tall <= 0.0:
+        return ""
+    tall = max(1.5, tall)
+    return (
+        f'<rect class="{name}" x="{x:.1f}" y="{height - tall:.1f}" '
+        f'width="{width:.1f}" height="{tall:.1f}"/>'
+    )
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    total = sum(counts)
+    return [n / total if total else 0.0 for n in counts]
+
+
+def _summary(
+    feature: str,
+    labels: Sequence[str],
+    shares: tuple[list[float], list[float]],
+    words: tuple[str, str],
+) -> str:
+    """The three bins that moved most, in words."""
+    moved = sorted(
+        ((abs(q - p), label, p, q) for label, p, q in zip(labels, *shares, strict=False)),
+        reverse=True,
+    )
+    parts = [f"{label} {p:.0%} to {q:.0%}" for gap, label, p, q in moved[:3] if gap >= 0.005]
+    what = "; ".join(parts) or "no bin moved by half a percent"
+    return f"{feature}, {words[0]} to {words[1]}: {what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Who answered from ``start`` to ``end``: (version, share, stands in) from below."""
+
+    start: float
+    end: float
+    parts: tuple[tuple[str, float, bool], ...]
+
+
+def bands(given: Sequence[Band], places: dict[str, int]) -> Markup:
+    """Versions' shares over time as stacked steps; ``places`` fixes each one's colour."""
+    if not given:
+        return Markup("")
+    first, last = given[0].start, given[-1].end
+    scale = 1000.0 / max(1e-9, last - first)
+    shapes: list[str] = []
+    for band in given:
+        x, y = (band.start - first) * scale, 100.0
+        width = max(1.0, (band.end - band.start) * scale)
+        for version, part, stands_in in band.parts:
+            tall = part * 100.0
+            y -= tall
+            said = f"version {version}: {part:.0%}{', standing in' if stands_in else ''}"
+            extra = " stands-in" if stands_in else ""
+            shapes.append(
+                f'<rect class="v{places.get(version, 0) % 6}{extra}" x="{x:.2f}" y="{y:.2f}" '
+                f'width="{width:.2f}" height="{tall:.2f}"><title>{escape(said)}</title></rect>'
+            )
+    now = ", ".join(f"version {v} {s:.0%}" for v, s, _ in given[-1].parts)
+    return Markup(
+        '<svg class="bands" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" '
+        f'aria-label="Traffic by version over time; now {escape(now)}">{"".join(shapes)}</svg>'
+    )

@@ -1,0 +1,64 @@
+"""Times and figures as words."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+_SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+
+
+def utc(at: float) -> str:
+    """``2013-01-14 09:00 UTC``."""
+    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def clock_time(at: float) -> str:
+    """``2013-01-14 09:00:07 UTC``."""
+    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def machine(at: float) -> str:
+    """The ``datetime`` attribute of a ``<time>``."""
+    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def span(seconds: float) -> str:
+    """The largest whole unit: ``3 h``, ``90 s`` as ``1 min``."""
+    for unit, word in _SPANS:
+        if seconds >= unit:
+            return f"{int(seconds // unit)} {word}"
+    return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
+
+
+def ago(at: float, now: float) -> str:
+    """``3 min ago``; coarse under a minute, so that a page at rest stays as it is."""
+    gap = now - at
+    if abs(gap) < 60.0:
+        return "just now"
+    return f"{span(gap)} ago" if gap > 0 else f"in {span(-gap)}"
+
+
+def share(value: float | None, digits: int = 1) -> str:
+    """A percentage; a dash for an unknown one, ``<`` for one too small to show."""
+    if value is None:
+        return "–"
+    least = 10.0**-digits / 100.0
+    if 0.0 < value < least:
+        return f"<{least:.{digits}%}"
+    return f"{value:.{digits}%}" if value else "0%"
+
+
+def millis(value: float | None) -> str:
+    """A latency, to about two digits."""
+    if value is None:
+        return "–"
+    if value >= 1000.0:
+        return f"{value / 1000.0:.1f} s"
+    return f"{value:.0f} ms" if value >= 10.0 else f"{value:.1f} ms"
+
+
+def count(value: float) -> str:
+    """``1,234``; ``12.3k`` and ``1.2M`` from ten thousand on."""
+    if value >= 1e6:
+        return f"{value / 1e6:.1f}M"
+    return f"{value / 1e3:.1f}k" if value >= 1e4 else f"{value:,.0f}"

@@ -1,0 +1,162 @@
+"""What sketches say about traffic: by window, by tenant, by feature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Layout, Sketch
+from windvane.ports.control_store import WindowKey
+
+Counts = NDArray[np.int64]
+Found = Sequence[tuple[WindowKey, Sketch]]
+
+
+def _traffic() -> Counts:
+    return np.zeros(len(TRAFFIC), np.int64)
+
+
+def _latency() -> Counts:
+    return np.zeros(len(LATENCY_EDGES_US) + 1, np.int64)
+
+
+@dataclass(slots=True, eq=False)
+class Tally:
+    """Traffic and latency counts of some sketches, merged."""
+
+    traffic: Counts = field(default_factory=_traffic)
+    latency: Counts = field(default_factory=_latency)
+
+    def add(self, traffic: Counts, latency: Counts) -> None:
+        self.traffic += traffic
+        self.latency += latency
+
+    def total(self, name: str) -> int:
+        return int(self.traffic[TRAFFIC.index(name)])
+
+    @property
+    def requests(self) -> int:
+        return self.total("requests")
+
+    @property
+    def rows(self) -> int:
+        return self.total("rows")
+
+    @property
+    def refused(self) -> int:
+        return self.total("refused")
+
+    @property
+    def error_rate(self) -> float | None:
+        """Rows whose own version failed; None without rows."""
+        return self.total("execution_errors") / self.rows if self.rows else None
+
+    @property
+    def fell_back_rate(self) -> float | None:
+        return self.total("fell_back") / self.rows if self.rows else None
+
+    @property
+    def refused_rate(self) -> float | None:
+        asked = self.requests + self.refused
+        return self.refused / asked if asked else None
+
+    def latency_ms(self, quantile: float) -> float | None:
+        """Interpolated inside its bin; the last bin has no upper edge, so its lower one."""
+        total = int(self.latency.sum())
+        if not total:
+            return None
+        wanted = quantile * total
+        reached = np.cumsum(self.latency)
+        at = int(np.searchsorted(reached, wanted, side="left"))
+        edges = LATENCY_EDGES_US
+        if at >= len(edges):
+            return edges[-1] / 1000.0
+        low = edges[at - 1] if at else 0
+        before = int(reached[at - 1]) if at else 0
+        inside = (wanted - before) / max(1, int(self.latency[at]))
+        return (low + (edges[at] - low) * inside) / 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The windows of a page: ``starts`` of closed ones, and the ``open`` one after them.
+
+    ``recorded`` is the time up to which some recorder has read; windows after it are not
+    known yet, which is not the same as empty.
+    """
+
+    window_s: float
+    starts: tuple[float, ...]
+    open: float
+    recorded: float | None
+
+    def known(self, start: float) -> bool:
+        return self.recorded is None or start + self.window_s <= self.recorded
+
+
+def grid(now: float, window_s: float, windows: int, recorded: float | None) -> Grid:
+    """The last ``windows`` windows that had ended by ``now``."""
+    open_start = now // window_s * window_s
+    starts = tuple(open_start - (windows - i) * window_s for i in range(windows))
+    return Grid(window_s, starts, open_start, recorded)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One tally a window of a grid, the open window's, and all of them together."""
+
+    grid: Grid
+    windows: tuple[Tally, ...]
+    open: Tally
+    all: Tally
+
+    def values(self, of: Callable[[Tally], float | None]) -> list[float | None]:
+        """One value a closed window; None where nothing was recorded yet."""
+        pairs = zip(self.grid.starts, self.windows, strict=True)
+        return [of(tally) if self.grid.known(start) else None for start, tally in pairs]
+
+
+def series(found: Found, given: Grid) -> Series:
+    tallies = {start: Tally() for start in given.starts}
+    open_tally, everything = Tally(), Tally()
+    for key, sketch in found:
+        tally = open_tally if key.start >= given.open else tallies.get(key.start)
+        if tally is not None:
+            tally.add(sketch.traffic, sketch.latency)
+            everything.add(sketch.traffic, sketch.latency)
+    return Series(given, tuple(tallies.values()), open_tally, everything)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantTraffic:
+    """One tenant's tally over a grid, its requests by window, and its last window."""
+
+    tenant: str
+    tally: Tally
+    requests: tuple[int, ...]
+    last: float
+
+
+def by_tenant(found: Found, given: Grid) -> list[TenantTraffic]:
+    """Busiest first."""
+    places = {start: i for i, start in enumerate(given.starts)}
+    tallies: dict[str, Tally] = {}
+    counts: dict[str, list[int]] = {}
+    last: dict[str, float] = {}
+    for key, sketch in found:
+        tallies.setdefault(key.tenant, Tally()).add(sketch.traffic, sketch.latency)
+        line = counts.setdefault(key.tenant, [0] * len(given.starts))
+        if key.start in places:
+            line[places[key.start]] += sketch.total("requests")
+        last[key.tenant] = max(last.get(key.tenant, 0.0), key.start)
+    rows = [TenantTraffic(t, tallies[t], tuple(counts[t]), last[t]) for t in tallies]
+    return sorted(rows, key=lambda r: (-r.tally.requests - r.tally.refused, r.tenant))
+
+
+def feature_counts(found: Iterable[tuple[WindowKey, Sketch]], layout: Layout) -> Counts:
+    """All features' bins, summed over the sketches of that layout."""
+    parts = [sketch.features for _, sketch in found if sketch.layout_id == layout.id]
+    return np.sum(parts, axis=0) if parts else np.zeros(layout.size, np.int64)

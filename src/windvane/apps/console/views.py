@@ -1,0 +1,307 @@
+"""From records to what the pages show. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from windvane.apps.console import times
+from windvane.apps.console.health import Health, Tone, health_of
+from windvane.apps.console.reading import Glance, Whole
+from windvane.apps.console.svg import Band, bands, sparkline
+from windvane.apps.console.traffic import Series, Tally, by_tenant, series
+from windvane.core.journal import Decision
+from windvane.core.routing import ModelRoute
+from windvane.ports.control_store import Incident, WindowVerdict
+
+RANGES = (30, 60, 120, 240, 480)
+DEFAULT_RANGE = 60
+_TENANTS = 40
+_BEHIND_WINDOWS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A version's part of the traffic; ``role`` in a word."""
+
+    version: str
+    role: str
+    share: float
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A few figures over a page's windows."""
+
+    requests: int
+    refused_rate: float | None
+    p50: float | None
+    p99: float | None
+    error_rate: float | None
+    fell_back_rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """A model in the list."""
+
+    name: str
+    owner: str
+    tier: str
+    health: Health
+    weights: tuple[Weight, ...]
+    numbers: Numbers
+    over: str
+    spark: Markup
+    incidents: tuple[Incident, ...]
+    behind: str
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Data of one time series; ``said`` is the same in words."""
+
+    id: str
+    title: str
+    unit: str
+    said: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRow:
+    """A tenant's traffic over the page's windows."""
+
+    name: str
+    tally: Tally
+    spark: Markup
+    last: float
+    verdict: WindowVerdict | None
+
+
+@dataclass(frozen=True, slots=True)
+class WeightStep:
+    """One decision that changed who answers."""
+
+    decision: Decision
+    weights: tuple[Weight, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Versions and weights over time: the picture, its ends, and the steps, newest first."""
+
+    picture: Markup
+    start: float
+    end: float
+    steps: tuple[WeightStep, ...]
+
+
+def model_card(glance: Glance) -> ModelCard:
+    line = series(glance.found, glance.grid)
+    requests = line.values(lambda t: t.requests)
+    label = f"requests by window, {line.all.requests:,} in all"
+    return ModelCard(
+        name=glance.record.name,
+        owner=owner_of(glance),
+        tier=glance.file.tier,
+        health=health_of(glance.live, glance.incidents, glance.latest, line.all.requests),
+        weights=_weights_now(glance),
+        numbers=numbers(line.all),
+        over=times.span(glance.grid.window_s * len(glance.grid.starts)),
+        spark=sparkline(requests, label),
+        incidents=tuple(sort_incidents(glance.incidents)),
+        behind=behind(glance),
+        live=glance.live is not None,
+    )
+
+
+def sort_cards(cards: Sequence[ModelCard]) -> list[ModelCard]:
+    """Loudest first."""
+    rank = [Tone.BAD, Tone.WARN, Tone.BUSY, Tone.GOOD, Tone.QUIET]
+    return sorted(cards, key=lambda card: (rank.index(card.health.tone), card.name))
+
+
+def owner_of(glance: Glance) -> str:
+    owner = glance.file.owner
+    return f"{owner.team} {owner.contact}".strip()
+
+
+def numbers(tally: Tally) -> Numbers:
+    return Numbers(
+        tally.requests,
+        tally.refused_rate,
+        tally.latency_ms(0.5),
+        tally.latency_ms(0.99),
+        tally.error_rate,
+        tally.fell_back_rate,
+    )
+
+
+def behind(glance: Glance) -> str:
+    """A sentence where nothing was recorded for some windows, which is not "no traffic"."""
+    recorded, given = glance.grid.recorded, glance.grid
+    if recorded is None or glance.live is None:
+        return ""
+    gap = given.open - recorded
+    if gap <= _BEHIND_WINDOWS * given.window_s:
+        return ""
+    return f"nothing was recorded since {times.utc(recorded)}: is the recorder running?"
+
+
+def _weights_now(glance: Glance) -> tuple[Weight, ...]:
+    live = glance.live
+    if live is None:
+        return ()
+    out: list[Weight] = []
+    if live.challenger and live.share > 0.0:
+        out.append(Weight(live.challenger, "challenger", live.share, 1))
+    rest = 1.0 - (live.share if live.challenger else 0.0)
+    if live.standing_in:
+        out.insert(0, Weight(live.standing_in, "standing in", rest, 2))
+        out.append(Weight(live.champion, "champion, resting", 0.0, 0))
+    else:
+        out.insert(0, Weight(live.champion, "champion", rest, 0))
+    return tuple(out)
+
+
+def weights_of(route: ModelRoute, places: dict[str, int]) -> tuple[Weight, ...]:
+    part = route.challenger_share if route.challenger else 0.0
+    first = route.standing_in or route.champion
+    role = "standing in" if route.standing_in else "champion"
+    out = [Weight(first, role, 1.0 - part, places.get(first, 0))]
+    if route.challenger:
+        out.append(Weight(route.challenger, "challenger", part, places.get(route.challenger, 0)))
+    return tuple(out)
+
+
+def charts(whole: Whole, line: Series) -> tuple[Chart, ...]:
+    """Traffic, latency and failures over the page's windows."""
+    told = (*whole.glance.incidents, *whole.closed)
+    first = line.grid.starts[0]
+    marks = [{"t": i.since, "label": i.title[:80]} for i in told if i.since >= first]
+
+    def chart(
+        name: str,
+        title: str,
+        unit: str,
+        lines: Sequence[tuple[str, str, Callable[[Tally], float | None]]],
+    ) -> Chart:
+        values = [(label, colour, _rounded(line.values(of))) for label, colour, of in lines]
+        said = "; ".join(_described(label, known, unit) for label, _, known in values)
+        drawn = [
+            {"label": label, "colour": colour, "values": known} for label, colour, known in values
+        ]
+        data = {"t": list(line.grid.starts), "unit": unit, "series": drawn, "marks": marks}
+        return Chart(name, title, unit, said, data)
+
+    return (
+        chart(
+            "traffic",
+            "Requests",
+            "",
+            [
+                ("answered", "accent", lambda t: t.requests),
+                ("refused", "bad", lambda t: t.refused),
+            ],
+        ),
+        chart(
+            "latency",
+            "Latency",
+            "ms",
+            [
+                ("p50", "accent", lambda t: t.latency_ms(0.5)),
+                ("p99", "second", lambda t: t.latency_ms(0.99)),
+            ],
+        ),
+        chart(
+            "failures",
+            "Failures",
+            "%",
+            [
+                ("errors", "bad", lambda t: _percent(t.error_rate)),
+                ("fell back", "second", lambda t: _percent(t.fell_back_rate)),
+            ],
+        ),
+    )
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else value * 100.0
+
+
+def _rounded(values: Sequence[float | None]) -> list[float | None]:
+    return [None if v is None else round(v, 3) for v in values]
+
+
+def _described(label: str, values: Sequence[float | None], unit: str) -> str:
+    known = [v for v in values if v is not None]
+    if not known:
+        return f"{label}: nothing yet"
+    low, high = f"{min(known):,.4g}", f"{max(known):,.4g}"
+    return f"{label}: {low} to {high}{unit and ' ' + unit}, last {known[-1]:,.4g}"
+
+
+def tenant_rows(whole: Whole) -> tuple[list[TenantRow], int]:
+    """The busiest tenants, and how many more there are."""
+    rows = by_tenant(whole.glance.found, whole.glance.grid)
+    out = [
+        TenantRow(
+            r.tenant,
+            r.tally,
+            sparkline(r.requests, f"requests of {r.tenant} by window"),
+            r.last,
+            whole.glance.latest.get(f"tenant {r.tenant}"),
+        )
+        for r in rows[:_TENANTS]
+    ]
+    return out, len(rows) - len(out)
+
+
+def timeline(whole: Whole, now: float) -> Timeline | None:
+    """Who answered since the oldest decision that the page knows."""
+    places = {v.version: i for i, v in enumerate(whole.versions)}
+    steps: list[WeightStep] = []
+    for decision, route in whole.routes:
+        weights = weights_of(route, places)
+        if not steps or steps[-1].weights != weights:
+            steps.append(WeightStep(decision, weights))
+    if not steps:
+        return None
+    ends = [*(s.decision.at for s in steps[1:]), max(now, steps[-1].decision.at)]
+    drawn = [
+        Band(
+            step.decision.at,
+            end,
+            tuple((w.version, w.share, w.role == "standing in") for w in step.weights),
+        )
+        for step, end in zip(steps, ends, strict=True)
+    ]
+    return Timeline(bands(drawn, places), drawn[0].start, drawn[-1].end, tuple(reversed(steps)))
+
+
+def latest_verdicts(glance: Glance) -> list[WindowVerdict]:
+    """Worst first, then the model's own subjects before its tenants'."""
+    rank = {"fail": 0, "error": 1, "hold": 2, "pass": 3}
+    return sorted(
+        glance.latest.values(),
+        key=lambda v: (rank.get(v.outcome, 0), v.subject.startswith("tenant "), v.subject),
+    )
+
+
+def sort_incidents(incidents: Sequence[Incident]) -> list[Incident]:
+    """Open before closed, severe before mild, new before old."""
+    rank = {"high": 0, "medium": 1, "low": 2}
+    return sorted(
+        incidents,
+        key=lambda i: (
+            i.closed_at is not None,
+            rank.get(i.severity, 3) if i.closed_at is None else 0,
+            -i.opened_at,
+        ),
+    )

@@ -1,0 +1,22 @@
+"""The console's adapters."""
+
+from __future__ import annotations
+
+import os
+
+from fastapi import FastAPI
+
+from windvane.adapters.clock import open_clock
+from windvane.adapters.sql import SqlControlStore
+from windvane.apps.console.app import make_app
+from windvane.usecases.read_settings import Settings, find_settings
+
+
+def settings() -> Settings:
+    return find_settings(os.environ)
+
+
+def console(given: Settings) -> FastAPI:
+    """The application over the installation's control store."""
+    store = SqlControlStore(given.store_url)
+    return make_app(store, open_clock(given.clock), close=store.close)

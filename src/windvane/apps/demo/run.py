@@ -1,0 +1,267 @@
+"""Run the demo from an empty folder to its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from windvane.apps.demo import plan, wiring
+from windvane.apps.demo.flights import Flights
+from windvane.apps.demo.replay import Replay
+from windvane.apps.demo.report import BAD, Report, clock_text, make_report
+from windvane.core.errors import WindvaneError
+from windvane.ports.control_store import ControlStore
+from windvane.usecases.issue_key import issue_keys
+from windvane.usecases.read_model_file import parse_duration, read_model_file
+from windvane.usecases.read_settings import HOME_VARIABLE, Settings
+
+MODEL_FILE = Path(__file__).parent / "model.yaml"
+_STEP_WITHIN_S = 180.0
+_DRAINED_WITHIN_S = 30.0
+
+
+class DemoFailed(WindvaneError):
+    """A step of the demo did not end as it should."""
+
+    code: ClassVar[str] = "DEM-102"
+    hint = "run it again with --keep and look at the logs in its home folder"
+
+
+class Processes:
+    """`windvane up`, as a user would start it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Processes:
+        environment = {**os.environ, HOME_VARIABLE: str(self._settings.folder)}
+        log = (self._settings.folder / "up.log").open("w")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "windvane.apps.cli.main", "up"],
+            env=environment, stdout=subprocess.PIPE, stderr=log, text=True,
+        )  # fmt: skip
+        log.close()
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("home"):
+                return self
+        words = (self._settings.folder / "up.log").read_text()
+        raise DemoFailed(f"`windvane up` did not come up: {words[-800:]}")
+
+    def wait(self) -> None:
+        assert self._process is not None
+        self._process.wait()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        process = self._process
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+        finally:
+            if process.stdout:
+                process.stdout.close()
+
+
+@dataclass
+class Stage:
+    """What the demo says while it runs; silent for machines."""
+
+    console: Console
+    quiet: bool
+    _told: dict[str, bool] = field(default_factory=dict[str, bool])
+
+    def say(self, text: str) -> None:
+        if not self.quiet:
+            self.console.print(text, highlight=False)
+
+    def announce(self, store: ControlStore, model: str) -> None:
+        """Tell of incidents that the system opened or closed since the last look."""
+        with store.read() as tx:
+            found = sorted(tx.incidents(model, 100), key=lambda i: i.opened_at)
+            notes = {i.id: tx.notes(i.id) for i in found}
+        for incident in found:
+            for note in notes[incident.id]:
+                name = f"{incident.id}/{note.at}/{note.what}"
+                if name not in self._told:
+                    self._told[name] = True
+                    self.say(f"[bold]{clock_text(note.at)}[/]  {note.what}")
+
+
+def run_demo(
+    home: Path, console: Console, on_report: Callable[[Report], None], *, quiet: bool, keep: bool
+) -> Report:
+    """Train, deploy, replay, break, report. The home folder is made anew.
+
+    ``on_report`` hears of the report while everything is still up.
+    """
+    stage = Stage(console, quiet)
+    if home.exists():
+        if not (home / "clock").exists() and any(home.iterdir()):
+            raise DemoFailed(f"{home} holds something else", hint="give an empty --home")
+        shutil.rmtree(home)
+    settings, clock = wiring.make_home(home, plan.at(plan.REPLAY_FROM))
+    store = wiring.store(settings)
+    file = read_model_file(MODEL_FILE.read_text())
+    stage.say("[bold]1. Train[/] on January to May 2013, hold June out")
+    flights = Flights(home)
+    _train(flights, settings, home, stage)
+    tenants = sorted(next(s for s in file.schema if s.name == "carrier").known)
+    keys = issue_keys(store, clock, tenants, "demo")
+    stage.say("[bold]2. Start[/] gateway, recorder, steward and console; deploy version 1")
+    with Processes(settings) as processes:
+        _command(settings, "deploy", file.model, "1")
+        url = f"http://{settings.host}:{settings.port}"
+        _wait_ready(url)
+        stage.say(f"   console http://{settings.host}:{settings.console_port}")
+        stage.say(
+            "[bold]3. Replay[/] real requests of 16 airlines from 1 July 2013; "
+            "faults are told once the system has found them"
+        )
+        replay = Replay(
+            url, file.model, keys, clock, lambda: _judged_until(store, file.model),
+            parse_duration(file.watch.window),
+        )  # fmt: skip
+        began = time.monotonic()
+        _replay(replay, flights, stage, store, settings, file.model)
+        seconds = time.monotonic() - began
+        _wait_drained(settings, file.model, replay.tally.acknowledged)
+        log = wiring.event_log(settings)
+        report = make_report(store, log, file.model, replay.tally, replay.moments, seconds)
+        on_report(report)
+        if keep:
+            console.print(
+                f"Everything is still up. Console: http://{settings.host}:{settings.console_port}"
+                f"  home: {settings.folder}  (Ctrl-C stops it)"
+            )
+            _hold(processes)
+    flights.close()
+    store.close()
+    return report
+
+
+def _train(flights: Flights, settings: Settings, home: Path, stage: Stage) -> None:
+    good, broken = home / "flights.parquet", home / "flights-broken.parquet"
+    span = (plan.TRAIN_FROM, plan.TRAIN_UNTIL)
+    rows = flights.write_training(good, *span)
+    flights.write_broken_training(broken, *span)
+    stage.say(f"   {rows:,} flights with the weather and the plane as known half an hour before")
+    _command(settings, "apply", str(MODEL_FILE))
+    cut = str(plan.at(plan.HOLDOUT_FROM))
+    for table, more, what in (
+        (good, [], "with weather"),
+        (good, ["--without", "weather"], "without weather, to stand in"),
+        (broken, ["--unknown", "error"], "on a broken join, for later"),
+    ):
+        said = _command(
+            settings, "train", "flight-delay", str(table), "--label", "arr_late",
+            "--time", "asked_at", "--holdout-from", cut, "--json", *more,
+        )  # fmt: skip
+        trained: dict[str, Any] = json.loads(said)
+        auc = trained["metrics"]["auc"]
+        stage.say(f"   version {trained['version']} {what}: AUC {auc:.3f} on its held-out June")
+
+
+def _replay(
+    replay: Replay,
+    flights: Flights,
+    stage: Stage,
+    store: ControlStore,
+    settings: Settings,
+    model: str,
+) -> None:
+    found = flights.between(plan.REPLAY_FROM, plan.REPLAY_UNTIL)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}/{task.total:,.0f} requests"),
+        TimeElapsedColumn(),
+        console=stage.console,
+        transient=True,
+        disable=stage.quiet,
+    ) as progress:
+        task = progress.add_task("July 2013", total=len(found))
+        deployed = False
+
+        def on_window(end: float) -> None:
+            nonlocal deployed
+            tally = replay.tally
+            done = tally.acknowledged + tally.refused + tally.failed
+            progress.update(task, completed=done, description=clock_text(end))
+            stage.announce(store, model)
+            if not deployed and end >= plan.BAD_DEPLOY_AT:
+                _command(settings, "deploy", model, BAD)
+                deployed = True
+
+        asyncio.run(replay.run(found, on_window))
+
+
+def _command(settings: Settings, *words: str) -> str:
+    environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
+    done = subprocess.run(
+        [sys.executable, "-m", "windvane.apps.cli.main", *words],
+        env=environment, capture_output=True, text=True, timeout=_STEP_WITHIN_S, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise DemoFailed(f"`windvane {' '.join(words[:2])}` failed: {done.stderr[-800:]}")
+    return done.stdout
+
+
+def _judged_until(store: ControlStore, model: str) -> float:
+    with store.read() as tx:
+        return float(tx.steward_state(model).get("judged_until", 0.0))
+
+
+def _wait_ready(url: str) -> None:
+    import httpx
+
+    _until(
+        lambda: httpx.get(f"{url}/readyz", timeout=2.0).status_code == 200,
+        "the gateway has no routing table",
+    )
+
+
+def _wait_drained(settings: Settings, model: str, acknowledged: int) -> None:
+    log = wiring.event_log(settings)
+    _until(
+        lambda: log.counts(model)["predictions"] >= acknowledged, "the log is missing predictions"
+    )
+
+
+def _until(done: Callable[[], bool], failure: str) -> None:
+    deadline = time.monotonic() + _DRAINED_WITHIN_S
+    while not done():
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"{failure} after {_DRAINED_WITHIN_S:.0f} s")
+        time.sleep(0.05)
+
+
+def _hold(processes: Processes) -> None:
+    try:
+        processes.wait()
+    except KeyboardInterrupt:
+        return

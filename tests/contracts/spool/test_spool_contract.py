@@ -1,0 +1,367 @@
+"""The spool: what was acknowledged is read once, in order, whatever happened to the writer."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windvane.adapters.spool import FileSpoolReader, FileSpoolWriter
+from windvane.adapters.spool.frames import HEADER, MAX_PAYLOAD, frame, parse, segments
+from windvane.ports.spool import SpoolFull
+
+PAYLOADS = st.lists(st.binary(max_size=300), max_size=40)
+
+
+@contextmanager
+def writing(
+    folder: Path, segment_bytes: int = 1 << 20, max_bytes: int = 1 << 30
+) -> Iterator[FileSpoolWriter]:
+    writer = FileSpoolWriter(folder, segment_bytes=segment_bytes, max_bytes=max_bytes)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def read_all(root: Path, spool: str = "w0", limit: int = 1 << 20, position: int = 0) -> list[bytes]:
+    """Everything from ``position`` as the recorder reads it; checks that positions agree."""
+    reader = FileSpoolReader(root)
+    found: list[bytes] = []
+    while True:
+        batch = reader.read(spool, position, limit)
+        assert batch.start <= batch.end
+        assert all(position <= at < batch.end for at, _ in batch.payloads)
+        if batch.end == position:
+            return found
+        found += [body for _, body in batch.payloads]
+        position = batch.end
+
+
+# Frames
+
+
+@given(PAYLOADS)
+def test_frames_parse_back(payloads: list[bytes]) -> None:
+    data = b"".join(map(frame, payloads))
+    assert [body for _, body in parse(data)] == payloads
+    offsets = [at for at, _ in parse(data)]
+    assert offsets == sorted(set(offsets))
+
+
+@given(st.lists(st.binary(max_size=50), min_size=1, max_size=8), st.data())
+def test_any_torn_end_gives_the_frames_before_it(payloads: list[bytes], data: st.DataObject) -> None:
+    whole = b"".join(map(frame, payloads))
+    cut = data.draw(st.integers(0, len(whole)))
+    found = [body for _, body in parse(whole[:cut])]
+    assert found == payloads[: len(found)]
+    ends = [sum(len(frame(p)) for p in payloads[: i + 1]) for i in range(len(payloads))]
+    assert len(found) == sum(end <= cut for end in ends)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5), st.data())
+def test_any_flipped_payload_bit_stops_the_parse(
+    payloads: list[bytes], data: st.DataObject
+) -> None:
+    victim = data.draw(st.integers(0, len(payloads) - 1))
+    frames = [bytearray(frame(p)) for p in payloads]
+    place = data.draw(st.integers(HEADER.size, len(frames[victim]) - 1))
+    frames[victim][place] ^= 1 << data.draw(st.integers(0, 7))
+    found = [body for _, body in parse(b"".join(frames))]
+    assert found == payloads[:victim]
+
+
+# Reading
+
+
+@given(PAYLOADS, st.lists(st.integers(1, 400), min_size=1, max_size=5), st.integers(1, 600))
+def test_any_read_limits_give_everything_once_in_order(
+    payloads: list[bytes], limits: list[int], segment_bytes: int
+) -> None:
+    with TemporaryDirectory() as home:
+        root = Path(home)
+        with writing(root / "w0", segment_bytes) as writer:
+            for payload in payloads:
+                writer.append(payload)
+        reader, found, position, turn = FileSpoolReader(root), [], 0, 0
+        while (batch := reader.read("w0", position, limits[turn % len(limits)])).end > position:
+            found += [body for _, body in batch.payloads]
+            position, turn = batch.end, turn + 1
+            if turn % 2:
+                reader.release("w0", position)
+        assert found == payloads
+
+
+def test_a_reader_follows_a_writer(tmp_path: Path) -> None:
+    reader = FileSpoolReader(tmp_path)
+    assert reader.spools() == []
+    with writing(tmp_path / "w1", 64) as writer, writing(tmp_path / "w0") as other:
+        assert list(reader.spools()) == ["w0", "w1"]
+        other.append(b"of the other")
+        position, found = 0, []
+        for i in range(20):
+            writer.append(b"payload %d" % i)
+            writer.sync()
+            while (batch := reader.read("w1", position, 1 << 20)).end > position:
+                found += [body for _, body in batch.payloads]
+                position = batch.end
+        assert found == [b"payload %d" % i for i in range(20)]
+        assert reader.read("w1", position, 1 << 20).payloads == ()
+    assert read_all(tmp_path, "w0") == [b"of the other"]
+
+
+def test_positions_survive_a_restart(tmp_path: Path) -> None:
+    with writing(tmp_path / "w0") as writer:
+        writer.append(b"one")
+    end = FileSpoolReader(tmp_path).read("w0", 0, 1 << 20).end
+    with writing(tmp_path / "w0") as writer:
+        writer.append(b"two")
+    assert read_all(tmp_path, position=end) == [b"two"]
+    assert read_all(tmp_path) == [b"one", b"two"]
+
+
+# Rolling, releasing, bounds
+
+
+def test_segments_roll_and_only_consumed_ones_go(tmp_path: Path) -> None:
+    folder = tmp_path / "w0"
+    with writing(folder, segment_bytes=100) as writer:
+        for i in range(10):
+            writer.append(b"%d" % i * 42)  # two frames of 50 bytes a segment
+        starts = [start for start, _ in segments(folder)]
+        assert starts == [0, 100, 200, 300, 400, 500]
+        reader = FileSpoolReader(tmp_path)
+        reader.release("w0", 99)
+        assert [s for s, _ in segments(folder)] == starts
+        reader.release("w0", 250)
+        assert [s for s, _ in segments(folder)] == [200, 300, 400, 500]
+        assert read_all(tmp_path, position=250) == [b"%d" % i * 42 for i in range(5, 10)]
+        reader.release("w0", 500)
+        assert [s for s, _ in segments(folder)] == [500]
+        writer.append(b"after")
+    assert read_all(tmp_path, position=500) == [b"after"]
+
+
+def test_too_far_behind_is_refused_until_the_recorder_catches_up(tmp_path: Path) -> None:
+    folder = tmp_path / "w0"
+    with writing(folder, segment_bytes=100, max_bytes=300) as writer:
+        for i in range(6):
+            writer.append(b"%d" % i * 42)
+        with pytest.raises(SpoolFull, match="300 bytes unrecorded, 300 allowed") as raised:
+            writer.append(b"x" * 42)
+        assert "SPL-101" in str(raised.value)
+        FileSpoolReader(tmp_path).release("w0", 100)
+        writer.append(b"a" * 42)
+        writer.append(b"b" * 42)
+        with pytest.raises(SpoolFull):
+            writer.append(b"c")
+    kept = [b"%d" % i * 42 for i in range(2, 6)] + [b"a" * 42, b"b" * 42]
+    assert read_all(tmp_path, position=100) == kept
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="BUG adapters/spool/writer.py: with max_bytes below segment_bytes (8 MiB; the setting "
+    "is spool_max_bytes) the only segment can never be released, so the gateway refuses for ever "
+    "though everything is recorded. Roll when full, or clamp segment_bytes to a part of max_bytes",
+)
+def test_a_small_bound_recovers_too(tmp_path: Path) -> None:
+    with writing(tmp_path / "w0", segment_bytes=1000, max_bytes=300) as writer:
+        for i in range(6):
+            writer.append(b"%d" % i * 42)
+        with pytest.raises(SpoolFull):
+            writer.append(b"full")
+        reader = FileSpoolReader(tmp_path)
+        batch = reader.read("w0", 0, 1 << 20)
+        reader.release("w0", batch.end)
+        writer.append(b"all is recorded, so there is room")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    with writing(tmp_path / "w0") as writer:
+        with pytest.raises(SpoolFull, match="already has a writer") as raised:
+            FileSpoolWriter(tmp_path / "w0")
+        assert "stop the other gateway" in str(raised.value)
+        writer.append(b"still mine")
+    with writing(tmp_path / "w0") as writer:
+        writer.append(b"the next one's")
+    assert read_all(tmp_path) == [b"still mine", b"the next one's"]
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="BUG adapters/spool/writer.py __init__: a refused writer leaves its lock file open",
+)
+def test_a_refused_writer_leaves_nothing_open(tmp_path: Path) -> None:
+    def refused() -> None:
+        with pytest.raises(SpoolFull):
+            FileSpoolWriter(tmp_path / "w0")
+
+    with writing(tmp_path / "w0"), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        refused()
+        gc.collect()
+    assert [str(w.message) for w in caught] == []
+
+
+# Damage
+
+
+@pytest.mark.parametrize("torn", [1, HEADER.size - 1, HEADER.size, HEADER.size + 3])
+def test_a_torn_tail_is_cut_when_the_spool_opens_again(tmp_path: Path, torn: int) -> None:
+    folder = tmp_path / "w0"
+    with writing(folder) as writer:
+        writer.append(b"whole")
+    (_, path), *_ = segments(folder)
+    with path.open("ab") as file:
+        file.write(frame(b"never acknowledged")[:torn])
+    assert read_all(tmp_path) == [b"whole"]
+    with writing(folder) as writer:
+        writer.append(b"next")
+    assert read_all(tmp_path) == [b"whole", b"next"]
+
+
+def test_a_damaged_frame_in_an_old_segment_is_skipped_loudly(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "w0"
+    with writing(folder, segment_bytes=100) as writer:
+        for i in range(6):
+            writer.append(b"%d" % i * 42)
+    path = dict(segments(folder))[100]
+    data = bytearray(path.read_bytes())
+    data[50 + HEADER.size] ^= 0xFF  # the segment's second frame
+    path.write_bytes(bytes(data))
+    with caplog.at_level(logging.ERROR):
+        found = read_all(tmp_path)
+    assert found == [b"%d" % i * 42 for i in (0, 1, 2, 4, 5)]
+    assert "skipping 50 damaged bytes at 150" in caplog.text
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="BUG adapters/spool/writer.py append: a payload over frames.MAX_PAYLOAD is acknowledged "
+    "but never readable, blocks what comes after it, and _repair cuts all of that off",
+)
+def test_what_cannot_be_read_is_not_acknowledged(tmp_path: Path) -> None:
+    acknowledged: list[bytes] = []
+    with writing(tmp_path / "w0", segment_bytes=64 << 20) as writer:
+        for payload in (b"before", b"\0" * (MAX_PAYLOAD + 1), b"after"):
+            try:
+                writer.append(payload)
+            except SpoolFull:
+                continue
+            acknowledged.append(payload)
+    assert [len(p) for p in read_all(tmp_path)] == [len(p) for p in acknowledged]
+
+
+# A full disk
+
+
+class ShortDisk:
+    """os.write that takes ``room`` bytes in all and then says that the disk is full."""
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.write = os.write
+
+    def __call__(self, fd: int, data: bytes) -> int:
+        if self.room == 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = data[: self.room]
+        self.room -= len(taken)
+        return self.write(fd, taken)
+
+
+@pytest.mark.parametrize("room", range(0, 60, 7))
+def test_a_full_disk_is_refused_and_leaves_no_half_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    with writing(tmp_path / "w0") as writer:
+        writer.append(b"before")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", ShortDisk(min(room, 49)))
+            with pytest.raises(SpoolFull, match="cannot write the spool"):
+                writer.append(b"x" * 42)
+        assert read_all(tmp_path) == [b"before"]
+        (_, path), *_ = segments(tmp_path / "w0")
+        assert path.read_bytes() == frame(b"before")
+        writer.append(b"room again")
+    assert read_all(tmp_path) == [b"before", b"room again"]
+
+
+FILE_LIMIT = """
+import resource, signal, sys
+from pathlib import Path
+from windvane.adapters.spool import FileSpoolWriter
+from windvane.ports.spool import SpoolFull
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+writer = FileSpoolWriter(Path(sys.argv[1]))
+written = 0
+try:
+    while True:
+        writer.append(b"%04d" % written * 10)
+        written += 1
+except SpoolFull as error:
+    print(written, error.code)
+"""
+
+
+def test_the_kernels_own_limit_is_a_full_disk(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FILE_LIMIT, str(tmp_path / "w0")],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    written, code = done.stdout.split()
+    assert code == "SPL-101"
+    assert int(written) == 1000 // 48
+    assert read_all(tmp_path) == [b"%04d" % i * 10 for i in range(int(written))]
+
+
+# Killed
+
+
+@pytest.mark.parametrize("wait_for", [1, 40, 300])
+def test_what_a_killed_writer_acknowledged_is_readable(tmp_path: Path, wait_for: int) -> None:
+    child = Path(__file__).with_name("spool_child.py")
+    process = subprocess.Popen(
+        [sys.executable, str(child), str(tmp_path / "w0"), "20000"], stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    said: list[bytes] = []
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if len(said) >= wait_for:
+                break
+        process.send_signal(signal.SIGKILL)
+        said += process.stdout.readlines()
+        process.wait(timeout=20)
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.wait(timeout=20)
+    acknowledged = [int(line) for line in said if line.endswith(b"\n")]
+    assert acknowledged == list(range(len(acknowledged)))
+    readable = [int(body.split(b":")[0]) for body in read_all(tmp_path)]
+    assert readable[: len(acknowledged)] == acknowledged
+    assert len(readable) <= len(acknowledged) + 1
+    with writing(tmp_path / "w0") as writer:
+        writer.append(b"-1:")
+    again = [int(body.split(b":")[0]) for body in read_all(tmp_path)]
+    assert again == [*readable, -1]

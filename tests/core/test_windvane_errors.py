@@ -1,0 +1,65 @@
+"""Errors: one class a code, and a hint that helps."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from typing import ClassVar
+
+import pytest
+
+import windvane.core
+import windvane.ports
+import windvane.usecases
+from windvane.core.errors import REGISTRY, WindvaneError, did_you_mean
+
+
+def subclasses(kind: type[WindvaneError]) -> set[type[WindvaneError]]:
+    out = set(kind.__subclasses__())
+    return out.union(*(subclasses(sub) for sub in out))
+
+
+def test_every_error_has_a_code_of_its_own() -> None:
+    for package in (windvane.core, windvane.ports, windvane.usecases):
+        for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            importlib.import_module(found.name)
+    ours = {e for e in subclasses(WindvaneError) if e.__module__.startswith("windvane.")}
+    codes = [error.code for error in ours]
+    assert len(codes) > 5
+    assert sorted(codes) == sorted(set(codes))
+    for error in ours:
+        assert REGISTRY[error.code] is error
+        assert re.fullmatch(r"[A-Z]{3}-\d{3}", error.code)
+        assert error.__doc__
+
+
+def test_a_taken_code_is_refused() -> None:
+    code = next(iter(REGISTRY))
+    before = dict(REGISTRY)
+    with pytest.raises(TypeError, match=f"{code} is taken by"):
+        type("Usurper", (WindvaneError,), {"code": code})
+    assert before == REGISTRY
+
+
+def test_what_an_error_says() -> None:
+    class Silent(WindvaneError):
+        hint: ClassVar[str] = "try this"
+
+    assert str(Silent("3 > 2")) == "WIN-000: 3 > 2 Hint: try this"
+    assert str(Silent("3 > 2", hint="or that")) == "WIN-000: 3 > 2 Hint: or that"
+    assert str(Silent("3 > 2", hint="")) == "WIN-000: 3 > 2"
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "hint"),
+    [
+        ("delya", ["delay", "churn"], "did you mean 'delay'?"),
+        ("DELAY", ["delay"], "known: delay"),
+        ("zzz", ["b", "a"], "known: a, b"),
+        ("zzz", [f"{i:02d}" for i in range(13)], "known: " + ", ".join(f"{i:02d}" for i in range(12)) + ", …"),
+        ("zzz", [], "none is known yet"),
+    ],
+)  # fmt: skip
+def test_did_you_mean(word: str, known: list[str], hint: str) -> None:
+    assert did_you_mean(word, known) == hint

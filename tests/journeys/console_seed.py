@@ -1,0 +1,570 @@
+"""A small installation with a story, written through the real store.
+
+``flight-delay``: version 3 was rolled back as a canary; the weather feed broke, so version 1
+stands in for version 2; one tenant's requests are refused. ``seat-demand`` is healthy and
+rolling out. ``no-show`` was only applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.adapters.clock import DrivenClock
+from windvane.adapters.sql import SqlControlStore
+from windvane.core.alerting import Cause, CauseKind
+from windvane.core.drift import (
+    Baseline,
+    DriftFacts,
+    DriftPolicy,
+    Kind,
+    Reading,
+    StreamState,
+    build_baseline,
+    judge_drift,
+)
+from windvane.core.journal import Decision, Effect
+from windvane.core.sketch import (
+    LATENCY_EDGES_US,
+    TRAFFIC,
+    CategoryAxis,
+    Layout,
+    NumericAxis,
+    Sketch,
+)
+from windvane.core.verdict import Outcome, RateFacts, RatePolicy, RateState, Verdict, judge_rate
+from windvane.ports.control_store import (
+    Deployment,
+    SpoolMark,
+    Tx,
+    VersionRecord,
+    WindowKey,
+    WindowVerdict,
+)
+from windvane.usecases.apply_model import apply_model
+from windvane.usecases.deploy_version import deploy_version
+from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
+from windvane.usecases.load_window import StewardState
+from windvane.usecases.open_incident import close_incident, open_incident
+from windvane.usecases.publish_routing import routing_effects
+from windvane.usecases.read_model_file import ModelFile, read_model_file
+
+WINDOW_S = 3 * 3600.0
+NOW = 1_361_923_200.0 + 1_500.0  # 2013-02-27 00:25 UTC: a window is 25 minutes old
+WINDOWS = 90
+BROKEN = 7
+TENANTS = (
+    "alder-air", "birch-jet", "cedar-wings", "delta-coast", "elm-express", "fir-shuttle",
+    "gale-lines", "harbor-air", "inlet-hop", "juniper-sky", "kelp-cargo", "<b>lark&co</b>",
+)  # fmt: skip
+
+FLIGHT = """\
+model: flight-delay
+owner: {team: ops, contact: "#ops-ml"}
+tier: critical
+runbook: docs/runbooks
+predicts: {kind: binary, outcome: arr_late}
+unit: passenger_id
+features:
+  weather:
+    temp: {type: number, nullable: true}
+    wind_speed: {type: number, nullable: true}
+    visibility: {type: number, nullable: true}
+    precip: {type: number, nullable: true}
+  flight:
+    distance: {type: number}
+    hour: {type: integer}
+    carrier: {type: category}
+serve: {deadline: 100ms, fallback: [previous, {constant: 0.2}]}
+watch: {window: 3h, outcomes: {arrive_within: 1d, metric: auc, floor: 0.62}}
+rollout: {steps: [5%, 25%, 50%, 100%], soak: 6h}
+"""
+DEMAND = """\
+model: seat-demand
+owner: {team: revenue, contact: "#seats"}
+features:
+  booking:
+    lead_days: {type: integer}
+    fare: {type: number}
+watch: {window: 3h}
+"""
+NO_SHOW = """\
+model: no-show
+owner: {team: gates, contact: "#gates"}
+features:
+  booking:
+    checked_in: {type: integer}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """Where things lie, and the ids that a journey visits."""
+
+    home: Path
+    store: SqlControlStore
+    clock: DrivenClock
+    feed_incident: str
+    tenant_incident: str
+    canary_decision: str
+
+
+def settings(home: Path, port: int) -> None:
+    """windvane.yaml with a driven clock and a port of its own."""
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "windvane.yaml").write_text(f"console_port: {port}\nclock: {home / 'clock'}\n")
+
+
+def open_empty(home: Path) -> tuple[SqlControlStore, DrivenClock]:
+    """A migrated store with nothing in it, and a clock at the story's beginning."""
+    store = SqlControlStore(f"sqlite:///{home / 'control.db'}")
+    store.migrate()
+    return store, DrivenClock(home / "clock", NOW - (WINDOWS + 40) * WINDOW_S)
+
+
+def seed(home: Path, windows: int = WINDOWS, tenants: tuple[str, ...] = TENANTS) -> Seeded:
+    """Write the whole story; the caller closes the store."""
+    store, clock = open_empty(home)
+    rng = np.random.default_rng(7)
+    for text in (FLIGHT, DEMAND, NO_SHOW):
+        apply_model(store, clock, text)
+    flight, demand = read_model_file(FLIGHT), read_model_file(DEMAND)
+    ids = _flight(store, clock, rng, flight, windows, tenants)
+    _demand(store, clock, rng, demand, windows, tenants[:4])
+    clock.move_to(NOW)
+    with store.begin() as tx:
+        tx.set_mark(SpoolMark("gateway-0", 1, NOW))
+    return Seeded(home, store, clock, *ids)
+
+
+def at_window(back: int) -> float:
+    """The start of the window ``back`` before the open one."""
+    return NOW // WINDOW_S * WINDOW_S - back * WINDOW_S
+
+
+def _draw(rng: np.random.Generator, n: int, *, late: bool, broken: bool) -> dict[str, Any]:
+    cold = -6.0 if late else 0.0
+    columns: dict[str, Any] = {
+        "temp": rng.normal(52 + cold, 12, n),
+        "wind_speed": rng.gamma(3.0, 3.5, n),
+        "visibility": np.minimum(10.0, rng.gamma(9.0, 1.2, n)),
+        "precip": np.where(rng.random(n) < 0.85, 0.0, rng.exponential(0.1, n)),
+        "distance": rng.gamma(3.0, 350.0, n),
+        "hour": rng.integers(5, 24, n).astype(float),
+        "carrier": rng.choice(["UA", "B6", "EV", "DL", "AA", "MQ"], n).tolist(),
+        "arr_late": np.clip(rng.beta(2, 6, n), 0, 1),
+    }
+    for name, rate in (("temp", 0.97), ("wind_speed", 0.97), ("visibility", 0.9), ("precip", 0.5)):
+        lost = rng.random(n) < (rate if broken else 0.004)
+        columns[name] = np.where(lost, np.nan, columns[name])
+    return columns
+
+
+def _layout(rng: np.random.Generator) -> Layout:
+    columns = _draw(rng, 6_000, late=False, broken=False)
+    axes: list[NumericAxis | CategoryAxis] = []
+    for name, values in columns.items():
+        if name == "carrier":
+            axes.append(CategoryAxis(name, ("AA", "B6", "DL", "EV", "MQ", "UA")))
+        else:
+            axes.append(NumericAxis.fit(name, np.asarray(values, np.float64), bins=16))
+    return Layout(tuple(axes))
+
+
+def _sketch(
+    rng: np.random.Generator, layout: Layout, columns: Mapping[str, Any], n: int, **traffic: int
+) -> Sketch:
+    counts = {"rows": n, "requests": n, "outcomes": n // 2, **traffic}
+    us = rng.lognormal(np.log(3_200), 0.55, n)
+    bins = np.bincount(
+        np.searchsorted(LATENCY_EDGES_US, us, side="left"), minlength=len(LATENCY_EDGES_US) + 1
+    )
+    flat = layout.count(columns)[0]
+    tally = np.array([counts.get(name, 0) for name in TRAFFIC], np.int64)
+    return Sketch(layout.id, flat, tally, bins.astype(np.int64))
+
+
+def _baseline(rng: np.random.Generator, layout: Layout, draw: Any) -> Baseline:
+    first = at_window(WINDOWS + 150)
+    windows = {first + i * WINDOW_S: layout.count(draw(rng, 300))[0] for i in range(140)}
+    return build_baseline(layout, windows, WINDOW_S, 14 * 86400.0, 50)
+
+
+def _version(
+    model: str, version: str, layout: Layout, views: tuple[str, ...], area: float, at: float,
+    baseline: Baseline,
+) -> VersionRecord:  # fmt: skip
+    manifest = f"{abs(hash((model, version))) % 16**12:012x}".ljust(64, "0")
+    return VersionRecord(
+        model, version, f"artifacts/{model}/{version}", manifest, layout.id, views,
+        {"auc": area}, {}, baseline.to_bytes(), at,
+    )  # fmt: skip
+
+
+def _flight(
+    store: SqlControlStore,
+    clock: DrivenClock,
+    rng: np.random.Generator,
+    file: ModelFile,
+    windows: int,
+    tenants: tuple[str, ...],
+) -> tuple[str, str, str]:
+    layout = _layout(rng)
+    baseline = _baseline(rng, layout, lambda r, n: _draw(r, n, late=False, broken=False))
+    views = {"1": ("flight",), "2": ("weather", "flight"), "3": ("weather", "flight")}
+    with store.begin() as tx:
+        tx.put_layout(layout)
+        for i, (name, needs) in enumerate(views.items()):
+            made = at_window(windows + 30 - i * 8)
+            tx.add_version(
+                _version(file.model, name, layout, needs, 0.66 + 0.02 * i, made, baseline)
+            )
+    clock.move_to(at_window(windows + 2))
+    deploy_version(store, clock, file.model, "1")
+    clock.move_to(at_window(windows - 4))
+    deploy_version(store, clock, file.model, "2")
+    for step in range(3):
+        _advance(store, clock, file.model, at_window(windows - 8 - step * 3) + 600)
+    totals = _windows(store, rng, file, layout, windows, tenants)
+    clock.move_to(at_window(26) + 300)
+    deploy_version(store, clock, file.model, "3")
+    canary = _roll_back(store, clock, file, layout, totals, at_window(22) + 900)
+    feed = _break_feed(store, clock, file, layout, totals, rng)
+    tenant = _refuse_tenant(store, clock, file)
+    return feed, tenant, canary
+
+
+def _windows(
+    store: SqlControlStore,
+    rng: np.random.Generator,
+    file: ModelFile,
+    layout: Layout,
+    windows: int,
+    tenants: tuple[str, ...],
+) -> dict[float, NDArray[np.int64]]:
+    """Sketches and verdicts of every window up to the open one."""
+    totals: dict[float, NDArray[np.int64]] = {}
+    found: dict[WindowKey, Sketch] = {}
+    verdicts: list[WindowVerdict] = []
+    for back in range(windows, -1, -1):
+        start = at_window(back)
+        broken = back <= BROKEN
+        day = 0.45 + 0.55 * np.sin(np.pi * ((start / 3600 - 4) % 24) / 24) ** 2
+        totals[start] = np.zeros(layout.size, np.int64)
+        for i, tenant in enumerate(tenants):
+            n = int(rng.poisson((260 / (1 + 0.35 * i)) * day * (0.15 if back == 0 else 1.0))) + 1
+            columns = _draw(rng, n, late=back < 45, broken=broken)
+            refused = (
+                int(n * 0.31) if tenant == "harbor-air" and back <= 5 else int(rng.random() < 0.1)
+            )
+            errors = int(rng.random() < 0.06)
+            version, arm = ("1", "fallback") if back < BROKEN - 1 else ("2", "champion")
+            if 22 <= back <= 26 and i % 3 == 0:
+                version, arm = "3", "challenger"
+                errors = int(n * 0.12)
+            key = WindowKey(file.model, start, version, arm, tenant, "recorder-0")
+            found[key] = _sketch(rng, layout, columns, n, execution_errors=errors, fell_back=errors)
+            totals[start] = totals[start] + found[key].features
+            if refused:
+                nothing = Sketch.empty(layout.id, layout.size)
+                nothing.traffic[TRAFFIC.index("refused")] = refused
+                found[replace(key, version="", arm="")] = nothing
+            if back:
+                verdicts.append(_tenant_verdict(file.model, start, tenant, refused, n))
+        if back:
+            verdicts += _own_verdicts(file, start, totals[start], layout, broken)
+        if back % 56 == 8:
+            verdicts += _weekly(file, start)
+    with store.begin() as tx:
+        tx.add_sketches(found)
+        tx.add_verdicts(verdicts)
+    return totals
+
+
+def _tenant_verdict(model: str, start: float, tenant: str, bad: int, n: int) -> WindowVerdict:
+    facts = RateFacts(f"tenant {tenant}", start, bad, n, RateState())
+    verdict, _ = judge_rate(facts, RatePolicy(0.02, 1e6, "CON", "refused"), start + WINDOW_S)
+    return WindowVerdict(
+        model, start, facts.subject, verdict.outcome, verdict.code, verdict.sentence, {}
+    )
+
+
+def _readings(file: ModelFile, broken: bool) -> tuple[Reading, ...]:
+    rises = {"temp": 0.96, "wind_speed": 0.97, "visibility": 0.9, "precip": 0.49} if broken else {}
+    out: list[Reading] = []
+    for spec in file.schema:
+        rise = rises.get(spec.name, 0.001)
+        out.append(Reading(spec.name, spec.view, Kind.VALUES, 0.4, 0.03))
+        out.append(Reading(spec.name, spec.view, Kind.NULLS, 1e-9 if broken else 0.5, rise))
+    return tuple(out)
+
+
+def _drift(file: ModelFile, start: float, rows: int, broken: bool) -> tuple[DriftFacts, Verdict]:
+    facts = DriftFacts(start, rows, 50, _readings(file, broken), {})
+    policy = DriftPolicy(1e5)
+    verdict, _, _ = judge_drift(facts, policy, start + WINDOW_S)
+    return facts, verdict
+
+
+def _own_verdicts(
+    file: ModelFile, start: float, total: NDArray[np.int64], layout: Layout, broken: bool
+) -> list[WindowVerdict]:
+    rows = int(layout.part(total, layout.names[0]).sum())
+    facts, verdict = _drift(file, start, rows, broken)
+    detail = {
+        "rows": rows,
+        "readings": [
+            {"feature": r.feature, "view": r.view, "kind": r.kind.value, "p": r.p,
+             "size": r.size, "changed": None}
+            for r in facts.readings
+        ],
+    }  # fmt: skip
+    errors = RateFacts("errors", start, 1, rows, RateState())
+    fine, _ = judge_rate(errors, RatePolicy(0.01, 1e6, "SLO", "failed"), start + WINDOW_S)
+    return [
+        WindowVerdict(file.model, start, "features", verdict.outcome, verdict.code,
+                      verdict.sentence, detail),
+        WindowVerdict(file.model, start, "errors", fine.outcome, fine.code, fine.sentence, {}),
+    ]  # fmt: skip
+
+
+def _weekly(file: ModelFile, start: float) -> list[WindowVerdict]:
+    sizes = {"temp": 0.31, "wind_speed": 0.06, "visibility": 0.04, "precip": 0.03,
+             "distance": 0.01, "hour": 0.02, "carrier": 0.08}  # fmt: skip
+    readings = [
+        {"feature": s.name, "view": s.view, "kind": "drift", "p": 0.01, "size": sizes[s.name],
+         "changed": None}
+        for s in file.schema
+    ]  # fmt: skip
+    said = "temp drift moved 0.31 >= 0.20 with evidence 2.1e+05 >= 9.4e+03, 1 of 7 streams"
+    auc = "AUC 0.671 (at least 0.652) >= 0.62, n=41,201"
+    return [
+        WindowVerdict(file.model, start, "drift", Outcome.FAIL, "DRI-201", said,
+                      {"rows": 90_000, "readings": readings}),
+        WindowVerdict(file.model, start, "outcomes", Outcome.PASS, "OUT-200", auc,
+                      {"auc": 0.671, "scored": 41_201}),
+    ]  # fmt: skip
+
+
+def _advance(store: SqlControlStore, clock: DrivenClock, model: str, at: float) -> None:
+    clock.move_to(at)
+    steps = (0.05, 0.25, 0.5)
+    with store.begin() as tx:
+        live = tx.deployment(model)
+        assert live is not None
+        if live.step < 2:
+            action, share = "advance", steps[live.step + 1]
+            fresh = replace(live, share=share, step=live.step + 1, stage_started=at, changed_at=at)
+            said = "errors 0.4% < 5.0% allowed, n=1,204 units; loss -0.004 < +0.020 allowed"
+        elif live.challenger:
+            action, said = "promote", "errors 0.4% < 5.0% allowed, n=4,880 units"
+            fresh = replace(live, champion=live.challenger, previous=live.champion,
+                            challenger=None, share=0.0, step=0, rollout="", changed_at=at)  # fmt: skip
+        else:
+            return
+        tx.put_deployment(fresh)
+        _decide(tx, model, f"{live.rollout}/step-{live.step}", f"version {live.challenger}", action,
+                at, Verdict(Outcome.PASS, "ROL-200", said), (*routing_effects(tx),))  # fmt: skip
+
+
+def _decide(
+    tx: Tx, model: str, name: str, subject: str, action: str, at: float, verdict: Verdict,
+    effects: tuple[Effect, ...] = (), facts: Mapping[str, Any] | None = None,
+    policy: Mapping[str, Any] | None = None, judge: str = "rollout.gate",
+) -> None:  # fmt: skip
+    tx.decide(
+        Decision(name, model, judge, subject, action, at, policy or {"alpha": 0.05},
+                 facts or {"challenger_units": 412, "failed_units": 51}, verdict, effects)
+    )  # fmt: skip
+
+
+def _roll_back(
+    store: SqlControlStore,
+    clock: DrivenClock,
+    file: ModelFile,
+    layout: Layout,
+    totals: Mapping[float, NDArray[np.int64]],
+    at: float,
+) -> str:
+    clock.move_to(at)
+    with store.begin() as tx:
+        live = tx.deployment(file.model)
+        assert live is not None
+        name = f"{live.rollout}/step-{live.step}"
+        said = "error rate 12.4% > 5.0% allowed, n=412 units"
+        fresh = replace(live, challenger=None, share=0.0, rollout="", changed_at=at)
+        tx.put_deployment(fresh)
+        after = totals[at_window(24)]
+        shapes = [histogram(layout, "arr_late", totals[at_window(30)], np.roll(after, 2))]
+        told = open_incident(
+            tx, file, Cause(CauseKind.CANARY, "version 3"),
+            title=f"version 3 was rolled back: {said}", now=at, since=live.rollout_started,
+            evidence={"histograms": shapes, "samples": _samples(5, at, broken=False)},
+            decision=name, done=["rolled back to version 2; the canary had 5%"],
+        )  # fmt: skip
+        _decide(tx, file.model, name, "version 3", "rollback", at,
+                Verdict(Outcome.FAIL, "ROL-203", said), (*routing_effects(tx), *told))  # fmt: skip
+    return name
+
+
+def _samples(n: int, at: float, *, broken: bool) -> list[dict[str, Any]]:
+    rows = [
+        {
+            "ts": at + 61.5 * i, "tenant": TENANTS[(i * 4 + 3) % len(TENANTS)],
+            "request_id": f"0194c1e2-7f{i}a-7c3e-9f1b-2b5d9c0e4a1{i}", "row": 0,
+            "unit": f"p-{90311 + i * 77}", "routed": "2" if broken else "3", "answered": "2",
+            "arm": "champion" if broken else "challenger", "rollout": "", "output": 0.21 + 0.06 * i,
+            "latency_us": 2900 + 410 * i, "flags": [] if broken else ["failed"],
+            "temp": None if broken else 48.02, "wind_speed": None if broken else 11.5,
+            "visibility": None if broken else 10.0, "precip": None if broken else 0.0,
+            "distance": 733.0 + 120 * i, "hour": 7.0 + i, "carrier": ["UA", "B6", "EV"][i % 3],
+        }
+        for i in range(n)
+    ]  # fmt: skip
+    return sample_requests(rows)
+
+
+def _break_feed(
+    store: SqlControlStore,
+    clock: DrivenClock,
+    file: ModelFile,
+    layout: Layout,
+    totals: Mapping[float, NDArray[np.int64]],
+    rng: np.random.Generator,
+) -> str:
+    start = at_window(BROKEN)
+    now = start + WINDOW_S + 30.0
+    clock.move_to(now)
+    before = np.sum([c for s, c in totals.items() if s < start], axis=0)
+    after = totals[start]
+    facts, verdict = _drift(file, start, int(layout.part(after, "temp").sum()), broken=True)
+    cause = Cause(CauseKind.FEED, "weather")
+    name = f"{file.model}/{cause.key}/{start:.0f}/broken"
+    mine = [
+        (t, layout.count(_draw(rng, 60 + 10 * i, late=True, broken=True))[0])
+        for i, t in enumerate(TENANTS)
+    ]
+    sizes = [("wind_speed", 0.97), ("temp", 0.96), ("visibility", 0.9), ("precip", 0.49)]
+    evidence = {
+        "view": "weather",
+        "suspects": [{"feature": f, "size": size} for f, size in sizes],
+        "kinds": ["nulls"],
+        "first_window": start,
+        "tenants": tenant_shares(layout, "wind_speed", mine),
+        "histograms": [histogram(layout, f, before, after) for f, _ in sizes],
+        "samples": _samples(5, start, broken=True),
+        "last_good": {"version": "2", "before": start},
+    }
+    with store.begin() as tx:
+        live = tx.deployment(file.model)
+        assert live is not None
+        tx.put_deployment(replace(live, standing_in="1", broken_views=("weather",), changed_at=now))
+        told = open_incident(
+            tx, file, cause, now=now, since=start, evidence=evidence, decision=name,
+            title="the weather feed changed: wind_speed nulls rose by 97%, temp nulls rose by "
+            "96%, visibility nulls rose by 90%, precip nulls rose by 49%",
+            done=["version 1, which does not need weather, stands in for version 2"],
+        )  # fmt: skip
+        policy = DriftPolicy(1e5)
+        _decide(tx, file.model, name, "view weather", "fall_back", now, verdict,
+                (*routing_effects(tx), *told), msgspec.to_builtins(facts),
+                msgspec.to_builtins(policy), "drift")  # fmt: skip
+        sounding = {f"{f}/nulls": StreamState(1e9, start, alarmed=True) for f, _ in sizes}
+        tx.put_steward_state(file.model, msgspec.to_builtins(StewardState(breaks=sounding)))
+        held = tx.open_incident(file.model, cause.key)
+        assert held is not None
+        return held.id
+
+
+def _refuse_tenant(store: SqlControlStore, clock: DrivenClock, file: ModelFile) -> str:
+    start = at_window(5)
+    now = start + WINDOW_S + 20.0
+    clock.move_to(now)
+    cause = Cause(CauseKind.TENANT, "harbor-air")
+    name = f"{file.model}/{cause.key}/{start:.0f}/began"
+    facts = RateFacts("tenant harbor-air", start, 31, 76, RateState(9e5, start))
+    policy = RatePolicy(0.02, 1e6, "CON", "refused")
+    verdict, _ = judge_rate(facts, policy, now)
+    samples = [
+        {"ts": start + 40 * i, "tenant": "harbor-air", "request_id": f"req-{i}", "code": "CON-104",
+         "message": "carrier: expected a name, got a number",
+         "sample": '{"instances":[{"features":{"carrier":<script>alert(1)</script>, "hour": 9}}]}'}
+        for i in range(3)
+    ]  # fmt: skip
+    with store.begin() as tx:
+        told = open_incident(
+            tx, file, cause, title=verdict.sentence, now=now, since=start, decision=name, done=[],
+            evidence={"tenants": [{"tenant": "harbor-air"}], "first_window": start,
+                      "samples": samples},
+        )  # fmt: skip
+        _decide(tx, file.model, name, "tenant harbor-air", "notify", now, verdict, told,
+                msgspec.to_builtins(facts), msgspec.to_builtins(policy), "rate")  # fmt: skip
+        held = tx.open_incident(file.model, cause.key)
+        assert held is not None
+        return held.id
+
+
+def heal_feed(given: Seeded) -> None:
+    """What the steward writes when the weather is back: the page should follow by itself."""
+    file = read_model_file(FLIGHT)
+    cause = Cause(CauseKind.FEED, "weather")
+    now = given.clock.now()
+    name = f"{file.model}/{cause.key}/{now:.0f}/healed"
+    with given.store.begin() as tx:
+        live = tx.deployment(file.model)
+        assert live is not None
+        tx.put_deployment(replace(live, standing_in=None, broken_views=(), changed_at=now))
+        lines = ["weather is healthy again", "version 2 answers again"]
+        close_incident(tx, file.model, cause, now=now, decision=name, lines=lines)
+        _decide(tx, file.model, name, "view weather", "revert", now,
+                Verdict(Outcome.PASS, "DRI-200", "weather is healthy again"),
+                routing_effects(tx), judge="")  # fmt: skip
+
+
+def _demand(
+    store: SqlControlStore,
+    clock: DrivenClock,
+    rng: np.random.Generator,
+    file: ModelFile,
+    windows: int,
+    tenants: tuple[str, ...],
+) -> None:
+    def draw(r: np.random.Generator, n: int) -> dict[str, Any]:
+        return {
+            "lead_days": r.integers(0, 60, n).astype(float),
+            "fare": r.lognormal(5.2, 0.5, n),
+            "sold": r.beta(3, 3, n),
+        }
+
+    sample = draw(rng, 4_000)
+    layout = Layout(tuple(NumericAxis.fit(n, v, bins=16) for n, v in sample.items()))
+    baseline = _baseline(rng, layout, draw)
+    with store.begin() as tx:
+        tx.put_layout(layout)
+        for i, name in enumerate(("7", "8")):
+            made = at_window(windows - i * 20)
+            tx.add_version(_version(file.model, name, layout, ("booking",), 0.71, made, baseline))
+        tx.put_deployment(Deployment(file.model, "7", changed_at=at_window(windows)))
+        found: dict[WindowKey, Sketch] = {}
+        verdicts: list[WindowVerdict] = []
+        for back in range(windows, -1, -1):
+            start = at_window(back)
+            for tenant in tenants:
+                n = int(rng.poisson(40)) + 1
+                key = WindowKey(file.model, start, "7", "champion", tenant, "recorder-0")
+                found[key] = _sketch(rng, layout, draw(rng, n), n)
+            if back:
+                said = "largest evidence 2.31 (fare/values) < 1.2e+05, n=163"
+                verdicts.append(
+                    WindowVerdict(file.model, start, "features", Outcome.PASS, "DRI-200", said, {})
+                )
+        tx.add_sketches(found)
+        tx.add_verdicts(verdicts)
+    clock.move_to(at_window(2))
+    deploy_version(store, clock, file.model, "8")
