@@ -29,9 +29,7 @@ class _Finding(Protocol):
     def after(self) -> RateState: ...
 
 
-def answer_rate(
-    tx: Tx, log: EventLog, window: ClosedWindow, finding: _Finding, now: float
-) -> None:
+def answer_rate(tx: Tx, log: EventLog, window: ClosedWindow, finding: _Finding, now: float) -> None:
     """Open an incident when the alarm begins to sound, close it when it stops."""
     before, after = finding.facts.before.alarmed, finding.after.alarmed
     if before == after:

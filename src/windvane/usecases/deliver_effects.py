@@ -34,7 +34,9 @@ def deliver_effects(
     """
     with store.read() as tx:
         due = tx.due_effects(clock.wall(), limit)
-        tables = {item.key: tx.routing(int(item.body["seq"])) for item in due if item.kind == PUBLISH}
+        tables = {
+            item.key: tx.routing(int(item.body["seq"])) for item in due if item.kind == PUBLISH
+        }
     done = 0
     for item in due:
         try:

@@ -21,7 +21,9 @@ def issue_keys(store: ControlStore, clock: Clock, tenants: list[str], name: str)
     keys = {tenant: f"wv_{secrets.token_urlsafe(32)}" for tenant in tenants}
     with store.begin() as tx:
         for tenant, key in keys.items():
-            tx.add_key(KeyEntry(hashlib.sha256(key.encode()).hexdigest(), tenant), name, clock.now())
+            tx.add_key(
+                KeyEntry(hashlib.sha256(key.encode()).hexdigest(), tenant), name, clock.now()
+            )
         tx.decide(
             Decision(
                 id=f"keys/{name}/{secrets.token_hex(8)}",

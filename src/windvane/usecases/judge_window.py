@@ -186,5 +186,3 @@ def _row(
         window.file.model, window.start, subject,
         verdict.outcome, verdict.code, verdict.sentence, detail,
     )  # fmt: skip
-
-

@@ -187,9 +187,7 @@ class Recorder:
                     tally(event, "", "").count("outcomes")
         return self._count(tallies)
 
-    def _count(
-        self, tallies: Mapping[tuple[WindowKey, str], _Tally]
-    ) -> dict[WindowKey, Sketch]:
+    def _count(self, tallies: Mapping[tuple[WindowKey, str], _Tally]) -> dict[WindowKey, Sketch]:
         """Count the rows of all tallies of a layout at once."""
         out: dict[WindowKey, Sketch] = {}
         for layout_id in dict.fromkeys(layout_id for _, layout_id in tallies):

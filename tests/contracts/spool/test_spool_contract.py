@@ -63,7 +63,9 @@ def test_frames_parse_back(payloads: list[bytes]) -> None:
 
 
 @given(st.lists(st.binary(max_size=50), min_size=1, max_size=8), st.data())
-def test_any_torn_end_gives_the_frames_before_it(payloads: list[bytes], data: st.DataObject) -> None:
+def test_any_torn_end_gives_the_frames_before_it(
+    payloads: list[bytes], data: st.DataObject
+) -> None:
     whole = b"".join(map(frame, payloads))
     cut = data.draw(st.integers(0, len(whole)))
     found = [body for _, body in parse(whole[:cut])]

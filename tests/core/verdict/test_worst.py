@@ -11,7 +11,11 @@ from windvane.core.verdict import Outcome, Verdict, worst
 P, H, E, F = Outcome.PASS, Outcome.HOLD, Outcome.ERROR, Outcome.FAIL
 SEVERITY = [P, H, E, F]
 VERDICTS = st.builds(
-    Verdict, st.sampled_from(SEVERITY), st.text(max_size=5), st.text(max_size=5), st.text(max_size=5)
+    Verdict,
+    st.sampled_from(SEVERITY),
+    st.text(max_size=5),
+    st.text(max_size=5),
+    st.text(max_size=5),
 )
 
 

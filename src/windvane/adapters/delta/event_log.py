@@ -113,12 +113,11 @@ class DeltaEventLog:
         uris = self._files(model, "predictions", start, end)
         if not uris:
             return []
-        terms = "".join(
-            f' AND "{name}" IS NOT DISTINCT FROM ?' for name in where
-        )
+        terms = "".join(f' AND "{name}" IS NOT DISTINCT FROM ?' for name in where)
         with self._connect() as c:
             cursor = c.execute(
-                "SELECT * EXCLUDE (spool, position, layout_id, day) REPLACE (epoch(ts) AS ts) "
+                "SELECT * EXCLUDE (spool, position, layout_id, day) "
+                "REPLACE (epoch(ts) AS ts) "
                 "FROM read_parquet(?, union_by_name=true) "
                 f"WHERE ts >= ? AND ts < ?{terms} ORDER BY ts, request_id, row LIMIT ?",
                 [uris, _utc(start), _utc(end), *where.values(), limit],

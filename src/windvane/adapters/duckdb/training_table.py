@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -69,4 +70,6 @@ def _plain(values: np.ndarray) -> list[object]:
     """Masked and NaN entries as None."""
     plain = np.ma.getdata(values).astype(object)
     plain[np.ma.getmaskarray(values)] = None
-    return [None if v is None or v != v else v for v in plain.tolist()]
+    return [
+        None if v is None or (isinstance(v, float) and math.isnan(v)) else v for v in plain.tolist()
+    ]

@@ -16,12 +16,12 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
-from mlflow import MlflowClient, exceptions  # noqa: E402
-from mlflow.models import ModelSignature  # noqa: E402
-from mlflow.models.model import Model  # noqa: E402
-from mlflow.types import ColSpec, DataType, Schema  # noqa: E402
+from mlflow import MlflowClient, exceptions
+from mlflow.models import ModelSignature
+from mlflow.models.model import Model
+from mlflow.types import ColSpec, DataType, Schema
 
-from windvane.ports.registry import Registered  # noqa: E402
+from windvane.ports.registry import Registered
 
 _TYPES = {"number": DataType.double, "integer": DataType.long, "category": DataType.string}
 

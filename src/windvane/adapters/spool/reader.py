@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from windvane.adapters.spool.frames import HEADER, parse, segments
@@ -51,6 +52,6 @@ class FileSpoolReader:
 
     def release(self, spool: str, position: int) -> None:
         found = segments(self._root / spool)
-        for (_, path), (after, _) in zip(found, found[1:], strict=False):
+        for (_, path), (after, _) in pairwise(found):
             if after <= position:
                 path.unlink(missing_ok=True)

@@ -121,6 +121,4 @@ incident_notes = _table(
     _text("what"),
     _text("decision"),
 )
-leases = _table(
-    "leases", _key("name"), _text("holder"), _int("token"), _float("expires")
-)
+leases = _table("leases", _key("name"), _text("holder"), _int("token"), _float("expires"))

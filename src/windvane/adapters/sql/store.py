@@ -66,12 +66,16 @@ class SqlControlStore:
     def migrate(self) -> None:
         config = alembic.config.Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
-        with _translated(self._url), self._only_one(), self._engine.connect() as connection:
-            with connection.begin():
-                if not self._sqlite:
-                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(827361)"))
-                config.attributes["connection"] = connection
-                alembic.command.upgrade(config, "head")
+        with (
+            _translated(self._url),
+            self._only_one(),
+            self._engine.connect() as connection,
+            connection.begin(),
+        ):
+            if not self._sqlite:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(827361)"))
+            config.attributes["connection"] = connection
+            alembic.command.upgrade(config, "head")
 
     def close(self) -> None:
         self._engine.dispose()

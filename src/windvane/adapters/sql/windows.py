@@ -126,7 +126,9 @@ class WindowRows(Rows):
         if subject:
             found = found.where(c.subject == subject)
         found = found.order_by(c.start.desc(), c.subject).limit(limit)
-        return [WindowVerdict(*row[:-1], msgspec.json.decode(row.detail)) for row in self.all(found)]
+        return [
+            WindowVerdict(*row[:-1], msgspec.json.decode(row.detail)) for row in self.all(found)
+        ]
 
     def steward_state(self, model: str) -> Mapping[str, Any]:
         found = sa.select(t.steward_states.c.body).where(t.steward_states.c.model == model)

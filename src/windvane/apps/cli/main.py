@@ -95,9 +95,7 @@ def apply(
     if not file.is_file():
         raise typer.BadParameter(f"no file {file}; `examples/flights/model.yaml` is one to copy")
     settings = wiring.settings(home)
-    parsed, changed = apply_model(
-        wiring.store(settings), wiring.clock(settings), file.read_text()
-    )
+    parsed, changed = apply_model(wiring.store(settings), wiring.clock(settings), file.read_text())
     _out.print(f"{parsed.model}: {'applied' if changed else 'unchanged'}")
 
 

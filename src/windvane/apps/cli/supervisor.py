@@ -133,7 +133,7 @@ class Supervisor:
             return subprocess.Popen(
                 [sys.executable, "-m", f"windvane.apps.{name}"],
                 env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                preexec_fn=_end_with_parent,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509 - started before any thread
             )  # fmt: skip
 
     def _claim(self) -> TextIO:

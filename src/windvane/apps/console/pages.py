@@ -10,6 +10,7 @@ from windvane.apps.console.features import feature_views, recent_span
 from windvane.apps.console.health import health_of
 from windvane.apps.console.reading import RouteMemory, load_glances, load_whole
 from windvane.apps.console.rendering import Pages
+from windvane.apps.console.timeline import timeline
 from windvane.apps.console.traffic import series
 from windvane.apps.console.views import (
     DEFAULT_RANGE,
@@ -23,7 +24,6 @@ from windvane.apps.console.views import (
     sort_cards,
     sort_incidents,
     tenant_rows,
-    timeline,
 )
 from windvane.core.journal import Decision
 from windvane.ports.clock import Clock

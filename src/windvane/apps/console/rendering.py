@@ -54,8 +54,9 @@ def environment() -> Environment:
         "span": times.span,
         "pretty": pretty,
     }
-    env.tests["quiet_tenant"] = quiet_tenant
-    env.globals |= {"link": link, "ago": times.ago, "release": windvane.__version__}
+    env.tests["quiet_tenant"] = quiet_tenant  # pyright: ignore[reportArgumentType]
+    words: dict[str, Any] = {"link": link, "ago": times.ago, "release": windvane.__version__}
+    env.globals.update(words)
     return env
 
 

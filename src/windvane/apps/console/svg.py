@@ -105,7 +105,12 @@ def histogram(
 
 def _short(label: str) -> str:
     """An axis end with three digits: its whole edge is in the table."""
-    return re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.3g}", label)
+
+    def short(found: re.Match[str]) -> str:
+        value = float(found[0])
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+    return re.sub(r"-?\d+\.\d+", short, label)
 
 
 def _bar(name: str, x: float, width: float, part: float, height: float) -> str:

@@ -11,10 +11,8 @@ from markupsafe import Markup
 from windvane.apps.console import times
 from windvane.apps.console.health import Health, Tone, health_of
 from windvane.apps.console.reading import Glance, Whole
-from windvane.apps.console.svg import Band, bands, sparkline
+from windvane.apps.console.svg import sparkline
 from windvane.apps.console.traffic import Series, Tally, by_tenant, series
-from windvane.core.journal import Decision
-from windvane.core.routing import ModelRoute
 from windvane.ports.control_store import Incident, WindowVerdict
 
 RANGES = (30, 60, 120, 240, 480)
@@ -84,24 +82,6 @@ class TenantRow:
     verdict: WindowVerdict | None
 
 
-@dataclass(frozen=True, slots=True)
-class WeightStep:
-    """One decision that changed who answers."""
-
-    decision: Decision
-    weights: tuple[Weight, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Timeline:
-    """Versions and weights over time: the picture, its ends, and the steps, newest first."""
-
-    picture: Markup
-    start: float
-    end: float
-    steps: tuple[WeightStep, ...]
-
-
 def model_card(glance: Glance) -> ModelCard:
     line = series(glance.found, glance.grid)
     requests = line.values(lambda t: t.requests)
@@ -167,16 +147,6 @@ def _weights_now(glance: Glance) -> tuple[Weight, ...]:
         out.append(Weight(live.champion, "champion, resting", 0.0, 0))
     else:
         out.insert(0, Weight(live.champion, "champion", rest, 0))
-    return tuple(out)
-
-
-def weights_of(route: ModelRoute, places: dict[str, int]) -> tuple[Weight, ...]:
-    part = route.challenger_share if route.challenger else 0.0
-    first = route.standing_in or route.champion
-    role = "standing in" if route.standing_in else "champion"
-    out = [Weight(first, role, 1.0 - part, places.get(first, 0))]
-    if route.challenger:
-        out.append(Weight(route.challenger, "challenger", part, places.get(route.challenger, 0)))
     return tuple(out)
 
 
@@ -261,28 +231,6 @@ def tenant_rows(whole: Whole) -> tuple[list[TenantRow], int]:
         for r in rows[:_TENANTS]
     ]
     return out, len(rows) - len(out)
-
-
-def timeline(whole: Whole, now: float) -> Timeline | None:
-    """Who answered since the oldest decision that the page knows."""
-    places = {v.version: i for i, v in enumerate(whole.versions)}
-    steps: list[WeightStep] = []
-    for decision, route in whole.routes:
-        weights = weights_of(route, places)
-        if not steps or steps[-1].weights != weights:
-            steps.append(WeightStep(decision, weights))
-    if not steps:
-        return None
-    ends = [*(s.decision.at for s in steps[1:]), max(now, steps[-1].decision.at)]
-    drawn = [
-        Band(
-            step.decision.at,
-            end,
-            tuple((w.version, w.share, w.role == "standing in") for w in step.weights),
-        )
-        for step, end in zip(steps, ends, strict=True)
-    ]
-    return Timeline(bands(drawn, places), drawn[0].start, drawn[-1].end, tuple(reversed(steps)))
 
 
 def latest_verdicts(glance: Glance) -> list[WindowVerdict]:

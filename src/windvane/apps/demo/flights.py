@@ -36,8 +36,12 @@ FROM (
 CREATE TABLE joined AS
 SELECT a.*, w.reported_at,
        p.year AS plane_year, p.seats, p.engines, p.manufacturer,
-       {", ".join(f"CASE WHEN a.asked_at - w.reported_at <= INTERVAL 3 HOUR THEN w.{c} END AS {c}"
-                  for c in WEATHER)}
+       {
+    ", ".join(
+        f"CASE WHEN a.asked_at - w.reported_at <= INTERVAL 3 HOUR THEN w.{c} END AS {c}"
+        for c in WEATHER
+    )
+}
 FROM asked a
 ASOF LEFT JOIN (
   SELECT * FROM (SELECT *, time_hour::TIMESTAMP + INTERVAL 30 MINUTE AS reported_at FROM weather)

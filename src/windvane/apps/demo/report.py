@@ -77,10 +77,14 @@ def make_report(
         errors = tx.verdicts(model, "errors", 0.0, 100_000)
         sketches = tx.sketches(model, 0.0, float("inf"))
     counted = log.counts(model)
-    by_kind = {kind: [i for i in incidents if i.kind == kind] for kind in ("feed", "canary", "tenant")}
+    by_kind = {
+        kind: [i for i in incidents if i.kind == kind] for kind in ("feed", "canary", "tenant")
+    }
     feed = next((i for i in by_kind["feed"] if i.cause == "feed:weather"), None)
     canary = next((i for i in by_kind["canary"]), None)
-    tenant = next((i for i in by_kind["tenant"] if i.cause == f"tenant:{plan.GARBAGE_TENANT}"), None)
+    tenant = next(
+        (i for i in by_kind["tenant"] if i.cause == f"tenant:{plan.GARBAGE_TENANT}"), None
+    )
     expected = {i.id for i in (feed, canary, tenant) if i is not None}
     false_alarms = [i for i in incidents if i.id not in expected]
     in_windows = sum(s.total("rows") for _, s in sketches)

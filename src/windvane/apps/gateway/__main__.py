@@ -13,9 +13,7 @@ from windvane.apps.gateway import wiring
 
 
 def main() -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s gateway %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s gateway %(levelname)s %(message)s")
     given = wiring.settings()
     uvicorn.run(
         wiring.gateway(given),

@@ -342,9 +342,7 @@ def _refusal(error: GatewayError, request_id: str) -> bytes:
     return _ENCODER.encode({"error": body, "request_id": request_id})
 
 
-async def _answer(
-    send: Send, status: int, body: bytes, kind: tuple[bytes, bytes] = _JSON
-) -> None:
+async def _answer(send: Send, status: int, body: bytes, kind: tuple[bytes, bytes] = _JSON) -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [kind, length]})
     await send({"type": "http.response.body", "body": body})

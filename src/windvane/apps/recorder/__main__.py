@@ -13,9 +13,7 @@ _LONGEST_WAIT_S = 30.0
 
 
 def main() -> None:
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s recorder %(levelname)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s recorder %(levelname)s %(message)s")
     given = wiring.settings()
     stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):

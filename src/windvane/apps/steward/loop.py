@@ -73,9 +73,7 @@ class Steward:
 
     def _judge(self, model: str, token: int) -> None:
         for _ in range(_WINDOWS_A_TURN):
-            if not judge_window(
-                self._store, self._log, self._clock, model, token, self._cache
-            ):
+            if not judge_window(self._store, self._log, self._clock, model, token, self._cache):
                 break
         verdict = advance_rollout(
             self._store, self._log, self._clock, model, token, self._losses(model)

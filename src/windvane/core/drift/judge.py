@@ -106,9 +106,11 @@ def judge_drift(
     states = dict(facts.states)
     if facts.rows < facts.min_rows:
         said = f"{facts.rows} rows in the window, {facts.min_rows} needed"
-        return Verdict(Outcome.HOLD, "DRI-202", said, f"{facts.min_rows - facts.rows} rows"), (
-            states
-        ), ()
+        return (
+            Verdict(Outcome.HOLD, "DRI-202", said, f"{facts.min_rows - facts.rows} rows"),
+            (states),
+            (),
+        )
     if not facts.readings:
         said = "no reference yet: the recent past is still being learned"
         return Verdict(Outcome.HOLD, "DRI-203", said, "more windows"), states, ()

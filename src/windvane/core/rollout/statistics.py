@@ -65,7 +65,10 @@ def mean_difference_bounds(
     alpha: float,
     best_at: float,
 ) -> tuple[float, float]:
-    """Bounds of mean(candidate) - mean(primary), valid at every look, from (n, sum, sum of squares)."""
+    """Bounds of mean(candidate) - mean(primary), valid at every look.
+
+    An arm is (n, sum, sum of squares).
+    """
 
     def arm(n: int, total: float, squares: float) -> tuple[float, float]:
         mean = total / n

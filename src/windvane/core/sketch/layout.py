@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class NumericAxis:
 
     def labels(self) -> list[str]:
         shown = [f"{edge:g}" for edge in self.edges]
-        inner = [f"{low} to {high}" for low, high in zip(shown, shown[1:], strict=False)]
+        inner = [f"{low} to {high}" for low, high in pairwise(shown)]
         return ["null", f"up to {shown[0]}", *inner, f"over {shown[-1]}"]
 
     def codes(self, values: Sequence[float | None] | NDArray[np.float64]) -> NDArray[np.int64]:

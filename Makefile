@@ -1,0 +1,66 @@
+# Windvane. `make help` lists every target.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format docs bench bench-null setup dev lock clean
+
+help: ## List every target
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+
+demo: .venv/.demo ## Set up and watch the whole loop on a year of real flights
+	$(BIN)/windvane demo flights $(ARGS)
+
+test: dev ## Set up and pass every check: format, lint, types, contracts, docs, tests
+	$(MAKE) --no-print-directory check docs
+	@bash tools/install_chromium.sh
+	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
+
+test-all: dev ## The tests with the slow ones
+	@bash tools/install_chromium.sh
+	$(BIN)/pytest -n 2 $(ARGS)
+
+check: dev ## Seconds: format, lint, types, import contracts
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/lint-imports --no-logo | tail -n 4
+	$(BIN)/basedpyright --level error
+
+format: dev ## Format and fix what can be fixed
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+docs: dev ## Build the documentation into site/
+	$(BIN)/mkdocs build --strict --quiet
+
+bench: bench-null ## Every benchmark
+
+bench-null: dev ## False alarms without drift, and the delay until faults are found
+	$(BIN)/python benchmarks/bench_null.py
+
+setup: .venv/.demo ## Only what running needs
+dev: .venv/.dev
+
+lock: dev ## Renew the hashed pins (needs uv)
+	requirements/compile.sh
+
+clean: ## Remove the environment and everything built
+	rm -rf .venv site .windvane .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	@bash tools/make_venv.sh $(PYTHON)
+
+# A stamp is newer than its pins, or the pins are installed again: a second run does nothing.
+.venv/.demo: requirements/demo.txt pyproject.toml | .venv/bin/python
+	@echo "installing what running needs ..."
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/demo.txt
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+	@echo "installing what developing needs ..."
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch .venv/.demo $@
