@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,9 +31,9 @@ class TrainingData:
         return len(self.labels)
 
     def take(self, mask: NDArray[np.bool_]) -> TrainingData:
-        where = np.flatnonzero(mask)
-        columns = {name: [column[i] for i in where] for name, column in self.columns.items()}
-        return TrainingData(columns, self.labels[where], self.times[where])
+        keep = mask.tolist()
+        columns = {name: list(compress(column, keep)) for name, column in self.columns.items()}
+        return TrainingData(columns, self.labels[mask], self.times[mask])
 
 
 class Candidate(Protocol):

@@ -132,8 +132,8 @@ class DeltaEventLog:
             return []
         with self._connect() as c:
             cursor = c.execute(
-                "SELECT epoch(ts) AS ts, tenant, request_id, code, message, sample FROM read_parquet(?) "
-                "WHERE tenant = ? AND ts >= ? AND ts < ? ORDER BY ts, request_id LIMIT ?",
+                "SELECT epoch(ts) AS ts, tenant, request_id, code, message, sample "
+                "FROM read_parquet(?) WHERE tenant = ? AND ts >= ? AND ts < ? ORDER BY ts, request_id LIMIT ?",
                 [uris, tenant, _utc(start), _utc(end), limit],
             )
             return _dicts(cursor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import duckdb
 import numpy as np
@@ -66,7 +66,7 @@ def _column(spec: FeatureSpec) -> str:
     return f'"{spec.name}"::{kind} AS "{spec.name}"'
 
 
-def _plain(values: np.ndarray) -> list[object]:
+def _plain(values: Any) -> list[object]:
     """Masked and NaN entries as None."""
     plain = np.ma.getdata(values).astype(object)
     plain[np.ma.getmaskarray(values)] = None

@@ -19,7 +19,7 @@ os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 from mlflow import MlflowClient, exceptions
 from mlflow.models import ModelSignature
 from mlflow.models.model import Model
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
 from windvane.ports.registry import Registered
 
@@ -54,7 +54,9 @@ class MlflowRegistry:
             client.log_param(run_id, name, value)
         for name, value in metrics.items():
             client.log_metric(run_id, name, value)
-        columns = [ColSpec(_TYPES[kind], name, required=False) for name, kind in signature.items()]
+        columns: list[ColSpec | TensorSpec] = [
+            ColSpec(_TYPES[kind], name, required=False) for name, kind in signature.items()
+        ]
         described = Model(
             run_id=run_id,
             artifact_path="model",
@@ -67,7 +69,7 @@ class MlflowRegistry:
         manifest = seal(files)
         client.log_artifacts(run_id, str(files), "model")
         client.set_terminated(run_id)
-        folder = Path(run.info.artifact_uri.removeprefix("file://")) / "model"
+        folder = Path(str(run.info.artifact_uri).removeprefix("file://")) / "model"
         try:
             client.create_registered_model(model)
         except exceptions.MlflowException as error:

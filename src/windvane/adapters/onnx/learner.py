@@ -85,7 +85,7 @@ class BoostedLearner:
             for spec in features
         ]
         model = HistGradientBoostingClassifier(
-            **self._params, random_state=seed, early_stopping=False
+            **{**self._params, "random_state": seed, "early_stopping": False}
         )
         candidate = BoostedCandidate(model, inputs)
         model.fit(candidate.matrix(columns), labels.astype(int))

@@ -39,7 +39,8 @@ class OnnxPredictor:
 
     def predict(self, rows: Sequence[Sequence[float]]) -> NDArray[np.float64]:
         x = np.array(rows, dtype=np.float64).reshape(len(rows), self._width)
-        return self._session.run(["probability"], {"x": x})[0][:, 0].astype(np.float64)
+        found = np.asarray(self._session.run(["probability"], {"x": x})[0])
+        return found[:, 0].astype(np.float64)
 
 
 def _encoder(spec: InputSpec) -> Callable[[Any], float] | None:

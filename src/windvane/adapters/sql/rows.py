@@ -55,8 +55,8 @@ class Rows:
             self._c.execute(clause, rows)
         return len(rows)
 
-    def one(self, select: sa.Select[Any]) -> Any | None:
+    def one(self, select: sa.Executable) -> Any | None:
         return self._c.execute(select).first()
 
-    def all(self, select: sa.Select[Any]) -> Sequence[Any]:
+    def all(self, select: sa.Executable) -> Sequence[Any]:
         return self._c.execute(select).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 metadata = sa.MetaData(
@@ -18,7 +20,7 @@ def _table(name: str, *columns: sa.Column[object] | sa.Index) -> sa.Table:
     return sa.Table(name, metadata, *columns)
 
 
-def _key(name: str, kind: type[sa.types.TypeEngine[object]] = sa.String) -> sa.Column[object]:
+def _key(name: str, kind: type[sa.types.TypeEngine[Any]] = sa.String) -> sa.Column[object]:
     return sa.Column(name, kind, primary_key=True)
 
 

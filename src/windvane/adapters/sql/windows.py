@@ -127,7 +127,10 @@ class WindowRows(Rows):
             found = found.where(c.subject == subject)
         found = found.order_by(c.start.desc(), c.subject).limit(limit)
         return [
-            WindowVerdict(*row[:-1], msgspec.json.decode(row.detail)) for row in self.all(found)
+            msgspec.convert(
+                {**row._mapping, "detail": msgspec.json.decode(row.detail)}, WindowVerdict
+            )
+            for row in self.all(found)
         ]
 
     def steward_state(self, model: str) -> Mapping[str, Any]:

@@ -27,8 +27,8 @@ CREATE TABLE asked AS
 SELECT row_number() OVER (ORDER BY scheduled, carrier, flight, origin) AS id,
        scheduled - {_ASKED_BEFORE} AS asked_at, *
 FROM (
-  SELECT time_hour::TIMESTAMP + to_minutes(minute) AS scheduled, carrier, flight, origin, dest, tailnum,
-         hour, isodow(make_date(year, month, day)) - 1 AS weekday, distance,
+  SELECT time_hour::TIMESTAMP + to_minutes(minute) AS scheduled, carrier, flight, origin, dest,
+         tailnum, hour, isodow(make_date(year, month, day)) - 1 AS weekday, distance,
          dep_delay, air_time, CASE WHEN arr_delay IS NULL THEN NULL
                                    ELSE (arr_delay > 15)::INTEGER END AS arr_late
   FROM flights

@@ -194,8 +194,10 @@ async def _fall_back(
         try:
             output = await pending
         except Exception:
-            continue
-        return Row(unit, failed, version, arm.value, list(values), output, [*flags, "fallback"])
+            flags.append(f"failed:{version}")
+        else:
+            flags.append("fallback")
+            return Row(unit, failed, version, arm.value, list(values), output, flags)
     if route.constant is not None:
         flags = [*flags, "constant"]
         return Row(unit, failed, "", arm.value, list(values), route.constant, flags)

@@ -82,7 +82,7 @@ class CategoryAxis:
     def labels(self) -> list[str]:
         return ["null", *self.categories, "unseen"]
 
-    def codes(self, values: Sequence[str | None]) -> NDArray[np.int64]:
+    def codes(self, values: Sequence[str | None] | NDArray[Any]) -> NDArray[np.int64]:
         table: dict[str | None, int] = {name: i for i, name in enumerate(self.categories, start=1)}
         table[None] = 0
         unseen = self.bins - 1
@@ -124,7 +124,7 @@ class Layout:
         return np.stack(
             [
                 axis.codes(columns[axis.name]) + start
-                for axis, start in zip(self.axes, self.offsets, strict=False)
+                for axis, start in zip(self.axes, self.offsets[:-1], strict=True)
             ],
             axis=1,
         )
