@@ -13,7 +13,7 @@ import random
 from pathlib import Path
 
 ROWS = 3_000
-FIRST = dt.datetime(2026, 3, 2, 8, 0)
+FIRST = dt.datetime(2026, 3, 2, 8, 0, tzinfo=dt.UTC)
 DAYS = 15
 COLUMNS = ("ordered_at", "distance_km", "items", "hour", "rain_mm", "late")
 

@@ -68,7 +68,14 @@ EVENT_ENCODER = msgspec.msgpack.Encoder()
 
 
 def event_key(event: Event) -> str:
-    """What an event is deduplicated by; the tenant is in every key."""
-    if isinstance(event, OutcomeSeen):
-        return f"{event.tenant}\x00o\x00{event.event_id}"
-    return f"{event.tenant}\x00{event.request_id}"
+    """What an event is deduplicated by: tenant, model, kind and id.
+
+    The kind is in it because a client may repeat a refused request, mended, under the same
+    request id; the answer that it then gets is no repetition of the refusal.
+    """
+    named = event.event_id if isinstance(event, OutcomeSeen) else event.request_id
+    return dedupe_key(event.tenant, event.model, str(event.__struct_config__.tag), named)
+
+
+def dedupe_key(tenant: str, model: str, kind: str, named: str) -> str:
+    return "\x00".join((tenant, model, kind, named))

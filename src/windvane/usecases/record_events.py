@@ -47,6 +47,7 @@ class SeenKeys:
 
 @dataclass(frozen=True, slots=True)
 class _Model:
+    text: str
     window_s: float
     slow_us: float
     schema: tuple[tuple[str, str], ...]
@@ -121,32 +122,33 @@ class Recorder:
             if self._seen.add(event_key(event)):
                 entries.append(LogEntry(batch.spool, position, event))
         self._learn(entries)
-        known = [e for e in entries if e.event.model in self._models]
-        schemas = {e.event.layout_id: self._models[e.event.model].schema for e in known}
-        self._log.append(batch.spool, batch.end, known, schemas)
+        schemas = {e.event.layout_id: self._models[e.event.model].schema for e in entries}
+        self._log.append(batch.spool, batch.end, entries, schemas)
         last = max((e.event.ts for e in entries), default=0.0)
         held = self._marks.get(batch.spool, SpoolMark(batch.spool, 0, 0.0))
         mark = SpoolMark(batch.spool, batch.end, max(held.watermark, last))
         with self._store.begin() as tx:
-            tx.add_sketches(self._sketches(known))
-            tx.add_units(self._units(known))
+            tx.add_sketches(self._sketches(entries))
+            tx.add_units(self._units(entries))
             tx.set_mark(mark)
         self._marks[batch.spool] = mark
         self._spool.release(batch.spool, batch.end)
-        return len(known)
+        return len(entries)
 
     def _learn(self, entries: Sequence[LogEntry]) -> None:
-        """Read layouts and models that were not met before."""
-        layouts = {e.event.layout_id for e in entries} - self._layouts.keys()
-        models = {e.event.model for e in entries} - self._models.keys()
-        if not layouts and not models:
+        """Read layouts that were not met before, and models whose file is another by now."""
+        if not entries:
             return
         with self._store.read() as tx:
-            for layout_id in layouts:
+            for layout_id in {e.event.layout_id for e in entries} - self._layouts.keys():
                 self._layouts[layout_id] = tx.layout(layout_id)
-            for name in models:
-                file = read_model_file(tx.model(name).text)
+            for name in {e.event.model for e in entries}:
+                text = tx.model(name).text
+                if name in self._models and self._models[name].text == text:
+                    continue
+                file = read_model_file(text)
                 self._models[name] = _Model(
+                    text,
                     parse_duration(file.watch.window),
                     parse_duration(file.watch.latency) * 1e6,
                     tuple((s.name, s.type.value) for s in file.schema),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,6 @@ from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import ModelRecord, StoreUnavailable
 
 RACERS = 3
-
-
-def migrate(url: str) -> None:
-    """What each racing process runs."""
-    store = SqlControlStore(url)
-    store.migrate()
-    store.close()
 
 
 def sync_engine(url: str) -> sa.Engine:
@@ -42,13 +36,26 @@ def test_migrating_twice_keeps_what_is_there(empty_url: str) -> None:
 
 
 def test_processes_may_race_to_migrate(empty_url: str) -> None:
-    context = multiprocessing.get_context("spawn")
-    racers = [context.Process(target=migrate, args=(empty_url,)) for _ in range(RACERS)]
-    for racer in racers:
-        racer.start()
-    for racer in racers:
-        racer.join(timeout=60)
-    assert [racer.exitcode for racer in racers] == [0] * RACERS
+    child = Path(__file__).with_name("migrate_child.py")
+    racers = [
+        subprocess.Popen(
+            [sys.executable, str(child), empty_url],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(RACERS)
+    ]  # fmt: skip
+    try:
+        for racer in racers:
+            assert racer.stdout is not None
+            assert racer.stdout.readline() == "ready\n"
+        done = [racer.communicate("go\n", timeout=60) for racer in racers]
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.wait(timeout=20)
+    assert [(racer.returncode, said) for racer, (_, said) in zip(racers, done, strict=True)] == [
+        (0, "")
+    ] * RACERS
     store = SqlControlStore(empty_url)
     with store.read() as tx:
         assert tx.models() == []

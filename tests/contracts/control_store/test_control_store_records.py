@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -351,7 +352,7 @@ def test_any_cut_of_the_additions_gives_the_same_sketch(
     where = WindowKey(model, 60.0, "1", "champion", "AA", "r1")
     with store.begin() as tx:
         already = merge(s for _, s in tx.sketches(model, 0.0, 1e9))
-        for low, high in zip(edges, edges[1:], strict=False):
+        for low, high in pairwise(edges):
             for seed in parts[low:high]:
                 tx.add_sketches({where: sketch(seed)})
     with store.read() as tx:
@@ -389,7 +390,7 @@ Counted = tuple[str, int, int, int, int]
             [("c", 0, 1, 0, 0)],
         ),
         (  # it fails once, at the step of its first failure
-            [("c", "u1", 0, False, False), ("c", "u1", 1, True, False), ("c", "u1", 2, True, False)],
+            [("c", "u1", at, bad, False) for at, bad in ((0, False), (1, True), (2, True))],
             [("c", 0, 1, 0, 0), ("c", 1, 0, 1, 0)],
         ),
         (  # slowness has a first step of its own

@@ -15,6 +15,7 @@ from windvane.ports.control_store import (
     Deployment,
     LeaseLost,
     ModelRecord,
+    StoreUnavailable,
     UnitSeen,
 )
 from windvane.usecases.publish_routing import routing_effects
@@ -72,11 +73,8 @@ def test_a_read_cannot_write(store: SqlControlStore, request: pytest.FixtureRequ
             " set PRAGMA query_only for it"
         )
         request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
-    try:
-        with store.read() as tx:
-            tx.put_model(ModelRecord("smuggled", "", 1.0))
-    except Exception as error:
-        assert "smuggled" not in str(error)
+    with pytest.raises(StoreUnavailable), store.read() as tx:
+        tx.put_model(ModelRecord("smuggled", "", 1.0))
     with store.read() as tx:
         assert tx.models() == []
 

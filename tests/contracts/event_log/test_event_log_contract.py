@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_any_batches_and_any_repeat_give_each_position_once(
     log = DeltaEventLog(str(tmp_path_factory.mktemp("log")))
     events = [predicted(f"r{i}", DAY + i) for i in range(12)]
     edges = sorted({0, 12, *cuts})
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         append(log, events[low:high], first=10 * low)
         start = min(again, low)  # a recorder whose mark is older reads from there again
         append(log, events[start:high], first=10 * start)

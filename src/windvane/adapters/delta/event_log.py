@@ -14,6 +14,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from windvane.adapters.delta.tables import FEATURE, TABLES, table_of, to_arrow
 from windvane.ports.event_log import LogEntry
+from windvane.ports.events import dedupe_key
 
 _JOINED = """
 SELECT p.routed, p.arm, p.rollout, o.value,
@@ -76,10 +77,11 @@ class DeltaEventLog:
             uris = table.file_uris()
             if not uris:
                 continue
-            outcomes = table.table_uri.rstrip("/").endswith("/outcomes")
-            key = "chr(0) || 'o' || chr(0) || event_id" if outcomes else "chr(0) || request_id"
+            model, name = table.table_uri.rstrip("/").split("/")[-2:]
+            named = "event_id" if name == "outcomes" else "request_id"
             parts.append(
-                f"SELECT DISTINCT tenant || {key} AS key, spool, position, ts "
+                f"SELECT DISTINCT tenant, '{model}' AS model, '{name[0]}' AS kind, "
+                f"{named} AS named, spool, position, ts "
                 f"FROM read_parquet({json.dumps(uris)}, union_by_name=true)"
             )
         if not parts:
@@ -89,11 +91,12 @@ class DeltaEventLog:
             if positions:
                 c.executemany("INSERT INTO marks VALUES (?, ?)", list(positions.items()))
             rows = c.execute(
-                f"SELECT key FROM ({' UNION ALL '.join(parts)}) e LEFT JOIN marks USING (spool) "
+                f"SELECT tenant, model, kind, named FROM ({' UNION ALL '.join(parts)}) e "
+                "LEFT JOIN marks USING (spool) "
                 "WHERE e.position < coalesce(marks.mark, 0) ORDER BY ts DESC LIMIT ?",
                 [limit],
             ).fetchall()
-        return [key for (key,) in rows]
+        return [dedupe_key(*row) for row in rows]
 
     def counts(self, model: str) -> dict[str, int]:
         out: dict[str, int] = {}
@@ -133,7 +136,8 @@ class DeltaEventLog:
         with self._connect() as c:
             cursor = c.execute(
                 "SELECT epoch(ts) AS ts, tenant, request_id, code, message, sample "
-                "FROM read_parquet(?) WHERE tenant = ? AND ts >= ? AND ts < ? ORDER BY ts, request_id LIMIT ?",
+                "FROM read_parquet(?) WHERE tenant = ? AND ts >= ? AND ts < ? "
+                "ORDER BY ts, request_id LIMIT ?",
                 [uris, tenant, _utc(start), _utc(end), limit],
             )
             return _dicts(cursor)

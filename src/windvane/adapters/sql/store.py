@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -34,15 +35,12 @@ class SqlControlStore:
         if self._url.drivername == "postgresql":
             self._url = self._url.set(drivername="postgresql+psycopg")
         self._sqlite = self._url.get_backend_name() == "sqlite"
-        if self._sqlite and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-        arguments: dict[str, Any] = (
-            {} if self._sqlite else {"connect_args": {"connect_timeout": 5}, "pool_pre_ping": True}
-        )
-        self._engine = sa.create_engine(self._url, **arguments)
         if self._sqlite:
-            event.listen(self._engine, "connect", _prepare_sqlite)
-            event.listen(self._engine, "begin", _begin_sqlite)
+            self._engine = _sqlite_engine(self._url)
+        else:
+            self._engine = sa.create_engine(
+                self._url, connect_args={"connect_timeout": 5}, pool_pre_ping=True
+            )
 
     @contextmanager
     def begin(self) -> Iterator[Tx]:
@@ -64,6 +62,10 @@ class SqlControlStore:
             yield _Tx(connection)
 
     def migrate(self) -> None:
+        if self._sqlite and self._url.database:
+            path = Path(self._url.database)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(0o600)
         config = alembic.config.Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         with (
@@ -98,13 +100,49 @@ def _translated(url: sa.URL) -> Iterator[None]:
     """Driver errors as ours; the password never shows."""
     try:
         yield
-    except (exc.OperationalError, exc.ProgrammingError, exc.DatabaseError) as error:
+    except (exc.DBAPIError, exc.InvalidRequestError, sqlite3.Error) as error:
         shown = url.render_as_string(hide_password=True)
-        raise StoreUnavailable(f"{shown}: {error.orig}") from error
+        said = getattr(error, "orig", None) or error
+        raise StoreUnavailable(f"{shown}: {said}") from error
 
 
-def _prepare_sqlite(connection: Any, record: Any) -> None:
-    del record
+def _sqlite_engine(url: sa.URL) -> sa.Engine:
+    """Connections to the file that is at the path now, and only if there is one.
+
+    SQLite would make an empty database where the file is gone, and would go on writing to
+    a file that was moved away; a deputy without memory is worse than an error.
+    """
+    path = Path(url.database or "").absolute()
+    address = f"{path.as_uri()}?mode=rw"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(address, uri=True, check_same_thread=False)
+
+    engine = sa.create_engine("sqlite://", creator=connect, poolclass=sa.QueuePool)
+
+    def prepare(connection: sqlite3.Connection, record: Any) -> None:
+        record.info["inode"] = _inode(path)
+        _prepare_sqlite(connection)
+
+    def still_there(connection: sqlite3.Connection, record: Any, proxy: Any) -> None:
+        del connection, proxy
+        if record.info.get("inode") != _inode(path):
+            raise exc.DisconnectionError("the database file is gone or another")
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "checkout", still_there)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _prepare_sqlite(connection: sqlite3.Connection) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={_BUSY_MS}")

@@ -127,11 +127,12 @@ class WindowRows(Rows):
             found = found.where(c.subject == subject)
         found = found.order_by(c.start.desc(), c.subject).limit(limit)
         return [
-            msgspec.convert(
-                {**row._mapping, "detail": msgspec.json.decode(row.detail)}, WindowVerdict
+            WindowVerdict(
+                r.model, r.start, r.subject, r.outcome, r.code, r.sentence,
+                msgspec.json.decode(r.detail),
             )
-            for row in self.all(found)
-        ]
+            for r in self.all(found)
+        ]  # fmt: skip
 
     def steward_state(self, model: str) -> Mapping[str, Any]:
         found = sa.select(t.steward_states.c.body).where(t.steward_states.c.model == model)

@@ -219,8 +219,9 @@ class Gateway:
 
     def _note_refusal(self, context: Context, error: GatewayError) -> None:
         """A broken promise of a known tenant is an event too: its judge must see it."""
-        self.metrics.requests[context.name, context.tenant, error.code] += 1
         model = context.model
+        known = context.name if model else ""  # what strangers ask for must not become labels
+        self.metrics.requests[known, context.tenant, error.code] += 1
         if model is None or error.status not in (400, 413, 422):
             return
         code = error.problems[0][1].code if isinstance(error, BrokenPromise) else error.code
