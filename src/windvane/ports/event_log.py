@@ -48,7 +48,10 @@ class EventLog(Protocol):
     def samples(
         self, model: str, start: float, end: float, where: Mapping[str, Any], limit: int
     ) -> list[dict[str, Any]]:
-        """A few predictions in [start, end) with the given column values, the first ones."""
+        """A few predictions in [start, end) with the given column values, the first ones.
+
+        Each has what is known about the row, and its values by name under "features".
+        """
         ...
 
     def refusals(

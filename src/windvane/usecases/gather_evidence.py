@@ -59,6 +59,9 @@ def tenant_shares(
 def sample_requests(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Samples as plain JSON."""
     return [
-        {k: v if isinstance(v, int | float | str | list | None) else str(v) for k, v in row.items()}
+        {
+            k: v if isinstance(v, int | float | str | list | dict | None) else str(v)
+            for k, v in row.items()
+        }
         for row in found
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from windvane.core.alerting import Cause, severity_of
+from windvane.core.alerting import Cause, rank_suspects, severity_of
 from windvane.core.journal import Effect
 from windvane.ports.control_store import Incident, IncidentNote, Tx
 from windvane.usecases.publish_routing import NOTIFY
@@ -40,7 +40,7 @@ def open_incident(
     """
     held = tx.open_incident(file.model, cause.key)
     if held is not None:
-        merged = {**held.evidence, **evidence}
+        merged = _merged(held.evidence, evidence)
         tx.put_incident(replace(held, evidence=merged, since=min(held.since, since)))
         for line in (title, *done):
             tx.add_note(held.id, IncidentNote(now, line, decision))
@@ -64,6 +64,28 @@ def open_incident(
         tx.add_note(incident.id, IncidentNote(now, line, decision))
     body = "\n".join([title, *done, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
     return (Effect(NOTIFY, {"title": f"[{incident.severity}] {file.model}", "body": body}),)
+
+
+def _merged(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:
+    """All that was ever suspected, each at its largest; of the rest, what was seen first.
+
+    The first alarm's requests and histograms lie nearest to the break.
+    """
+    sizes = {s["feature"]: s["size"] for s in held.get("suspects", [])}
+    for suspect in fresh.get("suspects", []):
+        sizes[suspect["feature"]] = max(suspect["size"], sizes.get(suspect["feature"], 0.0))
+    out: dict[str, Any] = {**fresh, **held}
+    if sizes:
+        ranked = rank_suspects(list(sizes.items()))
+        out["suspects"] = [{"feature": name, "size": size} for name, size in ranked]
+    drawn = {h["feature"] for h in held.get("histograms", [])}
+    more = [h for h in fresh.get("histograms", []) if h["feature"] not in drawn]
+    if drawn or more:
+        out["histograms"] = [*held.get("histograms", []), *more]
+    kinds = {*held.get("kinds", []), *fresh.get("kinds", [])}
+    if kinds:
+        out["kinds"] = sorted(kinds)
+    return out
 
 
 def close_incident(

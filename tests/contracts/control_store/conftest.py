@@ -15,16 +15,6 @@ DIALECTS = ("sqlite", "postgresql")
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy from."""
-    path = tmp_path_factory.mktemp("migrated") / "control.db"
-    store = SqlControlStore(f"sqlite:///{path}")
-    store.migrate()
-    store.close()
-    return path
-
-
-@pytest.fixture(scope="session")
 def migrated_database(postgres: Any) -> str:
     """A migrated PostgreSQL database to copy from."""
     name = postgres.database()

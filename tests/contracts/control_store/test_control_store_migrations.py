@@ -104,22 +104,12 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     store.close()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/sql/store.py SqlControlStore.__init__: a malformed or unsupported URL "
-    "escapes as sqlalchemy's ArgumentError / NoSuchModuleError, not StoreUnavailable",
-)
 @pytest.mark.parametrize("bad", ["not a url", "oracle9://host/db"])
 def test_a_malformed_url_is_our_error(bad: str) -> None:
     with pytest.raises(StoreUnavailable):
         SqlControlStore(bad)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/sql/store.py _translated: exc.DatabaseError includes IntegrityError, so a "
-    "caller's bad row is reported as `the control database cannot be reached`",
-)
 def test_a_bad_row_is_not_a_missing_database(store: SqlControlStore) -> None:
     verdict = Verdict(Outcome.PASS, "X-1", "said")
     nameless = Decision("d", None, "", "s", "a", 0.0, {}, {}, verdict)  # type: ignore[arg-type]

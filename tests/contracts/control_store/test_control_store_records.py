@@ -294,11 +294,6 @@ def test_what_failed_comes_after_what_never_ran(store: SqlControlStore) -> None:
         assert [i.key for i in tx.due_effects(20.0, 1)] == ["b#0"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/sql/decisions.py due_effects: ORDER BY due, key sorts `d#10` before "
-    "`d#2`; order by (due, decision, position)",
-)
 def test_a_decisions_effects_leave_in_their_order(store: SqlControlStore) -> None:
     with store.begin() as tx:
         tx.decide(decision("d", effects=12))
@@ -306,11 +301,6 @@ def test_a_decisions_effects_leave_in_their_order(store: SqlControlStore) -> Non
     assert keys == [f"d#{i}" for i in range(12)]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/sql/decisions.py due_effects: new effects all have due=0, so they leave "
-    "by the decision's name and not by its time (`zeta` opened, then `alpha` closed it)",
-)
 def test_effects_leave_in_the_order_of_their_decisions(store: SqlControlStore) -> None:
     with store.begin() as tx:
         tx.decide(decision("zeta", at=1.0))

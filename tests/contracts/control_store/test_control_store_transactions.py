@@ -183,13 +183,6 @@ def test_only_one_of_many_gets_the_lease(open_store: Opener) -> None:
 # What only a database with concurrent writers can do wrong
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/sql/models.py add_routing on PostgreSQL: two transactions build tables "
-    "that do not see each other and the one with the smaller seq may commit last; the newest "
-    "table then lacks its change and every gateway refuses the older one. Take a transaction "
-    "lock before the state is read (pg_advisory_xact_lock in begin(), as SQLite's BEGIN IMMEDIATE)",
-)
 def test_the_newest_table_has_every_committed_change(postgres_url: str) -> None:
     one, two = SqlControlStore(postgres_url), SqlControlStore(postgres_url)
     done = threading.Event()
@@ -215,11 +208,6 @@ def test_the_newest_table_has_every_committed_change(postgres_url: str) -> None:
     assert {key.tenant for key in table.keys} == {"AA", "UA"}
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/sql on PostgreSQL: deployment() then put_deployment() loses the update "
-    "of a transaction that commits in between (a deploy from the CLI against the steward)",
-)
 def test_a_deployment_is_never_overwritten_unseen(postgres_url: str) -> None:
     one, two = SqlControlStore(postgres_url), SqlControlStore(postgres_url)
     with one.begin() as tx:

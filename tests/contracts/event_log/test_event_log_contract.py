@@ -185,11 +185,6 @@ def test_samples(log: DeltaEventLog) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/delta/event_log.py _dicts: removeprefix('feature_') lets a feature called "
-    "unit, output, tenant, ... overwrite the event's own column in samples",
-)
 def test_a_feature_may_be_called_as_a_column(tmp_path: Path) -> None:
     log = DeltaEventLog(str(tmp_path / "log"))
     event = predicted("a", values=[3.0, "a"])
@@ -238,11 +233,6 @@ def test_scored_counts_answers_with_known_outcome(log: DeltaEventLog) -> None:
     assert second["loss"] == 0.0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/delta/event_log.py _JOINED: an outcome that was told twice under two "
-    "event ids (a corrected label) counts its prediction twice; keep the newest an answer",
-)
 def test_a_corrected_outcome_counts_once(log: DeltaEventLog) -> None:
     correction = OutcomeSeen("later", DAY + 5, "delay", "AA", "narrow", "a", 0, 1.0)
     append(log, [predicted("a"), outcome("a", 0.0), correction])

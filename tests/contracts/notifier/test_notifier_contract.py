@@ -62,11 +62,6 @@ def test_what_no_service_took_raises_and_may_be_told_later(
     assert told(journal) == ["d1#0"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/notify/apprise_notifier.py: the journal is read only at start, so two "
-    "stewards that overlap (a lease taken over) both tell the same key",
-)
 def test_two_living_instances_tell_a_key_once(journal: Path) -> None:
     one, two = AppriseNotifier(journal, []), AppriseNotifier(journal, [])
     one.send("d1#0", "title", "body")
@@ -74,11 +69,6 @@ def test_two_living_instances_tell_a_key_once(journal: Path) -> None:
     assert told(journal) == ["d1#0"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/notify/apprise_notifier.py __init__: a line torn by a crash makes every "
-    "later start fail with JSONDecodeError, so the steward never comes up again",
-)
 def test_a_torn_line_does_not_stop_the_steward(journal: Path) -> None:
     AppriseNotifier(journal, []).send("d1#0", "title", "body")
     with journal.open("a") as file:

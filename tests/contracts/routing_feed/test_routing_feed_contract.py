@@ -98,11 +98,6 @@ def test_no_reader_sees_half_a_table(path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/files/routing_feed.py publish: two publishers may both pass the check and "
-    "the older table be renamed last; hold a lock file over check and rename",
-)
 def test_a_slow_publisher_does_not_put_an_older_table_back(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,11 +148,6 @@ def test_the_manifest_is_of_every_file_and_stable(artifact: tuple[Path, str]) ->
     assert write_manifest(folder) == manifest
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="GAP adapters/onnx/artifact.py: write_manifest skips sub-folders and check_manifest "
-    "ignores files that it does not list, so `hash every file` holds only for flat folders",
-)
 def test_files_in_folders_are_pinned_too(artifact: tuple[Path, str]) -> None:
     folder, _ = artifact
     (folder / "extra").mkdir()

@@ -174,12 +174,6 @@ def test_too_far_behind_is_refused_until_the_recorder_catches_up(tmp_path: Path)
     assert read_all(tmp_path, position=100) == kept
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/spool/writer.py: with max_bytes below segment_bytes (8 MiB; the setting "
-    "is spool_max_bytes) the only segment can never be released, so the gateway refuses for ever "
-    "though everything is recorded. Roll when full, or clamp segment_bytes to a part of max_bytes",
-)
 def test_a_small_bound_recovers_too(tmp_path: Path) -> None:
     with writing(tmp_path / "w0", segment_bytes=1000, max_bytes=300) as writer:
         for i in range(6):
@@ -204,10 +198,6 @@ def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     assert read_all(tmp_path) == [b"still mine", b"the next one's"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/spool/writer.py __init__: a refused writer leaves its lock file open",
-)
 def test_a_refused_writer_leaves_nothing_open(tmp_path: Path) -> None:
     def refused() -> None:
         with pytest.raises(SpoolFull):
@@ -254,11 +244,6 @@ def test_a_damaged_frame_in_an_old_segment_is_skipped_loudly(
     assert "skipping 50 damaged bytes at 150" in caplog.text
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/spool/writer.py append: a payload over frames.MAX_PAYLOAD is acknowledged "
-    "but never readable, blocks what comes after it, and _repair cuts all of that off",
-)
 def test_what_cannot_be_read_is_not_acknowledged(tmp_path: Path) -> None:
     acknowledged: list[bytes] = []
     with writing(tmp_path / "w0", segment_bytes=64 << 20) as writer:

@@ -98,13 +98,6 @@ def test_any_value_has_an_answer_of_at_most_one_problem(value: Any, spec: Featur
 
 
 @pytest.mark.parametrize("digits", [310, 5_000])
-@pytest.mark.xfail(
-    strict=True,
-    raises=(OverflowError, ValueError),
-    reason="BUG core/conformance/schema.py _check_number: math.isfinite of a whole number beyond "
-    "float64 raises OverflowError (and repr over 4,300 digits ValueError): an error instead of a "
-    "refusal for any caller whose decoder keeps big integers (the console's json, a replay)",
-)
 def test_a_number_beyond_floats_is_refused(digits: int) -> None:
     (problem,) = check_row([FREE], {"x": 10**digits})
     assert problem.code in ("CON-102", "CON-103")

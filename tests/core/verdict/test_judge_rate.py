@@ -93,13 +93,6 @@ def test_it_keeps_its_run_length_at_the_boundary() -> None:
 
 
 @pytest.mark.parametrize("allowed", [0.0, 1.0])
-@pytest.mark.xfail(
-    strict=True,
-    raises=ValueError,
-    reason="BUG core/verdict/rate.py judge_rate: `errors: 0%` (or 100%) is a legal share in a "
-    "model's file, but log_beta_evidence raises ValueError on it in every window, so the model "
-    "is never judged. Refuse 0% and 100% in read_model_file, or clamp",
-)
 def test_a_share_that_the_file_allows_can_be_judged(allowed: float) -> None:
     policy = RatePolicy(allowed, 1_000.0, "SLO", "failed")
     verdict, _ = judge_rate(RateFacts("errors", 0.0, 1, 99, RateState()), policy, 0.0)

@@ -22,7 +22,9 @@ SELECT p.routed, p.arm, p.rollout, o.value,
        count(*)::BIGINT AS n,
        sum(power(p.output - o.value, 2)) AS loss,
        sum(power(p.output - o.value, 4)) AS loss_squares
-FROM predictions p JOIN outcomes o USING (tenant, request_id, row)
+FROM predictions p JOIN (
+    SELECT tenant, request_id, row, arg_max(value, ts) AS value FROM outcomes GROUP BY ALL
+) o USING (tenant, request_id, row)
 WHERE p.ts >= $start AND p.ts < $end
 GROUP BY ALL ORDER BY ALL
 """
@@ -125,7 +127,7 @@ class DeltaEventLog:
                 f"WHERE ts >= ? AND ts < ?{terms} ORDER BY ts, request_id, row LIMIT ?",
                 [uris, _utc(start), _utc(end), *where.values(), limit],
             )
-            return _dicts(cursor)
+            return [_sample(row) for row in _dicts(cursor)]
 
     def refusals(
         self, model: str, tenant: str, start: float, end: float, limit: int
@@ -211,5 +213,12 @@ def _utc(seconds: float) -> dt.datetime:
 
 
 def _dicts(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
-    names = [column[0].removeprefix(FEATURE) for column in cursor.description or []]
+    names = [column[0] for column in cursor.description or []]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _sample(row: dict[str, Any]) -> dict[str, Any]:
+    """Features apart from what is known about the row: one may be called as the other."""
+    about = {name: value for name, value in row.items() if not name.startswith(FEATURE)}
+    features = {n.removeprefix(FEATURE): v for n, v in row.items() if n.startswith(FEATURE)}
+    return {**about, "features": features}

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from windvane.core.routing import RoutingTable
+
+_ALONE_WITHIN_S = 10.0
+_LOOK_AGAIN_S = 0.02
 
 
 class FileRoutingFeed:
@@ -18,17 +25,34 @@ class FileRoutingFeed:
         self._seen: tuple[int, int] | None = None
 
     def publish(self, table: RoutingTable) -> bool:
-        held = self._read()
-        if held is not None and held.seq >= table.seq:
-            return False
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(f".{os.getpid()}.new")
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.encode(table))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
-        return True
+        with self._alone():
+            held = self._read()
+            if held is not None and held.seq >= table.seq:
+                return False
+            fresh = self._path.with_suffix(".new")
+            with fresh.open("wb") as file:
+                file.write(msgspec.json.encode(table))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._path)
+            return True
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Between looking and renaming nobody else publishes; the kernel frees the lock of a
+        publisher that dies, and one that hangs is given up on."""
+        deadline = time.monotonic() + _ALONE_WITHIN_S
+        with self._path.with_suffix(".lock").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_LOOK_AGAIN_S)
+            yield
 
     def latest(self) -> RoutingTable | None:
         self._seen = self._stamp()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,17 +28,30 @@ class AppriseNotifier:
         self._apprise = apprise.Apprise()
         for url in urls:
             self._apprise.add(url)
-        self._told = {json.loads(line)["key"] for line in self._lines()}
 
     def send(self, key: str, title: str, body: str) -> None:
-        if key in self._told:
-            return
-        if len(self._apprise) and not self._apprise.notify(title=title, body=body):
-            raise NotificationFailed(f"{title!r} was not delivered")
         self._journal.parent.mkdir(parents=True, exist_ok=True)
-        with self._journal.open("a") as file:
-            file.write(json.dumps({"key": key, "title": title, "body": body}) + "\n")
-        self._told.add(key)
+        with self._journal.open("a+") as journal:
+            try:
+                fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise NotificationFailed("another steward is telling something") from error
+            journal.seek(0)
+            told = journal.read()
+            if key in _keys(told):
+                return
+            if len(self._apprise) and not self._apprise.notify(title=title, body=body):
+                raise NotificationFailed(f"{title!r} was not delivered")
+            mend = "\n" if told and not told.endswith("\n") else ""
+            journal.write(mend + json.dumps({"key": key, "title": title, "body": body}) + "\n")
 
-    def _lines(self) -> list[str]:
-        return self._journal.read_text().splitlines() if self._journal.is_file() else []
+
+def _keys(journal: str) -> set[str]:
+    """What was told; a line that a crash tore was not."""
+    found: set[str] = set()
+    for line in journal.splitlines():
+        try:
+            found.add(json.loads(line)["key"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found

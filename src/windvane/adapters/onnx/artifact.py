@@ -29,9 +29,7 @@ class InputSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def write_manifest(folder: Path) -> str:
     """Hash every file of ``folder`` into its manifest; the manifest's own hash."""
-    files = {
-        p.name: _digest(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name != MANIFEST
-    }
+    files = {name: _digest(folder / name) for name in _files(folder)}
     body = json.dumps(files, sort_keys=True, separators=(",", ":")).encode()
     (folder / MANIFEST).write_bytes(body)
     return hashlib.sha256(body).hexdigest()
@@ -47,11 +45,21 @@ def check_manifest(folder: Path, manifest: str) -> None:
     if found != manifest:
         sides = f"manifest hashes to {found[:12]}, {manifest[:12]} was registered"
         raise ManifestMismatch(f"{folder.name}: {sides}")
-    for name, digest in json.loads(body).items():
+    pinned = json.loads(body)
+    for name in _files(folder):
+        if name not in pinned:
+            raise ManifestMismatch(f"{folder.name}: {name} is not in the manifest")
+    for name, digest in pinned.items():
         path = folder / name
         got = _digest(path) if path.is_file() else "nothing"
         if got != digest:
             raise ManifestMismatch(f"{name} hashes to {got[:12]}, {digest[:12]} was registered")
+
+
+def _files(folder: Path) -> list[str]:
+    """Every file below the folder but the manifest, as relative names."""
+    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return sorted(name for name in found if name != MANIFEST)
 
 
 def _digest(path: Path) -> str:

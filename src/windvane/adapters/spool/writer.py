@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from windvane.adapters.spool.frames import HEADER, frame, parse, segment_path, segments
+from windvane.adapters.spool.frames import HEADER, MAX_PAYLOAD, frame, parse, segment_path, segments
 from windvane.ports.spool import SpoolFull
 
 
@@ -21,12 +21,14 @@ class FileSpoolWriter:
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._segment_bytes = segment_bytes
+        # What is recorded is freed by whole segments, so several must fit into the bound.
+        self._segment_bytes = min(segment_bytes, max(max_bytes // 4, 1))
         self._max_bytes = max_bytes
         self._lock = (folder / "writer.lock").open("w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            self._lock.close()
             raise SpoolFull(
                 f"spool {folder.name} already has a writer", hint="stop the other gateway first"
             ) from error
@@ -35,6 +37,11 @@ class FileSpoolWriter:
         self._roll()
 
     def append(self, payload: bytes) -> None:
+        if len(payload) > MAX_PAYLOAD:
+            raise SpoolFull(
+                f"an event of {len(payload):,} bytes, {MAX_PAYLOAD:,} allowed",
+                hint="send fewer rows at once",
+            )
         data = frame(payload)
         if self._position - self._oldest + len(data) > self._max_bytes:
             self._oldest = segments(self._folder)[0][0]

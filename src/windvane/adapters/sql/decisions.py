@@ -27,23 +27,19 @@ class DecisionRows(Rows):
         }
         if not self.put(t.decisions, row, keep=True):
             return False
-        self.put(
-            t.outbox,
-            [
-                {
-                    "key": outbox_key(decision.id, i),
-                    "position": i,
-                    "kind": effect.kind,
-                    "body": dump(effect.body),
-                    "attempts": 0,
-                    "due": 0.0,
-                    "done": None,
-                    "error": "",
-                }
-                for i, effect in enumerate(decision.effects)
-            ],
-            keep=True,
-        )
+        effects = [
+            {
+                "key": outbox_key(decision.id, i),
+                "kind": effect.kind,
+                "body": dump(effect.body),
+                "attempts": 0,
+                "due": 0.0,
+                "error": "",
+            }
+            for i, effect in enumerate(decision.effects)
+        ]
+        if effects:
+            self._c.execute(sa.insert(t.outbox), effects)
         return True
 
     def decision(self, decision_id: str) -> Decision:
@@ -65,9 +61,7 @@ class DecisionRows(Rows):
         found = sa.select(c.key, c.kind, c.body, c.attempts).where(c.done.is_(None), c.due <= wall)
         return [
             OutboxItem(key, kind, msgspec.json.decode(body), attempts)
-            for key, kind, body, attempts in self.all(
-                found.order_by(c.due, c.key, c.position).limit(limit)
-            )
+            for key, kind, body, attempts in self.all(found.order_by(c.seq).limit(limit))
         ]
 
     def effect_done(self, key: str, wall: float) -> None:

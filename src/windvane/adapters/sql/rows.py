@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
+_COUNTED = {"preserve_rowcount": True}  # psycopg would say -1 of an insert
 
 
 def dump(record: Any) -> str:
@@ -50,7 +51,7 @@ class Rows:
         )
         rows = [values] if isinstance(values, Mapping) else list(values)
         if len(rows) == 1:
-            return self._c.execute(clause, rows[0]).rowcount
+            return self._c.execute(clause, rows[0], execution_options=_COUNTED).rowcount
         if rows:
             self._c.execute(clause, rows)
         return len(rows)

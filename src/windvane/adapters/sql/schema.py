@@ -95,8 +95,8 @@ decisions = _table(
 )
 outbox = _table(
     "outbox",
-    _key("key"),
-    _int("position"),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.String, nullable=False, unique=True),
     _text("kind"),
     _text("body"),
     _int("attempts"),

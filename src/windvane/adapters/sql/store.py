@@ -21,6 +21,7 @@ from windvane.ports.control_store import StoreUnavailable, Tx
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 10_000
+_WRITER, _MIGRATOR = 827360, 827361  # advisory locks of the database
 
 
 class _Tx(ModelRows, WindowRows, DecisionRows, LeaseRows):
@@ -31,20 +32,26 @@ class SqlControlStore:
     """A control store behind a SQLAlchemy URL (``sqlite:///path`` or ``postgresql://...``)."""
 
     def __init__(self, url: str) -> None:
-        self._url = sa.make_url(url)
-        if self._url.drivername == "postgresql":
-            self._url = self._url.set(drivername="postgresql+psycopg")
-        self._sqlite = self._url.get_backend_name() == "sqlite"
-        if self._sqlite:
-            self._engine = _sqlite_engine(self._url)
-        else:
-            self._engine = sa.create_engine(
-                self._url, connect_args={"connect_timeout": 5}, pool_pre_ping=True
+        try:
+            self._url = sa.make_url(url)
+            if self._url.drivername == "postgresql":
+                self._url = self._url.set(drivername="postgresql+psycopg")
+            self._sqlite = self._url.get_backend_name() == "sqlite"
+            self._engine = (
+                _sqlite_engine(self._url) if self._sqlite else _postgresql_engine(self._url)
             )
+        except exc.ArgumentError as error:
+            hint = "`store` in windvane.yaml is sqlite:///PATH or postgresql://USER@HOST/NAME"
+            raise StoreUnavailable("this is no address of a control store", hint=hint) from error
 
     @contextmanager
     def begin(self) -> Iterator[Tx]:
         with _translated(self._url), self._engine.connect() as connection, connection.begin():
+            if not self._sqlite:
+                # One writer at a time, as in SQLite: what a use case read stays true until
+                # it has written, and a routing table with a larger number knows more.
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_BUSY_MS}")
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
             yield _Tx(connection)
 
     @contextmanager
@@ -75,7 +82,7 @@ class SqlControlStore:
             connection.begin(),
         ):
             if not self._sqlite:
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(827361)"))
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATOR})")
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
@@ -100,10 +107,16 @@ def _translated(url: sa.URL) -> Iterator[None]:
     """Driver errors as ours; the password never shows."""
     try:
         yield
+    except (exc.IntegrityError, exc.DataError):
+        raise
     except (exc.DBAPIError, exc.InvalidRequestError, sqlite3.Error) as error:
         shown = url.render_as_string(hide_password=True)
         said = getattr(error, "orig", None) or error
         raise StoreUnavailable(f"{shown}: {said}") from error
+
+
+def _postgresql_engine(url: sa.URL) -> sa.Engine:
+    return sa.create_engine(url, connect_args={"connect_timeout": 5}, pool_pre_ping=True)
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
@@ -154,4 +167,5 @@ def _prepare_sqlite(connection: sqlite3.Connection) -> None:
 def _begin_sqlite(connection: sa.Connection) -> None:
     """Writers queue at the start of their transaction, not in its middle."""
     reading = connection.get_execution_options().get("windvane_read")
+    connection.exec_driver_sql(f"PRAGMA query_only={int(bool(reading))}")
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

@@ -106,8 +106,9 @@ def _suspects(body: Mapping[str, Any]) -> tuple[Suspect, ...]:
 
 def _sample(row: Mapping[str, Any], suspects: list[str]) -> Sample:
     about = {name: row[name] for name in _ABOUT if name in row}
-    names = [*(s for s in suspects if s in row), *(k for k in row if k not in suspects)]
-    return Sample(about, tuple((name, row[name]) for name in names if name not in _ABOUT))
+    features = _mapping(row.get("features"))
+    names = [*(s for s in suspects if s in features), *(k for k in features if k not in suspects)]
+    return Sample(about, tuple((name, features[name]) for name in names))
 
 
 def _list(value: Any) -> list[Any]:

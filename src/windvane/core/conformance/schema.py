@@ -55,7 +55,7 @@ def _check_category(spec: FeatureSpec, value: Any) -> Problem | None:
 def _check_number(spec: FeatureSpec, value: Any) -> Problem | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return Problem("CON-102", spec.name, f"{spec.name} must be a number, got {_show(value)}")
-    if not math.isfinite(value):
+    if not _finite(value):
         return Problem("CON-102", spec.name, f"{spec.name} must be finite, got {_show(value)}")
     if spec.type is FeatureType.INTEGER and value != int(value):
         return Problem("CON-102", spec.name, f"{spec.name} must be whole, got {_show(value)}")
@@ -67,6 +67,16 @@ def _check_number(spec: FeatureSpec, value: Any) -> Problem | None:
     return None
 
 
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
 def _show(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of that many digits
+        return "a number of thousands of digits"
     return text if len(text) <= 40 else text[:37] + "..."

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from windvane.core.rollout.statistics import log_evidence, mean_difference_bounds
 from windvane.core.verdict import Outcome, Verdict, log_beta_evidence, worst
 
+_GUARDS = 4.0
+_MOST_UNITS = 10**8
+_SMALLEST = 1e-6  # a limit of none or all allows no evidence: this is as good as that
+
 
 @dataclass(frozen=True, slots=True)
 class StageErrors:
@@ -64,7 +68,7 @@ def judge_gate(facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
     A good challenger passes by evidence too: that its error rate is *below* the allowed
     one, not merely that nothing was seen.
     """
-    level = math.log(3.0 / policy.alpha)
+    level = math.log(_GUARDS / policy.alpha)
     guards = [
         _relative("errors", "ROL-301", facts.errors, level),
         _absolute(facts, policy, level),
@@ -76,11 +80,13 @@ def judge_gate(facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
         return worst(failed)
     soaked = now - facts.stage_started
     if soaked < policy.soak_s:
-        said = f"soaked {soaked / 60:.0f} min < {policy.soak_s / 60:.0f} min"
-        return Verdict(
-            Outcome.HOLD, "ROL-304", said, f"{(policy.soak_s - soaked) / 60:.0f} min more"
-        )
+        said = f"soaked {_span(soaked)} < {_span(policy.soak_s)}"
+        return Verdict(Outcome.HOLD, "ROL-304", said, f"{_span(policy.soak_s - soaked)} more")
     return worst(guards)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"
 
 
 def _relative(what: str, code: str, stages: tuple[StageErrors, ...], level: float) -> Verdict:
@@ -103,24 +109,41 @@ def _absolute(facts: GateFacts, policy: GatePolicy, level: float) -> Verdict:
     sides = f"error rate {rate:.1%} of units, {limit:.1%} allowed, n={n:,}"
     if n < policy.min_units:
         return Verdict(Outcome.HOLD, "ROL-302", sides, f"{policy.min_units - n} units")
+    limit = min(max(limit, _SMALLEST), 1.0 - _SMALLEST)
     if log_beta_evidence(bad, n - bad, limit, 1.0, 1.0) >= level:
         return Verdict(Outcome.FAIL, "ROL-302", sides)
-    below = log_beta_evidence(n - bad, bad, 1.0 - limit, 1.0, 1.0)
-    if below >= math.log(1.0 / policy.alpha):
+    wanted = math.log(1.0 / policy.alpha)
+    if _below(n, bad, limit) >= wanted:
         return Verdict(Outcome.PASS, "ROL-302", sides)
-    want = "evidence that the rate is below the limit"
-    return Verdict(Outcome.HOLD, "ROL-302", sides, want)
+    more = n
+    while more < _MOST_UNITS and _below(n + more, bad, limit) < wanted:
+        more *= 2
+    low, high = 0, more
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _below(n + middle, bad, limit) >= wanted else (middle, high)
+    return Verdict(Outcome.HOLD, "ROL-302", sides, f"{high:,} units without a failure")
+
+
+def _below(n: int, bad: int, limit: float) -> float:
+    """Log evidence that the failing share is under ``limit``."""
+    return log_beta_evidence(n - bad, bad, 1.0 - limit, 1.0, 1.0)
 
 
 def _loss(facts: GateFacts, policy: GatePolicy) -> Verdict:
     c, p = facts.challenger, facts.champion
     if min(c.scored, p.scored) < policy.min_units:
-        said = f"{c.scored} challenger outcomes, {policy.min_units} needed"
-        return Verdict(Outcome.HOLD, "ROL-305", said, f"{policy.min_units - c.scored} outcomes")
+        said = f"{c.scored} challenger and {p.scored} champion outcomes, {policy.min_units} needed"
+        short = [
+            f"{policy.min_units - arm.scored} {name} outcomes"
+            for name, arm in (("challenger", c), ("champion", p))
+            if arm.scored < policy.min_units
+        ]
+        return Verdict(Outcome.HOLD, "ROL-305", said, " and ".join(short))
     low, high = mean_difference_bounds(
         (c.scored, c.loss, c.loss_squares),
         (p.scored, p.loss, p.loss_squares),
-        policy.alpha / 3.0,
+        policy.alpha / _GUARDS,
         policy.loss_best_at,
     )
     allowed = policy.max_loss_increase
@@ -129,4 +152,9 @@ def _loss(facts: GateFacts, policy: GatePolicy) -> Verdict:
         return Verdict(Outcome.FAIL, "ROL-305", sides)
     if high < allowed:
         return Verdict(Outcome.PASS, "ROL-305", sides)
-    return Verdict(Outcome.HOLD, "ROL-305", sides, "more outcomes")
+    # Radii shrink like one over the root of the count, so this is what it would take.
+    half, gap = (high - low) / 2.0, abs((low + high) / 2.0 - allowed)
+    grow = (half / gap) ** 2 - 1.0 if gap > 0.0 else math.inf
+    n = min(c.scored, p.scored)
+    more = min(max(grow * n, 1.0), float(_MOST_UNITS))
+    return Verdict(Outcome.HOLD, "ROL-305", sides, f"about {more:,.0f} outcomes of each")

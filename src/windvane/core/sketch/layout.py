@@ -150,7 +150,7 @@ class Layout:
     def to_dict(self) -> dict[str, Any]:
         return {
             "axes": [
-                {"name": a.name, "edges": list(a.edges)}
+                {"name": a.name, "edges": [float(e) + 0.0 for e in a.edges]}
                 if isinstance(a, NumericAxis)
                 else {"name": a.name, "categories": list(a.categories)}
                 for a in self.axes

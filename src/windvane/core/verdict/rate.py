@@ -9,6 +9,7 @@ from windvane.core.verdict.evidence import log_beta_evidence
 from windvane.core.verdict.outcome import Outcome, Verdict
 
 _LARGEST = 1e300
+_SMALLEST = 1e-6  # a share of none or all allows no evidence: this is as good as that
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def judge_rate(facts: RateFacts, policy: RatePolicy, now: float) -> tuple[Verdic
             return Verdict(Outcome.PASS, f"{policy.code}-200", sides), RateState()
         after = replace(before, calm=calm)
         return Verdict(Outcome.FAIL, f"{policy.code}-203", sides), after
-    log_e = log_beta_evidence(facts.bad, facts.good, policy.allowed, 1.0, 1.0)
+    allowed = min(max(policy.allowed, _SMALLEST), 1.0 - _SMALLEST)
+    log_e = log_beta_evidence(facts.bad, facts.good, allowed, 1.0, 1.0)
     e = math.exp(min(log_e, 600.0))
     value = min((1.0 + before.value) * e, _LARGEST)
     peak = min(max(before.peak, 1.0) * e, _LARGEST)

@@ -75,15 +75,16 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('name', name=op.f('pk_models'))
     )
     op.create_table('outbox',
+    sa.Column('seq', sa.Integer(), autoincrement=True, nullable=False),
     sa.Column('key', sa.String(), nullable=False),
-    sa.Column('position', sa.BigInteger(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
     sa.Column('body', sa.Text(), nullable=False),
     sa.Column('attempts', sa.BigInteger(), nullable=False),
     sa.Column('due', sa.Double(), nullable=False),
     sa.Column('done', sa.Double(), nullable=True),
     sa.Column('error', sa.Text(), nullable=False),
-    sa.PrimaryKeyConstraint('key', name=op.f('pk_outbox'))
+    sa.PrimaryKeyConstraint('seq', name=op.f('pk_outbox')),
+    sa.UniqueConstraint('key', name=op.f('uq_outbox_key'))
     )
     with op.batch_alter_table('outbox', schema=None) as batch_op:
         batch_op.create_index('ix_outbox_done_due', ['done', 'due'], unique=False)
