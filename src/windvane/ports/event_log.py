@@ -60,6 +60,11 @@ class EventLog(Protocol):
         """A few refused requests of one tenant in [start, end)."""
         ...
 
+    def compact(self, model: str, most: int) -> int:
+        """Rewrite each day that lies in more than ``most`` small files as few large ones; the
+        files that were replaced, in number. Rows, positions and older versions stay."""
+        ...
+
     def scored(self, model: str, start: float, end: float, bins: int) -> list[dict[str, Any]]:
         """Predictions made in [start, end) with known outcome, counted.
 

@@ -136,7 +136,8 @@ def test_any_batches_and_any_repeat_give_each_position_once(
 def test_features_may_be_added(log: DeltaEventLog) -> None:
     append(log, [predicted("a"), predicted("b", layout="wide")])
     append(log, [predicted("c", DAY + 1)], first=20)
-    rows = {row["request_id"]: row for row in log.samples("delay", DAY, DAY + 9, {}, 9)}
+    found = log.samples("delay", DAY, DAY + 9, {}, 9)
+    rows = {row["request_id"]: row["features"] for row in found}
     assert [rows[r].get("y") for r in "abc"] == [None, 7.0, None]
     assert [rows[r]["x"] for r in "abc"] == [1.5, 2.5, 1.5]
     assert [rows[r]["kind"] for r in "abc"] == ["a", None, "a"]
@@ -181,7 +182,7 @@ def test_samples(log: DeltaEventLog) -> None:
     assert row == {
         "ts": DAY + 1, "tenant": "AA", "request_id": "c", "row": 0, "unit": "u1",
         "routed": "1", "answered": "", "arm": "champion", "rollout": "", "output": 0.25,
-        "latency_us": 900, "flags": ["failed"], "x": 1.5, "kind": "a",
+        "latency_us": 900, "flags": ["failed"], "features": {"x": 1.5, "kind": "a"},
     }  # fmt: skip
 
 
@@ -243,7 +244,8 @@ def test_compaction_keeps_every_row_and_every_position(log: DeltaEventLog) -> No
     for i in range(4):
         append(log, [predicted(f"r{i}", DAY + i)], first=10 * i)
     before = log.samples("delay", DAY, DAY + 9, {}, 9)
-    removed = log.compact("delay", "2023-11-15")
+    assert log.compact("delay", 4) == 0
+    removed = log.compact("delay", 3)
     assert removed == 4
     assert log.counts("delay")["predictions"] == 4
     assert log.samples("delay", DAY, DAY + 9, {}, 9) == before

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
@@ -16,6 +18,7 @@ from windvane.adapters.delta.tables import FEATURE, TABLES, table_of, to_arrow
 from windvane.ports.event_log import LogEntry
 from windvane.ports.events import dedupe_key
 
+_WHOLE_BYTES = 64 << 20
 _JOINED = """
 SELECT p.routed, p.arm, p.rollout, o.value,
        least(floor(p.output * $bins), $bins - 1)::INTEGER AS bin,
@@ -158,16 +161,22 @@ class DeltaEventLog:
             values = {"bins": bins, "start": _utc(start), "end": _utc(end)}
             return _dicts(c.execute(_JOINED, values))
 
-    def compact(self, model: str, day: str) -> int:
-        """Rewrite one past day's many small files as few; the files that went, in number.
-
-        Old files stay for time travel, so that training data keeps its version.
-        """
+    def compact(self, model: str, most: int) -> int:
         removed = 0
         for name in TABLES:
             table = self._table(model, name)
-            if table is not None:
-                done = table.optimize.compact(partition_filters=[("day", "=", day)])
+            if table is None:
+                continue
+            files = pa.table(table.get_add_actions(flatten=True))
+            small = Counter(
+                day
+                for day, size in zip(
+                    files["partition.day"].to_pylist(), files["size_bytes"].to_pylist(), strict=True
+                )
+                if size < _WHOLE_BYTES
+            )
+            for day in sorted(day for day, n in small.items() if n > most):
+                done = table.optimize.compact([("day", "=", day)], target_size=_WHOLE_BYTES)
                 removed += int(done["numFilesRemoved"])
         return removed
 

@@ -10,7 +10,7 @@ from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore
+from windvane.ports.control_store import ControlStore, StoreUnavailable
 from windvane.ports.event_log import EventLog
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.read_settings import Settings, find_settings
@@ -21,7 +21,18 @@ def settings(home: Path | None) -> Settings:
 
 
 def store(given: Settings) -> ControlStore:
-    """The control store, migrated: every command may be a home's first."""
+    """The control store, migrated: every command may be a home's first.
+
+    Raises StoreUnavailable where the home was in use but its database file is gone: an empty
+    one in its place would forget every version, and no gateway would follow it.
+    """
+    file = Path(given.store_url.removeprefix("sqlite:///"))
+    embedded = given.store_url.startswith("sqlite:///")
+    if embedded and not file.exists() and given.routing_file.exists():
+        raise StoreUnavailable(
+            f"{file.name} is gone, while {given.routing_file.name} says that it was there",
+            hint="put the database back from a backup; to begin anew, take another home",
+        )
     opened = SqlControlStore(given.store_url)
     opened.migrate()
     return opened

@@ -104,7 +104,8 @@ def make_report(
         Check(
             "weather feed noticed and named",
             bool(suspects & set(plan.WEATHER)) and kinds == {"nulls", "values"},
-            f"kinds {sorted(kinds)}, suspects {sorted(suspects)}",
+            f"kinds {sorted(kinds)}, suspects {sorted(suspects)}, "
+            f"since {clock_text(feed.since if feed else None)}",
         ),
         Check(
             "weather feed answered",
@@ -213,18 +214,11 @@ def _feed_lines(
         stood_in = next(
             (m.asked_at for m in moments if m.asked_at >= began and m.version == NO_WEATHER), None
         )
-        lines.append(
-            _line(
-                fault,
-                began,
-                noticed,
-                stood_in,
-                moments,
-                sum(m.fault == kind and m.version == GOOD for m in moments),
-                f"version {NO_WEATHER} stood in until "
-                f"{clock_text(feed.closed_at if feed else None)}",
-            )
-        )
+        met = sum(m.fault == kind and m.version == GOOD for m in moments)
+        stood = "stood in" if met else "was standing in already,"
+        until = clock_text(feed.closed_at if feed else None)
+        answer = f"version {NO_WEATHER} {stood} until {until}"
+        lines.append(_line(fault, began, noticed, stood_in, moments, met, answer))
     return lines
 
 

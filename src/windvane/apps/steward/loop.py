@@ -20,6 +20,8 @@ from windvane.usecases.read_model_file import parse_duration, read_model_file
 
 _log = logging.getLogger(__name__)
 _WINDOWS_A_TURN = 20
+_TIDY_EVERY_S = 60.0
+_MOST_FILES = 100
 
 
 class Steward:
@@ -46,6 +48,7 @@ class Steward:
         self._mirror = mirror
         self._lease_s = lease_s
         self._cache = WindowCache()
+        self._tidy_at = 0.0
         self._scored: dict[str, tuple[float, Sequence[Mapping[str, Any]]]] = {}
 
     def turn(self) -> bool:
@@ -69,7 +72,21 @@ class Steward:
             except Exception:
                 _log.exception("model %s could not be judged in this turn", model)
         deliver_effects(self._store, self._clock, self._feed, self._notifier, self._mirror)
+        self._tidy(models)
         return True
+
+    def _tidy(self, models: Sequence[str]) -> None:
+        """A recorder appends every second; readers want few files."""
+        now = self._clock.wall()
+        if now < self._tidy_at:
+            return
+        self._tidy_at = now + _TIDY_EVERY_S
+        for model in models:
+            try:
+                if gone := self._log.compact(model, _MOST_FILES):
+                    _log.info("model %s: %d small files of its log became few", model, gone)
+            except Exception:
+                _log.exception("model %s: its log was not compacted; trying again", model)
 
     def _judge(self, model: str, token: int) -> None:
         for _ in range(_WINDOWS_A_TURN):
