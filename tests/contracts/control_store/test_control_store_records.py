@@ -237,16 +237,7 @@ def test_decisions_are_newest_first(store: SqlControlStore) -> None:
         assert [d.id for d in tx.decisions("", 2)] == ["b", "c"]
 
 
-def test_the_same_decision_twice_says_so(
-    store: SqlControlStore, request: pytest.FixtureRequest
-) -> None:
-    if not store._sqlite:
-        reason = (
-            "BUG adapters/sql/rows.py put: psycopg's INSERT rowcount is -1 here, so decide() says "
-            "True every time on PostgreSQL; use execution_options(preserve_rowcount=True) or "
-            "RETURNING"
-        )
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_the_same_decision_twice_says_so(store: SqlControlStore) -> None:
     with store.begin() as tx:
         assert tx.decide(decision("d1"))
         assert not tx.decide(decision("d1"))

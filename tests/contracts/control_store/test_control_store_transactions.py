@@ -66,13 +66,7 @@ def test_a_read_does_not_wait_for_a_writer(open_store: Opener) -> None:
             assert snapshot.models() == []
 
 
-def test_a_read_cannot_write(store: SqlControlStore, request: pytest.FixtureRequest) -> None:
-    if store._sqlite:
-        reason = (
-            "BUG adapters/sql/store.py read(): on SQLite a read transaction may write, and commits;"
-            " set PRAGMA query_only for it"
-        )
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_a_read_cannot_write(store: SqlControlStore) -> None:
     with pytest.raises(StoreUnavailable), store.read() as tx:
         tx.put_model(ModelRecord("smuggled", "", 1.0))
     with store.read() as tx:

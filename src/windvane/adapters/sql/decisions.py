@@ -61,7 +61,7 @@ class DecisionRows(Rows):
         found = sa.select(c.key, c.kind, c.body, c.attempts).where(c.done.is_(None), c.due <= wall)
         return [
             OutboxItem(key, kind, msgspec.json.decode(body), attempts)
-            for key, kind, body, attempts in self.all(found.order_by(c.seq).limit(limit))
+            for key, kind, body, attempts in self.all(found.order_by(c.due, c.seq).limit(limit))
         ]
 
     def effect_done(self, key: str, wall: float) -> None:

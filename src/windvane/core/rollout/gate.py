@@ -133,7 +133,7 @@ def _below(n: int, bad: int, limit: float) -> float:
 def _loss(facts: GateFacts, policy: GatePolicy) -> Verdict:
     c, p = facts.challenger, facts.champion
     if min(c.scored, p.scored) < policy.min_units:
-        said = f"{c.scored} challenger and {p.scored} champion outcomes, {policy.min_units} needed"
+        said = f"{c.scored} challenger and {p.scored:,} champion outcomes, {policy.min_units} needed"
         short = [
             f"{policy.min_units - arm.scored} {name} outcomes"
             for name, arm in (("challenger", c), ("champion", p))
