@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -11,7 +12,7 @@ from windvane.core.alerting import Cause, CauseKind, Response, choose_response
 from windvane.core.drift import Alarm, DriftFacts
 from windvane.core.journal import Decision
 from windvane.core.outcomes import OutcomePolicy, ScoredCounts, auc, judge_outcomes
-from windvane.core.verdict import Verdict
+from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import Tx
 from windvane.ports.event_log import EventLog
 from windvane.usecases.load_window import ClosedWindow
@@ -29,7 +30,18 @@ class _Finding(Protocol):
     def alarms(self) -> tuple[Alarm, ...]: ...
 
 
-Scores = tuple[Verdict, dict[str, Any]]
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The judge of outcomes: what it saw, by which policy, and what it said."""
+
+    facts: ScoredCounts
+    policy: OutcomePolicy
+    verdict: Verdict
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        area = auc(self.facts)
+        return {"auc": None if np.isnan(area) else round(area, 4), "scored": self.facts.scored}
 
 
 def judge_scores(log: EventLog, window: ClosedWindow) -> Scores | None:
@@ -42,9 +54,9 @@ def judge_scores(log: EventLog, window: ClosedWindow) -> Scores | None:
     for row in log.scored(window.file.model, start, window.end, _BINS):
         counts[0 if row["value"] > 0.5 else 1, row["bin"]] += row["n"]
     facts = ScoredCounts(counts[0], counts[1])
-    verdict = judge_outcomes(facts, OutcomePolicy(float(floor)), window.end)
-    area = auc(facts)
-    return verdict, {"auc": None if np.isnan(area) else round(area, 4), "scored": facts.scored}
+    # One look a span: no more false pages than the budget gives one stream.
+    policy = OutcomePolicy(float(floor), alpha=min(0.01, 1.0 / window.policy.seasons.alarm_at))
+    return Scores(facts, policy, judge_outcomes(facts, policy, window.end))
 
 
 def answer_season(
@@ -63,6 +75,9 @@ def answer_season(
         response = choose_response(cause.kind, window.file.respond)
         opened = [a for a in season.alarms if a.opened]
         effects = ()
+        if not opened and season.verdict.outcome is Outcome.PASS:
+            lines = [f"the inputs are as in training again: {season.verdict.sentence}"]
+            close_incident(tx, model, cause, now=now, decision=decision_id, lines=lines)
         if response is not Response.LOG and opened:
             effects = open_incident(
                 tx,
@@ -94,7 +109,7 @@ def answer_season(
 
 
 def _answer_scores(tx: Tx, window: ClosedWindow, scores: Scores, now: float) -> None:
-    verdict, detail = scores
+    verdict = scores.verdict
     model = window.file.model
     cause = Cause(CauseKind.OUTCOMES, model)
     decision_id = f"{model}/{cause.key}/{window.start:.0f}"
@@ -108,12 +123,12 @@ def _answer_scores(tx: Tx, window: ClosedWindow, scores: Scores, now: float) -> 
             title=verdict.sentence,
             now=now,
             since=window.end - window.policy.drift_over_s,
-            evidence=detail,
+            evidence=scores.detail,
             decision=decision_id,
             done=[],
         )
         action = choose_response(cause.kind, window.file.respond).value
-    elif held is not None and not verdict.failed:
+    elif held is not None and verdict.outcome is Outcome.PASS:
         line = f"outcomes are above the floor again: {verdict.sentence}"
         close_incident(tx, model, cause, now=now, decision=decision_id, lines=[line])
         action = "close"
@@ -123,12 +138,12 @@ def _answer_scores(tx: Tx, window: ClosedWindow, scores: Scores, now: float) -> 
         Decision(
             id=decision_id,
             model=model,
-            judge="",
+            judge="outcomes",
             subject="outcomes",
             action=action,
             at=now,
-            policy={"floor": window.file.watch.outcomes.get("floor")},
-            facts=detail,
+            policy=msgspec.to_builtins(scores.policy),
+            facts=msgspec.to_builtins(scores.facts, enc_hook=np.ndarray.tolist),
             verdict=verdict,
             effects=effects,
         )

@@ -75,7 +75,7 @@ def judge_window(
     if season:
         rows.append(_row(window, "drift", season.verdict, _table(season, state)))
     if scores:
-        rows.append(_row(window, "outcomes", scores[0], scores[1]))
+        rows.append(_row(window, "outcomes", scores.verdict, scores.detail))
     now = clock.now()
     state.judged_until = window.end
     with store.begin() as tx:

@@ -222,10 +222,19 @@ def replay(decision: str, home: Home = None, as_json: AsJson = False) -> None:
         found = tx.decision(decision)
     done = replay_decision(found)
     if as_json:
-        _print_json({"same": done.same, "recorded": done.recorded, "again": done.again})
+        _print_json(
+            {
+                "same": done.same,
+                "revised": done.revised,
+                "recorded": done.recorded,
+                "again": done.again,
+            }
+        )
     else:
         _out.print(f"recorded  {done.recorded.outcome}  {done.recorded.sentence}")
         _out.print(f"again     {done.again.outcome}  {done.again.sentence}")
+        if done.revised:
+            _out.print("the judge was revised since: its policy has another version now")
     if not done.same:
         raise typer.Exit(3)
 

@@ -35,6 +35,7 @@ class AcceptancePolicy:
     min_rows: int = 1_000
     auc_floor: float = 0.6
     parity_tolerance: float = 1e-5
+    revision: int = 1
 
 
 def judge_candidate(facts: CandidateFacts, policy: AcceptancePolicy, now: float) -> Verdict:

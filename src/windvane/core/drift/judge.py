@@ -70,6 +70,7 @@ class DriftPolicy:
         default_factory=lambda: {Kind.DRIFT: 0.2, Kind.VALUES: 0.5, Kind.NULLS: 0.1}
     )
     calm_windows: int = 3
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ class OutcomePolicy:
     floor: float
     alpha: float = 0.01
     min_each: int = 50
+    revision: int = 1
 
 
 def auc(counts: ScoredCounts) -> float:

@@ -60,6 +60,7 @@ class GatePolicy:
     max_loss_increase: float = 0.02
     loss_best_at: float = 500.0
     min_units: int = 20
+    revision: int = 1
 
 
 def judge_gate(facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
@@ -133,7 +134,9 @@ def _below(n: int, bad: int, limit: float) -> float:
 def _loss(facts: GateFacts, policy: GatePolicy) -> Verdict:
     c, p = facts.challenger, facts.champion
     if min(c.scored, p.scored) < policy.min_units:
-        said = f"{c.scored} challenger and {p.scored:,} champion outcomes, {policy.min_units} needed"
+        said = (
+            f"{c.scored} challenger and {p.scored:,} champion outcomes, {policy.min_units} needed"
+        )
         short = [
             f"{policy.min_units - arm.scored} {name} outcomes"
             for name, arm in (("challenger", c), ("champion", p))

@@ -23,6 +23,7 @@ class RatePolicy:
     what: str
     calm_windows: int = 3
     min_seen: int = 10
+    revision: int = 1
 
 
 @dataclass(frozen=True, slots=True)
