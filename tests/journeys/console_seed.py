@@ -14,26 +14,39 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from journeys.console_world import (
+    BROKEN,
+    DEMAND,
+    FLIGHT,
+    NO_SHOW,
+    NOW,
+    TENANTS,
+    WINDOW_S,
+    WINDOWS,
+    at_window,
+    baseline_of,
+    draw_flights,
+    flight_layout,
+    sketch_of,
+    version_of,
+)
 from numpy.typing import NDArray
 
 from windvane.adapters.clock import DrivenClock
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.alerting import Cause, CauseKind
 from windvane.core.drift import (
-    Baseline,
     DriftFacts,
     DriftPolicy,
     Kind,
     Reading,
     StreamState,
-    build_baseline,
     judge_drift,
 )
 from windvane.core.journal import Decision, Effect
+from windvane.core.rollout import GateFacts, GatePolicy, StageErrors, judge_gate
 from windvane.core.sketch import (
-    LATENCY_EDGES_US,
     TRAFFIC,
-    CategoryAxis,
     Layout,
     NumericAxis,
     Sketch,
@@ -43,7 +56,6 @@ from windvane.ports.control_store import (
     Deployment,
     SpoolMark,
     Tx,
-    VersionRecord,
     WindowKey,
     WindowVerdict,
 )
@@ -54,53 +66,6 @@ from windvane.usecases.load_window import StewardState
 from windvane.usecases.open_incident import close_incident, open_incident
 from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import ModelFile, read_model_file
-
-WINDOW_S = 3 * 3600.0
-NOW = 1_361_923_200.0 + 1_500.0  # 2013-02-27 00:25 UTC: a window is 25 minutes old
-WINDOWS = 90
-BROKEN = 7
-TENANTS = (
-    "alder-air", "birch-jet", "cedar-wings", "delta-coast", "elm-express", "fir-shuttle",
-    "gale-lines", "harbor-air", "inlet-hop", "juniper-sky", "kelp-cargo", "<b>lark&co</b>",
-)  # fmt: skip
-
-FLIGHT = """\
-model: flight-delay
-owner: {team: ops, contact: "#ops-ml"}
-tier: critical
-runbook: docs/runbooks
-predicts: {kind: binary, outcome: arr_late}
-unit: passenger_id
-features:
-  weather:
-    temp: {type: number, nullable: true}
-    wind_speed: {type: number, nullable: true}
-    visibility: {type: number, nullable: true}
-    precip: {type: number, nullable: true}
-  flight:
-    distance: {type: number}
-    hour: {type: integer}
-    carrier: {type: category}
-serve: {deadline: 100ms, fallback: [previous, {constant: 0.2}]}
-watch: {window: 3h, outcomes: {arrive_within: 1d, metric: auc, floor: 0.62}}
-rollout: {steps: [5%, 25%, 50%, 100%], soak: 6h}
-"""
-DEMAND = """\
-model: seat-demand
-owner: {team: revenue, contact: "#seats"}
-features:
-  booking:
-    lead_days: {type: integer}
-    fare: {type: number}
-watch: {window: 3h}
-"""
-NO_SHOW = """\
-model: no-show
-owner: {team: gates, contact: "#gates"}
-features:
-  booking:
-    checked_in: {type: integer}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,70 +108,6 @@ def seed(home: Path, windows: int = WINDOWS, tenants: tuple[str, ...] = TENANTS)
     return Seeded(home, store, clock, *ids)
 
 
-def at_window(back: int) -> float:
-    """The start of the window ``back`` before the open one."""
-    return NOW // WINDOW_S * WINDOW_S - back * WINDOW_S
-
-
-def _draw(rng: np.random.Generator, n: int, *, late: bool, broken: bool) -> dict[str, Any]:
-    cold = -6.0 if late else 0.0
-    columns: dict[str, Any] = {
-        "temp": rng.normal(52 + cold, 12, n),
-        "wind_speed": rng.gamma(3.0, 3.5, n),
-        "visibility": np.minimum(10.0, rng.gamma(9.0, 1.2, n)),
-        "precip": np.where(rng.random(n) < 0.85, 0.0, rng.exponential(0.1, n)),
-        "distance": rng.gamma(3.0, 350.0, n),
-        "hour": rng.integers(5, 24, n).astype(float),
-        "carrier": rng.choice(["UA", "B6", "EV", "DL", "AA", "MQ"], n).tolist(),
-        "arr_late": np.clip(rng.beta(2, 6, n), 0, 1),
-    }
-    for name, rate in (("temp", 0.97), ("wind_speed", 0.97), ("visibility", 0.9), ("precip", 0.5)):
-        lost = rng.random(n) < (rate if broken else 0.004)
-        columns[name] = np.where(lost, np.nan, columns[name])
-    return columns
-
-
-def _layout(rng: np.random.Generator) -> Layout:
-    columns = _draw(rng, 6_000, late=False, broken=False)
-    axes: list[NumericAxis | CategoryAxis] = []
-    for name, values in columns.items():
-        if name == "carrier":
-            axes.append(CategoryAxis(name, ("AA", "B6", "DL", "EV", "MQ", "UA")))
-        else:
-            axes.append(NumericAxis.fit(name, np.asarray(values, np.float64), bins=16))
-    return Layout(tuple(axes))
-
-
-def _sketch(
-    rng: np.random.Generator, layout: Layout, columns: Mapping[str, Any], n: int, **traffic: int
-) -> Sketch:
-    counts = {"rows": n, "requests": n, "outcomes": n // 2, **traffic}
-    us = rng.lognormal(np.log(3_200), 0.55, n)
-    bins = np.bincount(
-        np.searchsorted(LATENCY_EDGES_US, us, side="left"), minlength=len(LATENCY_EDGES_US) + 1
-    )
-    flat = layout.count(columns)[0]
-    tally = np.array([counts.get(name, 0) for name in TRAFFIC], np.int64)
-    return Sketch(layout.id, flat, tally, bins.astype(np.int64))
-
-
-def _baseline(rng: np.random.Generator, layout: Layout, draw: Any) -> Baseline:
-    first = at_window(WINDOWS + 150)
-    windows = {first + i * WINDOW_S: layout.count(draw(rng, 300))[0] for i in range(140)}
-    return build_baseline(layout, windows, WINDOW_S, 14 * 86400.0, 50)
-
-
-def _version(
-    model: str, version: str, layout: Layout, views: tuple[str, ...], area: float, at: float,
-    baseline: Baseline,
-) -> VersionRecord:  # fmt: skip
-    manifest = f"{abs(hash((model, version))) % 16**12:012x}".ljust(64, "0")
-    return VersionRecord(
-        model, version, f"artifacts/{model}/{version}", manifest, layout.id, views,
-        {"auc": area}, {}, baseline.to_bytes(), at,
-    )  # fmt: skip
-
-
 def _flight(
     store: SqlControlStore,
     clock: DrivenClock,
@@ -215,15 +116,15 @@ def _flight(
     windows: int,
     tenants: tuple[str, ...],
 ) -> tuple[str, str, str]:
-    layout = _layout(rng)
-    baseline = _baseline(rng, layout, lambda r, n: _draw(r, n, late=False, broken=False))
+    layout = flight_layout(rng)
+    baseline = baseline_of(rng, layout, lambda r, n: draw_flights(r, n, late=False, broken=False))
     views = {"1": ("flight",), "2": ("weather", "flight"), "3": ("weather", "flight")}
     with store.begin() as tx:
         tx.put_layout(layout)
         for i, (name, needs) in enumerate(views.items()):
             made = at_window(windows + 30 - i * 8)
             tx.add_version(
-                _version(file.model, name, layout, needs, 0.66 + 0.02 * i, made, baseline)
+                version_of(file.model, name, layout, needs, 0.66 + 0.02 * i, made, baseline)
             )
     clock.move_to(at_window(windows + 2))
     deploy_version(store, clock, file.model, "1")
@@ -259,7 +160,7 @@ def _windows(
         totals[start] = np.zeros(layout.size, np.int64)
         for i, tenant in enumerate(tenants):
             n = int(rng.poisson((260 / (1 + 0.35 * i)) * day * (0.15 if back == 0 else 1.0))) + 1
-            columns = _draw(rng, n, late=back < 45, broken=broken)
+            columns = draw_flights(rng, n, late=back < 45, broken=broken)
             refused = (
                 int(n * 0.31) if tenant == "harbor-air" and back <= 5 else int(rng.random() < 0.1)
             )
@@ -269,7 +170,9 @@ def _windows(
                 version, arm = "3", "challenger"
                 errors = int(n * 0.12)
             key = WindowKey(file.model, start, version, arm, tenant, "recorder-0")
-            found[key] = _sketch(rng, layout, columns, n, execution_errors=errors, fell_back=errors)
+            found[key] = sketch_of(
+                rng, layout, columns, n, execution_errors=errors, fell_back=errors
+            )
             totals[start] = totals[start] + found[key].features
             if refused:
                 nothing = Sketch.empty(layout.id, layout.size)
@@ -364,8 +267,10 @@ def _advance(store: SqlControlStore, clock: DrivenClock, model: str, at: float) 
             said = "errors 0.4% < 5.0% allowed, n=1,204 units; loss -0.004 < +0.020 allowed"
         elif live.challenger:
             action, said = "promote", "errors 0.4% < 5.0% allowed, n=4,880 units"
-            fresh = replace(live, champion=live.challenger, previous=live.champion,
-                            challenger=None, share=0.0, step=0, rollout="", changed_at=at)  # fmt: skip
+            fresh = replace(
+                live, champion=live.challenger, previous=live.champion, challenger=None,
+                share=0.0, step=0, rollout="", changed_at=at,
+            )  # fmt: skip
         else:
             return
         tx.put_deployment(fresh)
@@ -397,19 +302,23 @@ def _roll_back(
         live = tx.deployment(file.model)
         assert live is not None
         name = f"{live.rollout}/step-{live.step}"
-        said = "error rate 12.4% > 5.0% allowed, n=412 units"
+        facts = GateFacts(
+            live.rollout_started, live.stage_started, 412, 51, (StageErrors(51, 3, 0.05),), ()
+        )
+        verdict = judge_gate(facts, GatePolicy(), at)
         fresh = replace(live, challenger=None, share=0.0, rollout="", changed_at=at)
         tx.put_deployment(fresh)
         after = totals[at_window(24)]
         shapes = [histogram(layout, "arr_late", totals[at_window(30)], np.roll(after, 2))]
         told = open_incident(
             tx, file, Cause(CauseKind.CANARY, "version 3"),
-            title=f"version 3 was rolled back: {said}", now=at, since=live.rollout_started,
+            title=f"version 3 was rolled back: {verdict.sentence}", now=at, since=live.rollout_started,
             evidence={"histograms": shapes, "samples": _samples(5, at, broken=False)},
             decision=name, done=["rolled back to version 2; the canary had 5%"],
         )  # fmt: skip
-        _decide(tx, file.model, name, "version 3", "rollback", at,
-                Verdict(Outcome.FAIL, "ROL-203", said), (*routing_effects(tx), *told))  # fmt: skip
+        _decide(tx, file.model, name, "version 3", "rollback", at, verdict,
+                (*routing_effects(tx), *told), msgspec.to_builtins(facts),
+                msgspec.to_builtins(GatePolicy()))  # fmt: skip
     return name
 
 
@@ -449,7 +358,7 @@ def _break_feed(
     cause = Cause(CauseKind.FEED, "weather")
     name = f"{file.model}/{cause.key}/{start:.0f}/broken"
     mine = [
-        (t, layout.count(_draw(rng, 60 + 10 * i, late=True, broken=True))[0])
+        (t, layout.count(draw_flights(rng, 60 + 10 * i, late=True, broken=True))[0])
         for i, t in enumerate(TENANTS)
     ]
     sizes = [("wind_speed", 0.97), ("temp", 0.96), ("visibility", 0.9), ("precip", 0.49)]
@@ -477,7 +386,7 @@ def _break_feed(
         _decide(tx, file.model, name, "view weather", "fall_back", now, verdict,
                 (*routing_effects(tx), *told), msgspec.to_builtins(facts),
                 msgspec.to_builtins(policy), "drift")  # fmt: skip
-        sounding = {f"{f}/nulls": StreamState(1e9, start, alarmed=True) for f, _ in sizes}
+        sounding = {f"{f}/nulls": StreamState(1e9, 1e9, start, alarmed=True) for f, _ in sizes}
         tx.put_steward_state(file.model, msgspec.to_builtins(StewardState(breaks=sounding)))
         held = tx.open_incident(file.model, cause.key)
         assert held is not None
@@ -546,12 +455,12 @@ def _demand(
 
     sample = draw(rng, 4_000)
     layout = Layout(tuple(NumericAxis.fit(n, v, bins=16) for n, v in sample.items()))
-    baseline = _baseline(rng, layout, draw)
+    baseline = baseline_of(rng, layout, draw)
     with store.begin() as tx:
         tx.put_layout(layout)
         for i, name in enumerate(("7", "8")):
             made = at_window(windows - i * 20)
-            tx.add_version(_version(file.model, name, layout, ("booking",), 0.71, made, baseline))
+            tx.add_version(version_of(file.model, name, layout, ("booking",), 0.71, made, baseline))
         tx.put_deployment(Deployment(file.model, "7", changed_at=at_window(windows)))
         found: dict[WindowKey, Sketch] = {}
         verdicts: list[WindowVerdict] = []
@@ -560,7 +469,7 @@ def _demand(
             for tenant in tenants:
                 n = int(rng.poisson(40)) + 1
                 key = WindowKey(file.model, start, "7", "champion", tenant, "recorder-0")
-                found[key] = _sketch(rng, layout, draw(rng, n), n)
+                found[key] = sketch_of(rng, layout, draw(rng, n), n)
             if back:
                 said = "largest evidence 2.31 (fare/values) < 1.2e+05, n=163"
                 verdicts.append(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +31,7 @@ from windvane.usecases.read_model_file import parse_duration, read_model_file
 from windvane.usecases.read_settings import HOME_VARIABLE, Settings
 
 MODEL_FILE = Path(__file__).parent / "model.yaml"
-_STEP_WITHIN_S = 180.0
+_STEP_WITHIN_S = 600.0
 _DRAINED_WITHIN_S = 30.0
 
 
@@ -98,6 +99,10 @@ class Stage:
     def say(self, text: str) -> None:
         if not self.quiet:
             self.console.print(text, highlight=False)
+
+    def working(self, text: str) -> AbstractContextManager[object]:
+        """A sign of life for as long as it takes."""
+        return nullcontext() if self.quiet else self.console.status(text)
 
     def announce(self, store: ControlStore, model: str) -> None:
         """Tell of incidents that the system opened or closed since the last look."""
@@ -167,8 +172,9 @@ def run_demo(
 def _train(flights: Flights, settings: Settings, home: Path, stage: Stage) -> None:
     good, broken = home / "flights.parquet", home / "flights-broken.parquet"
     span = (plan.TRAIN_FROM, plan.TRAIN_UNTIL)
-    rows = flights.write_training(good, *span)
-    flights.write_broken_training(broken, *span)
+    with stage.working("joining flights, weather and planes"):
+        rows = flights.write_training(good, *span)
+        flights.write_broken_training(broken, *span)
     stage.say(f"   {rows:,} flights with the weather and the plane as known half an hour before")
     _command(settings, "apply", str(MODEL_FILE))
     cut = str(plan.at(plan.HOLDOUT_FROM))
@@ -177,10 +183,11 @@ def _train(flights: Flights, settings: Settings, home: Path, stage: Stage) -> No
         (good, ["--without", "weather"], "without weather, to stand in"),
         (broken, ["--unknown", "error"], "on a broken join, for later"),
     ):
-        said = _command(
-            settings, "train", "flight-delay", str(table), "--label", "arr_late",
-            "--time", "asked_at", "--holdout-from", cut, "--json", *more,
-        )  # fmt: skip
+        with stage.working(f"training a version {what}"):
+            said = _command(
+                settings, "train", "flight-delay", str(table), "--label", "arr_late",
+                "--time", "asked_at", "--holdout-from", cut, "--json", *more,
+            )  # fmt: skip
         trained: dict[str, Any] = json.loads(said)
         auc = trained["metrics"]["auc"]
         stage.say(f"   version {trained['version']} {what}: AUC {auc:.3f} on its held-out June")
@@ -222,10 +229,14 @@ def _replay(
 
 def _command(settings: Settings, *words: str) -> str:
     environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
-    done = subprocess.run(
-        [sys.executable, "-m", "windvane.apps.cli.main", *words],
-        env=environment, capture_output=True, text=True, timeout=_STEP_WITHIN_S, check=False,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "windvane.apps.cli.main", *words],
+            env=environment, capture_output=True, text=True, timeout=_STEP_WITHIN_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        said = f"`windvane {' '.join(words[:2])}` took over {_STEP_WITHIN_S:.0f} s"
+        raise DemoFailed(said, hint="is this machine busy with something else?") from error
     if done.returncode != 0:
         raise DemoFailed(f"`windvane {' '.join(words[:2])}` failed: {done.stderr[-800:]}")
     return done.stdout

@@ -1,0 +1,97 @@
+"""What every benchmark writes: measures with their bounds, the machine, the versions."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+FOLDER = Path(__file__).parent / "results"
+_VERSIONS = ("windvane", "numpy", "scipy")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number and the bound it is held to; NaN (not measured) never holds.
+
+    Exactly one of ``at_least`` and ``at_most`` is given. ``measure`` names the unit.
+    """
+
+    measure: str
+    value: float
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"{self.measure}: give one of at_least and at_most")
+
+    @property
+    def ok(self) -> bool:
+        if self.at_least is not None:
+            return self.value >= self.at_least
+        return self.at_most is not None and self.value <= self.at_most
+
+    def to_dict(self) -> dict[str, Any]:
+        name, bound = (
+            ("at_least", self.at_least) if self.at_least is not None else ("at_most", self.at_most)
+        )
+        # JSON has no infinity or NaN: null is "never" or "not measured".
+        value = self.value if abs(self.value) < float("inf") else None
+        return {"measure": self.measure, "value": value, name: bound, "ok": self.ok}
+
+
+def machine() -> dict[str, Any]:
+    """Processor model, cores this process may use, memory in GiB."""
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        model = next((s.split(":", 1)[1].strip() for s in lines if "model name" in s), model)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "memory_gib": round(memory, 1)}
+
+
+def write_results(
+    path: Path,
+    measures: Sequence[Measure],
+    *,
+    settings: Mapping[str, Any],
+    informational: Sequence[Mapping[str, Any]] = (),
+    versions: Sequence[str] = _VERSIONS,
+) -> bool:
+    """Write the file; True if every measure holds.
+
+    ``settings`` are what one needs to repeat the run; ``informational`` numbers have no bound.
+    """
+    body = {
+        "machine": machine(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in versions},
+        },
+        "settings": dict(settings),
+        "measures": [m.to_dict() for m in measures],
+        "informational": [dict(entry) for entry in informational],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(body, indent=1, allow_nan=False) + "\n")
+    return all(m.ok for m in measures)
+
+
+def show_measures(console: Console, measures: Sequence[Measure]) -> None:
+    """Print the measures beside their bounds."""
+    table = Table("measure", "value", "bound", "", title="Held to", title_justify="left")
+    for m in measures:
+        bound = f">= {m.at_least:g}" if m.at_least is not None else f"<= {m.at_most:g}"
+        word = "[green]ok[/]" if m.ok else "[bold red]NOT OK[/]"
+        table.add_row(m.measure, f"{m.value:g}", bound, word)
+    console.print(table)

@@ -1,0 +1,89 @@
+"""What a reader may copy is right: YAML is read by Windvane itself, commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import docs.documented as d
+import pytest
+import yaml
+
+from windvane.usecases.read_model_file import ModelFile, read_model_file
+from windvane.usecases.read_settings import Settings, read_settings
+
+ROOT = d.DOCS.parent
+PAGES = [*sorted(d.DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md"))]
+FEATURES = {"v": {"f": {"type": "number"}}}
+
+
+def blocks(kind: str) -> list[tuple[str, str]]:
+    """(page, text) of every fenced block of ``kind``."""
+    fence = rf"^```{kind}\n(.*?)^```$"
+    return [
+        (str(path.relative_to(ROOT)), body)
+        for path in PAGES
+        for body in re.findall(fence, path.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+
+
+def part_of_a_model_file(body: dict[str, object]) -> bool:
+    return set(body) <= set(ModelFile.__struct_fields__)
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("yaml"))
+def test_every_yaml_block_is_read(page: str, text: str) -> None:
+    body = yaml.safe_load(text)
+    if part_of_a_model_file(body):
+        read_model_file(yaml.safe_dump({"model": "tiny", "features": FEATURES, **body}))
+    else:
+        read_settings(text, Path("home"))
+        assert set(body) <= set(Settings.__struct_fields__), page
+
+
+def test_both_kinds_of_yaml_are_among_them() -> None:
+    kinds = {part_of_a_model_file(yaml.safe_load(text)) for _, text in blocks("yaml")}
+    assert kinds == {True, False}
+
+
+def test_the_example_is_the_one_that_the_pages_show() -> None:
+    whole = read_model_file((ROOT / "examples/first-model/model.yaml").read_text())
+    shown = [text for _, text in blocks("yaml") if "model: order-late" in text]
+    assert len(shown) >= 3
+    for text in shown:
+        part = read_model_file(text)
+        assert (part.model, part.schema, part.owner) == (whole.model, whole.schema, whole.owner)
+
+
+def test_every_command_in_a_shell_block_is_one() -> None:
+    known = d.commands()
+    said = [
+        (page, line)
+        for page, text in blocks("sh")
+        for line in text.replace("\\\n", " ").splitlines()
+    ]
+    found = 0
+    for page, line in said:
+        for name, rest in re.findall(r"\bwindvane ([a-z][a-z-]*)([^|;&#>)]*)", line):
+            assert name in known, f"{page}: {line}"
+            options = set(re.findall(r"(?<=\s)--[a-z-]+", rest))
+            assert options <= known[name], f"{page}: {line}"
+            found += 1
+    assert found > 30
+
+
+def test_every_make_target_that_a_page_names_is_one() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    for path in PAGES:
+        named = set(
+            re.findall(r"(?:`|^)make ([a-z-]*[a-z])\b(?!-)", path.read_text(), re.MULTILINE)
+        )
+        assert named <= targets, path.name
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert lines[0].startswith("```")
+    assert lines[1].startswith("make demo ")
+    assert lines[2].startswith("make test ")

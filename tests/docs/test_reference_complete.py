@@ -1,0 +1,301 @@
+"""Whatever the code offers has its line in the reference. The truth is read from the code."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import docs.documented as d
+import msgspec
+import pytest
+import yaml
+
+from windvane.adapters.delta.tables import TABLES, to_arrow
+from windvane.apps.console.app import make_app
+from windvane.apps.gateway import app as gateway_app
+from windvane.apps.gateway import refusals
+from windvane.apps.gateway.metrics import Metrics
+from windvane.core.alerting import CauseKind, Response, Severity
+from windvane.core.errors import REGISTRY, WindvaneError
+from windvane.core.verdict import rate
+from windvane.ports.event_log import LogEntry
+from windvane.ports.events import OutcomeSeen, Predicted, Refused, Row
+from windvane.usecases.open_incident import RUNBOOKS
+from windvane.usecases.read_model_file import ModelFile, read_model_file
+from windvane.usecases.read_settings import Settings
+from windvane.usecases.window_policy import window_policy
+
+TINY = "model: tiny\nfeatures: {v: {f: {type: number}}}\n"
+
+
+def settings() -> dict[str, Any]:
+    return {name: v for name, v in d.keys_of(Settings).items() if name != "home"}
+
+
+def error_codes() -> dict[str, type[WindvaneError]]:
+    for _ in d.modules():
+        pass  # importing a module registers its errors
+    ours = {c: e for c, e in REGISTRY.items() if e.__module__.startswith("windvane.")}
+    return {WindvaneError.code: WindvaneError, **ours}
+
+
+def verdict_codes() -> set[str]:
+    """Literals in the source, and those that judge_rate makes of a policy's letters."""
+    policy = window_policy(read_model_file(TINY), models=1, tenants=1)
+    letters = {policy.refusals.code, policy.errors.code}
+    made = {word + suffix for word in letters for suffix in d.code_suffixes(rate)}
+    return (d.codes_in_source() | made) - error_codes().keys()
+
+
+def console_routes() -> set[str]:
+    stand_in: Any = SimpleNamespace()
+    found: set[str] = set()
+
+    def walk(routes: Any, prefix: str = "") -> None:
+        for route in routes:
+            inner = getattr(route, "original_router", None)
+            if inner is not None:
+                walk(inner.routes, prefix)
+            elif getattr(route, "methods", None):
+                path = re.sub(r":\w+}", "}", prefix + route.path)
+                found.update(f"{m} {path}" for m in route.methods - {"HEAD"})
+            else:
+                found.add(f"GET {route.path}/…")
+
+    walk(make_app(stand_in, stand_in).routes)
+    return found
+
+
+def gateway_paths() -> set[str]:
+    """Paths that the gateway compares with, as its source spells them."""
+    source = d.ast.parse(d.inspect.getsource(gateway_app.Gateway))
+    return {
+        node.value
+        for node in d.ast.walk(source)
+        if isinstance(node, d.ast.Constant) and re.fullmatch(r"/[\w/]+", str(node.value))
+    }
+
+
+def metric_names() -> dict[str, str]:
+    """Name and kind, from what a gateway renders."""
+    text = Metrics().render()
+    return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+
+
+def columns(table: str) -> set[str]:
+    row = Row("u", "1", "1", "champion", [1.0], 0.5)
+    event = {
+        "predictions": Predicted("r", 0.0, "m", "t", "l", "", 1, [row]),
+        "refusals": Refused("r", 0.0, "m", "t", "l", "CON-100", "", ""),
+        "outcomes": OutcomeSeen("r/0", 0.0, "m", "t", "l", "r", 0, 1.0),
+    }[table]
+    made = to_arrow(table, [LogEntry("s", 0, event)], {"l": [("NAME", "number")]})
+    return set(made.column_names)
+
+
+def test_every_setting_has_its_row_with_its_default() -> None:
+    text = d.page("reference/settings.md")
+    assert d.missing(settings(), text) == []
+    told = d.rows(d.section(text, "## windvane.yaml"))
+    assert sorted(told) == sorted(settings()), "a setting that is gone"
+    for name, default in settings().items():
+        assert told[name][1] == d.shown(default), name
+
+
+def test_every_environment_variable_has_its_row() -> None:
+    text = d.section(d.page("reference/settings.md"), "## Environment")
+    assert d.environment_names() == d.documented(text)
+
+
+def test_every_key_of_the_model_file_has_its_row_with_its_default() -> None:
+    text = d.page("reference/model-file.md")
+    keys = d.keys_of(ModelFile)
+    assert {"watch.false_alarms", "features.VIEW.NAME.range"} <= keys.keys()
+    assert d.missing(keys, text) == []
+    told = d.rows(text)
+    for name, default in keys.items():
+        wanted = d.shown(default)
+        if wanted is not None:
+            assert told[name][1] == wanted, name
+    gone = {name for name in told if re.fullmatch(r"[\w.]+\.\w+", name)} - keys.keys()
+    assert gone == set(), "a key that is gone"
+
+
+def test_every_severity_and_response_of_the_model_file_has_its_row() -> None:
+    text = d.section(d.page("reference/model-file.md"), "## Watch")
+    assert d.missing([*Severity, *Response], text) == []
+
+
+def test_every_error_code_has_its_row_with_its_class() -> None:
+    text = d.section(d.page("reference/codes.md"), "## Errors")
+    codes = error_codes()
+    assert len(codes) > 25
+    assert d.missing(codes, text) == []
+    told = d.rows(text)
+    assert sorted(told) == sorted(codes), "a code that is gone"
+    assert {c: told[c][1] for c in codes} == {c: kind.__name__ for c, kind in codes.items()}
+
+
+def test_every_verdict_and_problem_code_has_its_row() -> None:
+    text = d.page("reference/codes.md")
+    codes = verdict_codes()
+    assert {"CON-203", "SLO-203", "DRI-201", "ROL-304", "RUN-103", "CON-105"} <= codes
+    assert d.missing(codes, text) == []
+    told = {name for name in d.documented(text) if re.fullmatch(r"[A-Z]{2,3}-\d{3}", name)}
+    assert told - codes - error_codes().keys() == set(), "a code that is gone"
+
+
+def test_every_port_has_its_row_and_every_adapter_is_named() -> None:
+    text = d.page("reference/ports.md")
+    ports = d.protocols()
+    assert {"Clock", "ControlStore", "SpoolWriter"} <= ports
+    assert d.missing(ports, text) == []
+    told = d.rows(text)
+    assert sorted(told) == sorted(ports), "a port that is gone"
+    folders = {p.name for p in (d.SOURCE / "adapters").iterdir() if (p / "__init__.py").is_file()}
+    named = set(re.findall(r"`(\w+)`", text))
+    assert folders - named == set()
+
+
+@pytest.mark.parametrize("command", sorted(d.commands()))
+def test_every_command_has_its_section_and_every_option_its_row(command: str) -> None:
+    text = d.section(d.page("reference/cli.md"), f"## `windvane {command}`")
+    assert text, f"no section on {command}"
+    assert d.documented(text) - {f"windvane {command}"} == d.commands()[command] - {"--help"}
+
+
+def test_every_route_of_the_console_has_its_row() -> None:
+    text = d.section(d.page("reference/http.md"), "## Console")
+    told = {name for name in d.documented(text) if " /" in name}
+    assert told == console_routes()
+
+
+def test_every_path_of_the_gateway_is_part_of_a_row() -> None:
+    text = d.section(d.page("reference/http.md"), "## Gateway")
+    told = {name for name in d.documented(text) if " /" in name}
+    paths = gateway_paths()
+    assert {"/v1/outcomes", "/healthz", "/metrics", "/predict"} <= paths
+    assert {p for p in paths if not any(p in route for route in told)} == set()
+    hint = refusals.NoSuchPath.hint
+    assert {route for route in told if route.split()[1] not in hint} == set()
+
+
+def test_every_status_of_the_gateway_has_its_row() -> None:
+    text = d.section(d.page("reference/http.md"), "### Errors")
+    told = {
+        (int(s), c) for s, c in re.findall(r"^\| (\d{3}) \| `([A-Z]+-\d+)`", text, re.MULTILINE)
+    }
+    kinds = [k for k in vars(refusals).values() if isinstance(k, type)]
+    wanted = {(k.status, k.code) for k in kinds if issubclass(k, refusals.GatewayError)}
+    assert told == wanted
+
+
+def test_every_metric_has_its_row_with_its_kind() -> None:
+    text = d.page("reference/metrics.md")
+    assert d.missing(metric_names(), text) == []
+    told = d.rows(text)
+    assert {name: told[name][1] for name in metric_names()} == metric_names()
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_of_the_log_has_its_row(table: str) -> None:
+    text = d.section(d.page("reference/events.md"), f"## {table}")
+    assert d.documented(text) == columns(table)
+
+
+def test_every_kind_of_incident_has_its_runbook() -> None:
+    assert set(RUNBOOKS) == set(CauseKind)
+    index = d.page("runbooks/index.md")
+    for kind, name in RUNBOOKS.items():
+        text = d.page(f"runbooks/{name}")
+        assert f"({name})" in index, kind
+        for heading in (
+            "## What it means",
+            "## What Windvane already did",
+            "## Check in this order",
+            "## How it closes",
+            "## How to prevent it",
+        ):
+            assert heading in text, f"{name}: {heading}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    nav = (d.DOCS.parent / "mkdocs.yml").read_text()
+    listed = set(re.findall(r"[\w/-]+\.md", str(yaml.safe_load(nav)["nav"])))
+    there = {str(p.relative_to(d.DOCS)) for p in d.DOCS.rglob("*.md")}
+    assert listed == there
+    decisions = {p.name for p in (d.DOCS / "adr").glob("[0-9]*.md")}
+    index = d.page("adr/index.md")
+    assert decisions
+    assert {name for name in decisions if f"({name})" not in index} == set()
+
+
+def test_every_link_leads_to_a_file_and_a_heading() -> None:
+    root = d.DOCS.parent
+    pages = [*d.DOCS.rglob("*.md"), *root.glob("*.md")]
+    broken: list[str] = []
+    for path in pages:
+        for link in d.links(path.read_text()):
+            if re.match(r"[a-z]+:", link):
+                continue
+            name, _, anchor = link.partition("#")
+            target = (path.parent / name).resolve() if name else path
+            if not target.exists():
+                broken.append(f"{path.name}: {link}")
+            elif anchor and anchor not in d.anchors(target.read_text()):
+                broken.append(f"{path.name}: {link} (no such heading)")
+            if path.is_relative_to(d.DOCS) and not target.is_relative_to(d.DOCS):
+                broken.append(f"{path.name}: {link} leaves the documentation")
+    assert broken == []
+
+
+PLANTED = """
+# A page
+
+| name | default |
+|---|---|
+| `kept` | `1` |
+
+`only_mentioned` in passing.
+
+```text
+| `in_code` | `2` |
+```
+"""
+
+
+def test_a_planted_gap_is_found() -> None:
+    wanted = ["kept", "left_out", "only_mentioned", "in_code"]
+    assert d.missing(wanted, PLANTED) == ["in_code", "left_out", "only_mentioned"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "gone"),
+    [
+        ("settings.md", "settings", "lease_s"),
+        ("codes.md", "error_codes", "GAT-107"),
+        ("codes.md", "verdict_codes", "SLO-203"),
+        ("ports.md", "protocols", "RoutingFeed"),
+        ("metrics.md", "metric_names", "windvane_routing_seq"),
+        ("model-file.md", "keys", "watch.false_alarms"),
+    ],
+)
+def test_a_row_taken_out_of_a_page_is_missed(name: str, wanted: str, gone: str) -> None:
+    text = d.page(f"reference/{name}")
+    names = {
+        "settings": settings,
+        "error_codes": error_codes,
+        "verdict_codes": verdict_codes,
+        "protocols": d.protocols,
+        "metric_names": metric_names,
+        "keys": lambda: d.keys_of(ModelFile),
+    }[wanted]()
+    without = "\n".join(x for x in text.splitlines() if not x.startswith(f"| `{gone}` |"))
+    assert d.missing(names, text) == []
+    assert d.missing(names, without) == [gone]
+
+
+def test_defaults_are_written_as_the_pages_write_them() -> None:
+    told = [d.shown(v) for v in (msgspec.NODEFAULT, None, "", True, ["5%"], 1.0)]
+    assert told == ["–", "none", "empty", "`true`", "`[5%]`", "`1.0`"]

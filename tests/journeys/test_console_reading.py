@@ -1,0 +1,174 @@
+"""What the console reads: within its bounds, within its deadline, and nothing stale for long."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import pytest
+from journeys.console_seed import NOW, WINDOW_S, Seeded, at_window, seed
+
+from windvane.apps.console import reading
+from windvane.apps.console.answering import Asker
+from windvane.apps.console.memory import Memory
+from windvane.apps.console.replaying import replayed
+from windvane.apps.console.traffic import Series, grid, series
+from windvane.apps.console.views import cut_note
+from windvane.core.sketch import TRAFFIC, Sketch
+from windvane.ports.control_store import StoreUnavailable, Tx, UnknownName, WindowKey
+
+MODEL = "flight-delay"
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seeded]:
+    given = seed(tmp_path_factory.mktemp("reading"), windows=60, tenants=("a", "b", "c"))
+    yield given
+    given.store.close()
+
+
+class CountedTx:
+    """Passes everything on; counts the sketches that were read."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self.read = 0
+
+    def sketches(self, model: str, start: float, end: float) -> Any:
+        found = self._tx.sketches(model, start, end)
+        self.read += len(found)
+        return found
+
+
+def figures(line: Series) -> list[tuple[int, float | None]]:
+    return [(t.requests, t.latency_ms(0.99)) for t in (*line.windows, line.open, line.all)]
+
+
+def test_settled_windows_are_read_once_a_minute(told: Seeded) -> None:
+    memory, given = Memory(), grid(NOW, WINDOW_S, 24, NOW)
+    late = Sketch.empty("0" * 16, 0)
+    late.traffic[TRAFFIC.index("requests")] = 1_000
+    with told.store.read() as tx:
+        counted: Any = CountedTx(tx)
+        direct = series(tx.sketches(MODEL, given.starts[0], float("inf")), given)
+        assert figures(memory.series(counted, MODEL, given, 100.0)) == figures(direct)
+        first, counted.read = counted.read, 0
+        assert figures(memory.series(counted, MODEL, given, 110.0)) == figures(direct)
+        assert 0 < counted.read < first / 4
+        later = grid(NOW + WINDOW_S, WINDOW_S, 24, NOW + WINDOW_S)
+        moved = series(tx.sketches(MODEL, later.starts[0], float("inf")), later)
+        assert figures(memory.series(counted, MODEL, later, 120.0)) == figures(moved)
+    with told.store.begin() as tx:
+        key = WindowKey(MODEL, at_window(12), "2", "champion", "a", "late")
+        tx.add_sketches({key: late})
+    with told.store.read() as tx:
+        assert memory.series(tx, MODEL, given, 121.0).all.requests == direct.all.requests
+        again = memory.series(tx, MODEL, given, 161.0).all.requests
+        assert again == direct.all.requests + 1_000
+
+
+def test_a_page_reads_no_more_than_it_may(told: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
+    with told.store.read() as tx:
+        whole = reading.load_whole(tx, MODEL, NOW, 60, Memory())
+        assert len(whole.glance.grid.starts) == 60
+        assert not cut_note(whole)
+        monkeypatch.setattr(reading, "_ROWS", 50)
+        cut = reading.load_whole(tx, MODEL, NOW, 60, Memory())
+    assert len(cut.glance.grid.starts) == 24
+    assert cut_note(cut) == (
+        "only the last 3 d are shown: this range holds more than one page may read"
+    )
+    assert cut.glance.line.windows[-1].requests == whole.glance.line.windows[-1].requests
+
+
+def test_unknown_names_have_a_closest_page(told: Seeded) -> None:
+    with told.store.read() as tx:
+        for load, path in (
+            (lambda: reading.load_whole(tx, "flight-dely", NOW, 30, Memory()), "/models/" + MODEL),
+            (lambda: reading.load_incidents(tx, "flight-dely"), "/models/" + MODEL),
+            (
+                lambda: reading.load_incident(tx, told.feed_incident[:-1]),
+                f"/incidents/{told.feed_incident}",
+            ),
+            (
+                lambda: reading.load_decision(tx, told.canary_decision[:-1]),
+                f"/decisions/{told.canary_decision}",
+            ),
+        ):
+            with pytest.raises(UnknownName) as error:
+                load()
+            assert getattr(error.value, "path", "") == path
+            assert error.value.advice.startswith("did you mean")
+
+
+def test_a_decision_that_cannot_be_read_is_said_so(told: Seeded) -> None:
+    with told.store.read() as tx:
+        found = {d.judge: d for d in tx.decisions(MODEL, 60)}
+    done = replayed(found["drift"])
+    assert done is not None
+    assert done.same
+    assert replayed(found[""]) is None
+    lost = replayed(found["rollout.gate"])
+    assert lost is not None
+    assert lost.again is None
+    assert "ValidationError" in lost.problem
+
+
+class _Store:
+    """Opens with ``trouble``, else hands out nothing to read from."""
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        self.trouble = trouble
+        self.opened = 0
+
+    @contextmanager
+    def read(self) -> Iterator[Any]:
+        self.opened += 1
+        if self.trouble:
+            raise self.trouble
+        yield None
+
+
+def test_a_late_read_is_unavailable_and_forgotten() -> None:
+    store: Any = _Store()
+    release = threading.Event()
+
+    async def late() -> None:
+        await Asker(store, deadline_s=0.05).ask(lambda tx: release.wait(30.0))
+
+    with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.05 s"):
+        anyio.run(late)
+    release.set()
+
+
+def test_a_store_that_cannot_be_opened_is_unavailable() -> None:
+    store: Any = _Store(OSError("no such disk"))
+
+    async def ask() -> None:
+        await Asker(store).ask(lambda tx: None)
+
+    with pytest.raises(StoreUnavailable, match="no such disk"):
+        anyio.run(ask)
+
+
+def test_viewers_of_one_moment_share_one_read() -> None:
+    store: Any = _Store()
+    answers: list[int] = []
+
+    async def all_at_once() -> None:
+        asker = Asker(store, fresh_s=60.0)
+
+        async def one() -> None:
+            answers.append(await asker.ask_shared("world", lambda tx: store.opened))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(one)
+        await asker.ask_shared("another", lambda tx: None)
+
+    anyio.run(all_at_once)
+    assert answers == [1] * 20
+    assert store.opened == 2

@@ -1,0 +1,201 @@
+"""kill -9, a database that is gone, a spool that is full: what was acknowledged stays."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+from journeys.installation import MODEL, Installation, Load, loaded, wait_until
+
+from windvane.usecases.replay_decision import JUDGES
+
+CHILDREN = ("gateway", "recorder", "steward", "console")
+
+
+def kept(home: Installation, load: Load) -> None:
+    """Everything acknowledged is in the log exactly once, and the windows count the log."""
+    wait_until(
+        "the log has everything that was acknowledged",
+        lambda: load.acknowledged <= set(home.logged()),
+    )
+    logged = home.logged()
+    repeated = [name for name, n in Counter(logged).items() if n > 1]
+    assert repeated == []
+    wait_until("the windows count what the log has", lambda: home.counted() == len(home.logged()))
+
+
+def up(home: Installation) -> None:
+    home.start("up")
+    wait_until("all children run", (home.home / "pids").is_file)
+    home.wait_ready()
+
+
+@pytest.mark.parametrize("victim", CHILDREN)
+def test_a_killed_process_loses_nothing(home: Installation, victim: str) -> None:
+    up(home)
+    before = home.pid(victim)
+    with loaded(home) as load:
+        load.wait_for(200)
+        os.kill(before, signal.SIGKILL)
+        load.wait_for(200)
+        wait_until(f"{victim} is started again", lambda: home.pid(victim) != before)
+        load.wait_for(200)
+    assert load.refused == []
+    if victim != "gateway":
+        assert load.unanswered == 0
+    kept(home, load)
+
+
+def test_the_gateway_dies_again_and_again(home: Installation) -> None:
+    up(home)
+    with loaded(home) as load:
+        for _ in range(3):
+            load.wait_for(100)
+            before = home.pid("gateway")
+            os.kill(before, signal.SIGKILL)
+            wait_until("a gateway is started again", lambda was=before: home.pid("gateway") != was)
+            home.wait_ready()
+        load.wait_for(100)
+    assert load.unanswered > 0
+    assert load.refused == []
+    kept(home, load)
+
+
+def test_a_killed_supervisor_leaves_no_orphans(home: Installation) -> None:
+    up(home)
+    pids = [home.pid(name) for name in CHILDREN]
+    with loaded(home) as load:
+        load.wait_for(100)
+        home.kill("up")
+        wait_until("the children end with it", lambda: not any(map(_alive, pids)))
+        (home.home / "pids").unlink()
+        up(home)
+        load.wait_for(100)
+    kept(home, load)
+
+
+def test_the_gateway_goes_on_alone(home: Installation) -> None:
+    """Recorder, steward, console and the database are gone; then even it is started anew."""
+    for name in CHILDREN:
+        home.start(name)
+    home.wait_ready()
+    away = home.home / "away"
+    away.mkdir()
+    with loaded(home) as load:
+        load.wait_for(100)
+        for name in ("recorder", "steward", "console"):
+            home.kill(name)
+        for path in home.home.glob("control.db*"):
+            path.rename(away / path.name)
+        load.wait_for(300)
+        assert load.unanswered == 0
+        home.kill("gateway")
+        home.start("gateway")
+        home.wait_ready()
+        load.wait_for(100)
+    assert load.refused == []
+    assert not (home.home / "control.db").exists()
+    for path in away.iterdir():
+        path.rename(home.home / path.name)
+    home.start("recorder")
+    home.start("steward")
+    kept(home, load)
+
+
+def test_a_database_that_comes_back(home: Installation) -> None:
+    """It vanishes under running processes: none makes an empty one, all go on afterwards."""
+    up(home)
+    away = home.home / "away"
+    away.mkdir()
+    with loaded(home) as load:
+        load.wait_for(100)
+        for path in home.home.glob("control.db*"):
+            path.rename(away / path.name)
+        load.wait_for(200)
+        said = home.home / "logs" / "recorder.log"
+        wait_until("the recorder says what is wrong", lambda: "STO-101" in said.read_text())
+        assert not (home.home / "control.db").exists()
+        page = httpx.get(f"http://127.0.0.1:{home.console_port}/", timeout=10)
+        assert page.status_code == 503
+        for path in away.iterdir():
+            path.rename(home.home / path.name)
+        load.wait_for(100)
+    assert load.refused == []
+    assert load.unanswered == 0
+    kept(home, load)
+
+
+def test_a_gone_database_is_not_begun_anew(home: Installation) -> None:
+    up(home)
+    home.stop()
+    for path in home.home.glob("control.db*"):
+        path.unlink()
+    with pytest.raises(AssertionError, match="STO-101"):
+        home.cli("status")
+    assert not (home.home / "control.db").exists()
+
+
+def test_a_rollback_happens_once_however_often_the_steward_dies(home: Installation) -> None:
+    up(home)
+    home.cli("deploy", MODEL, "2")
+    with loaded(home) as load:
+        for wanted in (40, 80, 120):
+            wait_until("more answers", lambda n=wanted: len(load.acknowledged) >= n)
+            before = home.pid("steward")
+            os.kill(before, signal.SIGKILL)
+            wait_until("a steward is started again", lambda was=before: home.pid("steward") != was)
+        wait_until("the canary is rolled back", lambda: _challenger(home) is None)
+        load.wait_for(50)
+    assert load.refused == []
+    wait_until("people are told", lambda: len(_told(home)) > 0)
+    kept(home, load)
+    with home.store() as store, store.read() as tx:
+        decisions = tx.decisions(MODEL, 1_000)
+        incidents = tx.incidents(MODEL, 100)
+    assert [d.action for d in decisions if d.judge in JUDGES and "rollout" in d.judge] == [
+        "rollback"
+    ]
+    assert [i.kind for i in incidents] == ["canary"]
+    assert max(Counter(_told(home)).values()) == 1
+    status = json.loads(home.cli("status", "--json"))
+    assert status["models"][0]["deployment"]["champion"] == "1"
+
+
+def test_a_full_spool_refuses_and_recovers(home: Installation) -> None:
+    """What cannot be recorded is not acknowledged; room comes back with the recorder."""
+    with (home.home / "windvane.yaml").open("a") as file:
+        file.write("spool_max_bytes: 40000\n")
+    for name in ("gateway", "recorder", "steward"):
+        home.start(name)
+    home.wait_ready()
+    home.kill("recorder")
+    with loaded(home) as load:
+        wait_until("the spool is full", lambda: len(load.refused) > 20)
+        assert {status for status, _ in load.refused} == {503}
+        assert "GAT-107" in load.refused[0][1]
+        held = len(load.acknowledged)
+        home.start("recorder")
+        wait_until("there is room again", lambda: len(load.acknowledged) > held + 100)
+    kept(home, load)
+
+
+def _alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def _challenger(home: Installation) -> str | None:
+    with home.store() as store, store.read() as tx:
+        live = tx.deployment(MODEL)
+    assert live is not None
+    return live.challenger
+
+
+def _told(home: Installation) -> list[str]:
+    journal = home.home / "notifications.jsonl"
+    lines = journal.read_text().splitlines() if journal.is_file() else []
+    return [json.loads(line)["key"] for line in lines]

@@ -1,0 +1,235 @@
+"""A small installation: the real SQLite store, spool and Delta log, and a clock moved by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from windvane.adapters.delta import DeltaEventLog
+from windvane.adapters.files import FileRoutingFeed
+from windvane.adapters.sql import SqlControlStore
+from windvane.core.drift import Baseline
+from windvane.core.journal import Decision
+from windvane.core.routing import KeyEntry
+from windvane.core.sketch import TRAFFIC, Layout, Sketch
+from windvane.ports.control_store import (
+    Deployment,
+    Incident,
+    SpoolMark,
+    VersionRecord,
+    WindowKey,
+)
+from windvane.usecases.advance_rollout import LEASE
+from windvane.usecases.apply_model import apply_model
+from windvane.usecases.judge_window import judge_window
+from windvane.usecases.load_window import WindowCache
+
+MODEL = "delay"
+START = 1_700_006_400.0  # a midnight, UTC
+WINDOW_S = 60.0
+TENANTS = ("AA", "UA")
+CARRIERS = ("b6", "dl", "ev", "mq")
+
+FILE = """
+model: delay
+owner: {team: ops, contact: "#ops-ml"}
+runbook: runbooks/
+predicts: {kind: binary, outcome: late}
+features:
+  plan:
+    distance: {type: number, range: [0, 5000]}
+    carrier: {type: category}
+  weather:
+    temp: {type: number, nullable: true}
+serve:
+  deadline: 250ms
+  fallback: [previous, {without: weather}, {constant: 0.2}]
+watch:
+  window: 60s
+  min_rows: 20
+  recent: 30m
+  drift_over: 20m
+  false_alarms: 1 per day
+  material: {values: 0.3}
+  refused: 5%
+  errors: 2%
+  latency: 100ms
+  outcomes: {floor: 0.6}
+rollout: {steps: [10%, 50%, 100%], soak: 10m, max_error_rate: 10%}
+"""
+
+
+@dataclass
+class ManualClock:
+    """Both times, moved by the test."""
+
+    at: float = START
+    wall_at: float = 1_000.0
+
+    def now(self) -> float:
+        return self.at
+
+    def wall(self) -> float:
+        return self.wall_at
+
+
+def columns(
+    rows: int,
+    seed: int,
+    *,
+    nulls: float = 0.0,
+    celsius: bool = False,
+    warmer: float = 0.0,
+    spoiled_plan: bool = False,
+    stuck: bool = False,
+) -> dict[str, Any]:
+    """Healthy rows, or with ``nulls`` of the temperatures missing, all of them in Celsius,
+    ``warmer`` or ``stuck`` at their usual value, or with distances in another unit."""
+    rng = np.random.default_rng(seed)
+    temp = rng.normal(60.0, 10.0, rows) + warmer
+    if celsius:
+        temp = (temp - 32.0) / 1.8
+    if stuck:
+        temp[:] = 60.0
+    gone = rng.random(rows) < nulls
+    distance = rng.gamma(3.0, 300.0, rows)
+    return {
+        "distance": distance / 1_000.0 if spoiled_plan else distance,
+        "carrier": [CARRIERS[i] for i in rng.choice(4, rows, p=(0.4, 0.3, 0.2, 0.1))],
+        "temp": np.where(gone, np.nan, temp),
+        "output": rng.beta(2.0, 6.0, rows),
+    }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a version's training leaves behind."""
+
+    layout: Layout
+    baseline: Baseline
+
+
+@dataclass
+class House:
+    """One installation below ``folder``; helpers that put it into a state."""
+
+    folder: Path
+    store: SqlControlStore
+    trained: Trained
+    clock: ManualClock = field(default_factory=ManualClock)
+    cache: WindowCache = field(default_factory=WindowCache)
+
+    def __post_init__(self) -> None:
+        self.log = DeltaEventLog(str(self.folder / "log"))
+        self.feed = FileRoutingFeed(self.folder / "routing.json")
+        self.token = self.lead("one")
+
+    @property
+    def layout(self) -> Layout:
+        return self.trained.layout
+
+    def lead(self, holder: str) -> int:
+        with self.store.begin() as tx:
+            token = tx.acquire(LEASE, holder, self.clock.wall(), 1e9)
+        assert token is not None
+        return token
+
+    def depose(self) -> None:
+        """Another steward takes the lease after this one let it expire."""
+        with self.store.begin() as tx:
+            tx.acquire(LEASE, "one", self.clock.wall(), -1.0)
+            assert tx.acquire(LEASE, "two", self.clock.wall(), 1e9) is not None
+
+    def apply(self, text: str = FILE) -> None:
+        apply_model(self.store, self.clock, text)
+
+    def add_version(self, version: str, views: Sequence[str] = ("plan", "weather")) -> None:
+        """As if it had been trained; the artifact is a name only."""
+        record = VersionRecord(
+            MODEL, version, f"artifacts/{version}", version * 8, self.layout.id, tuple(views),
+            {"auc": 0.7}, {"git": "abc"}, self.trained.baseline.to_bytes(), START + float(version),
+        )  # fmt: skip
+        with self.store.begin() as tx:
+            tx.put_layout(self.layout)
+            tx.add_version(record)
+
+    def add_keys(self, tenants: Sequence[str] = TENANTS) -> None:
+        with self.store.begin() as tx:
+            for tenant in tenants:
+                digest = hashlib.sha256(tenant.encode()).hexdigest()
+                tx.add_key(KeyEntry(digest, tenant), "test", self.clock.now())
+
+    def put(self, champion: str = "1", **given: Any) -> Deployment:
+        live = Deployment(MODEL, champion, changed_at=START, **given)
+        with self.store.begin() as tx:
+            tx.put_deployment(live)
+        return live
+
+    @property
+    def live(self) -> Deployment:
+        with self.store.read() as tx:
+            found = tx.deployment(MODEL)
+        assert found is not None
+        return found
+
+    def decisions(self, action: str = "") -> list[Decision]:
+        """Newest first."""
+        with self.store.read() as tx:
+            found = tx.decisions("", 1_000)
+        return [d for d in found if d.action == action or not action]
+
+    def incidents(self) -> list[Incident]:
+        with self.store.read() as tx:
+            return tx.incidents("", 1_000)
+
+    def timeline(self, incident: Incident) -> list[str]:
+        with self.store.read() as tx:
+            return [note.what for note in tx.notes(incident.id)]
+
+    def queued(self, kind: str) -> list[Mapping[str, Any]]:
+        with self.store.read() as tx:
+            return [e.body for e in tx.due_effects(1e18, 10_000) if e.kind == kind]
+
+    def traffic(
+        self,
+        index: int,
+        *,
+        rows: int = 60,
+        failed: int = 0,
+        refused: Mapping[str, int] | None = None,
+        arm: str = "champion",
+        version: str = "1",
+        mark: bool = True,
+        **shape: Any,
+    ) -> None:
+        """What the recorder would have written of window ``index``, half from each tenant."""
+        sketches: dict[WindowKey, Sketch] = {}
+        start = START + WINDOW_S * index
+        given = columns(rows, 1_000 + index, **shape)
+        groups = np.arange(rows) % len(TENANTS)
+        counts = self.layout.count(given, groups, len(TENANTS))
+        empty = Sketch.empty(self.layout.id, self.layout.size)
+        for i, tenant in enumerate(TENANTS):
+            n = int((groups == i).sum())
+            bad = failed // 2 if i else failed - failed // 2
+            told = {"rows": n, "requests": n, "execution_errors": bad}
+            traffic = np.array([told.get(name, 0) for name in TRAFFIC], np.int64)
+            key = WindowKey(MODEL, start, version, arm, tenant, "r1")
+            sketches[key] = Sketch(self.layout.id, counts[i], traffic, empty.latency)
+        for tenant, n in (refused or {}).items():
+            traffic = np.array([n if name == "refused" else 0 for name in TRAFFIC], np.int64)
+            key = WindowKey(MODEL, start, "", "", tenant, "r1")
+            sketches[key] = Sketch(self.layout.id, empty.features, traffic, empty.latency)
+        with self.store.begin() as tx:
+            tx.add_sketches(sketches)
+            if mark:
+                tx.set_mark(SpoolMark("m/w0", 0, start + WINDOW_S))
+        self.clock.at = max(self.clock.at, start + WINDOW_S)
+
+    def judge(self) -> bool:
+        return judge_window(self.store, self.log, self.clock, MODEL, self.token, self.cache)

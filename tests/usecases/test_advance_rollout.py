@@ -1,0 +1,543 @@
+"""A rollout as a state machine: on by evidence, back by evidence, else as it is; each step once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from usecases.house import FILE, MODEL, START, House
+
+from windvane.core.verdict import Outcome, Verdict
+from windvane.ports.control_store import Deployment, LeaseLost, Tx, UnitCounts, UnitSeen
+from windvane.usecases.advance_rollout import advance_rollout, gate_facts, gate_policy
+from windvane.usecases.deploy_version import deploy_version
+from windvane.usecases.publish_routing import ALIAS, NOTIFY
+from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.replay_decision import replay_decision
+
+SOAK_S = 600.0
+Scored = Sequence[dict[str, Any]]
+Maker = Callable[[], AbstractContextManager[House]]
+
+
+def losses(rollout: str, arm: str, n: int, mean: float = 0.15) -> dict[str, Any]:
+    return {
+        "routed": "", "arm": arm, "rollout": f"{rollout}#0", "bin": 0, "value": 1.0,
+        "n": n, "loss": mean * n, "loss_squares": 0.05 * n,
+    }  # fmt: skip
+
+
+def good(rollout: str) -> Scored:
+    return [losses(rollout, "challenger", 4_000), losses(rollout, "champion", 40_000)]
+
+
+def meet(house: House, units: int, *, failed: int = 0, slow: int = 0, first: int = 0) -> None:
+    """Distinct units that met the challenger in the current step."""
+    live = house.live
+    seen = [
+        UnitSeen(live.rollout, "challenger", f"u{first + i}", live.step, i < failed, i < slow)
+        for i in range(units)
+    ]
+    with house.store.begin() as tx:
+        tx.add_units(seen)
+
+
+def advance(house: House, scored: Scored | None = None, token: int | None = None) -> Verdict | None:
+    told = good(house.live.rollout) if scored is None else scored
+    return advance_rollout(house.store, house.log, house.clock, MODEL, token or house.token, told)
+
+
+@pytest.fixture
+def rolling(house: House) -> House:
+    """Version 2 has 10% since ``START``."""
+    deploy_version(house.store, house.clock, MODEL, "2")
+    return house
+
+
+def routing_of(house: House) -> tuple[str, str | None, float, str]:
+    with house.store.read() as tx:
+        table = tx.routing()
+    assert table is not None
+    route = table.models[MODEL]
+    return route.champion, route.challenger, route.challenger_share, route.rollout
+
+
+# The way on
+
+
+def test_nothing_is_rolling_out(house: House) -> None:
+    before = house.live
+    assert advance(house, []) is None
+    assert house.live == before
+    assert advance_rollout(house.store, house.log, house.clock, "other", house.token, []) is None
+
+
+def test_without_evidence_it_holds_and_says_what_is_missing(rolling: House) -> None:
+    before, decided = rolling.live, len(rolling.decisions())
+    rolling.clock.at += SOAK_S
+    verdict = advance(rolling, [])
+    assert verdict is not None
+    assert (verdict.outcome, verdict.code, verdict.missing) == (Outcome.HOLD, "ROL-302", "20 units")
+    assert rolling.live == before
+    assert len(rolling.decisions()) == decided
+    with rolling.store.read() as tx:
+        (row,) = tx.verdicts(MODEL, "rollout", 0.0, 10)
+    assert (row.outcome, row.sentence) == ("hold", verdict.sentence)
+    assert row.detail == {"missing": "20 units", "step": 0}
+
+
+def test_a_good_challenger_goes_on_step_by_step(rolling: House) -> None:
+    rollout = rolling.live.rollout
+    meet(rolling, 400, failed=2)
+    assert advance(rolling).code == "ROL-304"  # type: ignore[union-attr]
+    rolling.clock.at += SOAK_S
+    assert advance(rolling).outcome is Outcome.PASS  # type: ignore[union-attr]
+    live = rolling.live
+    assert (live.champion, live.challenger, live.share, live.step) == ("1", "2", 0.5, 1)
+    assert (live.rollout, live.rollout_started) == (rollout, START)
+    assert live.stage_started == START + SOAK_S
+    assert routing_of(rolling) == ("1", "2", 0.5, f"{rollout}#1")
+
+    assert advance(rolling).code == "ROL-304"  # type: ignore[union-attr]
+    rolling.clock.at += SOAK_S
+    assert advance(rolling).outcome is Outcome.PASS  # type: ignore[union-attr]
+    live = rolling.live
+    assert (live.champion, live.previous, live.challenger, live.share) == ("2", "1", None, 0.0)
+    assert (live.rollout, live.step) == ("", 0)
+    assert routing_of(rolling) == ("2", None, 0.0, "")
+    assert rolling.queued(ALIAS) == [{"model": MODEL, "alias": "champion", "version": "2"}]
+    assert [d.action for d in rolling.decisions()[:2]] == ["promote", "advance"]
+    assert rolling.incidents() == []
+    assert advance(rolling, []) is None
+
+
+def test_a_decision_names_the_rollout_and_its_step(rolling: House) -> None:
+    rollout = rolling.live.rollout
+    meet(rolling, 400)
+    rolling.clock.at += SOAK_S
+    verdict = advance(rolling)
+    decision = rolling.decisions("advance")[0]
+    assert decision.id == f"{rollout}/step-0"
+    assert (decision.judge, decision.subject) == ("rollout.gate", "version 2")
+    assert decision.verdict == verdict
+    assert decision.at == rolling.clock.now()
+    assert decision.facts["challenger_units"] == 400
+    assert replay_decision(decision).same
+
+
+# The way back
+
+
+@pytest.mark.parametrize("what", ["failed", "slow"])
+def test_a_bad_challenger_goes_at_once(rolling: House, what: str) -> None:
+    rolling.clock.at += 30.0
+    meet(rolling, 200, **{what: 120})
+    verdict = advance(rolling)
+    assert verdict is not None
+    assert verdict.failed
+    live = rolling.live
+    assert (live.champion, live.challenger, live.share, live.rollout) == ("1", None, 0.0, "")
+    assert routing_of(rolling) == ("1", None, 0.0, "")
+    decision = rolling.decisions("rollback")[0]
+    assert replay_decision(decision).same
+    (incident,) = rolling.incidents()
+    assert incident.title == f"version 2 was rolled back: {verdict.sentence}"
+    assert (incident.cause, incident.severity) == ("canary:version 2", "high")
+    assert incident.runbook == "runbooks/canary-rolled-back.md"
+    assert incident.owner == "ops #ops-ml"
+    assert rolling.timeline(incident) == [
+        incident.title, "rolled back to version 1; the canary had 10%",
+    ]  # fmt: skip
+    (told,) = rolling.queued(NOTIFY)
+    assert verdict.sentence in told["body"]
+    assert advance(rolling, []) is None
+
+
+def test_worse_outcomes_roll_back_too(rolling: House) -> None:
+    meet(rolling, 400)
+    rollout = rolling.live.rollout
+    worse = [losses(rollout, "challenger", 4_000, 0.25), losses(rollout, "champion", 40_000)]
+    verdict = advance(rolling, worse)
+    assert verdict is not None
+    assert (verdict.outcome, verdict.code) == (Outcome.FAIL, "ROL-305")
+    assert rolling.live.challenger is None
+
+
+def test_the_evidence_shows_both_arms(rolling: House) -> None:
+    rolling.traffic(0)
+    rolling.traffic(0, rows=20, arm="challenger", version="2", failed=20)
+    meet(rolling, 200, failed=120)
+    advance(rolling)
+    (incident,) = rolling.incidents()
+    (histogram,) = incident.evidence["histograms"]
+    assert histogram["feature"] == "output"
+    assert (sum(histogram["before"]), sum(histogram["after"])) == (60, 20)
+
+
+def test_a_version_that_came_back_is_a_new_rollout(rolling: House) -> None:
+    meet(rolling, 200, failed=120)
+    advance(rolling)
+    rolling.clock.at += 60.0
+    deploy_version(rolling.store, rolling.clock, MODEL, "2")
+    meet(rolling, 400)
+    rolling.clock.at += SOAK_S
+    verdict = advance(rolling)
+    assert verdict is not None
+    assert verdict.outcome is Outcome.PASS
+    assert rolling.live.step == 1
+
+
+def test_a_second_rollback_tells_again_only_in_its_incident(rolling: House) -> None:
+    """The incident of the first is still open: one cause, one page."""
+    for _ in range(2):
+        meet(rolling, 200, failed=120)
+        advance(rolling)
+        rolling.clock.at += 60.0
+        if rolling.live.challenger is None and len(rolling.decisions("deploy")) < 2:
+            deploy_version(rolling.store, rolling.clock, MODEL, "2")
+    assert len(rolling.decisions("rollback")) == 2
+    assert len(rolling.incidents()) == 1
+    assert len(rolling.queued(NOTIFY)) == 1
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="BUG usecases/advance_rollout.py, deploy_version.py: a canary's incident is never "
+    "closed: not when another version is promoted, not when the same one passes later. The next "
+    "rollback of that version then tells nobody (open_incident joins the old one)",
+)
+def test_a_promotion_closes_the_incident_of_an_earlier_rollback(rolling: House) -> None:
+    meet(rolling, 200, failed=120)
+    advance(rolling)
+    rolling.clock.at += 60.0
+    deploy_version(rolling.store, rolling.clock, MODEL, "2")
+    meet(rolling, 400)
+    for _ in range(2):
+        rolling.clock.at += SOAK_S
+        advance(rolling)
+    assert rolling.live.champion == "2"
+    (incident,) = rolling.incidents()
+    assert incident.closed_at is not None
+
+
+# What stops it
+
+
+def test_it_waits_while_a_feed_is_broken(rolling: House) -> None:
+    """What fails then may be the feed's fault."""
+    meet(rolling, 200, failed=120)
+    rolling.put(**{**_fields(rolling.live), "broken_views": ("weather",)})
+    assert advance(rolling) is None
+    assert rolling.live.challenger == "2"
+
+
+def _fields(live: Deployment) -> dict[str, Any]:
+    names = ("champion", "challenger", "share", "step", "rollout", "rollout_started",
+             "stage_started", "broken_views")  # fmt: skip
+    return {name: getattr(live, name) for name in names}
+
+
+@pytest.mark.parametrize("failed", [0, 120])
+def test_a_deposed_steward_changes_nothing(rolling: House, failed: int) -> None:
+    meet(rolling, 400, failed=failed)
+    rolling.clock.at += SOAK_S
+    before, decided = rolling.live, len(rolling.decisions())
+    rolling.depose()
+    with pytest.raises(LeaseLost):
+        advance(rolling)
+    assert rolling.live == before
+    assert len(rolling.decisions()) == decided
+    assert rolling.incidents() == []
+    assert rolling.queued(NOTIFY) == []
+
+
+def test_a_deposed_steward_does_not_even_remember_a_hold(rolling: House) -> None:
+    rolling.depose()
+    with pytest.raises(LeaseLost):
+        advance(rolling, [])
+    with rolling.store.read() as tx:
+        assert tx.verdicts(MODEL, "rollout", 0.0, 10) == []
+
+
+class Crash(Exception):
+    pass
+
+
+class CrashingStore:
+    """The real store; the transaction fails at the ``n``-th call of one of its methods."""
+
+    def __init__(self, house: House, calls: int) -> None:
+        self._store, self._left = house.store, calls
+        self.crashed = False
+
+    @contextmanager
+    def begin(self) -> Iterator[Any]:
+        with self._store.begin() as tx:
+            yield CrashingTx(tx, self)
+
+    def read(self) -> AbstractContextManager[Tx]:
+        return self._store.read()
+
+    def burn(self) -> None:
+        if self._left == 0:
+            self.crashed = True
+            raise Crash
+        self._left -= 1
+
+
+class CrashingTx:
+    def __init__(self, tx: Tx, store: CrashingStore) -> None:
+        self._tx, self._store = tx, store
+
+    def __getattr__(self, name: str) -> Any:
+        self._store.burn()
+        return getattr(self._tx, name)
+
+
+@pytest.mark.parametrize("failed", [0, 120], ids=["advance", "rollback"])
+def test_a_crash_at_any_call_acts_once(house_of: Maker, failed: int) -> None:
+    """All or nothing, and the next try does all of it."""
+    calls = 0
+    while True:
+        with house_of() as house:
+            deploy_version(house.store, house.clock, MODEL, "2")
+            meet(house, 400, failed=failed)
+            house.clock.at += SOAK_S
+            before = house.live
+            store = CrashingStore(house, calls)
+            scored = good(before.rollout)
+            try:
+                advance_rollout(store, house.log, house.clock, MODEL, house.token, scored)  # type: ignore[arg-type]
+            except Crash:
+                assert house.live == before
+                assert house.queued(NOTIFY) == []
+                advance(house, scored)
+            assert house.live != before
+            assert len(house.decisions("rollback" if failed else "advance")) == 1
+            assert len(house.queued(NOTIFY)) == (1 if failed else 0)
+            assert len(house.incidents()) == (1 if failed else 0)
+            if not store.crashed:
+                break
+        calls += 1
+    assert calls > 5
+
+
+def test_a_deployment_that_changed_meanwhile_is_left(
+    rolling: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person aborts between the steward's reading and its writing."""
+    meet(rolling, 400)
+    rolling.clock.at += SOAK_S
+
+    class Meanwhile:
+        def read(self) -> Any:
+            return rolling.store.read()
+
+        def begin(self) -> Any:
+            rolling.put("1")
+            return rolling.store.begin()
+
+    found = advance_rollout(
+        Meanwhile(), rolling.log, rolling.clock, MODEL, rolling.token,  # type: ignore[arg-type]
+        good(rolling.live.rollout),
+    )  # fmt: skip
+    assert found is None
+    assert rolling.live.challenger is None
+    assert rolling.decisions("advance") == []
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="BUG core/rollout/gate.py _loss: a model whose outcomes never come (`predicts` names no "
+    "outcome, which the file allows) holds at ROL-305 for ever, so its second version can never be "
+    "promoted; without an outcome in the file the guard must not be asked",
+)
+def test_a_model_without_outcomes_can_be_rolled_out(rolling: House) -> None:
+    rolling.clock.at += 1
+    rolling.apply(
+        FILE.replace("predicts: {kind: binary, outcome: late}", "predicts: {kind: binary}").replace(
+            "  outcomes: {floor: 0.6}\n", ""
+        )
+    )
+    meet(rolling, 4_000)
+    rolling.clock.at += SOAK_S
+    verdict = advance(rolling, [])
+    assert verdict is not None
+    assert verdict.outcome is Outcome.PASS
+
+
+# Facts
+
+
+def test_facts_are_counted_by_step_and_arm() -> None:
+    file = read_model_file(FILE)
+    live = Deployment(MODEL, "1", challenger="2", share=0.5, step=1, rollout="r",
+                      rollout_started=10.0, stage_started=20.0)  # fmt: skip
+    counts = [
+        UnitCounts("challenger", 0, 40, 1, 2),
+        UnitCounts("challenger", 1, 60, 3, 0),
+        UnitCounts("champion", 0, 7, 5, 6),
+    ]
+    scored = [
+        losses("r", "challenger", 10, 0.1),
+        {**losses("r", "challenger", 5, 0.2), "rollout": "r#1"},
+        losses("r", "champion", 30, 0.3),
+        losses("another", "challenger", 99),
+        {**losses("", "champion", 99), "rollout": ""},
+    ]
+    facts = gate_facts(file, live, counts, scored)
+    assert (facts.started, facts.stage_started) == (10.0, 20.0)
+    assert (facts.challenger_units, facts.failed_units) == (100, 4)
+    assert [(s.challenger, s.champion, s.share) for s in facts.errors] == [(1, 5, 0.1), (3, 0, 0.5)]
+    assert [(s.challenger, s.champion, s.share) for s in facts.slow] == [(2, 6, 0.1), (0, 0, 0.5)]
+    assert (facts.challenger.scored, facts.champion.scored) == (15, 30)
+    assert facts.challenger.loss == pytest.approx(2.0)
+
+
+def test_the_policy_is_the_files() -> None:
+    policy = gate_policy(read_model_file(FILE))
+    assert (policy.alpha, policy.soak_s) == (0.05, SOAK_S)
+    assert (policy.max_error_rate, policy.max_loss_increase) == (0.1, 0.02)
+
+
+# Any history
+
+
+class Rollouts(RuleBasedStateMachine):
+    """Deploys, traffic, time and turns in any order; a steward that may be deposed."""
+
+    reached: ClassVar[set[str]] = set()
+
+    def __init__(self, make: Maker) -> None:
+        super().__init__()
+        self._make = make
+
+    @initialize()
+    def open(self) -> None:
+        self._context = self._make()
+        self.house = self._context.__enter__()
+        for version in ("3", "4"):
+            self.house.add_version(version)
+        self.champions = ["1"]
+        self.units = 0
+
+    def teardown(self) -> None:
+        if hasattr(self, "_context"):
+            Rollouts.reached |= {d.action for d in self.house.decisions()}
+            self._context.__exit__(None, None, None)
+
+    @precondition(lambda self: not self.house.live.challenger)
+    @rule(version=st.sampled_from(["1", "2", "3", "4"]))
+    def deploy(self, version: str) -> None:
+        if version != self.house.live.champion:
+            self.house.clock.at += 1.0
+            deploy_version(self.house.store, self.house.clock, MODEL, version)
+
+    @precondition(lambda self: self.house.live.challenger)
+    @rule(
+        units=st.sampled_from([0, 5, 300]),
+        bad=st.sampled_from([0.0, 0.01, 0.5]),
+        seconds=st.sampled_from([1.0, SOAK_S]),
+        outcomes=st.sampled_from([True, True, False]),
+    )
+    def some_time_and_a_turn(self, units: int, bad: float, seconds: float, outcomes: bool) -> None:
+        meet(self.house, units, failed=int(units * bad), first=self.units)
+        self.units += units
+        self.house.clock.at += seconds
+        self.turn(outcomes)
+
+    @precondition(lambda self: self.house.live.challenger)
+    @rule()
+    def a_good_stage(self) -> None:
+        self.some_time_and_a_turn(300, 0.0, SOAK_S, True)
+
+    def turn(self, outcomes: bool) -> None:
+        before = self.house.live
+        scored = good(before.rollout) if outcomes else []
+        verdict = advance(self.house, scored)
+        live = self.house.live
+        assert verdict is not None
+        if verdict.failed:
+            assert live.champion == before.champion
+            assert live.challenger is None
+        elif verdict.outcome is Outcome.PASS:
+            assert self.house.clock.now() - before.stage_started >= SOAK_S
+            assert live.step == before.step + 1 or live.champion == before.challenger
+        else:
+            assert live == before
+        if live.champion != before.champion:
+            assert live.previous == before.champion
+            self.champions.append(live.champion)
+        if verdict.outcome is Outcome.PASS:
+            soaking = advance(self.house, scored)  # a second turn at once must not act
+            assert soaking is None or soaking.code == "ROL-304"
+
+    @rule()
+    def another_leads_for_a_while(self) -> None:
+        before = self.house.live
+        self.house.depose()
+        if before.challenger:
+            with pytest.raises(LeaseLost):
+                advance(self.house)
+        assert self.house.live == before
+        with self.house.store.begin() as tx:
+            tx.acquire("steward", "two", self.house.clock.wall(), -1.0)
+        self.house.token = self.house.lead("one")
+
+    @invariant()
+    def the_deployment_is_sound(self) -> None:
+        live = self.house.live
+        if live.challenger:
+            assert live.challenger != live.champion
+            assert live.share == (0.1, 0.5)[live.step]
+            assert live.rollout
+        else:
+            assert (live.share, live.step, live.rollout) == (0.0, 0, "")
+
+    @invariant()
+    def every_change_is_a_decision(self) -> None:
+        promoted = [d for d in reversed(self.house.decisions()) if d.action == "promote"]
+        assert [d.subject for d in promoted] == [f"version {v}" for v in self.champions[1:]]
+        rollbacks = self.house.decisions("rollback")
+        told = sum(len(self.house.timeline(i)) for i in self.house.incidents())
+        assert told == 2 * len(rollbacks)
+        assert all(replay_decision(d).same for d in rollbacks)
+
+    @invariant()
+    def the_newest_table_follows_it(self) -> None:
+        live = self.house.live
+        if self.house.decisions("deploy"):
+            champion, challenger, share, rollout = routing_of(self.house)
+            assert (champion, challenger) == (live.champion, live.challenger)
+            assert share == live.share
+            assert rollout == (f"{live.rollout}#{live.step}" if live.challenger else "")
+
+
+def test_any_history_keeps_the_rollout_sound(house_of: Maker) -> None:
+    run_state_machine_as_test(
+        lambda: Rollouts(house_of),
+        settings=settings(max_examples=12, stateful_step_count=16),
+    )
+    assert {"deploy", "advance", "promote", "rollback"} <= Rollouts.reached
+
+
+def test_the_challenger_of_now_is_judged_not_the_one_before(rolling: House) -> None:
+    """Units of an earlier rollout are another rollout's evidence."""
+    meet(rolling, 200, failed=120)
+    rolling.put(**{**_fields(replace(rolling.live, rollout="delay/2/another")), "champion": "1"})
+    verdict = advance(rolling, [])
+    assert verdict is not None
+    assert verdict.outcome is Outcome.HOLD

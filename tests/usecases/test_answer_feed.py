@@ -1,0 +1,164 @@
+"""A feed that breaks: told once, stood in for, and gone back to when it is well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from usecases.house import FILE, MODEL, START, House
+from usecases.timeline import (
+    CELSIUS,
+    NULLS,
+    QUIET,
+    only,
+    outcomes,
+    play,
+)
+
+from windvane.usecases.publish_routing import NOTIFY, PUBLISH
+from windvane.usecases.replay_decision import replay_decision
+
+pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
+
+
+@pytest.fixture
+def broken(house: House) -> House:
+    """Ten quiet windows, then nulls in one feed until it was noticed."""
+    play(house, [QUIET] * 10)
+    assert house.incidents() == []
+    for i in range(10, 20):
+        play(house, [NULLS], first=i)
+        if house.incidents():
+            return house
+    raise AssertionError("ten windows of nulls were not noticed")
+
+
+def test_a_broken_feed_is_noticed_told_and_stood_in_for(broken: House) -> None:
+    incident = only(broken, "feed:weather")
+    assert incident.title.startswith("the weather feed changed: temp nulls rose by 8")
+    assert incident.since == START + 600.0  # when it began, not when it was noticed
+    assert incident.opened_at <= START + 60.0 * 15
+    assert broken.timeline(incident)[1] == (
+        "version 2, which does not need weather, stands in for version 1"
+    )
+    live = broken.live
+    assert (live.champion, live.standing_in, live.broken_views) == ("1", "2", ("weather",))
+    (told,) = broken.queued(NOTIFY)
+    assert told["title"] == "[high] delay"
+    with broken.store.read() as tx:
+        table = tx.routing()
+    assert table is not None
+    assert table.models[MODEL].standing_in == "2"
+    assert broken.queued(PUBLISH)[-1] == {"seq": table.seq}
+
+
+def test_its_evidence_names_the_suspect_and_whose(broken: House) -> None:
+    evidence = only(broken, "feed:weather").evidence
+    assert evidence["suspects"][0]["feature"] == "temp"
+    assert evidence["kinds"] == ["nulls"]
+    assert {row["tenant"] for row in evidence["tenants"]} == {"AA", "UA"}
+    assert evidence["last_good"] == {"version": "1", "before": START + 600.0}
+    (drawn,) = evidence["histograms"]
+    assert drawn["labels"][0] == "null"
+    assert drawn["before"][0] == 0
+    assert drawn["after"][0] > 50
+    assert sum(drawn["before"]) == 600
+
+
+def test_the_decision_replays_to_the_same_verdict(broken: House) -> None:
+    (decision,) = broken.decisions("fall_back")
+    assert replay_decision(decision).same
+    assert decision.id == f"{MODEL}/feed:weather/{decision.facts['window']:.0f}/broken"
+
+
+def test_it_is_told_once_however_long_it_lasts(broken: House) -> None:
+    began = int(broken.decisions("fall_back")[0].facts["window"] - START) // 60 + 1
+    play(broken, [NULLS] * 6, first=began)
+    assert len(broken.incidents()) == 1
+    assert len(broken.queued(NOTIFY)) == 1
+    assert len(broken.decisions("fall_back")) == 1
+    assert outcomes(broken, "features").endswith("F" * 7)
+
+
+def test_another_alarm_of_the_same_feed_joins_the_incident(broken: House) -> None:
+    began = int(broken.decisions("fall_back")[0].facts["window"] - START) // 60 + 1
+    play(broken, [CELSIUS] * 8, first=began)
+    incident = only(broken, "feed:weather")
+    assert incident.evidence["kinds"] == ["nulls", "values"]
+    assert len(broken.queued(NOTIFY)) == 1
+    assert any("values moved" in line for line in broken.timeline(incident))
+
+
+def test_a_healed_feed_goes_back_to_the_champion(broken: House) -> None:
+    began = int(broken.decisions("fall_back")[0].facts["window"] - START) // 60 + 1
+    play(broken, [QUIET] * 2, first=began)
+    assert broken.live.standing_in == "2"  # not on the first good window
+    play(broken, [QUIET] * 2, first=began + 2)
+    live = broken.live
+    assert (live.standing_in, live.broken_views) == (None, ())
+    incident = only(broken, "feed:weather")
+    assert incident.closed_at is not None
+    assert broken.timeline(incident)[-2:] == ["weather is healthy again", "version 1 answers again"]
+    (decision,) = broken.decisions("revert")
+    assert replay_decision(decision).same
+
+
+def test_the_broken_time_is_no_reference_afterwards(broken: House) -> None:
+    """Once healed, nulls must be news again."""
+    began = int(broken.decisions("fall_back")[0].facts["window"] - START) // 60 + 1
+    play(broken, [NULLS] * 8 + [QUIET] * 4 + [NULLS] * 8, first=began)
+    assert len(broken.decisions("fall_back")) == 2
+    assert [i.cause for i in broken.incidents()] == ["feed:weather"] * 2
+
+
+def test_a_change_of_unit_is_noticed(house: House) -> None:
+    play(house, [QUIET] * 8 + [CELSIUS] * 8)
+    incident = only(house, "feed:weather")
+    assert incident.evidence["kinds"] == ["values"]
+    assert house.live.standing_in == "2"
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="BUG usecases/window_policy.py _MATERIAL: values are material from a rank shift of 0.5, "
+    "but a feature that moves as a whole below (or above) all it ever was has at most about 0.5, "
+    "one that becomes constant about 0.25: by default a change of unit or a stuck sensor is "
+    "certain, yet never told. 0.2 to 0.3 would find both",
+)
+@pytest.mark.parametrize("shape", [{"spoiled_plan": True}, {"stuck": True}])
+def test_by_default_a_change_of_unit_or_a_stuck_value_is_material(
+    house: House, shape: dict[str, Any]
+) -> None:
+    house.clock.at += 1
+    house.apply(FILE.replace("  material: {values: 0.3}\n", ""))
+    play(house, [QUIET] * 8 + [shape] * 12)
+    assert [incident.kind for incident in house.incidents()] == ["feed"]
+
+
+@pytest.mark.parametrize(
+    ("respond", "action", "standing", "told"),
+    [("log", "log", None, 0), ("notify", "notify", None, 1), ("fallback", "fall_back", "2", 1),
+     ("rollback", "fall_back", "2", 1)],
+)  # fmt: skip
+def test_the_response_is_the_files(
+    house: House, respond: str, action: str, standing: str | None, told: int
+) -> None:
+    house.clock.at += 1
+    house.apply(FILE.replace("watch:\n", f"watch:\n  respond: {{high: {respond}}}\n"))
+    play(house, [QUIET] * 6 + [NULLS] * 8)
+    assert [d.action for d in house.decisions() if d.judge] == [action]
+    assert house.live.standing_in == standing
+    assert house.live.broken_views == ("weather",)
+    assert len(house.queued(NOTIFY)) == told
+    assert len(house.incidents()) == told
+
+
+def test_without_a_version_that_does_without_it_stays_as_it_is(house: House) -> None:
+    """Every version needs the plan; both stay, and the incident says so."""
+    play(house, [QUIET] * 6)
+    for i in range(6, 16):
+        house.traffic(i, spoiled_plan=True)
+        house.judge()
+    incident = only(house, "feed:plan")
+    assert "no version does without plan: left as is" in house.timeline(incident)
+    assert house.live.standing_in is None

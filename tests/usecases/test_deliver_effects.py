@@ -1,0 +1,213 @@
+"""Effects leave through the outbox: at least once, never twice by key, retried with patience."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from usecases.house import MODEL, House
+
+from windvane.adapters.notify import AppriseNotifier
+from windvane.core.journal import Decision, Effect
+from windvane.core.verdict import Outcome, Verdict
+from windvane.ports.control_store import OutboxItem
+from windvane.usecases.deliver_effects import deliver_effects
+from windvane.usecases.publish_routing import ALIAS, NOTIFY, routing_effects
+
+pytestmark = pytest.mark.filterwarnings("ignore:.imghdr.:DeprecationWarning")  # apprise, on 3.11
+
+
+@dataclass
+class Told:
+    """A notifier and a mirror that fail as often as they are asked to."""
+
+    fail: int = 0
+    sent: list[str] = field(default_factory=list)
+
+    def send(self, key: str, title: str, body: str) -> None:
+        self._try(f"{key} {title}: {body}")
+
+    def mirror_alias(self, model: str, alias: str, version: str) -> None:
+        self._try(f"{model}@{alias}={version}")
+
+    def _try(self, said: str) -> None:
+        if self.fail:
+            self.fail -= 1
+            raise ConnectionError("the other side hung up")
+        self.sent.append(said)
+
+
+def decide(house: House, name: str, *effects: Effect) -> bool:
+    verdict = Verdict(Outcome.PASS, "X-100", "said")
+    decision = Decision(name, MODEL, "", "s", "a", house.clock.now(), {}, {}, verdict, effects)
+    with house.store.begin() as tx:
+        return tx.decide(decision)
+
+
+def notify(title: str = "t") -> Effect:
+    return Effect(NOTIFY, {"title": title, "body": "b"})
+
+
+def deliver(house: House, told: Told | None = None, notifier: Any = None) -> int:
+    told = told or Told()
+    return deliver_effects(house.store, house.clock, house.feed, notifier or told, told)
+
+
+def waiting(house: House) -> list[OutboxItem]:
+    with house.store.read() as tx:
+        return tx.due_effects(1e18, 1_000)
+
+
+@pytest.fixture
+def quiet(house: House) -> House:
+    """Nothing is waiting."""
+    deliver(house)
+    assert waiting(house) == []
+    return house
+
+
+def test_each_kind_goes_to_its_port(quiet: House) -> None:
+    with quiet.store.begin() as tx:
+        publish = routing_effects(tx)
+    alias = Effect(ALIAS, {"model": MODEL, "alias": "champion", "version": "2"})
+    decide(quiet, "d", *publish, notify(), alias)
+    told = Told()
+    assert deliver(quiet, told) == 3
+    assert told.sent == ["d#1 t: b", "delay@champion=2"]
+    table = quiet.feed.latest()
+    assert table is not None
+    assert table.seq == publish[0].body["seq"]
+    assert waiting(quiet) == []
+
+
+def test_what_is_done_is_not_done_again(quiet: House) -> None:
+    decide(quiet, "d", notify())
+    told = Told()
+    assert [deliver(quiet, told), deliver(quiet, told)] == [1, 0]
+    assert len(told.sent) == 1
+
+
+def test_the_same_decision_twice_never_acts_twice(quiet: House) -> None:
+    told = Told()
+    assert decide(quiet, "d", notify())
+    assert not decide(quiet, "d", notify())
+    deliver(quiet, told)
+    assert not decide(quiet, "d", notify("another"))
+    deliver(quiet, told)
+    assert told.sent == ["d#0 t: b"]
+
+
+def test_a_failure_waits_and_keeps_nobody_else(quiet: House) -> None:
+    decide(quiet, "a", notify())
+    decide(quiet, "b", notify())
+    told = Told(fail=1)
+    assert deliver(quiet, told) == 1
+    (item,) = waiting(quiet)
+    assert item.attempts == 1
+    assert deliver(quiet, told) == 0  # not due yet
+    quiet.clock.wall_at += 1.5
+    assert deliver(quiet, told) == 1
+    assert len(told.sent) == 2
+
+
+def test_waits_double_to_five_minutes_with_jitter(quiet: House) -> None:
+    decide(quiet, "d", notify())
+    told = Told(fail=10**6)
+    waits = []
+    for _ in range(14):
+        began = quiet.clock.wall_at
+        deliver(quiet, told)
+        low, high = 0.0, 1_000.0
+        while high - low > 1e-3:
+            middle = (low + high) / 2
+            with quiet.store.read() as tx:
+                due = tx.due_effects(began + middle, 10)
+            low, high = (low, middle) if due else (middle, high)
+        waits.append(high)
+        quiet.clock.wall_at = began + high
+    for i, wait in enumerate(waits):
+        middle = min(2.0**i, 300.0)
+        assert 0.5 * middle - 0.01 <= wait <= 1.5 * middle + 0.01
+    assert len({round(w / min(2.0**i, 300.0), 4) for i, w in enumerate(waits)}) > 10
+    (item,) = waiting(quiet)
+    assert item.attempts == 14  # never given up: the queue is the table
+
+
+def test_a_crash_between_doing_and_noting_tells_once(quiet: House) -> None:
+    """The effect went out, the process died; the key keeps the second try silent."""
+    journal = quiet.folder / "told.jsonl"
+    decide(quiet, "d", notify())
+
+    class DiesAfter(AppriseNotifier):
+        def send(self, key: str, title: str, body: str) -> None:
+            super().send(key, title, body)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deliver(quiet, notifier=DiesAfter(journal, []))
+    assert len(waiting(quiet)) == 1
+    assert deliver(quiet, notifier=AppriseNotifier(journal, [])) == 1
+    assert [json.loads(line)["key"] for line in journal.read_text().splitlines()] == ["d#0"]
+    assert waiting(quiet) == []
+
+
+def test_an_older_table_never_replaces_a_newer(quiet: House) -> None:
+    """A retry of an old publish after a newer one went out."""
+    with quiet.store.begin() as tx:
+        old, new = routing_effects(tx), routing_effects(tx)
+    decide(quiet, "new", *new)
+    deliver(quiet)
+    decide(quiet, "old", *old)
+    assert deliver(quiet) == 1
+    table = quiet.feed.latest()
+    assert table is not None
+    assert table.seq == new[0].body["seq"]
+
+
+def test_an_unknown_kind_waits_loudly(quiet: House, caplog: pytest.LogCaptureFixture) -> None:
+    """A newer release queued it; this one must neither drop it nor stop."""
+    decide(quiet, "d", Effect("teleport", {}), notify())
+    told = Told()
+    assert deliver(quiet, told) == 1
+    assert [item.kind for item in waiting(quiet)] == ["teleport"]
+    assert "unknown kind 'teleport'" in caplog.text
+
+
+@settings(max_examples=20)
+@given(st.lists(st.sampled_from(["decide", "again", "fail", "turn", "wait"]), max_size=25))
+def test_every_effect_arrives_once_whatever_fails(house_of: Any, steps: list[str]) -> None:
+    with house_of() as house:
+        told, made = Told(), 0
+        for step in steps:
+            match step:
+                case "decide":
+                    made += 1
+                    decide(house, f"d{made}", notify())
+                case "again" if made:
+                    decide(house, f"d{made}", notify())
+                case "fail":
+                    told.fail += 1
+                case "turn":
+                    deliver(house, told)
+                case "wait":
+                    house.clock.wall_at += 700.0
+        told.fail = 0
+        house.clock.wall_at += 1e6
+        while deliver(house, told):
+            pass
+        assert sorted(told.sent) == sorted(f"d{i + 1}#0 t: b" for i in range(made))
+
+
+def test_publishing_is_not_kept_by_a_dead_notifier(quiet: House) -> None:
+    with quiet.store.begin() as tx:
+        publish = routing_effects(tx)
+    decide(quiet, "d", notify(), *publish)
+    assert deliver(quiet, Told(fail=10**6)) == 1
+    table = quiet.feed.latest()
+    assert table is not None
+    assert table.seq == publish[0].body["seq"]
+    assert [item.kind for item in waiting(quiet)] == [NOTIFY]

@@ -1,0 +1,120 @@
+"""windvane.yaml: defaults, where it is looked for, and mistakes that say their fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windvane.usecases.read_settings import (
+    FILE,
+    HOME_VARIABLE,
+    BadSettings,
+    Settings,
+    find_settings,
+    read_settings,
+)
+
+
+def test_an_empty_file_takes_the_embedded_defaults(tmp_path: Path) -> None:
+    found = read_settings("", tmp_path)
+    assert found == Settings(home=str(tmp_path))
+    assert found.store_url == f"sqlite:///{tmp_path / 'control.db'}"
+    assert found.registry_uri == f"sqlite:///{tmp_path / 'mlflow.db'}"
+    assert found.log_root == str(tmp_path / "log")
+    assert (found.artifacts, found.spool_root) == (tmp_path / "artifacts", tmp_path / "spool")
+    assert found.routing_file == tmp_path / "routing.json"
+
+
+def test_scaled_parts_replace_the_embedded_ones(tmp_path: Path) -> None:
+    text = "store: postgresql://db/windvane\nlog: s3://bucket/log\nlog_storage: {region: eu}\n"
+    found = read_settings(text + "registry: http://mlflow\nport: 9000\n", tmp_path)
+    assert found.store_url == "postgresql://db/windvane"
+    assert (found.log_root, found.log_storage) == ("s3://bucket/log", {"region": "eu"})
+    assert (found.registry_uri, found.port) == ("http://mlflow", 9000)
+
+
+def test_a_relative_home_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes may start in another folder."""
+    monkeypatch.chdir(tmp_path)
+    assert read_settings("", Path("here")).folder == tmp_path / "here"
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ("prot: 1", "'prot'", "did you mean 'port'?"),
+        ("home: /x", "'home'", "known:"),
+        ("1: 2", "1", "known:"),
+        ("port: many", "$.port", "settings.md"),
+        ("port: '8700'", "$.port", "settings.md"),
+        ("notify: json://x", "$.notify", "settings.md"),
+        ("log_storage: [a]", "$.log_storage", "settings.md"),
+        ("- port", "mapping", "settings.md"),
+        ("port: [", "not YAML", "settings.md"),
+        ("!!python/object/apply:os.system ['true']", "not YAML", "settings.md"),
+    ],
+)
+def test_a_mistake_names_the_setting_and_the_fix(
+    text: str, said: str, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadSettings, match="SET-101") as raised:
+        read_settings(text, tmp_path)
+    assert FILE in raised.value.message
+    assert said in raised.value.message
+    assert hint in raised.value.advice
+
+
+NAMES = [field.name for field in msgspec.structs.fields(Settings)]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(NAMES) | st.text("abc", max_size=3),
+        st.none() | st.booleans() | st.integers() | st.text("ab", max_size=3) | st.lists(st.none()),
+        max_size=3,
+    )
+)
+def test_any_mapping_is_read_or_ours_to_explain(body: dict[str, object]) -> None:
+    text = msgspec.json.encode(body).decode()
+    try:
+        found: Settings | BadSettings = read_settings(text, Path("/x"))
+    except BadSettings as error:
+        found = error
+    if isinstance(found, BadSettings):
+        assert found.advice
+    else:
+        assert "home" not in body
+        assert all(getattr(found, name) == value for name, value in body.items())
+
+
+def test_it_is_looked_for_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given_home, variable, here = (tmp_path / name for name in ("given", "variable", ".windvane"))
+    for at, folder in enumerate((given_home, variable, here)):
+        folder.mkdir()
+        (folder / FILE).write_text(f"port: {9000 + at}")
+    monkeypatch.chdir(tmp_path)
+    environ = {HOME_VARIABLE: str(variable)}
+    assert find_settings(environ, given_home).port == 9000
+    assert find_settings(environ).port == 9001
+    assert find_settings({}).port == 9002
+    assert find_settings({HOME_VARIABLE: ""}).port == 9002
+    assert find_settings({HOME_VARIABLE: str(tmp_path / "fresh")}).port == Settings().port
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="BUG usecases/read_settings.py: values that cannot work are accepted (a port of -1, a "
+    "lease of no time, a spool or body of no bytes) and fail later, elsewhere",
+)
+@pytest.mark.parametrize(
+    "text",
+    ["port: -1", "port: 70000", "lease_s: 0", "lease_s: -3", "spool_max_bytes: 0",
+     "max_body_bytes: -1", "max_rows: 0", "recorder_every_s: -1"],
+)  # fmt: skip
+def test_what_cannot_work_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSettings):
+        read_settings(text, tmp_path)

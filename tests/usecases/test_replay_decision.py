@@ -1,0 +1,182 @@
+"""Every judge's decision can be judged again from its record, to the same verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from usecases.house import House
+
+from windvane.core.acceptance import (
+    AcceptancePolicy,
+    CandidateFacts,
+    ParityReport,
+    judge_candidate,
+)
+from windvane.core.drift import (
+    DriftFacts,
+    DriftPolicy,
+    Kind,
+    Reading,
+    StreamState,
+    judge_drift,
+)
+from windvane.core.journal import Decision
+from windvane.core.outcomes import OutcomePolicy, ScoredCounts, judge_outcomes
+from windvane.core.rollout import (
+    ArmFacts,
+    GateFacts,
+    GatePolicy,
+    StageErrors,
+    judge_gate,
+)
+from windvane.core.verdict import (
+    Outcome,
+    RateFacts,
+    RatePolicy,
+    RateState,
+    Verdict,
+    judge_rate,
+)
+from windvane.usecases.replay_decision import (
+    JUDGES,
+    NothingToReplay,
+    replay_decision,
+    revision_of,
+)
+
+COUNT = st.integers(0, 10**6)
+SHARE = st.floats(0.001, 0.999)
+STATE = st.builds(
+    StreamState, st.floats(0, 1e300), st.floats(0, 1e300), st.none() | st.floats(0, 1e10),
+    st.booleans(), st.integers(0, 3),
+)  # fmt: skip
+READING = st.builds(
+    Reading, st.sampled_from(["a", "b"]), st.just("v"), st.sampled_from(Kind), SHARE, SHARE
+)
+STAGE = st.builds(StageErrors, st.integers(0, 99), st.integers(0, 99), SHARE)
+ARM = st.integers(0, 9_999).map(lambda n: ArmFacts(n, 0.15 * n, 0.05 * n))
+COUNTS = st.lists(st.integers(0, 500), min_size=4, max_size=4).map(np.array)
+
+CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
+    "rate": st.tuples(
+        st.builds(
+            RateFacts, st.just("tenant AA"), st.floats(0, 1e10), COUNT, COUNT,
+            st.builds(RateState, st.floats(0, 1e300), st.floats(0, 1e300), st.floats(0, 1e10),
+                      st.booleans(), st.integers(0, 3)),
+        ),
+        st.builds(RatePolicy, SHARE, st.floats(1, 1e6), st.just("CON"), st.just("refused")),
+    ),
+    "drift": st.tuples(
+        st.builds(
+            DriftFacts, st.floats(0, 1e10), st.integers(0, 99), st.just(20),
+            st.lists(READING, max_size=4).map(tuple),
+            st.dictionaries(st.sampled_from(["a/nulls", "b/drift"]), STATE),
+        ),
+        st.builds(DriftPolicy, st.floats(1, 1e6)),
+    ),
+    "rollout.gate": st.tuples(
+        st.builds(
+            GateFacts, st.floats(0, 1e10), st.floats(0, 1e10), st.integers(100, 500),
+            st.integers(0, 100), st.lists(STAGE, max_size=3).map(tuple),
+            st.lists(STAGE, max_size=3).map(tuple), ARM, ARM,
+        ),
+        st.builds(GatePolicy, soak_s=st.floats(0, 1e10)),
+    ),
+    "acceptance": st.tuples(
+        st.builds(
+            CandidateFacts, COUNT, COUNT, SHARE,
+            st.builds(ParityReport, COUNT, SHARE, COUNT, SHARE, st.integers(0, 3)),
+        ),
+        st.builds(AcceptancePolicy, auc_floor=SHARE),
+    ),
+    "outcomes": st.tuples(
+        st.builds(ScoredCounts, COUNTS, COUNTS), st.builds(OutcomePolicy, SHARE)
+    ),
+}  # fmt: skip
+JUDGED: dict[str, Any] = {
+    "rate": lambda facts, policy, now: judge_rate(facts, policy, now)[0],
+    "drift": lambda facts, policy, now: judge_drift(facts, policy, now)[0],
+    "rollout.gate": judge_gate,
+    "acceptance": judge_candidate,
+    "outcomes": judge_outcomes,
+}
+
+
+def record(judge: str, facts: Any, policy: Any, now: float, verdict: Verdict) -> Decision:
+    """As a use case writes it down, and as the store gives it back."""
+    decision = Decision(
+        id="d", model="m", judge=judge, subject="s", action="a", at=now,
+        policy=msgspec.to_builtins(policy),
+        facts=msgspec.to_builtins(facts, enc_hook=np.ndarray.tolist),
+        verdict=verdict,
+    )  # fmt: skip
+    return msgspec.json.decode(msgspec.json.encode(decision), type=Decision)
+
+
+def test_every_judge_is_here() -> None:
+    assert set(CASES) == set(JUDGED) == set(JUDGES)
+
+
+@pytest.mark.parametrize("judge", sorted(JUDGES))
+@given(data=st.data(), now=st.floats(0, 1e10))
+def test_a_recorded_verdict_comes_out_again(judge: str, data: st.DataObject, now: float) -> None:
+    facts, policy = data.draw(CASES[judge])
+    verdict = JUDGED[judge](facts, policy, now)
+    replay = replay_decision(record(judge, facts, policy, now, verdict))
+    assert replay.same
+    assert replay.again == verdict
+    assert not replay.revised
+
+
+@pytest.mark.parametrize("judge", sorted(JUDGES))
+@given(data=st.data())
+def test_a_forged_verdict_is_found_out(judge: str, data: st.DataObject) -> None:
+    facts, policy = data.draw(CASES[judge])
+    verdict = JUDGED[judge](facts, policy, 0.0)
+    forged = replace(
+        verdict, outcome=Outcome.PASS if verdict.outcome is not Outcome.PASS else Outcome.FAIL
+    )
+    replay = replay_decision(record(judge, facts, policy, 0.0, forged))
+    assert not replay.same
+    assert (replay.recorded, replay.again) == (forged, verdict)
+
+
+def test_changed_facts_are_found_out() -> None:
+    facts = RateFacts("tenant AA", 0.0, 60, 40, RateState())
+    policy = RatePolicy(0.05, 1_000.0, "CON", "refused")
+    verdict, _ = judge_rate(facts, policy, 0.0)
+    assert verdict.failed
+    decision = record("rate", replace(facts, bad=1), policy, 0.0, verdict)
+    assert not replay_decision(decision).same
+
+
+@pytest.mark.parametrize("judge", sorted(JUDGES))
+def test_a_decision_of_another_revision_says_so(judge: str) -> None:
+    facts, policy = RateFacts("t", 0.0, 1, 99, RateState()), RatePolicy(0.05, 9.0, "CON", "refused")
+    assert revision_of(judge) >= 1
+    decision = record("rate", facts, policy, 0.0, judge_rate(facts, policy, 0.0)[0])
+    older = replace(decision, policy={**decision.policy, "revision": revision_of("rate") + 1})
+    assert replay_decision(older).revised
+
+
+def test_a_decision_without_a_revision_is_of_the_first() -> None:
+    facts, policy = RateFacts("t", 0.0, 1, 99, RateState()), RatePolicy(0.05, 9.0, "CON", "refused")
+    decision = record("rate", facts, policy, 0.0, judge_rate(facts, policy, 0.0)[0])
+    bare = {name: value for name, value in decision.policy.items() if name != "revision"}
+    replay = replay_decision(replace(decision, policy=bare))
+    assert replay.same
+    assert replay.revised == (revision_of("rate") != 1)
+
+
+def test_what_people_did_has_no_judge(house: House) -> None:
+    (applied,) = house.decisions("apply")
+    with pytest.raises(NothingToReplay, match="DEC-101") as raised:
+        replay_decision(applied)
+    assert applied.id in raised.value.message
+    assert "apply" in raised.value.message

@@ -1,0 +1,40 @@
+"""Windows in a row, as a test writes them down and reads them back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from usecases.house import MODEL, House
+
+from windvane.ports.control_store import Incident, WindowVerdict
+
+
+def play(house: House, windows: Sequence[dict[str, Any]], first: int = 0) -> None:
+    """Traffic of each window, judged as soon as it is closed."""
+    for i, window in enumerate(windows, start=first):
+        house.traffic(i, **window)
+        assert house.judge()
+
+
+def verdicts(house: House, subject: str) -> list[WindowVerdict]:
+    """Oldest first."""
+    with house.store.read() as tx:
+        return list(reversed(tx.verdicts(MODEL, subject, 0.0, 10_000)))
+
+
+def outcomes(house: House, subject: str) -> str:
+    """One letter a window."""
+    return "".join(v.outcome[0].upper() for v in verdicts(house, subject))
+
+
+def only(house: House, cause: str) -> Incident:
+    (found,) = [i for i in house.incidents() if i.cause == cause]
+    return found
+
+
+QUIET: dict[str, Any] = {}
+NULLS: dict[str, Any] = {"nulls": 0.9}
+CELSIUS: dict[str, Any] = {"celsius": True}
+GARBAGE: dict[str, Any] = {"refused": {"UA": 60}}
+FAILING: dict[str, Any] = {"failed": 30}
