@@ -155,7 +155,7 @@ def _alone(layout: Layout, baseline: Baseline, name: str) -> tuple[Layout, Basel
     alone = Layout((layout.axes[layout.names.index(name)],))
     return alone, Baseline(
         alone.id,
-        baseline.window_s,
+        baseline.block_s,
         layout.part(baseline.counts, name),
         {name: baseline.calibration[name]},
         {start: layout.part(counts, name) for start, counts in baseline.tail.items()},

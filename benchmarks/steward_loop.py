@@ -32,6 +32,7 @@ from windvane.core.verdict import p_to_e, shiryaev_roberts
 from windvane.ports.control_store import Deployment
 from windvane.usecases.load_window import ClosedWindow, StewardState
 from windvane.usecases.read_model_file import ModelFile, read_model_file
+from windvane.usecases.recall_past import Past
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
 Counts = NDArray[np.int64]
@@ -71,15 +72,13 @@ class StewardLoop:
         # As the steward has it: unpacked from the version's record, with rounded scores.
         self._baseline = Baseline.from_bytes(baseline.to_bytes())
         self._live = Deployment(file.model, "1")
-        self._totals: dict[float, Counts] = {}
+        self._past = Past(self.policy.window_s, self.policy.block_s)
 
     def judge_breaks(self, start: float, counts: Counts) -> tuple[tuple[Reading, ...], list[Alarm]]:
         """Readings of the window that began at ``start`` (s), and the alarms that opened."""
-        oldest = start - self.policy.recent_s
-        for old in [s for s in self._totals if s < oldest]:
-            del self._totals[old]
-        self._totals[start] = counts
-        window = self._window(start)
+        self._past.forget_before(start - self.policy.recent_s)
+        self._past.add(start, counts)
+        window = self._window(start, counts)
         rows = int(self._layout.part(counts, self._layout.names[0]).sum())
         found: tuple[Reading, ...] = ()
         if rows >= self.policy.min_rows:
@@ -88,18 +87,20 @@ class StewardLoop:
                 window.views,
                 counts,
                 window.references(self.state),
-                self._baseline,
+                window.calibration(self.state),
                 min_rows=self.policy.min_rows,
                 seed=window.seed("breaks"),
             )
         facts = DriftFacts(start, rows, self.policy.min_rows, found, self.state.breaks)
         _, self.state.breaks, alarms = judge_drift(facts, self.policy.breaks, window.end)
+        for r in found:
+            self._past.remember(r.stream, start, round(r.size, 4))
         return found, [alarm for alarm in alarms if alarm.opened]
 
     def judge_season(self, start: float, counts: Counts) -> tuple[tuple[Reading, ...], list[Alarm]]:
         """The same against the training data; ``counts`` of as many windows as the caller
         merges into one look."""
-        window = self._window(start)
+        window = self._window(start, counts)
         rows = int(self._layout.part(counts, self._layout.names[0]).sum())
         found = baseline_readings(
             self._layout, window.views, counts, self._baseline, seed=window.seed("season")
@@ -108,10 +109,10 @@ class StewardLoop:
         _, self.state.seasons, alarms = judge_drift(facts, self.policy.seasons, window.end)
         return found, [alarm for alarm in alarms if alarm.opened]
 
-    def _window(self, start: float) -> ClosedWindow:
+    def _window(self, start: float, counts: Counts) -> ClosedWindow:
         return ClosedWindow(
             self._file, self.policy, self._live, self._layout, self._baseline, start, (),
-            self._totals,
+            counts, self._past,
         )  # fmt: skip
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 
 from windvane.core.alerting import (
     Response,
@@ -187,11 +186,11 @@ def _evidence(
     for alarm in opened:
         sizes[alarm.feature] = max(sizes.get(alarm.feature, 0.0), alarm.size)
     ranked = rank_suspects(list(sizes.items()))
-    before = window.baseline.counts
-    past = [c for s, c in window.totals.items() if s < since]
-    if past:
-        before = np.sum(past, axis=0)
-    after = np.sum([c for s, c in window.totals.items() if s >= since], axis=0)
+    before = window.past.between(0.0, since)
+    if before is None:
+        before = window.baseline.counts
+    after = window.past.between(since, window.end)
+    after = window.counts if after is None else after
     suspect = ranked[0][0]
     mine = [(k.tenant, s.features) for k, s in window.sketches if s.layout_id == window.layout.id]
     kinds = {a.kind for a in opened}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from windvane.core.drift import (
     Alarm,
@@ -94,15 +93,14 @@ def judge_window(
 
 
 def _judge_breaks(window: ClosedWindow, state: StewardState) -> DriftFinding:
-    counts = window.totals[window.start]
-    rows = int(window.layout.part(counts, window.layout.names[0]).sum())
+    rows = int(window.layout.part(window.counts, window.layout.names[0]).sum())
     readings = (
         recent_readings(
             window.layout,
             window.views,
-            counts,
+            window.counts,
             window.references(state),
-            window.baseline,
+            window.calibration(state),
             min_rows=window.policy.min_rows,
             seed=window.seed("breaks"),
         )
@@ -111,6 +109,8 @@ def _judge_breaks(window: ClosedWindow, state: StewardState) -> DriftFinding:
     )
     facts = DriftFacts(window.start, rows, window.policy.min_rows, readings, dict(state.breaks))
     verdict, state.breaks, alarms = judge_drift(facts, window.policy.breaks, window.end)
+    for r in readings:
+        window.past.remember(r.stream, window.start, round(r.size, 4))
     return DriftFinding(facts, verdict, alarms)
 
 
@@ -143,10 +143,12 @@ def _judge_errors(window: ClosedWindow, state: StewardState) -> RateFinding:
 def _judge_season(window: ClosedWindow, state: StewardState) -> DriftFinding | None:
     """Against the training data, over many merged windows; None between two such looks."""
     state.seasons_from = state.seasons_from or window.start
-    if window.end - state.seasons_from < window.policy.drift_over_s:
+    over = window.end - state.seasons_from >= window.policy.drift_over_s
+    if not over or window.end % window.policy.block_s:
         return None
-    parts = [c for s, c in window.totals.items() if state.seasons_from <= s <= window.start]
-    counts = np.sum(parts, axis=0)
+    counts = window.past.between(state.seasons_from, window.end)
+    if counts is None:
+        return None
     rows = int(window.layout.part(counts, window.layout.names[0]).sum())
     readings = baseline_readings(
         window.layout, window.views, counts, window.baseline, seed=window.seed("season")

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.drift import Baseline, StreamState
+from windvane.core.drift import Baseline, Kind, StreamState
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.verdict import RateState
 from windvane.ports.control_store import Deployment, Tx, WindowKey
 from windvane.usecases.read_model_file import ModelFile, read_model_file
+from windvane.usecases.recall_past import Past, recall_past
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
 Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 class StewardState(msgspec.Struct):
@@ -37,12 +39,12 @@ class StewardState(msgspec.Struct):
 
 @dataclass
 class WindowCache:
-    """Merged feature counts of judged windows and unpacked baselines, by model.
+    """The recent past and the unpacked baselines of each model.
 
     A cache only: losing it costs reading, never a verdict.
     """
 
-    totals: dict[str, dict[float, Counts]] = field(default_factory=dict[str, dict[float, Counts]])
+    pasts: dict[str, Past] = field(default_factory=dict[str, Past])
     baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
 
 
@@ -50,7 +52,7 @@ class WindowCache:
 class ClosedWindow:
     """One window of one model and all that bears on it.
 
-    ``totals``: merged counts by window start over the recent past, this window included.
+    ``counts`` are merged over everyone; ``past`` has them too, and those of the recent past.
     """
 
     file: ModelFile
@@ -60,7 +62,8 @@ class ClosedWindow:
     baseline: Baseline
     start: float
     sketches: tuple[tuple[WindowKey, Sketch], ...]
-    totals: Mapping[float, Counts]
+    counts: Counts
+    past: Past
 
     @property
     def end(self) -> float:
@@ -83,26 +86,57 @@ class ClosedWindow:
         a model's first days.
         """
         recent = self.policy.recent_s
-        known = {**self.baseline.tail, **self.totals}
-        wanted = recent / self.policy.window_s / 8.0
+        tail_s = self.baseline.block_s
+        known = {s: (s + tail_s, counts) for s, counts in self.baseline.tail.items()}
+        known |= {start: (end, counts) for start, end, counts in self.past.spans()}
         broken = broken_since(self.views, state)
         out: dict[str, Counts] = {}
         for view in dict.fromkeys(self.views.values()):
-            end = min(broken.get(view, self.start), self.start)
-            spans = state.excluded.get(view, [])
+            until = min(broken.get(view, self.start), self.start)
             healthy = [
-                counts
-                for start, counts in known.items()
-                if end - recent <= start < end
-                and not any(low <= start < high for low, high in spans)
-            ]
-            if sum(bool(counts.any()) for counts in healthy) < wanted:
+                (end - start, counts)
+                for start, (end, counts) in known.items()
+                if until - recent <= start and end <= until
+                and _healthy(start, end, state.excluded.get(view, []))
+                and counts.any()
+            ]  # fmt: skip
+            if sum(span for span, _ in healthy) < recent / 8.0:
                 continue
-            merged = np.sum(healthy, axis=0)
+            merged = np.sum([counts for _, counts in healthy], axis=0)
             for name, of in self.views.items():
                 if of == view:
                     out[name] = self.layout.part(merged, name)
         return out
+
+    def calibration(self, state: StewardState) -> dict[str, tuple[Floats, Floats]]:
+        """Sizes of healthy windows by feature, values and nulls: of the training data, or of
+        what was served where too few training windows were full enough to be measured."""
+        broken = broken_since(self.views, state)
+        out: dict[str, tuple[Floats, Floats]] = {}
+        for name, view in self.views.items():
+            trained = self.baseline.calibration[name]
+            until = broken.get(view, self.start)
+            spans = state.excluded.get(view, [])
+            both: list[Floats] = []
+            for row, kind in ((0, Kind.VALUES), (1, Kind.NULLS)):
+                scores = trained[row][~np.isnan(trained[row])]
+                if len(scores) < self.policy.breaks.enough:
+                    sizes = self.past.sizes.get(f"{name}/{kind.value}", {})
+                    scores = np.array(
+                        [
+                            size
+                            for start, size in sizes.items()
+                            if start < until
+                            and _healthy(start, start + self.policy.window_s, spans)
+                        ]
+                    )
+                both.append(scores)
+            out[name] = (both[0], both[1])
+        return out
+
+
+def _healthy(start: float, end: float, broken: Sequence[tuple[float, float]]) -> bool:
+    return not any(low < end and start < high for low, high in broken)
 
 
 def broken_since(views: Mapping[str, str], state: StewardState) -> dict[str, float]:
@@ -139,32 +173,23 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     views = {spec.name: spec.view for spec in file.schema}
     oldest = min([start, *broken_since(views, state).values()])
     first = oldest - max(policy.recent_s, policy.drift_over_s)
-    totals = _totals(tx, model, layout, first, start, cache)
+    name_of_past = f"{model}/{layout.id}/{policy.window_s}/{policy.block_s}"
+    past = cache.pasts.get(name_of_past)
+    if past is None:
+        past = recall_past(tx, model, layout, policy.window_s, policy.block_s, first, start)
+        cache.pasts[name_of_past] = past
+    past.forget_before(first)
     sketches = tuple(tx.sketches(model, start, start + policy.window_s))
-    window = ClosedWindow(
-        file, policy, live, layout, cache.baselines[name], start, sketches, totals
-    )
-    totals[start] = _merge(layout, [sketch for _, sketch in sketches])
+    counts = _merge(layout, [sketch for _, sketch in sketches])
+    past.add(start, counts)
+    baseline = cache.baselines[name]
+    window = ClosedWindow(file, policy, live, layout, baseline, start, sketches, counts, past)
     return window, state
 
 
 def _first_window(tx: Tx, model: str, live: Deployment, policy: WindowPolicy) -> float | None:
     found = tx.sketches(model, live.changed_at - policy.recent_s, float("inf"))
     return min((key.start for key, _ in found), default=None)
-
-
-def _totals(
-    tx: Tx, model: str, layout: Layout, first: float, start: float, cache: WindowCache
-) -> dict[float, Counts]:
-    held = cache.totals.setdefault(f"{model}/{layout.id}", {})
-    if not held:
-        by_start: dict[float, list[Sketch]] = {}
-        for key, sketch in tx.sketches(model, first, start):
-            by_start.setdefault(key.start, []).append(sketch)
-        held |= {s: _merge(layout, parts) for s, parts in by_start.items()}
-    for old in [s for s in held if s < first]:
-        del held[old]
-    return held
 
 
 def _merge(layout: Layout, sketches: list[Sketch]) -> Counts:

@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from windvane.core.acceptance import AcceptancePolicy, CandidateFacts, judge_candidate
 from windvane.core.conformance import check_row
-from windvane.core.drift import Baseline, build_baseline
+from windvane.core.drift import Baseline, build_baseline, calibration_seconds
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.core.outcomes import ScoredCounts, auc, brier
@@ -236,9 +237,12 @@ def _baseline(
     file: ModelFile, layout: Layout, candidate: Candidate, data: TrainingData
 ) -> Baseline:
     window_s = parse_duration(file.watch.window)
-    starts, groups = np.unique(data.times // window_s * window_s, return_inverse=True)
-    columns: dict[str, Any] = {**data.columns, OUTPUT: candidate.predict(data.columns)}
-    counts: NDArray[np.int64] = layout.count(columns, groups.astype(np.int64), len(starts))
-    windows = {float(start): counts[i] for i, start in enumerate(starts)}
     recent_s = parse_duration(file.watch.recent)
-    return build_baseline(layout, windows, window_s, recent_s, file.watch.min_rows)
+    columns: dict[str, Any] = {**data.columns, OUTPUT: candidate.predict(data.columns)}
+    counts: NDArray[np.int64] = layout.count(columns)[0]
+    late = data.times > data.times.max() - calibration_seconds(window_s, recent_s) - window_s
+    starts, groups = np.unique(data.times[late] // window_s * window_s, return_inverse=True)
+    kept = {name: list(compress(column, late)) for name, column in columns.items()}
+    by_start: NDArray[np.int64] = layout.count(kept, groups.astype(np.int64), len(starts))
+    windows = {float(start): by_start[i] for i, start in enumerate(starts)}
+    return build_baseline(layout, windows, window_s, recent_s, file.watch.min_rows, counts)

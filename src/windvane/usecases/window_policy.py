@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from windvane.core.drift import DriftPolicy, Kind, alarm_threshold
+from windvane.core.drift import DriftPolicy, Kind, alarm_threshold, block_seconds
 from windvane.core.verdict import RatePolicy
 from windvane.usecases.read_model_file import (
     ModelFile,
@@ -13,7 +13,7 @@ from windvane.usecases.read_model_file import (
     parse_share,
 )
 
-_MATERIAL = {Kind.DRIFT: 0.2, Kind.VALUES: 0.5, Kind.NULLS: 0.1}
+_MATERIAL = {Kind.DRIFT: 0.2, Kind.VALUES: 0.15, Kind.NULLS: 0.05}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,7 @@ class WindowPolicy:
     window_s: float
     grace_s: float
     recent_s: float
+    block_s: float
     drift_over_s: float
     min_rows: int
     breaks: DriftPolicy
@@ -41,6 +42,7 @@ def window_policy(file: ModelFile, *, models: int, tenants: int) -> WindowPolicy
     watch = file.watch
     allowed, per_s = parse_budget(watch.false_alarms)
     window_s, over_s = parse_duration(watch.window), parse_duration(watch.drift_over)
+    recent_s = parse_duration(watch.recent)
     features = len(file.schema)
     streams = models * (2 * features + tenants + 1)
     at = alarm_threshold(streams, window_s, allowed, per_s)
@@ -49,7 +51,8 @@ def window_policy(file: ModelFile, *, models: int, tenants: int) -> WindowPolicy
     return WindowPolicy(
         window_s=window_s,
         grace_s=parse_duration(watch.grace),
-        recent_s=parse_duration(watch.recent),
+        recent_s=recent_s,
+        block_s=block_seconds(window_s, recent_s),
         drift_over_s=over_s,
         min_rows=watch.min_rows,
         breaks=DriftPolicy(at, material),

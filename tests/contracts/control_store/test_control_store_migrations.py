@@ -17,7 +17,7 @@ from windvane.core.journal import Decision
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import ModelRecord, StoreUnavailable
 
-RACERS = 3
+RACERS = 2
 
 
 def sync_engine(url: str) -> sa.Engine:

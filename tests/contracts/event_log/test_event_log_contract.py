@@ -254,3 +254,16 @@ def test_compaction_keeps_every_row_and_every_position(log: DeltaEventLog) -> No
     assert log.counts("delay")["predictions"] == 4
     append(log, [predicted("r4", DAY + 4)], first=40)
     assert log.counts("delay")["predictions"] == 5
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=DeprecationWarning,
+    reason="BUG adapters/delta/event_log.py _files: file_uris(partition_filters) is deprecated in "
+    "deltalake 1.6, which `deltalake>=1.6` lets grow past its removal; use file_pruning_predicate "
+    "and drop the filters of warnings in the tests",
+)
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+def test_nothing_deprecated_is_called(log: DeltaEventLog) -> None:
+    append(log, [predicted("a")])
+    assert len(log.samples("delay", DAY, DAY + 1, {}, 9)) == 1

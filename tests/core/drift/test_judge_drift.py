@@ -20,7 +20,8 @@ from windvane.core.drift import (
 )
 from windvane.core.verdict import Outcome, Verdict
 
-POLICY = DriftPolicy(alarm_at=1_000.0, calm_windows=3)
+MATERIAL = {Kind.DRIFT: 0.2, Kind.VALUES: 0.5, Kind.NULLS: 0.1}
+POLICY = DriftPolicy(1_000.0, MATERIAL, calm_windows=3)
 P, H, F = Outcome.PASS, Outcome.HOLD, Outcome.FAIL
 START = 6_000.0
 
@@ -179,3 +180,44 @@ def test_false_alarms_keep_to_the_budget() -> None:
             [a for _, a in play([(float(p), 0.9) for p in ps], policy).alarms if a.opened]
         )
     assert alarms <= 20
+
+
+def unusual(p: float, size: float, usual: float, known: int = 500) -> Reading:
+    return Reading("hour", "plan", Kind.VALUES, p, size, usual, known)
+
+
+def judged(readings: list[Reading], policy: DriftPolicy) -> list[Outcome]:
+    states: dict[str, StreamState] = {}
+    out: list[Outcome] = []
+    for i, one in enumerate(readings):
+        facts = DriftFacts(START + 60.0 * i, 500, 50, (one,), states)
+        verdict, states, _ = judge_drift(facts, policy, START)
+        out.append(verdict.outcome)
+    return out
+
+
+def test_what_is_usual_for_a_feature_is_not_material() -> None:
+    policy = DriftPolicy(150.0, MATERIAL, unusual=1.2)
+    assert set(judged([unusual(0.003, 0.7, 0.6)] * 9, policy)) == {P}
+    assert judged([unusual(0.003, 0.75, 0.6)] * 9, policy)[-1] is F
+
+
+def test_an_alarm_calms_when_sizes_are_usual_again() -> None:
+    policy = DriftPolicy(150.0, MATERIAL)
+    broken, healthy = unusual(0.003, 0.9, 0.6), unusual(0.5, 0.55, 0.6)
+    assert judged([broken] * 4 + [healthy] * 4, policy)[-5:] == [F, F, F, P, P]
+
+
+def test_a_stream_without_enough_healthy_windows_is_not_judged() -> None:
+    policy = DriftPolicy(150.0, MATERIAL, enough=50)
+    facts = DriftFacts(START, 500, 50, (unusual(0.0001, 0.9, 0.0, known=12),), {})
+    verdict, states, alarms = judge_drift(facts, policy, START)
+    assert (verdict.outcome, verdict.code, verdict.missing) == (H, "DRI-203", "38 windows")
+    assert (states, alarms) == ({}, ())
+    known, young = reading(0.003, 0.8), unusual(0.0001, 0.9, 0.0, known=12)
+    states = {}
+    for i in range(5):
+        facts = DriftFacts(START + i, 500, 50, (known, young), states)
+        verdict, states, alarms = judge_drift(facts, policy, START)
+    assert verdict.outcome is F
+    assert set(states) == {"temp/nulls"}

@@ -1,6 +1,11 @@
 """Has a feature changed, is the change large, and since when?"""
 
-from windvane.core.drift.baseline import Baseline, build_baseline
+from windvane.core.drift.baseline import (
+    Baseline,
+    block_seconds,
+    build_baseline,
+    calibration_seconds,
+)
 from windvane.core.drift.budget import alarm_threshold
 from windvane.core.drift.calibrate import predictive_scores, recent_scores
 from windvane.core.drift.judge import (
@@ -25,7 +30,9 @@ __all__ = [
     "StreamState",
     "alarm_threshold",
     "baseline_readings",
+    "block_seconds",
     "build_baseline",
+    "calibration_seconds",
     "js_divergence",
     "judge_drift",
     "null_rate",

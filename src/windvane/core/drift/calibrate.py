@@ -26,6 +26,28 @@ def predictive_scores(baseline: Counts, rows: int, draws: int, seed: int) -> Flo
     return js_divergence(windows, baseline[None, :])
 
 
+def predictive_shifts(past: Counts, rows: int, draws: int, *, ordered: bool, seed: int) -> Floats:
+    """Rank shifts (draws,) of undrifted windows of ``rows`` non-null rows against ``past``.
+
+    As ``predictive_scores``, for the values alone: what chance does to a window of this size.
+    """
+    rng = np.random.default_rng(seed)
+    used = past[1:].astype(np.float64)
+    q = rng.dirichlet(used + 0.5 * (used > 0) + 1e-9, size=draws)
+    windows = np.zeros((draws, len(past)), np.int64)
+    windows[:, 1:] = rng.multinomial(rows, q)
+    return rank_shift(windows, past[None, :], ordered=ordered)
+
+
+def predictive_rises(past: Counts, rows: int, draws: int, *, seed: int) -> Floats:
+    """Rises of the null rate (draws,) in undrifted windows of ``rows`` rows against ``past``,
+    from the Beta-binomial predictive."""
+    rng = np.random.default_rng(seed)
+    nulls, rest = float(past[0]), float(past[1:].sum())
+    rates = rng.beta(nulls + 0.5, rest + 0.5, size=draws)
+    return rng.binomial(rows, rates) / rows - nulls / (nulls + rest)
+
+
 def recent_scores(history: Counts, *, span: int, ordered: bool, min_rows: int) -> Floats:
     """Scores (2, windows) of each window against the ``span`` windows before it.
 
@@ -41,6 +63,6 @@ def recent_scores(history: Counts, *, span: int, ordered: bool, min_rows: int) -
         past = sums[i] - sums[max(0, i - span)]
         if window.sum() < min_rows or past.sum() < min_rows:
             continue
-        out[0, i] = rank_shift(window, past, ordered=ordered)
+        out[0, i] = float(rank_shift(window, past, ordered=ordered))
         out[1, i] = null_rate(window) - null_rate(past)
     return out

@@ -30,7 +30,8 @@ class Reading:
     """One stream's measurement of one window.
 
     ``p`` is the calibrated p-value, ``size`` the effect that materiality is judged on (PSI
-    for DRIFT, rank shift for VALUES, rise of the null rate for NULLS).
+    for DRIFT, rank shift for VALUES, rise of the null rate for NULLS). ``usual`` is the
+    largest size of a healthy window, ``known`` how many such windows it and ``p`` rest on.
     """
 
     feature: str
@@ -38,6 +39,8 @@ class Reading:
     kind: Kind
     p: float
     size: float
+    usual: float = 0.0
+    known: int = 1_000
 
     @property
     def stream(self) -> str:
@@ -63,12 +66,17 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class DriftPolicy:
-    """``alarm_at`` comes from the budget; ``material`` is the least size by kind."""
+    """``alarm_at`` comes from the budget. An effect is material from ``material`` of its kind,
+    and from ``unusual`` times what healthy windows of this very feature showed: the shift
+    of a feature that is constant within an hour says nothing, a tenth of it in one that never
+    moves says much. A stream is judged once ``enough`` healthy windows are known."""
 
     alarm_at: float
     material: Mapping[Kind, float] = field(
-        default_factory=lambda: {Kind.DRIFT: 0.2, Kind.VALUES: 0.5, Kind.NULLS: 0.1}
+        default_factory=lambda: {Kind.DRIFT: 0.2, Kind.VALUES: 0.15, Kind.NULLS: 0.05}
     )
+    unusual: float = 1.2
+    enough: int = 50
     calm_windows: int = 3
     revision: int = 1
 
@@ -101,7 +109,7 @@ def judge_drift(
 
     A thin window changes nothing and is HOLD. An alarm opens when ``R >= alarm_at`` while
     the effect is material, and closes after ``calm_windows`` windows in a row whose effect
-    is less than half of material.
+    is less than half of material, or no larger than is usual.
     """
     del now
     states = dict(facts.states)
@@ -115,8 +123,14 @@ def judge_drift(
     if not facts.readings:
         said = "no reference yet: the recent past is still being learned"
         return Verdict(Outcome.HOLD, "DRI-203", said, "more windows"), states, ()
+    most = max(r.known for r in facts.readings)
+    if most < policy.enough:
+        said = f"{most} healthy windows known to compare with, {policy.enough} needed"
+        return Verdict(Outcome.HOLD, "DRI-203", said, f"{policy.enough - most} windows"), states, ()
     alarms: list[Alarm] = []
     for reading in facts.readings:
+        if reading.known < policy.enough:
+            continue
         before = states.get(reading.stream, StreamState())
         after = _step(before, reading, policy, facts.window)
         states[reading.stream] = after
@@ -131,9 +145,10 @@ def judge_drift(
 
 
 def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -> StreamState:
-    material = policy.material[r.kind]
+    material = _material(r, policy)
     if before.alarmed:
-        calm = before.calm + 1 if r.size < material / 2 else 0
+        quiet = r.size < policy.material[r.kind] / 2 or r.size <= r.usual
+        calm = before.calm + 1 if quiet else 0
         if calm >= policy.calm_windows:
             return StreamState()
         return replace(before, calm=calm)
@@ -145,17 +160,22 @@ def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -
     return StreamState(value, peak, since, alarmed)
 
 
+def _material(r: Reading, policy: DriftPolicy) -> float:
+    return max(policy.material[r.kind], policy.unusual * r.usual)
+
+
 def _verdict(facts: DriftFacts, states: Mapping[str, StreamState], policy: DriftPolicy) -> Verdict:
-    loud = [r for r in facts.readings if states[r.stream].alarmed]
+    loud = [r for r in facts.readings if r.stream in states and states[r.stream].alarmed]
     if not loud:
-        top = max(facts.readings, key=lambda r: states[r.stream].value)
+        judged = [r for r in facts.readings if r.stream in states]
+        top = max(judged, key=lambda r: states[r.stream].value)
         value = states[top.stream].value
         said = f"largest evidence {value:.3g} ({top.stream}) < {policy.alarm_at:.3g}"
         return Verdict(Outcome.PASS, "DRI-200", f"{said}, n={facts.rows:,}")
     top = max(loud, key=lambda r: r.size)
     said = (
         f"{top.feature} {top.kind.value} moved {top.size:.2f} >= "
-        f"{policy.material[top.kind]:.2f} with evidence {states[top.stream].value:.3g} >= "
+        f"{_material(top, policy):.2f} with evidence {states[top.stream].value:.3g} >= "
         f"{policy.alarm_at:.3g}, {len(loud)} of {len(facts.readings)} streams, n={facts.rows:,}"
     )
     return Verdict(Outcome.FAIL, "DRI-201", said)

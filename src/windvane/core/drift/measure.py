@@ -35,20 +35,22 @@ def null_rate(counts: Counts) -> float:
     return float(counts[0] / total) if total else 0.0
 
 
-def rank_shift(window: Counts, reference: Counts, *, ordered: bool) -> float:
-    """How far the non-null mass moved, 0 to 1; NaN where either side has none.
+def rank_shift(window: Counts, reference: Counts, *, ordered: bool) -> Floats:
+    """How far the non-null mass moved, 0 to 1, along the last axis; broadcasts; NaN where
+    either side has none.
 
     Ordered bins: the mean distance between the two cumulative curves, which is the
     1-Wasserstein distance with one training quantile as the unit, so it has no scale and an
     outlier weighs no more than a bin. Names: the total variation distance.
     """
-    p, q = window[1:].astype(np.float64), reference[1:].astype(np.float64)
-    if not p.sum() or not q.sum():
-        return float("nan")
-    gap = p / p.sum() - q / q.sum()
+    p, q = window[..., 1:], reference[..., 1:]
+    gap = _shares(p) - _shares(q)
     if ordered:
-        return float(np.abs(np.cumsum(gap))[:-1].mean())
-    return float(np.abs(gap).sum() / 2.0)
+        moved = np.abs(np.cumsum(gap, axis=-1))[..., :-1].mean(axis=-1)
+    else:
+        moved = np.abs(gap).sum(axis=-1) / 2.0
+    empty = (p.sum(axis=-1) == 0) | (q.sum(axis=-1) == 0)
+    return np.where(empty, np.nan, moved)
 
 
 def _shares(counts: Floats | Counts) -> Floats:
