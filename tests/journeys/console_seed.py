@@ -312,7 +312,8 @@ def _roll_back(
         shapes = [histogram(layout, "arr_late", totals[at_window(30)], np.roll(after, 2))]
         told = open_incident(
             tx, file, Cause(CauseKind.CANARY, "version 3"),
-            title=f"version 3 was rolled back: {verdict.sentence}", now=at, since=live.rollout_started,
+            title=f"version 3 was rolled back: {verdict.sentence}", now=at,
+            since=live.rollout_started,
             evidence={"histograms": shapes, "samples": _samples(5, at, broken=False)},
             decision=name, done=["rolled back to version 2; the canary had 5%"],
         )  # fmt: skip

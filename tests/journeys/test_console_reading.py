@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -13,10 +14,11 @@ from journeys.console_seed import NOW, WINDOW_S, Seeded, at_window, seed
 
 from windvane.apps.console import reading
 from windvane.apps.console.answering import Asker
+from windvane.apps.console.features import feature_views
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.replaying import replayed
 from windvane.apps.console.traffic import Series, grid, series
-from windvane.apps.console.views import cut_note
+from windvane.apps.console.views import notes_on
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import StoreUnavailable, Tx, UnknownName, WindowKey
 
@@ -74,14 +76,24 @@ def test_a_page_reads_no_more_than_it_may(told: Seeded, monkeypatch: pytest.Monk
     with told.store.read() as tx:
         whole = reading.load_whole(tx, MODEL, NOW, 60, Memory())
         assert len(whole.glance.grid.starts) == 60
-        assert not cut_note(whole)
+        assert notes_on(whole) == []
         monkeypatch.setattr(reading, "_ROWS", 50)
         cut = reading.load_whole(tx, MODEL, NOW, 60, Memory())
     assert len(cut.glance.grid.starts) == 24
-    assert cut_note(cut) == (
-        "only the last 3 d are shown: this range holds more than one page may read"
-    )
+    assert notes_on(cut) == [
+        "only the last 3 d are shown: the range holds more than one page may read"
+    ]
     assert cut.glance.line.windows[-1].requests == whole.glance.line.windows[-1].requests
+
+
+def test_a_baseline_of_another_release_costs_only_the_pictures(told: Seeded) -> None:
+    with told.store.read() as tx:
+        whole = reading.load_whole(tx, MODEL, NOW, 30, Memory())
+        assert whole.baseline is not None
+    assert reading.baseline_of(b"packed otherwise") is None
+    bare = replace(whole, baseline=None)
+    assert [f.picture for f in feature_views(bare)] == [None] * 8
+    assert notes_on(bare)[0].startswith("the baseline of version 2 was made by another release")
 
 
 def test_unknown_names_have_a_closest_page(told: Seeded) -> None:
@@ -111,7 +123,7 @@ def test_a_decision_that_cannot_be_read_is_said_so(told: Seeded) -> None:
     assert done is not None
     assert done.same
     assert replayed(found[""]) is None
-    lost = replayed(found["rollout.gate"])
+    lost = replayed(replace(found["drift"], facts={"rows": "many"}))
     assert lost is not None
     assert lost.again is None
     assert "ValidationError" in lost.problem

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -14,10 +17,12 @@ from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, Unk
 
 T = TypeVar("T")
 DEADLINE_S = 4.0
+FRESH_S = 0.5
+_SHARED = 64
 
 
 class NoSuchPage(WindvaneError):
-    """The console has no such path, or it takes another method."""
+    """The console has no such path, or it takes another method or query."""
 
     code: ClassVar[str] = "CSL-101"
     hint = "the list of models is at /"
@@ -30,21 +35,42 @@ class PageFailed(WindvaneError):
     hint = "its log has the details; the gateway goes on answering meanwhile"
 
 
+class NoSuchName(UnknownName):
+    """No such thing, and the page of the closest one that there is ("" where none is)."""
+
+    def __init__(self, message: str, *, hint: str, path: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
+class _Answer:
+    """A shared answer: who asks while it is being made waits for it."""
+
+    def __init__(self) -> None:
+        self.lock = anyio.Lock()
+        self.at = float("-inf")
+        self.value: Any = None
+
+
 class Asker:
     """Runs reads on a thread, each in one snapshot, never longer than the deadline.
 
     A read that is late goes on and is forgotten: it holds no lock that a writer wants.
     """
 
-    def __init__(self, store: ControlStore, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(
+        self, store: ControlStore, deadline_s: float = DEADLINE_S, fresh_s: float = FRESH_S
+    ) -> None:
         self._store = store
         self._deadline_s = deadline_s
+        self._fresh_s = fresh_s
+        self._shared: OrderedDict[Hashable, _Answer] = OrderedDict()
 
     async def ask(self, read: Callable[[Tx], T]) -> T:
         """What ``read`` makes of a snapshot; raises StoreUnavailable when it is late."""
 
         def work() -> T:
-            with self._store.read() as tx:
+            with self._snapshot() as tx:
                 return read(tx)
 
         try:
@@ -54,10 +80,40 @@ class Asker:
             said = f"the control database did not answer within {self._deadline_s:g} s"
             raise StoreUnavailable(said) from error
 
+    async def ask_shared(self, key: Hashable, read: Callable[[Tx], T]) -> T:
+        """As ``ask``, but viewers who ask the same within a moment share one answer."""
+        held = self._shared.setdefault(key, _Answer())
+        self._shared.move_to_end(key)
+        if len(self._shared) > _SHARED:
+            self._shared.popitem(last=False)
+        async with held.lock:
+            if time.monotonic() - held.at > self._fresh_s:
+                held.value = await self.ask(read)
+                held.at = time.monotonic()
+            return held.value
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Tx]:
+        """A store that cannot even be opened is unavailable, whatever its driver raises."""
+        opening = self._store.read()
+        try:
+            tx = opening.__enter__()
+        except WindvaneError:
+            raise
+        except Exception as error:
+            raise StoreUnavailable(f"the control database cannot be opened: {error}") from error
+        try:
+            yield tx
+        except BaseException as error:
+            if not opening.__exit__(type(error), error, error.__traceback__):
+                raise
+        else:
+            opening.__exit__(None, None, None)
+
 
 def status_of(error: WindvaneError) -> HTTPStatus:
     """HTTP's word for one of our errors."""
-    if isinstance(error, UnknownName | NoSuchPage):
+    if isinstance(error, UnknownName):
         return HTTPStatus.NOT_FOUND
     if isinstance(error, StoreUnavailable):
         return HTTPStatus.SERVICE_UNAVAILABLE

@@ -9,8 +9,16 @@ from pydantic import BaseModel
 
 from windvane.apps.console.answering import Asker
 from windvane.apps.console.features import feature_views
-from windvane.apps.console.reading import RouteMemory, Whole, load_glances, load_whole
-from windvane.apps.console.traffic import series
+from windvane.apps.console.memory import Memory
+from windvane.apps.console.reading import (
+    Whole,
+    load_decision,
+    load_incident,
+    load_incidents,
+    load_whole,
+    load_world,
+)
+from windvane.apps.console.replaying import replayed
 from windvane.apps.console.views import (
     DEFAULT_RANGE,
     ModelCard,
@@ -20,8 +28,6 @@ from windvane.apps.console.views import (
 from windvane.core.journal import Decision
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Incident, IncidentNote
-
-_INCIDENTS = 100
 
 
 class Problem(BaseModel):
@@ -138,8 +144,17 @@ class IncidentDetail(IncidentOut):
     notes: list[NoteOut]
 
 
+class ReplayOut(BaseModel):
+    """``same`` as recorded? ``outcome`` is null where today's code cannot read the record."""
+
+    same: bool
+    outcome: str | None
+    code: str
+    sentence: str
+
+
 class DecisionOut(BaseModel):
-    """A recorded decision; replay it with ``windvane replay-decision ID``."""
+    """A recorded decision, and what today's code makes of the same facts and policy."""
 
     id: str
     model: str
@@ -154,21 +169,23 @@ class DecisionOut(BaseModel):
     code: str
     sentence: str
     effects: list[dict[str, Any]]
+    replay: ReplayOut | None
 
 
-def api_router(asker: Asker, clock: Clock) -> APIRouter:
+def api_router(asker: Asker, clock: Clock, memory: Memory) -> APIRouter:
     """Reads only; errors are ``Problem``."""
     router = APIRouter(
         prefix="/api",
         tags=["control"],
-        responses={404: {"model": Problem}, 503: {"model": Problem}},
+        responses={404: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
     )
-    memory = RouteMemory()
 
     @router.get("/models", summary="Every model and its health now")
     async def models() -> list[ModelOut]:
-        now = clock.now()
-        cards = await asker.ask(lambda tx: [model_card(g) for g in load_glances(tx, now)])
+        now, wall = clock.now(), clock.wall()
+        cards = await asker.ask(
+            lambda tx: [model_card(g) for g in load_world(tx, now, wall, memory).glances]
+        )
         return [ModelOut(**_card(card)) for card in cards]
 
     @router.get("/models/{model}", summary="One model over its last windows")
@@ -179,18 +196,18 @@ def api_router(asker: Asker, clock: Clock) -> APIRouter:
 
     @router.get("/incidents", summary="Incidents, newest first")
     async def incidents(model: str = "") -> list[IncidentOut]:
-        found = await asker.ask(lambda tx: tx.incidents(model, _INCIDENTS))
+        found = await asker.ask(lambda tx: load_incidents(tx, model))
         return [IncidentOut(**_incident(i)) for i in found]
 
     @router.get("/incidents/{incident:path}", summary="One incident with its evidence")
     async def one_incident(incident: str) -> IncidentDetail:
-        found, notes = await asker.ask(lambda tx: (tx.incident(incident), tx.notes(incident)))
-        lines = [_note(note) for note in notes]
+        told = await asker.ask(lambda tx: load_incident(tx, incident))
+        found, lines = told.incident, [_note(note) for note in told.notes]
         return IncidentDetail(**_incident(found), evidence=dict(found.evidence), notes=lines)
 
-    @router.get("/decisions/{decision:path}", summary="One recorded decision")
+    @router.get("/decisions/{decision:path}", summary="One recorded decision, replayed")
     async def one_decision(decision: str) -> DecisionOut:
-        return _decision(await asker.ask(lambda tx: tx.decision(decision)))
+        return _decision((await asker.ask(lambda tx: load_decision(tx, decision)))[0])
 
     del models, one_model, incidents, one_incident, one_decision
     return router
@@ -215,7 +232,7 @@ def _card(card: ModelCard) -> dict[str, Any]:
 
 
 def _detail(whole: Whole) -> ModelDetail:
-    line = series(whole.glance.found, whole.glance.grid)
+    line = whole.glance.line
     windows = [
         WindowOut(
             start=start,
@@ -267,6 +284,18 @@ def _note(note: IncidentNote) -> NoteOut:
     return NoteOut(at=note.at, what=note.what, decision=note.decision)
 
 
+def _replay(d: Decision) -> ReplayOut | None:
+    done = replayed(d)
+    if done is None:
+        return None
+    if done.again is None:
+        return ReplayOut(same=False, outcome=None, code="", sentence=done.problem)
+    again = done.again
+    return ReplayOut(
+        same=done.same, outcome=again.outcome, code=again.code, sentence=again.sentence
+    )
+
+
 def _decision(d: Decision) -> DecisionOut:
     return DecisionOut(
         id=d.id,
@@ -282,4 +311,5 @@ def _decision(d: Decision) -> DecisionOut:
         code=d.verdict.code,
         sentence=d.verdict.sentence,
         effects=[{"kind": e.kind, "body": dict(e.body)} for e in d.effects],
+        replay=_replay(d),
     )

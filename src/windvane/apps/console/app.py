@@ -8,14 +8,16 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import windvane
-from windvane.apps.console.answering import Asker, NoSuchPage, PageFailed, status_of
+from windvane.apps.console.answering import Asker, NoSuchName, NoSuchPage, PageFailed, status_of
 from windvane.apps.console.api import Problem, api_router
+from windvane.apps.console.memory import Memory
 from windvane.apps.console.pages import page_router
 from windvane.apps.console.rendering import FOLDER, Pages
 from windvane.core.errors import WindvaneError
@@ -72,9 +74,9 @@ def make_app(
         openapi_url="/api/openapi.json",
         lifespan=lifespan,
     )
-    asker, pages = Asker(store), Pages()
-    app.include_router(api_router(asker, clock))
-    app.include_router(page_router(asker, clock, pages))
+    asker, pages, memory = Asker(store), Pages(), Memory()
+    app.include_router(api_router(asker, clock, memory))
+    app.include_router(page_router(asker, clock, pages, memory))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     app.add_middleware(SecureHeaders)  # pyright: ignore[reportArgumentType]
 
@@ -82,10 +84,15 @@ def make_app(
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
+    @app.get("/readyz", tags=["health"], summary="Whether the control database answers")
+    async def readyz() -> dict[str, str]:
+        await asker.ask(lambda tx: tx.models())
+        return {"status": "ok"}
+
     def failed(request: Request, status: HTTPStatus, error: WindvaneError) -> Response:
         problem = Problem(code=error.code, message=error.message, hint=error.advice)
-        if request.url.path.startswith("/api/"):
-            return JSONResponse(problem.model_dump(), status)
+        if request.url.path.startswith(("/api/", "/readyz")):
+            return JSONResponse(problem.model_dump(), status, {"Cache-Control": "no-store"})
         return pages.page(
             request,
             "failed.html",
@@ -94,6 +101,7 @@ def make_app(
             status=status,
             problem=problem,
             number=int(status),
+            near=error.path if isinstance(error, NoSuchName) else "",
         )
 
     @app.exception_handler(WindvaneError)
@@ -108,6 +116,11 @@ def make_app(
         said = f"{request.method} {request.url.path}: {error.detail}"
         return failed(request, HTTPStatus(error.status_code), NoSuchPage(said))
 
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return failed(request, HTTPStatus.UNPROCESSABLE_ENTITY, NoSuchPage(said))
+
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> Response:
         """The server logs the trace; this answer is made outside of every middleware."""
@@ -116,5 +129,5 @@ def make_app(
         response.headers.update(HEADERS)
         return response
 
-    del healthz, ours, http, unforeseen
+    del healthz, readyz, ours, http, invalid, unforeseen
     return app

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from windvane.apps.console.svg import Histogram, histogram
 from windvane.core.alerting import CauseKind
-from windvane.ports.control_store import Incident, IncidentNote
+from windvane.core.drift import Kind
+from windvane.ports.control_store import Incident
 
 _ABOUT = ("ts", "tenant", "request_id", "row", "unit", "routed", "answered", "arm", "rollout",
           "output", "latency_us", "flags", "code", "message", "sample")  # fmt: skip
@@ -43,6 +44,10 @@ class Sample:
 
     about: Mapping[str, Any]
     features: tuple[tuple[str, Any], ...]
+    suspects: frozenset[str]
+
+    def suspect(self, name: str) -> bool:
+        return name in self.suspects
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,17 @@ class Evidence:
     samples: tuple[Sample, ...]
     last_good: str
     last_good_before: float | None
-    decisions: tuple[str, ...]
+
+    @property
+    def tenants_counted(self) -> bool:
+        return bool(self.tenants) and self.tenants[0].rows is not None
+
+    @property
+    def about_nulls(self) -> bool:
+        return Kind.NULLS in self.kinds
 
 
-def evidence_of(incident: Incident, notes: list[IncidentNote]) -> Evidence:
+def evidence_of(incident: Incident) -> Evidence:
     body = incident.evidence
     words = _WORDS.get(incident.kind, ("before", "since then"))
     suspects = _suspects(body)
@@ -91,7 +103,6 @@ def evidence_of(incident: Incident, notes: list[IncidentNote]) -> Evidence:
         ),
         last_good=str(last_good.get("version") or ""),
         last_good_before=last_good.get("before"),
-        decisions=tuple(dict.fromkeys(note.decision for note in notes if note.decision)),
     )
 
 
@@ -108,7 +119,7 @@ def _sample(row: Mapping[str, Any], suspects: list[str]) -> Sample:
     about = {name: row[name] for name in _ABOUT if name in row}
     features = _mapping(row.get("features"))
     names = [*(s for s in suspects if s in features), *(k for k in features if k not in suspects)]
-    return Sample(about, tuple((name, features[name]) for name in names))
+    return Sample(about, tuple((name, features[name]) for name in names), frozenset(suspects))
 
 
 def _list(value: Any) -> list[Any]:

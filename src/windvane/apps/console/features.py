@@ -6,12 +6,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from windvane.apps.console.reading import RECENT_WINDOWS, Whole
+from windvane.apps.console.reading import Whole
 from windvane.apps.console.svg import Histogram, histogram
-from windvane.apps.console.traffic import feature_counts
+from windvane.apps.console.traffic import Counts, feature_counts
 from windvane.core.drift import Kind, null_rate, psi
+from windvane.core.sketch import Layout
 from windvane.ports.control_store import WindowVerdict
-from windvane.usecases.read_model_file import parse_duration
 from windvane.usecases.window_policy import window_policy
 
 
@@ -19,14 +19,15 @@ from windvane.usecases.window_policy import window_policy
 class FeatureView:
     """One feature: what was measured by kind, and its picture.
 
-    ``psi_now`` compares the page's recent windows with the training data; ``drift`` is the
-    steward's own last reading of the same. ``weight`` is the largest effect in units of
-    what counts as material.
+    ``psi_now`` compares the windows since ``since`` with the training data: the page's whole
+    range, or from where an alarm that sounds began. ``drift`` is the steward's own last
+    reading of the same. ``weight`` is the largest effect in units of what counts as material.
     """
 
     name: str
     view: str
     sounding: tuple[str, ...]
+    since: float | None
     values: float | None
     nulls: float | None
     drift: float | None
@@ -48,30 +49,24 @@ class FeatureView:
 def feature_views(whole: Whole) -> list[FeatureView]:
     """Sounding ones first, then by the size of their effect."""
     file = whole.glance.file
-    policy = window_policy(file, models=1, tenants=1)
-    material = policy.breaks.material
-    read = _by_feature(whole.features)
-    drifted = _by_feature(whole.drift)
-    recent_from = whole.glance.grid.starts[-RECENT_WINDOWS:][0]
-    recent = [(k, s) for k, s in whole.glance.found if k.start >= recent_from]
+    material = window_policy(file, models=1, tenants=1).breaks.material
+    read, drifted = _by_feature(whole.features), _by_feature(whole.drift)
     layout, baseline = whole.layout, whole.baseline
-    after = feature_counts(recent, layout) if layout else None
-    out: list[FeatureView] = []
+    counted = _CountsFrom(whole)
     views = {spec.name: spec.view for spec in file.schema}
-    names = list(views)
-    if layout:
-        names += [n for n in layout.names if n not in views]
+    names = [*views, *(n for n in (layout.names if layout else ()) if n not in views)]
+    out: list[FeatureView] = []
     for name in names:
         mine, slow = read.get(name, {}), drifted.get(name, {})
+        sounding, since = _sounding(whole, name)
         picture, psi_now, null_now = None, None, None
-        if layout and baseline and after is not None and name in layout.names:
+        if layout and baseline and name in layout.names:
             axis = layout.axes[layout.names.index(name)]
-            p, q = layout.part(baseline.counts, name), layout.part(after, name)
-            words = ("in training", "recently")
+            p, q = layout.part(baseline.counts, name), layout.part(counted(layout, since), name)
+            words = ("in training", "since the alarm began" if since else "in the range shown")
             picture = histogram(name, axis.labels(), p.tolist(), q.tolist(), words)
             if q.sum():
                 psi_now, null_now = psi(q, p), null_rate(q)
-        sounding = tuple(kind.value for kind in Kind if f"{name}/{kind.value}" in whole.sounding)
         sizes = [
             (mine.get("values"), material[Kind.VALUES]),
             (mine.get("nulls"), material[Kind.NULLS]),
@@ -80,25 +75,47 @@ def feature_views(whole: Whole) -> list[FeatureView]:
         weight = max((size / least for size, least in sizes if size is not None), default=0.0)
         out.append(
             FeatureView(
-                name,
-                views.get(name, "the answer"),
-                sounding,
-                mine.get("values"),
-                mine.get("nulls"),
-                slow.get("drift"),
-                psi_now,
-                null_now,
-                weight,
-                picture,
+                name=name,
+                view=views.get(name, "the answer"),
+                sounding=sounding,
+                since=since,
+                values=mine.get("values"),
+                nulls=mine.get("nulls"),
+                drift=slow.get("drift"),
+                psi_now=psi_now,
+                null_now=null_now,
+                weight=weight,
+                picture=picture,
             )
         )
     return sorted(out, key=lambda f: (not f.sounding, -f.weight, f.name))
 
 
-def recent_span(whole: Whole) -> float:
-    """Seconds that the recent side of the pictures covers."""
-    file = whole.glance.file
-    return parse_duration(file.watch.window) * min(RECENT_WINDOWS, len(whole.glance.grid.starts))
+class _CountsFrom:
+    """Bins of all features from a time on, each start counted once."""
+
+    def __init__(self, whole: Whole) -> None:
+        self._whole = whole
+        self._held: dict[float, Counts] = {}
+
+    def __call__(self, layout: Layout, since: float | None) -> Counts:
+        start = self._whole.glance.grid.starts[0] if since is None else since
+        if start not in self._held:
+            found = [(k, s) for k, s in self._whole.found if k.start >= start]
+            self._held[start] = feature_counts(found, layout)
+        return self._held[start]
+
+
+def _sounding(whole: Whole, name: str) -> tuple[tuple[str, ...], float | None]:
+    """The kinds whose alarm is open, and when the first of them began within the range."""
+    held = {
+        kind.value: whole.sounding[stream]
+        for kind in Kind
+        if (stream := f"{name}/{kind.value}") in whole.sounding
+    }
+    began = [state.since for state in held.values() if state.since is not None]
+    first = whole.glance.grid.starts[0]
+    return tuple(held), max(first, min(began)) if began else None
 
 
 def _by_feature(verdict: WindowVerdict | None) -> dict[str, Mapping[str, float]]:

@@ -57,7 +57,7 @@ def health_of(
     if live is None:
         return Health("not live", Tone.QUIET, "no version is deployed yet")
     told = sorted(incidents, key=lambda i: -i.opened_at)
-    urgent = [i for i in told if i.severity == Severity.HIGH and i.kind != CauseKind.CANARY]
+    urgent = [i for i in told if is_urgent(i)]
     if live.standing_in:
         why = f"version {live.standing_in} stands in for version {live.champion}"
         views = ", ".join(live.broken_views)
@@ -80,6 +80,11 @@ def health_of(
     if features.outcome == Outcome.HOLD:
         return Health("learning", Tone.QUIET, features.sentence)
     return Health("healthy", Tone.GOOD, features.sentence)
+
+
+def is_urgent(incident: Incident) -> bool:
+    """A canary that was rolled back harms nobody any more."""
+    return incident.severity == Severity.HIGH and incident.kind != CauseKind.CANARY
 
 
 def _judged(latest: Mapping[str, WindowVerdict]) -> Health | None:

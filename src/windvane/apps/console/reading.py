@@ -1,24 +1,29 @@
-"""Load what a page shows, in one snapshot, with a bounded number of queries."""
+"""Load what a page shows, in one snapshot, with a bounded number of queries and rows."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import msgspec
 
-from windvane.apps.console.traffic import Found, Grid, grid
+from windvane.apps.console.answering import NoSuchName
+from windvane.apps.console.memory import Memory
+from windvane.apps.console.traffic import Found, Grid, Series, grid, series
 from windvane.core.drift import Baseline, StreamState
+from windvane.core.errors import did_you_mean
 from windvane.core.journal import Decision
 from windvane.core.routing import ModelRoute
 from windvane.core.sketch import Layout
 from windvane.ports.control_store import (
     Deployment,
     Incident,
+    IncidentNote,
     ModelRecord,
     Tx,
+    UnknownName,
     VersionRecord,
     WindowVerdict,
 )
@@ -26,11 +31,15 @@ from windvane.usecases.load_window import StewardState
 from windvane.usecases.publish_routing import PUBLISH
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 
+_log = logging.getLogger(__name__)
+
 GLANCE_WINDOWS = 24
-RECENT_WINDOWS = 8
-_INCIDENTS = 200
+INCIDENTS = 200
 _DECISIONS = 60
-_ROUTES = 500
+_ROWS = 12_000
+_CHUNK = 24
+_NAMES = 200
+_OF_INCIDENT = 12
 
 
 @lru_cache(maxsize=256)
@@ -39,26 +48,13 @@ def file_of(text: str) -> ModelFile:
 
 
 @lru_cache(maxsize=64)
-def baseline_of(packed: bytes) -> Baseline:
-    return Baseline.from_bytes(packed)
-
-
-@dataclass
-class RouteMemory:
-    """Routes of published tables, which never change once stored; oldest forgotten first."""
-
-    _held: OrderedDict[tuple[int, str], ModelRoute | None] = field(
-        default_factory=OrderedDict[tuple[int, str], ModelRoute | None]
-    )
-
-    def route(self, tx: Tx, seq: int, model: str) -> ModelRoute | None:
-        key = (seq, model)
-        if key not in self._held:
-            table = tx.routing(seq)
-            self._held[key] = table.models.get(model) if table else None
-            if len(self._held) > _ROUTES:
-                self._held.popitem(last=False)
-        return self._held[key]
+def baseline_of(packed: bytes) -> Baseline | None:
+    """None where another release packed it: the page does without its pictures."""
+    try:
+        return Baseline.from_bytes(packed)
+    except Exception:
+        _log.exception("a baseline cannot be read by this release")
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +64,31 @@ class Glance:
     record: ModelRecord
     file: ModelFile
     live: Deployment | None
-    grid: Grid
-    found: Found
+    line: Series
     incidents: tuple[Incident, ...]
     latest: Mapping[str, WindowVerdict]
+
+    @property
+    def grid(self) -> Grid:
+        return self.line.grid
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything on the first page; ``told`` are the open incidents of all models."""
+
+    glances: tuple[Glance, ...]
+    told: tuple[Incident, ...]
+    recorded: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """Everything on a model's own page."""
+    """Everything on a model's own page; ``asked`` windows, of which ``found`` may hold less."""
 
     glance: Glance
+    asked: int
+    found: Found
     versions: tuple[VersionRecord, ...]
     layout: Layout | None
     baseline: Baseline | None
@@ -91,37 +101,53 @@ class Whole:
     routes: tuple[tuple[Decision, ModelRoute], ...]
 
 
-def load_glances(tx: Tx, now: float) -> list[Glance]:
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An incident, its notes, and the decisions behind them by id."""
+
+    incident: Incident
+    notes: tuple[IncidentNote, ...]
+    decisions: Mapping[str, Decision]
+    live: Deployment | None
+
+
+def load_world(tx: Tx, now: float, wall: float, memory: Memory) -> World:
     """Every model, a few queries each."""
-    told = [i for i in tx.incidents("", _INCIDENTS) if i.closed_at is None]
+    told = [i for i in tx.incidents("", INCIDENTS) if i.closed_at is None]
     recorded = recorded_until(tx)
-    return [
-        _glance(tx, m, now, GLANCE_WINDOWS, recorded, [i for i in told if i.model == m.name])
-        for m in tx.models()
-    ]
+    glances: list[Glance] = []
+    for record in tx.models():
+        file, live = file_of(record.text), tx.deployment(record.name)
+        given = grid(now, parse_duration(file.watch.window), GLANCE_WINDOWS, recorded)
+        line = memory.series(tx, record.name, given, wall) if live else series((), given)
+        mine = [i for i in told if i.model == record.name]
+        glances.append(_glance(tx, record, live, line, mine))
+    return World(tuple(glances), tuple(told), recorded)
 
 
-def load_whole(tx: Tx, name: str, now: float, windows: int, memory: RouteMemory) -> Whole:
+def load_whole(tx: Tx, name: str, now: float, windows: int, memory: Memory) -> Whole:
     """One model over its last ``windows`` windows; raises UnknownName."""
-    record = tx.model(name)
-    incidents = tx.incidents(name, _INCIDENTS)
+    record = _model(tx, name)
+    file, live = file_of(record.text), tx.deployment(name)
+    incidents = tx.incidents(name, INCIDENTS)
     open_ones = [i for i in incidents if i.closed_at is None]
-    glance = _glance(tx, record, now, windows, recorded_until(tx), open_ones)
+    asked = grid(now, parse_duration(file.watch.window), windows, recorded_until(tx))
+    given, found = _newest(tx, name, asked)
+    glance = _glance(tx, record, live, series(found, given), open_ones)
     versions = tuple(tx.versions(name))
-    champion = next(
-        (v for v in versions if glance.live and v.version == glance.live.champion), None
-    )
+    champion = next((v for v in versions if live and v.version == live.champion), None)
     decisions = tuple(tx.decisions(name, _DECISIONS))
     state = msgspec.convert(tx.steward_state(name), StewardState)
-    outcomes = tuple(tx.verdicts(name, "outcomes", 0.0, 24))
     return Whole(
         glance=glance,
+        asked=len(asked.starts),
+        found=found,
         versions=versions,
         layout=tx.layout(champion.layout_id) if champion else None,
         baseline=baseline_of(champion.baseline) if champion else None,
         features=_with_readings(tx, name),
         drift=_first(tx.verdicts(name, "drift", 0.0, 1)),
-        outcomes=outcomes,
+        outcomes=tuple(tx.verdicts(name, "outcomes", 0.0, 24)),
         sounding={stream: held for stream, held in state.breaks.items() if held.alarmed},
         closed=tuple(i for i in incidents if i.closed_at is not None)[:10],
         decisions=decisions,
@@ -129,30 +155,95 @@ def load_whole(tx: Tx, name: str, now: float, windows: int, memory: RouteMemory)
     )
 
 
+def load_incidents(tx: Tx, model: str) -> list[Incident]:
+    """Of one model, or of all for ""; newest first."""
+    if model:
+        _model(tx, model)
+    return tx.incidents(model, INCIDENTS)
+
+
+def load_incident(tx: Tx, incident: str) -> Told:
+    """Raises UnknownName, naming the closest incident."""
+    try:
+        found = tx.incident(incident)
+    except UnknownName as error:
+        known = {i.id: f"/incidents/{i.id}" for i in tx.incidents("", _NAMES)}
+        raise _closest(error, incident, known) from error
+    notes = tuple(tx.notes(incident))
+    names = list(dict.fromkeys(note.decision for note in notes if note.decision))
+    decisions: dict[str, Decision] = {}
+    for name in names[:_OF_INCIDENT]:
+        try:
+            decisions[name] = tx.decision(name)
+        except UnknownName:
+            continue
+    return Told(found, notes, decisions, tx.deployment(found.model))
+
+
+def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:
+    """The decision, and the incidents whose timeline names it; raises UnknownName."""
+    try:
+        found = tx.decision(decision)
+    except UnknownName as error:
+        known = {d.id: f"/decisions/{d.id}" for d in tx.decisions("", _NAMES)}
+        raise _closest(error, decision, known) from error
+    near = [
+        i
+        for i in tx.incidents(found.model, INCIDENTS)
+        if i.opened_at <= found.at <= (i.closed_at or found.at)
+    ]
+    told = [i for i in near[:_OF_INCIDENT] if any(n.decision == found.id for n in tx.notes(i.id))]
+    return found, told
+
+
 def recorded_until(tx: Tx) -> float | None:
     """How far the furthest recorder has read; None where none ever ran."""
     return max((mark.watermark for mark in tx.marks()), default=None)
 
 
+def _model(tx: Tx, name: str) -> ModelRecord:
+    try:
+        return tx.model(name)
+    except UnknownName as error:
+        raise _closest(error, name, {m.name: f"/models/{m.name}" for m in tx.models()}) from error
+
+
+def _closest(error: UnknownName, asked: str, known: Mapping[str, str]) -> NoSuchName:
+    """The store's error with the closest known name, and the page of it."""
+    hint = did_you_mean(asked, known)
+    near = next((name for name in known if f"did you mean {name!r}?" == hint), "")
+    hint = hint if near or len(known) <= 12 else error.advice
+    return NoSuchName(error.message, hint=hint, path=known.get(near, ""))
+
+
+def _newest(tx: Tx, model: str, asked: Grid) -> tuple[Grid, Found]:
+    """The sketches of as many of the newest windows as one page may read."""
+    chunks: list[Found] = []
+    rows, reached, end = 0, len(asked.starts), float("inf")
+    while reached and rows < _ROWS:
+        reached = max(0, reached - _CHUNK)
+        chunk = tx.sketches(model, asked.starts[reached], end)
+        end = asked.starts[reached]
+        rows += len(chunk)
+        chunks.append(chunk)
+    found = [pair for chunk in reversed(chunks) for pair in chunk]
+    return replace(asked, starts=asked.starts[reached:]), found
+
+
 def _glance(
     tx: Tx,
     record: ModelRecord,
-    now: float,
-    windows: int,
-    recorded: float | None,
+    live: Deployment | None,
+    line: Series,
     incidents: Sequence[Incident],
 ) -> Glance:
-    file = file_of(record.text)
-    live = tx.deployment(record.name)
-    given = grid(now, parse_duration(file.watch.window), windows, recorded)
     return Glance(
         record=record,
-        file=file,
+        file=file_of(record.text),
         live=live,
-        grid=given,
-        found=tx.sketches(record.name, given.starts[0], float("inf")),
+        line=line,
         incidents=tuple(incidents),
-        latest=_latest(tx, record.name, given, bool(live and live.challenger)),
+        latest=_latest(tx, record.name, line.grid, bool(live and live.challenger)),
     )
 
 
@@ -180,14 +271,13 @@ def _first(rows: Sequence[WindowVerdict]) -> WindowVerdict | None:
 
 
 def _routes(
-    tx: Tx, model: str, decisions: Sequence[Decision], memory: RouteMemory
+    tx: Tx, model: str, decisions: Sequence[Decision], memory: Memory
 ) -> tuple[tuple[Decision, ModelRoute], ...]:
     """What each publishing decision made of the model's route, oldest first."""
-    out: list[tuple[Decision, ModelRoute]] = []
-    for decision in reversed(decisions):
-        for effect in decision.effects:
-            if effect.kind == PUBLISH and (
-                route := memory.route(tx, int(effect.body.get("seq", 0)), model)
-            ):
-                out.append((decision, route))
-    return tuple(out)
+    published = (
+        (decision, memory.route(tx, int(effect.body.get("seq", 0)), model))
+        for decision in reversed(decisions)
+        for effect in decision.effects
+        if effect.kind == PUBLISH
+    )
+    return tuple((decision, route) for decision, route in published if route)

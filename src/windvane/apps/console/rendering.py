@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import time
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,11 +23,18 @@ from windvane.ports.control_store import WindowVerdict
 
 FOLDER = Path(__file__).parent
 SEEN = "X-Windvane-Seen"
+BEGAN = "windvane_began"
+_POLL_S, _POLL_MOST_S, _POLL_BY_COST = 2, 10, 3
 
 
 def link(kind: str, name: str) -> str:
     """The page of a model, an incident or a decision."""
     return f"/{kind}/{quote(name, safe='/' if kind == 'decisions' else '')}"
+
+
+def link_path(path: str) -> str:
+    """A path that holds a name, quoted."""
+    return quote(path, safe="/")
 
 
 def pretty(value: Any) -> str:
@@ -47,6 +56,8 @@ def environment() -> Environment:
     )
     env.filters |= {
         "utc": times.utc,
+        "short": times.short,
+        "about": times.about,
         "machine": times.machine,
         "share": times.share,
         "millis": times.millis,
@@ -55,9 +66,24 @@ def environment() -> Environment:
         "pretty": pretty,
     }
     env.tests["quiet_tenant"] = quiet_tenant  # pyright: ignore[reportArgumentType]
-    words: dict[str, Any] = {"link": link, "ago": times.ago, "release": windvane.__version__}
+    words: dict[str, Any] = {
+        "link": link,
+        "link_path": link_path,
+        "ago": times.ago,
+        "release": windvane.__version__,
+    }
     env.globals.update(words)
     return env
+
+
+async def begin(request: Request) -> None:
+    """A dependency of every page: notes when its making began."""
+    setattr(request.state, BEGAN, time.perf_counter())
+
+
+def poll_s(took: float) -> int:
+    """Seconds between two polls: pages that are slow to make are asked for less often."""
+    return max(_POLL_S, min(_POLL_MOST_S, math.ceil(took * _POLL_BY_COST)))
 
 
 class Pages:
@@ -86,12 +112,14 @@ class Pages:
         polled = request.headers.get("HX-Request") == "true"
         if polled and status == HTTPStatus.OK and request.headers.get(SEEN) == seen:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+        now_s = time.perf_counter()
         whole = "live.html" if polled else "page.html"
         text = self._env.get_template(whole).render(
             body=Markup(body),
             title=title,
             url=url,
             headers=json.dumps({SEEN: seen}),
+            poll_s=poll_s(now_s - getattr(request.state, BEGAN, now_s)),
             follows=status in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE),
         )
         return HTMLResponse(text, status_code=status, headers=headers)

@@ -40,10 +40,11 @@ def sparkline(values: Sequence[float | None], label: str) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """One feature before and after: its picture, ends of its axis, and its table."""
+    """One feature before and after: its picture, ends of its axes, and its table."""
 
     feature: str
     picture: Markup
+    top: float
     low: str
     high: str
     nulls_before: float | None
@@ -95,6 +96,7 @@ def histogram(
     return Histogram(
         feature,
         picture,
+        top,
         _short(inner[0]) if inner else "",
         _short(inner[-1]) if inner else "",
         shares[0][0] if sum(before) else None,

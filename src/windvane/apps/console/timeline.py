@@ -29,6 +29,12 @@ class Timeline:
     start: float
     end: float
     steps: tuple[WeightStep, ...]
+    shown: tuple[Weight, ...]
+
+    @property
+    def ticks(self) -> tuple[float, ...]:
+        """Where the axis is written, its end aside."""
+        return tuple(self.start + (self.end - self.start) * i / 3 for i in range(3))
 
 
 def weights_of(route: ModelRoute, places: dict[str, int]) -> tuple[Weight, ...]:
@@ -60,4 +66,11 @@ def timeline(whole: Whole, now: float) -> Timeline | None:
         )
         for step, end in zip(steps, ends, strict=True)
     ]
-    return Timeline(bands(drawn, places), drawn[0].start, drawn[-1].end, tuple(reversed(steps)))
+    shown = {w.version: w for step in steps for w in step.weights}
+    return Timeline(
+        picture=bands(drawn, places),
+        start=drawn[0].start,
+        end=drawn[-1].end,
+        steps=tuple(reversed(steps)),
+        shown=tuple(sorted(shown.values(), key=lambda w: w.place)),
+    )

@@ -12,9 +12,9 @@ def utc(at: float) -> str:
     return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def clock_time(at: float) -> str:
-    """``2013-01-14 09:00:07 UTC``."""
-    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def short(at: float) -> str:
+    """``14 Jan 09:00``, where the year and the zone are told elsewhere."""
+    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%d %b %H:%M")
 
 
 def machine(at: float) -> str:
@@ -28,6 +28,14 @@ def span(seconds: float) -> str:
         if seconds >= unit:
             return f"{int(seconds // unit)} {word}"
     return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
+
+
+def about(seconds: float) -> str:
+    """One unit, to a half: ``7.5 d``, ``30 min``."""
+    for unit, word in _SPANS:
+        if seconds >= unit:
+            return f"{round(seconds / unit * 2) / 2:g} {word}"
+    return span(seconds)
 
 
 def ago(at: float, now: float) -> str:

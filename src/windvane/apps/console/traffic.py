@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,21 +113,35 @@ class Series:
     open: Tally
     all: Tally
 
+    @classmethod
+    def of(cls, given: Grid, tallies: Mapping[float, Tally], open_tally: Tally) -> Series:
+        windows = tuple(tallies.get(start) or Tally() for start in given.starts)
+        everything = Tally()
+        for tally in (*windows, open_tally):
+            everything.add(tally.traffic, tally.latency)
+        return cls(given, windows, open_tally, everything)
+
     def values(self, of: Callable[[Tally], float | None]) -> list[float | None]:
         """One value a closed window; None where nothing was recorded yet."""
         pairs = zip(self.grid.starts, self.windows, strict=True)
         return [of(tally) if self.grid.known(start) else None for start, tally in pairs]
 
 
-def series(found: Found, given: Grid) -> Series:
-    tallies = {start: Tally() for start in given.starts}
-    open_tally, everything = Tally(), Tally()
+def tallies_by_window(found: Found, given: Grid) -> tuple[dict[float, Tally], Tally]:
+    """Closed windows of the grid that hold anything, and the open one."""
+    starts = frozenset(given.starts)
+    tallies: dict[float, Tally] = {}
+    open_tally = Tally()
     for key, sketch in found:
-        tally = open_tally if key.start >= given.open else tallies.get(key.start)
-        if tally is not None:
-            tally.add(sketch.traffic, sketch.latency)
-            everything.add(sketch.traffic, sketch.latency)
-    return Series(given, tuple(tallies.values()), open_tally, everything)
+        if key.start >= given.open:
+            open_tally.add(sketch.traffic, sketch.latency)
+        elif key.start in starts:
+            tallies.setdefault(key.start, Tally()).add(sketch.traffic, sketch.latency)
+    return tallies, open_tally
+
+
+def series(found: Found, given: Grid) -> Series:
+    return Series.of(given, *tallies_by_window(found, given))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from windvane.apps.console import times
-from windvane.apps.console.health import Health, Tone, health_of
-from windvane.apps.console.reading import Glance, Whole
+from windvane.apps.console.health import SIGNS, Health, Tone, health_of, is_urgent
+from windvane.apps.console.reading import Glance, Whole, World
 from windvane.apps.console.svg import sparkline
-from windvane.apps.console.traffic import Series, Tally, by_tenant, series
-from windvane.ports.control_store import Incident, WindowVerdict
+from windvane.apps.console.traffic import Tally, TenantTraffic, by_tenant
+from windvane.core.alerting import Severity
+from windvane.core.verdict import Outcome
+from windvane.ports.control_store import Deployment, Incident, WindowVerdict
 
 RANGES = (30, 60, 120, 240, 480)
 DEFAULT_RANGE = 60
 _TENANTS = 40
+_LOUDEST = (Tone.BAD, Tone.WARN, Tone.BUSY, Tone.GOOD, Tone.QUIET)
 _BEHIND_WINDOWS = 3
 
 
@@ -54,10 +58,26 @@ class ModelCard:
     weights: tuple[Weight, ...]
     numbers: Numbers
     over: str
+    window: str
     spark: Markup
+    peak: int
     incidents: tuple[Incident, ...]
     behind: str
     live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The state of the world in one sentence, and models by health."""
+
+    tone: Tone
+    sentence: str
+    words: tuple[tuple[str, Tone, int], ...]
+    recorded: float | None
+
+    @property
+    def sign(self) -> str:
+        return SIGNS[self.tone]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +103,22 @@ class TenantRow:
 
 
 def model_card(glance: Glance) -> ModelCard:
-    line = series(glance.found, glance.grid)
+    line = glance.line
     requests = line.values(lambda t: t.requests)
-    label = f"requests by window, {line.all.requests:,} in all"
+    peak = max((int(n) for n in requests if n is not None), default=0)
+    window = times.about(line.grid.window_s)
+    label = f"requests in each window of {window}; {line.all.requests:,} in all, {peak:,} at most"
     return ModelCard(
         name=glance.record.name,
         owner=owner_of(glance),
         tier=glance.file.tier,
         health=health_of(glance.live, glance.incidents, glance.latest, line.all.requests),
-        weights=_weights_now(glance),
+        weights=weights_now(glance.live),
         numbers=numbers(line.all),
-        over=times.span(glance.grid.window_s * len(glance.grid.starts)),
+        over=times.about(line.grid.window_s * len(line.grid.starts)),
+        window=window,
         spark=sparkline(requests, label),
+        peak=peak,
         incidents=tuple(sort_incidents(glance.incidents)),
         behind=behind(glance),
         live=glance.live is not None,
@@ -103,8 +127,35 @@ def model_card(glance: Glance) -> ModelCard:
 
 def sort_cards(cards: Sequence[ModelCard]) -> list[ModelCard]:
     """Loudest first."""
-    rank = [Tone.BAD, Tone.WARN, Tone.BUSY, Tone.GOOD, Tone.QUIET]
-    return sorted(cards, key=lambda card: (rank.index(card.health.tone), card.name))
+    return sorted(cards, key=lambda card: (_LOUDEST.index(card.health.tone), card.name))
+
+
+def state_of(world: World, cards: Sequence[ModelCard]) -> State:
+    """What a person should know before they read anything else."""
+    told = world.told
+    words = Counter((card.health.word, card.health.tone) for card in cards)
+    ranked = sorted(words.items(), key=lambda item: _LOUDEST.index(item[0][1]))
+    if told:
+        high = sum(i.severity == Severity.HIGH for i in told)
+        names = sorted({i.model for i in told})
+        where = names[0] if len(names) == 1 else _counted(len(names), "model")
+        said = f"{_counted(len(told), 'open incident')} on {where}"
+        said += f", {'' if len(told) == high == 1 else f'{high} '}of high severity" if high else ""
+    else:
+        loud = sum(n for (_, tone), n in words.items() if tone in (Tone.WARN, Tone.BAD))
+        said = "No open incident" + (f", but {_counted(loud, 'model')} to look at" if loud else "")
+    tones = {card.health.tone for card in cards}
+    if Tone.BAD in tones or any(is_urgent(i) for i in told):
+        tone = Tone.BAD
+    elif told or Tone.WARN in tones:
+        tone = Tone.WARN
+    else:
+        tone = Tone.GOOD if tones & {Tone.GOOD, Tone.BUSY} else Tone.QUIET
+    return State(tone, said, tuple((word, tone, n) for (word, tone), n in ranked), world.recorded)
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def owner_of(glance: Glance) -> str:
@@ -134,24 +185,32 @@ def behind(glance: Glance) -> str:
     return f"nothing was recorded since {times.utc(recorded)}: is the recorder running?"
 
 
-def _weights_now(glance: Glance) -> tuple[Weight, ...]:
-    live = glance.live
+def weights_now(
+    live: Deployment | None, places: Mapping[str, int] | None = None
+) -> tuple[Weight, ...]:
+    """Who answers; ``places`` gives each version its colour, else its role does."""
     if live is None:
         return ()
+
+    def weight(version: str, role: str, share: float, place: int) -> Weight:
+        return Weight(version, role, share, places.get(version, 0) if places else place)
+
     out: list[Weight] = []
-    if live.challenger and live.share > 0.0:
-        out.append(Weight(live.challenger, "challenger", live.share, 1))
     rest = 1.0 - (live.share if live.challenger else 0.0)
     if live.standing_in:
-        out.insert(0, Weight(live.standing_in, "standing in", rest, 2))
-        out.append(Weight(live.champion, "champion, resting", 0.0, 0))
+        out.append(weight(live.standing_in, "standing in", rest, 2))
     else:
-        out.insert(0, Weight(live.champion, "champion", rest, 0))
+        out.append(weight(live.champion, "champion", rest, 0))
+    if live.challenger and live.share > 0.0:
+        out.append(weight(live.challenger, "challenger", live.share, 1))
+    if live.standing_in:
+        out.append(weight(live.champion, "champion, resting", 0.0, 0))
     return tuple(out)
 
 
-def charts(whole: Whole, line: Series) -> tuple[Chart, ...]:
+def charts(whole: Whole) -> tuple[Chart, ...]:
     """Traffic, latency and failures over the page's windows."""
+    line = whole.glance.line
     told = (*whole.glance.incidents, *whole.closed)
     first = line.grid.starts[0]
     marks = [{"t": i.since, "label": i.title[:80]} for i in told if i.since >= first]
@@ -218,15 +277,21 @@ def _described(label: str, values: Sequence[float | None], unit: str) -> str:
 
 
 def tenant_rows(whole: Whole) -> tuple[list[TenantRow], int]:
-    """The busiest tenants, and how many more there are."""
-    rows = by_tenant(whole.glance.found, whole.glance.grid)
+    """Tenants with a finding, then the busiest; and how many more there are."""
+    latest = whole.glance.latest
+
+    def finding(row: TenantTraffic) -> bool:
+        verdict = latest.get(f"tenant {row.tenant}")
+        return verdict is not None and verdict.outcome in (Outcome.FAIL, Outcome.ERROR)
+
+    rows = sorted(by_tenant(whole.found, whole.glance.grid), key=lambda r: not finding(r))
     out = [
         TenantRow(
             r.tenant,
             r.tally,
             sparkline(r.requests, f"requests of {r.tenant} by window"),
             r.last,
-            whole.glance.latest.get(f"tenant {r.tenant}"),
+            latest.get(f"tenant {r.tenant}"),
         )
         for r in rows[:_TENANTS]
     ]
@@ -253,3 +318,17 @@ def sort_incidents(incidents: Sequence[Incident]) -> list[Incident]:
             -i.opened_at,
         ),
     )
+
+
+def notes_on(whole: Whole) -> list[str]:
+    """What a reader should know about the page itself."""
+    grid = whole.glance.grid
+    shown, live = len(grid.starts), whole.glance.live
+    out = [behind(whole.glance)]
+    if shown < whole.asked:
+        span = times.about(shown * grid.window_s)
+        out.append(f"only the last {span} are shown: the range holds more than one page may read")
+    if live is not None and whole.layout and whole.baseline is None:
+        said = f"the baseline of version {live.champion} was made by another release"
+        out.append(f"{said}: features are shown without their pictures until it is trained anew")
+    return [line for line in out if line]

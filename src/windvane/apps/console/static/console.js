@@ -2,6 +2,7 @@
 "use strict";
 (() => {
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const HEIGHT = 190;
   const held = new Map(); // plot id -> {plot, key}
 
   const shown = (value, unit) => {
@@ -10,7 +11,11 @@
     return value.toLocaleString("en", { maximumFractionDigits: digits }) + (unit ? ` ${unit}` : "");
   };
 
-  const when = (t) => new Date(t * 1000).toISOString().slice(0, 16).replace("T", " ");
+  const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+  const when = (t) => {
+    const at = new Date(t * 1000).toISOString();
+    return `${at.slice(8, 10)} ${MONTHS[Number(at.slice(5, 7)) - 1]} ${at.slice(11, 16)}`;
+  };
 
   const markers = (marks) => (u) => {
     const { ctx, bbox } = u;
@@ -49,14 +54,23 @@
   const make = (box, given, marks) => {
     const options = {
       width: Math.max(200, box.clientWidth),
-      height: 180,
+      height: HEIGHT,
+      padding: [8, 12, 0, 0],
       tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       legend: { live: true },
       scales: { y: { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
       axes: [
-        axis({ values: [[86400, "{DD} {MMM}", null, null, null, null, null, null, 1], [3600, "{HH}:{mm}", "\n{DD} {MMM}", null, "\n{DD} {MMM}", null, null, null, 1], [1, "{HH}:{mm}", "\n{DD} {MMM}", null, "\n{DD} {MMM}", null, null, null, 1]] }),
-        axis({ size: 52, values: (u, ticks) => ticks.map((v) => shown(v, "")) }),
+        axis({
+          size: 28,
+          space: 64,
+          values: [
+            [86400, "{DD} {MMM}", null, null, null, null, null, null, 0],
+            [3600, "{HH}:{mm}", "{DD} {MMM}", null, "{DD} {MMM}", null, null, null, 0],
+            [1, "{HH}:{mm}", "{DD} {MMM}", null, "{DD} {MMM}", null, null, null, 0],
+          ],
+        }),
+        axis({ size: 46, values: (u, ticks) => ticks.map((v) => shown(v, "")) }),
       ],
       series: [
         { label: "UTC", value: (u, t) => (t ? when(t) : "–") },
@@ -113,7 +127,7 @@
     for (const { target, contentRect } of entries) {
       const entry = held.get(target.id);
       const width = Math.round(contentRect.width);
-      if (entry && width > 0 && entry.plot.width !== width) entry.plot.setSize({ width, height: 180 });
+      if (entry && width > 0 && entry.plot.width !== width) entry.plot.setSize({ width, height: HEIGHT });
     }
   });
 
@@ -123,14 +137,22 @@
     draw();
   };
 
-  /* The reader's place: focus, open details and scrolled tables outlive a swap. */
+  /* The reader's place: scroll, focus, open details and scrolled tables outlive a swap. */
   let place = null;
   const label = (box) => box.getAttribute("aria-label");
+  const top = (box) => box.getBoundingClientRect().top;
+  const seen = (box) => {
+    const { height, bottom } = box.getBoundingClientRect();
+    return height > 0 && bottom > 0;
+  };
   const remember = () => {
     const active = document.activeElement;
+    const anchor = window.scrollY > 0 && [...document.querySelectorAll("main [id]")].find(seen);
     place = {
       id: active?.id || "",
       href: active?.getAttribute?.("href") || "",
+      anchor: anchor ? anchor.id : "",
+      top: anchor ? top(anchor) : 0,
       open: [...document.querySelectorAll("details[open][id]")].map((d) => d.id),
       left: [...document.querySelectorAll(".scroll")].map((s) => [label(s), s.scrollLeft]),
     };
@@ -142,6 +164,8 @@
     for (const box of document.querySelectorAll(".scroll")) {
       if (lefts.has(label(box))) box.scrollLeft = lefts.get(label(box));
     }
+    const anchor = place.anchor && document.getElementById(place.anchor);
+    if (anchor) window.scrollBy({ top: top(anchor) - place.top, behavior: "instant" });
     const same = place.id
       ? document.getElementById(place.id)
       : place.href && document.querySelector(`a[href="${CSS.escape(place.href)}"]`);
@@ -164,10 +188,10 @@
     if (document.hidden || selecting()) event.preventDefault();
   });
   document.addEventListener("htmx:beforeSwap", remember);
+  document.addEventListener("htmx:afterSwap", restore); // before the browser paints: nothing jumps
   document.addEventListener("htmx:afterSettle", () => {
     document.title = document.getElementById("live").dataset.title;
     draw();
-    restore();
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.successful) return state("");

@@ -1,0 +1,64 @@
+"""What does not change any more is read once: settled windows, published routes."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+
+from windvane.apps.console.traffic import Grid, Series, Tally, tallies_by_window
+from windvane.core.routing import ModelRoute
+from windvane.ports.control_store import Tx
+
+_ROUTES = 500
+_MODELS = 200
+_SETTLED_WINDOWS = 2
+_AGAIN_S = 60.0
+
+
+class Memory:
+    """Shared by the threads that read; bounded, oldest forgotten first.
+
+    A window is settled when every recorder's news is well past it. A recorder that was down
+    may still add to it, so settled windows are read again once a minute.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._routes: OrderedDict[tuple[int, str], ModelRoute | None] = OrderedDict()
+        self._tallies: OrderedDict[str, tuple[float, dict[float, Tally]]] = OrderedDict()
+
+    def route(self, tx: Tx, seq: int, model: str) -> ModelRoute | None:
+        """The model's route in a published table, which never changes once stored."""
+        key = (seq, model)
+        with self._lock:
+            if key in self._routes:
+                return self._routes[key]
+        table = tx.routing(seq)
+        route = table.models.get(model) if table else None
+        with self._lock:
+            self._routes[key] = route
+            if len(self._routes) > _ROUTES:
+                self._routes.popitem(last=False)
+        return route
+
+    def series(self, tx: Tx, model: str, given: Grid, wall: float) -> Series:
+        """Traffic over ``given``, of which only what may have changed is read again."""
+        with self._lock:
+            read_at, held = self._tallies.get(model, (float("-inf"), {}))
+        if not read_at <= wall < read_at + _AGAIN_S:
+            read_at, held = wall, {}
+        fresh = next((s for s in given.starts if s not in held), given.open)
+        windows, open_tally = tallies_by_window(tx.sketches(model, fresh, float("inf")), given)
+        tallies = {s: held.get(s) or windows.get(s) or Tally() for s in given.starts}
+        settled = {s: t for s, t in tallies.items() if self._settled(s, given)}
+        with self._lock:
+            self._tallies[model] = (read_at, settled)
+            self._tallies.move_to_end(model)
+            if len(self._tallies) > _MODELS:
+                self._tallies.popitem(last=False)
+        return Series.of(given, tallies, open_tally)
+
+    @staticmethod
+    def _settled(start: float, given: Grid) -> bool:
+        until = start + (1 + _SETTLED_WINDOWS) * given.window_s
+        return given.recorded is not None and until <= given.recorded

@@ -1,0 +1,64 @@
+"""An incident's timeline: what began, what was told, what was decided and done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from windvane.apps.console.reading import Told
+from windvane.core.alerting import CauseKind
+from windvane.core.journal import Decision
+from windvane.ports.control_store import Deployment
+from windvane.usecases.replay_decision import JUDGES
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One time on the timeline: its lines, and the decision behind them."""
+
+    at: float
+    lines: tuple[str, ...]
+    decision: str
+    judged: Decision | None
+    sort: str
+
+    @property
+    def replayable(self) -> bool:
+        return self.judged is not None and self.judged.judge in JUDGES
+
+
+def story_of(told: Told) -> list[Moment]:
+    """Oldest first. ``sort`` is began, told, then or closed; lines of one act are together."""
+    incident = told.incident
+    out: list[Moment] = []
+    if incident.since < incident.opened_at:
+        canary = incident.kind == CauseKind.CANARY
+        line = "the rollout began" if canary else "the first window that shows it began"
+        out.append(Moment(incident.since, (line,), "", None, "began"))
+    for note in told.notes:
+        last = out[-1] if out else None
+        if last and last.sort != "began" and (last.at, last.decision) == (note.at, note.decision):
+            lines = (*last.lines, note.what)
+            out[-1] = Moment(last.at, lines, last.decision, last.judged, last.sort)
+            continue
+        sort = "then"
+        if note.at == incident.opened_at:
+            sort = "told"
+        elif note.at == incident.closed_at:
+            sort = "closed"
+        judged = told.decisions.get(note.decision)
+        out.append(Moment(note.at, (note.what,), note.decision, judged, sort))
+    return out
+
+
+def answered_now(told: Told) -> str:
+    """What protects users at this moment, in a sentence; "" where nothing special does."""
+    live: Deployment | None = told.live
+    if live is None or told.incident.closed_at is not None:
+        return ""
+    if live.standing_in:
+        broken = ", ".join(live.broken_views)
+        why = f", until {broken} is healthy again" if broken else ""
+        return f"version {live.standing_in} stands in for version {live.champion}{why}"
+    if live.challenger:
+        return f"version {live.champion} answers, version {live.challenger} {live.share:.0%}"
+    return f"version {live.champion} answers everyone"
