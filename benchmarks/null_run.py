@@ -38,7 +38,7 @@ class NullSettings:
 
     features: tuple[str, ...] = tuple(VIEWS)
     sizes: tuple[int, ...] = (200, 1_000, 5_000)
-    windows: int = 10_080
+    windows: int = 4_032
     season_every: int = 3
     baseline_rows: int = 100_000
     training_windows: int = 500

@@ -118,13 +118,6 @@ def test_a_change_of_unit_is_noticed(house: House) -> None:
     assert house.live.standing_in == "2"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/window_policy.py _MATERIAL: values are material from a rank shift of 0.5, "
-    "but a feature that moves as a whole below (or above) all it ever was has at most about 0.5, "
-    "one that becomes constant about 0.25: by default a change of unit or a stuck sensor is "
-    "certain, yet never told. 0.2 to 0.3 would find both",
-)
 @pytest.mark.parametrize("shape", [{"spoiled_plan": True}, {"stuck": True}])
 def test_by_default_a_change_of_unit_or_a_stuck_value_is_material(
     house: House, shape: dict[str, Any]

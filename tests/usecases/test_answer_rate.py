@@ -96,11 +96,6 @@ def test_a_canarys_errors_are_its_gates(house: House) -> None:
     assert house.live.champion == "1"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/answer_rate.py _roll_back: while a rollout is under way it does not roll "
-    "back (so far so good) but says `no earlier version to roll back to`, which is not the reason",
-)
 def test_a_rollout_under_way_is_named_as_the_reason(house: House) -> None:
     house.put("1", previous="2", challenger="2", share=0.1, rollout="r", rollout_started=START)
     play(house, [QUIET] * 3 + [FAILING] * 3)

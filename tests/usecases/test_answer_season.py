@@ -82,11 +82,6 @@ def test_missing_outcomes_neither_open_nor_close(house: House) -> None:
     assert only(house, f"outcomes:{MODEL}").closed_at is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/answer_season.py _answer_scores: `respond: {medium: log}` is ignored for "
-    "outcomes: an incident is opened and a person is told",
-)
 def test_outcomes_respond_as_the_file_says(house: House) -> None:
     house.clock.at += 1
     house.apply(FILE.replace("watch:\n", "watch:\n  respond: {medium: log}\n"))

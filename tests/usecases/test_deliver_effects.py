@@ -211,3 +211,14 @@ def test_publishing_is_not_kept_by_a_dead_notifier(quiet: House) -> None:
     assert table is not None
     assert table.seq == publish[0].body["seq"]
     assert [item.kind for item in waiting(quiet)] == [NOTIFY]
+
+
+def test_a_retry_waits_behind_what_is_new(quiet: House) -> None:
+    """A notifier that hangs must not come between a decision and the gateways."""
+    decide(quiet, "old", notify())
+    deliver(quiet, Told(fail=1))
+    quiet.clock.wall_at += 700.0
+    with quiet.store.begin() as tx:
+        publish = routing_effects(tx)
+    decide(quiet, "new", *publish)
+    assert [item.kind for item in waiting(quiet)] == [publish[0].kind, NOTIFY]

@@ -83,12 +83,12 @@ def test_a_failed_deploy_keeps_the_broken_feeds(house: House) -> None:
     assert (live.standing_in, live.broken_views, live.challenger) == ("2", ("weather",), "3")
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/deploy_version.py: the rollout's name has its start only to the second, "
-    "so a version that is deployed again in the second in which it was rolled back inherits the "
-    "units and the decisions of the failed rollout, and its verdict collides with the recorded one",
-)
+def test_a_version_that_was_rolled_back_may_be_tried_again(house: House) -> None:
+    house.put("1", rolled_back=("2", "3"))
+    live = deploy_version(house.store, house.clock, MODEL, "2")
+    assert (live.challenger, live.rolled_back) == ("2", ("3",))
+
+
 def test_a_second_rollout_of_a_version_is_another_rollout(house: House) -> None:
     first = deploy_version(house.store, house.clock, MODEL, "2")
     house.put("1")
@@ -97,24 +97,6 @@ def test_a_second_rollout_of_a_version_is_another_rollout(house: House) -> None:
     assert second.rollout != first.rollout
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=IndexError,
-    reason="BUG usecases/deploy_version.py: `steps: []` is accepted by the file and an IndexError "
-    "here, which the command line cannot explain",
-)
-def test_no_steps_at_all(house: House) -> None:
-    house.clock.at += 1
-    house.apply(FILE.replace("steps: [10%, 50%, 100%]", "steps: []"))
-    deploy_version(house.store, house.clock, MODEL, "2")
-
-
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/deploy_version.py: `steps: [100%]` puts the challenger at share 1.0 of "
-    "everyone, with no champion units to compare with; the champion's arm is empty for good and "
-    "outcomes can never pass, so the rollout holds for ever",
-)
 def test_a_single_step_of_everyone_promotes_at_once(house: House) -> None:
     house.clock.at += 1
     house.apply(FILE.replace("steps: [10%, 50%, 100%]", "steps: [100%]"))

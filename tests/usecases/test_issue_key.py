@@ -57,12 +57,6 @@ def test_issuing_is_recorded_without_the_key(empty_house: House) -> None:
         assert len(tx.keys()) == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/issue_key.py: any text is a tenant's name: an empty one cannot be told "
-    "from none (answer_rate takes a tenant `` for the model's own errors), a NUL cannot be stored "
-    "in PostgreSQL",
-)
 @pytest.mark.parametrize("tenant", ["", " ", "a\x00b"])
 def test_a_tenant_has_a_name(empty_house: House, tenant: str) -> None:
     with pytest.raises(Exception, match="tenant"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from usecases.house import FILE, MODEL, START, WINDOW_S, House
+from usecases.house import FILE, MODEL, START, WINDOW_S, House, columns
 
 from windvane.core.drift import StreamState
 from windvane.ports.control_store import SpoolMark
@@ -50,7 +50,7 @@ def test_a_window_knows_itself(busy: House) -> None:
     assert {key.tenant for key, _ in window.sketches} == {"AA", "UA"}
     assert window.views == {"distance": "plan", "carrier": "plan", "temp": "weather"}
     total = sum(sketch.features for _, sketch in window.sketches)
-    assert np.array_equal(window.totals[window.start], total)
+    assert np.array_equal(window.counts, total)
 
 
 def test_seeds_follow_from_the_window(busy: House) -> None:
@@ -78,7 +78,8 @@ def test_a_broken_views_past_ends_where_the_break_began(busy: House) -> None:
         breaks={"temp/nulls": StreamState(since=START + WINDOW_S * 30, alarmed=True)}
     )
     window = load(busy, 35, state=state)
-    expected = sum(window.totals[START + WINDOW_S * i] for i in range(30))
+    before = [columns(60, 1_000 + i) for i in range(30)]  # what traffic() sent
+    expected = sum(busy.layout.count(rows_sent)[0] for rows_sent in before)
     assert np.array_equal(window.references(state)["temp"], window.layout.part(expected, "temp"))
     assert rows(window, state, "distance") == 60 * RECENT
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from usecases.house import FILE, MODEL, START, House
@@ -139,12 +138,6 @@ def test_a_cause_is_told_once_between_two_closings(
         assert all(i.severity == severity_of(CauseKind(i.kind)).value for i in alive)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/open_incident.py: an incident's id has its time to the second only and "
-    "turns `/` into `-`, so one that is opened again in the second in which it closed (catching "
-    "up: a steward judges 20 windows in a turn) overwrites the closed one, notes and all",
-)
 def test_an_incident_is_never_overwritten(house: House) -> None:
     tell(house)
     close(house)
@@ -152,11 +145,6 @@ def test_an_incident_is_never_overwritten(house: House) -> None:
     assert len(house.incidents()) == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/open_incident.py: subjects that differ only in `/` and `-` share an id: "
-    "the second tenant's incident overwrites the first's",
-)
 def test_tenants_with_similar_names_have_their_own(house: House) -> None:
     tell(house, Cause(CauseKind.TENANT, "a/b"))
     tell(house, Cause(CauseKind.TENANT, "a-b"))

@@ -105,11 +105,6 @@ def test_it_is_looked_for_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert find_settings({HOME_VARIABLE: str(tmp_path / "fresh")}).port == Settings().port
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/read_settings.py: values that cannot work are accepted (a port of -1, a "
-    "lease of no time, a spool or body of no bytes) and fail later, elsewhere",
-)
 @pytest.mark.parametrize(
     "text",
     ["port: -1", "port: 70000", "lease_s: 0", "lease_s: -3", "spool_max_bytes: 0",

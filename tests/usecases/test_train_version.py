@@ -32,10 +32,7 @@ from windvane.usecases.train_version import (
 )
 
 # MLflow's own, on SQLAlchemy 2.1
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
 FILE = """
 model: delay
@@ -163,7 +160,6 @@ def test_the_baseline_holds_every_row(site: Site) -> None:
         assert layout.part(baseline.counts, name).sum() == ROWS
     nulls = sum(v is None for v in data.columns["temp"])
     assert layout.part(baseline.counts, "temp")[0] == nulls
-    assert baseline.window_s == 3_600.0
     assert len(baseline.tail) == 10
 
 
@@ -247,11 +243,6 @@ def test_a_candidate_that_fails_is_not_registered(site: Site, file: str, code: s
     assert site.versions() == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/train_version.py: a refused candidate leaves no decision behind, though "
-    "law 4 has every automatic verdict recorded; a nightly retraining that fails is seen by nobody",
-)
 def test_a_refusal_is_recorded_too(site: Site) -> None:
     site.clock.at += 1.0
     apply_model(site.store, site.clock, FILE.replace("auc_floor: 0.6", "auc_floor: 0.999"))
@@ -261,11 +252,6 @@ def test_a_refusal_is_recorded_too(site: Site) -> None:
         assert [d.verdict.outcome for d in tx.decisions(MODEL, 10) if d.judge] == [Outcome.FAIL]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/train_version.py _check_data: only every n-th row of a large table is "
-    "checked (2,000 of them), so a broken promise between them is trained on",
-)
 def test_every_row_is_checked(site: Site) -> None:
     rows = 6_000
     data = table(rows)
@@ -275,22 +261,12 @@ def test_every_row_is_checked(site: Site) -> None:
         site.train(replace(data, columns=columns))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/train_version.py: a holdout without rows (or of one label only) escapes "
-    "as a numpy error or warning, or as ACC-502 `holdout AUC nan`, which names no fix",
-)
 @pytest.mark.parametrize("cut", [-1.0, 2.0])
 def test_a_holdout_outside_the_table_says_so(site: Site, cut: float) -> None:
     with pytest.raises(BadTrainingData, match="holdout"):
         site.train(table(), Recipe(holdout_from=START + 60.0 * ROWS * cut))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG usecases/train_version.py: `without` takes a view that the file does not have, so "
-    "a typo trains on all views and says that it did not",
-)
 def test_an_unknown_view_cannot_be_left_out(site: Site) -> None:
     with pytest.raises(Exception, match="wether"):
         site.train(table(), Recipe(without=("wether",)))

@@ -21,7 +21,7 @@ def test_the_files_words_become_numbers() -> None:
     assert (policy.recent_s, policy.drift_over_s) == (1_800.0, 1_200.0)
     assert (policy.refusals.allowed, policy.refusals.code) == (0.05, "CON")
     assert (policy.errors.allowed, policy.errors.code) == (0.02, "SLO")
-    assert policy.breaks.material == {Kind.DRIFT: 0.2, Kind.VALUES: 0.3, Kind.NULLS: 0.1}
+    assert policy.breaks.material == {Kind.DRIFT: 0.2, Kind.VALUES: 0.3, Kind.NULLS: 0.05}
 
 
 def test_one_budget_is_shared_by_every_stream() -> None:

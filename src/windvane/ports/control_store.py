@@ -78,6 +78,7 @@ class Deployment:
     standing_in: str | None = None
     broken_views: tuple[str, ...] = ()
     changed_at: float = 0.0
+    rolled_back: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

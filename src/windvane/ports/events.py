@@ -37,7 +37,11 @@ class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="p"):
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
-    """One request that broke the model's promise; ``sample`` is the body's beginning."""
+    """One request without an answer; ``sample`` is the body's beginning.
+
+    ``routed`` and ``arm`` are "" where the request broke the model's promise; where the model
+    broke its own they say which version had no answer.
+    """
 
     request_id: str
     ts: float
@@ -47,6 +51,8 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     code: str
     message: str
     sample: str
+    routed: str = ""
+    arm: str = ""
 
 
 class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="o"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from windvane.core.alerting import Cause, CauseKind
+from windvane.core.alerting import Cause, CauseKind, Response, choose_response
 from windvane.core.journal import Decision, Effect
 from windvane.core.rollout import (
     ArmFacts,
@@ -29,7 +29,7 @@ from windvane.ports.control_store import (
 )
 from windvane.ports.event_log import EventLog
 from windvane.usecases.gather_evidence import output_histograms, sample_requests
-from windvane.usecases.open_incident import open_incident
+from windvane.usecases.open_incident import close_incident, open_incident
 from windvane.usecases.publish_routing import ALIAS, routing_effects
 from windvane.usecases.read_model_file import (
     ModelFile,
@@ -48,6 +48,7 @@ def gate_policy(file: ModelFile) -> GatePolicy:
         soak_s=parse_duration(file.rollout.soak),
         max_error_rate=parse_share(file.rollout.max_error_rate),
         max_loss_increase=file.rollout.max_loss_increase,
+        outcomes=bool(file.predicts.outcome),
     )
 
 
@@ -154,18 +155,22 @@ def _act(
 ) -> tuple[str, Deployment, tuple[Effect, ...]]:
     gone = replace(live, challenger=None, share=0.0, step=0, changed_at=now)
     if verdict.failed:
-        effects = open_incident(
-            tx,
-            file,
-            Cause(CauseKind.CANARY, f"version {live.challenger}"),
-            title=f"version {live.challenger} was rolled back: {verdict.sentence}",
-            now=now,
-            since=live.rollout_started,
-            evidence=evidence,
-            decision=_decision_id(live),
-            done=[f"rolled back to version {live.champion}; the canary had {live.share:.0%}"],
-        )
-        return "rollback", replace(gone, rollout=""), effects
+        cause = Cause(CauseKind.CANARY, f"version {live.challenger}")
+        effects: tuple[Effect, ...] = ()
+        if choose_response(cause.kind, file.respond) is not Response.LOG:
+            effects = open_incident(
+                tx,
+                file,
+                cause,
+                title=f"version {live.challenger} was rolled back: {verdict.sentence}",
+                now=now,
+                since=live.rollout_started,
+                evidence=evidence,
+                decision=_decision_id(live),
+                done=[f"rolled back to version {live.champion}; the canary had {live.share:.0%}"],
+            )
+        out = tuple(sorted({*live.rolled_back, live.challenger or ""}))
+        return "rollback", replace(gone, rollout="", rolled_back=out), effects
     steps = file.rollout.steps
     after = live.step + 1
     if after < len(steps) and parse_share(steps[after]) < 1.0:
@@ -173,6 +178,11 @@ def _act(
         fresh = replace(live, share=share, step=after, stage_started=now, changed_at=now)
         return "advance", fresh, ()
     champion = live.challenger or live.champion
+    for held in tx.incidents(file.model, 1_000):
+        if held.kind == CauseKind.CANARY and held.closed_at is None:
+            cause = Cause(CauseKind.CANARY, held.cause.partition(":")[2])
+            lines = [f"version {champion} was promoted"]
+            close_incident(tx, file.model, cause, now=now, decision=_decision_id(live), lines=lines)
     fresh = replace(gone, champion=champion, previous=live.champion, rollout="")
     body = {"model": live.model, "alias": "champion", "version": champion}
     return "promote", fresh, (Effect(ALIAS, body),)

@@ -70,6 +70,7 @@ def _break(
     cause = cause_of_view(view)
     response = choose_response(cause.kind, window.file.respond)
     live = tx.deployment(window.file.model) or window.live
+    told = Response.LOG if response is Response.LOG else Response.NOTIFY
     fresh, done = _stand_in(tx, live, view, response, now)
     decision_id = f"{window.file.model}/{cause.key}/{window.start:.0f}/broken"
     since = min(a.since for a in opened)
@@ -88,7 +89,7 @@ def _break(
             done=done,
         )
     tx.put_deployment(fresh)
-    action = "fall_back" if fresh.standing_in != live.standing_in else response.value
+    action = "fall_back" if fresh.standing_in != live.standing_in else told.value
     routing = routing_effects(tx) if fresh != live else ()
     _decide(tx, window, finding, decision_id, view, action, now, (*routing, *effects))
 
@@ -103,7 +104,7 @@ def _stand_in(
     champion = tx.version(live.model, live.champion)
     if not set(champion.views) & set(broken):
         return replace(live, broken_views=broken), [f"version {live.champion} needs none of it"]
-    version = version_without(tx.versions(live.model), broken)
+    version = version_without(tx.versions(live.model), broken, live.rolled_back)
     if version is None:
         return replace(live, broken_views=broken), [f"no version does without {view}: left as is"]
     if version == live.standing_in:
@@ -132,7 +133,7 @@ def _heal(
     broken = tuple(v for v in live.broken_views if v != view)
     standing = None
     if broken and live.standing_in:
-        standing = version_without(tx.versions(live.model), broken)
+        standing = version_without(tx.versions(live.model), broken, live.rolled_back)
     fresh = replace(live, broken_views=broken, standing_in=standing, changed_at=now)
     decision_id = f"{window.file.model}/{cause.key}/{window.start:.0f}/healed"
     lines = [f"{view} is healthy again"]

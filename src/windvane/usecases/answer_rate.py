@@ -86,9 +86,13 @@ def _roll_back(
 ) -> tuple[str, list[str], tuple[Effect, ...]]:
     """To the version before, where there is one and no other rollout is under way."""
     live = tx.deployment(window.file.model) or window.live
-    if live.previous is None or live.challenger:
+    if live.challenger:
+        said = f"not rolled back: version {live.challenger} is being rolled out"
+        return "notify", [said], ()
+    if live.previous is None:
         return "notify", ["no earlier version to roll back to"], ()
-    fresh = replace(live, champion=live.previous, previous=None, changed_at=now)
+    out = tuple(sorted({*live.rolled_back, live.champion}))
+    fresh = replace(live, champion=live.previous, previous=None, changed_at=now, rolled_back=out)
     tx.put_deployment(fresh)
     line = f"rolled back from version {live.champion} to version {live.previous}"
     return "rollback", [line], routing_effects(tx)

@@ -116,18 +116,20 @@ def _answer_scores(tx: Tx, window: ClosedWindow, scores: Scores, now: float) -> 
     held = tx.open_incident(model, cause.key)
     effects = ()
     if verdict.failed and held is None:
-        effects = open_incident(
-            tx,
-            window.file,
-            cause,
-            title=verdict.sentence,
-            now=now,
-            since=window.end - window.policy.drift_over_s,
-            evidence=scores.detail,
-            decision=decision_id,
-            done=[],
-        )
-        action = choose_response(cause.kind, window.file.respond).value
+        response = choose_response(cause.kind, window.file.respond)
+        if response is not Response.LOG:
+            effects = open_incident(
+                tx,
+                window.file,
+                cause,
+                title=verdict.sentence,
+                now=now,
+                since=window.end - window.policy.drift_over_s,
+                evidence=scores.detail,
+                decision=decision_id,
+                done=[],
+            )
+        action = response.value
     elif held is not None and verdict.outcome is Outcome.PASS:
         line = f"outcomes are above the floor again: {verdict.sentence}"
         close_incident(tx, model, cause, now=now, decision=decision_id, lines=[line])

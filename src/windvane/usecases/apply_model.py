@@ -21,10 +21,11 @@ def apply_model(store: ControlStore, clock: Clock, text: str) -> tuple[ModelFile
             _same_features(read_model_file(held.text), file)
         tx.put_model(ModelRecord(file.model, text, clock.now()))
         version = fact_hash(text)
+        publish = routing_effects(tx)
         sentence = f"file {version} replaces {fact_hash(held.text) if held else 'nothing'}"
         tx.decide(
             Decision(
-                id=f"{file.model}/apply/{version}/{clock.now():.3f}",
+                id=f"{file.model}/apply/{version}/{publish[0].body['seq']}",
                 model=file.model,
                 judge="",
                 subject="file",
@@ -33,7 +34,7 @@ def apply_model(store: ControlStore, clock: Clock, text: str) -> tuple[ModelFile
                 policy={},
                 facts={"text": text},
                 verdict=Verdict(Outcome.PASS, "MOD-100", sentence),
-                effects=routing_effects(tx),
+                effects=publish,
             )
         )
     return file, True
@@ -43,7 +44,7 @@ def _same_features(held: ModelFile, fresh: ModelFile) -> None:
     before = {(s.name, s.view, s.type) for s in held.schema}
     after = {(s.name, s.view, s.type) for s in fresh.schema}
     if before != after or [s.name for s in held.schema] != [s.name for s in fresh.schema]:
-        names = sorted(name for name, _, _ in before ^ after) or ["their order"]
+        names = sorted({name for name, _, _ in before ^ after}) or ["their order"]
         raise BadModelFile(
             f"features: {', '.join(names)} differ from those that live versions were trained on",
             hint="bounds and nullability may change; other features make another model",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import ClassVar
 
+from windvane.core.alerting import Cause, CauseKind
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Deployment
+from windvane.usecases.open_incident import close_incident
 from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import parse_share, read_model_file
 
@@ -28,6 +30,8 @@ def deploy_version(store: ControlStore, clock: Clock, model: str, version: str) 
         file = read_model_file(tx.model(model).text)
         tx.version(model, version)
         held = tx.deployment(model)
+        latest = tx.routing()
+        number = latest.seq + 1 if latest else 1
         if held is None:
             fresh = Deployment(model, champion=version, changed_at=now)
             said = f"version {version} is the first: it answers everyone"
@@ -40,21 +44,31 @@ def deploy_version(store: ControlStore, clock: Clock, model: str, version: str) 
                     hint="wait for its verdict; one rollout at a time keeps the evidence clean",
                 )
             share = parse_share(file.rollout.steps[0])
-            fresh = replace(
-                held,
-                challenger=version,
-                share=share,
-                step=0,
-                rollout=f"{model}/{version}/{now:.0f}",
-                rollout_started=now,
-                stage_started=now,
-                changed_at=now,
-            )
-            said = f"version {version} begins at {share:.0%} beside version {held.champion}"
+            again = tuple(v for v in held.rolled_back if v != version)
+            fresh = replace(held, changed_at=now, rolled_back=again)
+            if share >= 1.0:
+                fresh = replace(fresh, champion=version, previous=held.champion)
+                said = f"version {version} answers everyone at once, as the file's steps say"
+            else:
+                fresh = replace(
+                    fresh,
+                    challenger=version,
+                    share=share,
+                    step=0,
+                    rollout=f"{model}/{version}/{number}",
+                    rollout_started=now,
+                    stage_started=now,
+                )
+                said = f"version {version} begins at {share:.0%} beside version {held.champion}"
+        cause = Cause(CauseKind.CANARY, f"version {version}")
+        close_incident(
+            tx, model, cause, now=now, decision=f"{model}/deploy/{version}/{number}",
+            lines=[f"version {version} was deployed again"],
+        )  # fmt: skip
         tx.put_deployment(fresh)
         tx.decide(
             Decision(
-                id=f"{model}/deploy/{version}/{now:.3f}",
+                id=f"{model}/deploy/{version}/{number}",
                 model=model,
                 judge="",
                 subject=f"version {version}",

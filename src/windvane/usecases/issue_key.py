@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from typing import ClassVar
 
+from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry
 from windvane.core.verdict import Outcome, Verdict
@@ -13,11 +15,21 @@ from windvane.ports.control_store import ControlStore
 from windvane.usecases.publish_routing import routing_effects
 
 
+class BadTenant(WindvaneError):
+    """A tenant is called by 1 to 128 printable characters."""
+
+    code: ClassVar[str] = "KEY-101"
+    hint = "a short name such as `acme`"
+
+
 def issue_keys(store: ControlStore, clock: Clock, tenants: list[str], name: str) -> dict[str, str]:
     """A fresh key for each tenant; shown once, never stored.
 
     A key is 256 random bits, so a plain SHA-256 of it cannot be searched for.
     """
+    for tenant in tenants:
+        if not 0 < len(tenant) <= 128 or tenant != tenant.strip() or not tenant.isprintable():
+            raise BadTenant(f"{tenant!r} is no tenant's name")
     keys = {tenant: f"wv_{secrets.token_urlsafe(32)}" for tenant in tenants}
     with store.begin() as tx:
         for tenant, key in keys.items():

@@ -61,6 +61,7 @@ def judge_window(
     """
     with store.read() as tx:
         loaded = load_window(tx, model, cache)
+        seen = tx.steward_state(model)
     if loaded is None:
         return False
     window, state = loaded
@@ -79,8 +80,8 @@ def judge_window(
     state.judged_until = window.end
     with store.begin() as tx:
         tx.require(LEASE, token)
-        if float(tx.steward_state(model).get("judged_until", 0.0)) > window.start:
-            return True
+        if tx.steward_state(model) != seen:
+            return True  # judged by another, or an incident was closed by hand: look again
         if breaks.alarms:
             answer_feed(tx, log, window, state, breaks, now)
         for finding in rates:
@@ -133,8 +134,9 @@ def _judge_refusals(window: ClosedWindow, state: StewardState) -> list[RateFindi
 def _judge_errors(window: ClosedWindow, state: StewardState) -> RateFinding:
     """The model's own health: a canary's failures belong to its gate, refusals to a tenant."""
     own = [s for k, s in window.sketches if k.arm in (Arm.CHAMPION, Arm.FALLBACK)]
-    bad = sum(s.total("execution_errors") for s in own)
-    good = sum(s.total("rows") for s in own) - bad
+    failed = sum(s.total("execution_errors") for s in own)
+    bad = failed + sum(s.total("unanswered") for s in own)
+    good = sum(s.total("rows") for s in own) - failed
     facts = RateFacts("errors", window.start, bad, good, state.errors)
     verdict, state.errors = judge_rate(facts, window.policy.errors, window.end)
     return RateFinding(facts, window.policy.errors, verdict, state.errors)

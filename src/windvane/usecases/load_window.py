@@ -175,7 +175,8 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     first = oldest - max(policy.recent_s, policy.drift_over_s)
     name_of_past = f"{model}/{layout.id}/{policy.window_s}/{policy.block_s}"
     past = cache.pasts.get(name_of_past)
-    if past is None:
+    # Not the next window and not this one again: another steward led in between.
+    if past is None or past.until not in (start, start + policy.window_s):
         past = recall_past(tx, model, layout, policy.window_s, policy.block_s, first, start)
         cache.pasts[name_of_past] = past
     past.forget_before(first)

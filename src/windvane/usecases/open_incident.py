@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from windvane.core.alerting import Cause, rank_suspects, severity_of
-from windvane.core.journal import Effect
+from windvane.core.journal import Effect, fact_hash
 from windvane.ports.control_store import Incident, IncidentNote, Tx
 from windvane.usecases.publish_routing import NOTIFY
 from windvane.usecases.read_model_file import ModelFile
@@ -46,7 +47,7 @@ def open_incident(
             tx.add_note(held.id, IncidentNote(now, line, decision))
         return ()
     incident = Incident(
-        id=f"{file.model}-{cause.kind.value}-{now:.0f}-{cause.subject}".replace("/", "-"),
+        id=_name(tx, file.model, cause, decision),
         model=file.model,
         cause=cause.key,
         kind=cause.kind.value,
@@ -64,6 +65,14 @@ def open_incident(
         tx.add_note(incident.id, IncidentNote(now, line, decision))
     body = "\n".join([title, *done, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
     return (Effect(NOTIFY, {"title": f"[{incident.severity}] {file.model}", "body": body}),)
+
+
+def _name(tx: Tx, model: str, cause: Cause, decision: str) -> str:
+    """Readable, and of its own whatever a tenant is called."""
+    words = re.sub(r"[^A-Za-z0-9]+", "-", cause.subject).strip("-")
+    subject = "" if cause.subject == model else f"-{words[:40]}"
+    before = sum(i.cause == cause.key for i in tx.incidents(model, 1_000))
+    return f"{model}-{cause.kind.value}{subject}-{fact_hash([cause.key, decision, before])[:6]}"
 
 
 def _merged(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,13 +54,16 @@ def _chain_version(step: object, live: Deployment, versions: list[VersionRecord]
     if step == "previous":
         return live.previous
     if isinstance(step, dict) and "without" in step:
-        return version_without(versions, (str(step["without"]),))  # pyright: ignore[reportUnknownArgumentType]
+        view = str(step["without"])  # pyright: ignore[reportUnknownArgumentType]
+        return version_without(versions, (view,), live.rolled_back)
     return None
 
 
-def version_without(versions: list[VersionRecord], views: tuple[str, ...]) -> str | None:
-    """The newest version that needs none of ``views``; None if there is none."""
+def version_without(
+    versions: list[VersionRecord], views: tuple[str, ...], rolled_back: tuple[str, ...]
+) -> str | None:
+    """The newest version that needs none of ``views`` and was never rolled back."""
     for version in reversed(versions):
-        if not set(views) & set(version.views):
+        if version.version not in rolled_back and not set(views) & set(version.views):
             return version.version
     return None

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import msgspec
 import yaml
 
 from windvane.core.alerting import Response, Severity
+from windvane.core.drift import Kind
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.core.sketch import FeatureSpec, FeatureType
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_TIERS = ("critical", "standard", "low")
+_TAKEN = ("output", "label_", "time_")
 _PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 30 * 86400.0}
 
 
@@ -139,7 +144,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def parse_duration(text: str) -> float:
     """Seconds of ``500ms``, ``60s``, ``3h``, ``14d``."""
-    found = re.fullmatch(r"\s*([\d.]+)\s*(ms|s|m|h|d|w)\s*", str(text))
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*", str(text))
     if not found:
         raise ValueError(f"{text!r} is not a duration such as 500ms, 60s, 3h or 14d")
     return float(found[1]) * _UNITS[found[2]]
@@ -159,26 +164,75 @@ def parse_share(text: str) -> float:
 
 def parse_budget(text: str) -> tuple[float, float]:
     """(allowed, seconds) of ``1 per week``."""
-    found = re.fullmatch(r"\s*([\d.]+)\s+per\s+(hour|day|week|month)\s*", str(text))
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s+per\s+(hour|day|week|month)\s*", str(text))
     if not found or float(found[1]) <= 0.0:
         raise ValueError(f"{text!r} is not a budget such as `1 per week`")
     return float(found[1]), _PERIODS[found[2]]
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is written twice, of which YAML would silently drop the first."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen:
+                line = key.start_mark.line + 1
+                raise BadModelFile(f"{name!r} is written twice", hint=f"look at line {line}")
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
+@lru_cache(maxsize=256)
 def read_model_file(text: str) -> ModelFile:
-    """Parse and check a model's file; raises BadModelFile."""
+    """Parse and check a model's file; raises BadModelFile.
+
+    The same text is parsed once: every look of every judge begins here.
+    """
     try:
-        body = yaml.safe_load(text)
+        body = yaml.load(text, _Loader)  # noqa: S506, a safe loader that minds repeated keys
     except yaml.YAMLError as error:
         raise BadModelFile(f"not YAML: {error}") from error
     if not isinstance(body, dict):
         raise BadModelFile("the file must be a mapping that starts with `model: NAME`")
+    _check_features(body.get("features"))
+    _check_respond(body.get("watch"))
     try:
         parsed = msgspec.convert(body, ModelFile, strict=False)
     except msgspec.ValidationError as error:
         raise BadModelFile(str(error), hint=_suggest(str(error))) from error
     _check(parsed)
     return parsed
+
+
+def _check_features(given: Any) -> None:
+    """Each feature by itself, so that a message names it."""
+    for view, features in given.items() if isinstance(given, dict) else ():
+        for name, body in features.items() if isinstance(features, dict) else ():
+            where = f"features.{view}.{name}"
+            kind = body.get("type") if isinstance(body, dict) else None
+            types = [t.value for t in FeatureType]
+            if isinstance(kind, str) and kind not in types:
+                hint = did_you_mean(kind, types)
+                raise BadModelFile(f"{where}.type: {kind!r} is not known", hint=hint)
+            try:
+                msgspec.convert(body, Feature, strict=False)
+            except msgspec.ValidationError as error:
+                found = re.search(r"unknown field `(\w+)`", str(error))
+                known = Feature.__struct_fields__
+                hint = did_you_mean(found[1], known) if found else None
+                raise BadModelFile(f"{where}: {error}", hint=hint) from error
+
+
+def _check_respond(watch: Any) -> None:
+    given = watch.get("respond") if isinstance(watch, dict) else None
+    for severity, response in given.items() if isinstance(given, dict) else ():
+        for word, known in ((severity, list(Severity)), (response, list(Response))):
+            if word not in known:
+                hint = did_you_mean(str(word), [k.value for k in known])
+                said = f"watch.respond: {severity}: {response}: {word!r} is not known"
+                raise BadModelFile(said, hint=hint)
 
 
 def json_schema() -> dict[str, Any]:
@@ -218,6 +272,84 @@ def _check(file: ModelFile) -> None:
         for field, value in fields.items():
             _field(field, parse, value)
     _field("watch.false_alarms", parse_budget, file.watch.false_alarms)
+    for field, given, known in (
+        ("watch.material", file.watch.material, [kind.value for kind in Kind]),
+        ("watch.outcomes", file.watch.outcomes, ["metric", "floor", "arrive_within"]),
+    ):
+        for name in given:
+            if name not in known:
+                raise BadModelFile(
+                    f"{field}: {name!r} is not known", hint=did_you_mean(name, known)
+                )
+    if not isinstance(file.watch.outcomes.get("floor", 0.5), int | float):
+        raise BadModelFile("watch.outcomes: floor must be a number", hint="for example 0.62")
+    _check_numbers(file)
+    for view, features in file.features.items():
+        for name, feature in features.items():
+            _check_feature(f"features.{view}.{name}", name, feature)
+    _check_steps(file)
+    for step in file.serve.fallback:
+        _check_fallback(step, file)
+
+
+def _check_numbers(file: ModelFile) -> None:
+    """What no judge could work with."""
+    watch, rollout, train = file.watch, file.rollout, file.train
+    for field, fits, wanted in (
+        ("watch.window", parse_duration(watch.window) > 0.0, "more than no time"),
+        ("watch.recent", parse_duration(watch.recent) > 0.0, "more than no time"),
+        ("watch.drift_over", parse_duration(watch.drift_over) > 0.0, "more than no time"),
+        ("watch.refused", 0.0 < parse_share(watch.refused) < 1.0, "between 0% and 100%"),
+        ("watch.errors", 0.0 < parse_share(watch.errors) < 1.0, "between 0% and 100%"),
+        ("watch.min_rows", watch.min_rows > 0, "at least 1"),
+        (
+            "rollout.max_error_rate",
+            0.0 < parse_share(rollout.max_error_rate) < 1.0,
+            "between 0% and 100%",
+        ),
+        ("rollout.alpha", 0.0 < rollout.alpha < 1.0, "between 0 and 1"),
+        ("train.min_rows", train.min_rows > 0, "at least 1"),
+        ("train.auc_floor", 0.0 <= train.auc_floor < 1.0, "from 0 to below 1"),
+        ("tier", file.tier in _TIERS, f"one of {', '.join(_TIERS)}"),
+    ):
+        if not fits:
+            raise BadModelFile(f"{field} must be {wanted}")
+
+
+def _check_feature(where: str, name: str, feature: Feature) -> None:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}", name) or name in _TAKEN:
+        hint = f"letters, digits, `_`, `.` and `-`, and none of {', '.join(_TAKEN)}"
+        raise BadModelFile(f"{where}: {name!r} cannot be a feature's name", hint=hint)
+    category = feature.type is FeatureType.CATEGORY
+    if feature.known and not category:
+        raise BadModelFile(f"{where}.known: a {feature.type} has a range, not known names")
+    if feature.range and category:
+        raise BadModelFile(f"{where}.range: a category has known names, not a range")
+    if feature.range and feature.range[0] > feature.range[1]:
+        low, high = feature.range
+        raise BadModelFile(f"{where}.range: [{low:g}, {high:g}] must grow")
+
+
+def _check_steps(file: ModelFile) -> None:
+    shares = [parse_share(step) for step in file.rollout.steps]
+    if not shares or shares[0] <= 0.0 or any(b <= a for a, b in pairwise(shares)):
+        hint = "for example [5%, 25%, 100%]"
+        raise BadModelFile(f"rollout.steps: {file.rollout.steps} must grow from over 0%", hint=hint)
+
+
+def _check_fallback(step: Any, file: ModelFile) -> None:
+    match step:
+        case "previous":
+            return
+        case {"constant": int() | float() as value, **rest} if not rest and 0 <= value <= 1:
+            return
+        case {"without": str() as view, **rest} if not rest:
+            if view not in file.features:
+                hint = did_you_mean(view, file.features)
+                raise BadModelFile(f"serve.fallback: there is no view {view!r}", hint=hint)
+        case _:
+            hint = "a step is `previous`, {without: VIEW} or {constant: PROBABILITY}"
+            raise BadModelFile(f"serve.fallback: {step!r} is not known", hint=hint)
 
 
 def _field(name: str, parse: Any, value: str) -> None:

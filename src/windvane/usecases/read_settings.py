@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import yaml
@@ -22,6 +22,11 @@ class BadSettings(WindvaneError):
     hint = "docs/reference/settings.md describes every field"
 
 
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+Seconds = Annotated[float, msgspec.Meta(gt=0.0)]
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where things lie and how often they are looked at.
 
@@ -29,21 +34,21 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     host: str = "127.0.0.1"
-    port: int = 8700
-    console_port: int = 8701
+    port: Port = 8700
+    console_port: Port = 8701
     store: str = ""
     log: str = ""
     log_storage: dict[str, str] = {}
     registry: str = ""
     notify: list[str] = []
     clock: str = ""
-    spool_max_bytes: int = 1 << 30
-    recorder_every_s: float = 1.0
-    steward_every_s: float = 0.5
-    lease_s: float = 10.0
-    sync_every_s: float = 1.0
-    max_body_bytes: int = 1 << 20
-    max_rows: int = 1_000
+    spool_max_bytes: Positive = 1 << 30
+    recorder_every_s: Seconds = 1.0
+    steward_every_s: Seconds = 0.5
+    lease_s: Seconds = 10.0
+    sync_every_s: Seconds = 1.0
+    max_body_bytes: Positive = 1 << 20
+    max_rows: Positive = 1_000
     home: str = "."
 
     @property

@@ -20,8 +20,8 @@ class Past:
     """Merged counts and measured sizes of one model's windows.
 
     ``windows`` are those of the block under way by start, ``blocks`` the whole blocks before
-    it; ``sizes`` by stream and window: what each feature's effect was. A cache only: losing
-    it costs reading, never a verdict.
+    it; ``sizes`` by stream and window: what each feature's effect was; ``until`` the end of
+    the newest. A cache only: losing it costs reading, never a verdict.
     """
 
     window_s: float
@@ -29,6 +29,7 @@ class Past:
     windows: dict[float, Counts] = field(default_factory=dict[float, Counts])
     blocks: dict[float, Counts] = field(default_factory=dict[float, Counts])
     sizes: dict[str, dict[float, float]] = field(default_factory=dict[str, dict[float, float]])
+    until: float = 0.0
 
     def spans(self) -> Iterator[tuple[float, float, Counts]]:
         """(start, end, counts) of everything held, blocks first."""
@@ -45,6 +46,7 @@ class Past:
     def add(self, start: float, counts: Counts) -> None:
         """A window; the same one again changes nothing. Blocks that are over are merged."""
         self.windows[start] = counts
+        self.until = max(self.until, start + self.window_s)
         for held in sorted(self.windows):
             block = held // self.block_s * self.block_s
             if block + self.block_s <= start:
@@ -82,4 +84,5 @@ def recall_past(
         for reading in row.detail.get("readings", []):
             stream = f"{reading['feature']}/{reading['kind']}"
             past.remember(stream, row.start, float(reading["size"]))
+    past.until = until
     return past

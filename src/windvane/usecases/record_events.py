@@ -106,7 +106,8 @@ class Recorder:
         for spool in self._spool.spools():
             reached = self._log.appended(spool)
             while (mark := self._marks.get(spool, SpoolMark(spool, 0, 0.0))).position < reached:
-                batch = self._spool.read(spool, mark.position, reached - mark.position)
+                behind = min(reached - mark.position, _READ_BYTES)
+                batch = self._spool.read(spool, mark.position, behind)
                 if batch.end == mark.position:
                     break
                 self._record(batch)
@@ -184,7 +185,8 @@ class Recorder:
                             found.count("execution_errors")
                         found.rows.append([*row.values, row.output])
                 case Refused():
-                    tally(event, "", "").count("refused")
+                    found = tally(event, event.routed, event.arm)
+                    found.count("unanswered" if event.routed else "refused")
                 case OutcomeSeen():
                     tally(event, "", "").count("outcomes")
         return self._count(tallies)

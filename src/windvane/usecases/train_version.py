@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from windvane.core.acceptance import AcceptancePolicy, CandidateFacts, judge_candidate
 from windvane.core.conformance import check_row
 from windvane.core.drift import Baseline, build_baseline, calibration_seconds
-from windvane.core.errors import WindvaneError
+from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.core.journal import Decision
 from windvane.core.outcomes import ScoredCounts, auc, brier
 from windvane.core.sketch import (
@@ -50,7 +50,7 @@ class CandidateRefused(WindvaneError):
     """The candidate failed acceptance; nothing was registered."""
 
     code: ClassVar[str] = "ACC-100"
-    hint = "see docs/reference/errors.md for the check that failed"
+    hint = "see docs/reference/codes.md for the check that failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,22 @@ def train_version(
         layout = tx.layout(held[-1].layout_id) if held else None
     on_step("check the data")
     _check_data(file, data)
+    for view in recipe.without:
+        if view not in file.features:
+            hint = did_you_mean(view, file.features)
+            raise BadTrainingData(f"there is no view {view!r} to leave out", hint=hint)
     used = [spec for spec in file.schema if spec.view not in recipe.without]
     cut = float(
         np.quantile(data.times, 0.8) if recipe.holdout_from is None else recipe.holdout_from
     )
     past, holdout = data.take(data.times < cut), data.take(data.times >= cut)
+    for name, part in (("before", past), ("after", holdout)):
+        if part.rows == 0 or part.labels.min() == part.labels.max():
+            raise BadTrainingData(
+                f"{part.rows:,} rows with {len(np.unique(part.labels))} kinds of label lie {name} "
+                f"the holdout's start {cut:.0f}; both parts need labels 0 and 1",
+                hint="give another --holdout-from, in seconds",
+            )
     on_step(f"train on {past.rows:,} rows")
     candidate = learner.fit(
         used, past.columns, past.labels, unknown=recipe.unknown, seed=recipe.seed
@@ -110,6 +121,21 @@ def train_version(
     facts = CandidateFacts(past.rows, _duplicates(data), metrics["auc"], parity)
     verdict = judge_candidate(facts, policy, clock.now())
     if verdict.failed:
+        now = clock.now()
+        refused = f"{model}/refuse/{_data_version(data)}/{recipe.seed}/{now:.3f}"
+        with store.begin() as tx:
+            decision = Decision(
+                id=refused,
+                model=model,
+                judge="acceptance",
+                subject="candidate",
+                action="refuse",
+                at=now,
+                policy=msgspec.to_builtins(policy),
+                facts=msgspec.to_builtins(facts),
+                verdict=verdict,
+            )
+            tx.decide(decision)
         raise CandidateRefused(f"{verdict.code}: {verdict.sentence}")
     on_step("sketch the baseline")
     layout = layout or _fit_layout(file.schema, data)
@@ -171,13 +197,13 @@ def _check_data(file: ModelFile, data: TrainingData) -> None:
         raise BadTrainingData("labels must be 0 or 1")
     if data.rows == 0 or data.labels.min() == data.labels.max():
         raise BadTrainingData("labels are all the same: there is nothing to learn")
-    step = max(1, data.rows // 2_000)
-    names = [spec.name for spec in file.schema]
-    for i in range(0, data.rows, step):
-        row = {name: data.columns[name][i] for name in names}
-        problems = check_row(file.schema, row)
-        if problems:
-            raise BadTrainingData(f"row {i}: {problems[0].message}")
+    for spec in file.schema:
+        column = data.columns[spec.name]
+        # Equal values are equally right, and a table has far fewer of them than rows.
+        wrong = {v: p[0] for v in set(column) if (p := check_row([spec], {spec.name: v}))}
+        if wrong:
+            row = next(i for i, value in enumerate(column) if value in wrong)
+            raise BadTrainingData(f"row {row}: {wrong[column[row]].message}")
 
 
 def _evaluate(candidate: Candidate, holdout: TrainingData) -> dict[str, float]:

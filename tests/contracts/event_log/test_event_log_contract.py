@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -256,14 +257,8 @@ def test_compaction_keeps_every_row_and_every_position(log: DeltaEventLog) -> No
     assert log.counts("delay")["predictions"] == 5
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=DeprecationWarning,
-    reason="BUG adapters/delta/event_log.py _files: file_uris(partition_filters) is deprecated in "
-    "deltalake 1.6, which `deltalake>=1.6` lets grow past its removal; use file_pruning_predicate "
-    "and drop the filters of warnings in the tests",
-)
-@pytest.mark.filterwarnings("error::DeprecationWarning")
 def test_nothing_deprecated_is_called(log: DeltaEventLog) -> None:
     append(log, [predicted("a")])
-    assert len(log.samples("delay", DAY, DAY + 1, {}, 9)) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(log.samples("delay", DAY, DAY + 1, {}, 9)) == 1

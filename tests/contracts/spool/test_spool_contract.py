@@ -256,12 +256,6 @@ def test_what_cannot_be_read_is_not_acknowledged(tmp_path: Path) -> None:
     assert [len(p) for p in read_all(tmp_path)] == [len(p) for p in acknowledged]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="BUG adapters/spool/frames.py parse: eight zero bytes are a correct frame of nothing "
-    "(its CRC is 0), so the zeros that a power cut leaves at a file's end are read as events "
-    "and are not cut off; start the CRC elsewhere, or refuse a length of 0",
-)
 def test_zeros_left_by_a_power_cut_are_no_frames(tmp_path: Path) -> None:
     with writing(tmp_path / "w0") as writer:
         writer.append(b"whole")

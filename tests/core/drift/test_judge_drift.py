@@ -152,12 +152,12 @@ READINGS = st.lists(st.tuples(st.floats(0, 1), st.floats(-1, 1)), min_size=1, ma
 def test_alarms_open_and_close_in_turn_and_agree_with_the_state(
     windows: list[tuple[float, float]],
 ) -> None:
-    played = play(windows, DriftPolicy(alarm_at=20.0, calm_windows=2))
+    played = play(windows, DriftPolicy(20.0, MATERIAL, calm_windows=2))
     assert [a.opened for _, a in played.alarms] == [i % 2 == 0 for i in range(len(played.alarms))]
     for i, alarm in played.alarms:
         assert played.states[i].alarmed == alarm.opened
         assert START <= alarm.since <= START + 60.0 * i
-        assert alarm.size >= 0.1 or not alarm.opened
+        assert alarm.size >= MATERIAL[alarm.kind] or not alarm.opened
     for verdict, state in zip(played.verdicts, played.states, strict=True):
         assert verdict.failed == state.alarmed
 

@@ -109,7 +109,7 @@ SAID = [
         {"errors": MANY_ERRORS},
         (
             "errors: 20 challenger units against 20 champion units at 5% share, "
-            "evidence 2.21e+12 >= 80"
+            "evidence 3.16e+12 >= 80"
         ),
     ),
     (

@@ -14,7 +14,6 @@ from windvane.core.rollout import (
     mean_difference_bounds,
 )
 from windvane.core.rollout.statistics import log_evidence
-from windvane.core.verdict import log_conditional_evidence
 
 SHARES = st.sampled_from([0.01, 0.05, 0.25, 0.5, 0.9])
 STAGES = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40), SHARES), min_size=1, max_size=4)
@@ -95,11 +94,12 @@ def test_a_wider_allowance_is_less_evidence_for_harm(
         assert lax < strict
 
 
-def test_one_stage_is_the_conjugate_form() -> None:
-    assert log_evidence([(7, 30, 0.1)], 1.5) == log_conditional_evidence(7, 30, 0.1, 1.5)
-    assert log_evidence([(7, 30, 0.1), (1, 2, 0.2)], 1.0) == log_staged_evidence(
-        [(7, 30, 0.1), (1, 2, 0.2)]
-    )
+def test_the_statistic_is_the_same_from_the_first_stage_on() -> None:
+    """To change it between two looks would spend alpha twice."""
+    one = [(7, 30, 0.1)]
+    assert log_evidence(one, 1.5) == log_staged_evidence(one, ratio=1.5)
+    assert log_evidence([*one, (0, 0, 0.2)], 1.5) == pytest.approx(log_evidence(one, 1.5))
+    assert log_evidence([*one, (1, 2, 0.2)], 1.0) == log_staged_evidence([*one, (1, 2, 0.2)])
 
 
 def test_extremes_stay_finite() -> None:

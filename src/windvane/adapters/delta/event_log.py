@@ -209,7 +209,7 @@ class DeltaEventLog:
         if (last - first).days > 400:
             return list(table.file_uris())
         days = [str(first + dt.timedelta(days=i)) for i in range((last - first).days + 1)]
-        return list(table.file_uris([("day", "in", days)]))
+        return list(table.file_uris(file_pruning_predicate=[("day", "in", days)]))
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(config={"threads": 1})

@@ -1,6 +1,6 @@
 """Frames and segment names.
 
-A frame is ``<u32 length><u32 crc32 of the payload><payload>``, little-endian. A segment's
+A frame is ``<u32 length><u32 crc32 of the payload, seeded><payload>``, little-endian. A segment's
 name is the spool position of its first byte, so positions never depend on what was deleted.
 """
 
@@ -14,10 +14,12 @@ from pathlib import Path
 HEADER = struct.Struct("<II")
 SUFFIX = ".spool"
 MAX_PAYLOAD = 16 * 1024 * 1024
+# Zeros, as a power cut leaves them at a file's end, must not be a right frame of nothing.
+_SEED = 0x57564E45
 
 
 def frame(payload: bytes) -> bytes:
-    return HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+    return HEADER.pack(len(payload), zlib.crc32(payload, _SEED)) + payload
 
 
 def parse(data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
@@ -29,7 +31,7 @@ def parse(data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
         if length > MAX_PAYLOAD or end > len(data):
             return
         payload = bytes(data[at + HEADER.size : end])
-        if zlib.crc32(payload) != checksum:
+        if zlib.crc32(payload, _SEED) != checksum:
             return
         yield at, payload
         at = end

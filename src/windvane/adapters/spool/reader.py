@@ -31,6 +31,10 @@ class FileSpoolReader:
             after = found[i + 1][0] if i + 1 < len(found) else None
             if after is not None and position >= after:
                 continue
+            if 0 < position < start:
+                _log.error(
+                    "spool %s begins at %d: what lay after %d is gone", spool, start, position
+                )
             position = max(position, start)
             with path.open("rb") as file:
                 file.seek(position - start)

@@ -14,10 +14,17 @@ class FileSpoolWriter:
     """Owns one spool folder, under a lock that the kernel drops with the process.
 
     ``max_bytes`` bounds what the recorder may fall behind; beyond it appends are refused.
+    A folder without segments begins at position ``first``, which must lie above all that a
+    spool of this name ever reached: the recorder goes by positions.
     """
 
     def __init__(
-        self, folder: Path, *, segment_bytes: int = 8 << 20, max_bytes: int = 1 << 30
+        self,
+        folder: Path,
+        *,
+        segment_bytes: int = 8 << 20,
+        max_bytes: int = 1 << 30,
+        first: int = 0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -32,7 +39,7 @@ class FileSpoolWriter:
             raise SpoolFull(
                 f"spool {folder.name} already has a writer", hint="stop the other gateway first"
             ) from error
-        self._position = _repair(folder)
+        self._position = _repair(folder, first)
         self._fd = -1
         self._roll()
 
@@ -83,14 +90,14 @@ class FileSpoolWriter:
         self._oldest = segments(self._folder)[0][0]
 
 
-def _repair(folder: Path) -> int:
+def _repair(folder: Path, first: int) -> int:
     """Cut a torn frame off the last segment; the position to go on from.
 
     Only a frame that was never acknowledged can be torn: an answer leaves after the write.
     """
     found = segments(folder)
     if not found:
-        return 0
+        return first
     start, path = found[-1]
     good = 0
     for at, payload in parse(path.read_bytes()):

@@ -9,8 +9,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import alembic.command
-import alembic.config
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
@@ -73,6 +71,9 @@ class SqlControlStore:
             path = Path(self._url.database)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(0o600)
+        import alembic.command  # a third of the start-up of processes that never migrate
+        import alembic.config
+
         config = alembic.config.Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,16 +56,18 @@ class WindowRows(Rows):
         ]
 
     def add_units(self, units: Sequence[UnitSeen]) -> None:
+        """Units are kept by a hash: they are counted, never read, and may hold anything."""
         if not units:
             return
         seen: dict[tuple[str, str, str], dict[str, Any]] = {}
         for u in units:
+            unit = hashlib.blake2b(u.unit.encode("utf-8", "replace"), digest_size=12).hexdigest()
             row = seen.setdefault(
-                (u.rollout, u.arm, u.unit),
+                (u.rollout, u.arm, unit),
                 {
                     "rollout": u.rollout,
                     "arm": u.arm,
-                    "unit": u.unit,
+                    "unit": unit,
                     "step": u.step,
                     "failed_step": _NEVER,
                     "slow_step": _NEVER,

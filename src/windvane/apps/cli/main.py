@@ -20,6 +20,7 @@ from windvane.apps.cli.supervisor import Supervisor
 from windvane.core.errors import WindvaneError
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.deploy_version import deploy_version
+from windvane.usecases.dismiss_incident import dismiss_incident
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.read_model_file import json_schema
 from windvane.usecases.read_settings import HOME_VARIABLE
@@ -184,11 +185,18 @@ def status(
 @app.command()
 def incidents(
     incident: Annotated[str, typer.Argument(help="One incident; a list by default.")] = "",
+    close: Annotated[str, typer.Option(help="Close this incident by hand; says why.")] = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """What went wrong, what was done about it, and the evidence."""
     settings = wiring.settings(home)
+    if close:
+        if not incident:
+            raise typer.BadParameter("--close needs the incident's id")
+        dismiss_incident(wiring.store(settings), wiring.clock(settings), incident, close)
+        _out.print(f"{incident}: closed")
+        return
     with wiring.store(settings).read() as tx:
         if not incident:
             found = tx.incidents("", 50)

@@ -21,11 +21,13 @@ def health(live: Deployment | None, open_incidents: Sequence[Incident]) -> str:
     """One word for now."""
     if live is None:
         return "not deployed"
-    if any(i.severity == "high" for i in open_incidents):
+    harmful = [i for i in open_incidents if i.severity == "high" and i.kind != "canary"]
+    if harmful:
         return "broken, fallback in place" if live.standing_in else "broken"
     if live.challenger:
         return f"canary at {live.share:.0%}"
-    return "healthy" if not open_incidents else "healthy, tenants or outcomes need a look"
+    kinds = sorted({i.kind for i in open_incidents})
+    return "healthy" if not kinds else f"healthy; look at: {', '.join(kinds)}"
 
 
 def models_table(
@@ -61,7 +63,11 @@ def versions_table(versions: Sequence[VersionRecord], live: Deployment | None) -
 
 
 def incidents_table(incidents: Sequence[Incident]) -> Table:
-    table = Table("incident", "severity", "since", "closed", "what", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("incident", overflow="fold", min_width=24)
+    for title in ("severity", "since", "closed"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("what", overflow="fold")
     for i in incidents:
         closed = moment(i.closed_at) if i.closed_at is not None else "[bold red]open[/]"
         table.add_row(i.id, i.severity, moment(i.since), closed, i.title)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ _SLICE_S = 900.0
 _AT_ONCE = 32
 _OUTCOMES_EVERY_S = 3 * 3600.0
 _JUDGED_WITHIN_S = 60.0
+_TRIES = 5
 
 
 class Movable(Protocol):
@@ -115,9 +117,7 @@ class Replay:
         }
         began = time.perf_counter()
         url = f"{self._url}/v1/models/{self._model}/predict"
-        async with session.post(url, data=json.dumps(body), headers=headers) as response:
-            answer = await response.json()
-            status = response.status
+        status, answer = await _post(session, url, body, headers)
         tally = self.tally
         tally.latencies_ms.append((time.perf_counter() - began) * 1e3)
         if request.fault:
@@ -154,11 +154,11 @@ class Replay:
             headers = {"Authorization": f"Bearer {self._keys[tenant]}"}
             body = {"model": self._model, "outcomes": outcomes}
             url = f"{self._url}/v1/outcomes"
-            async with session.post(url, json=body, headers=headers) as response:
-                if response.status == 202:
-                    self.tally.outcomes += len(outcomes)
-                else:
-                    self.tally.failed += 1
+            status, _ = await _post(session, url, body, headers)
+            if status == 202:
+                self.tally.outcomes += len(outcomes)
+            else:
+                self.tally.failed += 1
 
     async def _wait_for_verdict(self, end: float) -> None:
         """Hours pass between two windows in the world; here the clock waits instead."""
@@ -167,3 +167,19 @@ class Replay:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the window that ended at {end:.0f} was not judged")
             await asyncio.sleep(0.01)
+
+
+async def _post(
+    session: aiohttp.ClientSession, url: str, body: dict[str, Any], headers: dict[str, str]
+) -> tuple[int, Any]:
+    """Status and answer. A connection that broke is tried again: what a request or an outcome
+    is known by goes with it, so that it counts once."""
+    for attempt in range(_TRIES):
+        try:
+            async with session.post(url, data=json.dumps(body), headers=headers) as response:
+                return response.status, await response.json()
+        except aiohttp.ClientConnectionError:
+            if attempt == _TRIES - 1:
+                raise
+            await asyncio.sleep(random.uniform(0.05, 0.2) * 2**attempt)
+    raise AssertionError("unreachable")

@@ -224,7 +224,10 @@ def _replay(
                 _command(settings, "deploy", model, BAD)
                 deployed = True
 
-        asyncio.run(replay.run(found, on_window))
+        try:
+            asyncio.run(replay.run(found, on_window))
+        except (OSError, ValueError) as error:  # a connection, a deadline, an odd answer
+            raise DemoFailed(f"the replay stopped: {error!r}") from error
 
 
 def _command(settings: Settings, *words: str) -> str:

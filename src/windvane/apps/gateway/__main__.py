@@ -26,6 +26,7 @@ def main() -> None:
         log_level="warning",
         limit_concurrency=4_096,
         timeout_graceful_shutdown=5,
+        timeout_keep_alive=75,
         server_header=False,
     )
 

@@ -22,6 +22,7 @@ from windvane.apps.gateway.refusals import (
     BodyTooSlow,
     BrokenPromise,
     GatewayError,
+    NoAnswer,
     NoSuchPath,
     NotReady,
     NotRecorded,
@@ -118,9 +119,12 @@ class Gateway:
                 raise NoSuchPath(f"{method} {path} is not part of the API")
         except GatewayError as error:
             status, body = error.status, _refusal(error, request_id)
+            self.metrics.requests[error.model, error.tenant, error.code] += 1
         except Exception:
             _log.exception("request %s failed", request_id)
-            status, body = 500, _refusal(GatewayError("the gateway failed"), request_id)
+            error = GatewayError("the gateway failed")
+            status, body = 500, _refusal(error, request_id)
+            self.metrics.requests["", "", error.code] += 1
         await _answer(send, status, body)
 
     async def _predict(
@@ -220,15 +224,19 @@ class Gateway:
     def _note_refusal(self, context: Context, error: GatewayError) -> None:
         """A broken promise of a known tenant is an event too: its judge must see it."""
         model = context.model
-        known = context.name if model else ""  # what strangers ask for must not become labels
-        self.metrics.requests[known, context.tenant, error.code] += 1
-        if model is None or error.status not in (400, 413, 422):
+        error.tenant = context.tenant
+        if model is None:  # what strangers ask for must not become labels
             return
+        error.model = context.name
+        no_answer = isinstance(error, NoAnswer)
+        if not no_answer and error.status not in (400, 413, 422):
+            return
+        routed, arm = (error.routed, error.arm) if isinstance(error, NoAnswer) else ("", "")
         code = error.problems[0][1].code if isinstance(error, BrokenPromise) else error.code
         sample = context.body[:_SAMPLE_BYTES].decode("utf-8", "replace")
         refused = Refused(
             context.request_id, self._clock.now(), context.name, context.tenant,
-            model.route.layout_id, code, error.message[:500], sample,
+            model.route.layout_id, code, error.message[:500], sample, routed, arm,
         )  # fmt: skip
         try:
             self._spool.append(EVENT_ENCODER.encode(refused))

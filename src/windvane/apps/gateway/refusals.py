@@ -10,9 +10,11 @@ from windvane.core.errors import WindvaneError
 
 
 class GatewayError(WindvaneError):
-    """A request that gets no prediction."""
+    """A request that gets no prediction; ``model`` and ``tenant`` once they are known."""
 
     status: ClassVar[int] = 500
+    model: str = ""
+    tenant: str = ""
 
 
 class NoKey(GatewayError):
@@ -70,7 +72,10 @@ class NotRecorded(GatewayError):
 
 
 class NoAnswer(GatewayError):
-    """Every version of the fallback chain failed."""
+    """Every version of the fallback chain failed, ``routed`` first, on ``arm``."""
+
+    routed: str = ""
+    arm: str = ""
 
     code: ClassVar[str] = "GAT-108"
     status = 503

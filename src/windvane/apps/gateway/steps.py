@@ -201,4 +201,6 @@ async def _fall_back(
     if route.constant is not None:
         flags = [*flags, "constant"]
         return Row(unit, failed, "", arm.value, list(values), route.constant, flags)
-    raise NoAnswer(f"version {failed} failed ({failure}) and no fallback could answer")
+    error = NoAnswer(f"version {failed} failed ({failure}) and no fallback could answer")
+    error.routed, error.arm = failed, arm.value
+    raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 
 from windvane.adapters.clock import open_clock
 from windvane.adapters.files import FileRoutingFeed
@@ -23,7 +24,7 @@ def gateway(given: Settings, worker: int = 0) -> Gateway:
     return Gateway(
         FileRoutingFeed(given.routing_file),
         OnnxRuntime(),
-        FileSpoolWriter(folder, max_bytes=given.spool_max_bytes),
+        FileSpoolWriter(folder, max_bytes=given.spool_max_bytes, first=time.time_ns()),
         open_clock(given.clock),
         max_body_bytes=given.max_body_bytes,
         max_rows=given.max_rows,

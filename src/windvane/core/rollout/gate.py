@@ -52,7 +52,8 @@ class GateFacts:
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
     """``alpha`` is shared by the guards (Bonferroni); ``max_error_rate`` is a share of units;
-    ``max_loss_increase`` a rise of the mean loss; ``soak_s`` the least time in a stage."""
+    ``max_loss_increase`` a rise of the mean loss; ``soak_s`` the least time in a stage;
+    ``outcomes``: whether the truth is ever told, so that losses can be compared."""
 
     alpha: float = 0.05
     soak_s: float = 0.0
@@ -60,6 +61,7 @@ class GatePolicy:
     max_loss_increase: float = 0.02
     loss_best_at: float = 500.0
     min_units: int = 20
+    outcomes: bool = True
     revision: int = 1
 
 
@@ -74,7 +76,7 @@ def judge_gate(facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
         _relative("errors", "ROL-301", facts.errors, level),
         _absolute(facts, policy, level),
         _relative("slow answers", "ROL-303", facts.slow, level),
-        _loss(facts, policy),
+        *([_loss(facts, policy)] if policy.outcomes else []),
     ]
     failed = [g for g in guards if g.failed]
     if failed:

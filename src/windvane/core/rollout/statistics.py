@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from windvane.core.verdict import log_conditional_evidence
-
 
 def log_staged_evidence(
     stages: Sequence[tuple[int, int, float]],
@@ -40,10 +38,8 @@ def log_staged_evidence(
 
 
 def log_evidence(stages: Sequence[tuple[int, int, float]], ratio: float) -> float:
-    """One stage by the conjugate form, several by the mixture over theta."""
-    if len(stages) == 1:
-        candidate, primary, share = stages[0]
-        return log_conditional_evidence(candidate, primary, share, ratio)
+    """The mixture over theta, from the first stage on: to change the statistic between two
+    looks would spend alpha twice."""
     return log_staged_evidence(stages, ratio=ratio)
 
 

@@ -14,7 +14,7 @@ from windvane.core.sketch.layout import SketchError
 
 Counts = NDArray[np.int64]
 
-TRAFFIC = ("rows", "requests", "execution_errors", "fell_back", "refused", "outcomes")
+TRAFFIC = ("rows", "requests", "execution_errors", "fell_back", "refused", "outcomes", "unanswered")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
