@@ -72,7 +72,7 @@ def _name(tx: Tx, model: str, cause: Cause, decision: str) -> str:
     words = re.sub(r"[^A-Za-z0-9]+", "-", cause.subject).strip("-")
     subject = "" if cause.subject == model else f"-{words[:40]}"
     before = sum(i.cause == cause.key for i in tx.incidents(model, 1_000))
-    return f"{model}-{cause.kind.value}{subject}-{fact_hash([cause.key, decision, before])[:6]}"
+    return f"{model}-{cause.kind.value}{subject}-{fact_hash([cause.key, decision, before])[:10]}"
 
 
 def _merged(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:

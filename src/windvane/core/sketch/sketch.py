@@ -62,13 +62,19 @@ class Sketch:
         return int(self.traffic[TRAFFIC.index(name)])
 
     def to_bytes(self) -> bytes:
-        flat = np.concatenate([self.traffic, self.latency, self.features]).astype("<i8")
+        """How many counts of traffic there are comes first: names are only ever appended."""
+        flat = np.concatenate(
+            [[len(self.traffic)], self.traffic, self.latency, self.features]
+        ).astype("<i8")
         return self.layout_id.encode() + zlib.compress(flat.tobytes(), 1)
 
     @classmethod
     def from_bytes(cls, body: bytes) -> Sketch:
         flat = np.frombuffer(zlib.decompress(body[16:]), dtype="<i8").astype(np.int64)
-        traffic, rest = flat[: len(TRAFFIC)], flat[len(TRAFFIC) :]
+        known = int(flat[0])
+        traffic = np.zeros(len(TRAFFIC), np.int64)
+        traffic[:known] = flat[1 : known + 1]
+        rest = flat[known + 1 :]
         bins = len(LATENCY_EDGES_US) + 1
         return cls(body[:16].decode(), rest[bins:], traffic, rest[:bins])
 
