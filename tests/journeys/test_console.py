@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi.openapi.models import OpenAPI
-from journeys.console_process import free_port, running_console, watched_page
+from journeys.console_process import running_console, watched_page
 from journeys.console_seed import (
     FLIGHT,
     NOW,
@@ -27,6 +27,7 @@ from journeys.console_seed import (
     seed,
     settings,
 )
+from journeys.installation import free_port
 from playwright.sync_api import Browser, Page, expect
 
 from windvane.core.alerting import Cause, CauseKind
