@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 
+import windvane.apps
 import windvane.core
 import windvane.ports
 import windvane.usecases
@@ -21,9 +22,10 @@ def subclasses(kind: type[WindvaneError]) -> set[type[WindvaneError]]:
 
 
 def test_every_error_has_a_code_of_its_own() -> None:
-    for package in (windvane.core, windvane.ports, windvane.usecases):
+    for package in (windvane.core, windvane.ports, windvane.usecases, windvane.apps):
         for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            importlib.import_module(found.name)
+            if not found.name.endswith("__main__"):
+                importlib.import_module(found.name)
     every = {e for e in subclasses(WindvaneError) if e.__module__.startswith("windvane.")}
     ours = {e for e in every if "code" in vars(e)}  # what groups others has none of its own
     codes = [error.code for error in ours]

@@ -34,7 +34,7 @@ _PR_SET_PDEATHSIG = 1
 class CannotStart(WindvaneError):
     """A process did not come up, or this home is already served."""
 
-    code: ClassVar[str] = "UP-101"
+    code: ClassVar[str] = "SUP-101"
     hint = "the home's logs folder has each process's last words"
 
 
