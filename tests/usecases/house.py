@@ -20,6 +20,7 @@ from windvane.core.sketch import TRAFFIC, Layout, Sketch
 from windvane.ports.control_store import (
     Deployment,
     Incident,
+    KeyRecord,
     SpoolMark,
     VersionRecord,
     WindowKey,
@@ -162,7 +163,7 @@ class House:
         with self.store.begin() as tx:
             for tenant in tenants:
                 digest = hashlib.sha256(tenant.encode()).hexdigest()
-                tx.add_key(KeyEntry(digest, tenant), "test", self.clock.now())
+                tx.put_key(KeyRecord(KeyEntry(digest, tenant, tenant), "test", self.clock.now()))
 
     def put(self, champion: str = "1", **given: Any) -> Deployment:
         live = Deployment(MODEL, champion, changed_at=START, **given)

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 from usecases.house import CARRIERS, MODEL, START, ManualClock
 
+from windvane.adapters.files import FileArtifacts
 from windvane.adapters.mlflow import MlflowRegistry
 from windvane.adapters.onnx import OnnxRuntime
-from windvane.adapters.onnx.artifact import write_manifest
 from windvane.adapters.onnx.learner import BoostedLearner
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.drift import Baseline
 from windvane.core.verdict import Outcome
+from windvane.ports.control_store import VersionRecord
 from windvane.ports.learner import TrainingData
+from windvane.ports.runtime import Predictor
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.replay_decision import replay_decision
 from windvane.usecases.train_version import (
@@ -64,6 +66,11 @@ def table(rows: int = ROWS, seed: int = 3) -> TrainingData:
     return TrainingData(columns, late, START + 60.0 * np.arange(rows))
 
 
+def load(version: VersionRecord, schema: list[str]) -> Predictor:
+    opened = FileArtifacts().open(version.artifact, version.manifest)
+    return OnnxRuntime().load(opened, schema, trusted=False)
+
+
 class Site:
     """One installation's trainer."""
 
@@ -75,7 +82,7 @@ class Site:
 
     def train(self, data: TrainingData, recipe: Recipe | None = None, **given: Any) -> Trained:
         return train_version(
-            self.store, self.registry, BoostedLearner(rounds=8, leaves=6), write_manifest,
+            self.store, self.registry, BoostedLearner(rounds=8, leaves=6), FileArtifacts().seal,
             self.clock, MODEL, data, recipe or Recipe(), **given,
         )  # fmt: skip
 
@@ -117,7 +124,7 @@ def test_a_version_is_registered_with_all_that_serving_needs(site: Site) -> None
         "check", "train", "evaluate", "convert", "sketch", "register",
     ]  # fmt: skip
     names = ["distance", "carrier", "temp"]
-    predictor = OnnxRuntime().load(version.artifact, version.manifest, names)
+    predictor = load(version, names)
     row = predictor.encode([900.0, "dl", 40.0])
     assert 0.5 < predictor.predict([row])[0] <= 1.0
 
@@ -200,9 +207,7 @@ def test_a_view_may_be_left_out(site: Site) -> None:
     version = site.train(table(), Recipe(without=("weather",))).version
     assert version.views == ("plan",)
     assert version.lineage["without"] == "weather"
-    predictor = OnnxRuntime().load(
-        version.artifact, version.manifest, ["distance", "carrier", "temp"]
-    )
+    predictor = load(version, ["distance", "carrier", "temp"])
     one, other = (predictor.encode([900.0, "dl", t]) for t in (None, 10.0))
     assert one == other
 
@@ -283,8 +288,8 @@ def test_a_crash_before_the_record_leaves_the_store_as_it_was(site: Site) -> Non
 
     with pytest.raises(KeyboardInterrupt):
         train_version(
-            site.store, Dies(), BoostedLearner(rounds=8, leaves=6), write_manifest, site.clock,
-            MODEL, table(), Recipe(),
+            site.store, Dies(), BoostedLearner(rounds=8, leaves=6), FileArtifacts().seal,
+            site.clock, MODEL, table(), Recipe(),
         )  # fmt: skip
     assert site.versions() == []
     trained = site.train(table())

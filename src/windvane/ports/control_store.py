@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
-from windvane.core.routing import KeyEntry, RoutingTable
+from windvane.core.routing import KeyEntry, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout, Sketch
 
 
@@ -175,6 +175,44 @@ class SpoolMark:
     watermark: float
 
 
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key as it is managed: what gateways know of it, who made it and when it ended."""
+
+    entry: KeyEntry
+    name: str
+    created_at: float
+    revoked_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Somebody vouched for the files behind a manifest's hash."""
+
+    manifest: str
+    model: str
+    version: str
+    by: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Calls of one key (or token's subject) in one hour: how many, the first and the last.
+
+    ``action`` is predict, outcomes, ``refused CODE`` or ``denied CODE``; times in seconds since the epoch.
+    """
+
+    tenant: str
+    key: str
+    model: str
+    action: str
+    hour: float
+    calls: int
+    first: float
+    last: float
+
+
 class Models(Protocol):
     def put_model(self, model: ModelRecord) -> None: ...
     def model(self, name: str) -> ModelRecord:
@@ -190,8 +228,6 @@ class Models(Protocol):
         """Oldest first."""
         ...
 
-    def add_key(self, key: KeyEntry, name: str, at: float) -> None: ...
-    def keys(self) -> list[KeyEntry]: ...
     def deployment(self, model: str) -> Deployment | None: ...
     def put_deployment(self, deployment: Deployment) -> None: ...
     def add_routing(self, table: RoutingTable) -> int:
@@ -200,6 +236,31 @@ class Models(Protocol):
 
     def routing(self, seq: int | None = None) -> RoutingTable | None:
         """The table with ``seq``, or the latest."""
+        ...
+
+
+class Tenants(Protocol):
+    """Keys, limits, trust, and the record of who called what."""
+
+    def put_key(self, key: KeyRecord) -> None: ...
+    def key_records(self) -> list[KeyRecord]:
+        """Every key that ever was, oldest first."""
+        ...
+
+    def put_limit(self, limit: TenantLimit) -> None:
+        """Replace the line of this tenant and model; one without bounds removes it."""
+        ...
+
+    def limits(self) -> list[TenantLimit]: ...
+    def put_trust(self, trust: Trust) -> None: ...
+    def drop_trust(self, manifest: str) -> None: ...
+    def trusted(self) -> list[Trust]: ...
+    def add_access(self, seen: Sequence[Access]) -> None:
+        """Add each line's calls to what its tenant, key, model, action and hour hold."""
+        ...
+
+    def access(self, tenant: str, since: float, limit: int) -> list[Access]:
+        """Newest first; ``tenant`` "" for all."""
         ...
 
 
@@ -259,7 +320,7 @@ class Leases(Protocol):
         ...
 
 
-class Tx(Models, Windows, Decisions, Leases, Protocol):
+class Tx(Models, Tenants, Windows, Decisions, Leases, Protocol):
     """All of it, inside one transaction."""
 
 

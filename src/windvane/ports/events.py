@@ -1,7 +1,11 @@
-"""The records that travel by the spool. Arrays on the wire: fields are only ever appended."""
+"""The records that travel by the spool. Arrays on the wire: fields are only ever appended.
+
+``key`` is the id of the API key that was used (``jwt:SUBJECT`` of a token), for the audit.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +22,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
     routed: str
     answered: str
     arm: str
-    values: list[Any]
+    values: Sequence[Any]
     output: float
     flags: list[str] = []
 
@@ -34,6 +38,7 @@ class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="p"):
     rollout: str
     latency_us: int
     rows: list[Row]
+    key: str = ""
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
@@ -53,6 +58,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     sample: str
     routed: str = ""
     arm: str = ""
+    key: str = ""
 
 
 class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="o"):
@@ -66,10 +72,23 @@ class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="o"):
     request_id: str
     row: int
     value: float
+    key: str = ""
+
+
+class Denied(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """A known key was used for what it may not do, or after its end; for the audit only."""
+
+    event_id: str
+    ts: float
+    model: str
+    tenant: str
+    code: str
+    key: str
 
 
 Event = Predicted | Refused | OutcomeSeen
-EVENTS = msgspec.msgpack.Decoder(Event)
+SpoolRecord = Event | Denied
+EVENTS = msgspec.msgpack.Decoder(SpoolRecord)
 EVENT_ENCODER = msgspec.msgpack.Encoder()
 
 

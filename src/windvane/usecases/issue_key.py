@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from typing import ClassVar
 
-from windvane.core.errors import WindvaneError
+from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.core.journal import Decision
-from windvane.core.routing import KeyEntry
+from windvane.core.routing import CLIENT_SCOPES, EVERYONE, KeyEntry, Scope
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore
+from windvane.ports.control_store import ControlStore, KeyRecord, Tx
 from windvane.usecases.publish_routing import routing_effects
+
+PREFIX = "wv_"
 
 
 class BadTenant(WindvaneError):
@@ -22,32 +25,100 @@ class BadTenant(WindvaneError):
     hint = "a short name such as `acme`"
 
 
-def issue_keys(store: ControlStore, clock: Clock, tenants: list[str], name: str) -> dict[str, str]:
+class BadScope(WindvaneError):
+    """A key was asked for with a scope that does not exist, or with none."""
+
+    code: ClassVar[str] = "KEY-102"
+
+
+def issue_keys(
+    store: ControlStore,
+    clock: Clock,
+    tenants: Sequence[str],
+    name: str,
+    *,
+    scopes: Sequence[str] = CLIENT_SCOPES,
+    expires_in_s: float | None = None,
+    api_version: str = "",
+    by: str = "",
+) -> dict[str, str]:
     """A fresh key for each tenant; shown once, never stored.
 
-    A key is 256 random bits, so a plain SHA-256 of it cannot be searched for.
+    A key is 256 random bits, so a plain SHA-256 of it cannot be searched for. ``by`` is who
+    asked, for the record. Raises BadTenant, BadScope.
     """
     for tenant in tenants:
-        if not 0 < len(tenant) <= 128 or tenant != tenant.strip() or not tenant.isprintable():
-            raise BadTenant(f"{tenant!r} is no tenant's name")
-    keys = {tenant: f"wv_{secrets.token_urlsafe(32)}" for tenant in tenants}
+        check_tenant(tenant)
+    scopes = check_scopes(scopes)
     with store.begin() as tx:
-        for tenant, key in keys.items():
-            tx.add_key(
-                KeyEntry(hashlib.sha256(key.encode()).hexdigest(), tenant), name, clock.now()
-            )
-        tx.decide(
-            Decision(
-                id=f"keys/{name}/{secrets.token_hex(8)}",
-                model="",
-                judge="",
-                subject="keys",
-                action="issue",
-                at=clock.now(),
-                policy={},
-                facts={"tenants": tenants, "name": name},
-                verdict=Verdict(Outcome.PASS, "KEY-100", f"{len(tenants)} keys issued"),
-                effects=routing_effects(tx),
-            )
+        made = {
+            tenant: new_key(tx, clock, tenant, name, scopes, expires_in_s, api_version)
+            for tenant in tenants
+        }
+        facts = {
+            "tenants": list(tenants), "name": name, "scopes": list(scopes), "by": by,
+            "keys": [record.entry.id for _, record in made.values()],
+        }  # fmt: skip
+        said = f"{len(made)} keys issued"
+        decide_keys(tx, clock, f"keys/{name}/{secrets.token_hex(8)}", "issue", facts, said)
+    return {tenant: key for tenant, (key, _) in made.items()}
+
+
+def check_tenant(tenant: str) -> None:
+    """Raises BadTenant."""
+    if not 0 < len(tenant) <= 128 or tenant != tenant.strip() or not tenant.isprintable():
+        raise BadTenant(f"{tenant!r} is no tenant's name")
+    if tenant == EVERYONE:
+        raise BadTenant("`*` stands for every tenant, so no tenant can be called that")
+
+
+def check_scopes(scopes: Sequence[str]) -> tuple[str, ...]:
+    """The scopes, each once; raises BadScope."""
+    known = [scope.value for scope in Scope]
+    for scope in scopes:
+        if scope not in known:
+            raise BadScope(f"no scope {scope!r}", hint=did_you_mean(scope, known))
+    if not scopes:
+        raise BadScope("a key without a scope is good for nothing", hint=", ".join(known))
+    return tuple(dict.fromkeys(scopes))
+
+
+def new_key(
+    tx: Tx,
+    clock: Clock,
+    tenant: str,
+    name: str,
+    scopes: tuple[str, ...],
+    expires_in_s: float | None,
+    api_version: str,
+) -> tuple[str, KeyRecord]:
+    """A key, and its record as it was stored. Times are the wall's: a key's life is real."""
+    key_id = secrets.token_hex(4)
+    key = f"{PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
+    now = clock.wall()
+    expires_at = None if expires_in_s is None else now + expires_in_s
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    entry = KeyEntry(digest, tenant, key_id, scopes, expires_at, api_version)
+    record = KeyRecord(entry, name, now)
+    tx.put_key(record)
+    return key, record
+
+
+def decide_keys(
+    tx: Tx, clock: Clock, decision: str, action: str, facts: dict[str, object], said: str
+) -> None:
+    """Record what was done to keys, with the routing table that follows."""
+    tx.decide(
+        Decision(
+            id=decision,
+            model="",
+            judge="",
+            subject="keys",
+            action=action,
+            at=clock.now(),
+            policy={},
+            facts=facts,
+            verdict=Verdict(Outcome.PASS, "KEY-100", said),
+            effects=routing_effects(tx),
         )
-    return keys
+    )

@@ -159,7 +159,7 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     if live is None or not marks:
         return None
     file = read_model_file(tx.model(model).text)
-    tenants = len({key.tenant for key in tx.keys()})  # noqa: SIM118, no mapping
+    tenants = len({record.entry.tenant for record in tx.key_records()})
     policy = window_policy(file, models=len(tx.models()), tenants=tenants)
     state = msgspec.convert(tx.steward_state(model), StewardState)
     start = state.judged_until or _first_window(tx, model, live, policy)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from windvane.core.journal import Effect
 from windvane.core.routing import ModelRoute, RoutingTable, VersionEntry
-from windvane.ports.control_store import Deployment, ModelRecord, Tx, VersionRecord
+from windvane.ports.control_store import (
+    ControlStore,
+    Deployment,
+    ModelRecord,
+    Tx,
+    VersionRecord,
+)
+from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.read_model_file import parse_duration, read_model_file
 
 PUBLISH = "publish"
@@ -14,16 +21,29 @@ NOTIFY = "notify"
 
 def routing_effects(tx: Tx) -> tuple[Effect, ...]:
     """Store the table as it follows now; the effect that publishes it."""
+    trusted = {trust.manifest for trust in tx.trusted()}
     routes: dict[str, ModelRoute] = {}
     for model in tx.models():
         deployment = tx.deployment(model.name)
         if deployment is not None:
-            routes[model.name] = _route(model, deployment, tx.versions(model.name))
-    seq = tx.add_routing(RoutingTable(0, routes, tuple(tx.keys())))
+            routes[model.name] = _route(model, deployment, tx.versions(model.name), trusted)
+    keys = tuple(record.entry for record in tx.key_records() if record.revoked_at is None)
+    seq = tx.add_routing(RoutingTable(0, routes, keys, tuple(tx.limits())))
     return (Effect(PUBLISH, {"seq": seq}),)
 
 
-def _route(model: ModelRecord, live: Deployment, versions: list[VersionRecord]) -> ModelRoute:
+def publish_latest(store: ControlStore, feed: RoutingFeed) -> None:
+    """Hand the newest table to the gateways now. The outbox does the same a moment later;
+    whoever withdraws a key need not wait for it, nor for a steward that is down."""
+    with store.read() as tx:
+        table = tx.routing()
+    if table is not None:
+        feed.publish(table)
+
+
+def _route(
+    model: ModelRecord, live: Deployment, versions: list[VersionRecord], trusted: set[str]
+) -> ModelRoute:
     file = read_model_file(model.text)
     named = {v.version: v for v in versions}
     chain = tuple(
@@ -39,7 +59,10 @@ def _route(model: ModelRecord, live: Deployment, versions: list[VersionRecord]) 
         schema=file.schema,
         outcome=file.predicts.outcome,
         deadline_s=parse_duration(file.serve.deadline),
-        versions=tuple(VersionEntry(v, named[v].artifact, named[v].manifest) for v in used),
+        versions=tuple(
+            VersionEntry(v, named[v].artifact, named[v].manifest, named[v].manifest in trusted)
+            for v in used
+        ),
         champion=live.champion,
         challenger=live.challenger,
         challenger_share=live.share,
@@ -47,6 +70,9 @@ def _route(model: ModelRecord, live: Deployment, versions: list[VersionRecord]) 
         chain=tuple(v for v in dict.fromkeys(chain) if v in named),
         constant=file.constant,
         rollout=f"{live.rollout}#{live.step}" if live.challenger else "",
+        rule=file.rule,
+        cache_ttl_s=file.cache_ttl_s,
+        tenants=tuple(file.serve.tenants),
     )
 
 
@@ -56,6 +82,8 @@ def _chain_version(step: object, live: Deployment, versions: list[VersionRecord]
     if isinstance(step, dict) and "without" in step:
         view = str(step["without"])  # pyright: ignore[reportUnknownArgumentType]
         return version_without(versions, (view,), live.rolled_back)
+    if isinstance(step, dict) and "version" in step:
+        return str(step["version"])  # pyright: ignore[reportUnknownArgumentType]
     return None
 
 

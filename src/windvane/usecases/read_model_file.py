@@ -14,6 +14,7 @@ import yaml
 from windvane.core.alerting import Response, Severity
 from windvane.core.drift import Kind
 from windvane.core.errors import WindvaneError, did_you_mean
+from windvane.core.routing import RuleStep
 from windvane.core.sketch import FeatureSpec, FeatureType
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -52,11 +53,20 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     known: list[str] = []
 
 
+class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long an answer may be given again to the same tenant for the same row."""
+
+    ttl: str = "10m"
+
+
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``deadline`` of a request; ``fallback``: versions and at last a constant."""
+    """``deadline`` of a request; ``fallback``: versions, a rule and at last a constant;
+    ``cache`` or False for none; ``tenants`` that may see the model, all if none is named."""
 
     deadline: str = "500ms"
     fallback: list[Any] = msgspec.field(default_factory=lambda: ["previous"])
+    cache: Cache | bool = True
+    tenants: list[str] = []
 
 
 class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,6 +150,22 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if isinstance(step, Mapping) and "constant" in step:
                 return float(step["constant"])  # pyright: ignore[reportUnknownArgumentType]
         return None
+
+    @property
+    def rule(self) -> tuple[RuleStep, ...]:
+        """The steps of the fallback chain's rule, none if it has no rule."""
+        for step in self.serve.fallback:
+            if isinstance(step, Mapping) and "rule" in step:
+                return msgspec.convert(step["rule"], tuple[RuleStep, ...])
+        return ()
+
+    @property
+    def cache_ttl_s(self) -> float:
+        """Seconds that an answer may be given again; 0.0 for no cache."""
+        if self.serve.cache is False:
+            return 0.0
+        kept = Cache() if self.serve.cache is True else self.serve.cache
+        return parse_duration(kept.ttl)
 
 
 def parse_duration(text: str) -> float:
@@ -255,6 +281,7 @@ def _check(file: ModelFile) -> None:
         raise BadModelFile(f"predicts.kind: {file.predicts.kind!r} is not known", hint=hint)
     durations = {
         "serve.deadline": file.serve.deadline,
+        "serve.cache.ttl": file.serve.cache.ttl if isinstance(file.serve.cache, Cache) else "0s",
         "watch.window": file.watch.window,
         "watch.grace": file.watch.grace,
         "watch.recent": file.watch.recent,
@@ -347,9 +374,39 @@ def _check_fallback(step: Any, file: ModelFile) -> None:
             if view not in file.features:
                 hint = did_you_mean(view, file.features)
                 raise BadModelFile(f"serve.fallback: there is no view {view!r}", hint=hint)
+        case {"version": str() | int(), **rest} if not rest:
+            return
+        case {"rule": list() as rule, **rest} if not rest:
+            _check_rule(rule, file)
         case _:
-            hint = "a step is `previous`, {without: VIEW} or {constant: PROBABILITY}"
+            hint = "`previous`, {version: N}, {without: VIEW}, {rule: [...]} or {constant: P}"
             raise BadModelFile(f"serve.fallback: {step!r} is not known", hint=hint)
+
+
+def _check_rule(rule: list[Any], file: ModelFile) -> None:
+    where = "serve.fallback: rule"
+    try:
+        steps = msgspec.convert(rule, tuple[RuleStep, ...])
+    except msgspec.ValidationError as error:
+        hint = "for example [{feature: items, above: 20, give: 0.6}, {give: 0.2}]"
+        raise BadModelFile(f"{where}: {error}", hint=hint) from error
+    schema = {spec.name: spec for spec in file.schema}
+    for given, step in zip(rule, steps, strict=True):
+        for name in given:
+            if name not in RuleStep.__dataclass_fields__:
+                hint = did_you_mean(str(name), RuleStep.__dataclass_fields__)
+                raise BadModelFile(f"{where}: {name!r} is not known", hint=hint)
+        if not 0.0 <= step.give <= 1.0:
+            raise BadModelFile(f"{where}: give {step.give:g} is no probability")
+        if step.feature and step.feature not in schema:
+            hint = did_you_mean(step.feature, schema)
+            raise BadModelFile(f"{where}: there is no feature {step.feature!r}", hint=hint)
+        category = step.feature and schema[step.feature].type is FeatureType.CATEGORY
+        if category and (step.above is not None or step.below is not None):
+            hint = "`among: [...]` names values"
+            raise BadModelFile(f"{where}: {step.feature} is a category", hint=hint)
+        if step.feature and not category and step.among:
+            raise BadModelFile(f"{where}: {step.feature} is a number", hint="`above` and `below`")
 
 
 def _field(name: str, parse: Any, value: str) -> None:
@@ -368,6 +425,7 @@ def _suggest(message: str) -> str | None:
         "owner": Owner,
         "predicts": Predicts,
         "serve": Serve,
+        "serve.cache": Cache,
         "watch": Watch,
         "rollout": Rollout,
         "train": Train,

@@ -27,6 +27,17 @@ Positive = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0.0)]
 
 
+class Oidc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The issuer whose tokens are taken beside API keys. ``jwks``: where its keys lie, an
+    address or a file. ``tenant_claim`` names the tenant, ``scopes_claim`` what it may do."""
+
+    issuer: str
+    audience: str
+    jwks: str
+    tenant_claim: str = "tenant"
+    scopes_claim: str = "scope"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where things lie and how often they are looked at.
 
@@ -49,6 +60,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sync_every_s: Seconds = 1.0
     max_body_bytes: Positive = 1 << 20
     max_rows: Positive = 1_000
+    workers: Annotated[int, msgspec.Meta(ge=1, le=32)] = 1
+    max_under_way: Positive = 2_000
+    max_deadline_s: Seconds = 60.0
+    cache_max_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16 << 20
+    model_memory_bytes: Positive = 1 << 30
+    drain_s: Seconds = 5.0
+    redis: str = ""
+    oidc: Oidc | None = None
+    isolated_memory_bytes: Positive = 2 << 30
+    isolated_timeout_s: Seconds = 30.0
     home: str = "."
 
     @property
@@ -74,6 +95,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def spool_root(self) -> Path:
         return self.folder / "spool"
+
+    @property
+    def metrics_folder(self) -> Path:
+        return self.folder / "metrics"
 
     @property
     def routing_file(self) -> Path:

@@ -12,8 +12,9 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.models.model import Model
 
+from windvane.adapters.files import FileArtifacts
+from windvane.adapters.files.artifacts import MANIFEST
 from windvane.adapters.mlflow import MlflowRegistry
-from windvane.adapters.onnx.artifact import MANIFEST, check_manifest, write_manifest
 from windvane.ports.registry import Registered
 
 # MLflow's own, on SQLAlchemy 2.1
@@ -70,7 +71,7 @@ def register(registry: MlflowRegistry, model: str, files: Path, **given: Any) ->
     named: dict[str, Any] = {
         "signature": {"distance": "number", "stops": "integer", "carrier": "category"},
         "params": {"rounds": 8}, "metrics": {"auc": 0.7}, "tags": {"git": "abc"},
-        "seal": write_manifest, **given,
+        "seal": FileArtifacts().seal, **given,
     }  # fmt: skip
     return registry.register(model, files, **named)
 
@@ -87,7 +88,7 @@ def test_the_seal_is_over_every_file(registry: MlflowRegistry, model: str, tmp_p
     folder = Path(found.artifact)
     names = {path.name for path in folder.iterdir()}
     assert names == {"model.onnx", "inputs.json", "MLmodel", MANIFEST}
-    check_manifest(folder, found.manifest)
+    assert FileArtifacts().open(found.artifact, found.manifest).names
 
 
 def test_files_outlive_the_folder_they_came_from(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,17 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from windvane.adapters.files import FileArtifacts
+from windvane.adapters.files.artifacts import MANIFEST
 from windvane.adapters.onnx import OnnxRuntime
-from windvane.adapters.onnx.artifact import (
-    GRAPH,
-    INPUTS,
-    MANIFEST,
-    InputSpec,
-    write_manifest,
-)
+from windvane.adapters.onnx.artifact import GRAPH, INPUTS
 from windvane.adapters.onnx.convert import split_probes, to_graph
-from windvane.ports.runtime import ManifestMismatch, UnencodableRow
+from windvane.core.execution import InputSpec
+from windvane.ports.runtime import ManifestMismatch, Predictor, UnencodableRow
 
 TOLERANCE = 1e-6
 SCHEMA = ("ignored", "whole", "real", "carrier")
-INPUT_SPECS = [InputSpec("real"), InputSpec("carrier", ["AA", "UA", "DL"]), InputSpec("whole")]
+INPUT_SPECS = [InputSpec("real"), InputSpec("carrier", ("AA", "UA", "DL")), InputSpec("whole")]
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +43,15 @@ def trained() -> tuple[Any, np.ndarray]:
 def write_artifact(folder: Path, graph: bytes, unknown: str = "null") -> str:
     folder.mkdir(parents=True)
     (folder / GRAPH).write_bytes(graph)
-    specs = [msgspec.structs.replace(s, unknown=unknown) for s in INPUT_SPECS]
+    specs = [replace(s, unknown=unknown) for s in INPUT_SPECS]
     (folder / INPUTS).write_bytes(msgspec.json.encode(specs))
     (folder / "notes.txt").write_text("the registry's own file")
-    return write_manifest(folder)
+    return FileArtifacts().seal(folder)
+
+
+def load(folder: Path, manifest: str) -> Predictor:
+    opened = FileArtifacts().open(str(folder), manifest)
+    return OnnxRuntime().load(opened, SCHEMA, trusted=False)
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_outputs_are_the_trained_models(
     artifact: tuple[Path, str], trained: tuple[Any, np.ndarray]
 ) -> None:
     model, rows = trained
-    predictor = OnnxRuntime().load(str(artifact[0]), artifact[1], SCHEMA)
+    predictor = load(artifact[0], artifact[1])
     expected = model.predict_proba(rows)[:, 1]
     assert np.abs(predictor.predict(rows.tolist()) - expected).max() <= TOLERANCE
     one = [predictor.predict([row])[0] for row in rows[:20].tolist()]
@@ -79,7 +82,7 @@ def test_outputs_agree_on_and_beside_every_split(
     for feature, threshold in splits:
         for value in (threshold, np.nextafter(threshold, -np.inf), np.nextafter(threshold, np.inf)):
             assert (probes[:, feature] == value).any()
-    predictor = OnnxRuntime().load(str(artifact[0]), artifact[1], SCHEMA)
+    predictor = load(artifact[0], artifact[1])
     gap = np.abs(predictor.predict(probes.tolist()) - model.predict_proba(probes)[:, 1])
     assert gap.max() <= TOLERANCE
     assert len(split_probes(model, rows, 50)) == 50
@@ -95,9 +98,10 @@ def test_a_native_categorical_split_is_refused() -> None:
 
 
 def test_rows_are_encoded_by_name(artifact: tuple[Path, str]) -> None:
-    predictor = OnnxRuntime().load(str(artifact[0]), artifact[1], SCHEMA)
+    predictor = load(artifact[0], artifact[1])
     assert predictor.encode(["?", 7, 1.5, "UA"]) == [1.5, 1.0, 7.0]
-    assert np.isnan(predictor.encode(["?", None, None, None])).all()
+    empty = np.array(predictor.encode(["?", None, None, None]), np.float64)
+    assert np.isnan(empty).all()
     assert np.isnan(predictor.encode(["?", 7, 1.5, "never seen"])[1])
 
 
@@ -106,7 +110,7 @@ def test_an_unknown_category_may_be_an_error(
 ) -> None:
     folder = tmp_path / "2"
     manifest = write_artifact(folder, to_graph(trained[0], 3), unknown="error")
-    predictor = OnnxRuntime().load(str(folder), manifest, SCHEMA)
+    predictor = load(folder, manifest)
     assert predictor.encode(["?", 7, 1.5, "DL"]) == [1.5, 2.0, 7.0]
     assert np.isnan(predictor.encode(["?", 7, 1.5, None])[1])
     with pytest.raises(UnencodableRow, match="carrier 'ZZ' was not in the 3 categories") as raised:
@@ -124,7 +128,7 @@ def test_no_changed_file_is_loaded(artifact: tuple[Path, str], name: str, harm: 
     else:
         path.write_bytes(path.read_bytes() + b" " if harm == "changed" else b"")
     with pytest.raises(ManifestMismatch, match="RUN-101") as raised:
-        OnnxRuntime().load(str(folder), manifest, SCHEMA)
+        load(folder, manifest)
     assert name in str(raised.value)
 
 
@@ -137,22 +141,22 @@ def test_the_manifest_itself_is_pinned(artifact: tuple[Path, str], harm: str) ->
         (folder / MANIFEST).unlink()
     else:
         (folder / GRAPH).write_bytes(b"other")
-        assert write_manifest(folder) != manifest
+        assert FileArtifacts().seal(folder) != manifest
     with pytest.raises(ManifestMismatch):
-        OnnxRuntime().load(str(folder), manifest, SCHEMA)
+        load(folder, manifest)
 
 
 def test_the_manifest_is_of_every_file_and_stable(artifact: tuple[Path, str]) -> None:
     folder, manifest = artifact
     assert set(json.loads((folder / MANIFEST).read_bytes())) == {GRAPH, INPUTS, "notes.txt"}
-    assert write_manifest(folder) == manifest
+    assert FileArtifacts().seal(folder) == manifest
 
 
 def test_files_in_folders_are_pinned_too(artifact: tuple[Path, str]) -> None:
     folder, _ = artifact
     (folder / "extra").mkdir()
     (folder / "extra" / "weights.bin").write_bytes(b"1")
-    manifest = write_manifest(folder)
+    manifest = FileArtifacts().seal(folder)
     (folder / "extra" / "weights.bin").write_bytes(b"2")
     with pytest.raises(ManifestMismatch):
-        OnnxRuntime().load(str(folder), manifest, SCHEMA)
+        load(folder, manifest)

@@ -31,6 +31,7 @@ _PREDICTIONS = [
     ("output", pa.float64()),
     ("latency_us", pa.int64()),
     ("flags", pa.list_(pa.string())),
+    ("key", pa.string()),
     *_PLACE,
 ]
 _REFUSALS = [
@@ -41,6 +42,7 @@ _REFUSALS = [
     ("code", pa.string()),
     ("message", pa.string()),
     ("sample", pa.string()),
+    ("key", pa.string()),
     *_PLACE,
 ]
 _OUTCOMES = [
@@ -51,6 +53,7 @@ _OUTCOMES = [
     ("request_id", pa.string()),
     ("row", pa.int32()),
     ("value", pa.float64()),
+    ("key", pa.string()),
     *_PLACE,
 ]
 

@@ -16,11 +16,13 @@ from typing import Any
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
 
+import msgspec
 from mlflow import MlflowClient, exceptions
 from mlflow.models import ModelSignature
 from mlflow.models.model import Model
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 
+from windvane.core.execution import SERVED_FILE, RuntimeName, ServedBy
 from windvane.ports.registry import Registered
 
 _TYPES = {"number": DataType.double, "integer": DataType.long, "category": DataType.string}
@@ -63,7 +65,7 @@ class MlflowRegistry:
             signature=ModelSignature(
                 inputs=Schema(columns), outputs=Schema([ColSpec(DataType.double, "probability")])
             ),
-            flavors={"onnx": {"data": "model.onnx"}},
+            flavors=_flavours(files),
         )
         described.save(files / "MLmodel")
         manifest = seal(files)
@@ -86,6 +88,20 @@ class MlflowRegistry:
         if found is not None:
             return found.experiment_id
         return self._client.create_experiment(name, (self._artifacts / name).resolve().as_uri())
+
+
+def _flavours(files: Path) -> dict[str, dict[str, Any]]:
+    """What other readers of the registry can load, and always how we serve it ourselves."""
+    served = ServedBy()
+    if (files / SERVED_FILE).is_file():
+        served = msgspec.json.decode((files / SERVED_FILE).read_bytes(), type=ServedBy)
+    ours: dict[str, Any] = {"runtime": served.runtime.value, "file": served.file}
+    native = {
+        RuntimeName.ONNX: {"onnx": {"data": served.file}},
+        RuntimeName.XGBOOST: {"xgboost": {"data": served.file, "model_format": "ubj"}},
+        RuntimeName.LIGHTGBM: {"lightgbm": {"data": served.file}},
+    }
+    return {**native.get(served.runtime, {}), "windvane": ours}
 
 
 @contextmanager

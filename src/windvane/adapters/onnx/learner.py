@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from windvane.adapters.onnx.artifact import GRAPH, INPUTS, InputSpec
+from windvane.adapters.onnx.artifact import GRAPH, INPUTS
 from windvane.adapters.onnx.convert import split_probes, to_graph
 from windvane.adapters.onnx.runtime import OnnxPredictor
-from windvane.core.acceptance import ParityReport
+from windvane.core.acceptance import ParityReport, compare_outputs
+from windvane.core.execution import SERVED_FILE, InputSpec, ServedBy
 from windvane.core.sketch import FeatureSpec, FeatureType
 from windvane.ports.learner import Columns
 
@@ -39,6 +40,7 @@ class BoostedCandidate:
     def write(self, folder: Path) -> None:
         (folder / GRAPH).write_bytes(to_graph(self._model, len(self._inputs)))
         (folder / INPUTS).write_bytes(msgspec.json.encode(self._inputs))
+        (folder / SERVED_FILE).write_bytes(msgspec.json.encode(ServedBy(file=GRAPH)))
 
     def parity(self, columns: Columns, tolerance: float) -> ParityReport:
         graph = to_graph(self._model, len(self._inputs))
@@ -46,17 +48,10 @@ class BoostedCandidate:
         rows = self.matrix(columns)
         probes = split_probes(self._model, rows, _PROBES)
 
-        def apart(x: Floats) -> Floats:
-            return np.abs(self._model.predict_proba(x)[:, 1] - served.predict(x.tolist()))
+        def both(x: Floats) -> tuple[Floats, Floats]:
+            return self._model.predict_proba(x)[:, 1], served.predict(x.tolist())
 
-        real, probed = apart(rows), apart(probes)
-        return ParityReport(
-            rows=len(rows),
-            max_difference=float(real.max()),
-            probes=len(probes),
-            probe_max_difference=float(probed.max()),
-            moved=int((real > tolerance).sum() + (probed > tolerance).sum()),
-        )
+        return compare_outputs(both(rows), both(probes), tolerance)
 
 
 class BoostedLearner:
@@ -92,7 +87,7 @@ class BoostedLearner:
         return candidate
 
 
-def _vocabulary(values: Sequence[str | None], labels: Floats) -> list[str]:
+def _vocabulary(values: Sequence[str | None], labels: Floats) -> tuple[str, ...]:
     """Categories by their mean label, so that one split can part the risky from the safe."""
     sums: dict[str, list[float]] = {}
     for value, label in zip(values, labels, strict=True):
@@ -101,7 +96,7 @@ def _vocabulary(values: Sequence[str | None], labels: Floats) -> list[str]:
             held[0] += label
             held[1] += 1.0
     mean = float(labels.mean())
-    return sorted(sums, key=lambda v: ((sums[v][0] + 20 * mean) / (sums[v][1] + 20), v))
+    return tuple(sorted(sums, key=lambda v: ((sums[v][0] + 20 * mean) / (sums[v][1] + 20), v)))
 
 
 def _encode(spec: InputSpec, values: Sequence[Any]) -> Floats:

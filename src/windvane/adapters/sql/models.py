@@ -1,4 +1,4 @@
-"""Models, versions, keys, deployments and routing tables."""
+"""Models, versions, deployments and routing tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from windvane.adapters.sql import schema as t
 from windvane.adapters.sql.rows import Rows, dump, load
 from windvane.core.errors import did_you_mean
-from windvane.core.routing import KeyEntry, RoutingTable
+from windvane.core.routing import RoutingTable
 from windvane.core.sketch import Layout
 from windvane.ports.control_store import (
     Deployment,
@@ -72,14 +72,6 @@ class ModelRows(Rows):
             )
             for row in self.all(where.order_by(t.versions.c.created_at, t.versions.c.version))
         ]
-
-    def add_key(self, key: KeyEntry, name: str, at: float) -> None:
-        row = {"digest": key.digest, "tenant": key.tenant, "name": name, "created_at": at}
-        self.put(t.api_keys, row)
-
-    def keys(self) -> list[KeyEntry]:
-        found = sa.select(t.api_keys.c.digest, t.api_keys.c.tenant).order_by("digest")
-        return [KeyEntry(*row) for row in self.all(found)]
 
     def deployment(self, model: str) -> Deployment | None:
         row = self.one(sa.select(t.deployments.c.body).where(t.deployments.c.model == model))

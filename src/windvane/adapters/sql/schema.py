@@ -46,7 +46,28 @@ versions = _table(
     sa.Column("baseline", sa.LargeBinary, nullable=False),
     _float("created_at"),
 )
-api_keys = _table("api_keys", _key("digest"), _text("tenant"), _text("name"), _float("created_at"))
+api_keys = _table(
+    "api_keys",
+    _key("digest"),
+    _text("tenant"),
+    _text("name"),
+    _float("created_at"),
+    _text("body"),
+)
+tenant_limits = _table("tenant_limits", _key("tenant"), _key("model"), _text("body"))
+trusted_manifests = _table("trusted_manifests", _key("manifest"), _float("at"), _text("body"))
+access = _table(
+    "access",
+    _key("tenant"),
+    _key("key"),
+    _key("model"),
+    _key("action"),
+    _key("hour", sa.Double),
+    _int("calls"),
+    _float("first"),
+    _float("last"),
+    sa.Index("ix_access_last", "last"),
+)
 deployments = _table("deployments", _key("model"), _text("body"))
 routing_tables = _table(
     "routing_tables",

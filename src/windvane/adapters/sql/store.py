@@ -14,6 +14,7 @@ from sqlalchemy import event, exc
 
 from windvane.adapters.sql.decisions import DecisionRows, LeaseRows
 from windvane.adapters.sql.models import ModelRows
+from windvane.adapters.sql.tenants import TenantRows
 from windvane.adapters.sql.windows import WindowRows
 from windvane.ports.control_store import StoreUnavailable, Tx
 
@@ -22,7 +23,7 @@ _BUSY_MS = 10_000
 _WRITER, _MIGRATOR = 827360, 827361  # advisory locks of the database
 
 
-class _Tx(ModelRows, WindowRows, DecisionRows, LeaseRows):
+class _Tx(ModelRows, TenantRows, WindowRows, DecisionRows, LeaseRows):
     """Everything, on one connection."""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -11,13 +10,16 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 
 from windvane.apps.cli import show, wiring
-from windvane.apps.cli.supervisor import Supervisor
+from windvane.apps.cli.options import AsJson, Home, print_json
+from windvane.apps.cli.supervisor import Supervisor, restart_workers
+from windvane.apps.cli.tenants import keys_app, tenants_commands
 from windvane.core.errors import WindvaneError
+from windvane.core.routing import Scope
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.dismiss_incident import dismiss_incident
@@ -35,38 +37,45 @@ app = typer.Typer(
     "The usual order: `windvane up`, then in another terminal `apply`, `train`, `deploy`; "
     "then `status` and `incidents` as often as you like.",
 )
+app.add_typer(keys_app, name="key")
+tenants_commands(app)
 _out = Console()
 _err = Console(stderr=True)
 
-Home = Annotated[
-    Path | None,
-    typer.Option(help="The installation's folder; default $WINDVANE_HOME, else ./.windvane."),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
-
-
-def _print_json(body: Any) -> None:
-    print(json.dumps(msgspec.to_builtins(body), indent=2))
-
 
 @app.command()
-def up(home: Home = None) -> None:
+def up(
+    home: Home = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=32, help="Gateway processes; default the setting.")
+    ] = None,
+) -> None:
     """Start gateway, recorder, steward and console; stop with Ctrl-C.
 
     What dies is started again. Nothing else needs to be installed: control state lies in
-    SQLite, the log in a local Delta Lake folder.
+    SQLite, the log in a local Delta Lake folder. `windvane restart` replaces the gateway's
+    workers one by one without losing a request.
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     settings = wiring.settings(home)
+    if workers is not None:
+        settings = replace(settings, workers=workers)
     store = wiring.store(settings)
     with store.read() as tx:
-        fresh = not tx.keys()
+        fresh = not tx.key_records()
     if fresh:
-        key = issue_keys(store, wiring.clock(settings), ["default"], "first")["default"]
-        _out.print(f"The first API key, for tenant [bold]default[/], shown once:\n  {key}")
-    supervisor = Supervisor(settings)
+        key = issue_keys(
+            store, wiring.clock(settings), ["default"], "first",
+            scopes=[scope.value for scope in Scope], by="up",
+        )["default"]  # fmt: skip
+        _out.print(
+            "The first API key, for tenant [bold]default[/] and with every scope, shown once:\n"
+            f"  {key}"
+        )
+    supervisor = Supervisor(settings, wiring.inherited(settings))
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: supervisor.ask_to_stop())
+    signal.signal(signal.SIGHUP, lambda *_: supervisor.ask_to_restart())
     with _err.status("starting"):
         supervisor.start(lambda name: _err.print(f"  {name} is up"))
     _out.print(f"gateway  http://{settings.host}:{settings.port}")
@@ -77,6 +86,17 @@ def up(home: Home = None) -> None:
         supervisor.watch()
     finally:
         supervisor.stop()
+
+
+@app.command()
+def restart(home: Home = None) -> None:
+    """Replace the gateway's workers one by one, each when its successor answers.
+
+    No request is lost: new connections go to whoever accepts, open ones are answered and
+    then told to close.
+    """
+    restart_workers(wiring.settings(home))
+    _out.print("the workers are being replaced; logs/ says when")
 
 
 @app.command()
@@ -91,7 +111,7 @@ def apply(
     your editor completion.
     """
     if schema:
-        _print_json(json_schema())
+        print_json(json_schema())
         return
     if not file.is_file():
         raise typer.BadParameter(f"no file {file}; `examples/flights/model.yaml` is one to copy")
@@ -130,14 +150,6 @@ def deploy(model: str, version: str, home: Home = None) -> None:
 
 
 @app.command()
-def key(tenant: str, home: Home = None) -> None:
-    """Issue an API key for a tenant; it is shown once and only its hash is kept."""
-    settings = wiring.settings(home)
-    keys = issue_keys(wiring.store(settings), wiring.clock(settings), [tenant], "cli")
-    print(keys[tenant])
-
-
-@app.command()
 def status(
     model: Annotated[str, typer.Argument(help="One model; all by default.")] = "",
     home: Home = None,
@@ -153,7 +165,7 @@ def status(
             rows.append((name, tx.deployment(name), opened, tx.versions(name)))
         decisions = tx.decisions(model, 10)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "models": [
                     {
@@ -201,7 +213,7 @@ def incidents(
         if not incident:
             found = tx.incidents("", 50)
             if as_json:
-                _print_json(found)
+                print_json(found)
             elif not found:
                 _out.print("No incident. Quiet is the normal state.")
             else:
@@ -209,7 +221,7 @@ def incidents(
             return
         one, notes = tx.incident(incident), tx.notes(incident)
     if as_json:
-        _print_json({"incident": one, "timeline": notes})
+        print_json({"incident": one, "timeline": notes})
         return
     _out.print(f"[bold]{one.title}[/]  ({one.severity}, {one.model})")
     _out.print(f"owner {one.owner}   runbook {one.runbook}   since {show.moment(one.since)}")
@@ -230,7 +242,7 @@ def replay(decision: str, home: Home = None, as_json: AsJson = False) -> None:
         found = tx.decision(decision)
     done = replay_decision(found)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "same": done.same,
                 "revised": done.revised,

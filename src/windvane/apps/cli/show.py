@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 
-from windvane.ports.control_store import Deployment, Incident, VersionRecord
+from windvane.core.routing import TenantLimit
+from windvane.ports.control_store import (
+    Access,
+    Deployment,
+    Incident,
+    KeyRecord,
+    VersionRecord,
+)
 
 
 def moment(seconds: float | None) -> str:
@@ -71,4 +79,50 @@ def incidents_table(incidents: Sequence[Incident]) -> Table:
     for i in incidents:
         closed = moment(i.closed_at) if i.closed_at is not None else "[bold red]open[/]"
         table.add_row(i.id, i.severity, moment(i.since), closed, i.title)
+    return table
+
+
+def key_row(key: KeyRecord) -> dict[str, Any]:
+    """A key for machines: everything but its hash."""
+    entry = key.entry
+    return {
+        "id": entry.id,
+        "tenant": entry.tenant,
+        "name": key.name,
+        "scopes": list(entry.scopes),
+        "created_at": key.created_at,
+        "expires_at": entry.expires_at,
+        "revoked_at": key.revoked_at,
+        "api_version": entry.api_version,
+    }
+
+
+def keys_table(keys: Sequence[KeyRecord], now: float) -> Table:
+    table = Table("key", "tenant", "name", "scopes", "created", "state")
+    for key in keys:
+        entry = key.entry
+        if key.revoked_at is not None:
+            state = f"revoked {moment(key.revoked_at)}"
+        elif entry.expired(now):
+            state = f"expired {moment(entry.expires_at)}"
+        else:
+            state = f"until {moment(entry.expires_at)}" if entry.expires_at else "works"
+        scopes = ", ".join(entry.scopes)
+        table.add_row(entry.id, entry.tenant, key.name, scopes, moment(key.created_at), state)
+    return table
+
+
+def limits_table(limits: Sequence[TenantLimit]) -> Table:
+    table = Table("tenant", "model", "rate", "at one time")
+    for limit in limits:
+        rate = f"{limit.rate:,} in {limit.per_s:g} s" if limit.rate else "any"
+        table.add_row(limit.tenant, limit.model or "all", rate, str(limit.concurrent or "any"))
+    return table
+
+
+def access_table(seen: Sequence[Access]) -> Table:
+    table = Table("tenant", "key", "model", "action", "calls", "first", "last")
+    for a in seen:
+        calls, first, last = f"{a.calls:,}", moment(a.first), moment(a.last)
+        table.add_row(a.tenant, a.key, a.model, a.action, calls, first, last)
     return table

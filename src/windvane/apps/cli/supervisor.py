@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import fcntl
 import logging
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, TextIO
 
 import httpx
 
+from windvane.apps.cli.child import Child, Inherited, spawn
 from windvane.core.errors import WindvaneError
-from windvane.usecases.read_settings import HOME_VARIABLE, Settings
+from windvane.usecases.read_settings import Settings
 
 _log = logging.getLogger(__name__)
-PROCESSES = ("gateway", "recorder", "steward", "console")
+OTHERS = ("recorder", "steward", "console")
 _READY_WITHIN_S = 60.0
 _STOP_WITHIN_S = 15.0
 _CALM_AFTER_S = 30.0
 _LONGEST_BACKOFF_S = 30.0
-_PR_SET_PDEATHSIG = 1
 
 
 class CannotStart(WindvaneError):
@@ -38,79 +35,96 @@ class CannotStart(WindvaneError):
     hint = "the home's logs folder has each process's last words"
 
 
-@dataclass(slots=True)
-class _Child:
-    name: str
-    process: subprocess.Popen[bytes]
-    started: float = field(default_factory=time.monotonic)
-    failures: int = 0
-    restart_at: float | None = None
+class NotRunning(WindvaneError):
+    """No supervisor runs on this home."""
+
+    code: ClassVar[str] = "SUP-102"
+    hint = "start it with `windvane up`"
 
 
 class Supervisor:
-    """Starts the processes, restarts those that die, stops them all together."""
+    """Starts the processes, restarts those that die, stops them all together.
 
-    def __init__(self, settings: Settings) -> None:
+    The gateway's workers accept from one socket and share one piece of memory; both belong to
+    the supervisor, so that they outlive every worker.
+    """
+
+    def __init__(self, settings: Settings, inherited: Inherited) -> None:
         self._settings = settings
         self._folder = settings.folder
-        self._children: dict[str, _Child] = {}
+        self._inherited = inherited
+        self._children: list[Child] = []
         self._stopping = threading.Event()
-        self._lock = self._claim()
+        self._restart = threading.Event()
+        self._lock = _claim(self._folder)
+        (self._folder / "pids").write_text(f"up {os.getpid()}\n")
 
     def start(self, on_ready: Callable[[str], None]) -> None:
         """Start all; ``on_ready`` hears of each that answers. Raises CannotStart."""
-        for name in PROCESSES:
-            self._children[name] = _Child(name, self._spawn(name))
-        probes = {
-            "gateway": f"http://{self._settings.host}:{self._settings.port}/healthz",
-            "console": f"http://{self._settings.host}:{self._settings.console_port}/healthz",
-        }
-        deadline = time.monotonic() + _READY_WITHIN_S
-        for name in PROCESSES:
-            while name in probes and not _answers(probes[name]):
-                child = self._children[name].process
-                if child.poll() is not None or time.monotonic() > deadline:
-                    words = _tail(self._folder / "logs" / f"{name}.log")
-                    self.stop()
-                    raise CannotStart(f"{name} did not come up:\n{words}")
-                self._stopping.wait(0.1)
-            on_ready(name)
-        pids = {name: child.process.pid for name, child in self._children.items()}
-        lines = "".join(f"{name} {pid}\n" for name, pid in pids.items())
-        (self._folder / "pids").write_text(lines)
+        for slot in range(self._settings.workers):
+            self._spawn("gateway", slot)
+        for name in OTHERS:
+            self._spawn(name)
+        for child in list(self._children):
+            if not self._came_up(child):
+                words = _tail(self._folder / "logs" / f"{child.name}.log")
+                self.stop()
+                raise CannotStart(f"{child.name} did not come up:\n{words}")
+            on_ready(child.name)
 
     def watch(self) -> None:
         """Until asked to stop: restart what died, each time after a longer pause."""
         while not self._stopping.wait(0.2):
-            for child in self._children.values():
+            for child in self._children:
                 self._tend(child)
+            if self._restart.is_set():
+                self._restart.clear()
+                self._replace_workers()
 
     def ask_to_stop(self) -> None:
         self._stopping.set()
 
+    def ask_to_restart(self) -> None:
+        """Replace the gateway's workers, one by one, each only when its successor answers."""
+        self._restart.set()
+
     def stop(self) -> None:
         """SIGTERM to all, SIGKILL to what is left after the deadline."""
         self._stopping.set()
-        alive = [c.process for c in self._children.values() if c.process.poll() is None]
-        for process in alive:
-            process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_WITHIN_S
-        for process in alive:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(5)
+        _end([c for c in self._children if c.alive], self._settings.drain_s + _STOP_WITHIN_S)
+        self._inherited.close()
         self._lock.close()
 
-    def _tend(self, child: _Child) -> None:
+    def _spawn(self, kind: str, slot: int = 0) -> Child:
+        child = spawn(kind, slot, self._settings, self._inherited)
+        self._children.append(child)
+        self._note(child)
+        return child
+
+    def _note(self, child: Child) -> None:
+        with (self._folder / "pids").open("a") as file:
+            file.write(f"{child.name} {child.process.pid}\n")
+
+    def _came_up(self, child: Child) -> bool:
+        deadline = time.monotonic() + _READY_WITHIN_S
+        console = f"http://{self._settings.host}:{self._settings.console_port}/healthz"
+        while child.alive and time.monotonic() < deadline and not self._stopping.is_set():
+            if child.kind == "gateway":
+                if child.said_ready(within_s=0.1):
+                    return True
+            elif child.kind != "console" or _answers(console):
+                return True
+            else:
+                self._stopping.wait(0.1)
+        return False
+
+    def _tend(self, child: Child) -> None:
         now = time.monotonic()
         if child.restart_at is not None:
             if now >= child.restart_at:
-                child.process, child.started = self._spawn(child.name), now
-                child.restart_at = None
-                with (self._folder / "pids").open("a") as file:
-                    file.write(f"{child.name} {child.process.pid}\n")
+                again = spawn(child.kind, child.slot, self._settings, self._inherited)
+                child.take_over(again)
+                self._note(child)
             return
         code = child.process.poll()
         if code is None:
@@ -120,37 +134,52 @@ class Supervisor:
         _log.warning("%s ended with %s; starting it again in %.1f s", child.name, code, pause)
         child.restart_at = now + pause
 
-    def _spawn(self, name: str) -> subprocess.Popen[bytes]:
-        logs = self._folder / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
-        environment = {
-            **os.environ,
-            HOME_VARIABLE: str(self._folder),
-            "OMP_NUM_THREADS": "1",
-            "PYTHONUNBUFFERED": "1",
-        }
-        with (logs / f"{name}.log").open("ab") as out:
-            return subprocess.Popen(
-                [sys.executable, "-m", f"windvane.apps.{name}"],
-                env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - started before any thread
-            )  # fmt: skip
-
-    def _claim(self) -> TextIO:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        file = (self._folder / "up.lock").open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.close()
-            hint = "stop the other `windvane up`, or give another --home"
-            raise CannotStart(f"{self._folder} is already served", hint=hint) from error
-        return file
+    def _replace_workers(self) -> None:
+        old = [c for c in self._children if c.kind == "gateway"]
+        for worker in old:
+            taken = {c.slot for c in self._children if c.kind == "gateway"}
+            free = next(i for i in range(len(taken) + 1) if i not in taken)
+            fresh = self._spawn("gateway", free)
+            if not self._came_up(fresh):
+                _log.error("%s did not come up; the workers stay as they are", fresh.name)
+                _end([fresh], _STOP_WITHIN_S)
+                self._children.remove(fresh)
+                return
+            self._children.remove(worker)
+            if worker.alive:
+                _end([worker], self._settings.drain_s + _STOP_WITHIN_S)
+            _log.warning("%s gave way to %s", worker.name, fresh.name)
 
 
-def _end_with_parent() -> None:
-    """The kernel ends the children should the supervisor be killed; nothing is orphaned."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def restart_workers(settings: Settings) -> int:
+    """Ask the supervisor of this home to replace its workers; its pid. Raises NotRunning."""
+    with contextlib.suppress(CannotStart):
+        _claim(settings.folder).close()
+        raise NotRunning(f"nothing is up on {settings.folder}")
+    first = (settings.folder / "pids").read_text().split("\n", 1)[0].split()
+    pid = int(first[1])
+    os.kill(pid, signal.SIGHUP)
+    return pid
+
+
+def _end(children: Sequence[Child], within_s: float) -> None:
+    for child in children:
+        child.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + within_s
+    for child in children:
+        child.end_by(deadline)
+
+
+def _claim(folder: Path) -> TextIO:
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / "up.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        hint = "stop the other `windvane up`, or give another --home"
+        raise CannotStart(f"{folder} is already served", hint=hint) from error
+    return file
 
 
 def _answers(url: str) -> bool:

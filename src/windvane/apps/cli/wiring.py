@@ -8,7 +8,10 @@ from pathlib import Path
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileRoutingFeed
+from windvane.adapters.shared_memory import shared_fd
 from windvane.adapters.sql import SqlControlStore
+from windvane.apps.cli.child import Inherited, listen
+from windvane.apps.cli.supervisor import CannotStart
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable
 from windvane.ports.event_log import EventLog
@@ -36,6 +39,19 @@ def store(given: Settings) -> ControlStore:
     opened = SqlControlStore(given.store_url)
     opened.migrate()
     return opened
+
+
+def inherited(given: Settings) -> Inherited:
+    """What the gateway's workers share. Raises CannotStart where the port is taken."""
+    try:
+        listener = listen(given.host, given.port)
+    except OSError as error:
+        where = f"{given.host}:{given.port}"
+        raise CannotStart(
+            f"cannot listen on {where}: {error.strerror}",
+            hint="stop what listens there, or set `port`",
+        ) from error
+    return Inherited(listener, shared_fd())
 
 
 def clock(given: Settings) -> Clock:

@@ -5,68 +5,60 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import logging
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
-from windvane.apps.gateway.batcher import NextTickBatcher
+from windvane.apps.gateway.answers import (
+    JSON,
+    VERSION_HEADERS,
+    Header,
+    answer_body,
+    limit_headers,
+    refusal_body,
+    refusal_headers,
+    to_json,
+)
 from windvane.apps.gateway.live import LiveTable, bring_to_life
 from windvane.apps.gateway.metrics import Metrics
+from windvane.apps.gateway.openapi import document
+from windvane.apps.gateway.outcomes import keep_outcomes
+from windvane.apps.gateway.patience import Patience
+from windvane.apps.gateway.records import Records
 from windvane.apps.gateway.refusals import (
-    BadBody,
-    BodyTooLarge,
-    BodyTooSlow,
-    BrokenPromise,
     GatewayError,
-    NoAnswer,
     NoSuchPath,
     NotReady,
-    NotRecorded,
+    Overloaded,
+    RateLimited,
+    WrongMethod,
 )
-from windvane.apps.gateway.steps import Context, authenticate, find_model, predict
+from windvane.apps.gateway.steps import Context, Parts, authenticate, predict
+from windvane.apps.gateway.telling import collect, tell_metrics
+from windvane.core.admission import FREE
+from windvane.core.routing import Scope
+from windvane.core.sketch import LATENCY_EDGES_US
 from windvane.ports.clock import Clock
-from windvane.ports.events import (
-    EVENT_ENCODER,
-    Event,
-    OutcomeSeen,
-    Predicted,
-    Refused,
-)
+from windvane.ports.events import Row
+from windvane.ports.identity import TokenVerifier
+from windvane.ports.metrics import MetricsBoard
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.ports.runtime import Runtime
-from windvane.ports.spool import SpoolFull, SpoolWriter
 
 _log = logging.getLogger(__name__)
-Scope = dict[str, Any]
+AsgiScope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-_JSON = (b"content-type", b"application/json")
-_TEXT = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-_ENCODER = msgspec.json.Encoder()
 _FEED_EVERY_S = 0.1
-_BODY_DEADLINE_S = 10.0
-_SAMPLE_BYTES = 1_000
-
-
-class OutcomeIn(msgspec.Struct, forbid_unknown_fields=True):
-    """The truth about one row: the request that predicted it, the row, the value."""
-
-    request_id: str
-    value: float
-    row: int = 0
-
-
-class OutcomesBody(msgspec.Struct, forbid_unknown_fields=True):
-    model: str
-    outcomes: list[OutcomeIn]
-
-
-_OUTCOMES = msgspec.json.Decoder(OutcomesBody)
+_POST_EVERY_S = 1.0
+_TOKENS_EVERY_S = 300.0
+_TOKENS_AT_MOST_EVERY_S = 10.0
+_PREDICT_HEAD, _PREDICT_TAIL = "/v1/models/", "/predict"
+_HEAD_LENGTH, _TAIL_LENGTH = len(_PREDICT_HEAD), len(_PREDICT_TAIL)
 
 
 class Gateway:
@@ -75,210 +67,157 @@ class Gateway:
     def __init__(
         self,
         feed: RoutingFeed,
-        runtime: Runtime,
-        spool: SpoolWriter,
+        parts: Parts,
+        records: Records,
         clock: Clock,
+        metrics: Metrics,
         *,
-        max_body_bytes: int,
-        max_rows: int,
-        sync_every_s: float,
+        board: MetricsBoard | None = None,
+        verifier: TokenVerifier | None = None,
+        worker: str = "gateway-0",
+        sync_every_s: float = 1.0,
     ) -> None:
         self._feed = feed
-        self._runtime = runtime
-        self._spool = spool
+        self._parts = parts
+        self._records = records
         self._clock = clock
-        self._max_body = max_body_bytes
-        self.max_rows = max_rows
+        self._board = board
+        self._verifier = verifier
+        self._worker = worker
         self._sync_every_s = sync_every_s
-        self._batcher = NextTickBatcher()
+        self._patience = Patience()
         self._live: LiveTable | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.metrics = Metrics()
+        # Unique without asking the kernel for each: a random beginning and a count.
+        self._ids = map(f"{os.urandom(9).hex()}{{:06x}}".format, itertools.count())
+        self._requests = metrics.requests
+        self.metrics = metrics
+        self.draining = False
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
-        elif scope["type"] == "http":
-            await self._http(scope, receive, send)
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._lifespan(receive, send)
+            return
         began = time.perf_counter_ns()
-        path, method = scope["path"], scope["method"]
-        headers = dict(scope["headers"])
-        request_id = _request_id(headers)
+        path: str = scope["path"]
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        usable = 0 < len(given) <= 128 and given.isascii()
+        request_id = given.decode("ascii") if usable else next(self._ids)
+        extra: list[Header] = []
         try:
-            if method == "POST" and path.startswith("/v1/models/") and path.endswith("/predict"):
-                name = path[len("/v1/models/") : -len("/predict")]
-                status, body = 200, await self._predict(name, headers, request_id, receive, began)
-            elif method == "POST" and path == "/v1/outcomes":
-                status, body = 202, await self._outcomes(headers, request_id, receive)
-            elif method == "GET" and path in ("/healthz", "/readyz", "/metrics"):
-                await self._probe(path, send)
-                return
+            if path.endswith(_PREDICT_TAIL) and path.startswith(_PREDICT_HEAD):
+                _only(scope, "POST")
+                context = Context(request_id, headers, path[_HEAD_LENGTH:-_TAIL_LENGTH])
+                status, body = 200, await self._predict(context, receive, began)
+                extra = [VERSION_HEADERS[context.api]]
+                if context.taken is not FREE:
+                    extra += limit_headers(context.taken)
             else:
-                raise NoSuchPath(f"{method} {path} is not part of the API")
-        except GatewayError as error:
-            status, body = error.status, _refusal(error, request_id)
-            self.metrics.requests[error.model, error.tenant, error.code] += 1
-        except Exception:
-            _log.exception("request %s failed", request_id)
-            error = GatewayError("the gateway failed")
-            status, body = 500, _refusal(error, request_id)
-            self.metrics.requests["", "", error.code] += 1
-        await _answer(send, status, body)
+                status, body = await self._other(path, scope, headers, request_id, receive)
+        except Exception as error:
+            status, body, extra = await self._refuse(error, request_id)
+        if self.draining:
+            extra = [*extra, (b"connection", b"close")]
+        length = (b"content-length", b"%d" % len(body))
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [JSON, length, *extra]}
+        )
+        await send({"type": "http.response.body", "body": body})
 
-    async def _predict(
+    async def _predict(self, context: Context, receive: Receive, began: int) -> bytes:
+        parts = self._parts
+        parts.under_way += 1
+        try:
+            await predict(context, parts, receive, self._clock.wall())
+        except GatewayError as error:
+            self._records.refused(context, error)
+            raise
+        finally:
+            parts.under_way -= 1
+            if context.taken is not FREE:
+                parts.limiter.release(context.taken)
+        latency_us = (time.perf_counter_ns() - began) // 1_000
+        self._records.predicted(context, latency_us)
+        way, rows = context.way, context.rows
+        way.ok += 1
+        way.latency[bisect_left(LATENCY_EDGES_US, latency_us)] += 1
+        way.latency_sum_us += latency_us
+        for row in rows:
+            if (row.answered, row.arm) == way.pick:
+                way.plain += 1
+            else:
+                self._count_row(context.name, row)
+        return answer_body(context.api, context.request_id, context.name, rows)
+
+    def _count_row(self, name: str, row: Row) -> None:
+        self.metrics.rows[name, row.answered, row.arm] += 1
+        if row.answered != row.routed:
+            self.metrics.fallbacks[name, row.routed] += 1
+
+    async def _refuse(self, error: Exception, request_id: str) -> tuple[int, bytes, list[Header]]:
+        if not isinstance(error, GatewayError):
+            _log.error("request %s failed", request_id, exc_info=error)
+            error = GatewayError("the gateway failed")
+        self._requests[error.model, error.tenant, error.code] += 1
+        if error.key_id:
+            self._records.denied(request_id, error)
+        if isinstance(error, RateLimited | Overloaded):
+            await self._patience.hold(error.tenant, time.monotonic())
+        return error.status, refusal_body(error, request_id), refusal_headers(error)
+
+    async def _other(
         self,
-        name: str,
+        path: str,
+        scope: AsgiScope,
         headers: dict[bytes, bytes],
         request_id: str,
         receive: Receive,
-        began: int,
-    ) -> bytes:
-        live = self._ready()
-        body = await self._body(receive)
-        context = Context(live, request_id, headers, name, body)
-        try:
-            await predict(context, self._batcher, self)
-        except GatewayError as error:
-            self._note_refusal(context, error)
-            raise
-        model = context.model
-        assert model is not None
-        latency_us = (time.perf_counter_ns() - began) // 1_000
-        route = model.route
-        self._keep(
-            Predicted(
-                request_id,
-                self._clock.now(),
-                name,
-                context.tenant,
-                route.layout_id,
-                route.rollout,
-                latency_us,
-                context.rows,
+    ) -> tuple[int, bytes]:
+        if path == "/v1/outcomes":
+            _only(scope, "POST")
+            context = Context(request_id, headers, "")
+            return 202, await keep_outcomes(
+                context, self._parts, self._records, receive, self._clock.wall()
             )
-        )
-        metrics = self.metrics
-        metrics.requests[name, context.tenant, "200"] += 1
-        metrics.observe(name, latency_us)
-        for row in context.rows:
-            metrics.rows[name, row.answered, row.arm] += 1
-            if row.answered != row.routed:
-                metrics.fallbacks[name, row.routed] += 1
-        return _ENCODER.encode(
+        if path == "/v1/models":
+            _only(scope, "GET")
+            return 200, self._models(Context(request_id, headers, ""))
+        if path == "/openapi.json":
+            _only(scope, "GET")
+            return 200, document()
+        if path == "/healthz":
+            _only(scope, "GET")
+            return 200, b'{"status":"alive"}'
+        if path == "/readyz":
+            _only(scope, "GET")
+            if self._live is None or self.draining:
+                raise NotReady("this worker is stopping" if self.draining else "no table yet")
+            count = len(self._live.models)
+            return 200, to_json({"status": "ready", "routing": self._live.seq, "models": count})
+        raise NoSuchPath(f"{scope['method']} {path[:200]} is not part of the API")
+
+    def _models(self, context: Context) -> bytes:
+        """What this caller may ask for."""
+        authenticate(context, self._parts, Scope.READ, self._clock.wall())
+        caller = context.caller
+        seen = [m.route for m in caller.table.models.values() if caller.may_see(m)]
+        return to_json(
             {
-                "request_id": request_id,
-                "model": name,
-                "predictions": [
+                "models": [
                     {
-                        "value": row.output,
-                        "version": row.answered,
-                        "arm": row.arm,
-                        "flags": row.flags,
+                        "model": route.model,
+                        "features": [
+                            {"name": s.name, "type": s.type.value, "nullable": s.nullable}
+                            for s in route.schema
+                        ],
+                        "deadline_s": route.deadline_s,
                     }
-                    for row in context.rows
-                ],
+                    for route in seen
+                ]
             }
         )
-
-    async def _outcomes(
-        self, headers: dict[bytes, bytes], request_id: str, receive: Receive
-    ) -> bytes:
-        live = self._ready()
-        body = await self._body(receive)
-        context = Context(live, request_id, headers, "", body)
-        authenticate(context)
-        try:
-            given = _OUTCOMES.decode(body)
-        except msgspec.MsgspecError as error:
-            hint = 'send {"model": "...", "outcomes": [{"request_id": "...", "value": 1}]}'
-            raise BadBody(f"outcomes: {error}", hint=hint) from error
-        if len(given.outcomes) > self.max_rows:
-            raise BodyTooLarge(f"{len(given.outcomes):,} outcomes, {self.max_rows:,} allowed")
-        context.name = given.model
-        find_model(context)
-        assert context.model is not None
-        for outcome in given.outcomes:
-            self._keep(
-                OutcomeSeen(
-                    f"{outcome.request_id}/{outcome.row}",
-                    self._clock.now(),
-                    given.model,
-                    context.tenant,
-                    context.model.route.layout_id,
-                    outcome.request_id,
-                    outcome.row,
-                    outcome.value,
-                )
-            )
-        return _ENCODER.encode({"accepted": len(given.outcomes)})
-
-    def _keep(self, event: Event) -> None:
-        """On the spool before the answer leaves; else there is no answer."""
-        try:
-            self._spool.append(EVENT_ENCODER.encode(event))
-        except SpoolFull as error:
-            raise NotRecorded(error.message) from error
-
-    def _note_refusal(self, context: Context, error: GatewayError) -> None:
-        """A broken promise of a known tenant is an event too: its judge must see it."""
-        model = context.model
-        error.tenant = context.tenant
-        if model is None:  # what strangers ask for must not become labels
-            return
-        error.model = context.name
-        no_answer = isinstance(error, NoAnswer)
-        if not no_answer and error.status not in (400, 413, 422):
-            return
-        routed, arm = (error.routed, error.arm) if isinstance(error, NoAnswer) else ("", "")
-        code = error.problems[0][1].code if isinstance(error, BrokenPromise) else error.code
-        sample = context.body[:_SAMPLE_BYTES].decode("utf-8", "replace")
-        refused = Refused(
-            context.request_id, self._clock.now(), context.name, context.tenant,
-            model.route.layout_id, code, error.message[:500], sample, routed, arm,
-        )  # fmt: skip
-        try:
-            self._spool.append(EVENT_ENCODER.encode(refused))
-        except SpoolFull:
-            _log.warning("refusal %s was not recorded: the spool is full", context.request_id)
-
-    def _ready(self) -> LiveTable:
-        if self._live is None:
-            raise NotReady("no routing table yet")
-        return self._live
-
-    async def _body(self, receive: Receive) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(_BODY_DEADLINE_S):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise BodyTooSlow("the client went away")
-                    part = message.get("body", b"")
-                    size += len(part)
-                    if size > self._max_body:
-                        raise BodyTooLarge(f"over {self._max_body:,} bytes")
-                    parts.append(part)
-                    if not message.get("more_body"):
-                        return part if len(parts) == 1 else b"".join(parts)
-        except TimeoutError:
-            raise BodyTooSlow(f"no whole body within {_BODY_DEADLINE_S:.0f} s") from None
-
-    async def _probe(self, path: str, send: Send) -> None:
-        if path == "/metrics":
-            self.metrics.routing_seq = self._live.seq if self._live else 0
-            await _answer(send, 200, self.metrics.render().encode(), _TEXT)
-        elif path == "/healthz":
-            await _answer(send, 200, b'{"status":"alive"}')
-        elif self._live is None:
-            await _answer(send, 503, _refusal(NotReady("no routing table yet"), ""))
-        else:
-            models = sorted(self._live.models)
-            body = {"status": "ready", "routing": self._live.seq, "models": models}
-            await _answer(send, 200, _ENCODER.encode(body))
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -292,12 +231,24 @@ class Gateway:
                 return
 
     async def start(self) -> None:
+        if self._board is not None:
+            self.metrics.go_on_from(self._board.posted().get(self._worker, []))
+        if self._verifier is not None:
+            await asyncio.to_thread(self._verifier.refresh)
         await self._refresh()
+        # Requests leave no cycles behind, so the collector need look but rarely.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(50_000, 50, 100)
         self._tasks = [
-            asyncio.create_task(self._follow_feed()),
-            asyncio.create_task(self._sync_spool()),
+            asyncio.create_task(work)
+            for work in (
+                self._every(_FEED_EVERY_S, self._follow_feed),
+                self._every(self._sync_every_s, self._sync),
+                self._every(_POST_EVERY_S, self._post),
+                self._every(_TOKENS_AT_MOST_EVERY_S, self._follow_tokens),
+                self._parts.bodies.watch(),
+            )
         ]
 
     async def stop(self) -> None:
@@ -305,53 +256,49 @@ class Gateway:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        self._spool.sync()
-        self._spool.close()
+        await self._post()
+        self._records.close()
+        self._parts.shelf.close()
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except Exception:
+                _log.exception("%s failed; it is tried again", work.__name__)
 
     async def _follow_feed(self) -> None:
-        while True:
-            await asyncio.sleep(_FEED_EVERY_S)
-            try:
-                if self._feed.changed():
-                    await self._refresh()
-            except Exception:
-                _log.exception("routing table not read; the one in use stays")
+        if self._feed.changed():
+            await self._refresh()
 
     async def _refresh(self) -> None:
         """Load off the loop, then swap; requests under way keep the snapshot they began with."""
         table = self._feed.latest()
         if table is None or (self._live is not None and table.seq <= self._live.seq):
             return
-        self._live = await asyncio.to_thread(bring_to_life, table, self._runtime, self._live)
+        shelf = self._parts.shelf
+        fresh = await asyncio.to_thread(bring_to_life, table, shelf, self._live)
+        await shelf.fill(fresh.slots)
+        collect(self.metrics, self._parts.gatekeeper.ways)
+        self._live = fresh
+        self._parts.gatekeeper.follow(fresh)
+        shelf.keep_only(fresh.slots)
         _log.info("routing table %d is in use", table.seq)
 
-    async def _sync_spool(self) -> None:
-        while True:
-            await asyncio.sleep(self._sync_every_s)
-            try:
-                await asyncio.to_thread(self._spool.sync)
-            except OSError:
-                _log.exception("spool not synced")
+    async def _sync(self) -> None:
+        await asyncio.to_thread(self._records.sync)
+
+    async def _post(self) -> None:
+        if self._board is not None:
+            tell_metrics(self.metrics, self._parts, self._live)
+            await asyncio.to_thread(self._board.post, self._worker, self.metrics.series())
+
+    async def _follow_tokens(self) -> None:
+        if self._verifier is not None and self._verifier.stale:
+            await asyncio.to_thread(self._verifier.refresh)
 
 
-def _request_id(headers: dict[bytes, bytes]) -> str:
-    given = headers.get(b"x-request-id", b"")
-    if 0 < len(given) <= 128 and given.isascii():
-        return given.decode("ascii")
-    return os.urandom(12).hex()
-
-
-def _refusal(error: GatewayError, request_id: str) -> bytes:
-    body: dict[str, Any] = {"code": error.code, "message": error.message, "hint": error.advice}
-    if isinstance(error, BrokenPromise):
-        body["problems"] = [
-            {"row": row, "code": p.code, "field": p.field, "message": p.message}
-            for row, p in error.problems
-        ]
-    return _ENCODER.encode({"error": body, "request_id": request_id})
-
-
-async def _answer(send: Send, status: int, body: bytes, kind: tuple[bytes, bytes] = _JSON) -> None:
-    length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [kind, length]})
-    await send({"type": "http.response.body", "body": body})
+def _only(scope: AsgiScope, method: str) -> None:
+    if scope["method"] != method:
+        raise WrongMethod(f"{scope['method']} {scope['path'][:200]} is not allowed", method)

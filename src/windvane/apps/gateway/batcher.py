@@ -1,71 +1,239 @@
-"""Batching across requests: whatever arrived in this turn of the loop runs in the next.
+"""Batching across requests and tenants: what arrived in this turn of the loop runs in the next.
 
-No timer and no thread: an idle gateway answers at once, a busy one fills its batches.
+No timer: an idle gateway answers at once, a busy one fills its batches. A version whose rows
+take long, or that waits for another process, runs on a thread of its own, one batch at a time,
+so that it delays nobody; its next batch is whatever came in meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import isfinite
+from typing import Any
 
-import numpy as np
-
+from windvane.core.execution import CLOSED, Breaker, BreakerPolicy
 from windvane.ports.runtime import Predictor
 
-Encoded = Sequence[float]
-_MAX_ROWS = 1_024
+Outputs = list[float | Exception]
+BREAKER = BreakerPolicy()
+_THREAD_NICENESS = 5
+_SMOOTHING = 0.2
+
+
+class Job:
+    """The rows of one request for one version, and who waits for them."""
+
+    __slots__ = ("deadline", "future", "rows", "timer")
+
+    def __init__(
+        self, rows: Sequence[Sequence[Any]], future: asyncio.Future[Outputs], deadline: float
+    ) -> None:
+        self.rows = rows
+        self.future = future
+        self.deadline = deadline
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Lane:
+    """One loaded version and the rows that wait for it.
+
+    ``row_s`` is what a row cost lately, in seconds; ``apart`` whether it runs on a thread.
+    """
+
+    __slots__ = (
+        "apart",
+        "breaker",
+        "busy",
+        "executor",
+        "jobs",
+        "model",
+        "predictor",
+        "row_s",
+        "used",
+        "version",
+        "waiting",
+    )
+
+    def __init__(
+        self, model: str, version: str, predictor: Predictor, row_s: float, *, apart: bool = False
+    ) -> None:
+        self.model = model
+        self.version = version
+        self.predictor = predictor
+        self.row_s = row_s
+        self.apart = apart or predictor.blocking
+        self.jobs: list[Job] = []
+        self.waiting = 0
+        self.busy = 0
+        self.used = 0.0
+        self.breaker: Breaker = CLOSED
+        self.executor: ThreadPoolExecutor | None = None
+
+    @property
+    def idle(self) -> bool:
+        return not self.busy and not self.jobs
+
+    def wait_s(self) -> float:
+        """About how long a row that comes now waits for its turn."""
+        return (self.waiting + self.busy) * self.row_s
+
+    def close(self) -> None:
+        if self.executor is not None:
+            self.executor.shutdown(wait=False)
+        self.predictor.close()
 
 
 class NextTickBatcher:
-    """Collects encoded rows by predictor and runs them at the next tick."""
+    """Collects rows by lane and runs them at the next tick.
 
-    def __init__(self) -> None:
-        self._waiting: dict[int, tuple[Predictor, list[tuple[Encoded, asyncio.Future[float]]]]] = {}
+    ``max_rows`` bounds a batch. ``inline_s`` is the longest that one batch may hold the loop:
+    longer ones are cut, and a version that needs more for a single row moves to a thread.
+    ``on_result(lane, rows, failed)`` hears of every execution.
+    """
+
+    def __init__(
+        self,
+        on_result: Callable[[Lane, int, bool], None] = lambda _lane, _rows, _failed: None,
+        *,
+        max_rows: int = 1_024,
+        inline_s: float = 0.002,
+    ) -> None:
+        self._on_result = on_result
+        self._max_rows = max_rows
+        self._inline_s = inline_s
+        self._waiting: list[Lane] = []
         self._scheduled = False
 
-    def submit(self, predictor: Predictor, row: Encoded) -> asyncio.Future[float]:
-        """The row's output, in the next turn of the loop."""
+    def submit(
+        self, lane: Lane, rows: Sequence[Sequence[Any]], deadline: float
+    ) -> asyncio.Future[Outputs]:
+        """The rows' outputs, an exception in the place of each that failed.
+
+        ``deadline`` on the monotonic clock; a job that is still waiting then gets TimeoutError.
+        """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[float] = loop.create_future()
-        held = self._waiting.get(id(predictor))
-        if held is None:
-            held = self._waiting[id(predictor)] = (predictor, [])
-        held[1].append((row, future))
-        if not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._flush)
-        return future
+        job = Job(rows, loop.create_future(), deadline)
+        if not lane.jobs and not (lane.apart and lane.busy):
+            self._waiting.append(lane)
+            if not self._scheduled:
+                self._scheduled = True
+                loop.call_soon(self._flush)
+        lane.jobs.append(job)
+        lane.waiting += len(rows)
+        if lane.apart:
+            job.timer = loop.call_later(max(0.0, deadline - time.monotonic()), _expire, job)
+        return job.future
 
     def _flush(self) -> None:
         self._scheduled = False
-        waiting, self._waiting = self._waiting, {}
-        for predictor, rows in waiting.values():
-            for at in range(0, len(rows), _MAX_ROWS):
-                _run(predictor, rows[at : at + _MAX_ROWS])
+        lanes, self._waiting = self._waiting, []
+        for lane in lanes:
+            if lane.apart:
+                self._run_apart(lane)
+            else:
+                self._run_here(lane)
+
+    def _run_here(self, lane: Lane) -> None:
+        jobs = self._take(lane)
+        if lane.jobs:  # the rest has its turn after the loop has looked at its sockets
+            self._waiting.append(lane)
+            if not self._scheduled:
+                self._scheduled = True
+                asyncio.get_running_loop().call_soon(self._flush)
+        if not jobs:
+            return
+        rows = _rows_of(jobs)
+        lane.busy = len(rows)
+        began = time.perf_counter()
+        outputs = _execute(lane.predictor, rows)
+        self._ended(lane, jobs, outputs, time.perf_counter() - began)
+        if len(rows) == 1 and lane.row_s > self._inline_s:
+            lane.apart = True
+
+    def _run_apart(self, lane: Lane) -> None:
+        jobs = self._take(lane)
+        if not jobs:
+            return
+        rows = _rows_of(jobs)
+        lane.busy = len(rows)
+        if lane.executor is None:
+            lane.executor = ThreadPoolExecutor(1, f"lane-{lane.model}", _yield_to_the_loop)
+        began = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        running = loop.run_in_executor(lane.executor, _execute, lane.predictor, rows)
+
+        def ended(done: asyncio.Future[Outputs]) -> None:
+            failure = done.exception()
+            failed: Outputs = [_as_exception(failure)] if failure is not None else []
+            outputs = failed * len(rows) or done.result()
+            self._ended(lane, jobs, outputs, time.perf_counter() - began)
+            if lane.jobs:
+                self._run_apart(lane)
+
+        running.add_done_callback(ended)
+
+    def _take(self, lane: Lane) -> list[Job]:
+        """The jobs of the next batch: those that somebody still waits for, up to the bound."""
+        bound = self._max_rows
+        if not lane.apart and lane.row_s > 0.0:
+            bound = max(1, min(bound, int(self._inline_s / lane.row_s)))
+        taken: list[Job] = []
+        rows = 0
+        for job in lane.jobs:
+            if taken and rows + len(job.rows) > bound:
+                break
+            taken.append(job)
+            rows += len(job.rows)
+        del lane.jobs[: len(taken)]
+        lane.waiting -= rows
+        return [job for job in taken if not job.future.done()]
+
+    def _ended(self, lane: Lane, jobs: list[Job], outputs: Outputs, took_s: float) -> None:
+        rows = len(outputs)
+        lane.busy = 0
+        lane.row_s += _SMOOTHING * (took_s / rows - lane.row_s)
+        at = 0
+        for job in jobs:
+            end = at + len(job.rows)
+            if job.timer is not None:
+                job.timer.cancel()
+            if not job.future.done():
+                job.future.set_result(outputs[at:end])
+            at = end
+        self._on_result(lane, rows, not any(isinstance(output, float) for output in outputs))
 
 
-def _run(predictor: Predictor, rows: list[tuple[Encoded, asyncio.Future[float]]]) -> None:
+def _rows_of(jobs: list[Job]) -> list[Sequence[Any]]:
+    return [row for job in jobs for row in job.rows]
+
+
+def _execute(predictor: Predictor, rows: Sequence[Sequence[Any]]) -> Outputs:
     """One execution; if it fails, each row by itself, so that one bad row hurts no other."""
     try:
-        outputs = predictor.predict([row for row, _ in rows])
+        outputs: list[float] = predictor.predict(rows).tolist()
     except Exception as error:
         if len(rows) == 1:
-            _settle(rows[0][1], error)
-            return
-        for row in rows:
-            _run(predictor, [row])
-        return
-    for (_, future), output in zip(rows, outputs.tolist(), strict=True):
-        if np.isfinite(output):
-            _settle(future, output)
-        else:
-            _settle(future, ValueError(f"the version gave {output}"))
+            return [error]
+        return [_execute(predictor, [row])[0] for row in rows]
+    return [o if isfinite(o) else ValueError(f"the version gave {o}") for o in outputs]
 
 
-def _settle(future: asyncio.Future[float], result: float | Exception) -> None:
-    if future.done():
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
+def _as_exception(failure: BaseException) -> Exception:
+    return failure if isinstance(failure, Exception) else RuntimeError(repr(failure))
+
+
+def _expire(job: Job) -> None:
+    if not job.future.done():
+        late: Outputs = [TimeoutError("no answer before the deadline")]
+        job.future.set_result(late * len(job.rows))
+
+
+def _yield_to_the_loop() -> None:
+    """On Linux a thread has a niceness of its own: the loop comes first."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, _THREAD_NICENESS)

@@ -1,83 +1,103 @@
-"""A gateway's own counts, as Prometheus text."""
+"""A worker's own counts. Adding one is a plain addition; rendering is another process's work."""
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 from windvane.core.sketch import LATENCY_EDGES_US
+from windvane.ports.metrics import Series
+
+_EDGES_S = tuple(edge / 1e6 for edge in LATENCY_EDGES_US)
+_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "requests_total": ("Requests by model, tenant and code.", ("model", "tenant", "code")),
+    "rows_total": ("Predicted rows by model, version and arm.", ("model", "version", "arm")),
+    "fallbacks_total": (
+        "Rows answered by another version than was routed.",
+        ("model", "version"),
+    ),
+    "cache_rows_total": (
+        "Rows looked up in the cache, by result (hit, shared, miss).",
+        ("model", "result"),
+    ),
+    "batches_total": ("Executions of a version.", ("model", "version")),
+    "batch_rows_total": ("Rows of those executions.", ("model", "version")),
+    "breaker_opened_total": ("Times that a version's circuit opened.", ("model", "version")),
+    "loads_total": ("Versions loaded.", ()),
+    "unloads_total": ("Versions unloaded to stay within the memory budget.", ()),
+}
+_HISTOGRAM = "request_seconds"
+_GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "routing_seq": ("The routing table in use.", ()),
+    "start_time_seconds": ("When this worker started.", ()),
+    "requests_under_way": ("Predictions being answered now.", ()),
+    "cache_bytes": ("Bytes held by the cache.", ()),
+    "models_loaded": ("Versions in memory.", ()),
+    "model_bytes": ("Bytes held by them, about.", ()),
+    "breaker_open": ("1 while a version's circuit is open or half open.", ("model", "version")),
+    "limits_degraded": ("1 while limits hold for this machine only.", ()),
+}
 
 
 class Metrics:
-    """Plain integers; rendering is the only cost beyond an addition."""
+    """Counts by name and label values; ``gauges`` are set before they are posted."""
 
     def __init__(self) -> None:
-        self.requests: Counter[tuple[str, str, str]] = Counter()
-        self.rows: Counter[tuple[str, str, str]] = Counter()
-        self.fallbacks: Counter[tuple[str, str]] = Counter()
+        self.counts: dict[str, Counter[tuple[str, ...]]] = {n: Counter() for n in _COUNTERS}
+        self.requests = self.counts["requests_total"]
+        self.rows = self.counts["rows_total"]
+        self.fallbacks = self.counts["fallbacks_total"]
+        self.cache_rows = self.counts["cache_rows_total"]
         self.latency: dict[str, list[int]] = defaultdict(lambda: [0] * (len(LATENCY_EDGES_US) + 1))
         self.latency_sum_us: Counter[str] = Counter()
-        self.routing_seq = 0
-        self.started = time.time()
+        self.gauges: dict[str, dict[tuple[str, ...], float]] = {
+            "start_time_seconds": {(): time.time()}
+        }
 
-    def observe(self, model: str, latency_us: int) -> None:
-        self.latency[model][bisect_left(LATENCY_EDGES_US, latency_us)] += 1
-        self.latency_sum_us[model] += latency_us
+    def add_latencies(self, model: str, counts: Sequence[int], sum_us: int) -> None:
+        """Counts by bucket, and the sum in microseconds."""
+        held = self.latency[model]
+        for i, count in enumerate(counts):
+            held[i] += count
+        self.latency_sum_us[model] += sum_us
 
-    def render(self) -> str:
+    def series(self) -> list[Series]:
+        """Everything, to be posted."""
         out = [
-            *_counter(
-                "windvane_requests_total",
-                "Requests by model, tenant and code.",
-                ("model", "tenant", "code"),
-                self.requests,
-            ),
-            *_counter(
-                "windvane_rows_total",
-                "Predicted rows by model, version and arm.",
-                ("model", "version", "arm"),
-                self.rows,
-            ),
-            *_counter(
-                "windvane_fallbacks_total",
-                "Rows answered by another version than was routed.",
-                ("model", "version"),
-                self.fallbacks,
-            ),
-            "# HELP windvane_request_seconds Time from the request's first byte to its answer.",
-            "# TYPE windvane_request_seconds histogram",
+            Series(name, "counter", text, labels, [(k, [float(v)]) for k, v in held.items()])
+            for name, (text, labels) in _COUNTERS.items()
+            if (held := self.counts[name])
         ]
-        for model, counts in sorted(self.latency.items()):
-            total = 0
-            name = _escape(model)
-            for edge, count in zip([*LATENCY_EDGES_US, None], counts, strict=True):
-                total += count
-                le = "+Inf" if edge is None else f"{edge / 1e6:g}"
-                out.append(f'windvane_request_seconds_bucket{{model="{name}",le="{le}"}} {total}')
-            seconds = self.latency_sum_us[model] / 1e6
-            out.append(f'windvane_request_seconds_sum{{model="{name}"}} {seconds:.6f}')
-            out.append(f'windvane_request_seconds_count{{model="{name}"}} {total}')
+        latencies = [
+            ((model,), [*map(float, counts), self.latency_sum_us[model] / 1e6])
+            for model, counts in self.latency.items()
+        ]
+        text = "Time from the request's first byte to its answer."
+        out.append(Series(_HISTOGRAM, "histogram", text, ("model",), latencies, _EDGES_S))
         out += [
-            "# HELP windvane_routing_seq The routing table in use.",
-            "# TYPE windvane_routing_seq gauge",
-            f"windvane_routing_seq {self.routing_seq}",
-            "# HELP windvane_start_time_seconds When this gateway started.",
-            "# TYPE windvane_start_time_seconds gauge",
-            f"windvane_start_time_seconds {self.started:.3f}",
+            Series(name, "gauge", text, labels, [(k, [v]) for k, v in self.gauges[name].items()])
+            for name, (text, labels) in _GAUGES.items()
+            if name in self.gauges
         ]
-        return "\n".join(out) + "\n"
+        return out
+
+    def go_on_from(self, series: Sequence[Series]) -> None:
+        """Begin where the worker before this one ended, so that no counter falls."""
+        for one in series:
+            if one.kind == "counter" and one.name in self.counts:
+                held = self.counts[one.name]
+                for labels, (value, *_) in one.values:
+                    held[tuple(labels)] += int(value)
+            elif one.name == _HISTOGRAM and one.edges == _EDGES_S:
+                for (model, *_), values in one.values:
+                    counts = self.latency[model]
+                    for i, value in enumerate(values[:-1]):
+                        counts[i] += int(value)
+                    self.latency_sum_us[model] += round(values[-1] * 1e6)
 
 
-def _counter(
-    name: str, text: str, labels: tuple[str, ...], counts: Counter[tuple[str, ...]]
-) -> list[str]:
-    out = [f"# HELP {name} {text}", f"# TYPE {name} counter"]
-    for values, count in sorted(counts.items()):
-        pairs = ",".join(f'{k}="{_escape(v)}"' for k, v in zip(labels, values, strict=True))
-        out.append(f"{name}{{{pairs}}} {count}")
-    return out
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def metric_names() -> Mapping[str, str]:
+    """Every metric's name (with the prefix) and what it says."""
+    named = {**_COUNTERS, **_GAUGES, _HISTOGRAM: ("Time to answer.", ("model",))}
+    return {f"windvane_{name}": text for name, (text, _) in named.items()}

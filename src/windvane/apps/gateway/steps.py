@@ -2,205 +2,148 @@
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import time
+from dataclasses import dataclass
+from typing import Any
 
-import msgspec
-
+from windvane.apps.gateway.access import Caller, Gatekeeper, Way
+from windvane.apps.gateway.answers import ApiVersion, pick_version
 from windvane.apps.gateway.batcher import NextTickBatcher
-from windvane.apps.gateway.live import LiveModel, LiveTable
-from windvane.apps.gateway.refusals import (
-    BadBody,
-    BodyTooLarge,
-    BrokenPromise,
-    NoAnswer,
-    NoKey,
-    NoSuchModel,
-)
-from windvane.core.conformance import Problem, check_row
-from windvane.core.errors import WindvaneError, did_you_mean
-from windvane.core.routing import Arm, choose
+from windvane.apps.gateway.bodies import BodyReader, Receive
+from windvane.apps.gateway.cache import AnswerCache
+from windvane.apps.gateway.conform import conform
+from windvane.apps.gateway.execute import execute
+from windvane.apps.gateway.refusals import BadDeadline, Overloaded, RateLimited
+from windvane.apps.gateway.shelf import Shelf
+from windvane.core.admission import FREE, Taken, read_grpc_timeout, read_timeout
+from windvane.core.routing import Scope
 from windvane.ports.events import Row
+from windvane.ports.limits import Limiter
+from windvane.ports.shared_cache import SharedCache
 
-_BEARER = b"bearer "
-_MAX_PROBLEMS = 20
+Headers = dict[bytes, bytes]
+_RETRY_WHEN_FULL_S = 1.0
 
 
 @dataclass(slots=True)
+class Parts:
+    """What the steps work with: one worker's gatekeeper, limiter, caches and batcher, and its
+    bounds."""
+
+    gatekeeper: Gatekeeper
+    limiter: Limiter
+    batcher: NextTickBatcher
+    shelf: Shelf
+    cache: AnswerCache
+    shared: SharedCache | None
+    bodies: BodyReader
+    max_rows: int
+    max_under_way: int
+    max_deadline_s: float
+    under_way: int = 0
+
+
 class Context:
     """One request on its way."""
 
-    table: LiveTable
-    request_id: str
-    headers: dict[bytes, bytes]
-    name: str
-    body: bytes
-    tenant: str = ""
-    model: LiveModel | None = None
-    units: list[str] = field(default_factory=list[str])
-    values: list[Sequence[Any]] = field(default_factory=list[Sequence[Any]])
-    rows: list[Row] = field(default_factory=list[Row])
+    __slots__ = (
+        "api", "body", "caller", "deadline", "headers", "name", "request_id", "rows", "taken",
+        "units", "values", "way",
+    )  # fmt: skip
+    caller: Caller
+    way: Way
+    api: ApiVersion
+    units: list[str]
+    values: list[tuple[Any, ...]]
 
+    def __init__(self, request_id: str, headers: Headers, name: str) -> None:
+        self.request_id = request_id
+        self.headers = headers
+        self.name = name
+        self.taken: Taken = FREE
+        self.deadline = 0.0
+        self.body = b""
+        self.rows: list[Row] = []
 
-class Limits(Protocol):
     @property
-    def max_rows(self) -> int: ...
+    def known(self) -> Way | None:
+        """The way, if the request got as far as to have one."""
+        return getattr(self, "way", None)
 
 
-async def predict(context: Context, batcher: NextTickBatcher, limits: Limits) -> None:
+async def predict(context: Context, parts: Parts, receive: Receive, wall: float) -> None:
     """The way of a prediction. What later issues add has its line here already:
 
-    authenticate > (limit) > (admit) > route > (join features) > conform > (cache) >
-    batch, execute, fall back. Answering and recording are the caller's.
+    authenticate > limit > admit > (join features) > conform > cache > batch, execute, fall
+    back. Answering, recording and giving the limits' places back are the caller's.
     """
-    authenticate(context)
-    find_model(context)
-    conform(context, limits.max_rows)
-    await execute(context, batcher)
+    authenticate(context, parts, Scope.PREDICT, wall)
+    if context.way.limits:
+        await limit(context, parts)
+    admit(context, parts)
+    context.body = await parts.bodies.read(receive)
+    conform(context, parts.max_rows)
+    await execute(context, parts)
 
 
-def authenticate(context: Context) -> None:
-    """The key's hash names the tenant; nothing else can."""
-    given = context.headers.get(b"authorization", b"")
-    key = given[7:].strip() if given[:7].lower() == _BEARER else b""
-    if not key:
-        raise NoKey("no API key was sent")
-    tenant = context.table.tenants.get(hashlib.sha256(key).hexdigest())
-    if tenant is None:
-        raise NoKey("this API key is not known")
-    context.tenant = tenant
+def authenticate(context: Context, parts: Parts, scope: Scope, wall: float) -> None:
+    """The key's hash, or the token's signature, names the tenant; nothing else can."""
+    headers = context.headers
+    caller = parts.gatekeeper.admit(headers.get(b"authorization", b""), scope, wall)
+    context.caller = caller
+    asked = headers.get(b"windvane-version")
+    context.api = caller.api if asked is None else pick_version(asked, "")
+    if context.name:
+        context.way = caller.way(context.name)
 
 
-def find_model(context: Context) -> None:
-    context.model = context.table.models.get(context.name)
-    if context.model is None:
-        known = list(context.table.models)
-        raise NoSuchModel(
-            f"no model {context.name!r} is deployed", hint=did_you_mean(context.name, known)
-        )
+async def limit(context: Context, parts: Parts) -> None:
+    """The tenant's windows and caps: a place in all of them, or none."""
+    taken = parts.limiter.take(context.way.limits, time.monotonic())
+    if not isinstance(taken, Taken):
+        taken = await taken
+    if not taken.admitted:
+        raise RateLimited(_said(taken), taken)
+    context.taken = taken
 
 
-def conform(context: Context, max_rows: int) -> None:
-    """Decode and check in one pass; on any doubt, the slow path finds every problem."""
-    assert context.model is not None
-    try:
-        instances = context.model.decoder.decode(context.body).instances
-        context.values = [msgspec.structs.astuple(row.features) for row in instances]
-        context.units = [row.unit for row in instances]
-    except msgspec.MsgspecError:
-        _explain(context)
-    if not context.values:
-        raise BadBody("instances is empty: at least one row is needed")
-    if len(context.values) > max_rows:
-        raise BodyTooLarge(f"{len(context.values):,} rows, {max_rows:,} allowed")
-    context.units = [unit or f"{context.request_id}/{i}" for i, unit in enumerate(context.units)]
+def admit(context: Context, parts: Parts) -> None:
+    """Let in only what can be answered in time: an early no is cheaper for both sides."""
+    timeout_s = context.way.model.route.deadline_s
+    headers = context.headers
+    if b"x-request-deadline" in headers or b"grpc-timeout" in headers:
+        timeout_s = min(_asked_s(headers), parts.max_deadline_s)
+    context.deadline = time.monotonic() + timeout_s
+    if parts.under_way > parts.max_under_way:
+        sides = f"{parts.under_way:,} requests are under way, {parts.max_under_way:,} allowed"
+        raise Overloaded(sides, _RETRY_WHEN_FULL_S)
+    lane = context.way.slot.lane
+    if lane is not None and lane.apart:
+        wait_s = lane.wait_s()
+        if wait_s + lane.row_s > timeout_s:
+            sides = f"a turn comes in {wait_s * 1e3:.0f} ms, the deadline in {timeout_s * 1e3:.0f}"
+            raise Overloaded(sides, wait_s - timeout_s + lane.row_s)
 
 
-def _explain(context: Context) -> None:
-    assert context.model is not None
-    try:
-        body = msgspec.json.decode(context.body)
-    except msgspec.MsgspecError as error:
-        raise BadBody(f"the body is not JSON: {error}") from error
-    if not isinstance(body, dict) or not isinstance(body.get("instances"), list):
-        raise BadBody("the body must be an object with a list `instances`")
-    for name in body:
-        if name != "instances":
-            raise BadBody(f"unknown field {name!r}", hint=did_you_mean(name, ["instances"]))
-    schema = context.model.route.schema
-    problems: list[tuple[int, Problem]] = []
-    for i, row in enumerate(body["instances"]):
-        if not isinstance(row, dict) or not isinstance(row.get("features"), dict):
-            raise BadBody(f"instances[{i}] must be an object with an object `features`")
-        for name in row.keys() - {"features", "unit"}:
-            hint = did_you_mean(name, ["features", "unit"])
-            raise BadBody(f"instances[{i}] has an unknown field {name!r}", hint=hint)
-        if not isinstance(row.get("unit", ""), str):
-            raise BadBody(f"instances[{i}].unit must be a string")
-        problems += [(i, p) for p in check_row(schema, row["features"])]
-    if problems:
-        first = problems[0][1].message
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise BrokenPromise(f"{first}{more}", problems[:_MAX_PROBLEMS])
-    context.values = [[r["features"].get(s.name) for s in schema] for r in body["instances"]]
-    context.units = [r.get("unit", "") for r in body["instances"]]
+def _asked_s(headers: Headers) -> float:
+    for name, read in ((b"x-request-deadline", read_timeout), (b"grpc-timeout", read_grpc_timeout)):
+        given = headers.get(name)
+        if given is not None:
+            timeout_s = read(given.decode("latin-1"))
+            if timeout_s is not None:
+                return timeout_s
+            word = given[:32].decode("latin-1")
+            raise BadDeadline(f"{name.decode()}: {word!r} is no time")
+    raise BadDeadline("no deadline was sent")
 
 
-async def execute(context: Context, batcher: NextTickBatcher) -> None:
-    """Route every row by its unit and run all of them at once."""
-    model = context.model
-    assert model is not None
-    started = [_start(model, values, unit, batcher) for values, unit in
-               zip(context.values, context.units, strict=True)]  # fmt: skip
-    for (version, arm, pending), values, unit in zip(
-        started, context.values, context.units, strict=True
-    ):
-        failure: Exception
-        if isinstance(pending, Exception):
-            failure = pending
-        else:
-            try:
-                output = await pending
-                flags = ["stand_in"] if arm is Arm.FALLBACK else []
-                context.rows.append(
-                    Row(unit, version, version, arm.value, list(values), output, flags)
-                )
-                continue
-            except Exception as error:
-                failure = error
-        context.rows.append(await _fall_back(model, values, unit, version, arm, failure, batcher))
-
-
-def _start(
-    model: LiveModel, values: Sequence[Any], unit: str, batcher: NextTickBatcher
-) -> tuple[str, Arm, asyncio.Future[float] | Exception]:
-    version, arm = choose(model.route, unit)
-    return version, arm, _submit(model, version, values, batcher)
-
-
-def _submit(
-    model: LiveModel, version: str, values: Sequence[Any], batcher: NextTickBatcher
-) -> asyncio.Future[float] | Exception:
-    predictor = model.predictors[version]
-    try:
-        return batcher.submit(predictor, predictor.encode(values))
-    except Exception as error:
-        return error
-
-
-async def _fall_back(
-    model: LiveModel,
-    values: Sequence[Any],
-    unit: str,
-    failed: str,
-    arm: Arm,
-    failure: Exception,
-    batcher: NextTickBatcher,
-) -> Row:
-    """What answers everyone else, then the chain, then the constant; the flags say why."""
-    route = model.route
-    code = failure.code if isinstance(failure, WindvaneError) else "RUN-103"
-    flags = ["failed", code]
-    order = dict.fromkeys([route.standing_in or route.champion, *route.chain])
-    for version in order:
-        if version == failed:
-            continue
-        pending = _submit(model, version, values, batcher)
-        if isinstance(pending, Exception):
-            continue
-        try:
-            output = await pending
-        except Exception:
-            flags.append(f"failed:{version}")
-        else:
-            flags.append("fallback")
-            return Row(unit, failed, version, arm.value, list(values), output, flags)
-    if route.constant is not None:
-        flags = [*flags, "constant"]
-        return Row(unit, failed, "", arm.value, list(values), route.constant, flags)
-    error = NoAnswer(f"version {failed} failed ({failure}) and no fallback could answer")
-    error.routed, error.arm = failed, arm.value
-    raise error
+def _said(taken: Taken) -> str:
+    limit = taken.limit
+    assert limit is not None
+    on = " on this model" if "/" in limit.name else ""
+    bounds: list[str] = []
+    if limit.rate:
+        bounds.append(f"{limit.rate:,} requests in {limit.per_s:g} s")
+    if limit.concurrent:
+        bounds.append(f"{limit.concurrent:,} at one time")
+    return f"the limit{on} is reached: {' and '.join(bounds)} allowed"

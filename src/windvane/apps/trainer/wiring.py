@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from windvane.adapters.clock import open_clock
 from windvane.adapters.duckdb import read_training_table
+from windvane.adapters.files import FileArtifacts
+from windvane.adapters.isolated import IsolatedRuntime
+from windvane.adapters.lightgbm import LightgbmRuntime, read_lightgbm
 from windvane.adapters.mlflow import MlflowRegistry
-from windvane.adapters.onnx.artifact import write_manifest
+from windvane.adapters.mlflow.source import read_mlmodel
+from windvane.adapters.onnx import OnnxRuntime
+from windvane.adapters.onnx.foreign import read_onnx
 from windvane.adapters.onnx.learner import BoostedLearner
 from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
+from windvane.core.execution import PROGRAMS, RuntimeName
 from windvane.ports.clock import Clock
+from windvane.ports.source import Source
+from windvane.usecases.accept_candidate import Site
+from windvane.usecases.load_version import Runtimes
 from windvane.usecases.read_settings import Settings, find_settings
+from windvane.usecases.read_source import form_of
+from windvane.usecases.register_version import Parts
 
 learner = BoostedLearner
 read_table = read_training_table
-seal = write_manifest
+seal = FileArtifacts().seal
 
 
 def settings() -> Settings:
@@ -34,6 +48,39 @@ def clock(given: Settings) -> Clock:
 
 def registry(given: Settings) -> MlflowRegistry:
     return MlflowRegistry(given.registry_uri, given.artifacts)
+
+
+def read_source(path: Path) -> Source:
+    """An MLflow model folder, or one file; raises CannotLoad."""
+    return read_mlmodel(path, form_of) if path.is_dir() else Source([form_of(path)])
+
+
+@contextmanager
+def register_parts(given: Settings, held: SqlControlStore) -> Iterator[Parts]:
+    """What registering needs; programs run apart, and none outlives this."""
+    apart = IsolatedRuntime(logs=given.folder / "logs")
+    artifacts = FileArtifacts()
+    try:
+        yield Parts(
+            Site(held, registry(given), artifacts.seal, clock(given)),
+            artifacts,
+            Runtimes(
+                {
+                    RuntimeName.ONNX: OnnxRuntime,
+                    RuntimeName.XGBOOST: XgboostRuntime,
+                    RuntimeName.LIGHTGBM: LightgbmRuntime,
+                    **dict.fromkeys(PROGRAMS, lambda: apart),
+                }
+            ),
+            apart,
+            {
+                RuntimeName.ONNX: read_onnx,
+                RuntimeName.XGBOOST: read_xgboost,
+                RuntimeName.LIGHTGBM: read_lightgbm,
+            },
+        )
+    finally:
+        apart.close()
 
 
 def git_sha(folder: Path) -> str:

@@ -4,7 +4,14 @@ from windvane.core.acceptance.judge import (
     AcceptancePolicy,
     CandidateFacts,
     ParityReport,
+    compare_outputs,
     judge_candidate,
 )
 
-__all__ = ["AcceptancePolicy", "CandidateFacts", "ParityReport", "judge_candidate"]
+__all__ = [
+    "AcceptancePolicy",
+    "CandidateFacts",
+    "ParityReport",
+    "compare_outputs",
+    "judge_candidate",
+]

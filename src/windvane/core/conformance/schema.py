@@ -10,6 +10,9 @@ from typing import Any
 from windvane.core.errors import did_you_mean
 from windvane.core.sketch import FeatureSpec, FeatureType
 
+# Beyond it a float, which is what versions compute on, no longer holds every whole number.
+MAX_INTEGER = 2**53
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -59,8 +62,9 @@ def _check_number(spec: FeatureSpec, value: Any) -> Problem | None:
         return Problem("CON-102", spec.name, f"{spec.name} must be finite, got {_show(value)}")
     if spec.type is FeatureType.INTEGER and value != int(value):
         return Problem("CON-102", spec.name, f"{spec.name} must be whole, got {_show(value)}")
-    low = -math.inf if spec.low is None else spec.low
-    high = math.inf if spec.high is None else spec.high
+    widest = MAX_INTEGER if spec.type is FeatureType.INTEGER else math.inf
+    low = -widest if spec.low is None else spec.low
+    high = widest if spec.high is None else spec.high
     if not low <= value <= high:
         sides = f"{_show(value)} is outside {low:g} to {high:g}"
         return Problem("CON-103", spec.name, f"{spec.name} {sides}")

@@ -1,21 +1,37 @@
-"""Which version answers which unit: an immutable snapshot, read by every gateway."""
+"""Which version answers which unit, and who may ask: an immutable snapshot for every gateway."""
 
+from windvane.core.routing.access import (
+    CLIENT_SCOPES,
+    EVERYONE,
+    KeyEntry,
+    Scope,
+    TenantLimit,
+    limits_of,
+)
 from windvane.core.routing.table import (
     Arm,
-    KeyEntry,
     ModelRoute,
     RoutingTable,
+    RuleStep,
     VersionEntry,
     bucket,
     choose,
+    follow_rule,
 )
 
 __all__ = [
+    "CLIENT_SCOPES",
+    "EVERYONE",
     "Arm",
     "KeyEntry",
     "ModelRoute",
     "RoutingTable",
+    "RuleStep",
+    "Scope",
+    "TenantLimit",
     "VersionEntry",
     "bucket",
     "choose",
+    "follow_rule",
+    "limits_of",
 ]

@@ -6,7 +6,9 @@ import enum
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from windvane.core.routing.access import KeyEntry, TenantLimit
 from windvane.core.sketch import FeatureSpec
 
 
@@ -18,11 +20,13 @@ class Arm(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VersionEntry:
-    """Where a version's files lie and what they must hash to."""
+    """Where a version's files lie and what they must hash to; ``trusted`` if an admin vouched
+    for these very files, which may then run code (apart from the gateway)."""
 
     version: str
     artifact: str
     manifest: str
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +35,9 @@ class ModelRoute:
 
     Units whose bucket is below ``challenger_share`` meet the challenger. While
     ``standing_in`` names a version, it answers for the champion (a fallback that the
-    steward decided). ``chain`` is tried in order when an answer cannot be computed;
-    ``constant`` is the last resort.
+    steward decided). ``chain`` is tried in order when an answer cannot be computed, then
+    ``rule``; ``constant`` is the last resort. Answers are cached for ``cache_ttl_s`` (0: not
+    at all). ``tenants`` may see the model; all may where it is empty.
     """
 
     model: str
@@ -48,14 +53,21 @@ class ModelRoute:
     chain: tuple[str, ...] = ()
     constant: float | None = None
     rollout: str = ""
+    rule: tuple[RuleStep, ...] = ()
+    cache_ttl_s: float = 0.0
+    tenants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class KeyEntry:
-    """A SHA-256 of an API key and the tenant it stands for."""
+class RuleStep:
+    """``give`` as the answer if ``feature`` lies above or below a bound, or is one of some
+    names; a step without a feature always gives. A missing value fits no bound."""
 
-    digest: str
-    tenant: str
+    give: float
+    feature: str = ""
+    above: float | None = None
+    below: float | None = None
+    among: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,7 @@ class RoutingTable:
     seq: int
     models: Mapping[str, ModelRoute]
     keys: tuple[KeyEntry, ...]
+    limits: tuple[TenantLimit, ...] = ()
 
 
 def bucket(model: str, unit: str) -> float:
@@ -80,3 +93,21 @@ def choose(route: ModelRoute, unit: str) -> tuple[str, Arm]:
     if route.standing_in:
         return route.standing_in, Arm.FALLBACK
     return route.champion, Arm.CHAMPION
+
+
+def follow_rule(steps: tuple[RuleStep, ...], row: Mapping[str, Any]) -> float | None:
+    """What the first fitting step gives for ``row`` (values by feature), None if none fits."""
+    for step in steps:
+        if not step.feature:
+            return step.give
+        value = row.get(step.feature)
+        if value is None:
+            continue
+        if step.among:
+            if value in step.among:
+                return step.give
+        elif (step.above is None or value > step.above) and (
+            step.below is None or value < step.below
+        ):
+            return step.give
+    return None

@@ -1,0 +1,245 @@
+"""`make bench-serving`: Windvane's gateway, its floors, and its peers under the same load.
+
+One model, the same rows, one core for the server with all its processes and the other for the
+load. No row comes again before all others, so no cache could answer. benchmarks/serving/README.md
+says how to read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from results import FOLDER, Measure, machine, write_results
+from rich.console import Console
+from rich.table import Table
+from serving.load import LoadGenerator, missing_tools
+from serving.measuring import QUICK, SERVER_CORE, Bench, Measured, Plan
+from serving.model import make_model
+from serving.peers import LOCKS, all_peers
+from serving.rows import read_rows
+from serving.servers import Kind, Server
+from serving.windvane_server import ALL_IN, BARE, BATCH, CROWDED, all_windvane
+
+LOAD_CORE = 1
+_VERSIONS = ("windvane", "numpy", "onnxruntime", "scikit-learn", "uvicorn")
+_PACKAGES = ("mlflow", "bentoml", "litserve", "mlserver", "ray", "fastapi", "scikit-learn")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, print, write; 0 if every measure holds."""
+    options = _options(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 150, log_path=False)
+    progress = Console(stderr=True, log_path=False, width=150) if options.json else console
+    for problem in problems():
+        console.print(problem)
+        return 2
+    plan = QUICK if options.quick else Plan()
+    servers = [s for s in [*all_windvane(), *all_peers()] if wanted(s.name, options.only)]
+    if not servers:
+        console.print(f"no server's name has {options.only!r} in it")
+        return 2
+    with tempfile.TemporaryDirectory(prefix="bench-serving-") as scratch:
+        folder = Path(scratch)
+        progress.log("read the rows")
+        rows = read_rows()
+        model = make_model(folder, rows, progress.log)
+        generator = LoadGenerator(folder, LOAD_CORE)
+        bench = Bench(folder, model, rows, generator, plan, progress.log)
+        found = measure_all(bench, servers)
+    measures = serving_measures(found)
+    settings = {
+        **asdict(plan), "rows": len(rows), "features": rows.values.shape[1],
+        "server_core": SERVER_CORE, "load_core": LOAD_CORE, "peers": peer_versions(),
+    }  # fmt: skip
+    notes = [m.to_dict() for m in found.values()]
+    ok = all(m.ok for m in measures)
+    if options.out:
+        ok = write_results(
+            options.out, measures, settings=settings, informational=notes, versions=_VERSIONS
+        )
+    if options.json:
+        body = {"measures": [m.to_dict() for m in measures], "servers": notes}
+        print(json.dumps({"machine": machine(), "settings": settings, **body}, indent=1))
+        return 0 if ok else 1
+    show_servers(console, found.values(), len(rows))
+    show_verdicts(console, measures)
+    if options.out:
+        console.print(f"written: {options.out.name}; {'all hold' if ok else 'NOT all hold'}")
+    return 0 if ok else 1
+
+
+def problems() -> list[str]:
+    """Why it cannot run here, if so."""
+    cores = os.sched_getaffinity(0)
+    found = missing_tools()
+    if not {SERVER_CORE, LOAD_CORE} <= cores:
+        found.append(f"cores {SERVER_CORE} and {LOAD_CORE} are needed, {sorted(cores)} are there")
+    return found
+
+
+def wanted(name: str, only: str) -> bool:
+    """Whether ``only``, names or parts of them between commas, has this one; "" has all."""
+    return not only or any(part.strip().lower() in name.lower() for part in only.split(","))
+
+
+def measure_all(bench: Bench, servers: Iterable[Server]) -> dict[str, Measured]:
+    """One after another. The crowded gateway gets the rate of the one that it is held against."""
+    found: dict[str, Measured] = {}
+    for server in servers:
+        alone = found.get(ALL_IN) if server.name == CROWDED else None
+        rate = alone.rate if alone and math.isfinite(alone.rate) else None
+        found[server.name] = bench.measure(server, rate)
+    return found
+
+
+def serving_measures(found: Mapping[str, Measured]) -> list[Measure]:
+    """What Windvane is held to; what was not measured, or not cleanly, never holds."""
+
+    def of(name: str, value: Callable[[Measured], float]) -> float:
+        measured = found.get(name)
+        return value(measured) if measured and measured.clean else math.nan
+
+    def best(value: Callable[[Measured], float], pick: Callable[..., float]) -> float:
+        values = [value(m) for m in found.values() if m.kind is Kind.PEER and m.clean]
+        return pick((v for v in values if math.isfinite(v)), default=math.nan)
+
+    alone = found.get(ALL_IN)
+    crowded = found.get(CROWDED)
+    same_rate = alone and crowded and math.isclose(alone.rate, crowded.rate, rel_tol=0.01)
+    return [
+        Measure(
+            "throughput with 64 connections, times the best peer's",
+            ratio(of(ALL_IN, capacity), best(capacity, max)),
+            at_least=10.0,
+        ),
+        Measure(
+            "p50 with 1 connection, share of the best peer's",
+            ratio(of(ALL_IN, p50_alone), best(p50_alone, min)),
+            at_most=0.35,
+        ),
+        Measure(
+            "throughput with 64 connections, share of floor 2's",
+            ratio(of(ALL_IN, capacity), of(BATCH, capacity)),
+            at_least=0.75,
+        ),
+        Measure(
+            "throughput with 64 connections, share of that without events, sketches, conformance",
+            ratio(of(ALL_IN, capacity), of(BARE, capacity)),
+            at_least=0.90,
+        ),
+        Measure(
+            "p99 at half of the own capacity, share of the best peer's",
+            ratio(of(ALL_IN, p99_fixed), best(p99_fixed, min)),
+            at_most=0.30,
+        ),
+        Measure(
+            "p99 with 1,000 tenants and 200 models, times that with 1 and 1, same rate",
+            ratio(of(CROWDED, p99_fixed), of(ALL_IN, p99_fixed)) if same_rate else math.nan,
+            at_most=1.3,
+        ),
+        Measure(
+            "memory of a gateway worker with one model, RSS in MiB",
+            of(ALL_IN, lambda m: m.worker_mib),
+            at_most=150.0,
+        ),
+    ]
+
+
+def capacity(m: Measured) -> float:
+    return m.capacity
+
+
+def p50_alone(m: Measured) -> float:
+    return m.loads[1].p50_ms if 1 in m.loads else math.nan
+
+
+def p99_fixed(m: Measured) -> float:
+    return m.fixed.p99_ms if m.fixed else math.nan
+
+
+def ratio(ours: float, other: float) -> float:
+    return ours / other if other > 0 else math.nan
+
+
+def missed_by(measure: Measure) -> str:
+    """How far from its bound, in per cent of the bound; "" if it holds."""
+    if measure.ok:
+        return ""
+    if not math.isfinite(measure.value):
+        return "not measured"
+    bound = measure.at_least if measure.at_least is not None else measure.at_most
+    assert bound is not None
+    return f"missed by {abs(measure.value - bound) / bound:.0%}"
+
+
+def show_servers(console: Console, found: Iterable[Measured], rows: int) -> None:
+    table = Table(
+        title=f"One row a request; {rows:,} distinct rows, each sent before any comes again: "
+        "no cache could answer",
+        title_justify="left",
+        caption="c: connections, each with one request under way. "
+        "half: a fixed rate, half of the server's own capacity; latency from when each was due.",
+        caption_justify="left",
+    )
+    table.add_column("server")
+    for name in ("c=1 /s", "p50 ms", "p99", "c=16 /s", "p50 ms", "p99", "c=64 /s", "p50 ms", "p99",
+                 "half /s", "p50 ms", "p99", "MiB", "failed"):  # fmt: skip
+        table.add_column(name, justify="right")
+    for m in found:
+        if m.error:
+            table.add_row(m.name, f"[bold red]missing[/]: {m.error.splitlines()[0][:70]}")
+            continue
+        runs = [*m.loads.values(), *([m.fixed] if m.fixed else [])]
+        cells = [
+            text
+            for load, rate in zip(runs, [*(r.rps for r in m.loads.values()), m.rate], strict=True)
+            for text in (f"{rate:,.0f}", f"{load.p50_ms:.2f}", f"{load.p99_ms:.2f}")
+        ]
+        failed = sum(load.not_2xx + load.broken for load in runs)
+        flag = f"[bold red]{failed:,}[/]" if failed else "0"
+        style = "bold" if m.kind is Kind.WINDVANE else ""
+        table.add_row(m.name, *cells, f"{m.memory_mib:.0f}", flag, style=style)
+    console.print(table)
+
+
+def show_verdicts(console: Console, measures: Sequence[Measure]) -> None:
+    table = Table("measure", "value", "bound", "", title="Held to", title_justify="left")
+    for m in measures:
+        bound = f">= {m.at_least:g}" if m.at_least is not None else f"<= {m.at_most:g}"
+        word = "[green]ok[/]" if m.ok else f"[bold red]{missed_by(m)}[/]"
+        table.add_row(m.measure, f"{m.value:.3g}", bound, word)
+    console.print(table)
+
+
+def peer_versions() -> dict[str, str]:
+    """Of the peers' packages, as locked."""
+    found: dict[str, str] = {}
+    for lock in sorted(LOCKS.glob("*/requirements.txt")):
+        pins = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
+        found.update({f"{lock.parent.name}: {p}": pins[p] for p in _PACKAGES if p in pins})
+    return found
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--quick", action="store_true", help="one short run of each, to try it")
+    parser.add_argument("--only", default="", help="servers with this in their name; a,b for some")
+    parser.add_argument("--json", action="store_true", help="the results on stdout, for machines")
+    parser.add_argument("--out", type=Path, help="results file; none by default with --only")
+    given = parser.parse_args(arguments)
+    if given.out is None and not given.only:
+        given.out = FOLDER / "serving.json"
+    return given
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

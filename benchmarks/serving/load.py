@@ -1,0 +1,139 @@
+"""Load on a server: wrk for "as fast as it can", openloop.c for a fixed rate."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import statistics
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_HERE = Path(__file__).parent
+_CONNECTIONS = 64  # of the fixed rate: far more than are busy at half of the capacity
+_PATIENCE_S = 30.0
+TOOLS = {
+    "wrk": "apt-get install wrk",
+    "gcc": "apt-get install gcc libc6-dev",
+    "taskset": "apt-get install util-linux",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One run's outcome. Latencies in milliseconds.
+
+    ``not_2xx`` are answers with another status, ``broken`` requests without a whole answer.
+    """
+
+    rps: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    answered: int
+    not_2xx: int
+    broken: int
+
+    @property
+    def clean(self) -> bool:
+        return self.answered > 0 and not self.not_2xx and not self.broken
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Requests:
+    """A file of prepared requests; each run goes on where the one before it ended, so that a
+    row comes again only after all others."""
+
+    def __init__(self, path: Path, count: int) -> None:
+        self.path = path
+        self.count = count
+        self._next = 0
+
+    @property
+    def start(self) -> int:
+        return self._next
+
+    def used(self, requests: int) -> None:
+        self._next = (self._next + requests) % self.count
+
+
+class LoadGenerator:
+    """Runs on one core of its own."""
+
+    def __init__(self, folder: Path, core: int) -> None:
+        self._core = core
+        self._openloop = folder / "openloop"
+        source = _HERE / "openloop.c"
+        subprocess.run(["gcc", "-O2", "-o", self._openloop, source], check=True, timeout=60)
+
+    def closed(self, port: int, requests: Requests, connections: int, seconds: float) -> Load:
+        """Each connection sends its next request when it has the answer to its last one."""
+        command = [
+            "wrk", "--threads", "1", "--connections", str(connections), "--timeout", "20s",
+            "--duration", f"{max(1, round(seconds))}s", "--script", str(_HERE / "cycle.lua"),
+            f"http://127.0.0.1:{port}", "--", str(requests.path), str(requests.start),
+        ]  # fmt: skip
+        return self._run(command, requests, seconds)
+
+    def fixed(self, port: int, requests: Requests, rate: float, seconds: float) -> Load:
+        """``rate`` requests a second whatever happens; latency counts from when each was due.
+
+        A quarter of the time more comes first and is not counted.
+        """
+        command = [
+            str(self._openloop), str(port), str(requests.path), str(requests.start),
+            f"{rate:.3f}", f"{seconds / 4:.3f}", f"{seconds:.3f}", str(_CONNECTIONS),
+        ]  # fmt: skip
+        return self._run(command, requests, seconds * 1.25)
+
+    def _run(self, command: list[str], requests: Requests, seconds: float) -> Load:
+        pinned = ["taskset", "--cpu-list", str(self._core), *command]
+        done = subprocess.run(
+            pinned, capture_output=True, text=True, timeout=seconds + _PATIENCE_S, check=False
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
+        load = parse_load(done.stdout)
+        requests.used(load.answered)
+        return load
+
+
+def parse_load(output: str) -> Load:
+    """The line that cycle.lua or openloop.c printed, among others."""
+    found = re.search(r"^answered=.*$", output, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"the load generator printed no result: {output[-300:]!r}")
+    fields = dict(pair.split("=", 1) for pair in found[0].split())
+    answered, seconds = int(fields["answered"]), float(fields["seconds"])
+    return Load(
+        rps=answered / seconds if seconds > 0 else 0.0,
+        p50_ms=float(fields["p50_us"]) / 1e3,
+        p99_ms=float(fields["p99_us"]) / 1e3,
+        max_ms=float(fields["max_us"]) / 1e3,
+        answered=answered,
+        not_2xx=int(fields["not_2xx"]),
+        broken=int(fields["broken"]),
+    )
+
+
+def median(runs: Sequence[Load]) -> Load:
+    """Each figure's median over the runs, by itself; but every failure counts."""
+    middle = {
+        name: statistics.median(getattr(run, name) for run in runs)
+        for name in ("rps", "p50_ms", "p99_ms", "max_ms")
+    }
+    sums = {name: sum(getattr(run, name) for run in runs) for name in ("not_2xx", "broken")}
+    return Load(**middle, answered=sum(run.answered for run in runs), **sums)
+
+
+def missing_tools() -> list[str]:
+    """A sentence for each tool that is not installed."""
+    return [
+        f"{tool} is not installed; on Debian: {how}"
+        for tool, how in TOOLS.items()
+        if shutil.which(tool) is None
+    ]

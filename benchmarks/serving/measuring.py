@@ -1,0 +1,204 @@
+"""One server: start it, hold its answers against the model's, load it, end it."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from .load import Load, LoadGenerator, Requests, median
+from .model import Model
+from .processes import Running, ServerFailed, free_port, resident_mib
+from .rows import Rows
+from .servers import Kind, Server, Site
+from .shapes import write_requests
+
+SERVER_CORE = 0
+TOLERANCE = 1e-6  # of a probability: runtimes may add trees in another order
+_UP_WITHIN_S = 120.0
+_ASKED = 64
+_SETTLE_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how often, in seconds. The median over ``repeats`` counts."""
+
+    concurrencies: tuple[int, ...] = (1, 16, 64)
+    warmup: float = 3.0
+    seconds: float = 8.0
+    repeats: int = 3
+
+
+QUICK = Plan(warmup=1.0, seconds=3.0, repeats=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A server's figures; ``error`` says why there are none.
+
+    ``loads`` by connections, as fast as it can; ``fixed`` at ``rate`` requests a second.
+    ``difference`` is the largest from the model's own probabilities. ``after_s`` is the most
+    processor time, in seconds, that it took after a load to come to rest. ``memory_mib`` is of
+    all its processes after the load, ``worker_mib`` of the one that answers.
+    """
+
+    name: str
+    kind: Kind
+    error: str = ""
+    loads: Mapping[int, Load] = field(default_factory=dict[int, Load])
+    rate: float = math.nan
+    fixed: Load | None = None
+    difference: float = math.nan
+    after_s: float = math.nan
+    memory_mib: float = math.nan
+    worker_mib: float = math.nan
+
+    @property
+    def clean(self) -> bool:
+        """Every answer was a 2xx, and there were some."""
+        return (
+            not self.error
+            and bool(self.loads)
+            and all(load.clean for load in [*self.loads.values(), self.fixed] if load is not None)
+        )
+
+    @property
+    def capacity(self) -> float:
+        """Requests a second with the most connections, NaN if it was not measured."""
+        return self.loads[max(self.loads)].rps if self.loads else math.nan
+
+    def to_dict(self) -> dict[str, Any]:
+        def number(value: float) -> float | None:
+            return value if math.isfinite(value) else None
+
+        return {
+            "server": self.name,
+            "kind": self.kind.value,
+            "error": self.error,
+            "loads": {str(c): load.to_dict() for c, load in self.loads.items()},
+            "rate": number(self.rate),
+            "fixed": self.fixed.to_dict() if self.fixed else None,
+            "difference": number(self.difference),
+            "after_s": number(self.after_s),
+            "memory_mib": number(self.memory_mib),
+            "worker_mib": number(self.worker_mib),
+        }
+
+
+class Bench:
+    """All that the servers have in common: the model, the rows, the load generator."""
+
+    def __init__(
+        self,
+        folder: Path,
+        model: Model,
+        rows: Rows,
+        generator: LoadGenerator,
+        plan: Plan,
+        say: Callable[[str], None],
+    ) -> None:
+        self._folder = folder
+        self._model = model
+        self._rows = rows
+        self._generator = generator
+        self._plan = plan
+        self._say = say
+        few = rows.values[:: max(1, len(rows) // _ASKED)][:_ASKED]
+        self._asked = few.tolist()
+        self._expected = model.probabilities(few)
+
+    def measure(self, server: Server, rate: float | None = None) -> Measured:
+        """Its figures, the fixed rate being half of its own capacity if none is given."""
+        if server.missing:
+            return Measured(server.name, server.kind, error=server.missing)
+        name = "".join(c if c.isalnum() else "-" for c in server.name.lower())
+        site = Site(self._model, self._folder / name, free_port())
+        site.folder.mkdir()
+        self._say(f"{server.name}: start")
+        try:
+            launch = server.launch(site)
+            running = Running(
+                launch.command, core=SERVER_CORE, folder=launch.folder,
+                environment=launch.environment, log=self._folder / f"{name}.log",
+            )  # fmt: skip
+            try:
+                return self._run(server, site, running, rate)
+            finally:
+                running.stop()
+        except (ServerFailed, RuntimeError, OSError, subprocess.SubprocessError) as error:
+            self._say(f"{server.name}: FAILED: {error}")
+            return Measured(server.name, server.kind, error=str(error))
+
+    def _run(self, server: Server, site: Site, running: Running, rate: float | None) -> Measured:
+        plan, port = self._plan, site.port
+        difference = self._check(server, site, running)
+        shape = server.shape(site)
+        path = self._folder / f"{shape.name}.requests"
+        if not path.exists():
+            write_requests(path, shape, self._rows)
+        requests = Requests(path, len(self._rows))
+        running.settle(_SETTLE_WITHIN_S)
+        loads: dict[int, Load] = {}
+        after = 0.0
+        for connections in plan.concurrencies:
+            self._generator.closed(port, requests, connections, plan.warmup)
+            runs = [
+                self._generator.closed(port, requests, connections, plan.seconds)
+                for _ in range(plan.repeats)
+            ]
+            running.check()
+            loads[connections] = median(runs)
+            after = max(after, running.settle(_SETTLE_WITHIN_S))
+            self._say(f"{server.name}: c={connections} {loads[connections].rps:,.0f}/s")
+        rate = loads[max(loads)].rps / 2 if rate is None else rate
+        fixed = median(
+            [self._generator.fixed(port, requests, rate, plan.seconds) for _ in range(plan.repeats)]
+        )
+        running.check()
+        after = max(after, running.settle(_SETTLE_WITHIN_S))
+        worker = resident_mib(server.worker(site)) if server.worker else math.nan
+        self._say(f"{server.name}: p99 {fixed.p99_ms:.2f} ms at {rate:,.0f}/s")
+        return Measured(
+            server.name, server.kind, "", loads, rate, fixed, difference, after,
+            running.memory_mib(), worker,
+        )  # fmt: skip
+
+    def _check(self, server: Server, site: Site, running: Running) -> float:
+        """Wait until it answers; the largest difference from the model over some real rows."""
+        shape = server.shape(site)
+        headers = {"authorization": f"Bearer {shape.keys[0]}"} if shape.keys else {}
+        url = f"http://127.0.0.1:{site.port}{shape.paths[0]}"
+        deadline = time.monotonic() + _UP_WITHIN_S
+        with httpx.Client(headers=headers, timeout=10.0) as client:
+            said = "nothing"
+            while True:
+                running.check()
+                try:
+                    answer = client.post(url, json=shape.body(self._asked[0]))
+                    if answer.status_code == 200:
+                        break
+                    said = f"{answer.status_code} {answer.text[:200]}"
+                except httpx.HTTPError as error:
+                    said = repr(error)
+                if time.monotonic() > deadline:
+                    words = running.last_words()
+                    raise ServerFailed(f"no answer in {_UP_WITHIN_S:.0f} s, but {said}\n{words}")
+                time.sleep(0.2)
+            if not server.exact:
+                return math.nan
+            found = [
+                shape.read(client.post(url, json=shape.body(row)).raise_for_status().json())
+                for row in self._asked
+            ]
+        difference = float(np.abs(np.array(found) - self._expected).max())
+        if not difference <= TOLERANCE:
+            raise ServerFailed(f"its probabilities differ by {difference:.2g} from the model's")
+        return difference

@@ -1,0 +1,158 @@
+"""The peers, each started the way its own documentation starts a server.
+
+One worker each: there is one core. Each lives in an environment of its own under `.bench/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from . import shapes
+from .servers import Kind, Launch, Server, Site
+from .shapes import Shape
+
+LOCKS = Path(__file__).parent / "peers"
+ENVIRONMENTS = Path(__file__).parents[2] / ".bench"
+_HOST = "127.0.0.1"
+# Nobody phones home, and numerical libraries believe in one core.
+_QUIET = {
+    "BENTOML_DO_NOT_TRACK": "True",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": "",
+}
+_RAY = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+
+
+def all_peers() -> list[Server]:
+    """Every peer, without batching and with it where it has it."""
+    return [
+        _peer("mlflow models serve", "mlflow", shapes.MLFLOW, _mlflow),
+        _peer("BentoML", "bentoml", shapes.BENTOML, _bentoml({})),
+        _peer("BentoML", "bentoml", shapes.BENTOML, _bentoml({"BENCH_BATCH": "1"}), batches=True),
+        _peer("LitServe", "litserve", shapes.FEATURES_LIST, _script("litserve", {})),
+        _peer(
+            "LitServe", "litserve", shapes.FEATURES_LIST,
+            _script("litserve", {"BENCH_BATCH": "1"}), batches=True,
+        ),
+        _peer("MLServer", "mlserver", shapes.MLSERVER, _mlserver({})),
+        _peer(
+            "MLServer", "mlserver", shapes.MLSERVER,
+            _mlserver({"max_batch_size": 64, "max_batch_time": 0.01}), batches=True,
+        ),
+        _peer("Ray Serve", "ray", shapes.FEATURES_LIST, _script("ray", _RAY)),
+        _peer(
+            "Ray Serve", "ray", shapes.FEATURES_LIST,
+            _script("ray", {**_RAY, "BENCH_BATCH": "1"}), batches=True,
+        ),
+        _peer("FastAPI", "fastapi", shapes.FEATURES_LIST, _fastapi({})),
+        _peer(
+            "FastAPI, async def", "fastapi", shapes.FEATURES_LIST, _fastapi({"BENCH_ASYNC": "1"})
+        ),
+        _peer(
+            "FastAPI + ONNX Runtime", "fastapi", shapes.FEATURES_LIST,
+            _fastapi({"BENCH_ASYNC": "1", "BENCH_RUNTIME": "onnx"}), kind=Kind.MIXED,
+        ),
+    ]  # fmt: skip
+
+
+def _peer(
+    name: str,
+    venv: str,
+    shape: Shape,
+    launch: Callable[[Site], Launch],
+    *,
+    batches: bool = False,
+    kind: Kind = Kind.PEER,
+) -> Server:
+    stamp = ENVIRONMENTS / venv / ".stamp"
+    missing = "" if stamp.exists() else f"not installed: tools/make_peers.sh {venv}"
+    title = f"{name}, batching" if batches else name
+    return Server(title, kind, lambda _: shape, launch, missing)
+
+
+def _environment(venv: str, site: Site, more: Mapping[str, str]) -> dict[str, str]:
+    path = os.pathsep.join([str(ENVIRONMENTS / venv / "bin"), os.environ.get("PATH", "")])
+    model = {"BENCH_MODEL": str(site.model.estimator), "BENCH_PORT": str(site.port)}
+    return {**_QUIET, "PATH": path, **model, **more}
+
+
+def _script(venv: str, more: Mapping[str, str]) -> Callable[[Site], Launch]:
+    def launch(site: Site) -> Launch:
+        command = [_bin(venv, "python"), str(LOCKS / venv / "server.py")]
+        return Launch(command, site.folder, _environment(venv, site, more))
+
+    return launch
+
+
+def _fastapi(more: Mapping[str, str]) -> Callable[[Site], Launch]:
+    def launch(site: Site) -> Launch:
+        graph = {"BENCH_GRAPH": str(site.model.graph)}
+        command = [
+            _bin("fastapi", "uvicorn"), "server:app", "--app-dir", str(LOCKS / "fastapi"),
+            "--host", _HOST, "--port", str(site.port), "--no-access-log", "--log-level", "warning",
+        ]  # fmt: skip
+        return Launch(command, site.folder, _environment("fastapi", site, {**graph, **more}))
+
+    return launch
+
+
+def _bentoml(more: Mapping[str, str]) -> Callable[[Site], Launch]:
+    def launch(site: Site) -> Launch:
+        command = [
+            _bin("bentoml", "bentoml"), "serve", "service:FlightLate",
+            "--working-dir", str(LOCKS / "bentoml"), "--host", _HOST, "--port", str(site.port),
+        ]  # fmt: skip
+        home = {"BENTOML_HOME": str(site.folder / "bentoml")}
+        return Launch(command, site.folder, _environment("bentoml", site, {**home, **more}))
+
+    return launch
+
+
+def _mlflow(site: Site) -> Launch:
+    environment = _environment("mlflow", site, {})
+    saved = site.folder / "model"
+    subprocess.run(
+        [_bin("mlflow", "python"), LOCKS / "mlflow" / "save_model.py", site.model.estimator,
+         saved],
+        env={**os.environ, **environment}, cwd=site.folder, check=True, timeout=120,
+        capture_output=True,
+    )  # fmt: skip
+    command = [
+        _bin("mlflow", "mlflow"), "models", "serve", "--model-uri", str(saved),
+        "--env-manager", "local", "--host", _HOST, "--port", str(site.port),
+    ]  # fmt: skip
+    return Launch(command, site.folder, environment)
+
+
+def _mlserver(batching: Mapping[str, float]) -> Callable[[Site], Launch]:
+    def launch(site: Site) -> Launch:
+        settings = {
+            "host": _HOST,
+            "http_port": site.port,
+            "grpc_port": site.port + 1,
+            "metrics_port": site.port + 2,
+            "debug": False,  # no line a request
+        }
+        about = {
+            "name": "flight-late",
+            "implementation": "mlserver_sklearn.SKLearnModel",
+            "parameters": {"uri": str(site.model.estimator)},
+            **batching,
+        }
+        (site.folder / "settings.json").write_text(json.dumps(settings))
+        (site.folder / "model-settings.json").write_text(json.dumps(about))
+        command = [_bin("mlserver", "mlserver"), "start", str(site.folder)]
+        return Launch(command, site.folder, _environment("mlserver", site, {}))
+
+    return launch
+
+
+def _bin(venv: str, name: str) -> str:
+    return str(ENVIRONMENTS / venv / "bin" / name)

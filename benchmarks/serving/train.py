@@ -1,0 +1,47 @@
+"""Run Windvane's trainer with the benchmark's learner, and keep what it fitted for the peers.
+
+``python -m serving.train ESTIMATOR MODEL TABLE --label ... --time ...``: ESTIMATOR is where the
+fitted scikit-learn classifier goes, by joblib; the rest is what `windvane train` takes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+
+from windvane.adapters.onnx.learner import BoostedCandidate, BoostedLearner
+from windvane.apps.trainer import wiring
+from windvane.apps.trainer.__main__ import main
+from windvane.core.sketch import FeatureSpec
+from windvane.ports.learner import Columns
+
+TREES = 100
+
+
+class KeepingLearner:
+    """The learner port: fits as Windvane does and writes the very same object for the peers."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._learner = BoostedLearner(rounds=TREES)
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        return self._learner.params
+
+    def fit(
+        self, features: Sequence[FeatureSpec], columns: Columns, labels: Any, **how: Any
+    ) -> BoostedCandidate:
+        candidate = self._learner.fit(features, columns, labels, **how)
+        joblib.dump(candidate._model, self._path)
+        return candidate
+
+
+if __name__ == "__main__":
+    estimator = Path(sys.argv.pop(1))
+    wiring.learner = lambda: KeepingLearner(estimator)  # type: ignore[assignment]
+    raise SystemExit(main())

@@ -1,0 +1,90 @@
+"""Windvane's own servers: as users run it, with things changed, and the floors beneath it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+
+from .crowd import crowd
+from .model import MODEL, python_path
+from .servers import Kind, Launch, Server, Site
+from .shapes import Shape, spread_windvane, windvane
+
+ALL_IN = "Windvane"
+ECHO = "floor 1: uvicorn, raw ASGI"
+BATCH = "floor 2: and decode, batch, ONNX"
+BARE = "Windvane, events, sketches, conformance off"
+CROWDED = "Windvane, 1,000 tenants, 200 models"
+# The load goes to this many of them: each pair has sketches of its own.
+_TENANTS_ASKED, _MODELS_ASKED = 50, 10
+
+
+def all_windvane() -> list[Server]:
+    """Those that are held against each other come one after another."""
+    return [
+        Server(ECHO, Kind.FLOOR, _shape, _floor("echo"), exact=False),
+        Server(BATCH, Kind.FLOOR, _shape, _floor("batch")),
+        Server(BARE, Kind.VARIANT, _shape, _bare),
+        Server(ALL_IN, Kind.WINDVANE, _shape, _all_in, worker=gateway_pid),
+        Server(CROWDED, Kind.VARIANT, _crowded_shape, _crowded, worker=gateway_pid),
+    ]
+
+
+def gateway_pid(site: Site) -> int:
+    """The gateway's process, as the supervisor noted it."""
+    lines = (_home(site) / "pids").read_text().splitlines()
+    return next(int(line.split()[1]) for line in reversed(lines) if line.startswith("gateway "))
+
+
+def _home(site: Site) -> Path:
+    """A copy of the model's home, for this site alone."""
+    home = site.folder / "home"
+    if not home.exists():
+        shutil.copytree(site.model.home, home)
+        settings = {"port": site.port, "console_port": site.port + 1}
+        (home / "windvane.yaml").write_text(yaml.safe_dump(settings))
+    return home
+
+
+def _shape(site: Site) -> Shape:
+    return windvane(MODEL, site.model.key)
+
+
+def _all_in(site: Site) -> Launch:
+    """`windvane up`: gateway, recorder, steward and console."""
+    command = [sys.executable, "-m", "windvane.apps.cli.main", "up", "--home", str(_home(site))]
+    return Launch(command, site.folder)
+
+
+def _crowded(site: Site) -> Launch:
+    models, keys = crowd(_home(site), MODEL)
+    asked = {
+        "models": models[:: len(models) // _MODELS_ASKED],
+        "keys": keys[:: len(keys) // _TENANTS_ASKED],
+    }
+    (site.folder / "asked.json").write_text(json.dumps(asked))
+    return _all_in(site)
+
+
+def _crowded_shape(site: Site) -> Shape:
+    asked = json.loads((site.folder / "asked.json").read_text())
+    return spread_windvane(asked["models"], asked["keys"])
+
+
+def _bare(site: Site) -> Launch:
+    environment = {"WINDVANE_HOME": str(_home(site)), "PYTHONPATH": python_path()}
+    return Launch([sys.executable, "-m", "serving.bare_gateway"], site.folder, environment)
+
+
+def _floor(which: str) -> Callable[[Site], Launch]:
+    def launch(site: Site) -> Launch:
+        artifact = str(site.model.graph.parent)
+        command = [sys.executable, "-m", "serving.floors", which, str(site.port), artifact]
+        return Launch(command, site.folder, {"PYTHONPATH": python_path()})
+
+    return launch

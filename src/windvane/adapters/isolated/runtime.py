@@ -1,0 +1,279 @@
+"""The runtime port over runner processes."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import random
+import threading
+import time
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.adapters.isolated.process import Limits, Refused, RunnerProcess, sweep
+from windvane.core.execution import (
+    PROGRAMS,
+    InputSpec,
+    RowEncoder,
+    RowPacker,
+    RuntimeName,
+    ServedBy,
+    types_beyond,
+)
+from windvane.ports.artifacts import Artifact, ManifestMismatch
+from windvane.ports.converter import Converted, Described
+from windvane.ports.runner import Answer, Convert, Load, Order, Predict
+from windvane.ports.runtime import (
+    CannotLoad,
+    RuntimeFailed,
+    Untrusted,
+    read_inputs,
+    read_served,
+    refuse_value,
+)
+
+_log = logging.getLogger(__name__)
+_SMALL = 1 << 20
+_GRAPH = 256 << 20
+_SCHEMA = "schema.json"
+_SCHEMA_BYTES = 64 << 20
+_WALLS = {"files", "network", "signals"}
+
+
+class _Runner:
+    """A process that is there when it is asked; after a failure it rests, then starts anew."""
+
+    def __init__(self, artifact: Artifact, order: Load, limits: Limits, log: Path | None,
+                 spawner: ThreadPoolExecutor) -> None:  # fmt: skip
+        self._artifact = artifact
+        self._order = order
+        self._limits = limits
+        self._log = log
+        self._spawner = spawner
+        self._lock = threading.Lock()
+        self._process: RunnerProcess | None = None
+        self._failures = 0
+        self._rests_until = 0.0
+        self._closed = False
+
+    def start(self) -> tuple[Answer, int]:
+        """What the program says of itself, and the bytes that it holds; raises CannotLoad."""
+        with self._lock:
+            try:
+                about = self._begin()
+            except RuntimeFailed as error:
+                raise CannotLoad(error.message) from error
+            assert self._process is not None
+            return about, self._process.memory
+
+    def ask(self, order: Order, within_s: float, most: int) -> Answer:
+        """Its answer; raises RuntimeFailed within ``within_s`` and a start."""
+        until = time.monotonic() + within_s
+        if not self._lock.acquire(timeout=within_s):
+            raise RuntimeFailed(f"it was busy for {within_s:g} s")
+        try:
+            if self._process is None:
+                self._begin_again()
+                until = time.monotonic() + within_s
+            process = self._process
+            assert process is not None
+            try:
+                answer = process.ask(order, max(until - time.monotonic(), 0.001), most)
+            except Refused:
+                raise  # it said no, and lives
+            except RuntimeFailed:
+                self._end()
+                raise
+            self._failures = 0
+            return answer
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                self._process.end()
+                self._process = None
+
+    def _begin(self) -> Answer:
+        if self._closed:
+            raise RuntimeFailed("the version was unloaded")
+        left = self._rests_until - time.monotonic()
+        if left > 0.0:
+            raise RuntimeFailed(f"it failed {self._failures} times and rests for {left:.1f} s more")
+        try:
+            process = RunnerProcess(self._artifact, self._limits, self._log, self._spawner)
+        except ManifestMismatch:
+            self._rest()
+            raise
+        except OSError as error:
+            self._rest()
+            raise RuntimeFailed(f"its process cannot be started: {error}") from error
+        self._process = process
+        try:
+            return process.ask(self._order, self._limits.load_s, _SMALL)
+        except RuntimeFailed:
+            self._end()
+            raise
+
+    def _begin_again(self) -> None:
+        try:
+            self._begin()
+        except ManifestMismatch as error:
+            raise RuntimeFailed(f"its files are others by now: {error.message}") from error
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+        self._rest()
+
+    def _rest(self) -> None:
+        """Twice as long each time, up to the last; jitter keeps many from starting at once."""
+        limits = self._limits
+        wait = min(limits.first_wait_s * 2.0**self._failures, limits.last_wait_s)
+        self._failures = min(self._failures + 1, 64)
+        self._rests_until = time.monotonic() + wait * random.uniform(0.5, 1.0)
+
+
+class IsolatedPredictor:
+    """One version in a process of its own. ``predict`` waits for it: never on a loop."""
+
+    blocking = True
+
+    def __init__(self, runner: _Runner, inputs: Sequence[InputSpec], schema: Sequence[str],
+                 limits: Limits, *, words: bool) -> None:  # fmt: skip
+        self._runner = runner
+        self._within_s = limits.predict_s
+        self._words = words
+        self.encode = RowEncoder(inputs, schema, refuse_value)
+        self._matrix = RowPacker(len(inputs))
+        about, self.memory = runner.start()
+        missing = _WALLS - set(about.walls)
+        if missing:
+            _log.warning("this kernel gives a runner no walls around: %s", ", ".join(missing))
+
+    def predict(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+        if self._words:
+            order = Predict(len(rows), table=[list(row) for row in rows])
+        else:
+            order = Predict(len(rows), self._matrix(rows).tobytes())
+        answer = self._runner.ask(order, self._within_s, _SMALL + 8 * len(rows))
+        if len(answer.outputs) != 8 * len(rows):
+            raise RuntimeFailed(f"{len(answer.outputs) / 8:g} outputs came for {len(rows)} rows")
+        return np.frombuffer(answer.outputs, np.float64)
+
+    def close(self) -> None:
+        self._runner.close()
+
+
+class IsolatedRuntime:
+    """The runtime and the converter port, for files that may be programs.
+
+    ``logs``: the folder for what they print, one file a version (None: nowhere).
+    """
+
+    def __init__(self, limits: Limits | None = None, logs: Path | None = None) -> None:
+        self._limits = limits or Limits()
+        self._logs = logs
+        self._spawner = ThreadPoolExecutor(1, "runner-spawner")
+        sweep()
+
+    def load(
+        self, artifact: Artifact, schema: Sequence[str], *, trusted: bool
+    ) -> IsolatedPredictor:
+        served = read_served(artifact)
+        check_trust(artifact, served, trusted=trusted)
+        inputs = read_inputs(artifact, schema)
+        runner = self._runner(artifact, served, [spec.feature for spec in inputs], trusted)
+        try:
+            words = bool(served.words)
+            return IsolatedPredictor(runner, inputs, schema, self._limits, words=words)
+        except BaseException:
+            runner.close()
+            raise
+
+    def runs_code(self, artifact: Artifact, served: ServedBy) -> bool:
+        """Whether loading these very files can run code of theirs; raises CannotLoad."""
+        try:
+            check_trust(artifact, served, trusted=False)
+        except Untrusted:
+            return True
+        return False
+
+    def describe(self, artifact: Artifact, served: ServedBy, *, trusted: bool) -> Described:
+        """What the model says of itself; raises Untrusted, CannotLoad."""
+        check_trust(artifact, served, trusted=trusted)
+        runner = self._runner(artifact, served, [], trusted)
+        try:
+            about, _ = runner.start()
+        finally:
+            runner.close()
+        return Described(tuple(about.features), about.columns, about.kind)
+
+    def convert(
+        self, artifact: Artifact, served: ServedBy, rows: NDArray[np.float64], *, trusted: bool
+    ) -> Converted:
+        """The model as an ONNX graph, made in its own process; raises Untrusted, CannotLoad."""
+        check_trust(artifact, served, trusted=trusted)
+        runner = self._runner(artifact, replace(served, table=False), [], trusted)
+        order = Convert(len(rows), np.ascontiguousarray(rows, np.float64).tobytes(), 3_000)
+        try:
+            runner.start()
+            found = runner.ask(order, self._limits.load_s, _GRAPH)
+        except RuntimeFailed as error:
+            return Converted(missing=error.message)
+        finally:
+            runner.close()
+        if len(found.probes) % (8 * rows.shape[1]):
+            return Converted(missing="the probes have another width than the rows")
+        probes = np.frombuffer(found.probes, np.float64).reshape(-1, rows.shape[1])
+        return Converted(found.graph, probes)
+
+    def close(self) -> None:
+        """End the thread that starts processes; those that run end with it."""
+        self._spawner.shutdown()
+
+    def _runner(
+        self, artifact: Artifact, served: ServedBy, names: list[str], trusted: bool
+    ) -> _Runner:
+        log = None
+        if self._logs is not None:
+            self._logs.mkdir(parents=True, exist_ok=True)
+            log = self._logs / f"runner-{artifact.manifest[:12]}.log"
+        return _Runner(artifact, Load(served, names, trusted), self._limits, log, self._spawner)
+
+
+def check_trust(artifact: Artifact, served: ServedBy, *, trusted: bool) -> None:
+    """Raise Untrusted unless the files are trusted or known to be data; nothing of them is
+    unpickled or imported for that."""
+    if served.runtime not in PROGRAMS:
+        raise CannotLoad(f"{served.runtime.value} runs in the gateway's process, not apart")
+    if trusted:
+        return
+    if served.runtime is not RuntimeName.SKLEARN or not served.file.endswith(".skops"):
+        raise Untrusted(f"{served.file} is for {served.runtime.value}, which runs what is in it")
+    beyond = skops_types_beyond(artifact.read(served.file))
+    if beyond:
+        shown = ", ".join(beyond[:5]) + (f" and {len(beyond) - 5} more" if len(beyond) > 5 else "")
+        raise Untrusted(f"{served.file} holds types that are not known to be data: {shown}")
+
+
+def skops_types_beyond(body: bytes) -> list[str]:
+    """What a skops file names that is not known to be data; raises CannotLoad."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as held:
+            if held.getinfo(_SCHEMA).file_size > _SCHEMA_BYTES:
+                raise CannotLoad(f"{_SCHEMA} is beyond {_SCHEMA_BYTES:,} bytes")
+            return types_beyond(json.loads(held.read(_SCHEMA)))
+    except (zipfile.BadZipFile, KeyError, ValueError, RecursionError) as error:
+        raise CannotLoad(f"not a skops file: {error}") from error

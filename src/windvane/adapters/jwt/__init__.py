@@ -1,0 +1,6 @@
+"""Signed tokens (JWT) of an OpenID Connect issuer."""
+
+from windvane.adapters.jwt.keys import BadOidc
+from windvane.adapters.jwt.verifier import JwtVerifier
+
+__all__ = ["BadOidc", "JwtVerifier"]

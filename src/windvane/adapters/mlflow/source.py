@@ -1,0 +1,66 @@
+"""What an MLflow model folder offers, by the flavours that its MLmodel lists.
+
+The MLmodel is read as data: no loader that it names is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from windvane.core.execution import RuntimeName
+from windvane.ports.runtime import CannotLoad
+from windvane.ports.source import Form, Source
+
+_MLMODEL = "MLmodel"
+
+
+def read_mlmodel(folder: Path, form_of: Callable[[Path], Form]) -> Source:
+    """Its forms, native ones first. ``form_of`` knows a file by its name and first bytes.
+
+    Raises CannotLoad.
+    """
+    try:
+        papers: Any = yaml.safe_load((folder / _MLMODEL).read_text())
+        flavours: Mapping[str, Mapping[str, Any]] = dict(papers["flavors"])
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise CannotLoad(f"{folder.name} is no MLflow model folder: {error}") from error
+    forms: list[Form] = []
+    for name, key in (
+        ("onnx", "data"),
+        ("xgboost", "data"),
+        ("lightgbm", "data"),
+        ("sklearn", "pickled_model"),
+    ):
+        if name in flavours:
+            forms.append(form_of(_inside(folder, str(flavours[name].get(key, "")))))
+    if "python_function" in flavours:
+        forms.append(Form(RuntimeName.PYFUNC, folder))
+    if not forms:
+        known = "onnx, xgboost, lightgbm, sklearn and python_function"
+        raise CannotLoad(f"none of the flavours {', '.join(flavours)} is among {known}")
+    return Source(forms, _signature(papers))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """``name`` below the folder, and nowhere else."""
+    path = (folder / name).resolve()
+    if not name or not path.is_relative_to(folder.resolve()):
+        raise CannotLoad(f"the MLmodel names {name!r}, which does not lie in its folder")
+    if path.is_dir():  # the onnx flavour may keep its weights beside the graph
+        found = sorted(path.glob("*.onnx"))
+        return found[0] if found else path
+    return path
+
+
+def _signature(papers: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        columns = json.loads(papers["signature"]["inputs"])
+        names = tuple(str(column["name"]) for column in columns)
+    except (KeyError, TypeError, ValueError):
+        return ()
+    return names

@@ -1,0 +1,49 @@
+"""A saved module as a program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ModuleProgram:
+    """A module that takes one matrix in its own precision, NaN where a value is missing."""
+
+    features: tuple[str, ...] = ()
+    columns = 0
+
+    def __init__(self, torch: Any, module: Any) -> None:
+        self._torch = torch
+        self._module = module
+        held = [*module.parameters(), *module.buffers()]
+        kinds = [t.dtype for t in held if t.is_floating_point()]
+        self._dtype = kinds[0] if kinds else torch.float32
+        self.kind = type(module).__name__
+
+    def predict(self, rows: Any) -> NDArray[Any]:
+        with self._torch.inference_mode():
+            found = self._module(self._torch.tensor(np.asarray(rows), dtype=self._dtype))
+        if isinstance(found, (tuple, list)):
+            found = found[0]
+        return found.detach().cpu().numpy()
+
+    def convert(self, rows: NDArray[np.float64], probes: int) -> tuple[bytes, NDArray[np.float64]]:
+        del rows, probes
+        raise ValueError("a saved module is not converted: export it to ONNX where it was made")
+
+
+def load_module(path: Path, *, exported: bool) -> ModuleProgram:
+    """TorchScript, or what torch.export saved (``exported``)."""
+    try:
+        import torch  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ImportError("PyTorch is not installed here: install `torch` beside it") from error
+    torch.set_num_threads(1)
+    if exported:
+        return ModuleProgram(torch, torch.export.load(path).module())
+    module = torch.jit.load(path, map_location="cpu")
+    module.eval()
+    return ModuleProgram(torch, module)

@@ -1,0 +1,178 @@
+"""What leaves a gateway: answers by API version, refusals, and their headers."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from windvane.apps.gateway.refusals import (
+    BrokenPromise,
+    GatewayError,
+    RateLimited,
+    UnknownApiVersion,
+    WrongMethod,
+)
+from windvane.core.admission import Limit, Taken
+from windvane.core.errors import did_you_mean
+from windvane.ports.events import Row
+
+_encode = msgspec.json.Encoder().encode
+Header = tuple[bytes, bytes]
+JSON: Header = (b"content-type", b"application/json")
+
+
+class ApiVersion(enum.StrEnum):
+    """Dated behaviours of the API; a request is served as of the one it names.
+
+    2026-11-01: as the first release. 2026-11-21: each prediction says ``why`` in words.
+    """
+
+    FIRST = "2026-11-01"
+    WITH_WHY = "2026-11-21"
+
+
+NEWEST = list(ApiVersion)[-1]
+VERSION_HEADERS: dict[ApiVersion, Header] = {
+    version: (b"windvane-version", version.value.encode()) for version in ApiVersion
+}
+_FIRST = ApiVersion.FIRST
+_BY_BYTES = {version.value.encode(): version for version in ApiVersion}
+
+
+def pick_version(asked: bytes, pinned: str) -> ApiVersion:
+    """The version named by the request, else by the key, else the newest.
+
+    Raises UnknownApiVersion.
+    """
+    if not asked:
+        return _BY_BYTES.get(pinned.encode(), NEWEST)
+    found = _BY_BYTES.get(asked)
+    if found is None:
+        word = asked[:32].decode("latin-1")
+        known = [version.value for version in ApiVersion]
+        raise UnknownApiVersion(
+            f"Windvane-Version {word!r} is none of {', '.join(known)}",
+            hint=did_you_mean(word, known),
+        )
+    return found
+
+
+class Prediction(msgspec.Struct, frozen=True):
+    """One row's answer: the value, who gave it, on which arm, and what was odd."""
+
+    value: float
+    version: str
+    arm: str
+    flags: list[str]
+
+
+class PredictionWithWhy(Prediction, frozen=True):
+    """... and in words why this version answered; empty where it is the one that was routed."""
+
+    why: str = ""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    request_id: str
+    model: str
+    predictions: Sequence[Prediction]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One broken promise: which row and field, the stable code and both sides."""
+
+    row: int
+    code: str
+    field: str
+    message: str
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why there is no answer, and what to do."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class RefusalWithProblems(Refusal, frozen=True):
+    problems: list[Problem] = []
+
+
+class Refused(msgspec.Struct, frozen=True):
+    error: Refusal
+    request_id: str
+
+
+def answer_body(api: ApiVersion, request_id: str, model: str, rows: Sequence[Row]) -> bytes:
+    if api is _FIRST:
+        predictions = [Prediction(r.output, r.answered, r.arm, r.flags) for r in rows]
+    else:
+        predictions = [
+            PredictionWithWhy(r.output, r.answered, r.arm, r.flags, _why(r) if r.flags else "")
+            for r in rows
+        ]
+    return _encode(Answer(request_id, model, predictions))
+
+
+def refusal_body(error: GatewayError, request_id: str) -> bytes:
+    if isinstance(error, BrokenPromise):
+        problems = [Problem(row, p.code, p.field, p.message) for row, p in error.problems]
+        body: Refusal = RefusalWithProblems(error.code, error.message, error.advice, problems)
+    else:
+        body = Refusal(error.code, error.message, error.advice)
+    return _encode(Refused(body, request_id))
+
+
+def refusal_headers(error: GatewayError) -> list[Header]:
+    """Retry-After where waiting helps, limits where one was met, and what 401 and 405 owe."""
+    out: list[Header] = []
+    if error.retry_after_s > 0.0:
+        out.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
+    if isinstance(error, RateLimited):
+        out += limit_headers(error.taken)
+    if error.status == 401:
+        out.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, WrongMethod):
+        out.append((b"allow", error.allowed.encode()))
+    return out
+
+
+def limit_headers(taken: Taken) -> list[Header]:
+    """RateLimit and RateLimit-Policy of the limit with least left.
+
+    Source: draft-ietf-httpapi-ratelimit-headers, sections 3 and 4.
+    """
+    limit = taken.limit
+    if limit is None or not limit.rate:
+        return []
+    name = _limit_name(limit)
+    policy = f'"{name}";q={limit.rate};w={max(1, math.ceil(limit.per_s))}'
+    state = f'"{name}";r={taken.remaining};t={max(0, math.ceil(taken.reset_s))}'
+    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
+
+
+def _limit_name(limit: Limit) -> str:
+    return "tenant-model" if "/" in limit.name else "tenant"
+
+
+def _why(row: Row) -> str:
+    flags = row.flags
+    if "failed" in flags:
+        cause = flags[flags.index("failed") + 1]
+        tried = [f.removeprefix("failed:") for f in flags if f.startswith("failed:")]
+        also = f", and so did {', '.join(tried)}" if tried else ""
+        how = {"rule": "the rule answered", "constant": "the constant answered"}
+        by = next((how[f] for f in flags if f in how), f"version {row.answered} answered")
+        return f"version {row.routed} failed ({cause}){also}; {by}"
+    if "stand_in" in flags:
+        return f"version {row.answered} stands in for the champion"
+    return ""
+
+
+def to_json(body: Any) -> bytes:
+    return _encode(body)

@@ -1,0 +1,274 @@
+"""Route every row, answer what is cached, run the rest together, fall back where that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from windvane.apps.gateway.batcher import BREAKER, Lane, Outputs
+from windvane.apps.gateway.cache import cache_key
+from windvane.apps.gateway.refusals import DeadlinePassed, NoAnswer
+from windvane.apps.gateway.shelf import Slot
+from windvane.core.errors import WindvaneError
+from windvane.core.execution import Circuit, try_now
+from windvane.core.routing import Arm, ModelRoute, choose, follow_rule
+from windvane.ports.events import Row
+
+if TYPE_CHECKING:
+    from windvane.apps.gateway.access import Way
+    from windvane.apps.gateway.steps import Context, Parts
+
+_UNFORESEEN = "RUN-103"
+_TIMED_OUT = "RUN-108"
+_FALLBACK = Arm.FALLBACK.value
+
+
+class CircuitOpen(WindvaneError):
+    """The version failed too often lately and is not tried for a while."""
+
+    code: ClassVar[str] = "RUN-107"
+    hint = "it is probed again by itself; the worker's log has the failures"
+
+
+async def execute(context: Context, parts: Parts) -> None:
+    """All rows of a request, each with the version that its unit belongs to."""
+    if len(context.values) == 1 and await _execute_one(context, parts):
+        return
+    way = context.way
+    route = way.model.route
+    units, values = context.units, context.values
+    picks = [_pick(route, unit) for unit in units] if route.challenger else [way.pick] * len(units)
+    outputs: list[float | Exception | None] = [None] * len(units)
+    keys: list[bytes] = []
+    # While a challenger is measured nothing is cached: both arms answer in the same way.
+    if route.cache_ttl_s > 0.0 and not route.challenger:
+        keys = [cache_key(way.cached[v], row) for (v, _), row in zip(picks, values, strict=True)]
+        await _look_up(way, parts, keys, outputs)
+    found = [output is not None for output in outputs]
+    await _run(context, parts, picks, outputs)
+    if keys:
+        _keep(parts, route.cache_ttl_s, keys, outputs, found)
+    for i, ((version, arm), output) in enumerate(zip(picks, outputs, strict=True)):
+        if isinstance(output, float):
+            flags = _flags(arm, cached=found[i])
+            row = Row(units[i], version, version, arm, values[i], output, flags)
+        else:
+            row = await _fall_back(context, parts, i, version, arm, _failure(output))
+        context.rows.append(row)
+
+
+async def _execute_one(context: Context, parts: Parts) -> bool:
+    """The plain case, straight: one row, no challenger, a version that is there and well.
+
+    False (and nothing done but a look into the cache) where it is not plain.
+    """
+    way = context.way
+    route = way.model.route
+    lane = way.slot.lane
+    if (
+        route.challenger
+        or lane is None
+        or lane.breaker.circuit is not Circuit.CLOSED
+        or (parts.shared is not None and route.cache_ttl_s > 0.0)
+    ):
+        return False
+    version, arm = way.pick
+    values, unit = context.values[0], context.units[0]
+    key = b""
+    now = time.monotonic()
+    if route.cache_ttl_s > 0.0:
+        key = cache_key(way.cached[version], values)
+        held = parts.cache.get(key, now)
+        if held is not None:
+            way.hits += 1
+            flags = _flags(arm, cached=True)
+            context.rows.append(Row(unit, version, version, arm, values, held, flags))
+            return True
+        way.misses += 1
+    lane.used = now
+    output: float | Exception
+    try:
+        inputs = lane.predictor.encode(values)
+    except Exception as error:
+        output = error
+    else:
+        output = (await parts.batcher.submit(lane, (inputs,), context.deadline))[0]
+    if isinstance(output, Exception):
+        context.rows.append(await _fall_back(context, parts, 0, version, arm, output))
+        return True
+    if key:
+        parts.cache.put(key, output, now + route.cache_ttl_s)
+    flags = _flags(arm, cached=False)
+    context.rows.append(Row(unit, version, version, arm, values, output, flags))
+    return True
+
+
+def _pick(route: ModelRoute, unit: str) -> tuple[str, str]:
+    version, arm = choose(route, unit)
+    return version, arm.value
+
+
+def _flags(arm: str, *, cached: bool) -> list[str]:
+    flags = ["stand_in"] if arm == _FALLBACK else []
+    if cached:
+        flags.append("cached")
+    return flags
+
+
+async def _look_up(
+    way: Way, parts: Parts, keys: list[bytes], outputs: list[float | Exception | None]
+) -> None:
+    """This worker's own cache, then the one that is shared."""
+    now = time.monotonic()
+    hits = 0
+    for i, key in enumerate(keys):
+        held = parts.cache.get(key, now)
+        if held is not None:
+            outputs[i] = held
+            hits += 1
+    shared = 0
+    if parts.shared is not None and hits < len(keys):
+        missing = [i for i, output in enumerate(outputs) if output is None]
+        for i, held in zip(
+            missing, await parts.shared.get_many([keys[i] for i in missing]), strict=True
+        ):
+            if held is not None:
+                outputs[i] = held
+                shared += 1
+    way.hits += hits
+    way.shared_hits += shared
+    way.misses += len(keys) - hits - shared
+
+
+def _keep(
+    parts: Parts,
+    ttl_s: float,
+    keys: list[bytes],
+    outputs: Sequence[float | Exception | None],
+    found: list[bool],
+) -> None:
+    until = time.monotonic() + ttl_s
+    fresh = {
+        key: output
+        for key, output, was_found in zip(keys, outputs, found, strict=True)
+        if isinstance(output, float) and not was_found
+    }
+    for key, output in fresh.items():
+        parts.cache.put(key, output, until)
+    if parts.shared is not None and fresh:
+        parts.shared.put_many(fresh, ttl_s)
+
+
+async def _run(
+    context: Context,
+    parts: Parts,
+    picks: Sequence[tuple[str, str]],
+    outputs: list[float | Exception | None],
+) -> None:
+    """Fill in every output that is None; all versions of the request run at once."""
+    groups: dict[str, list[int]] = {}
+    for i, (version, _) in enumerate(picks):
+        if outputs[i] is None:
+            groups.setdefault(version, []).append(i)
+    waiting: list[tuple[list[int], asyncio.Future[Outputs]]] = []
+    for version, mine in groups.items():
+        waiting += await _submit(context, parts, version, mine, outputs)
+    for places, future in waiting:
+        for i, output in zip(places, await future, strict=True):
+            outputs[i] = output
+
+
+async def _submit(
+    context: Context,
+    parts: Parts,
+    version: str,
+    mine: Sequence[int],
+    outputs: list[float | Exception | None],
+) -> list[tuple[list[int], asyncio.Future[Outputs]]]:
+    """Hand the rows at ``mine`` to the version; rows that cannot go get their exception."""
+    lane = context.way.model.slots[version].lane
+    ready = (
+        lane if lane is not None else await _bring(context, parts, context.way.model.slots[version])
+    )
+    if isinstance(ready, Lane) and not _may_try(ready):
+        ready = CircuitOpen(f"version {version} failed too often and is not tried")
+    if isinstance(ready, Exception):
+        for i in mine:
+            outputs[i] = ready
+        return []
+    ready.used = time.monotonic()
+    encode, values = ready.predictor.encode, context.values
+    places: list[int] = []
+    rows: list[Sequence[Any]] = []
+    for i in mine:
+        try:
+            rows.append(encode(values[i]))
+        except Exception as error:
+            outputs[i] = error
+        else:
+            places.append(i)
+    return [(places, parts.batcher.submit(ready, rows, context.deadline))] if rows else []
+
+
+async def _bring(context: Context, parts: Parts, slot: Slot) -> Lane | Exception:
+    """A version that is not in memory: load it now if that can be done in time."""
+    try:
+        async with asyncio.timeout(max(0.0, context.deadline - time.monotonic())):
+            await parts.shelf.bring(slot)
+    except TimeoutError:
+        return TimeoutError(f"version {slot.entry.version} is still being loaded")
+    if slot.lane is not None:
+        return slot.lane
+    return slot.error or TimeoutError(f"version {slot.entry.version} is not loaded")
+
+
+def _may_try(lane: Lane) -> bool:
+    if lane.breaker.circuit is Circuit.CLOSED:
+        return True
+    may, lane.breaker = try_now(lane.breaker, time.monotonic(), BREAKER)
+    return may
+
+
+async def _fall_back(
+    context: Context, parts: Parts, at: int, failed: str, arm: str, failure: Exception
+) -> Row:
+    """What answers everyone else, then the chain, the rule and the constant; flags say why."""
+    route = context.way.model.route
+    unit, values = context.units[at], context.values[at]
+    flags = ["failed", _code(failure)]
+    for version in dict.fromkeys([route.standing_in or route.champion, *route.chain]):
+        # Out of time: only what costs none can still help.
+        if version == failed or time.monotonic() >= context.deadline:
+            continue
+        outputs: list[float | Exception | None] = [None] * (at + 1)
+        for _, future in await _submit(context, parts, version, [at], outputs):
+            outputs[at] = (await future)[0]
+        output = outputs[at]
+        if isinstance(output, float):
+            flags.append("fallback")
+            return Row(unit, failed, version, arm, values, output, flags)
+        flags.append(f"failed:{version}")
+    names = [spec.name for spec in route.schema]
+    ruled = follow_rule(route.rule, dict(zip(names, values, strict=True))) if route.rule else None
+    if ruled is not None:
+        flags = [*flags, "rule"]
+        return Row(unit, failed, "", arm, values, ruled, flags)
+    if route.constant is not None:
+        flags = [*flags, "constant"]
+        return Row(unit, failed, "", arm, values, route.constant, flags)
+    refusal = DeadlinePassed if isinstance(failure, TimeoutError) else NoAnswer
+    error = refusal(f"version {failed} failed ({failure}) and no fallback could answer")
+    error.routed, error.arm = failed, arm
+    raise error
+
+
+def _code(failure: Exception) -> str:
+    if isinstance(failure, WindvaneError):
+        return failure.code
+    return _TIMED_OUT if isinstance(failure, TimeoutError) else _UNFORESEEN
+
+
+def _failure(output: float | Exception | None) -> Exception:
+    return output if isinstance(output, Exception) else RuntimeError("no output")

@@ -1,0 +1,38 @@
+"""Refusals cost time too. A client that is refused again and again waits for its next one.
+
+Each tenant gets so many refusals a second at once; beyond that they are held for a moment,
+which slows a client that waits for its answers, and costs the others next to nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+
+class Patience:
+    """``at_once`` refusals in each second go out at once, later ones after ``hold_s`` (half to
+    one and a half times). At most ``most`` are held at one time; what is beyond is not."""
+
+    def __init__(self, at_once: int = 100, hold_s: float = 0.25, most: int = 1_000) -> None:
+        self._at_once = at_once
+        self._hold_s = hold_s
+        self._most = most
+        self._second = 0
+        self._refused: dict[str, int] = {}
+        self.holding = 0
+
+    async def hold(self, tenant: str, now: float) -> None:
+        """Return when the refusal may leave. ``now`` in seconds on any clock."""
+        if int(now) != self._second:
+            self._second = int(now)
+            self._refused.clear()
+        count = self._refused.get(tenant, 0) + 1
+        self._refused[tenant] = count
+        if count <= self._at_once or self.holding >= self._most:
+            return
+        self.holding += 1
+        try:
+            await asyncio.sleep(self._hold_s * random.uniform(0.5, 1.5))
+        finally:
+            self.holding -= 1

@@ -1,0 +1,107 @@
+"""Take orders over a socket until it is closed."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from windvane.apps.runner import wiring
+from windvane.core.execution import ServedBy, positive_output
+from windvane.ports.runner import (
+    LENGTH_BYTES,
+    Answer,
+    Convert,
+    Failed,
+    Load,
+    Order,
+    Predict,
+    Program,
+    Reply,
+)
+
+_FILES = "files"
+_orders = msgspec.msgpack.Decoder(Order)
+
+
+class _Held:
+    """What was loaded."""
+
+    def __init__(self, order: Load, walls: list[str]) -> None:
+        self.served: ServedBy = order.served
+        self.program: Program = wiring.program(order, Path.cwd() / _FILES)
+        self.names = order.names or list(self.program.features)
+        about = self.program
+        self.about = Answer(
+            features=list(about.features), columns=about.columns, walls=walls, kind=about.kind
+        )
+
+    def answer(self, order: Order) -> Answer:
+        if isinstance(order, Predict):
+            found = np.asarray(self.program.predict(self._rows(order)))
+            outputs = np.ascontiguousarray(positive_output(found, self.served), np.float64)
+            columns = found.shape[1] if found.ndim == 2 else 1
+            return Answer(outputs=outputs.tobytes(), columns=columns)
+        if isinstance(order, Convert):
+            graph, probes = self.program.convert(_matrix(order), order.probes)
+            return Answer(graph=graph, probes=np.ascontiguousarray(probes, np.float64).tobytes())
+        return self.about
+
+    def _rows(self, order: Predict) -> Any:
+        if not self.served.table:
+            if order.table:
+                return np.array(order.table, np.float64)
+            return _matrix(order)
+        columns = zip(*order.table, strict=True) if order.table else _matrix(order).T
+        words = self.served.words
+        return {
+            name: list(column) if name in words else np.array(column, np.float64)
+            for name, column in zip(self.names, columns, strict=True)
+        }
+
+
+def serve(fd: int, walls: list[str]) -> None:
+    """Load on the first order, then answer one after the other."""
+    with socket.socket(fileno=fd) as line:
+        held: _Held | None = None
+        while (body := _receive(line)) is not None:
+            reply: Reply
+            try:
+                order = _orders.decode(body)
+                if isinstance(order, Load):
+                    held = _Held(order, walls)
+                if held is None:
+                    raise RuntimeError("nothing is loaded")
+                reply = held.answer(order)
+            except MemoryError:
+                reply = Failed("out of memory", at_load=held is None)
+            except Exception as error:
+                traceback.print_exc()
+                sys.stderr.flush()
+                reply = Failed(f"{type(error).__name__}: {error}"[:500], at_load=held is None)
+            told = msgspec.msgpack.encode(reply)
+            line.sendall(len(told).to_bytes(LENGTH_BYTES, "big") + told)
+
+
+def _matrix(order: Predict | Convert) -> Any:
+    return np.frombuffer(order.matrix, np.float64).reshape(order.rows, -1)
+
+
+def _receive(line: socket.socket) -> bytes | None:
+    head = _exactly(line, LENGTH_BYTES)
+    return None if head is None else _exactly(line, int.from_bytes(head, "big"))
+
+
+def _exactly(line: socket.socket, size: int) -> bytes | None:
+    parts = bytearray()
+    while len(parts) < size:
+        part = line.recv(min(size - len(parts), 1 << 20))
+        if not part:
+            return None
+        parts += part
+    return bytes(parts)

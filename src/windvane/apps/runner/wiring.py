@@ -1,0 +1,34 @@
+"""The runner's adapters, imported only when such a version is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from windvane.core.execution import RuntimeName
+from windvane.ports.runner import Load, Program
+
+
+def program(order: Load, files: Path) -> Program:
+    """The version below ``files``, loaded. Its code may run from here on."""
+    served = order.served
+    path = files / served.file
+    if served.runtime is RuntimeName.SKLEARN:
+        from windvane.adapters.sklearn import load_estimator
+
+        return load_estimator(path, _to_graph, trusted=order.trusted)
+    if served.runtime in {RuntimeName.TORCHSCRIPT, RuntimeName.TORCH_EXPORT}:
+        from windvane.adapters.torch import load_module
+
+        return load_module(path, exported=served.runtime is RuntimeName.TORCH_EXPORT)
+    if served.runtime is RuntimeName.PYFUNC:
+        from windvane.adapters.mlflow.pyfunc import load_pyfunc
+
+        return load_pyfunc(path)
+    raise ValueError(f"{served.runtime.value} needs no process of its own")
+
+
+def _to_graph(estimator: Any, rows: Any, probes: int) -> Any:
+    from windvane.adapters.onnx.foreign import from_sklearn
+
+    return from_sklearn(estimator, rows, probes)

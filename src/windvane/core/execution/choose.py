@@ -1,0 +1,73 @@
+"""Which runtime serves a version, and why."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+class RuntimeName(enum.StrEnum):
+    """In the order of preference."""
+
+    ONNX = "onnx"
+    XGBOOST = "xgboost"
+    LIGHTGBM = "lightgbm"
+    SKLEARN = "sklearn"
+    TORCHSCRIPT = "torchscript"
+    TORCH_EXPORT = "torch_export"
+    PYFUNC = "pyfunc"
+
+
+# Their files are data to their loaders. All others are programs: those run apart.
+_DATA_ONLY = frozenset({RuntimeName.ONNX, RuntimeName.XGBOOST, RuntimeName.LIGHTGBM})
+PROGRAMS = frozenset(RuntimeName) - _DATA_ONLY
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One way to serve the files: ``missing`` says what keeps it from being taken ("" if
+    nothing does); ``runs_code`` whether loading these very files can run code of theirs."""
+
+    runtime: RuntimeName
+    runs_code: bool
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeChoice:
+    """The runtime that was taken, the sentence that says why, and why not each other one."""
+
+    runtime: RuntimeName
+    reason: str
+    isolated: bool
+    needs_trust: bool
+    passed_over: Mapping[str, str]
+
+
+def choose_runtime(offers: Sequence[Offer]) -> RuntimeChoice | None:
+    """The most preferred offer that nothing keeps from being taken; None if there is none."""
+    order = list(RuntimeName)
+    passed: dict[str, str] = {}
+    for offer in sorted(offers, key=lambda o: order.index(o.runtime)):
+        if offer.missing:
+            passed[offer.runtime.value] = offer.missing
+            continue
+        for other in offers:
+            if order.index(other.runtime) > order.index(offer.runtime):
+                passed[other.runtime.value] = f"slower here than {offer.runtime.value}"
+        isolated = offer.runtime not in _DATA_ONLY
+        return RuntimeChoice(
+            offer.runtime, _reason(offer, isolated), isolated, offer.runs_code, passed
+        )
+    return None
+
+
+def _reason(offer: Offer, isolated: bool) -> str:
+    name = offer.runtime.value
+    if not isolated:
+        return f"{name} reads its files as data, so it runs in the gateway's process"
+    apart = "it runs in a process of its own"
+    if not offer.runs_code:
+        return f"these files of {name} hold only types that are known to be data; {apart}"
+    return f"{name} can run code when it loads: an admin has to trust these files, and {apart}"

@@ -1,0 +1,70 @@
+"""Who may ask for what: keys, scopes and the limits of tenants."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class Scope(enum.StrEnum):
+    """What a key is good for. ``admin`` manages keys, limits and trust of every tenant; the
+    others stay within the key's own tenant."""
+
+    PREDICT = "predict"
+    OUTCOMES = "outcomes"
+    READ = "read"
+    OPERATE = "operate"
+    ADMIN = "admin"
+
+
+CLIENT_SCOPES = (Scope.PREDICT.value, Scope.OUTCOMES.value)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """A SHA-256 of an API key and what it stands for.
+
+    ``id`` names the key in lists and in the audit. It is good until ``expires_at`` (seconds
+    since the epoch; None for always) and pins its callers to ``api_version`` ("" for the
+    newest) where a request names none.
+    """
+
+    digest: str
+    tenant: str
+    id: str = ""
+    scopes: tuple[str, ...] = CLIENT_SCOPES
+    expires_at: float | None = None
+    api_version: str = ""
+
+    def expired(self, now: float) -> bool:
+        return self.expires_at is not None and now >= self.expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLimit:
+    """Bounds of one tenant, over all models or (``model``) on one of them.
+
+    At most ``rate`` requests in any ``per_s`` seconds and ``concurrent`` under way; 0 for no
+    such bound. ``tenant`` "*" holds for every tenant that has no line of its own.
+    """
+
+    tenant: str
+    model: str = ""
+    rate: int = 0
+    per_s: float = 60.0
+    concurrent: int = 0
+
+
+EVERYONE = "*"
+
+
+def limits_of(limits: Sequence[TenantLimit], tenant: str, model: str) -> list[TenantLimit]:
+    """The lines that bind ``tenant`` on ``model``: one over all models and one of this model,
+    each the tenant's own where there is one, else everyone's."""
+    out: list[TenantLimit] = []
+    for scope in ("", model):
+        own = [limit for limit in limits if limit.model == scope and limit.tenant == tenant]
+        shared = [limit for limit in limits if limit.model == scope and limit.tenant == EVERYONE]
+        out += (own or shared)[:1]
+    return out

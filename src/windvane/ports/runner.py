@@ -1,0 +1,102 @@
+"""What is said to a process that runs one version apart, and what it answers.
+
+Each message is a MessagePack body after its length in four bytes, big-endian. The answers
+come from a process that runs foreign code: they are read as data of these very types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.execution import ServedBy
+
+LENGTH_BYTES = 4
+
+
+class Load(msgspec.Struct, frozen=True, tag="load"):
+    """Load the version whose files lie below the folder ``files`` of the working folder.
+    ``names`` are its inputs in order, empty if they are not known yet. Not ``trusted``: nothing
+    but types that are known to be data may be made of them."""
+
+    served: ServedBy
+    names: list[str]
+    trusted: bool
+
+
+class Predict(msgspec.Struct, frozen=True, tag="predict"):
+    """Outputs of ``rows`` rows: as ``matrix`` of float64, or as ``table`` with other values."""
+
+    rows: int
+    matrix: bytes = b""
+    table: list[list[Any]] = []
+
+
+class Convert(msgspec.Struct, frozen=True, tag="convert"):
+    """Write the model as an ONNX graph, and rows around its splits made from ``rows`` real
+    ones in ``matrix``, at most ``probes`` of them."""
+
+    rows: int
+    matrix: bytes
+    probes: int
+
+
+class Answer(msgspec.Struct, frozen=True, tag="answer"):
+    """What was asked for; the other fields stay empty.
+
+    ``outputs``: float64, one a row. ``features``: what the model itself calls its inputs.
+    ``columns``: how many outputs a row has (0: not known before a prediction). ``walls``:
+    what this kernel keeps the process from: "files", "network", "signals".
+    """
+
+    outputs: bytes = b""
+    features: list[str] = []
+    columns: int = 0
+    graph: bytes = b""
+    probes: bytes = b""
+    walls: list[str] = []
+    kind: str = ""
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """What went wrong: a sentence, and whether the files are to blame rather than the call."""
+
+    message: str
+    at_load: bool = False
+
+
+Order = Load | Predict | Convert
+Reply = Answer | Failed
+
+
+class Program(Protocol):
+    """A model whose files may run code. It lives in a process of its own only."""
+
+    @property
+    def features(self) -> Sequence[str]:
+        """What the model itself calls its inputs, in order; empty if it does not say."""
+        ...
+
+    @property
+    def columns(self) -> int:
+        """How many outputs a row has; 0 if only a prediction can tell."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """What it is, for people: a class name."""
+        ...
+
+    def predict(self, rows: Any) -> NDArray[Any]:
+        """(rows,) or (rows, columns) of a float64 matrix, or of a mapping of named columns:
+        arrays of float64, and lists of texts with None where one is missing."""
+        ...
+
+    def convert(self, rows: NDArray[np.float64], probes: int) -> tuple[bytes, NDArray[np.float64]]:
+        """The model as an ONNX graph with one output, and rows around its splits; raises
+        ValueError with the reason where it cannot be done."""
+        ...

@@ -1,0 +1,80 @@
+"""Which runtime serves a version, and why: from the record of its registration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from windvane.core.acceptance import ParityReport
+from windvane.core.execution import Offer, RuntimeChoice, RuntimeName, choose_runtime
+from windvane.ports.control_store import ControlStore, UnknownName, VersionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeExplained:
+    """``passed_over``: why not each other runtime. ``parity``: the graph against the trained
+    model, None where nothing was converted. ``trusted``: an admin vouched for these files."""
+
+    model: str
+    version: str
+    manifest: str
+    runtime: RuntimeName
+    reason: str
+    isolated: bool
+    needs_trust: bool
+    trusted: bool
+    passed_over: Mapping[str, str]
+    parity: ParityReport | None
+
+    @property
+    def can_serve(self) -> bool:
+        return self.trusted or not self.needs_trust
+
+
+def explain_runtime(
+    store: ControlStore, model: str, version: str | None = None
+) -> RuntimeExplained:
+    """Of ``version``, else of the champion, else of the latest. Raises UnknownName."""
+    with store.read() as tx:
+        tx.model(model)
+        held = tx.versions(model)
+        deployed = tx.deployment(model)
+        trusted = {trust.manifest for trust in tx.trusted()}
+    if not held:
+        raise UnknownName(f"model {model} has no version yet", hint="train or register one")
+    wanted = version or (deployed.champion if deployed else held[-1].version)
+    for record in held:
+        if record.version == wanted:
+            return _explained(record, record.manifest in trusted)
+    known = ", ".join(record.version for record in held)
+    raise UnknownName(f"model {model} has no version {wanted}", hint=f"known: {known}")
+
+
+def _explained(record: VersionRecord, trusted: bool) -> RuntimeExplained:
+    lineage: Mapping[str, Any] = record.lineage
+    choice = _choice(lineage.get("runtime"))
+    parity = lineage.get("parity")
+    return RuntimeExplained(
+        model=record.model,
+        version=record.version,
+        manifest=record.manifest,
+        runtime=choice.runtime,
+        reason=choice.reason,
+        isolated=choice.isolated,
+        needs_trust=choice.needs_trust,
+        trusted=trusted,
+        passed_over=choice.passed_over,
+        parity=msgspec.convert(parity, ParityReport) if parity else None,
+    )
+
+
+def _choice(told: Any) -> RuntimeChoice:
+    """A version from before there was a choice is an ONNX graph."""
+    if told:
+        return msgspec.convert(told, RuntimeChoice)
+    choice = choose_runtime([Offer(RuntimeName.ONNX, runs_code=False)])
+    assert choice is not None
+    return choice

@@ -1,0 +1,33 @@
+"""Loading a version by the runtime that its own folder names."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from windvane.core.execution import RuntimeName
+from windvane.ports.artifacts import Artifact
+from windvane.ports.runtime import CannotLoad, Predictor, Runtime, read_served
+
+
+class Runtimes:
+    """The runtime port over all runtimes: each is made when the first version needs it, so
+    that an installation without XGBoost, say, pays nothing for it."""
+
+    def __init__(self, makers: Mapping[RuntimeName, Callable[[], Runtime]]) -> None:
+        self._makers = makers
+        self._made: dict[RuntimeName, Runtime] = {}
+        self._lock = threading.Lock()
+
+    def load(self, artifact: Artifact, schema: Sequence[str], *, trusted: bool) -> Predictor:
+        return self._of(read_served(artifact).runtime).load(artifact, schema, trusted=trusted)
+
+    def _of(self, name: RuntimeName) -> Runtime:
+        with self._lock:
+            found = self._made.get(name)
+            if found is None:
+                if name not in self._makers:
+                    known = ", ".join(sorted(n.value for n in self._makers))
+                    raise CannotLoad(f"no runtime for {name.value} here; there are {known}")
+                found = self._made[name] = self._makers[name]()
+            return found

@@ -1,0 +1,430 @@
+"""From a model that was made elsewhere to a registered version.
+
+Look into it, choose the runtime, measure it on real rows, judge it, register it. A model that
+may be a program is only ever run in a process of its own, and only if it is trusted or known
+to be data.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.acceptance import CandidateFacts, ParityReport, compare_outputs
+from windvane.core.errors import WindvaneError, did_you_mean
+from windvane.core.execution import (
+    INPUTS_FILE,
+    PROGRAMS,
+    SERVED_FILE,
+    InputSpec,
+    Offer,
+    RuntimeChoice,
+    RuntimeName,
+    ServedBy,
+    choose_runtime,
+)
+from windvane.core.sketch import FeatureSpec, FeatureType
+from windvane.ports.artifacts import Artifacts
+from windvane.ports.converter import Converter, Described
+from windvane.ports.learner import Columns, TrainingData
+from windvane.ports.runtime import CannotLoad, Predictor, Runtime, RuntimeFailed, Untrusted
+from windvane.ports.source import DataFile, Form, Readers, Source
+from windvane.usecases.accept_candidate import (
+    Applied,
+    Proposal,
+    Site,
+    Trained,
+    accept,
+    applied,
+    check_data,
+    duplicates,
+    evaluate,
+    some_rows,
+    split_by_time,
+)
+
+_PARITY_ROWS = 2_000
+_AT_ONCE = 1_000
+_DATA_FILES = {
+    RuntimeName.ONNX: "model.onnx",
+    RuntimeName.XGBOOST: "model.ubj",
+    RuntimeName.LIGHTGBM: "model.txt",
+}
+
+
+class BadInputs(WindvaneError):
+    """The model's inputs cannot be told from the features of the model's file."""
+
+    code: ClassVar[str] = "REG-101"
+    hint = "name them in the model's order: --inputs NAME,NAME,…"
+
+
+class BadOutputs(WindvaneError):
+    """The model does not give one probability a row."""
+
+    code: ClassVar[str] = "REG-102"
+    hint = "serve a classifier's probabilities; --positive N names the column, --logits log-odds"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What registering needs beside the site: ``runtimes`` serves the candidate while it is
+    measured, ``converter`` looks into programs, ``readers`` into files that are data."""
+
+    site: Site
+    artifacts: Artifacts
+    runtimes: Runtime
+    converter: Converter
+    readers: Readers
+
+
+@dataclass(frozen=True, slots=True)
+class Papers:
+    """What a person adds to the files. ``trust``: they may run code, in their own process.
+
+    ``inputs``: features in the model's order, where the model does not name them itself.
+    ``vocabulary``: a category's place in its list is what the model was trained on.
+    ``output``, ``positive``, ``logits``: see ServedBy. ``convert``: an ONNX graph is tried.
+    """
+
+    trust: bool = False
+    inputs: tuple[str, ...] = ()
+    vocabulary: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    unknown: str = "null"
+    output: str = ""
+    positive: int | None = None
+    logits: bool = False
+    convert: bool = True
+    holdout_from: float | None = None
+    lineage: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Loaded:
+    """A form that answers: its folder of files, and the predictor over them."""
+
+    folder: Path
+    manifest: str
+    served: ServedBy
+    inputs: Sequence[InputSpec]
+    schema: Sequence[str]
+    predictor: Predictor
+
+    def predict(self, columns: Columns) -> NDArray[np.float64]:
+        rows = zip(*(columns[name] for name in self.schema), strict=True)
+        return self.answer([self.predictor.encode(row) for row in rows])
+
+    def answer(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+        """Outputs of encoded rows, some at once."""
+        parts = [
+            self.predictor.predict(rows[i : i + _AT_ONCE]) for i in range(0, len(rows), _AT_ONCE)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0)
+
+    def write(self, folder: Path) -> None:
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What was seen so far: offers with what keeps them back, and the forms that answer."""
+
+    offers: list[Offer] = field(default_factory=list[Offer])
+    loaded: dict[RuntimeName, _Loaded] = field(default_factory=dict[RuntimeName, _Loaded])
+    parity: ParityReport | None = None
+    untrusted: Untrusted | None = None
+
+    def add(self, runtime: RuntimeName, runs_code: bool, missing: str = "") -> None:
+        self.offers.append(Offer(runtime, runs_code, missing))
+
+
+def register_version(
+    parts: Parts,
+    model: str,
+    source: Source,
+    data: TrainingData,
+    papers: Papers,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Trained:
+    """The registered version and the verdict that let it in.
+
+    Raises BadTrainingData, BadInputs, BadOutputs, CandidateRefused, Untrusted, CannotLoad.
+    """
+    about = applied(parts.site.store, model)
+    on_step("check the data")
+    check_data(about.file, data)
+    past, holdout = split_by_time(data, papers.holdout_from)
+    del past  # the model has learned from rows of its own
+    with _workshop(parts, about, papers) as shop:
+        on_step("look into the files")
+        found = _Found()
+        for form in source.forms:
+            shop.look(form, source, some_rows(holdout, _PARITY_ROWS), found, on_step)
+        choice = choose_runtime(found.offers)
+        if choice is None:
+            raise found.untrusted or _nothing(found.offers)
+        chosen = found.loaded[choice.runtime]
+        on_step(f"evaluate {choice.runtime.value} on {holdout.rows:,} later rows")
+        _check_outputs(chosen.predict(some_rows(holdout, _PARITY_ROWS).columns))
+        metrics = evaluate(chosen, holdout)
+        parity = found.parity if choice.runtime is RuntimeName.ONNX else None
+        offered = _proposal(about, chosen, choice, data, parity, metrics, papers)
+        return accept(parts.site, about, data, offered, on_step)
+
+
+def _proposal(
+    about: Applied,
+    chosen: _Loaded,
+    choice: RuntimeChoice,
+    data: TrainingData,
+    parity: ParityReport | None,
+    metrics: Mapping[str, float],
+    papers: Papers,
+) -> Proposal:
+    names = {spec.feature for spec in chosen.inputs}
+    return Proposal(
+        candidate=chosen,
+        used=[spec for spec in about.file.schema if spec.name in names],
+        facts=CandidateFacts(data.rows, duplicates(data), metrics["auc"], parity),
+        metrics=metrics,
+        params={"registered": "from files", "runtime": choice.runtime.value},
+        tags=papers.lineage,
+        told={"runtime": msgspec.to_builtins(choice)},
+    )
+
+
+def _nothing(offers: Sequence[Offer]) -> CannotLoad:
+    told = "; ".join(f"{offer.runtime.value}: {offer.missing}" for offer in offers)
+    return CannotLoad(f"nothing here can serve it: {told}", hint="mend one of these")
+
+
+def _check_outputs(scores: NDArray[np.float64]) -> None:
+    wrong = ~((scores >= 0.0) & (scores <= 1.0))
+    if wrong.any():
+        value = scores[wrong][0]
+        raise BadOutputs(f"{wrong.sum():,} of {len(scores):,} outputs are no probability: {value}")
+
+
+@contextmanager
+def _workshop(parts: Parts, about: Applied, papers: Papers) -> Iterator[_Workshop]:
+    with tempfile.TemporaryDirectory() as folder:
+        shop = _Workshop(parts, about, papers, Path(folder))
+        try:
+            yield shop
+        finally:
+            shop.close()
+
+
+class _Workshop:
+    """Turns forms into folders that answer, in a folder of its own."""
+
+    def __init__(self, parts: Parts, about: Applied, papers: Papers, folder: Path) -> None:
+        self._parts = parts
+        self._schema = about.file.schema
+        self._names = [spec.name for spec in about.file.schema]
+        self._tolerance = about.policy.parity_tolerance
+        self._papers = papers
+        self._folder = folder
+        self._opened: list[Predictor] = []
+
+    def close(self) -> None:
+        for predictor in self._opened:
+            predictor.close()
+
+    def look(
+        self, form: Form, source: Source, sample: TrainingData, found: _Found,
+        on_step: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """Add the form's offer, and that of its conversion."""
+        runtime = form.runtime
+        program = runtime in PROGRAMS
+        if form.missing:
+            found.add(runtime, program, form.missing)
+            return
+        if program and found.loaded:  # a faster form answers already: leave the code alone
+            found.add(runtime, True)
+            return
+        try:
+            if not program:
+                found.loaded[runtime] = self._data(form, source)
+                found.add(runtime, False)
+                return
+            runs_code = self._program(form, source, found)
+        except Untrusted as error:
+            found.untrusted = error
+            found.add(runtime, True, error.message)
+        except (CannotLoad, RuntimeFailed) as error:
+            found.add(runtime, program, error.message)
+        else:
+            found.add(runtime, runs_code)
+            if runtime is RuntimeName.SKLEARN:
+                on_step("convert and check parity")
+                missing = self._convert(found, sample)
+                found.add(RuntimeName.ONNX, False, missing)
+
+    def _data(self, form: Form, source: Source) -> _Loaded:
+        read = self._parts.readers[form.runtime](form.path)
+        name = _DATA_FILES[form.runtime]
+        folder = self._fresh(form.runtime.value)
+        (folder / name).write_bytes(read.body)
+        inputs = self._inputs(read.features or source.features, read)
+        return self._load(folder, self._served(form.runtime, name), inputs)
+
+    def _program(self, form: Form, source: Source, found: _Found) -> bool:
+        """Load it apart; whether that took trust."""
+        trust, converter = self._papers.trust, self._parts.converter
+        folder = self._fresh(form.runtime.value)
+        name = "source" if form.path.is_dir() else f"model{form.path.suffix}"
+        if form.path.is_dir():
+            _copy_plain(form.path, folder / name)
+        else:
+            shutil.copyfile(form.path, folder / name)
+        served = self._served(form.runtime, name)
+        artifact = self._parts.artifacts.open(str(folder), self._parts.artifacts.seal(folder))
+        runs_code = converter.runs_code(artifact, served)
+        said = converter.describe(artifact, served, trusted=trust)
+        features = said.features or source.features
+        inputs = self._inputs(features, DataFile(b""), words=True)
+        served = replace(served, table=self._as_table(served, said, inputs))
+        if served.table:
+            words = tuple(spec.feature for spec in inputs if self._is_word(spec))
+            served = replace(served, words=words)
+        else:
+            inputs = self._inputs(features, DataFile(b""))
+        if self._papers.positive is None and said.columns > 2:
+            raise CannotLoad(f"{said.columns} classes", hint="--positive N names the one to serve")
+        found.loaded[form.runtime] = self._load(folder, served, inputs)
+        return runs_code
+
+    def _as_table(self, served: ServedBy, said: Described, inputs: Sequence[InputSpec]) -> bool:
+        if served.runtime is RuntimeName.PYFUNC:
+            return True
+        if served.runtime is not RuntimeName.SKLEARN or not said.features:
+            return False
+        words = any(self._is_word(spec) for spec in inputs)
+        return words or said.kind in {"Pipeline", "ColumnTransformer"}
+
+    def _is_word(self, spec: InputSpec) -> bool:
+        kinds = {one.name: one.type for one in self._schema}
+        return spec.vocabulary is None and kinds[spec.feature] is FeatureType.CATEGORY
+
+    def _convert(self, found: _Found, sample: TrainingData) -> str:
+        """Load the native form's graph if it gives the same answers; else why not."""
+        native = found.loaded[RuntimeName.SKLEARN]
+        if not self._papers.convert:
+            return "not wanted (--no-convert)"
+        words = [spec.feature for spec in native.inputs if self._is_word(spec)]
+        if words:
+            return f"{', '.join(words)} come as words, a graph takes numbers (--vocabulary)"
+        encoded = [
+            native.predictor.encode(row)
+            for row in zip(*(sample.columns[name] for name in self._names), strict=True)
+        ]
+        rows = np.array(encoded, np.float64).reshape(len(encoded), len(native.inputs))
+        artifact = self._parts.artifacts.open(str(native.folder), native.manifest)
+        made = self._parts.converter.convert(
+            artifact, native.served, rows, trusted=self._papers.trust
+        )
+        if made.missing:
+            return made.missing
+        folder = self._fresh(RuntimeName.ONNX.value)
+        name = _DATA_FILES[RuntimeName.ONNX]
+        (folder / name).write_bytes(made.graph)
+        try:
+            graph = self._load(folder, self._served(RuntimeName.ONNX, name), native.inputs)
+            parity = found.parity = compare_outputs(
+                (native.answer(rows.tolist()), graph.answer(rows.tolist())),
+                (native.answer(made.probes.tolist()), graph.answer(made.probes.tolist())),
+                self._tolerance,
+            )
+        except WindvaneError as error:
+            return f"its graph does not answer: {error.message}"
+        except Exception as error:  # whatever ONNX Runtime finds wrong as it runs
+            return f"its graph does not run: {str(error)[:200]}"
+        if parity.moved:
+            return (
+                f"its graph differs by {parity.max_difference:.2g} on {parity.rows:,} real rows "
+                f"and by {parity.probe_max_difference:.2g} on {parity.probes:,} probes around "
+                f"splits: {parity.moved:,} beyond {self._tolerance:.2g}, "
+                f"{parity.changed_labels:,} with another label"
+            )
+        found.loaded[RuntimeName.ONNX] = graph
+        return ""
+
+    def _load(self, folder: Path, served: ServedBy, inputs: Sequence[InputSpec]) -> _Loaded:
+        (folder / INPUTS_FILE).write_bytes(msgspec.json.encode(inputs))
+        (folder / SERVED_FILE).write_bytes(msgspec.json.encode(served))
+        manifest = self._parts.artifacts.seal(folder)
+        artifact = self._parts.artifacts.open(str(folder), manifest)
+        predictor = self._parts.runtimes.load(artifact, self._names, trusted=self._papers.trust)
+        self._opened.append(predictor)
+        return _Loaded(folder, manifest, served, inputs, self._names, predictor)
+
+    def _fresh(self, name: str) -> Path:
+        folder = self._folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
+    def _served(self, runtime: RuntimeName, file: str) -> ServedBy:
+        papers = self._papers
+        column = -1 if papers.positive is None else papers.positive
+        return ServedBy(runtime, file, papers.output, column, papers.logits)
+
+    def _inputs(
+        self, features: Sequence[str], read: DataFile, *, words: bool = False
+    ) -> list[InputSpec]:
+        """The model's inputs by the names that a person, the file or its papers give."""
+        papers = self._papers
+        names = papers.inputs or tuple(features)
+        known: dict[str, FeatureSpec] = {spec.name: spec for spec in self._schema}
+        if not names:
+            raise BadInputs("the model does not name its inputs")
+        for name in names:
+            if name not in known:
+                raise BadInputs(
+                    f"the model's input {name!r} is no feature of the model's file",
+                    hint=f"{did_you_mean(name, known)} {BadInputs.hint}",
+                )
+        if len(set(names)) != len(names):
+            raise BadInputs("an input is named twice")
+        for name in papers.vocabulary:
+            if name not in names:
+                raise BadInputs(f"the vocabulary of {name!r} is of no input", hint="leave it out")
+        held = iter(read.vocabularies)
+        inputs: list[InputSpec] = []
+        for name in names:
+            if known[name].type is not FeatureType.CATEGORY:
+                inputs.append(InputSpec(name))
+                continue
+            given = papers.vocabulary.get(name) or next(held, None)
+            if given is None and not words:
+                raise BadInputs(
+                    f"{name} is a category, and the model takes numbers",
+                    hint="give its categories in order: --vocabulary FILE.json",
+                )
+            vocabulary = None if given is None else tuple(given)
+            inputs.append(InputSpec(name, vocabulary, papers.unknown))
+        return inputs
+
+
+def _copy_plain(source: Path, target: Path) -> None:
+    """Files only: a link could bring in what lies outside of the folder."""
+    for path in sorted(source.rglob("*")):
+        if path.is_symlink():
+            raise CannotLoad(f"{path.relative_to(source)} is a link", hint="put the file itself")
+        to = target / path.relative_to(source)
+        if path.is_dir():
+            to.mkdir(parents=True, exist_ok=True)
+        else:
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, to)

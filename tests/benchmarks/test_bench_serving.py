@@ -1,0 +1,176 @@
+"""The serving benchmark's arithmetic: what it reads from load generators, what it holds to."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench_serving import LOCKS, missed_by, peer_versions, serving_measures, wanted
+from results import Measure
+from serving import shapes
+from serving.load import Load, Requests, median, parse_load
+from serving.measuring import Measured
+from serving.rows import FEATURES, VIEWS, Rows
+from serving.servers import Kind
+from serving.windvane_server import ALL_IN, BARE, BATCH, CROWDED
+
+WRK = """Running 3s test @ http://127.0.0.1:9100
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency    14.89ms    2.50ms  25.31ms   79.13%
+  12878 requests in 3.00s, 3.93MB read
+Requests/sec:   4287.98
+Transfer/sec:      1.31MB
+answered=12878 seconds=3.003274 not_2xx=2 broken=1 p50_us=14630 p99_us=22104 max_us=25310
+"""
+
+
+def load(rps: float = 100.0, ms: float = 1.0, *, not_2xx: int = 0, answered: int = 100) -> Load:
+    return Load(rps, ms, 2 * ms, 3 * ms, answered, not_2xx, 0)
+
+
+def measured(
+    name: str, kind: Kind, rps: float, ms: float = 1.0, worker: float = math.nan, **more: float
+) -> Measured:
+    loads = {c: load(rps * share, ms * c) for c, share in ((1, 0.5), (64, 1.0))}
+    rate = more.get("rate", rps / 2)
+    return Measured(name, kind, "", loads, rate, load(rate, ms), worker_mib=worker)
+
+
+def everything() -> dict[str, Measured]:
+    found = [
+        measured(ALL_IN, Kind.WINDVANE, 5_000.0, 0.3, 120.0),
+        measured(BATCH, Kind.FLOOR, 6_000.0),
+        measured(BARE, Kind.VARIANT, 5_500.0),
+        measured(CROWDED, Kind.VARIANT, 4_900.0, 0.36, rate=2_500.0),
+        measured("slow", Kind.PEER, 200.0, 2.0),
+        measured("fast", Kind.PEER, 500.0, 5.0),
+        measured("mixed", Kind.MIXED, 4_000.0, 0.1),
+    ]
+    return {m.name: m for m in found}
+
+
+def test_what_wrk_printed() -> None:
+    found = parse_load(WRK)
+    assert found.rps == pytest.approx(12_878 / 3.003274)
+    assert (found.p50_ms, found.p99_ms, found.max_ms) == (14.63, 22.104, 25.31)
+    assert (found.not_2xx, found.broken, found.clean) == (2, 1, False)
+
+
+def test_a_generator_that_says_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="printed no result"):
+        parse_load("unable to connect to 127.0.0.1:9100 Connection refused\n")
+
+
+def test_the_median_hides_no_failure() -> None:
+    found = median([load(1.0, 5.0), load(9.0, 1.0, not_2xx=3), load(3.0, 2.0)])
+    assert (found.rps, found.p50_ms) == (3.0, 2.0)
+    assert (found.answered, found.not_2xx, found.clean) == (300, 3, False)
+
+
+def test_no_answer_at_all_is_not_clean() -> None:
+    assert not load(answered=0).clean
+    assert not Measured("peer", Kind.PEER, error="not installed").clean
+
+
+def test_rows_come_again_only_after_all_others() -> None:
+    requests = Requests(Path("any"), 10)
+    for used, start in ((4, 4), (4, 8), (4, 2), (20, 2)):
+        requests.used(used)
+        assert requests.start == start
+
+
+def test_windvane_is_held_against_the_best_peer_of_each_figure() -> None:
+    values = [m.value for m in serving_measures(everything())]
+    assert values == pytest.approx(
+        [5_000 / 500, 0.3 / 2.0, 5_000 / 6_000, 5_000 / 5_500, 0.3 / 2.0, 0.36 / 0.3, 120.0]
+    )
+    assert all(m.ok for m in serving_measures(everything()))
+
+
+def test_each_bound_can_be_missed() -> None:
+    found = everything()
+    found[ALL_IN] = measured(ALL_IN, Kind.WINDVANE, 4_000.0, 0.9, 151.0, rate=2_500.0)
+    found[CROWDED] = measured(CROWDED, Kind.VARIANT, 4_000.0, 1.2, rate=2_500.0)
+    assert [missed_by(m) for m in serving_measures(found)] == [
+        "missed by 20%", "missed by 29%", "missed by 11%", "missed by 19%", "missed by 50%",
+        "missed by 3%", "missed by 1%",
+    ]  # fmt: skip
+
+
+def test_a_failure_is_no_figure() -> None:
+    found = everything()
+    fast = found["fast"]
+    found["fast"] = Measured("fast", Kind.PEER, "", {64: load(9e9, not_2xx=1)}, 1.0, fast.fixed)
+    assert serving_measures(found)[0].value == 5_000 / 200
+    found[ALL_IN] = Measured(ALL_IN, Kind.WINDVANE, error="did not come up")
+    assert all(missed_by(m) == "not measured" for m in serving_measures(found))
+    assert [m.ok for m in serving_measures({})] == [False] * 7
+
+
+def test_the_crowded_gateway_is_compared_at_the_same_rate_only() -> None:
+    found = everything()
+    found[CROWDED] = measured(CROWDED, Kind.VARIANT, 4_900.0, 0.36)
+    assert math.isnan(serving_measures(found)[5].value)
+
+
+def test_missed_by_is_empty_where_the_bound_holds() -> None:
+    assert missed_by(Measure("m", 1.0, at_least=1.0)) == ""
+    assert missed_by(Measure("m", 0.3, at_most=0.2)) == "missed by 50%"
+    assert missed_by(Measure("m", math.nan, at_most=0.2)) == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "yes"),
+    [("Ray Serve", "", True), ("Ray Serve", "ray", True), ("Ray Serve", "mlflow, serve", True),
+     ("FastAPI", "ray", False)],
+)  # fmt: skip
+def test_only(name: str, only: str, yes: bool) -> None:
+    assert wanted(name, only) is yes
+
+
+def test_results_are_json_without_nan() -> None:
+    for m in [*everything().values(), Measured("gone", Kind.PEER, error="not installed")]:
+        json.dumps(m.to_dict(), allow_nan=False)
+
+
+def test_every_row_becomes_a_request_behind_its_length(tmp_path: Path) -> None:
+    values = np.arange(90.0).reshape(3, 30)
+    path = tmp_path / "requests"
+    shape = shapes.spread_windvane(["a", "b"], ["k1", "k2", "k3"])
+    shapes.write_requests(path, shape, Rows(np.zeros(3), np.zeros(3), values))
+    data = path.read_bytes()
+    seen: list[tuple[str, str]] = []
+    for row in values:
+        size = int.from_bytes(data[:4], "little")
+        head, body = data[4 : 4 + size].split(b"\r\n\r\n")
+        data = data[4 + size :]
+        lines = head.decode().split("\r\n")
+        assert f"Content-Length: {len(body)}" in lines
+        seen.append((lines[0], next(s for s in lines if s.startswith("Authorization"))[-2:]))
+        features = json.loads(body)["instances"][0]["features"]
+        assert features == dict(zip(FEATURES, row, strict=True))
+    assert data == b""
+    assert seen == [
+        ("POST /v1/models/a/predict HTTP/1.1", "k1"),
+        ("POST /v1/models/b/predict HTTP/1.1", "k2"),
+        ("POST /v1/models/a/predict HTTP/1.1", "k3"),
+    ]
+
+
+def test_thirty_features_in_three_views() -> None:
+    assert len(FEATURES) == 30
+    assert [name for view in VIEWS.values() for name in view] == list(FEATURES)
+
+
+def test_locks_have_hashes_and_no_address() -> None:
+    locks = sorted(LOCKS.glob("*/requirements.txt"))
+    assert [lock.parent.name for lock in locks] == sorted(p.name for p in LOCKS.iterdir())
+    for lock in locks:
+        text = lock.read_text()
+        assert "://" not in text
+        assert text.count("--hash=sha256:") >= text.count("==") > 10
+    assert {name.split(":")[0] for name in peer_versions()} == {lock.parent.name for lock in locks}

@@ -1,0 +1,442 @@
+"""Models that were made elsewhere, from files to registered versions, with all that is real."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import skops.io
+import xgboost
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from usecases.house import CARRIERS, MODEL, START, ManualClock
+
+from windvane.adapters.files import FileArtifacts
+from windvane.adapters.isolated import IsolatedRuntime, Limits
+from windvane.adapters.lightgbm import LightgbmRuntime, read_lightgbm
+from windvane.adapters.mlflow import MlflowRegistry
+from windvane.adapters.mlflow.source import read_mlmodel
+from windvane.adapters.onnx import OnnxRuntime
+from windvane.adapters.onnx.foreign import read_onnx
+from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
+from windvane.core.execution import PROGRAMS, RuntimeName
+from windvane.ports.learner import TrainingData
+from windvane.ports.runtime import CannotLoad, Predictor, Untrusted
+from windvane.ports.source import Source
+from windvane.usecases.accept_candidate import CandidateRefused, Trained
+from windvane.usecases.accept_candidate import Site as Judged
+from windvane.usecases.apply_model import apply_model
+from windvane.usecases.explain_runtime import explain_runtime
+from windvane.usecases.load_version import Runtimes
+from windvane.usecases.read_source import form_of
+from windvane.usecases.register_version import (
+    BadInputs,
+    BadOutputs,
+    Papers,
+    Parts,
+    register_version,
+)
+from windvane.usecases.replay_decision import replay_decision
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:.*feature names.*:UserWarning"),
+]
+
+FILE = """
+model: delay
+predicts: {kind: binary, outcome: late}
+features:
+  plan:
+    distance: {type: number, range: [0, 50000]}
+    carrier: {type: category}
+  weather:
+    temp: {type: number, nullable: true}
+watch: {window: 1h, min_rows: 5, recent: 10h}
+train: {min_rows: 400, auc_floor: 0.6}
+"""
+ROWS = 1_000
+NAMES = ["distance", "carrier", "temp"]
+ORDER = {"carrier": list(CARRIERS)}
+
+
+def table(rows: int = ROWS, seed: int = 3) -> TrainingData:
+    """Late when it is cold and far; a minute between rows."""
+    rng = np.random.default_rng(seed)
+    distance = np.round(rng.gamma(3.0, 300.0, rows))
+    temp = rng.normal(60.0, 10.0, rows)
+    late = (distance / 900.0 - temp / 20.0 + rng.normal(0, 0.3, rows) > -2.0).astype(float)
+    gone = rng.random(rows) < 0.1
+    columns: dict[str, list[Any]] = {
+        "distance": distance.tolist(),
+        "carrier": [CARRIERS[i] for i in rng.integers(0, 4, rows)],
+        "temp": [None if g else float(t) for g, t in zip(gone, temp, strict=True)],
+    }
+    return TrainingData(columns, late, START + 60.0 * np.arange(rows))
+
+
+def matrix() -> tuple[np.ndarray[Any, Any], Any]:
+    """The table as a model's own author would have encoded it."""
+    data = table()
+    codes = {name: float(i) for i, name in enumerate(CARRIERS)}
+    columns = [
+        data.columns["distance"],
+        [codes[c] for c in data.columns["carrier"]],
+        [np.nan if t is None else t for t in data.columns["temp"]],
+    ]
+    return np.array(columns, np.float64).T, data.labels.astype(int)
+
+
+def frame() -> tuple[pd.DataFrame, Any]:
+    data = table()
+    return pd.DataFrame({n: data.columns[n] for n in NAMES}), data.labels.astype(int)
+
+
+class House:
+    """One installation with what registering needs."""
+
+    def __init__(self, folder: Path, registry: MlflowRegistry, apart: IsolatedRuntime) -> None:
+        self.store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
+        self.clock = ManualClock()
+        apply_model(self.store, self.clock, FILE)
+        files = FileArtifacts()
+        self.runtimes = Runtimes(
+            {
+                RuntimeName.ONNX: OnnxRuntime,
+                RuntimeName.XGBOOST: XgboostRuntime,
+                RuntimeName.LIGHTGBM: LightgbmRuntime,
+                **dict.fromkeys(PROGRAMS, lambda: apart),
+            }
+        )
+        readers = {
+            RuntimeName.ONNX: read_onnx,
+            RuntimeName.XGBOOST: read_xgboost,
+            RuntimeName.LIGHTGBM: read_lightgbm,
+        }
+        site = Judged(self.store, registry, files.seal, self.clock)
+        self.parts = Parts(site, files, self.runtimes, apart, readers)
+
+    def register(self, path: Path, papers: Papers | None = None, **given: Any) -> Trained:
+        source = read_mlmodel(path, form_of) if path.is_dir() else Source([form_of(path)])
+        papers = papers or Papers(vocabulary=ORDER)
+        return register_version(self.parts, MODEL, source, given.pop("data", table()), papers)
+
+    def load(self, done: Trained, *, trusted: bool = False) -> Predictor:
+        opened = FileArtifacts().open(done.version.artifact, done.version.manifest)
+        return self.runtimes.load(opened, NAMES, trusted=trusted)
+
+    def versions(self) -> list[str]:
+        with self.store.read() as tx:
+            return [v.version for v in tx.versions(MODEL)]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> MlflowRegistry:
+    folder = tmp_path_factory.mktemp("mlflow")
+    return MlflowRegistry(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsolatedRuntime]:
+    found = IsolatedRuntime(Limits(predict_s=60.0), tmp_path_factory.mktemp("logs"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def house(
+    tmp_path: Path, migrated_file: Path, registry: MlflowRegistry, apart: IsolatedRuntime
+) -> Iterator[House]:
+    shutil.copy(migrated_file, tmp_path / "control.db")
+    found = House(tmp_path, registry, apart)
+    yield found
+    found.store.close()
+
+
+def answers(predictor: Predictor) -> np.ndarray[Any, Any]:
+    data = table()
+    rows = zip(*(data.columns[name] for name in NAMES), strict=True)
+    found = predictor.predict([predictor.encode(row) for row in rows])
+    predictor.close()
+    return found
+
+
+def test_a_booster_is_served_by_its_own_library(house: House, tmp_path: Path) -> None:
+    rows, late = matrix()
+    given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
+    made = xgboost.train({"objective": "binary:logistic", "nthread": 1}, given, 10)
+    made.save_model(tmp_path / "model.ubj")
+    done = house.register(tmp_path / "model.ubj")
+    assert done.version.lineage["runtime"]["runtime"] == "xgboost"
+    assert done.version.lineage["parity"] is None
+    assert done.version.metrics["auc"] > 0.8
+    assert np.array_equal(answers(house.load(done)), made.inplace_predict(rows).astype(float))
+    with house.store.read() as tx:
+        decision = tx.decision(f"{MODEL}/register/{done.version.version}")
+    assert replay_decision(decision).same
+
+
+def test_lightgbm_brings_its_own_categories(house: House, tmp_path: Path) -> None:
+    """Trained on a frame with a categorical column: the file holds the order."""
+    rows, late = frame()
+    rows["carrier"] = pd.Categorical(rows["carrier"], categories=sorted(CARRIERS, reverse=True))
+    told = {"objective": "binary", "num_threads": 1, "verbose": -1, "min_data_per_group": 5}
+    made = lightgbm.train(told, lightgbm.Dataset(rows, late), 10)
+    made.save_model(tmp_path / "model.txt")
+    done = house.register(tmp_path / "model.txt", Papers())
+    assert np.array_equal(answers(house.load(done)), made.predict(rows))
+
+
+def test_a_foreign_graph_with_a_list_of_maps_is_taken(house: House, tmp_path: Path) -> None:
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType
+
+    rows, late = matrix()
+    model = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()).fit(rows, late)
+    made: Any = convert_sklearn(model, initial_types=[("x", FloatTensorType([None, 3]))])
+    assert any(node.op_type == "ZipMap" for node in made.graph.node)
+    onnx.save_model(
+        made, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin",
+        size_threshold=0, convert_attribute=True,
+    )  # fmt: skip
+    with pytest.raises(BadInputs, match="does not name its inputs"):
+        house.register(tmp_path / "model.onnx")
+    papers = Papers(inputs=tuple(NAMES), vocabulary=ORDER)
+    done = house.register(tmp_path / "model.onnx", papers)
+    assert done.version.lineage["runtime"]["runtime"] == "onnx"
+    assert np.abs(answers(house.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-5
+
+
+def test_an_estimator_of_data_becomes_a_graph_that_gives_its_answers(
+    house: House, tmp_path: Path
+) -> None:
+    rows, late = matrix()
+    model = HistGradientBoostingClassifier(max_iter=10).fit(rows, late)
+    skops.io.dump(model, tmp_path / "model.skops")
+    done = house.register(tmp_path / "model.skops", Papers(inputs=tuple(NAMES), vocabulary=ORDER))
+    told = explain_runtime(house.store, MODEL)
+    assert (told.runtime, told.isolated, told.can_serve) == (RuntimeName.ONNX, False, True)
+    assert told.passed_over == {"sklearn": "slower here than onnx"}
+    assert told.parity is not None
+    assert told.parity.probes > 50
+    assert told.parity.max_difference < 1e-6
+    assert told.parity.changed_labels == 0
+    files = Path(done.version.artifact)
+    assert not (files / "model.skops").exists()
+    assert b'"probes":' in (files / "parity.json").read_bytes()
+    assert np.abs(answers(house.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-6
+
+
+def test_a_graph_that_answers_otherwise_is_passed_over_with_numbers(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The graph of another forest stands for a converter that went wrong."""
+    rows, late = matrix()
+    wrong = HistGradientBoostingClassifier(max_iter=9).fit(rows, late)
+    from windvane.adapters.onnx.convert import to_graph
+    from windvane.ports.converter import Converted
+
+    skops.io.dump(HistGradientBoostingClassifier(max_iter=10).fit(rows, late), tmp_path / "m.skops")
+    monkeypatch.setattr(
+        house.parts.converter, "convert",
+        lambda *_, **__: Converted(to_graph(wrong, 3), rows[:20]),
+    )  # fmt: skip
+    done = house.register(tmp_path / "m.skops", Papers(inputs=tuple(NAMES), vocabulary=ORDER))
+    told = explain_runtime(house.store, MODEL, done.version.version)
+    assert (told.runtime, told.needs_trust, told.isolated) == (RuntimeName.SKLEARN, False, True)
+    assert "its graph differs by 0.0" in told.passed_over["onnx"]
+    assert "real rows" in told.passed_over["onnx"]
+    assert told.parity is None
+
+
+def test_a_table_of_words_stays_with_scikit_learn(house: House, tmp_path: Path) -> None:
+    rows, late = frame()
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    words = OneHotEncoder(handle_unknown="ignore")
+    parts = ColumnTransformer([("n", numbers, ["distance", "temp"]), ("w", words, ["carrier"])])
+    model = make_pipeline(parts, LogisticRegression()).fit(rows, late)
+    skops.io.dump(model, tmp_path / "model.skops")
+    done = house.register(tmp_path / "model.skops", Papers())
+    told = explain_runtime(house.store, MODEL)
+    assert told.runtime is RuntimeName.SKLEARN
+    assert "carrier come as words" in told.passed_over["onnx"]
+    expected = model.predict_proba(rows)[:, 1]
+    assert np.abs(answers(house.load(done)) - expected).max() < 1e-9
+
+
+def test_a_pickle_needs_trust_and_its_graph_does_not(house: House, tmp_path: Path) -> None:
+    rows, late = matrix()
+    model = RandomForestClassifier(20, max_depth=5, random_state=0).fit(np.nan_to_num(rows), late)
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    papers = Papers(inputs=tuple(NAMES), vocabulary=ORDER)
+    data = table()
+    full = {**data.columns, "temp": [0.0 if t is None else t for t in data.columns["temp"]]}
+    with pytest.raises(Untrusted, match="RUN-104"):
+        house.register(tmp_path / "model.pkl", papers, data=replace(data, columns=full))
+    assert house.versions() == []
+    house.register(
+        tmp_path / "model.pkl", replace(papers, trust=True), data=replace(data, columns=full)
+    )
+    told = explain_runtime(house.store, MODEL)
+    if told.runtime is RuntimeName.ONNX:
+        assert told.can_serve
+    else:
+        assert "its graph differs" in told.passed_over["onnx"]
+        assert not told.can_serve
+
+
+def test_a_hostile_pickle_is_never_read(house: House, tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+
+    class Hostile:
+        def __reduce__(self) -> Any:
+            return os.system, (f"touch {touched}",)
+
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(Hostile()))
+    with pytest.raises(Untrusted):
+        house.register(tmp_path / "model.pkl")
+    assert not touched.exists()
+
+
+def saved(path: Path, flavour: Any, model: Any, **given: Any) -> Path:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        flavour().save_model(model, path, pip_requirements=[], **given)
+    return path
+
+
+def flavour(name: str) -> Any:
+    import importlib
+
+    return lambda: importlib.import_module(f"mlflow.{name}")
+
+
+def test_an_mlflow_folder_is_served_by_its_native_flavour(house: House, tmp_path: Path) -> None:
+    """The generic flavour of the same folder is code; it is passed over without trust."""
+    rows, late = matrix()
+    told = {"objective": "binary", "num_threads": 1, "verbose": -1}
+    made = lightgbm.train(told, lightgbm.Dataset(rows, late, feature_name=NAMES), 10)
+    done = house.register(saved(tmp_path / "m", flavour("lightgbm"), made))
+    told_us = explain_runtime(house.store, MODEL)
+    assert told_us.runtime is RuntimeName.LIGHTGBM
+    assert told_us.passed_over == {"pyfunc": "slower here than lightgbm"}
+    assert np.array_equal(answers(house.load(done)), made.predict(rows))
+
+
+def test_an_mlflow_pyfunc_is_the_last_resort(house: House, tmp_path: Path) -> None:
+    """Its own code gives the probability; only trust lets it in, and it runs apart."""
+    import mlflow.pyfunc
+    from mlflow.models import infer_signature
+
+    class Rule(mlflow.pyfunc.PythonModel):
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            temp = model_input["temp"].fillna(60.0)
+            raw = model_input["distance"] / 900.0 - temp / 20.0 + 2.0
+            return 1.0 / (1.0 + np.exp(-raw))
+
+    rows, _ = frame()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(
+            tmp_path / "m", python_model=Rule(), pip_requirements=[],
+            signature=infer_signature(rows),
+        )  # fmt: skip
+    with pytest.raises(Untrusted):
+        house.register(tmp_path / "m", Papers())
+    done = house.register(tmp_path / "m", Papers(trust=True))
+    told = explain_runtime(house.store, MODEL)
+    assert (told.runtime, told.needs_trust, told.trusted) == (RuntimeName.PYFUNC, True, False)
+    with pytest.raises(Untrusted):  # registering trusted it for once, not for good
+        house.load(done)
+    expected = Rule().predict(None, rows)
+    assert np.abs(answers(house.load(done, trusted=True)) - expected).max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("papers", "said"),
+    [
+        (Papers(), "carrier is a category"),
+        (Papers(inputs=("distance", "carier", "temp")), "did you mean 'carrier'"),
+        (Papers(inputs=("distance", "distance", "temp")), "named twice"),
+        (Papers(vocabulary={**ORDER, "no": ["x"]}), "the vocabulary of 'no'"),
+    ],
+)
+def test_inputs_that_cannot_be_told_are_refused(
+    house: House, tmp_path: Path, papers: Papers, said: str
+) -> None:
+    rows, late = matrix()
+    given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
+    xgboost.train({"nthread": 1}, given, 2).save_model(tmp_path / "model.ubj")
+    with pytest.raises(BadInputs, match="REG-101") as raised:
+        house.register(tmp_path / "model.ubj", papers)
+    assert said in str(raised.value)
+
+
+def test_outputs_that_are_no_probabilities_are_refused(house: House, tmp_path: Path) -> None:
+    rows, late = matrix()
+    given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
+    told = {"objective": "binary:logitraw", "nthread": 1}
+    made = xgboost.train(told, given, 10)
+    made.save_model(tmp_path / "model.ubj")
+    with pytest.raises(BadOutputs, match="REG-102"):
+        house.register(tmp_path / "model.ubj")
+    done = house.register(tmp_path / "model.ubj", Papers(vocabulary=ORDER, logits=True))
+    raw = made.inplace_predict(rows).astype(float)
+    assert np.abs(answers(house.load(done)) - 1.0 / (1.0 + np.exp(-raw))).max() < 1e-9
+
+
+def test_a_model_that_is_not_good_enough_is_refused(house: House, tmp_path: Path) -> None:
+    rows, late = matrix()
+    given = xgboost.DMatrix(rows, label=1 - late, feature_names=NAMES)
+    made = xgboost.train({"objective": "binary:logistic", "nthread": 1}, given, 10)
+    made.save_model(tmp_path / "model.ubj")
+    with pytest.raises(CandidateRefused, match="ACC-502"):
+        house.register(tmp_path / "model.ubj")
+    assert house.versions() == []
+
+
+@pytest.mark.parametrize("name", ["model.h5", "missing.onnx"])
+def test_a_file_of_no_known_kind_says_what_is_known(tmp_path: Path, name: str) -> None:
+    if name.endswith("h5"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(CannotLoad, match="RUN-105"):
+        form_of(tmp_path / name)
+
+
+def test_a_pt_file_of_weights_is_no_module(tmp_path: Path, house: House) -> None:
+    (tmp_path / "model.pt").write_bytes(pickle.dumps({"weights": [1.0]}))
+    with pytest.raises(CannotLoad, match="holds weights but no module"):
+        house.register(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname"])
+def test_an_mlmodel_cannot_lead_out_of_its_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / "outside.txt").write_text("tree\n")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "MLmodel").write_text(f"flavors: {{lightgbm: {{data: {name}}}}}")
+    with pytest.raises(CannotLoad, match="does not lie in its folder"):
+        read_mlmodel(tmp_path / "m", form_of)
+
+
+def test_a_link_in_a_folder_is_not_followed(tmp_path: Path, house: House) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "MLmodel").write_text("flavors: {python_function: {loader_module: x}}")
+    (tmp_path / "m" / "more").symlink_to("/etc")
+    with pytest.raises(CannotLoad, match="is a link"):
+        house.register(tmp_path / "m", Papers(trust=True))
