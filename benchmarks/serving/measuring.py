@@ -25,6 +25,7 @@ TOLERANCE = 1e-6  # of a probability: runtimes may add trees in another order
 _UP_WITHIN_S = 120.0
 _ASKED = 64
 _SETTLE_WITHIN_S = 60.0
+_PAUSE_S = 1.0  # for what the load generator left behind unanswered when its time was over
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +151,14 @@ class Bench:
         after = 0.0
         for connections in plan.concurrencies:
             self._generator.closed(port, requests, connections, plan.warmup)
-            runs = [
-                self._generator.closed(port, requests, connections, plan.seconds)
-                for _ in range(plan.repeats)
-            ]
+            runs: list[Load] = []
+            for _ in range(plan.repeats):
+                time.sleep(_PAUSE_S)
+                runs.append(self._generator.closed(port, requests, connections, plan.seconds))
             running.check()
             loads[connections] = median(runs)
+            if not loads[connections].answered:
+                raise ServerFailed(f"no answer to any request of {connections} connections")
             after = max(after, running.settle(_SETTLE_WITHIN_S))
             self._say(f"{server.name}: c={connections} {loads[connections].rps:,.0f}/s")
         rate = loads[max(loads)].rps / 2 if rate is None else rate

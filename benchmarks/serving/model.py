@@ -37,7 +37,6 @@ class Model:
     home: Path
     key: str
     estimator: Path
-    file: str
 
     @property
     def graph(self) -> Path:
@@ -66,7 +65,7 @@ def make_model(folder: Path, rows: Rows, on_step: Callable[[str], None]) -> Mode
     on_step("deploy, issue a key")
     run_windvane(home, "deploy", MODEL, "1")
     key = run_windvane(home, "key", "issue", TENANT).split()[-1]
-    return Model(home, key, estimator, file.read_text())
+    return Model(home, key, estimator)
 
 
 def model_file(name: str, rows: Rows) -> str:

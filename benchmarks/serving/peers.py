@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from . import shapes
+from .processes import ServerFailed
 from .servers import Kind, Launch, Server, Site
 from .shapes import Shape
 
@@ -27,37 +28,40 @@ _QUIET = {
     "OMP_NUM_THREADS": "1",
     "PYTHONPATH": "",
 }
-_RAY = {"RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 
 
 def all_peers() -> list[Server]:
-    """Every peer, without batching and with it where it has it."""
+    """Every peer as it is by default, and what its documentation has for more throughput."""
+    batch = {"BENCH_BATCH": "1"}
+    batching = {"max_batch_size": 64, "max_batch_time": 0.01}
+    features = shapes.FEATURES_LIST
     return [
         _peer("mlflow models serve", "mlflow", shapes.MLFLOW, _mlflow),
         _peer("BentoML", "bentoml", shapes.BENTOML, _bentoml({})),
-        _peer("BentoML", "bentoml", shapes.BENTOML, _bentoml({"BENCH_BATCH": "1"}), batches=True),
-        _peer("LitServe", "litserve", shapes.FEATURES_LIST, _script("litserve", {})),
+        _peer("BentoML, batching", "bentoml", shapes.BENTOML, _bentoml(batch)),
+        _peer("LitServe", "litserve", features, _script("litserve", {})),
+        _peer("LitServe, batching", "litserve", features, _script("litserve", batch)),
         _peer(
-            "LitServe", "litserve", shapes.FEATURES_LIST,
-            _script("litserve", {"BENCH_BATCH": "1"}), batches=True,
+            "LitServe, batching, fast queue", "litserve", features,
+            _script("litserve", {**batch, "BENCH_FAST": "1"}),
         ),
-        _peer("MLServer", "mlserver", shapes.MLSERVER, _mlserver({})),
+        _peer("MLServer", "mlserver", shapes.MLSERVER, _mlserver({}, {})),
+        _peer("MLServer, batching", "mlserver", shapes.MLSERVER, _mlserver({}, batching)),
         _peer(
-            "MLServer", "mlserver", shapes.MLSERVER,
-            _mlserver({"max_batch_size": 64, "max_batch_time": 0.01}), batches=True,
+            "MLServer, batching, one process", "mlserver", shapes.MLSERVER,
+            _mlserver({"parallel_workers": 0}, batching),
         ),
-        _peer("Ray Serve", "ray", shapes.FEATURES_LIST, _script("ray", _RAY)),
+        _peer("Ray Serve", "ray", features, _script("ray", {})),
+        _peer("Ray Serve, batching", "ray", features, _script("ray", batch)),
         _peer(
-            "Ray Serve", "ray", shapes.FEATURES_LIST,
-            _script("ray", {**_RAY, "BENCH_BATCH": "1"}), batches=True,
+            "Ray Serve, batching, throughput mode", "ray", features,
+            _script("ray", {**batch, "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}),
         ),
-        _peer("FastAPI", "fastapi", shapes.FEATURES_LIST, _fastapi({})),
+        _peer("FastAPI", "fastapi", features, _fastapi({})),
+        _peer("FastAPI, async def", "fastapi", features, _fastapi({"BENCH_ASYNC": "1"})),
         _peer(
-            "FastAPI, async def", "fastapi", shapes.FEATURES_LIST, _fastapi({"BENCH_ASYNC": "1"})
-        ),
-        _peer(
-            "FastAPI + ONNX Runtime", "fastapi", shapes.FEATURES_LIST,
-            _fastapi({"BENCH_ASYNC": "1", "BENCH_RUNTIME": "onnx"}), kind=Kind.MIXED,
+            "FastAPI + ONNX Runtime", "fastapi", features,
+            _fastapi({"BENCH_ASYNC": "1", "BENCH_RUNTIME": "onnx"}), Kind.MIXED,
         ),
     ]  # fmt: skip
 
@@ -67,14 +71,11 @@ def _peer(
     venv: str,
     shape: Shape,
     launch: Callable[[Site], Launch],
-    *,
-    batches: bool = False,
     kind: Kind = Kind.PEER,
 ) -> Server:
     stamp = ENVIRONMENTS / venv / ".stamp"
     missing = "" if stamp.exists() else f"not installed: tools/make_peers.sh {venv}"
-    title = f"{name}, batching" if batches else name
-    return Server(title, kind, lambda _: shape, launch, missing)
+    return Server(name, kind, lambda _: shape, launch, missing)
 
 
 def _environment(venv: str, site: Site, more: Mapping[str, str]) -> dict[str, str]:
@@ -118,12 +119,13 @@ def _bentoml(more: Mapping[str, str]) -> Callable[[Site], Launch]:
 def _mlflow(site: Site) -> Launch:
     environment = _environment("mlflow", site, {})
     saved = site.folder / "model"
-    subprocess.run(
-        [_bin("mlflow", "python"), LOCKS / "mlflow" / "save_model.py", site.model.estimator,
-         saved],
-        env={**os.environ, **environment}, cwd=site.folder, check=True, timeout=120,
-        capture_output=True,
+    done = subprocess.run(
+        [_bin("mlflow", "python"), LOCKS / "mlflow" / "save_model.py", site.model.estimator, saved],
+        env={**os.environ, **environment}, cwd=site.folder, check=False, timeout=120,
+        capture_output=True, text=True,
     )  # fmt: skip
+    if done.returncode:
+        raise ServerFailed(f"the model was not saved: {done.stderr[-500:]}")
     command = [
         _bin("mlflow", "mlflow"), "models", "serve", "--model-uri", str(saved),
         "--env-manager", "local", "--host", _HOST, "--port", str(site.port),
@@ -131,7 +133,7 @@ def _mlflow(site: Site) -> Launch:
     return Launch(command, site.folder, environment)
 
 
-def _mlserver(batching: Mapping[str, float]) -> Callable[[Site], Launch]:
+def _mlserver(server: Mapping[str, int], batching: Mapping[str, float]) -> Callable[[Site], Launch]:
     def launch(site: Site) -> Launch:
         settings = {
             "host": _HOST,
@@ -139,6 +141,7 @@ def _mlserver(batching: Mapping[str, float]) -> Callable[[Site], Launch]:
             "grpc_port": site.port + 1,
             "metrics_port": site.port + 2,
             "debug": False,  # no line a request
+            **server,
         }
         about = {
             "name": "flight-late",

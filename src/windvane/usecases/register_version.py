@@ -54,6 +54,7 @@ from windvane.usecases.accept_candidate import (
 
 _PARITY_ROWS = 2_000
 _AT_ONCE = 1_000
+_GAPS = 50
 _DATA_FILES = {
     RuntimeName.ONNX: "model.onnx",
     RuntimeName.XGBOOST: "model.ubj",
@@ -341,9 +342,10 @@ class _Workshop:
         (folder / name).write_bytes(made.graph)
         try:
             graph = self._load(folder, self._served(RuntimeName.ONNX, name), native.inputs)
-            parity = found.parity = compare_outputs(
+            probes = np.concatenate([made.probes, self._with_gaps(native, rows)])
+            parity = compare_outputs(
                 (native.answer(rows.tolist()), graph.answer(rows.tolist())),
-                (native.answer(made.probes.tolist()), graph.answer(made.probes.tolist())),
+                (native.answer(probes.tolist()), graph.answer(probes.tolist())),
                 self._tolerance,
             )
         except WindvaneError as error:
@@ -357,8 +359,25 @@ class _Workshop:
                 f"splits: {parity.moved:,} beyond {self._tolerance:.2g}, "
                 f"{parity.changed_labels:,} with another label"
             )
-        found.loaded[RuntimeName.ONNX] = graph
+        found.loaded[RuntimeName.ONNX], found.parity = graph, parity
         return ""
+
+    def _with_gaps(self, native: _Loaded, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Real rows with one value missing, for each input that may be, as long as the model
+        itself takes them."""
+        nullable = {spec.name for spec in self._schema if spec.nullable}
+        gaps = [np.empty((0, rows.shape[1]))]
+        for i, spec in enumerate(native.inputs):
+            if spec.feature in nullable:
+                some = rows[:_GAPS].copy()
+                some[:, i] = np.nan
+                gaps.append(some)
+        found = np.concatenate(gaps)
+        try:
+            native.answer(found.tolist())
+        except RuntimeFailed:
+            return gaps[0]
+        return found
 
     def _load(self, folder: Path, served: ServedBy, inputs: Sequence[InputSpec]) -> _Loaded:
         (folder / INPUTS_FILE).write_bytes(msgspec.json.encode(inputs))

@@ -122,18 +122,15 @@ def test_an_unknown_name_says_what_is_known(store: SqlControlStore, ask: Any, hi
     assert hint in str(raised.value)
 
 
-def test_keys_and_deployments(store: SqlControlStore) -> None:
+def test_deployments(store: SqlControlStore) -> None:
     live = Deployment(
         "delay", "1", "0", "2", 0.05, 1, "delay/2/9", 9.0, 9.5, "0", ("weather",), 11.0
     )
     with store.begin() as tx:
         assert tx.deployment("delay") is None
-        tx.add_key(KeyEntry("b" * 64, "UA"), "first", 1.0)
-        tx.add_key(KeyEntry("a" * 64, "AA"), "first", 1.0)
         tx.put_deployment(Deployment("delay", "1"))
         tx.put_deployment(live)
     with store.read() as tx:
-        assert tx.keys() == [KeyEntry("a" * 64, "AA"), KeyEntry("b" * 64, "UA")]
         assert tx.deployment("delay") == live
         assert tx.deployment("other") is None
 

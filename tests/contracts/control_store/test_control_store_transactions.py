@@ -13,6 +13,7 @@ from windvane.core.routing import KeyEntry
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import (
     Deployment,
+    KeyRecord,
     LeaseLost,
     ModelRecord,
     StoreUnavailable,
@@ -183,13 +184,13 @@ def test_the_newest_table_has_every_committed_change(postgres_url: str) -> None:
 
     def other() -> None:
         with two.begin() as tx:
-            tx.add_key(KeyEntry("b" * 64, "UA"), "two", 1.0)
+            tx.put_key(KeyRecord(KeyEntry("b" * 64, "UA"), "two", 1.0))
             routing_effects(tx)
         done.set()
 
     thread = threading.Thread(target=other)
     with one.begin() as tx:
-        tx.add_key(KeyEntry("a" * 64, "AA"), "one", 1.0)
+        tx.put_key(KeyRecord(KeyEntry("a" * 64, "AA"), "one", 1.0))
         routing_effects(tx)
         thread.start()
         done.wait(1.0)  # a store that serialises its writers lets it wait until we are done

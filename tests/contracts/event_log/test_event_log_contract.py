@@ -42,7 +42,7 @@ def predicted(
         "values": LAYOUT_VALUES[layout], "output": 0.25, "flags": [], **given,
     }  # fmt: skip
     row = Row(**made)
-    return Predicted(request, ts, model, tenant, layout, "", 900, [row] * rows)
+    return Predicted(request, ts, model, tenant, layout, "", 900, [row] * rows, key="k1")
 
 
 def refused(request: str, ts: float = DAY, tenant: str = "AA") -> Refused:
@@ -183,7 +183,7 @@ def test_samples(log: DeltaEventLog) -> None:
     assert row == {
         "ts": DAY + 1, "tenant": "AA", "request_id": "c", "row": 0, "unit": "u1",
         "routed": "1", "answered": "", "arm": "champion", "rollout": "", "output": 0.25,
-        "latency_us": 900, "flags": ["failed"], "features": {"x": 1.5, "kind": "a"},
+        "latency_us": 900, "flags": ["failed"], "key": "k1", "features": {"x": 1.5, "kind": "a"},
     }  # fmt: skip
 
 

@@ -60,7 +60,9 @@ async def main(kind: str, where: str, worker: str, what: str, much: str, *texts:
     if kind != "redis":
         patience_s = PATIENT_S if kind == "shared" else 0.0
         shared = SharedLimiter(int(where), int(worker), solo=False, patience_s=patience_s)
-        await run(lambda: shared.take(limits, time.monotonic()), shared.release, what, float(much))
+        await run(
+            lambda: shared.take(limits, time.monotonic()), shared.release, what, float(much), long
+        )
         assert shared.unlocked == 0 or kind == "impatient"
         shared.close()
         return

@@ -186,7 +186,9 @@ def torch_module(folder: Path, exported: bool) -> World:
         torch.export.save(made, folder / "model.pt2")
         served = ServedBy(RuntimeName.TORCH_EXPORT, "model.pt2", logits=True)
     else:
-        torch.jit.save(torch.jit.trace(net, some), folder / "model.pt")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch would rather export
+            torch.jit.save(torch.jit.trace(net, some), folder / "model.pt")
         served = ServedBy(RuntimeName.TORCHSCRIPT, "model.pt", logits=True)
 
     def answers(x: Floats) -> Floats:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from windvane.core.acceptance import (
     AcceptancePolicy,
     CandidateFacts,
     ParityReport,
+    compare_outputs,
     judge_candidate,
 )
 from windvane.core.verdict import Outcome
@@ -45,3 +47,28 @@ def test_it_says_both_sides() -> None:
     assert judge_candidate(bad, POLICY, 0.0).sentence == (
         "ONNX differs by 1e-07 on 500 rows and by 0.24 on 900 probes around splits, 1e-05 allowed"
     )
+
+
+def test_what_is_served_as_it_came_is_not_compared() -> None:
+    assert judge_candidate(replace(GOOD, parity=None), POLICY, 0.0).outcome is Outcome.PASS
+    bad = judge_candidate(replace(GOOD, parity=None, holdout_auc=0.1), POLICY, 0.0)
+    assert bad.code == "ACC-502"
+
+
+def test_outputs_are_compared_on_rows_and_on_probes() -> None:
+    rows = np.array([0.1, 0.4999999, 0.9]), np.array([0.1, 0.5000001, 0.9])
+    probes = np.array([0.2, 0.2]), np.array([0.2, 0.3])
+    found = compare_outputs(rows, probes, 1e-5)
+    assert (found.rows, found.probes, found.moved, found.changed_labels) == (3, 2, 1, 1)
+    assert found.max_difference == pytest.approx(2e-7)
+    assert found.probe_max_difference == pytest.approx(0.1)
+
+
+def test_an_output_that_is_no_number_on_one_side_differs_without_bound() -> None:
+    nothing = np.empty(0), np.empty(0)
+    one_sided = np.array([np.nan, np.nan]), np.array([0.5, np.nan])
+    found = compare_outputs(one_sided, nothing, 1e-5)
+    assert found.moved == 1
+    assert found.max_difference == np.inf
+    facts = replace(GOOD, parity=found)
+    assert judge_candidate(facts, POLICY, 0.0).code == "ACC-503"

@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 
 BATCHING = (
-    {"batchable": True, "max_batch_size": 64, "max_latency_ms": 100}
+    {"batchable": True, "max_batch_size": 64, "max_latency_ms": 1_000}
     if os.environ.get("BENCH_BATCH")
     else {}
 )

@@ -38,7 +38,7 @@ class Batched(OneByOne):
 
 if __name__ == "__main__":
     if os.environ.get("BENCH_BATCH"):
-        api = Batched(max_batch_size=64, batch_timeout=float(os.environ.get("BENCH_WAIT", "0.01")))
+        api = Batched(max_batch_size=64, batch_timeout=0.01)
     else:
         api = OneByOne()
     server = ls.LitServer(api, accelerator="cpu", fast_queue=bool(os.environ.get("BENCH_FAST")))

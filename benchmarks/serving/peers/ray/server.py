@@ -33,9 +33,7 @@ class Batched:
     def __init__(self) -> None:
         self.model = joblib.load(MODEL)
 
-    @serve.batch(
-        max_batch_size=64, batch_wait_timeout_s=float(os.environ.get("BENCH_WAIT", "0.01"))
-    )
+    @serve.batch(max_batch_size=64, batch_wait_timeout_s=0.01)
     async def predict(self, rows: list[list[float]]) -> Any:  # a list in, one of it out
         return self.model.predict_proba(np.array(rows))[:, 1].tolist()
 

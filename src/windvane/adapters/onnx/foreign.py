@@ -56,7 +56,8 @@ def from_sklearn(estimator: Any, rows: Floats, limit: int) -> tuple[bytes, Float
 
 
 def _by_skl2onnx(estimator: Any, width: int) -> bytes:
-    """On float64 where the converter can; on float32 otherwise, and parity decides."""
+    """On float64 where the converter can, on float32 otherwise, and parity decides. Trees of
+    scikit-learn round their inputs to float32 themselves: there it is the other way round."""
     try:
         from skl2onnx import convert_sklearn
         from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
@@ -64,7 +65,8 @@ def _by_skl2onnx(estimator: Any, width: int) -> bytes:
         raise ValueError("skl2onnx is not installed: pip install 'windvane[sklearn]'") from error
     options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "predict_proba") else None
     told = ""
-    for kind in (DoubleTensorType, FloatTensorType):
+    kinds = [DoubleTensorType, FloatTensorType]
+    for kind in reversed(kinds) if _splits(estimator) else kinds:
         try:
             made: Any = convert_sklearn(
                 estimator, initial_types=[("x", kind([None, width]))], options=options

@@ -14,6 +14,9 @@ import anyio.to_thread
 
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
+from windvane.usecases.issue_key import BadScope, BadTenant
+from windvane.usecases.limit_tenant import BadLimit
+from windvane.usecases.revoke_key import UnknownKey
 
 T = TypeVar("T")
 DEADLINE_S = 4.0
@@ -33,6 +36,32 @@ class PageFailed(WindvaneError):
 
     code: ClassVar[str] = "CSL-102"
     hint = "its log has the details; the gateway goes on answering meanwhile"
+
+
+class NotSignedIn(WindvaneError):
+    """The call carries no key that is good now."""
+
+    code: ClassVar[str] = "CSL-103"
+    hint = "send `Authorization: Bearer KEY`; `windvane up` printed the first one"
+
+
+class NotAllowed(WindvaneError):
+    """The key is good, but not for this."""
+
+    code: ClassVar[str] = "CSL-104"
+    hint = "`windvane key issue TENANT --scope admin` makes one that is"
+
+
+_STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
+    (UnknownName, HTTPStatus.NOT_FOUND),
+    (UnknownKey, HTTPStatus.NOT_FOUND),
+    (NotSignedIn, HTTPStatus.UNAUTHORIZED),
+    (NotAllowed, HTTPStatus.FORBIDDEN),
+    (BadTenant, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadScope, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadLimit, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+)
 
 
 class NoSuchName(UnknownName):
@@ -113,8 +142,7 @@ class Asker:
 
 def status_of(error: WindvaneError) -> HTTPStatus:
     """HTTP's word for one of our errors."""
-    if isinstance(error, UnknownName):
-        return HTTPStatus.NOT_FOUND
-    if isinstance(error, StoreUnavailable):
-        return HTTPStatus.SERVICE_UNAVAILABLE
+    for kind, status in _STATUS:
+        if isinstance(error, kind):
+            return status
     return HTTPStatus.INTERNAL_SERVER_ERROR

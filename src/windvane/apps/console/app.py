@@ -9,20 +9,24 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import windvane
+from windvane.apps.console.admin import admin_router
 from windvane.apps.console.answering import Asker, NoSuchName, NoSuchPage, PageFailed, status_of
 from windvane.apps.console.api import Problem, api_router
 from windvane.apps.console.memory import Memory
+from windvane.apps.console.metrics import render
 from windvane.apps.console.pages import page_router
 from windvane.apps.console.rendering import FOLDER, Pages
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
+from windvane.ports.metrics import MetricsBoard
+from windvane.ports.routing_feed import RoutingFeed
 
 _log = logging.getLogger(__name__)
 
@@ -55,9 +59,17 @@ class SecureHeaders:
 
 
 def make_app(
-    store: ControlStore, clock: Clock, *, close: Callable[[], None] = lambda: None
+    store: ControlStore,
+    clock: Clock,
+    *,
+    feed: RoutingFeed | None = None,
+    board: MetricsBoard | None = None,
+    close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """The console over ``store``; ``close`` is called when it stops."""
+    """The console over ``store``; ``close`` is called when it stops.
+
+    ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -68,7 +80,9 @@ def make_app(
     app = FastAPI(
         title="Windvane control API",
         version=windvane.__version__,
-        description="What is deployed, what was seen, decided and told. Reads only.",
+        description=(
+            "What is deployed, what was seen, decided and told; and the tenants' keys and limits."
+        ),
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
@@ -76,6 +90,7 @@ def make_app(
     )
     asker, pages, memory = Asker(store), Pages(), Memory()
     app.include_router(api_router(asker, clock, memory))
+    app.include_router(admin_router(store, clock, feed))
     app.include_router(page_router(asker, clock, pages, memory))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     app.add_middleware(SecureHeaders)  # pyright: ignore[reportArgumentType]
@@ -83,6 +98,11 @@ def make_app(
     @app.get("/healthz", tags=["health"], summary="Whether this process answers")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
+
+    @app.get("/metrics", tags=["health"], summary="Every gateway worker's metrics, as one")
+    def metrics() -> PlainTextResponse:
+        text = render(board.posted()) if board is not None else ""
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @app.get("/readyz", tags=["health"], summary="Whether the control database answers")
     async def readyz() -> dict[str, str]:
@@ -129,5 +149,5 @@ def make_app(
         response.headers.update(HEADERS)
         return response
 
-    del healthz, readyz, ours, http, invalid, unforeseen
+    del healthz, metrics, readyz, ours, http, invalid, unforeseen
     return app

@@ -7,6 +7,7 @@ import os
 from fastapi import FastAPI
 
 from windvane.adapters.clock import open_clock
+from windvane.adapters.files import FileMetricsBoard, FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.app import make_app
 from windvane.usecases.read_settings import Settings, find_settings
@@ -19,4 +20,10 @@ def settings() -> Settings:
 def console(given: Settings) -> FastAPI:
     """The application over the installation's control store."""
     store = SqlControlStore(given.store_url)
-    return make_app(store, open_clock(given.clock), close=store.close)
+    return make_app(
+        store,
+        open_clock(given.clock),
+        feed=FileRoutingFeed(given.routing_file),
+        board=FileMetricsBoard(given.metrics_folder),
+        close=store.close,
+    )

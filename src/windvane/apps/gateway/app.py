@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from windvane.apps.gateway.answers import (
@@ -105,15 +105,17 @@ class Gateway:
         given = headers.get(b"x-request-id", b"")
         usable = 0 < len(given) <= 128 and given.isascii()
         request_id = given.decode("ascii") if usable else next(self._ids)
-        extra: list[Header] = []
+        extra: Sequence[Header] = ()
         try:
             if path.endswith(_PREDICT_TAIL) and path.startswith(_PREDICT_HEAD):
-                _only(scope, "POST")
+                if scope["method"] != "POST":
+                    _only(scope, "POST")
                 context = Context(request_id, headers, path[_HEAD_LENGTH:-_TAIL_LENGTH])
                 status, body = 200, await self._predict(context, receive, began)
-                extra = [VERSION_HEADERS[context.api]]
+                if b"windvane-version" in headers:
+                    extra = [VERSION_HEADERS[context.api]]
                 if context.taken is not FREE:
-                    extra += limit_headers(context.taken)
+                    extra = [*extra, *limit_headers(context.taken)]
             else:
                 status, body = await self._other(path, scope, headers, request_id, receive)
         except Exception as error:
@@ -257,6 +259,9 @@ class Gateway:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await self._post()
+        if self._board is not None:  # gauges of a worker that is gone would mislead
+            self.metrics.gauges.clear()
+            self._board.post(self._worker, self.metrics.series())
         self._records.close()
         self._parts.shelf.close()
 

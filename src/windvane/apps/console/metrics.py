@@ -1,0 +1,60 @@
+"""All workers' metrics as one Prometheus text: counters summed, gauges by worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from windvane.ports.metrics import Series
+
+PREFIX = "windvane_"
+
+
+def render(posted: Mapping[str, Sequence[Series]]) -> str:
+    """Prometheus' text format 0.0.4 of what each worker posted."""
+    held: dict[str, Series] = {}
+    sums: dict[str, dict[tuple[str, ...], list[float]]] = {}
+    for worker, series in sorted(posted.items()):
+        for one in series:
+            held.setdefault(one.name, one)
+            into = sums.setdefault(one.name, {})
+            for labels, values in one.values:
+                # A gauge is how things stand with one worker: no sum of them means anything.
+                key = (*labels, worker) if one.kind == "gauge" else tuple(labels)
+                have = into.get(key)
+                both = zip(have, values, strict=True) if have else None
+                into[key] = [a + b for a, b in both] if both else list(values)
+    return "".join(
+        line for name in sorted(held) for line in _lines(held[name], sorted(sums[name].items()))
+    )
+
+
+def _lines(series: Series, values: Sequence[tuple[tuple[str, ...], list[float]]]) -> Iterator[str]:
+    name = PREFIX + series.name
+    labels = (*series.labels, "worker") if series.kind == "gauge" else tuple(series.labels)
+    yield f"# HELP {name} {series.text}\n# TYPE {name} {series.kind}\n"
+    for key, found in values:
+        if series.kind != "histogram":
+            yield f"{name}{_braced(labels, key)} {_number(found[0])}\n"
+            continue
+        total = 0.0
+        for edge, count in zip([*series.edges, None], found[:-1], strict=True):
+            total += count
+            le = "+Inf" if edge is None else f"{edge:g}"
+            yield f"{name}_bucket{_braced((*labels, 'le'), (*key, le))} {_number(total)}\n"
+        yield f"{name}_sum{_braced(labels, key)} {found[-1]:.6f}\n"
+        yield f"{name}_count{_braced(labels, key)} {_number(total)}\n"
+
+
+def _braced(labels: Sequence[str], values: Sequence[str]) -> str:
+    if not labels:
+        return ""
+    pairs = ",".join(f'{k}="{_escape(v)}"' for k, v in zip(labels, values, strict=True))
+    return f"{{{pairs}}}"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() else f"{value:.6f}"
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
