@@ -10,7 +10,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from usecases.house import CARRIERS, START, WINDOW_S, House, Trained, columns
+from usecases.house import CARRIERS, FILE, START, WINDOW_S, House, Trained, columns
+from usecases.recording import Events, Site, opened
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.drift import build_baseline
@@ -99,4 +100,27 @@ def empty_house(
 def house(house_of: Callable[[], AbstractContextManager[House]]) -> Iterator[House]:
     """Version 1 of all views is live, version 2 needs no weather; two tenants have keys."""
     with house_of() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def applied(
+    tmp_path_factory: pytest.TempPathFactory, migrated_file: Path, trained: Trained
+) -> Path:
+    """A store that knows the model and its layout, to copy a `Site` from."""
+    folder = tmp_path_factory.mktemp("applied")
+    shutil.copy(migrated_file, folder / "control.db")
+    store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
+    house = House(folder, store, trained)
+    house.apply(FILE)
+    house.add_version("1")
+    store.close()
+    Events.layout_id = trained.layout.id
+    return folder / "control.db"
+
+
+@pytest.fixture
+def site(applied: Path, tmp_path: Path) -> Iterator[Site]:
+    """One machine with spools to write to and nothing recorded yet."""
+    with opened(applied, tmp_path) as found:
         yield found

@@ -177,12 +177,14 @@ class SpoolMark:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key as it is managed: what gateways know of it, who made it and when it ended."""
+    """An API key as it is managed: what gateways know of it, what it is for and when it ended.
+    ``successor`` is the id of the key that it was rotated to."""
 
     entry: KeyEntry
     name: str
     created_at: float
     revoked_at: float | None = None
+    successor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def new_key(
     api_version: str,
 ) -> tuple[str, KeyRecord]:
     """A key, and its record as it was stored. Times are the wall's: a key's life is real."""
-    key_id = secrets.token_hex(4)
+    key_id = secrets.token_hex(6)  # revoking goes by it, so no two keys may ever share one
     key = f"{PREFIX}{key_id}_{secrets.token_urlsafe(32)}"
     now = clock.wall()
     expires_at = None if expires_in_s is None else now + expires_in_s

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from typing import ClassVar
 
@@ -33,7 +34,8 @@ def limit_tenant(store: ControlStore, clock: Clock, limit: TenantLimit, *, by: s
     """
     if limit.tenant != EVERYONE:
         check_tenant(limit.tenant)
-    if not 0 <= limit.rate <= _MOST or not 0 <= limit.concurrent <= _MOST or limit.per_s <= 0.0:
+    counts = (limit.rate, limit.concurrent)
+    if not all(0 <= count <= _MOST for count in counts) or not 0.0 < limit.per_s < math.inf:
         sides = f"{limit.rate} per {limit.per_s:g} s, {limit.concurrent} at once"
         raise BadLimit(f"{sides}; 0 to {_MOST:,} are allowed")
     with store.begin() as tx:

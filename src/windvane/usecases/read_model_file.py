@@ -317,6 +317,9 @@ def _check(file: ModelFile) -> None:
     _check_steps(file)
     for step in file.serve.fallback:
         _check_fallback(step, file)
+    for word in ("rule", "constant"):
+        if sum(isinstance(step, Mapping) and word in step for step in file.serve.fallback) > 1:
+            raise BadModelFile(f"serve.fallback: {word} is there twice", hint="keep one of them")
 
 
 def _check_numbers(file: ModelFile) -> None:
@@ -401,6 +404,13 @@ def _check_rule(rule: list[Any], file: ModelFile) -> None:
         if step.feature and step.feature not in schema:
             hint = did_you_mean(step.feature, schema)
             raise BadModelFile(f"{where}: there is no feature {step.feature!r}", hint=hint)
+        bounds = [n for n in ("above", "below", "among") if getattr(step, n) not in (None, ())]
+        if bounds and not step.feature:
+            hint = f"for example {{feature: {next(iter(schema))}, {bounds[0]}: ..., give: 0.5}}"
+            raise BadModelFile(f"{where}: {bounds[0]} needs a feature", hint=hint)
+        if step.feature and not bounds:
+            hint = "`above`, `below` or `among: [...]`; without a feature it always gives"
+            raise BadModelFile(f"{where}: {step.feature} has no bound", hint=hint)
         category = step.feature and schema[step.feature].type is FeatureType.CATEGORY
         if category and (step.above is not None or step.below is not None):
             hint = "`among: [...]` names values"

@@ -16,7 +16,15 @@ from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Layout, Sketch
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, SpoolMark, UnitSeen, WindowKey
 from windvane.ports.event_log import EventLog, LogEntry
-from windvane.ports.events import EVENTS, Denied, OutcomeSeen, Predicted, Refused, event_key
+from windvane.ports.events import (
+    EVENTS,
+    Denied,
+    OutcomeSeen,
+    Predicted,
+    Refused,
+    SpoolRecord,
+    event_key,
+)
 from windvane.ports.spool import Batch, SpoolReader
 from windvane.usecases.read_model_file import parse_duration, read_model_file
 from windvane.usecases.record_access import accesses
@@ -115,16 +123,16 @@ class Recorder:
 
     def _record(self, batch: Batch) -> int:
         entries: list[LogEntry] = []
-        denied: list[Denied] = []
+        calls: list[SpoolRecord] = []
         for position, payload in batch.payloads:
             try:
                 event = EVENTS.decode(payload)
             except msgspec.MsgspecError:
                 _log.exception("spool %s: event at %d is not readable", batch.spool, position)
                 continue
-            if isinstance(event, Denied):
-                denied.append(event)
-            elif self._seen.add(event_key(event)):
+            # A request that is repeated is recorded once, but whoever sent it called twice.
+            calls.append(event)
+            if not isinstance(event, Denied) and self._seen.add(event_key(event)):
                 entries.append(LogEntry(batch.spool, position, event))
         self._learn(entries)
         schemas = {e.event.layout_id: self._models[e.event.model].schema for e in entries}
@@ -135,7 +143,7 @@ class Recorder:
         with self._store.begin() as tx:
             tx.add_sketches(self._sketches(entries))
             tx.add_units(self._units(entries))
-            tx.add_access(accesses([*(e.event for e in entries), *denied]))
+            tx.add_access(accesses(calls))
             tx.set_mark(mark)
         self._marks[batch.spool] = mark
         self._spool.release(batch.spool, batch.end)

@@ -12,7 +12,7 @@ from windvane.usecases.issue_key import decide_keys, new_key
 
 
 class UnknownKey(WindvaneError):
-    """No living key has this id."""
+    """No living key has this id, or none that was not rotated yet."""
 
     code: ClassVar[str] = "KEY-103"
 
@@ -36,6 +36,9 @@ def rotate_key(
     seconds more, so that its callers can change over. Raises UnknownKey."""
     with store.begin() as tx:
         held = living_key(tx, clock, key_id)
+        if held.successor:
+            hint = f"rotate {held.successor}"
+            raise UnknownKey(f"key {key_id} gave way to {held.successor} already", hint=hint)
         old = held.entry
         now = clock.wall()
         lifetime = None if old.expires_at is None else old.expires_at - held.created_at
@@ -43,7 +46,8 @@ def rotate_key(
             tx, clock, old.tenant, held.name, old.scopes, lifetime, old.api_version
         )
         until = now + grace_s if old.expires_at is None else min(old.expires_at, now + grace_s)
-        tx.put_key(replace(held, entry=replace(old, expires_at=until)))
+        given_way = replace(held, entry=replace(old, expires_at=until), successor=fresh.entry.id)
+        tx.put_key(given_way)
         facts: dict[str, object] = {
             "keys": [key_id, fresh.entry.id], "tenants": [old.tenant], "by": by, "until": until,
         }  # fmt: skip

@@ -16,7 +16,10 @@ LOW_ONLY = FeatureSpec("x", "v", FeatureType.NUMBER, low=0.0)
 HIGH_ONLY = FeatureSpec("x", "v", FeatureType.NUMBER, high=0.0)
 FREE = FeatureSpec("x", "v", FeatureType.NUMBER)
 WHOLE = FeatureSpec("x", "v", FeatureType.INTEGER)
+WIDE = FeatureSpec("x", "v", FeatureType.INTEGER, low=-1.0, high=2.0**60)
 NULLABLE = FeatureSpec("x", "v", FeatureType.NUMBER, nullable=True, low=0.0)
+FINE = FeatureSpec("x", "v", FeatureType.NUMBER, low=0.0, high=1_234_567.5)
+EXACT = "-9007199254740992 to 9007199254740992"
 OPEN = FeatureSpec("x", "v", FeatureType.CATEGORY)
 CLOSED = FeatureSpec("x", "v", FeatureType.CATEGORY, known=("JFK", "LGA", "EWR"))
 
@@ -26,7 +29,8 @@ CLOSED = FeatureSpec("x", "v", FeatureType.CATEGORY, known=("JFK", "LGA", "EWR")
     [
         (NUMBER, -1.5), (NUMBER, 10.0), (NUMBER, 10), (NUMBER, 0), (NUMBER, -0.0),
         (LOW_ONLY, 1e308), (HIGH_ONLY, -1e308), (FREE, 1e308), (FREE, 5e-324), (FREE, 2**1000),
-        (WHOLE, 3), (WHOLE, 3.0), (WHOLE, -(2**70)), (WHOLE, 1e300),
+        (WHOLE, 3), (WHOLE, 3.0), (WHOLE, 2**53), (WHOLE, -(2**53)), (WHOLE, 2.0**53),
+        (WIDE, 2**60), (WIDE, -1),
         (NULLABLE, None), (NULLABLE, 0),
         (OPEN, ""), (OPEN, "anything é"), (CLOSED, "JFK"),
     ],
@@ -53,6 +57,13 @@ def test_kept(spec: FeatureSpec, value: Any) -> None:
         (WHOLE, 5e-324, "CON-102", "x must be whole, got 5e-324"),
         (NUMBER, 10.000001, "CON-103", "x 10.000001 is outside -1.5 to 10"),
         (NUMBER, -2, "CON-103", "x -2 is outside -1.5 to 10"),
+        # Beyond 2**53 a float no longer tells whole numbers apart, so they are not taken.
+        (WHOLE, 2**53 + 1, "CON-103", f"x 9007199254740993 is outside {EXACT}"),
+        (WHOLE, -(2**53) - 1, "CON-103", f"x -9007199254740993 is outside {EXACT}"),
+        (WHOLE, -(2**70), "CON-103", f"x -1180591620717411303424 is outside {EXACT}"),
+        (WHOLE, 1e300, "CON-103", f"x 1e+300 is outside {EXACT}"),
+        (WIDE, -2, "CON-103", f"x -2 is outside -1 to {2.0**60!r}"),
+        (FINE, 1_234_568, "CON-103", "x 1234568 is outside 0 to 1234567.5"),
         (LOW_ONLY, -1, "CON-103", "x -1 is outside 0 to inf"),
         (HIGH_ONLY, 1, "CON-103", "x 1 is outside -inf to 0"),
         (NULLABLE, -1, "CON-103", "x -1 is outside 0 to inf"),
@@ -90,7 +101,7 @@ JSON = st.one_of(
 )  # fmt: skip
 
 
-@given(JSON, st.sampled_from([NUMBER, LOW_ONLY, FREE, WHOLE, NULLABLE, OPEN, CLOSED]))
+@given(JSON, st.sampled_from([NUMBER, LOW_ONLY, FREE, WHOLE, WIDE, NULLABLE, OPEN, CLOSED]))
 def test_any_value_has_an_answer_of_at_most_one_problem(value: Any, spec: FeatureSpec) -> None:
     problems = check_row([spec], {"x": value})
     assert len(problems) <= 1
@@ -101,3 +112,11 @@ def test_any_value_has_an_answer_of_at_most_one_problem(value: Any, spec: Featur
 def test_a_number_beyond_floats_is_refused(digits: int) -> None:
     (problem,) = check_row([FREE], {"x": 10**digits})
     assert problem.code in ("CON-102", "CON-103")
+
+
+@given(st.integers(-(2**60), 2**60) | st.integers(2**53 - 3, 2**53 + 3))
+def test_a_whole_number_is_taken_as_long_as_a_float_holds_all_its_neighbours(value: int) -> None:
+    taken = check_row([WHOLE], {"x": value}) == []
+    assert taken == (abs(value) <= 2**53)
+    if taken:
+        assert int(float(value)) == value

@@ -38,7 +38,9 @@ class FileSpoolReader:
             position = max(position, start)
             with path.open("rb") as file:
                 file.seek(position - start)
-                data = file.read(limit)
+                head = file.read(HEADER.size)
+                # Zeros were not written yet; no use in reading megabytes of them.
+                data = head + file.read(limit - len(head)) if head.strip(b"\0") else b""
                 payloads = tuple((position + at, body) for at, body in parse(data))
                 if not payloads and len(data) == limit:
                     file.seek(position - start)  # one frame is larger than the limit

@@ -66,9 +66,15 @@ def _check_number(spec: FeatureSpec, value: Any) -> Problem | None:
     low = -widest if spec.low is None else spec.low
     high = widest if spec.high is None else spec.high
     if not low <= value <= high:
-        sides = f"{_show(value)} is outside {low:g} to {high:g}"
+        sides = f"{_show(value)} is outside {_bound(low)} to {_bound(high)}"
         return Problem("CON-103", spec.name, f"{spec.name} {sides}")
     return None
+
+
+def _bound(value: float) -> str:
+    """Short where that is the bound itself: a rounded one would contradict the value beside it."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def _finite(value: float) -> bool:

@@ -1,0 +1,134 @@
+"""One machine's spools, log and store, and the events that its gateways write."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from usecases.house import MODEL, START, ManualClock
+
+from windvane.adapters.delta import DeltaEventLog
+from windvane.adapters.spool import FileSpoolReader, FileSpoolWriter
+from windvane.adapters.sql import SqlControlStore
+from windvane.core.sketch import Sketch
+from windvane.ports.control_store import Access, ControlStore, SpoolMark, UnitCounts, WindowKey
+from windvane.ports.event_log import EventLog
+from windvane.ports.events import (
+    EVENT_ENCODER,
+    Denied,
+    OutcomeSeen,
+    Predicted,
+    Refused,
+    Row,
+    SpoolRecord,
+)
+from windvane.ports.spool import SpoolReader
+from windvane.usecases.record_events import Recorder
+
+
+def predicted(
+    request: str, ts: float = START, tenant: str = "AA", rollout: str = "", slow: bool = False,
+    rows: int = 1, key: str = "k1", **row: Any,
+) -> Predicted:  # fmt: skip
+    given: dict[str, Any] = {
+        "unit": "u1", "routed": "1", "answered": "1", "arm": "champion",
+        "values": [500.0, "dl", 60.0], "output": 0.3, "flags": [], **row,
+    }  # fmt: skip
+    latency = 150_000 if slow else 900
+    return Predicted(
+        request, ts, MODEL, tenant, Events.layout_id, rollout, latency, [Row(**given)] * rows, key
+    )
+
+
+def refused(request: str, ts: float = START, tenant: str = "AA", key: str = "k1") -> Refused:
+    return Refused(
+        request, ts, MODEL, tenant, Events.layout_id, "CON-101", "x is null", "{}", key=key
+    )
+
+
+def outcome(
+    request: str, ts: float = START, tenant: str = "AA", event: str = "", key: str = "k1"
+) -> OutcomeSeen:
+    name = event or f"{request}/0"
+    return OutcomeSeen(name, ts, MODEL, tenant, Events.layout_id, request, 0, 1.0, key)
+
+
+def denied(
+    event: str, ts: float = START, tenant: str = "AA", key: str = "k1", code: str = "GAT-111"
+) -> Denied:
+    return Denied(event, ts, "", tenant, code, key)
+
+
+class Events:
+    """The layout that events name; set once the session's layout is known."""
+
+    layout_id = ""
+
+
+@dataclass
+class Site:
+    """One machine: a store, a log and spools; a recorder may be started on it at any time."""
+
+    folder: Path
+    store: ControlStore
+    log: EventLog
+    clock: ManualClock = field(default_factory=ManualClock)
+    writers: dict[str, FileSpoolWriter] = field(default_factory=dict)
+
+    def write(
+        self, events: Sequence[SpoolRecord], spool: str = "m-w0", segment: int = 8 << 20
+    ) -> None:
+        if spool not in self.writers:
+            folder = self.folder / "spool" / spool
+            self.writers[spool] = FileSpoolWriter(folder, segment_bytes=segment)
+        for event in events:
+            self.writers[spool].append(EVENT_ENCODER.encode(event))
+
+    def start(
+        self,
+        store: ControlStore | None = None,
+        log: EventLog | None = None,
+        spool: SpoolReader | None = None,
+    ) -> Recorder:
+        reader = spool or FileSpoolReader(self.folder / "spool")
+        return Recorder("m", store or self.store, log or self.log, reader, self.clock)
+
+    def sketches(self) -> dict[WindowKey, Sketch]:
+        with self.store.read() as tx:
+            return dict(tx.sketches(MODEL, 0.0, 1e12))
+
+    def total(self, name: str) -> int:
+        return sum(sketch.total(name) for sketch in self.sketches().values())
+
+    def units(self, rollout: str) -> list[UnitCounts]:
+        with self.store.read() as tx:
+            return tx.unit_counts(rollout)
+
+    def access(self) -> list[Access]:
+        """Oldest first."""
+        with self.store.read() as tx:
+            return sorted(tx.access("", 0.0, 1_000), key=lambda line: (line.hour, line))
+
+    def marks(self) -> list[SpoolMark]:
+        with self.store.read() as tx:
+            return tx.marks()
+
+    def close(self) -> None:
+        for writer in self.writers.values():
+            writer.close()
+
+
+@contextmanager
+def opened(template: Path, folder: Path) -> Iterator[Site]:
+    shutil.copy(template, folder / "control.db")
+    store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
+    site = Site(folder, store, DeltaEventLog(str(folder / "log")))
+    try:
+        yield site
+    finally:
+        site.close()
+        store.close()

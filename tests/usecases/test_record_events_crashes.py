@@ -1,0 +1,222 @@
+"""Every event once, wherever and however often the recorder dies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from usecases.house import MODEL, START, WINDOW_S
+from usecases.recording import Site, denied, opened, outcome, predicted, refused
+
+from windvane.adapters.delta import DeltaEventLog
+from windvane.adapters.spool import FileSpoolReader
+from windvane.core.sketch import merge
+from windvane.ports.control_store import ControlStore, Tx
+from windvane.ports.events import SpoolRecord
+from windvane.ports.spool import Batch
+
+# deltalake 1.6 deprecates the argument that the adapter prunes partitions by
+pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
+
+
+class Killed(BaseException):
+    """The process is gone; no handler may catch it."""
+
+
+class Fuse:
+    """Lets ``steps`` calls begin and end, then kills: before an odd one, after an even one."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+        self.blown = False
+
+    def around(self, call: Callable[[], Any]) -> Any:
+        self._burn()
+        result = call()
+        self._burn()
+        return result
+
+    def _burn(self) -> None:
+        if self.left == 0:
+            self.blown = True
+            raise Killed
+        self.left -= 1
+
+
+class FusedStore:
+    """The real store, which dies at, inside or after a transaction."""
+
+    def __init__(self, store: ControlStore, fuse: Fuse) -> None:
+        self._store, self._fuse = store, fuse
+
+    @contextmanager
+    def begin(self) -> Iterator[Tx]:
+        fuse = self._fuse
+        fuse.around(lambda: None)
+        with self._store.begin() as tx:
+            yield tx
+            fuse.around(lambda: None)  # all is written, nothing committed
+        fuse.around(lambda: None)
+
+    def read(self) -> Any:
+        return self._fuse.around(self._store.read)
+
+    def migrate(self) -> None:
+        self._store.migrate()
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class FusedLog(DeltaEventLog):
+    """The real log, which dies before, between and after its tables."""
+
+    def __init__(self, root: str, fuse: Fuse) -> None:
+        super().__init__(root)
+        self._fuse = fuse
+
+    def append(self, spool: str, end: int, entries: Any, schemas: Any) -> None:
+        kinds = dict.fromkeys(type(e.event) for e in entries)
+        for kind in kinds or [None]:
+            mine = [e for e in entries if type(e.event) is kind]
+            self._fuse.around(
+                lambda part=mine: super(FusedLog, self).append(spool, end, part, schemas)
+            )
+
+
+class FusedSpool(FileSpoolReader):
+    def __init__(self, root: Path, fuse: Fuse) -> None:
+        super().__init__(root)
+        self._fuse = fuse
+
+    def read(self, spool: str, position: int, limit: int) -> Batch:
+        return self._fuse.around(lambda: super(FusedSpool, self).read(spool, position, limit))
+
+    def release(self, spool: str, position: int) -> None:
+        self._fuse.around(lambda: super(FusedSpool, self).release(spool, position))
+
+
+def run_until_killed(site: Site, steps: int) -> bool:
+    """One recorder with a fuse; whether it was killed."""
+    fuse = Fuse(steps)
+    try:
+        recorder = site.start(
+            FusedStore(site.store, fuse),
+            FusedLog(str(site.folder / "log"), fuse),
+            FusedSpool(site.folder / "spool", fuse),
+        )
+        recorder.step()
+    except Killed:
+        assert fuse.blown
+        return True
+    return False
+
+
+def mixed() -> list[SpoolRecord]:
+    """All kinds, two windows, a repetition under another key and a rollout's units."""
+    canary: dict[str, Any] = {"rollout": "delay/2/9#0", "arm": "challenger", "routed": "2"}
+    return [
+        predicted("a", START, rows=2),
+        refused("b", START + 1),
+        outcome("a", START + 2),
+        predicted("a", START + 3, key="k2"),
+        denied("f", START + 4),
+        predicted("c", START + WINDOW_S, unit="u1", flags=["failed"], **canary),
+        predicted("d", START + WINDOW_S + 1, unit="u2", tenant="UA", **canary),
+        outcome("d", START + WINDOW_S + 2, tenant="UA"),
+    ]
+
+
+def outcome_of(site: Site) -> dict[str, Any]:
+    return {
+        "log": site.log.counts(MODEL),
+        "sketches": {key: sketch.to_bytes() for key, sketch in site.sketches().items()},
+        "units": site.units("delay/2/9"),
+        "access": site.access(),
+        "marks": [(mark.spool, mark.position) for mark in site.marks()],
+        "requests": Counter(
+            (row["tenant"], row["request_id"], row["row"])
+            for row in DeltaEventLog(str(site.folder / "log")).samples(
+                MODEL, START - 1e5, START + 1e5, {}, 1_000
+            )
+        ),
+    }
+
+
+def write_all(site: Site) -> None:
+    """Three spools; the last one has nothing for the log."""
+    site.write(mixed())
+    site.write([predicted("c", START + 5), predicted("e", START + 6)], "m-w1")
+    site.write([denied("g", START + 7, "UA", "k9")], "m-w2")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(applied: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a recorder that never dies leaves behind."""
+    with opened(applied, tmp_path_factory.mktemp("undisturbed")) as site:
+        write_all(site)
+        site.start().step()
+        return outcome_of(site)
+
+
+STEPS = 48  # a few more than there are; the next test holds them to be all
+
+
+@pytest.mark.parametrize("steps", range(STEPS))
+def test_each_event_counts_once_wherever_the_recorder_dies(
+    site: Site, undisturbed: dict[str, Any], steps: int
+) -> None:
+    write_all(site)
+    run_until_killed(site, steps)
+    site.start().step()
+    assert outcome_of(site) == undisturbed
+
+
+def test_most_of_them_kill(site: Site) -> None:
+    write_all(site)
+    assert run_until_killed(site, STEPS - 10)
+
+
+def test_there_are_no_further_crash_points(site: Site) -> None:
+    write_all(site)
+    assert not run_until_killed(site, STEPS)
+
+
+@settings(max_examples=12)
+@given(
+    st.lists(st.integers(0, 30), max_size=5),
+    st.lists(st.integers(1, 4), min_size=1, max_size=4),
+)
+def test_it_may_die_again_and_again_between_any_batches(
+    applied: Path, deaths: list[int], batches: list[int]
+) -> None:
+    with TemporaryDirectory() as home, opened(applied, Path(home)) as site:
+        sent, dying = 0, list(deaths)
+        for size in batches:
+            events = [
+                event
+                for i in range(sent, sent + size)
+                for event in (predicted(f"r{i}", START + 20.0 * i), outcome(f"r{i}", START + i))
+            ]
+            site.write(events, segment=400)
+            sent += size
+            if dying:
+                run_until_killed(site, dying.pop())
+        while dying:
+            run_until_killed(site, dying.pop())
+        site.start().step()
+        assert site.log.counts(MODEL) == {"predictions": sent, "refusals": 0, "outcomes": sent}
+        assert (site.total("rows"), site.total("outcomes")) == (sent, sent)
+        whole = merge(site.sketches().values())
+        assert whole is not None
+        assert whole.latency.sum() == sent
+        assert Counter(line.action for line in site.access() for _ in range(line.calls)) == {
+            "predict": sent, "outcomes": sent,
+        }  # fmt: skip
