@@ -109,9 +109,9 @@ class Site:
             return tx.unit_counts(rollout)
 
     def access(self) -> list[Access]:
-        """Oldest first."""
+        """By hour, tenant, key and action."""
         with self.store.read() as tx:
-            return sorted(tx.access("", 0.0, 1_000), key=lambda line: (line.hour, line))
+            return sorted(tx.access("", 0.0, 1_000), key=lambda a: (a.hour, a.tenant, a.key, a.action))
 
     def marks(self) -> list[SpoolMark]:
         with self.store.read() as tx:

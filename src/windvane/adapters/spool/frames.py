@@ -1,8 +1,7 @@
 """Frames and segment names.
 
 A frame is ``<u32 length><u32 crc32 of the payload, seeded><payload>``, little-endian. A segment's
-name is the spool position of its first byte, so positions never depend on what was deleted. Of
-the segment that is being written, what lies behind the last frame is zeros.
+name is the spool position of its first byte, so positions never depend on what was deleted.
 """
 
 from __future__ import annotations

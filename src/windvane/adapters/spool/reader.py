@@ -38,9 +38,7 @@ class FileSpoolReader:
             position = max(position, start)
             with path.open("rb") as file:
                 file.seek(position - start)
-                head = file.read(HEADER.size)
-                # Zeros were not written yet; no use in reading megabytes of them.
-                data = head + file.read(limit - len(head)) if head.strip(b"\0") else b""
+                data = file.read(limit)
                 payloads = tuple((position + at, body) for at, body in parse(data))
                 if not payloads and len(data) == limit:
                     file.seek(position - start)  # one frame is larger than the limit
