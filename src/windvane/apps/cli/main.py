@@ -23,6 +23,7 @@ from windvane.core.routing import Scope
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.dismiss_incident import dismiss_incident
+from windvane.usecases.explain_runtime import explain_runtime
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.read_model_file import json_schema
 from windvane.usecases.read_settings import HOME_VARIABLE
@@ -133,6 +134,45 @@ def train(context: typer.Context, home: Home = None) -> None:
     environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
     command = [sys.executable, "-m", "windvane.apps.trainer", *context.args]
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def register(context: typer.Context, home: Home = None) -> None:
+    """Register a model that exists: `register MODEL SOURCE --data TABLE --label C --time C`.
+
+    SOURCE is an MLflow model folder or a file of ONNX, XGBoost, LightGBM, skops, a pickle or
+    PyTorch. The table's rows make the baseline, judge the candidate and check parity. More
+    options: `windvane register MODEL SOURCE --help`.
+    """
+    settings = wiring.settings(home)
+    wiring.store(settings).close()
+    environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
+    command = [sys.executable, "-m", "windvane.apps.trainer", "register", *context.args]
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+
+
+@app.command("explain-runtime")
+def explain(
+    model: str,
+    version: Annotated[str, typer.Argument(help="One version; the champion by default.")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which runtime serves a version, why, and why not each other one."""
+    settings = wiring.settings(home)
+    told = explain_runtime(wiring.store(settings), model, version or None)
+    if as_json:
+        print_json(told)
+        return
+    _out.print(f"{told.model} version {told.version}: [bold]{told.runtime}[/]")
+    _out.print(f"  why      {told.reason}")
+    _out.print(f"  runs     {'in a process of its own' if told.isolated else 'in the gateway'}")
+    if told.needs_trust:
+        _out.print(f"  trusted  {'yes' if told.trusted else 'no: `windvane trust MODEL VERSION`'}")
+    for name, why in told.passed_over.items():
+        _out.print(f"  not {name}: {why}")
+    if told.parity is not None:
+        _out.print(f"  parity   {show.parity(told.parity)}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from windvane.core.acceptance import ParityReport
 from windvane.core.routing import TenantLimit
 from windvane.ports.control_store import (
     Access,
@@ -126,3 +127,12 @@ def access_table(seen: Sequence[Access]) -> Table:
         calls, first, last = f"{a.calls:,}", moment(a.first), moment(a.last)
         table.add_row(a.tenant, a.key, a.model, a.action, calls, first, last)
     return table
+
+
+def parity(report: ParityReport) -> str:
+    """What a conversion changed, in a line."""
+    worst = max(report.max_difference, report.probe_max_difference)
+    return (
+        f"{report.rows:,} real rows and {report.probes:,} around the splits: at most {worst:.2g} "
+        f"apart, {report.changed_labels:,} labels changed"
+    )

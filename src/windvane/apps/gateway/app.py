@@ -11,7 +11,7 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from windvane.apps.gateway.answers import (
     JSON,
@@ -61,6 +61,14 @@ _PREDICT_HEAD, _PREDICT_TAIL = "/v1/models/", "/predict"
 _HEAD_LENGTH, _TAIL_LENGTH = len(_PREDICT_HEAD), len(_PREDICT_TAIL)
 
 
+class Remote(Protocol):
+    """What has to be reached before requests come, and let go of at the end. Neither call
+    raises nor takes longer than a second where it cannot be reached."""
+
+    async def open(self) -> None: ...
+    async def aclose(self) -> None: ...
+
+
 class Gateway:
     """One worker."""
 
@@ -74,6 +82,7 @@ class Gateway:
         *,
         board: MetricsBoard | None = None,
         verifier: TokenVerifier | None = None,
+        remotes: Sequence[Remote] = (),
         worker: str = "gateway-0",
         sync_every_s: float = 1.0,
     ) -> None:
@@ -83,6 +92,7 @@ class Gateway:
         self._clock = clock
         self._board = board
         self._verifier = verifier
+        self._remotes = remotes
         self._worker = worker
         self._sync_every_s = sync_every_s
         self._patience = Patience()
@@ -237,6 +247,8 @@ class Gateway:
             self.metrics.go_on_from(self._board.posted().get(self._worker, []))
         if self._verifier is not None:
             await asyncio.to_thread(self._verifier.refresh)
+        for remote in self._remotes:
+            await remote.open()
         await self._refresh()
         # Requests leave no cycles behind, so the collector need look but rarely.
         gc.collect()
@@ -264,6 +276,8 @@ class Gateway:
             self._board.post(self._worker, self.metrics.series())
         self._records.close()
         self._parts.shelf.close()
+        for remote in self._remotes:
+            await remote.aclose()
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

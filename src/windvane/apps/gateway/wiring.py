@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from functools import cache
 
 from windvane.adapters.clock import open_clock
 from windvane.adapters.files import FileArtifacts, FileMetricsBoard, FileRoutingFeed
@@ -12,7 +13,7 @@ from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.adapters.spool import FileSpoolWriter
 from windvane.apps.gateway.access import Gatekeeper
-from windvane.apps.gateway.app import Gateway
+from windvane.apps.gateway.app import Gateway, Remote
 from windvane.apps.gateway.batcher import NextTickBatcher
 from windvane.apps.gateway.bodies import BodyReader
 from windvane.apps.gateway.cache import AnswerCache
@@ -21,10 +22,16 @@ from windvane.apps.gateway.records import Records
 from windvane.apps.gateway.shelf import Shelf
 from windvane.apps.gateway.steps import Parts
 from windvane.apps.gateway.telling import noting
+from windvane.core.execution import PROGRAMS, RuntimeName
+from windvane.ports.identity import TokenVerifier
 from windvane.ports.limits import Limiter
+from windvane.ports.runtime import Runtime
+from windvane.ports.shared_cache import SharedCache
+from windvane.usecases.load_version import Runtimes
 from windvane.usecases.read_settings import Settings, find_settings
 
 _BODY_DEADLINE_S = 10.0
+_LEASE_SLACK_S = 30.0
 WORKER = "WINDVANE_WORKER"  # this worker's number among those of the machine
 SHARED_FD = "WINDVANE_SHARED_FD"  # memory that its workers share
 LISTEN_FD = "WINDVANE_LISTEN_FD"  # the socket that they all listen on
@@ -50,13 +57,15 @@ def gateway(given: Settings) -> Gateway:
         given.spool_root / name, max_bytes=given.spool_max_bytes, first=time.time_ns()
     )
     metrics = Metrics()
+    limiter, shared, remotes = _shared(given, worker)
+    verifier = _verifier(given)
     parts = Parts(
-        gatekeeper=Gatekeeper(None),
-        limiter=_limiter(given, worker),
+        gatekeeper=Gatekeeper(verifier),
+        limiter=limiter,
         batcher=NextTickBatcher(noting(metrics)),
-        shelf=Shelf(OnnxRuntime(), FileArtifacts(), given.model_memory_bytes),
+        shelf=Shelf(_runtimes(given), FileArtifacts(), given.model_memory_bytes),
         cache=AnswerCache(given.cache_max_bytes),
-        shared=None,
+        shared=shared,
         bodies=BodyReader(given.max_body_bytes, _BODY_DEADLINE_S),
         max_rows=given.max_rows,
         max_under_way=given.max_under_way,
@@ -69,12 +78,66 @@ def gateway(given: Settings) -> Gateway:
         clock,
         metrics,
         board=FileMetricsBoard(given.metrics_folder),
+        verifier=verifier,
+        remotes=remotes,
         worker=f"gateway-{worker}",
         sync_every_s=given.sync_every_s,
     )
 
 
-def _limiter(given: Settings, worker: int) -> Limiter:
-    shared = inherited_fd(SHARED_FD)
-    # During a restart even a single worker has a successor for a while.
-    return SharedLimiter(shared, worker, solo=shared is None)
+def _runtimes(given: Settings) -> Runtimes:
+    """Each is imported when the first version needs it: most gateways never load XGBoost."""
+
+    def xgboost() -> Runtime:
+        from windvane.adapters.xgboost import XgboostRuntime
+
+        return XgboostRuntime()
+
+    def lightgbm() -> Runtime:
+        from windvane.adapters.lightgbm import LightgbmRuntime
+
+        return LightgbmRuntime()
+
+    @cache
+    def apart() -> Runtime:
+        from windvane.adapters.isolated import IsolatedRuntime, Limits
+
+        limits = Limits(memory=given.isolated_memory_bytes, predict_s=given.isolated_timeout_s)
+        return IsolatedRuntime(limits, given.folder / "logs")
+
+    return Runtimes(
+        {
+            RuntimeName.ONNX: OnnxRuntime,
+            RuntimeName.XGBOOST: xgboost,
+            RuntimeName.LIGHTGBM: lightgbm,
+            **dict.fromkeys(PROGRAMS, apart),
+        }
+    )
+
+
+def _shared(given: Settings, worker: int) -> tuple[Limiter, SharedCache | None, list[Remote]]:
+    """What this worker shares with others: of the machine, and with `redis` of all machines."""
+    memory = inherited_fd(SHARED_FD)
+    # During a restart even a single worker has a successor for a while, so it takes the locks.
+    local = SharedLimiter(memory, worker, solo=memory is None)
+    if not given.redis:
+        return local, None, []
+    from windvane.adapters.redis import RedisCache, RedisLimiter
+
+    lease_s = given.max_deadline_s + _LEASE_SLACK_S
+    limiter, held = RedisLimiter(given.redis, local, lease_s=lease_s), RedisCache(given.redis)
+    return limiter, held, [limiter, held]
+
+
+def _verifier(given: Settings) -> TokenVerifier | None:
+    if given.oidc is None:
+        return None
+    from windvane.adapters.jwt import JwtVerifier
+
+    return JwtVerifier(
+        issuer=given.oidc.issuer,
+        audience=given.oidc.audience,
+        jwks=given.oidc.jwks,
+        tenant_claim=given.oidc.tenant_claim,
+        scopes_claim=given.oidc.scopes_claim,
+    )
