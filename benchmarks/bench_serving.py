@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in problems():
         console.print(problem)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended too
     plan = QUICK if options.quick else Plan()
     servers = [s for s in [*all_windvane(), *all_peers()] if wanted(s.name, options.only)]
     if not servers:

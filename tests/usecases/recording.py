@@ -111,7 +111,9 @@ class Site:
     def access(self) -> list[Access]:
         """By hour, tenant, key and action."""
         with self.store.read() as tx:
-            return sorted(tx.access("", 0.0, 1_000), key=lambda a: (a.hour, a.tenant, a.key, a.action))
+            return sorted(
+                tx.access("", 0.0, 1_000), key=lambda a: (a.hour, a.tenant, a.key, a.action)
+            )
 
     def marks(self) -> list[SpoolMark]:
         with self.store.read() as tx:

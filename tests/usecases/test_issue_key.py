@@ -1,14 +1,24 @@
-"""API keys: shown once, kept as a hash, published with the routing table."""
+"""API keys: shown once, kept as a hash, good for what they were issued for."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import pytest
 from usecases.house import House
 
-from windvane.usecases.issue_key import issue_keys
+from windvane.core.routing import KeyEntry
+from windvane.ports.control_store import KeyRecord
+from windvane.usecases.issue_key import BadScope, BadTenant, issue_keys
 from windvane.usecases.publish_routing import PUBLISH
+
+
+def issued(house: House, **given: Any) -> KeyRecord:
+    """The record of a key for acme."""
+    issue_keys(house.store, house.clock, ["acme"], "test", **given)
+    with house.store.read() as tx:
+        return tx.key_records()[-1]
 
 
 def test_only_the_hash_is_stored(empty_house: House) -> None:
@@ -17,47 +27,131 @@ def test_only_the_hash_is_stored(empty_house: House) -> None:
     assert list(keys) == ["AA", "UA"]
     assert len(set(keys.values())) == 2
     with house.store.read() as tx:
-        held = {entry.tenant: entry.digest for entry in tx.keys()}  # noqa: SIM118
+        held = {record.entry.tenant: record.entry.digest for record in tx.key_records()}
     assert held == {t: hashlib.sha256(k.encode()).hexdigest() for t, k in keys.items()}
 
 
 def test_no_file_of_the_installation_holds_a_key(empty_house: House) -> None:
     house = empty_house
     (key,) = issue_keys(house.store, house.clock, ["AA"], "first").values()
-    secret = key.removeprefix("wv_").encode()
+    _, _, secret = key.encode().split(b"_", 2)
     searched = [p for p in house.folder.rglob("*") if p.is_file()]
     assert any(b"AA" in path.read_bytes() for path in searched)
     assert not any(secret in path.read_bytes() for path in searched)
 
 
-def test_a_key_has_256_bits(empty_house: House) -> None:
-    (key,) = issue_keys(empty_house.store, empty_house.clock, ["AA"], "first").values()
-    assert key.startswith("wv_")
-    assert len(key) == 3 + 43  # 32 bytes in base64
+def test_a_key_names_itself_and_has_256_bits_beside(empty_house: House) -> None:
+    house = empty_house
+    (key,) = issue_keys(house.store, house.clock, ["AA"], "first").values()
+    word, name, secret = key.split("_", 2)
+    assert word == "wv"
+    assert len(secret) == 43  # 32 bytes in base64
+    with house.store.read() as tx:
+        (record,) = tx.key_records()
+    assert record.entry.id == name
+
+
+def test_no_two_keys_share_an_id(empty_house: House) -> None:
+    house = empty_house
+    issue_keys(house.store, house.clock, [f"t{i}" for i in range(300)], "many")
+    with house.store.read() as tx:
+        ids = [record.entry.id for record in tx.key_records()]
+    assert len(set(ids)) == 300
+    assert min(map(len, ids)) >= 12, "too short to be unique over an installation's life"
 
 
 def test_the_gateways_are_told(empty_house: House) -> None:
     house = empty_house
-    issue_keys(house.store, house.clock, ["AA"], "first")
+    issue_keys(house.store, house.clock, ["AA"], "first", scopes=["read"], expires_in_s=60.0)
     with house.store.read() as tx:
         table = tx.routing()
+        (record,) = tx.key_records()
     assert table is not None
-    assert [entry.tenant for entry in table.keys] == ["AA"]
+    assert table.keys == (record.entry,)
     assert house.queued(PUBLISH) == [{"seq": table.seq}]
 
 
 def test_issuing_is_recorded_without_the_key(empty_house: House) -> None:
     house = empty_house
+    issue_keys(house.store, house.clock, ["AA"], "first", by="cli:ada")
+    house.clock.at += 1
     issue_keys(house.store, house.clock, ["AA"], "first")
-    issue_keys(house.store, house.clock, ["AA"], "first")
-    decisions = house.decisions("issue")
-    assert len(decisions) == 2
-    assert decisions[0].facts == {"tenants": ["AA"], "name": "first"}
+    newest, first = house.decisions("issue")
     with house.store.read() as tx:
-        assert len(tx.keys()) == 2
+        ids = [record.entry.id for record in tx.key_records()]
+    assert len(ids) == 2
+    assert first.facts["keys"][0] in ids
+    assert {k: v for k, v in first.facts.items() if k != "keys"} == {
+        "tenants": ["AA"], "name": "first", "scopes": ["predict", "outcomes"], "by": "cli:ada",
+    }  # fmt: skip
+    assert newest.facts["by"] == ""
+    assert (first.verdict.code, first.verdict.sentence) == ("KEY-100", "1 keys issued")
 
 
-@pytest.mark.parametrize("tenant", ["", " ", "a\x00b"])
+# What it is good for
+
+
+def test_without_scopes_it_may_predict_and_send_outcomes(empty_house: House) -> None:
+    record = issued(empty_house)
+    assert record == KeyRecord(
+        KeyEntry(record.entry.digest, "acme", record.entry.id, ("predict", "outcomes"), None, ""),
+        "test",
+        empty_house.clock.wall(),
+    )
+
+
+def test_scopes_are_kept_in_their_order_each_once(empty_house: House) -> None:
+    record = issued(empty_house, scopes=["admin", "read", "admin"])
+    assert record.entry.scopes == ("admin", "read")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "said", "hint"),
+    [
+        (["predikt"], "no scope 'predikt'", "did you mean 'predict'?"),
+        (["predict", "Admin"], "no scope 'Admin'", "did you mean 'admin'?"),
+        (["*"], "no scope '*'", "known: admin, operate, outcomes, predict, read"),
+        ([""], "no scope ''", "known: admin"),
+        ([], "good for nothing", "predict, outcomes, read, operate, admin"),
+    ],
+)
+def test_a_bad_scope_issues_nothing(
+    empty_house: House, scopes: list[str], said: str, hint: str
+) -> None:
+    with pytest.raises(BadScope, match="KEY-102") as raised:
+        issued(empty_house, scopes=scopes)
+    assert said in raised.value.message
+    assert hint in raised.value.advice
+    assert empty_house.decisions("issue") == []
+
+
+def test_a_life_is_counted_by_the_wall_clock(empty_house: House) -> None:
+    """Business time may be a demo's; a key's end is real."""
+    empty_house.clock.at, empty_house.clock.wall_at = 5e9, 1_000.0
+    record = issued(empty_house, expires_in_s=90.0)
+    assert (record.created_at, record.entry.expires_at) == (1_000.0, 1_090.0)
+
+
+def test_a_version_pins_its_callers(empty_house: House) -> None:
+    assert issued(empty_house, api_version="2026-11-01").entry.api_version == "2026-11-01"
+
+
+# Tenants
+
+
+@pytest.mark.parametrize("tenant", ["", " ", " acme", "acme\n", "a\x00b", "x" * 129, "*"])
 def test_a_tenant_has_a_name(empty_house: House, tenant: str) -> None:
-    with pytest.raises(Exception, match="tenant"):
-        issue_keys(empty_house.store, empty_house.clock, [tenant], "first")
+    with pytest.raises(BadTenant, match="KEY-101"):
+        issue_keys(empty_house.store, empty_house.clock, ["fine", tenant], "first")
+    with empty_house.store.read() as tx:
+        assert tx.key_records() == [], "all or none"
+
+
+def test_the_star_is_everyone_and_says_so(empty_house: House) -> None:
+    with pytest.raises(BadTenant, match="every tenant"):
+        issue_keys(empty_house.store, empty_house.clock, ["*"], "first")
+
+
+@pytest.mark.parametrize("tenant", ["a", "x" * 128, "Müller & Söhne", "a/b", "**", "日本"])
+def test_any_printable_name_will_do(empty_house: House, tenant: str) -> None:
+    assert list(issue_keys(empty_house.store, empty_house.clock, [tenant], "n")) == [tenant]

@@ -57,6 +57,7 @@ from windvane.usecases.replay_decision import replay_decision
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*feature names.*:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*Add type hints to the:UserWarning"),
 ]
 
 FILE = """
@@ -282,22 +283,35 @@ def test_a_table_of_words_stays_with_scikit_learn(house: House, tmp_path: Path) 
 
 def test_a_pickle_needs_trust_and_its_graph_does_not(house: House, tmp_path: Path) -> None:
     rows, late = matrix()
-    model = RandomForestClassifier(20, max_depth=5, random_state=0).fit(np.nan_to_num(rows), late)
+    forest = RandomForestClassifier(20, max_depth=5, random_state=0)
+    model = make_pipeline(SimpleImputer(), forest).fit(rows, late)
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
     papers = Papers(inputs=tuple(NAMES), vocabulary=ORDER)
-    data = table()
-    full = {**data.columns, "temp": [0.0 if t is None else t for t in data.columns["temp"]]}
     with pytest.raises(Untrusted, match="RUN-104"):
-        house.register(tmp_path / "model.pkl", papers, data=replace(data, columns=full))
+        house.register(tmp_path / "model.pkl", papers)
     assert house.versions() == []
-    house.register(
-        tmp_path / "model.pkl", replace(papers, trust=True), data=replace(data, columns=full)
-    )
+    done = house.register(tmp_path / "model.pkl", replace(papers, trust=True))
     told = explain_runtime(house.store, MODEL)
-    assert told.runtime is RuntimeName.ONNX
-    assert told.can_serve
+    assert (told.runtime, told.can_serve) == (RuntimeName.ONNX, True)
     assert told.parity is not None
     assert told.parity.moved == 0
+    assert not (Path(done.version.artifact) / "model.pkl").exists()
+    assert np.abs(answers(house.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-5
+
+
+def test_a_graph_that_takes_a_gap_otherwise_is_passed_over(house: House, tmp_path: Path) -> None:
+    """No row of the table has a gap, but the model's file allows one: a forest sends it its own
+    way, and skl2onnx's graph another."""
+    rows, late = matrix()
+    model = RandomForestClassifier(20, max_depth=5, random_state=0).fit(np.nan_to_num(rows), late)
+    (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
+    data = table()
+    full = {**data.columns, "temp": [0.0 if t is None else t for t in data.columns["temp"]]}
+    papers = Papers(inputs=tuple(NAMES), vocabulary=ORDER, trust=True)
+    house.register(tmp_path / "model.pkl", papers, data=replace(data, columns=full))
+    told = explain_runtime(house.store, MODEL)
+    assert (told.runtime, told.can_serve) == (RuntimeName.SKLEARN, False)
+    assert "50 beyond 1e-05" in told.passed_over["onnx"]
 
 
 def test_a_hostile_pickle_is_never_read(house: House, tmp_path: Path) -> None:

@@ -356,7 +356,7 @@ class _Workshop:
             return (
                 f"its graph differs by {parity.max_difference:.2g} on {parity.rows:,} real rows "
                 f"and by {parity.probe_max_difference:.2g} on {parity.probes:,} probes around "
-                f"splits: {parity.moved:,} beyond {self._tolerance:.2g}, "
+                f"splits and gaps: {parity.moved:,} beyond {self._tolerance:.2g}, "
                 f"{parity.changed_labels:,} with another label"
             )
         found.loaded[RuntimeName.ONNX], found.parity = graph, parity

@@ -6,22 +6,81 @@ import subprocess
 import sys
 from pathlib import Path
 
+import alembic.command
+import alembic.config
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+import windvane.adapters.sql as adapter
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.sql.schema import metadata
 from windvane.core.journal import Decision
+from windvane.core.routing import KeyEntry
 from windvane.core.verdict import Outcome, Verdict
-from windvane.ports.control_store import ModelRecord, StoreUnavailable
+from windvane.ports.control_store import KeyRecord, ModelRecord, StoreUnavailable
+from windvane.usecases.publish_routing import routing_effects
 
 RACERS = 2
+MIGRATIONS = Path(adapter.__file__).parent / "migrations"
 
 
 def sync_engine(url: str) -> sa.Engine:
     return sa.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+
+
+def migrate_to(url: str, revision: str) -> sa.Engine:
+    """The database as a release of that revision left it."""
+    engine = sync_engine(url)
+    config = alembic.config.Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, revision)
+    return engine
+
+
+def test_keys_from_before_scopes_go_on_working(empty_url: str) -> None:
+    """0001 knew a key's hash, tenant and name; 0002 gives it the scopes of what it could do."""
+    engine = migrate_to(empty_url, "0001")
+    old = [("a" * 64, "acme", "first", 1.25), ("b" * 64, "é 'x'", "cli", 2.0)]
+    with engine.begin() as connection:
+        for row in old:
+            values = dict(zip(("d", "t", "n", "c"), row, strict=True))
+            connection.execute(sa.text("INSERT INTO api_keys VALUES (:d, :t, :n, :c)"), values)
+    engine.dispose()
+    store = SqlControlStore(empty_url)
+    store.migrate()
+    store.migrate()
+    with store.begin() as tx:
+        found = tx.key_records()
+        routing_effects(tx)
+        table = tx.routing()
+    assert [(k.entry.digest, k.entry.tenant, k.name, k.created_at) for k in found] == old
+    for record in found:
+        assert record.entry.scopes == ("predict", "outcomes")
+        assert (record.entry.expires_at, record.entry.api_version) == (None, "")
+        assert (record.revoked_at, record.successor) == (None, "")
+    ids = {record.entry.id for record in found}
+    assert len(ids) == 2
+    assert all(len(name) >= 8 and name.isalnum() for name in ids), "an id to rotate or revoke by"
+    assert not any(name in digest for name in ids for digest, *_ in old), "no part of the hash"
+    assert table is not None
+    assert [entry.digest for entry in table.keys] == ["a" * 64, "b" * 64]
+    fresh = KeyRecord(KeyEntry("c" * 64, "acme", "id"), "new", 3.0)
+    with store.begin() as tx:
+        tx.put_key(fresh)
+        assert tx.key_records() == [*found, fresh]
+    store.close()
+
+
+def test_an_upgraded_schema_is_the_metadata(empty_url: str) -> None:
+    migrate_to(empty_url, "0001").dispose()
+    store = SqlControlStore(empty_url)
+    store.migrate()
+    store.close()
+    test_the_migrated_schema_is_the_metadata(empty_url)
 
 
 def test_migrating_twice_keeps_what_is_there(empty_url: str) -> None:

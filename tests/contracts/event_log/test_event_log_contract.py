@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deltalake import CommitProperties, Transaction, write_deltalake
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windvane.adapters.delta import DeltaEventLog
+from windvane.adapters.delta.tables import TABLES, table_of, to_arrow
 from windvane.ports.event_log import LogEntry
 from windvane.ports.events import Event, OutcomeSeen, Predicted, Refused, Row, event_key
 
@@ -144,6 +146,31 @@ def test_features_may_be_added(log: DeltaEventLog) -> None:
     assert [rows[r]["kind"] for r in "abc"] == ["a", None, "a"]
     append(log, [predicted("d", DAY + 2, layout="wide")], first=30)
     assert log.counts("delay")["predictions"] == 4
+
+
+def test_a_log_from_before_keys_were_recorded_goes_on(log: DeltaEventLog, tmp_path: Path) -> None:
+    """The release before wrote no column `key`: old and new files lie in one table."""
+    old = entries([predicted("a"), refused("b"), outcome("a", 1.0)])
+    for name in TABLES:
+        made = to_arrow(name, [e for e in old if table_of(e) == name], SCHEMAS)
+        write_deltalake(
+            str(tmp_path / "log" / "delay" / name), made.drop_columns(["key"]), mode="append",
+            partition_by=["day"],
+            commit_properties=CommitProperties(app_transactions=[Transaction("m/w0", 30)]),
+        )  # fmt: skip
+    fresh = [predicted("c", DAY + 1), refused("d", DAY + 1), outcome("c", 0.0, DAY + 1)]
+    append(log, fresh, first=30)
+    assert log.counts("delay") == {"predictions": 2, "refusals": 2, "outcomes": 2}
+    found = log.samples("delay", DAY, DAY + 9, {}, 9)
+    assert [(row["request_id"], row["key"]) for row in found] == [("a", None), ("c", "k1")]
+    told = log.refusals("delay", "AA", DAY, DAY + 9, 9)
+    assert [row["request_id"] for row in told] == ["b", "d"]
+    assert sum(row["n"] for row in log.scored("delay", DAY, DAY + 9, 10)) == 2
+    assert len(log.recent_keys({"m/w0": 60}, 10)) == 6
+    for _ in range(2):
+        assert log.compact("delay", 1) >= 0
+    assert log.counts("delay") == {"predictions": 2, "refusals": 2, "outcomes": 2}
+    assert [row["key"] for row in log.samples("delay", DAY, DAY + 9, {}, 9)] == [None, "k1"]
 
 
 def test_recent_keys_stop_at_the_marks(log: DeltaEventLog) -> None:

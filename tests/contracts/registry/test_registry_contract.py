@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from itertools import count
@@ -119,6 +120,22 @@ def test_mlflow_reads_the_signature(registry: MlflowRegistry, model: str, tmp_pa
     assert [(c.name, c.type.name) for c in signature.inputs.inputs] == [
         ("distance", "double"), ("stops", "long"), ("carrier", "string"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["onnx", "xgboost", "lightgbm", "pyfunc"])
+def test_its_papers_say_how_it_is_served(
+    registry: MlflowRegistry, model: str, tmp_path: Path, name: str
+) -> None:
+    """A native flavour for other readers, and for a program none that would run it."""
+    (tmp_path / "files").mkdir()
+    body = json.dumps({"runtime": name, "file": "model.any"})
+    (tmp_path / "files" / "runtime.json").write_text(body)
+    found = register(registry, model, tmp_path / "files")
+    flavours = Model.load(found.artifact).flavors
+    assert flavours.pop("windvane") == {"runtime": name, "file": "model.any"}
+    assert {k: v["data"] for k, v in flavours.items()} == (
+        {} if name == "pyfunc" else {name: "model.any"}
+    )
 
 
 def test_a_restart_goes_on(

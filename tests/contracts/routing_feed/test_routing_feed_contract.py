@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from windvane.adapters.files import FileRoutingFeed
-from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, VersionEntry
+from windvane.core.routing import (
+    CLIENT_SCOPES,
+    KeyEntry,
+    ModelRoute,
+    RoutingTable,
+    RuleStep,
+    TenantLimit,
+    VersionEntry,
+)
 from windvane.core.sketch import FeatureSpec, FeatureType
 
 DEADLINE_S = 20.0
@@ -18,11 +26,16 @@ DEADLINE_S = 20.0
 def table(seq: int, keys: int = 1) -> RoutingTable:
     spec = FeatureSpec("x", "plan", FeatureType.CATEGORY, True, None, None, ("a", "b"))
     route = ModelRoute(
-        "delay", "0" * 16, (spec,), "late", 0.5, (VersionEntry("1", "a", "m"),), "1",
+        "delay", "0" * 16, (spec,), "late", 0.5, (VersionEntry("1", "a", "m", trusted=True),), "1",
         challenger="2", challenger_share=0.25, chain=("1",), constant=0.2, rollout="r#0",
+        rule=(RuleStep(0.5, "x", among=("a",)), RuleStep(0.25, above=1.5)), cache_ttl_s=1.5,
+        tenants=("t0", "é"),
     )  # fmt: skip
-    entries = tuple(KeyEntry(f"{seq:064d}", f"t{i}") for i in range(keys))
-    return RoutingTable(seq, {"delay": route}, entries)
+    entries = tuple(
+        KeyEntry(f"{seq:064d}", f"t{i}", f"k{i}", ("read", "admin"), 1e9 + 0.25, "2026-11-01")
+        for i in range(keys)
+    )
+    return RoutingTable(seq, {"delay": route}, entries, (TenantLimit("*", "delay", 5, 1.5, 2),))
 
 
 @pytest.fixture
@@ -39,6 +52,23 @@ def test_before_the_first_table(path: Path) -> None:
 def test_a_table_reads_back_whole(path: Path) -> None:
     assert FileRoutingFeed(path).publish(table(3))
     assert FileRoutingFeed(path).latest() == table(3)
+
+
+def test_a_table_of_the_release_before_is_read(path: Path) -> None:
+    """A gateway that is upgraded starts from the file that lies there."""
+    path.parent.mkdir()
+    path.write_text(
+        '{"seq": 3, "models": {"delay": {"model": "delay", "layout_id": "l", "schema": [],'
+        ' "outcome": "", "deadline_s": 0.5, "champion": "1",'
+        ' "versions": [{"version": "1", "artifact": "a", "manifest": "m"}]}},'
+        ' "keys": [{"digest": "d", "tenant": "acme"}]}'
+    )
+    found = FileRoutingFeed(path).latest()
+    assert found is not None
+    assert found.keys == (KeyEntry("d", "acme"),)
+    assert found.keys[0].scopes == CLIENT_SCOPES
+    assert not found.models["delay"].versions[0].trusted
+    assert (found.limits, found.models["delay"].tenants) == ((), ())
 
 
 def test_the_newest_wins_in_any_order(path: Path) -> None:

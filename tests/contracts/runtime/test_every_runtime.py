@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from contracts.runtime.worlds import CARRIERS, SCHEMA, World, data, onnx_ours, seal
+from contracts.runtime.worlds import CARRIERS, SCHEMA, WORLDS, World, data, onnx_ours, seal
 
 from windvane.adapters.files import FileArtifacts
+from windvane.adapters.lightgbm.library import library as lightgbm_library
+from windvane.adapters.xgboost.library import library as xgboost_library
 from windvane.core.execution import RuntimeName, ServedBy
 from windvane.ports.runtime import (
     CannotLoad,
@@ -111,6 +115,53 @@ def test_a_runtime_that_is_not_there_says_which_are(tmp_path: Path, runtimes: Ru
     few = Runtimes({})
     with pytest.raises(CannotLoad, match="no runtime for lightgbm"):
         few.load(FileArtifacts().open(str(tmp_path), world_manifest), SCHEMA, trusted=False)
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "library"),
+    [
+        ("xgboost", "windvane[xgboost]", xgboost_library),
+        ("lightgbm", "windvane[lightgbm]", lightgbm_library),
+    ],
+)
+def test_a_library_that_is_not_installed_is_named(
+    package: str, extra: str, library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    library.cache_clear()
+    with pytest.raises(CannotLoad) as raised:
+        library()
+    assert extra in str(raised.value)
+    library.cache_clear()
+
+
+def test_the_gateways_process_stays_without_pandas(tmp_path: Path) -> None:
+    """Boosters run there; what their packages import does not."""
+    script = """
+import sys
+import numpy as np
+from windvane.adapters.files import FileArtifacts
+from windvane.adapters.lightgbm import LightgbmRuntime
+from windvane.adapters.xgboost import XgboostRuntime
+kinds = [XgboostRuntime, LightgbmRuntime]
+for made, folder, manifest in zip(kinds, sys.argv[1::2], sys.argv[2::2]):
+    opened = FileArtifacts().open(folder, manifest)
+    p = made().load(opened, ["real", "carrier", "whole"], trusted=False)
+    assert 0.0 < p.predict([p.encode([1.0, None, 2.0])])[0] < 1.0
+heavy = {"pandas", "sklearn", "scipy", "xgboost", "lightgbm"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    given: list[str] = []
+    for name, make in (("x", WORLDS["xgboost, ubj"]), ("l", WORLDS["lightgbm"])):
+        (tmp_path / name).mkdir()
+        made = make(tmp_path / name)
+        given += [str(made.folder), made.manifest]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *given],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "", "a library printed"
 
 
 def test_a_version_of_other_features_cannot_be_loaded(tmp_path: Path, runtimes: Runtimes) -> None:

@@ -1,5 +1,5 @@
-"""LightGBM's C interface: public and stable, several times faster for one row than the
-Python package, and without the pandas and scikit-learn that the package imports."""
+"""LightGBM's C interface: public and stable, faster for one row than the Python
+package, and without the pandas and scikit-learn that the package imports."""
 
 from __future__ import annotations
 

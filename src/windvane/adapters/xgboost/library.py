@@ -1,8 +1,8 @@
 """XGBoost's C interface.
 
-Its Python package imports pandas and scikit-learn (seconds, and 100 MB that a gateway does
-without) and takes two to three times as long for one row. The C interface is public and
-stable, and takes a matrix in place, without a DMatrix.
+Its Python package imports pandas and scikit-learn, which the gateway does without, and spends
+longer on one row than the trees do. The C interface is public and stable, and takes a matrix
+in place, without a DMatrix.
 """
 
 from __future__ import annotations

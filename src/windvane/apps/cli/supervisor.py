@@ -57,7 +57,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._restart = threading.Event()
         self._lock = _claim(self._folder)
-        (self._folder / "pids").write_text(f"up {os.getpid()}\n")
+        self._up = False
 
     def start(self, on_ready: Callable[[str], None]) -> None:
         """Start all; ``on_ready`` hears of each that answers. Raises CannotStart."""
@@ -71,6 +71,9 @@ class Supervisor:
                 self.stop()
                 raise CannotStart(f"{child.name} did not come up:\n{words}")
             on_ready(child.name)
+        lines = [f"{child.name} {child.process.pid}\n" for child in self._children]
+        (self._folder / "pids").write_text("".join([f"up {os.getpid()}\n", *lines]))
+        self._up = True
 
     def watch(self) -> None:
         """Until asked to stop: restart what died, each time after a longer pause."""
@@ -102,6 +105,9 @@ class Supervisor:
         return child
 
     def _note(self, child: Child) -> None:
+        """A line for each start; the file is there once everything is up."""
+        if not self._up:
+            return
         with (self._folder / "pids").open("a") as file:
             file.write(f"{child.name} {child.process.pid}\n")
 

@@ -43,8 +43,9 @@ class Way:
         version, arm = choose(replace(route, challenger=None), "")
         self.pick = (version, arm.value)
         self.slot = model.slots[version]
+        names = [spec.name for spec in route.schema]
         self.cached: Mapping[str, bytes] = {
-            entry.version: cache_prefix(tenant, route.model, entry.version, entry.manifest)
+            entry.version: cache_prefix(tenant, route.model, entry.version, entry.manifest, names)
             for entry in route.versions
         }
         self.start_again()

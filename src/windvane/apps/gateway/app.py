@@ -11,6 +11,7 @@ import os
 import time
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from windvane.apps.gateway.answers import (
@@ -97,6 +98,7 @@ class Gateway:
         self._sync_every_s = sync_every_s
         self._patience = Patience()
         self._live: LiveTable | None = None
+        self._behind = False  # a table could not be taken up, and is tried again
         self._tasks: list[asyncio.Task[None]] = []
         # Unique without asking the kernel for each: a random beginning and a count.
         self._ids = map(f"{os.urandom(9).hex()}{{:06x}}".format, itertools.count())
@@ -161,6 +163,8 @@ class Gateway:
                 way.plain += 1
             else:
                 self._count_row(context.name, row)
+        if context.caller.table is not self._live:  # nobody will look at this way again
+            collect(self.metrics, (way,))
         return answer_body(context.api, context.request_id, context.name, rows)
 
     def _count_row(self, name: str, row: Row) -> None:
@@ -190,9 +194,14 @@ class Gateway:
         if path == "/v1/outcomes":
             _only(scope, "POST")
             context = Context(request_id, headers, "")
-            return 202, await keep_outcomes(
-                context, self._parts, self._records, receive, self._clock.wall()
-            )
+            try:
+                return 202, await keep_outcomes(
+                    context, self._parts, self._records, receive, self._clock.wall()
+                )
+            except GatewayError as error:
+                if context.known is not None:
+                    error.tenant, error.model = context.known.tenant, context.name
+                raise
         if path == "/v1/models":
             _only(scope, "GET")
             return 200, self._models(Context(request_id, headers, ""))
@@ -288,22 +297,45 @@ class Gateway:
                 _log.exception("%s failed; it is tried again", work.__name__)
 
     async def _follow_feed(self) -> None:
-        if self._feed.changed():
+        self._parts.shelf.let_go()
+        if self._behind or self._feed.changed():
             await self._refresh()
 
     async def _refresh(self) -> None:
-        """Load off the loop, then swap; requests under way keep the snapshot they began with."""
-        table = self._feed.latest()
-        if table is None or (self._live is not None and table.seq <= self._live.seq):
-            return
+        """Load off the loop, then swap; requests under way keep the snapshot they began with.
+
+        Keys and limits hold at once: a revoked key must not work on for as long as some
+        version takes to load. A table that comes meanwhile is looked at without waiting, and
+        what is loading goes on loading.
+        """
+        self._behind = True
         shelf = self._parts.shelf
-        fresh = await asyncio.to_thread(bring_to_life, table, shelf, self._live)
-        await shelf.fill(fresh.slots)
+        while True:
+            table = self._feed.latest()
+            if table is None or (self._live is not None and table.seq <= self._live.seq):
+                break
+            fresh = await asyncio.to_thread(bring_to_life, table, shelf, self._live)
+            live = self._live
+            if live is not None and (fresh.keys, fresh.limits) != (live.keys, live.limits):
+                self._follow(replace(live, keys=fresh.keys, limits=fresh.limits))
+            filling = asyncio.create_task(shelf.fill(fresh.slots))
+            try:
+                while not filling.done() and not self._feed.changed():
+                    await asyncio.wait([filling], timeout=_FEED_EVERY_S)
+            finally:
+                filling.cancel()
+            if filling.done():
+                filling.result()
+                self._follow(fresh)
+                shelf.keep_only(fresh.slots)
+                _log.info("routing table %d is in use", table.seq)
+                break
+        self._behind = False
+
+    def _follow(self, fresh: LiveTable) -> None:
         collect(self.metrics, self._parts.gatekeeper.ways)
         self._live = fresh
         self._parts.gatekeeper.follow(fresh)
-        shelf.keep_only(fresh.slots)
-        _log.info("routing table %d is in use", table.seq)
 
     async def _sync(self) -> None:
         await asyncio.to_thread(self._records.sync)

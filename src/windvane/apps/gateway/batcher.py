@@ -183,15 +183,17 @@ class NextTickBatcher:
         if not lane.apart and lane.row_s > 0.0:
             bound = max(1, min(bound, int(self._inline_s / lane.row_s)))
         taken: list[Job] = []
-        rows = 0
+        seen = rows = 0
         for job in lane.jobs:
-            if taken and rows + len(job.rows) > bound:
-                break
-            taken.append(job)
-            rows += len(job.rows)
-        del lane.jobs[: len(taken)]
-        lane.waiting -= rows
-        return [job for job in taken if not job.future.done()]
+            if not job.future.done():
+                if taken and rows + len(job.rows) > bound:
+                    break
+                taken.append(job)
+                rows += len(job.rows)
+            lane.waiting -= len(job.rows)
+            seen += 1
+        del lane.jobs[:seen]
+        return taken
 
     def _ended(self, lane: Lane, jobs: list[Job], outputs: Outputs, took_s: float) -> None:
         rows = len(outputs)
@@ -216,11 +218,13 @@ def _execute(predictor: Predictor, rows: Sequence[Sequence[Any]]) -> Outputs:
     """One execution; if it fails, each row by itself, so that one bad row hurts no other."""
     try:
         outputs: list[float] = predictor.predict(rows).tolist()
+        if len(outputs) != len(rows):
+            raise ValueError(f"the version gave {len(outputs)} outputs for {len(rows)} rows")
+        return [o if isfinite(o) else ValueError(f"the version gave {o}") for o in outputs]
     except Exception as error:
         if len(rows) == 1:
             return [error]
         return [_execute(predictor, [row])[0] for row in rows]
-    return [o if isfinite(o) else ValueError(f"the version gave {o}") for o in outputs]
 
 
 def _as_exception(failure: BaseException) -> Exception:

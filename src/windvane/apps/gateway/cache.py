@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import msgspec
 import xxhash
@@ -13,10 +14,14 @@ _pack = msgspec.msgpack.Encoder().encode
 _ENTRY_BYTES = 104 + sys.getsizeof(b"") + sys.getsizeof((0.0, 0.0)) + 2 * sys.getsizeof(0.0)
 
 
-def cache_prefix(tenant: str, model: str, version: str, manifest: str) -> bytes:
+def cache_prefix(
+    tenant: str, model: str, version: str, manifest: str, features: Sequence[str]
+) -> bytes:
     """What every key of one tenant and version begins with. Lengths are written, so that no
-    two different names can make the same prefix."""
-    return _pack((tenant, model, version, manifest[:16]))
+    two different names can make the same prefix. ``features`` say what a row's places mean:
+    a model's file may be applied again with another order."""
+    order = xxhash.xxh3_64_digest(_pack(features))
+    return _pack((tenant, model, version, manifest[:16], order))
 
 
 def cache_key(prefix: bytes, values: object) -> bytes:

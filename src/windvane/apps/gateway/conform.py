@@ -25,7 +25,7 @@ def conform(context: Context, max_rows: int) -> None:
     """
     try:
         instances = context.way.model.decoder.decode(context.body).instances
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         _explain(context, max_rows)
     else:
         if not 0 < len(instances) <= max_rows:

@@ -217,6 +217,8 @@ async def _bring(context: Context, parts: Parts, slot: Slot) -> Lane | Exception
     try:
         async with asyncio.timeout(max(0.0, context.deadline - time.monotonic())):
             await parts.shelf.bring(slot)
+            while slot.lane is None and slot.error is None:  # unloaded again before our turn
+                await parts.shelf.bring(slot)
     except TimeoutError:
         return TimeoutError(f"version {slot.entry.version} is still being loaded")
     if slot.lane is not None:

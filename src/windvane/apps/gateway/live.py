@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -60,10 +61,15 @@ def bring_to_life(table: RoutingTable, shelf: Shelf, held: LiveTable | None) -> 
 def make_decoder(schema: Sequence[FeatureSpec]) -> msgspec.json.Decoder[Any]:
     """The promise compiled: the fast path accepts or gives up; the slow path explains."""
     fields: list[Any] = []
-    for spec in schema:
+    names: dict[str, str] = {}
+    for i, spec in enumerate(schema):
         kind = _type(spec)
-        fields.append((spec.name, kind | None, None) if spec.nullable else (spec.name, kind))
-    features = msgspec.defstruct("Features", fields, forbid_unknown_fields=True, kw_only=True)
+        # A feature may be called what no attribute can be, such as `order.distance`.
+        names[f"f{i}"] = spec.name
+        fields.append((f"f{i}", kind | None, None) if spec.nullable else (f"f{i}", kind))
+    features = msgspec.defstruct(
+        "Features", fields, rename=names, forbid_unknown_fields=True, kw_only=True
+    )
     row = msgspec.defstruct(
         "Instance", [("features", features), ("unit", str, "")], forbid_unknown_fields=True
     )
@@ -74,10 +80,13 @@ def make_decoder(schema: Sequence[FeatureSpec]) -> msgspec.json.Decoder[Any]:
 def _type(spec: FeatureSpec) -> Any:
     if spec.type is FeatureType.CATEGORY:
         return Literal[tuple(spec.known)] if spec.known else str
-    kind = int if spec.type is FeatureType.INTEGER else float
-    bounds: dict[str, Any] = {} if kind is float else {"ge": -MAX_INTEGER, "le": MAX_INTEGER}
-    if spec.low is not None:
-        bounds["ge"] = kind(spec.low)
-    if spec.high is not None:
-        bounds["le"] = kind(spec.high)
-    return Annotated[kind, msgspec.Meta(**bounds)] if bounds else kind
+    low = -math.inf if spec.low is None else spec.low
+    high = math.inf if spec.high is None else spec.high
+    if spec.type is FeatureType.INTEGER:
+        least = math.ceil(min(max(low, -MAX_INTEGER), MAX_INTEGER + 1))
+        most = math.floor(max(min(high, MAX_INTEGER), -MAX_INTEGER - 1))
+        return Annotated[int, msgspec.Meta(ge=least, le=most)]
+    bounds = {"ge": low} if math.isfinite(low) else {}
+    if math.isfinite(high):
+        bounds["le"] = high
+    return Annotated[float, msgspec.Meta(**bounds)] if bounds else float

@@ -21,9 +21,12 @@ _LAST_RETRY_S = 300.0
 
 
 class Slot:
-    """A version's place on the shelf: loaded (``lane``), not loaded, or broken (``error``)."""
+    """A version's place on the shelf: loaded (``lane``), not loaded, or broken (``error``).
+    ``fresh`` until it was its turn to be loaded ahead of its first request."""
 
-    __slots__ = ("entry", "error", "failures", "lane", "loading", "model", "retry_at", "schema")
+    __slots__ = (
+        "entry", "error", "failures", "fresh", "lane", "loading", "model", "retry_at", "schema",
+    )  # fmt: skip
 
     def __init__(self, model: str, entry: VersionEntry, schema: tuple[str, ...]) -> None:
         self.model = model
@@ -32,6 +35,7 @@ class Slot:
         self.lane: Lane | None = None
         self.error: Exception | None = None
         self.failures = 0
+        self.fresh = True
         self.retry_at = 0.0
         self.loading: asyncio.Future[None] | None = None
 
@@ -45,6 +49,7 @@ class Shelf:
         self._artifacts = artifacts
         self._budget = budget_bytes
         self._slots: dict[tuple[str, VersionEntry, tuple[str, ...]], Slot] = {}
+        self._leaving: list[Slot] = []
         # One at a time: loading is work, and requests go on meanwhile.
         self._loader = ThreadPoolExecutor(1, "loader")
         self.held_bytes = 0
@@ -65,19 +70,38 @@ class Shelf:
         for key, slot in list(self._slots.items()):
             if id(slot) not in wanted:
                 del self._slots[key]
-                if slot.lane is not None and slot.lane.idle:
-                    self._drop(slot)
+                self._leaving.append(slot)
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Unload what no route names any more, each once its last request is answered."""
+        if not self._leaving:
+            return
+        leaving, self._leaving = self._leaving, []
+        for slot in leaving:
+            if slot.loading is not None or (slot.lane is not None and not slot.lane.idle):
+                self._leaving.append(slot)
+            else:
+                self._drop(slot)
 
     @property
     def lanes(self) -> list[Lane]:
         """Every loaded version's."""
-        return [slot.lane for slot in self._slots.values() if slot.lane is not None]
+        return [slot.lane for slot in list(self._slots.values()) if slot.lane is not None]
 
     async def fill(self, slots: Sequence[Slot]) -> None:
-        """Load those that are new, in this order, as far as the budget goes."""
+        """Load those that are new, in this order, until one takes another's room."""
         for slot in slots:
-            if slot.lane is None and slot.error is None and self.held_bytes < self._budget:
-                await self.bring(slot)
+            if not slot.fresh:
+                continue
+            before = self.held_bytes
+            await self.bring(slot)
+            slot.fresh = False
+            lane = slot.lane
+            if lane is not None and self.held_bytes < before + lane.predictor.memory:
+                break
+        for slot in slots:
+            slot.fresh = False
 
     async def bring(self, slot: Slot) -> None:
         """Load ``slot`` unless it is loaded or broken; whoever asks meanwhile waits for the
@@ -92,12 +116,15 @@ class Shelf:
         await asyncio.shield(slot.loading)
 
     def _loaded(self, slot: Slot, done: asyncio.Future[Lane]) -> None:
-        failure = done.exception()
+        stopped = CannotLoad("the worker is stopping") if done.cancelled() else None
+        failure = stopped or done.exception()
         if failure is None:
             slot.lane, slot.error, slot.failures = done.result(), None, 0
             slot.lane.used = time.monotonic()
             self.held_bytes += slot.lane.predictor.memory
             self.loads += 1
+            if self._slots.get((slot.model, slot.entry, slot.schema)) is not slot:
+                self._leaving.append(slot)  # for requests that began under an older table
             self._make_room(slot)
         else:
             again = min(_FIRST_RETRY_S * 2.0**slot.failures, _LAST_RETRY_S)
@@ -116,7 +143,9 @@ class Shelf:
         """Unload the least recently used idle versions until the budget holds."""
         if self.held_bytes <= self._budget:
             return
-        others = [(s.lane.used, i, s) for i, s in enumerate(self._slots.values()) if s.lane]
+        # A copy: a thread may be adding the slots of the next table.
+        held = list(self._slots.values())
+        others = [(s.lane.used, i, s) for i, s in enumerate(held) if s.lane]
         for _, _, slot in sorted(others):
             if self.held_bytes <= self._budget:
                 return
@@ -132,7 +161,7 @@ class Shelf:
 
     def close(self) -> None:
         self._loader.shutdown(wait=False, cancel_futures=True)
-        for slot in self._slots.values():
+        for slot in [*self._slots.values(), *self._leaving]:
             self._drop(slot)
 
 

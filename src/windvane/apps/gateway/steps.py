@@ -93,7 +93,7 @@ def authenticate(context: Context, parts: Parts, scope: Scope, wall: float) -> N
     context.caller = caller
     asked = headers.get(b"windvane-version")
     context.api = caller.api if asked is None else pick_version(asked, "")
-    if context.name:
+    if scope is Scope.PREDICT:
         context.way = caller.way(context.name)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 
 from windvane.apps.steward import wiring
 
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 30.0
+_REST = 3.0  # turns' worth of rest after each: with hundreds of models a quarter of a core
 
 
 def main() -> None:
@@ -22,6 +24,7 @@ def main() -> None:
     steward = None
     failures = 0
     while not stopping.is_set():
+        began = time.monotonic()
         try:
             steward = steward or wiring.steward(given)
             steward.turn()
@@ -29,7 +32,9 @@ def main() -> None:
         except Exception:
             _log.exception("turn failed; trying again")
             failures += 1
-        stopping.wait(min(given.steward_every_s * 2.0 ** min(failures, 6), _LONGEST_WAIT_S))
+        rest_s = _REST * (time.monotonic() - began)
+        pause_s = given.steward_every_s * 2.0 ** min(failures, 6)
+        stopping.wait(min(max(pause_s, rest_s), _LONGEST_WAIT_S))
 
 
 if __name__ == "__main__":

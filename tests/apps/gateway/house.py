@@ -1,0 +1,431 @@
+"""One gateway worker in this process: real steps and limits, every other port a fake that
+records, fails or blocks when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from windvane.adapters.shared_memory import SharedLimiter
+from windvane.apps.gateway.access import Gatekeeper
+from windvane.apps.gateway.app import Gateway
+from windvane.apps.gateway.batcher import NextTickBatcher
+from windvane.apps.gateway.bodies import BodyReader
+from windvane.apps.gateway.cache import AnswerCache
+from windvane.apps.gateway.metrics import Metrics
+from windvane.apps.gateway.records import Records
+from windvane.apps.gateway.shelf import Shelf
+from windvane.apps.gateway.steps import Parts
+from windvane.apps.gateway.telling import noting
+from windvane.core.admission import Limit, Taken
+from windvane.core.routing import (
+    CLIENT_SCOPES,
+    KeyEntry,
+    ModelRoute,
+    RoutingTable,
+    Scope,
+    TenantLimit,
+    VersionEntry,
+)
+from windvane.core.sketch import FeatureSpec, FeatureType
+from windvane.ports.events import EVENTS
+from windvane.ports.identity import BadToken, Identity
+from windvane.ports.metrics import Series
+from windvane.ports.spool import SpoolFull
+
+MODEL = "late"
+SCHEMA = (
+    FeatureSpec("x", "order", FeatureType.NUMBER, low=0.0, high=1_000.0),
+    FeatureSpec("n", "order", FeatureType.INTEGER, nullable=True),
+    FeatureSpec("kind", "order", FeatureType.CATEGORY, known=("van", "bike")),
+)
+ALL_SCOPES = tuple(scope.value for scope in Scope)
+WITHIN_S = 20.0
+
+
+class FakePredictor:
+    """Answers ``offset`` + x / 1000. ``fails(row)`` true: the whole execution raises.
+    ``hold`` keeps an execution until ``let_go``; ``started`` says that one has begun."""
+
+    def __init__(self, offset: float = 0.0, *, blocking: bool = False, memory: int = 100) -> None:
+        self.offset = offset
+        self.blocking = blocking
+        self.memory = memory
+        self.batches: list[list[Any]] = []
+        self.fails: Callable[[Any], bool] = lambda _row: False
+        self.answers: Callable[[Any], float] = lambda row: self.offset + row[0] / 1_000
+        self.encodes: Callable[[Sequence[Any]], Sequence[Any]] = lambda values: tuple(values)
+        self.released = threading.Event()
+        self.released.set()
+        self.started = threading.Event()
+        self.closed = 0
+        self.warm_ups = 0
+
+    def hold(self) -> None:
+        self.released.clear()
+        self.started.clear()
+
+    def let_go(self) -> None:
+        self.released.set()
+
+    def encode(self, values: Sequence[Any]) -> Sequence[Any]:
+        if values[0] is None:  # the row of nothing that warms up
+            return (None,)
+        return self.encodes(values)
+
+    def predict(self, rows: Sequence[Sequence[Any]]) -> Any:
+        if rows[0][0] is None:
+            self.warm_ups += 1
+            return np.zeros(len(rows))
+        self.batches.append([row[0] for row in rows])
+        self.started.set()
+        assert self.released.wait(WITHIN_S), "nobody let the predictor go"
+        if any(self.fails(row) for row in rows):
+            raise RuntimeError("the model broke")
+        return np.array([self.answers(row) for row in rows], np.float64)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass
+class FakeArtifact:
+    name: str
+    manifest: str
+
+
+class FakeArtifacts:
+    def open(self, artifact: str, manifest: str) -> Any:
+        return FakeArtifact(artifact, manifest)
+
+    def seal(self, folder: Any) -> str:
+        raise NotImplementedError
+
+
+class FakeRuntime:
+    """Gives the predictor laid out for an artifact (``make``: a fresh one); an exception in its
+    place is raised. ``gate`` holds every load."""
+
+    def __init__(self) -> None:
+        self.shelf: dict[str, FakePredictor | Exception | Callable[[], FakePredictor]] = {}
+        self.loads: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.loading = threading.Event()
+
+    def load(self, artifact: Any, schema: Sequence[str], *, trusted: bool) -> Any:
+        self.loads.append(artifact.name)
+        self.loading.set()
+        assert self.gate.wait(WITHIN_S), "nobody opened the gate"
+        found = self.shelf.get(artifact.name)
+        if found is None:
+            found = self.shelf[artifact.name] = FakePredictor(offset_of(artifact.name))
+        if isinstance(found, Exception):
+            raise found
+        return found if isinstance(found, FakePredictor) else found()
+
+
+class FakeFeed:
+    def __init__(self) -> None:
+        self.table: RoutingTable | None = None
+        self.seen: int | None = None
+        self.broken: Exception | None = None
+
+    def publish(self, table: RoutingTable) -> bool:
+        self.table = table
+        return True
+
+    def latest(self) -> RoutingTable | None:
+        self.seen = self.table.seq if self.table else None
+        if self.broken is not None:
+            raise self.broken
+        return self.table
+
+    def changed(self) -> bool:
+        return (self.table.seq if self.table else None) != self.seen
+
+
+class FakeSpool:
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+        self.full = False
+        self.closed = False
+
+    def append(self, payload: bytes) -> None:
+        if self.full:
+            raise SpoolFull("no room")
+        self.payloads.append(payload)
+
+    def sync(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed = True
+
+    @property
+    def events(self) -> list[Any]:
+        return [EVENTS.decode(payload) for payload in self.payloads]
+
+
+class FakeBoard:
+    def __init__(self) -> None:
+        self.held: dict[str, list[Series]] = {}
+
+    def post(self, worker: str, series: Sequence[Series]) -> None:
+        self.held[worker] = list(series)
+
+    def posted(self) -> dict[str, list[Series]]:
+        return dict(self.held)
+
+
+@dataclass
+class FakeClock:
+    at: float = 1_700_000_000.0
+
+    def now(self) -> float:
+        return self.at
+
+    def wall(self) -> float:
+        return self.at
+
+
+class FakeVerifier:
+    """Tokens are words; ``known`` says whom each names."""
+
+    def __init__(self, **known: Identity) -> None:
+        self.known = known
+        self.stale = False
+        self.refreshed = 0
+
+    def verify(self, token: bytes, now: float) -> Identity:
+        found = self.known.get(token.decode())
+        if found is None:
+            raise BadToken("the signature does not fit")
+        if now >= found.expires_at:
+            raise BadToken("the token has expired")
+        return found
+
+    def refresh(self) -> None:
+        self.refreshed += 1
+
+
+class CountingLimiter:
+    """The real one, which also says what is held now."""
+
+    def __init__(self) -> None:
+        self.real = SharedLimiter(None, 0, solo=True)
+        self.held = 0
+        self.taken = 0
+
+    @property
+    def degraded(self) -> bool:
+        return self.real.degraded
+
+    def take(self, limits: Sequence[Limit], now: float) -> Taken:
+        taken = self.real.take(limits, now)
+        if taken.admitted:
+            self.held += 1
+            self.taken += 1
+        return taken
+
+    def release(self, taken: Taken) -> None:
+        self.held -= 1
+        self.real.release(taken)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str:
+        return self.json["error"]["code"]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return self.json["predictions"]
+
+
+def offset_of(artifact: str) -> float:
+    """Tells models and versions apart: ``late/2`` answers with 2 and a little."""
+    model, version = artifact.rsplit("/", 1)
+    return int(version) + (0 if model == MODEL else len(model) * 100)
+
+
+def entry(model: str, version: str, **changed: Any) -> VersionEntry:
+    artifact = f"{model}/{version}"
+    manifest = hashlib.sha256(artifact.encode()).hexdigest()
+    return VersionEntry(**{
+        "version": version, "artifact": artifact, "manifest": manifest, **changed
+    })  # fmt: skip
+
+
+def route(
+    model: str = MODEL, versions: Sequence[str] = ("1",), champion: str = "1", **changed: Any
+) -> ModelRoute:
+    made = ModelRoute(
+        model=model, layout_id=f"layout-{model}", schema=SCHEMA, outcome="late", deadline_s=5.0,
+        versions=tuple(entry(model, version) for version in versions), champion=champion,
+    )  # fmt: skip
+    return replace(made, **changed)
+
+
+def key(secret: str, tenant: str, *scopes: str, **changed: Any) -> KeyEntry:
+    digest = hashlib.sha256(f"wv_{secret}".encode()).hexdigest()
+    given = scopes or CLIENT_SCOPES
+    return KeyEntry(**{
+        "digest": digest, "tenant": tenant, "id": secret, "scopes": given, **changed
+    })  # fmt: skip
+
+
+ACME, BOLT = key("acme", "acme", *ALL_SCOPES), key("bolt", "bolt", *ALL_SCOPES)
+
+
+def features(x: float = 1.0, n: int | None = 2, kind: str = "van") -> dict[str, Any]:
+    return {"x": x, "n": n, "kind": kind}
+
+
+def body(*rows: Mapping[str, Any] | float, units: Sequence[str] = ()) -> bytes:
+    given = [row if isinstance(row, Mapping) else features(float(row)) for row in rows]
+    instances: list[dict[str, Any]] = [{"features": row} for row in given]
+    for instance, unit in zip(instances, units, strict=False):
+        instance["unit"] = unit
+    return json.dumps({"instances": instances}).encode()
+
+
+@dataclass
+class House:
+    """A worker and its fakes; ``publish`` hands it a routing table as the feed would."""
+
+    max_rows: int = 100
+    max_under_way: int = 100
+    max_deadline_s: float = 60.0
+    cache_bytes: int = 1 << 20
+    budget: int = 1 << 30
+    max_body: int = 1 << 16
+    verifier: FakeVerifier | None = None
+    shared: Any = None
+    seq: int = 0
+    runtime: FakeRuntime = field(default_factory=FakeRuntime)
+    feed: FakeFeed = field(default_factory=FakeFeed)
+    spool: FakeSpool = field(default_factory=FakeSpool)
+    board: FakeBoard = field(default_factory=FakeBoard)
+    clock: FakeClock = field(default_factory=FakeClock)
+    limiter: CountingLimiter = field(default_factory=CountingLimiter)
+
+    def __post_init__(self) -> None:
+        metrics = Metrics()
+        self.parts = Parts(
+            gatekeeper=Gatekeeper(self.verifier),
+            limiter=self.limiter,
+            batcher=NextTickBatcher(noting(metrics)),
+            shelf=Shelf(self.runtime, FakeArtifacts(), self.budget),
+            cache=AnswerCache(self.cache_bytes),
+            shared=self.shared,
+            bodies=BodyReader(self.max_body, 10.0),
+            max_rows=self.max_rows,
+            max_under_way=self.max_under_way,
+            max_deadline_s=self.max_deadline_s,
+        )
+        self.records = Records(self.spool, self.clock)
+        self.gateway = Gateway(
+            self.feed, self.parts, self.records, self.clock, metrics,
+            board=self.board, verifier=self.verifier,
+        )  # fmt: skip
+
+    def predictor(self, version: str = "1", model: str = MODEL) -> FakePredictor:
+        """What answers for the version; made before it is loaded if need be."""
+        name = f"{model}/{version}"
+        found = self.runtime.shelf.get(name)
+        if found is None:
+            found = self.runtime.shelf[name] = FakePredictor(offset_of(name))
+        assert isinstance(found, FakePredictor)
+        return found
+
+    def table(
+        self,
+        *routes: ModelRoute,
+        keys: Sequence[KeyEntry] = (ACME, BOLT),
+        limits: Sequence[TenantLimit] = (),
+    ) -> RoutingTable:
+        self.seq += 1
+        models = {r.model: r for r in routes or (route(),)}
+        return RoutingTable(self.seq, models, tuple(keys), tuple(limits))
+
+    async def publish(self, *routes: ModelRoute, **more: Any) -> None:
+        self.feed.publish(self.table(*routes, **more))
+        await self.gateway._follow_feed()
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        given: bytes = b"",
+        *,
+        auth: str = "Bearer wv_acme",
+        headers: Mapping[str, str] | None = None,
+        receive: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    ) -> Answer:
+        raw = [(b"authorization", auth.encode())] if auth else []
+        raw += [(k.lower().encode(), v.encode("latin-1")) for k, v in (headers or {}).items()]
+        scope = {"type": "http", "method": method, "path": path, "headers": raw}
+        said: list[dict[str, Any]] = []
+
+        async def whole() -> dict[str, Any]:
+            return {"type": "http.request", "body": given, "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            said.append(message)
+
+        await self.gateway(scope, receive or whole, send)
+        assert [m["type"] for m in said] == ["http.response.start", "http.response.body"]
+        heads = {k.decode(): v.decode() for k, v in said[0]["headers"]}
+        assert heads["content-length"] == str(len(said[1]["body"]))
+        return Answer(said[0]["status"], heads, said[1]["body"])
+
+    async def predict(
+        self, *rows: Mapping[str, Any] | float, model: str = MODEL, units: Sequence[str] = (),
+        **more: Any,
+    ) -> Answer:  # fmt: skip
+        given = body(*(rows or (1.0,)), units=units)
+        return await self.call("POST", f"/v1/models/{model}/predict", given, **more)
+
+    async def close(self) -> None:
+        self.parts.shelf.close()
+        self.limiter.real.close()
+
+
+def run(story: Callable[[House], Awaitable[None]], **settings: Any) -> None:
+    """The story on a fresh worker, within a deadline."""
+
+    async def told() -> None:
+        house = House(**settings)
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await story(house)
+        finally:
+            for found in house.runtime.shelf.values():
+                if isinstance(found, FakePredictor):
+                    found.let_go()
+            house.runtime.gate.set()
+            await house.close()
+
+    asyncio.run(told())
+
+
+async def until(done: Callable[[], Any]) -> None:
+    """Turn the loop until ``done``; ``run`` bounds it."""
+    while not done():
+        await asyncio.sleep(0)

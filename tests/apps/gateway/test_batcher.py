@@ -1,0 +1,325 @@
+"""Rows of one turn of the loop run together; nobody is hurt by a neighbour's rows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from apps.gateway.house import WITHIN_S, FakePredictor, until
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windvane.apps.gateway.batcher import Lane, NextTickBatcher
+
+FAR = 1e9
+
+
+class Bench:
+    """A batcher, what it told, and lanes on fakes."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.told: list[tuple[str, int, bool]] = []
+        self.batcher = NextTickBatcher(
+            lambda lane, rows, failed: self.told.append((lane.version, rows, failed)), **settings
+        )
+        self.lanes: list[Lane] = []
+
+    def lane(self, row_s: float = 0.0, *, apart: bool = False) -> tuple[Lane, FakePredictor]:
+        predictor = FakePredictor()
+        lane = Lane("late", str(len(self.lanes)), predictor, row_s, apart=apart)
+        self.lanes.append(lane)
+        return lane, predictor
+
+    def ask(self, lane: Lane, *rows: float, deadline: float = FAR) -> asyncio.Future[Any]:
+        return self.batcher.submit(lane, [(row,) for row in rows], deadline)
+
+
+def run(story: Callable[[Bench], Awaitable[None]], **settings: Any) -> None:
+    async def told() -> None:
+        bench = Bench(**settings)
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await story(bench)
+        finally:
+            for lane in bench.lanes:
+                assert isinstance(lane.predictor, FakePredictor)
+                lane.predictor.let_go()
+                lane.close()
+
+    asyncio.run(told())
+
+
+def test_rows_of_several_requests_in_one_turn_make_one_execution() -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane()
+        answers = await asyncio.gather(
+            bench.ask(lane, 1.0), bench.ask(lane, 2.0, 3.0), bench.ask(lane, 4.0)
+        )
+        assert predictor.batches == [[1.0, 2.0, 3.0, 4.0]]
+        assert answers == [[0.001], [0.002, 0.003], [0.004]]
+        assert bench.told == [("0", 4, False)]
+        assert lane.waiting == lane.busy == 0
+        assert lane.idle
+
+    run(story)
+
+
+def test_an_idle_lane_answers_in_the_next_turn() -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane()
+        future = bench.ask(lane, 1.0)
+        assert predictor.batches == []
+        await asyncio.sleep(0)
+        assert predictor.batches == [[1.0]]
+        assert future.done()
+
+    run(story)
+
+
+def test_a_batch_holds_at_most_max_rows() -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane()
+        futures = [bench.ask(lane, float(i), float(i)) for i in range(5)]
+        await asyncio.gather(*futures)
+        assert [len(batch) for batch in predictor.batches] == [4, 4, 2]
+
+    run(story, max_rows=5)
+
+
+def test_a_request_of_more_rows_than_max_rows_still_runs_as_one() -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane()
+        assert len(await bench.ask(lane, *map(float, range(7)))) == 7
+        assert [len(batch) for batch in predictor.batches] == [7]
+
+    run(story, max_rows=3)
+
+
+def test_a_batch_holds_the_loop_no_longer_than_it_may() -> None:
+    """Ten rows of 1 ms in turns of 2 ms: the loop looks at its sockets in between."""
+
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane(row_s=0.001)
+        predictor.answers = lambda row: row[0]
+        futures = [bench.ask(lane, float(i)) for i in range(10)]
+        await asyncio.sleep(0)
+        assert [len(batch) for batch in predictor.batches] == [2]
+        assert [f.done() for f in futures] == [True] * 2 + [False] * 8
+        await asyncio.gather(*futures)
+
+    run(story)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_failing_batch_is_run_row_by_row_and_one_bad_row_hurts_no_other(apart: bool) -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane(apart=apart)
+        predictor.fails = lambda row: row[0] == 13.0
+        one, two, three = await asyncio.gather(
+            bench.ask(lane, 1.0), bench.ask(lane, 2.0, 13.0), bench.ask(lane, 3.0)
+        )
+        assert one == [0.001]
+        assert three == [0.003]
+        assert two[0] == 0.002
+        assert isinstance(two[1], RuntimeError)
+        assert predictor.batches == [[1.0, 2.0, 13.0, 3.0], [1.0], [2.0], [13.0], [3.0]]
+        assert [failed for _, _, failed in bench.told] == [False]
+
+    run(story)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_what_is_no_number_becomes_an_error_of_its_row(value: float) -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane()
+        predictor.answers = lambda row: value if row[0] == 13.0 else row[0]
+        good, bad = await asyncio.gather(bench.ask(lane, 1.0), bench.ask(lane, 13.0))
+        assert good == [1.0]
+        assert isinstance(bad[0], ValueError)
+
+    run(story)
+
+
+@pytest.mark.parametrize("shape", [(), (1, 1), (5,)])
+def test_outputs_of_another_shape_are_errors_and_nobody_gets_a_neighbours(shape: Any) -> None:
+    import numpy as np
+
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane()
+        predictor.predict = lambda rows: np.full(shape, 7.0)  # type: ignore[method-assign]
+        both = await asyncio.gather(bench.ask(lane, 1.0), bench.ask(lane, 2.0))
+        assert [[isinstance(o, Exception) for o in one] for one in both] == [[True], [True]]
+
+    run(story)
+
+
+def test_a_whole_failure_is_told_as_one() -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane()
+        predictor.fails = lambda _row: True
+        await bench.ask(lane, 1.0, 2.0)
+        assert bench.told == [("0", 2, True)]
+
+    run(story)
+
+
+def test_a_blocking_predictor_runs_apart_and_a_fast_model_is_answered_meanwhile() -> None:
+    async def story(bench: Bench) -> None:
+        slow_lane, slow = bench.lane(apart=True)
+        fast_lane, _ = bench.lane()
+        slow.hold()
+        held = bench.ask(slow_lane, 1.0)
+        await until(slow.started.is_set)
+        for i in range(50):
+            assert await bench.ask(fast_lane, float(i)) == [i / 1_000]
+        assert not held.done()
+        # What comes meanwhile waits, and makes one batch.
+        more = [bench.ask(slow_lane, float(i)) for i in (2, 3, 4)]
+        assert slow_lane.waiting == 3
+        slow.let_go()
+        assert await asyncio.gather(held, *more) == [[0.001], [0.002], [0.003], [0.004]]
+        assert slow.batches == [[1.0], [2.0, 3.0, 4.0]]
+        assert slow_lane.idle
+
+    run(story)
+
+
+def test_a_version_whose_single_row_is_slow_moves_to_a_thread_and_loses_nothing() -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane(row_s=0.003)  # more than inline_s for a row, smoothed
+        first = [bench.ask(lane, float(i)) for i in range(3)]
+        await first[0]
+        assert lane.apart
+        predictor.hold()
+        late = bench.ask(lane, 9.0)
+        await until(predictor.started.is_set)
+        predictor.let_go()
+        assert await asyncio.gather(*first[1:], late) == [[0.001], [0.002], [0.009]]
+        assert lane.idle
+
+    run(story)
+
+
+def test_a_job_that_still_waits_at_its_deadline_is_told_and_never_executed() -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane(apart=True)
+        predictor.hold()
+        first = bench.ask(lane, 1.0)
+        await until(predictor.started.is_set)
+        late = bench.ask(lane, 2.0, 3.0, deadline=time.monotonic() + 0.01)
+        patient = bench.ask(lane, 4.0)
+        outputs = await late
+        assert [type(output) for output in outputs] == [TimeoutError, TimeoutError]
+        predictor.let_go()
+        assert await first == [0.001]
+        assert await patient == [0.004]
+        assert predictor.batches == [[1.0], [4.0]]
+        assert lane.waiting == 0
+
+    run(story)
+
+
+def test_a_job_under_way_at_its_deadline_is_told_in_time_and_its_answer_dropped() -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane(apart=True)
+        predictor.hold()
+        late = bench.ask(lane, 1.0, deadline=time.monotonic() + 0.01)
+        assert isinstance((await late)[0], TimeoutError)
+        predictor.let_go()
+        assert await bench.ask(lane, 2.0) == [0.002]
+
+    run(story)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_nobody_waits_for_is_not_executed(apart: bool) -> None:
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane(apart=apart)
+        gone, kept = bench.ask(lane, 1.0), bench.ask(lane, 2.0)
+        gone.cancel()
+        assert await kept == [0.002]
+        assert predictor.batches == [[2.0]]
+        assert lane.waiting == 0
+
+    run(story)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_many_abandoned_jobs_do_not_stop_a_lane(apart: bool) -> None:
+    """More rows than a batch may hold were given up; the one behind them has its turn."""
+
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane(apart=apart)
+        predictor.hold() if apart else None
+        first = bench.ask(lane, 1.0)
+        if apart:
+            await until(predictor.started.is_set)
+        gone = [bench.ask(lane, 5.0, 6.0) for _ in range(10)]
+        kept = bench.ask(lane, 2.0)
+        for future in gone:
+            future.cancel()
+        predictor.let_go()
+        assert await first == [0.001]
+        assert await kept == [0.002]
+        assert await bench.ask(lane, 3.0) == [0.003]
+        assert lane.waiting == 0
+        assert lane.idle
+
+    run(story, max_rows=4)
+
+
+def test_a_predictor_that_raises_no_exception_of_ours_still_answers_its_jobs() -> None:
+    """SystemExit in a thread of a careless model ends that execution, not the lane."""
+
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane(apart=True)
+
+        def leave(_row: Any) -> bool:
+            raise SystemExit(1)
+
+        predictor.fails = leave
+        assert isinstance((await bench.ask(lane, 1.0))[0], Exception)
+        predictor.fails = lambda _row: False
+        assert await bench.ask(lane, 2.0) == [0.002]
+
+    run(story)
+
+
+@given(st.data())
+def test_everybody_gets_the_answers_to_their_own_rows(data: st.DataObject) -> None:
+    """Any mix of requests, bad rows, abandoned jobs, sizes and places to run."""
+    sizes = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=12))
+    apart = data.draw(st.booleans())
+    row_s = data.draw(st.sampled_from([0.0, 0.0005, 0.001]))
+    bad = data.draw(st.sets(st.integers(0, sum(sizes))))
+    dropped = data.draw(st.sets(st.integers(0, len(sizes) - 1)))
+    pauses = data.draw(st.sets(st.integers(0, len(sizes) - 1)))
+
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane(row_s, apart=apart)
+        predictor.fails = lambda row: row[0] in bad
+        futures: list[tuple[list[float], asyncio.Future[Any]]] = []
+        at = 0
+        for i, size in enumerate(sizes):
+            rows = [float(at + j) for j in range(size)]
+            at += size
+            futures.append((rows, bench.ask(lane, *rows)))
+            if i in dropped:
+                futures[-1][1].cancel()
+            if i in pauses:
+                await asyncio.sleep(0)
+        for i, (rows, future) in enumerate(futures):
+            if i in dropped:
+                continue
+            for row, output in zip(rows, await future, strict=True):
+                if row in bad:
+                    assert isinstance(output, RuntimeError)
+                else:
+                    assert output == row / 1_000
+        await until(lambda: lane.idle)
+        assert lane.waiting == 0
+
+    run(story, max_rows=data.draw(st.integers(1, 8)))
