@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -9,9 +10,17 @@ from hypothesis import strategies as st
 from usecases.house import FILE, MODEL, House
 
 from windvane.core.journal import Effect
-from windvane.core.routing import ModelRoute
+from windvane.core.routing import ModelRoute, RuleStep
 from windvane.ports.control_store import VersionRecord
-from windvane.usecases.publish_routing import PUBLISH, routing_effects, version_without
+from windvane.usecases.deliver_effects import deliver_effects
+from windvane.usecases.issue_key import issue_keys
+from windvane.usecases.publish_routing import (
+    PUBLISH,
+    publish_latest,
+    routing_effects,
+    version_without,
+)
+from windvane.usecases.revoke_key import revoke_key
 
 
 def route(house: House, **live: Any) -> ModelRoute:
@@ -108,3 +117,75 @@ def test_a_version_that_was_rolled_back_does_not_stand_in(house: House) -> None:
     house.add_version("3", ["plan"])
     assert route(house, champion="1").chain == ("3",)
     assert route(house, champion="1", rolled_back=("3",)).chain == ("2",)
+
+
+def test_a_revoked_key_is_not_in_it(house: House) -> None:
+    with house.store.begin() as tx:
+        kept, ended = tx.key_records()
+        tx.put_key(replace(ended, revoked_at=1.0))
+        (effect,) = routing_effects(tx)
+        table = tx.routing(effect.body["seq"])
+    assert table is not None
+    assert table.keys == (kept.entry,)
+
+
+def test_the_files_serving_is_in_it(house: House) -> None:
+    house.clock.at += 1
+    serving = """
+  cache: {ttl: 90s}
+  tenants: [AA, ZZ]
+  fallback: [{version: 2}, {rule: [{feature: temp, below: 0, give: 0.75}, {give: 0.25}]}]
+"""
+    text = FILE.replace(
+        "  fallback: [previous, {without: weather}, {constant: 0.2}]\n", serving.lstrip("\n")
+    )
+    house.apply(text)
+    found = route(house, champion="1", previous="1")
+    assert (found.cache_ttl_s, found.tenants) == (90.0, ("AA", "ZZ"))
+    assert (found.chain, found.constant) == (("2",), None)
+    assert found.rule == (RuleStep(0.75, "temp", below=0.0), RuleStep(0.25))
+
+
+def test_a_fallback_to_a_version_that_is_not_there_yet_is_left_out(house: House) -> None:
+    house.clock.at += 1
+    house.apply(FILE.replace("fallback: [previous,", 'fallback: [{version: "9"}, previous,'))
+    assert route(house, champion="1", previous="2").chain == ("2",)
+    house.add_version("9")
+    assert route(house, champion="1", previous="2").chain == ("9", "2")
+
+
+# At once
+
+
+def test_the_latest_table_is_published_without_a_steward(house: House) -> None:
+    keys = issue_keys(house.store, house.clock, ["acme"], "test")
+    assert house.feed.latest() is None, "the outbox waits for a steward"
+    publish_latest(house.store, house.feed)
+    told = house.feed.latest()
+    with house.store.read() as tx:
+        assert told == tx.routing()
+    revoke_key(house.store, house.clock, keys["acme"].split("_")[1])
+    publish_latest(house.store, house.feed)
+    after = house.feed.latest()
+    assert told is not None
+    assert after is not None
+    assert after.seq > told.seq
+    assert len(after.keys) == len(told.keys) - 1
+
+
+def test_publishing_again_changes_nothing(house: House) -> None:
+    issue_keys(house.store, house.clock, ["acme"], "test")
+    publish_latest(house.store, house.feed)
+    first = house.feed.latest()
+    assert not house.feed.changed()
+    publish_latest(house.store, house.feed)
+    nobody: Any = None  # nothing else is queued
+    deliver_effects(house.store, house.clock, house.feed, nobody, nobody)  # the steward, later
+    assert not house.feed.changed()
+    assert house.feed.latest() == first
+    assert house.queued(PUBLISH) == []
+
+
+def test_with_nothing_to_publish_nothing_is(empty_house: House) -> None:
+    publish_latest(empty_house.store, empty_house.feed)
+    assert empty_house.feed.latest() is None

@@ -13,6 +13,7 @@ from windvane.usecases.read_settings import (
     FILE,
     HOME_VARIABLE,
     BadSettings,
+    Oidc,
     Settings,
     find_settings,
     read_settings,
@@ -27,6 +28,8 @@ def test_an_empty_file_takes_the_embedded_defaults(tmp_path: Path) -> None:
     assert found.log_root == str(tmp_path / "log")
     assert (found.artifacts, found.spool_root) == (tmp_path / "artifacts", tmp_path / "spool")
     assert found.routing_file == tmp_path / "routing.json"
+    assert found.metrics_folder == tmp_path / "metrics"
+    assert (found.workers, found.redis, found.oidc) == (1, "", None)
 
 
 def test_scaled_parts_replace_the_embedded_ones(tmp_path: Path) -> None:
@@ -35,6 +38,38 @@ def test_scaled_parts_replace_the_embedded_ones(tmp_path: Path) -> None:
     assert found.store_url == "postgresql://db/windvane"
     assert (found.log_root, found.log_storage) == ("s3://bucket/log", {"region": "eu"})
     assert (found.registry_uri, found.port) == ("http://mlflow", 9000)
+
+
+def test_tokens_are_taken_from_an_issuer(tmp_path: Path) -> None:
+    text = "oidc: {issuer: 'https://id.example.com/', audience: windvane, jwks: keys.json}"
+    assert read_settings(text, tmp_path).oidc == Oidc(
+        "https://id.example.com/", "windvane", "keys.json", "tenant", "scope"
+    )
+    text = text.replace("}", ", tenant_claim: org, scopes_claim: roles}")
+    found = read_settings(text, tmp_path).oidc
+    assert found is not None
+    assert (found.tenant_claim, found.scopes_claim) == ("org", "roles")
+
+
+@pytest.mark.parametrize(
+    ("oidc", "said", "hint"),
+    [
+        ("{issuer: i, audience: a}", "jwks", "settings.md"),
+        ("{issuer: i, jwks: k}", "audience", "settings.md"),
+        ("{issuer: i, audience: a, jwks: k, tenant_clam: org}", "tenant_clam", "'tenant_claim'"),
+        ("{isuer: i, audience: a, jwks: k}", "isuer", "'issuer'"),
+        ("{issuer: i, audience: a, jwks: k, algorithms: [none]}", "algorithms", "known: audience"),
+        ("{issuer: [i], audience: a, jwks: k}", "$.oidc.issuer", "settings.md"),
+        ("https://id.example.com", "$.oidc", "settings.md"),
+    ],
+)
+def test_a_mistake_about_the_issuer_names_the_field(
+    oidc: str, said: str, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadSettings, match="SET-101") as raised:
+        read_settings(f"oidc: {oidc}", tmp_path)
+    assert said in raised.value.message
+    assert hint in raised.value.advice
 
 
 def test_a_relative_home_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +126,10 @@ def test_any_mapping_is_read_or_ours_to_explain(body: dict[str, object]) -> None
         assert all(getattr(found, name) == value for name, value in body.items())
 
 
+def test_no_cache_is_a_setting(tmp_path: Path) -> None:
+    assert read_settings("cache_max_bytes: 0", tmp_path).cache_max_bytes == 0
+
+
 def test_it_is_looked_for_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given_home, variable, here = (tmp_path / name for name in ("given", "variable", ".windvane"))
     for at, folder in enumerate((given_home, variable, here)):
@@ -108,7 +147,9 @@ def test_it_is_looked_for_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     "text",
     ["port: -1", "port: 70000", "lease_s: 0", "lease_s: -3", "spool_max_bytes: 0",
-     "max_body_bytes: -1", "max_rows: 0", "recorder_every_s: -1"],
+     "max_body_bytes: -1", "max_rows: 0", "recorder_every_s: -1", "workers: 0", "workers: 33",
+     "max_under_way: 0", "max_deadline_s: 0", "cache_max_bytes: -1", "model_memory_bytes: 0",
+     "drain_s: -1", "isolated_memory_bytes: 0", "isolated_timeout_s: 0", "redis: 6379"],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(BadSettings):

@@ -73,7 +73,7 @@ def test_trust_can_be_taken_back_and_given_again(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("model", "version", "hint"),
-    [(MODEL, "3", "known: 1, 2"), ("dleay", "1", "none is known yet"), (MODEL, "10", "'1'")],
+    [(MODEL, "3", "known: 1, 2"), ("dleay", "1", "did you mean 'delay'?"), (MODEL, "10", "'1'")],
 )
 def test_nothing_unknown_is_trusted(house: House, model: str, version: str, hint: str) -> None:
     with pytest.raises(UnknownName) as raised:

@@ -406,7 +406,7 @@ def _check_rule(rule: list[Any], file: ModelFile) -> None:
             raise BadModelFile(f"{where}: there is no feature {step.feature!r}", hint=hint)
         bounds = [n for n in ("above", "below", "among") if getattr(step, n) not in (None, ())]
         if bounds and not step.feature:
-            hint = f"for example {{feature: {next(iter(schema))}, {bounds[0]}: ..., give: 0.5}}"
+            hint = "`feature: NAME` says what is bounded"
             raise BadModelFile(f"{where}: {bounds[0]} needs a feature", hint=hint)
         if step.feature and not bounds:
             hint = "`above`, `below` or `among: [...]`; without a feature it always gives"

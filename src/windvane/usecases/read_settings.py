@@ -117,6 +117,11 @@ def read_settings(text: str, home: Path) -> Settings:
         if name not in Settings.__struct_fields__ or name == "home":
             hint = did_you_mean(str(name), [f for f in Settings.__struct_fields__ if f != "home"])
             raise BadSettings(f"{FILE}: unknown setting {name!r}", hint=hint)
+    given = body.get("oidc")
+    for name in given if isinstance(given, dict) else ():
+        if name not in Oidc.__struct_fields__:
+            hint = did_you_mean(str(name), Oidc.__struct_fields__)
+            raise BadSettings(f"{FILE}: unknown setting {f'oidc.{name}'!r}", hint=hint)
     try:
         return msgspec.convert({**body, "home": str(home.resolve())}, Settings)
     except msgspec.ValidationError as error:

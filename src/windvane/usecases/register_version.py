@@ -55,6 +55,7 @@ from windvane.usecases.accept_candidate import (
 _PARITY_ROWS = 2_000
 _AT_ONCE = 1_000
 _GAPS = 50
+_TRUST = "if you know where it comes from, --trust lets it run now, in a process of its own"
 _DATA_FILES = {
     RuntimeName.ONNX: "model.onnx",
     RuntimeName.XGBOOST: "model.ubj",
@@ -261,7 +262,7 @@ class _Workshop:
                 return
             runs_code = self._program(form, source, found)
         except Untrusted as error:
-            found.untrusted = error
+            found.untrusted = Untrusted(error.message, hint=_TRUST)
             found.add(runtime, True, error.message)
         except (CannotLoad, RuntimeFailed) as error:
             found.add(runtime, program, error.message)

@@ -17,7 +17,7 @@ def trust_version(
     """Trust the manifest of a version: these very files, not the version's name. A file that
     changes is another manifest, which nobody trusts. Raises UnknownName."""
     with store.begin() as tx:
-        found = tx.version(model, version)
+        found = tx.version(tx.model(model).name, version)
         trust = Trust(found.manifest, model, version, by, clock.wall())
         if revoke:
             tx.drop_trust(found.manifest)

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from windvane.ports.event_log import LogEntry
-from windvane.ports.events import OutcomeSeen, Predicted, Refused
+from windvane.ports.events import OutcomeSeen, Predicted, Refused, Row
 
 TABLES = ("predictions", "refusals", "outcomes")
 FEATURE = "feature_"
@@ -74,48 +74,52 @@ def to_arrow(
     """One table's rows; predictions of several layouts share the union of their columns."""
     if name != "predictions":
         fields = _REFUSALS if name == "refusals" else _OUTCOMES
-        return _build(fields, [_flat(entry) for entry in entries])
-    features: dict[str, pa.DataType] = {}
-    rows: list[dict[str, Any]] = []
+        return _table(fields, {column: _of_events(column, entries) for column, _ in fields})
+    layouts: dict[str, list[LogEntry]] = {}
+    for entry in entries:
+        layouts.setdefault(entry.event.layout_id, []).append(entry)
+    parts = [_predictions(found, schemas[layout]) for layout, found in layouts.items()]
+    return parts[0] if len(parts) == 1 else pa.concat_tables(parts, promote_options="default")
+
+
+def _predictions(entries: Sequence[LogEntry], schema: Sequence[tuple[str, str]]) -> pa.Table:
+    """Column by column: a dict for each row would cost more than all the rest."""
+    fields = dict(_PREDICTIONS)
+    rows: list[Row] = []
+    owners: list[LogEntry] = []
+    places: list[int] = []
     for entry in entries:
         event = entry.event
         assert isinstance(event, Predicted)
-        schema = schemas[event.layout_id]
-        features |= {FEATURE + column: _ARROW[kind] for column, kind in schema}
-        shared = _flat(entry)
-        for i, row in enumerate(event.rows):
-            named = {
-                FEATURE + column: value
-                for (column, _), value in zip(schema, row.values, strict=True)
-            }
-            rows.append(
-                {
-                    **shared,
-                    **named,
-                    "row": i,
-                    "unit": row.unit,
-                    "routed": row.routed,
-                    "answered": row.answered,
-                    "arm": row.arm,
-                    "output": row.output,
-                    "flags": row.flags,
-                }
-            )
-    return _build([*_PREDICTIONS, *features.items()], rows)
+        rows += event.rows
+        owners += [entry] * len(event.rows)
+        places += range(len(event.rows))
+    columns: dict[str, Any] = {"row": places}
+    for column in fields:
+        if column in Row.__struct_fields__:
+            columns[column] = [getattr(row, column) for row in rows]
+        elif column not in columns:
+            columns[column] = _of_events(column, owners)
+    for (column, kind), values in zip(schema, zip(*(row.values for row in rows), strict=True),
+                                      strict=True):  # fmt: skip
+        fields[FEATURE + column] = _ARROW[kind]
+        columns[FEATURE + column] = values
+    return _table(list(fields.items()), columns)
 
 
-def _flat(entry: LogEntry) -> dict[str, Any]:
-    event = entry.event
-    row = {name: getattr(event, name) for name in event.__struct_fields__ if name != "rows"}
-    row["ts"] = round(event.ts * 1e6)
-    return {**row, "spool": entry.spool, "position": entry.position}
+def _of_events(column: str, entries: Sequence[LogEntry]) -> list[Any]:
+    match column:
+        case "day":
+            return []
+        case "spool" | "position":
+            return [getattr(entry, column) for entry in entries]
+        case "ts":
+            return [round(entry.event.ts * 1e6) for entry in entries]
+        case _:
+            return [getattr(entry.event, column) for entry in entries]
 
 
-def _build(fields: Sequence[tuple[str, pa.DataType]], rows: list[dict[str, Any]]) -> pa.Table:
-    columns: dict[str, Any] = {}
-    for name, kind in fields:
-        if name == "day":
-            continue
-        columns[name] = pa.array([row.get(name) for row in rows], kind)
-    day = columns["ts"].cast(pa.date32()).cast(pa.string())
-    return pa.table({"day": day, **columns})
+def _table(fields: Sequence[tuple[str, pa.DataType]], columns: Mapping[str, Any]) -> pa.Table:
+    arrays = {name: pa.array(columns[name], kind) for name, kind in fields if name != "day"}
+    day = arrays["ts"].cast(pa.date32()).cast(pa.string())
+    return pa.table({"day": day, **arrays})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,7 +27,7 @@ class FileArtifact:
     def read(self, name: str) -> bytes:
         wanted = self._pinned.get(name, "")
         try:
-            body = (self._folder / name).read_bytes()
+            body = _read_plain(self._folder / name)
         except OSError as error:
             raise ManifestMismatch(f"{name}: {error.strerror}") from error
         got = hashlib.sha256(body).hexdigest()
@@ -69,6 +72,16 @@ class FileArtifacts:
         body = json.dumps(files, sort_keys=True, separators=(",", ":")).encode()
         (folder / MANIFEST).write_bytes(body)
         return hashlib.sha256(body).hexdigest()
+
+
+def _read_plain(path: Path) -> bytes:
+    """A file's bytes; neither a link is followed nor a pipe waited for. Raises OSError."""
+    opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OSError(errno.EINVAL, "no plain file")
+    with open(opened, "rb") as file:
+        return file.read()
 
 
 def _files(folder: Path) -> list[str]:

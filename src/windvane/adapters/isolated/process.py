@@ -69,7 +69,8 @@ class RunnerProcess:
             self._line = ours
             with theirs:
                 # The kernel ends the runner with the *thread* that started it: this one stays.
-                self._process = spawner.submit(_spawn, theirs, inside, limits, log).result()
+                started = spawner.submit(_spawn, theirs, inside, limits, log)
+                self._process = started.result(timeout=limits.load_s)
         except BaseException:
             self.end()
             raise

@@ -115,7 +115,7 @@ class _Runner:
         except ManifestMismatch:
             self._rest()
             raise
-        except OSError as error:
+        except OSError as error:  # a start that takes too long is one, too
             self._rest()
             raise RuntimeFailed(f"its process cannot be started: {error}") from error
         self._process = process

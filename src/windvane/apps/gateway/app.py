@@ -7,6 +7,7 @@ import contextlib
 import gc
 import itertools
 import logging
+import math
 import os
 import time
 from bisect import bisect_left
@@ -55,6 +56,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _FEED_EVERY_S = 0.1
+_RETRY_S = 1.0
 _POST_EVERY_S = 1.0
 _TOKENS_EVERY_S = 300.0
 _TOKENS_AT_MOST_EVERY_S = 10.0
@@ -98,7 +100,7 @@ class Gateway:
         self._sync_every_s = sync_every_s
         self._patience = Patience()
         self._live: LiveTable | None = None
-        self._behind = False  # a table could not be taken up, and is tried again
+        self._again_at = math.inf  # when a table that could not be taken up is tried again
         self._tasks: list[asyncio.Task[None]] = []
         # Unique without asking the kernel for each: a random beginning and a count.
         self._ids = map(f"{os.urandom(9).hex()}{{:06x}}".format, itertools.count())
@@ -298,7 +300,7 @@ class Gateway:
 
     async def _follow_feed(self) -> None:
         self._parts.shelf.let_go()
-        if self._behind or self._feed.changed():
+        if self._feed.changed() or time.monotonic() >= self._again_at:
             await self._refresh()
 
     async def _refresh(self) -> None:
@@ -308,7 +310,7 @@ class Gateway:
         version takes to load. A table that comes meanwhile is looked at without waiting, and
         what is loading goes on loading.
         """
-        self._behind = True
+        self._again_at = time.monotonic() + _RETRY_S
         shelf = self._parts.shelf
         while True:
             table = self._feed.latest()
@@ -330,7 +332,7 @@ class Gateway:
                 shelf.keep_only(fresh.slots)
                 _log.info("routing table %d is in use", table.seq)
                 break
-        self._behind = False
+        self._again_at = math.inf
 
     def _follow(self, fresh: LiveTable) -> None:
         collect(self.metrics, self._parts.gatekeeper.ways)

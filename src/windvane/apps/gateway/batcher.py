@@ -93,12 +93,12 @@ class NextTickBatcher:
 
     ``max_rows`` bounds a batch. ``inline_s`` is the longest that one batch may hold the loop:
     longer ones are cut, and a version that needs more for a single row moves to a thread.
-    ``on_result(lane, rows, failed)`` hears of every execution.
+    ``on_result(lane, jobs, rows, failed)`` hears of every execution.
     """
 
     def __init__(
         self,
-        on_result: Callable[[Lane, int, bool], None] = lambda _lane, _rows, _failed: None,
+        on_result: Callable[[Lane, int, int, bool], None] = lambda *_: None,
         *,
         max_rows: int = 1_024,
         inline_s: float = 0.002,
@@ -207,7 +207,8 @@ class NextTickBatcher:
             if not job.future.done():
                 job.future.set_result(outputs[at:end])
             at = end
-        self._on_result(lane, rows, not any(isinstance(output, float) for output in outputs))
+        failed = not any(isinstance(output, float) for output in outputs)
+        self._on_result(lane, len(jobs), rows, failed)
 
 
 def _rows_of(jobs: list[Job]) -> list[Sequence[Any]]:

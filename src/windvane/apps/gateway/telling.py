@@ -14,17 +14,21 @@ from windvane.apps.gateway.steps import Parts
 from windvane.core.execution import Circuit, note
 
 
-def noting(metrics: Metrics) -> Callable[[Lane, int, bool], None]:
+def noting(metrics: Metrics) -> Callable[[Lane, int, int, bool], None]:
     """Hears of every execution: counts it, and moves the version's circuit."""
     opened = metrics.counts["breaker_opened_total"]
     batches, batch_rows = metrics.counts["batches_total"], metrics.counts["batch_rows_total"]
 
-    def on_result(lane: Lane, rows: int, failed: bool) -> None:
+    def on_result(lane: Lane, jobs: int, rows: int, failed: bool) -> None:
         labels = (lane.model, lane.version)
         batches[labels] += 1
         batch_rows[labels] += rows
         before = lane.breaker
         lane.breaker = note(before, failed, time.monotonic(), BREAKER, random.random())
+        for _ in range(jobs - 1):  # probes that met in one execution report one by one
+            if lane.breaker.circuit is not Circuit.HALF_OPEN:
+                break
+            lane.breaker = note(lane.breaker, failed, time.monotonic(), BREAKER, random.random())
         if lane.breaker.circuit is Circuit.OPEN and before.circuit is not Circuit.OPEN:
             opened[labels] += 1
 

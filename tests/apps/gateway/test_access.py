@@ -1,0 +1,396 @@
+"""Who is let in, what they may see, and what a refusal tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from apps.gateway.house import (
+    ACME,
+    ALL_SCOPES,
+    BOLT,
+    MODEL,
+    FakeVerifier,
+    House,
+    body,
+    key,
+    route,
+    run,
+    until,
+)
+
+from windvane.apps.gateway.answers import NEWEST, ApiVersion
+from windvane.core.routing import TenantLimit
+from windvane.ports.identity import Identity
+
+OUTCOMES = json.dumps({"model": MODEL, "outcomes": [{"request_id": "r", "value": 1}]}).encode()
+
+
+@pytest.mark.parametrize(
+    "auth",
+    ["", "Bearer", "Bearer ", "Bearer wv_", "Bearer wv_nobody", "Basic wv_acme", "wv_acme",
+     "Bearer  ", "bearer\twv_acme", "Bearer wv_acme\x00", "Bearer wv_acme wv_bolt",
+     "Bearer WV_ACME", "Bearer wv_acme,", "Bearer token", "Bearer é"],
+)  # fmt: skip
+def test_whoever_sends_no_good_key_is_a_stranger(auth: str) -> None:
+    async def story(house: House) -> None:
+        await house.publish()
+        for method, path, given in (
+            ("POST", f"/v1/models/{MODEL}/predict", body(1.0)),
+            ("POST", "/v1/models/no-such/predict", body(1.0)),
+            ("POST", "/v1/outcomes", OUTCOMES),
+            ("GET", "/v1/models", b""),
+        ):
+            answer = await house.call(method, path, given, auth=auth)
+            assert (answer.status, answer.code) == (401, "GAT-101")
+            assert answer.headers["www-authenticate"] == "Bearer"
+        assert house.spool.events == [], "strangers must not become events"
+
+    run(story)
+
+
+@pytest.mark.parametrize("auth", ["Bearer wv_acme", "bearer wv_acme", "BEARER   wv_acme "])
+def test_a_good_key_is_let_in_however_it_is_written(auth: str) -> None:
+    async def story(house: House) -> None:
+        await house.publish()
+        for _ in range(2):
+            assert (await house.predict(auth=auth)).status == 200
+
+    run(story)
+
+
+def test_an_expired_key_ends_at_its_moment_and_the_audit_hears_of_it() -> None:
+    async def story(house: House) -> None:
+        ends = house.clock.at + 10.0
+        await house.publish(keys=[key("brief", "acme", expires_at=ends)])
+        assert (await house.predict(auth="Bearer wv_brief")).status == 200
+        house.clock.at = ends - 0.001
+        assert (await house.predict(auth="Bearer wv_brief")).status == 200
+        house.clock.at = ends
+        answer = await house.predict(auth="Bearer wv_brief")
+        assert (answer.status, answer.code) == (401, "GAT-101")
+        denied = house.spool.events[-1]
+        assert (denied.tenant, denied.key, denied.code) == ("acme", "brief", "GAT-101")
+
+    run(story)
+
+
+@pytest.mark.parametrize("scope", ALL_SCOPES)
+def test_a_key_is_good_for_its_scopes_and_nothing_else(scope: str) -> None:
+    async def story(house: House) -> None:
+        await house.publish(keys=[key("one", "acme", scope)])
+        needed = {
+            "predict": ("POST", f"/v1/models/{MODEL}/predict", body(1.0)),
+            "outcomes": ("POST", "/v1/outcomes", OUTCOMES),
+            "read": ("GET", "/v1/models", b""),
+        }
+        for wanted, (method, path, given) in needed.items():
+            answer = await house.call(method, path, given, auth="Bearer wv_one")
+            if wanted == scope:
+                assert answer.status in (200, 202)
+            else:
+                assert (answer.status, answer.code) == (403, "GAT-111")
+        lacked = [e.key for e in house.spool.events if getattr(e, "code", "") == "GAT-111"]
+        assert lacked == ["one"], "once a second for each key and reason"
+
+    run(story)
+
+
+def test_a_revoked_key_does_not_survive_the_table_that_lacks_it() -> None:
+    async def story(house: House) -> None:
+        await house.publish(keys=[ACME, BOLT])
+        for _ in range(3):
+            assert (await house.predict()).status == 200
+        await house.publish(keys=[BOLT])
+        assert (await house.predict()).status == 401
+        assert (await house.predict(auth="Bearer wv_bolt")).status == 200
+
+    run(story)
+
+
+def test_a_key_that_changed_hands_or_scopes_is_seen_anew() -> None:
+    async def story(house: House) -> None:
+        await house.publish(route(tenants=("acme",)), keys=[ACME])
+        assert (await house.predict()).status == 200
+        await house.publish(route(tenants=("acme",)), keys=[key("acme", "acme", "read")])
+        assert (await house.predict()).status == 403
+        await house.publish(route(tenants=("acme",)), keys=[key("acme", "bolt")])
+        assert (await house.predict()).status == 404
+
+    run(story)
+
+
+def test_keys_and_limits_hold_while_a_version_is_still_loading() -> None:
+    """A deployment of minutes must not keep a revoked key alive."""
+
+    async def story(house: House) -> None:
+        await house.publish(keys=[ACME, BOLT])
+        house.runtime.gate.clear()
+        two = route(versions=("1", "2"), champion="2")
+        house.feed.publish(house.table(two, keys=[ACME, BOLT]))
+        following = asyncio.create_task(house.gateway._follow_feed())
+        await until(house.runtime.loading.is_set)
+        assert (await house.predict()).rows[0]["version"] == "1"
+        house.feed.publish(house.table(two, keys=[BOLT], limits=[TenantLimit("bolt", rate=1)]))
+        while (await house.predict()).status != 401:
+            await asyncio.sleep(0.001)
+        assert [(await house.predict(auth="Bearer wv_bolt")).status for _ in range(2)] == [200, 429]
+        assert not following.done()
+        house.runtime.gate.set()
+        await following
+        house.feed.publish(house.table(two, keys=[BOLT]))
+        await house.gateway._follow_feed()
+        assert (await house.predict(auth="Bearer wv_bolt")).rows[0]["version"] == "2"
+        assert house.runtime.loads.count("late/2") == 1
+
+    run(story)
+
+
+def test_a_table_that_cannot_be_read_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(house: House) -> None:
+        await house.publish(keys=[ACME, BOLT])
+        house.feed.publish(house.table(keys=[BOLT]))
+        house.feed.broken = OSError("the disk is away")
+        with pytest.raises(OSError, match="away"):
+            await house.gateway._follow_feed()
+        assert (await house.predict()).status == 200
+        house.feed.broken = None
+        house.gateway._again_at = 0.0  # a second later
+        await house.gateway._follow_feed()
+        assert (await house.predict()).status == 401
+
+    run(story)
+
+
+def test_an_older_table_is_not_gone_back_to() -> None:
+    async def story(house: House) -> None:
+        old = house.table(keys=[ACME, BOLT])
+        await house.publish(keys=[BOLT])
+        house.feed.publish(old)
+        await house.gateway._follow_feed()
+        assert (await house.predict()).status == 401
+
+    run(story)
+
+
+def person(tenant: str = "acme", *scopes: str, until_s: float = 2e9) -> Identity:
+    return Identity(tenant, f"user-of-{tenant}", frozenset(scopes), until_s)
+
+
+def test_a_token_is_let_in_with_its_scopes_but_never_as_an_admin() -> None:
+    known = FakeVerifier(
+        plain=person(), reader=person("acme", "read"), admin=person("acme", "admin"),
+        all=person("acme", *ALL_SCOPES), old=person(until_s=1.0),
+    )  # fmt: skip
+
+    async def story(house: House) -> None:
+        await house.publish()
+        statuses = {
+            word: (
+                (await house.predict(auth=f"Bearer {word}")).status,
+                (await house.call("GET", "/v1/models", auth=f"Bearer {word}")).status,
+            )
+            for word in ("plain", "reader", "admin", "all", "old", "forged")
+        }
+        assert statuses == {
+            "plain": (200, 403), "reader": (403, 200), "admin": (200, 403), "all": (200, 200),
+            "old": (401, 401), "forged": (401, 401),
+        }  # fmt: skip
+        held = {scope for c in house.parts.gatekeeper._holders.values() for scope in c.scopes}
+        assert "admin" not in held
+        predicted = [e for e in house.spool.events if hasattr(e, "rows")]
+        assert {e.key for e in predicted} == {"jwt:user-of-acme"}
+
+    run(story, verifier=known)
+
+
+def test_a_token_that_ends_or_changes_is_looked_at_each_time() -> None:
+    verifier = FakeVerifier(t=person("acme", until_s=1_700_000_010.0))
+
+    async def story(house: House) -> None:
+        await house.publish(route(tenants=("acme",)))
+        assert (await house.predict(auth="Bearer t")).status == 200
+        house.clock.at += 11.0
+        assert (await house.predict(auth="Bearer t")).status == 401
+        verifier.known["t"] = person("bolt")
+        assert (await house.predict(auth="Bearer t")).status == 404
+
+    run(story, verifier=verifier)
+
+
+def test_two_tenants_whose_subjects_share_a_name_share_nothing() -> None:
+    same = {t: Identity(t, "robot", frozenset(), 2e9) for t in ("acme", "bolt")}
+
+    async def story(house: House) -> None:
+        await house.publish(route(cache_ttl_s=60.0), limits=[TenantLimit("*", rate=1)])
+        for who in same:
+            first, second = [await house.predict(auth=f"Bearer {who}") for _ in range(2)]
+            assert (first.status, second.status) == (200, 429)
+            assert first.rows[0]["flags"] == []
+
+    run(story, verifier=FakeVerifier(**same))
+
+
+def test_without_a_verifier_a_token_is_no_key() -> None:
+    async def story(house: House) -> None:
+        await house.publish()
+        answer = await house.predict(auth="Bearer eyJhbGciOiJub25lIn0.e30.")
+        assert (answer.status, answer.code) == (401, "GAT-101")
+
+    run(story)
+
+
+def test_before_the_first_table_nobody_is_anybody() -> None:
+    async def story(house: House) -> None:
+        for answer in (await house.predict(), await house.call("GET", "/readyz")):
+            assert (answer.status, answer.code) == (503, "GAT-106")
+        await house.publish()
+        ready = await house.call("GET", "/readyz", auth="")
+        assert (ready.status, ready.json["models"]) == (200, 1)
+
+    run(story)
+
+
+def test_a_model_of_others_looks_exactly_like_one_that_does_not_exist() -> None:
+    """Same status, headers and body, but for the name that was asked for."""
+
+    async def story(house: House) -> None:
+        await house.publish(
+            route("secret", tenants=("bolt",)), route("late"), route("later", tenants=("acme",))
+        )
+
+        async def ask(name: str, who: str) -> list[Any]:
+            given = body(1.0)
+            told = json.dumps({"model": name, "outcomes": []}).encode()
+            auth = f"Bearer wv_{who}"
+            request = {"x-request-id": "same"}
+            answers = [
+                await house.call(
+                    "POST", f"/v1/models/{name}/predict", given, auth=auth, headers=request
+                ),
+                await house.call("POST", "/v1/outcomes", told, auth=auth, headers=request),
+            ]
+            for answer in answers:
+                assert (answer.status, answer.code) == (404, "GAT-102")
+            return [(a.status, a.headers, a.body.replace(name.encode(), b"?")) for a in answers]
+
+        assert await ask("secret", "acme") == await ask("sacred", "acme")
+        hint = (await house.predict(model="secre")).json["error"]["hint"]
+        assert "secret" not in hint
+        assert "late" in hint
+        mine = await house.predict(model="secret", auth="Bearer wv_bolt")
+        assert mine.status == 200
+        seen = await house.call("GET", "/v1/models")
+        assert [m["model"] for m in seen.json["models"]] == ["late", "later"]
+        assert "bolt" not in json.dumps(seen.json)
+        assert b"later" not in (await house.predict(model="lates", auth="Bearer wv_bolt")).body
+
+    run(story)
+
+
+def test_a_model_that_is_taken_away_is_gone_with_its_cached_answers() -> None:
+    async def story(house: House) -> None:
+        await house.publish(route(cache_ttl_s=60.0))
+        assert (await house.predict()).status == 200
+        await house.publish(route(cache_ttl_s=60.0, tenants=("bolt",)))
+        assert (await house.predict()).status == 404
+
+    run(story)
+
+
+@pytest.mark.parametrize("path", ["/v1/models//predict", "/v1/models/predict"])
+def test_no_name_is_no_model(path: str) -> None:
+    async def story(house: House) -> None:
+        await house.publish()
+        answer = await house.call("POST", path, body(1.0))
+        assert answer.status == 404
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "name", ["late/extra", "LATE", "late ", "..", "é", "%00", "\x00", "x" * 5_000, "late\n", "'"]
+)
+def test_odd_names_are_no_models(name: str) -> None:
+    async def story(house: House) -> None:
+        await house.publish()
+        answer = await house.predict(model=name)
+        assert answer.status == 404
+        assert len(answer.body) < 1_000
+
+    run(story)
+
+
+def test_a_request_is_served_as_of_the_version_that_it_or_its_key_names() -> None:
+    async def story(house: House) -> None:
+        first = ApiVersion.FIRST.value
+        await house.publish(
+            keys=[ACME, key("pinned", "acme", api_version=first),
+                  key("odd", "acme", api_version="1999-01-01")]
+        )  # fmt: skip
+        plain = await house.predict()
+        assert "why" in plain.rows[0]
+        assert "windvane-version" not in plain.headers
+        assert "why" not in (await house.predict(auth="Bearer wv_pinned")).rows[0]
+        newer = await house.predict(
+            auth="Bearer wv_pinned", headers={"windvane-version": NEWEST.value}
+        )
+        assert "why" in newer.rows[0]
+        assert newer.headers["windvane-version"] == NEWEST.value
+        assert "why" in (await house.predict(auth="Bearer wv_odd")).rows[0]
+
+    run(story)
+
+
+@pytest.mark.parametrize("asked", ["2026-11-20", "2026", "v1", "latest", "é", " ", "x" * 9_000, ""])
+def test_an_unknown_version_is_refused_with_those_that_there_are(asked: str) -> None:
+    async def story(house: House) -> None:
+        await house.publish()
+        for method, path, given in (
+            ("POST", f"/v1/models/{MODEL}/predict", body(1.0)),
+            ("POST", "/v1/outcomes", OUTCOMES),
+            ("GET", "/v1/models", b""),
+        ):
+            answer = await house.call(method, path, given, headers={"windvane-version": asked})
+            if not asked:
+                assert answer.status in (200, 202)
+                continue
+            assert (answer.status, answer.code) == (400, "GAT-113")
+            said = answer.json["error"]
+            assert all(version.value in said["message"] for version in ApiVersion)
+            if asked == "2026-11-20":
+                assert said["hint"].startswith("did you mean '2026-11-2")
+            assert len(answer.body) < 1_000
+
+    run(story)
+
+
+@pytest.mark.parametrize("given", ["mine", "a" * 128, "", "a" * 129, "é"])
+def test_a_request_keeps_its_own_id_if_it_is_a_usable_one(given: str) -> None:
+    async def story(house: House) -> None:
+        await house.publish()
+        answer = await house.predict(headers={"x-request-id": given})
+        own = 0 < len(given) <= 128 and given.isascii()
+        assert (answer.json["request_id"] == given) is own
+        assert len(answer.json["request_id"]) >= 1
+        other = await house.predict()
+        assert other.json["request_id"] != answer.json["request_id"]
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("GET", f"/v1/models/{MODEL}/predict", "POST"), ("PUT", "/v1/outcomes", "POST"),
+     ("POST", "/v1/models", "GET"), ("DELETE", "/healthz", "GET"), ("HEAD", "/readyz", "GET"),
+     ("PATCH", "/openapi.json", "GET")],
+)  # fmt: skip
+def test_another_method_says_which_one(method: str, path: str, allowed: str) -> None:
+    async def story(house: House) -> None:
+        await house.publish()
+        answer = await house.call(method, path)
+        assert (answer.status, answer.code, answer.headers["allow"]) == (405, "GAT-115", allowed)
+
+    run(story)
