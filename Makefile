@@ -8,7 +8,8 @@ export NO_MKDOCS_2_WARNING := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format docs bench bench-null setup dev lock clean
+.PHONY: help demo test test-all check format docs bench bench-null bench-serving bench-staying-up \
+  setup dev lock clean
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -38,19 +39,27 @@ format: dev ## Format and fix what can be fixed
 docs: dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: bench-null ## Every benchmark
+bench: bench-null bench-staying-up bench-serving ## Every benchmark; hours
 
 bench-null: dev ## False alarms without drift, and the delay until faults are found
 	$(BIN)/python benchmarks/bench_null.py
+
+bench-serving: dev ## The gateway against its peers and its floors, about an hour
+	@PYTHON=$(PYTHON) tools/make_peers.sh
+	$(BIN)/python benchmarks/bench_serving.py $(ARGS)
+
+bench-staying-up: dev ## Noisy neighbours, overload, swaps under load
+	$(BIN)/python benchmarks/bench_staying_up.py $(ARGS)
 
 setup: .venv/.demo ## Only what running needs
 dev: .venv/.dev
 
 lock: dev ## Renew the hashed pins (needs uv)
 	requirements/compile.sh
+	tools/make_peers.sh --lock
 
 clean: ## Remove the environment and everything built
-	rm -rf .venv site .windvane .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .bench site .windvane .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	@bash tools/make_venv.sh $(PYTHON)

@@ -12,7 +12,7 @@ import pkgutil
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -23,7 +23,7 @@ from windvane.apps.cli.main import app as cli
 
 SOURCE = Path(windvane.__file__).parent
 DOCS = Path(__file__).parents[2] / "docs"
-_CODE = re.compile(r"[A-Z]{2,3}-\d{3}")
+_CODE = re.compile(r"[A-Z]{3}-\d{3}")
 
 
 def page(name: str) -> str:
@@ -111,10 +111,14 @@ def code_suffixes(module: ModuleType) -> set[str]:
 
 
 def environment_names() -> set[str]:
-    """What the source reads from the environment or puts into a child's."""
+    """What the source reads from the environment or puts into a child's, and each of our own."""
     found: set[str] = set()
     for _, tree in trees():
         for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and re.fullmatch(
+                r"WINDVANE_[A-Z_]+", str(node.value)
+            ):
+                found.add(node.value)
             if isinstance(node, ast.Call) and "environ" in ast.unparse(node.func):
                 found |= {a.value for a in node.args[:1] if isinstance(a, ast.Constant)}
             elif isinstance(node, ast.Assign) and "_VARIABLE" in ast.unparse(node.targets[0]):
@@ -142,8 +146,7 @@ def arguments_of(path: Path) -> set[str]:
 def commands() -> dict[str, set[str]]:
     """Each command's options and, in capitals, its arguments."""
     out: dict[str, set[str]] = {}
-    group: Any = typer.main.get_command(cli)
-    for name, command in group.commands.items():
+    for name, command in _leaves(typer.main.get_command(cli)):
         out[name] = set()
         for given in command.params:
             if given.param_type_name == "argument":
@@ -154,6 +157,15 @@ def commands() -> dict[str, set[str]]:
         words = arguments_of(SOURCE / "apps" / app / "__main__.py")
         out[name] |= {w if w.startswith("-") else w.upper() for w in words}
     return out
+
+
+def _leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Commands by their words: ``up``, ``key issue``."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command, f"{prefix}{name} ")
+        else:
+            yield prefix + name, command
 
 
 def keys_of(struct: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
@@ -170,8 +182,9 @@ def keys_of(struct: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
         while get_origin(inner) is dict:  # features: {VIEW: {NAME: Feature}}
             inner = get_args(inner)[1]
             path += ".VIEW" if ".VIEW" not in path else ".NAME"
-        if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            out |= keys_of(inner, path + ".")
+        for kind in get_args(inner) if isinstance(inner, UnionType) else (inner,):
+            if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+                out |= keys_of(kind, path + ".")
     return out
 
 

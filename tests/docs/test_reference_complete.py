@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -13,14 +14,18 @@ import yaml
 
 from windvane.adapters.delta.tables import TABLES, to_arrow
 from windvane.apps.console.app import make_app
+from windvane.apps.console.metrics import PREFIX
+from windvane.apps.gateway import answers, refusals
 from windvane.apps.gateway import app as gateway_app
-from windvane.apps.gateway import refusals
-from windvane.apps.gateway.metrics import Metrics
+from windvane.apps.gateway.metrics import Metrics, metric_names
+from windvane.apps.gateway.openapi import document
 from windvane.core.alerting import CauseKind, Response, Severity
 from windvane.core.errors import REGISTRY, WindvaneError
+from windvane.core.routing import Scope
 from windvane.core.verdict import rate
 from windvane.ports.event_log import LogEntry
 from windvane.ports.events import OutcomeSeen, Predicted, Refused, Row
+from windvane.ports.metrics import Series
 from windvane.usecases.open_incident import RUNBOOKS
 from windvane.usecases.read_model_file import ModelFile, read_model_file
 from windvane.usecases.read_settings import Settings
@@ -69,18 +74,28 @@ def console_routes() -> set[str]:
 
 def gateway_paths() -> set[str]:
     """Paths that the gateway compares with, as its source spells them."""
-    source = d.ast.parse(d.inspect.getsource(gateway_app.Gateway))
+    source = d.ast.parse(d.inspect.getsource(gateway_app))
     return {
         node.value
         for node in d.ast.walk(source)
-        if isinstance(node, d.ast.Constant) and re.fullmatch(r"/[\w/]+", str(node.value))
+        if isinstance(node, d.ast.Constant) and re.fullmatch(r"/[\w/.]+", str(node.value))
     }
 
 
-def metric_names() -> dict[str, str]:
-    """Name and kind, from what a gateway renders."""
-    text = Metrics().render()
-    return dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+def gateway_routes() -> set[str]:
+    """As the gateway's own document says them."""
+    paths = json.loads(document())["paths"]
+    return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+
+
+def metrics() -> dict[str, Series]:
+    """Every metric that a gateway can post, by name."""
+    made = Metrics()
+    for held in made.counts.values():
+        held[()] += 1
+    for name in metric_names():
+        made.gauges.setdefault(name.removeprefix(PREFIX), {(): 0.0})
+    return {PREFIX + series.name: series for series in made.series()}
 
 
 def columns(table: str) -> set[str]:
@@ -175,10 +190,9 @@ def test_every_path_of_the_gateway_is_part_of_a_row() -> None:
     text = d.section(d.page("reference/http.md"), "## Gateway")
     told = {name for name in d.documented(text) if " /" in name}
     paths = gateway_paths()
-    assert {"/v1/outcomes", "/healthz", "/metrics", "/predict"} <= paths
+    assert {"/v1/outcomes", "/healthz", "/openapi.json", "/predict"} <= paths
     assert {p for p in paths if not any(p in route for route in told)} == set()
-    hint = refusals.NoSuchPath.hint
-    assert {route for route in told if route.split()[1] not in hint} == set()
+    assert told == gateway_routes()
 
 
 def test_every_status_of_the_gateway_has_its_row() -> None:
@@ -191,11 +205,42 @@ def test_every_status_of_the_gateway_has_its_row() -> None:
     assert told == wanted
 
 
-def test_every_metric_has_its_row_with_its_kind() -> None:
+def test_every_header_of_the_gateway_has_its_row() -> None:
+    text = d.section(d.page("reference/http.md"), "### Headers")
+    paths = json.loads(document())["paths"].values()
+    given = [p for path in paths for o in path.values() for p in o.get("parameters", ())]
+    wanted = {"Authorization"} | {p["name"] for p in given if p["in"] == "header"}
+    assert len(wanted) > 4
+    assert d.missing(wanted, text) == []
+    sent = re.findall(r'\(b"([a-z-]+)"', d.inspect.getsource(answers))
+    assert {"retry-after", "ratelimit", "www-authenticate"} <= set(sent)
+    told = {name.lower() for name in d.documented(text)}
+    assert set(sent) - {"content-type", "content-length"} - told == set()
+
+
+def test_every_api_version_has_its_row() -> None:
+    text = d.section(d.page("reference/http.md"), "### Versions")
+    assert d.documented(text) == {version.value for version in answers.ApiVersion}
+
+
+def test_every_scope_has_its_row() -> None:
+    for page in ("reference/http.md", "howto/issue-keys.md"):
+        assert d.missing([scope.value for scope in Scope], d.page(page)) == [], page
+
+
+def test_every_metric_has_its_row_with_its_kind_and_labels() -> None:
     text = d.page("reference/metrics.md")
-    assert d.missing(metric_names(), text) == []
+    known = metrics()
+    assert set(known) == set(metric_names())
+    assert d.missing(known, text) == []
     told = d.rows(text)
-    assert {name: told[name][1] for name in metric_names()} == metric_names()
+    assert {name for name in told if name.startswith(PREFIX)} == set(known), "one that is gone"
+    assert {n: told[n][1] for n in known} == {n: series.kind for n, series in known.items()}
+    labels = {n: set(re.findall(r"`(\w+)`", told[n][2])) for n in known}
+    assert labels == {
+        n: {*series.labels, *(["worker"] if series.kind == "gauge" else [])}
+        for n, series in known.items()
+    }
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -202,7 +202,8 @@ class Trust:
 class Access:
     """Calls of one key (or token's subject) in one hour: how many, the first and the last.
 
-    ``action`` is predict, outcomes, ``refused CODE`` or ``denied CODE``; times in seconds since the epoch.
+    ``action`` is predict, outcomes, ``refused CODE`` or ``denied CODE``; times in seconds since
+    the epoch.
     """
 
     tenant: str

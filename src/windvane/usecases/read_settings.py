@@ -68,8 +68,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Seconds = 5.0
     redis: str = ""
     oidc: Oidc | None = None
-    isolated_memory_bytes: Positive = 2 << 30
-    isolated_timeout_s: Seconds = 30.0
+    isolated_memory_bytes: Positive = 4 << 30
+    isolated_timeout_s: Seconds = 5.0
     home: str = "."
 
     @property

@@ -76,12 +76,10 @@ class FakePredictor:
         self.released.set()
 
     def encode(self, values: Sequence[Any]) -> Sequence[Any]:
-        if values[0] is None:  # the row of nothing that warms up
-            return (None,)
-        return self.encodes(values)
+        return tuple(values) if _loading() else self.encodes(values)
 
     def predict(self, rows: Sequence[Sequence[Any]]) -> Any:
-        if rows[0][0] is None:
+        if _loading():
             self.warm_ups += 1
             return np.zeros(len(rows))
         self.batches.append([row[0] for row in rows])
@@ -93,6 +91,11 @@ class FakePredictor:
 
     def close(self) -> None:
         self.closed += 1
+
+
+def _loading() -> bool:
+    """Whether the shelf is warming a version up, which it does on a thread of its own."""
+    return threading.current_thread().name.startswith("loader")
 
 
 @dataclass

@@ -147,7 +147,7 @@ def register(context: typer.Context, home: Home = None) -> None:
     settings = wiring.settings(home)
     wiring.store(settings).close()
     environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
-    command = [sys.executable, "-m", "windvane.apps.trainer", "register", *context.args]
+    command = [sys.executable, "-m", "windvane.apps.trainer.register", *context.args]
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from windvane.apps.gateway.shelf import Shelf, Slot
-from windvane.core.conformance import MAX_INTEGER
+from windvane.core.conformance import MAX_INTEGER, plain_row
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.sketch import FeatureSpec, FeatureType
 
@@ -50,7 +50,8 @@ def bring_to_life(table: RoutingTable, shelf: Shelf, held: LiveTable | None) -> 
     models: dict[str, LiveModel] = {}
     for name, route in table.models.items():
         names = tuple(spec.name for spec in route.schema)
-        slots = {entry.version: shelf.slot(name, entry, names) for entry in route.versions}
+        row = plain_row(route.schema)
+        slots = {entry.version: shelf.slot(name, entry, names, row) for entry in route.versions}
         decoder = decoders.get(route.schema)
         if decoder is None:
             decoder = decoders[route.schema] = make_decoder(route.schema)
@@ -86,7 +87,7 @@ def _type(spec: FeatureSpec) -> Any:
         least = math.ceil(min(max(low, -MAX_INTEGER), MAX_INTEGER + 1))
         most = math.floor(max(min(high, MAX_INTEGER), -MAX_INTEGER - 1))
         return Annotated[int, msgspec.Meta(ge=least, le=most)]
-    bounds = {"ge": low} if math.isfinite(low) else {}
+    bounds: dict[str, Any] = {"ge": low} if math.isfinite(low) else {}
     if math.isfinite(high):
         bounds["le"] = high
     return Annotated[float, msgspec.Meta(**bounds)] if bounds else float

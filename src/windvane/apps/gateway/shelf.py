@@ -7,11 +7,12 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from windvane.apps.gateway.batcher import Lane
 from windvane.core.routing import VersionEntry
 from windvane.ports.artifacts import Artifacts
-from windvane.ports.runtime import CannotLoad, Predictor, Runtime
+from windvane.ports.runtime import CannotLoad, Predictor, Runtime, UnencodableRow
 
 _log = logging.getLogger(__name__)
 _WARM_UPS = 3
@@ -25,11 +26,15 @@ class Slot:
     ``fresh`` until it was its turn to be loaded ahead of its first request."""
 
     __slots__ = (
-        "entry", "error", "failures", "fresh", "lane", "loading", "model", "retry_at", "schema",
+        "entry", "error", "failures", "fresh", "lane", "loading", "model", "retry_at", "row",
+        "schema",
     )  # fmt: skip
 
-    def __init__(self, model: str, entry: VersionEntry, schema: tuple[str, ...]) -> None:
+    def __init__(
+        self, model: str, entry: VersionEntry, schema: tuple[str, ...], row: tuple[Any, ...]
+    ) -> None:
         self.model = model
+        self.row = row
         self.entry = entry
         self.schema = schema
         self.lane: Lane | None = None
@@ -56,12 +61,22 @@ class Shelf:
         self.loads = 0
         self.unloads = 0
 
-    def slot(self, model: str, entry: VersionEntry, schema: tuple[str, ...]) -> Slot:
-        """The place of this very version; the same one as long as somebody routes to it."""
+    def slot(
+        self,
+        model: str,
+        entry: VersionEntry,
+        schema: tuple[str, ...],
+        row: tuple[Any, ...] | None = None,
+    ) -> Slot:
+        """The place of this very version; the same one as long as somebody routes to it.
+
+        ``row`` is what it is warmed up with, in the schema's order; nothing but nulls if None.
+        """
+        row = (None,) * len(schema) if row is None else row
         key = (model, entry, schema)
         found = self._slots.get(key)
         if found is None:
-            found = self._slots[key] = Slot(model, entry, schema)
+            found = self._slots[key] = Slot(model, entry, schema, row)
         return found
 
     def keep_only(self, slots: Sequence[Slot]) -> None:
@@ -166,12 +181,12 @@ class Shelf:
 
 
 def _load(runtime: Runtime, artifacts: Artifacts, slot: Slot) -> Lane:
-    """Check the files, load them, and run a row of nothing a few times before any traffic."""
+    """Check the files, load them, and run a row a few times before any traffic."""
     entry = slot.entry
     artifact = artifacts.open(entry.artifact, entry.manifest)
     predictor: Predictor = runtime.load(artifact, slot.schema, trusted=entry.trusted)
     try:
-        row_s = min(_time_a_row(predictor, len(slot.schema)) for _ in range(_WARM_UPS))
+        row_s = min(_time_a_row(predictor, slot.row) for _ in range(_WARM_UPS))
     except Exception:
         predictor.close()
         raise
@@ -179,7 +194,11 @@ def _load(runtime: Runtime, artifacts: Artifacts, slot: Slot) -> Lane:
     return Lane(slot.model, entry.version, predictor, row_s, apart=apart)
 
 
-def _time_a_row(predictor: Predictor, width: int) -> float:
+def _time_a_row(predictor: Predictor, row: Sequence[Any]) -> float:
+    try:
+        inputs = predictor.encode(row)
+    except UnencodableRow:  # a name that the version was not trained on; no fault of its own
+        inputs = predictor.encode([None if isinstance(v, str) else v for v in row])
     began = time.perf_counter()
-    predictor.predict([predictor.encode([None] * width)])
+    predictor.predict([inputs])
     return time.perf_counter() - began

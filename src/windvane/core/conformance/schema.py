@@ -35,6 +35,21 @@ def check_row(schema: Sequence[FeatureSpec], row: Mapping[str, Any]) -> list[Pro
     return problems
 
 
+def plain_row(schema: Sequence[FeatureSpec]) -> tuple[Any, ...]:
+    """A row that keeps the promise and has nothing missing: numbers as near to zero as they
+    may be, categories by their first known name ("" where none is named)."""
+    return tuple(_plain_value(spec) for spec in schema)
+
+
+def _plain_value(spec: FeatureSpec) -> Any:
+    if spec.type is FeatureType.CATEGORY:
+        return spec.known[0] if spec.known else ""
+    low = -math.inf if spec.low is None else spec.low
+    high = math.inf if spec.high is None else spec.high
+    value = min(max(0.0, low), high)
+    return math.ceil(value) if spec.type is FeatureType.INTEGER else value
+
+
 def _check(spec: FeatureSpec, value: Any, given: bool) -> Problem | None:
     if value is None:
         if spec.nullable:

@@ -1,0 +1,338 @@
+"""Limits hold all or none, and whatever happens to a request, its places come back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import Any
+
+import pytest
+from apps.gateway.house import MODEL, Answer, House, body, features, route, run, until
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windvane.apps.gateway import patience
+from windvane.apps.gateway.patience import Patience
+from windvane.core.routing import TenantLimit
+
+PREDICT = f"/v1/models/{MODEL}/predict"
+
+
+def limits_of(answer: Answer) -> dict[str, dict[str, int]]:
+    """The two fields of the IETF draft, strictly."""
+    out: dict[str, dict[str, int]] = {}
+    for name in ("ratelimit-policy", "ratelimit"):
+        found = re.fullmatch(r'"([a-z-]+)";([a-z])=(\d+);([a-z])=(\d+)', answer.headers[name])
+        assert found, answer.headers[name]
+        out[name] = {"": found[1], found[2]: int(found[3]), found[4]: int(found[5])}  # type: ignore[dict-item]
+    return out
+
+
+def test_a_rate_is_exact_and_says_how_much_is_left() -> None:
+    async def story(house: House) -> None:
+        await house.publish(limits=[TenantLimit("acme", rate=3, per_s=600.0)])
+        answers = [await house.predict() for _ in range(5)]
+        assert [a.status for a in answers] == [200, 200, 200, 429, 429]
+        assert [limits_of(a)["ratelimit"]["r"] for a in answers] == [2, 1, 0, 0, 0]
+        for answer in answers:
+            policy = limits_of(answer)["ratelimit-policy"]
+            assert policy == {"": "tenant", "q": 3, "w": 600}
+            assert 599 <= limits_of(answer)["ratelimit"]["t"] <= 600
+        refused = answers[-1]
+        assert refused.code == "GAT-109"
+        assert 599 <= int(refused.headers["retry-after"]) <= 600
+        assert "3 requests in 600 s" in refused.json["error"]["message"]
+        assert (await house.predict(auth="Bearer wv_bolt")).status == 200
+
+    run(story)
+
+
+def test_the_nearest_of_several_limits_is_the_one_that_is_told() -> None:
+    async def story(house: House) -> None:
+        await house.publish(
+            limits=[TenantLimit("acme", rate=100), TenantLimit("acme", MODEL, rate=2, per_s=1.5)]
+        )
+        answer = await house.predict()
+        assert limits_of(answer)["ratelimit-policy"] == {"": "tenant-model", "q": 2, "w": 2}
+        await house.predict()
+        assert "on this model" in (await house.predict()).json["error"]["message"]
+
+    run(story)
+
+
+def test_a_request_takes_all_its_limits_or_none() -> None:
+    """What the model's limit refuses does not use up the tenant's."""
+
+    async def story(house: House) -> None:
+        await house.publish(
+            route(), route("other"),
+            limits=[TenantLimit("acme", rate=5), TenantLimit("acme", MODEL, rate=1)],
+        )  # fmt: skip
+        statuses = [(await house.predict()).status for _ in range(10)]
+        assert statuses == [200] + [429] * 9
+        others = [(await house.predict(model="other")).status for _ in range(6)]
+        assert others == [200] * 4 + [429] * 2
+
+    run(story)
+
+
+def test_everyones_limit_is_each_tenants_own() -> None:
+    async def story(house: House) -> None:
+        await house.publish(limits=[TenantLimit("*", rate=1), TenantLimit("bolt", rate=3)])
+        assert [(await house.predict()).status for _ in range(2)] == [200, 429]
+        bolt = [(await house.predict(auth="Bearer wv_bolt")).status for _ in range(4)]
+        assert bolt == [200, 200, 200, 429]
+
+    run(story)
+
+
+def test_a_cap_frees_with_the_answer() -> None:
+    async def story(house: House) -> None:
+        await house.publish(limits=[TenantLimit("acme", concurrent=2)])
+        house.parts.shelf.lanes[0].apart = True
+        predictor = house.predictor()
+        predictor.hold()
+        under_way = [asyncio.create_task(house.predict(float(i))) for i in range(2)]
+        await until(lambda: house.limiter.held == 2)
+        refused = await house.predict()
+        assert (refused.status, refused.code) == (429, "GAT-109")
+        assert refused.headers["retry-after"] == "1"
+        assert "ratelimit" not in refused.headers
+        predictor.let_go()
+        assert [(await task).status for task in under_way] == [200, 200]
+        assert (await house.predict()).status == 200
+        assert house.limiter.held == 0
+
+    run(story)
+
+
+def test_outcomes_count_against_the_same_limits() -> None:
+    async def story(house: House) -> None:
+        await house.publish(limits=[TenantLimit("acme", rate=2, concurrent=1)])
+        told = json.dumps({"model": MODEL, "outcomes": [{"request_id": "r", "value": 1}]}).encode()
+        statuses = [(await house.call("POST", "/v1/outcomes", told)).status for _ in range(3)]
+        assert statuses == [202, 202, 429]
+        assert house.limiter.held == 0
+        requests = house.gateway.metrics.requests
+        assert requests[MODEL, "acme", "GAT-109"] == 1
+
+    run(story)
+
+
+EVENTS = st.sampled_from(
+    ["ok", "many", "invisible", "broken", "not_json", "too_large", "too_many_rows", "fails",
+     "no_spool", "bad_deadline", "bad_version", "gone", "torn", "cancel_body", "cancel_run",
+     "outcomes", "bad_outcomes", "outcomes_full", "late", "under_way", "crash"]
+)  # fmt: skip
+
+
+@given(st.lists(EVENTS, max_size=12), st.integers(0, 3), st.integers(0, 2))
+def test_after_any_requests_nothing_is_held(events: list[str], rate: int, cap: int) -> None:
+    async def story(house: House) -> None:
+        limits = [
+            TenantLimit("acme", rate=rate, concurrent=cap),
+            TenantLimit("acme", MODEL, rate=2 * rate, concurrent=cap),
+        ]
+        await house.publish(limits=limits)
+        lane = house.parts.shelf.lanes[0]
+        lane.apart = True
+        for event in events:
+            await _happen(house, event)
+            await until(lambda: lane.idle)
+            assert house.limiter.held == 0, f"{event} kept its places"
+            assert house.parts.under_way == 0, f"{event} is still counted"
+            assert house.parts.bodies._reading == {}
+        await house.publish(limits=[TenantLimit("acme", concurrent=1)])
+        assert (await house.predict()).status == 200
+
+    run(story, max_rows=3)
+
+
+async def _happen(house: House, event: str) -> None:  # noqa: C901
+    predictor = house.predictor()
+    told = json.dumps({"model": MODEL, "outcomes": [{"request_id": "r", "value": 1}]}).encode()
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def torn() -> dict[str, Any]:
+        raise RuntimeError("the server broke")
+
+    async def silent() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    match event:
+        case "ok":
+            await house.predict()
+        case "many":
+            await asyncio.gather(*(house.predict(float(i)) for i in range(5)))
+        case "invisible":
+            await house.predict(model="no-such")
+        case "broken":
+            await house.predict(features(x=-1.0))
+        case "not_json":
+            await house.call("POST", PREDICT, b"{")
+        case "too_large":
+            await house.call("POST", PREDICT, b" " * (1 << 17))
+        case "too_many_rows":
+            await house.predict(1.0, 2.0, 3.0, 4.0)
+        case "fails":
+            predictor.fails = lambda _row: True
+            await house.predict()
+            predictor.fails = lambda _row: False
+        case "no_spool" | "outcomes_full":
+            house.spool.full = True
+            if event == "no_spool":
+                assert (await house.predict()).status in (429, 503)
+            else:
+                assert (await house.call("POST", "/v1/outcomes", told)).status in (429, 503)
+            house.spool.full = False
+        case "bad_deadline":
+            await house.predict(headers={"x-request-deadline": "soon"})
+        case "bad_version":
+            await house.predict(headers={"windvane-version": "soon"})
+        case "gone":
+            await house.predict(receive=gone)
+        case "torn":
+            assert (await house.predict(receive=torn)).status in (429, 500)
+        case "cancel_body":
+            await _cancelled(house, receive=silent)
+        case "cancel_run":
+            predictor.hold()
+            await _cancelled(house)
+            predictor.let_go()
+        case "outcomes":
+            await house.call("POST", "/v1/outcomes", told)
+        case "bad_outcomes":
+            await house.call("POST", "/v1/outcomes", b"[]")
+        case "late":
+            predictor.hold()
+            await house.predict(headers={"x-request-deadline": "1ms"})
+            predictor.let_go()
+        case "under_way":
+            house.parts.max_under_way = 0
+            assert (await house.predict()).status in (429, 503)
+            house.parts.max_under_way = 100
+        case "crash":
+            house.records.predicted = _crash  # type: ignore[method-assign]
+            assert (await house.predict()).status in (429, 500)
+            del house.records.predicted
+        case _:
+            raise AssertionError(event)
+
+
+def _crash(*_: Any) -> None:
+    raise ZeroDivisionError
+
+
+async def _cancelled(house: House, **more: Any) -> None:
+    task = asyncio.create_task(house.predict(**more))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    task.cancel()
+    done = (await asyncio.gather(task, return_exceptions=True))[0]
+    assert isinstance(done, asyncio.CancelledError) or done.status == 429
+
+
+def test_a_full_house_refuses_early_and_says_when_to_come_again() -> None:
+    async def story(house: House) -> None:
+        await house.publish()
+        lane = house.parts.shelf.lanes[0]
+        lane.apart = True
+        house.predictor().hold()
+        held = [asyncio.create_task(house.predict(float(i))) for i in range(3)]
+        await until(lambda: house.parts.under_way == 3)
+        refused = await house.predict()
+        assert (refused.status, refused.code, refused.headers["retry-after"]) == (
+            503, "GAT-110", "1",
+        )  # fmt: skip
+        house.predictor().let_go()
+        assert [(await task).status for task in held] == [200] * 3
+        assert (await house.predict()).status == 200
+
+    run(story, max_under_way=3)
+
+
+def test_what_cannot_be_answered_in_time_is_not_begun() -> None:
+    async def story(house: House) -> None:
+        await house.publish(route(deadline_s=10.0))
+        lane = house.parts.shelf.lanes[0]
+        lane.apart, lane.row_s = True, 0.5
+        house.predictor().hold()
+        held = [asyncio.create_task(house.predict(float(i), float(i))) for i in range(4)]
+        await until(lambda: lane.waiting + lane.busy == 8)
+        in_time = {"x-request-deadline": "4600ms"}
+        too_soon = {"x-request-deadline": "2s"}
+        refused = await house.predict(headers=too_soon)
+        assert (refused.status, refused.code) == (503, "GAT-110")
+        assert int(refused.headers["retry-after"]) == 3
+        let_in = asyncio.create_task(house.predict(headers=in_time))
+        await until(lambda: lane.waiting + lane.busy == 9)
+        house.predictor().let_go()
+        assert [(await task).status for task in (*held, let_in)] == [200] * 5
+
+    run(story)
+
+
+def test_a_flood_of_refusals_is_held_and_other_tenants_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    naps: list[float] = []
+    sleep = asyncio.sleep
+
+    async def nap(seconds: float) -> None:
+        naps.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(patience.asyncio, "sleep", nap)
+
+    async def story() -> None:
+        held = Patience(at_once=3, hold_s=1.0, most=10)
+        for _ in range(5):
+            await held.hold("loud", 100.2)
+        assert len(naps) == 2
+        assert all(0.5 <= n <= 1.5 for n in naps)
+        await held.hold("quiet", 100.9)
+        assert len(naps) == 2
+        await held.hold("loud", 101.0)  # another second
+        assert len(naps) == 2
+        assert held.holding == 0
+
+    asyncio.run(story())
+
+
+def test_only_so_many_refusals_are_held_at_one_time() -> None:
+    async def story() -> None:
+        held = Patience(at_once=0, hold_s=60.0, most=2)
+        tasks = [asyncio.create_task(held.hold("loud", 1.0)) for _ in range(5)]
+        await until(lambda: sum(t.done() for t in tasks) == 3)
+        assert held.holding == 2
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert held.holding == 0
+
+    asyncio.run(story())
+
+
+def test_one_tenants_refused_outcomes_do_not_hold_anothers(monkeypatch: Any) -> None:
+    """Patience goes by tenant on every route."""
+
+    async def story(house: House) -> None:
+        seen: list[str] = []
+
+        async def hold(tenant: str, _now: float) -> None:
+            seen.append(tenant)
+
+        house.gateway._patience.hold = hold  # type: ignore[method-assign]
+        await house.publish(limits=[TenantLimit("*", concurrent=0, rate=1)])
+        told = json.dumps({"model": MODEL, "outcomes": []}).encode()
+        for who in ("acme", "bolt"):
+            for _ in range(2):
+                await house.call("POST", "/v1/outcomes", told, auth=f"Bearer wv_{who}")
+            await house.call("POST", PREDICT, body(1.0), auth=f"Bearer wv_{who}")
+        assert seen == ["acme", "acme", "bolt", "bolt"]
+
+    run(story)
