@@ -153,8 +153,12 @@ def commands() -> dict[str, set[str]]:
                 out[name].add(given.name.upper())
             else:
                 out[name] |= {*given.opts, *given.secondary_opts}
-    for name, app in (("train", "trainer"), ("demo", "demo")):
-        words = arguments_of(SOURCE / "apps" / app / "__main__.py")
+    for name, program in (
+        ("train", "trainer/__main__.py"),
+        ("register", "trainer/register.py"),
+        ("demo", "demo/__main__.py"),
+    ):
+        words = arguments_of(SOURCE / "apps" / program)
         out[name] |= {w if w.startswith("-") else w.upper() for w in words}
     return out
 
