@@ -14,7 +14,7 @@ from windvane.usecases.read_settings import Settings, read_settings
 
 ROOT = d.DOCS.parent
 PAGES = [*sorted(d.DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md"))]
-FEATURES = {"v": {"f": {"type": "number"}}}
+FEATURES = {"v": {"f": {"type": "number"}, "items": {"type": "integer"}}}
 
 
 def blocks(kind: str) -> list[tuple[str, str]]:

@@ -23,7 +23,8 @@ class Bench:
     def __init__(self, **settings: Any) -> None:
         self.told: list[tuple[str, int, bool]] = []
         self.batcher = NextTickBatcher(
-            lambda lane, _jobs, rows, failed: self.told.append((lane.version, rows, failed)), **settings
+            lambda lane, _jobs, rows, failed: self.told.append((lane.version, rows, failed)),
+            **settings,
         )
         self.lanes: list[Lane] = []
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.conformance import Problem, check_row
+from windvane.core.conformance import Problem, check_row, plain_row
 from windvane.core.sketch import FeatureSpec, FeatureType
 
 NUMBER = FeatureSpec("x", "v", FeatureType.NUMBER, low=-1.5, high=10.0)
@@ -120,3 +121,21 @@ def test_a_whole_number_is_taken_as_long_as_a_float_holds_all_its_neighbours(val
     assert taken == (abs(value) <= 2**53)
     if taken:
         assert int(float(value)) == value
+
+
+BOUND = st.none() | st.floats(-1e6, 1e6).map(lambda x: round(x, 1))
+SPECS = st.builds(
+    FeatureSpec, st.sampled_from(["a", "b", "c"]), st.just("v"), st.sampled_from(FeatureType),
+    st.booleans(), BOUND, BOUND, st.lists(st.text(max_size=3), max_size=2).map(tuple),
+)  # fmt: skip
+
+
+def possible(spec: FeatureSpec) -> bool:
+    return spec.low is None or spec.high is None or math.ceil(spec.low) <= math.floor(spec.high)
+
+
+@given(st.lists(SPECS.filter(possible), max_size=3, unique_by=lambda spec: spec.name))
+def test_a_plain_row_keeps_every_promise_with_nothing_missing(schema: list[FeatureSpec]) -> None:
+    row = plain_row(schema)
+    assert None not in row
+    assert check_row(schema, dict(zip([s.name for s in schema], row, strict=True))) == []

@@ -74,6 +74,16 @@ class LimitLine(_Strict):
     concurrent: int = Field(0, ge=0, le=10_000_000)
 
 
+class LimitOut(BaseModel):
+    """A tenant's bounds as they are, whoever set them."""
+
+    tenant: str
+    model: str
+    rate: int
+    per_s: float
+    concurrent: int
+
+
 class TrustWanted(_Strict):
     model: str
     version: str
@@ -163,7 +173,7 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
         return _key(ended)
 
     @router.get("/limits", summary="Every tenant's bounds")
-    def limits(by: str = signed) -> list[LimitLine]:
+    def limits(by: str = signed) -> list[LimitOut]:
         del by
         with store.read() as tx:
             return [_limit(line) for line in tx.limits()]
@@ -217,8 +227,8 @@ def _key(record: KeyRecord) -> KeyOut:
     )
 
 
-def _limit(line: TenantLimit) -> LimitLine:
-    return LimitLine(**{name: getattr(line, name) for name in LimitLine.model_fields})
+def _limit(line: TenantLimit) -> LimitOut:
+    return LimitOut(**{name: getattr(line, name) for name in LimitOut.model_fields})
 
 
 def _access(line: Access) -> AccessOut:

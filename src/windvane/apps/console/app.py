@@ -112,7 +112,10 @@ def make_app(
     def failed(request: Request, status: HTTPStatus, error: WindvaneError) -> Response:
         problem = Problem(code=error.code, message=error.message, hint=error.advice)
         if request.url.path.startswith(("/api/", "/readyz")):
-            return JSONResponse(problem.model_dump(), status, {"Cache-Control": "no-store"})
+            headers = {"Cache-Control": "no-store"}
+            if status == HTTPStatus.UNAUTHORIZED:
+                headers["WWW-Authenticate"] = "Bearer"
+            return JSONResponse(problem.model_dump(), status, headers)
         return pages.page(
             request,
             "failed.html",

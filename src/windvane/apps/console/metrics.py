@@ -15,7 +15,9 @@ def render(posted: Mapping[str, Sequence[Series]]) -> str:
     sums: dict[str, dict[tuple[str, ...], list[float]]] = {}
     for worker, series in sorted(posted.items()):
         for one in series:
-            held.setdefault(one.name, one)
+            first = held.setdefault(one.name, one)
+            if (one.kind, one.labels, one.edges) != (first.kind, first.labels, first.edges):
+                continue  # of another release, during an upgrade: what differs cannot be added
             into = sums.setdefault(one.name, {})
             for labels, values in one.values:
                 # A gauge is how things stand with one worker: no sum of them means anything.

@@ -47,7 +47,9 @@ def _plain_value(spec: FeatureSpec) -> Any:
     low = -math.inf if spec.low is None else spec.low
     high = math.inf if spec.high is None else spec.high
     value = min(max(0.0, low), high)
-    return math.ceil(value) if spec.type is FeatureType.INTEGER else value
+    if spec.type is not FeatureType.INTEGER:
+        return value
+    return math.floor(value) if value < 0.0 else math.ceil(value)  # away from zero: inside
 
 
 def _check(spec: FeatureSpec, value: Any, given: bool) -> Problem | None:

@@ -1,0 +1,72 @@
+"""How long and how often, and what every part works with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from results import Measure
+from serving.load import Load
+
+from .answers import Answers, Seen
+from .homes import Home
+from .load import Loader
+
+WARM_S = 1.0
+"""The first second of every stream is sent and not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Seconds of each load, and how often it alternates with its baseline; medians count."""
+
+    repeats: int = 3
+    neighbour_s: float = 8.0
+    closed_s: float = 5.0
+    overload_s: float = 10.0
+    beside_s: float = 8.0
+    calm_s: float = 6.0
+    budget_s: float = 10.0
+
+
+QUICK = Plan(
+    repeats=1, neighbour_s=5.0, closed_s=3.0, overload_s=6.0, beside_s=5.0, calm_s=4.0, budget_s=5.0
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """``folder`` is scratch; ``say`` tells how far it is."""
+
+    folder: Path
+    home: Home
+    loader: Loader
+    plan: Plan
+    say: Callable[[str], None]
+
+    def scratch(self, name: str) -> Path:
+        made = self.folder / name
+        made.mkdir()
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a part measured: held to bounds, and seen."""
+
+    measures: list[Measure] = field(default_factory=list[Measure])
+    seen: list[Seen] = field(default_factory=list[Seen])
+
+
+def counted(answers: Answers, seconds: float) -> Answers:
+    """Those due in the ``seconds`` after the warm-up."""
+    return answers.between(WARM_S, WARM_S + seconds)
+
+
+def seen_closed(part: str, case: str, load: Load) -> Seen:
+    """What wrk saw: it does not tell one refusal from another."""
+    return Seen(
+        part, case, load.rps, (load.answered - load.not_2xx) / max(load.answered, 1) * load.rps,
+        load.p50_ms, load.p99_ms, load.max_ms, failed=load.not_2xx + load.broken,
+    )  # fmt: skip
