@@ -174,6 +174,7 @@ class Crowd:
     key: str
     given: bytes = b""
     path: str = f"/v1/models/{MODEL}/predict"
+    pause_s: float = 0.0
     answers: list[Answer] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
@@ -187,6 +188,8 @@ class Crowd:
                 self.answers.append(line.ask(request(self.key, given, path=self.path)))
             except Lost as error:
                 self.lost.append(str(error))
+            if self.pause_s:
+                self.over.wait(self.pause_s)
         line.close()
 
     def wait_for(self, more: int, within_s: float = 60.0) -> None:

@@ -10,7 +10,7 @@ from usecases.house import House
 
 from windvane.core.routing import KeyEntry
 from windvane.ports.control_store import KeyRecord
-from windvane.usecases.issue_key import BadScope, BadTenant, issue_keys
+from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant, issue_keys
 from windvane.usecases.publish_routing import PUBLISH
 
 
@@ -155,3 +155,12 @@ def test_the_star_is_everyone_and_says_so(empty_house: House) -> None:
 @pytest.mark.parametrize("tenant", ["a", "x" * 128, "Müller & Söhne", "a/b", "**", "日本"])
 def test_any_printable_name_will_do(empty_house: House, tenant: str) -> None:
     assert list(issue_keys(empty_house.store, empty_house.clock, [tenant], "n")) == [tenant]
+
+
+def test_a_key_is_pinned_to_a_version_that_exists(empty_house: House) -> None:
+    house = empty_house
+    with pytest.raises(BadApiVersion, match="did you mean '2026-11-01'"):
+        issue_keys(house.store, house.clock, ["AA"], "first", api_version="2026-11-02")
+    issue_keys(house.store, house.clock, ["AA"], "first", api_version="2026-11-01")
+    with house.store.read() as tx:
+        assert [record.entry.api_version for record in tx.key_records()] == ["2026-11-01"]

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.core.journal import Decision
-from windvane.core.routing import CLIENT_SCOPES, EVERYONE, KeyEntry, Scope
+from windvane.core.routing import CLIENT_SCOPES, EVERYONE, ApiVersion, KeyEntry, Scope
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, KeyRecord, Tx
@@ -31,6 +31,12 @@ class BadScope(WindvaneError):
     code: ClassVar[str] = "KEY-102"
 
 
+class BadApiVersion(WindvaneError):
+    """A key was asked for with a version of the API that does not exist."""
+
+    code: ClassVar[str] = "KEY-104"
+
+
 def issue_keys(
     store: ControlStore,
     clock: Clock,
@@ -45,11 +51,15 @@ def issue_keys(
     """A fresh key for each tenant; shown once, never stored.
 
     A key is 256 random bits, so a plain SHA-256 of it cannot be searched for. ``by`` is who
-    asked, for the record. Raises BadTenant, BadScope.
+    asked, for the record. Raises BadTenant, BadScope, BadApiVersion.
     """
     for tenant in tenants:
         check_tenant(tenant)
     scopes = check_scopes(scopes)
+    versions = [version.value for version in ApiVersion]
+    if api_version and api_version not in versions:
+        hint = did_you_mean(api_version, versions)
+        raise BadApiVersion(f"no API version {api_version!r}", hint=hint)
     with store.begin() as tx:
         made = {
             tenant: new_key(tx, clock, tenant, name, scopes, expires_in_s, api_version)

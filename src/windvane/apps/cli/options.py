@@ -37,7 +37,7 @@ def rate(text: str) -> tuple[int, float]:
     if text.strip() in ("none", "0"):
         return 0, 60.0
     found = re.fullmatch(
-        r"\s*([\d_,]+)\s*(?:per|/)\s*(?:(second|minute|hour|day)s?|(\S+))\s*", text
+        r"\s*(\d[\d_,]*)\s*(?:per|/)\s*(?:(second|minute|hour|day)s?|(\S+))\s*", text
     )
     if not found:
         raise typer.BadParameter(f"--rate: {text!r} is no rate such as `600 per minute`")

@@ -95,6 +95,7 @@ def key_row(key: KeyRecord) -> dict[str, Any]:
         "expires_at": entry.expires_at,
         "revoked_at": key.revoked_at,
         "api_version": entry.api_version,
+        "successor": key.successor,
     }
 
 

@@ -14,7 +14,7 @@ import anyio.to_thread
 
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
-from windvane.usecases.issue_key import BadScope, BadTenant
+from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
 from windvane.usecases.revoke_key import UnknownKey
 
@@ -59,6 +59,7 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (NotAllowed, HTTPStatus.FORBIDDEN),
     (BadTenant, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadScope, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadApiVersion, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLimit, HTTPStatus.UNPROCESSABLE_ENTITY),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )

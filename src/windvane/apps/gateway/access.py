@@ -118,6 +118,10 @@ class Gatekeeper:
         callers = [*self._callers.values(), *self._holders.values()]
         return [way for caller in callers for way in caller.ways.values()]
 
+    def knows(self, model: str) -> bool:
+        """Whether a model of this name is deployed, whoever may see it."""
+        return self._table is not None and model in self._table.models
+
     def follow(self, table: LiveTable) -> None:
         """From now on ``table`` says who is known."""
         self._table = table

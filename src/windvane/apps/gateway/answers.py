@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -18,21 +17,12 @@ from windvane.apps.gateway.refusals import (
 )
 from windvane.core.admission import Limit, Taken
 from windvane.core.errors import did_you_mean
+from windvane.core.routing import ApiVersion
 from windvane.ports.events import Row
 
 _encode = msgspec.json.Encoder().encode
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
-
-
-class ApiVersion(enum.StrEnum):
-    """Dated behaviours of the API; a request is served as of the one it names.
-
-    2026-11-01: as the first release. 2026-11-21: each prediction says ``why`` in words.
-    """
-
-    FIRST = "2026-11-01"
-    WITH_WHY = "2026-11-21"
 
 
 NEWEST = list(ApiVersion)[-1]

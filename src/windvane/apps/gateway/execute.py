@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 _UNFORESEEN = "RUN-103"
 _TIMED_OUT = "RUN-108"
+_TELL_EVERY_S = 10.0
+_log = logging.getLogger(__name__)
+_told: dict[tuple[str, str, str], float] = {}
 _FALLBACK = Arm.FALLBACK.value
 
 
@@ -238,6 +242,7 @@ async def _fall_back(
 ) -> Row:
     """What answers everyone else, then the chain, the rule and the constant; flags say why."""
     route = context.way.model.route
+    _tell(route.model, failed, failure)
     unit, values = context.units[at], context.values[at]
     flags = ["failed", _code(failure)]
     for version in dict.fromkeys([route.standing_in or route.champion, *route.chain]):
@@ -264,6 +269,15 @@ async def _fall_back(
     error = refusal(f"version {failed} failed ({failure}) and no fallback could answer")
     error.routed, error.arm = failed, arm
     raise error
+
+
+def _tell(model: str, version: str, failure: Exception) -> None:
+    """Each kind of failure of a version once in a while: a flood says no more than the first."""
+    code = _code(failure)
+    now = time.monotonic()
+    if now - _told.get((model, version, code), float("-inf")) >= _TELL_EVERY_S:
+        _told[model, version, code] = now
+        _log.warning("model %s version %s failed: %s %s", model, version, code, failure)
 
 
 def _code(failure: Exception) -> str:

@@ -13,7 +13,7 @@ from windvane.apps.gateway.bodies import BodyReader, Receive
 from windvane.apps.gateway.cache import AnswerCache
 from windvane.apps.gateway.conform import conform
 from windvane.apps.gateway.execute import execute
-from windvane.apps.gateway.refusals import BadDeadline, Overloaded, RateLimited
+from windvane.apps.gateway.refusals import BadDeadline, GatewayError, Overloaded, RateLimited
 from windvane.apps.gateway.shelf import Shelf
 from windvane.core.admission import FREE, Taken, read_grpc_timeout, read_timeout
 from windvane.core.routing import Scope
@@ -89,7 +89,12 @@ async def predict(context: Context, parts: Parts, receive: Receive, wall: float)
 def authenticate(context: Context, parts: Parts, scope: Scope, wall: float) -> None:
     """The key's hash, or the token's signature, names the tenant; nothing else can."""
     headers = context.headers
-    caller = parts.gatekeeper.admit(headers.get(b"authorization", b""), scope, wall)
+    try:
+        caller = parts.gatekeeper.admit(headers.get(b"authorization", b""), scope, wall)
+    except GatewayError as error:
+        if error.key_id and parts.gatekeeper.knows(context.name):
+            error.model = context.name
+        raise
     context.caller = caller
     asked = headers.get(b"windvane-version")
     context.api = caller.api if asked is None else pick_version(asked, "")
@@ -103,7 +108,9 @@ async def limit(context: Context, parts: Parts) -> None:
     if not isinstance(taken, Taken):
         taken = await taken
     if not taken.admitted:
-        raise RateLimited(_said(taken), taken)
+        error = RateLimited(_said(taken), taken)
+        error.tenant, error.model = context.way.tenant, context.name
+        raise error
     context.taken = taken
 
 

@@ -3,6 +3,7 @@
 from windvane.core.routing.access import (
     CLIENT_SCOPES,
     EVERYONE,
+    ApiVersion,
     KeyEntry,
     Scope,
     TenantLimit,
@@ -22,6 +23,7 @@ from windvane.core.routing.table import (
 __all__ = [
     "CLIENT_SCOPES",
     "EVERYONE",
+    "ApiVersion",
     "Arm",
     "KeyEntry",
     "ModelRoute",

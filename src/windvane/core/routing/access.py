@@ -18,6 +18,16 @@ class Scope(enum.StrEnum):
     ADMIN = "admin"
 
 
+class ApiVersion(enum.StrEnum):
+    """Dated behaviours of the gateway's API; a request is served as of the one it names.
+
+    2026-11-01: as the first release. 2026-11-21: each prediction says ``why`` in words.
+    """
+
+    FIRST = "2026-11-01"
+    WITH_WHY = "2026-11-21"
+
+
 CLIENT_SCOPES = (Scope.PREDICT.value, Scope.OUTCOMES.value)
 
 
