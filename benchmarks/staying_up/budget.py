@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Case:
     often: Seen
     seldom: Seen
     metrics: Mapping[str, float]
+    others: Sequence[float] = ()
 
     @property
     def loaded(self) -> float:
@@ -68,7 +69,7 @@ def budget(bench: Bench) -> Found:
         f"{tight.often.p99_ms:.2f} ms with room for {ROOM}"
     )
     lines = [s for case in (roomy, tight) for s in (case.turns, case.often, case.seldom)]
-    return Found(budget_measures(roomy, tight, bound), lines)
+    return Found(budget_measures(roomy, tight, bound), lines, [*roomy.others, *tight.others])
 
 
 def _case(bench: Bench, gateway: Gateway, names: list[str], case: str) -> Case:
@@ -82,12 +83,14 @@ def _case(bench: Bench, gateway: Gateway, names: list[str], case: str) -> Case:
     }
     found = loader.streams(gateway.port, flows, WARM_S + plan.budget_s)
     often, seldom = (counted(found[name], plan.budget_s) for name in flows)
+    gateway.settle()
     metrics = gateway.metrics()
     return Case(
         see(PART, f"{case}: each of {MODELS} in turn", turns, seconds),
         see(PART, f"{case}: {_OFTEN} asked often", often, plan.budget_s),
         see(PART, f"{case}: the others meanwhile", seldom, plan.budget_s),
         metrics,
+        gateway.others,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import sys
@@ -28,12 +30,26 @@ class Gateway:
     def __init__(self, home: Path, port: int, running: Running) -> None:
         self.home = home
         self.port = port
+        self.others: list[float] = []
+        """Shares of the core that went to processes of others, one for each load."""
         self._running = running
+        self._before = (0.0, 0.0, 0.0)
 
     def settle(self) -> None:
-        """Wait until its processes rest; raises ServerFailed if it is gone."""
+        """Wait until its processes rest, and look at who had the core meanwhile. Raises
+        ServerFailed if it is gone."""
         self._running.check()
+        now = self._spent()
+        lasted, busy, own = (b - a for a, b in zip(self._before, now, strict=True))
+        if self._before[0]:
+            self.others.append(max(0.0, busy - own) / lasted)
         self._running.settle(_SETTLE_WITHIN_S)
+        self._before = self._spent()
+
+    def _spent(self) -> tuple[float, float, float]:
+        """Now, and the seconds in which the core was busy, and busy with our processes."""
+        own = sum(_busy_s(pid) for pid in self._running.pids)
+        return time.monotonic(), _core_busy_s(), own
 
     def metrics(self) -> dict[str, float]:
         """From the console; samples that differ in labels only are summed."""
@@ -84,6 +100,22 @@ def up(
     finally:
         running.stop()
         shutil.rmtree(copy, ignore_errors=True)
+
+
+def _core_busy_s() -> float:
+    """All but idle and waiting for a disk; user time has that of guests in it already."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    fields = next(line for line in lines if line.startswith(f"cpu{SERVER_CORE} ")).split()
+    ticks = [int(field) for field in fields[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def _busy_s(pid: int) -> float:
+    """User and system time of a process; 0 if it is gone."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def read_metrics(text: str) -> dict[str, float]:

@@ -53,10 +53,17 @@ class Bench:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a part measured: held to bounds, and seen."""
+    """What a part measured: held to bounds, and seen. ``others``: for each load, the share of
+    the servers' core that went to processes which are none of ours."""
 
     measures: list[Measure] = field(default_factory=list[Measure])
     seen: list[Seen] = field(default_factory=list[Seen])
+    others: list[float] = field(default_factory=list[float])
+
+    def add(self, more: Found) -> None:
+        self.measures.extend(more.measures)
+        self.seen.extend(more.seen)
+        self.others.extend(more.others)
 
 
 def counted(answers: Answers, seconds: float) -> Answers:

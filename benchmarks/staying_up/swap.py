@@ -48,6 +48,7 @@ def swap(bench: Bench) -> Found:
         started = gateway.workers_started() - before
         gateway.settle()
     found = swap_found(answers, started, (WARM_S, swap_at, restart_at, end))
+    found.others.extend(gateway.others)
     calm, swapped, restarted = found.seen
     bench.say(
         f"{PART}: p99 {calm.p99_ms:.2f} ms before, {swapped.p99_ms:.2f} ms around a new version, "

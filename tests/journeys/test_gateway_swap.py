@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from journeys.gateway_load import crowd, up
-from journeys.installation import MODEL, Installation, wait_until
+from journeys.installation import FILE, MODEL, Installation, wait_until
 
 PLAIN = {(), ("cached",)}
 
@@ -41,6 +41,10 @@ def history(home: Installation) -> list[str]:
 
 def test_a_new_version_under_load_fails_no_request(running: Installation) -> None:
     """From the canary's first request to its promotion, with another table for each step."""
+    (running.home / "model.yaml").write_text(
+        FILE.replace(", outcome: late", "")
+    )  # none to wait for
+    running.cli("apply", str(running.home / "model.yaml"))
     table = running.home / "orders.csv"
     words = (str(table), "--label", "late", "--time", "placed", "--seed", "3")
     running.cli("train", MODEL, *words)

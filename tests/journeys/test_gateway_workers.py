@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -255,6 +256,21 @@ def test_a_worker_that_is_told_to_stop_answers_what_it_has_begun(running: Instal
         line.close()
     assert load.lost == []
     assert load.refused == []
+
+
+def test_every_workers_events_are_recorded_while_none_of_them_ever_pauses(
+    running: Installation,
+) -> None:
+    with crowd(running, clients=4, pause_s=0.002) as load:
+        load.wait_for(200)
+        begun = time.time()
+
+        def reached() -> list[float]:
+            with running.store() as store, store.read() as tx:
+                return [mark.watermark for mark in tx.marks() if mark.watermark > begun]
+
+        wait_until("both spools are read", lambda: len(reached()) == 2, 15.0)
+    assert load.lost == []
 
 
 def test_the_metrics_are_sums_over_the_workers(running: Installation) -> None:

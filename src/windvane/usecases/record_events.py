@@ -31,6 +31,7 @@ from windvane.usecases.record_access import accesses
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 4 << 20
+_ROUNDS = 16
 
 
 @dataclass
@@ -88,19 +89,30 @@ class Recorder:
         self._catch_up()
 
     def step(self) -> int:
-        """Record what is new in every spool; the number of events."""
+        """Record what is new in every spool; the number of events.
+
+        One batch of each in turn, a bounded number of times: a spool that never pauses keeps
+        neither the others nor the caller waiting.
+        """
         recorded = 0
-        for spool in self._spool.spools():
-            while True:
-                before = self._clock.now()
-                mark = self._marks.get(spool, SpoolMark(spool, 0, 0.0))
-                batch = self._spool.read(spool, mark.position, _READ_BYTES)
-                drained = batch.end == mark.position
-                if drained:
-                    self._idle(mark, before)
-                    break
-                recorded += self._record(batch)
+        busy = list(self._spool.spools())
+        for _ in range(_ROUNDS):
+            found = {spool: self._advance(spool) for spool in busy}
+            busy = [spool for spool, events in found.items() if events is not None]
+            recorded += sum(events or 0 for events in found.values())
+            if not busy:
+                break
         return recorded
+
+    def _advance(self, spool: str) -> int | None:
+        """Record one batch of a spool; its events, or None where nothing more is there yet."""
+        before = self._clock.now()
+        mark = self._marks.get(spool, SpoolMark(spool, 0, 0.0))
+        batch = self._spool.read(spool, mark.position, _READ_BYTES)
+        if batch.end == mark.position:
+            self._idle(mark, before)
+            return None
+        return self._record(batch)
 
     def _idle(self, mark: SpoolMark, before: float) -> None:
         """Nothing newer was in the spool when the clock stood at ``before``."""

@@ -11,6 +11,7 @@ from windvane.apps.recorder import wiring
 
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 30.0
+_MANY = 20_000
 
 
 def main() -> None:
@@ -22,18 +23,20 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopping.set())
     recorder = None
-    failures = 0
+    failures = recorded = 0
     while not stopping.is_set():
         try:
             recorder = recorder or wiring.recorder(given)
-            recorder.step()
+            recorded = recorder.step()
             failures = 0
         except Exception:
             # What was read stays in the spool; a fresh recorder starts from the marks.
             _log.exception("step failed; trying again")
             recorder = None
             failures += 1
-        stopping.wait(min(given.recorder_every_s * 2.0 ** min(failures, 5), _LONGEST_WAIT_S))
+        if failures or recorded < _MANY:  # else there is more already
+            pause_s = given.recorder_every_s * 2.0 ** min(failures, 5)
+            stopping.wait(min(pause_s, _LONGEST_WAIT_S))
 
 
 if __name__ == "__main__":
