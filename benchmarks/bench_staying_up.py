@@ -19,8 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench_serving import LOAD_CORE, problems, show_verdicts, wanted
-from results import FOLDER, machine, write_results
+from bench_serving import LOAD_CORE, problems, wanted
+from results import FOLDER, machine, show_measures, write_results
 from rich.console import Console
 from rich.table import Table
 from serving.processes import ServerFailed
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps({"machine": machine(), "settings": settings, **body}, indent=1))
         return 0 if ok else 1
     show_seen(console, seen)
-    show_verdicts(console, measures)
+    show_measures(console, measures)
     if max(found.others) > NOT_QUIET:
         console.print(
             f"[bold red]not a quiet machine[/]: processes of others had up to "

@@ -95,7 +95,7 @@ def connections(bench: Bench, gateway: Gateway) -> Found:
 
 
 def connection_measures(few: Seen, many: Seen) -> list[Measure]:
-    clean = not few.failed and not many.failed
+    clean = not (few.failed or few.refused or many.failed or many.refused)
     return [
         Measure(
             "throughput with 5x the connections, share of that with 64",

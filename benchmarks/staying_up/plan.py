@@ -72,8 +72,8 @@ def counted(answers: Answers, seconds: float) -> Answers:
 
 
 def seen_closed(part: str, case: str, load: Load) -> Seen:
-    """What wrk saw: it does not tell one refusal from another."""
+    """What wrk saw: any other status than 2xx counts as refused."""
     return Seen(
         part, case, load.rps, (load.answered - load.not_2xx) / max(load.answered, 1) * load.rps,
-        load.p50_ms, load.p99_ms, load.max_ms, failed=load.not_2xx + load.broken,
+        load.p50_ms, load.p99_ms, load.max_ms, load.not_2xx, 0, load.broken,
     )  # fmt: skip

@@ -188,6 +188,37 @@ def test_a_blocking_predictor_runs_apart_and_a_fast_model_is_answered_meanwhile(
     run(story)
 
 
+def test_a_long_request_of_a_quick_version_runs_apart_and_delays_nobody() -> None:
+    """A thousand rows of a version whose single rows are quick enough for the loop."""
+
+    async def story(bench: Bench) -> None:
+        lane, predictor = bench.lane(row_s=0.0009)
+        other, _ = bench.lane()
+        predictor.hold()
+        long = bench.ask(lane, *map(float, range(1_000)))
+        await until(predictor.started.is_set)
+        for i in range(20):
+            assert await bench.ask(other, float(i)) == [i / 1_000]
+        assert not lane.idle
+        short = bench.ask(lane, 7.0)
+        late = bench.ask(lane, 8.0, deadline=time.monotonic() + 0.01)
+        assert isinstance((await late)[0], TimeoutError)
+        assert not short.done()
+        predictor.let_go()
+        assert len(await long) == 1_000
+        assert await short == [0.007]
+        assert not lane.apart
+        assert lane.waiting == lane.busy == 0
+        assert predictor.batches[1:] == [[7.0]]
+        in_time = bench.ask(lane, *map(float, range(900)), deadline=time.monotonic() + 0.01)
+        predictor.hold()
+        assert isinstance((await in_time)[0], TimeoutError)
+        predictor.let_go()
+        assert await bench.ask(lane, 1.0) == [0.001]
+
+    run(story)
+
+
 def test_a_version_whose_single_row_is_slow_moves_to_a_thread_and_loses_nothing() -> None:
     async def story(bench: Bench) -> None:
         lane, predictor = bench.lane(row_s=0.003)  # more than inline_s for a row, smoothed
@@ -294,7 +325,7 @@ def test_everybody_gets_the_answers_to_their_own_rows(data: st.DataObject) -> No
     """Any mix of requests, bad rows, abandoned jobs, sizes and places to run."""
     sizes = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=12))
     apart = data.draw(st.booleans())
-    row_s = data.draw(st.sampled_from([0.0, 0.0005, 0.001]))
+    row_s = data.draw(st.sampled_from([0.0, 0.0005, 0.001, 0.004, 0.02]))
     bad = data.draw(st.sets(st.integers(0, sum(sizes))))
     dropped = data.draw(st.sets(st.integers(0, len(sizes) - 1)))
     pauses = data.draw(st.sets(st.integers(0, len(sizes) - 1)))

@@ -23,6 +23,7 @@ Outputs = list[float | Exception]
 BREAKER = BreakerPolicy()
 _THREAD_NICENESS = 5
 _SMOOTHING = 0.2
+_LONG = 5.0
 
 
 class Job:
@@ -92,7 +93,8 @@ class NextTickBatcher:
     """Collects rows by lane and runs them at the next tick.
 
     ``max_rows`` bounds a batch. ``inline_s`` is the longest that one batch may hold the loop:
-    longer ones are cut, and a version that needs more for a single row moves to a thread.
+    longer ones are cut, and a version that needs more for a single row moves to a thread. A
+    request that cannot be cut and would hold the loop for five times that runs apart too.
     ``on_result(lane, jobs, rows, failed)`` hears of every execution.
     """
 
@@ -118,36 +120,40 @@ class NextTickBatcher:
         """
         loop = asyncio.get_running_loop()
         job = Job(rows, loop.create_future(), deadline)
-        if not lane.jobs and not (lane.apart and lane.busy):
-            self._waiting.append(lane)
-            if not self._scheduled:
-                self._scheduled = True
-                loop.call_soon(self._flush)
+        # Busy between two turns of the loop is only who runs apart; its end looks for more.
+        if not lane.jobs and not lane.busy:
+            self._schedule(lane)
         lane.jobs.append(job)
         lane.waiting += len(rows)
-        if lane.apart:
+        if lane.apart or lane.busy or self._is_long(lane, len(rows)):
             job.timer = loop.call_later(max(0.0, deadline - time.monotonic()), _expire, job)
         return job.future
+
+    def _is_long(self, lane: Lane, rows: int) -> bool:
+        return rows > 1 and rows * lane.row_s > _LONG * self._inline_s
+
+    def _schedule(self, lane: Lane) -> None:
+        self._waiting.append(lane)
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._scheduled = False
         lanes, self._waiting = self._waiting, []
         for lane in lanes:
-            if lane.apart:
-                self._run_apart(lane)
+            jobs = self._take(lane)
+            rows = _rows_of(jobs)
+            if lane.apart or (len(jobs) == 1 and self._is_long(lane, len(rows))):
+                self._run_apart(lane, jobs, rows)
             else:
-                self._run_here(lane)
+                self._run_here(lane, jobs, rows)
 
-    def _run_here(self, lane: Lane) -> None:
-        jobs = self._take(lane)
+    def _run_here(self, lane: Lane, jobs: list[Job], rows: list[Sequence[Any]]) -> None:
         if lane.jobs:  # the rest has its turn after the loop has looked at its sockets
-            self._waiting.append(lane)
-            if not self._scheduled:
-                self._scheduled = True
-                asyncio.get_running_loop().call_soon(self._flush)
+            self._schedule(lane)
         if not jobs:
             return
-        rows = _rows_of(jobs)
         lane.busy = len(rows)
         began = time.perf_counter()
         outputs = _execute(lane.predictor, rows)
@@ -155,11 +161,9 @@ class NextTickBatcher:
         if len(rows) == 1 and lane.row_s > self._inline_s:
             lane.apart = True
 
-    def _run_apart(self, lane: Lane) -> None:
-        jobs = self._take(lane)
+    def _run_apart(self, lane: Lane, jobs: list[Job], rows: list[Sequence[Any]]) -> None:
         if not jobs:
             return
-        rows = _rows_of(jobs)
         lane.busy = len(rows)
         if lane.executor is None:
             lane.executor = ThreadPoolExecutor(1, f"lane-{lane.model}", _yield_to_the_loop)
@@ -173,7 +177,7 @@ class NextTickBatcher:
             outputs = failed * len(rows) or done.result()
             self._ended(lane, jobs, outputs, time.perf_counter() - began)
             if lane.jobs:
-                self._run_apart(lane)
+                self._schedule(lane)
 
         running.add_done_callback(ended)
 
