@@ -20,7 +20,6 @@ ROOM = 5
 _SLACK = 0.5  # of a model: the budget has room for five and no sixth
 _OFTEN = 3  # models that are asked all the time; the others are asked in turn
 _OFTEN_RATE, _SELDOM_RATE = 200.0, 10.0  # requests a second
-_ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ def budget(bench: Bench) -> Found:
 def _case(bench: Bench, gateway: Gateway, names: list[str], case: str) -> Case:
     loader, key, plan = bench.loader, bench.home.keys[QUIET], bench.plan
     every = Flow(loader.requests("every", names, key), _SELDOM_RATE, mark='"value"')
-    seconds = _ROUNDS * MODELS / _SELDOM_RATE
+    seconds = MODELS / _SELDOM_RATE
     turns = loader.streams(gateway.port, {"every": every}, seconds)["every"]
     flows = {
         "often": Flow(loader.requests("often", names[:_OFTEN], key), _OFTEN_RATE),

@@ -32,7 +32,7 @@ NOISY_RATE = 100  # requests a second that the noisy tenant may send
 DEADLINE_MS = 500.0  # of the fast model: the default
 SLOW_DEADLINE_MS = 250.0
 _EVERY = 5  # every fifth flight is enough for rows that do not repeat while an answer is cached
-_SLOW_ROWS = 1_000  # to register the slow model with: at milliseconds a row
+_SLOW_ROWS = 600  # to register the slow model with: at milliseconds a row
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from serving.rows import Rows
 from serving.shapes import spread_windvane, write_requests
 
 from .answers import Answers, from_arrays
-from .streams import Stream
+from .streams import Stream, read_requests
 
 _PATIENCE_S = 40.0
 
@@ -40,11 +40,17 @@ class Loader:
         self._rows = rows
         self._wrk = LoadGenerator(folder, core)
 
-    def requests(self, name: str, models: Sequence[str], key: str) -> Requests:
-        """Every row once, the models in turn, under one key."""
+    def requests(self, name: str, models: Sequence[str], key: str, deadline: str = "") -> Requests:
+        """Every row once, the models in turn, under one key; with a deadline of their own if
+        one is given, such as 10s."""
         path = self._folder / f"{name}.requests"
         if not path.exists():
             write_requests(path, spread_windvane(models, [key]), self._rows)
+            if deadline:
+                texts = read_requests(path, 0, len(self._rows))
+                write_texts(
+                    path, (with_header(t, f"X-Request-Deadline: {deadline}") for t in texts)
+                )
         return Requests(path, len(self._rows))
 
     def closed(self, port: int, requests: Requests, connections: int, seconds: float) -> Load:
@@ -68,6 +74,19 @@ class Loader:
         for flow, stream in zip(flows.values(), plan, strict=True):
             flow.requests.used(stream.total)
         return RunningStreams(self._folder, self._core, list(flows), plan)
+
+
+def with_header(request: bytes, header: str) -> bytes:
+    """``header`` behind the request's first line."""
+    first, rest = request.split(b"\r\n", 1)
+    return b"\r\n".join([first, header.encode(), rest])
+
+
+def write_texts(path: Path, texts: Iterable[bytes]) -> None:
+    """Requests as serving/cycle.lua reads them."""
+    with path.open("wb") as file:
+        for text in texts:
+            file.write(len(text).to_bytes(4, "little") + text)
 
 
 class RunningStreams:

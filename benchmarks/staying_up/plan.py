@@ -27,11 +27,19 @@ class Plan:
     overload_s: float = 10.0
     beside_s: float = 8.0
     calm_s: float = 6.0
+    restart_s: float = 20.0
     budget_s: float = 10.0
 
 
 QUICK = Plan(
-    repeats=1, neighbour_s=5.0, closed_s=3.0, overload_s=6.0, beside_s=5.0, calm_s=4.0, budget_s=5.0
+    repeats=1,
+    neighbour_s=4.0,
+    closed_s=2.0,
+    overload_s=5.0,
+    beside_s=4.0,
+    calm_s=3.0,
+    restart_s=14.0,
+    budget_s=4.0,
 )
 
 

@@ -21,8 +21,6 @@ SLOW_MS = 100.0
 """From here on a request is slow: the latency budget that a model's file has by default."""
 _RATE = 500.0
 _SWAP_S = 4.0  # the steward publishes within half a second, workers look ten times a second
-_RESTART_S = 22.0  # each worker starts, and the one before it drains
-_STARTED_WITHIN_S = 5.0
 
 
 def swap(bench: Bench) -> Found:
@@ -36,7 +34,7 @@ def swap(bench: Bench) -> Found:
         flow = Flow(requests, _RATE, mark=f'"version":"{versions[0]}"')
         swap_at = WARM_S + plan.calm_s
         restart_at = swap_at + _SWAP_S
-        end = restart_at + _RESTART_S
+        end = restart_at + plan.restart_s
         before = gateway.workers_started()
         with bench.loader.start(gateway.port, {"load": flow}, end) as load:
             began = load.began()

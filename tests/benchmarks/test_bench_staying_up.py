@@ -19,6 +19,7 @@ from staying_up.beside import beside_measures
 from staying_up.budget import Case, budget_measures
 from staying_up.gateway import read_metrics
 from staying_up.homes import changed
+from staying_up.load import with_header, write_texts
 from staying_up.neighbour import neighbour_measures
 from staying_up.overload import connection_measures, mid, wrong_refusals
 from staying_up.slow_model import slow_graph
@@ -111,6 +112,13 @@ def test_requests_come_again_after_the_last(tmp_path: Path) -> None:
     path = tmp_path / "requests"
     path.write_bytes(b"".join(len(r).to_bytes(4, "little") + r for r in (b"a", b"bb", b"ccc")))
     assert read_requests(path, 2, 3) == [b"ccc", b"a", b"bb"]
+
+
+def test_a_header_more(tmp_path: Path) -> None:
+    text = with_header(b"POST / HTTP/1.1\r\nHost: a\r\n\r\n{}", "X-Request-Deadline: 9s")
+    assert text == b"POST / HTTP/1.1\r\nX-Request-Deadline: 9s\r\nHost: a\r\n\r\n{}"
+    write_texts(tmp_path / "requests", [text, b"x"])
+    assert read_requests(tmp_path / "requests", 0, 2) == [text, b"x"]
 
 
 def test_one_request_in_each_interval() -> None:

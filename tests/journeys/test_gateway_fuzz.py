@@ -64,7 +64,8 @@ def _flood_one(
     seen: Counter[tuple[str, int]],
 ) -> None:  # fmt: skip
     @settings(
-        max_examples=EXAMPLES * (4 if label.endswith("/predict") else 1), database=None, deadline=None, derandomize=True,
+        max_examples=EXAMPLES * (4 if label.endswith("/predict") else 1),
+        database=None, deadline=None, derandomize=True,
         phases=[Phase.generate], suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     @given(case=cases, data=st.data())
@@ -83,19 +84,21 @@ def _flood_one(
 
 
 def aim(case: Any, data: st.DataObject) -> None:
-    """Half of the questions are about the model that there is, half of those with a whole row."""
-    if "{model}" not in case.operation.path or not data.draw(st.booleans()):
+    """Half of the questions are about the model that there is, half of those with whole rows."""
+    body = case.body
+    if not data.draw(st.booleans()):
+        return
+    if isinstance(body, dict) and "outcomes" in body:
+        body["model"] = MODEL
+    if "{model}" not in case.operation.path:
         return
     case.path_parameters = {"model": MODEL}
-    body = case.body
-    if (
-        isinstance(body, dict)
-        and isinstance(body.get("instances"), list)
-        and data.draw(st.booleans())
-    ):
-        for instance in body["instances"]:
-            if isinstance(instance, dict) and "features" in instance:
-                instance["features"] = {**ROW, "rain": data.draw(st.sampled_from([0.0, None, 1e9]))}
+    rows = body.get("instances") if isinstance(body, dict) else None
+    if isinstance(rows, list) and data.draw(st.booleans()):
+        for row in rows:
+            if isinstance(row, dict) and "features" in row:
+                rain = data.draw(st.sampled_from([0.0, None, 1e9]))
+                row["features"] = {**ROW, "rain": rain}
 
 
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
@@ -119,6 +122,10 @@ def test_the_gateway_answers_whatever_it_is_asked(
     else:
         assert predict & {400, 422}
     assert ask(running).status == 200, "it still answers"
+    name = f"after-{mode.name}-{signed}"
+    assert ask(running, headers={"x-request-id": name}).status == 200
+    wait_until("all that came is recorded", lambda: name in running.logged(), 30.0)
+    assert "Traceback" not in (running.home / "logs" / "recorder.log").read_text()
 
 
 def every_scope(home: Installation) -> str:

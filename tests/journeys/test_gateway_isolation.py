@@ -94,7 +94,7 @@ def _names_of_requests_are_ones_own(home: Installation, acme: str, bolt: str) ->
     only = [f"acme-only-{i}" for i in range(4)]
     for name in only:
         assert ask(home, acme, headers={"x-request-id": name}).status == 200
-    told = {n: 1.0 for n in (*names, *only)}
+    told = dict.fromkeys((*names, *only), 1.0)
     assert post_json(home, bolt, "/v1/outcomes", outcomes(told)).status == 202
     assert post_json(home, acme, "/v1/outcomes", outcomes(dict.fromkeys(names, 0.0))).status == 202
     log = DeltaEventLog(home.settings.log_root)

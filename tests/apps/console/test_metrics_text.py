@@ -79,7 +79,7 @@ def test_a_worker_of_another_release_spoils_nothing(edges: Any) -> None:
 ODD = st.text(
     st.characters(codec="utf-8", exclude_characters="\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"),
     max_size=8,
-)  # noqa: E501
+)
 
 
 @given(st.dictionaries(st.tuples(ODD, ODD), st.integers(0, 10**15), max_size=6), st.data())

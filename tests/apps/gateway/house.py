@@ -405,6 +405,12 @@ class House:
         given = body(*(rows or (1.0,)), units=units)
         return await self.call("POST", f"/v1/models/{model}/predict", given, **more)
 
+    @property
+    def tenants(self) -> set[str]:
+        """Whose keys the worker takes now."""
+        live = self.gateway._live
+        return {entry.tenant for entry in live.keys.values()} if live else set()
+
     async def close(self) -> None:
         self.parts.shelf.close()
         self.limiter.real.close()
@@ -430,5 +436,5 @@ def run(story: Callable[[House], Awaitable[None]], **settings: Any) -> None:
 
 async def until(done: Callable[[], Any]) -> None:
     """Turn the loop until ``done``; ``run`` bounds it."""
-    while not done():
+    while not done():  # noqa: ASYNC110 - nothing that is waited for here has an event
         await asyncio.sleep(0)

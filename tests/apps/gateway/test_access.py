@@ -134,8 +134,8 @@ def test_keys_and_limits_hold_while_a_version_is_still_loading() -> None:
         await until(house.runtime.loading.is_set)
         assert (await house.predict()).rows[0]["version"] == "1"
         house.feed.publish(house.table(two, keys=[BOLT], limits=[TenantLimit("bolt", rate=1)]))
-        while (await house.predict()).status != 401:
-            await asyncio.sleep(0.001)
+        await until(lambda: "acme" not in house.tenants)
+        assert (await house.predict()).status == 401
         assert [(await house.predict(auth="Bearer wv_bolt")).status for _ in range(2)] == [200, 429]
         assert not following.done()
         house.runtime.gate.set()

@@ -149,7 +149,7 @@ def test_after_any_requests_nothing_is_held(events: list[str], rate: int, cap: i
     run(story, max_rows=3)
 
 
-async def _happen(house: House, event: str) -> None:  # noqa: C901
+async def _happen(house: House, event: str) -> None:
     predictor = house.predictor()
     told = json.dumps({"model": MODEL, "outcomes": [{"request_id": "r", "value": 1}]}).encode()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
 from types import SimpleNamespace
@@ -41,7 +42,7 @@ def pieces(*parts: bytes, then: dict[str, Any] | None = None) -> Any:
 def test_a_body_may_come_in_any_pieces(cuts: list[int]) -> None:
     whole = body(1.0, 2.0)
     edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
-    parts = [whole[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [whole[a:b] for a, b in itertools.pairwise(edges)]
 
     async def story(house: House) -> None:
         await house.publish()
@@ -326,7 +327,8 @@ OUTCOMES = {
     "half a surrogate": b'{"model": "late", "outcomes": [{"request_id": "\\ud800", "value": 1}]}',
     "a long id": b'{"model": "late", "outcomes": [{"request_id": "' + b"x" * 257
                  + b'", "value": 1}]}',
-    "a negative row": b'{"model": "late", "outcomes": [{"request_id": "r", "value": 1, "row": -1}]}',
+    "a negative row": b'{"model": "late", "outcomes": [{"request_id": "r", "value": 1,'
+                      b' "row": -1}]}',
     "an unknown field": b'{"model": "late", "outcomes": [], "tenant": "bolt"}',
     "too deep": b"[" * 60_000,
 }  # fmt: skip

@@ -147,13 +147,12 @@ def test_a_worker_lives_from_start_to_stop() -> None:
 
         life = asyncio.create_task(house.gateway({"type": "lifespan"}, asked.get, send))
         await asked.put({"type": "lifespan.startup"})
-        while said != ["lifespan.startup.complete"]:
-            await asyncio.sleep(0.001)
+        await until(lambda: said == ["lifespan.startup.complete"])
         assert verifier.refreshed == 1
         assert (await house.predict()).status == 200
         house.feed.publish(house.table(keys=[]))
-        while (await house.predict()).status == 200:
-            await asyncio.sleep(0.001)
+        await until(lambda: not house.tenants)
+        assert (await house.predict()).status == 401
         house.gateway.draining = True
         answer = await house.predict()
         assert answer.headers["connection"] == "close"
