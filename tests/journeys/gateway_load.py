@@ -186,8 +186,9 @@ class Crowd:
             given = self.given or body_of(unit=f"u{next(self.ids)}")
             try:
                 self.answers.append(line.ask(request(self.key, given, path=self.path)))
-            except Lost as error:
-                self.lost.append(str(error))
+            except Exception as error:  # whatever it is, this request had no whole answer
+                self.lost.append(repr(error))
+                line.close()
             if self.pause_s:
                 self.over.wait(self.pause_s)
         line.close()

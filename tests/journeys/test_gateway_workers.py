@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import httpx
@@ -231,31 +232,58 @@ def test_a_worker_that_is_told_to_stop_answers_what_it_has_begun(running: Instal
     whole = request(running.key, body_of())
     with crowd(running, clients=3) as load:
         load.wait_for(50)
-        slow = [Line(running.port) for _ in range(8)]
-        idle = [Line(running.port) for _ in range(8)]
-        for line in idle:
-            assert line.ask(whole).status == 200
-        for line in slow:
-            line.send(whole[:-10])
         for name in WORKERS:
             victim = pids(running)[name]
+            slow, idle = _spread(running, whole), _spread(running, whole)
+            for line, _ in slow:
+                line.send(whole[:-10])
             os.kill(victim, signal.SIGTERM)
-            load.wait_for(30)
-            if name == WORKERS[0]:
-                for line in slow:
-                    line.send(whole[-10:])
-                answers = [line.hear() for line in slow]
-                assert {a.status for a in answers} == {200}
-                assert "close" in {a.headers.get("connection") for a in answers}
-                for line in idle:
-                    assert line.ask(whole).status == 200
+            leaving = _leaving(idle, whole)
+            for line, worker in slow:
+                line.send(whole[-10:])
+                answer = line.hear()
+                assert answer.status == 200
+                assert answer.worker == worker
+                assert (answer.headers.get("connection") == "close") is (worker == leaving)
             wait_until("it ends", lambda v=victim: not alive(v), 30.0)
             wait_until("it is started again", lambda n=name, v=victim: pids(running)[n] != v, 30.0)
             load.wait_for(50)
-    for line in (*slow, *idle):
-        line.close()
+            for line, _ in (*slow, *idle):
+                line.close()
     assert load.lost == []
     assert load.refused == []
+
+
+def _spread(home: Installation, whole: bytes) -> list[tuple[Line, str]]:
+    """Connections that were used once, with the worker of each; a few of both workers'."""
+    out: list[tuple[Line, str]] = []
+
+    def enough() -> bool:
+        for _ in range(8):
+            line = Line(home.port)
+            out.append((line, line.ask(whole).worker))
+        counts = Counter(worker for _, worker in out)
+        return len(counts) == 2 and min(counts.values()) >= 2
+
+    wait_until("both workers have connections", enough, 20.0)
+    return out
+
+
+def _leaving(lines: list[tuple[Line, str]], whole: bytes) -> str:
+    """The worker that tells its clients to close; every answer is a good one."""
+    found: list[str] = []
+
+    def told() -> bool:
+        for line, worker in lines:
+            answer = line.ask(whole)
+            assert answer.status == 200
+            if answer.headers.get("connection") == "close":
+                found.append(worker)
+                return True
+        return False
+
+    wait_until("a worker tells its clients to close", told, 10.0)
+    return found[0]
 
 
 def test_every_workers_events_are_recorded_while_none_of_them_ever_pauses(

@@ -263,7 +263,7 @@ def test_what_cannot_be_answered_in_time_is_not_begun() -> None:
         house.predictor().hold()
         held = [asyncio.create_task(house.predict(float(i), float(i))) for i in range(4)]
         await until(lambda: lane.waiting + lane.busy == 8)
-        in_time = {"x-request-deadline": "4600ms"}
+        in_time = {"x-request-deadline": "5700ms"}
         too_soon = {"x-request-deadline": "2s"}
         refused = await house.predict(headers=too_soon)
         assert (refused.status, refused.code) == (503, "GAT-110")

@@ -55,6 +55,8 @@ class Lane:
         "model",
         "predictor",
         "row_s",
+        "took_rows",
+        "took_s",
         "used",
         "version",
         "waiting",
@@ -67,6 +69,8 @@ class Lane:
         self.version = version
         self.predictor = predictor
         self.row_s = row_s
+        self.took_s = row_s
+        self.took_rows = 1.0
         self.apart = apart or predictor.blocking
         self.jobs: list[Job] = []
         self.waiting = 0
@@ -202,7 +206,10 @@ class NextTickBatcher:
     def _ended(self, lane: Lane, jobs: list[Job], outputs: Outputs, took_s: float) -> None:
         rows = len(outputs)
         lane.busy = 0
-        lane.row_s += _SMOOTHING * (took_s / rows - lane.row_s)
+        # Time and rows apart: a lone row, which is dear, must not count as much as a full batch.
+        lane.took_s += _SMOOTHING * (took_s - lane.took_s)
+        lane.took_rows += _SMOOTHING * (rows - lane.took_rows)
+        lane.row_s = lane.took_s / lane.took_rows
         at = 0
         for job in jobs:
             end = at + len(job.rows)

@@ -71,6 +71,7 @@ def serve(
         timeout_graceful_shutdown=5,
         timeout_keep_alive=75,
         server_header=False,
+        proxy_headers=False,
     )
     server = DrainingServer(gateway, config, drain_s, ready_fd)
     if listen_fd is None:

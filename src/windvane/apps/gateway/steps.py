@@ -23,6 +23,7 @@ from windvane.ports.shared_cache import SharedCache
 
 Headers = dict[bytes, bytes]
 _RETRY_WHEN_FULL_S = 1.0
+_HEADROOM = 0.8
 
 
 @dataclass(slots=True)
@@ -127,9 +128,10 @@ def admit(context: Context, parts: Parts) -> None:
     lane = context.way.slot.lane
     if lane is not None and lane.apart:
         wait_s = lane.wait_s()
-        if wait_s + lane.row_s > timeout_s:
+        # Some room is left: what is let in to the brim is late as soon as one batch is.
+        if wait_s + lane.row_s > _HEADROOM * timeout_s:
             sides = f"a turn comes in {wait_s * 1e3:.0f} ms, the deadline in {timeout_s * 1e3:.0f}"
-            raise Overloaded(sides, wait_s - timeout_s + lane.row_s)
+            raise Overloaded(sides, wait_s - _HEADROOM * timeout_s + lane.row_s)
 
 
 def _asked_s(headers: Headers) -> float:
