@@ -7,7 +7,6 @@ says how to read it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -19,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from results import FOLDER, Measure, machine, write_results
+from results import FOLDER, Measure, machine, read_options, write_results
 from rich.console import Console
 from rich.table import Table
 from serving.load import LoadGenerator, missing_tools
@@ -37,7 +36,12 @@ _PACKAGES = ("mlflow", "bentoml", "litserve", "mlserver", "ray", "fastapi", "sci
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, write; 0 if every measure holds."""
-    options = _options(arguments)
+    options = read_options(
+        arguments,
+        about=__doc__,
+        only="servers with this in their name; a,b for some",
+        out=FOLDER / "serving.json",
+    )
     console = Console(width=None if sys.stdout.isatty() else 150, log_path=False)
     progress = Console(stderr=True, log_path=False, width=150) if options.json else console
     for problem in problems():
@@ -229,18 +233,6 @@ def peer_versions() -> dict[str, str]:
         pins = dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", lock.read_text(), re.MULTILINE))
         found.update({f"{lock.parent.name}: {p}": pins[p] for p in _PACKAGES if p in pins})
     return found
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--quick", action="store_true", help="one short run of each, to try it")
-    parser.add_argument("--only", default="", help="servers with this in their name; a,b for some")
-    parser.add_argument("--json", action="store_true", help="the results on stdout, for machines")
-    parser.add_argument("--out", type=Path, help="results file; none by default with --only")
-    given = parser.parse_args(arguments)
-    if given.out is None and not given.only:
-        given.out = FOLDER / "serving.json"
-    return given
 
 
 if __name__ == "__main__":

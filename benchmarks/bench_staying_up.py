@@ -6,7 +6,6 @@ without the trouble. benchmarks/staying_up/README.md says how to read it.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import signal
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench_serving import LOAD_CORE, problems, wanted
-from results import FOLDER, machine, show_measures, write_results
+from results import FOLDER, machine, read_options, show_measures, write_results
 from rich.console import Console
 from rich.table import Table
 from serving.processes import ServerFailed
@@ -44,7 +43,12 @@ _VERSIONS = ("windvane", "numpy", "onnxruntime", "uvicorn")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, write; 0 if every measure holds."""
-    options = _options(arguments)
+    options = read_options(
+        arguments,
+        about=__doc__,
+        only=f"some of {', '.join(PARTS)}; a,b for several",
+        out=FOLDER / "staying_up.json",
+    )
     console = Console(width=None if sys.stdout.isatty() else 150, log_path=False)
     progress = Console(stderr=True, log_path=False, width=150) if options.json else console
     for problem in problems():
@@ -144,18 +148,6 @@ def show_seen(console: Console, seen: Sequence[Seen]) -> None:
         )  # fmt: skip
         part = s.part
     console.print(table)
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--quick", action="store_true", help="one short run of each, to try it")
-    parser.add_argument("--only", default="", help=f"some of {', '.join(PARTS)}; a,b for several")
-    parser.add_argument("--json", action="store_true", help="the results on stdout, for machines")
-    parser.add_argument("--out", type=Path, help="results file; none by default with --only")
-    given = parser.parse_args(arguments)
-    if given.out is None and not given.only:
-        given.out = FOLDER / "staying_up.json"
-    return given
 
 
 if __name__ == "__main__":

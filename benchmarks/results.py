@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -58,6 +59,22 @@ def machine() -> dict[str, Any]:
         model = next((s.split(":", 1)[1].strip() for s in lines if "model name" in s), model)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return {"cpu": model, "cores": len(os.sched_getaffinity(0)), "memory_gib": round(memory, 1)}
+
+
+def read_options(
+    arguments: Sequence[str] | None, *, about: str | None, only: str, out: Path
+) -> argparse.Namespace:
+    """``quick``, ``only`` (its help is ``only``), ``json`` and ``out``: the results' file, by
+    default ``out``, but none where only a part is run."""
+    parser = argparse.ArgumentParser(description=about, allow_abbrev=False)
+    parser.add_argument("--quick", action="store_true", help="one short run of each, to try it")
+    parser.add_argument("--only", default="", help=only)
+    parser.add_argument("--json", action="store_true", help="the results on stdout, for machines")
+    parser.add_argument("--out", type=Path, help="results file; none by default with --only")
+    given = parser.parse_args(arguments)
+    if given.out is None and not given.only:
+        given.out = out
+    return given
 
 
 def write_results(

@@ -121,7 +121,9 @@ def environment_names() -> set[str]:
                 found.add(node.value)
             if isinstance(node, ast.Call) and "environ" in ast.unparse(node.func):
                 found |= {a.value for a in node.args[:1] if isinstance(a, ast.Constant)}
-            elif isinstance(node, ast.Assign) and "_VARIABLE" in ast.unparse(node.targets[0]):
+            elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).endswith(
+                "_VARIABLE"
+            ):
                 found.add(ast.literal_eval(node.value))
             elif isinstance(node, ast.Dict) and any(
                 key is None and "environ" in ast.unparse(value)

@@ -13,6 +13,11 @@ from windvane.core.errors import WindvaneError, did_you_mean
 
 FILE = "windvane.yaml"
 HOME_VARIABLE = "WINDVANE_HOME"
+# What the supervisor tells a gateway worker.
+WORKER_VARIABLE = "WINDVANE_WORKER"  # its number among those of the machine
+SHARED_FD_VARIABLE = "WINDVANE_SHARED_FD"  # memory that the workers share
+LISTEN_FD_VARIABLE = "WINDVANE_LISTEN_FD"  # the socket that they all accept from
+READY_FD_VARIABLE = "WINDVANE_READY_FD"  # where to say that it accepts connections
 
 
 class BadSettings(WindvaneError):

@@ -12,7 +12,14 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from windvane.usecases.read_settings import HOME_VARIABLE, Settings
+from windvane.usecases.read_settings import (
+    HOME_VARIABLE,
+    LISTEN_FD_VARIABLE,
+    READY_FD_VARIABLE,
+    SHARED_FD_VARIABLE,
+    WORKER_VARIABLE,
+    Settings,
+)
 
 _PR_SET_PDEATHSIG = 1
 _BACKLOG = 4_096
@@ -113,9 +120,9 @@ def spawn(kind: str, slot: int, settings: Settings, inherited: Inherited) -> Chi
     if kind == "gateway":
         ready, said = os.pipe()
         passed = (inherited.listener.fileno(), inherited.shared_fd, said)
-        environment["WINDVANE_WORKER"] = str(slot)
-        environment["WINDVANE_LISTEN_FD"], environment["WINDVANE_SHARED_FD"] = map(str, passed[:2])
-        environment["WINDVANE_READY_FD"] = str(said)
+        environment[WORKER_VARIABLE] = str(slot)
+        environment[LISTEN_FD_VARIABLE], environment[SHARED_FD_VARIABLE] = map(str, passed[:2])
+        environment[READY_FD_VARIABLE] = str(said)
     child = kind if not slot else f"{kind}-{slot}"
     niceness = _NICENESS.get(kind, 0)
     try:

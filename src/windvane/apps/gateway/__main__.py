@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from windvane.apps.gateway import wiring
 from windvane.apps.gateway.server import serve
+from windvane.usecases.read_settings import LISTEN_FD_VARIABLE, READY_FD_VARIABLE
 
 # A thread that works on a slow version hands the interpreter back within half a millisecond.
 _SWITCH_S = 0.0005
@@ -23,8 +24,8 @@ def main() -> None:
         wiring.gateway(given),
         given.host,
         given.port,
-        listen_fd=wiring.inherited_fd(wiring.LISTEN_FD),
-        ready_fd=wiring.inherited_fd(wiring.READY_FD),
+        listen_fd=wiring.inherited_fd(LISTEN_FD_VARIABLE),
+        ready_fd=wiring.inherited_fd(READY_FD_VARIABLE),
         drain_s=given.drain_s,
     )
 

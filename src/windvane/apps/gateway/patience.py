@@ -1,7 +1,7 @@
 """Refusals cost time too. A client that is refused again and again waits for its next one.
 
 Each tenant gets so many refusals a second at once; beyond that they are held for a moment,
-which slows a client that waits for its answers, and costs the others next to nothing.
+which slows a client that waits for its answers.
 """
 
 from __future__ import annotations

@@ -28,14 +28,15 @@ from windvane.ports.limits import Limiter
 from windvane.ports.runtime import Runtime
 from windvane.ports.shared_cache import SharedCache
 from windvane.usecases.load_version import Runtimes
-from windvane.usecases.read_settings import Settings, find_settings
+from windvane.usecases.read_settings import (
+    SHARED_FD_VARIABLE,
+    WORKER_VARIABLE,
+    Settings,
+    find_settings,
+)
 
 _BODY_DEADLINE_S = 10.0
 _LEASE_SLACK_S = 30.0
-WORKER = "WINDVANE_WORKER"  # this worker's number among those of the machine
-SHARED_FD = "WINDVANE_SHARED_FD"  # memory that its workers share
-LISTEN_FD = "WINDVANE_LISTEN_FD"  # the socket that they all listen on
-READY_FD = "WINDVANE_READY_FD"  # where the supervisor waits for word that it accepts
 
 
 def settings() -> Settings:
@@ -50,7 +51,7 @@ def inherited_fd(variable: str) -> int | None:
 
 def gateway(given: Settings) -> Gateway:
     """One worker, with a spool of its own."""
-    worker = int(os.environ.get(WORKER, "0"))
+    worker = int(os.environ.get(WORKER_VARIABLE, "0"))
     name = f"{socket.gethostname()}-gateway-{worker}"
     clock = open_clock(given.clock)
     spool = FileSpoolWriter(
@@ -117,7 +118,7 @@ def _runtimes(given: Settings) -> Runtimes:
 
 def _shared(given: Settings, worker: int) -> tuple[Limiter, SharedCache | None, list[Remote]]:
     """What this worker shares with others: of the machine, and with `redis` of all machines."""
-    memory = inherited_fd(SHARED_FD)
+    memory = inherited_fd(SHARED_FD_VARIABLE)
     # During a restart even a single worker has a successor for a while, so it takes the locks.
     local = SharedLimiter(memory, worker, solo=memory is None)
     if not given.redis:
