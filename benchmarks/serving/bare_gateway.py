@@ -16,7 +16,6 @@ from windvane.apps.gateway import __main__ as worker
 from windvane.apps.gateway import live, wiring
 from windvane.apps.gateway.records import Records
 from windvane.core.sketch import FeatureSpec
-from windvane.ports.events import Event
 
 
 class NoSpool:
@@ -25,7 +24,7 @@ class NoSpool:
     def __init__(self, *_: object, **__: object) -> None:
         pass
 
-    def append(self, payload: bytes) -> None:
+    def append(self, *payloads: bytes) -> None:
         pass
 
     def sync(self) -> None:
@@ -38,10 +37,11 @@ class NoSpool:
 class NoRecords(Records):
     """No event is even made."""
 
-    def predicted(self, context: object, latency_us: int) -> None:
-        pass
+    def predicted(self, context: object) -> bytes:
+        del context
+        return b""
 
-    def keep(self, event: Event) -> None:
+    def keep(self, *events: bytes) -> None:
         pass
 
 

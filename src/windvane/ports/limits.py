@@ -29,6 +29,11 @@ class Limiter(Protocol):
         ...
 
     @property
+    def at_once(self) -> bool:
+        """True if ``take`` never has to be waited for."""
+        ...
+
+    @property
     def degraded(self) -> bool:
         """True while a remote limiter is not reached and only this machine is counted."""
         ...

@@ -27,8 +27,8 @@ class Batch:
 
 
 class SpoolWriter(Protocol):
-    def append(self, payload: bytes) -> None:
-        """Hand the payload to the kernel before returning; raises SpoolFull."""
+    def append(self, *payloads: bytes) -> None:
+        """Hand the payloads to the kernel before returning, all or none; raises SpoolFull."""
         ...
 
     def sync(self) -> None:

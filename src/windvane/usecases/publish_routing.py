@@ -72,6 +72,7 @@ def _route(
         rollout=f"{live.rollout}#{live.step}" if live.challenger else "",
         rule=file.rule,
         cache_ttl_s=file.cache_ttl_s,
+        cache_all=file.cache_all,
         tenants=tuple(file.serve.tenants),
     )
 

@@ -160,6 +160,11 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ()
 
     @property
+    def cache_all(self) -> bool:
+        """Whether the file wants a cache however fast a version is: it says for how long."""
+        return isinstance(self.serve.cache, Cache)
+
+    @property
     def cache_ttl_s(self) -> float:
         """Seconds that an answer may be given again; 0.0 for no cache."""
         if self.serve.cache is False:

@@ -11,7 +11,7 @@ from apps.gateway.house import ACME, BOLT, MODEL, House, body, entry, features, 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.apps.gateway import execute as module
+from windvane.apps.gateway import execute, straight
 from windvane.apps.gateway.cache import AnswerCache, cache_key, cache_prefix
 
 # Names that would meet if they were joined by a sign, by nothing, or unquoted.
@@ -127,11 +127,30 @@ def test_models_that_say_so_are_not_cached(ttl_s: float) -> None:
     run(story)
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_version_that_takes_hardly_longer_than_a_look_is_cached_only_if_the_file_wants_it(
+    wanted: bool,
+) -> None:
+    async def story(house: House) -> None:
+        await house.publish(route(cache_ttl_s=60.0, cache_all=wanted))
+        lane = house.parts.shelf.lanes[0]
+        for row_s, looked in ((1e-6, wanted), (1.0, True)):
+            lane.row_s = row_s
+            before = len(house.parts.cache)
+            await house.predict(row_s)
+            await house.predict(row_s, row_s)
+            assert len(house.parts.cache) - before == int(looked)
+
+    run(story)
+
+
 def test_an_answer_lives_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = SimpleNamespace(at=500.0)
 
     async def story(house: House) -> None:
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now.at))
+        for module in (execute, straight):
+            clock = SimpleNamespace(monotonic=lambda: now.at, perf_counter_ns=lambda: 0)
+            monkeypatch.setattr(module, "time", clock)
         await house.publish(route(cache_ttl_s=10.0, deadline_s=1e9))
         flags: list[list[str]] = []
         for at in (500.0, 509.9, 510.0, 519.9):  # a hit does not prolong a life

@@ -103,6 +103,10 @@ class RedisLimiter:
         self._dropped = False
 
     @property
+    def at_once(self) -> bool:
+        return False
+
+    @property
     def degraded(self) -> bool:
         return self._server.down
 

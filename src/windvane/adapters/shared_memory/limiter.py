@@ -86,6 +86,10 @@ class SharedLimiter:
         self.unlocked = 0
 
     @property
+    def at_once(self) -> bool:
+        return True
+
+    @property
     def degraded(self) -> bool:
         """Never: there is no remote limiter to lose."""
         return False

@@ -44,13 +44,14 @@ class FileSpoolWriter:
         self._fd = -1
         self._roll()
 
-    def append(self, payload: bytes) -> None:
-        if len(payload) > MAX_PAYLOAD:
+    def append(self, *payloads: bytes) -> None:
+        longest = max(map(len, payloads), default=0)
+        if longest > MAX_PAYLOAD:
             raise SpoolFull(
-                f"an event of {len(payload):,} bytes, {MAX_PAYLOAD:,} allowed",
+                f"an event of {longest:,} bytes, {MAX_PAYLOAD:,} allowed",
                 hint="send fewer rows at once",
             )
-        data = frame(payload)
+        data = frame(payloads[0]) if len(payloads) == 1 else b"".join(map(frame, payloads))
         if self._position - self._oldest + len(data) > self._max_bytes:
             self._oldest = segments(self._folder)[0][0]
             if self._position - self._oldest + len(data) > self._max_bytes:

@@ -113,6 +113,11 @@ class Gatekeeper:
         self._holders: dict[tuple[str, str, frozenset[str]], Caller] = {}
 
     @property
+    def table(self) -> LiveTable | None:
+        """Who says who is known."""
+        return self._table
+
+    @property
     def ways(self) -> list[Way]:
         """Every way that was gone under the present table."""
         callers = [*self._callers.values(), *self._holders.values()]

@@ -5,47 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import itertools
 import logging
 import math
-import os
 import time
-from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from windvane.apps.gateway.answers import (
-    JSON,
-    VERSION_HEADERS,
-    Header,
-    answer_body,
-    limit_headers,
-    refusal_body,
-    refusal_headers,
-    to_json,
-)
+from windvane.apps.gateway.answers import JSON, Header, to_json
+from windvane.apps.gateway.desk import Desk
 from windvane.apps.gateway.live import LiveTable, bring_to_life
 from windvane.apps.gateway.metrics import Metrics
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.outcomes import keep_outcomes
-from windvane.apps.gateway.patience import Patience
 from windvane.apps.gateway.records import Records
 from windvane.apps.gateway.refusals import (
     GatewayError,
     NoSuchPath,
     NotReady,
-    Overloaded,
-    RateLimited,
     WrongMethod,
 )
 from windvane.apps.gateway.steps import Context, Parts, authenticate, predict
+from windvane.apps.gateway.straight import Reply, Straight
 from windvane.apps.gateway.telling import collect, tell_metrics
-from windvane.core.admission import FREE
 from windvane.core.routing import Scope
-from windvane.core.sketch import LATENCY_EDGES_US
 from windvane.ports.clock import Clock
-from windvane.ports.events import Row
 from windvane.ports.identity import TokenVerifier
 from windvane.ports.metrics import MetricsBoard
 from windvane.ports.routing_feed import RoutingFeed
@@ -97,13 +81,11 @@ class Gateway:
         self._remotes = remotes
         self._worker = worker
         self._sync_every_s = sync_every_s
-        self._patience = Patience()
+        self._desk = Desk(parts, records, metrics)
+        self._straight = Straight(parts, self._desk, records, clock)
         self._live: LiveTable | None = None
         self._again_at = math.inf  # when a table that could not be taken up is tried again
         self._tasks: list[asyncio.Task[None]] = []
-        # Unique without asking the kernel for each: a random beginning and a count.
-        self._ids = map(f"{os.urandom(9).hex()}{{:06x}}".format, itertools.count())
-        self._requests = metrics.requests
         self.metrics = metrics
         self.draining = False
 
@@ -115,24 +97,20 @@ class Gateway:
         began = time.perf_counter_ns()
         path: str = scope["path"]
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        usable = 0 < len(given) <= 128 and given.isascii()
-        request_id = given.decode("ascii") if usable else next(self._ids)
+        request_id = self._desk.name(headers)
         extra: Sequence[Header] = ()
         try:
             if path.endswith(_PREDICT_TAIL) and path.startswith(_PREDICT_HEAD):
-                if scope["method"] != "POST":
-                    _only(scope, "POST")
+                _only(scope, "POST")
                 context = Context(request_id, headers, path[_HEAD_LENGTH:-_TAIL_LENGTH])
                 status, body = 200, await self._predict(context, receive, began)
-                if b"windvane-version" in headers:
-                    extra = [VERSION_HEADERS[context.api]]
-                if context.taken is not FREE:
-                    extra = [*extra, *limit_headers(context.taken)]
+                extra = self._desk.headers(context)
             else:
                 status, body = await self._other(path, scope, headers, request_id, receive)
         except Exception as error:
-            status, body, extra = await self._refuse(error, request_id)
+            status, body, extra, held_s = self._desk.refuse(error, request_id)
+            if held_s:
+                await self._desk.patience.wait(held_s)
         if self.draining:
             extra = [*extra, (b"connection", b"close")]
         length = (b"content-length", b"%d" % len(body))
@@ -141,48 +119,25 @@ class Gateway:
         )
         await send({"type": "http.response.body", "body": body})
 
+    def straight(self, headers: dict[bytes, bytes], path: str, body: bytes, reply: Reply) -> bool:
+        """A whole POST, answered by ``reply`` without a task; False, and nothing was done, if
+        it has to come as any other request does."""
+        ours = path.endswith(_PREDICT_TAIL) and path.startswith(_PREDICT_HEAD)
+        if self.draining or not ours:
+            return False
+        return self._straight.answer(headers, path[_HEAD_LENGTH:-_TAIL_LENGTH], body, reply)
+
     async def _predict(self, context: Context, receive: Receive, began: int) -> bytes:
-        parts = self._parts
-        parts.under_way += 1
+        self._parts.under_way += 1
         try:
-            await predict(context, parts, receive, self._clock.wall())
+            await predict(context, self._parts, receive, self._clock.wall())
+            self._records.keep(self._desk.event(context, began))
         except GatewayError as error:
             self._records.refused(context, error)
             raise
         finally:
-            parts.under_way -= 1
-            if context.taken is not FREE:
-                parts.limiter.release(context.taken)
-        latency_us = (time.perf_counter_ns() - began) // 1_000
-        self._records.predicted(context, latency_us)
-        way, rows = context.way, context.rows
-        way.ok += 1
-        way.latency[bisect_left(LATENCY_EDGES_US, latency_us)] += 1
-        way.latency_sum_us += latency_us
-        for row in rows:
-            if (row.answered, row.arm) == way.pick:
-                way.plain += 1
-            else:
-                self._count_row(context.name, row)
-        if context.caller.table is not self._live:  # nobody will look at this way again
-            collect(self.metrics, (way,))
-        return answer_body(context.api, context.request_id, context.name, rows)
-
-    def _count_row(self, name: str, row: Row) -> None:
-        self.metrics.rows[name, row.answered, row.arm] += 1
-        if row.answered != row.routed:
-            self.metrics.fallbacks[name, row.routed] += 1
-
-    async def _refuse(self, error: Exception, request_id: str) -> tuple[int, bytes, list[Header]]:
-        if not isinstance(error, GatewayError):
-            _log.error("request %s failed", request_id, exc_info=error)
-            error = GatewayError("the gateway failed")
-        self._requests[error.model, error.tenant, error.code] += 1
-        if error.key_id:
-            self._records.denied(request_id, error)
-        if isinstance(error, RateLimited | Overloaded):
-            await self._patience.hold(error.tenant, time.monotonic())
-        return error.status, refusal_body(error, request_id), refusal_headers(error)
+            self._desk.give_back(context)
+        return self._desk.answer(context)
 
     async def _other(
         self,

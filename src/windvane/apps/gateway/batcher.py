@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol
 
 from windvane.core.execution import CLOSED, Breaker, BreakerPolicy
 from windvane.ports.runtime import Predictor
@@ -26,16 +26,21 @@ _SMOOTHING = 0.2
 _LONG = 5.0
 
 
+class Waiter(Protocol):
+    """Who waits for a job's outputs; a future is one. ``set_result`` does not raise."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Outputs, /) -> None: ...
+
+
 class Job:
     """The rows of one request for one version, and who waits for them."""
 
-    __slots__ = ("deadline", "future", "rows", "timer")
+    __slots__ = ("deadline", "rows", "timer", "waiter")
 
-    def __init__(
-        self, rows: Sequence[Sequence[Any]], future: asyncio.Future[Outputs], deadline: float
-    ) -> None:
+    def __init__(self, rows: Sequence[Sequence[Any]], waiter: Waiter, deadline: float) -> None:
         self.rows = rows
-        self.future = future
+        self.waiter = waiter
         self.deadline = deadline
         self.timer: asyncio.TimerHandle | None = None
 
@@ -99,7 +104,8 @@ class NextTickBatcher:
     ``max_rows`` bounds a batch. ``inline_s`` is the longest that one batch may hold the loop:
     longer ones are cut, and a version that needs more for a single row moves to a thread. A
     request that cannot be cut and would hold the loop for five times that runs apart too.
-    ``on_result(lane, jobs, rows, failed)`` hears of every execution.
+    ``on_result(lane, jobs, rows, failed)`` hears of every execution, ``on_end()`` when all
+    outputs that there are have been handed out.
     """
 
     def __init__(
@@ -110,6 +116,7 @@ class NextTickBatcher:
         inline_s: float = 0.002,
     ) -> None:
         self._on_result = on_result
+        self.on_end: Callable[[], None] = _nothing
         self._max_rows = max_rows
         self._inline_s = inline_s
         self._waiting: list[Lane] = []
@@ -122,16 +129,23 @@ class NextTickBatcher:
 
         ``deadline`` on the monotonic clock; a job that is still waiting then gets TimeoutError.
         """
-        loop = asyncio.get_running_loop()
-        job = Job(rows, loop.create_future(), deadline)
+        future: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
+        self.enlist(future, lane, rows, deadline)
+        return future
+
+    def enlist(
+        self, waiter: Waiter, lane: Lane, rows: Sequence[Sequence[Any]], deadline: float
+    ) -> None:
+        """The same for somebody who is no future."""
+        job = Job(rows, waiter, deadline)
         # Busy between two turns of the loop is only who runs apart; its end looks for more.
         if not lane.jobs and not lane.busy:
             self._schedule(lane)
         lane.jobs.append(job)
         lane.waiting += len(rows)
         if lane.apart or lane.busy or self._is_long(lane, len(rows)):
-            job.timer = loop.call_later(max(0.0, deadline - time.monotonic()), _expire, job)
-        return job.future
+            loop = asyncio.get_running_loop()
+            job.timer = loop.call_later(max(0.0, deadline - time.monotonic()), self._expire, job)
 
     def _is_long(self, lane: Lane, rows: int) -> bool:
         return rows > 1 and rows * lane.row_s > _LONG * self._inline_s
@@ -152,6 +166,7 @@ class NextTickBatcher:
                 self._run_apart(lane, jobs, rows)
             else:
                 self._run_here(lane, jobs, rows)
+        self.on_end()
 
     def _run_here(self, lane: Lane, jobs: list[Job], rows: list[Sequence[Any]]) -> None:
         if lane.jobs:  # the rest has its turn after the loop has looked at its sockets
@@ -180,6 +195,7 @@ class NextTickBatcher:
             failed: Outputs = [_as_exception(failure)] if failure is not None else []
             outputs = failed * len(rows) or done.result()
             self._ended(lane, jobs, outputs, time.perf_counter() - began)
+            self.on_end()
             if lane.jobs:
                 self._schedule(lane)
 
@@ -193,7 +209,7 @@ class NextTickBatcher:
         taken: list[Job] = []
         seen = rows = 0
         for job in lane.jobs:
-            if not job.future.done():
+            if not job.waiter.done():
                 if taken and rows + len(job.rows) > bound:
                     break
                 taken.append(job)
@@ -215,11 +231,17 @@ class NextTickBatcher:
             end = at + len(job.rows)
             if job.timer is not None:
                 job.timer.cancel()
-            if not job.future.done():
-                job.future.set_result(outputs[at:end])
+            if not job.waiter.done():
+                job.waiter.set_result(outputs[at:end])
             at = end
         failed = not any(isinstance(output, float) for output in outputs)
         self._on_result(lane, len(jobs), rows, failed)
+
+    def _expire(self, job: Job) -> None:
+        if not job.waiter.done():
+            late: Outputs = [TimeoutError("no answer before the deadline")]
+            job.waiter.set_result(late * len(job.rows))
+            self.on_end()
 
 
 def _rows_of(jobs: list[Job]) -> list[Sequence[Any]]:
@@ -243,10 +265,8 @@ def _as_exception(failure: BaseException) -> Exception:
     return failure if isinstance(failure, Exception) else RuntimeError(repr(failure))
 
 
-def _expire(job: Job) -> None:
-    if not job.future.done():
-        late: Outputs = [TimeoutError("no answer before the deadline")]
-        job.future.set_result(late * len(job.rows))
+def _nothing() -> None:
+    pass
 
 
 def _yield_to_the_loop() -> None:

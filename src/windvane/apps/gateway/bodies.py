@@ -18,7 +18,7 @@ class BodyReader:
     more than everything else here."""
 
     def __init__(self, max_bytes: int, deadline_s: float) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._deadline_s = deadline_s
         self._reading: dict[asyncio.Task[Any], float] = {}
         self._late: set[asyncio.Task[Any]] = set()
@@ -35,8 +35,8 @@ class BodyReader:
                 message = await receive()
                 part: bytes = message.get("body", b"")
                 size += len(part)
-                if size > self._max_bytes:
-                    raise BodyTooLarge(f"over {self._max_bytes:,} bytes")
+                if size > self.max_bytes:
+                    raise BodyTooLarge(f"over {self.max_bytes:,} bytes")
                 if message["type"] == "http.disconnect":
                     raise BodyTooSlow("the client went away")
                 if not message.get("more_body"):

@@ -27,6 +27,7 @@ _TELL_EVERY_S = 10.0
 _log = logging.getLogger(__name__)
 _told: dict[tuple[str, str, str], float] = {}
 _FALLBACK = Arm.FALLBACK.value
+_WORTH_A_LOOK_S = 0.0001
 
 
 class CircuitOpen(WindvaneError):
@@ -38,16 +39,13 @@ class CircuitOpen(WindvaneError):
 
 async def execute(context: Context, parts: Parts) -> None:
     """All rows of a request, each with the version that its unit belongs to."""
-    if len(context.values) == 1 and await _execute_one(context, parts):
-        return
     way = context.way
     route = way.model.route
     units, values = context.units, context.values
-    picks = [_pick(route, unit) for unit in units] if route.challenger else [way.pick] * len(units)
+    picks = [pick(way, unit) for unit in units]
     outputs: list[float | Exception | None] = [None] * len(units)
     keys: list[bytes] = []
-    # While a challenger is measured nothing is cached: both arms answer in the same way.
-    if route.cache_ttl_s > 0.0 and not route.challenger:
+    if is_cached(route, way.slot.lane):
         keys = [cache_key(way.cached[v], row) for (v, _), row in zip(picks, values, strict=True)]
         await _look_up(way, parts, keys, outputs)
     found = [output is not None for output in outputs]
@@ -56,65 +54,33 @@ async def execute(context: Context, parts: Parts) -> None:
         _keep(parts, route.cache_ttl_s, keys, outputs, found)
     for i, ((version, arm), output) in enumerate(zip(picks, outputs, strict=True)):
         if isinstance(output, float):
-            flags = _flags(arm, cached=found[i])
+            flags = flags_of(arm, cached=found[i])
             row = Row(units[i], version, version, arm, values[i], output, flags)
         else:
-            row = await _fall_back(context, parts, i, version, arm, _failure(output))
+            row = await fall_back(context, parts, i, version, arm, _failure(output))
         context.rows.append(row)
 
 
-async def _execute_one(context: Context, parts: Parts) -> bool:
-    """The plain case, straight: one row, no challenger, a version that is there and well.
-
-    False (and nothing done but a look into the cache) where it is not plain.
-    """
-    way = context.way
+def pick(way: Way, unit: str) -> tuple[str, str]:
+    """The version and the arm of a unit."""
     route = way.model.route
-    lane = way.slot.lane
-    if (
-        route.challenger
-        or lane is None
-        or lane.breaker.circuit is not Circuit.CLOSED
-        or (parts.shared is not None and route.cache_ttl_s > 0.0)
-    ):
-        return False
-    version, arm = way.pick
-    values, unit = context.values[0], context.units[0]
-    key = b""
-    now = time.monotonic()
-    if route.cache_ttl_s > 0.0:
-        key = cache_key(way.cached[version], values)
-        held = parts.cache.get(key, now)
-        if held is not None:
-            way.hits += 1
-            flags = _flags(arm, cached=True)
-            context.rows.append(Row(unit, version, version, arm, values, held, flags))
-            return True
-        way.misses += 1
-    lane.used = now
-    output: float | Exception
-    try:
-        inputs = lane.predictor.encode(values)
-    except Exception as error:
-        output = error
-    else:
-        output = (await parts.batcher.submit(lane, (inputs,), context.deadline))[0]
-    if isinstance(output, Exception):
-        context.rows.append(await _fall_back(context, parts, 0, version, arm, output))
-        return True
-    if key:
-        parts.cache.put(key, output, now + route.cache_ttl_s)
-    flags = _flags(arm, cached=False)
-    context.rows.append(Row(unit, version, version, arm, values, output, flags))
-    return True
-
-
-def _pick(route: ModelRoute, unit: str) -> tuple[str, str]:
+    if not route.challenger:
+        return way.pick
     version, arm = choose(route, unit)
     return version, arm.value
 
 
-def _flags(arm: str, *, cached: bool) -> list[str]:
+def is_cached(route: ModelRoute, lane: Lane | None) -> bool:
+    """Whether answers are looked for in the cache: not while a challenger is measured, for both
+    arms answer in the same way; and, unless the model's file wants it, not where the version
+    takes hardly longer than a look."""
+    if route.challenger or route.cache_ttl_s <= 0.0:
+        return False
+    return route.cache_all or lane is None or lane.row_s > _WORTH_A_LOOK_S
+
+
+def flags_of(arm: str, *, cached: bool) -> list[str]:
+    """What was odd about a row that its own version answered."""
     flags = ["stand_in"] if arm == _FALLBACK else []
     if cached:
         flags.append("cached")
@@ -237,7 +203,7 @@ def _may_try(lane: Lane) -> bool:
     return may
 
 
-async def _fall_back(
+async def fall_back(
     context: Context, parts: Parts, at: int, failed: str, arm: str, failure: Exception
 ) -> Row:
     """What answers everyone else, then the chain, the rule and the constant; flags say why."""

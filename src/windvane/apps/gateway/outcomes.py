@@ -53,20 +53,20 @@ async def keep_outcomes(
     if context.way.limits:
         await limit(context, parts)
     try:
-        for outcome in given.outcomes:
-            records.keep(
-                OutcomeSeen(
-                    f"{outcome.request_id}/{outcome.row}",
-                    records.now(),
-                    given.model,
-                    context.way.tenant,
-                    context.way.model.route.layout_id,
-                    outcome.request_id,
-                    outcome.row,
-                    outcome.value,
-                    context.caller.key_id,
-                )
+        records.keep_outcomes(
+            OutcomeSeen(
+                f"{outcome.request_id}/{outcome.row}",
+                records.now(),
+                given.model,
+                context.way.tenant,
+                context.way.model.route.layout_id,
+                outcome.request_id,
+                outcome.row,
+                outcome.value,
+                context.caller.key_id,
             )
+            for outcome in given.outcomes
+        )
     finally:
         if context.taken is not FREE:
             parts.limiter.release(context.taken)

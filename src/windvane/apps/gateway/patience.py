@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 
 
 class Patience:
@@ -22,17 +23,31 @@ class Patience:
         self._refused: dict[str, int] = {}
         self.holding = 0
 
-    async def hold(self, tenant: str, now: float) -> None:
-        """Return when the refusal may leave. ``now`` in seconds on any clock."""
+    def hold_s(self, tenant: str, now: float) -> float:
+        """How long the refusal has to wait, 0.0 if it may leave at once. ``now`` in seconds on
+        any clock."""
         if int(now) != self._second:
             self._second = int(now)
             self._refused.clear()
         count = self._refused.get(tenant, 0) + 1
         self._refused[tenant] = count
         if count <= self._at_once or self.holding >= self._most:
-            return
+            return 0.0
+        return self._hold_s * random.uniform(0.5, 1.5)
+
+    async def wait(self, held_s: float) -> None:
+        """Hold a refusal for so long."""
         self.holding += 1
         try:
-            await asyncio.sleep(self._hold_s * random.uniform(0.5, 1.5))
+            await asyncio.sleep(held_s)
         finally:
             self.holding -= 1
+
+    def later(self, held_s: float, let_go: Callable[[], None]) -> None:
+        """The same for who cannot wait: ``let_go`` is called then."""
+        self.holding += 1
+        asyncio.get_running_loop().call_later(held_s, self._let_go, let_go)
+
+    def _let_go(self, let_go: Callable[[], None]) -> None:
+        self.holding -= 1
+        let_go()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from windvane.apps.gateway.refusals import (
@@ -13,7 +14,7 @@ from windvane.apps.gateway.refusals import (
     NotRecorded,
 )
 from windvane.ports.clock import Clock
-from windvane.ports.events import EVENT_ENCODER, Denied, Event, Predicted, Refused
+from windvane.ports.events import EVENT_ENCODER, Denied, OutcomeSeen, Predicted, Refused
 from windvane.ports.spool import SpoolFull, SpoolWriter
 
 if TYPE_CHECKING:
@@ -34,23 +35,28 @@ class Records:
         self._clock = clock
         self._denied: dict[tuple[str, str], float] = {}
 
-    def predicted(self, context: Context, latency_us: int) -> None:
-        """Raises NotRecorded: the prediction must then not be given."""
+    def predicted(self, context: Context) -> bytes:
+        """The event of a request that has its rows, as it is kept."""
         way = context.way
         route = way.model.route
-        self.keep(
+        return _encode(
             Predicted(
                 context.request_id, self._clock.now(), context.name, way.tenant, route.layout_id,
-                route.rollout, latency_us, context.rows, context.caller.key_id,
+                route.rollout, context.latency_us, context.rows, context.caller.key_id,
             )
         )  # fmt: skip
 
-    def keep(self, event: Event) -> None:
-        """Hand the event to the kernel; raises NotRecorded."""
+    def keep(self, *events: bytes) -> None:
+        """Hand the events to the kernel, all or none. Raises NotRecorded: what they tell of
+        must then not be acknowledged."""
         try:
-            self._spool.append(_encode(event))
+            self._spool.append(*events)
         except SpoolFull as error:
             raise NotRecorded(error.message) from error
+
+    def keep_outcomes(self, outcomes: Iterable[OutcomeSeen]) -> None:
+        """All or none; raises NotRecorded."""
+        self.keep(*map(_encode, outcomes))
 
     def refused(self, context: Context, error: GatewayError) -> None:
         """A broken promise of a known tenant is an event too: its judge must see it."""

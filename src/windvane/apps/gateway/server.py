@@ -10,6 +10,7 @@ import time
 import uvicorn
 
 from windvane.apps.gateway.app import Gateway
+from windvane.apps.gateway.protocol import protocol_of
 
 _LOOK_EVERY_S = 0.02
 _BACKLOG = 4_096
@@ -62,7 +63,7 @@ def serve(
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=protocol_of(gateway),
         ws="none",
         access_log=False,
         log_level="warning",

@@ -48,8 +48,8 @@ class Context:
     """One request on its way."""
 
     __slots__ = (
-        "api", "body", "caller", "deadline", "headers", "name", "request_id", "rows", "taken",
-        "units", "values", "way",
+        "api", "body", "caller", "deadline", "headers", "latency_us", "name", "request_id", "rows",
+        "taken", "units", "values", "way",
     )  # fmt: skip
     caller: Caller
     way: Way
@@ -63,6 +63,7 @@ class Context:
         self.name = name
         self.taken: Taken = FREE
         self.deadline = 0.0
+        self.latency_us = 0
         self.body = b""
         self.rows: list[Row] = []
 
@@ -73,7 +74,8 @@ class Context:
 
 
 async def predict(context: Context, parts: Parts, receive: Receive, wall: float) -> None:
-    """The way of a prediction. What later issues add has its line here already:
+    """The way of a prediction; `straight.py` goes the same way without waiting. What later
+    issues add has its line here already:
 
     authenticate > limit > admit > (join features) > conform > cache > batch, execute, fall
     back. Answering, recording and giving the limits' places back are the caller's.
@@ -106,8 +108,17 @@ def authenticate(context: Context, parts: Parts, scope: Scope, wall: float) -> N
 async def limit(context: Context, parts: Parts) -> None:
     """The tenant's windows and caps: a place in all of them, or none."""
     taken = parts.limiter.take(context.way.limits, time.monotonic())
-    if not isinstance(taken, Taken):
-        taken = await taken
+    _note(context, taken if isinstance(taken, Taken) else await taken)
+
+
+def limit_now(context: Context, parts: Parts) -> None:
+    """The same for a limiter that answers at once."""
+    taken = parts.limiter.take(context.way.limits, time.monotonic())
+    assert isinstance(taken, Taken)
+    _note(context, taken)
+
+
+def _note(context: Context, taken: Taken) -> None:
     if not taken.admitted:
         raise RateLimited(_said(taken), taken)
     context.taken = taken

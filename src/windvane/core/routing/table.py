@@ -37,7 +37,8 @@ class ModelRoute:
     ``standing_in`` names a version, it answers for the champion (a fallback that the
     steward decided). ``chain`` is tried in order when an answer cannot be computed, then
     ``rule``; ``constant`` is the last resort. Answers are cached for ``cache_ttl_s`` (0: not
-    at all). ``tenants`` may see the model; all may where it is empty.
+    at all), with ``cache_all`` also those that are computed as fast as they are found.
+    ``tenants`` may see the model; all may where it is empty.
     """
 
     model: str
@@ -56,6 +57,7 @@ class ModelRoute:
     rule: tuple[RuleStep, ...] = ()
     cache_ttl_s: float = 0.0
     tenants: tuple[str, ...] = ()
+    cache_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,104 @@
+"""Where every request begins and ends, whichever way it takes: its name, its event, its counts,
+its answer or refusal."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from bisect import bisect_left
+from collections.abc import Sequence
+
+from windvane.apps.gateway.answers import (
+    VERSION_HEADERS,
+    Header,
+    answer_body,
+    limit_headers,
+    refusal_body,
+    refusal_headers,
+)
+from windvane.apps.gateway.metrics import Metrics
+from windvane.apps.gateway.patience import Patience
+from windvane.apps.gateway.records import Records
+from windvane.apps.gateway.refusals import GatewayError, Overloaded, RateLimited
+from windvane.apps.gateway.steps import Context, Headers, Parts
+from windvane.apps.gateway.telling import collect
+from windvane.core.admission import FREE
+from windvane.core.sketch import LATENCY_EDGES_US
+from windvane.ports.events import Row
+
+_log = logging.getLogger(__name__)
+_MAX_ID = 128
+
+
+class Desk:
+    """One worker's."""
+
+    def __init__(self, parts: Parts, records: Records, metrics: Metrics) -> None:
+        self._parts = parts
+        self._records = records
+        self._metrics = metrics
+        self.patience = Patience()
+        # Unique without asking the kernel for each: a random beginning and a count.
+        self._ids = map(f"{os.urandom(9).hex()}{{:06x}}".format, itertools.count())
+
+    def name(self, headers: Headers) -> str:
+        """The id that the client gave its request, or a fresh one."""
+        given = headers.get(b"x-request-id")
+        if given and len(given) <= _MAX_ID and given.isascii():
+            return given.decode("ascii")
+        return next(self._ids)
+
+    def give_back(self, context: Context) -> None:
+        """The request holds no place any more."""
+        self._parts.under_way -= 1
+        if context.taken is not FREE:
+            self._parts.limiter.release(context.taken)
+
+    def event(self, context: Context, began_ns: int) -> bytes:
+        """The answered request's event, to be kept before the answer leaves."""
+        context.latency_us = (time.perf_counter_ns() - began_ns) // 1_000
+        return self._records.predicted(context)
+
+    def answer(self, context: Context) -> bytes:
+        """Count the request, whose event is kept; the answer's body."""
+        way, rows, latency_us = context.way, context.rows, context.latency_us
+        way.ok += 1
+        way.latency[bisect_left(LATENCY_EDGES_US, latency_us)] += 1
+        way.latency_sum_us += latency_us
+        for row in rows:
+            if (row.answered, row.arm) == way.pick:
+                way.plain += 1
+            else:
+                self._count_row(context.name, row)
+        if context.caller.table is not self._parts.gatekeeper.table:
+            collect(self._metrics, (way,))  # nobody will look at this way again
+        return answer_body(context.api, context.request_id, context.name, rows)
+
+    def headers(self, context: Context) -> Sequence[Header]:
+        """What an answer says besides: the API's version if it was asked for, and limits."""
+        extra: list[Header] = []
+        if b"windvane-version" in context.headers:
+            extra.append(VERSION_HEADERS[context.api])
+        if context.taken is not FREE:
+            extra += limit_headers(context.taken)
+        return extra
+
+    def refuse(self, error: Exception, request_id: str) -> tuple[int, bytes, list[Header], float]:
+        """Count the refusal; its status, body and headers, and for how long it is to be held."""
+        if not isinstance(error, GatewayError):
+            _log.error("request %s failed", request_id, exc_info=error)
+            error = GatewayError("the gateway failed")
+        self._metrics.requests[error.model, error.tenant, error.code] += 1
+        if error.key_id:
+            self._records.denied(request_id, error)
+        held_s = 0.0
+        if isinstance(error, RateLimited | Overloaded):
+            held_s = self.patience.hold_s(error.tenant, time.monotonic())
+        return error.status, refusal_body(error, request_id), refusal_headers(error), held_s
+
+    def _count_row(self, name: str, row: Row) -> None:
+        self._metrics.rows[name, row.answered, row.arm] += 1
+        if row.answered != row.routed:
+            self._metrics.fallbacks[name, row.routed] += 1
