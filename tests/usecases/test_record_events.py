@@ -145,11 +145,13 @@ def test_a_mended_request_is_not_a_repetition_of_its_refusal(site: Site) -> None
 
 @given(st.lists(st.integers(0, 12), max_size=40), st.integers(1, 15))
 def test_seen_keys_forget_the_oldest(words: list[int], limit: int) -> None:
-    seen, kept = SeenKeys(limit), []
+    seen, added = SeenKeys(limit), list[str]()
     for word in map(str, words):
-        assert seen.add(word) == (word not in kept)
-        if word not in kept:
-            kept = [*kept, word][-limit:]
+        fresh = seen.add(word)
+        assert not (fresh and word in added[-(limit // 2) :][: limit // 2]), "forgotten too early"
+        assert fresh or word in added[-limit:], "remembered for too long, or never seen"
+        if fresh:
+            added.append(word)
 
 
 # What cannot be read

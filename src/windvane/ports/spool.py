@@ -47,6 +47,10 @@ class SpoolReader(Protocol):
         """Whole, checked frames from ``position``, about ``limit`` bytes of them."""
         ...
 
+    def waiting(self, spool: str, position: int) -> int:
+        """How many bytes lie after ``position``."""
+        ...
+
     def release(self, spool: str, position: int) -> None:
         """All before ``position`` is recorded; its segments may go."""
         ...

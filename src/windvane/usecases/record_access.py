@@ -13,17 +13,19 @@ HOUR_S = 3600.0
 def accesses(events: Iterable[SpoolRecord]) -> list[Access]:
     """One line for each tenant, key, model, action and hour. A request counts once, however
     many rows it has; of outcomes, each counts."""
-    held: dict[tuple[str, str, str, str, float], Access] = {}
+    held: dict[tuple[str, str, str, str, float], list[float]] = {}
     for event in events:
-        action = _action(event)
-        key = (event.tenant, event.key, event.model, action, event.ts // HOUR_S * HOUR_S)
-        seen = held.get(key)
-        if seen is None:
-            held[key] = Access(*key, calls=1, first=event.ts, last=event.ts)
+        ts = event.ts
+        key = (event.tenant, event.key, event.model, _action(event), ts // HOUR_S * HOUR_S)
+        times = held.get(key)
+        if times is None:
+            held[key] = [ts]
         else:
-            first, last = min(seen.first, event.ts), max(seen.last, event.ts)
-            held[key] = Access(*key, calls=seen.calls + 1, first=first, last=last)
-    return list(held.values())
+            times.append(ts)
+    return [
+        Access(*key, calls=len(times), first=min(times), last=max(times))
+        for key, times in held.items()
+    ]
 
 
 def _action(event: SpoolRecord) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 
+from windvane.core.execution import RowPacker
 from windvane.core.routing import Arm
 from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Layout, Sketch
 from windvane.ports.clock import Clock
@@ -22,6 +22,7 @@ from windvane.ports.events import (
     OutcomeSeen,
     Predicted,
     Refused,
+    Row,
     SpoolRecord,
     event_key,
 )
@@ -34,20 +35,25 @@ _READ_BYTES = 4 << 20
 _ROUNDS = 16
 
 
-@dataclass
 class SeenKeys:
-    """The latest dedupe keys, oldest forgotten first."""
+    """The latest dedupe keys: at least half of ``limit``, and never more than all of it.
 
-    limit: int = 1_000_000
-    _keys: OrderedDict[str, None] = field(default_factory=OrderedDict[str, None])
+    Two sets, of which the older is dropped when the younger has its half: an ordered one would
+    cost several times as much for each key.
+    """
+
+    def __init__(self, limit: int = 1_000_000) -> None:
+        self.limit = limit
+        self._young: set[str] = set()
+        self._old: set[str] = set()
 
     def add(self, key: str) -> bool:
         """False if the key was there already."""
-        if key in self._keys:
+        if key in self._young or key in self._old:
             return False
-        self._keys[key] = None
-        if len(self._keys) > self.limit:
-            self._keys.popitem(last=False)
+        if len(self._young) >= max(1, self.limit // 2):
+            self._young, self._old = set(), self._young
+        self._young.add(key)
         return True
 
     def remember(self, keys: Iterable[str]) -> None:
@@ -88,15 +94,26 @@ class Recorder:
         self._seen.remember(reversed(log.recent_keys(positions, self._seen.limit)))
         self._catch_up()
 
-    def step(self) -> int:
+    def waiting_bytes(self) -> int:
+        """How much of the spool that is furthest behind is not recorded yet."""
+        none = SpoolMark("", 0, 0.0)
+        return max(
+            (
+                self._spool.waiting(spool, self._marks.get(spool, none).position)
+                for spool in self._spool.spools()
+            ),
+            default=0,
+        )
+
+    def step(self, rounds: int = _ROUNDS) -> int:
         """Record what is new in every spool; the number of events.
 
-        One batch of each in turn, a bounded number of times: a spool that never pauses keeps
+        One batch of each in turn, at most ``rounds`` times: a spool that never pauses keeps
         neither the others nor the caller waiting.
         """
         recorded = 0
         busy = list(self._spool.spools())
-        for _ in range(_ROUNDS):
+        for _ in range(rounds):
             found = {spool: self._advance(spool) for spool in busy}
             busy = [spool for spool, events in found.items() if events is not None]
             recorded += sum(events or 0 for events in found.values())
@@ -181,55 +198,47 @@ class Recorder:
                 )
 
     def _sketches(self, entries: Sequence[LogEntry]) -> dict[WindowKey, Sketch]:
-        tallies: dict[tuple[WindowKey, str], _Tally] = {}
-
-        def tally(event: Any, version: str, arm: str) -> _Tally:
-            window_s = self._models[event.model].window_s
-            start = event.ts // window_s * window_s
-            key = WindowKey(event.model, start, version, arm, event.tenant, self._name)
-            found = tallies.get((key, event.layout_id))
-            if found is None:
-                found = tallies[key, event.layout_id] = _Tally()
-            return found
-
+        tallies: dict[_Place, _Tally] = {}
+        windows = {name: model.window_s for name, model in self._models.items()}
         for entry in entries:
             event = entry.event
+            model = event.model
+            place = (model, event.ts // windows[model], event.tenant, event.layout_id)
             match event:
                 case Predicted():
-                    first = True
-                    for row in event.rows:
-                        found = tally(event, row.routed, row.arm)
-                        found.count("rows")
-                        if first:
-                            found.count("requests")
+                    for i, row in enumerate(event.rows):
+                        found = _at(tallies, (*place, row.routed, row.arm))
+                        found.rows.append(row)
+                        if not i:
                             found.latencies.append(event.latency_us)
-                            first = False
                         if row.answered != row.routed:
-                            found.count("fell_back")
-                        if "failed" in row.flags:
-                            found.count("execution_errors")
-                        found.rows.append([*row.values, row.output])
+                            found.traffic["fell_back"] += 1
+                        if row.flags and "failed" in row.flags:
+                            found.traffic["execution_errors"] += 1
                 case Refused():
-                    found = tally(event, event.routed, event.arm)
-                    found.count("unanswered" if event.routed else "refused")
+                    found = _at(tallies, (*place, event.routed, event.arm))
+                    found.traffic["unanswered" if event.routed else "refused"] += 1
                 case OutcomeSeen():
-                    tally(event, "", "").count("outcomes")
+                    _at(tallies, (*place, "", "")).traffic["outcomes"] += 1
         return self._count(tallies)
 
-    def _count(self, tallies: Mapping[tuple[WindowKey, str], _Tally]) -> dict[WindowKey, Sketch]:
+    def _count(self, tallies: Mapping[_Place, _Tally]) -> dict[WindowKey, Sketch]:
         """Count the rows of all tallies of a layout at once."""
         out: dict[WindowKey, Sketch] = {}
-        for layout_id in dict.fromkeys(layout_id for _, layout_id in tallies):
+        for layout_id in dict.fromkeys(place[3] for place in tallies):
             layout = self._layouts[layout_id]
-            mine = [(key, t) for (key, of), t in tallies.items() if of == layout_id]
+            mine = [(place, t) for place, t in tallies.items() if place[3] == layout_id]
             rows = [row for _, t in mine for row in t.rows]
             counts = np.zeros((len(mine), layout.size), np.int64)
             if rows:
                 groups = np.repeat(np.arange(len(mine)), [len(t.rows) for _, t in mine])
-                columns = dict(zip(layout.names, map(list, zip(*rows, strict=True)), strict=True))
-                counts = layout.count(columns, groups, len(mine))
-            for (key, t), features in zip(mine, counts, strict=True):
-                traffic = np.array([t.traffic[name] for name in TRAFFIC], np.int64)
+                counts = layout.count(_columns(layout, rows), groups, len(mine))
+            for (place, t), features in zip(mine, counts, strict=True):
+                model, window, tenant, _, version, arm = place
+                start = window * self._models[model].window_s
+                key = WindowKey(model, start, version, arm, tenant, self._name)
+                counted = {**t.traffic, "rows": len(t.rows), "requests": len(t.latencies)}
+                traffic = np.array([counted[name] for name in TRAFFIC], np.int64)
                 bins = np.searchsorted(LATENCY_EDGES_US, t.latencies, side="left")
                 latency = np.bincount(bins, minlength=len(LATENCY_EDGES_US) + 1)
                 out[key] = Sketch(layout_id, features, traffic, latency.astype(np.int64))
@@ -251,13 +260,31 @@ class Recorder:
         return out
 
 
-@dataclass
+# Model, number of the window, tenant, layout, version, arm.
+_Place: TypeAlias = tuple[str, float, str, str, str, str]
+
+
+@dataclass(slots=True)
 class _Tally:
     """One window's rows of one version, arm and tenant, before they are counted."""
 
-    rows: list[list[Any]] = field(default_factory=list[list[Any]])
+    rows: list[Row] = field(default_factory=list[Row])
     latencies: list[int] = field(default_factory=list[int])
     traffic: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TRAFFIC, 0))
 
-    def count(self, name: str) -> None:
-        self.traffic[name] += 1
+
+def _at(tallies: dict[_Place, _Tally], place: _Place) -> _Tally:
+    found = tallies.get(place)
+    if found is None:
+        found = tallies[place] = _Tally()
+    return found
+
+
+def _columns(layout: Layout, rows: Sequence[Row]) -> dict[str, Any]:
+    """The rows' values and outputs by the layout's names."""
+    outputs = [row.output for row in rows]
+    values = [row.values for row in rows]
+    if layout.numeric:
+        matrix = RowPacker(len(layout.names) - 1)(values)
+        return dict(zip(layout.names, [*matrix.T, np.array(outputs)], strict=True))
+    return dict(zip(layout.names, [*map(list, zip(*values, strict=True)), outputs], strict=True))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from windvane.ports.event_log import LogEntry
@@ -97,14 +100,28 @@ def _predictions(entries: Sequence[LogEntry], schema: Sequence[tuple[str, str]])
     columns: dict[str, Any] = {"row": places}
     for column in fields:
         if column in Row.__struct_fields__:
-            columns[column] = [getattr(row, column) for row in rows]
+            columns[column] = list(map(attrgetter(column), rows))
         elif column not in columns:
             columns[column] = _of_events(column, owners)
-    for (column, kind), values in zip(schema, zip(*(row.values for row in rows), strict=True),
-                                      strict=True):  # fmt: skip
+    for (column, kind), values in zip(schema, _features(rows, schema), strict=True):
         fields[FEATURE + column] = _ARROW[kind]
         columns[FEATURE + column] = values
     return _table(list(fields.items()), columns)
+
+
+def _features(rows: Sequence[Row], schema: Sequence[tuple[str, str]]) -> Iterable[Any]:
+    """Each feature's values. Where all are numbers and none is missing they are packed: Arrow
+    takes a column of floats from memory far faster than from objects."""
+    values = [row.values for row in rows]
+    if not any(kind == "category" for _, kind in schema):
+        pack = struct.Struct(f"={len(schema)}d").pack
+        try:
+            packed = b"".join([pack(*row) for row in values])
+        except struct.error:  # some value is missing
+            pass
+        else:
+            return np.frombuffer(packed, np.float64).reshape(len(rows), len(schema)).T
+    return zip(*values, strict=True)
 
 
 def _of_events(column: str, entries: Sequence[LogEntry]) -> list[Any]:
@@ -112,11 +129,11 @@ def _of_events(column: str, entries: Sequence[LogEntry]) -> list[Any]:
         case "day":
             return []
         case "spool" | "position":
-            return [getattr(entry, column) for entry in entries]
+            return list(map(attrgetter(column), entries))
         case "ts":
             return [round(entry.event.ts * 1e6) for entry in entries]
         case _:
-            return [getattr(entry.event, column) for entry in entries]
+            return list(map(attrgetter(f"event.{column}"), entries))
 
 
 def _table(fields: Sequence[tuple[str, pa.DataType]], columns: Mapping[str, Any]) -> pa.Table:

@@ -54,6 +54,13 @@ class FileSpoolReader:
                 return Batch(spool, position, after, ())
         return Batch(spool, position, position, ())
 
+    def waiting(self, spool: str, position: int) -> int:
+        found = segments(self._root / spool)
+        if not found:
+            return 0
+        start, last = found[-1]
+        return max(0, start + last.stat().st_size - max(position, found[0][0]))
+
     def release(self, spool: str, position: int) -> None:
         found = segments(self._root / spool)
         for (_, path), (after, _) in pairwise(found):

@@ -24,7 +24,7 @@ from windvane.usecases.read_settings import (
 _PR_SET_PDEATHSIG = 1
 _BACKLOG = 4_096
 # The gateway's clients wait for it; nobody waits for these, so they yield when the CPU is short.
-_NICENESS = {"recorder": 10, "steward": 10, "console": 5}
+_NICENESS = {"recorder": 5, "steward": 10, "console": 5}
 
 
 @dataclass(slots=True)

@@ -114,6 +114,11 @@ class Layout:
         return tuple(axis.name for axis in self.axes)
 
     @cached_property
+    def numeric(self) -> bool:
+        """Whether no axis is one of names."""
+        return all(isinstance(axis, NumericAxis) for axis in self.axes)
+
+    @cached_property
     def id(self) -> str:
         """Content hash: equal layouts have equal ids on every machine."""
         body = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
