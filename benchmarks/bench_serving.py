@@ -22,7 +22,7 @@ from results import FOLDER, Measure, machine, read_options, write_results
 from rich.console import Console
 from rich.table import Table
 from serving.load import LoadGenerator, missing_tools
-from serving.measuring import QUICK, SERVER_CORE, Bench, Measured, Plan
+from serving.measuring import OURS, PEERS, QUICK, SERVER_CORE, Bench, Measured, merge
 from serving.model import make_model
 from serving.peers import LOCKS, all_peers
 from serving.rows import read_rows
@@ -48,9 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(problem)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended too
-    plan = QUICK if options.quick else Plan()
-    servers = [s for s in [*all_windvane(), *all_peers()] if wanted(s.name, options.only)]
-    if not servers:
+    plans = (QUICK, QUICK) if options.quick else (OURS, PEERS)
+    groups = [
+        [s for s in group if wanted(s.name, options.only)]
+        for group in (all_windvane(), all_peers())
+    ]
+    if not any(groups):
         console.print(f"no server's name has {options.only!r} in it")
         return 2
     with tempfile.TemporaryDirectory(prefix="bench-serving-") as scratch:
@@ -59,12 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = read_rows()
         model = make_model(folder, rows, progress.log)
         generator = LoadGenerator(folder, LOAD_CORE)
-        bench = Bench(folder, model, rows, generator, plan, progress.log)
-        found = measure_all(bench, servers)
+        found: dict[str, Measured] = {}
+        for servers, plan in zip(groups, plans, strict=True):
+            bench = Bench(folder, model, rows, generator, plan, progress.log)
+            found |= measure_all(bench, servers, plan.rounds)
     measures = serving_measures(found)
     settings = {
-        **asdict(plan), "rows": len(rows), "features": rows.values.shape[1],
-        "server_core": SERVER_CORE, "load_core": LOAD_CORE, "peers": peer_versions(),
+        "windvane": asdict(plans[0]), "peers": asdict(plans[1]),
+        "rows": len(rows), "features": rows.values.shape[1],
+        "server_core": SERVER_CORE, "load_core": LOAD_CORE, "versions": peer_versions(),
     }  # fmt: skip
     notes = [m.to_dict() for m in found.values()]
     ok = all(m.ok for m in measures)
@@ -97,14 +103,18 @@ def wanted(name: str, only: str) -> bool:
     return not only or any(part.strip().lower() in name.lower() for part in only.split(","))
 
 
-def measure_all(bench: Bench, servers: Iterable[Server]) -> dict[str, Measured]:
-    """One after another. The crowded gateway gets the rate of the one that it is held against."""
-    found: dict[str, Measured] = {}
-    for server in servers:
-        alone = found.get(ALL_IN) if server.name == CROWDED else None
-        rate = alone.rate if alone and math.isfinite(alone.rate) else None
-        found[server.name] = bench.measure(server, rate)
-    return found
+def measure_all(bench: Bench, servers: Sequence[Server], rounds: int) -> dict[str, Measured]:
+    """One after another, ``rounds`` times: a machine has its faster and its slower minutes.
+
+    The crowded gateway gets the rate of the one that it is held against, in the same round.
+    """
+    found: dict[str, list[Measured]] = {server.name: [] for server in servers}
+    for _ in range(rounds):
+        for server in servers:
+            alone = found.get(ALL_IN) if server.name == CROWDED else None
+            rate = alone[-1].rate if alone and math.isfinite(alone[-1].rate) else None
+            found[server.name].append(bench.measure(server, rate))
+    return {name: merge(measured) for name, measured in found.items()}
 
 
 def serving_measures(found: Mapping[str, Measured]) -> list[Measure]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import shutil
+import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +32,18 @@ _PAUSE_S = 1.0  # for what the load generator left behind unanswered when its ti
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How long and how often, in seconds. The median over ``repeats`` counts."""
+    """How long and how often, in seconds. The median over ``repeats`` counts, and over
+    ``rounds``: what is compared closely comes that often in turn, started afresh."""
 
     concurrencies: tuple[int, ...] = (1, 16, 64)
     warmup: float = 3.0
     seconds: float = 8.0
     repeats: int = 3
+    rounds: int = 1
 
 
+PEERS = Plan(seconds=6.0)
+OURS = Plan(warmup=2.0, seconds=5.0, repeats=1, rounds=7)
 QUICK = Plan(warmup=1.0, seconds=3.0, repeats=1)
 
 
@@ -94,6 +100,26 @@ class Measured:
         }
 
 
+def merge(rounds: Sequence[Measured]) -> Measured:
+    """The medians of several rounds of one server; the most of what may only be so much. A
+    round without figures stands for all."""
+    failed = next((m for m in rounds if m.error), None)
+    if failed is not None or len(rounds) == 1:
+        return failed or rounds[0]
+    first = rounds[0]
+    fixed = [m.fixed for m in rounds if m.fixed is not None]
+    return replace(
+        first,
+        loads={c: median([m.loads[c] for m in rounds]) for c in first.loads},
+        rate=statistics.median(m.rate for m in rounds),
+        fixed=median(fixed) if fixed else None,
+        difference=max(m.difference for m in rounds),
+        after_s=max(m.after_s for m in rounds),
+        memory_mib=max(m.memory_mib for m in rounds),
+        worker_mib=max(m.worker_mib for m in rounds),
+    )
+
+
 class Bench:
     """All that the servers have in common: the model, the rows, the load generator."""
 
@@ -122,6 +148,7 @@ class Bench:
             return Measured(server.name, server.kind, error=server.missing)
         name = "".join(c if c.isalnum() else "-" for c in server.name.lower())
         site = Site(self._model, self._folder / name, free_port())
+        shutil.rmtree(site.folder, ignore_errors=True)  # of the round before
         site.folder.mkdir()
         self._say(f"{server.name}: start")
         try:
