@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from windvane.core.drift import Baseline, Kind, StreamState
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.verdict import RateState
 from windvane.ports.control_store import Deployment, Tx, WindowKey
-from windvane.usecases.read_model_file import ModelFile, read_model_file
+from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 from windvane.usecases.recall_past import Past, recall_past
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
@@ -37,15 +38,27 @@ class StewardState(msgspec.Struct):
     excluded: dict[str, list[tuple[float, float]]] = {}
 
 
+class Look(NamedTuple):
+    """What a look for a closed window depended on; ``window`` counts windows up to where every
+    spool was read."""
+
+    window: float
+    champion: str
+    changed_at: float
+    text: str
+
+
 @dataclass
 class WindowCache:
-    """The recent past and the unpacked baselines of each model.
+    """The recent past and the unpacked baselines of each model, and the last look that found
+    no closed window: until the spools are read into another window there is none either.
 
     A cache only: losing it costs reading, never a verdict.
     """
 
     pasts: dict[str, Past] = field(default_factory=dict[str, Past])
     baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
+    in_vain: dict[str, Look] = field(default_factory=dict[str, Look])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -158,12 +171,19 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     marks = tx.marks()
     if live is None or not marks:
         return None
-    file = read_model_file(tx.model(model).text)
+    text = tx.model(model).text
+    file = read_model_file(text)
+    window_s, grace_s = parse_duration(file.watch.window), parse_duration(file.watch.grace)
+    read_until = min(m.watermark for m in marks)
+    look = Look((read_until - grace_s) // window_s, live.champion, live.changed_at, text)
+    if cache.in_vain.get(model) == look:
+        return None
     tenants = len({record.entry.tenant for record in tx.key_records()})
     policy = window_policy(file, models=len(tx.models()), tenants=tenants)
     state = msgspec.convert(tx.steward_state(model), StewardState)
     start = state.judged_until or _first_window(tx, model, live, policy)
-    if start is None or min(m.watermark for m in marks) < start + policy.window_s + policy.grace_s:
+    if start is None or read_until < start + window_s + grace_s:
+        cache.in_vain[model] = look
         return None
     champion = tx.version(model, live.champion)
     layout = tx.layout(champion.layout_id)

@@ -23,7 +23,7 @@ from windvane.ports.shared_cache import SharedCache
 
 Headers = dict[bytes, bytes]
 _RETRY_WHEN_FULL_S = 1.0
-_HEADROOM = 0.8
+_HEADROOM = 0.7
 
 
 @dataclass(slots=True)
@@ -137,8 +137,9 @@ def admit(context: Context, parts: Parts) -> None:
     lane = context.way.slot.lane
     if lane is not None and lane.apart:
         wait_s = lane.wait_s()
-        # Some room is left: what is let in to the brim is late as soon as one batch is.
-        if wait_s + lane.row_s > _HEADROOM * timeout_s:
+        # Some room is left: what is let in to the brim is late as soon as one batch is. Whoever
+        # finds nobody before it can only be late by itself.
+        if wait_s and wait_s + lane.row_s > _HEADROOM * timeout_s:
             sides = f"a turn comes in {wait_s * 1e3:.0f} ms, the deadline in {timeout_s * 1e3:.0f}"
             raise Overloaded(sides, wait_s - _HEADROOM * timeout_s + lane.row_s)
 

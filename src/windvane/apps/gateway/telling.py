@@ -11,7 +11,7 @@ from windvane.apps.gateway.batcher import BREAKER, Lane
 from windvane.apps.gateway.live import LiveTable
 from windvane.apps.gateway.metrics import Metrics
 from windvane.apps.gateway.steps import Parts
-from windvane.core.execution import Circuit, note
+from windvane.core.execution import CLOSED, Circuit, note
 
 
 def noting(metrics: Metrics) -> Callable[[Lane, int, int, bool], None]:
@@ -24,6 +24,8 @@ def noting(metrics: Metrics) -> Callable[[Lane, int, int, bool], None]:
         batches[labels] += 1
         batch_rows[labels] += rows
         before = lane.breaker
+        if before is CLOSED and not failed:  # as nearly always
+            return
         lane.breaker = note(before, failed, time.monotonic(), BREAKER, random.random())
         for _ in range(jobs - 1):  # probes that met in one execution report one by one
             if lane.breaker.circuit is not Circuit.HALF_OPEN:
