@@ -7,7 +7,8 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ _PAUSE_S = 1.0  # for what the load generator left behind unanswered when its ti
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How long and how often, in seconds. The median over ``repeats`` counts, and over
-    ``rounds``: what is compared closely comes that often in turn, started afresh."""
+    ``rounds``, each started afresh."""
 
     concurrencies: tuple[int, ...] = (1, 16, 64)
     warmup: float = 3.0
@@ -42,9 +43,19 @@ class Plan:
     rounds: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """How often servers that run side by side are asked by turns, for so many seconds each."""
+
+    connections: int = 64
+    turns: int = 25
+    seconds: float = 2.0
+
+
 PEERS = Plan(seconds=6.0)
-OURS = Plan(warmup=2.0, seconds=5.0, repeats=1, rounds=7)
+OURS = Plan(warmup=2.0, seconds=5.0, repeats=1, rounds=3)
 QUICK = Plan(warmup=1.0, seconds=3.0, repeats=1)
+FAILURES = (ServerFailed, RuntimeError, OSError, subprocess.SubprocessError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +148,7 @@ class Bench:
         self._rows = rows
         self._generator = generator
         self._plan = plan
-        self._say = say
+        self.say = say
         few = rows.values[:: max(1, len(rows) // _ASKED)][:_ASKED]
         self._asked = few.tolist()
         self._expected = model.probabilities(few)
@@ -146,33 +157,66 @@ class Bench:
         """Its figures, the fixed rate being half of its own capacity if none is given."""
         if server.missing:
             return Measured(server.name, server.kind, error=server.missing)
+        try:
+            with self._started(server) as (site, running):
+                return self._run(server, site, running, rate)
+        except FAILURES as error:
+            self.say(f"{server.name}: FAILED: {error}")
+            return Measured(server.name, server.kind, error=str(error))
+
+    def take_turns(self, servers: Sequence[Server], plan: Turns) -> list[dict[str, Load]]:
+        """Each turn's loads by server: all of them run, one at a time is asked and the others
+        rest. Raises one of FAILURES."""
+        with ExitStack() as stack:
+            up = [(server, *stack.enter_context(self._started(server))) for server in servers]
+            asked: list[tuple[Server, int, Requests, Running]] = []
+            for server, site, running in up:
+                self._check(server, site, running)
+                requests = self._requests(server, site)
+                self._generator.closed(site.port, requests, plan.connections, self._plan.warmup)
+                running.settle(_SETTLE_WITHIN_S)
+                asked.append((server, site.port, requests, running))
+            turns: list[dict[str, Load]] = []
+            for _ in range(plan.turns):
+                loads: dict[str, Load] = {}
+                for server, port, requests, running in asked:
+                    loads[server.name] = self._generator.closed(
+                        port, requests, plan.connections, plan.seconds
+                    )
+                    running.settle(_SETTLE_WITHIN_S)
+                turns.append(loads)
+                told = ", ".join(f"{load.rps:,.0f}/s" for load in loads.values())
+                self.say(f"turn {len(turns)}/{plan.turns}: {told}")
+            return turns
+
+    @contextmanager
+    def _started(self, server: Server) -> Generator[tuple[Site, Running]]:
         name = "".join(c if c.isalnum() else "-" for c in server.name.lower())
         site = Site(self._model, self._folder / name, free_port())
         shutil.rmtree(site.folder, ignore_errors=True)  # of the round before
         site.folder.mkdir()
-        self._say(f"{server.name}: start")
+        self.say(f"{server.name}: start")
+        launch = server.launch(site)
+        running = Running(
+            launch.command, core=SERVER_CORE, folder=launch.folder,
+            environment=launch.environment, log=self._folder / f"{name}.log",
+        )  # fmt: skip
         try:
-            launch = server.launch(site)
-            running = Running(
-                launch.command, core=SERVER_CORE, folder=launch.folder,
-                environment=launch.environment, log=self._folder / f"{name}.log",
-            )  # fmt: skip
-            try:
-                return self._run(server, site, running, rate)
-            finally:
-                running.stop()
-        except (ServerFailed, RuntimeError, OSError, subprocess.SubprocessError) as error:
-            self._say(f"{server.name}: FAILED: {error}")
-            return Measured(server.name, server.kind, error=str(error))
+            yield site, running
+        finally:
+            running.stop()
 
-    def _run(self, server: Server, site: Site, running: Running, rate: float | None) -> Measured:
-        plan, port = self._plan, site.port
-        difference = self._check(server, site, running)
+    def _requests(self, server: Server, site: Site) -> Requests:
         shape = server.shape(site)
         path = self._folder / f"{shape.name}.requests"
         if not path.exists():
             write_requests(path, shape, self._rows)
-        requests = Requests(path, len(self._rows))
+        return Requests(path, len(self._rows))
+
+    def _run(self, server: Server, site: Site, running: Running, rate: float | None) -> Measured:
+        plan, port = self._plan, site.port
+        difference = self._check(server, site, running)
+        requests = self._requests(server, site)
         running.settle(_SETTLE_WITHIN_S)
         loads: dict[int, Load] = {}
         after = 0.0
@@ -187,7 +231,7 @@ class Bench:
             if not loads[connections].answered:
                 raise ServerFailed(f"no answer to any request of {connections} connections")
             after = max(after, running.settle(_SETTLE_WITHIN_S))
-            self._say(f"{server.name}: c={connections} {loads[connections].rps:,.0f}/s")
+            self.say(f"{server.name}: c={connections} {loads[connections].rps:,.0f}/s")
         rate = loads[max(loads)].rps / 2 if rate is None else rate
         fixed = median(
             [self._generator.fixed(port, requests, rate, plan.seconds) for _ in range(plan.repeats)]
@@ -195,7 +239,7 @@ class Bench:
         running.check()
         after = max(after, running.settle(_SETTLE_WITHIN_S))
         worker = resident_mib(server.worker(site)) if server.worker else math.nan
-        self._say(f"{server.name}: p99 {fixed.p99_ms:.2f} ms at {rate:,.0f}/s")
+        self.say(f"{server.name}: p99 {fixed.p99_ms:.2f} ms at {rate:,.0f}/s")
         return Measured(
             server.name, server.kind, "", loads, rate, fixed, difference, after,
             running.memory_mib(), worker,

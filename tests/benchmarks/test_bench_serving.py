@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bench_serving import LOCKS, missed_by, peer_versions, serving_measures, wanted
+from bench_serving import LOCKS, by_turns, missed_by, peer_versions, serving_measures, wanted
 from results import Measure
 from serving import shapes
 from serving.load import Load, Requests, median, parse_load
-from serving.measuring import Measured
+from serving.measuring import Measured, merge
 from serving.rows import FEATURES, VIEWS, Rows
 from serving.servers import Kind
 from serving.windvane_server import ALL_IN, BARE, BATCH, CROWDED
@@ -83,19 +83,48 @@ def test_rows_come_again_only_after_all_others() -> None:
         assert requests.start == start
 
 
+TURNS = [
+    {ALL_IN: load(5_000.0 * pace), BATCH: load(6_000.0 * pace), BARE: load(5_500.0 * pace)}
+    for pace in (1.0, 0.4, 2.0)
+]
+
+
+def test_turns_are_compared_each_by_itself() -> None:
+    odd = {ALL_IN: load(1.0), BATCH: load(9.0), BARE: load(9.0)}
+    assert by_turns([*TURNS, odd], ALL_IN, BATCH) == pytest.approx(5 / 6)
+    assert math.isnan(by_turns([], ALL_IN, BATCH))
+    assert math.isnan(by_turns([{ALL_IN: load(1.0)}], ALL_IN, BATCH))
+    broken = {**odd, ALL_IN: load(1.0, not_2xx=1)}
+    assert math.isnan(by_turns([*TURNS, broken], ALL_IN, BATCH))
+    assert by_turns([*TURNS, broken], BARE, BATCH) == pytest.approx(5.5 / 6)
+
+
+def test_several_rounds_are_one_by_medians_and_a_failed_one_stands_for_all() -> None:
+    rounds = [measured(ALL_IN, Kind.WINDVANE, rps, ms, worker) for rps, ms, worker in (
+        (100.0, 3.0, 80.0), (300.0, 1.0, 90.0), (200.0, 2.0, 85.0),
+    )]  # fmt: skip
+    merged = merge(rounds)
+    assert (merged.capacity, merged.rate, merged.worker_mib) == (200.0, 100.0, 90.0)
+    assert merged.loads[1].p50_ms == 2.0
+    failed = Measured(ALL_IN, Kind.WINDVANE, error="gone")
+    assert merge([*rounds, failed]) is failed
+    assert merge(rounds[:1]) is rounds[0]
+
+
 def test_windvane_is_held_against_the_best_peer_of_each_figure() -> None:
-    values = [m.value for m in serving_measures(everything())]
+    values = [m.value for m in serving_measures(everything(), TURNS)]
     assert values == pytest.approx(
         [5_000 / 500, 0.3 / 2.0, 5_000 / 6_000, 5_000 / 5_500, 0.3 / 2.0, 0.36 / 0.3, 120.0]
     )
-    assert all(m.ok for m in serving_measures(everything()))
+    assert all(m.ok for m in serving_measures(everything(), TURNS))
 
 
 def test_each_bound_can_be_missed() -> None:
     found = everything()
     found[ALL_IN] = measured(ALL_IN, Kind.WINDVANE, 4_000.0, 0.9, 151.0, rate=2_500.0)
     found[CROWDED] = measured(CROWDED, Kind.VARIANT, 4_000.0, 1.2, rate=2_500.0)
-    assert [missed_by(m) for m in serving_measures(found)] == [
+    slow = [{ALL_IN: load(4_000.0), BATCH: load(6_000.0), BARE: load(5_500.0)}]
+    assert [missed_by(m) for m in serving_measures(found, slow)] == [
         "missed by 20%", "missed by 29%", "missed by 11%", "missed by 19%", "missed by 50%",
         "missed by 3%", "missed by 1%",
     ]  # fmt: skip
@@ -105,16 +134,16 @@ def test_a_failure_is_no_figure() -> None:
     found = everything()
     fast = found["fast"]
     found["fast"] = Measured("fast", Kind.PEER, "", {64: load(9e9, not_2xx=1)}, 1.0, fast.fixed)
-    assert serving_measures(found)[0].value == 5_000 / 200
+    assert serving_measures(found, TURNS)[0].value == 5_000 / 200
     found[ALL_IN] = Measured(ALL_IN, Kind.WINDVANE, error="did not come up")
-    assert all(missed_by(m) == "not measured" for m in serving_measures(found))
-    assert [m.ok for m in serving_measures({})] == [False] * 7
+    assert all(missed_by(m) == "not measured" for m in serving_measures(found, []))
+    assert [m.ok for m in serving_measures({}, [])] == [False] * 7
 
 
 def test_the_crowded_gateway_is_compared_at_the_same_rate_only() -> None:
     found = everything()
     found[CROWDED] = measured(CROWDED, Kind.VARIANT, 4_900.0, 0.36)
-    assert math.isnan(serving_measures(found)[5].value)
+    assert math.isnan(serving_measures(found, TURNS)[5].value)
 
 
 def test_missed_by_is_empty_where_the_bound_holds() -> None:

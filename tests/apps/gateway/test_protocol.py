@@ -226,6 +226,7 @@ def test_what_is_behind_a_slow_request_waits_for_it() -> None:
         (post(b" " * 70_000), 413),
         (b"GET " + PREDICT + b" HTTP/1.1\r\nHost: x\r\n\r\n", 405),
         (b"nonsense\r\n\r\n", 400),
+        (post(path=b"/v1/models/l\xe4te/predict"), 400),
     ],
 )  # fmt: skip
 def test_every_kind_of_request_gets_its_status(sent: bytes, status: int) -> None:

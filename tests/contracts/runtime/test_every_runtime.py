@@ -41,6 +41,17 @@ def test_outputs_are_the_trained_models(world: World, predictor: Predictor) -> N
     assert np.abs(np.array(one) - expected[:5]).max() <= world.tolerance
 
 
+def test_few_rows_are_answered_as_many_are_and_answers_stay(
+    world: World, predictor: Predictor
+) -> None:
+    rows = [predictor.encode(as_sent(row)) for row in data()[0][:24]]
+    whole = predictor.predict(rows)
+    for size in (1, 2, 3, 8, 9):
+        for _ in range(2):  # a size that was met before may take another way
+            parts = [predictor.predict(rows[at : at + size]) for at in range(0, len(rows), size)]
+            assert np.abs(np.concatenate(parts) - whole).max() <= world.tolerance
+
+
 def test_a_row_of_nothing_is_answered(predictor: Predictor) -> None:
     found = predictor.predict([predictor.encode([None] * len(SCHEMA))])
     assert np.isfinite(found).all()

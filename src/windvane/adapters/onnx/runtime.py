@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -58,12 +59,10 @@ class OnnxPredictor:
 
     def predict(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
         bound = self._bound.get(len(rows))
-        if bound is not None:
-            found = bound(rows)
-            if found is not None:
-                return positive_output(found, self._served).copy()
+        if bound is not None and (quick := bound(rows)) is not None:
+            return positive_output(quick, self._served).copy()
         found = np.asarray(self._run(self._outputs, {self._input: self._matrix(rows)})[0])
-        if len(rows) <= _FEW and found.dtype.kind == "f":
+        if bound is None and len(rows) <= _FEW and found.dtype.kind == "f":
             self._bound[len(rows)] = _Bound(
                 self._session, self._input, self._outputs[0], (len(rows), self._width),
                 found, single=self._single,
@@ -102,14 +101,21 @@ class _Bound:
         self._run = session.run_with_iobinding
 
     def __call__(self, rows: Sequence[Sequence[Any]]) -> NDArray[Any] | None:
-        """The outputs, good until the next call; None if some value is missing."""
+        """The outputs, good until the next call; None if a number is beyond float32."""
         try:
             for i, row in enumerate(rows):
-                self._pack(self._buffer, i * self._size, *row)
-        except (struct.error, OverflowError):
+                self._put(i * self._size, row)
+        except OverflowError:
             return None
         self._run(self._binding)
         return self._found
+
+    def _put(self, at: int, row: Sequence[Any]) -> None:
+        try:
+            self._pack(self._buffer, at, *row)
+        except struct.error:
+            known = [math.nan if value is None else value for value in row]
+            self._pack(self._buffer, at, *known)
 
 
 def _open(graph: bytes) -> ort.InferenceSession:
