@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 import statistics
@@ -208,7 +209,9 @@ class Bench:
 
     def _requests(self, server: Server, site: Site) -> Requests:
         shape = server.shape(site)
-        path = self._folder / f"{shape.name}.requests"
+        # A site that is started afresh may have issued keys of its own.
+        asked = hashlib.sha256(repr((shape.paths, shape.keys)).encode()).hexdigest()[:16]
+        path = self._folder / f"{shape.name}-{asked}.requests"
         if not path.exists():
             write_requests(path, shape, self._rows)
         return Requests(path, len(self._rows))

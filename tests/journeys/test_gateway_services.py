@@ -13,8 +13,8 @@ import httpx
 import pytest
 from conftest import PostgresServer, ValkeyServer
 from contracts.identity.issuer import AUDIENCE, ISSUER, Publisher, jwk, make_key, sign
-from journeys.gateway_load import ask, once, request, settle, up
-from journeys.installation import Installation, free_port, wait_until
+from journeys.gateway_load import ask, settle, up
+from journeys.installation import FILE, MODEL, Installation, free_port, wait_until, write_table
 
 LIMIT = 6
 
@@ -96,11 +96,27 @@ def test_a_signed_token_names_the_tenant(home: Installation, tmp_path: Path) -> 
     )
 
 
-def test_keys_and_limits_are_issued_by_the_console_on_postgresql(
-    home: Installation, postgres: PostgresServer
-) -> None:
-    settle(home, store=postgres.url(postgres.database()))
-    home.cli("apply", str(home.home / "model.yaml"))
+@pytest.fixture
+def on_postgres(tmp_path: Path, postgres: PostgresServer) -> Iterator[Installation]:
+    """A home whose control store is PostgreSQL, with one version deployed."""
+    name = postgres.database()
+    made = Installation(tmp_path, free_port(), free_port())
+    settle(
+        made, port=made.port, console_port=made.console_port, store=postgres.url(name),
+        recorder_every_s=0.1, steward_every_s=0.1,
+    )  # fmt: skip
+    (tmp_path / "model.yaml").write_text(FILE)
+    write_table(tmp_path / "orders.csv")
+    made.cli("apply", str(tmp_path / "model.yaml"))
+    made.cli("train", MODEL, str(tmp_path / "orders.csv"), "--label", "late", "--time", "placed")
+    made.cli("deploy", MODEL, "1")
+    yield made
+    made.stop()
+    postgres.drop(name)
+
+
+def test_the_console_issues_keys_and_sets_limits_on_postgresql(on_postgres: Installation) -> None:
+    home = on_postgres
     admin = home.cli("key", "issue", "ops", "--scope", "admin").strip()
     up(home)
     console = f"http://127.0.0.1:{home.console_port}/api"
@@ -108,7 +124,9 @@ def test_keys_and_limits_are_issued_by_the_console_on_postgresql(
         made = client.post(f"{console}/keys", json={"tenant": "acme"}).json()
         listed = client.get(f"{console}/keys").json()
         assert made["id"] in json.dumps(listed)
-        raw = request(made["key"], b"", path="/v1/models", method="GET", close=True)
-        wait_until("the key is known", lambda: once(home, raw).status in {200, 403}, 5.0)
+        wait_until("the key works", lambda: ask(home, made["key"]).status == 200, 5.0)
+        line = {"tenant": "acme", "rate": 1, "per_s": 600}
+        assert client.put(f"{console}/limits", json=line).status_code == 200
+        wait_until("the limit holds", lambda: ask(home, made["key"]).status == 429, 5.0)
         assert client.delete(f"{console}/keys/{made['id']}").status_code == 200
-        wait_until("it is refused", lambda: once(home, raw).status == 401, 5.0)
+        wait_until("it is refused", lambda: ask(home, made["key"]).status == 401, 5.0)
