@@ -39,7 +39,7 @@ class Plan:
 
     concurrencies: tuple[int, ...] = (1, 16, 64)
     warmup: float = 3.0
-    seconds: float = 8.0
+    seconds: float = 6.0
     repeats: int = 3
     rounds: int = 1
 
@@ -53,7 +53,7 @@ class Turns:
     seconds: float = 2.0
 
 
-PEERS = Plan(seconds=6.0)
+PEERS = Plan()
 OURS = Plan(warmup=2.0, seconds=5.0, repeats=1, rounds=3)
 QUICK = Plan(warmup=1.0, seconds=3.0, repeats=1)
 FAILURES = (ServerFailed, RuntimeError, OSError, subprocess.SubprocessError)

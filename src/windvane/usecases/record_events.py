@@ -38,8 +38,7 @@ _ROUNDS = 16
 class SeenKeys:
     """The latest dedupe keys: at least half of ``limit``, and never more than all of it.
 
-    Two sets, of which the older is dropped when the younger has its half: an ordered one would
-    cost several times as much for each key.
+    Two sets, of which the older is dropped when the younger has its half.
     """
 
     def __init__(self, limit: int = 1_000_000) -> None:

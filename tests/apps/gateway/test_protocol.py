@@ -57,6 +57,12 @@ class Client:
         self._writer.close()
 
 
+def hold(house: House) -> None:
+    """Executions run apart from now on, and end when the predictor is let go."""
+    house.parts.shelf.lanes[0].apart = True
+    house.predictor().hold()
+
+
 @dataclass
 class Wire:
     house: House
@@ -195,9 +201,7 @@ def test_answers_keep_the_order_of_their_requests_whichever_way_these_go() -> No
 
 def test_what_is_behind_a_slow_request_waits_for_it() -> None:
     async def story(wire: Wire) -> None:
-        lane = wire.house.parts.shelf.lanes[0]
-        lane.apart = True
-        wire.house.predictor().hold()
+        hold(wire.house)
         async with wire.client() as client:
             client.send(post(body(1.0)), post(body(2.0)))
             await until(lambda: wire.house.parts.under_way == 1)
@@ -256,9 +260,7 @@ def test_who_asks_for_the_end_of_the_connection_gets_it() -> None:
 
 def test_a_worker_that_drains_answers_and_closes() -> None:
     async def story(wire: Wire) -> None:
-        lane = wire.house.parts.shelf.lanes[0]
-        lane.apart = True
-        wire.house.predictor().hold()
+        hold(wire.house)
         async with wire.client() as early, wire.client() as late:
             early.send(post())
             await until(lambda: wire.house.parts.under_way == 1)
@@ -276,9 +278,7 @@ def test_a_worker_that_drains_answers_and_closes() -> None:
 
 def test_uvicorns_shutdown_lets_a_straight_request_end() -> None:
     async def story(wire: Wire) -> None:
-        lane = wire.house.parts.shelf.lanes[0]
-        lane.apart = True
-        wire.house.predictor().hold()
+        hold(wire.house)
         async with wire.client() as client, wire.client() as idle:
             idle.send(post(b"no"))
             assert (await idle.answer()).status == 400
@@ -298,9 +298,7 @@ def test_uvicorns_shutdown_lets_a_straight_request_end() -> None:
 def test_a_client_that_went_away_costs_nobody_anything() -> None:
     async def story(wire: Wire) -> None:
         house = wire.house
-        lane = house.parts.shelf.lanes[0]
-        lane.apart = True
-        house.predictor().hold()
+        hold(house)
         await house.publish(limits=[TenantLimit("*", concurrent=1)])
         async with wire.client() as client:
             client.send(post())

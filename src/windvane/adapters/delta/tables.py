@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
+from windvane.core.execution import RowPacker
 from windvane.ports.event_log import LogEntry
 from windvane.ports.events import OutcomeSeen, Predicted, Refused, Row
 
@@ -114,13 +113,9 @@ def _features(rows: Sequence[Row], schema: Sequence[tuple[str, str]]) -> Iterabl
     takes a column of floats from memory far faster than from objects."""
     values = [row.values for row in rows]
     if not any(kind == "category" for _, kind in schema):
-        pack = struct.Struct(f"={len(schema)}d").pack
-        try:
-            packed = b"".join([pack(*row) for row in values])
-        except struct.error:  # some value is missing
-            pass
-        else:
-            return np.frombuffer(packed, np.float64).reshape(len(rows), len(schema)).T
+        matrix = RowPacker(len(schema)).whole(values)
+        if matrix is not None:
+            return matrix.T
     return zip(*values, strict=True)
 
 

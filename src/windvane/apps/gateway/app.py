@@ -94,7 +94,6 @@ class Gateway:
             if scope["type"] == "lifespan":
                 await self._lifespan(receive, send)
             return
-        began = time.perf_counter_ns()
         path: str = scope["path"]
         headers: dict[bytes, bytes] = dict(scope["headers"])
         request_id = self._desk.name(headers)
@@ -103,7 +102,7 @@ class Gateway:
             if path.endswith(_PREDICT_TAIL) and path.startswith(_PREDICT_HEAD):
                 _only(scope, "POST")
                 context = Context(request_id, headers, path[_HEAD_LENGTH:-_TAIL_LENGTH])
-                status, body = 200, await self._predict(context, receive, began)
+                status, body = 200, await self._predict(context, receive)
                 extra = self._desk.headers(context)
             else:
                 status, body = await self._other(path, scope, headers, request_id, receive)
@@ -127,11 +126,11 @@ class Gateway:
             return False
         return self._straight.answer(headers, path[_HEAD_LENGTH:-_TAIL_LENGTH], body, reply)
 
-    async def _predict(self, context: Context, receive: Receive, began: int) -> bytes:
+    async def _predict(self, context: Context, receive: Receive) -> bytes:
         self._parts.under_way += 1
         try:
             await predict(context, self._parts, receive, self._clock.wall())
-            self._records.keep(self._desk.event(context, began))
+            self._records.keep(self._desk.event(context))
         except GatewayError as error:
             self._records.refused(context, error)
             raise

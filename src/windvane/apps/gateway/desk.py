@@ -56,9 +56,9 @@ class Desk:
         if context.taken is not FREE:
             self._parts.limiter.release(context.taken)
 
-    def event(self, context: Context, began_ns: int) -> bytes:
+    def event(self, context: Context) -> bytes:
         """The answered request's event, to be kept before the answer leaves."""
-        context.latency_us = (time.perf_counter_ns() - began_ns) // 1_000
+        context.latency_us = (time.perf_counter_ns() - context.began_ns) // 1_000
         return self._records.predicted(context)
 
     def answer(self, context: Context) -> bytes:

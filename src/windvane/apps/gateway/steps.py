@@ -48,8 +48,8 @@ class Context:
     """One request on its way."""
 
     __slots__ = (
-        "api", "body", "caller", "deadline", "headers", "latency_us", "name", "request_id", "rows",
-        "taken", "units", "values", "way",
+        "api", "began_ns", "body", "caller", "deadline", "headers", "latency_us", "name",
+        "request_id", "rows", "taken", "units", "values", "way",
     )  # fmt: skip
     caller: Caller
     way: Way
@@ -58,6 +58,7 @@ class Context:
     values: list[tuple[Any, ...]]
 
     def __init__(self, request_id: str, headers: Headers, name: str) -> None:
+        self.began_ns = time.perf_counter_ns()
         self.request_id = request_id
         self.headers = headers
         self.name = name

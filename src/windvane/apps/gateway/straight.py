@@ -30,7 +30,7 @@ Reply = Callable[[int, Sequence[Header], bytes], None]
 class Errand(Context):
     """A request that waits for its rows itself: it is what the batcher hands the outputs to."""
 
-    __slots__ = ("_done", "_waits", "arm", "began", "keep_s", "key", "reply", "version")
+    __slots__ = ("_done", "_waits", "arm", "keep_until", "key", "reply", "version")
 
     def __init__(
         self,
@@ -41,11 +41,10 @@ class Errand(Context):
         done: Callable[[Errand, float | Exception], None],
     ) -> None:
         super().__init__(request_id, headers, name)
-        self.began = time.perf_counter_ns()
         self.reply = reply
         self.version = self.arm = ""
         self.key = b""
-        self.keep_s = 0.0
+        self.keep_until = 0.0
         self._done = done
         self._waits = True
 
@@ -121,7 +120,7 @@ class Straight:
                 self._commit()
                 return True
             way.misses += 1
-            errand.keep_s = now + route.cache_ttl_s
+            errand.keep_until = now + route.cache_ttl_s
         lane.used = now
         self._submit(errand, lane, values)
         return True
@@ -140,7 +139,7 @@ class Straight:
                 self._in_a_task(errand, self._mend(errand, output))
                 return
             if errand.key:
-                self._parts.cache.put(errand.key, output, errand.keep_s)
+                self._parts.cache.put(errand.key, output, errand.keep_until)
             self._end(errand, output, cached=False)
         except Exception as error:
             self._fail(errand, error)
@@ -153,7 +152,7 @@ class Straight:
         async def go_on() -> None:
             try:
                 await rest
-                self._ended.append((errand, self._desk.event(errand, errand.began)))
+                self._has_ended(errand)
             except Exception as error:
                 self._fail(errand, error)
             else:
@@ -169,7 +168,10 @@ class Straight:
         errand.rows.append(
             Row(errand.units[0], version, version, arm, errand.values[0], output, flags)
         )
-        self._ended.append((errand, self._desk.event(errand, errand.began)))
+        self._has_ended(errand)
+
+    def _has_ended(self, errand: Errand) -> None:
+        self._ended.append((errand, self._desk.event(errand)))
 
     def _commit(self) -> None:
         """Keep the events of all that ended, then let their answers go."""

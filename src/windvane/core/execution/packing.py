@@ -23,10 +23,17 @@ class RowPacker:
         self._pack = struct.Struct(f"={width}{'f' if single else 'd'}").pack
 
     def __call__(self, rows: Sequence[Sequence[Any]]) -> NDArray[Any]:
-        try:
-            packed = b"".join([self._pack(*row) for row in rows])
-        except (struct.error, OverflowError):
+        matrix = self.whole(rows)
+        if matrix is None:
             with np.errstate(over="ignore"):  # a number beyond float32 becomes infinite
                 wide = np.array(rows, np.float64).reshape(len(rows), self.width)
                 return wide.astype(self._dtype)
+        return matrix
+
+    def whole(self, rows: Sequence[Sequence[Any]]) -> NDArray[Any] | None:
+        """The matrix of rows without a None and without a number beyond the type, else None."""
+        try:
+            packed = b"".join([self._pack(*row) for row in rows])
+        except (struct.error, OverflowError):
+            return None
         return np.frombuffer(packed, self._dtype).reshape(len(rows), self.width)
