@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Sequence
 from typing import Any
 
@@ -49,19 +51,22 @@ class OnnxPredictor:
         self._input = given.name
         self._outputs = [_output(session, self._served.output)]
         self.encode = RowEncoder(inputs, schema, refuse_value)
-        self._matrix = RowPacker(len(inputs), single=_REALS[given.type])
+        self._single = _REALS[given.type]
+        self._width = len(inputs)
+        self._matrix = RowPacker(self._width, single=self._single)
         self._bound: dict[int, _Bound] = {}
         self.memory = _SESSION_BYTES + _GROWTH * len(graph)
 
     def predict(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
-        matrix = self._matrix(rows)
         bound = self._bound.get(len(rows))
-        if bound is not None:
-            return positive_output(bound(matrix), self._served).copy()
-        found = np.asarray(self._run(self._outputs, {self._input: matrix})[0])
-        if len(rows) <= _FEW and found.dtype.kind == "f":
-            bound = _Bound(self._session, self._input, self._outputs[0], matrix, found)
-            self._bound[len(rows)] = bound
+        if bound is not None and (quick := bound(rows)) is not None:
+            return positive_output(quick, self._served).copy()
+        found = np.asarray(self._run(self._outputs, {self._input: self._matrix(rows)})[0])
+        if bound is None and len(rows) <= _FEW and found.dtype.kind == "f":
+            self._bound[len(rows)] = _Bound(
+                self._session, self._input, self._outputs[0], (len(rows), self._width),
+                found, single=self._single,
+            )  # fmt: skip
         return positive_output(found, self._served)
 
     def close(self) -> None:
@@ -70,7 +75,7 @@ class OnnxPredictor:
 
 
 class _Bound:
-    """So many rows at a time, in memory that is bound to the graph once. Handing over arrays for
+    """A few rows at a time, in memory that is bound to the graph once. Handing over arrays for
     each execution takes as long as a small model itself. Not for two threads at once."""
 
     def __init__(
@@ -78,23 +83,39 @@ class _Bound:
         session: ort.InferenceSession,
         given: str,
         wanted: str,
-        rows: NDArray[Any],
-        found: NDArray[Any],
+        shape: tuple[int, int],
+        like: NDArray[Any],
+        *,
+        single: bool,
     ) -> None:
-        self._rows = np.empty_like(rows)
-        self._found = np.empty_like(found)
+        self._rows = np.empty(shape, np.float32 if single else np.float64)
+        self._found = np.empty_like(like)
+        self._buffer = self._rows.data.cast("B")
+        row = struct.Struct(f"={shape[1]}{'f' if single else 'd'}")
+        self._pack, self._size = row.pack_into, row.size
         self._binding = session.io_binding()
         self._binding.bind_cpu_input(given, self._rows)
         self._binding.bind_output(
-            wanted, "cpu", 0, found.dtype.type, found.shape, self._found.ctypes.data
+            wanted, "cpu", 0, like.dtype.type, like.shape, self._found.ctypes.data
         )
         self._run = session.run_with_iobinding
 
-    def __call__(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """The outputs, good until the next call."""
-        self._rows[:] = rows
+    def __call__(self, rows: Sequence[Sequence[Any]]) -> NDArray[Any] | None:
+        """The outputs, good until the next call; None if a number is beyond float32."""
+        try:
+            for i, row in enumerate(rows):
+                self._put(i * self._size, row)
+        except OverflowError:
+            return None
         self._run(self._binding)
         return self._found
+
+    def _put(self, at: int, row: Sequence[Any]) -> None:
+        try:
+            self._pack(self._buffer, at, *row)
+        except struct.error:
+            known = [math.nan if value is None else value for value in row]
+            self._pack(self._buffer, at, *known)
 
 
 def _open(graph: bytes) -> ort.InferenceSession:
