@@ -24,6 +24,8 @@ BREAKER = BreakerPolicy()
 _THREAD_NICENESS = 5
 _SMOOTHING = 0.2
 _LONG = 5.0
+_TO_A_THREAD = 3
+_BACK = 50
 
 
 class Waiter(Protocol):
@@ -48,10 +50,12 @@ class Job:
 class Lane:
     """One loaded version and the rows that wait for it.
 
-    ``row_s`` is what a row cost lately, in seconds; ``apart`` whether it runs on a thread.
+    ``row_s`` is what a row cost lately, in seconds; ``apart`` whether it runs on a thread, and
+    ``against`` how many executions one after another said that it should not be so.
     """
 
     __slots__ = (
+        "against",
         "apart",
         "breaker",
         "busy",
@@ -77,6 +81,7 @@ class Lane:
         self.took_s = row_s
         self.took_rows = 1.0
         self.apart = apart or predictor.blocking
+        self.against = 0
         self.jobs: list[Job] = []
         self.waiting = 0
         self.busy = 0
@@ -102,8 +107,8 @@ class NextTickBatcher:
     """Collects rows by lane and runs them at the next tick.
 
     ``max_rows`` bounds a batch. ``inline_s`` is the longest that one batch may hold the loop:
-    longer ones are cut, and a version that needs more for a single row moves to a thread. A
-    request that cannot be cut and would hold the loop for five times that runs apart too.
+    longer ones are cut, and a version that needs more for a single row moves to a thread, until
+    its executions are short again. A request that cannot be cut and would hold the loop for five times that runs apart too.
     ``on_result(lane, jobs, rows, failed)`` hears of every execution, ``on_end()`` when all
     outputs that there are have been handed out.
     """
@@ -176,9 +181,10 @@ class NextTickBatcher:
         lane.busy = len(rows)
         began = time.perf_counter()
         outputs = _execute(lane.predictor, rows)
-        self._ended(lane, jobs, outputs, time.perf_counter() - began)
-        if len(rows) == 1 and lane.row_s > self._inline_s:
-            lane.apart = True
+        took_s = time.perf_counter() - began
+        self._ended(lane, jobs, outputs, took_s)
+        if len(rows) == 1:
+            self._weigh(lane, took_s > self._inline_s, _TO_A_THREAD)
 
     def _run_apart(self, lane: Lane, jobs: list[Job], rows: list[Sequence[Any]]) -> None:
         if not jobs:
@@ -194,7 +200,9 @@ class NextTickBatcher:
             failure = done.exception()
             failed: Outputs = [_as_exception(failure)] if failure is not None else []
             outputs = failed * len(rows) or done.result()
-            self._ended(lane, jobs, outputs, time.perf_counter() - began)
+            took_s = time.perf_counter() - began
+            self._ended(lane, jobs, outputs, took_s)
+            self._weigh(lane, took_s < self._inline_s / 4, _BACK)
             self.on_end()
             if lane.jobs:
                 self._schedule(lane)
@@ -236,6 +244,14 @@ class NextTickBatcher:
             at = end
         failed = not any(isinstance(output, float) for output in outputs)
         self._on_result(lane, len(jobs), rows, failed)
+
+    def _weigh(self, lane: Lane, against: bool, enough: int) -> None:
+        """Whether the lane stays where it runs. One slow row may be a hiccup of the machine;
+        several one after another are the version's own. Between the two bounds it stays."""
+        lane.against = lane.against + 1 if against else 0
+        if lane.against >= enough:
+            lane.against = 0
+            lane.apart = not lane.apart or lane.predictor.blocking
 
     def _expire(self, job: Job) -> None:
         if not job.waiter.done():
