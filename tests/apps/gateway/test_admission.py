@@ -312,6 +312,26 @@ def test_only_so_many_refusals_are_held_at_one_time() -> None:
     asyncio.run(story())
 
 
+def test_refusals_that_are_held_leave_in_groups_and_none_too_early() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        held = Patience()
+        left: list[tuple[int, float]] = []
+        began = loop.time()
+        naps = [0.001 * i for i in range(40)]
+        for i, nap in enumerate(naps):
+            held.later(nap, lambda i=i: left.append((i, loop.time())))
+        assert held.holding == 40
+        assert len(held._groups) <= 6, "one timer for each hundredth of a second"
+        await until(lambda: len(left) == 40)
+        assert [i for i, _ in left] == list(range(40))
+        assert all(at >= began + naps[i] for i, at in left)
+        assert held.holding == 0
+        assert not held._groups
+
+    asyncio.run(story())
+
+
 def test_one_tenants_refused_outcomes_do_not_hold_anothers(monkeypatch: Any) -> None:
     """Patience goes by tenant on every route."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -263,6 +264,26 @@ def test_a_deadline_is_never_longer_than_the_setting() -> None:
         assert answer.status == 504
 
     run(story, max_deadline_s=0.02)
+
+
+def test_what_is_late_is_told_so_while_the_answer_can_still_be_in_time() -> None:
+    """A request is given up when 98% of the time that the client gave is over."""
+
+    async def story(house: House) -> None:
+        await house.publish()
+        lane = house.parts.shelf.lanes[0]
+        lane.apart = True
+        house.predictor().hold()
+        first = asyncio.create_task(house.predict())
+        await until(lambda: lane.busy)
+        before = time.monotonic()
+        second = asyncio.create_task(house.predict(headers={"x-request-deadline": "50s"}))
+        await until(lambda: lane.jobs)
+        assert before + 49.0 <= lane.jobs[0].deadline <= time.monotonic() + 49.0
+        house.predictor().let_go()
+        assert {(await first).status, (await second).status} == {200}
+
+    run(story)
 
 
 def test_while_a_version_loads_its_requests_wait_no_longer_than_their_deadline() -> None:

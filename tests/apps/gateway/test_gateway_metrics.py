@@ -115,7 +115,7 @@ def test_counters_go_on_from_the_worker_before() -> None:
 
 def test_a_post_of_another_release_is_gone_on_from_as_far_as_it_fits() -> None:
     house = Metrics()
-    house.add_latencies(MODEL, [1] * (len(LATENCY_EDGES_US) + 1), 5_000)
+    house.add_latency(MODEL, 5_000)
     series = house.series()
     other = [s.__class__(s.name, s.kind, s.text, s.labels, s.values, (1.0,)) for s in series]
     fresh = Metrics()
@@ -214,3 +214,39 @@ def test_an_unforeseen_error_is_500_without_its_words(caplog: pytest.LogCaptureF
 
     run(story)
     assert "the secret of bolt" in caplog.text
+
+
+def test_what_is_collected_is_what_was_used_and_nothing_is_counted_twice() -> None:
+    """Many tenants' counts are collected some at a time; what comes meanwhile waits its turn."""
+
+    async def story(house: House) -> None:
+        tenants = [f"t{i}" for i in range(300)]
+        await house.publish(keys=[key(name, name) for name in tenants])
+        for name in tenants:
+            assert (await house.predict(1.0, auth=f"Bearer wv_{name}")).status == 200
+        desk, requests = house.gateway._desk, house.gateway.metrics.requests
+        collecting = asyncio.create_task(desk.collect())
+        await asyncio.sleep(0)
+        assert 0 < sum(requests.values()) < 300, "the loop has turns between"
+        assert (await house.predict(1.0, auth="Bearer wv_t0")).status == 200
+        await collecting
+        await desk.collect()
+        assert requests == {
+            (MODEL, name, "200"): 2 if name == "t0" else 1 for name in tenants
+        }  # fmt: skip
+        await desk.collect()
+        assert sum(requests.values()) == 301
+
+    run(story)
+
+
+def test_counts_of_a_table_that_is_gone_are_kept() -> None:
+    async def story(house: House) -> None:
+        await house.publish()
+        await house.predict(1.0)
+        await house.publish()
+        await house.predict(1.0)
+        seen = await posted(house)
+        assert seen["requests_total"] == {(MODEL, "acme", "200"): [2.0]}
+
+    run(story)

@@ -14,7 +14,6 @@ from windvane.apps.gateway.refusals import Forbidden, NoKey, NoSuchModel, NotRea
 from windvane.core.admission import Limit
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import CLIENT_SCOPES, KeyEntry, Scope, choose, limits_of
-from windvane.core.sketch import LATENCY_EDGES_US
 from windvane.ports.identity import BadToken, TokenVerifier
 
 _BEARER = b"bearer "
@@ -27,12 +26,13 @@ class Way:
 
     ``limits`` are those it is admitted under; ``cached`` begins its keys in the cache, by
     version. While no challenger is measured every unit has the same ``pick``. What is counted
-    for each request is counted here, in plain integers, and collected by the second.
+    for each request is counted here, in plain integers, and collected by the second from those
+    that were ``used``.
     """
 
     __slots__ = (
-        "cached", "hits", "latency", "latency_sum_us", "limits", "misses", "model", "ok", "pick",
-        "plain", "shared_hits", "slot", "tenant",
+        "cached", "hits", "limits", "misses", "model", "ok", "pick", "plain", "shared_hits",
+        "slot", "tenant", "used",
     )  # fmt: skip
 
     def __init__(self, tenant: str, model: LiveModel, limits: tuple[Limit, ...]) -> None:
@@ -53,8 +53,7 @@ class Way:
     def start_again(self) -> None:
         """Count from zero: what was counted has been collected."""
         self.ok = self.plain = self.hits = self.shared_hits = self.misses = 0
-        self.latency = [0] * (len(LATENCY_EDGES_US) + 1)
-        self.latency_sum_us = 0
+        self.used = False
 
 
 class Caller:
@@ -116,12 +115,6 @@ class Gatekeeper:
     def table(self) -> LiveTable | None:
         """Who says who is known."""
         return self._table
-
-    @property
-    def ways(self) -> list[Way]:
-        """Every way that was gone under the present table."""
-        callers = [*self._callers.values(), *self._holders.values()]
-        return [way for caller in callers for way in caller.ways.values()]
 
     def knows(self, model: str) -> bool:
         """Whether a model of this name is deployed, whoever may see it."""

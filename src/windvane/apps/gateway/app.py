@@ -27,7 +27,7 @@ from windvane.apps.gateway.refusals import (
 )
 from windvane.apps.gateway.steps import Context, Parts, authenticate, predict
 from windvane.apps.gateway.straight import Reply, Straight
-from windvane.apps.gateway.telling import collect, tell_metrics
+from windvane.apps.gateway.telling import tell_metrics
 from windvane.core.routing import Scope
 from windvane.ports.clock import Clock
 from windvane.ports.identity import TokenVerifier
@@ -288,7 +288,6 @@ class Gateway:
         self._again_at = math.inf
 
     def _follow(self, fresh: LiveTable) -> None:
-        collect(self.metrics, self._parts.gatekeeper.ways)
         self._live = fresh
         self._parts.gatekeeper.follow(fresh)
 
@@ -297,6 +296,7 @@ class Gateway:
 
     async def _post(self) -> None:
         if self._board is not None:
+            await self._desk.collect()
             tell_metrics(self.metrics, self._parts, self._live)
             await asyncio.to_thread(self._board.post, self._worker, self.metrics.series())
 

@@ -108,7 +108,8 @@ class NextTickBatcher:
 
     ``max_rows`` bounds a batch. ``inline_s`` is the longest that one batch may hold the loop:
     longer ones are cut, and a version that needs more for a single row moves to a thread, until
-    its executions are short again. A request that cannot be cut and would hold the loop for five times that runs apart too.
+    its executions are short again. A request that cannot be cut and would hold the loop for five
+    times that runs apart too.
     ``on_result(lane, jobs, rows, failed)`` hears of every execution, ``on_end()`` when all
     outputs that there are have been handed out.
     """

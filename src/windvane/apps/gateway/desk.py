@@ -3,13 +3,14 @@ its answer or refusal."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
 import time
-from bisect import bisect_left
 from collections.abc import Sequence
 
+from windvane.apps.gateway.access import Way
 from windvane.apps.gateway.answers import (
     VERSION_HEADERS,
     Header,
@@ -25,11 +26,11 @@ from windvane.apps.gateway.refusals import GatewayError, Overloaded, RateLimited
 from windvane.apps.gateway.steps import Context, Headers, Parts
 from windvane.apps.gateway.telling import collect
 from windvane.core.admission import FREE
-from windvane.core.sketch import LATENCY_EDGES_US
 from windvane.ports.events import Row
 
 _log = logging.getLogger(__name__)
 _MAX_ID = 128
+_AT_A_TIME = 128
 
 
 class Desk:
@@ -40,6 +41,7 @@ class Desk:
         self._records = records
         self._metrics = metrics
         self.patience = Patience()
+        self._used: list[Way] = []
         # Unique without asking the kernel for each: a random beginning and a count.
         self._ids = map(f"{os.urandom(9).hex()}{{:06x}}".format, itertools.count())
 
@@ -51,8 +53,12 @@ class Desk:
         return next(self._ids)
 
     def give_back(self, context: Context) -> None:
-        """The request holds no place any more."""
+        """The request holds no place any more, and what it counted is to be collected."""
         self._parts.under_way -= 1
+        way = context.known
+        if way is not None and not way.used:
+            way.used = True
+            self._used.append(way)
         if context.taken is not FREE:
             self._parts.limiter.release(context.taken)
 
@@ -63,17 +69,14 @@ class Desk:
 
     def answer(self, context: Context) -> bytes:
         """Count the request, whose event is kept; the answer's body."""
-        way, rows, latency_us = context.way, context.rows, context.latency_us
+        way, rows = context.way, context.rows
         way.ok += 1
-        way.latency[bisect_left(LATENCY_EDGES_US, latency_us)] += 1
-        way.latency_sum_us += latency_us
+        self._metrics.add_latency(context.name, context.latency_us)
         for row in rows:
             if (row.answered, row.arm) == way.pick:
                 way.plain += 1
             else:
                 self._count_row(context.name, row)
-        if context.caller.table is not self._parts.gatekeeper.table:
-            collect(self._metrics, (way,))  # nobody will look at this way again
         return answer_body(context.api, context.request_id, context.name, rows)
 
     def headers(self, context: Context) -> Sequence[Header]:
@@ -97,6 +100,15 @@ class Desk:
         if isinstance(error, RateLimited | Overloaded):
             held_s = self.patience.hold_s(error.tenant, time.monotonic())
         return error.status, refusal_body(error, request_id), refusal_headers(error), held_s
+
+    async def collect(self) -> None:
+        """Move what was counted on the ways into the metrics, with a turn of the loop between
+        some and the next: a busy worker has used thousands."""
+        used = self._used
+        for _ in range(0, len(used), _AT_A_TIME):
+            collect(self._metrics, used[:_AT_A_TIME])
+            del used[:_AT_A_TIME]
+            await asyncio.sleep(0)
 
     def _count_row(self, name: str, row: Row) -> None:
         self._metrics.rows[name, row.answered, row.arm] += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -55,12 +56,10 @@ class Metrics:
             "start_time_seconds": {(): time.time()}
         }
 
-    def add_latencies(self, model: str, counts: Sequence[int], sum_us: int) -> None:
-        """Counts by bucket, and the sum in microseconds."""
-        held = self.latency[model]
-        for i, count in enumerate(counts):
-            held[i] += count
-        self.latency_sum_us[model] += sum_us
+    def add_latency(self, model: str, latency_us: int) -> None:
+        """One answered request's time, in microseconds."""
+        self.latency[model][bisect_left(LATENCY_EDGES_US, latency_us)] += 1
+        self.latency_sum_us[model] += latency_us
 
     def series(self) -> list[Series]:
         """Everything, to be posted."""

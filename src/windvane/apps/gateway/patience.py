@@ -1,7 +1,8 @@
 """Refusals cost time too. A client that is refused again and again waits for its next one.
 
 Each tenant gets so many refusals a second at once; beyond that they are held for a moment,
-which slows a client that waits for its answers.
+which slows a client that waits for its answers. Those that are held leave in groups: to wake up
+for each costs more than to send it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+
+_GROUP_S = 0.01
 
 
 class Patience:
@@ -21,6 +24,7 @@ class Patience:
         self._most = most
         self._second = 0
         self._refused: dict[str, int] = {}
+        self._groups: dict[int, list[Callable[[], None]]] = {}
         self.holding = 0
 
     def hold_s(self, tenant: str, now: float) -> float:
@@ -44,10 +48,19 @@ class Patience:
             self.holding -= 1
 
     def later(self, held_s: float, let_go: Callable[[], None]) -> None:
-        """The same for who cannot wait: ``let_go`` is called then."""
+        """The same for who cannot wait: ``let_go``, which does not raise, is called then."""
         self.holding += 1
-        asyncio.get_running_loop().call_later(held_s, self._let_go, let_go)
+        loop = asyncio.get_running_loop()
+        number = int((loop.time() + held_s) / _GROUP_S) + 1
+        group = self._groups.get(number)
+        if group is None:
+            self._groups[number] = [let_go]
+            loop.call_at(number * _GROUP_S, self._let_go, number)
+        else:
+            group.append(let_go)
 
-    def _let_go(self, let_go: Callable[[], None]) -> None:
-        self.holding -= 1
-        let_go()
+    def _let_go(self, number: int) -> None:
+        group = self._groups.pop(number)
+        self.holding -= len(group)
+        for let_go in group:
+            let_go()

@@ -51,14 +51,11 @@ def collect(metrics: Metrics, ways: Iterable[Way]) -> None:
         ):  # fmt: skip
             if count:
                 metrics.cache_rows[name, result] += count
-        if way.latency_sum_us:
-            metrics.add_latencies(name, way.latency, way.latency_sum_us)
         way.start_again()
 
 
 def tell_metrics(metrics: Metrics, parts: Parts, live: LiveTable | None) -> None:
     """Set the gauges, and the counters that others keep, before the metrics are posted."""
-    collect(metrics, parts.gatekeeper.ways)
     lanes = parts.shelf.lanes
     loads, unloads = metrics.counts["loads_total"], metrics.counts["unloads_total"]
     loads[()] += parts.shelf.loads
