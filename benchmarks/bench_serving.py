@@ -41,6 +41,7 @@ from serving.servers import Kind, Server
 from serving.windvane_server import ALL_IN, BARE, BATCH, CROWDED, all_windvane
 
 LOAD_CORE = 1
+TakeTurns = Callable[[Bench, Sequence[Server]], list[dict[str, Load]]]
 _VERSIONS = ("windvane", "numpy", "onnxruntime", "scikit-learn", "uvicorn")
 _PACKAGES = ("mlflow", "bentoml", "litserve", "mlserver", "ray", "fastapi", "scikit-learn")
 
@@ -77,11 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for servers, plan in zip(groups, plans, strict=True):
             bench = Bench(folder, model, rows, generator, plan, progress.log)
             found |= measure_all(bench, servers, plan.rounds)
-        close = [s for s in groups[0] if s.name in (BATCH, BARE, ALL_IN)]
-        turns = Turns(turns=2) if options.quick else Turns()
+        turns = Turns(turns=2, turns_at_half=2) if options.quick else Turns()
         bench = Bench(folder, model, rows, generator, plans[0], progress.log)
-        compared = side_by_side(bench, close, turns) if len(close) > 1 else []
-    measures = serving_measures(found, compared)
+        servers = [server for group in groups for server in group]
+        compared = side_by_side(bench, servers, (BATCH, BARE, ALL_IN), full_turns(turns))
+        peer = best_at_half(found)
+        halves = side_by_side(bench, servers, (ALL_IN, CROWDED, peer), half_turns(turns))
+    measures = serving_measures(found, compared, halves, peer)
     settings = {
         "windvane": asdict(plans[0]), "peers": asdict(plans[1]), "turns": asdict(turns),
         "rows": len(rows), "features": rows.values.shape[1],
@@ -89,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }  # fmt: skip
     notes = [m.to_dict() for m in found.values()]
     notes += [{"turn": {name: load.rps for name, load in turn.items()}} for turn in compared]
+    notes += [{"half": {n: load.to_dict() for n, load in turn.items()}} for turn in halves]
     ok = all(m.ok for m in measures)
     if options.out:
         ok = write_results(
@@ -133,28 +137,54 @@ def measure_all(bench: Bench, servers: Sequence[Server], rounds: int) -> dict[st
     return {name: merge(measured) for name, measured in found.items()}
 
 
-def side_by_side(bench: Bench, servers: Sequence[Server], plan: Turns) -> list[dict[str, Load]]:
-    """What is compared to a few per cent runs side by side and is asked by turns, for a machine's
-    pace may change within seconds; nothing if one of them failed."""
+def side_by_side(
+    bench: Bench, servers: Sequence[Server], names: Sequence[str], take: TakeTurns
+) -> list[dict[str, Load]]:
+    """What is close, or rests on the slowest of a hundred, runs side by side and is asked by
+    turns, for a machine's pace may change within seconds; nothing if one of them failed."""
+    chosen = [server for name in names for server in servers if server.name == name]
+    if len(chosen) < 2:
+        return []
     try:
-        return bench.take_turns(servers, plan)
+        return take(bench, chosen)
     except FAILURES as error:
         bench.say(f"side by side: FAILED: {error}")
         return []
 
 
-def by_turns(turns: Sequence[Mapping[str, Load]], ours: str, other: str) -> float:
-    """The median over the turns of the ratio of throughputs, NaN if an answer was no 2xx."""
+def full_turns(plan: Turns) -> TakeTurns:
+    return lambda bench, servers: bench.take_turns(servers, plan)
+
+
+def half_turns(plan: Turns) -> TakeTurns:
+    """The crowded gateway gets the rate of the one that it is held against."""
+    return lambda bench, servers: bench.take_turns_at_half(servers, plan, {CROWDED: ALL_IN})
+
+
+def by_turns(
+    turns: Sequence[Mapping[str, Load]], ours: str, other: str, figure: Callable[[Load], float]
+) -> float:
+    """The median over the turns of the ratio of a figure, NaN if an answer was no 2xx."""
     pairs = [(turn[ours], turn[other]) for turn in turns if ours in turn and other in turn]
     if not pairs or not all(load.clean for pair in pairs for load in pair):
         return math.nan
-    return statistics.median(ratio(one.rps, two.rps) for one, two in pairs)
+    return statistics.median(ratio(figure(one), figure(two)) for one, two in pairs)
+
+
+def best_at_half(found: Mapping[str, Measured]) -> str:
+    """The peer with the shortest p99 at half of its own capacity, "" if there is none."""
+    peers = [m for m in found.values() if m.kind is Kind.PEER and m.clean and m.fixed]
+    return min(peers, key=p99_fixed).name if peers else ""
 
 
 def serving_measures(
-    found: Mapping[str, Measured], turns: Sequence[Mapping[str, Load]]
+    found: Mapping[str, Measured],
+    turns: Sequence[Mapping[str, Load]],
+    halves: Sequence[Mapping[str, Load]],
+    peer: str,
 ) -> list[Measure]:
-    """What Windvane is held to; what was not measured, or not cleanly, never holds."""
+    """What Windvane is held to; what was not measured, or not cleanly, never holds. ``peer`` is
+    the best at half of its own capacity."""
 
     def of(name: str, value: Callable[[Measured], float]) -> float:
         measured = found.get(name)
@@ -164,9 +194,6 @@ def serving_measures(
         values = [value(m) for m in found.values() if m.kind is Kind.PEER and m.clean]
         return pick((v for v in values if math.isfinite(v)), default=math.nan)
 
-    alone = found.get(ALL_IN)
-    crowded = found.get(CROWDED)
-    same_rate = alone and crowded and math.isclose(alone.rate, crowded.rate, rel_tol=0.01)
     return [
         Measure(
             "throughput with 64 connections, times the best peer's",
@@ -180,22 +207,22 @@ def serving_measures(
         ),
         Measure(
             "throughput with 64 connections, share of floor 2's",
-            by_turns(turns, ALL_IN, BATCH),
+            by_turns(turns, ALL_IN, BATCH, rps),
             at_least=0.75,
         ),
         Measure(
             "throughput with 64 connections, share of that without events, sketches, conformance",
-            by_turns(turns, ALL_IN, BARE),
+            by_turns(turns, ALL_IN, BARE, rps),
             at_least=0.90,
         ),
         Measure(
             "p99 at half of the own capacity, share of the best peer's",
-            ratio(of(ALL_IN, p99_fixed), best(p99_fixed, min)),
+            by_turns(halves, ALL_IN, peer, p99),
             at_most=0.30,
         ),
         Measure(
             "p99 with 1,000 tenants and 200 models, times that with 1 and 1, same rate",
-            ratio(of(CROWDED, p99_fixed), of(ALL_IN, p99_fixed)) if same_rate else math.nan,
+            by_turns(halves, CROWDED, ALL_IN, p99),
             at_most=1.3,
         ),
         Measure(
@@ -204,6 +231,14 @@ def serving_measures(
             at_most=150.0,
         ),
     ]
+
+
+def rps(load: Load) -> float:
+    return load.rps
+
+
+def p99(load: Load) -> float:
+    return load.p99_ms
 
 
 def capacity(m: Measured) -> float:

@@ -46,14 +46,17 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """How often servers that run side by side are asked by turns, for so many seconds each."""
+    """How often servers that run side by side are asked by turns, for so many seconds each: as
+    fast as they can, and, fewer times, at half of what was found a moment before."""
 
     connections: int = 64
     turns: int = 25
     seconds: float = 2.0
+    turns_at_half: int = 12
+    seconds_at_half: float = 4.0
 
 
-PEERS = Plan()
+PEERS = Plan(seconds=4.0)
 OURS = Plan(warmup=2.0, seconds=5.0, repeats=1, rounds=3)
 QUICK = Plan(warmup=1.0, seconds=3.0, repeats=1)
 FAILURES = (ServerFailed, RuntimeError, OSError, subprocess.SubprocessError)
@@ -132,6 +135,28 @@ def merge(rounds: Sequence[Measured]) -> Measured:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Up:
+    """A server that runs beside others; it is at rest again when a load's figures are given."""
+
+    name: str
+    port: int
+    requests: Requests
+    running: Running
+    generator: LoadGenerator
+    connections: int
+
+    def closed(self, seconds: float) -> Load:
+        load = self.generator.closed(self.port, self.requests, self.connections, seconds)
+        self.running.settle(_SETTLE_WITHIN_S)
+        return load
+
+    def fixed(self, rate: float, seconds: float) -> Load:
+        load = self.generator.fixed(self.port, self.requests, rate, seconds)
+        self.running.settle(_SETTLE_WITHIN_S)
+        return load
+
+
 class Bench:
     """All that the servers have in common: the model, the rows, the load generator."""
 
@@ -168,27 +193,51 @@ class Bench:
     def take_turns(self, servers: Sequence[Server], plan: Turns) -> list[dict[str, Load]]:
         """Each turn's loads by server: all of them run, one at a time is asked and the others
         rest. Raises one of FAILURES."""
-        with ExitStack() as stack:
-            up = [(server, *stack.enter_context(self._started(server))) for server in servers]
-            asked: list[tuple[Server, int, Requests, Running]] = []
-            for server, site, running in up:
-                self._check(server, site, running)
-                requests = self._requests(server, site)
-                self._generator.closed(site.port, requests, plan.connections, self._plan.warmup)
-                running.settle(_SETTLE_WITHIN_S)
-                asked.append((server, site.port, requests, running))
+        with self._side_by_side(servers, plan.connections) as all_up:
             turns: list[dict[str, Load]] = []
             for _ in range(plan.turns):
-                loads: dict[str, Load] = {}
-                for server, port, requests, running in asked:
-                    loads[server.name] = self._generator.closed(
-                        port, requests, plan.connections, plan.seconds
-                    )
-                    running.settle(_SETTLE_WITHIN_S)
-                turns.append(loads)
-                told = ", ".join(f"{load.rps:,.0f}/s" for load in loads.values())
+                turns.append({up.name: up.closed(plan.seconds) for up in all_up})
+                told = ", ".join(f"{load.rps:,.0f}/s" for load in turns[-1].values())
                 self.say(f"turn {len(turns)}/{plan.turns}: {told}")
             return turns
+
+    def take_turns_at_half(
+        self, servers: Sequence[Server], plan: Turns, follows: Mapping[str, str]
+    ) -> list[dict[str, Load]]:
+        """The same at a fixed rate, half of the throughput that the server had just before in
+        the same turn. Who ``follows`` another gets that one's rate. Raises one of FAILURES."""
+        with self._side_by_side(servers, plan.connections) as all_up:
+            turns: list[dict[str, Load]] = []
+            for _ in range(plan.turns_at_half):
+                rates: dict[str, float] = {}
+                loads: dict[str, Load] = {}
+                for up in all_up:
+                    rate = rates.get(follows.get(up.name, ""))
+                    if rate is None:
+                        rate = up.closed(plan.seconds).rps / 2
+                    rates[up.name] = rate
+                    loads[up.name] = up.fixed(rate, plan.seconds_at_half)
+                turns.append(loads)
+                told = ", ".join(
+                    f"p99 {load.p99_ms:.2f} ms at {rates[name]:,.0f}/s"
+                    for name, load in loads.items()
+                )
+                self.say(f"turn {len(turns)}/{plan.turns_at_half}: {told}")
+            return turns
+
+    @contextmanager
+    def _side_by_side(self, servers: Sequence[Server], connections: int) -> Generator[list[_Up]]:
+        """All of them, started, held against the model, warmed up and at rest."""
+        with ExitStack() as stack:
+            started = [(server, *stack.enter_context(self._started(server))) for server in servers]
+            all_up: list[_Up] = []
+            for server, site, running in started:
+                self._check(server, site, running)
+                requests = self._requests(server, site)
+                up = _Up(server.name, site.port, requests, running, self._generator, connections)
+                up.closed(self._plan.warmup)
+                all_up.append(up)
+            yield all_up
 
     @contextmanager
     def _started(self, server: Server) -> Generator[tuple[Site, Running]]:

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bench_serving import LOCKS, by_turns, missed_by, peer_versions, serving_measures, wanted
+from bench_serving import (
+    LOCKS,
+    best_at_half,
+    by_turns,
+    half_turns,
+    missed_by,
+    p99,
+    peer_versions,
+    rps,
+    serving_measures,
+    wanted,
+)
 from results import Measure
 from serving import shapes
 from serving.load import Load, Requests, median, parse_load
-from serving.measuring import Measured, merge
+from serving.measuring import Bench, Measured, Turns, merge
 from serving.rows import FEATURES, VIEWS, Rows
 from serving.servers import Kind
 from serving.windvane_server import ALL_IN, BARE, BATCH, CROWDED
@@ -91,12 +103,12 @@ TURNS = [
 
 def test_turns_are_compared_each_by_itself() -> None:
     odd = {ALL_IN: load(1.0), BATCH: load(9.0), BARE: load(9.0)}
-    assert by_turns([*TURNS, odd], ALL_IN, BATCH) == pytest.approx(5 / 6)
-    assert math.isnan(by_turns([], ALL_IN, BATCH))
-    assert math.isnan(by_turns([{ALL_IN: load(1.0)}], ALL_IN, BATCH))
+    assert by_turns([*TURNS, odd], ALL_IN, BATCH, rps) == pytest.approx(5 / 6)
+    assert math.isnan(by_turns([], ALL_IN, BATCH, rps))
+    assert math.isnan(by_turns([{ALL_IN: load(1.0)}], ALL_IN, BATCH, rps))
     broken = {**odd, ALL_IN: load(1.0, not_2xx=1)}
-    assert math.isnan(by_turns([*TURNS, broken], ALL_IN, BATCH))
-    assert by_turns([*TURNS, broken], BARE, BATCH) == pytest.approx(5.5 / 6)
+    assert math.isnan(by_turns([*TURNS, broken], ALL_IN, BATCH, rps))
+    assert by_turns([*TURNS, broken], BARE, BATCH, rps) == pytest.approx(5.5 / 6)
 
 
 def test_several_rounds_are_one_by_medians_and_a_failed_one_stands_for_all() -> None:
@@ -111,20 +123,26 @@ def test_several_rounds_are_one_by_medians_and_a_failed_one_stands_for_all() -> 
     assert merge(rounds[:1]) is rounds[0]
 
 
+HALVES = [
+    {ALL_IN: load(2_500.0, ours), CROWDED: load(2_500.0, 1.2 * ours), "slow": load(100.0, 2.0)}
+    for ours in (0.3, 0.5, 0.4)
+]
+
+
 def test_windvane_is_held_against_the_best_peer_of_each_figure() -> None:
-    values = [m.value for m in serving_measures(everything(), TURNS)]
-    assert values == pytest.approx(
-        [5_000 / 500, 0.3 / 2.0, 5_000 / 6_000, 5_000 / 5_500, 0.3 / 2.0, 0.36 / 0.3, 120.0]
+    measures = serving_measures(everything(), TURNS, HALVES, "slow")
+    assert [m.value for m in measures] == pytest.approx(
+        [5_000 / 500, 0.3 / 2.0, 5_000 / 6_000, 5_000 / 5_500, 0.4 / 2.0, 1.2, 120.0]
     )
-    assert all(m.ok for m in serving_measures(everything(), TURNS))
+    assert all(m.ok for m in measures)
 
 
 def test_each_bound_can_be_missed() -> None:
     found = everything()
     found[ALL_IN] = measured(ALL_IN, Kind.WINDVANE, 4_000.0, 0.9, 151.0, rate=2_500.0)
-    found[CROWDED] = measured(CROWDED, Kind.VARIANT, 4_000.0, 1.2, rate=2_500.0)
     slow = [{ALL_IN: load(4_000.0), BATCH: load(6_000.0), BARE: load(5_500.0)}]
-    assert [missed_by(m) for m in serving_measures(found, slow)] == [
+    late = [{ALL_IN: load(ms=0.9), CROWDED: load(ms=1.2), "slow": load(ms=2.0)}]
+    assert [missed_by(m) for m in serving_measures(found, slow, late, "slow")] == [
         "missed by 20%", "missed by 29%", "missed by 11%", "missed by 19%", "missed by 50%",
         "missed by 3%", "missed by 1%",
     ]  # fmt: skip
@@ -134,16 +152,53 @@ def test_a_failure_is_no_figure() -> None:
     found = everything()
     fast = found["fast"]
     found["fast"] = Measured("fast", Kind.PEER, "", {64: load(9e9, not_2xx=1)}, 1.0, fast.fixed)
-    assert serving_measures(found, TURNS)[0].value == 5_000 / 200
+    assert serving_measures(found, TURNS, HALVES, "slow")[0].value == 5_000 / 200
     found[ALL_IN] = Measured(ALL_IN, Kind.WINDVANE, error="did not come up")
-    assert all(missed_by(m) == "not measured" for m in serving_measures(found, []))
-    assert [m.ok for m in serving_measures({}, [])] == [False] * 7
+    missing = serving_measures(found, [], [], "")
+    assert all(missed_by(m) == "not measured" for m in missing)
+    refused = [{name: load(not_2xx=1) for name in HALVES[0]}]
+    assert [m.ok for m in serving_measures({}, [], refused, "slow")] == [False] * 7
 
 
-def test_the_crowded_gateway_is_compared_at_the_same_rate_only() -> None:
+def test_the_peer_at_half_is_the_one_with_the_shortest_p99_that_failed_nothing() -> None:
     found = everything()
-    found[CROWDED] = measured(CROWDED, Kind.VARIANT, 4_900.0, 0.36)
-    assert math.isnan(serving_measures(found, TURNS)[5].value)
+    assert best_at_half(found) == "slow"
+    fast = found["fast"]
+    quick = load(100.0, 0.1, not_2xx=1)
+    found["broken"] = Measured("broken", Kind.PEER, "", fast.loads, 1.0, quick)
+    assert best_at_half(found) == "slow"
+    del found["slow"]
+    assert best_at_half(found) == "fast"
+    assert best_at_half({}) == ""
+
+
+def test_by_turns_each_is_asked_at_half_of_what_it_just_did_and_the_crowd_as_the_lone_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, float]] = []
+
+    class Up:
+        def __init__(self, name: str, capacities: list[float]) -> None:
+            self.name = name
+            self.capacities = capacities
+
+        def closed(self, _seconds: float) -> Load:
+            return load(self.capacities.pop(0))
+
+        def fixed(self, rate: float, _seconds: float) -> Load:
+            asked.append((self.name, rate))
+            return load(rate)
+
+    ups = [Up(ALL_IN, [5_000.0, 3_000.0]), Up(CROWDED, []), Up("peer", [200.0, 100.0])]
+    monkeypatch.setattr(Bench, "_side_by_side", lambda *_: nullcontext(ups))
+    bench = Bench.__new__(Bench)
+    bench.say = lambda _text: None
+    turns = half_turns(Turns(turns_at_half=2))(bench, [])
+    assert asked == [
+        (ALL_IN, 2_500.0), (CROWDED, 2_500.0), ("peer", 100.0),
+        (ALL_IN, 1_500.0), (CROWDED, 1_500.0), ("peer", 50.0),
+    ]  # fmt: skip
+    assert by_turns(turns, CROWDED, ALL_IN, p99) == 1.0
 
 
 def test_missed_by_is_empty_where_the_bound_holds() -> None:
