@@ -19,16 +19,17 @@ WARM_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Seconds of each load, and how often it alternates with its baseline; medians count."""
+    """Seconds of each load, and how often it alternates with its baseline; the median of the
+    turns' ratios counts, for a machine's pace changes from one turn to the next."""
 
-    repeats: int = 3
-    neighbour_s: float = 8.0
-    closed_s: float = 5.0
-    overload_s: float = 10.0
+    repeats: int = 5
+    neighbour_s: float = 6.0
+    closed_s: float = 3.0
+    overload_s: float = 8.0
     beside_s: float = 8.0
     calm_s: float = 6.0
     restart_s: float = 20.0
-    budget_s: float = 10.0
+    budget_s: float = 6.0
 
 
 QUICK = Plan(

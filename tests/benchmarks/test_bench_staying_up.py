@@ -14,14 +14,14 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 from results import Measure
-from staying_up.answers import Answers, Seen, from_arrays, middle, ratio, see, to_arrays
+from staying_up.answers import Answers, Seen, from_arrays, mid_ratio, middle, ratio, see, to_arrays
 from staying_up.beside import beside_measures
 from staying_up.budget import Case, budget_measures
 from staying_up.gateway import read_metrics
 from staying_up.homes import changed
 from staying_up.load import with_header, write_texts
 from staying_up.neighbour import neighbour_measures
-from staying_up.overload import connection_measures, mid, wrong_refusals
+from staying_up.overload import connection_measures, wrong_refusals
 from staying_up.slow_model import slow_graph
 from staying_up.streams import Stream, due_times, read_head, read_requests, run
 from staying_up.swap import swap_found
@@ -80,8 +80,10 @@ def test_what_a_client_saw() -> None:
 def test_the_median_hides_no_failure() -> None:
     found = middle([seen(p99=1.0, failed=1), seen(p99=9.0), seen(p99=3.0, refused=2)])
     assert (found.p99_ms, found.failed, found.refused) == (3.0, 1, 2)
-    assert mid([3.0, 1.0, 2.0]) == 2.0
-    assert math.isnan(mid([math.nan, 1.0, 2.0]))
+    assert mid_ratio([(3.0, 1.0), (1.0, 1.0), (4.0, 2.0)]) == 2.0
+    assert math.isnan(mid_ratio([(math.nan, 1.0), (1.0, 1.0), (2.0, 1.0)]))
+    assert math.isnan(mid_ratio([(1.0, 0.0)]))
+    assert math.isnan(mid_ratio([]))
     assert math.isnan(ratio(1.0, 0.0))
 
 
@@ -177,11 +179,16 @@ def test_every_request_of_every_stream_is_accounted_for(moody: int, tmp_path: Pa
 
 
 def test_the_noisy_neighbour() -> None:
-    alone, beside, flood = seen(500.0, 2.0), seen(500.0, 2.2), seen(100.0)
+    alone, beside, flood = [seen(500.0, 2.0)], [seen(500.0, 2.2)], [seen(100.0)]
     assert values(neighbour_measures(alone, beside, flood)) == pytest.approx([1.1, 0.0, 1.0])
-    hurt = neighbour_measures(alone, seen(490.0, 2.5, late=3), seen(103.0))
+    # A slow moment of the machine is slow for both of its turn.
+    slow = neighbour_measures(
+        [*alone, seen(500.0, 20.0), *alone], [*beside, seen(500.0, 23.0), *beside], flood * 3
+    )
+    assert slow[0].value == pytest.approx(1.1)
+    hurt = neighbour_measures(alone, [seen(490.0, 2.5, late=3)], [seen(103.0)])
     assert [m.ok for m in hurt] == [False] * 3
-    weak = neighbour_measures(alone, beside, seen(100.0, rate=1_500.0))
+    weak = neighbour_measures(alone, beside, [seen(100.0, rate=1_500.0)])
     assert all(math.isnan(value) for value in values(weak))
 
 
@@ -189,9 +196,9 @@ def test_overload() -> None:
     assert wrong_refusals(answers([200, 503, 504])) == 0
     assert wrong_refusals(answers([503, 503], retry=False)) == 2
     assert wrong_refusals(answers([500, 0, 429, 401])) == 4
-    held = connection_measures(seen(5_000.0, 15.0), seen(4_600.0, 90.0))
+    held = connection_measures([seen(5_000.0, 15.0)], [seen(4_600.0, 90.0)])
     assert values(held) == pytest.approx([0.92, 0.18])
-    assert not any(m.ok for m in connection_measures(seen(), seen(failed=1)))
+    assert not any(m.ok for m in connection_measures([seen()], [seen(failed=1)]))
 
 
 def test_slow_beside_fast() -> None:
@@ -219,7 +226,7 @@ def case(loaded: float, held: float, loads: float, unloads: float, p99: float = 
     named = {f"windvane_{name}": value for name, value in metrics.items()}
     if unloads:
         named["windvane_unloads_total"] = unloads
-    return Case(seen(), seen(p99=p99), seen(), named)
+    return Case(seen(), [seen(p99=p99)], [seen()], named)
 
 
 def test_a_budget() -> None:
