@@ -32,7 +32,7 @@ def neighbour(bench: Bench, gateway: Gateway) -> Found:
     beside: list[Seen] = []
     flood: list[Seen] = []
     seconds = WARM_S + plan.neighbour_s
-    for turn in range(plan.repeats):
+    for turn in range(plan.neighbours):
         for flows in ({"quiet": quiet}, {"quiet": quiet, "noisy": noisy}):
             found = loader.streams(gateway.port, flows, seconds)
             ours = counted(found["quiet"], plan.neighbour_s)
@@ -45,7 +45,7 @@ def neighbour(bench: Bench, gateway: Gateway) -> Found:
                 alone.append(see(PART, "quiet alone", ours, plan.neighbour_s))
             gateway.settle()
         bench.say(
-            f"{PART} {turn + 1}/{plan.repeats}: p99 of quiet {alone[-1].p99_ms:.2f} ms alone, "
+            f"{PART} {turn + 1}/{plan.neighbours}: p99 of quiet {alone[-1].p99_ms:.2f} ms alone, "
             f"{beside[-1].p99_ms:.2f} ms beside {flood[-1].rate:,.0f}/s, "
             f"of which {flood[-1].answered:.1f}/s are let in"
         )

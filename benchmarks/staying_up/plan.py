@@ -23,10 +23,12 @@ class Plan:
     turns' ratios counts, for a machine's pace changes from one turn to the next."""
 
     repeats: int = 5
-    neighbour_s: float = 6.0
+    neighbours: int = 12
+    neighbour_s: float = 4.0
     closed_s: float = 3.0
     overload_s: float = 8.0
     beside_s: float = 8.0
+    swaps: int = 3
     calm_s: float = 6.0
     restart_s: float = 20.0
     budget_s: float = 6.0
@@ -34,6 +36,8 @@ class Plan:
 
 QUICK = Plan(
     repeats=1,
+    neighbours=1,
+    swaps=1,
     neighbour_s=4.0,
     closed_s=2.0,
     overload_s=5.0,

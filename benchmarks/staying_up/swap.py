@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 from results import Measure
 
 from windvane.apps.cli.supervisor import restart_workers
 from windvane.usecases.read_settings import find_settings
 
-from .answers import Answers, ratio, see
+from .answers import Answers, middle, ratio, see
 from .gateway import up
 from .homes import FAST, QUIET, add_version, deploy
 from .load import Flow
@@ -24,10 +27,26 @@ _SWAP_S = 4.0  # the steward publishes within half a second, workers look ten ti
 
 
 def swap(bench: Bench) -> Found:
+    """Several times, each on an installation of its own."""
+    return all_of([_once(bench, number) for number in range(bench.plan.swaps)])
+
+
+def all_of(runs: Sequence[Found]) -> Found:
+    """What may not be at all is summed, of ratios the median counts."""
+    measures: list[Measure] = []
+    for same in zip(*(run.measures for run in runs), strict=True):
+        values = [measure.value for measure in same]
+        value = sum(values) if same[0].at_most == 0.0 else float(np.median(values))
+        measures.append(replace(same[0], value=value))
+    lines = [middle(same) for same in zip(*(run.seen for run in runs), strict=True)]
+    return Found(measures, lines, [share for run in runs for share in run.others])
+
+
+def _once(bench: Bench, number: int) -> Found:
     plan = bench.plan
     versions: list[str] = []
     with up(
-        bench.home.folder, bench.scratch("swap"),
+        bench.home.folder, bench.scratch(f"swap-{number}"),
         lambda home: versions.append(add_version(home, FAST)), workers=WORKERS,
     ) as gateway:  # fmt: skip
         requests = bench.loader.requests("quiet", [FAST], bench.home.keys[QUIET])
@@ -49,8 +68,8 @@ def swap(bench: Bench) -> Found:
     found.others.extend(gateway.others)
     calm, swapped, restarted = found.seen
     bench.say(
-        f"{PART}: p99 {calm.p99_ms:.2f} ms before, {swapped.p99_ms:.2f} ms around a new version, "
-        f"{restarted.p99_ms:.2f} ms around a restart of {started} workers"
+        f"{PART} {number + 1}/{plan.swaps}: p99 {calm.p99_ms:.2f} ms before, "
+        f"{swapped.p99_ms:.2f} ms around a new version, {restarted.p99_ms:.2f} ms around a restart of {started} workers"
     )
     return found
 

@@ -22,9 +22,10 @@ from staying_up.homes import changed
 from staying_up.load import with_header, write_texts
 from staying_up.neighbour import neighbour_measures
 from staying_up.overload import connection_measures, wrong_refusals
+from staying_up.plan import Found
 from staying_up.slow_model import slow_graph
 from staying_up.streams import Stream, due_times, read_head, read_requests, run
-from staying_up.swap import swap_found
+from staying_up.swap import all_of, swap_found
 
 
 def answers(
@@ -219,6 +220,19 @@ def test_a_swap_that_nobody_noticed() -> None:
     marked.marked[6:] = True
     assert values(swap_found(marked, 2, moments).measures) == [1.0, 2.0, 101.0, 1.0]
     assert math.isnan(swap_found(marked, 1, moments).measures[3].value)
+
+
+def test_several_swaps_are_one() -> None:
+    def run(failed: float, worse: float, share: float) -> Found:
+        measures = [Measure("failed", failed, at_most=0.0), Measure("p99", worse, at_most=2.0)]
+        return Found(measures, [seen(p99=worse)], [share])
+
+    found = all_of([run(0.0, 1.0, 0.1), run(2.0, 9.0, 0.2), run(1.0, 1.5, 0.3)])
+    assert values(found.measures) == [3.0, 1.5]
+    assert [line.p99_ms for line in found.seen] == [1.5]
+    assert found.others == [0.1, 0.2, 0.3]
+    unknown = all_of([run(0.0, 1.0, 0.0), run(math.nan, math.nan, 0.0)])
+    assert not any(m.ok for m in unknown.measures)
 
 
 def case(loaded: float, held: float, loads: float, unloads: float, p99: float = 1.0) -> Case:
