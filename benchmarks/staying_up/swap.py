@@ -69,7 +69,8 @@ def _once(bench: Bench, number: int) -> Found:
     calm, swapped, restarted = found.seen
     bench.say(
         f"{PART} {number + 1}/{plan.swaps}: p99 {calm.p99_ms:.2f} ms before, "
-        f"{swapped.p99_ms:.2f} ms around a new version, {restarted.p99_ms:.2f} ms around a restart of {started} workers"
+        f"{swapped.p99_ms:.2f} ms around a new version, "
+        f"{restarted.p99_ms:.2f} ms around a restart of {started} workers"
     )
     return found
 
