@@ -212,10 +212,10 @@ class Bench:
                 rates: dict[str, float] = {}
                 loads: dict[str, Load] = {}
                 for up in all_up:
-                    rate = rates.get(follows.get(up.name, ""))
-                    if rate is None:
-                        rate = up.closed(plan.seconds).rps / 2
-                    rates[up.name] = rate
+                    # Who follows is asked as fast as it can too: what that leaves to be done
+                    # later must weigh on both.
+                    half = up.closed(plan.seconds).rps / 2
+                    rate = rates[up.name] = rates.get(follows.get(up.name, ""), half)
                     loads[up.name] = up.fixed(rate, plan.seconds_at_half)
                 turns.append(loads)
                 told = ", ".join(

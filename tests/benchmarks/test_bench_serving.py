@@ -189,7 +189,7 @@ def test_by_turns_each_is_asked_at_half_of_what_it_just_did_and_the_crowd_as_the
             asked.append((self.name, rate))
             return load(rate)
 
-    ups = [Up(ALL_IN, [5_000.0, 3_000.0]), Up(CROWDED, []), Up("peer", [200.0, 100.0])]
+    ups = [Up(ALL_IN, [5_000.0, 3_000.0]), Up(CROWDED, [9.0, 9.0]), Up("peer", [200.0, 100.0])]
     monkeypatch.setattr(Bench, "_side_by_side", lambda *_: nullcontext(ups))
     bench = Bench.__new__(Bench)
     bench.say = lambda _text: None
