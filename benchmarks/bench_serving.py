@@ -12,14 +12,13 @@ import math
 import os
 import re
 import signal
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from results import FOLDER, Measure, machine, read_options, write_results
+from results import FOLDER, Measure, machine, mid_ratio, ratio, read_options, write_results
 from rich.console import Console
 from rich.table import Table
 from serving.load import Load, LoadGenerator, missing_tools
@@ -168,7 +167,7 @@ def by_turns(
     pairs = [(turn[ours], turn[other]) for turn in turns if ours in turn and other in turn]
     if not pairs or not all(load.clean for pair in pairs for load in pair):
         return math.nan
-    return statistics.median(ratio(figure(one), figure(two)) for one, two in pairs)
+    return mid_ratio((figure(one), figure(two)) for one, two in pairs)
 
 
 def best_at_half(found: Mapping[str, Measured]) -> str:
@@ -251,10 +250,6 @@ def p50_alone(m: Measured) -> float:
 
 def p99_fixed(m: Measured) -> float:
     return m.fixed.p99_ms if m.fixed else math.nan
-
-
-def ratio(ours: float, other: float) -> float:
-    return ours / other if other > 0 else math.nan
 
 
 def missed_by(measure: Measure) -> str:

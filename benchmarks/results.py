@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -48,6 +50,18 @@ class Measure:
         # JSON has no infinity or NaN: null is "never" or "not measured".
         value = self.value if abs(self.value) < float("inf") else None
         return {"measure": self.measure, "value": value, name: bound, "ok": self.ok}
+
+
+def ratio(value: float, baseline: float) -> float:
+    """NaN, which holds no bound, where there is no baseline."""
+    return value / baseline if baseline > 0 else math.nan
+
+
+def mid_ratio(pairs: Iterable[tuple[float, float]]) -> float:
+    """The median of the ratios of value and baseline; NaN, which holds no bound, if any is
+    or there is none."""
+    ratios = [ratio(value, baseline) for value, baseline in pairs]
+    return statistics.median(ratios) if ratios and not any(map(math.isnan, ratios)) else math.nan
 
 
 def machine() -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Plan:
 
     concurrencies: tuple[int, ...] = (1, 16, 64)
     warmup: float = 3.0
-    seconds: float = 6.0
+    seconds: float = 4.0
     repeats: int = 3
     rounds: int = 1
 
@@ -56,7 +56,7 @@ class Turns:
     seconds_at_half: float = 4.0
 
 
-PEERS = Plan(seconds=4.0)
+PEERS = Plan()
 OURS = Plan(warmup=2.0, seconds=5.0, repeats=1, rounds=3)
 QUICK = Plan(warmup=1.0, seconds=3.0, repeats=1)
 FAILURES = (ServerFailed, RuntimeError, OSError, subprocess.SubprocessError)

@@ -140,15 +140,3 @@ def middle(runs: Iterable[Seen]) -> Seen:
     }
     sums = {name: sum(getattr(run, name) for run in held) for name in ("refused", "late", "failed")}
     return Seen(held[0].part, held[0].case, **figures, **sums)
-
-
-def mid_ratio(pairs: Iterable[tuple[float, float]]) -> float:
-    """The median of the ratios of value and baseline; NaN, which holds no bound, if any is
-    or there is none."""
-    ratios = sorted(ratio(value, baseline) for value, baseline in pairs)
-    return float(np.median(ratios)) if ratios and not any(map(math.isnan, ratios)) else math.nan
-
-
-def ratio(value: float, baseline: float) -> float:
-    """NaN, which holds no bound, where there is no baseline."""
-    return value / baseline if baseline > 0 else math.nan

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from results import Measure
+from results import Measure, ratio
 
-from .answers import Seen, middle, ratio, see
+from .answers import Seen, middle, see
 from .gateway import Gateway
 from .homes import FAST, QUIET, SLOW
 from .load import Flow

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from results import Measure
+from results import Measure, mid_ratio, ratio
 
-from .answers import Seen, mid_ratio, middle, ratio, see
+from .answers import Seen, middle, see
 from .gateway import Gateway, up
 from .homes import FAST, QUIET, add_models
 from .load import Flow

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from results import Measure
+from results import Measure, mid_ratio, ratio
 
-from .answers import Seen, mid_ratio, middle, ratio, see
+from .answers import Seen, middle, see
 from .gateway import Gateway
 from .homes import FAST, NOISY, NOISY_RATE, QUIET
 from .load import Flow

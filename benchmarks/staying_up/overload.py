@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from results import Measure
+from results import Measure, mid_ratio
 
-from .answers import Answers, Seen, mid_ratio, middle, see
+from .answers import Answers, Seen, middle, see
 from .gateway import Gateway
 from .homes import DEADLINE_MS, FAST, QUIET, SLOW, SLOW_DEADLINE_MS
 from .load import Flow

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from results import Measure
+from results import Measure, ratio
 
 from windvane.apps.cli.supervisor import restart_workers
 from windvane.usecases.read_settings import find_settings
 
-from .answers import Answers, middle, ratio, see
+from .answers import Answers, middle, see
 from .gateway import up
 from .homes import FAST, QUIET, add_version, deploy
 from .load import Flow

@@ -13,8 +13,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
-from results import Measure
-from staying_up.answers import Answers, Seen, from_arrays, mid_ratio, middle, ratio, see, to_arrays
+from results import Measure, mid_ratio, ratio
+from staying_up.answers import Answers, Seen, from_arrays, middle, see, to_arrays
 from staying_up.beside import beside_measures
 from staying_up.budget import Case, budget_measures
 from staying_up.gateway import read_metrics
