@@ -52,7 +52,9 @@ def test_counts_outlive_the_workers(fd: int) -> None:
 
 
 def test_closing_leaves_nothing_open() -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    # A file that an earlier test left to the collector would be closed meanwhile.
+    gc.collect()
+    before = {path.name for path in Path("/proc/self/fd").iterdir()}
     for _ in range(5):
         limiter = SharedLimiter(None, 0, solo=True)
         taken = limiter.take((Limit("t", 5, 60.0, 2),), 1.0)
@@ -60,7 +62,7 @@ def test_closing_leaves_nothing_open() -> None:
         del taken
         limiter.close()
     gc.collect()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert {path.name for path in Path("/proc/self/fd").iterdir()} <= before
 
 
 @pytest.mark.parametrize("worker", [-1, 64])
