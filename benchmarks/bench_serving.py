@@ -18,16 +18,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from results import FOLDER, Measure, machine, mid_ratio, ratio, read_options, write_results
+from results import FOLDER, Measure, machine, mid_ratio, quieter, ratio, read_options, write_results
 from rich.console import Console
 from rich.table import Table
+from serving.cores import LOAD_CORE, SERVER_CORE
 from serving.load import Load, LoadGenerator, missing_tools
 from serving.measuring import (
     FAILURES,
     OURS,
     PEERS,
     QUICK,
-    SERVER_CORE,
     Bench,
     Measured,
     Turns,
@@ -39,7 +39,6 @@ from serving.rows import read_rows
 from serving.servers import Kind, Server
 from serving.windvane_server import ALL_IN, BARE, BATCH, CROWDED, all_windvane
 
-LOAD_CORE = 1
 TakeTurns = Callable[[Bench, Sequence[Server]], list[dict[str, Load]]]
 _VERSIONS = ("windvane", "numpy", "onnxruntime", "scikit-learn", "uvicorn")
 _PACKAGES = ("mlflow", "bentoml", "litserve", "mlserver", "ray", "fastapi", "scikit-learn")
@@ -163,11 +162,12 @@ def half_turns(plan: Turns) -> TakeTurns:
 def by_turns(
     turns: Sequence[Mapping[str, Load]], ours: str, other: str, figure: Callable[[Load], float]
 ) -> float:
-    """The median over the turns of the ratio of a figure, NaN if an answer was no 2xx."""
+    """The median over the quieter turns of the ratio of a figure, NaN if an answer of any was
+    no 2xx."""
     pairs = [(turn[ours], turn[other]) for turn in turns if ours in turn and other in turn]
     if not pairs or not all(load.clean for pair in pairs for load in pair):
         return math.nan
-    return mid_ratio((figure(one), figure(two)) for one, two in pairs)
+    return mid_ratio((figure(one), figure(two)) for one, two in quieter(pairs))
 
 
 def best_at_half(found: Mapping[str, Measured]) -> str:

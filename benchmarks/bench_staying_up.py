@@ -18,16 +18,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench_serving import LOAD_CORE, problems, wanted
+from bench_serving import problems, wanted
 from results import FOLDER, machine, read_options, show_measures, write_results
 from rich.console import Console
 from rich.table import Table
+from serving.cores import LOAD_CORE, SERVER_CORE
 from serving.processes import ServerFailed
 from serving.rows import Rows, read_rows
 from staying_up.answers import Seen
 from staying_up.beside import beside
 from staying_up.budget import budget
-from staying_up.gateway import SERVER_CORE, up
+from staying_up.gateway import up
 from staying_up.homes import NOISY_RATE, SLOW_DEADLINE_MS, make_home, thin
 from staying_up.load import Loader
 from staying_up.neighbour import FLOOD, QUIET_RATE, neighbour
@@ -130,12 +131,23 @@ def show_seen(console: Console, seen: Sequence[Seen]) -> None:
         title="One row a request; the gateway and all its processes on one core",
         title_justify="left",
         caption="Latency in ms of predictions; at a rate, from when each was due. "
-        "refused: 429 and 503; late: given up at the deadline (504).",
+        "refused: 429 and 503; late: given up at the deadline (504); stolen: what the "
+        "hypervisor took of each second of both cores.",
         caption_justify="left",
     )
     table.add_column("part")
     table.add_column("case")
-    for name in ("asked /s", "answered /s", "p50", "p99", "max", "refused", "late", "failed"):
+    for name in (
+        "asked /s",
+        "answered /s",
+        "p50",
+        "p99",
+        "max",
+        "refused",
+        "late",
+        "failed",
+        "stolen",
+    ):
         table.add_column(name, justify="right")
     part = ""
     for s in seen:
@@ -145,6 +157,7 @@ def show_seen(console: Console, seen: Sequence[Seen]) -> None:
             s.part if s.part != part else "", s.case, f"{s.rate:,.0f}", f"{s.answered:,.1f}",
             f"{s.p50_ms:.2f}", f"{s.p99_ms:.2f}", f"{s.max_ms:.1f}", f"{s.refused:,}",
             f"{s.late:,}", f"[bold red]{s.failed:,}[/]" if s.failed else "0",
+            f"{s.stolen:.1%}",
         )  # fmt: skip
         part = s.part
     console.print(table)

@@ -6,10 +6,13 @@ import re
 import shutil
 import statistics
 import subprocess
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from .cores import stolen_s
 
 _HERE = Path(__file__).parent
 _CONNECTIONS = 64  # of the fixed rate: far more than are busy at half of the capacity
@@ -26,6 +29,7 @@ class Load:
     """One run's outcome. Latencies in milliseconds.
 
     ``not_2xx`` are answers with another status, ``broken`` requests without a whole answer.
+    ``stolen`` is how many seconds in each the hypervisor took from the two cores together.
     """
 
     rps: float
@@ -35,6 +39,7 @@ class Load:
     answered: int
     not_2xx: int
     broken: int
+    stolen: float = 0.0
 
     @property
     def clean(self) -> bool:
@@ -91,13 +96,15 @@ class LoadGenerator:
         return self._run(command, requests, seconds * 1.25)
 
     def _run(self, command: list[str], requests: Requests, seconds: float) -> Load:
+        began, stolen = time.monotonic(), stolen_s()
         pinned = ["taskset", "--cpu-list", str(self._core), *command]
         done = subprocess.run(
             pinned, capture_output=True, text=True, timeout=seconds + _PATIENCE_S, check=False
         )
         if done.returncode:
             raise RuntimeError(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
-        load = parse_load(done.stdout)
+        taken = (stolen_s() - stolen) / (time.monotonic() - began)
+        load = replace(parse_load(done.stdout), stolen=taken)
         requests.used(load.answered)
         return load
 
@@ -124,7 +131,7 @@ def median(runs: Sequence[Load]) -> Load:
     """Each figure's median over the runs, by itself; but every failure counts."""
     middle = {
         name: statistics.median(getattr(run, name) for run in runs)
-        for name in ("rps", "p50_ms", "p99_ms", "max_ms")
+        for name in ("rps", "p50_ms", "p99_ms", "max_ms", "stolen")
     }
     sums = {name: sum(getattr(run, name) for run in runs) for name in ("not_2xx", "broken")}
     return Load(**middle, answered=sum(run.answered for run in runs), **sums)

@@ -9,7 +9,7 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from .cores import SERVER_CORE
 from .load import Load, LoadGenerator, Requests, median
 from .model import Model
 from .processes import Running, ServerFailed, free_port, resident_mib
@@ -24,7 +25,6 @@ from .rows import Rows
 from .servers import Kind, Server, Site
 from .shapes import write_requests
 
-SERVER_CORE = 0
 TOLERANCE = 1e-6  # of a probability: runtimes may add trees in another order
 _UP_WITHIN_S = 120.0
 _ASKED = 64
@@ -151,6 +151,10 @@ class _Up:
         self.running.settle(_SETTLE_WITHIN_S)
         return load
 
+    def awake(self) -> AbstractContextManager[None]:
+        """It alone goes on."""
+        return self.running.awake(_SETTLE_WITHIN_S)
+
     def fixed(self, rate: float, seconds: float) -> Load:
         load = self.generator.fixed(self.port, self.requests, rate, seconds)
         self.running.settle(_SETTLE_WITHIN_S)
@@ -191,12 +195,16 @@ class Bench:
             return Measured(server.name, server.kind, error=str(error))
 
     def take_turns(self, servers: Sequence[Server], plan: Turns) -> list[dict[str, Load]]:
-        """Each turn's loads by server: all of them run, one at a time is asked and the others
-        rest. Raises one of FAILURES."""
+        """Each turn's loads by server: one at a time is asked while the others stand still.
+        Raises one of FAILURES."""
         with self._side_by_side(servers, plan.connections) as all_up:
             turns: list[dict[str, Load]] = []
             for _ in range(plan.turns):
-                turns.append({up.name: up.closed(plan.seconds) for up in all_up})
+                loads: dict[str, Load] = {}
+                for up in all_up:
+                    with up.awake():
+                        loads[up.name] = up.closed(plan.seconds)
+                turns.append(loads)
                 told = ", ".join(f"{load.rps:,.0f}/s" for load in turns[-1].values())
                 self.say(f"turn {len(turns)}/{plan.turns}: {told}")
             return turns
@@ -212,11 +220,12 @@ class Bench:
                 rates: dict[str, float] = {}
                 loads: dict[str, Load] = {}
                 for up in all_up:
-                    # Who follows is asked as fast as it can too: what that leaves to be done
-                    # later must weigh on both.
-                    half = up.closed(plan.seconds).rps / 2
-                    rate = rates[up.name] = rates.get(follows.get(up.name, ""), half)
-                    loads[up.name] = up.fixed(rate, plan.seconds_at_half)
+                    with up.awake():
+                        # Who follows is asked as fast as it can too: what that leaves to be done
+                        # later must weigh on both.
+                        half = up.closed(plan.seconds).rps / 2
+                        rate = rates[up.name] = rates.get(follows.get(up.name, ""), half)
+                        loads[up.name] = up.fixed(rate, plan.seconds_at_half)
                 turns.append(loads)
                 told = ", ".join(
                     f"p99 {load.p99_ms:.2f} ms at {rates[name]:,.0f}/s"
@@ -227,7 +236,7 @@ class Bench:
 
     @contextmanager
     def _side_by_side(self, servers: Sequence[Server], connections: int) -> Generator[list[_Up]]:
-        """All of them, started, held against the model, warmed up and at rest."""
+        """All of them, started, held against the model, warmed up and standing still."""
         with ExitStack() as stack:
             started = [(server, *stack.enter_context(self._started(server))) for server in servers]
             all_up: list[_Up] = []
@@ -236,6 +245,7 @@ class Bench:
                 requests = self._requests(server, site)
                 up = _Up(server.name, site.port, requests, running, self._generator, connections)
                 up.closed(self._plan.warmup)
+                running.freeze()
                 all_up.append(up)
             yield all_up
 

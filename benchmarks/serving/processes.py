@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
@@ -38,19 +39,28 @@ class Running:
     ) -> None:
         adopt_orphans()
         self._log = log
-        self._others = descendants(os.getpid())
+        self._mark = f"BENCH_SERVER={secrets.token_hex(8)}"
+        name, _, mark = self._mark.partition("=")
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 ["taskset", "--cpu-list", str(core), *command],
-                cwd=folder, env={**os.environ, **environment},
+                cwd=folder, env={**os.environ, **environment, name: mark},
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - the benchmark has no threads
             )  # fmt: skip
 
     @property
     def pids(self) -> set[int]:
-        """Of all its processes, those that outlived their parents too."""
-        return descendants(os.getpid()) - self._others
+        """Of all its processes, those that outlived their parents too: they have its mark."""
+        first = self._process.pid
+        here = descendants(os.getpid())
+        below = {first, *descendants(first)} & here
+        return below | {pid for pid in here - below if self._is_marked(pid)}
+
+    def _is_marked(self, pid: int) -> bool:
+        with contextlib.suppress(OSError):
+            return self._mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return False
 
     def check(self) -> None:
         """Raise ServerFailed, with its last words, if it is gone."""
@@ -80,20 +90,39 @@ class Running:
             before = now
         return max(0.0, before - began)
 
+    def freeze(self) -> None:
+        """All its processes stand still. A server at rest has work of its own from time to time,
+        and what is niced gives way within its own session only (sched_autogroup)."""
+        self._signal_all(signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def awake(self, within_s: float) -> Generator[None]:
+        """Goes on, rests before the block begins, and stands still again after it."""
+        self._signal_all(signal.SIGCONT)
+        self.settle(within_s)
+        try:
+            yield
+        finally:
+            self.freeze()
+
+    def _signal_all(self, number: int) -> None:
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def _busy_s(self) -> float:
         """Processor seconds of all its processes so far."""
         return sum(_busy_ticks(pid) for pid in self.pids) / os.sysconf("SC_CLK_TCK")
 
     def stop(self) -> None:
         """SIGTERM to the first process, then to what is left, then SIGKILL; each by its id."""
+        self._signal_all(signal.SIGCONT)
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         if not self._gone(_STOP_WITHIN_S, only_first=True):
             self._process.kill()
         for number, within_s in ((signal.SIGTERM, _KILL_WITHIN_S), (signal.SIGKILL, 60.0)):
-            for pid in self.pids:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, number)
+            self._signal_all(number)
             if self._gone(within_s):
                 return
         raise ServerFailed(f"processes {sorted(self.pids)} cannot be ended")

@@ -99,7 +99,7 @@ class Seen:
     """One line of the table: what a client saw. Latencies in milliseconds, of predictions.
 
     ``rate`` was asked for, ``answered`` were predictions, both a second. ``refused``, ``late``
-    (504) and ``failed`` are requests.
+    (504) and ``failed`` are requests. ``stolen`` is as in serving's Load.
     """
 
     part: str
@@ -112,6 +112,7 @@ class Seen:
     refused: int = 0
     late: int = 0
     failed: int = 0
+    stolen: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in self.__slots__}
@@ -121,13 +122,13 @@ class Seen:
         }
 
 
-def see(part: str, case: str, answers: Answers, seconds: float) -> Seen:
+def see(part: str, case: str, answers: Answers, seconds: float, stolen: float = 0.0) -> Seen:
     """``answers`` were due within ``seconds``."""
     ok = answers.ok
     return Seen(
         part, case, len(answers) / seconds, len(ok) / seconds,
         ok.quantile_ms(0.5), ok.quantile_ms(0.99), ok.quantile_ms(1.0),
-        len(answers.refused), int((answers.status == _TOO_LATE).sum()), len(answers.failed),
+        len(answers.refused), int((answers.status == _TOO_LATE).sum()), len(answers.failed), stolen,
     )  # fmt: skip
 
 
@@ -136,7 +137,7 @@ def middle(runs: Iterable[Seen]) -> Seen:
     held = list(runs)
     figures = {
         name: float(np.median([getattr(run, name) for run in held]))
-        for name in ("rate", "answered", "p50_ms", "p99_ms", "max_ms")
+        for name in ("rate", "answered", "p50_ms", "p99_ms", "max_ms", "stolen")
     }
     sums = {name: sum(getattr(run, name) for run in held) for name in ("refused", "late", "failed")}
     return Seen(held[0].part, held[0].case, **figures, **sums)

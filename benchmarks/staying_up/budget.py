@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from results import Measure, mid_ratio, ratio
+from results import Measure, mid_ratio, quieter, ratio
 
 from .answers import Seen, middle, see
 from .gateway import Gateway, up
@@ -66,19 +66,22 @@ def budget(bench: Bench) -> Found:
             up(bench.home.folder, bench.scratch("tight"), more, model_memory_bytes=bound)
         )
         first.append(_each(bench, little, names, _LITTLE))
+        plenty.freeze()
+        little.freeze()
         seen: list[list[tuple[Seen, Seen]]] = [[], []]
         for turn in range(bench.plan.repeats):
             for gateway, case, found in zip(
                 (plenty, little), (_PLENTY, _LITTLE), seen, strict=True
             ):
-                found.append(_turn(bench, gateway, names, case))
+                with gateway.awake():
+                    found.append(_turn(bench, gateway, names, case))
             bench.say(
                 f"{PART} {turn + 1}/{bench.plan.repeats}: p99 of the asked ones "
                 f"{seen[0][-1][0].p99_ms:.2f} ms with all in memory, "
                 f"{seen[1][-1][0].p99_ms:.2f} ms with room for {ROOM}"
             )
         roomy, tight = (
-            Case(one, [o for o, _ in turns], [s for _, s in turns], gateway.metrics())
+            _case(gateway, one, turns)
             for one, turns, gateway in zip(first, seen, (plenty, little), strict=True)
         )
     bench.say(
@@ -88,6 +91,11 @@ def budget(bench: Bench) -> Found:
     lines = [s for c in (roomy, tight) for s in (c.first, middle(c.often), middle(c.seldom))]
     others = [*plenty.others, *little.others]
     return Found(budget_measures(roomy, tight, bound), lines, others)
+
+
+def _case(gateway: Gateway, first: Seen, turns: Sequence[tuple[Seen, Seen]]) -> Case:
+    with gateway.awake():
+        return Case(first, [o for o, _ in turns], [s for _, s in turns], gateway.metrics())
 
 
 def _each(bench: Bench, gateway: Gateway, names: Sequence[str], case: str) -> Seen:
@@ -108,10 +116,10 @@ def _turn(bench: Bench, gateway: Gateway, names: Sequence[str], case: str) -> tu
         "seldom": Flow(loader.requests("seldom", names[_OFTEN:], key), _SELDOM_RATE),
     }
     found = loader.streams(gateway.port, flows, WARM_S + plan.budget_s)
+    stolen = gateway.settle()
     often, seldom = (counted(found[name], plan.budget_s) for name in flows)
-    gateway.settle()
     return (
-        see(PART, f"{case}: {_OFTEN} asked often", often, plan.budget_s),
+        see(PART, f"{case}: {_OFTEN} asked often", often, plan.budget_s, stolen),
         see(PART, f"{case}: the others meanwhile", seldom, plan.budget_s),
     )
 
@@ -121,7 +129,7 @@ def budget_measures(roomy: Case, tight: Case, bound: int) -> list[Measure]:
     # Without loads and unloads there was no budget to speak of.
     worked = roomy.loaded >= MODELS and tight.count("unloads") > 0
     missing = float("nan")
-    pairs = zip(tight.often, roomy.often, strict=True)
+    pairs = quieter(zip(tight.often, roomy.often, strict=True))
     slower = mid_ratio((t.p99_ms, r.p99_ms) for t, r in pairs)
     return [
         Measure(

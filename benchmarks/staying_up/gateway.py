@@ -15,9 +15,9 @@ from typing import Any
 
 import httpx
 import yaml
+from serving.cores import SERVER_CORE, busy_s, stolen_s
 from serving.processes import Running, ServerFailed, free_port
 
-SERVER_CORE = 0
 _UP_WITHIN_S = 120.0
 _SETTLE_WITHIN_S = 15.0
 _POSTED_S = 1.5  # workers post their metrics each second
@@ -33,23 +33,35 @@ class Gateway:
         self.others: list[float] = []
         """Shares of the core that went to processes of others, one for each load."""
         self._running = running
-        self._before = (0.0, 0.0, 0.0)
-
-    def settle(self) -> None:
-        """Wait until its processes rest, and look at who had the core meanwhile. Raises
-        ServerFailed if it is gone."""
-        self._running.check()
-        now = self._spent()
-        lasted, busy, own = (b - a for a, b in zip(self._before, now, strict=True))
-        if self._before[0]:
-            self.others.append(max(0.0, busy - own) / lasted)
-        self._running.settle(_SETTLE_WITHIN_S)
         self._before = self._spent()
 
-    def _spent(self) -> tuple[float, float, float]:
-        """Now, and the seconds in which the core was busy, and busy with our processes."""
+    def settle(self) -> float:
+        """How many seconds in each the hypervisor took from both cores since it rested, once it
+        rests again. Raises ServerFailed if it is gone."""
+        self._running.check()
+        now = self._spent()
+        lasted, busy, own, stolen = (b - a for a, b in zip(self._before, now, strict=True))
+        self.others.append(max(0.0, busy - own) / lasted)
+        self._running.settle(_SETTLE_WITHIN_S)
+        self._before = self._spent()
+        return stolen / lasted
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """It alone goes on, at rest when the block begins."""
+        with self._running.awake(_SETTLE_WITHIN_S):
+            self._before = self._spent()
+            yield
+
+    def freeze(self) -> None:
+        """Stand still beside another one."""
+        self._running.freeze()
+
+    def _spent(self) -> tuple[float, float, float, float]:
+        """Now, and the seconds in which the core was busy, busy with our processes, and in which
+        the hypervisor took it."""
         own = sum(_busy_s(pid) for pid in self._running.pids)
-        return time.monotonic(), _core_busy_s(), own
+        return time.monotonic(), busy_s(SERVER_CORE), own, stolen_s()
 
     def metrics(self) -> dict[str, float]:
         """From the console; samples that differ in labels only are summed."""
@@ -96,18 +108,11 @@ def up(
         gateway = Gateway(copy, port, running)
         gateway.wait_until_up()
         gateway.settle()
+        gateway.others.clear()
         yield gateway
     finally:
         running.stop()
         shutil.rmtree(copy, ignore_errors=True)
-
-
-def _core_busy_s() -> float:
-    """All but idle and waiting for a disk; user time has that of guests in it already."""
-    lines = Path("/proc/stat").read_text().splitlines()
-    fields = next(line for line in lines if line.startswith(f"cpu{SERVER_CORE} ")).split()
-    ticks = [int(field) for field in fields[1:9]]
-    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def _busy_s(pid: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from results import Measure, mid_ratio, ratio
+from results import Measure, mid_ratio, quieter, ratio
 
 from .answers import Seen, middle, see
 from .gateway import Gateway
@@ -35,15 +35,15 @@ def neighbour(bench: Bench, gateway: Gateway) -> Found:
     for turn in range(plan.neighbours):
         for flows in ({"quiet": quiet}, {"quiet": quiet, "noisy": noisy}):
             found = loader.streams(gateway.port, flows, seconds)
+            stolen = gateway.settle()
             ours = counted(found["quiet"], plan.neighbour_s)
             if "noisy" in found:
-                beside.append(see(PART, "quiet beside noisy", ours, plan.neighbour_s))
+                beside.append(see(PART, "quiet beside noisy", ours, plan.neighbour_s, stolen))
                 theirs = counted(found["noisy"], plan.neighbour_s)
                 sent = theirs.only(theirs.sent_s < seconds)
                 flood.append(see(PART, f"noisy, limit {NOISY_RATE}/s", sent, plan.neighbour_s))
             else:
-                alone.append(see(PART, "quiet alone", ours, plan.neighbour_s))
-            gateway.settle()
+                alone.append(see(PART, "quiet alone", ours, plan.neighbour_s, stolen))
         bench.say(
             f"{PART} {turn + 1}/{plan.neighbours}: p99 of quiet {alone[-1].p99_ms:.2f} ms alone, "
             f"{beside[-1].p99_ms:.2f} ms beside {flood[-1].rate:,.0f}/s, "
@@ -59,7 +59,7 @@ def neighbour_measures(
     """One entry a turn in each."""
     alone, beside, flood = middle(alones), middle(besides), middle(floods)
     came = flood.rate >= _ARRIVED * FLOOD and not alone.failed
-    worse = mid_ratio((b.p99_ms, a.p99_ms) for b, a in zip(besides, alones, strict=True))
+    worse = mid_ratio((b.p99_ms, a.p99_ms) for b, a in quieter(zip(besides, alones, strict=True)))
     return [
         Measure(
             "p99 of a tenant beside one that sends 20x its limit, times that alone",

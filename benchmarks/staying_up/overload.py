@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from results import Measure, mid_ratio
+from results import Measure, mid_ratio, quieter
 
 from .answers import Answers, Seen, middle, see
 from .gateway import Gateway
@@ -115,7 +115,7 @@ def connections(bench: Bench, gateway: Gateway) -> Found:
 def connection_measures(few: Sequence[Seen], many: Sequence[Seen]) -> list[Measure]:
     """One entry a turn in each."""
     clean = not any(s.failed or s.refused for s in [*few, *many])
-    kept = mid_ratio((m.answered, f.answered) for m, f in zip(many, few, strict=True))
+    kept = mid_ratio((m.answered, f.answered) for m, f in quieter(zip(many, few, strict=True)))
     return [
         Measure(
             "throughput with 5x the connections, share of that with 64",

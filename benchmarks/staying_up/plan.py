@@ -22,7 +22,7 @@ class Plan:
     """Seconds of each load, and how often it alternates with its baseline; the median of the
     turns' ratios counts, for a machine's pace changes from one turn to the next."""
 
-    repeats: int = 5
+    repeats: int = 7
     neighbours: int = 12
     neighbour_s: float = 4.0
     closed_s: float = 3.0
@@ -89,4 +89,5 @@ def seen_closed(part: str, case: str, load: Load) -> Seen:
     return Seen(
         part, case, load.rps, (load.answered - load.not_2xx) / max(load.answered, 1) * load.rps,
         load.p50_ms, load.p99_ms, load.max_ms, load.not_2xx, 0, load.broken,
+        load.stolen,
     )  # fmt: skip

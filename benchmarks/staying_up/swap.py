@@ -63,9 +63,10 @@ def _once(bench: Bench, number: int) -> Found:
             restart_workers(find_settings({}, gateway.home))
             answers = load.wait()["load"]
         started = gateway.workers_started() - before
-        gateway.settle()
+        stolen = gateway.settle()
     found = swap_found(answers, started, (WARM_S, swap_at, restart_at, end))
     found.others.extend(gateway.others)
+    found.seen[:] = [replace(line, stolen=stolen) for line in found.seen]
     calm, swapped, restarted = found.seen
     bench.say(
         f"{PART} {number + 1}/{plan.swaps}: p99 {calm.p99_ms:.2f} ms before, "

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,8 +25,9 @@ from bench_serving import (
 )
 from results import Measure
 from serving import shapes
-from serving.load import Load, Requests, median, parse_load
+from serving.load import Load, LoadGenerator, Requests, median, parse_load
 from serving.measuring import Bench, Measured, Turns, merge
+from serving.processes import Running
 from serving.rows import FEATURES, VIEWS, Rows
 from serving.servers import Kind
 from serving.windvane_server import ALL_IN, BARE, BATCH, CROWDED
@@ -93,6 +96,49 @@ def test_rows_come_again_only_after_all_others() -> None:
     for used, start in ((4, 4), (4, 8), (4, 2), (20, 2)):
         requests.used(used)
         assert requests.start == start
+
+
+def test_a_server_that_another_is_asked_beside_stands_still(tmp_path: Path) -> None:
+    def state(pid: int) -> str:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+    def start(command: str) -> Running:
+        return Running(
+            ["sh", "-c", command], core=0, folder=tmp_path, environment={}, log=tmp_path / "log"
+        )
+
+    # One has a child that outlives its parent, in a session of its own.
+    one = start("(setsid sleep 60 &); sleep 60")
+    other = start("sleep 60; true")
+    try:
+        for running, count in ((one, 3), (other, 2)):
+            with running.awake(5.0):
+                assert len(running.pids) == count
+                assert {state(pid) for pid in running.pids} == {"S"}
+            assert {state(pid) for pid in running.pids} == {"T"}
+            running.freeze()
+        with other.awake(5.0):
+            assert {state(pid) for pid in one.pids} == {"T"}
+    finally:
+        one.stop()
+        assert len(other.pids) == 2
+        other.stop()
+    assert not one.pids
+    assert not other.pids
+
+
+def test_a_load_says_what_the_hypervisor_took_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    taken = iter((7.0, 7.5))
+    times = iter((10.0, 15.0))
+    monkeypatch.setattr("serving.load.stolen_s", lambda: next(taken))
+    monkeypatch.setattr("serving.load.time", SimpleNamespace(monotonic=lambda: next(times)))
+    monkeypatch.setattr(
+        "serving.load.subprocess.run", lambda *_, **__: SimpleNamespace(returncode=0, stdout=WRK)
+    )
+    generator = LoadGenerator(tmp_path, 0)
+    assert generator.closed(1, Requests(tmp_path, 10), 1, 3.0).stolen == 0.1
 
 
 TURNS = [
@@ -176,16 +222,25 @@ def test_by_turns_each_is_asked_at_half_of_what_it_just_did_and_the_crowd_as_the
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[tuple[str, float]] = []
+    awake: list[str] = []
 
     class Up:
         def __init__(self, name: str, capacities: list[float]) -> None:
             self.name = name
             self.capacities = capacities
 
+        @contextmanager
+        def awake(self) -> Iterator[None]:
+            awake.append(self.name)
+            yield
+            assert awake.pop() == self.name
+
         def closed(self, _seconds: float) -> Load:
+            assert awake == [self.name]
             return load(self.capacities.pop(0))
 
         def fixed(self, rate: float, _seconds: float) -> Load:
+            assert awake == [self.name]
             asked.append((self.name, rate))
             return load(rate)
 

@@ -7,13 +7,14 @@ import math
 import socketserver
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
-from results import Measure, mid_ratio, ratio
+from results import Measure, mid_ratio, quieter, ratio
 from staying_up.answers import Answers, Seen, from_arrays, middle, see, to_arrays
 from staying_up.beside import beside_measures
 from staying_up.budget import Case, budget_measures
@@ -86,6 +87,17 @@ def test_the_median_hides_no_failure() -> None:
     assert math.isnan(mid_ratio([(1.0, 0.0)]))
     assert math.isnan(mid_ratio([]))
     assert math.isnan(ratio(1.0, 0.0))
+
+
+def test_turns_of_which_the_hypervisor_took_more_than_of_the_middle_one_do_not_count() -> None:
+    def turn(one: float, other: float) -> tuple[Seen, Seen]:
+        return replace(seen(), stolen=one), replace(seen(), stolen=other)
+
+    turns = [turn(0.0, 0.3), turn(0.02, 0.0), turn(0.1, 0.1), turn(0.01, 0.01)]
+    assert quieter(turns) == [turns[1], turns[3]]
+    still = [turn(0.0, 0.0)] * 4
+    assert quieter(still) == still
+    assert quieter([]) == []
 
 
 def test_answers_survive_the_way_between_processes() -> None:
@@ -187,6 +199,9 @@ def test_the_noisy_neighbour() -> None:
         [*alone, seen(500.0, 20.0), *alone], [*beside, seen(500.0, 23.0), *beside], flood * 3
     )
     assert slow[0].value == pytest.approx(1.1)
+    stolen = [*beside, *[replace(seen(500.0, 40.0), stolen=0.1)] * 2, *beside]
+    taken = neighbour_measures(alone * 4, stolen, flood * 4)
+    assert taken[0].value == pytest.approx(1.1)
     hurt = neighbour_measures(alone, [seen(490.0, 2.5, late=3)], [seen(103.0)])
     assert [m.ok for m in hurt] == [False] * 3
     weak = neighbour_measures(alone, beside, [seen(100.0, rate=1_500.0)])
@@ -203,8 +218,10 @@ def test_overload() -> None:
 
 
 def test_slow_beside_fast() -> None:
-    assert values(beside_measures(seen(p99=2.0), seen(p99=3.0), seen())) == [1.5]
-    assert not beside_measures(seen(p99=2.0), seen(p99=3.0), seen(0.0))[0].ok
+    alone, together = [seen(p99=2.0)], [seen(p99=3.0)]
+    assert values(beside_measures(alone, together, [seen()])) == [1.5]
+    assert not beside_measures(alone, together, [seen(0.0)])[0].ok
+    assert not beside_measures(alone, [seen(p99=3.0, failed=1)], [seen()])[0].ok
 
 
 def test_a_swap_that_nobody_noticed() -> None:

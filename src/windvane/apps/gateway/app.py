@@ -217,7 +217,7 @@ class Gateway:
         # Requests leave no cycles behind, so the collector need look but rarely.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(50_000, 50, 100)
+        gc.set_threshold(5_000, 50, 100)
         self._tasks = [
             asyncio.create_task(work)
             for work in (
