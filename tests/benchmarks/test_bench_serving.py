@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +15,7 @@ from bench_serving import (
     LOCKS,
     best_at_half,
     by_turns,
+    full_turns,
     half_turns,
     missed_by,
     p99,
@@ -254,6 +255,27 @@ def test_by_turns_each_is_asked_at_half_of_what_it_just_did_and_the_crowd_as_the
         (ALL_IN, 1_500.0), (CROWDED, 1_500.0), ("peer", 50.0),
     ]  # fmt: skip
     assert by_turns(turns, CROWDED, ALL_IN, p99) == 1.0
+
+
+def test_each_server_begins_a_turn_as_often_as_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    class Up:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def awake(self) -> AbstractContextManager[None]:
+            return nullcontext()
+
+        def closed(self, _seconds: float) -> Load:
+            asked.append(self.name)
+            return load()
+
+    monkeypatch.setattr(Bench, "_side_by_side", lambda *_: nullcontext([Up("a"), Up("b")]))
+    bench = Bench.__new__(Bench)
+    bench.say = lambda _text: None
+    assert len(full_turns(Turns(turns=4))(bench, [])) == 4
+    assert asked == ["a", "b", "b", "a", "a", "b", "b", "a"]
 
 
 def test_missed_by_is_empty_where_the_bound_holds() -> None:
