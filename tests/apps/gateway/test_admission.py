@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import Counter
 from typing import Any
 
 from apps.gateway.house import MODEL, Answer, House, body, features, route, run, until
@@ -328,6 +329,23 @@ def test_refusals_that_are_held_leave_in_groups_and_none_too_early() -> None:
         assert all(at >= began + naps[i] for i, at in left)
         assert held.holding == 0
         assert not held._groups
+
+    asyncio.run(story())
+
+
+def test_of_a_group_only_a_few_leave_in_one_turn_of_the_loop() -> None:
+    async def story() -> None:
+        held = Patience()
+        turn = 0
+        left: list[int] = []
+        for _ in range(20):
+            held.later(0.0, lambda: left.append(turn))
+        while len(left) < 20:
+            await asyncio.sleep(0)
+            turn += 1
+        # Two where a hundredth of a second ended between them.
+        assert max(Counter(left).values()) <= 8
+        assert held.holding == 0
 
     asyncio.run(story())
 

@@ -2,16 +2,18 @@
 
 Each tenant gets so many refusals a second at once; beyond that they are held for a moment,
 which slows a client that waits for its answers. Those that are held leave in groups: to wake up
-for each costs more than to send it.
+for each costs more than to send it. But only a few leave in one turn of the loop, for somebody's
+prediction may have come meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _GROUP_S = 0.01
+_IN_A_TURN = 4
 
 
 class Patience:
@@ -60,7 +62,12 @@ class Patience:
             group.append(let_go)
 
     def _let_go(self, number: int) -> None:
-        group = self._groups.pop(number)
-        self.holding -= len(group)
-        for let_go in group:
+        self._leave(self._groups.pop(number))
+
+    def _leave(self, group: Sequence[Callable[[], None]]) -> None:
+        now, rest = group[:_IN_A_TURN], group[_IN_A_TURN:]
+        if rest:
+            asyncio.get_running_loop().call_soon(self._leave, rest)
+        self.holding -= len(now)
+        for let_go in now:
             let_go()
