@@ -18,6 +18,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _STOP_WITHIN_S = 15.0
 _KILL_WITHIN_S = 5.0
 _LOOK_S = 1.0
+_MARK = "BENCH_SERVER"
 _RESTING = 0.25  # of a core: pollers and timers are not work
 
 
@@ -39,12 +40,12 @@ class Running:
     ) -> None:
         adopt_orphans()
         self._log = log
-        self._mark = f"BENCH_SERVER={secrets.token_hex(8)}"
-        name, _, mark = self._mark.partition("=")
+        mark = secrets.token_hex(8)
+        self._marked = f"{_MARK}={mark}".encode()
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 ["taskset", "--cpu-list", str(core), *command],
-                cwd=folder, env={**os.environ, **environment, name: mark},
+                cwd=folder, env={**os.environ, **environment, _MARK: mark},
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - the benchmark has no threads
             )  # fmt: skip
@@ -59,7 +60,7 @@ class Running:
 
     def _is_marked(self, pid: int) -> bool:
         with contextlib.suppress(OSError):
-            return self._mark.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            return self._marked in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
         return False
 
     def check(self) -> None:

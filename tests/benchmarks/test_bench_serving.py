@@ -117,7 +117,6 @@ def test_a_server_that_another_is_asked_beside_stands_still(tmp_path: Path) -> N
                 assert len(running.pids) == count
                 assert {state(pid) for pid in running.pids} == {"S"}
             assert {state(pid) for pid in running.pids} == {"T"}
-            running.freeze()
         with other.awake(5.0):
             assert {state(pid) for pid in one.pids} == {"T"}
     finally:
