@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from windvane.apps.gateway.protocol import protocol_of
 
 WHOLE = body(1.0)
 GOOD = b"Authorization: Bearer wv_acme\r\n"
+BOLT = b"Authorization: Bearer wv_bolt\r\n"
 PREDICT = b"/v1/models/late/predict"
 
 
@@ -327,12 +328,97 @@ def test_a_held_refusal_keeps_its_connection_busy_and_no_other(
             loud.send(post(), post(), post())
             assert (await loud.answer()).status == 200
             await until(lambda: patience.holding == 1)
-            quiet.send(post(extra=b"Authorization: Bearer wv_bolt\r\n"))
+            quiet.send(post(extra=BOLT))
             assert (await quiet.answer()).status == 200
             assert patience.holding == 1, "the next one is not even looked at"
             refused = await loud.answer()
             assert (refused.status, refused.body["error"]["code"]) == (429, "GAT-109")
             assert "ratelimit" in refused.headers
+
+    on_the_wire(story)
+
+
+async def over_its_limit(wire: Wire, *clients: Client) -> None:
+    """From now on what comes on these connections comes after a refusal."""
+    await wire.house.publish(limits=[TenantLimit("acme", rate=1, per_s=60.0)])
+    for client in (clients[0], *clients):
+        client.send(post())
+        status = (await client.answer()).status
+    assert status == 429
+
+
+def test_what_comes_after_a_refusal_gives_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six loud requests and a quiet one lie ready in the same turn of the loop, and the quiet one
+    is read last: it is looked at before all of them but those of that turn."""
+
+    async def story(wire: Wire) -> None:
+        house, asked = wire.house, list[str]()
+        limit = house.limiter.take
+        async with AsyncExitStack() as stack:
+            loud = [await stack.enter_async_context(wire.client()) for _ in range(6)]
+            await over_its_limit(wire, *loud)
+            quiet = await stack.enter_async_context(wire.client())
+            quiet.send(post(extra=BOLT))
+            assert (await quiet.answer()).status == 200
+            monkeypatch.setattr(
+                house.limiter, "take", lambda limits, now: asked.append("loud") or limit(limits, now)
+            )
+            authenticate = house.parts.gatekeeper.admit
+
+            def admit(header: bytes, *rest: Any) -> Any:
+                if header == b"Bearer wv_bolt":
+                    asked.append("quiet")
+                return authenticate(header, *rest)
+
+            monkeypatch.setattr(house.parts.gatekeeper, "admit", admit)
+            for client in (*loud, quiet):
+                client.send(post(extra=BOLT if client is quiet else GOOD))
+            assert [(await c.answer()).status for c in (*loud, quiet)] == [429] * 6 + [200]
+        assert asked.index("quiet") <= 2, asked
+
+    on_the_wire(story)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(post(), 200), (post(path=b"/v1/models/late/explain"), 404), (post(b" " * 70_000), 413)],
+)
+def test_what_gave_way_is_answered_whatever_it_is(sent: bytes, status: int) -> None:
+    async def story(wire: Wire) -> None:
+        async with wire.client() as client:
+            await over_its_limit(wire, client)
+            await wire.house.publish(limits=[])
+            client.send(sent[:20])
+            await client.flush(wire.house)
+            client.send(sent[20:])
+            assert (await client.answer()).status == status
+
+    on_the_wire(story)
+
+
+def test_a_client_that_goes_while_it_gave_way_costs_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def story(wire: Wire) -> None:
+        house = wire.house
+        late: list[Callable[[], None]] = []
+        async with wire.client() as client, wire.client() as other:
+            await over_its_limit(wire, client, other)
+            monkeypatch.setattr(house.gateway, "later", late.append)
+            for one in (client, other):
+                one.send(post())
+            await until(lambda: len(late) == 2)
+            for connection in list(wire.state.connections):
+                connection.shutdown()
+            client.close()
+            await until(lambda: len(wire.state.connections) == 1)
+            before = wire.straight
+            for go_on in late:
+                go_on()
+            assert wire.straight == before + 1
+            said = await other.answer()
+            assert (said.status, said.headers["connection"]) == (429, "close")
+            assert await other.at_end()
 
     on_the_wire(story)
 

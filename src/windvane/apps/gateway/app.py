@@ -118,13 +118,26 @@ class Gateway:
         )
         await send({"type": "http.response.body", "body": body})
 
-    def straight(self, headers: dict[bytes, bytes], path: str, body: bytes, reply: Reply) -> bool:
+    def straight(
+        self,
+        headers: dict[bytes, bytes],
+        path: str,
+        body: bytes,
+        reply: Reply,
+        began_ns: int | None = None,
+    ) -> bool:
         """A whole POST, answered by ``reply`` without a task; False, and nothing was done, if
-        it has to come as any other request does."""
+        it has to come as any other request does. It came at ``began_ns`` (``monotonic_ns``),
+        None is now."""
         ours = path.endswith(_PREDICT_TAIL) and path.startswith(_PREDICT_HEAD)
         if self.draining or not ours:
             return False
-        return self._straight.answer(headers, path[_HEAD_LENGTH:-_TAIL_LENGTH], body, reply)
+        name = path[_HEAD_LENGTH:-_TAIL_LENGTH]
+        return self._straight.answer(headers, name, body, reply, began_ns)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Do ``work`` when what else is there was served."""
+        self._desk.later.put((work,))
 
     async def _predict(self, context: Context, receive: Receive) -> bytes:
         self._parts.under_way += 1

@@ -19,6 +19,7 @@ from windvane.apps.gateway.answers import (
     refusal_body,
     refusal_headers,
 )
+from windvane.apps.gateway.later import Later
 from windvane.apps.gateway.metrics import Metrics
 from windvane.apps.gateway.patience import Patience
 from windvane.apps.gateway.records import Records
@@ -40,7 +41,8 @@ class Desk:
         self._parts = parts
         self._records = records
         self._metrics = metrics
-        self.patience = Patience()
+        self.later = Later()
+        self.patience = Patience(self.later)
         self._used: list[Way] = []
         # Unique without asking the kernel for each: a random beginning and a count.
         self._ids = map(f"{os.urandom(9).hex()}{{:06x}}".format, itertools.count())
@@ -64,7 +66,7 @@ class Desk:
 
     def event(self, context: Context) -> bytes:
         """The answered request's event, to be kept before the answer leaves."""
-        context.latency_us = (time.perf_counter_ns() - context.began_ns) // 1_000
+        context.latency_us = (time.monotonic_ns() - context.began_ns) // 1_000
         return self._records.predicted(context)
 
     def answer(self, context: Context) -> bytes:

@@ -2,25 +2,28 @@
 
 Each tenant gets so many refusals a second at once; beyond that they are held for a moment,
 which slows a client that waits for its answers. Those that are held leave in groups: to wake up
-for each costs more than to send it. But only a few leave in one turn of the loop, for somebody's
-prediction may have come meanwhile.
+for each costs more than to send it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+
+from windvane.apps.gateway.later import Later
 
 _GROUP_S = 0.01
-_IN_A_TURN = 4
 
 
 class Patience:
     """``at_once`` refusals in each second go out at once, later ones after ``hold_s`` (half to
     one and a half times). At most ``most`` are held at one time; what is beyond is not."""
 
-    def __init__(self, at_once: int = 100, hold_s: float = 0.25, most: int = 1_000) -> None:
+    def __init__(
+        self, later: Later, at_once: int = 100, hold_s: float = 0.25, most: int = 1_000
+    ) -> None:
+        self._later = later
         self._at_once = at_once
         self._hold_s = hold_s
         self._most = most
@@ -62,12 +65,6 @@ class Patience:
             group.append(let_go)
 
     def _let_go(self, number: int) -> None:
-        self._leave(self._groups.pop(number))
-
-    def _leave(self, group: Sequence[Callable[[], None]]) -> None:
-        now, rest = group[:_IN_A_TURN], group[_IN_A_TURN:]
-        if rest:
-            asyncio.get_running_loop().call_soon(self._leave, rest)
-        self.holding -= len(now)
-        for let_go in now:
-            let_go()
+        group = self._groups.pop(number)
+        self.holding -= len(group)
+        self._later.put(group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from windvane.apps.gateway.app import Gateway
 
 _PREFIX = b"/v1/models/"
+_TOO_MANY = 429
 
 
 class Turn:
@@ -37,6 +39,9 @@ class StraightProtocol(HttpToolsProtocol):
     """A POST to a model that is whole once one read was parsed goes to ``gateway.straight``
     without a scope, a task or messages; everything else, and what the gateway hands back, goes
     uvicorn's way. Requests of one connection keep their order on whichever way they are.
+
+    What comes after a refusal for its tenant's limit is not even parsed until what else is there
+    was served: a tenant that floods delays itself first.
     """
 
     gateway: ClassVar[Gateway]
@@ -51,8 +56,34 @@ class StraightProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._turn: Any = Turn()
         self._held: list[bytes] | None = None  # the body of a request whose way is open yet
+        self._refused = False
+        self._waiting = b""
+        self._came_ns = 0
 
     def data_received(self, data: bytes) -> None:
+        if self._waiting:
+            self._waiting += data
+            self.flow.pause_reading()
+            return
+        self._came_ns = time.monotonic_ns()
+        if self._refused and self.cycle.response_complete:
+            self._unset_keepalive_if_required()
+            self._waiting = data
+            self.cycle = self._turn  # so that nobody takes the connection for idle
+            self.cycle.response_complete = False
+            self.gateway.later(self._go_on)
+        else:
+            self._take(data)
+
+    def _go_on(self) -> None:
+        """What waited has its turn."""
+        data, self._waiting = self._waiting, b""
+        self._turn.response_complete = True
+        if not self._turn.disconnected and not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
         super().data_received(data)
         if self._held is not None:
             body, self._held = self._held, None
@@ -97,13 +128,16 @@ class StraightProtocol(HttpToolsProtocol):
         turn.response_complete = False
         path, _, _ = self.url.partition(b"?")
         body = held[0] if len(held) == 1 else b"".join(held)
-        if not self.gateway.straight(dict(self.headers), path.decode("ascii"), body, self._reply):
+        if not self.gateway.straight(
+            dict(self.headers), path.decode("ascii"), body, self._reply, self._came_ns
+        ):
             turn.response_complete = True
             self._by_the_book(held)
             super().on_message_complete()
 
     def _by_the_book(self, body: Sequence[bytes]) -> None:
         """What uvicorn would have done by now."""
+        self._refused = False
         url, expects, headers = self.url, self.expect_100_continue, self.headers
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
@@ -116,6 +150,7 @@ class StraightProtocol(HttpToolsProtocol):
         turn = self._turn
         if turn.disconnected:
             return
+        self._refused = status == _TOO_MANY
         draining = self.gateway.draining
         head = [STATUS_LINE[status]]
         for name, value in self.server_state.default_headers:

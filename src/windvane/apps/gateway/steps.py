@@ -46,7 +46,7 @@ class Parts:
 
 
 class Context:
-    """One request on its way."""
+    """One request on its way, since ``began_ns`` (of ``time.monotonic_ns``)."""
 
     __slots__ = (
         "api", "began_ns", "body", "caller", "deadline", "headers", "latency_us", "name",
@@ -58,8 +58,10 @@ class Context:
     units: list[str]
     values: list[tuple[Any, ...]]
 
-    def __init__(self, request_id: str, headers: Headers, name: str) -> None:
-        self.began_ns = time.perf_counter_ns()
+    def __init__(
+        self, request_id: str, headers: Headers, name: str, began_ns: int | None = None
+    ) -> None:
+        self.began_ns = time.monotonic_ns() if began_ns is None else began_ns
         self.request_id = request_id
         self.headers = headers
         self.name = name
@@ -132,7 +134,7 @@ def admit(context: Context, parts: Parts) -> None:
     headers = context.headers
     if b"x-request-deadline" in headers or b"grpc-timeout" in headers:
         timeout_s = min(_asked_s(headers), parts.max_deadline_s)
-    context.deadline = time.monotonic() + (1.0 - _WAY_BACK) * timeout_s
+    context.deadline = context.began_ns * 1e-9 + (1.0 - _WAY_BACK) * timeout_s
     if parts.under_way > parts.max_under_way:
         sides = f"{parts.under_way:,} requests are under way, {parts.max_under_way:,} allowed"
         raise Overloaded(sides, _RETRY_WHEN_FULL_S)

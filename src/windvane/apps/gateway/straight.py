@@ -39,8 +39,9 @@ class Errand(Context):
         name: str,
         reply: Reply,
         done: Callable[[Errand, float | Exception], None],
+        began_ns: int | None,
     ) -> None:
-        super().__init__(request_id, headers, name)
+        super().__init__(request_id, headers, name, began_ns)
         self.reply = reply
         self.version = self.arm = ""
         self.key = b""
@@ -71,12 +72,16 @@ class Straight:
         self._tasks: set[asyncio.Task[None]] = set()
         parts.batcher.on_end = self._commit
 
-    def answer(self, headers: Headers, name: str, body: bytes, reply: Reply) -> bool:
+    def answer(
+        self, headers: Headers, name: str, body: bytes, reply: Reply, began_ns: int | None
+    ) -> bool:
         """False, and nothing was done, if the request has to take the other way."""
         parts = self._parts
         if len(body) > parts.bodies.max_bytes:
             return False
-        errand = Errand(self._desk.name(headers), headers, name, reply, self._came_back)
+        errand = Errand(
+            self._desk.name(headers), headers, name, reply, self._came_back, began_ns
+        )
         try:
             authenticate(errand, parts, Scope.PREDICT, self._clock.wall())
         except Exception as error:
