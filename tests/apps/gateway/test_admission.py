@@ -12,6 +12,7 @@ from apps.gateway.house import MODEL, Answer, House, body, features, route, run,
 from hypothesis import given
 from hypothesis import strategies as st
 
+from windvane.apps.gateway import desk, steps, straight
 from windvane.apps.gateway.later import Later
 from windvane.apps.gateway.patience import Patience
 from windvane.core.routing import TenantLimit
@@ -103,6 +104,67 @@ def test_a_cap_frees_with_the_answer() -> None:
         assert [(await task).status for task in under_way] == [200, 200]
         assert (await house.predict()).status == 200
         assert house.limiter.held == 0
+
+    run(story)
+
+
+class Clock:
+    """In place of ``time`` in the modules of the way that a refusal takes."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        self.at = 500.0
+        for module in (desk, steps, straight):
+            monkeypatch.setattr(module, "time", self)
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def monotonic_ns(self) -> int:
+        return int(self.at * 1e9)
+
+
+def test_a_refusal_that_is_certain_stands_and_differs_in_nothing_but_the_id(
+    monkeypatch: Any, way: bool
+) -> None:
+    clock = Clock(monkeypatch)
+
+    async def story(house: House) -> None:
+        monkeypatch.setattr(house.gateway._desk.patience, "_at_once", 1_000)
+        asked: list[float] = []
+        take = house.limiter.take
+        monkeypatch.setattr(
+            house.limiter, "take", lambda limits, now: (asked.append(now), take(limits, now))[1]
+        )
+        await house.publish(limits=[TenantLimit("acme", rate=1, per_s=2.5)])
+        assert (await house.predict()).status == 200
+        seen: list[tuple[float, Answer]] = []
+        for at in (500.1, 500.2, 500.499, 500.5, 501.4, 502.49):
+            clock.at = at
+            name = f'r "{at}"'
+            answer = await house.predict(headers={"x-request-id": name})
+            assert (answer.status, answer.json.pop("request_id")) == (429, name)
+            seen.append((at, answer))
+        told = [(a.headers["retry-after"], a.headers["ratelimit"]) for _, a in seen]
+        assert told == [(str(s), f'"tenant";r=0;t={s}') for s in (3, 3, 3, 2, 2, 1)]
+        bodies = {re.sub(r',"request_id.*', "", a.body.decode()) for _, a in seen}
+        assert len(bodies) == 1
+        assert {tuple(a.headers) for _, a in seen} == {tuple(seen[0][1].headers)}
+        assert house.gateway.metrics.requests[MODEL, "acme", "GAT-109"] == 6
+        looked = [500.0, 500.1, 500.5, 502.49] if way else [500.0, *(at for at, _ in seen)]
+        assert asked == looked, "the limiter is not asked while the answer is known"
+        assert house.parts.under_way == 0
+        clock.at = 502.5
+        assert (await house.predict()).status == 200
+
+    run(story)
+
+
+def test_another_limit_ends_a_refusal_that_stands() -> None:
+    async def story(house: House) -> None:
+        await house.publish(limits=[TenantLimit("acme", rate=1)])
+        assert [(await house.predict()).status for _ in range(3)] == [200, 429, 429]
+        await house.publish(limits=[TenantLimit("acme", rate=1_000)])
+        assert (await house.predict()).status == 200
 
     run(story)
 

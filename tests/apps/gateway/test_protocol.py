@@ -361,7 +361,9 @@ def test_what_comes_after_a_refusal_gives_way_to_others(monkeypatch: pytest.Monk
             quiet.send(post(extra=BOLT))
             assert (await quiet.answer()).status == 200
             monkeypatch.setattr(
-                house.limiter, "take", lambda limits, now: asked.append("loud") or limit(limits, now)
+                house.limiter,
+                "take",
+                lambda limits, now: asked.append("loud") or limit(limits, now),
             )
             authenticate = house.parts.gatekeeper.admit
 

@@ -39,7 +39,9 @@ def check(taken: Taken, logs: Sequence[list[float]], limits: Sequence[Limit], no
         assert taken.retry_after_s == max(waits) == taken.reset_s
         assert taken.limit == limits[waits.index(max(waits))]
         assert taken.remaining == 0
+        assert taken.certain_s in (0.0, max(waits)), "certain is only what the rule refuses too"
         return
+    assert taken.certain_s == 0.0
     for log in logs:
         log.append(now)
     left = [
@@ -115,6 +117,7 @@ def test_no_more_are_under_way_than_the_cap_and_a_place_given_back_is_free(
                 held.append((taken, worker))
             else:
                 assert 0 < taken.retry_after_s < 1
+                assert taken.certain_s == 0.0, "a place frees whenever its request ends"
                 assert taken.limit == limits[0]
         elif held:
             world.release(*held.pop(data.draw(st.integers(0, len(held) - 1))))

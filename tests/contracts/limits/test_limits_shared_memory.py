@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 from contracts.limits.worlds import fresh
 
-from windvane.adapters.shared_memory import BadMemory, SharedLimiter, WorkerTaken, shared_fd
+from windvane.adapters.shared_memory import (
+    BUSY_RETRY_S,
+    BadMemory,
+    SharedLimiter,
+    WorkerTaken,
+    shared_fd,
+)
 from windvane.adapters.shared_memory.memory import lock_byte
 from windvane.core.admission import Limit
 
@@ -174,6 +180,16 @@ def test_limits_of_two_tenants_are_locked_in_one_order(fd: int) -> None:
     locks = [str(lock_byte(limit)) for limit in (one, other)]
     subprocess.run([sys.executable, "-c", code, str(fd), *locks], check=True, pass_fds=(fd,))
     assert fcntl.LOCK_EX | fcntl.LOCK_NB == 6
+    limiter.close()
+
+
+def test_a_full_window_is_certain_whatever_cap_refuses_longer(fd: int) -> None:
+    limiter = SharedLimiter(fd, 0, solo=False)
+    window, cap = Limit("t", 1, 0.03), Limit("t/m", concurrent=1)
+    assert limiter.take((window, cap), 10.0).admitted
+    refused = limiter.take((window, cap), 10.01)
+    assert (refused.limit, refused.retry_after_s) == (cap, BUSY_RETRY_S)
+    assert refused.certain_s == pytest.approx(0.02)
     limiter.close()
 
 

@@ -145,7 +145,7 @@ class SharedLimiter:
         worker = self._worker
         refused: Limit | None = None
         nearest: Limit | None = None
-        wait = reset = 0.0
+        wait = reset = certain = 0.0
         least = 0
         seen = 0 if self._solo else self._memory.workers_seen
         for limit, slot, head, times, busy, rate, per_s, cap in plan:
@@ -166,8 +166,10 @@ class SharedLimiter:
                     if frees > per_s + _CLOCK_SLACK_S and locked:
                         self._say("clock", "limit %s: the clock went back; begun anew", limit.name)
                         head[1] = count
-                    elif frees > wait:
-                        refused, wait = limit, frees
+                    else:
+                        certain = max(certain, frees)
+                        if frees > wait:
+                            refused, wait = limit, frees
                 elif nearest is None or room < least:
                     nearest, least, reset = limit, room, frees
             if cap:
@@ -175,7 +177,7 @@ class SharedLimiter:
                 if held >= cap and wait < BUSY_RETRY_S:
                     refused, wait = limit, BUSY_RETRY_S
         if refused is not None:
-            return Taken(refused, 0, wait, wait)
+            return Taken(refused, 0, wait, wait, None, certain)
         places: tuple[Slot, ...] | None = None
         for _, slot, head, times, busy, rate, per_s, cap in plan:
             if rate:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from windvane.apps.gateway.answers import pick_version
+from windvane.apps.gateway.answers import Header, pick_version
 from windvane.apps.gateway.cache import cache_prefix
 from windvane.apps.gateway.live import LiveModel, LiveTable
 from windvane.apps.gateway.refusals import Forbidden, NoKey, NoSuchModel, NotReady
@@ -21,18 +21,31 @@ _KEY = b"wv_"
 _MAX_TOKENS = 4_096
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A refusal that holds for every request of a way before ``until`` (``time.monotonic``);
+    ``template`` and ``headers`` are as they are answered, but for the request's id."""
+
+    until: float
+    labels: tuple[str, str, str]
+    status: int
+    template: bytes
+    headers: Sequence[Header]
+
+
 class Way:
     """One caller's way to one model: the tenant is bound here, not passed along.
 
     ``limits`` are those it is admitted under; ``cached`` begins its keys in the cache, by
-    version. While no challenger is measured every unit has the same ``pick``. What is counted
+    version. While no challenger is measured every unit has the same ``pick``. ``standing`` is
+    the refusal that all of its requests get for some time, if there is one. What is counted
     for each request is counted here, in plain integers, and collected by the second from those
     that were ``used``.
     """
 
     __slots__ = (
         "cached", "hits", "limits", "misses", "model", "ok", "pick", "plain", "shared_hits",
-        "slot", "tenant", "used",
+        "slot", "standing", "tenant", "used",
     )  # fmt: skip
 
     def __init__(self, tenant: str, model: LiveModel, limits: tuple[Limit, ...]) -> None:
@@ -43,6 +56,7 @@ class Way:
         version, arm = choose(replace(route, challenger=None), "")
         self.pick = (version, arm.value)
         self.slot = model.slots[version]
+        self.standing: Standing | None = None
         names = [spec.name for spec in route.schema]
         self.cached: Mapping[str, bytes] = {
             entry.version: cache_prefix(tenant, route.model, entry.version, entry.manifest, names)

@@ -21,6 +21,7 @@ from windvane.core.routing import ApiVersion
 from windvane.ports.events import Row
 
 _encode = msgspec.json.Encoder().encode
+_NO_ID = b'""}'
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
 
@@ -116,6 +117,15 @@ def refusal_body(error: GatewayError, request_id: str) -> bytes:
     else:
         body = Refusal(error.code, error.message, error.advice)
     return _encode(Refused(body, request_id))
+
+
+def refusal_template(error: GatewayError) -> bytes:
+    """The body up to the request's id, for ``fill_template``."""
+    return refusal_body(error, "").removesuffix(_NO_ID)
+
+
+def fill_template(template: bytes, request_id: str) -> bytes:
+    return b"%b%b}" % (template, _encode(request_id))
 
 
 def refusal_headers(error: GatewayError) -> list[Header]:

@@ -6,18 +6,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import os
 import time
 from collections.abc import Sequence
 
-from windvane.apps.gateway.access import Way
+from windvane.apps.gateway.access import Standing, Way
 from windvane.apps.gateway.answers import (
     VERSION_HEADERS,
     Header,
     answer_body,
+    fill_template,
     limit_headers,
     refusal_body,
     refusal_headers,
+    refusal_template,
 )
 from windvane.apps.gateway.later import Later
 from windvane.apps.gateway.metrics import Metrics
@@ -90,7 +93,9 @@ class Desk:
             extra += limit_headers(context.taken)
         return extra
 
-    def refuse(self, error: Exception, request_id: str) -> tuple[int, bytes, list[Header], float]:
+    def refuse(
+        self, error: Exception, request_id: str
+    ) -> tuple[int, bytes, Sequence[Header], float]:
         """Count the refusal; its status, body and headers, and for how long it is to be held."""
         if not isinstance(error, GatewayError):
             _log.error("request %s failed", request_id, exc_info=error)
@@ -102,6 +107,29 @@ class Desk:
         if isinstance(error, RateLimited | Overloaded):
             held_s = self.patience.hold_s(error.tenant, time.monotonic())
         return error.status, refusal_body(error, request_id), refusal_headers(error), held_s
+
+    def stand(self, error: RateLimited, way: Way) -> None:
+        """As long as it is certain that the way's next requests are refused alike, they need not
+        be looked at. The whole seconds that a refusal tells are the same for all of them."""
+        taken = error.taken
+        waits = (taken.retry_after_s, taken.reset_s)
+        same_s = min(wait + 1.0 - max(1, math.ceil(wait)) for wait in waits)
+        way.standing = Standing(
+            time.monotonic() + min(taken.certain_s, same_s),
+            (error.model, error.tenant, error.code),
+            error.status,
+            refusal_template(error),
+            refusal_headers(error),
+        )
+
+    def refuse_again(
+        self, standing: Standing, request_id: str, now: float
+    ) -> tuple[int, bytes, Sequence[Header], float]:
+        """The same as `refuse`, of a refusal that stands."""
+        self._metrics.requests[standing.labels] += 1
+        held_s = self.patience.hold_s(standing.labels[1], now)
+        body = fill_template(standing.template, request_id)
+        return standing.status, body, standing.headers, held_s
 
     async def collect(self) -> None:
         """Move what was counted on the ways into the metrics, with a turn of the loop between

@@ -17,7 +17,7 @@ from windvane.apps.gateway.conform import conform
 from windvane.apps.gateway.desk import Desk
 from windvane.apps.gateway.execute import execute, fall_back, flags_of, is_cached, pick
 from windvane.apps.gateway.records import Records
-from windvane.apps.gateway.refusals import GatewayError
+from windvane.apps.gateway.refusals import GatewayError, RateLimited
 from windvane.apps.gateway.steps import Context, Headers, Parts, admit, authenticate, limit_now
 from windvane.core.execution import Circuit
 from windvane.core.routing import Scope
@@ -79,14 +79,19 @@ class Straight:
         parts = self._parts
         if len(body) > parts.bodies.max_bytes:
             return False
-        errand = Errand(
-            self._desk.name(headers), headers, name, reply, self._came_back, began_ns
-        )
+        errand = Errand(self._desk.name(headers), headers, name, reply, self._came_back, began_ns)
         try:
             authenticate(errand, parts, Scope.PREDICT, self._clock.wall())
         except Exception as error:
             self._refuse(errand, error)
             return True
+        standing = errand.way.standing
+        if standing is not None:
+            now = time.monotonic()
+            if now < standing.until:
+                self._leave(errand, *self._desk.refuse_again(standing, errand.request_id, now))
+                return True
+            errand.way.standing = None
         if errand.way.limits and not parts.limiter.at_once:
             return False
         parts.under_way += 1
@@ -204,10 +209,16 @@ class Straight:
         self._desk.give_back(errand)
         if isinstance(error, GatewayError):
             self._records.refused(errand, error)
+            if isinstance(error, RateLimited) and error.taken.certain_s:
+                self._desk.stand(error, errand.way)
         self._refuse(errand, error)
 
     def _refuse(self, errand: Errand, error: Exception) -> None:
-        status, body, extra, held_s = self._desk.refuse(error, errand.request_id)
+        self._leave(errand, *self._desk.refuse(error, errand.request_id))
+
+    def _leave(
+        self, errand: Errand, status: int, body: bytes, extra: Sequence[Header], held_s: float
+    ) -> None:
         if not held_s:
             errand.reply(status, extra, body)
             return

@@ -22,14 +22,16 @@ class Limit:
 class Taken:
     """The answer to one request. ``limit`` is the one that refused, else the one with least
     left; ``remaining`` admissions are left in its window, the next place frees in ``reset_s``.
-    ``retry_after_s`` is 0 if the request was admitted. ``places`` is the limiter's own note of
-    what to give back."""
+    ``retry_after_s`` is 0 if the request was admitted. For ``certain_s`` from now every other
+    request under the same limits is refused too: nothing but time frees a place in a window.
+    ``places`` is the limiter's own note of what to give back."""
 
     limit: Limit | None
     remaining: int = 0
     reset_s: float = 0.0
     retry_after_s: float = 0.0
     places: object = None
+    certain_s: float = 0.0
 
     @property
     def admitted(self) -> bool:
