@@ -53,9 +53,9 @@ class Running:
     @property
     def pids(self) -> set[int]:
         """Of all its processes, those that outlived their parents too: they have its mark."""
-        first = self._process.pid
-        here = descendants(os.getpid())
-        below = {first, *descendants(first)} & here
+        first, children = self._process.pid, _children()
+        here = _below(os.getpid(), children)
+        below = {first, *_below(first, children)} & here
         return below | {pid for pid in here - below if self._is_marked(pid)}
 
     def _is_marked(self, pid: int) -> bool:
@@ -81,11 +81,11 @@ class Running:
 
         What a server puts off until after the load is work all the same.
         """
-        began = before = self._busy_s()
+        began = before = self.busy_s()
         deadline = time.monotonic() + within_s
         while time.monotonic() < deadline:
             time.sleep(_LOOK_S)
-            now = self._busy_s()
+            now = self.busy_s()
             if now - before < _RESTING * _LOOK_S:
                 break
             before = now
@@ -111,7 +111,7 @@ class Running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def _busy_s(self) -> float:
+    def busy_s(self) -> float:
         """Processor seconds of all its processes so far."""
         return sum(_busy_ticks(pid) for pid in self.pids) / os.sysconf("SC_CLK_TCK")
 
@@ -148,8 +148,8 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
-def descendants(pid: int) -> set[int]:
-    """The living (and not yet reaped) processes below ``pid``."""
+def _children() -> Mapping[int, Sequence[int]]:
+    """Of each process that has any; living and not yet reaped ones."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -157,6 +157,11 @@ def descendants(pid: int) -> set[int]:
             with contextlib.suppress(OSError):
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
                 children.setdefault(int(fields[1]), []).append(int(folder.name))
+    return children
+
+
+def _below(pid: int, children: Mapping[int, Sequence[int]]) -> set[int]:
+    """Its children and theirs."""
     found: set[int] = set()
     todo = [pid]
     while todo:

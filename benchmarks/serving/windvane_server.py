@@ -19,8 +19,12 @@ ALL_IN = "Windvane"
 ECHO = "floor 1: uvicorn, raw ASGI"
 BATCH = "floor 2: and decode, batch, ONNX"
 BARE = "Windvane, events, sketches, conformance off"
-CROWDED = "Windvane, 1,000 tenants, 200 models"
-# The load goes to this many of them: each pair has sketches of its own.
+REGISTERED = "Windvane, 1,000 tenants, 200 models"
+CROWDED = "Windvane, of these 50 and 10 asked"
+FOLLOWS = {REGISTERED: ALL_IN, CROWDED: ALL_IN}
+"""Who is asked at the rate of another, whom it is held against."""
+
+# The crowded one's load goes to this many: each pair has sketches of its own.
 _TENANTS_ASKED, _MODELS_ASKED = 50, 10
 
 
@@ -31,6 +35,7 @@ def all_windvane() -> list[Server]:
         Server(BATCH, Kind.FLOOR, _shape, _floor("batch")),
         Server(BARE, Kind.VARIANT, _shape, _bare),
         Server(ALL_IN, Kind.WINDVANE, _shape, _all_in, worker=gateway_pid),
+        Server(REGISTERED, Kind.VARIANT, _shape, _crowded, worker=gateway_pid),
         Server(CROWDED, Kind.VARIANT, _crowded_shape, _crowded, worker=gateway_pid),
     ]
 

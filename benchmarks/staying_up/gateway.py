@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import shutil
 import sys
@@ -60,7 +58,7 @@ class Gateway:
     def _spent(self) -> tuple[float, float, float, float]:
         """Now, and the seconds in which the core was busy, busy with our processes, and in which
         the hypervisor took it."""
-        own = sum(_busy_s(pid) for pid in self._running.pids)
+        own = self._running.busy_s()
         return time.monotonic(), busy_s(SERVER_CORE), own, stolen_s()
 
     def metrics(self) -> dict[str, float]:
@@ -113,14 +111,6 @@ def up(
     finally:
         running.stop()
         shutil.rmtree(copy, ignore_errors=True)
-
-
-def _busy_s(pid: int) -> float:
-    """User and system time of a process; 0 if it is gone."""
-    with contextlib.suppress(OSError):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return 0.0
 
 
 def read_metrics(text: str) -> dict[str, float]:
