@@ -131,16 +131,13 @@ def wanted(name: str, only: str) -> bool:
 
 
 def measure_all(bench: Bench, servers: Sequence[Server], rounds: int) -> dict[str, Measured]:
-    """One after another, ``rounds`` times: a machine has its faster and its slower minutes.
-
-    Who is held against another at the same rate gets that one's of the same round.
-    """
-    found: dict[str, list[Measured]] = {server.name: [] for server in servers}
+    """One after another, ``rounds`` times: a machine has its faster and its slower minutes. Who
+    is held to nothing but another's rate is asked beside that one only."""
+    found: dict[str, list[Measured]] = {s.name: [] for s in servers if s.name not in FOLLOWS}
     for _ in range(rounds):
         for server in servers:
-            other = found.get(FOLLOWS.get(server.name, ""))
-            rate = other[-1].rate if other and math.isfinite(other[-1].rate) else None
-            found[server.name].append(bench.measure(server, rate))
+            if server.name in found:
+                found[server.name].append(bench.measure(server))
     return {name: merge(measured) for name, measured in found.items()}
 
 

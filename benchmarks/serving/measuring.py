@@ -183,13 +183,13 @@ class Bench:
         self._asked = few.tolist()
         self._expected = model.probabilities(few)
 
-    def measure(self, server: Server, rate: float | None = None) -> Measured:
-        """Its figures, the fixed rate being half of its own capacity if none is given."""
+    def measure(self, server: Server) -> Measured:
+        """Its figures, the fixed rate being half of its own capacity."""
         if server.missing:
             return Measured(server.name, server.kind, error=server.missing)
         try:
             with self._started(server) as (site, running):
-                return self._run(server, site, running, rate)
+                return self._run(server, site, running)
         except FAILURES as error:
             self.say(f"{server.name}: FAILED: {error}")
             return Measured(server.name, server.kind, error=str(error))
@@ -278,7 +278,7 @@ class Bench:
             write_requests(path, shape, self._rows)
         return Requests(path, len(self._rows))
 
-    def _run(self, server: Server, site: Site, running: Running, rate: float | None) -> Measured:
+    def _run(self, server: Server, site: Site, running: Running) -> Measured:
         plan, port = self._plan, site.port
         difference = self._check(server, site, running)
         requests = self._requests(server, site)
@@ -297,7 +297,7 @@ class Bench:
                 raise ServerFailed(f"no answer to any request of {connections} connections")
             after = max(after, running.settle(_SETTLE_WITHIN_S))
             self.say(f"{server.name}: c={connections} {loads[connections].rps:,.0f}/s")
-        rate = loads[max(loads)].rps / 2 if rate is None else rate
+        rate = loads[max(loads)].rps / 2
         fixed = median(
             [self._generator.fixed(port, requests, rate, plan.seconds) for _ in range(plan.repeats)]
         )

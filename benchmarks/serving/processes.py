@@ -143,9 +143,10 @@ class Running:
             time.sleep(0.05)
 
 
-def adopt_orphans() -> None:
-    """What a server's process leaves behind becomes a child of this one, so it can be found."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+def adopt_orphans(*, adopt: bool = True) -> None:
+    """What a server's process leaves behind becomes a child of this one, so it can be found; it
+    is this one then that has to wait for it."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt))
 
 
 def _children() -> Mapping[int, Sequence[int]]:

@@ -436,7 +436,12 @@ class House:
         self.limiter.real.close()
 
 
-def run(story: Callable[[House], Awaitable[None]], **settings: Any) -> None:
+def run(
+    story: Callable[[House], Awaitable[None]],
+    *,
+    loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    **settings: Any,
+) -> None:
     """The story on a fresh worker, within a deadline."""
 
     async def told() -> None:
@@ -451,7 +456,8 @@ def run(story: Callable[[House], Awaitable[None]], **settings: Any) -> None:
             house.runtime.gate.set()
             await house.close()
 
-    asyncio.run(told())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(told())
 
 
 async def until(done: Callable[[], Any]) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 from apps.gateway.house import House, TenantLimit, body, run, until
 from uvicorn.server import ServerState
 
+from windvane.apps.gateway.later import Later
 from windvane.apps.gateway.protocol import protocol_of
 
 WHOLE = body(1.0)
@@ -122,7 +124,7 @@ def on_the_wire(
             await until(lambda: not wire.state.connections and not wire.state.tasks)
             await server.wait_closed()
 
-    run(told, **settings)
+    run(told, loop=uvloop.new_event_loop, **settings)
 
 
 @pytest.fixture(autouse=True)
@@ -316,6 +318,26 @@ def test_a_client_that_went_away_costs_nobody_anything() -> None:
     on_the_wire(story)
 
 
+def test_a_client_that_leaves_with_a_request_behind_takes_nobodys_answer_with_it() -> None:
+    async def story(wire: Wire) -> None:
+        house = wire.house
+        hold(house)
+        async with wire.client() as other:
+            async with wire.client() as client:
+                client.send(post(body(1.0)), post(body(2.0)))
+                await until(lambda: house.parts.under_way == 1)
+                await client.flush(house)
+                other.send(post(body(3.0)))
+                await until(lambda: house.parts.under_way == 2)
+            await until(lambda: len(wire.state.connections) == 1)
+            house.predictor().let_go()
+            said = await other.answer()
+            assert (said.status, said.body["predictions"][0]["value"]) == (200, 1.003)
+            await until(lambda: house.parts.under_way == 0)
+
+    on_the_wire(story)
+
+
 def test_a_held_refusal_keeps_its_connection_busy_and_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -396,6 +418,35 @@ def test_what_gave_way_is_answered_whatever_it_is(sent: bytes, status: int) -> N
             assert (await client.answer()).status == status
 
     on_the_wire(story)
+
+
+def test_nonsense_that_gave_way_is_told_so_and_delays_nobody_else() -> None:
+    async def story(wire: Wire) -> None:
+        endless = post(b"12345", b"/v1/models/" + b"a" * 70_000 + b"/predict")[:-5]
+        async with wire.client() as bad, wire.client() as good:
+            await over_its_limit(wire, bad, good)
+            await wire.house.publish(limits=[])
+            bad.send(endless[:1_000])
+            await bad.flush(wire.house)
+            bad.send(endless[1_000:])
+            good.send(post())
+            assert (await good.answer()).status == 200
+            assert b"400" in await bad._reader.readuntil(b"\r\n")
+            await bad._reader.read()
+
+    on_the_wire(story)
+
+
+def test_work_that_fails_takes_none_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        done: list[int] = []
+        later = Later()
+        later.put([lambda: done.append(1 // 0), lambda: done.append(1), lambda: done.append(2)])
+        await until(lambda: len(done) == 2)
+        assert done == [1, 2]
+
+    asyncio.run(story())
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_client_that_goes_while_it_gave_way_costs_nothing(

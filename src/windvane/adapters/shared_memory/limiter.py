@@ -159,6 +159,7 @@ class SharedLimiter:
                     if locked:
                         head[1] = left
                 room = rate - count + left
+                full = locked and room <= 0  # what is owed may still turn out to be less
                 if seen and any(slot.owes[:seen]):
                     room -= slot.owing(seen, cut)
                 frees = times[left % rate] - cut if left < count else per_s
@@ -167,7 +168,8 @@ class SharedLimiter:
                         self._say("clock", "limit %s: the clock went back; begun anew", limit.name)
                         head[1] = count
                     else:
-                        certain = max(certain, frees)
+                        if full:
+                            certain = max(certain, frees)
                         if frees > wait:
                             refused, wait = limit, frees
                 elif nearest is None or room < least:

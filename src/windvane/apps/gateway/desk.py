@@ -115,7 +115,7 @@ class Desk:
         waits = (taken.retry_after_s, taken.reset_s)
         same_s = min(wait + 1.0 - max(1, math.ceil(wait)) for wait in waits)
         way.standing = Standing(
-            time.monotonic() + min(taken.certain_s, same_s),
+            error.at + min(taken.certain_s, same_s),
             (error.model, error.tenant, error.code),
             error.status,
             refusal_template(error),

@@ -4,9 +4,11 @@ meanwhile is served before the rest."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 
+_log = logging.getLogger(__name__)
 _IN_A_TURN = 2
 
 
@@ -27,4 +29,7 @@ class Later:
         if work:
             asyncio.get_running_loop().call_soon(self._turn)
         for piece in now:
-            piece()
+            try:
+                piece()
+            except Exception:
+                _log.exception("the work beside it goes on")

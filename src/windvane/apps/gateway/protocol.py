@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from httptools import HttpParserError
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from windvane.apps.gateway.answers import Header
@@ -88,7 +89,15 @@ class StraightProtocol(HttpToolsProtocol):
         if self._held is not None:
             body, self._held = self._held, None
             if not self.transport.is_closing():  # as it is after nonsense
-                self._by_the_book(body)
+                try:
+                    self._by_the_book(body)
+                except (HttpParserError, UnicodeError):  # of the address
+                    self.send_400_response("Invalid HTTP request received.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # Behind a request on the shorter way there may be one by the book, of which uvicorn knows.
+        self._turn.disconnected = True
+        super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         self.url = b""

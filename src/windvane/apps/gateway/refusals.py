@@ -100,15 +100,17 @@ class NoAnswer(GatewayError):
 
 
 class RateLimited(GatewayError):
-    """A limit of the tenant is used up; ``taken`` says which, and until when."""
+    """A limit of the tenant is used up; ``taken`` says which, and until when, counted from
+    ``at`` (``time.monotonic``)."""
 
     code: ClassVar[str] = "GAT-109"
     status = 429
     hint = "wait for Retry-After seconds; an admin raises it with `windvane limit TENANT`"
 
-    def __init__(self, message: str, taken: Taken) -> None:
+    def __init__(self, message: str, taken: Taken, at: float) -> None:
         super().__init__(message)
         self.taken = taken
+        self.at = at
         self.retry_after_s = taken.retry_after_s
 
 

@@ -111,20 +111,22 @@ def authenticate(context: Context, parts: Parts, scope: Scope, wall: float) -> N
 
 async def limit(context: Context, parts: Parts) -> None:
     """The tenant's windows and caps: a place in all of them, or none."""
-    taken = parts.limiter.take(context.way.limits, time.monotonic())
-    _note(context, taken if isinstance(taken, Taken) else await taken)
+    now = time.monotonic()
+    taken = parts.limiter.take(context.way.limits, now)
+    _note(context, taken if isinstance(taken, Taken) else await taken, now)
 
 
 def limit_now(context: Context, parts: Parts) -> None:
     """The same for a limiter that answers at once."""
-    taken = parts.limiter.take(context.way.limits, time.monotonic())
+    now = time.monotonic()
+    taken = parts.limiter.take(context.way.limits, now)
     assert isinstance(taken, Taken)
-    _note(context, taken)
+    _note(context, taken, now)
 
 
-def _note(context: Context, taken: Taken) -> None:
+def _note(context: Context, taken: Taken, at: float) -> None:
     if not taken.admitted:
-        raise RateLimited(_said(taken), taken)
+        raise RateLimited(_said(taken), taken, at)
     context.taken = taken
 
 

@@ -25,6 +25,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.events import Row
 
 Reply = Callable[[int, Sequence[Header], bytes], None]
+"""Gives the answer to the client, if it is still there; it does not raise."""
 
 
 class Errand(Context):
@@ -201,9 +202,9 @@ class Straight:
                 extra = self._desk.headers(errand)
             except Exception as error:
                 self._fail(errand, error)
-            else:
-                self._desk.give_back(errand)
-                errand.reply(200, extra, body)
+                continue
+            self._desk.give_back(errand)
+            errand.reply(200, extra, body)
 
     def _fail(self, errand: Errand, error: Exception) -> None:
         self._desk.give_back(errand)
