@@ -88,9 +88,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench = Bench(folder, model, rows, generator, plans[0], progress.log)
         servers = [server for group in groups for server in group]
         compared = side_by_side(bench, servers, (BATCH, BARE, ALL_IN), full_turns(turns))
-        peer = best_at_half(found)
-        names = (ALL_IN, REGISTERED, CROWDED, peer)
+        names = (ALL_IN, REGISTERED, CROWDED)
         halves = side_by_side(bench, servers, names, half_turns(turns))
+        peer, beside = beside_a_peer(bench, servers, peers_at_half(found), half_turns(turns))
+        halves += beside
     measures = serving_measures(found, compared, halves, peer)
     settings = {
         "windvane": asdict(plans[0]), "peers": asdict(plans[1]), "turns": asdict(turns),
@@ -156,6 +157,18 @@ def side_by_side(
         return []
 
 
+def beside_a_peer(
+    bench: Bench, servers: Sequence[Server], peers: Sequence[str], take: TakeTurns
+) -> tuple[str, list[dict[str, Load]]]:
+    """Windvane and the first of ``peers`` that outlives to be stopped between its turns: its
+    name, and the turns; "" and nothing if none does."""
+    for peer in peers:
+        turns = side_by_side(bench, servers, (ALL_IN, peer), take)
+        if turns:
+            return peer, turns
+    return "", []
+
+
 def full_turns(plan: Turns) -> TakeTurns:
     return lambda bench, servers: bench.take_turns(servers, plan)
 
@@ -175,10 +188,11 @@ def by_turns(
     return mid_ratio((figure(one), figure(two)) for one, two in quieter(pairs))
 
 
-def best_at_half(found: Mapping[str, Measured]) -> str:
-    """The peer with the shortest p99 at half of its own capacity, "" if there is none."""
+def peers_at_half(found: Mapping[str, Measured]) -> list[str]:
+    """Those that failed nothing, the one with the shortest p99 at half of its own capacity
+    first."""
     peers = [m for m in found.values() if m.kind is Kind.PEER and m.clean and m.fixed]
-    return min(peers, key=p99_fixed).name if peers else ""
+    return [m.name for m in sorted(peers, key=p99_fixed)]
 
 
 def serving_measures(
@@ -188,7 +202,7 @@ def serving_measures(
     peer: str,
 ) -> list[Measure]:
     """What Windvane is held to; what was not measured, or not cleanly, never holds. ``peer`` is
-    the best at half of its own capacity."""
+    the one that it is held against at half of its own capacity."""
 
     def of(name: str, value: Callable[[Measured], float]) -> float:
         measured = found.get(name)

@@ -147,7 +147,8 @@ class _Up:
     connections: int
 
     def closed(self, seconds: float) -> Load:
-        load = self.generator.closed(self.port, self.requests, self.connections, seconds)
+        with self._blamed():
+            load = self.generator.closed(self.port, self.requests, self.connections, seconds)
         self.running.settle(_SETTLE_WITHIN_S)
         return load
 
@@ -156,9 +157,19 @@ class _Up:
         return self.running.awake(_SETTLE_WITHIN_S)
 
     def fixed(self, rate: float, seconds: float) -> Load:
-        load = self.generator.fixed(self.port, self.requests, rate, seconds)
+        with self._blamed():
+            load = self.generator.fixed(self.port, self.requests, rate, seconds)
         self.running.settle(_SETTLE_WITHIN_S)
         return load
+
+    @contextmanager
+    def _blamed(self) -> Generator[None]:
+        """What goes wrong with a load is told with whose it was, and with its last words."""
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            words = self.running.last_words()
+            raise ServerFailed(f"{self.name}: {error}\n{words}") from error
 
 
 class Bench:

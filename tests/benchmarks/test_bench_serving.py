@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from bench_serving import (
     LOCKS,
-    best_at_half,
+    beside_a_peer,
     by_turns,
     full_turns,
     half_turns,
     missed_by,
     p99,
     peer_versions,
+    peers_at_half,
     rps,
     serving_measures,
     wanted,
@@ -27,8 +29,8 @@ from bench_serving import (
 from results import Measure
 from serving import shapes
 from serving.load import Load, LoadGenerator, Requests, median, parse_load
-from serving.measuring import Bench, Measured, Turns, merge
-from serving.processes import Running, adopt_orphans
+from serving.measuring import Bench, Measured, Turns, _Up, merge
+from serving.processes import Running, ServerFailed, adopt_orphans
 from serving.rows import FEATURES, VIEWS, Rows
 from serving.servers import Kind
 from serving.windvane_server import ALL_IN, BARE, BATCH, CROWDED, REGISTERED
@@ -225,14 +227,44 @@ def test_a_failure_is_no_figure() -> None:
 
 def test_the_peer_at_half_is_the_one_with_the_shortest_p99_that_failed_nothing() -> None:
     found = everything()
-    assert best_at_half(found) == "slow"
+    assert peers_at_half(found) == ["slow", "fast"]
     fast = found["fast"]
     quick = load(100.0, 0.1, not_2xx=1)
     found["broken"] = Measured("broken", Kind.PEER, "", fast.loads, 1.0, quick)
-    assert best_at_half(found) == "slow"
+    assert peers_at_half(found) == ["slow", "fast"]
     del found["slow"]
-    assert best_at_half(found) == "fast"
-    assert best_at_half({}) == ""
+    assert peers_at_half(found) == ["fast"]
+    assert peers_at_half({}) == []
+
+
+def test_a_peer_that_does_not_outlive_its_stops_gives_way_to_the_next() -> None:
+    names = (ALL_IN, "dies", "lives", "slower")
+    servers: Any = [SimpleNamespace(name=name) for name in names]
+    said: list[str] = []
+
+    def take(_bench: object, chosen: Sequence[Any]) -> list[dict[str, Load]]:
+        if chosen[1].name == "dies":
+            raise ServerFailed("dies: connection refused")
+        return [{server.name: load() for server in chosen}]
+
+    bench: Any = SimpleNamespace(say=said.append)
+    peer, turns = beside_a_peer(bench, servers, names[1:], take)
+    assert (peer, [list(turn) for turn in turns]) == ("lives", [[ALL_IN, "lives"]])
+    assert said == ["side by side: FAILED: dies: connection refused"]
+    assert beside_a_peer(bench, servers, ["dies"], take) == ("", [])
+
+
+def test_a_load_that_fails_is_told_with_its_server_and_the_last_words() -> None:
+    def refused(*_: object) -> Load:
+        raise RuntimeError("connect: Connection refused")
+
+    running: Any = SimpleNamespace(last_words=lambda: "out of memory")
+    generator: Any = SimpleNamespace(closed=refused, fixed=refused)
+    requests: Any = None
+    up = _Up("peer", 1, requests, running, generator, 64)
+    for ask in (lambda: up.closed(1.0), lambda: up.fixed(5.0, 1.0)):
+        with pytest.raises(ServerFailed, match=r"peer: connect: Connection refused\nout of memory"):
+            ask()
 
 
 def test_by_turns_each_is_asked_at_half_of_what_it_just_did_and_the_crowd_as_the_lone_one(
