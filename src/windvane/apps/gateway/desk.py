@@ -111,11 +111,10 @@ class Desk:
     def stand(self, error: RateLimited, way: Way) -> None:
         """As long as it is certain that the way's next requests are refused alike, they need not
         be looked at. The whole seconds that a refusal tells are the same for all of them."""
-        taken = error.taken
-        waits = (taken.retry_after_s, taken.reset_s)
-        same_s = min(wait + 1.0 - max(1, math.ceil(wait)) for wait in waits)
+        wait_s = error.taken.retry_after_s  # until the next place frees, too
+        same_s = wait_s - (math.ceil(wait_s) - 1)
         way.standing = Standing(
-            error.at + min(taken.certain_s, same_s),
+            error.at + min(error.taken.certain_s, same_s),
             (error.model, error.tenant, error.code),
             error.status,
             refusal_template(error),
