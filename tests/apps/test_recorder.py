@@ -7,28 +7,30 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from windvane.apps.recorder import __main__ as program
+from windvane.usecases.record_events import Aside
 
 
 class FakeRecorder:
-    """Says how much waits, notes how nice each step's thread is, and stops the program last."""
+    """Says how much waits before each step and each of its two pieces, notes under which policy
+    each piece runs, and stops the program last."""
 
     def __init__(self, *waiting: int) -> None:
         self._waiting = list(waiting)
-        self.niceness: list[int] = []
+        self.policies: list[int] = []
 
     def waiting_bytes(self) -> int:
         return self._waiting.pop(0)
 
-    def step(self, rounds: int) -> int:
+    def step(self, rounds: int, aside: Aside) -> int:
         assert rounds == 1
-        self.niceness.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        for _ in range(2):
+            self.policies.append(aside(lambda: os.sched_getscheduler(0)))
         if not self._waiting:
             signal.raise_signal(signal.SIGTERM)
         return 1
@@ -36,7 +38,8 @@ class FakeRecorder:
 
 def test_its_steps_give_way_until_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     full = 1_000_000_000
-    recorder = FakeRecorder(0, full // 5, full // 5, full // 2, full // 5)
+    little, much = full // 5, full // 2
+    recorder = FakeRecorder(0, *(little, little, little), *(little, little, much), little, much, 0)
     given: Any = SimpleNamespace(spool_max_bytes=full, recorder_every_s=0.0)
     monkeypatch.setattr(program.wiring, "settings", lambda: given)
     monkeypatch.setattr(program.wiring, "recorder", lambda _given: recorder)
@@ -48,9 +51,11 @@ def test_its_steps_give_way_until_much_waits(monkeypatch: pytest.MonkeyPatch) ->
         gc.set_threshold(*collected)
         for name, handler in before.items():
             signal.signal(name, handler)
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    assert recorder.niceness == [own, 17, 17, own, 17], "the first imports, so it does not give way"
-    assert own < 17
+    own, calm = os.SCHED_OTHER, os.SCHED_IDLE
+    first, *later = [recorder.policies[i : i + 2] for i in range(0, len(recorder.policies), 2)]
+    assert first == [own, own], "the first imports, so it does not give way"
+    assert later == [[calm, calm], [calm, own], [own, calm]], "each piece by what waits by then"
+    assert os.sched_getscheduler(0) == own
 
 
 _STARVED = """
@@ -64,11 +69,11 @@ class Starved:
     def waiting_bytes(self):
         return 0
 
-    def step(self, rounds):
+    def step(self, rounds, aside):
         self.steps += 1
         if self.steps > 1:
             print("in a step", flush=True)
-            threading.Event().wait()
+            aside(threading.Event().wait)
         return 1
 
 program._END_WITHIN_S = 0.1

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -67,6 +70,39 @@ def test_features_lie_in_their_bins(site: Site, trained: Trained) -> None:
     assert layout.part(sketch.features, "carrier")[[2, -1]].tolist() == [1, 1]  # dl, unseen
     assert layout.part(sketch.features, "output")[[1, -1]].tolist() == [1, 1]
     assert sketch.latency.sum() == 2
+
+
+def test_who_gives_way_holds_no_store(site: Site) -> None:
+    """A piece that waits for the processor keeps nobody waiting who wants to write."""
+    held: list[str] = []
+    pieces = 0
+
+    class Watched:
+        def __init__(self) -> None:
+            self.begin = partial(self._held, site.store.begin)
+            self.read = partial(self._held, site.store.read)
+
+        @contextmanager
+        def _held(self, begin: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
+            with begin() as tx:
+                held.append("")
+                yield tx
+                held.pop()
+
+    def aside(work: Callable[[], Any]) -> Any:
+        nonlocal pieces
+        pieces += 1
+        assert not held
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("begin", "read"):
+                patch.setattr(watched, name, lambda: pytest.fail("a piece asks for the store"))
+            return work()
+
+    watched: Any = Watched()
+    site.write([predicted("a", START), outcome("a", START + 1.0)])
+    assert site.start(store=watched).step(aside=aside) == 2
+    assert pieces > 1
+    assert site.total("rows") == 1
 
 
 def test_any_cut_into_batches_gives_the_same_sketches(applied: Path, tmp_path: Path) -> None:

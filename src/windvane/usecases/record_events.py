@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ from windvane.core.execution import RowPacker
 from windvane.core.routing import Arm
 from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Layout, Sketch
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, SpoolMark, UnitSeen, WindowKey
+from windvane.ports.control_store import Access, ControlStore, SpoolMark, UnitSeen, WindowKey
 from windvane.ports.event_log import EventLog, LogEntry
 from windvane.ports.events import (
     EVENTS,
@@ -33,6 +33,8 @@ from windvane.usecases.record_access import accesses
 _log = logging.getLogger(__name__)
 _READ_BYTES = 4 << 20
 _ROUNDS = 16
+
+T = TypeVar("T")
 
 
 class SeenKeys:
@@ -66,6 +68,27 @@ class _Model:
     window_s: float
     slow_us: float
     schema: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A batch that the log has, and what the store has yet to be told of it."""
+
+    mark: SpoolMark
+    events: int
+    sketches: Mapping[WindowKey, Sketch]
+    units: Sequence[UnitSeen]
+    access: Sequence[Access]
+
+
+class Aside(Protocol):
+    """Runs what needs the processor but holds nobody up, soon or late; gives what that gave."""
+
+    def __call__(self, work: Callable[[], T]) -> T: ...
+
+
+def at_once(work: Callable[[], T]) -> T:
+    return work()
 
 
 class Recorder:
@@ -104,31 +127,33 @@ class Recorder:
             default=0,
         )
 
-    def step(self, rounds: int = _ROUNDS) -> int:
+    def step(self, rounds: int = _ROUNDS, aside: Aside = at_once) -> int:
         """Record what is new in every spool; the number of events.
 
         One batch of each in turn, at most ``rounds`` times: a spool that never pauses keeps
-        neither the others nor the caller waiting.
+        neither the others nor the caller waiting. ``aside`` gets it in pieces of a tenth of a
+        second or less, and may take its time: the store is not held meanwhile.
         """
         recorded = 0
         busy = list(self._spool.spools())
         for _ in range(rounds):
-            found = {spool: self._advance(spool) for spool in busy}
+            found = {spool: self._advance(spool, aside) for spool in busy}
             busy = [spool for spool, events in found.items() if events is not None]
             recorded += sum(events or 0 for events in found.values())
             if not busy:
                 break
         return recorded
 
-    def _advance(self, spool: str) -> int | None:
+    def _advance(self, spool: str, aside: Aside) -> int | None:
         """Record one batch of a spool; its events, or None where nothing more is there yet."""
         before = self._clock.now()
         mark = self._marks.get(spool, SpoolMark(spool, 0, 0.0))
-        batch = self._spool.read(spool, mark.position, _READ_BYTES)
-        if batch.end == mark.position:
+        ready = self._prepare(mark, _READ_BYTES, aside)
+        if ready is None:
             self._idle(mark, before)
             return None
-        return self._record(batch)
+        self._commit(ready)
+        return ready.events
 
     def _idle(self, mark: SpoolMark, before: float) -> None:
         """Nothing newer was in the spool when the clock stood at ``before``."""
@@ -144,12 +169,31 @@ class Recorder:
             reached = self._log.appended(spool)
             while (mark := self._marks.get(spool, SpoolMark(spool, 0, 0.0))).position < reached:
                 behind = min(reached - mark.position, _READ_BYTES)
-                batch = self._spool.read(spool, mark.position, behind)
-                if batch.end == mark.position:
+                ready = self._prepare(mark, behind, at_once)
+                if ready is None:
                     break
-                self._record(batch)
+                self._commit(ready)
 
-    def _record(self, batch: Batch) -> int:
+    def _prepare(self, held: SpoolMark, limit_bytes: int, aside: Aside) -> _Ready | None:
+        """Append the batch after ``held`` to the log and count it; None where there is none."""
+        batch = aside(lambda: self._spool.read(held.spool, held.position, limit_bytes))
+        if batch.end == held.position:
+            return None
+        entries, calls = aside(lambda: self._decode(batch))
+        self._learn(entries)
+        schemas = {e.event.layout_id: self._models[e.event.model].schema for e in entries}
+        aside(lambda: self._log.append(batch.spool, batch.end, entries, schemas))
+        last = max((e.event.ts for e in entries), default=0.0)
+        return _Ready(
+            SpoolMark(batch.spool, batch.end, max(held.watermark, last)),
+            len(entries),
+            aside(lambda: self._sketches(entries)),
+            aside(lambda: self._units(entries)),
+            aside(lambda: accesses(calls)),
+        )
+
+    def _decode(self, batch: Batch) -> tuple[list[LogEntry], list[SpoolRecord]]:
+        """What is new to the log, and every call."""
         entries: list[LogEntry] = []
         calls: list[SpoolRecord] = []
         for position, payload in batch.payloads:
@@ -162,20 +206,16 @@ class Recorder:
             calls.append(event)
             if not isinstance(event, Denied) and self._seen.add(event_key(event)):
                 entries.append(LogEntry(batch.spool, position, event))
-        self._learn(entries)
-        schemas = {e.event.layout_id: self._models[e.event.model].schema for e in entries}
-        self._log.append(batch.spool, batch.end, entries, schemas)
-        last = max((e.event.ts for e in entries), default=0.0)
-        held = self._marks.get(batch.spool, SpoolMark(batch.spool, 0, 0.0))
-        mark = SpoolMark(batch.spool, batch.end, max(held.watermark, last))
+        return entries, calls
+
+    def _commit(self, ready: _Ready) -> None:
         with self._store.begin() as tx:
-            tx.add_sketches(self._sketches(entries))
-            tx.add_units(self._units(entries))
-            tx.add_access(accesses(calls))
-            tx.set_mark(mark)
-        self._marks[batch.spool] = mark
-        self._spool.release(batch.spool, batch.end)
-        return len(entries)
+            tx.add_sketches(ready.sketches)
+            tx.add_units(ready.units)
+            tx.add_access(ready.access)
+            tx.set_mark(ready.mark)
+        self._marks[ready.mark.spool] = ready.mark
+        self._spool.release(ready.mark.spool, ready.mark.position)
 
     def _learn(self, entries: Sequence[LogEntry]) -> None:
         """Read layouts that were not met before, and models whose file is another by now."""

@@ -2,7 +2,8 @@
 
 Where processors are short, answers come first: it works on a thread that everyone else precedes,
 and on one that takes its share only once much waits to be recorded. (A process may give way
-further, but never take that back; its threads have each their own niceness.)
+further, but never take that back; its threads have each their own policy.) What others wait for, a
+transaction of the store, never gives way.
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ import gc
 import logging
 import os
 import signal
+import sys
 import threading
-from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
 
 from windvane.apps.recorder import wiring
-from windvane.usecases.record_events import Recorder
+from windvane.usecases.read_settings import Settings
+from windvane.usecases.record_events import Aside, Recorder, at_once
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 30.0
 _MUCH_BYTES = 4 << 20
-_CALM_NICENESS = 17
 _URGENT = 0.25  # of what may wait before requests are refused
 _END_WITHIN_S = 5.0
 
@@ -34,18 +40,16 @@ def main() -> None:
     stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopping.set())
+    calm = _Calm(stopping)
     recorder, warm = None, False
     failures = waiting = 0
-    calm = ThreadPoolExecutor(1, "calm", give_way)
     while not stopping.is_set():
         try:
             recorder = recorder or wiring.recorder(given)
             waiting = recorder.waiting_bytes()
             # The first that records anything imports for half a second: a minute for who gives way.
-            if not warm or waiting > given.spool_max_bytes * _URGENT:
-                warm = recorder.step(rounds=1) > 0 or warm
-            else:
-                _step_calmly(recorder, calm, stopping)
+            aside = calm.unless_urgent(recorder, given) if warm else at_once
+            warm = recorder.step(1, aside) > 0 or warm
             failures = 0
         except Exception:
             # What was read stays in the spool; a fresh recorder starts from the marks.
@@ -55,25 +59,45 @@ def main() -> None:
         if failures or waiting < _MUCH_BYTES:  # else there is more already
             pause_s = given.recorder_every_s * 2.0 ** min(failures, 5)
             stopping.wait(min(pause_s, _LONGEST_WAIT_S))
-    calm.shutdown()
+    calm.end()
 
 
-def _step_calmly(recorder: Recorder, calm: Executor, stopping: threading.Event) -> None:
-    """One step on the thread that gives way. Where nobody leaves it any time, the process ends in
-    the middle of it: as after SIGKILL, what it had not recorded is read again."""
-    step = calm.submit(recorder.step, rounds=1)
-    while not step.done():
-        wait((step,), _END_WITHIN_S)
-        if stopping.is_set() and wait((step,), _END_WITHIN_S).not_done:
-            _log.warning("ended in the middle of a step; what it did not record is read again")
-            os._exit(0)
-    step.result()
+class _Calm:
+    """A thread that runs work when hardly anybody else wants the processor."""
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self._stopping = stopping
+        self._thread = ThreadPoolExecutor(1, "calm", give_way)
+
+    def unless_urgent(self, recorder: Recorder, given: Settings) -> Aside:
+        """A piece of a step runs there, or at once if too much waits by then."""
+        urgent_bytes = given.spool_max_bytes * _URGENT
+
+        def aside(work: Callable[[], T]) -> T:
+            return work() if recorder.waiting_bytes() > urgent_bytes else self._run(work)
+
+        return aside
+
+    def _run(self, work: Callable[[], T]) -> T:
+        """Where nobody leaves it any time, the process ends in the middle of it: as after
+        SIGKILL, what it had not recorded is read again."""
+        done = self._thread.submit(work)
+        while not done.done():
+            wait((done,), _END_WITHIN_S)
+            if self._stopping.is_set() and wait((done,), _END_WITHIN_S).not_done:
+                _log.warning("ended in the middle of a step; what it did not record is read again")
+                os._exit(0)
+        return done.result()
+
+    def end(self) -> None:
+        self._thread.shutdown()
 
 
 def give_way() -> None:
-    """From now on this thread runs when hardly anybody else wants to."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, _CALM_NICENESS)
+    """From now on this thread runs when hardly anybody else wants to; Linux alone can say so."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 if __name__ == "__main__":
