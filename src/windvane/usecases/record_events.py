@@ -118,21 +118,19 @@ class Recorder:
 
     def waiting_bytes(self) -> int:
         """How much of the spool that is furthest behind is not recorded yet."""
-        none = SpoolMark("", 0, 0.0)
-        return max(
-            (
-                self._spool.waiting(spool, self._marks.get(spool, none).position)
-                for spool in self._spool.spools()
-            ),
-            default=0,
-        )
+        spools = self._spool.spools()
+        return max((self._spool.waiting(s, self._mark(s).position) for s in spools), default=0)
+
+    def _mark(self, spool: str) -> SpoolMark:
+        """How far it is recorded; from its beginning on if it was not met before."""
+        return self._marks.get(spool) or SpoolMark(spool, 0, 0.0)
 
     def step(self, rounds: int = _ROUNDS, aside: Aside = at_once) -> int:
         """Record what is new in every spool; the number of events.
 
         One batch of each in turn, at most ``rounds`` times: a spool that never pauses keeps
-        neither the others nor the caller waiting. ``aside`` gets it in pieces of a tenth of a
-        second or less, and may take its time: the store is not held meanwhile.
+        neither the others nor the caller waiting. ``aside`` gets a batch in four pieces, and may
+        take its time: the store is not held meanwhile.
         """
         recorded = 0
         busy = list(self._spool.spools())
@@ -147,7 +145,7 @@ class Recorder:
     def _advance(self, spool: str, aside: Aside) -> int | None:
         """Record one batch of a spool; its events, or None where nothing more is there yet."""
         before = self._clock.now()
-        mark = self._marks.get(spool, SpoolMark(spool, 0, 0.0))
+        mark = self._mark(spool)
         ready = self._prepare(mark, _READ_BYTES, aside)
         if ready is None:
             self._idle(mark, before)
@@ -167,7 +165,7 @@ class Recorder:
         """Finish the one batch that the log may have and the store has not."""
         for spool in self._spool.spools():
             reached = self._log.appended(spool)
-            while (mark := self._marks.get(spool, SpoolMark(spool, 0, 0.0))).position < reached:
+            while (mark := self._mark(spool)).position < reached:
                 behind = min(reached - mark.position, _READ_BYTES)
                 ready = self._prepare(mark, behind, at_once)
                 if ready is None:
@@ -183,14 +181,19 @@ class Recorder:
         self._learn(entries)
         schemas = {e.event.layout_id: self._models[e.event.model].schema for e in entries}
         aside(lambda: self._log.append(batch.spool, batch.end, entries, schemas))
+        return aside(lambda: self._sum_up(held, batch, entries, calls))
+
+    def _sum_up(
+        self,
+        held: SpoolMark,
+        batch: Batch,
+        entries: Sequence[LogEntry],
+        calls: Sequence[SpoolRecord],
+    ) -> _Ready:
         last = max((e.event.ts for e in entries), default=0.0)
-        return _Ready(
-            SpoolMark(batch.spool, batch.end, max(held.watermark, last)),
-            len(entries),
-            aside(lambda: self._sketches(entries)),
-            aside(lambda: self._units(entries)),
-            aside(lambda: accesses(calls)),
-        )
+        mark = SpoolMark(batch.spool, batch.end, max(held.watermark, last))
+        sketches, units = self._sketches(entries), self._units(entries)
+        return _Ready(mark, len(entries), sketches, units, accesses(calls))
 
     def _decode(self, batch: Batch) -> tuple[list[LogEntry], list[SpoolRecord]]:
         """What is new to the log, and every call."""
