@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+_MOST_LETTERS = 64
+_MOST_COMPARED = 64
+
 REGISTRY: dict[str, type[WindvaneError]] = {}
 
 
@@ -37,10 +40,22 @@ class WindvaneError(Exception):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint naming the closest known word, or all of them where none is close."""
+    """A hint naming the closest known word, or all of them where none is close.
+
+    Its cost is bounded: a word that no name is as long as is close to none, and of many names
+    only those are compared that begin alike.
+    """
     names = sorted(known)
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    close: list[str] = []
+    if len(word) <= _MOST_LETTERS:
+        near = names
+        if len(names) > _MOST_COMPARED:
+            start = word[:1].casefold()
+            near = [n for n in names if n[:1].casefold() == start][:_MOST_COMPARED]
+        near = [name for name in near if len(name) <= _MOST_LETTERS]
+        close = difflib.get_close_matches(word, near, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    shown = ", ".join(name[:_MOST_LETTERS] for name in names[:12])
+    shown += ", …" if len(names) > 12 else ""
     return f"known: {shown}" if names else "none is known yet"

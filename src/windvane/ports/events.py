@@ -1,81 +1,99 @@
 """The records that travel by the spool. Arrays on the wire: fields are only ever appended.
 
 ``key`` is the id of the API key that was used (``jwt:SUBJECT`` of a token), for the audit.
+``contract`` is the id of the contract that says what the columns are: its features in their
+order, and its task's outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
+
+Column = Any
+"""Equally many values as rows: the bare value where there is one row, else a list, or
+little-endian float64 packed in bytes."""
 
 
-class Row(msgspec.Struct, frozen=True, array_like=True):
-    """One row as served. ``values`` lie in the schema's order.
+class RouteTaken(msgspec.Struct, frozen=True, array_like=True):
+    """``routed`` is the version that the table chose, ``answered`` the one that answered
+    ("" for a rule or a constant); they differ after a fallback. ``flags`` name what was odd."""
 
-    ``routed`` is the version that the table chose, ``answered`` the one that answered
-    ("" for the constant); they differ after a fallback. ``flags`` name what was odd.
-    """
-
-    unit: str
     routed: str
     answered: str
     arm: str
-    values: Sequence[Any]
-    output: float
     flags: list[str] = []
 
 
-class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="p"):
-    """One acknowledged request."""
+class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="P"):
+    """One acknowledged request of ``rows`` rows.
 
-    request_id: str
-    ts: float
-    model: str
-    tenant: str
-    layout_id: str
-    rollout: str
-    latency_us: int
-    rows: list[Row]
-    key: str = ""
-
-
-class Refused(msgspec.Struct, frozen=True, array_like=True, tag="r"):
-    """One request without an answer; ``sample`` is the body's beginning.
-
-    ``routed`` and ``arm`` are "" where the request broke the model's promise; where the model
-    broke its own they say which version had no answer.
+    ``event_id`` is ours; ``request_id`` is what the client calls it, if it does. ``units`` is a
+    column, "" where the client named none. ``routes`` has one for all rows, or one each.
     """
-
-    request_id: str
-    ts: float
-    model: str
-    tenant: str
-    layout_id: str
-    code: str
-    message: str
-    sample: str
-    routed: str = ""
-    arm: str = ""
-    key: str = ""
-
-
-class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="o"):
-    """The truth about row ``row`` of an earlier request; ``event_id`` makes it idempotent."""
 
     event_id: str
     ts: float
     model: str
     tenant: str
-    layout_id: str
-    request_id: str
-    row: int
-    value: float
+    contract: str
+    rollout: str
+    latency_us: int
+    rows: int
+    units: Column
+    routes: list[RouteTaken]
+    features: list[Column]
+    outputs: list[Column]
+    request_id: str = ""
+    key: str = ""
+
+    def routes_of(self) -> Iterator[RouteTaken]:
+        """One for each row."""
+        if len(self.routes) == 1:
+            return iter(self.routes * self.rows)
+        return iter(self.routes)
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag="R"):
+    """One request without an answer; ``sample`` is the body's beginning.
+
+    ``routed`` and ``arm`` are "" where the request broke the model's contract; where the model
+    broke its own they say which version had no answer.
+    """
+
+    event_id: str
+    ts: float
+    model: str
+    tenant: str
+    contract: str
+    code: str
+    message: str
+    sample: str
+    routed: str = ""
+    arm: str = ""
+    request_id: str = ""
     key: str = ""
 
 
-class Denied(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="O"):
+    """The truth about row ``row`` of an earlier prediction ``prediction_id``; ``event_id`` makes
+    it idempotent. ``value`` is as the task's ``label`` gives it: a number, or a list of them."""
+
+    event_id: str
+    ts: float
+    model: str
+    tenant: str
+    contract: str
+    prediction_id: str
+    row: int
+    value: float | list[float]
+    key: str = ""
+
+
+class Denied(msgspec.Struct, frozen=True, array_like=True, tag="D"):
     """A known key was used for what it may not do, or after its end; for the audit only."""
 
     event_id: str
@@ -92,14 +110,34 @@ EVENTS = msgspec.msgpack.Decoder(SpoolRecord)
 EVENT_ENCODER = msgspec.msgpack.Encoder()
 
 
+def as_column(values: Sequence[Any]) -> Column:
+    """Values of one column as an event keeps them."""
+    return values[0] if len(values) == 1 else values
+
+
+def as_columns(rows: Sequence[Sequence[Any]]) -> Sequence[Column]:
+    """Rows, which are equally long, as an event keeps them."""
+    return rows[0] if len(rows) == 1 else list(zip(*rows, strict=True))
+
+
+def column_values(column: Column, rows: int) -> Sequence[Any]:
+    """The values of a column, one for each of ``rows`` rows."""
+    if rows == 1:
+        return (column,)
+    if isinstance(column, bytes):
+        return np.frombuffer(column, "<f8").tolist()
+    return column
+
+
 def event_key(event: Event) -> str:
     """What an event is deduplicated by: tenant, model, kind and id.
 
-    The kind is in it because a client may repeat a refused request, mended, under the same
-    request id; the answer that it then gets is no repetition of the refusal.
+    Ids of predictions and refusals are ours, so only a record that is read twice repeats one;
+    an outcome's is made of what it is about, so that a client may send it again.
     """
-    named = event.event_id if isinstance(event, OutcomeSeen) else event.request_id
-    return dedupe_key(event.tenant, event.model, str(event.__struct_config__.tag), named)
+    return dedupe_key(
+        event.tenant, event.model, str(event.__struct_config__.tag), event.event_id
+    )
 
 
 def dedupe_key(tenant: str, model: str, kind: str, named: str) -> str:

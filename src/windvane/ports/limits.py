@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
-from windvane.core.admission import Limit, Taken
+from windvane.core.admission import Limit, RateLimitDecision
 
 
 class Limiter(Protocol):
@@ -15,7 +15,7 @@ class Limiter(Protocol):
     place back with ``release``; the places of a worker that died are freed without it.
     """
 
-    def take(self, limits: Sequence[Limit], now: float) -> Taken | Awaitable[Taken]:
+    def acquire(self, limits: Sequence[Limit], now: float) -> RateLimitDecision | Awaitable[RateLimitDecision]:
         """Admit one request under ``limits`` at ``now`` (seconds of a clock that only grows and
         that all who share the limits read), or say which limit refuses it and for how long.
 
@@ -24,13 +24,13 @@ class Limiter(Protocol):
         """
         ...
 
-    def release(self, taken: Taken) -> None:
+    def release(self, decision: RateLimitDecision) -> None:
         """The admitted request has ended. Never waits, never fails."""
         ...
 
     @property
     def at_once(self) -> bool:
-        """True if ``take`` never has to be waited for."""
+        """True if ``acquire`` never has to be waited for."""
         ...
 
     @property

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from windvane.core.errors import WindvaneError
-from windvane.core.execution import INPUTS_FILE, SERVED_FILE, InputSpec, ServedBy
+from windvane.core.execution import INPUTS_FILE, SERVED_FILE, ServedBy
+from windvane.core.signature import InputSpec
+from windvane.core.task import Contract, Outputs
 from windvane.ports.artifacts import Artifact, ManifestMismatch
 
 __all__ = [
     "CannotLoad",
     "ManifestMismatch",
     "Predictor",
+    "RemotePredictor",
     "Runtime",
     "RuntimeFailed",
     "UnencodableRow",
@@ -56,7 +57,7 @@ class RuntimeFailed(WindvaneError):
 
 
 class Predictor(Protocol):
-    """One loaded version."""
+    """One loaded version, on one thread at a time."""
 
     @property
     def blocking(self) -> bool:
@@ -69,11 +70,14 @@ class Predictor(Protocol):
         ...
 
     def encode(self, values: Sequence[Any]) -> Sequence[Any]:
-        """A row in the model's schema order as the version's inputs; raises UnencodableRow."""
+        """A row in the contract's order as the version's inputs; raises UnencodableRow."""
         ...
 
-    def predict(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
-        """Outputs (rows,) of encoded rows; raises RuntimeFailed."""
+    def predict(self, rows: Sequence[Sequence[Any]]) -> Outputs:
+        """The task's outputs in its order, each (rows, *shape) float64, of encoded rows.
+
+        They are not checked yet. Raises RuntimeFailed, ValueError for another shape.
+        """
         ...
 
     def close(self) -> None:
@@ -81,12 +85,38 @@ class Predictor(Protocol):
         ...
 
 
-class Runtime(Protocol):
-    def load(self, artifact: Artifact, schema: Sequence[str], *, trusted: bool) -> Predictor:
-        """Load a version whose files were checked.
+@runtime_checkable
+class RemotePredictor(Protocol):
+    """A version that another server executes: awaited, with many executions at one time."""
 
-        ``schema`` is the model's feature names in the order of its rows. ``trusted``: an admin
-        vouched for these very files. Raises Untrusted, CannotLoad, ManifestMismatch.
+    @property
+    def blocking(self) -> bool: ...
+
+    @property
+    def memory(self) -> int: ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many executions may be under way at one time."""
+        ...
+
+    def encode(self, values: Sequence[Any]) -> Sequence[Any]: ...
+
+    async def predict_async(self, rows: Sequence[Sequence[Any]], within_s: float) -> Outputs:
+        """As `Predictor.predict`; raises TimeoutError after ``within_s``, RuntimeFailed."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Runtime(Protocol):
+    def load(
+        self, artifact: Artifact, contract: Contract, *, trusted: bool
+    ) -> Predictor | RemotePredictor:
+        """Load a version whose files were checked, to answer rows of ``contract``.
+
+        ``trusted``: an admin vouched for these very files. Raises Untrusted, CannotLoad,
+        ManifestMismatch.
         """
         ...
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from windvane.core.execution import RuntimeName
+from windvane.core.task import Contract
 from windvane.ports.artifacts import Artifact
-from windvane.ports.runtime import CannotLoad, Predictor, Runtime, read_served
+from windvane.ports.runtime import CannotLoad, Predictor, RemotePredictor, Runtime, read_served
 
 
 class Runtimes:
@@ -19,8 +20,10 @@ class Runtimes:
         self._made: dict[RuntimeName, Runtime] = {}
         self._lock = threading.Lock()
 
-    def load(self, artifact: Artifact, schema: Sequence[str], *, trusted: bool) -> Predictor:
-        return self._of(read_served(artifact).runtime).load(artifact, schema, trusted=trusted)
+    def load(
+        self, artifact: Artifact, contract: Contract, *, trusted: bool
+    ) -> Predictor | RemotePredictor:
+        return self._of(read_served(artifact).runtime).load(artifact, contract, trusted=trusted)
 
     def _of(self, name: RuntimeName) -> Runtime:
         with self._lock:

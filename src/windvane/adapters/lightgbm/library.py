@@ -37,20 +37,21 @@ def library() -> ctypes.CDLL:
 
 
 class Booster:
-    """One model, on one thread."""
+    """One model, on one thread. ``rounds``: the trees of how many are used, 0 for all."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, rounds: int = 0) -> None:
         if not body.startswith(b"tree\n") or b"\0" in body:
             raise CannotLoad(
                 "the file is not LightGBM's text", hint="save it with save_model('model.txt')"
             )
         lib = self._lib = library()
+        self._rounds = rounds or _ALL_ROUNDS
         self._handle = ctypes.c_void_p()
-        rounds, width, classes = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+        held, width, classes = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
         try:
             self._call(
                 lib.LGBM_BoosterLoadModelFromString(
-                    body, ctypes.byref(rounds), ctypes.byref(self._handle)
+                    body, ctypes.byref(held), ctypes.byref(self._handle)
                 )
             )
             self._call(lib.LGBM_BoosterGetNumFeature(self._handle, ctypes.byref(width)))
@@ -69,7 +70,7 @@ class Booster:
         self._call(
             self._lib.LGBM_BoosterPredictForMat(
                 self._handle, ctypes.c_void_p(x.ctypes.data), _FLOAT64,
-                ctypes.c_int32(rows), ctypes.c_int32(width), _ROW_MAJOR, _NORMAL, 0, _ALL_ROUNDS,
+                ctypes.c_int32(rows), ctypes.c_int32(width), _ROW_MAJOR, _NORMAL, 0, self._rounds,
                 _PARAMETERS, self._length_at, ctypes.c_void_p(found.ctypes.data),
             )
         )  # fmt: skip

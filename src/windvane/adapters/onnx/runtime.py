@@ -11,14 +11,10 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from windvane.core.execution import (
-    InputSpec,
-    RowEncoder,
-    RowPacker,
-    RuntimeName,
-    ServedBy,
-    positive_output,
-)
+from windvane.core.execution import RuntimeName, ServedBy
+from windvane.core.signature import InputSpec, OutputReader, RowEncoder, RowPacker
+from windvane.core.task import Contract, Outputs, make_task
+from windvane.inference.matrix_predictor import check_task, flat_row
 from windvane.ports.artifacts import Artifact
 from windvane.ports.runtime import CannotLoad, read_inputs, read_served, refuse_value
 
@@ -27,6 +23,10 @@ _SESSION_BYTES = 2 << 20
 _GROWTH = 3
 _FEW = 8
 _REALS = {"tensor(float)": True, "tensor(double)": False}
+_TYPES: dict[str, Any] = {
+    "float32": np.float32, "float64": np.float64, "int64": np.int64, "int32": np.int32,
+    "bool": np.bool_, "string": object,
+}  # fmt: skip
 # A graph may name files for its weights; loaded from here, none of them can be there.
 _NO_FOLDER = "/dev/null/none"
 
@@ -37,41 +37,76 @@ class OnnxPredictor:
     blocking = False
 
     def __init__(
-        self,
-        graph: bytes,
-        inputs: Sequence[InputSpec],
-        schema: Sequence[str],
-        served: ServedBy | None = None,
+        self, graph: bytes, inputs: Sequence[InputSpec], contract: Contract, served: ServedBy
     ) -> None:
-        session = _open(graph)
-        given = _only_input(session, len(inputs))
-        self._served = served or ServedBy()
-        self._session = session
+        lengths = {spec.name: max(1, spec.length) for spec in contract.features}
+        self._width = sum(lengths[spec.feature] for spec in inputs)
+        session = open_session(graph)
         self._run = session.run
-        self._input = given.name
-        self._outputs = [_output(session, self._served.output)]
-        self.encode = RowEncoder(inputs, schema, refuse_value)
-        self._single = _REALS[given.type]
-        self._width = len(inputs)
-        self._matrix = RowPacker(self._width, single=self._single)
+        self._session = session
+        self._read = OutputReader(served.outputs, make_task(contract.task).outputs)
+        self._outputs = [_output(session, source) for source in self._read.sources]
+        self.encode = RowEncoder(inputs, contract.names, refuse_value)
+        self._flatten = self._width != len(inputs)
+        self._tensors = served.tensors
         self._bound: dict[int, _Bound] = {}
         self.memory = _SESSION_BYTES + _GROWTH * len(graph)
+        self._input, self._single, self._bindable = "", False, False
+        if self._tensors:
+            _check_tensors(session, served)
+        else:
+            given = _only_input(session, self._width)
+            self._input, self._single = given.name, _REALS[given.type]
+            self._bindable = not self._flatten and len(self._outputs) == 1
+        self._matrix = RowPacker(self._width, single=self._single)
 
-    def predict(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
-        bound = self._bound.get(len(rows))
-        if bound is not None and (quick := bound(rows)) is not None:
-            return positive_output(quick, self._served).copy()
-        found = np.asarray(self._run(self._outputs, {self._input: self._matrix(rows)})[0])
-        if bound is None and len(rows) <= _FEW and found.dtype.kind == "f":
-            self._bound[len(rows)] = _Bound(
-                self._session, self._input, self._outputs[0], (len(rows), self._width),
-                found, single=self._single,
-            )  # fmt: skip
-        return positive_output(found, self._served)
+    def predict(self, rows: Sequence[Sequence[Any]]) -> Outputs:
+        if self._bindable:
+            bound = self._bound.get(len(rows))
+            if bound is not None and (quick := bound(rows)) is not None:
+                return self._read.one(quick)
+        given = self._given(rows)
+        found = [np.asarray(one) for one in self._run(self._outputs, given)]
+        if len(found) > 1:
+            return self._read(dict(zip(self._read.sources, found, strict=True)))
+        if self._bindable and len(rows) <= _FEW and len(rows) not in self._bound:
+            if found[0].dtype.kind == "f":
+                self._bound[len(rows)] = _Bound(
+                    self._session, self._input, self._outputs[0], (len(rows), self._width),
+                    found[0], single=self._single,
+                )  # fmt: skip
+        return self._read.one(found[0])
+
+    def _given(self, rows: Sequence[Sequence[Any]]) -> dict[str, NDArray[Any]]:
+        if not self._tensors:
+            flat = [flat_row(row) for row in rows] if self._flatten else rows
+            return {self._input: self._matrix(flat)}
+        columns = list(zip(*rows, strict=True))
+        return {
+            tensor.name: np.concatenate(
+                [_column(columns[place], tensor.type) for place in tensor.places], axis=1
+            )
+            for tensor in self._tensors
+        }
 
     def close(self) -> None:
         self._bound.clear()
         del self._run, self._session
+
+
+def _column(values: Sequence[Any], kind: str) -> NDArray[Any]:
+    """One feature's values (rows, columns) in a tensor's own type; NaN or "" where one is
+    missing."""
+    wanted = _TYPES[kind]
+    if kind == "string":
+        texts = ["" if value is None else str(value) for value in values]
+        return np.array(texts, dtype=object)[:, None]
+    if values and isinstance(next((v for v in values if v is not None), None), list):
+        return np.array(values, np.float64).astype(wanted)
+    found = np.array([math.nan if value is None else value for value in values], np.float64)
+    if kind not in ("float32", "float64") and not np.isfinite(found).all():
+        raise ValueError(f"a value is missing, and the graph takes {kind}")
+    return found.astype(wanted)[:, None]
 
 
 class _Bound:
@@ -118,7 +153,7 @@ class _Bound:
             self._pack(self._buffer, at, *known)
 
 
-def _open(graph: bytes) -> ort.InferenceSession:
+def open_session(graph: bytes) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -143,11 +178,26 @@ def _only_input(session: ort.InferenceSession, width: int) -> Any:
     rows, columns = inputs[0].shape
     if isinstance(columns, int) and columns != width:
         raise CannotLoad(f"the graph takes {columns} columns, the version has {width} inputs")
+    _check_rows(rows)
+    return inputs[0]
+
+
+def _check_tensors(session: ort.InferenceSession, served: ServedBy) -> None:
+    inputs = {given.name: given for given in session.get_inputs()}
+    named = {tensor.name for tensor in served.tensors}
+    if named != inputs.keys():
+        told = f"the graph takes {', '.join(inputs)}; the version gives {', '.join(sorted(named))}"
+        raise CannotLoad(told)
+    for given in inputs.values():
+        if given.shape:
+            _check_rows(given.shape[0])
+
+
+def _check_rows(rows: Any) -> None:
     if isinstance(rows, int) and rows > 0:
         raise CannotLoad(
             f"the graph takes exactly {rows} rows at once", hint="export it with a free first axis"
         )
-    return inputs[0]
 
 
 def _output(session: ort.InferenceSession, wanted: str) -> str:
@@ -171,10 +221,11 @@ def _output(session: ort.InferenceSession, wanted: str) -> str:
 class OnnxRuntime:
     """The runtime port on ONNX Runtime. A graph is data, so trust is not asked for."""
 
-    def load(self, artifact: Artifact, schema: Sequence[str], *, trusted: bool) -> OnnxPredictor:
+    def load(self, artifact: Artifact, contract: Contract, *, trusted: bool) -> OnnxPredictor:
         del trusted
         served = read_served(artifact)
         if served.runtime is not RuntimeName.ONNX:
             raise CannotLoad(f"the version says that {served.runtime.value} serves it, not onnx")
-        inputs = read_inputs(artifact, schema)
-        return OnnxPredictor(artifact.read(served.file), inputs, schema, served)
+        check_task(served, contract)
+        inputs = read_inputs(artifact, contract.names)
+        return OnnxPredictor(artifact.read(served.file), inputs, contract, served)

@@ -22,12 +22,15 @@ from windvane.ports.runtime import CannotLoad, RuntimeFailed
 _Text = ctypes.c_char_p
 _Longs = ctypes.POINTER(ctypes.c_uint64)
 _Floats = ctypes.POINTER(ctypes.c_float)
-_CONFIG = json.dumps(
-    {
-        "type": 0, "training": False, "iteration_begin": 0, "iteration_end": 0,
-        "strict_shape": False, "missing": math.nan, "cache_id": 0,
-    }
-).encode()  # fmt: skip
+
+
+def _config(rounds: int) -> bytes:
+    return json.dumps(
+        {
+            "type": 0, "training": False, "iteration_begin": 0, "iteration_end": rounds,
+            "strict_shape": False, "missing": math.nan, "cache_id": 0,
+        }
+    ).encode()  # fmt: skip
 
 
 @cache
@@ -43,15 +46,17 @@ def library() -> ctypes.CDLL:
 
 
 class Booster:
-    """One model, on one thread. Not for two threads at once."""
+    """One model, on one thread. Not for two threads at once. ``rounds``: the trees of how many
+    are used, 0 for all."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, rounds: int = 0) -> None:
         if not body.startswith(b"{"):
             raise CannotLoad(
                 "the file is neither XGBoost's UBJSON nor its JSON",
                 hint="save it with save_model('model.ubj')",
             )
         lib = self._lib = library()
+        self._config = _config(rounds)
         self._handle = ctypes.c_void_p()
         self._call(lib.XGBoosterCreate(None, 0, ctypes.byref(self._handle)))
         try:
@@ -84,7 +89,7 @@ class Booster:
         about = f'{{{place},"typestr":"<f8","version":3}}'
         self._call(
             self._lib.XGBoosterPredictFromDense(
-                self._handle, about.encode(), _CONFIG, None, *self._places
+                self._handle, about.encode(), self._config, None, *self._places
             )
         )
         shape = tuple(self._shape[i] for i in range(self._dims.value))

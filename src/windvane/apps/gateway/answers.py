@@ -1,4 +1,4 @@
-"""What leaves a gateway: answers by API version, refusals, and their headers."""
+"""Windvane's own JSON: rows in, answers by API version out, rejections with their headers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ from typing import Any
 
 import msgspec
 
-from windvane.apps.gateway.refusals import (
-    BrokenPromise,
-    GatewayError,
-    RateLimited,
-    UnknownApiVersion,
-    WrongMethod,
-)
-from windvane.core.admission import Limit, Taken
+from windvane.apps.gateway.statuses import UnknownApiVersion, WrongMethod, status_of
+from windvane.core.admission import Limit, RateLimitDecision
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import ApiVersion
-from windvane.ports.events import Row
+from windvane.inference.errors import RateLimited, Rejection, SchemaViolation
+from windvane.inference.request import InferenceResponse, Route
 
 _encode = msgspec.json.Encoder().encode
 _NO_ID = b'""}'
@@ -30,7 +25,6 @@ NEWEST = list(ApiVersion)[-1]
 VERSION_HEADERS: dict[ApiVersion, Header] = {
     version: (b"windvane-version", version.value.encode()) for version in ApiVersion
 }
-_FIRST = ApiVersion.FIRST
 _BY_BYTES = {version.value.encode(): version for version in ApiVersion}
 
 
@@ -55,10 +49,10 @@ def pick_version(asked: bytes, pinned: str) -> ApiVersion:
 class Prediction(msgspec.Struct, frozen=True):
     """One row's answer: the value, who gave it, on which arm, and what was odd."""
 
-    value: float
+    value: Any
     version: str
     arm: str
-    flags: list[str]
+    flags: Sequence[str]
 
 
 class PredictionWithWhy(Prediction, frozen=True):
@@ -67,14 +61,22 @@ class PredictionWithWhy(Prediction, frozen=True):
     why: str = ""
 
 
+class PredictionWithOutputs(PredictionWithWhy, frozen=True):
+    """... and every output of the model's task by its name."""
+
+    outputs: dict[str, Any] = {}
+
+
 class Answer(msgspec.Struct, frozen=True):
+    """``request_id`` is what outcomes refer to."""
+
     request_id: str
     model: str
     predictions: Sequence[Prediction]
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One broken promise: which row and field, the stable code and both sides."""
+    """One violation of the contract: which row and field, the stable code and both sides."""
 
     row: int
     code: str
@@ -99,60 +101,75 @@ class Refused(msgspec.Struct, frozen=True):
     request_id: str
 
 
-def answer_body(api: ApiVersion, request_id: str, model: str, rows: Sequence[Row]) -> bytes:
-    if api is _FIRST:
-        predictions = [Prediction(r.output, r.answered, r.arm, r.flags) for r in rows]
+def answer_body(api: ApiVersion, response: InferenceResponse) -> bytes:
+    task = response.served.task
+    rows = zip(response.routes, response.outputs, strict=True)
+    predictions: list[Prediction]
+    if api is ApiVersion.FIRST:
+        predictions = [
+            Prediction(task.value(out), r.answered, r.arm, r.flags) for r, out in rows
+        ]
+    elif api is ApiVersion.WITH_WHY:
+        predictions = [
+            PredictionWithWhy(
+                task.value(out), r.answered, r.arm, r.flags, _why(r) if r.flags else ""
+            )
+            for r, out in rows
+        ]
     else:
         predictions = [
-            PredictionWithWhy(r.output, r.answered, r.arm, r.flags, _why(r) if r.flags else "")
-            for r in rows
-        ]
-    return _encode(Answer(request_id, model, predictions))
+            PredictionWithOutputs(
+                task.value(out), r.answered, r.arm, r.flags, _why(r) if r.flags else "",
+                task.named(out),
+            )
+            for r, out in rows
+        ]  # fmt: skip
+    return _encode(Answer(response.id, response.model, predictions))
 
 
-def refusal_body(error: GatewayError, request_id: str) -> bytes:
-    if isinstance(error, BrokenPromise):
-        problems = [Problem(row, p.code, p.field, p.message) for row, p in error.problems]
+def rejection_body(error: Rejection, request_id: str) -> bytes:
+    if isinstance(error, SchemaViolation):
+        problems = [Problem(row, v.code, v.field, v.message) for row, v in error.violations]
         body: Refusal = RefusalWithProblems(error.code, error.message, error.advice, problems)
     else:
         body = Refusal(error.code, error.message, error.advice)
     return _encode(Refused(body, request_id))
 
 
-def refusal_template(error: GatewayError) -> bytes:
+def rejection_template(error: Rejection) -> bytes:
     """The body up to the request's id, for ``fill_template``."""
-    return refusal_body(error, "").removesuffix(_NO_ID)
+    return rejection_body(error, "").removesuffix(_NO_ID)
 
 
 def fill_template(template: bytes, request_id: str) -> bytes:
     return b"%b%b}" % (template, _encode(request_id))
 
 
-def refusal_headers(error: GatewayError) -> list[Header]:
+def rejection_headers(error: Rejection) -> list[Header]:
     """Retry-After where waiting helps, limits where one was met, and what 401 and 405 owe."""
     out: list[Header] = []
     if error.retry_after_s > 0.0:
         out.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
     if isinstance(error, RateLimited):
-        out += limit_headers(error.taken)
-    if error.status == 401:
+        out += limit_headers(error.decision)
+    if status_of(error) == 401:
         out.append((b"www-authenticate", b"Bearer"))
     if isinstance(error, WrongMethod):
         out.append((b"allow", error.allowed.encode()))
     return out
 
 
-def limit_headers(taken: Taken) -> list[Header]:
+def limit_headers(decision: RateLimitDecision) -> list[Header]:
     """RateLimit and RateLimit-Policy of the limit with least left.
 
     Source: draft-ietf-httpapi-ratelimit-headers, sections 3 and 4.
     """
-    limit = taken.limit
+    limit = decision.limit
     if limit is None or not limit.rate:
         return []
     name = _limit_name(limit)
     policy = f'"{name}";q={limit.rate};w={max(1, math.ceil(limit.per_s))}'
-    state = f'"{name}";r={taken.remaining};t={max(0, math.ceil(taken.reset_s))}'
+    state = f'"{name}";r={decision.remaining};t={max(0, math.ceil(decision.reset_s))}'
     return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", state.encode())]
 
 
@@ -160,17 +177,21 @@ def _limit_name(limit: Limit) -> str:
     return "tenant-model" if "/" in limit.name else "tenant"
 
 
-def _why(row: Row) -> str:
-    flags = row.flags
+def _why(route: Route) -> str:
+    flags = route.flags
     if "failed" in flags:
         cause = flags[flags.index("failed") + 1]
         tried = [f.removeprefix("failed:") for f in flags if f.startswith("failed:")]
         also = f", and so did {', '.join(tried)}" if tried else ""
         how = {"rule": "the rule answered", "constant": "the constant answered"}
-        by = next((how[f] for f in flags if f in how), f"version {row.answered} answered")
-        return f"version {row.routed} failed ({cause}){also}; {by}"
+        by = next((how[f] for f in flags if f in how), f"version {route.answered} answered")
+        return f"version {route.routed} failed ({cause}){also}; {by}"
+    if "lacks_feature" in flags:
+        return f"version {route.answered} answered, for the row lacks a feature of the other one"
+    if "feature_null" in flags:
+        return "the row lacks a feature that the version needs, which was taken for null"
     if "stand_in" in flags:
-        return f"version {row.answered} stands in for the champion"
+        return f"version {route.answered} stands in for the champion"
     return ""
 
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import msgspec
 
-from windvane.apps.gateway.answers import to_json
-from windvane.apps.gateway.bodies import Receive
-from windvane.apps.gateway.refusals import BadBody, BodyTooLarge
-from windvane.apps.gateway.steps import Context, Parts, authenticate, limit
 from windvane.core.admission import FREE
 from windvane.core.routing import Scope
+from windvane.core.task import BadLabel
+from windvane.inference.engine import Engine
+from windvane.inference.errors import BadBody, BadOutcome, BodyTooLarge
+from windvane.inference.request import InferenceRequest
 from windvane.ports.events import OutcomeSeen
-
-if TYPE_CHECKING:
-    from windvane.apps.gateway.records import Records
 
 
 class OutcomeIn(msgspec.Struct, forbid_unknown_fields=True):
-    """The truth about one row: the request that predicted it, the row, the value."""
+    """The truth about one row: the request that predicted it, the row, the value. A value is a
+    number, or the name (or names) of a label."""
 
     request_id: Annotated[str, msgspec.Meta(max_length=256)]
-    value: float
+    value: float | str | bool | list[float | str]
     row: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
 
@@ -36,38 +34,46 @@ class OutcomesBody(msgspec.Struct, forbid_unknown_fields=True):
 _BODY = msgspec.json.Decoder(OutcomesBody)
 
 
-async def keep_outcomes(
-    context: Context, parts: Parts, records: Records, receive: Receive, wall: float
-) -> bytes:
-    """Check, and put every outcome on the spool; the answer's body."""
-    authenticate(context, parts, Scope.OUTCOMES, wall)
+async def keep_outcomes(engine: Engine, request: InferenceRequest, body: bytes) -> int:
+    """Check, and put every outcome on the spool; how many there are. Raises Rejection."""
+    services = engine.services
+    principal = engine.authenticate(request, Scope.OUTCOMES)
     try:
-        given = _BODY.decode(await parts.bodies.read(receive))
+        given = _BODY.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         hint = 'send {"model": "...", "outcomes": [{"request_id": "...", "value": 1}]}'
-        raise BadBody(f"outcomes: {error}", hint=hint) from error
-    if len(given.outcomes) > parts.max_rows:
-        raise BodyTooLarge(f"{len(given.outcomes):,} outcomes, {parts.max_rows:,} allowed")
-    context.name = given.model
-    context.way = context.caller.way(given.model)
-    if context.way.limits:
-        await limit(context, parts)
+        raise BadBody(f"outcomes: {str(error)[:200]}", hint=hint) from error
+    if len(given.outcomes) > services.max_rows:
+        raise BodyTooLarge(f"{len(given.outcomes):,} outcomes, {services.max_rows:,} allowed")
+    request.model = given.model
+    access = request.access = principal.access(given.model)
+    if access.limits:
+        await engine.limit(request)
     try:
-        records.keep_outcomes(
+        labels = [_label(access.model.task.label, i, o) for i, o in enumerate(given.outcomes)]
+        services.events.keep_outcomes(
             OutcomeSeen(
                 f"{outcome.request_id}/{outcome.row}",
-                records.now(),
+                services.events.now(),
                 given.model,
-                context.way.tenant,
-                context.way.model.route.layout_id,
+                access.tenant,
+                access.model.contract.id,
                 outcome.request_id,
                 outcome.row,
-                outcome.value,
-                context.caller.key_id,
+                label,
+                principal.key_id,
             )
-            for outcome in given.outcomes
+            for outcome, label in zip(given.outcomes, labels, strict=True)
         )
     finally:
-        if context.taken is not FREE:
-            parts.limiter.release(context.taken)
-    return to_json({"accepted": len(given.outcomes)})
+        if request.decision is not FREE:
+            services.limiter.release(request.decision)
+            request.decision = FREE
+    return len(given.outcomes)
+
+
+def _label(read: Any, at: int, outcome: OutcomeIn) -> Any:
+    try:
+        return read(outcome.value)
+    except BadLabel as error:
+        raise BadOutcome(f"outcomes[{at}]: {error.message}", hint=error.advice or None) from error

@@ -19,7 +19,7 @@ class Limit:
 
 
 @dataclass(slots=True)  # frozen would cost each request a microsecond
-class Taken:
+class RateLimitDecision:
     """The answer to one request. ``limit`` is the one that refused, else the one with least
     left; ``remaining`` admissions are left in its window, the next place frees in ``reset_s``.
     ``retry_after_s`` is 0 if the request was admitted. For ``certain_s`` from now every other
@@ -38,7 +38,7 @@ class Taken:
         return self.retry_after_s == 0.0
 
 
-FREE = Taken(None)
+FREE = RateLimitDecision(None)
 
 
 def admit_at(admissions: list[float], limit: Limit, now: float) -> float:

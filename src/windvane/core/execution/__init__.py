@@ -15,14 +15,14 @@ from windvane.core.execution.choose import (
     RuntimeName,
     choose_runtime,
 )
-from windvane.core.execution.encoding import InputSpec, RowEncoder
-from windvane.core.execution.packing import RowPacker
+
+
 from windvane.core.execution.served import (
     INPUTS_FILE,
     PARITY_FILE,
     SERVED_FILE,
     ServedBy,
-    positive_output,
+    TensorInput,
 )
 from windvane.core.execution.skops_types import DATA_TYPES, types_beyond
 
@@ -36,16 +36,13 @@ __all__ = [
     "Breaker",
     "BreakerPolicy",
     "Circuit",
-    "InputSpec",
     "Offer",
-    "RowEncoder",
-    "RowPacker",
     "RuntimeChoice",
     "RuntimeName",
     "ServedBy",
+    "TensorInput",
     "choose_runtime",
     "note",
-    "positive_output",
     "try_now",
     "types_beyond",
 ]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, field
 
 from windvane.core.execution.choose import RuntimeName
+from windvane.core.signature import OutputMapping
 
 INPUTS_FILE = "inputs.json"
 SERVED_FILE = "runtime.json"
@@ -16,41 +13,33 @@ PARITY_FILE = "parity.json"
 
 
 @dataclass(frozen=True, slots=True)
+class TensorInput:
+    """One input of a model that takes several: ``name`` as the model has it, its element
+    ``type`` (float32, float64, int64, int32, bool, string), and the places among the version's
+    inputs of those that make its columns."""
+
+    name: str
+    type: str
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ServedBy:
-    """Which runtime serves a version, from which file, and what its output is.
+    """Which runtime serves a version, from which file, and what its outputs are.
 
     ``file`` is relative to the version's folder (for a pyfunc: the folder that holds its
-    MLmodel). ``output`` names one of several outputs ("" leaves it to the runtime).
-    ``column`` is the positive class's where the output has several (-1: the last).
-    ``logits``: the outputs are log-odds, not yet probabilities. ``table``: rows are handed
-    over as a table with named columns, for models that were trained on one; ``words`` are
-    those of its columns that hold texts.
-
-    A folder without a ``runtime.json`` is from before there was a choice: an ONNX graph.
+    MLmodel). ``task`` is the kind that the version was registered for. ``outputs`` say where
+    each of the task's outputs comes from. ``table``: rows are handed over as a table with named
+    columns, for models that were trained on one. ``tensors``: the model's inputs where they are
+    not one matrix. ``rounds``: of boosted trees, those that are used (0: all); it is the model's
+    best iteration where it stopped early.
     """
 
     runtime: RuntimeName = RuntimeName.ONNX
     file: str = "model.onnx"
-    output: str = ""
-    column: int = -1
-    logits: bool = False
+    task: str = "binary"
+    outputs: tuple[OutputMapping, ...] = ()
     table: bool = False
-    words: tuple[str, ...] = ()
-
-
-def positive_output(found: NDArray[Any], served: ServedBy) -> NDArray[np.float64]:
-    """One float64 a row from what a model gave: (rows,), (rows, 1) or (rows, classes)."""
-    if found.ndim == 1:
-        chosen = found
-    elif found.ndim == 2:
-        if served.logits and found.shape[1] > 1:
-            raw = found.astype(np.float64)
-            powers = np.exp(raw - raw.max(axis=1, keepdims=True))
-            return powers[:, served.column] / powers.sum(axis=1)
-        chosen = found[:, served.column]
-    else:
-        raise ValueError(f"the output has shape {found.shape}, one number a row is needed")
-    values = chosen.astype(np.float64)
-    if served.logits:
-        return 0.5 * (1.0 + np.tanh(0.5 * values))
-    return values
+    tensors: tuple[TensorInput, ...] = ()
+    rounds: int = 0
+    settings: dict[str, str] = field(default_factory=dict[str, str])

@@ -7,10 +7,12 @@ from windvane.core.routing.access import (
     KeyEntry,
     Scope,
     TenantLimit,
+    is_tenant_name,
     limits_of,
 )
 from windvane.core.routing.table import (
     Arm,
+    CircuitSpec,
     ModelRoute,
     RoutingTable,
     RuleStep,
@@ -25,6 +27,7 @@ __all__ = [
     "EVERYONE",
     "ApiVersion",
     "Arm",
+    "CircuitSpec",
     "KeyEntry",
     "ModelRoute",
     "RoutingTable",
@@ -35,5 +38,6 @@ __all__ = [
     "bucket",
     "choose",
     "follow_rule",
+    "is_tenant_name",
     "limits_of",
 ]

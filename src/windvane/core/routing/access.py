@@ -22,10 +22,12 @@ class ApiVersion(enum.StrEnum):
     """Dated behaviours of the gateway's API; a request is served as of the one it names.
 
     2026-11-01: as the first release. 2026-11-21: each prediction says ``why`` in words.
+    2026-11-28: each has every output of the model's task by its name.
     """
 
     FIRST = "2026-11-01"
     WITH_WHY = "2026-11-21"
+    WITH_OUTPUTS = "2026-11-28"
 
 
 CLIENT_SCOPES = (Scope.PREDICT.value, Scope.OUTCOMES.value)
@@ -67,6 +69,13 @@ class TenantLimit:
 
 
 EVERYONE = "*"
+
+
+def is_tenant_name(name: str) -> bool:
+    """1 to 128 printable characters, and not the pattern that stands for every tenant."""
+    return (
+        0 < len(name) <= 128 and name == name.strip() and name.isprintable() and name != EVERYONE
+    )
 
 
 def limits_of(limits: Sequence[TenantLimit], tenant: str, model: str) -> list[TenantLimit]:

@@ -6,10 +6,11 @@ import enum
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from windvane.core.routing.access import KeyEntry, TenantLimit
-from windvane.core.sketch import FeatureSpec
+from windvane.core.task import Contract, OutputRow
 
 
 class Arm(enum.StrEnum):
@@ -21,29 +22,41 @@ class Arm(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class VersionEntry:
     """Where a version's files lie and what they must hash to; ``trusted`` if an admin vouched
-    for these very files, which may then run code (apart from the gateway)."""
+    for these very files, which may then run code (apart from the gateway). ``features`` are
+    those of the contract that it takes (empty: all)."""
 
     version: str
     artifact: str
     manifest: str
     trusted: bool = False
+    features: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
+class CircuitSpec:
+    """A version is not tried for ``pause_s`` after ``failures`` of its last executions failed;
+    then ``probes`` of them decide."""
+
+    failures: int = 5
+    pause_s: float = 30.0
+    probes: int = 3
+
+
+@dataclass(frozen=True)
 class ModelRoute:
     """One model's part of the table.
 
     Units whose bucket is below ``challenger_share`` meet the challenger. While
     ``standing_in`` names a version, it answers for the champion (a fallback that the
     steward decided). ``chain`` is tried in order when an answer cannot be computed, then
-    ``rule``; ``constant`` is the last resort. Answers are cached for ``cache_ttl_s`` (0: not
-    at all), with ``cache_all`` also those that are computed as fast as they are found.
-    ``tenants`` may see the model; all may where it is empty.
+    ``rule``; ``constant`` is the last resort, outputs in the task's order. Answers are cached
+    for ``cache_ttl_s`` (0: not at all), with ``cache_all`` also those that are computed as fast
+    as they are found. ``tenants`` may see the model; all may where it is empty. ``circuit``
+    says when a version is not tried for a while.
     """
 
     model: str
-    layout_id: str
-    schema: tuple[FeatureSpec, ...]
+    contract: Contract
     outcome: str
     deadline_s: float
     versions: tuple[VersionEntry, ...]
@@ -52,20 +65,37 @@ class ModelRoute:
     challenger_share: float = 0.0
     standing_in: str | None = None
     chain: tuple[str, ...] = ()
-    constant: float | None = None
+    constant: OutputRow | None = None
     rollout: str = ""
     rule: tuple[RuleStep, ...] = ()
     cache_ttl_s: float = 0.0
     tenants: tuple[str, ...] = ()
     cache_all: bool = False
+    circuit: CircuitSpec = CircuitSpec()
+
+    @cached_property
+    def optional(self) -> tuple[tuple[str, int], ...]:
+        """Features that a client need not send, with their places in a row."""
+        return tuple(
+            (spec.name, i) for i, spec in enumerate(self.contract.features) if spec.optional
+        )
+
+    @cached_property
+    def _needs(self) -> Mapping[str, frozenset[str]]:
+        every = self.contract.names
+        return {entry.version: frozenset(entry.features or every) for entry in self.versions}
+
+    def needs(self, version: str) -> frozenset[str]:
+        """The features that a version takes."""
+        return self._needs[version]
 
 
 @dataclass(frozen=True, slots=True)
 class RuleStep:
-    """``give`` as the answer if ``feature`` lies above or below a bound, or is one of some
+    """``give`` as the outputs if ``feature`` lies above or below a bound, or is one of some
     names; a step without a feature always gives. A missing value fits no bound."""
 
-    give: float
+    give: OutputRow
     feature: str = ""
     above: float | None = None
     below: float | None = None
@@ -97,7 +127,7 @@ def choose(route: ModelRoute, unit: str) -> tuple[str, Arm]:
     return route.champion, Arm.CHAMPION
 
 
-def follow_rule(steps: tuple[RuleStep, ...], row: Mapping[str, Any]) -> float | None:
+def follow_rule(steps: tuple[RuleStep, ...], row: Mapping[str, Any]) -> OutputRow | None:
     """What the first fitting step gives for ``row`` (values by feature), None if none fits."""
     for step in steps:
         if not step.feature:

@@ -1,16 +1,14 @@
 """Integer summaries that merge exactly, however the stream was cut."""
 
 from windvane.core.sketch.latency import LATENCY_EDGES_US, share_above
-from windvane.core.sketch.layout import CategoryAxis, Layout, NumericAxis, SketchError
-from windvane.core.sketch.schema import FeatureSpec, FeatureType
+from windvane.core.sketch.layout import Axis, CategoryAxis, Layout, NumericAxis, SketchError
 from windvane.core.sketch.sketch import TRAFFIC, Sketch, merge
 
 __all__ = [
     "LATENCY_EDGES_US",
     "TRAFFIC",
+    "Axis",
     "CategoryAxis",
-    "FeatureSpec",
-    "FeatureType",
     "Layout",
     "NumericAxis",
     "Sketch",

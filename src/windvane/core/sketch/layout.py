@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from windvane.core.errors import WindvaneError
 
 Counts = NDArray[np.int64]
+_REST = 16
 
 
 class SketchError(WindvaneError):
@@ -70,23 +72,47 @@ class NumericAxis:
 
 @dataclass(frozen=True, slots=True)
 class CategoryAxis:
-    """Bins of a name: null, one for each known category, unseen."""
+    """Bins of a name: null, one for each of the most frequent categories, and the rest.
+
+    The rest is one bin ("unseen") as long as every known name has a bin of its own, else
+    ``rest`` bins by hash, so that a shift among many rare names is seen without a bin for each.
+    """
 
     name: str
     categories: tuple[str, ...]
+    rest: int = 1
 
     @property
     def bins(self) -> int:
-        return len(self.categories) + 2
+        return len(self.categories) + 1 + self.rest
 
     def labels(self) -> list[str]:
-        return ["null", *self.categories, "unseen"]
+        if self.rest == 1:
+            return ["null", *self.categories, "unseen"]
+        return ["null", *self.categories, *(f"rest {i + 1}" for i in range(self.rest))]
 
     def codes(self, values: Sequence[str | None] | NDArray[Any]) -> NDArray[np.int64]:
         table: dict[str | None, int] = {name: i for i, name in enumerate(self.categories, start=1)}
         table[None] = 0
-        unseen = self.bins - 1
-        return np.fromiter((table.get(v, unseen) for v in values), np.int64, len(values))
+        first = len(self.categories) + 1
+        if self.rest == 1:
+            return np.fromiter((table.get(v, first) for v in values), np.int64, len(values))
+        for value in set(values) - table.keys():
+            digest = hashlib.blake2b(str(value).encode(), digest_size=8).digest()
+            table[value] = first + int.from_bytes(digest, "big") % self.rest
+        return np.fromiter((table[v] for v in values), np.int64, len(values))
+
+    @classmethod
+    def fit(
+        cls, name: str, values: Sequence[str | None], known: Sequence[str] = (), *, most: int = 200
+    ) -> CategoryAxis:
+        """The ``most`` frequent names of ``values`` (and ``known`` ones as far as there is room),
+        in alphabetical order."""
+        counts = Counter(value for value in values if value is not None)
+        for one in known:
+            counts.setdefault(one, 0)
+        kept = sorted(counts, key=lambda v: (-counts[v], v))[:most]
+        return cls(name, tuple(sorted(kept)), 1 if len(counts) <= most else _REST)
 
 
 Axis = NumericAxis | CategoryAxis
@@ -94,7 +120,7 @@ Axis = NumericAxis | CategoryAxis
 
 @dataclass(frozen=True)
 class Layout:
-    """The axes of a model's sketch, in order: its features, then its output."""
+    """The axes of a sketch, in order: of a model's features, then of a version's outputs."""
 
     axes: tuple[Axis, ...]
 
@@ -152,12 +178,25 @@ class Layout:
         i = self.names.index(name)
         return counts[self.offsets[i] : self.offsets[i + 1]]
 
+    def project(self, counts: Counts, onto: Layout) -> Counts:
+        """These counts under another layout: axes that are the same in both keep theirs, others
+        are empty. So the past of a feature outlives every version and every other feature."""
+        if onto is self or onto.id == self.id:
+            return counts
+        out = np.zeros(onto.size, np.int64)
+        places = dict(zip(self.axes, self.offsets[:-1], strict=True))
+        for axis, at in zip(onto.axes, onto.offsets[:-1], strict=True):
+            held = places.get(axis)
+            if held is not None:
+                out[at : at + axis.bins] = counts[held : held + axis.bins]
+        return out
+
     def to_dict(self) -> dict[str, Any]:
         return {
             "axes": [
                 {"name": a.name, "edges": [float(e) + 0.0 for e in a.edges]}
                 if isinstance(a, NumericAxis)
-                else {"name": a.name, "categories": list(a.categories)}
+                else {"name": a.name, "categories": list(a.categories), "rest": a.rest}
                 for a in self.axes
             ]
         }
@@ -168,7 +207,7 @@ class Layout:
             tuple(
                 NumericAxis(a["name"], tuple(float(e) for e in a["edges"]))
                 if "edges" in a
-                else CategoryAxis(a["name"], tuple(a["categories"]))
+                else CategoryAxis(a["name"], tuple(a["categories"]), int(a.get("rest", 1)))
                 for a in body["axes"]
             )
         )

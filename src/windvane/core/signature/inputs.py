@@ -1,4 +1,4 @@
-"""How a request's row becomes a version's inputs."""
+"""How rows of a contract become a version's own inputs."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ _NAN = float("nan")
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One column of a version's input matrix.
+    """One input of a version: the contract's ``feature``, and what the version calls it
+    (``name``, "" for the same).
 
     A category becomes its place in ``vocabulary``; another value becomes missing, or
-    refuses the row where ``unknown`` is "error".
+    refuses the row where ``unknown`` is "error". ``missing`` is a number that stands for none.
     """
 
     feature: str
     vocabulary: tuple[str, ...] | None = None
     unknown: str = "null"
+    name: str = ""
+    missing: float | None = None
+
+    @property
+    def own_name(self) -> str:
+        return self.name or self.feature
 
 
 class RowEncoder:
-    """Rows in the model's schema order to a version's inputs.
+    """Rows in the contract's order to a version's inputs.
 
     ``columns`` says from which place of a row each input comes. Numbers pass as they are,
     None too: numpy reads it as NaN when the batch becomes a matrix, far cheaper than a test
@@ -44,8 +51,9 @@ class RowEncoder:
             for at, spec in enumerate(inputs)
             if spec.vocabulary is not None
         ]
+        self._sentinels = [(at, s.missing) for at, s in enumerate(inputs) if s.missing is not None]
         whole = list(range(len(schema)))
-        self.plain = not self._coded and self.columns == whole
+        self.plain = not self._coded and not self._sentinels and self.columns == whole
 
     def __call__(self, values: Sequence[Any]) -> Sequence[Any]:
         if self.plain:
@@ -62,4 +70,7 @@ class RowEncoder:
                     raise self._refuse(spec.feature, value, len(codes))
                 code = _NAN
             row[at] = code
+        for at, missing in self._sentinels:
+            if row[at] == missing:
+                row[at] = _NAN
         return row

@@ -11,19 +11,21 @@ import asyncio
 import random
 from collections.abc import Callable
 
-from windvane.apps.gateway.later import Later
+from windvane.inference.low_priority_queue import LowPriorityQueue
 
 _GROUP_S = 0.01
 
 
-class Patience:
+class RejectionThrottle:
     """``at_once`` refusals in each second go out at once, later ones after ``hold_s`` (half to
     one and a half times). At most ``most`` are held at one time; what is beyond is not."""
 
     def __init__(
-        self, later: Later, at_once: int = 100, hold_s: float = 0.25, most: int = 1_000
+        self,
+        low_priority: LowPriorityQueue,
+        at_once: int = 100, hold_s: float = 0.25, most: int = 1_000
     ) -> None:
-        self._later = later
+        self._low_priority = low_priority
         self._at_once = at_once
         self._hold_s = hold_s
         self._most = most
@@ -44,16 +46,8 @@ class Patience:
             return 0.0
         return self._hold_s * random.uniform(0.5, 1.5)
 
-    async def wait(self, held_s: float) -> None:
-        """Hold a refusal for so long."""
-        self.holding += 1
-        try:
-            await asyncio.sleep(held_s)
-        finally:
-            self.holding -= 1
-
     def later(self, held_s: float, let_go: Callable[[], None]) -> None:
-        """The same for who cannot wait: ``let_go``, which does not raise, is called then."""
+        """Call ``let_go``, which does not raise, after so long."""
         self.holding += 1
         loop = asyncio.get_running_loop()
         number = int((loop.time() + held_s) / _GROUP_S) + 1
@@ -67,4 +61,4 @@ class Patience:
     def _let_go(self, number: int) -> None:
         group = self._groups.pop(number)
         self.holding -= len(group)
-        self._later.put(group)
+        self._low_priority.put(group)

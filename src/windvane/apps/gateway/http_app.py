@@ -1,0 +1,407 @@
+"""What a gateway answers over HTTP: which path is what, and how it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from windvane.apps.gateway.answers import (
+    JSON,
+    VERSION_HEADERS,
+    Header,
+    fill_template,
+    limit_headers,
+    pick_version,
+    rejection_headers,
+    rejection_template,
+    to_json,
+)
+from windvane.apps.gateway.encodings import decompress
+from windvane.apps.gateway.http_protocol import BodySink, Reply, RequestHead
+from windvane.apps.gateway.openapi import document
+from windvane.apps.gateway.outcomes import keep_outcomes
+from windvane.apps.gateway.protocols.base import HttpProtocol
+from windvane.apps.gateway.protocols.native import NativeProtocol
+from windvane.apps.gateway.rejection_throttle import RejectionThrottle
+from windvane.apps.gateway.statuses import (
+    NoSuchPath,
+    WrongMethod,
+    status_of,
+)
+from windvane.core.admission import FREE, read_grpc_timeout, read_timeout
+from windvane.core.routing import Scope
+from windvane.inference.engine import Engine
+from windvane.inference.errors import (
+    BadDeadline,
+    InternalError,
+    NotReady,
+    Overloaded,
+    RateLimited,
+    Rejection,
+)
+from windvane.inference.idempotency import MAX_KEY
+from windvane.inference.low_priority_queue import LowPriorityQueue
+from windvane.inference.request import InferenceRequest, InferenceResponse
+from windvane.inference.waiting import FastPath
+
+_log = logging.getLogger(__name__)
+_MAX_ID = 128
+Headers = dict[bytes, bytes]
+
+PROTOCOLS: tuple[HttpProtocol, ...] = (NativeProtocol(),)
+"""A path is the first one's that knows it."""
+
+
+class HttpApp:
+    """One worker's. The transport hands it heads and bodies; it answers by ``Reply``."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        ready: Callable[[], Mapping[str, Any]],
+        low_priority: LowPriorityQueue | None = None,
+    ) -> None:
+        self.engine = engine
+        self.draining = False
+        self.low_priority = low_priority or LowPriorityQueue()
+        self.throttle = RejectionThrottle(self.low_priority)
+        self._ready = ready
+        self._fast_path = FastPath()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._plain: dict[str, tuple[str, Callable[[], bytes]]] = {
+            "/openapi.json": ("GET", document),
+            "/healthz": ("GET", lambda: b'{"status":"alive"}'),
+            "/readyz": ("GET", self._readyz),
+        }
+
+    def defer(self, work: Callable[[], None]) -> None:
+        """Do ``work`` when what else is there was served."""
+        self.low_priority.put((work,))
+
+    def on_head(self, head: RequestHead, reply: Reply) -> BodySink | None:
+        """A whole head is there. Who is to be refused is refused before the body is read."""
+        path = head.path
+        for protocol in PROTOCOLS:
+            call = protocol.predict_call(path)
+            if call is not None:
+                return self._predict(protocol, call.model, head, reply)
+        request_id = self.engine.services.new_id()
+        try:
+            return self._other(head, request_id, reply)
+        except Exception as error:
+            self.reject(PROTOCOLS[0], error, request_id, head.headers, reply)
+            return None
+
+    def on_error(self, head: RequestHead | None, error: Rejection, reply: Reply) -> None:
+        """What the transport itself found wrong with a request."""
+        headers = head.headers if head is not None else {}
+        self.engine.services.instrumentation.rejected(error)
+        self.reject(PROTOCOLS[0], error, self.engine.services.new_id(), headers, reply)
+
+    def _predict(
+        self, protocol: HttpProtocol, model: str, head: RequestHead, reply: Reply
+    ) -> BodySink | None:
+        services = self.engine.services
+        request_id = services.new_id()
+        headers = head.headers
+        try:
+            if head.method != b"POST":
+                said = f"{head.method[:16].decode('latin-1')} {head.path[:200]} is not allowed"
+                raise WrongMethod(said, "POST")
+            request = InferenceRequest(
+                request_id, model, headers.get(b"authorization", b""),
+                protocol.codec(headers, None), head.began_ns,
+            )  # fmt: skip
+            if b"x-request-id" in headers:
+                request.client_id = _printable(headers[b"x-request-id"])
+            if b"idempotency-key" in headers:
+                request.idempotency_key = _printable(headers[b"idempotency-key"], MAX_KEY)
+            if b"x-request-deadline" in headers or b"grpc-timeout" in headers:
+                request.timeout_s = _asked_s(headers)
+        except Exception as error:
+            self.reject(protocol, error, request_id, headers, reply)
+            return None
+        return _Prediction(self, protocol, request, head, reply).begin()
+
+    def finish(
+        self, protocol: HttpProtocol, request: InferenceRequest, headers: Headers, body: bytes,
+        reply: Reply,
+    ) -> None:  # fmt: skip
+        """The second phase of a request whose body is there."""
+        encoding = headers.get(b"content-encoding")
+        try:
+            if encoding is not None:
+                body = decompress(body, encoding, self.engine.services.max_body_bytes)
+            if request.principal.api:
+                request.codec = protocol.codec(headers, request.principal)
+        except Exception as error:
+            self.engine.abandon(request)
+            rejection = self.engine.failed(request, error)
+            self.reject(protocol, rejection, request.id, headers, reply)
+            return
+
+        def deliver(result: InferenceResponse | Exception) -> None:
+            if isinstance(result, Exception):
+                self.reject(protocol, result, request.id, headers, reply)
+                return
+            extra: list[Header] = [(b"content-type", result.content_type)]
+            if b"windvane-version" in headers:
+                extra.append(VERSION_HEADERS[pick_version(headers[b"windvane-version"], "")])
+            if result.decision is not FREE:
+                extra += limit_headers(result.decision)
+            if request.client_id:
+                extra.append((b"x-request-id", request.client_id.encode("latin-1")))
+            if result.replayed:
+                extra.append((b"idempotency-replayed", b"true"))
+            reply(200, extra, result.body)
+
+        self._fast_path.start(self.engine.finish(request, body), deliver)
+
+    def begin(
+        self, request: InferenceRequest, begun: Callable[[Exception | None], None]
+    ) -> None:
+        """The first phase; ``begun`` is told, at once unless a limiter has to be asked afar."""
+
+        def deliver(result: Any) -> None:
+            begun(result if isinstance(result, Exception) else None)
+
+        self._fast_path.start(self.engine.begin(request), deliver)  # pyright: ignore[reportArgumentType]
+
+    def reject(
+        self, protocol: HttpProtocol, error: Exception, request_id: str, headers: Headers,
+        reply: Reply,
+    ) -> None:  # fmt: skip
+        """Tell a client why it gets nothing; who is refused again and again waits for it."""
+        if not isinstance(error, Rejection):
+            _log.error("request %s failed", request_id, exc_info=error)
+            error = InternalError("the gateway failed")
+        if isinstance(error, RateLimited) and protocol is PROTOCOLS[0]:
+            # The same words for all that meet this limit until a place frees.
+            rendered = error.rendered
+            if rendered is None:
+                rendered = error.rendered = (rejection_template(error), rejection_headers(error))
+            template, extra = rendered
+            content_type, body = JSON, fill_template(template, request_id)
+        else:
+            content_type, body = protocol.rejection(error, request_id)
+            extra = rejection_headers(error)
+        status, extra = status_of(error), [content_type, *extra]
+        if b"x-request-id" in headers:
+            client_id = _printable(headers[b"x-request-id"])
+            if client_id:
+                extra.append((b"x-request-id", client_id.encode("latin-1")))
+        held_s = 0.0
+        if isinstance(error, RateLimited | Overloaded):
+            held_s = self.throttle.hold_s(error.tenant, self.engine.services.monotonic())
+        if held_s:
+            self.throttle.later(held_s, lambda: reply(status, extra, body))
+        else:
+            reply(status, extra, body)
+
+    def _other(self, head: RequestHead, request_id: str, reply: Reply) -> BodySink | None:
+        path, method = head.path, head.method.decode("latin-1")
+        plain = self._plain.get(path)
+        if plain is not None:
+            _only(head, "GET")
+            body = plain[1]()
+            reply(200, [JSON], body)
+            return None
+        if path == "/v1/models":
+            _only(head, "GET")
+            request = self._request(head, request_id)
+            try:
+                body = self._models(request)
+            except Exception as error:
+                raise self.engine.failed(request, error) from error
+            reply(200, [JSON], body)
+            return None
+        if path == "/v1/outcomes":
+            _only(head, "POST")
+            request = self._request(head, request_id)
+            return _WholeBody(self, head, request, self._outcomes, reply)
+        raise NoSuchPath(f"{method[:16]} {path[:200]} is not part of the API")
+
+    def _request(self, head: RequestHead, request_id: str) -> InferenceRequest:
+        credential = head.headers.get(b"authorization", b"")
+        codec = PROTOCOLS[0].codec({}, None)
+        return InferenceRequest(request_id, "", credential, codec, head.began_ns)
+
+    async def _outcomes(self, request: InferenceRequest, body: bytes) -> tuple[int, bytes]:
+        accepted = await keep_outcomes(self.engine, request, body)
+        return 202, to_json({"accepted": accepted})
+
+    def run(
+        self, head: RequestHead, request: InferenceRequest, work: Awaitable[tuple[int, bytes]],
+        reply: Reply,
+    ) -> None:  # fmt: skip
+        """Something else than a prediction, in a task of its own."""
+
+        async def go() -> None:
+            try:
+                status, body = await work
+            except Exception as error:
+                rejection = self.engine.failed(request, error)
+                self.reject(PROTOCOLS[0], rejection, request.id, head.headers, reply)
+            else:
+                reply(status, [JSON], body)
+
+        task = asyncio.create_task(go())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _readyz(self) -> bytes:
+        if self.draining:
+            raise NotReady("this worker is stopping")
+        return to_json(self._ready())
+
+    def _models(self, request: InferenceRequest) -> bytes:
+        """What this principal may ask for."""
+        principal = self.engine.authenticate(request, Scope.READ)
+        seen = [m for m in principal.snapshot.models.values() if principal.may_see(m)]
+        return to_json(
+            {
+                "models": [
+                    {
+                        "model": model.route.model,
+                        "task": model.contract.task.kind,
+                        "features": [
+                            {
+                                "name": spec.name,
+                                "type": spec.type.value,
+                                "nullable": spec.nullable,
+                                "optional": spec.optional,
+                            }
+                            for spec in model.contract.features
+                        ],
+                        "outputs": [
+                            {"name": spec.name, "shape": list(spec.shape)}
+                            for spec in model.task.outputs
+                        ],
+                        "deadline_s": model.route.deadline_s,
+                    }
+                    for model in seen
+                ]
+            }
+        )
+
+
+class _Prediction:
+    """A prediction between its head and its body."""
+
+    __slots__ = ("_app", "_begun", "_body", "_ended", "_head", "_protocol", "_reply", "_request",
+                 "max_bytes")  # fmt: skip
+
+    def __init__(
+        self, app: HttpApp, protocol: HttpProtocol, request: InferenceRequest, head: RequestHead,
+        reply: Reply,
+    ) -> None:  # fmt: skip
+        self._app = app
+        self._protocol = protocol
+        self._request = request
+        self._head = head
+        self._reply = reply
+        self._body: bytes | None = None
+        self._begun = self._ended = False
+        self.max_bytes = app.engine.services.max_body_bytes
+
+    def begin(self) -> BodySink | None:
+        self._app.begin(self._request, self._when_begun)
+        return None if self._ended else self
+
+    def _when_begun(self, error: Exception | None) -> None:
+        if error is not None:
+            self._ended = True
+            self._app.reject(
+                self._protocol, error, self._request.id, self._head.headers, self._reply
+            )
+            return
+        self._begun = True
+        if self._ended:  # the client went away meanwhile
+            self._app.engine.abandon(self._request)
+        elif self._body is not None:
+            self._finish(self._body)
+
+    def on_body(self, body: bytes) -> None:
+        if self._begun:
+            self._finish(body)
+        else:
+            self._body = body
+
+    def _finish(self, body: bytes) -> None:
+        self._app.finish(self._protocol, self._request, self._head.headers, body, self._reply)
+
+    def on_abort(self) -> None:
+        """The body will not come."""
+        self._ended = True
+        if self._begun:
+            self._app.engine.abandon(self._request)
+
+    def on_error(self, error: Rejection) -> None:
+        """The body is too large, or too slow."""
+        self.on_abort()
+        app = self._app
+        rejection = app.engine.failed(self._request, error)
+        app.reject(self._protocol, rejection, self._request.id, self._head.headers, self._reply)
+
+
+class _WholeBody:
+    """Something else that has a body."""
+
+    __slots__ = ("_app", "_head", "_reply", "_request", "_work", "max_bytes")
+
+    def __init__(
+        self, app: HttpApp, head: RequestHead, request: InferenceRequest,
+        work: Callable[[InferenceRequest, bytes], Awaitable[tuple[int, bytes]]], reply: Reply,
+    ) -> None:  # fmt: skip
+        self._app = app
+        self._head = head
+        self._request = request
+        self._work = work
+        self._reply = reply
+        self.max_bytes = app.engine.services.max_body_bytes
+
+    def on_body(self, body: bytes) -> None:
+        encoding = self._head.headers.get(b"content-encoding", b"")
+
+        async def work() -> tuple[int, bytes]:
+            plain = decompress(body, encoding, self.max_bytes)
+            return await self._work(self._request, plain)
+
+        self._app.run(self._head, self._request, work(), self._reply)
+
+    def on_abort(self) -> None: ...
+
+    def on_error(self, error: Rejection) -> None:
+        app = self._app
+        rejection = app.engine.failed(self._request, error)
+        app.reject(PROTOCOLS[0], rejection, self._request.id, self._head.headers, self._reply)
+
+
+def _only(head: RequestHead, method: str) -> None:
+    given = head.method.decode("latin-1")
+    if given != method and not (given == "HEAD" and method == "GET"):
+        raise WrongMethod(f"{given[:16]} {head.path[:200]} is not allowed", method)
+
+
+def _printable(given: bytes, most: int = _MAX_ID) -> str:
+    """What the client calls it; "" for what would not survive a log line."""
+    if 0 < len(given) <= most and given.isascii():
+        text = given.decode("ascii")
+        return text if text.isprintable() else ""
+    return ""
+
+
+def _asked_s(headers: Headers) -> float:
+    for name, read in ((b"x-request-deadline", read_timeout), (b"grpc-timeout", read_grpc_timeout)):
+        given = headers.get(name)
+        if given is not None:
+            timeout_s = read(given.decode("latin-1"))
+            if timeout_s is not None:
+                return timeout_s
+            word = given[:32].decode("latin-1")
+            raise BadDeadline(f"{name.decode()}: {word!r} is no time")
+    raise BadDeadline("no deadline was sent")
+
+

@@ -1,0 +1,180 @@
+"""`POST /v1/models/{model}/predict`: rows of named features, in JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from windvane.apps.gateway.answers import (
+    JSON,
+    NEWEST,
+    Header,
+    answer_body,
+    pick_version,
+    rejection_body,
+)
+from windvane.apps.gateway.protocols.base import Headers, PredictCall
+from windvane.core.errors import did_you_mean
+from windvane.core.routing import ApiVersion
+from windvane.core.signature import MAX_INTEGER, FeatureSpec, FeatureType
+from windvane.core.signature.kinds import MAX_IMAGE_BYTES, MAX_TEXT
+from windvane.core.task import Contract
+from windvane.inference.access import Principal
+from windvane.inference.errors import BadBody, Rejection
+from windvane.inference.request import Codec, Inputs, InferenceResponse
+from windvane.inference.snapshot import ServedModel
+from windvane.inference.validation import check_count, validate_rows
+
+_PREFIX, _SUFFIX = "/v1/models/", "/predict"
+_FROM, _TO = len(_PREFIX), len(_SUFFIX)
+_MAX_UNIT = 256
+_astuple = msgspec.structs.astuple
+
+
+class NativeCodec:
+    """Decodes and validates in one pass; where that fails, a slower pass says why."""
+
+    content_type = b"application/json"
+
+    def __init__(self, api: ApiVersion) -> None:
+        self.name = f"native/{api.value}"
+        self._api = api
+
+    def decode(self, body: bytes, model: ServedModel, max_rows: int) -> Inputs:
+        compiled: _Compiled = model.compile("native", _Compiled)
+        try:
+            instances = compiled.decoder.decode(body).instances
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return _explain(body, model.contract, max_rows)
+        if not 0 < len(instances) <= max_rows:
+            check_count(len(instances), max_rows)
+        rows = [_astuple(row.features) for row in instances]
+        if compiled.times:
+            rows = [compiled.with_times(row) for row in rows]
+        return Inputs(rows, [row.unit for row in instances])
+
+    def encode(self, response: InferenceResponse) -> bytes:
+        return answer_body(self._api, response)
+
+
+class _Compiled:
+    """The contract as a decoder that accepts or gives up."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.decoder = make_decoder(contract.features)
+        self.times = [
+            i for i, s in enumerate(contract.features) if s.type is FeatureType.DATETIME
+        ]
+
+    def with_times(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        held = list(row)
+        for i in self.times:
+            if held[i] is not None:
+                held[i] = held[i].timestamp()
+        return tuple(held)
+
+
+_CODECS = {api: NativeCodec(api) for api in ApiVersion}
+
+
+class NativeProtocol:
+    name = "native"
+
+    def predict_call(self, path: str) -> PredictCall | None:
+        if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
+            return PredictCall(path[_FROM:-_TO])
+        return None
+
+    def codec(self, headers: Headers, principal: Principal | None) -> Codec:
+        asked = headers.get(b"windvane-version")
+        if asked is not None:
+            return _CODECS[pick_version(asked, "")]
+        if principal is not None and principal.api:
+            return _CODECS[pick_version(b"", principal.api)]
+        return _CODECS[NEWEST]
+
+    def rejection(self, error: Rejection, request_id: str) -> tuple[Header, bytes]:
+        return JSON, rejection_body(error, request_id)
+
+
+def make_decoder(schema: Sequence[FeatureSpec]) -> msgspec.json.Decoder[Any]:
+    """The contract compiled: the fast path accepts or gives up; the slow path explains."""
+    fields: list[Any] = []
+    names: dict[str, str] = {}
+    for i, spec in enumerate(schema):
+        kind = _type(spec)
+        # A feature may be called what no attribute can be, such as `mean radius`.
+        names[f"f{i}"] = spec.name
+        nullable = spec.nullable or spec.optional
+        fields.append((f"f{i}", kind | None, None) if nullable else (f"f{i}", kind))
+    features = msgspec.defstruct(
+        "Features", fields, rename=names, forbid_unknown_fields=True, kw_only=True
+    )
+    unit = Annotated[str, msgspec.Meta(max_length=_MAX_UNIT)]
+    row = msgspec.defstruct(
+        "Instance", [("features", features), ("unit", unit, "")], forbid_unknown_fields=True
+    )
+    body = msgspec.defstruct("Body", [("instances", list[row])], forbid_unknown_fields=True)
+    return msgspec.json.Decoder(body)
+
+
+def _type(spec: FeatureSpec) -> Any:
+    low = -math.inf if spec.low is None else spec.low
+    high = math.inf if spec.high is None else spec.high
+    match spec.type:
+        case FeatureType.CATEGORY:
+            if spec.known:
+                return Literal[tuple(spec.known)]
+            return Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+        case FeatureType.TEXT:
+            most = MAX_TEXT if spec.high is None else int(spec.high)
+            return Annotated[str, msgspec.Meta(max_length=most)]
+        case FeatureType.BOOLEAN:
+            return bool
+        case FeatureType.DATETIME:
+            return Annotated[datetime, msgspec.Meta(tz=True)]
+        case FeatureType.VECTOR:
+            length = msgspec.Meta(min_length=spec.length, max_length=spec.length)
+            return Annotated[list[float], length]
+        case FeatureType.IMAGE:
+            most = MAX_IMAGE_BYTES if spec.high is None else int(spec.high)
+            return Annotated[bytes, msgspec.Meta(max_length=most)]
+        case FeatureType.INTEGER:
+            least = math.ceil(min(max(low, -MAX_INTEGER), MAX_INTEGER + 1))
+            most = math.floor(max(min(high, MAX_INTEGER), -MAX_INTEGER - 1))
+            return Annotated[int, msgspec.Meta(ge=least, le=most)]
+        case FeatureType.NUMBER:
+            bounds: dict[str, Any] = {"ge": low} if math.isfinite(low) else {}
+            if math.isfinite(high):
+                bounds["le"] = high
+            return Annotated[float, msgspec.Meta(**bounds)] if bounds else float
+
+
+def _explain(body: bytes, contract: Contract, max_rows: int) -> Inputs:
+    """Rows that the fast path gave up on: what is wrong with them, or that nothing is."""
+    try:
+        given = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadBody(f"the body is not JSON: {str(error)[:200]}") from error
+    if not isinstance(given, dict) or not isinstance(given.get("instances"), list):
+        raise BadBody("the body must be an object with a list `instances`")
+    for name in given:
+        if name != "instances":
+            raise BadBody(f"unknown field {name[:80]!r}", hint=did_you_mean(name, ["instances"]))
+    instances: list[Any] = given["instances"]
+    check_count(len(instances), max_rows)
+    for i, row in enumerate(instances):
+        if not isinstance(row, dict) or not isinstance(row.get("features"), dict):
+            raise BadBody(f"instances[{i}] must be an object with an object `features`")
+        for name in row.keys() - {"features", "unit"}:
+            hint = did_you_mean(name, ["features", "unit"])
+            raise BadBody(f"instances[{i}] has an unknown field {name[:80]!r}", hint=hint)
+        unit = row.get("unit", "")
+        if not isinstance(unit, str) or len(unit) > _MAX_UNIT:
+            raise BadBody(f"instances[{i}].unit must be a string of at most {_MAX_UNIT} characters")
+    rows = validate_rows(contract, [row["features"] for row in instances])
+    return Inputs(rows, [row.get("unit", "") for row in instances])

@@ -1,0 +1,83 @@
+"""HTTP statuses of what the engine rejects, and the rejections that only HTTP knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from windvane.inference import errors
+from windvane.inference.errors import Rejection
+
+
+class NoSuchPath(Rejection):
+    """The path is not part of the API."""
+
+    code: ClassVar[str] = "GAT-103"
+    hint = "GET /openapi.json lists every path"
+
+
+class BodyTooSlow(Rejection):
+    """The body did not arrive within the deadline."""
+
+    code: ClassVar[str] = "GAT-105"
+
+
+class UnknownApiVersion(Rejection):
+    """The header Windvane-Version names no version of this API."""
+
+    code: ClassVar[str] = "GAT-113"
+
+
+class WrongMethod(Rejection):
+    """The path is there, under another method."""
+
+    code: ClassVar[str] = "GAT-115"
+
+    def __init__(self, message: str, allowed: str) -> None:
+        super().__init__(message, hint=f"use {allowed}")
+        self.allowed = allowed
+
+
+class UnsupportedEncoding(Rejection):
+    """The body is encoded in a way that is not understood, or not as it says."""
+
+    code: ClassVar[str] = "GAT-118"
+    hint = "send the body as it is, or with Content-Encoding gzip or zstd"
+
+
+class UnsupportedMediaType(Rejection):
+    """The path does not take bodies of this content type."""
+
+    code: ClassVar[str] = "GAT-119"
+
+
+STATUSES: Mapping[type[Rejection], int] = {
+    errors.BadBody: 400,
+    errors.BadDeadline: 400,
+    UnknownApiVersion: 400,
+    errors.NoKey: 401,
+    errors.Forbidden: 403,
+    errors.NoSuchModel: 404,
+    NoSuchPath: 404,
+    WrongMethod: 405,
+    BodyTooSlow: 408,
+    errors.StillUnderWay: 409,
+    errors.BodyTooLarge: 413,
+    UnsupportedEncoding: 415,
+    UnsupportedMediaType: 415,
+    errors.KeyReused: 422,
+    errors.SchemaViolation: 422,
+    errors.BadOutcome: 422,
+    errors.RateLimited: 429,
+    errors.InternalError: 500,
+    errors.NoAnswer: 503,
+    errors.NotReady: 503,
+    errors.NotRecorded: 503,
+    errors.Overloaded: 503,
+    errors.DeadlinePassed: 504,
+}
+"""Each class of rejection has one line; a test fails for one that has none."""
+
+
+def status_of(error: Rejection) -> int:
+    return STATUSES.get(type(error), 500)

@@ -1,0 +1,35 @@
+"""What goes into a model and what comes out: features, a version's inputs, named outputs."""
+
+from windvane.core.signature.inputs import InputSpec, RowEncoder
+from windvane.core.signature.kinds import KINDS, Kind, kind_of, show, summary_name
+from windvane.core.signature.outputs import (
+    OutputMapping,
+    OutputReader,
+    OutputSpec,
+    Transform,
+    map_output,
+)
+from windvane.core.signature.packing import RowPacker
+from windvane.core.signature.times import parse_time
+from windvane.core.signature.types import MAX_INTEGER, FeatureSpec, FeatureType, Violation
+
+__all__ = [
+    "KINDS",
+    "MAX_INTEGER",
+    "FeatureSpec",
+    "FeatureType",
+    "InputSpec",
+    "Kind",
+    "OutputMapping",
+    "OutputReader",
+    "OutputSpec",
+    "RowEncoder",
+    "RowPacker",
+    "Transform",
+    "Violation",
+    "kind_of",
+    "map_output",
+    "parse_time",
+    "show",
+    "summary_name",
+]

@@ -1,0 +1,54 @@
+"""What a model's inputs are called and what values they may have."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+# Beyond it a float, which is what versions compute on, no longer holds every whole number.
+MAX_INTEGER = 2**53
+
+
+class FeatureType(enum.StrEnum):
+    """``datetime`` is a point in time with a zone, in seconds since the epoch once it is read;
+    ``vector`` a list of ``length`` finite numbers; ``image`` the bytes of an encoded picture."""
+
+    NUMBER = "number"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    CATEGORY = "category"
+    DATETIME = "datetime"
+    TEXT = "text"
+    VECTOR = "vector"
+    IMAGE = "image"
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """One named input of a contract.
+
+    ``view`` is the source that it comes from. ``low``/``high`` bound a number, both included;
+    of a text or an image ``high`` bounds the characters or bytes. ``known`` closes a category:
+    another value is refused; without it an unseen value is answered and counted. ``length`` is
+    a vector's. ``optional``: a client need not send it, for it was added after the contract's
+    first version; a row without it goes to a version that does not need it.
+    """
+
+    name: str
+    view: str
+    type: FeatureType
+    nullable: bool = False
+    low: float | None = None
+    high: float | None = None
+    known: tuple[str, ...] = ()
+    length: int = 0
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One way in which a row breaks the contract: a stable code, the field, and both sides."""
+
+    code: str
+    field: str
+    message: str

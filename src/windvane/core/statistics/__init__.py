@@ -1,0 +1,14 @@
+"""Statistics that several subjects share: ranks, centred moments, proper scores."""
+
+from windvane.core.statistics.auc import AucEstimate, auc, delong, delong_difference
+from windvane.core.statistics.moments import Moments, NO_MOMENTS, moments_of
+
+__all__ = [
+    "NO_MOMENTS",
+    "AucEstimate",
+    "Moments",
+    "auc",
+    "delong",
+    "delong_difference",
+    "moments_of",
+]

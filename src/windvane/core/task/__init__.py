@@ -1,0 +1,46 @@
+"""Kinds of models: what they answer, how it is checked, counted and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from windvane.core.errors import did_you_mean
+from windvane.core.task.base import OUTPUT, OutputRow, Outputs, Quality, Task
+from windvane.core.task.binary import BinaryTask
+from windvane.core.task.multiclass import MulticlassTask
+from windvane.core.task.multilabel import MultilabelTask
+from windvane.core.task.ranking import RankingTask
+from windvane.core.task.regression import RegressionTask
+from windvane.core.task.spec import BadLabel, BadTask, Contract, TaskSpec
+from windvane.core.task.tensor import TensorTask
+
+KINDS: Mapping[str, type[Task]] = {
+    task.kind: task
+    for task in (
+        BinaryTask, MulticlassTask, MultilabelTask, RegressionTask, RankingTask, TensorTask,
+    )
+}  # fmt: skip
+
+
+def make_task(spec: TaskSpec) -> Task:
+    """The task of a contract. Raises BadTask."""
+    found = KINDS.get(spec.kind)
+    if found is None:
+        raise BadTask(f"{spec.kind!r} is no kind of task", hint=did_you_mean(spec.kind, KINDS))
+    return found(spec)
+
+
+__all__ = [
+    "KINDS",
+    "OUTPUT",
+    "BadLabel",
+    "BadTask",
+    "BinaryTask",
+    "Contract",
+    "OutputRow",
+    "Outputs",
+    "Quality",
+    "Task",
+    "TaskSpec",
+    "make_task",
+]

@@ -1,0 +1,157 @@
+"""What every kind of task answers for; nobody else asks which kind a model is of."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.signature import OutputSpec, show
+from windvane.core.sketch import Axis, CategoryAxis, NumericAxis
+from windvane.core.task.spec import BadLabel, TaskSpec
+
+Floats = NDArray[np.float64]
+Outputs = Sequence[Floats]
+"""A task's outputs in its order, each (rows, *shape)."""
+OutputRow = tuple[Any, ...]
+"""One row's outputs in the task's order, as Python's own: floats, or lists of them."""
+
+OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good outputs are by the task's own metric, with one-sided bounds at the level that
+    was asked for. ``larger_is_better``; ``missing`` says what keeps it from being told."""
+
+    metric: str
+    value: float
+    lower: float
+    upper: float
+    rows: int
+    larger_is_better: bool = True
+    missing: str = ""
+
+    def worse_than(self, floor: float) -> bool:
+        """Beyond its sampling error."""
+        return self.upper < floor if self.larger_is_better else self.lower > floor
+
+    def at_least(self, floor: float) -> bool:
+        """Beyond its sampling error."""
+        return self.lower >= floor if self.larger_is_better else self.upper <= floor
+
+
+class Task(ABC):
+    """One kind of model. Stateless but for its spec; safe to share.
+
+    A kind is one file with a class, and one line in ``KINDS``.
+    """
+
+    kind: ClassVar[str]
+    metric: ClassVar[str]
+    larger_is_better: ClassVar[bool] = True
+    loss_is_relative: ClassVar[bool] = False
+    """Whether a margin of loss is a share of the champion's own, for it has a unit."""
+    outputs: tuple[OutputSpec, ...]
+
+    def __init__(self, spec: TaskSpec) -> None:
+        """Raises BadTask."""
+        self.spec = spec
+
+    @abstractmethod
+    def rows(self, outputs: Outputs) -> list[OutputRow | None]:
+        """Each row's outputs; None where one is not what the task promises: not finite, no
+        probability, out of range."""
+
+    def wrong(self, outputs: Outputs, row: int) -> str:
+        """What is wrong with a row that ``rows`` gives None for."""
+        held = [show(np.asarray(found[row]).tolist()) for found in outputs]
+        return f"{self.kind} outputs cannot be {', '.join(held)}"
+
+    @abstractmethod
+    def value(self, row: OutputRow) -> Any:
+        """The one thing that a client looks at, as JSON has it."""
+
+    def named(self, row: OutputRow) -> dict[str, Any]:
+        """Every output by its name, as JSON has it."""
+        return {spec.name: held for spec, held in zip(self.outputs, row, strict=True)}
+
+    @abstractmethod
+    def constant(self, given: Any) -> OutputRow:
+        """The outputs that a constant or a rule of the model's file gives. Raises BadTask."""
+
+    @abstractmethod
+    def label(self, given: Any) -> Any:
+        """A label or outcome as ``losses`` and ``quality`` take it, and as the log keeps it: a
+        number, or a list of numbers. Raises BadLabel."""
+
+    @abstractmethod
+    def losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        """(rows,): what each row's outputs cost now that its label is known, 0 for perfect."""
+
+    @abstractmethod
+    def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
+        """Point estimates for people, by the field's names."""
+
+    @abstractmethod
+    def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
+        """By the task's metric, with bounds at level ``alpha``."""
+
+    @abstractmethod
+    def streams(self, outputs: Outputs) -> dict[str, Any]:
+        """What sketches count of the outputs: columns (rows,) of numbers or names by axis."""
+
+    def axes(self, outputs: Outputs) -> tuple[Axis, ...]:
+        """Axes for ``streams``, with edges from these very outputs. A fixed grid is blind where
+        all scores lie in one of its bins."""
+        return tuple(
+            CategoryAxis(name, self.spec.classes)
+            if isinstance(column, list)
+            else NumericAxis.fit(name, np.asarray(column, np.float64))
+            for name, column in self.streams(outputs).items()
+        )
+
+    def label_spread(self, labels: Floats) -> str:
+        """What keeps a model from being learnt or judged on these labels, "" for nothing."""
+        if len(labels) == 0:
+            return "no row has a label"
+        return "labels are all the same" if bool(np.all(labels == labels[0])) else ""
+
+
+def finite_number(given: Any, what: str) -> float:
+    """Raises BadLabel."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise BadLabel(f"{what} must be a number, got {show(given)}")
+    try:
+        value = float(given)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise BadLabel(f"{what} must be finite, got {show(given)}")
+    return value
+
+
+def probabilities(found: Floats) -> list[OutputRow | None]:
+    """Rows of (rows, classes); each must lie in [0, 1]."""
+    good = np.isfinite(found).all(axis=1) & (found >= 0.0).all(axis=1) & (found <= 1.0).all(axis=1)
+    held = found.tolist()
+    if good.all():
+        return list(zip(held))
+    return [(row,) if fine else None for row, fine in zip(held, good.tolist(), strict=True)]
+
+
+def named_bounds(mean: float, error: float, alpha: float) -> tuple[float, float]:
+    """One-sided bounds of a mean by the normal approximation, (lower, upper)."""
+    from scipy import special
+
+    reach = -float(special.ndtri(alpha)) * error if math.isfinite(error) else math.inf
+    return mean - reach, mean + reach
+
+
+def as_mapping(given: Any) -> Mapping[str, Any] | None:
+    return given if isinstance(given, Mapping) else None  # pyright: ignore[reportUnknownVariableType]

@@ -1,0 +1,74 @@
+"""Yes or no: the probability of one named label."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+import numpy as np
+
+from windvane.core.signature import OutputSpec, show
+from windvane.core.statistics import auc, delong
+from windvane.core.task.base import OUTPUT, Floats, OutputRow, Outputs, Quality, Task
+from windvane.core.task.spec import BadLabel, BadTask
+
+_MIN_EACH = 10
+
+
+class BinaryTask(Task):
+    kind = "binary"
+    metric = "auc"
+    outputs = (OutputSpec("probability"),)
+
+    def rows(self, outputs: Outputs) -> list[OutputRow | None]:
+        return [(p,) if 0.0 <= p <= 1.0 else None for p in outputs[0].tolist()]
+
+    def value(self, row: OutputRow) -> float:
+        return row[0]
+
+    def constant(self, given: Any) -> OutputRow:
+        if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
+            raise BadTask(f"{show(given)} is no probability", hint="give a number from 0 to 1")
+        return (float(given),)
+
+    def label(self, given: Any) -> float:
+        positive = self.spec.positive
+        if positive and isinstance(given, str):
+            classes = self.spec.classes
+            if given != positive and classes and given not in classes:
+                raise BadLabel(f"the label {show(given)} is none of {', '.join(classes)}")
+            return float(given == positive)
+        if isinstance(given, bool | int | float) and isfinite(given) and given in (0, 1):
+            return float(given)
+        hint = "name the label that the probability is of: predicts: {positive: NAME}"
+        raise BadLabel(
+            f"labels must be 0 or 1, got {show(given)}", hint="" if positive else hint
+        )
+
+    def losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        return (outputs[0] - labels) ** 2
+
+    def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
+        scores = outputs[0]
+        clipped = np.clip(scores, 1e-15, 1.0 - 1e-15)
+        said = np.where(labels > 0.5, clipped, 1.0 - clipped)
+        return {
+            "auc": auc(scores, labels > 0.5),
+            "brier": float(((scores - labels) ** 2).mean()),
+            "log_loss": float(-np.log(said).mean()),
+            "base_rate": float(labels.mean()),
+        }
+
+    def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
+        found = delong(outputs[0], labels > 0.5)
+        fewest = min(found.positives, found.negatives)
+        if fewest < _MIN_EACH:
+            said = f"{_MIN_EACH - fewest} more of the rarer label"
+            return Quality(self.metric, found.area, 0.0, 1.0, len(labels), missing=said)
+        return Quality(
+            self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels)
+        )
+
+    def streams(self, outputs: Outputs) -> dict[str, Any]:
+        return {OUTPUT: outputs[0]}
+

@@ -1,0 +1,116 @@
+"""One of several labels: a probability for each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from windvane.core.errors import did_you_mean
+from windvane.core.signature import OutputSpec, show
+from windvane.core.statistics import auc, moments_of
+from windvane.core.task.base import (
+    OUTPUT,
+    Floats,
+    OutputRow,
+    Outputs,
+    Quality,
+    Task,
+    as_mapping,
+    named_bounds,
+    probabilities,
+)
+from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
+
+_TOTAL = 1e-3
+
+
+class MulticlassTask(Task):
+    """Labels are names; a number that is one of the names as a text is taken for it."""
+
+    kind = "multiclass"
+    metric = "accuracy"
+
+    def __init__(self, spec: TaskSpec) -> None:
+        super().__init__(spec)
+        if len(spec.classes) < 2 or len(set(spec.classes)) != len(spec.classes):
+            raise BadTask(
+                f"a multiclass model needs at least two different classes, got {len(spec.classes)}",
+                hint="predicts: {kind: multiclass, classes: [a, b, c]}",
+            )
+        self.outputs = (OutputSpec("probabilities", (len(spec.classes),)),)
+        self._places = {name: i for i, name in enumerate(spec.classes)}
+
+    def rows(self, outputs: Outputs) -> list[OutputRow | None]:
+        found = outputs[0]
+        rows = probabilities(found)
+        totals = np.abs(found.sum(axis=1) - 1.0) <= _TOTAL
+        if totals.all():
+            return rows
+        return [row if fine else None for row, fine in zip(rows, totals.tolist(), strict=True)]
+
+    def value(self, row: OutputRow) -> str:
+        held = row[0]
+        return self.spec.classes[max(range(len(held)), key=held.__getitem__)]
+
+    def named(self, row: OutputRow) -> dict[str, Any]:
+        return {"probabilities": dict(zip(self.spec.classes, row[0], strict=True))}
+
+    def constant(self, given: Any) -> OutputRow:
+        by_name = as_mapping(given)
+        if by_name is None:
+            by_name = {str(given): 1.0}
+        for name in by_name:
+            if name not in self._places:
+                hint = did_you_mean(str(name), self._places)
+                raise BadTask(f"{show(name)} is none of the classes", hint=hint)
+        held = [float(by_name.get(name, 0.0)) for name in self.spec.classes]
+        if min(held) < 0.0 or abs(sum(held) - 1.0) > _TOTAL:
+            raise BadTask(f"probabilities must add up to 1, they add up to {sum(held):g}")
+        return (held,)
+
+    def label(self, given: Any) -> float:
+        name = _text(given)
+        if name not in self._places:
+            hint = did_you_mean(name, self._places)
+            raise BadLabel(f"the label {show(given)} is none of the classes", hint=hint)
+        return float(self._places[name])
+
+    def losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        """Half of the Brier score over classes: from 0 to 1, as a binary model's."""
+        truth = np.eye(len(self.spec.classes))[labels.astype(int)]
+        return 0.5 * ((outputs[0] - truth) ** 2).sum(axis=1)
+
+    def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
+        found = outputs[0]
+        truth = labels.astype(int)
+        said = np.clip(found[np.arange(len(truth)), truth], 1e-15, 1.0)
+        areas = [auc(found[:, i], truth == i) for i in range(len(self.spec.classes))]
+        known = [area for area in areas if not np.isnan(area)]
+        return {
+            "accuracy": float((found.argmax(axis=1) == truth).mean()),
+            "log_loss": float(-np.log(said).mean()),
+            "brier": float(self.losses(outputs, labels).mean()),
+            "auc": float(np.mean(known)) if known else float("nan"),
+        }
+
+    def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
+        right = (outputs[0].argmax(axis=1) == labels.astype(int)).astype(np.float64)
+        found = moments_of(right)
+        lower, upper = named_bounds(found.mean, found.error, alpha)
+        return Quality(self.metric, found.mean, max(0.0, lower), min(1.0, upper), len(labels))
+
+    def streams(self, outputs: Outputs) -> dict[str, Any]:
+        found = outputs[0]
+        names = np.array(self.spec.classes, dtype=object)
+        return {
+            OUTPUT: names[found.argmax(axis=1)].tolist(),
+            f"{OUTPUT}#confidence": found.max(axis=1),
+        }
+
+
+def _text(given: Any) -> str:
+    """As classes are written: 1, 1.0 and "1" are the same class."""
+    if isinstance(given, float) and given.is_integer():
+        return str(int(given))
+    return str(given)

@@ -1,0 +1,108 @@
+"""Any of several labels: a probability for each, by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from windvane.core.errors import did_you_mean
+from windvane.core.signature import OutputSpec, show
+from windvane.core.statistics import auc, moments_of
+from windvane.core.task.base import (
+    OUTPUT,
+    Floats,
+    OutputRow,
+    Outputs,
+    Quality,
+    Task,
+    as_mapping,
+    named_bounds,
+    probabilities,
+)
+from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
+
+
+class MultilabelTask(Task):
+    kind = "multilabel"
+    metric = "brier"
+    larger_is_better = False
+
+    def __init__(self, spec: TaskSpec) -> None:
+        super().__init__(spec)
+        if not spec.classes or len(set(spec.classes)) != len(spec.classes):
+            raise BadTask(
+                "a multilabel model needs at least one class, each named once",
+                hint="predicts: {kind: multilabel, classes: [a, b, c]}",
+            )
+        self.outputs = (OutputSpec("probabilities", (len(spec.classes),)),)
+
+    def rows(self, outputs: Outputs) -> list[OutputRow | None]:
+        return probabilities(outputs[0])
+
+    def value(self, row: OutputRow) -> list[str]:
+        return [name for name, p in zip(self.spec.classes, row[0], strict=True) if p >= 0.5]
+
+    def named(self, row: OutputRow) -> dict[str, Any]:
+        return {"probabilities": dict(zip(self.spec.classes, row[0], strict=True))}
+
+    def constant(self, given: Any) -> OutputRow:
+        by_name = as_mapping(given)
+        if by_name is None:
+            names: Sequence[Any] = given if isinstance(given, list) else [given]
+            by_name = dict.fromkeys(map(str, names), 1.0)
+        for name, p in by_name.items():
+            if name not in self.spec.classes:
+                hint = did_you_mean(str(name), self.spec.classes)
+                raise BadTask(f"{show(name)} is none of the classes", hint=hint)
+            if not 0.0 <= float(p) <= 1.0:
+                raise BadTask(f"{name}: {p:g} is no probability")
+        return ([float(by_name.get(name, 0.0)) for name in self.spec.classes],)
+
+    def label(self, given: Any) -> list[float]:
+        """From the names of those that hold, or 0 and 1 for each class."""
+        if isinstance(given, str):
+            given = [name for name in given.split("|") if name]
+        if not isinstance(given, list | tuple):
+            raise BadLabel(f"labels must be a list of names, got {show(given)}")
+        items: list[Any] = list(given)  # pyright: ignore[reportUnknownArgumentType]
+        zeros = all(isinstance(v, int | float) and v in (0, 1) for v in items)
+        if len(items) == len(self.spec.classes) and zeros:
+            return [float(v) for v in items]
+        for name in items:
+            if name not in self.spec.classes:
+                hint = did_you_mean(str(name), self.spec.classes)
+                raise BadLabel(f"the label {show(name)} is none of the classes", hint=hint)
+        return [float(name in items) for name in self.spec.classes]
+
+    def losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        return ((outputs[0] - labels) ** 2).mean(axis=1)
+
+    def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
+        found, truth = outputs[0], labels > 0.5
+        said = found >= 0.5
+        both = float((said & truth).sum())
+        areas = [auc(found[:, i], truth[:, i]) for i in range(found.shape[1])]
+        known = [area for area in areas if not np.isnan(area)]
+        return {
+            "brier": float(self.losses(outputs, labels).mean()),
+            "f1": 2.0 * both / max(1.0, float(said.sum() + truth.sum())),
+            "exact_match": float((said == truth).all(axis=1).mean()),
+            "auc": float(np.mean(known)) if known else float("nan"),
+        }
+
+    def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
+        found = moments_of(self.losses(outputs, labels))
+        lower, upper = named_bounds(found.mean, found.error, alpha)
+        return Quality(self.metric, found.mean, lower, upper, len(labels), larger_is_better=False)
+
+    def streams(self, outputs: Outputs) -> dict[str, Any]:
+        found = outputs[0]
+        return {
+            OUTPUT: (found >= 0.5).sum(axis=1).astype(np.float64),
+            f"{OUTPUT}#confidence": np.abs(found - 0.5).mean(axis=1) + 0.5,
+        }
+
+    def label_spread(self, labels: Floats) -> str:
+        return "no row has a label" if len(labels) == 0 else ""

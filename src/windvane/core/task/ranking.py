@@ -1,0 +1,77 @@
+"""Order: a score for each row, compared within the rows of one unit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from windvane.core.signature import OutputSpec, show
+from windvane.core.statistics import auc, delong
+from windvane.core.task.base import (
+    OUTPUT,
+    Floats,
+    OutputRow,
+    Outputs,
+    Quality,
+    Task,
+    finite_number,
+)
+from windvane.core.task.spec import BadLabel, BadTask
+
+
+class RankingTask(Task):
+    """A score may be any number: only its order counts. Labels are relevances from 0 on."""
+
+    kind = "ranking"
+    metric = "auc"
+    outputs = (OutputSpec("score"),)
+
+    def rows(self, outputs: Outputs) -> list[OutputRow | None]:
+        return [(v,) if math.isfinite(v) else None for v in outputs[0].tolist()]
+
+    def value(self, row: OutputRow) -> float:
+        return row[0]
+
+    def constant(self, given: Any) -> OutputRow:
+        try:
+            return (finite_number(given, "the score"),)
+        except BadLabel as error:
+            raise BadTask(error.message) from error
+
+    def label(self, given: Any) -> float:
+        value = finite_number(given, "the relevance")
+        if not 0.0 <= value <= 1_000.0:
+            raise BadLabel(f"a relevance lies from 0 to 1000, got {show(given)}")
+        return value
+
+    def losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        """Squared distance of a score's logistic from whether the row was relevant at all."""
+        likely = 0.5 * (1.0 + np.tanh(0.5 * outputs[0]))
+        return (likely - (labels > 0.0)) ** 2
+
+    def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
+        at = min(self.spec.at, len(labels))
+        order = np.argsort(-outputs[0], kind="stable")
+        gains = (2.0**labels - 1.0) / 1.0
+        discounts = 1.0 / np.log2(np.arange(2, at + 2))
+        best = float((np.sort(gains)[::-1][:at] * discounts).sum())
+        found = float((gains[order][:at] * discounts).sum())
+        return {
+            "auc": auc(outputs[0], labels > 0.0),
+            f"ndcg_at_{self.spec.at}": found / best if best else float("nan"),
+            f"precision_at_{self.spec.at}": float((labels[order][:at] > 0).mean()) if at else 0.0,
+        }
+
+    def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
+        found = delong(outputs[0], labels > 0.0)
+        if min(found.positives, found.negatives) < 2:
+            said = "relevant and irrelevant rows, two of each"
+            return Quality(self.metric, found.area, 0.0, 1.0, len(labels), missing=said)
+        return Quality(
+            self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels)
+        )
+
+    def streams(self, outputs: Outputs) -> dict[str, Any]:
+        return {OUTPUT: outputs[0]}

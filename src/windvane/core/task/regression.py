@@ -1,0 +1,178 @@
+"""Numbers: one or several outputs, each perhaps with quantiles, or over several horizons."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from windvane.core.signature import OutputSpec, show
+from windvane.core.statistics import moments_of
+from windvane.core.task.base import (
+    OUTPUT,
+    Floats,
+    OutputRow,
+    Outputs,
+    Quality,
+    Task,
+    as_mapping,
+    finite_number,
+    named_bounds,
+)
+from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
+
+
+class RegressionTask(Task):
+    """A row's label has one number for each output and horizon: the middle quantile, or the
+    one nearest to it, is what it is compared with."""
+
+    kind = "regression"
+    metric = "mae"
+    larger_is_better = False
+    loss_is_relative = True
+
+    def __init__(self, spec: TaskSpec) -> None:
+        super().__init__(spec)
+        quantiles = spec.quantiles
+        if list(quantiles) != sorted(set(quantiles)) or any(not 0 < q < 1 for q in quantiles):
+            raise BadTask(f"quantiles {list(quantiles)} must grow, between 0 and 1")
+        if len(set(spec.horizons)) != len(spec.horizons):
+            raise BadTask("a horizon is named twice")
+        if spec.low is not None and spec.high is not None and spec.low > spec.high:
+            raise BadTask(f"range: [{spec.low:g}, {spec.high:g}] must grow")
+        inner = tuple(len(axis) for axis in (spec.horizons, quantiles) if axis)
+        self.outputs = tuple(OutputSpec(name, inner) for name in spec.outputs or ("value",))
+        self._low = -math.inf if spec.low is None else spec.low
+        self._high = math.inf if spec.high is None else spec.high
+        middle = [abs(q - 0.5) for q in quantiles]
+        self._middle = middle.index(min(middle)) if middle else 0
+
+    def rows(self, outputs: Outputs) -> list[OutputRow | None]:
+        if len(outputs) == 1 and outputs[0].ndim == 1:
+            low, high = self._low, self._high
+            return [
+                (v,) if low <= v <= high and math.isfinite(v) else None
+                for v in outputs[0].tolist()
+            ]
+        good = np.ones(len(outputs[0]), bool)
+        for found in outputs:
+            flat = found.reshape(len(found), -1)
+            fits = np.isfinite(flat) & (flat >= self._low) & (flat <= self._high)
+            good &= fits.all(axis=1)
+        held = list(zip(*(found.tolist() for found in outputs), strict=True))
+        return [row if fine else None for row, fine in zip(held, good.tolist(), strict=True)]
+
+    def value(self, row: OutputRow) -> Any:
+        """The first output: its middle quantile; over horizons a list."""
+        return self._central(row[0])
+
+    def _central(self, held: Any) -> Any:
+        if not self.spec.quantiles:
+            return held
+        if self.spec.horizons:
+            return [one[self._middle] for one in held]
+        return held[self._middle]
+
+    def named(self, row: OutputRow) -> dict[str, Any]:
+        return {
+            spec.name: self._shaped(held) for spec, held in zip(self.outputs, row, strict=True)
+        }
+
+    def _shaped(self, held: Any) -> Any:
+        """Quantiles and horizons by their names."""
+        quantiles, horizons = [f"{q:g}" for q in self.spec.quantiles], self.spec.horizons
+        if horizons:
+            return {
+                name: dict(zip(quantiles, one, strict=True)) if quantiles else one
+                for name, one in zip(horizons, held, strict=True)
+            }
+        return dict(zip(quantiles, held, strict=True)) if quantiles else held
+
+    def constant(self, given: Any) -> OutputRow:
+        by_name = as_mapping(given) or dict.fromkeys([o.name for o in self.outputs], given)
+        out: list[Any] = []
+        for spec in self.outputs:
+            if spec.name not in by_name:
+                raise BadTask(f"the constant has no {spec.name}")
+            value = by_name[spec.name]
+            try:
+                number = finite_number(value, spec.name)
+            except BadLabel as error:
+                raise BadTask(error.message) from error
+            if not self._low <= number <= self._high:
+                raise BadTask(f"{show(value)} is outside {self._low:g} to {self._high:g}")
+            out.append(np.full(spec.shape, number).tolist() if spec.shape else number)
+        return tuple(out)
+
+    def label(self, given: Any) -> Any:
+        if len(self.outputs) == 1 and not self.spec.horizons:
+            return self._in_range(given)
+        wanted = len(self.outputs) * max(1, len(self.spec.horizons))
+        by_name = as_mapping(given)
+        if by_name is not None:
+            given = [by_name.get(spec.name) for spec in self.outputs]
+            flat: list[Any] = []
+            for one in given:
+                flat += one if isinstance(one, list) else [one]
+            given = flat
+        if not isinstance(given, list | tuple) or len(given) != wanted:  # pyright: ignore[reportUnknownArgumentType]
+            raise BadLabel(f"a label has {wanted} numbers, got {show(given)}")
+        return [self._in_range(one) for one in given]  # pyright: ignore[reportUnknownVariableType]
+
+    def _in_range(self, given: Any) -> float:
+        value = finite_number(given, "the label")
+        if not self._low <= value <= self._high:
+            raise BadLabel(f"the label {value:g} is outside {self._low:g} to {self._high:g}")
+        return value
+
+    def _errors(self, outputs: Outputs, labels: Floats) -> Floats:
+        """(rows, outputs x horizons): what was said less what was true."""
+        parts: list[Floats] = []
+        for found in outputs:
+            central = found[..., self._middle] if self.spec.quantiles else found
+            parts.append(central.reshape(len(found), -1))
+        said = np.concatenate(parts, axis=1)
+        return said - labels.reshape(len(labels), -1)
+
+    def losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        return np.abs(self._errors(outputs, labels)).mean(axis=1)
+
+    def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
+        errors = self._errors(outputs, labels)
+        truth = labels.reshape(len(labels), -1)
+        spread = float(((truth - truth.mean(axis=0)) ** 2).sum())
+        found = {
+            "mae": float(np.abs(errors).mean()),
+            "rmse": float(np.sqrt((errors**2).mean())),
+            "bias": float(errors.mean()),
+            "r2": 1.0 - float((errors**2).sum()) / spread if spread else float("nan"),
+        }
+        quantiles = np.array(self.spec.quantiles)
+        if len(quantiles):
+            apart = truth.reshape(len(truth), len(self.outputs), -1, 1) - np.stack(
+                [o.reshape(len(o), -1, len(quantiles)) for o in outputs], axis=1
+            )
+            found["pinball"] = float(np.maximum(quantiles * apart, (quantiles - 1) * apart).mean())
+            if len(quantiles) > 1:
+                inside = (apart[..., 0] >= 0.0) & (apart[..., -1] <= 0.0)
+                found["coverage"] = float(inside.mean())
+        return found
+
+    def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
+        found = moments_of(self.losses(outputs, labels))
+        lower, upper = named_bounds(found.mean, found.error, alpha)
+        return Quality(
+            self.metric, found.mean, max(0.0, lower), upper, len(labels), larger_is_better=False
+        )
+
+    def streams(self, outputs: Outputs) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for i, (spec, found) in enumerate(zip(self.outputs, outputs, strict=True)):
+            central = found[..., self._middle] if self.spec.quantiles else found
+            flat = central.reshape(len(found), -1)
+            out[OUTPUT if i == 0 else f"{OUTPUT}#{spec.name}"] = flat.mean(axis=1)
+            if len(self.spec.quantiles) > 1:
+                width = (found[..., -1] - found[..., 0]).reshape(len(found), -1)
+                out[f"{OUTPUT}#{spec.name}_width"] = width.mean(axis=1)
+        return out

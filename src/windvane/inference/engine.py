@@ -1,0 +1,243 @@
+"""The engine: the one way from a request to its response, for every transport.
+
+`begin` has only what a transport knows before the body: it authenticates, finds the model,
+limits and admits, so that a request can be refused early. `finish` does the rest. A gateway, a
+batch scorer and a stream consumer all call these two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from windvane.core.admission import FREE, RateLimitDecision
+from windvane.core.routing import Scope
+from windvane.inference.access import Authenticator, CachedRejection, ModelAccess, Principal
+from windvane.inference.batching import NextTickBatcher
+from windvane.inference.cache import AnswerCache
+from windvane.inference.errors import (
+    InternalError,
+    Overloaded,
+    RateLimited,
+    Rejection,
+)
+from windvane.inference.events import EventWriter
+from windvane.inference.execution import Execution
+from windvane.inference.idempotency import Idempotency
+from windvane.inference.instrumentation import Instrumentation
+from windvane.inference.model_cache import ModelCache
+from windvane.inference.request import InferenceRequest, InferenceResponse
+from windvane.ports.clock import Clock
+from windvane.ports.limits import Limiter
+from windvane.ports.shared_cache import SharedCache
+
+_log = logging.getLogger(__name__)
+_RETRY_WHEN_FULL_S = 1.0
+_HEADROOM = 0.7
+_WAY_BACK = 0.02  # of the time: an answer that leaves at the deadline comes after it
+
+
+@dataclass(slots=True)
+class Services:
+    """What the engine works with: one worker's authenticator, limiter, caches and batcher, and
+    its bounds. ``monotonic`` is seconds, ``monotonic_ns`` the same clock in nanoseconds."""
+
+    authenticator: Authenticator
+    limiter: Limiter
+    batcher: NextTickBatcher
+    models: ModelCache
+    cache: AnswerCache
+    shared: SharedCache | None
+    events: EventWriter
+    instrumentation: Instrumentation
+    clock: Clock
+    max_rows: int
+    max_body_bytes: int
+    max_under_way: int
+    max_deadline_s: float
+    idempotency: Idempotency | None = None
+    monotonic: Callable[[], float] = time.monotonic
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+    under_way: int = 0
+    new_id: Callable[[], str] = field(default_factory=lambda: unique_ids())
+
+
+def unique_ids() -> Callable[[], str]:
+    """Unique without asking the kernel for each: a random beginning and a count."""
+    numbers = map(f"{os.urandom(9).hex()}{{:06x}}".format, itertools.count())
+    return numbers.__next__
+
+
+class Engine:
+    """One worker's."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._execution = Execution(services)
+        services.batcher.on_end = services.events.commit
+
+    async def predict(self, request: InferenceRequest, body: bytes) -> InferenceResponse:
+        """Both phases, for a request that is there as a whole.
+
+        Raises Rejection. Whatever happens, nothing of the request stays held.
+        """
+        await self.begin(request)
+        return await self.finish(request, body)
+
+    async def begin(self, request: InferenceRequest) -> None:
+        """Authenticate, find the model, limit, admit. Raises Rejection, and nothing is held
+        then; otherwise exactly one of ``finish`` and ``abandon`` has to follow."""
+        services = self.services
+        try:
+            self.authenticate(request, Scope.PREDICT)
+            rejection = request.access.rejection
+            if rejection is not None:
+                if services.monotonic() < rejection.until:
+                    raise rejection.error.with_traceback(None)
+                request.access.rejection = None
+        except Exception as error:
+            raise self.failed(request, error) from error
+        services.under_way += 1
+        try:
+            if request.access.limits:
+                await self.limit(request)
+            self._admit(request)
+        except BaseException as error:
+            self._release(request)
+            if isinstance(error, Exception):
+                raise self.failed(request, error) from error
+            raise
+
+    async def finish(self, request: InferenceRequest, body: bytes) -> InferenceResponse:
+        """Decode, route, validate, execute, fall back, record, encode. Raises Rejection."""
+        request.body = body
+        idempotency = self.services.idempotency
+        try:
+            if request.idempotency_key and idempotency is not None:
+                return await idempotency.once(request, self._answer)
+            return await self._answer(request)
+        except Exception as error:
+            raise self.failed(request, error) from error
+        finally:
+            self._release(request)
+
+    async def _answer(self, request: InferenceRequest) -> InferenceResponse:
+        services = self.services
+        inputs = request.codec.decode(request.body, request.access.model, services.max_rows)
+        request.rows, request.units = inputs
+        # A later step joins features here, for rows that name an entity.
+        await self._execution.run(request)
+        request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
+        await services.events.keep_prediction(request)
+        services.instrumentation.answered(request)
+        response = InferenceResponse(request)
+        response.body = request.codec.encode(response)
+        return response
+
+    def abandon(self, request: InferenceRequest) -> None:
+        """The client went away between the phases."""
+        self._release(request)
+
+    def failed(self, request: InferenceRequest, error: Exception) -> Rejection:
+        """Count and record what became of the request; the error that its client is told."""
+        if isinstance(error, Rejection):
+            rejection = error
+        else:
+            _log.error("request %s failed", request.id, exc_info=error)
+            rejection = InternalError("the gateway failed")
+        services = self.services
+        services.events.rejected(request, rejection)
+        services.instrumentation.rejected(rejection)
+        if rejection.key_id:
+            services.events.denied(request.id, rejection)
+        return rejection
+
+    def authenticate(self, request: InferenceRequest, scope: Scope) -> Principal:
+        """The key's hash, or the token's signature, names the tenant; nothing else can."""
+        services = self.services
+        wall = services.clock.wall()
+        try:
+            principal = services.authenticator.authenticate(request.credential, scope, wall)
+        except Rejection as error:
+            if error.key_id and services.authenticator.knows(request.model):
+                error.model = request.model
+            raise
+        request.principal = principal
+        if scope is Scope.PREDICT:
+            request.access = principal.access(request.model)
+        return principal
+
+    async def limit(self, request: InferenceRequest) -> None:
+        """The tenant's windows and caps: a place in all of them, or none."""
+        services = self.services
+        access = request.access
+        now = services.monotonic()
+        found = services.limiter.acquire(access.limits, now)
+        decision = (
+            found if isinstance(found, RateLimitDecision) else await asyncio.ensure_future(found)
+        )
+        if not decision.admitted:
+            error = RateLimited(_said(decision), decision, now)
+            error.tenant, error.model = access.tenant, request.model
+            if decision.certain_s:
+                access.rejection = CachedRejection(now + _same_s(decision), error)
+            raise error
+        request.decision = decision
+
+    def _admit(self, request: InferenceRequest) -> None:
+        """Let in only what can be answered in time: an early no is cheaper for both sides."""
+        services = self.services
+        access = request.access
+        timeout_s = access.model.route.deadline_s
+        if request.timeout_s is not None:
+            timeout_s = min(request.timeout_s, services.max_deadline_s)
+        request.deadline = request.began_ns * 1e-9 + (1.0 - _WAY_BACK) * timeout_s
+        if services.under_way > services.max_under_way:
+            sides = f"{services.under_way:,} requests are under way"
+            raise Overloaded(f"{sides}, {services.max_under_way:,} allowed", _RETRY_WHEN_FULL_S)
+        queue = access.queue_of.queue
+        if queue is not None and queue.apart:
+            wait_s = queue.wait_s()
+            # Some room is left: what is let in to the brim is late as soon as one batch is.
+            # Whoever finds nobody before it can only be late by itself.
+            if wait_s and wait_s + queue.row_s > _HEADROOM * timeout_s:
+                turn, deadline = wait_s * 1e3, timeout_s * 1e3
+                sides = f"a turn comes in {turn:.0f} ms, the deadline in {deadline:.0f}"
+                raise Overloaded(sides, wait_s - _HEADROOM * timeout_s + queue.row_s)
+
+    def _release(self, request: InferenceRequest) -> None:
+        """The request holds no place any more, and what it counted is to be collected."""
+        services = self.services
+        services.under_way -= 1
+        access = request.known
+        if access is not None and not access.used:
+            access.used = True
+            services.instrumentation.used(access)
+        if request.decision is not FREE:
+            services.limiter.release(request.decision)
+            request.decision = FREE
+
+
+def _same_s(decision: RateLimitDecision) -> float:
+    """For how long every request under these limits is refused with the same words: nothing
+    but time frees a place, and the whole seconds that a refusal tells stay the same."""
+    wait_s = decision.retry_after_s  # until the next place frees, too
+    return min(decision.certain_s, wait_s - (math.ceil(wait_s) - 1))
+
+
+def _said(decision: RateLimitDecision) -> str:
+    limit = decision.limit
+    assert limit is not None
+    on = " on this model" if "/" in limit.name else ""
+    bounds: list[str] = []
+    if limit.rate:
+        bounds.append(f"{limit.rate:,} requests in {limit.per_s:g} s")
+    if limit.concurrent:
+        bounds.append(f"{limit.concurrent:,} at one time")
+    return f"the limit{on} is reached: {' and '.join(bounds)} allowed"

@@ -1,0 +1,152 @@
+"""Events onto the spool: before the answer leaves, or there is no answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from windvane.inference.errors import NoAnswer, NotRecorded, Rejection, SchemaViolation
+from windvane.inference.request import InferenceRequest
+from windvane.inference.waiting import Waiter
+from windvane.ports.clock import Clock
+from windvane.ports.events import (
+    EVENT_ENCODER,
+    Denied,
+    OutcomeSeen,
+    Predicted,
+    Refused,
+    as_column,
+    as_columns,
+)
+from windvane.ports.spool import SpoolFull, SpoolWriter
+
+_log = logging.getLogger(__name__)
+_SAMPLE_BYTES = 1_000
+_DENIED_EVERY_S = 1.0
+_MAX_DENIED = 10_000
+_encode = EVENT_ENCODER.encode
+
+
+class EventWriter:
+    """One worker's events, by its spool. What one batch answered is kept with one write."""
+
+    def __init__(
+        self,
+        spool: SpoolWriter,
+        clock: Clock,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spool = spool
+        self._clock = clock
+        self._monotonic = monotonic
+        self._denied: dict[tuple[str, str], float] = {}
+        self._waiting: list[tuple[bytes, Waiter[Exception | None]]] = []
+
+    async def keep_prediction(self, request: InferenceRequest) -> None:
+        """The event of a request that has its outputs. Raises NotRecorded: the prediction must
+        then not be given."""
+        access = request.access
+        routes = request.routes
+        first = routes[0]
+        uniform = len(routes) == 1 or all(route is first or route == first for route in routes)
+        event = _encode(
+            Predicted(
+                request.id, self._clock.now(), request.model, access.tenant,
+                access.model.contract.id, access.model.route.rollout, request.latency_us,
+                len(routes), as_column(request.units), [first] if uniform else routes,
+                as_columns(request.rows), as_columns(request.outputs),
+                request.client_id, request.principal.key_id,
+            )
+        )  # fmt: skip
+        waiter: Waiter[Exception | None] = Waiter()
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self.commit)
+        self._waiting.append((event, waiter))
+        error = await waiter
+        if error is not None:
+            raise error
+
+    def commit(self) -> None:
+        """Write what waits, all or none, and resume those who wait for it."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        error: Exception | None = None
+        try:
+            self.keep(*[event for event, _ in waiting])
+        except Exception as failure:
+            error = failure
+        for _, waiter in waiting:
+            waiter.set_result(error)
+
+    def keep(self, *events: bytes) -> None:
+        """Hand the events to the kernel, all or none. Raises NotRecorded: what they tell of
+        must then not be acknowledged."""
+        try:
+            self._spool.append(*events)
+        except SpoolFull as error:
+            raise NotRecorded(error.message) from error
+
+    def keep_outcomes(self, outcomes: Iterable[OutcomeSeen]) -> None:
+        """All or none; raises NotRecorded."""
+        self.keep(*map(_encode, outcomes))
+
+    def rejected(self, request: InferenceRequest, error: Rejection) -> None:
+        """What a known tenant sent wrong is an event too, and what got no answer: their
+        monitors must see it."""
+        access = request.known
+        if access is None:  # what strangers ask for must not become labels
+            return
+        error.tenant, error.model = access.tenant, request.model
+        if not isinstance(error, NoAnswer) and not error.content_at_fault:
+            return
+        routed, arm = (error.routed, error.arm) if isinstance(error, NoAnswer) else ("", "")
+        code = error.violations[0][1].code if isinstance(error, SchemaViolation) else error.code
+        sample = request.body[:_SAMPLE_BYTES].decode("utf-8", "replace")
+        self._try(
+            Refused(
+                request.id, self._clock.now(), request.model, access.tenant,
+                access.model.contract.id, code, error.message[:500], sample, routed, arm,
+                request.client_id, request.principal.key_id,
+            )
+        )  # fmt: skip
+
+    def denied(self, request_id: str, error: Rejection) -> None:
+        """The use of a known key for what it may not do is an event for the audit. At most one
+        a second for each key and reason: that it was tried matters, and a flood must not fill
+        the disk."""
+        now = self._monotonic()
+        if len(self._denied) >= _MAX_DENIED:
+            self._denied.clear()
+        if now - self._denied.get((error.key_id, error.code), -_DENIED_EVERY_S) < _DENIED_EVERY_S:
+            return
+        self._denied[error.key_id, error.code] = now
+        self._try(
+            Denied(
+                request_id, self._clock.now(), error.model, error.tenant, error.code, error.key_id
+            )
+        )
+
+    def _try(self, event: Refused | Denied) -> None:
+        try:
+            self._spool.append(_encode(event))
+        except SpoolFull:
+            _log.warning("a rejection was not recorded: the spool is full")
+
+    def now(self) -> float:
+        """Business time of what happens now."""
+        return self._clock.now()
+
+    def sync(self) -> None:
+        """Force what was appended to the disk."""
+        try:
+            self._spool.sync()
+        except OSError:
+            _log.exception("spool not synced")
+
+    def close(self) -> None:
+        self.commit()
+        self.sync()
+        self._spool.close()

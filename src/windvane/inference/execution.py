@@ -1,0 +1,325 @@
+"""Route every row, answer what is cached, run the rest together, fall back where that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from windvane.core.errors import WindvaneError
+from windvane.core.execution import Circuit, try_now
+from windvane.core.routing import Arm, ModelRoute, choose, follow_rule
+from windvane.core.task import OutputRow
+from windvane.inference.access import ModelAccess
+from windvane.inference.cache import cache_key
+from windvane.inference.errors import DeadlinePassed, NoAnswer
+from windvane.inference.model_cache import ModelHandle
+from windvane.inference.model_queue import ModelQueue
+from windvane.inference.request import InferenceRequest, Route
+from windvane.inference.waiting import OutputsWaiter
+
+if TYPE_CHECKING:
+    from windvane.inference.engine import Services
+
+_UNFORESEEN = "RUN-103"
+_TIMED_OUT = "RUN-108"
+_TELL_EVERY_S = 10.0
+_MOST_TOLD = 1_000
+_WORTH_A_LOOK_S = 0.0001
+_log = logging.getLogger(__name__)
+
+Found = list[OutputRow | Exception | None]
+
+
+class CircuitOpen(WindvaneError):
+    """The version failed too often lately and is not tried for a while."""
+
+    code: ClassVar[str] = "RUN-107"
+    hint = "it is probed again by itself; the worker's log has the failures"
+
+
+class Execution:
+    """The steps between a validated request and its outputs."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._told: dict[tuple[str, str, str], float] = {}
+
+    async def run(self, request: InferenceRequest) -> None:
+        """Fill in ``request.routes`` and ``request.outputs``. Raises NoAnswer, DeadlinePassed."""
+        access, rows = request.access, request.rows
+        route = access.model.route
+        queue = access.queue_of.queue
+        if route.challenger is None and not route.optional:
+            if queue is not None and len(rows) == 1 and not is_cached(route, queue):
+                # The shortest case, which nearly all requests are: no list of picks, no groups.
+                outputs = await self._one(request, queue, access.route.routed)
+                if isinstance(outputs, tuple):
+                    request.routes, request.outputs = [access.route], [outputs]
+                    return
+                found: Found = [outputs]
+                await self._settle(request, [access.route], found, [False])
+                return
+            picks = [access.route] * len(rows)
+        else:
+            picks = [
+                pick(route, unit or f"{request.id}/{i}", rows[i])
+                for i, unit in enumerate(request.units)
+            ]
+        found = [None] * len(rows)
+        keys: list[bytes] = []
+        if is_cached(route, queue):
+            keys = [
+                cache_key(access.cached[one.routed], row)
+                for one, row in zip(picks, rows, strict=True)
+            ]
+            await self._look_up(access, keys, found)
+        cached = [output is not None for output in found]
+        if not all(cached):
+            await self._execute(request, [one.routed for one in picks], found)
+        if keys:
+            self._keep(route.cache_ttl_s, keys, found, cached)
+        await self._settle(request, picks, found, cached)
+
+    async def _one(
+        self, request: InferenceRequest, queue: ModelQueue, version: str
+    ) -> OutputRow | Exception:
+        services = self._services
+        if queue.breaker.circuit is not Circuit.CLOSED and not self._may_try(queue):
+            return CircuitOpen(f"version {version} failed too often and is not tried")
+        queue.used = services.monotonic()
+        try:
+            encoded = queue.predictor.encode(request.rows[0])
+        except Exception as error:
+            return error
+        waiter = OutputsWaiter()
+        services.batcher.enlist(waiter, queue, (encoded,), request.deadline)
+        return (await waiter)[0]
+
+    async def _settle(
+        self,
+        request: InferenceRequest,
+        picks: Sequence[Route],
+        found: Found,
+        cached: Sequence[bool],
+    ) -> None:
+        """Rows that have no outputs fall back, together; then every row has its route."""
+        routes: list[Route] = []
+        failed: dict[int, Exception] = {}
+        for i, (one, output) in enumerate(zip(picks, found, strict=True)):
+            if isinstance(output, tuple):
+                routes.append(one._replace(flags=(*one.flags, "cached")) if cached[i] else one)
+            else:
+                failed[i] = output if isinstance(output, Exception) else RuntimeError("no output")
+                routes.append(one)
+        if failed:
+            await self._fall_back(request, picks, failed, routes, found)
+        request.routes = routes
+        request.outputs = found  # pyright: ignore[reportAttributeAccessIssue]
+
+    async def _look_up(self, access: ModelAccess, keys: list[bytes], found: Found) -> None:
+        """This worker's own cache, then the one that is shared."""
+        services = self._services
+        now = services.monotonic()
+        hits = shared = 0
+        for i, key in enumerate(keys):
+            held = services.cache.get(key, now)
+            if held is not None:
+                found[i] = held
+                hits += 1
+        if services.shared is not None and hits < len(keys):
+            missing = [i for i, output in enumerate(found) if output is None]
+            kept = await services.shared.get_many([keys[i] for i in missing])
+            checked = access.model.task
+            for i, held in zip(missing, kept, strict=True):
+                if held is not None and len(held) == len(checked.outputs):
+                    found[i] = held
+                    shared += 1
+        access.hits += hits
+        access.shared_hits += shared
+        access.misses += len(keys) - hits - shared
+
+    def _keep(
+        self, ttl_s: float, keys: list[bytes], found: Found, cached: Sequence[bool]
+    ) -> None:
+        services = self._services
+        until = services.monotonic() + ttl_s
+        fresh = {
+            key: output
+            for key, output, was_there in zip(keys, found, cached, strict=True)
+            if isinstance(output, tuple) and not was_there
+        }
+        for key, output in fresh.items():
+            services.cache.put(key, output, until)
+        if services.shared is not None and fresh:
+            services.shared.put_many(fresh, ttl_s)
+
+    async def _execute(
+        self, request: InferenceRequest, versions: Sequence[str], found: Found
+    ) -> None:
+        """Fill in every output that is None; all versions of the request run at once."""
+        groups: dict[str, list[int]] = {}
+        for i, version in enumerate(versions):
+            if found[i] is None:
+                groups.setdefault(version, []).append(i)
+        waiting = [
+            (places, waiter)
+            for version, mine in groups.items()
+            for places, waiter in await self._submit(request, version, mine, found)
+        ]
+        for places, waiter in waiting:
+            for i, output in zip(places, await waiter, strict=True):
+                found[i] = output
+
+    async def _submit(
+        self, request: InferenceRequest, version: str, mine: Sequence[int], found: Found
+    ) -> list[tuple[list[int], OutputsWaiter]]:
+        """Hand the rows at ``mine`` to the version; rows that cannot go get their exception."""
+        handle = request.access.model.handles[version]
+        ready = handle.queue if handle.queue is not None else await self._bring(request, handle)
+        if isinstance(ready, ModelQueue) and not self._may_try(ready):
+            ready = CircuitOpen(f"version {version} failed too often and is not tried")
+        if isinstance(ready, Exception):
+            for i in mine:
+                found[i] = ready
+            return []
+        ready.used = self._services.monotonic()
+        encode, values = ready.predictor.encode, request.rows
+        places: list[int] = []
+        rows: list[Sequence[Any]] = []
+        for i in mine:
+            try:
+                rows.append(encode(values[i]))
+            except Exception as error:
+                found[i] = error
+            else:
+                places.append(i)
+        if not rows:
+            return []
+        waiter = OutputsWaiter()
+        self._services.batcher.enlist(waiter, ready, rows, request.deadline)
+        return [(places, waiter)]
+
+    async def _bring(
+        self, request: InferenceRequest, handle: ModelHandle
+    ) -> ModelQueue | Exception:
+        """A version that is not in memory: load it now if that can be done in time."""
+        services = self._services
+        version = handle.entry.version
+
+        async def load() -> None:
+            await services.models.bring(handle)
+            while handle.queue is None and handle.error is None:  # unloaded before our turn
+                await services.models.bring(handle)
+
+        loading = asyncio.ensure_future(load())
+        left = max(0.0, request.deadline - services.monotonic())
+        await asyncio.wait([loading], timeout=left)
+        if not loading.done():
+            loading.cancel()
+            return TimeoutError(f"version {version} is still being loaded")
+        if handle.queue is not None:
+            return handle.queue
+        return handle.error or TimeoutError(f"version {version} is not loaded")
+
+    def _may_try(self, queue: ModelQueue) -> bool:
+        if queue.breaker.circuit is Circuit.CLOSED:
+            return True
+        may, queue.breaker = try_now(queue.breaker, self._services.monotonic(), queue.circuit)
+        return may
+
+    async def _fall_back(
+        self,
+        request: InferenceRequest,
+        picks: Sequence[Route],
+        failed: dict[int, Exception],
+        routes: list[Route],
+        found: Found,
+    ) -> None:
+        """What answers everyone else, then the chain, each for all rows that still have no
+        answer; then the rule and the constant. Flags say why."""
+        route = request.access.model.route
+        flags = {i: [*picks[i].flags, "failed", code_of(error)] for i, error in failed.items()}
+        for i, error in failed.items():
+            self._tell(route.model, picks[i].routed, error)
+        waiting = list(failed)
+        for version in dict.fromkeys([route.standing_in or route.champion, *route.chain]):
+            # Out of time: only what costs none can still help.
+            if not waiting or self._services.monotonic() >= request.deadline:
+                break
+            mine = [i for i in waiting if picks[i].routed != version]
+            if not mine:
+                continue
+            for i in mine:
+                found[i] = None
+            versions = [version] * len(found)
+            await self._execute(request, versions, found)
+            for i in mine:
+                if isinstance(found[i], tuple):
+                    marks = (*flags[i], "fallback")
+                    routes[i] = Route(picks[i].routed, version, picks[i].arm, marks)
+                    waiting.remove(i)
+                else:
+                    flags[i].append(f"failed:{version}")
+        names = request.access.model.contract.names
+        for i in waiting:
+            row = dict(zip(names, request.rows[i], strict=True))
+            ruled = follow_rule(route.rule, row) if route.rule else None
+            how = "rule" if ruled is not None else "constant"
+            given = ruled if ruled is not None else route.constant
+            if given is None:
+                raise _unanswered(picks[i], failed[i])
+            found[i] = tuple(given)
+            routes[i] = Route(picks[i].routed, "", picks[i].arm, (*flags[i], how))
+
+    def _tell(self, model: str, version: str, failure: Exception) -> None:
+        """Each kind of failure of a version once in a while: a flood says no more than the
+        first."""
+        code = code_of(failure)
+        now = self._services.monotonic()
+        if len(self._told) > _MOST_TOLD:
+            self._told.clear()
+        if now - self._told.get((model, version, code), float("-inf")) >= _TELL_EVERY_S:
+            self._told[model, version, code] = now
+            _log.warning("model %s version %s failed: %s %s", model, version, code, failure)
+
+
+def pick(route: ModelRoute, unit: str, row: Sequence[Any]) -> Route:
+    """The version and the arm of a unit. A row that lacks an added feature which its version
+    needs goes to a live version that does not, if there is one."""
+    version, arm = choose(route, unit)
+    flags = ("stand_in",) if arm is Arm.FALLBACK else ()
+    if route.optional:
+        missing = {name for name, at in route.optional if row[at] is None}
+        if missing and not missing.isdisjoint(route.needs(version)):
+            for other in dict.fromkeys([route.champion, *route.chain]):
+                if missing.isdisjoint(route.needs(other)):
+                    return Route(other, other, Arm.CHAMPION.value, (*flags, "lacks_feature"))
+            flags = (*flags, "feature_null")
+    return Route(version, version, arm.value, flags)
+
+
+def is_cached(route: ModelRoute, queue: ModelQueue | None) -> bool:
+    """Whether answers are looked for in the cache: not while a challenger is measured, for both
+    arms answer in the same way; and, unless the model's file wants it, not where the version
+    takes hardly longer than a look."""
+    if route.challenger or route.cache_ttl_s <= 0.0:
+        return False
+    return route.cache_all or queue is None or queue.row_s > _WORTH_A_LOOK_S
+
+
+def _unanswered(one: Route, failure: Exception) -> NoAnswer:
+    rejection = DeadlinePassed if isinstance(failure, TimeoutError) else NoAnswer
+    said = str(failure)[:300]
+    error = rejection(f"version {one.routed} failed ({said}) and no fallback could answer")
+    error.routed, error.arm = one.routed, one.arm
+    return error
+
+
+def code_of(failure: Exception) -> str:
+    if isinstance(failure, WindvaneError):
+        return failure.code
+    return _TIMED_OUT if isinstance(failure, TimeoutError) else _UNFORESEEN
+
+

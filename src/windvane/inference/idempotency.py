@@ -1,0 +1,66 @@
+"""The same answer for the same idempotency key: a client may repeat what it does not know the
+fate of."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+
+from windvane.inference.errors import KeyReused, StillUnderWay
+from windvane.inference.request import InferenceRequest, InferenceResponse
+from windvane.ports.idempotency import IdempotencyStore, Kept
+
+MAX_KEY = 255
+
+
+class Idempotency:
+    """Replays answers by tenant, model and key. A replay makes no event and takes no execution."""
+
+    def __init__(self, store: IdempotencyStore, ttl_s: float = 86_400.0) -> None:
+        self._store = store
+        self._ttl_s = ttl_s
+
+    async def once(
+        self,
+        request: InferenceRequest,
+        answer: Callable[[InferenceRequest], Awaitable[InferenceResponse]],
+    ) -> InferenceResponse:
+        """The answer that was given before, else a new one, which is kept.
+
+        Raises KeyReused for another body under the same key, StillUnderWay while the first
+        request is being answered.
+        """
+        return await asyncio.ensure_future(self._once(request, answer))
+
+    async def _once(
+        self,
+        request: InferenceRequest,
+        answer: Callable[[InferenceRequest], Awaitable[InferenceResponse]],
+    ) -> InferenceResponse:
+        scope = (request.access.tenant, request.model, request.codec.name, request.idempotency_key)
+        place = hashlib.sha256("\x00".join(scope).encode()).digest()
+        digest = hashlib.sha256(request.body).digest()
+        held = await self._store.reserve(place, digest, self._lease_s(request))
+        if held is not None:
+            if held.digest != digest:
+                raise KeyReused(
+                    f"Idempotency-Key {request.idempotency_key[:64]!r} belongs to another body"
+                )
+            if held.body is None:
+                raise StillUnderWay("the request with this key has no answer yet")
+            response = InferenceResponse(request, held.body, replayed=True)
+            response.id = held.id
+            return response
+        try:
+            response = await answer(request)
+        except BaseException:
+            await self._store.forget(place)
+            raise
+        kept = Kept(digest, response.id, response.body)
+        await self._store.keep(place, kept, self._ttl_s)
+        return response
+
+    def _lease_s(self, request: InferenceRequest) -> float:
+        """Until then the first request has an answer, or its worker died."""
+        return max(1.0, request.access.model.route.deadline_s * 2.0) + 5.0

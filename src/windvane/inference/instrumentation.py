@@ -1,0 +1,97 @@
+"""What an engine tells of its requests and versions: counts as they end, and how things stand."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from windvane.core.execution import CLOSED, Circuit, note
+from windvane.inference.access import ModelAccess
+from windvane.inference.errors import Rejection
+from windvane.inference.metrics import Metrics
+from windvane.inference.model_queue import ModelQueue
+from windvane.inference.request import InferenceRequest
+
+_AT_A_TIME = 128
+
+
+class Instrumentation:
+    """One worker's, on its metrics. ``jitter`` in [0, 1) shortens a circuit's pause."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.metrics = metrics
+        self._monotonic = monotonic
+        self._jitter = jitter
+        self._used: list[ModelAccess] = []
+        self._opened = metrics.counts["breaker_opened_total"]
+        self._batches = metrics.counts["batches_total"]
+        self._batch_rows = metrics.counts["batch_rows_total"]
+
+    def executed(self, queue: ModelQueue, jobs: int, rows: int, failed: bool) -> None:
+        """Count an execution, and move the version's circuit."""
+        labels = (queue.model, queue.version)
+        self._batches[labels] += 1
+        self._batch_rows[labels] += rows
+        before = queue.breaker
+        if before is CLOSED and not failed:  # as nearly always
+            return
+        now, policy = self._monotonic(), queue.circuit
+        queue.breaker = note(before, failed, now, policy, self._jitter())
+        for _ in range(jobs - 1):  # probes that met in one execution report one by one
+            if queue.breaker.circuit is not Circuit.HALF_OPEN:
+                break
+            queue.breaker = note(queue.breaker, failed, now, policy, self._jitter())
+        if queue.breaker.circuit is Circuit.OPEN and before.circuit is not Circuit.OPEN:
+            self._opened[labels] += 1
+
+    def answered(self, request: InferenceRequest) -> None:
+        access = request.access
+        access.ok += 1
+        self.metrics.add_latency(request.model, request.latency_us)
+        plain = access.route
+        for route in request.routes:
+            if route is plain:
+                access.plain += 1
+                continue
+            self.metrics.rows[request.model, route.answered, route.arm] += 1
+            if route.answered != route.routed:
+                self.metrics.fallbacks[request.model, route.routed] += 1
+
+    def rejected(self, error: Rejection) -> None:
+        self.metrics.requests[error.model, error.tenant, error.code] += 1
+
+    def used(self, access: ModelAccess) -> None:
+        """What it counted is to be collected."""
+        self._used.append(access)
+
+    async def collect(self) -> None:
+        """Move what was counted on accesses into the metrics, with a turn of the loop between
+        some and the next: a busy worker has used thousands."""
+        used = self._used
+        for _ in range(0, len(used), _AT_A_TIME):
+            for access in used[:_AT_A_TIME]:
+                self._collect(access)
+            del used[:_AT_A_TIME]
+            await asyncio.sleep(0)
+
+    def _collect(self, access: ModelAccess) -> None:
+        metrics = self.metrics
+        name, tenant = access.model.route.model, access.tenant
+        version, arm = access.route.answered, access.route.arm
+        if access.ok:
+            metrics.requests[name, tenant, "200"] += access.ok
+        if access.plain:
+            metrics.rows[name, version, arm] += access.plain
+        for result, count in (
+            ("hit", access.hits), ("shared", access.shared_hits), ("miss", access.misses),
+        ):  # fmt: skip
+            if count:
+                metrics.cache_rows[name, result] += count
+        access.start_again()

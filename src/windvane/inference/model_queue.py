@@ -1,0 +1,107 @@
+"""One loaded version, the rows that wait for it, and what was learnt about its speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from windvane.core.execution import CLOSED, Breaker, BreakerPolicy
+from windvane.core.task import OutputRow, Task
+from windvane.ports.runtime import Predictor, RemotePredictor
+
+RowOutputs = list[OutputRow | Exception]
+
+
+class Waiter(Protocol):
+    """Who waits for a job's outputs; a future is one. ``set_result`` does not raise."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: RowOutputs, /) -> None: ...
+
+
+class Job:
+    """The rows of one request for one version, and who waits for them. ``deadline_ns`` and all
+    other times are of the engine's monotonic clock."""
+
+    __slots__ = ("deadline", "rows", "timer", "waiter")
+
+    def __init__(self, rows: Sequence[Sequence[Any]], waiter: Waiter, deadline: float) -> None:
+        self.rows = rows
+        self.waiter = waiter
+        self.deadline = deadline
+        self.timer: Any = None
+
+
+class ModelQueue:
+    """One loaded version and the rows that wait for it.
+
+    ``row_s`` is what a row cost lately, in seconds; ``threaded`` whether it runs on a thread, and
+    ``against`` how many executions one after another said that it should not be so.
+    ``running`` executions are under way, at most the predictor's ``concurrency`` of a remote one.
+    """
+
+    __slots__ = (
+        "against", "breaker", "busy", "circuit", "executor", "jobs", "model", "predictor",
+        "remote", "row_s", "running", "task", "threaded", "took_rows", "took_s", "used",
+        "version", "waiting",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        model: str,
+        version: str,
+        predictor: Predictor | RemotePredictor,
+        task: Task,
+        row_s: float,
+        circuit: BreakerPolicy,
+        *,
+        threaded: bool = False,
+    ) -> None:
+        self.model = model
+        self.version = version
+        self.predictor = predictor
+        self.task = task
+        self.circuit = circuit
+        self.row_s = row_s
+        self.took_s = row_s
+        self.took_rows = 1.0
+        self.remote = predictor if isinstance(predictor, RemotePredictor) else None
+        self.threaded = threaded or predictor.blocking
+        self.against = 0
+        self.jobs: list[Job] = []
+        self.waiting = 0
+        self.busy = 0
+        self.running = 0
+        self.used = 0.0
+        self.breaker: Breaker = CLOSED
+        self.executor: ThreadPoolExecutor | None = None
+
+    @property
+    def idle(self) -> bool:
+        return not self.busy and not self.jobs
+
+    @property
+    def apart(self) -> bool:
+        """Whether its executions do not hold the event loop."""
+        return self.threaded or self.remote is not None
+
+    @property
+    def full(self) -> bool:
+        """Whether no execution more may begin."""
+        most = self.remote.concurrency if self.remote is not None else 1
+        return self.running >= most
+
+    def wait_s(self) -> float:
+        """About how long a row that comes now waits for its turn."""
+        most = self.remote.concurrency if self.remote is not None else 1
+        return (self.waiting + self.busy) * self.row_s / most
+
+    def close(self) -> None:
+        """Wait for nothing; to end a predictor may take long, so it is done on its own thread
+        where it has one."""
+        if self.executor is not None:
+            self.executor.submit(self.predictor.close)
+            self.executor.shutdown(wait=False)
+        else:
+            self.predictor.close()

@@ -1,0 +1,122 @@
+"""A request on its way, and the response that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from windvane.core.admission import FREE, RateLimitDecision
+
+if TYPE_CHECKING:
+    from windvane.core.task import OutputRow
+    from windvane.inference.access import ModelAccess, Principal
+    from windvane.inference.snapshot import ServedModel
+
+
+class Inputs(NamedTuple):
+    """Decoded and validated rows: their values in the contract's order, and the unit of each
+    ("" where the client named none)."""
+
+    rows: list[tuple[Any, ...]]
+    units: list[str]
+
+
+class Codec(Protocol):
+    """A wire format: bytes to rows, and a response back to bytes. Thin: what holds for every
+    format is in `inference/validation.py`."""
+
+    name: str
+    content_type: bytes
+
+    def decode(self, body: bytes, model: ServedModel, max_rows: int) -> Inputs:
+        """The rows, decoded and checked. Raises BadBody, BodyTooLarge, SchemaViolation."""
+        ...
+
+    def encode(self, response: InferenceResponse) -> bytes: ...
+
+
+class Route(NamedTuple):
+    """Which version a row was ``routed`` to and which ``answered`` ("" for a rule or constant),
+    on which ``arm``; ``flags`` name what was odd."""
+
+    routed: str
+    answered: str
+    arm: str
+    flags: tuple[str, ...] = ()
+
+
+class InferenceRequest:
+    """One request since ``began_ns`` (of the engine's monotonic clock).
+
+    A transport fills in what it knows early (the head); the engine the rest, step by step.
+    ``id`` is ours and is the event's; ``client_id`` is what the client calls its request.
+    ``timeout_s`` is the client's, None for the model's own. ``body`` is kept for samples of
+    rejected requests.
+    """
+
+    __slots__ = (
+        "access", "began_ns", "body", "client_id", "codec", "credential", "deadline", "decision",
+        "id", "idempotency_key", "latency_us", "model", "outputs", "principal", "routes", "rows",
+        "timeout_s", "units",
+    )  # fmt: skip
+    principal: Principal
+    access: ModelAccess
+
+    def __init__(
+        self,
+        id: str,
+        model: str,
+        credential: bytes,
+        codec: Codec,
+        began_ns: int,
+        timeout_s: float | None = None,
+        client_id: str = "",
+        idempotency_key: str = "",
+    ) -> None:
+        self.id = id
+        self.model = model
+        self.credential = credential
+        self.codec = codec
+        self.began_ns = began_ns
+        self.timeout_s = timeout_s
+        self.client_id = client_id
+        self.idempotency_key = idempotency_key
+        self.decision: RateLimitDecision = FREE
+        self.deadline = 0.0
+        self.latency_us = 0
+        self.body = b""
+        self.rows: list[tuple[Any, ...]] = []
+        self.units: list[str] = []
+        self.routes: list[Route] = []
+        self.outputs: list[OutputRow] = []
+
+    @property
+    def known(self) -> ModelAccess | None:
+        """The access, if the request got as far as to have one."""
+        return getattr(self, "access", None)
+
+
+class InferenceResponse:
+    """Answered rows: one route and one row of outputs each, in the request's order.
+
+    ``body`` is the response as the request's codec wrote it. ``replayed``: it was given before,
+    for the same idempotency key; then it has no rows of its own.
+    """
+
+    __slots__ = ("body", "content_type", "decision", "id", "model", "outputs", "replayed",
+                 "routes", "served")  # fmt: skip
+
+    def __init__(self, request: InferenceRequest, body: bytes = b"", *, replayed: bool = False) -> None:
+        self.id = request.id
+        self.model = request.model
+        self.served: ServedModel = request.access.model
+        self.routes: Sequence[Route] = request.routes
+        self.outputs: Sequence[OutputRow] = request.outputs
+        self.decision = request.decision
+        self.content_type = request.codec.content_type
+        self.body = body
+        self.replayed = replayed
+
+
+Deliver = Callable[[InferenceResponse | Exception], None]
+"""Takes what became of a request; it does not raise."""
