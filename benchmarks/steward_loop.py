@@ -30,9 +30,9 @@ from windvane.core.drift import (
 from windvane.core.sketch import CategoryAxis, Layout
 from windvane.core.verdict import p_to_e, shiryaev_roberts
 from windvane.ports.control_store import Deployment
+from windvane.usecases.load_recent_history import RecentHistory
 from windvane.usecases.load_window import ClosedWindow, StewardState
 from windvane.usecases.read_model_file import ModelFile, read_model_file
-from windvane.usecases.recall_past import Past
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
 Counts = NDArray[np.int64]
@@ -72,12 +72,12 @@ class StewardLoop:
         # As the steward has it: unpacked from the version's record, with rounded scores.
         self._baseline = Baseline.from_bytes(baseline.to_bytes())
         self._live = Deployment(file.model, "1")
-        self._past = Past(self.policy.window_s, self.policy.block_s)
+        self._history = RecentHistory(self.policy.window_s, self.policy.block_s)
 
     def judge_breaks(self, start: float, counts: Counts) -> tuple[tuple[Reading, ...], list[Alarm]]:
         """Readings of the window that began at ``start`` (s), and the alarms that opened."""
-        self._past.forget_before(start - self.policy.recent_s)
-        self._past.add(start, counts)
+        self._history.forget_before(start - self.policy.recent_s)
+        self._history.add(start, counts)
         window = self._window(start, counts)
         rows = int(self._layout.part(counts, self._layout.names[0]).sum())
         found: tuple[Reading, ...] = ()
@@ -94,7 +94,7 @@ class StewardLoop:
         facts = DriftFacts(start, rows, self.policy.min_rows, found, self.state.breaks)
         _, self.state.breaks, alarms = judge_drift(facts, self.policy.breaks, window.end)
         for r in found:
-            self._past.remember(r.stream, start, round(r.size, 4))
+            self._history.remember(r.stream, start, round(r.size, 4))
         return found, [alarm for alarm in alarms if alarm.opened]
 
     def judge_season(self, start: float, counts: Counts) -> tuple[tuple[Reading, ...], list[Alarm]]:
@@ -112,7 +112,7 @@ class StewardLoop:
     def _window(self, start: float, counts: Counts) -> ClosedWindow:
         return ClosedWindow(
             self._file, self.policy, self._live, self._layout, self._baseline, start, (),
-            counts, self._past,
+            counts, self._history,
         )  # fmt: skip
 
 

@@ -53,8 +53,8 @@ from windvane.core.sketch import (
 )
 from windvane.core.verdict import Outcome, RateFacts, RatePolicy, RateState, Verdict, judge_rate
 from windvane.ports.control_store import (
+    Checkpoint,
     Deployment,
-    SpoolMark,
     Tx,
     WindowKey,
     WindowVerdict,
@@ -104,7 +104,7 @@ def seed(home: Path, windows: int = WINDOWS, tenants: tuple[str, ...] = TENANTS)
     _demand(store, clock, rng, demand, windows, tenants[:4])
     clock.move_to(NOW)
     with store.begin() as tx:
-        tx.set_mark(SpoolMark("gateway-0", 1, NOW))
+        tx.set_checkpoint(Checkpoint("gateway-0", 1, NOW))
     return Seeded(home, store, clock, *ids)
 
 

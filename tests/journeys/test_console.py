@@ -32,7 +32,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from windvane.core.alerting import Cause, CauseKind
 from windvane.core.sketch import TRAFFIC, Sketch
-from windvane.ports.control_store import SpoolMark, WindowKey
+from windvane.ports.control_store import Checkpoint, WindowKey
 from windvane.usecases.open_incident import open_incident
 from windvane.usecases.read_model_file import read_model_file
 
@@ -236,7 +236,7 @@ def _write_news(given: Seeded) -> None:
         news = Sketch.empty(layout.id, layout.size)
         news.traffic[TRAFFIC.index("requests")] = 4_321 - so_far
         tx.add_sketches({WindowKey(file.model, start, "1", "fallback", "new-air", "r-1"): news})
-        tx.set_mark(SpoolMark("gateway-0", 2, now))
+        tx.set_checkpoint(Checkpoint("gateway-0", 2, now))
         open_incident(
             tx, file, Cause(CauseKind.ERRORS, file.model), title="errors rose", now=now,
             since=now - 60.0, evidence={}, decision="", done=[],

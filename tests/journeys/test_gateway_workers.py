@@ -295,7 +295,7 @@ def test_every_workers_events_are_recorded_while_none_of_them_ever_pauses(
 
         def reached() -> list[float]:
             with running.store() as store, store.read() as tx:
-                return [mark.watermark for mark in tx.marks() if mark.watermark > begun]
+                return [c.watermark for c in tx.checkpoints() if c.watermark > begun]
 
         wait_until("both spools are read", lambda: len(reached()) == 2, 15.0)
     assert load.lost == []

@@ -15,7 +15,7 @@ from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.spool import FileSpoolReader, FileSpoolWriter
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.sketch import Sketch
-from windvane.ports.control_store import Access, ControlStore, SpoolMark, UnitCounts, WindowKey
+from windvane.ports.control_store import Access, Checkpoint, ControlStore, UnitCounts, WindowKey
 from windvane.ports.event_log import EventLog
 from windvane.ports.events import (
     EVENT_ENCODER,
@@ -115,9 +115,9 @@ class Site:
                 tx.access("", 0.0, 1_000), key=lambda a: (a.hour, a.tenant, a.key, a.action)
             )
 
-    def marks(self) -> list[SpoolMark]:
+    def checkpoints(self) -> list[Checkpoint]:
         with self.store.read() as tx:
-            return tx.marks()
+            return tx.checkpoints()
 
     def close(self) -> None:
         for writer in self.writers.values():

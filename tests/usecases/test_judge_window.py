@@ -20,7 +20,7 @@ from usecases.timeline import (
     verdicts,
 )
 
-from windvane.ports.control_store import LeaseLost, SpoolMark, Tx
+from windvane.ports.control_store import Checkpoint, LeaseLost, Tx
 from windvane.usecases.judge_window import judge_window
 from windvane.usecases.load_window import StewardState, WindowCache
 from windvane.usecases.publish_routing import NOTIFY
@@ -34,14 +34,14 @@ Maker = Callable[[], AbstractContextManager[House]]
 
 
 def test_nothing_is_judged_before_a_window_is_closed(house: House) -> None:
-    assert not house.judge()  # no marks, no sketches
-    house.traffic(0, mark=False)
+    assert not house.judge()  # no checkpoints, no sketches
+    house.traffic(0, checkpoint=False)
     assert not house.judge()
     with house.store.begin() as tx:
-        tx.set_mark(SpoolMark("m/w0", 0, START + WINDOW_S - 0.1))
+        tx.set_checkpoint(Checkpoint("m/w0", 0, START + WINDOW_S - 0.1))
     assert not house.judge()
     with house.store.begin() as tx:
-        tx.set_mark(SpoolMark("m/w0", 0, START + WINDOW_S))
+        tx.set_checkpoint(Checkpoint("m/w0", 0, START + WINDOW_S))
     assert house.judge()
     assert not house.judge()
 
@@ -49,10 +49,10 @@ def test_nothing_is_judged_before_a_window_is_closed(house: House) -> None:
 def test_the_slowest_spool_of_all_recorders_closes_a_window(house: House) -> None:
     house.traffic(0)
     with house.store.begin() as tx:
-        tx.set_mark(SpoolMark("other/w0", 0, START + 30.0))
+        tx.set_checkpoint(Checkpoint("other/w0", 0, START + 30.0))
     assert not house.judge()
     with house.store.begin() as tx:
-        tx.set_mark(SpoolMark("other/w0", 0, START + 61.0))
+        tx.set_checkpoint(Checkpoint("other/w0", 0, START + 61.0))
     assert house.judge()
 
 

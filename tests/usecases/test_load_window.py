@@ -8,7 +8,7 @@ import pytest
 from usecases.house import FILE, MODEL, START, WINDOW_S, House, columns
 
 from windvane.core.drift import StreamState
-from windvane.ports.control_store import SpoolMark
+from windvane.ports.control_store import Checkpoint
 from windvane.usecases.load_window import (
     ClosedWindow,
     StewardState,
@@ -124,5 +124,5 @@ def test_grace_keeps_a_window_open(house: House) -> None:
     house.traffic(0)
     for seen, closed in ((60.0, False), (89.9, False), (90.0, True)):
         with house.store.begin() as tx:
-            tx.set_mark(SpoolMark("m/w0", 0, START + seen))
+            tx.set_checkpoint(Checkpoint("m/w0", 0, START + seen))
             assert (load_window(tx, MODEL, WindowCache()) is not None) == closed

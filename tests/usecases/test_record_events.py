@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from usecases.house import MODEL, START, Trained
 from usecases.recording import Site, opened, outcome, predicted, refused
 
-from windvane.ports.control_store import SpoolMark, UnitCounts
+from windvane.ports.control_store import Checkpoint, UnitCounts
 from windvane.usecases.record_events import SeenKeys
 
 # deltalake 1.6 deprecates the argument that the adapter prunes partitions by
@@ -89,7 +89,7 @@ def test_who_gives_way_holds_no_store(site: Site) -> None:
                 yield tx
                 held.pop()
 
-    def aside(work: Callable[[], Any]) -> Any:
+    def background(work: Callable[[], Any]) -> Any:
         nonlocal pieces
         pieces += 1
         assert not held
@@ -100,7 +100,7 @@ def test_who_gives_way_holds_no_store(site: Site) -> None:
 
     watched: Any = Watched()
     site.write([predicted("a", START), outcome("a", START + 1.0)])
-    assert site.start(store=watched).step(aside=aside) == 2
+    assert site.start(store=watched).step(background=background) == 2
     assert pieces > 1
     assert site.total("rows") == 1
 
@@ -212,22 +212,22 @@ def test_the_watermark_follows_events_and_idle_time(site: Site) -> None:
     site.clock.at = START + 5.0
     site.write([predicted("a", START + 4.0), predicted("b", START + 3.0)])
     recorder.step()
-    (mark,) = site.marks()
-    assert mark.watermark == START + 5.0  # drained when the clock stood there
+    (checkpoint,) = site.checkpoints()
+    assert checkpoint.watermark == START + 5.0  # drained when the clock stood there
     site.clock.at = START + 90.0
     assert recorder.step() == 0
-    (later,) = site.marks()
-    assert (later.position, later.watermark) == (mark.position, START + 90.0)
+    (later,) = site.checkpoints()
+    assert (later.position, later.watermark) == (checkpoint.position, START + 90.0)
     site.clock.at = START + 10.0
     recorder.step()
-    assert site.marks() == [later]
+    assert site.checkpoints() == [later]
 
 
 def test_an_empty_spool_has_a_mark_too(site: Site) -> None:
     """A worker without traffic must not keep the windows open."""
     site.write([], "m-w1")
     site.start().step()
-    assert site.marks() == [SpoolMark("m-w1", 0, START)]
+    assert site.checkpoints() == [Checkpoint("m-w1", 0, START)]
 
 
 def test_what_is_recorded_is_released(site: Site) -> None:

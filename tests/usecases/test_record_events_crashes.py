@@ -140,7 +140,7 @@ def outcome_of(site: Site) -> dict[str, Any]:
         "sketches": {key: sketch.to_bytes() for key, sketch in site.sketches().items()},
         "units": site.units("delay/2/9"),
         "access": site.access(),
-        "marks": [(mark.spool, mark.position) for mark in site.marks()],
+        "checkpoints": [(c.spool, c.position) for c in site.checkpoints()],
         "requests": Counter(
             (row["tenant"], row["request_id"], row["row"])
             for row in DeltaEventLog(str(site.folder / "log")).samples(

@@ -187,10 +187,10 @@ def _evidence(
     for alarm in opened:
         sizes[alarm.feature] = max(sizes.get(alarm.feature, 0.0), alarm.size)
     ranked = rank_suspects(list(sizes.items()))
-    before = window.past.between(0.0, since)
+    before = window.history.between(0.0, since)
     if before is None:
         before = window.baseline.counts
-    after = window.past.between(since, window.end)
+    after = window.history.between(since, window.end)
     after = window.counts if after is None else after
     suspect = ranked[0][0]
     mine = [(k.tenant, s.features) for k, s in window.sketches if s.layout_id == window.layout.id]

@@ -111,7 +111,7 @@ def _judge_breaks(window: ClosedWindow, state: StewardState) -> DriftFinding:
     facts = DriftFacts(window.start, rows, window.policy.min_rows, readings, dict(state.breaks))
     verdict, state.breaks, alarms = judge_drift(facts, window.policy.breaks, window.end)
     for r in readings:
-        window.past.remember(r.stream, window.start, round(r.size, 4))
+        window.history.remember(r.stream, window.start, round(r.size, 4))
     return DriftFinding(facts, verdict, alarms)
 
 
@@ -148,7 +148,7 @@ def _judge_season(window: ClosedWindow, state: StewardState) -> DriftFinding | N
     over = window.end - state.seasons_from >= window.policy.drift_over_s
     if not over or window.end % window.policy.block_s:
         return None
-    counts = window.past.between(state.seasons_from, window.end)
+    counts = window.history.between(state.seasons_from, window.end)
     if counts is None:
         return None
     rows = int(window.layout.part(counts, window.layout.names[0]).sum())

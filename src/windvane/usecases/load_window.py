@@ -15,8 +15,8 @@ from windvane.core.drift import Baseline, Kind, StreamState
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.verdict import RateState
 from windvane.ports.control_store import Deployment, Tx, WindowKey
+from windvane.usecases.load_recent_history import RecentHistory, load_recent_history
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
-from windvane.usecases.recall_past import Past, recall_past
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
 Counts = NDArray[np.int64]
@@ -56,7 +56,7 @@ class WindowCache:
     A cache only: losing it costs reading, never a verdict.
     """
 
-    pasts: dict[str, Past] = field(default_factory=dict[str, Past])
+    histories: dict[str, RecentHistory] = field(default_factory=dict[str, RecentHistory])
     baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     in_vain: dict[str, Look] = field(default_factory=dict[str, Look])
 
@@ -65,7 +65,7 @@ class WindowCache:
 class ClosedWindow:
     """One window of one model and all that bears on it.
 
-    ``counts`` are merged over everyone; ``past`` has them too, and those of the recent past.
+    ``counts`` are merged over everyone; ``history`` has them too, and those of the recent past.
     """
 
     file: ModelFile
@@ -76,7 +76,7 @@ class ClosedWindow:
     start: float
     sketches: tuple[tuple[WindowKey, Sketch], ...]
     counts: Counts
-    past: Past
+    history: RecentHistory
 
     @property
     def end(self) -> float:
@@ -101,7 +101,7 @@ class ClosedWindow:
         recent = self.policy.recent_s
         tail_s = self.baseline.block_s
         known = {s: (s + tail_s, counts) for s, counts in self.baseline.tail.items()}
-        known |= {start: (end, counts) for start, end, counts in self.past.spans()}
+        known |= {start: (end, counts) for start, end, counts in self.history.spans()}
         broken = broken_since(self.views, state)
         out: dict[str, Counts] = {}
         for view in dict.fromkeys(self.views.values()):
@@ -134,7 +134,7 @@ class ClosedWindow:
             for row, kind in ((0, Kind.VALUES), (1, Kind.NULLS)):
                 scores = trained[row][~np.isnan(trained[row])]
                 if len(scores) < self.policy.breaks.enough:
-                    sizes = self.past.sizes.get(f"{name}/{kind.value}", {})
+                    sizes = self.history.sizes.get(f"{name}/{kind.value}", {})
                     scores = np.array(
                         [
                             size
@@ -168,13 +168,13 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     A window is closed once every spool of every recorder was read past its end.
     """
     live = tx.deployment(model)
-    marks = tx.marks()
-    if live is None or not marks:
+    checkpoints = tx.checkpoints()
+    if live is None or not checkpoints:
         return None
     text = tx.model(model).text
     file = read_model_file(text)
     window_s, grace_s = parse_duration(file.watch.window), parse_duration(file.watch.grace)
-    read_until = min(m.watermark for m in marks)
+    read_until = min(c.watermark for c in checkpoints)
     look = Look((read_until - grace_s) // window_s, live.champion, live.changed_at, text)
     if cache.in_vain.get(model) == look:
         return None
@@ -193,18 +193,20 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     views = {spec.name: spec.view for spec in file.schema}
     oldest = min([start, *broken_since(views, state).values()])
     first = oldest - max(policy.recent_s, policy.drift_over_s)
-    name_of_past = f"{model}/{layout.id}/{policy.window_s}/{policy.block_s}"
-    past = cache.pasts.get(name_of_past)
+    name_of_history = f"{model}/{layout.id}/{policy.window_s}/{policy.block_s}"
+    history = cache.histories.get(name_of_history)
     # Not the next window and not this one again: another steward led in between.
-    if past is None or past.until not in (start, start + policy.window_s):
-        past = recall_past(tx, model, layout, policy.window_s, policy.block_s, first, start)
-        cache.pasts[name_of_past] = past
-    past.forget_before(first)
+    if history is None or history.until not in (start, start + policy.window_s):
+        history = load_recent_history(
+            tx, model, layout, policy.window_s, policy.block_s, first, start
+        )
+        cache.histories[name_of_history] = history
+    history.forget_before(first)
     sketches = tuple(tx.sketches(model, start, start + policy.window_s))
     counts = _merge(layout, [sketch for _, sketch in sketches])
-    past.add(start, counts)
+    history.add(start, counts)
     baseline = cache.baselines[name]
-    window = ClosedWindow(file, policy, live, layout, baseline, start, sketches, counts, past)
+    window = ClosedWindow(file, policy, live, layout, baseline, start, sketches, counts, history)
     return window, state
 
 

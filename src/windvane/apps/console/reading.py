@@ -198,7 +198,7 @@ def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:
 
 def recorded_until(tx: Tx) -> float | None:
     """How far the furthest recorder has read; None where none ever ran."""
-    return max((mark.watermark for mark in tx.marks()), default=None)
+    return max((c.watermark for c in tx.checkpoints()), default=None)
 
 
 def _model(tx: Tx, name: str) -> ModelRecord:
