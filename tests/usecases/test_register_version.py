@@ -39,17 +39,16 @@ from windvane.core.execution import PROGRAMS, RuntimeName
 from windvane.ports.learner import TrainingData
 from windvane.ports.runtime import CannotLoad, Predictor, Untrusted
 from windvane.ports.source import Source
-from windvane.usecases.accept_candidate import CandidateRefused, Trained
-from windvane.usecases.accept_candidate import Site as Judged
+from windvane.usecases.accept_candidate import CandidateRefused, Stores, Trained
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.explain_runtime import explain_runtime
 from windvane.usecases.load_version import Runtimes
-from windvane.usecases.read_source import form_of
+from windvane.usecases.read_source import candidate_of
 from windvane.usecases.register_version import (
     BadInputs,
     BadOutputs,
-    Papers,
-    Parts,
+    RegistrationOptions,
+    RegistrationServices,
     register_version,
 )
 from windvane.usecases.replay_decision import replay_decision
@@ -130,13 +129,15 @@ class House:
             RuntimeName.XGBOOST: read_xgboost,
             RuntimeName.LIGHTGBM: read_lightgbm,
         }
-        site = Judged(self.store, registry, files.seal, self.clock)
-        self.parts = Parts(site, files, self.runtimes, apart, readers)
+        stores = Stores(self.store, registry, files.seal, self.clock)
+        self.services = RegistrationServices(stores, files, self.runtimes, apart, readers)
 
-    def register(self, path: Path, papers: Papers | None = None, **given: Any) -> Trained:
-        source = read_mlmodel(path, form_of) if path.is_dir() else Source([form_of(path)])
-        papers = papers or Papers(vocabulary=ORDER)
-        return register_version(self.parts, MODEL, source, given.pop("data", table()), papers)
+    def register(
+        self, path: Path, options: RegistrationOptions | None = None, **given: Any
+    ) -> Trained:
+        source = read_mlmodel(path, candidate_of) if path.is_dir() else Source([candidate_of(path)])
+        options = options or RegistrationOptions(vocabulary=ORDER)
+        return register_version(self.services, MODEL, source, given.pop("data", table()), options)
 
     def load(self, done: Trained, *, trusted: bool = False) -> Predictor:
         opened = FileArtifacts().open(done.version.artifact, done.version.manifest)
@@ -200,7 +201,7 @@ def test_lightgbm_brings_its_own_categories(house: House, tmp_path: Path) -> Non
     told = {"objective": "binary", "num_threads": 1, "verbose": -1, "min_data_per_group": 5}
     made = lightgbm.train(told, lightgbm.Dataset(rows, late), 10)
     made.save_model(tmp_path / "model.txt")
-    done = house.register(tmp_path / "model.txt", Papers())
+    done = house.register(tmp_path / "model.txt", RegistrationOptions())
     assert np.array_equal(answers(house.load(done)), made.predict(rows))
 
 
@@ -218,8 +219,8 @@ def test_a_foreign_graph_with_a_list_of_maps_is_taken(house: House, tmp_path: Pa
     )  # fmt: skip
     with pytest.raises(BadInputs, match="does not name its inputs"):
         house.register(tmp_path / "model.onnx")
-    papers = Papers(inputs=tuple(NAMES), vocabulary=ORDER)
-    done = house.register(tmp_path / "model.onnx", papers)
+    options = RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
+    done = house.register(tmp_path / "model.onnx", options)
     assert done.version.lineage["runtime"]["runtime"] == "onnx"
     assert np.abs(answers(house.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-5
 
@@ -230,7 +231,9 @@ def test_an_estimator_of_data_becomes_a_graph_that_gives_its_answers(
     rows, late = matrix()
     model = HistGradientBoostingClassifier(max_iter=10).fit(rows, late)
     skops.io.dump(model, tmp_path / "model.skops")
-    done = house.register(tmp_path / "model.skops", Papers(inputs=tuple(NAMES), vocabulary=ORDER))
+    done = house.register(
+        tmp_path / "model.skops", RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
+    )
     told = explain_runtime(house.store, MODEL)
     assert (told.runtime, told.isolated, told.can_serve) == (RuntimeName.ONNX, False, True)
     assert told.passed_over == {"sklearn": "slower here than onnx"}
@@ -255,10 +258,12 @@ def test_a_graph_that_answers_otherwise_is_passed_over_with_numbers(
 
     skops.io.dump(HistGradientBoostingClassifier(max_iter=10).fit(rows, late), tmp_path / "m.skops")
     monkeypatch.setattr(
-        house.parts.converter, "convert",
+        house.services.converter, "convert",
         lambda *_, **__: Converted(to_graph(wrong, 3), rows[:20]),
     )  # fmt: skip
-    done = house.register(tmp_path / "m.skops", Papers(inputs=tuple(NAMES), vocabulary=ORDER))
+    done = house.register(
+        tmp_path / "m.skops", RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
+    )
     told = explain_runtime(house.store, MODEL, done.version.version)
     assert (told.runtime, told.needs_trust, told.isolated) == (RuntimeName.SKLEARN, False, True)
     assert "its graph differs by 0.0" in told.passed_over["onnx"]
@@ -273,7 +278,7 @@ def test_a_table_of_words_stays_with_scikit_learn(house: House, tmp_path: Path) 
     parts = ColumnTransformer([("n", numbers, ["distance", "temp"]), ("w", words, ["carrier"])])
     model = make_pipeline(parts, LogisticRegression()).fit(rows, late)
     skops.io.dump(model, tmp_path / "model.skops")
-    done = house.register(tmp_path / "model.skops", Papers())
+    done = house.register(tmp_path / "model.skops", RegistrationOptions())
     told = explain_runtime(house.store, MODEL)
     assert told.runtime is RuntimeName.SKLEARN
     assert "carrier come as words" in told.passed_over["onnx"]
@@ -286,11 +291,11 @@ def test_a_pickle_needs_trust_and_its_graph_does_not(house: House, tmp_path: Pat
     forest = RandomForestClassifier(20, max_depth=5, random_state=0)
     model = make_pipeline(SimpleImputer(), forest).fit(rows, late)
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
-    papers = Papers(inputs=tuple(NAMES), vocabulary=ORDER)
+    options = RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
     with pytest.raises(Untrusted, match=r"RUN-104.*--trust"):
-        house.register(tmp_path / "model.pkl", papers)
+        house.register(tmp_path / "model.pkl", options)
     assert house.versions() == []
-    done = house.register(tmp_path / "model.pkl", replace(papers, trust=True))
+    done = house.register(tmp_path / "model.pkl", replace(options, trust=True))
     told = explain_runtime(house.store, MODEL)
     assert (told.runtime, told.can_serve) == (RuntimeName.ONNX, True)
     assert told.parity is not None
@@ -307,8 +312,8 @@ def test_a_graph_that_takes_a_gap_otherwise_is_passed_over(house: House, tmp_pat
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
     data = table()
     full = {**data.columns, "temp": [0.0 if t is None else t for t in data.columns["temp"]]}
-    papers = Papers(inputs=tuple(NAMES), vocabulary=ORDER, trust=True)
-    house.register(tmp_path / "model.pkl", papers, data=replace(data, columns=full))
+    options = RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER, trust=True)
+    house.register(tmp_path / "model.pkl", options, data=replace(data, columns=full))
     told = explain_runtime(house.store, MODEL)
     assert (told.runtime, told.can_serve) == (RuntimeName.SKLEARN, False)
     assert "50 beyond 1e-05" in told.passed_over["onnx"]
@@ -371,8 +376,8 @@ def test_an_mlflow_pyfunc_is_the_last_resort(house: House, tmp_path: Path) -> No
             signature=infer_signature(rows),
         )  # fmt: skip
     with pytest.raises(Untrusted):
-        house.register(tmp_path / "m", Papers())
-    done = house.register(tmp_path / "m", Papers(trust=True))
+        house.register(tmp_path / "m", RegistrationOptions())
+    done = house.register(tmp_path / "m", RegistrationOptions(trust=True))
     told = explain_runtime(house.store, MODEL)
     assert (told.runtime, told.needs_trust, told.trusted) == (RuntimeName.PYFUNC, True, False)
     with pytest.raises(Untrusted):  # registering trusted it for once, not for good
@@ -382,22 +387,22 @@ def test_an_mlflow_pyfunc_is_the_last_resort(house: House, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("papers", "said"),
+    ("options", "said"),
     [
-        (Papers(), "carrier is a category"),
-        (Papers(inputs=("distance", "carier", "temp")), "did you mean 'carrier'"),
-        (Papers(inputs=("distance", "distance", "temp")), "named twice"),
-        (Papers(vocabulary={**ORDER, "no": ["x"]}), "the vocabulary of 'no'"),
+        (RegistrationOptions(), "carrier is a category"),
+        (RegistrationOptions(inputs=("distance", "carier", "temp")), "did you mean 'carrier'"),
+        (RegistrationOptions(inputs=("distance", "distance", "temp")), "named twice"),
+        (RegistrationOptions(vocabulary={**ORDER, "no": ["x"]}), "the vocabulary of 'no'"),
     ],
 )
 def test_inputs_that_cannot_be_told_are_refused(
-    house: House, tmp_path: Path, papers: Papers, said: str
+    house: House, tmp_path: Path, options: RegistrationOptions, said: str
 ) -> None:
     rows, late = matrix()
     given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
     xgboost.train({"nthread": 1}, given, 2).save_model(tmp_path / "model.ubj")
     with pytest.raises(BadInputs, match="REG-101") as raised:
-        house.register(tmp_path / "model.ubj", papers)
+        house.register(tmp_path / "model.ubj", options)
     assert said in str(raised.value)
 
 
@@ -409,7 +414,9 @@ def test_outputs_that_are_no_probabilities_are_refused(house: House, tmp_path: P
     made.save_model(tmp_path / "model.ubj")
     with pytest.raises(BadOutputs, match="REG-102"):
         house.register(tmp_path / "model.ubj")
-    done = house.register(tmp_path / "model.ubj", Papers(vocabulary=ORDER, logits=True))
+    done = house.register(
+        tmp_path / "model.ubj", RegistrationOptions(vocabulary=ORDER, logits=True)
+    )
     raw = made.inplace_predict(rows).astype(float)
     assert np.abs(answers(house.load(done)) - 1.0 / (1.0 + np.exp(-raw))).max() < 1e-9
 
@@ -429,7 +436,7 @@ def test_a_file_of_no_known_kind_says_what_is_known(tmp_path: Path, name: str) -
     if name.endswith("h5"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(CannotLoad, match="RUN-105"):
-        form_of(tmp_path / name)
+        candidate_of(tmp_path / name)
 
 
 def test_a_pt_file_of_weights_is_no_module(tmp_path: Path, house: House) -> None:
@@ -444,7 +451,7 @@ def test_an_mlmodel_cannot_lead_out_of_its_folder(tmp_path: Path, name: str) -> 
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "MLmodel").write_text(f"flavors: {{lightgbm: {{data: {name}}}}}")
     with pytest.raises(CannotLoad, match="does not lie in its folder"):
-        read_mlmodel(tmp_path / "m", form_of)
+        read_mlmodel(tmp_path / "m", candidate_of)
 
 
 def test_a_link_in_a_folder_is_not_followed(tmp_path: Path, house: House) -> None:
@@ -452,4 +459,4 @@ def test_a_link_in_a_folder_is_not_followed(tmp_path: Path, house: House) -> Non
     (tmp_path / "m" / "MLmodel").write_text("flavors: {python_function: {loader_module: x}}")
     (tmp_path / "m" / "more").symlink_to("/etc")
     with pytest.raises(CannotLoad, match="is a link"):
-        house.register(tmp_path / "m", Papers(trust=True))
+        house.register(tmp_path / "m", RegistrationOptions(trust=True))
