@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from usecases.house import MODEL, START, ManualClock
+from usecases.harness import MODEL, START, ManualClock
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.spool import FileSpoolReader, FileSpoolWriter
@@ -70,7 +70,7 @@ class Events:
 
 
 @dataclass
-class Site:
+class RecorderHarness:
     """One machine: a store, a log and spools; a recorder may be started on it at any time."""
 
     folder: Path
@@ -125,12 +125,12 @@ class Site:
 
 
 @contextmanager
-def opened(template: Path, folder: Path) -> Iterator[Site]:
+def opened(template: Path, folder: Path) -> Iterator[RecorderHarness]:
     shutil.copy(template, folder / "control.db")
     store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
-    site = Site(folder, store, DeltaEventLog(str(folder / "log")))
+    recording = RecorderHarness(folder, store, DeltaEventLog(str(folder / "log")))
     try:
-        yield site
+        yield recording
     finally:
-        site.close()
+        recording.close()
         store.close()

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from usecases.house import FILE
+from usecases.harness import FILE
 
 from windvane.core.alerting import Response, Severity
 from windvane.core.sketch import FeatureSpec, FeatureType

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from usecases.house import FILE
+from usecases.harness import FILE
 
 from windvane.core.drift import Kind
 from windvane.usecases.read_model_file import read_model_file

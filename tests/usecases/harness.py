@@ -116,7 +116,7 @@ class Trained:
 
 
 @dataclass
-class House:
+class Harness:
     """One installation below ``folder``; helpers that put it into a state."""
 
     folder: Path
