@@ -388,7 +388,7 @@ def _break_feed(
                 (*routing_effects(tx), *told), msgspec.to_builtins(facts),
                 msgspec.to_builtins(policy), "drift")  # fmt: skip
         sounding = {f"{f}/nulls": StreamState(1e9, 1e9, start, alarmed=True) for f, _ in sizes}
-        tx.put_steward_state(file.model, msgspec.to_builtins(StewardState(breaks=sounding)))
+        tx.put_steward_state(file.model, msgspec.to_builtins(StewardState(sudden_shift=sounding)))
         held = tx.open_incident(file.model, cause.key)
         assert held is not None
         return held.id

@@ -252,6 +252,6 @@ def test_the_state_survives_the_database(harness: Harness) -> None:
         stored = tx.steward_state(MODEL)
     state = msgspec.convert(stored, StewardState)
     assert state.judged_until == START + 60.0 * 15
-    assert state.breaks["temp/nulls"].alarmed
+    assert state.sudden_shift["temp/nulls"].alarmed
     assert state.refusals["UA"].alarmed
     assert msgspec.to_builtins(state) == stored

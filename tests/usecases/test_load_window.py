@@ -10,6 +10,8 @@ from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness, columns
 from windvane.core.drift import StreamState
 from windvane.ports.control_store import Checkpoint
 from windvane.usecases.load_window import (
+    DRIFT_SALT,
+    SHIFT_SALT,
     ClosedWindow,
     StewardState,
     WindowCache,
@@ -55,8 +57,8 @@ def test_a_window_knows_itself(busy: Harness) -> None:
 
 def test_seeds_follow_from_the_window(busy: Harness) -> None:
     one, again, other = load(busy, 7), load(busy, 7), load(busy, 8)
-    assert one.seed("breaks") == again.seed("breaks")
-    assert len({one.seed("breaks"), one.seed("season"), other.seed("breaks")}) == 3
+    assert one.seed(SHIFT_SALT) == again.seed(SHIFT_SALT)
+    assert len({one.seed(SHIFT_SALT), one.seed(DRIFT_SALT), other.seed(SHIFT_SALT)}) == 3
 
 
 def rows(window: ClosedWindow, state: StewardState, feature: str) -> int:
@@ -75,7 +77,7 @@ def test_training_windows_are_the_past_of_the_first_day(busy: Harness) -> None:
 
 def test_a_broken_views_past_ends_where_the_break_began(busy: Harness) -> None:
     state = StewardState(
-        breaks={"temp/nulls": StreamState(since=START + WINDOW_S * 30, alarmed=True)}
+        sudden_shift={"temp/nulls": StreamState(since=START + WINDOW_S * 30, alarmed=True)}
     )
     window = load(busy, 35, state=state)
     before = [columns(60, 1_000 + i) for i in range(30)]  # what traffic() sent
@@ -101,7 +103,7 @@ def test_too_little_past_is_no_reference(busy: Harness) -> None:
 
 def test_broken_since_is_the_earliest_of_a_view() -> None:
     state = StewardState(
-        breaks={
+        sudden_shift={
             "temp/nulls": StreamState(since=20.0, alarmed=True),
             "temp/values": StreamState(since=10.0, alarmed=True),
             "distance/nulls": StreamState(since=5.0, alarmed=False),

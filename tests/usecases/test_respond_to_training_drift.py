@@ -1,4 +1,4 @@
-"""Slow change: a season is logged, outcomes below the floor are told."""
+"""Training drift is logged, outcomes below the floor are told."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def log_scored(harness: Harness, window: int, n: int, *, right: bool) -> None:
 
 
 def test_drift_from_training_is_logged_not_told(harness: Harness) -> None:
-    """A season: the inputs changed slowly; nobody is woken, the champion stays."""
+    """Training drift: the inputs changed slowly; nobody is woken, the champion stays."""
     harness.cache = WindowCache()
     for i in range(60):
         harness.traffic(i, warmer=min(i * 1.0, 30.0))
         harness.judge()
-    seasons = verdicts(harness, "drift")
-    assert [v.start for v in seasons] == [START + 60.0 * i for i in (19, 39, 59)]
-    assert seasons[-1].outcome == "fail"
+    found = verdicts(harness, "drift")
+    assert [v.start for v in found] == [START + 60.0 * i for i in (19, 39, 59)]
+    assert found[-1].outcome == "fail"
     logged = harness.decisions("log")
     assert logged
     assert logged[0].subject == "training data"
     assert replay_decision(logged[0]).same
-    assert not [i for i in harness.incidents() if i.kind == "season"]
+    assert not [i for i in harness.incidents() if i.kind == "training_drift"]
 
 
 def test_bad_outcomes_open_an_incident_and_good_ones_close_it(harness: Harness) -> None:

@@ -21,6 +21,9 @@ from windvane.usecases.window_policy import WindowPolicy, window_policy
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
+# What is drawn for each judge. With other names, the figures in benchmarks/results, and a window
+# that is judged once more, would come from other draws.
+SHIFT_SALT, DRIFT_SALT = "breaks", "season"
 
 
 class StewardState(msgspec.Struct):
@@ -30,9 +33,9 @@ class StewardState(msgspec.Struct):
     """
 
     judged_until: float = 0.0
-    seasons_from: float = 0.0
-    breaks: dict[str, StreamState] = {}
-    seasons: dict[str, StreamState] = {}
+    training_drift_from: float = 0.0
+    sudden_shift: dict[str, StreamState] = {}
+    training_drift: dict[str, StreamState] = {}
     refusals: dict[str, RateState] = {}
     errors: RateState = RateState()
     excluded: dict[str, list[tuple[float, float]]] = {}
@@ -94,8 +97,8 @@ class ClosedWindow:
     def references(self, state: StewardState) -> dict[str, Counts]:
         """Each feature's counts over its recent healthy past; absent until there is enough.
 
-        The past of a view that is broken ends where the break began, and stays there until
-        it heals; former breaks are left out. Training windows count as the recent past of
+        The past of a view that is broken ends where the shift began, and stays there until
+        it heals; former shifts are left out. Training windows count as the recent past of
         a model's first days.
         """
         recent = self.policy.recent_s
@@ -133,7 +136,7 @@ class ClosedWindow:
             both: list[Floats] = []
             for row, kind in ((0, Kind.VALUES), (1, Kind.NULLS)):
                 scores = trained[row][~np.isnan(trained[row])]
-                if len(scores) < self.policy.breaks.enough:
+                if len(scores) < self.policy.sudden_shift.enough:
                     sizes = self.history.sizes.get(f"{name}/{kind.value}", {})
                     scores = np.array(
                         [
@@ -155,7 +158,7 @@ def _healthy(start: float, end: float, broken: Sequence[tuple[float, float]]) ->
 def broken_since(views: Mapping[str, str], state: StewardState) -> dict[str, float]:
     """When each view that sounds now began to."""
     out: dict[str, float] = {}
-    for stream, held in state.breaks.items():
+    for stream, held in state.sudden_shift.items():
         if held.alarmed and held.since is not None:
             view = views.get(stream.split("/")[0], "")
             out[view] = min(out.get(view, held.since), held.since)

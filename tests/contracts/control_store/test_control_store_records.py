@@ -185,10 +185,10 @@ def test_steward_state(store: SqlControlStore) -> None:
     with store.begin() as tx:
         assert tx.steward_state("delay") == {}
         tx.put_steward_state("delay", {"judged_until": 60.0})
-        tx.put_steward_state("delay", {"judged_until": 120.0, "breaks": {"x/nulls": [1e300]}})
+        tx.put_steward_state("delay", {"judged_until": 120.0, "sudden_shift": {"x/nulls": [1e300]}})
     with store.read() as tx:
         held = tx.steward_state("delay")
-        assert held == {"judged_until": 120.0, "breaks": {"x/nulls": [1e300]}}
+        assert held == {"judged_until": 120.0, "sudden_shift": {"x/nulls": [1e300]}}
 
 
 def test_incidents_and_their_notes(store: SqlControlStore) -> None:

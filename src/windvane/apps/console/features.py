@@ -49,7 +49,7 @@ class FeatureView:
 def feature_views(whole: Whole) -> list[FeatureView]:
     """Sounding ones first, then by the size of their effect."""
     file = whole.glance.file
-    material = window_policy(file, models=1, tenants=1).breaks.material
+    material = window_policy(file, models=1, tenants=1).sudden_shift.material
     read, drifted = _by_feature(whole.features), _by_feature(whole.drift)
     layout, baseline = whole.layout, whole.baseline
     counted = _CountsFrom(whole)

@@ -148,7 +148,7 @@ def load_whole(tx: Tx, name: str, now: float, windows: int, memory: Memory) -> W
         features=_with_readings(tx, name),
         drift=_first(tx.verdicts(name, "drift", 0.0, 1)),
         outcomes=tuple(tx.verdicts(name, "outcomes", 0.0, 24)),
-        sounding={stream: held for stream, held in state.breaks.items() if held.alarmed},
+        sounding={stream: held for stream, held in state.sudden_shift.items() if held.alarmed},
         closed=tuple(i for i in incidents if i.closed_at is not None)[:10],
         decisions=decisions,
         routes=_routes(tx, name, decisions, memory),
