@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from journeys.console_world import (
+from journeys.console_harness import (
     BROKEN,
     DEMAND,
     FLIGHT,

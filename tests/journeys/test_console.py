@@ -439,10 +439,10 @@ def test_the_api_says_what_the_pages_say(console: str, told: Seeded) -> None:
     assert len(models["flight-delay"]["open_incidents"]) == 3
     assert models["seat-demand"]["health"]["word"] == "rolling out"
     assert models["no-show"]["requests"] == 0
-    whole = httpx.get(f"{console}/api/models/flight-delay").json()
-    assert len(whole["windows"]) == 60
-    assert sum(w["requests"] for w in whole["windows"]) <= whole["requests"]
-    alarms = {f["name"] for f in whole["features"] if f["alarms"]}
+    shown = httpx.get(f"{console}/api/models/flight-delay").json()
+    assert len(shown["windows"]) == 60
+    assert sum(w["requests"] for w in shown["windows"]) <= shown["requests"]
+    alarms = {f["name"] for f in shown["features"] if f["alarms"]}
     assert alarms == {"temp", "wind_speed", "visibility", "precip"}
     decision = httpx.get(f"{console}/api/decisions/{quote(FEED_DECISION)}").json()
     assert decision["replay"]["same"] is True
