@@ -17,7 +17,7 @@ from windvane.apps.console.answering import ReadService
 from windvane.apps.console.features import feature_views
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.replaying import replayed
-from windvane.apps.console.traffic import Series, grid, series
+from windvane.apps.console.traffic import TrafficSeries, grid, series
 from windvane.apps.console.views import notes_on
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import StoreUnavailable, Tx, UnknownName, WindowKey
@@ -45,7 +45,7 @@ class CountedTx:
         return found
 
 
-def figures(line: Series) -> list[tuple[int, float | None]]:
+def figures(line: TrafficSeries) -> list[tuple[int, float | None]]:
     return [(t.requests, t.latency_ms(0.99)) for t in (*line.windows, line.open, line.all)]
 
 

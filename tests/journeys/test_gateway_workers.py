@@ -13,7 +13,7 @@ import httpx
 import pytest
 from apps.prometheus import read
 from journeys.gateway_load import (
-    Answer,
+    HttpResponse,
     Line,
     Lost,
     alive,
@@ -60,7 +60,7 @@ def test_a_rate_is_exact_over_the_workers(running: Installation) -> None:
     wait_until("the key is known", lambda: ask(running, key, headers=known).status == 400, 5.0)
     told = both_workers(running, key, headers=known)
     assert {a.status for a in told.values()} == {400}, "a worker does not know the key yet"
-    answers: list[Answer] = []
+    answers: list[HttpResponse] = []
 
     def many() -> None:
         line = Line(running.port)

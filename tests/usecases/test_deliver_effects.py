@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.imghdr.:DeprecationWarning")  #
 
 
 @dataclass
-class Told:
+class RecordingNotifier:
     """A notifier and a mirror that fail as often as they are asked to."""
 
     fail: int = 0
@@ -52,8 +52,8 @@ def notify(title: str = "t") -> Effect:
     return Effect(NOTIFY, {"title": title, "body": "b"})
 
 
-def deliver(harness: Harness, told: Told | None = None, notifier: Any = None) -> int:
-    told = told or Told()
+def deliver(harness: Harness, told: RecordingNotifier | None = None, notifier: Any = None) -> int:
+    told = told or RecordingNotifier()
     return deliver_effects(harness.store, harness.clock, harness.feed, notifier or told, told)
 
 
@@ -75,7 +75,7 @@ def test_each_kind_goes_to_its_port(quiet: Harness) -> None:
         publish = routing_effects(tx)
     alias = Effect(ALIAS, {"model": MODEL, "alias": "champion", "version": "2"})
     decide(quiet, "d", *publish, notify(), alias)
-    told = Told()
+    told = RecordingNotifier()
     assert deliver(quiet, told) == 3
     assert told.sent == ["d#1 t: b", "delay@champion=2"]
     table = quiet.feed.latest()
@@ -86,13 +86,13 @@ def test_each_kind_goes_to_its_port(quiet: Harness) -> None:
 
 def test_what_is_done_is_not_done_again(quiet: Harness) -> None:
     decide(quiet, "d", notify())
-    told = Told()
+    told = RecordingNotifier()
     assert [deliver(quiet, told), deliver(quiet, told)] == [1, 0]
     assert len(told.sent) == 1
 
 
 def test_the_same_decision_twice_never_acts_twice(quiet: Harness) -> None:
-    told = Told()
+    told = RecordingNotifier()
     assert decide(quiet, "d", notify())
     assert not decide(quiet, "d", notify())
     deliver(quiet, told)
@@ -104,7 +104,7 @@ def test_the_same_decision_twice_never_acts_twice(quiet: Harness) -> None:
 def test_a_failure_waits_and_keeps_nobody_else(quiet: Harness) -> None:
     decide(quiet, "a", notify())
     decide(quiet, "b", notify())
-    told = Told(fail=1)
+    told = RecordingNotifier(fail=1)
     assert deliver(quiet, told) == 1
     (item,) = waiting(quiet)
     assert item.attempts == 1
@@ -116,7 +116,7 @@ def test_a_failure_waits_and_keeps_nobody_else(quiet: Harness) -> None:
 
 def test_waits_double_to_five_minutes_with_jitter(quiet: Harness) -> None:
     decide(quiet, "d", notify())
-    told = Told(fail=10**6)
+    told = RecordingNotifier(fail=10**6)
     waits = []
     for _ in range(14):
         began = quiet.clock.wall_at
@@ -171,7 +171,7 @@ def test_an_older_table_never_replaces_a_newer(quiet: Harness) -> None:
 def test_an_unknown_kind_waits_loudly(quiet: Harness, caplog: pytest.LogCaptureFixture) -> None:
     """A newer release queued it; this one must neither drop it nor stop."""
     decide(quiet, "d", Effect("teleport", {}), notify())
-    told = Told()
+    told = RecordingNotifier()
     assert deliver(quiet, told) == 1
     assert [item.kind for item in waiting(quiet)] == ["teleport"]
     assert "unknown kind 'teleport'" in caplog.text
@@ -181,7 +181,7 @@ def test_an_unknown_kind_waits_loudly(quiet: Harness, caplog: pytest.LogCaptureF
 @given(st.lists(st.sampled_from(["decide", "again", "fail", "turn", "wait"]), max_size=25))
 def test_every_effect_arrives_once_whatever_fails(harness_of: Any, steps: list[str]) -> None:
     with harness_of() as harness:
-        told, made = Told(), 0
+        told, made = RecordingNotifier(), 0
         for step in steps:
             match step:
                 case "decide":
@@ -206,7 +206,7 @@ def test_publishing_is_not_kept_by_a_dead_notifier(quiet: Harness) -> None:
     with quiet.store.begin() as tx:
         publish = routing_effects(tx)
     decide(quiet, "d", notify(), *publish)
-    assert deliver(quiet, Told(fail=10**6)) == 1
+    assert deliver(quiet, RecordingNotifier(fail=10**6)) == 1
     table = quiet.feed.latest()
     assert table is not None
     assert table.seq == publish[0].body["seq"]
@@ -216,7 +216,7 @@ def test_publishing_is_not_kept_by_a_dead_notifier(quiet: Harness) -> None:
 def test_a_retry_waits_behind_what_is_new(quiet: Harness) -> None:
     """A notifier that hangs must not come between a decision and the gateways."""
     decide(quiet, "old", notify())
-    deliver(quiet, Told(fail=1))
+    deliver(quiet, RecordingNotifier(fail=1))
     quiet.clock.wall_at += 700.0
     with quiet.store.begin() as tx:
         publish = routing_effects(tx)

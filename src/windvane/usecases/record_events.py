@@ -243,7 +243,7 @@ class Recorder:
                 )
 
     def _sketches(self, entries: Sequence[LogEntry]) -> dict[WindowKey, Sketch]:
-        tallies: dict[_Place, _Tally] = {}
+        gathered: dict[_Place, _WindowRows] = {}
         windows = {name: model.window_s for name, model in self._models.items()}
         for entry in entries:
             event = entry.event
@@ -252,7 +252,7 @@ class Recorder:
             match event:
                 case Predicted():
                     for i, row in enumerate(event.rows):
-                        found = _at(tallies, (*place, row.routed, row.arm))
+                        found = _at(gathered, (*place, row.routed, row.arm))
                         found.rows.append(row)
                         if not i:
                             found.latencies.append(event.latency_us)
@@ -261,18 +261,18 @@ class Recorder:
                         if row.flags and "failed" in row.flags:
                             found.traffic["execution_errors"] += 1
                 case Refused():
-                    found = _at(tallies, (*place, event.routed, event.arm))
+                    found = _at(gathered, (*place, event.routed, event.arm))
                     found.traffic["unanswered" if event.routed else "refused"] += 1
                 case OutcomeSeen():
-                    _at(tallies, (*place, "", "")).traffic["outcomes"] += 1
-        return self._count(tallies)
+                    _at(gathered, (*place, "", "")).traffic["outcomes"] += 1
+        return self._count(gathered)
 
-    def _count(self, tallies: Mapping[_Place, _Tally]) -> dict[WindowKey, Sketch]:
-        """Count the rows of all tallies of a layout at once."""
+    def _count(self, gathered: Mapping[_Place, _WindowRows]) -> dict[WindowKey, Sketch]:
+        """Count the rows of all windows of a layout at once."""
         out: dict[WindowKey, Sketch] = {}
-        for layout_id in dict.fromkeys(place[3] for place in tallies):
+        for layout_id in dict.fromkeys(place[3] for place in gathered):
             layout = self._layouts[layout_id]
-            mine = [(place, t) for place, t in tallies.items() if place[3] == layout_id]
+            mine = [(place, t) for place, t in gathered.items() if place[3] == layout_id]
             rows = [row for _, t in mine for row in t.rows]
             counts = np.zeros((len(mine), layout.size), np.int64)
             if rows:
@@ -310,7 +310,7 @@ _Place: TypeAlias = tuple[str, float, str, str, str, str]
 
 
 @dataclass(slots=True)
-class _Tally:
+class _WindowRows:
     """One window's rows of one version, arm and tenant, before they are counted."""
 
     rows: list[Row] = field(default_factory=list[Row])
@@ -318,10 +318,10 @@ class _Tally:
     traffic: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TRAFFIC, 0))
 
 
-def _at(tallies: dict[_Place, _Tally], place: _Place) -> _Tally:
-    found = tallies.get(place)
+def _at(gathered: dict[_Place, _WindowRows], place: _Place) -> _WindowRows:
+    found = gathered.get(place)
     if found is None:
-        found = tallies[place] = _Tally()
+        found = gathered[place] = _WindowRows()
     return found
 
 

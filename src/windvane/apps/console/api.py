@@ -30,7 +30,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import Incident, IncidentNote
 
 
-class Problem(BaseModel):
+class ErrorOut(BaseModel):
     """What went wrong: a stable code, a sentence, and what to do."""
 
     code: str
@@ -173,11 +173,11 @@ class DecisionOut(BaseModel):
 
 
 def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
-    """Reads only; errors are ``Problem``."""
+    """Reads only; errors are ``ErrorOut``."""
     router = APIRouter(
         prefix="/api",
         tags=["control"],
-        responses={404: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
+        responses={404: {"model": ErrorOut}, 422: {"model": ErrorOut}, 503: {"model": ErrorOut}},
     )
 
     @router.get("/models", summary="Every model and its health now")

@@ -23,7 +23,7 @@ from windvane.apps.console.answering import (
     ReadService,
     status_of,
 )
-from windvane.apps.console.api import Problem, api_router
+from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import render
 from windvane.apps.console.pages import page_router
@@ -116,7 +116,7 @@ def make_app(
         return {"status": "ok"}
 
     def failed(request: Request, status: HTTPStatus, error: WindvaneError) -> Response:
-        problem = Problem(code=error.code, message=error.message, hint=error.advice)
+        problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
         if request.url.path.startswith(("/api/", "/readyz")):
             headers = {"Cache-Control": "no-store"}
             if status == HTTPStatus.UNAUTHORIZED:

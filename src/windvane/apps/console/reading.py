@@ -11,7 +11,7 @@ import msgspec
 
 from windvane.apps.console.answering import NoSuchName
 from windvane.apps.console.memory import Memory
-from windvane.apps.console.traffic import Found, Grid, Series, grid, series
+from windvane.apps.console.traffic import Found, Grid, TrafficSeries, grid, series
 from windvane.core.drift import Baseline, StreamState
 from windvane.core.errors import did_you_mean
 from windvane.core.journal import Decision
@@ -64,7 +64,7 @@ class Glance:
     record: ModelRecord
     file: ModelFile
     live: Deployment | None
-    line: Series
+    line: TrafficSeries
     incidents: tuple[Incident, ...]
     latest: Mapping[str, WindowVerdict]
 
@@ -234,7 +234,7 @@ def _glance(
     tx: Tx,
     record: ModelRecord,
     live: Deployment | None,
-    line: Series,
+    line: TrafficSeries,
     incidents: Sequence[Incident],
 ) -> Glance:
     return Glance(
