@@ -18,9 +18,9 @@ import numpy as np
 from fault_delays import FAULTS, Delay, measure_delay
 from flight_rows import read_flight_rows
 from null_run import (
-    BREAKS,
     GROUPS,
     KINDS,
+    SUDDEN_SHIFT,
     THIN_WINDOWS,
     NullRun,
     NullSettings,
@@ -53,7 +53,7 @@ QUICK = NullSettings(
     features=("carrier", "hour", "temp", "pressure", "distance", "seats"),
     sizes=(200, 1_000),
     windows=150,
-    season_every=1,
+    drift_every=1,
     baseline_rows=5_000,
     training_windows=150,
     recent=40,
@@ -189,7 +189,7 @@ def delay_measures(delays: Sequence[Delay]) -> list[Measure]:
         name = f"{delay.fault.name} ({delay.fault.feature}), W={delay.rows}"
         known = delay.fault.known.get(delay.rows)
         if known is not None:
-            value = min(_middle(delay.season), _middle(delay.breaks))
+            value = min(_middle(delay.training_drift), _middle(delay.sudden_shift))
             bound = float(known if delay.fault.pages else FOUND_WITHIN)
             out.append(Measure(f"median windows until detected: {name}", value, at_most=bound))
         if delay.fault.pages:
@@ -234,8 +234,8 @@ def _show_thin(console: Console, thin: Mapping[int, NullRun]) -> None:
             f"{larger:,}",
             f"{run.rows:,}",
             str(len(run.p[Kind.VALUES])),
-            f"{run.allowed(BREAKS):.3f}",
-            str(sum(run.detected(BREAKS).values())),
+            f"{run.allowed(SUDDEN_SHIFT):.3f}",
+            str(sum(run.detected(SUDDEN_SHIFT).values())),
             str(len(run.acted)),
         )
     console.print(table)
@@ -254,7 +254,7 @@ def _show_delays(console: Console, delays: Sequence[Delay], limit: int) -> None:
             d.fault.name,
             d.fault.feature,
             f"{d.rows:,}",
-            *(_spread(of) for of in (d.season, d.breaks, d.acted)),
+            *(_spread(of) for of in (d.training_drift, d.sudden_shift, d.acted)),
             "" if known is None else str(known),
             sizes,
         )
@@ -292,9 +292,9 @@ def _null_notes(runs: Sequence[NullRun]) -> list[dict[str, Any]]:
 def _thin_notes(thin: Mapping[int, NullRun]) -> list[dict[str, Any]]:
     return [
         {
-            "measure": f"detector alarms, breaks, trained on W={larger}, served W={run.rows}",
-            "value": sum(run.detected(BREAKS).values()),
-            "allowed": round(run.allowed(BREAKS), 4),
+            "measure": f"detector alarms, sudden shift, trained on W={larger}, served W={run.rows}",
+            "value": sum(run.detected(SUDDEN_SHIFT).values()),
+            "allowed": round(run.allowed(SUDDEN_SHIFT), 4),
             "acted_on": len(run.acted),
             "windows": len(run.p[Kind.VALUES]),
         }
@@ -309,8 +309,8 @@ def _delay_notes(delays: Sequence[Delay]) -> list[dict[str, Any]]:
             **{
                 judge: {"median": _number(_middle(of)), "p90": _number(_late(of))}
                 for judge, of in (
-                    ("training_data", d.season),
-                    ("recent_past", d.breaks),
+                    ("training_data", d.training_drift),
+                    ("recent_past", d.sudden_shift),
                     ("acted_on", d.acted),
                 )
             },

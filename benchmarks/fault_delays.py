@@ -73,13 +73,14 @@ FAULTS = (
 @dataclass(frozen=True, slots=True)
 class Delay:
     """Windows until the fault was found, one entry a repetition, infinite for not within the
-    limit. ``season`` and ``breaks``: the bare detectors against training data and recent past;
-    ``acted``: an alarm that the steward would act on. ``size``: the median effect by kind."""
+    limit. ``training_drift`` and ``sudden_shift``: the bare detectors against training data and
+    recent past; ``acted``: an alarm that the steward would act on. ``size``: the median effect by
+    kind."""
 
     fault: Fault
     rows: int
-    season: tuple[float, ...]
-    breaks: tuple[float, ...]
+    training_drift: tuple[float, ...]
+    sudden_shift: tuple[float, ...]
     acted: tuple[float, ...]
     size: dict[Kind, float]
 
@@ -101,8 +102,8 @@ def measure_delay(
     policy = population.loop(rows, baseline).policy
     alone, mine = _alone(population.layout, baseline, fault.feature)
     values = population.rows.columns[fault.feature]
-    season: list[float] = []
-    breaks: list[float] = []
+    training_drift: list[float] = []
+    sudden_shift: list[float] = []
     acted: list[float] = []
     sizes: dict[Kind, list[float]] = {}
     with pooled_draws(population.settings.pool):
@@ -111,41 +112,41 @@ def measure_delay(
             # Ties are settled by seeds that follow from the model's name.
             file = watch_file(f"delay-{repetition}", alone, VIEWS, population.settings.recent)
             loop = StewardLoop(file, alone, mine, policy)
-            found = {"season": NEVER, "breaks": NEVER, "acted": NEVER}
+            found = {"training_drift": NEVER, "sudden_shift": NEVER, "acted": NEVER}
             for i in range(HEALTHY_FIRST + limit):
                 window = values[rng.integers(0, len(values), rows)]
                 faulty = i - HEALTHY_FIRST + 1
                 if faulty > 0:
                     window = fault.spoil(window, rng)
                 counts = alone.count({fault.feature: window})[0]
-                read, opened = loop.judge_breaks(WINDOW_S * i, counts)
-                if found["season"] == NEVER:
-                    read = (*read, *loop.judge_season(WINDOW_S * i, counts)[0])
+                read, opened = loop.judge_sudden_shift(WINDOW_S * i, counts)
+                if found["training_drift"] == NEVER:
+                    read = (*read, *loop.judge_training_drift(WINDOW_S * i, counts)[0])
                 if faulty <= 0:
                     continue
                 for reading in read if faulty <= SIZED_OVER else ():
                     sizes.setdefault(reading.kind, []).append(reading.size)
                 if opened:
                     found["acted"] = min(found["acted"], faulty)
-                if _loud(loop, "breaks"):
-                    found["breaks"] = min(found["breaks"], faulty)
-                if _loud(loop, "season"):
-                    found["season"] = min(found["season"], faulty)
+                if _loud(loop, "sudden_shift"):
+                    found["sudden_shift"] = min(found["sudden_shift"], faulty)
+                if _loud(loop, "training_drift"):
+                    found["training_drift"] = min(found["training_drift"], faulty)
                 if all(v < NEVER for k, v in found.items() if fault.pages or k != "acted"):
                     break
-            season.append(found["season"])
-            breaks.append(found["breaks"])
+            training_drift.append(found["training_drift"])
+            sudden_shift.append(found["sudden_shift"])
             acted.append(found["acted"])
             tick()
     middle = {kind: float(np.median(of)) for kind, of in sizes.items()}
-    return Delay(fault, rows, tuple(season), tuple(breaks), tuple(acted), middle)
+    return Delay(fault, rows, tuple(training_drift), tuple(sudden_shift), tuple(acted), middle)
 
 
 def _loud(loop: StewardLoop, judge: str) -> bool:
     states, policy = (
-        (loop.state.breaks, loop.policy.breaks)
-        if judge == "breaks"
-        else (loop.state.seasons, loop.policy.seasons)
+        (loop.state.sudden_shift, loop.policy.sudden_shift)
+        if judge == "sudden_shift"
+        else (loop.state.training_drift, loop.policy.training_drift)
     )
     return any(state.value >= policy.alarm_at for state in states.values())
 

@@ -9,7 +9,7 @@ import numpy as np
 from flight_rows import VIEWS, FlightRows, fit_layout
 from numpy.typing import NDArray
 from scipy.special import pdtr
-from steward_loop import BREAKS, StewardLoop, detector_alarms, pooled_draws, watch_file
+from steward_loop import SUDDEN_SHIFT, StewardLoop, detector_alarms, pooled_draws, watch_file
 
 from windvane.core.drift import Alarm, Baseline, Kind, build_baseline
 from windvane.core.sketch import Layout
@@ -18,9 +18,9 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 WINDOW_S = 60.0
-KINDS = (*BREAKS, Kind.DRIFT)
+KINDS = (*SUDDEN_SHIFT, Kind.DRIFT)
 THIN_WINDOWS = 200
-GROUPS = {"breaks": BREAKS, "season": (Kind.DRIFT,)}
+GROUPS = {"sudden shift": SUDDEN_SHIFT, "training drift": (Kind.DRIFT,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class NullSettings:
     """How much of everything.
 
     ``windows`` of each size in ``sizes`` (rows a window) are judged against the recent past;
-    10,080 are a week of minutes, the period of the default budget. Every ``season_every``-th
-    is judged against the training data too, none at 0 (the product looks at seasons seldom,
+    10,080 are a week of minutes, the period of the default budget. Every ``drift_every``-th
+    is judged against the training data too, none at 0 (the product looks at training drift seldom,
     and each look is dear). ``baseline_rows`` is the training sample that
     edges and baseline counts come from; ``training_windows`` calibrate the judges against
     the recent past of ``recent`` windows (two months and two weeks of three-hour windows, as
@@ -39,7 +39,7 @@ class NullSettings:
     features: tuple[str, ...] = tuple(VIEWS)
     sizes: tuple[int, ...] = (200, 1_000, 5_000)
     windows: int = 4_032
-    season_every: int = 3
+    drift_every: int = 3
     baseline_rows: int = 100_000
     training_windows: int = 500
     recent: int = 112
@@ -113,7 +113,7 @@ class NullRun:
         return dict(sorted(found.items(), key=lambda item: -item[1]))
 
     def _at(self, kinds: Sequence[Kind]) -> float:
-        return self.alarm_at["breaks" if kinds[0] in BREAKS else "season"]
+        return self.alarm_at["sudden shift" if kinds[0] in SUDDEN_SHIFT else "training drift"]
 
 
 def poisson_99(mean: float) -> int:
@@ -136,7 +136,7 @@ def run_thinner(
     Traffic that fell is no drift. Against the recent past only: the other judge draws its
     null at the window's own size.
     """
-    s = replace(population.settings, windows=THIN_WINDOWS, season_every=0)
+    s = replace(population.settings, windows=THIN_WINDOWS, drift_every=0)
     return _run(population, rows, baseline, s, tick)
 
 
@@ -150,7 +150,7 @@ def _run(
     rng = np.random.default_rng([s.seed, 2, rows])
     loop = population.loop(rows, baseline)
     place = {name: i for i, name in enumerate(s.features)}
-    looks = {Kind.VALUES: 1, Kind.NULLS: 1, Kind.DRIFT: s.season_every}
+    looks = {Kind.VALUES: 1, Kind.NULLS: 1, Kind.DRIFT: s.drift_every}
     p = {
         kind: np.full((-(-s.windows // n) if n else 0, len(place)), np.nan)
         for kind, n in looks.items()
@@ -159,14 +159,17 @@ def _run(
     with pooled_draws(s.pool, plug_in=s.plug_in):
         for i in range(s.windows):
             counts = population.draw(rng, rows)
-            found, opened = loop.judge_breaks(WINDOW_S * i, counts)
+            found, opened = loop.judge_sudden_shift(WINDOW_S * i, counts)
             acted += opened
-            if s.season_every and i % s.season_every == 0:
-                also, opened = loop.judge_season(WINDOW_S * i, counts)
+            if s.drift_every and i % s.drift_every == 0:
+                also, opened = loop.judge_training_drift(WINDOW_S * i, counts)
                 found, acted = (*found, *also), [*acted, *opened]
             for reading in found:
                 at = i // looks[reading.kind]
                 p[reading.kind][at, place[reading.feature]] = reading.p
             tick()
-    at = {"breaks": loop.policy.breaks.alarm_at, "season": loop.policy.seasons.alarm_at}
+    at = {
+        "sudden shift": loop.policy.sudden_shift.alarm_at,
+        "training drift": loop.policy.training_drift.alarm_at,
+    }
     return NullRun(rows, s.features, at, p, tuple(acted))

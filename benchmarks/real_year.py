@@ -28,7 +28,7 @@ TRAIN_UNTIL = _at("2013-07-01")  # as the demo does
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """One look at the seasons and the pages of the same seven days.
+    """One look at training drift and the pages of the same seven days.
 
     ``drifted``: features whose detector against the training data sounds; ``top``: the largest
     PSI; ``pages``: alarms against the recent past, which would have woken a person.
@@ -69,13 +69,13 @@ def run_year(rows: FlightRows, tick: Callable[[], None], weeks: int = 26) -> lis
         for start in grid:
             # Night hours hold no flights: those windows are absent, as in the steward.
             if start in windows:
-                _, opened = loop.judge_breaks(start, windows[start])
+                _, opened = loop.judge_sudden_shift(start, windows[start])
                 pages += [f"{a.feature}/{a.kind.value} {a.size:.2f}" for a in opened]
             tick()
         merged = np.sum([windows[s] for s in grid if s in windows], axis=0)
-        readings, _ = loop.judge_season(first, merged)
+        readings, _ = loop.judge_training_drift(first, merged)
         top = sorted(((r.feature, r.size) for r in readings), key=lambda x: -x[1])[:4]
-        drifted = sum(state.alarmed for state in loop.state.seasons.values())
+        drifted = sum(state.alarmed for state in loop.state.training_drift.values())
         rows_seen = int(layout.part(merged, names[0]).sum())
         out.append(Week(first, rows_seen, drifted, tuple(top), tuple(pages)))
     return out

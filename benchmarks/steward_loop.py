@@ -30,15 +30,15 @@ from windvane.core.drift import (
 from windvane.core.sketch import CategoryAxis, Layout
 from windvane.core.verdict import p_to_e, shiryaev_roberts
 from windvane.ports.control_store import Deployment
-from windvane.usecases.load_window import ClosedWindow, StewardState
+from windvane.usecases.load_recent_history import RecentHistory
+from windvane.usecases.load_window import DRIFT_SALT, SHIFT_SALT, ClosedWindow, StewardState
 from windvane.usecases.read_model_file import ModelFile, read_model_file
-from windvane.usecases.recall_past import Past
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-BREAKS = (Kind.VALUES, Kind.NULLS)
+SUDDEN_SHIFT = (Kind.VALUES, Kind.NULLS)
 
 
 def watch_file(name: str, layout: Layout, views: Mapping[str, str], recent: int) -> ModelFile:
@@ -55,8 +55,8 @@ def watch_file(name: str, layout: Layout, views: Mapping[str, str], recent: int)
 class StewardLoop:
     """One model's detectors, window after window.
 
-    ``judge_breaks`` compares with the recent past and is what wakes people; ``judge_season``
-    compares with the training data and is logged.
+    ``judge_sudden_shift`` compares with the recent past and is what wakes people;
+    ``judge_training_drift`` compares with the training data and is logged.
     """
 
     def __init__(
@@ -72,12 +72,14 @@ class StewardLoop:
         # As the steward has it: unpacked from the version's record, with rounded scores.
         self._baseline = Baseline.from_bytes(baseline.to_bytes())
         self._live = Deployment(file.model, "1")
-        self._past = Past(self.policy.window_s, self.policy.block_s)
+        self._history = RecentHistory(self.policy.window_s, self.policy.block_s)
 
-    def judge_breaks(self, start: float, counts: Counts) -> tuple[tuple[Reading, ...], list[Alarm]]:
+    def judge_sudden_shift(
+        self, start: float, counts: Counts
+    ) -> tuple[tuple[Reading, ...], list[Alarm]]:
         """Readings of the window that began at ``start`` (s), and the alarms that opened."""
-        self._past.forget_before(start - self.policy.recent_s)
-        self._past.add(start, counts)
+        self._history.forget_before(start - self.policy.recent_s)
+        self._history.add(start, counts)
         window = self._window(start, counts)
         rows = int(self._layout.part(counts, self._layout.names[0]).sum())
         found: tuple[Reading, ...] = ()
@@ -89,30 +91,36 @@ class StewardLoop:
                 window.references(self.state),
                 window.calibration(self.state),
                 min_rows=self.policy.min_rows,
-                seed=window.seed("breaks"),
+                seed=window.seed(SHIFT_SALT),
             )
-        facts = DriftFacts(start, rows, self.policy.min_rows, found, self.state.breaks)
-        _, self.state.breaks, alarms = judge_drift(facts, self.policy.breaks, window.end)
+        facts = DriftFacts(start, rows, self.policy.min_rows, found, self.state.sudden_shift)
+        _, self.state.sudden_shift, alarms = judge_drift(
+            facts, self.policy.sudden_shift, window.end
+        )
         for r in found:
-            self._past.remember(r.stream, start, round(r.size, 4))
+            self._history.remember(r.stream, start, round(r.size, 4))
         return found, [alarm for alarm in alarms if alarm.opened]
 
-    def judge_season(self, start: float, counts: Counts) -> tuple[tuple[Reading, ...], list[Alarm]]:
+    def judge_training_drift(
+        self, start: float, counts: Counts
+    ) -> tuple[tuple[Reading, ...], list[Alarm]]:
         """The same against the training data; ``counts`` of as many windows as the caller
         merges into one look."""
         window = self._window(start, counts)
         rows = int(self._layout.part(counts, self._layout.names[0]).sum())
         found = baseline_readings(
-            self._layout, window.views, counts, self._baseline, seed=window.seed("season")
+            self._layout, window.views, counts, self._baseline, seed=window.seed(DRIFT_SALT)
         )
-        facts = DriftFacts(start, rows, self.policy.min_rows, found, self.state.seasons)
-        _, self.state.seasons, alarms = judge_drift(facts, self.policy.seasons, window.end)
+        facts = DriftFacts(start, rows, self.policy.min_rows, found, self.state.training_drift)
+        _, self.state.training_drift, alarms = judge_drift(
+            facts, self.policy.training_drift, window.end
+        )
         return found, [alarm for alarm in alarms if alarm.opened]
 
     def _window(self, start: float, counts: Counts) -> ClosedWindow:
         return ClosedWindow(
             self._file, self.policy, self._live, self._layout, self._baseline, start, (),
-            counts, self._past,
+            counts, self._history,
         )  # fmt: skip
 
 

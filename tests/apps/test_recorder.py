@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from windvane.apps.recorder import __main__ as program
-from windvane.usecases.record_events import Aside
+from windvane.usecases.record_events import BackgroundExecutor
 
 
 class FakeRecorder:
@@ -27,10 +27,10 @@ class FakeRecorder:
     def waiting_bytes(self) -> int:
         return self._waiting.pop(0)
 
-    def step(self, rounds: int, aside: Aside) -> int:
+    def step(self, rounds: int, background: BackgroundExecutor) -> int:
         assert rounds == 1
         for _ in range(2):
-            self.policies.append(aside(lambda: os.sched_getscheduler(0)))
+            self.policies.append(background(lambda: os.sched_getscheduler(0)))
         if not self._waiting:
             signal.raise_signal(signal.SIGTERM)
         return 1
@@ -69,11 +69,11 @@ class Starved:
     def waiting_bytes(self):
         return 0
 
-    def step(self, rounds, aside):
+    def step(self, rounds, background):
         self.steps += 1
         if self.steps > 1:
             print("in a step", flush=True)
-            aside(threading.Event().wait)
+            background(threading.Event().wait)
         return 1
 
 program._END_WITHIN_S = 0.1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from bench_null import null_measures
 from flight_rows import FLIGHT, NAMES, PLANE, VIEWS, WEATHER, FlightRows
-from null_run import BREAKS, NullRun, NullSettings, Population, poisson_99, run_null
+from null_run import SUDDEN_SHIFT, NullRun, NullSettings, Population, poisson_99, run_null
 from results import Measure, write_results
 from steward_loop import detector_alarms, pooled_draws
 
@@ -45,7 +45,7 @@ def null_run(*, plug_in: bool) -> tuple[NullRun, NullSettings]:
         features=("temp", "pressure", "carrier"),
         sizes=(1_000,),
         windows=200,
-        season_every=1,
+        drift_every=1,
         baseline_rows=2_000,
         training_windows=200,
         recent=60,
@@ -93,7 +93,7 @@ def test_a_quick_run_writes_its_measures(tmp_path: Path) -> None:
     said = " ".join(names + [note["measure"] for note in body["informational"]])
     for part in (
         "windows judged, W=200",
-        "acted-on false alarms, breaks",
+        "acted-on false alarms, sudden shift",
         "10% nulls",
         "real year",
     ):
@@ -106,15 +106,15 @@ def test_without_drift_the_budget_holds(sound: NullRun) -> None:
     settings = NullSettings(sizes=(1_000,), windows=200)
     assert all(m.ok for m in null_measures([sound], settings))
     assert sound.acted == ()
-    assert sound.allowed(BREAKS) == pytest.approx(3 * 2 * 200 / (8 * 10_080))
+    assert sound.allowed(SUDDEN_SHIFT) == pytest.approx(3 * 2 * 200 / (8 * 10_080))
     assert sound.allowed((Kind.DRIFT,), 10.0) == pytest.approx(10 * 3 * 200 / (4 * 10_080))
 
 
 def test_a_plug_in_baseline_fails_the_check() -> None:
     run, settings = null_run(plug_in=True)
     failed = [m.measure for m in null_measures([run], settings) if not m.ok]
-    assert any("detector alarms, season" in name for name in failed)
-    assert not any("breaks" in name for name in failed)
+    assert any("detector alarms, training drift" in name for name in failed)
+    assert not any("sudden shift" in name for name in failed)
 
 
 def test_a_threshold_far_below_the_budgets_fails_the_check(sound: NullRun) -> None:
@@ -125,8 +125,8 @@ def test_a_threshold_far_below_the_budgets_fails_the_check(sound: NullRun) -> No
         sound.p,
         sound.acted,
     )
-    raised = sum(low.detected(BREAKS).values())
-    assert not Measure("alarms", raised, at_most=sound.allowed(BREAKS)).ok
+    raised = sum(low.detected(SUDDEN_SHIFT).values())
+    assert not Measure("alarms", raised, at_most=sound.allowed(SUDDEN_SHIFT)).ok
 
 
 def test_windows_that_were_not_judged_fail_the_check(sound: NullRun) -> None:

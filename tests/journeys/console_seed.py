@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from journeys.console_world import (
+from journeys.console_harness import (
     BROKEN,
     DEMAND,
     FLIGHT,
@@ -53,8 +53,8 @@ from windvane.core.sketch import (
 )
 from windvane.core.verdict import Outcome, RateFacts, RatePolicy, RateState, Verdict, judge_rate
 from windvane.ports.control_store import (
+    Checkpoint,
     Deployment,
-    SpoolMark,
     Tx,
     WindowKey,
     WindowVerdict,
@@ -104,7 +104,7 @@ def seed(home: Path, windows: int = WINDOWS, tenants: tuple[str, ...] = TENANTS)
     _demand(store, clock, rng, demand, windows, tenants[:4])
     clock.move_to(NOW)
     with store.begin() as tx:
-        tx.set_mark(SpoolMark("gateway-0", 1, NOW))
+        tx.set_checkpoint(Checkpoint("gateway-0", 1, NOW))
     return Seeded(home, store, clock, *ids)
 
 
@@ -388,7 +388,7 @@ def _break_feed(
                 (*routing_effects(tx), *told), msgspec.to_builtins(facts),
                 msgspec.to_builtins(policy), "drift")  # fmt: skip
         sounding = {f"{f}/nulls": StreamState(1e9, 1e9, start, alarmed=True) for f, _ in sizes}
-        tx.put_steward_state(file.model, msgspec.to_builtins(StewardState(breaks=sounding)))
+        tx.put_steward_state(file.model, msgspec.to_builtins(StewardState(sudden_shift=sounding)))
         held = tx.open_incident(file.model, cause.key)
         assert held is not None
         return held.id

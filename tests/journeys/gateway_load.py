@@ -27,7 +27,7 @@ class Lost(Exception):
 
 
 @dataclass(frozen=True)
-class Answer:
+class HttpResponse:
     status: int
     headers: dict[str, str]
     body: bytes
@@ -75,12 +75,12 @@ class Line:
         self._port = port
         self._open: socket.socket | None = None
 
-    def ask(self, raw: bytes) -> Answer:
+    def ask(self, raw: bytes) -> HttpResponse:
         """Raises Lost."""
         began = time.perf_counter()
         self.send(raw)
         answer = self.hear()
-        return Answer(answer.status, answer.headers, answer.body, time.perf_counter() - began)
+        return HttpResponse(answer.status, answer.headers, answer.body, time.perf_counter() - began)
 
     def send(self, raw: bytes) -> None:
         if self._open is not None and select.select([self._open], [], [], 0)[0]:
@@ -94,7 +94,7 @@ class Line:
             self.close()
             raise Lost(f"while it was sent: {error}") from error
 
-    def hear(self) -> Answer:
+    def hear(self) -> HttpResponse:
         held = b""
         try:
             while b"\r\n\r\n" not in held:
@@ -110,7 +110,7 @@ class Line:
             raise Lost(f"after {len(held)} bytes: {error}") from error
         if headers.get("connection") == "close":
             self.close()
-        return Answer(int(first.split()[1]), headers, body)
+        return HttpResponse(int(first.split()[1]), headers, body)
 
     def heard(self, within_s: float = 0.0) -> bool:
         """Whether something (an answer, or an end) has come."""
@@ -129,7 +129,7 @@ class Line:
         return part
 
 
-def once(home: Installation, raw: bytes) -> Answer:
+def once(home: Installation, raw: bytes) -> HttpResponse:
     """On a connection of its own."""
     line = Line(home.port)
     try:
@@ -138,20 +138,20 @@ def once(home: Installation, raw: bytes) -> Answer:
         line.close()
 
 
-def ask(home: Installation, key: str = "", **more: Any) -> Answer:
+def ask(home: Installation, key: str = "", **more: Any) -> HttpResponse:
     given = more.pop("given", body_of())
     return once(home, request(key or home.key, given, close=True, **more))
 
 
-def post_json(home: Installation, key: str, path: str, given: Any) -> Answer:
+def post_json(home: Installation, key: str, path: str, given: Any) -> HttpResponse:
     return once(home, request(key, json.dumps(given).encode(), path=path, close=True))
 
 
 def both_workers(
     home: Installation, key: str, within_s: float = 30.0, **more: Any
-) -> dict[str, Answer]:
+) -> dict[str, HttpResponse]:
     """An answer to ``key`` from each of two workers."""
-    seen: dict[str, Answer] = {}
+    seen: dict[str, HttpResponse] = {}
 
     def asked() -> bool:
         lines = [Line(home.port) for _ in range(8)]
@@ -175,7 +175,7 @@ class Crowd:
     given: bytes = b""
     path: str = f"/v1/models/{MODEL}/predict"
     pause_s: float = 0.0
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[HttpResponse] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
     ids: Iterator[int] = field(default_factory=itertools.count)

@@ -32,7 +32,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from windvane.core.alerting import Cause, CauseKind
 from windvane.core.sketch import TRAFFIC, Sketch
-from windvane.ports.control_store import SpoolMark, WindowKey
+from windvane.ports.control_store import Checkpoint, WindowKey
 from windvane.usecases.open_incident import open_incident
 from windvane.usecases.read_model_file import read_model_file
 
@@ -236,7 +236,7 @@ def _write_news(given: Seeded) -> None:
         news = Sketch.empty(layout.id, layout.size)
         news.traffic[TRAFFIC.index("requests")] = 4_321 - so_far
         tx.add_sketches({WindowKey(file.model, start, "1", "fallback", "new-air", "r-1"): news})
-        tx.set_mark(SpoolMark("gateway-0", 2, now))
+        tx.set_checkpoint(Checkpoint("gateway-0", 2, now))
         open_incident(
             tx, file, Cause(CauseKind.ERRORS, file.model), title="errors rose", now=now,
             since=now - 60.0, evidence={}, decision="", done=[],
@@ -439,10 +439,10 @@ def test_the_api_says_what_the_pages_say(console: str, told: Seeded) -> None:
     assert len(models["flight-delay"]["open_incidents"]) == 3
     assert models["seat-demand"]["health"]["word"] == "rolling out"
     assert models["no-show"]["requests"] == 0
-    whole = httpx.get(f"{console}/api/models/flight-delay").json()
-    assert len(whole["windows"]) == 60
-    assert sum(w["requests"] for w in whole["windows"]) <= whole["requests"]
-    alarms = {f["name"] for f in whole["features"] if f["alarms"]}
+    shown = httpx.get(f"{console}/api/models/flight-delay").json()
+    assert len(shown["windows"]) == 60
+    assert sum(w["requests"] for w in shown["windows"]) <= shown["requests"]
+    alarms = {f["name"] for f in shown["features"] if f["alarms"]}
     assert alarms == {"temp", "wind_speed", "visibility", "precip"}
     decision = httpx.get(f"{console}/api/decisions/{quote(FEED_DECISION)}").json()
     assert decision["replay"]["same"] is True

@@ -13,11 +13,11 @@ import pytest
 from journeys.console_seed import NOW, WINDOW_S, Seeded, at_window, seed
 
 from windvane.apps.console import reading
-from windvane.apps.console.answering import Asker
+from windvane.apps.console.answering import ReadService
 from windvane.apps.console.features import feature_views
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.replaying import replayed
-from windvane.apps.console.traffic import Series, grid, series
+from windvane.apps.console.traffic import TrafficSeries, grid, series
 from windvane.apps.console.views import notes_on
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import StoreUnavailable, Tx, UnknownName, WindowKey
@@ -45,7 +45,7 @@ class CountedTx:
         return found
 
 
-def figures(line: Series) -> list[tuple[int, float | None]]:
+def figures(line: TrafficSeries) -> list[tuple[int, float | None]]:
     return [(t.requests, t.latency_ms(0.99)) for t in (*line.windows, line.open, line.all)]
 
 
@@ -74,24 +74,24 @@ def test_settled_windows_are_read_once_a_minute(told: Seeded) -> None:
 
 def test_a_page_reads_no_more_than_it_may(told: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
     with told.store.read() as tx:
-        whole = reading.load_whole(tx, MODEL, NOW, 60, Memory())
-        assert len(whole.glance.grid.starts) == 60
-        assert notes_on(whole) == []
+        page = reading.load_model_page(tx, MODEL, NOW, 60, Memory())
+        assert len(page.glance.grid.starts) == 60
+        assert notes_on(page) == []
         monkeypatch.setattr(reading, "_ROWS", 50)
-        cut = reading.load_whole(tx, MODEL, NOW, 60, Memory())
+        cut = reading.load_model_page(tx, MODEL, NOW, 60, Memory())
     assert len(cut.glance.grid.starts) == 24
     assert notes_on(cut) == [
         "only the last 3 d are shown: the range holds more than one page may read"
     ]
-    assert cut.glance.line.windows[-1].requests == whole.glance.line.windows[-1].requests
+    assert cut.glance.line.windows[-1].requests == page.glance.line.windows[-1].requests
 
 
 def test_a_baseline_of_another_release_costs_only_the_pictures(told: Seeded) -> None:
     with told.store.read() as tx:
-        whole = reading.load_whole(tx, MODEL, NOW, 30, Memory())
-        assert whole.baseline is not None
+        page = reading.load_model_page(tx, MODEL, NOW, 30, Memory())
+        assert page.baseline is not None
     assert reading.baseline_of(b"packed otherwise") is None
-    bare = replace(whole, baseline=None)
+    bare = replace(page, baseline=None)
     assert [f.picture for f in feature_views(bare)] == [None] * 8
     assert notes_on(bare)[0].startswith("the baseline of version 2 was made by another release")
 
@@ -99,7 +99,10 @@ def test_a_baseline_of_another_release_costs_only_the_pictures(told: Seeded) -> 
 def test_unknown_names_have_a_closest_page(told: Seeded) -> None:
     with told.store.read() as tx:
         for load, path in (
-            (lambda: reading.load_whole(tx, "flight-dely", NOW, 30, Memory()), "/models/" + MODEL),
+            (
+                lambda: reading.load_model_page(tx, "flight-dely", NOW, 30, Memory()),
+                "/models/" + MODEL,
+            ),
             (lambda: reading.load_incidents(tx, "flight-dely"), "/models/" + MODEL),
             (
                 lambda: reading.load_incident(tx, told.feed_incident[:-1]),
@@ -149,7 +152,7 @@ def test_a_late_read_is_unavailable_and_forgotten() -> None:
     release = threading.Event()
 
     async def late() -> None:
-        await Asker(store, deadline_s=0.05).ask(lambda tx: release.wait(30.0))
+        await ReadService(store, deadline_s=0.05).ask(lambda tx: release.wait(30.0))
 
     with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.05 s"):
         anyio.run(late)
@@ -160,7 +163,7 @@ def test_a_store_that_cannot_be_opened_is_unavailable() -> None:
     store: Any = _Store(OSError("no such disk"))
 
     async def ask() -> None:
-        await Asker(store).ask(lambda tx: None)
+        await ReadService(store).ask(lambda tx: None)
 
     with pytest.raises(StoreUnavailable, match="no such disk"):
         anyio.run(ask)
@@ -171,15 +174,15 @@ def test_viewers_of_one_moment_share_one_read() -> None:
     answers: list[int] = []
 
     async def all_at_once() -> None:
-        asker = Asker(store, fresh_s=60.0)
+        reads = ReadService(store, fresh_s=60.0)
 
         async def one() -> None:
-            answers.append(await asker.ask_shared("world", lambda tx: store.opened))
+            answers.append(await reads.ask_shared("overview", lambda tx: store.opened))
 
         async with anyio.create_task_group() as group:
             for _ in range(20):
                 group.start_soon(one)
-        await asker.ask_shared("another", lambda tx: None)
+        await reads.ask_shared("another", lambda tx: None)
 
     anyio.run(all_at_once)
     assert answers == [1] * 20

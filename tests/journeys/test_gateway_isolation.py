@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from journeys.gateway_load import Answer, ask, body_of, both_workers, key_id, post_json, up
+from journeys.gateway_load import HttpResponse, ask, body_of, both_workers, key_id, post_json, up
 from journeys.installation import FILE, MODEL, Installation, wait_until
 
 from windvane.adapters.delta import DeltaEventLog
@@ -155,7 +155,7 @@ def _refusals_tell_nothing(home: Installation, acme: str, bolt: str) -> None:
     assert {a.status for a in both_workers(home, bolt).values()} == {200}
 
 
-def _without(answer: Answer, name: str) -> Any:
+def _without(answer: HttpResponse, name: str) -> Any:
     """All of a refusal but what differs between any two requests."""
     assert (answer.status, answer.code) == (404, "GAT-102")
     body = answer.body.decode().replace(name, "?")

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from journeys.gateway_load import (
-    Answer,
+    HttpResponse,
     ask,
     body_of,
     both_workers,
@@ -137,7 +137,7 @@ def test_the_audit_says_who_called_what_under_which_key_and_when(running: Instal
     ]
 
 
-def ask_bad(home: Installation, key: str) -> Answer:
+def ask_bad(home: Installation, key: str) -> HttpResponse:
     """A question that is refused for its version, before anything else is counted."""
     return ask(home, key, given=body_of(), headers={"windvane-version": "x"})
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from apps.prometheus import read
 from journeys.gateway_load import (
-    Answer,
+    HttpResponse,
     Line,
     Lost,
     alive,
@@ -60,7 +60,7 @@ def test_a_rate_is_exact_over_the_workers(running: Installation) -> None:
     wait_until("the key is known", lambda: ask(running, key, headers=known).status == 400, 5.0)
     told = both_workers(running, key, headers=known)
     assert {a.status for a in told.values()} == {400}, "a worker does not know the key yet"
-    answers: list[Answer] = []
+    answers: list[HttpResponse] = []
 
     def many() -> None:
         line = Line(running.port)
@@ -295,7 +295,7 @@ def test_every_workers_events_are_recorded_while_none_of_them_ever_pauses(
 
         def reached() -> list[float]:
             with running.store() as store, store.read() as tx:
-                return [mark.watermark for mark in tx.marks() if mark.watermark > begun]
+                return [c.watermark for c in tx.checkpoints() if c.watermark > begun]
 
         wait_until("both spools are read", lambda: len(reached()) == 2, 15.0)
     assert load.lost == []

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from usecases.house import CARRIERS, FILE, START, WINDOW_S, House, Trained, columns
-from usecases.recording import Events, Site, opened
+from usecases.harness import CARRIERS, FILE, START, WINDOW_S, Harness, Trained, columns
+from usecases.recording import Events, RecorderHarness, opened
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.drift import build_baseline
@@ -36,70 +36,72 @@ def trained() -> Trained:
 
 
 @pytest.fixture(scope="session")
-def empty_house_of(
+def empty_harness_of(
     migrated_file: Path, trained: Trained
-) -> Callable[[], AbstractContextManager[House]]:
-    """Makes a house with nothing applied yet, as often as Hypothesis likes."""
+) -> Callable[[], AbstractContextManager[Harness]]:
+    """Makes a harness with nothing applied yet, as often as Hypothesis likes."""
 
     @contextmanager
-    def make() -> Iterator[House]:
+    def make() -> Iterator[Harness]:
         with TemporaryDirectory() as home:
             path = Path(home) / "control.db"
             shutil.copy(migrated_file, path)
             store = SqlControlStore(f"sqlite:///{path}")
-            yield House(Path(home), store, trained)
+            yield Harness(Path(home), store, trained)
             store.close()
 
     return make
 
 
 @pytest.fixture(scope="session")
-def furnished_file(
+def deployed_file(
     tmp_path_factory: pytest.TempPathFactory,
-    empty_house_of: Callable[[], AbstractContextManager[House]],
+    empty_harness_of: Callable[[], AbstractContextManager[Harness]],
 ) -> Path:
     """A store to copy from: version 1 of all views is live, version 2 needs no weather."""
-    path = tmp_path_factory.mktemp("furnished") / "control.db"
-    with empty_house_of() as house:
-        house.add_keys()
-        house.apply()
-        house.add_version("1")
-        house.add_version("2", ["plan"])
-        house.put("1")
-        house.store.close()
-        shutil.copy(house.folder / "control.db", path)
+    path = tmp_path_factory.mktemp("deployed") / "control.db"
+    with empty_harness_of() as harness:
+        harness.add_keys()
+        harness.apply()
+        harness.add_version("1")
+        harness.add_version("2", ["plan"])
+        harness.put("1")
+        harness.store.close()
+        shutil.copy(harness.folder / "control.db", path)
     return path
 
 
 @pytest.fixture(scope="session")
-def house_of(furnished_file: Path, trained: Trained) -> Callable[[], AbstractContextManager[House]]:
-    """Makes a furnished house, as often as Hypothesis likes."""
+def harness_of(
+    deployed_file: Path, trained: Trained
+) -> Callable[[], AbstractContextManager[Harness]]:
+    """Makes a deployed harness, as often as Hypothesis likes."""
 
     @contextmanager
-    def make() -> Iterator[House]:
+    def make() -> Iterator[Harness]:
         with TemporaryDirectory() as home:
             path = Path(home) / "control.db"
-            shutil.copy(furnished_file, path)
+            shutil.copy(deployed_file, path)
             store = SqlControlStore(f"sqlite:///{path}")
-            yield House(Path(home), store, trained)
+            yield Harness(Path(home), store, trained)
             store.close()
 
     return make
 
 
 @pytest.fixture
-def empty_house(
-    empty_house_of: Callable[[], AbstractContextManager[House]],
-) -> Iterator[House]:
+def empty_harness(
+    empty_harness_of: Callable[[], AbstractContextManager[Harness]],
+) -> Iterator[Harness]:
     """Nothing applied yet."""
-    with empty_house_of() as house:
-        yield house
+    with empty_harness_of() as harness:
+        yield harness
 
 
 @pytest.fixture
-def house(house_of: Callable[[], AbstractContextManager[House]]) -> Iterator[House]:
+def harness(harness_of: Callable[[], AbstractContextManager[Harness]]) -> Iterator[Harness]:
     """Version 1 of all views is live, version 2 needs no weather; two tenants have keys."""
-    with house_of() as found:
+    with harness_of() as found:
         yield found
 
 
@@ -107,20 +109,20 @@ def house(house_of: Callable[[], AbstractContextManager[House]]) -> Iterator[Hou
 def applied(
     tmp_path_factory: pytest.TempPathFactory, migrated_file: Path, trained: Trained
 ) -> Path:
-    """A store that knows the model and its layout, to copy a `Site` from."""
+    """A store that knows the model and its layout, to copy a `RecorderHarness` from."""
     folder = tmp_path_factory.mktemp("applied")
     shutil.copy(migrated_file, folder / "control.db")
     store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
-    house = House(folder, store, trained)
-    house.apply(FILE)
-    house.add_version("1")
+    harness = Harness(folder, store, trained)
+    harness.apply(FILE)
+    harness.add_version("1")
     store.close()
     Events.layout_id = trained.layout.id
     return folder / "control.db"
 
 
 @pytest.fixture
-def site(applied: Path, tmp_path: Path) -> Iterator[Site]:
+def recording(applied: Path, tmp_path: Path) -> Iterator[RecorderHarness]:
     """One machine with spools to write to and nothing recorded yet."""
     with opened(applied, tmp_path) as found:
         yield found

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from usecases.house import MODEL, START, ManualClock
+from usecases.harness import MODEL, START, ManualClock
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.spool import FileSpoolReader, FileSpoolWriter
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.sketch import Sketch
-from windvane.ports.control_store import Access, ControlStore, SpoolMark, UnitCounts, WindowKey
+from windvane.ports.control_store import Access, Checkpoint, ControlStore, UnitCounts, WindowKey
 from windvane.ports.event_log import EventLog
 from windvane.ports.events import (
     EVENT_ENCODER,
@@ -70,7 +70,7 @@ class Events:
 
 
 @dataclass
-class Site:
+class RecorderHarness:
     """One machine: a store, a log and spools; a recorder may be started on it at any time."""
 
     folder: Path
@@ -115,9 +115,9 @@ class Site:
                 tx.access("", 0.0, 1_000), key=lambda a: (a.hour, a.tenant, a.key, a.action)
             )
 
-    def marks(self) -> list[SpoolMark]:
+    def checkpoints(self) -> list[Checkpoint]:
         with self.store.read() as tx:
-            return tx.marks()
+            return tx.checkpoints()
 
     def close(self) -> None:
         for writer in self.writers.values():
@@ -125,12 +125,12 @@ class Site:
 
 
 @contextmanager
-def opened(template: Path, folder: Path) -> Iterator[Site]:
+def opened(template: Path, folder: Path) -> Iterator[RecorderHarness]:
     shutil.copy(template, folder / "control.db")
     store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
-    site = Site(folder, store, DeltaEventLog(str(folder / "log")))
+    recording = RecorderHarness(folder, store, DeltaEventLog(str(folder / "log")))
     try:
-        yield site
+        yield recording
     finally:
-        site.close()
+        recording.close()
         store.close()

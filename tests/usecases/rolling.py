@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from usecases.house import MODEL, House
+from usecases.harness import MODEL, Harness
 
 from windvane.core.verdict import Verdict
 from windvane.ports.control_store import UnitSeen
@@ -14,7 +14,7 @@ from windvane.usecases.advance_rollout import advance_rollout
 
 SOAK_S = 600.0
 Scored = Sequence[dict[str, Any]]
-Maker = Callable[[], AbstractContextManager[House]]
+Maker = Callable[[], AbstractContextManager[Harness]]
 
 
 def losses(rollout: str, arm: str, n: int, mean: float = 0.15) -> dict[str, Any]:
@@ -28,24 +28,28 @@ def good(rollout: str) -> Scored:
     return [losses(rollout, "challenger", 4_000), losses(rollout, "champion", 40_000)]
 
 
-def meet(house: House, units: int, *, failed: int = 0, slow: int = 0, first: int = 0) -> None:
+def meet(harness: Harness, units: int, *, failed: int = 0, slow: int = 0, first: int = 0) -> None:
     """Distinct units that met the challenger in the current step."""
-    live = house.live
+    live = harness.live
     seen = [
         UnitSeen(live.rollout, "challenger", f"u{first + i}", live.step, i < failed, i < slow)
         for i in range(units)
     ]
-    with house.store.begin() as tx:
+    with harness.store.begin() as tx:
         tx.add_units(seen)
 
 
-def advance(house: House, scored: Scored | None = None, token: int | None = None) -> Verdict | None:
-    told = good(house.live.rollout) if scored is None else scored
-    return advance_rollout(house.store, house.log, house.clock, MODEL, token or house.token, told)
+def advance(
+    harness: Harness, scored: Scored | None = None, token: int | None = None
+) -> Verdict | None:
+    told = good(harness.live.rollout) if scored is None else scored
+    return advance_rollout(
+        harness.store, harness.log, harness.clock, MODEL, token or harness.token, told
+    )
 
 
-def routing_of(house: House) -> tuple[str, str | None, float, str]:
-    with house.store.read() as tx:
+def routing_of(harness: Harness) -> tuple[str, str | None, float, str]:
+    with harness.store.read() as tx:
         table = tx.routing()
     assert table is not None
     route = table.models[MODEL]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from usecases.house import FILE, MODEL, START, House
+from usecases.harness import FILE, MODEL, START, Harness
 from usecases.rolling import SOAK_S, Maker, advance, good, losses, meet, routing_of
 
 from windvane.core.verdict import Outcome
@@ -21,23 +21,26 @@ from windvane.usecases.replay_decision import replay_decision
 
 
 @pytest.fixture
-def rolling(house: House) -> House:
+def rolling(harness: Harness) -> Harness:
     """Version 2 has 10% since ``START``."""
-    deploy_version(house.store, house.clock, MODEL, "2")
-    return house
+    deploy_version(harness.store, harness.clock, MODEL, "2")
+    return harness
 
 
 # The way on
 
 
-def test_nothing_is_rolling_out(house: House) -> None:
-    before = house.live
-    assert advance(house, []) is None
-    assert house.live == before
-    assert advance_rollout(house.store, house.log, house.clock, "other", house.token, []) is None
+def test_nothing_is_rolling_out(harness: Harness) -> None:
+    before = harness.live
+    assert advance(harness, []) is None
+    assert harness.live == before
+    assert (
+        advance_rollout(harness.store, harness.log, harness.clock, "other", harness.token, [])
+        is None
+    )
 
 
-def test_without_evidence_it_holds_and_says_what_is_missing(rolling: House) -> None:
+def test_without_evidence_it_holds_and_says_what_is_missing(rolling: Harness) -> None:
     before, decided = rolling.live, len(rolling.decisions())
     rolling.clock.at += SOAK_S
     verdict = advance(rolling, [])
@@ -51,7 +54,7 @@ def test_without_evidence_it_holds_and_says_what_is_missing(rolling: House) -> N
     assert row.detail == {"missing": "20 units", "step": 0}
 
 
-def test_a_good_challenger_goes_on_step_by_step(rolling: House) -> None:
+def test_a_good_challenger_goes_on_step_by_step(rolling: Harness) -> None:
     rollout = rolling.live.rollout
     meet(rolling, 400, failed=2)
     assert advance(rolling).code == "ROL-304"  # type: ignore[union-attr]
@@ -76,7 +79,7 @@ def test_a_good_challenger_goes_on_step_by_step(rolling: House) -> None:
     assert advance(rolling, []) is None
 
 
-def test_a_decision_names_the_rollout_and_its_step(rolling: House) -> None:
+def test_a_decision_names_the_rollout_and_its_step(rolling: Harness) -> None:
     rollout = rolling.live.rollout
     meet(rolling, 400)
     rolling.clock.at += SOAK_S
@@ -94,7 +97,7 @@ def test_a_decision_names_the_rollout_and_its_step(rolling: House) -> None:
 
 
 @pytest.mark.parametrize("what", ["failed", "slow"])
-def test_a_bad_challenger_goes_at_once(rolling: House, what: str) -> None:
+def test_a_bad_challenger_goes_at_once(rolling: Harness, what: str) -> None:
     rolling.clock.at += 30.0
     meet(rolling, 200, **{what: 120})
     verdict = advance(rolling)
@@ -118,7 +121,7 @@ def test_a_bad_challenger_goes_at_once(rolling: House, what: str) -> None:
     assert advance(rolling, []) is None
 
 
-def test_worse_outcomes_roll_back_too(rolling: House) -> None:
+def test_worse_outcomes_roll_back_too(rolling: Harness) -> None:
     meet(rolling, 400)
     rollout = rolling.live.rollout
     worse = [losses(rollout, "challenger", 4_000, 0.25), losses(rollout, "champion", 40_000)]
@@ -128,7 +131,7 @@ def test_worse_outcomes_roll_back_too(rolling: House) -> None:
     assert rolling.live.challenger is None
 
 
-def test_the_evidence_shows_both_arms(rolling: House) -> None:
+def test_the_evidence_shows_both_arms(rolling: Harness) -> None:
     rolling.traffic(0)
     rolling.traffic(0, rows=20, arm="challenger", version="2", failed=20)
     meet(rolling, 200, failed=120)
@@ -139,7 +142,7 @@ def test_the_evidence_shows_both_arms(rolling: House) -> None:
     assert (sum(histogram["before"]), sum(histogram["after"])) == (60, 20)
 
 
-def test_a_version_that_came_back_is_a_new_rollout(rolling: House) -> None:
+def test_a_version_that_came_back_is_a_new_rollout(rolling: Harness) -> None:
     meet(rolling, 200, failed=120)
     advance(rolling)
     rolling.clock.at += 60.0
@@ -152,7 +155,7 @@ def test_a_version_that_came_back_is_a_new_rollout(rolling: House) -> None:
     assert rolling.live.step == 1
 
 
-def test_a_second_rollback_tells_again(rolling: House) -> None:
+def test_a_second_rollback_tells_again(rolling: Harness) -> None:
     """To deploy the version again closes the first one's incident: what follows is news."""
     for _ in range(2):
         meet(rolling, 200, failed=120)
@@ -165,7 +168,7 @@ def test_a_second_rollback_tells_again(rolling: House) -> None:
     assert len(rolling.queued(NOTIFY)) == 2
 
 
-def test_a_promotion_closes_the_incident_of_an_earlier_rollback(rolling: House) -> None:
+def test_a_promotion_closes_the_incident_of_an_earlier_rollback(rolling: Harness) -> None:
     meet(rolling, 200, failed=120)
     advance(rolling)
     rolling.clock.at += 60.0
@@ -182,7 +185,7 @@ def test_a_promotion_closes_the_incident_of_an_earlier_rollback(rolling: House) 
 # What stops it
 
 
-def test_it_waits_while_a_feed_is_broken(rolling: House) -> None:
+def test_it_waits_while_a_feed_is_broken(rolling: Harness) -> None:
     """What fails then may be the feed's fault."""
     meet(rolling, 200, failed=120)
     rolling.put(**{**_fields(rolling.live), "broken_views": ("weather",)})
@@ -197,7 +200,7 @@ def _fields(live: Deployment) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("failed", [0, 120])
-def test_a_deposed_steward_changes_nothing(rolling: House, failed: int) -> None:
+def test_a_deposed_steward_changes_nothing(rolling: Harness, failed: int) -> None:
     meet(rolling, 400, failed=failed)
     rolling.clock.at += SOAK_S
     before, decided = rolling.live, len(rolling.decisions())
@@ -210,7 +213,7 @@ def test_a_deposed_steward_changes_nothing(rolling: House, failed: int) -> None:
     assert rolling.queued(NOTIFY) == []
 
 
-def test_a_deposed_steward_does_not_even_remember_a_hold(rolling: House) -> None:
+def test_a_deposed_steward_does_not_even_remember_a_hold(rolling: Harness) -> None:
     rolling.depose()
     with pytest.raises(LeaseLost):
         advance(rolling, [])
@@ -225,8 +228,8 @@ class Crash(Exception):
 class CrashingStore:
     """The real store; the transaction fails at the ``n``-th call of one of its methods."""
 
-    def __init__(self, house: House, calls: int) -> None:
-        self._store, self._left = house.store, calls
+    def __init__(self, harness: Harness, calls: int) -> None:
+        self._store, self._left = harness.store, calls
         self.crashed = False
 
     @contextmanager
@@ -254,27 +257,27 @@ class CrashingTx:
 
 
 @pytest.mark.parametrize("failed", [0, 120], ids=["advance", "rollback"])
-def test_a_crash_at_any_call_acts_once(house_of: Maker, failed: int) -> None:
+def test_a_crash_at_any_call_acts_once(harness_of: Maker, failed: int) -> None:
     """All or nothing, and the next try does all of it."""
     calls = 0
     while True:
-        with house_of() as house:
-            deploy_version(house.store, house.clock, MODEL, "2")
-            meet(house, 400, failed=failed)
-            house.clock.at += SOAK_S
-            before = house.live
-            store = CrashingStore(house, calls)
+        with harness_of() as harness:
+            deploy_version(harness.store, harness.clock, MODEL, "2")
+            meet(harness, 400, failed=failed)
+            harness.clock.at += SOAK_S
+            before = harness.live
+            store = CrashingStore(harness, calls)
             scored = good(before.rollout)
             try:
-                advance_rollout(store, house.log, house.clock, MODEL, house.token, scored)  # type: ignore[arg-type]
+                advance_rollout(store, harness.log, harness.clock, MODEL, harness.token, scored)  # type: ignore[arg-type]
             except Crash:
-                assert house.live == before
-                assert house.queued(NOTIFY) == []
-                advance(house, scored)
-            assert house.live != before
-            assert len(house.decisions("rollback" if failed else "advance")) == 1
-            assert len(house.queued(NOTIFY)) == (1 if failed else 0)
-            assert len(house.incidents()) == (1 if failed else 0)
+                assert harness.live == before
+                assert harness.queued(NOTIFY) == []
+                advance(harness, scored)
+            assert harness.live != before
+            assert len(harness.decisions("rollback" if failed else "advance")) == 1
+            assert len(harness.queued(NOTIFY)) == (1 if failed else 0)
+            assert len(harness.incidents()) == (1 if failed else 0)
             if not store.crashed:
                 break
         calls += 1
@@ -282,7 +285,7 @@ def test_a_crash_at_any_call_acts_once(house_of: Maker, failed: int) -> None:
 
 
 def test_a_deployment_that_changed_meanwhile_is_left(
-    rolling: House, monkeypatch: pytest.MonkeyPatch
+    rolling: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A person aborts between the steward's reading and its writing."""
     meet(rolling, 400)
@@ -305,7 +308,7 @@ def test_a_deployment_that_changed_meanwhile_is_left(
     assert rolling.decisions("advance") == []
 
 
-def test_a_model_without_outcomes_can_be_rolled_out(rolling: House) -> None:
+def test_a_model_without_outcomes_can_be_rolled_out(rolling: Harness) -> None:
     rolling.clock.at += 1
     rolling.apply(
         FILE.replace("predicts: {kind: binary, outcome: late}", "predicts: {kind: binary}").replace(
@@ -353,7 +356,7 @@ def test_the_policy_is_the_files() -> None:
     assert (policy.max_error_rate, policy.max_loss_increase) == (0.1, 0.02)
 
 
-def test_the_challenger_of_now_is_judged_not_the_one_before(rolling: House) -> None:
+def test_the_challenger_of_now_is_judged_not_the_one_before(rolling: Harness) -> None:
     """Units of an earlier rollout are another rollout's evidence."""
     meet(rolling, 200, failed=120)
     rolling.put(**{**_fields(replace(rolling.live, rollout="delay/2/another")), "champion": "1"})

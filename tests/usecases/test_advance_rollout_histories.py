@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from usecases.house import MODEL
+from usecases.harness import MODEL
 from usecases.rolling import SOAK_S, Maker, advance, good, meet, routing_of
 
 from windvane.core.verdict import Outcome
@@ -36,25 +36,25 @@ class Rollouts(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         self._context = self._make()
-        self.house = self._context.__enter__()
+        self.harness = self._context.__enter__()
         for version in ("3", "4"):
-            self.house.add_version(version)
+            self.harness.add_version(version)
         self.champions = ["1"]
         self.units = 0
 
     def teardown(self) -> None:
         if hasattr(self, "_context"):
-            Rollouts.reached |= {d.action for d in self.house.decisions()}
+            Rollouts.reached |= {d.action for d in self.harness.decisions()}
             self._context.__exit__(None, None, None)
 
-    @precondition(lambda self: not self.house.live.challenger)
+    @precondition(lambda self: not self.harness.live.challenger)
     @rule(version=st.sampled_from(["1", "2", "3", "4"]))
     def deploy(self, version: str) -> None:
-        if version != self.house.live.champion:
-            self.house.clock.at += 1.0
-            deploy_version(self.house.store, self.house.clock, MODEL, version)
+        if version != self.harness.live.champion:
+            self.harness.clock.at += 1.0
+            deploy_version(self.harness.store, self.harness.clock, MODEL, version)
 
-    @precondition(lambda self: self.house.live.challenger)
+    @precondition(lambda self: self.harness.live.challenger)
     @rule(
         units=st.sampled_from([0, 5, 300]),
         bad=st.sampled_from([0.0, 0.01, 0.5]),
@@ -62,27 +62,27 @@ class Rollouts(RuleBasedStateMachine):
         outcomes=st.sampled_from([True, True, False]),
     )
     def some_time_and_a_turn(self, units: int, bad: float, seconds: float, outcomes: bool) -> None:
-        meet(self.house, units, failed=int(units * bad), first=self.units)
+        meet(self.harness, units, failed=int(units * bad), first=self.units)
         self.units += units
-        self.house.clock.at += seconds
+        self.harness.clock.at += seconds
         self.turn(outcomes)
 
-    @precondition(lambda self: self.house.live.challenger)
+    @precondition(lambda self: self.harness.live.challenger)
     @rule()
     def a_good_stage(self) -> None:
         self.some_time_and_a_turn(300, 0.0, SOAK_S, True)
 
     def turn(self, outcomes: bool) -> None:
-        before = self.house.live
+        before = self.harness.live
         scored = good(before.rollout) if outcomes else []
-        verdict = advance(self.house, scored)
-        live = self.house.live
+        verdict = advance(self.harness, scored)
+        live = self.harness.live
         assert verdict is not None
         if verdict.failed:
             assert live.champion == before.champion
             assert live.challenger is None
         elif verdict.outcome is Outcome.PASS:
-            assert self.house.clock.now() - before.stage_started >= SOAK_S
+            assert self.harness.clock.now() - before.stage_started >= SOAK_S
             assert live.step == before.step + 1 or live.champion == before.challenger
         else:
             assert live == before
@@ -90,24 +90,24 @@ class Rollouts(RuleBasedStateMachine):
             assert live.previous == before.champion
             self.champions.append(live.champion)
         if verdict.outcome is Outcome.PASS:
-            soaking = advance(self.house, scored)  # a second turn at once must not act
+            soaking = advance(self.harness, scored)  # a second turn at once must not act
             assert soaking is None or soaking.code == "ROL-304"
 
     @rule()
     def another_leads_for_a_while(self) -> None:
-        before = self.house.live
-        self.house.depose()
+        before = self.harness.live
+        self.harness.depose()
         if before.challenger:
             with pytest.raises(LeaseLost):
-                advance(self.house)
-        assert self.house.live == before
-        with self.house.store.begin() as tx:
-            tx.acquire("steward", "two", self.house.clock.wall(), -1.0)
-        self.house.token = self.house.lead("one")
+                advance(self.harness)
+        assert self.harness.live == before
+        with self.harness.store.begin() as tx:
+            tx.acquire("steward", "two", self.harness.clock.wall(), -1.0)
+        self.harness.token = self.harness.lead("one")
 
     @invariant()
     def the_deployment_is_sound(self) -> None:
-        live = self.house.live
+        live = self.harness.live
         if live.challenger:
             assert live.challenger != live.champion
             assert live.share == (0.1, 0.5)[live.step]
@@ -117,26 +117,26 @@ class Rollouts(RuleBasedStateMachine):
 
     @invariant()
     def every_change_is_a_decision(self) -> None:
-        promoted = [d for d in reversed(self.house.decisions()) if d.action == "promote"]
+        promoted = [d for d in reversed(self.harness.decisions()) if d.action == "promote"]
         assert [d.subject for d in promoted] == [f"version {v}" for v in self.champions[1:]]
-        rollbacks = self.house.decisions("rollback")
-        told = [line for i in self.house.incidents() for line in self.house.timeline(i)]
+        rollbacks = self.harness.decisions("rollback")
+        told = [line for i in self.harness.incidents() for line in self.harness.timeline(i)]
         assert sum(line.startswith("rolled back to version") for line in told) == len(rollbacks)
         assert all(replay_decision(d).same for d in rollbacks)
 
     @invariant()
     def the_newest_table_follows_it(self) -> None:
-        live = self.house.live
-        if self.house.decisions("deploy"):
-            champion, challenger, share, rollout = routing_of(self.house)
+        live = self.harness.live
+        if self.harness.decisions("deploy"):
+            champion, challenger, share, rollout = routing_of(self.harness)
             assert (champion, challenger) == (live.champion, live.challenger)
             assert share == live.share
             assert rollout == (f"{live.rollout}#{live.step}" if live.challenger else "")
 
 
-def test_any_history_keeps_the_rollout_sound(house_of: Maker) -> None:
+def test_any_history_keeps_the_rollout_sound(harness_of: Maker) -> None:
     run_state_machine_as_test(
-        lambda: Rollouts(house_of),
+        lambda: Rollouts(harness_of),
         settings=settings(max_examples=12, stateful_step_count=16, phases=[Phase.generate]),
     )
     assert {"deploy", "advance", "promote", "rollback"} <= Rollouts.reached

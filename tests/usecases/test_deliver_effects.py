@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usecases.house import MODEL, House
+from usecases.harness import MODEL, Harness
 
 from windvane.adapters.notify import AppriseNotifier
 from windvane.core.journal import Decision, Effect
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.imghdr.:DeprecationWarning")  #
 
 
 @dataclass
-class Told:
+class RecordingNotifier:
     """A notifier and a mirror that fail as often as they are asked to."""
 
     fail: int = 0
@@ -41,10 +41,10 @@ class Told:
         self.sent.append(said)
 
 
-def decide(house: House, name: str, *effects: Effect) -> bool:
+def decide(harness: Harness, name: str, *effects: Effect) -> bool:
     verdict = Verdict(Outcome.PASS, "X-100", "said")
-    decision = Decision(name, MODEL, "", "s", "a", house.clock.now(), {}, {}, verdict, effects)
-    with house.store.begin() as tx:
+    decision = Decision(name, MODEL, "", "s", "a", harness.clock.now(), {}, {}, verdict, effects)
+    with harness.store.begin() as tx:
         return tx.decide(decision)
 
 
@@ -52,30 +52,30 @@ def notify(title: str = "t") -> Effect:
     return Effect(NOTIFY, {"title": title, "body": "b"})
 
 
-def deliver(house: House, told: Told | None = None, notifier: Any = None) -> int:
-    told = told or Told()
-    return deliver_effects(house.store, house.clock, house.feed, notifier or told, told)
+def deliver(harness: Harness, told: RecordingNotifier | None = None, notifier: Any = None) -> int:
+    told = told or RecordingNotifier()
+    return deliver_effects(harness.store, harness.clock, harness.feed, notifier or told, told)
 
 
-def waiting(house: House) -> list[OutboxItem]:
-    with house.store.read() as tx:
+def waiting(harness: Harness) -> list[OutboxItem]:
+    with harness.store.read() as tx:
         return tx.due_effects(1e18, 1_000)
 
 
 @pytest.fixture
-def quiet(house: House) -> House:
+def quiet(harness: Harness) -> Harness:
     """Nothing is waiting."""
-    deliver(house)
-    assert waiting(house) == []
-    return house
+    deliver(harness)
+    assert waiting(harness) == []
+    return harness
 
 
-def test_each_kind_goes_to_its_port(quiet: House) -> None:
+def test_each_kind_goes_to_its_port(quiet: Harness) -> None:
     with quiet.store.begin() as tx:
         publish = routing_effects(tx)
     alias = Effect(ALIAS, {"model": MODEL, "alias": "champion", "version": "2"})
     decide(quiet, "d", *publish, notify(), alias)
-    told = Told()
+    told = RecordingNotifier()
     assert deliver(quiet, told) == 3
     assert told.sent == ["d#1 t: b", "delay@champion=2"]
     table = quiet.feed.latest()
@@ -84,15 +84,15 @@ def test_each_kind_goes_to_its_port(quiet: House) -> None:
     assert waiting(quiet) == []
 
 
-def test_what_is_done_is_not_done_again(quiet: House) -> None:
+def test_what_is_done_is_not_done_again(quiet: Harness) -> None:
     decide(quiet, "d", notify())
-    told = Told()
+    told = RecordingNotifier()
     assert [deliver(quiet, told), deliver(quiet, told)] == [1, 0]
     assert len(told.sent) == 1
 
 
-def test_the_same_decision_twice_never_acts_twice(quiet: House) -> None:
-    told = Told()
+def test_the_same_decision_twice_never_acts_twice(quiet: Harness) -> None:
+    told = RecordingNotifier()
     assert decide(quiet, "d", notify())
     assert not decide(quiet, "d", notify())
     deliver(quiet, told)
@@ -101,10 +101,10 @@ def test_the_same_decision_twice_never_acts_twice(quiet: House) -> None:
     assert told.sent == ["d#0 t: b"]
 
 
-def test_a_failure_waits_and_keeps_nobody_else(quiet: House) -> None:
+def test_a_failure_waits_and_keeps_nobody_else(quiet: Harness) -> None:
     decide(quiet, "a", notify())
     decide(quiet, "b", notify())
-    told = Told(fail=1)
+    told = RecordingNotifier(fail=1)
     assert deliver(quiet, told) == 1
     (item,) = waiting(quiet)
     assert item.attempts == 1
@@ -114,9 +114,9 @@ def test_a_failure_waits_and_keeps_nobody_else(quiet: House) -> None:
     assert len(told.sent) == 2
 
 
-def test_waits_double_to_five_minutes_with_jitter(quiet: House) -> None:
+def test_waits_double_to_five_minutes_with_jitter(quiet: Harness) -> None:
     decide(quiet, "d", notify())
-    told = Told(fail=10**6)
+    told = RecordingNotifier(fail=10**6)
     waits = []
     for _ in range(14):
         began = quiet.clock.wall_at
@@ -137,7 +137,7 @@ def test_waits_double_to_five_minutes_with_jitter(quiet: House) -> None:
     assert item.attempts == 14  # never given up: the queue is the table
 
 
-def test_a_crash_between_doing_and_noting_tells_once(quiet: House) -> None:
+def test_a_crash_between_doing_and_noting_tells_once(quiet: Harness) -> None:
     """The effect went out, the process died; the key keeps the second try silent."""
     journal = quiet.folder / "told.jsonl"
     decide(quiet, "d", notify())
@@ -155,7 +155,7 @@ def test_a_crash_between_doing_and_noting_tells_once(quiet: House) -> None:
     assert waiting(quiet) == []
 
 
-def test_an_older_table_never_replaces_a_newer(quiet: House) -> None:
+def test_an_older_table_never_replaces_a_newer(quiet: Harness) -> None:
     """A retry of an old publish after a newer one went out."""
     with quiet.store.begin() as tx:
         old, new = routing_effects(tx), routing_effects(tx)
@@ -168,10 +168,10 @@ def test_an_older_table_never_replaces_a_newer(quiet: House) -> None:
     assert table.seq == new[0].body["seq"]
 
 
-def test_an_unknown_kind_waits_loudly(quiet: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unknown_kind_waits_loudly(quiet: Harness, caplog: pytest.LogCaptureFixture) -> None:
     """A newer release queued it; this one must neither drop it nor stop."""
     decide(quiet, "d", Effect("teleport", {}), notify())
-    told = Told()
+    told = RecordingNotifier()
     assert deliver(quiet, told) == 1
     assert [item.kind for item in waiting(quiet)] == ["teleport"]
     assert "unknown kind 'teleport'" in caplog.text
@@ -179,44 +179,44 @@ def test_an_unknown_kind_waits_loudly(quiet: House, caplog: pytest.LogCaptureFix
 
 @settings(max_examples=20)
 @given(st.lists(st.sampled_from(["decide", "again", "fail", "turn", "wait"]), max_size=25))
-def test_every_effect_arrives_once_whatever_fails(house_of: Any, steps: list[str]) -> None:
-    with house_of() as house:
-        told, made = Told(), 0
+def test_every_effect_arrives_once_whatever_fails(harness_of: Any, steps: list[str]) -> None:
+    with harness_of() as harness:
+        told, made = RecordingNotifier(), 0
         for step in steps:
             match step:
                 case "decide":
                     made += 1
-                    decide(house, f"d{made}", notify())
+                    decide(harness, f"d{made}", notify())
                 case "again" if made:
-                    decide(house, f"d{made}", notify())
+                    decide(harness, f"d{made}", notify())
                 case "fail":
                     told.fail += 1
                 case "turn":
-                    deliver(house, told)
+                    deliver(harness, told)
                 case "wait":
-                    house.clock.wall_at += 700.0
+                    harness.clock.wall_at += 700.0
         told.fail = 0
-        house.clock.wall_at += 1e6
-        while deliver(house, told):
+        harness.clock.wall_at += 1e6
+        while deliver(harness, told):
             pass
         assert sorted(told.sent) == sorted(f"d{i + 1}#0 t: b" for i in range(made))
 
 
-def test_publishing_is_not_kept_by_a_dead_notifier(quiet: House) -> None:
+def test_publishing_is_not_kept_by_a_dead_notifier(quiet: Harness) -> None:
     with quiet.store.begin() as tx:
         publish = routing_effects(tx)
     decide(quiet, "d", notify(), *publish)
-    assert deliver(quiet, Told(fail=10**6)) == 1
+    assert deliver(quiet, RecordingNotifier(fail=10**6)) == 1
     table = quiet.feed.latest()
     assert table is not None
     assert table.seq == publish[0].body["seq"]
     assert [item.kind for item in waiting(quiet)] == [NOTIFY]
 
 
-def test_a_retry_waits_behind_what_is_new(quiet: House) -> None:
+def test_a_retry_waits_behind_what_is_new(quiet: Harness) -> None:
     """A notifier that hangs must not come between a decision and the gateways."""
     decide(quiet, "old", notify())
-    deliver(quiet, Told(fail=1))
+    deliver(quiet, RecordingNotifier(fail=1))
     quiet.clock.wall_at += 700.0
     with quiet.store.begin() as tx:
         publish = routing_effects(tx)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from usecases.house import START, House, columns
+from usecases.harness import START, Harness, columns
 
 from windvane.core.sketch import CategoryAxis, Layout, NumericAxis
 from windvane.usecases.gather_evidence import (
@@ -71,21 +71,21 @@ def test_no_tenants_rows_are_counted_for_another(parts: list[tuple[str, list[Any
         assert (row["rows"], row["nulls"]) == (len(mine), sum(v is None for v in mine))
 
 
-def test_the_arms_outputs_lie_side_by_side(house: House) -> None:
-    house.traffic(0, rows=40)
-    house.traffic(0, rows=10, arm="challenger", version="2")
-    house.traffic(50, rows=30)  # after the end
-    with house.store.read() as tx:
-        (found,) = output_histograms(tx, house.live, START, START + 60.0)
+def test_the_arms_outputs_lie_side_by_side(harness: Harness) -> None:
+    harness.traffic(0, rows=40)
+    harness.traffic(0, rows=10, arm="challenger", version="2")
+    harness.traffic(50, rows=30)  # after the end
+    with harness.store.read() as tx:
+        (found,) = output_histograms(tx, harness.live, START, START + 60.0)
     assert found["feature"] == "output"
     assert (sum(found["before"]), sum(found["after"])) == (40, 10)
-    counts = house.layout.count(columns(40, 1_000))[0]
-    assert found["before"] == house.layout.part(counts, "output").tolist()
+    counts = harness.layout.count(columns(40, 1_000))[0]
+    assert found["before"] == harness.layout.part(counts, "output").tolist()
 
 
-def test_no_traffic_draws_nothing(house: House) -> None:
-    with house.store.read() as tx:
-        assert output_histograms(tx, house.live, START, START + 60.0) == []
+def test_no_traffic_draws_nothing(harness: Harness) -> None:
+    with harness.store.read() as tx:
+        assert output_histograms(tx, harness.live, START, START + 60.0) == []
 
 
 def test_samples_are_plain_json() -> None:

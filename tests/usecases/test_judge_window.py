@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usecases.house import MODEL, START, WINDOW_S, House
+from usecases.harness import MODEL, START, WINDOW_S, Harness
 from usecases.timeline import (
     GARBAGE,
     NULLS,
@@ -20,128 +20,128 @@ from usecases.timeline import (
     verdicts,
 )
 
-from windvane.ports.control_store import LeaseLost, SpoolMark, Tx
+from windvane.ports.control_store import Checkpoint, LeaseLost, Tx
 from windvane.usecases.judge_window import judge_window
 from windvane.usecases.load_window import StewardState, WindowCache
 from windvane.usecases.publish_routing import NOTIFY
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
-Maker = Callable[[], AbstractContextManager[House]]
+Maker = Callable[[], AbstractContextManager[Harness]]
 
 
 # Which windows are judged
 
 
-def test_nothing_is_judged_before_a_window_is_closed(house: House) -> None:
-    assert not house.judge()  # no marks, no sketches
-    house.traffic(0, mark=False)
-    assert not house.judge()
-    with house.store.begin() as tx:
-        tx.set_mark(SpoolMark("m/w0", 0, START + WINDOW_S - 0.1))
-    assert not house.judge()
-    with house.store.begin() as tx:
-        tx.set_mark(SpoolMark("m/w0", 0, START + WINDOW_S))
-    assert house.judge()
-    assert not house.judge()
+def test_nothing_is_judged_before_a_window_is_closed(harness: Harness) -> None:
+    assert not harness.judge()  # no checkpoints, no sketches
+    harness.traffic(0, checkpoint=False)
+    assert not harness.judge()
+    with harness.store.begin() as tx:
+        tx.set_checkpoint(Checkpoint("m/w0", 0, START + WINDOW_S - 0.1))
+    assert not harness.judge()
+    with harness.store.begin() as tx:
+        tx.set_checkpoint(Checkpoint("m/w0", 0, START + WINDOW_S))
+    assert harness.judge()
+    assert not harness.judge()
 
 
-def test_the_slowest_spool_of_all_recorders_closes_a_window(house: House) -> None:
-    house.traffic(0)
-    with house.store.begin() as tx:
-        tx.set_mark(SpoolMark("other/w0", 0, START + 30.0))
-    assert not house.judge()
-    with house.store.begin() as tx:
-        tx.set_mark(SpoolMark("other/w0", 0, START + 61.0))
-    assert house.judge()
+def test_the_slowest_spool_of_all_recorders_closes_a_window(harness: Harness) -> None:
+    harness.traffic(0)
+    with harness.store.begin() as tx:
+        tx.set_checkpoint(Checkpoint("other/w0", 0, START + 30.0))
+    assert not harness.judge()
+    with harness.store.begin() as tx:
+        tx.set_checkpoint(Checkpoint("other/w0", 0, START + 61.0))
+    assert harness.judge()
 
 
-def test_windows_are_judged_in_order_each_once(house: House) -> None:
+def test_windows_are_judged_in_order_each_once(harness: Harness) -> None:
     for i in range(3):
-        house.traffic(i)
-    assert [house.judge() for _ in range(5)] == [True, True, True, False, False]
-    assert [v.start for v in verdicts(house, "features")] == [START + 60.0 * i for i in range(3)]
+        harness.traffic(i)
+    assert [harness.judge() for _ in range(5)] == [True, True, True, False, False]
+    assert [v.start for v in verdicts(harness, "features")] == [START + 60.0 * i for i in range(3)]
 
 
-def test_a_model_without_a_deployment_waits(empty_house: House) -> None:
-    empty_house.apply()
-    empty_house.add_version("1")
-    empty_house.traffic(0)
-    assert not empty_house.judge()
+def test_a_model_without_a_deployment_waits(empty_harness: Harness) -> None:
+    empty_harness.apply()
+    empty_harness.add_version("1")
+    empty_harness.traffic(0)
+    assert not empty_harness.judge()
 
 
-def test_an_empty_window_between_two_is_judged_as_thin(house: House) -> None:
-    house.traffic(0)
-    house.traffic(2)
-    while house.judge():
+def test_an_empty_window_between_two_is_judged_as_thin(harness: Harness) -> None:
+    harness.traffic(0)
+    harness.traffic(2)
+    while harness.judge():
         pass
-    assert outcomes(house, "features") == "PHP"
+    assert outcomes(harness, "features") == "PHP"
 
 
-def test_a_thin_window_holds_and_says_how_much_is_missing(house: House) -> None:
-    play(house, [{"rows": 12}])
-    (row,) = verdicts(house, "features")
+def test_a_thin_window_holds_and_says_how_much_is_missing(harness: Harness) -> None:
+    play(harness, [{"rows": 12}])
+    (row,) = verdicts(harness, "features")
     assert (row.outcome, row.code) == ("hold", "DRI-202")
     assert row.sentence == "12 rows in the window, 20 needed"
 
 
-def test_quiet_windows_wake_nobody(house: House) -> None:
-    play(house, [QUIET] * 60)
-    assert house.incidents() == []
-    assert house.queued(NOTIFY) == []
-    assert set(outcomes(house, "features")) == {"P"}
-    assert house.live.standing_in is None
+def test_quiet_windows_wake_nobody(harness: Harness) -> None:
+    play(harness, [QUIET] * 60)
+    assert harness.incidents() == []
+    assert harness.queued(NOTIFY) == []
+    assert set(outcomes(harness, "features")) == {"P"}
+    assert harness.live.standing_in is None
 
 
 # Leading and crashing
 
 
-def test_a_deposed_steward_judges_nothing(house: House) -> None:
-    play(house, [QUIET] * 6 + [NULLS])
+def test_a_deposed_steward_judges_nothing(harness: Harness) -> None:
+    play(harness, [QUIET] * 6 + [NULLS])
     for i in range(7, 16):
-        house.traffic(i, **NULLS)
-    with house.store.read() as tx:
+        harness.traffic(i, **NULLS)
+    with harness.store.read() as tx:
         before = tx.steward_state(MODEL)
-    house.depose()
+    harness.depose()
     with pytest.raises(LeaseLost):
-        house.judge()
-    with house.store.read() as tx:
+        harness.judge()
+    with harness.store.read() as tx:
         assert tx.steward_state(MODEL) == before
-    assert len(verdicts(house, "features")) == 7
-    assert house.incidents() == []
+    assert len(verdicts(harness, "features")) == 7
+    assert harness.incidents() == []
 
 
-def test_a_window_that_another_judged_is_left(house: House) -> None:
+def test_a_window_that_another_judged_is_left(harness: Harness) -> None:
     """Two turns loaded the same window; the second finds it judged."""
-    house.traffic(0)
+    harness.traffic(0)
 
     class Meanwhile:
         def read(self) -> Any:
-            return house.store.read()
+            return harness.store.read()
 
         def begin(self) -> Any:
-            assert house.judge()
-            return house.store.begin()
+            assert harness.judge()
+            return harness.store.begin()
 
     assert judge_window(
         Meanwhile(),
-        house.log,
-        house.clock,
+        harness.log,
+        harness.clock,
         MODEL,
-        house.token,
+        harness.token,
         WindowCache(),  # type: ignore[arg-type]
     )
-    assert len(verdicts(house, "features")) == 1
+    assert len(verdicts(harness, "features")) == 1
 
 
-def history(house: House) -> dict[str, Any]:
+def history(harness: Harness) -> dict[str, Any]:
     """All that was decided and told, in the store's own words."""
     return {
-        "decisions": [(d.id, d.action, d.verdict, d.facts) for d in house.decisions() if d.judge],
-        "incidents": [(i, house.timeline(i)) for i in house.incidents()],
-        "told": house.queued(NOTIFY),
-        "verdicts": verdicts(house, ""),
-        "live": house.live,
+        "decisions": [(d.id, d.action, d.verdict, d.facts) for d in harness.decisions() if d.judge],
+        "incidents": [(i, harness.timeline(i)) for i in harness.incidents()],
+        "told": harness.queued(NOTIFY),
+        "verdicts": verdicts(harness, ""),
+        "live": harness.live,
     }
 
 
@@ -149,10 +149,10 @@ STORY = [QUIET] * 6 + [NULLS] * 6 + [GARBAGE] * 3 + [QUIET] * 4
 
 
 @pytest.fixture(scope="module")
-def undisturbed(house_of: Maker) -> dict[str, Any]:
-    with house_of() as house:
-        play(house, STORY)
-        return history(house)
+def undisturbed(harness_of: Maker) -> dict[str, Any]:
+    with harness_of() as harness:
+        play(harness, STORY)
+        return history(harness)
 
 
 def test_the_story_has_everything(undisturbed: dict[str, Any]) -> None:
@@ -166,25 +166,25 @@ class Crash(Exception):
 
 @pytest.mark.parametrize("at", range(0, 60, 6))
 def test_a_crash_at_any_write_tells_the_same_story(
-    house_of: Maker, undisturbed: dict[str, Any], at: int
+    harness_of: Maker, undisturbed: dict[str, Any], at: int
 ) -> None:
     """Every window is first tried with a store that dies at one of its calls."""
 
-    with house_of() as house:
+    with harness_of() as harness:
         for i, window in enumerate(STORY):
-            house.traffic(i, **window)
+            harness.traffic(i, **window)
             left = (at + i) % 12
-            dying = Dying(house, left)
+            dying = Dying(harness, left)
             try:
-                judge_window(dying, house.log, house.clock, MODEL, house.token, house.cache)  # type: ignore[arg-type]
+                judge_window(dying, harness.log, harness.clock, MODEL, harness.token, harness.cache)  # type: ignore[arg-type]
             except Crash:
-                assert house.judge()
-        assert history(house) == undisturbed
+                assert harness.judge()
+        assert history(harness) == undisturbed
 
 
 class Dying:
-    def __init__(self, house: House, left: int) -> None:
-        self._store, self.left = house.store, left
+    def __init__(self, harness: Harness, left: int) -> None:
+        self._store, self.left = harness.store, left
 
     def read(self) -> AbstractContextManager[Tx]:
         return self._store.read()
@@ -206,50 +206,52 @@ class DyingTx:
         return getattr(self._tx, name)
 
 
-def test_losing_the_cache_changes_no_verdict(house_of: Maker, undisturbed: dict[str, Any]) -> None:
-    with house_of() as house:
+def test_losing_the_cache_changes_no_verdict(
+    harness_of: Maker, undisturbed: dict[str, Any]
+) -> None:
+    with harness_of() as harness:
         for i, window in enumerate(STORY):
-            house.cache = WindowCache()
-            play(house, [window], first=i)
-        assert history(house) == undisturbed
+            harness.cache = WindowCache()
+            play(harness, [window], first=i)
+        assert history(harness) == undisturbed
 
 
-def test_a_stale_cache_changes_no_verdict(house_of: Maker, undisturbed: dict[str, Any]) -> None:
-    with house_of() as house:
+def test_a_stale_cache_changes_no_verdict(harness_of: Maker, undisturbed: dict[str, Any]) -> None:
+    with harness_of() as harness:
         mine, others = WindowCache(), WindowCache()
         for i, window in enumerate(STORY):
-            house.cache = others if 1 <= i < 5 else mine
-            play(house, [window], first=i)
-        assert history(house) == undisturbed
+            harness.cache = others if 1 <= i < 5 else mine
+            play(harness, [window], first=i)
+        assert history(harness) == undisturbed
 
 
 @settings(max_examples=6)
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=6))
 def test_how_many_windows_a_turn_takes_changes_no_verdict(
-    house_of: Maker, undisturbed: dict[str, Any], cuts: list[int]
+    harness_of: Maker, undisturbed: dict[str, Any], cuts: list[int]
 ) -> None:
     """A steward that was away catches up window by window; only the times of acts are later."""
-    with house_of() as house:
+    with harness_of() as harness:
         i = 0
         while i < len(STORY):
             step = cuts[i % len(cuts)]
             for window in STORY[i : i + step]:
-                house.traffic(i, **window)
+                harness.traffic(i, **window)
                 i += 1
-            while house.judge():
+            while harness.judge():
                 pass
-        assert history(house)["verdicts"] == undisturbed["verdicts"]
-        decided = [(name, action) for name, action, *_ in history(house)["decisions"]]
+        assert history(harness)["verdicts"] == undisturbed["verdicts"]
+        decided = [(name, action) for name, action, *_ in history(harness)["decisions"]]
         assert sorted(decided) == sorted((n, a) for n, a, *_ in undisturbed["decisions"])
 
 
-def test_the_state_survives_the_database(house: House) -> None:
+def test_the_state_survives_the_database(harness: Harness) -> None:
     """What the judges carry is stored with every window, whole."""
-    play(house, [QUIET] * 6 + [NULLS] * 6 + [{**NULLS, **GARBAGE}] * 3)
-    with house.store.read() as tx:
+    play(harness, [QUIET] * 6 + [NULLS] * 6 + [{**NULLS, **GARBAGE}] * 3)
+    with harness.store.read() as tx:
         stored = tx.steward_state(MODEL)
     state = msgspec.convert(stored, StewardState)
     assert state.judged_until == START + 60.0 * 15
-    assert state.breaks["temp/nulls"].alarmed
+    assert state.sudden_shift["temp/nulls"].alarmed
     assert state.refusals["UA"].alarmed
     assert msgspec.to_builtins(state) == stored

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from usecases.house import MODEL, House
+from usecases.harness import MODEL, Harness
 
 from windvane.core.routing import EVERYONE, TenantLimit
 from windvane.ports.control_store import UnknownName
@@ -14,12 +14,12 @@ from windvane.usecases.limit_tenant import BadLimit, limit_tenant
 from windvane.usecases.publish_routing import PUBLISH
 
 
-def published(house: House) -> tuple[TenantLimit, ...]:
-    with house.store.read() as tx:
+def published(harness: Harness) -> tuple[TenantLimit, ...]:
+    with harness.store.read() as tx:
         table = tx.routing()
         assert table is not None
         assert table.limits == tuple(tx.limits())
-    assert house.queued(PUBLISH)[-1] == {"seq": table.seq}
+    assert harness.queued(PUBLISH)[-1] == {"seq": table.seq}
     return table.limits
 
 
@@ -32,10 +32,10 @@ def published(house: House) -> tuple[TenantLimit, ...]:
         (TenantLimit(EVERYONE, "", 10_000_000, 0.5), "*: 10000000 per 0.5 s, any at once"),
     ],
 )
-def test_a_limit_is_recorded_and_published(house: House, limit: TenantLimit, said: str) -> None:
-    limit_tenant(house.store, house.clock, limit, by="cli:ada")
-    assert published(house) == (limit,)
-    (decision,) = house.decisions("limit")
+def test_a_limit_is_recorded_and_published(harness: Harness, limit: TenantLimit, said: str) -> None:
+    limit_tenant(harness.store, harness.clock, limit, by="cli:ada")
+    assert published(harness) == (limit,)
+    (decision,) = harness.decisions("limit")
     assert decision.verdict.sentence == said
     assert decision.subject == f"tenant {limit.tenant}"
     assert decision.facts == {
@@ -47,17 +47,17 @@ def test_a_limit_is_recorded_and_published(house: House, limit: TenantLimit, sai
     }  # fmt: skip
 
 
-def test_the_last_word_holds_and_no_bound_takes_it_back(house: House) -> None:
+def test_the_last_word_holds_and_no_bound_takes_it_back(harness: Harness) -> None:
     for limit in (
         TenantLimit("acme", "", 1),
         TenantLimit("acme", "", 2),
         TenantLimit("zeta", "", 3),
     ):
-        limit_tenant(house.store, house.clock, limit)
-    assert published(house) == (TenantLimit("acme", "", 2), TenantLimit("zeta", "", 3))
-    limit_tenant(house.store, house.clock, TenantLimit("acme"))
-    assert published(house) == (TenantLimit("zeta", "", 3),)
-    assert len(house.decisions("limit")) == 4
+        limit_tenant(harness.store, harness.clock, limit)
+    assert published(harness) == (TenantLimit("acme", "", 2), TenantLimit("zeta", "", 3))
+    limit_tenant(harness.store, harness.clock, TenantLimit("acme"))
+    assert published(harness) == (TenantLimit("zeta", "", 3),)
+    assert len(harness.decisions("limit")) == 4
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_the_last_word_holds_and_no_bound_takes_it_back(house: House) -> None:
     ],
 )
 def test_what_cannot_be_kept_is_refused(
-    house: House, limit: TenantLimit, error: type[Exception], code: str
+    harness: Harness, limit: TenantLimit, error: type[Exception], code: str
 ) -> None:
     with pytest.raises(error) as raised:
-        limit_tenant(house.store, house.clock, limit)
+        limit_tenant(harness.store, harness.clock, limit)
     assert code in str(raised.value)
-    assert house.decisions("limit") == []
-    with house.store.read() as tx:
+    assert harness.decisions("limit") == []
+    with harness.store.read() as tx:
         assert tx.limits() == []

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usecases.house import FILE, MODEL, START, House
+from usecases.harness import FILE, MODEL, START, Harness
 
 from windvane.core.alerting import Cause, CauseKind, severity_of
 from windvane.core.journal import Effect
@@ -20,24 +20,24 @@ MODEL_FILE = read_model_file(FILE)
 
 
 def tell(
-    house: House,
+    harness: Harness,
     cause: Cause = WEATHER,
     title: str = "nulls rose",
     since: float = START - 60.0,
     evidence: dict[str, Any] | None = None,
     done: list[str] | None = None,
 ) -> tuple[Effect, ...]:
-    with house.store.begin() as tx:
+    with harness.store.begin() as tx:
         return open_incident(
-            tx, MODEL_FILE, cause, title=title, now=house.clock.now(), since=since,
+            tx, MODEL_FILE, cause, title=title, now=harness.clock.now(), since=since,
             evidence=evidence or {}, decision="d1", done=done or [],
         )  # fmt: skip
 
 
-def close(house: House, cause: Cause = WEATHER) -> bool:
-    with house.store.begin() as tx:
+def close(harness: Harness, cause: Cause = WEATHER) -> bool:
+    with harness.store.begin() as tx:
         return close_incident(
-            tx, MODEL, cause, now=house.clock.now(), decision="d2", lines=["well again"]
+            tx, MODEL, cause, now=harness.clock.now(), decision="d2", lines=["well again"]
         )
 
 
@@ -45,15 +45,15 @@ def suspects(*sizes: tuple[str, float]) -> dict[str, Any]:
     return {"suspects": [{"feature": name, "size": size} for name, size in sizes]}
 
 
-def test_it_is_opened_with_all_that_a_person_needs(house: House) -> None:
+def test_it_is_opened_with_all_that_a_person_needs(harness: Harness) -> None:
     evidence = suspects(("temp", 0.9))
-    (effect,) = tell(house, done=["version 2 stands in"], evidence=evidence)
-    (found,) = house.incidents()
+    (effect,) = tell(harness, done=["version 2 stands in"], evidence=evidence)
+    (found,) = harness.incidents()
     assert found == Incident(
         found.id, MODEL, "feed:weather", "feed", "high", "nulls rose", START, START - 60.0, None,
         "ops #ops-ml", "runbooks/feed-broken.md", evidence,
     )  # fmt: skip
-    assert house.timeline(found) == ["nulls rose", "version 2 stands in"]
+    assert harness.timeline(found) == ["nulls rose", "version 2 stands in"]
     assert effect.kind == NOTIFY
     assert effect.body["title"] == "[high] delay"
     assert effect.body["body"].splitlines() == [
@@ -62,50 +62,50 @@ def test_it_is_opened_with_all_that_a_person_needs(house: House) -> None:
     ]  # fmt: skip
 
 
-def test_another_alarm_of_the_cause_joins_and_tells_nobody(house: House) -> None:
-    tell(house, evidence={**suspects(("temp", 0.4)), "kinds": ["nulls"], "first_window": 1.0})
-    house.clock.at += 60.0
+def test_another_alarm_of_the_cause_joins_and_tells_nobody(harness: Harness) -> None:
+    tell(harness, evidence={**suspects(("temp", 0.4)), "kinds": ["nulls"], "first_window": 1.0})
+    harness.clock.at += 60.0
     fresh = {**suspects(("wind", 0.5), ("temp", 0.3)), "kinds": ["values"], "first_window": 2.0}
-    assert tell(house, title="values moved", since=START - 600.0, evidence=fresh) == ()
-    (found,) = house.incidents()
+    assert tell(harness, title="values moved", since=START - 600.0, evidence=fresh) == ()
+    (found,) = harness.incidents()
     assert found.opened_at == START
     assert found.since == START - 600.0  # the earliest that is known by now
     assert found.evidence["suspects"] == suspects(("wind", 0.5), ("temp", 0.4))["suspects"]
     assert found.evidence["kinds"] == ["nulls", "values"]
     assert found.evidence["first_window"] == 1.0
-    assert house.timeline(found) == ["nulls rose", "values moved"]
+    assert harness.timeline(found) == ["nulls rose", "values moved"]
 
 
-def test_a_later_estimate_does_not_shorten_it(house: House) -> None:
-    tell(house, since=START - 600.0)
-    tell(house, since=START)
-    assert house.incidents()[0].since == START - 600.0
+def test_a_later_estimate_does_not_shorten_it(harness: Harness) -> None:
+    tell(harness, since=START - 600.0)
+    tell(harness, since=START)
+    assert harness.incidents()[0].since == START - 600.0
 
 
-def test_other_causes_are_other_incidents(house: House) -> None:
+def test_other_causes_are_other_incidents(harness: Harness) -> None:
     for cause in (WEATHER, Cause(CauseKind.FEED, "plan"), Cause(CauseKind.TENANT, "weather")):
-        assert len(tell(house, cause)) == 1
-    assert len(house.incidents()) == 3
+        assert len(tell(harness, cause)) == 1
+    assert len(harness.incidents()) == 3
 
 
-def test_closing_ends_it_and_the_next_alarm_is_news(house: House) -> None:
-    tell(house)
-    house.clock.at += 60.0
-    assert close(house)
-    (found,) = house.incidents()
+def test_closing_ends_it_and_the_next_alarm_is_news(harness: Harness) -> None:
+    tell(harness)
+    harness.clock.at += 60.0
+    assert close(harness)
+    (found,) = harness.incidents()
     assert found.closed_at == START + 60.0
-    assert house.timeline(found)[-1] == "well again"
-    house.clock.at += 60.0
-    assert len(tell(house)) == 1
-    assert [i.closed_at for i in house.incidents()] == [None, START + 60.0]
+    assert harness.timeline(found)[-1] == "well again"
+    harness.clock.at += 60.0
+    assert len(tell(harness)) == 1
+    assert [i.closed_at for i in harness.incidents()] == [None, START + 60.0]
 
 
-def test_closing_what_is_not_open_does_nothing(house: House) -> None:
-    assert not close(house)
-    tell(house)
-    assert close(house)
-    assert not close(house)
-    assert house.timeline(house.incidents()[0]) == ["nulls rose", "well again"]
+def test_closing_what_is_not_open_does_nothing(harness: Harness) -> None:
+    assert not close(harness)
+    tell(harness)
+    assert close(harness)
+    assert not close(harness)
+    assert harness.timeline(harness.incidents()[0]) == ["nulls rose", "well again"]
 
 
 def test_every_kind_of_cause_has_a_runbook() -> None:
@@ -120,32 +120,32 @@ def test_every_kind_of_cause_has_a_runbook() -> None:
     )
 )
 def test_a_cause_is_told_once_between_two_closings(
-    house_of: Any, steps: list[tuple[str, CauseKind]]
+    harness_of: Any, steps: list[tuple[str, CauseKind]]
 ) -> None:
-    with house_of() as house:
+    with harness_of() as harness:
         opened: set[CauseKind] = set()
         for what, kind in steps:
-            house.clock.at += 60.0
+            harness.clock.at += 60.0
             cause = Cause(kind, "x")
             if what == "alarm":
-                assert len(tell(house, cause)) == (kind not in opened)
+                assert len(tell(harness, cause)) == (kind not in opened)
                 opened.add(kind)
             else:
-                assert close(house, cause) == (kind in opened)
+                assert close(harness, cause) == (kind in opened)
                 opened.discard(kind)
-        alive = [i for i in house.incidents() if i.closed_at is None]
+        alive = [i for i in harness.incidents() if i.closed_at is None]
         assert sorted(i.kind for i in alive) == sorted(kind.value for kind in opened)
         assert all(i.severity == severity_of(CauseKind(i.kind)).value for i in alive)
 
 
-def test_an_incident_is_never_overwritten(house: House) -> None:
-    tell(house)
-    close(house)
-    tell(house)
-    assert len(house.incidents()) == 2
+def test_an_incident_is_never_overwritten(harness: Harness) -> None:
+    tell(harness)
+    close(harness)
+    tell(harness)
+    assert len(harness.incidents()) == 2
 
 
-def test_tenants_with_similar_names_have_their_own(house: House) -> None:
-    tell(house, Cause(CauseKind.TENANT, "a/b"))
-    tell(house, Cause(CauseKind.TENANT, "a-b"))
-    assert len(house.incidents()) == 2
+def test_tenants_with_similar_names_have_their_own(harness: Harness) -> None:
+    tell(harness, Cause(CauseKind.TENANT, "a/b"))
+    tell(harness, Cause(CauseKind.TENANT, "a-b"))
+    assert len(harness.incidents()) == 2

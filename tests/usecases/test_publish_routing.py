@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from usecases.house import FILE, MODEL, House
+from usecases.harness import FILE, MODEL, Harness
 
 from windvane.core.journal import Effect
 from windvane.core.routing import ModelRoute, RuleStep
@@ -23,70 +23,70 @@ from windvane.usecases.publish_routing import (
 from windvane.usecases.revoke_key import revoke_key
 
 
-def route(house: House, **live: Any) -> ModelRoute:
+def route(harness: Harness, **live: Any) -> ModelRoute:
     """Delay's route as it follows from the deployment given."""
-    house.put(**live)
-    with house.store.begin() as tx:
+    harness.put(**live)
+    with harness.store.begin() as tx:
         (effect,) = routing_effects(tx)
         table = tx.routing(int(effect.body["seq"]))
     assert table is not None
     return table.models[MODEL]
 
 
-def test_a_plain_deployment(house: House) -> None:
-    found = route(house, champion="1", previous="2")
+def test_a_plain_deployment(harness: Harness) -> None:
+    found = route(harness, champion="1", previous="2")
     assert (found.model, found.champion, found.challenger, found.rollout) == (MODEL, "1", None, "")
     assert found.chain == ("2",)  # the previous one, which is also the one without weather
     assert found.constant == 0.2
     assert found.deadline_s == 0.25
     assert [entry.version for entry in found.versions] == ["1", "2"]
     assert found.versions[0].artifact == "artifacts/1"
-    assert found.layout_id == house.layout.id
+    assert found.layout_id == harness.layout.id
     assert [spec.name for spec in found.schema] == ["distance", "carrier", "temp"]
 
 
-def test_a_rollout_names_its_step(house: House) -> None:
-    found = route(house, champion="1", challenger="2", share=0.5, step=1, rollout="delay/2/9")
+def test_a_rollout_names_its_step(harness: Harness) -> None:
+    found = route(harness, champion="1", challenger="2", share=0.5, step=1, rollout="delay/2/9")
     assert (found.challenger, found.challenger_share, found.rollout) == ("2", 0.5, "delay/2/9#1")
 
 
-def test_the_chain_skips_what_there_is_not(house: House) -> None:
-    assert route(house, champion="1").chain == ("2",)  # no previous
+def test_the_chain_skips_what_there_is_not(harness: Harness) -> None:
+    assert route(harness, champion="1").chain == ("2",)  # no previous
     text = FILE.replace("fallback: [previous, {without: weather}, {constant: 0.2}]", "fallback: []")
-    house.clock.at += 1
-    house.apply(text)
-    found = route(house, champion="1", previous="2")
+    harness.clock.at += 1
+    harness.apply(text)
+    found = route(harness, champion="1", previous="2")
     assert (found.chain, found.constant) == ((), None)
     assert [entry.version for entry in found.versions] == ["1"]
 
 
-def test_every_version_that_may_answer_has_its_files(house: House) -> None:
-    house.add_version("3")
-    house.add_version("4")
-    found = route(house, champion="1", previous="3", challenger="4", share=0.1, standing_in="2")
+def test_every_version_that_may_answer_has_its_files(harness: Harness) -> None:
+    harness.add_version("3")
+    harness.add_version("4")
+    found = route(harness, champion="1", previous="3", challenger="4", share=0.1, standing_in="2")
     named = {found.champion, found.challenger, found.standing_in, *found.chain}
     assert {entry.version for entry in found.versions} == named == {"1", "2", "3", "4"}
 
 
-def test_models_without_a_deployment_have_no_route(empty_house: House) -> None:
-    empty_house.apply()
-    with empty_house.store.read() as tx:
+def test_models_without_a_deployment_have_no_route(empty_harness: Harness) -> None:
+    empty_harness.apply()
+    with empty_harness.store.read() as tx:
         table = tx.routing()
     assert table is not None
     assert table.models == {}
 
 
-def test_sequence_numbers_only_grow(house: House) -> None:
-    with house.store.begin() as tx:
+def test_sequence_numbers_only_grow(harness: Harness) -> None:
+    with harness.store.begin() as tx:
         found = [routing_effects(tx) for _ in range(3)]
     seqs = [effect.body["seq"] for (effect,) in found]
     assert seqs == sorted(set(seqs))
     assert found[0] == (Effect(PUBLISH, {"seq": seqs[0]}),)
 
 
-def test_all_keys_are_in_it(house: House) -> None:
-    house.add_keys(["ZZ"])
-    with house.store.begin() as tx:
+def test_all_keys_are_in_it(harness: Harness) -> None:
+    harness.add_keys(["ZZ"])
+    with harness.store.begin() as tx:
         (effect,) = routing_effects(tx)
         table = tx.routing(effect.body["seq"])
     assert table is not None
@@ -113,14 +113,14 @@ def test_version_without_is_the_newest_that_needs_none(
     assert found == (str(fit[-1]) if fit else None)
 
 
-def test_a_version_that_was_rolled_back_does_not_stand_in(house: House) -> None:
-    house.add_version("3", ["plan"])
-    assert route(house, champion="1").chain == ("3",)
-    assert route(house, champion="1", rolled_back=("3",)).chain == ("2",)
+def test_a_version_that_was_rolled_back_does_not_stand_in(harness: Harness) -> None:
+    harness.add_version("3", ["plan"])
+    assert route(harness, champion="1").chain == ("3",)
+    assert route(harness, champion="1", rolled_back=("3",)).chain == ("2",)
 
 
-def test_a_revoked_key_is_not_in_it(house: House) -> None:
-    with house.store.begin() as tx:
+def test_a_revoked_key_is_not_in_it(harness: Harness) -> None:
+    with harness.store.begin() as tx:
         kept, ended = tx.key_records()
         tx.put_key(replace(ended, revoked_at=1.0))
         (effect,) = routing_effects(tx)
@@ -129,8 +129,8 @@ def test_a_revoked_key_is_not_in_it(house: House) -> None:
     assert table.keys == (kept.entry,)
 
 
-def test_the_files_serving_is_in_it(house: House) -> None:
-    house.clock.at += 1
+def test_the_files_serving_is_in_it(harness: Harness) -> None:
+    harness.clock.at += 1
     serving = """
   cache: {ttl: 90s}
   tenants: [AA, ZZ]
@@ -139,53 +139,55 @@ def test_the_files_serving_is_in_it(house: House) -> None:
     text = FILE.replace(
         "  fallback: [previous, {without: weather}, {constant: 0.2}]\n", serving.lstrip("\n")
     )
-    house.apply(text)
-    found = route(house, champion="1", previous="1")
+    harness.apply(text)
+    found = route(harness, champion="1", previous="1")
     assert (found.cache_ttl_s, found.tenants) == (90.0, ("AA", "ZZ"))
     assert (found.chain, found.constant) == (("2",), None)
     assert found.rule == (RuleStep(0.75, "temp", below=0.0), RuleStep(0.25))
 
 
-def test_a_fallback_to_a_version_that_is_not_there_yet_is_left_out(house: House) -> None:
-    house.clock.at += 1
-    house.apply(FILE.replace("fallback: [previous,", 'fallback: [{version: "9"}, previous,'))
-    assert route(house, champion="1", previous="2").chain == ("2",)
-    house.add_version("9")
-    assert route(house, champion="1", previous="2").chain == ("9", "2")
+def test_a_fallback_to_a_version_that_is_not_there_yet_is_left_out(harness: Harness) -> None:
+    harness.clock.at += 1
+    harness.apply(FILE.replace("fallback: [previous,", 'fallback: [{version: "9"}, previous,'))
+    assert route(harness, champion="1", previous="2").chain == ("2",)
+    harness.add_version("9")
+    assert route(harness, champion="1", previous="2").chain == ("9", "2")
 
 
 # At once
 
 
-def test_the_latest_table_is_published_without_a_steward(house: House) -> None:
-    keys = issue_keys(house.store, house.clock, ["acme"], "test")
-    assert house.feed.latest() is None, "the outbox waits for a steward"
-    publish_latest(house.store, house.feed)
-    told = house.feed.latest()
-    with house.store.read() as tx:
+def test_the_latest_table_is_published_without_a_steward(harness: Harness) -> None:
+    keys = issue_keys(harness.store, harness.clock, ["acme"], "test")
+    assert harness.feed.latest() is None, "the outbox waits for a steward"
+    publish_latest(harness.store, harness.feed)
+    told = harness.feed.latest()
+    with harness.store.read() as tx:
         assert told == tx.routing()
-    revoke_key(house.store, house.clock, keys["acme"].split("_")[1])
-    publish_latest(house.store, house.feed)
-    after = house.feed.latest()
+    revoke_key(harness.store, harness.clock, keys["acme"].split("_")[1])
+    publish_latest(harness.store, harness.feed)
+    after = harness.feed.latest()
     assert told is not None
     assert after is not None
     assert after.seq > told.seq
     assert len(after.keys) == len(told.keys) - 1
 
 
-def test_publishing_again_changes_nothing(house: House) -> None:
-    issue_keys(house.store, house.clock, ["acme"], "test")
-    publish_latest(house.store, house.feed)
-    first = house.feed.latest()
-    assert not house.feed.changed()
-    publish_latest(house.store, house.feed)
+def test_publishing_again_changes_nothing(harness: Harness) -> None:
+    issue_keys(harness.store, harness.clock, ["acme"], "test")
+    publish_latest(harness.store, harness.feed)
+    first = harness.feed.latest()
+    assert not harness.feed.changed()
+    publish_latest(harness.store, harness.feed)
     nobody: Any = None  # nothing else is queued
-    deliver_effects(house.store, house.clock, house.feed, nobody, nobody)  # the steward, later
-    assert not house.feed.changed()
-    assert house.feed.latest() == first
-    assert house.queued(PUBLISH) == []
+    deliver_effects(
+        harness.store, harness.clock, harness.feed, nobody, nobody
+    )  # the steward, later
+    assert not harness.feed.changed()
+    assert harness.feed.latest() == first
+    assert harness.queued(PUBLISH) == []
 
 
-def test_with_nothing_to_publish_nothing_is(empty_house: House) -> None:
-    publish_latest(empty_house.store, empty_house.feed)
-    assert empty_house.feed.latest() is None
+def test_with_nothing_to_publish_nothing_is(empty_harness: Harness) -> None:
+    publish_latest(empty_harness.store, empty_harness.feed)
+    assert empty_harness.feed.latest() is None

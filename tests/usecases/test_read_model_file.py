@@ -11,7 +11,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from usecases.house import FILE
+from usecases.harness import FILE
 
 from windvane.core.alerting import Response, Severity
 from windvane.core.sketch import FeatureSpec, FeatureType
@@ -267,7 +267,7 @@ def accepted(path: str, value: Any, why: str) -> Any:
             "rollout.steps", ["0%", "100%"], "no unit ever meets the challenger: HOLD for ever"
         ),
         refused("watch.outcomes", {"flor": 0.6}, "ignored: outcomes are never judged"),
-        accepted("watch.outcomes", {"floor": "high"}, "float('high') raises at every season"),
+        accepted("watch.outcomes", {"floor": "high"}, "float('high') raises at every look"),
         refused("watch.material", {"psi": 0.3}, "ignored"),
         refused("serve.fallback", ["prvious"], "ignored: there is no fallback"),
         refused("serve.fallback", [{"constnt": 0.2}], "ignored: there is no fallback"),

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from usecases.house import FILE
+from usecases.harness import FILE
 
 from windvane.core.routing import RuleStep
 from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from usecases.house import MODEL, START
-from usecases.recording import Site, denied, outcome, predicted, refused
+from usecases.harness import MODEL, START
+from usecases.recording import RecorderHarness, denied, outcome, predicted, refused
 
 from windvane.ports.control_store import Access
 from windvane.ports.events import SpoolRecord
@@ -95,54 +95,54 @@ def test_no_call_is_lost_or_another_ones(
 # By the recorder
 
 
-def test_the_recorder_adds_to_what_is_there(site: Site) -> None:
-    recorder = site.start()
+def test_the_recorder_adds_to_what_is_there(recording: RecorderHarness) -> None:
+    recorder = recording.start()
     for at in (0, 10, 20):
-        site.write([predicted(f"r{at}", START + at), denied(f"d{at}", START + at)])
+        recording.write([predicted(f"r{at}", START + at), denied(f"d{at}", START + at)])
         recorder.step()
-    assert site.access() == [
+    assert recording.access() == [
         line("denied GAT-111", 3, 0, 20, model=""), line("predict", 3, 0, 20),
     ]  # fmt: skip
 
 
-def test_denials_are_for_the_audit_only(site: Site) -> None:
-    site.write([denied("a"), denied("b", key="k2")])
-    assert site.start().step() == 0
-    assert site.sketches() == {}
-    assert site.log.counts(MODEL) == {"predictions": 0, "refusals": 0, "outcomes": 0}
-    assert [(a.key, a.calls) for a in site.access()] == [("k1", 1), ("k2", 1)]
+def test_denials_are_for_the_audit_only(recording: RecorderHarness) -> None:
+    recording.write([denied("a"), denied("b", key="k2")])
+    assert recording.start().step() == 0
+    assert recording.sketches() == {}
+    assert recording.log.counts(MODEL) == {"predictions": 0, "refusals": 0, "outcomes": 0}
+    assert [(a.key, a.calls) for a in recording.access()] == [("k1", 1), ("k2", 1)]
 
 
-def test_a_repeated_request_is_recorded_once_but_was_two_calls(site: Site) -> None:
+def test_a_repeated_request_is_recorded_once_but_was_two_calls(recording: RecorderHarness) -> None:
     """Else a stolen key would be invisible to whoever sends known request ids with it."""
-    site.write([predicted("a", START, key="k1")])
-    site.start().step()
-    site.write([predicted("a", START + 5, key="stolen"), predicted("a", START + 6, key="k1")])
-    site.start().step()
-    assert site.log.counts(MODEL)["predictions"] == 1
-    assert site.total("rows") == 1
-    assert site.access() == [line("predict", 2, 0, 6), line("predict", 1, 5, 5, key="stolen")]
+    recording.write([predicted("a", START, key="k1")])
+    recording.start().step()
+    recording.write([predicted("a", START + 5, key="stolen"), predicted("a", START + 6, key="k1")])
+    recording.start().step()
+    assert recording.log.counts(MODEL)["predictions"] == 1
+    assert recording.total("rows") == 1
+    assert recording.access() == [line("predict", 2, 0, 6), line("predict", 1, 5, 5, key="stolen")]
 
 
-def test_a_restart_counts_nothing_twice(site: Site) -> None:
-    site.write([predicted("a"), outcome("a"), refused("b"), denied("c")])
+def test_a_restart_counts_nothing_twice(recording: RecorderHarness) -> None:
+    recording.write([predicted("a"), outcome("a"), refused("b"), denied("c")])
     for _ in range(3):
-        site.start().step()
-    assert [access.calls for access in site.access()] == [1, 1, 1, 1]
+        recording.start().step()
+    assert [access.calls for access in recording.access()] == [1, 1, 1, 1]
 
 
-def test_spools_of_all_workers_make_one_line(site: Site) -> None:
+def test_spools_of_all_workers_make_one_line(recording: RecorderHarness) -> None:
     for worker in range(3):
-        site.write([predicted(f"r{worker}", START + worker)], f"m-w{worker}")
-    site.start().step()
-    assert site.access() == [line("predict", 3, 0, 2)]
+        recording.write([predicted(f"r{worker}", START + worker)], f"m-w{worker}")
+    recording.start().step()
+    assert recording.access() == [line("predict", 3, 0, 2)]
 
 
-def test_records_from_before_keys_were_recorded_are_read(site: Site) -> None:
+def test_records_from_before_keys_were_recorded_are_read(recording: RecorderHarness) -> None:
     """The release before wrote no key: its frames may still lie on the spool."""
     event = msgspec.to_builtins(predicted("a"))
     assert event[-1] == "k1"
-    site.write([])
-    site.writers["m-w0"].append(msgspec.msgpack.encode(event[:-1]))
-    assert site.start().step() == 1
-    assert site.access() == [line("predict", 1, 0, 0, key="")]
+    recording.write([])
+    recording.writers["m-w0"].append(msgspec.msgpack.encode(event[:-1]))
+    assert recording.start().step() == 1
+    assert recording.access() == [line("predict", 1, 0, 0, key="")]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usecases.house import MODEL, START, Trained
-from usecases.recording import Site, opened, outcome, predicted, refused
+from usecases.harness import MODEL, START, Trained
+from usecases.recording import RecorderHarness, opened, outcome, predicted, refused
 
-from windvane.ports.control_store import SpoolMark, UnitCounts
+from windvane.ports.control_store import Checkpoint, UnitCounts
 from windvane.usecases.record_events import SeenKeys
 
 # deltalake 1.6 deprecates the argument that the adapter prunes partitions by
@@ -25,8 +25,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationW
 # What is counted
 
 
-def test_each_kind_is_counted_in_its_window(site: Site) -> None:
-    site.write(
+def test_each_kind_is_counted_in_its_window(recording: RecorderHarness) -> None:
+    recording.write(
         [
             predicted("a", START + 59.9, rows=3),
             predicted("b", START + 60.0, answered="", flags=["failed"]),
@@ -35,14 +35,14 @@ def test_each_kind_is_counted_in_its_window(site: Site) -> None:
             outcome("a", START + 63.0),
         ]
     )
-    assert site.start().step() == 5
+    assert recording.start().step() == 5
     found = {
         (key.start - START, key.version, key.arm, key.tenant): {
             name: sketch.total(name)
             for name in ("rows", "requests", "execution_errors", "fell_back", "refused", "outcomes")
             if sketch.total(name)
         }
-        for key, sketch in site.sketches().items()
+        for key, sketch in recording.sketches().items()
     }
     assert found == {
         (0.0, "1", "champion", "AA"): {"rows": 3, "requests": 1},
@@ -52,19 +52,19 @@ def test_each_kind_is_counted_in_its_window(site: Site) -> None:
         (60.0, "2", "challenger", "UA"): {"rows": 1, "requests": 1},
         (60.0, "", "", "AA"): {"refused": 1, "outcomes": 1},
     }  # fmt: skip
-    assert {key.recorder for key in site.sketches()} == {"m"}
-    assert site.log.counts(MODEL) == {"predictions": 5, "refusals": 1, "outcomes": 1}
+    assert {key.recorder for key in recording.sketches()} == {"m"}
+    assert recording.log.counts(MODEL) == {"predictions": 5, "refusals": 1, "outcomes": 1}
 
 
-def test_features_lie_in_their_bins(site: Site, trained: Trained) -> None:
-    site.write(
+def test_features_lie_in_their_bins(recording: RecorderHarness, trained: Trained) -> None:
+    recording.write(
         [
             predicted("a", values=[500.0, "dl", None], output=0.99),
             predicted("b", values=[500.0, "??", 60.0], output=0.0),
         ]
     )
-    site.start().step()
-    (sketch,) = site.sketches().values()
+    recording.start().step()
+    (sketch,) = recording.sketches().values()
     layout = trained.layout
     assert layout.part(sketch.features, "temp")[0] == 1  # null
     assert layout.part(sketch.features, "carrier")[[2, -1]].tolist() == [1, 1]  # dl, unseen
@@ -72,15 +72,15 @@ def test_features_lie_in_their_bins(site: Site, trained: Trained) -> None:
     assert sketch.latency.sum() == 2
 
 
-def test_who_gives_way_holds_no_store(site: Site) -> None:
+def test_who_gives_way_holds_no_store(recording: RecorderHarness) -> None:
     """A piece that waits for the processor keeps nobody waiting who wants to write."""
     held: list[str] = []
     pieces = 0
 
     class Watched:
         def __init__(self) -> None:
-            self.begin = partial(self._held, site.store.begin)
-            self.read = partial(self._held, site.store.read)
+            self.begin = partial(self._held, recording.store.begin)
+            self.read = partial(self._held, recording.store.read)
 
         @contextmanager
         def _held(self, begin: Callable[[], AbstractContextManager[Any]]) -> Iterator[Any]:
@@ -89,7 +89,7 @@ def test_who_gives_way_holds_no_store(site: Site) -> None:
                 yield tx
                 held.pop()
 
-    def aside(work: Callable[[], Any]) -> Any:
+    def background(work: Callable[[], Any]) -> Any:
         nonlocal pieces
         pieces += 1
         assert not held
@@ -99,10 +99,10 @@ def test_who_gives_way_holds_no_store(site: Site) -> None:
             return work()
 
     watched: Any = Watched()
-    site.write([predicted("a", START), outcome("a", START + 1.0)])
-    assert site.start(store=watched).step(aside=aside) == 2
+    recording.write([predicted("a", START), outcome("a", START + 1.0)])
+    assert recording.start(store=watched).step(background=background) == 2
     assert pieces > 1
-    assert site.total("rows") == 1
+    assert recording.total("rows") == 1
 
 
 def test_any_cut_into_batches_gives_the_same_sketches(applied: Path, tmp_path: Path) -> None:
@@ -111,19 +111,19 @@ def test_any_cut_into_batches_gives_the_same_sketches(applied: Path, tmp_path: P
     for each in (1, 7, 30):
         folder = tmp_path / str(each)
         folder.mkdir()
-        with opened(applied, folder) as site:
-            recorder = site.start()
+        with opened(applied, folder) as recording:
+            recorder = recording.start()
             for at in range(0, len(events), each):
-                site.write(events[at : at + each])
+                recording.write(events[at : at + each])
                 recorder.step()
-            found.append({key: sketch.to_bytes() for key, sketch in site.sketches().items()})
+            found.append({key: sketch.to_bytes() for key, sketch in recording.sketches().items()})
     assert found[0] == found[1] == found[2]
 
 
-def test_the_units_of_a_rollout_are_counted_once(site: Site) -> None:
+def test_the_units_of_a_rollout_are_counted_once(recording: RecorderHarness) -> None:
     canary: dict[str, Any] = {"rollout": "delay/2/9#0", "arm": "challenger", "routed": "2"}
     later = {**canary, "rollout": "delay/2/9#1"}
-    site.write(
+    recording.write(
         [
             predicted("a", unit="u1", **canary),
             predicted("b", unit="u1", **canary),
@@ -135,8 +135,8 @@ def test_the_units_of_a_rollout_are_counted_once(site: Site) -> None:
             predicted("h", unit="u6", flags=["failed"]),  # no rollout
         ]
     )
-    site.start().step()
-    assert site.units("delay/2/9") == [
+    recording.start().step()
+    assert recording.units("delay/2/9") == [
         UnitCounts("challenger", 0, 2, 1, 0),
         UnitCounts("challenger", 1, 1, 0, 1),
         UnitCounts("champion", 0, 1, 1, 0),
@@ -146,37 +146,37 @@ def test_the_units_of_a_rollout_are_counted_once(site: Site) -> None:
 # Repetitions
 
 
-def test_a_repeated_request_is_recorded_once(site: Site) -> None:
+def test_a_repeated_request_is_recorded_once(recording: RecorderHarness) -> None:
     """A client tries again at another worker; and the same outcome is told twice."""
-    site.write([predicted("a"), outcome("a")])
-    site.write([predicted("a"), predicted("b"), outcome("a")], "m-w1")
-    site.start().step()
-    assert site.log.counts(MODEL) == {"predictions": 2, "refusals": 0, "outcomes": 1}
-    assert (site.total("rows"), site.total("outcomes")) == (2, 1)
+    recording.write([predicted("a"), outcome("a")])
+    recording.write([predicted("a"), predicted("b"), outcome("a")], "m-w1")
+    recording.start().step()
+    assert recording.log.counts(MODEL) == {"predictions": 2, "refusals": 0, "outcomes": 1}
+    assert (recording.total("rows"), recording.total("outcomes")) == (2, 1)
 
 
-def test_a_repetition_after_a_restart_is_recorded_once(site: Site) -> None:
-    site.write([predicted("a"), outcome("a")])
-    site.start().step()
-    site.write([predicted("a"), outcome("a"), predicted("b")], "m-w1")
-    site.start().step()
-    assert site.log.counts(MODEL) == {"predictions": 2, "refusals": 0, "outcomes": 1}
-    assert (site.total("rows"), site.total("outcomes")) == (2, 1)
+def test_a_repetition_after_a_restart_is_recorded_once(recording: RecorderHarness) -> None:
+    recording.write([predicted("a"), outcome("a")])
+    recording.start().step()
+    recording.write([predicted("a"), outcome("a"), predicted("b")], "m-w1")
+    recording.start().step()
+    assert recording.log.counts(MODEL) == {"predictions": 2, "refusals": 0, "outcomes": 1}
+    assert (recording.total("rows"), recording.total("outcomes")) == (2, 1)
 
 
-def test_two_tenants_may_use_the_same_request_id(site: Site) -> None:
-    site.write(
+def test_two_tenants_may_use_the_same_request_id(recording: RecorderHarness) -> None:
+    recording.write(
         [predicted("a"), predicted("a", tenant="UA"), outcome("a"), outcome("a", tenant="UA")]
     )
-    site.start().step()
-    assert site.log.counts(MODEL) == {"predictions": 2, "refusals": 0, "outcomes": 2}
-    assert Counter(key.tenant for key in site.sketches() if key.arm) == {"AA": 1, "UA": 1}
+    recording.start().step()
+    assert recording.log.counts(MODEL) == {"predictions": 2, "refusals": 0, "outcomes": 2}
+    assert Counter(key.tenant for key in recording.sketches() if key.arm) == {"AA": 1, "UA": 1}
 
 
-def test_a_mended_request_is_not_a_repetition_of_its_refusal(site: Site) -> None:
-    site.write([refused("a"), predicted("a")])
-    site.start().step()
-    assert site.log.counts(MODEL) == {"predictions": 1, "refusals": 1, "outcomes": 0}
+def test_a_mended_request_is_not_a_repetition_of_its_refusal(recording: RecorderHarness) -> None:
+    recording.write([refused("a"), predicted("a")])
+    recording.start().step()
+    assert recording.log.counts(MODEL) == {"predictions": 1, "refusals": 1, "outcomes": 0}
 
 
 @given(st.lists(st.integers(0, 12), max_size=40), st.integers(1, 15))
@@ -194,47 +194,47 @@ def test_seen_keys_forget_the_oldest(words: list[int], limit: int) -> None:
 
 
 def test_an_unreadable_event_is_skipped_loudly(
-    site: Site, caplog: pytest.LogCaptureFixture
+    recording: RecorderHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site.write([predicted("a")])
-    site.writers["m-w0"].append(b"\x93not an event")
-    site.write([predicted("b")])
-    assert site.start().step() == 2
+    recording.write([predicted("a")])
+    recording.writers["m-w0"].append(b"\x93not an event")
+    recording.write([predicted("b")])
+    assert recording.start().step() == 2
     assert "is not readable" in caplog.text
-    assert site.total("rows") == 2
+    assert recording.total("rows") == 2
 
 
 # Watermarks
 
 
-def test_the_watermark_follows_events_and_idle_time(site: Site) -> None:
-    recorder = site.start()
-    site.clock.at = START + 5.0
-    site.write([predicted("a", START + 4.0), predicted("b", START + 3.0)])
+def test_the_watermark_follows_events_and_idle_time(recording: RecorderHarness) -> None:
+    recorder = recording.start()
+    recording.clock.at = START + 5.0
+    recording.write([predicted("a", START + 4.0), predicted("b", START + 3.0)])
     recorder.step()
-    (mark,) = site.marks()
-    assert mark.watermark == START + 5.0  # drained when the clock stood there
-    site.clock.at = START + 90.0
+    (checkpoint,) = recording.checkpoints()
+    assert checkpoint.watermark == START + 5.0  # drained when the clock stood there
+    recording.clock.at = START + 90.0
     assert recorder.step() == 0
-    (later,) = site.marks()
-    assert (later.position, later.watermark) == (mark.position, START + 90.0)
-    site.clock.at = START + 10.0
+    (later,) = recording.checkpoints()
+    assert (later.position, later.watermark) == (checkpoint.position, START + 90.0)
+    recording.clock.at = START + 10.0
     recorder.step()
-    assert site.marks() == [later]
+    assert recording.checkpoints() == [later]
 
 
-def test_an_empty_spool_has_a_mark_too(site: Site) -> None:
+def test_an_empty_spool_has_a_mark_too(recording: RecorderHarness) -> None:
     """A worker without traffic must not keep the windows open."""
-    site.write([], "m-w1")
-    site.start().step()
-    assert site.marks() == [SpoolMark("m-w1", 0, START)]
+    recording.write([], "m-w1")
+    recording.start().step()
+    assert recording.checkpoints() == [Checkpoint("m-w1", 0, START)]
 
 
-def test_what_is_recorded_is_released(site: Site) -> None:
-    site.write([predicted(f"r{i}") for i in range(40)], segment=500)
-    before = list((site.folder / "spool" / "m-w0").glob("*.spool"))
-    site.start().step()
-    after = list((site.folder / "spool" / "m-w0").glob("*.spool"))
+def test_what_is_recorded_is_released(recording: RecorderHarness) -> None:
+    recording.write([predicted(f"r{i}") for i in range(40)], segment=500)
+    before = list((recording.folder / "spool" / "m-w0").glob("*.spool"))
+    recording.start().step()
+    after = list((recording.folder / "spool" / "m-w0").glob("*.spool"))
     assert len(before) > 3
     assert len(after) == 1
 
@@ -258,17 +258,17 @@ def test_no_tenant_can_hide_or_change_anothers_events(
 ) -> None:
     """With any names and ids, each tenant has what it would have alone."""
     make: dict[str, Any] = {"p": predicted, "r": refused, "o": outcome}
-    with TemporaryDirectory() as home, opened(applied, Path(home)) as site:
-        site.write([make[kind](request, tenant=tenant) for tenant, request, kind in sent])
-        site.start().step()
+    with TemporaryDirectory() as home, opened(applied, Path(home)) as recording:
+        recording.write([make[kind](request, tenant=tenant) for tenant, request, kind in sent])
+        recording.start().step()
         expected = Counter((tenant, kind) for tenant, request, kind in set(sent))
         found: Counter[tuple[str, str]] = Counter()
-        for key, sketch in site.sketches().items():
+        for key, sketch in recording.sketches().items():
             for kind, name in (("p", "rows"), ("r", "refused"), ("o", "outcomes")):
                 if sketch.total(name):
                     found[key.tenant, kind] += sketch.total(name)
         assert found == expected
         for tenant in {tenant for tenant, _, _ in sent}:
-            refusals = site.log.refusals(MODEL, tenant, START - 1, START + 1, 100)
+            refusals = recording.log.refusals(MODEL, tenant, START - 1, START + 1, 100)
             assert {row["tenant"] for row in refusals} <= {tenant}
             assert len(refusals) == expected[tenant, "r"]

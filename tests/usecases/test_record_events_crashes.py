@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usecases.house import MODEL, START, WINDOW_S
-from usecases.recording import Site, denied, opened, outcome, predicted, refused
+from usecases.harness import MODEL, START, WINDOW_S
+from usecases.recording import RecorderHarness, denied, opened, outcome, predicted, refused
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.spool import FileSpoolReader
@@ -103,14 +103,14 @@ class FusedSpool(FileSpoolReader):
         self._fuse.around(lambda: super(FusedSpool, self).release(spool, position))
 
 
-def run_until_killed(site: Site, steps: int) -> bool:
+def run_until_killed(recording: RecorderHarness, steps: int) -> bool:
     """One recorder with a fuse; whether it was killed."""
     fuse = Fuse(steps)
     try:
-        recorder = site.start(
-            FusedStore(site.store, fuse),
-            FusedLog(str(site.folder / "log"), fuse),
-            FusedSpool(site.folder / "spool", fuse),
+        recorder = recording.start(
+            FusedStore(recording.store, fuse),
+            FusedLog(str(recording.folder / "log"), fuse),
+            FusedSpool(recording.folder / "spool", fuse),
         )
         recorder.step()
     except Killed:
@@ -134,36 +134,36 @@ def mixed() -> list[SpoolRecord]:
     ]
 
 
-def outcome_of(site: Site) -> dict[str, Any]:
+def outcome_of(recording: RecorderHarness) -> dict[str, Any]:
     return {
-        "log": site.log.counts(MODEL),
-        "sketches": {key: sketch.to_bytes() for key, sketch in site.sketches().items()},
-        "units": site.units("delay/2/9"),
-        "access": site.access(),
-        "marks": [(mark.spool, mark.position) for mark in site.marks()],
+        "log": recording.log.counts(MODEL),
+        "sketches": {key: sketch.to_bytes() for key, sketch in recording.sketches().items()},
+        "units": recording.units("delay/2/9"),
+        "access": recording.access(),
+        "checkpoints": [(c.spool, c.position) for c in recording.checkpoints()],
         "requests": Counter(
             (row["tenant"], row["request_id"], row["row"])
-            for row in DeltaEventLog(str(site.folder / "log")).samples(
+            for row in DeltaEventLog(str(recording.folder / "log")).samples(
                 MODEL, START - 1e5, START + 1e5, {}, 1_000
             )
         ),
     }
 
 
-def write_all(site: Site) -> None:
+def write_all(recording: RecorderHarness) -> None:
     """Three spools; the last one has nothing for the log."""
-    site.write(mixed())
-    site.write([predicted("c", START + 5), predicted("e", START + 6)], "m-w1")
-    site.write([denied("g", START + 7, "UA", "k9")], "m-w2")
+    recording.write(mixed())
+    recording.write([predicted("c", START + 5), predicted("e", START + 6)], "m-w1")
+    recording.write([denied("g", START + 7, "UA", "k9")], "m-w2")
 
 
 @pytest.fixture(scope="session")
 def undisturbed(applied: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a recorder that never dies leaves behind."""
-    with opened(applied, tmp_path_factory.mktemp("undisturbed")) as site:
-        write_all(site)
-        site.start().step()
-        return outcome_of(site)
+    with opened(applied, tmp_path_factory.mktemp("undisturbed")) as recording:
+        write_all(recording)
+        recording.start().step()
+        return outcome_of(recording)
 
 
 STEPS = 60  # a few more than there are; the next test holds them to be all
@@ -171,22 +171,22 @@ STEPS = 60  # a few more than there are; the next test holds them to be all
 
 @pytest.mark.parametrize("steps", range(STEPS))
 def test_each_event_counts_once_wherever_the_recorder_dies(
-    site: Site, undisturbed: dict[str, Any], steps: int
+    recording: RecorderHarness, undisturbed: dict[str, Any], steps: int
 ) -> None:
-    write_all(site)
-    run_until_killed(site, steps)
-    site.start().step()
-    assert outcome_of(site) == undisturbed
+    write_all(recording)
+    run_until_killed(recording, steps)
+    recording.start().step()
+    assert outcome_of(recording) == undisturbed
 
 
-def test_most_of_them_kill(site: Site) -> None:
-    write_all(site)
-    assert run_until_killed(site, STEPS - 10)
+def test_most_of_them_kill(recording: RecorderHarness) -> None:
+    write_all(recording)
+    assert run_until_killed(recording, STEPS - 10)
 
 
-def test_there_are_no_further_crash_points(site: Site) -> None:
-    write_all(site)
-    assert not run_until_killed(site, STEPS)
+def test_there_are_no_further_crash_points(recording: RecorderHarness) -> None:
+    write_all(recording)
+    assert not run_until_killed(recording, STEPS)
 
 
 @settings(max_examples=12)
@@ -197,7 +197,7 @@ def test_there_are_no_further_crash_points(site: Site) -> None:
 def test_it_may_die_again_and_again_between_any_batches(
     applied: Path, deaths: list[int], batches: list[int]
 ) -> None:
-    with TemporaryDirectory() as home, opened(applied, Path(home)) as site:
+    with TemporaryDirectory() as home, opened(applied, Path(home)) as recording:
         sent, dying = 0, list(deaths)
         for size in batches:
             events = [
@@ -205,18 +205,18 @@ def test_it_may_die_again_and_again_between_any_batches(
                 for i in range(sent, sent + size)
                 for event in (predicted(f"r{i}", START + 20.0 * i), outcome(f"r{i}", START + i))
             ]
-            site.write(events, segment=400)
+            recording.write(events, segment=400)
             sent += size
             if dying:
-                run_until_killed(site, dying.pop())
+                run_until_killed(recording, dying.pop())
         while dying:
-            run_until_killed(site, dying.pop())
-        site.start().step()
-        assert site.log.counts(MODEL) == {"predictions": sent, "refusals": 0, "outcomes": sent}
-        assert (site.total("rows"), site.total("outcomes")) == (sent, sent)
-        whole = merge(site.sketches().values())
+            run_until_killed(recording, dying.pop())
+        recording.start().step()
+        assert recording.log.counts(MODEL) == {"predictions": sent, "refusals": 0, "outcomes": sent}
+        assert (recording.total("rows"), recording.total("outcomes")) == (sent, sent)
+        whole = merge(recording.sketches().values())
         assert whole is not None
         assert whole.latency.sum() == sent
-        assert Counter(line.action for line in site.access() for _ in range(line.calls)) == {
+        assert Counter(line.action for line in recording.access() for _ in range(line.calls)) == {
             "predict": sent, "outcomes": sent,
         }  # fmt: skip

@@ -24,7 +24,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from usecases.house import CARRIERS, MODEL, START, ManualClock
+from usecases.harness import CARRIERS, MODEL, START, ManualClock
 
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.isolated import IsolatedRuntime, Limits
@@ -39,17 +39,16 @@ from windvane.core.execution import PROGRAMS, RuntimeName
 from windvane.ports.learner import TrainingData
 from windvane.ports.runtime import CannotLoad, Predictor, Untrusted
 from windvane.ports.source import Source
-from windvane.usecases.accept_candidate import CandidateRefused, Trained
-from windvane.usecases.accept_candidate import Site as Judged
+from windvane.usecases.accept_candidate import CandidateRefused, Stores, Trained
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.explain_runtime import explain_runtime
 from windvane.usecases.load_version import Runtimes
-from windvane.usecases.read_source import form_of
+from windvane.usecases.read_source import candidate_of
 from windvane.usecases.register_version import (
     BadInputs,
     BadOutputs,
-    Papers,
-    Parts,
+    RegistrationOptions,
+    RegistrationServices,
     register_version,
 )
 from windvane.usecases.replay_decision import replay_decision
@@ -109,7 +108,7 @@ def frame() -> tuple[pd.DataFrame, Any]:
     return pd.DataFrame({n: data.columns[n] for n in NAMES}), data.labels.astype(int)
 
 
-class House:
+class Harness:
     """One installation with what registering needs."""
 
     def __init__(self, folder: Path, registry: MlflowRegistry, apart: IsolatedRuntime) -> None:
@@ -130,13 +129,15 @@ class House:
             RuntimeName.XGBOOST: read_xgboost,
             RuntimeName.LIGHTGBM: read_lightgbm,
         }
-        site = Judged(self.store, registry, files.seal, self.clock)
-        self.parts = Parts(site, files, self.runtimes, apart, readers)
+        stores = Stores(self.store, registry, files.seal, self.clock)
+        self.services = RegistrationServices(stores, files, self.runtimes, apart, readers)
 
-    def register(self, path: Path, papers: Papers | None = None, **given: Any) -> Trained:
-        source = read_mlmodel(path, form_of) if path.is_dir() else Source([form_of(path)])
-        papers = papers or Papers(vocabulary=ORDER)
-        return register_version(self.parts, MODEL, source, given.pop("data", table()), papers)
+    def register(
+        self, path: Path, options: RegistrationOptions | None = None, **given: Any
+    ) -> Trained:
+        source = read_mlmodel(path, candidate_of) if path.is_dir() else Source([candidate_of(path)])
+        options = options or RegistrationOptions(vocabulary=ORDER)
+        return register_version(self.services, MODEL, source, given.pop("data", table()), options)
 
     def load(self, done: Trained, *, trusted: bool = False) -> Predictor:
         opened = FileArtifacts().open(done.version.artifact, done.version.manifest)
@@ -161,11 +162,11 @@ def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsolatedRuntime]
 
 
 @pytest.fixture
-def house(
+def harness(
     tmp_path: Path, migrated_file: Path, registry: MlflowRegistry, apart: IsolatedRuntime
-) -> Iterator[House]:
+) -> Iterator[Harness]:
     shutil.copy(migrated_file, tmp_path / "control.db")
-    found = House(tmp_path, registry, apart)
+    found = Harness(tmp_path, registry, apart)
     yield found
     found.store.close()
 
@@ -178,33 +179,33 @@ def answers(predictor: Predictor) -> np.ndarray[Any, Any]:
     return found
 
 
-def test_a_booster_is_served_by_its_own_library(house: House, tmp_path: Path) -> None:
+def test_a_booster_is_served_by_its_own_library(harness: Harness, tmp_path: Path) -> None:
     rows, late = matrix()
     given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
     made = xgboost.train({"objective": "binary:logistic", "nthread": 1}, given, 10)
     made.save_model(tmp_path / "model.ubj")
-    done = house.register(tmp_path / "model.ubj")
+    done = harness.register(tmp_path / "model.ubj")
     assert done.version.lineage["runtime"]["runtime"] == "xgboost"
     assert done.version.lineage["parity"] is None
     assert done.version.metrics["auc"] > 0.8
-    assert np.array_equal(answers(house.load(done)), made.inplace_predict(rows).astype(float))
-    with house.store.read() as tx:
+    assert np.array_equal(answers(harness.load(done)), made.inplace_predict(rows).astype(float))
+    with harness.store.read() as tx:
         decision = tx.decision(f"{MODEL}/register/{done.version.version}")
     assert replay_decision(decision).same
 
 
-def test_lightgbm_brings_its_own_categories(house: House, tmp_path: Path) -> None:
+def test_lightgbm_brings_its_own_categories(harness: Harness, tmp_path: Path) -> None:
     """Trained on a frame with a categorical column: the file holds the order."""
     rows, late = frame()
     rows["carrier"] = pd.Categorical(rows["carrier"], categories=sorted(CARRIERS, reverse=True))
     told = {"objective": "binary", "num_threads": 1, "verbose": -1, "min_data_per_group": 5}
     made = lightgbm.train(told, lightgbm.Dataset(rows, late), 10)
     made.save_model(tmp_path / "model.txt")
-    done = house.register(tmp_path / "model.txt", Papers())
-    assert np.array_equal(answers(house.load(done)), made.predict(rows))
+    done = harness.register(tmp_path / "model.txt", RegistrationOptions())
+    assert np.array_equal(answers(harness.load(done)), made.predict(rows))
 
 
-def test_a_foreign_graph_with_a_list_of_maps_is_taken(house: House, tmp_path: Path) -> None:
+def test_a_foreign_graph_with_a_list_of_maps_is_taken(harness: Harness, tmp_path: Path) -> None:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
 
@@ -217,21 +218,23 @@ def test_a_foreign_graph_with_a_list_of_maps_is_taken(house: House, tmp_path: Pa
         size_threshold=0, convert_attribute=True,
     )  # fmt: skip
     with pytest.raises(BadInputs, match="does not name its inputs"):
-        house.register(tmp_path / "model.onnx")
-    papers = Papers(inputs=tuple(NAMES), vocabulary=ORDER)
-    done = house.register(tmp_path / "model.onnx", papers)
+        harness.register(tmp_path / "model.onnx")
+    options = RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
+    done = harness.register(tmp_path / "model.onnx", options)
     assert done.version.lineage["runtime"]["runtime"] == "onnx"
-    assert np.abs(answers(house.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-5
+    assert np.abs(answers(harness.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-5
 
 
 def test_an_estimator_of_data_becomes_a_graph_that_gives_its_answers(
-    house: House, tmp_path: Path
+    harness: Harness, tmp_path: Path
 ) -> None:
     rows, late = matrix()
     model = HistGradientBoostingClassifier(max_iter=10).fit(rows, late)
     skops.io.dump(model, tmp_path / "model.skops")
-    done = house.register(tmp_path / "model.skops", Papers(inputs=tuple(NAMES), vocabulary=ORDER))
-    told = explain_runtime(house.store, MODEL)
+    done = harness.register(
+        tmp_path / "model.skops", RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
+    )
+    told = explain_runtime(harness.store, MODEL)
     assert (told.runtime, told.isolated, told.can_serve) == (RuntimeName.ONNX, False, True)
     assert told.passed_over == {"sklearn": "slower here than onnx"}
     assert told.parity is not None
@@ -241,11 +244,11 @@ def test_an_estimator_of_data_becomes_a_graph_that_gives_its_answers(
     files = Path(done.version.artifact)
     assert not (files / "model.skops").exists()
     assert b'"probes":' in (files / "parity.json").read_bytes()
-    assert np.abs(answers(house.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-6
+    assert np.abs(answers(harness.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-6
 
 
 def test_a_graph_that_answers_otherwise_is_passed_over_with_numbers(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The graph of another forest stands for a converter that went wrong."""
     rows, late = matrix()
@@ -255,51 +258,55 @@ def test_a_graph_that_answers_otherwise_is_passed_over_with_numbers(
 
     skops.io.dump(HistGradientBoostingClassifier(max_iter=10).fit(rows, late), tmp_path / "m.skops")
     monkeypatch.setattr(
-        house.parts.converter, "convert",
+        harness.services.converter, "convert",
         lambda *_, **__: Converted(to_graph(wrong, 3), rows[:20]),
     )  # fmt: skip
-    done = house.register(tmp_path / "m.skops", Papers(inputs=tuple(NAMES), vocabulary=ORDER))
-    told = explain_runtime(house.store, MODEL, done.version.version)
+    done = harness.register(
+        tmp_path / "m.skops", RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
+    )
+    told = explain_runtime(harness.store, MODEL, done.version.version)
     assert (told.runtime, told.needs_trust, told.isolated) == (RuntimeName.SKLEARN, False, True)
     assert "its graph differs by 0.0" in told.passed_over["onnx"]
     assert "real rows" in told.passed_over["onnx"]
     assert told.parity is None
 
 
-def test_a_table_of_words_stays_with_scikit_learn(house: House, tmp_path: Path) -> None:
+def test_a_table_of_words_stays_with_scikit_learn(harness: Harness, tmp_path: Path) -> None:
     rows, late = frame()
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     words = OneHotEncoder(handle_unknown="ignore")
     parts = ColumnTransformer([("n", numbers, ["distance", "temp"]), ("w", words, ["carrier"])])
     model = make_pipeline(parts, LogisticRegression()).fit(rows, late)
     skops.io.dump(model, tmp_path / "model.skops")
-    done = house.register(tmp_path / "model.skops", Papers())
-    told = explain_runtime(house.store, MODEL)
+    done = harness.register(tmp_path / "model.skops", RegistrationOptions())
+    told = explain_runtime(harness.store, MODEL)
     assert told.runtime is RuntimeName.SKLEARN
     assert "carrier come as words" in told.passed_over["onnx"]
     expected = model.predict_proba(rows)[:, 1]
-    assert np.abs(answers(house.load(done)) - expected).max() < 1e-9
+    assert np.abs(answers(harness.load(done)) - expected).max() < 1e-9
 
 
-def test_a_pickle_needs_trust_and_its_graph_does_not(house: House, tmp_path: Path) -> None:
+def test_a_pickle_needs_trust_and_its_graph_does_not(harness: Harness, tmp_path: Path) -> None:
     rows, late = matrix()
     forest = RandomForestClassifier(20, max_depth=5, random_state=0)
     model = make_pipeline(SimpleImputer(), forest).fit(rows, late)
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
-    papers = Papers(inputs=tuple(NAMES), vocabulary=ORDER)
+    options = RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
     with pytest.raises(Untrusted, match=r"RUN-104.*--trust"):
-        house.register(tmp_path / "model.pkl", papers)
-    assert house.versions() == []
-    done = house.register(tmp_path / "model.pkl", replace(papers, trust=True))
-    told = explain_runtime(house.store, MODEL)
+        harness.register(tmp_path / "model.pkl", options)
+    assert harness.versions() == []
+    done = harness.register(tmp_path / "model.pkl", replace(options, trust=True))
+    told = explain_runtime(harness.store, MODEL)
     assert (told.runtime, told.can_serve) == (RuntimeName.ONNX, True)
     assert told.parity is not None
     assert told.parity.moved == 0
     assert not (Path(done.version.artifact) / "model.pkl").exists()
-    assert np.abs(answers(house.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-5
+    assert np.abs(answers(harness.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-5
 
 
-def test_a_graph_that_takes_a_gap_otherwise_is_passed_over(house: House, tmp_path: Path) -> None:
+def test_a_graph_that_takes_a_gap_otherwise_is_passed_over(
+    harness: Harness, tmp_path: Path
+) -> None:
     """No row of the table has a gap, but the model's file allows one: a forest sends it its own
     way, and skl2onnx's graph another."""
     rows, late = matrix()
@@ -307,14 +314,14 @@ def test_a_graph_that_takes_a_gap_otherwise_is_passed_over(house: House, tmp_pat
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(model))
     data = table()
     full = {**data.columns, "temp": [0.0 if t is None else t for t in data.columns["temp"]]}
-    papers = Papers(inputs=tuple(NAMES), vocabulary=ORDER, trust=True)
-    house.register(tmp_path / "model.pkl", papers, data=replace(data, columns=full))
-    told = explain_runtime(house.store, MODEL)
+    options = RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER, trust=True)
+    harness.register(tmp_path / "model.pkl", options, data=replace(data, columns=full))
+    told = explain_runtime(harness.store, MODEL)
     assert (told.runtime, told.can_serve) == (RuntimeName.SKLEARN, False)
     assert "50 beyond 1e-05" in told.passed_over["onnx"]
 
 
-def test_a_hostile_pickle_is_never_read(house: House, tmp_path: Path) -> None:
+def test_a_hostile_pickle_is_never_read(harness: Harness, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
 
     class Hostile:
@@ -323,7 +330,7 @@ def test_a_hostile_pickle_is_never_read(house: House, tmp_path: Path) -> None:
 
     (tmp_path / "model.pkl").write_bytes(pickle.dumps(Hostile()))
     with pytest.raises(Untrusted):
-        house.register(tmp_path / "model.pkl")
+        harness.register(tmp_path / "model.pkl")
     assert not touched.exists()
 
 
@@ -340,19 +347,19 @@ def flavour(name: str) -> Any:
     return lambda: importlib.import_module(f"mlflow.{name}")
 
 
-def test_an_mlflow_folder_is_served_by_its_native_flavour(house: House, tmp_path: Path) -> None:
+def test_an_mlflow_folder_is_served_by_its_native_flavour(harness: Harness, tmp_path: Path) -> None:
     """The generic flavour of the same folder is code; it is passed over without trust."""
     rows, late = matrix()
     told = {"objective": "binary", "num_threads": 1, "verbose": -1}
     made = lightgbm.train(told, lightgbm.Dataset(rows, late, feature_name=NAMES), 10)
-    done = house.register(saved(tmp_path / "m", flavour("lightgbm"), made))
-    told_us = explain_runtime(house.store, MODEL)
+    done = harness.register(saved(tmp_path / "m", flavour("lightgbm"), made))
+    told_us = explain_runtime(harness.store, MODEL)
     assert told_us.runtime is RuntimeName.LIGHTGBM
     assert told_us.passed_over == {"pyfunc": "slower here than lightgbm"}
-    assert np.array_equal(answers(house.load(done)), made.predict(rows))
+    assert np.array_equal(answers(harness.load(done)), made.predict(rows))
 
 
-def test_an_mlflow_pyfunc_is_the_last_resort(house: House, tmp_path: Path) -> None:
+def test_an_mlflow_pyfunc_is_the_last_resort(harness: Harness, tmp_path: Path) -> None:
     """Its own code gives the probability; only trust lets it in, and it runs apart."""
     rows, _ = frame()
     with warnings.catch_warnings():
@@ -371,57 +378,59 @@ def test_an_mlflow_pyfunc_is_the_last_resort(house: House, tmp_path: Path) -> No
             signature=infer_signature(rows),
         )  # fmt: skip
     with pytest.raises(Untrusted):
-        house.register(tmp_path / "m", Papers())
-    done = house.register(tmp_path / "m", Papers(trust=True))
-    told = explain_runtime(house.store, MODEL)
+        harness.register(tmp_path / "m", RegistrationOptions())
+    done = harness.register(tmp_path / "m", RegistrationOptions(trust=True))
+    told = explain_runtime(harness.store, MODEL)
     assert (told.runtime, told.needs_trust, told.trusted) == (RuntimeName.PYFUNC, True, False)
     with pytest.raises(Untrusted):  # registering trusted it for once, not for good
-        house.load(done)
+        harness.load(done)
     expected = Rule().predict(None, rows)
-    assert np.abs(answers(house.load(done, trusted=True)) - expected).max() < 1e-9
+    assert np.abs(answers(harness.load(done, trusted=True)) - expected).max() < 1e-9
 
 
 @pytest.mark.parametrize(
-    ("papers", "said"),
+    ("options", "said"),
     [
-        (Papers(), "carrier is a category"),
-        (Papers(inputs=("distance", "carier", "temp")), "did you mean 'carrier'"),
-        (Papers(inputs=("distance", "distance", "temp")), "named twice"),
-        (Papers(vocabulary={**ORDER, "no": ["x"]}), "the vocabulary of 'no'"),
+        (RegistrationOptions(), "carrier is a category"),
+        (RegistrationOptions(inputs=("distance", "carier", "temp")), "did you mean 'carrier'"),
+        (RegistrationOptions(inputs=("distance", "distance", "temp")), "named twice"),
+        (RegistrationOptions(vocabulary={**ORDER, "no": ["x"]}), "the vocabulary of 'no'"),
     ],
 )
 def test_inputs_that_cannot_be_told_are_refused(
-    house: House, tmp_path: Path, papers: Papers, said: str
+    harness: Harness, tmp_path: Path, options: RegistrationOptions, said: str
 ) -> None:
     rows, late = matrix()
     given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
     xgboost.train({"nthread": 1}, given, 2).save_model(tmp_path / "model.ubj")
     with pytest.raises(BadInputs, match="REG-101") as raised:
-        house.register(tmp_path / "model.ubj", papers)
+        harness.register(tmp_path / "model.ubj", options)
     assert said in str(raised.value)
 
 
-def test_outputs_that_are_no_probabilities_are_refused(house: House, tmp_path: Path) -> None:
+def test_outputs_that_are_no_probabilities_are_refused(harness: Harness, tmp_path: Path) -> None:
     rows, late = matrix()
     given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
     told = {"objective": "binary:logitraw", "nthread": 1}
     made = xgboost.train(told, given, 10)
     made.save_model(tmp_path / "model.ubj")
     with pytest.raises(BadOutputs, match="REG-102"):
-        house.register(tmp_path / "model.ubj")
-    done = house.register(tmp_path / "model.ubj", Papers(vocabulary=ORDER, logits=True))
+        harness.register(tmp_path / "model.ubj")
+    done = harness.register(
+        tmp_path / "model.ubj", RegistrationOptions(vocabulary=ORDER, logits=True)
+    )
     raw = made.inplace_predict(rows).astype(float)
-    assert np.abs(answers(house.load(done)) - 1.0 / (1.0 + np.exp(-raw))).max() < 1e-9
+    assert np.abs(answers(harness.load(done)) - 1.0 / (1.0 + np.exp(-raw))).max() < 1e-9
 
 
-def test_a_model_that_is_not_good_enough_is_refused(house: House, tmp_path: Path) -> None:
+def test_a_model_that_is_not_good_enough_is_refused(harness: Harness, tmp_path: Path) -> None:
     rows, late = matrix()
     given = xgboost.DMatrix(rows, label=1 - late, feature_names=NAMES)
     made = xgboost.train({"objective": "binary:logistic", "nthread": 1}, given, 10)
     made.save_model(tmp_path / "model.ubj")
     with pytest.raises(CandidateRefused, match="ACC-502"):
-        house.register(tmp_path / "model.ubj")
-    assert house.versions() == []
+        harness.register(tmp_path / "model.ubj")
+    assert harness.versions() == []
 
 
 @pytest.mark.parametrize("name", ["model.h5", "missing.onnx"])
@@ -429,13 +438,13 @@ def test_a_file_of_no_known_kind_says_what_is_known(tmp_path: Path, name: str) -
     if name.endswith("h5"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(CannotLoad, match="RUN-105"):
-        form_of(tmp_path / name)
+        candidate_of(tmp_path / name)
 
 
-def test_a_pt_file_of_weights_is_no_module(tmp_path: Path, house: House) -> None:
+def test_a_pt_file_of_weights_is_no_module(tmp_path: Path, harness: Harness) -> None:
     (tmp_path / "model.pt").write_bytes(pickle.dumps({"weights": [1.0]}))
     with pytest.raises(CannotLoad, match="holds weights but no module"):
-        house.register(tmp_path / "model.pt")
+        harness.register(tmp_path / "model.pt")
 
 
 @pytest.mark.parametrize("name", ["../outside.txt", "/etc/hostname"])
@@ -444,12 +453,12 @@ def test_an_mlmodel_cannot_lead_out_of_its_folder(tmp_path: Path, name: str) -> 
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "MLmodel").write_text(f"flavors: {{lightgbm: {{data: {name}}}}}")
     with pytest.raises(CannotLoad, match="does not lie in its folder"):
-        read_mlmodel(tmp_path / "m", form_of)
+        read_mlmodel(tmp_path / "m", candidate_of)
 
 
-def test_a_link_in_a_folder_is_not_followed(tmp_path: Path, house: House) -> None:
+def test_a_link_in_a_folder_is_not_followed(tmp_path: Path, harness: Harness) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "MLmodel").write_text("flavors: {python_function: {loader_module: x}}")
     (tmp_path / "m" / "more").symlink_to("/etc")
     with pytest.raises(CannotLoad, match="is a link"):
-        house.register(tmp_path / "m", Papers(trust=True))
+        harness.register(tmp_path / "m", RegistrationOptions(trust=True))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from usecases.house import House
+from usecases.harness import Harness
 
 from windvane.core.acceptance import (
     AcceptancePolicy,
@@ -174,8 +174,8 @@ def test_a_decision_without_a_revision_is_of_the_first() -> None:
     assert replay.revised == (revision_of("rate") != 1)
 
 
-def test_what_people_did_has_no_judge(house: House) -> None:
-    (applied,) = house.decisions("apply")
+def test_what_people_did_has_no_judge(harness: Harness) -> None:
+    (applied,) = harness.decisions("apply")
     with pytest.raises(NothingToReplay, match="DEC-101") as raised:
         replay_decision(applied)
     assert applied.id in raised.value.message

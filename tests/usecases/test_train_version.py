@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from usecases.house import CARRIERS, MODEL, START, ManualClock
+from usecases.harness import CARRIERS, MODEL, START, ManualClock
 
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.mlflow import MlflowRegistry
@@ -71,7 +71,7 @@ def load(version: VersionRecord, schema: list[str]) -> Predictor:
     return OnnxRuntime().load(opened, schema, trusted=False)
 
 
-class Site:
+class TrainingHarness:
     """One installation's trainer."""
 
     def __init__(self, folder: Path, registry: MlflowRegistry) -> None:
@@ -99,23 +99,25 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> MlflowRegistry:
 
 
 @pytest.fixture
-def site(tmp_path: Path, migrated_file: Path, registry: MlflowRegistry) -> Iterator[Site]:
+def harness(
+    tmp_path: Path, migrated_file: Path, registry: MlflowRegistry
+) -> Iterator[TrainingHarness]:
     shutil.copy(migrated_file, tmp_path / "control.db")
-    found = Site(tmp_path, registry)
+    found = TrainingHarness(tmp_path, registry)
     yield found
     found.store.close()
 
 
-def test_a_version_is_registered_with_all_that_serving_needs(site: Site) -> None:
+def test_a_version_is_registered_with_all_that_serving_needs(harness: TrainingHarness) -> None:
     steps: list[str] = []
     data = table()
-    trained = site.train(data, Recipe(lineage={"git": "abc", "file": "flights.csv"}),
+    trained = harness.train(data, Recipe(lineage={"git": "abc", "file": "flights.csv"}),
                          on_step=steps.append)  # fmt: skip
     version = trained.version
     assert trained.verdict.outcome is Outcome.PASS
-    assert site.versions() == [version.version]
+    assert harness.versions() == [version.version]
     assert version.views == ("plan", "weather")
-    assert version.created_at == site.clock.now()
+    assert version.created_at == harness.clock.now()
     assert version.metrics["auc"] > 0.8
     assert version.metrics["holdout_rows"] == 200.0
     assert version.lineage["git"] == "abc"
@@ -129,16 +131,16 @@ def test_a_version_is_registered_with_all_that_serving_needs(site: Site) -> None
     assert 0.5 < predictor.predict([row])[0] <= 1.0
 
 
-def test_the_decision_replays(site: Site) -> None:
-    trained = site.train(table())
-    with site.store.read() as tx:
+def test_the_decision_replays(harness: TrainingHarness) -> None:
+    trained = harness.train(table())
+    with harness.store.read() as tx:
         decision = tx.decision(f"{MODEL}/register/{trained.version.version}")
     assert (decision.judge, decision.action) == ("acceptance", "register")
     assert decision.verdict == trained.verdict
     assert replay_decision(decision).same
 
 
-def test_the_holdout_is_the_latest_part(site: Site) -> None:
+def test_the_holdout_is_the_latest_part(harness: TrainingHarness) -> None:
     """Rows in any order; the last fifth by time is never trained on."""
     data = table()
     shuffled = np.random.default_rng(1).permutation(ROWS)
@@ -148,18 +150,18 @@ def test_the_holdout_is_the_latest_part(site: Site) -> None:
         data.times[shuffled],
     )
     steps: list[str] = []
-    site.train(mixed, on_step=steps.append)
+    harness.train(mixed, on_step=steps.append)
     assert "train on 800 rows" in steps
     assert "evaluate on 200 later rows" in steps
     steps.clear()
-    site.train(data, Recipe(holdout_from=START + 60.0 * 700), on_step=steps.append)
+    harness.train(data, Recipe(holdout_from=START + 60.0 * 700), on_step=steps.append)
     assert "train on 700 rows" in steps
 
 
-def test_the_baseline_holds_every_row(site: Site) -> None:
+def test_the_baseline_holds_every_row(harness: TrainingHarness) -> None:
     data = table()
-    version = site.train(data).version
-    with site.store.read() as tx:
+    version = harness.train(data).version
+    with harness.store.read() as tx:
         layout = tx.layout(version.layout_id)
     assert layout.names == ("distance", "carrier", "temp", OUTPUT)
     baseline = Baseline.from_bytes(version.baseline)
@@ -170,17 +172,17 @@ def test_the_baseline_holds_every_row(site: Site) -> None:
     assert len(baseline.tail) == 10
 
 
-def test_later_versions_keep_the_layout(site: Site) -> None:
+def test_later_versions_keep_the_layout(harness: TrainingHarness) -> None:
     """Or windows of two versions could not be merged."""
-    first = site.train(table()).version
-    site.clock.at += 60.0
-    second = site.train(table(seed=9)).version
+    first = harness.train(table()).version
+    harness.clock.at += 60.0
+    second = harness.train(table(seed=9)).version
     assert second.layout_id == first.layout_id
-    assert site.versions() == [first.version, second.version]
+    assert harness.versions() == [first.version, second.version]
 
 
-def test_the_same_table_and_seed_give_the_same_model(site: Site) -> None:
-    one, two = site.train(table()).version, site.train(table()).version
+def test_the_same_table_and_seed_give_the_same_model(harness: TrainingHarness) -> None:
+    one, two = harness.train(table()).version, harness.train(table()).version
     assert one.metrics == two.metrics
     assert one.lineage["data_version"] == two.lineage["data_version"]
     assert one.baseline == two.baseline
@@ -189,8 +191,10 @@ def test_the_same_table_and_seed_give_the_same_model(site: Site) -> None:
 
 
 @pytest.mark.parametrize("what", ["value", "label", "time"])
-def test_any_change_of_the_table_is_another_data_version(site: Site, what: str) -> None:
-    one = site.train(table()).version.lineage["data_version"]
+def test_any_change_of_the_table_is_another_data_version(
+    harness: TrainingHarness, what: str
+) -> None:
+    one = harness.train(table()).version.lineage["data_version"]
     data = table()
     if what == "value":
         columns = {name: list(column) for name, column in data.columns.items()}
@@ -200,11 +204,11 @@ def test_any_change_of_the_table_is_another_data_version(site: Site, what: str) 
         data.labels[500] = 1.0 - data.labels[500]
     else:
         data.times[500] += 1.0
-    assert site.train(data).version.lineage["data_version"] != one
+    assert harness.train(data).version.lineage["data_version"] != one
 
 
-def test_a_view_may_be_left_out(site: Site) -> None:
-    version = site.train(table(), Recipe(without=("weather",))).version
+def test_a_view_may_be_left_out(harness: TrainingHarness) -> None:
+    version = harness.train(table(), Recipe(without=("weather",))).version
     assert version.views == ("plan",)
     assert version.lineage["without"] == "weather"
     predictor = load(version, ["distance", "carrier", "temp"])
@@ -229,68 +233,72 @@ def spoiled(**columns: list[Any]) -> TrainingData:
         (lambda: spoiled(carrier=[3] * ROWS), "row 0: carrier must be a string"),
     ],
 )
-def test_a_table_that_breaks_the_promise_is_refused(site: Site, data: Any, said: str) -> None:
+def test_a_table_that_breaks_the_promise_is_refused(
+    harness: TrainingHarness, data: Any, said: str
+) -> None:
     with pytest.raises(BadTrainingData, match="TRA-102") as raised:
-        site.train(data())
+        harness.train(data())
     assert said in raised.value.message
-    assert site.versions() == []
+    assert harness.versions() == []
 
 
 @pytest.mark.parametrize(
     ("file", "code"), [("min_rows: 400", "ACC-501"), ("auc_floor: 0.6", "ACC-502")]
 )
-def test_a_candidate_that_fails_is_not_registered(site: Site, file: str, code: str) -> None:
-    site.clock.at += 1.0
+def test_a_candidate_that_fails_is_not_registered(
+    harness: TrainingHarness, file: str, code: str
+) -> None:
+    harness.clock.at += 1.0
     other = "min_rows: 5000" if "rows" in file else "auc_floor: 0.999"
-    apply_model(site.store, site.clock, FILE.replace(file, other))
+    apply_model(harness.store, harness.clock, FILE.replace(file, other))
     with pytest.raises(CandidateRefused, match=code):
-        site.train(table())
-    assert site.versions() == []
+        harness.train(table())
+    assert harness.versions() == []
 
 
-def test_a_refusal_is_recorded_too(site: Site) -> None:
-    site.clock.at += 1.0
-    apply_model(site.store, site.clock, FILE.replace("auc_floor: 0.6", "auc_floor: 0.999"))
+def test_a_refusal_is_recorded_too(harness: TrainingHarness) -> None:
+    harness.clock.at += 1.0
+    apply_model(harness.store, harness.clock, FILE.replace("auc_floor: 0.6", "auc_floor: 0.999"))
     with pytest.raises(CandidateRefused):
-        site.train(table())
-    with site.store.read() as tx:
+        harness.train(table())
+    with harness.store.read() as tx:
         assert [d.verdict.outcome for d in tx.decisions(MODEL, 10) if d.judge] == [Outcome.FAIL]
 
 
-def test_every_row_is_checked(site: Site) -> None:
+def test_every_row_is_checked(harness: TrainingHarness) -> None:
     rows = 6_000
     data = table(rows)
     columns = {name: list(column) for name, column in data.columns.items()}
     columns["distance"][3_001] = -1.0
     with pytest.raises(BadTrainingData, match="row 3001"):
-        site.train(replace(data, columns=columns))
+        harness.train(replace(data, columns=columns))
 
 
 @pytest.mark.parametrize("cut", [-1.0, 2.0])
-def test_a_holdout_outside_the_table_says_so(site: Site, cut: float) -> None:
+def test_a_holdout_outside_the_table_says_so(harness: TrainingHarness, cut: float) -> None:
     with pytest.raises(BadTrainingData, match="holdout"):
-        site.train(table(), Recipe(holdout_from=START + 60.0 * ROWS * cut))
+        harness.train(table(), Recipe(holdout_from=START + 60.0 * ROWS * cut))
 
 
-def test_an_unknown_view_cannot_be_left_out(site: Site) -> None:
+def test_an_unknown_view_cannot_be_left_out(harness: TrainingHarness) -> None:
     with pytest.raises(Exception, match="wether"):
-        site.train(table(), Recipe(without=("wether",)))
+        harness.train(table(), Recipe(without=("wether",)))
 
 
-def test_a_crash_before_the_record_leaves_the_store_as_it_was(site: Site) -> None:
+def test_a_crash_before_the_record_leaves_the_store_as_it_was(harness: TrainingHarness) -> None:
     class Dies(MlflowRegistry):
         def __init__(self) -> None:
             pass
 
         def register(self, *args: Any, **named: Any) -> Any:
-            site.registry.register(*args, **named)
+            harness.registry.register(*args, **named)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         train_version(
-            site.store, Dies(), BoostedLearner(rounds=8, leaves=6), FileArtifacts().seal,
-            site.clock, MODEL, table(), Recipe(),
+            harness.store, Dies(), BoostedLearner(rounds=8, leaves=6), FileArtifacts().seal,
+            harness.clock, MODEL, table(), Recipe(),
         )  # fmt: skip
-    assert site.versions() == []
-    trained = site.train(table())
-    assert site.versions() == [trained.version.version]
+    assert harness.versions() == []
+    trained = harness.train(table())
+    assert harness.versions() == [trained.version.version]

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import pytest
-from usecases.house import MODEL, House
+from usecases.harness import MODEL, Harness
 
 from windvane.ports.control_store import Trust, UnknownName, VersionRecord
 from windvane.usecases.publish_routing import PUBLISH
 from windvane.usecases.trust_version import trust_version
 
 
-def trusted_in_table(house: House) -> dict[str, bool]:
+def trusted_in_table(harness: Harness) -> dict[str, bool]:
     """By version, in the newest table."""
-    with house.store.read() as tx:
+    with harness.store.read() as tx:
         table = tx.routing()
     assert table is not None
-    assert house.queued(PUBLISH)[-1] == {"seq": table.seq}
+    assert harness.queued(PUBLISH)[-1] == {"seq": table.seq}
     return {entry.version: entry.trusted for entry in table.models[MODEL].versions}
 
 
-def replace_files(house: House, version: str, manifest: str) -> None:
+def replace_files(harness: Harness, version: str, manifest: str) -> None:
     """The same version's name, over other files."""
-    with house.store.begin() as tx:
+    with harness.store.begin() as tx:
         held = tx.version(MODEL, version)
         tx.add_version(
             VersionRecord(
@@ -31,54 +31,54 @@ def replace_files(house: House, version: str, manifest: str) -> None:
         )  # fmt: skip
 
 
-def test_it_is_the_manifest_that_is_trusted(house: House) -> None:
-    given = trust_version(house.store, house.clock, MODEL, "1", by="cli:ada")
-    assert given == Trust("1" * 8, MODEL, "1", "cli:ada", house.clock.wall())
-    assert trusted_in_table(house) == {"1": True, "2": False}
-    with house.store.read() as tx:
+def test_it_is_the_manifest_that_is_trusted(harness: Harness) -> None:
+    given = trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
+    assert given == Trust("1" * 8, MODEL, "1", "cli:ada", harness.clock.wall())
+    assert trusted_in_table(harness) == {"1": True, "2": False}
+    with harness.store.read() as tx:
         assert tx.trusted() == [given]
-    (decision,) = house.decisions("trust")
+    (decision,) = harness.decisions("trust")
     assert (decision.model, decision.subject) == (MODEL, "version 1")
     assert decision.facts == {"manifest": "1" * 8, "by": "cli:ada"}
     assert decision.verdict.sentence == "version 1 is trusted to run code"
 
 
-def test_other_files_under_the_same_name_are_not_trusted(house: House) -> None:
-    trust_version(house.store, house.clock, MODEL, "1", by="cli:ada")
-    replace_files(house, "1", "f" * 8)
-    trust_version(house.store, house.clock, MODEL, "2", by="cli:ada")  # publishes
-    assert trusted_in_table(house) == {"1": False, "2": True}
+def test_other_files_under_the_same_name_are_not_trusted(harness: Harness) -> None:
+    trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
+    replace_files(harness, "1", "f" * 8)
+    trust_version(harness.store, harness.clock, MODEL, "2", by="cli:ada")  # publishes
+    assert trusted_in_table(harness) == {"1": False, "2": True}
 
 
-def test_the_same_files_under_another_name_are_trusted(house: House) -> None:
-    replace_files(house, "2", "1" * 8)
-    trust_version(house.store, house.clock, MODEL, "1", by="cli:ada")
-    assert trusted_in_table(house) == {"1": True, "2": True}
+def test_the_same_files_under_another_name_are_trusted(harness: Harness) -> None:
+    replace_files(harness, "2", "1" * 8)
+    trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
+    assert trusted_in_table(harness) == {"1": True, "2": True}
 
 
-def test_trust_can_be_taken_back_and_given_again(house: House) -> None:
-    trust_version(house.store, house.clock, MODEL, "1", by="cli:ada")
-    house.clock.at += 1
-    trust_version(house.store, house.clock, MODEL, "1", by="cli:bob", revoke=True)
-    assert trusted_in_table(house) == {"1": False, "2": False}
-    with house.store.read() as tx:
+def test_trust_can_be_taken_back_and_given_again(harness: Harness) -> None:
+    trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
+    harness.clock.at += 1
+    trust_version(harness.store, harness.clock, MODEL, "1", by="cli:bob", revoke=True)
+    assert trusted_in_table(harness) == {"1": False, "2": False}
+    with harness.store.read() as tx:
         assert tx.trusted() == []
-    (decision,) = house.decisions("distrust")
+    (decision,) = harness.decisions("distrust")
     assert decision.facts == {"manifest": "1" * 8, "by": "cli:bob"}
     assert decision.verdict.sentence == "version 1 is no longer trusted to run code"
-    trust_version(house.store, house.clock, MODEL, "1", by="cli:ada")
-    assert trusted_in_table(house)["1"]
-    assert len(house.decisions("trust")) == 2
+    trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
+    assert trusted_in_table(harness)["1"]
+    assert len(harness.decisions("trust")) == 2
 
 
 @pytest.mark.parametrize(
     ("model", "version", "hint"),
     [(MODEL, "3", "known: 1, 2"), ("dleay", "1", "did you mean 'delay'?"), (MODEL, "10", "'1'")],
 )
-def test_nothing_unknown_is_trusted(house: House, model: str, version: str, hint: str) -> None:
+def test_nothing_unknown_is_trusted(harness: Harness, model: str, version: str, hint: str) -> None:
     with pytest.raises(UnknownName) as raised:
-        trust_version(house.store, house.clock, model, version, by="cli:ada")
+        trust_version(harness.store, harness.clock, model, version, by="cli:ada")
     assert hint in raised.value.advice
-    assert house.decisions("trust") == []
-    with house.store.read() as tx:
+    assert harness.decisions("trust") == []
+    with harness.store.read() as tx:
         assert tx.trusted() == []

@@ -5,31 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from usecases.house import MODEL, House
+from usecases.harness import MODEL, Harness
 
 from windvane.ports.control_store import Incident, WindowVerdict
 
 
-def play(house: House, windows: Sequence[dict[str, Any]], first: int = 0) -> None:
+def play(harness: Harness, windows: Sequence[dict[str, Any]], first: int = 0) -> None:
     """Traffic of each window, judged as soon as it is closed."""
     for i, window in enumerate(windows, start=first):
-        house.traffic(i, **window)
-        assert house.judge()
+        harness.traffic(i, **window)
+        assert harness.judge()
 
 
-def verdicts(house: House, subject: str) -> list[WindowVerdict]:
+def verdicts(harness: Harness, subject: str) -> list[WindowVerdict]:
     """Oldest first."""
-    with house.store.read() as tx:
+    with harness.store.read() as tx:
         return list(reversed(tx.verdicts(MODEL, subject, 0.0, 10_000)))
 
 
-def outcomes(house: House, subject: str) -> str:
+def outcomes(harness: Harness, subject: str) -> str:
     """One letter a window."""
-    return "".join(v.outcome[0].upper() for v in verdicts(house, subject))
+    return "".join(v.outcome[0].upper() for v in verdicts(harness, subject))
 
 
-def only(house: House, cause: str) -> Incident:
-    (found,) = [i for i in house.incidents() if i.cause == cause]
+def only(harness: Harness, cause: str) -> Incident:
+    (found,) = [i for i in harness.incidents() if i.cause == cause]
     return found
 
 

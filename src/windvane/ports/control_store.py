@@ -167,7 +167,7 @@ class WindowVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class SpoolMark:
+class Checkpoint:
     """How far a spool was recorded, and up to which business time."""
 
     spool: str
@@ -268,8 +268,8 @@ class Tenants(Protocol):
 
 
 class Windows(Protocol):
-    def marks(self) -> list[SpoolMark]: ...
-    def set_mark(self, mark: SpoolMark) -> None: ...
+    def checkpoints(self) -> list[Checkpoint]: ...
+    def set_checkpoint(self, checkpoint: Checkpoint) -> None: ...
     def add_sketches(self, sketches: Mapping[WindowKey, Sketch]) -> None:
         """Merge each sketch into what its key holds."""
         ...

@@ -11,8 +11,8 @@ from windvane.core.execution import RuntimeName
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """One way in which a source can be served: by ``runtime``, from ``path`` (a file; for a
+class SourceCandidate:
+    """One way in which a source may be served: by ``runtime``, from ``path`` (a file; for a
     pyfunc the folder that holds its MLmodel). ``missing`` says what keeps it from that."""
 
     runtime: RuntimeName
@@ -22,9 +22,10 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Its forms, and what its own papers call the inputs (empty if they do not say)."""
+    """Its candidates for serving, and what its own metadata calls the inputs (empty if it does
+    not say)."""
 
-    forms: Sequence[Form]
+    candidates: Sequence[SourceCandidate]
     features: tuple[str, ...] = ()
 
 

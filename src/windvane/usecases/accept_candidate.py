@@ -77,8 +77,8 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """Where versions are judged and kept. ``seal`` writes a folder's manifest."""
+class Stores:
+    """What judging and keeping versions needs. ``seal`` writes a folder's manifest."""
 
     store: ControlStore
     registry: Registry
@@ -140,7 +140,7 @@ def split_by_time(
 
 
 def accept(
-    site: Site,
+    stores: Stores,
     about: Applied,
     data: TrainingData,
     offered: Proposal,
@@ -148,7 +148,7 @@ def accept(
 ) -> Trained:
     """Judge, record, and register what passes; raises CandidateRefused."""
     policy, facts = about.policy, offered.facts
-    verdict = judge_candidate(facts, policy, site.clock.now())
+    verdict = judge_candidate(facts, policy, stores.clock.now())
 
     def decision(name: str, subject: str, action: str, now: float) -> Decision:
         return Decision(
@@ -166,8 +166,8 @@ def accept(
     digest = data_version(data)
     seed = offered.tags.get("seed", "0")
     if verdict.failed:
-        now = site.clock.now()
-        with site.store.begin() as tx:
+        now = stores.clock.now()
+        with stores.store.begin() as tx:
             name = f"refuse/{digest}/{seed}/{now:.3f}"
             tx.decide(decision(name, "candidate", "refuse", now))
         raise CandidateRefused(f"{verdict.code}: {verdict.sentence}")
@@ -181,14 +181,14 @@ def accept(
         files = Path(folder)
         offered.candidate.write(files)
         (files / PARITY_FILE).write_bytes(msgspec.json.encode(facts.parity))
-        registered = site.registry.register(
+        registered = stores.registry.register(
             about.model,
             files,
             signature={spec.name: spec.type.value for spec in offered.used},
             params=offered.params,
             metrics=offered.metrics,
             tags=tags,
-            seal=site.seal,
+            seal=stores.seal,
         )
     record = VersionRecord(
         model=about.model,
@@ -200,13 +200,13 @@ def accept(
         metrics=offered.metrics,
         lineage={**tags, **told, "run_id": registered.run_id},
         baseline=baseline.to_bytes(),
-        created_at=site.clock.now(),
+        created_at=stores.clock.now(),
     )
-    with site.store.begin() as tx:
+    with stores.store.begin() as tx:
         tx.put_layout(layout)
         tx.add_version(record)
         name = f"register/{record.version}"
-        tx.decide(decision(name, f"version {record.version}", "register", site.clock.now()))
+        tx.decide(decision(name, f"version {record.version}", "register", stores.clock.now()))
     return Trained(record, verdict)
 
 

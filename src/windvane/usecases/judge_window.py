@@ -21,15 +21,17 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, WindowVerdict
 from windvane.ports.event_log import EventLog
 from windvane.usecases.advance_rollout import LEASE
-from windvane.usecases.answer_feed import answer_feed
-from windvane.usecases.answer_rate import answer_rate
-from windvane.usecases.answer_season import answer_season, judge_scores
 from windvane.usecases.load_window import (
+    DRIFT_SALT,
+    SHIFT_SALT,
     ClosedWindow,
     StewardState,
     WindowCache,
     load_window,
 )
+from windvane.usecases.respond_to_feed import respond_to_feed
+from windvane.usecases.respond_to_rate import respond_to_rate
+from windvane.usecases.respond_to_training_drift import judge_scores, respond_to_training_drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +68,14 @@ def judge_window(
         return False
     window, state = loaded
     rows: list[WindowVerdict] = []
-    breaks = _judge_breaks(window, state)
-    rows.append(_row(window, "features", breaks.verdict, _table(breaks, state)))
+    shift = _judge_sudden_shift(window, state)
+    rows.append(_row(window, "features", shift.verdict, _table(shift, state)))
     rates = [*_judge_refusals(window, state), _judge_errors(window, state)]
     rows += [_row(window, f.facts.subject, f.verdict, {}) for f in rates]
-    season = _judge_season(window, state)
-    scores = judge_scores(log, window) if season else None
-    if season:
-        rows.append(_row(window, "drift", season.verdict, _table(season, state)))
+    drift = _judge_training_drift(window, state)
+    scores = judge_scores(log, window) if drift else None
+    if drift:
+        rows.append(_row(window, "drift", drift.verdict, _table(drift, state)))
     if scores:
         rows.append(_row(window, "outcomes", scores.verdict, scores.detail))
     now = clock.now()
@@ -82,18 +84,18 @@ def judge_window(
         tx.require(LEASE, token)
         if tx.steward_state(model) != seen:
             return True  # judged by another, or an incident was closed by hand: look again
-        if breaks.alarms:
-            answer_feed(tx, log, window, state, breaks, now)
+        if shift.alarms:
+            respond_to_feed(tx, log, window, state, shift, now)
         for finding in rates:
-            answer_rate(tx, log, window, finding, now)
-        if season or scores:
-            answer_season(tx, window, season, scores, now)
+            respond_to_rate(tx, log, window, finding, now)
+        if drift or scores:
+            respond_to_training_drift(tx, window, drift, scores, now)
         tx.add_verdicts(rows)
         tx.put_steward_state(model, msgspec.to_builtins(state))
     return True
 
 
-def _judge_breaks(window: ClosedWindow, state: StewardState) -> DriftFinding:
+def _judge_sudden_shift(window: ClosedWindow, state: StewardState) -> DriftFinding:
     rows = int(window.layout.part(window.counts, window.layout.names[0]).sum())
     readings = (
         recent_readings(
@@ -103,15 +105,17 @@ def _judge_breaks(window: ClosedWindow, state: StewardState) -> DriftFinding:
             window.references(state),
             window.calibration(state),
             min_rows=window.policy.min_rows,
-            seed=window.seed("breaks"),
+            seed=window.seed(SHIFT_SALT),
         )
         if rows >= window.policy.min_rows
         else ()
     )
-    facts = DriftFacts(window.start, rows, window.policy.min_rows, readings, dict(state.breaks))
-    verdict, state.breaks, alarms = judge_drift(facts, window.policy.breaks, window.end)
+    facts = DriftFacts(
+        window.start, rows, window.policy.min_rows, readings, dict(state.sudden_shift)
+    )
+    verdict, state.sudden_shift, alarms = judge_drift(facts, window.policy.sudden_shift, window.end)
     for r in readings:
-        window.past.remember(r.stream, window.start, round(r.size, 4))
+        window.history.remember(r.stream, window.start, round(r.size, 4))
     return DriftFinding(facts, verdict, alarms)
 
 
@@ -142,24 +146,30 @@ def _judge_errors(window: ClosedWindow, state: StewardState) -> RateFinding:
     return RateFinding(facts, window.policy.errors, verdict, state.errors)
 
 
-def _judge_season(window: ClosedWindow, state: StewardState) -> DriftFinding | None:
+def _judge_training_drift(window: ClosedWindow, state: StewardState) -> DriftFinding | None:
     """Against the training data, over many merged windows; None between two such looks."""
-    state.seasons_from = state.seasons_from or window.start
-    over = window.end - state.seasons_from >= window.policy.drift_over_s
+    state.training_drift_from = state.training_drift_from or window.start
+    over = window.end - state.training_drift_from >= window.policy.drift_over_s
     if not over or window.end % window.policy.block_s:
         return None
-    counts = window.past.between(state.seasons_from, window.end)
+    counts = window.history.between(state.training_drift_from, window.end)
     if counts is None:
         return None
     rows = int(window.layout.part(counts, window.layout.names[0]).sum())
     readings = baseline_readings(
-        window.layout, window.views, counts, window.baseline, seed=window.seed("season")
+        window.layout, window.views, counts, window.baseline, seed=window.seed(DRIFT_SALT)
     )
     facts = DriftFacts(
-        state.seasons_from, rows, window.policy.min_rows, readings, dict(state.seasons)
+        state.training_drift_from,
+        rows,
+        window.policy.min_rows,
+        readings,
+        dict(state.training_drift),
     )
-    verdict, state.seasons, alarms = judge_drift(facts, window.policy.seasons, window.end)
-    state.seasons_from = window.end
+    verdict, state.training_drift, alarms = judge_drift(
+        facts, window.policy.training_drift, window.end
+    )
+    state.training_drift_from = window.end
     return DriftFinding(facts, verdict, alarms)
 
 

@@ -15,12 +15,15 @@ from windvane.core.drift import Baseline, Kind, StreamState
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.verdict import RateState
 from windvane.ports.control_store import Deployment, Tx, WindowKey
+from windvane.usecases.load_recent_history import RecentHistory, load_recent_history
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
-from windvane.usecases.recall_past import Past, recall_past
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
+# What is drawn for each judge. With other names, the figures in benchmarks/results, and a window
+# that is judged once more, would come from other draws.
+SHIFT_SALT, DRIFT_SALT = "breaks", "season"
 
 
 class StewardState(msgspec.Struct):
@@ -30,9 +33,9 @@ class StewardState(msgspec.Struct):
     """
 
     judged_until: float = 0.0
-    seasons_from: float = 0.0
-    breaks: dict[str, StreamState] = {}
-    seasons: dict[str, StreamState] = {}
+    training_drift_from: float = 0.0
+    sudden_shift: dict[str, StreamState] = {}
+    training_drift: dict[str, StreamState] = {}
     refusals: dict[str, RateState] = {}
     errors: RateState = RateState()
     excluded: dict[str, list[tuple[float, float]]] = {}
@@ -56,7 +59,7 @@ class WindowCache:
     A cache only: losing it costs reading, never a verdict.
     """
 
-    pasts: dict[str, Past] = field(default_factory=dict[str, Past])
+    histories: dict[str, RecentHistory] = field(default_factory=dict[str, RecentHistory])
     baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     in_vain: dict[str, Look] = field(default_factory=dict[str, Look])
 
@@ -65,7 +68,7 @@ class WindowCache:
 class ClosedWindow:
     """One window of one model and all that bears on it.
 
-    ``counts`` are merged over everyone; ``past`` has them too, and those of the recent past.
+    ``counts`` are merged over everyone; ``history`` has them too, and those of the recent past.
     """
 
     file: ModelFile
@@ -76,7 +79,7 @@ class ClosedWindow:
     start: float
     sketches: tuple[tuple[WindowKey, Sketch], ...]
     counts: Counts
-    past: Past
+    history: RecentHistory
 
     @property
     def end(self) -> float:
@@ -94,14 +97,14 @@ class ClosedWindow:
     def references(self, state: StewardState) -> dict[str, Counts]:
         """Each feature's counts over its recent healthy past; absent until there is enough.
 
-        The past of a view that is broken ends where the break began, and stays there until
-        it heals; former breaks are left out. Training windows count as the recent past of
+        The past of a view that is broken ends where the shift began, and stays there until
+        it heals; former shifts are left out. Training windows count as the recent past of
         a model's first days.
         """
         recent = self.policy.recent_s
         tail_s = self.baseline.block_s
         known = {s: (s + tail_s, counts) for s, counts in self.baseline.tail.items()}
-        known |= {start: (end, counts) for start, end, counts in self.past.spans()}
+        known |= {start: (end, counts) for start, end, counts in self.history.spans()}
         broken = broken_since(self.views, state)
         out: dict[str, Counts] = {}
         for view in dict.fromkeys(self.views.values()):
@@ -133,8 +136,8 @@ class ClosedWindow:
             both: list[Floats] = []
             for row, kind in ((0, Kind.VALUES), (1, Kind.NULLS)):
                 scores = trained[row][~np.isnan(trained[row])]
-                if len(scores) < self.policy.breaks.enough:
-                    sizes = self.past.sizes.get(f"{name}/{kind.value}", {})
+                if len(scores) < self.policy.sudden_shift.enough:
+                    sizes = self.history.sizes.get(f"{name}/{kind.value}", {})
                     scores = np.array(
                         [
                             size
@@ -155,7 +158,7 @@ def _healthy(start: float, end: float, broken: Sequence[tuple[float, float]]) ->
 def broken_since(views: Mapping[str, str], state: StewardState) -> dict[str, float]:
     """When each view that sounds now began to."""
     out: dict[str, float] = {}
-    for stream, held in state.breaks.items():
+    for stream, held in state.sudden_shift.items():
         if held.alarmed and held.since is not None:
             view = views.get(stream.split("/")[0], "")
             out[view] = min(out.get(view, held.since), held.since)
@@ -168,13 +171,13 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     A window is closed once every spool of every recorder was read past its end.
     """
     live = tx.deployment(model)
-    marks = tx.marks()
-    if live is None or not marks:
+    checkpoints = tx.checkpoints()
+    if live is None or not checkpoints:
         return None
     text = tx.model(model).text
     file = read_model_file(text)
     window_s, grace_s = parse_duration(file.watch.window), parse_duration(file.watch.grace)
-    read_until = min(m.watermark for m in marks)
+    read_until = min(c.watermark for c in checkpoints)
     look = Look((read_until - grace_s) // window_s, live.champion, live.changed_at, text)
     if cache.in_vain.get(model) == look:
         return None
@@ -193,18 +196,20 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     views = {spec.name: spec.view for spec in file.schema}
     oldest = min([start, *broken_since(views, state).values()])
     first = oldest - max(policy.recent_s, policy.drift_over_s)
-    name_of_past = f"{model}/{layout.id}/{policy.window_s}/{policy.block_s}"
-    past = cache.pasts.get(name_of_past)
+    name_of_history = f"{model}/{layout.id}/{policy.window_s}/{policy.block_s}"
+    history = cache.histories.get(name_of_history)
     # Not the next window and not this one again: another steward led in between.
-    if past is None or past.until not in (start, start + policy.window_s):
-        past = recall_past(tx, model, layout, policy.window_s, policy.block_s, first, start)
-        cache.pasts[name_of_past] = past
-    past.forget_before(first)
+    if history is None or history.until not in (start, start + policy.window_s):
+        history = load_recent_history(
+            tx, model, layout, policy.window_s, policy.block_s, first, start
+        )
+        cache.histories[name_of_history] = history
+    history.forget_before(first)
     sketches = tuple(tx.sketches(model, start, start + policy.window_s))
     counts = _merge(layout, [sketch for _, sketch in sketches])
-    past.add(start, counts)
+    history.add(start, counts)
     baseline = cache.baselines[name]
-    window = ClosedWindow(file, policy, live, layout, baseline, start, sketches, counts, past)
+    window = ClosedWindow(file, policy, live, layout, baseline, start, sketches, counts, history)
     return window, state
 
 

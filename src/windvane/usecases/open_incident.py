@@ -19,7 +19,7 @@ RUNBOOKS = {
     "tenant": "tenant-refused.md",
     "errors": "model-errors.md",
     "outcomes": "outcomes-below-floor.md",
-    "season": "drift.md",
+    "training_drift": "drift.md",
 }
 
 

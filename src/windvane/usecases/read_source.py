@@ -7,7 +7,7 @@ from pathlib import Path
 
 from windvane.core.execution import RuntimeName
 from windvane.ports.runtime import CannotLoad
-from windvane.ports.source import Form
+from windvane.ports.source import SourceCandidate
 
 _BY_SUFFIX = {
     ".onnx": RuntimeName.ONNX,
@@ -25,7 +25,7 @@ _BY_SUFFIX = {
 }
 
 
-def form_of(path: Path) -> Form:
+def candidate_of(path: Path) -> SourceCandidate:
     """Raises CannotLoad for a file that is not there or of no kind that is known."""
     if not path.is_file():
         raise CannotLoad(f"no file {path}", hint="give a model's file, or an MLflow model folder")
@@ -37,7 +37,7 @@ def form_of(path: Path) -> Form:
     missing = ""
     if runtime is RuntimeName.TORCHSCRIPT and not _is_torchscript(path):
         missing = "it holds weights but no module: save it with torch.jit or torch.export"
-    return Form(runtime, path, missing)
+    return SourceCandidate(runtime, path, missing)
 
 
 def _is_torchscript(path: Path) -> bool:

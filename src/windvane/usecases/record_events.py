@@ -14,7 +14,7 @@ from windvane.core.execution import RowPacker
 from windvane.core.routing import Arm
 from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Layout, Sketch
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import Access, ControlStore, SpoolMark, UnitSeen, WindowKey
+from windvane.ports.control_store import Access, Checkpoint, ControlStore, UnitSeen, WindowKey
 from windvane.ports.event_log import EventLog, LogEntry
 from windvane.ports.events import (
     EVENTS,
@@ -74,14 +74,14 @@ class _Model:
 class _Ready:
     """A batch that the log has, and what the store has yet to be told of it."""
 
-    mark: SpoolMark
+    checkpoint: Checkpoint
     events: int
     sketches: Mapping[WindowKey, Sketch]
     units: Sequence[UnitSeen]
     access: Sequence[Access]
 
 
-class Aside(Protocol):
+class BackgroundExecutor(Protocol):
     """Runs what needs the processor but holds nobody up, soon or late; gives what that gave."""
 
     def __call__(self, work: Callable[[], T]) -> T: ...
@@ -111,89 +111,92 @@ class Recorder:
         self._models: dict[str, _Model] = {}
         self._seen = SeenKeys()
         with store.read() as tx:
-            self._marks = {mark.spool: mark for mark in tx.marks()}
-        positions = {mark.spool: mark.position for mark in self._marks.values()}
+            self._checkpoints = {c.spool: c for c in tx.checkpoints()}
+        positions = {c.spool: c.position for c in self._checkpoints.values()}
         self._seen.remember(reversed(log.recent_keys(positions, self._seen.limit)))
         self._catch_up()
 
     def waiting_bytes(self) -> int:
         """How much of the spool that is furthest behind is not recorded yet."""
         spools = self._spool.spools()
-        return max((self._spool.waiting(s, self._mark(s).position) for s in spools), default=0)
+        waiting = (self._spool.waiting(s, self._checkpoint(s).position) for s in spools)
+        return max(waiting, default=0)
 
-    def _mark(self, spool: str) -> SpoolMark:
+    def _checkpoint(self, spool: str) -> Checkpoint:
         """How far it is recorded; from its beginning on if it was not met before."""
-        return self._marks.get(spool) or SpoolMark(spool, 0, 0.0)
+        return self._checkpoints.get(spool) or Checkpoint(spool, 0, 0.0)
 
-    def step(self, rounds: int = _ROUNDS, aside: Aside = at_once) -> int:
+    def step(self, rounds: int = _ROUNDS, background: BackgroundExecutor = at_once) -> int:
         """Record what is new in every spool; the number of events.
 
         One batch of each in turn, at most ``rounds`` times: a spool that never pauses keeps
-        neither the others nor the caller waiting. ``aside`` gets a batch in four pieces, and may
-        take its time: the store is not held meanwhile.
+        neither the others nor the caller waiting. ``background`` gets a batch in four pieces,
+        and may take its time: the store is not held meanwhile.
         """
         recorded = 0
         busy = list(self._spool.spools())
         for _ in range(rounds):
-            found = {spool: self._advance(spool, aside) for spool in busy}
+            found = {spool: self._advance(spool, background) for spool in busy}
             busy = [spool for spool, events in found.items() if events is not None]
             recorded += sum(events or 0 for events in found.values())
             if not busy:
                 break
         return recorded
 
-    def _advance(self, spool: str, aside: Aside) -> int | None:
+    def _advance(self, spool: str, background: BackgroundExecutor) -> int | None:
         """Record one batch of a spool; its events, or None where nothing more is there yet."""
         before = self._clock.now()
-        mark = self._mark(spool)
-        ready = self._prepare(mark, _READ_BYTES, aside)
+        checkpoint = self._checkpoint(spool)
+        ready = self._prepare(checkpoint, _READ_BYTES, background)
         if ready is None:
-            self._idle(mark, before)
+            self._idle(checkpoint, before)
             return None
         self._commit(ready)
         return ready.events
 
-    def _idle(self, mark: SpoolMark, before: float) -> None:
+    def _idle(self, checkpoint: Checkpoint, before: float) -> None:
         """Nothing newer was in the spool when the clock stood at ``before``."""
-        if before > mark.watermark:
-            fresh = SpoolMark(mark.spool, mark.position, before)
+        if before > checkpoint.watermark:
+            fresh = Checkpoint(checkpoint.spool, checkpoint.position, before)
             with self._store.begin() as tx:
-                tx.set_mark(fresh)
-            self._marks[mark.spool] = fresh
+                tx.set_checkpoint(fresh)
+            self._checkpoints[checkpoint.spool] = fresh
 
     def _catch_up(self) -> None:
         """Finish the one batch that the log may have and the store has not."""
         for spool in self._spool.spools():
             reached = self._log.appended(spool)
-            while (mark := self._mark(spool)).position < reached:
-                behind = min(reached - mark.position, _READ_BYTES)
-                ready = self._prepare(mark, behind, at_once)
+            while (checkpoint := self._checkpoint(spool)).position < reached:
+                behind = min(reached - checkpoint.position, _READ_BYTES)
+                ready = self._prepare(checkpoint, behind, at_once)
                 if ready is None:
                     break
                 self._commit(ready)
 
-    def _prepare(self, held: SpoolMark, limit_bytes: int, aside: Aside) -> _Ready | None:
+    def _prepare(
+        self, held: Checkpoint, limit_bytes: int, background: BackgroundExecutor
+    ) -> _Ready | None:
         """Append the batch after ``held`` to the log and count it; None where there is none."""
-        batch = aside(lambda: self._spool.read(held.spool, held.position, limit_bytes))
+        batch = background(lambda: self._spool.read(held.spool, held.position, limit_bytes))
         if batch.end == held.position:
             return None
-        entries, calls = aside(lambda: self._decode(batch))
+        entries, calls = background(lambda: self._decode(batch))
         self._learn(entries)
         schemas = {e.event.layout_id: self._models[e.event.model].schema for e in entries}
-        aside(lambda: self._log.append(batch.spool, batch.end, entries, schemas))
-        return aside(lambda: self._sum_up(held, batch, entries, calls))
+        background(lambda: self._log.append(batch.spool, batch.end, entries, schemas))
+        return background(lambda: self._sum_up(held, batch, entries, calls))
 
     def _sum_up(
         self,
-        held: SpoolMark,
+        held: Checkpoint,
         batch: Batch,
         entries: Sequence[LogEntry],
         calls: Sequence[SpoolRecord],
     ) -> _Ready:
         last = max((e.event.ts for e in entries), default=0.0)
-        mark = SpoolMark(batch.spool, batch.end, max(held.watermark, last))
+        checkpoint = Checkpoint(batch.spool, batch.end, max(held.watermark, last))
         sketches, units = self._sketches(entries), self._units(entries)
-        return _Ready(mark, len(entries), sketches, units, accesses(calls))
+        return _Ready(checkpoint, len(entries), sketches, units, accesses(calls))
 
     def _decode(self, batch: Batch) -> tuple[list[LogEntry], list[SpoolRecord]]:
         """What is new to the log, and every call."""
@@ -216,9 +219,9 @@ class Recorder:
             tx.add_sketches(ready.sketches)
             tx.add_units(ready.units)
             tx.add_access(ready.access)
-            tx.set_mark(ready.mark)
-        self._marks[ready.mark.spool] = ready.mark
-        self._spool.release(ready.mark.spool, ready.mark.position)
+            tx.set_checkpoint(ready.checkpoint)
+        self._checkpoints[ready.checkpoint.spool] = ready.checkpoint
+        self._spool.release(ready.checkpoint.spool, ready.checkpoint.position)
 
     def _learn(self, entries: Sequence[LogEntry]) -> None:
         """Read layouts that were not met before, and models whose file is another by now."""
@@ -240,7 +243,7 @@ class Recorder:
                 )
 
     def _sketches(self, entries: Sequence[LogEntry]) -> dict[WindowKey, Sketch]:
-        tallies: dict[_Place, _Tally] = {}
+        gathered: dict[_Place, _WindowRows] = {}
         windows = {name: model.window_s for name, model in self._models.items()}
         for entry in entries:
             event = entry.event
@@ -249,7 +252,7 @@ class Recorder:
             match event:
                 case Predicted():
                     for i, row in enumerate(event.rows):
-                        found = _at(tallies, (*place, row.routed, row.arm))
+                        found = _at(gathered, (*place, row.routed, row.arm))
                         found.rows.append(row)
                         if not i:
                             found.latencies.append(event.latency_us)
@@ -258,18 +261,18 @@ class Recorder:
                         if row.flags and "failed" in row.flags:
                             found.traffic["execution_errors"] += 1
                 case Refused():
-                    found = _at(tallies, (*place, event.routed, event.arm))
+                    found = _at(gathered, (*place, event.routed, event.arm))
                     found.traffic["unanswered" if event.routed else "refused"] += 1
                 case OutcomeSeen():
-                    _at(tallies, (*place, "", "")).traffic["outcomes"] += 1
-        return self._count(tallies)
+                    _at(gathered, (*place, "", "")).traffic["outcomes"] += 1
+        return self._count(gathered)
 
-    def _count(self, tallies: Mapping[_Place, _Tally]) -> dict[WindowKey, Sketch]:
-        """Count the rows of all tallies of a layout at once."""
+    def _count(self, gathered: Mapping[_Place, _WindowRows]) -> dict[WindowKey, Sketch]:
+        """Count the rows of all windows of a layout at once."""
         out: dict[WindowKey, Sketch] = {}
-        for layout_id in dict.fromkeys(place[3] for place in tallies):
+        for layout_id in dict.fromkeys(place[3] for place in gathered):
             layout = self._layouts[layout_id]
-            mine = [(place, t) for place, t in tallies.items() if place[3] == layout_id]
+            mine = [(place, t) for place, t in gathered.items() if place[3] == layout_id]
             rows = [row for _, t in mine for row in t.rows]
             counts = np.zeros((len(mine), layout.size), np.int64)
             if rows:
@@ -307,7 +310,7 @@ _Place: TypeAlias = tuple[str, float, str, str, str, str]
 
 
 @dataclass(slots=True)
-class _Tally:
+class _WindowRows:
     """One window's rows of one version, arm and tenant, before they are counted."""
 
     rows: list[Row] = field(default_factory=list[Row])
@@ -315,10 +318,10 @@ class _Tally:
     traffic: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TRAFFIC, 0))
 
 
-def _at(tallies: dict[_Place, _Tally], place: _Place) -> _Tally:
-    found = tallies.get(place)
+def _at(gathered: dict[_Place, _WindowRows], place: _Place) -> _WindowRows:
+    found = gathered.get(place)
     if found is None:
-        found = tallies[place] = _Tally()
+        found = gathered[place] = _WindowRows()
     return found
 
 

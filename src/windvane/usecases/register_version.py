@@ -37,11 +37,11 @@ from windvane.ports.artifacts import Artifacts
 from windvane.ports.converter import Converter, Described
 from windvane.ports.learner import Columns, TrainingData
 from windvane.ports.runtime import CannotLoad, Predictor, Runtime, RuntimeFailed, Untrusted
-from windvane.ports.source import DataFile, Form, Readers, Source
+from windvane.ports.source import DataFile, Readers, Source, SourceCandidate
 from windvane.usecases.accept_candidate import (
     Applied,
     Proposal,
-    Site,
+    Stores,
     Trained,
     accept,
     applied,
@@ -78,11 +78,11 @@ class BadOutputs(WindvaneError):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What registering needs beside the site: ``runtimes`` serves the candidate while it is
+class RegistrationServices:
+    """What registering needs beside the stores: ``runtimes`` serves the candidate while it is
     measured, ``converter`` looks into programs, ``readers`` into files that are data."""
 
-    site: Site
+    stores: Stores
     artifacts: Artifacts
     runtimes: Runtime
     converter: Converter
@@ -90,7 +90,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Papers:
+class RegistrationOptions:
     """What a person adds to the files. ``trust``: they may run code, in their own process.
 
     ``inputs``: features in the model's order, where the model does not name them itself.
@@ -112,7 +112,7 @@ class Papers:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Loaded:
-    """A form that answers: its folder of files, and the predictor over them."""
+    """A candidate that answers: its folder of files, and the predictor over them."""
 
     folder: Path
     manifest: str
@@ -138,7 +138,7 @@ class _Loaded:
 
 @dataclass(slots=True)
 class _Found:
-    """What was seen so far: offers with what keeps them back, and the forms that answer."""
+    """What was seen so far: offers with what keeps them back, and the candidates that answer."""
 
     offers: list[Offer] = field(default_factory=list[Offer])
     loaded: dict[RuntimeName, _Loaded] = field(default_factory=dict[RuntimeName, _Loaded])
@@ -150,27 +150,27 @@ class _Found:
 
 
 def register_version(
-    parts: Parts,
+    services: RegistrationServices,
     model: str,
     source: Source,
     data: TrainingData,
-    papers: Papers,
+    options: RegistrationOptions,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Trained:
     """The registered version and the verdict that let it in.
 
     Raises BadTrainingData, BadInputs, BadOutputs, CandidateRefused, Untrusted, CannotLoad.
     """
-    about = applied(parts.site.store, model)
+    about = applied(services.stores.store, model)
     on_step("check the data")
     check_data(about.file, data)
-    past, holdout = split_by_time(data, papers.holdout_from)
+    past, holdout = split_by_time(data, options.holdout_from)
     del past  # the model has learned from rows of its own
-    with _workshop(parts, about, papers) as shop:
+    with _open_loader(services, about, options) as loader:
         on_step("look into the files")
         found = _Found()
-        for form in source.forms:
-            shop.look(form, source, some_rows(holdout, _PARITY_ROWS), found, on_step)
+        for candidate in source.candidates:
+            loader.look(candidate, source, some_rows(holdout, _PARITY_ROWS), found, on_step)
         choice = choose_runtime(found.offers)
         if choice is None:
             raise found.untrusted or _nothing(found.offers)
@@ -179,8 +179,8 @@ def register_version(
         _check_outputs(chosen.predict(some_rows(holdout, _PARITY_ROWS).columns))
         metrics = evaluate(chosen, holdout)
         parity = found.parity if choice.runtime is RuntimeName.ONNX else None
-        offered = _proposal(about, chosen, choice, data, parity, metrics, papers)
-        return accept(parts.site, about, data, offered, on_step)
+        offered = _proposal(about, chosen, choice, data, parity, metrics, options)
+        return accept(services.stores, about, data, offered, on_step)
 
 
 def _proposal(
@@ -190,7 +190,7 @@ def _proposal(
     data: TrainingData,
     parity: ParityReport | None,
     metrics: Mapping[str, float],
-    papers: Papers,
+    options: RegistrationOptions,
 ) -> Proposal:
     names = {spec.feature for spec in chosen.inputs}
     return Proposal(
@@ -199,7 +199,7 @@ def _proposal(
         facts=CandidateFacts(data.rows, duplicates(data), metrics["auc"], parity),
         metrics=metrics,
         params={"registered": "from files", "runtime": choice.runtime.value},
-        tags=papers.lineage,
+        tags=options.lineage,
         told={"runtime": msgspec.to_builtins(choice)},
     )
 
@@ -217,24 +217,32 @@ def _check_outputs(scores: NDArray[np.float64]) -> None:
 
 
 @contextmanager
-def _workshop(parts: Parts, about: Applied, papers: Papers) -> Iterator[_Workshop]:
+def _open_loader(
+    services: RegistrationServices, about: Applied, options: RegistrationOptions
+) -> Iterator[_Loader]:
     with tempfile.TemporaryDirectory() as folder:
-        shop = _Workshop(parts, about, papers, Path(folder))
+        loader = _Loader(services, about, options, Path(folder))
         try:
-            yield shop
+            yield loader
         finally:
-            shop.close()
+            loader.close()
 
 
-class _Workshop:
-    """Turns forms into folders that answer, in a folder of its own."""
+class _Loader:
+    """Turns candidates into folders that answer, in a folder of its own."""
 
-    def __init__(self, parts: Parts, about: Applied, papers: Papers, folder: Path) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        services: RegistrationServices,
+        about: Applied,
+        options: RegistrationOptions,
+        folder: Path,
+    ) -> None:
+        self._services = services
         self._schema = about.file.schema
         self._names = [spec.name for spec in about.file.schema]
         self._tolerance = about.policy.parity_tolerance
-        self._papers = papers
+        self._options = options
         self._folder = folder
         self._opened: list[Predictor] = []
 
@@ -243,24 +251,24 @@ class _Workshop:
             predictor.close()
 
     def look(
-        self, form: Form, source: Source, sample: TrainingData, found: _Found,
+        self, candidate: SourceCandidate, source: Source, sample: TrainingData, found: _Found,
         on_step: Callable[[str], None],
     ) -> None:  # fmt: skip
-        """Add the form's offer, and that of its conversion."""
-        runtime = form.runtime
+        """Add the candidate's offer, and that of its conversion."""
+        runtime = candidate.runtime
         program = runtime in PROGRAMS
-        if form.missing:
-            found.add(runtime, program, form.missing)
+        if candidate.missing:
+            found.add(runtime, program, candidate.missing)
             return
-        if program and found.loaded:  # a faster form answers already: leave the code alone
+        if program and found.loaded:  # a faster one answers already: leave the code alone
             found.add(runtime, True)
             return
         try:
             if not program:
-                found.loaded[runtime] = self._data(form, source)
+                found.loaded[runtime] = self._data(candidate, source)
                 found.add(runtime, False)
                 return
-            runs_code = self._program(form, source, found)
+            runs_code = self._program(candidate, source, found)
         except Untrusted as error:
             found.untrusted = Untrusted(error.message, hint=_TRUST)
             found.add(runtime, True, error.message)
@@ -273,25 +281,25 @@ class _Workshop:
                 missing = self._convert(found, sample)
                 found.add(RuntimeName.ONNX, False, missing)
 
-    def _data(self, form: Form, source: Source) -> _Loaded:
-        read = self._parts.readers[form.runtime](form.path)
-        name = _DATA_FILES[form.runtime]
-        folder = self._fresh(form.runtime.value)
+    def _data(self, candidate: SourceCandidate, source: Source) -> _Loaded:
+        read = self._services.readers[candidate.runtime](candidate.path)
+        name = _DATA_FILES[candidate.runtime]
+        folder = self._fresh(candidate.runtime.value)
         (folder / name).write_bytes(read.body)
         inputs = self._inputs(read.features or source.features, read)
-        return self._load(folder, self._served(form.runtime, name), inputs)
+        return self._load(folder, self._served(candidate.runtime, name), inputs)
 
-    def _program(self, form: Form, source: Source, found: _Found) -> bool:
+    def _program(self, candidate: SourceCandidate, source: Source, found: _Found) -> bool:
         """Load it apart; whether that took trust."""
-        trust, converter = self._papers.trust, self._parts.converter
-        folder = self._fresh(form.runtime.value)
-        name = "source" if form.path.is_dir() else f"model{form.path.suffix}"
-        if form.path.is_dir():
-            _copy_plain(form.path, folder / name)
+        trust, converter = self._options.trust, self._services.converter
+        folder = self._fresh(candidate.runtime.value)
+        name = "source" if candidate.path.is_dir() else f"model{candidate.path.suffix}"
+        if candidate.path.is_dir():
+            _copy_plain(candidate.path, folder / name)
         else:
-            shutil.copyfile(form.path, folder / name)
-        served = self._served(form.runtime, name)
-        artifact = self._parts.artifacts.open(str(folder), self._parts.artifacts.seal(folder))
+            shutil.copyfile(candidate.path, folder / name)
+        served = self._served(candidate.runtime, name)
+        artifact = self._services.artifacts.open(str(folder), self._services.artifacts.seal(folder))
         runs_code = converter.runs_code(artifact, served)
         said = converter.describe(artifact, served, trusted=trust)
         features = said.features or source.features
@@ -302,9 +310,9 @@ class _Workshop:
             served = replace(served, words=words)
         else:
             inputs = self._inputs(features, DataFile(b""))
-        if self._papers.positive is None and said.columns > 2:
+        if self._options.positive is None and said.columns > 2:
             raise CannotLoad(f"{said.columns} classes", hint="--positive N names the one to serve")
-        found.loaded[form.runtime] = self._load(folder, served, inputs)
+        found.loaded[candidate.runtime] = self._load(folder, served, inputs)
         return runs_code
 
     def _as_table(self, served: ServedBy, said: Described, inputs: Sequence[InputSpec]) -> bool:
@@ -320,9 +328,9 @@ class _Workshop:
         return spec.vocabulary is None and kinds[spec.feature] is FeatureType.CATEGORY
 
     def _convert(self, found: _Found, sample: TrainingData) -> str:
-        """Load the native form's graph if it gives the same answers; else why not."""
+        """Load the native candidate's graph if it gives the same answers; else why not."""
         native = found.loaded[RuntimeName.SKLEARN]
-        if not self._papers.convert:
+        if not self._options.convert:
             return "not wanted (--no-convert)"
         words = [spec.feature for spec in native.inputs if self._is_word(spec)]
         if words:
@@ -332,9 +340,9 @@ class _Workshop:
             for row in zip(*(sample.columns[name] for name in self._names), strict=True)
         ]
         rows = np.array(encoded, np.float64).reshape(len(encoded), len(native.inputs))
-        artifact = self._parts.artifacts.open(str(native.folder), native.manifest)
-        made = self._parts.converter.convert(
-            artifact, native.served, rows, trusted=self._papers.trust
+        artifact = self._services.artifacts.open(str(native.folder), native.manifest)
+        made = self._services.converter.convert(
+            artifact, native.served, rows, trusted=self._options.trust
         )
         if made.missing:
             return made.missing
@@ -383,9 +391,9 @@ class _Workshop:
     def _load(self, folder: Path, served: ServedBy, inputs: Sequence[InputSpec]) -> _Loaded:
         (folder / INPUTS_FILE).write_bytes(msgspec.json.encode(inputs))
         (folder / SERVED_FILE).write_bytes(msgspec.json.encode(served))
-        manifest = self._parts.artifacts.seal(folder)
-        artifact = self._parts.artifacts.open(str(folder), manifest)
-        predictor = self._parts.runtimes.load(artifact, self._names, trusted=self._papers.trust)
+        manifest = self._services.artifacts.seal(folder)
+        artifact = self._services.artifacts.open(str(folder), manifest)
+        predictor = self._services.runtimes.load(artifact, self._names, trusted=self._options.trust)
         self._opened.append(predictor)
         return _Loaded(folder, manifest, served, inputs, self._names, predictor)
 
@@ -396,16 +404,16 @@ class _Workshop:
         return folder
 
     def _served(self, runtime: RuntimeName, file: str) -> ServedBy:
-        papers = self._papers
-        column = -1 if papers.positive is None else papers.positive
-        return ServedBy(runtime, file, papers.output, column, papers.logits)
+        options = self._options
+        column = -1 if options.positive is None else options.positive
+        return ServedBy(runtime, file, options.output, column, options.logits)
 
     def _inputs(
         self, features: Sequence[str], read: DataFile, *, words: bool = False
     ) -> list[InputSpec]:
-        """The model's inputs by the names that a person, the file or its papers give."""
-        papers = self._papers
-        names = papers.inputs or tuple(features)
+        """The model's inputs by the names that a person, the file or its metadata give."""
+        options = self._options
+        names = options.inputs or tuple(features)
         known: dict[str, FeatureSpec] = {spec.name: spec for spec in self._schema}
         if not names:
             raise BadInputs("the model does not name its inputs")
@@ -417,7 +425,7 @@ class _Workshop:
                 )
         if len(set(names)) != len(names):
             raise BadInputs("an input is named twice")
-        for name in papers.vocabulary:
+        for name in options.vocabulary:
             if name not in names:
                 raise BadInputs(f"the vocabulary of {name!r} is of no input", hint="leave it out")
         held = iter(read.vocabularies)
@@ -426,14 +434,14 @@ class _Workshop:
             if known[name].type is not FeatureType.CATEGORY:
                 inputs.append(InputSpec(name))
                 continue
-            given = papers.vocabulary.get(name) or next(held, None)
+            given = options.vocabulary.get(name) or next(held, None)
             if given is None and not words:
                 raise BadInputs(
                     f"{name} is a category, and the model takes numbers",
                     hint="give its categories in order: --vocabulary FILE.json",
                 )
             vocabulary = None if given is None else tuple(given)
-            inputs.append(InputSpec(name, vocabulary, papers.unknown))
+            inputs.append(InputSpec(name, vocabulary, options.unknown))
         return inputs
 
 

@@ -20,7 +20,7 @@ from windvane.usecases.accept_candidate import (
     BadTrainingData,
     CandidateRefused,
     Proposal,
-    Site,
+    Stores,
     Trained,
     accept,
     applied,
@@ -94,4 +94,4 @@ def train_version(
         },
         told={"runtime": msgspec.to_builtins(choose_runtime([_OFFER]))},
     )
-    return accept(Site(store, registry, seal, clock), about, data, offered, on_step)
+    return accept(Stores(store, registry, seal, clock), about, data, offered, on_step)

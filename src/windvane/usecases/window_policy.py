@@ -26,8 +26,8 @@ class WindowPolicy:
     block_s: float
     drift_over_s: float
     min_rows: int
-    breaks: DriftPolicy
-    seasons: DriftPolicy
+    sudden_shift: DriftPolicy
+    training_drift: DriftPolicy
     refusals: RatePolicy
     errors: RatePolicy
 
@@ -55,8 +55,8 @@ def window_policy(file: ModelFile, *, models: int, tenants: int) -> WindowPolicy
         block_s=block_seconds(window_s, recent_s),
         drift_over_s=over_s,
         min_rows=watch.min_rows,
-        breaks=DriftPolicy(at, material),
-        seasons=DriftPolicy(slow, material, calm_windows=1),
+        sudden_shift=DriftPolicy(at, material),
+        training_drift=DriftPolicy(slow, material, calm_windows=1),
         refusals=RatePolicy(parse_share(watch.refused), at, "CON", "refused"),
         errors=RatePolicy(parse_share(watch.errors), at, "SLO", "failed"),
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import alembic.command
 import alembic.config
+import msgspec
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -19,7 +22,8 @@ from windvane.adapters.sql.schema import metadata
 from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry
 from windvane.core.verdict import Outcome, Verdict
-from windvane.ports.control_store import KeyRecord, ModelRecord, StoreUnavailable
+from windvane.ports.control_store import Incident, KeyRecord, ModelRecord, StoreUnavailable
+from windvane.usecases.load_window import StewardState
 from windvane.usecases.publish_routing import routing_effects
 
 RACERS = 2
@@ -73,6 +77,57 @@ def test_keys_from_before_scopes_go_on_working(empty_url: str) -> None:
         tx.put_key(fresh)
         assert tx.key_records() == [*found, fresh]
     store.close()
+
+
+def test_states_and_incidents_from_before_training_drift_go_on(empty_url: str) -> None:
+    """0002 spoke of seasons and breaks; an open incident of a season can still be closed."""
+    engine = migrate_to(empty_url, "0002")
+    sounding = {"alarmed": True, "since": 5.0}
+    state = {
+        "judged_until": 60.0, "seasons_from": 7.5, "breaks": {"x/nulls": sounding},
+        "seasons": {"y/drift": {}}, "refusals": {"AA": {}}, "excluded": {"plan": [[1.0, 2.0]]},
+    }  # fmt: skip
+    incidents = [
+        Incident(
+            id=f"delay-{kind}-1", model="delay", cause=f"{kind}:{subject}", kind=kind,
+            severity="low", title="é 'x'", opened_at=1.0, since=0.5, closed_at=closed,
+            owner="ops", runbook="drift.md", evidence={"suspects": []},
+        )
+        for kind, subject, closed in (("season", "delay", None), ("feed", "season:", 9.0))
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text("INSERT INTO steward_states (model, body) VALUES ('delay', :b)"),
+            {"b": json.dumps(state)},
+        )
+        for one in incidents:
+            row = msgspec.to_builtins(one)
+            connection.execute(
+                sa.text(
+                    "INSERT INTO incidents (id, model, cause, opened_at, closed_at, body) "
+                    "VALUES (:id, :model, :cause, :opened_at, :closed_at, :body)"
+                ),
+                {**row, "body": json.dumps(row)},
+            )
+    engine.dispose()
+    store = SqlControlStore(empty_url)
+    store.migrate()
+    with store.read() as tx:
+        held = tx.steward_state("delay")
+        found = tx.open_incident("delay", "training_drift:delay")
+        other = tx.incident("delay-feed-1")
+    store.close()
+    renamed = {
+        "judged_until": 60.0, "training_drift_from": 7.5, "sudden_shift": {"x/nulls": sounding},
+        "training_drift": {"y/drift": {}}, "refusals": {"AA": {}},
+        "excluded": {"plan": [[1.0, 2.0]]},
+    }  # fmt: skip
+    assert held == renamed
+    read = msgspec.convert(held, StewardState)
+    assert read.sudden_shift["x/nulls"].alarmed
+    assert (read.training_drift_from, list(read.training_drift)) == (7.5, ["y/drift"])
+    assert found == replace(incidents[0], cause="training_drift:delay", kind="training_drift")
+    assert other == incidents[1]
 
 
 def test_an_upgraded_schema_is_the_metadata(empty_url: str) -> None:

@@ -26,11 +26,11 @@ from windvane.core.sketch import (
 )
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import (
+    Checkpoint,
     Deployment,
     Incident,
     IncidentNote,
     ModelRecord,
-    SpoolMark,
     UnitCounts,
     UnitSeen,
     UnknownName,
@@ -156,11 +156,11 @@ def test_routing_tables_are_numbered_upwards(store: SqlControlStore) -> None:
 
 def test_marks(store: SqlControlStore) -> None:
     with store.begin() as tx:
-        tx.set_mark(SpoolMark("b", 2**40, 1.25))
-        tx.set_mark(SpoolMark("a", 0, 0.0))
-        tx.set_mark(SpoolMark("b", 2**41, 2.25))
+        tx.set_checkpoint(Checkpoint("b", 2**40, 1.25))
+        tx.set_checkpoint(Checkpoint("a", 0, 0.0))
+        tx.set_checkpoint(Checkpoint("b", 2**41, 2.25))
     with store.read() as tx:
-        assert tx.marks() == [SpoolMark("a", 0, 0.0), SpoolMark("b", 2**41, 2.25)]
+        assert tx.checkpoints() == [Checkpoint("a", 0, 0.0), Checkpoint("b", 2**41, 2.25)]
 
 
 def test_verdicts_are_newest_first_and_replaced_by_window(store: SqlControlStore) -> None:
@@ -185,10 +185,10 @@ def test_steward_state(store: SqlControlStore) -> None:
     with store.begin() as tx:
         assert tx.steward_state("delay") == {}
         tx.put_steward_state("delay", {"judged_until": 60.0})
-        tx.put_steward_state("delay", {"judged_until": 120.0, "breaks": {"x/nulls": [1e300]}})
+        tx.put_steward_state("delay", {"judged_until": 120.0, "sudden_shift": {"x/nulls": [1e300]}})
     with store.read() as tx:
         held = tx.steward_state("delay")
-        assert held == {"judged_until": 120.0, "breaks": {"x/nulls": [1e300]}}
+        assert held == {"judged_until": 120.0, "sudden_shift": {"x/nulls": [1e300]}}
 
 
 def test_incidents_and_their_notes(store: SqlControlStore) -> None:

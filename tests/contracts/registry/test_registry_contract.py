@@ -123,7 +123,7 @@ def test_mlflow_reads_the_signature(registry: MlflowRegistry, model: str, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["onnx", "xgboost", "lightgbm", "pyfunc"])
-def test_its_papers_say_how_it_is_served(
+def test_its_metadata_says_how_it_is_served(
     registry: MlflowRegistry, model: str, tmp_path: Path, name: str
 ) -> None:
     """A native flavour for other readers, and for a program none that would run it."""

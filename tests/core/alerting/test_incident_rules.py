@@ -27,7 +27,7 @@ RESPOND = {
 @pytest.mark.parametrize(
     ("kind", "severity", "response"),
     [
-        (CauseKind.SEASON, Severity.LOW, Response.LOG),
+        (CauseKind.TRAINING_DRIFT, Severity.LOW, Response.LOG),
         (CauseKind.TENANT, Severity.MEDIUM, Response.NOTIFY),
         (CauseKind.OUTCOMES, Severity.MEDIUM, Response.NOTIFY),
         (CauseKind.FEED, Severity.HIGH, Response.ROLLBACK),

@@ -92,13 +92,13 @@ class DeltaEventLog:
         if not parts:
             return []
         with self._connect() as c:
-            c.execute("CREATE TABLE marks (spool VARCHAR, mark BIGINT)")
+            c.execute("CREATE TABLE checkpoints (spool VARCHAR, reached BIGINT)")
             if positions:
-                c.executemany("INSERT INTO marks VALUES (?, ?)", list(positions.items()))
+                c.executemany("INSERT INTO checkpoints VALUES (?, ?)", list(positions.items()))
             rows = c.execute(
                 f"SELECT tenant, model, kind, named FROM ({' UNION ALL '.join(parts)}) e "
-                "LEFT JOIN marks USING (spool) "
-                "WHERE e.position < coalesce(marks.mark, 0) ORDER BY ts DESC LIMIT ?",
+                "LEFT JOIN checkpoints USING (spool) "
+                "WHERE e.position < coalesce(checkpoints.reached, 0) ORDER BY ts DESC LIMIT ?",
                 [limit],
             ).fetchall()
         return [dedupe_key(*row) for row in rows]

@@ -14,22 +14,22 @@ import yaml
 
 from windvane.core.execution import RuntimeName
 from windvane.ports.runtime import CannotLoad
-from windvane.ports.source import Form, Source
+from windvane.ports.source import Source, SourceCandidate
 
 _MLMODEL = "MLmodel"
 
 
-def read_mlmodel(folder: Path, form_of: Callable[[Path], Form]) -> Source:
-    """Its forms, native ones first. ``form_of`` knows a file by its name and first bytes.
+def read_mlmodel(folder: Path, candidate_of: Callable[[Path], SourceCandidate]) -> Source:
+    """Its candidates, native ones first. ``candidate_of`` knows a file by its name and first bytes.
 
     Raises CannotLoad.
     """
     try:
-        papers: Any = yaml.safe_load((folder / _MLMODEL).read_text())
-        flavours: Mapping[str, Mapping[str, Any]] = dict(papers["flavors"])
+        metadata: Any = yaml.safe_load((folder / _MLMODEL).read_text())
+        flavours: Mapping[str, Mapping[str, Any]] = dict(metadata["flavors"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise CannotLoad(f"{folder.name} is no MLflow model folder: {error}") from error
-    forms: list[Form] = []
+    candidates: list[SourceCandidate] = []
     for name, key in (
         ("onnx", "data"),
         ("xgboost", "data"),
@@ -37,13 +37,13 @@ def read_mlmodel(folder: Path, form_of: Callable[[Path], Form]) -> Source:
         ("sklearn", "pickled_model"),
     ):
         if name in flavours:
-            forms.append(form_of(_inside(folder, str(flavours[name].get(key, "")))))
+            candidates.append(candidate_of(_inside(folder, str(flavours[name].get(key, "")))))
     if "python_function" in flavours:
-        forms.append(Form(RuntimeName.PYFUNC, folder))
-    if not forms:
+        candidates.append(SourceCandidate(RuntimeName.PYFUNC, folder))
+    if not candidates:
         known = "onnx, xgboost, lightgbm, sklearn and python_function"
         raise CannotLoad(f"none of the flavours {', '.join(flavours)} is among {known}")
-    return Source(forms, _signature(papers))
+    return Source(candidates, _signature(metadata))
 
 
 def _inside(folder: Path, name: str) -> Path:
@@ -57,9 +57,9 @@ def _inside(folder: Path, name: str) -> Path:
     return path
 
 
-def _signature(papers: Mapping[str, Any]) -> tuple[str, ...]:
+def _signature(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     try:
-        columns = json.loads(papers["signature"]["inputs"])
+        columns = json.loads(metadata["signature"]["inputs"])
         names = tuple(str(column["name"]) for column in columns)
     except (KeyError, TypeError, ValueError):
         return ()

@@ -1,4 +1,4 @@
-"""Window sketches, spool marks, rollout units, verdicts and the steward's state."""
+"""Window sketches, spool checkpoints, rollout units, verdicts and the steward's state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from windvane.adapters.sql import schema as t
 from windvane.adapters.sql.rows import Rows, dump
 from windvane.core.sketch import Sketch
 from windvane.ports.control_store import (
-    SpoolMark,
+    Checkpoint,
     UnitCounts,
     UnitSeen,
     WindowKey,
@@ -24,11 +24,11 @@ _NEVER = -1
 
 
 class WindowRows(Rows):
-    def marks(self) -> list[SpoolMark]:
-        return [SpoolMark(*row) for row in self.all(sa.select(t.spool_marks).order_by("spool"))]
+    def checkpoints(self) -> list[Checkpoint]:
+        return [Checkpoint(*row) for row in self.all(sa.select(t.spool_marks).order_by("spool"))]
 
-    def set_mark(self, mark: SpoolMark) -> None:
-        self.put(t.spool_marks, msgspec.to_builtins(mark))
+    def set_checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.put(t.spool_marks, msgspec.to_builtins(checkpoint))
 
     def add_sketches(self, sketches: Mapping[WindowKey, Sketch]) -> None:
         c = t.window_sketches.c

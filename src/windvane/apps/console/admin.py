@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from windvane.apps.console.answering import NotAllowed, NotSignedIn
-from windvane.apps.console.api import Problem
+from windvane.apps.console.api import ErrorOut
 from windvane.core.routing import CLIENT_SCOPES, KeyEntry, Scope, TenantLimit
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Access, ControlStore, KeyRecord
@@ -115,7 +115,7 @@ class AccessOut(BaseModel):
 
 def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) -> APIRouter:
     """``feed`` hears of every change at once; None leaves it to the steward."""
-    problems = {status: {"model": Problem} for status in (400, 401, 403, 404, 422, 503)}
+    problems = {status: {"model": ErrorOut} for status in (400, 401, 403, 404, 422, 503)}
     router = APIRouter(prefix="/api", tags=["tenants"], responses={**problems})
 
     def caller(authorization: Annotated[str, Header()] = "") -> KeyEntry:

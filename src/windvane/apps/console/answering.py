@@ -73,8 +73,8 @@ class NoSuchName(UnknownName):
         self.path = path
 
 
-class _Answer:
-    """A shared answer: who asks while it is being made waits for it."""
+class _SharedRead:
+    """A shared read: who asks while it is being made waits for it."""
 
     def __init__(self) -> None:
         self.lock = anyio.Lock()
@@ -82,7 +82,7 @@ class _Answer:
         self.value: Any = None
 
 
-class Asker:
+class ReadService:
     """Runs reads on a thread, each in one snapshot, never longer than the deadline.
 
     A read that is late goes on and is forgotten: it holds no lock that a writer wants.
@@ -94,7 +94,7 @@ class Asker:
         self._store = store
         self._deadline_s = deadline_s
         self._fresh_s = fresh_s
-        self._shared: OrderedDict[Hashable, _Answer] = OrderedDict()
+        self._shared: OrderedDict[Hashable, _SharedRead] = OrderedDict()
 
     async def ask(self, read: Callable[[Tx], T]) -> T:
         """What ``read`` makes of a snapshot; raises StoreUnavailable when it is late."""
@@ -112,7 +112,7 @@ class Asker:
 
     async def ask_shared(self, key: Hashable, read: Callable[[Tx], T]) -> T:
         """As ``ask``, but viewers who ask the same within a moment share one answer."""
-        held = self._shared.setdefault(key, _Answer())
+        held = self._shared.setdefault(key, _SharedRead())
         self._shared.move_to_end(key)
         if len(self._shared) > _SHARED:
             self._shared.popitem(last=False)

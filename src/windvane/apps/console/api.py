@@ -7,16 +7,16 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from windvane.apps.console.answering import Asker
+from windvane.apps.console.answering import ReadService
 from windvane.apps.console.features import feature_views
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.reading import (
-    Whole,
+    ModelPage,
     load_decision,
     load_incident,
     load_incidents,
-    load_whole,
-    load_world,
+    load_model_page,
+    load_overview,
 )
 from windvane.apps.console.replaying import replayed
 from windvane.apps.console.views import (
@@ -30,7 +30,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import Incident, IncidentNote
 
 
-class Problem(BaseModel):
+class ErrorOut(BaseModel):
     """What went wrong: a stable code, a sentence, and what to do."""
 
     code: str
@@ -172,42 +172,42 @@ class DecisionOut(BaseModel):
     replay: ReplayOut | None
 
 
-def api_router(asker: Asker, clock: Clock, memory: Memory) -> APIRouter:
-    """Reads only; errors are ``Problem``."""
+def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
+    """Reads only; errors are ``ErrorOut``."""
     router = APIRouter(
         prefix="/api",
         tags=["control"],
-        responses={404: {"model": Problem}, 422: {"model": Problem}, 503: {"model": Problem}},
+        responses={404: {"model": ErrorOut}, 422: {"model": ErrorOut}, 503: {"model": ErrorOut}},
     )
 
     @router.get("/models", summary="Every model and its health now")
     async def models() -> list[ModelOut]:
         now, wall = clock.now(), clock.wall()
-        cards = await asker.ask(
-            lambda tx: [model_card(g) for g in load_world(tx, now, wall, memory).glances]
+        cards = await reads.ask(
+            lambda tx: [model_card(g) for g in load_overview(tx, now, wall, memory).glances]
         )
         return [ModelOut(**_card(card)) for card in cards]
 
     @router.get("/models/{model}", summary="One model over its last windows")
     async def one_model(model: str) -> ModelDetail:
         now = clock.now()
-        whole = await asker.ask(lambda tx: load_whole(tx, model, now, DEFAULT_RANGE, memory))
-        return _detail(whole)
+        page = await reads.ask(lambda tx: load_model_page(tx, model, now, DEFAULT_RANGE, memory))
+        return _detail(page)
 
     @router.get("/incidents", summary="Incidents, newest first")
     async def incidents(model: str = "") -> list[IncidentOut]:
-        found = await asker.ask(lambda tx: load_incidents(tx, model))
+        found = await reads.ask(lambda tx: load_incidents(tx, model))
         return [IncidentOut(**_incident(i)) for i in found]
 
     @router.get("/incidents/{incident:path}", summary="One incident with its evidence")
     async def one_incident(incident: str) -> IncidentDetail:
-        told = await asker.ask(lambda tx: load_incident(tx, incident))
-        found, lines = told.incident, [_note(note) for note in told.notes]
+        page = await reads.ask(lambda tx: load_incident(tx, incident))
+        found, lines = page.incident, [_note(note) for note in page.notes]
         return IncidentDetail(**_incident(found), evidence=dict(found.evidence), notes=lines)
 
     @router.get("/decisions/{decision:path}", summary="One recorded decision, replayed")
     async def one_decision(decision: str) -> DecisionOut:
-        return _decision((await asker.ask(lambda tx: load_decision(tx, decision)))[0])
+        return _decision((await reads.ask(lambda tx: load_decision(tx, decision)))[0])
 
     del models, one_model, incidents, one_incident, one_decision
     return router
@@ -231,8 +231,8 @@ def _card(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def _detail(whole: Whole) -> ModelDetail:
-    line = whole.glance.line
+def _detail(page: ModelPage) -> ModelDetail:
+    line = page.glance.line
     windows = [
         WindowOut(
             start=start,
@@ -255,7 +255,7 @@ def _detail(whole: Whole) -> ModelDetail:
             values_moved=f.values,
             nulls_rose=f.nulls,
         )
-        for f in feature_views(whole)
+        for f in feature_views(page)
     ]
     tenants = [
         TenantOut(
@@ -264,15 +264,15 @@ def _detail(whole: Whole) -> ModelDetail:
             refused=t.tally.refused,
             refused_rate=t.tally.refused_rate,
         )
-        for t in tenant_rows(whole)[0]
+        for t in tenant_rows(page)[0]
     ]
     return ModelDetail(
-        **_card(model_card(whole.glance)),
-        versions=[v.version for v in whole.versions],
+        **_card(model_card(page.glance)),
+        versions=[v.version for v in page.versions],
         windows=windows,
         features=features,
         tenants=tenants,
-        decisions=[d.id for d in whole.decisions],
+        decisions=[d.id for d in page.decisions],
     )
 
 

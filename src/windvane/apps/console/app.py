@@ -16,8 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import windvane
 from windvane.apps.console.admin import admin_router
-from windvane.apps.console.answering import Asker, NoSuchName, NoSuchPage, PageFailed, status_of
-from windvane.apps.console.api import Problem, api_router
+from windvane.apps.console.answering import (
+    NoSuchName,
+    NoSuchPage,
+    PageFailed,
+    ReadService,
+    status_of,
+)
+from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import render
 from windvane.apps.console.pages import page_router
@@ -88,10 +94,10 @@ def make_app(
         openapi_url="/api/openapi.json",
         lifespan=lifespan,
     )
-    asker, pages, memory = Asker(store), Pages(), Memory()
-    app.include_router(api_router(asker, clock, memory))
+    reads, pages, memory = ReadService(store), Pages(), Memory()
+    app.include_router(api_router(reads, clock, memory))
     app.include_router(admin_router(store, clock, feed))
-    app.include_router(page_router(asker, clock, pages, memory))
+    app.include_router(page_router(reads, clock, pages, memory))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     app.add_middleware(SecureHeaders)  # pyright: ignore[reportArgumentType]
 
@@ -106,11 +112,11 @@ def make_app(
 
     @app.get("/readyz", tags=["health"], summary="Whether the control database answers")
     async def readyz() -> dict[str, str]:
-        await asker.ask(lambda tx: tx.models())
+        await reads.ask(lambda tx: tx.models())
         return {"status": "ok"}
 
     def failed(request: Request, status: HTTPStatus, error: WindvaneError) -> Response:
-        problem = Problem(code=error.code, message=error.message, hint=error.advice)
+        problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
         if request.url.path.startswith(("/api/", "/readyz")):
             headers = {"Cache-Control": "no-store"}
             if status == HTTPStatus.UNAUTHORIZED:

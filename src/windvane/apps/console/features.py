@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from windvane.apps.console.reading import Whole
+from windvane.apps.console.reading import ModelPage
 from windvane.apps.console.svg import Histogram, histogram
 from windvane.apps.console.traffic import Counts, feature_counts
 from windvane.core.drift import Kind, null_rate, psi
@@ -46,19 +46,19 @@ class FeatureView:
         return "moving" if self.weight >= 0.5 else "steady"
 
 
-def feature_views(whole: Whole) -> list[FeatureView]:
+def feature_views(page: ModelPage) -> list[FeatureView]:
     """Sounding ones first, then by the size of their effect."""
-    file = whole.glance.file
-    material = window_policy(file, models=1, tenants=1).breaks.material
-    read, drifted = _by_feature(whole.features), _by_feature(whole.drift)
-    layout, baseline = whole.layout, whole.baseline
-    counted = _CountsFrom(whole)
+    file = page.glance.file
+    material = window_policy(file, models=1, tenants=1).sudden_shift.material
+    read, drifted = _by_feature(page.features), _by_feature(page.drift)
+    layout, baseline = page.layout, page.baseline
+    counted = _CountsFrom(page)
     views = {spec.name: spec.view for spec in file.schema}
     names = [*views, *(n for n in (layout.names if layout else ()) if n not in views)]
     out: list[FeatureView] = []
     for name in names:
         mine, slow = read.get(name, {}), drifted.get(name, {})
-        sounding, since = _sounding(whole, name)
+        sounding, since = _sounding(page, name)
         picture, psi_now, null_now = None, None, None
         if layout and baseline and name in layout.names:
             axis = layout.axes[layout.names.index(name)]
@@ -94,27 +94,27 @@ def feature_views(whole: Whole) -> list[FeatureView]:
 class _CountsFrom:
     """Bins of all features from a time on, each start counted once."""
 
-    def __init__(self, whole: Whole) -> None:
-        self._whole = whole
+    def __init__(self, page: ModelPage) -> None:
+        self._page = page
         self._held: dict[float, Counts] = {}
 
     def __call__(self, layout: Layout, since: float | None) -> Counts:
-        start = self._whole.glance.grid.starts[0] if since is None else since
+        start = self._page.glance.grid.starts[0] if since is None else since
         if start not in self._held:
-            found = [(k, s) for k, s in self._whole.found if k.start >= start]
+            found = [(k, s) for k, s in self._page.found if k.start >= start]
             self._held[start] = feature_counts(found, layout)
         return self._held[start]
 
 
-def _sounding(whole: Whole, name: str) -> tuple[tuple[str, ...], float | None]:
+def _sounding(page: ModelPage, name: str) -> tuple[tuple[str, ...], float | None]:
     """The kinds whose alarm is open, and when the first of them began within the range."""
     held = {
-        kind.value: whole.sounding[stream]
+        kind.value: page.sounding[stream]
         for kind in Kind
-        if (stream := f"{name}/{kind.value}") in whole.sounding
+        if (stream := f"{name}/{kind.value}") in page.sounding
     }
     began = [state.since for state in held.values() if state.since is not None]
-    first = whole.glance.grid.starts[0]
+    first = page.glance.grid.starts[0]
     return tuple(held), max(first, min(began)) if began else None
 
 

@@ -51,7 +51,7 @@ def health_of(
 ) -> Health:
     """From what is open and what was judged last; ``latest`` holds one verdict a subject.
 
-    A canary that was rolled back harms nobody any more, and a season harms nobody: both
+    A canary that was rolled back harms nobody any more, and training drift harms nobody: both
     ask for a look, not for haste.
     """
     if live is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from windvane.apps.console.traffic import Grid, Series, Tally, tallies_by_window
+from windvane.apps.console.traffic import Grid, Tally, TrafficSeries, tallies_by_window
 from windvane.core.routing import ModelRoute
 from windvane.ports.control_store import Tx
 
@@ -41,7 +41,7 @@ class Memory:
                 self._routes.popitem(last=False)
         return route
 
-    def series(self, tx: Tx, model: str, given: Grid, wall: float) -> Series:
+    def series(self, tx: Tx, model: str, given: Grid, wall: float) -> TrafficSeries:
         """Traffic over ``given``, of which only what may have changed is read again."""
         with self._lock:
             read_at, held = self._tallies.get(model, (float("-inf"), {}))
@@ -56,7 +56,7 @@ class Memory:
             self._tallies.move_to_end(model)
             if len(self._tallies) > _MODELS:
                 self._tallies.popitem(last=False)
-        return Series.of(given, tallies, open_tally)
+        return TrafficSeries.of(given, tallies, open_tally)
 
     @staticmethod
     def _settled(start: float, given: Grid) -> bool:

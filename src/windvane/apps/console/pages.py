@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from windvane.apps.console.answering import Asker
+from windvane.apps.console.answering import ReadService
 from windvane.apps.console.evidence import evidence_of
 from windvane.apps.console.features import feature_views
 from windvane.apps.console.health import health_of
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.reading import (
-    World,
+    Overview,
     load_decision,
     load_incident,
     load_incidents,
-    load_whole,
-    load_world,
+    load_model_page,
+    load_overview,
 )
 from windvane.apps.console.rendering import Pages, begin
 from windvane.apps.console.replaying import replayed
@@ -41,7 +41,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import Tx
 
 
-def page_router(asker: Asker, clock: Clock, pages: Pages, memory: Memory) -> APIRouter:
+def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) -> APIRouter:
     """Every page, as HTML."""
     router = APIRouter(include_in_schema=False, dependencies=[Depends(begin)])
 
@@ -49,27 +49,27 @@ def page_router(asker: Asker, clock: Clock, pages: Pages, memory: Memory) -> API
     async def models(request: Request) -> Response:
         now, wall = clock.now(), clock.wall()
 
-        def read(tx: Tx) -> tuple[World, list[ModelCard]]:
-            world = load_world(tx, now, wall, memory)
-            return world, sort_cards([model_card(g) for g in world.glances])
+        def read(tx: Tx) -> tuple[Overview, list[ModelCard]]:
+            overview = load_overview(tx, now, wall, memory)
+            return overview, sort_cards([model_card(g) for g in overview.glances])
 
-        world, cards = await asker.ask_shared("world", read)
-        title = f"Models ({len(world.told)} open)" if world.told else "Models"
+        overview, cards = await reads.ask_shared("overview", read)
+        title = f"Models ({len(overview.told)} open)" if overview.told else "Models"
         return pages.page(
             request, "models.html", title=title, now=now, cards=cards,
-            state=state_of(world, cards), told=sort_incidents(world.told),
+            state=state_of(overview, cards), told=sort_incidents(overview.told),
         )  # fmt: skip
 
     @router.get("/models/{model}")
     async def model_page(request: Request, model: str, windows: str = "") -> Response:
         now, given = clock.now(), _range(windows)
-        whole = await asker.ask_shared(
-            ("model", model, given), lambda tx: load_whole(tx, model, now, given, memory)
+        page = await reads.ask_shared(
+            ("model", model, given), lambda tx: load_model_page(tx, model, now, given, memory)
         )
-        glance = whole.glance
+        glance = page.glance
         line = glance.line
-        tenants, more = tenant_rows(whole)
-        places = {v.version: i for i, v in enumerate(whole.versions)}
+        tenants, more = tenant_rows(page)
+        places = {v.version: i for i, v in enumerate(page.versions)}
         return pages.page(
             request,
             "model.html",
@@ -82,22 +82,22 @@ def page_router(asker: Asker, clock: Clock, pages: Pages, memory: Memory) -> API
             applied_at=glance.record.applied_at,
             owner=owner_of(glance),
             health=health_of(glance.live, glance.incidents, glance.latest, line.all.requests),
-            notes=notes_on(whole),
-            incidents=sort_incidents([*glance.incidents, *whole.closed]),
+            notes=notes_on(page),
+            incidents=sort_incidents([*glance.incidents, *page.closed]),
             numbers=numbers(line.all),
             so_far=line.open,
-            versions=list(reversed(whole.versions)),
+            versions=list(reversed(page.versions)),
             places=places,
-            charts=charts(whole),
-            timeline=timeline(whole, now),
-            features=feature_views(whole),
-            features_at=whole.features.start if whole.features else None,
-            drift=whole.drift,
-            outcomes=whole.outcomes,
+            charts=charts(page),
+            timeline=timeline(page, now),
+            features=feature_views(page),
+            features_at=page.features.start if page.features else None,
+            drift=page.drift,
+            outcomes=page.outcomes,
             verdicts=latest_verdicts(glance),
             tenants=tenants,
             more_tenants=more,
-            decisions=whole.decisions[:20],
+            decisions=page.decisions[:20],
             ranges=RANGES,
             range=given,
             window_s=line.grid.window_s,
@@ -106,7 +106,7 @@ def page_router(asker: Asker, clock: Clock, pages: Pages, memory: Memory) -> API
 
     @router.get("/incidents")
     async def incidents(request: Request, model: str = "") -> Response:
-        found = await asker.ask_shared(("incidents", model), lambda tx: load_incidents(tx, model))
+        found = await reads.ask_shared(("incidents", model), lambda tx: load_incidents(tx, model))
         return pages.page(
             request, "incidents.html", title="Incidents", now=clock.now(),
             incidents=sort_incidents(found), model=model,
@@ -114,16 +114,16 @@ def page_router(asker: Asker, clock: Clock, pages: Pages, memory: Memory) -> API
 
     @router.get("/incidents/{incident:path}")
     async def incident_page(request: Request, incident: str) -> Response:
-        told = await asker.ask(lambda tx: load_incident(tx, incident))
+        page = await reads.ask(lambda tx: load_incident(tx, incident))
         return pages.page(
-            request, "incident.html", title=told.incident.title, now=clock.now(),
-            incident=told.incident, story=story_of(told), answered_now=answered_now(told),
-            evidence=evidence_of(told.incident),
+            request, "incident.html", title=page.incident.title, now=clock.now(),
+            incident=page.incident, story=story_of(page), answered_now=answered_now(page),
+            evidence=evidence_of(page.incident),
         )  # fmt: skip
 
     @router.get("/decisions/{decision:path}")
     async def decision_page(request: Request, decision: str) -> Response:
-        found, told = await asker.ask(lambda tx: load_decision(tx, decision))
+        found, told = await reads.ask(lambda tx: load_decision(tx, decision))
         return pages.page(
             request, "decision.html", title=f"{found.action}: {found.subject}", now=clock.now(),
             decision=found, incidents=told, replay=replayed(found),

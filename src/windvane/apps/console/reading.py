@@ -11,7 +11,7 @@ import msgspec
 
 from windvane.apps.console.answering import NoSuchName
 from windvane.apps.console.memory import Memory
-from windvane.apps.console.traffic import Found, Grid, Series, grid, series
+from windvane.apps.console.traffic import Found, Grid, TrafficSeries, grid, series
 from windvane.core.drift import Baseline, StreamState
 from windvane.core.errors import did_you_mean
 from windvane.core.journal import Decision
@@ -64,7 +64,7 @@ class Glance:
     record: ModelRecord
     file: ModelFile
     live: Deployment | None
-    line: Series
+    line: TrafficSeries
     incidents: tuple[Incident, ...]
     latest: Mapping[str, WindowVerdict]
 
@@ -74,7 +74,7 @@ class Glance:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Overview:
     """Everything on the first page; ``told`` are the open incidents of all models."""
 
     glances: tuple[Glance, ...]
@@ -83,7 +83,7 @@ class World:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class ModelPage:
     """Everything on a model's own page; ``asked`` windows, of which ``found`` may hold less."""
 
     glance: Glance
@@ -102,7 +102,7 @@ class Whole:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class IncidentPage:
     """An incident, its notes, and the decisions behind them by id."""
 
     incident: Incident
@@ -111,7 +111,7 @@ class Told:
     live: Deployment | None
 
 
-def load_world(tx: Tx, now: float, wall: float, memory: Memory) -> World:
+def load_overview(tx: Tx, now: float, wall: float, memory: Memory) -> Overview:
     """Every model, a few queries each."""
     told = [i for i in tx.incidents("", INCIDENTS) if i.closed_at is None]
     recorded = recorded_until(tx)
@@ -122,10 +122,10 @@ def load_world(tx: Tx, now: float, wall: float, memory: Memory) -> World:
         line = memory.series(tx, record.name, given, wall) if live else series((), given)
         mine = [i for i in told if i.model == record.name]
         glances.append(_glance(tx, record, live, line, mine))
-    return World(tuple(glances), tuple(told), recorded)
+    return Overview(tuple(glances), tuple(told), recorded)
 
 
-def load_whole(tx: Tx, name: str, now: float, windows: int, memory: Memory) -> Whole:
+def load_model_page(tx: Tx, name: str, now: float, windows: int, memory: Memory) -> ModelPage:
     """One model over its last ``windows`` windows; raises UnknownName."""
     record = _model(tx, name)
     file, live = file_of(record.text), tx.deployment(name)
@@ -138,7 +138,7 @@ def load_whole(tx: Tx, name: str, now: float, windows: int, memory: Memory) -> W
     champion = next((v for v in versions if live and v.version == live.champion), None)
     decisions = tuple(tx.decisions(name, _DECISIONS))
     state = msgspec.convert(tx.steward_state(name), StewardState)
-    return Whole(
+    return ModelPage(
         glance=glance,
         asked=len(asked.starts),
         found=found,
@@ -148,7 +148,7 @@ def load_whole(tx: Tx, name: str, now: float, windows: int, memory: Memory) -> W
         features=_with_readings(tx, name),
         drift=_first(tx.verdicts(name, "drift", 0.0, 1)),
         outcomes=tuple(tx.verdicts(name, "outcomes", 0.0, 24)),
-        sounding={stream: held for stream, held in state.breaks.items() if held.alarmed},
+        sounding={stream: held for stream, held in state.sudden_shift.items() if held.alarmed},
         closed=tuple(i for i in incidents if i.closed_at is not None)[:10],
         decisions=decisions,
         routes=_routes(tx, name, decisions, memory),
@@ -162,7 +162,7 @@ def load_incidents(tx: Tx, model: str) -> list[Incident]:
     return tx.incidents(model, INCIDENTS)
 
 
-def load_incident(tx: Tx, incident: str) -> Told:
+def load_incident(tx: Tx, incident: str) -> IncidentPage:
     """Raises UnknownName, naming the closest incident."""
     try:
         found = tx.incident(incident)
@@ -177,7 +177,7 @@ def load_incident(tx: Tx, incident: str) -> Told:
             decisions[name] = tx.decision(name)
         except UnknownName:
             continue
-    return Told(found, notes, decisions, tx.deployment(found.model))
+    return IncidentPage(found, notes, decisions, tx.deployment(found.model))
 
 
 def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:
@@ -198,7 +198,7 @@ def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:
 
 def recorded_until(tx: Tx) -> float | None:
     """How far the furthest recorder has read; None where none ever ran."""
-    return max((mark.watermark for mark in tx.marks()), default=None)
+    return max((c.watermark for c in tx.checkpoints()), default=None)
 
 
 def _model(tx: Tx, name: str) -> ModelRecord:
@@ -234,7 +234,7 @@ def _glance(
     tx: Tx,
     record: ModelRecord,
     live: Deployment | None,
-    line: Series,
+    line: TrafficSeries,
     incidents: Sequence[Incident],
 ) -> Glance:
     return Glance(

@@ -113,8 +113,8 @@ class Pages:
         if polled and status == HTTPStatus.OK and request.headers.get(SEEN) == seen:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
         now_s = time.perf_counter()
-        whole = "live.html" if polled else "page.html"
-        text = self._env.get_template(whole).render(
+        name = "live.html" if polled else "page.html"
+        text = self._env.get_template(name).render(
             body=Markup(body),
             title=title,
             url=url,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from windvane.apps.console.reading import Told
+from windvane.apps.console.reading import IncidentPage
 from windvane.core.alerting import CauseKind
 from windvane.core.journal import Decision
 from windvane.ports.control_store import Deployment
@@ -26,15 +26,15 @@ class Moment:
         return self.judged is not None and self.judged.judge in JUDGES
 
 
-def story_of(told: Told) -> list[Moment]:
+def story_of(page: IncidentPage) -> list[Moment]:
     """Oldest first. ``sort`` is began, told, then or closed; lines of one act are together."""
-    incident = told.incident
+    incident = page.incident
     out: list[Moment] = []
     if incident.since < incident.opened_at:
         canary = incident.kind == CauseKind.CANARY
         line = "the rollout began" if canary else "the first window that shows it began"
         out.append(Moment(incident.since, (line,), "", None, "began"))
-    for note in told.notes:
+    for note in page.notes:
         last = out[-1] if out else None
         if last and last.sort != "began" and (last.at, last.decision) == (note.at, note.decision):
             lines = (*last.lines, note.what)
@@ -45,15 +45,15 @@ def story_of(told: Told) -> list[Moment]:
             sort = "told"
         elif note.at == incident.closed_at:
             sort = "closed"
-        judged = told.decisions.get(note.decision)
+        judged = page.decisions.get(note.decision)
         out.append(Moment(note.at, (note.what,), note.decision, judged, sort))
     return out
 
 
-def answered_now(told: Told) -> str:
+def answered_now(page: IncidentPage) -> str:
     """What protects users at this moment, in a sentence; "" where nothing special does."""
-    live: Deployment | None = told.live
-    if live is None or told.incident.closed_at is not None:
+    live: Deployment | None = page.live
+    if live is None or page.incident.closed_at is not None:
         return ""
     if live.standing_in:
         broken = ", ".join(live.broken_views)

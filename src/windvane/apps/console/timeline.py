@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from windvane.apps.console.reading import Whole
+from windvane.apps.console.reading import ModelPage
 from windvane.apps.console.svg import Band, bands
 from windvane.apps.console.views import Weight
 from windvane.core.journal import Decision
@@ -47,11 +47,11 @@ def weights_of(route: ModelRoute, places: dict[str, int]) -> tuple[Weight, ...]:
     return tuple(out)
 
 
-def timeline(whole: Whole, now: float) -> Timeline | None:
+def timeline(page: ModelPage, now: float) -> Timeline | None:
     """Who answered since the oldest decision that the page knows."""
-    places = {v.version: i for i, v in enumerate(whole.versions)}
+    places = {v.version: i for i, v in enumerate(page.versions)}
     steps: list[WeightStep] = []
-    for decision, route in whole.routes:
+    for decision, route in page.routes:
         weights = weights_of(route, places)
         if not steps or steps[-1].weights != weights:
             steps.append(WeightStep(decision, weights))

@@ -105,7 +105,7 @@ def grid(now: float, window_s: float, windows: int, recorded: float | None) -> G
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class TrafficSeries:
     """One tally a window of a grid, the open window's, and all of them together."""
 
     grid: Grid
@@ -114,7 +114,7 @@ class Series:
     all: Tally
 
     @classmethod
-    def of(cls, given: Grid, tallies: Mapping[float, Tally], open_tally: Tally) -> Series:
+    def of(cls, given: Grid, tallies: Mapping[float, Tally], open_tally: Tally) -> TrafficSeries:
         windows = tuple(tallies.get(start) or Tally() for start in given.starts)
         everything = Tally()
         for tally in (*windows, open_tally):
@@ -140,8 +140,8 @@ def tallies_by_window(found: Found, given: Grid) -> tuple[dict[float, Tally], Ta
     return tallies, open_tally
 
 
-def series(found: Found, given: Grid) -> Series:
-    return Series.of(given, *tallies_by_window(found, given))
+def series(found: Found, given: Grid) -> TrafficSeries:
+    return TrafficSeries.of(given, *tallies_by_window(found, given))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from windvane.apps.console import times
 from windvane.apps.console.health import SIGNS, Health, Tone, health_of, is_urgent
-from windvane.apps.console.reading import Glance, Whole, World
+from windvane.apps.console.reading import Glance, ModelPage, Overview
 from windvane.apps.console.svg import sparkline
 from windvane.apps.console.traffic import Tally, TenantTraffic, by_tenant
 from windvane.core.alerting import Severity
@@ -130,9 +130,9 @@ def sort_cards(cards: Sequence[ModelCard]) -> list[ModelCard]:
     return sorted(cards, key=lambda card: (_LOUDEST.index(card.health.tone), card.name))
 
 
-def state_of(world: World, cards: Sequence[ModelCard]) -> State:
+def state_of(overview: Overview, cards: Sequence[ModelCard]) -> State:
     """What a person should know before they read anything else."""
-    told = world.told
+    told = overview.told
     words = Counter((card.health.word, card.health.tone) for card in cards)
     ranked = sorted(words.items(), key=lambda item: _LOUDEST.index(item[0][1]))
     if told:
@@ -151,7 +151,9 @@ def state_of(world: World, cards: Sequence[ModelCard]) -> State:
         tone = Tone.WARN
     else:
         tone = Tone.GOOD if tones & {Tone.GOOD, Tone.BUSY} else Tone.QUIET
-    return State(tone, said, tuple((word, tone, n) for (word, tone), n in ranked), world.recorded)
+    return State(
+        tone, said, tuple((word, tone, n) for (word, tone), n in ranked), overview.recorded
+    )
 
 
 def _counted(n: int, what: str) -> str:
@@ -208,10 +210,10 @@ def weights_now(
     return tuple(out)
 
 
-def charts(whole: Whole) -> tuple[Chart, ...]:
+def charts(page: ModelPage) -> tuple[Chart, ...]:
     """Traffic, latency and failures over the page's windows."""
-    line = whole.glance.line
-    told = (*whole.glance.incidents, *whole.closed)
+    line = page.glance.line
+    told = (*page.glance.incidents, *page.closed)
     first = line.grid.starts[0]
     marks = [{"t": i.since, "label": i.title[:80]} for i in told if i.since >= first]
 
@@ -276,15 +278,15 @@ def _described(label: str, values: Sequence[float | None], unit: str) -> str:
     return f"{label}: {low} to {high}{unit and ' ' + unit}, last {known[-1]:,.4g}"
 
 
-def tenant_rows(whole: Whole) -> tuple[list[TenantRow], int]:
+def tenant_rows(page: ModelPage) -> tuple[list[TenantRow], int]:
     """Tenants with a finding, then the busiest; and how many more there are."""
-    latest = whole.glance.latest
+    latest = page.glance.latest
 
     def finding(row: TenantTraffic) -> bool:
         verdict = latest.get(f"tenant {row.tenant}")
         return verdict is not None and verdict.outcome in (Outcome.FAIL, Outcome.ERROR)
 
-    rows = sorted(by_tenant(whole.found, whole.glance.grid), key=lambda r: not finding(r))
+    rows = sorted(by_tenant(page.found, page.glance.grid), key=lambda r: not finding(r))
     out = [
         TenantRow(
             r.tenant,
@@ -320,15 +322,15 @@ def sort_incidents(incidents: Sequence[Incident]) -> list[Incident]:
     )
 
 
-def notes_on(whole: Whole) -> list[str]:
+def notes_on(page: ModelPage) -> list[str]:
     """What a reader should know about the page itself."""
-    grid = whole.glance.grid
-    shown, live = len(grid.starts), whole.glance.live
-    out = [behind(whole.glance)]
-    if shown < whole.asked:
+    grid = page.glance.grid
+    shown, live = len(grid.starts), page.glance.live
+    out = [behind(page.glance)]
+    if shown < page.asked:
         span = times.about(shown * grid.window_s)
         out.append(f"only the last {span} are shown: the range holds more than one page may read")
-    if live is not None and whole.layout and whole.baseline is None:
+    if live is not None and page.layout and page.baseline is None:
         said = f"the baseline of version {live.champion} was made by another release"
         out.append(f"{said}: features are shown without their pictures until it is trained anew")
     return [line for line in out if line]

@@ -30,7 +30,7 @@ class Movable(Protocol):
 
 
 @dataclass
-class Tally:
+class ClientCounts:
     """What the client saw."""
 
     acknowledged: int = 0
@@ -56,7 +56,7 @@ class Moment:
     routed_bad: bool
 
 
-class Replay:
+class FlightReplay:
     """Sends flights in time order; the clock moves from slice to slice."""
 
     def __init__(
@@ -75,11 +75,11 @@ class Replay:
         self._judged_until = judged_until
         self._window_s = window_s
         self._due: list[tuple[float, Flight]] = []
-        self.tally = Tally()
+        self.seen = ClientCounts()
         self.moments: list[Moment] = []
 
     async def run(self, flights: Sequence[Flight], on_window: Callable[[float], None]) -> None:
-        """Replay all; ``on_window`` is called after each window that was judged."""
+        """FlightReplay all; ``on_window`` is called after each window that was judged."""
         timeout = aiohttp.ClientTimeout(total=20)
         connector = aiohttp.TCPConnector(limit=_AT_ONCE)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
@@ -118,16 +118,16 @@ class Replay:
         began = time.perf_counter()
         url = f"{self._url}/v1/models/{self._model}/predict"
         status, answer = await _post(session, url, body, headers)
-        tally = self.tally
-        tally.latencies_ms.append((time.perf_counter() - began) * 1e3)
+        seen = self.seen
+        seen.latencies_ms.append((time.perf_counter() - began) * 1e3)
         if request.fault:
-            tally.faults[request.fault] += 1
+            seen.faults[request.fault] += 1
         if status == 200:
-            tally.acknowledged += 1
-            tally.slipped += is_garbage(request)
+            seen.acknowledged += 1
+            seen.slipped += is_garbage(request)
             row = answer["predictions"][0]
             version = row["version"] or "constant"
-            tally.by_version[version] += 1
+            seen.by_version[version] += 1
             bad = row["arm"] == "challenger"
             self.moments.append(
                 Moment(flight.asked_at, request.fault, flight.carrier, version, bad)
@@ -135,12 +135,12 @@ class Replay:
             if flight.landed_at is not None and flight.late is not None:
                 self._due.append((flight.landed_at, flight))
         elif 400 <= status < 500:
-            tally.refused += 1
-            tally.refusal_codes[answer["error"].get("problems", [{}])[0].get("code", "?")] += 1
-            tally.refused_tenants[flight.carrier] += 1
+            seen.refused += 1
+            seen.refusal_codes[answer["error"].get("problems", [{}])[0].get("code", "?")] += 1
+            seen.refused_tenants[flight.carrier] += 1
             self.moments.append(Moment(flight.asked_at, "refused", flight.carrier, "", False))
         else:
-            tally.failed += 1
+            seen.failed += 1
 
     async def _send_outcomes(self, session: aiohttp.ClientSession, now: float) -> None:
         """Each tenant reports its flights that have landed by now."""
@@ -156,9 +156,9 @@ class Replay:
             url = f"{self._url}/v1/outcomes"
             status, _ = await _post(session, url, body, headers)
             if status == 202:
-                self.tally.outcomes += len(outcomes)
+                self.seen.outcomes += len(outcomes)
             else:
-                self.tally.failed += 1
+                self.seen.failed += 1
 
     async def _wait_for_verdict(self, end: float) -> None:
         """Hours pass between two windows in the world; here the clock waits instead."""

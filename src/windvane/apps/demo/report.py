@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from windvane.apps.demo import plan
-from windvane.apps.demo.replay import Moment, Tally
+from windvane.apps.demo.replay import ClientCounts, Moment
 from windvane.core.routing import bucket
 from windvane.ports.control_store import ControlStore, Incident, IncidentNote
 from windvane.ports.event_log import EventLog
@@ -65,7 +65,7 @@ def make_report(
     store: ControlStore,
     log: EventLog,
     model: str,
-    tally: Tally,
+    seen: ClientCounts,
     moments: Sequence[Moment],
     seconds: float,
 ) -> Report:
@@ -93,11 +93,11 @@ def make_report(
     judged = [d for d in decisions if d.judge in JUDGES]
     changed = [d.id for d in judged if not replay_decision(d).same]
     lines = _feed_lines(feed, notes, moments)
-    lines += [_canary_line(canary, moments), _tenant_line(tenant, moments, tally)]
+    lines += [_canary_line(canary, moments), _tenant_line(tenant, moments, seen)]
     quiet = [i for i in incidents if i.opened_at <= plan.QUIET_UNTIL]
     suspects = {s["feature"] for s in feed.evidence["suspects"]} if feed else set[str]()
     kinds = _told_kinds(feed, notes)
-    after_garbage = tally.refused_tenants.keys() - {plan.GARBAGE_TENANT}
+    after_garbage = seen.refused_tenants.keys() - {plan.GARBAGE_TENANT}
     garbage = sum(1 for m in moments if m.fault == "refused")
     checks = (
         Check("quiet weeks", not quiet, f"{len(quiet)} incidents in the first two weeks, 0 wanted"),
@@ -131,10 +131,10 @@ def make_report(
         ),
         Check(
             "garbage refused with clear codes",
-            garbage > 0 and tally.slipped == 0
-            and set(tally.refusal_codes) == {"CON-102", "CON-103", "CON-104"},
-            f"{garbage:,} refused {dict(sorted(tally.refusal_codes.items()))}, "
-            f"{tally.slipped} answered",
+            garbage > 0 and seen.slipped == 0
+            and set(seen.refusal_codes) == {"CON-102", "CON-103", "CON-104"},
+            f"{garbage:,} refused {dict(sorted(seen.refusal_codes.items()))}, "
+            f"{seen.slipped} answered",
         ),
         Check(
             "garbage has its own incident",
@@ -144,19 +144,19 @@ def make_report(
         ),
         Check(
             "model's health untouched",
-            not any(v.outcome == "fail" for v in errors) and tally.failed == 0,
+            not any(v.outcome == "fail" for v in errors) and seen.failed == 0,
             f"{sum(v.outcome == 'fail' for v in errors)} failed windows, "
-            f"{tally.failed} requests without an answer",
+            f"{seen.failed} requests without an answer",
         ),
         Check(
             "acknowledged = logged = counted in windows",
-            tally.acknowledged == counted["predictions"] == in_windows,
-            f"{tally.acknowledged:,} = {counted['predictions']:,} = {in_windows:,}",
+            seen.acknowledged == counted["predictions"] == in_windows,
+            f"{seen.acknowledged:,} = {counted['predictions']:,} = {in_windows:,}",
         ),
         Check(
             "outcomes = logged",
-            tally.outcomes == counted["outcomes"],
-            f"{tally.outcomes:,} = {counted['outcomes']:,}",
+            seen.outcomes == counted["outcomes"],
+            f"{seen.outcomes:,} = {counted['outcomes']:,}",
         ),
         Check("false alarms", not false_alarms, ", ".join(i.id for i in false_alarms) or "0"),
         Check(
@@ -168,11 +168,11 @@ def make_report(
     return Report(
         tuple(lines),
         checks,
-        tally.acknowledged,
+        seen.acknowledged,
         counted["predictions"],
         len(false_alarms),
         round(seconds, 1),
-        round((tally.acknowledged + tally.refused) / max(seconds, 0.001), 1),
+        round((seen.acknowledged + seen.refused) / max(seconds, 0.001), 1),
     )
 
 
@@ -236,7 +236,9 @@ def _canary_line(canary: Incident | None, moments: Sequence[Moment]) -> FaultLin
     )
 
 
-def _tenant_line(tenant: Incident | None, moments: Sequence[Moment], tally: Tally) -> FaultLine:
+def _tenant_line(
+    tenant: Incident | None, moments: Sequence[Moment], seen: ClientCounts
+) -> FaultLine:
     first = next((m.asked_at for m in moments if m.fault == "refused"), None)
     return _line(
         f"tenant {plan.GARBAGE_TENANT} sends garbage",
@@ -244,7 +246,7 @@ def _tenant_line(tenant: Incident | None, moments: Sequence[Moment], tally: Tall
         tenant.opened_at if tenant else None,
         first,
         moments,
-        tally.refused,
+        seen.refused,
         "refused with 4xx at once; an incident of its own",
     )
 

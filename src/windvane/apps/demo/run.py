@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from windvane.apps.demo import plan, wiring
 from windvane.apps.demo.flights import Flights
-from windvane.apps.demo.replay import Replay
+from windvane.apps.demo.replay import FlightReplay
 from windvane.apps.demo.report import BAD, Report, clock_text, make_report
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore
@@ -147,16 +147,16 @@ def run_demo(
             "[bold]3. Replay[/] real requests of 16 airlines from 1 July 2013; "
             "faults are told once the system has found them"
         )
-        replay = Replay(
+        replay = FlightReplay(
             url, file.model, keys, clock, lambda: _judged_until(store, file.model),
             parse_duration(file.watch.window),
         )  # fmt: skip
         began = time.monotonic()
         _replay(replay, flights, stage, store, settings, file.model)
         seconds = time.monotonic() - began
-        _wait_drained(settings, file.model, replay.tally.acknowledged)
+        _wait_drained(settings, file.model, replay.seen.acknowledged)
         log = wiring.event_log(settings)
-        report = make_report(store, log, file.model, replay.tally, replay.moments, seconds)
+        report = make_report(store, log, file.model, replay.seen, replay.moments, seconds)
         on_report(report)
         if keep:
             console.print(
@@ -194,7 +194,7 @@ def _train(flights: Flights, settings: Settings, home: Path, stage: Stage) -> No
 
 
 def _replay(
-    replay: Replay,
+    replay: FlightReplay,
     flights: Flights,
     stage: Stage,
     store: ControlStore,
@@ -216,8 +216,8 @@ def _replay(
 
         def on_window(end: float) -> None:
             nonlocal deployed
-            tally = replay.tally
-            done = tally.acknowledged + tally.refused + tally.failed
+            seen = replay.seen
+            done = seen.acknowledged + seen.refused + seen.failed
             progress.update(task, completed=done, description=clock_text(end))
             stage.announce(store, model)
             if not deployed and end >= plan.BAD_DEPLOY_AT:

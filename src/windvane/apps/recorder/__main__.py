@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from windvane.apps.recorder import wiring
 from windvane.usecases.read_settings import Settings
-from windvane.usecases.record_events import Aside, Recorder, at_once
+from windvane.usecases.record_events import BackgroundExecutor, Recorder, at_once
 
 T = TypeVar("T")
 
@@ -48,11 +48,11 @@ def main() -> None:
             recorder = recorder or wiring.recorder(given)
             waiting = recorder.waiting_bytes()
             # The first that records anything imports for half a second: a minute for who gives way.
-            aside = calm.unless_urgent(recorder, given) if warm else at_once
-            warm = recorder.step(1, aside) > 0 or warm
+            background = calm.unless_urgent(recorder, given) if warm else at_once
+            warm = recorder.step(1, background) > 0 or warm
             failures = 0
         except Exception:
-            # What was read stays in the spool; a fresh recorder starts from the marks.
+            # What was read stays in the spool; a fresh recorder starts from the checkpoints.
             _log.exception("step failed; trying again")
             recorder = None
             failures += 1
@@ -69,14 +69,14 @@ class _Calm:
         self._stopping = stopping
         self._thread = ThreadPoolExecutor(1, "calm", give_way)
 
-    def unless_urgent(self, recorder: Recorder, given: Settings) -> Aside:
+    def unless_urgent(self, recorder: Recorder, given: Settings) -> BackgroundExecutor:
         """A piece of a step runs there, or at once if too much waits by then."""
         urgent_bytes = given.spool_max_bytes * _URGENT
 
-        def aside(work: Callable[[], T]) -> T:
+        def background(work: Callable[[], T]) -> T:
             return work() if recorder.waiting_bytes() > urgent_bytes else self._run(work)
 
-        return aside
+        return background
 
     def _run(self, work: Callable[[], T]) -> T:
         """Where nobody leaves it any time, the process ends in the middle of it: as after

@@ -13,7 +13,7 @@ import msgspec
 from windvane.apps.trainer import wiring
 from windvane.core.errors import WindvaneError
 from windvane.usecases.read_model_file import read_model_file
-from windvane.usecases.register_version import Papers, register_version
+from windvane.usecases.register_version import RegistrationOptions, register_version
 
 
 class BadVocabulary(WindvaneError):
@@ -59,7 +59,7 @@ def _register(given: argparse.Namespace) -> int:
             print(f"  {step} ...", file=sys.stderr, flush=True)
 
     source = wiring.read_source(given.source)
-    papers = Papers(
+    options = RegistrationOptions(
         trust=given.trust,
         inputs=tuple(name for name in given.inputs.split(",") if name),
         vocabulary=_vocabulary(given.vocabulary),
@@ -73,8 +73,8 @@ def _register(given: argparse.Namespace) -> int:
     )
     say(f"read {given.data.name}")
     data = wiring.read_table(given.data, file.schema, given.label, given.time)
-    with wiring.register_parts(settings, store) as parts:
-        done = register_version(parts, given.model, source, data, papers, say)
+    with wiring.registration_services(settings, store) as services:
+        done = register_version(services, given.model, source, data, options, say)
     version, runtime = done.version, done.version.lineage["runtime"]
     if given.json:
         print(json.dumps({"version": version.version, "metrics": dict(version.metrics),

@@ -23,11 +23,11 @@ from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
 from windvane.core.execution import PROGRAMS, RuntimeName
 from windvane.ports.clock import Clock
 from windvane.ports.source import Source
-from windvane.usecases.accept_candidate import Site
+from windvane.usecases.accept_candidate import Stores
 from windvane.usecases.load_version import Runtimes
 from windvane.usecases.read_settings import Settings, find_settings
-from windvane.usecases.read_source import form_of
-from windvane.usecases.register_version import Parts
+from windvane.usecases.read_source import candidate_of
+from windvane.usecases.register_version import RegistrationServices
 
 learner = BoostedLearner
 read_table = read_training_table
@@ -52,17 +52,17 @@ def registry(given: Settings) -> MlflowRegistry:
 
 def read_source(path: Path) -> Source:
     """An MLflow model folder, or one file; raises CannotLoad."""
-    return read_mlmodel(path, form_of) if path.is_dir() else Source([form_of(path)])
+    return read_mlmodel(path, candidate_of) if path.is_dir() else Source([candidate_of(path)])
 
 
 @contextmanager
-def register_parts(given: Settings, held: SqlControlStore) -> Iterator[Parts]:
+def registration_services(given: Settings, held: SqlControlStore) -> Iterator[RegistrationServices]:
     """What registering needs; programs run apart, and none outlives this."""
     apart = IsolatedRuntime(logs=given.folder / "logs")
     artifacts = FileArtifacts()
     try:
-        yield Parts(
-            Site(held, registry(given), artifacts.seal, clock(given)),
+        yield RegistrationServices(
+            Stores(held, registry(given), artifacts.seal, clock(given)),
             artifacts,
             Runtimes(
                 {

@@ -15,7 +15,7 @@ class CauseKind(enum.StrEnum):
     TENANT = "tenant"
     ERRORS = "errors"
     OUTCOMES = "outcomes"
-    SEASON = "season"
+    TRAINING_DRIFT = "training_drift"
 
 
 class Severity(enum.StrEnum):
@@ -46,7 +46,7 @@ class Cause:
 
 
 _SEVERITY = {
-    CauseKind.SEASON: Severity.LOW,
+    CauseKind.TRAINING_DRIFT: Severity.LOW,
     CauseKind.TENANT: Severity.MEDIUM,
     CauseKind.OUTCOMES: Severity.MEDIUM,
     CauseKind.FEED: Severity.HIGH,
@@ -56,7 +56,7 @@ _SEVERITY = {
 
 
 def severity_of(kind: CauseKind) -> Severity:
-    """A season harms nobody; a tenant hurts itself; a feed or a version hurts everyone."""
+    """Training drift harms nobody; a tenant hurts itself; a feed or a version hurts everyone."""
     return _SEVERITY[kind]
 
 

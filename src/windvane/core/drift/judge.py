@@ -16,7 +16,7 @@ _LARGEST = 1e300
 class Kind(enum.StrEnum):
     """What a stream watches.
 
-    DRIFT: all bins against the training baseline (seasons live here). VALUES: values
+    DRIFT: all bins against the training baseline (training drift). VALUES: values
     against the recent past. NULLS: the null rate against the recent past.
     """
 

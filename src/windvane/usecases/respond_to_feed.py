@@ -1,4 +1,4 @@
-"""Answer a feed that broke: tell, stand in with a version that does not need it, go back."""
+"""Respond to a feed that broke: tell, stand in with a version that does not need it, go back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Finding(Protocol):
     def alarms(self) -> tuple[Alarm, ...]: ...
 
 
-def answer_feed(
+def respond_to_feed(
     tx: Tx,
     log: EventLog,
     window: ClosedWindow,
@@ -54,7 +54,9 @@ def answer_feed(
 def _sounding(window: ClosedWindow, state: StewardState, view: str) -> list[str]:
     views = window.views
     return [
-        s for s, held in state.breaks.items() if held.alarmed and views[s.split("/")[0]] == view
+        s
+        for s, held in state.sudden_shift.items()
+        if held.alarmed and views[s.split("/")[0]] == view
     ]
 
 
@@ -162,7 +164,7 @@ def _decide(
             subject=f"view {view}",
             action=action,
             at=now,
-            policy=msgspec.to_builtins(window.policy.breaks),
+            policy=msgspec.to_builtins(window.policy.sudden_shift),
             facts=msgspec.to_builtins(finding.facts),
             verdict=finding.verdict,
             effects=effects,
@@ -187,10 +189,10 @@ def _evidence(
     for alarm in opened:
         sizes[alarm.feature] = max(sizes.get(alarm.feature, 0.0), alarm.size)
     ranked = rank_suspects(list(sizes.items()))
-    before = window.past.between(0.0, since)
+    before = window.history.between(0.0, since)
     if before is None:
         before = window.baseline.counts
-    after = window.past.between(since, window.end)
+    after = window.history.between(since, window.end)
     after = window.counts if after is None else after
     suspect = ranked[0][0]
     mine = [(k.tenant, s.features) for k, s in window.sketches if s.layout_id == window.layout.id]

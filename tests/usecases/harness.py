@@ -18,10 +18,10 @@ from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry
 from windvane.core.sketch import TRAFFIC, Layout, Sketch
 from windvane.ports.control_store import (
+    Checkpoint,
     Deployment,
     Incident,
     KeyRecord,
-    SpoolMark,
     VersionRecord,
     WindowKey,
 )
@@ -116,7 +116,7 @@ class Trained:
 
 
 @dataclass
-class House:
+class Harness:
     """One installation below ``folder``; helpers that put it into a state."""
 
     folder: Path
@@ -205,7 +205,7 @@ class House:
         refused: Mapping[str, int] | None = None,
         arm: str = "champion",
         version: str = "1",
-        mark: bool = True,
+        checkpoint: bool = True,
         **shape: Any,
     ) -> None:
         """What the recorder would have written of window ``index``, half from each tenant."""
@@ -228,8 +228,8 @@ class House:
             sketches[key] = Sketch(self.layout.id, empty.features, traffic, empty.latency)
         with self.store.begin() as tx:
             tx.add_sketches(sketches)
-            if mark:
-                tx.set_mark(SpoolMark("m/w0", 0, start + WINDOW_S))
+            if checkpoint:
+                tx.set_checkpoint(Checkpoint("m/w0", 0, start + WINDOW_S))
         self.clock.at = max(self.clock.at, start + WINDOW_S)
 
     def judge(self) -> bool:

@@ -1,4 +1,4 @@
-"""Answer slow change: drift from the training data, and outcomes once they are known."""
+"""Respond to training drift, and to outcomes once they are known."""
 
 from __future__ import annotations
 
@@ -55,35 +55,37 @@ def judge_scores(log: EventLog, window: ClosedWindow) -> Scores | None:
         counts[0 if row["value"] > 0.5 else 1, row["bin"]] += row["n"]
     facts = ScoredCounts(counts[0], counts[1])
     # One look a span: no more false pages than the budget gives one stream.
-    policy = OutcomePolicy(float(floor), alpha=min(0.01, 1.0 / window.policy.seasons.alarm_at))
+    policy = OutcomePolicy(
+        float(floor), alpha=min(0.01, 1.0 / window.policy.training_drift.alarm_at)
+    )
     return Scores(facts, policy, judge_outcomes(facts, policy, window.end))
 
 
-def answer_season(
-    tx: Tx, window: ClosedWindow, season: _Finding | None, scores: Scores | None, now: float
+def respond_to_training_drift(
+    tx: Tx, window: ClosedWindow, drift: _Finding | None, scores: Scores | None, now: float
 ) -> None:
-    """A season is logged; outcomes below the floor open an incident, for they are harm.
+    """Training drift is logged; outcomes below the floor open an incident, for they are harm.
 
     That is how the two are told apart: drift says that the inputs changed, outcomes that
-    the answers got worse. Only the second, or a break against the recent past, wakes a
+    the answers got worse. Only the second, or a sudden shift against the recent past, wakes a
     person (unless the model's file asks for more).
     """
     model = window.file.model
-    if season and season.alarms:
-        decision_id = f"{model}/season/{window.start:.0f}"
-        cause = Cause(CauseKind.SEASON, model)
+    if drift and drift.alarms:
+        decision_id = f"{model}/training_drift/{window.start:.0f}"
+        cause = Cause(CauseKind.TRAINING_DRIFT, model)
         response = choose_response(cause.kind, window.file.respond)
-        opened = [a for a in season.alarms if a.opened]
+        opened = [a for a in drift.alarms if a.opened]
         effects = ()
-        if not opened and season.verdict.outcome is Outcome.PASS:
-            lines = [f"the inputs are as in training again: {season.verdict.sentence}"]
+        if not opened and drift.verdict.outcome is Outcome.PASS:
+            lines = [f"the inputs are as in training again: {drift.verdict.sentence}"]
             close_incident(tx, model, cause, now=now, decision=decision_id, lines=lines)
         if response is not Response.LOG and opened:
             effects = open_incident(
                 tx,
                 window.file,
                 cause,
-                title=season.verdict.sentence,
+                title=drift.verdict.sentence,
                 now=now,
                 since=min(a.since for a in opened),
                 evidence={"suspects": [{"feature": a.feature, "size": a.size} for a in opened]},
@@ -98,17 +100,17 @@ def answer_season(
                 subject="training data",
                 action=response.value,
                 at=now,
-                policy=msgspec.to_builtins(window.policy.seasons),
-                facts=msgspec.to_builtins(season.facts),
-                verdict=season.verdict,
+                policy=msgspec.to_builtins(window.policy.training_drift),
+                facts=msgspec.to_builtins(drift.facts),
+                verdict=drift.verdict,
                 effects=effects,
             )
         )
     if scores:
-        _answer_scores(tx, window, scores, now)
+        _respond_to_scores(tx, window, scores, now)
 
 
-def _answer_scores(tx: Tx, window: ClosedWindow, scores: Scores, now: float) -> None:
+def _respond_to_scores(tx: Tx, window: ClosedWindow, scores: Scores, now: float) -> None:
     verdict = scores.verdict
     model = window.file.model
     cause = Cause(CauseKind.OUTCOMES, model)

@@ -1,4 +1,4 @@
-"""Answer a rate that is too high: a tenant's refusals, or the model's own errors."""
+"""Respond to a rate that is too high: a tenant's refusals, or the model's own errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ class _Finding(Protocol):
     def after(self) -> RateState: ...
 
 
-def answer_rate(tx: Tx, log: EventLog, window: ClosedWindow, finding: _Finding, now: float) -> None:
+def respond_to_rate(
+    tx: Tx, log: EventLog, window: ClosedWindow, finding: _Finding, now: float
+) -> None:
     """Open an incident when the alarm begins to sound, close it when it stops."""
     before, after = finding.facts.before.alarmed, finding.after.alarmed
     if before == after:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from usecases.house import FILE, MODEL, START, House
+from usecases.harness import FILE, MODEL, START, Harness
 from usecases.timeline import (
     CELSIUS,
     NULLS,
@@ -22,18 +22,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationW
 
 
 @pytest.fixture
-def broken(house: House) -> House:
+def broken(harness: Harness) -> Harness:
     """Ten quiet windows, then nulls in one feed until it was noticed."""
-    play(house, [QUIET] * 10)
-    assert house.incidents() == []
+    play(harness, [QUIET] * 10)
+    assert harness.incidents() == []
     for i in range(10, 20):
-        play(house, [NULLS], first=i)
-        if house.incidents():
-            return house
+        play(harness, [NULLS], first=i)
+        if harness.incidents():
+            return harness
     raise AssertionError("ten windows of nulls were not noticed")
 
 
-def test_a_broken_feed_is_noticed_told_and_stood_in_for(broken: House) -> None:
+def test_a_broken_feed_is_noticed_told_and_stood_in_for(broken: Harness) -> None:
     incident = only(broken, "feed:weather")
     assert incident.title.startswith("the weather feed changed: temp nulls rose by 8")
     assert incident.since == START + 600.0  # when it began, not when it was noticed
@@ -52,7 +52,7 @@ def test_a_broken_feed_is_noticed_told_and_stood_in_for(broken: House) -> None:
     assert broken.queued(PUBLISH)[-1] == {"seq": table.seq}
 
 
-def test_its_evidence_names_the_suspect_and_whose(broken: House) -> None:
+def test_its_evidence_names_the_suspect_and_whose(broken: Harness) -> None:
     evidence = only(broken, "feed:weather").evidence
     assert evidence["suspects"][0]["feature"] == "temp"
     assert evidence["kinds"] == ["nulls"]
@@ -65,13 +65,13 @@ def test_its_evidence_names_the_suspect_and_whose(broken: House) -> None:
     assert sum(drawn["before"]) == 600
 
 
-def test_the_decision_replays_to_the_same_verdict(broken: House) -> None:
+def test_the_decision_replays_to_the_same_verdict(broken: Harness) -> None:
     (decision,) = broken.decisions("fall_back")
     assert replay_decision(decision).same
     assert decision.id == f"{MODEL}/feed:weather/{decision.facts['window']:.0f}/broken"
 
 
-def test_it_is_told_once_however_long_it_lasts(broken: House) -> None:
+def test_it_is_told_once_however_long_it_lasts(broken: Harness) -> None:
     began = int(broken.decisions("fall_back")[0].facts["window"] - START) // 60 + 1
     play(broken, [NULLS] * 6, first=began)
     assert len(broken.incidents()) == 1
@@ -80,7 +80,7 @@ def test_it_is_told_once_however_long_it_lasts(broken: House) -> None:
     assert outcomes(broken, "features").endswith("F" * 7)
 
 
-def test_another_alarm_of_the_same_feed_joins_the_incident(broken: House) -> None:
+def test_another_alarm_of_the_same_feed_joins_the_incident(broken: Harness) -> None:
     began = int(broken.decisions("fall_back")[0].facts["window"] - START) // 60 + 1
     play(broken, [CELSIUS] * 8, first=began)
     incident = only(broken, "feed:weather")
@@ -89,7 +89,7 @@ def test_another_alarm_of_the_same_feed_joins_the_incident(broken: House) -> Non
     assert any("values moved" in line for line in broken.timeline(incident))
 
 
-def test_a_healed_feed_goes_back_to_the_champion(broken: House) -> None:
+def test_a_healed_feed_goes_back_to_the_champion(broken: Harness) -> None:
     began = int(broken.decisions("fall_back")[0].facts["window"] - START) // 60 + 1
     play(broken, [QUIET] * 2, first=began)
     assert broken.live.standing_in == "2"  # not on the first good window
@@ -103,7 +103,7 @@ def test_a_healed_feed_goes_back_to_the_champion(broken: House) -> None:
     assert replay_decision(decision).same
 
 
-def test_the_broken_time_is_no_reference_afterwards(broken: House) -> None:
+def test_the_broken_time_is_no_reference_afterwards(broken: Harness) -> None:
     """Once healed, nulls must be news again."""
     began = int(broken.decisions("fall_back")[0].facts["window"] - START) // 60 + 1
     play(broken, [NULLS] * 8 + [QUIET] * 4 + [NULLS] * 8, first=began)
@@ -111,21 +111,21 @@ def test_the_broken_time_is_no_reference_afterwards(broken: House) -> None:
     assert [i.cause for i in broken.incidents()] == ["feed:weather"] * 2
 
 
-def test_a_change_of_unit_is_noticed(house: House) -> None:
-    play(house, [QUIET] * 8 + [CELSIUS] * 8)
-    incident = only(house, "feed:weather")
+def test_a_change_of_unit_is_noticed(harness: Harness) -> None:
+    play(harness, [QUIET] * 8 + [CELSIUS] * 8)
+    incident = only(harness, "feed:weather")
     assert incident.evidence["kinds"] == ["values"]
-    assert house.live.standing_in == "2"
+    assert harness.live.standing_in == "2"
 
 
 @pytest.mark.parametrize("shape", [{"spoiled_plan": True}, {"stuck": True}])
 def test_by_default_a_change_of_unit_or_a_stuck_value_is_material(
-    house: House, shape: dict[str, Any]
+    harness: Harness, shape: dict[str, Any]
 ) -> None:
-    house.clock.at += 1
-    house.apply(FILE.replace("  material: {values: 0.3}\n", ""))
-    play(house, [QUIET] * 8 + [shape] * 12)
-    assert [incident.kind for incident in house.incidents()] == ["feed"]
+    harness.clock.at += 1
+    harness.apply(FILE.replace("  material: {values: 0.3}\n", ""))
+    play(harness, [QUIET] * 8 + [shape] * 12)
+    assert [incident.kind for incident in harness.incidents()] == ["feed"]
 
 
 @pytest.mark.parametrize(
@@ -134,24 +134,24 @@ def test_by_default_a_change_of_unit_or_a_stuck_value_is_material(
      ("rollback", "fall_back", "2", 1)],
 )  # fmt: skip
 def test_the_response_is_the_files(
-    house: House, respond: str, action: str, standing: str | None, told: int
+    harness: Harness, respond: str, action: str, standing: str | None, told: int
 ) -> None:
-    house.clock.at += 1
-    house.apply(FILE.replace("watch:\n", f"watch:\n  respond: {{high: {respond}}}\n"))
-    play(house, [QUIET] * 6 + [NULLS] * 8)
-    assert [d.action for d in house.decisions() if d.judge] == [action]
-    assert house.live.standing_in == standing
-    assert house.live.broken_views == ("weather",)
-    assert len(house.queued(NOTIFY)) == told
-    assert len(house.incidents()) == told
+    harness.clock.at += 1
+    harness.apply(FILE.replace("watch:\n", f"watch:\n  respond: {{high: {respond}}}\n"))
+    play(harness, [QUIET] * 6 + [NULLS] * 8)
+    assert [d.action for d in harness.decisions() if d.judge] == [action]
+    assert harness.live.standing_in == standing
+    assert harness.live.broken_views == ("weather",)
+    assert len(harness.queued(NOTIFY)) == told
+    assert len(harness.incidents()) == told
 
 
-def test_without_a_version_that_does_without_it_stays_as_it_is(house: House) -> None:
+def test_without_a_version_that_does_without_it_stays_as_it_is(harness: Harness) -> None:
     """Every version needs the plan; both stay, and the incident says so."""
-    play(house, [QUIET] * 6)
+    play(harness, [QUIET] * 6)
     for i in range(6, 16):
-        house.traffic(i, spoiled_plan=True)
-        house.judge()
-    incident = only(house, "feed:plan")
-    assert "no version does without plan: left as is" in house.timeline(incident)
-    assert house.live.standing_in is None
+        harness.traffic(i, spoiled_plan=True)
+        harness.judge()
+    incident = only(harness, "feed:plan")
+    assert "no version does without plan: left as is" in harness.timeline(incident)
+    assert harness.live.standing_in is None

@@ -1,4 +1,4 @@
-"""What the steward remembers of a model's judged windows."""
+"""The recent history of a model: the counts and sizes of its judged windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_SIZES = 1_000
 
 
 @dataclass
-class Past:
+class RecentHistory:
     """Merged counts and measured sizes of one model's windows.
 
     ``windows`` are those of the block under way by start, ``blocks`` the whole blocks before
@@ -65,11 +65,11 @@ class Past:
                 del held[start]
 
 
-def recall_past(
+def load_recent_history(
     tx: Tx, model: str, layout: Layout, window_s: float, block_s: float, first: float, until: float
-) -> Past:
+) -> RecentHistory:
     """Read windows that began in [first, until), a block at a time."""
-    past = Past(window_s, block_s)
+    history = RecentHistory(window_s, block_s)
     block = first // block_s * block_s
     while block < until:
         by_start: dict[float, Counts] = {}
@@ -78,11 +78,11 @@ def recall_past(
                 held = by_start.get(key.start)
                 by_start[key.start] = sketch.features if held is None else held + sketch.features
         for start in sorted(by_start):
-            past.add(start, by_start[start])
+            history.add(start, by_start[start])
         block += block_s
     for row in reversed(tx.verdicts(model, "features", first, _MOST_SIZES)):
         for reading in row.detail.get("readings", []):
             stream = f"{reading['feature']}/{reading['kind']}"
-            past.remember(stream, row.start, float(reading["size"]))
-    past.until = until
-    return past
+            history.remember(stream, row.start, float(reading["size"]))
+    history.until = until
+    return history

@@ -1,0 +1,94 @@
+"""Training drift is logged, outcomes below the floor are told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
+from usecases.timeline import (
+    only,
+    outcomes,
+    verdicts,
+)
+
+from windvane.ports.event_log import LogEntry
+from windvane.ports.events import OutcomeSeen, Predicted, Row
+from windvane.usecases.load_window import WindowCache
+from windvane.usecases.publish_routing import NOTIFY
+from windvane.usecases.replay_decision import replay_decision
+
+pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
+
+
+def log_scored(harness: Harness, window: int, n: int, *, right: bool) -> None:
+    """``n`` answers with their outcomes, all right or all wrong."""
+    ts = START + WINDOW_S * window + 1.0
+    events: list[Any] = []
+    for i in range(n):
+        late = float(i % 2)
+        output = 0.9 if bool(late) == right else 0.1
+        row = Row("u", "1", "1", "champion", [1.0, "dl", 1.0], output)
+        name = f"w{window}-{i}"
+        events.append(Predicted(name, ts, MODEL, "AA", harness.layout.id, "", 900, [row]))
+        events.append(OutcomeSeen(name, ts, MODEL, "AA", harness.layout.id, name, 0, late))
+    names = [("distance", "number"), ("carrier", "category"), ("temp", "number")]
+    schema = {harness.layout.id: names}
+    start = 100_000 * window
+    entries = [LogEntry("m/w9", start + i, event) for i, event in enumerate(events)]
+    harness.log.append("m/w9", start + len(events), entries, schema)
+
+
+def test_drift_from_training_is_logged_not_told(harness: Harness) -> None:
+    """Training drift: the inputs changed slowly; nobody is woken, the champion stays."""
+    harness.cache = WindowCache()
+    for i in range(60):
+        harness.traffic(i, warmer=min(i * 1.0, 30.0))
+        harness.judge()
+    found = verdicts(harness, "drift")
+    assert [v.start for v in found] == [START + 60.0 * i for i in (19, 39, 59)]
+    assert found[-1].outcome == "fail"
+    logged = harness.decisions("log")
+    assert logged
+    assert logged[0].subject == "training data"
+    assert replay_decision(logged[0]).same
+    assert not [i for i in harness.incidents() if i.kind == "training_drift"]
+
+
+def test_bad_outcomes_open_an_incident_and_good_ones_close_it(harness: Harness) -> None:
+    for i in range(60):
+        if i in (3, 23, 43):
+            log_scored(harness, i, 400, right=i != 23)
+        harness.traffic(i)
+        harness.judge()
+    assert outcomes(harness, "outcomes") == "PFP"
+    incident = only(harness, f"outcomes:{MODEL}")
+    assert incident.title.startswith("AUC 0.000 ± ")
+    assert incident.closed_at is not None
+    assert harness.timeline(incident)[-1].startswith("outcomes are above the floor again")
+    assert len(harness.queued(NOTIFY)) == 1
+    judged = [d for d in harness.decisions() if d.judge == "outcomes"]
+    assert [d.action for d in judged] == ["close", "notify"]
+    assert all(replay_decision(d).same for d in judged)
+
+
+def test_missing_outcomes_neither_open_nor_close(harness: Harness) -> None:
+    for i in range(40):
+        if i == 3:
+            log_scored(harness, i, 400, right=False)
+        harness.traffic(i)
+        harness.judge()
+    assert outcomes(harness, "outcomes") == "FH"
+    assert only(harness, f"outcomes:{MODEL}").closed_at is None
+
+
+def test_outcomes_respond_as_the_file_says(harness: Harness) -> None:
+    harness.clock.at += 1
+    harness.apply(FILE.replace("watch:\n", "watch:\n  respond: {medium: log}\n"))
+    for i in range(20):
+        if i == 3:
+            log_scored(harness, i, 400, right=False)
+        harness.traffic(i)
+        harness.judge()
+    assert outcomes(harness, "outcomes") == "F"
+    assert harness.queued(NOTIFY) == []
