@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
+from windvane.core.signature import FeatureSpec
 from windvane.apps.gateway import __main__ as worker
 from windvane.apps.gateway import live, wiring
 from windvane.apps.gateway.records import Records
-from windvane.core.sketch import FeatureSpec
 
 
 class NoSpool:

@@ -19,10 +19,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import msgspec
 import uvicorn
 
+from windvane.core.signature import InputSpec
 from windvane.adapters.onnx.artifact import GRAPH, INPUTS
 from windvane.adapters.onnx.runtime import OnnxPredictor
 from windvane.apps.gateway.batcher import Lane, NextTickBatcher
-from windvane.core.execution import InputSpec
 
 from .model import MODEL
 from .rows import FEATURES

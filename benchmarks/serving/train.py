@@ -13,10 +13,10 @@ from typing import Any
 
 import joblib
 
+from windvane.core.signature import FeatureSpec
 from windvane.adapters.onnx.learner import BoostedCandidate, BoostedLearner
 from windvane.apps.trainer import wiring
 from windvane.apps.trainer.__main__ import main
-from windvane.core.sketch import FeatureSpec
 from windvane.ports.learner import Columns
 
 TREES = 100

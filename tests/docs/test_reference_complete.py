@@ -12,12 +12,12 @@ import msgspec
 import pytest
 import yaml
 
+from windvane.inference.metrics import Metrics, metric_names
 from windvane.adapters.delta.tables import TABLES, to_arrow
 from windvane.apps.console.app import make_app
 from windvane.apps.console.metrics import PREFIX
 from windvane.apps.gateway import answers, refusals
 from windvane.apps.gateway import app as gateway_app
-from windvane.apps.gateway.metrics import Metrics, metric_names
 from windvane.apps.gateway.openapi import document
 from windvane.core.alerting import CauseKind, Response, Severity
 from windvane.core.errors import REGISTRY, WindvaneError

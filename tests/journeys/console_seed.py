@@ -45,12 +45,7 @@ from windvane.core.drift import (
 )
 from windvane.core.journal import Decision, Effect
 from windvane.core.rollout import GateFacts, GatePolicy, StageErrors, judge_gate
-from windvane.core.sketch import (
-    TRAFFIC,
-    Layout,
-    NumericAxis,
-    Sketch,
-)
+from windvane.core.sketch import TRAFFIC, Layout, NumericAxis, Sketch
 from windvane.core.verdict import Outcome, RateFacts, RatePolicy, RateState, Verdict, judge_rate
 from windvane.ports.control_store import (
     Checkpoint,

@@ -111,24 +111,20 @@ class NextTickBatcher:
                 self._run_here(queue, jobs, rows)
         self.on_end()
 
-    def _run_here(
-        self, queue: ModelQueue, jobs: list[Job], rows: list[Sequence[Any]]
-    ) -> None:
+    def _run_here(self, queue: ModelQueue, jobs: list[Job], rows: list[Sequence[Any]]) -> None:
         if queue.jobs:  # the rest has its turn after the loop has looked at its sockets
             self._schedule(queue)
         if not jobs:
             return
         queue.busy = len(rows)
         began = self._stopwatch()
-        outputs = execute(queue.predictor, queue.task, rows)  # pyright: ignore[reportArgumentType]
+        outputs = execute(queue.local, queue.task, rows)
         took_s = self._stopwatch() - began
         self._ended(queue, jobs, rows, outputs, took_s)
         if len(rows) == 1:
             self._weigh(queue, took_s > self._inline_s, _TO_A_THREAD)
 
-    def _run_on_thread(
-        self, queue: ModelQueue, jobs: list[Job], rows: list[Sequence[Any]]
-    ) -> None:
+    def _run_on_thread(self, queue: ModelQueue, jobs: list[Job], rows: list[Sequence[Any]]) -> None:
         if not jobs:
             return
         queue.busy = len(rows)
@@ -138,7 +134,7 @@ class NextTickBatcher:
             queue.executor = ThreadPoolExecutor(1, name, _yield_to_the_loop)
         began = self._stopwatch()
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(queue.executor, execute, queue.predictor, queue.task, rows)
+        work = loop.run_in_executor(queue.executor, execute, queue.local, queue.task, rows)
 
         def ended(done: asyncio.Future[RowOutputs | Exception]) -> None:
             failure = done.exception()
@@ -153,9 +149,7 @@ class NextTickBatcher:
 
         work.add_done_callback(ended)
 
-    def _run_remote(
-        self, queue: ModelQueue, jobs: list[Job], rows: list[Sequence[Any]]
-    ) -> None:
+    def _run_remote(self, queue: ModelQueue, jobs: list[Job], rows: list[Sequence[Any]]) -> None:
         remote = queue.remote
         if not jobs or remote is None:
             return
@@ -264,12 +258,12 @@ class NextTickBatcher:
                 return
             low, high = piece
             if queue.executor is None:
-                search.note(piece, execute(queue.predictor, queue.task, rows[low:high]))  # pyright: ignore[reportArgumentType]
+                search.note(piece, execute(queue.local, queue.task, rows[low:high]))
                 self._low_priority.put([step])
                 return
             loop = asyncio.get_running_loop()
             work = loop.run_in_executor(
-                queue.executor, execute, queue.predictor, queue.task, rows[low:high]
+                queue.executor, execute, queue.local, queue.task, rows[low:high]
             )
 
             def noted(found: asyncio.Future[RowOutputs | Exception]) -> None:
@@ -298,10 +292,11 @@ class NextTickBatcher:
 
 
 def execute(
-    predictor: Predictor, task: Task, rows: Sequence[Sequence[Any]]
+    predictor: Predictor | None, task: Task, rows: Sequence[Sequence[Any]]
 ) -> RowOutputs | Exception:
     """One execution, its outputs checked against the task: a row that is not what the task
     promises becomes an exception, and so does the whole where it failed."""
+    assert predictor is not None  # a remote one is awaited
     try:
         return _checked(task, predictor.predict(rows), len(rows))
     except Exception as error:
@@ -335,5 +330,3 @@ def _yield_to_the_loop() -> None:
     """On Linux a thread has a niceness of its own: the loop comes first."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, _THREAD_NICENESS)
-
-

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from windvane.core.admission import FREE, RateLimitDecision
 from windvane.core.routing import Scope
-from windvane.inference.access import Authenticator, CachedRejection, ModelAccess, Principal
+from windvane.inference.access import Authenticator, CachedRejection, Principal
 from windvane.inference.batching import NextTickBatcher
 from windvane.inference.cache import AnswerCache
 from windvane.inference.errors import (
@@ -43,6 +43,12 @@ _HEADROOM = 0.7
 _WAY_BACK = 0.02  # of the time: an answer that leaves at the deadline comes after it
 
 
+def unique_ids() -> Callable[[], str]:
+    """Unique without asking the kernel for each: a random beginning and a count."""
+    numbers = map(f"{os.urandom(9).hex()}{{:06x}}".format, itertools.count())
+    return numbers.__next__
+
+
 @dataclass(slots=True)
 class Services:
     """What the engine works with: one worker's authenticator, limiter, caches and batcher, and
@@ -65,13 +71,7 @@ class Services:
     monotonic: Callable[[], float] = time.monotonic
     monotonic_ns: Callable[[], int] = time.monotonic_ns
     under_way: int = 0
-    new_id: Callable[[], str] = field(default_factory=lambda: unique_ids())
-
-
-def unique_ids() -> Callable[[], str]:
-    """Unique without asking the kernel for each: a random beginning and a count."""
-    numbers = map(f"{os.urandom(9).hex()}{{:06x}}".format, itertools.count())
-    return numbers.__next__
+    new_id: Callable[[], str] = field(default_factory=unique_ids)
 
 
 class Engine:

@@ -140,9 +140,7 @@ class Execution:
         access.shared_hits += shared
         access.misses += len(keys) - hits - shared
 
-    def _keep(
-        self, ttl_s: float, keys: list[bytes], found: Found, cached: Sequence[bool]
-    ) -> None:
+    def _keep(self, ttl_s: float, keys: list[bytes], found: Found, cached: Sequence[bool]) -> None:
         services = self._services
         until = services.monotonic() + ttl_s
         fresh = {
@@ -321,5 +319,3 @@ def code_of(failure: Exception) -> str:
     if isinstance(failure, WindvaneError):
         return failure.code
     return _TIMED_OUT if isinstance(failure, TimeoutError) else _UNFORESEEN
-
-

@@ -96,7 +96,7 @@ class ModelCache:
         circuit: BreakerPolicy | None = None,
     ) -> ModelHandle:
         """The place of this very version; the same one as long as somebody routes to it."""
-        key = (model, entry, contract.id)
+        key = (model, entry, contract.rows_id)
         found = self._handles.get(key)
         circuit = circuit or BreakerPolicy()
         if found is None:
@@ -136,9 +136,11 @@ class ModelCache:
         """Whether each was loaded, failed to load, or had its turn."""
         return not any(h.fresh and h.queue is None and h.error is None for h in handles)
 
-    async def fill(self, handles: Sequence[ModelHandle]) -> None:
+    async def fill(
+        self, handles: Sequence[ModelHandle], on_settled: Callable[[], None] = lambda: None
+    ) -> None:
         """Load those that are new, a few at a time in this order, until one takes another's
-        room."""
+        room. ``on_settled`` is called whenever one more had its turn."""
         waiting = [handle for handle in handles if handle.fresh]
         full = False
 
@@ -150,6 +152,7 @@ class ModelCache:
                 await self.bring(handle)
                 handle.fresh = False
                 full = full or self.unloads > before
+                on_settled()
 
         await asyncio.gather(*(work() for _ in range(self._loaders)))
         for handle in handles:
@@ -165,9 +168,7 @@ class ModelCache:
         if handle.loading is None:
             loop = asyncio.get_running_loop()
             handle.loading = loop.create_future()
-            work = loop.run_in_executor(
-                self._loader, _load, self._runtime, self._artifacts, handle
-            )
+            work = loop.run_in_executor(self._loader, _load, self._runtime, self._artifacts, handle)
             work.add_done_callback(lambda done: self._loaded(handle, done))
         await asyncio.shield(handle.loading)
 
@@ -181,7 +182,10 @@ class ModelCache:
             queue.used = self._monotonic()
             self.held_bytes += queue.predictor.memory
             self.loads += 1
-            if self._handles.get((handle.model, handle.entry, handle.contract.id)) is not handle:
+            if (
+                self._handles.get((handle.model, handle.entry, handle.contract.rows_id))
+                is not handle
+            ):
                 self._leaving.append(handle)  # for requests that began under an older table
             self._make_room(handle)
         else:

@@ -42,7 +42,7 @@ class ModelQueue:
     """
 
     __slots__ = (
-        "against", "breaker", "busy", "circuit", "executor", "jobs", "model", "predictor",
+        "against", "breaker", "busy", "circuit", "executor", "jobs", "local", "model", "predictor",
         "remote", "row_s", "running", "task", "threaded", "took_rows", "took_s", "used",
         "version", "waiting",
     )  # fmt: skip
@@ -67,6 +67,7 @@ class ModelQueue:
         self.took_s = row_s
         self.took_rows = 1.0
         self.remote = predictor if isinstance(predictor, RemotePredictor) else None
+        self.local = predictor if not isinstance(predictor, RemotePredictor) else None
         self.threaded = threaded or predictor.blocking
         self.against = 0
         self.jobs: list[Job] = []

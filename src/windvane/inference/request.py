@@ -64,7 +64,7 @@ class InferenceRequest:
 
     def __init__(
         self,
-        id: str,
+        event_id: str,
         model: str,
         credential: bytes,
         codec: Codec,
@@ -73,7 +73,7 @@ class InferenceRequest:
         client_id: str = "",
         idempotency_key: str = "",
     ) -> None:
-        self.id = id
+        self.id = event_id
         self.model = model
         self.credential = credential
         self.codec = codec
@@ -106,7 +106,9 @@ class InferenceResponse:
     __slots__ = ("body", "content_type", "decision", "id", "model", "outputs", "replayed",
                  "routes", "served")  # fmt: skip
 
-    def __init__(self, request: InferenceRequest, body: bytes = b"", *, replayed: bool = False) -> None:
+    def __init__(
+        self, request: InferenceRequest, body: bytes = b"", *, replayed: bool = False
+    ) -> None:
         self.id = request.id
         self.model = request.model
         self.served: ServedModel = request.access.model

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
+from windvane.core.execution import BreakerPolicy
+from windvane.core.routing import CircuitSpec, KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.task import Contract, Task, make_task
 from windvane.inference.model_cache import ModelCache, ModelHandle
 
@@ -68,8 +69,18 @@ def take_snapshot(table: RoutingTable, cache: ModelCache, held: Snapshot | None)
         kept = before.get(route.contract.id)
         task = kept.task if kept else make_task(route.contract.task)
         handles = {
-            entry.version: cache.handle(name, entry, route.contract, task, route.circuit)
+            entry.version: cache.handle(name, entry, route.contract, task, _policy(route.circuit))
             for entry in route.versions
         }
         models[name] = ServedModel(route, handles, task, kept.compiled if kept else {})
     return Snapshot(table.seq, models, {key.digest: key for key in table.keys}, table.limits)
+
+
+def _policy(circuit: CircuitSpec) -> BreakerPolicy:
+    return BreakerPolicy(
+        window=max(20, 4 * circuit.failures),
+        failures=circuit.failures,
+        pause_s=circuit.pause_s,
+        longest_s=max(60.0, 4.0 * circuit.pause_s),
+        probes=circuit.probes,
+    )

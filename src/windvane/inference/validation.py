@@ -21,9 +21,7 @@ def check_count(rows: int, max_rows: int) -> None:
         raise BodyTooLarge(f"{rows:,} rows, {max_rows:,} allowed")
 
 
-def validate_rows(
-    contract: Contract, rows: Sequence[Mapping[str, Any]]
-) -> list[tuple[Any, ...]]:
+def validate_rows(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
     """Rows of named values in the contract's order, as later steps expect them.
 
     Looks no further once it has found as many violations as it tells of: a bad row must not

@@ -133,8 +133,6 @@ class FastPath:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(
-        self, coroutine: Coroutine[Any, Any, InferenceResponse], deliver: Deliver
-    ) -> None:
+    def start(self, coroutine: Coroutine[Any, Any, InferenceResponse], deliver: Deliver) -> None:
         """Step it now; ``deliver`` gets its response or its exception, now or later."""
         PendingRequest(coroutine, deliver, self._tasks).step()

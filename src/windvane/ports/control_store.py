@@ -14,6 +14,7 @@ from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout, Sketch
+from windvane.core.task import Contract
 
 
 class StoreUnavailable(WindvaneError):
@@ -28,6 +29,17 @@ class LeaseLost(WindvaneError):
 
     code: ClassVar[str] = "STO-102"
     hint = "nothing to do: the new leader goes on from the same state"
+
+
+class HomeOfEarlierRelease(WindvaneError):
+    """The control database was made by a release whose events and versions this one cannot read:
+    it knew one kind of model only."""
+
+    code: ClassVar[str] = "STO-104"
+    hint = (
+        "begin a new home (`windvane up --home NEW`), apply the model files there and register "
+        "the versions again from the old home's artifacts folder; its log stays readable there"
+    )
 
 
 class UnknownName(WindvaneError):
@@ -47,8 +59,9 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """A registered version. ``views`` are the feeds it needs; ``baseline`` is the packed
-    history of its training data; ``lineage`` says how to make it again."""
+    """A registered version of a ``task``. ``features`` are those of the contract that it takes,
+    ``views`` the sources that they come from; ``baseline`` is the packed history of its training
+    data, by the layout ``layout_id``; ``lineage`` says how to make it again."""
 
     model: str
     version: str
@@ -60,6 +73,8 @@ class VersionRecord:
     lineage: Mapping[str, Any]
     baseline: bytes
     created_at: float
+    features: tuple[str, ...] = ()
+    task: str = "binary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,10 +240,19 @@ class Models(Protocol):
     def models(self) -> list[ModelRecord]: ...
     def put_layout(self, layout: Layout) -> None: ...
     def layout(self, layout_id: str) -> Layout: ...
+    def put_contract(self, model: str, contract: Contract) -> None: ...
+    def contract(self, contract_id: str) -> Contract:
+        """Raises UnknownName."""
+        ...
+
     def add_version(self, version: VersionRecord) -> None: ...
     def version(self, model: str, version: str) -> VersionRecord: ...
     def versions(self, model: str) -> list[VersionRecord]:
         """Oldest first."""
+        ...
+
+    def version_layouts(self, model: str) -> Mapping[str, str]:
+        """The layout's id of each version, without reading baselines."""
         ...
 
     def deployment(self, model: str) -> Deployment | None: ...

@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.task import Contract
 from windvane.ports.events import Event
 
 
@@ -18,18 +22,30 @@ class LogEntry:
     event: Event
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredRows:
+    """Rows of one version, arm and rollout with known outcomes: the task's outputs in its order,
+    each (rows, *shape), and the labels as the task has them, (rows,) or (rows, n)."""
+
+    routed: str
+    arm: str
+    rollout: str
+    outputs: Sequence[NDArray[np.float64]]
+    labels: NDArray[np.float64]
+
+
 class EventLog(Protocol):
     def append(
         self,
         spool: str,
         end: int,
         entries: Sequence[LogEntry],
-        schemas: Mapping[str, Sequence[tuple[str, str]]],
+        contracts: Mapping[str, Contract],
     ) -> None:
         """Append ``entries`` (positions below ``end``), each table at most once a position.
 
-        ``schemas``: (feature, type) in the event's order by layout id. Repeating a call
-        after a crash writes only what is missing.
+        ``contracts`` by their id say what the events' columns are. Repeating a call after a
+        crash writes only what is missing.
         """
         ...
 
@@ -46,11 +62,19 @@ class EventLog(Protocol):
         ...
 
     def samples(
-        self, model: str, start: float, end: float, where: Mapping[str, Any], limit: int
+        self,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        where: Mapping[str, Any],
+        limit: int,
     ) -> list[dict[str, Any]]:
-        """A few predictions in [start, end) with the given column values, the first ones.
+        """A few predictions in [start, end) with the given column values (``features.NAME`` for a
+        feature's), the first ones.
 
-        Each has what is known about the row, and its values by name under "features".
+        Each has what is known about the row, its values by the contract's names under
+        "features", and its outputs under "outputs".
         """
         ...
 
@@ -65,10 +89,6 @@ class EventLog(Protocol):
         files that were replaced, in number. Rows, positions and older versions stay."""
         ...
 
-    def scored(self, model: str, start: float, end: float, bins: int) -> list[dict[str, Any]]:
-        """Predictions made in [start, end) with known outcome, counted.
-
-        Rows of (routed, arm, rollout, bin, value, n, loss, loss_squares): counts and Brier
-        losses by score bin and outcome.
-        """
+    def scored(self, model: str, contract: Contract, start: float, end: float) -> list[ScoredRows]:
+        """Predictions made in [start, end) whose outcome is known, the latest one of each."""
         ...

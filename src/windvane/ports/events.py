@@ -44,16 +44,16 @@ class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="P"):
     latency_us: int
     rows: int
     units: Column
-    routes: list[RouteTaken]
-    features: list[Column]
-    outputs: list[Column]
+    routes: Sequence[RouteTaken]
+    features: Sequence[Column]
+    outputs: Sequence[Column]
     request_id: str = ""
     key: str = ""
 
     def routes_of(self) -> Iterator[RouteTaken]:
         """One for each row."""
         if len(self.routes) == 1:
-            return iter(self.routes * self.rows)
+            return iter([self.routes[0]] * self.rows)
         return iter(self.routes)
 
 
@@ -135,9 +135,7 @@ def event_key(event: Event) -> str:
     Ids of predictions and refusals are ours, so only a record that is read twice repeats one;
     an outcome's is made of what it is about, so that a client may send it again.
     """
-    return dedupe_key(
-        event.tenant, event.model, str(event.__struct_config__.tag), event.event_id
-    )
+    return dedupe_key(event.tenant, event.model, str(event.__struct_config__.tag), event.event_id)
 
 
 def dedupe_key(tenant: str, model: str, kind: str, named: str) -> str:

@@ -6,21 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.acceptance import ParityReport
-from windvane.core.sketch import FeatureSpec
+from windvane.core.errors import WindvaneError
+from windvane.core.signature import FeatureSpec
+from windvane.core.task import Outputs, TaskSpec
 
 Columns = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """Equally long columns by feature name (None for missing), labels 0 or 1 (rows,), and
-    when each row was known, in seconds since the epoch (rows,), in any order."""
+    """Equally long columns by feature name (None for missing), labels as the task has them,
+    (rows,) or (rows, n), and when each row was known, in seconds since the epoch (rows,), in any
+    order."""
 
     columns: Columns
     labels: NDArray[np.float64]
@@ -39,8 +42,8 @@ class TrainingData:
 class Candidate(Protocol):
     """A fitted model."""
 
-    def predict(self, columns: Columns) -> NDArray[np.float64]:
-        """Probabilities (rows,) by the fitted model itself."""
+    def predict(self, columns: Columns) -> Outputs:
+        """The task's outputs in its order, each (rows, *shape), by the fitted model itself."""
         ...
 
     def write(self, folder: Path) -> None:
@@ -52,17 +55,26 @@ class Candidate(Protocol):
         ...
 
 
+class CannotLearn(WindvaneError):
+    """The built-in learner does not know such a task or feature."""
+
+    code: ClassVar[str] = "TRA-103"
+    hint = "train it with your own library and `windvane register` it"
+
+
 class Learner(Protocol):
     def fit(
         self,
         features: Sequence[FeatureSpec],
+        task: TaskSpec,
         columns: Columns,
         labels: NDArray[np.float64],
         *,
         unknown: str,
         seed: int,
     ) -> Candidate:
-        """``unknown``: what an unseen category does, "null" or "error"."""
+        """``unknown``: what an unseen category does, "null" or "error". Raises CannotLearn for a
+        task or features that it does not know."""
         ...
 
     @property

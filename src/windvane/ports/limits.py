@@ -15,7 +15,9 @@ class Limiter(Protocol):
     place back with ``release``; the places of a worker that died are freed without it.
     """
 
-    def acquire(self, limits: Sequence[Limit], now: float) -> RateLimitDecision | Awaitable[RateLimitDecision]:
+    def acquire(
+        self, limits: Sequence[Limit], now: float
+    ) -> RateLimitDecision | Awaitable[RateLimitDecision]:
         """Admit one request under ``limits`` at ``now`` (seconds of a clock that only grows and
         that all who share the limits read), or say which limit refuses it and for how long.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
+from math import isfinite
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -14,34 +15,22 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.acceptance import (
-    AcceptancePolicy,
-    CandidateFacts,
-    judge_candidate,
-)
-from windvane.core.conformance import check_row
+from windvane.core.acceptance import AcceptancePolicy, CandidateFacts, judge_candidate
+from windvane.core.conformance import check_value
 from windvane.core.drift import Baseline, build_baseline, calibration_seconds
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import PARITY_FILE
 from windvane.core.journal import Decision
-from windvane.core.outcomes import ScoredCounts, auc, brier
-from windvane.core.sketch import (
-    CategoryAxis,
-    FeatureSpec,
-    FeatureType,
-    Layout,
-    NumericAxis,
-)
+from windvane.core.signature import FeatureSpec, Violation, kind_of
+from windvane.core.sketch import Axis, Layout
+from windvane.core.task import Outputs, Quality, Task, is_output_axis, make_task
 from windvane.core.verdict import Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, VersionRecord
 from windvane.ports.learner import Columns, TrainingData
 from windvane.ports.registry import Registry
+from windvane.usecases.count_rows import Rows, count_rows, fit_layout
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
-
-OUTPUT = "output"
-_OUTPUT_EDGES = tuple(round(0.05 * i, 2) for i in range(1, 20))
-_SCORE_BINS = 1_000
 
 
 class BadTrainingData(WindvaneError):
@@ -61,8 +50,8 @@ class CandidateRefused(WindvaneError):
 class Servable(Protocol):
     """A model that can answer, and be written as a version's files."""
 
-    def predict(self, columns: Columns) -> NDArray[np.float64]:
-        """Probabilities (rows,)."""
+    def predict(self, columns: Columns) -> Outputs:
+        """The task's outputs in its order, each (rows, *shape)."""
         ...
 
     def write(self, folder: Path) -> None: ...
@@ -88,15 +77,18 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A model's file as applied, and the layout that its versions share (None before one)."""
+    """A model's file as applied, the layout of its newest version (None before one), and the
+    ``champion`` with the axes of its outputs."""
 
     model: str
     file: ModelFile
     layout: Layout | None
+    champion: str = ""
+    champion_axes: tuple[Axis, ...] = ()
 
     @property
     def policy(self) -> AcceptancePolicy:
-        return AcceptancePolicy(self.file.train.min_rows, self.file.train.auc_floor)
+        return AcceptancePolicy(self.file.train.min_rows, self.file.floor)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,21 +111,27 @@ def applied(store: ControlStore, model: str) -> Applied:
         file = read_model_file(tx.model(model).text)
         held = tx.versions(model)
         layout = tx.layout(held[-1].layout_id) if held else None
-    return Applied(model, file, layout)
+        live = tx.deployment(model)
+        champion = next((v for v in held if live and v.version == live.champion), None)
+        if champion is None:
+            return Applied(model, file, layout)
+        axes = tx.layout(champion.layout_id).axes
+    own = tuple(a for a in axes if is_output_axis(a.name) and "@" not in a.name)
+    return Applied(model, file, layout, champion.version, own)
 
 
 def split_by_time(
-    data: TrainingData, holdout_from: float | None
+    data: TrainingData, holdout_from: float | None, task: Task
 ) -> tuple[TrainingData, TrainingData]:
     """The earlier and the later part (a fifth by default): a random holdout would let a model
     peek at the hours that it is tested on. Raises BadTrainingData."""
     cut = float(np.quantile(data.times, 0.8) if holdout_from is None else holdout_from)
     past, holdout = data.take(data.times < cut), data.take(data.times >= cut)
     for name, part in (("before", past), ("after", holdout)):
-        if part.rows == 0 or part.labels.min() == part.labels.max():
+        said = task.label_spread(part.labels)
+        if said:
             raise BadTrainingData(
-                f"{part.rows:,} rows with {len(np.unique(part.labels))} kinds of label lie {name} "
-                f"the holdout's start {cut:.0f}; both parts need labels 0 and 1",
+                f"{part.rows:,} rows lie {name} the holdout's start {cut:.0f}, and {said}",
                 hint="give another --holdout-from, in seconds",
             )
     return past, holdout
@@ -172,8 +170,9 @@ def accept(
             tx.decide(decision(name, "candidate", "refuse", now))
         raise CandidateRefused(f"{verdict.code}: {verdict.sentence}")
     on_step("sketch the baseline")
-    layout = about.layout or _fit_layout(about.file.schema, data)
-    baseline = _baseline(about.file, layout, offered.candidate, data)
+    outputs = offered.candidate.predict(data.columns)
+    layout = _layout(about, outputs, data)
+    baseline = _baseline(about.file, layout, outputs, data)
     on_step("register")
     tags = {**offered.tags, "data_version": digest, "rows": str(data.rows)}
     told = {**offered.told, "parity": msgspec.to_builtins(facts.parity)}
@@ -201,6 +200,8 @@ def accept(
         lineage={**tags, **told, "run_id": registered.run_id},
         baseline=baseline.to_bytes(),
         created_at=stores.clock.now(),
+        features=tuple(spec.name for spec in offered.used),
+        task=about.file.contract.task.kind,
     )
     with stores.store.begin() as tx:
         tx.put_layout(layout)
@@ -211,36 +212,43 @@ def accept(
 
 
 def check_data(file: ModelFile, data: TrainingData) -> None:
-    """Raises BadTrainingData, naming the first row that breaks the file's promise."""
-    if not np.isin(data.labels, (0.0, 1.0)).all():
-        raise BadTrainingData("labels must be 0 or 1")
-    if data.rows == 0 or data.labels.min() == data.labels.max():
-        raise BadTrainingData("labels are all the same: there is nothing to learn")
+    """Raises BadTrainingData, naming the first row that breaks the model's contract."""
+    said = make_task(file.contract.task).label_spread(data.labels)
+    if said:
+        raise BadTrainingData(f"{said}: there is nothing to learn")
     for spec in file.schema:
         column = data.columns[spec.name]
-        # Equal values are equally right, and a table has far fewer of them than rows.
-        wrong = {v: p[0] for v in set(column) if (p := check_row([spec], {spec.name: v}))}
-        if wrong:
-            row = next(i for i, value in enumerate(column) if value in wrong)
-            raise BadTrainingData(f"row {row}: {wrong[column[row]].message}")
+        kind = kind_of(spec)
+        seen: dict[Any, Violation | None] = {}
+        for row, value in enumerate(column):
+            # Equal values are equally right, and a table has far fewer of them than rows.
+            if not kind.hashable:
+                found = check_value(spec, value)
+            elif value in seen:
+                found = seen[value]
+            else:
+                found = seen[value] = check_value(spec, value)
+            if found is not None:
+                raise BadTrainingData(f"row {row}: {found.message}")
 
 
-def evaluate(candidate: Servable, holdout: TrainingData) -> dict[str, float]:
-    """AUC, Brier score, base rate and size of the holdout."""
-    scores = candidate.predict(holdout.columns)
-    bins = np.minimum((scores * _SCORE_BINS).astype(int), _SCORE_BINS - 1)
-    late = holdout.labels > 0.5
-    counts = ScoredCounts(
-        np.bincount(bins[late], minlength=_SCORE_BINS).astype(np.int64),
-        np.bincount(bins[~late], minlength=_SCORE_BINS).astype(np.int64),
-    )
-    loss = float(np.mean([brier(s, y) for s, y in zip(scores, holdout.labels, strict=True)]))
-    return {
-        "auc": round(auc(counts), 4),
-        "brier": round(loss, 4),
-        "base_rate": round(float(holdout.labels.mean()), 4),
-        "holdout_rows": float(holdout.rows),
-    }
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A candidate on the holdout: point estimates for people, and what judges look at."""
+
+    metrics: Mapping[str, float]
+    quality: Quality
+    naive: float
+
+
+def evaluate(candidate: Servable, holdout: TrainingData, task: Task, alpha: float) -> Evaluation:
+    """By the task's metrics, on rows that the candidate has not learned from."""
+    outputs = candidate.predict(holdout.columns)
+    found = task.metrics(outputs, holdout.labels)
+    metrics = {name: round(value, 4) for name, value in found.items() if isfinite(value)}
+    metrics["holdout_rows"] = float(holdout.rows)
+    quality = task.quality(outputs, holdout.labels, alpha)
+    return Evaluation(metrics, quality, task.naive(holdout.labels))
 
 
 def some_rows(data: TrainingData, rows: int) -> TrainingData:
@@ -268,27 +276,28 @@ def data_version(data: TrainingData) -> str:
     return digest.hexdigest()[:16]
 
 
-def _fit_layout(schema: Sequence[FeatureSpec], data: TrainingData) -> Layout:
-    axes: list[NumericAxis | CategoryAxis] = []
-    for spec in schema:
-        column = data.columns[spec.name]
-        if spec.type is FeatureType.CATEGORY:
-            names = spec.known or tuple(sorted({v for v in column if v is not None}))
-            axes.append(CategoryAxis(spec.name, tuple(names)))
-        else:
-            values = np.array([np.nan if v is None else v for v in column], np.float64)
-            axes.append(NumericAxis.fit(spec.name, values))
-    return Layout((*axes, NumericAxis(OUTPUT, _OUTPUT_EDGES)))
-
-
-def _baseline(file: ModelFile, layout: Layout, candidate: Servable, data: TrainingData) -> Baseline:
+def _baseline(file: ModelFile, layout: Layout, outputs: Outputs, data: TrainingData) -> Baseline:
     window_s = parse_duration(file.watch.window)
     recent_s = parse_duration(file.watch.recent)
-    columns: dict[str, Any] = {**data.columns, OUTPUT: candidate.predict(data.columns)}
-    counts: NDArray[np.int64] = layout.count(columns)[0]
+    contract, task = file.contract, make_task(file.contract.task)
+    rows = Rows(
+        list(zip(*(data.columns[name] for name in contract.names), strict=True)),
+        list(zip(*(found.tolist() for found in outputs), strict=True)),
+    )
+    counts: NDArray[np.int64] = count_rows(layout, contract, task, rows)[0]
     late = data.times > data.times.max() - calibration_seconds(window_s, recent_s) - window_s
     starts, groups = np.unique(data.times[late] // window_s * window_s, return_inverse=True)
-    kept = {name: list(compress(column, late)) for name, column in columns.items()}
-    by_start: NDArray[np.int64] = layout.count(kept, groups.astype(np.int64), len(starts))
+    kept = Rows(list(compress(rows.values, late)), list(compress(rows.outputs, late)))
+    by_start: NDArray[np.int64] = count_rows(
+        layout, contract, task, kept, groups.astype(np.int64), len(starts)
+    )
     windows = {float(start): by_start[i] for i, start in enumerate(starts)}
     return build_baseline(layout, windows, window_s, recent_s, file.watch.min_rows, counts)
+
+
+def _layout(about: Applied, outputs: Outputs, data: TrainingData) -> Layout:
+    """The model's axes, the version's own outputs, and those on the champion's bins."""
+    own = make_task(about.file.contract.task).axes(outputs)
+    beside = [replace(axis, name=f"{axis.name}@{about.champion}") for axis in about.champion_axes]
+    columns = {name: data.columns[name] for name in about.file.contract.names}
+    return fit_layout(about.file.contract, columns, (*own, *beside), about.layout)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from windvane.core.alerting import Cause, CauseKind, Response, choose_response
 from windvane.core.journal import Decision, Effect
@@ -18,6 +19,7 @@ from windvane.core.rollout import (
     judge_gate,
 )
 from windvane.core.routing import Arm
+from windvane.core.task import Contract, make_task
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import (
@@ -79,7 +81,7 @@ def advance_rollout(
         return verdict
     evidence: dict[str, Any] = {}
     if verdict.failed:
-        evidence = _evidence(store, log, live, now)
+        evidence = _evidence(store, log, file.contract, live, now)
     with store.begin() as tx:
         tx.require(LEASE, token)
         if tx.deployment(model) != live:
@@ -134,6 +136,35 @@ def gate_facts(
         challenger=_losses(scored, Arm.CHALLENGER, live.rollout),
         champion=_losses(scored, Arm.CHAMPION, live.rollout),
     )
+
+
+def count_losses(
+    log: EventLog, contract: Contract, model: str, start: float, end: float
+) -> list[Mapping[str, Any]]:
+    """What answers cost, by arm and rollout: rows of (arm, rollout, n, loss, loss_squares). A loss
+    that has a unit is a share of the champion's mean."""
+    task = make_task(contract.task)
+    found = [
+        (one.arm, one.rollout, losses[np.isfinite(losses)])
+        for one in log.scored(model, contract, start, end)
+        for losses in [task.losses(one.outputs, one.labels)]
+    ]
+    scale = 1.0
+    if task.loss_is_relative:
+        champion = [losses for arm, _, losses in found if arm == Arm.CHAMPION and len(losses)]
+        scale = float(np.concatenate(champion).mean()) if champion else 0.0
+        if scale <= 0.0:
+            return []
+    return [
+        {
+            "arm": arm,
+            "rollout": rollout,
+            "n": len(losses),
+            "loss": float((losses / scale).sum()),
+            "loss_squares": float(((losses / scale) ** 2).sum()),
+        }
+        for arm, rollout, losses in found
+    ]
 
 
 def _losses(scored: Sequence[Mapping[str, Any]], arm: Arm, rollout: str) -> ArmFacts:
@@ -207,9 +238,11 @@ def _remember(
         tx.add_verdicts([row])
 
 
-def _evidence(store: ControlStore, log: EventLog, live: Deployment, now: float) -> dict[str, Any]:
+def _evidence(
+    store: ControlStore, log: EventLog, contract: Contract, live: Deployment, now: float
+) -> dict[str, Any]:
     with store.read() as tx:
         histograms = output_histograms(tx, live, live.rollout_started, now)
     where = {"routed": live.challenger, "answered": live.champion}
-    found = log.samples(live.model, live.rollout_started, now + 1, where, 5)
+    found = log.samples(live.model, contract, live.rollout_started, now + 1, where, 5)
     return {"histograms": histograms, "samples": sample_requests(found)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from windvane.core.journal import Decision, fact_hash
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, ModelRecord
+from windvane.ports.control_store import ControlStore, ModelRecord, Tx
 from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
 
@@ -18,7 +18,7 @@ def apply_model(store: ControlStore, clock: Clock, text: str) -> tuple[ModelFile
         if held is not None and held.text == text:
             return file, False
         if held is not None and tx.versions(file.model):
-            _same_features(read_model_file(held.text), file)
+            _check_growth(tx, read_model_file(held.text), file)
         tx.put_model(ModelRecord(file.model, text, clock.now()))
         version = fact_hash(text)
         publish = routing_effects(tx)
@@ -40,12 +40,33 @@ def apply_model(store: ControlStore, clock: Clock, text: str) -> tuple[ModelFile
     return file, True
 
 
-def _same_features(held: ModelFile, fresh: ModelFile) -> None:
-    before = {(s.name, s.view, s.type) for s in held.schema}
-    after = {(s.name, s.view, s.type) for s in fresh.schema}
-    if before != after or [s.name for s in held.schema] != [s.name for s in fresh.schema]:
-        names = sorted({name for name, _, _ in before ^ after}) or ["their order"]
+def _check_growth(tx: Tx, held: ModelFile, fresh: ModelFile) -> None:
+    """A contract may grow, and lose what no version takes any more; what versions were trained
+    on stays as it is. Raises BadModelFile."""
+    if held.contract.task != fresh.contract.task:
         raise BadModelFile(
-            f"features: {', '.join(names)} differ from those that live versions were trained on",
-            hint="bounds and nullability may change; other features make another model",
+            f"predicts: {held.predicts.kind} cannot change where versions are registered",
+            hint="another task makes another model",
         )
+    before = {spec.name: spec for spec in held.schema}
+    after = {spec.name: spec for spec in fresh.schema}
+    for name, spec in after.items():
+        old = before.get(name)
+        if old is not None and (old.type, old.length, old.view) != (
+            spec.type, spec.length, spec.view,
+        ):  # fmt: skip
+            raise BadModelFile(
+                f"features: {name} is a {old.type} of {old.view}, which versions were trained on",
+                hint="bounds and nullability may change; another type needs another name",
+            )
+    gone = [name for name in before if name not in after]
+    live = tx.deployment(fresh.model)
+    serving = {live.champion, live.challenger, live.standing_in} if live else set[str | None]()
+    for version in tx.versions(fresh.model):
+        missing = [name for name in gone if name in (version.features or before)]
+        if missing and version.version in serving:
+            raise BadModelFile(
+                f"features: {', '.join(missing)} left the file, and version {version.version}, "
+                "which is live, takes them",
+                hint="deploy a version that does without them first",
+            )

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.sketch import Layout
-from windvane.ports.control_store import Deployment, Tx
+from windvane.core.sketch import Layout, Sketch
+from windvane.core.task import is_output_axis
+from windvane.ports.control_store import Deployment, Tx, WindowKey
 
 Counts = NDArray[np.int64]
 
@@ -26,18 +27,48 @@ def histogram(layout: Layout, name: str, before: Counts, after: Counts) -> dict[
 
 
 def output_histograms(tx: Tx, live: Deployment, start: float, end: float) -> list[dict[str, Any]]:
-    """The champion's outputs beside the challenger's since ``start``."""
-    sketches = tx.sketches(live.model, start - 86400.0, end)
-    layout_id = next((s.layout_id for _, s in sketches), None)
-    if layout_id is None:
+    """The champion's outputs beside the challenger's since ``start``, on the champion's bins:
+    a challenger counts its outputs on those too."""
+    held = tx.version_layouts(live.model)
+    if live.champion not in held:
         return []
-    layout = tx.layout(layout_id)
+    onto = tx.layout(held[live.champion])
+    found = list(tx.sketches(live.model, start - 86400.0, end))
+    out: list[dict[str, Any]] = []
+    for axis in onto.axes:
+        if not is_output_axis(axis.name) or "@" in axis.name:
+            continue
+        before = _part(tx, found, "champion", axis.name)
+        after = _part(tx, found, "challenger", f"{axis.name}@{live.champion}")
+        if after is None and len(held) > 1:  # the same axis, if both versions have it
+            after = _part(tx, found, "challenger", axis.name)
+        if before is None or after is None or len(before) != len(after):
+            continue
+        labels = axis.labels()
+        out.append(
+            {
+                "feature": axis.name,
+                "labels": labels,
+                "before": before.tolist(),
+                "after": after.tolist(),
+            }
+        )
+    return out
 
-    def arm(name: str) -> Counts:
-        parts = [s.features for k, s in sketches if k.arm == name and s.layout_id == layout_id]
-        return np.sum(parts, axis=0) if parts else np.zeros(layout.size, np.int64)
 
-    return [histogram(layout, layout.names[-1], arm("champion"), arm("challenger"))]
+def _part(tx: Tx, found: Iterable[tuple[WindowKey, Sketch]], arm: str, name: str) -> Counts | None:
+    total: Counts | None = None
+    layouts: dict[str, Layout] = {}
+    for key, sketch in found:
+        if key.arm != arm:
+            continue
+        own = layouts.get(sketch.layout_id)
+        if own is None:
+            own = layouts[sketch.layout_id] = tx.layout(sketch.layout_id)
+        if name in own.names:
+            part = own.part(sketch.features, name)
+            total = part if total is None or len(total) != len(part) else total + part
+    return total
 
 
 def tenant_shares(

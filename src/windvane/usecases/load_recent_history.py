@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from windvane.core.sketch import Layout
 from windvane.ports.control_store import Tx
+from windvane.usecases.project_sketches import project_sketches
 
 Counts = NDArray[np.int64]
 _MOST_SIZES = 1_000
@@ -73,10 +74,10 @@ def load_recent_history(
     block = first // block_s * block_s
     while block < until:
         by_start: dict[float, Counts] = {}
-        for key, sketch in tx.sketches(model, max(block, first), min(block + block_s, until)):
-            if sketch.layout_id == layout.id:
-                held = by_start.get(key.start)
-                by_start[key.start] = sketch.features if held is None else held + sketch.features
+        found = tx.sketches(model, max(block, first), min(block + block_s, until))
+        for key, sketch in project_sketches(tx, layout, found):
+            held = by_start.get(key.start)
+            by_start[key.start] = sketch.features if held is None else held + sketch.features
         for start in sorted(by_start):
             history.add(start, by_start[start])
         block += block_s

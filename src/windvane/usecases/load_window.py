@@ -15,7 +15,9 @@ from windvane.core.drift import Baseline, Kind, StreamState
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.verdict import RateState
 from windvane.ports.control_store import Deployment, Tx, WindowKey
+from windvane.usecases.count_rows import feature_of
 from windvane.usecases.load_recent_history import RecentHistory, load_recent_history
+from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
@@ -87,7 +89,13 @@ class ClosedWindow:
 
     @property
     def views(self) -> dict[str, str]:
-        return {spec.name: spec.view for spec in self.file.schema}
+        """The source of what each axis counts, by the axis."""
+        sources = {spec.name: spec.view for spec in self.file.schema}
+        return {
+            name: sources[feature]
+            for name in self.layout.names
+            if (feature := feature_of(name, sources))
+        }
 
     def seed(self, purpose: str) -> int:
         """A seed that follows from the window, so that a repeat draws the same."""
@@ -193,7 +201,8 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     name = f"{model}/{champion.version}/{champion.manifest}"
     if name not in cache.baselines:
         cache.baselines[name] = Baseline.from_bytes(champion.baseline)
-    views = {spec.name: spec.view for spec in file.schema}
+    sources = {spec.name: spec.view for spec in file.schema}
+    views = {n: sources[f] for n in layout.names if (f := feature_of(n, sources))}
     oldest = min([start, *broken_since(views, state).values()])
     first = oldest - max(policy.recent_s, policy.drift_over_s)
     name_of_history = f"{model}/{layout.id}/{policy.window_s}/{policy.block_s}"
@@ -205,7 +214,9 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
         )
         cache.histories[name_of_history] = history
     history.forget_before(first)
-    sketches = tuple(tx.sketches(model, start, start + policy.window_s))
+    sketches = tuple(
+        project_sketches(tx, layout, tx.sketches(model, start, start + policy.window_s))
+    )
     counts = _merge(layout, [sketch for _, sketch in sketches])
     history.add(start, counts)
     baseline = cache.baselines[name]
@@ -219,5 +230,5 @@ def _first_window(tx: Tx, model: str, live: Deployment, policy: WindowPolicy) ->
 
 
 def _merge(layout: Layout, sketches: list[Sketch]) -> Counts:
-    parts = [s.features for s in sketches if s.layout_id == layout.id]
+    parts = [s.features for s in sketches]
     return np.sum(parts, axis=0) if parts else np.zeros(layout.size, np.int64)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from windvane.core.journal import Effect
 from windvane.core.routing import ModelRoute, RoutingTable, VersionEntry
+from windvane.core.task import Contract
 from windvane.ports.control_store import (
     ControlStore,
     Deployment,
@@ -12,7 +15,7 @@ from windvane.ports.control_store import (
     VersionRecord,
 )
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.read_model_file import parse_duration, read_model_file
+from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 
 PUBLISH = "publish"
 ALIAS = "alias"
@@ -26,7 +29,9 @@ def routing_effects(tx: Tx) -> tuple[Effect, ...]:
     for model in tx.models():
         deployment = tx.deployment(model.name)
         if deployment is not None:
-            routes[model.name] = _route(model, deployment, tx.versions(model.name), trusted)
+            route = _route(model, deployment, tx.versions(model.name), trusted)
+            tx.put_contract(model.name, route.contract)
+            routes[model.name] = route
     keys = tuple(record.entry for record in tx.key_records() if record.revoked_at is None)
     seq = tx.add_routing(RoutingTable(0, routes, keys, tuple(tx.limits())))
     return (Effect(PUBLISH, {"seq": seq}),)
@@ -45,6 +50,7 @@ def _route(
     model: ModelRecord, live: Deployment, versions: list[VersionRecord], trusted: set[str]
 ) -> ModelRoute:
     file = read_model_file(model.text)
+    contract = live_contract(file, live, versions)
     named = {v.version: v for v in versions}
     chain = tuple(
         version
@@ -55,12 +61,17 @@ def _route(
     used = [v for v in dict.fromkeys(wanted) if v is not None and v in named]
     return ModelRoute(
         model=model.name,
-        layout_id=named[live.champion].layout_id,
-        schema=file.schema,
+        contract=contract,
         outcome=file.predicts.outcome,
         deadline_s=parse_duration(file.serve.deadline),
         versions=tuple(
-            VersionEntry(v, named[v].artifact, named[v].manifest, named[v].manifest in trusted)
+            VersionEntry(
+                v,
+                named[v].artifact,
+                named[v].manifest,
+                named[v].manifest in trusted,
+                named[v].features,
+            )
             for v in used
         ),
         champion=live.champion,
@@ -74,7 +85,21 @@ def _route(
         cache_ttl_s=file.cache_ttl_s,
         cache_all=file.cache_all,
         tenants=tuple(file.serve.tenants),
+        circuit=file.circuit,
     )
+
+
+def live_contract(file: ModelFile, live: Deployment, versions: list[VersionRecord]) -> Contract:
+    """What clients are held to now. A feature that the champion does not take is optional to
+    them until it does, and one that no live version takes any more may be left out as well."""
+    named = {v.version: v for v in versions}
+    champion = named.get(live.champion)
+    takes = set(champion.features) if champion is not None and champion.features else None
+    features = tuple(
+        replace(spec, optional=True) if takes is not None and spec.name not in takes else spec
+        for spec in file.schema
+    )
+    return Contract(features, file.contract.task)
 
 
 def _chain_version(step: object, live: Deployment, versions: list[VersionRecord]) -> str | None:

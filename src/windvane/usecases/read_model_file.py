@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
-from itertools import pairwise
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 import msgspec
 import yaml
 
 from windvane.core.alerting import Response, Severity
-from windvane.core.drift import Kind
 from windvane.core.errors import WindvaneError, did_you_mean
-from windvane.core.routing import RuleStep
-from windvane.core.sketch import FeatureSpec, FeatureType
+from windvane.core.routing import CircuitSpec, RuleStep
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract, OutputRow, TaskSpec, make_task
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_TIERS = ("critical", "standard", "low")
-_TAKEN = ("output", "label_", "time_")
+_LONGEST_S = 10 * 366 * 86_400.0
 _PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 30 * 86400.0}
 
 
@@ -38,19 +36,34 @@ class Owner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Predicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``kind`` of prediction and the ``outcome`` that later proves it."""
+    """``kind`` of prediction, the ``outcome`` that later proves it, and what the kind needs: the
+    ``positive`` label of a binary model, the ``classes`` of a multiclass or multilabel one, the
+    ``outputs``, ``quantiles``, ``horizons`` and ``range`` of a regression, the ``outputs`` (with
+    their shapes) and the ``score`` of a tensor model, the depth ``at`` that a ranking is judged
+    to."""
 
     kind: str = "binary"
     outcome: str = ""
+    positive: str | int | bool | None = None
+    classes: list[str | int | bool] = []
+    outputs: list[str] | dict[str, list[int]] = []
+    quantiles: list[float] = []
+    horizons: list[str] = []
+    range: tuple[float, float] | None = None
+    score: str = ""
+    at: int = 10
 
 
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One input: type, whether it may be null, its range or its closed set of names."""
+    """One input: type, whether it may be null, its range or its closed set of names, the
+    ``length`` of a vector, the ``longest`` text in characters or image in bytes."""
 
     type: FeatureType
     nullable: bool = False
     range: tuple[float, float] | None = None
     known: list[str] = []
+    length: int = 0
+    longest: int | None = None
 
 
 class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,14 +72,25 @@ class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ttl: str = "10m"
 
 
+class Circuit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A version is not tried for ``pause`` after ``failures`` of its last executions failed; then
+    ``probes`` of them decide."""
+
+    failures: int = 5
+    pause: str = "30s"
+    probes: int = 3
+
+
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``deadline`` of a request; ``fallback``: versions, a rule and at last a constant;
-    ``cache`` or False for none; ``tenants`` that may see the model, all if none is named."""
+    ``cache`` or False for none; ``tenants`` that may see the model, all if none is named;
+    ``circuit``: when a failing version is left alone."""
 
     deadline: str = "500ms"
     fallback: list[Any] = msgspec.field(default_factory=lambda: ["previous"])
     cache: Cache | bool = True
     tenants: list[str] = []
+    circuit: Circuit = Circuit()
 
 
 class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,13 +121,26 @@ class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Acceptance of a candidate: least rows, least AUC on the holdout."""
+    """Acceptance of a candidate: least rows, and the least good value of the task's metric on
+    the holdout (``floor``; of a binary model also ``auc_floor``). Without one it has to be
+    better than the best constant."""
 
     min_rows: int = 1_000
-    auc_floor: float = 0.6
+    floor: float | None = None
+    auc_floor: float | None = None
 
 
-class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GivenStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step of a rule as the file has it: ``give`` if ``feature`` fits."""
+
+    give: Any
+    feature: str = ""
+    above: float | None = None
+    below: float | None = None
+    among: tuple[str, ...] = ()
+
+
+class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """A model, as its owners describe it. Features are grouped by the view they come from."""
 
     model: str
@@ -121,19 +158,22 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def schema(self) -> tuple[FeatureSpec, ...]:
         """The features in the file's order; events and layouts keep that order."""
-        return tuple(
-            FeatureSpec(
-                name,
-                view,
-                f.type,
-                f.nullable,
-                f.range[0] if f.range else None,
-                f.range[1] if f.range else None,
-                tuple(f.known),
-            )
-            for view, features in self.features.items()
-            for name, f in features.items()
-        )
+        return self.contract.features
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What the file promises to clients."""
+        return make_contract(self)
+
+    @property
+    def floor(self) -> float | None:
+        """The least good value of the task's metric that a candidate may have."""
+        return self.train.floor if self.train.floor is not None else self.train.auc_floor
+
+    @property
+    def circuit(self) -> CircuitSpec:
+        held = self.serve.circuit
+        return CircuitSpec(held.failures, parse_duration(held.pause), held.probes)
 
     @property
     def respond(self) -> dict[Severity, Response]:
@@ -145,10 +185,11 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {**defaults, **self.watch.respond}
 
     @property
-    def constant(self) -> float | None:
+    def constant(self) -> OutputRow | None:
+        """Outputs in the task's order."""
         for step in self.serve.fallback:
             if isinstance(step, Mapping) and "constant" in step:
-                return float(step["constant"])  # pyright: ignore[reportUnknownArgumentType]
+                return make_task(self.contract.task).constant(step["constant"])  # pyright: ignore[reportUnknownArgumentType]
         return None
 
     @property
@@ -156,7 +197,12 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The steps of the fallback chain's rule, none if it has no rule."""
         for step in self.serve.fallback:
             if isinstance(step, Mapping) and "rule" in step:
-                return msgspec.convert(step["rule"], tuple[RuleStep, ...])
+                task = make_task(self.contract.task)
+                given = msgspec.convert(step["rule"], tuple[GivenStep, ...])
+                return tuple(
+                    RuleStep(task.constant(g.give), g.feature, g.above, g.below, g.among)
+                    for g in given
+                )
         return ()
 
     @property
@@ -173,12 +219,61 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return parse_duration(kept.ttl)
 
 
+def make_contract(file: ModelFile) -> Contract:
+    """The features and the task of a file."""
+    features = tuple(
+        FeatureSpec(
+            name,
+            view,
+            f.type,
+            f.nullable,
+            f.range[0] if f.range else None,
+            f.range[1] if f.range else (None if f.longest is None else float(f.longest)),
+            tuple(f.known),
+            f.length,
+        )
+        for view, features in file.features.items()
+        for name, f in features.items()
+    )
+    given = file.predicts
+    outputs = given.outputs
+    shapes = (
+        {name: tuple(shape) for name, shape in outputs.items()}
+        if isinstance(outputs, dict)
+        else dict.fromkeys(outputs, ())
+    )
+    task = TaskSpec(
+        kind=given.kind,
+        positive="" if given.positive is None else as_label(given.positive),
+        classes=tuple(as_label(name) for name in given.classes),
+        outputs=shapes,
+        quantiles=tuple(given.quantiles),
+        horizons=tuple(given.horizons),
+        low=given.range[0] if given.range else None,
+        high=given.range[1] if given.range else None,
+        score=given.score,
+        at=given.at,
+    )
+    return Contract(features, task)
+
+
+def as_label(given: str | int | bool) -> str:
+    """A label as YAML gives it (yes is a truth value there), as it is written."""
+    if isinstance(given, bool):
+        return "true" if given else "false"
+    return str(given)
+
+
 def parse_duration(text: str) -> float:
-    """Seconds of ``500ms``, ``60s``, ``3h``, ``14d``."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)\s*", str(text))
-    if not found:
-        raise ValueError(f"{text!r} is not a duration such as 500ms, 60s, 3h or 14d")
-    return float(found[1]) * _UNITS[found[2]]
+    """Seconds of ``500ms``, ``60s``, ``3h``, ``14d``; at most ten years."""
+    word = str(text)
+    found = re.fullmatch(r"\s*(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|m|h|d|w)\s*", word[:64])
+    if not found or len(word) > 64:
+        raise ValueError(f"{word[:40]!r} is not a duration such as 500ms, 60s, 3h or 14d")
+    seconds = float(found[1]) * _UNITS[found[2]]
+    if seconds > _LONGEST_S:
+        raise ValueError(f"{word!r} is longer than ten years")
+    return seconds
 
 
 def parse_share(text: str) -> float:
@@ -233,7 +328,9 @@ def read_model_file(text: str) -> ModelFile:
         parsed = msgspec.convert(body, ModelFile, strict=False)
     except msgspec.ValidationError as error:
         raise BadModelFile(str(error), hint=_suggest(str(error))) from error
-    _check(parsed)
+    from windvane.usecases.check_model_file import check_model_file
+
+    check_model_file(parsed)
     return parsed
 
 
@@ -271,166 +368,6 @@ def json_schema() -> dict[str, Any]:
     return msgspec.json.schema(ModelFile)
 
 
-def _check(file: ModelFile) -> None:
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", file.model):
-        sides = f"model: {file.model!r} must be lower-case letters, digits and dashes"
-        raise BadModelFile(sides, hint="for example `flight-delay`")
-    if not file.schema:
-        raise BadModelFile("features: none is given", hint="name at least one view and feature")
-    names = [spec.name for spec in file.schema]
-    for name in names:
-        if names.count(name) > 1:
-            raise BadModelFile(f"features: {name!r} is in more than one view", hint="rename one")
-    if file.predicts.kind != "binary":
-        hint = "binary is the kind that this release serves"
-        raise BadModelFile(f"predicts.kind: {file.predicts.kind!r} is not known", hint=hint)
-    durations = {
-        "serve.deadline": file.serve.deadline,
-        "serve.cache.ttl": file.serve.cache.ttl if isinstance(file.serve.cache, Cache) else "0s",
-        "watch.window": file.watch.window,
-        "watch.grace": file.watch.grace,
-        "watch.recent": file.watch.recent,
-        "watch.drift_over": file.watch.drift_over,
-        "watch.latency": file.watch.latency,
-        "rollout.soak": file.rollout.soak,
-    }
-    shares = {
-        "watch.refused": file.watch.refused,
-        "watch.errors": file.watch.errors,
-        "rollout.max_error_rate": file.rollout.max_error_rate,
-        **{f"rollout.steps[{i}]": s for i, s in enumerate(file.rollout.steps)},
-    }
-    for parse, fields in ((parse_duration, durations), (parse_share, shares)):
-        for field, value in fields.items():
-            _field(field, parse, value)
-    _field("watch.false_alarms", parse_budget, file.watch.false_alarms)
-    for field, given, known in (
-        ("watch.material", file.watch.material, [kind.value for kind in Kind]),
-        ("watch.outcomes", file.watch.outcomes, ["metric", "floor", "arrive_within"]),
-    ):
-        for name in given:
-            if name not in known:
-                raise BadModelFile(
-                    f"{field}: {name!r} is not known", hint=did_you_mean(name, known)
-                )
-    if not isinstance(file.watch.outcomes.get("floor", 0.5), int | float):
-        raise BadModelFile("watch.outcomes: floor must be a number", hint="for example 0.62")
-    _check_numbers(file)
-    for view, features in file.features.items():
-        for name, feature in features.items():
-            _check_feature(f"features.{view}.{name}", name, feature)
-    _check_steps(file)
-    for step in file.serve.fallback:
-        _check_fallback(step, file)
-    for word in ("rule", "constant"):
-        if sum(isinstance(step, Mapping) and word in step for step in file.serve.fallback) > 1:
-            raise BadModelFile(f"serve.fallback: {word} is there twice", hint="keep one of them")
-
-
-def _check_numbers(file: ModelFile) -> None:
-    """What no judge could work with."""
-    watch, rollout, train = file.watch, file.rollout, file.train
-    for field, fits, wanted in (
-        ("watch.window", parse_duration(watch.window) > 0.0, "more than no time"),
-        ("watch.recent", parse_duration(watch.recent) > 0.0, "more than no time"),
-        ("watch.drift_over", parse_duration(watch.drift_over) > 0.0, "more than no time"),
-        ("watch.refused", 0.0 < parse_share(watch.refused) < 1.0, "between 0% and 100%"),
-        ("watch.errors", 0.0 < parse_share(watch.errors) < 1.0, "between 0% and 100%"),
-        ("watch.min_rows", watch.min_rows > 0, "at least 1"),
-        (
-            "rollout.max_error_rate",
-            0.0 < parse_share(rollout.max_error_rate) < 1.0,
-            "between 0% and 100%",
-        ),
-        ("rollout.alpha", 0.0 < rollout.alpha < 1.0, "between 0 and 1"),
-        ("train.min_rows", train.min_rows > 0, "at least 1"),
-        ("train.auc_floor", 0.0 <= train.auc_floor < 1.0, "from 0 to below 1"),
-        ("tier", file.tier in _TIERS, f"one of {', '.join(_TIERS)}"),
-    ):
-        if not fits:
-            raise BadModelFile(f"{field} must be {wanted}")
-
-
-def _check_feature(where: str, name: str, feature: Feature) -> None:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,62}", name) or name in _TAKEN:
-        hint = f"letters, digits, `_`, `.` and `-`, and none of {', '.join(_TAKEN)}"
-        raise BadModelFile(f"{where}: {name!r} cannot be a feature's name", hint=hint)
-    category = feature.type is FeatureType.CATEGORY
-    if feature.known and not category:
-        raise BadModelFile(f"{where}.known: a {feature.type} has a range, not known names")
-    if feature.range and category:
-        raise BadModelFile(f"{where}.range: a category has known names, not a range")
-    if feature.range and feature.range[0] > feature.range[1]:
-        low, high = feature.range
-        raise BadModelFile(f"{where}.range: [{low:g}, {high:g}] must grow")
-
-
-def _check_steps(file: ModelFile) -> None:
-    shares = [parse_share(step) for step in file.rollout.steps]
-    if not shares or shares[0] <= 0.0 or any(b <= a for a, b in pairwise(shares)):
-        hint = "for example [5%, 25%, 100%]"
-        raise BadModelFile(f"rollout.steps: {file.rollout.steps} must grow from over 0%", hint=hint)
-
-
-def _check_fallback(step: Any, file: ModelFile) -> None:
-    match step:
-        case "previous":
-            return
-        case {"constant": int() | float() as value, **rest} if not rest and 0 <= value <= 1:
-            return
-        case {"without": str() as view, **rest} if not rest:
-            if view not in file.features:
-                hint = did_you_mean(view, file.features)
-                raise BadModelFile(f"serve.fallback: there is no view {view!r}", hint=hint)
-        case {"version": str() | int(), **rest} if not rest:
-            return
-        case {"rule": list() as rule, **rest} if not rest:
-            _check_rule(rule, file)
-        case _:
-            hint = "`previous`, {version: N}, {without: VIEW}, {rule: [...]} or {constant: P}"
-            raise BadModelFile(f"serve.fallback: {step!r} is not known", hint=hint)
-
-
-def _check_rule(rule: list[Any], file: ModelFile) -> None:
-    where = "serve.fallback: rule"
-    try:
-        steps = msgspec.convert(rule, tuple[RuleStep, ...])
-    except msgspec.ValidationError as error:
-        hint = "for example [{feature: items, above: 20, give: 0.6}, {give: 0.2}]"
-        raise BadModelFile(f"{where}: {error}", hint=hint) from error
-    schema = {spec.name: spec for spec in file.schema}
-    for given, step in zip(rule, steps, strict=True):
-        for name in given:
-            if name not in RuleStep.__dataclass_fields__:
-                hint = did_you_mean(str(name), RuleStep.__dataclass_fields__)
-                raise BadModelFile(f"{where}: {name!r} is not known", hint=hint)
-        if not 0.0 <= step.give <= 1.0:
-            raise BadModelFile(f"{where}: give {step.give:g} is no probability")
-        if step.feature and step.feature not in schema:
-            hint = did_you_mean(step.feature, schema)
-            raise BadModelFile(f"{where}: there is no feature {step.feature!r}", hint=hint)
-        bounds = [n for n in ("above", "below", "among") if getattr(step, n) not in (None, ())]
-        if bounds and not step.feature:
-            hint = "`feature: NAME` says what is bounded"
-            raise BadModelFile(f"{where}: {bounds[0]} needs a feature", hint=hint)
-        if step.feature and not bounds:
-            hint = "`above`, `below` or `among: [...]`; without a feature it always gives"
-            raise BadModelFile(f"{where}: {step.feature} has no bound", hint=hint)
-        category = step.feature and schema[step.feature].type is FeatureType.CATEGORY
-        if category and (step.above is not None or step.below is not None):
-            hint = "`among: [...]` names values"
-            raise BadModelFile(f"{where}: {step.feature} is a category", hint=hint)
-        if step.feature and not category and step.among:
-            raise BadModelFile(f"{where}: {step.feature} is a number", hint="`above` and `below`")
-
-
-def _field(name: str, parse: Any, value: str) -> None:
-    try:
-        parse(value)
-    except ValueError as error:
-        raise BadModelFile(f"{name}: {error}") from error
-
-
 def _suggest(message: str) -> str | None:
     found = re.search(r"unknown field `(\w+)`(?: - at `\$\.?([^`]*)`)?", message)
     if not found:
@@ -441,6 +378,7 @@ def _suggest(message: str) -> str | None:
         "predicts": Predicts,
         "serve": Serve,
         "serve.cache": Cache,
+        "serve.circuit": Circuit,
         "watch": Watch,
         "rollout": Rollout,
         "train": Train,

@@ -5,16 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
 
-from windvane.core.execution import RowPacker
 from windvane.core.routing import Arm
 from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Layout, Sketch
+from windvane.core.task import Contract, Task, make_task
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import Access, Checkpoint, ControlStore, UnitSeen, WindowKey
+from windvane.ports.control_store import (
+    Access,
+    Checkpoint,
+    ControlStore,
+    Tx,
+    UnitSeen,
+    WindowKey,
+)
 from windvane.ports.event_log import EventLog, LogEntry
 from windvane.ports.events import (
     EVENTS,
@@ -22,17 +29,19 @@ from windvane.ports.events import (
     OutcomeSeen,
     Predicted,
     Refused,
-    Row,
     SpoolRecord,
+    column_values,
     event_key,
 )
 from windvane.ports.spool import Batch, SpoolReader
+from windvane.usecases.count_rows import Rows, count_rows, event_rows
 from windvane.usecases.read_model_file import parse_duration, read_model_file
 from windvane.usecases.record_access import accesses
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 4 << 20
 _ROUNDS = 16
+NO_AXES = Layout(())
 
 T = TypeVar("T")
 
@@ -67,7 +76,6 @@ class _Model:
     text: str
     window_s: float
     slow_us: float
-    schema: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,9 @@ class Recorder:
         self._log = log
         self._spool = spool
         self._clock = clock
-        self._layouts: dict[str, Layout] = {}
+        self._contracts: dict[str, tuple[Contract, Task]] = {}
+        self._layouts: dict[str, Layout] = {NO_AXES.id: NO_AXES}
+        self._version_layouts: dict[tuple[str, str], Layout] = {}
         self._models: dict[str, _Model] = {}
         self._seen = SeenKeys()
         with store.read() as tx:
@@ -182,8 +192,8 @@ class Recorder:
             return None
         entries, calls = background(lambda: self._decode(batch))
         self._learn(entries)
-        schemas = {e.event.layout_id: self._models[e.event.model].schema for e in entries}
-        background(lambda: self._log.append(batch.spool, batch.end, entries, schemas))
+        contracts = {name: contract for name, (contract, _) in self._contracts.items()}
+        background(lambda: self._log.append(batch.spool, batch.end, entries, contracts))
         return background(lambda: self._sum_up(held, batch, entries, calls))
 
     def _sum_up(
@@ -224,23 +234,31 @@ class Recorder:
         self._spool.release(ready.checkpoint.spool, ready.checkpoint.position)
 
     def _learn(self, entries: Sequence[LogEntry]) -> None:
-        """Read layouts that were not met before, and models whose file is another by now."""
+        """Read contracts and layouts that were not met before, and models whose file is another
+        by now."""
         if not entries:
             return
         with self._store.read() as tx:
-            for layout_id in {e.event.layout_id for e in entries} - self._layouts.keys():
-                self._layouts[layout_id] = tx.layout(layout_id)
+            for contract_id in {e.event.contract for e in entries} - self._contracts.keys():
+                contract = tx.contract(contract_id)
+                self._contracts[contract_id] = (contract, make_task(contract.task))
             for name in {e.event.model for e in entries}:
                 text = tx.model(name).text
-                if name in self._models and self._models[name].text == text:
-                    continue
-                file = read_model_file(text)
-                self._models[name] = _Model(
-                    text,
-                    parse_duration(file.watch.window),
-                    parse_duration(file.watch.latency) * 1e6,
-                    tuple((s.name, s.type.value) for s in file.schema),
-                )
+                if name not in self._models or self._models[name].text != text:
+                    file = read_model_file(text)
+                    window_s = parse_duration(file.watch.window)
+                    slow_us = parse_duration(file.watch.latency) * 1e6
+                    self._models[name] = _Model(text, window_s, slow_us)
+            for model, version in _versions(entries) - self._version_layouts.keys():
+                layout_id = tx.version_layouts(model).get(version)
+                self._version_layouts[model, version] = self._layout(tx, layout_id)
+
+    def _layout(self, tx: Tx, layout_id: str | None) -> Layout:
+        if layout_id is None:  # a version that is gone: its rows are traffic and no more
+            return NO_AXES
+        if layout_id not in self._layouts:
+            self._layouts[layout_id] = tx.layout(layout_id)
+        return self._layouts[layout_id]
 
     def _sketches(self, entries: Sequence[LogEntry]) -> dict[WindowKey, Sketch]:
         gathered: dict[_Place, _WindowRows] = {}
@@ -248,17 +266,19 @@ class Recorder:
         for entry in entries:
             event = entry.event
             model = event.model
-            place = (model, event.ts // windows[model], event.tenant, event.layout_id)
+            place = (model, event.ts // windows[model], event.tenant, event.contract)
             match event:
                 case Predicted():
-                    for i, row in enumerate(event.rows):
-                        found = _at(gathered, (*place, row.routed, row.arm))
-                        found.rows.append(row)
+                    rows = event_rows(event)
+                    for i, route in enumerate(event.routes_of()):
+                        found = _at(gathered, (*place, route.routed, route.arm))
+                        found.rows.values.append(rows.values[i])
+                        found.rows.outputs.append(rows.outputs[i])
                         if not i:
                             found.latencies.append(event.latency_us)
-                        if row.answered != row.routed:
+                        if route.answered != route.routed:
                             found.traffic["fell_back"] += 1
-                        if row.flags and "failed" in row.flags:
+                        if route.flags and "failed" in route.flags:
                             found.traffic["execution_errors"] += 1
                 case Refused():
                     found = _at(gathered, (*place, event.routed, event.arm))
@@ -268,25 +288,35 @@ class Recorder:
         return self._count(gathered)
 
     def _count(self, gathered: Mapping[_Place, _WindowRows]) -> dict[WindowKey, Sketch]:
-        """Count the rows of all windows of a layout at once."""
+        """Count the rows of all windows of a contract and a layout at once."""
         out: dict[WindowKey, Sketch] = {}
-        for layout_id in dict.fromkeys(place[3] for place in gathered):
+        alike: dict[tuple[str, str], list[tuple[_Place, _WindowRows]]] = {}
+        for place, held in gathered.items():
+            model, _, _, contract, version, _ = place
+            layout = self._version_layouts[model, version] if version else NO_AXES
+            alike.setdefault((contract, layout.id), []).append((place, held))
+        for (contract_id, layout_id), mine in alike.items():
             layout = self._layouts[layout_id]
-            mine = [(place, t) for place, t in gathered.items() if place[3] == layout_id]
-            rows = [row for _, t in mine for row in t.rows]
+            contract, task = self._contracts[contract_id]
+            rows = Rows(
+                [values for _, held in mine for values in held.rows.values],
+                [outputs for _, held in mine for outputs in held.rows.outputs],
+            )
             counts = np.zeros((len(mine), layout.size), np.int64)
-            if rows:
-                groups = np.repeat(np.arange(len(mine)), [len(t.rows) for _, t in mine])
-                counts = layout.count(_columns(layout, rows), groups, len(mine))
-            for (place, t), features in zip(mine, counts, strict=True):
+            if len(rows) and layout.size:
+                groups = np.repeat(np.arange(len(mine)), [len(held.rows) for _, held in mine])
+                counts = count_rows(layout, contract, task, rows, groups, len(mine))
+            for (place, held), features in zip(mine, counts, strict=True):
                 model, window, tenant, _, version, arm = place
                 start = window * self._models[model].window_s
                 key = WindowKey(model, start, version, arm, tenant, self._name)
-                counted = {**t.traffic, "rows": len(t.rows), "requests": len(t.latencies)}
+                counted = {**held.traffic, "rows": len(held.rows), "requests": len(held.latencies)}
                 traffic = np.array([counted[name] for name in TRAFFIC], np.int64)
-                bins = np.searchsorted(LATENCY_EDGES_US, t.latencies, side="left")
+                bins = np.searchsorted(LATENCY_EDGES_US, held.latencies, side="left")
                 latency = np.bincount(bins, minlength=len(LATENCY_EDGES_US) + 1)
-                out[key] = Sketch(layout_id, features, traffic, latency.astype(np.int64))
+                made = Sketch(layout.id, features, traffic, latency.astype(np.int64))
+                # Two contracts of one window have one key and, by their version, one layout.
+                out[key] = out[key] + made if key in out else made
         return out
 
     def _units(self, entries: Sequence[LogEntry]) -> list[UnitSeen]:
@@ -298,14 +328,33 @@ class Recorder:
                 continue
             slow = event.latency_us > self._models[event.model].slow_us
             rollout, _, step = event.rollout.rpartition("#")
-            for row in event.rows:
-                failed = "failed" in row.flags
-                if row.arm == Arm.CHALLENGER or failed or slow:
-                    out.append(UnitSeen(rollout, row.arm, row.unit, int(step), failed, slow))
+            units = column_values(event.units, event.rows)
+            for route, unit in zip(event.routes_of(), units, strict=True):
+                failed = "failed" in route.flags
+                if route.arm == Arm.CHALLENGER or failed or slow:
+                    named = unit or weak_unit(event)
+                    out.append(UnitSeen(rollout, route.arm, named, int(step), failed, slow))
         return out
 
 
-# Model, number of the window, tenant, layout, version, arm.
+def weak_unit(event: Predicted) -> str:
+    """What a row counts as whose client named no unit: everything of one key in one minute. Rows
+    of one caller depend on each other, so each by itself would be too much evidence."""
+    return f"\x00{event.key}/{event.ts // 60.0:.0f}"
+
+
+def _versions(entries: Sequence[LogEntry]) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    for entry in entries:
+        event = entry.event
+        if isinstance(event, Predicted):
+            found |= {(event.model, route.routed) for route in event.routes}
+        elif isinstance(event, Refused) and event.routed:
+            found.add((event.model, event.routed))
+    return found
+
+
+# Model, number of the window, tenant, contract, version, arm.
 _Place: TypeAlias = tuple[str, float, str, str, str, str]
 
 
@@ -313,7 +362,7 @@ _Place: TypeAlias = tuple[str, float, str, str, str, str]
 class _WindowRows:
     """One window's rows of one version, arm and tenant, before they are counted."""
 
-    rows: list[Row] = field(default_factory=list[Row])
+    rows: Rows = field(default_factory=Rows)
     latencies: list[int] = field(default_factory=list[int])
     traffic: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TRAFFIC, 0))
 
@@ -323,13 +372,3 @@ def _at(gathered: dict[_Place, _WindowRows], place: _Place) -> _WindowRows:
     if found is None:
         found = gathered[place] = _WindowRows()
     return found
-
-
-def _columns(layout: Layout, rows: Sequence[Row]) -> dict[str, Any]:
-    """The rows' values and outputs by the layout's names."""
-    outputs = [row.output for row in rows]
-    values = [row.values for row in rows]
-    if layout.numeric:
-        matrix = RowPacker(len(layout.names) - 1)(values)
-        return dict(zip(layout.names, [*matrix.T, np.array(outputs)], strict=True))
-    return dict(zip(layout.names, [*map(list, zip(*values, strict=True)), outputs], strict=True))

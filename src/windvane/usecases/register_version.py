@@ -25,14 +25,13 @@ from windvane.core.execution import (
     INPUTS_FILE,
     PROGRAMS,
     SERVED_FILE,
-    InputSpec,
     Offer,
     RuntimeChoice,
     RuntimeName,
     ServedBy,
     choose_runtime,
 )
-from windvane.core.sketch import FeatureSpec, FeatureType
+from windvane.core.signature import FeatureSpec, FeatureType, InputSpec
 from windvane.ports.artifacts import Artifacts
 from windvane.ports.converter import Converter, Described
 from windvane.ports.learner import Columns, TrainingData

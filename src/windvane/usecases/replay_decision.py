@@ -13,8 +13,9 @@ from windvane.core.acceptance import AcceptancePolicy, CandidateFacts, judge_can
 from windvane.core.drift import DriftFacts, DriftPolicy, judge_drift
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
-from windvane.core.outcomes import OutcomePolicy, ScoredCounts, judge_outcomes
+from windvane.core.outcomes import OutcomePolicy, judge_outcomes
 from windvane.core.rollout import GateFacts, GatePolicy, judge_gate
+from windvane.core.task import Quality
 from windvane.core.verdict import RateFacts, RatePolicy, Verdict, judge_rate
 
 
@@ -50,7 +51,7 @@ JUDGES: Mapping[str, tuple[type[Any], type[Any], Callable[[Any, Any, float], Ver
     "drift": (DriftFacts, DriftPolicy, _first(judge_drift)),
     "acceptance": (CandidateFacts, AcceptancePolicy, judge_candidate),
     "rate": (RateFacts, RatePolicy, _first(judge_rate)),
-    "outcomes": (ScoredCounts, OutcomePolicy, judge_outcomes),
+    "outcomes": (Quality, OutcomePolicy, judge_outcomes),
 }
 
 

@@ -197,8 +197,10 @@ def _evidence(
     suspect = ranked[0][0]
     mine = [(k.tenant, s.features) for k, s in window.sketches if s.layout_id == window.layout.id]
     kinds = {a.kind for a in opened}
-    where: Mapping[str, Any] = {f"feature_{suspect}": None} if Kind.NULLS in kinds else {}
-    samples = log.samples(window.file.model, window.start, window.end, where, 5)
+    where: Mapping[str, Any] = {f"features.{suspect}": None} if Kind.NULLS in kinds else {}
+    samples = log.samples(
+        window.file.model, window.file.contract, window.start, window.end, where, 5
+    )
     return {
         "view": view,
         "suspects": [{"feature": name, "size": round(size, 4)} for name, size in ranked],

@@ -109,7 +109,7 @@ def _evidence(log: EventLog, window: ClosedWindow, tenant: str, since: float) ->
             "first_window": since,
             "samples": sample_requests(found),
         }
-    found = log.samples(model, since, window.end, {"answered": ""}, 5)
+    found = log.samples(model, window.file.contract, since, window.end, {"answered": ""}, 5)
     return {
         "first_window": since,
         "samples": sample_requests(found),

@@ -11,14 +11,13 @@ import numpy as np
 from windvane.core.alerting import Cause, CauseKind, Response, choose_response
 from windvane.core.drift import Alarm, DriftFacts
 from windvane.core.journal import Decision
-from windvane.core.outcomes import OutcomePolicy, ScoredCounts, auc, judge_outcomes
+from windvane.core.outcomes import OutcomePolicy, judge_outcomes
+from windvane.core.task import Quality, make_task
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import Tx
 from windvane.ports.event_log import EventLog
 from windvane.usecases.load_window import ClosedWindow
 from windvane.usecases.open_incident import close_incident, open_incident
-
-_BINS = 100
 
 
 class _Finding(Protocol):
@@ -34,30 +33,36 @@ class _Finding(Protocol):
 class Scores:
     """The judge of outcomes: what it saw, by which policy, and what it said."""
 
-    facts: ScoredCounts
+    facts: Quality
     policy: OutcomePolicy
     verdict: Verdict
 
     @property
     def detail(self) -> dict[str, Any]:
-        area = auc(self.facts)
-        return {"auc": None if np.isnan(area) else round(area, 4), "scored": self.facts.scored}
+        value = None if np.isnan(self.facts.value) else round(self.facts.value, 4)
+        return {self.facts.metric: value, "metric": self.facts.metric, "scored": self.facts.rows}
 
 
 def judge_scores(log: EventLog, window: ClosedWindow) -> Scores | None:
-    """AUC of everyone's answers over the span that was merged; None without a floor."""
+    """Everyone's answers over the span that was merged, by the task's metric; None without a
+    floor."""
     floor = window.file.watch.outcomes.get("floor")
     if floor is None:
         return None
     start = window.end - window.policy.drift_over_s
-    counts = np.zeros((2, _BINS), np.int64)
-    for row in log.scored(window.file.model, start, window.end, _BINS):
-        counts[0 if row["value"] > 0.5 else 1, row["bin"]] += row["n"]
-    facts = ScoredCounts(counts[0], counts[1])
+    contract = window.file.contract
+    task = make_task(contract.task)
     # One look a span: no more false pages than the budget gives one stream.
-    policy = OutcomePolicy(
-        float(floor), alpha=min(0.01, 1.0 / window.policy.training_drift.alarm_at)
-    )
+    alpha = min(0.01, 1.0 / window.policy.training_drift.alarm_at)
+    found = log.scored(window.file.model, contract, start, window.end)
+    policy = OutcomePolicy(float(floor), alpha=alpha)
+    if not found:
+        nan = float("nan")
+        facts = Quality(task.metric, nan, nan, nan, 0, task.larger_is_better, "outcomes")
+    else:
+        outputs = [np.concatenate(parts) for parts in zip(*(f.outputs for f in found), strict=True)]
+        labels = np.concatenate([f.labels for f in found])
+        facts = task.quality(outputs, labels, alpha)
     return Scores(facts, policy, judge_outcomes(facts, policy, window.end))
 
 
@@ -147,7 +152,7 @@ def _respond_to_scores(tx: Tx, window: ClosedWindow, scores: Scores, now: float)
             action=action,
             at=now,
             policy=msgspec.to_builtins(scores.policy),
-            facts=msgspec.to_builtins(scores.facts, enc_hook=np.ndarray.tolist),
+            facts=msgspec.to_builtins(scores.facts),
             verdict=verdict,
             effects=effects,
         )

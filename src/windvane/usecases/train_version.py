@@ -11,12 +11,12 @@ import msgspec
 from windvane.core.acceptance import CandidateFacts
 from windvane.core.errors import did_you_mean
 from windvane.core.execution import Offer, RuntimeName, choose_runtime
+from windvane.core.task import make_task
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
 from windvane.ports.learner import Learner, TrainingData
 from windvane.ports.registry import Registry
 from windvane.usecases.accept_candidate import (
-    OUTPUT,
     BadTrainingData,
     CandidateRefused,
     Proposal,
@@ -31,7 +31,7 @@ from windvane.usecases.accept_candidate import (
     split_by_time,
 )
 
-__all__ = ["OUTPUT", "BadTrainingData", "CandidateRefused", "Recipe", "Trained", "train_version"]
+__all__ = ["BadTrainingData", "CandidateRefused", "Recipe", "Trained", "train_version"]
 
 _OFFER = Offer(RuntimeName.ONNX, runs_code=False)  # a learner writes graphs only
 
@@ -71,21 +71,22 @@ def train_version(
             hint = did_you_mean(view, about.file.features)
             raise BadTrainingData(f"there is no view {view!r} to leave out", hint=hint)
     used = [spec for spec in about.file.schema if spec.view not in recipe.without]
-    past, holdout = split_by_time(data, recipe.holdout_from)
+    task = make_task(about.file.contract.task)
+    past, holdout = split_by_time(data, recipe.holdout_from, task)
     on_step(f"train on {past.rows:,} rows")
     candidate = learner.fit(
-        used, past.columns, past.labels, unknown=recipe.unknown, seed=recipe.seed
+        used, task.spec, past.columns, past.labels, unknown=recipe.unknown, seed=recipe.seed
     )
     on_step(f"evaluate on {holdout.rows:,} later rows")
-    metrics = evaluate(candidate, holdout)
+    found = evaluate(candidate, holdout, task, about.policy.alpha)
     on_step("convert and check parity")
     tolerance = about.policy.parity_tolerance
     parity = candidate.parity(some_rows(holdout, 2_000).columns, tolerance)
     offered = Proposal(
         candidate=candidate,
         used=used,
-        facts=CandidateFacts(past.rows, duplicates(data), metrics["auc"], parity),
-        metrics=metrics,
+        facts=CandidateFacts(past.rows, duplicates(data), found.quality, found.naive, parity),
+        metrics=found.metrics,
         params=learner.params,
         tags={
             **(recipe.lineage or {}),

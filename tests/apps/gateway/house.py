@@ -13,14 +13,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from windvane.inference.cache import AnswerCache
+from windvane.inference.metrics import Metrics
+from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.apps.gateway.access import Gatekeeper
 from windvane.apps.gateway.answers import JSON
 from windvane.apps.gateway.app import Gateway
 from windvane.apps.gateway.batcher import NextTickBatcher
 from windvane.apps.gateway.bodies import BodyReader
-from windvane.apps.gateway.cache import AnswerCache
-from windvane.apps.gateway.metrics import Metrics
 from windvane.apps.gateway.records import Records
 from windvane.apps.gateway.shelf import Shelf
 from windvane.apps.gateway.steps import Parts
@@ -35,7 +36,6 @@ from windvane.core.routing import (
     TenantLimit,
     VersionEntry,
 )
-from windvane.core.sketch import FeatureSpec, FeatureType
 from windvane.ports.events import EVENTS
 from windvane.ports.identity import BadToken, Identity
 from windvane.ports.metrics import Series

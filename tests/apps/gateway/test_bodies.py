@@ -14,13 +14,13 @@ from apps.gateway.house import MODEL, House, body, features, route, run, until
 from hypothesis import given
 from hypothesis import strategies as st
 
+from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.apps.gateway import bodies
 from windvane.apps.gateway.conform import _explain, conform
 from windvane.apps.gateway.live import LiveModel, make_decoder
 from windvane.apps.gateway.refusals import GatewayError
 from windvane.apps.gateway.steps import Context
 from windvane.core.conformance import check_row
-from windvane.core.sketch import FeatureSpec, FeatureType
 
 PREDICT = f"/v1/models/{MODEL}/predict"
 

@@ -11,8 +11,8 @@ from apps.gateway.house import ACME, BOLT, MODEL, House, body, entry, features, 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from windvane.inference.cache import AnswerCache, cache_key, cache_prefix
 from windvane.apps.gateway import execute, straight
-from windvane.apps.gateway.cache import AnswerCache, cache_key, cache_prefix
 
 # Names that would meet if they were joined by a sign, by nothing, or unquoted.
 TENANTS = (

@@ -19,7 +19,7 @@ from apps.gateway.house import (
     until,
 )
 
-from windvane.apps.gateway.metrics import Metrics, metric_names
+from windvane.inference.metrics import Metrics, metric_names
 from windvane.core.sketch import LATENCY_EDGES_US
 
 

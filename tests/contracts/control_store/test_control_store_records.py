@@ -11,19 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.journal import Decision, Effect
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, VersionEntry
-from windvane.core.sketch import (
-    TRAFFIC,
-    CategoryAxis,
-    FeatureSpec,
-    FeatureType,
-    Layout,
-    NumericAxis,
-    Sketch,
-    merge,
-)
+from windvane.core.sketch import TRAFFIC, CategoryAxis, Layout, NumericAxis, Sketch, merge
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import (
     Checkpoint,

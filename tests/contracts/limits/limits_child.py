@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from windvane.adapters.redis import RedisLimiter
 from windvane.adapters.shared_memory import SharedLimiter
-from windvane.core.admission import Limit, Taken
+from windvane.core.admission import Limit, RateLimitDecision
 
 PATIENT_S = 10.0
 
@@ -26,15 +26,15 @@ def limit_of(text: str) -> Limit:
 
 
 async def run(
-    take: Callable[[], Taken | Awaitable[Taken]],
-    release: Callable[[Taken], None],
+    take: Callable[[], RateLimitDecision | Awaitable[RateLimitDecision]],
+    release: Callable[[RateLimitDecision], None],
     what: str,
     much: float,
     long: bool,
 ) -> None:
-    async def ask() -> Taken:
+    async def ask() -> RateLimitDecision:
         taken = take()
-        return taken if isinstance(taken, Taken) else await taken
+        return taken if isinstance(taken, RateLimitDecision) else await taken
 
     print("ready", flush=True)
     sys.stdin.readline()
@@ -61,7 +61,7 @@ async def main(kind: str, where: str, worker: str, what: str, much: str, *texts:
         patience_s = PATIENT_S if kind == "shared" else 0.0
         shared = SharedLimiter(int(where), int(worker), solo=False, patience_s=patience_s)
         await run(
-            lambda: shared.take(limits, time.monotonic()), shared.release, what, float(much), long
+            lambda: shared.acquire(limits, time.monotonic()), shared.release, what, float(much), long
         )
         assert shared.unlocked == 0 or kind == "impatient"
         shared.close()
@@ -69,7 +69,7 @@ async def main(kind: str, where: str, worker: str, what: str, much: str, *texts:
     local = SharedLimiter(None, 0, solo=True)
     remote = RedisLimiter(where, local, deadline_s=PATIENT_S, lease_s=float(worker))
     await remote.open()
-    await run(lambda: remote.take(limits, 0.0), remote.release, what, float(much), long)
+    await run(lambda: remote.acquire(limits, 0.0), remote.release, what, float(much), long)
     assert not remote.degraded
     await remote.aclose()
     local.close()

@@ -11,7 +11,7 @@ from contracts.limits.worlds import World, fresh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from windvane.core.admission import Limit, Taken, admit_at
+from windvane.core.admission import Limit, RateLimitDecision, admit_at
 
 EXAMPLES = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 START = 1_000_000.0
@@ -31,7 +31,7 @@ def inside(log: list[float], limit: Limit, now: float) -> list[float]:
     return [at for at in log if at > now - limit.per_s]
 
 
-def check(taken: Taken, logs: Sequence[list[float]], limits: Sequence[Limit], now: float) -> None:
+def check(taken: RateLimitDecision, logs: Sequence[list[float]], limits: Sequence[Limit], now: float) -> None:
     """``taken`` is what the rule says, which is then entered in ``logs``."""
     waits = refusals(logs, limits, now)
     assert taken.admitted == (max(waits) == 0)
@@ -65,7 +65,7 @@ def test_a_limit_admits_what_the_plain_rule_admits(
     for gap in steps:
         now += gap
         worker = data.draw(st.integers(0, world.workers - 1))
-        check(world.take(limits, now, worker), [log], limits, now)
+        check(world.acquire(limits, now, worker), [log], limits, now)
 
 
 @EXAMPLES
@@ -82,7 +82,7 @@ def test_a_request_is_admitted_under_all_of_its_limits_or_counted_in_none(
     now = START
     for i, gap in enumerate(steps):
         now += gap
-        check(world.take(limits, now, i % world.workers), logs, limits, now)
+        check(world.acquire(limits, now, i % world.workers), logs, limits, now)
 
 
 @EXAMPLES
@@ -93,11 +93,11 @@ def test_who_comes_back_when_told_is_admitted_and_not_before(
     limits = (Limit(fresh(), rate, per_s),)
     now = START
     for _ in range(rate + extra):
-        taken = world.take(limits, now)
+        taken = world.acquire(limits, now)
         if not taken.admitted:
-            assert not world.take(limits, now + taken.retry_after_s - TICK).admitted
+            assert not world.acquire(limits, now + taken.retry_after_s - TICK).admitted
             now += taken.retry_after_s
-            assert world.take(limits, now).admitted
+            assert world.acquire(limits, now).admitted
         now += TICK
 
 
@@ -107,11 +107,11 @@ def test_no_more_are_under_way_than_the_cap_and_a_place_given_back_is_free(
     world: World, cap: int, ops: list[bool], data: st.DataObject
 ) -> None:
     limits = (Limit(fresh(), concurrent=cap),)
-    held: list[tuple[Taken, int]] = []
+    held: list[tuple[RateLimitDecision, int]] = []
     for arrives in ops:
         worker = data.draw(st.integers(0, world.workers - 1))
         if arrives:
-            taken = world.take(limits, START, worker)
+            taken = world.acquire(limits, START, worker)
             assert taken.admitted == (len(held) < cap)
             if taken.admitted:
                 held.append((taken, worker))
@@ -126,30 +126,30 @@ def test_no_more_are_under_way_than_the_cap_and_a_place_given_back_is_free(
 def test_a_refusal_by_one_limit_takes_no_place_of_another(world: World) -> None:
     tenant = fresh()
     free, full = Limit(tenant, 100, 60.0, 2), Limit(f"{tenant}/m", 1, 60.0, 2)
-    assert world.take((free, full), START).admitted
+    assert world.acquire((free, full), START).admitted
     for _ in range(5):
-        refused = world.take((free, full), START)
+        refused = world.acquire((free, full), START)
         assert (refused.admitted, refused.limit) == (False, full)
         world.release(refused)
     # One place and one admission were used, by the request that was let in.
-    taken = world.take((free,), START)
+    taken = world.acquire((free,), START)
     assert (taken.admitted, taken.remaining) == (True, 98)
-    assert not world.take((free,), START).admitted
+    assert not world.acquire((free,), START).admitted
 
 
 def test_a_full_cap_counts_no_admission(world: World) -> None:
     limit = Limit(fresh(), 10, 60.0, 1)
-    taken = world.take((limit,), START)
-    assert not world.take((limit,), START).admitted
+    taken = world.acquire((limit,), START)
+    assert not world.acquire((limit,), START).admitted
     world.release(taken)
-    assert world.take((limit,), START).remaining == 8
+    assert world.acquire((limit,), START).remaining == 8
 
 
 def test_the_longest_wait_is_told(world: World) -> None:
     tenant = fresh()
     busy, spent = Limit(tenant, concurrent=1), Limit(f"{tenant}/m", 1, 60.0)
-    assert world.take((busy, spent), START).admitted
-    assert world.take((busy, spent), START + 1).retry_after_s == 59.0
+    assert world.acquire((busy, spent), START).admitted
+    assert world.acquire((busy, spent), START + 1).retry_after_s == 59.0
 
 
 @EXAMPLES
@@ -168,8 +168,8 @@ def test_what_one_tenant_is_told_never_depends_on_another(
             now += gap
             if neighbour:
                 for _ in range(theirs.count(i)):
-                    world.take((Limit(neighbour, 3, 1.0, 2), Limit(f"{neighbour}/m", 2, 1.0)), now)
-            taken = world.take((Limit(me, 3, 1.0, 20), Limit(f"{me}/m", 2, 1.0)), now)
+                    world.acquire((Limit(neighbour, 3, 1.0, 2), Limit(f"{neighbour}/m", 2, 1.0)), now)
+            taken = world.acquire((Limit(me, 3, 1.0, 20), Limit(f"{me}/m", 2, 1.0)), now)
             told.append((taken.admitted, taken.remaining, taken.reset_s, taken.retry_after_s))
         return told
 
@@ -190,52 +190,52 @@ def test_what_one_tenant_is_told_never_depends_on_another(
 )
 def test_names_that_are_alike_are_not_the_same(world: World, one: str, other: str) -> None:
     first = fresh()
-    assert world.take((Limit(first + one, 1),), START).admitted
-    assert not world.take((Limit(first + one, 1),), START).admitted
-    assert world.take((Limit(first + other, 1),), START).admitted
+    assert world.acquire((Limit(first + one, 1),), START).admitted
+    assert not world.acquire((Limit(first + one, 1),), START).admitted
+    assert world.acquire((Limit(first + other, 1),), START).admitted
 
 
 def test_another_cap_keeps_the_counts_and_another_rate_begins_anew(world: World) -> None:
     limit = Limit(fresh(), 2, 60.0, 5)
-    world.take((limit,), START)
-    assert world.take((dataclasses.replace(limit, concurrent=6),), START).remaining == 0
-    assert world.take((dataclasses.replace(limit, rate=3),), START).remaining == 2
+    world.acquire((limit,), START)
+    assert world.acquire((dataclasses.replace(limit, concurrent=6),), START).remaining == 0
+    assert world.acquire((dataclasses.replace(limit, rate=3),), START).remaining == 2
 
 
 def test_without_bounds_everything_is_admitted(world: World) -> None:
     for limits in ([], [Limit(fresh())], (Limit(fresh()), Limit(fresh()))):
-        taken = world.take(limits, START)
+        taken = world.acquire(limits, START)
         assert (taken.admitted, taken.limit) == (True, None)
         world.release(taken)
 
 
 def test_a_list_may_change_between_requests(world: World) -> None:
     limits = [Limit(fresh(), 1)]
-    assert world.take(limits, START).admitted
+    assert world.acquire(limits, START).admitted
     limits[0] = Limit(fresh(), 1)
-    assert world.take(limits, START).admitted
-    assert not world.take(limits, START).admitted
+    assert world.acquire(limits, START).admitted
+    assert not world.acquire(limits, START).admitted
 
 
 def test_the_same_limit_named_twice_counts_once(world: World) -> None:
     limit = Limit(fresh(), 2, 60.0, 2)
-    taken = world.take((limit, dataclasses.replace(limit)), START)
+    taken = world.acquire((limit, dataclasses.replace(limit)), START)
     assert taken.remaining == 1
     world.release(taken)
-    assert world.take((limit,), START).admitted
-    assert not world.take((limit,), START).admitted
+    assert world.acquire((limit,), START).admitted
+    assert not world.acquire((limit,), START).admitted
 
 
 def test_a_clock_that_went_back_by_hours_does_not_refuse_for_hours(world: World) -> None:
     limit = Limit(fresh(), 2, 60.0)
     for _ in range(2):
-        world.take((limit,), START)
+        world.acquire((limit,), START)
     for _ in range(2):
-        taken = world.take((limit,), START - 7_200)
+        taken = world.acquire((limit,), START - 7_200)
         if not taken.admitted:
             assert taken.retry_after_s <= 60.0
-            assert world.take((limit,), START - 7_200 + taken.retry_after_s).admitted
-    assert world.take((limit,), START - 7_000).admitted
+            assert world.acquire((limit,), START - 7_200 + taken.retry_after_s).admitted
+    assert world.acquire((limit,), START - 7_000).admitted
 
 
 def test_a_large_ring_that_emptied_is_counted_right(world: World) -> None:
@@ -244,7 +244,7 @@ def test_a_large_ring_that_emptied_is_counted_right(world: World) -> None:
     now = START
     for i in range(400):
         now += TICK if i % 7 == 0 else 0.0
-        check(world.take(limits, now), [log], limits, now)
+        check(world.acquire(limits, now), [log], limits, now)
     for gap in (20 * TICK, 30 * TICK, 64 * TICK, 500 * TICK):
         now += gap
-        check(world.take(limits, now), [log], limits, now)
+        check(world.acquire(limits, now), [log], limits, now)

@@ -14,7 +14,7 @@ from contracts.limits.worlds import answer, fresh, soon
 
 from windvane.adapters.redis import BadRedis, RedisLimiter
 from windvane.adapters.shared_memory import SharedLimiter
-from windvane.core.admission import Limit, Taken
+from windvane.core.admission import Limit, RateLimitDecision
 
 DEADLINE_S = 0.025
 # What a busy machine may add to a deadline.
@@ -32,8 +32,8 @@ async def limiter_at(url: str, **options: Any) -> AsyncIterator[RedisLimiter]:
         local.close()
 
 
-async def take(limiter: RedisLimiter, *limits: Limit) -> Taken:
-    return await answer(limiter.take(limits, time.monotonic()))
+async def acquire(limiter: RedisLimiter, *limits: Limit) -> RateLimitDecision:
+    return await answer(limiter.acquire(limits, time.monotonic()))
 
 
 async def command(limiter: RedisLimiter, *words: object) -> Any:
@@ -97,7 +97,7 @@ def test_redis_paused_every_request_is_answered_within_the_deadline(
                 assert max(waits) < DEADLINE_S + MARGIN_S
                 assert limiter.degraded
                 # From now on nobody waits.
-                assert isinstance(limiter.take((limit,), time.monotonic()), Taken)
+                assert isinstance(limiter.acquire((limit,), time.monotonic()), RateLimitDecision)
             finally:
                 mortal_valkey.resume()
             await soon(lambda: not limiter.degraded, "redis is found again")
@@ -174,7 +174,7 @@ def test_a_caller_that_left_gives_its_place_back(valkey: Any) -> None:
         limit = Limit(fresh(), concurrent=1)
         async with limiter_at(valkey.url) as limiter:
             await limiter.open()
-            task = asyncio.ensure_future(answer(limiter.take((limit,), 0.0)))
+            task = asyncio.ensure_future(answer(limiter.acquire((limit,), 0.0)))
             await asyncio.sleep(0)
             task.cancel()
             deadline = time.monotonic() + 20
@@ -242,9 +242,9 @@ def test_redis_own_clock_counts_not_the_callers(valkey: Any) -> None:
     async def clocks() -> None:
         limit = Limit(fresh(), 2, 3_600.0)
         async with limiter_at(valkey.url) as one, limiter_at(valkey.url) as other:
-            assert (await answer(one.take((limit,), 5.0))).remaining == 1
-            assert (await answer(other.take((limit,), 5e9))).remaining == 0
-            refused = await answer(one.take((limit,), 9e9))
+            assert (await answer(one.acquire((limit,), 5.0))).remaining == 1
+            assert (await answer(other.acquire((limit,), 5e9))).remaining == 0
+            refused = await answer(one.acquire((limit,), 9e9))
             assert not refused.admitted
             assert 3_500 < refused.retry_after_s <= 3_600
 

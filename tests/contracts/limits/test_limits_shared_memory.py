@@ -42,7 +42,7 @@ def fd() -> Iterator[int]:
 def test_it_costs_only_the_pages_that_are_touched(fd: int) -> None:
     limiter = SharedLimiter(fd, 0, solo=False)
     for i in range(100):
-        limiter.take((Limit(f"t{i}", 6_000),), 1.0)
+        limiter.acquire((Limit(f"t{i}", 6_000),), 1.0)
     used = os.fstat(fd).st_blocks * 512
     assert os.fstat(fd).st_size == 1 << 30
     assert used < 2 << 20
@@ -53,7 +53,7 @@ def test_counts_outlive_the_workers(fd: int) -> None:
     limit = Limit(fresh(), 5)
     for left in (4, 3, 2):
         worker = SharedLimiter(fd, 0, solo=False)
-        assert worker.take((limit,), 1.0).remaining == left
+        assert worker.acquire((limit,), 1.0).remaining == left
         worker.close()
 
 
@@ -63,7 +63,7 @@ def test_closing_leaves_nothing_open() -> None:
     before = {path.name for path in Path("/proc/self/fd").iterdir()}
     for _ in range(5):
         limiter = SharedLimiter(None, 0, solo=True)
-        taken = limiter.take((Limit("t", 5, 60.0, 2),), 1.0)
+        taken = limiter.acquire((Limit("t", 5, 60.0, 2),), 1.0)
         limiter.close()
         del taken
         limiter.close()
@@ -102,18 +102,18 @@ def test_a_limit_without_room_is_counted_in_its_worker_and_said_once(
     one, other = (SharedLimiter(fd, i, solo=False) for i in range(2))
     fits, rest = Limit("fits", 3), [Limit(f"t{i}", 20_000 + i, 60.0, 1) for i in range(5)]
     with caplog.at_level(logging.WARNING):
-        assert one.take((fits,), 1.0).remaining == 2
-        assert other.take((fits,), 1.0).remaining == 1
+        assert one.acquire((fits,), 1.0).remaining == 2
+        assert other.acquire((fits,), 1.0).remaining == 1
         for limit in rest:
-            taken = one.take((limit,), 1.0)
+            taken = one.acquire((limit,), 1.0)
             assert taken.remaining == limit.rate - 1
-            assert not one.take((limit,), 1.0).admitted
+            assert not one.acquire((limit,), 1.0).admitted
             one.release(taken)
-            assert one.take((limit,), 1.0).remaining == limit.rate - 2
+            assert one.acquire((limit,), 1.0).remaining == limit.rate - 2
     warned = [r.getMessage() for r in caplog.records]
     assert len(warned) == 1
     assert "counts in this worker alone: the shared memory is full" in warned[0]
-    assert other.take((rest[-1],), 1.0).remaining == rest[-1].rate - 1
+    assert other.acquire((rest[-1],), 1.0).remaining == rest[-1].rate - 1
     one.close()
     other.close()
     os.close(fd)
@@ -121,7 +121,7 @@ def test_a_limit_without_room_is_counted_in_its_worker_and_said_once(
 
 def test_a_rate_beyond_all_memory_is_not_kept_and_said(caplog: pytest.LogCaptureFixture) -> None:
     limiter = SharedLimiter(None, 0, solo=True)
-    assert limiter.take((Limit("t", 1 << 60),), 1.0).admitted
+    assert limiter.acquire((Limit("t", 1 << 60),), 1.0).admitted
     assert "is too many to count" in caplog.text
     limiter.close()
 
@@ -131,7 +131,7 @@ def test_a_stuck_lock_delays_a_request_by_little_and_what_it_let_in_is_counted(
 ) -> None:
     limit = Limit(fresh(), 4, 60.0, 2)
     limiter, other = (SharedLimiter(fd, i, solo=False) for i in range(2))
-    taken = limiter.take((limit,), 1.0)
+    taken = limiter.acquire((limit,), 1.0)
     child = subprocess.Popen(
         [sys.executable, "-c", HOLD_LOCK, str(fd), str(lock_byte(limit))],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=(fd,),
@@ -140,32 +140,32 @@ def test_a_stuck_lock_delays_a_request_by_little_and_what_it_let_in_is_counted(
         assert child.stdout is not None
         assert child.stdout.readline() == "held\n"
         with caplog.at_level(logging.WARNING):
-            second = limiter.take((limit,), 1.0)
+            second = limiter.acquire((limit,), 1.0)
             assert (second.admitted, second.remaining) == (True, 2)
             # The cap is kept, and so is the rate.
-            assert not limiter.take((limit,), 1.0).admitted
+            assert not limiter.acquire((limit,), 1.0).admitted
             limiter.release(taken)
             limiter.release(second)
-            third = limiter.take((limit,), 1.0)
+            third = limiter.acquire((limit,), 1.0)
             assert (third.admitted, third.remaining) == (True, 1)
             # Another worker sees it, until it leaves the window.
-            fourth = other.take((limit,), 1.0)
+            fourth = other.acquire((limit,), 1.0)
             assert (fourth.admitted, fourth.remaining) == (True, 0)
             other.release(fourth)
-            assert not other.take((limit,), 60.9).admitted
-            assert other.take((limit,), 61.0).remaining == 3
+            assert not other.acquire((limit,), 60.9).admitted
+            assert other.acquire((limit,), 61.0).remaining == 3
         assert limiter.unlocked == 4 - 1
         assert len(caplog.records) == 2, "once for each worker"
         assert "without the lock" in caplog.text
         # Another tenant is not held up.
-        assert limiter.take((Limit(fresh(), 4),), 1.0).admitted
+        assert limiter.acquire((Limit(fresh(), 4),), 1.0).admitted
         assert limiter.unlocked == 3
     finally:
         child.communicate("\n", timeout=20)
     # All but the last have left the window by now.
     limiter.release(third)
-    assert limiter.take((limit,), 61.5).remaining == 2
-    assert other.take((limit,), 61.5).limit == limit
+    assert limiter.acquire((limit,), 61.5).remaining == 2
+    assert other.acquire((limit,), 61.5).limit == limit
     limiter.close()
     other.close()
 
@@ -173,8 +173,8 @@ def test_a_stuck_lock_delays_a_request_by_little_and_what_it_let_in_is_counted(
 def test_limits_of_two_tenants_are_locked_in_one_order(fd: int) -> None:
     one, other = Limit(fresh(), 5), Limit(fresh(), 5)
     limiter = SharedLimiter(fd, 0, solo=False)
-    assert limiter.take((one, other), 1.0).remaining == 4
-    assert limiter.take((other, one), 1.0).remaining == 3
+    assert limiter.acquire((one, other), 1.0).remaining == 4
+    assert limiter.acquire((other, one), 1.0).remaining == 3
     # Every lock was given back: another process can have both.
     code = "import fcntl, sys; [fcntl.lockf(int(sys.argv[1]), 6, 1, int(b)) for b in sys.argv[2:]]"
     locks = [str(lock_byte(limit)) for limit in (one, other)]
@@ -186,8 +186,8 @@ def test_limits_of_two_tenants_are_locked_in_one_order(fd: int) -> None:
 def test_a_full_window_is_certain_whatever_cap_refuses_longer(fd: int) -> None:
     limiter = SharedLimiter(fd, 0, solo=False)
     window, cap = Limit("t", 1, 0.03), Limit("t/m", concurrent=1)
-    assert limiter.take((window, cap), 10.0).admitted
-    refused = limiter.take((window, cap), 10.01)
+    assert limiter.acquire((window, cap), 10.0).admitted
+    refused = limiter.acquire((window, cap), 10.01)
     assert (refused.limit, refused.retry_after_s) == (cap, BUSY_RETRY_S)
     assert refused.certain_s == pytest.approx(0.02)
     limiter.close()
@@ -197,7 +197,7 @@ def test_many_callers_sequences_do_not_pile_up(fd: int) -> None:
     limiter = SharedLimiter(fd, 0, solo=True)
     limit = Limit(fresh(), 50_000)
     for _ in range(20_000):
-        limiter.take((limit,), 1.0)
+        limiter.acquire((limit,), 1.0)
     assert len(limiter._plans) <= 8_192
-    assert limiter.take((limit,), 1.0).remaining == 50_000 - 20_001
+    assert limiter.acquire((limit,), 1.0).remaining == 50_000 - 20_001
     limiter.close()

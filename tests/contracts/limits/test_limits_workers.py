@@ -17,7 +17,7 @@ from contracts.limits.worlds import answer, fresh, until
 
 from windvane.adapters.redis import RedisLimiter
 from windvane.adapters.shared_memory import SharedLimiter, WorkerTaken, shared_fd
-from windvane.core.admission import Limit, Taken
+from windvane.core.admission import Limit, RateLimitDecision
 
 CHILD = Path(__file__).with_name("limits_child.py")
 LEASE_S = 1.0
@@ -135,14 +135,14 @@ def test_what_a_killed_worker_held_is_free_when_its_successor_starts(fd: int) ->
     survivor = SharedLimiter(fd, 0, solo=False)
     try:
         assert held_by(child) == 3
-        assert not survivor.take(limits, 0.0).admitted
+        assert not survivor.acquire(limits, 0.0).admitted
         with pytest.raises(WorkerTaken, match=r"LIM-102: worker 1 is alive"):
             SharedLimiter(fd, 1, solo=False)
         child.process.kill()
         child.process.wait(timeout=20)
-        assert not survivor.take(limits, 0.0).admitted
+        assert not survivor.acquire(limits, 0.0).admitted
         successor = SharedLimiter(fd, 1, solo=False)
-        taken = survivor.take(limits, 0.0)
+        taken = survivor.acquire(limits, 0.0)
         assert taken.admitted
         survivor.release(taken)
         successor.close()
@@ -170,7 +170,7 @@ async def _admitted(url: str, limits: tuple[Limit, ...]) -> float:
     limiter = RedisLimiter(url, local, deadline_s=5.0, lease_s=LEASE_S)
     deadline = time.monotonic() + 20
     refused = 0
-    while not (taken := await answer(limiter.take(limits, 0.0))).admitted:
+    while not (taken := await answer(limiter.acquire(limits, 0.0))).admitted:
         refused += 1
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -187,16 +187,16 @@ def test_a_killed_worker_in_the_middle_of_a_take_blocks_nobody(fd: int) -> None:
     limits = (Limit(tenant, 1_000_000, 3_600.0, 8), Limit(f"{tenant}/m", 1_000_000, 3_600.0))
     texts = [f"{one.name},{one.rate},{one.per_s},{one.concurrent}" for one in limits]
     survivor = SharedLimiter(fd, 0, solo=False, patience_s=10.0)
-    before: Taken | None = None
+    before: RateLimitDecision | None = None
     for _ in range(5):
         child = Child("shared", str(fd), 1, "hammer", 20, *texts, fd=fd)
         assert child.line() == "ready"
         child.go()
-        first = survivor.take(limits, time.monotonic())
+        first = survivor.acquire(limits, time.monotonic())
         survivor.release(first)
         until(partial(_moved, survivor, limits, first), "the child hammers")
         child.end()
-        taken = survivor.take(limits, time.monotonic())
+        taken = survivor.acquire(limits, time.monotonic())
         assert taken.admitted
         assert before is None or taken.remaining < before.remaining
         survivor.release(taken)
@@ -205,7 +205,7 @@ def test_a_killed_worker_in_the_middle_of_a_take_blocks_nobody(fd: int) -> None:
     survivor.close()
 
 
-def _moved(limiter: SharedLimiter, limits: tuple[Limit, ...], since: Taken) -> bool:
-    taken = limiter.take(limits, time.monotonic())
+def _moved(limiter: SharedLimiter, limits: tuple[Limit, ...], since: RateLimitDecision) -> bool:
+    taken = limiter.acquire(limits, time.monotonic())
     limiter.release(taken)
     return since.remaining - taken.remaining > 1_000

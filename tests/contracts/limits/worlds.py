@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 from windvane.adapters.redis import RedisLimiter
 from windvane.adapters.shared_memory import SharedLimiter, shared_fd
-from windvane.core.admission import Limit, Taken
+from windvane.core.admission import Limit, RateLimitDecision
 
 _T = TypeVar("_T")
 _names = count()
@@ -48,9 +48,9 @@ class World(Protocol):
 
     workers: int
 
-    def take(self, limits: Sequence[Limit], now: float, worker: int = 0) -> Taken: ...
+    def acquire(self, limits: Sequence[Limit], now: float, worker: int = 0) -> RateLimitDecision: ...
 
-    def release(self, taken: Taken, worker: int = 0) -> None: ...
+    def release(self, taken: RateLimitDecision, worker: int = 0) -> None: ...
 
     def close(self) -> None: ...
 
@@ -63,10 +63,10 @@ class SharedWorld:
             SharedLimiter(self.fd, i, solo=solo, patience_s=PATIENT_S) for i in range(self.workers)
         ]
 
-    def take(self, limits: Sequence[Limit], now: float, worker: int = 0) -> Taken:
-        return self.limiters[worker % self.workers].take(limits, now)
+    def acquire(self, limits: Sequence[Limit], now: float, worker: int = 0) -> RateLimitDecision:
+        return self.limiters[worker % self.workers].acquire(limits, now)
 
-    def release(self, taken: Taken, worker: int = 0) -> None:
+    def release(self, taken: RateLimitDecision, worker: int = 0) -> None:
         self.limiters[worker % self.workers].release(taken)
 
     def close(self) -> None:
@@ -85,15 +85,15 @@ class RedisWorld:
             for _ in range(self.workers)
         ]
 
-    def take(self, limits: Sequence[Limit], now: float, worker: int = 0) -> Taken:
-        async def ask() -> Taken:
-            return await answer(self.limiters[worker].take(limits, now))
+    def acquire(self, limits: Sequence[Limit], now: float, worker: int = 0) -> RateLimitDecision:
+        async def ask() -> RateLimitDecision:
+            return await answer(self.limiters[worker].acquire(limits, now))
 
         taken = self._runner.run(ask())
         assert not self.limiters[worker].degraded
         return taken
 
-    def release(self, taken: Taken, worker: int = 0) -> None:
+    def release(self, taken: RateLimitDecision, worker: int = 0) -> None:
         async def tell() -> None:
             self.limiters[worker].release(taken)
             await soon(lambda: not self.limiters[worker].leaving, "the place was given back")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.adapters.files import FileRoutingFeed
 from windvane.core.routing import (
     CLIENT_SCOPES,
@@ -18,7 +19,6 @@ from windvane.core.routing import (
     TenantLimit,
     VersionEntry,
 )
-from windvane.core.sketch import FeatureSpec, FeatureType
 
 DEADLINE_S = 20.0
 

@@ -19,9 +19,10 @@ import skops.io
 from contracts.runtime.worlds import SCHEMA, boosted, pyfunc, seal
 from sklearn.preprocessing import FunctionTransformer
 
+from windvane.core.signature import InputSpec
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.isolated import IsolatedRuntime, Limits
-from windvane.core.execution import InputSpec, RuntimeName, ServedBy
+from windvane.core.execution import RuntimeName, ServedBy
 from windvane.ports.runtime import (
     CannotLoad,
     ManifestMismatch,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.admission import FREE, Limit, Taken, admit_at
+from windvane.core.admission import FREE, Limit, RateLimitDecision, admit_at
 
 TICK = 1 / 64
 windows = st.integers(1, 200).map(lambda n: n * TICK)
@@ -58,4 +58,4 @@ def test_no_rate_is_no_bound() -> None:
 
 def test_an_answer_is_a_yes_unless_it_names_a_wait() -> None:
     assert FREE.admitted
-    assert not Taken(Limit("t"), retry_after_s=0.1).admitted
+    assert not RateLimitDecision(Limit("t"), retry_after_s=0.1).admitted

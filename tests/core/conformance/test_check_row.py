@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.conformance import Problem, check_row, plain_row
-from windvane.core.sketch import FeatureSpec, FeatureType
+from windvane.core.signature import FeatureSpec, FeatureType, Violation
+from windvane.inference.model_cache import plain_row
+from windvane.core.conformance import check_row
 
 NUMBER = FeatureSpec("x", "v", FeatureType.NUMBER, low=-1.5, high=10.0)
 LOW_ONLY = FeatureSpec("x", "v", FeatureType.NUMBER, low=0.0)

@@ -10,26 +10,32 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
-from windvane.adapters.delta.tables import FEATURE, TABLES, table_of, to_arrow
-from windvane.ports.event_log import LogEntry
+from windvane.adapters.delta.tables import (
+    FEATURE,
+    OUTPUT,
+    TABLES,
+    column_name,
+    table_of,
+    to_arrow,
+)
+from windvane.core.task import Contract, make_task
+from windvane.ports.event_log import LogEntry, ScoredRows
 from windvane.ports.events import dedupe_key
 
 _WHOLE_BYTES = 64 << 20
+_FEATURES = "features."
 _JOINED = """
-SELECT p.routed, p.arm, p.rollout, o.value,
-       least(floor(p.output * $bins), $bins - 1)::INTEGER AS bin,
-       count(*)::BIGINT AS n,
-       sum(power(p.output - o.value, 2)) AS loss,
-       sum(power(p.output - o.value, 4)) AS loss_squares
+SELECT p.routed, p.arm, p.rollout, o.value AS label_, {outputs}
 FROM predictions p JOIN (
-    SELECT tenant, request_id, row, arg_max(value, ts) AS value FROM outcomes GROUP BY ALL
-) o USING (tenant, request_id, row)
-WHERE p.ts >= $start AND p.ts < $end
-GROUP BY ALL ORDER BY ALL
+    SELECT tenant, prediction_id, row, arg_max(value, ts) AS value FROM outcomes GROUP BY ALL
+) o USING (tenant, prediction_id, row)
+WHERE p.ts >= $start AND p.ts < $end AND {present}
+ORDER BY ALL
 """
 
 
@@ -51,7 +57,7 @@ class DeltaEventLog:
         spool: str,
         end: int,
         entries: Sequence[LogEntry],
-        schemas: Mapping[str, Sequence[tuple[str, str]]],
+        contracts: Mapping[str, Contract],
     ) -> None:
         groups: dict[tuple[str, str], list[LogEntry]] = {}
         for entry in entries:
@@ -64,7 +70,7 @@ class DeltaEventLog:
                 continue
             write_deltalake(
                 table or self._uri(model, name),
-                to_arrow(name, fresh, schemas),
+                to_arrow(name, fresh, contracts),
                 mode="append",
                 partition_by=["day"],
                 schema_mode="merge",
@@ -83,9 +89,9 @@ class DeltaEventLog:
             if not uris:
                 continue
             model, name = table.table_uri.rstrip("/").split("/")[-2:]
-            named = "event_id" if name == "outcomes" else "request_id"
+            named = "event_id" if name == "outcomes" else "prediction_id"
             parts.append(
-                f"SELECT DISTINCT tenant, '{model}' AS model, '{name[0]}' AS kind, "
+                f"SELECT DISTINCT tenant, '{model}' AS model, '{name[0].upper()}' AS kind, "
                 f"{named} AS named, spool, position, ts "
                 f"FROM read_parquet({json.dumps(uris)}, union_by_name=true)"
             )
@@ -116,21 +122,33 @@ class DeltaEventLog:
         return out
 
     def samples(
-        self, model: str, start: float, end: float, where: Mapping[str, Any], limit: int
+        self,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        where: Mapping[str, Any],
+        limit: int,
     ) -> list[dict[str, Any]]:
         uris = self._files(model, "predictions", start, end)
         if not uris:
             return []
-        terms = "".join(f' AND "{name}" IS NOT DISTINCT FROM ?' for name in where)
+        columns = [
+            column_name(FEATURE, name.removeprefix(_FEATURES))
+            if name.startswith(_FEATURES)
+            else name
+            for name in where
+        ]
+        terms = "".join(f' AND "{name}" IS NOT DISTINCT FROM ?' for name in columns)
         with self._connect() as c:
             cursor = c.execute(
-                "SELECT * EXCLUDE (spool, position, layout_id, day) "
+                "SELECT * EXCLUDE (spool, position, contract, day) "
                 "REPLACE (epoch(ts) AS ts) "
                 "FROM read_parquet(?, union_by_name=true) "
-                f"WHERE ts >= ? AND ts < ?{terms} ORDER BY ts, request_id, row LIMIT ?",
+                f"WHERE ts >= ? AND ts < ?{terms} ORDER BY ts, prediction_id, row LIMIT ?",
                 [uris, _utc(start), _utc(end), *where.values(), limit],
             )
-            return [_sample(row) for row in _dicts(cursor)]
+            return [_sample(row, contract) for row in _dicts(cursor)]
 
     def refusals(
         self, model: str, tenant: str, start: float, end: float, limit: int
@@ -140,26 +158,40 @@ class DeltaEventLog:
             return []
         with self._connect() as c:
             cursor = c.execute(
-                "SELECT epoch(ts) AS ts, tenant, request_id, code, message, sample "
+                "SELECT epoch(ts) AS ts, tenant, prediction_id, request_id, code, message, sample "
                 "FROM read_parquet(?) WHERE tenant = ? AND ts >= ? AND ts < ? "
-                "ORDER BY ts, request_id LIMIT ?",
+                "ORDER BY ts, prediction_id LIMIT ?",
                 [uris, tenant, _utc(start), _utc(end), limit],
             )
             return _dicts(cursor)
 
-    def scored(self, model: str, start: float, end: float, bins: int) -> list[dict[str, Any]]:
+    def scored(self, model: str, contract: Contract, start: float, end: float) -> list[ScoredRows]:
         predictions = self._files(model, "predictions", start, end)
         outcomes = self._table(model, "outcomes")
         if not predictions or outcomes is None:
             return []
+        specs = make_task(contract.task).outputs
+        names = [f'p."{column_name(OUTPUT, spec.name)}"' for spec in specs]
         with self._connect() as c:
             for name, uris in (("predictions", predictions), ("outcomes", outcomes.file_uris())):
                 c.execute(
                     f"CREATE VIEW {name} AS SELECT * "
                     f"FROM read_parquet({json.dumps(uris)}, union_by_name=true)"
                 )
-            values = {"bins": bins, "start": _utc(start), "end": _utc(end)}
-            return _dicts(c.execute(_JOINED, values))
+            query = _JOINED.format(
+                outputs=", ".join(names), present=" AND ".join(f"{n} IS NOT NULL" for n in names)
+            )
+            try:
+                found = c.execute(query, {"start": _utc(start), "end": _utc(end)}).fetchall()
+            except duckdb.BinderException:  # files from before the task had these outputs
+                return []
+        groups: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
+        for row in found:
+            groups.setdefault(row[:3], []).append(row[3:])
+        return [
+            ScoredRows(*place, outputs=_arrays(rows), labels=_labels(rows))
+            for place, rows in groups.items()
+        ]
 
     def compact(self, model: str, most: int) -> int:
         removed = 0
@@ -226,8 +258,24 @@ def _dicts(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-def _sample(row: dict[str, Any]) -> dict[str, Any]:
-    """Features apart from what is known about the row: one may be called as the other."""
-    about = {name: value for name, value in row.items() if not name.startswith(FEATURE)}
-    features = {n.removeprefix(FEATURE): v for n, v in row.items() if n.startswith(FEATURE)}
-    return {**about, "features": features}
+def _arrays(rows: list[tuple[Any, ...]]) -> list[Any]:
+    return [np.array(column, np.float64) for column in list(zip(*rows, strict=True))[1:]]
+
+
+def _labels(rows: list[tuple[Any, ...]]) -> Any:
+    labels = np.array([row[0] for row in rows], np.float64)
+    return labels[:, 0] if labels.shape[1] == 1 else labels
+
+
+def _sample(row: dict[str, Any], contract: Contract) -> dict[str, Any]:
+    """Features and outputs apart from what is known about the row: one may be called as another."""
+    features = {column_name(FEATURE, spec.name): spec.name for spec in contract.features}
+    outputs = {
+        column_name(OUTPUT, spec.name): spec.name for spec in make_task(contract.task).outputs
+    }
+    about = {n: v for n, v in row.items() if not n.startswith((FEATURE, OUTPUT))}
+    return {
+        **about,
+        "features": {own: row[n] for n, own in features.items() if n in row},
+        "outputs": {own: row[n] for n, own in outputs.items() if n in row},
+    }

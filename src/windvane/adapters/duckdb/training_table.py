@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 
 from windvane.core.errors import WindvaneError, did_you_mean
-from windvane.core.sketch import FeatureSpec, FeatureType
+from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.ports.learner import TrainingData
 
 

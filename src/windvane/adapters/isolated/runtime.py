@@ -19,15 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.adapters.isolated.process import Limits, Refused, RunnerProcess, sweep
-from windvane.core.execution import (
-    PROGRAMS,
-    InputSpec,
-    RowEncoder,
-    RowPacker,
-    RuntimeName,
-    ServedBy,
-    types_beyond,
-)
+from windvane.core.execution import PROGRAMS, RuntimeName, ServedBy, types_beyond
+from windvane.core.signature import InputSpec, RowEncoder, RowPacker
 from windvane.ports.artifacts import Artifact, ManifestMismatch
 from windvane.ports.converter import Converted, Described
 from windvane.ports.runner import Answer, Convert, Load, Order, Predict

@@ -12,23 +12,26 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 Floats = NDArray[np.float64]
 _MODES = ("LEAF", "BRANCH_LEQ")
 
 
 def to_graph(model: Any, width: int) -> bytes:
-    """The graph of a fitted binary ``HistGradientBoostingClassifier``.
+    """The graph of a fitted ``HistGradientBoostingClassifier`` or ``...Regressor``.
 
-    Input ``x`` (rows, width) float64 with NaN for missing; output ``probability`` (rows, 1)
-    of the positive class.
+    Input ``x`` (rows, width) float64 with NaN for missing. Output of a classifier of two classes:
+    ``probability`` (rows, 1) of the second; of more: ``probabilities`` (rows, classes); of a
+    regressor: ``value`` (rows, 1).
     """
-    trees = [stage[0].nodes for stage in model._predictors]
-    if any(nodes["is_categorical"].any() for nodes in trees):
+    stages = [tree.nodes for stage in model._predictors for tree in stage]
+    classes = len(model._predictors[0])
+    if any(nodes["is_categorical"].any() for nodes in stages):
         raise ValueError("native categorical splits have no ONNX form; encode categories first")
-    nodes = np.concatenate(trees)
-    tree_ids = np.concatenate([np.full(len(t), i) for i, t in enumerate(trees)])
-    node_ids = np.concatenate([np.arange(len(t)) for t in trees])
+    nodes = np.concatenate(stages)
+    tree_ids = np.concatenate([np.full(len(t), i) for i, t in enumerate(stages)])
+    node_ids = np.concatenate([np.arange(len(t)) for t in stages])
     leaf = nodes["is_leaf"].astype(bool)
 
     def ints(values: Any) -> list[int]:
@@ -43,7 +46,7 @@ def to_graph(model: Any, width: int) -> bytes:
         ["x"],
         ["raw"],
         domain="ai.onnx.ml",
-        n_targets=1,
+        n_targets=classes,
         base_values_as_tensor=doubles("base", model._baseline_prediction.reshape(-1)),
         nodes_treeids=ints(tree_ids),
         nodes_nodeids=ints(node_ids),
@@ -55,19 +58,31 @@ def to_graph(model: Any, width: int) -> bytes:
         nodes_missing_value_tracks_true=ints(np.where(leaf, 0, nodes["missing_go_to_left"])),
         target_treeids=ints(tree_ids[leaf]),
         target_nodeids=ints(node_ids[leaf]),
-        target_ids=[0] * int(leaf.sum()),
+        target_ids=ints(tree_ids[leaf] % classes),
         target_weights_as_tensor=doubles("weights", nodes["value"][leaf]),
     )
+    name, last = _last(model, classes)
     graph = helper.make_graph(
-        [ensemble, helper.make_node("Sigmoid", ["raw"], ["probability"])],
+        [ensemble, *last],
         "windvane",
         [helper.make_tensor_value_info("x", TensorProto.DOUBLE, [None, width])],
-        [helper.make_tensor_value_info("probability", TensorProto.FLOAT, [None, 1])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, classes])],
     )
     opsets = [helper.make_opsetid("", 18), helper.make_opsetid("ai.onnx.ml", 3)]
     made = helper.make_model(graph, opset_imports=opsets, ir_version=9)
     onnx.checker.check_model(made)
     return made.SerializeToString()
+
+
+def _last(model: Any, classes: int) -> tuple[str, list[onnx.NodeProto]]:
+    """From raw scores to outputs: the name of the output, and the nodes that make it."""
+    if not isinstance(model, HistGradientBoostingClassifier):
+        if type(model._loss.link).__name__ != "IdentityLink":
+            raise ValueError(f"{type(model._loss).__name__} has no form as a graph here")
+        return "value", [helper.make_node("Identity", ["raw"], ["value"])]
+    if classes == 1:
+        return "probability", [helper.make_node("Sigmoid", ["raw"], ["probability"])]
+    return "probabilities", [helper.make_node("Softmax", ["raw"], ["probabilities"], axis=1)]
 
 
 def split_probes(model: Any, rows: Floats, limit: int) -> Floats:
@@ -76,7 +91,7 @@ def split_probes(model: Any, rows: Floats, limit: int) -> Floats:
     One row a (feature, threshold, side), made from real rows in turn; at most ``limit``,
     spread evenly over all splits. Conversions go wrong here first.
     """
-    nodes = np.concatenate([stage[0].nodes for stage in model._predictors])
+    nodes = np.concatenate([tree.nodes for stage in model._predictors for tree in stage])
     nodes = nodes[nodes["is_leaf"] == 0]
     splits = np.unique(np.stack([nodes["feature_idx"], nodes["num_threshold"]], axis=1), axis=0)
     probes: list[Floats] = []

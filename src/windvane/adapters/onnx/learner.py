@@ -9,53 +9,87 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from windvane.adapters.onnx.artifact import GRAPH, INPUTS
 from windvane.adapters.onnx.convert import split_probes, to_graph
 from windvane.adapters.onnx.runtime import OnnxPredictor
 from windvane.core.acceptance import ParityReport, compare_outputs
-from windvane.core.execution import SERVED_FILE, InputSpec, ServedBy
-from windvane.core.sketch import FeatureSpec, FeatureType
-from windvane.ports.learner import Columns
+from windvane.core.execution import SERVED_FILE, ServedBy
+from windvane.core.signature import FeatureSpec, FeatureType, InputSpec
+from windvane.core.task import (
+    BinaryTask,
+    Contract,
+    MulticlassTask,
+    Outputs,
+    RegressionTask,
+    TaskSpec,
+    make_task,
+)
+from windvane.ports.learner import CannotLearn, Columns
 
 Floats = NDArray[np.float64]
 _PROBES = 3_000
 
 
-class BoostedCandidate:
-    """A fitted classifier with the encoding of its inputs."""
+_LEARNS = {
+    FeatureType.NUMBER, FeatureType.INTEGER, FeatureType.BOOLEAN, FeatureType.CATEGORY,
+    FeatureType.DATETIME, FeatureType.VECTOR,
+}  # fmt: skip
 
-    def __init__(self, model: HistGradientBoostingClassifier, inputs: list[InputSpec]) -> None:
+
+class BoostedCandidate:
+    """A fitted model with the encoding of its inputs."""
+
+    def __init__(
+        self, model: Any, inputs: list[InputSpec], features: Sequence[FeatureSpec], task: TaskSpec
+    ) -> None:
         self._model = model
         self._inputs = inputs
+        self._features = features
+        self._task = make_task(task)
+        self._served = ServedBy(file=GRAPH, task=task.kind)
 
     def matrix(self, columns: Columns) -> Floats:
-        """Columns as the model's input (rows, inputs)."""
-        return np.stack([_encode(spec, columns[spec.feature]) for spec in self._inputs], axis=1)
+        """Columns as the model's input (rows, width)."""
+        parts = [_encode(spec, columns[spec.feature]) for spec in self._inputs]
+        return np.concatenate(parts, axis=1)
 
-    def predict(self, columns: Columns) -> Floats:
-        return self._model.predict_proba(self.matrix(columns))[:, 1]
+    def predict(self, columns: Columns) -> Outputs:
+        return self._answer(self.matrix(columns))
+
+    def _answer(self, x: Floats) -> list[Floats]:
+        if isinstance(self._model, HistGradientBoostingClassifier):
+            found = self._model.predict_proba(x)
+            return [found[:, 1] if self._task.kind == BinaryTask.kind else found]
+        return [self._model.predict(x)]
 
     def write(self, folder: Path) -> None:
-        (folder / GRAPH).write_bytes(to_graph(self._model, len(self._inputs)))
+        (folder / GRAPH).write_bytes(to_graph(self._model, self._width))
         (folder / INPUTS).write_bytes(msgspec.json.encode(self._inputs))
-        (folder / SERVED_FILE).write_bytes(msgspec.json.encode(ServedBy(file=GRAPH)))
+        (folder / SERVED_FILE).write_bytes(msgspec.json.encode(self._served))
 
     def parity(self, columns: Columns, tolerance: float) -> ParityReport:
-        graph = to_graph(self._model, len(self._inputs))
-        served = OnnxPredictor(graph, self._inputs, [spec.feature for spec in self._inputs])
+        contract = Contract(tuple(self._features), self._task.spec)
+        graph = to_graph(self._model, self._width)
+        served = OnnxPredictor(graph, self._inputs, contract, self._served)
         rows = self.matrix(columns)
         probes = split_probes(self._model, rows, _PROBES)
 
         def both(x: Floats) -> tuple[Floats, Floats]:
-            return self._model.predict_proba(x)[:, 1], served.predict(x.tolist())
+            return self._answer(x)[0], served.predict_matrix(x)[0]
 
         return compare_outputs(both(rows), both(probes), tolerance)
 
+    @property
+    def _width(self) -> int:
+        lengths = {spec.name: max(1, spec.length) for spec in self._features}
+        return sum(lengths[spec.feature] for spec in self._inputs)
+
 
 class BoostedLearner:
-    """The learner port: fast on one core, takes missing values, converts exactly."""
+    """The learner port: fast on one core, takes missing values, converts exactly. It knows
+    binary and multiclass models and regressions of one output."""
 
     def __init__(self, rounds: int = 120, leaves: int = 15, rate: float = 0.08) -> None:
         self._params = {"max_iter": rounds, "max_leaf_nodes": leaves, "learning_rate": rate}
@@ -67,24 +101,50 @@ class BoostedLearner:
     def fit(
         self,
         features: Sequence[FeatureSpec],
+        task: TaskSpec,
         columns: Columns,
         labels: Floats,
         *,
         unknown: str,
         seed: int,
     ) -> BoostedCandidate:
+        _check_learnable(features, task, labels)
         inputs = [
             InputSpec(spec.name, _vocabulary(columns[spec.name], labels), unknown)
             if spec.type is FeatureType.CATEGORY
             else InputSpec(spec.name)
             for spec in features
         ]
-        model = HistGradientBoostingClassifier(
-            **{**self._params, "random_state": seed, "early_stopping": False}
-        )
-        candidate = BoostedCandidate(model, inputs)
-        model.fit(candidate.matrix(columns), labels.astype(int))
+        settings = {**self._params, "random_state": seed, "early_stopping": False}
+        if task.kind == RegressionTask.kind:
+            model: Any = HistGradientBoostingRegressor(**settings)
+        else:
+            model = HistGradientBoostingClassifier(**settings)
+            labels = labels.astype(int)
+        candidate = BoostedCandidate(model, inputs, features, task)
+        model.fit(candidate.matrix(columns), labels)
         return candidate
+
+
+def _check_learnable(features: Sequence[FeatureSpec], task: TaskSpec, labels: Floats) -> None:
+    for spec in features:
+        if spec.type not in _LEARNS:
+            raise CannotLearn(
+                f"{spec.name} is a {spec.type}, which the built-in learner cannot take"
+            )
+    plain = not (task.quantiles or task.horizons or len(task.outputs) > 1)
+    if task.kind == RegressionTask.kind and plain:
+        return
+    if task.kind == MulticlassTask.kind:
+        missing = [name for i, name in enumerate(task.classes) if not (labels == i).any()]
+        if missing:
+            raise CannotLearn(f"no row is labelled {', '.join(missing)}")
+        return
+    if task.kind != BinaryTask.kind:
+        raise CannotLearn(
+            f"the built-in learner trains no {task.kind} models"
+            + (" with quantiles, horizons or several outputs" if not plain else "")
+        )
 
 
 def _vocabulary(values: Sequence[str | None], labels: Floats) -> tuple[str, ...]:
@@ -101,6 +161,8 @@ def _vocabulary(values: Sequence[str | None], labels: Floats) -> tuple[str, ...]
 
 def _encode(spec: InputSpec, values: Sequence[Any]) -> Floats:
     if spec.vocabulary is None:
-        return np.array([np.nan if v is None else v for v in values], np.float64)
+        if len(values) and isinstance(next((v for v in values if v is not None), None), list):
+            return np.array(values, np.float64)
+        return np.array([np.nan if v is None else v for v in values], np.float64)[:, None]
     codes = {name: float(i) for i, name in enumerate(spec.vocabulary)}
-    return np.array([codes.get(v, np.nan) for v in values], np.float64)
+    return np.array([codes.get(v, np.nan) for v in values], np.float64)[:, None]

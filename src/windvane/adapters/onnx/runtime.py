@@ -89,6 +89,12 @@ class OnnxPredictor:
             for tensor in self._tensors
         }
 
+    def predict_matrix(self, x: NDArray[np.float64]) -> Outputs:
+        """The same for a matrix that is there already, of a graph that takes one."""
+        matrix = x.astype(np.float32) if self._single else x
+        found = self._run(self._outputs, {self._input: matrix})
+        return self._read.one(np.asarray(found[0]))
+
     def close(self) -> None:
         self._bound.clear()
         del self._run, self._session

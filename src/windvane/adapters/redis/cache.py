@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import struct
 from collections import deque
 from collections.abc import Mapping, Sequence
 
 from windvane.adapters.redis.batching import TickBatcher
 from windvane.adapters.redis.server import Server, Unreachable
+from windvane.core.task import OutputRow
+from windvane.inference.cache import pack_outputs, unpack_outputs
 
 _log = logging.getLogger(__name__)
 
 DEADLINE_S = 0.010
-_PREFIX = b"wv:answer:"
-_VALUE = struct.Struct("<d")
+_PREFIX = b"wv:outputs:"
+_MOST_BYTES = 65_536
 _CONNECTIONS = 4
 _AT_ONCE = 3  # one connection is left to the writer
 _KEYS_IN_A_CALL = 64
@@ -24,7 +25,7 @@ _PUTS_IN_A_CALL = 500
 
 
 class RedisCache:
-    """Values of 8 bytes under the keys given, each with its own time to live.
+    """Rows of outputs, at most 64 KiB each, under the keys given, each with its own time to live.
 
     Reading ends within 1.2 times ``deadline_s``, with nothing found where Redis cannot answer;
     after a failure nobody asks until a probe was answered. Writing is in the background, at
@@ -35,7 +36,7 @@ class RedisCache:
 
     def __init__(self, url: str, *, deadline_s: float = DEADLINE_S) -> None:
         self._server = Server(url, "cached answers", _CONNECTIONS)
-        self._reading: TickBatcher[Sequence[bytes], list[float | None]] = TickBatcher(
+        self._reading: TickBatcher[Sequence[bytes], list[OutputRow | None]] = TickBatcher(
             self._server, self._read, _nothing, lambda _: None,
             deadline_s=deadline_s, most=_KEYS_IN_A_CALL, at_once=_AT_ONCE, waiting=_MOST_WAITING,
         )  # fmt: skip
@@ -53,12 +54,12 @@ class RedisCache:
         """Connect, within a second."""
         await self._server.open()
 
-    async def get_many(self, keys: Sequence[bytes]) -> list[float | None]:
+    async def get_many(self, keys: Sequence[bytes]) -> list[OutputRow | None]:
         if not keys or self._server.down:
             return [None] * len(keys)
         return await self._reading.ask(keys)
 
-    def put_many(self, values: Mapping[bytes, float], ttl_s: float) -> None:
+    def put_many(self, values: Mapping[bytes, OutputRow], ttl_s: float) -> None:
         ttl_ms = round(ttl_s * 1e3)
         if ttl_ms < 1 or self._server.down:
             return
@@ -68,7 +69,9 @@ class RedisCache:
                     self._full = True
                     _log.warning("over %d answers wait to be cached; dropping", _MOST_PUTS)
                 break
-            self._puts.append((_PREFIX + key, _VALUE.pack(value), ttl_ms))
+            packed = pack_outputs(value)
+            if len(packed) <= _MOST_BYTES:
+                self._puts.append((_PREFIX + key, packed, ttl_ms))
         if self._puts and not self._writing:
             self._writing = self._server.spawn_soon(self._write())
 
@@ -78,7 +81,7 @@ class RedisCache:
 
     async def _read(
         self, questions: Sequence[Sequence[bytes]], within_s: float
-    ) -> list[list[float | None]]:
+    ) -> list[list[OutputRow | None]]:
         keys = [_PREFIX + key for question in questions for key in question]
         answer = await self._server.ask("MGET", *keys, within_s=within_s, fair_s=self._deadline_s)
         found = iter(answer)
@@ -100,11 +103,9 @@ class RedisCache:
             self._writing = False
 
 
-async def _nothing(keys: Sequence[bytes]) -> list[float | None]:
+async def _nothing(keys: Sequence[bytes]) -> list[OutputRow | None]:
     return [None] * len(keys)
 
 
-def _value(found: bytes | None) -> float | None:
-    if found is None or len(found) != _VALUE.size:
-        return None
-    return _VALUE.unpack(found)[0]
+def _value(found: bytes | None) -> OutputRow | None:
+    return None if found is None else unpack_outputs(found)

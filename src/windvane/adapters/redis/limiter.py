@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from windvane.adapters.redis.batching import TickBatcher
 from windvane.adapters.redis.server import NoScript, Server, Unreachable
-from windvane.core.admission import FREE, Limit, Taken
+from windvane.core.admission import FREE, Limit, RateLimitDecision
 from windvane.ports.limits import Limiter
 
 _log = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ class RedisLimiter:
 
     A place under a concurrency cap is held for ``lease_s`` at most, so that a machine that died
     holds none for longer: keep it above the longest deadline of a request.
-    ``callers_time`` counts by the ``now`` of ``take`` instead of Redis' clock: for a driven clock,
+    ``callers_time`` counts by the ``now`` of ``acquire`` instead of Redis' clock: for a driven clock,
     and for tests.
 
     For one event loop. ``open`` connects, and may be left out; ``aclose`` must be called. One
@@ -90,7 +90,7 @@ class RedisLimiter:
         self._deadline_s = deadline_s
         self._lease_us = round(lease_s * _US)
         self._callers_time = callers_time
-        self._asking: TickBatcher[_Question, Taken] = TickBatcher(
+        self._asking: TickBatcher[_Question, RateLimitDecision] = TickBatcher(
             self._server, self._ask, self._ask_local, self.release,
             deadline_s=deadline_s, most=1 if callers_time else _MOST_IN_A_CALL,
             at_once=_AT_ONCE, waiting=_MOST_WAITING,
@@ -119,24 +119,26 @@ class RedisLimiter:
         """Connect, within a second; without Redis it begins degraded and goes on trying."""
         await self._server.open()
 
-    def take(self, limits: Sequence[Limit], now: float) -> Taken | Awaitable[Taken]:
+    def acquire(
+        self, limits: Sequence[Limit], now: float
+    ) -> RateLimitDecision | Awaitable[RateLimitDecision]:
         known = [
             self._know(limit) for limit in dict.fromkeys(limits) if limit.rate or limit.concurrent
         ]
         if not known:
             return FREE
         if self._server.down:
-            return self._local.take(limits, now)
+            return self._local.acquire(limits, now)
         self._count += 1
         return self._asking.ask(_Question(limits, now, f"{self._prefix}-{self._count:x}", known))
 
-    def release(self, taken: Taken) -> None:
+    def release(self, decision: RateLimitDecision) -> None:
         """Given back in the background, with others; what cannot be told is freed by its lease."""
-        place = taken.places
+        place = decision.places
         if place is None:
             return
         if not isinstance(place, _Place):
-            self._local.release(taken)
+            self._local.release(decision)
             return
         self._leave(place)
 
@@ -146,7 +148,9 @@ class RedisLimiter:
             await self._give_back()
         await self._server.aclose()
 
-    async def _ask(self, questions: Sequence[_Question], within_s: float) -> list[Taken]:
+    async def _ask(
+        self, questions: Sequence[_Question], within_s: float
+    ) -> list[RateLimitDecision]:
         keys: list[bytes] = []
         args: list[object] = [0, self._lease_us]
         if self._callers_time:
@@ -163,7 +167,9 @@ class RedisLimiter:
             for question in questions:
                 self._leave(_place(question))
             raise
-        return [_taken(question, *flat[4 * i : 4 * i + 4]) for i, question in enumerate(questions)]
+        return [
+            _decision(question, *flat[4 * i : 4 * i + 4]) for i, question in enumerate(questions)
+        ]
 
     async def _call(self, keys: list[bytes], args: list[object], within_s: float) -> list[int]:
         rest = (len(keys), *keys, *args)
@@ -173,9 +179,9 @@ class RedisLimiter:
         except NoScript:  # a Redis that was started anew; with the script in hand it keeps it
             return await self._server.ask("EVAL", _SCRIPT, *rest, within_s=within_s, fair_s=fair_s)
 
-    async def _ask_local(self, question: _Question) -> Taken:
-        taken = self._local.take(question.limits, question.now)
-        return taken if isinstance(taken, Taken) else await taken
+    async def _ask_local(self, question: _Question) -> RateLimitDecision:
+        decision = self._local.acquire(question.limits, question.now)
+        return decision if isinstance(decision, RateLimitDecision) else await decision
 
     def _leave(self, place: _Place) -> None:
         for key in place.keys:
@@ -246,9 +252,11 @@ def _place(question: _Question) -> _Place:
     return _Place(question.id, places)
 
 
-def _taken(question: _Question, which: int, left: int, reset_us: int, wait_us: int) -> Taken:
+def _decision(
+    question: _Question, which: int, left: int, reset_us: int, wait_us: int
+) -> RateLimitDecision:
     limit = question.known[which - 1].limit if which else None
     if wait_us:
-        return Taken(limit, 0, reset_us / _US, wait_us / _US)
+        return RateLimitDecision(limit, 0, reset_us / _US, wait_us / _US)
     place = _place(question)
-    return Taken(limit, left, reset_us / _US, 0.0, place if place.keys else None)
+    return RateLimitDecision(limit, left, reset_us / _US, 0.0, place if place.keys else None)

@@ -18,7 +18,7 @@ from windvane.adapters.shared_memory.memory import (
     shared_fd,
     slot_key,
 )
-from windvane.core.admission import Limit, Taken
+from windvane.core.admission import Limit, RateLimitDecision
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class SharedLimiter:
         """Never: there is no remote limiter to lose."""
         return False
 
-    def take(self, limits: Sequence[Limit], now: float) -> Taken:
+    def acquire(self, limits: Sequence[Limit], now: float) -> RateLimitDecision:
         """Microseconds. A tuple that is used again, rather than made for each request, saves
         finding its limits.
 
@@ -118,8 +118,8 @@ class SharedLimiter:
         finally:
             fcntl.lockf(self._fd, _UNLOCK, 1, byte)
 
-    def release(self, taken: Taken) -> None:
-        places = taken.places
+    def release(self, decision: RateLimitDecision) -> None:
+        places = decision.places
         if places is None:
             return
         assert isinstance(places, tuple)
@@ -139,7 +139,7 @@ class SharedLimiter:
         self._memory.close()
         self._close_fd()
 
-    def _decide(self, plan: tuple[_Bound, ...], now: float, locked: bool) -> Taken:
+    def _decide(self, plan: tuple[_Bound, ...], now: float, locked: bool) -> RateLimitDecision:
         """Admit under all limits or under none; without the lock nothing shared is written but
         this worker's own words."""
         worker = self._worker
@@ -179,7 +179,7 @@ class SharedLimiter:
                 if held >= cap and wait < BUSY_RETRY_S:
                     refused, wait = limit, BUSY_RETRY_S
         if refused is not None:
-            return Taken(refused, 0, wait, wait, None, certain)
+            return RateLimitDecision(refused, 0, wait, wait, None, certain)
         places: tuple[Slot, ...] | None = None
         for _, slot, head, times, busy, rate, per_s, cap in plan:
             if rate:
@@ -194,9 +194,11 @@ class SharedLimiter:
             if cap:
                 busy[worker] += 1
                 places = (slot,) if places is None else (*places, slot)
-        return Taken(nearest, least - 1 if nearest else 0, reset, 0.0, places)
+        return RateLimitDecision(nearest, least - 1 if nearest else 0, reset, 0.0, places)
 
-    def _take_locks(self, plan: tuple[_Bound, ...], locks: tuple[int, ...], now: float) -> Taken:
+    def _take_locks(
+        self, plan: tuple[_Bound, ...], locks: tuple[int, ...], now: float
+    ) -> RateLimitDecision:
         """Limits of several tenants: their locks in one order, so that nobody waits in a ring."""
         held: list[int] = []
         try:

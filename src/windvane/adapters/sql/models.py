@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import msgspec
@@ -12,6 +13,7 @@ from windvane.adapters.sql.rows import Rows, dump, load
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import RoutingTable
 from windvane.core.sketch import Layout
+from windvane.core.task import Contract
 from windvane.ports.control_store import (
     Deployment,
     ModelRecord,
@@ -42,6 +44,21 @@ class ModelRows(Rows):
         if row is None:
             raise UnknownName(f"no layout {layout_id!r}")
         return Layout.from_dict(msgspec.json.decode(row.body))
+
+    def put_contract(self, model: str, contract: Contract) -> None:
+        row = {"id": contract.id, "model": model, "body": dump(contract)}
+        self.put(t.contracts, row, keep=True)
+
+    def contract(self, contract_id: str) -> Contract:
+        row = self.one(sa.select(t.contracts.c.body).where(t.contracts.c.id == contract_id))
+        if row is None:
+            raise UnknownName(f"no contract {contract_id!r}")
+        return load(row.body, Contract)
+
+    def version_layouts(self, model: str) -> Mapping[str, str]:
+        where = sa.select(t.versions.c.version, t.versions.c.body)
+        rows = self.all(where.where(t.versions.c.model == model))
+        return {row.version: str(msgspec.json.decode(row.body)["layout_id"]) for row in rows}
 
     def add_version(self, version: VersionRecord) -> None:
         slim = {k: v for k, v in msgspec.to_builtins(version).items() if k != "baseline"}

@@ -38,6 +38,7 @@ def _int(name: str) -> sa.Column[object]:
 
 models = _table("models", _key("name"), _text("text"), _float("applied_at"))
 layouts = _table("layouts", _key("id"), _text("body"))
+contracts = _table("contracts", _key("id"), _text("model"), _text("body"))
 versions = _table(
     "versions",
     _key("model"),

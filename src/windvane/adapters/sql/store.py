@@ -16,7 +16,7 @@ from windvane.adapters.sql.decisions import DecisionRows, LeaseRows
 from windvane.adapters.sql.models import ModelRows
 from windvane.adapters.sql.tenants import TenantRows
 from windvane.adapters.sql.windows import WindowRows
-from windvane.ports.control_store import StoreUnavailable, Tx
+from windvane.ports.control_store import HomeOfEarlierRelease, StoreUnavailable, Tx
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 10_000
@@ -85,6 +85,7 @@ class SqlControlStore:
         ):
             if not self._sqlite:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATOR})")
+            _refuse_earlier_release(connection)
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")
 
@@ -95,6 +96,20 @@ class SqlControlStore:
         if not (self._sqlite and self._url.database):
             return nullcontext()
         return _file_lock(Path(self._url.database + ".migrating"))
+
+
+def _refuse_earlier_release(connection: sa.Connection) -> None:
+    """Events and versions of the first two revisions know one float of a binary classifier. A
+    database with versions in it would be served and judged wrongly; one without goes on."""
+    inspector = sa.inspect(connection)
+    if not inspector.has_table("alembic_version") or inspector.has_table("contracts"):
+        return
+    versions = connection.execute(sa.text("SELECT count(*) FROM versions")).scalar_one()
+    if versions:
+        raise HomeOfEarlierRelease(
+            f"the control database holds {versions} versions of an earlier release, whose events "
+            "and baselines this release cannot read"
+        )
 
 
 @contextmanager

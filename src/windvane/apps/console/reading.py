@@ -28,6 +28,7 @@ from windvane.ports.control_store import (
     WindowVerdict,
 )
 from windvane.usecases.load_window import StewardState
+from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.publish_routing import PUBLISH
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 
@@ -136,6 +137,9 @@ def load_model_page(tx: Tx, name: str, now: float, windows: int, memory: Memory)
     glance = _glance(tx, record, live, series(found, given), open_ones)
     versions = tuple(tx.versions(name))
     champion = next((v for v in versions if live and v.version == live.champion), None)
+    layout = tx.layout(champion.layout_id) if champion else None
+    if layout is not None:
+        found = project_sketches(tx, layout, found)
     decisions = tuple(tx.decisions(name, _DECISIONS))
     state = msgspec.convert(tx.steward_state(name), StewardState)
     return ModelPage(
@@ -143,7 +147,7 @@ def load_model_page(tx: Tx, name: str, now: float, windows: int, memory: Memory)
         asked=len(asked.starts),
         found=found,
         versions=versions,
-        layout=tx.layout(champion.layout_id) if champion else None,
+        layout=layout,
         baseline=baseline_of(champion.baseline) if champion else None,
         features=_with_readings(tx, name),
         drift=_first(tx.verdicts(name, "drift", 0.0, 1)),

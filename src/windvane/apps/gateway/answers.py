@@ -106,9 +106,7 @@ def answer_body(api: ApiVersion, response: InferenceResponse) -> bytes:
     rows = zip(response.routes, response.outputs, strict=True)
     predictions: list[Prediction]
     if api is ApiVersion.FIRST:
-        predictions = [
-            Prediction(task.value(out), r.answered, r.arm, r.flags) for r, out in rows
-        ]
+        predictions = [Prediction(task.value(out), r.answered, r.arm, r.flags) for r, out in rows]
     elif api is ApiVersion.WITH_WHY:
         predictions = [
             PredictionWithWhy(

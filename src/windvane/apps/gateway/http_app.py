@@ -159,9 +159,7 @@ class HttpApp:
 
         self._fast_path.start(self.engine.finish(request, body), deliver)
 
-    def begin(
-        self, request: InferenceRequest, begun: Callable[[Exception | None], None]
-    ) -> None:
+    def begin(self, request: InferenceRequest, begun: Callable[[Exception | None], None]) -> None:
         """The first phase; ``begun`` is told, at once unless a limiter has to be asked afar."""
 
         def deliver(result: Any) -> None:
@@ -403,5 +401,3 @@ def _asked_s(headers: Headers) -> float:
             word = given[:32].decode("latin-1")
             raise BadDeadline(f"{name.decode()}: {word!r} is no time")
     raise BadDeadline("no deadline was sent")
-
-

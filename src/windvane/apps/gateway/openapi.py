@@ -11,12 +11,12 @@ import windvane
 from windvane.apps.gateway.answers import (
     NEWEST,
     Answer,
-    ApiVersion,
-    PredictionWithWhy,
+    PredictionWithOutputs,
     RefusalWithProblems,
     to_json,
 )
 from windvane.apps.gateway.outcomes import OutcomesBody
+from windvane.core.routing import ApiVersion
 
 _REFUSALS = {
     400: "the body, a header or the version is not what is expected",
@@ -36,7 +36,7 @@ _REFUSALS = {
 class Instance(msgspec.Struct, forbid_unknown_fields=True):
     """One row: every feature by name, and the unit that it is routed by."""
 
-    features: dict[str, float | str | None]
+    features: dict[str, float | str | bool | list[float] | None]
     unit: str = ""
 
 
@@ -49,7 +49,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
 class PredictAnswer(Answer, frozen=True):
     """One prediction for each instance, in order."""
 
-    predictions: list[PredictionWithWhy]
+    predictions: list[PredictionWithOutputs]
 
 
 class OutcomesAnswer(msgspec.Struct, frozen=True):

@@ -23,7 +23,9 @@ class RejectionThrottle:
     def __init__(
         self,
         low_priority: LowPriorityQueue,
-        at_once: int = 100, hold_s: float = 0.25, most: int = 1_000
+        at_once: int = 100,
+        hold_s: float = 0.25,
+        most: int = 1_000,
     ) -> None:
         self._low_priority = low_priority
         self._at_once = at_once

@@ -12,17 +12,17 @@ from windvane.adapters.files import FileArtifacts, FileMetricsBoard, FileRouting
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.adapters.spool import FileSpoolWriter
-from windvane.apps.gateway.access import Gatekeeper
-from windvane.apps.gateway.app import Gateway, Remote
-from windvane.apps.gateway.batcher import NextTickBatcher
-from windvane.apps.gateway.bodies import BodyReader
-from windvane.apps.gateway.cache import AnswerCache
-from windvane.apps.gateway.metrics import Metrics
-from windvane.apps.gateway.records import Records
-from windvane.apps.gateway.shelf import Shelf
-from windvane.apps.gateway.steps import Parts
-from windvane.apps.gateway.telling import noting
+from windvane.apps.gateway.worker import GatewayWorker, Remote
 from windvane.core.execution import PROGRAMS, RuntimeName
+from windvane.inference.access import Authenticator
+from windvane.inference.batching import NextTickBatcher
+from windvane.inference.cache import AnswerCache
+from windvane.inference.engine import Services
+from windvane.inference.events import EventWriter
+from windvane.inference.instrumentation import Instrumentation
+from windvane.inference.low_priority_queue import LowPriorityQueue
+from windvane.inference.metrics import Metrics
+from windvane.inference.model_cache import ModelCache
 from windvane.ports.identity import TokenVerifier
 from windvane.ports.limits import Limiter
 from windvane.ports.runtime import Runtime
@@ -35,7 +35,6 @@ from windvane.usecases.read_settings import (
     find_settings,
 )
 
-_BODY_DEADLINE_S = 10.0
 _LEASE_SLACK_S = 30.0
 
 
@@ -49,7 +48,7 @@ def inherited_fd(variable: str) -> int | None:
     return int(given) if given else None
 
 
-def gateway(given: Settings) -> Gateway:
+def gateway(given: Settings) -> GatewayWorker:
     """One worker, with a spool of its own."""
     worker = int(os.environ.get(WORKER_VARIABLE, "0"))
     name = f"{socket.gethostname()}-gateway-{worker}"
@@ -57,32 +56,34 @@ def gateway(given: Settings) -> Gateway:
     spool = FileSpoolWriter(
         given.spool_root / name, max_bytes=given.spool_max_bytes, first=time.time_ns()
     )
-    metrics = Metrics()
     limiter, shared, remotes = _shared(given, worker)
     verifier = _verifier(given)
-    parts = Parts(
-        gatekeeper=Gatekeeper(verifier),
+    instrumentation = Instrumentation(Metrics())
+    low_priority = LowPriorityQueue()
+    services = Services(
+        authenticator=Authenticator(verifier),
         limiter=limiter,
-        batcher=NextTickBatcher(noting(metrics)),
-        shelf=Shelf(_runtimes(given), FileArtifacts(), given.model_memory_bytes),
+        batcher=NextTickBatcher(instrumentation.executed, low_priority=low_priority),
+        models=ModelCache(_runtimes(given), FileArtifacts(), given.model_memory_bytes),
         cache=AnswerCache(given.cache_max_bytes),
         shared=shared,
-        bodies=BodyReader(given.max_body_bytes, _BODY_DEADLINE_S),
+        events=EventWriter(spool, clock),
+        instrumentation=instrumentation,
+        clock=clock,
         max_rows=given.max_rows,
+        max_body_bytes=given.max_body_bytes,
         max_under_way=given.max_under_way,
         max_deadline_s=given.max_deadline_s,
     )
-    return Gateway(
+    return GatewayWorker(
         FileRoutingFeed(given.routing_file),
-        parts,
-        Records(spool, clock),
-        clock,
-        metrics,
+        services,
         board=FileMetricsBoard(given.metrics_folder),
         verifier=verifier,
         remotes=remotes,
         worker=f"gateway-{worker}",
         sync_every_s=given.sync_every_s,
+        low_priority=low_priority,
     )
 
 

@@ -12,7 +12,7 @@ from windvane.ports.event_log import EventLog
 from windvane.ports.notifier import Notifier
 from windvane.ports.registry import AliasMirror
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.advance_rollout import LEASE, advance_rollout
+from windvane.usecases.advance_rollout import LEASE, advance_rollout, count_losses
 from windvane.usecases.deliver_effects import deliver_effects
 from windvane.usecases.judge_window import judge_window
 from windvane.usecases.load_window import WindowCache
@@ -105,10 +105,12 @@ class Steward:
             if live is None or not live.challenger:
                 self._scored.pop(model, None)
                 return ()
-            window_s = parse_duration(read_model_file(tx.model(model).text).watch.window)
+            file = read_model_file(tx.model(model).text)
+        window_s = parse_duration(file.watch.window)
         now = self._clock.now()
         read_at, rows = self._scored.get(model, (0.0, ()))
         if now - read_at >= window_s:
-            rows = self._log.scored(model, live.rollout_started, now, 1)
+            started = live.rollout_started
+            rows = count_losses(self._log, file.contract, model, started, now)
             self._scored[model] = (now, rows)
         return rows

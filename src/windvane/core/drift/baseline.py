@@ -98,7 +98,8 @@ def build_baseline(
             ordered=isinstance(axis, NumericAxis),
             min_rows=min_rows,
         )
-        for axis, at in zip(layout.axes, layout.offsets[:-1], strict=True)
+        # Of two axes of one feature the first is the one that is judged.
+        for axis, at in reversed(list(zip(layout.axes, layout.offsets[:-1], strict=True)))
     }
     block_s = block_seconds(window_s, recent_s)
     tail: dict[float, Counts] = {}

@@ -15,8 +15,6 @@ from windvane.core.execution.choose import (
     RuntimeName,
     choose_runtime,
 )
-
-
 from windvane.core.execution.served import (
     INPUTS_FILE,
     PARITY_FILE,

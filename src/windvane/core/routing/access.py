@@ -73,9 +73,7 @@ EVERYONE = "*"
 
 def is_tenant_name(name: str) -> bool:
     """1 to 128 printable characters, and not the pattern that stands for every tenant."""
-    return (
-        0 < len(name) <= 128 and name == name.strip() and name.isprintable() and name != EVERYONE
-    )
+    return 0 < len(name) <= 128 and name == name.strip() and name.isprintable() and name != EVERYONE
 
 
 def limits_of(limits: Sequence[TenantLimit], tenant: str, model: str) -> list[TenantLimit]:

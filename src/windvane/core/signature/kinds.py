@@ -12,7 +12,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -36,6 +36,7 @@ class Kind:
     float, int, bool, str, a list of floats, bytes."""
 
     type: ClassVar[FeatureType]
+    hashable: ClassVar[bool] = True
     column: ClassVar[str]
     """How the log and a version's inputs hold it: double, bool, string, list or binary."""
 
@@ -150,7 +151,9 @@ class CategoryKind(Kind):
             hint = did_you_mean(value, spec.known)
             return _violation("CON-104", spec, f"{show(value)} is not known; {hint}")
         if len(value) > MAX_TEXT:
-            return _violation("CON-103", spec, f"has {len(value):,} characters, {MAX_TEXT:,} may be")
+            return _violation(
+                "CON-103", spec, f"has {len(value):,} characters, {MAX_TEXT:,} may be"
+            )
         return None
 
     def normal(self, spec: FeatureSpec, value: Any) -> str:
@@ -216,12 +219,13 @@ class TextKind(Kind):
 
 class VectorKind(Kind):
     type = FeatureType.VECTOR
+    hashable = False
     column = "list"
 
     def check(self, spec: FeatureSpec, value: Any) -> Violation | None:
         if not isinstance(value, list | tuple):
             return _violation("CON-102", spec, f"must be a list of numbers, got {show(value)}")
-        items: Sequence[Any] = value  # pyright: ignore[reportUnknownVariableType]
+        items = cast("Sequence[Any]", value)
         if len(items) != spec.length:
             return _violation("CON-103", spec, f"has {len(items):,} numbers, not {spec.length:,}")
         for i, item in enumerate(items):
@@ -317,8 +321,9 @@ def projection_signs(name: str, length: int) -> np.ndarray[Any, np.dtype[np.floa
 
 def show(value: Any) -> str:
     """A value for a message, cut short."""
+    short = cast("Any", value[:60] if isinstance(value, str | bytes | list) else value)
     try:
-        text = repr(value[:60] if isinstance(value, str | bytes | list) else value)
+        text = repr(short)
     except ValueError:  # Python writes no whole number of that many digits
         return "a number of thousands of digits"
     return text if len(text) <= 40 else text[:37] + "..."
@@ -335,7 +340,9 @@ def _check_range(spec: FeatureSpec, value: float, widest: float) -> Violation | 
     low = -widest if spec.low is None else spec.low
     high = widest if spec.high is None else spec.high
     if not low <= value <= high:
-        return _violation("CON-103", spec, f"{show(value)} is outside {_bound(low)} to {_bound(high)}")
+        return _violation(
+            "CON-103", spec, f"{show(value)} is outside {_bound(low)} to {_bound(high)}"
+        )
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from windvane.core.errors import did_you_mean
-from windvane.core.task.base import OUTPUT, OutputRow, Outputs, Quality, Task
+from windvane.core.task.base import OUTPUT, OutputRow, Outputs, Quality, Task, is_output_axis
 from windvane.core.task.binary import BinaryTask
 from windvane.core.task.multiclass import MulticlassTask
 from windvane.core.task.multilabel import MultilabelTask
@@ -42,5 +42,6 @@ __all__ = [
     "Quality",
     "Task",
     "TaskSpec",
+    "is_output_axis",
     "make_task",
 ]

@@ -24,6 +24,12 @@ OutputRow = tuple[Any, ...]
 OUTPUT = "output"
 
 
+def is_output_axis(name: str) -> bool:
+    """Whether an axis of a layout counts outputs: on a version's own bins, a summary (``#``), or
+    on the bins of another version (``@``)."""
+    return name == OUTPUT or name.startswith((f"{OUTPUT}#", f"{OUTPUT}@"))
+
+
 @dataclass(frozen=True, slots=True)
 class Quality:
     """How good outputs are by the task's own metric, with one-sided bounds at the level that
@@ -103,6 +109,10 @@ class Task(ABC):
         """By the task's metric, with bounds at level ``alpha``."""
 
     @abstractmethod
+    def naive(self, labels: Floats) -> float:
+        """What the best constant answer has of the metric; NaN where nothing can be said."""
+
+    @abstractmethod
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         """What sketches count of the outputs: columns (rows,) of numbers or names by axis."""
 
@@ -115,6 +125,11 @@ class Task(ABC):
             else NumericAxis.fit(name, np.asarray(column, np.float64))
             for name, column in self.streams(outputs).items()
         )
+
+    def confidence(self, row: OutputRow) -> float | None:
+        """How sure the answer is, from 0 to 1; None where a task does not say."""
+        del row
+        return None
 
     def label_spread(self, labels: Floats) -> str:
         """What keeps a model from being learnt or judged on these labels, "" for nothing."""
@@ -138,11 +153,11 @@ def finite_number(given: Any, what: str) -> float:
 
 def probabilities(found: Floats) -> list[OutputRow | None]:
     """Rows of (rows, classes); each must lie in [0, 1]."""
-    good = np.isfinite(found).all(axis=1) & (found >= 0.0).all(axis=1) & (found <= 1.0).all(axis=1)
-    held = found.tolist()
-    if good.all():
-        return list(zip(held))
-    return [(row,) if fine else None for row, fine in zip(held, good.tolist(), strict=True)]
+    good: NDArray[np.bool_] = ((found >= 0.0) & (found <= 1.0)).all(axis=1)  # NaN is neither
+    held: list[list[float]] = found.tolist()
+    if bool(good.all()):
+        return [(row,) for row in held]
+    return [(row,) if good[i] else None for i, row in enumerate(held)]
 
 
 def named_bounds(mean: float, error: float, alpha: float) -> tuple[float, float]:

@@ -41,9 +41,7 @@ class BinaryTask(Task):
         if isinstance(given, bool | int | float) and isfinite(given) and given in (0, 1):
             return float(given)
         hint = "name the label that the probability is of: predicts: {positive: NAME}"
-        raise BadLabel(
-            f"labels must be 0 or 1, got {show(given)}", hint="" if positive else hint
-        )
+        raise BadLabel(f"labels must be 0 or 1, got {show(given)}", hint="" if positive else hint)
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return (outputs[0] - labels) ** 2
@@ -65,10 +63,14 @@ class BinaryTask(Task):
         if fewest < _MIN_EACH:
             said = f"{_MIN_EACH - fewest} more of the rarer label"
             return Quality(self.metric, found.area, 0.0, 1.0, len(labels), missing=said)
-        return Quality(
-            self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels)
-        )
+        return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
+
+    def naive(self, labels: Floats) -> float:
+        del labels
+        return 0.5
+
+    def confidence(self, row: OutputRow) -> float:
+        return max(row[0], 1.0 - row[0])
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         return {OUTPUT: outputs[0]}
-

@@ -100,6 +100,12 @@ class MulticlassTask(Task):
         lower, upper = named_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, max(0.0, lower), min(1.0, upper), len(labels))
 
+    def naive(self, labels: Floats) -> float:
+        return float(np.bincount(labels.astype(int)).max() / len(labels)) if len(labels) else 0.0
+
+    def confidence(self, row: OutputRow) -> float:
+        return max(row[0])
+
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         found = outputs[0]
         names = np.array(self.spec.classes, dtype=object)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class MultilabelTask(Task):
     def constant(self, given: Any) -> OutputRow:
         by_name = as_mapping(given)
         if by_name is None:
-            names: Sequence[Any] = given if isinstance(given, list) else [given]
+            names = cast("Sequence[Any]", given if isinstance(given, list) else [given])
             by_name = dict.fromkeys(map(str, names), 1.0)
         for name, p in by_name.items():
             if name not in self.spec.classes:
@@ -96,6 +96,12 @@ class MultilabelTask(Task):
         found = moments_of(self.losses(outputs, labels))
         lower, upper = named_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, lower, upper, len(labels), larger_is_better=False)
+
+    def naive(self, labels: Floats) -> float:
+        return float(((labels - labels.mean(axis=0)) ** 2).mean()) if len(labels) else 0.0
+
+    def confidence(self, row: OutputRow) -> float:
+        return min(max(p, 1.0 - p) for p in row[0])
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         found = outputs[0]

@@ -69,9 +69,11 @@ class RankingTask(Task):
         if min(found.positives, found.negatives) < 2:
             said = "relevant and irrelevant rows, two of each"
             return Quality(self.metric, found.area, 0.0, 1.0, len(labels), missing=said)
-        return Quality(
-            self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels)
-        )
+        return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
+
+    def naive(self, labels: Floats) -> float:
+        del labels
+        return 0.5
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         return {OUTPUT: outputs[0]}

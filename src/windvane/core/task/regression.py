@@ -52,8 +52,7 @@ class RegressionTask(Task):
         if len(outputs) == 1 and outputs[0].ndim == 1:
             low, high = self._low, self._high
             return [
-                (v,) if low <= v <= high and math.isfinite(v) else None
-                for v in outputs[0].tolist()
+                (v,) if low <= v <= high and math.isfinite(v) else None for v in outputs[0].tolist()
             ]
         good = np.ones(len(outputs[0]), bool)
         for found in outputs:
@@ -75,9 +74,7 @@ class RegressionTask(Task):
         return held[self._middle]
 
     def named(self, row: OutputRow) -> dict[str, Any]:
-        return {
-            spec.name: self._shaped(held) for spec, held in zip(self.outputs, row, strict=True)
-        }
+        return {spec.name: self._shaped(held) for spec, held in zip(self.outputs, row, strict=True)}
 
     def _shaped(self, held: Any) -> Any:
         """Quantiles and horizons by their names."""
@@ -165,6 +162,10 @@ class RegressionTask(Task):
         return Quality(
             self.metric, found.mean, max(0.0, lower), upper, len(labels), larger_is_better=False
         )
+
+    def naive(self, labels: Floats) -> float:
+        flat = labels.reshape(len(labels), -1)
+        return float(np.abs(flat - np.median(flat, axis=0)).mean()) if len(labels) else 0.0
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         out: dict[str, Any] = {}

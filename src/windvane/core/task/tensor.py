@@ -103,6 +103,11 @@ class TensorTask(Task):
         lower, upper = named_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, lower, upper, len(labels), False)
 
+    def naive(self, labels: Floats) -> float:
+        if not self.spec.score or not len(labels):
+            return float("nan")
+        return float(np.abs(labels - np.median(labels)).mean())
+
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for spec, found in zip(self.outputs, outputs, strict=True):

@@ -25,7 +25,7 @@ from windvane.core.signature.kinds import MAX_IMAGE_BYTES, MAX_TEXT
 from windvane.core.task import Contract
 from windvane.inference.access import Principal
 from windvane.inference.errors import BadBody, Rejection
-from windvane.inference.request import Codec, Inputs, InferenceResponse
+from windvane.inference.request import Codec, InferenceResponse, Inputs
 from windvane.inference.snapshot import ServedModel
 from windvane.inference.validation import check_count, validate_rows
 
@@ -66,9 +66,7 @@ class _Compiled:
 
     def __init__(self, contract: Contract) -> None:
         self.decoder = make_decoder(contract.features)
-        self.times = [
-            i for i, s in enumerate(contract.features) if s.type is FeatureType.DATETIME
-        ]
+        self.times = [i for i, s in enumerate(contract.features) if s.type is FeatureType.DATETIME]
 
     def with_times(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         held = list(row)

@@ -1,0 +1,220 @@
+"""One gateway worker: it follows the routing table, keeps its versions loaded and its metrics
+posted, and gives the transport what answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from windvane.apps.gateway.http_app import HttpApp
+from windvane.core.execution import Circuit
+from windvane.inference.engine import Engine, Services
+from windvane.inference.errors import NotReady
+from windvane.inference.low_priority_queue import LowPriorityQueue
+from windvane.inference.snapshot import ServedModel, Snapshot, take_snapshot
+from windvane.ports.identity import TokenVerifier
+from windvane.ports.metrics import MetricsBoard
+from windvane.ports.routing_feed import RoutingFeed
+
+_log = logging.getLogger(__name__)
+
+_FEED_EVERY_S = 0.1
+_RETRY_S = 1.0
+_POST_EVERY_S = 1.0
+_TOKENS_AT_MOST_EVERY_S = 10.0
+
+
+class Remote(Protocol):
+    """What has to be reached before requests come, and let go of at the end. Neither call
+    raises nor takes longer than a second where it cannot be reached."""
+
+    async def open(self) -> None: ...
+    async def aclose(self) -> None: ...
+
+
+class GatewayWorker:
+    """``app`` answers over HTTP; ``engine`` is what every transport uses."""
+
+    def __init__(
+        self,
+        feed: RoutingFeed,
+        services: Services,
+        *,
+        board: MetricsBoard | None = None,
+        verifier: TokenVerifier | None = None,
+        remotes: Sequence[Remote] = (),
+        worker: str = "gateway-0",
+        sync_every_s: float = 1.0,
+        low_priority: LowPriorityQueue | None = None,
+    ) -> None:
+        self._feed = feed
+        self._services = services
+        self._board = board
+        self._verifier = verifier
+        self._remotes = remotes
+        self._worker = worker
+        self._sync_every_s = sync_every_s
+        self._live: Snapshot | None = None
+        self._wanted: Snapshot | None = None  # what the feed says; models are adopted one by one
+        self._filling: asyncio.Task[None] | None = None
+        self._again_at = math.inf  # when a table that could not be taken up is tried again
+        self._tasks: list[asyncio.Task[None]] = []
+        self.engine = Engine(services)
+        self.app = HttpApp(self.engine, self._ready, low_priority)
+
+    def _ready(self) -> Mapping[str, Any]:
+        if self._live is None:
+            raise NotReady("no table yet")
+        count = len(self._live.models)
+        return {"status": "ready", "routing": self._live.seq, "models": count}
+
+    async def start(self) -> None:
+        metrics = self._services.instrumentation.metrics
+        if self._board is not None:
+            metrics.go_on_from(self._board.posted().get(self._worker, []))
+        if self._verifier is not None:
+            await asyncio.to_thread(self._verifier.refresh)
+        for remote in self._remotes:
+            await remote.open()
+        await self._refresh()
+        if self._filling is not None:
+            await self._filling
+        # Requests leave no cycles behind, so the collector need look but rarely.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(5_000, 50, 100)
+        self._tasks = [
+            asyncio.create_task(work)
+            for work in (
+                self._every(_FEED_EVERY_S, self.follow_feed),
+                self._every(self._sync_every_s, self._sync),
+                self._every(_POST_EVERY_S, self._post),
+                self._every(_TOKENS_AT_MOST_EVERY_S, self._follow_tokens),
+            )
+        ]
+
+    async def stop(self) -> None:
+        filling = [self._filling] if self._filling is not None else []
+        for task in [*self._tasks, *filling]:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self._post()
+        metrics = self._services.instrumentation.metrics
+        if self._board is not None:  # gauges of a worker that is gone would mislead
+            metrics.gauges.clear()
+            self._board.post(self._worker, metrics.series())
+        self._services.events.close()
+        await asyncio.to_thread(self._services.models.close)
+        for remote in self._remotes:
+            await remote.aclose()
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()
+            except Exception:
+                _log.exception("%s failed; it is tried again", work.__name__)
+
+    async def follow_feed(self) -> None:
+        """Look whether there is a newer table, and take it up."""
+        self._services.models.let_go()
+        if self._feed.changed() or self._services.monotonic() >= self._again_at:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        """Load off the loop, then adopt; requests under way keep the snapshot they began with.
+
+        Keys and limits hold at once, and so does every model whose versions are in memory: a
+        rollback must not wait for as long as some other model takes to load.
+        """
+        self._again_at = self._services.monotonic() + _RETRY_S
+        table = self._feed.latest()
+        if table is not None and (self._wanted is None or table.seq > self._wanted.seq):
+            models = self._services.models
+            fresh = await asyncio.to_thread(take_snapshot, table, models, self._wanted)
+            if self._filling is not None:
+                self._filling.cancel()  # what is loading goes on loading
+            self._wanted = fresh
+            first = self._live is None
+            if not first:
+                self._adopt()
+            self._filling = asyncio.create_task(self._fill(fresh))
+        self._again_at = math.inf
+
+    async def _fill(self, fresh: Snapshot) -> None:
+        models = self._services.models
+        first = self._live is None
+        await models.fill(fresh.handles, _nothing if first else self._adopt)
+        if self._wanted is fresh:
+            self._adopt()
+            models.keep_only(fresh.handles)
+            _log.info("routing table %d is in use", fresh.seq)
+
+    def _adopt(self) -> None:
+        """Take up what is wanted as far as it is in memory: each model by itself."""
+        wanted, live = self._wanted, self._live
+        if wanted is None:
+            return
+        adopted: dict[str, ServedModel] = {}
+        whole = True
+        for name, model in wanted.models.items():
+            if self._services.models.settled(list(model.handles.values())):
+                adopted[name] = model
+                continue
+            whole = False
+            if live is not None and name in live.models:
+                adopted[name] = live.models[name]
+        seq = wanted.seq if whole or live is None else live.seq
+        fresh = replace(wanted, seq=seq, models=adopted)
+        if fresh != live:
+            self._live = fresh
+            self._services.authenticator.follow(fresh)
+
+    async def _sync(self) -> None:
+        await asyncio.to_thread(self._services.events.sync)
+
+    async def _post(self) -> None:
+        if self._board is not None:
+            instrumentation = self._services.instrumentation
+            await instrumentation.collect()
+            self._set_gauges()
+            await asyncio.to_thread(
+                self._board.post, self._worker, instrumentation.metrics.series()
+            )
+
+    def _set_gauges(self) -> None:
+        """The gauges, and the counters that others keep, before the metrics are posted."""
+        services, metrics = self._services, self._services.instrumentation.metrics
+        queues = services.models.queues
+        metrics.counts["loads_total"][()] += services.models.loads
+        metrics.counts["unloads_total"][()] += services.models.unloads
+        services.models.loads = services.models.unloads = 0
+        metrics.gauges.update(
+            routing_seq={(): float(self._live.seq if self._live else 0)},
+            requests_under_way={(): float(services.under_way)},
+            cache_bytes={(): float(services.cache.bytes)},
+            models_loaded={(): float(len(queues))},
+            model_bytes={(): float(services.models.held_bytes)},
+            breaker_open={
+                (queue.model, queue.version): 1.0
+                for queue in queues
+                if queue.breaker.circuit is not Circuit.CLOSED
+            },
+            limits_degraded={(): float(services.limiter.degraded)},
+        )
+
+    async def _follow_tokens(self) -> None:
+        if self._verifier is not None and self._verifier.stale:
+            await asyncio.to_thread(self._verifier.refresh)
+
+
+def _nothing() -> None:
+    pass

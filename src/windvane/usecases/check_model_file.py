@@ -1,0 +1,280 @@
+"""Whether a model's file makes sense: every number, name and reference in it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from itertools import pairwise
+from math import isfinite
+from typing import Any
+
+import msgspec
+
+from windvane.core.drift import Kind
+from windvane.core.errors import did_you_mean
+from windvane.core.signature import FeatureType
+from windvane.core.signature.kinds import MAX_IMAGE_BYTES, MAX_TEXT, MAX_VECTOR
+from windvane.core.task import KINDS, BadTask, is_output_axis, make_task
+from windvane.usecases.read_model_file import (
+    BadModelFile,
+    Cache,
+    Feature,
+    GivenStep,
+    ModelFile,
+    as_label,
+    parse_budget,
+    parse_duration,
+    parse_share,
+)
+
+_TIERS = ("critical", "standard", "low")
+_TAKEN = ("output", "label_", "time_")
+
+
+def check_model_file(file: ModelFile) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", file.model):
+        sides = f"model: {file.model!r} must be lower-case letters, digits and dashes"
+        raise BadModelFile(sides, hint="for example `flight-delay`")
+    if not file.schema:
+        raise BadModelFile("features: none is given", hint="name at least one view and feature")
+    for name, times in Counter(spec.name for spec in file.schema).items():
+        if times > 1:
+            raise BadModelFile(f"features: {name!r} is in more than one view", hint="rename one")
+    _check_task(file)
+    durations = {
+        "serve.deadline": file.serve.deadline,
+        "serve.cache.ttl": file.serve.cache.ttl if isinstance(file.serve.cache, Cache) else "0s",
+        "watch.window": file.watch.window,
+        "watch.grace": file.watch.grace,
+        "watch.recent": file.watch.recent,
+        "watch.drift_over": file.watch.drift_over,
+        "watch.latency": file.watch.latency,
+        "rollout.soak": file.rollout.soak,
+        "serve.circuit.pause": file.serve.circuit.pause,
+    }
+    shares = {
+        "watch.refused": file.watch.refused,
+        "watch.errors": file.watch.errors,
+        "rollout.max_error_rate": file.rollout.max_error_rate,
+        **{f"rollout.steps[{i}]": s for i, s in enumerate(file.rollout.steps)},
+    }
+    for parse, fields in ((parse_duration, durations), (parse_share, shares)):
+        for field, value in fields.items():
+            _field(field, parse, value)
+    _field("watch.false_alarms", parse_budget, file.watch.false_alarms)
+    for field, given, known in (
+        ("watch.material", file.watch.material, [kind.value for kind in Kind]),
+        ("watch.outcomes", file.watch.outcomes, ["metric", "floor", "arrive_within"]),
+    ):
+        for name in given:
+            if name not in known:
+                raise BadModelFile(
+                    f"{field}: {name!r} is not known", hint=did_you_mean(name, known)
+                )
+    if not isinstance(file.watch.outcomes.get("floor", 0.5), int | float):
+        raise BadModelFile("watch.outcomes: floor must be a number", hint="for example 0.62")
+    _check_numbers(file)
+    for view, features in file.features.items():
+        for name, feature in features.items():
+            _check_feature(f"features.{view}.{name}", name, feature)
+    _check_steps(file)
+    for step in file.serve.fallback:
+        _check_fallback(step, file)
+    for word in ("rule", "constant"):
+        if sum(isinstance(step, Mapping) and word in step for step in file.serve.fallback) > 1:
+            raise BadModelFile(f"serve.fallback: {word} is there twice", hint="keep one of them")
+
+
+def _check_numbers(file: ModelFile) -> None:
+    """What no judge could work with."""
+    watch, rollout, train = file.watch, file.rollout, file.train
+    for field, fits, wanted in (
+        ("watch.window", parse_duration(watch.window) > 0.0, "more than no time"),
+        ("watch.recent", parse_duration(watch.recent) > 0.0, "more than no time"),
+        ("watch.drift_over", parse_duration(watch.drift_over) > 0.0, "more than no time"),
+        ("watch.refused", 0.0 < parse_share(watch.refused) < 1.0, "between 0% and 100%"),
+        ("watch.errors", 0.0 < parse_share(watch.errors) < 1.0, "between 0% and 100%"),
+        ("watch.min_rows", watch.min_rows > 0, "at least 1"),
+        (
+            "rollout.max_error_rate",
+            0.0 < parse_share(rollout.max_error_rate) < 1.0,
+            "between 0% and 100%",
+        ),
+        ("rollout.alpha", 0.0 < rollout.alpha < 1.0, "between 0 and 1"),
+        ("rollout.max_loss_increase", 0.0 < rollout.max_loss_increase < 1e6, "more than 0"),
+        ("serve.circuit.failures", 1 <= file.serve.circuit.failures <= 1_000, "from 1 to 1000"),
+        ("serve.circuit.probes", 1 <= file.serve.circuit.probes <= 100, "from 1 to 100"),
+        ("train.min_rows", train.min_rows > 0, "at least 1"),
+        (
+            "train.auc_floor",
+            train.auc_floor is None or 0.0 <= train.auc_floor < 1.0,
+            "from 0 to below 1",
+        ),
+        ("train.floor", train.floor is None or isfinite(train.floor), "a finite number"),
+        (
+            "train",
+            train.floor is None or train.auc_floor is None,
+            "given a floor or an auc_floor, not both",
+        ),
+        ("tier", file.tier in _TIERS, f"one of {', '.join(_TIERS)}"),
+    ):
+        if not fits:
+            raise BadModelFile(f"{field} must be {wanted}")
+
+
+def _check_task(file: ModelFile) -> None:
+    given = file.predicts
+    if given.kind not in KINDS:
+        hint = did_you_mean(given.kind, KINDS)
+        raise BadModelFile(f"predicts.kind: {given.kind!r} is not known", hint=hint)
+    takes = {"kind", "outcome", *_TAKES[given.kind]}
+    for name in given.__struct_fields__:
+        value = getattr(given, name)
+        if name not in takes and value not in (None, "", [], 10):
+            said = f"predicts.{name}: a {given.kind} model has none"
+            raise BadModelFile(said, hint=f"it has {', '.join(sorted(takes))}")
+    for name, shape in given.outputs.items() if isinstance(given.outputs, dict) else ():
+        if any(n == 0 or n < -1 for n in shape) or len(shape) > 8:
+            said = f"predicts.outputs.{name}: {shape} is no shape"
+            raise BadModelFile(said, hint="for example [384], or [-1] for any length")
+    for bound in given.range or ():
+        if not isfinite(bound):
+            raise BadModelFile(f"predicts.range: {bound} is not finite")
+    for horizon in given.horizons:
+        _field("predicts.horizons", parse_duration, horizon)
+    if given.positive is not None and given.classes:
+        names = [as_label(name) for name in given.classes]
+        if len(names) != 2 or as_label(given.positive) not in names:
+            said = f"predicts.classes: {names} must be two, one of them the positive"
+            raise BadModelFile(said, hint=f"positive is {as_label(given.positive)!r}")
+    if not 1 <= given.at <= 1_000:
+        raise BadModelFile("predicts.at must be from 1 to 1000")
+    try:
+        make_task(file.contract.task)
+    except BadTask as error:
+        raise BadModelFile(f"predicts: {error.message}", hint=error.advice) from error
+
+
+_TAKES: Mapping[str, tuple[str, ...]] = {
+    "binary": ("positive", "classes"),
+    "multiclass": ("classes",),
+    "multilabel": ("classes",),
+    "regression": ("outputs", "quantiles", "horizons", "range"),
+    "ranking": ("at",),
+    "tensor": ("outputs", "score"),
+}
+
+
+def _check_feature(where: str, name: str, feature: Feature) -> None:
+    odd = not name or name != name.strip() or not name.isprintable() or len(name) > 200
+    if odd or name in _TAKEN or is_output_axis(name):
+        hint = f"1 to 200 printable characters, and none of {', '.join(_TAKEN)}"
+        raise BadModelFile(f"{where}: {name[:80]!r} cannot be a feature's name", hint=hint)
+    kind = feature.type
+    category = kind is FeatureType.CATEGORY
+    ranged = kind in (FeatureType.NUMBER, FeatureType.INTEGER)
+    if feature.known and not category:
+        raise BadModelFile(f"{where}.known: a {kind} has no list of names")
+    if feature.range and not ranged:
+        said = "a category has known names" if category else f"a {kind} has none"
+        raise BadModelFile(
+            f"{where}.range: {said}, not a range" if category else f"{where}.range: {said}"
+        )
+    if feature.range and not all(map(isfinite, feature.range)):
+        raise BadModelFile(f"{where}.range: its bounds must be finite")
+    if feature.range and feature.range[0] > feature.range[1]:
+        low, high = feature.range
+        raise BadModelFile(f"{where}.range: [{low:g}, {high:g}] must grow")
+    if (kind is FeatureType.VECTOR) != bool(feature.length):
+        hint = "length: 384 for a vector of 384 numbers, and for nothing else"
+        raise BadModelFile(f"{where}.length: {feature.length} for a {kind}", hint=hint)
+    if not 0 <= feature.length <= MAX_VECTOR:
+        raise BadModelFile(f"{where}.length must be from 1 to {MAX_VECTOR:,}")
+    most = {FeatureType.TEXT: MAX_TEXT, FeatureType.IMAGE: MAX_IMAGE_BYTES}.get(kind)
+    if feature.longest is not None and (most is None or not 1 <= feature.longest <= most):
+        hint = f"1 to {most:,}" if most else "texts and images have one"
+        raise BadModelFile(f"{where}.longest: {feature.longest} for a {kind}", hint=hint)
+
+
+def _check_steps(file: ModelFile) -> None:
+    shares = [parse_share(step) for step in file.rollout.steps]
+    if not shares or shares[0] <= 0.0 or any(b <= a for a, b in pairwise(shares)):
+        hint = "for example [5%, 25%, 100%]"
+        raise BadModelFile(f"rollout.steps: {file.rollout.steps} must grow from over 0%", hint=hint)
+
+
+def _check_fallback(step: Any, file: ModelFile) -> None:
+    match step:
+        case "previous":
+            return
+        case {"constant": value, **rest} if not rest:
+            _check_constant("serve.fallback: constant", value, file)
+        case {"without": str() as view, **rest} if not rest:
+            if view not in file.features:
+                hint = did_you_mean(view, file.features)
+                raise BadModelFile(f"serve.fallback: there is no view {view!r}", hint=hint)
+        case {"version": str() | int(), **rest} if not rest:
+            return
+        case {"rule": list() as rule, **rest} if not rest:
+            _check_rule(rule, file)
+        case _:
+            hint = "`previous`, {version: N}, {without: VIEW}, {rule: [...]} or {constant: VALUE}"
+            raise BadModelFile(f"serve.fallback: {str(step)[:80]!r} is not known", hint=hint)
+
+
+def _check_constant(where: str, value: Any, file: ModelFile) -> None:
+    try:
+        make_task(file.contract.task).constant(value)
+    except (BadTask, TypeError, ValueError) as error:
+        said = error.message if isinstance(error, BadTask) else str(error)
+        advice = error.advice if isinstance(error, BadTask) else ""
+        raise BadModelFile(f"{where}: {said}", hint=advice) from error
+
+
+def _check_rule(rule: list[Any], file: ModelFile) -> None:
+    where = "serve.fallback: rule"
+    for given in rule:
+        for name in given if isinstance(given, dict) else ():
+            if name not in GivenStep.__struct_fields__:
+                hint = did_you_mean(str(name), GivenStep.__struct_fields__)
+                raise BadModelFile(f"{where}: {name!r} is not known", hint=hint)
+    try:
+        steps = msgspec.convert(rule, tuple[GivenStep, ...])
+    except msgspec.ValidationError as error:
+        hint = "for example [{feature: items, above: 20, give: 0.6}, {give: 0.2}]"
+        raise BadModelFile(f"{where}: {error}", hint=hint) from error
+    schema = {spec.name: spec for spec in file.schema}
+    for step in steps:
+        _check_constant(f"{where}: give", step.give, file)
+        if step.feature and step.feature not in schema:
+            hint = did_you_mean(step.feature, schema)
+            raise BadModelFile(f"{where}: there is no feature {step.feature!r}", hint=hint)
+        bounds = [n for n in ("above", "below", "among") if getattr(step, n) not in (None, ())]
+        if bounds and not step.feature:
+            hint = "`feature: NAME` says what is bounded"
+            raise BadModelFile(f"{where}: {bounds[0]} needs a feature", hint=hint)
+        if step.feature and not bounds:
+            hint = "`above`, `below` or `among: [...]`; without a feature it always gives"
+            raise BadModelFile(f"{where}: {step.feature} has no bound", hint=hint)
+        category = step.feature and schema[step.feature].type is FeatureType.CATEGORY
+        if category and (step.above is not None or step.below is not None):
+            hint = "`among: [...]` names values"
+            raise BadModelFile(f"{where}: {step.feature} is a category", hint=hint)
+        numeric = step.feature and schema[step.feature].type in (
+            FeatureType.NUMBER, FeatureType.INTEGER, FeatureType.DATETIME,
+        )  # fmt: skip
+        if step.feature and not category and not numeric:
+            kind = schema[step.feature].type
+            raise BadModelFile(
+                f"{where}: {step.feature} is a {kind}", hint="numbers and categories"
+            )
+        if numeric and step.among:
+            raise BadModelFile(f"{where}: {step.feature} is a number", hint="`above` and `below`")
+
+
+def _field(name: str, parse: Any, value: str) -> None:
+    try:
+        parse(value)
+    except ValueError as error:
+        raise BadModelFile(f"{name}: {error}") from error
