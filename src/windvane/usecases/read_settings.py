@@ -73,8 +73,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Seconds = 5.0
     redis: str = ""
     oidc: Oidc | None = None
-    isolated_memory_bytes: Positive = 4 << 30
-    isolated_timeout_s: Seconds = 5.0
+    sandbox_memory_bytes: Positive = 4 << 30
+    sandbox_timeout_s: Seconds = 5.0
     home: str = "."
 
     @property

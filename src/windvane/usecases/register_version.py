@@ -23,7 +23,7 @@ from windvane.core.acceptance import CandidateFacts, ParityReport, compare_outpu
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.core.execution import (
     INPUTS_FILE,
-    PROGRAMS,
+    SANDBOXED,
     SERVED_FILE,
     InputSpec,
     Offer,
@@ -248,7 +248,7 @@ class _Workshop:
     ) -> None:  # fmt: skip
         """Add the form's offer, and that of its conversion."""
         runtime = form.runtime
-        program = runtime in PROGRAMS
+        program = runtime in SANDBOXED
         if form.missing:
             found.add(runtime, program, form.missing)
             return

@@ -1,4 +1,4 @@
-"""MLflow's generic flavour as a program: the last resort; in a runner only."""
+"""MLflow's generic flavour as a plugin: the last resort; in the sandbox only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 
-class PyfuncProgram:
+class PyfuncPlugin:
     """Whatever the flavour's ``predict`` gives for a frame of named columns."""
 
     columns = 0
@@ -48,8 +48,8 @@ class PyfuncProgram:
         raise ValueError("a pyfunc is code, which has no form as a graph")
 
 
-def load_pyfunc(path: Path) -> PyfuncProgram:
+def load_pyfunc(path: Path) -> PyfuncPlugin:
     """From the folder that holds its MLmodel: its code runs here."""
     import mlflow.pyfunc
 
-    return PyfuncProgram(mlflow.pyfunc.load_model(str(path), suppress_warnings=True))
+    return PyfuncPlugin(mlflow.pyfunc.load_model(str(path), suppress_warnings=True))

@@ -1,4 +1,4 @@
-"""A fitted estimator as a program."""
+"""A fitted estimator as a plugin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 ToGraph = Callable[[Any, Floats, int], tuple[bytes, Floats]]
 
 
-class EstimatorProgram:
+class EstimatorPlugin:
     """Probabilities of a classifier; the values of anything else that predicts."""
 
     def __init__(self, estimator: Any, to_graph: ToGraph) -> None:
@@ -46,13 +46,13 @@ class EstimatorProgram:
         return self._to_graph(self._estimator, rows, probes)
 
 
-def load_estimator(path: Path, to_graph: ToGraph, *, trusted: bool) -> EstimatorProgram:
+def load_estimator(path: Path, to_graph: ToGraph, *, trusted: bool) -> EstimatorPlugin:
     """From ``.skops``, or by joblib from any pickle: its code runs here."""
     if path.suffix == ".skops":
-        return EstimatorProgram(_load_skops(path, trusted), to_graph)
+        return EstimatorPlugin(_load_skops(path, trusted), to_graph)
     if not trusted:
         raise PermissionError(f"{path.name} is a pickle")
-    return EstimatorProgram(joblib.load(path), to_graph)
+    return EstimatorPlugin(joblib.load(path), to_graph)
 
 
 def _load_skops(path: Path, trusted: bool) -> Any:

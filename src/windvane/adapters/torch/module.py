@@ -1,4 +1,4 @@
-"""A saved module as a program."""
+"""A saved module as a plugin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class ModuleProgram:
+class ModulePlugin:
     """A module that takes one matrix in its own precision, NaN where a value is missing."""
 
     features: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class ModuleProgram:
         raise ValueError("a saved module is not converted: export it to ONNX where it was made")
 
 
-def load_module(path: Path, *, exported: bool) -> ModuleProgram:
+def load_module(path: Path, *, exported: bool) -> ModulePlugin:
     """TorchScript, or what torch.export saved (``exported``)."""
     try:
         import torch  # pyright: ignore[reportMissingImports]
@@ -43,7 +43,7 @@ def load_module(path: Path, *, exported: bool) -> ModuleProgram:
         raise ImportError("PyTorch is not installed here: install `torch` beside it") from error
     torch.set_num_threads(1)
     if exported:
-        return ModuleProgram(torch, torch.export.load(path).module())
+        return ModulePlugin(torch, torch.export.load(path).module())
     module = torch.jit.load(path, map_location="cpu")
     module.eval()
-    return ModuleProgram(torch, module)
+    return ModulePlugin(torch, module)

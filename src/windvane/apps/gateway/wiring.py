@@ -22,7 +22,7 @@ from windvane.apps.gateway.records import Records
 from windvane.apps.gateway.shelf import Shelf
 from windvane.apps.gateway.steps import Parts
 from windvane.apps.gateway.telling import noting
-from windvane.core.execution import PROGRAMS, RuntimeName
+from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.ports.identity import TokenVerifier
 from windvane.ports.limits import Limiter
 from windvane.ports.runtime import Runtime
@@ -101,17 +101,17 @@ def _runtimes(given: Settings) -> Runtimes:
 
     @cache
     def apart() -> Runtime:
-        from windvane.adapters.isolated import IsolatedRuntime, Limits
+        from windvane.adapters.sandbox import Limits, SandboxRuntime
 
-        limits = Limits(memory=given.isolated_memory_bytes, predict_s=given.isolated_timeout_s)
-        return IsolatedRuntime(limits, given.folder / "logs")
+        limits = Limits(memory=given.sandbox_memory_bytes, predict_s=given.sandbox_timeout_s)
+        return SandboxRuntime(limits, given.folder / "logs")
 
     return Runtimes(
         {
             RuntimeName.ONNX: OnnxRuntime,
             RuntimeName.XGBOOST: xgboost,
             RuntimeName.LIGHTGBM: lightgbm,
-            **dict.fromkeys(PROGRAMS, apart),
+            **dict.fromkeys(SANDBOXED, apart),
         }
     )
 

@@ -1,4 +1,4 @@
-"""One runner process: started, asked, and ended when it does not answer in time."""
+"""One sandbox process: started, asked, and ended when it does not answer in time."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from typing import IO
 import msgspec
 
 from windvane.ports.artifacts import Artifact
-from windvane.ports.runner import LENGTH_BYTES, Answer, Failed, Order, Reply
 from windvane.ports.runtime import RuntimeFailed
+from windvane.ports.sandbox import LENGTH_BYTES, Answer, Failed, Order, Reply
 
-_PREFIX = "windvane-run-"
+_PREFIX = "windvane-sandbox-"
 _ENDS_WITHIN_S = 5.0
 _MIB = 1 << 20
 _replies = msgspec.msgpack.Decoder(Reply)
@@ -32,12 +32,12 @@ _replies = msgspec.msgpack.Decoder(Reply)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one runner may use.
+    """What one sandbox may use.
 
     ``memory``: bytes of address space (libraries count too: scikit-learn needs 1 GiB, PyTorch
     3). ``file_bytes``: of any one file that it writes, its log included. ``load_s`` and
     ``predict_s``: seconds on the wall's clock, after which it is killed. ``first_wait_s`` to
-    ``last_wait_s``: how long a runner that failed rests, doubled with each failure.
+    ``last_wait_s``: how long a sandbox that failed rests, doubled with each failure.
     """
 
     memory: int = 4096 * _MIB
@@ -48,7 +48,7 @@ class Limits:
     last_wait_s: float = 60.0
 
 
-class RunnerProcess:
+class SandboxProcess:
     """A started process with its private folder. Not for two threads at once."""
 
     def __init__(
@@ -68,7 +68,7 @@ class RunnerProcess:
             ours, theirs = socket.socketpair()
             self._line = ours
             with theirs:
-                # The kernel ends the runner with the *thread* that started it: this one stays.
+                # The kernel ends the sandbox with the *thread* that started it: this one stays.
                 started = spawner.submit(_spawn, theirs, inside, limits, log)
                 self._process = started.result(timeout=limits.load_s)
         except BaseException:
@@ -185,7 +185,7 @@ def _spawn(
     line: socket.socket, inside: Path, limits: Limits, log: Path | None
 ) -> subprocess.Popen[bytes]:
     command = [
-        sys.executable, "-I", "-m", "windvane.apps.runner",
+        sys.executable, "-I", "-m", "windvane.apps.sandbox",
         *map(str, (line.fileno(), os.getpid(), limits.memory, limits.file_bytes)),
     ]  # fmt: skip
     with open(log or os.devnull, "wb") as told:

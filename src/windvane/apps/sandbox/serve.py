@@ -11,17 +11,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from windvane.apps.runner import wiring
+from windvane.apps.sandbox import wiring
 from windvane.core.execution import ServedBy, positive_output
-from windvane.ports.runner import (
+from windvane.ports.sandbox import (
     LENGTH_BYTES,
     Answer,
     Convert,
     Failed,
     Load,
+    ModelPlugin,
     Order,
     Predict,
-    Program,
     Reply,
 )
 
@@ -32,23 +32,25 @@ _orders = msgspec.msgpack.Decoder(Order)
 class _Held:
     """What was loaded."""
 
-    def __init__(self, order: Load, walls: list[str]) -> None:
+    def __init__(self, order: Load, protections: list[str]) -> None:
         self.served: ServedBy = order.served
-        self.program: Program = wiring.program(order, Path.cwd() / _FILES)
-        self.names = order.names or list(self.program.features)
-        about = self.program
+        self.plugin: ModelPlugin = wiring.plugin(order, Path.cwd() / _FILES)
+        self.names = order.names or list(self.plugin.features)
         self.about = Answer(
-            features=list(about.features), columns=about.columns, walls=walls, kind=about.kind
+            features=list(self.plugin.features),
+            columns=self.plugin.columns,
+            protections=protections,
+            kind=self.plugin.kind,
         )
 
     def answer(self, order: Order) -> Answer:
         if isinstance(order, Predict):
-            found = np.asarray(self.program.predict(self._rows(order)))
+            found = np.asarray(self.plugin.predict(self._rows(order)))
             outputs = np.ascontiguousarray(positive_output(found, self.served), np.float64)
             columns = found.shape[1] if found.ndim == 2 else 1
             return Answer(outputs=outputs.tobytes(), columns=columns)
         if isinstance(order, Convert):
-            graph, probes = self.program.convert(_matrix(order), order.probes)
+            graph, probes = self.plugin.convert(_matrix(order), order.probes)
             return Answer(graph=graph, probes=np.ascontiguousarray(probes, np.float64).tobytes())
         return self.about
 
@@ -65,7 +67,7 @@ class _Held:
         }
 
 
-def serve(fd: int, walls: list[str]) -> None:
+def serve(fd: int, protections: list[str]) -> None:
     """Load on the first order, then answer one after the other."""
     with socket.socket(fileno=fd) as line:
         held: _Held | None = None
@@ -74,7 +76,7 @@ def serve(fd: int, walls: list[str]) -> None:
             try:
                 order = _orders.decode(body)
                 if isinstance(order, Load):
-                    held = _Held(order, walls)
+                    held = _Held(order, protections)
                 if held is None:
                     raise RuntimeError("nothing is loaded")
                 reply = held.answer(order)

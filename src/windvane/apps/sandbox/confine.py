@@ -1,6 +1,6 @@
 """What this process takes from itself before it touches a foreign file.
 
-Limits always hold. The walls around files, network and signals need a kernel with Landlock
+Limits always hold. The protections of files, network and signals need a kernel with Landlock
 and seccomp; where one is missing it is left out, and the answer to the first order says which
 stand. They contain accidents and careless code; they are no proof against a kernel's bug.
 """
@@ -39,7 +39,7 @@ _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # EPERM
 
 
 def enter(parent: int, memory: int, file_bytes: int, folder: Path) -> list[str]:
-    """Take it all; the walls that stand."""
+    """Take it all; the protections that hold."""
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities()
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -49,20 +49,20 @@ def enter(parent: int, memory: int, file_bytes: int, folder: Path) -> list[str]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when it ends
-    stand = _wall_files(folder)
-    if _wall_network():
-        stand.append("network")
-    return stand
+    protections = _restrict_files(folder)
+    if _restrict_calls():
+        protections.append("network")
+    return protections
 
 
 def _drop_capabilities() -> None:
     """Root without any is still root's files' owner, but reads no other process's memory and
-    goes around no wall."""
+    goes around no protection."""
     header = struct.pack("=Ii", 0x20080522, 0)
     _libc.capset(header, bytes(24))
 
 
-def _wall_files(folder: Path) -> list[str]:
+def _restrict_files(folder: Path) -> list[str]:
     """Nothing is read but the system and Python, nothing written but below ``folder``."""
     version = _libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
     if version < 1:
@@ -106,7 +106,7 @@ def _allow(rules: int, path: str, access: int) -> None:
         os.close(at)
 
 
-def _wall_network() -> bool:
+def _restrict_calls() -> bool:
     found = _ARCHITECTURES.get(platform.machine())
     if found is None:
         return False

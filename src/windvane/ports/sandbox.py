@@ -49,7 +49,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     """What was asked for; the other fields stay empty.
 
     ``outputs``: float64, one a row. ``features``: what the model itself calls its inputs.
-    ``columns``: how many outputs a row has (0: not known before a prediction). ``walls``:
+    ``columns``: how many outputs a row has (0: not known before a prediction). ``protections``:
     what this kernel keeps the process from: "files", "network", "signals".
     """
 
@@ -58,7 +58,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     columns: int = 0
     graph: bytes = b""
     probes: bytes = b""
-    walls: list[str] = []
+    protections: list[str] = []
     kind: str = ""
 
 
@@ -73,7 +73,7 @@ Order = Load | Predict | Convert
 Reply = Answer | Failed
 
 
-class Program(Protocol):
+class ModelPlugin(Protocol):
     """A model whose files may run code. It lives in a process of its own only."""
 
     @property
