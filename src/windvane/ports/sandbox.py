@@ -7,7 +7,7 @@ come from a process that runs foreign code: they are read as data of these very 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 from windvane.core.execution import ServedBy
 
 LENGTH_BYTES = 4
+
+# What a sandbox may be kept from; docs/explain/runtimes.md says what each one means.
+Protection = Literal["files", "network", "signals", "syscalls", "processes", "user", "disk"]
+# Those of a normal kernel: a missing one is worth a warning.
+EXPECTED: tuple[Protection, ...] = ("files", "network", "signals", "syscalls", "processes")
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
@@ -50,7 +55,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
 
     ``outputs``: float64, one a row. ``features``: what the model itself calls its inputs.
     ``columns``: how many outputs a row has (0: not known before a prediction). ``protections``:
-    what this kernel keeps the process from: "files", "network", "signals".
+    which of ``Protection`` hold here.
     """
 
     outputs: bytes = b""

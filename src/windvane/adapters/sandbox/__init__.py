@@ -1,6 +1,6 @@
 """Versions whose files can run code, each in a process of its own."""
 
-from windvane.adapters.sandbox.process import Limits
+from windvane.adapters.sandbox.limits import Limits
 from windvane.adapters.sandbox.runtime import SandboxRuntime
 
 __all__ = ["Limits", "SandboxRuntime"]

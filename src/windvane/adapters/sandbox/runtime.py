@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.adapters.sandbox.process import Limits, Refused, SandboxProcess, sweep
+from windvane.adapters.sandbox.limits import Limits
+from windvane.adapters.sandbox.process import Refused, SandboxProcess
+from windvane.adapters.sandbox.reserve import sweep
 from windvane.core.execution import (
     SANDBOXED,
     InputSpec,
@@ -38,14 +40,13 @@ from windvane.ports.runtime import (
     read_served,
     refuse_value,
 )
-from windvane.ports.sandbox import Answer, Convert, Load, Order, Predict
+from windvane.ports.sandbox import EXPECTED, Answer, Convert, Load, Order, Predict
 
 _log = logging.getLogger(__name__)
 _SMALL = 1 << 20
 _GRAPH = 256 << 20
 _SCHEMA = "schema.json"
 _SCHEMA_BYTES = 64 << 20
-_PROTECTIONS = {"files", "network", "signals"}
 
 
 class _Sandbox:
@@ -158,9 +159,11 @@ class SandboxPredictor:
         self.encode = RowEncoder(inputs, schema, refuse_value)
         self._matrix = RowPacker(len(inputs))
         about, self.memory = sandbox.start()
-        missing = _PROTECTIONS - set(about.protections)
+        missing = [name for name in EXPECTED if name not in about.protections]
         if missing:
-            _log.warning("this kernel does not protect the sandbox's %s", ", ".join(missing))
+            _log.warning(
+                "this kernel or container does not give the sandbox: %s", ", ".join(missing)
+            )
 
     def predict(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
         if self._words:
@@ -248,7 +251,10 @@ class SandboxRuntime:
         if self._logs is not None:
             self._logs.mkdir(parents=True, exist_ok=True)
             log = self._logs / f"sandbox-{artifact.manifest[:12]}.log"
-        return _Sandbox(artifact, Load(served, names, trusted), self._limits, log, self._spawner)
+        limits = self._limits
+        if not self.runs_code(artifact, served):
+            limits = replace(limits, require=frozenset())
+        return _Sandbox(artifact, Load(served, names, trusted), limits, log, self._spawner)
 
 
 def check_trust(artifact: Artifact, served: ServedBy, *, trusted: bool) -> None:

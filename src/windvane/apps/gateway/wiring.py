@@ -103,7 +103,12 @@ def _runtimes(given: Settings) -> Runtimes:
     def apart() -> Runtime:
         from windvane.adapters.sandbox import Limits, SandboxRuntime
 
-        limits = Limits(memory=given.sandbox_memory_bytes, predict_s=given.sandbox_timeout_s)
+        limits = Limits(
+            memory=given.sandbox_memory_bytes,
+            predict_s=given.sandbox_timeout_s,
+            total_memory=given.sandbox_total_memory,
+            require=frozenset(given.sandbox_require),
+        )
         return SandboxRuntime(limits, given.folder / "logs")
 
     return Runtimes(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import socket
+import os
+import shutil
 import sys
 import traceback
 from pathlib import Path
@@ -25,6 +26,9 @@ from windvane.ports.sandbox import (
     Reply,
 )
 
+# The modes and times of copied files: a model's files have none that matter, and the calls that
+# set them are not allowed, so shutil.copy would fail without a reason that a user could see.
+shutil.copymode = shutil.copystat = lambda *_args, **_kwargs: None
 _FILES = "files"
 _orders = msgspec.msgpack.Decoder(Order)
 
@@ -67,42 +71,56 @@ class _Held:
         }
 
 
-def serve(fd: int, protections: list[str]) -> None:
-    """Load on the first order, then answer one after the other."""
-    with socket.socket(fileno=fd) as line:
-        held: _Held | None = None
-        while (body := _receive(line)) is not None:
-            reply: Reply
-            try:
-                order = _orders.decode(body)
-                if isinstance(order, Load):
-                    held = _Held(order, protections)
-                if held is None:
-                    raise RuntimeError("nothing is loaded")
-                reply = held.answer(order)
-            except MemoryError:
-                reply = Failed("out of memory", at_load=held is None)
-            except Exception as error:
-                traceback.print_exc()
-                sys.stderr.flush()
-                reply = Failed(f"{type(error).__name__}: {error}"[:500], at_load=held is None)
-            told = msgspec.msgpack.encode(reply)
-            line.sendall(len(told).to_bytes(LENGTH_BYTES, "big") + told)
+def serve(fd: int, protections: list[str], missing: list[str]) -> None:
+    """Load on the first order, then answer one after the other. Nothing is loaded while a
+    required protection is ``missing``."""
+    held: _Held | None = None
+    while (body := _receive(fd)) is not None:
+        reply: Reply
+        try:
+            order = _orders.decode(body)
+            if missing:
+                raise PermissionError(
+                    f"`sandbox_require` asks for {', '.join(missing)}, which this machine's kernel "
+                    f"or container does not give; it gives {', '.join(protections) or 'nothing'}"
+                )
+            if isinstance(order, Load):
+                held = _Held(order, protections)
+            if held is None:
+                raise RuntimeError("nothing is loaded")
+            reply = held.answer(order)
+        except MemoryError:
+            reply = Failed("out of memory", at_load=held is None)
+        except Exception as error:
+            traceback.print_exc()
+            sys.stderr.flush()
+            reply = Failed(f"{type(error).__name__}: {error}"[:500], at_load=held is None)
+        answered = msgspec.msgpack.encode(reply)
+        _send(fd, len(answered).to_bytes(LENGTH_BYTES, "big") + answered)
 
 
 def _matrix(order: Predict | Convert) -> Any:
     return np.frombuffer(order.matrix, np.float64).reshape(order.rows, -1)
 
 
-def _receive(line: socket.socket) -> bytes | None:
-    head = _exactly(line, LENGTH_BYTES)
-    return None if head is None else _exactly(line, int.from_bytes(head, "big"))
+# The socket is read and written as a file: the calls that are for sockets only are not allowed.
 
 
-def _exactly(line: socket.socket, size: int) -> bytes | None:
+def _send(fd: int, body: bytes) -> None:
+    left = memoryview(body)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def _receive(fd: int) -> bytes | None:
+    head = _exactly(fd, LENGTH_BYTES)
+    return None if head is None else _exactly(fd, int.from_bytes(head, "big"))
+
+
+def _exactly(fd: int, size: int) -> bytes | None:
     parts = bytearray()
     while len(parts) < size:
-        part = line.recv(min(size - len(parts), 1 << 20))
+        part = os.read(fd, min(size - len(parts), 1 << 20))
         if not part:
             return None
         parts += part

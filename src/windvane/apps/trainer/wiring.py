@@ -17,7 +17,7 @@ from windvane.adapters.mlflow.source import read_mlmodel
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.onnx.foreign import read_onnx
 from windvane.adapters.onnx.learner import BoostedLearner
-from windvane.adapters.sandbox import SandboxRuntime
+from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
 from windvane.core.execution import SANDBOXED, RuntimeName
@@ -58,7 +58,12 @@ def read_source(path: Path) -> Source:
 @contextmanager
 def register_parts(given: Settings, held: SqlControlStore) -> Iterator[Parts]:
     """What registering needs; programs run apart, and none outlives this."""
-    apart = SandboxRuntime(logs=given.folder / "logs")
+    limits = Limits(
+        memory=given.sandbox_memory_bytes,
+        total_memory=given.sandbox_total_memory,
+        require=frozenset(given.sandbox_require),
+    )
+    apart = SandboxRuntime(limits, given.folder / "logs")
     artifacts = FileArtifacts()
     try:
         yield Parts(
