@@ -184,6 +184,7 @@ def _environment(inside: Path) -> dict[str, str]:
         "HOME": str(inside / "home"),
         "TMPDIR": str(inside / "tmp"),
         "LANG": "C.UTF-8",
+        "USER": "windvane",  # its user has a number only, and some libraries ask for a name
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GIT_PYTHON_REFRESH": "quiet",
         **dict.fromkeys((*one, *off), "1"),

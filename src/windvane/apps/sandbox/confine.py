@@ -17,6 +17,7 @@ They contain accidents and hostile code; they are no proof against a kernel's bu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -33,7 +34,7 @@ _SYSTEM = (
     "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives",
     "/etc/localtime", "/etc/timezone", "/etc/passwd", "/etc/group", "/etc/nsswitch.conf",
     "/etc/os-release", "/etc/mime.types", "/etc/ssl/certs",
-    "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm",
+    "/sys/devices/system", "/sys/kernel/mm",
     "/dev/urandom", "/dev/random", "/dev/zero",
 )  # fmt: skip
 _DEVICES = ("/dev/null",)
@@ -72,14 +73,9 @@ def enter(parent: int, memory: int, file_bytes: int, folder: Path) -> list[str]:
             held |= {"files", "disk"}
         except OSError as error:
             print(f"no root folder of its own: {error}", file=sys.stderr, flush=True)
-    changes_user = _reads_what_it_needs_as(user)
-    if changes_user:
-        for path in (folder, *folder.rglob("*")):
-            os.chown(path, user, user, follow_symlinks=False)
+    changes_user = _reads_what_it_needs_as(user) and _give(folder, user)
     if own_root:
         namespaces.freeze(folder)
-    else:
-        folder.parent.chmod(0o711)  # the way to its own folder, if the user is another
     if changes_user:
         held.add("user")
         os.setresgid(user, user, user)
@@ -129,9 +125,6 @@ def _reads_what_it_needs_as(user: int) -> bool:
         os.setgroups([])
         os.setegid(user)
         os.seteuid(user)
-    except OSError:
-        return False
-    try:
         for path in sys.path:
             if Path(path).is_dir():
                 os.listdir(path)
@@ -143,6 +136,17 @@ def _reads_what_it_needs_as(user: int) -> bool:
     finally:
         os.seteuid(0)
         os.setegid(0)
+    return True
+
+
+def _give(folder: Path, user: int) -> bool:
+    with contextlib.suppress(OSError):  # read-only, and open anyway, below a root of its own
+        folder.parent.chmod(0o711)
+    try:
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, user, user, follow_symlinks=False)
+    except OSError:
+        return False
     return True
 
 
