@@ -27,15 +27,15 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from usecases.harness import CARRIERS, MODEL, START, ManualClock
 
 from windvane.adapters.files import FileArtifacts
-from windvane.adapters.isolated import IsolatedRuntime, Limits
 from windvane.adapters.lightgbm import LightgbmRuntime, read_lightgbm
 from windvane.adapters.mlflow import MlflowRegistry
 from windvane.adapters.mlflow.source import read_mlmodel
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.onnx.foreign import read_onnx
+from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
-from windvane.core.execution import PROGRAMS, RuntimeName
+from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.ports.learner import TrainingData
 from windvane.ports.runtime import CannotLoad, Predictor, Untrusted
 from windvane.ports.source import Source
@@ -111,7 +111,7 @@ def frame() -> tuple[pd.DataFrame, Any]:
 class Harness:
     """One installation with what registering needs."""
 
-    def __init__(self, folder: Path, registry: MlflowRegistry, apart: IsolatedRuntime) -> None:
+    def __init__(self, folder: Path, registry: MlflowRegistry, apart: SandboxRuntime) -> None:
         self.store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
         self.clock = ManualClock()
         apply_model(self.store, self.clock, FILE)
@@ -121,7 +121,7 @@ class Harness:
                 RuntimeName.ONNX: OnnxRuntime,
                 RuntimeName.XGBOOST: XgboostRuntime,
                 RuntimeName.LIGHTGBM: LightgbmRuntime,
-                **dict.fromkeys(PROGRAMS, lambda: apart),
+                **dict.fromkeys(SANDBOXED, lambda: apart),
             }
         )
         readers = {
@@ -155,15 +155,15 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> MlflowRegistry:
 
 
 @pytest.fixture(scope="module")
-def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsolatedRuntime]:
-    found = IsolatedRuntime(Limits(predict_s=60.0), tmp_path_factory.mktemp("logs"))
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxRuntime]:
+    found = SandboxRuntime(Limits(predict_s=60.0), tmp_path_factory.mktemp("logs"))
     yield found
     found.close()
 
 
 @pytest.fixture
 def harness(
-    tmp_path: Path, migrated_file: Path, registry: MlflowRegistry, apart: IsolatedRuntime
+    tmp_path: Path, migrated_file: Path, registry: MlflowRegistry, apart: SandboxRuntime
 ) -> Iterator[Harness]:
     shutil.copy(migrated_file, tmp_path / "control.db")
     found = Harness(tmp_path, registry, apart)
@@ -235,7 +235,7 @@ def test_an_estimator_of_data_becomes_a_graph_that_gives_its_answers(
         tmp_path / "model.skops", RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
     )
     told = explain_runtime(harness.store, MODEL)
-    assert (told.runtime, told.isolated, told.can_serve) == (RuntimeName.ONNX, False, True)
+    assert (told.runtime, told.sandboxed, told.can_serve) == (RuntimeName.ONNX, False, True)
     assert told.passed_over == {"sklearn": "slower here than onnx"}
     assert told.parity is not None
     assert told.parity.probes > 50
@@ -265,7 +265,7 @@ def test_a_graph_that_answers_otherwise_is_passed_over_with_numbers(
         tmp_path / "m.skops", RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
     )
     told = explain_runtime(harness.store, MODEL, done.version.version)
-    assert (told.runtime, told.needs_trust, told.isolated) == (RuntimeName.SKLEARN, False, True)
+    assert (told.runtime, told.needs_trust, told.sandboxed) == (RuntimeName.SKLEARN, False, True)
     assert "its graph differs by 0.0" in told.passed_over["onnx"]
     assert "real rows" in told.passed_over["onnx"]
     assert told.parity is None

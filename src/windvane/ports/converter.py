@@ -14,11 +14,11 @@ from windvane.ports.artifacts import Artifact
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What a model says of itself: its inputs' names in order (empty if it does not say), how
-    many outputs a row has (0 if only a prediction tells), and what it is."""
+    """What a model says of itself: its inputs' names in order and its labels in the order of its
+    probabilities (empty if it does not say), and what it is."""
 
     features: tuple[str, ...] = ()
-    columns: int = 0
+    classes: tuple[str, ...] = ()
     kind: str = ""
 
 

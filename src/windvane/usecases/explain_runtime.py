@@ -23,7 +23,7 @@ class RuntimeExplained:
     manifest: str
     runtime: RuntimeName
     reason: str
-    isolated: bool
+    sandboxed: bool
     needs_trust: bool
     trusted: bool
     passed_over: Mapping[str, str]
@@ -63,7 +63,7 @@ def _explained(record: VersionRecord, trusted: bool) -> RuntimeExplained:
         manifest=record.manifest,
         runtime=choice.runtime,
         reason=choice.reason,
-        isolated=choice.isolated,
+        sandboxed=choice.sandboxed,
         needs_trust=choice.needs_trust,
         trusted=trusted,
         passed_over=choice.passed_over,

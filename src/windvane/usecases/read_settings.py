@@ -10,6 +10,7 @@ import msgspec
 import yaml
 
 from windvane.core.errors import WindvaneError, did_you_mean
+from windvane.ports.sandbox import Protection
 
 FILE = "windvane.yaml"
 HOME_VARIABLE = "WINDVANE_HOME"
@@ -73,8 +74,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Seconds = 5.0
     redis: str = ""
     oidc: Oidc | None = None
-    isolated_memory_bytes: Positive = 4 << 30
-    isolated_timeout_s: Seconds = 5.0
+    sandbox_memory_bytes: Positive = 4 << 30
+    sandbox_timeout_s: Seconds = 5.0
+    sandbox_total_memory: Positive = 64 << 30
+    sandbox_require: list[Protection] = []
     home: str = "."
 
     @property

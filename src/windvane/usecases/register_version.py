@@ -23,7 +23,7 @@ from windvane.core.acceptance import CandidateFacts, ParityReport, compare_outpu
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.core.execution import (
     INPUTS_FILE,
-    PROGRAMS,
+    SANDBOXED,
     SERVED_FILE,
     Offer,
     RuntimeChoice,
@@ -255,7 +255,7 @@ class _Loader:
     ) -> None:  # fmt: skip
         """Add the candidate's offer, and that of its conversion."""
         runtime = candidate.runtime
-        program = runtime in PROGRAMS
+        program = runtime in SANDBOXED
         if candidate.missing:
             found.add(runtime, program, candidate.missing)
             return

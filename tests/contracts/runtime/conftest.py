@@ -8,30 +8,30 @@ import pytest
 from contracts.runtime.worlds import SCHEMA, WORLDS, World
 
 from windvane.adapters.files import FileArtifacts
-from windvane.adapters.isolated import IsolatedRuntime, Limits
 from windvane.adapters.lightgbm import LightgbmRuntime
 from windvane.adapters.onnx import OnnxRuntime
+from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.xgboost import XgboostRuntime
-from windvane.core.execution import PROGRAMS, RuntimeName
+from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.ports.runtime import Predictor
 from windvane.usecases.load_version import Runtimes
 
 
 @pytest.fixture(scope="session")
-def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IsolatedRuntime]:
-    made = IsolatedRuntime(Limits(predict_s=60.0), tmp_path_factory.mktemp("logs"))
+def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxRuntime]:
+    made = SandboxRuntime(Limits(predict_s=60.0), tmp_path_factory.mktemp("logs"))
     yield made
     made.close()
 
 
 @pytest.fixture(scope="session")
-def runtimes(apart: IsolatedRuntime) -> Runtimes:
+def runtimes(apart: SandboxRuntime) -> Runtimes:
     return Runtimes(
         {
             RuntimeName.ONNX: OnnxRuntime,
             RuntimeName.XGBOOST: XgboostRuntime,
             RuntimeName.LIGHTGBM: LightgbmRuntime,
-            **dict.fromkeys(PROGRAMS, lambda: apart),
+            **dict.fromkeys(SANDBOXED, lambda: apart),
         }
     )
 

@@ -16,26 +16,20 @@ import cloudpickle
 import numpy as np
 import pytest
 import skops.io
+from contracts.runtime.hostile import ROW, TIGHT, Calls, load, model, version
 from contracts.runtime.worlds import SCHEMA, boosted, pyfunc, seal
 from sklearn.preprocessing import FunctionTransformer
 
 from windvane.core.signature import InputSpec
 from windvane.adapters.files import FileArtifacts
-from windvane.adapters.isolated import IsolatedRuntime, Limits
+from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.core.execution import RuntimeName, ServedBy
 from windvane.ports.runtime import (
     CannotLoad,
     ManifestMismatch,
-    Predictor,
     RuntimeFailed,
     Untrusted,
 )
-
-ROW = [1.0]
-TIGHT = Limits(
-    memory=1 << 30, file_bytes=1 << 20, load_s=40.0, predict_s=2.0,
-    first_wait_s=0.02, last_wait_s=0.1,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,47 +38,15 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runtime(logs: Path) -> Iterator[IsolatedRuntime]:
-    made = IsolatedRuntime(TIGHT, logs)
+def runtime(logs: Path) -> Iterator[SandboxRuntime]:
+    made = SandboxRuntime(TIGHT, logs)
     yield made
     made.close()
 
 
-def version(folder: Path, thing: Any) -> str:
-    """A pickle of ``thing`` as a version with one input; its manifest."""
-    folder.mkdir(exist_ok=True)
-    (folder / "model.pkl").write_bytes(cloudpickle.dumps(thing))
-    return seal(folder, ServedBy(RuntimeName.SKLEARN, "model.pkl"), [InputSpec("real")])
-
-
-def load(runtime: IsolatedRuntime, folder: Path, manifest: str, *, trusted: bool) -> Predictor:
-    opened = FileArtifacts().open(str(folder), manifest)
-    return runtime.load(opened, SCHEMA, trusted=trusted)
-
-
-class Calls:
-    """Calls what it likes while it is unpickled."""
-
-    def __init__(self, what: Callable[..., Any], *given: Any) -> None:
-        self.what, self.given = what, given
-
-    def __reduce__(self) -> Any:
-        return self.what, self.given
-
-
-def model(does: Callable[[Any], Any]) -> Any:
-    """A model whose prediction is what ``does`` gives; pickled by value."""
-
-    class Hostile:
-        def predict(self, rows: Any) -> Any:
-            return does(rows)
-
-    return Hostile()
-
-
 @pytest.mark.parametrize("name", ["model.pkl", "model.joblib", "model.pickle", "model.skops.pkl"])
 def test_a_malicious_pickle_is_refused_and_never_read(
-    tmp_path: Path, runtime: IsolatedRuntime, name: str
+    tmp_path: Path, runtime: SandboxRuntime, name: str
 ) -> None:
     touched = tmp_path / "touched"
     folder = tmp_path / "version"
@@ -98,9 +60,9 @@ def test_a_malicious_pickle_is_refused_and_never_read(
 
 
 def test_a_trusted_one_runs_but_writes_nowhere_else(
-    tmp_path: Path, runtime: IsolatedRuntime
+    tmp_path: Path, runtime: SandboxRuntime
 ) -> None:
-    """Trust lets it run; the walls still keep it in its own folder."""
+    """Trust lets it run; the sandbox still keeps it in its own folder."""
     touched = tmp_path / "touched"
     manifest = version(tmp_path / "v", Calls(os.system, f"touch {touched}"))
     with pytest.raises(CannotLoad):  # a status is no model
@@ -109,7 +71,7 @@ def test_a_trusted_one_runs_but_writes_nowhere_else(
 
 
 def test_a_pickle_in_skops_clothes_is_not_unpickled(
-    tmp_path: Path, runtime: IsolatedRuntime
+    tmp_path: Path, runtime: SandboxRuntime
 ) -> None:
     touched = tmp_path / "touched"
     (tmp_path / "v").mkdir()
@@ -124,7 +86,7 @@ def test_a_pickle_in_skops_clothes_is_not_unpickled(
 
 
 def test_a_skops_file_with_a_type_of_its_own_needs_trust(
-    tmp_path: Path, runtime: IsolatedRuntime
+    tmp_path: Path, runtime: SandboxRuntime
 ) -> None:
     skops.io.dump(FunctionTransformer(os.getcwd), tmp_path / "model.skops")
     served = ServedBy(RuntimeName.SKLEARN, "model.skops")
@@ -133,7 +95,7 @@ def test_a_skops_file_with_a_type_of_its_own_needs_trust(
         load(runtime, tmp_path, manifest, trusted=False)
 
 
-def test_a_skops_file_of_data_needs_none(tmp_path: Path, runtime: IsolatedRuntime) -> None:
+def test_a_skops_file_of_data_needs_none(tmp_path: Path, runtime: SandboxRuntime) -> None:
     skops.io.dump(boosted(), tmp_path / "model.skops")
     served = ServedBy(RuntimeName.SKLEARN, "model.skops")
     opened = FileArtifacts().open(str(tmp_path), seal(tmp_path, served))
@@ -161,7 +123,7 @@ def test_harm_at_load_is_contained(
 ) -> None:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     quick = Limits(memory=1 << 30, load_s=8.0)
-    runtime = IsolatedRuntime(quick, logs)
+    runtime = SandboxRuntime(quick, logs)
     manifest = version(tmp_path / "v", Calls(harm))
     began = time.monotonic()
     with pytest.raises(CannotLoad, match=said):
@@ -225,7 +187,7 @@ def closes(rows: Any) -> Any:
     ids=lambda f: f.__name__,
 )  # fmt: skip
 def test_harm_in_a_prediction_is_contained(
-    tmp_path: Path, runtime: IsolatedRuntime, harm: Callable[[Any], Any]
+    tmp_path: Path, runtime: SandboxRuntime, harm: Callable[[Any], Any]
 ) -> None:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     manifest = version(tmp_path / "v", model(harm))
@@ -246,7 +208,7 @@ def prints(rows: Any) -> Any:
 
 
 def test_what_it_prints_goes_to_its_log(
-    tmp_path: Path, runtime: IsolatedRuntime, logs: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, runtime: SandboxRuntime, logs: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     manifest = version(tmp_path / "v", model(prints))
@@ -254,7 +216,7 @@ def test_what_it_prints_goes_to_its_log(
     assert predictor.predict([ROW, ROW]).tolist() == [0.25, 0.25]
     predictor.close()
     assert "hello" not in "".join(capfd.readouterr())
-    assert "hello from the model" in (logs / f"runner-{manifest[:12]}.log").read_text()
+    assert "hello from the model" in (logs / f"sandbox-{manifest[:12]}.log").read_text()
 
 
 SECRET_FILE = "/tmp/windvane-test-secret"
@@ -296,8 +258,8 @@ def test_nothing_of_ours_can_be_read(tmp_path: Path) -> None:
 import sys
 from pathlib import Path
 from windvane.adapters.files import FileArtifacts
-from windvane.adapters.isolated import IsolatedRuntime, Limits
-r = IsolatedRuntime(Limits(memory=1 << 30, file_bytes=1 << 20, predict_s=20.0))
+from windvane.adapters.sandbox import SandboxRuntime, Limits
+r = SandboxRuntime(Limits(memory=1 << 30, file_bytes=1 << 20, predict_s=20.0))
 p = r.load(FileArtifacts().open(sys.argv[1], sys.argv[2]), ["real"], trusted=True)
 print(int(p.predict([[1.0]])[0]))
 p.close()
@@ -311,25 +273,25 @@ r.close()
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     Path(SECRET_FILE).unlink()
-    assert "no walls" not in done.stderr, "this kernel has no Landlock or seccomp"
+    assert "does not give" not in done.stderr, "this kernel has no Landlock or seccomp"
     assert int(done.stdout) == 0, f"it got hold of {int(done.stdout):b}"
 
 
-def test_a_module_in_its_folder_is_not_imported(tmp_path: Path, runtime: IsolatedRuntime) -> None:
+def test_a_module_in_its_folder_is_not_imported(tmp_path: Path, runtime: SandboxRuntime) -> None:
     """The working folder is not on Python's path: a file that is called like a library of
     ours would run before anything is checked."""
     skops.io.dump(boosted(), tmp_path / "model.skops")
     for name in ("numpy", "msgspec", "joblib", "skops"):
         (tmp_path / f"{name}.py").write_text("import os; os._exit(9)")
     manifest = seal(tmp_path, ServedBy(RuntimeName.SKLEARN, "model.skops"))
-    slow = IsolatedRuntime(Limits(predict_s=30.0))
+    slow = SandboxRuntime(Limits(predict_s=30.0))
     predictor = load(slow, tmp_path, manifest, trusted=False)
     assert np.isfinite(predictor.predict([[1.0, 1.0, 1.0]])).all()
     predictor.close()
     slow.close()
 
 
-def test_it_comes_back_after_a_rest(tmp_path: Path, runtime: IsolatedRuntime) -> None:
+def test_it_comes_back_after_a_rest(tmp_path: Path, runtime: SandboxRuntime) -> None:
     """It dies, says so, rests, and answers again; the deadline of the test is for the start."""
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
@@ -339,7 +301,7 @@ def test_it_comes_back_after_a_rest(tmp_path: Path, runtime: IsolatedRuntime) ->
         return np.full(len(rows), 0.5)
 
     manifest = version(tmp_path / "v", model(dies_on_nine))
-    slow = IsolatedRuntime(Limits(first_wait_s=30.0, last_wait_s=30.0))
+    slow = SandboxRuntime(Limits(first_wait_s=30.0, last_wait_s=30.0))
     predictor = load(slow, tmp_path / "v", manifest, trusted=True)
     assert predictor.predict([ROW])[0] == 0.5
     with pytest.raises(RuntimeFailed, match="status 1"):
@@ -366,10 +328,10 @@ def test_a_killed_parent_takes_it_along(tmp_path: Path) -> None:
     script = """
 import sys
 from windvane.adapters.files import FileArtifacts
-from windvane.adapters.isolated import IsolatedRuntime
-r = IsolatedRuntime()
+from windvane.adapters.sandbox import SandboxRuntime
+r = SandboxRuntime()
 p = r.load(FileArtifacts().open(sys.argv[1], sys.argv[2]), ["real"], trusted=True)
-print(p._runner._process.pid, flush=True)
+print(p._sandbox._process.pid, flush=True)
 p.predict([[1.0]])
 """
     manifest = version(tmp_path / "v", model(loops))
@@ -378,13 +340,13 @@ p.predict([[1.0]])
     )
     try:
         assert parent.stdout is not None
-        runner = int(parent.stdout.readline())
-        assert _lives(runner)
+        child = int(parent.stdout.readline())
+        assert _lives(child)
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.communicate(timeout=20)
     until = time.monotonic() + 20.0
-    while _lives(runner):
+    while _lives(child):
         assert time.monotonic() < until
 
 
@@ -400,22 +362,22 @@ def test_folders_are_removed_also_those_of_the_dead(
 ) -> None:
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    dead = tmp_path / "windvane-run-dead"
+    dead = tmp_path / "windvane-sandbox-dead"
     dead.mkdir()
     (dead / ".held").touch()
-    runtime = IsolatedRuntime(TIGHT, logs)
+    runtime = SandboxRuntime(TIGHT, logs)
     assert not dead.exists()
     manifest = version(tmp_path / "v", model(prints))
     predictor = load(runtime, tmp_path / "v", manifest, trusted=True)
-    assert len(list(tmp_path.glob("windvane-run-*"))) == 1
-    IsolatedRuntime(TIGHT, logs).close()  # another one's sweep leaves the living alone
-    assert len(list(tmp_path.glob("windvane-run-*"))) == 1
+    assert len(list(tmp_path.glob("windvane-sandbox-*"))) == 1
+    SandboxRuntime(TIGHT, logs).close()  # another one's sweep leaves the living alone
+    assert len(list(tmp_path.glob("windvane-sandbox-*"))) == 1
     predictor.close()
-    assert list(tmp_path.glob("windvane-run-*")) == []
+    assert list(tmp_path.glob("windvane-sandbox-*")) == []
     runtime.close()
 
 
-def test_a_changed_loader_module_is_caught(tmp_path: Path, runtime: IsolatedRuntime) -> None:
+def test_a_changed_loader_module_is_caught(tmp_path: Path, runtime: SandboxRuntime) -> None:
     """MLflow imports whatever module its MLmodel names: the manifest pins that file too."""
     made = pyfunc(tmp_path)
     path = tmp_path / "source" / "MLmodel"
@@ -434,7 +396,7 @@ def test_a_changed_loader_module_is_caught(tmp_path: Path, runtime: IsolatedRunt
 
 @pytest.mark.parametrize("what", ["extra", "link", "linked folder"])
 def test_a_folder_with_more_in_it_is_refused(
-    tmp_path: Path, runtime: IsolatedRuntime, what: str
+    tmp_path: Path, runtime: SandboxRuntime, what: str
 ) -> None:
     folder = tmp_path / "v"
     manifest = version(folder, model(prints))
@@ -453,7 +415,7 @@ def test_a_folder_with_more_in_it_is_refused(
         load(runtime, folder, manifest, trusted=True)
 
 
-def test_a_manifest_cannot_lead_out_of_the_folder(tmp_path: Path, runtime: IsolatedRuntime) -> None:
+def test_a_manifest_cannot_lead_out_of_the_folder(tmp_path: Path, runtime: SandboxRuntime) -> None:
     folder = tmp_path / "v"
     version(folder, model(prints))
     (tmp_path / "outside.txt").write_text("x")

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from windvane.core.execution import PROGRAMS, Offer, RuntimeName, choose_runtime
+from windvane.core.execution import SANDBOXED, Offer, RuntimeName, choose_runtime
 
 
 @pytest.mark.parametrize("first", list(itertools.permutations(range(3))))
@@ -20,7 +20,7 @@ def test_the_order_of_the_offers_does_not_matter(first: tuple[int, ...]) -> None
     assert choice is not None
     assert choice.runtime is RuntimeName.SKLEARN
     assert choice.passed_over == {"onnx": "differs by 0.07", "pyfunc": "slower here than sklearn"}
-    assert choice.isolated
+    assert choice.sandboxed
     assert choice.needs_trust
 
 
@@ -31,7 +31,7 @@ def test_programs_run_apart_whether_or_not_they_need_trust(
 ) -> None:
     choice = choose_runtime([Offer(name, runs_code)])
     assert choice is not None
-    assert choice.isolated == (name in PROGRAMS)
+    assert choice.sandboxed == (name in SANDBOXED)
     assert choice.needs_trust == runs_code
     assert name.value in choice.reason
 
@@ -43,5 +43,5 @@ def test_nothing_is_chosen_of_nothing() -> None:
 
 def test_what_is_code_is_never_preferred_to_what_is_data() -> None:
     order = list(RuntimeName)
-    data = [name for name in order if name not in PROGRAMS]
+    data = [name for name in order if name not in SANDBOXED]
     assert order[: len(data)] == data

@@ -1,8 +1,7 @@
-"""MLflow's generic flavour as a program: the last resort; in a runner only."""
+"""MLflow's generic flavour as a plugin: the last resort; in the sandbox only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 
-class PyfuncProgram:
+class PyfuncPlugin:
     """Whatever the flavour's ``predict`` gives for a frame of named columns."""
 
-    columns = 0
+    classes: tuple[str, ...] = ()
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -25,31 +24,38 @@ class PyfuncProgram:
         )
         self.kind = str(model.metadata.flavors.get("python_function", {}).get("loader_module"))
 
-    def predict(self, rows: Any) -> NDArray[Any]:
-        if isinstance(rows, Mapping):
-            kind = "str" if pd.Series(["a"]).dtype != object else object
-            rows = {
-                name: pd.Series(column, dtype=kind) if isinstance(column, list) else column
-                for name, column in rows.items()
-            }
+    def predict(self, rows: Any) -> Any:
+        """Arrays by column where it gives a frame; else one array."""
         frame = pd.DataFrame(rows)
         for name, kind in self._kinds.items():
-            # The signature refuses a float where it says integer; one with gaps stays a float.
-            if (
-                name in frame
-                and np.issubdtype(kind, np.number)
-                and bool(np.all(frame[name].notna()))
-            ):
-                frame[name] = frame[name].astype(kind)
-        return np.asarray(self._model.predict(frame), np.float64)
+            if name in frame:
+                frame[name] = _as_signed(frame[name], kind)
+        found = self._model.predict(frame)
+        if isinstance(found, pd.DataFrame):
+            return {str(name): found[name].to_numpy() for name in found.columns}
+        return np.asarray(found)
 
     def convert(self, rows: NDArray[np.float64], probes: int) -> tuple[bytes, NDArray[np.float64]]:
         del rows, probes
         raise ValueError("a pyfunc is code, which has no form as a graph")
 
 
-def load_pyfunc(path: Path) -> PyfuncProgram:
+def _as_signed(column: Any, kind: Any) -> Any:
+    """As the signature wants it: it refuses a float where it says integer, and a time with a zone
+    where it says datetime. One with gaps stays as it is."""
+    if str(kind).startswith("datetime64") and hasattr(column, "dt"):
+        return column.dt.tz_convert(None) if column.dt.tz is not None else column
+    if (
+        kind is bool
+        or kind == np.bool_
+        or (np.issubdtype(kind, np.number) and bool(np.all(column.notna())))
+    ):
+        return column.astype(kind) if bool(np.all(column.notna())) else column
+    return column
+
+
+def load_pyfunc(path: Path) -> PyfuncPlugin:
     """From the folder that holds its MLmodel: its code runs here."""
     import mlflow.pyfunc
 
-    return PyfuncProgram(mlflow.pyfunc.load_model(str(path), suppress_warnings=True))
+    return PyfuncPlugin(mlflow.pyfunc.load_model(str(path), suppress_warnings=True))

@@ -1,4 +1,4 @@
-"""scikit-learn's estimators, loaded from skops files or pickles; in a runner only."""
+"""scikit-learn's estimators, loaded from skops files or pickles; in the sandbox only."""
 
 from windvane.adapters.sklearn.estimator import load_estimator
 

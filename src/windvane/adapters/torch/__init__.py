@@ -1,4 +1,4 @@
-"""PyTorch's modules, from TorchScript or torch.export; in a runner only."""
+"""PyTorch's modules, from TorchScript or torch.export; in the sandbox only."""
 
 from windvane.adapters.torch.module import load_module
 

@@ -1,4 +1,4 @@
-"""A saved module as a program."""
+"""A saved module as a plugin."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class ModuleProgram:
+class ModulePlugin:
     """A module that takes one matrix in its own precision, NaN where a value is missing."""
 
     features: tuple[str, ...] = ()
-    columns = 0
+    classes: tuple[str, ...] = ()
 
     def __init__(self, torch: Any, module: Any) -> None:
         self._torch = torch
@@ -23,10 +23,14 @@ class ModuleProgram:
         self._dtype = kinds[0] if kinds else torch.float32
         self.kind = type(module).__name__
 
-    def predict(self, rows: Any) -> NDArray[Any]:
+    def predict(self, rows: Any) -> Any:
         with self._torch.inference_mode():
             found = self._module(self._torch.tensor(np.asarray(rows), dtype=self._dtype))
+        if isinstance(found, dict):
+            return {name: one.detach().cpu().numpy() for name, one in found.items()}
         if isinstance(found, (tuple, list)):
+            if len(found) > 1:
+                return {str(i): one.detach().cpu().numpy() for i, one in enumerate(found)}
             found = found[0]
         return found.detach().cpu().numpy()
 
@@ -35,7 +39,7 @@ class ModuleProgram:
         raise ValueError("a saved module is not converted: export it to ONNX where it was made")
 
 
-def load_module(path: Path, *, exported: bool) -> ModuleProgram:
+def load_module(path: Path, *, exported: bool) -> ModulePlugin:
     """TorchScript, or what torch.export saved (``exported``)."""
     try:
         import torch  # pyright: ignore[reportMissingImports]
@@ -43,7 +47,7 @@ def load_module(path: Path, *, exported: bool) -> ModuleProgram:
         raise ImportError("PyTorch is not installed here: install `torch` beside it") from error
     torch.set_num_threads(1)
     if exported:
-        return ModuleProgram(torch, torch.export.load(path).module())
+        return ModulePlugin(torch, torch.export.load(path).module())
     module = torch.jit.load(path, map_location="cpu")
     module.eval()
-    return ModuleProgram(torch, module)
+    return ModulePlugin(torch, module)

@@ -13,7 +13,7 @@ from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.adapters.spool import FileSpoolWriter
 from windvane.apps.gateway.worker import GatewayWorker, Remote
-from windvane.core.execution import PROGRAMS, RuntimeName
+from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.inference.access import Authenticator
 from windvane.inference.batching import NextTickBatcher
 from windvane.inference.cache import AnswerCache
@@ -102,17 +102,22 @@ def _runtimes(given: Settings) -> Runtimes:
 
     @cache
     def apart() -> Runtime:
-        from windvane.adapters.isolated import IsolatedRuntime, Limits
+        from windvane.adapters.sandbox import Limits, SandboxRuntime
 
-        limits = Limits(memory=given.isolated_memory_bytes, predict_s=given.isolated_timeout_s)
-        return IsolatedRuntime(limits, given.folder / "logs")
+        limits = Limits(
+            memory=given.sandbox_memory_bytes,
+            predict_s=given.sandbox_timeout_s,
+            total_memory=given.sandbox_total_memory,
+            require=frozenset(given.sandbox_require),
+        )
+        return SandboxRuntime(limits, given.folder / "logs")
 
     return Runtimes(
         {
             RuntimeName.ONNX: OnnxRuntime,
             RuntimeName.XGBOOST: xgboost,
             RuntimeName.LIGHTGBM: lightgbm,
-            **dict.fromkeys(PROGRAMS, apart),
+            **dict.fromkeys(SANDBOXED, apart),
         }
     )
 

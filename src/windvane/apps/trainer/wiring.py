@@ -11,16 +11,16 @@ from pathlib import Path
 from windvane.adapters.clock import open_clock
 from windvane.adapters.duckdb import read_training_table
 from windvane.adapters.files import FileArtifacts
-from windvane.adapters.isolated import IsolatedRuntime
 from windvane.adapters.lightgbm import LightgbmRuntime, read_lightgbm
 from windvane.adapters.mlflow import MlflowRegistry
 from windvane.adapters.mlflow.source import read_mlmodel
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.onnx.foreign import read_onnx
 from windvane.adapters.onnx.learner import BoostedLearner
+from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
-from windvane.core.execution import PROGRAMS, RuntimeName
+from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.ports.clock import Clock
 from windvane.ports.source import Source
 from windvane.usecases.accept_candidate import Stores
@@ -58,7 +58,12 @@ def read_source(path: Path) -> Source:
 @contextmanager
 def registration_services(given: Settings, held: SqlControlStore) -> Iterator[RegistrationServices]:
     """What registering needs; programs run apart, and none outlives this."""
-    apart = IsolatedRuntime(logs=given.folder / "logs")
+    limits = Limits(
+        memory=given.sandbox_memory_bytes,
+        total_memory=given.sandbox_total_memory,
+        require=frozenset(given.sandbox_require),
+    )
+    apart = SandboxRuntime(limits, given.folder / "logs")
     artifacts = FileArtifacts()
     try:
         yield RegistrationServices(
@@ -69,7 +74,7 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
                     RuntimeName.ONNX: OnnxRuntime,
                     RuntimeName.XGBOOST: XgboostRuntime,
                     RuntimeName.LIGHTGBM: LightgbmRuntime,
-                    **dict.fromkeys(PROGRAMS, lambda: apart),
+                    **dict.fromkeys(SANDBOXED, lambda: apart),
                 }
             ),
             apart,

@@ -9,7 +9,7 @@ from windvane.core.execution.breaker import (
     try_now,
 )
 from windvane.core.execution.choose import (
-    PROGRAMS,
+    SANDBOXED,
     Offer,
     RuntimeChoice,
     RuntimeName,
@@ -29,7 +29,7 @@ __all__ = [
     "DATA_TYPES",
     "INPUTS_FILE",
     "PARITY_FILE",
-    "PROGRAMS",
+    "SANDBOXED",
     "SERVED_FILE",
     "Breaker",
     "BreakerPolicy",

@@ -19,9 +19,9 @@ class RuntimeName(enum.StrEnum):
     PYFUNC = "pyfunc"
 
 
-# Their files are data to their loaders. All others are programs: those run apart.
+# Their files are data to their loaders. All others can run code: those run in a sandbox.
 _DATA_ONLY = frozenset({RuntimeName.ONNX, RuntimeName.XGBOOST, RuntimeName.LIGHTGBM})
-PROGRAMS = frozenset(RuntimeName) - _DATA_ONLY
+SANDBOXED = frozenset(RuntimeName) - _DATA_ONLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class RuntimeChoice:
 
     runtime: RuntimeName
     reason: str
-    isolated: bool
+    sandboxed: bool
     needs_trust: bool
     passed_over: Mapping[str, str]
 
@@ -56,16 +56,16 @@ def choose_runtime(offers: Sequence[Offer]) -> RuntimeChoice | None:
         for other in offers:
             if order.index(other.runtime) > order.index(offer.runtime):
                 passed[other.runtime.value] = f"slower here than {offer.runtime.value}"
-        isolated = offer.runtime not in _DATA_ONLY
+        sandboxed = offer.runtime not in _DATA_ONLY
         return RuntimeChoice(
-            offer.runtime, _reason(offer, isolated), isolated, offer.runs_code, passed
+            offer.runtime, _reason(offer, sandboxed), sandboxed, offer.runs_code, passed
         )
     return None
 
 
-def _reason(offer: Offer, isolated: bool) -> str:
+def _reason(offer: Offer, sandboxed: bool) -> str:
     name = offer.runtime.value
-    if not isolated:
+    if not sandboxed:
         return f"{name} reads its files as data, so it runs in the gateway's process"
     apart = "it runs in a process of its own"
     if not offer.runs_code:

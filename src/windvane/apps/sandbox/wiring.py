@@ -1,4 +1,4 @@
-"""The runner's adapters, imported only when such a version is loaded."""
+"""The sandbox's adapters, imported only when such a version is loaded."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from windvane.core.execution import RuntimeName
-from windvane.ports.runner import Load, Program
+from windvane.ports.sandbox import Load, ModelPlugin
 
 
-def program(order: Load, files: Path) -> Program:
+def plugin(order: Load, files: Path) -> ModelPlugin:
     """The version below ``files``, loaded. Its code may run from here on."""
     served = order.served
     path = files / served.file

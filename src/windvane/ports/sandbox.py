@@ -7,7 +7,7 @@ come from a process that runs foreign code: they are read as data of these very 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -17,23 +17,39 @@ from windvane.core.execution import ServedBy
 
 LENGTH_BYTES = 4
 
+# What a sandbox may be kept from; docs/explain/runtimes.md says what each one means.
+Protection = Literal["files", "network", "signals", "syscalls", "processes", "user", "disk"]
+# Those of a normal kernel: a missing one is worth a warning.
+EXPECTED: tuple[Protection, ...] = ("files", "network", "signals", "syscalls", "processes")
+
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
     """Load the version whose files lie below the folder ``files`` of the working folder.
-    ``names`` are its inputs in order, empty if they are not known yet. Not ``trusted``: nothing
+    ``names`` are its inputs in order, empty if they are not known yet, and ``kinds`` their types
+    (a `FeatureType`; "number" for a category that is given as its code). Not ``trusted``: nothing
     but types that are known to be data may be made of them."""
 
     served: ServedBy
     names: list[str]
     trusted: bool
+    kinds: list[str] = []
 
 
 class Predict(msgspec.Struct, frozen=True, tag="predict"):
-    """Outputs of ``rows`` rows: as ``matrix`` of float64, or as ``table`` with other values."""
+    """Outputs of ``rows`` rows: as ``matrix`` of float64, or as ``columns`` where they are not
+    all numbers: float64 in bytes, NaN where one is missing, or a list of other values."""
 
     rows: int
     matrix: bytes = b""
-    table: list[list[Any]] = []
+    columns: list[bytes | list[Any]] = []
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """An output by the model's own name ("" for its only one): float64 in ``data``."""
+
+    name: str
+    shape: tuple[int, ...]
+    data: bytes
 
 
 class Convert(msgspec.Struct, frozen=True, tag="convert"):
@@ -48,18 +64,20 @@ class Convert(msgspec.Struct, frozen=True, tag="convert"):
 class Answer(msgspec.Struct, frozen=True, tag="answer"):
     """What was asked for; the other fields stay empty.
 
-    ``outputs``: float64, one a row. ``features``: what the model itself calls its inputs.
-    ``columns``: how many outputs a row has (0: not known before a prediction). ``walls``:
-    what this kernel keeps the process from: "files", "network", "signals".
+    ``outputs``: what a prediction gave. ``features``: what the model itself calls its inputs.
+    ``classes``: its labels in the order of its probabilities (empty: it does not say).
+    ``protections``: which of ``Protection`` hold here. ``packages``: versions of the libraries
+    that were loaded.
     """
 
-    outputs: bytes = b""
+    outputs: list[Tensor] = []
     features: list[str] = []
-    columns: int = 0
+    classes: list[str] = []
     graph: bytes = b""
     probes: bytes = b""
-    walls: list[str] = []
+    protections: list[str] = []
     kind: str = ""
+    packages: dict[str, str] = {}
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -73,7 +91,7 @@ Order = Load | Predict | Convert
 Reply = Answer | Failed
 
 
-class Program(Protocol):
+class ModelPlugin(Protocol):
     """A model whose files may run code. It lives in a process of its own only."""
 
     @property
@@ -82,8 +100,8 @@ class Program(Protocol):
         ...
 
     @property
-    def columns(self) -> int:
-        """How many outputs a row has; 0 if only a prediction can tell."""
+    def classes(self) -> Sequence[str]:
+        """Its labels in the order of its probabilities; empty if it does not say."""
         ...
 
     @property
@@ -91,9 +109,9 @@ class Program(Protocol):
         """What it is, for people: a class name."""
         ...
 
-    def predict(self, rows: Any) -> NDArray[Any]:
-        """(rows,) or (rows, columns) of a float64 matrix, or of a mapping of named columns:
-        arrays of float64, and lists of texts with None where one is missing."""
+    def predict(self, rows: Any) -> Any:
+        """Outputs of a float64 matrix, or of a pandas frame of named columns: an array, or
+        arrays by name. Raises ValueError for texts: labels are no outputs."""
         ...
 
     def convert(self, rows: NDArray[np.float64], probes: int) -> tuple[bytes, NDArray[np.float64]]:

@@ -1,66 +1,44 @@
-"""One runner process: started, asked, and ended when it does not answer in time."""
+"""One sandbox process: started, asked, and ended when it does not answer in time."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from windvane.adapters.sandbox.limits import Limits
+from windvane.adapters.sandbox.reserve import reserve
 from windvane.ports.artifacts import Artifact
-from windvane.ports.runner import LENGTH_BYTES, Answer, Failed, Order, Reply
 from windvane.ports.runtime import RuntimeFailed
+from windvane.ports.sandbox import LENGTH_BYTES, Answer, Failed, Order, Reply
 
-_PREFIX = "windvane-run-"
 _ENDS_WITHIN_S = 5.0
 _MIB = 1 << 20
 _replies = msgspec.msgpack.Decoder(Reply)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one runner may use.
-
-    ``memory``: bytes of address space (libraries count too: scikit-learn needs 1 GiB, PyTorch
-    3). ``file_bytes``: of any one file that it writes, its log included. ``load_s`` and
-    ``predict_s``: seconds on the wall's clock, after which it is killed. ``first_wait_s`` to
-    ``last_wait_s``: how long a runner that failed rests, doubled with each failure.
-    """
-
-    memory: int = 4096 * _MIB
-    file_bytes: int = 64 * _MIB
-    load_s: float = 60.0
-    predict_s: float = 5.0
-    first_wait_s: float = 0.5
-    last_wait_s: float = 60.0
-
-
-class RunnerProcess:
+class SandboxProcess:
     """A started process with its private folder. Not for two threads at once."""
 
     def __init__(
         self, artifact: Artifact, limits: Limits, log: Path | None, spawner: ThreadPoolExecutor
     ) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self._held: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
+        self._folder, self._held = reserve(limits, log)
         try:
-            self._held = (self._folder / ".held").open("wb")
-            fcntl.flock(self._held, fcntl.LOCK_EX)
+            (self._folder / "root").mkdir()
             inside = self._folder / "inside"
             for name in ("", "files", "home", "tmp"):
                 (inside / name).mkdir(mode=0o700)
@@ -68,7 +46,7 @@ class RunnerProcess:
             ours, theirs = socket.socketpair()
             self._line = ours
             with theirs:
-                # The kernel ends the runner with the *thread* that started it: this one stays.
+                # The kernel ends the sandbox with the *thread* that started it: this one stays.
                 started = spawner.submit(_spawn, theirs, inside, limits, log)
                 self._process = started.result(timeout=limits.load_s)
         except BaseException:
@@ -78,17 +56,24 @@ class RunnerProcess:
     @property
     def memory(self) -> int:
         """Bytes that it holds in memory now; 0 if it is gone."""
-        if self._process is None:
-            return 0
-        try:
-            pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
-        except (OSError, IndexError):
-            return 0
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        pages = 0
+        for pid in (self.pid, *self._children()):
+            with contextlib.suppress(OSError, IndexError):
+                pages += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
 
     @property
     def pid(self) -> int:
         return self._process.pid if self._process else 0
+
+    def _children(self) -> list[int]:
+        """The process that runs the code, where the started one only waits for it."""
+        try:
+            return [
+                *map(int, Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())
+            ]
+        except OSError:  # gone, or a kernel that does not tell
+            return []
 
     def ask(self, order: Order, within_s: float, most: int) -> Answer:
         """Its answer of at most ``most`` bytes; raises RuntimeFailed, also for its refusals."""
@@ -116,6 +101,13 @@ class RunnerProcess:
             self._line.close()
             self._line = None
         if self._process is not None:
+            # The child first: so the process that waits for it collects it, and it is not left
+            # to whatever is the first process of this machine or container.
+            for pid in self._children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(timeout=1.0)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -167,26 +159,13 @@ class Refused(RuntimeFailed):
         self.at_load = at_load
 
 
-def sweep() -> None:
-    """Remove the folders of processes that died without a chance to."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with contextlib.suppress(OSError), _alone(folder / ".held"):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    with path.open("rb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-
-
 def _spawn(
     line: socket.socket, inside: Path, limits: Limits, log: Path | None
 ) -> subprocess.Popen[bytes]:
     command = [
-        sys.executable, "-I", "-m", "windvane.apps.runner",
+        sys.executable, "-I", "-B", "-m", "windvane.apps.sandbox",
         *map(str, (line.fileno(), os.getpid(), limits.memory, limits.file_bytes)),
+        ",".join(sorted(limits.require)),
     ]  # fmt: skip
     with open(log or os.devnull, "wb") as told:
         return subprocess.Popen(
@@ -205,6 +184,7 @@ def _environment(inside: Path) -> dict[str, str]:
         "HOME": str(inside / "home"),
         "TMPDIR": str(inside / "tmp"),
         "LANG": "C.UTF-8",
+        "USER": "windvane",  # its user has a number only, and some libraries ask for a name
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GIT_PYTHON_REFRESH": "quiet",
         **dict.fromkeys((*one, *off), "1"),

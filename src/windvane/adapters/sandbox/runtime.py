@@ -1,4 +1,4 @@
-"""The runtime port over runner processes."""
+"""The runtime port over sandbox processes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.adapters.isolated.process import Limits, Refused, RunnerProcess, sweep
-from windvane.core.execution import PROGRAMS, RuntimeName, ServedBy, types_beyond
-from windvane.core.signature import InputSpec, RowEncoder, RowPacker
+from windvane.adapters.sandbox.limits import Limits
+from windvane.adapters.sandbox.process import Refused, SandboxProcess
+from windvane.adapters.sandbox.reserve import sweep
+from windvane.core.execution import SANDBOXED, RuntimeName, ServedBy, types_beyond
+from windvane.core.signature import InputSpec, OutputReader, RowEncoder, RowPacker
+from windvane.core.task import Contract, Outputs, make_task
+from windvane.inference.matrix_predictor import check_task, flat_row
 from windvane.ports.artifacts import Artifact, ManifestMismatch
 from windvane.ports.converter import Converted, Described
-from windvane.ports.runner import Answer, Convert, Load, Order, Predict
 from windvane.ports.runtime import (
     CannotLoad,
     RuntimeFailed,
@@ -32,16 +35,20 @@ from windvane.ports.runtime import (
     read_served,
     refuse_value,
 )
+from windvane.ports.sandbox import EXPECTED, Answer, Convert, Load, Order, Predict, Tensor
 
 _log = logging.getLogger(__name__)
 _SMALL = 1 << 20
 _GRAPH = 256 << 20
+_WIDEST = 65_536  # of an output of any length
+_FEW_CLASSES = 64
+_SCALARS = {"number", "integer", "boolean", "datetime"}
+_NUMERIC = _SCALARS | {"vector"}
 _SCHEMA = "schema.json"
 _SCHEMA_BYTES = 64 << 20
-_WALLS = {"files", "network", "signals"}
 
 
-class _Runner:
+class _Sandbox:
     """A process that is there when it is asked; after a failure it rests, then starts anew."""
 
     def __init__(self, artifact: Artifact, order: Load, limits: Limits, log: Path | None,
@@ -52,13 +59,13 @@ class _Runner:
         self._log = log
         self._spawner = spawner
         self._lock = threading.Lock()
-        self._process: RunnerProcess | None = None
+        self._process: SandboxProcess | None = None
         self._failures = 0
         self._rests_until = 0.0
         self._closed = False
 
     def start(self) -> tuple[Answer, int]:
-        """What the program says of itself, and the bytes that it holds; raises CannotLoad."""
+        """What the model says of itself, and the bytes that it holds; raises CannotLoad."""
         with self._lock:
             try:
                 about = self._begin()
@@ -104,7 +111,7 @@ class _Runner:
         if left > 0.0:
             raise RuntimeFailed(f"it failed {self._failures} times and rests for {left:.1f} s more")
         try:
-            process = RunnerProcess(self._artifact, self._limits, self._log, self._spawner)
+            process = SandboxProcess(self._artifact, self._limits, self._log, self._spawner)
         except ManifestMismatch:
             self._rest()
             raise
@@ -138,39 +145,74 @@ class _Runner:
         self._rests_until = time.monotonic() + wait * random.uniform(0.5, 1.0)
 
 
-class IsolatedPredictor:
+class SandboxPredictor:
     """One version in a process of its own. ``predict`` waits for it: never on a loop."""
 
     blocking = True
 
-    def __init__(self, runner: _Runner, inputs: Sequence[InputSpec], schema: Sequence[str],
-                 limits: Limits, *, words: bool) -> None:  # fmt: skip
-        self._runner = runner
+    def __init__(
+        self, sandbox: _Sandbox, inputs: Sequence[InputSpec], contract: Contract,
+        served: ServedBy, limits: Limits,
+    ) -> None:  # fmt: skip
+        self._sandbox = sandbox
         self._within_s = limits.predict_s
-        self._words = words
-        self.encode = RowEncoder(inputs, schema, refuse_value)
-        self._matrix = RowPacker(len(inputs))
-        about, self.memory = runner.start()
-        missing = _WALLS - set(about.walls)
+        self._kinds = input_kinds(inputs, contract)
+        self._specs = make_task(contract.task).outputs
+        self._read = OutputReader(served.outputs, self._specs)
+        self.encode = RowEncoder(inputs, contract.names, refuse_value)
+        lengths = {spec.name: max(1, spec.length) for spec in contract.features}
+        width = sum(lengths[spec.feature] for spec in inputs)
+        self._flatten = width != len(inputs)
+        self._numeric = all(kind in _NUMERIC for kind in self._kinds)
+        self._matrix = RowPacker(width)
+        about, self.memory = sandbox.start()
+        missing = [name for name in EXPECTED if name not in about.protections]
         if missing:
-            _log.warning("this kernel gives a runner no walls around: %s", ", ".join(missing))
+            _log.warning(
+                "this kernel or container does not give the sandbox: %s", ", ".join(missing)
+            )
 
-    def predict(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
-        if self._words:
-            order = Predict(len(rows), table=[list(row) for row in rows])
+    def predict(self, rows: Sequence[Sequence[Any]]) -> Outputs:
+        if self._numeric:
+            flat = [flat_row(row) for row in rows] if self._flatten else rows
+            order = Predict(len(rows), self._matrix(flat).tobytes())
         else:
-            order = Predict(len(rows), self._matrix(rows).tobytes())
-        answer = self._runner.ask(order, self._within_s, _SMALL + 8 * len(rows))
-        if len(answer.outputs) != 8 * len(rows):
-            raise RuntimeFailed(f"{len(answer.outputs) / 8:g} outputs came for {len(rows)} rows")
-        return np.frombuffer(answer.outputs, np.float64)
+            order = Predict(len(rows), columns=_columns(rows, self._kinds))
+        size = sum(spec.size if spec.size > 0 else _WIDEST for spec in self._specs)
+        most = _SMALL + 8 * len(rows) * max(_FEW_CLASSES, size)
+        answer = self._sandbox.ask(order, self._within_s, most)
+        return self._read(read_tensors(answer.outputs))
 
     def close(self) -> None:
-        self._runner.close()
+        self._sandbox.close()
 
 
-class IsolatedRuntime:
-    """The runtime and the converter port, for files that may be programs.
+def input_kinds(inputs: Sequence[InputSpec], contract: Contract) -> list[str]:
+    """The type of each input; of a category that is given as its code, "number"."""
+    kinds = {spec.name: spec.type.value for spec in contract.features}
+    return ["number" if s.vocabulary is not None else kinds[s.feature] for s in inputs]
+
+
+def _columns(rows: Sequence[Sequence[Any]], kinds: Sequence[str]) -> list[bytes | list[Any]]:
+    return [
+        RowPacker(1)([(value,) for value in column]).tobytes() if kind in _SCALARS else list(column)
+        for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)
+    ]
+
+
+def read_tensors(found: Sequence[Tensor]) -> dict[str, NDArray[np.float64]]:
+    """What a sandbox gave, by name. Raises RuntimeFailed for what fits no shape."""
+    out: dict[str, NDArray[np.float64]] = {}
+    for tensor in found:
+        size = int(np.prod(tensor.shape, dtype=np.int64)) if tensor.shape else 1
+        if min(tensor.shape, default=0) < 0 or len(tensor.data) != 8 * size:
+            raise RuntimeFailed(f"{len(tensor.data):,} bytes came for the shape {tensor.shape}")
+        out[tensor.name] = np.frombuffer(tensor.data, np.float64).reshape(tensor.shape)
+    return out
+
+
+class SandboxRuntime:
+    """The runtime and the converter port, for files that may run code.
 
     ``logs``: the folder for what they print, one file a version (None: nowhere).
     """
@@ -178,21 +220,20 @@ class IsolatedRuntime:
     def __init__(self, limits: Limits | None = None, logs: Path | None = None) -> None:
         self._limits = limits or Limits()
         self._logs = logs
-        self._spawner = ThreadPoolExecutor(1, "runner-spawner")
+        self._spawner = ThreadPoolExecutor(1, "sandbox-spawner")
         sweep()
 
-    def load(
-        self, artifact: Artifact, schema: Sequence[str], *, trusted: bool
-    ) -> IsolatedPredictor:
+    def load(self, artifact: Artifact, contract: Contract, *, trusted: bool) -> SandboxPredictor:
         served = read_served(artifact)
         check_trust(artifact, served, trusted=trusted)
-        inputs = read_inputs(artifact, schema)
-        runner = self._runner(artifact, served, [spec.feature for spec in inputs], trusted)
+        check_task(served, contract)
+        inputs = read_inputs(artifact, contract.names)
+        names = [spec.own_name for spec in inputs]
+        sandbox = self._sandbox(artifact, served, names, trusted, input_kinds(inputs, contract))
         try:
-            words = bool(served.words)
-            return IsolatedPredictor(runner, inputs, schema, self._limits, words=words)
+            return SandboxPredictor(sandbox, inputs, contract, served, self._limits)
         except BaseException:
-            runner.close()
+            sandbox.close()
             raise
 
     def runs_code(self, artifact: Artifact, served: ServedBy) -> bool:
@@ -206,27 +247,27 @@ class IsolatedRuntime:
     def describe(self, artifact: Artifact, served: ServedBy, *, trusted: bool) -> Described:
         """What the model says of itself; raises Untrusted, CannotLoad."""
         check_trust(artifact, served, trusted=trusted)
-        runner = self._runner(artifact, served, [], trusted)
+        sandbox = self._sandbox(artifact, served, [], trusted)
         try:
-            about, _ = runner.start()
+            about, _ = sandbox.start()
         finally:
-            runner.close()
-        return Described(tuple(about.features), about.columns, about.kind)
+            sandbox.close()
+        return Described(tuple(about.features), tuple(about.classes), about.kind)
 
     def convert(
         self, artifact: Artifact, served: ServedBy, rows: NDArray[np.float64], *, trusted: bool
     ) -> Converted:
         """The model as an ONNX graph, made in its own process; raises Untrusted, CannotLoad."""
         check_trust(artifact, served, trusted=trusted)
-        runner = self._runner(artifact, replace(served, table=False), [], trusted)
+        sandbox = self._sandbox(artifact, replace(served, table=False), [], trusted)
         order = Convert(len(rows), np.ascontiguousarray(rows, np.float64).tobytes(), 3_000)
         try:
-            runner.start()
-            found = runner.ask(order, self._limits.load_s, _GRAPH)
+            sandbox.start()
+            found = sandbox.ask(order, self._limits.load_s, _GRAPH)
         except RuntimeFailed as error:
             return Converted(missing=error.message)
         finally:
-            runner.close()
+            sandbox.close()
         if len(found.probes) % (8 * rows.shape[1]):
             return Converted(missing="the probes have another width than the rows")
         probes = np.frombuffer(found.probes, np.float64).reshape(-1, rows.shape[1])
@@ -236,20 +277,25 @@ class IsolatedRuntime:
         """End the thread that starts processes; those that run end with it."""
         self._spawner.shutdown()
 
-    def _runner(
-        self, artifact: Artifact, served: ServedBy, names: list[str], trusted: bool
-    ) -> _Runner:
+    def _sandbox(
+        self, artifact: Artifact, served: ServedBy, names: list[str], trusted: bool,
+        kinds: list[str] | None = None,
+    ) -> _Sandbox:  # fmt: skip
         log = None
         if self._logs is not None:
             self._logs.mkdir(parents=True, exist_ok=True)
-            log = self._logs / f"runner-{artifact.manifest[:12]}.log"
-        return _Runner(artifact, Load(served, names, trusted), self._limits, log, self._spawner)
+            log = self._logs / f"sandbox-{artifact.manifest[:12]}.log"
+        limits = self._limits
+        if not self.runs_code(artifact, served):
+            limits = replace(limits, require=frozenset())
+        load = Load(served, names, trusted, kinds or [])
+        return _Sandbox(artifact, load, limits, log, self._spawner)
 
 
 def check_trust(artifact: Artifact, served: ServedBy, *, trusted: bool) -> None:
     """Raise Untrusted unless the files are trusted or known to be data; nothing of them is
     unpickled or imported for that."""
-    if served.runtime not in PROGRAMS:
+    if served.runtime not in SANDBOXED:
         raise CannotLoad(f"{served.runtime.value} runs in the gateway's process, not apart")
     if trusted:
         return
