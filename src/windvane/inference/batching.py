@@ -43,7 +43,7 @@ class NextTickBatcher:
 
     def __init__(
         self,
-        on_result: Callable[[ModelQueue, int, int, bool], None] = lambda *_: None,
+        on_result: Callable[[ModelQueue, int, int, bool], None] | None = None,
         *,
         max_rows: int = 1_024,
         inline_s: float = 0.002,
@@ -51,7 +51,7 @@ class NextTickBatcher:
         monotonic: Callable[[], float] = time.monotonic,
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._on_result = on_result
+        self._on_result = on_result or _nothing_noted
         self.on_end: Callable[[], None] = _nothing
         self._max_rows = max_rows
         self._inline_s = inline_s
@@ -324,6 +324,10 @@ def _as_exception(failure: BaseException) -> Exception:
 
 def _nothing() -> None:
     pass
+
+
+def _nothing_noted(queue: ModelQueue, jobs: int, rows: int, failed: bool, /) -> None:
+    del queue, jobs, rows, failed
 
 
 def _yield_to_the_loop() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import xxhash
@@ -45,17 +45,16 @@ def unpack_outputs(body: bytes) -> tuple[Any, ...] | None:
         found = _unpack(body)
     except msgspec.MsgspecError:
         return None
-    return tuple(found) if isinstance(found, list) else None
+    return tuple(cast("list[Any]", found)) if isinstance(found, list) else None
 
 
-def _size(row: tuple[Any, ...]) -> int:
+def _size(row: Sequence[Any]) -> int:
     """About how many bytes a row of outputs holds beyond one number."""
     total = 0
     for held in row:
         if isinstance(held, list):
-            total += _LIST_BYTES + sum(
-                _size((one,)) if isinstance(one, list) else _NUMBER_BYTES for one in held
-            )
+            inner = cast("list[Any]", held)
+            total += _LIST_BYTES + _NUMBER_BYTES * len(inner) + _size(inner)
     return total
 
 

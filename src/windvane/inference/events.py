@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from typing import cast
 
 from windvane.inference.errors import NoAnswer, NotRecorded, Rejection, SchemaViolation
 from windvane.inference.request import InferenceRequest
@@ -17,6 +18,7 @@ from windvane.ports.events import (
     OutcomeSeen,
     Predicted,
     Refused,
+    RouteTaken,
     as_column,
     as_columns,
 )
@@ -51,13 +53,14 @@ class EventWriter:
         routes = request.routes
         first = routes[0]
         uniform = len(routes) == 1 or all(route is first or route == first for route in routes)
+        # On the wire a named tuple is the same array as the record.
+        taken = cast("list[RouteTaken]", [first] if uniform else routes)
         event = _encode(
             Predicted(
                 request.id, self._clock.now(), request.model, access.tenant,
                 access.model.contract.id, access.model.route.rollout, request.latency_us,
-                len(routes), as_column(request.units), [first] if uniform else routes,
-                as_columns(request.rows), as_columns(request.outputs),
-                request.client_id, request.principal.key_id,
+                len(routes), as_column(request.units), taken, as_columns(request.rows),
+                as_columns(request.outputs), request.client_id, request.principal.key_id,
             )
         )  # fmt: skip
         waiter: Waiter[Exception | None] = Waiter()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from windvane.core.execution import RuntimeName
+from windvane.core.signature import Transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +32,25 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A model's file whose loader treats it as data: its bytes as they will be served, the
-    names of its inputs (empty if it has none), and the categories that it holds for some of
-    them, in the order of the inputs that are categories."""
+    """A model's file whose loader treats it as data, and what it says of itself.
+
+    ``body``: its bytes as they will be served. ``features``: the names of its inputs (empty if
+    it has none). ``vocabularies``: of those of its inputs that are categories, by their place,
+    what each code stands for. ``outputs``: how many numbers a row has, 0 if it does not say;
+    ``classes``: its labels in their order (empty: it does not say). ``rounds``: of boosted trees,
+    those that its library uses, 0 for all. ``transform``: what makes probabilities of its outputs.
+    ``tensors``: its inputs where they are not one matrix, by name with their element types and
+    widths.
+    """
 
     body: bytes
     features: tuple[str, ...] = ()
-    vocabularies: Sequence[tuple[str, ...]] = field(default_factory=tuple)
+    vocabularies: Mapping[int, tuple[str, ...]] = field(default_factory=dict[int, tuple[str, ...]])
+    outputs: int = 0
+    classes: tuple[str, ...] = ()
+    rounds: int = 0
+    transform: Transform = Transform.NONE
+    tensors: tuple[tuple[str, str, int], ...] = ()
 
 
 class DataReader(Protocol):

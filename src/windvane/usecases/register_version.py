@@ -32,13 +32,29 @@ from windvane.core.execution import (
     choose_runtime,
 )
 from windvane.core.signature import FeatureSpec, FeatureType, InputSpec
+from windvane.core.task import (
+    BadOutputs,
+    Contract,
+    ModelOutputs,
+    Outputs,
+    Task,
+    make_task,
+)
 from windvane.ports.artifacts import Artifacts
 from windvane.ports.converter import Converter, Described
 from windvane.ports.learner import Columns, TrainingData
-from windvane.ports.runtime import CannotLoad, Predictor, Runtime, RuntimeFailed, Untrusted
+from windvane.ports.runtime import (
+    CannotLoad,
+    Predictor,
+    RemotePredictor,
+    Runtime,
+    RuntimeFailed,
+    Untrusted,
+)
 from windvane.ports.source import DataFile, Readers, Source, SourceCandidate
 from windvane.usecases.accept_candidate import (
     Applied,
+    Evaluation,
     Proposal,
     Stores,
     Trained,
@@ -69,13 +85,6 @@ class BadInputs(WindvaneError):
     hint = "name them in the model's order: --inputs NAME,NAME,…"
 
 
-class BadOutputs(WindvaneError):
-    """The model does not give one probability a row."""
-
-    code: ClassVar[str] = "REG-102"
-    hint = "serve a classifier's probabilities; --positive N names the column, --logits log-odds"
-
-
 @dataclass(frozen=True, slots=True)
 class RegistrationServices:
     """What registering needs beside the stores: ``runtimes`` serves the candidate while it is
@@ -94,7 +103,10 @@ class RegistrationOptions:
 
     ``inputs``: features in the model's order, where the model does not name them itself.
     ``vocabulary``: a category's place in its list is what the model was trained on.
-    ``output``, ``positive``, ``logits``: see ServedBy. ``convert``: an ONNX graph is tried.
+    ``output`` names one of several outputs, ``positive`` the column of the positive label,
+    ``classes`` the model's labels in their order; ``logits``: its outputs are log-odds.
+    ``missing``: a number that stands for none. ``rounds``: of boosted trees, those that are used.
+    ``convert``: an ONNX graph is tried.
     """
 
     trust: bool = False
@@ -104,6 +116,9 @@ class RegistrationOptions:
     output: str = ""
     positive: int | None = None
     logits: bool = False
+    classes: tuple[str, ...] = ()
+    missing: float | None = None
+    rounds: int = 0
     convert: bool = True
     holdout_from: float | None = None
     lineage: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -117,19 +132,21 @@ class _Loaded:
     manifest: str
     served: ServedBy
     inputs: Sequence[InputSpec]
-    schema: Sequence[str]
+    contract: Contract
     predictor: Predictor
 
-    def predict(self, columns: Columns) -> NDArray[np.float64]:
-        rows = zip(*(columns[name] for name in self.schema), strict=True)
+    def predict(self, columns: Columns) -> Outputs:
+        rows = zip(*(columns[name] for name in self.contract.names), strict=True)
         return self.answer([self.predictor.encode(row) for row in rows])
 
-    def answer(self, rows: Sequence[Sequence[Any]]) -> NDArray[np.float64]:
+    def answer(self, rows: Sequence[Sequence[Any]]) -> Outputs:
         """Outputs of encoded rows, some at once."""
         parts = [
             self.predictor.predict(rows[i : i + _AT_ONCE]) for i in range(0, len(rows), _AT_ONCE)
         ]
-        return np.concatenate(parts) if parts else np.empty(0)
+        if not parts:
+            return [np.empty((0, *s.shape)) for s in make_task(self.contract.task).outputs]
+        return [np.concatenate(found) for found in zip(*parts, strict=True)]
 
     def write(self, folder: Path) -> None:
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
@@ -163,7 +180,8 @@ def register_version(
     about = applied(services.stores.store, model)
     on_step("check the data")
     check_data(about.file, data)
-    past, holdout = split_by_time(data, options.holdout_from)
+    task = make_task(about.file.contract.task)
+    past, holdout = split_by_time(data, options.holdout_from, task)
     del past  # the model has learned from rows of its own
     with _open_loader(services, about, options) as loader:
         on_step("look into the files")
@@ -175,10 +193,10 @@ def register_version(
             raise found.untrusted or _nothing(found.offers)
         chosen = found.loaded[choice.runtime]
         on_step(f"evaluate {choice.runtime.value} on {holdout.rows:,} later rows")
-        _check_outputs(chosen.predict(some_rows(holdout, _PARITY_ROWS).columns))
-        metrics = evaluate(chosen, holdout)
+        _check_outputs(task, chosen.predict(some_rows(holdout, _PARITY_ROWS).columns))
+        evaluation = evaluate(chosen, holdout, task, about.policy.alpha)
         parity = found.parity if choice.runtime is RuntimeName.ONNX else None
-        offered = _proposal(about, chosen, choice, data, parity, metrics, options)
+        offered = _proposal(about, chosen, choice, data, parity, evaluation, options)
         return accept(services.stores, about, data, offered, on_step)
 
 
@@ -188,15 +206,17 @@ def _proposal(
     choice: RuntimeChoice,
     data: TrainingData,
     parity: ParityReport | None,
-    metrics: Mapping[str, float],
+    evaluation: Evaluation,
     options: RegistrationOptions,
 ) -> Proposal:
     names = {spec.feature for spec in chosen.inputs}
     return Proposal(
         candidate=chosen,
         used=[spec for spec in about.file.schema if spec.name in names],
-        facts=CandidateFacts(data.rows, duplicates(data), metrics["auc"], parity),
-        metrics=metrics,
+        facts=CandidateFacts(
+            data.rows, duplicates(data), evaluation.quality, evaluation.naive, parity
+        ),
+        metrics=evaluation.metrics,
         params={"registered": "from files", "runtime": choice.runtime.value},
         tags=options.lineage,
         told={"runtime": msgspec.to_builtins(choice)},
@@ -208,11 +228,15 @@ def _nothing(offers: Sequence[Offer]) -> CannotLoad:
     return CannotLoad(f"nothing here can serve it: {told}", hint="mend one of these")
 
 
-def _check_outputs(scores: NDArray[np.float64]) -> None:
-    wrong = ~((scores >= 0.0) & (scores <= 1.0))
-    if wrong.any():
-        value = scores[wrong][0]
-        raise BadOutputs(f"{wrong.sum():,} of {len(scores):,} outputs are no probability: {value}")
+def _check_outputs(task: Task, outputs: Outputs) -> None:
+    rows = task.rows(outputs)
+    wrong = [i for i, row in enumerate(rows) if row is None]
+    if wrong:
+        said = task.wrong(outputs, wrong[0])
+        raise BadOutputs(f"{len(wrong):,} of {len(rows):,} rows are not what it promises: {said}")
+    said = task.suspicious(outputs)
+    if said:
+        raise BadOutputs(f"{len(rows):,} rows: {said}")
 
 
 @contextmanager
@@ -238,8 +262,10 @@ class _Loader:
         folder: Path,
     ) -> None:
         self._services = services
+        self._contract = about.file.contract
+        self._task = make_task(self._contract.task)
         self._schema = about.file.schema
-        self._names = [spec.name for spec in about.file.schema]
+        self._names = list(self._contract.names)
         self._tolerance = about.policy.parity_tolerance
         self._options = options
         self._folder = folder
@@ -286,7 +312,8 @@ class _Loader:
         folder = self._fresh(candidate.runtime.value)
         (folder / name).write_bytes(read.body)
         inputs = self._inputs(read.features or source.features, read)
-        return self._load(folder, self._served(candidate.runtime, name), inputs)
+        served = self._served(candidate.runtime, name, read)
+        return self._load(folder, served, inputs)
 
     def _program(self, candidate: SourceCandidate, source: Source, found: _Found) -> bool:
         """Load it apart; whether that took trust."""
@@ -297,20 +324,17 @@ class _Loader:
             _copy_plain(candidate.path, folder / name)
         else:
             shutil.copyfile(candidate.path, folder / name)
-        served = self._served(candidate.runtime, name)
+        served = self._served(candidate.runtime, name, DataFile(b""))
         artifact = self._services.artifacts.open(str(folder), self._services.artifacts.seal(folder))
         runs_code = converter.runs_code(artifact, served)
         said = converter.describe(artifact, served, trusted=trust)
         features = said.features or source.features
         inputs = self._inputs(features, DataFile(b""), words=True)
         served = replace(served, table=self._as_table(served, said, inputs))
-        if served.table:
-            words = tuple(spec.feature for spec in inputs if self._is_word(spec))
-            served = replace(served, words=words)
-        else:
+        if not served.table:
             inputs = self._inputs(features, DataFile(b""))
-        if self._options.positive is None and said.columns > 2:
-            raise CannotLoad(f"{said.columns} classes", hint="--positive N names the one to serve")
+        about = DataFile(b"", classes=said.classes)
+        served = replace(self._served(candidate.runtime, name, about), table=served.table)
         found.loaded[candidate.runtime] = self._load(folder, served, inputs)
         return runs_code
 
@@ -349,11 +373,12 @@ class _Loader:
         name = _DATA_FILES[RuntimeName.ONNX]
         (folder / name).write_bytes(made.graph)
         try:
-            graph = self._load(folder, self._served(RuntimeName.ONNX, name), native.inputs)
+            served = replace(native.served, runtime=RuntimeName.ONNX, file=name, table=False)
+            graph = self._load(folder, served, native.inputs)
             probes = np.concatenate([made.probes, self._with_gaps(native, rows)])
             parity = compare_outputs(
-                (native.answer(rows.tolist()), graph.answer(rows.tolist())),
-                (native.answer(probes.tolist()), graph.answer(probes.tolist())),
+                (native.answer(rows.tolist())[0], graph.answer(rows.tolist())[0]),
+                (native.answer(probes.tolist())[0], graph.answer(probes.tolist())[0]),
                 self._tolerance,
             )
         except WindvaneError as error:
@@ -392,9 +417,12 @@ class _Loader:
         (folder / SERVED_FILE).write_bytes(msgspec.json.encode(served))
         manifest = self._services.artifacts.seal(folder)
         artifact = self._services.artifacts.open(str(folder), manifest)
-        predictor = self._services.runtimes.load(artifact, self._names, trusted=self._options.trust)
+        predictor = self._services.runtimes.load(
+            artifact, self._contract, trusted=self._options.trust
+        )
+        assert not isinstance(predictor, RemotePredictor)  # its files are here
         self._opened.append(predictor)
-        return _Loaded(folder, manifest, served, inputs, self._names, predictor)
+        return _Loaded(folder, manifest, served, inputs, self._contract, predictor)
 
     def _fresh(self, name: str) -> Path:
         folder = self._folder / name
@@ -402,10 +430,19 @@ class _Loader:
         folder.mkdir()
         return folder
 
-    def _served(self, runtime: RuntimeName, file: str) -> ServedBy:
+    def _served(self, runtime: RuntimeName, file: str, read: DataFile) -> ServedBy:
         options = self._options
-        column = -1 if options.positive is None else options.positive
-        return ServedBy(runtime, file, options.output, column, options.logits)
+        said = ModelOutputs(
+            columns=read.outputs,
+            classes=options.classes or read.classes,
+            source=options.output,
+            transform=self._task.logits if options.logits else read.transform,
+            positive=options.positive,
+        )
+        outputs = self._task.mappings(said)
+        return ServedBy(
+            runtime, file, self._task.kind, outputs, rounds=options.rounds or read.rounds
+        )
 
     def _inputs(
         self, features: Sequence[str], read: DataFile, *, words: bool = False
@@ -427,13 +464,20 @@ class _Loader:
         for name in options.vocabulary:
             if name not in names:
                 raise BadInputs(f"the vocabulary of {name!r} is of no input", hint="leave it out")
-        held = iter(read.vocabularies)
         inputs: list[InputSpec] = []
-        for name in names:
+        for place, name in enumerate(names):
+            missing = None if known[name].type is FeatureType.CATEGORY else options.missing
+            own = read.vocabularies.get(place)
             if known[name].type is not FeatureType.CATEGORY:
-                inputs.append(InputSpec(name))
+                if own is not None:
+                    raise BadInputs(
+                        f"{name} is a {known[name].type} in the model's file, and a category "
+                        f"with {len(own)} names in the model: {', '.join(own[:5])}",
+                        hint="declare it as {type: category}",
+                    )
+                inputs.append(InputSpec(name, missing=missing))
                 continue
-            given = options.vocabulary.get(name) or next(held, None)
+            given = options.vocabulary.get(name) or own
             if given is None and not words:
                 raise BadInputs(
                     f"{name} is a category, and the model takes numbers",

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from apps.gateway.house import MODEL, House, body, features, route, run, until
+from inference.harness import MODEL, Harness, body, features, route, run, until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +18,7 @@ from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.apps.gateway import bodies
 from windvane.apps.gateway.conform import _explain, conform
 from windvane.apps.gateway.live import LiveModel, make_decoder
-from windvane.apps.gateway.refusals import GatewayError
+from windvane.inference.errors import Rejection
 from windvane.apps.gateway.steps import Context
 from windvane.core.conformance import check_row
 
@@ -44,9 +44,9 @@ def test_a_body_may_come_in_any_pieces(cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(whole)) for cut in cuts), len(whole)]
     parts = [whole[a:b] for a, b in itertools.pairwise(edges)]
 
-    async def story(house: House) -> None:
-        await house.publish()
-        answer = await house.call("POST", PREDICT, receive=pieces(*parts))
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        answer = await harness.call("POST", PREDICT, receive=pieces(*parts))
         assert [row["value"] for row in answer.rows] == [1.001, 1.002]
 
     run(story)
@@ -54,31 +54,31 @@ def test_a_body_may_come_in_any_pieces(cuts: list[int]) -> None:
 
 @pytest.mark.parametrize("path", [PREDICT, "/v1/outcomes"])
 def test_too_many_bytes_are_refused_before_they_have_all_come(path: str) -> None:
-    async def story(house: House) -> None:
-        await house.publish()
+    async def story(harness: Harness) -> None:
+        await harness.publish()
         taken: list[int] = []
 
         async def endless() -> dict[str, Any]:
             taken.append(1)
             return {"type": "http.request", "body": b"x" * 1_000, "more_body": True}
 
-        answer = await house.call("POST", path, receive=endless)
+        answer = await harness.call("POST", path, receive=endless)
         assert (answer.status, answer.code) == (413, "GAT-104")
         assert len(taken) == 6
         exact = b" " * (5_000 - len(body(1.0))) + body(1.0)
-        assert (await house.call("POST", PREDICT, exact)).status == 200
-        assert (await house.call("POST", PREDICT, b" " + exact)).status == 413
+        assert (await harness.call("POST", PREDICT, exact)).status == 200
+        assert (await harness.call("POST", PREDICT, b" " + exact)).status == 413
 
     run(story, max_body=5_000)
 
 
 def test_a_client_that_goes_away_is_not_waited_for() -> None:
-    async def story(house: House) -> None:
-        await house.publish()
+    async def story(harness: Harness) -> None:
+        await harness.publish()
         leaving = pieces(b'{"inst', then={"type": "http.disconnect"})
-        answer = await house.call("POST", PREDICT, receive=leaving)
+        answer = await harness.call("POST", PREDICT, receive=leaving)
         assert (answer.status, answer.code) == (408, "GAT-105")
-        assert house.predictor().batches == []
+        assert harness.predictor().batches == []
 
     run(story)
 
@@ -95,26 +95,26 @@ def test_a_body_that_does_not_arrive_is_given_up_and_the_others_are_not(
         swept.clear()
         await sleep(0)
 
-    async def story(house: House) -> None:
+    async def story(harness: Harness) -> None:
         monkeypatch.setattr(bodies, "time", SimpleNamespace(monotonic=lambda: now.at))
         monkeypatch.setattr(
             bodies, "asyncio",
             SimpleNamespace(sleep=next_look, current_task=asyncio.current_task,
                             CancelledError=asyncio.CancelledError),
         )  # fmt: skip
-        await house.publish()
-        watch = asyncio.create_task(house.parts.bodies.watch())
+        await harness.publish()
+        watch = asyncio.create_task(harness.services.bodies.watch())
         silence = asyncio.Event()
 
         async def slow() -> dict[str, Any]:
             await silence.wait()
             return {"type": "http.request", "body": body(1.0), "more_body": False}
 
-        early = asyncio.create_task(house.call("POST", PREDICT, receive=slow))
-        await until(lambda: len(house.parts.bodies._reading) == 1)
+        early = asyncio.create_task(harness.call("POST", PREDICT, receive=slow))
+        await until(lambda: len(harness.services.bodies._reading) == 1)
         now.at += 6.0
-        later = asyncio.create_task(house.call("POST", PREDICT, receive=slow))
-        await until(lambda: len(house.parts.bodies._reading) == 2)
+        later = asyncio.create_task(harness.call("POST", PREDICT, receive=slow))
+        await until(lambda: len(harness.services.bodies._reading) == 2)
         now.at += 4.5
         swept.set()
         answer = await early
@@ -123,8 +123,8 @@ def test_a_body_that_does_not_arrive_is_given_up_and_the_others_are_not(
         assert not later.done()
         silence.set()
         assert (await later).status == 200
-        assert house.parts.bodies._reading == {}
-        assert house.parts.bodies._late == set()
+        assert harness.services.bodies._reading == {}
+        assert harness.services.bodies._late == set()
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
 
@@ -157,11 +157,11 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_body_that_is_none_is_400_and_an_event(name: str) -> None:
-    async def story(house: House) -> None:
-        await house.publish()
-        answer = await house.call("POST", PREDICT, BAD[name])
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        answer = await harness.call("POST", PREDICT, BAD[name])
         assert (answer.status, answer.code) == (400, "CON-100"), answer.body
-        (event,) = house.spool.events
+        (event,) = harness.spool.events
         assert (event.code, event.routed) == ("CON-100", "")
 
     run(story)
@@ -185,23 +185,23 @@ PROBLEMS = {
 
 @pytest.mark.parametrize(("code", "row"), [(c, r) for c, rows in PROBLEMS.items() for r in rows])
 def test_every_broken_promise_names_its_row_and_field(code: str, row: dict[str, Any]) -> None:
-    async def story(house: House) -> None:
-        await house.publish()
-        answer = await house.predict(features(), row, features())
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        answer = await harness.predict(features(), row, features())
         assert (answer.status, answer.code) == (422, "CON-110")
         found = answer.json["error"]["problems"]
         assert (found[0]["row"], found[0]["code"]) == (1, code)
         assert found[0]["field"] in {"x", "n", "kind", "y"}
-        assert house.predictor().batches == []
-        assert house.spool.events[0].code == code
+        assert harness.predictor().batches == []
+        assert harness.spool.events[0].code == code
 
     run(story)
 
 
 def test_at_most_twenty_problems_are_told() -> None:
-    async def story(house: House) -> None:
-        await house.publish()
-        answer = await house.predict(*(features(x=-1.0) for _ in range(50)))
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        answer = await harness.predict(*(features(x=-1.0) for _ in range(50)))
         assert len(answer.json["error"]["problems"]) == 20
         assert "49 more" in answer.json["error"]["message"]
 
@@ -209,28 +209,28 @@ def test_at_most_twenty_problems_are_told() -> None:
 
 
 def test_rows_are_bounded() -> None:
-    async def story(house: House) -> None:
-        await house.publish()
-        assert (await house.predict(1.0, 2.0, 3.0)).status == 200
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        assert (await harness.predict(1.0, 2.0, 3.0)).status == 200
         for rows in ([1.0] * 4, [features(x=-1.0)] * 4):
-            answer = await house.predict(*rows)
+            answer = await harness.predict(*rows)
             assert (answer.status, answer.code) == (413, "GAT-104")
 
     run(story, max_rows=3)
 
 
 def test_a_row_without_a_unit_has_one_of_its_own() -> None:
-    async def story(house: House) -> None:
-        await house.publish()
-        await house.predict(1.0, 2.0, 3.0, units=["", "mine"], headers={"x-request-id": "q"})
-        (event,) = house.spool.events
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        await harness.predict(1.0, 2.0, 3.0, units=["", "mine"], headers={"x-request-id": "q"})
+        (event,) = harness.spool.events
         assert [row.unit for row in event.rows] == ["q/0", "mine", "q/2"]
 
     run(story)
 
 
 NAMES = st.sampled_from(
-    ["x", "order.distance", "a-b", "class", "None", "__class__", "__slots__", "__dict__",
+    ["x", "order.distance", "a-b", "class", "None", "__class__", "__handles__", "__dict__",
      "__post_init__", "_", "f0", "f1", "features", "unit", "self", "A", "x.y.z-w"]
 )  # fmt: skip
 BOUNDS = st.one_of(
@@ -276,7 +276,7 @@ def outcome(step: Any, schema: tuple[FeatureSpec, ...], given: bytes) -> Any:
     context = context_of(schema, given)
     try:
         step(context, 10)
-    except GatewayError as error:
+    except Rejection as error:
         return type(error), error.message, getattr(error, "problems", None)
     return [[(type(v), v) for v in row] for row in context.values]
 
@@ -304,15 +304,15 @@ def test_no_bytes_at_all_make_the_check_fail_otherwise(noise: bytes, data: st.Da
 
 
 def test_a_feature_may_have_any_name_that_a_models_file_allows() -> None:
-    names = ("order.distance", "a-b", "class", "__slots__", "features")
+    names = ("order.distance", "a-b", "class", "__handles__", "features")
     schema = tuple(FeatureSpec(n, "v", FeatureType.NUMBER) for n in names)
 
-    async def story(house: House) -> None:
-        await house.publish(route(schema=schema), route("other"))
-        answer = await house.predict({name: float(i) for i, name in enumerate(names)})
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(schema=schema), route("other"))
+        answer = await harness.predict({name: float(i) for i, name in enumerate(names)})
         assert answer.status == 200
-        assert house.spool.events[0].rows[0].values == [0.0, 1.0, 2.0, 3.0, 4.0]
-        missing = await house.predict({"a-b": 1.0})
+        assert harness.spool.events[0].rows[0].values == [0.0, 1.0, 2.0, 3.0, 4.0]
+        missing = await harness.predict({"a-b": 1.0})
         assert {p["field"] for p in missing.json["error"]["problems"]} == set(names) - {"a-b"}
 
     run(story)
@@ -336,31 +336,31 @@ OUTCOMES = {
 
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_outcomes_that_are_none(name: str) -> None:
-    async def story(house: House) -> None:
-        await house.publish()
-        answer = await house.call("POST", "/v1/outcomes", OUTCOMES[name])
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        answer = await harness.call("POST", "/v1/outcomes", OUTCOMES[name])
         assert (answer.status, answer.code) == (400, "CON-100"), answer.body
-        assert house.spool.events == []
+        assert harness.spool.events == []
 
     run(story)
 
 
 def test_outcomes_are_kept_under_the_tenant_of_the_key() -> None:
-    async def story(house: House) -> None:
-        await house.publish()
+    async def story(harness: Harness) -> None:
+        await harness.publish()
         told = {"model": MODEL, "outcomes": [{"request_id": "q", "value": 1.0, "row": 2}]}
         for who in ("acme", "bolt"):
-            answer = await house.call(
+            answer = await harness.call(
                 "POST", "/v1/outcomes", json.dumps(told).encode(), auth=f"Bearer wv_{who}"
             )
             assert (answer.status, answer.json) == (202, {"accepted": 1})
-        seen = [(e.tenant, e.key, e.event_id, e.row, e.value) for e in house.spool.events]
+        seen = [(e.tenant, e.key, e.event_id, e.row, e.value) for e in harness.spool.events]
         assert seen == [("acme", "acme", "q/2", 2, 1.0), ("bolt", "bolt", "q/2", 2, 1.0)]
         over = {"model": MODEL, "outcomes": [{"request_id": "q", "value": 1}] * 4}
-        answer = await house.call("POST", "/v1/outcomes", json.dumps(over).encode())
+        answer = await harness.call("POST", "/v1/outcomes", json.dumps(over).encode())
         assert (answer.status, answer.code) == (413, "GAT-104")
-        house.spool.full = True
-        answer = await house.call("POST", "/v1/outcomes", json.dumps(told).encode())
+        harness.spool.full = True
+        answer = await harness.call("POST", "/v1/outcomes", json.dumps(told).encode())
         assert (answer.status, answer.code) == (503, "GAT-107")
 
     run(story, max_rows=3)

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 import schemathesis
-from apps.gateway.house import MODEL, House, body, features, key, route, run
+from inference.harness import MODEL, Harness, body, features, key, route, run
 
 from windvane.apps.gateway import access, app, bodies, conform, execute, outcomes, refusals, steps
 from windvane.apps.gateway.openapi import document
@@ -70,7 +70,7 @@ def test_every_route_of_the_gateway_is_in_it() -> None:
 REFUSALS = {
     kind
     for kind in vars(refusals).values()
-    if inspect.isclass(kind) and issubclass(kind, refusals.GatewayError) and "code" in vars(kind)
+    if inspect.isclass(kind) and issubclass(kind, refusals.Rejection) and "code" in vars(kind)
 }
 # Whatever a route's code, and what that calls, may raise.
 RAISED_BY = {
@@ -79,7 +79,7 @@ RAISED_BY = {
     ("get", "/v1/models"): (access, steps.authenticate),
 }
 NOT_HERE = {
-    OUTCOMES: {"NoAnswer", "DeadlinePassed", "BrokenPromise"},
+    OUTCOMES: {"NoAnswer", "DeadlinePassed", "SchemaViolation"},
     ("get", "/v1/models"): {"NoSuchModel"},
 }
 
@@ -101,7 +101,7 @@ def test_no_route_lists_a_status_that_nothing_has() -> None:
         assert {int(s) for s in operation["responses"]} <= known
 
 
-async def _all_answers(house: House) -> dict[tuple[str, str], list[Any]]:
+async def _all_answers(harness: Harness) -> dict[tuple[str, str], list[Any]]:
     """Answers of every status that can be had here, by operation."""
     plain = body(1.0)
     told = json.dumps({"model": MODEL, "outcomes": [{"request_id": "r", "value": 1}]}).encode()
@@ -113,13 +113,13 @@ async def _all_answers(house: House) -> dict[tuple[str, str], list[Any]]:
         method, path = operation
         path = path.replace("{model}", more.pop("model", MODEL))
         method = more.pop("method", method.upper())
-        seen[operation].append(await house.call(method, path, given, **more))
+        seen[operation].append(await harness.call(method, path, given, **more))
 
     await ask(PREDICT, plain)  # not ready
     await ask(("get", "/readyz"))
-    from apps.gateway.house import ACME
+    from inference.harness import ACME
 
-    await house.publish(keys=[ACME, only, key("slow", "slow")], limits=limits)
+    await harness.publish(keys=[ACME, only, key("slow", "slow")], limits=limits)
     for operation in OPERATIONS:
         await ask(operation, method="PATCH")
     for operation, given in ((PREDICT, plain), (OUTCOMES, told), (("get", "/v1/models"), b"")):
@@ -137,17 +137,17 @@ async def _all_answers(house: House) -> dict[tuple[str, str], list[Any]]:
     await ask(OUTCOMES, b"{")
     for operation in (("get", "/healthz"), ("get", "/readyz"), ("get", "/openapi.json")):
         await ask(operation, auth="")
-    house.predictor().fails = lambda _row: True
+    harness.predictor().fails = lambda _row: True
     await ask(PREDICT, plain)
-    house.spool.full = True
+    harness.spool.full = True
     await ask(OUTCOMES, told)
     return seen
 
 
 def test_every_answer_fits_its_schema() -> None:
-    async def story(house: House) -> None:
+    async def story(harness: Harness) -> None:
         statuses: set[int] = set()
-        for operation, answers in (await _all_answers(house)).items():
+        for operation, answers in (await _all_answers(harness)).items():
             assert answers
             for answer in answers:
                 listed = OPERATIONS[operation]["responses"][str(answer.status)]
@@ -162,8 +162,8 @@ def test_every_answer_fits_its_schema() -> None:
 
 
 def test_the_served_document_is_this_one() -> None:
-    async def story(house: House) -> None:
-        served = await house.call("GET", "/openapi.json", auth="")
+    async def story(harness: Harness) -> None:
+        served = await harness.call("GET", "/openapi.json", auth="")
         assert served.json == DOCUMENT
 
     run(story)

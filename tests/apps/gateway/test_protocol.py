@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from apps.gateway.house import TenantLimit, body, until
+from inference.harness import TenantLimit, body, until
 from apps.gateway.wire import BOLT, GOOD, PREDICT, WHOLE, Wire, hold, on_the_wire, post
 
 
@@ -34,7 +34,7 @@ def test_a_request_that_comes_in_pieces_gets_the_same_answer(cut: int) -> None:
         whole = post()
         async with wire.client() as client:
             client.send(whole[:cut])
-            await client.flush(wire.house)
+            await client.flush(wire.harness)
             client.send(whole[cut:], post())
             for _ in range(2):
                 said = await client.answer()
@@ -84,13 +84,13 @@ def test_answers_keep_the_order_of_their_requests_whichever_way_these_go() -> No
 
 def test_what_is_behind_a_slow_request_waits_for_it() -> None:
     async def story(wire: Wire) -> None:
-        hold(wire.house)
+        hold(wire.harness)
         async with wire.client() as client:
             client.send(post(body(1.0)), post(body(2.0)))
-            await until(lambda: wire.house.parts.under_way == 1)
-            await client.flush(wire.house)
-            assert wire.house.parts.under_way == 1
-            wire.house.predictor().let_go()
+            await until(lambda: wire.harness.services.under_way == 1)
+            await client.flush(wire.harness)
+            assert wire.harness.services.under_way == 1
+            wire.harness.predictor().let_go()
             found = [(await client.answer()).body["predictions"][0]["value"] for _ in range(2)]
         assert found == [1.001, 1.002]
 
@@ -143,14 +143,14 @@ def test_who_asks_for_the_end_of_the_connection_gets_it() -> None:
 
 def test_a_worker_that_drains_answers_and_closes() -> None:
     async def story(wire: Wire) -> None:
-        hold(wire.house)
+        hold(wire.harness)
         async with wire.client() as early, wire.client() as late:
             early.send(post())
-            await until(lambda: wire.house.parts.under_way == 1)
-            wire.house.gateway.draining = True
+            await until(lambda: wire.harness.services.under_way == 1)
+            wire.harness.worker.draining = True
             late.send(post())
-            await until(lambda: wire.house.parts.under_way == 2)
-            wire.house.predictor().let_go()
+            await until(lambda: wire.harness.services.under_way == 2)
+            wire.harness.predictor().let_go()
             for client in (early, late):
                 said = await client.answer()
                 assert (said.status, said.headers["connection"]) == (200, "close")
@@ -161,16 +161,16 @@ def test_a_worker_that_drains_answers_and_closes() -> None:
 
 def test_uvicorns_shutdown_lets_a_straight_request_end() -> None:
     async def story(wire: Wire) -> None:
-        hold(wire.house)
+        hold(wire.harness)
         async with wire.client() as client, wire.client() as idle:
             idle.send(post(b"no"))
             assert (await idle.answer()).status == 400
             client.send(post())
-            await until(lambda: wire.house.parts.under_way == 1)
+            await until(lambda: wire.harness.services.under_way == 1)
             for connection in list(wire.state.connections):
                 connection.shutdown()
             assert await idle.at_end()
-            wire.house.predictor().let_go()
+            wire.harness.predictor().let_go()
             said = await client.answer()
             assert (said.status, said.headers["connection"]) == (200, "close")
             assert await client.at_end()
@@ -180,17 +180,17 @@ def test_uvicorns_shutdown_lets_a_straight_request_end() -> None:
 
 def test_a_client_that_went_away_costs_nobody_anything() -> None:
     async def story(wire: Wire) -> None:
-        house = wire.house
-        hold(house)
-        await house.publish(limits=[TenantLimit("*", concurrent=1)])
+        harness = wire.harness
+        hold(harness)
+        await harness.publish(limits=[TenantLimit("*", concurrent=1)])
         async with wire.client() as client:
             client.send(post())
-            await until(lambda: house.parts.under_way == 1)
+            await until(lambda: harness.services.under_way == 1)
         await until(lambda: not wire.state.connections)
-        house.predictor().let_go()
-        await until(lambda: house.parts.under_way == 0)
-        assert house.limiter.held == 0
-        assert len(house.spool.events) == 1, "it was predicted, so it is recorded"
+        harness.predictor().let_go()
+        await until(lambda: harness.services.under_way == 0)
+        assert harness.limiter.held == 0
+        assert len(harness.spool.events) == 1, "it was predicted, so it is recorded"
         async with wire.client() as client:
             client.send(post())
             assert (await client.answer()).status == 200
@@ -200,20 +200,20 @@ def test_a_client_that_went_away_costs_nobody_anything() -> None:
 
 def test_a_client_that_leaves_with_a_request_behind_takes_nobodys_answer_with_it() -> None:
     async def story(wire: Wire) -> None:
-        house = wire.house
-        hold(house)
+        harness = wire.harness
+        hold(harness)
         async with wire.client() as other, wire.client() as client:
             client.send(post(body(1.0)), post(body(2.0)))
             await until(lambda: any(c.pipeline for c in wire.state.connections))
             other.send(post(body(3.0)))
-            await until(lambda: house.parts.under_way == 2)
+            await until(lambda: harness.services.under_way == 2)
             # Reading is paused for it, so the loop would not see the client leave for a while.
             next(c for c in wire.state.connections if c.pipeline).transport.abort()
             await until(lambda: len(wire.state.connections) == 1)
-            house.predictor().let_go()
+            harness.predictor().let_go()
             said = await other.answer()
             assert (said.status, said.body["predictions"][0]["value"]) == (200, 1.003)
-            await until(lambda: house.parts.under_way == 0)
+            await until(lambda: harness.services.under_way == 0)
 
     on_the_wire(story)
 
@@ -222,9 +222,9 @@ def test_a_held_refusal_keeps_its_connection_busy_and_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def story(wire: Wire) -> None:
-        house = wire.house
-        await house.publish(limits=[TenantLimit("acme", rate=1, per_s=60.0)])
-        patience = house.gateway._desk.patience
+        harness = wire.harness
+        await harness.publish(limits=[TenantLimit("acme", rate=1, per_s=60.0)])
+        patience = harness.app.throttle
         monkeypatch.setattr(patience, "_at_once", 0)
         async with wire.client() as loud, wire.client() as quiet:
             loud.send(post(), post(), post())
@@ -254,8 +254,8 @@ def test_more_connections_than_are_allowed_are_told_so() -> None:
 
 def test_where_the_spool_is_full_nothing_of_the_batch_is_answered() -> None:
     async def story(wire: Wire) -> None:
-        house = wire.house
-        house.spool.full = True
+        harness = wire.harness
+        harness.spool.full = True
         async with wire.client() as one, wire.client() as other:
             for client in (one, other):
                 client.send(post())
@@ -263,9 +263,9 @@ def test_where_the_spool_is_full_nothing_of_the_batch_is_answered() -> None:
                 said = await client.answer()
                 assert (said.status, said.body["error"]["code"]) == (503, "GAT-107")
                 assert said.headers["retry-after"] == "1"
-            house.spool.full = False
+            harness.spool.full = False
             one.send(post())
             assert (await one.answer()).status == 200
-        assert house.parts.under_way == 0
+        assert harness.services.under_way == 0
 
     on_the_wire(story)

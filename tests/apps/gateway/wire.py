@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 import uvloop
-from apps.gateway.house import House, body, run, until
+from inference.harness import Harness, body, run, until
 from uvicorn.server import ServerState
 
 from windvane.apps.gateway.protocol import protocol_of
@@ -39,7 +39,7 @@ class Client:
     def send(self, *parts: bytes) -> None:
         self._writer.write(b"".join(parts))
 
-    async def flush(self, house: House) -> None:
+    async def flush(self, harness: Harness) -> None:
         """What was sent so far is with the server, by itself."""
         await self._writer.drain()
         for _ in range(20):
@@ -58,15 +58,15 @@ class Client:
         self._writer.close()
 
 
-def hold(house: House) -> None:
+def hold(harness: Harness) -> None:
     """Executions run apart from now on, and end when the predictor is let go."""
-    house.parts.shelf.lanes[0].apart = True
-    house.predictor().hold()
+    harness.queues[0].apart = True
+    harness.predictor().hold()
 
 
 @dataclass
 class Wire:
-    house: House
+    harness: Harness
     port: int
     state: ServerState
     straight: int = 0
@@ -89,9 +89,9 @@ def post(given: bytes = WHOLE, path: bytes = PREDICT, extra: bytes = GOOD) -> by
 def on_the_wire(
     story: Callable[[Wire], Awaitable[None]], *, connections: int = 100, **settings: Any
 ) -> None:
-    async def told(house: House) -> None:
-        gateway, wire = house.gateway, Wire(house, 0, ServerState())
-        await house.publish()
+    async def told(harness: Harness) -> None:
+        gateway, wire = harness.worker, Wire(harness, 0, ServerState())
+        await harness.publish()
 
         class Counting(protocol_of(gateway)):  # type: ignore[misc]
             def _by_the_book(self, given: Any) -> None:

@@ -36,13 +36,42 @@ def read_lightgbm(path: Path) -> DataFile:
     """A booster's text, the names in it and, where it was trained on a pandas frame, the
     categories of each categorical column. Raises CannotLoad."""
     body = path.read_bytes()
-    Booster(body).close()
+    booster = Booster(body)
+    outputs = booster.classes
+    booster.close()
     try:
         held: Any = json.loads(_line(body, b"pandas_categorical:") or "null")
     except ValueError as error:
         raise CannotLoad(f"its categories cannot be read: {error}") from error
-    vocabularies = [tuple(str(name) for name in names) for names in held or []]
-    return DataFile(body, tuple(_line(body, b"feature_names=").split()), vocabularies)
+    names = tuple(_line(body, b"feature_names=").split(" "))
+    lists = [tuple(str(name) for name in one) for one in held or []]
+    places = _categorical(body, len(names)) if lists else []
+    if len(places) != len(lists):
+        raise CannotLoad(
+            f"it has {len(lists)} lists of categories for {len(places)} categorical columns",
+            hint="save it with the LightGBM that trained it",
+        )
+    vocabularies = dict(zip(places, lists, strict=True))
+    return DataFile(body, names, vocabularies, outputs)
+
+
+def _categorical(body: bytes, width: int) -> list[int]:
+    """The places of the columns that were categories of a frame, in their order: the text has
+    their lists in that order, and says of each column what it was: ``[0:12]`` is a range of
+    numbers, ``-1:0:3`` a list of codes, ``none`` a column that no tree could use."""
+    infos = _line(body, b"feature_infos=").split(" ")
+    given = _parameter(body, b"categorical_feature")
+    named = [int(part) for part in given.split(",") if part.strip().isdigit()]
+    found = [i for i in range(min(width, len(infos))) if _is_codes(infos[i])]
+    return sorted({*named, *found}) if named else found
+
+
+def _is_codes(info: str) -> bool:
+    return ":" in info and not info.startswith("[")
+
+
+def _parameter(body: bytes, name: bytes) -> str:
+    return _line(body, b"[" + name + b": ").rstrip("]")
 
 
 def _line(body: bytes, start: bytes) -> str:

@@ -69,9 +69,9 @@ class OnnxPredictor:
         found = [np.asarray(one) for one in self._run(self._outputs, given)]
         if len(found) > 1:
             return self._read(dict(zip(self._read.sources, found, strict=True)))
-        if self._bindable and len(rows) <= _FEW and len(rows) not in self._bound:
-            if found[0].dtype.kind == "f":
-                self._bound[len(rows)] = _Bound(
+        few = len(rows) <= _FEW and len(rows) not in self._bound
+        if self._bindable and few and found[0].dtype.kind == "f":
+            self._bound[len(rows)] = _Bound(
                     self._session, self._input, self._outputs[0], (len(rows), self._width),
                     found[0], single=self._single,
                 )  # fmt: skip

@@ -68,7 +68,7 @@ class RedisLimiter:
 
     A place under a concurrency cap is held for ``lease_s`` at most, so that a machine that died
     holds none for longer: keep it above the longest deadline of a request.
-    ``callers_time`` counts by the ``now`` of ``acquire`` instead of Redis' clock: for a driven clock,
+    ``callers_time`` counts by the ``now`` of ``acquire``, not Redis' clock: for a driven clock,
     and for tests.
 
     For one event loop. ``open`` connects, and may be left out; ``aclose`` must be called. One

@@ -31,7 +31,7 @@ class ModulePlugin:
         if isinstance(found, (tuple, list)):
             if len(found) > 1:
                 return {str(i): one.detach().cpu().numpy() for i, one in enumerate(found)}
-            found = found[0]
+            found = next(iter(found))
         return found.detach().cpu().numpy()
 
     def convert(self, rows: NDArray[np.float64], probes: int) -> tuple[bytes, NDArray[np.float64]]:

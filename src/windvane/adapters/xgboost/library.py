@@ -13,6 +13,7 @@ import json
 import math
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,32 @@ class Booster:
             )
         )
         return [(texts[i] or b"").decode() for i in range(count.value)]
+
+    @property
+    def config(self) -> Any:
+        """The parameters that it was trained with, as the library tells them."""
+        length, text = ctypes.c_uint64(), _Text()
+        self._call(
+            self._lib.XGBoosterSaveJsonConfig(
+                self._handle, ctypes.byref(length), ctypes.byref(text)
+            )
+        )
+        return json.loads(text.value or b"{}")
+
+    def attribute(self, name: str) -> str:
+        """One of its attributes; "" where it has none of that name."""
+        text, found = _Text(), ctypes.c_int()
+        self._call(
+            self._lib.XGBoosterGetAttr(
+                self._handle, name.encode(), ctypes.byref(text), ctypes.byref(found)
+            )
+        )
+        return (text.value or b"").decode() if found.value else ""
+
+    @property
+    def categories(self) -> dict[int, tuple[str, ...]]:
+        """By the input's place, what each code stands for; files have them from 3.1 on."""
+        return {}
 
     def predict(self, x: NDArray[np.float64]) -> NDArray[np.float32]:
         """Outputs (rows,) or (rows, classes) of a C-contiguous matrix, NaN for missing."""

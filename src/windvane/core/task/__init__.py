@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from windvane.core.errors import did_you_mean
 from windvane.core.task.base import OUTPUT, OutputRow, Outputs, Quality, Task, is_output_axis
 from windvane.core.task.binary import BinaryTask
+from windvane.core.task.mapping import BadOutputs, ModelOutputs
 from windvane.core.task.multiclass import MulticlassTask
 from windvane.core.task.multilabel import MultilabelTask
 from windvane.core.task.ranking import RankingTask
@@ -34,9 +35,11 @@ __all__ = [
     "KINDS",
     "OUTPUT",
     "BadLabel",
+    "BadOutputs",
     "BadTask",
     "BinaryTask",
     "Contract",
+    "ModelOutputs",
     "OutputRow",
     "Outputs",
     "Quality",

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.signature import OutputSpec, show
+from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
 from windvane.core.sketch import Axis, CategoryAxis, NumericAxis
+from windvane.core.task.mapping import ModelOutputs, only_output
 from windvane.core.task.spec import BadLabel, TaskSpec
 
 Floats = NDArray[np.float64]
@@ -63,11 +64,19 @@ class Task(ABC):
     larger_is_better: ClassVar[bool] = True
     loss_is_relative: ClassVar[bool] = False
     """Whether a margin of loss is a share of the champion's own, for it has a unit."""
+    logits: ClassVar[Transform] = Transform.NONE
+    """What makes probabilities of a model's log-odds."""
     outputs: tuple[OutputSpec, ...]
 
     def __init__(self, spec: TaskSpec) -> None:
         """Raises BadTask."""
         self.spec = spec
+
+    def mappings(self, found: ModelOutputs) -> tuple[OutputMapping, ...]:
+        """Which of a model's own outputs are the task's. Raises BadOutputs."""
+        if len(self.outputs) > 1:
+            return tuple(OutputMapping(spec.name, spec.name) for spec in self.outputs)
+        return only_output(self.kind, next(iter(self.outputs)), found)
 
     @abstractmethod
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
@@ -126,6 +135,11 @@ class Task(ABC):
             for name, column in self.streams(outputs).items()
         )
 
+    def suspicious(self, outputs: Outputs) -> str:
+        """What outputs of many rows look like that are fine one by one; "" for nothing."""
+        del outputs
+        return ""
+
     def confidence(self, row: OutputRow) -> float | None:
         """How sure the answer is, from 0 to 1; None where a task does not say."""
         del row
@@ -153,7 +167,7 @@ def finite_number(given: Any, what: str) -> float:
 
 def probabilities(found: Floats) -> list[OutputRow | None]:
     """Rows of (rows, classes); each must lie in [0, 1]."""
-    good: NDArray[np.bool_] = ((found >= 0.0) & (found <= 1.0)).all(axis=1)  # NaN is neither
+    good = np.asarray(((found >= 0.0) & (found <= 1.0)).all(axis=1))  # NaN is neither
     held: list[list[float]] = found.tolist()
     if bool(good.all()):
         return [(row,) for row in held]
@@ -170,3 +184,10 @@ def named_bounds(mean: float, error: float, alpha: float) -> tuple[float, float]
 
 def as_mapping(given: Any) -> Mapping[str, Any] | None:
     return given if isinstance(given, Mapping) else None  # pyright: ignore[reportUnknownVariableType]
+
+
+def all_labels(found: Floats) -> str:
+    """What is said where every probability of many is 0 or 1."""
+    if found.size >= 100 and bool(np.isin(found, (0.0, 1.0)).all()):
+        return "every probability is 0 or 1, so these are labels"
+    return ""

@@ -7,9 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from windvane.core.signature import OutputSpec, show
+from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
 from windvane.core.statistics import auc, delong
-from windvane.core.task.base import OUTPUT, Floats, OutputRow, Outputs, Quality, Task
+from windvane.core.task.base import (
+    OUTPUT,
+    Floats,
+    OutputRow,
+    Outputs,
+    Quality,
+    Task,
+    all_labels,
+)
+from windvane.core.task.mapping import ModelOutputs, positive_column
 from windvane.core.task.spec import BadLabel, BadTask
 
 _MIN_EACH = 10
@@ -17,8 +26,13 @@ _MIN_EACH = 10
 
 class BinaryTask(Task):
     kind = "binary"
+    logits = Transform.SIGMOID
     metric = "auc"
     outputs = (OutputSpec("probability"),)
+
+    def mappings(self, found: ModelOutputs) -> tuple[OutputMapping, ...]:
+        columns = positive_column(self.spec.positive, found)
+        return (OutputMapping("probability", found.source, columns, found.transform),)
 
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
         return [(p,) if 0.0 <= p <= 1.0 else None for p in outputs[0].tolist()]
@@ -64,6 +78,9 @@ class BinaryTask(Task):
             said = f"{_MIN_EACH - fewest} more of the rarer label"
             return Quality(self.metric, found.area, 0.0, 1.0, len(labels), missing=said)
         return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
+
+    def suspicious(self, outputs: Outputs) -> str:
+        return all_labels(outputs[0])
 
     def naive(self, labels: Floats) -> float:
         del labels

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from windvane.core.errors import did_you_mean
-from windvane.core.signature import OutputSpec, show
+from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
 from windvane.core.statistics import auc, moments_of
 from windvane.core.task.base import (
     OUTPUT,
@@ -16,10 +16,12 @@ from windvane.core.task.base import (
     Outputs,
     Quality,
     Task,
+    all_labels,
     as_mapping,
     named_bounds,
     probabilities,
 )
+from windvane.core.task.mapping import ModelOutputs, class_order
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
 _TOTAL = 1e-3
@@ -29,6 +31,7 @@ class MulticlassTask(Task):
     """Labels are names; a number that is one of the names as a text is taken for it."""
 
     kind = "multiclass"
+    logits = Transform.SOFTMAX
     metric = "accuracy"
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -40,6 +43,10 @@ class MulticlassTask(Task):
             )
         self.outputs = (OutputSpec("probabilities", (len(spec.classes),)),)
         self._places = {name: i for i, name in enumerate(spec.classes)}
+
+    def mappings(self, found: ModelOutputs) -> tuple[OutputMapping, ...]:
+        columns = class_order(self.spec.classes, found)
+        return (OutputMapping("probabilities", found.source, columns, found.transform),)
 
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
         found = outputs[0]
@@ -99,6 +106,9 @@ class MulticlassTask(Task):
         found = moments_of(right)
         lower, upper = named_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, max(0.0, lower), min(1.0, upper), len(labels))
+
+    def suspicious(self, outputs: Outputs) -> str:
+        return all_labels(outputs[0])
 
     def naive(self, labels: Floats) -> float:
         return float(np.bincount(labels.astype(int)).max() / len(labels)) if len(labels) else 0.0

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from windvane.core.errors import did_you_mean
-from windvane.core.signature import OutputSpec, show
+from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
 from windvane.core.statistics import auc, moments_of
 from windvane.core.task.base import (
     OUTPUT,
@@ -17,15 +17,18 @@ from windvane.core.task.base import (
     Outputs,
     Quality,
     Task,
+    all_labels,
     as_mapping,
     named_bounds,
     probabilities,
 )
+from windvane.core.task.mapping import ModelOutputs, class_order
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
 
 class MultilabelTask(Task):
     kind = "multilabel"
+    logits = Transform.SIGMOID
     metric = "brier"
     larger_is_better = False
 
@@ -37,6 +40,10 @@ class MultilabelTask(Task):
                 hint="predicts: {kind: multilabel, classes: [a, b, c]}",
             )
         self.outputs = (OutputSpec("probabilities", (len(spec.classes),)),)
+
+    def mappings(self, found: ModelOutputs) -> tuple[OutputMapping, ...]:
+        columns = class_order(self.spec.classes, found)
+        return (OutputMapping("probabilities", found.source, columns, found.transform),)
 
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
         return probabilities(outputs[0])
@@ -96,6 +103,9 @@ class MultilabelTask(Task):
         found = moments_of(self.losses(outputs, labels))
         lower, upper = named_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, lower, upper, len(labels), larger_is_better=False)
+
+    def suspicious(self, outputs: Outputs) -> str:
+        return all_labels(outputs[0])
 
     def naive(self, labels: Floats) -> float:
         return float(((labels - labels.mean(axis=0)) ** 2).mean()) if len(labels) else 0.0

@@ -7,26 +7,18 @@ import asyncio
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from windvane.inference.cache import AnswerCache
-from windvane.inference.metrics import Metrics
-from windvane.core.signature import FeatureSpec, FeatureType
+
 from windvane.adapters.shared_memory import SharedLimiter
-from windvane.apps.gateway.access import Gatekeeper
-from windvane.apps.gateway.answers import JSON
-from windvane.apps.gateway.app import Gateway
-from windvane.apps.gateway.batcher import NextTickBatcher
-from windvane.apps.gateway.bodies import BodyReader
-from windvane.apps.gateway.records import Records
-from windvane.apps.gateway.shelf import Shelf
-from windvane.apps.gateway.steps import Parts
-from windvane.apps.gateway.telling import noting
-from windvane.core.admission import Limit, Taken
+from windvane.apps.gateway.http_head import RequestHead
+from windvane.apps.gateway.worker import GatewayWorker
+from windvane.core.admission import Limit, RateLimitDecision
 from windvane.core.routing import (
     CLIENT_SCOPES,
     KeyEntry,
@@ -36,6 +28,18 @@ from windvane.core.routing import (
     TenantLimit,
     VersionEntry,
 )
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract, TaskSpec, make_task
+from windvane.inference.access import Authenticator
+from windvane.inference.batching import NextTickBatcher
+from windvane.inference.cache import AnswerCache
+from windvane.inference.engine import Services
+from windvane.inference.events import EventWriter
+from windvane.inference.instrumentation import Instrumentation
+from windvane.inference.low_priority_queue import LowPriorityQueue
+from windvane.inference.metrics import Metrics
+from windvane.inference.model_cache import ModelCache
+from windvane.inference.model_queue import ModelQueue
 from windvane.ports.events import EVENTS
 from windvane.ports.identity import BadToken, Identity
 from windvane.ports.metrics import Series
@@ -47,6 +51,9 @@ SCHEMA = (
     FeatureSpec("n", "order", FeatureType.INTEGER, nullable=True),
     FeatureSpec("kind", "order", FeatureType.CATEGORY, known=("van", "bike")),
 )
+CONTRACT = Contract(SCHEMA, TaskSpec("regression"))
+"""Any number may be answered, so that answers tell versions apart."""
+TASK = make_task(CONTRACT.task)
 ALL_SCOPES = tuple(scope.value for scope in Scope)
 WITHIN_S = 20.0
 
@@ -82,13 +89,13 @@ class FakePredictor:
     def predict(self, rows: Sequence[Sequence[Any]]) -> Any:
         if _loading():
             self.warm_ups += 1
-            return np.zeros(len(rows))
+            return [np.zeros(len(rows))]
         self.batches.append([row[0] for row in rows])
         self.started.set()
         assert self.released.wait(WITHIN_S), "nobody let the predictor go"
         if any(self.fails(row) for row in rows):
             raise RuntimeError("the model broke")
-        return np.array([self.answers(row) for row in rows], np.float64)
+        return [np.array([self.answers(row) for row in rows], np.float64)]
 
     def close(self) -> None:
         self.closed += 1
@@ -124,7 +131,7 @@ class FakeRuntime:
         self.gate.set()
         self.loading = threading.Event()
 
-    def load(self, artifact: Any, schema: Sequence[str], *, trusted: bool) -> Any:
+    def load(self, artifact: Any, contract: Contract, *, trusted: bool) -> Any:
         self.loads.append(artifact.name)
         self.loading.set()
         assert self.gate.wait(WITHIN_S), "nobody opened the gate"
@@ -199,6 +206,19 @@ class FakeClock:
         return self.at
 
 
+class FakeMonotonic:
+    """The machine's clock, which a test may set ahead."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead_s
+
+    def ns(self) -> int:
+        return time.monotonic_ns() + round(self.ahead_s * 1e9)
+
+
 class FakeVerifier:
     """Tokens are words; ``known`` says whom each names."""
 
@@ -235,16 +255,16 @@ class CountingLimiter:
     def degraded(self) -> bool:
         return self.real.degraded
 
-    def take(self, limits: Sequence[Limit], now: float) -> Taken:
-        taken = self.real.take(limits, now)
+    def acquire(self, limits: Sequence[Limit], now: float) -> RateLimitDecision:
+        taken = self.real.acquire(limits, now)
         if taken.admitted:
             self.held += 1
             self.taken += 1
         return taken
 
-    def release(self, taken: Taken) -> None:
+    def release(self, decision: RateLimitDecision) -> None:
         self.held -= 1
-        self.real.release(taken)
+        self.real.release(decision)
 
 
 @dataclass
@@ -284,7 +304,7 @@ def route(
     model: str = MODEL, versions: Sequence[str] = ("1",), champion: str = "1", **changed: Any
 ) -> ModelRoute:
     made = ModelRoute(
-        model=model, layout_id=f"layout-{model}", schema=SCHEMA, outcome="late", deadline_s=5.0,
+        model=model, contract=CONTRACT, outcome="late", deadline_s=5.0,
         versions=tuple(entry(model, version) for version in versions), champion=champion,
         cache_all=True,
     )  # fmt: skip
@@ -315,11 +335,9 @@ def body(*rows: Mapping[str, Any] | float, units: Sequence[str] = ()) -> bytes:
 
 
 @dataclass
-class House:
-    """A worker and its fakes; ``publish`` hands it a routing table as the feed would. Whole
-    predictions go ``straight`` (see `straight.py`) if they can, or all by ASGI messages."""
-
-    straight: ClassVar[bool] = True
+class Harness:
+    """A worker and its fakes; ``publish`` hands it a routing table as the feed would. Requests
+    come as the transport hands them over: a head, then the whole body."""
 
     max_rows: int = 100
     max_under_way: int = 100
@@ -329,6 +347,7 @@ class House:
     max_body: int = 1 << 16
     verifier: FakeVerifier | None = None
     shared: Any = None
+    idempotency: Any = None
     seq: int = 0
     runtime: FakeRuntime = field(default_factory=FakeRuntime)
     feed: FakeFeed = field(default_factory=FakeFeed)
@@ -336,26 +355,44 @@ class House:
     board: FakeBoard = field(default_factory=FakeBoard)
     clock: FakeClock = field(default_factory=FakeClock)
     limiter: CountingLimiter = field(default_factory=CountingLimiter)
+    ticks: FakeMonotonic = field(default_factory=FakeMonotonic)
 
     def __post_init__(self) -> None:
-        metrics = Metrics()
-        self.parts = Parts(
-            gatekeeper=Gatekeeper(self.verifier),
+        instrumentation = Instrumentation(Metrics(), self.ticks)
+        self.low_priority = LowPriorityQueue()
+        self.services = Services(
+            authenticator=Authenticator(self.verifier),
             limiter=self.limiter,
-            batcher=NextTickBatcher(noting(metrics)),
-            shelf=Shelf(self.runtime, FakeArtifacts(), self.budget),
+            batcher=NextTickBatcher(
+                instrumentation.executed, low_priority=self.low_priority, monotonic=self.ticks
+            ),
+            models=ModelCache(self.runtime, FakeArtifacts(), self.budget, monotonic=self.ticks),
             cache=AnswerCache(self.cache_bytes),
             shared=self.shared,
-            bodies=BodyReader(self.max_body, 10.0),
+            events=EventWriter(self.spool, self.clock, self.ticks),
+            instrumentation=instrumentation,
+            clock=self.clock,
             max_rows=self.max_rows,
+            max_body_bytes=self.max_body,
             max_under_way=self.max_under_way,
             max_deadline_s=self.max_deadline_s,
+            idempotency=self.idempotency,
+            monotonic=self.ticks,
+            monotonic_ns=self.ticks.ns,
         )
-        self.records = Records(self.spool, self.clock)
-        self.gateway = Gateway(
-            self.feed, self.parts, self.records, self.clock, metrics,
-            board=self.board, verifier=self.verifier,
+        self.worker = GatewayWorker(
+            self.feed, self.services, board=self.board, verifier=self.verifier,
+            low_priority=self.low_priority,
         )  # fmt: skip
+        self.app = self.worker.app
+        self.metrics = instrumentation.metrics
+
+    @property
+    def queues(self) -> list[ModelQueue]:
+        return self.services.models.queues
+
+    async def post_metrics(self) -> None:
+        await self.worker._post()
 
     def predictor(self, version: str = "1", model: str = MODEL) -> FakePredictor:
         """What answers for the version; made before it is loaded if need be."""
@@ -376,47 +413,40 @@ class House:
         models = {r.model: r for r in routes or (route(),)}
         return RoutingTable(self.seq, models, tuple(keys), tuple(limits))
 
+    async def follow_feed(self) -> None:
+        """Look at the feed, and wait until what it says is in use."""
+        await self.worker.follow_feed()
+        filling = self.worker._filling
+        if filling is not None and not filling.done():
+            await asyncio.wait([filling])
+
     async def publish(self, *routes: ModelRoute, **more: Any) -> None:
         self.feed.publish(self.table(*routes, **more))
-        await self.gateway._follow_feed()
+        await self.follow_feed()
 
     async def call(
         self,
         method: str,
         path: str,
-        given: bytes = b"",
+        given: bytes | None = b"",
         *,
         auth: str = "Bearer wv_acme",
         headers: Mapping[str, str] | None = None,
-        receive: Callable[[], Awaitable[dict[str, Any]]] | None = None,
     ) -> Answer:
-        raw = [(b"authorization", auth.encode())] if auth else []
-        raw += [(k.lower().encode(), v.encode("latin-1")) for k, v in (headers or {}).items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": raw}
-        said: list[dict[str, Any]] = []
+        """The answer to a whole request; a body of None never comes."""
+        raw = {b"authorization": auth.encode()} if auth else {}
+        raw |= {k.lower().encode(): v.encode("latin-1") for k, v in (headers or {}).items()}
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
-        if self.straight and method == "POST" and receive is None:
-            said_straight: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        def reply(status: int, extra: Sequence[tuple[bytes, bytes]], said: bytes) -> None:
+            heads = {k.decode(): v.decode("latin-1") for k, v in extra}
+            answered.set_result(Answer(status, heads, bytes(said)))
 
-            def reply(status: int, extra: Sequence[tuple[bytes, bytes]], said: bytes) -> None:
-                length = (b"content-length", str(len(said)).encode())
-                heads = {k.decode(): v.decode() for k, v in (JSON, length, *extra)}
-                said_straight.set_result(Answer(status, heads, said))
-
-            if self.gateway.straight(dict(raw), path, given, reply):
-                return await said_straight
-
-        async def whole() -> dict[str, Any]:
-            return {"type": "http.request", "body": given, "more_body": False}
-
-        async def send(message: dict[str, Any]) -> None:
-            said.append(message)
-
-        await self.gateway(scope, receive or whole, send)
-        assert [m["type"] for m in said] == ["http.response.start", "http.response.body"]
-        heads = {k.decode(): v.decode() for k, v in said[0]["headers"]}
-        assert heads["content-length"] == str(len(said[1]["body"]))
-        return Answer(said[0]["status"], heads, said[1]["body"])
+        head = RequestHead(method.encode(), path, b"", raw, self.ticks.ns())
+        sink = self.app.on_head(head, reply)
+        if sink is not None and given is not None:
+            sink.on_body(given)
+        return await answered
 
     async def predict(
         self, *rows: Mapping[str, Any] | float, model: str = MODEL, units: Sequence[str] = (),
@@ -428,16 +458,16 @@ class House:
     @property
     def tenants(self) -> set[str]:
         """Whose keys the worker takes now."""
-        live = self.gateway._live
+        live = self.worker._live
         return {entry.tenant for entry in live.keys.values()} if live else set()
 
     async def close(self) -> None:
-        self.parts.shelf.close()
+        await asyncio.to_thread(self.services.models.close)
         self.limiter.real.close()
 
 
 def run(
-    story: Callable[[House], Awaitable[None]],
+    story: Callable[[Harness], Awaitable[None]],
     *,
     loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
     **settings: Any,
@@ -445,16 +475,16 @@ def run(
     """The story on a fresh worker, within a deadline."""
 
     async def told() -> None:
-        house = House(**settings)
+        harness = Harness(**settings)
         try:
             async with asyncio.timeout(WITHIN_S):
-                await story(house)
+                await story(harness)
         finally:
-            for found in house.runtime.shelf.values():
+            for found in harness.runtime.shelf.values():
                 if isinstance(found, FakePredictor):
                     found.let_go()
-            house.runtime.gate.set()
-            await house.close()
+            harness.runtime.gate.set()
+            await harness.close()
 
     with asyncio.Runner(loop_factory=loop) as runner:
         runner.run(told())

@@ -8,13 +8,13 @@ import re
 from collections import Counter
 from typing import Any
 
-from apps.gateway.house import MODEL, Answer, House, body, features, route, run, until
+from inference.harness import MODEL, Answer, Harness, body, features, route, run, until
 from hypothesis import given
 from hypothesis import strategies as st
 
 from windvane.apps.gateway import desk, steps, straight
-from windvane.apps.gateway.later import Later
-from windvane.apps.gateway.patience import Patience
+from windvane.inference.low_priority_queue import LowPriorityQueue
+from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.core.routing import TenantLimit
 
 PREDICT = f"/v1/models/{MODEL}/predict"
@@ -31,9 +31,9 @@ def limits_of(answer: Answer) -> dict[str, dict[str, int]]:
 
 
 def test_a_rate_is_exact_and_says_how_much_is_left() -> None:
-    async def story(house: House) -> None:
-        await house.publish(limits=[TenantLimit("acme", rate=3, per_s=600.0)])
-        answers = [await house.predict() for _ in range(5)]
+    async def story(harness: Harness) -> None:
+        await harness.publish(limits=[TenantLimit("acme", rate=3, per_s=600.0)])
+        answers = [await harness.predict() for _ in range(5)]
         assert [a.status for a in answers] == [200, 200, 200, 429, 429]
         assert [limits_of(a)["ratelimit"]["r"] for a in answers] == [2, 1, 0, 0, 0]
         for answer in answers:
@@ -44,20 +44,20 @@ def test_a_rate_is_exact_and_says_how_much_is_left() -> None:
         assert refused.code == "GAT-109"
         assert 599 <= int(refused.headers["retry-after"]) <= 600
         assert "3 requests in 600 s" in refused.json["error"]["message"]
-        assert (await house.predict(auth="Bearer wv_bolt")).status == 200
+        assert (await harness.predict(auth="Bearer wv_bolt")).status == 200
 
     run(story)
 
 
 def test_the_nearest_of_several_limits_is_the_one_that_is_told() -> None:
-    async def story(house: House) -> None:
-        await house.publish(
+    async def story(harness: Harness) -> None:
+        await harness.publish(
             limits=[TenantLimit("acme", rate=100), TenantLimit("acme", MODEL, rate=2, per_s=1.5)]
         )
-        answer = await house.predict()
+        answer = await harness.predict()
         assert limits_of(answer)["ratelimit-policy"] == {"": "tenant-model", "q": 2, "w": 2}
-        await house.predict()
-        assert "on this model" in (await house.predict()).json["error"]["message"]
+        await harness.predict()
+        assert "on this model" in (await harness.predict()).json["error"]["message"]
 
     run(story)
 
@@ -65,45 +65,45 @@ def test_the_nearest_of_several_limits_is_the_one_that_is_told() -> None:
 def test_a_request_takes_all_its_limits_or_none() -> None:
     """What the model's limit refuses does not use up the tenant's."""
 
-    async def story(house: House) -> None:
-        await house.publish(
+    async def story(harness: Harness) -> None:
+        await harness.publish(
             route(), route("other"),
             limits=[TenantLimit("acme", rate=5), TenantLimit("acme", MODEL, rate=1)],
         )  # fmt: skip
-        statuses = [(await house.predict()).status for _ in range(10)]
+        statuses = [(await harness.predict()).status for _ in range(10)]
         assert statuses == [200] + [429] * 9
-        others = [(await house.predict(model="other")).status for _ in range(6)]
+        others = [(await harness.predict(model="other")).status for _ in range(6)]
         assert others == [200] * 4 + [429] * 2
 
     run(story)
 
 
 def test_everyones_limit_is_each_tenants_own() -> None:
-    async def story(house: House) -> None:
-        await house.publish(limits=[TenantLimit("*", rate=1), TenantLimit("bolt", rate=3)])
-        assert [(await house.predict()).status for _ in range(2)] == [200, 429]
-        bolt = [(await house.predict(auth="Bearer wv_bolt")).status for _ in range(4)]
+    async def story(harness: Harness) -> None:
+        await harness.publish(limits=[TenantLimit("*", rate=1), TenantLimit("bolt", rate=3)])
+        assert [(await harness.predict()).status for _ in range(2)] == [200, 429]
+        bolt = [(await harness.predict(auth="Bearer wv_bolt")).status for _ in range(4)]
         assert bolt == [200, 200, 200, 429]
 
     run(story)
 
 
 def test_a_cap_frees_with_the_answer() -> None:
-    async def story(house: House) -> None:
-        await house.publish(limits=[TenantLimit("acme", concurrent=2)])
-        house.parts.shelf.lanes[0].apart = True
-        predictor = house.predictor()
+    async def story(harness: Harness) -> None:
+        await harness.publish(limits=[TenantLimit("acme", concurrent=2)])
+        harness.queues[0].apart = True
+        predictor = harness.predictor()
         predictor.hold()
-        under_way = [asyncio.create_task(house.predict(float(i))) for i in range(2)]
-        await until(lambda: house.limiter.held == 2)
-        refused = await house.predict()
+        under_way = [asyncio.create_task(harness.predict(float(i))) for i in range(2)]
+        await until(lambda: harness.limiter.held == 2)
+        refused = await harness.predict()
         assert (refused.status, refused.code) == (429, "GAT-109")
         assert refused.headers["retry-after"] == "1"
         assert "ratelimit" not in refused.headers
         predictor.let_go()
         assert [(await task).status for task in under_way] == [200, 200]
-        assert (await house.predict()).status == 200
-        assert house.limiter.held == 0
+        assert (await harness.predict()).status == 200
+        assert harness.limiter.held == 0
 
     run(story)
 
@@ -128,20 +128,20 @@ def test_a_refusal_that_is_certain_stands_and_differs_in_nothing_but_the_id(
 ) -> None:
     clock = Clock(monkeypatch)
 
-    async def story(house: House) -> None:
-        monkeypatch.setattr(house.gateway._desk.patience, "_at_once", 1_000)
+    async def story(harness: Harness) -> None:
+        monkeypatch.setattr(harness.app.throttle, "_at_once", 1_000)
         asked: list[float] = []
-        take = house.limiter.take
+        take = harness.limiter.take
         monkeypatch.setattr(
-            house.limiter, "take", lambda limits, now: (asked.append(now), take(limits, now))[1]
+            harness.limiter, "take", lambda limits, now: (asked.append(now), take(limits, now))[1]
         )
-        await house.publish(limits=[TenantLimit("acme", rate=1, per_s=2.5)])
-        assert (await house.predict()).status == 200
+        await harness.publish(limits=[TenantLimit("acme", rate=1, per_s=2.5)])
+        assert (await harness.predict()).status == 200
         seen: list[tuple[float, Answer]] = []
         for at in (500.1, 500.2, 500.499, 500.5, 501.4, 502.49):
             clock.at = at
             name = f'r "{at}"'
-            answer = await house.predict(headers={"x-request-id": name})
+            answer = await harness.predict(headers={"x-request-id": name})
             assert (answer.status, answer.json.pop("request_id")) == (429, name)
             seen.append((at, answer))
         told = [(a.headers["retry-after"], a.headers["ratelimit"]) for _, a in seen]
@@ -149,34 +149,34 @@ def test_a_refusal_that_is_certain_stands_and_differs_in_nothing_but_the_id(
         bodies = {re.sub(r',"request_id.*', "", a.body.decode()) for _, a in seen}
         assert len(bodies) == 1
         assert {tuple(a.headers) for _, a in seen} == {tuple(seen[0][1].headers)}
-        assert house.gateway.metrics.requests[MODEL, "acme", "GAT-109"] == 6
+        assert harness.metrics.requests[MODEL, "acme", "GAT-109"] == 6
         looked = [500.0, 500.1, 500.5, 502.49] if way else [500.0, *(at for at, _ in seen)]
         assert asked == looked, "the limiter is not asked while the answer is known"
-        assert house.parts.under_way == 0
+        assert harness.services.under_way == 0
         clock.at = 502.5
-        assert (await house.predict()).status == 200
+        assert (await harness.predict()).status == 200
 
     run(story)
 
 
 def test_another_limit_ends_a_refusal_that_stands() -> None:
-    async def story(house: House) -> None:
-        await house.publish(limits=[TenantLimit("acme", rate=1)])
-        assert [(await house.predict()).status for _ in range(3)] == [200, 429, 429]
-        await house.publish(limits=[TenantLimit("acme", rate=1_000)])
-        assert (await house.predict()).status == 200
+    async def story(harness: Harness) -> None:
+        await harness.publish(limits=[TenantLimit("acme", rate=1)])
+        assert [(await harness.predict()).status for _ in range(3)] == [200, 429, 429]
+        await harness.publish(limits=[TenantLimit("acme", rate=1_000)])
+        assert (await harness.predict()).status == 200
 
     run(story)
 
 
 def test_outcomes_count_against_the_same_limits() -> None:
-    async def story(house: House) -> None:
-        await house.publish(limits=[TenantLimit("acme", rate=2, concurrent=1)])
+    async def story(harness: Harness) -> None:
+        await harness.publish(limits=[TenantLimit("acme", rate=2, concurrent=1)])
         told = json.dumps({"model": MODEL, "outcomes": [{"request_id": "r", "value": 1}]}).encode()
-        statuses = [(await house.call("POST", "/v1/outcomes", told)).status for _ in range(3)]
+        statuses = [(await harness.call("POST", "/v1/outcomes", told)).status for _ in range(3)]
         assert statuses == [202, 202, 429]
-        assert house.limiter.held == 0
-        requests = house.gateway.metrics.requests
+        assert harness.limiter.held == 0
+        requests = harness.metrics.requests
         assert requests[MODEL, "acme", "GAT-109"] == 1
 
     run(story)
@@ -191,28 +191,28 @@ EVENTS = st.sampled_from(
 
 @given(st.lists(EVENTS, max_size=12), st.integers(0, 3), st.integers(0, 2))
 def test_after_any_requests_nothing_is_held(events: list[str], rate: int, cap: int) -> None:
-    async def story(house: House) -> None:
+    async def story(harness: Harness) -> None:
         limits = [
             TenantLimit("acme", rate=rate, concurrent=cap),
             TenantLimit("acme", MODEL, rate=2 * rate, concurrent=cap),
         ]
-        await house.publish(limits=limits)
-        lane = house.parts.shelf.lanes[0]
-        lane.apart = True
+        await harness.publish(limits=limits)
+        queue = harness.queues[0]
+        queue.apart = True
         for event in events:
-            await _happen(house, event)
-            await until(lambda: lane.idle)
-            assert house.limiter.held == 0, f"{event} kept its places"
-            assert house.parts.under_way == 0, f"{event} is still counted"
-            assert house.parts.bodies._reading == {}
-        await house.publish(limits=[TenantLimit("acme", concurrent=1)])
-        assert (await house.predict()).status == 200
+            await _happen(harness, event)
+            await until(lambda: queue.idle)
+            assert harness.limiter.held == 0, f"{event} kept its places"
+            assert harness.services.under_way == 0, f"{event} is still counted"
+            assert harness.services.bodies._reading == {}
+        await harness.publish(limits=[TenantLimit("acme", concurrent=1)])
+        assert (await harness.predict()).status == 200
 
     run(story, max_rows=3)
 
 
-async def _happen(house: House, event: str) -> None:
-    predictor = house.predictor()
+async def _happen(harness: Harness, event: str) -> None:
+    predictor = harness.predictor()
     told = json.dumps({"model": MODEL, "outcomes": [{"request_id": "r", "value": 1}]}).encode()
 
     async def gone() -> dict[str, Any]:
@@ -227,60 +227,60 @@ async def _happen(house: House, event: str) -> None:
 
     match event:
         case "ok":
-            await house.predict()
+            await harness.predict()
         case "many":
-            await asyncio.gather(*(house.predict(float(i)) for i in range(5)))
+            await asyncio.gather(*(harness.predict(float(i)) for i in range(5)))
         case "invisible":
-            await house.predict(model="no-such")
+            await harness.predict(model="no-such")
         case "broken":
-            await house.predict(features(x=-1.0))
+            await harness.predict(features(x=-1.0))
         case "not_json":
-            await house.call("POST", PREDICT, b"{")
+            await harness.call("POST", PREDICT, b"{")
         case "too_large":
-            await house.call("POST", PREDICT, b" " * (1 << 17))
+            await harness.call("POST", PREDICT, b" " * (1 << 17))
         case "too_many_rows":
-            await house.predict(1.0, 2.0, 3.0, 4.0)
+            await harness.predict(1.0, 2.0, 3.0, 4.0)
         case "fails":
             predictor.fails = lambda _row: True
-            await house.predict()
+            await harness.predict()
             predictor.fails = lambda _row: False
         case "no_spool" | "outcomes_full":
-            house.spool.full = True
+            harness.spool.full = True
             if event == "no_spool":
-                assert (await house.predict()).status in (429, 503)
+                assert (await harness.predict()).status in (429, 503)
             else:
-                assert (await house.call("POST", "/v1/outcomes", told)).status in (429, 503)
-            house.spool.full = False
+                assert (await harness.call("POST", "/v1/outcomes", told)).status in (429, 503)
+            harness.spool.full = False
         case "bad_deadline":
-            await house.predict(headers={"x-request-deadline": "soon"})
+            await harness.predict(headers={"x-request-deadline": "soon"})
         case "bad_version":
-            await house.predict(headers={"windvane-version": "soon"})
+            await harness.predict(headers={"windvane-version": "soon"})
         case "gone":
-            await house.predict(receive=gone)
+            await harness.predict(receive=gone)
         case "torn":
-            assert (await house.predict(receive=torn)).status in (429, 500)
+            assert (await harness.predict(receive=torn)).status in (429, 500)
         case "cancel_body":
-            await _cancelled(house, receive=silent)
+            await _cancelled(harness, receive=silent)
         case "cancel_run":
             predictor.hold()
-            await _cancelled(house)
+            await _cancelled(harness)
             predictor.let_go()
         case "outcomes":
-            await house.call("POST", "/v1/outcomes", told)
+            await harness.call("POST", "/v1/outcomes", told)
         case "bad_outcomes":
-            await house.call("POST", "/v1/outcomes", b"[]")
+            await harness.call("POST", "/v1/outcomes", b"[]")
         case "late":
             predictor.hold()
-            await house.predict(headers={"x-request-deadline": "1ms"})
+            await harness.predict(headers={"x-request-deadline": "1ms"})
             predictor.let_go()
         case "under_way":
-            house.parts.max_under_way = 0
-            assert (await house.predict()).status in (429, 503)
-            house.parts.max_under_way = 100
+            harness.services.max_under_way = 0
+            assert (await harness.predict()).status in (429, 503)
+            harness.services.max_under_way = 100
         case "crash":
-            house.records.predicted = _crash  # type: ignore[method-assign]
-            assert (await house.predict()).status in (429, 500)
-            del house.records.predicted
+            harness.services.events.predicted = _crash  # type: ignore[method-assign]
+            assert (await harness.predict()).status in (429, 500)
+            del harness.services.events.predicted
         case _:
             raise AssertionError(event)
 
@@ -289,8 +289,8 @@ def _crash(*_: Any) -> None:
     raise ZeroDivisionError
 
 
-async def _cancelled(house: House, **more: Any) -> None:
-    task = asyncio.create_task(house.predict(**more))
+async def _cancelled(harness: Harness, **more: Any) -> None:
+    task = asyncio.create_task(harness.predict(**more))
     for _ in range(5):
         await asyncio.sleep(0)
     task.cancel()
@@ -298,58 +298,58 @@ async def _cancelled(house: House, **more: Any) -> None:
     assert isinstance(done, asyncio.CancelledError) or done.status == 429
 
 
-def test_a_full_house_refuses_early_and_says_when_to_come_again() -> None:
-    async def story(house: House) -> None:
-        await house.publish()
-        lane = house.parts.shelf.lanes[0]
-        lane.apart = True
-        house.predictor().hold()
-        held = [asyncio.create_task(house.predict(float(i))) for i in range(3)]
-        await until(lambda: house.parts.under_way == 3)
-        refused = await house.predict()
+def test_a_full_harness_refuses_early_and_says_when_to_come_again() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        queue = harness.queues[0]
+        queue.apart = True
+        harness.predictor().hold()
+        held = [asyncio.create_task(harness.predict(float(i))) for i in range(3)]
+        await until(lambda: harness.services.under_way == 3)
+        refused = await harness.predict()
         assert (refused.status, refused.code, refused.headers["retry-after"]) == (
             503, "GAT-110", "1",
         )  # fmt: skip
-        house.predictor().let_go()
+        harness.predictor().let_go()
         assert [(await task).status for task in held] == [200] * 3
-        assert (await house.predict()).status == 200
+        assert (await harness.predict()).status == 200
 
     run(story, max_under_way=3)
 
 
 def test_what_cannot_be_answered_in_time_is_not_begun() -> None:
-    async def story(house: House) -> None:
-        await house.publish(route(deadline_s=10.0))
-        lane = house.parts.shelf.lanes[0]
-        lane.apart, lane.row_s = True, 0.5
-        house.predictor().hold()
-        held = [asyncio.create_task(house.predict(float(i), float(i))) for i in range(4)]
-        await until(lambda: lane.waiting + lane.busy == 8)
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(deadline_s=10.0))
+        queue = harness.queues[0]
+        queue.apart, queue.row_s = True, 0.5
+        harness.predictor().hold()
+        held = [asyncio.create_task(harness.predict(float(i), float(i))) for i in range(4)]
+        await until(lambda: queue.waiting + queue.busy == 8)
         in_time = {"x-request-deadline": "6500ms"}
         too_soon = {"x-request-deadline": "2s"}
-        refused = await house.predict(headers=too_soon)
+        refused = await harness.predict(headers=too_soon)
         assert (refused.status, refused.code) == (503, "GAT-110")
         assert int(refused.headers["retry-after"]) == 4
-        let_in = asyncio.create_task(house.predict(headers=in_time))
-        await until(lambda: lane.waiting + lane.busy == 9)
-        house.predictor().let_go()
+        let_in = asyncio.create_task(harness.predict(headers=in_time))
+        await until(lambda: queue.waiting + queue.busy == 9)
+        harness.predictor().let_go()
         assert [(await task).status for task in (*held, let_in)] == [200] * 5
 
     run(story)
 
 
 def test_who_finds_nobody_before_it_is_let_in_however_slow_the_version() -> None:
-    async def story(house: House) -> None:
-        await house.publish(route(deadline_s=10.0))
-        lane = house.parts.shelf.lanes[0]
-        lane.apart, lane.row_s = True, 9.9
-        assert (await house.predict()).status == 200
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(deadline_s=10.0))
+        queue = harness.queues[0]
+        queue.apart, queue.row_s = True, 9.9
+        assert (await harness.predict()).status == 200
 
     run(story)
 
 
 def test_a_flood_of_refusals_is_held_and_other_tenants_are_not() -> None:
-    held = Patience(Later(), at_once=3, hold_s=1.0, most=10)
+    held = RejectionThrottle(LowPriorityQueue(), at_once=3, hold_s=1.0, most=10)
     naps = [held.hold_s("loud", 100.2) for _ in range(5)]
     assert naps[:3] == [0.0] * 3
     assert all(0.5 <= n <= 1.5 for n in naps[3:])
@@ -360,7 +360,7 @@ def test_a_flood_of_refusals_is_held_and_other_tenants_are_not() -> None:
 
 def test_only_so_many_refusals_are_held_at_one_time() -> None:
     async def story() -> None:
-        held = Patience(Later(), at_once=0, hold_s=60.0, most=2)
+        held = RejectionThrottle(LowPriorityQueue(), at_once=0, hold_s=60.0, most=2)
         task = asyncio.create_task(held.wait(held.hold_s("loud", 1.0)))
         let_go = asyncio.Event()
         held.later(0.0, let_go.set)
@@ -379,7 +379,7 @@ def test_only_so_many_refusals_are_held_at_one_time() -> None:
 def test_refusals_that_are_held_leave_in_groups_and_none_too_early() -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
-        held = Patience(Later())
+        held = RejectionThrottle(LowPriorityQueue())
         left: list[tuple[int, float]] = []
         began = loop.time()
         naps = [0.001 * i for i in range(40)]
@@ -398,7 +398,7 @@ def test_refusals_that_are_held_leave_in_groups_and_none_too_early() -> None:
 
 def test_of_a_group_only_a_few_leave_in_one_turn_of_the_loop() -> None:
     async def story() -> None:
-        held = Patience(Later())
+        held = RejectionThrottle(LowPriorityQueue())
         turn = 0
         left: list[int] = []
         for _ in range(20):
@@ -413,22 +413,22 @@ def test_of_a_group_only_a_few_leave_in_one_turn_of_the_loop() -> None:
 
 
 def test_one_tenants_refused_outcomes_do_not_hold_anothers(monkeypatch: Any) -> None:
-    """Patience goes by tenant on every route."""
+    """RejectionThrottle goes by tenant on every route."""
 
-    async def story(house: House) -> None:
+    async def story(harness: Harness) -> None:
         seen: list[str] = []
 
         def hold_s(tenant: str, _now: float) -> float:
             seen.append(tenant)
             return 0.0
 
-        house.gateway._desk.patience.hold_s = hold_s  # type: ignore[method-assign]
-        await house.publish(limits=[TenantLimit("*", concurrent=0, rate=1)])
+        harness.app.throttle.hold_s = hold_s  # type: ignore[method-assign]
+        await harness.publish(limits=[TenantLimit("*", concurrent=0, rate=1)])
         told = json.dumps({"model": MODEL, "outcomes": []}).encode()
         for who in ("acme", "bolt"):
             for _ in range(2):
-                await house.call("POST", "/v1/outcomes", told, auth=f"Bearer wv_{who}")
-            await house.call("POST", PREDICT, body(1.0), auth=f"Bearer wv_{who}")
+                await harness.call("POST", "/v1/outcomes", told, auth=f"Bearer wv_{who}")
+            await harness.call("POST", PREDICT, body(1.0), auth=f"Bearer wv_{who}")
         assert seen == ["acme", "acme", "bolt", "bolt"]
 
     run(story)

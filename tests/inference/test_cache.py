@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from apps.gateway.house import ACME, BOLT, MODEL, House, body, entry, features, key, route, run
+from inference.harness import ACME, BOLT, MODEL, Harness, body, entry, features, key, route, run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,20 +43,20 @@ steps = st.lists(
 def test_an_answer_is_given_again_only_to_the_same_tenant_model_version_and_row(
     taken: list[Any],
 ) -> None:
-    async def story(house: House) -> None:
+    async def story(harness: Harness) -> None:
         live = {m: route(m, VERSIONS, cache_ttl_s=60.0) for m in MODELS}
-        await house.publish(*live.values(), keys=KEYS)
+        await harness.publish(*live.values(), keys=KEYS)
         given_before: dict[Any, float] = {}
         for step in taken:
             if step[0] == "ask":
                 _, who, model, x, n = step
-                answer = await house.predict(
+                answer = await harness.predict(
                     features(x, n), model=model, units=["u"], auth=f"Bearer wv_k{who}"
                 )
                 assert answer.status == 200, answer.body
                 (row,) = answer.rows
                 name = (TENANTS[who], model, row["version"], x, n)
-                executed = house.predictor(row["version"], model).offset + x / 1_000
+                executed = harness.predictor(row["version"], model).offset + x / 1_000
                 assert row["value"] == executed, "another model's or version's answer"
                 if live[model].challenger:
                     assert "cached" not in row["flags"], "cached while a challenger is measured"
@@ -70,7 +70,7 @@ def test_an_answer_is_given_again_only_to_the_same_tenant_model_version_and_row(
             if step[0] == "canary" and live[model].champion != version:
                 changed = {"challenger": version, "challenger_share": 0.5}
             live[model] = replace(live[model], **changed)
-            await house.publish(*live.values(), keys=KEYS)
+            await harness.publish(*live.values(), keys=KEYS)
 
     run(story)
 
@@ -86,43 +86,43 @@ def test_different_names_never_begin_alike(names: list[tuple[str, str, str, str]
 def test_the_order_of_the_features_is_part_of_the_key() -> None:
     """The same version after its model's file was applied with the features in another order."""
 
-    async def story(house: House) -> None:
+    async def story(harness: Harness) -> None:
         a, b = (replace(route().schema[0], name=name) for name in ("a", "b"))
         keyed = {"cache_ttl_s": 60.0}
-        await house.publish(route(schema=(a, b), **keyed))
-        first = await house.predict({"a": 1.0, "b": 2.0})
-        await house.publish(route(schema=(b, a), **keyed))
-        second = await house.predict({"a": 2.0, "b": 1.0})
+        await harness.publish(route(schema=(a, b), **keyed))
+        first = await harness.predict({"a": 1.0, "b": 2.0})
+        await harness.publish(route(schema=(b, a), **keyed))
+        second = await harness.predict({"a": 2.0, "b": 1.0})
         assert (first.rows[0]["value"], second.rows[0]["flags"]) == (1.001, [])
 
     run(story)
 
 
 def test_a_version_with_other_files_has_no_part_in_the_old_ones_answers() -> None:
-    async def story(house: House) -> None:
-        await house.publish(route(cache_ttl_s=60.0))
-        await house.predict(1.0)
-        await house.publish(
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(cache_ttl_s=60.0))
+        await harness.predict(1.0)
+        await harness.publish(
             route(cache_ttl_s=60.0, versions=(), champion="1").__class__(**{
-                **{f: getattr(route(), f) for f in route().__slots__},
+                **{f: getattr(route(), f) for f in route().__handles__},
                 "cache_ttl_s": 60.0, "versions": (entry(MODEL, "1", manifest="0" * 64),),
             })
         )  # fmt: skip
-        assert (await house.predict(1.0)).rows[0]["flags"] == []
+        assert (await harness.predict(1.0)).rows[0]["flags"] == []
 
     run(story)
 
 
 @pytest.mark.parametrize("ttl_s", [0.0, 60.0])
 def test_models_that_say_so_are_not_cached(ttl_s: float) -> None:
-    async def story(house: House) -> None:
-        await house.publish(route(cache_ttl_s=ttl_s))
-        seen = [await house.predict(1.0, units=["u"]) for _ in range(3)]
-        seen.append(await house.predict(1.0, 1.0))
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(cache_ttl_s=ttl_s))
+        seen = [await harness.predict(1.0, units=["u"]) for _ in range(3)]
+        seen.append(await harness.predict(1.0, 1.0))
         hit = ["cached"] if ttl_s else []
         assert [a.rows[0]["flags"] for a in seen] == [[], hit, hit, hit]
-        assert len(house.predictor().batches) == (1 if ttl_s else 4)
-        assert len(house.parts.cache) == (1 if ttl_s else 0)
+        assert len(harness.predictor().batches) == (1 if ttl_s else 4)
+        assert len(harness.services.cache) == (1 if ttl_s else 0)
 
     run(story)
 
@@ -131,15 +131,15 @@ def test_models_that_say_so_are_not_cached(ttl_s: float) -> None:
 def test_a_version_that_takes_hardly_longer_than_a_look_is_cached_only_if_the_file_wants_it(
     wanted: bool,
 ) -> None:
-    async def story(house: House) -> None:
-        await house.publish(route(cache_ttl_s=60.0, cache_all=wanted))
-        lane = house.parts.shelf.lanes[0]
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(cache_ttl_s=60.0, cache_all=wanted))
+        queue = harness.queues[0]
         for row_s, looked in ((1e-6, wanted), (1.0, True)):
-            lane.row_s = row_s
-            before = len(house.parts.cache)
-            await house.predict(row_s)
-            await house.predict(row_s, row_s)
-            assert len(house.parts.cache) - before == int(looked)
+            queue.row_s = row_s
+            before = len(harness.services.cache)
+            await harness.predict(row_s)
+            await harness.predict(row_s, row_s)
+            assert len(harness.services.cache) - before == int(looked)
 
     run(story)
 
@@ -147,53 +147,53 @@ def test_a_version_that_takes_hardly_longer_than_a_look_is_cached_only_if_the_fi
 def test_an_answer_lives_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = SimpleNamespace(at=500.0)
 
-    async def story(house: House) -> None:
+    async def story(harness: Harness) -> None:
         for module in (execute, straight):
             clock = SimpleNamespace(monotonic=lambda: now.at, perf_counter_ns=lambda: 0)
             monkeypatch.setattr(module, "time", clock)
-        await house.publish(route(cache_ttl_s=10.0, deadline_s=1e9))
+        await harness.publish(route(cache_ttl_s=10.0, deadline_s=1e9))
         flags: list[list[str]] = []
         for at in (500.0, 509.9, 510.0, 519.9):  # a hit does not prolong a life
             now.at = at
-            flags.append((await house.predict(1.0)).rows[0]["flags"])
+            flags.append((await harness.predict(1.0)).rows[0]["flags"])
         assert flags == [[], ["cached"], [], ["cached"]]
 
     run(story)
 
 
 def test_failures_and_fallbacks_are_not_kept() -> None:
-    async def story(house: House) -> None:
-        await house.publish(route(versions=("1", "2"), chain=("2",), cache_ttl_s=60.0))
-        house.predictor("1").fails = lambda _row: True
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(versions=("1", "2"), chain=("2",), cache_ttl_s=60.0))
+        harness.predictor("1").fails = lambda _row: True
         for rows in ((1.0,), (1.0, 2.0)):
-            answer = await house.predict(*rows)
+            answer = await harness.predict(*rows)
             assert {row["version"] for row in answer.rows} == {"2"}
-        assert len(house.parts.cache) == 0
-        house.predictor("1").fails = lambda _row: False
-        again = await house.predict(1.0)
+        assert len(harness.services.cache) == 0
+        harness.predictor("1").fails = lambda _row: False
+        again = await harness.predict(1.0)
         assert (again.rows[0]["version"], again.rows[0]["flags"]) == ("1", [])
 
     run(story)
 
 
 def test_some_rows_of_a_request_are_cached_and_the_rest_executed_together() -> None:
-    async def story(house: House) -> None:
-        await house.publish(route(cache_ttl_s=60.0))
-        await house.predict(1.0, 3.0)
-        answer = await house.predict(0.0, 1.0, 2.0, 3.0)
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(cache_ttl_s=60.0))
+        await harness.predict(1.0, 3.0)
+        answer = await harness.predict(0.0, 1.0, 2.0, 3.0)
         assert [row["value"] for row in answer.rows] == [1.0, 1.001, 1.002, 1.003]
         assert [row["flags"] for row in answer.rows] == [[], ["cached"], [], ["cached"]]
-        assert house.predictor().batches == [[1.0, 3.0], [0.0, 2.0]]
-        (_, series) = (await _posted(house)).popitem()
+        assert harness.predictor().batches == [[1.0, 3.0], [0.0, 2.0]]
+        (_, series) = (await _posted(harness)).popitem()
         counted = {k: v for k, (v,) in series}
         assert counted == {(MODEL, "hit"): 2.0, (MODEL, "miss"): 4.0}
 
     run(story)
 
 
-async def _posted(house: House) -> dict[str, Any]:
-    await house.gateway._post()
-    return {s.name: s.values for s in house.board.held["gateway-0"] if s.name == "cache_rows_total"}
+async def _posted(harness: Harness) -> dict[str, Any]:
+    await harness.post_metrics()
+    return {s.name: s.values for s in harness.board.held["gateway-0"] if s.name == "cache_rows_total"}
 
 
 class FakeShared:
@@ -214,20 +214,20 @@ class FakeShared:
 def test_the_shared_cache_answers_what_another_worker_computed() -> None:
     shared = FakeShared()
 
-    async def first(house: House) -> None:
-        await house.publish(route(cache_ttl_s=60.0))
-        await house.predict(1.0)
+    async def first(harness: Harness) -> None:
+        await harness.publish(route(cache_ttl_s=60.0))
+        await harness.predict(1.0)
         assert [ttl for _, ttl in shared.held.values()] == [60.0]
 
-    async def second(house: House) -> None:
-        await house.publish(route(cache_ttl_s=60.0))
-        same, other = await house.predict(1.0), await house.predict(1.0, auth="Bearer wv_bolt")
+    async def second(harness: Harness) -> None:
+        await harness.publish(route(cache_ttl_s=60.0))
+        same, other = await harness.predict(1.0), await harness.predict(1.0, auth="Bearer wv_bolt")
         assert (same.rows[0]["flags"], other.rows[0]["flags"]) == (["cached"], [])
-        both = await house.predict(1.0, 2.0)
+        both = await harness.predict(1.0, 2.0)
         assert [row["flags"] for row in both.rows] == [["cached"], []]
-        assert house.predictor().batches == [[1.0], [2.0]]
+        assert harness.predictor().batches == [[1.0], [2.0]]
         shared.down = True
-        assert (await house.predict(7.0)).rows[0]["flags"] == []
+        assert (await harness.predict(7.0)).rows[0]["flags"] == []
 
     run(first, shared=shared)
     run(second, shared=shared)
@@ -269,11 +269,11 @@ def test_the_cache_is_least_recently_used_first_within_its_bytes(data: st.DataOb
 def test_both_tenants_see_the_same_body_for_their_own_first_and_second_time() -> None:
     """The flag `cached` tells a tenant nothing about the other."""
 
-    async def story(house: House) -> None:
-        await house.publish(route(cache_ttl_s=60.0), keys=(ACME, BOLT))
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(cache_ttl_s=60.0), keys=(ACME, BOLT))
         seen = {
             who: [
-                (await house.call("POST", "/v1/models/late/predict", body(1.0),
+                (await harness.call("POST", "/v1/models/late/predict", body(1.0),
                                   auth=f"Bearer wv_{who}", headers={"x-request-id": "r"})).body
                 for _ in range(2)
             ]

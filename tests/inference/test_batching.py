@@ -8,34 +8,35 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from apps.gateway.house import WITHIN_S, FakePredictor, until
+from inference.harness import WITHIN_S, FakePredictor, until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.apps.gateway.batcher import Lane, NextTickBatcher
+from windvane.inference.batching import NextTickBatcher
+from windvane.inference.model_queue import ModelQueue
 
 FAR = 1e9
 
 
 class Bench:
-    """A batcher, what it told, and lanes on fakes."""
+    """A batcher, what it told, and queues on fakes."""
 
     def __init__(self, **settings: Any) -> None:
         self.told: list[tuple[str, int, bool]] = []
         self.batcher = NextTickBatcher(
-            lambda lane, _jobs, rows, failed: self.told.append((lane.version, rows, failed)),
+            lambda queue, _jobs, rows, failed: self.told.append((queue.version, rows, failed)),
             **settings,
         )
-        self.lanes: list[Lane] = []
+        self.queues: list[ModelQueue] = []
 
-    def lane(self, row_s: float = 0.0, *, apart: bool = False) -> tuple[Lane, FakePredictor]:
+    def queue(self, row_s: float = 0.0, *, apart: bool = False) -> tuple[ModelQueue, FakePredictor]:
         predictor = FakePredictor()
-        lane = Lane("late", str(len(self.lanes)), predictor, row_s, apart=apart)
-        self.lanes.append(lane)
-        return lane, predictor
+        queue = ModelQueue("late", str(len(self.queues)), predictor, row_s, apart=apart)
+        self.queues.append(queue)
+        return queue, predictor
 
-    def ask(self, lane: Lane, *rows: float, deadline: float = FAR) -> asyncio.Future[Any]:
-        return self.batcher.submit(lane, [(row,) for row in rows], deadline)
+    def ask(self, queue: ModelQueue, *rows: float, deadline: float = FAR) -> asyncio.Future[Any]:
+        return self.batcher.submit(queue, [(row,) for row in rows], deadline)
 
 
 def run(story: Callable[[Bench], Awaitable[None]], **settings: Any) -> None:
@@ -45,33 +46,33 @@ def run(story: Callable[[Bench], Awaitable[None]], **settings: Any) -> None:
             async with asyncio.timeout(WITHIN_S):
                 await story(bench)
         finally:
-            for lane in bench.lanes:
-                assert isinstance(lane.predictor, FakePredictor)
-                lane.predictor.let_go()
-                lane.close()
+            for queue in bench.queues:
+                assert isinstance(queue.predictor, FakePredictor)
+                queue.predictor.let_go()
+                queue.close()
 
     asyncio.run(told())
 
 
 def test_rows_of_several_requests_in_one_turn_make_one_execution() -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane()
+        queue, predictor = bench.queue()
         answers = await asyncio.gather(
-            bench.ask(lane, 1.0), bench.ask(lane, 2.0, 3.0), bench.ask(lane, 4.0)
+            bench.ask(queue, 1.0), bench.ask(queue, 2.0, 3.0), bench.ask(queue, 4.0)
         )
         assert predictor.batches == [[1.0, 2.0, 3.0, 4.0]]
         assert answers == [[0.001], [0.002, 0.003], [0.004]]
         assert bench.told == [("0", 4, False)]
-        assert lane.waiting == lane.busy == 0
-        assert lane.idle
+        assert queue.waiting == queue.busy == 0
+        assert queue.idle
 
     run(story)
 
 
-def test_an_idle_lane_answers_in_the_next_turn() -> None:
+def test_an_idle_queue_answers_in_the_next_turn() -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane()
-        future = bench.ask(lane, 1.0)
+        queue, predictor = bench.queue()
+        future = bench.ask(queue, 1.0)
         assert predictor.batches == []
         await asyncio.sleep(0)
         assert predictor.batches == [[1.0]]
@@ -82,8 +83,8 @@ def test_an_idle_lane_answers_in_the_next_turn() -> None:
 
 def test_a_batch_holds_at_most_max_rows() -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane()
-        futures = [bench.ask(lane, float(i), float(i)) for i in range(5)]
+        queue, predictor = bench.queue()
+        futures = [bench.ask(queue, float(i), float(i)) for i in range(5)]
         await asyncio.gather(*futures)
         assert [len(batch) for batch in predictor.batches] == [4, 4, 2]
 
@@ -92,8 +93,8 @@ def test_a_batch_holds_at_most_max_rows() -> None:
 
 def test_a_request_of_more_rows_than_max_rows_still_runs_as_one() -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane()
-        assert len(await bench.ask(lane, *map(float, range(7)))) == 7
+        queue, predictor = bench.queue()
+        assert len(await bench.ask(queue, *map(float, range(7)))) == 7
         assert [len(batch) for batch in predictor.batches] == [7]
 
     run(story, max_rows=3)
@@ -103,9 +104,9 @@ def test_a_batch_holds_the_loop_no_longer_than_it_may() -> None:
     """Ten rows of 1 ms in turns of 2 ms: the loop looks at its sockets in between."""
 
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane(row_s=0.001)
+        queue, predictor = bench.queue(row_s=0.001)
         predictor.answers = lambda row: row[0]
-        futures = [bench.ask(lane, float(i)) for i in range(10)]
+        futures = [bench.ask(queue, float(i)) for i in range(10)]
         await asyncio.sleep(0)
         assert [len(batch) for batch in predictor.batches] == [2]
         assert [f.done() for f in futures] == [True] * 2 + [False] * 8
@@ -117,10 +118,10 @@ def test_a_batch_holds_the_loop_no_longer_than_it_may() -> None:
 @pytest.mark.parametrize("apart", [False, True])
 def test_a_failing_batch_is_run_row_by_row_and_one_bad_row_hurts_no_other(apart: bool) -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane(apart=apart)
+        queue, predictor = bench.queue(apart=apart)
         predictor.fails = lambda row: row[0] == 13.0
         one, two, three = await asyncio.gather(
-            bench.ask(lane, 1.0), bench.ask(lane, 2.0, 13.0), bench.ask(lane, 3.0)
+            bench.ask(queue, 1.0), bench.ask(queue, 2.0, 13.0), bench.ask(queue, 3.0)
         )
         assert one == [0.001]
         assert three == [0.003]
@@ -135,9 +136,9 @@ def test_a_failing_batch_is_run_row_by_row_and_one_bad_row_hurts_no_other(apart:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_what_is_no_number_becomes_an_error_of_its_row(value: float) -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane()
+        queue, predictor = bench.queue()
         predictor.answers = lambda row: value if row[0] == 13.0 else row[0]
-        good, bad = await asyncio.gather(bench.ask(lane, 1.0), bench.ask(lane, 13.0))
+        good, bad = await asyncio.gather(bench.ask(queue, 1.0), bench.ask(queue, 13.0))
         assert good == [1.0]
         assert isinstance(bad[0], ValueError)
 
@@ -149,9 +150,9 @@ def test_outputs_of_another_shape_are_errors_and_nobody_gets_a_neighbours(shape:
     import numpy as np
 
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane()
+        queue, predictor = bench.queue()
         predictor.predict = lambda rows: np.full(shape, 7.0)  # type: ignore[method-assign]
-        both = await asyncio.gather(bench.ask(lane, 1.0), bench.ask(lane, 2.0))
+        both = await asyncio.gather(bench.ask(queue, 1.0), bench.ask(queue, 2.0))
         assert [[isinstance(o, Exception) for o in one] for one in both] == [[True], [True]]
 
     run(story)
@@ -159,9 +160,9 @@ def test_outputs_of_another_shape_are_errors_and_nobody_gets_a_neighbours(shape:
 
 def test_a_whole_failure_is_told_as_one() -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane()
+        queue, predictor = bench.queue()
         predictor.fails = lambda _row: True
-        await bench.ask(lane, 1.0, 2.0)
+        await bench.ask(queue, 1.0, 2.0)
         assert bench.told == [("0", 2, True)]
 
     run(story)
@@ -169,21 +170,21 @@ def test_a_whole_failure_is_told_as_one() -> None:
 
 def test_a_blocking_predictor_runs_apart_and_a_fast_model_is_answered_meanwhile() -> None:
     async def story(bench: Bench) -> None:
-        slow_lane, slow = bench.lane(apart=True)
-        fast_lane, _ = bench.lane()
+        slow_queue, slow = bench.queue(apart=True)
+        fast_queue, _ = bench.queue()
         slow.hold()
-        held = bench.ask(slow_lane, 1.0)
+        held = bench.ask(slow_queue, 1.0)
         await until(slow.started.is_set)
         for i in range(50):
-            assert await bench.ask(fast_lane, float(i)) == [i / 1_000]
+            assert await bench.ask(fast_queue, float(i)) == [i / 1_000]
         assert not held.done()
         # What comes meanwhile waits, and makes one batch.
-        more = [bench.ask(slow_lane, float(i)) for i in (2, 3, 4)]
-        assert slow_lane.waiting == 3
+        more = [bench.ask(slow_queue, float(i)) for i in (2, 3, 4)]
+        assert slow_queue.waiting == 3
         slow.let_go()
         assert await asyncio.gather(held, *more) == [[0.001], [0.002], [0.003], [0.004]]
         assert slow.batches == [[1.0], [2.0, 3.0, 4.0]]
-        assert slow_lane.idle
+        assert slow_queue.idle
 
     run(story)
 
@@ -192,60 +193,60 @@ def test_a_long_request_of_a_quick_version_runs_apart_and_delays_nobody() -> Non
     """A thousand rows of a version whose single rows are quick enough for the loop."""
 
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane(row_s=0.0009)
-        other, _ = bench.lane()
+        queue, predictor = bench.queue(row_s=0.0009)
+        other, _ = bench.queue()
         predictor.hold()
-        long = bench.ask(lane, *map(float, range(1_000)))
+        long = bench.ask(queue, *map(float, range(1_000)))
         await until(predictor.started.is_set)
         for i in range(20):
             assert await bench.ask(other, float(i)) == [i / 1_000]
-        assert not lane.idle
-        short = bench.ask(lane, 7.0)
-        late = bench.ask(lane, 8.0, deadline=time.monotonic() + 0.01)
+        assert not queue.idle
+        short = bench.ask(queue, 7.0)
+        late = bench.ask(queue, 8.0, deadline=time.monotonic() + 0.01)
         assert isinstance((await late)[0], TimeoutError)
         assert not short.done()
         predictor.let_go()
         assert len(await long) == 1_000
         assert await short == [0.007]
-        assert not lane.apart
-        assert lane.waiting == lane.busy == 0
+        assert not queue.apart
+        assert queue.waiting == queue.busy == 0
         assert predictor.batches[1:] == [[7.0]]
-        in_time = bench.ask(lane, *map(float, range(900)), deadline=time.monotonic() + 0.01)
+        in_time = bench.ask(queue, *map(float, range(900)), deadline=time.monotonic() + 0.01)
         predictor.hold()
         assert isinstance((await in_time)[0], TimeoutError)
         predictor.let_go()
-        assert await bench.ask(lane, 1.0) == [0.001]
+        assert await bench.ask(queue, 1.0) == [0.001]
 
     run(story)
 
 
 def test_a_version_whose_single_rows_are_slow_moves_to_a_thread_and_loses_nothing() -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane()
+        queue, predictor = bench.queue()
         for i in range(2):
-            await bench.ask(lane, float(i))
-            assert not lane.apart, "one or two may be the machine's"
-        first = [bench.ask(lane, float(i)) for i in range(3)]
+            await bench.ask(queue, float(i))
+            assert not queue.apart, "one or two may be the machine's"
+        first = [bench.ask(queue, float(i)) for i in range(3)]
         await first[0]
-        assert lane.apart
+        assert queue.apart
         predictor.hold()
-        late = bench.ask(lane, 9.0)
+        late = bench.ask(queue, 9.0)
         await until(predictor.started.is_set)
         predictor.let_go()
         assert await asyncio.gather(*first[1:], late) == [[0.001], [0.002], [0.009]]
-        assert lane.idle
+        assert queue.idle
 
     run(story, inline_s=0.0)  # less than any execution takes
 
 
 def test_a_hiccup_of_the_machine_moves_nobody_to_a_thread() -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane()
+        queue, predictor = bench.queue()
         quick = predictor.predict
         for slow in [True, True, False] * 4:
             predictor.predict = late(quick) if slow else quick  # type: ignore[method-assign]
-            assert await bench.ask(lane, 1.0) == [0.001]
-        assert not lane.apart
+            assert await bench.ask(queue, 1.0) == [0.001]
+        assert not queue.apart
 
     def late(quick: Callable[..., Any]) -> Callable[..., Any]:
         def predict(rows: Any) -> Any:
@@ -262,45 +263,45 @@ def test_a_version_that_is_quick_again_comes_back_from_its_thread(blocking: bool
     """Unless it waits for another process: that would hold the loop."""
 
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane(apart=True)
+        queue, predictor = bench.queue(apart=True)
         predictor.blocking = blocking
         for i in range(49):
-            await bench.ask(lane, float(i))
-        assert lane.apart
+            await bench.ask(queue, float(i))
+        assert queue.apart
         for i in range(5):
-            assert await bench.ask(lane, float(i)) == [i / 1_000]
-        assert lane.apart is blocking
+            assert await bench.ask(queue, float(i)) == [i / 1_000]
+        assert queue.apart is blocking
 
     run(story, inline_s=1e6)
 
 
 def test_a_job_that_still_waits_at_its_deadline_is_told_and_never_executed() -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane(apart=True)
+        queue, predictor = bench.queue(apart=True)
         predictor.hold()
-        first = bench.ask(lane, 1.0)
+        first = bench.ask(queue, 1.0)
         await until(predictor.started.is_set)
-        late = bench.ask(lane, 2.0, 3.0, deadline=time.monotonic() + 0.01)
-        patient = bench.ask(lane, 4.0)
+        late = bench.ask(queue, 2.0, 3.0, deadline=time.monotonic() + 0.01)
+        patient = bench.ask(queue, 4.0)
         outputs = await late
         assert [type(output) for output in outputs] == [TimeoutError, TimeoutError]
         predictor.let_go()
         assert await first == [0.001]
         assert await patient == [0.004]
         assert predictor.batches == [[1.0], [4.0]]
-        assert lane.waiting == 0
+        assert queue.waiting == 0
 
     run(story)
 
 
 def test_a_job_under_way_at_its_deadline_is_told_in_time_and_its_answer_dropped() -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane(apart=True)
+        queue, predictor = bench.queue(apart=True)
         predictor.hold()
-        late = bench.ask(lane, 1.0, deadline=time.monotonic() + 0.01)
+        late = bench.ask(queue, 1.0, deadline=time.monotonic() + 0.01)
         assert isinstance((await late)[0], TimeoutError)
         predictor.let_go()
-        assert await bench.ask(lane, 2.0) == [0.002]
+        assert await bench.ask(queue, 2.0) == [0.002]
 
     run(story)
 
@@ -308,53 +309,53 @@ def test_a_job_under_way_at_its_deadline_is_told_in_time_and_its_answer_dropped(
 @pytest.mark.parametrize("apart", [False, True])
 def test_what_nobody_waits_for_is_not_executed(apart: bool) -> None:
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane(apart=apart)
-        gone, kept = bench.ask(lane, 1.0), bench.ask(lane, 2.0)
+        queue, predictor = bench.queue(apart=apart)
+        gone, kept = bench.ask(queue, 1.0), bench.ask(queue, 2.0)
         gone.cancel()
         assert await kept == [0.002]
         assert predictor.batches == [[2.0]]
-        assert lane.waiting == 0
+        assert queue.waiting == 0
 
     run(story)
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_many_abandoned_jobs_do_not_stop_a_lane(apart: bool) -> None:
+def test_many_abandoned_jobs_do_not_stop_a_queue(apart: bool) -> None:
     """More rows than a batch may hold were given up; the one behind them has its turn."""
 
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane(apart=apart)
+        queue, predictor = bench.queue(apart=apart)
         predictor.hold() if apart else None
-        first = bench.ask(lane, 1.0)
+        first = bench.ask(queue, 1.0)
         if apart:
             await until(predictor.started.is_set)
-        gone = [bench.ask(lane, 5.0, 6.0) for _ in range(10)]
-        kept = bench.ask(lane, 2.0)
+        gone = [bench.ask(queue, 5.0, 6.0) for _ in range(10)]
+        kept = bench.ask(queue, 2.0)
         for future in gone:
             future.cancel()
         predictor.let_go()
         assert await first == [0.001]
         assert await kept == [0.002]
-        assert await bench.ask(lane, 3.0) == [0.003]
-        assert lane.waiting == 0
-        assert lane.idle
+        assert await bench.ask(queue, 3.0) == [0.003]
+        assert queue.waiting == 0
+        assert queue.idle
 
     run(story, max_rows=4)
 
 
 def test_a_predictor_that_raises_no_exception_of_ours_still_answers_its_jobs() -> None:
-    """SystemExit in a thread of a careless model ends that execution, not the lane."""
+    """SystemExit in a thread of a careless model ends that execution, not the queue."""
 
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane(apart=True)
+        queue, predictor = bench.queue(apart=True)
 
         def leave(_row: Any) -> bool:
             raise SystemExit(1)
 
         predictor.fails = leave
-        assert isinstance((await bench.ask(lane, 1.0))[0], Exception)
+        assert isinstance((await bench.ask(queue, 1.0))[0], Exception)
         predictor.fails = lambda _row: False
-        assert await bench.ask(lane, 2.0) == [0.002]
+        assert await bench.ask(queue, 2.0) == [0.002]
 
     run(story)
 
@@ -370,14 +371,14 @@ def test_everybody_gets_the_answers_to_their_own_rows(data: st.DataObject) -> No
     pauses = data.draw(st.sets(st.integers(0, len(sizes) - 1)))
 
     async def story(bench: Bench) -> None:
-        lane, predictor = bench.lane(row_s, apart=apart)
+        queue, predictor = bench.queue(row_s, apart=apart)
         predictor.fails = lambda row: row[0] in bad
         futures: list[tuple[list[float], asyncio.Future[Any]]] = []
         at = 0
         for i, size in enumerate(sizes):
             rows = [float(at + j) for j in range(size)]
             at += size
-            futures.append((rows, bench.ask(lane, *rows)))
+            futures.append((rows, bench.ask(queue, *rows)))
             if i in dropped:
                 futures[-1][1].cancel()
             if i in pauses:
@@ -390,7 +391,7 @@ def test_everybody_gets_the_answers_to_their_own_rows(data: st.DataObject) -> No
                     assert isinstance(output, RuntimeError)
                 else:
                     assert output == row / 1_000
-        await until(lambda: lane.idle)
-        assert lane.waiting == 0
+        await until(lambda: queue.idle)
+        assert queue.waiting == 0
 
     run(story, max_rows=data.draw(st.integers(1, 8)))

@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from apps.gateway.house import TenantLimit, until
+from inference.harness import TenantLimit, until
 from apps.gateway.wire import BOLT, GOOD, Client, Wire, on_the_wire, post
 
-from windvane.apps.gateway.later import Later
+from windvane.inference.low_priority_queue import LowPriorityQueue
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def way() -> None:
 
 async def over_its_limit(wire: Wire, *clients: Client) -> None:
     """From now on what comes on these connections comes after a refusal."""
-    await wire.house.publish(limits=[TenantLimit("acme", rate=1, per_s=60.0)])
+    await wire.harness.publish(limits=[TenantLimit("acme", rate=1, per_s=60.0)])
     for client in (clients[0], *clients):
         client.send(post())
         status = (await client.answer()).status
@@ -33,8 +33,8 @@ def test_what_comes_after_a_refusal_gives_way_to_others(monkeypatch: pytest.Monk
     is read last: it is looked at before all of them but those of that turn."""
 
     async def story(wire: Wire) -> None:
-        house, asked = wire.house, list[str]()
-        limit = house.limiter.take
+        harness, asked = wire.harness, list[str]()
+        limit = harness.limiter.take
         async with AsyncExitStack() as stack:
             loud = [await stack.enter_async_context(wire.client()) for _ in range(6)]
             await over_its_limit(wire, *loud)
@@ -42,18 +42,18 @@ def test_what_comes_after_a_refusal_gives_way_to_others(monkeypatch: pytest.Monk
             quiet.send(post(extra=BOLT))
             assert (await quiet.answer()).status == 200
             monkeypatch.setattr(
-                house.limiter,
+                harness.limiter,
                 "take",
                 lambda limits, now: asked.append("loud") or limit(limits, now),
             )
-            authenticate = house.parts.gatekeeper.admit
+            authenticate = harness.services.authenticator.admit
 
             def admit(header: bytes, *rest: Any) -> Any:
                 if header == b"Bearer wv_bolt":
                     asked.append("quiet")
                 return authenticate(header, *rest)
 
-            monkeypatch.setattr(house.parts.gatekeeper, "admit", admit)
+            monkeypatch.setattr(harness.services.authenticator, "admit", admit)
             for client in (*loud, quiet):
                 client.send(post(extra=BOLT if client is quiet else GOOD))
             assert [(await c.answer()).status for c in (*loud, quiet)] == [429] * 6 + [200]
@@ -70,9 +70,9 @@ def test_what_gave_way_is_answered_whatever_it_is(sent: bytes, status: int) -> N
     async def story(wire: Wire) -> None:
         async with wire.client() as client:
             await over_its_limit(wire, client)
-            await wire.house.publish(limits=[])
+            await wire.harness.publish(limits=[])
             client.send(sent[:20])
-            await client.flush(wire.house)
+            await client.flush(wire.harness)
             client.send(sent[20:])
             assert (await client.answer()).status == status
 
@@ -84,9 +84,9 @@ def test_nonsense_that_gave_way_is_told_so_and_delays_nobody_else() -> None:
         endless = post(b"12345", b"/v1/models/" + b"a" * 70_000 + b"/predict")[:-5]
         async with wire.client() as bad, wire.client() as good:
             await over_its_limit(wire, bad, good)
-            await wire.house.publish(limits=[])
+            await wire.harness.publish(limits=[])
             bad.send(endless[:1_000])
-            await bad.flush(wire.house)
+            await bad.flush(wire.harness)
             bad.send(endless[1_000:])
             good.send(post())
             assert (await good.answer()).status == 200
@@ -99,7 +99,7 @@ def test_nonsense_that_gave_way_is_told_so_and_delays_nobody_else() -> None:
 def test_work_that_fails_takes_none_with_it(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         done: list[int] = []
-        later = Later()
+        later = LowPriorityQueue()
         later.put([lambda: done.append(1 // 0), lambda: done.append(1), lambda: done.append(2)])
         await until(lambda: len(done) == 2)
         assert done == [1, 2]
@@ -112,11 +112,11 @@ def test_a_client_that_goes_while_it_gave_way_costs_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def story(wire: Wire) -> None:
-        house = wire.house
+        harness = wire.harness
         late: list[Callable[[], None]] = []
         async with wire.client() as client, wire.client() as other:
             await over_its_limit(wire, client, other)
-            monkeypatch.setattr(house.gateway, "later", late.append)
+            monkeypatch.setattr(harness.worker, "later", late.append)
             for one in (client, other):
                 one.send(post())
             await until(lambda: len(late) == 2)
