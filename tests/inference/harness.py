@@ -442,7 +442,7 @@ class Harness:
             heads = {k.decode(): v.decode("latin-1") for k, v in extra}
             answered.set_result(Answer(status, heads, bytes(said)))
 
-        head = RequestHead(method.encode(), path, b"", raw, self.ticks.ns())
+        head = RequestHead(method, path, b"", raw, self.ticks.ns())
         sink = self.app.on_head(head, reply)
         if sink is not None and given is not None:
             sink.on_body(given)

@@ -136,7 +136,10 @@ def test_keys_and_limits_hold_while_a_version_is_still_loading() -> None:
         harness.feed.publish(harness.table(two, keys=[BOLT], limits=[TenantLimit("bolt", rate=1)]))
         await until(lambda: "acme" not in harness.tenants)
         assert (await harness.predict()).status == 401
-        assert [(await harness.predict(auth="Bearer wv_bolt")).status for _ in range(2)] == [200, 429]
+        assert [(await harness.predict(auth="Bearer wv_bolt")).status for _ in range(2)] == [
+            200,
+            429,
+        ]
         assert not following.done()
         harness.runtime.gate.set()
         await following
@@ -198,7 +201,9 @@ def test_a_token_is_let_in_with_its_scopes_but_never_as_an_admin() -> None:
             "plain": (200, 403), "reader": (403, 200), "admin": (200, 403), "all": (200, 200),
             "old": (401, 401), "forged": (401, 401),
         }  # fmt: skip
-        held = {scope for c in harness.services.authenticator._by_subject.values() for scope in c.scopes}
+        held = {
+            scope for c in harness.services.authenticator._by_subject.values() for scope in c.scopes
+        }
         assert "admin" not in held
         predicted = [e for e in harness.spool.events if hasattr(e, "rows")]
         assert {e.key for e in predicted} == {"jwt:user-of-acme"}

@@ -193,7 +193,9 @@ def test_some_rows_of_a_request_are_cached_and_the_rest_executed_together() -> N
 
 async def _posted(harness: Harness) -> dict[str, Any]:
     await harness.post_metrics()
-    return {s.name: s.values for s in harness.board.held["gateway-0"] if s.name == "cache_rows_total"}
+    return {
+        s.name: s.values for s in harness.board.held["gateway-0"] if s.name == "cache_rows_total"
+    }
 
 
 class FakeShared:

@@ -311,7 +311,9 @@ def test_the_same_files_under_another_order_of_features_are_another_place(
             for names in (("x", "y"), ("y", "x"))
         }
         assert len(handles) == 6
-        assert s.models.handle("a", one, ("x", "y")) is s.models.handle("a", entry("a", "1"), ("x", "y"))
+        assert s.models.handle("a", one, ("x", "y")) is s.models.handle(
+            "a", entry("a", "1"), ("x", "y")
+        )
 
     tell(monkeypatch, story)
 

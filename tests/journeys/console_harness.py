@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from windvane.core.drift import Baseline, build_baseline
-from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, CategoryAxis, Layout, NumericAxis, Sketch
+from windvane.core.sketch import (
+    LATENCY_EDGES_US,
+    TRAFFIC,
+    CategoryAxis,
+    Layout,
+    NumericAxis,
+    Sketch,
+)
 from windvane.ports.control_store import VersionRecord
 
 WINDOW_S = 3 * 3600.0

@@ -61,7 +61,11 @@ async def main(kind: str, where: str, worker: str, what: str, much: str, *texts:
         patience_s = PATIENT_S if kind == "shared" else 0.0
         shared = SharedLimiter(int(where), int(worker), solo=False, patience_s=patience_s)
         await run(
-            lambda: shared.acquire(limits, time.monotonic()), shared.release, what, float(much), long
+            lambda: shared.acquire(limits, time.monotonic()),
+            shared.release,
+            what,
+            float(much),
+            long,
         )
         assert shared.unlocked == 0 or kind == "impatient"
         shared.close()

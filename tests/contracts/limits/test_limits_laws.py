@@ -31,7 +31,9 @@ def inside(log: list[float], limit: Limit, now: float) -> list[float]:
     return [at for at in log if at > now - limit.per_s]
 
 
-def check(taken: RateLimitDecision, logs: Sequence[list[float]], limits: Sequence[Limit], now: float) -> None:
+def check(
+    taken: RateLimitDecision, logs: Sequence[list[float]], limits: Sequence[Limit], now: float
+) -> None:
     """``taken`` is what the rule says, which is then entered in ``logs``."""
     waits = refusals(logs, limits, now)
     assert taken.admitted == (max(waits) == 0)
@@ -168,7 +170,9 @@ def test_what_one_tenant_is_told_never_depends_on_another(
             now += gap
             if neighbour:
                 for _ in range(theirs.count(i)):
-                    world.acquire((Limit(neighbour, 3, 1.0, 2), Limit(f"{neighbour}/m", 2, 1.0)), now)
+                    world.acquire(
+                        (Limit(neighbour, 3, 1.0, 2), Limit(f"{neighbour}/m", 2, 1.0)), now
+                    )
             taken = world.acquire((Limit(me, 3, 1.0, 20), Limit(f"{me}/m", 2, 1.0)), now)
             told.append((taken.admitted, taken.remaining, taken.reset_s, taken.retry_after_s))
         return told

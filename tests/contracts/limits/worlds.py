@@ -48,7 +48,9 @@ class World(Protocol):
 
     workers: int
 
-    def acquire(self, limits: Sequence[Limit], now: float, worker: int = 0) -> RateLimitDecision: ...
+    def acquire(
+        self, limits: Sequence[Limit], now: float, worker: int = 0
+    ) -> RateLimitDecision: ...
 
     def release(self, taken: RateLimitDecision, worker: int = 0) -> None: ...
 

@@ -13,7 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, CategoryAxis, Layout, NumericAxis, Sketch, SketchError, merge, share_above
+from windvane.core.sketch import (
+    LATENCY_EDGES_US,
+    TRAFFIC,
+    CategoryAxis,
+    Layout,
+    NumericAxis,
+    Sketch,
+    SketchError,
+    merge,
+    share_above,
+)
 
 LAYOUT = Layout(
     (

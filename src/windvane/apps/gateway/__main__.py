@@ -9,8 +9,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from windvane.apps.gateway import wiring
-from windvane.apps.gateway.server import serve
-from windvane.usecases.read_settings import LISTEN_FD_VARIABLE, READY_FD_VARIABLE
+from windvane.apps.gateway.http_server import serve
 
 # A thread that works on a slow version hands the interpreter back within half a millisecond.
 _SWITCH_S = 0.0005
@@ -20,14 +19,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s gateway %(levelname)s %(message)s")
     sys.setswitchinterval(_SWITCH_S)
     given = wiring.settings()
-    serve(
-        wiring.gateway(given),
-        given.host,
-        given.port,
-        listen_fd=wiring.inherited_fd(LISTEN_FD_VARIABLE),
-        ready_fd=wiring.inherited_fd(READY_FD_VARIABLE),
-        drain_s=given.drain_s,
-    )
+    serve(wiring.gateway(given), wiring.http_config(given))
 
 
 if __name__ == "__main__":

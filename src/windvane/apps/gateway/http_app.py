@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from windvane.apps.gateway.answers import (
@@ -19,7 +19,8 @@ from windvane.apps.gateway.answers import (
     to_json,
 )
 from windvane.apps.gateway.encodings import decompress
-from windvane.apps.gateway.http_protocol import BodySink, Reply, RequestHead
+from windvane.apps.gateway.http_head import RequestHead
+from windvane.apps.gateway.http_protocol import BodySink, Reply
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.outcomes import keep_outcomes
 from windvane.apps.gateway.protocols.base import HttpProtocol
@@ -28,6 +29,7 @@ from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.apps.gateway.statuses import (
     NoSuchPath,
     WrongMethod,
+    of_status,
     status_of,
 )
 from windvane.core.admission import FREE, read_grpc_timeout, read_timeout
@@ -94,11 +96,13 @@ class HttpApp:
             self.reject(PROTOCOLS[0], error, request_id, head.headers, reply)
             return None
 
-    def on_error(self, head: RequestHead | None, error: Rejection, reply: Reply) -> None:
-        """What the transport itself found wrong with a request."""
-        headers = head.headers if head is not None else {}
+    def on_error(self, status: int, detail: str) -> tuple[Sequence[Header], bytes]:
+        """What the transport itself found wrong with a request, before anybody knows whose it
+        is."""
+        error = of_status(status, detail)
         self.engine.services.instrumentation.rejected(error)
-        self.reject(PROTOCOLS[0], error, self.engine.services.new_id(), headers, reply)
+        content_type, body = PROTOCOLS[0].rejection(error, self.engine.services.new_id())
+        return [content_type, *rejection_headers(error)], body
 
     def _predict(
         self, protocol: HttpProtocol, model: str, head: RequestHead, reply: Reply
@@ -107,8 +111,8 @@ class HttpApp:
         request_id = services.new_id()
         headers = head.headers
         try:
-            if head.method != b"POST":
-                said = f"{head.method[:16].decode('latin-1')} {head.path[:200]} is not allowed"
+            if head.method != "POST":
+                said = f"{head.method[:16]} {head.path[:200]} is not allowed"
                 raise WrongMethod(said, "POST")
             request = InferenceRequest(
                 request_id, model, headers.get(b"authorization", b""),
@@ -199,7 +203,7 @@ class HttpApp:
             reply(status, extra, body)
 
     def _other(self, head: RequestHead, request_id: str, reply: Reply) -> BodySink | None:
-        path, method = head.path, head.method.decode("latin-1")
+        path, method = head.path, head.method
         plain = self._plain.get(path)
         if plain is not None:
             _only(head, "GET")
@@ -336,13 +340,6 @@ class _Prediction:
         if self._begun:
             self._app.engine.abandon(self._request)
 
-    def on_error(self, error: Rejection) -> None:
-        """The body is too large, or too slow."""
-        self.on_abort()
-        app = self._app
-        rejection = app.engine.failed(self._request, error)
-        app.reject(self._protocol, rejection, self._request.id, self._head.headers, self._reply)
-
 
 class _WholeBody:
     """Something else that has a body."""
@@ -371,16 +368,10 @@ class _WholeBody:
 
     def on_abort(self) -> None: ...
 
-    def on_error(self, error: Rejection) -> None:
-        app = self._app
-        rejection = app.engine.failed(self._request, error)
-        app.reject(PROTOCOLS[0], rejection, self._request.id, self._head.headers, self._reply)
-
 
 def _only(head: RequestHead, method: str) -> None:
-    given = head.method.decode("latin-1")
-    if given != method and not (given == "HEAD" and method == "GET"):
-        raise WrongMethod(f"{given[:16]} {head.path[:200]} is not allowed", method)
+    if head.method != method:
+        raise WrongMethod(f"{head.method[:16]} {head.path[:200]} is not allowed", method)
 
 
 def _printable(given: bytes, most: int = _MAX_ID) -> str:

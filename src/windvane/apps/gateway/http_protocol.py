@@ -62,8 +62,13 @@ class BodySink(Protocol):
 class Application(Protocol):
     """What answers the requests."""
 
-    draining: bool
-    """Set by the server when it stops: each answer then closes its connection."""
+    @property
+    def draining(self) -> bool:
+        """Set by the server when it stops: each answer then closes its connection."""
+        ...
+
+    @draining.setter
+    def draining(self, value: bool) -> None: ...
 
     def on_head(self, head: RequestHead, reply: Reply) -> BodySink | None:
         """A request's head is whole; HEAD comes as GET. None: its body is not wanted, and the

@@ -51,7 +51,27 @@ class UnsupportedMediaType(Rejection):
     code: ClassVar[str] = "GAT-119"
 
 
+class BadRequest(Rejection):
+    """What came is no request of HTTP, or one that others on its way could read otherwise."""
+
+    code: ClassVar[str] = "GAT-120"
+
+
+class HeadTooLarge(Rejection):
+    """The request line or the header lines are longer than this gateway takes."""
+
+    code: ClassVar[str] = "GAT-121"
+
+
+class TooManyConnections(Rejection):
+    """This address, or all of them, have as many connections as this gateway takes."""
+
+    code: ClassVar[str] = "GAT-122"
+    retry_after_s = 1.0
+
+
 STATUSES: Mapping[type[Rejection], int] = {
+    BadRequest: 400,
     errors.BadBody: 400,
     errors.BadDeadline: 400,
     UnknownApiVersion: 400,
@@ -69,7 +89,9 @@ STATUSES: Mapping[type[Rejection], int] = {
     errors.SchemaViolation: 422,
     errors.BadOutcome: 422,
     errors.RateLimited: 429,
+    HeadTooLarge: 431,
     errors.InternalError: 500,
+    TooManyConnections: 503,
     errors.NoAnswer: 503,
     errors.NotReady: 503,
     errors.NotRecorded: 503,
@@ -81,3 +103,20 @@ STATUSES: Mapping[type[Rejection], int] = {
 
 def status_of(error: Rejection) -> int:
     return STATUSES.get(type(error), 500)
+
+
+def of_status(status: int, detail: str) -> Rejection:
+    """What a transport tells by a status alone."""
+    match status:
+        case 408:
+            return BodyTooSlow(detail)
+        case 413:
+            return errors.BodyTooLarge(detail)
+        case 414 | 431:
+            return HeadTooLarge(detail)
+        case 500:
+            return errors.InternalError(detail)
+        case 503:
+            return TooManyConnections(detail)
+        case _:
+            return BadRequest(detail)

@@ -12,6 +12,7 @@ from windvane.adapters.files import FileArtifacts, FileMetricsBoard, FileRouting
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.adapters.spool import FileSpoolWriter
+from windvane.apps.gateway.http_server import HttpConfig
 from windvane.apps.gateway.worker import GatewayWorker, Remote
 from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.inference.access import Authenticator
@@ -29,6 +30,8 @@ from windvane.ports.runtime import Runtime
 from windvane.ports.shared_cache import SharedCache
 from windvane.usecases.load_version import Runtimes
 from windvane.usecases.read_settings import (
+    LISTEN_FD_VARIABLE,
+    READY_FD_VARIABLE,
     SHARED_FD_VARIABLE,
     WORKER_VARIABLE,
     Settings,
@@ -46,6 +49,17 @@ def inherited_fd(variable: str) -> int | None:
     """A descriptor that the supervisor passed on; None for a worker that is alone."""
     given = os.environ.get(variable)
     return int(given) if given else None
+
+
+def http_config(given: Settings) -> HttpConfig:
+    """Where this worker listens."""
+    return HttpConfig(
+        given.host,
+        given.port,
+        listen_fd=inherited_fd(LISTEN_FD_VARIABLE),
+        ready_fd=inherited_fd(READY_FD_VARIABLE),
+        drain_s=given.drain_s,
+    )
 
 
 def gateway(given: Settings) -> GatewayWorker:

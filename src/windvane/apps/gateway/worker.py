@@ -12,7 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from windvane.apps.gateway.answers import Header
 from windvane.apps.gateway.http_app import HttpApp
+from windvane.apps.gateway.http_head import RequestHead
+from windvane.apps.gateway.http_protocol import BodySink, Reply
 from windvane.core.execution import Circuit
 from windvane.inference.engine import Engine, Services
 from windvane.inference.errors import NotReady
@@ -67,6 +70,24 @@ class GatewayWorker:
         self._tasks: list[asyncio.Task[None]] = []
         self.engine = Engine(services)
         self.app = HttpApp(self.engine, self._ready, low_priority)
+
+    def on_head(self, head: RequestHead, reply: Reply) -> BodySink | None:
+        return self.app.on_head(head, reply)
+
+    def on_error(self, status: int, detail: str) -> tuple[Sequence[Header], bytes]:
+        return self.app.on_error(status, detail)
+
+    def defer(self, work: Callable[[], None]) -> None:
+        self.app.defer(work)
+
+    @property
+    def draining(self) -> bool:
+        """Set by the server when it stops."""
+        return self.app.draining
+
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        self.app.draining = value
 
     def _ready(self) -> Mapping[str, Any]:
         if self._live is None:
