@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from usecases.harness import FILE
 
-from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.alerting import Response, Severity
+from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.usecases.read_model_file import (
     BadModelFile,
     ModelFile,
