@@ -20,10 +20,10 @@ from contracts.runtime.hostile import ROW, TIGHT, Calls, load, model, version
 from contracts.runtime.worlds import SCHEMA, boosted, pyfunc, seal
 from sklearn.preprocessing import FunctionTransformer
 
-from windvane.core.signature import InputSpec
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.core.execution import RuntimeName, ServedBy
+from windvane.core.signature import InputSpec
 from windvane.ports.runtime import (
     CannotLoad,
     ManifestMismatch,
