@@ -342,6 +342,27 @@ def test_scored_rows_of_several_outputs_and_labels(log: DeltaEventLog) -> None:
     assert log.scored("delay", other, DAY, DAY + 1) == [], "no row has such an output"
 
 
+def test_a_clients_own_id_names_a_prediction_as_long_as_it_stands_for_one(
+    log: DeltaEventLog,
+) -> None:
+    """An id that was used twice stands for two answers, and nobody can say which was meant."""
+    append(
+        log,
+        [
+            predicted("p1", request_id="order-1", output=0.1),
+            predicted("p2", request_id="order-2", output=0.2),
+            predicted("p3", request_id="order-2", output=0.3),
+            predicted("p4", request_id="order-1", output=0.4, tenant="UA"),
+            outcome("order-1", 1.0),
+            outcome("order-2", 1.0),
+            outcome("p3", 0.0),
+        ],
+    )
+    (found,) = log.scored("delay", NARROW, DAY, DAY + 1)
+    rows = dict(zip(found.outputs[0].tolist(), found.labels.tolist(), strict=True))
+    assert rows == {0.1: 1.0, 0.3: 0.0}
+
+
 def test_a_corrected_outcome_counts_once(log: DeltaEventLog) -> None:
     correction = OutcomeSeen("later", DAY + 5, "delay", "AA", NARROW.id, "a", 0, 1.0)
     append(log, [predicted("a"), outcome("a", 0.0), correction])
