@@ -69,8 +69,8 @@ Work = Callable[[bytes | None, bytes, Answer], None]
 
 
 def subclass(work: Work, port: int) -> None:
-    """uvicorn, its protocol subclassed for whole requests: the gateway's `protocol.py`."""
-    from windvane.apps.gateway.server import serve
+    """uvicorn, its protocol subclassed for whole requests: the gateway's until ADR 0017."""
+    from uvicorn_subclass import serve
 
     class Gateway:
         draining = False
@@ -95,7 +95,7 @@ def subclass(work: Work, port: int) -> None:
             return True
 
     gateway: Any = Gateway()
-    serve(gateway, "127.0.0.1", port, listen_fd=None, ready_fd=None, drain_s=0.1)
+    serve(gateway, port)
 
 
 class Bare(asyncio.Protocol):
