@@ -144,7 +144,10 @@ def accept(
     offered: Proposal,
     on_step: Callable[[str], None],
 ) -> Trained:
-    """Judge, record, and register what passes; raises CandidateRefused."""
+    """Judge, record, and register what passes; raises CandidateRefused, BadTrainingData."""
+    lacking = sorted(data.absent.intersection(spec.name for spec in offered.used))
+    if lacking:
+        raise BadTrainingData(f"the table lacks {', '.join(lacking)}, which the model needs")
     policy, facts = about.policy, offered.facts
     verdict = judge_candidate(facts, policy, stores.clock.now())
 
@@ -212,11 +215,14 @@ def accept(
 
 
 def check_data(file: ModelFile, data: TrainingData) -> None:
-    """Raises BadTrainingData, naming the first row that breaks the model's contract."""
+    """Raises BadTrainingData, naming the first row that breaks the model's contract. Features
+    that the table lacks are not checked: `accept` sees to it that no version uses them."""
     said = make_task(file.contract.task).label_spread(data.labels)
     if said:
         raise BadTrainingData(f"{said}: there is nothing to learn")
     for spec in file.schema:
+        if spec.name in data.absent:
+            continue
         column = data.columns[spec.name]
         kind = kind_of(spec)
         seen: dict[Any, Violation | None] = {}
@@ -229,7 +235,8 @@ def check_data(file: ModelFile, data: TrainingData) -> None:
             else:
                 found = seen[value] = check_value(spec, value)
             if found is not None:
-                raise BadTrainingData(f"row {row}: {found.message}")
+                number = row if data.numbers is None else int(data.numbers[row])
+                raise BadTrainingData(f"row {number}: {found.message}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,9 +43,12 @@ def _train(given: argparse.Namespace) -> int:
             print(f"  {step} ...", file=sys.stderr, flush=True)
 
     say(f"read {given.table.name}")
-    data = wiring.read_table(given.table, file.schema, given.label, given.time)
+    without = tuple(v for v in given.without.split(",") if v)
+    data = wiring.read_table(given.table, file.contract, given.label, given.time, without)
+    for note in data.notes:
+        say(note)
     recipe = Recipe(
-        without=tuple(v for v in given.without.split(",") if v),
+        without=without,
         holdout_from=given.holdout_from,
         seed=given.seed,
         unknown=given.unknown,

@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--label", required=True)
     parser.add_argument("--time", required=True)
     parser.add_argument("--holdout-from", type=float)
+    parser.add_argument("--without", default="")
     parser.add_argument("--inputs", default="")
     parser.add_argument("--vocabulary", type=Path)
     parser.add_argument("--unknown", choices=["null", "error"], default="null")
@@ -72,7 +73,10 @@ def _register(given: argparse.Namespace) -> int:
         lineage={"source": given.source.name, "table": given.data.name},
     )
     say(f"read {given.data.name}")
-    data = wiring.read_table(given.data, file.schema, given.label, given.time)
+    without = tuple(v for v in given.without.split(",") if v)
+    data = wiring.read_table(given.data, file.contract, given.label, given.time, without)
+    for note in data.notes:
+        say(note)
     with wiring.registration_services(settings, store) as services:
         done = register_version(services, given.model, source, data, options, say)
     version, runtime = done.version, done.version.lineage["runtime"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
+from windvane.core.signature import OutputMapping, OutputSpec, Transform, read_number, show
 from windvane.core.sketch import Axis, CategoryAxis, NumericAxis
 from windvane.core.task.mapping import ModelOutputs, only_output
 from windvane.core.task.spec import BadLabel, TaskSpec
@@ -23,6 +24,7 @@ OutputRow = tuple[Any, ...]
 """One row's outputs in the task's order, as Python's own: floats, or lists of them."""
 
 OUTPUT = "output"
+_WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+")
 
 
 def is_output_axis(name: str) -> bool:
@@ -105,6 +107,19 @@ class Task(ABC):
         """A label or outcome as ``losses`` and ``quality`` take it, and as the log keeps it: a
         number, or a list of numbers. Raises BadLabel."""
 
+    def parse_label(self, text: str) -> Any:
+        """What a cell of a table of texts says, for ``label``. Raises BadLabel."""
+        try:
+            return read_number(text)
+        except ValueError as error:
+            raise BadLabel(f"the label {error}") from error
+
+    def odd_labels(self, given: Iterable[Any]) -> str:
+        """What is wrong with all labels of a table, as they stand there, that is not with one
+        of them; "" for nothing."""
+        del given
+        return ""
+
     @abstractmethod
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         """(rows,): what each row's outputs cost now that its label is known, 0 for perfect."""
@@ -149,7 +164,25 @@ class Task(ABC):
         """What keeps a model from being learnt or judged on these labels, "" for nothing."""
         if len(labels) == 0:
             return "no row has a label"
+        if not np.isfinite(labels).all():
+            return "labels must be finite"
         return "labels are all the same" if bool(np.all(labels == labels[0])) else ""
+
+
+def class_name(given: Any, known: Collection[str]) -> str:
+    """A label as the model's file writes it: 1, 1.0, "1" and "1.0" are the class 1 (a column
+    with gaps turns whole numbers into floats), true and "True" the class true."""
+    text = str(given)
+    if text in known:
+        return text
+    if isinstance(given, float) and given.is_integer():
+        return str(int(given))
+    if text in ("True", "False", "TRUE", "FALSE"):
+        other = str(int(text.lower() == "true"))
+        return other if isinstance(given, bool) and other in known else text.lower()
+    if isinstance(given, str) and len(given) < 64 and _WHOLE_FLOAT.fullmatch(given):
+        return given.partition(".")[0]
+    return text
 
 
 def finite_number(given: Any, what: str) -> float:

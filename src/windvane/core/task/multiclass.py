@@ -18,6 +18,7 @@ from windvane.core.task.base import (
     Task,
     all_labels,
     as_mapping,
+    class_name,
     named_bounds,
     probabilities,
 )
@@ -77,11 +78,14 @@ class MulticlassTask(Task):
         return (held,)
 
     def label(self, given: Any) -> float:
-        name = _text(given)
+        name = class_name(given, self._places)
         if name not in self._places:
             hint = did_you_mean(name, self._places)
             raise BadLabel(f"the label {show(given)} is none of the classes", hint=hint)
         return float(self._places[name])
+
+    def parse_label(self, text: str) -> str:
+        return text
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         """Half of the Brier score over classes: from 0 to 1, as a binary model's."""
@@ -123,10 +127,3 @@ class MulticlassTask(Task):
             OUTPUT: names[found.argmax(axis=1)].tolist(),
             f"{OUTPUT}#confidence": found.max(axis=1),
         }
-
-
-def _text(given: Any) -> str:
-    """As classes are written: 1, 1.0 and "1" are the same class."""
-    if isinstance(given, float) and given.is_integer():
-        return str(int(given))
-    return str(given)

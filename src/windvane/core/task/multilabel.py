@@ -19,6 +19,7 @@ from windvane.core.task.base import (
     Task,
     all_labels,
     as_mapping,
+    class_name,
     named_bounds,
     probabilities,
 )
@@ -77,11 +78,15 @@ class MultilabelTask(Task):
         zeros = all(isinstance(v, int | float) and v in (0, 1) for v in items)
         if len(items) == len(self.spec.classes) and zeros:
             return [float(v) for v in items]
-        for name in items:
+        names = [class_name(one, self.spec.classes) for one in items]
+        for name in names:
             if name not in self.spec.classes:
-                hint = did_you_mean(str(name), self.spec.classes)
+                hint = did_you_mean(name, self.spec.classes)
                 raise BadLabel(f"the label {show(name)} is none of the classes", hint=hint)
-        return [float(name in items) for name in self.spec.classes]
+        return [float(name in names) for name in self.spec.classes]
+
+    def parse_label(self, text: str) -> str:
+        return text
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return ((outputs[0] - labels) ** 2).mean(axis=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from windvane.core.signature import OutputSpec, show
+from windvane.core.signature import OutputSpec, read_numbers, show
 from windvane.core.statistics import moments_of
 from windvane.core.task.base import (
     OUTPUT,
@@ -116,6 +116,14 @@ class RegressionTask(Task):
         if not isinstance(given, list | tuple) or len(given) != wanted:  # pyright: ignore[reportUnknownArgumentType]
             raise BadLabel(f"a label has {wanted} numbers, got {show(given)}")
         return [self._in_range(one) for one in given]  # pyright: ignore[reportUnknownVariableType]
+
+    def parse_label(self, text: str) -> Any:
+        if len(self.outputs) == 1 and not self.spec.horizons:
+            return super().parse_label(text)
+        try:
+            return read_numbers(text)
+        except ValueError as error:
+            raise BadLabel(f"the label {error}") from error
 
     def _in_range(self, given: Any) -> float:
         value = finite_number(given, "the label")
