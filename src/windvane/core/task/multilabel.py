@@ -85,8 +85,10 @@ class MultilabelTask(Task):
                 raise BadLabel(f"the label {show(name)} is none of the classes", hint=hint)
         return [float(name in names) for name in self.spec.classes]
 
-    def parse_label(self, text: str) -> str:
-        return text
+    def parse_label(self, text: str) -> Any:
+        """Names between bars; 0 or 1 where each class has a column of its own."""
+        word = class_name(text, self.spec.classes)
+        return float(word) if word in ("0", "1") and word not in self.spec.classes else text
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return ((outputs[0] - labels) ** 2).mean(axis=1)
