@@ -128,9 +128,18 @@ def test_a_whole_number_is_taken_as_long_as_a_float_holds_all_its_neighbours(val
 
 
 BOUND = st.none() | st.floats(-1e6, 1e6).map(lambda x: round(x, 1))
-SPECS = st.builds(
-    FeatureSpec, st.sampled_from(["a", "b", "c"]), st.just("v"), st.sampled_from(FeatureType),
-    st.booleans(), BOUND, BOUND, st.lists(st.text(max_size=3), max_size=2).map(tuple),
+SIZE = st.none() | st.integers(0, 9).map(float)
+NUMERIC = (FeatureType.NUMBER, FeatureType.INTEGER)
+SIZED = (FeatureType.TEXT, FeatureType.IMAGE)
+REST = [kind for kind in FeatureType if kind not in (*NUMERIC, *SIZED)]
+NAME, VIEW = st.sampled_from(["a", "b", "c"]), st.just("v")
+SPECS = st.one_of(
+    st.builds(FeatureSpec, NAME, VIEW, st.sampled_from(NUMERIC), st.booleans(), BOUND, BOUND),
+    st.builds(FeatureSpec, NAME, VIEW, st.sampled_from(SIZED), st.booleans(), high=SIZE),
+    st.builds(
+        FeatureSpec, NAME, VIEW, st.sampled_from(REST), st.booleans(),
+        known=st.lists(st.text(max_size=3), max_size=2).map(tuple), length=st.integers(1, 4),
+    ),
 )  # fmt: skip
 
 

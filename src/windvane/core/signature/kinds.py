@@ -381,6 +381,8 @@ def _check_range(spec: FeatureSpec, value: float, widest: float) -> Violation | 
 
 def _bound(value: float) -> str:
     """Short where that is the bound itself: a rounded one would contradict the value beside it."""
+    if abs(value) <= MAX_INTEGER and value == int(value):
+        return str(int(value))
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 
