@@ -50,7 +50,8 @@ def test_a_number_is_what_every_reader_calls_one(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "0x10", "1_0", "nan", "inf", "1e400", "1,5", "--1", "1e", ".", "½", "1" * 2_000]
+    "text",
+    ["", " ", "0x10", "1_0", "nan", "inf", "1e400", "1,5", "--1", "1e", ".", "½", "1" * 2_000],
 )
 def test_no_number(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no number|is too large"):
@@ -72,7 +73,9 @@ def test_a_whole_number_keeps_every_digit(value: int) -> None:
     assert parse(spec("integer"), f"{value}.00") == value
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=6), st.sampled_from(",;| "))
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=6), st.sampled_from(",;| ")
+)
 def test_a_vector_reads_back(values: list[float], between: str) -> None:
     text = between.join(map(repr, values))
     assert read_numbers(text) == read_numbers(f"[{text}]") == values

@@ -70,7 +70,9 @@ def test_delong_on_known_values() -> None:
     assert found.error == pytest.approx(math.sqrt(expected), rel=1e-12)
 
 
-@pytest.mark.parametrize(("ups", "downs", "apart"), [(60, 400, 0.8), (200, 200, 0.3), (40, 40, 1.5)])
+@pytest.mark.parametrize(
+    ("ups", "downs", "apart"), [(60, 400, 0.8), (200, 200, 0.3), (40, 40, 1.5)]
+)
 def test_delongs_error_is_the_bootstraps(ups: int, downs: int, apart: float) -> None:
     rng = np.random.default_rng(ups)
     one, other = rng.normal(apart, 1.0, ups), rng.normal(0.0, 1.0, downs)

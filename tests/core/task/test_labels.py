@@ -131,7 +131,9 @@ def test_a_constant_is_an_answer_that_the_task_lets_through(
     ("spec", "given_"),
     [
         (BINARY, 1.5), (BINARY, True), (BINARY, "a"), (BINARY, float("nan")), (CLASSES, "z"),
-        (CLASSES, {"a": 0.5}), (CLASSES, {"a": 1.5, "b": -0.5}), (TAGS, "z"), (TAGS, {"a": 2}),
+        (CLASSES, {"a": 0.5}), (CLASSES, {"a": "x"}), (CLASSES, {"a": float("nan")}),
+        (TAGS, {"a": None}), (TAGS, {"a": float("nan")}), (TAGS, {"a": "x"}),
+        (CLASSES, {"a": 1.5, "b": -0.5}), (TAGS, "z"), (TAGS, {"a": 2}),
         (SHARE, 2), (NUMBER, "a"), (TWO, {"height": 1}), (RANKING, float("inf")), (TENSOR, 1),
         (TENSOR, {"score": 1}), (TENSOR, {"embedding": [1], "score": 1}),
         (TENSOR, {"embedding": ["a", "b"], "score": 1}),

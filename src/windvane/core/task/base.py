@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from windvane.core.signature import OutputMapping, OutputSpec, Transform, read_number, show
 from windvane.core.sketch import Axis, CategoryAxis, NumericAxis
 from windvane.core.task.mapping import ModelOutputs, only_output
-from windvane.core.task.spec import BadLabel, TaskSpec
+from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
 Floats = NDArray[np.float64]
 Outputs = Sequence[Floats]
@@ -198,6 +198,11 @@ def finite_number(given: Any, what: str) -> float:
     return value
 
 
+def by_row(found: Floats) -> Floats:
+    """(rows, numbers of a row), also where there are no rows."""
+    return found.reshape(len(found), math.prod(found.shape[1:]))
+
+
 def probabilities(found: Floats) -> list[OutputRow | None]:
     """Rows of (rows, classes); each must lie in [0, 1]."""
     good = np.asarray(((found >= 0.0) & (found <= 1.0)).all(axis=1))  # NaN is neither
@@ -217,6 +222,13 @@ def named_bounds(mean: float, error: float, alpha: float) -> tuple[float, float]
 
 def as_mapping(given: Any) -> Mapping[str, Any] | None:
     return given if isinstance(given, Mapping) else None  # pyright: ignore[reportUnknownVariableType]
+
+
+def as_probability(given: Any, name: str) -> float:
+    """Raises BadTask."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0.0 <= given <= 1.0:
+        raise BadTask(f"{name}: {show(given)} is no probability", hint="give a number from 0 to 1")
+    return float(given)
 
 
 def all_labels(found: Floats) -> str:

@@ -18,6 +18,7 @@ from windvane.core.task.base import (
     Task,
     all_labels,
     as_mapping,
+    as_probability,
     class_name,
     named_bounds,
     probabilities,
@@ -72,8 +73,8 @@ class MulticlassTask(Task):
             if name not in self._places:
                 hint = did_you_mean(str(name), self._places)
                 raise BadTask(f"{show(name)} is none of the classes", hint=hint)
-        held = [float(by_name.get(name, 0.0)) for name in self.spec.classes]
-        if min(held) < 0.0 or abs(sum(held) - 1.0) > _TOTAL:
+        held = [as_probability(by_name.get(name, 0.0), name) for name in self.spec.classes]
+        if abs(sum(held) - 1.0) > _TOTAL:
             raise BadTask(f"probabilities must add up to 1, they add up to {sum(held):g}")
         return (held,)
 

@@ -19,6 +19,7 @@ from windvane.core.task.base import (
     Task,
     all_labels,
     as_mapping,
+    as_probability,
     class_name,
     named_bounds,
     probabilities,
@@ -60,13 +61,11 @@ class MultilabelTask(Task):
         if by_name is None:
             names = cast("Sequence[Any]", given if isinstance(given, list) else [given])
             by_name = dict.fromkeys(map(str, names), 1.0)
-        for name, p in by_name.items():
+        for name in by_name:
             if name not in self.spec.classes:
                 hint = did_you_mean(str(name), self.spec.classes)
                 raise BadTask(f"{show(name)} is none of the classes", hint=hint)
-            if not 0.0 <= float(p) <= 1.0:
-                raise BadTask(f"{name}: {p:g} is no probability")
-        return ([float(by_name.get(name, 0.0)) for name in self.spec.classes],)
+        return ([as_probability(by_name.get(name, 0.0), name) for name in self.spec.classes],)
 
     def label(self, given: Any) -> list[float]:
         """From the names of those that hold, or 0 and 1 for each class."""
