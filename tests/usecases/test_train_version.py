@@ -18,14 +18,15 @@ from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.onnx.learner import BoostedLearner
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.drift import Baseline
+from windvane.core.task import OUTPUT
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import VersionRecord
 from windvane.ports.learner import TrainingData
 from windvane.ports.runtime import Predictor
 from windvane.usecases.apply_model import apply_model
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
 from windvane.usecases.train_version import (
-    OUTPUT,
     BadTrainingData,
     CandidateRefused,
     Recipe,
@@ -66,9 +67,9 @@ def table(rows: int = ROWS, seed: int = 3) -> TrainingData:
     return TrainingData(columns, late, START + 60.0 * np.arange(rows))
 
 
-def load(version: VersionRecord, schema: list[str]) -> Predictor:
+def load(version: VersionRecord) -> Predictor:
     opened = FileArtifacts().open(version.artifact, version.manifest)
-    return OnnxRuntime().load(opened, schema, trusted=False)
+    return OnnxRuntime().load(opened, read_model_file(FILE).contract, trusted=False)
 
 
 class TrainingHarness:
@@ -125,10 +126,9 @@ def test_a_version_is_registered_with_all_that_serving_needs(harness: TrainingHa
     assert [step.split()[0] for step in steps] == [
         "check", "train", "evaluate", "convert", "sketch", "register",
     ]  # fmt: skip
-    names = ["distance", "carrier", "temp"]
-    predictor = load(version, names)
+    predictor = load(version)
     row = predictor.encode([900.0, "dl", 40.0])
-    assert 0.5 < predictor.predict([row])[0] <= 1.0
+    assert 0.5 < predictor.predict([row])[0][0] <= 1.0
 
 
 def test_the_decision_replays(harness: TrainingHarness) -> None:
@@ -172,12 +172,15 @@ def test_the_baseline_holds_every_row(harness: TrainingHarness) -> None:
     assert len(baseline.tail) == 10
 
 
-def test_later_versions_keep_the_layout(harness: TrainingHarness) -> None:
-    """Or windows of two versions could not be merged."""
+def test_later_versions_keep_the_axes_of_features(harness: TrainingHarness) -> None:
+    """Or windows of two versions could not be compared; outputs are on bins of their own."""
     first = harness.train(table()).version
     harness.clock.at += 60.0
     second = harness.train(table(seed=9)).version
-    assert second.layout_id == first.layout_id
+    with harness.store.read() as tx:
+        one, other = (tx.layout(v.layout_id).axes for v in (first, second))
+    assert one[:3] == other[:3]
+    assert [axis.name for axis in other] == ["distance", "carrier", "temp", OUTPUT]
     assert harness.versions() == [first.version, second.version]
 
 
@@ -211,9 +214,31 @@ def test_a_view_may_be_left_out(harness: TrainingHarness) -> None:
     version = harness.train(table(), Recipe(without=("weather",))).version
     assert version.views == ("plan",)
     assert version.lineage["without"] == "weather"
-    predictor = load(version, ["distance", "carrier", "temp"])
+    predictor = load(version)
     one, other = (predictor.encode([900.0, "dl", t]) for t in (None, 10.0))
     assert one == other
+
+
+def test_a_view_that_is_left_out_may_be_absent(harness: TrainingHarness) -> None:
+    """Nothing is learned or remembered of it: its axis waits for a table that has it."""
+    data = replace(spoiled(temp=[None] * ROWS), absent=frozenset(["temp"]))
+    with pytest.raises(BadTrainingData, match="the table lacks temp, which the model needs"):
+        harness.train(data)
+    version = harness.train(data, Recipe(without=("weather",))).version
+    with harness.store.read() as tx:
+        assert tx.layout(version.layout_id).names == ("distance", "carrier", OUTPUT)
+    harness.clock.at += 60.0
+    later = harness.train(table()).version
+    with harness.store.read() as tx:
+        assert tx.layout(later.layout_id).names == ("distance", "carrier", "temp", OUTPUT)
+
+
+def test_a_bad_row_has_the_number_that_its_table_gives_it(harness: TrainingHarness) -> None:
+    distance = [1.0] * ROWS
+    distance[7] = -1.0
+    data = replace(spoiled(distance=distance), numbers=np.arange(ROWS) * 2 + 1)
+    with pytest.raises(BadTrainingData, match=r"row 15: distance -1\.0 is outside"):
+        harness.train(data)
 
 
 def spoiled(**columns: list[Any]) -> TrainingData:

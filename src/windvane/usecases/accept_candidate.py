@@ -145,9 +145,7 @@ def accept(
     on_step: Callable[[str], None],
 ) -> Trained:
     """Judge, record, and register what passes; raises CandidateRefused, BadTrainingData."""
-    lacking = sorted(data.absent.intersection(spec.name for spec in offered.used))
-    if lacking:
-        raise BadTrainingData(f"the table lacks {', '.join(lacking)}, which the model needs")
+    check_present(data, offered.used)
     policy, facts = about.policy, offered.facts
     verdict = judge_candidate(facts, policy, stores.clock.now())
 
@@ -216,7 +214,7 @@ def accept(
 
 def check_data(file: ModelFile, data: TrainingData) -> None:
     """Raises BadTrainingData, naming the first row that breaks the model's contract. Features
-    that the table lacks are not checked: `accept` sees to it that no version uses them."""
+    that the table lacks are not checked: `check_present` sees to it that no version uses them."""
     said = make_task(file.contract.task).label_spread(data.labels)
     if said:
         raise BadTrainingData(f"{said}: there is nothing to learn")
@@ -237,6 +235,13 @@ def check_data(file: ModelFile, data: TrainingData) -> None:
             if found is not None:
                 number = row if data.numbers is None else int(data.numbers[row])
                 raise BadTrainingData(f"row {number}: {found.message}")
+
+
+def check_present(data: TrainingData, used: Sequence[FeatureSpec]) -> None:
+    """Raises BadTrainingData where a version uses what the table lacks."""
+    lacking = sorted(data.absent.intersection(spec.name for spec in used))
+    if lacking:
+        raise BadTrainingData(f"the table lacks {', '.join(lacking)}, which the model needs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,5 +311,6 @@ def _layout(about: Applied, outputs: Outputs, data: TrainingData) -> Layout:
     """The model's axes, the version's own outputs, and those on the champion's bins."""
     own = make_task(about.file.contract.task).axes(outputs)
     beside = [replace(axis, name=f"{axis.name}@{about.champion}") for axis in about.champion_axes]
-    columns = {name: data.columns[name] for name in about.file.contract.names}
+    names = [name for name in about.file.contract.names if name not in data.absent]
+    columns = {name: data.columns[name] for name in names}
     return fit_layout(about.file.contract, columns, (*own, *beside), about.layout)

@@ -268,6 +268,7 @@ def test_how_times_were_taken_is_said(tmp_path: Path) -> None:
         (["9999-12-31 00:00:00"], "lies outside of 1900 to 2200"),
         (["0000-01-01 00:00:00"], "lies outside of 1900 to 2200"),
         (["2024-03-01T12:00:00X"], "is no time"),
+        (["2024-03-01 12:00:00", "2024-03-01 12:00:00\n2024-03-01 13:00:00"], "row 2 (line 3)"),
     ],
 )
 def test_what_is_no_time_is_refused(tmp_path: Path, cells: list[str], said: str) -> None:

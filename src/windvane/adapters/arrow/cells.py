@@ -124,6 +124,8 @@ def fast_times(cells: Sequence[str | None]) -> Values | None:
     """Of texts such as 2026-11-28 17:45:00, all with Z or all without a zone; None for any else."""
     if not cells or not cells[0] or not _TIMES[cells[0][-1:] == "Z"].fullmatch(_lines(cells)):
         return None
+    if len({len(cell) for cell in cells if cell}) != 1:
+        return None  # two times in one cell, with a line break between
     try:
         found = np.array([cell[:19] if cell else "NaT" for cell in cells], "datetime64[s]")
     except ValueError:

@@ -45,8 +45,9 @@ def _train(given: argparse.Namespace) -> int:
     say(f"read {given.table.name}")
     without = tuple(v for v in given.without.split(",") if v)
     data = wiring.read_table(given.table, file.contract, given.label, given.time, without)
-    for note in data.notes:
-        say(note)
+    if not given.json:
+        for note in data.notes:
+            print(f"    {note}", file=sys.stderr, flush=True)
     recipe = Recipe(
         without=without,
         holdout_from=given.holdout_from,
@@ -61,7 +62,8 @@ def _train(given: argparse.Namespace) -> int:
     version = trained.version
     if given.json:
         print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
-                          "views": list(version.views), "manifest": version.manifest}))  # fmt: skip
+                          "views": list(version.views), "manifest": version.manifest,
+                          "notes": data.notes}))  # fmt: skip
     else:
         metrics = ", ".join(f"{k} {v:g}" for k, v in version.metrics.items())
         print(f"version {version.version} of {version.model} is registered: {metrics}")

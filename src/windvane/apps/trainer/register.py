@@ -75,15 +75,16 @@ def _register(given: argparse.Namespace) -> int:
     say(f"read {given.data.name}")
     without = tuple(v for v in given.without.split(",") if v)
     data = wiring.read_table(given.data, file.contract, given.label, given.time, without)
-    for note in data.notes:
-        say(note)
+    if not given.json:
+        for note in data.notes:
+            print(f"    {note}", file=sys.stderr, flush=True)
     with wiring.registration_services(settings, store) as services:
         done = register_version(services, given.model, source, data, options, say)
     version, runtime = done.version, done.version.lineage["runtime"]
     if given.json:
         print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
                           "views": list(version.views), "manifest": version.manifest,
-                          "runtime": runtime}))  # fmt: skip
+                          "runtime": runtime, "notes": data.notes}))  # fmt: skip
         return 0
     metrics = ", ".join(f"{k} {v:g}" for k, v in version.metrics.items())
     print(f"version {version.version} of {version.model} is registered: {metrics}")
