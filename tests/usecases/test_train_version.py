@@ -18,6 +18,7 @@ from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.onnx.learner import BoostedLearner
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.drift import Baseline
+from windvane.core.task import OUTPUT
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import Deployment, VersionRecord
 from windvane.ports.learner import TrainingData
@@ -248,6 +249,28 @@ def test_a_view_may_be_left_out(harness: TrainingHarness) -> None:
     predictor = load(version)
     one, other = (predictor.encode([900.0, "dl", t]) for t in (None, 10.0))
     assert one == other
+
+
+def test_a_view_that_is_left_out_may_be_absent(harness: TrainingHarness) -> None:
+    """Nothing is learned or remembered of it: its axis waits for a table that has it."""
+    data = replace(spoiled(temp=[None] * ROWS), absent=frozenset(["temp"]))
+    with pytest.raises(BadTrainingData, match="the table lacks temp, which the model needs"):
+        harness.train(data)
+    version = harness.train(data, Recipe(without=("weather",))).version
+    with harness.store.read() as tx:
+        assert tx.layout(version.layout_id).names == ("distance", "carrier", OUTPUT)
+    harness.clock.at += 60.0
+    later = harness.train(table()).version
+    with harness.store.read() as tx:
+        assert tx.layout(later.layout_id).names == ("distance", "carrier", "temp", OUTPUT)
+
+
+def test_a_bad_row_has_the_number_that_its_table_gives_it(harness: TrainingHarness) -> None:
+    distance = [1.0] * ROWS
+    distance[7] = -1.0
+    data = replace(spoiled(distance=distance), numbers=np.arange(ROWS) * 2 + 1)
+    with pytest.raises(BadTrainingData, match=r"row 15: distance -1\.0 is outside"):
+        harness.train(data)
 
 
 def spoiled(**columns: list[Any]) -> TrainingData:

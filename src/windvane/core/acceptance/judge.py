@@ -50,6 +50,8 @@ def compare_outputs(
 
 def _changed(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
     """Rows with another label: the likeliest of several classes, or the side of one half."""
+    if not len(one):
+        return 0
     if one.ndim == 2 and one.shape[1] > 1:
         return int((one.argmax(axis=1) != other.argmax(axis=1)).sum())
     return int(((one >= 0.5) != (other >= 0.5)).reshape(len(one), -1).any(axis=1).sum())

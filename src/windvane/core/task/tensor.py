@@ -17,6 +17,7 @@ from windvane.core.task.base import (
     Quality,
     Task,
     as_mapping,
+    by_row,
     finite_number,
     named_bounds,
 )
@@ -48,7 +49,7 @@ class TensorTask(Task):
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
         good = np.ones(len(outputs[0]), bool)
         for found in outputs:
-            good &= np.isfinite(found).reshape(len(found), -1).all(axis=1)
+            good &= np.isfinite(by_row(found)).all(axis=1)
         held = list(zip(*(found.tolist() for found in outputs), strict=True))
         return [row if fine else None for row, fine in zip(held, good.tolist(), strict=True)]
 
@@ -110,7 +111,7 @@ class TensorTask(Task):
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for spec, found in zip(self.outputs, outputs, strict=True):
-            flat = found.reshape(len(found), -1)
+            flat = by_row(found)
             if spec.name == self.spec.score:
                 out[OUTPUT] = flat[:, 0]
             else:
