@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.apps.gateway.http_head import RequestHead
+from windvane.apps.gateway.http_protocol import BodySink
 from windvane.apps.gateway.worker import GatewayWorker
 from windvane.core.admission import Limit, RateLimitDecision
 from windvane.core.routing import (
@@ -102,7 +102,7 @@ class FakePredictor:
 
 
 def _loading() -> bool:
-    """Whether the shelf is warming a version up, which it does on a thread of its own."""
+    """Whether the cache is warming a version up, which it does on a thread of its own."""
     return threading.current_thread().name.startswith("loader")
 
 
@@ -125,7 +125,7 @@ class FakeRuntime:
     place is raised. ``gate`` holds every load."""
 
     def __init__(self) -> None:
-        self.shelf: dict[str, FakePredictor | Exception | Callable[[], FakePredictor]] = {}
+        self.predictors: dict[str, FakePredictor | Exception | Callable[[], FakePredictor]] = {}
         self.loads: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -135,9 +135,9 @@ class FakeRuntime:
         self.loads.append(artifact.name)
         self.loading.set()
         assert self.gate.wait(WITHIN_S), "nobody opened the gate"
-        found = self.shelf.get(artifact.name)
+        found = self.predictors.get(artifact.name)
         if found is None:
-            found = self.shelf[artifact.name] = FakePredictor(offset_of(artifact.name))
+            found = self.predictors[artifact.name] = FakePredictor(offset_of(artifact.name))
         if isinstance(found, Exception):
             raise found
         return found if isinstance(found, FakePredictor) else found()
@@ -286,6 +286,14 @@ class Answer:
         return self.json["predictions"]
 
 
+@dataclass
+class OpenRequest:
+    """``sink`` takes the body; it is None where the head was refused."""
+
+    sink: BodySink | None
+    answered: asyncio.Future[Answer]
+
+
 def offset_of(artifact: str) -> float:
     """Tells models and versions apart: ``late/2`` answers with 2 and a little."""
     model, version = artifact.rsplit("/", 1)
@@ -358,7 +366,7 @@ class Harness:
     ticks: FakeMonotonic = field(default_factory=FakeMonotonic)
 
     def __post_init__(self) -> None:
-        instrumentation = Instrumentation(Metrics(), self.ticks)
+        instrumentation = Instrumentation(Metrics(), self.ticks, jitter=lambda: 0.0)
         self.low_priority = LowPriorityQueue()
         self.services = Services(
             authenticator=Authenticator(self.verifier),
@@ -391,15 +399,24 @@ class Harness:
     def queues(self) -> list[ModelQueue]:
         return self.services.models.queues
 
+    def hold(self, version: str = "1", model: str = MODEL) -> FakePredictor:
+        """Executions of the version run on a thread from now on, and end when it is let go."""
+        for queue in self.queues:
+            if (queue.model, queue.version) == (model, version):
+                queue.threaded = True
+        predictor = self.predictor(version, model)
+        predictor.hold()
+        return predictor
+
     async def post_metrics(self) -> None:
         await self.worker._post()
 
     def predictor(self, version: str = "1", model: str = MODEL) -> FakePredictor:
         """What answers for the version; made before it is loaded if need be."""
         name = f"{model}/{version}"
-        found = self.runtime.shelf.get(name)
+        found = self.runtime.predictors.get(name)
         if found is None:
-            found = self.runtime.shelf[name] = FakePredictor(offset_of(name))
+            found = self.runtime.predictors[name] = FakePredictor(offset_of(name))
         assert isinstance(found, FakePredictor)
         return found
 
@@ -424,29 +441,33 @@ class Harness:
         self.feed.publish(self.table(*routes, **more))
         await self.follow_feed()
 
-    async def call(
+    def open(
         self,
         method: str,
         path: str,
-        given: bytes | None = b"",
         *,
         auth: str = "Bearer wv_acme",
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """The answer to a whole request; a body of None never comes."""
+    ) -> OpenRequest:
+        """A request whose head is there and whose body is not."""
         raw = {b"authorization": auth.encode()} if auth else {}
         raw |= {k.lower().encode(): v.encode("latin-1") for k, v in (headers or {}).items()}
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def reply(status: int, extra: Sequence[tuple[bytes, bytes]], said: bytes) -> None:
             heads = {k.decode(): v.decode("latin-1") for k, v in extra}
-            answered.set_result(Answer(status, heads, bytes(said)))
+            if not answered.cancelled():
+                answered.set_result(Answer(status, heads, bytes(said)))
 
         head = RequestHead(method, path, b"", raw, self.ticks.ns())
-        sink = self.app.on_head(head, reply)
-        if sink is not None and given is not None:
-            sink.on_body(given)
-        return await answered
+        return OpenRequest(self.app.on_head(head, reply), answered)
+
+    async def call(self, method: str, path: str, given: bytes = b"", **more: Any) -> Answer:
+        """The answer to a whole request."""
+        request = self.open(method, path, **more)
+        if request.sink is not None:
+            request.sink.on_body(given)
+        return await request.answered
 
     async def predict(
         self, *rows: Mapping[str, Any] | float, model: str = MODEL, units: Sequence[str] = (),
@@ -480,7 +501,7 @@ def run(
             async with asyncio.timeout(WITHIN_S):
                 await story(harness)
         finally:
-            for found in harness.runtime.shelf.values():
+            for found in harness.runtime.predictors.values():
                 if isinstance(found, FakePredictor):
                     found.let_go()
             harness.runtime.gate.set()

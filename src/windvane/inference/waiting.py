@@ -87,7 +87,8 @@ class PendingRequest:
             PendingRequest.current = before
             self._deliver(error)
             return
-        PendingRequest.current = before
+        finally:
+            PendingRequest.current = before
         if not isinstance(waits_for, Waiter):
             task = asyncio.create_task(self._go_on(waits_for))
             self._tasks.add(task)
