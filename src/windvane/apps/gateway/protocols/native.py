@@ -58,7 +58,7 @@ class NativeCodec:
             rows = [_astuple(row.features) for row in instances]
             if compiled.times:
                 rows = [compiled.with_times(row) for row in rows]
-        except (ValueError, RecursionError):  # msgspec's and Unicode's are ValueErrors
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return _explain(body, model.contract, max_rows)
         return Inputs(rows, [row.unit for row in instances])
 
