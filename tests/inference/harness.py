@@ -59,8 +59,8 @@ WITHIN_S = 20.0
 
 
 class FakePredictor:
-    """Answers ``offset`` + x / 1000. ``fails(row)`` true: the whole execution raises.
-    ``hold`` keeps an execution until ``let_go``; ``started`` says that one has begun."""
+    """Answers ``offset`` + x / 1000, or what ``gives(rows)`` has, also while it is warmed up.
+    ``fails(row)`` true: the whole execution raises. ``hold`` keeps an execution until ``let_go``; ``started`` says that one has begun."""
 
     def __init__(self, offset: float = 0.0, *, blocking: bool = False, memory: int = 100) -> None:
         self.offset = offset
@@ -69,6 +69,7 @@ class FakePredictor:
         self.batches: list[list[Any]] = []
         self.fails: Callable[[Any], bool] = lambda _row: False
         self.answers: Callable[[Any], float] = lambda row: self.offset + row[0] / 1_000
+        self.gives: Callable[[Sequence[Sequence[Any]]], list[Any]] | None = None
         self.encodes: Callable[[Sequence[Any]], Sequence[Any]] = lambda values: tuple(values)
         self.released = threading.Event()
         self.released.set()
@@ -89,12 +90,14 @@ class FakePredictor:
     def predict(self, rows: Sequence[Sequence[Any]]) -> Any:
         if _loading():
             self.warm_ups += 1
-            return [np.zeros(len(rows))]
+            return self.gives(rows) if self.gives else [np.zeros(len(rows))]
         self.batches.append([row[0] for row in rows])
         self.started.set()
         assert self.released.wait(WITHIN_S), "nobody let the predictor go"
         if any(self.fails(row) for row in rows):
             raise RuntimeError("the model broke")
+        if self.gives:
+            return self.gives(rows)
         return [np.array([self.answers(row) for row in rows], np.float64)]
 
     def close(self) -> None:
@@ -219,6 +222,19 @@ class FakeMonotonic:
         return time.monotonic_ns() + round(self.ahead_s * 1e9)
 
 
+class FixedMonotonic:
+    """Stands still at ``at`` seconds."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+    def ns(self) -> int:
+        return round(self.at * 1e9)
+
+
 class FakeVerifier:
     """Tokens are words; ``known`` says whom each names."""
 
@@ -240,9 +256,12 @@ class FakeVerifier:
 
 
 class CountingLimiter:
-    """The real one, which also says what is held now."""
+    """The real one, which also says what is held now. With ``afar`` it has to be waited for,
+    as one on another machine, until that is set."""
 
     def __init__(self) -> None:
+        self.afar: asyncio.Event | None = None
+        self.asked: list[float] = []
         self.real = SharedLimiter(None, 0, solo=True)
         self.held = 0
         self.taken = 0
@@ -255,7 +274,18 @@ class CountingLimiter:
     def degraded(self) -> bool:
         return self.real.degraded
 
-    def acquire(self, limits: Sequence[Limit], now: float) -> RateLimitDecision:
+    def acquire(
+        self, limits: Sequence[Limit], now: float
+    ) -> RateLimitDecision | Awaitable[RateLimitDecision]:
+        self.asked.append(now)
+        return self._acquire(limits, now) if self.afar is None else self._later(limits, now)
+
+    async def _later(self, limits: Sequence[Limit], now: float) -> RateLimitDecision:
+        assert self.afar is not None
+        await self.afar.wait()
+        return self._acquire(limits, now)
+
+    def _acquire(self, limits: Sequence[Limit], now: float) -> RateLimitDecision:
         taken = self.real.acquire(limits, now)
         if taken.admitted:
             self.held += 1
@@ -363,7 +393,7 @@ class Harness:
     board: FakeBoard = field(default_factory=FakeBoard)
     clock: FakeClock = field(default_factory=FakeClock)
     limiter: CountingLimiter = field(default_factory=CountingLimiter)
-    ticks: FakeMonotonic = field(default_factory=FakeMonotonic)
+    ticks: Any = field(default_factory=FakeMonotonic)
 
     def __post_init__(self) -> None:
         instrumentation = Instrumentation(Metrics(), self.ticks, jitter=lambda: 0.0)

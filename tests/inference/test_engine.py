@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import re
-from collections import Counter
 from typing import Any
 
-from inference.harness import MODEL, Answer, Harness, body, features, route, run, until
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from inference.harness import (
+    CONTRACT,
+    MODEL,
+    Answer,
+    FixedMonotonic,
+    Harness,
+    body,
+    features,
+    route,
+    run,
+    until,
+)
 
-from windvane.apps.gateway import desk, steps, straight
-from windvane.inference.low_priority_queue import LowPriorityQueue
+from windvane.apps.gateway.protocols.native import NativeCodec, NativeProtocol
 from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.core.routing import TenantLimit
+from windvane.core.task import Contract, TaskSpec, make_task
+from windvane.inference.errors import DeadlinePassed, NoKey, RateLimited, Rejection
+from windvane.inference.low_priority_queue import LowPriorityQueue
+from windvane.inference.request import InferenceRequest
+from windvane.ports.events import Predicted, column_values
 
 PREDICT = f"/v1/models/{MODEL}/predict"
 
@@ -91,9 +108,7 @@ def test_everyones_limit_is_each_tenants_own() -> None:
 def test_a_cap_frees_with_the_answer() -> None:
     async def story(harness: Harness) -> None:
         await harness.publish(limits=[TenantLimit("acme", concurrent=2)])
-        harness.queues[0].apart = True
-        predictor = harness.predictor()
-        predictor.hold()
+        predictor = harness.hold()
         under_way = [asyncio.create_task(harness.predict(float(i))) for i in range(2)]
         await until(lambda: harness.limiter.held == 2)
         refused = await harness.predict()
@@ -108,33 +123,11 @@ def test_a_cap_frees_with_the_answer() -> None:
     run(story)
 
 
-class Clock:
-    """In place of ``time`` in the modules of the way that a refusal takes."""
-
-    def __init__(self, monkeypatch: Any) -> None:
-        self.at = 500.0
-        for module in (desk, steps, straight):
-            monkeypatch.setattr(module, "time", self)
-
-    def monotonic(self) -> float:
-        return self.at
-
-    def monotonic_ns(self) -> int:
-        return int(self.at * 1e9)
-
-
-def test_a_refusal_that_is_certain_stands_and_differs_in_nothing_but_the_id(
-    monkeypatch: Any, way: bool
-) -> None:
-    clock = Clock(monkeypatch)
+def test_a_refusal_that_is_certain_stands_and_differs_in_nothing_but_the_id() -> None:
+    clock = FixedMonotonic(500.0)
 
     async def story(harness: Harness) -> None:
-        monkeypatch.setattr(harness.app.throttle, "_at_once", 1_000)
-        asked: list[float] = []
-        take = harness.limiter.take
-        monkeypatch.setattr(
-            harness.limiter, "take", lambda limits, now: (asked.append(now), take(limits, now))[1]
-        )
+        harness.app.throttle = RejectionThrottle(LowPriorityQueue(), at_once=1_000)
         await harness.publish(limits=[TenantLimit("acme", rate=1, per_s=2.5)])
         assert (await harness.predict()).status == 200
         seen: list[tuple[float, Answer]] = []
@@ -142,21 +135,22 @@ def test_a_refusal_that_is_certain_stands_and_differs_in_nothing_but_the_id(
             clock.at = at
             name = f'r "{at}"'
             answer = await harness.predict(headers={"x-request-id": name})
-            assert (answer.status, answer.json.pop("request_id")) == (429, name)
+            assert (answer.status, answer.headers.pop("x-request-id")) == (429, name)
             seen.append((at, answer))
         told = [(a.headers["retry-after"], a.headers["ratelimit"]) for _, a in seen]
         assert told == [(str(s), f'"tenant";r=0;t={s}') for s in (3, 3, 3, 2, 2, 1)]
         bodies = {re.sub(r',"request_id.*', "", a.body.decode()) for _, a in seen}
         assert len(bodies) == 1
+        assert len({a.json["request_id"] for _, a in seen}) == 6
         assert {tuple(a.headers) for _, a in seen} == {tuple(seen[0][1].headers)}
         assert harness.metrics.requests[MODEL, "acme", "GAT-109"] == 6
-        looked = [500.0, 500.1, 500.5, 502.49] if way else [500.0, *(at for at, _ in seen)]
-        assert asked == looked, "the limiter is not asked while the answer is known"
+        looked = [500.0, 500.1, 500.5, 502.49]
+        assert harness.limiter.asked == looked, "it is not asked while the answer is known"
         assert harness.services.under_way == 0
         clock.at = 502.5
         assert (await harness.predict()).status == 200
 
-    run(story)
+    run(story, ticks=clock)
 
 
 def test_another_limit_ends_a_refusal_that_stands() -> None:
@@ -184,27 +178,33 @@ def test_outcomes_count_against_the_same_limits() -> None:
 
 EVENTS = st.sampled_from(
     ["ok", "many", "invisible", "broken", "not_json", "too_large", "too_many_rows", "fails",
-     "no_spool", "bad_deadline", "bad_version", "gone", "torn", "cancel_body", "cancel_run",
-     "outcomes", "bad_outcomes", "outcomes_full", "late", "under_way", "crash"]
+     "no_spool", "bad_deadline", "bad_version", "bad_encoding", "gone", "gone_before_begun",
+     "refused_before_begun", "body_before_begun", "gone_while_run", "outcomes", "bad_outcomes",
+     "outcomes_full", "outcomes_gone", "late", "under_way", "crash", "codec_crash"]
 )  # fmt: skip
 
 
-@given(st.lists(EVENTS, max_size=12), st.integers(0, 3), st.integers(0, 2))
-def test_after_any_requests_nothing_is_held(events: list[str], rate: int, cap: int) -> None:
+@given(st.lists(EVENTS, max_size=12), st.integers(0, 3), st.integers(0, 2), st.booleans())
+def test_after_any_requests_nothing_is_held(
+    events: list[str], rate: int, cap: int, challenged: bool
+) -> None:
     async def story(harness: Harness) -> None:
         limits = [
             TenantLimit("acme", rate=rate, concurrent=cap),
             TenantLimit("acme", MODEL, rate=2 * rate, concurrent=cap),
         ]
-        await harness.publish(limits=limits)
-        queue = harness.queues[0]
-        queue.apart = True
+        live = route()
+        if challenged:
+            live = route(versions=("1", "2"), challenger="2", challenger_share=0.5)
+        await harness.publish(live, limits=limits)
+        for queue in harness.queues:
+            queue.threaded = True
         for event in events:
             await _happen(harness, event)
-            await until(lambda: queue.idle)
+            await until(lambda: all(queue.idle for queue in harness.queues))
+            await until(lambda: not harness.app._tasks and not harness.app._fast_path._tasks)
             assert harness.limiter.held == 0, f"{event} kept its places"
             assert harness.services.under_way == 0, f"{event} is still counted"
-            assert harness.services.bodies._reading == {}
         await harness.publish(limits=[TenantLimit("acme", concurrent=1)])
         assert (await harness.predict()).status == 200
 
@@ -214,17 +214,7 @@ def test_after_any_requests_nothing_is_held(events: list[str], rate: int, cap: i
 async def _happen(harness: Harness, event: str) -> None:
     predictor = harness.predictor()
     told = json.dumps({"model": MODEL, "outcomes": [{"request_id": "r", "value": 1}]}).encode()
-
-    async def gone() -> dict[str, Any]:
-        return {"type": "http.disconnect"}
-
-    async def torn() -> dict[str, Any]:
-        raise RuntimeError("the server broke")
-
-    async def silent() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        raise AssertionError
-
+    services = harness.services
     match event:
         case "ok":
             await harness.predict()
@@ -237,7 +227,10 @@ async def _happen(harness: Harness, event: str) -> None:
         case "not_json":
             await harness.call("POST", PREDICT, b"{")
         case "too_large":
-            await harness.call("POST", PREDICT, b" " * (1 << 17))
+            bomb = gzip.compress(b" " * (1 << 20))
+            packed = {"content-encoding": "gzip"}
+            answer = await harness.call("POST", PREDICT, bomb, headers=packed)
+            assert answer.status in (413, 429)
         case "too_many_rows":
             await harness.predict(1.0, 2.0, 3.0, 4.0)
         case "fails":
@@ -255,55 +248,73 @@ async def _happen(harness: Harness, event: str) -> None:
             await harness.predict(headers={"x-request-deadline": "soon"})
         case "bad_version":
             await harness.predict(headers={"windvane-version": "soon"})
+        case "bad_encoding":
+            answer = await harness.predict(headers={"content-encoding": "gzip"})
+            assert answer.status in (415, 429)
         case "gone":
-            await harness.predict(receive=gone)
-        case "torn":
-            assert (await harness.predict(receive=torn)).status in (429, 500)
-        case "cancel_body":
-            await _cancelled(harness, receive=silent)
-        case "cancel_run":
+            request = harness.open("POST", PREDICT)
+            if request.sink is not None:
+                request.sink.on_abort()
+                assert not request.answered.done()
+        case "gone_before_begun" | "refused_before_begun" | "body_before_begun":
+            harness.limiter.afar = asyncio.Event()
+            request = harness.open("POST", PREDICT)
+            if request.sink is not None:
+                if event == "gone_before_begun":
+                    request.sink.on_abort()
+                elif event == "body_before_begun":
+                    request.sink.on_body(body(1.0))
+                harness.limiter.afar.set()
+                await until(lambda: not harness.app._fast_path._tasks)
+                if event == "body_before_begun":
+                    assert (await request.answered).status in (200, 429, 503)
+                elif event == "refused_before_begun" and not request.answered.done():
+                    request.sink.on_abort()
+            harness.limiter.afar = None
+        case "gone_while_run":
             predictor.hold()
-            await _cancelled(harness)
+            request = harness.open("POST", PREDICT)
+            if request.sink is not None:
+                request.sink.on_body(body(1.0))
             predictor.let_go()
         case "outcomes":
             await harness.call("POST", "/v1/outcomes", told)
         case "bad_outcomes":
             await harness.call("POST", "/v1/outcomes", b"[]")
+        case "outcomes_gone":
+            request = harness.open("POST", "/v1/outcomes")
+            assert request.sink is not None
+            request.sink.on_abort()
         case "late":
             predictor.hold()
             await harness.predict(headers={"x-request-deadline": "1ms"})
             predictor.let_go()
         case "under_way":
-            harness.services.max_under_way = 0
+            services.max_under_way = 0
             assert (await harness.predict()).status in (429, 503)
-            harness.services.max_under_way = 100
+            services.max_under_way = 100
         case "crash":
-            harness.services.events.predicted = _crash  # type: ignore[method-assign]
+            services.events.keep_prediction = _crash  # type: ignore[method-assign]
             assert (await harness.predict()).status in (429, 500)
-            del harness.services.events.predicted
+            del services.events.keep_prediction
+        case "codec_crash":
+            decode, NativeCodec.decode = NativeCodec.decode, _crash  # type: ignore[method-assign, assignment]
+            try:
+                assert (await harness.predict()).status in (429, 500)
+            finally:
+                NativeCodec.decode = decode  # type: ignore[method-assign]
         case _:
             raise AssertionError(event)
 
 
-def _crash(*_: Any) -> None:
+def _crash(*_: Any) -> Any:
     raise ZeroDivisionError
 
 
-async def _cancelled(harness: Harness, **more: Any) -> None:
-    task = asyncio.create_task(harness.predict(**more))
-    for _ in range(5):
-        await asyncio.sleep(0)
-    task.cancel()
-    done = (await asyncio.gather(task, return_exceptions=True))[0]
-    assert isinstance(done, asyncio.CancelledError) or done.status == 429
-
-
-def test_a_full_harness_refuses_early_and_says_when_to_come_again() -> None:
+def test_a_full_worker_refuses_early_and_says_when_to_come_again() -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()
-        queue = harness.queues[0]
-        queue.apart = True
-        harness.predictor().hold()
+        harness.hold()
         held = [asyncio.create_task(harness.predict(float(i))) for i in range(3)]
         await until(lambda: harness.services.under_way == 3)
         refused = await harness.predict()
@@ -321,8 +332,8 @@ def test_what_cannot_be_answered_in_time_is_not_begun() -> None:
     async def story(harness: Harness) -> None:
         await harness.publish(route(deadline_s=10.0))
         queue = harness.queues[0]
-        queue.apart, queue.row_s = True, 0.5
-        harness.predictor().hold()
+        queue.row_s = 0.5
+        harness.hold()
         held = [asyncio.create_task(harness.predict(float(i), float(i))) for i in range(4)]
         await until(lambda: queue.waiting + queue.busy == 8)
         in_time = {"x-request-deadline": "6500ms"}
@@ -342,93 +353,155 @@ def test_who_finds_nobody_before_it_is_let_in_however_slow_the_version() -> None
     async def story(harness: Harness) -> None:
         await harness.publish(route(deadline_s=10.0))
         queue = harness.queues[0]
-        queue.apart, queue.row_s = True, 9.9
+        queue.threaded, queue.row_s = True, 9.9
         assert (await harness.predict()).status == 200
 
     run(story)
 
 
-def test_a_flood_of_refusals_is_held_and_other_tenants_are_not() -> None:
-    held = RejectionThrottle(LowPriorityQueue(), at_once=3, hold_s=1.0, most=10)
-    naps = [held.hold_s("loud", 100.2) for _ in range(5)]
-    assert naps[:3] == [0.0] * 3
-    assert all(0.5 <= n <= 1.5 for n in naps[3:])
-    assert held.hold_s("quiet", 100.9) == 0.0
-    assert held.hold_s("loud", 101.0) == 0.0, "another second"
-    assert held.holding == 0
+def asked(harness: Harness, model: str = MODEL, **more: Any) -> InferenceRequest:
+    codec = NativeProtocol().codec({}, None)
+    return InferenceRequest(
+        harness.services.new_id(), model, b"Bearer wv_acme", codec, harness.ticks.ns(), **more
+    )
 
 
-def test_only_so_many_refusals_are_held_at_one_time() -> None:
-    async def story() -> None:
-        held = RejectionThrottle(LowPriorityQueue(), at_once=0, hold_s=60.0, most=2)
-        task = asyncio.create_task(held.wait(held.hold_s("loud", 1.0)))
-        let_go = asyncio.Event()
-        held.later(0.0, let_go.set)
-        await asyncio.sleep(0)
-        assert held.holding == 2
-        assert held.hold_s("loud", 1.0) == 0.0
-        await let_go.wait()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        assert held.holding == 0
-        assert held.hold_s("loud", 1.0) > 0.0
+def test_the_engine_answers_without_a_transport_in_a_task_of_ones_own() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        engine = harness.worker.engine
+        requests = [asked(harness, client_id=f"c{i}") for i in range(20)]
+        responses = await asyncio.gather(
+            *(engine.predict(r, body(float(i))) for i, r in enumerate(requests))
+        )
+        assert [r.outputs for r in responses] == [[(1 + i / 1_000,)] for i in range(20)]
+        assert [len(batch) for batch in harness.predictor().batches] == [20]
+        events = harness.spool.events
+        assert {e.event_id for e in events} == {r.id for r in requests}
+        with pytest.raises(DeadlinePassed):
+            harness.hold()
+            await engine.predict(asked(harness, timeout_s=0.01), body(1.0))
+        assert harness.services.under_way == 0
 
-    asyncio.run(story())
-
-
-def test_refusals_that_are_held_leave_in_groups_and_none_too_early() -> None:
-    async def story() -> None:
-        loop = asyncio.get_running_loop()
-        held = RejectionThrottle(LowPriorityQueue())
-        left: list[tuple[int, float]] = []
-        began = loop.time()
-        naps = [0.001 * i for i in range(40)]
-        for i, nap in enumerate(naps):
-            held.later(nap, lambda i=i: left.append((i, loop.time())))
-        assert held.holding == 40
-        assert len(held._groups) <= 6, "one timer for each hundredth of a second"
-        await until(lambda: len(left) == 40)
-        assert [i for i, _ in left] == list(range(40))
-        assert all(at >= began + naps[i] for i, at in left)
-        assert held.holding == 0
-        assert not held._groups
-
-    asyncio.run(story())
+    run(story)
 
 
-def test_of_a_group_only_a_few_leave_in_one_turn_of_the_loop() -> None:
-    async def story() -> None:
-        held = RejectionThrottle(LowPriorityQueue())
-        turn = 0
-        left: list[int] = []
-        for _ in range(20):
-            held.later(0.0, lambda: left.append(turn))
-        while len(left) < 20:
-            await asyncio.sleep(0)
-            turn += 1
-        assert max(Counter(left).values()) <= 2
-        assert held.holding == 0
-
-    asyncio.run(story())
-
-
-def test_one_tenants_refused_outcomes_do_not_hold_anothers(monkeypatch: Any) -> None:
-    """RejectionThrottle goes by tenant on every route."""
+def test_a_rejection_is_not_its_own_cause_and_a_bug_is_the_cause_of_its_one() -> None:
+    """A cycle for each refusal would have to wait for the collector."""
 
     async def story(harness: Harness) -> None:
-        seen: list[str] = []
+        await harness.publish(limits=[TenantLimit("acme", rate=1)])
+        engine = harness.worker.engine
+        await engine.predict(asked(harness), body(1.0))
+        for _ in range(3):
+            with pytest.raises(RateLimited) as limited:
+                await engine.begin(asked(harness))
+            assert limited.value.__cause__ is None
+        stranger = asked(harness)
+        stranger.credential = b""
+        with pytest.raises(NoKey) as unknown:
+            await engine.begin(stranger)
+        assert unknown.value.__cause__ is None
+        await harness.publish()
+        harness.services.events.keep_prediction = _crash  # type: ignore[method-assign]
+        with pytest.raises(Rejection) as failed:
+            await engine.predict(asked(harness), body(1.0))
+        assert failed.value.code == "GAT-199"
+        assert isinstance(failed.value.__cause__, ZeroDivisionError)
 
-        def hold_s(tenant: str, _now: float) -> float:
-            seen.append(tenant)
-            return 0.0
+    run(story)
 
-        harness.app.throttle.hold_s = hold_s  # type: ignore[method-assign]
-        await harness.publish(limits=[TenantLimit("*", concurrent=0, rate=1)])
-        told = json.dumps({"model": MODEL, "outcomes": []}).encode()
-        for who in ("acme", "bolt"):
-            for _ in range(2):
-                await harness.call("POST", "/v1/outcomes", told, auth=f"Bearer wv_{who}")
-            await harness.call("POST", PREDICT, body(1.0), auth=f"Bearer wv_{who}")
-        assert seen == ["acme", "acme", "bolt", "bolt"]
+
+X = st.floats(0.0, 1_000.0)
+
+
+def column(rows: Any) -> Any:
+    return np.array([row[0] for row in rows], np.float64) / 1_000.0
+
+
+def spread(rows: Any, *shape: int) -> Any:
+    """(rows, *shape) numbers in [0, 1] that grow along the axes and by row."""
+    x = column(rows).reshape(-1, *[1] * len(shape))
+    return x * np.linspace(0.25, 0.75, int(np.prod(shape))).reshape(shape)
+
+
+def shares(rows: Any, n: int) -> Any:
+    found = spread(rows, n) + 0.1
+    return found / found.sum(axis=1, keepdims=True)
+
+
+KINDS: dict[str, tuple[TaskSpec, Any, Any, Any]] = {
+    "binary": (
+        TaskSpec("binary", positive="yes", classes=("no", "yes")),
+        lambda rows: [column(rows)], 0.2, "yes",
+    ),
+    "multiclass": (
+        TaskSpec("multiclass", classes=("a", "b", "c")),
+        lambda rows: [shares(rows, 3)], {"a": 0.5, "c": 0.5}, "b",
+    ),
+    "multilabel": (
+        TaskSpec("multilabel", classes=("a", "b")),
+        lambda rows: [spread(rows, 2)], ["b"], ["a"],
+    ),
+    "regression": (
+        TaskSpec("regression", outputs={"price": (), "days": ()}, quantiles=(0.1, 0.5, 0.9),
+                 horizons=("1d", "7d")),
+        lambda rows: [spread(rows, 2, 3), spread(rows, 2, 3) + 1.0],
+        {"price": 1.0, "days": 2.0}, [1.0, 2.0, 3.0, 4.0],
+    ),
+    "ranking": (TaskSpec("ranking"), lambda rows: [column(rows)], 0.0, 3),
+    "tensor": (
+        TaskSpec("tensor", outputs={"embedding": (4,), "score": ()}, score="score"),
+        lambda rows: [spread(rows, 4), column(rows)],
+        {"embedding": [0, 0, 0, 0], "score": 1.0}, 0.5,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(xs=st.lists(X, min_size=1, max_size=5))
+def test_rows_of_every_kind_of_task_go_the_whole_way(kind: str, xs: list[float]) -> None:
+    """The answer, the event, the cache and the log have the same outputs, row by row."""
+    spec, gives, constant, truth = KINDS[kind]
+    task = make_task(spec)
+    live = route(
+        contract=Contract(CONTRACT.features, spec), cache_ttl_s=60.0,
+        constant=task.constant(constant),
+    )  # fmt: skip
+
+    async def story(harness: Harness) -> None:
+        predictor = harness.predictor()
+        predictor.gives = gives
+        await harness.publish(live)
+        wanted = task.rows(gives([(x,) for x in xs]))
+        first = await harness.predict(*xs)
+        again = await harness.predict(*xs)
+        for answer, flags in ((first, []), (again, ["cached"])):
+            assert answer.status == 200, answer.body
+            assert [row["flags"] for row in answer.rows] == [flags] * len(xs)
+            for row, outputs in zip(answer.rows, wanted, strict=True):
+                assert outputs is not None
+                assert row["value"] == pytest.approx(task.value(outputs))
+                assert row["outputs"] == json.loads(json.dumps(task.named(outputs)))
+        for event in harness.spool.events:
+            assert isinstance(event, Predicted)
+            columns = [column_values(found, len(xs)) for found in event.outputs]
+            assert list(zip(*columns, strict=True)) == wanted
+            assert list(column_values(event.features[0], len(xs))) == xs
+        predictor.fails = lambda _row: True
+        fallen = await harness.predict(features(n=77))
+        assert fallen.rows[0]["flags"][-1] == "constant"
+        assert fallen.rows[0]["outputs"] == json.loads(
+            json.dumps(task.named(task.constant(constant)))
+        )
+        told = {"model": MODEL, "outcomes": [
+            {"request_id": first.json["request_id"], "row": 0, "value": truth}
+        ]}  # fmt: skip
+        kept = await harness.call("POST", "/v1/outcomes", json.dumps(told).encode())
+        assert kept.status == 202, kept.body
+        assert harness.spool.events[-1].value == task.label(truth)
+        told["outcomes"][0]["value"] = [["deep"]] if kind != "multilabel" else "z"  # type: ignore[index]
+        refused = await harness.call("POST", "/v1/outcomes", json.dumps(told).encode())
+        assert refused.status in (400, 422)
 
     run(story)
