@@ -147,6 +147,9 @@ def schemas(draw: st.DrawFn) -> tuple[FeatureSpec, ...]:
                 low, high = draw(BOUNDS), draw(BOUNDS)
                 if low is not None and high is not None and low > high:
                     low, high = high, low
+                # No model's file has a range without a single number in it.
+                low = None if low == math.inf else low
+                high = None if high == -math.inf else high
                 spec = replace(spec, low=low, high=high)
             case FeatureType.CATEGORY:
                 spec = replace(spec, known=draw(st.sampled_from([(), ("a", "é"), ("",)])))
