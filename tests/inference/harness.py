@@ -60,7 +60,8 @@ WITHIN_S = 20.0
 
 class FakePredictor:
     """Answers ``offset`` + x / 1000, or what ``gives(rows)`` has, also while it is warmed up.
-    ``fails(row)`` true: the whole execution raises. ``hold`` keeps an execution until ``let_go``; ``started`` says that one has begun."""
+    ``fails(row)`` true: the whole execution raises. ``hold`` keeps an execution until
+    ``let_go``; ``started`` says that one has begun."""
 
     def __init__(self, offset: float = 0.0, *, blocking: bool = False, memory: int = 100) -> None:
         self.offset = offset

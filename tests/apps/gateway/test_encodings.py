@@ -117,12 +117,12 @@ def test_the_gateway_takes_them(name: bytes, pack: Callable[[bytes], bytes], pat
         await harness.publish()
         sent = await harness.call("POST", path, pack(plain), headers=headers)
         assert sent.status in (200, 202), sent.body
-        for given, status, code in (
+        for broken, status, code in (
             (pack(plain)[:-1], 415, "GAT-118"),
             (plain, 415, "GAT-118"),
             (pack(b" " * (1 << 17)), 413, "GAT-104"),
         ):
-            refused = await harness.call("POST", path, given, headers=headers)
+            refused = await harness.call("POST", path, broken, headers=headers)
             assert (refused.status, refused.code) == (status, code)
         assert harness.services.under_way == 0
 

@@ -1,4 +1,4 @@
-"""The transport by itself: a real server, clients that speak HTTP by hand, and a small application."""
+"""The transport by itself: a real server, clients that speak HTTP by hand, a small application."""
 
 from __future__ import annotations
 
@@ -28,11 +28,6 @@ from windvane.apps.gateway.http_server import HttpConfig, HttpServer
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 HOST = b"POST /a HTTP/1.1\r\nHost: x\r\n"
 SOON = {"sweep_s": 0.02}
-
-
-@pytest.fixture(autouse=True)
-def way() -> None:
-    """Only the transport is here, of which there is one."""
 
 
 def post(body: bytes, extra: bytes = b"", path: bytes = b"/a") -> bytes:
@@ -175,6 +170,16 @@ async def listening(app: App, config: HttpConfig) -> Wire:
     return Wire(app, server, server.servers[0].sockets[0].getsockname()[1])
 
 
+async def closed(wire: Wire) -> None:
+    """Drop all connections, and let the server end."""
+    for connection in list(wire.server.connections.open):
+        connection.drop()
+    await until(lambda: not wire.server.server_state.connections)
+    await wire.server.shutdown()
+    assert wire.open == 0
+    assert not wire.server.connections._by_address
+
+
 def in_a_loop(told: Awaitable[None]) -> None:
     async def within_time() -> None:
         await asyncio.wait_for(told, 30)
@@ -192,12 +197,7 @@ def on_the_wire(
         try:
             await story(wire)
         finally:
-            for connection in list(wire.server.connections.open):
-                connection.drop()
-            await until(lambda: not wire.server.server_state.connections)
-            await wire.server.shutdown()
-        assert wire.open == 0
-        assert not wire.server.connections._by_address
+            await closed(wire)
 
     in_a_loop(told())
 

@@ -127,7 +127,8 @@ def test_a_row_without_a_unit_has_none_and_meets_a_version_by_its_request() -> N
 
 NAMES = st.sampled_from(
     ["x", "order.distance", "a-b", "class", "None", "__class__", "__handles__", "__dict__",
-     "__post_init__", "_", "f0", "f1", "features", "unit", "self", "A", "x.y.z-w", "mean radius", "größe [cm]", "X", 'a "b"', ""]
+     "__post_init__", "_", "f0", "f1", "features", "unit", "self", "A", "x.y.z-w",
+     "mean radius", "größe [cm]", "X", 'a "b"', ""]
 )  # fmt: skip
 BOUNDS = st.one_of(
     st.none(),

@@ -166,9 +166,9 @@ async def _all_answers(harness: Harness) -> dict[tuple[str, str], list[Any]]:
 def test_every_answer_fits_its_schema() -> None:
     async def story(harness: Harness) -> None:
         seen: set[int] = set()
-        for operation, answers in (await _all_answers(harness)).items():
-            assert answers
-            for answer in answers:
+        for operation, given in (await _all_answers(harness)).items():
+            assert given
+            for answer in given:
                 listed = OPERATIONS[operation]["responses"][str(answer.status)]
                 schema = listed["content"]["application/json"]["schema"]
                 whole = {**schema, "components": DOCUMENT["components"]}

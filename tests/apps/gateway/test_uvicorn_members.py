@@ -34,11 +34,6 @@ RELIED_ON = {
 }
 
 
-@pytest.fixture(autouse=True)
-def way() -> None:
-    """No request is made here."""
-
-
 def test_uvicorn_is_pinned_and_it_is_the_one_installed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert f"uvicorn=={uvicorn.__version__}" in project["dependencies"]

@@ -20,8 +20,8 @@ from inference.harness import (
     until,
 )
 
-from windvane.inference.metrics import Metrics, metric_names
 from windvane.core.sketch import LATENCY_EDGES_US
+from windvane.inference.metrics import Metrics, metric_names
 
 
 async def posted(harness: Harness) -> dict[str, dict[tuple[str, ...], list[float]]]:

@@ -126,7 +126,7 @@ def document() -> bytes:
         parameters=[
             {"name": "model", "in": "path", "required": True,
              "schema": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"}},
-            _header("X-Request-Id", "What you call the request; it is sent back, and kept with the event.",
+            _header("X-Request-Id", "What you call the request: sent back, kept with its event.",
                     {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"}),
             _header("X-Request-Deadline", "How long an answer is of use: `250ms`, `1.5s`.",
                     {"type": "string", "pattern": "^[1-9][0-9]{0,5}(ms|s)$"}),
