@@ -238,7 +238,7 @@ class Evaluation:
 
     metrics: Mapping[str, float]
     quality: Quality
-    naive: float
+    naive: float | None
 
 
 def evaluate(candidate: Servable, holdout: TrainingData, task: Task, alpha: float) -> Evaluation:

@@ -211,3 +211,7 @@ class Layout:
                 for a in body["axes"]
             )
         )
+
+
+NO_AXES = Layout(())
+"""Of what is traffic and no more: refused requests, outcomes."""

@@ -118,8 +118,8 @@ class Task(ABC):
         """By the task's metric, with bounds at level ``alpha``."""
 
     @abstractmethod
-    def naive(self, labels: Floats) -> float:
-        """What the best constant answer has of the metric; NaN where nothing can be said."""
+    def naive(self, labels: Floats) -> float | None:
+        """What the best constant answer has of the metric; None where nothing can be said."""
 
     @abstractmethod
     def streams(self, outputs: Outputs) -> dict[str, Any]:
@@ -149,6 +149,8 @@ class Task(ABC):
         """What keeps a model from being learnt or judged on these labels, "" for nothing."""
         if len(labels) == 0:
             return "no row has a label"
+        if not bool(np.isfinite(labels).all()):
+            return "labels must be finite"
         return "labels are all the same" if bool(np.all(labels == labels[0])) else ""
 
 

@@ -76,7 +76,8 @@ class BinaryTask(Task):
         fewest = min(found.positives, found.negatives)
         if fewest < _MIN_EACH:
             said = f"{_MIN_EACH - fewest} more of the rarer label"
-            return Quality(self.metric, found.area, 0.0, 1.0, len(labels), missing=said)
+            area = found.area if isfinite(found.area) else 0.5
+            return Quality(self.metric, area, 0.0, 1.0, len(labels), missing=said)
         return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
 
     def suspicious(self, outputs: Outputs) -> str:
@@ -91,3 +92,8 @@ class BinaryTask(Task):
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         return {OUTPUT: outputs[0]}
+
+    def label_spread(self, labels: Floats) -> str:
+        if not bool(np.isin(labels, (0.0, 1.0)).all()):
+            return "labels must be 0 or 1"
+        return super().label_spread(labels)

@@ -68,7 +68,8 @@ class RankingTask(Task):
         found = delong(outputs[0], labels > 0.0)
         if min(found.positives, found.negatives) < 2:
             said = "relevant and irrelevant rows, two of each"
-            return Quality(self.metric, found.area, 0.0, 1.0, len(labels), missing=said)
+            area = found.area if math.isfinite(found.area) else 0.5
+            return Quality(self.metric, area, 0.0, 1.0, len(labels), missing=said)
         return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
 
     def naive(self, labels: Floats) -> float:

@@ -97,15 +97,14 @@ class TensorTask(Task):
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         if not self.spec.score:
             said = "a score to compare outcomes with (predicts: {score: NAME})"
-            nan = float("nan")
-            return Quality(self.metric, nan, nan, nan, len(labels), False, said)
+            return Quality(self.metric, 0.0, 0.0, 0.0, len(labels), False, said)
         found = moments_of(self.losses(outputs, labels))
         lower, upper = named_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, lower, upper, len(labels), False)
 
-    def naive(self, labels: Floats) -> float:
+    def naive(self, labels: Floats) -> float | None:
         if not self.spec.score or not len(labels):
-            return float("nan")
+            return None
         return float(np.abs(labels - np.median(labels)).mean())
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
