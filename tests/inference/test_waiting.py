@@ -163,6 +163,24 @@ def test_even_an_exit_leaves_nobody_taken_for_the_one_that_is_stepped() -> None:
     told(story)
 
 
+def test_who_cannot_be_told_takes_nobody_of_the_batch_along(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        broken, good = (harness.open("POST", f"/v1/models/{MODEL}/predict") for _ in range(2))
+        broken.answered.set_result(None)  # type: ignore[arg-type]  # its reply will raise
+        for request in (broken, good):
+            assert request.sink is not None
+            request.sink.on_body(body(1.0))
+        assert (await good.answered).status == 200
+        assert harness.services.under_way == 0
+        assert len(harness.spool.events) == 2
+
+    run(story)
+    assert "the others go on" in caplog.text
+
+
 def test_a_waiter_in_a_task_is_a_future_and_may_be_cancelled() -> None:
     async def story() -> None:
         waiter = Waiter[int]()
