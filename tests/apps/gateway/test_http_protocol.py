@@ -31,11 +31,6 @@ HOST = b"POST /a HTTP/1.1\r\nHost: x\r\n"
 SOON = {"sweep_s": 0.02}
 
 
-@pytest.fixture(autouse=True)
-def way() -> None:
-    """Only the transport is here, of which there is one."""
-
-
 def post(body: bytes, extra: bytes = b"", path: bytes = b"/a") -> bytes:
     length = b"Content-Length: %d\r\n\r\n" % len(body)
     return b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + extra + length + body
@@ -176,6 +171,15 @@ async def listening(app: App, config: HttpConfig) -> Wire:
     return Wire(app, server, server.port)
 
 
+async def closed(wire: Wire) -> None:
+    """Drop all connections, and let the server end."""
+    for connection in list(wire.server.connections.open):
+        connection.drop()
+    await wire.server.stop()
+    await until(lambda: not wire.open)
+    assert not wire.server.connections._by_address
+
+
 def in_a_loop(told: Awaitable[None]) -> None:
     async def within_time() -> None:
         await asyncio.wait_for(told, 30)
@@ -193,11 +197,7 @@ def on_the_wire(
         try:
             await story(wire)
         finally:
-            for connection in list(wire.server.connections.open):
-                connection.drop()
-            await wire.server.stop()
-            await until(lambda: not wire.open)
-        assert not wire.server.connections._by_address
+            await closed(wire)
 
     in_a_loop(told())
 

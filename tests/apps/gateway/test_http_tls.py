@@ -20,11 +20,6 @@ from windvane.apps.gateway.http_tls import ReloadedCertificate
 CHAIN, KEY = "chain.pem", "key.pem"
 
 
-@pytest.fixture(autouse=True)
-def way() -> None:
-    """Only the transport is here, of which there is one."""
-
-
 def issue(folder: Path, serial: int, *, only_key: bool = False) -> None:
     """A certificate of our own for localhost, and its key, in place of what was there."""
     key = ec.generate_private_key(ec.SECP256R1())
