@@ -128,11 +128,6 @@ class BinaryTask(Task):
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         return {OUTPUT: outputs[0]}
 
-    def label_spread(self, labels: Floats) -> str:
-        if not bool(np.isin(labels, (0.0, 1.0)).all()):
-            return "labels must be 0 or 1"
-        return super().label_spread(labels)
-
 
 def _known(given: Any) -> bool:
     return not isinstance(given, float) or isfinite(given)
