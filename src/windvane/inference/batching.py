@@ -36,8 +36,8 @@ class NextTickBatcher:
     longer ones are cut, and a version that needs more for a single row moves to a thread, until
     its executions are short again. A request that cannot be cut and would hold the loop for five
     times that runs on a thread too.
-    ``on_result(queue, jobs, rows, failed)`` hears of every execution, ``on_end()`` when all
-    outputs that there are have been handed out. An execution that fails is repeated in halves,
+    ``on_result(queue, jobs, rows, failed)`` hears of every execution; ``on_begin()`` when batches
+    are about to run, ``on_end()`` when all outputs that there are have been handed out. An execution that fails is repeated in halves,
     which give way, until the rows at fault are by themselves.
     """
 
@@ -52,6 +52,7 @@ class NextTickBatcher:
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._on_result = on_result or _nothing_noted
+        self.on_begin: Callable[[], None] = _nothing
         self.on_end: Callable[[], None] = _nothing
         self._max_rows = max_rows
         self._inline_s = inline_s
@@ -100,18 +101,23 @@ class NextTickBatcher:
     def _flush(self) -> None:
         self._scheduled = False
         queues, self._waiting = self._waiting, []
-        for queue in queues:
-            if queue.full:  # a search for bad rows began meanwhile; its end looks for more
-                continue
-            jobs = self._take(queue)
-            rows = [row for job in jobs for row in job.rows]
-            if queue.remote is not None:
-                self._run_remote(queue, jobs, rows)
-            elif queue.threaded or (len(jobs) == 1 and self._is_long(queue, len(rows))):
-                self._run_on_thread(queue, jobs, rows)
-            else:
-                self._run_here(queue, jobs, rows)
-        self.on_end()
+        self.on_begin()
+        try:
+            for queue in queues:
+                if not queue.full:  # by a search for bad rows, say; its end looks for more
+                    self._run(queue)
+        finally:
+            self.on_end()
+
+    def _run(self, queue: ModelQueue) -> None:
+        jobs = self._take(queue)
+        rows = [row for job in jobs for row in job.rows]
+        if queue.remote is not None:
+            self._run_remote(queue, jobs, rows)
+        elif queue.threaded or (len(jobs) == 1 and self._is_long(queue, len(rows))):
+            self._run_on_thread(queue, jobs, rows)
+        else:
+            self._run_here(queue, jobs, rows)
 
     def _run_here(self, queue: ModelQueue, jobs: list[Job], rows: list[Sequence[Any]]) -> None:
         if queue.jobs:  # the rest has its turn after the loop has looked at its sockets

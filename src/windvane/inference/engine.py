@@ -13,8 +13,9 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
 from windvane.core.admission import FREE, RateLimitDecision
 from windvane.core.routing import Scope
@@ -80,6 +81,7 @@ class Engine:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._execution = Execution(services)
+        services.batcher.on_begin = services.events.hold
         services.batcher.on_end = services.events.commit
 
     async def predict(self, request: InferenceRequest, body: bytes) -> InferenceResponse:
@@ -87,58 +89,101 @@ class Engine:
 
         Raises Rejection. Whatever happens, nothing of the request stays held.
         """
-        await self.begin(request)
+        pending = self.begin(request)
+        if pending is not None:
+            await pending
         return await self.finish(request, body)
 
-    async def begin(self, request: InferenceRequest) -> None:
-        """Authenticate, find the model, limit, admit. Raises Rejection, and nothing is held
-        then; otherwise exactly one of ``finish`` and ``abandon`` has to follow."""
+    def begin(self, request: InferenceRequest) -> Awaitable[None] | None:
+        """Authenticate, find the model, limit, admit; what is given is to be awaited, where a
+        limiter has to be asked afar. Raises Rejection, and nothing is held then; otherwise
+        exactly one of ``finish`` and ``abandon`` has to follow."""
         services = self.services
         try:
             self.authenticate(request, Scope.PREDICT)
-            rejection = request.access.rejection
+            access = request.access
+            rejection = access.rejection
             if rejection is not None:
                 if services.monotonic() < rejection.until:
                     raise rejection.error.with_traceback(None)
-                request.access.rejection = None
+                access.rejection = None
         except Exception as error:
             raise self._told(request, error)  # noqa: B904 - it says its own cause
         services.under_way += 1
         try:
-            if request.access.limits:
-                await self.limit(request)
+            if access.limits:
+                now = services.monotonic()
+                found = services.limiter.acquire(access.limits, now)
+                if not isinstance(found, RateLimitDecision):
+                    return self._begin_afar(request, found, now)
+                self._decide(request, found, now)
             self._admit(request)
         except BaseException as error:
-            self._release(request)
-            if isinstance(error, Exception):
-                raise self._told(request, error)  # noqa: B904
-            raise
+            raise self._not_begun(request, error)  # noqa: B904
+        return None
 
-    async def finish(self, request: InferenceRequest, body: bytes) -> InferenceResponse:
+    async def _begin_afar(
+        self, request: InferenceRequest, asked: Awaitable[RateLimitDecision], now: float
+    ) -> None:
+        try:
+            self._decide(request, await asyncio.ensure_future(asked), now)
+            self._admit(request)
+        except BaseException as error:
+            raise self._not_begun(request, error)  # noqa: B904
+
+    def _not_begun(self, request: InferenceRequest, error: BaseException) -> BaseException:
+        self._release(request)
+        return self._told(request, error) if isinstance(error, Exception) else error
+
+    def finish(
+        self, request: InferenceRequest, body: bytes
+    ) -> Coroutine[Any, Any, InferenceResponse]:
         """Decode, route, validate, execute, fall back, record, encode. Raises Rejection."""
         request.body = body
-        idempotency = self.services.idempotency
+        if request.idempotency_key and self.services.idempotency is not None:
+            return self._answer_once(request, self.services.idempotency)
+        return self._answer(request)
+
+    async def _answer(self, request: InferenceRequest) -> InferenceResponse:
+        services = self.services
         try:
-            if request.idempotency_key and idempotency is not None:
-                return await idempotency.once(request, self._answer)
-            return await self._answer(request)
+            inputs = request.codec.decode(request.body, request.access.model, services.max_rows)
+            request.rows, request.units = inputs
+            # A later step joins features here, for rows that name an entity.
+            await self._execution.run(request)
+            request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
+            not_kept = await services.events.keep_prediction(request)
+            if not_kept is not None:
+                raise not_kept
+            services.instrumentation.answered(request)
+            response = InferenceResponse(request)
+            response.body = request.codec.encode(response)
         except Exception as error:
             raise self._told(request, error)  # noqa: B904
         finally:
             self._release(request)
-
-    async def _answer(self, request: InferenceRequest) -> InferenceResponse:
-        services = self.services
-        inputs = request.codec.decode(request.body, request.access.model, services.max_rows)
-        request.rows, request.units = inputs
-        # A later step joins features here, for rows that name an entity.
-        await self._execution.run(request)
-        request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
-        await services.events.keep_prediction(request)
-        services.instrumentation.answered(request)
-        response = InferenceResponse(request)
-        response.body = request.codec.encode(response)
         return response
+
+    async def _answer_once(
+        self, request: InferenceRequest, idempotency: Idempotency
+    ) -> InferenceResponse:
+        """A replay goes no further than its key; a first request gives its place back itself."""
+        began = False
+
+        async def answer(first: InferenceRequest) -> InferenceResponse:
+            nonlocal began
+            began = True
+            return await self._answer(first)
+
+        try:
+            return await idempotency.once(request, answer)
+        except Exception as error:
+            if began:
+                raise
+            raise self._told(request, error)  # noqa: B904
+        finally:
+            if not began:
+                self._release(request)
 
     def abandon(self, request: InferenceRequest) -> None:
         """The client went away between the phases."""
@@ -184,19 +229,22 @@ class Engine:
     async def limit(self, request: InferenceRequest) -> None:
         """The tenant's windows and caps: a place in all of them, or none."""
         services = self.services
-        access = request.access
         now = services.monotonic()
-        found = services.limiter.acquire(access.limits, now)
-        decision = (
-            found if isinstance(found, RateLimitDecision) else await asyncio.ensure_future(found)
-        )
-        if not decision.admitted:
-            error = RateLimited(_said(decision), decision, now)
-            error.tenant, error.model = access.tenant, request.model
-            if decision.certain_s:
-                access.rejection = CachedRejection(now + _same_s(decision), error)
-            raise error
-        request.decision = decision
+        found = services.limiter.acquire(request.access.limits, now)
+        if not isinstance(found, RateLimitDecision):
+            found = await asyncio.ensure_future(found)
+        self._decide(request, found, now)
+
+    def _decide(self, request: InferenceRequest, decision: RateLimitDecision, now: float) -> None:
+        if decision.admitted:
+            request.decision = decision
+            return
+        access = request.access
+        error = RateLimited(_said(decision), decision, now)
+        error.tenant, error.model = access.tenant, request.model
+        if decision.certain_s:
+            access.rejection = CachedRejection(now + _same_s(decision), error)
+        raise error
 
     def _admit(self, request: InferenceRequest) -> None:
         """Let in only what can be answered in time: an early no is cheaper for both sides."""

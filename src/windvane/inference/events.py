@@ -45,10 +45,11 @@ class EventWriter:
         self._monotonic = monotonic
         self._denied: dict[tuple[str, str], float] = {}
         self._waiting: list[tuple[bytes, Waiter[Exception | None]]] = []
+        self._held = False
 
-    async def keep_prediction(self, request: InferenceRequest) -> None:
-        """The event of a request that has its outputs. Raises NotRecorded: the prediction must
-        then not be given."""
+    def keep_prediction(self, request: InferenceRequest) -> Waiter[Exception | None]:
+        """The event of a request that has its outputs; what to await for what kept it from being
+        kept (NotRecorded): the prediction must then not be given. None: it is kept."""
         access = request.access
         routes = request.routes
         first = routes[0]
@@ -64,15 +65,18 @@ class EventWriter:
             )
         )  # fmt: skip
         waiter: Waiter[Exception | None] = Waiter()
-        if not self._waiting:
+        if not self._held and not self._waiting:
             asyncio.get_running_loop().call_soon(self.commit)
         self._waiting.append((event, waiter))
-        error = await waiter
-        if error is not None:
-            raise error
+        return waiter
+
+    def hold(self) -> None:
+        """A batch is about to end requests: ``commit`` follows in this turn of the loop."""
+        self._held = True
 
     def commit(self) -> None:
         """Write what waits, all or none, and resume those who wait for it."""
+        self._held = False
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return

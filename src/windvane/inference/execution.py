@@ -54,7 +54,20 @@ class Execution:
         if route.challenger is None and not route.optional:
             if queue is not None and len(rows) == 1 and not is_cached(route, queue):
                 # The shortest case, which nearly all requests are: no list of picks, no groups.
-                outputs = await self._one(request, queue, access.route.routed)
+                outputs: Any = None
+                if queue.breaker.circuit is Circuit.CLOSED or self._may_try(queue):
+                    queue.used = self._services.monotonic()
+                    try:
+                        encoded = queue.predictor.encode(rows[0])
+                    except Exception as error:
+                        outputs = error
+                    else:
+                        waiter = OutputsWaiter()
+                        batcher = self._services.batcher
+                        batcher.enlist(waiter, queue, (encoded,), request.deadline)
+                        outputs = (await waiter)[0]
+                else:
+                    outputs = _circuit_open(access.route.routed)
                 if isinstance(outputs, tuple):
                     request.routes, request.outputs = [access.route], [outputs]
                     return
@@ -81,21 +94,6 @@ class Execution:
         if keys:
             self._keep(route.cache_ttl_s, keys, found, cached)
         await self._settle(request, picks, found, cached)
-
-    async def _one(
-        self, request: InferenceRequest, queue: ModelQueue, version: str
-    ) -> OutputRow | Exception:
-        services = self._services
-        if queue.breaker.circuit is not Circuit.CLOSED and not self._may_try(queue):
-            return CircuitOpen(f"version {version} failed too often and is not tried")
-        queue.used = services.monotonic()
-        try:
-            encoded = queue.predictor.encode(request.rows[0])
-        except Exception as error:
-            return error
-        waiter = OutputsWaiter()
-        services.batcher.enlist(waiter, queue, (encoded,), request.deadline)
-        return (await waiter)[0]
 
     async def _settle(
         self,
@@ -177,7 +175,7 @@ class Execution:
         handle = request.access.model.handles[version]
         ready = handle.queue if handle.queue is not None else await self._bring(request, handle)
         if isinstance(ready, ModelQueue) and not self._may_try(ready):
-            ready = CircuitOpen(f"version {version} failed too often and is not tried")
+            ready = _circuit_open(version)
         if isinstance(ready, Exception):
             for i in mine:
                 found[i] = ready
@@ -281,6 +279,10 @@ class Execution:
         if now - self._told.get((model, version, code), float("-inf")) >= _TELL_EVERY_S:
             self._told[model, version, code] = now
             _log.warning("model %s version %s failed: %s %s", model, version, code, failure)
+
+
+def _circuit_open(version: str) -> CircuitOpen:
+    return CircuitOpen(f"version {version} failed too often and is not tried")
 
 
 def pick(route: ModelRoute, unit: str, row: Sequence[Any]) -> Route:

@@ -50,6 +50,7 @@ from windvane.inference.waiting import FastPath
 
 _log = logging.getLogger(__name__)
 _MAX_ID = 128
+_MOST_PATHS = 4_096
 Headers = dict[bytes, bytes]
 
 PROTOCOLS: tuple[HttpProtocol, ...] = (NativeProtocol(),)
@@ -70,8 +71,9 @@ class HttpApp:
         self.low_priority = low_priority or LowPriorityQueue()
         self.throttle = RejectionThrottle(self.low_priority)
         self._ready = ready
-        self._fast_path = FastPath()
+        self.fast_path = FastPath()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._known: dict[str, tuple[HttpProtocol, str]] = {}
         self._plain: dict[str, tuple[str, Callable[[], bytes]]] = {
             "/openapi.json": ("GET", document),
             "/healthz": ("GET", lambda: b'{"status":"alive"}'),
@@ -85,10 +87,19 @@ class HttpApp:
     def on_head(self, head: RequestHead, reply: Reply) -> BodySink | None:
         """A whole head is there. Who is to be refused is refused before the body is read."""
         path = head.path
-        for protocol in PROTOCOLS:
-            call = protocol.predict_call(path)
-            if call is not None:
-                return self._predict(protocol, call.model, head, reply)
+        known = self._known.get(path)
+        if known is None:
+            for protocol in PROTOCOLS:
+                call = protocol.predict_call(path)
+                if call is not None:
+                    known = (protocol, call.model)
+                    break
+            if known is not None:
+                if len(self._known) >= _MOST_PATHS:
+                    self._known.clear()
+                self._known[path] = known
+        if known is not None:
+            return self._predict(*known, head, reply)
         request_id = self.engine.services.new_id()
         try:
             return self._other(head, request_id, reply)
@@ -127,45 +138,20 @@ class HttpApp:
         except Exception as error:
             self.reject(protocol, error, request_id, headers, reply)
             return None
-        return _Prediction(self, protocol, request, head, reply).begin()
-
-    def finish(
-        self, protocol: HttpProtocol, request: InferenceRequest, headers: Headers, body: bytes,
-        reply: Reply,
-    ) -> None:  # fmt: skip
-        """The second phase of a request whose body is there."""
-        encoding = headers.get(b"content-encoding")
+        sink = _Prediction(self, protocol, request, headers, reply)
         try:
-            if encoding is not None:
-                body = decompress(body, encoding, self.engine.services.max_body_bytes)
-            if request.principal.api:
-                request.codec = protocol.codec(headers, request.principal)
+            pending = self.engine.begin(request)
         except Exception as error:
-            self.engine.abandon(request)
-            rejection = self.engine.failed(request, error)
-            self.reject(protocol, rejection, request.id, headers, reply)
-            return
+            self.reject(protocol, error, request_id, headers, reply)
+            return None
+        if pending is not None:
+            sink.begins = True
+            self._keep(asyncio.create_task(sink.begin(pending)))
+        return sink
 
-        def deliver(result: InferenceResponse | Exception) -> None:
-            if isinstance(result, Exception):
-                self.reject(protocol, result, request.id, headers, reply)
-                return
-            extra = [(b"content-type", result.content_type), *_echoes(headers, request)]
-            if result.decision is not FREE:
-                extra += limit_headers(result.decision)
-            if result.replayed:
-                extra.append((b"idempotency-replayed", b"true"))
-            reply(200, extra, result.body)
-
-        self._fast_path.start(self.engine.finish(request, body), deliver)
-
-    def begin(self, request: InferenceRequest, begun: Callable[[Exception | None], None]) -> None:
-        """The first phase; ``begun`` is told, at once unless a limiter has to be asked afar."""
-
-        def deliver(result: Any) -> None:
-            begun(result if isinstance(result, Exception) else None)
-
-        self._fast_path.start(self.engine.begin(request), deliver)  # pyright: ignore[reportArgumentType]
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def reject(
         self, protocol: HttpProtocol, error: Exception, request_id: str, headers: Headers,
@@ -250,9 +236,7 @@ class HttpApp:
             else:
                 reply(status, [JSON, *_echoes(head.headers, request)], body)
 
-        task = asyncio.create_task(go())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(asyncio.create_task(go()))
 
     def _readyz(self) -> bytes:
         if self.draining:
@@ -291,54 +275,80 @@ class HttpApp:
 
 
 class _Prediction:
-    """A prediction between its head and its body."""
+    """A prediction between its head and its answer. ``begins`` while a limiter is asked afar."""
 
-    __slots__ = ("_app", "_begun", "_body", "_ended", "_head", "_protocol", "_reply", "_request",
-                 "max_bytes")  # fmt: skip
+    __slots__ = ("_app", "_body", "_gone", "_headers", "_protocol", "_reply", "_request",
+                 "begins", "max_bytes")  # fmt: skip
 
     def __init__(
-        self, app: HttpApp, protocol: HttpProtocol, request: InferenceRequest, head: RequestHead,
+        self, app: HttpApp, protocol: HttpProtocol, request: InferenceRequest, headers: Headers,
         reply: Reply,
     ) -> None:  # fmt: skip
         self._app = app
         self._protocol = protocol
         self._request = request
-        self._head = head
+        self._headers = headers
         self._reply = reply
         self._body: bytes | None = None
-        self._begun = self._ended = False
+        self._gone = self.begins = False
         self.max_bytes = app.engine.services.max_body_bytes
 
-    def begin(self) -> BodySink | None:
-        self._app.begin(self._request, self._when_begun)
-        return None if self._ended else self
-
-    def _when_begun(self, error: Exception | None) -> None:
-        if error is not None:
-            self._ended = True
-            self._app.reject(
-                self._protocol, error, self._request.id, self._head.headers, self._reply
-            )
+    async def begin(self, pending: Awaitable[None]) -> None:
+        try:
+            await pending
+        except Exception as error:
+            self._reject(error)
+            self._gone = True
             return
-        self._begun = True
-        if self._ended:  # the client went away meanwhile
+        finally:
+            self.begins = False
+        if self._gone:  # the client went away meanwhile
             self._app.engine.abandon(self._request)
         elif self._body is not None:
-            self._finish(self._body)
+            self.on_body(self._body)
 
     def on_body(self, body: bytes) -> None:
-        if self._begun:
-            self._finish(body)
-        else:
+        """The second phase, as soon as the first is over."""
+        if self.begins:
             self._body = body
+            return
+        if self._gone:
+            return
+        request, headers, app = self._request, self._headers, self._app
+        if b"content-encoding" in headers or request.principal.api:
+            try:
+                encoding = headers.get(b"content-encoding", b"")
+                body = decompress(body, encoding, self.max_bytes)
+                request.codec = self._protocol.codec(headers, request.principal)
+            except Exception as error:
+                app.engine.abandon(request)
+                self._reject(app.engine.failed(request, error))
+                return
+        app.fast_path.start(app.engine.finish(request, body), self._deliver)
 
-    def _finish(self, body: bytes) -> None:
-        self._app.finish(self._protocol, self._request, self._head.headers, body, self._reply)
+    def _deliver(self, result: InferenceResponse | Exception) -> None:
+        if isinstance(result, Exception):
+            self._reject(result)
+            return
+        extra = [(b"content-type", result.content_type)]
+        headers = self._headers
+        if b"windvane-version" in headers or b"x-request-id" in headers:
+            extra += _echoes(headers, self._request)
+        if result.decision is not FREE:
+            extra += limit_headers(result.decision)
+        if result.replayed:
+            extra.append((b"idempotency-replayed", b"true"))
+        self._reply(200, extra, result.body)
+
+    def _reject(self, error: Exception) -> None:
+        self._app.reject(self._protocol, error, self._request.id, self._headers, self._reply)
 
     def on_abort(self) -> None:
         """The body will not come."""
-        self._ended = True
-        if self._begun:
+        if self._gone:
+            return
+        self._gone = True
+        if not self.begins:
             self._app.engine.abandon(self._request)
 
 

@@ -42,6 +42,9 @@ class BinaryTask(Task):
     def value(self, row: OutputRow) -> float:
         return row[0]
 
+    def named(self, row: OutputRow) -> dict[str, float]:
+        return {"probability": row[0]}
+
     def constant(self, given: Any) -> OutputRow:
         if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given <= 1:
             raise BadTask(f"{show(given)} is no probability", hint="give a number from 0 to 1")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.execution import ServedBy, positive_output
 from windvane.core.signature import InputSpec, RowEncoder, RowPacker
 
 SCHEMA = ("a", "b", "c")
@@ -73,21 +72,3 @@ def test_packing_is_what_numpy_makes_of_it(rows: list[tuple[float | None, float 
 def test_a_row_of_another_width_is_no_matrix() -> None:
     with pytest.raises(ValueError):
         RowPacker(2)([[1.0, 2.0, 3.0]])
-
-
-def test_the_positive_class_is_the_last_column_or_the_one_named() -> None:
-    found = np.array([[0.1, 0.2, 0.7]], np.float32)
-    assert positive_output(found, ServedBy())[0] == pytest.approx(0.7)
-    assert positive_output(found, ServedBy(column=1))[0] == pytest.approx(0.2)
-    assert positive_output(found[:, 2], ServedBy())[0] == pytest.approx(0.7)
-    assert positive_output(found, ServedBy()).dtype == np.float64
-    with pytest.raises(ValueError, match="one number a row"):
-        positive_output(found[None], ServedBy())
-
-
-@given(st.floats(-800, 800))
-def test_log_odds_become_probabilities_however_they_come(raw: float) -> None:
-    one = positive_output(np.array([raw]), ServedBy(logits=True))[0]
-    two = positive_output(np.array([[0.0, raw]]), ServedBy(logits=True))[0]
-    assert 0.0 <= one <= 1.0
-    assert one == pytest.approx(two, abs=1e-12)
