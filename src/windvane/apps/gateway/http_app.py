@@ -23,8 +23,10 @@ from windvane.apps.gateway.http_head import RequestHead
 from windvane.apps.gateway.http_protocol import BodySink, Reply
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.outcomes import keep_outcomes
-from windvane.apps.gateway.protocols.base import HttpProtocol
+from windvane.apps.gateway.protocols.base import HttpProtocol, Page, PredictCall
+from windvane.apps.gateway.protocols.mlflow import MlflowProtocol
 from windvane.apps.gateway.protocols.native import NativeProtocol
+from windvane.apps.gateway.protocols.open_inference import OpenInferenceProtocol
 from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.apps.gateway.statuses import (
     NoSuchPath,
@@ -37,6 +39,7 @@ from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
 from windvane.inference.errors import (
     BadDeadline,
+    Forbidden,
     InternalError,
     NotReady,
     Overloaded,
@@ -46,13 +49,18 @@ from windvane.inference.errors import (
 from windvane.inference.idempotency import MAX_KEY
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.request import InferenceRequest, InferenceResponse
+from windvane.inference.snapshot import ServedModel
 from windvane.inference.waiting import FastPath
 
 _log = logging.getLogger(__name__)
 _MAX_ID = 128
 Headers = dict[bytes, bytes]
 
-PROTOCOLS: tuple[HttpProtocol, ...] = (NativeProtocol(),)
+PROTOCOLS: tuple[HttpProtocol, ...] = (
+    NativeProtocol(),
+    OpenInferenceProtocol(),
+    MlflowProtocol(),
+)
 """A path is the first one's that knows it."""
 
 
@@ -88,8 +96,13 @@ class HttpApp:
         for protocol in PROTOCOLS:
             call = protocol.predict_call(path)
             if call is not None:
-                return self._predict(protocol, call.model, head, reply)
+                return self._predict(protocol, call, head, reply)
         request_id = self.engine.services.new_id()
+        for protocol in PROTOCOLS:
+            page = protocol.page(path)
+            if page is not None:
+                self._page(protocol, page, head, request_id, reply)
+                return None
         try:
             return self._other(head, request_id, reply)
         except Exception as error:
@@ -105,7 +118,7 @@ class HttpApp:
         return [content_type, *rejection_headers(error)], body
 
     def _predict(
-        self, protocol: HttpProtocol, model: str, head: RequestHead, reply: Reply
+        self, protocol: HttpProtocol, call: PredictCall, head: RequestHead, reply: Reply
     ) -> BodySink | None:
         services = self.engine.services
         request_id = services.new_id()
@@ -115,8 +128,8 @@ class HttpApp:
                 said = f"{head.method[:16]} {head.path[:200]} is not allowed"
                 raise WrongMethod(said, "POST")
             request = InferenceRequest(
-                request_id, model, headers.get(b"authorization", b""),
-                protocol.codec(headers, None), head.began_ns,
+                request_id, call.model, headers.get(b"authorization", b""),
+                protocol.codec(call, headers, None), head.began_ns,
             )  # fmt: skip
             if b"x-request-id" in headers:
                 request.client_id = _printable(headers[b"x-request-id"])
@@ -127,11 +140,11 @@ class HttpApp:
         except Exception as error:
             self.reject(protocol, error, request_id, headers, reply)
             return None
-        return _Prediction(self, protocol, request, head, reply).begin()
+        return _Prediction(self, protocol, call, request, head, reply).begin()
 
     def finish(
-        self, protocol: HttpProtocol, request: InferenceRequest, headers: Headers, body: bytes,
-        reply: Reply,
+        self, protocol: HttpProtocol, call: PredictCall, request: InferenceRequest,
+        headers: Headers, body: bytes, reply: Reply,
     ) -> None:  # fmt: skip
         """The second phase of a request whose body is there."""
         encoding = headers.get(b"content-encoding")
@@ -139,7 +152,7 @@ class HttpApp:
             if encoding is not None:
                 body = decompress(body, encoding, self.engine.services.max_body_bytes)
             if request.principal.api:
-                request.codec = protocol.codec(headers, request.principal)
+                request.codec = protocol.codec(call, headers, request.principal)
         except Exception as error:
             self.engine.abandon(request)
             rejection = self.engine.failed(request, error)
@@ -150,8 +163,8 @@ class HttpApp:
             if isinstance(result, Exception):
                 self.reject(protocol, result, request.id, headers, reply)
                 return
-            extra: list[Header] = [(b"content-type", result.content_type)]
-            if b"windvane-version" in headers:
+            extra = protocol.answer_headers(request.codec, result)
+            if b"windvane-version" in headers and protocol is PROTOCOLS[0]:
                 extra.append(VERSION_HEADERS[pick_version(headers[b"windvane-version"], "")])
             if result.decision is not FREE:
                 extra += limit_headers(result.decision)
@@ -202,6 +215,33 @@ class HttpApp:
         else:
             reply(status, extra, body)
 
+    def _page(
+        self, protocol: HttpProtocol, page: Page, head: RequestHead, request_id: str, reply: Reply
+    ) -> None:
+        try:
+            _only(head, "GET")
+            if page.when_ready:
+                self._readyz()
+            model = self._seen(page.model, head, request_id) if page.model else None
+            body = page.render(model)
+        except Exception as error:
+            self.reject(protocol, error, request_id, head.headers, reply)
+        else:
+            reply(200, [(b"content-type", page.content_type)], body)
+
+    def _seen(self, name: str, head: RequestHead, request_id: str) -> ServedModel:
+        """The model, for who may ask it or read about it."""
+        request = self._request(head, request_id)
+        request.model = name
+        try:
+            try:
+                principal = self.engine.authenticate(request, Scope.READ)
+            except Forbidden:
+                principal = self.engine.authenticate(request, Scope.PREDICT)
+            return principal.access(name).model
+        except Exception as error:
+            raise self.engine.failed(request, error) from error
+
     def _other(self, head: RequestHead, request_id: str, reply: Reply) -> BodySink | None:
         path, method = head.path, head.method
         plain = self._plain.get(path)
@@ -227,7 +267,7 @@ class HttpApp:
 
     def _request(self, head: RequestHead, request_id: str) -> InferenceRequest:
         credential = head.headers.get(b"authorization", b"")
-        codec = PROTOCOLS[0].codec({}, None)
+        codec = PROTOCOLS[0].codec(PredictCall(""), {}, None)
         return InferenceRequest(request_id, "", credential, codec, head.began_ns)
 
     async def _outcomes(self, request: InferenceRequest, body: bytes) -> tuple[int, bytes]:
@@ -292,15 +332,16 @@ class HttpApp:
 class _Prediction:
     """A prediction between its head and its body."""
 
-    __slots__ = ("_app", "_begun", "_body", "_ended", "_head", "_protocol", "_reply", "_request",
-                 "max_bytes")  # fmt: skip
+    __slots__ = ("_app", "_begun", "_body", "_call", "_ended", "_head", "_protocol", "_reply",
+                 "_request", "max_bytes")  # fmt: skip
 
     def __init__(
-        self, app: HttpApp, protocol: HttpProtocol, request: InferenceRequest, head: RequestHead,
-        reply: Reply,
+        self, app: HttpApp, protocol: HttpProtocol, call: PredictCall, request: InferenceRequest,
+        head: RequestHead, reply: Reply,
     ) -> None:  # fmt: skip
         self._app = app
         self._protocol = protocol
+        self._call = call
         self._request = request
         self._head = head
         self._reply = reply
@@ -332,7 +373,9 @@ class _Prediction:
             self._body = body
 
     def _finish(self, body: bytes) -> None:
-        self._app.finish(self._protocol, self._request, self._head.headers, body, self._reply)
+        self._app.finish(
+            self._protocol, self._call, self._request, self._head.headers, body, self._reply
+        )
 
     def on_abort(self) -> None:
         """The body will not come."""
