@@ -186,7 +186,7 @@ def encode_arrow(response: InferenceResponse) -> bytes:
         "value": _array(pa, [task.value(row) for row in outputs]),
         "version": _array(pa, [r.answered for r in routes]),
         "arm": _array(pa, [r.arm for r in routes]),
-        "flags": _lists(pa, [list(r.flags) for r in routes], pa.string()),
+        "flags": _array(pa, [" ".join(r.flags) for r in routes]),
     }
     for i, spec in enumerate(task.outputs):
         if spec.name not in columns:
@@ -217,12 +217,10 @@ def _array(pa: Any, values: Sequence[Any]) -> Any:
     return pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(held)])
 
 
-def _lists(pa: Any, values: Sequence[list[Any]], kind: Any = None) -> Any:
+def _lists(pa: Any, values: Sequence[list[Any]]) -> Any:
     flat = list(itertools.chain.from_iterable(values))
-    if kind is None or flat:
-        child = _array(pa, flat)
-    else:
-        child = pa.Array.from_buffers(kind, 0, [None, pa.py_buffer(np.zeros(1, np.int32)), None])
+    # Where all are empty nobody can tell numbers from texts; labels are what may be none.
+    child = _array(pa, flat) if flat else _array(pa, [""]).slice(0, 0)
     ends = np.cumsum([0, *map(len, values)], dtype=np.int32)
     kind = pa.list_(child.type)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(ends)], children=[child])

@@ -21,6 +21,7 @@ from windvane.apps.gateway.protocols import media
 from windvane.apps.gateway.protocols.arrow_table import arrow, decode_arrow, encode_arrow
 from windvane.apps.gateway.protocols.base import Headers, Page, PredictCall
 from windvane.apps.gateway.protocols.csv_table import decode_csv, encode_csv
+from windvane.apps.gateway.protocols.tables import MAX_UNIT
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import ApiVersion
 from windvane.core.signature import MAX_INTEGER, FeatureSpec, FeatureType
@@ -34,7 +35,6 @@ from windvane.inference.validation import check_count, validate_rows
 
 _PREFIX, _SUFFIX = "/v1/models/", "/predict"
 _FROM, _TO = len(_PREFIX), len(_SUFFIX)
-_MAX_UNIT = 256
 _astuple = msgspec.structs.astuple
 
 
@@ -49,6 +49,8 @@ class NativeCodec:
 
     def decode(self, body: bytes, model: ServedModel, max_rows: int) -> Inputs:
         compiled: _Compiled = model.compile("native", _Compiled)
+        if compiled.decoder is None:
+            return _explain(body, model.contract, max_rows)
         try:
             instances = compiled.decoder.decode(body).instances
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -68,7 +70,9 @@ class _Compiled:
     """The contract as a decoder that accepts or gives up."""
 
     def __init__(self, contract: Contract) -> None:
-        self.decoder = make_decoder(contract.features)
+        # msgspec takes no name that JSON has to escape.
+        escaped = any(c in '"\\' or c < " " for name in contract.names for c in name)
+        self.decoder = None if escaped else make_decoder(contract.features)
         self.times = [i for i, s in enumerate(contract.features) if s.type is FeatureType.DATETIME]
 
     def with_times(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -170,7 +174,7 @@ def make_decoder(schema: Sequence[FeatureSpec]) -> msgspec.json.Decoder[Any]:
     features = msgspec.defstruct(
         "Features", fields, rename=names, forbid_unknown_fields=True, kw_only=True
     )
-    unit = Annotated[str, msgspec.Meta(max_length=_MAX_UNIT)]
+    unit = Annotated[str, msgspec.Meta(max_length=MAX_UNIT)]
     row = msgspec.defstruct(
         "Instance", [("features", features), ("unit", unit, "")], forbid_unknown_fields=True
     )
@@ -230,7 +234,7 @@ def _explain(body: bytes, contract: Contract, max_rows: int) -> Inputs:
             hint = did_you_mean(name, ["features", "unit"])
             raise BadBody(f"instances[{i}] has an unknown field {name[:80]!r}", hint=hint)
         unit = row.get("unit", "")
-        if not isinstance(unit, str) or len(unit) > _MAX_UNIT:
-            raise BadBody(f"instances[{i}].unit must be a string of at most {_MAX_UNIT} characters")
+        if not isinstance(unit, str) or len(unit) > MAX_UNIT:
+            raise BadBody(f"instances[{i}].unit must be a string of at most {MAX_UNIT} characters")
     rows = validate_rows(contract, [row["features"] for row in instances])
     return Inputs(rows, [row.get("unit", "") for row in instances])

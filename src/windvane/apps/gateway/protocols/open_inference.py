@@ -13,7 +13,7 @@ import windvane
 from windvane.apps.gateway.answers import JSON, Header
 from windvane.apps.gateway.protocols import media
 from windvane.apps.gateway.protocols.base import Headers, Page, PredictCall, split_path
-from windvane.apps.gateway.protocols.tables import UNIT, inputs_of_columns, once
+from windvane.apps.gateway.protocols.tables import MAX_UNIT, UNIT, inputs_of_columns, once
 from windvane.apps.gateway.protocols.tensors import (
     BYTES,
     HINT,
@@ -295,15 +295,14 @@ def _inputs(request: _Request, tail: memoryview, model: ServedModel, max_rows: i
     rows = tensors[0].rows
     check_count(rows, max_rows)
     same = (request.parameters or {}).get(UNIT)
+    if same is not None and (not isinstance(same, str) or len(same) > MAX_UNIT):
+        said = f"parameter 'unit' must be a string of at most {MAX_UNIT} characters"
+        raise BadBody(said, hint=HINT)
     inputs = _matrix(tensors, compiled)
     if inputs is None:
         columns = {t.name: _column(t, compiled.specs.get(t.name)) for t in tensors}
         inputs = inputs_of_columns(contract, columns, rows)
-    if same is not None and not any(inputs.units):
-        if not isinstance(same, str) or len(same) > 256:
-            raise BadBody("parameter 'unit' must be a string of at most 256 characters", hint=HINT)
-        return Inputs(inputs.rows, [same] * rows)
-    return inputs
+    return inputs if same is None or any(inputs.units) else Inputs(inputs.rows, [same] * rows)
 
 
 class _Compiled:
@@ -332,11 +331,11 @@ def _matrix(tensors: Sequence[Tensor], compiled: _Compiled) -> Inputs | None:
 def _column(tensor: Tensor, spec: FeatureSpec | None) -> Column:
     values, width = tensor.values, tensor.width
     if spec is not None and spec.type is FeatureType.VECTOR:
-        if width >= 0:
+        if width >= 0 or spec.length != 1:  # the check says what a plain number is here
             return values
-        if spec.length != 1:
-            raise bad_tensor(tensor.name, f"shape [{tensor.rows}]; [rows, {spec.length}] is needed")
-        return values.reshape(-1, 1) if isinstance(values, np.ndarray) else [[v] for v in values]
+        if isinstance(values, np.ndarray):
+            return values.reshape(-1, 1)
+        return [None if value is None else [value] for value in values]
     if width < 0:
         return values
     if width != 1:
