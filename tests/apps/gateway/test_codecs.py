@@ -306,7 +306,7 @@ def fitting(spec: FeatureSpec) -> st.SearchStrategy[Any]:
             found = st.sampled_from(spec.known) if spec.known else st.text(max_size=8)
         case T.DATETIME:
             zones = st.sampled_from([UTC])
-            least, most = datetime(1950, 1, 1), datetime(2100, 1, 1)  # noqa: DTZ001
+            least, most = datetime(1950, 1, 1), datetime(2100, 1, 1)
             found = st.datetimes(least, most, timezones=zones)
         case T.TEXT:
             found = st.text(max_size=20)

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -37,6 +37,14 @@ class Service(Application, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AlsoListen:
+    """A further port, with an application of its own. Workers share it by SO_REUSEPORT."""
+
+    port: int
+    app: Application
+
+
+@dataclass(frozen=True, slots=True)
 class HttpConfig:
     """Where to listen, and how to leave.
 
@@ -55,6 +63,7 @@ class HttpConfig:
     end_s: int = 5
     bounds: Bounds = field(default_factory=Bounds)
     tls: ReloadedCertificate | ssl.SSLContext | None = None
+    also: Sequence[AlsoListen] = ()
 
 
 class HttpServer(uvicorn.Server):
@@ -65,6 +74,9 @@ class HttpServer(uvicorn.Server):
         self._certificate = tls if isinstance(tls, ReloadedCertificate) else None
         context = tls.context if isinstance(tls, ReloadedCertificate) else tls
         self.connections = Connections(app, config.bounds, context)
+        self._tables = [self.connections] + [
+            Connections(one.app, config.bounds, context) for one in config.also
+        ]
         protocol: Any = partial(HttpConnection, self.connections)
         super().__init__(
             uvicorn.Config(
@@ -91,6 +103,8 @@ class HttpServer(uvicorn.Server):
         await super().startup(sockets)
         if self.should_exit:
             return
+        for one, table in zip(self._settings.also, self._tables[1:], strict=True):
+            self.servers.append(await self._listen(one.port, table))
         self._tasks = [asyncio.create_task(self._sweep())]
         if self._certificate is not None:
             self._tasks.append(asyncio.create_task(self._certificate.watch()))
@@ -98,16 +112,31 @@ class HttpServer(uvicorn.Server):
             os.write(self._settings.ready_fd, b"1")
             os.close(self._settings.ready_fd)
 
+    async def _listen(self, port: int, table: Connections) -> asyncio.Server:
+        def connection() -> asyncio.Protocol:
+            return HttpConnection(
+                table,
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        return await asyncio.get_running_loop().create_server(
+            connection, self._settings.host, port, backlog=_BACKLOG, reuse_port=True
+        )
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.draining = True
         for server in self.servers:
             server.close()
-        still = self.connections.open
+        tables = self._tables
         until = time.monotonic() + self._settings.drain_s
-        while still and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110
+        while (
+            any(table.open for table in tables) and time.monotonic() < until and not self.force_exit
+        ):  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_EVERY_S)
         await super().shutdown(sockets)
-        for connection in list(still):
+        for connection in [one for table in tables for one in table.open]:
             connection.drop()
         for task in self._tasks:
             task.cancel()
@@ -117,7 +146,8 @@ class HttpServer(uvicorn.Server):
         while True:
             await asyncio.sleep(self._settings.bounds.sweep_s)
             try:
-                self.connections.sweep()
+                for table in self._tables:
+                    table.sweep()
             except Exception:
                 _log.exception("the sweep of connections failed; it is tried again")
 
