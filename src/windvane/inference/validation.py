@@ -217,7 +217,8 @@ def _column(spec: FeatureSpec, column: Column | None, rows: int) -> list[Any] | 
 
 def _numbers(spec: FeatureSpec, column: NDArray[Any]) -> list[Any] | None:
     low, high = _bounds(spec)
-    values = column if spec.type is FeatureType.INTEGER else column.astype(np.float64)
+    whole = spec.type is FeatureType.INTEGER and column.dtype.kind != "f"
+    values = column if whole else column.astype(np.float64)
     nulls: NDArray[np.bool_] | None = None
     if column.dtype.kind == "f":
         nulls = np.isnan(values)

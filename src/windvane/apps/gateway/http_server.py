@@ -133,7 +133,7 @@ class HttpServer(uvicorn.Server):
         until = time.monotonic() + self._settings.drain_s
         while (
             any(table.open for table in tables) and time.monotonic() < until and not self.force_exit
-        ):  # noqa: ASYNC110
+        ):
             await asyncio.sleep(_LOOK_EVERY_S)
         await super().shutdown(sockets)
         for connection in [one for table in tables for one in table.open]:

@@ -46,20 +46,24 @@ def decode_arrow(body: bytes, contract: Contract, max_rows: int) -> Inputs:
     size = check_stream(body, max_rows)
     check_count(size.rows, max_rows)
     try:
-        with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
-            schema = reader.schema
-            _check_schema(pa, schema, len(contract.features))
-            batches = [_checked(batch, len(body)) for batch in reader]
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+        columns, rows = _columns(pa, body, len(contract.features))
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise broken(f"the body is not an Arrow IPC stream: {str(error)[:200]}") from error
+    check_count(rows, max_rows)
+    return inputs_of_columns(contract, columns, rows)
+
+
+def _columns(pa: Any, body: bytes, features: int) -> tuple[dict[str, Column], int]:
+    with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
+        schema = reader.schema
+        _check_schema(pa, schema, features)
+        batches = [_checked(batch, len(body)) for batch in reader]
     room = _Room()
     columns: dict[str, Column] = {}
-    rows = sum(batch.num_rows for batch in batches)
-    check_count(rows, max_rows)
-    for i, name in enumerate(schema.names):
+    for i, name in enumerate(schema.names if batches else ()):
         parts = [_values(pa, batch.column(i), room) for batch in batches]
         columns[name] = parts[0] if len(parts) == 1 else _joined(parts)
-    return inputs_of_columns(contract, columns, rows)
+    return columns, sum(batch.num_rows for batch in batches)
 
 
 def _check_schema(pa: Any, schema: Any, features: int) -> None:
