@@ -217,28 +217,27 @@ def _column(spec: FeatureSpec, column: Column | None, rows: int) -> list[Any] | 
 
 def _numbers(spec: FeatureSpec, column: NDArray[Any]) -> list[Any] | None:
     low, high = _bounds(spec)
-    whole = spec.type is FeatureType.INTEGER and column.dtype.kind != "f"
-    values = column if whole else column.astype(np.float64)
-    nulls: NDArray[np.bool_] | None = None
-    if column.dtype.kind == "f":
-        nulls = np.isnan(values)
-        if not bool(nulls.any()):
-            nulls = None
-        elif spec.nullable or spec.optional:
-            values = np.where(nulls, kind_of(spec).plain(spec), values)
-        else:
+    floats = column.dtype.kind == "f"
+    whole = spec.type is FeatureType.INTEGER
+    values = column if whole and not floats else column.astype(np.float64, copy=False)
+    nulls: list[bool] | None = None
+    # The smallest of numbers and NaN is NaN, which is on neither side.
+    if len(values) and not (low <= values.min() and values.max() <= high):
+        gone = np.isnan(values) if floats else np.zeros(0, bool)
+        if not bool(gone.any()) or not (spec.nullable or spec.optional):
             return None
-    if not bool(((values >= low) & (values <= high)).all()):
-        return None
-    if spec.type is FeatureType.INTEGER:
-        if column.dtype.kind == "f" and not bool((values == np.floor(values)).all()):
+        values = np.where(gone, kind_of(spec).plain(spec), values)
+        if not bool(((values >= low) & (values <= high)).all()):
+            return None
+        nulls = cast("list[bool]", gone.tolist())
+    if whole:
+        if floats and not bool((values == np.floor(values)).all()):
             return None
         values = values.astype(np.int64)
     held = cast("list[Any]", values.tolist())
     if nulls is None:
         return held
-    gone = cast("list[bool]", nulls.tolist())
-    return [None if null else value for value, null in zip(held, gone, strict=True)]
+    return [None if null else value for value, null in zip(held, nulls, strict=True)]
 
 
 def _bounds(spec: FeatureSpec) -> tuple[float, float]:

@@ -131,9 +131,9 @@ class HttpServer(uvicorn.Server):
             server.close()
         tables = self._tables
         until = time.monotonic() + self._settings.drain_s
-        while (
-            any(table.open for table in tables) and time.monotonic() < until and not self.force_exit
-        ):
+        while any(table.open for table in tables):
+            if time.monotonic() >= until or self.force_exit:
+                break
             await asyncio.sleep(_LOOK_EVERY_S)
         await super().shutdown(sockets)
         for connection in [one for table in tables for one in table.open]:

@@ -5,6 +5,7 @@ Source: KServe, Open Inference Protocol v2; Triton, binary tensor data extension
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -146,25 +147,22 @@ def _listed(given: TensorIn, count: int) -> Column:
         raise bad_tensor(name, "data must be a list")
     data: list[Any] = given.data
     if data and isinstance(data[0], list):
-        flat: list[Any] = []
-        for part in data:
-            if not isinstance(part, list):
-                raise bad_tensor(name, "data is nested in some places only")
-            flat += cast("list[Any]", part)
-            if len(flat) > count:
-                break
-        data = flat
+        if not all(isinstance(part, list) for part in data):
+            raise bad_tensor(name, "data is nested in some places only")
+        data = list(itertools.chain.from_iterable(data))
     if len(data) != count:
         raise bad_tensor(name, f"data has {len(data):,} elements, the shape {count:,}")
     kind = given.datatype
     dtype = None if kind == BYTES else _dtype(given)
-    types = _ELEMENTS[dtype.kind if dtype is not None else "S"]
-    for i, value in enumerate(data):
-        if value is not None and type(value) not in types:
-            raise bad_tensor(name, f"element {i} of data is no {kind}")
-    if kind in {"FP16", "FP32"} and None not in data:
+    taken = _ELEMENTS[dtype.kind if dtype is not None else "S"]
+    held = set(map(type, data))
+    nulls = _NULL in held
+    if not held <= taken:
+        i = next(i for i, value in enumerate(data) if type(value) not in taken)
+        raise bad_tensor(name, f"element {i} of data is no {kind}")
+    if dtype is not None and dtype.kind == "f" and not nulls:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
-            return _floats(name, data).astype(dtype)
+            return _floats(name, data).astype(dtype, copy=False)
     if dtype is not None and dtype.kind in "iu":
         info = np.iinfo(dtype)
         for i, value in enumerate(data):
@@ -173,9 +171,14 @@ def _listed(given: TensorIn, count: int) -> Column:
     return data
 
 
-_ELEMENTS: dict[str, tuple[type, ...]] = {
-    "f": (int, float), "i": (int,), "u": (int,), "b": (bool,), "S": (str,),
-}  # fmt: skip
+_NULL = type(None)
+_ELEMENTS: dict[str, frozenset[type]] = {
+    "f": frozenset((int, float, _NULL)),
+    "i": frozenset((int, _NULL)),
+    "u": frozenset((int, _NULL)),
+    "b": frozenset((bool, _NULL)),
+    "S": frozenset((str, _NULL)),
+}
 
 
 def _floats(name: str, data: list[Any]) -> NDArray[Any]:
