@@ -149,9 +149,9 @@ class OpenInferenceProtocol:
         if not path.startswith("/v2/models/") or not path.endswith("/infer"):
             return None
         match split_path(path, "/v2/models/"):
-            case [model, "infer"]:
+            case [model, "infer"] if model:
                 return PredictCall(model)
-            case [model, "versions", version, "infer"]:
+            case [model, "versions", version, "infer"] if model and version:
                 return PredictCall(model, version)
             case _:
                 return None
@@ -164,7 +164,7 @@ class OpenInferenceProtocol:
                 return Page(lambda _: b'{"live":true}')
             case ["", "health", "ready"]:
                 return Page(lambda _: b'{"ready":true}', when_ready=True)
-            case ["", "models", model]:
+            case ["", "models", model] if model:
                 return Page(_metadata, model)
             case ["", "models", model, "ready"]:
                 return Page(_model_ready, model, when_ready=True)
