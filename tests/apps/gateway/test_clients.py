@@ -6,9 +6,16 @@ import asyncio
 import gzip
 import json
 import math
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +25,7 @@ import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 import zstandard
-from apps.gateway.live import Live, ask, live
+from apps.gateway.live import Live, ask, free_port, live
 from apps.gateway.test_codecs import ALL, GOOD, MODEL, NUMBERS, arrow_stream, number_of
 from inference.harness import Harness, key, route
 from tritonclient.utils import InferenceServerException
@@ -239,3 +246,57 @@ def test_a_models_metadata_needs_a_key_that_may_predict_or_read() -> None:
         assert (await harness.call("GET", "/v2/health/live", auth="")).status == 200
 
     run(story)
+
+
+def test_workers_of_an_installation_share_the_port_of_a_model(tmp_path: Path) -> None:
+    """Two processes as the supervisor starts them, by the settings file alone."""
+    plain, bound = free_port(), free_port()
+    (tmp_path / "late.key").write_text("wv_acme\n")
+    text = f"invocations: [{{port: {bound}, model: late, key: 'file:late.key'}}]\ndrain_s: 0.1\n"
+    (tmp_path / "windvane.yaml").write_text(text)
+    workers: list[subprocess.Popen[bytes]] = []
+    with socket.create_server(("127.0.0.1", plain)) as listener:
+        try:
+            for number in range(2):
+                ready, said = os.pipe()
+                environ = {
+                    **os.environ, "WINDVANE_HOME": str(tmp_path), "WINDVANE_WORKER": str(number),
+                    "WINDVANE_LISTEN_FD": str(listener.fileno()), "WINDVANE_READY_FD": str(said),
+                }  # fmt: skip
+                workers.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "windvane.apps.gateway"],
+                        env=environ, pass_fds=[listener.fileno(), said],
+                    )
+                )  # fmt: skip
+                os.close(said)
+                assert select.select([ready], [], [], 30)[0], "the worker does not come"
+                assert os.read(ready, 1) == b"1"
+                os.close(ready)
+            for _ in range(20):  # each connection is either worker's
+                status, _, body = ask(bound, "GET", "/ping")
+                assert (status, json.loads(body)["error"]["code"]) == (503, "GAT-106")
+                status, _, body = ask(bound, "POST", "/invocations", b"{}")
+                assert (status, json.loads(body)["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+                assert ask(bound, "GET", "/v1/models")[0] == 404
+            assert ask(plain, "GET", "/ping")[0] == 503
+            workers[0].terminate()
+            assert workers[0].wait(20) in (0, -signal.SIGTERM)
+            assert ask(bound, "GET", "/ping")[0] == 503
+        finally:
+            for worker in workers:
+                worker.kill()
+                worker.wait(20)
+
+
+def test_a_worker_whose_key_is_not_there_does_not_start(tmp_path: Path) -> None:
+    text = (
+        f"port: {free_port()}\ninvocations: [{{port: {free_port()}, model: late, key: 'env:NONE'}}]"
+    )
+    (tmp_path / "windvane.yaml").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-m", "windvane.apps.gateway"], capture_output=True, text=True,
+        env={**os.environ, "WINDVANE_HOME": str(tmp_path)}, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "env:NONE is empty" in done.stderr
