@@ -628,8 +628,11 @@ WRONG: list[tuple[Any, str]] = [
     (changed(parameters={"shared_memory_region": "x"}), "'a': there is no shared memory"),
     (changed(parameters={"nulls": [1]}), "'a': nulls must list rows"),
     (changed(parameters={"nulls": "all"}), "'a': nulls must list rows"),
+    (changed(parameters={"nulls": [0, 0]}), "'a': nulls must list rows"),
+    (changed(shape=[2, 1], data=[[1.0]]), "'a': data has 1 rows, the shape 2"),
+    (changed(shape=[2, 1], data=[[1.0], 2.0]), "'a': data is nested in some places only"),
     ({"inputs": [X, {**X, "name": "b", "shape": [2], "data": [1, 2]}]}, "'b': 2 rows, 'a' has 1"),
-    ({"inputs": [{**X, "name": f"t{i}"} for i in range(100)]}, "100 tensors for 3 features"),
+    ({"inputs": [{**X, "name": f"t{i}"} for i in range(100)]}, "100 columns for 3 features"),
     ({"inputs": [X], "outputs": [{"name": "v"}]}, "no output 'v'"),
     ({"inputs": [X], "outputs": [{"name": "value"}] * 2}, "'value' is there twice"),
     (
@@ -721,6 +724,9 @@ def test_another_content_type_is_415_and_says_what_is_taken(
         (b'a,b,c\n"1,2,3', "not CSV"),
         (b"a,b,c\n\xff,2,3", "not UTF-8"),
         (b"a,b,c\n" + b"1,2,3\n" * 101, "rows, 100 allowed"),
+        (b"a,b,c\n" + b"\n" * 1_100 + b"1,2,3", "over 1,000 empty lines"),
+        (b'"a",b,c\n' + b"\n" * 1_100 + b"1,2,3", "over 1,000 empty lines"),
+        (b"," * 60_000, "60,001 columns for 3 features"),
     ],
 )
 def test_tables_of_text_that_cannot_be_read_are_refused(body: bytes, said: str) -> None:
@@ -745,6 +751,7 @@ def test_tables_of_text_that_cannot_be_read_are_refused(body: bytes, said: str) 
         ({"inputs": {"a": [1], "b": [1, 2]}}, "inputs.b has 2 values for 1 rows"),
         ({"inputs": {"a": 1}}, "inputs.a must be a list"),
         ({"inputs": {}}, "no rows"),
+        ({"inputs": {str(i): [1] for i in range(99)}}, "99 columns for 3 features"),
         ({"instances": [[1, 2, 3], [1]]}, "instances[1] must be a list of 3 values"),
         ({"instances": [{"a": 1}, 3]}, "instances[1] must be an object"),
         ({"instances": 3}, "must be a list or an object"),

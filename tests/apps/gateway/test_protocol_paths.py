@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import jsonschema_rs
 import numpy as np
 import pytest
 import schemathesis
+from apps.gateway.test_arrow import _damaged
 from apps.gateway.test_codecs import ALL, CODECS, GOOD, JSON, MODEL, NUMBERS, ask, matrix, published
 from inference.harness import Harness, route, run
 
@@ -143,5 +145,25 @@ def test_limits_hold_for_every_protocol() -> None:
         harness.services.max_under_way = 9
         answer = await ask(harness, matrix(np.ones((101, 3))))
         assert (answer.status, "101 rows, 100 allowed" in answer.json["error"]) == (413, True)
+
+    run(story)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_damaged_bodies_are_the_clients_fault(name: str) -> None:
+    """Whatever comes: it is answered, or refused as what the client sent wrong."""
+    dice = random.Random(name)
+
+    async def story(harness: Harness) -> None:
+        await published(harness, ALL)
+        sent = CODECS[name](ALL, [GOOD, {**GOOD, "number": 3.0}], ["u", ""])
+        statuses: set[int] = set()
+        for _ in range(400):
+            body = _damaged(sent.body, dice)
+            answer = await harness.call("POST", sent.path, body, headers=sent.headers)
+            assert answer.status < 500, (body, answer.body)
+            statuses.add(answer.status)
+        assert 400 in statuses
+        assert len(harness.spool.events) == 400
 
     run(story)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from windvane.apps.gateway.protocols.arrow_stream import broken, check_stream
-from windvane.apps.gateway.protocols.tables import inputs_of_columns, once
+from windvane.apps.gateway.protocols.tables import check_width, inputs_of_columns, once
 from windvane.apps.gateway.statuses import UnsupportedMediaType
 from windvane.core.signature.kinds import MAX_VECTOR
 from windvane.core.task import Contract
 from windvane.inference.errors import BodyTooLarge
 from windvane.inference.request import InferenceResponse, Inputs
-from windvane.inference.validation import MAX_VIOLATIONS, Column, as_values, check_count
+from windvane.inference.validation import Column, as_values, check_count
 
 _MAX_DECODED = 64 << 20
 _DTYPES = {"halffloat": "f2", "float": "f4", "double": "f8"}
@@ -46,17 +46,17 @@ def decode_arrow(body: bytes, contract: Contract, max_rows: int) -> Inputs:
     size = check_stream(body, max_rows)
     check_count(size.rows, max_rows)
     try:
-        columns, rows = _columns(pa, body, len(contract.features))
+        columns, rows = _columns(pa, body, contract)
     except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
         raise broken(f"the body is not an Arrow IPC stream: {str(error)[:200]}") from error
     check_count(rows, max_rows)
     return inputs_of_columns(contract, columns, rows)
 
 
-def _columns(pa: Any, body: bytes, features: int) -> tuple[dict[str, Column], int]:
+def _columns(pa: Any, body: bytes, contract: Contract) -> tuple[dict[str, Column], int]:
     with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
         schema = reader.schema
-        _check_schema(pa, schema, features)
+        _check_schema(pa, schema, contract)
         batches = [_checked(batch, len(body)) for batch in reader]
     room = _Room()
     columns: dict[str, Column] = {}
@@ -66,11 +66,8 @@ def _columns(pa: Any, body: bytes, features: int) -> tuple[dict[str, Column], in
     return columns, sum(batch.num_rows for batch in batches)
 
 
-def _check_schema(pa: Any, schema: Any, features: int) -> None:
-    # Some that nobody knows are told of one by one, like those of JSON.
-    most = features + 1 + MAX_VIOLATIONS
-    if len(schema) > most:
-        raise broken(f"{len(schema):,} columns for {features:,} features")
+def _check_schema(pa: Any, schema: Any, contract: Contract) -> None:
+    check_width(contract, len(schema))
     once(schema.names, "column")
     for field in schema:
         if not _is_taken(pa.types, field.type):

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from windvane.apps.gateway.protocols.tables import (
-    UNIT,
+    check_width,
     inputs_of_columns,
     once,
     ordered_names,
@@ -23,6 +23,7 @@ from windvane.inference.request import InferenceResponse, Inputs
 from windvane.inference.validation import check_count
 
 HINT = "send a line with the features' names, then a line for each row"
+_MAX_EMPTY = 1_000
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,6 +41,7 @@ def decode_csv(body: bytes, contract: Contract, max_rows: int, *, header: bool) 
     if header:
         if not lines:
             raise BadBody("the body has no line of names", hint=HINT)
+        check_width(contract, len(lines[0]))
         names: Sequence[str] = [name.strip() for name in lines[0]]
         once(names, "column")
     else:
@@ -59,6 +61,18 @@ def decode_csv(body: bytes, contract: Contract, max_rows: int, *, header: bool) 
 
 
 def _lines(text: str) -> Iterator[list[str]]:
+    """Each line's cells; those of empty lines are left out."""
+    empty = 0
+    for cells in _all_lines(text.strip("\r\n")):
+        if cells and cells != [""]:
+            yield cells
+            continue
+        empty += 1
+        if empty > _MAX_EMPTY:
+            raise BadBody(f"over {_MAX_EMPTY:,} empty lines", hint=HINT)
+
+
+def _all_lines(text: str) -> Iterator[list[str]]:
     if '"' not in text:
         # Faster, and without the limit that `csv` has for a cell.
         start = 0
@@ -67,11 +81,10 @@ def _lines(text: str) -> Iterator[list[str]]:
             end = len(text) if end < 0 else end
             line = text[start:end].removesuffix("\r")
             start = end + 1
-            if line:
-                yield line.split(",")
+            yield line.split(",")
         return
     try:
-        yield from (row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row)
+        yield from csv.reader(io.StringIO(text, newline=""), strict=True)
     except csv.Error as error:
         raise BadBody(f"the body is not CSV: {error}", hint=HINT) from error
 
@@ -130,6 +143,3 @@ def _cell(value: Any) -> Any:
     if value is None:
         return ""
     return value if isinstance(value, str) else _encode(value).decode()
-
-
-__all__ = ["UNIT", "decode_csv", "encode_csv", "encode_plain_csv"]

@@ -15,6 +15,7 @@ from windvane.apps.gateway.protocols.base import Headers, Page, PredictCall
 from windvane.apps.gateway.protocols.csv_table import decode_csv, encode_plain_csv
 from windvane.apps.gateway.protocols.tables import (
     UNIT,
+    check_width,
     inputs_of_columns,
     once,
     ordered_names,
@@ -150,10 +151,11 @@ def _json(body: bytes, contract: Contract, max_rows: int) -> Inputs:
 def _loads(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
-    try:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         # MLflow's own client writes NaN, which is no JSON, for what is missing.
+        if b"NaN" not in body and b"Infinity" not in body:
+            raise BadBody(f"the body is not JSON: {str(error)[:200]}", hint=_HINT) from error
+    try:
         return json.loads(body, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
         raise BadBody(f"the body is not JSON: {str(error)[:200]}", hint=_HINT) from error
@@ -178,6 +180,7 @@ def _split(held: Any, contract: Contract, max_rows: int) -> Inputs:
         return _matrix(data, "dataframe_split.data", contract)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise BadBody("dataframe_split.columns must be a list of names", hint=_HINT)
+    check_width(contract, len(names))
     once(names, "column")
     return _table(data, names, "dataframe_split.data", contract)
 
@@ -217,6 +220,7 @@ def _records(held: Any, form: str, contract: Contract, max_rows: int) -> Inputs:
 def _by_column(held: Mapping[str, Any], form: str, contract: Contract, max_rows: int) -> Inputs:
     """{"a": [...], "b": [...]}: values, or lists of one, or a vector's lists."""
     vectors = {s.name: s.length for s in contract.features if s.type is FeatureType.VECTOR}
+    check_width(contract, len(held))
     columns: dict[str, list[Any]] = {}
     rows = -1
     for name, given in held.items():

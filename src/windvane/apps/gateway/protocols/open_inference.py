@@ -13,7 +13,13 @@ import windvane
 from windvane.apps.gateway.answers import JSON, Header
 from windvane.apps.gateway.protocols import media
 from windvane.apps.gateway.protocols.base import Headers, Page, PredictCall, split_path
-from windvane.apps.gateway.protocols.tables import MAX_UNIT, UNIT, inputs_of_columns, once
+from windvane.apps.gateway.protocols.tables import (
+    MAX_UNIT,
+    UNIT,
+    check_width,
+    inputs_of_columns,
+    once,
+)
 from windvane.apps.gateway.protocols.tensors import (
     BYTES,
     HINT,
@@ -32,7 +38,6 @@ from windvane.inference.errors import BadBody, NoSuchModel, Rejection
 from windvane.inference.request import Codec, InferenceResponse, Inputs
 from windvane.inference.snapshot import ServedModel
 from windvane.inference.validation import (
-    MAX_VIOLATIONS,
     Column,
     MatrixValidator,
     check_count,
@@ -276,10 +281,7 @@ def _inputs(request: _Request, tail: memoryview, model: ServedModel, max_rows: i
     given = request.inputs
     if not given:
         raise BadBody("there are no inputs", hint=HINT)
-    most = len(contract.features) + 1 + MAX_VIOLATIONS
-    if len(given) > most:
-        sides = f"{len(given):,} tensors for {len(contract.features):,} features"
-        raise BadBody(sides, hint=HINT)
+    check_width(contract, len(given))
     once([tensor.name for tensor in given], "tensor")
     tensors: list[Tensor] = []
     at = 0

@@ -8,7 +8,12 @@ from typing import Any
 from windvane.core.task import Contract
 from windvane.inference.errors import BadBody
 from windvane.inference.request import Inputs
-from windvane.inference.validation import Column, as_values, validate_columns
+from windvane.inference.validation import (
+    MAX_VIOLATIONS,
+    Column,
+    as_values,
+    validate_columns,
+)
 
 UNIT = "unit"
 MAX_UNIT = 256
@@ -42,6 +47,14 @@ def once(names: Sequence[str], what: str) -> None:
         if name in seen:
             raise BadBody(f"{what} {name[:80]!r} is there twice")
         seen.add(name)
+
+
+def check_width(contract: Contract, width: int) -> None:
+    """Raises BadBody for far more columns than there are features: only some that nobody knows
+    are told of one by one."""
+    most = len(contract.features) + 1 + MAX_VIOLATIONS
+    if width > most:
+        raise BadBody(f"{width:,} columns for {len(contract.features):,} features")
 
 
 def ordered_names(contract: Contract, width: int) -> Sequence[str]:

@@ -147,6 +147,9 @@ def _listed(given: TensorIn, count: int) -> Column:
         raise bad_tensor(name, "data must be a list")
     data: list[Any] = given.data
     if data and isinstance(data[0], list):
+        if len(data) != given.shape[0]:
+            sides = f"data has {len(data):,} rows, the shape {given.shape[0]:,}"
+            raise bad_tensor(name, sides)
         if not all(isinstance(part, list) for part in data):
             raise bad_tensor(name, "data is nested in some places only")
         data = list(itertools.chain.from_iterable(data))
@@ -207,7 +210,8 @@ def _shaped(values: Column, rows: int, width: int) -> Column:
 def _with_nulls(name: str, values: Column, nulls: Any) -> list[Any]:
     """Rows that the parameter `nulls` lists are null."""
     held = list(as_values(values))
-    for i in nulls if isinstance(nulls, list) else [None]:
+    listed = isinstance(nulls, list) and len(nulls) <= len(held)
+    for i in nulls if listed else [None]:
         if isinstance(i, bool) or not isinstance(i, int) or not 0 <= i < len(held):
             raise bad_tensor(name, f"nulls must list rows from 0 to {len(held) - 1}")
         held[i] = None
