@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from apps.gateway.test_codecs import (
+from apps.gateway.forms import (
     ALL,
     ARROW,
     GOOD,

@@ -25,8 +25,8 @@ import pytest
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 import zstandard
+from apps.gateway.forms import ALL, GOOD, MODEL, NUMBERS, arrow_stream, number_of
 from apps.gateway.live import Live, ask, free_port, live
-from apps.gateway.test_codecs import ALL, GOOD, MODEL, NUMBERS, arrow_stream, number_of
 from inference.harness import Harness, key, route
 from tritonclient.utils import InferenceServerException
 

@@ -10,8 +10,8 @@ import jsonschema_rs
 import numpy as np
 import pytest
 import schemathesis
+from apps.gateway.forms import ALL, CODECS, GOOD, JSON, MODEL, NUMBERS, ask, matrix, published
 from apps.gateway.test_arrow import _damaged
-from apps.gateway.test_codecs import ALL, CODECS, GOOD, JSON, MODEL, NUMBERS, ask, matrix, published
 from inference.harness import Harness, route, run
 
 from windvane.apps.gateway.http_app import PROTOCOLS
