@@ -318,3 +318,44 @@ def test_outputs_are_chosen_by_name_each_as_bytes_or_json() -> None:
         assert read.schema.metadata[b"request_id"].decode() == table.headers["windvane-request-id"]
 
     run(story)
+
+
+def test_the_same_units_meet_the_same_versions_by_every_protocol() -> None:
+    units = [f"unit-{i}" for i in range(40)]
+    rows = [{"a": 1.0, "b": None, "c": 2}] * len(units)
+
+    async def story(harness: Harness) -> None:
+        canary = route(contract=NUMBERS, versions=("1", "2"), challenger="2", challenger_share=0.5)
+        await harness.publish(canary)
+        told = {}
+        for name, make in CODECS.items():
+            answer = await ask(harness, make(NUMBERS, rows, units))
+            assert answer.status == 200, answer.body
+            told[name] = [route.answered for route in harness.spool.events[-1].routes]
+            if name.startswith("oip"):
+                length = answer.headers.get("inference-header-content-length", len(answer.body))
+                said = json.loads(answer.body[: int(length)])
+                assert said["parameters"]["version"].split(",") == told[name]
+                arms = {"1": "champion", "2": "challenger"}
+                assert said["parameters"]["arm"].split(",") == [arms[v] for v in told[name]]
+                assert said["model_version"] == told[name][0]
+        assert told == dict.fromkeys(CODECS, told["native"])
+        assert set(told["native"]) == {"1", "2"}
+        sent = matrix(np.array([[1.0, np.nan, 2.0]] * len(units)))
+        length = int(sent.headers["inference-header-content-length"])
+        head = json.loads(sent.body[:length])
+        head["inputs"].append(
+            {"name": "unit", "shape": [len(units), 1], "datatype": "BYTES", "data": units}
+        )
+        head["outputs"] = [{"name": "value"}]
+        said = json.dumps(head).encode()
+        headers = {"inference-header-content-length": str(len(said))}
+        answer = await harness.call("POST", sent.path, said + sent.body[length:], headers=headers)
+        assert answer.json["parameters"]["version"].split(",") == told["native"]
+        for version, status in (("1", 200), ("2", 200), ("3", 404)):
+            path = f"/v2/models/{MODEL}/versions/{version}/infer"
+            assert (await harness.call("POST", path, sent.body, headers=sent.headers)).status == (
+                status
+            )
+
+    run(story)

@@ -12,7 +12,7 @@ import pytest
 import schemathesis
 from apps.gateway.forms import ALL, CODECS, GOOD, JSON, MODEL, NUMBERS, ask, matrix, published
 from apps.gateway.test_arrow import _damaged
-from inference.harness import Harness, route, run
+from inference.harness import Harness, key, route, run
 
 from windvane.apps.gateway.http_app import PROTOCOLS
 from windvane.apps.gateway.openapi import document
@@ -165,5 +165,35 @@ def test_damaged_bodies_are_the_clients_fault(name: str) -> None:
             statuses.add(answer.status)
         assert 400 in statuses
         assert len(harness.spool.events) == 400
+
+    run(story)
+
+
+def test_versions_of_the_api_are_of_our_own_protocol_alone() -> None:
+    pinned = key("old", "acme", "predict", api_version="2026-11-01")
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(contract=NUMBERS), keys=[pinned])
+        rows = [{"a": 1.0, "b": None, "c": 2}]
+        told = {}
+        for name in ("native", "csv", "arrow", "oip json", "oip binary", "instances"):
+            sent = CODECS[name](NUMBERS, rows, [""])
+            for asked in ("", "2026-11-21", "none"):
+                headers = {**sent.headers, **({"windvane-version": asked} if asked else {})}
+                answer = await harness.call(
+                    "POST", sent.path, sent.body, auth="Bearer wv_old", headers=headers
+                )
+                told[name, asked] = (answer.status, b'"why"' in answer.body)
+                assert ("windvane-version" in answer.headers) == (
+                    sent.path.startswith("/v1") and asked == "2026-11-21"
+                )
+        for name in ("native", "csv", "arrow"):
+            assert told[name, ""] == (200, False)
+            assert told[name, "2026-11-21"] == (200, True)
+            assert told[name, "none"] == (400, False)
+        others = [
+            told[name, asked] for name, asked in told if name not in ("native", "csv", "arrow")
+        ]
+        assert set(others) == {(200, False)}
 
     run(story)

@@ -19,6 +19,7 @@ from windvane.apps.gateway.protocols.tables import (
     check_width,
     inputs_of_columns,
     once,
+    units_of,
 )
 from windvane.apps.gateway.protocols.tensors import (
     BYTES,
@@ -40,7 +41,9 @@ from windvane.inference.snapshot import ServedModel
 from windvane.inference.validation import (
     Column,
     MatrixValidator,
+    as_values,
     check_count,
+    validate_columns,
 )
 
 _LENGTH = b"inference-header-content-length"
@@ -316,18 +319,25 @@ class _Compiled:
 
 
 def _matrix(tensors: Sequence[Tensor], compiled: _Compiled) -> Inputs | None:
-    """The rows of one matrix of all features, where that is what came."""
-    first = tensors[0]
-    if compiled.matrix is None or len(tensors) != 1 or first.width < 0:
+    """The rows of one matrix of all features, where that is what came, perhaps beside units."""
+    given = [t for t in tensors if t.name != UNIT or UNIT in compiled.specs]
+    if compiled.matrix is None or len(given) != 1 or given[0].width < 0:
         return None
-    if first.name in compiled.specs and first.width == 1:
+    (matrix,) = given
+    if matrix.name in compiled.specs and matrix.width == 1:
         return None
-    if not isinstance(first.values, np.ndarray):
-        names = compiled.matrix.names(first.width)
-        columns = {name: [row[i] if row is not None else None for row in first.values]
-                   for i, name in enumerate(names)}  # fmt: skip
-        return inputs_of_columns(compiled.matrix.contract, columns, first.rows)
-    return Inputs(compiled.matrix(first.values), [""] * first.rows)
+    units = [""] * matrix.rows
+    for tensor in tensors:
+        if tensor is not matrix:
+            units = units_of(as_values(_column(tensor, None)))
+    if isinstance(matrix.values, np.ndarray):
+        return Inputs(compiled.matrix(matrix.values), units)
+    names = compiled.matrix.names(matrix.width)
+    columns = {
+        name: [None if row is None else row[i] for row in matrix.values]
+        for i, name in enumerate(names)
+    }
+    return Inputs(validate_columns(compiled.matrix.contract, columns, matrix.rows), units)
 
 
 def _column(tensor: Tensor, spec: FeatureSpec | None) -> Column:
