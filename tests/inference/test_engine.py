@@ -25,6 +25,7 @@ from inference.harness import (
     until,
 )
 
+from windvane.apps.gateway.protocols.base import PredictCall
 from windvane.apps.gateway.protocols.native import NativeCodec, NativeProtocol
 from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.core.routing import TenantLimit
@@ -202,7 +203,7 @@ def test_after_any_requests_nothing_is_held(
         for event in events:
             await _happen(harness, event)
             await until(lambda: all(queue.idle for queue in harness.queues))
-            await until(lambda: not harness.app._tasks and not harness.app._fast_path._tasks)
+            await until(lambda: not harness.app._tasks and not harness.app.fast_path._tasks)
             assert harness.limiter.held == 0, f"{event} kept its places"
             assert harness.services.under_way == 0, f"{event} is still counted"
         await harness.publish(limits=[TenantLimit("acme", concurrent=1)])
@@ -265,7 +266,7 @@ async def _happen(harness: Harness, event: str) -> None:
                 elif event == "body_before_begun":
                     request.sink.on_body(body(1.0))
                 harness.limiter.afar.set()
-                await until(lambda: not harness.app._fast_path._tasks)
+                await until(lambda: not harness.app.fast_path._tasks)
                 if event == "body_before_begun":
                     assert (await request.answered).status in (200, 429, 503)
                 elif event == "refused_before_begun" and not request.answered.done():
@@ -360,7 +361,7 @@ def test_who_finds_nobody_before_it_is_let_in_however_slow_the_version() -> None
 
 
 def asked(harness: Harness, model: str = MODEL, **more: Any) -> InferenceRequest:
-    codec = NativeProtocol().codec({}, None)
+    codec = NativeProtocol().codec(PredictCall(MODEL), {}, None)
     return InferenceRequest(
         harness.services.new_id(), model, b"Bearer wv_acme", codec, harness.ticks.ns(), **more
     )

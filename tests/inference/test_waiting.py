@@ -269,7 +269,7 @@ def test_abandoned_requests_leave_nothing_behind() -> None:
         await until(lambda: harness.services.under_way == 0)
         assert harness.limiter.held == 0
         assert len(harness.spool.events) == 20, "what was predicted is recorded"
-        assert not harness.app._fast_path._tasks
+        assert not harness.app.fast_path._tasks
         await asyncio.sleep(0)
         gc.collect()
         assert [ref() for ref in sinks if ref() is not None] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -13,9 +14,11 @@ from windvane.usecases.read_settings import (
     FILE,
     HOME_VARIABLE,
     BadSettings,
+    Invocations,
     Oidc,
     Settings,
     find_settings,
+    read_secret,
     read_settings,
 )
 
@@ -155,3 +158,37 @@ def test_it_is_looked_for_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_cannot_work_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(BadSettings):
         read_settings(text, tmp_path)
+
+
+def test_a_port_is_bound_to_a_model_and_to_a_key_that_lies_elsewhere(tmp_path: Path) -> None:
+    text = "invocations: [{port: 8710, model: late, key: 'env:LATE_KEY'}]"
+    assert read_settings(text, tmp_path).invocations == [Invocations(8710, "late", "env:LATE_KEY")]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{port: 8710, model: late, key: wv_secret}", "key"),
+        ("{port: 8710, model: late}", "key"),
+        ("{port: 0, model: late, key: 'env:K'}", "port"),
+        ("{port: 8700, model: late, key: 'env:K'}", "port 8700 of invocations is taken"),
+        ("{port: 8701, model: late, key: 'env:K'}", "port 8701 of invocations is taken"),
+        ("{port: 9, model: a, key: 'env:K'}, {port: 9, model: b, key: 'env:K'}", "port 9"),
+        ("{port: 9, model: a, key: 'env:K', tenant: t}", "tenant"),
+    ],
+)
+def test_a_port_that_cannot_be_bound_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    with pytest.raises(BadSettings, match=said) as caught:
+        read_settings(f"invocations: [{line}]", tmp_path)
+    assert "wv_secret" not in str(caught.value)
+
+
+def test_a_secret_is_read_from_where_it_lies(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(" wv_1\n")
+    assert read_secret("env:K", {"K": "wv_2"}, tmp_path) == "wv_2"
+    assert read_secret("file:key", {}, tmp_path) == "wv_1"
+    assert read_secret(f"file:{tmp_path / 'key'}", {}, tmp_path / "other") == "wv_1"
+    (tmp_path / "blank").write_text("\n")
+    for reference in ("env:NONE", "file:none", "file:blank", "file:."):
+        with pytest.raises(BadSettings, match=re.escape(reference)):
+            read_secret(reference, {}, tmp_path)

@@ -37,8 +37,9 @@ class NextTickBatcher:
     its executions are short again. A request that cannot be cut and would hold the loop for five
     times that runs on a thread too.
     ``on_result(queue, jobs, rows, failed)`` hears of every execution; ``on_begin()`` when batches
-    are about to run, ``on_end()`` when all outputs that there are have been handed out. An execution that fails is repeated in halves,
-    which give way, until the rows at fault are by themselves.
+    are about to run, ``on_end()`` when all outputs that there are have been handed out. An
+    execution that fails is repeated in halves, which give way, until the rows at fault are by
+    themselves.
     """
 
     def __init__(

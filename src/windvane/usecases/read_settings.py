@@ -44,6 +44,15 @@ class Oidc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scopes_claim: str = "scope"
 
 
+class Invocations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A port that is bound to one model and, by a key, to one tenant. ``key`` says where that
+    key is: ``env:NAME`` or ``file:PATH``."""
+
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    model: str
+    key: Annotated[str, msgspec.Meta(pattern="^(env|file):.+$")]
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where things lie and how often they are looked at.
 
@@ -74,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Seconds = 5.0
     redis: str = ""
     oidc: Oidc | None = None
+    invocations: list[Invocations] = []
     sandbox_memory_bytes: Positive = 4 << 30
     sandbox_timeout_s: Seconds = 5.0
     sandbox_total_memory: Positive = 64 << 30
@@ -131,9 +141,30 @@ def read_settings(text: str, home: Path) -> Settings:
             hint = did_you_mean(str(name), Oidc.__struct_fields__)
             raise BadSettings(f"{FILE}: unknown setting {f'oidc.{name}'!r}", hint=hint)
     try:
-        return msgspec.convert({**body, "home": str(home.resolve())}, Settings)
+        found = msgspec.convert({**body, "home": str(home.resolve())}, Settings)
     except msgspec.ValidationError as error:
         raise BadSettings(f"{FILE}: {error}") from error
+    ports = [found.port, found.console_port, *[one.port for one in found.invocations]]
+    for one in found.invocations:
+        if ports.count(one.port) > 1:
+            raise BadSettings(f"{FILE}: port {one.port} of invocations is taken by another setting")
+    return found
+
+
+def read_secret(reference: str, environ: Mapping[str, str], folder: Path) -> str:
+    """What ``env:NAME`` or ``file:PATH`` (of the home folder, if it is relative) holds, without
+    the white space around it. Raises BadSettings, which never has the secret itself."""
+    where, _, name = reference.partition(":")
+    if where == "env":
+        held = environ.get(name, "")
+    else:
+        try:
+            held = (folder / name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadSettings(f"{reference}: the file cannot be read ({error})") from error
+    if not held.strip():
+        raise BadSettings(f"{reference} is empty", hint="put the key there")
+    return held.strip()
 
 
 def find_settings(environ: Mapping[str, str], home: Path | None = None) -> Settings:

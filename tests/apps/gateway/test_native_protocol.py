@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from inference.harness import CONTRACT, MODEL, Harness, body, features, route, run
 
 from windvane.apps.gateway.protocols import native
+from windvane.apps.gateway.protocols.base import PredictCall
 from windvane.apps.gateway.protocols.native import NativeProtocol
 from windvane.core.conformance import check_row
 from windvane.core.signature import FeatureSpec, FeatureType
@@ -209,7 +210,7 @@ def served(schema: tuple[FeatureSpec, ...]) -> ServedModel:
 
 def fast(schema: tuple[FeatureSpec, ...], given: bytes) -> Any:
     """What the way of a request gives: the quick pass, and the slow one if that gives up."""
-    codec = NativeProtocol().codec({}, None)
+    codec = NativeProtocol().codec(PredictCall(MODEL), {}, None)
     return outcome(lambda: codec.decode(given, served(schema), 10))
 
 

@@ -16,7 +16,7 @@ import schemathesis
 from inference.harness import ACME, MODEL, Harness, body, features, key, route, run
 
 from windvane.apps.gateway import answers, encodings, http_app, http_protocol, outcomes
-from windvane.apps.gateway.http_app import HttpApp
+from windvane.apps.gateway.http_app import PROTOCOLS, HttpApp
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.protocols import native
 from windvane.apps.gateway.statuses import STATUSES, BodyTooSlow
@@ -73,8 +73,15 @@ def test_every_route_of_the_gateway_is_in_it() -> None:
 
     async def story(harness: Harness) -> None:
         plain = set(harness.app._plain)
-        templated = f"{native._PREFIX}{{model}}{native._SUFFIX}"
-        assert compared | plain | {templated} == set(DOCUMENT["paths"])
+        assert compared | plain < set(DOCUMENT["paths"])
+        for path in set(DOCUMENT["paths"]) - compared - plain:
+            called = path.replace("{model}", "late").replace("{version}", "1")
+            reads = any(protocol.page(called) for protocol in PROTOCOLS)
+            predicts = any(protocol.predict_call(called) for protocol in PROTOCOLS)
+            methods = set(DOCUMENT["paths"][path])
+            assert methods == ({"get"} if reads else set()) | ({"post"} if predicts else set()), (
+                path
+            )
 
     run(story)
 

@@ -164,7 +164,7 @@ def test_a_worker_lives_from_start_to_stop() -> None:
         gc.set_threshold(*before)
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/metrics", "/v2/models/late/infer", "/é"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/metrics", "/v3/models/late/infer", "/é"])
 def test_other_paths_are_404(path: str) -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()

@@ -19,7 +19,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s gateway %(levelname)s %(message)s")
     sys.setswitchinterval(_SWITCH_S)
     given = wiring.settings()
-    serve(wiring.gateway(given), wiring.http_config(given))
+    worker = wiring.gateway(given)
+    serve(worker, wiring.http_config(given, worker))
 
 
 if __name__ == "__main__":

@@ -23,8 +23,10 @@ from windvane.apps.gateway.http_head import RequestHead
 from windvane.apps.gateway.http_protocol import BodySink, Reply
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.outcomes import keep_outcomes
-from windvane.apps.gateway.protocols.base import HttpProtocol
+from windvane.apps.gateway.protocols.base import HttpProtocol, Page, PredictCall
+from windvane.apps.gateway.protocols.mlflow import MlflowProtocol
 from windvane.apps.gateway.protocols.native import NativeProtocol
+from windvane.apps.gateway.protocols.open_inference import OpenInferenceProtocol
 from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.apps.gateway.statuses import (
     NoSuchPath,
@@ -37,6 +39,7 @@ from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
 from windvane.inference.errors import (
     BadDeadline,
+    Forbidden,
     InternalError,
     NotReady,
     Overloaded,
@@ -46,14 +49,20 @@ from windvane.inference.errors import (
 from windvane.inference.idempotency import MAX_KEY
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.request import InferenceRequest, InferenceResponse
+from windvane.inference.snapshot import ServedModel
 from windvane.inference.waiting import FastPath
 
 _log = logging.getLogger(__name__)
 _MAX_ID = 128
 _MOST_PATHS = 4_096
+_OF_VERSION = (b"windvane-version",)
 Headers = dict[bytes, bytes]
 
-PROTOCOLS: tuple[HttpProtocol, ...] = (NativeProtocol(),)
+PROTOCOLS: tuple[HttpProtocol, ...] = (
+    NativeProtocol(),
+    OpenInferenceProtocol(),
+    MlflowProtocol(),
+)
 """A path is the first one's that knows it."""
 
 
@@ -73,7 +82,7 @@ class HttpApp:
         self._ready = ready
         self.fast_path = FastPath()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._known: dict[str, tuple[HttpProtocol, str]] = {}
+        self._known: dict[str, tuple[HttpProtocol, PredictCall]] = {}
         self._plain: dict[str, tuple[str, Callable[[], bytes]]] = {
             "/openapi.json": ("GET", document),
             "/healthz": ("GET", lambda: b'{"status":"alive"}'),
@@ -92,7 +101,7 @@ class HttpApp:
             for protocol in PROTOCOLS:
                 call = protocol.predict_call(path)
                 if call is not None:
-                    known = (protocol, call.model)
+                    known = (protocol, call)
                     break
             if known is not None:
                 if len(self._known) >= _MOST_PATHS:
@@ -101,6 +110,11 @@ class HttpApp:
         if known is not None:
             return self._predict(*known, head, reply)
         request_id = self.engine.services.new_id()
+        for protocol in PROTOCOLS:
+            page = protocol.page(path)
+            if page is not None:
+                self._page(protocol, page, head, request_id, reply)
+                return None
         try:
             return self._other(head, request_id, reply)
         except Exception as error:
@@ -116,7 +130,7 @@ class HttpApp:
         return [content_type, *rejection_headers(error)], body
 
     def _predict(
-        self, protocol: HttpProtocol, model: str, head: RequestHead, reply: Reply
+        self, protocol: HttpProtocol, call: PredictCall, head: RequestHead, reply: Reply
     ) -> BodySink | None:
         services = self.engine.services
         request_id = services.new_id()
@@ -126,8 +140,8 @@ class HttpApp:
                 said = f"{head.method[:16]} {head.path[:200]} is not allowed"
                 raise WrongMethod(said, "POST")
             request = InferenceRequest(
-                request_id, model, headers.get(b"authorization", b""),
-                protocol.codec(headers, None), head.began_ns,
+                request_id, call.model, headers.get(b"authorization", b""),
+                protocol.codec(call, headers, None), head.began_ns,
             )  # fmt: skip
             if b"x-request-id" in headers:
                 request.client_id = _printable(headers[b"x-request-id"])
@@ -138,7 +152,7 @@ class HttpApp:
         except Exception as error:
             self.reject(protocol, error, request_id, headers, reply)
             return None
-        sink = _Prediction(self, protocol, request, headers, reply)
+        sink = _Prediction(self, protocol, call, request, headers, reply)
         try:
             pending = self.engine.begin(request)
         except Exception as error:
@@ -207,10 +221,38 @@ class HttpApp:
             return _WholeBody(self, head, request, self._outcomes, reply)
         raise NoSuchPath(f"{method[:16]} {path[:200]} is not part of the API")
 
+    def _page(
+        self, protocol: HttpProtocol, page: Page, head: RequestHead, request_id: str, reply: Reply
+    ) -> None:
+        try:
+            _only(head, "GET")
+            if page.when_ready:
+                self._readyz()
+            model = self._seen(page.model, head, request_id) if page.model else None
+            body = page.render(model)
+        except Exception as error:
+            self.reject(protocol, error, request_id, head.headers, reply)
+        else:
+            reply(200, [(b"content-type", page.content_type)], body)
+
+    def _seen(self, name: str, head: RequestHead, request_id: str) -> ServedModel:
+        """The model, for who may ask it or read about it."""
+        request = self._request(head, request_id)
+        request.model = name
+        try:
+            try:
+                principal = self.engine.authenticate(request, Scope.READ)
+            except Forbidden:
+                principal = self.engine.authenticate(request, Scope.PREDICT)
+            return principal.access(name).model
+        except Exception as error:
+            raise self.engine.failed(request, error) from error
+
     def _request(self, head: RequestHead, request_id: str) -> InferenceRequest:
         """Of something else than a prediction. Raises UnknownApiVersion."""
         headers = head.headers
-        codec = PROTOCOLS[0].codec(headers, None)
+        asked = {name: headers[name] for name in _OF_VERSION if name in headers}
+        codec = PROTOCOLS[0].codec(PredictCall(""), asked, None)
         credential = headers.get(b"authorization", b"")
         client_id = _printable(headers.get(b"x-request-id", b""))
         return InferenceRequest(
@@ -277,15 +319,16 @@ class HttpApp:
 class _Prediction:
     """A prediction between its head and its answer. ``begins`` while a limiter is asked afar."""
 
-    __slots__ = ("_app", "_body", "_gone", "_headers", "_protocol", "_reply", "_request",
+    __slots__ = ("_app", "_body", "_call", "_gone", "_headers", "_protocol", "_reply", "_request",
                  "begins", "max_bytes")  # fmt: skip
 
     def __init__(
-        self, app: HttpApp, protocol: HttpProtocol, request: InferenceRequest, headers: Headers,
-        reply: Reply,
+        self, app: HttpApp, protocol: HttpProtocol, call: PredictCall, request: InferenceRequest,
+        headers: Headers, reply: Reply,
     ) -> None:  # fmt: skip
         self._app = app
         self._protocol = protocol
+        self._call = call
         self._request = request
         self._headers = headers
         self._reply = reply
@@ -319,7 +362,7 @@ class _Prediction:
             try:
                 encoding = headers.get(b"content-encoding", b"")
                 body = decompress(body, encoding, self.max_bytes)
-                request.codec = self._protocol.codec(headers, request.principal)
+                request.codec = self._protocol.codec(self._call, headers, request.principal)
             except Exception as error:
                 app.engine.abandon(request)
                 self._reject(app.engine.failed(request, error))
@@ -330,10 +373,10 @@ class _Prediction:
         if isinstance(result, Exception):
             self._reject(result)
             return
-        extra = [(b"content-type", result.content_type)]
+        extra = self._protocol.answer_headers(self._request.codec, result)
         headers = self._headers
-        if b"windvane-version" in headers or b"x-request-id" in headers:
-            extra += _echoes(headers, self._request)
+        if b"x-request-id" in headers or b"windvane-version" in headers:
+            extra += _echoes(headers, self._request, versioned=self._protocol is PROTOCOLS[0])
         if result.decision is not FREE:
             extra += limit_headers(result.decision)
         if result.replayed:
@@ -380,10 +423,10 @@ class _WholeBody:
     def on_abort(self) -> None: ...
 
 
-def _echoes(headers: Headers, request: InferenceRequest) -> list[Header]:
-    """What a client gets back as it sent it."""
+def _echoes(headers: Headers, request: InferenceRequest, versioned: bool = True) -> list[Header]:
+    """What a client gets back as it sent it; the version of the API where it is ours."""
     out: list[Header] = []
-    if headers.get(b"windvane-version"):
+    if versioned and headers.get(b"windvane-version"):
         out.append(VERSION_HEADERS[pick_version(headers[b"windvane-version"], "")])
     if request.client_id:
         out.append((b"x-request-id", request.client_id.encode("latin-1")))

@@ -9,7 +9,8 @@ import signal
 import socket
 import ssl
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -38,6 +39,14 @@ class Service(Application, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AlsoListen:
+    """A further port, with an application of its own. Workers share it by SO_REUSEPORT."""
+
+    port: int
+    app: Application
+
+
+@dataclass(frozen=True, slots=True)
 class HttpConfig:
     """Where to listen, and how to leave.
 
@@ -56,6 +65,8 @@ class HttpConfig:
     end_s: float = 5.0
     bounds: Bounds = field(default_factory=Bounds)
     tls: ReloadedCertificate | ssl.SSLContext | None = None
+    also: Sequence[AlsoListen] = ()
+    reuse_port: bool = False
 
 
 class HttpServer:
@@ -75,6 +86,17 @@ class HttpServer:
         self._server: asyncio.Server | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._at_once = False
+        context = self._tls
+        self._also = [
+            HttpServer(
+                one.app,
+                replace(
+                    config, port=one.port, listen_fd=None, ready_fd=None, also=(), reuse_port=True,
+                    tls=context,
+                ),
+            )
+            for one in config.also
+        ]  # fmt: skip
 
     @property
     def port(self) -> int:
@@ -85,7 +107,9 @@ class HttpServer:
         config = self._config
         if config.listen_fd is None:
             family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-            self._listener = socket.create_server((config.host, config.port), family=family)
+            self._listener = socket.create_server(
+                (config.host, config.port), family=family, reuse_port=config.reuse_port
+            )
         else:
             self._listener = socket.socket(fileno=config.listen_fd)
         self._listener.setblocking(False)
@@ -96,6 +120,8 @@ class HttpServer:
         else:
             self._listener.listen(_BACKLOG)
             self._accepting = asyncio.create_task(self._accept(self._listener, self._tls))
+        for one in self._also:
+            await one.start()
         self._tasks = [asyncio.create_task(self._sweep())]
         if self._certificate is not None:
             self._tasks.append(asyncio.create_task(self._certificate.watch()))
@@ -105,6 +131,9 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Drain, then close what is left."""
+        await asyncio.gather(self._stop(), *(one.stop() for one in self._also))
+
+    async def _stop(self) -> None:
         self._app.draining = True
         if self._server is not None:
             self._server.close()
@@ -126,6 +155,8 @@ class HttpServer:
     def hurry(self) -> None:
         """Wait for nobody any more."""
         self._at_once = True
+        for one in self._also:
+            one.hurry()
 
     async def _until_none(self, seconds: float) -> None:
         until = time.monotonic() + seconds

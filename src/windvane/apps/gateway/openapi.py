@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -54,6 +55,125 @@ class PredictAnswer(Answer, frozen=True):
     """One prediction for each instance, in order."""
 
     predictions: list[PredictionWithOutputs]
+
+
+class TensorGiven(msgspec.Struct):
+    """A named tensor: ``shape`` is [rows] or [rows, length]. In the binary extension `data` is
+    left out and `parameters.binary_data_size` says how many bytes it has behind the JSON.
+    `parameters.nulls` lists rows that are null."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | None = None
+    parameters: dict[str, Any] = {}
+
+
+class OutputWanted(msgspec.Struct):
+    """`parameters.binary_data`: as bytes behind the JSON."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferBody(msgspec.Struct):
+    """A tensor for each feature, or one matrix of all of them where all are numbers."""
+
+    inputs: list[TensorGiven]
+    id: str = ""
+    parameters: dict[str, Any] = {}
+    outputs: list[OutputWanted] = []
+
+
+class TensorTold(msgspec.Struct):
+    name: str
+    shape: list[int]
+    datatype: str
+    data: list[Any] | None = None
+    parameters: dict[str, Any] = {}
+
+
+class InferAnswer(msgspec.Struct):
+    """`parameters` say who answered and what outcomes refer to (`request_id`)."""
+
+    model_name: str
+    model_version: str
+    id: str
+    parameters: dict[str, Any]
+    outputs: list[TensorTold]
+
+
+class InferRefused(msgspec.Struct):
+    """Begins with the stable code."""
+
+    error: str
+
+
+class TensorAbout(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, Any] = {}
+
+
+class ModelAbout(msgspec.Struct):
+    """``versions`` are those that may answer now."""
+
+    name: str
+    versions: list[str]
+    platform: str
+    inputs: list[TensorAbout]
+    outputs: list[TensorAbout]
+
+
+class ServerAbout(msgspec.Struct):
+    name: str
+    version: str
+    extensions: list[str]
+
+
+class ServerLive(msgspec.Struct):
+    live: bool
+
+
+class ServerReady(msgspec.Struct):
+    ready: bool
+
+
+class ModelReady(msgspec.Struct):
+    name: str
+    ready: bool
+
+
+class Split(msgspec.Struct, forbid_unknown_fields=True):
+    data: list[list[Any]]
+    columns: list[str] | None = None
+    index: list[Any] | None = None
+
+
+class InvocationsBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Exactly one of the four forms. `params` must be empty."""
+
+    dataframe_split: Split | None = None
+    dataframe_records: list[dict[str, Any]] | None = None
+    instances: list[Any] | None = None
+    inputs: list[Any] | dict[str, list[Any]] | None = None
+    params: dict[str, Any] | None = None
+
+
+class InvocationsAnswer(msgspec.Struct):
+    """A number, label or list a row; an object where the model has several outputs."""
+
+    predictions: list[Any]
+
+
+class InvocationsRefused(msgspec.Struct):
+    """As MLflow's server says it, and our own error beside it."""
+
+    error_code: str
+    message: str
+    error: RefusalWithProblems
+    request_id: str
 
 
 class OutcomesAnswer(msgspec.Struct, frozen=True):
@@ -116,16 +236,17 @@ def document() -> bytes:
     """The document, as JSON."""
     kinds = [
         PredictBody, PredictAnswer, OutcomesBody, OutcomesAnswer, ModelsAnswer, RefusedAnswer,
-        Alive, Ready,
+        Alive, Ready, InferBody, InferAnswer, InferRefused, ModelAbout, ServerAbout, ServerLive,
+        ServerReady, ModelReady, InvocationsBody, InvocationsAnswer, InvocationsRefused,
     ]  # fmt: skip
     _, components = msgspec.json.schema_components(
         kinds, ref_template="#/components/schemas/{name}"
     )
     predict = _operation(
         "predict", "Predict one row or many", "PredictAnswer", _REFUSALS, body="PredictBody",
+        more=(_CSV, _ARROW),
         parameters=[
-            {"name": "model", "in": "path", "required": True,
-             "schema": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"}},
+            _MODEL,
             _header("X-Request-Id", "What you call the request: sent back, kept with its event.",
                     {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"}),
             _header("X-Request-Deadline", "How long an answer is of use: `250ms`, `1.5s`.",
@@ -162,6 +283,8 @@ def document() -> bytes:
             "security": [{"key": []}],
             "paths": {
                 "/v1/models/{model}/predict": {"post": predict},
+                **_open_inference(),
+                **_mlflow(),
                 "/v1/outcomes": {"post": outcomes},
                 "/v1/models": {"get": models},
                 "/healthz": {"get": _open(_operation("healthz", "Alive?", "Alive", alive))},
@@ -191,17 +314,90 @@ def _operation(
     body: str = "",
     parameters: list[dict[str, Any]] | None = None,
     success: str = "200",
+    more: Sequence[str] = (),
+    refused: str = "RefusedAnswer",
 ) -> dict[str, Any]:
+    """``more``: content types that are taken and given beside JSON."""
     responses: dict[str, Any] = {success: _response("The answer.", answer)}
+    for kind in more:
+        responses[success]["content"][kind] = _BYTES
     for status, text in refusals.items():
-        responses[str(status)] = _response(text.capitalize() + ".", "RefusedAnswer")
+        responses[str(status)] = _response(text.capitalize() + ".", refused)
     out: dict[str, Any] = {"operationId": name, "summary": summary, "responses": responses}
     if body:
-        content = {"application/json": {"schema": _ref(body)}}
+        content = {"application/json": {"schema": _ref(body)}, **dict.fromkeys(more, _BYTES)}
         out["requestBody"] = {"required": True, "content": content}
     if parameters:
         out["parameters"] = parameters
     return out
+
+
+def _open_inference() -> dict[str, Any]:
+    """The Open Inference Protocol's paths."""
+    length = _header(
+        "Inference-Header-Content-Length",
+        "Of the binary extension: how many bytes of the body are JSON.",
+        {"type": "integer", "minimum": 1},
+    )
+    read = {k: _REFUSALS[k] for k in (401, 403, 404, 405, 503)}
+    unready = {k: _REFUSALS[k] for k in (405, 503)}
+    alive = {405: _REFUSALS[405]}
+
+    def infer(name: str, *path: dict[str, Any]) -> dict[str, Any]:
+        given = [*path, length]
+        return {"post": _operation(
+            name, "Predict from tensors", "InferAnswer", _REFUSALS, body="InferBody",
+            parameters=given, more=("application/octet-stream",), refused="InferRefused",
+        )}  # fmt: skip
+
+    def look(name: str, summary: str, answer: str, *path: dict[str, Any]) -> dict[str, Any]:
+        found = _operation(
+            name, summary, answer, read, parameters=list(path), refused="InferRefused"
+        )
+        return {"get": found}
+
+    def anybody(name: str, summary: str, answer: str, refusals: dict[int, str]) -> dict[str, Any]:
+        return {"get": _open(_operation(name, summary, answer, refusals, refused="InferRefused"))}
+
+    of_model, of_version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+    ready, about = "Ready to infer?", "Inputs and outputs"
+    return {
+        "/v2": anybody("server", "What this server speaks", "ServerAbout", alive),
+        "/v2/health/live": anybody("live", "Alive?", "ServerLive", alive),
+        "/v2/health/ready": anybody("ready", "Ready?", "ServerReady", unready),
+        of_model: look("about", about, "ModelAbout", _MODEL),
+        f"{of_model}/ready": look("modelReady", ready, "ModelReady", _MODEL),
+        f"{of_model}/infer": infer("infer", _MODEL),
+        of_version: look("aboutVersion", about, "ModelAbout", _MODEL, _OF_VERSION),
+        f"{of_version}/ready": look("versionReady", ready, "ModelReady", _MODEL, _OF_VERSION),
+        f"{of_version}/infer": infer("inferVersion", _MODEL, _OF_VERSION),
+    }
+
+
+def _mlflow() -> dict[str, Any]:
+    """MLflow's and SageMaker's paths."""
+    unready = {k: _REFUSALS[k] for k in (405, 503)}
+    blank = {"200": {"description": "It is.", "content": {"application/json": {}}}}
+    version = {"200": {"description": "Windvane's.", "content": {"text/plain": {}}}}
+
+    def anybody(name: str, summary: str, told: dict[str, Any]) -> dict[str, Any]:
+        refused = {
+            str(k): _response(v.capitalize() + ".", "InvocationsRefused")
+            for k, v in unready.items()
+        }
+        operation = {"operationId": name, "summary": summary, "responses": {**told, **refused}}
+        return {"get": _open(operation)}
+
+    return {
+        "/models/{model}/invocations": {"post": _operation(
+            "invocations", "Predict as MLflow and SageMaker do", "InvocationsAnswer", _REFUSALS,
+            body="InvocationsBody", parameters=[_MODEL], more=(_CSV, "application/jsonlines"),
+            refused="InvocationsRefused",
+        )},
+        "/ping": anybody("ping", "Ready?", blank),
+        "/health": anybody("health", "Ready?", blank),
+        "/version": anybody("version", "Windvane's version", version),
+    }  # fmt: skip
 
 
 def _open(operation: dict[str, Any]) -> dict[str, Any]:
@@ -236,6 +432,16 @@ _ENCODING = _header(
     "How the body is compressed; the bound of its size holds once it is not.",
     {"type": "string", "enum": ["gzip", "zstd", "identity"]},
 )
+_CSV, _ARROW = "text/csv", "application/vnd.apache.arrow.stream"
+_BYTES: dict[str, Any] = {}
+_MODEL = {
+    "name": "model", "in": "path", "required": True,
+    "schema": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"},
+}  # fmt: skip
+_OF_VERSION = {
+    "name": "version", "in": "path", "required": True, "schema": {"type": "string"},
+    "description": "One that may answer now; which one does is for routing to say.",
+}  # fmt: skip
 _VERSION = _header(
     "Windvane-Version",
     "Pins the behaviour of the API; without it the key's own version, else the newest.",

@@ -12,7 +12,8 @@ from windvane.adapters.files import FileArtifacts, FileMetricsBoard, FileRouting
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.adapters.spool import FileSpoolWriter
-from windvane.apps.gateway.http_server import HttpConfig
+from windvane.apps.gateway.bound_model import BoundModel
+from windvane.apps.gateway.http_server import AlsoListen, HttpConfig
 from windvane.apps.gateway.worker import GatewayWorker, Remote
 from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.inference.access import Authenticator
@@ -36,6 +37,7 @@ from windvane.usecases.read_settings import (
     WORKER_VARIABLE,
     Settings,
     find_settings,
+    read_secret,
 )
 
 _LEASE_SLACK_S = 30.0
@@ -51,14 +53,21 @@ def inherited_fd(variable: str) -> int | None:
     return int(given) if given else None
 
 
-def http_config(given: Settings) -> HttpConfig:
-    """Where this worker listens."""
+def http_config(given: Settings, worker: GatewayWorker) -> HttpConfig:
+    """Where this worker listens. Raises BadSettings for a key that is not where it should be."""
     return HttpConfig(
         given.host,
         given.port,
         listen_fd=inherited_fd(LISTEN_FD_VARIABLE),
         ready_fd=inherited_fd(READY_FD_VARIABLE),
         drain_s=given.drain_s,
+        also=[
+            AlsoListen(
+                one.port,
+                BoundModel(worker.app, one.model, read_secret(one.key, os.environ, given.folder)),
+            )
+            for one in given.invocations
+        ],
     )
 
 

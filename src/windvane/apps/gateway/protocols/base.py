@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from windvane.apps.gateway.answers import Header
 from windvane.inference.access import Principal
 from windvane.inference.errors import Rejection
-from windvane.inference.request import Codec
+from windvane.inference.request import Codec, InferenceResponse
+from windvane.inference.snapshot import ServedModel
 
 Headers = Mapping[bytes, bytes]
 
@@ -22,6 +23,18 @@ class PredictCall:
     version: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A path that is read. With a ``model`` it needs a key that may predict or read, and
+    ``render`` gets that model; else it needs none. ``when_ready``: 503 as long as this worker
+    answers no predictions."""
+
+    render: Callable[[ServedModel | None], bytes]
+    model: str = ""
+    when_ready: bool = False
+    content_type: bytes = b"application/json"
+
+
 class HttpProtocol(Protocol):
     """Stateless."""
 
@@ -31,11 +44,24 @@ class HttpProtocol(Protocol):
         """What ``path`` (decoded, without its query) asks this protocol for."""
         ...
 
-    def codec(self, headers: Headers, principal: Principal | None) -> Codec:
-        """By the content type and what else a head says; with ``principal`` once it is known.
-        Raises Rejection."""
+    def page(self, path: str) -> Page | None:
+        """What is read at ``path``."""
+        ...
+
+    def codec(self, call: PredictCall, headers: Headers, principal: Principal | None) -> Codec:
+        """For one request: by the content type and what else a head says; with ``principal``
+        once it is known. Raises Rejection."""
+        ...
+
+    def answer_headers(self, codec: Codec, response: InferenceResponse) -> list[Header]:
+        """The content type of an answer, and what else its client needs to read it."""
         ...
 
     def rejection(self, error: Rejection, request_id: str) -> tuple[Header, bytes]:
         """The content type and body of an error."""
         ...
+
+
+def split_path(path: str, prefix: str) -> Sequence[str]:
+    """The parts of ``path`` behind ``prefix``; nothing where it does not begin so."""
+    return path[len(prefix) :].split("/") if path.startswith(prefix) else ()

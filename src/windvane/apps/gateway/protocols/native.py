@@ -1,4 +1,4 @@
-"""`POST /v1/models/{model}/predict`: rows of named features, in JSON."""
+"""`POST /v1/models/{model}/predict`: rows of named features, in JSON, CSV or Arrow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from windvane.apps.gateway.answers import (
     pick_version,
     rejection_body,
 )
-from windvane.apps.gateway.protocols.base import Headers, PredictCall
+from windvane.apps.gateway.protocols import media
+from windvane.apps.gateway.protocols.arrow_table import arrow, decode_arrow, encode_arrow
+from windvane.apps.gateway.protocols.base import Headers, Page, PredictCall
+from windvane.apps.gateway.protocols.csv_table import decode_csv, encode_csv
+from windvane.apps.gateway.protocols.tables import MAX_UNIT
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import ApiVersion
 from windvane.core.signature import MAX_INTEGER, FeatureSpec, FeatureType
@@ -32,7 +36,6 @@ from windvane.inference.validation import check_count, validate_rows
 
 _PREFIX, _SUFFIX = "/v1/models/", "/predict"
 _FROM, _TO = len(_PREFIX), len(_SUFFIX)
-_MAX_UNIT = 256
 _MAX_TIME = 64
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _astuple = msgspec.structs.astuple
@@ -83,7 +86,43 @@ class _Compiled:
         return tuple(held)
 
 
+class TableCodec:
+    """Columns in, or columns out, or both; JSON where one of them is."""
+
+    def __init__(self, api: ApiVersion, given: media.MediaType, wanted: str) -> None:
+        self.name = f"native/{api.value}/{given.name}/{wanted}"
+        self.content_type = wanted.encode()
+        self._json = _CODECS[api]
+        self._given = given
+        self._wanted = wanted
+
+    def decode(self, body: bytes, model: ServedModel, max_rows: int) -> Inputs:
+        match self._given.name:
+            case media.CSV:
+                header = self._given.parameters.get("header") != "absent"
+                return decode_csv(body, model.contract, max_rows, header=header)
+            case media.ARROW:
+                return decode_arrow(body, model.contract, max_rows)
+            case _:
+                return self._json.decode(body, model, max_rows)
+
+    def encode(self, response: InferenceResponse) -> bytes:
+        match self._wanted:
+            case media.CSV:
+                return encode_csv(response)
+            case media.ARROW:
+                return encode_arrow(response)
+            case _:
+                return self._json.encode(response)
+
+
 _CODECS = {api: NativeCodec(api) for api in ApiVersion}
+# What curl says of a body if nobody tells it what it is; such a form would be no JSON.
+_FORM = "application/x-www-form-urlencoded"
+_TAKEN = (media.JSON, media.CSV, media.ARROW, _FORM)
+_OFFERED = (media.JSON, media.CSV, media.ARROW)
+_PLAIN = (None, b"application/json")
+_ANY = (None, b"*/*", b"application/json")
 
 
 class NativeProtocol:
@@ -94,13 +133,32 @@ class NativeProtocol:
             return PredictCall(path[_FROM:-_TO])
         return None
 
-    def codec(self, headers: Headers, principal: Principal | None) -> Codec:
+    def page(self, path: str) -> Page | None:
+        return None
+
+    def codec(self, call: PredictCall, headers: Headers, principal: Principal | None) -> Codec:
         asked = headers.get(b"windvane-version")
         if asked is not None:
-            return _CODECS[pick_version(asked, "")]
-        if principal is not None and principal.api:
-            return _CODECS[pick_version(b"", principal.api)]
-        return _CODECS[NEWEST]
+            api = pick_version(asked, "")
+        elif principal is not None and principal.api:
+            api = pick_version(b"", principal.api)
+        else:
+            api = NEWEST
+        if headers.get(b"content-type") in _PLAIN and headers.get(b"accept") in _ANY:
+            return _CODECS[api]
+        given = media.content_type(headers, _TAKEN)
+        wanted = media.accepted(headers, _OFFERED)
+        if given.name in (media.JSON, _FORM) and wanted == media.JSON:
+            return _CODECS[api]
+        if media.ARROW in (given.name, wanted):
+            arrow()  # or there is no answer to promise
+        return TableCodec(api, given, wanted)
+
+    def answer_headers(self, codec: Codec, response: InferenceResponse) -> list[Header]:
+        if response.content_type == NativeCodec.content_type:
+            return [JSON]
+        request_id = response.id.encode()
+        return [(b"content-type", response.content_type), (b"windvane-request-id", request_id)]
 
     def rejection(self, error: Rejection, request_id: str) -> tuple[Header, bytes]:
         return JSON, rejection_body(error, request_id)
@@ -119,7 +177,7 @@ def make_decoder(schema: Sequence[FeatureSpec]) -> msgspec.json.Decoder[Any]:
     features = msgspec.defstruct(
         "Features", fields, rename=names, forbid_unknown_fields=True, kw_only=True
     )
-    unit = Annotated[str, msgspec.Meta(max_length=_MAX_UNIT)]
+    unit = Annotated[str, msgspec.Meta(max_length=MAX_UNIT)]
     row = msgspec.defstruct(
         "Instance", [("features", features), ("unit", unit, "")], forbid_unknown_fields=True
     )
@@ -180,7 +238,7 @@ def _explain(body: bytes, contract: Contract, max_rows: int) -> Inputs:
             hint = did_you_mean(name, ["features", "unit"])
             raise BadBody(f"instances[{i}] has an unknown field {name[:80]!r}", hint=hint)
         unit = row.get("unit", "")
-        if not isinstance(unit, str) or len(unit) > _MAX_UNIT:
-            raise BadBody(f"instances[{i}].unit must be a string of at most {_MAX_UNIT} characters")
+        if not isinstance(unit, str) or len(unit) > MAX_UNIT:
+            raise BadBody(f"instances[{i}].unit must be a string of at most {MAX_UNIT} characters")
     rows = validate_rows(contract, [row["features"] for row in instances])
     return Inputs(rows, [row.get("unit", "") for row in instances])

@@ -1,0 +1,66 @@
+"""Content types: what a body is, and what a client would like to get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from windvane.apps.gateway.protocols.base import Headers
+from windvane.apps.gateway.statuses import UnsupportedMediaType
+
+JSON = "application/json"
+CSV = "text/csv"
+JSON_LINES = "application/jsonlines"
+ARROW = "application/vnd.apache.arrow.stream"
+_MAX = 256
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """``name`` and the parameters in lower case, without quotes."""
+
+    name: str
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def content_type(headers: Headers, taken: Iterable[str]) -> MediaType:
+    """Of the body, the first of ``taken`` where nothing is said. Raises UnsupportedMediaType,
+    which names what is taken."""
+    taken = tuple(taken)
+    given = headers.get(b"content-type", b"")
+    if not given.strip():
+        return MediaType(taken[0])
+    found = _parse(given)
+    if found.name not in taken:
+        said = given[:80].decode("latin-1")
+        raise UnsupportedMediaType(
+            f"Content-Type {said!r} is none of {', '.join(taken)}",
+            hint=f"send {taken[0]}",
+        )
+    charset = found.parameters.get("charset", "utf-8")
+    if charset not in {"utf-8", "utf8", "us-ascii"}:
+        raise UnsupportedMediaType(f"charset {charset[:40]!r}, bodies are UTF-8")
+    return found
+
+
+def accepted(headers: Headers, offered: Iterable[str]) -> str:
+    """The first type of the Accept header that is ``offered``; the first of these where there
+    is none. Weights are not looked at, but those of 0."""
+    offered = tuple(offered)
+    given = headers.get(b"accept")
+    if given is None or given == b"*/*":
+        return offered[0]
+    for part in given[:1_024].split(b","):
+        found = _parse(part)
+        if found.name in offered and found.parameters.get("q") not in {"0", "0.0"}:
+            return found.name
+    return offered[0]
+
+
+def _parse(given: bytes) -> MediaType:
+    name, *rest = given[:_MAX].decode("latin-1").lower().split(";")
+    parameters: dict[str, str] = {}
+    for part in rest:
+        key, _, value = part.partition("=")
+        parameters[key.strip()] = value.strip().strip('"')
+    return MediaType(name.strip(), parameters)
