@@ -73,6 +73,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model_memory_bytes: Positive = 1 << 30
     drain_s: Seconds = 5.0
     redis: str = ""
+    idempotency_ttl_s: Seconds = 86_400.0
     oidc: Oidc | None = None
     sandbox_memory_bytes: Positive = 4 << 30
     sandbox_timeout_s: Seconds = 5.0

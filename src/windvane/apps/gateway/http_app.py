@@ -27,6 +27,7 @@ from windvane.apps.gateway.protocols.base import HttpProtocol
 from windvane.apps.gateway.protocols.native import NativeProtocol
 from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.apps.gateway.statuses import (
+    BadIdempotencyKey,
     NoSuchPath,
     WrongMethod,
     of_status,
@@ -121,7 +122,7 @@ class HttpApp:
             if b"x-request-id" in headers:
                 request.client_id = _printable(headers[b"x-request-id"])
             if b"idempotency-key" in headers:
-                request.idempotency_key = _printable(headers[b"idempotency-key"], MAX_KEY)
+                request.idempotency_key = _idempotency_key(headers[b"idempotency-key"])
             if b"x-request-deadline" in headers or b"grpc-timeout" in headers:
                 request.timeout_s = _asked_s(headers)
         except Exception as error:
@@ -380,6 +381,15 @@ def _printable(given: bytes, most: int = _MAX_ID) -> str:
         text = given.decode("ascii")
         return text if text.isprintable() else ""
     return ""
+
+
+def _idempotency_key(given: bytes) -> str:
+    """Raises BadIdempotencyKey: a request that asks for protection is not answered without."""
+    key = _printable(given, MAX_KEY)
+    if not key:
+        sides = f"{len(given)} bytes, of 1 to {MAX_KEY} printable ASCII characters"
+        raise BadIdempotencyKey(f"Idempotency-Key: {sides}")
+    return key
 
 
 def _asked_s(headers: Headers) -> float:

@@ -12,6 +12,7 @@ from windvane.adapters.files import FileArtifacts, FileMetricsBoard, FileRouting
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.adapters.spool import FileSpoolWriter
+from windvane.adapters.sqlite import SqliteIdempotency
 from windvane.apps.gateway.http_server import HttpConfig
 from windvane.apps.gateway.worker import GatewayWorker, Remote
 from windvane.core.execution import SANDBOXED, RuntimeName
@@ -20,10 +21,12 @@ from windvane.inference.batching import NextTickBatcher
 from windvane.inference.cache import AnswerCache
 from windvane.inference.engine import Services
 from windvane.inference.events import EventWriter
+from windvane.inference.idempotency import Idempotency
 from windvane.inference.instrumentation import Instrumentation
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.metrics import Metrics
 from windvane.inference.model_cache import ModelCache
+from windvane.ports.idempotency import IdempotencyStore
 from windvane.ports.identity import TokenVerifier
 from windvane.ports.limits import Limiter
 from windvane.ports.runtime import Runtime
@@ -70,7 +73,7 @@ def gateway(given: Settings) -> GatewayWorker:
     spool = FileSpoolWriter(
         given.spool_root / name, max_bytes=given.spool_max_bytes, first=time.time_ns()
     )
-    limiter, shared, remotes = _shared(given, worker)
+    limiter, shared, kept, remotes = _shared(given, worker)
     verifier = _verifier(given)
     instrumentation = Instrumentation(Metrics())
     low_priority = LowPriorityQueue()
@@ -88,6 +91,7 @@ def gateway(given: Settings) -> GatewayWorker:
         max_body_bytes=given.max_body_bytes,
         max_under_way=given.max_under_way,
         max_deadline_s=given.max_deadline_s,
+        idempotency=Idempotency(kept, given.idempotency_ttl_s),
     )
     return GatewayWorker(
         FileRoutingFeed(given.routing_file),
@@ -136,18 +140,22 @@ def _runtimes(given: Settings) -> Runtimes:
     )
 
 
-def _shared(given: Settings, worker: int) -> tuple[Limiter, SharedCache | None, list[Remote]]:
+def _shared(
+    given: Settings, worker: int
+) -> tuple[Limiter, SharedCache | None, IdempotencyStore, list[Remote]]:
     """What this worker shares with others: of the machine, and with `redis` of all machines."""
     memory = inherited_fd(SHARED_FD_VARIABLE)
     # During a restart even a single worker has a successor for a while, so it takes the locks.
     local = SharedLimiter(memory, worker, solo=memory is None)
     if not given.redis:
-        return local, None, []
-    from windvane.adapters.redis import RedisCache, RedisLimiter
+        kept = SqliteIdempotency(given.folder / "idempotency.db")
+        return local, None, kept, [kept]
+    from windvane.adapters.redis import RedisCache, RedisIdempotency, RedisLimiter
 
     lease_s = given.max_deadline_s + _LEASE_SLACK_S
     limiter, held = RedisLimiter(given.redis, local, lease_s=lease_s), RedisCache(given.redis)
-    return limiter, held, [limiter, held]
+    once = RedisIdempotency(given.redis)
+    return limiter, held, once, [limiter, held, once]
 
 
 def _verifier(given: Settings) -> TokenVerifier | None:

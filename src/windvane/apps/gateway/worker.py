@@ -218,6 +218,12 @@ class GatewayWorker:
         metrics.counts["loads_total"][()] += services.models.loads
         metrics.counts["unloads_total"][()] += services.models.unloads
         services.models.loads = services.models.unloads = 0
+        once = services.idempotency
+        if once is not None:
+            metrics.counts["idempotency_replays_total"][()] += once.replays
+            metrics.counts["idempotency_failures_total"][()] += once.store.failures
+            once.replays = once.store.failures = 0
+            metrics.gauges["idempotency_degraded"] = {(): float(once.store.degraded)}
         metrics.gauges.update(
             routing_seq={(): float(self._live.seq if self._live else 0)},
             requests_under_way={(): float(services.under_way)},
