@@ -26,6 +26,7 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "batch_rows_total": ("Rows of those executions.", ("model", "version")),
     "breaker_opened_total": ("Times that a version's circuit opened.", ("model", "version")),
     "loads_total": ("Versions loaded.", ()),
+    "imported_rows_total": ("Predictions made elsewhere that were told.", ("model", "tenant")),
     "idempotency_replays_total": ("Answers given again for an idempotency key.", ()),
     "idempotency_failures_total": (
         "Calls of the store of idempotency keys that were not carried out.",

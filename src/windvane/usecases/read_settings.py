@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drain_s: Seconds = 5.0
     redis: str = ""
     idempotency_ttl_s: Seconds = 86_400.0
+    events_max_age_s: Seconds = 604_800.0
     oidc: Oidc | None = None
     sandbox_memory_bytes: Positive = 4 << 30
     sandbox_timeout_s: Seconds = 5.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from windvane.apps.gateway.answers import (
 from windvane.apps.gateway.encodings import decompress
 from windvane.apps.gateway.http_head import RequestHead
 from windvane.apps.gateway.http_protocol import BodySink, Reply
+from windvane.apps.gateway.imported_events import keep_events
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.outcomes import keep_outcomes
 from windvane.apps.gateway.protocols.base import HttpProtocol
@@ -51,6 +53,7 @@ from windvane.inference.waiting import FastPath
 
 _log = logging.getLogger(__name__)
 _MAX_ID = 128
+_MODELS, _EVENTS = "/v1/models/", "/events"
 Headers = dict[bytes, bytes]
 
 PROTOCOLS: tuple[HttpProtocol, ...] = (NativeProtocol(),)
@@ -65,8 +68,10 @@ class HttpApp:
         engine: Engine,
         ready: Callable[[], Mapping[str, Any]],
         low_priority: LowPriorityQueue | None = None,
+        events_max_age_s: float = math.inf,
     ) -> None:
         self.engine = engine
+        self._events_max_age_s = events_max_age_s
         self.draining = False
         self.low_priority = low_priority or LowPriorityQueue()
         self.throttle = RejectionThrottle(self.low_priority)
@@ -223,7 +228,14 @@ class HttpApp:
         if path == "/v1/outcomes":
             _only(head, "POST")
             request = self._request(head, request_id)
+            self._may(request, Scope.OUTCOMES)
             return _WholeBody(self, head, request, self._outcomes, reply)
+        if path.startswith(_MODELS) and path.endswith(_EVENTS):
+            _only(head, "POST")
+            request = self._request(head, request_id)
+            request.model = path[len(_MODELS) : -len(_EVENTS)]
+            self._may(request, Scope.EVENTS)
+            return _WholeBody(self, head, request, self._events, reply)
         raise NoSuchPath(f"{method[:16]} {path[:200]} is not part of the API")
 
     def _request(self, head: RequestHead, request_id: str) -> InferenceRequest:
@@ -231,9 +243,20 @@ class HttpApp:
         codec = PROTOCOLS[0].codec({}, None)
         return InferenceRequest(request_id, "", credential, codec, head.began_ns)
 
+    def _may(self, request: InferenceRequest, scope: Scope) -> None:
+        """Raises Rejection: a stranger's body is not read."""
+        try:
+            self.engine.authenticate(request, scope)
+        except Exception as error:
+            raise self.engine.failed(request, error) from error
+
     async def _outcomes(self, request: InferenceRequest, body: bytes) -> tuple[int, bytes]:
         accepted = await keep_outcomes(self.engine, request, body)
         return 202, to_json({"accepted": accepted})
+
+    async def _events(self, request: InferenceRequest, body: bytes) -> tuple[int, bytes]:
+        ids = await keep_events(self.engine, request, body, self._events_max_age_s)
+        return 202, to_json({"accepted": len(ids), "request_ids": ids})
 
     def run(
         self, head: RequestHead, request: InferenceRequest, work: Awaitable[tuple[int, bytes]],

@@ -15,6 +15,7 @@ from windvane.apps.gateway.answers import (
     RefusalWithProblems,
     to_json,
 )
+from windvane.apps.gateway.imported_events import EventsBody
 from windvane.apps.gateway.outcomes import OutcomesBody
 from windvane.core.routing import ApiVersion
 
@@ -25,6 +26,7 @@ _REFUSALS = {
     404: "no such model for this tenant",
     405: "another method is needed",
     408: "the body did not arrive in time",
+    409: "a request with this idempotency key is being answered",
     413: "too many bytes or rows",
     422: "rows break the model's promise; `problems` names each field",
     429: "a limit of the tenant is used up",
@@ -56,6 +58,13 @@ class OutcomesAnswer(msgspec.Struct, frozen=True):
     """How many outcomes are on disk."""
 
     accepted: int
+
+
+class EventsAnswer(msgspec.Struct, frozen=True):
+    """How many events are on disk, and by which ids outcomes may refer to them."""
+
+    accepted: int
+    request_ids: list[str]
 
 
 class FeatureOut(msgspec.Struct, frozen=True):
@@ -99,7 +108,8 @@ class Ready(msgspec.Struct, frozen=True):
 def document() -> bytes:
     """The document, as JSON."""
     kinds = [
-        PredictBody, PredictAnswer, OutcomesBody, OutcomesAnswer, ModelsAnswer, RefusedAnswer,
+        PredictBody, PredictAnswer, OutcomesBody, OutcomesAnswer, EventsBody,
+        EventsAnswer, ModelsAnswer, RefusedAnswer,
         Alive, Ready,
     ]  # fmt: skip
     _, components = msgspec.json.schema_components(
@@ -108,20 +118,26 @@ def document() -> bytes:
     predict = _operation(
         "predict", "Predict one row or many", "PredictAnswer", _REFUSALS, body="PredictBody",
         parameters=[
-            {"name": "model", "in": "path", "required": True,
-             "schema": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"}},
+            _MODEL,
             _header("X-Request-Id", "Names the request: new for each new question.",
                     {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"}),
             _header("X-Request-Deadline", "How long an answer is of use: `250ms`, `1.5s`.",
                     {"type": "string", "pattern": "^[1-9][0-9]{0,5}(ms|s)$"}),
             _header("grpc-timeout", "The same as gRPC writes it: `250m` are milliseconds.",
                     {"type": "string", "pattern": "^[1-9][0-9]{0,5}[HMSmun]$"}),
+            _header("Idempotency-Key", "The same key and body again get the same answer.",
+                    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
             _VERSION,
         ],
     )  # fmt: skip
+    events = _operation(
+        "events", "Tell of predictions that were made elsewhere", "EventsAnswer",
+        {k: v for k, v in _REFUSALS.items() if k not in (409, 504)},
+        body="EventsBody", parameters=[_MODEL, _VERSION], success="202",
+    )  # fmt: skip
     outcomes = _operation(
         "outcomes", "Send the truth about earlier predictions", "OutcomesAnswer",
-        {k: v for k, v in _REFUSALS.items() if k not in (422, 504)},
+        {k: v for k, v in _REFUSALS.items() if k not in (409, 504)},
         body="OutcomesBody", parameters=[_VERSION], success="202",
     )  # fmt: skip
     asked = {k: _REFUSALS[k] for k in (400, 401, 403, 405, 503)}
@@ -143,6 +159,7 @@ def document() -> bytes:
             "security": [{"key": []}],
             "paths": {
                 "/v1/models/{model}/predict": {"post": predict},
+                "/v1/models/{model}/events": {"post": events},
                 "/v1/outcomes": {"post": outcomes},
                 "/v1/models": {"get": models},
                 "/healthz": {"get": _open(_operation("healthz", "Alive?", "Alive", alive))},
@@ -212,6 +229,12 @@ def _header(name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": text, "schema": schema}
 
 
+_MODEL: dict[str, Any] = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"},
+}
 _VERSION = _header(
     "Windvane-Version",
     "Pins the behaviour of the API; without it the key's own version, else the newest.",

@@ -102,6 +102,7 @@ def gateway(given: Settings) -> GatewayWorker:
         worker=f"gateway-{worker}",
         sync_every_s=given.sync_every_s,
         low_priority=low_priority,
+        events_max_age_s=given.events_max_age_s,
     )
 
 
