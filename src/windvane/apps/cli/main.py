@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -59,8 +58,8 @@ def up(
     SQLite, the log in a local Delta Lake folder. `windvane restart` replaces the gateway's
     workers one by one without losing a request.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     settings = wiring.settings(home)
+    wiring.start_logging(settings)
     if workers is not None:
         settings = replace(settings, workers=workers)
     store = wiring.store(settings)

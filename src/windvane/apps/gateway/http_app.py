@@ -46,6 +46,7 @@ from windvane.inference.errors import (
     RateLimited,
     Rejection,
 )
+from windvane.inference.failures import describe, frames_of
 from windvane.inference.idempotency import MAX_KEY
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.request import InferenceRequest, InferenceResponse
@@ -183,7 +184,10 @@ class HttpApp:
     ) -> None:  # fmt: skip
         """Tell a client why it gets nothing; who is refused again and again waits for it."""
         if not isinstance(error, Rejection):
-            _log.error("request %s failed", request_id, exc_info=error)
+            _log.error(
+                "request %s failed: %s\n%s", request_id, describe(error), frames_of(error),
+                extra={"request_id": request_id},
+            )  # fmt: skip
             error = InternalError("the gateway failed")
         if isinstance(error, RateLimited) and protocol is PROTOCOLS[0]:
             # The same words for all that meet this limit until a place frees.

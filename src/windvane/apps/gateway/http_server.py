@@ -76,6 +76,7 @@ class HttpServer(uvicorn.Server):
                 ws="none",
                 lifespan="on",
                 access_log=False,
+                log_config=None,
                 log_level="warning",
                 backlog=_BACKLOG,
                 timeout_graceful_shutdown=config.end_s,

@@ -7,6 +7,7 @@ import socket
 import time
 from functools import cache
 
+from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.files import FileArtifacts, FileMetricsBoard, FileRoutingFeed
 from windvane.adapters.onnx import OnnxRuntime
@@ -52,6 +53,11 @@ def inherited_fd(variable: str) -> int | None:
     """A descriptor that the supervisor passed on; None for a worker that is alone."""
     given = os.environ.get(variable)
     return int(given) if given else None
+
+
+def start_logging(given: Settings) -> None:
+    number = os.environ.get(WORKER_VARIABLE, "0")
+    logs.start_logging(f"gateway-{number}", given.log_format, given.secrets)
 
 
 def http_config(given: Settings) -> HttpConfig:
