@@ -99,6 +99,10 @@ def test_entries_are_bounded_and_what_ends_soonest_goes_first(tmp_path: Path) ->
     async def story(store: SqliteIdempotency) -> None:
         for i in range(60):
             await store.keep(place(i), "me", Kept(DIGEST, str(i), b"x"), LONG_S + i)
+        deadline = time.monotonic() + 20
+        while held(path)[0] > 22:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.005)
         assert await store.reserve(place(59), "other", DIGEST, 1.0) == Kept(DIGEST, "59", b"x")
         assert await store.reserve(place(0), "other", DIGEST, 1.0) is None
 
@@ -118,17 +122,15 @@ def test_bytes_are_bounded(tmp_path: Path) -> None:
 
 
 def test_what_has_ended_leaves_the_file(tmp_path: Path) -> None:
-    path, wall, ticks = tmp_path / "idempotency.db", Clock(), Clock()
+    path, wall = tmp_path / "idempotency.db", Clock()
 
     async def story(store: SqliteIdempotency) -> None:
         for i in range(50):
             await store.keep(place(i), "me", Kept(DIGEST, str(i), b"x"), LONG_S)
         wall.at += LONG_S + 1.0
-        ticks.at += LONG_S
         await store.keep(place(99), "me", Kept(DIGEST, "99", b"x"), LONG_S)
-        await store.forget(place(98), "me")  # the one before was cleaned after
 
-    run(path, story, now=wall, monotonic=ticks)
+    run(path, story, now=wall)
     assert held(path)[0] == 1
 
 
@@ -144,7 +146,7 @@ def test_a_file_that_another_holds_makes_nobody_late_and_says_so_once(
         began = time.monotonic()
         for i in range(2, 20):
             assert await store.reserve(place(i), "me", DIGEST, LONG_S) is None
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 10.0
         assert store.failures == 18
         assert store.degraded
         blocker.execute("ROLLBACK")
@@ -159,6 +161,43 @@ def test_a_file_that_another_holds_makes_nobody_late_and_says_so_once(
         "idempotency keys do not protect",
         "idempotency keys protect again",
     ]
+
+
+def test_one_late_call_is_no_outage(tmp_path: Path) -> None:
+    path = tmp_path / "idempotency.db"
+
+    async def story(store: SqliteIdempotency) -> None:
+        await store.open()
+        blocker = sqlite3.connect(path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        assert await store.reserve(place(1), "me", DIGEST, LONG_S) is None
+        assert store.failures == 1
+        assert not store.degraded
+        blocker.execute("ROLLBACK")
+        blocker.close()
+
+        async def patient() -> Kept | None:
+            return await store.reserve(place(2), "me", DIGEST, LONG_S)
+
+        deadline = time.monotonic() + 20
+        while await patient() is None:
+            assert time.monotonic() < deadline
+        assert not store.degraded
+
+    run(path, story, deadline_s=0.3)
+
+
+def test_what_was_written_moves_into_the_file_and_the_wal_stays_small(tmp_path: Path) -> None:
+    path = tmp_path / "idempotency.db"
+
+    async def story(store: SqliteIdempotency) -> None:
+        for i in range(2_500):
+            await store.keep(place(i), "me", Kept(DIGEST, str(i), bytes(4_000)), LONG_S)
+
+    run(path, story)
+    assert held(path)[0] == 2_500
+    wal = path.with_name("idempotency.db-wal")
+    assert not wal.exists() or wal.stat().st_size <= 32 << 20
 
 
 def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:

@@ -25,9 +25,11 @@ MAX_ENTRY_BYTES = 1 << 20
 _PAUSE_S = 1.0
 _MOST_WAITING = 2_048
 _AT_ONCE = 256
-_CLEAN_EVERY_S = 30.0
-_CLEAN_AFTER = 1_000
-_JOIN_S = 2.0
+_MOST_LATE = 3
+_KEEP_HOUSE_EVERY_S = 30.0
+_KEEP_HOUSE_AFTER = 1_000
+_DELETED_AT_ONCE = 500
+_JOIN_S = 5.0
 _ROW_BYTES = 200  # what a row takes beside its answer, about
 
 _SCHEMA = """
@@ -35,7 +37,7 @@ CREATE TABLE IF NOT EXISTS answers (
     place BLOB PRIMARY KEY, holder TEXT NOT NULL, digest BLOB NOT NULL, id TEXT NOT NULL,
     body BLOB, bytes INTEGER NOT NULL, until REAL NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS answers_until ON answers (until);
+CREATE INDEX IF NOT EXISTS answers_until ON answers (until, bytes);
 """
 
 
@@ -53,9 +55,11 @@ class SqliteIdempotency:
     """Calls go through one thread, which carries out what came meanwhile in one transaction.
 
     A file in WAL mode without a sync for each commit: what was kept survives the end of any
-    process, and is not worth a wait for the disk. After a failure nobody asks for a second.
-    At most ``max_entries`` and ``max_bytes`` are held; beyond that, what ends soonest goes
-    first. A file that is no database any more is set aside and begun anew.
+    process, and is not worth a wait for the disk. A second thread moves the WAL into the file,
+    which does wait for the disk, and drops what is too old or too much. After a failure, or the
+    fourth call in a row that was late, nobody asks for a second. At most about ``max_entries``
+    and ``max_bytes`` are held; beyond that, what ends soonest goes first. A file that is no
+    database any more is set aside and begun anew.
 
     ``now`` is the wall clock, which the workers of a machine share.
     """
@@ -83,9 +87,11 @@ class SqliteIdempotency:
         self._thread: threading.Thread | None = None
         self._down_until = float("-inf")
         self._told = False
-        self._closed = False
-        self._clean_at = float("-inf")
-        self._fresh = 0  # entries written since it was cleaned
+        self._late = 0
+        self._closed = self._ended = False
+        self._housekeeper: threading.Thread | None = None
+        self._much = threading.Event()  # was written, or the end has come
+        self._fresh = 0  # entries written since the housekeeper looked
 
     @property
     def degraded(self) -> bool:
@@ -97,13 +103,18 @@ class SqliteIdempotency:
         await self._ask(_nothing, 1.0)
 
     async def aclose(self) -> None:
-        """End the thread; what it has not done by then is dropped."""
+        """End the threads; what they have not done by then is dropped."""
         self._closed = True
         thread, self._thread = self._thread, None
         if thread is not None:
             with contextlib.suppress(queue.Full):
                 self._calls.put_nowait(None)
             await asyncio.to_thread(thread.join, _JOIN_S)
+        housekeeper, self._housekeeper = self._housekeeper, None
+        if housekeeper is not None:
+            self._ended = True
+            self._much.set()
+            await asyncio.to_thread(housekeeper.join, _JOIN_S)
 
     async def reserve(
         self, place: bytes, holder: str, digest: bytes, lease_s: float
@@ -148,6 +159,8 @@ class SqliteIdempotency:
     def _put(self, db: sqlite3.Connection, row: tuple[Any, ...]) -> None:
         db.execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
         self._fresh += 1
+        if self._fresh == min(_KEEP_HOUSE_AFTER, max(1, self._max_entries // 10)):
+            self._much.set()
 
     async def _ask(self, work: Callable[[sqlite3.Connection], Any], within_s: float) -> Any:
         """What ``work`` gave; None where it could not be done in time."""
@@ -159,16 +172,26 @@ class SqliteIdempotency:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="idempotency", daemon=True)
             self._thread.start()
+            self._housekeeper = threading.Thread(
+                target=self._keep_house, name="idempotency-housekeeper", daemon=True
+            )
+            self._housekeeper.start()
         try:
             self._calls.put_nowait(call)
             async with asyncio.timeout(within_s):
-                return await call.future
+                found = await call.future
         except (queue.Full, TimeoutError, sqlite3.Error, OSError) as error:
             self._fail(error, within_s)
             return None
+        self._late = 0
+        return found
 
     def _fail(self, error: Exception, within_s: float) -> None:
         self.failures += 1
+        busy = isinstance(error, queue.Full | TimeoutError) or "locked" in str(error)
+        self._late += 1
+        if busy and self._late <= _MOST_LATE:
+            return
         self._down_until = self._monotonic() + _PAUSE_S
         if not self._told:
             self._told = True
@@ -209,10 +232,6 @@ class SqliteIdempotency:
             for one, result in zip(calls, results, strict=True):
                 _give(one, result)
             self._recovered()
-            try:
-                self._clean(db)
-            except sqlite3.Error as error:
-                _log.info("%s was not cleaned, it is tried again: %s", self._path, error)
         if db is not None:
             db.close()
 
@@ -234,6 +253,7 @@ class SqliteIdempotency:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
+            db.execute("PRAGMA wal_autocheckpoint = 0")  # the housekeeper's
             db.execute(f"PRAGMA journal_size_limit = {16 << 20}")
             db.executescript(_SCHEMA)
         except BaseException:
@@ -253,25 +273,47 @@ class SqliteIdempotency:
             self._told = False
             _log.warning("idempotency keys protect again: %s", self._path)
 
+    # And this in the housekeeper's.
+
+    def _keep_house(self) -> None:
+        while True:
+            self._much.wait(_KEEP_HOUSE_EVERY_S)
+            self._much.clear()
+            self._fresh = 0
+            last = self._ended
+            try:
+                with contextlib.closing(self._connect()) as db:
+                    self._clean(db)
+                    # Others go on reading and writing meanwhile.
+                    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            except (sqlite3.Error, OSError) as error:
+                _log.info("%s was not cleaned, it is tried again: %s", self._path, error)
+            if last:
+                return
+
     def _clean(self, db: sqlite3.Connection) -> None:
-        """Drop what has ended, now and then; then what ends soonest, until the rest fits."""
-        due = self._monotonic()
-        few = self._fresh < min(_CLEAN_AFTER, max(1, self._max_entries // 10))
-        if due < self._clean_at and few:
-            return
-        self._clean_at, self._fresh = due + _CLEAN_EVERY_S, 0
-        db.execute("DELETE FROM answers WHERE until <= ?", (self._now(),))
-        held, size = db.execute("SELECT count(*), coalesce(sum(bytes), 0) FROM answers").fetchone()
+        """Drop what has ended, then what ends soonest, until the rest fits. Some at a time, for
+        nobody else writes meanwhile."""
+        now = self._now()
+        while (
+            db.execute(
+                "DELETE FROM answers WHERE place IN "
+                "(SELECT place FROM answers WHERE until <= ? LIMIT ?)",
+                (now, _DELETED_AT_ONCE),
+            ).rowcount
+            == _DELETED_AT_ONCE
+        ):
+            pass
+        total = "SELECT count(*), coalesce(sum(bytes), 0) FROM answers"
+        held, size = db.execute(total).fetchone()
         while held > self._max_entries or size > self._max_bytes:
             surplus = max(held - self._max_entries, held // 10, 1)
             db.execute(
                 "DELETE FROM answers WHERE place IN "
                 "(SELECT place FROM answers ORDER BY until LIMIT ?)",
-                (surplus,),
+                (min(surplus, _DELETED_AT_ONCE),),
             )
-            held, size = db.execute(
-                "SELECT count(*), coalesce(sum(bytes), 0) FROM answers"
-            ).fetchone()
+            held, size = db.execute(total).fetchone()
 
 
 def _nothing(db: sqlite3.Connection) -> None:
