@@ -21,7 +21,6 @@ from windvane.client import (
     AsyncClient,
     BadArgument,
     Client,
-    NoResponse,
     Predictions,
     events_of,
 )
@@ -255,18 +254,6 @@ def test_async_does_the_same(gateway: Served) -> None:
 
     asyncio.run(run())
     assert len(predicted(gateway)) == 31
-
-
-def test_the_deadline_of_a_call_is_told_to_the_gateway(gateway: Served, client: Client) -> None:
-    predictor = gateway.harness.predictor()
-    predictor.blocking = True
-    predictor.hold()
-    try:
-        with pytest.raises(ApiError) as raised:
-            client.predict("late", [features()], deadline=0.5)
-    finally:
-        predictor.let_go()
-    assert raised.value.code in ("GAT-112", NoResponse.code)
 
 
 def test_predictions_are_a_sequence(client: Client) -> None:
