@@ -69,8 +69,8 @@ Work = Callable[[bytes | None, bytes, Answer], None]
 
 
 def subclass(work: Work, port: int) -> None:
-    """uvicorn, its protocol subclassed for whole requests: the gateway's `protocol.py`."""
-    from windvane.apps.gateway.server import serve
+    """uvicorn, its protocol subclassed for whole requests: the gateway's until ADR 0017."""
+    from uvicorn_subclass import serve
 
     class Gateway:
         draining = False
@@ -95,7 +95,7 @@ def subclass(work: Work, port: int) -> None:
             return True
 
     gateway: Any = Gateway()
-    serve(gateway, "127.0.0.1", port, listen_fd=None, ready_fd=None, drain_s=0.1)
+    serve(gateway, port)
 
 
 class Bare(asyncio.Protocol):
@@ -135,8 +135,8 @@ class Bare(asyncio.Protocol):
         self._transport.write(b"".join(head))
 
 
-def own(work: Work, port: int) -> None:
-    """No server but the event loop."""
+def bare(work: Work, port: int) -> None:
+    """Nothing but the event loop and the parser."""
     import uvloop
 
     async def main() -> None:
@@ -149,8 +149,8 @@ def own(work: Work, port: int) -> None:
     uvloop.run(main())
 
 
-def bounded(work: Work, port: int) -> None:
-    """uvicorn, its protocol subclassed and bounded: the gateway's `http_protocol.py`."""
+def own(work: Work, port: int) -> None:
+    """A protocol of our own, with all its bounds: the gateway's `http_protocol.py`."""
     from windvane.apps.gateway.http_server import HttpConfig, serve
 
     class Sink:
@@ -223,8 +223,8 @@ def _rsgi_answer(told: tuple[int, bytes]) -> tuple[int, list[tuple[str, str]], b
 
 SERVERS = {
     "uvicorn, subclassed": subclass,
-    "uvicorn, bounded": bounded,
-    "own, without bounds": own,
+    "own protocol": own,
+    "own, without bounds": bare,
     "granian, RSGI": granian,
 }
 WORKS: dict[str, Work] = {"predict": Predict(), "echo": echo}

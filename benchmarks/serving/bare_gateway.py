@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from windvane.core.signature import FeatureSpec
 from windvane.apps.gateway import __main__ as worker
-from windvane.apps.gateway import live, wiring
-from windvane.apps.gateway.records import Records
+from windvane.apps.gateway import wiring
+from windvane.apps.gateway.protocols import native
+from windvane.core.signature import FeatureSpec
+from windvane.inference.events import EventWriter
 
 
 class NoSpool:
@@ -34,15 +35,11 @@ class NoSpool:
         pass
 
 
-class NoRecords(Records):
+class NoEvents(EventWriter):
     """No event is even made."""
 
-    def predicted(self, context: object) -> bytes:
-        del context
-        return b""
-
-    def keep(self, *events: bytes) -> None:
-        pass
+    async def keep_prediction(self, request: object) -> None:
+        del request
 
 
 def typed_decoder(schema: Sequence[FeatureSpec]) -> msgspec.json.Decoder[Any]:
@@ -56,8 +53,8 @@ def turn_off() -> None:
     """Put these in the places of the gateway's own parts."""
     for module, name, part in (
         (wiring, "FileSpoolWriter", NoSpool),
-        (wiring, "Records", NoRecords),
-        (live, "make_decoder", typed_decoder),
+        (wiring, "EventWriter", NoEvents),
+        (native, "make_decoder", typed_decoder),
     ):
         if not hasattr(module, name):
             raise SystemExit(f"{module.__name__} has no {name} any more: {__file__} is out of date")

@@ -19,10 +19,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import msgspec
 import uvicorn
 
-from windvane.core.signature import InputSpec
 from windvane.adapters.onnx.artifact import GRAPH, INPUTS
 from windvane.adapters.onnx.runtime import OnnxPredictor
-from windvane.apps.gateway.batcher import Lane, NextTickBatcher
+from windvane.core.execution import BreakerPolicy, ServedBy
+from windvane.core.signature import FeatureSpec, FeatureType, InputSpec
+from windvane.core.task import Contract, make_task
+from windvane.inference.batching import NextTickBatcher
+from windvane.inference.model_queue import ModelQueue
 
 from .model import MODEL
 from .rows import FEATURES
@@ -38,7 +41,10 @@ _DEADLINE_S = 10.0
 
 def answer_body(output: float) -> bytes:
     """As long as the gateway's answer."""
-    row = {"value": output, "version": "1", "arm": "champion", "flags": []}
+    row = {
+        "value": output, "version": "1", "arm": "champion", "flags": [], "why": "",
+        "outputs": {"probability": output},
+    }  # fmt: skip
     return _ENCODER.encode({"request_id": "0" * 24, "model": MODEL, "predictions": [row]})
 
 
@@ -76,9 +82,11 @@ def echo() -> Answerer:
 
 def batch(folder: Path) -> Answerer:
     inputs = msgspec.json.decode((folder / INPUTS).read_bytes(), type=list[InputSpec])
-    predictor = OnnxPredictor((folder / GRAPH).read_bytes(), inputs, FEATURES)
+    contract = Contract(tuple(FeatureSpec(name, "v", FeatureType.NUMBER) for name in FEATURES))
+    predictor = OnnxPredictor((folder / GRAPH).read_bytes(), inputs, contract, ServedBy())
     batcher = NextTickBatcher()
-    lane = Lane(MODEL, "1", predictor, 0.0)
+    task = make_task(contract.task)
+    queue = ModelQueue(MODEL, "1", predictor, task, 0.0, BreakerPolicy())
     features = msgspec.defstruct("Features", [(name, float) for name in FEATURES])
     row = msgspec.defstruct("Instance", [("features", features)])
     decoder = msgspec.json.Decoder(msgspec.defstruct("Body", [("instances", list[row])]))
@@ -87,9 +95,9 @@ def batch(folder: Path) -> Answerer:
         decoded: Any = decoder.decode(body)
         values = msgspec.structs.astuple(decoded.instances[0].features)
         rows = [predictor.encode(values)]
-        (output,) = await batcher.submit(lane, rows, time.monotonic() + _DEADLINE_S)
-        assert isinstance(output, float)
-        return answer_body(output)
+        (outputs,) = await batcher.submit(queue, rows, time.monotonic() + _DEADLINE_S)
+        assert isinstance(outputs, tuple)
+        return answer_body(outputs[0])
 
     return answer
 

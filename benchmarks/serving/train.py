@@ -13,10 +13,11 @@ from typing import Any
 
 import joblib
 
-from windvane.core.signature import FeatureSpec
 from windvane.adapters.onnx.learner import BoostedCandidate, BoostedLearner
 from windvane.apps.trainer import wiring
 from windvane.apps.trainer.__main__ import main
+from windvane.core.signature import FeatureSpec
+from windvane.core.task import TaskSpec
 from windvane.ports.learner import Columns
 
 TREES = 100
@@ -34,9 +35,14 @@ class KeepingLearner:
         return self._learner.params
 
     def fit(
-        self, features: Sequence[FeatureSpec], columns: Columns, labels: Any, **how: Any
+        self,
+        features: Sequence[FeatureSpec],
+        task: TaskSpec,
+        columns: Columns,
+        labels: Any,
+        **how: Any,
     ) -> BoostedCandidate:
-        candidate = self._learner.fit(features, columns, labels, **how)
+        candidate = self._learner.fit(features, task, columns, labels, **how)
         joblib.dump(candidate._model, self._path)
         return candidate
 

@@ -40,24 +40,25 @@ class Served:
 @contextmanager
 def served(publish: Callable[[Harness], Awaitable[None]], **settings: Any) -> Iterator[Served]:
     """A worker that answers over HTTP until the block ends."""
-    listener = socket.create_server(("127.0.0.1", 0))
     ready: threading.Event = threading.Event()
     held: list[Served] = []
-    servers: list[HttpServer] = []
+    endings: list[Callable[[], Any]] = []
     failures: list[BaseException] = []
 
     async def serve() -> None:
         harness = Harness(**settings)
         await publish(harness)
         server = HttpServer(harness.worker, HttpConfig("127.0.0.1", 0, drain_s=0.1))
-        servers.append(server)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        held.append(Served(url, harness, asyncio.get_running_loop()))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        while not server.started and not serving.done():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+        await harness.worker.start()
+        await server.start()
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        endings.append(lambda: loop.call_soon_threadsafe(over.set))
+        held.append(Served(f"http://127.0.0.1:{server.port}", harness, loop))
         ready.set()
-        await serving
+        await over.wait()
+        await server.stop()
+        await harness.worker.stop()
         await harness.close()
 
     def run() -> None:
@@ -75,10 +76,9 @@ def served(publish: Callable[[Harness], Awaitable[None]], **settings: Any) -> It
         assert not failures, failures
         yield held[0]
     finally:
-        for server in servers:
-            server.should_exit = True
+        for end in endings:
+            end()
         thread.join(WITHIN_S)
-        listener.close()
     assert not thread.is_alive()
     assert not failures, failures
 

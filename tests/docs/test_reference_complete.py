@@ -12,7 +12,6 @@ import msgspec
 import pytest
 import yaml
 
-from windvane.inference.metrics import Metrics, metric_names
 from windvane.adapters.delta.tables import TABLES, to_arrow
 from windvane.apps.console.app import make_app
 from windvane.apps.console.metrics import PREFIX
@@ -23,6 +22,7 @@ from windvane.core.alerting import CauseKind, Response, Severity
 from windvane.core.errors import REGISTRY, WindvaneError
 from windvane.core.routing import Scope
 from windvane.core.verdict import rate
+from windvane.inference.metrics import Metrics, metric_names
 from windvane.ports.event_log import LogEntry
 from windvane.ports.events import OutcomeSeen, Predicted, Refused, Row
 from windvane.ports.metrics import Series

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.apps.gateway.http_head import RequestHead
+from windvane.apps.gateway.http_protocol import BodySink
 from windvane.apps.gateway.worker import GatewayWorker
 from windvane.core.admission import Limit, RateLimitDecision
 from windvane.core.routing import (
@@ -59,8 +59,9 @@ WITHIN_S = 20.0
 
 
 class FakePredictor:
-    """Answers ``offset`` + x / 1000. ``fails(row)`` true: the whole execution raises.
-    ``hold`` keeps an execution until ``let_go``; ``started`` says that one has begun."""
+    """Answers ``offset`` + x / 1000, or what ``gives(rows)`` has, also while it is warmed up.
+    ``fails(row)`` true: the whole execution raises. ``hold`` keeps an execution until
+    ``let_go``; ``started`` says that one has begun."""
 
     def __init__(self, offset: float = 0.0, *, blocking: bool = False, memory: int = 100) -> None:
         self.offset = offset
@@ -69,6 +70,7 @@ class FakePredictor:
         self.batches: list[list[Any]] = []
         self.fails: Callable[[Any], bool] = lambda _row: False
         self.answers: Callable[[Any], float] = lambda row: self.offset + row[0] / 1_000
+        self.gives: Callable[[Sequence[Sequence[Any]]], list[Any]] | None = None
         self.encodes: Callable[[Sequence[Any]], Sequence[Any]] = lambda values: tuple(values)
         self.released = threading.Event()
         self.released.set()
@@ -89,12 +91,14 @@ class FakePredictor:
     def predict(self, rows: Sequence[Sequence[Any]]) -> Any:
         if _loading():
             self.warm_ups += 1
-            return [np.zeros(len(rows))]
+            return self.gives(rows) if self.gives else [np.zeros(len(rows))]
         self.batches.append([row[0] for row in rows])
         self.started.set()
         assert self.released.wait(WITHIN_S), "nobody let the predictor go"
         if any(self.fails(row) for row in rows):
             raise RuntimeError("the model broke")
+        if self.gives:
+            return self.gives(rows)
         return [np.array([self.answers(row) for row in rows], np.float64)]
 
     def close(self) -> None:
@@ -102,7 +106,7 @@ class FakePredictor:
 
 
 def _loading() -> bool:
-    """Whether the shelf is warming a version up, which it does on a thread of its own."""
+    """Whether the cache is warming a version up, which it does on a thread of its own."""
     return threading.current_thread().name.startswith("loader")
 
 
@@ -125,7 +129,7 @@ class FakeRuntime:
     place is raised. ``gate`` holds every load."""
 
     def __init__(self) -> None:
-        self.shelf: dict[str, FakePredictor | Exception | Callable[[], FakePredictor]] = {}
+        self.predictors: dict[str, FakePredictor | Exception | Callable[[], FakePredictor]] = {}
         self.loads: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -135,9 +139,9 @@ class FakeRuntime:
         self.loads.append(artifact.name)
         self.loading.set()
         assert self.gate.wait(WITHIN_S), "nobody opened the gate"
-        found = self.shelf.get(artifact.name)
+        found = self.predictors.get(artifact.name)
         if found is None:
-            found = self.shelf[artifact.name] = FakePredictor(offset_of(artifact.name))
+            found = self.predictors[artifact.name] = FakePredictor(offset_of(artifact.name))
         if isinstance(found, Exception):
             raise found
         return found if isinstance(found, FakePredictor) else found()
@@ -219,6 +223,19 @@ class FakeMonotonic:
         return time.monotonic_ns() + round(self.ahead_s * 1e9)
 
 
+class FixedMonotonic:
+    """Stands still at ``at`` seconds."""
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+
+    def __call__(self) -> float:
+        return self.at
+
+    def ns(self) -> int:
+        return round(self.at * 1e9)
+
+
 class FakeVerifier:
     """Tokens are words; ``known`` says whom each names."""
 
@@ -240,9 +257,12 @@ class FakeVerifier:
 
 
 class CountingLimiter:
-    """The real one, which also says what is held now."""
+    """The real one, which also says what is held now. With ``afar`` it has to be waited for,
+    as one on another machine, until that is set."""
 
     def __init__(self) -> None:
+        self.afar: asyncio.Event | None = None
+        self.asked: list[float] = []
         self.real = SharedLimiter(None, 0, solo=True)
         self.held = 0
         self.taken = 0
@@ -255,7 +275,18 @@ class CountingLimiter:
     def degraded(self) -> bool:
         return self.real.degraded
 
-    def acquire(self, limits: Sequence[Limit], now: float) -> RateLimitDecision:
+    def acquire(
+        self, limits: Sequence[Limit], now: float
+    ) -> RateLimitDecision | Awaitable[RateLimitDecision]:
+        self.asked.append(now)
+        return self._acquire(limits, now) if self.afar is None else self._later(limits, now)
+
+    async def _later(self, limits: Sequence[Limit], now: float) -> RateLimitDecision:
+        assert self.afar is not None
+        await self.afar.wait()
+        return self._acquire(limits, now)
+
+    def _acquire(self, limits: Sequence[Limit], now: float) -> RateLimitDecision:
         taken = self.real.acquire(limits, now)
         if taken.admitted:
             self.held += 1
@@ -284,6 +315,14 @@ class Answer:
     @property
     def rows(self) -> list[dict[str, Any]]:
         return self.json["predictions"]
+
+
+@dataclass
+class OpenRequest:
+    """``sink`` takes the body; it is None where the head was refused."""
+
+    sink: BodySink | None
+    answered: asyncio.Future[Answer]
 
 
 def offset_of(artifact: str) -> float:
@@ -356,10 +395,10 @@ class Harness:
     board: FakeBoard = field(default_factory=FakeBoard)
     clock: FakeClock = field(default_factory=FakeClock)
     limiter: CountingLimiter = field(default_factory=CountingLimiter)
-    ticks: FakeMonotonic = field(default_factory=FakeMonotonic)
+    ticks: Any = field(default_factory=FakeMonotonic)
 
     def __post_init__(self) -> None:
-        instrumentation = Instrumentation(Metrics(), self.ticks)
+        instrumentation = Instrumentation(Metrics(), self.ticks, jitter=lambda: 0.0)
         self.low_priority = LowPriorityQueue()
         self.services = Services(
             authenticator=Authenticator(self.verifier),
@@ -392,15 +431,24 @@ class Harness:
     def queues(self) -> list[ModelQueue]:
         return self.services.models.queues
 
+    def hold(self, version: str = "1", model: str = MODEL) -> FakePredictor:
+        """Executions of the version run on a thread from now on, and end when it is let go."""
+        for queue in self.queues:
+            if (queue.model, queue.version) == (model, version):
+                queue.threaded = True
+        predictor = self.predictor(version, model)
+        predictor.hold()
+        return predictor
+
     async def post_metrics(self) -> None:
         await self.worker._post()
 
     def predictor(self, version: str = "1", model: str = MODEL) -> FakePredictor:
         """What answers for the version; made before it is loaded if need be."""
         name = f"{model}/{version}"
-        found = self.runtime.shelf.get(name)
+        found = self.runtime.predictors.get(name)
         if found is None:
-            found = self.runtime.shelf[name] = FakePredictor(offset_of(name))
+            found = self.runtime.predictors[name] = FakePredictor(offset_of(name))
         assert isinstance(found, FakePredictor)
         return found
 
@@ -425,29 +473,33 @@ class Harness:
         self.feed.publish(self.table(*routes, **more))
         await self.follow_feed()
 
-    async def call(
+    def open(
         self,
         method: str,
         path: str,
-        given: bytes | None = b"",
         *,
         auth: str = "Bearer wv_acme",
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        """The answer to a whole request; a body of None never comes."""
+    ) -> OpenRequest:
+        """A request whose head is there and whose body is not."""
         raw = {b"authorization": auth.encode()} if auth else {}
         raw |= {k.lower().encode(): v.encode("latin-1") for k, v in (headers or {}).items()}
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def reply(status: int, extra: Sequence[tuple[bytes, bytes]], said: bytes) -> None:
             heads = {k.decode(): v.decode("latin-1") for k, v in extra}
-            answered.set_result(Answer(status, heads, bytes(said)))
+            if not answered.cancelled():
+                answered.set_result(Answer(status, heads, bytes(said)))
 
         head = RequestHead(method, path, b"", raw, self.ticks.ns())
-        sink = self.app.on_head(head, reply)
-        if sink is not None and given is not None:
-            sink.on_body(given)
-        return await answered
+        return OpenRequest(self.app.on_head(head, reply), answered)
+
+    async def call(self, method: str, path: str, given: bytes = b"", **more: Any) -> Answer:
+        """The answer to a whole request."""
+        request = self.open(method, path, **more)
+        if request.sink is not None:
+            request.sink.on_body(given)
+        return await request.answered
 
     async def predict(
         self, *rows: Mapping[str, Any] | float, model: str = MODEL, units: Sequence[str] = (),
@@ -481,7 +533,7 @@ def run(
             async with asyncio.timeout(WITHIN_S):
                 await story(harness)
         finally:
-            for found in harness.runtime.shelf.values():
+            for found in harness.runtime.predictors.values():
                 if isinstance(found, FakePredictor):
                     found.let_go()
             harness.runtime.gate.set()

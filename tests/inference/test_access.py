@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -15,6 +14,7 @@ from inference.harness import (
     FakeVerifier,
     Harness,
     body,
+    features,
     key,
     route,
     run,
@@ -130,19 +130,19 @@ def test_keys_and_limits_hold_while_a_version_is_still_loading() -> None:
         harness.runtime.gate.clear()
         two = route(versions=("1", "2"), champion="2")
         harness.feed.publish(harness.table(two, keys=[ACME, BOLT]))
-        following = asyncio.create_task(harness.follow_feed())
+        harness.runtime.loading.clear()
+        await harness.worker.follow_feed()
         await until(harness.runtime.loading.is_set)
         assert (await harness.predict()).rows[0]["version"] == "1"
         harness.feed.publish(harness.table(two, keys=[BOLT], limits=[TenantLimit("bolt", rate=1)]))
-        await until(lambda: "acme" not in harness.tenants)
+        await harness.worker.follow_feed()
+        assert harness.tenants == {"bolt"}
         assert (await harness.predict()).status == 401
         assert [(await harness.predict(auth="Bearer wv_bolt")).status for _ in range(2)] == [
             200,
             429,
         ]
-        assert not following.done()
         harness.runtime.gate.set()
-        await following
         harness.feed.publish(harness.table(two, keys=[BOLT]))
         await harness.follow_feed()
         assert (await harness.predict(auth="Bearer wv_bolt")).rows[0]["version"] == "2"
@@ -151,7 +151,7 @@ def test_keys_and_limits_hold_while_a_version_is_still_loading() -> None:
     run(story)
 
 
-def test_a_table_that_cannot_be_read_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_that_cannot_be_read_is_tried_again() -> None:
     async def story(harness: Harness) -> None:
         await harness.publish(keys=[ACME, BOLT])
         harness.feed.publish(harness.table(keys=[BOLT]))
@@ -160,7 +160,9 @@ def test_a_table_that_cannot_be_read_is_tried_again(monkeypatch: pytest.MonkeyPa
             await harness.follow_feed()
         assert (await harness.predict()).status == 200
         harness.feed.broken = None
-        harness.worker._again_at = 0.0  # a second later
+        await harness.follow_feed()
+        assert (await harness.predict()).status == 200, "not at once"
+        harness.ticks.ahead_s += 1.0
         await harness.follow_feed()
         assert (await harness.predict()).status == 401
 
@@ -279,7 +281,11 @@ def test_a_model_of_others_looks_exactly_like_one_that_does_not_exist() -> None:
             ]
             for answer in answers:
                 assert (answer.status, answer.code) == (404, "GAT-102")
-            return [(a.status, a.headers, a.body.replace(name.encode(), b"?")) for a in answers]
+            told_alike = [{**a.json, "request_id": ""} for a in answers]
+            return [
+                (a.status, a.headers, json.dumps(told).replace(name, "?"))
+                for a, told in zip(answers, told_alike, strict=True)
+            ]
 
         assert await ask("secret", "acme") == await ask("sacred", "acme")
         hint = (await harness.predict(model="secre")).json["error"]["hint"]
@@ -336,15 +342,19 @@ def test_a_request_is_served_as_of_the_version_that_it_or_its_key_names() -> Non
                   key("odd", "acme", api_version="1999-01-01")]
         )  # fmt: skip
         plain = await harness.predict()
-        assert "why" in plain.rows[0]
+        assert plain.rows[0]["outputs"] == {"value": plain.rows[0]["value"]}
         assert "windvane-version" not in plain.headers
-        assert "why" not in (await harness.predict(auth="Bearer wv_pinned")).rows[0]
-        newer = await harness.predict(
-            auth="Bearer wv_pinned", headers={"windvane-version": NEWEST.value}
-        )
-        assert "why" in newer.rows[0]
-        assert newer.headers["windvane-version"] == NEWEST.value
-        assert "why" in (await harness.predict(auth="Bearer wv_odd")).rows[0]
+        fields = {"value", "version", "arm", "flags"}
+        assert set((await harness.predict(auth="Bearer wv_pinned")).rows[0]) == fields
+        for version, more in (
+            (ApiVersion.FIRST, set()), (ApiVersion.WITH_WHY, {"why"}), (NEWEST, {"why", "outputs"})
+        ):  # fmt: skip
+            newer = await harness.predict(
+                auth="Bearer wv_pinned", headers={"windvane-version": version.value}
+            )
+            assert set(newer.rows[0]) == fields | more
+            assert newer.headers["windvane-version"] == version.value
+        assert "outputs" in (await harness.predict(auth="Bearer wv_odd")).rows[0]
 
     run(story)
 
@@ -372,16 +382,23 @@ def test_an_unknown_version_is_refused_with_those_that_there_are(asked: str) -> 
     run(story)
 
 
-@pytest.mark.parametrize("given", ["mine", "a" * 128, "", "a" * 129, "é"])
-def test_a_request_keeps_its_own_id_if_it_is_a_usable_one(given: str) -> None:
+@pytest.mark.parametrize("given", ["mine", "a" * 128, "", "a" * 129, "é", "a\tb"])
+def test_a_client_may_name_its_request_and_windvane_names_the_event(given: str) -> None:
+    """Two answers are two events, whatever the client calls them."""
+
     async def story(harness: Harness) -> None:
         await harness.publish()
-        answer = await harness.predict(headers={"x-request-id": given})
-        own = 0 < len(given) <= 128 and given.isascii()
-        assert (answer.json["request_id"] == given) is own
-        assert len(answer.json["request_id"]) >= 1
-        other = await harness.predict()
-        assert other.json["request_id"] != answer.json["request_id"]
+        answers = [await harness.predict(headers={"x-request-id": given}) for _ in range(2)]
+        answers.append(await harness.predict(features(x=-1.0), headers={"x-request-id": given}))
+        answers.append(await harness.call("GET", "/v1/models", headers={"x-request-id": given}))
+        answers.append(await harness.call("GET", "/no", headers={"x-request-id": given}))
+        own = 0 < len(given) <= 128 and given.isascii() and given.isprintable()
+        assert {a.headers.get("x-request-id") for a in answers} == {given if own else None}
+        ids = [a.json["request_id"] for a in answers[:3]]
+        assert len(set(ids)) == 3
+        assert given not in ids
+        assert [e.event_id for e in harness.spool.events] == ids
+        assert {e.request_id for e in harness.spool.events} == {given if own else ""}
 
     run(story)
 
@@ -389,7 +406,7 @@ def test_a_request_keeps_its_own_id_if_it_is_a_usable_one(given: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [("GET", f"/v1/models/{MODEL}/predict", "POST"), ("PUT", "/v1/outcomes", "POST"),
-     ("POST", "/v1/models", "GET"), ("DELETE", "/healthz", "GET"), ("HEAD", "/readyz", "GET"),
+     ("POST", "/v1/models", "GET"), ("DELETE", "/healthz", "GET"), ("PUT", "/readyz", "GET"),
      ("PATCH", "/openapi.json", "GET")],
 )  # fmt: skip
 def test_another_method_says_which_one(method: str, path: str, allowed: str) -> None:

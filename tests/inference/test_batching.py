@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
-from inference.harness import WITHIN_S, FakePredictor, until
 from hypothesis import given
 from hypothesis import strategies as st
+from inference.harness import TASK, WITHIN_S, FakePredictor, until
 
+from windvane.core.execution import BreakerPolicy
+from windvane.core.task import Task, TaskSpec, make_task
 from windvane.inference.batching import NextTickBatcher
+from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.model_queue import ModelQueue
 
 FAR = 1e9
+
+
+class Stopwatch:
+    """Every execution takes ``each_s``."""
+
+    def __init__(self, each_s: float = 0.0) -> None:
+        self.each_s = each_s
+        self._at = 0.0
+        self._running = False
+
+    def __call__(self) -> float:
+        if self._running:
+            self._at += self.each_s
+        self._running = not self._running
+        return self._at
 
 
 class Bench:
@@ -23,15 +42,20 @@ class Bench:
 
     def __init__(self, **settings: Any) -> None:
         self.told: list[tuple[str, int, bool]] = []
+        self.low_priority = LowPriorityQueue()
         self.batcher = NextTickBatcher(
             lambda queue, _jobs, rows, failed: self.told.append((queue.version, rows, failed)),
+            low_priority=self.low_priority,
             **settings,
         )
         self.queues: list[ModelQueue] = []
 
-    def queue(self, row_s: float = 0.0, *, apart: bool = False) -> tuple[ModelQueue, FakePredictor]:
+    def queue(
+        self, row_s: float = 0.0, *, apart: bool = False, task: Task = TASK
+    ) -> tuple[ModelQueue, FakePredictor]:
         predictor = FakePredictor()
-        queue = ModelQueue("late", str(len(self.queues)), predictor, row_s, apart=apart)
+        version = str(len(self.queues))
+        queue = ModelQueue("late", version, predictor, task, row_s, BreakerPolicy(), threaded=apart)
         self.queues.append(queue)
         return queue, predictor
 
@@ -61,7 +85,7 @@ def test_rows_of_several_requests_in_one_turn_make_one_execution() -> None:
             bench.ask(queue, 1.0), bench.ask(queue, 2.0, 3.0), bench.ask(queue, 4.0)
         )
         assert predictor.batches == [[1.0, 2.0, 3.0, 4.0]]
-        assert answers == [[0.001], [0.002, 0.003], [0.004]]
+        assert answers == [[(0.001,)], [(0.002,), (0.003,)], [(0.004,)]]
         assert bench.told == [("0", 4, False)]
         assert queue.waiting == queue.busy == 0
         assert queue.idle
@@ -116,19 +140,99 @@ def test_a_batch_holds_the_loop_no_longer_than_it_may() -> None:
 
 
 @pytest.mark.parametrize("apart", [False, True])
-def test_a_failing_batch_is_run_row_by_row_and_one_bad_row_hurts_no_other(apart: bool) -> None:
+def test_a_failing_batch_is_halved_and_one_bad_row_hurts_no_other(apart: bool) -> None:
     async def story(bench: Bench) -> None:
         queue, predictor = bench.queue(apart=apart)
         predictor.fails = lambda row: row[0] == 13.0
         one, two, three = await asyncio.gather(
             bench.ask(queue, 1.0), bench.ask(queue, 2.0, 13.0), bench.ask(queue, 3.0)
         )
-        assert one == [0.001]
-        assert three == [0.003]
-        assert two[0] == 0.002
+        assert one == [(0.001,)]
+        assert three == [(0.003,)]
+        assert two[0] == (0.002,)
         assert isinstance(two[1], RuntimeError)
-        assert predictor.batches == [[1.0, 2.0, 13.0, 3.0], [1.0], [2.0], [13.0], [3.0]]
-        assert [failed for _, _, failed in bench.told] == [False]
+        assert predictor.batches == [
+            [1.0, 2.0, 13.0, 3.0], [1.0, 2.0], [13.0, 3.0], [13.0], [3.0],
+        ]  # fmt: skip
+        assert bench.told == [("0", 4, False)], "the rest was answered: no failure of the version"
+        assert queue.idle
+
+    run(story)
+
+
+def test_the_search_for_bad_rows_gives_way_to_other_versions() -> None:
+    """One bad row of 1,000: between two executions of the search whoever else waits has a turn."""
+
+    async def story(bench: Bench) -> None:
+        queue, predictor = bench.queue()
+        other, _ = bench.queue()
+        predictor.fails = lambda row: row[0] == 613.0
+        long = bench.ask(queue, *map(float, range(1_000)))
+        await until(lambda: len(predictor.batches) == 1)
+        answered = 0
+        while not long.done():
+            before = len(predictor.batches)
+            assert await bench.ask(other, 1.0) == [(0.001,)]
+            answered += 1
+            assert len(predictor.batches) - before <= 4
+        outputs = await long
+        assert isinstance(outputs[613], RuntimeError)
+        assert outputs[:613] == [(i / 1_000,) for i in range(613)]
+        assert len(predictor.batches) <= 21
+        assert answered >= 5
+
+    run(story)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_what_comes_during_the_search_waits_and_the_version_is_not_idle(apart: bool) -> None:
+    """Were it idle, it could be unloaded, or run twice at one time."""
+
+    async def story(bench: Bench) -> None:
+        queue, predictor = bench.queue(apart=apart)
+        at_one_time, most = [0], [0]
+        real = predictor.predict
+
+        def counting(rows: Sequence[Any]) -> Any:
+            at_one_time[0] += 1
+            most[0] = max(most[0], at_one_time[0])
+            try:
+                return real(rows)
+            finally:
+                at_one_time[0] -= 1
+
+        predictor.predict = counting  # type: ignore[method-assign]
+        predictor.fails = lambda row: row[0] == 13.0
+        first = bench.ask(queue, *map(float, range(100)))
+        second = bench.ask(queue, *map(float, range(100, 200)))
+        later: list[asyncio.Future[Any]] = []
+        while not first.done():
+            await asyncio.sleep(0)
+            if len(predictor.batches) in (1, 3, 5) and len(later) < len(predictor.batches):
+                later.append(bench.ask(queue, float(len(later))))
+            if predictor.batches and not first.done():
+                assert not queue.idle
+        assert isinstance((await first)[13], RuntimeError)
+        assert await second == [(i / 1_000,) for i in range(100, 200)]
+        assert [await f for f in later] == [[(i / 1_000,)] for i in range(len(later))]
+        assert later
+        assert most == [1]
+        assert queue.idle
+        assert queue.waiting == 0
+
+    run(story, max_rows=100)
+
+
+def test_a_search_whose_clients_all_went_away_ends() -> None:
+    async def story(bench: Bench) -> None:
+        queue, predictor = bench.queue()
+        predictor.fails = lambda row: row[0] == 13.0
+        gone = bench.ask(queue, *map(float, range(100)))
+        await until(lambda: len(predictor.batches) == 2)
+        gone.cancel()
+        await until(lambda: queue.idle)
+        assert len(predictor.batches) <= 4
+        assert await bench.ask(queue, 1.0) == [(0.001,)]
 
     run(story)
 
@@ -139,7 +243,7 @@ def test_what_is_no_number_becomes_an_error_of_its_row(value: float) -> None:
         queue, predictor = bench.queue()
         predictor.answers = lambda row: value if row[0] == 13.0 else row[0]
         good, bad = await asyncio.gather(bench.ask(queue, 1.0), bench.ask(queue, 13.0))
-        assert good == [1.0]
+        assert good == [(1.0,)]
         assert isinstance(bad[0], ValueError)
 
     run(story)
@@ -147,13 +251,30 @@ def test_what_is_no_number_becomes_an_error_of_its_row(value: float) -> None:
 
 @pytest.mark.parametrize("shape", [(), (1, 1), (5,)])
 def test_outputs_of_another_shape_are_errors_and_nobody_gets_a_neighbours(shape: Any) -> None:
-    import numpy as np
-
     async def story(bench: Bench) -> None:
         queue, predictor = bench.queue()
-        predictor.predict = lambda rows: np.full(shape, 7.0)  # type: ignore[method-assign]
+        predictor.predict = lambda rows: [np.full(shape, 7.0)]  # type: ignore[method-assign]
         both = await asyncio.gather(bench.ask(queue, 1.0), bench.ask(queue, 2.0))
         assert [[isinstance(o, Exception) for o in one] for one in both] == [[True], [True]]
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "shapes", [[(3, 2), (3, 2)], [(3,), (3, 2)], [(3, 2)], [(3, 3), (3, 1)], [(2, 3), (3,)]]
+)
+def test_several_outputs_each_have_the_shape_that_the_task_says(shapes: Any) -> None:
+    """A tensor of any length, and three numbers."""
+    task = make_task(TaskSpec("tensor", outputs={"any": (-1,), "three": (3,)}))
+
+    async def story(bench: Bench) -> None:
+        queue, predictor = bench.queue(task=task)
+        predictor.predict = lambda rows: [np.ones((len(rows), *s[1:])) for s in shapes]  # type: ignore[method-assign]
+        outputs = await bench.ask(queue, 1.0, 2.0, 3.0)
+        assert all(isinstance(o, ValueError) for o in outputs)
+        for n in (0, 5):
+            predictor.predict = lambda rows, n=n: [np.ones((len(rows), k)) for k in (n, 3)]  # type: ignore[method-assign]
+            assert await bench.ask(queue, 1.0) == [([1.0] * n, [1.0] * 3)]
 
     run(story)
 
@@ -176,13 +297,13 @@ def test_a_blocking_predictor_runs_apart_and_a_fast_model_is_answered_meanwhile(
         held = bench.ask(slow_queue, 1.0)
         await until(slow.started.is_set)
         for i in range(50):
-            assert await bench.ask(fast_queue, float(i)) == [i / 1_000]
+            assert await bench.ask(fast_queue, float(i)) == [(i / 1_000,)]
         assert not held.done()
         # What comes meanwhile waits, and makes one batch.
         more = [bench.ask(slow_queue, float(i)) for i in (2, 3, 4)]
         assert slow_queue.waiting == 3
         slow.let_go()
-        assert await asyncio.gather(held, *more) == [[0.001], [0.002], [0.003], [0.004]]
+        assert await asyncio.gather(held, *more) == [[(0.001,)], [(0.002,)], [(0.003,)], [(0.004,)]]
         assert slow.batches == [[1.0], [2.0, 3.0, 4.0]]
         assert slow_queue.idle
 
@@ -199,7 +320,7 @@ def test_a_long_request_of_a_quick_version_runs_apart_and_delays_nobody() -> Non
         long = bench.ask(queue, *map(float, range(1_000)))
         await until(predictor.started.is_set)
         for i in range(20):
-            assert await bench.ask(other, float(i)) == [i / 1_000]
+            assert await bench.ask(other, float(i)) == [(i / 1_000,)]
         assert not queue.idle
         short = bench.ask(queue, 7.0)
         late = bench.ask(queue, 8.0, deadline=time.monotonic() + 0.01)
@@ -207,15 +328,15 @@ def test_a_long_request_of_a_quick_version_runs_apart_and_delays_nobody() -> Non
         assert not short.done()
         predictor.let_go()
         assert len(await long) == 1_000
-        assert await short == [0.007]
-        assert not queue.apart
+        assert await short == [(0.007,)]
+        assert not queue.threaded
         assert queue.waiting == queue.busy == 0
         assert predictor.batches[1:] == [[7.0]]
         in_time = bench.ask(queue, *map(float, range(900)), deadline=time.monotonic() + 0.01)
         predictor.hold()
         assert isinstance((await in_time)[0], TimeoutError)
         predictor.let_go()
-        assert await bench.ask(queue, 1.0) == [0.001]
+        assert await bench.ask(queue, 1.0) == [(0.001,)]
 
     run(story)
 
@@ -225,37 +346,35 @@ def test_a_version_whose_single_rows_are_slow_moves_to_a_thread_and_loses_nothin
         queue, predictor = bench.queue()
         for i in range(2):
             await bench.ask(queue, float(i))
-            assert not queue.apart, "one or two may be the machine's"
+            assert not queue.threaded, "one or two may be the machine's"
         first = [bench.ask(queue, float(i)) for i in range(3)]
         await first[0]
-        assert queue.apart
+        assert queue.threaded
         predictor.hold()
         late = bench.ask(queue, 9.0)
         await until(predictor.started.is_set)
         predictor.let_go()
-        assert await asyncio.gather(*first[1:], late) == [[0.001], [0.002], [0.009]]
+        assert await asyncio.gather(*first[1:], late) == [[(0.001,)], [(0.002,)], [(0.009,)]]
         assert queue.idle
 
     run(story, inline_s=0.0)  # less than any execution takes
 
 
 def test_a_hiccup_of_the_machine_moves_nobody_to_a_thread() -> None:
+    watch = Stopwatch()
+
     async def story(bench: Bench) -> None:
-        queue, predictor = bench.queue()
-        quick = predictor.predict
-        for slow in [True, True, False] * 4:
-            predictor.predict = late(quick) if slow else quick  # type: ignore[method-assign]
-            assert await bench.ask(queue, 1.0) == [0.001]
-        assert not queue.apart
+        queue, _ = bench.queue()
+        for took_s in [0.011, 0.011, 0.0] * 4:
+            watch.each_s = took_s
+            assert await bench.ask(queue, 1.0) == [(0.001,)]
+        assert not queue.threaded
+        for _ in range(3):
+            watch.each_s = 0.011
+            await bench.ask(queue, 1.0)
+        assert queue.threaded
 
-    def late(quick: Callable[..., Any]) -> Callable[..., Any]:
-        def predict(rows: Any) -> Any:
-            time.sleep(0.011)
-            return quick(rows)
-
-        return predict
-
-    run(story, inline_s=0.01)
+    run(story, inline_s=0.01, stopwatch=watch)
 
 
 @pytest.mark.parametrize("blocking", [False, True])
@@ -267,10 +386,10 @@ def test_a_version_that_is_quick_again_comes_back_from_its_thread(blocking: bool
         predictor.blocking = blocking
         for i in range(49):
             await bench.ask(queue, float(i))
-        assert queue.apart
+        assert queue.threaded
         for i in range(5):
-            assert await bench.ask(queue, float(i)) == [i / 1_000]
-        assert queue.apart is blocking
+            assert await bench.ask(queue, float(i)) == [(i / 1_000,)]
+        assert queue.threaded is blocking
 
     run(story, inline_s=1e6)
 
@@ -286,8 +405,8 @@ def test_a_job_that_still_waits_at_its_deadline_is_told_and_never_executed() -> 
         outputs = await late
         assert [type(output) for output in outputs] == [TimeoutError, TimeoutError]
         predictor.let_go()
-        assert await first == [0.001]
-        assert await patient == [0.004]
+        assert await first == [(0.001,)]
+        assert await patient == [(0.004,)]
         assert predictor.batches == [[1.0], [4.0]]
         assert queue.waiting == 0
 
@@ -301,7 +420,7 @@ def test_a_job_under_way_at_its_deadline_is_told_in_time_and_its_answer_dropped(
         late = bench.ask(queue, 1.0, deadline=time.monotonic() + 0.01)
         assert isinstance((await late)[0], TimeoutError)
         predictor.let_go()
-        assert await bench.ask(queue, 2.0) == [0.002]
+        assert await bench.ask(queue, 2.0) == [(0.002,)]
 
     run(story)
 
@@ -312,7 +431,7 @@ def test_what_nobody_waits_for_is_not_executed(apart: bool) -> None:
         queue, predictor = bench.queue(apart=apart)
         gone, kept = bench.ask(queue, 1.0), bench.ask(queue, 2.0)
         gone.cancel()
-        assert await kept == [0.002]
+        assert await kept == [(0.002,)]
         assert predictor.batches == [[2.0]]
         assert queue.waiting == 0
 
@@ -334,9 +453,9 @@ def test_many_abandoned_jobs_do_not_stop_a_queue(apart: bool) -> None:
         for future in gone:
             future.cancel()
         predictor.let_go()
-        assert await first == [0.001]
-        assert await kept == [0.002]
-        assert await bench.ask(queue, 3.0) == [0.003]
+        assert await first == [(0.001,)]
+        assert await kept == [(0.002,)]
+        assert await bench.ask(queue, 3.0) == [(0.003,)]
         assert queue.waiting == 0
         assert queue.idle
 
@@ -355,7 +474,7 @@ def test_a_predictor_that_raises_no_exception_of_ours_still_answers_its_jobs() -
         predictor.fails = leave
         assert isinstance((await bench.ask(queue, 1.0))[0], Exception)
         predictor.fails = lambda _row: False
-        assert await bench.ask(queue, 2.0) == [0.002]
+        assert await bench.ask(queue, 2.0) == [(0.002,)]
 
     run(story)
 
@@ -390,8 +509,58 @@ def test_everybody_gets_the_answers_to_their_own_rows(data: st.DataObject) -> No
                 if row in bad:
                     assert isinstance(output, RuntimeError)
                 else:
-                    assert output == row / 1_000
+                    assert output == (row / 1_000,)
         await until(lambda: queue.idle)
         assert queue.waiting == 0
 
     run(story, max_rows=data.draw(st.integers(1, 8)))
+
+
+class FakeRemote:
+    """A version that another server executes, at most ``concurrency`` batches at one time."""
+
+    blocking = False
+    memory = 0
+
+    def __init__(self, concurrency: int) -> None:
+        self.concurrency = concurrency
+        self.now = self.most = 0
+        self.fails = False
+        self.go_on = asyncio.Event()
+
+    def encode(self, values: Sequence[Any]) -> Sequence[Any]:
+        return values
+
+    async def predict_async(self, rows: Sequence[Sequence[Any]], within_s: float) -> Any:
+        assert within_s >= 0.0
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await self.go_on.wait()
+        self.now -= 1
+        if self.fails:
+            raise RuntimeError("the server broke")
+        return [np.array([row[0] for row in rows], np.float64)]
+
+    def close(self) -> None: ...
+
+
+def test_a_remote_version_runs_as_many_batches_as_it_allows_and_no_more() -> None:
+    async def story(bench: Bench) -> None:
+        remote = FakeRemote(2)
+        queue = ModelQueue("late", "r", remote, TASK, 0.0, BreakerPolicy())
+        asked = [bench.ask(queue, float(i), float(i)) for i in range(4)]
+        for i in range(4, 8):
+            await asyncio.sleep(0)
+            asked.append(bench.ask(queue, float(i), float(i)))
+        assert not queue.idle
+        remote.go_on.set()
+        answers = await asyncio.gather(*asked)
+        assert answers == [[(float(i),)] * 2 for i in range(8)]
+        assert remote.most == 2
+        await until(lambda: queue.idle)
+        assert (queue.waiting, queue.busy, queue.running) == (0, 0, 0)
+        remote.fails = True
+        assert isinstance((await bench.ask(queue, 1.0))[0], RuntimeError)
+        assert bench.told[-1] == ("r", 1, True)
+
+    run(story, max_rows=4)

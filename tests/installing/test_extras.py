@@ -69,7 +69,7 @@ def test_the_client_alone_is_two_packages_and_what_they_need() -> None:
 
 def test_a_gateway_installs_no_pandas_mlflow_or_database() -> None:
     names = installed(direct("gateway"))
-    assert {"onnxruntime", "uvicorn", "numpy", "xxhash", "pyjwt", "cryptography"} <= names
+    assert {"onnxruntime", "uvloop", "numpy", "xxhash", "pyjwt", "cryptography"} <= names
     assert names & HEAVY == set()
     assert installed(direct("gateway", "redis", "grpc", "xgboost", "lightgbm")) & HEAVY == set()
 

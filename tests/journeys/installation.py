@@ -21,6 +21,7 @@ import httpx
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.sql import SqlControlStore
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.read_settings import Settings, find_settings
 
 MODEL = "late"
@@ -163,9 +164,15 @@ class Installation:
             opened.close()
 
     def logged(self) -> list[str]:
-        """Request ids of every row in the log."""
+        """The ids of every row in the log, as answers gave them."""
+        return [row["prediction_id"] for row in self.rows()]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row in the log."""
+        with self.store() as store, store.read() as tx:
+            contract = read_model_file(tx.model(MODEL).text).contract
         log = DeltaEventLog(self.settings.log_root)
-        return [r["request_id"] for r in log.samples(MODEL, 0.0, 4e9, {}, 10_000_000)]
+        return log.samples(MODEL, contract, 0.0, 4e9, {}, 10_000_000)
 
     def counted(self) -> int:
         """Rows that the windows have counted."""
@@ -190,7 +197,7 @@ def loaded(home: Installation, clients: int = 3) -> Iterator[Load]:
 
 
 class Load:
-    """Asks, and asks again under the same request id where no answer came."""
+    """Asks, and asks again where no answer came. ``acknowledged`` are the ids of answers."""
 
     def __init__(self, home: Installation) -> None:
         self.home = home
@@ -219,7 +226,7 @@ class Load:
                 time.sleep(0.02)
                 continue
             if answer.status_code == 200:
-                self.acknowledged.add(request_id)
+                self.acknowledged.add(answer.json()["request_id"])
             else:
                 self.refused.append((answer.status_code, answer.text))
             return

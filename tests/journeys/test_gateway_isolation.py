@@ -13,6 +13,7 @@ from journeys.gateway_load import HttpResponse, ask, body_of, both_workers, key_
 from journeys.installation import FILE, MODEL, Installation, wait_until
 
 from windvane.adapters.delta import DeltaEventLog
+from windvane.usecases.read_model_file import read_model_file
 
 CACHED = FILE.replace("  deadline: 5s\n", "  deadline: 5s\n  cache: {ttl: 1h}\n")
 SECRET = FILE.replace("model: late\n", "model: bolts-own\n").replace(
@@ -91,7 +92,7 @@ def _names_of_requests_are_ones_own(home: Installation, acme: str, bolt: str) ->
     for key in (acme, bolt):
         for name in names:
             answer = ask(home, key, headers={"x-request-id": name})
-            assert (answer.status, answer.json["request_id"]) == (200, name)
+            assert (answer.status, answer.headers["x-request-id"]) == (200, name)
     only = [f"acme-only-{i}" for i in range(4)]
     for name in only:
         assert ask(home, acme, headers={"x-request-id": name}).status == 200
@@ -103,10 +104,13 @@ def _names_of_requests_are_ones_own(home: Installation, acme: str, bolt: str) ->
     # Each worker has a spool of its own: outcomes may be in the log before what they are about.
     wait_until("outcomes are in the log", lambda: log.counts(MODEL)["outcomes"] == 16)
     wait_until(
-        "so are the predictions", lambda: Counter(n for n in home.logged() if n in asked) == asked
+        "so are the predictions",
+        lambda: Counter(n for r in home.rows() if (n := r["request_id"]) in asked) == asked,
     )
-    scored = log.scored(MODEL, 0.0, 4e9, 10)
-    by_value = {v: sum(r["n"] for r in scored if r["value"] == v) for v in (0.0, 1.0)}
+    with home.store() as store, store.read() as tx:
+        contract = read_model_file(tx.model(MODEL).text).contract
+    labels = [v for one in log.scored(MODEL, contract, 0.0, 4e9) for v in one.labels.tolist()]
+    by_value = {v: labels.count(v) for v in (0.0, 1.0)}
     assert by_value == {0.0: 6, 1.0: 6}, "a tenant's outcome was joined to another's prediction"
 
 

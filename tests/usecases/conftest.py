@@ -10,12 +10,13 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from usecases.harness import CARRIERS, FILE, START, WINDOW_S, Harness, Trained, columns
+from usecases.harness import CARRIERS, FILE, MODEL, START, WINDOW_S, Harness, Trained, columns
 from usecases.recording import Events, RecorderHarness, opened
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.drift import build_baseline
 from windvane.core.sketch import CategoryAxis, Layout, NumericAxis
+from windvane.usecases.publish_routing import routing_effects
 
 
 @pytest.fixture(scope="session")
@@ -116,8 +117,13 @@ def applied(
     harness = Harness(folder, store, trained)
     harness.apply(FILE)
     harness.add_version("1")
+    harness.put("1")
+    with store.begin() as tx:
+        routing_effects(tx)
+        table = tx.routing()
+    assert table is not None
+    Events.contract = table.models[MODEL].contract.id
     store.close()
-    Events.layout_id = trained.layout.id
     return folder / "control.db"
 
 

@@ -33,6 +33,7 @@ from windvane.usecases.load_window import WindowCache
 MODEL = "delay"
 START = 1_700_006_400.0  # a midnight, UTC
 WINDOW_S = 60.0
+FEATURES = {"plan": ("distance", "carrier"), "weather": ("temp",)}
 TENANTS = ("AA", "UA")
 CARRIERS = ("b6", "dl", "ev", "mq")
 
@@ -154,6 +155,7 @@ class Harness:
         record = VersionRecord(
             MODEL, version, f"artifacts/{version}", version * 8, self.layout.id, tuple(views),
             {"auc": 0.7}, {"git": "abc"}, self.trained.baseline.to_bytes(), START + float(version),
+            features=tuple(name for view in views for name in FEATURES[view]),
         )  # fmt: skip
         with self.store.begin() as tx:
             tx.put_layout(self.layout)

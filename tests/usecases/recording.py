@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from event_rows import predicted_event
 from usecases.harness import MODEL, START, ManualClock
 
 from windvane.adapters.delta import DeltaEventLog
@@ -23,7 +24,6 @@ from windvane.ports.events import (
     OutcomeSeen,
     Predicted,
     Refused,
-    Row,
     SpoolRecord,
 )
 from windvane.ports.spool import SpoolReader
@@ -38,15 +38,16 @@ def predicted(
         "unit": "u1", "routed": "1", "answered": "1", "arm": "champion",
         "values": [500.0, "dl", 60.0], "output": 0.3, "flags": [], **row,
     }  # fmt: skip
-    latency = 150_000 if slow else 900
-    return Predicted(
-        request, ts, MODEL, tenant, Events.layout_id, rollout, latency, [Row(**given)] * rows, key
-    )
+    output = given.pop("output")
+    return predicted_event(
+        request, ts, MODEL, tenant, Events.contract, outputs=[output], rows=rows, rollout=rollout,
+        latency_us=150_000 if slow else 900, key=key, **given,
+    )  # fmt: skip
 
 
 def refused(request: str, ts: float = START, tenant: str = "AA", key: str = "k1") -> Refused:
     return Refused(
-        request, ts, MODEL, tenant, Events.layout_id, "CON-101", "x is null", "{}", key=key
+        request, ts, MODEL, tenant, Events.contract, "CON-101", "x is null", "{}", key=key
     )
 
 
@@ -54,7 +55,7 @@ def outcome(
     request: str, ts: float = START, tenant: str = "AA", event: str = "", key: str = "k1"
 ) -> OutcomeSeen:
     name = event or f"{request}/0"
-    return OutcomeSeen(name, ts, MODEL, tenant, Events.layout_id, request, 0, 1.0, key)
+    return OutcomeSeen(name, ts, MODEL, tenant, Events.contract, request, 0, 1.0, key)
 
 
 def denied(
@@ -64,9 +65,9 @@ def denied(
 
 
 class Events:
-    """The layout that events name; set once the session's layout is known."""
+    """The contract that events name; set once the session's model is applied."""
 
-    layout_id = ""
+    contract = ""
 
 
 @dataclass

@@ -6,10 +6,11 @@ import pytest
 from usecases.harness import FILE, MODEL, Harness
 
 from windvane.core.journal import fact_hash
+from windvane.core.routing import ModelRoute
 from windvane.core.verdict import Outcome
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.publish_routing import PUBLISH
-from windvane.usecases.read_model_file import BadModelFile
+from windvane.usecases.read_model_file import BadModelFile, read_model_file
 
 OTHER = FILE.replace("refused: 5%", "refused: 6%")
 
@@ -61,30 +62,66 @@ def test_a_bad_file_changes_nothing(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "named"),
+    ("old", "new", "said"),
     [
-        ("    temp:", "    tmp:", "temp, tmp"),
-        ("    carrier: {type: category}\n", "", "carrier"),
-        pytest.param("temp: {type: number", "temp: {type: integer", "temp"),
-        pytest.param("  weather:\n", "  weather: {}\n  sky:\n", "temp"),
+        ("    temp:", "    tmp:", "temp left the file, and version 1, which is live, takes them"),
+        ("    carrier: {type: category}\n", "", "carrier left the file, and version 1"),
+        ("temp: {type: number", "temp: {type: integer", "temp is a number of weather"),
+        ("  weather:\n", "  weather: {}\n  sky:\n", "temp is a number of weather"),
+        ("kind: binary", "kind: regression", "binary cannot change"),
     ],
 )
-def test_other_features_make_another_model(
-    harness: Harness, old: str, new: str, named: str
-) -> None:
+def test_what_versions_know_stays(harness: Harness, old: str, new: str, said: str) -> None:
     text = FILE.replace(old, new)
     assert text != FILE
+    if "regression" in new:
+        text = text.replace("{constant: 0.2}", "{constant: 2}").replace(", {constant: 2}", "")
     with pytest.raises(BadModelFile) as raised:
         apply_model(harness.store, harness.clock, text)
-    assert raised.value.message.startswith(f"features: {named} differ")
-    assert "bounds and nullability may change" in raised.value.advice
+    assert said in raised.value.message
+    assert raised.value.advice
 
 
-def test_another_order_of_features_is_refused(harness: Harness) -> None:
+def route_of(harness: Harness) -> ModelRoute:
+    with harness.store.read() as tx:
+        table = tx.routing()
+    assert table is not None
+    return table.models[MODEL]
+
+
+def test_a_contract_may_grow(harness: Harness) -> None:
+    """A feature that no live version takes is optional to clients, wherever it stands."""
+    text = FILE.replace("    distance:", "    crew: {type: integer}\n    distance:")
+    assert apply_model(harness.store, harness.clock, text)[1]
+    route = route_of(harness)
+    assert route.contract.names == ("crew", "distance", "carrier", "temp")
+    assert route.optional == (("crew", 0),)
+    assert route.needs("1") == {"distance", "carrier", "temp"}
+    with harness.store.read() as tx:
+        assert tx.contract(route.contract.id) == route.contract
+
+
+def test_a_feature_that_no_live_version_takes_may_go(harness: Harness) -> None:
+    """Version 2 needs no weather; once it is the champion, the file may lose it."""
+    text = FILE.replace("  weather:\n    temp: {type: number, nullable: true}\n", "").replace(
+        "{without: weather}, ", ""
+    )
+    assert "weather" not in text
+    with pytest.raises(BadModelFile, match="version 1"):
+        apply_model(harness.store, harness.clock, text)
+    harness.put("2")
+    assert apply_model(harness.store, harness.clock, text)[1]
+    assert route_of(harness).contract.names == ("distance", "carrier")
+
+
+def test_another_order_is_another_contract(harness: Harness) -> None:
+    before = read_model_file(FILE).contract
     line = "    carrier: {type: category}\n"
     text = FILE.replace(line, "").replace("  plan:\n", "  plan:\n" + line)
-    with pytest.raises(BadModelFile, match="their order"):
-        apply_model(harness.store, harness.clock, text)
+    assert apply_model(harness.store, harness.clock, text)[1]
+    after = route_of(harness).contract
+    assert after.names == ("carrier", "distance", "temp")
+    assert after.id != before.id
 
 
 @pytest.mark.parametrize(
@@ -97,10 +134,7 @@ def test_another_order_of_features_is_refused(harness: Harness) -> None:
 def test_bounds_and_nullability_may_change(harness: Harness, old: str, new: str) -> None:
     harness.clock.at += 60
     assert apply_model(harness.store, harness.clock, FILE.replace(old, new))[1]
-    with harness.store.read() as tx:
-        table = tx.routing()
-    assert table is not None
-    first = table.models[MODEL].schema[0]
+    first = route_of(harness).contract.features[0]
     assert (first.high == 9000.0) == ("9000" in new)
 
 

@@ -37,12 +37,13 @@ def test_a_plain_deployment(harness: Harness) -> None:
     found = route(harness, champion="1", previous="2")
     assert (found.model, found.champion, found.challenger, found.rollout) == (MODEL, "1", None, "")
     assert found.chain == ("2",)  # the previous one, which is also the one without weather
-    assert found.constant == 0.2
+    assert found.constant == (0.2,)
     assert found.deadline_s == 0.25
     assert [entry.version for entry in found.versions] == ["1", "2"]
     assert found.versions[0].artifact == "artifacts/1"
-    assert found.layout_id == harness.layout.id
-    assert [spec.name for spec in found.schema] == ["distance", "carrier", "temp"]
+    assert found.contract.names == ("distance", "carrier", "temp")
+    assert found.optional == ()
+    assert found.needs("2") == {"distance", "carrier"}
 
 
 def test_a_rollout_names_its_step(harness: Harness) -> None:
@@ -143,7 +144,7 @@ def test_the_files_serving_is_in_it(harness: Harness) -> None:
     found = route(harness, champion="1", previous="1")
     assert (found.cache_ttl_s, found.tenants) == (90.0, ("AA", "ZZ"))
     assert (found.chain, found.constant) == (("2",), None)
-    assert found.rule == (RuleStep(0.75, "temp", below=0.0), RuleStep(0.25))
+    assert found.rule == (RuleStep((0.75,), "temp", below=0.0), RuleStep((0.25,)))
 
 
 def test_a_fallback_to_a_version_that_is_not_there_yet_is_left_out(harness: Harness) -> None:

@@ -85,10 +85,10 @@ def test_tenants_are_a_list_of_names(tenants: Any) -> None:
 def test_versions_a_rule_and_a_constant_make_a_chain() -> None:
     steps = [{"feature": "distance", "above": 900, "give": 0.5}, {"give": 0.25}]
     file = serving(fallback=["previous", {"version": 3}, {"without": "weather"}, {"rule": steps}])
-    assert file.rule == (RuleStep(0.5, "distance", above=900.0), RuleStep(0.25))
+    assert file.rule == (RuleStep((0.5,), "distance", above=900.0), RuleStep((0.25,)))
     assert file.constant is None
     file = serving(fallback=[{"version": "3"}, {"constant": 1}])
-    assert (file.rule, file.constant) == ((), 1.0)
+    assert (file.rule, file.constant) == ((), (1.0,))
 
 
 def test_a_rule_may_ask_for_any_feature() -> None:
@@ -98,20 +98,20 @@ def test_a_rule_may_ask_for_any_feature() -> None:
         {"feature": "temp", "below": 0, "give": 0.5},
     ]
     assert serving(fallback=[{"rule": rule}]).rule == (
-        RuleStep(0.0, "distance", above=100.0, below=200.5),
-        RuleStep(1.0, "carrier", among=("dl", "b6")),
-        RuleStep(0.5, "temp", below=0.0),
+        RuleStep((0.0,), "distance", above=100.0, below=200.5),
+        RuleStep((1.0,), "carrier", among=("dl", "b6")),
+        RuleStep((0.5,), "temp", below=0.0),
     )
 
 
 @pytest.mark.parametrize(
     ("step", "said", "hint"),
     [
-        ({"give": 1.5}, "give 1.5 is no probability", ""),
-        ({"give": -0.1}, "give -0.1 is no probability", ""),
-        ({"give": float("nan")}, "give nan is no probability", ""),
-        ({"give": "high"}, "Expected `float`", "for example [{feature: items"),
-        ({"give": True}, "Expected `float`", "for example"),
+        ({"give": 1.5}, "give: 1.5 is no probability", ""),
+        ({"give": -0.1}, "give: -0.1 is no probability", ""),
+        ({"give": float("nan")}, "give: nan is no probability", ""),
+        ({"give": "high"}, "'high' is no probability", "give a number from 0 to 1"),
+        ({"give": True}, "True is no probability", "give a number"),
         ({}, "missing required field `give`", "for example"),
         ({"feature": "distance", "above": 1}, "missing required field `give`", "for example"),
         (0.5, "Expected `object`", "for example"),
@@ -151,7 +151,6 @@ def test_a_rule_that_cannot_work_names_the_step(step: Any, said: str, hint: str)
         ({"version": None}, "is not known"),
         ({"version": 1.5}, "is not known"),
         ({"version": "1", "give": 0.5}, "is not known"),
-        ({"constant": 1.01}, "is not known"),
         ({}, "{} is not known"),
         (None, "None is not known"),
     ],
@@ -160,7 +159,15 @@ def test_an_unknown_step_lists_the_known(step: Any, said: str) -> None:
     message, advice = refusal(fallback=["previous", step])
     assert message.startswith("serve.fallback: ")
     assert said in message
-    assert advice == "`previous`, {version: N}, {without: VIEW}, {rule: [...]} or {constant: P}"
+    assert advice == "`previous`, {version: N}, {without: VIEW}, {rule: [...]} or {constant: VALUE}"
+
+
+@pytest.mark.parametrize("value", [1.01, -0.1, float("nan"), "high", True, None, [0.5]])
+def test_a_constant_is_what_the_task_gives(value: Any) -> None:
+    message, advice = refusal(fallback=[{"constant": value}])
+    assert message.startswith("serve.fallback: constant: ")
+    assert "is no probability" in message
+    assert advice == "give a number from 0 to 1"
 
 
 @pytest.mark.parametrize("step", [{"rule": [{"give": 0.5}]}, {"constant": 0.5}])
@@ -193,5 +200,5 @@ def test_any_rule_is_read_or_ours_to_explain(steps: list[dict[str, Any]]) -> Non
         assert found.message.startswith("serve.fallback: rule: ")
         return
     assert len(found.rule) == len(steps)
-    assert all(0.0 <= step.give <= 1.0 for step in found.rule)
+    assert all(0.0 <= step.give[0] <= 1.0 for step in found.rule)
     assert all(bool(step.feature) or step == RuleStep(step.give) for step in found.rule)

@@ -150,7 +150,8 @@ def test_it_is_looked_for_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ["port: -1", "port: 70000", "lease_s: 0", "lease_s: -3", "spool_max_bytes: 0",
      "max_body_bytes: -1", "max_rows: 0", "recorder_every_s: -1", "workers: 0", "workers: 33",
      "max_under_way: 0", "max_deadline_s: 0", "cache_max_bytes: -1", "model_memory_bytes: 0",
-     "drain_s: -1", "sandbox_memory_bytes: 0", "sandbox_timeout_s: 0", "redis: 6379"],
+     "drain_s: -1", "sandbox_memory_bytes: 0", "sandbox_timeout_s: 0", "redis: 6379",
+     "sandbox_total_memory: 0", "sandbox_require: [moon]", "sandbox_require: files"],
 )  # fmt: skip
 def test_what_cannot_work_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(BadSettings):

@@ -27,7 +27,7 @@ from windvane.core.drift import (
     judge_drift,
 )
 from windvane.core.journal import Decision
-from windvane.core.outcomes import OutcomePolicy, ScoredCounts, judge_outcomes
+from windvane.core.outcomes import OutcomePolicy, judge_outcomes
 from windvane.core.rollout import (
     ArmFacts,
     GateFacts,
@@ -35,6 +35,7 @@ from windvane.core.rollout import (
     StageErrors,
     judge_gate,
 )
+from windvane.core.task import Quality
 from windvane.core.verdict import (
     Outcome,
     RateFacts,
@@ -61,7 +62,10 @@ READING = st.builds(
 )
 STAGE = st.builds(StageErrors, st.integers(0, 99), st.integers(0, 99), SHARE)
 ARM = st.integers(0, 9_999).map(lambda n: ArmFacts(n, 0.15 * n, 0.05 * n))
-COUNTS = st.lists(st.integers(0, 500), min_size=4, max_size=4).map(np.array)
+QUALITY = st.builds(
+    Quality, st.sampled_from(["auc", "accuracy"]), SHARE, SHARE, SHARE, COUNT, st.booleans(),
+    st.sampled_from(["", "5 outcomes"]),
+)  # fmt: skip
 
 CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
     "rate": st.tuples(
@@ -90,13 +94,13 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
     ),
     "acceptance": st.tuples(
         st.builds(
-            CandidateFacts, COUNT, COUNT, SHARE,
+            CandidateFacts, COUNT, COUNT, QUALITY, SHARE | st.none(),
             st.builds(ParityReport, COUNT, SHARE, COUNT, SHARE, st.integers(0, 3)),
         ),
-        st.builds(AcceptancePolicy, auc_floor=SHARE),
+        st.builds(AcceptancePolicy, floor=SHARE | st.none()),
     ),
     "outcomes": st.tuples(
-        st.builds(ScoredCounts, COUNTS, COUNTS), st.builds(OutcomePolicy, SHARE)
+        QUALITY, st.builds(OutcomePolicy, SHARE)
     ),
 }  # fmt: skip
 JUDGED: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from usecases.harness import MODEL, START, Harness
+from usecases.harness import FILE, MODEL, START, Harness
 from usecases.timeline import (
     FAILING,
     GARBAGE,
@@ -16,6 +16,7 @@ from usecases.timeline import (
 from windvane.ports.event_log import LogEntry
 from windvane.ports.events import Refused
 from windvane.usecases.publish_routing import NOTIFY
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -48,8 +49,9 @@ def test_it_closes_when_the_tenant_is_well_again(harness: Harness) -> None:
 
 
 def test_its_samples_are_its_own(harness: Harness) -> None:
+    contract = read_model_file(FILE).contract
     refused = [
-        Refused(f"r{t}{i}", START + 181.0, MODEL, t, harness.layout.id, "CON-102", "x", "{}")
+        Refused(f"r{t}{i}", START + 181.0, MODEL, t, contract.id, "CON-102", "x", "{}")
         for t in ("AA", "UA")
         for i in range(3)
     ]

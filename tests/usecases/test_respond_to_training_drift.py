@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from event_rows import predicted_event
 from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import (
     only,
@@ -13,9 +14,10 @@ from usecases.timeline import (
 )
 
 from windvane.ports.event_log import LogEntry
-from windvane.ports.events import OutcomeSeen, Predicted, Row
+from windvane.ports.events import OutcomeSeen
 from windvane.usecases.load_window import WindowCache
 from windvane.usecases.publish_routing import NOTIFY
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -25,18 +27,21 @@ def log_scored(harness: Harness, window: int, n: int, *, right: bool) -> None:
     """``n`` answers with their outcomes, all right or all wrong."""
     ts = START + WINDOW_S * window + 1.0
     events: list[Any] = []
+    contract = read_model_file(FILE).contract
     for i in range(n):
         late = float(i % 2)
         output = 0.9 if bool(late) == right else 0.1
-        row = Row("u", "1", "1", "champion", [1.0, "dl", 1.0], output)
         name = f"w{window}-{i}"
-        events.append(Predicted(name, ts, MODEL, "AA", harness.layout.id, "", 900, [row]))
-        events.append(OutcomeSeen(name, ts, MODEL, "AA", harness.layout.id, name, 0, late))
-    names = [("distance", "number"), ("carrier", "category"), ("temp", "number")]
-    schema = {harness.layout.id: names}
+        events.append(
+            predicted_event(
+                name, ts, MODEL, "AA", contract.id, unit="u", values=[1.0, "dl", 1.0],
+                outputs=[output],
+            )
+        )  # fmt: skip
+        events.append(OutcomeSeen(name, ts, MODEL, "AA", contract.id, name, 0, late))
     start = 100_000 * window
     entries = [LogEntry("m/w9", start + i, event) for i, event in enumerate(events)]
-    harness.log.append("m/w9", start + len(events), entries, schema)
+    harness.log.append("m/w9", start + len(events), entries, {contract.id: contract})
 
 
 def test_drift_from_training_is_logged_not_told(harness: Harness) -> None:
@@ -63,7 +68,7 @@ def test_bad_outcomes_open_an_incident_and_good_ones_close_it(harness: Harness) 
         harness.judge()
     assert outcomes(harness, "outcomes") == "PFP"
     incident = only(harness, f"outcomes:{MODEL}")
-    assert incident.title.startswith("AUC 0.000 ± ")
+    assert incident.title.startswith("AUC 0.000 (0.000 to ")
     assert incident.closed_at is not None
     assert harness.timeline(incident)[-1].startswith("outcomes are above the floor again")
     assert len(harness.queued(NOTIFY)) == 1

@@ -18,14 +18,15 @@ from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.onnx.learner import BoostedLearner
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.drift import Baseline
+from windvane.core.task import OUTPUT
 from windvane.core.verdict import Outcome
-from windvane.ports.control_store import VersionRecord
+from windvane.ports.control_store import Deployment, VersionRecord
 from windvane.ports.learner import TrainingData
 from windvane.ports.runtime import Predictor
 from windvane.usecases.apply_model import apply_model
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
 from windvane.usecases.train_version import (
-    OUTPUT,
     BadTrainingData,
     CandidateRefused,
     Recipe,
@@ -66,9 +67,9 @@ def table(rows: int = ROWS, seed: int = 3) -> TrainingData:
     return TrainingData(columns, late, START + 60.0 * np.arange(rows))
 
 
-def load(version: VersionRecord, schema: list[str]) -> Predictor:
+def load(version: VersionRecord) -> Predictor:
     opened = FileArtifacts().open(version.artifact, version.manifest)
-    return OnnxRuntime().load(opened, schema, trusted=False)
+    return OnnxRuntime().load(opened, read_model_file(FILE).contract, trusted=False)
 
 
 class TrainingHarness:
@@ -125,10 +126,12 @@ def test_a_version_is_registered_with_all_that_serving_needs(harness: TrainingHa
     assert [step.split()[0] for step in steps] == [
         "check", "train", "evaluate", "convert", "sketch", "register",
     ]  # fmt: skip
-    names = ["distance", "carrier", "temp"]
-    predictor = load(version, names)
+    assert (version.task, version.features) == ("binary", ("distance", "carrier", "temp"))
+    predictor = load(version)
     row = predictor.encode([900.0, "dl", 40.0])
-    assert 0.5 < predictor.predict([row])[0] <= 1.0
+    (found,) = predictor.predict([row])
+    assert found.shape == (1,)
+    assert 0.5 < found[0] <= 1.0
 
 
 def test_the_decision_replays(harness: TrainingHarness) -> None:
@@ -163,7 +166,7 @@ def test_the_baseline_holds_every_row(harness: TrainingHarness) -> None:
     version = harness.train(data).version
     with harness.store.read() as tx:
         layout = tx.layout(version.layout_id)
-    assert layout.names == ("distance", "carrier", "temp", OUTPUT)
+    assert layout.names == ("distance", "carrier", "temp", "output")
     baseline = Baseline.from_bytes(version.baseline)
     for name in layout.names:
         assert layout.part(baseline.counts, name).sum() == ROWS
@@ -172,13 +175,44 @@ def test_the_baseline_holds_every_row(harness: TrainingHarness) -> None:
     assert len(baseline.tail) == 10
 
 
-def test_later_versions_keep_the_layout(harness: TrainingHarness) -> None:
-    """Or windows of two versions could not be merged."""
+def test_later_versions_keep_the_models_axes(harness: TrainingHarness) -> None:
+    """Or the past of a feature would end with each retraining; outputs are a version's own."""
     first = harness.train(table()).version
     harness.clock.at += 60.0
     second = harness.train(table(seed=9)).version
-    assert second.layout_id == first.layout_id
+    with harness.store.read() as tx:
+        one, two = tx.layout(first.layout_id), tx.layout(second.layout_id)
+    assert one.axes[:3] == two.axes[:3]
+    assert one.axes[3] != two.axes[3]
+    assert one.names == two.names
     assert harness.versions() == [first.version, second.version]
+
+
+def test_an_axis_that_misfits_is_replaced_and_counted_on(harness: TrainingHarness) -> None:
+    """The first version was trained while a source was down: its axis would be blind for good."""
+    data = table()
+    blind = harness.train(replace(data, columns={**data.columns, "temp": [None] * ROWS})).version
+    harness.clock.at += 60.0
+    second = harness.train(table(seed=9)).version
+    with harness.store.read() as tx:
+        one, two = tx.layout(blind.layout_id), tx.layout(second.layout_id)
+    assert one.names == ("distance", "carrier", "temp", "output")
+    assert two.names == ("distance", "carrier", "temp", "temp", "output")
+    assert one.axes[2].bins == 3, "null, and one edge that nothing was learnt of"
+    assert two.axes[2].bins > 15
+    assert two.axes[3] == one.axes[2], "the old one is counted beside it"
+
+
+def test_outputs_are_counted_on_the_champions_bins_too(harness: TrainingHarness) -> None:
+    first = harness.train(table()).version
+    with harness.store.begin() as tx:
+        tx.put_deployment(Deployment(MODEL, first.version))
+    harness.clock.at += 60.0
+    second = harness.train(table(seed=9)).version
+    with harness.store.read() as tx:
+        one, two = tx.layout(first.layout_id), tx.layout(second.layout_id)
+    assert two.names == ("distance", "carrier", "temp", "output", f"output@{first.version}")
+    assert two.axes[4] == replace(one.axes[3], name=f"output@{first.version}")
 
 
 def test_the_same_table_and_seed_give_the_same_model(harness: TrainingHarness) -> None:
@@ -211,9 +245,32 @@ def test_a_view_may_be_left_out(harness: TrainingHarness) -> None:
     version = harness.train(table(), Recipe(without=("weather",))).version
     assert version.views == ("plan",)
     assert version.lineage["without"] == "weather"
-    predictor = load(version, ["distance", "carrier", "temp"])
+    assert version.features == ("distance", "carrier")
+    predictor = load(version)
     one, other = (predictor.encode([900.0, "dl", t]) for t in (None, 10.0))
     assert one == other
+
+
+def test_a_view_that_is_left_out_may_be_absent(harness: TrainingHarness) -> None:
+    """Nothing is learned or remembered of it: its axis waits for a table that has it."""
+    data = replace(spoiled(temp=[None] * ROWS), absent=frozenset(["temp"]))
+    with pytest.raises(BadTrainingData, match="the table lacks temp, which the model needs"):
+        harness.train(data)
+    version = harness.train(data, Recipe(without=("weather",))).version
+    with harness.store.read() as tx:
+        assert tx.layout(version.layout_id).names == ("distance", "carrier", OUTPUT)
+    harness.clock.at += 60.0
+    later = harness.train(table()).version
+    with harness.store.read() as tx:
+        assert tx.layout(later.layout_id).names == ("distance", "carrier", "temp", OUTPUT)
+
+
+def test_a_bad_row_has_the_number_that_its_table_gives_it(harness: TrainingHarness) -> None:
+    distance = [1.0] * ROWS
+    distance[7] = -1.0
+    data = replace(spoiled(distance=distance), numbers=np.arange(ROWS) * 2 + 1)
+    with pytest.raises(BadTrainingData, match=r"row 15: distance -1\.0 is outside"):
+        harness.train(data)
 
 
 def spoiled(**columns: list[Any]) -> TrainingData:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import ClassVar
 
 _MOST_LETTERS = 64
 _MOST_COMPARED = 64
+_EACH_SIDE = 4
 
 REGISTRY: dict[str, type[WindvaneError]] = {}
 
@@ -43,15 +45,15 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint naming the closest known word, or all of them where none is close.
 
     Its cost is bounded: a word that no name is as long as is close to none, and of many names
-    only those are compared that begin alike.
+    only those are compared that are next to it in their order, which begin alike.
     """
     names = sorted(known)
     close: list[str] = []
     if len(word) <= _MOST_LETTERS:
         near = names
         if len(names) > _MOST_COMPARED:
-            start = word[:1].casefold()
-            near = [n for n in names if n[:1].casefold() == start][:_MOST_COMPARED]
+            at = bisect_left(names, word)
+            near = names[max(0, at - _EACH_SIDE) : at + _EACH_SIDE]
         near = [name for name in near if len(name) <= _MOST_LETTERS]
         close = difflib.get_close_matches(word, near, n=1, cutoff=0.6)
     if close:

@@ -101,6 +101,8 @@ class NextTickBatcher:
         self._scheduled = False
         queues, self._waiting = self._waiting, []
         for queue in queues:
+            if queue.full:  # a search for bad rows began meanwhile; its end looks for more
+                continue
             jobs = self._take(queue)
             rows = [row for job in jobs for row in job.rows]
             if queue.remote is not None:
@@ -212,25 +214,24 @@ class NextTickBatcher:
         queue.took_rows += _SMOOTHING * (len(rows) - queue.took_rows)
         queue.row_s = queue.took_s / queue.took_rows
         if isinstance(outputs, Exception):
-            self._on_result(queue, len(jobs), len(rows), True)
             if len(rows) > 1 and queue.remote is None and not isinstance(outputs, TimeoutError):
                 self._bisect(queue, jobs, rows, outputs)
                 return
             outputs = [outputs] * len(rows)
-        else:
-            failed = not any(isinstance(output, tuple) for output in outputs)
-            self._on_result(queue, len(jobs), len(rows), failed)
+        self._hand_out(queue, jobs, outputs)
+
+    def _hand_out(self, queue: ModelQueue, jobs: list[Job], outputs: RowOutputs) -> None:
+        """Tell of the execution, which failed if no row has outputs, and resume who waits."""
+        failed = not any(isinstance(output, tuple) for output in outputs)
+        self._on_result(queue, len(jobs), len(outputs), failed)
         at = 0
         for job in jobs:
             end = at + len(job.rows)
-            self._hand_out(job, outputs[at:end])
+            if job.timer is not None:
+                job.timer.cancel()
+            if not job.waiter.done():
+                job.waiter.set_result(outputs[at:end])
             at = end
-
-    def _hand_out(self, job: Job, outputs: RowOutputs) -> None:
-        if job.timer is not None:
-            job.timer.cancel()
-        if not job.waiter.done():
-            job.waiter.set_result(outputs)
 
     def _bisect(
         self, queue: ModelQueue, jobs: list[Job], rows: list[Sequence[Any]], failure: Exception
@@ -243,10 +244,7 @@ class NextTickBatcher:
         def done() -> None:
             queue.busy = 0
             queue.running = 0
-            at = 0
-            for job in jobs:
-                self._hand_out(job, search.outputs[at : at + len(job.rows)])
-                at += len(job.rows)
+            self._hand_out(queue, jobs, search.outputs)
             self.on_end()
             if queue.jobs:
                 self._schedule(queue)
@@ -304,9 +302,12 @@ def execute(
 
 
 def _checked(task: Task, found: Any, rows: int) -> RowOutputs:
-    for held in found:
-        if len(held) != rows:
-            raise ValueError(f"the version gave {len(held)} outputs for {rows} rows")
+    if len(found) != len(task.outputs):
+        raise ValueError(f"the version gave {len(found)} outputs, not {len(task.outputs)}")
+    for held, spec in zip(found, task.outputs, strict=True):
+        shape = (rows, *spec.shape)
+        if held.shape != shape and not _fits(held.shape, shape):
+            raise ValueError(f"{spec.name} has the shape {held.shape}, not {shape}")
     checked = task.rows(found)
     if None not in checked:
         return checked  # pyright: ignore[reportReturnType]
@@ -316,6 +317,12 @@ def _checked(task: Task, found: Any, rows: int) -> RowOutputs:
         else row
         for i, row in enumerate(checked)
     ]
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    return len(shape) == len(wanted) and all(
+        want in (-1, held) for held, want in zip(shape, wanted, strict=True)
+    )
 
 
 def _as_exception(failure: BaseException) -> Exception:

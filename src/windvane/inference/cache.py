@@ -43,7 +43,7 @@ def unpack_outputs(body: bytes) -> tuple[Any, ...] | None:
     """None for what cannot be read."""
     try:
         found = _unpack(body)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     return tuple(cast("list[Any]", found)) if isinstance(found, list) else None
 

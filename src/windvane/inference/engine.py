@@ -103,7 +103,7 @@ class Engine:
                     raise rejection.error.with_traceback(None)
                 request.access.rejection = None
         except Exception as error:
-            raise self.failed(request, error) from error
+            raise self._told(request, error)  # noqa: B904 - it says its own cause
         services.under_way += 1
         try:
             if request.access.limits:
@@ -112,7 +112,7 @@ class Engine:
         except BaseException as error:
             self._release(request)
             if isinstance(error, Exception):
-                raise self.failed(request, error) from error
+                raise self._told(request, error)  # noqa: B904
             raise
 
     async def finish(self, request: InferenceRequest, body: bytes) -> InferenceResponse:
@@ -124,7 +124,7 @@ class Engine:
                 return await idempotency.once(request, self._answer)
             return await self._answer(request)
         except Exception as error:
-            raise self.failed(request, error) from error
+            raise self._told(request, error)  # noqa: B904
         finally:
             self._release(request)
 
@@ -160,6 +160,14 @@ class Engine:
         services.instrumentation.rejected(rejection)
         if rejection.key_id:
             services.events.denied(request.id, rejection)
+        return rejection
+
+    def _told(self, request: InferenceRequest, error: Exception) -> Rejection:
+        """As ``failed``, with its cause: a rejection has none, for an error that is its own
+        cause is a cycle, of which a flood of rejections would leave one each."""
+        rejection = self.failed(request, error)
+        if rejection is not error:
+            rejection.__cause__ = error
         return rejection
 
     def authenticate(self, request: InferenceRequest, scope: Scope) -> Principal:

@@ -139,8 +139,8 @@ class EventWriter:
     def _try(self, event: Refused | Denied) -> None:
         try:
             self._spool.append(_encode(event))
-        except SpoolFull:
-            _log.warning("a rejection was not recorded: the spool is full")
+        except (SpoolFull, OSError) as error:
+            _log.warning("a rejection was not recorded: %s", error)
 
     def now(self) -> float:
         """Business time of what happens now."""

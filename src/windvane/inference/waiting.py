@@ -9,6 +9,7 @@ waits for anything else goes on in a task.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,7 @@ from windvane.inference.request import Deliver, InferenceResponse
 
 T = TypeVar("T")
 _NOTHING: Any = object()
+_log = logging.getLogger(__name__)
 
 
 class Waiter(Generic[T]):
@@ -81,13 +83,14 @@ class PendingRequest:
             waits_for = self._coroutine.send(None)
         except StopIteration as end:
             PendingRequest.current = before
-            self._deliver(end.value)
+            self._end(end.value)
             return
         except Exception as error:
             PendingRequest.current = before
-            self._deliver(error)
+            self._end(error)
             return
-        PendingRequest.current = before
+        finally:
+            PendingRequest.current = before
         if not isinstance(waits_for, Waiter):
             task = asyncio.create_task(self._go_on(waits_for))
             self._tasks.add(task)
@@ -98,9 +101,16 @@ class PendingRequest:
         try:
             response = await _Rest(self._coroutine, waits_for)
         except Exception as error:
-            self._deliver(error)
+            self._end(error)
         else:
-            self._deliver(response)
+            self._end(response)
+
+    def _end(self, result: InferenceResponse | Exception) -> None:
+        """Whoever resumed this one goes on to resume others: what fails here stays here."""
+        try:
+            self._deliver(result)
+        except Exception:
+            _log.exception("a request's end could not be delivered; the others go on")
 
 
 class _Rest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -23,11 +23,20 @@ Columns = Mapping[str, Sequence[Any]]
 class TrainingData:
     """Equally long columns by feature name (None for missing), labels as the task has them,
     (rows,) or (rows, n), and when each row was known, in seconds since the epoch (rows,), in any
-    order."""
+    order.
+
+    ``numbers``: each row's number in its table from 1, if there is one. ``unlabelled`` and
+    ``untimed`` count rows that were left out. ``absent`` features are in no row: nothing may be
+    learned from them. ``notes`` are what a person should know of how the table was read."""
 
     columns: Columns
     labels: NDArray[np.float64]
     times: NDArray[np.float64]
+    numbers: NDArray[np.int64] | None = None
+    unlabelled: int = 0
+    untimed: int = 0
+    absent: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -36,7 +45,13 @@ class TrainingData:
     def take(self, mask: NDArray[np.bool_]) -> TrainingData:
         keep = mask.tolist()
         columns = {name: list(compress(column, keep)) for name, column in self.columns.items()}
-        return TrainingData(columns, self.labels[mask], self.times[mask])
+        return replace(
+            self,
+            columns=columns,
+            labels=self.labels[mask],
+            times=self.times[mask],
+            numbers=None if self.numbers is None else self.numbers[mask],
+        )
 
 
 class Candidate(Protocol):

@@ -144,7 +144,8 @@ def accept(
     offered: Proposal,
     on_step: Callable[[str], None],
 ) -> Trained:
-    """Judge, record, and register what passes; raises CandidateRefused."""
+    """Judge, record, and register what passes; raises CandidateRefused, BadTrainingData."""
+    check_present(data, offered.used)
     policy, facts = about.policy, offered.facts
     verdict = judge_candidate(facts, policy, stores.clock.now())
 
@@ -212,11 +213,14 @@ def accept(
 
 
 def check_data(file: ModelFile, data: TrainingData) -> None:
-    """Raises BadTrainingData, naming the first row that breaks the model's contract."""
+    """Raises BadTrainingData, naming the first row that breaks the model's contract. Features
+    that the table lacks are not checked: `check_present` sees to it that no version uses them."""
     said = make_task(file.contract.task).label_spread(data.labels)
     if said:
         raise BadTrainingData(f"{said}: there is nothing to learn")
     for spec in file.schema:
+        if spec.name in data.absent:
+            continue
         column = data.columns[spec.name]
         kind = kind_of(spec)
         seen: dict[Any, Violation | None] = {}
@@ -229,7 +233,15 @@ def check_data(file: ModelFile, data: TrainingData) -> None:
             else:
                 found = seen[value] = check_value(spec, value)
             if found is not None:
-                raise BadTrainingData(f"row {row}: {found.message}")
+                number = row if data.numbers is None else int(data.numbers[row])
+                raise BadTrainingData(f"row {number}: {found.message}")
+
+
+def check_present(data: TrainingData, used: Sequence[FeatureSpec]) -> None:
+    """Raises BadTrainingData where a version uses what the table lacks."""
+    lacking = sorted(data.absent.intersection(spec.name for spec in used))
+    if lacking:
+        raise BadTrainingData(f"the table lacks {', '.join(lacking)}, which the model needs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +250,7 @@ class Evaluation:
 
     metrics: Mapping[str, float]
     quality: Quality
-    naive: float
+    naive: float | None
 
 
 def evaluate(candidate: Servable, holdout: TrainingData, task: Task, alpha: float) -> Evaluation:
@@ -299,5 +311,6 @@ def _layout(about: Applied, outputs: Outputs, data: TrainingData) -> Layout:
     """The model's axes, the version's own outputs, and those on the champion's bins."""
     own = make_task(about.file.contract.task).axes(outputs)
     beside = [replace(axis, name=f"{axis.name}@{about.champion}") for axis in about.champion_axes]
-    columns = {name: data.columns[name] for name in about.file.contract.names}
+    names = [name for name in about.file.contract.names if name not in data.absent]
+    columns = {name: data.columns[name] for name in names}
     return fit_layout(about.file.contract, columns, (*own, *beside), about.layout)

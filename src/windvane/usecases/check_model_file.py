@@ -220,7 +220,7 @@ def _check_fallback(step: Any, file: ModelFile) -> None:
             _check_rule(rule, file)
         case _:
             hint = "`previous`, {version: N}, {without: VIEW}, {rule: [...]} or {constant: VALUE}"
-            raise BadModelFile(f"serve.fallback: {str(step)[:80]!r} is not known", hint=hint)
+            raise BadModelFile(f"serve.fallback: {repr(step)[:80]} is not known", hint=hint)
 
 
 def _check_constant(where: str, value: Any, file: ModelFile) -> None:
@@ -250,6 +250,9 @@ def _check_rule(rule: list[Any], file: ModelFile) -> None:
         if step.feature and step.feature not in schema:
             hint = did_you_mean(step.feature, schema)
             raise BadModelFile(f"{where}: there is no feature {step.feature!r}", hint=hint)
+        for bound in (step.above, step.below):
+            if bound is not None and not isfinite(bound):
+                raise BadModelFile(f"{where}: the bound {bound} is not finite")
         bounds = [n for n in ("above", "below", "among") if getattr(step, n) not in (None, ())]
         if bounds and not step.feature:
             hint = "`feature: NAME` says what is bounded"

@@ -168,7 +168,7 @@ def broken_since(views: Mapping[str, str], state: StewardState) -> dict[str, flo
     out: dict[str, float] = {}
     for stream, held in state.sudden_shift.items():
         if held.alarmed and held.since is not None:
-            view = views.get(stream.split("/")[0], "")
+            view = views.get(stream.rpartition("/")[0], "")
             out[view] = min(out.get(view, held.since), held.since)
     return out
 

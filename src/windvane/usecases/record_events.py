@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from windvane.core.routing import Arm
-from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Layout, Sketch
+from windvane.core.sketch import LATENCY_EDGES_US, NO_AXES, TRAFFIC, Layout, Sketch
 from windvane.core.task import Contract, Task, make_task
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import (
@@ -41,7 +41,6 @@ from windvane.usecases.record_access import accesses
 _log = logging.getLogger(__name__)
 _READ_BYTES = 4 << 20
 _ROUNDS = 16
-NO_AXES = Layout(())
 
 T = TypeVar("T")
 
@@ -226,6 +225,8 @@ class Recorder:
 
     def _commit(self, ready: _Ready) -> None:
         with self._store.begin() as tx:
+            if any(sketch.layout_id == NO_AXES.id for sketch in ready.sketches.values()):
+                tx.put_layout(NO_AXES)
             tx.add_sketches(ready.sketches)
             tx.add_units(ready.units)
             tx.add_access(ready.access)

@@ -56,7 +56,7 @@ def _sounding(window: ClosedWindow, state: StewardState, view: str) -> list[str]
     return [
         s
         for s, held in state.sudden_shift.items()
-        if held.alarmed and views[s.split("/")[0]] == view
+        if held.alarmed and views[s.rpartition("/")[0]] == view
     ]
 
 

@@ -39,7 +39,7 @@ class Scores:
 
     @property
     def detail(self) -> dict[str, Any]:
-        value = None if np.isnan(self.facts.value) else round(self.facts.value, 4)
+        value = None if self.facts.missing else round(self.facts.value, 4)
         return {self.facts.metric: value, "metric": self.facts.metric, "scored": self.facts.rows}
 
 
@@ -57,8 +57,7 @@ def judge_scores(log: EventLog, window: ClosedWindow) -> Scores | None:
     found = log.scored(window.file.model, contract, start, window.end)
     policy = OutcomePolicy(float(floor), alpha=alpha)
     if not found:
-        nan = float("nan")
-        facts = Quality(task.metric, nan, nan, nan, 0, task.larger_is_better, "outcomes")
+        facts = Quality(task.metric, 0.0, 0.0, 0.0, 0, task.larger_is_better, "outcomes")
     else:
         outputs = [np.concatenate(parts) for parts in zip(*(f.outputs for f in found), strict=True)]
         labels = np.concatenate([f.labels for f in found])

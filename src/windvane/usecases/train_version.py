@@ -25,6 +25,7 @@ from windvane.usecases.accept_candidate import (
     accept,
     applied,
     check_data,
+    check_present,
     duplicates,
     evaluate,
     some_rows,
@@ -71,6 +72,7 @@ def train_version(
             hint = did_you_mean(view, about.file.features)
             raise BadTrainingData(f"there is no view {view!r} to leave out", hint=hint)
     used = [spec for spec in about.file.schema if spec.view not in recipe.without]
+    check_present(data, used)
     task = make_task(about.file.contract.task)
     past, holdout = split_by_time(data, recipe.holdout_from, task)
     on_step(f"train on {past.rows:,} rows")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -19,16 +20,11 @@ from windvane.apps.gateway.http_tls import ReloadedCertificate
 CHAIN, KEY = "chain.pem", "key.pem"
 
 
-@pytest.fixture(autouse=True)
-def way() -> None:
-    """Only the transport is here, of which there is one."""
-
-
 def issue(folder: Path, serial: int, *, only_key: bool = False) -> None:
     """A certificate of our own for localhost, and its key, in place of what was there."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
     day = datetime.timedelta(days=1)
     signed = (
         x509.CertificateBuilder()

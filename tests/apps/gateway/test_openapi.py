@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import inspect
 import json
 import re
+import textwrap
 from typing import Any
 
 import jsonschema_rs
 import pytest
 import schemathesis
-from inference.harness import MODEL, Harness, body, features, key, route, run
+from inference.harness import ACME, MODEL, Harness, body, features, key, route, run
 
-from windvane.apps.gateway import access, app, bodies, conform, execute, outcomes, refusals, steps
+from windvane.apps.gateway import (
+    answers,
+    encodings,
+    http_app,
+    http_protocol,
+    imported_events,
+    outcomes,
+)
+from windvane.apps.gateway.http_app import HttpApp
 from windvane.apps.gateway.openapi import document
+from windvane.apps.gateway.protocols import native
+from windvane.apps.gateway.statuses import STATUSES, BodyTooSlow
 from windvane.core.routing import TenantLimit
+from windvane.inference import access, engine, events, execution, idempotency, imported, validation
+from windvane.inference.engine import Engine
 
 DOCUMENT = json.loads(document())
 OPERATIONS = {
@@ -24,6 +38,7 @@ OPERATIONS = {
     for method, operation in methods.items()
 }
 PREDICT, OUTCOMES = ("post", "/v1/models/{model}/predict"), ("post", "/v1/outcomes")
+EVENTS = ("post", "/v1/models/{model}/events")
 
 
 def test_it_is_an_openapi_document() -> None:
@@ -52,51 +67,68 @@ def test_every_reference_leads_somewhere() -> None:
 
 
 def test_every_route_of_the_gateway_is_in_it() -> None:
-    """Read from the routing itself: each path that is compared with, each head and tail."""
-    source = inspect.getsource(app.Gateway._other)
+    """Read from the routing itself: each path that is compared with, and each plain one."""
+    source = textwrap.dedent(inspect.getsource(HttpApp._other))
     compared = {
         node.comparators[0].value
-        for node in ast.walk(ast.parse(inspect.cleandoc(source)))
+        for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Compare)
         and isinstance(node.left, ast.Name)
         and node.left.id == "path"
         and isinstance(node.comparators[0], ast.Constant)
     }
     assert compared
-    templated = f"{app._PREDICT_HEAD}{{model}}{app._PREDICT_TAIL}"
-    assert compared | {templated} == set(DOCUMENT["paths"])
+
+    async def story(harness: Harness) -> None:
+        plain = set(harness.app._plain)
+        templated = {
+            f"{native._PREFIX}{{model}}{native._SUFFIX}",
+            f"{http_app._MODELS}{{model}}{http_app._EVENTS}",
+        }
+        assert compared | plain | templated == set(DOCUMENT["paths"])
+
+    run(story)
 
 
-REFUSALS = {
-    kind
-    for kind in vars(refusals).values()
-    if inspect.isclass(kind) and issubclass(kind, refusals.Rejection) and "code" in vars(kind)
-}
 # Whatever a route's code, and what that calls, may raise.
+_HEAD = (access, answers.pick_version, HttpApp.reject, Engine.failed)
 RAISED_BY = {
-    PREDICT: (steps, access, bodies, conform, execute, app.Gateway._predict),
-    OUTCOMES: (outcomes, access, bodies, steps.authenticate, steps.limit),
-    ("get", "/v1/models"): (access, steps.authenticate),
-}
-NOT_HERE = {
-    OUTCOMES: {"NoAnswer", "DeadlinePassed", "SchemaViolation"},
-    ("get", "/v1/models"): {"NoSuchModel"},
-}
+    PREDICT: (
+        *_HEAD, engine, events, execution, idempotency, validation, encodings, native,
+        HttpApp._predict, http_app._asked_s,
+    ),
+    OUTCOMES: (
+        *_HEAD, outcomes, encodings, Engine.authenticate, Engine.limit,
+        events.EventWriter.keep,
+    ),
+    EVENTS: (
+        *_HEAD, imported, imported_events, validation, encodings, Engine.authenticate,
+        Engine.limit, events.EventWriter.keep,
+    ),
+    ("get", "/v1/models"): (*_HEAD, Engine.authenticate),
+}  # fmt: skip
+NOT_HERE = {("get", "/v1/models"): {"NoSuchModel"}}
 
 
 @pytest.mark.parametrize("operation", RAISED_BY)
 def test_every_refusal_of_a_route_is_listed_under_it(operation: tuple[str, str]) -> None:
     source = "\n".join(inspect.getsource(part) for part in RAISED_BY[operation])
-    raised = {k for k in REFUSALS if re.search(rf"\b{k.__name__}\(|= {k.__name__}\b", source)}
+    raised = {
+        kind for kind in STATUSES if re.search(rf"\b{kind.__name__}\(|= {kind.__name__}\b", source)
+    }
     raised = {k for k in raised if k.__name__ not in NOT_HERE.get(operation, ())}
+    assert len(raised) >= 4
+    if operation[0] == "post":
+        raised.add(BodyTooSlow)  # by the transport
+        assert re.search(r"\b408\b", inspect.getsource(http_protocol))
     listed = {int(status) for status in OPERATIONS[operation]["responses"]}
-    missing = {k.__name__: k.status for k in raised if k.status not in listed}
+    missing = {k.__name__: STATUSES[k] for k in raised if STATUSES[k] not in listed}
     assert not missing
     assert 405 in listed
 
 
 def test_no_route_lists_a_status_that_nothing_has() -> None:
-    known = {k.status for k in REFUSALS} | {200, 202}
+    known = {*STATUSES.values(), 200, 202}
     for operation in OPERATIONS.values():
         assert {int(s) for s in operation["responses"]} <= known
 
@@ -117,8 +149,6 @@ async def _all_answers(harness: Harness) -> dict[tuple[str, str], list[Any]]:
 
     await ask(PREDICT, plain)  # not ready
     await ask(("get", "/readyz"))
-    from inference.harness import ACME
-
     await harness.publish(keys=[ACME, only, key("slow", "slow")], limits=limits)
     for operation in OPERATIONS:
         await ask(operation, method="PATCH")
@@ -133,10 +163,14 @@ async def _all_answers(harness: Harness) -> dict[tuple[str, str], list[Any]]:
     await ask(PREDICT, b"{")
     await ask(PREDICT, body(features(x=-1.0), features(n="a")))  # type: ignore[arg-type]
     await ask(PREDICT, plain, headers={"x-request-deadline": "x"})
-    await ask(PREDICT, b" " * (1 << 17))
+    bomb = gzip.compress(b" " * (1 << 20))
+    for operation in (PREDICT, OUTCOMES):
+        await ask(operation, bomb, headers={"content-encoding": "gzip"})
+        await ask(operation, plain, headers={"content-encoding": "br"})
     await ask(OUTCOMES, b"{")
     for operation in (("get", "/healthz"), ("get", "/readyz"), ("get", "/openapi.json")):
         await ask(operation, auth="")
+    await ask(OUTCOMES, told.replace(b'"value": 1', b'"value": "no number"'))
     harness.predictor().fails = lambda _row: True
     await ask(PREDICT, plain)
     harness.spool.full = True
@@ -146,17 +180,17 @@ async def _all_answers(harness: Harness) -> dict[tuple[str, str], list[Any]]:
 
 def test_every_answer_fits_its_schema() -> None:
     async def story(harness: Harness) -> None:
-        statuses: set[int] = set()
-        for operation, answers in (await _all_answers(harness)).items():
-            assert answers
-            for answer in answers:
+        seen: set[int] = set()
+        for operation, given in (await _all_answers(harness)).items():
+            assert given
+            for answer in given:
                 listed = OPERATIONS[operation]["responses"][str(answer.status)]
                 schema = listed["content"]["application/json"]["schema"]
                 whole = {**schema, "components": DOCUMENT["components"]}
                 jsonschema_rs.validate(whole, answer.json)
                 assert answer.headers["content-type"] == "application/json"
-                statuses.add(answer.status)
-        assert statuses == {200, 202, 400, 401, 403, 404, 405, 413, 422, 429, 503}
+                seen.add(answer.status)
+        assert seen == {200, 202, 400, 401, 403, 404, 405, 413, 415, 422, 429, 503}
 
     run(story)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import uvicorn
 import uvloop
-from inference.harness import Harness, body, run, until
-from uvicorn.server import ServerState
+from apps.gateway.test_http_protocol import Client, closed, listening
+from apps.gateway.test_http_protocol import Wire as Listening
+from inference.harness import Harness, body, run
 
-from windvane.apps.gateway.protocol import protocol_of
+from windvane.apps.gateway.answers import Header
+from windvane.apps.gateway.http_head import RequestHead
+from windvane.apps.gateway.http_protocol import BodySink, Bounds, Reply
+from windvane.apps.gateway.http_server import HttpConfig
+from windvane.apps.gateway.worker import GatewayWorker
 
 WHOLE = body(1.0)
 GOOD = b"Authorization: Bearer wv_acme\r\n"
@@ -22,63 +24,45 @@ BOLT = b"Authorization: Bearer wv_bolt\r\n"
 PREDICT = b"/v1/models/late/predict"
 
 
-@dataclass
-class Said:
-    status: int
-    headers: dict[str, str]
-    body: Any
+class Served:
+    """The worker as an application. Its harness follows the feed, so it is not started."""
 
+    def __init__(self, worker: GatewayWorker) -> None:
+        self._worker = worker
 
-class Client:
-    """One connection, by hand."""
+    def on_head(self, head: RequestHead, reply: Reply) -> BodySink | None:
+        return self._worker.on_head(head, reply)
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def on_error(self, status: int, detail: str) -> tuple[Sequence[Header], bytes]:
+        return self._worker.on_error(status, detail)
 
-    def send(self, *parts: bytes) -> None:
-        self._writer.write(b"".join(parts))
+    def defer(self, work: Callable[[], None]) -> None:
+        self._worker.defer(work)
 
-    async def flush(self, harness: Harness) -> None:
-        """What was sent so far is with the server, by itself."""
-        await self._writer.drain()
-        for _ in range(20):
-            await asyncio.sleep(0)
+    @property
+    def draining(self) -> bool:
+        return self._worker.draining
 
-    async def answer(self) -> Said:
-        head = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-        read = await self._reader.readexactly(int(headers.get("content-length", 0)))
-        return Said(int(head[0].split()[1]), headers, json.loads(read) if read else None)
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        self._worker.draining = value
 
-    async def at_end(self) -> bool:
-        return await self._reader.read(1) == b""
+    async def start(self) -> None: ...
 
-    def close(self) -> None:
-        self._writer.close()
-
-
-def hold(harness: Harness) -> None:
-    """Executions run apart from now on, and end when the predictor is let go."""
-    harness.queues[0].apart = True
-    harness.predictor().hold()
+    async def stop(self) -> None: ...
 
 
 @dataclass
 class Wire:
     harness: Harness
-    port: int
-    state: ServerState
-    straight: int = 0
-    by_the_book: int = 0
+    listening: Listening
 
-    @asynccontextmanager
-    async def client(self) -> AsyncIterator[Client]:
-        client = Client(*await asyncio.open_connection("127.0.0.1", self.port))
-        try:
-            yield client
-        finally:
-            client.close()
+    @property
+    def connections(self) -> list[Any]:
+        return list(self.listening.server.connections.open)
+
+    def client(self) -> AbstractAsyncContextManager[Client]:
+        return self.listening.client()
 
 
 def post(given: bytes = WHOLE, path: bytes = PREDICT, extra: bytes = GOOD) -> bytes:
@@ -87,39 +71,20 @@ def post(given: bytes = WHOLE, path: bytes = PREDICT, extra: bytes = GOOD) -> by
 
 
 def on_the_wire(
-    story: Callable[[Wire], Awaitable[None]], *, connections: int = 100, **settings: Any
+    story: Callable[[Wire], Awaitable[None]],
+    *,
+    bounds: dict[str, Any] | None = None,
+    **settings: Any,
 ) -> None:
+    """The story on a worker with one model, on a port of its own."""
+
     async def told(harness: Harness) -> None:
-        gateway, wire = harness.worker, Wire(harness, 0, ServerState())
         await harness.publish()
-
-        class Counting(protocol_of(gateway)):  # type: ignore[misc]
-            def _by_the_book(self, given: Any) -> None:
-                wire.by_the_book += 1
-                super()._by_the_book(given)
-
-        real = gateway.straight
-
-        def straight(*given: Any) -> bool:
-            went = real(*given)
-            wire.straight += went
-            return went
-
-        gateway.straight = straight  # type: ignore[method-assign]
-        config = uvicorn.Config(
-            gateway, lifespan="off", access_log=False, limit_concurrency=connections
-        )
-        config.load()
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Counting(config, wire.state, {}), "127.0.0.1", 0)
-        wire.port = server.sockets[0].getsockname()[1]
+        config = HttpConfig("127.0.0.1", 0, bounds=Bounds(**(bounds or {})), drain_s=0)
+        wire = await listening(Served(harness.worker), config)  # type: ignore[arg-type]
         try:
-            await story(wire)
+            await story(Wire(harness, wire))
         finally:
-            server.close()
-            for connection in list(wire.state.connections):
-                connection.transport.abort()
-            await until(lambda: not wire.state.connections and not wire.state.tasks)
-            await server.wait_closed()
+            await closed(wire)
 
     run(told, loop=uvloop.new_event_loop, **settings)

@@ -22,7 +22,13 @@ from windvane.adapters.sql.schema import metadata
 from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry
 from windvane.core.verdict import Outcome, Verdict
-from windvane.ports.control_store import Incident, KeyRecord, ModelRecord, StoreUnavailable
+from windvane.ports.control_store import (
+    HomeOfEarlierRelease,
+    Incident,
+    KeyRecord,
+    ModelRecord,
+    StoreUnavailable,
+)
 from windvane.usecases.load_window import StewardState
 from windvane.usecases.publish_routing import routing_effects
 
@@ -128,6 +134,33 @@ def test_states_and_incidents_from_before_training_drift_go_on(empty_url: str) -
     assert (read.training_drift_from, list(read.training_drift)) == (7.5, ["y/drift"])
     assert found == replace(incidents[0], cause="training_drift:delay", kind="training_drift")
     assert other == incidents[1]
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_a_home_of_the_release_before_with_versions_is_refused(
+    empty_url: str, revision: str
+) -> None:
+    """Its events and baselines know one float of a binary classifier: served and judged by this
+    release they would be silently wrong. Nothing is changed, and the way out is named."""
+    engine = migrate_to(empty_url, revision)
+    with engine.begin() as connection:
+        row = {"m": "delay", "v": "1", "b": "{}", "l": b"", "c": 1.0}
+        connection.execute(
+            sa.text(
+                "INSERT INTO versions (model, version, body, baseline, created_at) "
+                "VALUES (:m, :v, :b, :l, :c)"
+            ),
+            row,
+        )
+    store = SqlControlStore(empty_url)
+    with pytest.raises(HomeOfEarlierRelease, match="1 versions of an earlier release") as raised:
+        store.migrate()
+    store.close()
+    assert "new home" in raised.value.advice
+    with engine.connect() as connection:
+        held = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar_one()
+    engine.dispose()
+    assert held == revision
 
 
 def test_an_upgraded_schema_is_the_metadata(empty_url: str) -> None:

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.journal import Decision, Effect
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, VersionEntry
+from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.sketch import TRAFFIC, CategoryAxis, Layout, NumericAxis, Sketch, merge
+from windvane.core.task import Contract, TaskSpec
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import (
     Checkpoint,
@@ -130,8 +131,8 @@ def test_deployments(store: SqlControlStore) -> None:
 def test_routing_tables_are_numbered_upwards(store: SqlControlStore) -> None:
     spec = FeatureSpec("x", "plan", FeatureType.INTEGER, True, 0.0, 2.0)
     route = ModelRoute(
-        "delay", LAYOUT.id, (spec,), "late", 0.5, (VersionEntry("1", "a", "m"),), "1",
-        chain=("1",), constant=0.2, rollout="r#0",
+        "delay", Contract((spec,)), "late", 0.5, (VersionEntry("1", "a", "m"),), "1",
+        chain=("1",), constant=(0.2,), rollout="r#0",
     )  # fmt: skip
     table = RoutingTable(0, {"delay": route}, (KeyEntry("a" * 64, "AA"),))
     with store.begin() as tx:
@@ -144,6 +145,32 @@ def test_routing_tables_are_numbered_upwards(store: SqlControlStore) -> None:
         assert tx.routing(first) == replace(table, seq=first)
         assert tx.routing() == RoutingTable(second, {}, ())
         assert tx.routing(second + 100) is None
+
+
+def test_contracts_are_kept_under_their_id(store: SqlControlStore) -> None:
+    spec = FeatureSpec("größe [cm]", "plan", FeatureType.VECTOR, length=3, optional=True)
+    task = TaskSpec("tensor", outputs={"map": (2, -1), "s": ()}, score="s")
+    contract = Contract((spec,), task)
+    with store.begin() as tx:
+        tx.put_contract("delay", contract)
+        tx.put_contract("delay", contract)
+    with store.read() as tx:
+        assert tx.contract(contract.id) == contract
+        with pytest.raises(UnknownName):
+            tx.contract("0" * 16)
+
+
+def test_layouts_of_versions_are_read_without_baselines(store: SqlControlStore) -> None:
+    with store.begin() as tx:
+        for version in ("1", "2"):
+            tx.add_version(
+                VersionRecord(
+                    "delay", version, "a", "m", f"layout-{version}", (), {}, {}, b"x", 1.0
+                )
+            )
+    with store.read() as tx:
+        assert tx.version_layouts("delay") == {"1": "layout-1", "2": "layout-2"}
+        assert tx.version_layouts("other") == {}
 
 
 def test_marks(store: SqlControlStore) -> None:

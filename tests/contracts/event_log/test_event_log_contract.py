@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from deltalake import CommitProperties, Transaction, write_deltalake
+from event_rows import predicted_event
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.delta.tables import TABLES, table_of, to_arrow
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract, TaskSpec
 from windvane.ports.event_log import LogEntry
-from windvane.ports.events import Event, OutcomeSeen, Predicted, Refused, Row, event_key
+from windvane.ports.events import Event, OutcomeSeen, Predicted, Refused, event_key
 
 # deltalake 1.6 deprecates the argument that the adapter prunes partitions by
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
 DAY = 1_700_006_400.0  # a midnight, UTC
-SCHEMAS = {
-    "narrow": [("x", "number"), ("kind", "category")],
-    "wide": [("x", "number"), ("kind", "category"), ("y", "integer")],
-}
-LAYOUT_VALUES: dict[str, list[Any]] = {"narrow": [1.5, "a"], "wide": [2.5, None, 7]}
+X, KIND, Y = (
+    FeatureSpec("x", "v", FeatureType.NUMBER),
+    FeatureSpec("kind", "v", FeatureType.CATEGORY),
+    FeatureSpec("y", "v", FeatureType.INTEGER),
+)
+NARROW, WIDE = Contract((X, KIND)), Contract((X, KIND, Y))
+NAMED = {"narrow": NARROW, "wide": WIDE}
+CONTRACTS = {one.id: one for one in NAMED.values()}
+VALUES: dict[str, list[Any]] = {"narrow": [1.5, "a"], "wide": [2.5, None, 7]}
 
 
 def predicted(
@@ -39,20 +48,20 @@ def predicted(
     model: str = "delay",
     **given: Any,
 ) -> Predicted:
-    made: dict[str, Any] = {
-        "unit": "u1", "routed": "1", "answered": "1", "arm": "champion",
-        "values": LAYOUT_VALUES[layout], "output": 0.25, "flags": [], **given,
-    }  # fmt: skip
-    row = Row(**made)
-    return Predicted(request, ts, model, tenant, layout, "", 900, [row] * rows, key="k1")
+    made: dict[str, Any] = {"values": VALUES[layout], "output": 0.25, **given}
+    output = made.pop("output")
+    contract = NAMED[layout].id
+    return predicted_event(
+        request, ts, model, tenant, contract, outputs=[output], rows=rows, key="k1", **made
+    )
 
 
 def refused(request: str, ts: float = DAY, tenant: str = "AA") -> Refused:
-    return Refused(request, ts, "delay", tenant, "narrow", "CON-101", "x is null", "{}")
+    return Refused(request, ts, "delay", tenant, NARROW.id, "CON-101", "x is null", "{}")
 
 
 def outcome(request: str, value: float, ts: float = DAY, tenant: str = "AA") -> OutcomeSeen:
-    return OutcomeSeen(f"{request}/0", ts, "delay", tenant, "narrow", request, 0, value)
+    return OutcomeSeen(f"{request}/0", ts, "delay", tenant, NARROW.id, request, 0, value)
 
 
 def entries(events: Sequence[Event], spool: str = "m/w0", first: int = 0) -> list[LogEntry]:
@@ -62,7 +71,7 @@ def entries(events: Sequence[Event], spool: str = "m/w0", first: int = 0) -> lis
 
 def append(log: DeltaEventLog, events: Sequence[Event], spool: str = "m/w0", first: int = 0) -> int:
     end = first + 10 * len(events)
-    log.append(spool, end, entries(events, spool, first), SCHEMAS)
+    log.append(spool, end, entries(events, spool, first), CONTRACTS)
     return end
 
 
@@ -75,9 +84,9 @@ def test_an_empty_log(log: DeltaEventLog) -> None:
     assert log.counts("delay") == {"predictions": 0, "refusals": 0, "outcomes": 0}
     assert log.appended("m/w0") == 0
     assert log.recent_keys({}, 10) == []
-    assert log.samples("delay", 0.0, DAY * 2, {}, 5) == []
+    assert log.samples("delay", WIDE, 0.0, DAY * 2, {}, 5) == []
     assert log.refusals("delay", "AA", 0.0, DAY * 2, 5) == []
-    assert log.scored("delay", 0.0, DAY * 2, 10) == []
+    assert log.scored("delay", WIDE, 0.0, DAY * 2) == []
 
 
 def test_each_kind_has_its_table_and_a_row_its_place(log: DeltaEventLog) -> None:
@@ -101,13 +110,13 @@ def test_an_append_that_reaches_further_adds_only_the_rest(log: DeltaEventLog) -
     end = append(log, [predicted("a"), predicted("b"), predicted("c"), refused("d")])
     assert log.counts("delay") == {"predictions": 3, "refusals": 1, "outcomes": 0}
     assert log.appended("m/w0") == end
-    found = [row["request_id"] for row in log.samples("delay", DAY, DAY + 1, {}, 10)]
+    found = [row["prediction_id"] for row in log.samples("delay", WIDE, DAY, DAY + 1, {}, 10)]
     assert found == ["a", "b", "c"]
 
 
 def test_a_crash_between_two_tables_is_finished(log: DeltaEventLog) -> None:
     """Only the predictions were written; the whole batch comes again."""
-    log.append("m/w0", 20, entries([predicted("a")]), SCHEMAS)
+    log.append("m/w0", 20, entries([predicted("a")]), CONTRACTS)
     assert log.appended("m/w0") == 20
     append(log, [predicted("a"), refused("b")])
     assert log.counts("delay") == {"predictions": 1, "refusals": 1, "outcomes": 0}
@@ -132,15 +141,15 @@ def test_any_batches_and_any_repeat_give_each_position_once(
         append(log, events[low:high], first=10 * low)
         start = min(again, low)  # a recorder whose mark is older reads from there again
         append(log, events[start:high], first=10 * start)
-    found = [row["request_id"] for row in log.samples("delay", DAY, DAY + 100, {}, 100)]
+    found = [row["prediction_id"] for row in log.samples("delay", WIDE, DAY, DAY + 100, {}, 100)]
     assert found == [f"r{i}" for i in range(12)]
 
 
 def test_features_may_be_added(log: DeltaEventLog) -> None:
     append(log, [predicted("a"), predicted("b", layout="wide")])
     append(log, [predicted("c", DAY + 1)], first=20)
-    found = log.samples("delay", DAY, DAY + 9, {}, 9)
-    rows = {row["request_id"]: row["features"] for row in found}
+    found = log.samples("delay", WIDE, DAY, DAY + 9, {}, 9)
+    rows = {row["prediction_id"]: row["features"] for row in found}
     assert [rows[r].get("y") for r in "abc"] == [None, 7.0, None]
     assert [rows[r]["x"] for r in "abc"] == [1.5, 2.5, 1.5]
     assert [rows[r]["kind"] for r in "abc"] == ["a", None, "a"]
@@ -152,7 +161,7 @@ def test_a_log_from_before_keys_were_recorded_goes_on(log: DeltaEventLog, tmp_pa
     """The release before wrote no column `key`: old and new files lie in one table."""
     old = entries([predicted("a"), refused("b"), outcome("a", 1.0)])
     for name in TABLES:
-        made = to_arrow(name, [e for e in old if table_of(e) == name], SCHEMAS)
+        made = to_arrow(name, [e for e in old if table_of(e) == name], CONTRACTS)
         write_deltalake(
             str(tmp_path / "log" / "delay" / name), made.drop_columns(["key"]), mode="append",
             partition_by=["day"],
@@ -161,16 +170,16 @@ def test_a_log_from_before_keys_were_recorded_goes_on(log: DeltaEventLog, tmp_pa
     fresh = [predicted("c", DAY + 1), refused("d", DAY + 1), outcome("c", 0.0, DAY + 1)]
     append(log, fresh, first=30)
     assert log.counts("delay") == {"predictions": 2, "refusals": 2, "outcomes": 2}
-    found = log.samples("delay", DAY, DAY + 9, {}, 9)
-    assert [(row["request_id"], row["key"]) for row in found] == [("a", None), ("c", "k1")]
+    found = log.samples("delay", WIDE, DAY, DAY + 9, {}, 9)
+    assert [(row["prediction_id"], row["key"]) for row in found] == [("a", None), ("c", "k1")]
     told = log.refusals("delay", "AA", DAY, DAY + 9, 9)
-    assert [row["request_id"] for row in told] == ["b", "d"]
-    assert sum(row["n"] for row in log.scored("delay", DAY, DAY + 9, 10)) == 2
+    assert [row["prediction_id"] for row in told] == ["b", "d"]
+    assert sum(len(one.labels) for one in log.scored("delay", NARROW, DAY, DAY + 9)) == 2
     assert len(log.recent_keys({"m/w0": 60}, 10)) == 6
     for _ in range(2):
         assert log.compact("delay", 1) >= 0
     assert log.counts("delay") == {"predictions": 2, "refusals": 2, "outcomes": 2}
-    assert [row["key"] for row in log.samples("delay", DAY, DAY + 9, {}, 9)] == [None, "k1"]
+    assert [row["key"] for row in log.samples("delay", WIDE, DAY, DAY + 9, {}, 9)] == [None, "k1"]
 
 
 def test_recent_keys_stop_at_the_marks(log: DeltaEventLog) -> None:
@@ -199,37 +208,98 @@ def test_samples(log: DeltaEventLog) -> None:
     )
 
     def asked(start: float, end: float, where: dict[str, Any], limit: int = 9) -> list[str]:
-        return [row["request_id"] for row in log.samples("delay", start, end, where, limit)]
+        return [
+            row["prediction_id"] for row in log.samples("delay", WIDE, start, end, where, limit)
+        ]
 
     assert asked(DAY, DAY + 1, {}) == ["b"]
     assert asked(DAY - 9, DAY + 99_999, {}) == ["a", "b", "c", "d", "d"]
     assert asked(DAY - 9, DAY + 99_999, {}, 2) == ["a", "b"]
-    assert asked(DAY, DAY + 9, {"feature_x": None}) == ["b"]
+    assert asked(DAY, DAY + 9, {"features.x": None}) == ["b"]
     assert asked(DAY, DAY + 9, {"answered": "", "routed": "1"}) == ["c"]
-    (row,) = log.samples("delay", DAY + 1, DAY + 2, {}, 9)
+    (row,) = log.samples("delay", WIDE, DAY + 1, DAY + 2, {}, 9)
     assert row == {
-        "ts": DAY + 1, "tenant": "AA", "request_id": "c", "row": 0, "unit": "u1",
-        "routed": "1", "answered": "", "arm": "champion", "rollout": "", "output": 0.25,
+        "ts": DAY + 1, "tenant": "AA", "prediction_id": "c", "request_id": "", "row": 0,
+        "unit": "u1", "routed": "1", "answered": "", "arm": "champion", "rollout": "",
         "latency_us": 900, "flags": ["failed"], "key": "k1", "features": {"x": 1.5, "kind": "a"},
+        "outputs": {"probability": 0.25},
     }  # fmt: skip
 
 
-def test_a_feature_may_be_called_as_a_column(tmp_path: Path) -> None:
+def test_features_are_called_as_the_model_has_them(tmp_path: Path) -> None:
+    """Also as a column, as one another in other letters, and as no column may be called."""
     log = DeltaEventLog(str(tmp_path / "log"))
-    event = predicted("a", values=[3.0, "a"])
-    schemas = {"narrow": [("output", "number"), ("kind", "category")]}
-    log.append("m/w0", 10, entries([event]), schemas)
-    (row,) = log.samples("delay", DAY, DAY + 1, {}, 1)
-    assert row["output"] == 0.25
+    names = ("unit", "X", "x", "größe [cm]", "mean radius", 'a"b', "x_", "größe (cm)")
+    contract = Contract(tuple(FeatureSpec(name, "v", FeatureType.NUMBER) for name in names))
+    values = [float(i) for i in range(len(names))]
+    event = predicted_event("a", DAY, "delay", "AA", contract.id, values=values, outputs=[0.25])
+    log.append("m/w0", 10, entries([event]), {contract.id: contract})
+    (row,) = log.samples("delay", contract, DAY, DAY + 1, {}, 1)
+    assert row["features"] == dict(zip(names, values, strict=True))
+    assert row["unit"] == "u1"
+    for i, name in enumerate(names):
+        assert log.samples("delay", contract, DAY, DAY + 1, {f"features.{name}": float(i)}, 1)
+        assert not log.samples("delay", contract, DAY, DAY + 1, {f"features.{name}": 99.0}, 1)
+
+
+EVERY_TYPE = Contract(
+    (
+        X,
+        FeatureSpec("n", "v", FeatureType.INTEGER),
+        FeatureSpec("b", "v", FeatureType.BOOLEAN),
+        KIND,
+        FeatureSpec("at", "v", FeatureType.DATETIME),
+        FeatureSpec("text", "v", FeatureType.TEXT),
+        FeatureSpec("vec", "v", FeatureType.VECTOR, length=2),
+        FeatureSpec("img", "v", FeatureType.IMAGE),
+    ),
+    TaskSpec("multiclass", classes=("p", "q", "r")),
+)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_every_type_and_named_outputs_come_back(log: DeltaEventLog, rows: int) -> None:
+    values = [1.5, 2, True, "k", DAY + 0.25, "größe", [1.0, 2.0], b"\x89PNG"]
+    event = predicted_event(
+        "a", DAY, "delay", "AA", EVERY_TYPE.id, values=values, outputs=[[0.2, 0.3, 0.5]], rows=rows
+    )
+    log.append("m/w0", 10, entries([event]), {EVERY_TYPE.id: EVERY_TYPE})
+    found = log.samples("delay", EVERY_TYPE, DAY, DAY + 1, {}, 9)
+    assert [row["row"] for row in found] == list(range(rows))
+    for row in found:
+        assert row["features"] == dict(zip(EVERY_TYPE.names, values, strict=True))
+        assert row["outputs"] == {"probabilities": [0.2, 0.3, 0.5]}
+    nulls = predicted_event(
+        "b", DAY + 1, "delay", "AA", EVERY_TYPE.id, values=[None] * 8, outputs=[[1.0, 0.0, 0.0]]
+    )
+    log.append("m/w0", 20, entries([nulls], first=10), {EVERY_TYPE.id: EVERY_TYPE})
+    (row,) = log.samples("delay", EVERY_TYPE, DAY + 1, DAY + 2, {}, 9)
+    assert row["features"] == dict.fromkeys(EVERY_TYPE.names)
+
+
+def test_packed_columns_are_the_same_rows(log: DeltaEventLog) -> None:
+    """Columns of numbers may come as packed floats."""
+    plain = predicted_event(
+        "a", DAY, "delay", "AA", NARROW.id, values=[1.5, "a"], outputs=[0.5], rows=2
+    )
+    packed = msgspec.structs.replace(
+        plain, event_id="b", ts=DAY + 1, features=[struct.pack("<2d", 1.5, 1.5), ["a", "a"]]
+    )
+    log.append("m/w0", 20, entries([plain, packed]), CONTRACTS)
+    one, other = (
+        [row["features"] for row in log.samples("delay", NARROW, DAY + i, DAY + i + 1, {}, 9)]
+        for i in (0, 1)
+    )
+    assert one == other == [{"x": 1.5, "kind": "a"}] * 2
 
 
 def test_refusals_are_one_tenants(log: DeltaEventLog) -> None:
     append(log, [refused("b", DAY + 1), refused("a", DAY), refused("c", DAY, "UA")])
     found = log.refusals("delay", "AA", DAY, DAY + 9, 9)
-    assert [row["request_id"] for row in found] == ["a", "b"]
+    assert [row["prediction_id"] for row in found] == ["a", "b"]
     assert found[0]["code"] == "CON-101"
     assert found[0]["ts"] == DAY
-    assert [r["request_id"] for r in log.refusals("delay", "AA", DAY, DAY + 1, 9)] == ["a"]
+    assert [r["prediction_id"] for r in log.refusals("delay", "AA", DAY, DAY + 1, 9)] == ["a"]
     assert len(log.refusals("delay", "AA", DAY, DAY + 9, 1)) == 1
 
 
@@ -249,34 +319,66 @@ def test_scored_counts_answers_with_known_outcome(log: DeltaEventLog) -> None:
             outcome("early", 1.0),
         ],
     )
-    first, second = log.scored("delay", DAY, DAY + 1, 10)
-    losses = (0.31**2, 0.39**2)
-    assert (first["routed"], first["arm"], first["bin"], first["value"], first["n"]) == (
-        "1", "champion", 3, 0.0, 2,
-    )  # fmt: skip
-    assert first["loss"] == pytest.approx(sum(losses))
-    assert first["loss_squares"] == pytest.approx(sum(x * x for x in losses))
-    assert (second["routed"], second["arm"], second["bin"], second["n"]) == (
-        "2", "challenger", 9, 1,
-    )  # fmt: skip
-    assert second["loss"] == 0.0
+    first, second = log.scored("delay", NARROW, DAY, DAY + 1)
+    assert (first.routed, first.arm, first.rollout) == ("1", "champion", "")
+    assert sorted(first.outputs[0].tolist()) == [0.31, 0.39]
+    assert first.labels.tolist() == [0.0, 0.0]
+    assert (second.routed, second.arm) == ("2", "challenger")
+    assert (second.outputs[0].tolist(), second.labels.tolist()) == ([1.0], [1.0])
+
+
+def test_scored_rows_of_several_outputs_and_labels(log: DeltaEventLog) -> None:
+    task = TaskSpec("multilabel", classes=("p", "q"))
+    contract = Contract((X,), task)
+    event = predicted_event(
+        "a", DAY, "delay", "AA", contract.id, values=[1.0], outputs=[[0.2, 0.9]]
+    )
+    truth = OutcomeSeen("a/0", DAY, "delay", "AA", contract.id, "a", 0, [0.0, 1.0])
+    log.append("m/w0", 20, entries([event, truth]), {contract.id: contract})
+    (found,) = log.scored("delay", contract, DAY, DAY + 1)
+    assert found.outputs[0].tolist() == [[0.2, 0.9]]
+    assert found.labels.tolist() == [[0.0, 1.0]]
+    other = Contract((X,), TaskSpec("regression", outputs={"delay": ()}))
+    assert log.scored("delay", other, DAY, DAY + 1) == [], "no row has such an output"
+
+
+def test_a_clients_own_id_names_a_prediction_as_long_as_it_stands_for_one(
+    log: DeltaEventLog,
+) -> None:
+    """An id that was used twice stands for two answers, and nobody can say which was meant."""
+    append(
+        log,
+        [
+            predicted("p1", request_id="order-1", output=0.1),
+            predicted("p2", request_id="order-2", output=0.2),
+            predicted("p3", request_id="order-2", output=0.3),
+            predicted("p4", request_id="order-1", output=0.4, tenant="UA"),
+            outcome("order-1", 1.0),
+            outcome("order-2", 1.0),
+            outcome("p3", 0.0),
+        ],
+    )
+    (found,) = log.scored("delay", NARROW, DAY, DAY + 1)
+    rows = dict(zip(found.outputs[0].tolist(), found.labels.tolist(), strict=True))
+    assert rows == {0.1: 1.0, 0.3: 0.0}
 
 
 def test_a_corrected_outcome_counts_once(log: DeltaEventLog) -> None:
-    correction = OutcomeSeen("later", DAY + 5, "delay", "AA", "narrow", "a", 0, 1.0)
+    correction = OutcomeSeen("later", DAY + 5, "delay", "AA", NARROW.id, "a", 0, 1.0)
     append(log, [predicted("a"), outcome("a", 0.0), correction])
-    assert [(r["value"], r["n"]) for r in log.scored("delay", DAY, DAY + 1, 10)] == [(1.0, 1)]
+    (found,) = log.scored("delay", NARROW, DAY, DAY + 1)
+    assert found.labels.tolist() == [1.0]
 
 
 def test_compaction_keeps_every_row_and_every_position(log: DeltaEventLog) -> None:
     for i in range(4):
         append(log, [predicted(f"r{i}", DAY + i)], first=10 * i)
-    before = log.samples("delay", DAY, DAY + 9, {}, 9)
+    before = log.samples("delay", WIDE, DAY, DAY + 9, {}, 9)
     assert log.compact("delay", 4) == 0
     removed = log.compact("delay", 3)
     assert removed == 4
     assert log.counts("delay")["predictions"] == 4
-    assert log.samples("delay", DAY, DAY + 9, {}, 9) == before
+    assert log.samples("delay", WIDE, DAY, DAY + 9, {}, 9) == before
     assert log.appended("m/w0") == 40
     append(log, [predicted("r3", DAY + 3)], first=30)
     assert log.counts("delay")["predictions"] == 4
@@ -288,4 +390,4 @@ def test_nothing_deprecated_is_called(log: DeltaEventLog) -> None:
     append(log, [predicted("a")])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(log.samples("delay", DAY, DAY + 1, {}, 9)) == 1
+        assert len(log.samples("delay", WIDE, DAY, DAY + 1, {}, 9)) == 1

@@ -26,14 +26,14 @@ def limit_of(text: str) -> Limit:
 
 
 async def run(
-    take: Callable[[], RateLimitDecision | Awaitable[RateLimitDecision]],
+    acquire: Callable[[], RateLimitDecision | Awaitable[RateLimitDecision]],
     release: Callable[[RateLimitDecision], None],
     what: str,
     much: float,
     long: bool,
 ) -> None:
     async def ask() -> RateLimitDecision:
-        taken = take()
+        taken = acquire()
         return taken if isinstance(taken, RateLimitDecision) else await taken
 
     print("ready", flush=True)

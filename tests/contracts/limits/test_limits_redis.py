@@ -52,11 +52,11 @@ def test_redis_killed_limits_go_on_here_and_redis_back_they_are_shared_again(
     async def outage() -> None:
         async with limiter_at(mortal_valkey.url) as limiter:
             await limiter.open()
-            held = await take(limiter, limit)
+            held = await acquire(limiter, limit)
             assert (held.remaining, limiter.degraded) == (2, False)
             mortal_valkey.kill()
             # This machine counts from here on, by itself and exactly.
-            answers = [await take(limiter, limit) for _ in range(5)]
+            answers = [await acquire(limiter, limit) for _ in range(5)]
             assert limiter.degraded
             assert [a.admitted for a in answers] == [True] * 3 + [False] * 2
             assert len(warnings(caplog)) == 1
@@ -69,7 +69,7 @@ def test_redis_killed_limits_go_on_here_and_redis_back_they_are_shared_again(
             assert len(warnings(caplog)) == 2
             assert "serves limits again" in warnings(caplog)[1]
             # A new Redis knows nothing of what was; scripts are sent again.
-            assert (await take(limiter, limit)).remaining == 2
+            assert (await acquire(limiter, limit)).remaining == 2
             assert not limiter.degraded
 
     asyncio.run(outage())
@@ -90,7 +90,7 @@ def test_redis_paused_every_request_is_answered_within_the_deadline(
 
                 async def timed() -> None:
                     began = time.monotonic()
-                    assert (await take(limiter, limit)).admitted
+                    assert (await acquire(limiter, limit)).admitted
                     waits.append(time.monotonic() - began)
 
                 await asyncio.gather(*(timed() for _ in range(300)))
@@ -111,7 +111,7 @@ def test_it_begins_without_redis(mortal_valkey: Any, caplog: pytest.LogCaptureFi
             mortal_valkey.kill()
             await limiter.open()
             assert limiter.degraded
-            assert (await take(limiter, Limit(fresh(), 1))).admitted
+            assert (await acquire(limiter, Limit(fresh(), 1))).admitted
             mortal_valkey.start()
             await soon(lambda: not limiter.degraded, "redis is found")
 
@@ -125,13 +125,13 @@ def test_a_redis_that_cannot_write_is_as_good_as_none(
     async def full() -> None:
         limit = Limit(fresh(), 2)
         async with limiter_at(mortal_valkey.url) as limiter:
-            assert (await take(limiter, limit)).remaining == 1
+            assert (await acquire(limiter, limit)).remaining == 1
             await command(limiter, "CONFIG", "SET", "maxmemory", "1")
-            assert (await take(limiter, limit)).remaining == 1  # counted here
+            assert (await acquire(limiter, limit)).remaining == 1  # counted here
             assert limiter.degraded
             await command(limiter, "CONFIG", "SET", "maxmemory", "0")
             await soon(lambda: not limiter.degraded, "redis takes writes again")
-            assert (await take(limiter, limit)).remaining == 0  # counted there
+            assert (await acquire(limiter, limit)).remaining == 0  # counted there
 
     asyncio.run(full())
     assert "memory" in warnings(caplog)[0]
@@ -142,7 +142,7 @@ def test_probes_come_ever_slower_and_no_request_probes(mortal_valkey: Any) -> No
         async with limiter_at(mortal_valkey.url) as limiter:
             mortal_valkey.kill()
             for _ in range(1_000):
-                await take(limiter, Limit(fresh(), 5))
+                await acquire(limiter, Limit(fresh(), 5))
             server = limiter._server
             first = server._pause_s
             await soon(lambda: server._pause_s > 3 * first, "it probes")
@@ -160,9 +160,9 @@ def test_requests_of_one_turn_go_in_one_call(valkey: Any) -> None:
     async def together() -> None:
         limit = Limit(fresh(), 50)
         async with limiter_at(valkey.url) as limiter:
-            await take(limiter, limit)
+            await acquire(limiter, limit)
             before = await calls_of(limiter)
-            answers = await asyncio.gather(*(take(limiter, limit) for _ in range(60)))
+            answers = await asyncio.gather(*(acquire(limiter, limit) for _ in range(60)))
             assert await calls_of(limiter) - before == 1
             assert [a.admitted for a in answers] == [True] * 49 + [False] * 11
 
@@ -178,7 +178,7 @@ def test_a_caller_that_left_gives_its_place_back(valkey: Any) -> None:
             await asyncio.sleep(0)
             task.cancel()
             deadline = time.monotonic() + 20
-            while not (await take(limiter, limit)).admitted:
+            while not (await acquire(limiter, limit)).admitted:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.005)
 
@@ -193,12 +193,12 @@ def test_an_answer_that_came_too_late_holds_no_place(mortal_valkey: Any) -> None
         async with limiter_at(mortal_valkey.url, deadline_s=DEADLINE_S) as limiter:
             await limiter.open()
             mortal_valkey.pause()
-            here = await take(limiter, limit)
+            here = await acquire(limiter, limit)
             assert (here.admitted, limiter.degraded) == (True, True)
             mortal_valkey.resume()
             await soon(lambda: not limiter.degraded, "redis is found again")
             deadline = time.monotonic() + 20
-            while not (await take(limiter, limit)).admitted:
+            while not (await acquire(limiter, limit)).admitted:
                 assert time.monotonic() < deadline
                 await asyncio.sleep(0.005)
 
@@ -211,9 +211,9 @@ def test_what_waits_to_be_given_back_is_bounded(
     async def flood() -> None:
         limit = Limit(fresh(), concurrent=20)
         async with limiter_at(mortal_valkey.url) as limiter:
-            taken = await take(limiter, limit)
+            taken = await acquire(limiter, limit)
             mortal_valkey.kill()
-            assert (await take(limiter, limit)).admitted
+            assert (await acquire(limiter, limit)).admitted
             for _ in range(12_000):
                 limiter.release(taken)
             assert limiter.leaving <= 10_000
@@ -226,7 +226,7 @@ def test_keys_say_whose_they_are_and_expire(valkey: Any) -> None:
     async def look() -> None:
         tenant = fresh("acme{x}*")
         async with limiter_at(valkey.url, lease_s=30.0) as limiter:
-            await take(limiter, Limit(tenant, 5, 120.0, 5), Limit(f"{tenant}/m", 5, 120.0))
+            await acquire(limiter, Limit(tenant, 5, 120.0, 5), Limit(f"{tenant}/m", 5, 120.0))
             found = [k.decode() for k in await command(limiter, "KEYS", "wv:*acme*")]
             own = tenant.replace("{", "%7B").replace("}", "%7D").replace("*", "%2A")
             mine = [key for key in found if key.split(":")[2] == own]
@@ -270,7 +270,7 @@ def test_the_password_is_never_logged(mortal_valkey: Any, caplog: pytest.LogCapt
         async with limiter_at(url) as limiter:
             await limiter.open()
             assert limiter.degraded
-            assert (await take(limiter, Limit(fresh(), 1))).admitted
+            assert (await acquire(limiter, Limit(fresh(), 1))).admitted
 
     with caplog.at_level(logging.DEBUG):
         asyncio.run(wrong())
@@ -284,7 +284,7 @@ def test_a_rate_that_no_ring_can_hold_is_not_kept_and_said(
 ) -> None:
     async def huge() -> None:
         async with limiter_at(valkey.url) as limiter:
-            assert (await take(limiter, Limit(fresh(), 1 << 60, 60.0, 1))).admitted
+            assert (await acquire(limiter, Limit(fresh(), 1 << 60, 60.0, 1))).admitted
             assert not limiter.degraded
 
     asyncio.run(huge())
@@ -297,7 +297,7 @@ def test_more_than_may_wait_are_decided_here(mortal_valkey: Any) -> None:
         async with limiter_at(mortal_valkey.url, deadline_s=1.0) as limiter:
             await limiter.open()
             mortal_valkey.pause()
-            asked = [asyncio.ensure_future(take(limiter, limit)) for _ in range(6_000)]
+            asked = [asyncio.ensure_future(acquire(limiter, limit)) for _ in range(6_000)]
             await soon(lambda: sum(t.done() for t in asked) >= 6_000 - 4_096, "answered here")
             mortal_valkey.resume()
             answers = await asyncio.gather(*asked)

@@ -6,12 +6,12 @@ import os
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.adapters.files import FileRoutingFeed
 from windvane.core.routing import (
-    CLIENT_SCOPES,
+    CircuitSpec,
     KeyEntry,
     ModelRoute,
     RoutingTable,
@@ -19,6 +19,8 @@ from windvane.core.routing import (
     TenantLimit,
     VersionEntry,
 )
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract, TaskSpec
 
 DEADLINE_S = 20.0
 
@@ -26,10 +28,11 @@ DEADLINE_S = 20.0
 def table(seq: int, keys: int = 1) -> RoutingTable:
     spec = FeatureSpec("x", "plan", FeatureType.CATEGORY, True, None, None, ("a", "b"))
     route = ModelRoute(
-        "delay", "0" * 16, (spec,), "late", 0.5, (VersionEntry("1", "a", "m", trusted=True),), "1",
-        challenger="2", challenger_share=0.25, chain=("1",), constant=0.2, rollout="r#0",
-        rule=(RuleStep(0.5, "x", among=("a",)), RuleStep(0.25, above=1.5)), cache_ttl_s=1.5,
-        tenants=("t0", "é"),
+        "delay", Contract((spec,), TaskSpec("multiclass", classes=("p", "q"))), "late", 0.5,
+        (VersionEntry("1", "a", "m", trusted=True, features=("x",)),), "1",
+        challenger="2", challenger_share=0.25, chain=("1",), constant=([0.2, 0.8],), rollout="r#0",
+        rule=(RuleStep(([1.0, 0.0],), "x", among=("a",)), RuleStep(([0.0, 1.0],), above=1.5)),
+        cache_ttl_s=1.5, tenants=("t0", "é"), circuit=CircuitSpec(3, 1.5, 2),
     )  # fmt: skip
     entries = tuple(
         KeyEntry(f"{seq:064d}", f"t{i}", f"k{i}", ("read", "admin"), 1e9 + 0.25, "2026-11-01")
@@ -54,21 +57,18 @@ def test_a_table_reads_back_whole(path: Path) -> None:
     assert FileRoutingFeed(path).latest() == table(3)
 
 
-def test_a_table_of_the_release_before_is_read(path: Path) -> None:
-    """A gateway that is upgraded starts from the file that lies there."""
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"seq":7,"models":{"delay":{"layout_id":"0"}},"keys":[]}']
+)
+def test_what_cannot_be_read_says_so_and_heals_at_the_next_publish(path: Path, text: str) -> None:
+    """Also the table of an earlier release, whose routes were others."""
     path.parent.mkdir()
-    path.write_text(
-        '{"seq": 3, "models": {"delay": {"model": "delay", "layout_id": "l", "schema": [],'
-        ' "outcome": "", "deadline_s": 0.5, "champion": "1",'
-        ' "versions": [{"version": "1", "artifact": "a", "manifest": "m"}]}},'
-        ' "keys": [{"digest": "d", "tenant": "acme"}]}'
-    )
-    found = FileRoutingFeed(path).latest()
-    assert found is not None
-    assert found.keys == (KeyEntry("d", "acme"),)
-    assert found.keys[0].scopes == CLIENT_SCOPES
-    assert not found.models["delay"].versions[0].trusted
-    assert (found.limits, found.models["delay"].tenants) == ((), ())
+    path.write_text(text)
+    feed = FileRoutingFeed(path)
+    with pytest.raises(msgspec.MsgspecError):
+        feed.latest()
+    assert feed.publish(table(3))
+    assert feed.latest() == table(3)
 
 
 def test_the_newest_wins_in_any_order(path: Path) -> None:

@@ -20,10 +20,10 @@ from contracts.runtime.hostile import ROW, TIGHT, Calls, load, model, version
 from contracts.runtime.worlds import SCHEMA, boosted, pyfunc, seal
 from sklearn.preprocessing import FunctionTransformer
 
-from windvane.core.signature import InputSpec
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.core.execution import RuntimeName, ServedBy
+from windvane.core.signature import InputSpec
 from windvane.ports.runtime import (
     CannotLoad,
     ManifestMismatch,
@@ -331,7 +331,7 @@ from windvane.adapters.files import FileArtifacts
 from windvane.adapters.sandbox import SandboxRuntime
 r = SandboxRuntime()
 p = r.load(FileArtifacts().open(sys.argv[1], sys.argv[2]), ["real"], trusted=True)
-print(p._sandbox._process.pid, flush=True)
+print(p._sandbox._process.pid, *p._sandbox._process._children(), flush=True)
 p.predict([[1.0]])
 """
     manifest = version(tmp_path / "v", model(loops))
@@ -340,13 +340,13 @@ p.predict([[1.0]])
     )
     try:
         assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        assert _lives(child)
+        children = [int(pid) for pid in parent.stdout.readline().split()]
+        assert all(_lives(child) for child in children)
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.communicate(timeout=20)
     until = time.monotonic() + 20.0
-    while _lives(child):
+    while any(_lives(child) for child in children):
         assert time.monotonic() < until
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from windvane.core.signature import InputSpec
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.files.artifacts import MANIFEST
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.onnx.artifact import GRAPH, INPUTS
 from windvane.adapters.onnx.convert import split_probes, to_graph
+from windvane.core.signature import InputSpec
 from windvane.ports.runtime import ManifestMismatch, Predictor, UnencodableRow
 
 TOLERANCE = 1e-6

@@ -116,6 +116,7 @@ def test_files_of_its_own_work(tmp_path: Path, runtime: SandboxRuntime) -> None:
     manifest = version(tmp_path / "v", model(uses_its_folder))
     predictor = load(runtime, tmp_path / "v", manifest, trusted=True)
     assert predictor.predict([ROW])[0] == 0.5
+    assert predictor.memory > 30 << 20  # of the process that runs it, not of the one that waits
     predictor.close()
 
 

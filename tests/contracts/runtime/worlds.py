@@ -27,10 +27,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from windvane.core.signature import InputSpec
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.onnx.convert import to_graph
 from windvane.core.execution import INPUTS_FILE, SERVED_FILE, RuntimeName, ServedBy
+from windvane.core.signature import InputSpec
 
 SCHEMA = ("ignored", "whole", "real", "carrier")
 CARRIERS = ("AA", "UA", "DL")

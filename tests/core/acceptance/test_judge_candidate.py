@@ -1,4 +1,4 @@
-"""May a candidate be registered? As a table."""
+"""May a candidate be registered? As a table, and as often as it says."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ from windvane.core.acceptance import (
     compare_outputs,
     judge_candidate,
 )
+from windvane.core.task import Quality, TaskSpec, make_task
 from windvane.core.verdict import Outcome
 
 PARITY = ParityReport(rows=500, max_difference=1e-7, probes=900, probe_max_difference=2e-7, moved=0)
-GOOD = CandidateFacts(rows=1_000, duplicate_rows=0, holdout_auc=0.6, parity=PARITY)
-POLICY = AcceptancePolicy(min_rows=1_000, auc_floor=0.6, parity_tolerance=1e-5)
+AUC = Quality("auc", 0.65, 0.6, 0.7, 1_000)
+MAE = Quality("mae", 4.0, 3.5, 4.5, 1_000, larger_is_better=False)
+WORSE = Quality("loss", 0.02, 0.0, 0.04, 1_000, larger_is_better=False)
+GOOD = CandidateFacts(rows=1_000, duplicate_rows=0, quality=AUC, naive=0.5, parity=PARITY)
+POLICY = AcceptancePolicy(min_rows=1_000, floor=0.6, parity_tolerance=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -27,12 +31,18 @@ POLICY = AcceptancePolicy(min_rows=1_000, auc_floor=0.6, parity_tolerance=1e-5)
     [
         ({}, Outcome.PASS, "ACC-501"),  # at every limit
         ({"rows": 999}, Outcome.FAIL, "ACC-501"),
-        ({"holdout_auc": 0.599}, Outcome.FAIL, "ACC-502"),
-        ({"holdout_auc": float("nan")}, Outcome.FAIL, "ACC-502"),
+        ({"quality": replace(AUC, lower=0.599)}, Outcome.FAIL, "ACC-502"),
+        ({"quality": replace(AUC, value=0.9, lower=0.59)}, Outcome.FAIL, "ACC-502"),
+        ({"quality": replace(AUC, lower=float("nan"))}, Outcome.FAIL, "ACC-502"),
+        ({"quality": replace(AUC, missing="4 more of the rarer label")}, Outcome.FAIL, "ACC-502"),
         ({"parity": replace(PARITY, moved=1)}, Outcome.FAIL, "ACC-503"),
         ({"parity": replace(PARITY, max_difference=2e-5)}, Outcome.FAIL, "ACC-503"),
         ({"parity": replace(PARITY, max_difference=float("nan"))}, Outcome.FAIL, "ACC-503"),
-        ({"rows": 1, "holdout_auc": 0.1}, Outcome.FAIL, "ACC-501"),
+        ({"parity": None}, Outcome.PASS, "ACC-501"),  # served as it came
+        ({"against_champion": WORSE}, Outcome.PASS, "ACC-501"),  # not beyond its error
+        ({"against_champion": replace(WORSE, lower=0.01)}, Outcome.FAIL, "ACC-504"),
+        ({"against_champion": replace(WORSE, lower=1.0, missing="rows")}, Outcome.PASS, "ACC-501"),
+        ({"rows": 1, "quality": replace(AUC, lower=0.1)}, Outcome.FAIL, "ACC-501"),
     ],
 )
 def test_table(change: dict[str, Any], outcome: Outcome, code: str) -> None:
@@ -40,19 +50,102 @@ def test_table(change: dict[str, Any], outcome: Outcome, code: str) -> None:
     assert (verdict.outcome, verdict.code) == (outcome, code)
 
 
+@pytest.mark.parametrize(
+    ("floor", "naive", "outcome"),
+    [
+        (5.0, float("nan"), Outcome.PASS), (4.4, 9.0, Outcome.FAIL), (None, 4.5, Outcome.PASS),
+        (None, 4.4, Outcome.FAIL), (None, float("nan"), Outcome.PASS),
+    ],
+)  # fmt: skip
+def test_a_metric_of_which_less_is_better(
+    floor: float | None, naive: float, outcome: Outcome
+) -> None:
+    """Without a floor it is the best constant's; where that is nothing, nothing is judged."""
+    facts = replace(GOOD, quality=MAE, naive=naive)
+    assert judge_candidate(facts, replace(POLICY, floor=floor), 0.0).outcome is outcome
+
+
 def test_it_says_both_sides() -> None:
     said = judge_candidate(replace(GOOD, rows=999), POLICY, 0.0).sentence
     assert said == "999 training rows, 1,000 needed"
     bad = replace(GOOD, parity=replace(PARITY, moved=3, probe_max_difference=0.24))
     assert judge_candidate(bad, POLICY, 0.0).sentence == (
-        "ONNX differs by 1e-07 on 500 rows and by 0.24 on 900 probes around splits, 1e-05 allowed"
+        "what is served differs by 1e-07 on 500 rows and by 0.24 on 900 probes around splits, "
+        "1e-05 allowed"
+    )
+    low = replace(GOOD, quality=replace(AUC, lower=0.55))
+    assert judge_candidate(low, POLICY, 0.0).sentence == (
+        "holdout AUC 0.650 (0.550 to 0.700, n=1,000), needed is 0.600"
+    )
+    few = replace(GOOD, quality=replace(AUC, missing="4 more of the rarer label"))
+    assert judge_candidate(few, replace(POLICY, floor=None), 0.0).sentence == (
+        "holdout AUC 0.650 (0.600 to 0.700, n=1,000), the best constant has 0.500; missing: 4 more "
+        "of the rarer label"
+    )
+    worse = replace(GOOD, against_champion=replace(WORSE, lower=0.01))
+    assert "a row costs +0.02 (+0.01 to +0.04) more than with the champion, n=1,000" in (
+        judge_candidate(worse, POLICY, 0.0).sentence
     )
 
 
-def test_what_is_served_as_it_came_is_not_compared() -> None:
-    assert judge_candidate(replace(GOOD, parity=None), POLICY, 0.0).outcome is Outcome.PASS
-    bad = judge_candidate(replace(GOOD, parity=None, holdout_auc=0.1), POLICY, 0.0)
-    assert bad.code == "ACC-502"
+@pytest.mark.parametrize(
+    ("spec", "rows", "share"),
+    [
+        (TaskSpec(), 40, 0.5), (TaskSpec(), 60, 0.25), (TaskSpec(), 200, 0.1),
+        (TaskSpec(), 30, 0.2), (TaskSpec("ranking"), 40, 0.5), (TaskSpec("ranking"), 8, 0.4),
+    ],
+)  # fmt: skip
+def test_a_model_without_skill_is_seldom_accepted(spec: TaskSpec, rows: int, share: float) -> None:
+    """1,000 small holdouts with a true AUC of .5, judged at 5% without a floor: 50 expected.
+
+    The normal approximation is rough where the rarer label has ten rows, so up to 90 are let
+    pass; a point estimate would accept 500 of them.
+    """
+    rng = np.random.default_rng(rows)
+    task, policy = make_task(spec), AcceptancePolicy(min_rows=1)
+    accepted = 0
+    for _ in range(1_000):
+        labels = (rng.random(rows) < share).astype(float)
+        quality = task.quality([rng.random(rows)], labels, policy.alpha)
+        facts = CandidateFacts(rows, 0, quality, task.naive(labels), None)
+        accepted += judge_candidate(facts, policy, 0.0).outcome is Outcome.PASS
+    assert accepted <= 90
+
+
+@pytest.mark.parametrize(("positives", "said"), [(9, "1 more of the rarer label"), (10, "")])
+def test_the_rarer_label_needs_ten_rows(positives: int, said: str) -> None:
+    """However well they are told apart: with few the bounds are none."""
+    labels = np.repeat([1.0, 0.0], [positives, 500])
+    for spec in (TaskSpec(), TaskSpec("ranking")):
+        quality = make_task(spec).quality([labels * 0.9], labels, 0.05)
+        assert bool(quality.missing) == bool(said)
+        assert said in quality.missing or spec.kind == "ranking"
+        verdict = judge_candidate(
+            CandidateFacts(510, 0, quality, 0.5, None), AcceptancePolicy(min_rows=1), 0.0
+        )
+        assert verdict.failed == bool(said)
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel", "regression"])
+def test_no_skill_in_other_tasks_is_seldom_accepted_either(kind: str) -> None:
+    """Answers that know the base rates and nothing of the row, 300 holdouts at 5%: 15 expected
+    at most; 33 has p < 1e-4."""
+    rng = np.random.default_rng(3)
+    classes = ("a", "b", "c") if kind != "regression" else ()
+    task, accepted = make_task(TaskSpec(kind, classes=classes)), 0
+    for _ in range(300):
+        if kind == "multiclass":
+            labels = rng.choice(3, 100, p=[0.5, 0.3, 0.2]).astype(float)
+            outputs = rng.dirichlet([5, 3, 2], 100)
+        elif kind == "multilabel":
+            labels = (rng.random((100, 3)) < 0.3).astype(float)
+            outputs = np.clip(0.3 + rng.normal(0, 0.05, (100, 3)), 0, 1)
+        else:
+            labels, outputs = rng.normal(size=100), rng.normal(0, 0.1, 100)
+        quality = task.quality([outputs], labels, 0.05)
+        facts = CandidateFacts(100, 0, quality, task.naive(labels), None)
+        accepted += not judge_candidate(facts, AcceptancePolicy(min_rows=1), 0.0).failed
+    assert accepted < 33
 
 
 def test_outputs_are_compared_on_rows_and_on_probes() -> None:
@@ -62,6 +155,14 @@ def test_outputs_are_compared_on_rows_and_on_probes() -> None:
     assert (found.rows, found.probes, found.moved, found.changed_labels) == (3, 2, 1, 1)
     assert found.max_difference == pytest.approx(2e-7)
     assert found.probe_max_difference == pytest.approx(0.1)
+
+
+def test_the_likeliest_class_is_the_label() -> None:
+    one = np.array([[0.4, 0.3, 0.3], [0.1, 0.8, 0.1]])
+    other = np.array([[0.3, 0.4, 0.3], [0.2, 0.7, 0.1]])
+    found = compare_outputs((one, other), (one[:0], other[:0]), 1e-5)
+    assert (found.moved, found.changed_labels) == (2, 1)
+    assert found.max_difference == pytest.approx(0.1)
 
 
 def test_an_output_that_is_no_number_on_one_side_differs_without_bound() -> None:

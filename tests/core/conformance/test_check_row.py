@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.signature import FeatureSpec, FeatureType, Violation
-from windvane.inference.model_cache import plain_row
 from windvane.core.conformance import check_row
+from windvane.core.signature import FeatureSpec, FeatureType, Violation
+from windvane.core.task import Contract
+from windvane.inference.model_cache import plain_row
 
 NUMBER = FeatureSpec("x", "v", FeatureType.NUMBER, low=-1.5, high=10.0)
 LOW_ONLY = FeatureSpec("x", "v", FeatureType.NUMBER, low=0.0)
@@ -79,22 +80,24 @@ def test_kept(spec: FeatureSpec, value: Any) -> None:
     ],
 )  # fmt: skip
 def test_broken(spec: FeatureSpec, value: Any, code: str, said: str) -> None:
-    assert check_row([spec], {"x": value}) == [Problem(code, "x", said)]
+    assert check_row([spec], {"x": value}) == [Violation(code, "x", said)]
 
 
 def test_missing_is_not_null() -> None:
-    assert check_row([NUMBER], {}) == [Problem("CON-101", "x", "x is missing, but may not be null")]
+    assert check_row([NUMBER], {}) == [
+        Violation("CON-101", "x", "x is missing, but may not be null")
+    ]
     assert check_row([NULLABLE], {}) == []
 
 
 def test_unknown_names_come_last_with_the_closest_known() -> None:
     schema = [FeatureSpec("distance", "v", FeatureType.NUMBER), CLOSED]
-    problems = check_row(schema, {"distnce": 1, "zzz": 2, "x": "ORD"})
-    assert [(p.code, p.field) for p in problems] == [
+    violations = check_row(schema, {"distnce": 1, "zzz": 2, "x": "ORD"})
+    assert [(p.code, p.field) for p in violations] == [
         ("CON-101", "distance"), ("CON-104", "x"), ("CON-105", "distnce"), ("CON-105", "zzz"),
     ]  # fmt: skip
-    assert problems[2].message == "unknown feature 'distnce'; did you mean 'distance'?"
-    assert problems[3].message == "unknown feature 'zzz'; known: distance, x"
+    assert violations[2].message == "unknown feature 'distnce'; did you mean 'distance'?"
+    assert violations[3].message == "unknown feature 'zzz'; known: distance, x"
 
 
 JSON = st.one_of(
@@ -104,16 +107,16 @@ JSON = st.one_of(
 
 
 @given(JSON, st.sampled_from([NUMBER, LOW_ONLY, FREE, WHOLE, WIDE, NULLABLE, OPEN, CLOSED]))
-def test_any_value_has_an_answer_of_at_most_one_problem(value: Any, spec: FeatureSpec) -> None:
-    problems = check_row([spec], {"x": value})
-    assert len(problems) <= 1
-    assert all(len(p.message) < 160 for p in problems)
+def test_any_value_has_an_answer_of_at_most_one_violation(value: Any, spec: FeatureSpec) -> None:
+    violations = check_row([spec], {"x": value})
+    assert len(violations) <= 1
+    assert all(len(p.message) < 160 for p in violations)
 
 
 @pytest.mark.parametrize("digits", [310, 5_000])
 def test_a_number_beyond_floats_is_refused(digits: int) -> None:
-    (problem,) = check_row([FREE], {"x": 10**digits})
-    assert problem.code in ("CON-102", "CON-103")
+    (violation,) = check_row([FREE], {"x": 10**digits})
+    assert violation.code in ("CON-102", "CON-103")
 
 
 @given(st.integers(-(2**60), 2**60) | st.integers(2**53 - 3, 2**53 + 3))
@@ -125,9 +128,18 @@ def test_a_whole_number_is_taken_as_long_as_a_float_holds_all_its_neighbours(val
 
 
 BOUND = st.none() | st.floats(-1e6, 1e6).map(lambda x: round(x, 1))
-SPECS = st.builds(
-    FeatureSpec, st.sampled_from(["a", "b", "c"]), st.just("v"), st.sampled_from(FeatureType),
-    st.booleans(), BOUND, BOUND, st.lists(st.text(max_size=3), max_size=2).map(tuple),
+SIZE = st.none() | st.integers(0, 9).map(float)
+NUMERIC = (FeatureType.NUMBER, FeatureType.INTEGER)
+SIZED = (FeatureType.TEXT, FeatureType.IMAGE)
+REST = [kind for kind in FeatureType if kind not in (*NUMERIC, *SIZED)]
+NAME, VIEW = st.sampled_from(["a", "b", "c"]), st.just("v")
+SPECS = st.one_of(
+    st.builds(FeatureSpec, NAME, VIEW, st.sampled_from(NUMERIC), st.booleans(), BOUND, BOUND),
+    st.builds(FeatureSpec, NAME, VIEW, st.sampled_from(SIZED), st.booleans(), high=SIZE),
+    st.builds(
+        FeatureSpec, NAME, VIEW, st.sampled_from(REST), st.booleans(),
+        known=st.lists(st.text(max_size=3), max_size=2).map(tuple), length=st.integers(1, 4),
+    ),
 )  # fmt: skip
 
 
@@ -137,6 +149,6 @@ def possible(spec: FeatureSpec) -> bool:
 
 @given(st.lists(SPECS.filter(possible), max_size=3, unique_by=lambda spec: spec.name))
 def test_a_plain_row_keeps_every_promise_with_nothing_missing(schema: list[FeatureSpec]) -> None:
-    row = plain_row(schema)
+    row = plain_row(Contract(tuple(schema)))
     assert None not in row
     assert check_row(schema, dict(zip([s.name for s in schema], row, strict=True))) == []

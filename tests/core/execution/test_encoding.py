@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.signature import InputSpec, RowEncoder, RowPacker
 from windvane.core.execution import ServedBy, positive_output
+from windvane.core.signature import InputSpec, RowEncoder, RowPacker
 
 SCHEMA = ("a", "b", "c")
 numbers = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=False, width=64))

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windvane.core.routing import Arm, ModelRoute, bucket, choose
+from windvane.core.task import Contract
 
 ROUTE = ModelRoute(
-    "delay", "0" * 16, (), "late", 0.5, (), champion="1", challenger="2", challenger_share=0.25
+    "delay", Contract(()), "late", 0.5, (), champion="1", challenger="2", challenger_share=0.25
 )
 SHARES = st.floats(0, 1)
 

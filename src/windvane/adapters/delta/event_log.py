@@ -29,12 +29,22 @@ from windvane.ports.events import dedupe_key
 
 _WHOLE_BYTES = 64 << 20
 _FEATURES = "features."
+# An outcome names a prediction by our id, or by the client's where that stands for one only.
 _JOINED = """
-SELECT p.routed, p.arm, p.rollout, o.value AS label_, {outputs}
-FROM predictions p JOIN (
-    SELECT tenant, prediction_id, row, arg_max(value, ts) AS value FROM outcomes GROUP BY ALL
-) o USING (tenant, prediction_id, row)
-WHERE p.ts >= $start AND p.ts < $end AND {present}
+WITH found AS (SELECT * FROM predictions WHERE ts >= $start AND ts < $end AND {present}),
+names AS (
+    SELECT DISTINCT tenant, prediction_id AS named, prediction_id FROM found
+    UNION
+    SELECT tenant, request_id, any_value(prediction_id) FROM found WHERE request_id <> ''
+    GROUP BY tenant, request_id HAVING count(DISTINCT prediction_id) = 1
+),
+truth AS (
+    SELECT names.tenant, names.prediction_id, o.row, arg_max(o.value, o.ts) AS value
+    FROM outcomes o JOIN names ON o.tenant = names.tenant AND o.prediction_id = names.named
+    GROUP BY names.tenant, names.prediction_id, o.row
+)
+SELECT p.routed, p.arm, p.rollout, truth.value AS label_, {outputs}
+FROM found p JOIN truth USING (tenant, prediction_id, row)
 ORDER BY ALL
 """
 
@@ -171,7 +181,7 @@ class DeltaEventLog:
         if not predictions or outcomes is None:
             return []
         specs = make_task(contract.task).outputs
-        names = [f'p."{column_name(OUTPUT, spec.name)}"' for spec in specs]
+        names = [f'"{column_name(OUTPUT, spec.name)}"' for spec in specs]
         with self._connect() as c:
             for name, uris in (("predictions", predictions), ("outcomes", outcomes.file_uris())):
                 c.execute(
@@ -179,7 +189,8 @@ class DeltaEventLog:
                     f"FROM read_parquet({json.dumps(uris)}, union_by_name=true)"
                 )
             query = _JOINED.format(
-                outputs=", ".join(names), present=" AND ".join(f"{n} IS NOT NULL" for n in names)
+                outputs=", ".join(f"p.{name}" for name in names),
+                present=" AND ".join(f"{name} IS NOT NULL" for name in names),
             )
             try:
                 found = c.execute(query, {"start": _utc(start), "end": _utc(end)}).fetchall()

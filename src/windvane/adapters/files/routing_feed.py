@@ -27,7 +27,7 @@ class FileRoutingFeed:
     def publish(self, table: RoutingTable) -> bool:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._alone():
-            held = self._read()
+            held = self._readable()
             if held is not None and held.seq >= table.seq:
                 return False
             fresh = self._path.with_suffix(".new")
@@ -67,6 +67,13 @@ class FileRoutingFeed:
         except FileNotFoundError:
             return None
         return found.st_mtime_ns, found.st_ino
+
+    def _readable(self) -> RoutingTable | None:
+        """A file that cannot be read, or is of another release, is replaced by the next one."""
+        try:
+            return self._read()
+        except msgspec.MsgspecError:
+            return None
 
     def _read(self) -> RoutingTable | None:
         try:

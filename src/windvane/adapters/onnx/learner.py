@@ -122,7 +122,9 @@ class BoostedLearner:
             model = HistGradientBoostingClassifier(**settings)
             labels = labels.astype(int)
         candidate = BoostedCandidate(model, inputs, features, task)
-        model.fit(candidate.matrix(columns), labels)
+        x = candidate.matrix(columns)
+        x[:, np.isnan(x).all(axis=0)] = 0.0  # nothing to learn from; scikit-learn fails on it
+        model.fit(x, labels)
         return candidate
 
 

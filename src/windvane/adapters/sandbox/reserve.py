@@ -26,18 +26,19 @@ _HELD = ".held"
 def reserve(limits: Limits, log: Path | None) -> tuple[Path, IO[bytes]]:
     """A private folder, and its locked file; raises RuntimeFailed beyond ``total_memory``."""
     group = f"{_PREFIX}{_group(log)}-"
-    with _one_at_a_time(group):
+    with _one_at_a_time(log.parent if log else Path(tempfile.gettempdir()), group):
         used = [_memory(path) for path in _living(group)]
         if sum(used) + limits.memory > limits.total_memory:
             raise RuntimeFailed(
                 f"{len(used)} sandboxes may use {sum(used):,} bytes of memory already, and this "
                 f"one {limits.memory:,}: more than {limits.total_memory:,} (sandbox_total_memory)"
             )
-        folder = Path(tempfile.mkdtemp(prefix=group))
-        held = (folder / _HELD).open("wb")
+        made = Path(tempfile.mkdtemp(prefix=f".{group}"))  # a name that no sweep looks at
+        held = (made / _HELD).open("wb")
         fcntl.flock(held, fcntl.LOCK_EX)
         held.write(str(limits.memory).encode())
         held.flush()
+        folder = made.rename(made.with_name(made.name.removeprefix(".")))
     return folder, held
 
 
@@ -55,10 +56,9 @@ def _group(log: Path | None) -> str:
 
 
 @contextlib.contextmanager
-def _one_at_a_time(group: str) -> Iterator[None]:
-    path = Path(tempfile.gettempdir()) / f".{group}lock"
+def _one_at_a_time(folder: Path, group: str) -> Iterator[None]:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    at = os.open(path, flags, 0o600)
+    at = os.open(folder / f".{group}lock", flags, 0o600)
     try:
         fcntl.flock(at, fcntl.LOCK_EX)
         yield

@@ -167,7 +167,7 @@ def explain(
         return
     _out.print(f"{told.model} version {told.version}: [bold]{told.runtime}[/]")
     _out.print(f"  why      {told.reason}")
-    _out.print(f"  runs     {'in a process of its own' if told.sandboxed else 'in the gateway'}")
+    _out.print(f"  runs     {'in a sandbox' if told.sandboxed else 'in the gateway'}")
     if told.needs_trust:
         _out.print(f"  trusted  {'yes' if told.trusted else 'no: `windvane trust MODEL VERSION`'}")
     for name, why in told.passed_over.items():

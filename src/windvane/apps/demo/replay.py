@@ -114,6 +114,7 @@ class FlightReplay:
         headers = {
             "Authorization": f"Bearer {self._keys[flight.carrier]}",
             "X-Request-Id": f"flight-{flight.id}",
+            "Idempotency-Key": f"flight-{flight.id}",
         }
         began = time.perf_counter()
         url = f"{self._url}/v1/models/{self._model}/predict"

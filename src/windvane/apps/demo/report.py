@@ -15,6 +15,7 @@ from windvane.apps.demo.replay import ClientCounts, Moment
 from windvane.core.routing import bucket
 from windvane.ports.control_store import ControlStore, Incident, IncidentNote
 from windvane.ports.event_log import EventLog
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import JUDGES, replay_decision
 
 GOOD, NO_WEATHER, BAD = "1", "2", "3"
@@ -73,6 +74,7 @@ def make_report(
     with store.read() as tx:
         incidents = sorted(tx.incidents(model, 1_000), key=lambda i: i.opened_at)
         notes = {i.id: tx.notes(i.id) for i in incidents}
+        contract = read_model_file(tx.model(model).text).contract
         decisions = tx.decisions(model, 10_000)
         errors = tx.verdicts(model, "errors", 0.0, 100_000)
         sketches = tx.sketches(model, 0.0, float("inf"))
@@ -88,7 +90,7 @@ def make_report(
     expected = {i.id for i in (feed, canary, tenant) if i is not None}
     false_alarms = [i for i in incidents if i.id not in expected]
     in_windows = sum(s.total("rows") for _, s in sketches)
-    bad_rows = log.samples(model, 0.0, 4e9, {"routed": BAD}, 1_000_000)
+    bad_rows = log.samples(model, contract, 0.0, 4e9, {"routed": BAD}, 1_000_000)
     beyond = sum(bucket(model, row["unit"]) >= 0.05 for row in bad_rows)
     judged = [d for d in decisions if d.judge in JUDGES]
     changed = [d.id for d in judged if not replay_decision(d).same]

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from windvane.apps.gateway.statuses import UnsupportedEncoding
 from windvane.inference.errors import BodyTooLarge
 
+_MAX_WINDOW = 1 << 23
+
 
 def decompress(body: bytes, encoding: bytes, max_bytes: int) -> bytes:
     """The plain body. Raises UnsupportedEncoding, BodyTooLarge as soon as it is too large."""
@@ -36,13 +38,19 @@ def _gzip(body: bytes, max_bytes: int) -> bytes:
 def _zstd(body: bytes, max_bytes: int) -> bytes:
     import zstandard
 
-    with zstandard.ZstdDecompressor(max_window_size=1 << 23).stream_reader(body) as reader:
-        try:
-            plain = reader.read(max_bytes + 1)
-        except zstandard.ZstdError as error:
-            raise ValueError(str(error)) from error
-    if len(plain) > max_bytes:
-        raise BodyTooLarge(f"over {max_bytes:,} bytes once it is decompressed")
+    made = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
+    try:
+        # The reader is bounded but does not tell a whole frame from one that is cut short, and
+        # what does tell is not bounded: so the bound first.
+        with made.stream_reader(body) as reader:
+            if len(reader.read(max_bytes + 1)) > max_bytes:
+                raise BodyTooLarge(f"over {max_bytes:,} bytes once it is decompressed")
+        whole = made.decompressobj()
+        plain = whole.decompress(body)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from error
+    if not whole.eof or whole.unused_data:
+        raise ValueError("it is cut short, or has something behind its end")
     return plain
 
 

@@ -157,13 +157,9 @@ class HttpApp:
             if isinstance(result, Exception):
                 self.reject(protocol, result, request.id, headers, reply)
                 return
-            extra: list[Header] = [(b"content-type", result.content_type)]
-            if b"windvane-version" in headers:
-                extra.append(VERSION_HEADERS[pick_version(headers[b"windvane-version"], "")])
+            extra = [(b"content-type", result.content_type), *_echoes(headers, request)]
             if result.decision is not FREE:
                 extra += limit_headers(result.decision)
-            if request.client_id:
-                extra.append((b"x-request-id", request.client_id.encode("latin-1")))
             if result.replayed:
                 extra.append((b"idempotency-replayed", b"true"))
             reply(200, extra, result.body)
@@ -226,8 +222,8 @@ class HttpApp:
             try:
                 body = self._models(request)
             except Exception as error:
-                raise self.engine.failed(request, error) from error
-            reply(200, [JSON], body)
+                raise self.engine.failed(request, error) from None
+            reply(200, [JSON, *_echoes(head.headers, request)], body)
             return None
         if path == "/v1/outcomes":
             _only(head, "POST")
@@ -243,9 +239,14 @@ class HttpApp:
         raise NoSuchPath(f"{method[:16]} {path[:200]} is not part of the API")
 
     def _request(self, head: RequestHead, request_id: str) -> InferenceRequest:
-        credential = head.headers.get(b"authorization", b"")
-        codec = PROTOCOLS[0].codec({}, None)
-        return InferenceRequest(request_id, "", credential, codec, head.began_ns)
+        """Of something else than a prediction. Raises UnknownApiVersion."""
+        headers = head.headers
+        codec = PROTOCOLS[0].codec(headers, None)
+        credential = headers.get(b"authorization", b"")
+        client_id = _printable(headers.get(b"x-request-id", b""))
+        return InferenceRequest(
+            request_id, "", credential, codec, head.began_ns, client_id=client_id
+        )
 
     def _may(self, request: InferenceRequest, scope: Scope) -> None:
         """Raises Rejection: a stranger's body is not read."""
@@ -275,7 +276,7 @@ class HttpApp:
                 rejection = self.engine.failed(request, error)
                 self.reject(PROTOCOLS[0], rejection, request.id, head.headers, reply)
             else:
-                reply(status, [JSON], body)
+                reply(status, [JSON, *_echoes(head.headers, request)], body)
 
         task = asyncio.create_task(go())
         self._tasks.add(task)
@@ -395,6 +396,16 @@ class _WholeBody:
         self._app.run(self._head, self._request, work(), self._reply)
 
     def on_abort(self) -> None: ...
+
+
+def _echoes(headers: Headers, request: InferenceRequest) -> list[Header]:
+    """What a client gets back as it sent it."""
+    out: list[Header] = []
+    if headers.get(b"windvane-version"):
+        out.append(VERSION_HEADERS[pick_version(headers[b"windvane-version"], "")])
+    if request.client_id:
+        out.append((b"x-request-id", request.client_id.encode("latin-1")))
+    return out
 
 
 def _only(head: RequestHead, method: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import http
 import ipaddress
-import ssl
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
@@ -21,18 +20,17 @@ _EVICTED_AT_ONCE = 64
 class Connections:
     """Counted, swept, and closed to make room for others."""
 
-    def __init__(self, app: Application, bounds: Bounds, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, app: Application, bounds: Bounds) -> None:
         self.app = app
         self.bounds = bounds
-        self.reader = HeadReader(bounds.line_bytes, bounds.header_lines)
+        self.reader = HeadReader(bounds.head_bytes, bounds.line_bytes, bounds.header_lines)
         self.now_ns = time.monotonic_ns()
         self.open: set[HttpConnection] = set()
         self.refused = self.evicted = 0
-        self.tls = tls
         self._by_address: dict[object, int] = {}
         self._silent: list[tuple[int, HttpConnection]] = []
         self._date = b""
-        self._lines: dict[int, bytes] = {}
+        self.lines: dict[int, bytes] = {}
         self.sweep()
 
     def add(self, connection: HttpConnection, peer: Any) -> bool:
@@ -88,20 +86,20 @@ class Connections:
         would cost more than everything else here."""
         self.now_ns = time.monotonic_ns()
         self._date = formatdate(usegmt=True).encode()
-        self._lines.clear()
+        self.lines.clear()
         for connection in list(self.open):
             connection.look(self.now_ns)
 
     def status_line(self, status: int) -> bytes:
         """With the date behind it; made once a sweep."""
-        line = self._lines.get(status)
+        line = self.lines.get(status)
         if line is None:
             try:
                 phrase = http.HTTPStatus(status).phrase.encode()
             except ValueError:
                 phrase = b""
             line = b"HTTP/1.1 %d %b\r\ndate: %b\r\n" % (status, phrase, self._date)
-            self._lines[status] = line
+            self.lines[status] = line
         return line
 
 

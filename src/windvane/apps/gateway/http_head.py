@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import urllib.parse
 
 import msgspec
@@ -40,55 +41,87 @@ class _RequestLine(msgspec.Struct, frozen=True, gc=False):
     query: bytes
     newer: bool  # than HTTP/1.0
     without_body: bool
+    plain: bool
 
 
 class HeadReader:
-    """Reads whole heads, each with a parser of its own: no head can depend on another's.
+    """Reads heads, each with a parser that saw nothing but whole requests before: no head can
+    depend on another's. A parser that is given anything else is not used again.
 
-    ``length`` (of the body, or CHUNKED), ``keep_alive``, ``without_body`` (the answer to HEAD)
-    and ``expects`` (100-continue) are those of the head that was read last.
+    ``length`` (of the body, or CHUNKED), ``keep_alive``, ``newer`` (than HTTP/1.0),
+    ``without_body`` (the answer to HEAD) and ``expects`` (100-continue) are those of the head
+    that ``read`` had last.
     """
 
     __slots__ = (
-        "_headers", "_line_bytes", "_lines", "_remembered", "_repeated", "_whole",
-        "expects", "keep_alive", "length", "without_body",
+        "_complete", "_head_bytes", "_headers", "_line_bytes", "_lines", "_parser", "_remembered",
+        "_repeated", "expects", "keep_alive", "length", "newer", "without_body",
     )  # fmt: skip
 
-    def __init__(self, line_bytes: int, header_lines: int) -> None:
+    def __init__(self, head_bytes: int, line_bytes: int, header_lines: int) -> None:
+        self._head_bytes = head_bytes
         self._line_bytes = line_bytes
-        self._lines = header_lines + 2  # and the request line, and the empty one
+        self._lines = header_lines
         self._remembered: dict[bytes, _RequestLine] = {}  # most requests have one of few
         self._headers: dict[bytes, bytes] = {}
-        self._repeated = b""
-        self._whole = False
+        self._repeated: bytes | None = None
+        self._complete = False
+        self._parser = HttpRequestParser(self)  # of whole requests alone
         self.length = 0
-        self.keep_alive = self.without_body = self.expects = False
+        self.keep_alive = self.newer = self.without_body = self.expects = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         headers = self._headers
         if name not in headers:
-            headers[name] = value
-        elif name in _ONCE:
-            self._repeated = name
+            headers[name] = value.rstrip()
         else:
-            headers[name] = headers[name].rstrip(b" \t") + b", " + value
+            self._repeated = name if name in _ONCE else self._repeated or b""
+            headers[name] += b", " + value.rstrip()
 
     def on_headers_complete(self) -> None:
-        self._whole = True
+        self._complete = True
 
-    def on_body(self, body: bytes) -> None:
-        raise ValueError(f"{len(body)} bytes behind a head")
+    def whole(self, data: bytes) -> tuple[RequestHead, bytes] | None:
+        """The head and the body of what is one plain request and nothing else, as nearly all are;
+        otherwise None, and it has to be read piece by piece."""
+        first = self._remembered.get(data[: data.find(b"\r\n")])
+        if first is None or not first.plain or len(data) > self._head_bytes:
+            return None
+        began_ns = time.monotonic_ns()
+        headers = self._headers = {}
+        self._repeated = None
+        self._complete = False
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._parser = HttpRequestParser(self)
+            return None
+        length = headers.get(b"content-length")
+        end = data.find(b"\r\n\r\n") + 4
+        if (
+            not self._complete
+            or len(data) != (end + int(length) if length is not None else end)
+            or self._repeated is not None
+            or b"host" not in headers
+            or b"transfer-encoding" in headers
+            or b"expect" in headers
+            or headers.get(b"connection", b"keep-alive") != b"keep-alive"
+            or len(headers) > self._lines
+        ):
+            self._parser = HttpRequestParser(self)  # whatever it is in the middle of
+            return None
+        return RequestHead(first.method, first.path, first.query, headers, began_ns), data[end:]
 
     def read(self, head: bytes, began_ns: int) -> RequestHead:
         """``head`` ends with its empty line. Raises RefusedHead."""
         line = head[: head.find(b"\r\n")]
         if len(line) > self._line_bytes:
             raise RefusedHead(414, f"the request line is over {self._line_bytes:,} bytes")
-        if head.count(b"\r\n") > self._lines:
-            raise RefusedHead(431, f"over {self._lines - 2} header lines")
+        if head.count(b"\r\n") > self._lines + 2:  # and the request line, and the empty one
+            raise RefusedHead(431, f"over {self._lines} header lines")
         headers = self._headers = {}
-        self._repeated, self._whole = b"", False
+        self._repeated, self._complete = None, False
         parser = HttpRequestParser(self)
         try:
             parser.feed_data(head)
@@ -96,22 +129,20 @@ class HeadReader:
             pass
         except HttpParserError as error:
             raise RefusedHead(400, f"the head is not HTTP: {error}") from None
-        if not self._whole:
+        if not self._complete:
             raise RefusedHead(400, "the head ends in its middle")
         first = self._remembered.get(line) or self._request_line(line)
         if self._repeated:
             raise RefusedHead(400, f"{self._repeated.decode()} is there twice")
         if first.newer and b"host" not in headers:
             raise RefusedHead(400, "host is missing")
-        if b" \r\n" in head or b"\t\r\n" in head:
-            for name, value in headers.items():
-                headers[name] = value.rstrip(b" \t")
         length = headers.get(b"content-length")
         if b"transfer-encoding" in headers:
             self._check_coding(headers, first.newer)
             self.length = CHUNKED
         else:
             self.length = int(length) if length is not None else 0
+        self.newer = first.newer
         self.keep_alive = parser.should_keep_alive()
         self.without_body = first.without_body
         self.expects = b"expect" in headers and first.newer
@@ -130,7 +161,7 @@ class HeadReader:
         path, query = _address(target)
         without_body = method == b"HEAD"
         name = "GET" if without_body else method.decode()
-        first = _RequestLine(name, path, query, newer, without_body)
+        first = _RequestLine(name, path, query, newer, without_body, newer and not without_body)
         if len(line) <= _REMEMBERED_BYTES:
             if len(self._remembered) >= _REMEMBERED:
                 self._remembered.clear()

@@ -1,7 +1,4 @@
-"""uvicorn's HTTP protocol, bounded before anybody is authenticated, and without ASGI.
-
-uvicorn opens, registers and closes the connection and pauses it; what a request is, when it is
-read and how it is answered is said here.
+"""HTTP/1.1 on one connection, bounded before anybody is authenticated.
 
 One request at a time: what comes behind it stays unread until it was answered. Its head is
 read by `HeadReader` once it is whole, so a head costs its bytes and nothing else until then.
@@ -11,24 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
-
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from windvane.apps.gateway.http_chunks import BrokenChunks, ChunkedBody, ChunksTooLarge
 from windvane.apps.gateway.http_head import CHUNKED, RefusedHead, RequestHead
 from windvane.inference.failures import describe, frames_of
 
 if TYPE_CHECKING:
-    from uvicorn import Config
-    from uvicorn.server import ServerState
-
     from windvane.apps.gateway.http_connections import Connections
 
 __all__ = ["Application", "BodySink", "Bounds", "Header", "HttpConnection", "Reply", "RequestHead"]
@@ -116,24 +108,16 @@ _TURN = 4  # what is behind a request waits for its turn
 _CLOSING, _CLOSED = 5, 6
 
 
-class HttpConnection(HttpToolsProtocol):
+class HttpConnection(asyncio.Protocol):
     """One client's connection."""
 
-    def __init__(
-        self,
-        table: Connections,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self.parser: Any = None  # each head has one of its own
+    def __init__(self, table: Connections) -> None:
         self._table = table
         self._app = table.app
         self._bounds = table.bounds
         self._reader = table.reader
-        self._tls: ssl.SSLContext | None = table.tls
+        self._secure = False  # by TLS
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._task: asyncio.Task[None] | None = None
         self._held = bytearray()  # less than a head
         self._behind = b""  # came while a request was under way
@@ -143,8 +127,9 @@ class HttpConnection(HttpToolsProtocol):
         self._left = 0  # bytes of the body that did not come yet
         self._lingered = 0
         self._keep = self._answered = self._without_body = False
+        self._older = False  # it speaks HTTP/1.0
         self._limited = False  # the last answer was 429
-        self._eof = False
+        self._eof = self._paused = False
         self._stuck_ns = 0  # since when the client reads nothing
         self.phase = _HEAD
         self.since_ns = 0  # when the phase began; an idle one's by the sweep's clock
@@ -152,38 +137,34 @@ class HttpConnection(HttpToolsProtocol):
         self.answers = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(cast("asyncio.Transport", transport))
+        self.transport = cast("asyncio.Transport", transport)
         self.since_ns = time.monotonic_ns()
         self.transport.set_write_buffer_limits(high=self._bounds.write_bytes)
-        if not self._table.add(self, transport.get_extra_info("peername")):
-            if self._tls is None:
-                headers, body = self._app.on_error(503, "too many connections")
-                self._write(503, headers, body, keep=False)
+        if self.phase == _HANDSHAKE:
+            self.phase = _HEAD
+            self._task = None  # from now on there is a transport to abort
+        elif not self._table.add(self, transport.get_extra_info("peername")):
+            headers, body = self._app.on_error(503, "too many connections")
+            self._write(503, headers, body, False)
             self._close()
-        elif self._tls is not None:
-            self.phase = _HANDSHAKE
-            self.flow.pause_reading()
-            self._task = asyncio.get_running_loop().create_task(self._handshake(self._tls))
 
-    async def _handshake(self, tls: ssl.SSLContext) -> None:
-        """Done here, and not by the loop: that one tells of a connection only once it is over."""
-        plain = self.transport
-        try:
-            secure = await asyncio.get_running_loop().start_tls(
-                plain, self, tls, server_side=True, ssl_handshake_timeout=self._bounds.head_s
-            )
-        except (OSError, asyncio.CancelledError):  # ssl.SSLError is an OSError
-            secure = None
-        self._task = None
-        if secure is None or self.phase != _HANDSHAKE:
-            plain.abort()
-            self.connection_lost(None)
-            return
-        self.transport, self.flow = secure, FlowControl(secure)
-        secure.set_write_buffer_limits(high=self._bounds.write_bytes)
+    async def shake_hands(self, accepted: socket.socket, tls: ssl.SSLContext) -> None:
+        """By TLS. The loop tells of a connection only when that is over, so it is counted here."""
+        self.phase = _HANDSHAKE
         self.since_ns = time.monotonic_ns()
-        self.phase = _TURN
-        self._go_on()
+        if not self._table.add(self, accepted.getpeername()):
+            accepted.close()
+            return
+        self._secure = True
+        self._task = asyncio.current_task()
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: self, accepted, ssl=tls, ssl_handshake_timeout=self._bounds.head_s
+            )
+        finally:
+            self._task = None
+            if self.phase == _HANDSHAKE:
+                self._lost()
 
     def data_received(self, data: bytes) -> None:
         phase = self.phase
@@ -208,33 +189,55 @@ class HttpConnection(HttpToolsProtocol):
 
     def eof_received(self) -> bool:
         # A client may close its half once it has sent its request.
-        self._eof = self.phase in {_REPLY, _TURN} and self._tls is None
+        self._eof = self.phase in {_REPLY, _TURN} and not self._secure
         return self._eof
 
     def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._lost()
+
+    def _lost(self) -> None:
         if self.phase == _CLOSED:
             return
-        super().connection_lost(exc)
         self.phase = _CLOSED
         self._behind = b""
         self._held = bytearray()
         self._table.remove(self)
-        if self._task is not None:
-            self._task.cancel()
         self._abort_body()
 
     def pause_writing(self) -> None:
-        super().pause_writing()
         self._stuck_ns = time.monotonic_ns()
 
     def resume_writing(self) -> None:
-        super().resume_writing()
         self._stuck_ns = 0
         if self.phase == _TURN:
             asyncio.get_running_loop().call_soon(self._go_on)
 
     def _head(self, data: bytes) -> None:
         """The first bytes of a request, and in nearly every case all of it."""
+        whole = self._reader.whole(data)
+        if whole is None:
+            self._head_by_itself(data)
+            return
+        head, body = whole
+        self.since_ns = head.began_ns
+        self._keep = True
+        self._answered = self._without_body = self._older = False
+        self.phase = _REPLY
+        try:
+            sink = self._app.on_head(head, self._reply)
+            if sink is None or self._answered:
+                return
+            if len(body) <= sink.max_bytes:
+                sink.on_body(body)
+                return
+        except Exception:
+            self._failed()
+            return
+        self._sink = sink
+        self._too_large(sink.max_bytes)
+
+    def _head_by_itself(self, data: bytes) -> None:
         end = data.find(b"\r\n\r\n") + 4
         if end < 4 or end > self._bounds.head_bytes or data[0] not in _LETTERS:
             self._held += data
@@ -250,6 +253,7 @@ class HttpConnection(HttpToolsProtocol):
             return
         length = reader.length
         keep = reader.keep_alive
+        self._older = not reader.newer
         # Who waits for a 100 and is refused may send the body or not: nobody can tell.
         waits = reader.expects and len(data) == end
         self._keep = keep and not waits
@@ -311,7 +315,7 @@ class HttpConnection(HttpToolsProtocol):
             self._head(data)
         elif _bare_line_feed(held, max(0, len(held) - fresh - 1)):
             self._error(400, "a line of the head does not end in CRLF")
-        elif fresh and held.count(b"\r\n", max(0, len(held) - fresh - 1)) > bounds.header_lines + 1:
+        elif held.count(b"\r\n", max(0, len(held) - fresh - 1)) > bounds.header_lines + 1:
             self._error(431, f"over {bounds.header_lines} header lines")
 
     def _more_body(self, data: bytes) -> None:
@@ -362,34 +366,39 @@ class HttpConnection(HttpToolsProtocol):
         phase = self.phase
         if self._answered or (phase != _REPLY and phase != _BODY):  # noqa: PLR1714
             return
-        keep = (
-            self._keep
-            and not self._app.draining
-            and not self._eof
-            and (phase == _REPLY or self._left <= self._bounds.discard_bytes)
-        )
-        self._write(status, headers, body, keep=keep)
-        self._limited = status == _TOO_MANY
-        if phase == _REPLY:
-            if keep:
-                self._next()
-            else:
-                self._close()
-        else:
+        keep = self._keep and not self._app.draining
+        if keep and (phase == _BODY or self._eof):
+            keep = (
+                self._left <= self._bounds.discard_bytes if phase == _BODY else bool(self._behind)
+            )
+        self._write(status, headers, body, keep)
+        if phase == _BODY:
             self._sink = None
+            self._limited = status == _TOO_MANY
             if not keep:
                 self._linger()
+        elif not keep:
+            self._close()
+        elif status == _TOO_MANY or self._behind or self._stuck_ns or self._eof:
+            self._limited = status == _TOO_MANY
+            self._next()
+        else:
+            self.since_ns = self._table.now_ns
+            self.phase = _HEAD
+            if self._paused:
+                self._resume()
 
-    def _write(self, status: int, headers: Sequence[Header], body: bytes, *, keep: bool) -> None:
+    def _write(self, status: int, headers: Sequence[Header], body: bytes, keep: bool) -> None:
         self._answered = True
         self.answers += 1
-        parts = [self._table.status_line(status)]
+        parts = [self._table.lines.get(status) or self._table.status_line(status)]
         for name, value in headers:
             parts += (name, b": ", value, b"\r\n")
-        if keep:
-            parts.append(b"content-length: %d\r\n\r\n" % len(body))
-        else:
-            parts.append(b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body))
+        if not keep:
+            parts.append(b"connection: close\r\n")
+        elif self._older:
+            parts.append(b"connection: keep-alive\r\n")
+        parts.append(b"content-length: %d\r\n\r\n" % len(body))
         if not self._without_body:
             parts.append(body)
         self.transport.write(b"".join(parts))
@@ -401,7 +410,7 @@ class HttpConnection(HttpToolsProtocol):
             self._wait_for_turn(b"")
         else:
             self.phase = _HEAD
-            self.flow.resume_reading()
+            self._resume()
 
     def _wait_for_turn(self, data: bytes) -> None:
         self.phase = _TURN
@@ -422,7 +431,7 @@ class HttpConnection(HttpToolsProtocol):
         data, self._behind = self._behind, b""
         self.phase = _HEAD
         if data:
-            self._head(data)
+            self._head_by_itself(data)
         if self._eof and self.phase in {_HEAD, _BODY}:
             self._close()
         elif not self._behind and self.phase != _CLOSED:
@@ -457,11 +466,12 @@ class HttpConnection(HttpToolsProtocol):
     def drop(self) -> None:
         """At once, whatever it is doing."""
         if self._task is not None:
-            self._task.cancel()
-        self.transport.abort()
+            self._task.cancel()  # there is no transport yet
+        else:
+            self.transport.abort()
 
     def shutdown(self) -> None:
-        """uvicorn's, when the time to drain is over."""
+        """The time to drain is over: close, once nobody waits for an answer."""
         if self.phase == _HEAD:
             self._close()
         else:
@@ -482,7 +492,7 @@ class HttpConnection(HttpToolsProtocol):
             self._answered = self._without_body = False
         if not self._answered:
             headers, body = self._app.on_error(status, detail)
-            self._write(status, headers, body, keep=False)
+            self._write(status, headers, body, False)
         self._linger()
 
     def _abort_body(self) -> None:
@@ -517,12 +527,14 @@ class HttpConnection(HttpToolsProtocol):
         self._body = self._chunks = None
 
     def _pause(self) -> None:
-        if self.phase != _HANDSHAKE:
-            self.flow.pause_reading()
+        if not self._paused:
+            self._paused = True
+            self.transport.pause_reading()
 
     def _resume(self) -> None:
-        if not self.transport.is_closing():
-            self.flow.resume_reading()
+        if self._paused and not self.transport.is_closing():
+            self._paused = False
+            self.transport.resume_reading()
 
 
 def _bare_line_feed(held: bytearray, start: int) -> bool:

@@ -1,19 +1,19 @@
-"""uvicorn with bounded connections, leaving without losing a request."""
+"""One worker's server: accepting, sweeping, leaving without losing a request."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
+import signal
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-import uvicorn
+import uvloop
 
 from windvane.apps.gateway.http_connections import Connections
 from windvane.apps.gateway.http_protocol import Application, Bounds, HttpConnection
@@ -22,6 +22,7 @@ from windvane.apps.gateway.http_tls import ReloadedCertificate
 _log = logging.getLogger(__name__)
 _BACKLOG = 4_096
 _LOOK_EVERY_S = 0.02
+_ACCEPT_AGAIN_S = 1.0
 
 
 class Service(Application, Protocol):
@@ -52,71 +53,108 @@ class HttpConfig:
     ready_fd: int | None = None
     """Is told once connections are accepted."""
     drain_s: float = 5.0
-    end_s: int = 5
+    end_s: float = 5.0
     bounds: Bounds = field(default_factory=Bounds)
     tls: ReloadedCertificate | ssl.SSLContext | None = None
 
 
-class HttpServer(uvicorn.Server):
-    """One worker's. Other workers go on accepting from the same socket while it leaves."""
+class HttpServer:
+    """One worker's, in the running loop, from ``start`` to ``stop``. Other workers go on
+    accepting from the same socket while it leaves."""
 
-    def __init__(self, app: Service, config: HttpConfig) -> None:
+    def __init__(self, app: Application, config: HttpConfig) -> None:
         tls = config.tls
         self._certificate = tls if isinstance(tls, ReloadedCertificate) else None
-        context = tls.context if isinstance(tls, ReloadedCertificate) else tls
-        self.connections = Connections(app, config.bounds, context)
-        protocol: Any = partial(HttpConnection, self.connections)
-        super().__init__(
-            uvicorn.Config(
-                _lifespan_of(app),
-                host=config.host,
-                port=config.port,
-                loop="uvloop",
-                http=protocol,
-                ws="none",
-                lifespan="on",
-                access_log=False,
-                log_config=None,
-                log_level="warning",
-                backlog=_BACKLOG,
-                timeout_graceful_shutdown=config.end_s,
-                server_header=False,
-                proxy_headers=False,
-            )
-        )
+        self._tls = tls.context if isinstance(tls, ReloadedCertificate) else tls
+        self.connections = Connections(app, config.bounds)
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._listener: socket.socket | None = None
         self._app = app
-        self._settings = config
+        self._config = config
         self._tasks: list[asyncio.Task[None]] = []
+        self._server: asyncio.Server | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._at_once = False
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.should_exit:
-            return
+    @property
+    def port(self) -> int:
+        assert self._listener is not None
+        return self._listener.getsockname()[1]
+
+    async def start(self) -> None:
+        config = self._config
+        if config.listen_fd is None:
+            family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+            self._listener = socket.create_server((config.host, config.port), family=family)
+        else:
+            self._listener = socket.socket(fileno=config.listen_fd)
+        self._listener.setblocking(False)
+        if self._tls is None:
+            self._server = await asyncio.get_running_loop().create_server(
+                partial(HttpConnection, self.connections), sock=self._listener, backlog=_BACKLOG
+            )
+        else:
+            self._listener.listen(_BACKLOG)
+            self._accepting = asyncio.create_task(self._accept(self._listener, self._tls))
         self._tasks = [asyncio.create_task(self._sweep())]
         if self._certificate is not None:
             self._tasks.append(asyncio.create_task(self._certificate.watch()))
-        if self._settings.ready_fd is not None:
-            os.write(self._settings.ready_fd, b"1")
-            os.close(self._settings.ready_fd)
+        if config.ready_fd is not None:
+            os.write(config.ready_fd, b"1")
+            os.close(config.ready_fd)
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+    async def stop(self) -> None:
+        """Drain, then close what is left."""
         self._app.draining = True
-        for server in self.servers:
-            server.close()
-        still = self.connections.open
-        until = time.monotonic() + self._settings.drain_s
-        while still and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110
-            await asyncio.sleep(_LOOK_EVERY_S)
-        await super().shutdown(sockets)
-        for connection in list(still):
+        if self._server is not None:
+            self._server.close()
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.gather(self._accepting, return_exceptions=True)
+            assert self._listener is not None
+            self._listener.close()
+        await self._until_none(self._config.drain_s)
+        for connection in list(self.connections.open):
+            connection.shutdown()
+        await self._until_none(self._config.end_s)
+        for connection in list(self.connections.open):
             connection.drop()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._handshakes, return_exceptions=True)
+
+    def hurry(self) -> None:
+        """Wait for nobody any more."""
+        self._at_once = True
+
+    async def _until_none(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        still = self.connections.open
+        while still and time.monotonic() < until and not self._at_once:  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _accept(self, listener: socket.socket, tls: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+            except OSError as error:  # no file descriptor is left, say
+                _log.warning("no connection is accepted for a moment: %s", error)
+                await asyncio.sleep(_ACCEPT_AGAIN_S)
+                continue
+            task = loop.create_task(self._shake_hands(accepted, tls))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def _shake_hands(self, accepted: socket.socket, tls: ssl.SSLContext) -> None:
+        try:
+            await HttpConnection(self.connections).shake_hands(accepted, tls)
+        except (OSError, asyncio.CancelledError):  # ssl.SSLError is an OSError
+            accepted.close()
 
     async def _sweep(self) -> None:
         while True:
-            await asyncio.sleep(self._settings.bounds.sweep_s)
+            await asyncio.sleep(self._config.bounds.sweep_s)
             try:
                 self.connections.sweep()
             except Exception:
@@ -124,23 +162,26 @@ class HttpServer(uvicorn.Server):
 
 
 def serve(app: Service, config: HttpConfig) -> None:
-    """Answer until SIGTERM or SIGINT: on the inherited socket, or on one of its own."""
-    server = HttpServer(app, config)
-    if config.listen_fd is None:
-        server.run()
-    else:
-        server.run(sockets=[socket.socket(fileno=config.listen_fd)])
+    """Answer until SIGTERM or SIGINT: on the inherited socket, or on one of its own. A second
+    signal ends it without waiting for anybody."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(app, config))
 
 
-def _lifespan_of(app: Service) -> Callable[..., Awaitable[None]]:
-    """All of ASGI that is left: requests never come this way."""
+async def _serve(app: Service, config: HttpConfig) -> None:
+    loop, asked, server = asyncio.get_running_loop(), asyncio.Event(), HttpServer(app, config)
 
-    async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "lifespan":
-            raise RuntimeError("no request comes by ASGI")
-        for step, work in (("startup", app.start), ("shutdown", app.stop)):
-            await receive()
-            await work()
-            await send({"type": f"lifespan.{step}.complete"})
+    def leave() -> None:
+        if asked.is_set():
+            server.hurry()
+        asked.set()
 
-    return lifespan
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, leave)
+    await app.start()
+    try:
+        await server.start()
+        await asked.wait()
+        await server.stop()
+    finally:
+        await app.stop()

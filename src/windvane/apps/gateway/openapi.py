@@ -28,8 +28,11 @@ _REFUSALS = {
     408: "the body did not arrive in time",
     409: "a request with this idempotency key is being answered",
     413: "too many bytes or rows",
-    422: "rows break the model's promise; `problems` names each field",
+    415: "the body is encoded in a way that is not understood",
+    422: "rows break the model's promise (`problems` names each field), or an idempotency key "
+    "was used before for another body",
     429: "a limit of the tenant is used up",
+    500: "the gateway itself failed",
     503: "overloaded, not ready, or no version could answer",
     504: "no answer by the deadline",
 }
@@ -68,16 +71,28 @@ class EventsAnswer(msgspec.Struct, frozen=True):
 
 
 class FeatureOut(msgspec.Struct, frozen=True):
+    """``optional``: it need not be sent, for it was added after the contract's first version."""
+
     name: str
     type: str
     nullable: bool
+    optional: bool
+
+
+class OutputOut(msgspec.Struct, frozen=True):
+    """``shape`` is that of one row: empty for a number, -1 for any length."""
+
+    name: str
+    shape: list[int]
 
 
 class ModelOut(msgspec.Struct, frozen=True):
-    """A model that the caller may ask for."""
+    """A model that the caller may ask for, and what kind of answers it gives."""
 
     model: str
+    task: str
     features: list[FeatureOut]
+    outputs: list[OutputOut]
     deadline_s: float
 
 
@@ -119,15 +134,15 @@ def document() -> bytes:
         "predict", "Predict one row or many", "PredictAnswer", _REFUSALS, body="PredictBody",
         parameters=[
             _MODEL,
-            _header("X-Request-Id", "Names the request: new for each new question.",
+            _header("X-Request-Id", "What you call the request: sent back, kept with its event.",
                     {"type": "string", "minLength": 1, "maxLength": 128, "pattern": "^[!-~]+$"}),
             _header("X-Request-Deadline", "How long an answer is of use: `250ms`, `1.5s`.",
                     {"type": "string", "pattern": "^[1-9][0-9]{0,5}(ms|s)$"}),
             _header("grpc-timeout", "The same as gRPC writes it: `250m` are milliseconds.",
                     {"type": "string", "pattern": "^[1-9][0-9]{0,5}[HMSmun]$"}),
-            _header("Idempotency-Key", "The same key and body again get the same answer.",
-                    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
-            _VERSION,
+            _header("Idempotency-Key", "The same answer for a request that is sent again.",
+                    {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}),
+            _ENCODING, _VERSION,
         ],
     )  # fmt: skip
     events = _operation(
@@ -137,10 +152,11 @@ def document() -> bytes:
     )  # fmt: skip
     outcomes = _operation(
         "outcomes", "Send the truth about earlier predictions", "OutcomesAnswer",
-        {k: v for k, v in _REFUSALS.items() if k not in (409, 504)},
-        body="OutcomesBody", parameters=[_VERSION], success="202",
+        {k: v for k, v in _REFUSALS.items() if k not in (409, 422, 504)}
+        | {422: "an outcome that the model's task cannot have"},
+        body="OutcomesBody", parameters=[_ENCODING, _VERSION], success="202",
     )  # fmt: skip
-    asked = {k: _REFUSALS[k] for k in (400, 401, 403, 405, 503)}
+    asked = {k: _REFUSALS[k] for k in (400, 401, 403, 405, 500, 503)}
     models = _operation("models", "Models that this key may ask for", "ModelsAnswer", asked,
                         parameters=[_VERSION])  # fmt: skip
     unready = {503: _REFUSALS[503], 405: _REFUSALS[405]}
@@ -235,6 +251,11 @@ _MODEL: dict[str, Any] = {
     "required": True,
     "schema": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"},
 }
+_ENCODING = _header(
+    "Content-Encoding",
+    "How the body is compressed; the bound of its size holds once it is not.",
+    {"type": "string", "enum": ["gzip", "zstd", "identity"]},
+)
 _VERSION = _header(
     "Windvane-Version",
     "Pins the behaviour of the API; without it the key's own version, else the newest.",

@@ -104,7 +104,10 @@ class GatewayWorker:
             await asyncio.to_thread(self._verifier.refresh)
         for remote in self._remotes:
             await remote.open()
-        await self._refresh()
+        try:
+            await self._refresh()
+        except Exception:  # not ready, and taken up once it can be read
+            _log.exception("the routing table cannot be read; it is tried again")
         if self._filling is not None:
             await self._filling
         # Requests leave no cycles behind, so the collector need look but rarely.

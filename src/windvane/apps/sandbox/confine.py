@@ -47,6 +47,7 @@ _PROCESS = (
 _ROOM_FILES = 4  # all that it writes together, as a multiple of one file's limit
 _DESCRIPTORS = 1024
 _THREADS = 512
+_SHARED_THREADS = 4096
 # A user of its own for each process: a number that no system hands out, and its own.
 _FIRST_USER = 1_900_000_000
 
@@ -109,17 +110,26 @@ def _limit(memory: int, file_bytes: int, *, own_user: bool) -> None:
         resource.RLIMIT_MSGQUEUE: 0,
         resource.RLIMIT_SIGPENDING: _THREADS,
     }
-    if own_user:  # else it would count what others of the same user run, and start no thread
-        limits[resource.RLIMIT_NPROC] = _THREADS
+    # Without a user of its own, what others of the same user run counts, too.
+    limits[resource.RLIMIT_NPROC] = _THREADS if own_user else _threads_now() + _SHARED_THREADS
     for kind, most in limits.items():
         _, hard = resource.getrlimit(kind)
         allowed = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(kind, (allowed, allowed))
 
 
+def _threads_now() -> int:
+    found = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            found += len(os.listdir(f"/proc/{pid}/task"))
+    return found
+
+
 def _reads_what_it_needs_as(user: int) -> bool:
-    """Whether this is root, and ``user`` can read Python and the libraries."""
-    if os.geteuid() != 0:
+    """Whether this is root, who could still end a process of ``user``, and that one can read
+    Python and the libraries."""
+    if os.geteuid() != 0 or not kernel.may_kill():
         return False
     try:
         os.setgroups([])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 PR_SET_PDEATHSIG, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 22, 38
+
+CAP_KILL = 1 << 5  # of the first 32: all that is kept anywhere
 
 _CAPABILITY_VERSION_3 = 0x20080522
 _MOUNT_SETATTR = 442  # these numbers are the same on every architecture
@@ -56,7 +59,19 @@ def set_mount_attributes(target: str, attributes: int) -> None:
     syscall(_MOUNT_SETATTR, _AT_FDCWD, target.encode(), _AT_RECURSIVE, asked, 32)
 
 
-def drop_capabilities() -> None:
-    """Root without any still owns root's files, but goes around no protection."""
+def drop_capabilities(keep: int = 0) -> None:
+    """Root without any still owns root's files, but goes around no protection. ``keep``: a mask
+    of those that stay, where they are there."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    _checked(_libc.capset(header, bytes(24)))
+    kept = keep & _capabilities() if keep else 0
+    _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(kept, kept)))
+
+
+def may_kill() -> bool:
+    """Whether it may signal the processes of other users."""
+    return bool(_capabilities() & CAP_KILL)
+
+
+def _capabilities() -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("CapEff:")[1].split()[0], 16) & 0xFFFFFFFF

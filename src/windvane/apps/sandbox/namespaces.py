@@ -59,7 +59,9 @@ def fork() -> Watched:
     child = os.fork()
     if child:
         os.closerange(3, writing)  # the socket, too: else nobody hears that the child hung up
-        kernel.drop_capabilities()
+        # When this process is killed, the kernel kills the child in its name. The child may be
+        # another user's by then.
+        kernel.drop_capabilities(keep=kernel.CAP_KILL)
         _end_as(os.waitpid(child, 0)[1])
     os.close(writing)
     return Watched(reading)

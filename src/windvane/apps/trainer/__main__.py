@@ -43,9 +43,13 @@ def _train(given: argparse.Namespace) -> int:
             print(f"  {step} ...", file=sys.stderr, flush=True)
 
     say(f"read {given.table.name}")
-    data = wiring.read_table(given.table, file.schema, given.label, given.time)
+    without = tuple(v for v in given.without.split(",") if v)
+    data = wiring.read_table(given.table, file.contract, given.label, given.time, without)
+    if not given.json:
+        for note in data.notes:
+            print(f"    {note}", file=sys.stderr, flush=True)
     recipe = Recipe(
-        without=tuple(v for v in given.without.split(",") if v),
+        without=without,
         holdout_from=given.holdout_from,
         seed=given.seed,
         unknown=given.unknown,
@@ -58,7 +62,8 @@ def _train(given: argparse.Namespace) -> int:
     version = trained.version
     if given.json:
         print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
-                          "views": list(version.views), "manifest": version.manifest}))  # fmt: skip
+                          "views": list(version.views), "manifest": version.manifest,
+                          "notes": data.notes}))  # fmt: skip
     else:
         metrics = ", ".join(f"{k} {v:g}" for k, v in version.metrics.items())
         print(f"version {version.version} of {version.model} is registered: {metrics}")

@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--label", required=True)
     parser.add_argument("--time", required=True)
     parser.add_argument("--holdout-from", type=float)
+    parser.add_argument("--without", default="")
     parser.add_argument("--inputs", default="")
     parser.add_argument("--vocabulary", type=Path)
     parser.add_argument("--unknown", choices=["null", "error"], default="null")
@@ -72,14 +73,18 @@ def _register(given: argparse.Namespace) -> int:
         lineage={"source": given.source.name, "table": given.data.name},
     )
     say(f"read {given.data.name}")
-    data = wiring.read_table(given.data, file.schema, given.label, given.time)
+    without = tuple(v for v in given.without.split(",") if v)
+    data = wiring.read_table(given.data, file.contract, given.label, given.time, without)
+    if not given.json:
+        for note in data.notes:
+            print(f"    {note}", file=sys.stderr, flush=True)
     with wiring.registration_services(settings, store) as services:
         done = register_version(services, given.model, source, data, options, say)
     version, runtime = done.version, done.version.lineage["runtime"]
     if given.json:
         print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
                           "views": list(version.views), "manifest": version.manifest,
-                          "runtime": runtime}))  # fmt: skip
+                          "runtime": runtime, "notes": data.notes}))  # fmt: skip
         return 0
     metrics = ", ".join(f"{k} {v:g}" for k, v in version.metrics.items())
     print(f"version {version.version} of {version.model} is registered: {metrics}")

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from windvane.adapters.arrow import read_training_table
 from windvane.adapters.clock import open_clock
-from windvane.adapters.duckdb import read_training_table
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.lightgbm import LightgbmRuntime, read_lightgbm
 from windvane.adapters.mlflow import MlflowRegistry

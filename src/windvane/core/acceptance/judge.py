@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +50,8 @@ def compare_outputs(
 
 def _changed(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
     """Rows with another label: the likeliest of several classes, or the side of one half."""
+    if not len(one):
+        return 0
     if one.ndim == 2 and one.shape[1] > 1:
         return int((one.argmax(axis=1) != other.argmax(axis=1)).sum())
     return int(((one >= 0.5) != (other >= 0.5)).reshape(len(one), -1).any(axis=1).sum())
@@ -76,7 +77,7 @@ class CandidateFacts:
     rows: int
     duplicate_rows: int
     quality: Quality
-    naive: float
+    naive: float | None
     parity: ParityReport | None
     against_champion: Quality | None = None
 
@@ -131,9 +132,9 @@ def judge_candidate(facts: CandidateFacts, policy: AcceptancePolicy, now: float)
 
 def _good_enough(facts: CandidateFacts, policy: AcceptancePolicy) -> Verdict:
     quality = facts.quality
-    if policy.floor is None and math.isnan(facts.naive):
-        return Verdict(Outcome.PASS, "ACC-502", f"{quality.metric} is not judged")
     floor = facts.naive if policy.floor is None else policy.floor
+    if floor is None:
+        return Verdict(Outcome.PASS, "ACC-502", f"{quality.metric} is not judged")
     word = "the best constant has" if policy.floor is None else "needed is"
     name = quality.metric.upper() if len(quality.metric) <= 4 else quality.metric
     sides = (

@@ -67,7 +67,7 @@ def _reason(offer: Offer, sandboxed: bool) -> str:
     name = offer.runtime.value
     if not sandboxed:
         return f"{name} reads its files as data, so it runs in the gateway's process"
-    apart = "it runs in a process of its own"
+    apart = "it runs in a sandbox"
     if not offer.runs_code:
         return f"these files of {name} hold only types that are known to be data; {apart}"
     return f"{name} can run code when it loads: an admin has to trust these files, and {apart}"

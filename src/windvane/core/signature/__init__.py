@@ -1,7 +1,15 @@
 """What goes into a model and what comes out: features, a version's inputs, named outputs."""
 
 from windvane.core.signature.inputs import InputSpec, RowEncoder
-from windvane.core.signature.kinds import KINDS, Kind, kind_of, show, summary_name
+from windvane.core.signature.kinds import (
+    KINDS,
+    Kind,
+    kind_of,
+    read_number,
+    read_numbers,
+    show,
+    summary_name,
+)
 from windvane.core.signature.outputs import (
     OutputMapping,
     OutputReader,
@@ -30,6 +38,8 @@ __all__ = [
     "kind_of",
     "map_output",
     "parse_time",
+    "read_number",
+    "read_numbers",
     "show",
     "summary_name",
 ]

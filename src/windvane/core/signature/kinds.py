@@ -12,6 +12,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -27,6 +28,9 @@ _PROJECTIONS = 4
 _TRUE = {"true", "t", "yes", "y", "1", "on"}
 _FALSE = {"false", "f", "no", "n", "0", "off"}
 _WORD = re.compile(r"\S+")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_MOST_DIGITS = 1_000
 
 Summary = Callable[[Any], float]
 
@@ -82,10 +86,7 @@ class NumberKind(Kind):
         return float(value)
 
     def parse(self, spec: FeatureSpec, text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value):
-            raise ValueError(f"{text!r} is not finite")
-        return value
+        return read_number(text)
 
     def plain(self, spec: FeatureSpec) -> float:
         return _nearest_to_zero(spec)
@@ -108,10 +109,14 @@ class IntegerKind(Kind):
         return int(value)
 
     def parse(self, spec: FeatureSpec, text: str) -> int:
-        value = float(text)
-        if not value.is_integer():
-            raise ValueError(f"{text!r} is no whole number")
-        return int(text) if re.fullmatch(r"\s*[+-]?\d+\s*", text) else int(value)
+        word = text.strip()
+        if len(word) <= _MOST_DIGITS and _WHOLE.fullmatch(word):
+            return int(word)
+        read_number(word)  # neither huge nor nonsense
+        value = Decimal(word)  # a float would round what it cannot hold
+        if value != value.to_integral_value():
+            raise ValueError(f"{show(text)} is no whole number")
+        return int(value)
 
     def plain(self, spec: FeatureSpec) -> float:
         value = _nearest_to_zero(spec)
@@ -134,7 +139,7 @@ class BooleanKind(Kind):
         word = text.strip().lower()
         if word in _TRUE or word in _FALSE:
             return word in _TRUE
-        raise ValueError(f"{text!r} is neither true nor false")
+        raise ValueError(f"{show(text)} is neither true nor false")
 
     def plain(self, spec: FeatureSpec) -> bool:
         return False
@@ -238,8 +243,7 @@ class VectorKind(Kind):
         return [float(item) for item in value]
 
     def parse(self, spec: FeatureSpec, text: str) -> list[float]:
-        cells = text.strip().strip("[]").replace(";", ",").split(",")
-        return [float(cell) for cell in cells if cell.strip()]
+        return read_numbers(text)
 
     def plain(self, spec: FeatureSpec) -> list[float]:
         return [0.0] * spec.length
@@ -275,7 +279,10 @@ class ImageKind(Kind):
         return base64.b64decode(value) if isinstance(value, str) else bytes(value)
 
     def parse(self, spec: FeatureSpec, text: str) -> bytes:
-        return base64.b64decode(text, validate=True)
+        try:
+            return base64.b64decode(text, validate=True)
+        except ValueError as error:
+            raise ValueError(f"{show(text)} is no base64") from error
 
     def plain(self, spec: FeatureSpec) -> bytes:
         return b""
@@ -329,6 +336,32 @@ def show(value: Any) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
+def read_number(text: str) -> float:
+    """A finite number with a decimal point, as every language writes it: 2.50, -1e3. Raises
+    ValueError; Python's own reading also takes 1_000, nan and the digits of other scripts."""
+    word = text.strip()
+    if len(word) > _MOST_DIGITS or not _NUMBER.fullmatch(word):
+        comma = "; a decimal point is needed" if word.count(",") == 1 else ""
+        raise ValueError(f"{show(text)} is no number{comma}")
+    value = float(word)
+    if not math.isfinite(value):
+        raise ValueError(f"{show(text)} is too large")
+    return value
+
+
+def read_numbers(text: str) -> list[float]:
+    """Numbers between commas, semicolons, bars or spaces, with or without brackets around them.
+    Raises ValueError."""
+    inner = text.strip()
+    if inner[:1] == "[" and inner[-1:] == "]":
+        inner = inner[1:-1].strip()
+    inner = inner.replace(";", ",").replace("|", ",")
+    cells = inner.split(",", MAX_VECTOR) if "," in inner else inner.split(None, MAX_VECTOR)
+    if len(cells) > MAX_VECTOR:
+        raise ValueError(f"more than {MAX_VECTOR:,} numbers")
+    return [read_number(cell) for cell in cells]
+
+
 def _finite(value: float) -> bool:
     try:
         return math.isfinite(value)
@@ -348,6 +381,8 @@ def _check_range(spec: FeatureSpec, value: float, widest: float) -> Violation | 
 
 def _bound(value: float) -> str:
     """Short where that is the bound itself: a rounded one would contradict the value beside it."""
+    if abs(value) <= MAX_INTEGER and value == int(value):
+        return str(int(value))
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
 

@@ -6,8 +6,10 @@ import re
 
 _PATTERN = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?"
-    r"\s*(Z|z|UTC|[+-]\d\d:?\d\d)?"
+    r"\s*(Z|z|UTC|[+-]\d\d:?\d\d)?",
+    re.ASCII,
 )
+_LONGEST = 64
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -17,7 +19,8 @@ def parse_time(text: str) -> float:
     Raises ValueError, also where the zone is missing: a time without one is a guess.
     Source: RFC 3339; days from civil by Howard Hinnant.
     """
-    found = _PATTERN.fullmatch(text.strip()[:64])
+    word = text.strip()
+    found = _PATTERN.fullmatch(word) if len(word) <= _LONGEST else None
     if not found:
         raise ValueError(f"{text[:40]!r} is no time such as 2026-11-28T17:45:00+01:00")
     year, month, day, hour, minute = (int(found[i]) for i in range(1, 6))

@@ -196,7 +196,9 @@ class Layout:
             "axes": [
                 {"name": a.name, "edges": [float(e) + 0.0 for e in a.edges]}
                 if isinstance(a, NumericAxis)
-                else {"name": a.name, "categories": list(a.categories), "rest": a.rest}
+                # One bin for the rest goes unsaid: so layouts of old keep their ids.
+                else {"name": a.name, "categories": list(a.categories)}
+                | ({"rest": a.rest} if a.rest != 1 else {})
                 for a in self.axes
             ]
         }
@@ -211,3 +213,7 @@ class Layout:
                 for a in body["axes"]
             )
         )
+
+
+NO_AXES = Layout(())
+"""Of what is traffic and no more: refused requests, outcomes."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
+from windvane.core.signature import OutputMapping, OutputSpec, Transform, read_number, show
 from windvane.core.sketch import Axis, CategoryAxis, NumericAxis
 from windvane.core.task.mapping import ModelOutputs, only_output
-from windvane.core.task.spec import BadLabel, TaskSpec
+from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
 Floats = NDArray[np.float64]
 Outputs = Sequence[Floats]
@@ -23,6 +24,7 @@ OutputRow = tuple[Any, ...]
 """One row's outputs in the task's order, as Python's own: floats, or lists of them."""
 
 OUTPUT = "output"
+_WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+")
 
 
 def is_output_axis(name: str) -> bool:
@@ -105,6 +107,19 @@ class Task(ABC):
         """A label or outcome as ``losses`` and ``quality`` take it, and as the log keeps it: a
         number, or a list of numbers. Raises BadLabel."""
 
+    def parse_label(self, text: str) -> Any:
+        """What a cell of a table of texts says, for ``label``. Raises BadLabel."""
+        try:
+            return read_number(text)
+        except ValueError as error:
+            raise BadLabel(f"the label {error}") from error
+
+    def odd_labels(self, given: Iterable[Any]) -> str:
+        """What is wrong with all labels of a table, as they stand there, that is not with one
+        of them; "" for nothing."""
+        del given
+        return ""
+
     @abstractmethod
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         """(rows,): what each row's outputs cost now that its label is known, 0 for perfect."""
@@ -118,8 +133,8 @@ class Task(ABC):
         """By the task's metric, with bounds at level ``alpha``."""
 
     @abstractmethod
-    def naive(self, labels: Floats) -> float:
-        """What the best constant answer has of the metric; NaN where nothing can be said."""
+    def naive(self, labels: Floats) -> float | None:
+        """What the best constant answer has of the metric; None where nothing can be said."""
 
     @abstractmethod
     def streams(self, outputs: Outputs) -> dict[str, Any]:
@@ -149,7 +164,25 @@ class Task(ABC):
         """What keeps a model from being learnt or judged on these labels, "" for nothing."""
         if len(labels) == 0:
             return "no row has a label"
+        if not bool(np.isfinite(labels).all()):
+            return "labels must be finite"
         return "labels are all the same" if bool(np.all(labels == labels[0])) else ""
+
+
+def class_name(given: Any, known: Collection[str]) -> str:
+    """A label as the model's file writes it: 1, 1.0, "1" and "1.0" are the class 1 (a column
+    with gaps turns whole numbers into floats), true and "True" the class true."""
+    text = str(given)
+    if text in known:
+        return text
+    if isinstance(given, float) and given.is_integer():
+        return str(int(given))
+    if text in ("True", "False", "TRUE", "FALSE"):
+        other = str(int(text.lower() == "true"))
+        return other if isinstance(given, bool) and other in known else text.lower()
+    if isinstance(given, str) and len(given) < 64 and _WHOLE_FLOAT.fullmatch(given):
+        return given.partition(".")[0]
+    return text
 
 
 def finite_number(given: Any, what: str) -> float:
@@ -163,6 +196,11 @@ def finite_number(given: Any, what: str) -> float:
     if not math.isfinite(value):
         raise BadLabel(f"{what} must be finite, got {show(given)}")
     return value
+
+
+def by_row(found: Floats) -> Floats:
+    """(rows, numbers of a row), also where there are no rows."""
+    return found.reshape(len(found), math.prod(found.shape[1:]))
 
 
 def probabilities(found: Floats) -> list[OutputRow | None]:
@@ -184,6 +222,13 @@ def named_bounds(mean: float, error: float, alpha: float) -> tuple[float, float]
 
 def as_mapping(given: Any) -> Mapping[str, Any] | None:
     return given if isinstance(given, Mapping) else None  # pyright: ignore[reportUnknownVariableType]
+
+
+def as_probability(given: Any, name: str) -> float:
+    """Raises BadTask."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0.0 <= given <= 1.0:
+        raise BadTask(f"{name}: {show(given)} is no probability", hint="give a number from 0 to 1")
+    return float(given)
 
 
 def all_labels(found: Floats) -> str:

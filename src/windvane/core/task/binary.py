@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
+from windvane.core.signature import OutputMapping, OutputSpec, Transform, read_number, show
 from windvane.core.statistics import auc, delong
 from windvane.core.task.base import (
     OUTPUT,
@@ -17,6 +18,7 @@ from windvane.core.task.base import (
     Quality,
     Task,
     all_labels,
+    class_name,
 )
 from windvane.core.task.mapping import ModelOutputs, positive_column
 from windvane.core.task.spec import BadLabel, BadTask
@@ -46,16 +48,43 @@ class BinaryTask(Task):
         return (float(given),)
 
     def label(self, given: Any) -> float:
-        positive = self.spec.positive
-        if positive and isinstance(given, str):
-            classes = self.spec.classes
-            if given != positive and classes and given not in classes:
-                raise BadLabel(f"the label {show(given)} is none of {', '.join(classes)}")
-            return float(given == positive)
+        positive, classes = self.spec.positive, self.spec.classes
+        if positive and isinstance(given, str | bool | int | float) and _known(given):
+            name = class_name(given, (positive, *classes))
+            if name == positive:
+                return 1.0
+            # A number may be its own name, else it says whether the positive label holds.
+            if isinstance(given, str) or name in classes or _numeric(positive):
+                if classes and name not in classes:
+                    raise BadLabel(f"the label {show(given)} is none of {', '.join(classes)}")
+                return 0.0
         if isinstance(given, bool | int | float) and isfinite(given) and given in (0, 1):
             return float(given)
         hint = "name the label that the probability is of: predicts: {positive: NAME}"
         raise BadLabel(f"labels must be 0 or 1, got {show(given)}", hint="" if positive else hint)
+
+    def parse_label(self, text: str) -> Any:
+        if self.spec.positive:
+            return text
+        word = text.strip().lower()
+        if word in ("true", "false"):
+            return word == "true"
+        try:
+            return super().parse_label(text)
+        except BadLabel:
+            return text  # `label` says what is needed
+
+    def odd_labels(self, given: Iterable[Any]) -> str:
+        positive = self.spec.positive
+        if not positive or self.spec.classes:
+            return ""
+        names = {class_name(one, (positive,)) for one in given}
+        spare = set[str]() if _numeric(positive) else {"0", "1"}
+        others = sorted(names - spare - {positive})
+        if len(others) < 2:
+            return ""
+        said = ", ".join(show(name) for name in others[:5])
+        return f"the positive label is {positive!r}, and there are {len(others)} others: {said}"
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return (outputs[0] - labels) ** 2
@@ -76,11 +105,18 @@ class BinaryTask(Task):
         fewest = min(found.positives, found.negatives)
         if fewest < _MIN_EACH:
             said = f"{_MIN_EACH - fewest} more of the rarer label"
-            return Quality(self.metric, found.area, 0.0, 1.0, len(labels), missing=said)
+            area = found.area if isfinite(found.area) else 0.5
+            return Quality(self.metric, area, 0.0, 1.0, len(labels), missing=said)
         return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
 
     def suspicious(self, outputs: Outputs) -> str:
         return all_labels(outputs[0])
+
+    def label_spread(self, labels: Floats) -> str:
+        odd = labels[~np.isin(labels, (0.0, 1.0))]
+        return (
+            f"labels must be 0 or 1, got {odd[0]:g}" if len(odd) else super().label_spread(labels)
+        )
 
     def naive(self, labels: Floats) -> float:
         del labels
@@ -91,3 +127,18 @@ class BinaryTask(Task):
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         return {OUTPUT: outputs[0]}
+
+
+def _known(given: Any) -> bool:
+    return not isinstance(given, float) or isfinite(given)
+
+
+def _numeric(name: str) -> bool:
+    """Whether a label's name is a number or a truth value, so that numbers are names."""
+    if name in ("true", "false"):
+        return True
+    try:
+        read_number(name)
+    except ValueError:
+        return False
+    return True

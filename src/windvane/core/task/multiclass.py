@@ -18,6 +18,8 @@ from windvane.core.task.base import (
     Task,
     all_labels,
     as_mapping,
+    as_probability,
+    class_name,
     named_bounds,
     probabilities,
 )
@@ -71,17 +73,20 @@ class MulticlassTask(Task):
             if name not in self._places:
                 hint = did_you_mean(str(name), self._places)
                 raise BadTask(f"{show(name)} is none of the classes", hint=hint)
-        held = [float(by_name.get(name, 0.0)) for name in self.spec.classes]
-        if min(held) < 0.0 or abs(sum(held) - 1.0) > _TOTAL:
+        held = [as_probability(by_name.get(name, 0.0), name) for name in self.spec.classes]
+        if abs(sum(held) - 1.0) > _TOTAL:
             raise BadTask(f"probabilities must add up to 1, they add up to {sum(held):g}")
         return (held,)
 
     def label(self, given: Any) -> float:
-        name = _text(given)
+        name = class_name(given, self._places)
         if name not in self._places:
             hint = did_you_mean(name, self._places)
             raise BadLabel(f"the label {show(given)} is none of the classes", hint=hint)
         return float(self._places[name])
+
+    def parse_label(self, text: str) -> str:
+        return text
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         """Half of the Brier score over classes: from 0 to 1, as a binary model's."""
@@ -123,10 +128,3 @@ class MulticlassTask(Task):
             OUTPUT: names[found.argmax(axis=1)].tolist(),
             f"{OUTPUT}#confidence": found.max(axis=1),
         }
-
-
-def _text(given: Any) -> str:
-    """As classes are written: 1, 1.0 and "1" are the same class."""
-    if isinstance(given, float) and given.is_integer():
-        return str(int(given))
-    return str(given)

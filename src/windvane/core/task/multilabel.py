@@ -19,6 +19,8 @@ from windvane.core.task.base import (
     Task,
     all_labels,
     as_mapping,
+    as_probability,
+    class_name,
     named_bounds,
     probabilities,
 )
@@ -59,13 +61,11 @@ class MultilabelTask(Task):
         if by_name is None:
             names = cast("Sequence[Any]", given if isinstance(given, list) else [given])
             by_name = dict.fromkeys(map(str, names), 1.0)
-        for name, p in by_name.items():
+        for name in by_name:
             if name not in self.spec.classes:
                 hint = did_you_mean(str(name), self.spec.classes)
                 raise BadTask(f"{show(name)} is none of the classes", hint=hint)
-            if not 0.0 <= float(p) <= 1.0:
-                raise BadTask(f"{name}: {p:g} is no probability")
-        return ([float(by_name.get(name, 0.0)) for name in self.spec.classes],)
+        return ([as_probability(by_name.get(name, 0.0), name) for name in self.spec.classes],)
 
     def label(self, given: Any) -> list[float]:
         """From the names of those that hold, or 0 and 1 for each class."""
@@ -77,11 +77,17 @@ class MultilabelTask(Task):
         zeros = all(isinstance(v, int | float) and v in (0, 1) for v in items)
         if len(items) == len(self.spec.classes) and zeros:
             return [float(v) for v in items]
-        for name in items:
+        names = [class_name(one, self.spec.classes) for one in items]
+        for name in names:
             if name not in self.spec.classes:
-                hint = did_you_mean(str(name), self.spec.classes)
+                hint = did_you_mean(name, self.spec.classes)
                 raise BadLabel(f"the label {show(name)} is none of the classes", hint=hint)
-        return [float(name in items) for name in self.spec.classes]
+        return [float(name in names) for name in self.spec.classes]
+
+    def parse_label(self, text: str) -> Any:
+        """Names between bars; 0 or 1 where each class has a column of its own."""
+        word = class_name(text, self.spec.classes)
+        return float(word) if word in ("0", "1") and word not in self.spec.classes else text
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return ((outputs[0] - labels) ** 2).mean(axis=1)

@@ -20,6 +20,8 @@ from windvane.core.task.base import (
 )
 from windvane.core.task.spec import BadLabel, BadTask
 
+_MIN_EACH = 10
+
 
 class RankingTask(Task):
     """A score may be any number: only its order counts. Labels are relevances from 0 on."""
@@ -66,9 +68,10 @@ class RankingTask(Task):
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         found = delong(outputs[0], labels > 0.0)
-        if min(found.positives, found.negatives) < 2:
-            said = "relevant and irrelevant rows, two of each"
-            return Quality(self.metric, found.area, 0.0, 1.0, len(labels), missing=said)
+        if min(found.positives, found.negatives) < _MIN_EACH:
+            said = f"relevant and irrelevant rows, {_MIN_EACH} of each"
+            area = found.area if math.isfinite(found.area) else 0.5
+            return Quality(self.metric, area, 0.0, 1.0, len(labels), missing=said)
         return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
 
     def naive(self, labels: Floats) -> float:

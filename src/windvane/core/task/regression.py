@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from windvane.core.signature import OutputSpec, show
+from windvane.core.signature import OutputSpec, read_numbers, show
 from windvane.core.statistics import moments_of
 from windvane.core.task.base import (
     OUTPUT,
@@ -17,6 +17,7 @@ from windvane.core.task.base import (
     Quality,
     Task,
     as_mapping,
+    by_row,
     finite_number,
     named_bounds,
 )
@@ -56,7 +57,7 @@ class RegressionTask(Task):
             ]
         good = np.ones(len(outputs[0]), bool)
         for found in outputs:
-            flat = found.reshape(len(found), -1)
+            flat = by_row(found)
             fits = np.isfinite(flat) & (flat >= self._low) & (flat <= self._high)
             good &= fits.all(axis=1)
         held = list(zip(*(found.tolist() for found in outputs), strict=True))
@@ -117,6 +118,14 @@ class RegressionTask(Task):
             raise BadLabel(f"a label has {wanted} numbers, got {show(given)}")
         return [self._in_range(one) for one in given]  # pyright: ignore[reportUnknownVariableType]
 
+    def parse_label(self, text: str) -> Any:
+        if len(self.outputs) == 1 and not self.spec.horizons:
+            return super().parse_label(text)
+        try:
+            return read_numbers(text)
+        except ValueError as error:
+            raise BadLabel(f"the label {error}") from error
+
     def _in_range(self, given: Any) -> float:
         value = finite_number(given, "the label")
         if not self._low <= value <= self._high:
@@ -128,16 +137,16 @@ class RegressionTask(Task):
         parts: list[Floats] = []
         for found in outputs:
             central = found[..., self._middle] if self.spec.quantiles else found
-            parts.append(central.reshape(len(found), -1))
+            parts.append(by_row(central))
         said = np.concatenate(parts, axis=1)
-        return said - labels.reshape(len(labels), -1)
+        return said - by_row(labels)
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return np.abs(self._errors(outputs, labels)).mean(axis=1)
 
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         errors = self._errors(outputs, labels)
-        truth = labels.reshape(len(labels), -1)
+        truth = by_row(labels)
         spread = float(((truth - truth.mean(axis=0)) ** 2).sum())
         found = {
             "mae": float(np.abs(errors).mean()),
@@ -164,16 +173,16 @@ class RegressionTask(Task):
         )
 
     def naive(self, labels: Floats) -> float:
-        flat = labels.reshape(len(labels), -1)
+        flat = by_row(labels)
         return float(np.abs(flat - np.median(flat, axis=0)).mean()) if len(labels) else 0.0
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for i, (spec, found) in enumerate(zip(self.outputs, outputs, strict=True)):
             central = found[..., self._middle] if self.spec.quantiles else found
-            flat = central.reshape(len(found), -1)
+            flat = by_row(central)
             out[OUTPUT if i == 0 else f"{OUTPUT}#{spec.name}"] = flat.mean(axis=1)
             if len(self.spec.quantiles) > 1:
-                width = (found[..., -1] - found[..., 0]).reshape(len(found), -1)
+                width = by_row(found[..., -1] - found[..., 0])
                 out[f"{OUTPUT}#{spec.name}_width"] = width.mean(axis=1)
         return out

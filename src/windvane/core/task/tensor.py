@@ -17,6 +17,7 @@ from windvane.core.task.base import (
     Quality,
     Task,
     as_mapping,
+    by_row,
     finite_number,
     named_bounds,
 )
@@ -48,7 +49,7 @@ class TensorTask(Task):
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
         good = np.ones(len(outputs[0]), bool)
         for found in outputs:
-            good &= np.isfinite(found).reshape(len(found), -1).all(axis=1)
+            good &= np.isfinite(by_row(found)).all(axis=1)
         held = list(zip(*(found.tolist() for found in outputs), strict=True))
         return [row if fine else None for row, fine in zip(held, good.tolist(), strict=True)]
 
@@ -97,21 +98,20 @@ class TensorTask(Task):
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         if not self.spec.score:
             said = "a score to compare outcomes with (predicts: {score: NAME})"
-            nan = float("nan")
-            return Quality(self.metric, nan, nan, nan, len(labels), False, said)
+            return Quality(self.metric, 0.0, 0.0, 0.0, len(labels), False, said)
         found = moments_of(self.losses(outputs, labels))
         lower, upper = named_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, lower, upper, len(labels), False)
 
-    def naive(self, labels: Floats) -> float:
+    def naive(self, labels: Floats) -> float | None:
         if not self.spec.score or not len(labels):
-            return float("nan")
+            return None
         return float(np.abs(labels - np.median(labels)).mean())
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for spec, found in zip(self.outputs, outputs, strict=True):
-            flat = found.reshape(len(found), -1)
+            flat = by_row(found)
             if spec.name == self.spec.score:
                 out[OUTPUT] = flat[:, 0]
             else:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -22,6 +22,7 @@ from windvane.core.errors import did_you_mean
 from windvane.core.routing import ApiVersion
 from windvane.core.signature import MAX_INTEGER, FeatureSpec, FeatureType
 from windvane.core.signature.kinds import MAX_IMAGE_BYTES, MAX_TEXT
+from windvane.core.signature.times import parse_time
 from windvane.core.task import Contract
 from windvane.inference.access import Principal
 from windvane.inference.errors import BadBody, Rejection
@@ -32,6 +33,8 @@ from windvane.inference.validation import check_count, validate_rows
 _PREFIX, _SUFFIX = "/v1/models/", "/predict"
 _FROM, _TO = len(_PREFIX), len(_SUFFIX)
 _MAX_UNIT = 256
+_MAX_TIME = 64
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _astuple = msgspec.structs.astuple
 
 
@@ -46,15 +49,17 @@ class NativeCodec:
 
     def decode(self, body: bytes, model: ServedModel, max_rows: int) -> Inputs:
         compiled: _Compiled = model.compile("native", _Compiled)
+        if compiled.decoder is None:
+            return _explain(body, model.contract, max_rows)
         try:
             instances = compiled.decoder.decode(body).instances
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            if not 0 < len(instances) <= max_rows:
+                check_count(len(instances), max_rows)
+            rows = [_astuple(row.features) for row in instances]
+            if compiled.times:
+                rows = [compiled.with_times(row) for row in rows]
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return _explain(body, model.contract, max_rows)
-        if not 0 < len(instances) <= max_rows:
-            check_count(len(instances), max_rows)
-        rows = [_astuple(row.features) for row in instances]
-        if compiled.times:
-            rows = [compiled.with_times(row) for row in rows]
         return Inputs(rows, [row.unit for row in instances])
 
     def encode(self, response: InferenceResponse) -> bytes:
@@ -62,17 +67,19 @@ class NativeCodec:
 
 
 class _Compiled:
-    """The contract as a decoder that accepts or gives up."""
+    """The contract as a decoder that accepts or gives up; None for one that msgspec cannot
+    have, for a feature's name is written with an escape in JSON."""
 
     def __init__(self, contract: Contract) -> None:
-        self.decoder = make_decoder(contract.features)
+        escaped = any(_ESCAPED.search(name) for name in contract.names)
+        self.decoder = None if escaped else make_decoder(contract.features)
         self.times = [i for i, s in enumerate(contract.features) if s.type is FeatureType.DATETIME]
 
     def with_times(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         held = list(row)
         for i in self.times:
             if held[i] is not None:
-                held[i] = held[i].timestamp()
+                held[i] = parse_time(held[i])
         return tuple(held)
 
 
@@ -134,7 +141,8 @@ def _type(spec: FeatureSpec) -> Any:
         case FeatureType.BOOLEAN:
             return bool
         case FeatureType.DATETIME:
-            return Annotated[datetime, msgspec.Meta(tz=True)]
+            # Read by what the slow path reads it with: another reader rounds otherwise.
+            return Annotated[str, msgspec.Meta(max_length=_MAX_TIME)]
         case FeatureType.VECTOR:
             length = msgspec.Meta(min_length=spec.length, max_length=spec.length)
             return Annotated[list[float], length]

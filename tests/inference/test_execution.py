@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from inference.harness import MODEL, Answer, Harness, features, route, run, until
+from inference.harness import CONTRACT, MODEL, Answer, Harness, entry, features, route, run, until
 
-from windvane.apps.gateway import execute, telling
 from windvane.core.execution import Circuit
-from windvane.core.routing import RuleStep
+from windvane.core.routing import CircuitSpec, RuleStep
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract, TaskSpec
+from windvane.ports.events import column_values
 from windvane.ports.runtime import CannotLoad, UnencodableRow
 
-RULE = (RuleStep(0.9, "x", above=500.0), RuleStep(0.1, "kind", among=("bike",)))
+RULE = (RuleStep((0.9,), "x", above=500.0), RuleStep((0.1,), "kind", among=("bike",)))
 
 
 def told(answer: Answer) -> list[tuple[Any, ...]]:
@@ -26,7 +27,7 @@ def told(answer: Answer) -> list[tuple[Any, ...]]:
 def test_the_chain_goes_in_its_order_then_the_rule_then_the_constant() -> None:
     async def story(harness: Harness) -> None:
         await harness.publish(
-            route(versions=("1", "2", "3"), chain=("2", "3"), rule=RULE, constant=0.5)
+            route(versions=("1", "2", "3"), chain=("2", "3"), rule=RULE, constant=(0.5,))
         )
         assert told(await harness.predict(1.0)) == [("1", 1.001, (), "")]
         harness.predictor("1").fails = lambda _row: True
@@ -58,8 +59,9 @@ def test_without_any_fallback_the_answer_is_503_and_is_recorded_with_its_version
         answer = await harness.predict(1.0, headers={"x-request-id": "q"})
         assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "GAT-108", "1")
         (event,) = harness.spool.events
-        assert (event.request_id, event.code, event.routed, event.arm, event.key) == (
-            "q", "GAT-108", "1", "champion", "acme",
+        assert (event.event_id, event.request_id) == (answer.json["request_id"], "q")
+        assert (event.code, event.routed, event.arm, event.key) == (
+            "GAT-108", "1", "champion", "acme",
         )  # fmt: skip
 
     run(story)
@@ -79,7 +81,7 @@ def test_one_bad_row_falls_back_alone() -> None:
 @pytest.mark.parametrize("rows", [(13.0,), (13.0, 1.0)])
 def test_a_row_that_a_version_cannot_take_does_not_count_against_it(rows: Any) -> None:
     async def story(harness: Harness) -> None:
-        await harness.publish(route(constant=0.5))
+        await harness.publish(route(constant=(0.5,)))
 
         def encode(values: Any) -> Any:
             if values[0] == 13.0:
@@ -105,7 +107,9 @@ def test_a_failing_challenger_is_answered_by_the_champion(rows: Any) -> None:
         assert {r["version"] for r in answer.rows} == {"1"}
         assert {r["arm"] for r in answer.rows} == {"challenger"}
         (event,) = harness.spool.events
-        assert {(r.routed, r.answered, r.arm) for r in event.rows} == {("2", "1", "challenger")}
+        assert event.rows == len(rows)
+        taken = {(r.routed, r.answered, r.arm) for r in event.routes_of()}
+        assert taken == {("2", "1", "challenger")}
 
     run(story)
 
@@ -127,7 +131,7 @@ def test_a_version_that_does_not_load_never_answers() -> None:
     again for each request."""
 
     async def story(harness: Harness) -> None:
-        harness.runtime.models[f"{MODEL}/2"] = CannotLoad("not the registered file")
+        harness.runtime.predictors[f"{MODEL}/2"] = CannotLoad("not the registered file")
         await harness.publish(route(versions=("2", "1"), champion="2", chain=("1",)))
         for _ in range(5):
             for rows in ((1.0,), (1.0, 2.0)):
@@ -140,7 +144,7 @@ def test_a_version_that_does_not_load_never_answers() -> None:
 
 def test_the_first_version_pins_its_answers_without_why() -> None:
     async def story(harness: Harness) -> None:
-        await harness.publish(route(constant=0.5))
+        await harness.publish(route(constant=(0.5,)))
         harness.predictor().fails = lambda _row: True
         answer = await harness.predict(1.0, headers={"windvane-version": "2026-11-01"})
         assert set(answer.rows[0]) == {"value", "version", "arm", "flags"}
@@ -149,43 +153,37 @@ def test_the_first_version_pins_its_answers_without_why() -> None:
     run(story)
 
 
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """A clock for circuits and deadlines, and pauses without jitter."""
-    clock = SimpleNamespace(at=1_000.0)
-    hands = SimpleNamespace(monotonic=lambda: clock.at)
-    monkeypatch.setattr(execute, "time", hands)
-    monkeypatch.setattr(telling, "time", hands)
-    monkeypatch.setattr(telling, "random", SimpleNamespace(random=lambda: 0.0))
-    return clock
+def test_a_circuit_opens_is_probed_and_closes() -> None:
+    """By default after 5 failures of the last 20, for 30 s."""
 
-
-def test_a_circuit_opens_is_probed_and_closes(now: SimpleNamespace) -> None:
     async def story(harness: Harness) -> None:
-        await harness.publish(route(constant=0.5, deadline_s=1e9))
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9))
         predictor = harness.predictor()
-        predictor.fails = lambda _row: True
-        for _ in range(10):
-            assert told(await harness.predict(1.0))[0][2] == ("failed", "RUN-103", "constant")
+        predictor.fails = lambda row: row[0] == 13.0
+        for x in [13.0] * 4 + [1.0] * 16 + [13.0] * 4 + [1.0] * 16:  # never 5 of any 20
+            told(await harness.predict(x))
         queue = harness.queues[0]
+        assert queue.breaker.circuit is Circuit.CLOSED
+        for _ in range(5):
+            assert told(await harness.predict(13.0))[0][2] == ("failed", "RUN-103", "constant")
         assert queue.breaker.circuit is Circuit.OPEN
         tried = len(predictor.batches)
         for rows in ((1.0,), (1.0, 2.0)):
             answer = told(await harness.predict(*rows))
             assert {flags for _, _, flags, _ in answer} == {("failed", "RUN-107", "constant")}
+        harness.ticks.ahead_s += 29.0
+        assert told(await harness.predict(1.0))[0][2][1] == "RUN-107"
         assert len(predictor.batches) == tried, "an open circuit was tried"
-        now.at += 1.0  # its pause is over; the model is still broken
-        assert told(await harness.predict(1.0))[0][2][1] == "RUN-103"
+        harness.ticks.ahead_s += 1.0  # its pause is over; the model is still broken
+        assert told(await harness.predict(13.0))[0][2][1] == "RUN-103"
         assert told(await harness.predict(1.0))[0][2][1] == "RUN-107"
         assert len(predictor.batches) == tried + 1, "a failed probe opens it again at once"
-        now.at += 1.0
+        harness.ticks.ahead_s += 31.0
         assert told(await harness.predict(1.0))[0][2][1] == "RUN-107", "the pause has doubled"
-        now.at += 1.0
-        predictor.fails = lambda _row: False
-        queue.apart = True
-        predictor.hold()
-        probes = [asyncio.create_task(harness.predict(float(i))) for i in range(20)]
-        await until(lambda: sum(p.done() for p in probes) == 17)
+        harness.ticks.ahead_s += 30.0
+        harness.hold()
+        probes = [asyncio.create_task(harness.predict(float(i))) for i in range(1, 11)]
+        await until(lambda: sum(p.done() for p in probes) == 7)
         predictor.let_go()
         answers = [told(await p)[0] for p in probes]
         assert [flags for _, _, flags, _ in answers].count(()) == 3, "limited probes"
@@ -195,9 +193,80 @@ def test_a_circuit_opens_is_probed_and_closes(now: SimpleNamespace) -> None:
     run(story)
 
 
-def test_an_open_circuit_is_answered_by_the_chain_and_hurts_no_other_model(
-    now: SimpleNamespace,
-) -> None:
+def test_the_models_file_says_when_a_circuit_opens_and_it_holds_at_once() -> None:
+    async def story(harness: Harness) -> None:
+        plain = route(constant=(0.5,), deadline_s=1e9)
+        await harness.publish(plain)
+        harness.predictor().fails = lambda _row: True
+        assert told(await harness.predict(1.0))[0][2][1] == "RUN-103"
+        tuned = CircuitSpec(failures=2, pause_s=5.0, probes=1)
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9, circuit=tuned))
+        assert told(await harness.predict(1.0))[0][2][1] == "RUN-103"
+        assert told(await harness.predict(1.0))[0][2][1] == "RUN-107"
+        harness.predictor().fails = lambda _row: False
+        harness.ticks.ahead_s += 5.0
+        assert told(await harness.predict(1.0))[0][2] == ()
+        assert harness.queues[0].breaker.circuit is Circuit.CLOSED
+
+    run(story)
+
+
+def test_a_batch_with_a_bad_row_does_not_count_against_the_version() -> None:
+    """What others sent was answered: somebody's odd rows must not open the circuit for all."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(constant=(0.5,)))
+        harness.predictor().fails = lambda row: row[0] == 13.0
+        for _ in range(30):
+            answer = told(await harness.predict(13.0, 1.0))
+            assert [version for version, *_ in answer] == ["", "1"]
+        assert harness.queues[0].breaker.circuit is Circuit.CLOSED
+
+    run(story)
+
+
+@pytest.mark.parametrize("given", [float("nan"), float("inf"), float("-inf"), 1_000.5, -0.5])
+@pytest.mark.parametrize("rows", [(13.0,), (1.0, 13.0, 2.0)])
+def test_what_the_task_does_not_allow_falls_back(given: float, rows: Any) -> None:
+    """Outputs are checked on each answer, not only when the version is registered."""
+    bounded = Contract(CONTRACT.features, TaskSpec("regression", low=0.0, high=1_000.0))
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(versions=("1", "2"), chain=("2",), contract=bounded))
+        harness.predictor("1").answers = lambda row: given if row[0] == 13.0 else row[0]
+        answer = told(await harness.predict(*rows))
+        for x, (version, value, flags, _) in zip(rows, answer, strict=True):
+            if x == 13.0:
+                assert (version, value) == ("2", 2.013)
+                assert flags == ("failed", "RUN-103", "fallback")
+            else:
+                assert (version, value, flags) == ("1", x, ())
+        harness.predictor("2").answers = lambda row: given
+        answer = await harness.predict(13.0)
+        assert (answer.status, answer.code) == (503, "GAT-108")
+
+    run(story)
+
+
+def test_rows_that_failed_fall_back_together() -> None:
+    """500 rows are one execution of the other version, not 500."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(versions=("1", "2", "3"), chain=("2", "3"), deadline_s=60.0))
+        harness.predictor("1").fails = lambda _row: True
+        harness.predictor("2").answers = lambda row: row[0] if row[0] < 250 else float("nan")
+        answer = told(await harness.predict(*map(float, range(500))))
+        assert [v for v, *_ in answer] == ["2"] * 250 + ["3"] * 250
+        assert [v for _, v, *_ in answer[:250]] == [float(i) for i in range(250)]
+        assert [v for _, v, *_ in answer[250:]] == [3 + i / 1_000 for i in range(250, 500)]
+        assert [len(batch) for batch in harness.predictor("2").batches] == [500]
+        assert [len(batch) for batch in harness.predictor("3").batches] == [250]
+        assert len(harness.predictor("1").batches) <= 65
+
+    run(story, max_rows=1_000, max_body=1 << 20)
+
+
+def test_an_open_circuit_is_answered_by_the_chain_and_hurts_no_other_model() -> None:
     async def story(harness: Harness) -> None:
         await harness.publish(
             route(versions=("1", "2"), chain=("2",), deadline_s=1e9), route("other")
@@ -223,11 +292,9 @@ def test_no_answer_by_the_deadline(rows: Any, header: str) -> None:
 
     async def story(harness: Harness) -> None:
         plain, other = route(versions=("1", "2"), chain=("2",)), "ruled"
-        await harness.publish(plain, route(other, rule=RULE), route("fixed", constant=0.5))
-        for queue in harness.queues:
-            queue.apart = True
+        await harness.publish(plain, route(other, rule=RULE), route("fixed", constant=(0.5,)))
         for model in (MODEL, other, "fixed"):
-            harness.predictor("1", model).hold()
+            harness.hold("1", model)
         given = {header: "30ms" if header.startswith("x") else "30m"}
         late = await harness.predict(*rows, headers=given)
         assert (late.status, late.code) == (504, "GAT-112")
@@ -257,9 +324,7 @@ def test_a_deadline_that_cannot_be_read_is_refused(given: str) -> None:
 def test_a_deadline_is_never_longer_than_the_setting() -> None:
     async def story(harness: Harness) -> None:
         await harness.publish(route(deadline_s=0.02))
-        queue = harness.queues[0]
-        queue.apart = True
-        harness.predictor().hold()
+        harness.hold()
         answer = await harness.predict(headers={"x-request-deadline": "1000s"})
         assert answer.status == 504
 
@@ -272,14 +337,13 @@ def test_what_is_late_is_told_so_while_the_answer_can_still_be_in_time() -> None
     async def story(harness: Harness) -> None:
         await harness.publish()
         queue = harness.queues[0]
-        queue.apart = True
-        harness.predictor().hold()
+        harness.hold()
         first = asyncio.create_task(harness.predict())
         await until(lambda: queue.busy)
-        before = time.monotonic()
+        before = harness.ticks()
         second = asyncio.create_task(harness.predict(headers={"x-request-deadline": "50s"}))
         await until(lambda: queue.jobs)
-        assert before + 49.0 <= queue.jobs[0].deadline <= time.monotonic() + 49.0
+        assert before + 49.0 <= queue.jobs[0].deadline <= harness.ticks() + 49.0
         harness.predictor().let_go()
         assert {(await first).status, (await second).status} == {200}
 
@@ -288,7 +352,7 @@ def test_what_is_late_is_told_so_while_the_answer_can_still_be_in_time() -> None
 
 def test_while_a_version_loads_its_requests_wait_no_longer_than_their_deadline() -> None:
     async def story(harness: Harness) -> None:
-        await harness.publish(route("a"), route("b", constant=0.5))
+        await harness.publish(route("a"), route("b", constant=(0.5,)))
         first, second = harness.services.models._handles.values()
         harness.services.models._drop(first)
         harness.services.models._drop(second)
@@ -301,5 +365,66 @@ def test_while_a_version_loads_its_requests_wait_no_longer_than_their_deadline()
         await asyncio.sleep(0)
         harness.runtime.gate.set()
         assert told(await waiting)[0][2] == ()
+
+    run(story)
+
+
+GROWN = Contract(
+    (*CONTRACT.features, FeatureSpec("rain", "order", FeatureType.NUMBER, optional=True)),
+    CONTRACT.task,
+)
+OLD = tuple(spec.name for spec in CONTRACT.features)
+
+
+def test_a_row_without_an_added_feature_goes_to_a_version_that_does_not_need_it() -> None:
+    """The contract has grown: version 2, a canary for everybody, takes `rain`."""
+
+    async def story(harness: Harness) -> None:
+        versions = (entry(MODEL, "1", features=OLD), entry(MODEL, "2", features=GROWN.names))
+        live = route(contract=GROWN, challenger="2", challenger_share=1.0)
+        await harness.publish(replace(live, versions=versions))
+        wet, dry = {**features(), "rain": 3.0}, {**features(), "rain": None}
+        answer = told(await harness.predict(wet, features(), dry))
+        lacks = "version 1 answered, for the row lacks a feature of the other one"
+        assert answer == [
+            ("2", 2.001, (), ""),
+            ("1", 1.001, ("lacks_feature",), lacks),
+            ("1", 1.001, ("lacks_feature",), lacks),
+        ]
+        (event,) = harness.spool.events
+        assert [(r.routed, r.answered, r.arm) for r in event.routes_of()] == [
+            ("2", "2", "challenger"), ("1", "1", "champion"), ("1", "1", "champion"),
+        ]  # fmt: skip
+        assert column_values(event.features[3], 3) == [3.0, None, None]
+
+    run(story)
+
+
+def test_where_every_version_needs_the_added_feature_a_row_without_it_has_null() -> None:
+    async def story(harness: Harness) -> None:
+        versions = (entry(MODEL, "2", features=GROWN.names),)
+        await harness.publish(replace(route(contract=GROWN, champion="2"), versions=versions))
+        seen: list[Any] = []
+        harness.predictor("2").answers = lambda row: seen.append(row[3]) or 7.0
+        flagged = ("feature_null",)
+        why = "the row lacks a feature that the version needs, which was taken for null"
+        for rows in ((features(),), (features(), {**features(), "rain": 1.0})):
+            answer = told(await harness.predict(*rows))
+            assert answer[0] == ("2", 7.0, flagged, why)
+            assert answer[-1][2] == (() if len(rows) == 2 else flagged)
+        assert seen == [None, None, 1.0]
+
+    run(story)
+
+
+def test_a_version_of_the_chain_takes_the_row_that_the_live_one_cannot() -> None:
+    async def story(harness: Harness) -> None:
+        versions = (entry(MODEL, "2", features=GROWN.names), entry(MODEL, "1", features=OLD))
+        live = route(contract=GROWN, champion="2", chain=("1",))
+        await harness.publish(replace(live, versions=versions))
+        assert told(await harness.predict(features()))[0][:3] == ("1", 1.001, ("lacks_feature",))
+        assert told(await harness.predict({**features(), "rain": 0.0}))[0][:2] == ("2", 2.001)
+        missing = await harness.predict({"x": 1.0, "rain": 1.0})
+        assert (missing.status, missing.json["error"]["problems"][0]["field"]) == (422, "kind")
 
     run(story)

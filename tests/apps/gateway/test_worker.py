@@ -1,4 +1,5 @@
-"""Every request is counted once, over swaps of tables and of workers."""
+"""A worker lives, follows its feed, and counts every request once, over swaps of tables and of
+workers."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from inference.harness import (
     until,
 )
 
-from windvane.inference.metrics import Metrics, metric_names
 from windvane.core.sketch import LATENCY_EDGES_US
+from windvane.inference.metrics import Metrics, metric_names
 
 
 async def posted(harness: Harness) -> dict[str, dict[tuple[str, ...], list[float]]]:
@@ -30,7 +31,7 @@ async def posted(harness: Harness) -> dict[str, dict[tuple[str, ...], list[float
 
 def test_every_answer_and_refusal_is_counted_under_its_tenant() -> None:
     async def story(harness: Harness) -> None:
-        await harness.publish(route(constant=0.5), route("other"))
+        await harness.publish(route(constant=(0.5,)), route("other"))
         for _ in range(3):
             await harness.predict(1.0, 2.0)
         await harness.predict(model="other", auth="Bearer wv_bolt")
@@ -62,8 +63,7 @@ def test_every_answer_and_refusal_is_counted_under_its_tenant() -> None:
 def test_a_request_that_ends_under_a_newer_table_is_counted_too() -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()
-        harness.queues[0].apart = True
-        harness.predictor().hold()
+        harness.hold()
         waiting = [asyncio.create_task(harness.predict(float(i))) for i in range(3)]
         await until(lambda: harness.services.under_way == 3)
         await harness.publish(keys=[ACME])
@@ -139,28 +139,17 @@ def test_a_worker_lives_from_start_to_stop() -> None:
 
     async def story(harness: Harness) -> None:
         harness.feed.publish(harness.table(keys=[ACME]))
-        said: list[str] = []
-        asked = asyncio.Queue[dict[str, Any]]()
-
-        async def send(message: dict[str, Any]) -> None:
-            said.append(message["type"])
-
-        life = asyncio.create_task(harness.worker({"type": "lifespan"}, asked.get, send))
-        await asked.put({"type": "lifespan.startup"})
-        await until(lambda: said == ["lifespan.startup.complete"])
+        await harness.worker.start()
         assert verifier.refreshed == 1
         assert (await harness.predict()).status == 200
         harness.feed.publish(harness.table(keys=[]))
         await until(lambda: not harness.tenants)
         assert (await harness.predict()).status == 401
         harness.worker.draining = True
-        answer = await harness.predict()
-        assert answer.headers["connection"] == "close"
+        assert harness.app.draining
         ready = await harness.call("GET", "/readyz")
         assert (ready.status, ready.code) == (503, "GAT-106")
-        await asked.put({"type": "lifespan.shutdown"})
-        await life
-        assert said[-1] == "lifespan.shutdown.complete"
+        await harness.worker.stop()
         assert harness.spool.closed
         names = {s.name for s in harness.board.held["gateway-0"]}
         assert "requests_total" in names
@@ -207,9 +196,9 @@ def test_an_unforeseen_error_is_500_without_its_words(caplog: pytest.LogCaptureF
         def broken(*_: Any) -> None:
             raise ZeroDivisionError("the secret of bolt")
 
-        harness.services.events.predicted = broken  # type: ignore[method-assign]
+        harness.services.events.keep_prediction = broken  # type: ignore[method-assign]
         answer = await harness.predict()
-        assert (answer.status, answer.code) == (500, "WIN-000")
+        assert (answer.status, answer.code) == (500, "GAT-199")
         assert "secret" not in answer.body.decode()
 
     run(story)
@@ -225,17 +214,17 @@ def test_what_is_collected_is_what_was_used_and_nothing_is_counted_twice() -> No
         await harness.publish(keys=[key(name, name) for name in tenants])
         for name in tenants:
             assert (await harness.predict(1.0, auth=f"Bearer wv_{name}")).status == 200
-        desk, requests = harness.worker._desk, harness.metrics.requests
-        collecting = asyncio.create_task(desk.collect())
+        told, requests = harness.services.instrumentation, harness.metrics.requests
+        collecting = asyncio.create_task(told.collect())
         await asyncio.sleep(0)
         assert 0 < sum(requests.values()) < 300, "the loop has turns between"
         assert (await harness.predict(1.0, auth="Bearer wv_t0")).status == 200
         await collecting
-        await desk.collect()
+        await told.collect()
         assert requests == {
             (MODEL, name, "200"): 2 if name == "t0" else 1 for name in tenants
         }  # fmt: skip
-        await desk.collect()
+        await told.collect()
         assert sum(requests.values()) == 301
 
     run(story)
@@ -251,3 +240,28 @@ def test_counts_of_a_table_that_is_gone_are_kept() -> None:
         assert seen["requests_total"] == {(MODEL, "acme", "200"): [2.0]}
 
     run(story)
+
+
+def test_an_idle_and_a_failing_feed_change_nothing_and_are_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What the worker does by the clock is tried again, whatever it met."""
+    before = gc.get_threshold()
+
+    async def story(harness: Harness) -> None:
+        harness.feed.publish(harness.table(keys=[ACME]))
+        await harness.worker.start()
+        harness.feed.publish(harness.table(keys=[]))
+        harness.feed.broken = OSError("the disk is away")
+        await until(lambda: "the disk is away" in caplog.text)
+        assert (await harness.predict()).status == 200
+        harness.feed.broken = None
+        harness.ticks.ahead_s += 1.0
+        await until(lambda: not harness.tenants)
+        await harness.worker.stop()
+
+    try:
+        run(story)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)

@@ -1,0 +1,160 @@
+"""Labels and outcomes, as every task takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windvane.core.task import BadLabel, BadTask, TaskSpec, make_task
+
+BINARY = TaskSpec()
+YES = TaskSpec(positive="yes")
+CLASSES = TaskSpec("multiclass", classes=("a", "b", "1"))
+TAGS = TaskSpec("multilabel", classes=("a", "b", "c"))
+NUMBER = TaskSpec("regression")
+SHARE = TaskSpec("regression", low=0.0, high=1.0)
+TWO = TaskSpec("regression", outputs={"height": (), "weight": ()})
+HOURS = TaskSpec("regression", horizons=("1h", "2h"), quantiles=(0.1, 0.5, 0.9))
+BOTH = TaskSpec("regression", outputs={"a": (), "b": ()}, horizons=("1h", "2h"))
+RANKING = TaskSpec("ranking")
+TENSOR = TaskSpec("tensor", outputs={"embedding": (2,), "score": ()}, score="score")
+ALL = [BINARY, YES, CLASSES, TAGS, NUMBER, TWO, HOURS, BOTH, RANKING, TENSOR]
+
+
+@pytest.mark.parametrize(
+    ("spec", "given_", "label"),
+    [
+        (BINARY, 1, 1.0), (BINARY, 0.0, 0.0), (BINARY, True, 1.0),
+        (YES, "yes", 1.0), (YES, "no", 0.0), (YES, 1, 1.0), (YES, False, 0.0),
+        (TaskSpec(positive="0"), 0, 1.0), (TaskSpec(positive="0"), 1, 0.0),
+        (TaskSpec(positive="0"), "0", 1.0), (TaskSpec(positive="0"), 0.0, 1.0),
+        (TaskSpec(positive="2"), 1, 0.0), (TaskSpec(positive="2"), 2.0, 1.0),
+        (TaskSpec(positive="false"), False, 1.0), (TaskSpec(positive="false"), "True", 0.0),
+        (TaskSpec(positive="1"), True, 1.0), (TaskSpec(positive="1"), False, 0.0),
+        (CLASSES, "b", 1.0), (CLASSES, 1, 2.0), (CLASSES, 1.0, 2.0), (CLASSES, "1.0", 2.0),
+        (TAGS, ["c", "a"], [1.0, 0.0, 1.0]), (TAGS, "b|c", [0.0, 1.0, 1.0]), (TAGS, [], [0.0] * 3),
+        (TAGS, "", [0.0] * 3), (TAGS, [0, 1, True], [0.0, 1.0, 1.0]),
+        (NUMBER, 3, 3.0), (SHARE, 1.0, 1.0),
+        (TWO, [1, 2.5], [1.0, 2.5]), (TWO, {"weight": 2.5, "height": 1}, [1.0, 2.5]),
+        (HOURS, (1, 2), [1.0, 2.0]), (HOURS, {"value": [1, 2]}, [1.0, 2.0]),
+        (BOTH, {"b": [3, 4], "a": [1, 2]}, [1.0, 2.0, 3.0, 4.0]),
+        (RANKING, 0, 0.0), (RANKING, 3.5, 3.5), (TENSOR, -2, -2.0),
+    ],
+)  # fmt: skip
+def test_taken(spec: TaskSpec, given_: Any, label: Any) -> None:
+    assert make_task(spec).label(given_) == label
+
+
+@pytest.mark.parametrize(
+    ("spec", "given_", "said"),
+    [
+        (BINARY, "yes", "labels must be 0 or 1, got 'yes'"), (BINARY, 2, "got 2"),
+        (BINARY, float("nan"), "got nan"), (BINARY, None, "got None"), (BINARY, [1], "got [1]"),
+        (YES, 2, "got 2"), (YES, float("nan"), "got nan"), (YES, None, "got None"),
+        (TaskSpec(positive="0"), float("nan"), "got nan"),
+        (TaskSpec(positive="a", classes=("a", "b")), "c", "'c' is none of a, b"),
+        (CLASSES, "A", "'A' is none of the classes"), (CLASSES, None, "None is none of"),
+        (CLASSES, 2, "2 is none of"), (CLASSES, float("nan"), "nan is none of"),
+        (TAGS, ["a", "d"], "'d' is none of"), (TAGS, 1, "must be a list"), (TAGS, None, "a list"),
+        (NUMBER, "3", "must be a number"), (NUMBER, True, "must be a number"),
+        (NUMBER, float("inf"), "must be finite"), (NUMBER, 10**400, "must be finite"),
+        (SHARE, 1.1, "1.1 is outside 0 to 1"),
+        (TWO, [1], "a label has 2 numbers"), (TWO, 1, "a label has 2 numbers"),
+        (TWO, {"weight": 1}, "must be a number"), (HOURS, [1, 2, 3], "a label has 2 numbers"),
+        (RANKING, -1, "from 0 to 1000"), (RANKING, 1e9, "from 0 to 1000"), (TENSOR, "a", "number"),
+    ],
+)  # fmt: skip
+def test_refused(spec: TaskSpec, given_: Any, said: str) -> None:
+    with pytest.raises(BadLabel) as raised:
+        make_task(spec).label(given_)
+    assert said in raised.value.message
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=5,
+)
+
+
+@given(st.sampled_from(ALL), ANYTHING)
+def test_anything_is_a_label_of_finite_numbers_or_refused(spec: TaskSpec, value: Any) -> None:
+    try:
+        found = make_task(spec).label(value)
+    except BadLabel as error:
+        assert error.message  # noqa: PT017
+        return
+    assert np.isfinite(np.array(found, float)).all()
+
+
+@pytest.mark.parametrize(
+    ("spec", "labels", "said"),
+    [
+        (BINARY, [1, 1], "all the same"), (BINARY, [0, 0.5], "0 or 1, got 0.5"),
+        (BINARY, [0, float("nan")], "0 or 1, got nan"), (BINARY, [0, 1], ""),
+        (BINARY, [], "no row has a label"), (NUMBER, [1, float("inf")], "finite"),
+        (NUMBER, [2, 2], "all the same"), (TWO, [[1, 2], [1, 2]], "all the same"),
+        (TWO, [[1, 2], [1, 3]], ""), (TAGS, [[0, 0, 0]], ""), (TENSOR, [], ""),
+    ],
+)  # fmt: skip
+def test_what_keeps_a_model_from_being_learnt(spec: TaskSpec, labels: Any, said: str) -> None:
+    found = make_task(spec).label_spread(np.array(labels, float))
+    assert (said in found) if said else not found
+
+
+@pytest.mark.parametrize(
+    ("spec", "given_", "row"),
+    [
+        (BINARY, 0.25, (0.25,)), (CLASSES, "b", ([0.0, 1.0, 0.0],)),
+        (CLASSES, {"a": 0.5, "1": 0.5}, ([0.5, 0.0, 0.5],)), (TAGS, ["c"], ([0.0, 0.0, 1.0],)),
+        (TAGS, {"a": 0.3}, ([0.3, 0.0, 0.0],)), (NUMBER, 7, (7.0,)), (TWO, 7, (7.0, 7.0)),
+        (TWO, {"height": 1, "weight": 2}, (1.0, 2.0)), (HOURS, 3, ([[3.0] * 3] * 2,)),
+        (RANKING, -4, (-4.0,)),
+        (TENSOR, {"embedding": [1, 2], "score": 3}, ([1.0, 2.0], 3.0)),
+    ],
+)  # fmt: skip
+def test_a_constant_is_an_answer_that_the_task_lets_through(
+    spec: TaskSpec, given_: Any, row: Any
+) -> None:
+    task = make_task(spec)
+    found = task.constant(given_)
+    assert found == row
+    assert task.rows([np.array([one], float) for one in found]) == [row]
+    assert task.named(found).keys() == {out.name for out in task.outputs}
+
+
+@pytest.mark.parametrize(
+    ("spec", "given_"),
+    [
+        (BINARY, 1.5), (BINARY, True), (BINARY, "a"), (BINARY, float("nan")), (CLASSES, "z"),
+        (CLASSES, {"a": 0.5}), (CLASSES, {"a": "x"}), (CLASSES, {"a": float("nan")}),
+        (TAGS, {"a": None}), (TAGS, {"a": float("nan")}), (TAGS, {"a": "x"}),
+        (CLASSES, {"a": 1.5, "b": -0.5}), (TAGS, "z"), (TAGS, {"a": 2}),
+        (SHARE, 2), (NUMBER, "a"), (TWO, {"height": 1}), (RANKING, float("inf")), (TENSOR, 1),
+        (TENSOR, {"score": 1}), (TENSOR, {"embedding": [1], "score": 1}),
+        (TENSOR, {"embedding": ["a", "b"], "score": 1}),
+    ],
+)  # fmt: skip
+def test_a_constant_that_is_no_answer_is_refused(spec: TaskSpec, given_: Any) -> None:
+    with pytest.raises(BadTask):
+        make_task(spec).constant(given_)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TaskSpec("binry"), TaskSpec("multiclass", classes=("a",)), TaskSpec("multilabel"),
+        TaskSpec("multiclass", classes=("a", "a")), TaskSpec("tensor"),
+        TaskSpec("regression", quantiles=(0.9, 0.1)), TaskSpec("regression", quantiles=(0.0,)),
+        TaskSpec("regression", horizons=("1h", "1h")), TaskSpec("regression", low=2.0, high=1.0),
+        TaskSpec("tensor", outputs={"a": (2,)}, score="a"),
+        TaskSpec("tensor", outputs={"a": ()}, score="b"),
+    ],
+)  # fmt: skip
+def test_a_task_that_cannot_be(spec: TaskSpec) -> None:
+    with pytest.raises(BadTask):
+        make_task(spec)
