@@ -203,7 +203,8 @@ def test_it_takes_its_own_scope_and_the_body_of_others_is_not_read() -> None:
         assert Scope.EVENTS.value not in plain.scopes
         await harness.publish(route(), route("secret", tenants=("bolt",)), keys=(plain, only))
         for auth, status, code in (
-            ("Bearer wv_plain", 403, "GAT-111"), ("Bearer wv_no", 401, "GAT-101"), ("", 401, "GAT-101"),
+            ("Bearer wv_plain", 403, "GAT-111"), ("Bearer wv_no", 401, "GAT-101"),
+            ("", 401, "GAT-101"),
         ):  # fmt: skip
             answer = await harness.call("POST", PATH, None, auth=auth)
             assert (answer.status, answer.code) == (status, code)
