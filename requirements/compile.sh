@@ -1,7 +1,13 @@
 #!/usr/bin/env bash
-# Renew the locks. Needs uv. Locks carry hashes and never a download address.
+# Renew the locks. Needs uv. Locks carry hashes and never a download address. What is pinned
+# already stays as it is where it can (`--upgrade` renews it).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 flags=(--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --quiet "$@")
-uv pip compile pyproject.toml --extra build --extra demo "${flags[@]}" -o requirements/demo.txt
-uv pip compile pyproject.toml --extra build --extra demo --extra dev -c requirements/demo.txt "${flags[@]}" -o requirements/dev.txt
+# The larger one first: the demo runs on what the tests ran on.
+uv pip compile pyproject.toml --extra build --extra demo --extra dev "${flags[@]}" -o requirements/dev.txt
+uv pip compile pyproject.toml --extra build --extra demo -c requirements/dev.txt "${flags[@]}" -o requirements/demo.txt
+if grep -nE 'https?://|--index|--find-links|--extra-index' requirements/*.txt; then
+  echo "a lock holds a download address" >&2
+  exit 1
+fi

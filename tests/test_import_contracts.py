@@ -13,8 +13,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LINTER = Path(sys.executable).with_name("lint-imports")
 
-LAYERS = "apps, then adapters and use cases, then ports, then core"
-SUBJECTS = "subjects of core meet only through verdict and sketch"
+LAYERS = "apps, then adapters and use cases, then inference, then ports, then core"
+CLIENT = "the client knows nothing of the rest but the base of errors"
+CALLERS = "only the command line calls a gateway by its client"
+SUBJECTS = (
+    "subjects of core meet only through errors, statistics, verdict, sketch, signature and task"
+)
 ADAPTERS = "adapters do not know each other"
 APPS = "apps do not know each other"
 WIRING = "only wiring picks adapters"
@@ -27,11 +31,14 @@ BREACHES = [
     ("core/sketch/sketch.py", "import pandas", [PURE, REQUEST]),
     ("core/drift/budget.py", "from windvane.core.routing import Arm", [SUBJECTS]),
     ("ports/clock.py", "import windvane.usecases.read_settings", [LAYERS]),
+    ("client/rows.py", "import numpy", [CLIENT]),
+    ("client/rows.py", "from windvane.core.signature import show", [CLIENT]),
+    ("apps/steward/loop.py", "import windvane.client", [CALLERS]),
     ("usecases/issue_key.py", "import windvane.adapters.clock", [LAYERS]),
     ("adapters/notify/apprise_notifier.py", "import windvane.adapters.clock.clocks", [ADAPTERS]),
     ("apps/trainer/__main__.py", "import windvane.apps.recorder", [APPS]),
     ("apps/steward/loop.py", "import windvane.adapters.notify", [WIRING]),
-    ("apps/gateway/batcher.py", "import sqlalchemy", [REQUEST]),
+    ("apps/gateway/worker.py", "import sqlalchemy", [REQUEST]),
     ("usecases/read_settings.py", "import sklearn", [REQUEST]),  # reached by way of its wiring
 ]
 

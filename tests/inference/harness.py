@@ -387,6 +387,7 @@ class Harness:
     verifier: FakeVerifier | None = None
     shared: Any = None
     idempotency: Any = None
+    events_max_age_s: float = 3_600.0
     seq: int = 0
     runtime: FakeRuntime = field(default_factory=FakeRuntime)
     feed: FakeFeed = field(default_factory=FakeFeed)
@@ -421,7 +422,7 @@ class Harness:
         )
         self.worker = GatewayWorker(
             self.feed, self.services, board=self.board, verifier=self.verifier,
-            low_priority=self.low_priority,
+            low_priority=self.low_priority, events_max_age_s=self.events_max_age_s,
         )  # fmt: skip
         self.app = self.worker.app
         self.metrics = instrumentation.metrics

@@ -1,120 +1,236 @@
-"""The same answer for the same key: one event, one execution, and nobody else's."""
+"""The same answer for the same idempotency key: one event, whichever worker is asked."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
 
-from inference.harness import Harness, route, run, until
+from inference.harness import (
+    ACME,
+    WITHIN_S,
+    Harness,
+    body,
+    features,
+    key,
+    route,
+    run,
+    until,
+)
 
+from windvane.adapters.sqlite import SqliteIdempotency
 from windvane.inference.idempotency import Idempotency
-from windvane.ports.idempotency import Kept
+from windvane.ports.events import Predicted, Refused
 
-KEY = {"idempotency-key": "once"}
-
-
-@dataclass
-class FakeStore:
-    """Holds what it is given, without an end."""
-
-    held: dict[bytes, Kept] = field(default_factory=dict)
-    leases: list[float] = field(default_factory=list)
-
-    async def reserve(self, place: bytes, digest: bytes, lease_s: float) -> Kept | None:
-        await asyncio.sleep(0)
-        self.leases.append(lease_s)
-        found = self.held.get(place)
-        if found is None:
-            self.held[place] = Kept(digest)
-        return found
-
-    async def keep(self, place: bytes, kept: Kept, ttl_s: float) -> None:
-        assert ttl_s > 0.0
-        self.held[place] = kept
-
-    async def forget(self, place: bytes) -> None:
-        self.held.pop(place, None)
+KEY = {"Idempotency-Key": "order-1"}
 
 
-def test_a_repeated_request_gets_the_first_answer_and_makes_no_event() -> None:
-    store = FakeStore()
+def with_store(path: Path, story: Callable[[Harness], Awaitable[None]], **more: Any) -> None:
+    """The story on a worker with a store of its own."""
+    store = SqliteIdempotency(path / "idempotency.db", deadline_s=WITHIN_S)
 
+    async def told(harness: Harness) -> None:
+        try:
+            await story(harness)
+        finally:
+            await store.aclose()
+
+    run(told, idempotency=Idempotency(store), **more)
+
+
+def predictions(harness: Harness) -> list[Predicted]:
+    return [event for event in harness.spool.events if isinstance(event, Predicted)]
+
+
+def test_the_same_request_again_gets_the_same_answer_and_makes_one_event(tmp_path: Path) -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()
-        first = await harness.predict(1.0, headers=KEY)
-        again = await harness.predict(1.0, headers=KEY)
-        assert again.body == first.body, "the same bytes, with the event's id"
+        first = await harness.predict(1.0, 2.0, headers=KEY)
+        again = await harness.predict(1.0, 2.0, headers=KEY)
+        assert (first.status, again.status) == (200, 200)
+        assert again.body == first.body
         assert "idempotency-replayed" not in first.headers
         assert again.headers["idempotency-replayed"] == "true"
-        assert len(harness.spool.events) == 1
-        assert harness.predictor().batches == [[1.0]]
-        assert harness.services.under_way == 0
+        assert again.headers["content-type"] == first.headers["content-type"]
+        assert [e.event_id for e in predictions(harness)] == [first.json["request_id"]]
+        assert len(harness.predictor().batches) == 1
+        await harness.post_metrics()
+        assert harness.metrics.counts["idempotency_replays_total"][()] == 1
+        assert harness.metrics.counts["idempotency_failures_total"][()] == 0
 
-    run(story, idempotency=Idempotency(store))
+    with_store(tmp_path, story)
 
 
-def test_another_body_under_the_same_key_is_422() -> None:
+def test_without_a_key_the_same_request_is_two(tmp_path: Path) -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()
-        assert (await harness.predict(1.0, headers=KEY)).status == 200
+        await harness.predict(1.0)
+        await harness.predict(1.0)
+        assert len(predictions(harness)) == 2
+
+    with_store(tmp_path, story)
+
+
+def test_another_body_under_the_key_is_refused(tmp_path: Path) -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        await harness.predict(1.0, headers=KEY)
         other = await harness.predict(2.0, headers=KEY)
         assert (other.status, other.code) == (422, "GAT-116")
+        assert len(predictions(harness)) == 1
+        assert (await harness.predict(1.0, headers=KEY)).status == 200
 
-    run(story, idempotency=Idempotency(FakeStore()))
+    with_store(tmp_path, story)
 
 
-def test_keys_are_each_tenants_and_models_own() -> None:
+def test_another_tenant_model_or_api_version_is_another_scope(tmp_path: Path) -> None:
     async def story(harness: Harness) -> None:
-        await harness.publish(route(), route("other"))
-        mine = await harness.predict(1.0, headers=KEY)
-        theirs = await harness.predict(2.0, headers=KEY, auth="Bearer wv_bolt")
-        other = await harness.predict(3.0, headers=KEY, model="other")
-        assert [a.status for a in (mine, theirs, other)] == [200] * 3
-        assert len({a.json["request_id"] for a in (mine, theirs, other)}) == 3
+        await harness.publish(route(), route("early"))
+        answers = [
+            await harness.predict(1.0, headers=KEY),
+            await harness.predict(1.0, headers=KEY, auth="Bearer wv_bolt"),
+            await harness.predict(1.0, headers=KEY, model="early"),
+            await harness.predict(1.0, headers={**KEY, "Windvane-Version": "2026-11-01"}),
+        ]
+        assert [a.status for a in answers] == [200] * 4
+        assert len(predictions(harness)) == 4
+        assert not any("idempotency-replayed" in a.headers for a in answers)
 
-    run(story, idempotency=Idempotency(FakeStore()))
+    with_store(tmp_path, story)
 
 
-def test_while_the_first_is_answered_the_second_is_told_to_wait() -> None:
+def test_who_may_not_ask_gets_no_replay(tmp_path: Path) -> None:
+    reader = key("reader", "acme", "read")
+
     async def story(harness: Harness) -> None:
+        await harness.publish(keys=(ACME, reader))
+        await harness.predict(1.0, headers=KEY)
+        refused = await harness.predict(1.0, headers=KEY, auth="Bearer wv_reader")
+        assert (refused.status, refused.code) == (403, "GAT-111")
+        refused = await harness.predict(1.0, headers=KEY, auth="Bearer wv_nobody")
+        assert (refused.status, refused.code) == (401, "GAT-101")
+
+    with_store(tmp_path, story)
+
+
+def test_of_two_at_once_the_second_is_told_to_wait(tmp_path: Path) -> None:
+    async def story(harness: Harness) -> None:
+        predictor = harness.predictor()
+        predictor.blocking = True
         await harness.publish()
-        predictor = harness.hold()
+        predictor.hold()
         first = asyncio.create_task(harness.predict(1.0, headers=KEY))
         await until(predictor.started.is_set)
         second = await harness.predict(1.0, headers=KEY)
-        assert (second.status, second.code, second.headers["retry-after"]) == (409, "GAT-117", "1")
+        assert (second.status, second.code) == (409, "GAT-117")
+        assert int(second.headers["retry-after"]) >= 1
+        other = await harness.predict(2.0, headers=KEY)
+        assert (other.status, other.code) == (422, "GAT-116")
         predictor.let_go()
-        assert (await first).status == 200
+        answer = await first
+        assert answer.status == 200
+        again = await harness.predict(1.0, headers=KEY)
+        assert again.body == answer.body
+        assert len(predictions(harness)) == 1
 
-    run(story, idempotency=Idempotency(FakeStore()))
+    with_store(tmp_path, story)
 
 
-def test_what_had_no_answer_may_be_sent_again() -> None:
-    store = FakeStore()
+def test_a_request_that_failed_frees_its_key(tmp_path: Path) -> None:
+    async def story(harness: Harness) -> None:
+        predictor = harness.predictor()
+        await harness.publish()
+        predictor.fails = lambda _row: True
+        failed = await harness.predict(1.0, headers=KEY)
+        assert (failed.status, failed.code) == (503, "GAT-108")
+        predictor.fails = lambda _row: False
+        answer = await harness.predict(1.0, headers=KEY)
+        assert answer.status == 200
+        assert "idempotency-replayed" not in answer.headers
 
+    with_store(tmp_path, story)
+
+
+def test_a_refused_body_frees_its_key(tmp_path: Path) -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()
-        harness.predictor().fails = lambda _row: True
-        assert (await harness.predict(1.0, headers=KEY)).status == 503
-        assert store.held == {}
-        bad = await harness.call("POST", "/v1/models/late/predict", b"{", headers=KEY)
-        assert bad.status == 400
-        harness.predictor().fails = lambda _row: False
+        bad = await harness.predict({**features(), "x": "far"}, headers=KEY)
+        assert (bad.status, bad.code) == (422, "CON-110")
         assert (await harness.predict(1.0, headers=KEY)).status == 200
+        assert [type(e) for e in harness.spool.events] == [Refused, Predicted]
+
+    with_store(tmp_path, story)
+
+
+def test_a_spool_that_is_full_frees_the_key(tmp_path: Path) -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
         harness.spool.full = True
-        assert (await harness.predict(1.0, headers={"idempotency-key": "b"})).status == 503
-        assert len(store.held) == 1
+        assert (await harness.predict(1.0, headers=KEY)).code == "GAT-107"
+        harness.spool.full = False
+        assert (await harness.predict(1.0, headers=KEY)).status == 200
+        assert len(predictions(harness)) == 1
 
-    run(story, idempotency=Idempotency(store))
+    with_store(tmp_path, story)
 
 
-def test_a_key_that_cannot_be_one_is_none() -> None:
-    store = FakeStore()
+def test_two_workers_share_what_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "idempotency.db"
+    stores = [SqliteIdempotency(path, deadline_s=WITHIN_S) for _ in range(2)]
+
+    async def story(one: Harness) -> None:
+        other = Harness(idempotency=Idempotency(stores[1]))
+        try:
+            await one.publish()
+            await other.publish()
+            first = await one.predict(1.0, headers=KEY)
+            again = await other.predict(1.0, headers=KEY)
+            assert again.body == first.body
+            assert again.headers["idempotency-replayed"] == "true"
+            assert (len(predictions(one)), len(predictions(other))) == (1, 0)
+            crowd = {"Idempotency-Key": "crowd"}
+            answers = await asyncio.gather(
+                *((one, other)[i % 2].predict(3.0, headers=crowd) for i in range(20))
+            )
+            assert {a.status for a in answers} <= {200, 409}
+            given = {a.json["request_id"] for a in answers if a.status == 200}
+            events = [e.event_id for h in (one, other) for e in predictions(h)]
+            assert set(events) == {first.json["request_id"], *given}
+            assert len(events) == 2
+        finally:
+            await other.close()
+            for store in stores:
+                await store.aclose()
+
+    run(story, idempotency=Idempotency(stores[0]))
+
+
+def test_a_store_that_fails_leaves_answers_without_protection(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
 
     async def story(harness: Harness) -> None:
         await harness.publish()
-        for odd in ("", "k" * 256, "é"):
-            assert (await harness.predict(1.0, headers={"idempotency-key": odd})).status == 200
-        assert store.held == {}
+        assert (await harness.predict(1.0, headers=KEY)).status == 200
+        assert (await harness.predict(1.0, headers=KEY)).status == 200
+        assert len(predictions(harness)) == 2
+        await harness.post_metrics()
+        assert harness.metrics.counts["idempotency_failures_total"][()] == 4
+        assert harness.metrics.gauges["idempotency_degraded"][()] == 1.0
 
-    run(story, idempotency=Idempotency(store))
+    with_store(tmp_path / "file", story)
+
+
+def test_a_key_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        for bad in ("", "x" * 256, "tab\there", "größe"):
+            refused = await harness.predict(1.0, headers={"Idempotency-Key": bad})
+            assert (refused.status, refused.code) == (400, "GAT-130")
+        sent = body(1.0)
+        answer = await harness.call(
+            "POST", "/v1/models/late/predict", sent, headers={"Idempotency-Key": "x" * 255}
+        )
+        assert answer.status == 200
+
+    with_store(tmp_path, story)

@@ -110,9 +110,9 @@ def test_scopes_are_kept_in_their_order_each_once(empty_harness: Harness) -> Non
     [
         (["predikt"], "no scope 'predikt'", "did you mean 'predict'?"),
         (["predict", "Admin"], "no scope 'Admin'", "did you mean 'admin'?"),
-        (["*"], "no scope '*'", "known: admin, operate, outcomes, predict, read"),
+        (["*"], "no scope '*'", "known: admin, events, operate, outcomes, predict, read"),
         ([""], "no scope ''", "known: admin"),
-        ([], "good for nothing", "predict, outcomes, read, operate, admin"),
+        ([], "good for nothing", "predict, outcomes, events, read, operate, admin"),
     ],
 )
 def test_a_bad_scope_issues_nothing(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from windvane.usecases.read_settings import (
     FILE,
     HOME_VARIABLE,
+    BadReference,
     BadSettings,
     Invocations,
     Oidc,
@@ -190,5 +191,87 @@ def test_a_secret_is_read_from_where_it_lies(tmp_path: Path) -> None:
     assert read_secret(f"file:{tmp_path / 'key'}", {}, tmp_path / "other") == "wv_1"
     (tmp_path / "blank").write_text("\n")
     for reference in ("env:NONE", "file:none", "file:blank", "file:."):
-        with pytest.raises(BadSettings, match=re.escape(reference)):
+        with pytest.raises(BadReference, match=re.escape(reference)):
             read_secret(reference, {}, tmp_path)
+
+
+# References
+
+
+def test_a_text_may_come_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "redis.txt").write_text("redis://u:one@h\n")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("postgresql://u:two@h/x")
+    text = f"""
+redis: file:redis.txt
+store: file:{elsewhere}
+notify: ["env:SLACK", "mailto://me"]
+log: env:LOG
+log_storage: {{aws_secret_access_key: "env:AWS", region: eu}}
+oidc: {{issuer: "env:ISSUER", audience: a, jwks: keys.json}}
+port: 9000
+"""
+    environ = {"SLACK": "slack://t", "LOG": "s3://b", "AWS": "three", "ISSUER": "https://i"}
+    found = read_settings(text, tmp_path, environ)
+    assert (found.redis, found.store) == ("redis://u:one@h", "postgresql://u:two@h/x")
+    assert found.notify == ["slack://t", "mailto://me"]
+    assert found.log_storage == {"aws_secret_access_key": "three", "region": "eu"}
+    assert found.oidc is not None
+    assert (found.oidc.issuer, found.log, found.port) == ("https://i", "s3://b", 9000)
+    (tmp_path / FILE).write_text("redis: env:CACHE\n")
+    assert find_settings({"CACHE": "redis://h"}, tmp_path).redis == "redis://h"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("redis: env:NOWHERE", "redis is 'env:NOWHERE', which is not set"),
+        ("redis: env:EMPTY", "redis is 'env:EMPTY', which is not set"),
+        ("store: file:nowhere", "store is 'file:nowhere': No such file"),
+        ("store: file:empty", "has 0 characters"),
+        ("store: file:large", "characters, of 1 to 65,536"),
+        ("store: file:bytes", "it is no text"),
+        ('notify: [a, "env:NOWHERE"]', "notify[1] is 'env:NOWHERE'"),
+        ("oidc: {issuer: 'env:NOWHERE', audience: a, jwks: k}", "oidc.issuer is"),
+        ("log_storage: {key: 'env:NOWHERE'}", "log_storage.key is"),
+    ],
+)
+def test_a_reference_to_nothing_is_an_error_that_names_it(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "large").write_text("x" * 65_537)
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    with pytest.raises(BadReference) as raised:
+        read_settings(text, tmp_path, {"EMPTY": ""})
+    assert said in raised.value.message
+
+
+def test_an_address_of_a_file_is_no_reference_where_addresses_begin_so(tmp_path: Path) -> None:
+    found = read_settings("registry: file:///mlruns\nlog: file:///log\n", tmp_path)
+    assert (found.registry, found.log) == ("file:///mlruns", "file:///log")
+
+
+SECRET = "pass-of-nobody"
+
+
+def test_settings_never_show_what_is_secret(tmp_path: Path) -> None:
+    text = f"""
+redis: redis://u:{SECRET}-1@h
+store: postgresql://u:{SECRET}%2D2@h/x
+notify: ["slack://{SECRET}-3"]
+log_storage: {{aws_secret_access_key: {SECRET}-4, region: eu}}
+"""
+    found = read_settings(text, tmp_path)
+    assert SECRET not in repr(found)
+    assert SECRET not in str(list(found.__rich_repr__()))
+    passwords = {f"{SECRET}-1", f"{SECRET}%2D2", f"{SECRET}-2"}
+    assert found.secrets == passwords | {f"slack://{SECRET}-3", f"{SECRET}-4"}
+    for wrong in (
+        f"redis: redis://u:{SECRET}@h\n x: y", f"redis: [redis://u:{SECRET}@h]",
+        f"port: {SECRET}", f'redis: "redis://u:{SECRET}@h', f"{{redis: {SECRET}: x}}",
+    ):  # fmt: skip
+        with pytest.raises(BadSettings) as raised:
+            read_settings(wrong, tmp_path)
+        assert SECRET not in str(raised.value)
+        assert raised.value.__cause__ is None or SECRET not in str(raised.value.__cause__)

@@ -30,6 +30,7 @@ from windvane.inference.errors import (
 )
 from windvane.inference.events import EventWriter
 from windvane.inference.execution import Execution
+from windvane.inference.failures import describe, frames_of
 from windvane.inference.idempotency import Idempotency
 from windvane.inference.instrumentation import Instrumentation
 from windvane.inference.model_cache import ModelCache
@@ -194,7 +195,10 @@ class Engine:
         if isinstance(error, Rejection):
             rejection = error
         else:
-            _log.error("request %s failed", request.id, exc_info=error)
+            _log.error(
+                "request %s failed: %s\n%s", request.id, describe(error), frames_of(error),
+                extra={"request_id": request.id},
+            )  # fmt: skip
             rejection = InternalError("the gateway failed")
         services = self.services
         services.events.rejected(request, rejection)

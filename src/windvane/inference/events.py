@@ -100,6 +100,10 @@ class EventWriter:
         """All or none; raises NotRecorded."""
         self.keep(*map(_encode, outcomes))
 
+    def keep_imported(self, events: Iterable[Predicted]) -> None:
+        """All or none; raises NotRecorded."""
+        self.keep(*map(_encode, events))
+
     def rejected(self, request: InferenceRequest, error: Rejection) -> None:
         """What a known tenant sent wrong is an event too, and what got no answer: their
         monitors must see it."""

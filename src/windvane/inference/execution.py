@@ -14,6 +14,7 @@ from windvane.core.task import OutputRow
 from windvane.inference.access import ModelAccess
 from windvane.inference.cache import cache_key
 from windvane.inference.errors import DeadlinePassed, NoAnswer
+from windvane.inference.failures import describe
 from windvane.inference.model_cache import ModelHandle
 from windvane.inference.model_queue import ModelQueue
 from windvane.inference.request import InferenceRequest, Route
@@ -238,7 +239,7 @@ class Execution:
         route = request.access.model.route
         flags = {i: [*picks[i].flags, "failed", code_of(error)] for i, error in failed.items()}
         for i, error in failed.items():
-            self._tell(route.model, picks[i].routed, error)
+            self._tell(request.id, route.model, picks[i].routed, error)
         waiting = list(failed)
         for version in dict.fromkeys([route.standing_in or route.champion, *route.chain]):
             # Out of time: only what costs none can still help.
@@ -269,7 +270,7 @@ class Execution:
             found[i] = tuple(given)
             routes[i] = Route(picks[i].routed, "", picks[i].arm, (*flags[i], how))
 
-    def _tell(self, model: str, version: str, failure: Exception) -> None:
+    def _tell(self, request_id: str, model: str, version: str, failure: Exception) -> None:
         """Each kind of failure of a version once in a while: a flood says no more than the
         first."""
         code = code_of(failure)
@@ -278,7 +279,10 @@ class Execution:
             self._told.clear()
         if now - self._told.get((model, version, code), float("-inf")) >= _TELL_EVERY_S:
             self._told[model, version, code] = now
-            _log.warning("model %s version %s failed: %s %s", model, version, code, failure)
+            _log.warning(
+                "model %s version %s failed: %s %s", model, version, code, describe(failure),
+                extra={"request_id": request_id},
+            )  # fmt: skip
 
 
 def _circuit_open(version: str) -> CircuitOpen:

@@ -15,10 +15,14 @@ MAX_KEY = 255
 
 
 class Idempotency:
-    """Replays answers by tenant, model and key. A replay makes no event and takes no execution."""
+    """Replays answers by tenant, model and key. A replay makes no event and takes no execution.
+
+    ``replays`` counts them, since whoever reads it last set it to 0.
+    """
 
     def __init__(self, store: IdempotencyStore, ttl_s: float = 86_400.0) -> None:
-        self._store = store
+        self.store = store
+        self.replays = 0
         self._ttl_s = ttl_s
 
     async def once(
@@ -41,7 +45,7 @@ class Idempotency:
         scope = (request.access.tenant, request.model, request.codec.name, request.idempotency_key)
         place = hashlib.sha256("\x00".join(scope).encode()).digest()
         digest = hashlib.sha256(request.body).digest()
-        held = await self._store.reserve(place, digest, self._lease_s(request))
+        held = await self.store.reserve(place, request.id, digest, self._lease_s(request))
         if held is not None:
             if held.digest != digest:
                 raise KeyReused(
@@ -49,16 +53,17 @@ class Idempotency:
                 )
             if held.body is None:
                 raise StillUnderWay("the request with this key has no answer yet")
+            self.replays += 1
             response = InferenceResponse(request, held.body, replayed=True)
             response.id = held.id
             return response
         try:
             response = await answer(request)
         except BaseException:
-            await self._store.forget(place)
+            await self.store.forget(place, request.id)
             raise
         kept = Kept(digest, response.id, response.body)
-        await self._store.keep(place, kept, self._ttl_s)
+        await self.store.keep(place, request.id, kept, self._ttl_s)
         return response
 
     def _lease_s(self, request: InferenceRequest) -> float:

@@ -64,6 +64,9 @@ class Instrumentation:
             if route.answered != route.routed:
                 self.metrics.fallbacks[request.model, route.routed] += 1
 
+    def imported(self, access: ModelAccess, rows: int) -> None:
+        self.metrics.counts["imported_rows_total"][access.model.route.model, access.tenant] += rows
+
     def rejected(self, error: Rejection) -> None:
         self.metrics.requests[error.model, error.tenant, error.code] += 1
 

@@ -26,6 +26,12 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "batch_rows_total": ("Rows of those executions.", ("model", "version")),
     "breaker_opened_total": ("Times that a version's circuit opened.", ("model", "version")),
     "loads_total": ("Versions loaded.", ()),
+    "imported_rows_total": ("Predictions made elsewhere that were told.", ("model", "tenant")),
+    "idempotency_replays_total": ("Answers given again for an idempotency key.", ()),
+    "idempotency_failures_total": (
+        "Calls of the store of idempotency keys that were not carried out.",
+        (),
+    ),
     "unloads_total": ("Versions unloaded to stay within the memory budget.", ()),
 }
 _HISTOGRAM = "request_seconds"
@@ -37,6 +43,7 @@ _GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "models_loaded": ("Versions in memory.", ()),
     "model_bytes": ("Bytes held by them, about.", ()),
     "breaker_open": ("1 while a version's circuit is open or half open.", ("model", "version")),
+    "idempotency_degraded": ("1 while a repeated request may be answered twice.", ()),
     "limits_degraded": ("1 while limits hold for this machine only.", ()),
 }
 

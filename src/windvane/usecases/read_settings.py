@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 import yaml
@@ -27,6 +28,20 @@ class BadSettings(WindvaneError):
     code: ClassVar[str] = "SET-101"
     hint = "docs/reference/settings.md describes every field"
 
+
+class BadReference(WindvaneError):
+    """A setting refers to an environment variable or a file that is not there."""
+
+    code: ClassVar[str] = "SET-102"
+    hint = "`env:NAME` takes an environment variable, `file:/path` the text of a file"
+
+
+_MOST_REFERENCED = 65_536
+# Their own addresses may begin so.
+_FILE_IS_AN_ADDRESS = frozenset({"log", "registry"})
+# By the one process that needs them, see `read_secret`.
+_FOLLOWED_LATER = frozenset({"invocations"})
+_SECRET_WORDS = ("secret", "password", "token", "key", "sas", "credential")
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
@@ -56,7 +71,8 @@ class Invocations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where things lie and how often they are looked at.
 
-    Paths are relative to the home folder; "" takes the embedded default.
+    A text may be a reference, `env:NAME` or `file:/path`; here it is what that gave. Paths are
+    relative to the home folder; "" takes the embedded default.
     """
 
     host: str = "127.0.0.1"
@@ -82,13 +98,35 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model_memory_bytes: Positive = 1 << 30
     drain_s: Seconds = 5.0
     redis: str = ""
+    idempotency_ttl_s: Seconds = 86_400.0
+    events_max_age_s: Seconds = 604_800.0
     oidc: Oidc | None = None
     invocations: list[Invocations] = []
     sandbox_memory_bytes: Positive = 4 << 30
     sandbox_timeout_s: Seconds = 5.0
     sandbox_total_memory: Positive = 64 << 30
     sandbox_require: list[Protection] = []
+    log_format: Literal["text", "json"] = "text"
     home: str = "."
+
+    def __repr__(self) -> str:
+        """Without the rest: some of it is secret."""
+        return f"Settings(home={self.home!r})"
+
+    def __rich_repr__(self) -> Iterator[tuple[str, str]]:
+        yield "home", self.home
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What no log line may hold: passwords of addresses, addresses that are themselves
+        secret, and credentials of the log's storage."""
+        out = set(self.notify)
+        for url in (self.store, self.registry, self.redis, self.log, *self.notify):
+            out |= _passwords(url)
+        for name, value in self.log_storage.items():
+            if any(word in name.lower() for word in _SECRET_WORDS):
+                out.add(value)
+        return frozenset(out - {""})
 
     @property
     def folder(self) -> Path:
@@ -123,12 +161,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.folder / "routing.json"
 
 
-def read_settings(text: str, home: Path) -> Settings:
-    """Parse windvane.yaml ("" for all defaults); raises BadSettings."""
+def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Parse windvane.yaml ("" for all defaults), with the references in it followed. A file is
+    relative to ``home``. Raises BadSettings, BadReference."""
     try:
         body: Any = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
-        raise BadSettings(f"{FILE} is not YAML: {error}") from error
+        # Not the text around it, which may hold a password.
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        said = getattr(error, "problem", None) or type(error).__name__
+        raise BadSettings(f"{FILE} is not YAML{where}: {said}") from None
     if not isinstance(body, dict):
         raise BadSettings(f"{FILE} must be a mapping of settings")
     for name in body:
@@ -141,7 +184,13 @@ def read_settings(text: str, home: Path) -> Settings:
             hint = did_you_mean(str(name), Oidc.__struct_fields__)
             raise BadSettings(f"{FILE}: unknown setting {f'oidc.{name}'!r}", hint=hint)
     try:
-        found = msgspec.convert({**body, "home": str(home.resolve())}, Settings)
+        followed = {
+            name: _follow(name, value, home, environ or {}, file=name not in _FILE_IS_AN_ADDRESS)
+            if name not in _FOLLOWED_LATER
+            else value
+            for name, value in body.items()
+        }
+        found = msgspec.convert({**followed, "home": str(home.resolve())}, Settings)
     except msgspec.ValidationError as error:
         raise BadSettings(f"{FILE}: {error}") from error
     ports = [found.port, found.console_port, *[one.port for one in found.invocations]]
@@ -153,22 +202,57 @@ def read_settings(text: str, home: Path) -> Settings:
 
 def read_secret(reference: str, environ: Mapping[str, str], folder: Path) -> str:
     """What ``env:NAME`` or ``file:PATH`` (of the home folder, if it is relative) holds, without
-    the white space around it. Raises BadSettings, which never has the secret itself."""
-    where, _, name = reference.partition(":")
-    if where == "env":
-        held = environ.get(name, "")
-    else:
-        try:
-            held = (folder / name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadSettings(f"{reference}: the file cannot be read ({error})") from error
-    if not held.strip():
-        raise BadSettings(f"{reference} is empty", hint="put the key there")
-    return held.strip()
+    the white space around it. Raises BadReference, which never has the secret itself."""
+    found: str = _follow("key", reference, folder, environ, file=True)
+    return found.strip()
 
 
 def find_settings(environ: Mapping[str, str], home: Path | None = None) -> Settings:
     """The settings of ``home``, else of $WINDVANE_HOME, else of ./.windvane."""
     folder = home or Path(environ.get(HOME_VARIABLE) or ".windvane")
     file = folder / FILE
-    return read_settings(file.read_text() if file.is_file() else "", folder)
+    return read_settings(file.read_text() if file.is_file() else "", folder, environ)
+
+
+def _follow(name: str, value: Any, home: Path, environ: Mapping[str, str], *, file: bool) -> Any:
+    """``value`` with each text in it that is a reference replaced. Raises BadReference."""
+    if isinstance(value, dict):
+        held: dict[Any, Any] = value
+        return {
+            key: _follow(f"{name}.{key}", one, home, environ, file=file)
+            for key, one in held.items()
+        }
+    if isinstance(value, list):
+        items: list[Any] = value
+        return [
+            _follow(f"{name}[{i}]", one, home, environ, file=file) for i, one in enumerate(items)
+        ]
+    if not isinstance(value, str):
+        return value
+    if value.startswith("env:"):
+        found = environ.get(value[4:])
+        if not found:
+            raise BadReference(f"{FILE}: {name} is {value!r}, which is not set")
+        return found
+    if file and value.startswith("file:"):
+        path = home / value[5:].removeprefix("//")
+        try:
+            with path.open("rb") as opened:
+                text = opened.read(_MOST_REFERENCED + 1).decode().strip()
+        except (OSError, UnicodeDecodeError, ValueError) as error:
+            said = getattr(error, "strerror", None) or "it is no text"
+            raise BadReference(f"{FILE}: {name} is {value!r}: {said}") from None
+        if not 0 < len(text) <= _MOST_REFERENCED:
+            sides = f"{len(text):,} characters, of 1 to {_MOST_REFERENCED:,}"
+            raise BadReference(f"{FILE}: {name} is {value!r}, which has {sides}")
+        return text
+    return value
+
+
+def _passwords(url: str) -> set[str]:
+    """Of an address, as it is written and as it is meant."""
+    try:
+        given = urlsplit(url).password
+    except ValueError:
+        return {url}
+    return {given, unquote(given)} if given else set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from windvane.inference.imported import IMPORTED
 from windvane.ports.control_store import Access
 from windvane.ports.events import Denied, OutcomeSeen, Predicted, Refused, SpoolRecord
 
@@ -12,7 +13,7 @@ HOUR_S = 3600.0
 
 def accesses(events: Iterable[SpoolRecord]) -> list[Access]:
     """One line for each tenant, key, model, action and hour. A request counts once, however
-    many rows it has; of outcomes, each counts."""
+    many rows it has; of outcomes, and of predictions made elsewhere, each counts."""
     held: dict[tuple[str, str, str, str, float], list[float]] = {}
     for event in events:
         ts = event.ts
@@ -31,7 +32,7 @@ def accesses(events: Iterable[SpoolRecord]) -> list[Access]:
 def _action(event: SpoolRecord) -> str:
     match event:
         case Predicted():
-            return "predict"
+            return "events" if IMPORTED in event.routes[0].flags else "predict"
         case OutcomeSeen():
             return "outcomes"
         case Refused() | Denied():

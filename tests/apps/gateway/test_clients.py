@@ -299,4 +299,4 @@ def test_a_worker_whose_key_is_not_there_does_not_start(tmp_path: Path) -> None:
         env={**os.environ, "WINDVANE_HOME": str(tmp_path)}, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "env:NONE is empty" in done.stderr
+    assert "key is 'env:NONE', which is not set" in done.stderr

@@ -15,13 +15,20 @@ import pytest
 import schemathesis
 from inference.harness import ACME, MODEL, Harness, body, features, key, route, run
 
-from windvane.apps.gateway import answers, encodings, http_app, http_protocol, outcomes
+from windvane.apps.gateway import (
+    answers,
+    encodings,
+    http_app,
+    http_protocol,
+    imported_events,
+    outcomes,
+)
 from windvane.apps.gateway.http_app import PROTOCOLS, HttpApp
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.protocols import native
 from windvane.apps.gateway.statuses import STATUSES, BodyTooSlow
 from windvane.core.routing import TenantLimit
-from windvane.inference import access, engine, events, execution, idempotency, validation
+from windvane.inference import access, engine, events, execution, idempotency, imported, validation
 from windvane.inference.engine import Engine
 
 DOCUMENT = json.loads(document())
@@ -31,6 +38,7 @@ OPERATIONS = {
     for method, operation in methods.items()
 }
 PREDICT, OUTCOMES = ("post", "/v1/models/{model}/predict"), ("post", "/v1/outcomes")
+EVENTS = ("post", "/v1/models/{model}/events")
 
 
 def test_it_is_an_openapi_document() -> None:
@@ -73,8 +81,9 @@ def test_every_route_of_the_gateway_is_in_it() -> None:
 
     async def story(harness: Harness) -> None:
         plain = set(harness.app._plain)
-        assert compared | plain < set(DOCUMENT["paths"])
-        for path in set(DOCUMENT["paths"]) - compared - plain:
+        events = f"{http_app._MODELS}{{model}}{http_app._EVENTS}"
+        assert compared | plain | {events} < set(DOCUMENT["paths"])
+        for path in set(DOCUMENT["paths"]) - compared - plain - {events}:
             called = path.replace("{model}", "late").replace("{version}", "1")
             reads = any(protocol.page(called) for protocol in PROTOCOLS)
             predicts = any(protocol.predict_call(called) for protocol in PROTOCOLS)
@@ -96,6 +105,10 @@ RAISED_BY = {
     OUTCOMES: (
         *_HEAD, outcomes, encodings, Engine.authenticate, Engine.limit,
         events.EventWriter.keep,
+    ),
+    EVENTS: (
+        *_HEAD, imported, imported_events, validation, encodings, Engine.authenticate,
+        Engine.limit, events.EventWriter.keep,
     ),
     ("get", "/v1/models"): (*_HEAD, Engine.authenticate),
 }  # fmt: skip

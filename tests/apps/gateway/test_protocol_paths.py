@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -13,11 +14,11 @@ import schemathesis
 from apps.gateway.forms import ALL, CODECS, GOOD, JSON, MODEL, NUMBERS, ask, matrix, published
 from apps.gateway.test_arrow import _damaged
 from inference.harness import Harness, key, route, run
+from inference.test_idempotency import with_store
 
 from windvane.apps.gateway.http_app import PROTOCOLS
 from windvane.apps.gateway.openapi import document
 from windvane.ports.events import Predicted
-from windvane.ports.idempotency import Kept
 
 DOCUMENT = json.loads(document())
 PATHS = {
@@ -100,23 +101,7 @@ def test_other_paths_are_nobodys(path: str) -> None:
     run(story)
 
 
-class Store:
-    def __init__(self) -> None:
-        self.held: dict[bytes, Kept] = {}
-
-    async def reserve(self, place: bytes, digest: bytes, lease_s: float) -> Kept | None:
-        return self.held.get(place) or (self.held.setdefault(place, Kept(digest)) and None)
-
-    async def keep(self, place: bytes, kept: Kept, ttl_s: float) -> None:
-        self.held[place] = kept
-
-    async def forget(self, place: bytes) -> None:
-        self.held.pop(place, None)
-
-
-def test_a_repetition_gets_the_same_bytes_and_headers_by_every_protocol() -> None:
-    from windvane.inference.idempotency import Idempotency
-
+def test_a_repetition_gets_the_same_bytes_and_headers_by_every_protocol(tmp_path: Path) -> None:
     async def story(harness: Harness) -> None:
         await published(harness, ALL)
         for name, make in CODECS.items():
@@ -131,7 +116,7 @@ def test_a_repetition_gets_the_same_bytes_and_headers_by_every_protocol() -> Non
         predicted = [e for e in harness.spool.events if isinstance(e, Predicted)]
         assert len(predicted) == len(CODECS)
 
-    run(story, idempotency=Idempotency(Store()))
+    with_store(tmp_path, story)
 
 
 def test_limits_hold_for_every_protocol() -> None:

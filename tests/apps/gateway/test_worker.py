@@ -202,7 +202,8 @@ def test_an_unforeseen_error_is_500_without_its_words(caplog: pytest.LogCaptureF
         assert "secret" not in answer.body.decode()
 
     run(story)
-    assert "the secret of bolt" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert "secret" not in caplog.text  # an exception's words may hold what was sent
 
 
 def test_what_is_collected_is_what_was_used_and_nothing_is_counted_twice() -> None:

@@ -91,4 +91,11 @@ def test_a_key_from_before_scopes_may_do_what_it_could() -> None:
 
 
 def test_scopes_are_the_published_five() -> None:
-    assert [scope.value for scope in Scope] == ["predict", "outcomes", "read", "operate", "admin"]
+    assert [scope.value for scope in Scope] == [
+        "predict",
+        "outcomes",
+        "events",
+        "read",
+        "operate",
+        "admin",
+    ]

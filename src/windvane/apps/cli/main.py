@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from windvane.apps.cli import show, wiring
+from windvane.apps.cli.imports import import_commands
 from windvane.apps.cli.options import AsJson, Home, print_json
 from windvane.apps.cli.supervisor import Supervisor, restart_workers
 from windvane.apps.cli.tenants import keys_app, tenants_commands
@@ -40,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(keys_app, name="key")
 tenants_commands(app)
+import_commands(app)
 _out = Console()
 _err = Console(stderr=True)
 
@@ -57,8 +58,8 @@ def up(
     SQLite, the log in a local Delta Lake folder. `windvane restart` replaces the gateway's
     workers one by one without losing a request.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     settings = wiring.settings(home)
+    wiring.start_logging(settings)
     if workers is not None:
         settings = replace(settings, workers=workers)
     store = wiring.store(settings)

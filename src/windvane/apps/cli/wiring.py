@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
+from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileRoutingFeed
@@ -21,6 +23,11 @@ from windvane.usecases.read_settings import Settings, find_settings
 
 def settings(home: Path | None) -> Settings:
     return find_settings(os.environ, home)
+
+
+def start_logging(given: Settings) -> None:
+    """Of the supervisor, which says what goes wrong only."""
+    logs.start_logging("up", given.log_format, given.secrets, level=logging.WARNING)
 
 
 def store(given: Settings) -> ControlStore:

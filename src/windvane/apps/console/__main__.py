@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,14 +13,15 @@ from windvane.apps.console import wiring
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s console %(levelname)s %(message)s")
     given = wiring.settings()
+    wiring.start_logging(given)
     uvicorn.run(
         wiring.console(given),
         host=given.host,
         port=given.console_port,
         ws="none",
         access_log=False,
+        log_config=None,
         log_level="warning",
         timeout_graceful_shutdown=5,
         server_header=False,

@@ -6,6 +6,7 @@ import os
 
 from fastapi import FastAPI
 
+from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.files import FileMetricsBoard, FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
@@ -15,6 +16,10 @@ from windvane.usecases.read_settings import Settings, find_settings
 
 def settings() -> Settings:
     return find_settings(os.environ)
+
+
+def start_logging(given: Settings) -> None:
+    logs.start_logging("console", given.log_format, given.secrets)
 
 
 def console(given: Settings) -> FastAPI:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
@@ -16,9 +15,9 @@ _SWITCH_S = 0.0005
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s gateway %(levelname)s %(message)s")
-    sys.setswitchinterval(_SWITCH_S)
     given = wiring.settings()
+    wiring.start_logging(given)
+    sys.setswitchinterval(_SWITCH_S)
     worker = wiring.gateway(given)
     serve(worker, wiring.http_config(given, worker))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from windvane.apps.gateway.answers import (
 from windvane.apps.gateway.encodings import decompress
 from windvane.apps.gateway.http_head import RequestHead
 from windvane.apps.gateway.http_protocol import BodySink, Reply
+from windvane.apps.gateway.imported_events import keep_events
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.outcomes import keep_outcomes
 from windvane.apps.gateway.protocols.base import HttpProtocol, Page, PredictCall
@@ -29,6 +31,7 @@ from windvane.apps.gateway.protocols.native import NativeProtocol
 from windvane.apps.gateway.protocols.open_inference import OpenInferenceProtocol
 from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.apps.gateway.statuses import (
+    BadIdempotencyKey,
     NoSuchPath,
     WrongMethod,
     of_status,
@@ -46,6 +49,7 @@ from windvane.inference.errors import (
     RateLimited,
     Rejection,
 )
+from windvane.inference.failures import describe, frames_of
 from windvane.inference.idempotency import MAX_KEY
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.request import InferenceRequest, InferenceResponse
@@ -56,6 +60,7 @@ _log = logging.getLogger(__name__)
 _MAX_ID = 128
 _MOST_PATHS = 4_096
 _OF_VERSION = (b"windvane-version",)
+_MODELS, _EVENTS = "/v1/models/", "/events"
 Headers = dict[bytes, bytes]
 
 PROTOCOLS: tuple[HttpProtocol, ...] = (
@@ -74,8 +79,10 @@ class HttpApp:
         engine: Engine,
         ready: Callable[[], Mapping[str, Any]],
         low_priority: LowPriorityQueue | None = None,
+        events_max_age_s: float = math.inf,
     ) -> None:
         self.engine = engine
+        self._events_max_age_s = events_max_age_s
         self.draining = False
         self.low_priority = low_priority or LowPriorityQueue()
         self.throttle = RejectionThrottle(self.low_priority)
@@ -146,7 +153,7 @@ class HttpApp:
             if b"x-request-id" in headers:
                 request.client_id = _printable(headers[b"x-request-id"])
             if b"idempotency-key" in headers:
-                request.idempotency_key = _printable(headers[b"idempotency-key"], MAX_KEY)
+                request.idempotency_key = _idempotency_key(headers[b"idempotency-key"])
             if b"x-request-deadline" in headers or b"grpc-timeout" in headers:
                 request.timeout_s = _asked_s(headers)
         except Exception as error:
@@ -173,7 +180,10 @@ class HttpApp:
     ) -> None:  # fmt: skip
         """Tell a client why it gets nothing; who is refused again and again waits for it."""
         if not isinstance(error, Rejection):
-            _log.error("request %s failed", request_id, exc_info=error)
+            _log.error(
+                "request %s failed: %s\n%s", request_id, describe(error), frames_of(error),
+                extra={"request_id": request_id},
+            )  # fmt: skip
             error = InternalError("the gateway failed")
         if isinstance(error, RateLimited) and protocol is PROTOCOLS[0]:
             # The same words for all that meet this limit until a place frees.
@@ -218,7 +228,14 @@ class HttpApp:
         if path == "/v1/outcomes":
             _only(head, "POST")
             request = self._request(head, request_id)
+            self._may(request, Scope.OUTCOMES)
             return _WholeBody(self, head, request, self._outcomes, reply)
+        if path.startswith(_MODELS) and path.endswith(_EVENTS):
+            _only(head, "POST")
+            request = self._request(head, request_id)
+            request.model = path[len(_MODELS) : -len(_EVENTS)]
+            self._may(request, Scope.EVENTS)
+            return _WholeBody(self, head, request, self._events, reply)
         raise NoSuchPath(f"{method[:16]} {path[:200]} is not part of the API")
 
     def _page(
@@ -259,9 +276,20 @@ class HttpApp:
             request_id, "", credential, codec, head.began_ns, client_id=client_id
         )
 
+    def _may(self, request: InferenceRequest, scope: Scope) -> None:
+        """Raises Rejection: a stranger's body is not read."""
+        try:
+            self.engine.authenticate(request, scope)
+        except Exception as error:
+            raise self.engine.failed(request, error) from error
+
     async def _outcomes(self, request: InferenceRequest, body: bytes) -> tuple[int, bytes]:
         accepted = await keep_outcomes(self.engine, request, body)
         return 202, to_json({"accepted": accepted})
+
+    async def _events(self, request: InferenceRequest, body: bytes) -> tuple[int, bytes]:
+        ids = await keep_events(self.engine, request, body, self._events_max_age_s)
+        return 202, to_json({"accepted": len(ids), "request_ids": ids})
 
     def run(
         self, head: RequestHead, request: InferenceRequest, work: Awaitable[tuple[int, bytes]],
@@ -444,6 +472,15 @@ def _printable(given: bytes, most: int = _MAX_ID) -> str:
         text = given.decode("ascii")
         return text if text.isprintable() else ""
     return ""
+
+
+def _idempotency_key(given: bytes) -> str:
+    """Raises BadIdempotencyKey: a request that asks for protection is not answered without."""
+    key = _printable(given, MAX_KEY)
+    if not key:
+        sides = f"{len(given)} bytes, of 1 to {MAX_KEY} printable ASCII characters"
+        raise BadIdempotencyKey(f"Idempotency-Key: {sides}")
+    return key
 
 
 def _asked_s(headers: Headers) -> float:

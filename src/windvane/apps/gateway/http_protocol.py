@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from windvane.apps.gateway.http_chunks import BrokenChunks, ChunkedBody, ChunksTooLarge
 from windvane.apps.gateway.http_head import CHUNKED, RefusedHead, RequestHead
+from windvane.inference.failures import describe, frames_of
 
 if TYPE_CHECKING:
     from windvane.apps.gateway.http_connections import Connections
@@ -479,7 +481,7 @@ class HttpConnection(asyncio.Protocol):
         self._error(413, f"the body is over {max_bytes:,} bytes")
 
     def _failed(self) -> None:
-        _log.exception("a request failed; its connection is closed")
+        _log_failure("a request failed; its connection is closed")
         self._sink = None
         self._error(500, "internal error")
 
@@ -499,7 +501,7 @@ class HttpConnection(asyncio.Protocol):
             try:
                 sink.on_abort()
             except Exception:
-                _log.exception("a request that was given up failed")
+                _log_failure("a request that was given up failed")
 
     def _linger(self) -> None:
         """Close when the client has: closed with its bytes unread, it might lose the answer."""
@@ -542,3 +544,10 @@ def _bare_line_feed(held: bytearray, start: int) -> bool:
             return True
         at = held.find(b"\n", at + 1)
     return False
+
+
+def _log_failure(said: str) -> None:
+    """The exception that is being handled, without its message: that may hold what was sent."""
+    error = sys.exception()
+    if error is not None:
+        _log.error("%s: %s\n%s", said, describe(error), frames_of(error))

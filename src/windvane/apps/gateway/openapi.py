@@ -16,6 +16,7 @@ from windvane.apps.gateway.answers import (
     RefusalWithProblems,
     to_json,
 )
+from windvane.apps.gateway.imported_events import EventsBody
 from windvane.apps.gateway.outcomes import OutcomesBody
 from windvane.core.routing import ApiVersion
 
@@ -182,6 +183,13 @@ class OutcomesAnswer(msgspec.Struct, frozen=True):
     accepted: int
 
 
+class EventsAnswer(msgspec.Struct, frozen=True):
+    """How many events are on disk, and by which ids outcomes may refer to them."""
+
+    accepted: int
+    request_ids: list[str]
+
+
 class FeatureOut(msgspec.Struct, frozen=True):
     """``optional``: it need not be sent, for it was added after the contract's first version."""
 
@@ -235,7 +243,8 @@ class Ready(msgspec.Struct, frozen=True):
 def document() -> bytes:
     """The document, as JSON."""
     kinds = [
-        PredictBody, PredictAnswer, OutcomesBody, OutcomesAnswer, ModelsAnswer, RefusedAnswer,
+        PredictBody, PredictAnswer, OutcomesBody, OutcomesAnswer, EventsBody, EventsAnswer,
+        ModelsAnswer, RefusedAnswer,
         Alive, Ready, InferBody, InferAnswer, InferRefused, ModelAbout, ServerAbout, ServerLive,
         ServerReady, ModelReady, InvocationsBody, InvocationsAnswer, InvocationsRefused,
     ]  # fmt: skip
@@ -257,6 +266,11 @@ def document() -> bytes:
                     {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}),
             _ENCODING, _VERSION,
         ],
+    )  # fmt: skip
+    events = _operation(
+        "events", "Tell of predictions that were made elsewhere", "EventsAnswer",
+        {k: v for k, v in _REFUSALS.items() if k not in (409, 504)},
+        body="EventsBody", parameters=[_MODEL, _VERSION], success="202",
     )  # fmt: skip
     outcomes = _operation(
         "outcomes", "Send the truth about earlier predictions", "OutcomesAnswer",
@@ -285,6 +299,7 @@ def document() -> bytes:
                 "/v1/models/{model}/predict": {"post": predict},
                 **_open_inference(),
                 **_mlflow(),
+                "/v1/models/{model}/events": {"post": events},
                 "/v1/outcomes": {"post": outcomes},
                 "/v1/models": {"get": models},
                 "/healthz": {"get": _open(_operation("healthz", "Alive?", "Alive", alive))},
@@ -427,6 +442,12 @@ def _header(name: str, text: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": text, "schema": schema}
 
 
+_MODEL: dict[str, Any] = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"},
+}
 _ENCODING = _header(
     "Content-Encoding",
     "How the body is compressed; the bound of its size holds once it is not.",

@@ -9,18 +9,22 @@ import msgspec
 from windvane.core.admission import FREE
 from windvane.core.routing import Scope
 from windvane.core.task import BadLabel
+from windvane.inference.access import ModelAccess
 from windvane.inference.engine import Engine
 from windvane.inference.errors import BadBody, BadOutcome, BodyTooLarge
+from windvane.inference.imported import imported_id
 from windvane.inference.request import InferenceRequest
 from windvane.ports.events import OutcomeSeen
 
 
 class OutcomeIn(msgspec.Struct, forbid_unknown_fields=True):
-    """The truth about one row: the request that predicted it, the row, the value. A value is a
-    number, or the name (or names) of a label."""
+    """The truth about one row: the request that predicted it (or ``id``, by which somebody told of
+    a prediction made elsewhere), the row, the value. A value is a number, or the name (or names)
+    of a label."""
 
-    request_id: Annotated[str, msgspec.Meta(max_length=256)]
     value: float | str | bool | list[float | str]
+    request_id: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    id: Annotated[str, msgspec.Meta(max_length=256)] = ""
     row: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
 
 
@@ -51,25 +55,36 @@ async def keep_outcomes(engine: Engine, request: InferenceRequest, body: bytes) 
         await engine.limit(request)
     try:
         labels = [_label(access.model.task.label, i, o) for i, o in enumerate(given.outcomes)]
+        named = [_named(access, i, outcome) for i, outcome in enumerate(given.outcomes)]
         services.events.keep_outcomes(
             OutcomeSeen(
-                f"{outcome.request_id}/{outcome.row}",
+                f"{prediction}/{outcome.row}",
                 services.events.now(),
                 given.model,
                 access.tenant,
                 access.model.contract.id,
-                outcome.request_id,
+                prediction,
                 outcome.row,
                 label,
                 principal.key_id,
             )
-            for outcome, label in zip(given.outcomes, labels, strict=True)
+            for outcome, prediction, label in zip(given.outcomes, named, labels, strict=True)
         )
     finally:
         if request.decision is not FREE:
             services.limiter.release(request.decision)
             request.decision = FREE
     return len(given.outcomes)
+
+
+def _named(access: ModelAccess, at: int, outcome: OutcomeIn) -> str:
+    """The id of the prediction's event."""
+    if bool(outcome.request_id) == bool(outcome.id):
+        both = "both" if outcome.id else "neither"
+        raise BadBody(f"outcomes[{at}] has {both} of request_id and id", hint="give one of them")
+    if outcome.id:
+        return imported_id(access.tenant, access.model.route.model, outcome.id)
+    return outcome.request_id
 
 
 def _label(read: Any, at: int, outcome: OutcomeIn) -> Any:

@@ -70,10 +70,18 @@ class TooManyConnections(Rejection):
     retry_after_s = 1.0
 
 
+class BadIdempotencyKey(Rejection):
+    """An Idempotency-Key that cannot be one."""
+
+    code: ClassVar[str] = "GAT-130"
+    hint = "a UUID is a good one"
+
+
 STATUSES: Mapping[type[Rejection], int] = {
     BadRequest: 400,
     errors.BadBody: 400,
     errors.BadDeadline: 400,
+    BadIdempotencyKey: 400,
     UnknownApiVersion: 400,
     errors.NoKey: 401,
     errors.Forbidden: 403,

@@ -7,11 +7,13 @@ import socket
 import time
 from functools import cache
 
+from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.files import FileArtifacts, FileMetricsBoard, FileRoutingFeed
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.adapters.spool import FileSpoolWriter
+from windvane.adapters.sqlite import SqliteIdempotency
 from windvane.apps.gateway.bound_model import BoundModel
 from windvane.apps.gateway.http_server import AlsoListen, HttpConfig
 from windvane.apps.gateway.worker import GatewayWorker, Remote
@@ -21,10 +23,12 @@ from windvane.inference.batching import NextTickBatcher
 from windvane.inference.cache import AnswerCache
 from windvane.inference.engine import Services
 from windvane.inference.events import EventWriter
+from windvane.inference.idempotency import Idempotency
 from windvane.inference.instrumentation import Instrumentation
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.metrics import Metrics
 from windvane.inference.model_cache import ModelCache
+from windvane.ports.idempotency import IdempotencyStore
 from windvane.ports.identity import TokenVerifier
 from windvane.ports.limits import Limiter
 from windvane.ports.runtime import Runtime
@@ -53,6 +57,11 @@ def inherited_fd(variable: str) -> int | None:
     return int(given) if given else None
 
 
+def start_logging(given: Settings) -> None:
+    number = os.environ.get(WORKER_VARIABLE, "0")
+    logs.start_logging(f"gateway-{number}", given.log_format, given.secrets)
+
+
 def http_config(given: Settings, worker: GatewayWorker) -> HttpConfig:
     """Where this worker listens. Raises BadSettings for a key that is not where it should be."""
     return HttpConfig(
@@ -79,7 +88,7 @@ def gateway(given: Settings) -> GatewayWorker:
     spool = FileSpoolWriter(
         given.spool_root / name, max_bytes=given.spool_max_bytes, first=time.time_ns()
     )
-    limiter, shared, remotes = _shared(given, worker)
+    limiter, shared, kept, remotes = _shared(given, worker)
     verifier = _verifier(given)
     instrumentation = Instrumentation(Metrics())
     low_priority = LowPriorityQueue()
@@ -97,6 +106,7 @@ def gateway(given: Settings) -> GatewayWorker:
         max_body_bytes=given.max_body_bytes,
         max_under_way=given.max_under_way,
         max_deadline_s=given.max_deadline_s,
+        idempotency=Idempotency(kept, given.idempotency_ttl_s),
     )
     return GatewayWorker(
         FileRoutingFeed(given.routing_file),
@@ -107,6 +117,7 @@ def gateway(given: Settings) -> GatewayWorker:
         worker=f"gateway-{worker}",
         sync_every_s=given.sync_every_s,
         low_priority=low_priority,
+        events_max_age_s=given.events_max_age_s,
     )
 
 
@@ -145,18 +156,22 @@ def _runtimes(given: Settings) -> Runtimes:
     )
 
 
-def _shared(given: Settings, worker: int) -> tuple[Limiter, SharedCache | None, list[Remote]]:
+def _shared(
+    given: Settings, worker: int
+) -> tuple[Limiter, SharedCache | None, IdempotencyStore, list[Remote]]:
     """What this worker shares with others: of the machine, and with `redis` of all machines."""
     memory = inherited_fd(SHARED_FD_VARIABLE)
     # During a restart even a single worker has a successor for a while, so it takes the locks.
     local = SharedLimiter(memory, worker, solo=memory is None)
     if not given.redis:
-        return local, None, []
-    from windvane.adapters.redis import RedisCache, RedisLimiter
+        kept = SqliteIdempotency(given.folder / "idempotency.db")
+        return local, None, kept, [kept]
+    from windvane.adapters.redis import RedisCache, RedisIdempotency, RedisLimiter
 
     lease_s = given.max_deadline_s + _LEASE_SLACK_S
     limiter, held = RedisLimiter(given.redis, local, lease_s=lease_s), RedisCache(given.redis)
-    return limiter, held, [limiter, held]
+    once = RedisIdempotency(given.redis)
+    return limiter, held, once, [limiter, held, once]
 
 
 def _verifier(given: Settings) -> TokenVerifier | None:

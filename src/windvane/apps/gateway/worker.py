@@ -55,6 +55,7 @@ class GatewayWorker:
         worker: str = "gateway-0",
         sync_every_s: float = 1.0,
         low_priority: LowPriorityQueue | None = None,
+        events_max_age_s: float = math.inf,
     ) -> None:
         self._feed = feed
         self._services = services
@@ -69,7 +70,7 @@ class GatewayWorker:
         self._again_at = math.inf  # when a table that could not be taken up is tried again
         self._tasks: list[asyncio.Task[None]] = []
         self.engine = Engine(services)
-        self.app = HttpApp(self.engine, self._ready, low_priority)
+        self.app = HttpApp(self.engine, self._ready, low_priority, events_max_age_s)
 
     def on_head(self, head: RequestHead, reply: Reply) -> BodySink | None:
         return self.app.on_head(head, reply)
@@ -221,6 +222,12 @@ class GatewayWorker:
         metrics.counts["loads_total"][()] += services.models.loads
         metrics.counts["unloads_total"][()] += services.models.unloads
         services.models.loads = services.models.unloads = 0
+        once = services.idempotency
+        if once is not None:
+            metrics.counts["idempotency_replays_total"][()] += once.replays
+            metrics.counts["idempotency_failures_total"][()] += once.store.failures
+            once.replays = once.store.failures = 0
+            metrics.gauges["idempotency_degraded"] = {(): float(once.store.degraded)}
         metrics.gauges.update(
             routing_seq={(): float(self._live.seq if self._live else 0)},
             requests_under_way={(): float(services.under_way)},

@@ -33,10 +33,10 @@ _END_WITHIN_S = 5.0
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s recorder %(levelname)s %(message)s")
     # Batches are tens of thousands of small objects that all go again, and no cycles.
     gc.set_threshold(200_000, 50, 100)
     given = wiring.settings()
+    wiring.start_logging(given)
     stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopping.set())

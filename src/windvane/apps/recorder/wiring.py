@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 
+from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.spool import FileSpoolReader
@@ -16,6 +17,10 @@ from windvane.usecases.record_events import Recorder
 
 def settings() -> Settings:
     return find_settings(os.environ)
+
+
+def start_logging(given: Settings) -> None:
+    logs.start_logging("recorder", given.log_format, given.secrets)
 
 
 def clock(given: Settings) -> Clock:

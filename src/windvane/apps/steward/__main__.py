@@ -15,9 +15,9 @@ _REST = 3.0  # turns' worth of rest after each: with hundreds of models a quarte
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s steward %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     given = wiring.settings()
+    wiring.start_logging(given)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopping.set())

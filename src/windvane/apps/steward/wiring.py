@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 
+from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileRoutingFeed
@@ -30,6 +31,10 @@ class LazyMirror:
 
 def settings() -> Settings:
     return find_settings(os.environ)
+
+
+def start_logging(given: Settings) -> None:
+    logs.start_logging("steward", given.log_format, given.secrets)
 
 
 def steward(given: Settings) -> Steward:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 
 class Scope(enum.StrEnum):
-    """What a key is good for. ``admin`` manages keys, limits and trust of every tenant; the
+    """What a key is good for. ``events`` tells of predictions that were made elsewhere, so it may
+    write into what monitors see. ``admin`` manages keys, limits and trust of every tenant; the
     others stay within the key's own tenant."""
 
     PREDICT = "predict"
     OUTCOMES = "outcomes"
+    EVENTS = "events"
     READ = "read"
     OPERATE = "operate"
     ADMIN = "admin"

@@ -1,0 +1,26 @@
+"""The program `windvane`. An installation of the client alone has it too, and then it says what
+to install."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    try:
+        from windvane.apps.cli.main import main as commands
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "windvane":
+            raise
+        print(
+            f"windvane: the package {error.name} is not installed, which the commands need\n"
+            "  hint: pip install 'windvane[all]'; for a gateway alone `python -m "
+            "windvane.apps.gateway` with 'windvane[gateway]'",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    commands()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The command `import-events`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from windvane.apps.cli import wiring
+from windvane.apps.cli.options import AsJson, Home, print_json
+from windvane.core.errors import did_you_mean
+
+_out = Console()
+_err = Console(stderr=True)
+
+
+def import_commands(app: typer.Typer) -> None:
+    """Add them to ``app``."""
+    app.command("import-events")(_import_events)
+
+
+def _import_events(
+    model: str,
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet, a row for each prediction.")],
+    id: Annotated[  # noqa: A002 - the option's name
+        str, typer.Option(help="The column that names each prediction; a repetition is one event.")
+    ] = "id",
+    output: Annotated[
+        list[str] | None,
+        typer.Option(help="The column with the output, or NAME=COLUMN for each of the task's."),
+    ] = None,
+    time: Annotated[str, typer.Option(help="The column of when: RFC 3339 or seconds.")] = "",
+    unit: Annotated[str, typer.Option(help="The column that evidence is counted by.")] = "",
+    version: Annotated[
+        str, typer.Option(help="The column of the version; the champion by default.")
+    ] = "",
+    latency_ms: Annotated[str, typer.Option(help="The column of how long it took.")] = "",
+    url: Annotated[str, typer.Option(help="The gateway; by default this home's.")] = "",
+    batch: Annotated[int, typer.Option(min=1, help="Rows of a request.")] = 1_000,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell a gateway of predictions that were made elsewhere, from a file.
+
+    Options name columns; each feature has a column of its own name. The key comes from
+    `$WINDVANE_API_KEY` and has the scopes `events` and `read`. Bad rows are counted and shown, and
+    stop no other (then the exit status is 1); sending the same file again does no harm.
+    """
+    from windvane.apps.cli.import_events import Columns, Imported, import_file
+    from windvane.client import ApiError, Client
+
+    settings = wiring.settings(home)
+    columns = Columns(
+        id, _outputs(output or ["output"]), time or None, unit or None, version or None,
+        latency_ms or None,
+    )  # fmt: skip
+    where = url or f"http://{settings.host}:{settings.port}"
+    state = Imported()
+    with Client(where, deadline=60.0, max_rows=batch) as client:
+        known = {found.model: found for found in client.models()}
+        if model not in known:
+            raise ApiError(f"no model {model!r} is deployed", hint=did_you_mean(model, known))
+        features = known[model].features
+        with Progress(console=_err, transient=True, disable=as_json) as progress:
+            task = progress.add_task(file.name, total=None)
+            for state in import_file(client, model, file, columns, features, batch):
+                progress.update(task, completed=state.position, total=state.size)
+    if as_json:
+        print_json({"sent": state.sent, "refused": state.refused, "problems": state.told})
+    else:
+        _out.print(f"{model}: {state.sent:,} predictions told, {state.refused:,} refused")
+        for said in state.told:
+            _err.print(f"  {said}", highlight=False, markup=False)
+    if state.refused:
+        raise typer.Exit(1)
+
+
+def _outputs(given: list[str]) -> dict[str, str]:
+    """Columns by the output's name; one column alone under ""."""
+    if len(given) == 1 and "=" not in given[0]:
+        return {"": given[0]}
+    named: dict[str, str] = {}
+    for text in given:
+        name, sign, column = text.partition("=")
+        if not (name and sign and column):
+            raise typer.BadParameter("--output: one COLUMN, or NAME=COLUMN for each output")
+        named[name] = column
+    return named
