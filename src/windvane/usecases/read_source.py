@@ -16,6 +16,8 @@ _BY_SUFFIX = {
     ".json": RuntimeName.XGBOOST,
     ".txt": RuntimeName.LIGHTGBM,
     ".lgb": RuntimeName.LIGHTGBM,
+    ".cbm": RuntimeName.CATBOOST,
+    ".cb": RuntimeName.CATBOOST,
     ".skops": RuntimeName.SKLEARN,
     ".pkl": RuntimeName.SKLEARN,
     ".pickle": RuntimeName.SKLEARN,
@@ -25,14 +27,21 @@ _BY_SUFFIX = {
 }
 
 
+_PACKED = {".gz", ".bz2", ".xz"}
+
+
 def candidate_of(path: Path) -> SourceCandidate:
     """Raises CannotLoad for a file that is not there or of no kind that is known."""
     if not path.is_file():
         raise CannotLoad(f"no file {path}", hint="give a model's file, or an MLflow model folder")
-    runtime = _BY_SUFFIX.get(path.suffix)
+    suffix = path.suffixes[-2] if path.suffix in _PACKED and path.suffixes[1:] else path.suffix
+    runtime = _BY_SUFFIX.get(suffix)
+    if suffix != path.suffix and runtime is not RuntimeName.SKLEARN:
+        runtime = None  # only a pickle's loader unpacks it
     if runtime is None:
         raise CannotLoad(
-            f"{path.name} is of no kind that is known", hint=f"known: {', '.join(_BY_SUFFIX)}"
+            f"{path.name} is of no kind that is known",
+            hint=f"known: {', '.join(_BY_SUFFIX)}, and packed pickles such as .pkl.gz",
         )
     missing = ""
     if runtime is RuntimeName.TORCHSCRIPT and not _is_torchscript(path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 
 from windvane.adapters.clock import open_clock
@@ -29,6 +31,9 @@ from windvane.usecases.read_settings import Settings, find_settings
 from windvane.usecases.read_source import candidate_of
 from windvane.usecases.register_version import RegistrationServices
 
+_ALSO = {
+    "mlflow": ("mlflow-skinny",), "xgboost": ("xgboost-cpu",), "sklearn": ("scikit-learn",),
+}  # fmt: skip
 learner = BoostedLearner
 read_table = read_training_table
 seal = FileArtifacts().seal
@@ -83,9 +88,18 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
                 RuntimeName.XGBOOST: read_xgboost,
                 RuntimeName.LIGHTGBM: read_lightgbm,
             },
+            installed,
         )
     finally:
         apart.close()
+
+
+def installed(package: str) -> str:
+    """The version that is here, "" for none; a package may come by another name."""
+    for name in (package, *_ALSO.get(package, ())):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(name)
+    return ""
 
 
 def git_sha(folder: Path) -> str:
