@@ -1,9 +1,19 @@
-"""Which runtime a bare file is for, by its name and its first bytes."""
+"""Which runtime a bare file is for, by its name and its first bytes, and what it says that it was
+made with."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
+import json
+import lzma
+import pickletools
 import zipfile
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO, Any, cast
 
 from windvane.core.execution import RuntimeName
 from windvane.ports.runtime import CannotLoad
@@ -56,3 +66,77 @@ def _is_torchscript(path: Path) -> bool:
             return any("/code/" in name for name in held.namelist())
     except (OSError, zipfile.BadZipFile):
         return False
+
+
+_SAYS = "_sklearn_version"
+_SKLEARN = "scikit-learn"
+_BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+_READ_BYTES = 64 << 20
+_OPENERS: Mapping[str, Callable[[Path], Any]] = {
+    ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
+}  # fmt: skip
+
+
+def packages_of(path: Path) -> dict[str, str]:
+    """What an estimator's file says that it was made with, by package; empty where it says
+    nothing. A pickle's opcodes are listed for it, and none is carried out."""
+    try:
+        if path.suffix == ".skops":
+            with zipfile.ZipFile(path) as held:
+                if held.getinfo("schema.json").file_size > _READ_BYTES:
+                    return {}
+                version = _in_schema(json.loads(held.read("schema.json")))
+        elif _BY_SUFFIX.get(path.suffix) is RuntimeName.SKLEARN or path.suffix in _OPENERS:
+            with cast("IO[bytes]", _OPENERS.get(path.suffix, _open)(path)) as file:
+                version = _in_pickle(file.read(_READ_BYTES))
+        else:
+            return {}
+    except (
+        OSError,
+        EOFError,
+        KeyError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+    ):
+        return {}
+    return {_SKLEARN: version} if version else {}
+
+
+def _open(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _in_pickle(body: bytes) -> str:
+    """The text that follows the name of scikit-learn's version, past memoising opcodes."""
+    if _SAYS.encode() not in body:
+        return ""
+    named = False
+    try:
+        for code, given, _ in pickletools.genops(io.BytesIO(body)):
+            if isinstance(given, str):
+                if named:
+                    return given
+                named = given == _SAYS
+            elif code.name not in ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"):
+                named = False
+    except Exception:  # joblib's arrays lie between the opcodes; what was read so far counts
+        return ""
+    return ""
+
+
+def _in_schema(schema: Any) -> str:
+    waiting: list[Any] = [schema]
+    while waiting:
+        node: Any = waiting.pop()
+        if isinstance(node, dict):
+            held = cast("dict[str, Any]", node)
+            said = held.get(_SAYS)
+            if isinstance(said, dict):
+                text = cast("dict[str, Any]", said).get("content")
+                return str(text).strip('"') if text else ""
+            waiting.extend(held.values())
+        elif isinstance(node, list):
+            waiting.extend(cast("list[Any]", node))
+    return ""

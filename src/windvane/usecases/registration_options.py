@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import msgspec
+
 from windvane.core.errors import WindvaneError
 
 
@@ -48,3 +50,19 @@ class RegistrationOptions:
     accepted_by: str = ""
     holdout_from: float | None = None
     lineage: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class RegistrationOrder(msgspec.Struct, frozen=True):
+    """What the command line hands to the process that registers. ``source``, ``data`` and
+    ``vocabulary`` are paths as they were given; ``tracking`` is where references are looked up;
+    ``options`` lacks what those files say."""
+
+    model: str
+    source: str
+    data: str
+    label: str
+    time: str
+    options: RegistrationOptions
+    vocabulary: str = ""
+    tracking: str = ""
+    as_json: bool = False

@@ -32,6 +32,7 @@ class XgboostPlugin:
         self.categories: Mapping[str, Sequence[str]] = {
             name: () for name, kind in zip(self.features, self._types, strict=False) if kind == "c"
         }
+        self._numeric = _numeric_categories(booster, self.features)
         best = booster.attr("best_iteration")
         self._rounds = rounds or (int(best) + 1 if best else 0)
         self._booster, self._missing = booster, missing
@@ -85,6 +86,10 @@ class XgboostPlugin:
             return made.to_numpy(np.float64)
         for name, kind in zip(self.features, self._types, strict=False):
             if kind == "c":
+                known = self._numeric.get(name, {})
+                if known:  # whole numbers were its categories; one more is none of them
+                    other = max(known.values()) + 1
+                    made[name] = [None if v is None else known.get(v, other) for v in made[name]]
                 made[name] = made[name].astype("category")
             elif made[name].dtype == object:
                 made[name] = made[name].astype(np.float64)
@@ -93,6 +98,22 @@ class XgboostPlugin:
     def convert(self, rows: NDArray[np.float64], probes: int) -> tuple[bytes, NDArray[np.float64]]:
         del rows, probes
         raise ValueError("xgboost serves its own file: a graph would round its thresholds")
+
+
+def _numeric_categories(booster: Any, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """By feature, the numbers that are its categories, by their texts."""
+    document = json.loads(bytes(booster.save_raw("json")))
+    trees = document["learner"]["gradient_booster"]
+    held = trees.get("gbtree", trees).get("model", {}).get("cats", {}).get("enc", ())
+    return {
+        name: {_text(value): value for value in one["values"]}
+        for name, one in zip(names, held, strict=False)
+        if one.get("values") and "offsets" not in one
+    }
+
+
+def _text(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def load_library(path: Path, missing: str, rounds: int) -> XgboostPlugin:

@@ -184,7 +184,8 @@ def judge_candidate(facts: CandidateFacts, policy: AcceptancePolicy, now: float)
             )
         )
     if facts.parity is not None:
-        checks.append(_faithful(facts.parity, policy))
+        # What a person signed is what the verdict says where all else passes.
+        checks.insert(0 if facts.parity.accepted else 2, _faithful(facts.parity, policy))
     return worst(checks)
 
 
