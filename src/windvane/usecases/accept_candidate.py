@@ -290,9 +290,13 @@ def some_rows(data: TrainingData, rows: int) -> TrainingData:
 
 def duplicates(data: TrainingData) -> int:
     """Rows that repeat an earlier one, time included."""
-    columns = [data.columns[name] for name in sorted(data.columns)]
+    columns = [_hashable(data.columns[name]) for name in sorted(data.columns)]
     keys = set(zip(*columns, data.times.tolist(), strict=True))
     return data.rows - len(keys)
+
+
+def _hashable(column: Sequence[Any]) -> Sequence[Any]:
+    return [tuple(value) if isinstance(value, list) else value for value in column]
 
 
 def data_version(data: TrainingData) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import bz2
 import gzip
-import io
 import json
 import lzma
-import pickletools
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -70,6 +69,7 @@ def _is_torchscript(path: Path) -> bool:
 
 _SAYS = "_sklearn_version"
 _SKLEARN = "scikit-learn"
+_VERSION = re.compile(rb"_sklearn_version(?:\x94|q.|r.{4})?(?:\x8c(.)|X(.)\x00\x00\x00)", re.DOTALL)
 _BAD_ARCHIVE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 _READ_BYTES = 64 << 20
 _OPENERS: Mapping[str, Callable[[Path], Any]] = {
@@ -79,7 +79,7 @@ _OPENERS: Mapping[str, Callable[[Path], Any]] = {
 
 def packages_of(path: Path) -> dict[str, str]:
     """What an estimator's file says that it was made with, by package; empty where it says
-    nothing. A pickle's opcodes are listed for it, and none is carried out."""
+    nothing. Of a pickle bytes are read, and nothing is carried out."""
     try:
         if path.suffix == ".skops":
             with zipfile.ZipFile(path) as held:
@@ -109,21 +109,12 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _in_pickle(body: bytes) -> str:
-    """The text that follows the name of scikit-learn's version, past memoising opcodes."""
-    if _SAYS.encode() not in body:
+    """The text that follows the name of scikit-learn's version, past what memoises the name."""
+    found = _VERSION.search(body)
+    if found is None:
         return ""
-    named = False
-    try:
-        for code, given, _ in pickletools.genops(io.BytesIO(body)):
-            if isinstance(given, str):
-                if named:
-                    return given
-                named = given == _SAYS
-            elif code.name not in ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"):
-                named = False
-    except Exception:  # joblib's arrays lie between the opcodes; what was read so far counts
-        return ""
-    return ""
+    size = (found[1] or found[2])[0]
+    return body[found.end() : found.end() + size].decode("ascii", errors="replace")
 
 
 def _in_schema(schema: Any) -> str:
