@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import catboost
+import cloudpickle
 import joblib
 import lightgbm
 import numpy as np
@@ -39,7 +41,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 from usecases.harness import START
 
@@ -232,7 +234,8 @@ def save(model: Any, path: Path) -> None:
         case [".pkl", ".gz"]:
             path.write_bytes(gzip.compress(pickle.dumps(model)))
         case _:
-            path.write_bytes(pickle.dumps(model))
+            cloudpickle.register_pickle_by_value(sys.modules[__name__])
+            path.write_bytes(cloudpickle.dumps(model))
 
 
 def table(last: Any, *, words: Sequence[str] = ("c",), encoder: Any = None) -> Any:
@@ -240,6 +243,12 @@ def table(last: Any, *, words: Sequence[str] = ("c",), encoder: Any = None) -> A
     rest = encoder or OneHotEncoder(handle_unknown="ignore")
     parts = [("n", numbers, ["n1", "n2", "i"]), ("w", rest, list(words))]
     return make_pipeline(ColumnTransformer(parts), last)
+
+
+def hours(rows: Any) -> Any:
+    made = rows.copy()
+    made["t"] = rows["t"].dt.hour / 24.0
+    return made.astype(float)
 
 
 def plain(last: Any) -> Any:
@@ -276,8 +285,16 @@ def only_text(model: Callable[[], Any]) -> Maker:
 # XGBoost, LightGBM, CatBoost
 
 
-def as_categories(frame: pd.DataFrame) -> pd.DataFrame:
+def in_seconds(frame: pd.DataFrame) -> pd.DataFrame:
     made = frame.copy()
+    if "t" in made:
+        made["t"] = [moment.timestamp() for moment in made["t"]]
+    return made
+
+
+def as_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """Times as seconds, which is all that boosters take of them."""
+    made = in_seconds(frame)
     for name in made.columns.intersection(["c", "gap"]):
         known = made[name].where(made[name].isin(COLORS), None)
         made[name] = pd.Categorical(known, categories=["red", "blue", "green"])
@@ -332,10 +349,11 @@ def catboost_by(kind: Any, **given: Any) -> Maker:
         if "Classifier" in kind.__name__ and np.ndim(labels) == 1:
             codes = labels.astype(int)
             whole = np.array(CLASSES)[codes] if codes.max() > 1 else codes
-        model.fit(frame, whole)
+        model.fit(in_seconds(frame), whole)
         model.save_model(folder / "model.cbm")
 
         def answers(rows: pd.DataFrame) -> Any:
+            rows = in_seconds(rows)
             if not hasattr(model, "predict_proba"):
                 return model.predict(rows)
             found = model.predict_proba(rows)
@@ -426,17 +444,22 @@ ANIMALS = [
     Animal("sklearn: RandomForestClassifier of several labels", "multilabel", NUMBERS,
            sklearn_by(lambda: plain(RandomForestClassifier(10, random_state=0)), "pkl"), TAGGED),
     Animal("sklearn: HistGradientBoostingRegressor", "regression", NUMBERS,
-           sklearn_by(lambda: HistGradientBoostingRegressor(max_iter=12), "pkl"), TRUST,
-           tolerance=1e-5),
+           sklearn_by(lambda: HistGradientBoostingRegressor(max_iter=12)), tolerance=1e-5),
     Animal("sklearn: LinearRegression", "regression", NUMBERS,
-           sklearn_by(lambda: plain(LinearRegression()), "pkl"), TRUST, tolerance=1e-4),
+           sklearn_by(lambda: plain(LinearRegression())), tolerance=1e-4),
     Animal("sklearn: RandomForestRegressor of two values", "two values", NUMBERS,
-           sklearn_by(lambda: plain(RandomForestRegressor(10, random_state=0)), "pkl"), TRUST,
+           sklearn_by(lambda: plain(RandomForestRegressor(10, random_state=0))),
            tolerance=1e-4),
     Animal("xgboost: numbers", "binary", NUMBERS, xgboost_by(xgboost.XGBClassifier), slow=False),
     Animal("xgboost: categories, json", "binary", MIXED,
            xgboost_by(xgboost.XGBClassifier, "model.json"), slow=False),
     Animal("xgboost: booleans", "binary", ("n1", "i", "b"), xgboost_by(xgboost.XGBClassifier)),
+    Animal("xgboost: times as seconds", "binary", ("n1", "t"), xgboost_by(xgboost.XGBClassifier)),
+    Animal("lightgbm: times as seconds", "binary", ("n1", "t"), lightgbm_by("binary")),
+    Animal("catboost: times as seconds", "regression", ("n1", "t", "b"),
+           catboost_by(catboost.CatBoostRegressor)),
+    Animal("sklearn: hours of times, by a function", "binary", ("n1", "t", "b"),
+           sklearn_by(lambda: make_pipeline(FunctionTransformer(hours), logistic()), "pkl"), TRUST),
     Animal("xgboost: pickle with categories", "binary", MIXED,
            xgboost_by(xgboost.XGBClassifier, "model.pkl"), TRUST),
     Animal("xgboost: dart", "binary", NUMBERS, xgboost_by(xgboost.XGBClassifier, booster="dart")),

@@ -239,7 +239,8 @@ class CandidateLoader:
         about = library.about
         table = self._is_table(runtime, about)
         names = about.features or source.features
-        said = InputsSaid(names, _types(about, names), texts=table, codes=True)
+        codes = about.kind.startswith("CatBoost")  # it takes whole numbers as categories
+        said = InputsSaid(names, _types(about, names), texts=table, codes=codes)
         inputs = map_inputs(self._contract, said, options)
         outputs = self._outputs_of(library, inputs, sample, table=table)
         served = replace(served, outputs=outputs, table=table)
