@@ -189,6 +189,8 @@ def _with_group(
     task = make_task(asked.contract.task)
     ours, refused_here = _tried(lambda: asked.served(rows))
     theirs, refused_there = _tried(lambda: library_outputs(asked, rows, task))
+    if ours is not None and theirs is None and not any(task.rows(ours)):
+        ours, refused_here = None, refused_there  # outputs that are none: nobody would get them
     if ours is None or theirs is None:
         only = "" if ours is theirs or tolerant else "Windvane" if theirs is None else "its library"
         said = refused_here if ours is None else refused_there

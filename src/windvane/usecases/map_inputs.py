@@ -175,7 +175,9 @@ def _input(
 
 
 def _takes_codes(spec: FeatureSpec, said: InputsSaid) -> bool:
-    return said.codes and spec.type in _CODES
+    """A model that hashes categories by their texts takes no number that may have a fraction."""
+    whole = spec.type in (FeatureType.INTEGER, FeatureType.BOOLEAN)
+    return said.codes and (whole or (not said.texts and spec.type in _CODES))
 
 
 def _some(names: Sequence[str]) -> str:
