@@ -70,6 +70,26 @@ def test_a_reference_is_downloaded(
     assert "numpy" not in source.packages
 
 
+def test_a_tracking_store_may_be_a_folder(
+    tracking: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a database in it, or with files as MLflow once kept them."""
+    home = Path(tracking[0].removeprefix("sqlite:///")).parent
+    assert (fetch_reference("models:/light/1", str(home), tmp_path / "one") / "MLmodel").is_file()
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    old = tmp_path / "mlruns"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        import mlflow
+
+        client = mlflow.MlflowClient(tracking_uri=old.as_uri(), registry_uri=old.as_uri())
+        run = client.create_run(client.create_experiment("zoo"))
+        client.log_artifact(run.info.run_id, str(home / "bare.txt"), "files")
+        reference = f"runs:/{run.info.run_id}/files/bare.txt"
+        found = fetch_reference(reference, str(old), tmp_path / "other")
+    assert candidate_of(found).runtime is RuntimeName.LIGHTGBM
+
+
 def test_a_file_of_a_run_is_downloaded(tracking: tuple[str, str], tmp_path: Path) -> None:
     uri, run = tracking
     path = fetch_reference(f"runs:/{run}/files/bare.txt", uri, tmp_path)

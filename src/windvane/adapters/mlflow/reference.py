@@ -19,6 +19,7 @@ _PATTERN = re.compile(r"(models|runs):/.+")
 _MOST_BYTES = 4 << 30
 _MOST_FILES = 10_000
 _DEEPEST = 16
+_DATABASE = "mlflow.db"
 
 
 def is_reference(source: str) -> bool:
@@ -35,9 +36,7 @@ def fetch_reference(
     import mlflow
     from mlflow import artifacts
 
-    uri = tracking or mlflow.get_tracking_uri()
-    if Path(uri).is_dir():
-        uri = Path(uri).resolve().as_uri()
+    uri = _address(tracking or mlflow.get_tracking_uri())
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
@@ -58,6 +57,17 @@ def fetch_reference(
         mlflow.set_tracking_uri(before[0])
         mlflow.set_registry_uri(before[1])
     return Path(found)
+
+
+def _address(tracking: str) -> str:
+    """Of a folder: its database, else its files, which MLflow no longer reads unasked."""
+    folder = Path(tracking)
+    if not folder.is_dir():
+        return tracking
+    if (folder / _DATABASE).is_file():
+        return f"sqlite:///{(folder / _DATABASE).resolve()}"
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+    return folder.resolve().as_uri()
 
 
 def _measure(reference: str, most_bytes: int, most_files: int) -> None:
