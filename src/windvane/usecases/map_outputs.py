@@ -76,10 +76,13 @@ def _only(task: Task, shapes: Mapping[str, tuple[int, ...]]) -> str:
     name = task.outputs[0].name
     if name in shapes:
         return name
+    hint = f"say which one it is: --output {next(iter(shapes))}"
+    if len(task.spec.classes) > 1 and set(task.spec.classes) <= shapes.keys():
+        hint = "give the probabilities of all classes as one array, not as a column for each"
     raise BadOutputs(
         f"the model gives {_names(shapes)}, the model's file says {task.kind}, which has one "
         f"output: {name}",
-        hint=f"say which one it is: --output {next(iter(shapes))}",
+        hint=hint,
     )
 
 

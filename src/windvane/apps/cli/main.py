@@ -162,9 +162,9 @@ def explain(
         _out.print(f"  not {name}: {why}")
     if told.parity is not None:
         for line in show.parity(told.parity):
-            _out.print(line, markup=False, highlight=False)
+            _out.print(line, markup=False, highlight=False, soft_wrap=True)
     for line in show.packages(told.packages):
-        _out.print(line, markup=False, highlight=False)
+        _out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
