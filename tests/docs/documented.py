@@ -157,7 +157,6 @@ def commands() -> dict[str, set[str]]:
                 out[name] |= {*given.opts, *given.secondary_opts}
     for name, program in (
         ("train", "trainer/__main__.py"),
-        ("register", "trainer/register.py"),
         ("demo", "demo/__main__.py"),
     ):
         words = arguments_of(SOURCE / "apps" / program)

@@ -7,16 +7,22 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from usecases.harness import CARRIERS, FILE, MODEL, START, WINDOW_S, Harness, Trained, columns
-from usecases.recording import Events, RecorderHarness, opened
+from usecases.registration import mlflow_registry, registration, sandboxes
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.drift import build_baseline
 from windvane.core.sketch import CategoryAxis, Layout, NumericAxis
 from windvane.usecases.publish_routing import routing_effects
+
+if TYPE_CHECKING:
+    from usecases.recording import RecorderHarness
+
+__all__ = ["mlflow_registry", "registration", "sandboxes"]
 
 
 @pytest.fixture(scope="session")
@@ -111,6 +117,8 @@ def applied(
     tmp_path_factory: pytest.TempPathFactory, migrated_file: Path, trained: Trained
 ) -> Path:
     """A store that knows the model and its layout, to copy a `RecorderHarness` from."""
+    from usecases.recording import Events
+
     folder = tmp_path_factory.mktemp("applied")
     shutil.copy(migrated_file, folder / "control.db")
     store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
@@ -130,5 +138,7 @@ def applied(
 @pytest.fixture
 def recording(applied: Path, tmp_path: Path) -> Iterator[RecorderHarness]:
     """One machine with spools to write to and nothing recorded yet."""
+    from usecases.recording import opened
+
     with opened(applied, tmp_path) as found:
         yield found

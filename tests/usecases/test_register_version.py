@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +23,16 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
-from usecases.harness import CARRIERS, MODEL, START, ManualClock
+from usecases.harness import CARRIERS, MODEL
+from usecases.registration import FILE, NAMES, ORDER, Registration, frame, matrix, table
 
-from windvane.adapters.files import FileArtifacts
-from windvane.adapters.lightgbm import LightgbmRuntime, read_lightgbm
-from windvane.adapters.mlflow import MlflowRegistry
 from windvane.adapters.mlflow.source import read_mlmodel
-from windvane.adapters.onnx import OnnxRuntime
-from windvane.adapters.onnx.foreign import read_onnx
-from windvane.adapters.sandbox import Limits, SandboxRuntime
-from windvane.adapters.sql import SqlControlStore
-from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
-from windvane.core.execution import SANDBOXED, RuntimeName
-from windvane.ports.learner import TrainingData
-from windvane.ports.runtime import CannotLoad, Predictor, Untrusted
-from windvane.ports.source import Source
-from windvane.usecases.accept_candidate import CandidateRefused, Stores, Trained
-from windvane.usecases.apply_model import apply_model
+from windvane.core.execution import RuntimeName
+from windvane.ports.runtime import CannotLoad, Untrusted
+from windvane.usecases.accept_candidate import CandidateRefused, Trained
 from windvane.usecases.explain_runtime import explain_runtime
-from windvane.usecases.load_version import Runtimes
 from windvane.usecases.read_source import candidate_of
-from windvane.usecases.register_version import (
-    BadInputs,
-    BadOutputs,
-    RegistrationOptions,
-    RegistrationServices,
-    register_version,
-)
+from windvane.usecases.register_version import BadInputs, BadOutputs, RegistrationOptions
 from windvane.usecases.replay_decision import replay_decision
 
 pytestmark = [
@@ -59,142 +41,40 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*Add type hints to the:UserWarning"),
 ]
 
-FILE = """
-model: delay
-predicts: {kind: binary, outcome: late}
-features:
-  plan:
-    distance: {type: number, range: [0, 50000]}
-    carrier: {type: category}
-  weather:
-    temp: {type: number, nullable: true}
-watch: {window: 1h, min_rows: 5, recent: 10h}
-train: {min_rows: 400, auc_floor: 0.6}
-"""
-ROWS = 1_000
-NAMES = ["distance", "carrier", "temp"]
-ORDER = {"carrier": list(CARRIERS)}
-
-
-def table(rows: int = ROWS, seed: int = 3) -> TrainingData:
-    """Late when it is cold and far; a minute between rows."""
-    rng = np.random.default_rng(seed)
-    distance = np.round(rng.gamma(3.0, 300.0, rows))
-    temp = rng.normal(60.0, 10.0, rows)
-    late = (distance / 900.0 - temp / 20.0 + rng.normal(0, 0.3, rows) > -2.0).astype(float)
-    gone = rng.random(rows) < 0.1
-    columns: dict[str, list[Any]] = {
-        "distance": distance.tolist(),
-        "carrier": [CARRIERS[i] for i in rng.integers(0, 4, rows)],
-        "temp": [None if g else float(t) for g, t in zip(gone, temp, strict=True)],
-    }
-    return TrainingData(columns, late, START + 60.0 * np.arange(rows))
-
-
-def matrix() -> tuple[np.ndarray[Any, Any], Any]:
-    """The table as a model's own author would have encoded it."""
-    data = table()
-    codes = {name: float(i) for i, name in enumerate(CARRIERS)}
-    columns = [
-        data.columns["distance"],
-        [codes[c] for c in data.columns["carrier"]],
-        [np.nan if t is None else t for t in data.columns["temp"]],
-    ]
-    return np.array(columns, np.float64).T, data.labels.astype(int)
-
-
-def frame() -> tuple[pd.DataFrame, Any]:
-    data = table()
-    return pd.DataFrame({n: data.columns[n] for n in NAMES}), data.labels.astype(int)
-
-
-class Harness:
-    """One installation with what registering needs."""
-
-    def __init__(self, folder: Path, registry: MlflowRegistry, apart: SandboxRuntime) -> None:
-        self.store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
-        self.clock = ManualClock()
-        apply_model(self.store, self.clock, FILE)
-        files = FileArtifacts()
-        self.runtimes = Runtimes(
-            {
-                RuntimeName.ONNX: OnnxRuntime,
-                RuntimeName.XGBOOST: XgboostRuntime,
-                RuntimeName.LIGHTGBM: LightgbmRuntime,
-                **dict.fromkeys(SANDBOXED, lambda: apart),
-            }
-        )
-        readers = {
-            RuntimeName.ONNX: read_onnx,
-            RuntimeName.XGBOOST: read_xgboost,
-            RuntimeName.LIGHTGBM: read_lightgbm,
-        }
-        stores = Stores(self.store, registry, files.seal, self.clock)
-        self.services = RegistrationServices(stores, files, self.runtimes, apart, readers)
-
-    def register(
-        self, path: Path, options: RegistrationOptions | None = None, **given: Any
-    ) -> Trained:
-        source = read_mlmodel(path, candidate_of) if path.is_dir() else Source([candidate_of(path)])
-        options = options or RegistrationOptions(vocabulary=ORDER)
-        return register_version(self.services, MODEL, source, given.pop("data", table()), options)
-
-    def load(self, done: Trained, *, trusted: bool = False) -> Predictor:
-        opened = FileArtifacts().open(done.version.artifact, done.version.manifest)
-        return self.runtimes.load(opened, NAMES, trusted=trusted)
-
-    def versions(self) -> list[str]:
-        with self.store.read() as tx:
-            return [v.version for v in tx.versions(MODEL)]
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> MlflowRegistry:
-    folder = tmp_path_factory.mktemp("mlflow")
-    return MlflowRegistry(f"sqlite:///{folder / 'mlflow.db'}", folder / "artifacts")
-
-
-@pytest.fixture(scope="module")
-def apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxRuntime]:
-    found = SandboxRuntime(Limits(predict_s=60.0), tmp_path_factory.mktemp("logs"))
-    yield found
-    found.close()
-
 
 @pytest.fixture
-def harness(
-    tmp_path: Path, migrated_file: Path, registry: MlflowRegistry, apart: SandboxRuntime
-) -> Iterator[Harness]:
-    shutil.copy(migrated_file, tmp_path / "control.db")
-    found = Harness(tmp_path, registry, apart)
-    yield found
-    found.store.close()
+def harness(registration: Registration) -> Registration:
+    registration.apply(FILE)
+    return registration
 
 
-def answers(predictor: Predictor) -> np.ndarray[Any, Any]:
-    data = table()
-    rows = zip(*(data.columns[name] for name in NAMES), strict=True)
-    found = predictor.predict([predictor.encode(row) for row in rows])
-    predictor.close()
-    return found
+VERSION = metadata.version("xgboost-cpu")
 
 
-def test_a_booster_is_served_by_its_own_library(harness: Harness, tmp_path: Path) -> None:
+def answers(harness: Registration, done: Trained, *, trusted: bool = False) -> Any:
+    return harness.served(done, table().columns, trusted=trusted)
+
+
+def test_a_booster_is_served_by_its_own_library(harness: Registration, tmp_path: Path) -> None:
     rows, late = matrix()
     given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
     made = xgboost.train({"objective": "binary:logistic", "nthread": 1}, given, 10)
     made.save_model(tmp_path / "model.ubj")
     done = harness.register(tmp_path / "model.ubj")
     assert done.version.lineage["runtime"]["runtime"] == "xgboost"
-    assert done.version.lineage["parity"] is None
+    told = explain_runtime(harness.store, MODEL).parity
+    assert told is not None
+    assert (told.rows, told.moved, told.library) == (200, 0, f"Booster (xgboost-cpu {VERSION})")
+    assert told.probes > 500
+    assert {"temp missing", "carrier never seen"} < {group.name for group in told.groups}
     assert done.version.metrics["auc"] > 0.8
-    assert np.array_equal(answers(harness.load(done)), made.inplace_predict(rows).astype(float))
+    assert np.array_equal(answers(harness, done), made.inplace_predict(rows).astype(float))
     with harness.store.read() as tx:
         decision = tx.decision(f"{MODEL}/register/{done.version.version}")
     assert replay_decision(decision).same
 
 
-def test_lightgbm_brings_its_own_categories(harness: Harness, tmp_path: Path) -> None:
+def test_lightgbm_brings_its_own_categories(harness: Registration, tmp_path: Path) -> None:
     """Trained on a frame with a categorical column: the file holds the order."""
     rows, late = frame()
     rows["carrier"] = pd.Categorical(rows["carrier"], categories=sorted(CARRIERS, reverse=True))
@@ -202,10 +82,12 @@ def test_lightgbm_brings_its_own_categories(harness: Harness, tmp_path: Path) ->
     made = lightgbm.train(told, lightgbm.Dataset(rows, late), 10)
     made.save_model(tmp_path / "model.txt")
     done = harness.register(tmp_path / "model.txt", RegistrationOptions())
-    assert np.array_equal(answers(harness.load(done)), made.predict(rows))
+    assert np.array_equal(answers(harness, done), made.predict(rows))
 
 
-def test_a_foreign_graph_with_a_list_of_maps_is_taken(harness: Harness, tmp_path: Path) -> None:
+def test_a_foreign_graph_with_a_list_of_maps_is_taken(
+    harness: Registration, tmp_path: Path
+) -> None:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
 
@@ -222,11 +104,11 @@ def test_a_foreign_graph_with_a_list_of_maps_is_taken(harness: Harness, tmp_path
     options = RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
     done = harness.register(tmp_path / "model.onnx", options)
     assert done.version.lineage["runtime"]["runtime"] == "onnx"
-    assert np.abs(answers(harness.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-5
+    assert np.abs(answers(harness, done) - model.predict_proba(rows)[:, 1]).max() < 1e-5
 
 
 def test_an_estimator_of_data_becomes_a_graph_that_gives_its_answers(
-    harness: Harness, tmp_path: Path
+    harness: Registration, tmp_path: Path
 ) -> None:
     rows, late = matrix()
     model = HistGradientBoostingClassifier(max_iter=10).fit(rows, late)
@@ -244,23 +126,22 @@ def test_an_estimator_of_data_becomes_a_graph_that_gives_its_answers(
     files = Path(done.version.artifact)
     assert not (files / "model.skops").exists()
     assert b'"probes":' in (files / "parity.json").read_bytes()
-    assert np.abs(answers(harness.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-6
+    assert np.abs(answers(harness, done) - model.predict_proba(rows)[:, 1]).max() < 1e-6
 
 
 def test_a_graph_that_answers_otherwise_is_passed_over_with_numbers(
-    harness: Harness, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    harness: Registration, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The graph of another forest stands for a converter that went wrong."""
     rows, late = matrix()
     wrong = HistGradientBoostingClassifier(max_iter=9).fit(rows, late)
     from windvane.adapters.onnx.convert import to_graph
-    from windvane.ports.converter import Converted
+    from windvane.adapters.sandbox.runtime import SandboxLibrary
+    from windvane.ports.library import Converted
 
     skops.io.dump(HistGradientBoostingClassifier(max_iter=10).fit(rows, late), tmp_path / "m.skops")
-    monkeypatch.setattr(
-        harness.services.converter, "convert",
-        lambda *_, **__: Converted(to_graph(wrong, 3), rows[:20]),
-    )  # fmt: skip
+    made = Converted(to_graph(wrong, 3), rows[:20])
+    monkeypatch.setattr(SandboxLibrary, "convert", lambda *_: made)
     done = harness.register(
         tmp_path / "m.skops", RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
     )
@@ -268,10 +149,12 @@ def test_a_graph_that_answers_otherwise_is_passed_over_with_numbers(
     assert (told.runtime, told.needs_trust, told.sandboxed) == (RuntimeName.SKLEARN, False, True)
     assert "its graph differs by 0.0" in told.passed_over["onnx"]
     assert "real rows" in told.passed_over["onnx"]
-    assert told.parity is None
+    assert told.parity is not None
+    assert told.parity.moved == 0
+    assert told.parity.library.startswith("HistGradientBoostingClassifier (scikit-learn ")
 
 
-def test_a_table_of_words_stays_with_scikit_learn(harness: Harness, tmp_path: Path) -> None:
+def test_a_table_of_words_stays_with_scikit_learn(harness: Registration, tmp_path: Path) -> None:
     rows, late = frame()
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     words = OneHotEncoder(handle_unknown="ignore")
@@ -283,10 +166,10 @@ def test_a_table_of_words_stays_with_scikit_learn(harness: Harness, tmp_path: Pa
     assert told.runtime is RuntimeName.SKLEARN
     assert "carrier come as words" in told.passed_over["onnx"]
     expected = model.predict_proba(rows)[:, 1]
-    assert np.abs(answers(harness.load(done)) - expected).max() < 1e-9
+    assert np.abs(answers(harness, done) - expected).max() < 1e-9
 
 
-def test_a_pickle_needs_trust_and_its_graph_does_not(harness: Harness, tmp_path: Path) -> None:
+def test_a_pickle_needs_trust_and_its_graph_does_not(harness: Registration, tmp_path: Path) -> None:
     rows, late = matrix()
     forest = RandomForestClassifier(20, max_depth=5, random_state=0)
     model = make_pipeline(SimpleImputer(), forest).fit(rows, late)
@@ -301,11 +184,11 @@ def test_a_pickle_needs_trust_and_its_graph_does_not(harness: Harness, tmp_path:
     assert told.parity is not None
     assert told.parity.moved == 0
     assert not (Path(done.version.artifact) / "model.pkl").exists()
-    assert np.abs(answers(harness.load(done)) - model.predict_proba(rows)[:, 1]).max() < 1e-5
+    assert np.abs(answers(harness, done) - model.predict_proba(rows)[:, 1]).max() < 1e-5
 
 
 def test_a_graph_that_takes_a_gap_otherwise_is_passed_over(
-    harness: Harness, tmp_path: Path
+    harness: Registration, tmp_path: Path
 ) -> None:
     """No row of the table has a gap, but the model's file allows one: a forest sends it its own
     way, and skl2onnx's graph another."""
@@ -321,7 +204,7 @@ def test_a_graph_that_takes_a_gap_otherwise_is_passed_over(
     assert "50 beyond 1e-05" in told.passed_over["onnx"]
 
 
-def test_a_hostile_pickle_is_never_read(harness: Harness, tmp_path: Path) -> None:
+def test_a_hostile_pickle_is_never_read(harness: Registration, tmp_path: Path) -> None:
     touched = tmp_path / "touched"
 
     class Hostile:
@@ -347,7 +230,9 @@ def flavour(name: str) -> Any:
     return lambda: importlib.import_module(f"mlflow.{name}")
 
 
-def test_an_mlflow_folder_is_served_by_its_native_flavour(harness: Harness, tmp_path: Path) -> None:
+def test_an_mlflow_folder_is_served_by_its_native_flavour(
+    harness: Registration, tmp_path: Path
+) -> None:
     """The generic flavour of the same folder is code; it is passed over without trust."""
     rows, late = matrix()
     told = {"objective": "binary", "num_threads": 1, "verbose": -1}
@@ -356,10 +241,10 @@ def test_an_mlflow_folder_is_served_by_its_native_flavour(harness: Harness, tmp_
     told_us = explain_runtime(harness.store, MODEL)
     assert told_us.runtime is RuntimeName.LIGHTGBM
     assert told_us.passed_over == {"pyfunc": "slower here than lightgbm"}
-    assert np.array_equal(answers(harness.load(done)), made.predict(rows))
+    assert np.array_equal(answers(harness, done), made.predict(rows))
 
 
-def test_an_mlflow_pyfunc_is_the_last_resort(harness: Harness, tmp_path: Path) -> None:
+def test_an_mlflow_pyfunc_is_the_last_resort(harness: Registration, tmp_path: Path) -> None:
     """Its own code gives the probability; only trust lets it in, and it runs apart."""
     rows, _ = frame()
     with warnings.catch_warnings():
@@ -385,7 +270,7 @@ def test_an_mlflow_pyfunc_is_the_last_resort(harness: Harness, tmp_path: Path) -
     with pytest.raises(Untrusted):  # registering trusted it for once, not for good
         harness.load(done)
     expected = Rule().predict(None, rows)
-    assert np.abs(answers(harness.load(done, trusted=True)) - expected).max() < 1e-9
+    assert np.abs(answers(harness, done, trusted=True) - expected).max() < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -398,7 +283,7 @@ def test_an_mlflow_pyfunc_is_the_last_resort(harness: Harness, tmp_path: Path) -
     ],
 )
 def test_inputs_that_cannot_be_told_are_refused(
-    harness: Harness, tmp_path: Path, options: RegistrationOptions, said: str
+    harness: Registration, tmp_path: Path, options: RegistrationOptions, said: str
 ) -> None:
     rows, late = matrix()
     given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
@@ -408,11 +293,12 @@ def test_inputs_that_cannot_be_told_are_refused(
     assert said in str(raised.value)
 
 
-def test_outputs_that_are_no_probabilities_are_refused(harness: Harness, tmp_path: Path) -> None:
+def test_outputs_that_are_no_probabilities_are_refused(
+    harness: Registration, tmp_path: Path
+) -> None:
     rows, late = matrix()
-    given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
-    told = {"objective": "binary:logitraw", "nthread": 1}
-    made = xgboost.train(told, given, 10)
+    given = xgboost.DMatrix(rows, label=late * 8 - 4, feature_names=NAMES)
+    made = xgboost.train({"objective": "reg:squarederror", "nthread": 1}, given, 10)
     made.save_model(tmp_path / "model.ubj")
     with pytest.raises(BadOutputs, match="REG-102"):
         harness.register(tmp_path / "model.ubj")
@@ -420,10 +306,10 @@ def test_outputs_that_are_no_probabilities_are_refused(harness: Harness, tmp_pat
         tmp_path / "model.ubj", RegistrationOptions(vocabulary=ORDER, logits=True)
     )
     raw = made.inplace_predict(rows).astype(float)
-    assert np.abs(answers(harness.load(done)) - 1.0 / (1.0 + np.exp(-raw))).max() < 1e-9
+    assert np.abs(answers(harness, done) - 1.0 / (1.0 + np.exp(-raw))).max() < 1e-9
 
 
-def test_a_model_that_is_not_good_enough_is_refused(harness: Harness, tmp_path: Path) -> None:
+def test_a_model_that_is_not_good_enough_is_refused(harness: Registration, tmp_path: Path) -> None:
     rows, late = matrix()
     given = xgboost.DMatrix(rows, label=1 - late, feature_names=NAMES)
     made = xgboost.train({"objective": "binary:logistic", "nthread": 1}, given, 10)
@@ -441,7 +327,7 @@ def test_a_file_of_no_known_kind_says_what_is_known(tmp_path: Path, name: str) -
         candidate_of(tmp_path / name)
 
 
-def test_a_pt_file_of_weights_is_no_module(tmp_path: Path, harness: Harness) -> None:
+def test_a_pt_file_of_weights_is_no_module(tmp_path: Path, harness: Registration) -> None:
     (tmp_path / "model.pt").write_bytes(pickle.dumps({"weights": [1.0]}))
     with pytest.raises(CannotLoad, match="holds weights but no module"):
         harness.register(tmp_path / "model.pt")
@@ -456,7 +342,7 @@ def test_an_mlmodel_cannot_lead_out_of_its_folder(tmp_path: Path, name: str) -> 
         read_mlmodel(tmp_path / "m", candidate_of)
 
 
-def test_a_link_in_a_folder_is_not_followed(tmp_path: Path, harness: Harness) -> None:
+def test_a_link_in_a_folder_is_not_followed(tmp_path: Path, harness: Registration) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "MLmodel").write_text("flavors: {python_function: {loader_module: x}}")
     (tmp_path / "m" / "more").symlink_to("/etc")

@@ -6,7 +6,7 @@ come from a process that runs foreign code: they are read as data of these very 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -27,12 +27,14 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     """Load the version whose files lie below the folder ``files`` of the working folder.
     ``names`` are its inputs in order, empty if they are not known yet, and ``kinds`` their types
     (a `FeatureType`; "number" for a category that is given as its code). Not ``trusted``: nothing
-    but types that are known to be data may be made of them."""
+    but types that are known to be data may be made of them. ``library``: by the model's own
+    Python library, whatever serves it."""
 
     served: ServedBy
     names: list[str]
     trusted: bool
     kinds: list[str] = []
+    library: bool = False
 
 
 class Predict(msgspec.Struct, frozen=True, tag="predict"):
@@ -42,6 +44,15 @@ class Predict(msgspec.Struct, frozen=True, tag="predict"):
     rows: int
     matrix: bytes = b""
     columns: list[bytes | list[Any]] = []
+
+
+class Ask(msgspec.Struct, frozen=True, tag="ask"):
+    """What the model's own library answers to a pandas frame of ``columns`` by ``names``, of the
+    types ``kinds``; values and bytes as in ``Predict``."""
+
+    names: list[str]
+    kinds: list[str]
+    columns: list[bytes | list[Any]]
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -67,7 +78,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     ``outputs``: what a prediction gave. ``features``: what the model itself calls its inputs.
     ``classes``: its labels in the order of its probabilities (empty: it does not say).
     ``protections``: which of ``Protection`` hold here. ``packages``: versions of the libraries
-    that were loaded.
+    that were loaded. ``categories``: of inputs that are categories, their values as texts.
     """
 
     outputs: list[Tensor] = []
@@ -78,6 +89,7 @@ class Answer(msgspec.Struct, frozen=True, tag="answer"):
     protections: list[str] = []
     kind: str = ""
     packages: dict[str, str] = {}
+    categories: dict[str, list[str]] = {}
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
@@ -87,7 +99,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     at_load: bool = False
 
 
-Order = Load | Predict | Convert
+Order = Load | Predict | Ask | Convert
 Reply = Answer | Failed
 
 
@@ -112,6 +124,22 @@ class ModelPlugin(Protocol):
     def predict(self, rows: Any) -> Any:
         """Outputs of a float64 matrix, or of a pandas frame of named columns: an array, or
         arrays by name. Raises ValueError for texts: labels are no outputs."""
+        ...
+
+    @property
+    def categories(self) -> Mapping[str, Sequence[str]]:
+        """Of those of its inputs that are categories, by name, their values as texts; none where
+        it does not say."""
+        ...
+
+    @property
+    def packages(self) -> Sequence[str]:
+        """The distributions that answer for it."""
+        ...
+
+    def answer(self, frame: Any) -> Any:
+        """Outputs of a pandas frame of raw typed columns, as the library gives them to whoever
+        trained it; otherwise as ``predict``."""
         ...
 
     def convert(self, rows: NDArray[np.float64], probes: int) -> tuple[bytes, NDArray[np.float64]]:

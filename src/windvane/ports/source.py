@@ -23,11 +23,14 @@ class SourceCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Its candidates for serving, and what its own metadata calls the inputs (empty if it does
-    not say)."""
+    """Its candidates for serving, what its own metadata calls the inputs (empty if it does not
+    say), the ``packages`` that it says it was made with, by version, and the ``name`` that it was
+    given by, for people."""
 
     candidates: Sequence[SourceCandidate]
     features: tuple[str, ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict[str, str])
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,11 @@ class DataFile:
     ``classes``: its labels in their order (empty: it does not say). ``rounds``: of boosted trees,
     those that its library uses, 0 for all. ``transform``: what makes probabilities of its outputs.
     ``tensors``: its inputs where they are not one matrix, by name with their element types and
-    widths.
+    widths (0 for any). ``types``: of its inputs by their place, "category" or "number" where the
+    file says. ``unplaced``: lists of categories, in the order of the columns that they belong to,
+    where the file does not say for sure which these are; ``sizes`` then tells by place how many
+    codes a column may have (0: it cannot be one). ``splits``: (place, threshold) of its trees.
+    ``packages``: what made it, with versions, as far as it says.
     """
 
     body: bytes
@@ -51,6 +58,11 @@ class DataFile:
     rounds: int = 0
     transform: Transform = Transform.NONE
     tensors: tuple[tuple[str, str, int], ...] = ()
+    types: Mapping[int, str] = field(default_factory=dict[int, str])
+    unplaced: tuple[tuple[str, ...], ...] = ()
+    sizes: tuple[int, ...] = ()
+    splits: tuple[tuple[int, float], ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class DataReader(Protocol):

@@ -15,13 +15,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.acceptance import AcceptancePolicy, CandidateFacts, judge_candidate
+from windvane.core.acceptance import (
+    AcceptancePolicy,
+    CandidateFacts,
+    ParityReport,
+    judge_candidate,
+)
 from windvane.core.conformance import check_value
 from windvane.core.drift import Baseline, build_baseline, calibration_seconds
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import PARITY_FILE
 from windvane.core.journal import Decision
-from windvane.core.signature import FeatureSpec, Violation, kind_of
+from windvane.core.signature import FeatureSpec, Violation, kind_of, show
 from windvane.core.sketch import Axis, Layout
 from windvane.core.task import Outputs, Quality, Task, is_output_axis, make_task
 from windvane.core.verdict import Verdict
@@ -31,6 +36,12 @@ from windvane.ports.learner import Columns, TrainingData
 from windvane.ports.registry import Registry
 from windvane.usecases.count_rows import Rows, count_rows, fit_layout
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
+
+_UNEQUAL = "ACC-503"
+_ACCEPT = (
+    "mend what the two sides disagree on, or register it all the same with --accept REASON, "
+    "which is recorded with your name"
+)
 
 
 class BadTrainingData(WindvaneError):
@@ -169,7 +180,11 @@ def accept(
         with stores.store.begin() as tx:
             name = f"refuse/{digest}/{seed}/{now:.3f}"
             tx.decide(decision(name, "candidate", "refuse", now))
-        raise CandidateRefused(f"{verdict.code}: {verdict.sentence}")
+        said = f"{verdict.code}: {verdict.sentence}"
+        if verdict.code == _UNEQUAL and facts.parity is not None:
+            said += "".join(f"\n  {told}" for told in differences(facts.parity))
+            raise CandidateRefused(said, hint=_ACCEPT)
+        raise CandidateRefused(said)
     on_step("sketch the baseline")
     outputs = offered.candidate.predict(data.columns)
     layout = _layout(about, outputs, data)
@@ -210,6 +225,20 @@ def accept(
         name = f"register/{record.version}"
         tx.decide(decision(name, f"version {record.version}", "register", stores.clock.now()))
     return Trained(record, verdict)
+
+
+def differences(parity: ParityReport) -> list[str]:
+    """The rows that differ, as sentences."""
+    return [
+        f"{one.group}: {', '.join(f'{name}={show(value)}' for name, value in one.inputs.items())}: "
+        f"{_numbers(one.library)} by its library, {_numbers(one.served)} here"
+        for one in parity.examples
+    ]
+
+
+def _numbers(values: Sequence[float | None]) -> str:
+    told = ["nothing" if v is None else f"{v:.6g}" for v in values]
+    return told[0] if len(told) == 1 else f"[{', '.join(told)}]"
 
 
 def check_data(file: ModelFile, data: TrainingData) -> None:
@@ -273,9 +302,13 @@ def some_rows(data: TrainingData, rows: int) -> TrainingData:
 
 def duplicates(data: TrainingData) -> int:
     """Rows that repeat an earlier one, time included."""
-    columns = [data.columns[name] for name in sorted(data.columns)]
+    columns = [_hashable(data.columns[name]) for name in sorted(data.columns)]
     keys = set(zip(*columns, data.times.tolist(), strict=True))
     return data.rows - len(keys)
+
+
+def _hashable(column: Sequence[Any]) -> Sequence[Any]:
+    return [tuple(value) if isinstance(value, list) else value for value in column]
 
 
 def data_version(data: TrainingData) -> str:

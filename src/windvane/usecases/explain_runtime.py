@@ -15,8 +15,10 @@ from windvane.ports.control_store import ControlStore, UnknownName, VersionRecor
 
 @dataclass(frozen=True, slots=True)
 class RuntimeExplained:
-    """``passed_over``: why not each other runtime. ``parity``: the graph against the trained
-    model, None where nothing was converted. ``trusted``: an admin vouched for these files."""
+    """``passed_over``: why not each other runtime. ``parity``: what is served against what the
+    model's own library answers, None for a version from before it was asked. ``packages``: what
+    the model was made with and what was installed as it was registered, by name (``recorded``,
+    ``installed``). ``trusted``: an admin vouched for these files."""
 
     model: str
     version: str
@@ -28,6 +30,7 @@ class RuntimeExplained:
     trusted: bool
     passed_over: Mapping[str, str]
     parity: ParityReport | None
+    packages: Mapping[str, Mapping[str, str]]
 
     @property
     def can_serve(self) -> bool:
@@ -68,6 +71,7 @@ def _explained(record: VersionRecord, trusted: bool) -> RuntimeExplained:
         trusted=trusted,
         passed_over=choice.passed_over,
         parity=msgspec.convert(parity, ParityReport) if parity else None,
+        packages=lineage.get("packages", {}),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from contracts.runtime.worlds import SCHEMA, WORLDS, World
+from contracts.runtime.worlds import CONTRACT, WORLDS, World
 
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.lightgbm import LightgbmRuntime
@@ -13,7 +13,7 @@ from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.xgboost import XgboostRuntime
 from windvane.core.execution import SANDBOXED, RuntimeName
-from windvane.ports.runtime import Predictor
+from windvane.ports.runtime import Predictor, RemotePredictor
 from windvane.usecases.load_version import Runtimes
 
 
@@ -46,6 +46,7 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def predictor(world: World, runtimes: Runtimes) -> Iterator[Predictor]:
     opened = FileArtifacts().open(str(world.folder), world.manifest)
-    found = runtimes.load(opened, SCHEMA, trusted=world.trusted)
+    found = runtimes.load(opened, CONTRACT, trusted=world.trusted)
+    assert not isinstance(found, RemotePredictor)
     yield found
     found.close()

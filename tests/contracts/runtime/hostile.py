@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import cloudpickle
-from contracts.runtime.worlds import SCHEMA, seal
+from contracts.runtime.worlds import CONTRACT, seal
 
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.sandbox import Limits, SandboxRuntime
-from windvane.core.execution import InputSpec, RuntimeName, ServedBy
+from windvane.core.execution import RuntimeName, ServedBy
+from windvane.core.signature import InputSpec
 from windvane.ports.runtime import Predictor
 
 ROW = [1.0]
@@ -30,7 +31,7 @@ def version(folder: Path, thing: Any) -> str:
 
 def load(runtime: SandboxRuntime, folder: Path, manifest: str, *, trusted: bool) -> Predictor:
     opened = FileArtifacts().open(str(folder), manifest)
-    return runtime.load(opened, SCHEMA, trusted=trusted)
+    return runtime.load(opened, CONTRACT, trusted=trusted)
 
 
 class Calls:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import skops.io
 from contracts.runtime.hostile import ROW, TIGHT, Calls, load, model, version
-from contracts.runtime.worlds import SCHEMA, boosted, pyfunc, seal
+from contracts.runtime.worlds import CONTRACT, SECOND, boosted, pyfunc, seal
 from sklearn.preprocessing import FunctionTransformer
 
 from windvane.adapters.files import FileArtifacts
@@ -213,7 +213,7 @@ def test_what_it_prints_goes_to_its_log(
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     manifest = version(tmp_path / "v", model(prints))
     predictor = load(runtime, tmp_path / "v", manifest, trusted=True)
-    assert predictor.predict([ROW, ROW]).tolist() == [0.25, 0.25]
+    assert predictor.predict([ROW, ROW])[0].tolist() == [0.25, 0.25]
     predictor.close()
     assert "hello" not in "".join(capfd.readouterr())
     assert "hello from the model" in (logs / f"sandbox-{manifest[:12]}.log").read_text()
@@ -259,9 +259,12 @@ import sys
 from pathlib import Path
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.sandbox import SandboxRuntime, Limits
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract
+CONTRACT = Contract((FeatureSpec("real", "v", FeatureType.NUMBER),))
 r = SandboxRuntime(Limits(memory=1 << 30, file_bytes=1 << 20, predict_s=20.0))
-p = r.load(FileArtifacts().open(sys.argv[1], sys.argv[2]), ["real"], trusted=True)
-print(int(p.predict([[1.0]])[0]))
+p = r.load(FileArtifacts().open(sys.argv[1], sys.argv[2]), CONTRACT, trusted=True)
+print(int(p.predict([[1.0]])[0][0]))
 p.close()
 r.close()
 """
@@ -283,10 +286,10 @@ def test_a_module_in_its_folder_is_not_imported(tmp_path: Path, runtime: Sandbox
     skops.io.dump(boosted(), tmp_path / "model.skops")
     for name in ("numpy", "msgspec", "joblib", "skops"):
         (tmp_path / f"{name}.py").write_text("import os; os._exit(9)")
-    manifest = seal(tmp_path, ServedBy(RuntimeName.SKLEARN, "model.skops"))
+    manifest = seal(tmp_path, ServedBy(RuntimeName.SKLEARN, "model.skops", outputs=SECOND))
     slow = SandboxRuntime(Limits(predict_s=30.0))
     predictor = load(slow, tmp_path, manifest, trusted=False)
-    assert np.isfinite(predictor.predict([[1.0, 1.0, 1.0]])).all()
+    assert np.isfinite(predictor.predict([[1.0, 1.0, 1.0]])[0]).all()
     predictor.close()
     slow.close()
 
@@ -303,7 +306,7 @@ def test_it_comes_back_after_a_rest(tmp_path: Path, runtime: SandboxRuntime) -> 
     manifest = version(tmp_path / "v", model(dies_on_nine))
     slow = SandboxRuntime(Limits(first_wait_s=30.0, last_wait_s=30.0))
     predictor = load(slow, tmp_path / "v", manifest, trusted=True)
-    assert predictor.predict([ROW])[0] == 0.5
+    assert predictor.predict([ROW])[0][0] == 0.5
     with pytest.raises(RuntimeFailed, match="status 1"):
         predictor.predict([[9.0]])
     with pytest.raises(RuntimeFailed, match="rests for"):
@@ -316,7 +319,7 @@ def test_it_comes_back_after_a_rest(tmp_path: Path, runtime: SandboxRuntime) -> 
     until = time.monotonic() + 60.0
     while True:
         try:
-            assert predictor.predict([ROW])[0] == 0.5
+            assert predictor.predict([ROW])[0][0] == 0.5
             break
         except RuntimeFailed:
             assert time.monotonic() < until
@@ -329,8 +332,11 @@ def test_a_killed_parent_takes_it_along(tmp_path: Path) -> None:
 import sys
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.sandbox import SandboxRuntime
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract
+CONTRACT = Contract((FeatureSpec("real", "v", FeatureType.NUMBER),))
 r = SandboxRuntime()
-p = r.load(FileArtifacts().open(sys.argv[1], sys.argv[2]), ["real"], trusted=True)
+p = r.load(FileArtifacts().open(sys.argv[1], sys.argv[2]), CONTRACT, trusted=True)
 print(p._sandbox._process.pid, *p._sandbox._process._children(), flush=True)
 p.predict([[1.0]])
 """
@@ -386,7 +392,7 @@ def test_a_changed_loader_module_is_caught(tmp_path: Path, runtime: SandboxRunti
     assert changed != path.read_text()
     path.write_text(changed)
     with pytest.raises(ManifestMismatch, match="MLmodel"):  # swapped after it was opened
-        runtime.load(opened, SCHEMA, trusted=True)
+        runtime.load(opened, CONTRACT, trusted=True)
     with pytest.raises(ManifestMismatch, match="MLmodel"):
         load(runtime, tmp_path, made.manifest, trusted=True)
     assert FileArtifacts().seal(tmp_path) != made.manifest  # nor does a new manifest help

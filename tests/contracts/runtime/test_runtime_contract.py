@@ -17,11 +17,20 @@ from windvane.adapters.files.artifacts import MANIFEST
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.onnx.artifact import GRAPH, INPUTS
 from windvane.adapters.onnx.convert import split_probes, to_graph
-from windvane.core.signature import InputSpec
+from windvane.core.signature import FeatureSpec, FeatureType, InputSpec
+from windvane.core.task import Contract
 from windvane.ports.runtime import ManifestMismatch, Predictor, UnencodableRow
 
 TOLERANCE = 1e-6
-SCHEMA = ("ignored", "whole", "real", "carrier")
+NUMBER, CATEGORY = FeatureType.NUMBER, FeatureType.CATEGORY
+CONTRACT = Contract(
+    (
+        FeatureSpec("ignored", "v", CATEGORY),
+        FeatureSpec("whole", "v", NUMBER, nullable=True),
+        FeatureSpec("real", "v", NUMBER, nullable=True),
+        FeatureSpec("carrier", "v", CATEGORY, nullable=True),
+    )
+)
 INPUT_SPECS = [InputSpec("real"), InputSpec("carrier", ("AA", "UA", "DL")), InputSpec("whole")]
 
 
@@ -51,7 +60,7 @@ def write_artifact(folder: Path, graph: bytes, unknown: str = "null") -> str:
 
 def load(folder: Path, manifest: str) -> Predictor:
     opened = FileArtifacts().open(str(folder), manifest)
-    return OnnxRuntime().load(opened, SCHEMA, trusted=False)
+    return OnnxRuntime().load(opened, CONTRACT, trusted=False)
 
 
 @pytest.fixture
@@ -66,8 +75,8 @@ def test_outputs_are_the_trained_models(
     model, rows = trained
     predictor = load(artifact[0], artifact[1])
     expected = model.predict_proba(rows)[:, 1]
-    assert np.abs(predictor.predict(rows.tolist()) - expected).max() <= TOLERANCE
-    one = [predictor.predict([row])[0] for row in rows[:20].tolist()]
+    assert np.abs(predictor.predict(rows.tolist())[0] - expected).max() <= TOLERANCE
+    one = [predictor.predict([row])[0][0] for row in rows[:20].tolist()]
     assert np.abs(np.array(one) - expected[:20]).max() <= TOLERANCE
 
 
@@ -83,7 +92,7 @@ def test_outputs_agree_on_and_beside_every_split(
         for value in (threshold, np.nextafter(threshold, -np.inf), np.nextafter(threshold, np.inf)):
             assert (probes[:, feature] == value).any()
     predictor = load(artifact[0], artifact[1])
-    gap = np.abs(predictor.predict(probes.tolist()) - model.predict_proba(probes)[:, 1])
+    gap = np.abs(predictor.predict(probes.tolist())[0] - model.predict_proba(probes)[:, 1])
     assert gap.max() <= TOLERANCE
     assert len(split_probes(model, rows, 50)) == 50
 

@@ -37,13 +37,16 @@ import json, os, resource, sys
 from pathlib import Path
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.sandbox import SandboxRuntime, Limits
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract
+CONTRACT = Contract((FeatureSpec("real", "v", FeatureType.NUMBER),))
 limits = Limits(memory=1 << 30, file_bytes=1 << 20, load_s=60.0, predict_s=60.0)
 runtime = SandboxRuntime(limits, Path(sys.argv[3]))
-made = runtime.load(FileArtifacts().open(sys.argv[1], sys.argv[2]), ["real"], trusted=True)
+made = runtime.load(FileArtifacts().open(sys.argv[1], sys.argv[2]), CONTRACT, trusted=True)
 before = [resource.getrlimit(kind) for kind in range(16)]
-got = made.predict([[float(os.getpid())]] * int(sys.argv[4])).tolist()
+got = made.predict([[float(os.getpid())]] * int(sys.argv[4]))[0].tolist()
 after = [resource.getrlimit(kind) for kind in range(16)]
-again = made.predict([[-1.0]])[0]
+again = made.predict([[-1.0]])[0][0]
 made.close()
 runtime.close()
 held = sorted(os.listdir("/proc/self/fd"))
@@ -171,14 +174,14 @@ def test_what_it_uses_up_is_its_own(
     manifest = version(tmp_path / "v", model(harm))
     neighbour = version(tmp_path / "w", model(lambda rows: np.full(len(rows), 0.5)))
     other = load(runtime, tmp_path / "w", neighbour, trusted=True)
-    assert other.predict([ROW])[0] == 0.5
+    assert other.predict([ROW])[0][0] == 0.5
     predictor = load(runtime, tmp_path / "v", manifest, trusted=True)
-    used = predictor.predict([ROW])[0]
+    used = predictor.predict([ROW])[0][0]
     assert 0 < used <= most
-    assert predictor.predict([ROW])[0] <= most
-    assert other.predict([ROW])[0] == 0.5
+    assert predictor.predict([ROW])[0][0] <= most
+    assert other.predict([ROW])[0][0] == 0.5
     later = load(runtime, tmp_path / "w", neighbour, trusted=True)
-    assert later.predict([ROW])[0] == 0.5
+    assert later.predict([ROW])[0][0] == 0.5
     for loaded in (predictor, other, later):
         loaded.close()
 

@@ -16,16 +16,23 @@ import numpy as np
 import pytest
 import skops.io
 from contracts.runtime.hostile import ROW, TIGHT, load, model, version
-from contracts.runtime.worlds import boosted, data, of, seal
+from contracts.runtime.worlds import SECOND, boosted, data, of, seal
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.neural_network import MLPClassifier
 
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.core.execution import RuntimeName, ServedBy
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract
 from windvane.ports.runtime import CannotLoad, RuntimeFailed
 
-NAMES = ["real", "carrier", "whole"]
+PLAIN = Contract(
+    tuple(
+        FeatureSpec(name, "v", FeatureType.NUMBER, nullable=True)
+        for name in ("real", "carrier", "whole")
+    )
+)
 PATIENT = Limits(load_s=120.0, predict_s=60.0)
 
 
@@ -56,10 +63,10 @@ def test_estimators_answer_as_they_do_outside(
     folder = tmp_path / "v"
     folder.mkdir()
     (folder / "model.pkl").write_bytes(pickle.dumps(learner))
-    manifest = seal(folder, ServedBy(RuntimeName.SKLEARN, "model.pkl"))
+    manifest = seal(folder, ServedBy(RuntimeName.SKLEARN, "model.pkl", outputs=SECOND))
     opened = FileArtifacts().open(str(folder), manifest)
-    predictor = runtime.load(opened, NAMES, trusted=True)
-    found = predictor.predict([[row[0], row[1], row[2]] for row in rows])
+    predictor = runtime.load(opened, PLAIN, trusted=True)
+    [found] = predictor.predict([[row[0], row[1], row[2]] for row in rows])
     order = of(learner)(rows[:, [0, 1, 2]])
     assert np.abs(found - order).max() < 1e-9
     predictor.close()
@@ -88,7 +95,7 @@ def counts_threads(rows: Any) -> Any:
 def test_threads_run_side_by_side(tmp_path: Path, runtime: SandboxRuntime) -> None:
     manifest = version(tmp_path / "v", model(counts_threads))
     predictor = load(runtime, tmp_path / "v", manifest, trusted=True)
-    assert predictor.predict([ROW])[0] == 221.0
+    assert predictor.predict([ROW])[0][0] == 221.0
     predictor.close()
 
 
@@ -115,7 +122,7 @@ def uses_its_folder(rows: Any) -> Any:
 def test_files_of_its_own_work(tmp_path: Path, runtime: SandboxRuntime) -> None:
     manifest = version(tmp_path / "v", model(uses_its_folder))
     predictor = load(runtime, tmp_path / "v", manifest, trusted=True)
-    assert predictor.predict([ROW])[0] == 0.5
+    assert predictor.predict([ROW])[0][0] == 0.5
     assert predictor.memory > 30 << 20  # of the process that runs it, not of the one that waits
     predictor.close()
 
@@ -139,8 +146,8 @@ def test_a_python_model_of_mlflow_answers(tmp_path: Path, runtime: SandboxRuntim
         )  # fmt: skip
     served = ServedBy(RuntimeName.PYFUNC, "source", table=True)
     opened = FileArtifacts().open(str(tmp_path / "v"), seal(tmp_path / "v", served))
-    predictor = runtime.load(opened, NAMES, trusted=True)
-    assert predictor.predict([[1.0, 1.0, 1.0]] * 3).tolist() == [0.25] * 3
+    predictor = runtime.load(opened, PLAIN, trusted=True)
+    assert predictor.predict([[1.0, 1.0, 1.0]] * 3)[0].tolist() == [0.25] * 3
     predictor.close()
 
 
@@ -152,10 +159,10 @@ def test_a_required_protection_that_is_missing_stops_code_but_not_data(tmp_path:
         load(strict, tmp_path / "v", manifest, trusted=True)
     (tmp_path / "w").mkdir()
     skops.io.dump(boosted(), tmp_path / "w" / "model.skops")
-    manifest = seal(tmp_path / "w", ServedBy(RuntimeName.SKLEARN, "model.skops"))
+    manifest = seal(tmp_path / "w", ServedBy(RuntimeName.SKLEARN, "model.skops", outputs=SECOND))
     opened = FileArtifacts().open(str(tmp_path / "w"), manifest)
-    predictor = strict.load(opened, NAMES, trusted=False)
-    assert np.isfinite(predictor.predict([[1.0, 1.0, 1.0]])).all()
+    predictor = strict.load(opened, PLAIN, trusted=False)
+    assert np.isfinite(predictor.predict([[1.0, 1.0, 1.0]])[0]).all()
     predictor.close()
     strict.close()
 
@@ -175,7 +182,7 @@ def test_all_sandboxes_together_stay_within_their_memory(tmp_path: Path) -> None
     load(elsewhere, tmp_path / "v", manifest, trusted=True).close()
     first.close()
     third = load(other, tmp_path / "v", manifest, trusted=True)
-    assert third.predict([ROW])[0] == second.predict([ROW])[0] == 0.5
+    assert third.predict([ROW])[0][0] == second.predict([ROW])[0][0] == 0.5
     with pytest.raises(RuntimeFailed):
         first.predict([ROW])
     for loaded in (second, third):

@@ -30,9 +30,25 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.onnx.convert import to_graph
 from windvane.core.execution import INPUTS_FILE, SERVED_FILE, RuntimeName, ServedBy
-from windvane.core.signature import InputSpec
+from windvane.core.signature import (
+    FeatureSpec,
+    FeatureType,
+    InputSpec,
+    OutputMapping,
+    Transform,
+)
+from windvane.core.task import Contract
 
-SCHEMA = ("ignored", "whole", "real", "carrier")
+CONTRACT = Contract(
+    (
+        FeatureSpec("ignored", "v", FeatureType.CATEGORY, nullable=True),
+        FeatureSpec("whole", "v", FeatureType.NUMBER, nullable=True),
+        FeatureSpec("real", "v", FeatureType.NUMBER, nullable=True),
+        FeatureSpec("carrier", "v", FeatureType.CATEGORY, nullable=True),
+    )
+)
+SECOND = (OutputMapping("probability", columns=(1,)),)
+LOGITS = (OutputMapping("probability", transform=Transform.SIGMOID),)
 CARRIERS = ("AA", "UA", "DL")
 NAMES = ("real", "carrier", "whole")
 SPECS = [InputSpec("real"), InputSpec("carrier", CARRIERS), InputSpec("whole")]
@@ -109,7 +125,7 @@ def onnx_foreign(folder: Path) -> World:
         options={id(piped()): {"zipmap": False}},
     )  # fmt: skip
     (folder / "model.onnx").write_bytes(made.SerializeToString())
-    return World(folder, seal(folder, ServedBy()), False, of(piped()), 1e-5)
+    return World(folder, seal(folder, ServedBy(outputs=SECOND)), False, of(piped()), 1e-5)
 
 
 def xgboost_file(folder: Path, name: str) -> World:
@@ -126,7 +142,7 @@ def lightgbm_text(folder: Path) -> World:
 
 def skops_data(folder: Path) -> World:
     skops.io.dump(boosted(), folder / "model.skops")
-    served = ServedBy(RuntimeName.SKLEARN, "model.skops")
+    served = ServedBy(RuntimeName.SKLEARN, "model.skops", outputs=SECOND)
     return World(folder, seal(folder, served), False, of(boosted()))
 
 
@@ -138,7 +154,7 @@ def skops_table(folder: Path) -> World:
     parts = ColumnTransformer([("n", numbers, ["real", "whole"]), ("w", words, ["carrier"])])
     model = make_pipeline(parts, LogisticRegression()).fit(frame(rows), late)
     skops.io.dump(model, folder / "model.skops")
-    served = ServedBy(RuntimeName.SKLEARN, "model.skops", table=True, words=("carrier",))
+    served = ServedBy(RuntimeName.SKLEARN, "model.skops", outputs=SECOND, table=True)
     plain = [InputSpec(name) for name in NAMES]
     manifest = seal(folder, served, plain)
     return World(folder, manifest, False, lambda x: model.predict_proba(frame(x))[:, 1])
@@ -153,7 +169,7 @@ def frame(rows: Floats) -> pd.DataFrame:
 
 def pickled(folder: Path) -> World:
     (folder / "model.pkl").write_bytes(pickle.dumps(piped()))
-    served = ServedBy(RuntimeName.SKLEARN, "model.pkl")
+    served = ServedBy(RuntimeName.SKLEARN, "model.pkl", outputs=SECOND)
     return World(folder, seal(folder, served), True, of(piped()))
 
 
@@ -185,12 +201,12 @@ def torch_module(folder: Path, exported: bool) -> World:
         free = {"x": {0: torch.export.Dim("rows")}}
         made = torch.export.export(net, (some,), dynamic_shapes=free)
         torch.export.save(made, folder / "model.pt2")
-        served = ServedBy(RuntimeName.TORCH_EXPORT, "model.pt2", logits=True)
+        served = ServedBy(RuntimeName.TORCH_EXPORT, "model.pt2", outputs=LOGITS)
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PyTorch would rather export
             torch.jit.save(torch.jit.trace(net, some), folder / "model.pt")
-        served = ServedBy(RuntimeName.TORCHSCRIPT, "model.pt", logits=True)
+        served = ServedBy(RuntimeName.TORCHSCRIPT, "model.pt", outputs=LOGITS)
 
     def answers(x: Floats) -> Floats:
         with torch.no_grad():

@@ -1,5 +1,6 @@
 """Boosted trees in LightGBM's text files, executed by its library."""
 
-from windvane.adapters.lightgbm.runtime import LightgbmRuntime, read_lightgbm
+from windvane.adapters.lightgbm.read import read_lightgbm
+from windvane.adapters.lightgbm.runtime import LightgbmRuntime
 
 __all__ = ["LightgbmRuntime", "read_lightgbm"]

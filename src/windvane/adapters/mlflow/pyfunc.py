@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ class PyfuncPlugin:
     """Whatever the flavour's ``predict`` gives for a frame of named columns."""
 
     classes: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ("mlflow-skinny", "mlflow")
 
     def __init__(self, model: Any) -> None:
         self._model = model
+        self.categories: Mapping[str, Sequence[str]] = {}
         schema = model.metadata.get_input_schema()
         self.features = list(schema.input_names()) if schema and schema.has_input_names() else []
         self._kinds = (
@@ -32,8 +35,13 @@ class PyfuncPlugin:
                 frame[name] = _as_signed(frame[name], kind)
         found = self._model.predict(frame)
         if isinstance(found, pd.DataFrame):
-            return {str(name): found[name].to_numpy() for name in found.columns}
+            named = {str(name): found[name].to_numpy() for name in found.columns}
+            numbers = {name: one for name, one in named.items() if one.dtype.kind in "fiub"}
+            return numbers or named  # labels as texts beside probabilities are left out
         return np.asarray(found)
+
+    def answer(self, frame: Any) -> Any:
+        return self.predict(frame)
 
     def convert(self, rows: NDArray[np.float64], probes: int) -> tuple[bytes, NDArray[np.float64]]:
         del rows, probes

@@ -21,11 +21,16 @@ from mlflow import MlflowClient, exceptions
 from mlflow.models import ModelSignature
 from mlflow.models.model import Model
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import Array
 
 from windvane.core.execution import SERVED_FILE, RuntimeName, ServedBy
 from windvane.ports.registry import Registered
 
-_TYPES = {"number": DataType.double, "integer": DataType.long, "category": DataType.string}
+_TYPES = {
+    "number": DataType.double, "integer": DataType.long, "boolean": DataType.boolean,
+    "category": DataType.string, "datetime": DataType.datetime, "text": DataType.string,
+    "vector": Array(DataType.double), "image": DataType.binary,
+}  # fmt: skip
 
 
 class MlflowRegistry:

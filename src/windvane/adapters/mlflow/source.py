@@ -6,6 +6,7 @@ The MLmodel is read as data: no loader that it names is imported here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from windvane.ports.runtime import CannotLoad
 from windvane.ports.source import Source, SourceCandidate
 
 _MLMODEL = "MLmodel"
+_PINNED = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([A-Za-z0-9.+!_-]+)(?:\s*;.*)?")
+_MOST_LINES = 1_000
 
 
 def read_mlmodel(folder: Path, candidate_of: Callable[[Path], SourceCandidate]) -> Source:
@@ -34,16 +37,47 @@ def read_mlmodel(folder: Path, candidate_of: Callable[[Path], SourceCandidate]) 
         ("onnx", "data"),
         ("xgboost", "data"),
         ("lightgbm", "data"),
+        ("catboost", "data"),
         ("sklearn", "pickled_model"),
     ):
         if name in flavours:
-            candidates.append(candidate_of(_inside(folder, str(flavours[name].get(key, "")))))
+            path = _inside(folder, str(flavours[name].get(key, "")))
+            candidates.append(_candidate(path, name, candidate_of))
     if "python_function" in flavours:
         candidates.append(SourceCandidate(RuntimeName.PYFUNC, folder))
     if not candidates:
-        known = "onnx, xgboost, lightgbm, sklearn and python_function"
+        known = "onnx, xgboost, lightgbm, catboost, sklearn and python_function"
         raise CannotLoad(f"none of the flavours {', '.join(flavours)} is among {known}")
-    return Source(candidates, _signature(metadata))
+    return Source(candidates, _signature(metadata), _packages(folder), folder.name)
+
+
+def _packages(folder: Path) -> dict[str, str]:
+    """Those that its requirements pin, by name."""
+    try:
+        text = (folder / "requirements.txt").read_text()
+    except (OSError, UnicodeDecodeError):
+        text = "\n".join(_conda(folder))
+    found = (_PINNED.fullmatch(line.strip()) for line in text.splitlines()[:_MOST_LINES])
+    return {one[1].lower(): one[2] for one in found if one}
+
+
+def _conda(folder: Path) -> list[str]:
+    try:
+        held: Any = yaml.safe_load((folder / "conda.yaml").read_text())
+        parts = [part for part in held["dependencies"] if isinstance(part, Mapping)]
+        return [str(line) for part in parts for line in part.get("pip", ())]
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+        return []
+
+
+def _candidate(
+    path: Path, flavour: str, candidate_of: Callable[[Path], SourceCandidate]
+) -> SourceCandidate:
+    """A file of a kind that is not known keeps its flavour back, but not the generic one."""
+    try:
+        return candidate_of(path)
+    except CannotLoad as error:
+        return SourceCandidate(RuntimeName(flavour), path, error.message)
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from windvane.adapters.onnx.convert import split_probes, to_graph
 from windvane.ports.runtime import CannotLoad
@@ -18,39 +18,104 @@ Floats = NDArray[np.float64]
 
 
 def read_onnx(path: Path) -> DataFile:
-    """A graph in one piece: weights that lie in files beside it taken in, and a list of maps
-    by class replaced by the matrix that it is made from. Raises CannotLoad."""
+    """A graph in one piece, with what it says of itself: weights that lie in files beside it taken
+    in, a list of maps by class replaced by the matrix that it is made from, its inputs where they
+    are not one matrix of reals, its labels, and how many numbers its probabilities have.
+
+    Raises CannotLoad.
+    """
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's and the checker's errors have no common base
-        raise CannotLoad(f"not an ONNX graph: {str(error)[:200]}") from error
+        raise CannotLoad(f"{path.name} is no ONNX graph: {str(error)[:200]}") from error
     graph = model.graph
     maps = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "ZipMap"}
+    classes = _labels(graph)
     if maps:
         kept = [n for n in graph.node if n.op_type != "ZipMap"]
         del graph.node[:]
         graph.node.extend(kept)
         for output in graph.output:
             if output.name in maps:
+                columns = len(classes) or None
                 output.CopyFrom(
                     onnx.helper.make_tensor_value_info(
-                        maps[output.name], onnx.TensorProto.FLOAT, [None, None]
+                        maps[output.name], onnx.TensorProto.FLOAT, [None, columns]
                     )
                 )
-    return DataFile(model.SerializeToString())
+    held = {one.name for one in graph.initializer}
+    given = [_tensor(one) for one in graph.input if one.name not in held]
+    single = len(given) == 1 and given[0][1] in ("float32", "float64")
+    return DataFile(
+        model.SerializeToString(),
+        features=tuple(name for name, _, _ in given) if _by_column(given) else (),
+        outputs=_columns(graph),
+        classes=classes,
+        tensors=() if single else tuple(given),
+        packages=_producer(model),
+    )
+
+
+_KINDS = {
+    onnx.TensorProto.FLOAT: "float32", onnx.TensorProto.DOUBLE: "float64",
+    onnx.TensorProto.INT64: "int64", onnx.TensorProto.INT32: "int32",
+    onnx.TensorProto.BOOL: "bool", onnx.TensorProto.STRING: "string",
+}  # fmt: skip
+
+
+def _tensor(given: Any) -> tuple[str, str, int]:
+    """An input's name, element type and width (0 for any). Raises CannotLoad."""
+    told = given.type.tensor_type
+    kind = _KINDS.get(told.elem_type)
+    dims = [d.dim_value for d in told.shape.dim]
+    if kind is None or len(dims) > 2:
+        raise CannotLoad(
+            f"the graph's input {given.name!r} has the shape {dims} of a type that cannot be given",
+            hint="export it with inputs (rows, columns) of numbers, booleans or texts",
+        )
+    return given.name, kind, dims[1] if len(dims) == 2 else 1
+
+
+def _by_column(given: Any) -> bool:
+    """Whether its inputs are one a feature, so that their names are those of the features."""
+    return len(given) > 1 and all(width == 1 for _, _, width in given)
+
+
+def _labels(graph: Any) -> tuple[str, ...]:
+    """The classes that a classifier's node, or its list of maps, names."""
+    for node in reversed(graph.node):
+        for attribute in node.attribute:
+            if attribute.name.startswith("classlabels_"):
+                if attribute.strings:
+                    return tuple(text.decode() for text in attribute.strings)
+                if attribute.ints:
+                    return tuple(str(number) for number in attribute.ints)
+    return ()
+
+
+def _columns(graph: Any) -> int:
+    """Of the output that is called a probability, else of the only real one; 0 if unknown."""
+    reals = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+    real = [o for o in graph.output if o.type.tensor_type.elem_type in reals]
+    likely = [o for o in real if "prob" in o.name.lower()] or real
+    dims = [d.dim_value for d in likely[-1].type.tensor_type.shape.dim] if likely else []
+    if len(likely) != 1 or len(dims) > 2:
+        return 0
+    return dims[1] if len(dims) == 2 else 1
+
+
+def _producer(model: Any) -> dict[str, str]:
+    return {model.producer_name: model.producer_version} if model.producer_name else {}
 
 
 def from_sklearn(estimator: Any, rows: Floats, limit: int) -> tuple[bytes, Floats]:
     """A graph of a fitted estimator on ``rows``' width, and at most ``limit`` rows on and
     beside its splits (or beside real values, where it has none). Raises ValueError."""
     width = rows.shape[1]
-    if isinstance(estimator, HistGradientBoostingClassifier):
-        classes = len(np.ravel(np.asarray(estimator.classes_)))
-        if classes != 2:
-            raise ValueError(f"{classes} classes, 2 can be served")
+    if isinstance(estimator, (HistGradientBoostingClassifier, HistGradientBoostingRegressor)):
         return to_graph(estimator, width), split_probes(estimator, rows, limit)
     module = type(estimator).__module__.partition(".")[0]
-    if module in {"xgboost", "lightgbm"}:
+    if module in {"xgboost", "lightgbm", "catboost"}:
         raise ValueError(f"{module} serves its own file: a graph would round its thresholds")
     return _by_skl2onnx(estimator, width), _probes(estimator, rows, limit)
 

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from windvane.adapters.sandbox.limits import Limits
 from windvane.adapters.sandbox.process import Refused, SandboxProcess
 from windvane.adapters.sandbox.reserve import sweep
-from windvane.core.execution import SANDBOXED, RuntimeName, ServedBy, types_beyond
+from windvane.core.execution import DATA_ONLY, SANDBOXED, RuntimeName, ServedBy, types_beyond
 from windvane.core.signature import InputSpec, OutputReader, RowEncoder, RowPacker
 from windvane.core.task import Contract, Outputs, make_task
 from windvane.inference.matrix_predictor import check_task, flat_row
 from windvane.ports.artifacts import Artifact, ManifestMismatch
-from windvane.ports.converter import Converted, Described
+from windvane.ports.library import Converted, ModelDescription, RawRows
 from windvane.ports.runtime import (
     CannotLoad,
     RuntimeFailed,
@@ -35,13 +35,14 @@ from windvane.ports.runtime import (
     read_served,
     refuse_value,
 )
-from windvane.ports.sandbox import EXPECTED, Answer, Convert, Load, Order, Predict, Tensor
+from windvane.ports.sandbox import EXPECTED, Answer, Ask, Convert, Load, Order, Predict, Tensor
 
 _log = logging.getLogger(__name__)
 _SMALL = 1 << 20
 _GRAPH = 256 << 20
 _WIDEST = 65_536  # of an output of any length
 _FEW_CLASSES = 64
+_WIDEST_ANSWER = 16_384
 _SCALARS = {"number", "integer", "boolean", "datetime"}
 _NUMERIC = _SCALARS | {"vector"}
 _SCHEMA = "schema.json"
@@ -181,10 +182,50 @@ class SandboxPredictor:
         size = sum(spec.size if spec.size > 0 else _WIDEST for spec in self._specs)
         most = _SMALL + 8 * len(rows) * max(_FEW_CLASSES, size)
         answer = self._sandbox.ask(order, self._within_s, most)
-        return self._read(read_tensors(answer.outputs))
+        return self._read(read_tensors(answer.outputs, len(rows)))
 
     def close(self) -> None:
         self._sandbox.close()
+
+
+class SandboxLibrary:
+    """A model's own library in a process of its own."""
+
+    def __init__(self, sandbox: _Sandbox, limits: Limits) -> None:
+        self._sandbox = sandbox
+        self._limits = limits
+        told, _ = sandbox.start()
+        categories = {name: tuple(held) for name, held in told.categories.items()}
+        self.about = ModelDescription(
+            tuple(told.features), tuple(told.classes), told.kind, categories, told.packages
+        )
+
+    def answer(self, rows: RawRows) -> dict[str, NDArray[np.float64]]:
+        order = Ask(list(rows.names), list(rows.kinds), _packed(rows))
+        most = _SMALL + 8 * rows.rows * _WIDEST_ANSWER
+        answer = self._sandbox.ask(order, self._limits.load_s, most)
+        return read_tensors(answer.outputs, rows.rows)
+
+    def convert(self, rows: NDArray[np.float64]) -> Converted:
+        order = Convert(len(rows), np.ascontiguousarray(rows, np.float64).tobytes(), 3_000)
+        try:
+            found = self._sandbox.ask(order, self._limits.load_s, _GRAPH)
+        except RuntimeFailed as error:
+            return Converted(missing=error.message)
+        if len(found.probes) % (8 * rows.shape[1]):
+            return Converted(missing="the probes have another width than the rows")
+        probes = np.frombuffer(found.probes, np.float64).reshape(-1, rows.shape[1])
+        return Converted(found.graph, probes)
+
+    def close(self) -> None:
+        self._sandbox.close()
+
+
+def _packed(rows: RawRows) -> list[bytes | list[Any]]:
+    return [
+        RowPacker(1)([(value,) for value in column]).tobytes() if kind in _SCALARS else list(column)
+        for kind, column in zip(rows.kinds, rows.columns, strict=True)
+    ]
 
 
 def input_kinds(inputs: Sequence[InputSpec], contract: Contract) -> list[str]:
@@ -200,19 +241,22 @@ def _columns(rows: Sequence[Sequence[Any]], kinds: Sequence[str]) -> list[bytes 
     ]
 
 
-def read_tensors(found: Sequence[Tensor]) -> dict[str, NDArray[np.float64]]:
-    """What a sandbox gave, by name. Raises RuntimeFailed for what fits no shape."""
+def read_tensors(found: Sequence[Tensor], rows: int) -> dict[str, NDArray[np.float64]]:
+    """What a sandbox gave, by name. Raises RuntimeFailed for what fits no shape, and for any other
+    number of rows."""
     out: dict[str, NDArray[np.float64]] = {}
     for tensor in found:
         size = int(np.prod(tensor.shape, dtype=np.int64)) if tensor.shape else 1
         if min(tensor.shape, default=0) < 0 or len(tensor.data) != 8 * size:
             raise RuntimeFailed(f"{len(tensor.data):,} bytes came for the shape {tensor.shape}")
+        if tensor.shape[:1] != (rows,):
+            raise RuntimeFailed(f"it answered {rows:,} rows with the shape {tensor.shape}")
         out[tensor.name] = np.frombuffer(tensor.data, np.float64).reshape(tensor.shape)
     return out
 
 
 class SandboxRuntime:
-    """The runtime and the converter port, for files that may run code.
+    """The runtime port, and that of models' own libraries, for files that may run code.
 
     ``logs``: the folder for what they print, one file a version (None: nowhere).
     """
@@ -244,34 +288,18 @@ class SandboxRuntime:
             return True
         return False
 
-    def describe(self, artifact: Artifact, served: ServedBy, *, trusted: bool) -> Described:
-        """What the model says of itself; raises Untrusted, CannotLoad."""
-        check_trust(artifact, served, trusted=trusted)
-        sandbox = self._sandbox(artifact, served, [], trusted)
+    def open(self, artifact: Artifact, served: ServedBy, *, trusted: bool) -> SandboxLibrary:
+        """Load it by its own library; raises Untrusted, CannotLoad."""
+        if served.runtime is RuntimeName.ONNX:
+            raise CannotLoad("an ONNX graph has no Python library of its own")
+        if served.runtime not in DATA_ONLY:
+            check_trust(artifact, served, trusted=trusted)
+        sandbox = self._sandbox(artifact, replace(served, table=False), [], trusted, library=True)
         try:
-            about, _ = sandbox.start()
-        finally:
+            return SandboxLibrary(sandbox, self._limits)
+        except BaseException:
             sandbox.close()
-        return Described(tuple(about.features), tuple(about.classes), about.kind)
-
-    def convert(
-        self, artifact: Artifact, served: ServedBy, rows: NDArray[np.float64], *, trusted: bool
-    ) -> Converted:
-        """The model as an ONNX graph, made in its own process; raises Untrusted, CannotLoad."""
-        check_trust(artifact, served, trusted=trusted)
-        sandbox = self._sandbox(artifact, replace(served, table=False), [], trusted)
-        order = Convert(len(rows), np.ascontiguousarray(rows, np.float64).tobytes(), 3_000)
-        try:
-            sandbox.start()
-            found = sandbox.ask(order, self._limits.load_s, _GRAPH)
-        except RuntimeFailed as error:
-            return Converted(missing=error.message)
-        finally:
-            sandbox.close()
-        if len(found.probes) % (8 * rows.shape[1]):
-            return Converted(missing="the probes have another width than the rows")
-        probes = np.frombuffer(found.probes, np.float64).reshape(-1, rows.shape[1])
-        return Converted(found.graph, probes)
+            raise
 
     def close(self) -> None:
         """End the thread that starts processes; those that run end with it."""
@@ -279,16 +307,16 @@ class SandboxRuntime:
 
     def _sandbox(
         self, artifact: Artifact, served: ServedBy, names: list[str], trusted: bool,
-        kinds: list[str] | None = None,
+        kinds: list[str] | None = None, *, library: bool = False,
     ) -> _Sandbox:  # fmt: skip
         log = None
         if self._logs is not None:
             self._logs.mkdir(parents=True, exist_ok=True)
             log = self._logs / f"sandbox-{artifact.manifest[:12]}.log"
         limits = self._limits
-        if not self.runs_code(artifact, served):
+        if served.runtime in DATA_ONLY or not self.runs_code(artifact, served):
             limits = replace(limits, require=frozenset())
-        load = Load(served, names, trusted, kinds or [])
+        load = Load(served, names, trusted, kinds or [], library)
         return _Sandbox(artifact, load, limits, log, self._spawner)
 
 
@@ -297,7 +325,7 @@ def check_trust(artifact: Artifact, served: ServedBy, *, trusted: bool) -> None:
     unpickled or imported for that."""
     if served.runtime not in SANDBOXED:
         raise CannotLoad(f"{served.runtime.value} runs in the gateway's process, not apart")
-    if trusted:
+    if trusted or served.runtime in DATA_ONLY:
         return
     if served.runtime is not RuntimeName.SKLEARN or not served.file.endswith(".skops"):
         raise Untrusted(f"{served.file} is for {served.runtime.value}, which runs what is in it")

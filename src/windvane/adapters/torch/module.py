@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ class ModulePlugin:
 
     features: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ("torch",)
 
     def __init__(self, torch: Any, module: Any) -> None:
         self._torch = torch
@@ -22,6 +24,7 @@ class ModulePlugin:
         kinds = [t.dtype for t in held if t.is_floating_point()]
         self._dtype = kinds[0] if kinds else torch.float32
         self.kind = type(module).__name__
+        self.categories: Mapping[str, Sequence[str]] = {}
 
     def predict(self, rows: Any) -> Any:
         with self._torch.inference_mode():
@@ -33,6 +36,9 @@ class ModulePlugin:
                 return {str(i): one.detach().cpu().numpy() for i, one in enumerate(found)}
             found = next(iter(found))
         return found.detach().cpu().numpy()
+
+    def answer(self, frame: Any) -> Any:
+        return self.predict(frame.to_numpy(np.float64))
 
     def convert(self, rows: NDArray[np.float64], probes: int) -> tuple[bytes, NDArray[np.float64]]:
         del rows, probes

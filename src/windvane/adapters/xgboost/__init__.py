@@ -1,5 +1,6 @@
 """Boosted trees in XGBoost's own files, executed by its library."""
 
-from windvane.adapters.xgboost.runtime import XgboostRuntime, read_xgboost
+from windvane.adapters.xgboost.read import read_xgboost
+from windvane.adapters.xgboost.runtime import XgboostRuntime
 
 __all__ = ["XgboostRuntime", "read_xgboost"]

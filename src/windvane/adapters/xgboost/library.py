@@ -76,13 +76,33 @@ class Booster:
     @property
     def names(self) -> list[str]:
         """The features' names, as trained; empty if the model has none."""
+        return self._texts(b"feature_name")
+
+    @property
+    def types(self) -> list[str]:
+        """The features' types ("float", "int", "i", "q", "c" for a category); empty if the model
+        does not say."""
+        return self._texts(b"feature_type")
+
+    def _texts(self, field: bytes) -> list[str]:
         count, texts = ctypes.c_uint64(), ctypes.POINTER(_Text)()
         self._call(
             self._lib.XGBoosterGetStrFeatureInfo(
-                self._handle, b"feature_name", ctypes.byref(count), ctypes.byref(texts)
+                self._handle, field, ctypes.byref(count), ctypes.byref(texts)
             )
         )
         return [(texts[i] or b"").decode() for i in range(count.value)]
+
+    @property
+    def document(self) -> Any:
+        """The whole model as JSON has it, whichever of its forms the file was in."""
+        length, text = ctypes.c_uint64(), ctypes.POINTER(ctypes.c_char)()
+        self._call(
+            self._lib.XGBoosterSaveModelToBuffer(
+                self._handle, b'{"format": "json"}', ctypes.byref(length), ctypes.byref(text)
+            )
+        )
+        return json.loads(ctypes.string_at(text, length.value))
 
     @property
     def config(self) -> Any:
@@ -104,11 +124,6 @@ class Booster:
             )
         )
         return (text.value or b"").decode() if found.value else ""
-
-    @property
-    def categories(self) -> dict[int, tuple[str, ...]]:
-        """By the input's place, what each code stands for; files have them from 3.1 on."""
-        return {}
 
     def predict(self, x: NDArray[np.float64]) -> NDArray[np.float32]:
         """Outputs (rows,) or (rows, classes) of a C-contiguous matrix, NaN for missing."""

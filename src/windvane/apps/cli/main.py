@@ -16,6 +16,7 @@ from rich.console import Console
 from windvane.apps.cli import show, wiring
 from windvane.apps.cli.imports import import_commands
 from windvane.apps.cli.options import AsJson, Home, print_json
+from windvane.apps.cli.register import register
 from windvane.apps.cli.supervisor import Supervisor, restart_workers
 from windvane.apps.cli.tenants import keys_app, tenants_commands
 from windvane.core.errors import WindvaneError
@@ -137,19 +138,7 @@ def train(context: typer.Context, home: Home = None) -> None:
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
 
 
-@app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-def register(context: typer.Context, home: Home = None) -> None:
-    """Register a model that exists: `register MODEL SOURCE --data TABLE --label C --time C`.
-
-    SOURCE is an MLflow model folder or a file of ONNX, XGBoost, LightGBM, skops, a pickle or
-    PyTorch. The table's rows make the baseline, judge the candidate and check parity. More
-    options: `windvane register MODEL SOURCE --help`.
-    """
-    settings = wiring.settings(home)
-    wiring.store(settings).close()
-    environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
-    command = [sys.executable, "-m", "windvane.apps.trainer.register", *context.args]
-    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)
+app.command()(register)
 
 
 @app.command("explain-runtime")
@@ -173,7 +162,10 @@ def explain(
     for name, why in told.passed_over.items():
         _out.print(f"  not {name}: {why}")
     if told.parity is not None:
-        _out.print(f"  parity   {show.parity(told.parity)}")
+        for line in show.parity(told.parity):
+            _out.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in show.packages(told.packages):
+        _out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -130,10 +130,37 @@ def access_table(seen: Sequence[Access]) -> Table:
     return table
 
 
-def parity(report: ParityReport) -> str:
-    """What a conversion changed, in a line."""
+def parity(report: ParityReport) -> list[str]:
+    """What is served against the model's own library, in lines."""
+    if report.not_compared:
+        return [f"  parity   nothing was compared: {report.not_compared}"]
     worst = max(report.max_difference, report.probe_max_difference)
-    return (
-        f"{report.rows:,} real rows and {report.probes:,} around the splits: at most {worst:.2g} "
-        f"apart, {report.changed_labels:,} labels changed"
+    told = (
+        f"  parity   {report.rows:,} real rows and {report.probes:,} others against "
+        f"{report.library or 'the trained model'}: at most {worst:.2g} apart, "
+        f"{report.changed_labels:,} labels changed"
     )
+    lines = [told]
+    for group in report.groups:
+        if group.unanswered:
+            lines.append(f"           {group.name}: no answer: {group.unanswered}")
+        else:
+            lines.append(
+                f"           {group.name}: {group.rows:,} rows, {group.moved:,} differ, at most "
+                f"{group.max_difference:.2g} apart"
+            )
+    for one in report.examples:
+        inputs = ", ".join(f"{name}={value!r}" for name, value in one.inputs.items())
+        lines.append(f"           {inputs}: {list(one.library)} there, {list(one.served)} here")
+    if report.accepted:
+        lines.append(f"  accepted by {report.accepted_by}: {report.accepted}")
+    return lines
+
+
+def packages(held: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Those that the model was made with, where others are installed."""
+    return [
+        f"  made with {name} {one['recorded']}, here is {one['installed'] or 'none'}"
+        for name, one in held.items()
+        if one["recorded"] != one["installed"]
+    ]

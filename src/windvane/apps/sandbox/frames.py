@@ -10,14 +10,17 @@ import numpy as np
 
 def make_frame(names: Sequence[str], kinds: Sequence[str], columns: Sequence[Any]) -> Any:
     """A frame with pandas' own types: whole numbers where none is missing, texts with None where
-    one is, times in UTC."""
+    one is, times in UTC. ``attrs["kinds"]`` are the types by place."""
     import pandas as pd
 
     made = {
         name: _series(pd, kind, column)
         for name, kind, column in zip(names, kinds, columns, strict=True)
     }
-    return pd.DataFrame(made)
+    frame = pd.DataFrame(made)
+    # Whether a column of objects is one of texts must not hang on the rows that came by chance.
+    frame.attrs["kinds"] = list(kinds)
+    return frame
 
 
 def _series(pd: Any, kind: str, column: Any) -> Any:

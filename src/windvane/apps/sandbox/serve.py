@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from windvane.core.execution import ServedBy
 from windvane.ports.sandbox import (
     LENGTH_BYTES,
     Answer,
+    Ask,
     Convert,
     Failed,
     Load,
@@ -49,11 +52,16 @@ class _Held:
             classes=list(self.plugin.classes),
             protections=protections,
             kind=self.plugin.kind,
+            packages=_installed(self.plugin.packages),
+            categories={name: list(held) for name, held in self.plugin.categories.items()},
         )
 
     def answer(self, order: Order) -> Answer:
         if isinstance(order, Predict):
             return Answer(outputs=tensors(self.plugin.predict(self._rows(order))))
+        if isinstance(order, Ask):
+            frame = make_frame(order.names, order.kinds, order.columns)
+            return Answer(outputs=tensors(self.plugin.answer(frame)))
         if isinstance(order, Convert):
             graph, probes = self.plugin.convert(_matrix(order), order.probes)
             return Answer(graph=graph, probes=np.ascontiguousarray(probes, np.float64).tobytes())
@@ -64,6 +72,14 @@ class _Held:
             return make_frame(self.names, self.kinds, order.columns)
         matrix = _matrix(order)
         return make_frame(self.names, self.kinds, list(matrix.T)) if self.served.table else matrix
+
+
+def _installed(packages: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in packages:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def tensors(found: Any) -> list[Tensor]:

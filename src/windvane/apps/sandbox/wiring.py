@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from windvane.core.execution import RuntimeName
+from windvane.core.execution import DATA_ONLY, RuntimeName, ServedBy
 from windvane.ports.sandbox import Load, ModelPlugin
 
 
@@ -13,6 +13,12 @@ def plugin(order: Load, files: Path) -> ModelPlugin:
     """The version below ``files``, loaded. Its code may run from here on."""
     served = order.served
     path = files / served.file
+    if order.library and served.runtime in DATA_ONLY:
+        return _library(served, path)
+    if served.runtime is RuntimeName.CATBOOST:
+        from windvane.adapters.catboost import load_model
+
+        return load_model(path, served.rounds)
     if served.runtime is RuntimeName.SKLEARN:
         from windvane.adapters.sklearn import load_estimator
 
@@ -26,6 +32,23 @@ def plugin(order: Load, files: Path) -> ModelPlugin:
 
         return load_pyfunc(path)
     raise ValueError(f"{served.runtime.value} needs no process of its own")
+
+
+def _library(served: ServedBy, path: Path) -> ModelPlugin:
+    """A file that is data, loaded by the Python package that wrote it."""
+    if served.runtime is RuntimeName.XGBOOST:
+        from windvane.adapters.xgboost.plugin import load_library
+
+        return load_library(path, served.settings.get("missing", ""), served.rounds)
+    if served.runtime is RuntimeName.LIGHTGBM:
+        from windvane.adapters.lightgbm.plugin import load_library
+
+        return load_library(path, served.rounds)
+    if served.runtime is RuntimeName.CATBOOST:
+        from windvane.adapters.catboost import load_model
+
+        return load_model(path, served.rounds)
+    raise ValueError(f"{served.runtime.value} has no Python library of its own")
 
 
 def _to_graph(estimator: Any, rows: Any, probes: int) -> Any:

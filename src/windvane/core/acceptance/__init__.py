@@ -4,14 +4,26 @@ from windvane.core.acceptance.judge import (
     AcceptancePolicy,
     CandidateFacts,
     ParityReport,
+    RowDifference,
+    RowGroup,
+    beyond,
+    changed_labels,
     compare_outputs,
     judge_candidate,
+    largest,
+    row_differences,
 )
 
 __all__ = [
     "AcceptancePolicy",
     "CandidateFacts",
     "ParityReport",
+    "RowDifference",
+    "RowGroup",
+    "beyond",
+    "changed_labels",
     "compare_outputs",
     "judge_candidate",
+    "largest",
+    "row_differences",
 ]

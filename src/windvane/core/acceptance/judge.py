@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +12,42 @@ from numpy.typing import NDArray
 from windvane.core.task import Quality
 from windvane.core.verdict import Outcome, Verdict, worst
 
+_LARGEST = float(np.finfo(np.float64).max)
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows of one sort: how many were compared, by how much the two answers differ at most, and
+    how many differ beyond the tolerance. ``unanswered`` is what either side said where it gave
+    no answer, ``only``: which side alone answered ("" where both or neither did)."""
+
+    name: str
+    rows: int
+    max_difference: float = 0.0
+    moved: int = 0
+    unanswered: str = ""
+    only: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RowDifference:
+    """A row that was answered differently: its inputs by feature, and both answers."""
+
+    group: str
+    inputs: Mapping[str, Any]
+    library: Sequence[float | None]
+    served: Sequence[float | None]
+
 
 @dataclass(frozen=True, slots=True)
 class ParityReport:
-    """The converted model against the trained one, on real rows and around every split.
+    """What is served against what the model's own library answers, on real rows and on probes.
 
     Differences are absolute, in units of the output; ``moved`` counts the rows and probes
     whose outputs differ by more than the policy's tolerance, ``changed_labels`` those that
-    fall on the other side of 0.5.
+    fall on the other side of 0.5. ``library`` is what was asked, with its version;
+    ``not_compared`` says why nothing was. ``examples`` are the first rows that differ.
+    ``accepted`` is the reason for which the differences were accepted, ``accepted_by`` who did.
     """
 
     rows: int
@@ -26,6 +56,24 @@ class ParityReport:
     probe_max_difference: float
     moved: int
     changed_labels: int = 0
+    library: str = ""
+    not_compared: str = ""
+    groups: tuple[RowGroup, ...] = ()
+    examples: tuple[RowDifference, ...] = ()
+    accepted: str = ""
+    accepted_by: str = ""
+
+    @property
+    def one_sided(self) -> str:
+        """The first sort of rows that only one side answers, as a sentence; "" for none."""
+        for group in self.groups:
+            if group.only:
+                return f"only {group.only} answers {group.name}: {group.unanswered}"
+        return ""
+
+    @property
+    def unequal(self) -> bool:
+        return self.moved > 0 or bool(self.one_sided)
 
 
 def compare_outputs(
@@ -35,20 +83,39 @@ def compare_outputs(
 ) -> ParityReport:
     """Each pair holds the trained model's outputs and the served ones', (n, ...) each. An
     output that is not a number on one side only differs without bound."""
-    apart = [_apart(one, other) for one, other in (rows, probes)]
-    labels = [_changed(one, other) for one, other in (rows, probes)]
-    worst_of = [float(gaps.max()) if len(gaps) else 0.0 for gaps in apart]
+    apart = [row_differences(one, other) for one, other in (rows, probes)]
+    labels = [changed_labels(one, other) for one, other in (rows, probes)]
+    worst_of = [largest(gaps) for gaps in apart]
+    moved = sum(
+        int(beyond(gaps, pair[0], tolerance).sum())
+        for gaps, pair in zip(apart, (rows, probes), strict=True)
+    )
     return ParityReport(
         rows=len(rows[0]),
         max_difference=worst_of[0],
         probes=len(probes[0]),
         probe_max_difference=worst_of[1],
-        moved=sum(int((gaps > tolerance).sum()) for gaps in apart),
+        moved=moved,
         changed_labels=sum(labels),
     )
 
 
-def _changed(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
+def largest(gaps: NDArray[np.float64]) -> float:
+    """The largest difference, as a number that JSON has."""
+    return min(float(gaps.max()), _LARGEST) if len(gaps) else 0.0
+
+
+def beyond(
+    gaps: NDArray[np.float64], answers: NDArray[np.float64], tolerance: float
+) -> NDArray[np.bool_]:
+    """(n,): which rows differ by more than the tolerance, which is relative for outputs that are
+    larger than one."""
+    flat = np.abs(answers.reshape(len(answers), -1))
+    sizes = np.where(np.isfinite(flat), flat, 1.0).max(axis=1, initial=1.0)
+    return gaps > tolerance * sizes
+
+
+def changed_labels(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
     """Rows with another label: the likeliest of several classes, or the side of one half."""
     if not len(one):
         return 0
@@ -57,7 +124,8 @@ def _changed(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
     return int(((one >= 0.5) != (other >= 0.5)).reshape(len(one), -1).any(axis=1).sum())
 
 
-def _apart(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+def row_differences(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n,): the largest absolute difference of each row; infinite where one side is no number."""
     gaps = np.abs(one - other)
     gaps[np.isnan(one) & np.isnan(other)] = 0.0
     gaps[np.isnan(gaps)] = np.inf
@@ -91,7 +159,7 @@ class AcceptancePolicy:
     floor: float | None = None
     parity_tolerance: float = 1e-5
     alpha: float = 0.05
-    revision: int = 2
+    revision: int = 3
 
 
 def judge_candidate(facts: CandidateFacts, policy: AcceptancePolicy, now: float) -> Verdict:
@@ -116,18 +184,26 @@ def judge_candidate(facts: CandidateFacts, policy: AcceptancePolicy, now: float)
                 f"more than with the champion, n={against.rows:,}",
             )
         )
-    parity = facts.parity
-    if parity is not None:
-        checks.append(
-            _check(
-                parity.moved == 0 and parity.max_difference <= policy.parity_tolerance,
-                "ACC-503",
-                f"what is served differs by {parity.max_difference:.2g} on {parity.rows:,} rows "
-                f"and by {parity.probe_max_difference:.2g} on {parity.probes:,} probes "
-                f"around splits, {policy.parity_tolerance:.2g} allowed",
-            )
-        )
+    if facts.parity is not None:
+        # What a person signed is what the verdict says where all else passes.
+        checks.insert(0 if facts.parity.accepted else 2, _faithful(facts.parity, policy))
     return worst(checks)
+
+
+def _faithful(parity: ParityReport, policy: AcceptancePolicy) -> Verdict:
+    if parity.not_compared:
+        return Verdict(Outcome.PASS, "ACC-503", f"nothing was compared: {parity.not_compared}")
+    library = parity.library or "the trained model"
+    sentence = (
+        f"what is served differs from {library} by {parity.max_difference:.2g} on "
+        f"{parity.rows:,} rows and by {parity.probe_max_difference:.2g} on {parity.probes:,} "
+        f"probes around splits, {policy.parity_tolerance:.2g} allowed"
+    )
+    if parity.one_sided:
+        sentence += f"; {parity.one_sided}"
+    if parity.unequal and parity.accepted:
+        sentence += f"; accepted by {parity.accepted_by or 'nobody named'}: {parity.accepted}"
+    return _check(not parity.unequal or bool(parity.accepted), "ACC-503", sentence)
 
 
 def _good_enough(facts: CandidateFacts, policy: AcceptancePolicy) -> Verdict:

@@ -9,6 +9,7 @@ from windvane.core.execution.breaker import (
     try_now,
 )
 from windvane.core.execution.choose import (
+    DATA_ONLY,
     SANDBOXED,
     Offer,
     RuntimeChoice,
@@ -26,6 +27,7 @@ from windvane.core.execution.skops_types import DATA_TYPES, types_beyond
 
 __all__ = [
     "CLOSED",
+    "DATA_ONLY",
     "DATA_TYPES",
     "INPUTS_FILE",
     "PARITY_FILE",

@@ -13,6 +13,7 @@ class RuntimeName(enum.StrEnum):
     ONNX = "onnx"
     XGBOOST = "xgboost"
     LIGHTGBM = "lightgbm"
+    CATBOOST = "catboost"
     SKLEARN = "sklearn"
     TORCHSCRIPT = "torchscript"
     TORCH_EXPORT = "torch_export"
@@ -20,8 +21,11 @@ class RuntimeName(enum.StrEnum):
 
 
 # Their files are data to their loaders. All others can run code: those run in a sandbox.
-_DATA_ONLY = frozenset({RuntimeName.ONNX, RuntimeName.XGBOOST, RuntimeName.LIGHTGBM})
-SANDBOXED = frozenset(RuntimeName) - _DATA_ONLY
+DATA_ONLY = frozenset(
+    {RuntimeName.ONNX, RuntimeName.XGBOOST, RuntimeName.LIGHTGBM, RuntimeName.CATBOOST}
+)
+# CatBoost has no library but its Python package, which has no place in a gateway's process.
+SANDBOXED = frozenset(RuntimeName) - DATA_ONLY | {RuntimeName.CATBOOST}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ def choose_runtime(offers: Sequence[Offer]) -> RuntimeChoice | None:
         for other in offers:
             if order.index(other.runtime) > order.index(offer.runtime):
                 passed[other.runtime.value] = f"slower here than {offer.runtime.value}"
-        sandboxed = offer.runtime not in _DATA_ONLY
+        sandboxed = offer.runtime in SANDBOXED
         return RuntimeChoice(
             offer.runtime, _reason(offer, sandboxed), sandboxed, offer.runs_code, passed
         )
@@ -69,5 +73,5 @@ def _reason(offer: Offer, sandboxed: bool) -> str:
         return f"{name} reads its files as data, so it runs in the gateway's process"
     apart = "it runs in a sandbox"
     if not offer.runs_code:
-        return f"these files of {name} hold only types that are known to be data; {apart}"
+        return f"these files of {name} hold nothing but data; {apart}"
     return f"{name} can run code when it loads: an admin has to trust these files, and {apart}"

@@ -234,5 +234,5 @@ def as_probability(given: Any, name: str) -> float:
 def all_labels(found: Floats) -> str:
     """What is said where every probability of many is 0 or 1."""
     if found.size >= 100 and bool(np.isin(found, (0.0, 1.0)).all()):
-        return "every probability is 0 or 1, so these are labels"
+        return "every probability is 0 or 1: these are labels, not probabilities"
     return ""

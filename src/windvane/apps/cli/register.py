@@ -1,0 +1,186 @@
+"""``windvane register``: everything that can be said of a model that was made elsewhere."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from windvane.apps.cli import wiring
+from windvane.apps.cli.options import AsJson, Home
+from windvane.usecases.read_settings import HOME_VARIABLE
+from windvane.usecases.registration_options import RegistrationOptions, RegistrationOrder
+
+_INPUTS, _OUTPUTS, _MEASURE = "The model's inputs", "The model's outputs", "Measuring"
+
+
+def register(
+    model: Annotated[str, typer.Argument(help="An applied model.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A file (.onnx, .ubj, .json, LightGBM's .txt, .cbm, .skops, a pickle or joblib, "
+            "also .gz, .pt, .pt2), an MLflow model folder, or a reference: models:/NAME/VERSION, "
+            "models:/NAME@ALIAS, runs:/RUN/PATH."
+        ),
+    ],
+    data: Annotated[Path, typer.Option(help="Real rows: a CSV or a Parquet file.")],
+    label: Annotated[
+        str, typer.Option(help="The column of the outcome, or several between commas.")
+    ],
+    time: Annotated[str, typer.Option(help="The column of the time at which the row was known.")],
+    without: Annotated[
+        str,
+        typer.Option(
+            help="Views that the model does not use, by commas; the table need not have them.",
+            rich_help_panel=_INPUTS,
+        ),
+    ] = "",
+    inputs: Annotated[
+        str,
+        typer.Option(
+            help="Features in the model's order, by commas, where it does not name them itself.",
+            rich_help_panel=_INPUTS,
+        ),
+    ] = "",
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FEATURE=NAME",
+            rich_help_panel=_INPUTS,
+            help="What the model calls a feature, where it calls it otherwise; repeatable.",
+        ),
+    ] = None,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON of lists by feature: a category's place in its list is its number.",
+            rich_help_panel=_INPUTS,
+        ),
+    ] = None,
+    unknown: Annotated[
+        str,
+        typer.Option(
+            help="What an unseen category does: `null`, it counts as missing; `error`, the row "
+            "fails.",
+            rich_help_panel=_INPUTS,
+        ),
+    ] = "null",
+    missing: Annotated[
+        float | None,
+        typer.Option(help="A number that stands for none, such as -999.", rich_help_panel=_INPUTS),
+    ] = None,
+    output: Annotated[
+        str, typer.Option(help="One of several outputs, by name.", rich_help_panel=_OUTPUTS)
+    ] = "",
+    classes: Annotated[
+        str,
+        typer.Option(
+            help="The model's labels in the order of its columns, by commas, where it does not "
+            "say.",
+            rich_help_panel=_OUTPUTS,
+        ),
+    ] = "",
+    positive: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="The column of the positive label, from 0.", rich_help_panel=_OUTPUTS
+        ),
+    ] = None,
+    logits: Annotated[
+        bool, typer.Option("--logits", help="Outputs are log-odds.", rich_help_panel=_OUTPUTS)
+    ] = False,
+    rounds: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Rounds of boosted trees that are used; 0 for the model's best iteration.",
+            rich_help_panel=_OUTPUTS,
+        ),
+    ] = 0,
+    holdout_from: Annotated[
+        float | None,
+        typer.Option(
+            help="Where the rows begin that it is measured on, in seconds since the epoch; the "
+            "latest fifth by default.",
+            rich_help_panel=_MEASURE,
+        ),
+    ] = None,
+    accept: Annotated[
+        str,
+        typer.Option(
+            metavar="REASON",
+            rich_help_panel=_MEASURE,
+            help="Register it although it answers otherwise than its own library; the reason and "
+            "your name are recorded.",
+        ),
+    ] = "",
+    no_convert: Annotated[
+        bool,
+        typer.Option("--no-convert", help="Try no ONNX graph.", rich_help_panel=_MEASURE),
+    ] = False,
+    trust: Annotated[
+        bool,
+        typer.Option(
+            "--trust",
+            rich_help_panel=_MEASURE,
+            help="The files may run code now, in a process of their own. To serve them takes "
+            "`windvane trust` as well.",
+        ),
+    ] = False,
+    tracking: Annotated[
+        str,
+        typer.Option(
+            metavar="URI",
+            help="The MLflow server or folder of a reference; default $MLFLOW_TRACKING_URI.",
+        ),
+    ] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a model that was made elsewhere. Nothing goes live.
+
+    Its answers on real rows, around its splits, with values missing and with unseen categories
+    are compared with those of its own Python library; then it is judged on the latest rows.
+    """
+    if unknown not in ("null", "error"):
+        raise typer.BadParameter(f"--unknown: {unknown!r} is neither null nor error")
+    settings = wiring.settings(home)
+    wiring.store(settings).close()
+    options = RegistrationOptions(
+        trust=trust, inputs=_listed(inputs), names=_named(names or []), unknown=unknown,
+        output=output, positive=positive, logits=logits, classes=_listed(classes),
+        missing=missing, rounds=rounds, convert=not no_convert, accept=accept,
+        accepted_by=getpass.getuser(), holdout_from=holdout_from,
+    )  # fmt: skip
+    order = RegistrationOrder(
+        model, source, str(data), label, time, options,
+        vocabulary=str(vocabulary or ""), without=_listed(without), as_json=as_json,
+        tracking=tracking or os.environ.get("MLFLOW_TRACKING_URI", ""),
+    )  # fmt: skip
+    environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
+    # The libraries that it needs take seconds to import, which no other command should pay for.
+    command = [sys.executable, "-m", "windvane.apps.trainer.register"]
+    done = subprocess.run(command, input=msgspec.json.encode(order), env=environment, check=False)
+    raise typer.Exit(done.returncode)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _named(given: list[str]) -> dict[str, str]:
+    out: dict[str, str] = {}
+    for one in given:
+        feature, equals, name = one.partition("=")
+        if not equals or not feature or not name:
+            raise typer.BadParameter(f'--map: {one!r} is no "FEATURE=NAME"')
+        out[feature.strip()] = name.strip()
+    return out

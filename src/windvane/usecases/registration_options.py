@@ -1,0 +1,70 @@
+"""What a person adds to a model's files when it is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import msgspec
+
+from windvane.core.errors import WindvaneError
+
+
+class BadInputs(WindvaneError):
+    """The model's inputs cannot be told from the features of the model's file, or contradict
+    them."""
+
+    code: ClassVar[str] = "REG-101"
+    hint = "name them in the model's order: --inputs NAME,NAME,…"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationOptions:
+    """``trust``: the files may run code, in their own process.
+
+    ``inputs``: features in the model's order, where the model does not name them itself.
+    ``names``: what the model calls a feature, by feature, where it calls it otherwise.
+    ``vocabulary``: a category's place in its list is what the model was trained on.
+    ``unknown``: what an unseen category does, "null" or "error".
+    ``output`` names one of several outputs, ``positive`` the column of the positive label,
+    ``classes`` the model's labels in their order; ``logits``: its outputs are log-odds.
+    ``missing``: a number that stands for none. ``rounds``: of boosted trees, those that are used.
+    ``convert``: an ONNX graph is tried. ``accept`` is the reason for which a version that answers
+    otherwise than its library is registered all the same, ``accepted_by`` who says so.
+    """
+
+    trust: bool = False
+    inputs: tuple[str, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    vocabulary: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    unknown: str = "null"
+    output: str = ""
+    positive: int | None = None
+    logits: bool = False
+    classes: tuple[str, ...] = ()
+    missing: float | None = None
+    rounds: int = 0
+    convert: bool = True
+    accept: str = ""
+    accepted_by: str = ""
+    holdout_from: float | None = None
+    lineage: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class RegistrationOrder(msgspec.Struct, frozen=True):
+    """What the command line hands to the process that registers. ``source``, ``data`` and
+    ``vocabulary`` are paths as they were given; ``without`` names views that the model does not
+    use; ``tracking`` is where references are looked up;
+    ``options`` lacks what those files say."""
+
+    model: str
+    source: str
+    data: str
+    label: str
+    time: str
+    options: RegistrationOptions
+    vocabulary: str = ""
+    without: tuple[str, ...] = ()
+    tracking: str = ""
+    as_json: bool = False
