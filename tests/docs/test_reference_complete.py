@@ -11,20 +11,23 @@ import docs.documented as d
 import msgspec
 import pytest
 import yaml
+from event_rows import predicted_event
 
 from windvane.adapters.delta.tables import TABLES, to_arrow
 from windvane.apps.console.app import make_app
 from windvane.apps.console.metrics import PREFIX
-from windvane.apps.gateway import answers, refusals
-from windvane.apps.gateway import app as gateway_app
+from windvane.apps.gateway import answers, http_app
 from windvane.apps.gateway.openapi import document
+from windvane.apps.gateway.statuses import STATUSES
 from windvane.core.alerting import CauseKind, Response, Severity
 from windvane.core.errors import REGISTRY, WindvaneError
 from windvane.core.routing import Scope
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract, make_task
 from windvane.core.verdict import rate
 from windvane.inference.metrics import Metrics, metric_names
 from windvane.ports.event_log import LogEntry
-from windvane.ports.events import OutcomeSeen, Predicted, Refused, Row
+from windvane.ports.events import OutcomeSeen, Refused
 from windvane.ports.metrics import Series
 from windvane.usecases.open_incident import RUNBOOKS
 from windvane.usecases.read_model_file import ModelFile, read_model_file
@@ -74,7 +77,7 @@ def console_routes() -> set[str]:
 
 def gateway_paths() -> set[str]:
     """Paths that the gateway compares with, as its source spells them."""
-    source = d.ast.parse(d.inspect.getsource(gateway_app))
+    source = d.ast.parse(d.inspect.getsource(http_app))
     return {
         node.value
         for node in d.ast.walk(source)
@@ -99,14 +102,16 @@ def metrics() -> dict[str, Series]:
 
 
 def columns(table: str) -> set[str]:
-    row = Row("u", "1", "1", "champion", [1.0], 0.5)
     event = {
-        "predictions": Predicted("r", 0.0, "m", "t", "l", "", 1, [row]),
-        "refusals": Refused("r", 0.0, "m", "t", "l", "CON-100", "", ""),
-        "outcomes": OutcomeSeen("r/0", 0.0, "m", "t", "l", "r", 0, 1.0),
+        "predictions": predicted_event("e", 0.0, "m", "t", "c", values=[1.0], outputs=[0.5]),
+        "refusals": Refused("e", 0.0, "m", "t", "c", "CON-100", "", ""),
+        "outcomes": OutcomeSeen("e/0", 0.0, "m", "t", "c", "e", 0, 1.0),
     }[table]
-    made = to_arrow(table, [LogEntry("s", 0, event)], {"l": [("NAME", "number")]})
-    return set(made.column_names)
+    contract = Contract((FeatureSpec("name", "v", FeatureType.NUMBER),))
+    names = set(to_arrow(table, [LogEntry("s", 0, event)], {"c": contract}).column_names)
+    shown = {f"output_{spec.name}": "output_NAME" for spec in make_task(contract.task).outputs}
+    shown["feature_name"] = "feature_NAME"
+    return {shown.get(name, name) for name in names}
 
 
 def test_every_setting_has_its_row_with_its_default() -> None:
@@ -190,7 +195,7 @@ def test_every_path_of_the_gateway_is_part_of_a_row() -> None:
     text = d.section(d.page("reference/http.md"), "## Gateway")
     told = {name for name in d.documented(text) if " /" in name}
     paths = gateway_paths()
-    assert {"/v1/outcomes", "/healthz", "/openapi.json", "/predict"} <= paths
+    assert {"/v1/outcomes", "/healthz", "/openapi.json", "/events"} <= paths
     assert {p for p in paths if not any(p in route for route in told)} == set()
     assert told == gateway_routes()
 
@@ -200,9 +205,7 @@ def test_every_status_of_the_gateway_has_its_row() -> None:
     told = {
         (int(s), c) for s, c in re.findall(r"^\| (\d{3}) \| `([A-Z]+-\d+)`", text, re.MULTILINE)
     }
-    kinds = [k for k in vars(refusals).values() if isinstance(k, type)]
-    wanted = {(k.status, k.code) for k in kinds if issubclass(k, refusals.GatewayError)}
-    assert told == wanted
+    assert told == {(status, kind.code) for kind, status in STATUSES.items()}
 
 
 def test_every_header_of_the_gateway_has_its_row() -> None:
