@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -40,7 +38,8 @@ def test_its_steps_give_way_until_much_waits(monkeypatch: pytest.MonkeyPatch) ->
     full = 1_000_000_000
     little, much = full // 5, full // 2
     recorder = FakeRecorder(0, *(little, little, little), *(little, little, much), little, much, 0)
-    given: Any = SimpleNamespace(spool_max_bytes=full, recorder_every_s=0.0)
+    given = Settings(spool_max_bytes=full, recorder_every_s=0.0)
+    monkeypatch.setattr(program.wiring, "start_logging", lambda _given: None)
     monkeypatch.setattr(program.wiring, "settings", lambda: given)
     monkeypatch.setattr(program.wiring, "recorder", lambda _given: recorder)
     before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
@@ -60,8 +59,8 @@ def test_its_steps_give_way_until_much_waits(monkeypatch: pytest.MonkeyPatch) ->
 
 _STARVED = """
 import threading
-from types import SimpleNamespace
 from windvane.apps.recorder import __main__ as program
+from windvane.usecases.read_settings import Settings
 
 class Starved:
     steps = 0
@@ -77,7 +76,7 @@ class Starved:
         return 1
 
 program._END_WITHIN_S = 0.1
-program.wiring.settings = lambda: SimpleNamespace(spool_max_bytes=1, recorder_every_s=0.0)
+program.wiring.settings = lambda: Settings(spool_max_bytes=1, recorder_every_s=0.0)
 program.wiring.recorder = lambda given: Starved()
 program.main()
 """

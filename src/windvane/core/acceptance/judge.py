@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,7 +111,7 @@ def beyond(
 ) -> NDArray[np.bool_]:
     """(n,): which rows differ by more than the tolerance, which is relative for outputs that are
     larger than one."""
-    flat = np.abs(answers.reshape(len(answers), -1))
+    flat = np.abs(answers.reshape(len(answers), math.prod(answers.shape[1:])))
     sizes = np.where(np.isfinite(flat), flat, 1.0).max(axis=1, initial=1.0)
     return gaps > tolerance * sizes
 
