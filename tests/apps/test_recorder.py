@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from windvane.apps.recorder import __main__ as program
+from windvane.usecases.read_settings import Settings
 from windvane.usecases.record_events import BackgroundExecutor
 
 

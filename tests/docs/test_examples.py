@@ -39,7 +39,8 @@ def test_every_yaml_block_is_read(page: str, text: str) -> None:
     else:
         with_all = dict.fromkeys(re.findall(r"env:(\w+)", text), "given")
         for path in re.findall(r"file:([\w/.-]+)", text):
-            text = text.replace(f"file:{path}", "given")
+            if "invocations" not in body:  # whose reference is followed later
+                text = text.replace(f"file:{path}", "given")
         read_settings(text, Path("home"), with_all)
         assert set(body) <= set(Settings.__struct_fields__), page
 
@@ -51,9 +52,8 @@ def test_both_kinds_of_yaml_are_among_them() -> None:
 
 def test_the_example_is_the_one_that_the_pages_show() -> None:
     whole = read_model_file((ROOT / "examples/first-model/model.yaml").read_text())
-    shown = [
-        text for _, text in blocks("yaml") if re.search("^model: order-late", text, re.MULTILINE)
-    ]
+    begins = re.compile("^model: order-late", re.MULTILINE)
+    shown = [text for _, text in blocks("yaml") if begins.search(text)]
     assert len(shown) >= 3
     for text in shown:
         part = read_model_file(text)

@@ -101,14 +101,30 @@ def test_what_a_tenant_sent_wrong_is_an_event_with_the_beginning_of_its_body() -
 
 @pytest.mark.parametrize(
     ("headers", "more"),
-    [({}, {"auth": ""}), ({}, {"model": "no-such"}), ({"windvane-version": "x"}, {}),
-     ({"content-encoding": "br"}, {})],
+    [({}, {"auth": ""}), ({}, {"model": "no-such"}), ({"windvane-version": "x"}, {})],
 )  # fmt: skip
 def test_what_no_model_is_to_be_blamed_for_is_no_event(headers: Any, more: Any) -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()
         assert (await harness.predict(headers=headers, **more)).status >= 400
         assert harness.spool.events == []
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [({"content-encoding": "br"}, "GAT-118"), ({"content-type": "image/png"}, "GAT-119")],
+)
+def test_a_body_that_is_not_taken_is_an_event_of_its_tenant(headers: Any, code: str) -> None:
+    """A client that sends nothing else would go under unseen."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        assert (await harness.predict(headers=headers)).status == 415
+        (event,) = harness.spool.events
+        assert isinstance(event, Refused)
+        assert (event.code, event.tenant, event.model) == (code, "acme", MODEL)
 
     run(story)
 

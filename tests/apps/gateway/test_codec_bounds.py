@@ -18,7 +18,7 @@ from inference.harness import MODEL, Harness, run
 from windvane.core.signature import FeatureSpec
 from windvane.core.signature import FeatureType as T
 from windvane.core.task import Contract, TaskSpec
-from windvane.ports.events import Predicted
+from windvane.ports.events import Predicted, Refused
 
 # Bounds: all are a 4xx that names what is wrong, and none costs what it claims.
 
@@ -125,7 +125,7 @@ def test_byte_strings_that_do_not_fit_are_refused(tail: bytes, size: int, said: 
 @pytest.mark.parametrize(
     ("path", "kind", "taken"),
     [
-        (f"/v1/models/{MODEL}/predict", "text/plain", ("application/json", "text/csv", ARROW)),
+        (f"/v1/models/{MODEL}/predict", "application/xml", ("application/json", "text/csv", ARROW)),
         (f"/v1/models/{MODEL}/predict", "text/csv; charset=latin-1", ("latin-1", "UTF-8")),
         (f"/v2/models/{MODEL}/infer", "text/csv", (JSON,)),
         (f"/models/{MODEL}/invocations", "application/xml", ("text/csv", "jsonlines")),
@@ -139,6 +139,21 @@ def test_another_content_type_is_415_and_says_what_is_taken(
         answer = await harness.call("POST", path, b"x", headers={"content-type": kind})
         assert answer.status == 415
         assert all(word in answer.body.decode() for word in taken)
+        (event,) = harness.spool.events  # or its tenant could send nothing else unseen
+        assert isinstance(event, Refused)
+        assert (event.code, event.tenant) == ("GAT-119", "acme")
+
+    run(story)
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain; charset=utf-8", "application/octet-stream"])
+def test_what_tools_say_of_a_body_by_themselves_is_json(kind: str) -> None:
+    async def story(harness: Harness) -> None:
+        await published(harness, NUMBERS)
+        body = b'{"instances": [{"features": {"a": 1, "b": 2, "c": 3}}]}'
+        path = f"/v1/models/{MODEL}/predict"
+        answer = await harness.call("POST", path, body, headers={"content-type": kind})
+        assert answer.status == 200, answer.body
 
     run(story)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import time
 from collections import Counter
@@ -166,7 +165,9 @@ class FlightReplay:
         deadline = time.monotonic() + _JUDGED_WITHIN_S
         while self._judged_until() < end:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the window that ended at {end:.0f} was not judged")
+                seen = self.seen
+                said = f"{seen.acknowledged:,} requests were answered, {seen.refused:,} refused"
+                raise TimeoutError(f"the window that ended at {end:.0f} was not judged: {said}")
             await asyncio.sleep(0.01)
 
 
@@ -177,7 +178,7 @@ async def _post(
     is known by goes with it, so that it counts once."""
     for attempt in range(_TRIES):
         try:
-            async with session.post(url, data=json.dumps(body), headers=headers) as response:
+            async with session.post(url, json=body, headers=headers) as response:
                 return response.status, await response.json()
         except aiohttp.ClientConnectionError:
             if attempt == _TRIES - 1:

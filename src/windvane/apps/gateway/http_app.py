@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -157,7 +158,8 @@ class HttpApp:
             if b"x-request-deadline" in headers or b"grpc-timeout" in headers:
                 request.timeout_s = _asked_s(headers)
         except Exception as error:
-            self.reject(protocol, error, request_id, headers, reply)
+            rejection = self._head_failed(call, head, request_id, error)
+            self.reject(protocol, rejection, request_id, headers, reply)
             return None
         sink = _Prediction(self, protocol, call, request, headers, reply)
         try:
@@ -169,6 +171,17 @@ class HttpApp:
             sink.begins = True
             self._keep(asyncio.create_task(sink.begin(pending)))
         return sink
+
+    def _head_failed(
+        self, call: PredictCall, head: RequestHead, request_id: str, error: Exception
+    ) -> Rejection:
+        """A head that cannot be read: its tenant's monitor sees that, too."""
+        credential = head.headers.get(b"authorization", b"")
+        codec = PROTOCOLS[0].codec(call, {}, None)
+        request = InferenceRequest(request_id, call.model, credential, codec, head.began_ns)
+        with contextlib.suppress(Rejection):
+            self.engine.authenticate(request, Scope.PREDICT)
+        return self.engine.failed(request, error)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

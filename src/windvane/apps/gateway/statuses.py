@@ -42,6 +42,7 @@ class UnsupportedEncoding(Rejection):
     """The body is encoded in a way that is not understood, or not as it says."""
 
     code: ClassVar[str] = "GAT-118"
+    content_at_fault = True
     hint = "send the body as it is, or with Content-Encoding gzip or zstd"
 
 
@@ -49,6 +50,7 @@ class UnsupportedMediaType(Rejection):
     """The path does not take bodies of this content type."""
 
     code: ClassVar[str] = "GAT-119"
+    content_at_fault = True
 
 
 class BadRequest(Rejection):

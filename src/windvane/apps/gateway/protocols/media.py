@@ -13,6 +13,10 @@ CSV = "text/csv"
 JSON_LINES = "application/jsonlines"
 ARROW = "application/vnd.apache.arrow.stream"
 _MAX = 256
+# What tools say of a body when nobody told them what it is.
+_UNTOLD = frozenset(
+    {"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +28,13 @@ class MediaType:
 
 
 def content_type(headers: Headers, taken: Iterable[str]) -> MediaType:
-    """Of the body, the first of ``taken`` where nothing is said. Raises UnsupportedMediaType,
-    which names what is taken."""
+    """Of the body, the first of ``taken`` where nothing is said, or nothing that was meant.
+    Raises UnsupportedMediaType, which names what is taken."""
     taken = tuple(taken)
     given = headers.get(b"content-type", b"")
-    if not given.strip():
-        return MediaType(taken[0])
     found = _parse(given)
+    if found.name in _UNTOLD and found.name not in taken:
+        found = MediaType(taken[0], found.parameters)
     if found.name not in taken:
         said = given[:80].decode("latin-1")
         raise UnsupportedMediaType(

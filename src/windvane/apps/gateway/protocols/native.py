@@ -118,8 +118,7 @@ class TableCodec:
 
 _CODECS = {api: NativeCodec(api) for api in ApiVersion}
 # What curl says of a body if nobody tells it what it is; such a form would be no JSON.
-_FORM = "application/x-www-form-urlencoded"
-_TAKEN = (media.JSON, media.CSV, media.ARROW, _FORM)
+_TAKEN = (media.JSON, media.CSV, media.ARROW)
 _OFFERED = (media.JSON, media.CSV, media.ARROW)
 _PLAIN = (None, b"application/json")
 _ANY = (None, b"*/*", b"application/json")
@@ -148,7 +147,7 @@ class NativeProtocol:
             return _CODECS[api]
         given = media.content_type(headers, _TAKEN)
         wanted = media.accepted(headers, _OFFERED)
-        if given.name in (media.JSON, _FORM) and wanted == media.JSON:
+        if given.name == media.JSON and wanted == media.JSON:
             return _CODECS[api]
         if media.ARROW in (given.name, wanted):
             arrow()  # or there is no answer to promise
