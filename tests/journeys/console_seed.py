@@ -324,7 +324,8 @@ def _samples(n: int, at: float, *, broken: bool) -> list[dict[str, Any]]:
             "ts": at + 61.5 * i, "tenant": TENANTS[(i * 4 + 3) % len(TENANTS)],
             "request_id": f"0194c1e2-7f{i}a-7c3e-9f1b-2b5d9c0e4a1{i}", "row": 0,
             "unit": f"p-{90311 + i * 77}", "routed": "2" if broken else "3", "answered": "2",
-            "arm": "champion" if broken else "challenger", "rollout": "", "output": 0.21 + 0.06 * i,
+            "arm": "champion" if broken else "challenger", "rollout": "",
+            "outputs": {"probability": 0.21 + 0.06 * i},
             "latency_us": 2900 + 410 * i, "flags": [] if broken else ["failed"],
             "features": {
                 "temp": None if broken else 48.02, "wind_speed": None if broken else 11.5,

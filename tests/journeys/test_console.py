@@ -162,6 +162,7 @@ def _feed_incident(page: Page) -> None:
     expect(page.locator(".histogram").first).to_contain_text("missing 0.4% → 97")
     expect(page.locator(".samples > li")).to_have_count(5)
     expect(page.locator(".samples > li").first.locator(".is-null")).to_have_count(4)
+    expect(page.locator(".samples > li").first).to_contain_text("answered 0.21 by version 2")
     whose = page.get_by_role("region", name="Whose requests")
     whose.get_by_text("and 6 more").click()
     expect(whose.locator("tbody th")).to_have_count(len(TENANTS))

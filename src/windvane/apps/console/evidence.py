@@ -12,7 +12,8 @@ from windvane.core.drift import Kind
 from windvane.ports.control_store import Incident
 
 _ABOUT = ("ts", "tenant", "request_id", "row", "unit", "routed", "answered", "arm", "rollout",
-          "output", "latency_us", "flags", "code", "message", "sample")  # fmt: skip
+          "latency_us", "flags", "code", "message", "sample")  # fmt: skip
+_MOST_NUMBERS = 8
 _WORDS: Mapping[str, tuple[str, str]] = {CauseKind.CANARY.value: ("champion", "challenger")}
 
 
@@ -40,11 +41,13 @@ class TenantShare:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request: what is known about it, and its features, the suspects first."""
+    """One request: what is known about it, its outputs by name, and its features, the suspects
+    first."""
 
     about: Mapping[str, Any]
     features: tuple[tuple[str, Any], ...]
     suspects: frozenset[str]
+    outputs: tuple[tuple[str, Any], ...] = ()
 
     def suspect(self, name: str) -> bool:
         return name in self.suspects
@@ -119,7 +122,17 @@ def _sample(row: Mapping[str, Any], suspects: list[str]) -> Sample:
     about = {name: row[name] for name in _ABOUT if name in row}
     features = _mapping(row.get("features"))
     names = [*(s for s in suspects if s in features), *(k for k in features if k not in suspects)]
-    return Sample(about, tuple((name, features[name]) for name in names), frozenset(suspects))
+    outputs = tuple((str(k), _short(v)) for k, v in _mapping(row.get("outputs")).items())
+    shown = tuple((name, features[name]) for name in names)
+    return Sample(about, shown, frozenset(suspects), outputs)
+
+
+def _short(value: Any) -> Any:
+    """An array as its first numbers: a page is no place for an embedding."""
+    if isinstance(value, Mapping):
+        value = [f"{k} {_short(v)}" for k, v in _mapping(value).items()]
+    held = _list(value)
+    return [*held[:_MOST_NUMBERS], f"… of {len(held):,}"] if len(held) > _MOST_NUMBERS else value
 
 
 def _list(value: Any) -> list[Any]:
