@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from inference.harness import (
     ACME,
     WITHIN_S,
@@ -84,18 +85,31 @@ def test_another_body_under_the_key_is_refused(tmp_path: Path) -> None:
     with_store(tmp_path, story)
 
 
-def test_another_tenant_model_or_api_version_is_another_scope(tmp_path: Path) -> None:
+def test_another_tenant_or_model_is_another_scope(tmp_path: Path) -> None:
     async def story(harness: Harness) -> None:
         await harness.publish(route(), route("early"))
         answers = [
             await harness.predict(1.0, headers=KEY),
             await harness.predict(1.0, headers=KEY, auth="Bearer wv_bolt"),
             await harness.predict(1.0, headers=KEY, model="early"),
-            await harness.predict(1.0, headers={**KEY, "Windvane-Version": "2026-11-01"}),
         ]
-        assert [a.status for a in answers] == [200] * 4
-        assert len(predictions(harness)) == 4
+        assert [a.status for a in answers] == [200] * 3
+        assert len(predictions(harness)) == 3
         assert not any("idempotency-replayed" in a.headers for a in answers)
+
+    with_store(tmp_path, story)
+
+
+@pytest.mark.parametrize("asked", [{"Windvane-Version": "2026-11-01"}, {"Accept": "text/csv"}])
+def test_the_same_body_that_asks_for_another_answer_is_another_request(
+    tmp_path: Path, asked: dict[str, str]
+) -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        assert (await harness.predict(1.0, headers=KEY)).status == 200
+        other = await harness.predict(1.0, headers={**KEY, **asked})
+        assert (other.status, b"GAT-116" in other.body) == (422, True)
+        assert len(predictions(harness)) == 1
 
     with_store(tmp_path, story)
 
@@ -232,5 +246,27 @@ def test_a_key_that_cannot_be_one_is_refused(tmp_path: Path) -> None:
             "POST", "/v1/models/late/predict", sent, headers={"Idempotency-Key": "x" * 255}
         )
         assert answer.status == 200
+
+    with_store(tmp_path, story)
+
+
+def test_a_client_that_waits_longer_holds_its_place_as_long(tmp_path: Path) -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        leases: list[float] = []
+        idempotency = harness.services.idempotency
+        assert idempotency is not None
+        reserve = idempotency.store.reserve
+
+        async def noted(place: bytes, holder: str, digest: bytes, lease_s: float) -> Any:
+            leases.append(lease_s)
+            return await reserve(place, holder, digest, lease_s)
+
+        idempotency.store.reserve = noted  # type: ignore[method-assign]
+        for number, waits in enumerate(({}, {"X-Request-Deadline": "60"})):
+            key = {"Idempotency-Key": f"order-{number}"}
+            assert (await harness.predict(headers={**key, **waits})).status == 200
+        assert leases[0] < 20.0
+        assert leases[1] > 60.0
 
     with_store(tmp_path, story)

@@ -153,12 +153,12 @@ class Engine:
             # A later step joins features here, for rows that name an entity.
             await self._execution.run(request)
             request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
+            response = InferenceResponse(request)
+            response.body = request.codec.encode(response)  # or there is nothing to record
             not_kept = await services.events.keep_prediction(request)
             if not_kept is not None:
                 raise not_kept
             services.instrumentation.answered(request)
-            response = InferenceResponse(request)
-            response.body = request.codec.encode(response)
         except Exception as error:
             raise self._told(request, error)  # noqa: B904
         finally:

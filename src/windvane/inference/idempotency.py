@@ -42,14 +42,15 @@ class Idempotency:
         request: InferenceRequest,
         answer: Callable[[InferenceRequest], Awaitable[InferenceResponse]],
     ) -> InferenceResponse:
-        scope = (request.access.tenant, request.model, request.codec.name, request.idempotency_key)
+        scope = (request.access.tenant, request.model, request.idempotency_key)
         place = hashlib.sha256("\x00".join(scope).encode()).digest()
-        digest = hashlib.sha256(request.body).digest()
+        # The codec's name says what else was asked: form, version, what the answer should be.
+        digest = hashlib.sha256(request.codec.name.encode() + b"\x00" + request.body).digest()
         held = await self.store.reserve(place, request.id, digest, self._lease_s(request))
         if held is not None:
             if held.digest != digest:
                 raise KeyReused(
-                    f"Idempotency-Key {request.idempotency_key[:64]!r} belongs to another body"
+                    f"Idempotency-Key {request.idempotency_key[:64]!r} belongs to another request"
                 )
             if held.body is None:
                 raise StillUnderWay("the request with this key has no answer yet")
@@ -68,4 +69,5 @@ class Idempotency:
 
     def _lease_s(self, request: InferenceRequest) -> float:
         """Until then the first request has an answer, or its worker died."""
-        return max(1.0, request.access.model.route.deadline_s * 2.0) + 5.0
+        allowed_s = request.deadline - request.began_ns * 1e-9  # by the model, or the client
+        return max(1.0, 2.0 * allowed_s) + 5.0

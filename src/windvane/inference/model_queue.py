@@ -21,7 +21,7 @@ class Waiter(Protocol):
 
 
 class Job:
-    """The rows of one request for one version, and who waits for them. ``deadline_ns`` and all
+    """The rows of one request for one version, and who waits for them. ``deadline`` and all
     other times are of the engine's monotonic clock."""
 
     __slots__ = ("deadline", "rows", "timer", "waiter")

@@ -32,9 +32,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference.harness import MODEL, Harness, route, run
 
+from windvane.apps.gateway.protocols.tables import output_columns
 from windvane.core.signature import FeatureSpec
 from windvane.core.signature import FeatureType as T
-from windvane.core.task import Contract, TaskSpec
+from windvane.core.task import Contract, TaskSpec, make_task
 from windvane.ports.events import Predicted, Refused
 
 # Contracts, and rows that keep them.
@@ -359,3 +360,13 @@ def test_the_same_units_meet_the_same_versions_by_every_protocol() -> None:
             )
 
     run(story)
+
+
+def test_an_output_called_value_keeps_all_its_numbers() -> None:
+    """Quantiles of `value` were once lost behind the column of that name."""
+    task = TaskSpec("regression", quantiles=(0.1, 0.5, 0.9))
+    assert output_columns(make_task(task)) == {0: "output_value"}
+    assert output_columns(make_task(TaskSpec("regression"))) == {}
+    assert output_columns(make_task(TaskSpec())) == {0: "probability"}
+    two = TaskSpec("regression", outputs={"value": (), "flags": ()})
+    assert output_columns(make_task(two)) == {0: "output_value", 1: "output_flags"}

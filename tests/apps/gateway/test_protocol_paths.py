@@ -119,6 +119,21 @@ def test_a_repetition_gets_the_same_bytes_and_headers_by_every_protocol(tmp_path
     with_store(tmp_path, story)
 
 
+def test_a_key_of_one_version_gives_no_answer_of_another(tmp_path: Path) -> None:
+    async def story(harness: Harness) -> None:
+        await published(harness, NUMBERS)
+        sent = matrix(np.ones((1, 3)))
+        found = []
+        for version in ("1", "99", "1"):
+            path = f"/v2/models/{MODEL}/versions/{version}/infer"
+            headers = {**sent.headers, "idempotency-key": "one"}
+            found.append(await harness.call("POST", path, sent.body, headers=headers))
+        assert [answer.status for answer in found] == [200, 422, 200]
+        assert "idempotency-replayed" in found[2].headers
+
+    with_store(tmp_path, story)
+
+
 def test_limits_hold_for_every_protocol() -> None:
     async def story(harness: Harness) -> None:
         await published(harness, NUMBERS)

@@ -59,7 +59,7 @@ from windvane.inference.waiting import FastPath
 
 _log = logging.getLogger(__name__)
 _MAX_ID = 128
-_MOST_PATHS = 4_096
+_MOST_PATHS, _LONGEST_KEPT = 4_096, 256  # kept before anybody is known
 _OF_VERSION = (b"windvane-version",)
 _MODELS, _EVENTS = "/v1/models/", "/events"
 Headers = dict[bytes, bytes]
@@ -111,7 +111,7 @@ class HttpApp:
                 if call is not None:
                     known = (protocol, call)
                     break
-            if known is not None:
+            if known is not None and len(path) <= _LONGEST_KEPT:
                 if len(self._known) >= _MOST_PATHS:
                     self._known.clear()
                 self._known[path] = known

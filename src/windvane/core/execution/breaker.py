@@ -23,8 +23,8 @@ class BreakerPolicy:
     ``probes`` executions in a row must succeed to close."""
 
     window: int = 20
-    failures: int = 10
-    pause_s: float = 1.0
+    failures: int = 5
+    pause_s: float = 30.0
     longest_s: float = 60.0
     probes: int = 3
 

@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 
 from windvane.apps.gateway.protocols.arrow_stream import broken, check_stream
-from windvane.apps.gateway.protocols.tables import check_width, inputs_of_columns, once
+from windvane.apps.gateway.protocols.tables import (
+    check_width,
+    inputs_of_columns,
+    once,
+    output_columns,
+)
 from windvane.apps.gateway.statuses import UnsupportedMediaType
 from windvane.core.signature.kinds import MAX_VECTOR
 from windvane.core.task import Contract
@@ -189,9 +194,8 @@ def encode_arrow(response: InferenceResponse) -> bytes:
         "arm": _array(pa, [r.arm for r in routes]),
         "flags": _array(pa, [" ".join(r.flags) for r in routes]),
     }
-    for i, spec in enumerate(task.outputs):
-        if spec.name not in columns:
-            columns[spec.name] = _array(pa, [row[i] for row in outputs])
+    for place, name in output_columns(task).items():
+        columns[name] = _array(pa, [row[place] for row in outputs])
     about = {"request_id": response.id, "model": response.model}
     schema = pa.schema([(n, c.type) for n, c in columns.items()], metadata=about)
     batch = pa.RecordBatch.from_arrays(list(columns.values()), schema=schema)

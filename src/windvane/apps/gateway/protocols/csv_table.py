@@ -11,10 +11,12 @@ from typing import Any
 import msgspec
 
 from windvane.apps.gateway.protocols.tables import (
+    ABOUT_ROW,
     check_width,
     inputs_of_columns,
     once,
     ordered_names,
+    output_columns,
 )
 from windvane.core.signature import FeatureSpec, kind_of
 from windvane.core.task import Contract
@@ -112,11 +114,10 @@ def encode_csv(response: InferenceResponse) -> bytes:
     task = response.served.task
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    names = [spec.name for spec in task.outputs if spec.name != "value"]
-    writer.writerow(["value", "version", "arm", "flags", *names])
+    columns = output_columns(task)
+    writer.writerow([*ABOUT_ROW, *columns.values()])
     for route, row in zip(response.routes, response.outputs, strict=True):
-        named = dict(zip([spec.name for spec in task.outputs], row, strict=True))
-        outputs = [_cell(named[name]) for name in names]
+        outputs = [_cell(row[place]) for place in columns]
         flags = " ".join(route.flags)
         writer.writerow([_cell(task.value(row)), route.answered, route.arm, flags, *outputs])
     return out.getvalue().encode()

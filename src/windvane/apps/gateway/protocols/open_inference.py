@@ -71,8 +71,8 @@ class OpenInferenceCodec:
     """One request's. ``header_bytes``: how much of the body is JSON, -1 for all of it."""
 
     def __init__(self, version: str, header_bytes: int) -> None:
-        # What the same body means depends on where its JSON ends.
-        self.name = f"oip/{header_bytes}"
+        # What the same body asks for depends on where its JSON ends, and on the version.
+        self.name = f"oip/{header_bytes}/{version}"
         self.content_type = b"application/json"
         self._version = version
         self._header_bytes = header_bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from windvane.core.task import Contract
+from windvane.core.task import Contract, Task
 from windvane.inference.errors import BadBody
 from windvane.inference.request import Inputs
 from windvane.inference.validation import (
@@ -17,6 +17,20 @@ from windvane.inference.validation import (
 
 UNIT = "unit"
 MAX_UNIT = 256
+ABOUT_ROW = ("value", "version", "arm", "flags")
+"""The first columns of an answer."""
+
+
+def output_columns(task: Task) -> dict[int, str]:
+    """The further columns of an answer: an output's place and its name, `output_NAME` where
+    one of the first is called so. An only `value` of one number is told by the first already."""
+    outputs = task.outputs
+    if len(outputs) == 1 and outputs[0].name == "value" and not outputs[0].shape:
+        return {}
+    return {
+        place: f"output_{spec.name}" if spec.name in ABOUT_ROW else spec.name
+        for place, spec in enumerate(outputs)
+    }
 
 
 def inputs_of_columns(contract: Contract, columns: Mapping[str, Column], rows: int) -> Inputs:
