@@ -19,7 +19,7 @@ from windvane.apps.console.memory import Memory
 from windvane.apps.console.replaying import replayed
 from windvane.apps.console.traffic import TrafficSeries, grid, series
 from windvane.apps.console.views import notes_on
-from windvane.core.sketch import TRAFFIC, Sketch
+from windvane.core.sketch import NO_AXES, TRAFFIC, Sketch
 from windvane.ports.control_store import StoreUnavailable, Tx, UnknownName, WindowKey
 
 MODEL = "flight-delay"
@@ -51,7 +51,7 @@ def figures(line: TrafficSeries) -> list[tuple[int, float | None]]:
 
 def test_settled_windows_are_read_once_a_minute(told: Seeded) -> None:
     memory, given = Memory(), grid(NOW, WINDOW_S, 24, NOW)
-    late = Sketch.empty("0" * 16, 0)
+    late = Sketch.empty(NO_AXES.id, 0)
     late.traffic[TRAFFIC.index("requests")] = 1_000
     with told.store.read() as tx:
         counted: Any = CountedTx(tx)
@@ -65,6 +65,7 @@ def test_settled_windows_are_read_once_a_minute(told: Seeded) -> None:
         assert figures(memory.series(counted, MODEL, later, 120.0)) == figures(moved)
     with told.store.begin() as tx:
         key = WindowKey(MODEL, at_window(12), "2", "champion", "a", "late")
+        tx.put_layout(NO_AXES)
         tx.add_sketches({key: late})
     with told.store.read() as tx:
         assert memory.series(tx, MODEL, given, 121.0).all.requests == direct.all.requests

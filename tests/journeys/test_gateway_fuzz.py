@@ -92,9 +92,11 @@ def aim(case: Any, data: st.DataObject) -> None:
         body["model"] = MODEL
     if "{model}" not in case.operation.path:
         return
-    case.path_parameters = {"model": MODEL}
+    case.path_parameters = {**(case.path_parameters or {}), "model": MODEL}
     rows = body.get("instances") if isinstance(body, dict) else None
     if isinstance(rows, list) and data.draw(st.booleans()):
+        for name in ("Idempotency-Key", "Content-Encoding", "X-Request-Deadline", "grpc-timeout"):
+            case.headers.pop(name, None)
         for row in rows:
             if isinstance(row, dict) and "features" in row:
                 rain = data.draw(st.sampled_from([0.0, None, 1e9]))
@@ -116,7 +118,8 @@ def test_the_gateway_answers_whatever_it_is_asked(
     assert not {s for s in statuses if s >= 500} - {503, 504}
     predict = {s for name, s in seen if name.endswith("/predict")}
     if not signed:
-        assert predict == {401}
+        assert 401 in predict
+        assert predict <= {400, 401, 415}, "a head that cannot be read, and nothing beyond it"
     elif mode is GenerationMode.POSITIVE:
         assert {200, 404, 422} <= predict
     else:

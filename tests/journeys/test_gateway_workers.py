@@ -175,6 +175,7 @@ def _ready(home: Installation) -> bool:
         line.send(request("", b"", method="GET", path="/v1/models", close=True))
     for line in lines:
         seen.add(line.hear().worker)
+        line.close()
     return len(seen) == 2
 
 
