@@ -31,7 +31,7 @@ from windvane.core.signature import (
     OutputMapping,
     OutputReader,
 )
-from windvane.core.task import Contract, Outputs, Task, make_task
+from windvane.core.task import Contract, Outputs, Task, by_row, make_task
 from windvane.ports.learner import Columns
 from windvane.ports.library import LibraryModel, RawRows
 from windvane.ports.runtime import RuntimeFailed
@@ -197,7 +197,7 @@ def _with_group(
         group = RowGroup(name, len(rows), unanswered=said, only=only)
         return replace(report, groups=(*report.groups, group))
     library, served = (
-        np.concatenate([_flat(o) for o in found], axis=1) for found in (theirs, ours)
+        np.concatenate([by_row(o) for o in found], axis=1) for found in (theirs, ours)
     )
     gaps = row_differences(library, served)
     moved = beyond(gaps, library, asked.tolerance)
@@ -290,10 +290,6 @@ def _tried(answer: Callable[[], Outputs]) -> tuple[Outputs | None, str]:
         return answer(), ""
     except (WindvaneError, ValueError) as error:
         return None, (error.message if isinstance(error, WindvaneError) else str(error))[:300]
-
-
-def _flat(found: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(found, np.float64).reshape(len(found), -1)
 
 
 def _values(found: NDArray[np.float64]) -> list[float | None]:

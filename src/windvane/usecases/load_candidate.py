@@ -25,7 +25,7 @@ from windvane.core.execution import (
     TensorInput,
 )
 from windvane.core.signature import FeatureType, InputSpec, OutputMapping, Transform
-from windvane.core.task import Contract, Outputs, make_task
+from windvane.core.task import Contract, Outputs, by_row, make_task
 from windvane.ports.artifacts import Artifact, Artifacts
 from windvane.ports.learner import Columns, TrainingData
 from windvane.ports.library import Converted, LibraryModel, ModelDescription, ModelLibrary
@@ -420,7 +420,7 @@ def _one(outputs: Outputs) -> NDArray[np.float64]:
     """Every output of a row side by side."""
     if len(outputs) == 1:
         return outputs[0]
-    return np.concatenate([o.reshape(len(o), -1) for o in outputs], axis=1)
+    return np.concatenate([by_row(o) for o in outputs], axis=1)
 
 
 def _flat(row: Sequence[Any]) -> list[Any]:

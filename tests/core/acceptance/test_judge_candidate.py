@@ -175,3 +175,10 @@ def test_an_output_that_is_no_number_on_one_side_differs_without_bound() -> None
     assert math.isfinite(found.max_difference)  # JSON has no infinity
     facts = replace(GOOD, parity=found)
     assert judge_candidate(facts, POLICY, 0.0).code == "ACC-503"
+
+
+def test_several_outputs_of_no_probes_are_compared() -> None:
+    rows, none = np.array([[0.1, 3.0], [0.2, 4.0]]), np.empty((0, 2))
+    found = compare_outputs((rows, rows), (none, none), 1e-5)
+    assert (found.rows, found.probes, found.moved, found.changed_labels) == (2, 0, 0, 0)
+    assert found.probe_max_difference == 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.task import Quality
+from windvane.core.task import Quality, by_row
 from windvane.core.verdict import Outcome, Verdict, worst
 
 _LARGEST = float(np.finfo(np.float64).max)
@@ -111,18 +110,16 @@ def beyond(
 ) -> NDArray[np.bool_]:
     """(n,): which rows differ by more than the tolerance, which is relative for outputs that are
     larger than one."""
-    flat = np.abs(answers.reshape(len(answers), math.prod(answers.shape[1:])))
+    flat = np.abs(by_row(answers))
     sizes = np.where(np.isfinite(flat), flat, 1.0).max(axis=1, initial=1.0)
     return gaps > tolerance * sizes
 
 
 def changed_labels(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
     """Rows with another label: the likeliest of several classes, or the side of one half."""
-    if not len(one):
-        return 0
     if one.ndim == 2 and one.shape[1] > 1:
         return int((one.argmax(axis=1) != other.argmax(axis=1)).sum())
-    return int(((one >= 0.5) != (other >= 0.5)).reshape(len(one), -1).any(axis=1).sum())
+    return int(by_row((one >= 0.5) != (other >= 0.5)).any(axis=1).sum())
 
 
 def row_differences(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -130,7 +127,7 @@ def row_differences(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDA
     gaps = np.abs(one - other)
     gaps[np.isnan(one) & np.isnan(other)] = 0.0
     gaps[np.isnan(gaps)] = np.inf
-    return gaps.reshape(len(gaps), -1).max(axis=1) if gaps.size else np.zeros(len(gaps))
+    return by_row(gaps).max(axis=1, initial=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from windvane.core.errors import did_you_mean
-from windvane.core.task.base import OUTPUT, OutputRow, Outputs, Quality, Task, is_output_axis
+from windvane.core.task.base import (
+    OUTPUT,
+    OutputRow,
+    Outputs,
+    Quality,
+    Task,
+    by_row,
+    is_output_axis,
+)
 from windvane.core.task.binary import BinaryTask
 from windvane.core.task.mapping import BadOutputs, ModelOutputs
 from windvane.core.task.multiclass import MulticlassTask
@@ -45,6 +53,7 @@ __all__ = [
     "Quality",
     "Task",
     "TaskSpec",
+    "by_row",
     "is_output_axis",
     "make_task",
 ]

@@ -7,7 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ OutputRow = tuple[Any, ...]
 """One row's outputs in the task's order, as Python's own: floats, or lists of them."""
 
 OUTPUT = "output"
+Scalar = TypeVar("Scalar", bound=np.generic)
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+")
 
 
@@ -198,7 +199,7 @@ def finite_number(given: Any, what: str) -> float:
     return value
 
 
-def by_row(found: Floats) -> Floats:
+def by_row(found: NDArray[Scalar]) -> NDArray[Scalar]:
     """(rows, numbers of a row), also where there are no rows."""
     return found.reshape(len(found), math.prod(found.shape[1:]))
 
