@@ -313,7 +313,7 @@ def _checked(task: Task, found: Any, rows: int) -> RowOutputs:
         raise ValueError(f"the version gave {len(found)} outputs, not {len(task.outputs)}")
     for held, spec in zip(found, task.outputs, strict=True):
         shape = (rows, *spec.shape)
-        if held.shape != shape and not _fits(held.shape, shape):
+        if held.shape != shape and not (held.shape[:1] == (rows,) and spec.fits(held.shape[1:])):
             raise ValueError(f"{spec.name} has the shape {held.shape}, not {shape}")
     checked = task.rows(found)
     if None not in checked:
@@ -324,12 +324,6 @@ def _checked(task: Task, found: Any, rows: int) -> RowOutputs:
         else row
         for i, row in enumerate(checked)
     ]
-
-
-def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    return len(shape) == len(wanted) and all(
-        want in (-1, held) for held, want in zip(shape, wanted, strict=True)
-    )
 
 
 def _as_exception(failure: BaseException) -> Exception:

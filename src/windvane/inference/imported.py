@@ -167,10 +167,7 @@ def read_outputs(task: Task, given: Any) -> OutputRow:
                 raise ValueError(f"{spec.name} must name each of its parts: {known}")
             held = [by_part[name] for name in parts]
         array = _numbers(held, spec.name)
-        fits = array.ndim == len(spec.shape) and all(
-            size in (-1, n) for size, n in zip(spec.shape, array.shape, strict=True)
-        )
-        if not fits:
+        if not spec.fits(array.shape):
             raise ValueError(f"{spec.name} has shape {array.shape}, {spec.shape} is promised")
         arrays.append(array[np.newaxis])
     row = task.rows(arrays)[0]

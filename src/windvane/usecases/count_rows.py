@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,6 +144,12 @@ def feature_of(axis: str, features: Container[str]) -> str:
         return axis
     own, sign, _ = axis.rpartition("#")
     return own if sign and own in features else ""
+
+
+def views_of(features: Sequence[FeatureSpec], axes: Iterable[str]) -> dict[str, str]:
+    """The source of what each axis counts, by the axis; nothing for those of outputs."""
+    sources = {spec.name: spec.view for spec in features}
+    return {axis: sources[feature] for axis in axes if (feature := feature_of(axis, sources))}
 
 
 def misfits(old: Axis, fresh: Axis, column: Sequence[Any]) -> bool:

@@ -15,7 +15,7 @@ from windvane.core.drift import Baseline, Kind, StreamState
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.verdict import RateState
 from windvane.ports.control_store import Deployment, Tx, WindowKey
-from windvane.usecases.count_rows import feature_of
+from windvane.usecases.count_rows import views_of
 from windvane.usecases.load_recent_history import RecentHistory, load_recent_history
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
@@ -89,13 +89,7 @@ class ClosedWindow:
 
     @property
     def views(self) -> dict[str, str]:
-        """The source of what each axis counts, by the axis."""
-        sources = {spec.name: spec.view for spec in self.file.schema}
-        return {
-            name: sources[feature]
-            for name in self.layout.names
-            if (feature := feature_of(name, sources))
-        }
+        return views_of(self.file.schema, self.layout.names)
 
     def seed(self, purpose: str) -> int:
         """A seed that follows from the window, so that a repeat draws the same."""
@@ -201,9 +195,7 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     name = f"{model}/{champion.version}/{champion.manifest}"
     if name not in cache.baselines:
         cache.baselines[name] = Baseline.from_bytes(champion.baseline)
-    sources = {spec.name: spec.view for spec in file.schema}
-    views = {n: sources[f] for n in layout.names if (f := feature_of(n, sources))}
-    oldest = min([start, *broken_since(views, state).values()])
+    oldest = min([start, *broken_since(views_of(file.schema, layout.names), state).values()])
     first = oldest - max(policy.recent_s, policy.drift_over_s)
     name_of_history = f"{model}/{layout.id}/{policy.window_s}/{policy.block_s}"
     history = cache.histories.get(name_of_history)

@@ -12,7 +12,7 @@ from windvane.apps.console.traffic import Counts, feature_counts
 from windvane.core.drift import Kind, null_rate, psi
 from windvane.core.sketch import Layout
 from windvane.ports.control_store import WindowVerdict
-from windvane.usecases.count_rows import feature_of
+from windvane.usecases.count_rows import views_of
 from windvane.usecases.window_policy import window_policy
 
 
@@ -54,9 +54,9 @@ def feature_views(page: ModelPage) -> list[FeatureView]:
     read, drifted = _by_feature(page.features), _by_feature(page.drift)
     layout, baseline = page.layout, page.baseline
     counted = _CountsFrom(page)
-    sources = {spec.name: spec.view for spec in file.schema}
-    names = list(dict.fromkeys([*sources, *(layout.names if layout else ())]))
-    views = {n: sources[f] for n in names if (f := feature_of(n, sources))}
+    own = [spec.name for spec in file.schema]
+    names = list(dict.fromkeys([*own, *(layout.names if layout else ())]))
+    views = views_of(file.schema, names)
     out: list[FeatureView] = []
     for name in names:
         mine, slow = read.get(name, {}), drifted.get(name, {})

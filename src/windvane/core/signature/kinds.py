@@ -76,11 +76,7 @@ class NumberKind(Kind):
     column = "double"
 
     def check(self, spec: FeatureSpec, value: Any) -> Violation | None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return _violation("CON-102", spec, f"must be a number, got {show(value)}")
-        if not _finite(value):
-            return _violation("CON-102", spec, f"must be finite, got {show(value)}")
-        return _check_range(spec, value, math.inf)
+        return _check_number(spec, value) or _check_range(spec, value, math.inf)
 
     def normal(self, spec: FeatureSpec, value: Any) -> float:
         return float(value)
@@ -97,10 +93,9 @@ class IntegerKind(Kind):
     column = "double"
 
     def check(self, spec: FeatureSpec, value: Any) -> Violation | None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return _violation("CON-102", spec, f"must be a number, got {show(value)}")
-        if not _finite(value):
-            return _violation("CON-102", spec, f"must be finite, got {show(value)}")
+        wrong = _check_number(spec, value)
+        if wrong is not None:
+            return wrong
         if value != int(value):
             return _violation("CON-102", spec, f"must be whole, got {show(value)}")
         return _check_range(spec, value, float(MAX_INTEGER))
@@ -367,6 +362,14 @@ def _finite(value: float) -> bool:
         return math.isfinite(value)
     except OverflowError:  # a whole number that no float can hold
         return False
+
+
+def _check_number(spec: FeatureSpec, value: Any) -> Violation | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return _violation("CON-102", spec, f"must be a number, got {show(value)}")
+    if not _finite(value):
+        return _violation("CON-102", spec, f"must be finite, got {show(value)}")
+    return None
 
 
 def _check_range(spec: FeatureSpec, value: float, widest: float) -> Violation | None:

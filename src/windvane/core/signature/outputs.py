@@ -24,6 +24,12 @@ class OutputSpec:
     def size(self) -> int:
         return int(np.prod(self.shape, dtype=int)) if -1 not in self.shape else -1
 
+    def fits(self, shape: Sequence[int]) -> bool:
+        """Whether a row of this shape is one of this output."""
+        return len(shape) == len(self.shape) and all(
+            wanted in (-1, held) for wanted, held in zip(self.shape, shape, strict=True)
+        )
+
 
 class Transform(enum.StrEnum):
     """What makes probabilities of a model's raw scores."""
@@ -67,9 +73,7 @@ def map_output(found: NDArray[Any], mapping: OutputMapping, spec: OutputSpec) ->
             return values
     elif len(spec.shape) == 1 and spec.shape[0] in (1, -1) and values.ndim == 1:
         return values[:, None]
-    if len(values.shape) == len(spec.shape) + 1 and all(
-        wanted in (-1, held) for wanted, held in zip(spec.shape, values.shape[1:], strict=True)
-    ):
+    if values.ndim and spec.fits(values.shape[1:]):
         return values
     if spec.size > 0 and values.ndim >= 1 and values.size == values.shape[0] * spec.size:
         return values.reshape(values.shape[0], *spec.shape)

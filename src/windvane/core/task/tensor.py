@@ -75,10 +75,7 @@ class TensorTask(Task):
                 held = np.asarray(by_name[spec.name], np.float64)
             except (TypeError, ValueError) as error:
                 raise BadTask(f"{spec.name}: {error}") from error
-            wrong = held.ndim != len(spec.shape) or any(
-                n not in (-1, size) for n, size in zip(spec.shape, held.shape, strict=True)
-            )
-            if wrong or not np.isfinite(held).all():
+            if not spec.fits(held.shape) or not np.isfinite(held).all():
                 raise BadTask(f"{spec.name} has shape {held.shape}, {spec.shape} is promised")
             out.append(held.tolist())
         return tuple(out)
