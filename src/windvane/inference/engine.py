@@ -13,7 +13,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,22 +113,17 @@ class Engine:
             raise self._told(request, error)  # noqa: B904 - it says its own cause
         services.under_way += 1
         try:
-            if access.limits:
-                now = services.monotonic()
-                found = services.limiter.acquire(access.limits, now)
-                if not isinstance(found, RateLimitDecision):
-                    return self._begin_afar(request, found, now)
-                self._decide(request, found, now)
+            limited = self._limit(request)
+            if limited is not None:
+                return self._begin_afar(request, limited)
             self._admit(request)
         except BaseException as error:
             raise self._not_begun(request, error)  # noqa: B904
         return None
 
-    async def _begin_afar(
-        self, request: InferenceRequest, asked: Awaitable[RateLimitDecision], now: float
-    ) -> None:
+    async def _begin_afar(self, request: InferenceRequest, limited: Awaitable[None]) -> None:
         try:
-            self._decide(request, await asyncio.ensure_future(asked), now)
+            await limited
             self._admit(request)
         except BaseException as error:
             raise self._not_begun(request, error)  # noqa: B904
@@ -230,14 +226,35 @@ class Engine:
             request.access = principal.access(request.model)
         return principal
 
-    async def limit(self, request: InferenceRequest) -> None:
-        """The tenant's windows and caps: a place in all of them, or none."""
-        services = self.services
-        now = services.monotonic()
-        found = services.limiter.acquire(request.access.limits, now)
+    @asynccontextmanager
+    async def limit(self, request: InferenceRequest) -> AsyncGenerator[None, None]:
+        """Hold the request's place under its tenant's limits, of what is no prediction. Raises
+        RateLimited."""
+        limited = self._limit(request)
+        if limited is not None:
+            await limited
+        try:
+            yield
+        finally:
+            self._give_back(request)
+
+    def _limit(self, request: InferenceRequest) -> Awaitable[None] | None:
+        """The tenant's windows and caps: a place in all of them, or none. What is given is to be
+        awaited, where the limiter has to be asked afar."""
+        limits = request.access.limits
+        if not limits:
+            return None
+        now = self.services.monotonic()
+        found = self.services.limiter.acquire(limits, now)
         if not isinstance(found, RateLimitDecision):
-            found = await asyncio.ensure_future(found)
+            return self._limit_afar(request, found, now)
         self._decide(request, found, now)
+        return None
+
+    async def _limit_afar(
+        self, request: InferenceRequest, asked: Awaitable[RateLimitDecision], now: float
+    ) -> None:
+        self._decide(request, await asyncio.ensure_future(asked), now)
 
     def _decide(self, request: InferenceRequest, decision: RateLimitDecision, now: float) -> None:
         if decision.admitted:
@@ -279,8 +296,11 @@ class Engine:
         if access is not None and not access.used:
             access.used = True
             services.instrumentation.used(access)
+        self._give_back(request)
+
+    def _give_back(self, request: InferenceRequest) -> None:
         if request.decision is not FREE:
-            services.limiter.release(request.decision)
+            self.services.limiter.release(request.decision)
             request.decision = FREE
 
 

@@ -209,10 +209,7 @@ class HttpApp:
             content_type, body = protocol.rejection(error, request_id)
             extra = rejection_headers(error)
         status, extra = status_of(error), [content_type, *extra]
-        if b"x-request-id" in headers:
-            client_id = _printable(headers[b"x-request-id"])
-            if client_id:
-                extra.append((b"x-request-id", client_id.encode("latin-1")))
+        extra += _echoes(headers, versioned=False)
         held_s = 0.0
         if isinstance(error, RateLimited | Overloaded):
             held_s = self.throttle.hold_s(error.tenant, self.engine.services.monotonic())
@@ -236,7 +233,7 @@ class HttpApp:
                 body = self._models(request)
             except Exception as error:
                 raise self.engine.failed(request, error) from None
-            reply(200, [JSON, *_echoes(head.headers, request)], body)
+            reply(200, [JSON, *_echoes(head.headers)], body)
             return None
         if path == "/v1/outcomes":
             _only(head, "POST")
@@ -317,7 +314,7 @@ class HttpApp:
                 rejection = self.engine.failed(request, error)
                 self.reject(PROTOCOLS[0], rejection, request.id, head.headers, reply)
             else:
-                reply(status, [JSON, *_echoes(head.headers, request)], body)
+                reply(status, [JSON, *_echoes(head.headers)], body)
 
         self._keep(asyncio.create_task(go()))
 
@@ -417,7 +414,7 @@ class _Prediction:
         extra = self._protocol.answer_headers(self._request.codec, result)
         headers = self._headers
         if b"x-request-id" in headers or b"windvane-version" in headers:
-            extra += _echoes(headers, self._request, versioned=self._protocol is PROTOCOLS[0])
+            extra += _echoes(headers, versioned=self._protocol is PROTOCOLS[0])
         if result.decision is not FREE:
             extra += limit_headers(result.decision)
         if result.replayed:
@@ -464,13 +461,14 @@ class _WholeBody:
     def on_abort(self) -> None: ...
 
 
-def _echoes(headers: Headers, request: InferenceRequest, versioned: bool = True) -> list[Header]:
+def _echoes(headers: Headers, versioned: bool = True) -> list[Header]:
     """What a client gets back as it sent it; the version of the API where it is ours."""
     out: list[Header] = []
     if versioned and headers.get(b"windvane-version"):
         out.append(VERSION_HEADERS[pick_version(headers[b"windvane-version"], "")])
-    if request.client_id:
-        out.append((b"x-request-id", request.client_id.encode("latin-1")))
+    client_id = _printable(headers.get(b"x-request-id", b""))
+    if client_id:
+        out.append((b"x-request-id", client_id.encode("latin-1")))
     return out
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from windvane.core.admission import FREE
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
 from windvane.inference.errors import BadBody
@@ -50,9 +49,7 @@ async def keep_events(
     principal = engine.authenticate(request, Scope.EVENTS)
     access = request.access = principal.access(request.model)
     request.body = body
-    if access.limits:
-        await engine.limit(request)
-    try:
+    async with engine.limit(request):
         try:
             given = _BODY.decode(body).events
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -69,9 +66,5 @@ async def keep_events(
             max_rows=services.max_rows,
         )
         services.events.keep_imported(made)
-    finally:
-        if request.decision is not FREE:
-            services.limiter.release(request.decision)
-            request.decision = FREE
     services.instrumentation.imported(access, len(made))
     return [event.event_id for event in made]

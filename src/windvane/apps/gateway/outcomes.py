@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from windvane.core.admission import FREE
 from windvane.core.routing import Scope
 from windvane.core.task import BadLabel
 from windvane.inference.access import ModelAccess
@@ -51,9 +50,7 @@ async def keep_outcomes(engine: Engine, request: InferenceRequest, body: bytes) 
         raise BodyTooLarge(f"{len(given.outcomes):,} outcomes, {services.max_rows:,} allowed")
     request.model = given.model
     access = request.access = principal.access(given.model)
-    if access.limits:
-        await engine.limit(request)
-    try:
+    async with engine.limit(request):
         labels = [_label(access.model.task.label, i, o) for i, o in enumerate(given.outcomes)]
         named = [_named(access, i, outcome) for i, outcome in enumerate(given.outcomes)]
         services.events.keep_outcomes(
@@ -70,10 +67,6 @@ async def keep_outcomes(engine: Engine, request: InferenceRequest, body: bytes) 
             )
             for outcome, prediction, label in zip(given.outcomes, named, labels, strict=True)
         )
-    finally:
-        if request.decision is not FREE:
-            services.limiter.release(request.decision)
-            request.decision = FREE
     return len(given.outcomes)
 
 
