@@ -121,10 +121,12 @@ def test_a_body_that_is_not_taken_is_an_event_of_its_tenant(headers: Any, code: 
 
     async def story(harness: Harness) -> None:
         await harness.publish()
-        assert (await harness.predict(headers=headers)).status == 415
+        named = {**headers, "x-request-id": "mine"}
+        assert (await harness.predict(headers=named)).status == 415
         (event,) = harness.spool.events
         assert isinstance(event, Refused)
         assert (event.code, event.tenant, event.model) == (code, "acme", MODEL)
+        assert event.request_id == "mine"
 
     run(story)
 

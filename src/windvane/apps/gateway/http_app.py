@@ -178,7 +178,10 @@ class HttpApp:
         """A head that cannot be read: its tenant's monitor sees that, too."""
         credential = head.headers.get(b"authorization", b"")
         codec = PROTOCOLS[0].codec(call, {}, None)
-        request = InferenceRequest(request_id, call.model, credential, codec, head.began_ns)
+        client_id = _printable(head.headers.get(b"x-request-id", b""))
+        request = InferenceRequest(
+            request_id, call.model, credential, codec, head.began_ns, client_id=client_id
+        )
         with contextlib.suppress(Rejection):
             self.engine.authenticate(request, Scope.PREDICT)
         return self.engine.failed(request, error)
