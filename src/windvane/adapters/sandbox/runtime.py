@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -178,7 +178,8 @@ class SandboxPredictor:
             flat = [flat_row(row) for row in rows] if self._flatten else rows
             order = Predict(len(rows), self._matrix(flat).tobytes())
         else:
-            order = Predict(len(rows), columns=_columns(rows, self._kinds))
+            columns = _packed(zip(*rows, strict=True), self._kinds)
+            order = Predict(len(rows), columns=columns)
         size = sum(spec.size if spec.size > 0 else _WIDEST for spec in self._specs)
         most = _SMALL + 8 * len(rows) * max(_FEW_CLASSES, size)
         answer = self._sandbox.ask(order, self._within_s, most)
@@ -201,7 +202,7 @@ class SandboxLibrary:
         )
 
     def answer(self, rows: RawRows) -> dict[str, NDArray[np.float64]]:
-        order = Ask(list(rows.names), list(rows.kinds), _packed(rows))
+        order = Ask(list(rows.names), list(rows.kinds), _packed(rows.columns, rows.kinds))
         most = _SMALL + 8 * rows.rows * _WIDEST_ANSWER
         answer = self._sandbox.ask(order, self._limits.load_s, most)
         return read_tensors(answer.outputs, rows.rows)
@@ -221,10 +222,11 @@ class SandboxLibrary:
         self._sandbox.close()
 
 
-def _packed(rows: RawRows) -> list[bytes | list[Any]]:
+def _packed(columns: Iterable[Sequence[Any]], kinds: Sequence[str]) -> list[bytes | list[Any]]:
+    """Numbers as bytes, other columns as they are."""
     return [
         RowPacker(1)([(value,) for value in column]).tobytes() if kind in _SCALARS else list(column)
-        for kind, column in zip(rows.kinds, rows.columns, strict=True)
+        for kind, column in zip(kinds, columns, strict=True)
     ]
 
 
@@ -232,13 +234,6 @@ def input_kinds(inputs: Sequence[InputSpec], contract: Contract) -> list[str]:
     """The type of each input; of a category that is given as its code, "number"."""
     kinds = {spec.name: spec.type.value for spec in contract.features}
     return ["number" if s.vocabulary is not None else kinds[s.feature] for s in inputs]
-
-
-def _columns(rows: Sequence[Sequence[Any]], kinds: Sequence[str]) -> list[bytes | list[Any]]:
-    return [
-        RowPacker(1)([(value,) for value in column]).tobytes() if kind in _SCALARS else list(column)
-        for kind, column in zip(kinds, zip(*rows, strict=True), strict=True)
-    ]
 
 
 def read_tensors(found: Sequence[Tensor], rows: int) -> dict[str, NDArray[np.float64]]:

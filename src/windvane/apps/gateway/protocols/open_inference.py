@@ -33,7 +33,7 @@ from windvane.apps.gateway.protocols.tensors import (
 )
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import FeatureSpec, FeatureType
-from windvane.core.task import Contract, Task
+from windvane.core.task import Contract, Task, make_task
 from windvane.inference.access import Principal
 from windvane.inference.errors import BadBody, NoSuchModel, Rejection
 from windvane.inference.request import Codec, InferenceResponse, Inputs
@@ -94,7 +94,7 @@ class OpenInferenceCodec:
             ) from error
         _check_parameters(request.parameters)
         tail = whole[size:] if size >= 0 else whole[:0]
-        _check_outputs(request.outputs, model)
+        _check_outputs(request.outputs, _compiled(model))
         inputs = _inputs(request, tail, model, max_rows)
         self._request = request
         if self._binary_outputs():
@@ -251,11 +251,11 @@ def _check_parameters(given: Mapping[str, Any] | None) -> None:
             raise BadBody(f"parameter {name[:80]!r}: models here keep no sequences", hint=HINT)
 
 
-def _check_outputs(wanted: list[_Wanted] | None, model: ServedModel) -> None:
+def _check_outputs(wanted: list[_Wanted] | None, compiled: _Compiled) -> None:
     if not wanted:
         return
     once([one.name for one in wanted], "output")
-    known = _output_names(model)
+    known = [tensor["name"] for tensor in compiled.outputs]
     for one in wanted:
         if one.name not in known:
             hint = did_you_mean(one.name[:80], known)
@@ -270,17 +270,13 @@ def _check_outputs(wanted: list[_Wanted] | None, model: ServedModel) -> None:
                 raise bad_tensor(one.name, f"the parameter {name!r} is not supported")
 
 
-def _output_names(model: ServedModel) -> list[str]:
-    return [tensor["name"] for tensor in _outputs_metadata(model.task)]
-
-
 def _binary_by_default(request: _Request) -> bool:
     return bool((request.parameters or {}).get("binary_data_output", False))
 
 
 def _inputs(request: _Request, tail: memoryview, model: ServedModel, max_rows: int) -> Inputs:
     contract = model.contract
-    compiled: _Compiled = model.compile("oip", _Compiled)
+    compiled = _compiled(model)
     given = request.inputs
     if not given:
         raise BadBody("there are no inputs", hint=HINT)
@@ -311,11 +307,18 @@ def _inputs(request: _Request, tail: memoryview, model: ServedModel, max_rows: i
 
 
 class _Compiled:
+    """What of a contract need not be found out for each request."""
+
     def __init__(self, contract: Contract) -> None:
         self.specs = {spec.name: spec for spec in contract.features}
         self.images = {s.name for s in contract.features if s.type is FeatureType.IMAGE}
         numbers = MatrixValidator.takes(contract)
         self.matrix = MatrixValidator(contract) if numbers else None
+        self.outputs = _outputs_metadata(make_task(contract.task))
+
+
+def _compiled(model: ServedModel) -> _Compiled:
+    return model.compile("oip", _Compiled)
 
 
 def _matrix(tensors: Sequence[Tensor], compiled: _Compiled) -> Inputs | None:
@@ -398,7 +401,7 @@ def _metadata(model: ServedModel | None) -> bytes:
             "versions": live_versions(model),
             "platform": "windvane",
             "inputs": [_input_metadata(spec) for spec in model.contract.features],
-            "outputs": _outputs_metadata(model.task),
+            "outputs": _compiled(model).outputs,
         }
     )
 
