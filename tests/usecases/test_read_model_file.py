@@ -315,3 +315,14 @@ def test_a_broken_number_says_what_is_wanted(path: str, value: str) -> None:
     with pytest.raises(BadModelFile) as raised:
         read_model_file(changed(path, value))
     assert re.search(r"such as", raised.value.message)
+
+
+@pytest.mark.parametrize("shape", [[99_999_999, 99_999_999], [1025, 1024], [-1, 2_000_000]])
+def test_an_array_that_no_answer_can_hold_is_refused(shape: list[int]) -> None:
+    """Its metadata alone would have taken all of a worker's memory."""
+    body = yaml.safe_load(LEAST) | {"predicts": {"kind": "tensor", "outputs": {"map": shape}}}
+    with pytest.raises(BadModelFile, match="MOD-101") as raised:
+        read_model_file(yaml.safe_dump(body))
+    assert "predicts.outputs.map" in raised.value.message
+    body["predicts"]["outputs"]["map"] = [1024, 1024]
+    read_model_file(yaml.safe_dump(body))

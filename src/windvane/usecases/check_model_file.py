@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, prod
 from typing import Any
 
 import msgspec
@@ -29,6 +29,7 @@ from windvane.usecases.read_model_file import (
 )
 
 _TIERS = ("critical", "standard", "low")
+_MOST_NUMBERS = 1 << 20  # of one output of one row
 _TAKEN = ("output", "label_", "time_")
 
 
@@ -138,6 +139,10 @@ def _check_task(file: ModelFile) -> None:
         if any(n == 0 or n < -1 for n in shape) or len(shape) > 8:
             said = f"predicts.outputs.{name}: {shape} is no shape"
             raise BadModelFile(said, hint="for example [384], or [-1] for any length")
+        size = prod(max(n, 1) for n in shape)
+        if size > _MOST_NUMBERS:
+            said = f"predicts.outputs.{name}: {shape} are {size:,} numbers a row"
+            raise BadModelFile(said, hint=f"at most {_MOST_NUMBERS:,}")
     for bound in given.range or ():
         if not isfinite(bound):
             raise BadModelFile(f"predicts.range: {bound} is not finite")
