@@ -10,6 +10,7 @@ from rich.table import Table
 
 from windvane.core.acceptance import ParityReport
 from windvane.core.routing import TenantLimit
+from windvane.core.task import KINDS, metric_name
 from windvane.ports.control_store import (
     Access,
     Deployment,
@@ -57,7 +58,9 @@ def models_table(
 
 
 def versions_table(versions: Sequence[VersionRecord], live: Deployment | None) -> Table:
-    table = Table("version", "role", "needs views", "AUC", "registered")
+    kinds = {KINDS[v.task] for v in versions}
+    told = ", ".join(sorted(metric_name(kind.metric) for kind in kinds))
+    table = Table("version", "role", "needs views", told or "metric", "registered")
     for v in versions:
         roles = {
             live.champion: "champion",
@@ -65,9 +68,10 @@ def versions_table(versions: Sequence[VersionRecord], live: Deployment | None) -
             live.standing_in: "stands in",
             live.previous: "previous",
         } if live else {}  # fmt: skip
-        auc = v.metrics.get("auc", float("nan"))
+        value = v.metrics.get(KINDS[v.task].metric)
+        measured = "" if value is None else f"{value:.3f}"
         role = roles.get(v.version, "")
-        table.add_row(v.version, role, ", ".join(v.views), f"{auc:.3f}", moment(v.created_at))
+        table.add_row(v.version, role, ", ".join(v.views), measured, moment(v.created_at))
     return table
 
 

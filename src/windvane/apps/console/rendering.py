@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 import windvane
 from windvane.apps.console import times
+from windvane.core.task import metric_name
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import WindowVerdict
 
@@ -64,6 +65,7 @@ def environment() -> Environment:
         "count": times.count,
         "span": times.span,
         "pretty": pretty,
+        "metric": metric_name,
     }
     env.tests["quiet_tenant"] = quiet_tenant  # pyright: ignore[reportArgumentType]
     words: dict[str, Any] = {

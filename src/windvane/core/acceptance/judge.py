@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.task import Quality, by_row
+from windvane.core.task import Quality, by_row, metric_name
 from windvane.core.verdict import Outcome, Verdict, worst
 
 _LARGEST = float(np.finfo(np.float64).max)
@@ -210,7 +210,7 @@ def _good_enough(facts: CandidateFacts, policy: AcceptancePolicy) -> Verdict:
     if floor is None:
         return Verdict(Outcome.PASS, "ACC-502", f"{quality.metric} is not judged")
     word = "the best constant has" if policy.floor is None else "needed is"
-    name = quality.metric.upper() if len(quality.metric) <= 4 else quality.metric
+    name = metric_name(quality.metric)
     sides = (
         f"holdout {name} {quality.value:.3f} ({quality.lower:.3f} to {quality.upper:.3f}, "
         f"n={quality.rows:,}), {word} {floor:.3f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from windvane.core.task import Quality
+from windvane.core.task import Quality, metric_name
 from windvane.core.verdict import Outcome, Verdict
 
 
@@ -26,7 +26,7 @@ def judge_outcomes(facts: Quality, policy: OutcomePolicy, now: float) -> Verdict
     if facts.rows < policy.min_rows:
         said = f"{facts.rows:,} outcomes, {policy.min_rows:,} needed"
         return Verdict(Outcome.HOLD, "OUT-402", said, f"{policy.min_rows - facts.rows:,} outcomes")
-    name = facts.metric.upper() if len(facts.metric) <= 4 else facts.metric
+    name = metric_name(facts.metric)
     bounds = f"({facts.lower:.3f} to {facts.upper:.3f})"
     word = "floor" if facts.larger_is_better else "ceiling"
     sides = f"{name} {facts.value:.3f} {bounds}, {word} {policy.floor:.3f}, n={facts.rows:,}"

@@ -13,6 +13,7 @@ from windvane.core.task.base import (
     Task,
     by_row,
     is_output_axis,
+    metric_name,
 )
 from windvane.core.task.binary import BinaryTask
 from windvane.core.task.mapping import BadOutputs, ModelOutputs
@@ -56,4 +57,5 @@ __all__ = [
     "by_row",
     "is_output_axis",
     "make_task",
+    "metric_name",
 ]

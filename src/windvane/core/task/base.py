@@ -34,6 +34,11 @@ def is_output_axis(name: str) -> bool:
     return name == OUTPUT or name.startswith((f"{OUTPUT}#", f"{OUTPUT}@"))
 
 
+def metric_name(metric: str) -> str:
+    """As people write it: AUC, MAE, accuracy."""
+    return metric.upper() if len(metric) <= 4 else metric
+
+
 @dataclass(frozen=True, slots=True)
 class Quality:
     """How good outputs are by the task's own metric, with one-sided bounds at the level that
