@@ -39,7 +39,7 @@ def gateway() -> Iterator[Live]:
 
 
 def test_the_page_shows_every_client() -> None:
-    assert len(BLOCKS) == 7
+    assert len(BLOCKS) == 8
 
 
 @pytest.mark.parametrize(("kind", "code"), BLOCKS)
@@ -49,7 +49,7 @@ def test_an_example_runs_and_gives_the_prediction(gateway: Live, kind: str, code
         command, capture_output=True, text=True, timeout=120, check=False,
         env={
             "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "KEY": "wv_acme",
-            "GATEWAY": f"http://127.0.0.1:{gateway.port}",
+            "GATEWAY": f"http://127.0.0.1:{gateway.port}", "GRPC": f"127.0.0.1:{gateway.grpc_port}",
             "MODEL_PORT": f"127.0.0.1:{gateway.bound_port}",
         },
     )  # fmt: skip

@@ -24,6 +24,7 @@ from windvane.inference.access import Authenticator, CachedRejection, Principal
 from windvane.inference.batching import NextTickBatcher
 from windvane.inference.cache import AnswerCache
 from windvane.inference.errors import (
+    Forbidden,
     InternalError,
     Overloaded,
     RateLimited,
@@ -102,8 +103,8 @@ class Engine:
         exactly one of ``finish`` and ``abandon`` has to follow."""
         services = self.services
         try:
-            self.authenticate(request, Scope.PREDICT)
-            access = request.access
+            principal = self.authenticate(request, Scope.PREDICT)
+            access = request.access = principal.access(request.model)
             rejection = access.rejection
             if rejection is not None:
                 if services.monotonic() < rejection.until:
@@ -222,9 +223,14 @@ class Engine:
                 error.model = request.model
             raise
         request.principal = principal
-        if scope is Scope.PREDICT:
-            request.access = principal.access(request.model)
         return principal
+
+    def authenticate_reader(self, request: InferenceRequest) -> Principal:
+        """For who wants to know of a model: a key that may read, or one that may predict."""
+        try:
+            return self.authenticate(request, Scope.READ)
+        except Forbidden:
+            return self.authenticate(request, Scope.PREDICT)
 
     @asynccontextmanager
     async def limit(self, request: InferenceRequest) -> AsyncGenerator[None, None]:

@@ -36,6 +36,13 @@ class BadReference(WindvaneError):
     hint = "`env:NAME` takes an environment variable, `file:/path` the text of a file"
 
 
+class MissingExtra(WindvaneError):
+    """A setting asks for what an extra of the package brings, and it is not installed."""
+
+    code: ClassVar[str] = "SET-103"
+    hint = "docs/reference/extras.md lists the extras: `pip install windvane[grpc]`, say"
+
+
 _MOST_REFERENCED = 65_536
 # Their own addresses may begin so.
 _FILE_IS_AN_ADDRESS = frozenset({"log", "registry"})
@@ -66,6 +73,14 @@ class Invocations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     model: str
     key: Annotated[str, msgspec.Meta(pattern="^(env|file):.+$")]
+
+
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The certificate, with its chain, and its key: two PEM files, which are read again when they
+    change."""
+
+    certificate: str
+    key: str
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -102,6 +117,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events_max_age_s: Seconds = 604_800.0
     oidc: Oidc | None = None
     invocations: list[Invocations] = []
+    grpc_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
+    tls: Tls | None = None
     sandbox_memory_bytes: Positive = 4 << 30
     sandbox_timeout_s: Seconds = 5.0
     sandbox_total_memory: Positive = 64 << 30
@@ -131,6 +148,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def folder(self) -> Path:
         return Path(self.home)
+
+    @property
+    def certificate(self) -> tuple[Path, Path] | None:
+        """The files of the certificate and of its key."""
+        if self.tls is None:
+            return None
+        return self.folder / self.tls.certificate, self.folder / self.tls.key
+
+    @property
+    def scheme(self) -> str:
+        return "http" if self.tls is None else "https"
 
     @property
     def store_url(self) -> str:
@@ -178,11 +206,12 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
         if name not in Settings.__struct_fields__ or name == "home":
             hint = did_you_mean(str(name), [f for f in Settings.__struct_fields__ if f != "home"])
             raise BadSettings(f"{FILE}: unknown setting {name!r}", hint=hint)
-    given = body.get("oidc")
-    for name in given if isinstance(given, dict) else ():
-        if name not in Oidc.__struct_fields__:
-            hint = did_you_mean(str(name), Oidc.__struct_fields__)
-            raise BadSettings(f"{FILE}: unknown setting {f'oidc.{name}'!r}", hint=hint)
+    for outer, known in (("oidc", Oidc.__struct_fields__), ("tls", Tls.__struct_fields__)):
+        given = body.get(outer)
+        for name in given if isinstance(given, dict) else ():
+            if name not in known:
+                hint = did_you_mean(str(name), known)
+                raise BadSettings(f"{FILE}: unknown setting {f'{outer}.{name}'!r}", hint=hint)
     try:
         followed = {
             name: _follow(name, value, home, environ or {}, file=name not in _FILE_IS_AN_ADDRESS)
@@ -194,9 +223,11 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
     except msgspec.ValidationError as error:
         raise BadSettings(f"{FILE}: {error}") from error
     ports = [found.port, found.console_port, *[one.port for one in found.invocations]]
-    for one in found.invocations:
-        if ports.count(one.port) > 1:
-            raise BadSettings(f"{FILE}: port {one.port} of invocations is taken by another setting")
+    if found.grpc_port is not None:
+        ports.append(found.grpc_port)
+    for port in ports:
+        if port and ports.count(port) > 1:
+            raise BadSettings(f"{FILE}: port {port} is given to two settings")
     return found
 
 

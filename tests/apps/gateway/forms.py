@@ -8,7 +8,7 @@ import io
 import json
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,13 +17,22 @@ import numpy as np
 import pyarrow as pa
 from inference.harness import MODEL, Answer, Harness, route
 
+from windvane.apps.gateway.grpc_service import GrpcCall, GrpcService
+from windvane.apps.gateway.protocols.open_inference_messages import (
+    ModelInferRequest,
+    ModelInferResponse,
+)
+from windvane.apps.gateway.protocols.tensors import pack_bytes
+from windvane.apps.gateway.statuses import status_of
 from windvane.core.signature import FeatureSpec
 from windvane.core.signature import FeatureType as T
 from windvane.core.task import Contract, TaskSpec
+from windvane.inference.errors import Rejection
 
 JSON = "application/json"
 CSV = "text/csv"
 ARROW = "application/vnd.apache.arrow.stream"
+GRPC = "grpc"  # in place of a path
 Row = dict[str, Any]
 """Values as people think of them: a time is a datetime, a picture its bytes."""
 
@@ -222,6 +231,36 @@ def arrow(contract: Contract, rows: Sequence[Row], units: Sequence[str]) -> Sent
     return Sent(f"/v1/models/{MODEL}/predict", arrow_stream(columns), {"content-type": ARROW})
 
 
+def grpc_message(*, raw: bool) -> Callable[..., Sent]:
+    def made(contract: Contract, rows: Sequence[Row], units: Sequence[str]) -> Sent:
+        message = ModelInferRequest(model_name=MODEL)
+        for said, values in tensors_of(contract, rows, units):
+            tensor = message.inputs.add(**said)
+            width = said["shape"][1] if len(said["shape"]) == 2 else 0
+            field, dtype, blank = {
+                "FP64": ("fp64_contents", "<f8", 0.0 if width else math.nan),
+                "INT64": ("int64_contents", "<i8", 0),
+                "BOOL": ("bool_contents", "?", False),
+                "BYTES": ("bytes_contents", "", b""),
+            }[said["datatype"]]
+            filled = [v if v is not None else [blank] * width if width else blank for v in values]
+            flat = [one for row in filled for one in row] if width else filled
+            if field == "bytes_contents":
+                flat = [v if isinstance(v, bytes) else v.encode() for v in flat]
+            nulls = [str(i) for i, value in enumerate(values) if value is None]
+            if nulls:
+                tensor.parameters["nulls"].string_param = ",".join(nulls)
+            if not raw:
+                getattr(tensor.contents, field).extend(flat)
+            elif dtype:
+                message.raw_input_contents.append(np.array(flat, dtype).tobytes())
+            else:
+                message.raw_input_contents.append(pack_bytes(flat))
+        return Sent(GRPC, message.SerializeToString(), {})
+
+    return made
+
+
 CODECS: dict[str, Callable[[Contract, Sequence[Row], Sequence[str]], Sent]] = {
     "native": native,
     "oip json": oip_json,
@@ -234,6 +273,8 @@ CODECS: dict[str, Callable[[Contract, Sequence[Row], Sequence[str]], Sent]] = {
     "mlflow csv": csv_mlflow,
     "json lines": json_lines,
     "arrow": arrow,
+    "grpc": grpc_message(raw=False),
+    "grpc raw": grpc_message(raw=True),
 }
 
 
@@ -256,8 +297,45 @@ def number_of(row: Sequence[Any]) -> float:
     return float(int.from_bytes(repr(row).encode()[-40:], "little") % 1_000_003)
 
 
-async def ask(harness: Harness, sent: Sent) -> Answer:
-    return await harness.call("POST", sent.path, sent.body, headers=sent.headers)
+async def ask(
+    harness: Harness,
+    sent: Sent,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+) -> Answer:
+    """``headers`` beside its own; ``body`` in place of its own."""
+    told, given = {**sent.headers, **(headers or {})}, sent.body if body is None else body
+    if sent.path == GRPC:
+        return await ask_by_grpc(harness, given, told)
+    return await harness.call("POST", sent.path, given, headers=told)
+
+
+async def ask_by_grpc(harness: Harness, body: bytes, metadata: Mapping[str, str]) -> Answer:
+    """Told as the same protocol tells it over HTTP."""
+    service = GrpcService(harness.worker.engine, harness.app.check_ready)
+    given = {name: value.encode() for name, value in metadata.items()}
+    call = GrpcCall(body, {"authorization": b"Bearer wv_acme", **given})
+    try:
+        answer = await service.infer(call)
+    except Rejection as error:
+        said = {"error": f"{error.code}: {error.message} ({error.advice})"}
+        return Answer(status_of(error), {}, json.dumps(said).encode())
+    message = ModelInferResponse.FromString(answer.body)
+    outputs: list[dict[str, Any]] = []
+    for i, tensor in enumerate(message.outputs):
+        if message.raw_output_contents:
+            data = np.frombuffer(message.raw_output_contents[i], "<f8").tolist()
+        else:
+            data = list(tensor.contents.fp64_contents)
+        outputs.append({"name": tensor.name, "shape": list(tensor.shape), "data": data})
+    told = {
+        "model_version": message.model_version,
+        "id": message.id,
+        "parameters": {name: held.string_param for name, held in message.parameters.items()},
+        "outputs": outputs,
+    }
+    return Answer(200, dict(answer.trailing), json.dumps(told).encode())
 
 
 async def published(harness: Harness, contract: Contract) -> None:

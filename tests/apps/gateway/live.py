@@ -14,8 +14,11 @@ import uvloop
 from inference.harness import Harness
 
 from windvane.apps.gateway.bound_model import BoundModel
+from windvane.apps.gateway.grpc_server import GrpcConfig, GrpcServer
+from windvane.apps.gateway.grpc_service import GrpcService
 from windvane.apps.gateway.http_server import AlsoListen, HttpConfig, HttpServer
 from windvane.core.routing import ModelRoute
+from windvane.ports.certificate import Certificate
 
 
 @dataclass
@@ -23,6 +26,7 @@ class Live:
     harness: Harness
     port: int
     bound_port: int
+    grpc_port: int
 
 
 def free_port() -> int:
@@ -37,6 +41,8 @@ def live(
     prepare: Callable[[Harness], object] = lambda _: None,
     bound: tuple[str, str] = ("late", "wv_acme"),
     within_s: float = 20.0,
+    tls: Certificate | None = None,
+    max_body_bytes: int = 1 << 20,
 ) -> Iterator[Live]:
     """``bound``: the model and the key of the extra port."""
     started = threading.Event()
@@ -51,16 +57,22 @@ def live(
         harness.feed.publish(harness.table(*routes))
         port = free_port()
         also = [AlsoListen(port, BoundModel(harness.app, *bound))]
-        server = HttpServer(harness.worker, HttpConfig("127.0.0.1", 0, drain_s=0, also=also))
+        config = HttpConfig("127.0.0.1", 0, drain_s=0, also=also, tls=tls)
+        server = HttpServer(harness.worker, config)
+        by_grpc = GrpcServer(
+            GrpcService(harness.worker.engine, harness.app.check_ready),
+            GrpcConfig("127.0.0.1", 0, max_body_bytes, 1_000, drain_s=1.0, tls=tls),
+        )
         await harness.worker.start()
+        await by_grpc.start()
         await server.start()
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         stop.append(lambda: loop.call_soon_threadsafe(ended.set))
-        made.append(Live(harness, server.port, port))
+        made.append(Live(harness, server.port, port, by_grpc.port))
         started.set()
         await ended.wait()
-        await server.stop()
+        await asyncio.gather(server.stop(), by_grpc.stop())
         await harness.worker.stop()
         await harness.close()
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from windvane.apps.gateway.http_tls import ReloadedCertificate
+from windvane.adapters.files import BadCertificate, FileCertificate
 
 CHAIN, KEY = "chain.pem", "key.pem"
 
@@ -73,7 +73,7 @@ def test_requests_come_by_tls_whole_in_pieces_and_behind_each_other(tmp_path: Pa
             assert (said.status, said.headers["connection"]) == (400, "close")
             assert await client.at_end()
 
-    on_the_wire(story, tls=ReloadedCertificate(tmp_path / CHAIN, tmp_path / KEY))
+    on_the_wire(story, tls=FileCertificate(tmp_path / CHAIN, tmp_path / KEY))
 
 
 def test_a_new_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:
@@ -93,12 +93,12 @@ def test_a_new_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:
                         pass
             assert (await early.ask(GET)).status == 200
 
-    on_the_wire(story, tls=ReloadedCertificate(tmp_path / CHAIN, tmp_path / KEY, 0.01))
+    on_the_wire(story, tls=FileCertificate(tmp_path / CHAIN, tmp_path / KEY, 0.01))
 
 
 def test_a_certificate_that_cannot_be_used_leaves_the_old_one(tmp_path: Path) -> None:
     issue(tmp_path, 1)
-    certificate = ReloadedCertificate(tmp_path / CHAIN, tmp_path / KEY, 3_600)
+    certificate = FileCertificate(tmp_path / CHAIN, tmp_path / KEY, 3_600)
 
     async def story(wire: Wire) -> None:
         assert not await certificate.reload()
@@ -117,6 +117,22 @@ def test_a_certificate_that_cannot_be_used_leaves_the_old_one(tmp_path: Path) ->
     on_the_wire(story, tls=certificate)
 
 
+def test_files_that_are_no_certificate_and_its_key_are_named(tmp_path: Path) -> None:
+    chain, key = tmp_path / CHAIN, tmp_path / KEY
+    with pytest.raises(BadCertificate, match=r"chain\.pem and .*key\.pem: .*No such file"):
+        FileCertificate(chain, key)
+    issue(tmp_path, 1)
+    issue(tmp_path, 2, only_key=True)
+    with pytest.raises(BadCertificate, match="MISMATCH"):
+        FileCertificate(chain, key)
+    held = serialization.load_pem_private_key(key.read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"secret")
+    form = serialization.PrivateFormat.PKCS8
+    key.write_bytes(held.private_bytes(serialization.Encoding.PEM, form, encryption))
+    with pytest.raises(BadCertificate, match="the key is encrypted"):
+        FileCertificate(chain, key)
+
+
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01", GET])
 def test_who_does_not_shake_hands_is_closed_in_time(tmp_path: Path, sent: bytes) -> None:
     issue(tmp_path, 1)
@@ -130,7 +146,7 @@ def test_who_does_not_shake_hands_is_closed_in_time(tmp_path: Path, sent: bytes)
             await until(lambda: wire.open == 0)
         assert await serial_of(wire, tmp_path) == 1
 
-    tls = ReloadedCertificate(tmp_path / CHAIN, tmp_path / KEY)
+    tls = FileCertificate(tmp_path / CHAIN, tmp_path / KEY)
     on_the_wire(story, tls=tls, head_s=0.2, **SOON)
 
 
@@ -144,5 +160,5 @@ def test_those_that_do_not_shake_hands_make_room_too(tmp_path: Path) -> None:
         for _, writer in flood:
             writer.close()
 
-    tls = ReloadedCertificate(tmp_path / CHAIN, tmp_path / KEY)
+    tls = FileCertificate(tmp_path / CHAIN, tmp_path / KEY)
     on_the_wire(story, tls=tls, connections=4)

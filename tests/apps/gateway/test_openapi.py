@@ -18,6 +18,7 @@ from inference.harness import ACME, MODEL, Harness, body, features, key, route, 
 from windvane.apps.gateway import (
     answers,
     encodings,
+    head_values,
     http_app,
     http_protocol,
     imported_events,
@@ -100,7 +101,7 @@ _HEAD = (access, answers.pick_version, HttpApp.reject, Engine.failed)
 RAISED_BY = {
     PREDICT: (
         *_HEAD, engine, events, execution, idempotency, validation, encodings, native,
-        HttpApp._predict, http_app._asked_s,
+        HttpApp._predict, head_values.asked_s, head_values.idempotency_key,
     ),
     OUTCOMES: (
         *_HEAD, outcomes, encodings, Engine.authenticate, Engine.limit,

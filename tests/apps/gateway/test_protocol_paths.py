@@ -106,10 +106,8 @@ def test_a_repetition_gets_the_same_bytes_and_headers_by_every_protocol(tmp_path
         await published(harness, ALL)
         for name, make in CODECS.items():
             sent = make(ALL, [GOOD], ["u"])
-            again = {**sent.headers, "idempotency-key": name}
-            first, second = [
-                await harness.call("POST", sent.path, sent.body, headers=again) for _ in range(2)
-            ]
+            again = {"idempotency-key": name}
+            first, second = [await ask(harness, sent, headers=again) for _ in range(2)]
             assert first.status == 200, first.body
             assert second.headers.pop("idempotency-replayed") == "true"
             assert (first.body, first.headers) == (second.body, second.headers), name
@@ -160,11 +158,13 @@ def test_damaged_bodies_are_the_clients_fault(name: str) -> None:
         statuses: set[int] = set()
         for _ in range(400):
             body = _damaged(sent.body, dice)
-            answer = await harness.call("POST", sent.path, body, headers=sent.headers)
+            answer = await ask(harness, sent, body=body)
             assert answer.status < 500, (body, answer.body)
             statuses.add(answer.status)
         assert 400 in statuses
-        assert len(harness.spool.events) == 400
+        # Over gRPC the model's name is in the body, and may be damaged as well.
+        recorded = len(harness.spool.events)
+        assert 0 < recorded < 400 if name.startswith("grpc") else recorded == 400
 
     run(story)
 

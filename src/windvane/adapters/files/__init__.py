@@ -1,7 +1,15 @@
-"""What needs no server: the routing feed, versions' files and workers' metrics as files."""
+"""What needs no server: the routing feed, versions' files, workers' metrics and certificates
+as files."""
 
 from windvane.adapters.files.artifacts import FileArtifacts
+from windvane.adapters.files.certificate import BadCertificate, FileCertificate
 from windvane.adapters.files.metrics import FileMetricsBoard
 from windvane.adapters.files.routing_feed import FileRoutingFeed
 
-__all__ = ["FileArtifacts", "FileMetricsBoard", "FileRoutingFeed"]
+__all__ = [
+    "BadCertificate",
+    "FileArtifacts",
+    "FileCertificate",
+    "FileMetricsBoard",
+    "FileRoutingFeed",
+]

@@ -57,7 +57,7 @@ def _import_events(
         id, _outputs(output or ["output"]), time or None, unit or None, version or None,
         latency_ms or None,
     )  # fmt: skip
-    where = url or f"http://{settings.host}:{settings.port}"
+    where = url or f"{settings.scheme}://{settings.host}:{settings.port}"
     state = Imported()
     with Client(where, deadline=60.0, max_rows=batch) as client:
         known = {found.model: found for found in client.models()}

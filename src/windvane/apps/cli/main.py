@@ -63,6 +63,7 @@ def up(
     wiring.start_logging(settings)
     if workers is not None:
         settings = replace(settings, workers=workers)
+    wiring.check(settings)
     store = wiring.store(settings)
     with store.read() as tx:
         fresh = not tx.key_records()
@@ -81,8 +82,10 @@ def up(
     signal.signal(signal.SIGHUP, lambda *_: supervisor.ask_to_restart())
     with _err.status("starting"):
         supervisor.start(lambda name: _err.print(f"  {name} is up"))
-    _out.print(f"gateway  http://{settings.host}:{settings.port}")
-    _out.print(f"console  http://{settings.host}:{settings.console_port}")
+    _out.print(f"gateway  {settings.scheme}://{settings.host}:{settings.port}")
+    if settings.grpc_port is not None:
+        _out.print(f"grpc     {settings.host}:{settings.grpc_port}")
+    _out.print(f"console  {settings.scheme}://{settings.host}:{settings.console_port}")
     _out.print(f"home     {settings.folder}")
     sys.stdout.flush()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
-from windvane.adapters.files import FileRoutingFeed
+from windvane.adapters.files import FileCertificate, FileRoutingFeed
 from windvane.adapters.shared_memory import shared_fd
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.cli.child import Inherited, listen
@@ -18,7 +19,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable
 from windvane.ports.event_log import EventLog
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.read_settings import Settings, find_settings
+from windvane.usecases.read_settings import MissingExtra, Settings, find_settings
 
 
 def settings(home: Path | None) -> Settings:
@@ -46,6 +47,15 @@ def store(given: Settings) -> ControlStore:
     opened = SqlControlStore(given.store_url)
     opened.migrate()
     return opened
+
+
+def check(given: Settings) -> None:
+    """Whether what the processes are told to use is there, before they start. Raises
+    BadCertificate, MissingExtra."""
+    if given.certificate:
+        FileCertificate(*given.certificate)
+    if given.grpc_port is not None and importlib.util.find_spec("grpc") is None:
+        raise MissingExtra("grpc_port is set, and grpcio is not installed")
 
 
 def inherited(given: Settings) -> Inherited:

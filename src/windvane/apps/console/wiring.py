@@ -8,9 +8,10 @@ from fastapi import FastAPI
 
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
-from windvane.adapters.files import FileMetricsBoard, FileRoutingFeed
+from windvane.adapters.files import FileCertificate, FileMetricsBoard, FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.app import make_app
+from windvane.ports.certificate import Certificate
 from windvane.usecases.read_settings import Settings, find_settings
 
 
@@ -20,6 +21,11 @@ def settings() -> Settings:
 
 def start_logging(given: Settings) -> None:
     logs.start_logging("console", given.log_format, given.secrets)
+
+
+def certificate(given: Settings) -> Certificate | None:
+    """Raises BadCertificate."""
+    return FileCertificate(*given.certificate) if given.certificate else None
 
 
 def console(given: Settings) -> FastAPI:

@@ -19,7 +19,12 @@ def main() -> None:
     wiring.start_logging(given)
     sys.setswitchinterval(_SWITCH_S)
     worker = wiring.gateway(given)
-    serve(worker, wiring.http_config(given, worker))
+    tls = wiring.certificate(given)
+    serve(
+        worker,
+        wiring.http_config(given, worker, tls),
+        wiring.other_transports(given, worker, tls),
+    )
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from windvane.apps.gateway.answers import (
     to_json,
 )
 from windvane.apps.gateway.encodings import decompress
+from windvane.apps.gateway.head_values import asked_s, idempotency_key, printable
 from windvane.apps.gateway.http_head import RequestHead
 from windvane.apps.gateway.http_protocol import BodySink, Reply
 from windvane.apps.gateway.imported_events import keep_events
@@ -32,18 +33,15 @@ from windvane.apps.gateway.protocols.native import NativeProtocol
 from windvane.apps.gateway.protocols.open_inference import OpenInferenceProtocol
 from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.apps.gateway.statuses import (
-    BadIdempotencyKey,
     NoSuchPath,
     WrongMethod,
     of_status,
     status_of,
 )
-from windvane.core.admission import FREE, read_grpc_timeout, read_timeout
+from windvane.core.admission import FREE
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
 from windvane.inference.errors import (
-    BadDeadline,
-    Forbidden,
     InternalError,
     NotReady,
     Overloaded,
@@ -51,14 +49,12 @@ from windvane.inference.errors import (
     Rejection,
 )
 from windvane.inference.failures import describe, frames_of
-from windvane.inference.idempotency import MAX_KEY
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.request import InferenceRequest, InferenceResponse
 from windvane.inference.snapshot import ServedModel
 from windvane.inference.waiting import FastPath
 
 _log = logging.getLogger(__name__)
-_MAX_ID = 128
 _MOST_PATHS, _LONGEST_KEPT = 4_096, 256  # kept before anybody is known
 _OF_VERSION = (b"windvane-version",)
 _MODELS, _EVENTS = "/v1/models/", "/events"
@@ -94,7 +90,7 @@ class HttpApp:
         self._plain: dict[str, tuple[str, Callable[[], bytes]]] = {
             "/openapi.json": ("GET", document),
             "/healthz": ("GET", lambda: b'{"status":"alive"}'),
-            "/readyz": ("GET", self._readyz),
+            "/readyz": ("GET", self.check_ready),
         }
 
     def defer(self, work: Callable[[], None]) -> None:
@@ -152,11 +148,11 @@ class HttpApp:
                 protocol.codec(call, headers, None), head.began_ns,
             )  # fmt: skip
             if b"x-request-id" in headers:
-                request.client_id = _printable(headers[b"x-request-id"])
+                request.client_id = printable(headers[b"x-request-id"])
             if b"idempotency-key" in headers:
-                request.idempotency_key = _idempotency_key(headers[b"idempotency-key"])
+                request.idempotency_key = idempotency_key(headers[b"idempotency-key"])
             if b"x-request-deadline" in headers or b"grpc-timeout" in headers:
-                request.timeout_s = _asked_s(headers)
+                request.timeout_s = asked_s(headers)
         except Exception as error:
             rejection = self._head_failed(call, head, request_id, error)
             self.reject(protocol, rejection, request_id, headers, reply)
@@ -178,12 +174,13 @@ class HttpApp:
         """A head that cannot be read: its tenant's monitor sees that, too."""
         credential = head.headers.get(b"authorization", b"")
         codec = PROTOCOLS[0].codec(call, {}, None)
-        client_id = _printable(head.headers.get(b"x-request-id", b""))
+        client_id = printable(head.headers.get(b"x-request-id", b""))
         request = InferenceRequest(
             request_id, call.model, credential, codec, head.began_ns, client_id=client_id
         )
         with contextlib.suppress(Rejection):
-            self.engine.authenticate(request, Scope.PREDICT)
+            principal = self.engine.authenticate(request, Scope.PREDICT)
+            request.access = principal.access(request.model)
         return self.engine.failed(request, error)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
@@ -257,7 +254,7 @@ class HttpApp:
         try:
             _only(head, "GET")
             if page.when_ready:
-                self._readyz()
+                self.check_ready()
             model = self._seen(page.model, head, request_id) if page.model else None
             body = page.render(model)
         except Exception as error:
@@ -270,11 +267,7 @@ class HttpApp:
         request = self._request(head, request_id)
         request.model = name
         try:
-            try:
-                principal = self.engine.authenticate(request, Scope.READ)
-            except Forbidden:
-                principal = self.engine.authenticate(request, Scope.PREDICT)
-            return principal.access(name).model
+            return self.engine.authenticate_reader(request).access(name).model
         except Exception as error:
             raise self.engine.failed(request, error) from error
 
@@ -284,7 +277,7 @@ class HttpApp:
         asked = {name: headers[name] for name in _OF_VERSION if name in headers}
         codec = PROTOCOLS[0].codec(PredictCall(""), asked, None)
         credential = headers.get(b"authorization", b"")
-        client_id = _printable(headers.get(b"x-request-id", b""))
+        client_id = printable(headers.get(b"x-request-id", b""))
         return InferenceRequest(
             request_id, "", credential, codec, head.began_ns, client_id=client_id
         )
@@ -321,7 +314,8 @@ class HttpApp:
 
         self._keep(asyncio.create_task(go()))
 
-    def _readyz(self) -> bytes:
+    def check_ready(self) -> bytes:
+        """What a worker that is ready says of itself. Raises NotReady."""
         if self.draining:
             raise NotReady("this worker is stopping")
         return to_json(self._ready())
@@ -469,7 +463,7 @@ def _echoes(headers: Headers, versioned: bool = True) -> list[Header]:
     out: list[Header] = []
     if versioned and headers.get(b"windvane-version"):
         out.append(VERSION_HEADERS[pick_version(headers[b"windvane-version"], "")])
-    client_id = _printable(headers.get(b"x-request-id", b""))
+    client_id = printable(headers.get(b"x-request-id", b""))
     if client_id:
         out.append((b"x-request-id", client_id.encode("latin-1")))
     return out
@@ -478,32 +472,3 @@ def _echoes(headers: Headers, versioned: bool = True) -> list[Header]:
 def _only(head: RequestHead, method: str) -> None:
     if head.method != method:
         raise WrongMethod(f"{head.method[:16]} {head.path[:200]} is not allowed", method)
-
-
-def _printable(given: bytes, most: int = _MAX_ID) -> str:
-    """What the client calls it; "" for what would not survive a log line."""
-    if 0 < len(given) <= most and given.isascii():
-        text = given.decode("ascii")
-        return text if text.isprintable() else ""
-    return ""
-
-
-def _idempotency_key(given: bytes) -> str:
-    """Raises BadIdempotencyKey: a request that asks for protection is not answered without."""
-    key = _printable(given, MAX_KEY)
-    if not key:
-        sides = f"{len(given)} bytes, of 1 to {MAX_KEY} printable ASCII characters"
-        raise BadIdempotencyKey(f"Idempotency-Key: {sides}")
-    return key
-
-
-def _asked_s(headers: Headers) -> float:
-    for name, read in ((b"x-request-deadline", read_timeout), (b"grpc-timeout", read_grpc_timeout)):
-        given = headers.get(name)
-        if given is not None:
-            timeout_s = read(given.decode("latin-1"))
-            if timeout_s is not None:
-                return timeout_s
-            word = given[:32].decode("latin-1")
-            raise BadDeadline(f"{name.decode()}: {word!r} is no time")
-    raise BadDeadline("no deadline was sent")

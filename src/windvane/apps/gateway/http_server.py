@@ -18,7 +18,7 @@ import uvloop
 
 from windvane.apps.gateway.http_connections import Connections
 from windvane.apps.gateway.http_protocol import Application, Bounds, HttpConnection
-from windvane.apps.gateway.http_tls import ReloadedCertificate
+from windvane.ports.certificate import Certificate
 
 _log = logging.getLogger(__name__)
 _BACKLOG = 4_096
@@ -35,6 +35,16 @@ class Service(Application, Protocol):
 
     async def stop(self) -> None:
         """After the last one was closed."""
+        ...
+
+
+class Transport(Protocol):
+    """Another way to the same engine."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        """Take nothing new, and wait a bounded time for what is under way."""
         ...
 
 
@@ -64,7 +74,7 @@ class HttpConfig:
     drain_s: float = 5.0
     end_s: float = 5.0
     bounds: Bounds = field(default_factory=Bounds)
-    tls: ReloadedCertificate | ssl.SSLContext | None = None
+    tls: Certificate | None = None
     also: Sequence[AlsoListen] = ()
     reuse_port: bool = False
 
@@ -74,9 +84,6 @@ class HttpServer:
     accepting from the same socket while it leaves."""
 
     def __init__(self, app: Application, config: HttpConfig) -> None:
-        tls = config.tls
-        self._certificate = tls if isinstance(tls, ReloadedCertificate) else None
-        self._tls = tls.context if isinstance(tls, ReloadedCertificate) else tls
         self.connections = Connections(app, config.bounds)
         self._handshakes: set[asyncio.Task[None]] = set()
         self._listener: socket.socket | None = None
@@ -86,13 +93,11 @@ class HttpServer:
         self._server: asyncio.Server | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._at_once = False
-        context = self._tls
         self._also = [
             HttpServer(
                 one.app,
                 replace(
-                    config, port=one.port, listen_fd=None, ready_fd=None, also=(), reuse_port=True,
-                    tls=context,
+                    config, port=one.port, listen_fd=None, ready_fd=None, also=(), reuse_port=True
                 ),
             )
             for one in config.also
@@ -113,18 +118,18 @@ class HttpServer:
         else:
             self._listener = socket.socket(fileno=config.listen_fd)
         self._listener.setblocking(False)
-        if self._tls is None:
+        tls = config.tls
+        if tls is None:
             self._server = await asyncio.get_running_loop().create_server(
                 partial(HttpConnection, self.connections), sock=self._listener, backlog=_BACKLOG
             )
         else:
             self._listener.listen(_BACKLOG)
-            self._accepting = asyncio.create_task(self._accept(self._listener, self._tls))
+            self._accepting = asyncio.create_task(self._accept(self._listener, tls.context))
+            self._tasks.append(asyncio.create_task(tls.watch()))
         for one in self._also:
             await one.start()
-        self._tasks = [asyncio.create_task(self._sweep())]
-        if self._certificate is not None:
-            self._tasks.append(asyncio.create_task(self._certificate.watch()))
+        self._tasks.append(asyncio.create_task(self._sweep()))
         if config.ready_fd is not None:
             os.write(config.ready_fd, b"1")
             os.close(config.ready_fd)
@@ -192,14 +197,14 @@ class HttpServer:
                 _log.exception("the sweep of connections failed; it is tried again")
 
 
-def serve(app: Service, config: HttpConfig) -> None:
-    """Answer until SIGTERM or SIGINT: on the inherited socket, or on one of its own. A second
-    signal ends it without waiting for anybody."""
+def serve(app: Service, config: HttpConfig, others: Sequence[Transport] = ()) -> None:
+    """Answer until SIGTERM or SIGINT: on the inherited socket, or on one of its own, and on what
+    ``others`` listen to. A second signal ends it without waiting for anybody."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(app, config))
+        runner.run(_serve(app, config, others))
 
 
-async def _serve(app: Service, config: HttpConfig) -> None:
+async def _serve(app: Service, config: HttpConfig, others: Sequence[Transport]) -> None:
     loop, asked, server = asyncio.get_running_loop(), asyncio.Event(), HttpServer(app, config)
 
     def leave() -> None:
@@ -211,8 +216,10 @@ async def _serve(app: Service, config: HttpConfig) -> None:
         loop.add_signal_handler(number, leave)
     await app.start()
     try:
+        for other in others:  # the supervisor counts on all once HTTP is there
+            await other.start()
         await server.start()
         await asked.wait()
-        await server.stop()
+        await asyncio.gather(server.stop(), *(other.stop() for other in others))
     finally:
         await app.stop()

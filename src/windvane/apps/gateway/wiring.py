@@ -9,13 +9,18 @@ from functools import cache
 
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
-from windvane.adapters.files import FileArtifacts, FileMetricsBoard, FileRoutingFeed
+from windvane.adapters.files import (
+    FileArtifacts,
+    FileCertificate,
+    FileMetricsBoard,
+    FileRoutingFeed,
+)
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.shared_memory import SharedLimiter
 from windvane.adapters.spool import FileSpoolWriter
 from windvane.adapters.sqlite import SqliteIdempotency
 from windvane.apps.gateway.bound_model import BoundModel
-from windvane.apps.gateway.http_server import AlsoListen, HttpConfig
+from windvane.apps.gateway.http_server import AlsoListen, HttpConfig, Transport
 from windvane.apps.gateway.worker import GatewayWorker, Remote
 from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.inference.access import Authenticator
@@ -28,6 +33,7 @@ from windvane.inference.instrumentation import Instrumentation
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.metrics import Metrics
 from windvane.inference.model_cache import ModelCache
+from windvane.ports.certificate import Certificate
 from windvane.ports.idempotency import IdempotencyStore
 from windvane.ports.identity import TokenVerifier
 from windvane.ports.limits import Limiter
@@ -39,6 +45,7 @@ from windvane.usecases.read_settings import (
     READY_FD_VARIABLE,
     SHARED_FD_VARIABLE,
     WORKER_VARIABLE,
+    MissingExtra,
     Settings,
     find_settings,
     read_secret,
@@ -62,7 +69,12 @@ def start_logging(given: Settings) -> None:
     logs.start_logging(f"gateway-{number}", given.log_format, given.secrets)
 
 
-def http_config(given: Settings, worker: GatewayWorker) -> HttpConfig:
+def certificate(given: Settings) -> Certificate | None:
+    """What all that listens shows. Raises BadCertificate."""
+    return FileCertificate(*given.certificate) if given.certificate else None
+
+
+def http_config(given: Settings, worker: GatewayWorker, tls: Certificate | None) -> HttpConfig:
     """Where this worker listens. Raises BadSettings for a key that is not where it should be."""
     return HttpConfig(
         given.host,
@@ -70,6 +82,7 @@ def http_config(given: Settings, worker: GatewayWorker) -> HttpConfig:
         listen_fd=inherited_fd(LISTEN_FD_VARIABLE),
         ready_fd=inherited_fd(READY_FD_VARIABLE),
         drain_s=given.drain_s,
+        tls=tls,
         also=[
             AlsoListen(
                 one.port,
@@ -78,6 +91,28 @@ def http_config(given: Settings, worker: GatewayWorker) -> HttpConfig:
             for one in given.invocations
         ],
     )
+
+
+def other_transports(
+    given: Settings, worker: GatewayWorker, tls: Certificate | None
+) -> list[Transport]:
+    """What this worker listens to beside HTTP. Raises MissingExtra."""
+    if given.grpc_port is None:
+        return []
+    try:
+        from windvane.apps.gateway.grpc_server import GrpcConfig, GrpcServer
+        from windvane.apps.gateway.grpc_service import GrpcService
+    except ImportError as error:
+        raise MissingExtra("grpc_port is set, and grpcio is not installed") from error
+    config = GrpcConfig(
+        given.host,
+        given.grpc_port,
+        max_body_bytes=given.max_body_bytes,
+        max_under_way=given.max_under_way,
+        drain_s=given.drain_s,
+        tls=tls,
+    )
+    return [GrpcServer(GrpcService(worker.engine, worker.app.check_ready), config)]
 
 
 def gateway(given: Settings) -> GatewayWorker:

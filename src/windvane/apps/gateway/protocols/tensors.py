@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -194,9 +194,12 @@ def _floats(name: str, data: list[Any]) -> NDArray[Any]:
 def _dtype(given: TensorIn) -> np.dtype[Any]:
     found = _DTYPES.get(given.datatype)
     if found is None:
-        known = ", ".join([*_DTYPES, BYTES])
-        raise bad_tensor(given.name, f"datatype {given.datatype[:40]!r} is none of {known}")
+        raise unknown_datatype(given.name, given.datatype)
     return found
+
+
+def unknown_datatype(name: str, datatype: str) -> BadBody:
+    return bad_tensor(name, f"datatype {datatype[:40]!r} is none of {', '.join([*_DTYPES, BYTES])}")
 
 
 def _shaped(values: Column, rows: int, width: int) -> Column:
@@ -216,6 +219,11 @@ def _with_nulls(name: str, values: Column, nulls: Any) -> list[Any]:
             raise bad_tensor(name, f"nulls must list rows from 0 to {len(held) - 1}")
         held[i] = None
     return held
+
+
+def pack_bytes(values: Iterable[bytes]) -> bytes:
+    """Each with its length before it, four bytes, little endian."""
+    return b"".join([struct.pack("<I", len(value)) + value for value in values])
 
 
 @dataclass(slots=True)
@@ -241,8 +249,7 @@ class TensorOut:
     def binary(self) -> bytes:
         if isinstance(self.values, np.ndarray):
             return self.values.tobytes()
-        texts = [text.encode() for text in self.values]
-        return b"".join([struct.pack("<I", len(text)) + text for text in texts])
+        return pack_bytes([text.encode() for text in self.values])
 
 
 def write_tensor(name: str, values: Sequence[Any]) -> TensorOut:

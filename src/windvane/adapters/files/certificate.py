@@ -1,0 +1,104 @@
+"""Certificates that are renewed while a server runs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+from windvane.core.errors import WindvaneError
+
+_log = logging.getLogger(__name__)
+_LOOK_EVERY_S = 5.0
+_State = list[tuple[int, int, int]]
+
+
+class BadCertificate(WindvaneError):
+    """The files of `tls` are no certificate and the key that belongs to it."""
+
+    code: ClassVar[str] = "TLS-101"
+    hint = "`tls.certificate` is a PEM file with the whole chain, `tls.key` its key, not encrypted"
+
+
+class FileCertificate:
+    """The certificate of two PEM files. Raises BadCertificate if they cannot be used now."""
+
+    def __init__(
+        self,
+        chain: Path,
+        key: Path,
+        look_every_s: float = _LOOK_EVERY_S,
+    ) -> None:
+        self._chain = chain
+        self._key = key
+        self._look_every_s = look_every_s
+        self.context = _new_context()
+        self.context.set_alpn_protocols(["http/1.1"])
+        try:
+            self._seen = self._read_at = self._look()
+            self._read = _read_pair(chain, key)
+            self.context.load_cert_chain(chain, key, _no_password)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise BadCertificate(f"{chain} and {key}: {error}") from error
+
+    async def watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_every_s)
+            try:
+                await self.reload()
+            except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+                _log.warning("the certificate is not renewed: %s", error)
+
+    async def reload(self) -> bool:
+        """True if there was a new one. Raises OSError or ValueError, and the old one stays, if
+        its files cannot be used: one may be written already and the other not yet."""
+        seen = await asyncio.to_thread(self._look)
+        if seen == self._seen:
+            return False
+        # A key that does not belong to its certificate would leave the context with neither.
+        files = (self._chain, self._key, _no_password)
+        await asyncio.to_thread(_new_context().load_cert_chain, *files)
+        self.context.load_cert_chain(*files)
+        self._seen = seen
+        _log.info("the certificate was renewed")
+        return True
+
+    def read(self) -> tuple[bytes, bytes]:
+        try:
+            seen = self._look()
+            if seen != self._read_at:
+                self._read = _read_pair(self._chain, self._key)
+                self._read_at = seen
+        except (OSError, ValueError) as error:
+            _log.warning("the certificate is not renewed: %s", error)
+        return self._read
+
+    def _look(self) -> _State:
+        stats = [path.stat() for path in (self._chain, self._key)]
+        return [(stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in stats]
+
+
+def _no_password() -> str:
+    """Instead of a question on the terminal, which nobody would answer."""
+    raise ValueError("the key is encrypted")
+
+
+def _new_context() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _read_pair(chain: Path, key: Path) -> tuple[bytes, bytes]:
+    """Both, if they belong together: what was checked is what is given, even if the files change
+    meanwhile. Raises OSError."""
+    read = chain.read_bytes(), key.read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "both.pem"
+        copy.touch(mode=0o600)
+        copy.write_bytes(b"\n".join(read))
+        _new_context().load_cert_chain(copy, password=_no_password)
+    return read

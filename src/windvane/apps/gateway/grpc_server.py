@@ -1,0 +1,159 @@
+"""One worker's gRPC server: its bounds, its statuses, and how it leaves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from windvane.apps.gateway.grpc_service import GrpcAnswer, GrpcCall, GrpcService, Metadata
+from windvane.apps.gateway.protocols.open_inference_messages import SERVICE
+from windvane.apps.gateway.statuses import status_of
+from windvane.inference.errors import InternalError, Rejection
+from windvane.inference.failures import describe, frames_of
+from windvane.ports.certificate import Certificate
+
+_log = logging.getLogger(__name__)
+_HEAD_BYTES = 16_384
+_STREAMS = 1_000  # calls at one time on a connection
+_HANDSHAKE_MS = 10_000
+_IDLE_MS = 600_000
+_LONGEST_MS = 3_600_000
+_GRACE_MS = 30_000
+
+CODES: Mapping[int, grpc.StatusCode] = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    409: grpc.StatusCode.ABORTED,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    415: grpc.StatusCode.INVALID_ARGUMENT,
+    422: grpc.StatusCode.INVALID_ARGUMENT,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
+    503: grpc.StatusCode.UNAVAILABLE,
+    504: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+"""By the status that the same error has over HTTP."""
+
+Context = Any  # grpc.aio.ServicerContext, which has no type parameters at run time
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcConfig:
+    """Where to listen; workers share the port by SO_REUSEPORT. A message has at most
+    ``max_body_bytes``, and ``max_under_way`` calls are answered at one time."""
+
+    host: str
+    port: int
+    max_body_bytes: int
+    max_under_way: int
+    drain_s: float = 5.0
+    tls: Certificate | None = None
+
+
+class GrpcServer:
+    """One worker's, in the running loop, from ``start`` to ``stop``."""
+
+    def __init__(self, service: GrpcService, config: GrpcConfig) -> None:
+        self._service = service
+        self._config = config
+        self._server: grpc.aio.Server | None = None
+        self.port = config.port
+
+    async def start(self) -> None:
+        """Raises OSError for a port that is taken."""
+        config = self._config
+        server = grpc.aio.server(
+            maximum_concurrent_rpcs=config.max_under_way, options=_options(config)
+        )
+        handlers = {
+            name: grpc.unary_unary_rpc_method_handler(_handler(work))
+            for name, work in self._service.methods.items()
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        address = f"{host}:{config.port}"
+        try:
+            if config.tls is None:
+                self.port = server.add_insecure_port(address)
+            else:
+                self.port = server.add_secure_port(address, _credentials(config.tls))
+        except RuntimeError as error:
+            raise OSError(f"gRPC cannot listen on {address}: {error}") from error
+        await server.start()
+        self._server = server
+
+    async def stop(self) -> None:
+        """Accept nothing more; calls under way have ``drain_s``."""
+        if self._server is not None:
+            await self._server.stop(self._config.drain_s)
+
+
+def _handler(work: Callable[[GrpcCall], Awaitable[GrpcAnswer]]) -> Callable[[bytes, Any], Any]:
+    """What fails ends the call with the status of its error. Bodies stay bytes up to here, so
+    that a stranger's is not read."""
+
+    async def handle(body: bytes, context: Context) -> bytes:
+        try:
+            answer = await work(GrpcCall(body, _metadata(context), context.time_remaining()))
+        except Exception as error:
+            if not isinstance(error, Rejection):
+                _log.error("a call failed: %s\n%s", describe(error), frames_of(error))
+                error = InternalError("the gateway failed")
+            await _abort(context, error)
+            raise AssertionError("abort raises") from None
+        if answer.trailing:
+            context.set_trailing_metadata(answer.trailing)
+        return answer.body
+
+    return handle
+
+
+async def _abort(context: Context, error: Rejection) -> None:
+    trailing = [("windvane-code", error.code)]
+    if error.retry_after_s > 0.0:
+        # Source: gRPC A6, client retries: when a retry is welcome.
+        trailing.append(("grpc-retry-pushback-ms", str(int(error.retry_after_s * 1_000))))
+    hint = f" ({error.advice})" if error.advice else ""
+    code = CODES.get(status_of(error), grpc.StatusCode.INTERNAL)
+    await context.abort(code, f"{error.code}: {error.message}{hint}", tuple(trailing))
+
+
+def _metadata(context: Context) -> Metadata:
+    """The first value of each name."""
+    found: dict[str, bytes] = {}
+    given: Sequence[tuple[str, str | bytes]] = context.invocation_metadata() or ()
+    for name, value in given:
+        found.setdefault(name, value if isinstance(value, bytes) else value.encode("latin-1"))
+    return found
+
+
+def _options(config: GrpcConfig) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 1),
+        ("grpc.max_receive_message_length", config.max_body_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_metadata_size", _HEAD_BYTES),
+        ("grpc.absolute_max_metadata_size", _HEAD_BYTES),
+        ("grpc.max_concurrent_streams", _STREAMS),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
+        ("grpc.max_connection_idle_ms", _IDLE_MS),
+        ("grpc.max_connection_age_ms", _LONGEST_MS),
+        ("grpc.max_connection_age_grace_ms", _GRACE_MS),
+    ]
+
+
+def _credentials(tls: Certificate) -> grpc.ServerCredentials:
+    """Asked at each handshake, so that a renewed certificate counts at once."""
+
+    def fetch() -> grpc.ServerCertificateConfiguration:
+        chain, key = tls.read()
+        return grpc.ssl_server_certificate_configuration([(key, chain)])
+
+    return grpc.dynamic_ssl_server_credentials(fetch(), fetch, require_client_authentication=False)
