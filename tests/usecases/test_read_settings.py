@@ -172,8 +172,8 @@ def test_a_port_is_bound_to_a_model_and_to_a_key_that_lies_elsewhere(tmp_path: P
         ("{port: 8710, model: late, key: wv_secret}", "key"),
         ("{port: 8710, model: late}", "key"),
         ("{port: 0, model: late, key: 'env:K'}", "port"),
-        ("{port: 8700, model: late, key: 'env:K'}", "port 8700 of invocations is taken"),
-        ("{port: 8701, model: late, key: 'env:K'}", "port 8701 of invocations is taken"),
+        ("{port: 8700, model: late, key: 'env:K'}", "port and invocations have the same port 8700"),
+        ("{port: 8701, model: late, key: 'env:K'}", "console_port and invocations have"),
         ("{port: 9, model: a, key: 'env:K'}, {port: 9, model: b, key: 'env:K'}", "port 9"),
         ("{port: 9, model: a, key: 'env:K', tenant: t}", "tenant"),
     ],
@@ -182,6 +182,20 @@ def test_a_port_that_cannot_be_bound_is_refused(tmp_path: Path, line: str, said:
     with pytest.raises(BadSettings, match=said) as caught:
         read_settings(f"invocations: [{line}]", tmp_path)
     assert "wv_secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("grpc_port: 8700", "port and grpc_port have the same port 8700"),
+        ("grpc_port: 0", "grpc_port"),
+        ("tls: {certificate: a.pem}", "key"),
+        ("tls: {certificates: a.pem, key: b.pem}", r"unknown setting 'tls\.certificates'"),
+    ],
+)
+def test_what_cannot_be_listened_to_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(BadSettings, match=said):
+        read_settings(text, tmp_path)
 
 
 def test_a_secret_is_read_from_where_it_lies(tmp_path: Path) -> None:

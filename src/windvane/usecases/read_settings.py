@@ -222,13 +222,21 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
         found = msgspec.convert({**followed, "home": str(home.resolve())}, Settings)
     except msgspec.ValidationError as error:
         raise BadSettings(f"{FILE}: {error}") from error
-    ports = [found.port, found.console_port, *[one.port for one in found.invocations]]
-    if found.grpc_port is not None:
-        ports.append(found.grpc_port)
-    for port in ports:
-        if port and ports.count(port) > 1:
-            raise BadSettings(f"{FILE}: port {port} is given to two settings")
+    _check_ports(found)
     return found
+
+
+def _check_ports(found: Settings) -> None:
+    given = [("port", found.port), ("console_port", found.console_port)]
+    if found.grpc_port is not None:
+        given.append(("grpc_port", found.grpc_port))
+    given += [("invocations", one.port) for one in found.invocations]
+    taken: dict[int, str] = {}
+    for name, port in given:
+        if port in taken:
+            raise BadSettings(f"{FILE}: {taken[port]} and {name} have the same port {port}")
+        if port:  # 0 is whichever is free
+            taken[port] = name
 
 
 def read_secret(reference: str, environ: Mapping[str, str], folder: Path) -> str:
