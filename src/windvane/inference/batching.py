@@ -20,7 +20,7 @@ from windvane.core.task import Task
 from windvane.inference.bisecting import Bisection
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.model_queue import Job, ModelQueue, RowOutputs, Waiter
-from windvane.ports.runtime import Predictor
+from windvane.ports.runtime import Predictor, RowsRefused
 
 _THREAD_NICENESS = 5
 _SMOOTHING = 0.2
@@ -167,13 +167,20 @@ class NextTickBatcher:
         began = self._stopwatch()
         deadline = max(job.deadline for job in jobs)
 
-        async def run() -> None:
-            outputs: RowOutputs | Exception
+        async def execute_remote(some: list[Sequence[Any]]) -> RowOutputs | Exception:
             try:
-                found = await remote.predict_async(rows, max(0.0, deadline - self._monotonic()))
-                outputs = _checked(queue.task, found, len(rows))
+                found = await remote.predict_async(some, max(0.0, deadline - self._monotonic()))
+                return _checked(queue.task, found, len(some))
             except Exception as error:
-                outputs = error
+                return error
+
+        async def run() -> None:
+            outputs = await execute_remote(rows)
+            if isinstance(outputs, RowsRefused) and len(rows) > 1:
+                search = Bisection(len(rows), outputs)
+                while (piece := search.next()) and self._monotonic() < deadline:
+                    search.note(piece, await execute_remote(rows[slice(*piece)]))
+                outputs = search.outputs
             queue.running -= 1
             queue.busy -= len(rows)
             held = queue.busy

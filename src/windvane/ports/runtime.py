@@ -18,6 +18,7 @@ __all__ = [
     "ManifestMismatch",
     "Predictor",
     "RemotePredictor",
+    "RowsRefused",
     "Runtime",
     "RuntimeFailed",
     "UnencodableRow",
@@ -54,6 +55,13 @@ class RuntimeFailed(WindvaneError):
 
     code: ClassVar[str] = "RUN-106"
     hint = "it is started again at the next request; its log lies in the home's logs folder"
+
+
+class RowsRefused(RuntimeFailed):
+    """The server that runs a version is well, and does not take these rows."""
+
+    code: ClassVar[str] = "RUN-109"
+    hint = "its words say what is wrong with them"
 
 
 class Predictor(Protocol):
@@ -103,7 +111,8 @@ class RemotePredictor(Protocol):
     def encode(self, values: Sequence[Any]) -> Sequence[Any]: ...
 
     async def predict_async(self, rows: Sequence[Sequence[Any]], within_s: float) -> Outputs:
-        """As `Predictor.predict`; raises TimeoutError after ``within_s``, RuntimeFailed."""
+        """As `Predictor.predict`; raises TimeoutError after ``within_s``, RuntimeFailed, and
+        RowsRefused where one of several rows may be at fault."""
         ...
 
     def close(self) -> None: ...

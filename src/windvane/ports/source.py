@@ -47,7 +47,8 @@ class DataFile:
     file says. ``unplaced``: lists of categories, in the order of the columns that they belong to,
     where the file does not say for sure which these are; ``sizes`` then tells by place how many
     codes a column may have (0: it cannot be one). ``splits``: (place, threshold) of its trees.
-    ``packages``: what made it, with versions, as far as it says.
+    ``packages``: what made it, with versions, as far as it says. ``output_shapes``: of a row of
+    each of its outputs by name, where it gives several and says so (-1: any size).
     """
 
     body: bytes
@@ -63,6 +64,7 @@ class DataFile:
     sizes: tuple[int, ...] = ()
     splits: tuple[tuple[int, float], ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict[str, str])
+    output_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict[str, tuple[int, ...]])
 
 
 class DataReader(Protocol):

@@ -39,6 +39,7 @@ from windvane.ports.runtime import (
 )
 from windvane.ports.source import DataFile, Readers, Source, SourceCandidate
 from windvane.usecases.compare_library import output_shapes, raw_rows
+from windvane.usecases.load_version import BlockingPredictor
 from windvane.usecases.map_inputs import InputsSaid, map_inputs
 from windvane.usecases.map_outputs import map_columns, map_outputs
 from windvane.usecases.registration_options import BadInputs, RegistrationOptions
@@ -52,6 +53,7 @@ _DATA_FILES = {
     RuntimeName.XGBOOST: "model.ubj",
     RuntimeName.LIGHTGBM: "model.txt",
     RuntimeName.CATBOOST: "model.cbm",
+    RuntimeName.OPEN_INFERENCE: "remote.json",
 }
 _TABLES = {RuntimeName.PYFUNC, RuntimeName.CATBOOST}
 
@@ -184,8 +186,13 @@ class CandidateLoader:
         codes = runtime is RuntimeName.LIGHTGBM and not read.unplaced and not read.vocabularies
         said = InputsSaid.of(read, read.features or source.features, codes=codes)
         inputs = map_inputs(self._contract, said, options)
-        outputs = map_columns(
-            self._task, read.outputs, read.classes, read.transform, options, options.output
+        shapes = read.output_shapes
+        outputs = (
+            map_outputs(self._task, shapes, read.classes, read.transform, options)
+            if shapes
+            else map_columns(
+                self._task, read.outputs, read.classes, read.transform, options, options.output
+            )
         )
         served = ServedBy(
             runtime, name, self._task.kind, outputs, rounds=options.rounds or read.rounds,
@@ -357,7 +364,8 @@ class CandidateLoader:
         manifest = self._artifacts.seal(folder)
         artifact = self._artifact(folder, manifest)
         predictor = self._runtimes.load(artifact, self._contract, trusted=self._options.trust)
-        assert not isinstance(predictor, RemotePredictor)  # its files are here
+        if isinstance(predictor, RemotePredictor):
+            predictor = BlockingPredictor(predictor)
         self._opened.append(predictor)
         return Loaded(folder, manifest, served, inputs, self._contract, predictor)
 

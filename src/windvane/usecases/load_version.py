@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from windvane.core.execution import RuntimeName
-from windvane.core.task import Contract
+from windvane.core.task import Contract, Outputs
 from windvane.ports.artifacts import Artifact
 from windvane.ports.runtime import CannotLoad, Predictor, RemotePredictor, Runtime, read_served
+
+
+class BlockingPredictor:
+    """A remote version for who may wait: one execution at a time, within ``within_s``."""
+
+    blocking = True
+
+    def __init__(self, remote: RemotePredictor, within_s: float = 60.0) -> None:
+        self._remote = remote
+        self._within_s = within_s
+        self._runner = asyncio.Runner()
+        self.memory = remote.memory
+        self.encode = remote.encode
+
+    def predict(self, rows: Sequence[Sequence[Any]]) -> Outputs:
+        """Raises TimeoutError, RuntimeFailed."""
+        return self._runner.run(self._remote.predict_async(rows, self._within_s))
+
+    def close(self) -> None:
+        async def end() -> None:
+            self._remote.close()
+            await asyncio.sleep(0)  # what it leaves to the loop begins
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            await asyncio.gather(*rest, return_exceptions=True)
+
+        self._runner.run(end())
+        self._runner.close()
 
 
 class Runtimes:

@@ -55,8 +55,9 @@ class RegistrationOptions:
 class RegistrationOrder(msgspec.Struct, frozen=True):
     """What the command line hands to the process that registers. ``source``, ``data`` and
     ``vocabulary`` are paths as they were given; ``without`` names views that the model does not
-    use; ``tracking`` is where references are looked up;
-    ``options`` lacks what those files say."""
+    use; ``tracking`` is where references are looked up; ``authorization`` refers to what a remote
+    server wants to see, ``remote_rows`` is how many rows it takes at once; ``options`` lacks what
+    those files say."""
 
     model: str
     source: str
@@ -67,4 +68,6 @@ class RegistrationOrder(msgspec.Struct, frozen=True):
     vocabulary: str = ""
     without: tuple[str, ...] = ()
     tracking: str = ""
+    authorization: str = ""
+    remote_rows: int = 1_000
     as_json: bool = False

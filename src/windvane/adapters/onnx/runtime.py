@@ -12,7 +12,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from windvane.core.execution import RuntimeName, ServedBy
-from windvane.core.signature import InputSpec, OutputReader, RowEncoder, RowPacker
+from windvane.core.signature import InputSpec, OutputReader, RowEncoder, RowPacker, pack_tensor
 from windvane.core.task import Contract, Outputs, make_task
 from windvane.inference.matrix_predictor import check_task, flat_row
 from windvane.ports.artifacts import Artifact
@@ -23,10 +23,6 @@ _SESSION_BYTES = 2 << 20
 _GROWTH = 3
 _FEW = 8
 _REALS = {"tensor(float)": True, "tensor(double)": False}
-_TYPES: dict[str, Any] = {
-    "float32": np.float32, "float64": np.float64, "int64": np.int64, "int32": np.int32,
-    "bool": np.bool_, "string": object,
-}  # fmt: skip
 # A graph may name files for its weights; loaded from here, none of them can be there.
 _NO_FOLDER = "/dev/null/none"
 
@@ -83,9 +79,7 @@ class OnnxPredictor:
             return {self._input: self._matrix(flat)}
         columns = list(zip(*rows, strict=True))
         return {
-            tensor.name: np.concatenate(
-                [_column(columns[place], tensor.type) for place in tensor.places], axis=1
-            )
+            tensor.name: pack_tensor([columns[place] for place in tensor.places], tensor.type)
             for tensor in self._tensors
         }
 
@@ -98,21 +92,6 @@ class OnnxPredictor:
     def close(self) -> None:
         self._bound.clear()
         del self._run, self._session
-
-
-def _column(values: Sequence[Any], kind: str) -> NDArray[Any]:
-    """One feature's values (rows, columns) in a tensor's own type; NaN or "" where one is
-    missing."""
-    wanted = _TYPES[kind]
-    if kind == "string":
-        texts = ["" if value is None else str(value) for value in values]
-        return np.array(texts, dtype=object)[:, None]
-    if values and isinstance(next((v for v in values if v is not None), None), list):
-        return np.array(values, np.float64).astype(wanted)
-    found = np.array([math.nan if value is None else value for value in values], np.float64)
-    if kind not in ("float32", "float64") and not np.isfinite(found).all():
-        raise ValueError(f"a value is missing, and the graph takes {kind}")
-    return found.astype(wanted)[:, None]
 
 
 class _Bound:

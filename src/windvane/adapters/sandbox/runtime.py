@@ -49,6 +49,12 @@ _SCHEMA = "schema.json"
 _SCHEMA_BYTES = 64 << 20
 
 
+_NO_LIBRARY = {
+    RuntimeName.ONNX: "an ONNX graph has no Python library of its own",
+    RuntimeName.OPEN_INFERENCE: "another server runs it, and was asked as it will be",
+}
+
+
 class _Sandbox:
     """A process that is there when it is asked; after a failure it rests, then starts anew."""
 
@@ -285,8 +291,8 @@ class SandboxRuntime:
 
     def open(self, artifact: Artifact, served: ServedBy, *, trusted: bool) -> SandboxLibrary:
         """Load it by its own library; raises Untrusted, CannotLoad."""
-        if served.runtime is RuntimeName.ONNX:
-            raise CannotLoad("an ONNX graph has no Python library of its own")
+        if served.runtime in _NO_LIBRARY:
+            raise CannotLoad(_NO_LIBRARY[served.runtime])
         if served.runtime not in DATA_ONLY:
             check_trust(artifact, served, trusted=trusted)
         sandbox = self._sandbox(artifact, replace(served, table=False), [], trusted, library=True)

@@ -26,8 +26,9 @@ def register(
         str,
         typer.Argument(
             help="A file (.onnx, .ubj, .json, LightGBM's .txt, .cbm, .skops, a pickle or joblib, "
-            "also .gz, .pt, .pt2), an MLflow model folder, or a reference: models:/NAME/VERSION, "
-            "models:/NAME@ALIAS, runs:/RUN/PATH."
+            "also .gz, .pt, .pt2), an MLflow model folder, a reference (models:/NAME/VERSION, "
+            "models:/NAME@ALIAS, runs:/RUN/PATH), or a model on a server of its own that speaks "
+            "the Open Inference Protocol: http://HOST:PORT/v2/models/NAME/versions/VERSION."
         ),
     ],
     data: Annotated[Path, typer.Option(help="Real rows: a CSV or a Parquet file.")],
@@ -142,6 +143,18 @@ def register(
             help="The MLflow server or folder of a reference; default $MLFLOW_TRACKING_URI.",
         ),
     ] = "",
+    authorization: Annotated[
+        str,
+        typer.Option(
+            metavar="REFERENCE",
+            help="Where the Authorization header for a remote server lies: env:NAME, or file:PATH. "
+            "The reference is kept, not what it gives.",
+        ),
+    ] = "",
+    remote_rows: Annotated[
+        int,
+        typer.Option(min=1, max=10_000, help="Rows that a remote server takes at once."),
+    ] = 1_000,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -152,6 +165,8 @@ def register(
     """
     if unknown not in ("null", "error"):
         raise typer.BadParameter(f"--unknown: {unknown!r} is neither null nor error")
+    if authorization and not authorization.startswith(("env:", "file:")):
+        raise typer.BadParameter("--authorization: it is a reference, env:NAME or file:PATH")
     settings = wiring.settings(home)
     wiring.store(settings).close()
     options = RegistrationOptions(
@@ -163,6 +178,7 @@ def register(
     order = RegistrationOrder(
         model, source, str(data), label, time, options,
         vocabulary=str(vocabulary or ""), without=_listed(without), as_json=as_json,
+        authorization=authorization, remote_rows=remote_rows,
         tracking=tracking or os.environ.get("MLFLOW_TRACKING_URI", ""),
     )  # fmt: skip
     environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from functools import cache
+from functools import cache, partial
 
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
@@ -169,6 +169,11 @@ def _runtimes(given: Settings) -> Runtimes:
 
         return LightgbmRuntime()
 
+    def open_inference() -> Runtime:
+        from windvane.adapters.open_inference import OpenInferenceRuntime
+
+        return OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=given.folder))
+
     @cache
     def apart() -> Runtime:
         from windvane.adapters.sandbox import Limits, SandboxRuntime
@@ -186,6 +191,7 @@ def _runtimes(given: Settings) -> Runtimes:
             RuntimeName.ONNX: OnnxRuntime,
             RuntimeName.XGBOOST: xgboost,
             RuntimeName.LIGHTGBM: lightgbm,
+            RuntimeName.OPEN_INFERENCE: open_inference,
             **dict.fromkeys(SANDBOXED, apart),
         }
     )

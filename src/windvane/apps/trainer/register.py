@@ -62,7 +62,7 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
     with store.read() as tx:
         file = read_model_file(tx.model(order.model).text)
     with _steps(quiet=order.as_json) as say:
-        source = wiring.read_source(order.source, order.tracking, folder, say)
+        source = wiring.read_source(settings, order, folder, say)
         table = Path(order.data)
         options = replace(
             order.options,

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -21,17 +22,24 @@ from windvane.adapters.mlflow.source import read_mlmodel
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.onnx.foreign import read_onnx
 from windvane.adapters.onnx.learner import BoostedLearner
+from windvane.adapters.open_inference import (
+    OpenInferenceRuntime,
+    describe_remote,
+    is_remote,
+    read_remote,
+)
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
 from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.ports.clock import Clock
-from windvane.ports.source import Source
+from windvane.ports.source import Source, SourceCandidate
 from windvane.usecases.accept_candidate import Stores
 from windvane.usecases.load_version import Runtimes
-from windvane.usecases.read_settings import Settings, find_settings
+from windvane.usecases.read_settings import Settings, find_settings, read_secret
 from windvane.usecases.read_source import candidate_of, packages_of
 from windvane.usecases.register_version import RegistrationServices
+from windvane.usecases.registration_options import RegistrationOrder
 
 _ALSO = {
     "mlflow": ("mlflow-skinny",), "xgboost": ("xgboost-cpu",), "sklearn": ("scikit-learn",),
@@ -58,16 +66,23 @@ def registry(given: Settings) -> MlflowRegistry:
 
 
 def read_source(
-    given: str, tracking: str, folder: Path, on_step: Callable[[str], None] = lambda _: None
+    given: Settings, order: RegistrationOrder, folder: Path, on_step: Callable[[str], None]
 ) -> Source:
-    """An MLflow model folder, one file, or a reference, which is downloaded below ``folder``.
-    Raises CannotLoad."""
-    path = Path(given)
-    if is_reference(given):
-        on_step(f"download {given}")
-        path = fetch_reference(given, tracking, folder)
+    """An MLflow model folder, one file, or a reference, which is downloaded below ``folder``; or
+    a model on a server of its own, which is described in a file there. Raises CannotLoad,
+    BadReference."""
+    path = Path(order.source)
+    if is_remote(order.source):
+        on_step(f"ask {order.source} about it")
+        reference = order.authorization
+        credential = read_secret(reference, os.environ, given.folder) if reference else ""
+        path = describe_remote(order.source, folder, reference, credential, order.remote_rows)
+        return Source([SourceCandidate(RuntimeName.OPEN_INFERENCE, path)], name=order.source)
+    if is_reference(order.source):
+        on_step(f"download {order.source}")
+        path = fetch_reference(order.source, order.tracking, folder)
     if path.is_dir():
-        return replace(read_mlmodel(path, candidate_of), name=given)
+        return replace(read_mlmodel(path, candidate_of), name=order.source)
     candidate = candidate_of(path)
     return Source([candidate], packages=packages_of(path), name=path.name)
 
@@ -81,6 +96,7 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
         require=frozenset(given.sandbox_require),
     )
     apart = SandboxRuntime(limits, given.folder / "logs")
+    remote = OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=given.folder))
     artifacts = FileArtifacts()
     try:
         yield RegistrationServices(
@@ -91,6 +107,7 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
                     RuntimeName.ONNX: OnnxRuntime,
                     RuntimeName.XGBOOST: XgboostRuntime,
                     RuntimeName.LIGHTGBM: LightgbmRuntime,
+                    RuntimeName.OPEN_INFERENCE: lambda: remote,
                     **dict.fromkeys(SANDBOXED, lambda: apart),
                 }
             ),
@@ -99,6 +116,7 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
                 RuntimeName.ONNX: read_onnx,
                 RuntimeName.XGBOOST: read_xgboost,
                 RuntimeName.LIGHTGBM: read_lightgbm,
+                RuntimeName.OPEN_INFERENCE: read_remote,
             },
             installed,
         )

@@ -13,6 +13,7 @@ class RuntimeName(enum.StrEnum):
     ONNX = "onnx"
     XGBOOST = "xgboost"
     LIGHTGBM = "lightgbm"
+    OPEN_INFERENCE = "open_inference"
     CATBOOST = "catboost"
     SKLEARN = "sklearn"
     TORCHSCRIPT = "torchscript"
@@ -22,8 +23,11 @@ class RuntimeName(enum.StrEnum):
 
 # Their files are data to their loaders. All others can run code: those run in a sandbox.
 DATA_ONLY = frozenset(
-    {RuntimeName.ONNX, RuntimeName.XGBOOST, RuntimeName.LIGHTGBM, RuntimeName.CATBOOST}
-)
+    {
+        RuntimeName.ONNX, RuntimeName.XGBOOST, RuntimeName.LIGHTGBM, RuntimeName.CATBOOST,
+        RuntimeName.OPEN_INFERENCE,
+    }
+)  # fmt: skip
 # CatBoost has no library but its Python package, which has no place in a gateway's process.
 SANDBOXED = frozenset(RuntimeName) - DATA_ONLY | {RuntimeName.CATBOOST}
 
@@ -69,6 +73,8 @@ def choose_runtime(offers: Sequence[Offer]) -> RuntimeChoice | None:
 
 def _reason(offer: Offer, sandboxed: bool) -> str:
     name = offer.runtime.value
+    if offer.runtime is RuntimeName.OPEN_INFERENCE:
+        return f"a server of its own runs it, which the gateway asks ({name})"
     if not sandboxed:
         return f"{name} reads its files as data, so it runs in the gateway's process"
     apart = "it runs in a sandbox"

@@ -17,7 +17,7 @@ from windvane.core.signature.outputs import (
     Transform,
     map_output,
 )
-from windvane.core.signature.packing import RowPacker
+from windvane.core.signature.packing import RowPacker, pack_tensor
 from windvane.core.signature.times import parse_time
 from windvane.core.signature.types import MAX_INTEGER, FeatureSpec, FeatureType, Violation
 
@@ -37,6 +37,7 @@ __all__ = [
     "Violation",
     "kind_of",
     "map_output",
+    "pack_tensor",
     "parse_time",
     "read_number",
     "read_numbers",

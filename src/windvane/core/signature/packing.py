@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -37,3 +38,26 @@ class RowPacker:
         except (struct.error, OverflowError):
             return None
         return np.frombuffer(packed, self._dtype).reshape(len(rows), self.width)
+
+
+def pack_tensor(columns: Sequence[Sequence[Any]], dtype: str) -> NDArray[Any]:
+    """Features side by side as (rows, columns) of ``dtype``, one of NumPy's names, or "string"
+    (objects: texts, or bytes as they are). A missing value is NaN or "". Raises ValueError where
+    one is missing and the type has no place for that."""
+    return np.concatenate([_pack_column(column, dtype) for column in columns], axis=1)
+
+
+def _pack_column(values: Sequence[Any], dtype: str) -> NDArray[Any]:
+    if dtype == "string":
+        held = ["" if v is None else v if isinstance(v, bytes) else str(v) for v in values]
+        return np.array(held, dtype=object)[:, None]
+    if values and isinstance(next((v for v in values if v is not None), None), list):
+        found = np.array(values, np.float64)
+    else:
+        numbers = [math.nan if value is None else value for value in values]
+        found = np.array(numbers, np.float64)[:, None]
+    kind = np.dtype(dtype)
+    if kind.kind != "f" and not np.isfinite(found).all():
+        raise ValueError(f"a value is missing, and the model takes {dtype}")
+    with np.errstate(over="ignore"):  # a number beyond a shorter float becomes infinite
+        return found.astype(kind)

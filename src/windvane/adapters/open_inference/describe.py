@@ -1,0 +1,111 @@
+"""What a server says of its model: for registering it, and for seeing that it is still the same."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from windvane.adapters.open_inference.remote import (
+    BINARY,
+    DTYPES,
+    FILE,
+    RemoteModel,
+    decode,
+    parse_address,
+    tensors_of,
+)
+from windvane.ports.runtime import CannotLoad
+from windvane.ports.source import DataFile
+
+_WITHIN_S = 10.0
+_MOST_BYTES = 4 << 20
+# What a server that describes no inputs takes: MLServer's runtimes ignore the name.
+_ANY_NAME = "input-0"
+
+
+def is_remote(given: str) -> bool:
+    return given.startswith(("http://", "https://"))
+
+
+def describe_remote(
+    address: str, folder: Path, authorization: str = "", credential: str = "", max_rows: int = 1_000
+) -> Path:
+    """A file below ``folder`` that says which model ``address`` is, and what its server says of
+    it. ``authorization`` is kept, as the reference that it is; ``credential`` is what it gave.
+    Raises CannotLoad."""
+    found = ask_about(replace(parse_address(address), max_rows=max_rows), credential)
+    path = folder / FILE
+    path.write_bytes(msgspec.json.encode(replace(found, authorization=authorization)))
+    return path
+
+
+def read_remote(path: Path) -> DataFile:
+    """The description as a model's file."""
+    body = path.read_bytes()
+    remote = decode(body)
+    inputs = remote.inputs
+    # A tensor for each feature names it; one matrix of several columns names none.
+    named = all(tensor.width == 1 for tensor in inputs)
+    tensors = [(t.name, DTYPES[t.datatype], t.width) for t in inputs]
+    return DataFile(
+        body,
+        features=tuple(tensor.name for tensor in inputs) if named else (),
+        tensors=tuple(tensors) or ((_ANY_NAME, "float64", 0),),
+        output_shapes={
+            t.name: t.shape[1:] for t in remote.outputs if DTYPES[t.datatype] != "string"
+        },
+    )
+
+
+def ask_about(remote: RemoteModel, credential: str) -> RemoteModel:
+    """The model with what its server says of it now. Raises CannotLoad unless it is ready."""
+    headers = {"authorization": credential} if credential else {}
+    with httpx.Client(headers=headers, timeout=_WITHIN_S, trust_env=False) as client:
+        ready = _get(client, f"{remote.path}/ready")
+        if ready.status_code != 200:
+            raise _refused(remote, ready)
+        about = _json(remote, _get(client, remote.path))
+        server = _json(remote, _get(client, f"{remote.server}/v2"))
+    extensions = server.get("extensions")
+    return replace(
+        remote,
+        inputs=tensors_of(about.get("inputs"), "input"),
+        outputs=tensors_of(about.get("outputs"), "output"),
+        binary=isinstance(extensions, list) and BINARY in extensions,
+        platform=str(about.get("platform", ""))[:100],
+    )
+
+
+def _get(client: httpx.Client, url: str) -> httpx.Response:
+    try:
+        with client.stream("GET", url) as answer:
+            body = bytearray()
+            for part in answer.iter_bytes():
+                body += part
+                if len(body) > _MOST_BYTES:
+                    raise CannotLoad(f"{url} answers more than {_MOST_BYTES:,} bytes")
+            return httpx.Response(answer.status_code, content=bytes(body), request=answer.request)
+    except httpx.HTTPError as error:
+        said = str(error) or type(error).__name__
+        raise CannotLoad(f"{url} cannot be asked: {said}", hint="is the server up?") from error
+
+
+def _json(remote: RemoteModel, answer: httpx.Response) -> dict[str, Any]:
+    if answer.status_code != 200:
+        raise _refused(remote, answer)
+    try:
+        return msgspec.json.decode(answer.content, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise CannotLoad(f"{answer.url} speaks no Open Inference Protocol: {error}") from error
+
+
+def _refused(remote: RemoteModel, answer: httpx.Response) -> CannotLoad:
+    said = answer.text[:200].strip()
+    return CannotLoad(
+        f"{answer.url} answers {answer.status_code}{': ' if said else ''}{said}",
+        hint=f"is {remote.model!r} loaded there, and may this client ask for it?",
+    )

@@ -1,0 +1,210 @@
+"""The runtime port on servers that speak the Open Inference Protocol v2."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.adapters.open_inference.describe import ask_about
+from windvane.adapters.open_inference.messages import read_answer, write_request
+from windvane.adapters.open_inference.remote import RemoteModel, decode
+from windvane.core.execution import RuntimeName, ServedBy
+from windvane.core.signature import InputSpec, OutputReader, RowEncoder, pack_tensor
+from windvane.core.task import Contract, Outputs, make_task
+from windvane.ports.artifacts import Artifact
+from windvane.ports.runtime import (
+    CannotLoad,
+    RowsRefused,
+    RuntimeFailed,
+    read_inputs,
+    read_served,
+    refuse_value,
+)
+
+_CONCURRENCY = 16
+_TRIES = 3
+_FIRST_PAUSE_S = 0.02
+_LONGEST_S = 60.0  # for any part of a call; its deadline bounds the whole
+_MEMORY = 1 << 16
+_MOST_BYTES = 64 << 20
+_SAID = 300
+# The server says that it did nothing, and that it may be asked again.
+_AGAIN = frozenset({429, 503})
+# It read the rows, and cannot take them.
+_ROWS = frozenset({400, 413, 415, 422})
+
+
+class OpenInferencePredictor:
+    """One model of one server. What it holds open belongs to the loop that asks first."""
+
+    blocking = False
+    concurrency = _CONCURRENCY
+    memory = _MEMORY
+
+    def __init__(
+        self,
+        remote: RemoteModel,
+        inputs: Sequence[InputSpec],
+        contract: Contract,
+        served: ServedBy,
+        credential: str,
+    ) -> None:
+        self._url = f"{remote.path}/infer"
+        self._remote = remote
+        self._tensors = served.tensors
+        self._shapes = {tensor.name: tensor.shape for tensor in remote.inputs}
+        self._read = OutputReader(served.outputs, make_task(contract.task).outputs)
+        self._wanted = [source for source in self._read.sources if source]
+        self.encode = RowEncoder(inputs, contract.names, refuse_value)
+        self._headers = {"authorization": credential} if credential else {}
+        self._client: httpx.AsyncClient | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def predict_async(self, rows: Sequence[Sequence[Any]], within_s: float) -> Outputs:
+        most = self._remote.max_rows
+        async with asyncio.timeout(within_s):
+            parts = [await self._some(rows[i : i + most]) for i in range(0, len(rows), most)]
+        if len(parts) == 1:
+            return parts[0]
+        return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+
+    async def _some(self, rows: Sequence[Sequence[Any]]) -> Outputs:
+        tensors = self._pack(rows)
+        body, headers = write_request(tensors, self._wanted, binary=self._remote.binary)
+        answer, answered = await self._ask(body, headers)
+        outputs = read_answer(answer, answered, len(rows))
+        try:
+            return self._read(outputs)
+        except ValueError as error:
+            raise RuntimeFailed(f"{self._url}: {error}") from error
+
+    def close(self) -> None:
+        client, self._client = self._client, None
+        loop = self._loop
+        if client is not None and loop is not None and loop.is_running():
+            asyncio.run_coroutine_threadsafe(client.aclose(), loop)
+
+    def _pack(self, rows: Sequence[Sequence[Any]]) -> dict[str, NDArray[Any]]:
+        columns = list(zip(*rows, strict=True))
+        tensors: dict[str, NDArray[Any]] = {}
+        for tensor in self._tensors:
+            try:
+                packed = pack_tensor([columns[place] for place in tensor.places], tensor.type)
+            except (ValueError, OverflowError) as error:
+                raise RowsRefused(f"input {tensor.name!r}: {error}") from error
+            shape = self._shapes.get(tensor.name, (-1, packed.shape[1]))
+            tensors[tensor.name] = packed.reshape(len(rows), *_sizes(shape, packed.shape[1]))
+        return tensors
+
+    async def _ask(self, body: bytes, headers: dict[str, str]) -> tuple[httpx.Response, bytes]:
+        """Asked again only where the server did nothing: it could not be reached, closed an old
+        connection, or said so."""
+        pause_s = _FIRST_PAUSE_S
+        for attempt in range(_TRIES):
+            last = attempt == _TRIES - 1
+            try:
+                answer, found = await self._post(body, headers)
+            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.RemoteProtocolError) as error:
+                if last:
+                    raise RuntimeFailed(f"{self._url} cannot be asked: {_said(error)}") from error
+                wait_s = pause_s
+            except httpx.HTTPError as error:
+                raise RuntimeFailed(f"{self._url} gave no answer: {_said(error)}") from error
+            else:
+                if answer.status_code == 200:
+                    return answer, found
+                if answer.status_code not in _AGAIN or last:
+                    raise self._refused(answer.status_code, found)
+                wait_s = max(pause_s, _retry_after_s(answer))
+            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0) + wait_s / 2)
+            pause_s *= 2.0
+        raise AssertionError("the last try returns or raises")
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[httpx.Response, bytes]:
+        client = self._opened()
+        async with client.stream("POST", self._url, content=body, headers=headers) as answer:
+            found = bytearray()
+            async for part in answer.aiter_bytes():
+                found += part
+                if len(found) > _MOST_BYTES:
+                    raise RuntimeFailed(f"{self._url} answers more than {_MOST_BYTES:,} bytes")
+        return answer, bytes(found)
+
+    def _opened(self) -> httpx.AsyncClient:
+        if self._client is None:
+            self._loop = asyncio.get_running_loop()
+            limits = httpx.Limits(
+                max_connections=_CONCURRENCY, max_keepalive_connections=_CONCURRENCY
+            )
+            self._client = httpx.AsyncClient(
+                headers=self._headers, limits=limits, timeout=_LONGEST_S, trust_env=False
+            )
+        return self._client
+
+    def _refused(self, status: int, body: bytes) -> RuntimeFailed:
+        said = body[:_SAID].decode("utf-8", "replace")
+        refusal = RowsRefused if status in _ROWS else RuntimeFailed
+        return refusal(f"{self._url} answers {status}: {said}")
+
+
+class OpenInferenceRuntime:
+    """``secret`` follows the reference of a credential. Nothing of a model is loaded here, so
+    trust is not asked for."""
+
+    def __init__(self, secret: Callable[[str], str]) -> None:
+        self._secret = secret
+
+    def load(
+        self, artifact: Artifact, contract: Contract, *, trusted: bool
+    ) -> OpenInferencePredictor:
+        """Raises CannotLoad unless the server is ready and describes the model as it did when it
+        was registered."""
+        del trusted
+        served = read_served(artifact)
+        if served.runtime is not RuntimeName.OPEN_INFERENCE:
+            raise CannotLoad(f"{served.runtime.value} serves this version, not another server")
+        if served.task != contract.task.kind:
+            raise CannotLoad(
+                f"the version gives {served.task} outputs, the model's file says "
+                f"{contract.task.kind}",
+                hint="register the version again for the model as it is now",
+            )
+        inputs = read_inputs(artifact, contract.names)
+        remote = decode(artifact.read(served.file))
+        credential = self._secret(remote.authorization) if remote.authorization else ""
+        now = ask_about(remote, credential)
+        for what, then, today in (
+            ("inputs", remote.inputs, now.inputs), ("outputs", remote.outputs, now.outputs),
+        ):  # fmt: skip
+            if then != today:
+                raise CannotLoad(
+                    f"{remote.path} had the {what} {_told(then)} when it was registered, and has "
+                    f"{_told(today)} now",
+                    hint="another model is served there by now: register it as a new version",
+                )
+        return OpenInferencePredictor(now, inputs, contract, served, credential)
+
+
+def _sizes(shape: Sequence[int], columns: int) -> list[int]:
+    """Of a row, with at most one size that follows from its columns."""
+    return [columns if size < 0 else size for size in shape[1:]]
+
+
+def _told(tensors: Sequence[Any]) -> str:
+    return ", ".join(f"{t.name} {t.datatype} {list(t.shape)}" for t in tensors) or "none"
+
+
+def _said(error: Exception) -> str:
+    return str(error)[:_SAID] or type(error).__name__
+
+
+def _retry_after_s(answer: httpx.Response) -> float:
+    """The whole seconds that it asks for; the deadline of the call cuts them."""
+    given = answer.headers.get("retry-after", "")
+    return float(given) if given.isdigit() and len(given) < 6 else 0.0
