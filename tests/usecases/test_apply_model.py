@@ -6,7 +6,7 @@ import pytest
 from usecases.harness import FILE, MODEL, Harness
 
 from windvane.core.journal import fact_hash
-from windvane.core.routing import ModelRoute
+from windvane.core.routing import CascadeSpec, ModelRoute
 from windvane.core.verdict import Outcome
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.publish_routing import PUBLISH
@@ -149,3 +149,43 @@ def test_every_change_is_a_recorded_decision(empty_harness: Harness) -> None:
     for text in (FILE, OTHER, FILE):
         assert apply_model(empty_harness.store, empty_harness.clock, text)[1]
     assert len(empty_harness.decisions("apply")) == 3
+
+
+BIG = FILE.replace("model: delay", "model: big", 1)
+CASCADED = FILE.replace("serve:", "serve:\n  cascade: {to: big, below: 0.8}", 1)
+LABELLED = BIG.replace("kind: binary", "kind: binary, classes: [on_time, late]")
+
+
+@pytest.mark.parametrize(
+    ("other", "own", "said"),
+    [
+        (BIG, CASCADED.replace("to: big", "to: bog"), "no model 'bog' is applied"),
+        (BIG, CASCADED.replace("below: 0.8", "below: 1.5"), "1.5 is not in"),
+        (BIG, CASCADED.replace("to: big", "to: delay"), "in its own place"),
+        (BIG, CASCADED.replace("to: big", "too: big"), "too"),
+        (LABELLED, CASCADED, "big predicts binary .on_time, late., delay predicts binary"),
+        (BIG.replace("  plan:", "  plan:\n    extra: {type: number}"), CASCADED,
+         "big needs extra, which delay does not take"),
+        (BIG.replace("{type: number, range: [0, 5000]}", "{type: integer}"), CASCADED,
+         "distance has the type integer in big and number here"),
+    ],
+)  # fmt: skip
+def test_a_cascade_that_cannot_be_is_refused(
+    empty_harness: Harness, other: str, own: str, said: str
+) -> None:
+    apply_model(empty_harness.store, empty_harness.clock, other)
+    with pytest.raises(BadModelFile, match=said):
+        apply_model(empty_harness.store, empty_harness.clock, own)
+
+
+def test_a_cascade_needs_answers_that_say_how_sure_they_are(empty_harness: Harness) -> None:
+    text = CASCADED.replace("kind: binary", "kind: regression").replace(", {constant: 0.2}", "")
+    text = text.replace("  outcomes: {floor: 0.6}\n", "")
+    with pytest.raises(BadModelFile, match="regression answers do not say how sure they are"):
+        apply_model(empty_harness.store, empty_harness.clock, text)
+
+
+def test_a_cascade_is_in_the_routing_table(harness: Harness) -> None:
+    apply_model(harness.store, harness.clock, BIG)
+    apply_model(harness.store, harness.clock, CASCADED)
+    assert route_of(harness).cascade == CascadeSpec("big", 0.8)

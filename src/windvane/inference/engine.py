@@ -23,6 +23,7 @@ from windvane.core.routing import Scope
 from windvane.inference.access import Authenticator, CachedRejection, Principal
 from windvane.inference.batching import NextTickBatcher
 from windvane.inference.cache import AnswerCache
+from windvane.inference.cascade import Cascade
 from windvane.inference.errors import (
     Forbidden,
     InternalError,
@@ -84,6 +85,7 @@ class Engine:
     def __init__(self, services: Services) -> None:
         self.services = services
         self._execution = Execution(services)
+        self._cascade = Cascade(services, self._execution)
         services.batcher.on_begin = services.events.hold
         services.batcher.on_end = services.events.commit
 
@@ -151,6 +153,9 @@ class Engine:
             await self._execution.run(request)
             request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
             response = InferenceResponse(request)
+            cascade = request.access.model.route.cascade
+            if cascade is not None:
+                await self._cascade.refine(request, response, cascade)
             response.body = request.codec.encode(response)  # or there is nothing to record
             not_kept = await services.events.keep_prediction(request)
             if not_kept is not None:

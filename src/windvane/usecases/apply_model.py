@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from windvane.core.errors import did_you_mean
 from windvane.core.journal import Decision, fact_hash
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
@@ -19,6 +20,7 @@ def apply_model(store: ControlStore, clock: Clock, text: str) -> tuple[ModelFile
             return file, False
         if held is not None and tx.versions(file.model):
             _check_growth(tx, read_model_file(held.text), file)
+        _check_cascade(tx, file)
         tx.put_model(ModelRecord(file.model, text, clock.now()))
         version = fact_hash(text)
         publish = routing_effects(tx)
@@ -38,6 +40,45 @@ def apply_model(store: ControlStore, clock: Clock, text: str) -> tuple[ModelFile
             )
         )
     return file, True
+
+
+def _check_cascade(tx: Tx, file: ModelFile) -> None:
+    """The model that answers in this one's place has to be there, give the same outputs, and
+    take nothing that this one's clients do not send. Raises BadModelFile."""
+    if file.cascade is None:
+        return
+    texts = {model.name: model.text for model in tx.models() if model.name != file.model}
+    if file.cascade.to not in texts:
+        raise BadModelFile(
+            f"serve.cascade.to: no model {file.cascade.to!r} is applied",
+            hint=did_you_mean(file.cascade.to, texts) or "apply that model's file first",
+        )
+    other = read_model_file(texts[file.cascade.to])
+    if other.contract.task != file.contract.task:
+        raise BadModelFile(
+            f"serve.cascade.to: {other.model} predicts {_told(other)}, {file.model} predicts "
+            f"{_told(file)}",
+            hint="both answer the same question: `predicts` must be the same",
+        )
+    own = {spec.name: spec for spec in file.schema}
+    for spec in other.schema:
+        mine = own.get(spec.name)
+        if mine is None and not (spec.nullable or spec.optional):
+            raise BadModelFile(
+                f"serve.cascade.to: {other.model} needs {spec.name}, which {file.model} does not "
+                "take",
+                hint="add the feature here, or make it nullable there",
+            )
+        if mine is not None and (mine.type, mine.length) != (spec.type, spec.length):
+            raise BadModelFile(
+                f"serve.cascade.to: {spec.name} has the type {spec.type} in {other.model} and "
+                f"{mine.type} here"
+            )
+
+
+def _told(file: ModelFile) -> str:
+    classes = ", ".join(file.contract.task.classes)
+    return f"{file.predicts.kind} ({classes})" if classes else file.predicts.kind
 
 
 def _check_growth(tx: Tx, held: ModelFile, fresh: ModelFile) -> None:

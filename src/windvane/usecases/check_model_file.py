@@ -76,6 +76,7 @@ def check_model_file(file: ModelFile) -> None:
     if not isinstance(file.watch.outcomes.get("floor", 0.5), int | float):
         raise BadModelFile("watch.outcomes: floor must be a number", hint="for example 0.62")
     _check_numbers(file)
+    _check_cascade(file)
     for view, features in file.features.items():
         for name, feature in features.items():
             _check_feature(f"features.{view}.{name}", name, feature)
@@ -85,6 +86,25 @@ def check_model_file(file: ModelFile) -> None:
     for word in ("rule", "constant"):
         if sum(isinstance(step, Mapping) and word in step for step in file.serve.fallback) > 1:
             raise BadModelFile(f"serve.fallback: {word} is there twice", hint="keep one of them")
+
+
+def _check_cascade(file: ModelFile) -> None:
+    """What the file alone can tell; whether the other model fits is for ``apply_model``."""
+    cascade = file.cascade
+    if cascade is None:
+        return
+    if not 0.0 < cascade.below <= 1.0:
+        raise BadModelFile(
+            f"serve.cascade.below: {cascade.below:g} is not in (0, 1]",
+            hint="of a classifier, the confidence is the probability of the answer: 0.8",
+        )
+    if cascade.to == file.model:
+        raise BadModelFile("serve.cascade.to: a model cannot answer in its own place")
+    if not make_task(file.contract.task).has_confidence:
+        raise BadModelFile(
+            f"serve.cascade: {file.predicts.kind} answers do not say how sure they are",
+            hint="a cascade is for binary, multiclass and multilabel models",
+        )
 
 
 def _check_numbers(file: ModelFile) -> None:

@@ -86,6 +86,7 @@ def _route(
         cache_all=file.cache_all,
         tenants=tuple(file.serve.tenants),
         circuit=file.circuit,
+        cascade=file.cascade,
     )
 
 

@@ -12,7 +12,7 @@ import yaml
 
 from windvane.core.alerting import Response, Severity
 from windvane.core.errors import WindvaneError, did_you_mean
-from windvane.core.routing import CircuitSpec, RuleStep
+from windvane.core.routing import CascadeSpec, CircuitSpec, RuleStep
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, OutputRow, TaskSpec, make_task
 
@@ -81,16 +81,25 @@ class Circuit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     probes: int = 3
 
 
+class Cascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Rows of which this model is less sure than ``below`` are answered by the model ``to``."""
+
+    to: str
+    below: float
+
+
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``deadline`` of a request; ``fallback``: versions, a rule and at last a constant;
     ``cache`` or False for none; ``tenants`` that may see the model, all if none is named;
-    ``circuit``: when a failing version is left alone."""
+    ``circuit``: when a failing version is left alone; ``cascade``: who answers where this model
+    is unsure."""
 
     deadline: str = "500ms"
     fallback: list[Any] = msgspec.field(default_factory=lambda: ["previous"])
     cache: Cache | bool = True
     tenants: list[str] = []
     circuit: Circuit = Circuit()
+    cascade: Cascade | None = None
 
 
 class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -174,6 +183,11 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
     def circuit(self) -> CircuitSpec:
         held = self.serve.circuit
         return CircuitSpec(held.failures, parse_duration(held.pause), held.probes)
+
+    @property
+    def cascade(self) -> CascadeSpec | None:
+        held = self.serve.cascade
+        return CascadeSpec(held.to, held.below) if held is not None else None
 
     @property
     def respond(self) -> dict[Severity, Response]:
@@ -379,6 +393,7 @@ def _suggest(message: str) -> str | None:
         "serve": Serve,
         "serve.cache": Cache,
         "serve.circuit": Circuit,
+        "serve.cascade": Cascade,
         "watch": Watch,
         "rollout": Rollout,
         "train": Train,

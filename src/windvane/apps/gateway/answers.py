@@ -177,6 +177,8 @@ def _limit_name(limit: Limit) -> str:
 
 def _why(route: Route) -> str:
     flags = route.flags
+    if "cascaded" in flags:
+        return f"version {route.routed} was unsure; {route.answered} answered in its place"
     if "failed" in flags:
         cause = flags[flags.index("failed") + 1]
         tried = [f.removeprefix("failed:") for f in flags if f.startswith("failed:")]

@@ -12,6 +12,7 @@ from windvane.core.routing.access import (
 )
 from windvane.core.routing.table import (
     Arm,
+    CascadeSpec,
     CircuitSpec,
     ModelRoute,
     RoutingTable,
@@ -27,6 +28,7 @@ __all__ = [
     "EVERYONE",
     "ApiVersion",
     "Arm",
+    "CascadeSpec",
     "CircuitSpec",
     "KeyEntry",
     "ModelRoute",

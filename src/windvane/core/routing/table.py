@@ -42,6 +42,14 @@ class CircuitSpec:
     probes: int = 3
 
 
+@dataclass(frozen=True, slots=True)
+class CascadeSpec:
+    """Rows whose confidence is below ``below`` are answered by the model ``to``."""
+
+    to: str
+    below: float
+
+
 @dataclass(frozen=True)
 class ModelRoute:
     """One model's part of the table.
@@ -52,7 +60,8 @@ class ModelRoute:
     ``rule``; ``constant`` is the last resort, outputs in the task's order. Answers are cached
     for ``cache_ttl_s`` (0: not at all), with ``cache_all`` also those that are computed as fast
     as they are found. ``tenants`` may see the model; all may where it is empty. ``circuit``
-    says when a version is not tried for a while.
+    says when a version is not tried for a while, ``cascade`` which model answers where this one
+    is unsure.
     """
 
     model: str
@@ -72,6 +81,7 @@ class ModelRoute:
     tenants: tuple[str, ...] = ()
     cache_all: bool = False
     circuit: CircuitSpec = CircuitSpec()
+    cascade: CascadeSpec | None = None
 
     @cached_property
     def optional(self) -> tuple[tuple[str, int], ...]:

@@ -161,6 +161,11 @@ class Task(ABC):
         del outputs
         return ""
 
+    @property
+    def has_confidence(self) -> bool:
+        """Whether ``confidence`` says anything."""
+        return type(self).confidence is not Task.confidence
+
     def confidence(self, row: OutputRow) -> float | None:
         """How sure the answer is, from 0 to 1; None where a task does not say."""
         del row
