@@ -292,7 +292,16 @@ def test_what_a_server_says_becomes_what_a_file_says(tmp_path: Path) -> None:
         assert found.output_shapes == {"probabilities": (3,)}
         server.inputs, server.outputs = [], []
         found = read_remote(describe_remote(server.address, tmp_path))
-        assert (found.features, found.tensors) == ((), (("input-0", "float64", 0),))
+        assert (found.features, found.tensors) == ((), ())
+
+
+@pytest.mark.parametrize("inputs", [[], [{"name": "m", "datatype": "FP64", "shape": [-1, -1]}]])
+def test_a_server_that_takes_any_width_gets_one_matrix(tmp_path: Path, inputs: Any) -> None:
+    with remote_server(inputs=inputs) as server:
+        assert ask(load(server, tmp_path, served=replace(SERVED, tensors=()))) == SUMS
+        (sent,) = server.seen[0]["inputs"]
+        name = "m" if inputs else "input-0"
+        assert (sent["name"], sent["datatype"], sent["shape"]) == (name, "FP64", [3, 3])
 
 
 def queue_of(predictor: RemotePredictor) -> ModelQueue:

@@ -23,8 +23,6 @@ from windvane.ports.source import DataFile
 
 _WITHIN_S = 10.0
 _MOST_BYTES = 4 << 20
-# What a server that describes no inputs takes: MLServer's runtimes ignore the name.
-_ANY_NAME = "input-0"
 
 
 def is_remote(given: str) -> bool:
@@ -48,13 +46,13 @@ def read_remote(path: Path) -> DataFile:
     body = path.read_bytes()
     remote = decode(body)
     inputs = remote.inputs
-    # A tensor for each feature names it; one matrix of several columns names none.
+    # A tensor for each feature names it; a matrix of several columns names none.
     named = all(tensor.width == 1 for tensor in inputs)
-    tensors = [(t.name, DTYPES[t.datatype], t.width) for t in inputs]
+    matrix = len(inputs) == 1 and inputs[0].width == 0
     return DataFile(
         body,
         features=tuple(tensor.name for tensor in inputs) if named else (),
-        tensors=tuple(tensors) or ((_ANY_NAME, "float64", 0),),
+        tensors=() if matrix else tuple((t.name, DTYPES[t.datatype], t.width) for t in inputs),
         output_shapes={
             t.name: t.shape[1:] for t in remote.outputs if DTYPES[t.datatype] != "string"
         },

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from windvane.adapters.open_inference.describe import ask_about
 from windvane.adapters.open_inference.messages import read_answer, write_request
-from windvane.adapters.open_inference.remote import RemoteModel, decode
-from windvane.core.execution import RuntimeName, ServedBy
+from windvane.adapters.open_inference.remote import DTYPES, RemoteModel, decode
+from windvane.core.execution import RuntimeName, ServedBy, TensorInput
 from windvane.core.signature import InputSpec, OutputReader, RowEncoder, pack_tensor
 from windvane.core.task import Contract, Outputs, make_task
 from windvane.ports.artifacts import Artifact
@@ -57,7 +57,7 @@ class OpenInferencePredictor:
     ) -> None:
         self._url = f"{remote.path}/infer"
         self._remote = remote
-        self._tensors = served.tensors
+        self._tensors = served.tensors or (_matrix(remote, len(inputs)),)
         self._shapes = {tensor.name: tensor.shape for tensor in remote.inputs}
         self._read = OutputReader(served.outputs, make_task(contract.task).outputs)
         self._wanted = [source for source in self._read.sources if source]
@@ -189,6 +189,15 @@ class OpenInferenceRuntime:
                     hint="another model is served there by now: register it as a new version",
                 )
         return OpenInferencePredictor(now, inputs, contract, served, credential)
+
+
+def _matrix(remote: RemoteModel, inputs: int) -> TensorInput:
+    """All inputs in one tensor, of a server that takes any width, or describes no inputs at all:
+    MLServer's runtimes ignore the name."""
+    places = tuple(range(inputs))
+    if not remote.inputs:
+        return TensorInput("input-0", "float64", places)
+    return TensorInput(remote.inputs[0].name, DTYPES[remote.inputs[0].datatype], places)
 
 
 def _sizes(shape: Sequence[int], columns: int) -> list[int]:
