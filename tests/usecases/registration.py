@@ -29,6 +29,7 @@ from windvane.ports.runtime import Predictor, RemotePredictor
 from windvane.ports.source import Source
 from windvane.usecases.accept_candidate import Stores, Trained
 from windvane.usecases.apply_model import apply_model
+from windvane.usecases.compare_champion import ChampionLoader
 from windvane.usecases.load_version import Runtimes
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.read_source import candidate_of
@@ -109,7 +110,13 @@ class Registration:
         }
         stores = Stores(self.store, registry, files.seal, self.clock)
         self.services = RegistrationServices(
-            stores, files, self.runtimes, apart, readers, installed
+            stores,
+            files,
+            self.runtimes,
+            apart,
+            readers,
+            ChampionLoader(self.runtimes, files),
+            installed,
         )
 
     def apply(self, text: str) -> str:

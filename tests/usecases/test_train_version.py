@@ -24,6 +24,8 @@ from windvane.ports.control_store import Deployment, VersionRecord
 from windvane.ports.learner import TrainingData
 from windvane.ports.runtime import Predictor
 from windvane.usecases.apply_model import apply_model
+from windvane.usecases.compare_champion import ChampionLoader
+from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
 from windvane.usecases.train_version import (
@@ -72,6 +74,9 @@ def load(version: VersionRecord) -> Predictor:
     return OnnxRuntime().load(opened, read_model_file(FILE).contract, trusted=False)
 
 
+CHAMPIONS = ChampionLoader(OnnxRuntime(), FileArtifacts())
+
+
 class TrainingHarness:
     """One installation's trainer."""
 
@@ -84,7 +89,7 @@ class TrainingHarness:
     def train(self, data: TrainingData, recipe: Recipe | None = None, **given: Any) -> Trained:
         return train_version(
             self.store, self.registry, BoostedLearner(rounds=8, leaves=6), FileArtifacts().seal,
-            self.clock, MODEL, data, recipe or Recipe(), **given,
+            self.clock, CHAMPIONS, MODEL, data, recipe or Recipe(), **given,
         )  # fmt: skip
 
     def versions(self) -> list[str]:
@@ -354,8 +359,41 @@ def test_a_crash_before_the_record_leaves_the_store_as_it_was(harness: TrainingH
     with pytest.raises(KeyboardInterrupt):
         train_version(
             harness.store, Dies(), BoostedLearner(rounds=8, leaves=6), FileArtifacts().seal,
-            harness.clock, MODEL, table(), Recipe(),
+            harness.clock, CHAMPIONS, MODEL, table(), Recipe(),
         )  # fmt: skip
     assert harness.versions() == []
     trained = harness.train(table())
     assert harness.versions() == [trained.version.version]
+
+
+def compared(trained: Trained, harness: TrainingHarness) -> dict[str, Any]:
+    """The facts of the decision that let it in."""
+    with harness.store.read() as tx:
+        name = f"{MODEL}/register/{trained.version.version}"
+        return dict(tx.decision(name).facts)
+
+
+def test_a_candidate_is_compared_with_the_champion_on_the_same_rows(
+    harness: TrainingHarness,
+) -> None:
+    first = harness.train(table())
+    assert compared(first, harness)["against_champion"] is None
+    deploy_version(harness.store, harness.clock, MODEL, first.version.version)
+    same = harness.train(table(), Recipe(seed=1))
+    against = compared(same, harness)["against_champion"]
+    assert against["rows"] == 200  # the holdout
+    assert abs(against["value"]) < 1e-6  # the same trees
+    # Without the view that matters it is worse, beyond what chance explains.
+    with pytest.raises(CandidateRefused, match=r"ACC-504: a row costs .* more than with the cham"):
+        harness.train(table(), Recipe(without=("plan",)))
+    assert harness.versions() == [first.version.version, same.version.version]
+
+
+def test_a_champion_that_cannot_be_asked_is_no_reason_to_refuse(harness: TrainingHarness) -> None:
+    first = harness.train(table())
+    deploy_version(harness.store, harness.clock, MODEL, first.version.version)
+    graph = Path(first.version.artifact) / "model.onnx"
+    graph.write_bytes(graph.read_bytes() + b"?")
+    facts = compared(harness.train(table(), Recipe(seed=1)), harness)
+    assert facts["against_champion"] is None
+    assert facts["no_champion"].startswith("it cannot be asked: ")

@@ -89,13 +89,19 @@ class Stores:
 @dataclass(frozen=True, slots=True)
 class Applied:
     """A model's file as applied, the layout of its newest version (None before one), and the
-    ``champion`` with the axes of its outputs."""
+    champion, whether its files are trusted, and the axes of its outputs."""
 
     model: str
     file: ModelFile
     layout: Layout | None
-    champion: str = ""
+    champion_record: VersionRecord | None = None
+    champion_trusted: bool = False
     champion_axes: tuple[Axis, ...] = ()
+
+    @property
+    def champion(self) -> str:
+        """Its version, "" for none."""
+        return self.champion_record.version if self.champion_record else ""
 
     @property
     def policy(self) -> AcceptancePolicy:
@@ -127,8 +133,9 @@ def applied(store: ControlStore, model: str) -> Applied:
         if champion is None:
             return Applied(model, file, layout)
         axes = tx.layout(champion.layout_id).axes
+        trusted = any(trust.manifest == champion.manifest for trust in tx.trusted())
     own = tuple(a for a in axes if is_output_axis(a.name) and "@" not in a.name)
-    return Applied(model, file, layout, champion.version, own)
+    return Applied(model, file, layout, champion, trusted, own)
 
 
 def split_by_time(

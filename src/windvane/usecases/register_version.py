@@ -38,6 +38,7 @@ from windvane.usecases.accept_candidate import (
     some_rows,
     split_by_time,
 )
+from windvane.usecases.compare_champion import ChampionLoader
 from windvane.usecases.compare_library import AROUND_SPLITS, Asked, compare_library
 from windvane.usecases.load_candidate import CandidateLoader, Found, Loaded
 from windvane.usecases.map_outputs import map_outputs
@@ -57,14 +58,16 @@ _PARITY_ROWS = 1_000  # at least so many, where the holdout has them
 @dataclass(frozen=True, slots=True)
 class RegistrationServices:
     """What registering needs beside the stores: ``runtimes`` serves the candidate while it is
-    measured, ``libraries`` asks models' own libraries, ``readers`` look into files that are data,
-    ``installed`` says the version of a package that is here ("" for none)."""
+    measured, ``libraries`` asks models' own libraries, ``champions`` whoever answers now,
+    ``readers`` look into files that are data, ``installed`` says the version of a package that
+    is here ("" for none)."""
 
     stores: Stores
     artifacts: Artifacts
     runtimes: Runtime
     libraries: ModelLibrary
     readers: Readers
+    champions: ChampionLoader
     installed: Callable[[str], str] = lambda _: ""
 
 
@@ -99,8 +102,14 @@ def register_version(
         on_step(f"evaluate {choice.runtime.value} on {holdout.rows:,} later rows")
         _check_outputs(task, chosen.predict(sample.columns))
         evaluation = evaluate(chosen, holdout, task, about.policy.alpha)
+        facts = CandidateFacts(
+            data.rows, duplicates(data), evaluation.quality, evaluation.naive, parity
+        )
+        if about.champion:
+            on_step(f"compare with version {about.champion} on the same rows")
+            facts = services.champions.compare(about, chosen, holdout, facts)
         packages = _packages(services, source, chosen)
-        offered = _proposal(about, chosen, choice, data, parity, evaluation, options, packages)
+        offered = _proposal(about, chosen, choice, facts, parity, evaluation, options, packages)
         return accept(services.stores, about, data, offered, on_step)
 
 
@@ -163,7 +172,7 @@ def _proposal(
     about: Applied,
     chosen: Loaded,
     choice: RuntimeChoice,
-    data: TrainingData,
+    facts: CandidateFacts,
     parity: ParityReport,
     evaluation: Evaluation,
     options: RegistrationOptions,
@@ -176,9 +185,7 @@ def _proposal(
     return Proposal(
         candidate=chosen,
         used=[spec for spec in about.file.schema if spec.name in names],
-        facts=CandidateFacts(
-            data.rows, duplicates(data), evaluation.quality, evaluation.naive, parity
-        ),
+        facts=facts,
         metrics=evaluation.metrics,
         params={"registered": "from files", "runtime": choice.runtime.value},
         tags=options.lineage,

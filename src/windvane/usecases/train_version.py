@@ -31,6 +31,7 @@ from windvane.usecases.accept_candidate import (
     some_rows,
     split_by_time,
 )
+from windvane.usecases.compare_champion import ChampionLoader
 
 __all__ = ["BadTrainingData", "CandidateRefused", "Recipe", "Trained", "train_version"]
 
@@ -55,6 +56,7 @@ def train_version(
     learner: Learner,
     seal: Callable[[Path], str],
     clock: Clock,
+    champions: ChampionLoader,
     model: str,
     data: TrainingData,
     recipe: Recipe,
@@ -84,10 +86,14 @@ def train_version(
     on_step("convert and check parity")
     tolerance = about.policy.parity_tolerance
     parity = candidate.parity(some_rows(holdout, 2_000).columns, tolerance)
+    facts = CandidateFacts(past.rows, duplicates(data), found.quality, found.naive, parity)
+    if about.champion:
+        on_step(f"compare with version {about.champion} on the same rows")
+        facts = champions.compare(about, candidate, holdout, facts)
     offered = Proposal(
         candidate=candidate,
         used=used,
-        facts=CandidateFacts(past.rows, duplicates(data), found.quality, found.naive, parity),
+        facts=facts,
         metrics=found.metrics,
         params=learner.params,
         tags={

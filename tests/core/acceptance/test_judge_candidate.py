@@ -15,6 +15,7 @@ from windvane.core.acceptance import (
     ParityReport,
     compare_outputs,
     judge_candidate,
+    paired_loss,
 )
 from windvane.core.task import Quality, TaskSpec, make_task
 from windvane.core.verdict import Outcome
@@ -42,6 +43,7 @@ POLICY = AcceptancePolicy(min_rows=1_000, floor=0.6, parity_tolerance=1e-5)
         ({"parity": None}, Outcome.PASS, "ACC-501"),  # served as it came
         ({"against_champion": WORSE}, Outcome.PASS, "ACC-501"),  # not beyond its error
         ({"against_champion": replace(WORSE, lower=0.01)}, Outcome.FAIL, "ACC-504"),
+        ({"against_champion": replace(WORSE, lower=1e-6)}, Outcome.PASS, "ACC-501"),  # rounding
         ({"against_champion": replace(WORSE, lower=1.0, missing="rows")}, Outcome.PASS, "ACC-501"),
         ({"rows": 1, "quality": replace(AUC, lower=0.1)}, Outcome.FAIL, "ACC-501"),
     ],
@@ -182,3 +184,35 @@ def test_several_outputs_of_no_probes_are_compared() -> None:
     found = compare_outputs((rows, rows), (none, none), 1e-5)
     assert (found.rows, found.probes, found.moved, found.changed_labels) == (2, 0, 0, 0)
     assert found.probe_max_difference == 0.0
+
+
+def test_equal_candidates_are_refused_as_rarely_as_the_policy_says() -> None:
+    """Of rows that go wrong together by the hour: the error of single rows alone would refuse
+    far more."""
+    rng = np.random.default_rng(11)
+    hours, each, tries = 60, 20, 400
+    refused = naive = 0
+    for _ in range(tries):
+        hourly = np.repeat(rng.normal(0, 0.5, (2, hours)), each, axis=1)
+        losses = 1.0 + hourly + rng.normal(0, 0.5, (2, hours * each))
+        times = np.arange(hours * each, dtype=float)
+        shuffled = rng.permutation(len(times))
+        found = paired_loss(losses[0][shuffled], losses[1][shuffled], times[shuffled], 0.05)
+        refused += found.lower > 0.0
+        gaps = losses[0] - losses[1]
+        naive += gaps.mean() - 1.645 * gaps.std(ddof=1) / math.sqrt(len(gaps)) > 0.0
+    assert refused / tries <= 0.09
+    assert naive / tries > 0.2
+
+
+def test_a_worse_candidate_is_found_and_few_rows_are_no_evidence() -> None:
+    rng = np.random.default_rng(3)
+    times = np.arange(2_000, dtype=float)
+    losses = rng.normal(1.0, 0.5, (2, 2_000))
+    worse = paired_loss(losses[0] + 0.1, losses[1], times, 0.05)
+    assert worse.lower > 0.0
+    assert worse.value == pytest.approx(0.1, abs=0.05)
+    few = paired_loss(losses[0][:99] + 5.0, losses[1][:99], times[:99], 0.05)
+    assert few.missing == "1 more rows that both answer"
+    facts = replace(GOOD, against_champion=few)
+    assert judge_candidate(facts, POLICY, 0.0).outcome is Outcome.PASS

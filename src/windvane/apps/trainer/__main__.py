@@ -55,10 +55,11 @@ def _train(given: argparse.Namespace) -> int:
         unknown=given.unknown,
         lineage={"git_sha": wiring.git_sha(Path.cwd()), "table": given.table.name},
     )
-    trained = train_version(
-        store, wiring.registry(settings), wiring.learner(), wiring.seal, wiring.clock(settings),
-        given.model, data, recipe, say,
-    )  # fmt: skip
+    with wiring.champions(settings) as champions:
+        trained = train_version(
+            store, wiring.registry(settings), wiring.learner(), wiring.seal,
+            wiring.clock(settings), champions, given.model, data, recipe, say,
+        )  # fmt: skip
     version = trained.version
     if given.json:
         print(json.dumps({"version": version.version, "metrics": dict(version.metrics),

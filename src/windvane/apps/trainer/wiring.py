@@ -35,6 +35,7 @@ from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.ports.clock import Clock
 from windvane.ports.source import Source, SourceCandidate
 from windvane.usecases.accept_candidate import Stores
+from windvane.usecases.compare_champion import ChampionLoader
 from windvane.usecases.load_version import Runtimes
 from windvane.usecases.read_settings import Settings, find_settings, read_secret
 from windvane.usecases.read_source import candidate_of, packages_of
@@ -88,8 +89,8 @@ def read_source(
 
 
 @contextmanager
-def registration_services(given: Settings, held: SqlControlStore) -> Iterator[RegistrationServices]:
-    """What registering needs; programs run apart, and none outlives this."""
+def _runtimes(given: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
+    """All of them; programs run apart, and none outlives this."""
     limits = Limits(
         memory=given.sandbox_memory_bytes,
         total_memory=given.sandbox_total_memory,
@@ -97,20 +98,36 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
     )
     apart = SandboxRuntime(limits, given.folder / "logs")
     remote = OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=given.folder))
-    artifacts = FileArtifacts()
     try:
+        yield Runtimes(
+            {
+                RuntimeName.ONNX: OnnxRuntime,
+                RuntimeName.XGBOOST: XgboostRuntime,
+                RuntimeName.LIGHTGBM: LightgbmRuntime,
+                RuntimeName.OPEN_INFERENCE: lambda: remote,
+                **dict.fromkeys(SANDBOXED, lambda: apart),
+            }
+        ), apart  # fmt: skip
+    finally:
+        apart.close()
+
+
+@contextmanager
+def champions(given: Settings) -> Iterator[ChampionLoader]:
+    """What opens the version that answers now."""
+    with _runtimes(given) as (runtimes, _):
+        yield ChampionLoader(runtimes, FileArtifacts())
+
+
+@contextmanager
+def registration_services(given: Settings, held: SqlControlStore) -> Iterator[RegistrationServices]:
+    """What registering needs."""
+    artifacts = FileArtifacts()
+    with _runtimes(given) as (runtimes, apart):
         yield RegistrationServices(
             Stores(held, registry(given), artifacts.seal, clock(given)),
             artifacts,
-            Runtimes(
-                {
-                    RuntimeName.ONNX: OnnxRuntime,
-                    RuntimeName.XGBOOST: XgboostRuntime,
-                    RuntimeName.LIGHTGBM: LightgbmRuntime,
-                    RuntimeName.OPEN_INFERENCE: lambda: remote,
-                    **dict.fromkeys(SANDBOXED, lambda: apart),
-                }
-            ),
+            runtimes,
             apart,
             {
                 RuntimeName.ONNX: read_onnx,
@@ -118,10 +135,9 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
                 RuntimeName.LIGHTGBM: read_lightgbm,
                 RuntimeName.OPEN_INFERENCE: read_remote,
             },
+            ChampionLoader(runtimes, artifacts),
             installed,
         )
-    finally:
-        apart.close()
 
 
 def installed(package: str) -> str:

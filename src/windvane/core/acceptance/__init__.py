@@ -1,5 +1,6 @@
 """May this candidate be registered for serving?"""
 
+from windvane.core.acceptance.champion import paired_loss
 from windvane.core.acceptance.judge import (
     AcceptancePolicy,
     CandidateFacts,
@@ -25,5 +26,6 @@ __all__ = [
     "compare_outputs",
     "judge_candidate",
     "largest",
+    "paired_loss",
     "row_differences",
 ]

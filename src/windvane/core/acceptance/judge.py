@@ -136,8 +136,9 @@ class CandidateFacts:
 
     ``quality`` on the holdout; ``naive`` is what the best constant answer has of the metric.
     ``against_champion``: the mean of what a row costs more than with the champion, on the same
-    rows, as a quality of its own (smaller is better); None without a champion. ``parity`` is
-    None where it is served as it came, so that there is nothing to compare.
+    rows, as a quality of its own (smaller is better); None without a champion, or where
+    ``no_champion`` says why it could not be compared. ``parity`` is None where it is served as it
+    came, so that there is nothing to compare.
     """
 
     rows: int
@@ -146,6 +147,7 @@ class CandidateFacts:
     naive: float | None
     parity: ParityReport | None
     against_champion: Quality | None = None
+    no_champion: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,8 @@ def judge_candidate(facts: CandidateFacts, policy: AcceptancePolicy, now: float)
     if against is not None and not against.missing:
         checks.append(
             _check(
-                against.lower <= 0.0,
+                # Outputs that count as equal cost no more.
+                against.lower <= policy.parity_tolerance,
                 "ACC-504",
                 f"a row costs {against.value:+.3g} ({against.lower:+.3g} to {against.upper:+.3g}) "
                 f"more than with the champion, n={against.rows:,}",

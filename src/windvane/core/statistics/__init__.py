@@ -1,7 +1,7 @@
 """Statistics that several subjects share: ranks, centred moments, proper scores."""
 
 from windvane.core.statistics.auc import AucEstimate, auc, delong, delong_difference
-from windvane.core.statistics.moments import NO_MOMENTS, Moments, moments_of
+from windvane.core.statistics.moments import NO_MOMENTS, Moments, mean_bounds, moments_of
 
 __all__ = [
     "NO_MOMENTS",
@@ -10,5 +10,6 @@ __all__ = [
     "auc",
     "delong",
     "delong_difference",
+    "mean_bounds",
     "moments_of",
 ]

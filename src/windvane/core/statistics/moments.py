@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +51,9 @@ def moments_of(values: NDArray[np.float64]) -> Moments:
         return NO_MOMENTS
     mean = float(values.mean())
     return Moments(len(values), mean, float(((values - mean) ** 2).sum()))
+
+
+def mean_bounds(mean: float, error: float, alpha: float) -> tuple[float, float]:
+    """One-sided bounds of a mean by the normal approximation, (lower, upper)."""
+    reach = -float(special.ndtri(alpha)) * error if math.isfinite(error) else math.inf
+    return mean - reach, mean + reach

@@ -223,14 +223,6 @@ def probabilities(found: Floats) -> list[OutputRow | None]:
     return [(row,) if good[i] else None for i, row in enumerate(held)]
 
 
-def named_bounds(mean: float, error: float, alpha: float) -> tuple[float, float]:
-    """One-sided bounds of a mean by the normal approximation, (lower, upper)."""
-    from scipy import special
-
-    reach = -float(special.ndtri(alpha)) * error if math.isfinite(error) else math.inf
-    return mean - reach, mean + reach
-
-
 def as_mapping(given: Any) -> Mapping[str, Any] | None:
     return given if isinstance(given, Mapping) else None  # pyright: ignore[reportUnknownVariableType]
 

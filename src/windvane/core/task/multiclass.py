@@ -8,7 +8,7 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
-from windvane.core.statistics import auc, moments_of
+from windvane.core.statistics import auc, mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
     Floats,
@@ -20,7 +20,6 @@ from windvane.core.task.base import (
     as_mapping,
     as_probability,
     class_name,
-    named_bounds,
     probabilities,
 )
 from windvane.core.task.mapping import ModelOutputs, class_order
@@ -109,7 +108,7 @@ class MulticlassTask(Task):
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         right = (outputs[0].argmax(axis=1) == labels.astype(int)).astype(np.float64)
         found = moments_of(right)
-        lower, upper = named_bounds(found.mean, found.error, alpha)
+        lower, upper = mean_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, max(0.0, lower), min(1.0, upper), len(labels))
 
     def suspicious(self, outputs: Outputs) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
-from windvane.core.statistics import auc, moments_of
+from windvane.core.statistics import auc, mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
     Floats,
@@ -21,7 +21,6 @@ from windvane.core.task.base import (
     as_mapping,
     as_probability,
     class_name,
-    named_bounds,
     probabilities,
 )
 from windvane.core.task.mapping import ModelOutputs, class_order
@@ -107,7 +106,7 @@ class MultilabelTask(Task):
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         found = moments_of(self.losses(outputs, labels))
-        lower, upper = named_bounds(found.mean, found.error, alpha)
+        lower, upper = mean_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, lower, upper, len(labels), larger_is_better=False)
 
     def suspicious(self, outputs: Outputs) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from windvane.core.signature import OutputSpec, read_numbers, show
-from windvane.core.statistics import moments_of
+from windvane.core.statistics import mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
     Floats,
@@ -19,7 +19,6 @@ from windvane.core.task.base import (
     as_mapping,
     by_row,
     finite_number,
-    named_bounds,
 )
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
@@ -167,7 +166,7 @@ class RegressionTask(Task):
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         found = moments_of(self.losses(outputs, labels))
-        lower, upper = named_bounds(found.mean, found.error, alpha)
+        lower, upper = mean_bounds(found.mean, found.error, alpha)
         return Quality(
             self.metric, found.mean, max(0.0, lower), upper, len(labels), larger_is_better=False
         )

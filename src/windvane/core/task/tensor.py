@@ -8,7 +8,7 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import OutputSpec
-from windvane.core.statistics import moments_of
+from windvane.core.statistics import mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
     Floats,
@@ -19,7 +19,6 @@ from windvane.core.task.base import (
     as_mapping,
     by_row,
     finite_number,
-    named_bounds,
 )
 from windvane.core.task.spec import BadTask, TaskSpec
 
@@ -97,7 +96,7 @@ class TensorTask(Task):
             said = "a score to compare outcomes with (predicts: {score: NAME})"
             return Quality(self.metric, 0.0, 0.0, 0.0, len(labels), False, said)
         found = moments_of(self.losses(outputs, labels))
-        lower, upper = named_bounds(found.mean, found.error, alpha)
+        lower, upper = mean_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, lower, upper, len(labels), False)
 
     def naive(self, labels: Floats) -> float | None:
