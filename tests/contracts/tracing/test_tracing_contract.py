@@ -81,7 +81,8 @@ def test_a_trace_arrives_as_spans_with_its_ids_times_and_attributes(collector: C
     assert root.trace_state == "vendor=1"
     assert root.status.code == Status.STATUS_CODE_UNSET
     assert attributes(root) == said
-    assert 0 <= root.start_time_unix_nano - before_ns < 10_000 * MS
+    # The wall's clock may be set a little between the two looks at both.
+    assert abs(root.start_time_unix_nano - before_ns) < 1_000 * MS
     steps = {span.name: span for span in collector.spans if span is not root}
     assert set(steps) == {"windvane.admit", "windvane.decode", "windvane.execute"}
     assert attributes(steps["windvane.execute"]) == {"windvane.version": "3", "windvane.rows": 2}
