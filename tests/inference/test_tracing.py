@@ -11,55 +11,18 @@ from typing import Any
 
 import pytest
 from inference.harness import Harness, body, features, route, run
+from inference.recording_tracer import RecordingTracer
 
 from windvane.adapters.logs import JsonLines
 from windvane.core.routing import TenantLimit
-from windvane.core.tracing import read_traceparent
 from windvane.inference.idempotency import Idempotency
 from windvane.ports.idempotency import Kept
-from windvane.ports.tracing import EndedTrace, RequestTrace, Step
+from windvane.ports.tracing import RequestTrace
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 CLIENTS = {"traceparent": f"00-{TRACE}-{SPAN}-01", "tracestate": "vendor=1"}
 NOT_SAMPLED = {"traceparent": f"00-{TRACE}-{SPAN}-00"}
 PLAIN = ["admit", "read_body", "decode", "execute", "encode", "record"]
-
-
-class RecordingTracer:
-    """Samples all, but for what its client does not; keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.begun: list[RequestTrace] = []
-        self.ended: list[EndedTrace] = []
-        self.dropped = 0
-
-    def begin(self, traceparent: bytes, tracestate: bytes, began_ns: int) -> RequestTrace | None:
-        parent = read_traceparent(traceparent)
-        number = len(self.begun) + 1
-        trace = RequestTrace(
-            parent.trace_id if parent else number, number, began_ns, parent, tracestate,
-            sampled=parent is None or parent.sampled,
-        )  # fmt: skip
-        self.begun.append(trace)
-        return trace
-
-    def end(self, ended: EndedTrace) -> None:
-        self.ended.append(ended)
-
-    def take_dropped(self) -> int:
-        dropped, self.dropped = self.dropped, 0
-        return dropped
-
-    @property
-    def last(self) -> EndedTrace:
-        return self.ended[-1]
-
-    def steps(self, name: str) -> list[Step]:
-        return [step for step in self.last.trace.steps if step.name == name]
-
-    @property
-    def names(self) -> list[str]:
-        return [step.name for step in self.last.trace.steps]
 
 
 def traced(story: Callable[[Harness, RecordingTracer], Any], **settings: Any) -> RecordingTracer:
@@ -257,6 +220,22 @@ def test_a_client_that_goes_away_ends_its_trace_once() -> None:
         assert ended.attributes["error.type"] == "aborted"
         assert "http.response.status_code" not in ended.attributes
         assert tracer.names == PLAIN[:1]
+
+    traced(story)
+
+
+def test_who_went_away_and_is_refused_later_ends_its_trace_once() -> None:
+    async def story(harness: Harness, tracer: RecordingTracer) -> None:
+        await harness.publish(limits=(TenantLimit("acme", "", rate=1, per_s=3_600.0),))
+        await harness.predict()
+        afar = harness.limiter.afar = asyncio.Event()
+        opened = harness.open("POST", "/v1/models/late/predict")
+        assert opened.sink is not None
+        opened.sink.on_abort()
+        afar.set()
+        await opened.answered  # the transport does not send it
+        assert len(tracer.begun) == 2
+        assert [ended.attributes.get("error.type") for ended in tracer.ended] == [None, "aborted"]
 
     traced(story)
 

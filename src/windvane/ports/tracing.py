@@ -47,7 +47,7 @@ class RequestTrace:
         self.trace_id = trace_id
         self.span_id = span_id
         self.parent = parent
-        self._tracestate = tracestate if parent is not None else b""
+        self._tracestate = tracestate
         self.sampled = sampled
         self.began_ns = self.at_ns = began_ns
         self.steps: list[Step] = []

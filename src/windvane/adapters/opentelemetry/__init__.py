@@ -1,5 +1,5 @@
 """Traces of requests, for any collector that takes OTLP."""
 
-from windvane.adapters.opentelemetry.tracer import CannotTrace, OtlpTracer
+from windvane.adapters.opentelemetry.tracer import OtlpTracer
 
-__all__ = ["CannotTrace", "OtlpTracer"]
+__all__ = ["OtlpTracer"]

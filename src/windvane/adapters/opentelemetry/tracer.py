@@ -8,27 +8,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import urlsplit
 
-from windvane.core.errors import WindvaneError
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+
+from windvane.adapters.opentelemetry.spans import SpanMaker
 from windvane.core.tracing import read_traceparent
 from windvane.ports.tracing import EndedTrace, RequestTrace
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace.export import SpanExporter
 
 _EXPORT_S = 5.0  # for one batch, with what is tried again
 _AT_A_TIME = 64  # traces, of about ten spans each
 _CLOSE_S = 0.9
 _log = logging.getLogger(__name__)
-
-
-class CannotTrace(WindvaneError):
-    """Traces are wanted and cannot be made here."""
-
-    code: ClassVar[str] = "OTL-101"
-    hint = "pip install 'windvane[otel]', or leave out the setting `tracing`"
 
 
 class OtlpTracer:
@@ -37,7 +31,7 @@ class OtlpTracer:
 
     At most ``most_waiting`` ended traces wait for the thread, which looks every ``every_s``
     seconds, or when half as many are there. What comes beyond is dropped and counted, and so is
-    what ``endpoint`` does not take within five seconds. Raises CannotTrace.
+    what ``endpoint`` does not take within five seconds.
     """
 
     def __init__(
@@ -50,16 +44,6 @@ class OtlpTracer:
         most_waiting: int = 2_048,
         every_s: float = 1.0,
     ) -> None:
-        try:
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-            from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-            from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
-
-            from windvane.adapters.opentelemetry.spans import SpanMaker
-        except ImportError as error:
-            said = f"the setting `tracing` is given, but {error.name} is not installed"
-            raise CannotTrace(said) from error
-
         self._where = _without_password(endpoint)
         self._exporter: SpanExporter = OTLPSpanExporter(
             endpoint, headers=dict(headers), timeout=_EXPORT_S
@@ -139,8 +123,6 @@ class OtlpTracer:
                 return
 
     def _export(self, traces: list[EndedTrace]) -> None:
-        from opentelemetry.sdk.trace.export import SpanExportResult
-
         began = time.monotonic()
         try:
             result = self._exporter.export(self._maker.spans(traces))

@@ -24,7 +24,6 @@ from windvane.apps.gateway.encodings import decompress
 from windvane.apps.gateway.head_values import asked_s, idempotency_key, printable
 from windvane.apps.gateway.http_head import RequestHead
 from windvane.apps.gateway.http_protocol import BodySink, Reply
-from windvane.apps.gateway.http_trace import end_http_trace
 from windvane.apps.gateway.imported_events import keep_events
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.outcomes import keep_outcomes
@@ -39,6 +38,7 @@ from windvane.apps.gateway.statuses import (
     of_status,
     status_of,
 )
+from windvane.apps.gateway.traces import end_http_trace
 from windvane.core.admission import FREE
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine

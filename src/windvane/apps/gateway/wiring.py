@@ -233,11 +233,14 @@ def _verifier(given: Settings) -> TokenVerifier | None:
 
 
 def _tracer(given: Settings, instance: str) -> tuple[Tracer | None, list[Remote]]:
-    """Raises CannotTrace."""
+    """Raises MissingExtra."""
     if given.tracing is None:
         return None, []
-    from windvane.adapters.opentelemetry import OtlpTracer
-
+    try:
+        from windvane.adapters.opentelemetry import OtlpTracer
+    except ImportError as error:
+        said = f"tracing is set, and {error.name} is not installed"
+        raise MissingExtra(said, hint="pip install 'windvane[otel]'") from error
     tracing = given.tracing
     tracer = OtlpTracer(tracing.endpoint, tracing.headers, tracing.ratio, instance)
     return tracer, [tracer]
