@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from inference.harness import Harness, body, features, route, run
+from inference.harness import FakeSpool, Harness, body, features, route, run
 from inference.recording_tracer import RecordingTracer
 
 from windvane.adapters.logs import JsonLines
@@ -350,6 +350,24 @@ def test_log_lines_about_a_request_name_it_and_its_trace(said: io.StringIO) -> N
         assert (line["request_id"], line["trace_id"]) == (answer.json["request_id"], TRACE)
 
     traced(story)
+
+
+class BrokenSpool(FakeSpool):
+    def append(self, *payloads: bytes) -> None:
+        raise RuntimeError("no spool")
+
+
+def test_a_line_on_a_failure_of_the_gateway_names_both(said: io.StringIO) -> None:
+    async def story(harness: Harness, tracer: RecordingTracer) -> None:
+        await harness.publish()
+        answer = await harness.predict(headers=CLIENTS)
+        assert answer.code == "GAT-199"
+        (line,) = map(json.loads, said.getvalue().splitlines())
+        assert (line["request_id"], line["trace_id"]) == (answer.json["request_id"], TRACE)
+        assert tracer.last.attributes["error.type"] == "GAT-199"
+        assert tracer.last.failed
+
+    traced(story, spool=BrokenSpool())
 
 
 def test_a_line_on_a_rejection_that_was_not_recorded_names_its_request(said: io.StringIO) -> None:
