@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from inference.harness import FakeSpool, Harness, body, features, route, run
+from inference.harness import FakeSpool, Harness, body, features, route, run, until
 from inference.recording_tracer import RecordingTracer
+from inference.test_cascade import CHEAP, deployed
 
 from windvane.adapters.logs import JsonLines
 from windvane.core.routing import TenantLimit
@@ -81,6 +82,34 @@ def test_a_clients_trace_is_gone_on_with_and_handed_to_whom_the_request_calls() 
         await harness.predict()
         assert tracer.last.trace.parent is None
         assert tracer.last.trace.tracestate() == ""
+
+    traced(story)
+
+
+def test_rows_that_wait_for_a_version_know_their_trace() -> None:
+    async def story(harness: Harness, tracer: RecordingTracer) -> None:
+        await harness.publish()
+        held, queue = harness.hold(), harness.queues[0]
+        first = asyncio.create_task(harness.predict())
+        await until(held.started.is_set)
+        later = [asyncio.create_task(harness.predict(*rows)) for rows in ((1.0,), (1.0, 2.0))]
+        await until(lambda: len(queue.jobs) == 2)
+        assert [job.trace for job in queue.jobs] == tracer.begun[1:]
+        held.let_go()
+        await asyncio.gather(first, *later)
+
+    traced(story)
+
+
+def test_a_dearer_model_is_a_step_around_its_execution() -> None:
+    async def story(harness: Harness, tracer: RecordingTracer) -> None:
+        await deployed(harness)
+        assert (await harness.predict(500.0, model=CHEAP)).status == 200
+        assert tracer.names == [*PLAIN[:4], "execute", "cascade", *PLAIN[4:]]
+        _, dear = tracer.steps("execute")
+        (cascade,) = tracer.steps("cascade")
+        assert cascade.began_ns <= dear.began_ns
+        assert dear.ended_ns <= cascade.ended_ns
 
     traced(story)
 

@@ -162,7 +162,11 @@ class Engine:
             response = InferenceResponse(request)
             cascade = request.access.model.route.cascade
             if cascade is not None:
+                began_ns = 0 if request.trace is None else request.trace.at_ns
                 await self._cascade.refine(request, response, cascade)
+                if request.trace is not None:
+                    now_ns = services.monotonic_ns()
+                    request.trace.step("cascade", now_ns, began_ns=began_ns)
             response.body = request.codec.encode(response)  # or there is nothing to record
             if request.trace is not None:
                 request.trace.step("encode", services.monotonic_ns())

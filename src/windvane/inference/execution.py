@@ -66,7 +66,7 @@ class Execution:
                     else:
                         waiter = OutputsWaiter()
                         batcher = self._services.batcher
-                        batcher.enlist(waiter, queue, (encoded,), request.deadline)
+                        batcher.enlist(waiter, queue, (encoded,), request.deadline, request.trace)
                         outputs = (await waiter)[0]
                         if request.trace is not None:
                             now_ns = self._services.monotonic_ns()
@@ -208,7 +208,7 @@ class Execution:
         if not rows:
             return []
         waiter = OutputsWaiter()
-        self._services.batcher.enlist(waiter, ready, rows, request.deadline)
+        self._services.batcher.enlist(waiter, ready, rows, request.deadline, request.trace)
         return [(places, waiter)]
 
     async def _bring(

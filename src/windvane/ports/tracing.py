@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from typing import NamedTuple, Protocol
 
 from windvane.core.tracing import TraceContext, read_tracestate, write_traceparent
@@ -79,6 +80,10 @@ class RequestTrace:
         """The header that goes with it; "" where there is none to send. It is read only now:
         most requests make no call, and who sent it was a stranger when it came."""
         return read_tracestate(self._tracestate)
+
+
+CALLING: ContextVar[RequestTrace | None] = ContextVar("calling", default=None)
+"""The trace that a call to another server is made for, in the task that makes it."""
 
 
 class EndedTrace(NamedTuple):
