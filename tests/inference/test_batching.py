@@ -18,6 +18,8 @@ from windvane.core.task import Task, TaskSpec, make_task
 from windvane.inference.batching import NextTickBatcher
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.model_queue import ModelQueue
+from windvane.inference.waiting import OutputsWaiter
+from windvane.ports.tracing import CALLING, RequestTrace
 
 FAR = 1e9
 
@@ -527,12 +529,14 @@ class FakeRemote:
         self.now = self.most = 0
         self.fails = False
         self.go_on = asyncio.Event()
+        self.called_for: list[RequestTrace | None] = []
 
     def encode(self, values: Sequence[Any]) -> Sequence[Any]:
         return values
 
     async def predict_async(self, rows: Sequence[Sequence[Any]], within_s: float) -> Any:
         assert within_s >= 0.0
+        self.called_for.append(CALLING.get())
         self.now += 1
         self.most = max(self.most, self.now)
         await self.go_on.wait()
@@ -542,6 +546,31 @@ class FakeRemote:
         return [np.array([row[0] for row in rows], np.float64)]
 
     def close(self) -> None: ...
+
+
+def test_a_remote_call_is_made_for_the_first_request_that_is_shown() -> None:
+    async def story(bench: Bench) -> None:
+        remote = FakeRemote(1)
+        remote.go_on.set()
+        queue = ModelQueue("late", "r", remote, TASK, 0.0, BreakerPolicy())
+        unseen, first, second = (RequestTrace(i, i, 0, sampled=i > 1) for i in (1, 2, 3))
+        for traces, parent in (
+            ((None, None), None),
+            ((None, unseen), unseen),
+            ((unseen, first, second), first),
+            ((None,), None),  # and not the one before
+        ):
+            waiters = [OutputsWaiter() for _ in traces]
+            for waiter, trace in zip(waiters, traces, strict=True):
+                bench.batcher.enlist(waiter, queue, [(1.0,)], FAR, trace)
+            await asyncio.gather(*(asyncio.ensure_future(answer(one)) for one in waiters))
+            assert remote.called_for == [parent]
+            remote.called_for.clear()
+
+    async def answer(waiter: OutputsWaiter) -> Any:
+        return await waiter
+
+    run(story)
 
 
 def test_a_remote_version_runs_as_many_batches_as_it_allows_and_no_more() -> None:

@@ -18,6 +18,7 @@ from windvane.usecases.read_settings import (
     Invocations,
     Oidc,
     Settings,
+    Tracing,
     find_settings,
     read_secret,
     read_settings,
@@ -53,6 +54,50 @@ def test_tokens_are_taken_from_an_issuer(tmp_path: Path) -> None:
     found = read_settings(text, tmp_path).oidc
     assert found is not None
     assert (found.tenant_claim, found.scopes_claim) == ("org", "roles")
+
+
+def test_traces_go_to_a_collector_if_one_is_named(tmp_path: Path) -> None:
+    assert read_settings("", tmp_path).tracing is None
+    text = "tracing: {endpoint: 'http://c:4318/v1/traces'}"
+    assert read_settings(text, tmp_path).tracing == Tracing("http://c:4318/v1/traces", 0.01, {})
+    text = """
+tracing:
+  endpoint: env:COLLECTOR
+  ratio: 1
+  headers: {Authorization: "file:token", x-org: acme}
+"""
+    (tmp_path / "token").write_text("Bearer of-the-collector\n")
+    found = read_settings(text, tmp_path, {"COLLECTOR": "https://u:of-the-address@c/v1/traces"})
+    assert found.tracing == Tracing(
+        "https://u:of-the-address@c/v1/traces", 1.0,
+        {"Authorization": "Bearer of-the-collector", "x-org": "acme"},
+    )  # fmt: skip
+    assert found.secrets == {
+        "of-the-address", "Bearer of-the-collector", "of-the-collector", "acme"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tracing", "said", "hint"),
+    [
+        ("{ratio: 0.5}", "endpoint", "settings.md"),
+        ("{endpoint: 'http://c', rate: 0.5}", "tracing.rate", "'ratio'"),
+        ("{endpoint: 'http://c', ratio: 1.5}", "$.tracing.ratio", "settings.md"),
+        ("{endpoint: 'http://c', ratio: -0.1}", "$.tracing.ratio", "settings.md"),
+        ("{endpoint: 'http://c', headers: {a: 1}}", "$.tracing.headers", "settings.md"),
+        ("{endpoint: 'c:4318'}", "$.tracing.endpoint", "settings.md"),
+        ("{endpoint: 'grpc://c:4317'}", "$.tracing.endpoint", "settings.md"),
+        ("{endpoint: ''}", "$.tracing.endpoint", "settings.md"),
+        ("true", "$.tracing", "settings.md"),
+    ],
+)
+def test_a_mistake_about_traces_names_the_field(
+    tracing: str, said: str, hint: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadSettings, match="SET-101") as raised:
+        read_settings(f"tracing: {tracing}", tmp_path)
+    assert said in raised.value.message
+    assert hint in raised.value.advice
 
 
 @pytest.mark.parametrize(
@@ -248,6 +293,7 @@ port: 9000
         ('notify: [a, "env:NOWHERE"]', "notify[1] is 'env:NOWHERE'"),
         ("oidc: {issuer: 'env:NOWHERE', audience: a, jwks: k}", "oidc.issuer is"),
         ("log_storage: {key: 'env:NOWHERE'}", "log_storage.key is"),
+        ("tracing: {endpoint: 'http://c', headers: {a: 'env:NOWHERE'}}", "tracing.headers.a is"),
     ],
 )
 def test_a_reference_to_nothing_is_an_error_that_names_it(

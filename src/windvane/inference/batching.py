@@ -21,6 +21,7 @@ from windvane.inference.bisecting import Bisection
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.model_queue import Job, ModelQueue, RowOutputs, Waiter
 from windvane.ports.runtime import Predictor, RowsRefused
+from windvane.ports.tracing import CALLING, RequestTrace
 
 _THREAD_NICENESS = 5
 _SMOOTHING = 0.2
@@ -76,10 +77,17 @@ class NextTickBatcher:
         return future
 
     def enlist(
-        self, waiter: Waiter, queue: ModelQueue, rows: Sequence[Sequence[Any]], deadline: float
+        self,
+        waiter: Waiter,
+        queue: ModelQueue,
+        rows: Sequence[Sequence[Any]],
+        deadline: float,
+        trace: RequestTrace | None = None,
     ) -> None:
-        """The same for somebody who is no future."""
+        """The same for somebody who is no future, and whose request may be traced."""
         job = Job(rows, waiter, deadline)
+        if trace is not None:
+            job.trace = trace
         # Busy between two turns of the loop is only who runs apart; its end looks for more.
         if not queue.jobs and not queue.full:
             self._schedule(queue)
@@ -175,6 +183,7 @@ class NextTickBatcher:
                 return error
 
         async def run() -> None:
+            CALLING.set(_first_trace(jobs))
             outputs = await execute_remote(rows)
             if isinstance(outputs, RowsRefused) and len(rows) > 1:
                 search = Bisection(len(rows), outputs)
@@ -331,6 +340,12 @@ def _checked(task: Task, found: Any, rows: int) -> RowOutputs:
         else row
         for i, row in enumerate(checked)
     ]
+
+
+def _first_trace(jobs: Sequence[Job]) -> RequestTrace | None:
+    """A call has one parent, though it may be made for several requests."""
+    traces = [job.trace for job in jobs if job.trace is not None]
+    return next((trace for trace in traces if trace.sampled), traces[0] if traces else None)
 
 
 def _as_exception(failure: BaseException) -> Exception:

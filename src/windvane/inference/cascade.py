@@ -80,6 +80,7 @@ class Cascade:
                 services.instrumentation.used(access)
             began_ns = services.monotonic_ns()
             sub = _sub_request(request, access, began_ns, request.id)
+            sub.trace = request.trace
             sub.rows = [row for row in takes if row is not None]
             sub.units = [request.units[unsure[n]] for n in places]
             now = services.monotonic()
@@ -89,7 +90,7 @@ class Cascade:
             _log.warning(
                 "model %s was unsure and %s did not answer: %s", request.model, spec.to,
                 error.message if isinstance(error, Rejection) else code_of(error),
-                extra={"request_id": request.id},
+                extra=request.named,
             )  # fmt: skip
             return none
         latency_us = (services.monotonic_ns() - began_ns) // 1_000

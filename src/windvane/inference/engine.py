@@ -41,6 +41,7 @@ from windvane.inference.request import InferenceRequest, InferenceResponse
 from windvane.ports.clock import Clock
 from windvane.ports.limits import Limiter
 from windvane.ports.shared_cache import SharedCache
+from windvane.ports.tracing import Tracer
 
 _log = logging.getLogger(__name__)
 _RETRY_WHEN_FULL_S = 1.0
@@ -57,7 +58,8 @@ def unique_ids() -> Callable[[], str]:
 @dataclass(slots=True)
 class Services:
     """What the engine works with: one worker's authenticator, limiter, caches and batcher, and
-    its bounds. ``monotonic`` is seconds, ``monotonic_ns`` the same clock in nanoseconds."""
+    its bounds. ``monotonic`` is seconds, ``monotonic_ns`` the same clock in nanoseconds. Transports
+    ask ``tracer`` which requests are traced, and tell it when those are answered."""
 
     authenticator: Authenticator
     limiter: Limiter
@@ -73,6 +75,7 @@ class Services:
     max_under_way: int
     max_deadline_s: float
     idempotency: Idempotency | None = None
+    tracer: Tracer | None = None
     monotonic: Callable[[], float] = time.monotonic
     monotonic_ns: Callable[[], int] = time.monotonic_ns
     under_way: int = 0
@@ -140,6 +143,8 @@ class Engine:
     ) -> Coroutine[Any, Any, InferenceResponse]:
         """Decode, route, validate, execute, fall back, record, encode. Raises Rejection."""
         request.body = body
+        if request.trace is not None:
+            request.trace.step("read_body", self.services.monotonic_ns())
         if request.idempotency_key and self.services.idempotency is not None:
             return self._answer_once(request, self.services.idempotency)
         return self._answer(request)
@@ -149,17 +154,27 @@ class Engine:
         try:
             inputs = request.codec.decode(request.body, request.access.model, services.max_rows)
             request.rows, request.units = inputs
+            if request.trace is not None:
+                request.trace.step("decode", services.monotonic_ns())
             # A later step joins features here, for rows that name an entity.
             await self._execution.run(request)
             request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
             response = InferenceResponse(request)
             cascade = request.access.model.route.cascade
             if cascade is not None:
+                began_ns = 0 if request.trace is None else request.trace.at_ns
                 await self._cascade.refine(request, response, cascade)
+                if request.trace is not None:
+                    now_ns = services.monotonic_ns()
+                    request.trace.step("cascade", now_ns, began_ns=began_ns)
             response.body = request.codec.encode(response)  # or there is nothing to record
+            if request.trace is not None:
+                request.trace.step("encode", services.monotonic_ns())
             not_kept = await services.events.keep_prediction(request)
             if not_kept is not None:
                 raise not_kept
+            if request.trace is not None:
+                request.trace.step("record", services.monotonic_ns())
             services.instrumentation.answered(request)
         except Exception as error:
             raise self._told(request, error)  # noqa: B904
@@ -199,7 +214,7 @@ class Engine:
         else:
             _log.error(
                 "request %s failed: %s\n%s", request.id, describe(error), frames_of(error),
-                extra={"request_id": request.id},
+                extra=request.named,
             )  # fmt: skip
             rejection = InternalError("the gateway failed")
         services = self.services
@@ -298,6 +313,8 @@ class Engine:
                 turn, deadline = wait_s * 1e3, timeout_s * 1e3
                 sides = f"a turn comes in {turn:.0f} ms, the deadline in {deadline:.0f}"
                 raise Overloaded(sides, wait_s - _HEADROOM * timeout_s + queue.row_s)
+        if request.trace is not None:
+            request.trace.step("admit", services.monotonic_ns())
 
     def _release(self, request: InferenceRequest) -> None:
         """The request holds no place any more, and what it counted is to be collected."""

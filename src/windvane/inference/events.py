@@ -144,7 +144,8 @@ class EventWriter:
         try:
             self._spool.append(_encode(event))
         except (SpoolFull, OSError) as error:
-            _log.warning("a rejection was not recorded: %s", error)
+            said = {"request_id": event.event_id}
+            _log.warning("a rejection was not recorded: %s", error, extra=said)
 
     def now(self) -> float:
         """Business time of what happens now."""

@@ -18,6 +18,7 @@ from windvane.inference.failures import describe
 from windvane.inference.model_cache import ModelHandle
 from windvane.inference.model_queue import ModelQueue
 from windvane.inference.request import InferenceRequest, Route
+from windvane.inference.tracing import trace_execution
 from windvane.inference.waiting import OutputsWaiter
 
 if TYPE_CHECKING:
@@ -65,8 +66,11 @@ class Execution:
                     else:
                         waiter = OutputsWaiter()
                         batcher = self._services.batcher
-                        batcher.enlist(waiter, queue, (encoded,), request.deadline)
+                        batcher.enlist(waiter, queue, (encoded,), request.deadline, request.trace)
                         outputs = (await waiter)[0]
+                        if request.trace is not None:
+                            now_ns = self._services.monotonic_ns()
+                            trace_execution(request.trace, now_ns, access.route.routed, [outputs])
                 else:
                     outputs = _circuit_open(access.route.routed)
                 if isinstance(outputs, tuple):
@@ -81,6 +85,8 @@ class Execution:
                 pick(route, unit or f"{request.id}/{i}", rows[i])
                 for i, unit in enumerate(request.units)
             ]
+            if request.trace is not None:
+                request.trace.step("route", self._services.monotonic_ns())
         found = [None] * len(rows)
         keys: list[bytes] = []
         if is_cached(route, queue):
@@ -89,6 +95,8 @@ class Execution:
                 for one, row in zip(picks, rows, strict=True)
             ]
             await self._look_up(access, keys, found)
+            if request.trace is not None:
+                request.trace.step("cache", self._services.monotonic_ns())
         cached = [output is not None for output in found]
         if not all(cached):
             await self._execute(request, [one.routed for one in picks], found)
@@ -160,14 +168,19 @@ class Execution:
         for i, version in enumerate(versions):
             if found[i] is None:
                 groups.setdefault(version, []).append(i)
+        began_ns = None if request.trace is None else request.trace.at_ns
         waiting = [
-            (places, waiter)
+            (version, places, waiter)
             for version, mine in groups.items()
             for places, waiter in await self._submit(request, version, mine, found)
         ]
-        for places, waiter in waiting:
-            for i, output in zip(places, await waiter, strict=True):
+        for version, places, waiter in waiting:
+            outputs = await waiter
+            for i, output in zip(places, outputs, strict=True):
                 found[i] = output
+            if request.trace is not None:
+                now_ns = self._services.monotonic_ns()
+                trace_execution(request.trace, now_ns, version, outputs, began_ns)
 
     async def _submit(
         self, request: InferenceRequest, version: str, mine: Sequence[int], found: Found
@@ -195,7 +208,7 @@ class Execution:
         if not rows:
             return []
         waiter = OutputsWaiter()
-        self._services.batcher.enlist(waiter, ready, rows, request.deadline)
+        self._services.batcher.enlist(waiter, ready, rows, request.deadline, request.trace)
         return [(places, waiter)]
 
     async def _bring(
@@ -239,7 +252,7 @@ class Execution:
         route = request.access.model.route
         flags = {i: [*picks[i].flags, "failed", code_of(error)] for i, error in failed.items()}
         for i, error in failed.items():
-            self._tell(request.id, route.model, picks[i].routed, error)
+            self._tell(request, picks[i].routed, error)
         waiting = list(failed)
         for version in dict.fromkeys([route.standing_in or route.champion, *route.chain]):
             # Out of time: only what costs none can still help.
@@ -251,7 +264,11 @@ class Execution:
             for i in mine:
                 found[i] = None
             versions = [version] * len(found)
+            began_ns = None if request.trace is None else request.trace.at_ns
             await self._execute(request, versions, found)
+            if request.trace is not None:
+                now_ns, said = self._services.monotonic_ns(), {"windvane.version": version}
+                request.trace.step("fall_back", now_ns, said, began_ns=began_ns)
             for i in mine:
                 if isinstance(found[i], tuple):
                     marks = (*flags[i], "fallback")
@@ -270,10 +287,10 @@ class Execution:
             found[i] = tuple(given)
             routes[i] = Route(picks[i].routed, "", picks[i].arm, (*flags[i], how))
 
-    def _tell(self, request_id: str, model: str, version: str, failure: Exception) -> None:
+    def _tell(self, request: InferenceRequest, version: str, failure: Exception) -> None:
         """Each kind of failure of a version once in a while: a flood says no more than the
         first."""
-        code = code_of(failure)
+        code, model = code_of(failure), request.model
         now = self._services.monotonic()
         if len(self._told) > _MOST_TOLD:
             self._told.clear()
@@ -281,7 +298,7 @@ class Execution:
             self._told[model, version, code] = now
             _log.warning(
                 "model %s version %s failed: %s %s", model, version, code, describe(failure),
-                extra={"request_id": request_id},
+                extra=request.named,
             )  # fmt: skip
 
 

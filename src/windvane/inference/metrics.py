@@ -32,6 +32,7 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Calls of the store of idempotency keys that were not carried out.",
         (),
     ),
+    "traces_dropped_total": ("Traces of requests that were sampled and not exported.", ()),
     "unloads_total": ("Versions unloaded to stay within the memory budget.", ()),
 }
 _HISTOGRAM = "request_seconds"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from windvane.core.execution import CLOSED, Breaker, BreakerPolicy
 from windvane.core.task import OutputRow, Task
 from windvane.ports.runtime import Predictor, RemotePredictor
+from windvane.ports.tracing import RequestTrace
 
 RowOutputs = list[OutputRow | Exception]
 
@@ -22,15 +23,16 @@ class Waiter(Protocol):
 
 class Job:
     """The rows of one request for one version, and who waits for them. ``deadline`` and all
-    other times are of the engine's monotonic clock."""
+    other times are of the engine's monotonic clock. ``trace`` is the request's, if any."""
 
-    __slots__ = ("deadline", "rows", "timer", "waiter")
+    __slots__ = ("deadline", "rows", "timer", "trace", "waiter")
 
     def __init__(self, rows: Sequence[Sequence[Any]], waiter: Waiter, deadline: float) -> None:
         self.rows = rows
         self.waiter = waiter
         self.deadline = deadline
         self.timer: Any = None
+        self.trace: RequestTrace | None = None
 
 
 class ModelQueue:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from windvane.core.task import OutputRow
     from windvane.inference.access import ModelAccess, Principal
     from windvane.inference.snapshot import ServedModel
+    from windvane.ports.tracing import RequestTrace
 
 
 class Inputs(NamedTuple):
@@ -51,13 +52,14 @@ class InferenceRequest:
     A transport fills in what it knows early (the head); the engine the rest, step by step.
     ``id`` is ours and is the event's; ``client_id`` is what the client calls its request.
     ``timeout_s`` is the client's, None for the model's own. ``body`` is kept for samples of
-    rejected requests.
+    rejected requests. ``trace`` is there for the few requests that are traced: each step says
+    there when it has ended.
     """
 
     __slots__ = (
         "access", "began_ns", "body", "client_id", "codec", "credential", "deadline", "decision",
         "id", "idempotency_key", "latency_us", "model", "outputs", "principal", "routes", "rows",
-        "timeout_s", "units",
+        "timeout_s", "trace", "units",
     )  # fmt: skip
     principal: Principal
     access: ModelAccess
@@ -89,11 +91,19 @@ class InferenceRequest:
         self.units: list[str] = []
         self.routes: list[Route] = []
         self.outputs: list[OutputRow] = []
+        self.trace: RequestTrace | None = None
 
     @property
     def known(self) -> ModelAccess | None:
         """The access, if the request got as far as to have one."""
         return getattr(self, "access", None)
+
+    @property
+    def named(self) -> dict[str, str]:
+        """What every log line about the request has beside its message."""
+        if self.trace is None:
+            return {"request_id": self.id}
+        return {"request_id": self.id, "trace_id": self.trace.id}
 
 
 class InferenceResponse:

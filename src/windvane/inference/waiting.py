@@ -110,7 +110,9 @@ class PendingRequest:
         try:
             self._deliver(result)
         except Exception:
-            _log.exception("a request's end could not be delivered; the others go on")
+            named = result.id if isinstance(result, InferenceResponse) else ""
+            said = "a request's end could not be delivered; the others go on"
+            _log.exception(said, extra={"request_id": named})
 
 
 class _Rest:

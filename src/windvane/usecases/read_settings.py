@@ -83,6 +83,16 @@ class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key: str
 
 
+class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where traces of requests go, by OTLP over HTTP. ``endpoint`` is the whole address, with
+    its path; ``headers`` go with every export. Of requests whose client began no trace,
+    ``ratio`` are traced."""
+
+    endpoint: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/\s]")]
+    ratio: Annotated[float, msgspec.Meta(ge=0.0, le=1.0)] = 0.01
+    headers: dict[str, str] = {}
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where things lie and how often they are looked at.
 
@@ -124,6 +134,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sandbox_total_memory: Positive = 64 << 30
     sandbox_require: list[Protection] = []
     log_format: Literal["text", "json"] = "text"
+    tracing: Tracing | None = None
     home: str = "."
 
     def __repr__(self) -> str:
@@ -136,13 +147,17 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def secrets(self) -> frozenset[str]:
         """What no log line may hold: passwords of addresses, addresses that are themselves
-        secret, and credentials of the log's storage."""
+        secret, credentials of the log's storage, and what goes with exported traces."""
         out = set(self.notify)
         for url in (self.store, self.registry, self.redis, self.log, *self.notify):
             out |= _passwords(url)
         for name, value in self.log_storage.items():
             if any(word in name.lower() for word in _SECRET_WORDS):
                 out.add(value)
+        if self.tracing is not None:
+            out |= _passwords(self.tracing.endpoint)
+            for value in self.tracing.headers.values():
+                out |= {value, value.rpartition(" ")[2]}  # with and without its scheme
         return frozenset(out - {""})
 
     @property
@@ -206,8 +221,8 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
         if name not in Settings.__struct_fields__ or name == "home":
             hint = did_you_mean(str(name), [f for f in Settings.__struct_fields__ if f != "home"])
             raise BadSettings(f"{FILE}: unknown setting {name!r}", hint=hint)
-    for outer, known in (("oidc", Oidc.__struct_fields__), ("tls", Tls.__struct_fields__)):
-        given = body.get(outer)
+    for outer, kind in (("oidc", Oidc), ("tls", Tls), ("tracing", Tracing)):
+        given, known = body.get(outer), kind.__struct_fields__
         for name in given if isinstance(given, dict) else ():
             if name not in known:
                 hint = did_you_mean(str(name), known)

@@ -47,6 +47,12 @@ def test_a_line_of_json_has_what_machines_look_for() -> None:
     assert "\n" not in line
 
 
+def test_a_request_that_is_traced_is_named_by_both() -> None:
+    made = record("it failed", request_id="r-1", trace_id="4bf92f35")
+    line = json.loads(JsonLines("gateway-0").format(made))
+    assert (line["request_id"], line["trace_id"]) == ("r-1", "4bf92f35")
+
+
 def test_an_exception_is_in_the_same_line() -> None:
     try:
         raise ValueError("no\nway")

@@ -19,7 +19,8 @@ from apps.gateway.forms import ALL, GOOD, MODEL, NUMBERS, number_of
 from apps.gateway.live import Live, live
 from apps.gateway.test_http_tls import CHAIN, KEY, issue
 from google.protobuf.descriptor import FieldDescriptor
-from inference.harness import FakePredictor, Harness, route, run
+from inference.harness import FakePredictor, Harness, route, run, until
+from inference.recording_tracer import RecordingTracer
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
@@ -34,7 +35,7 @@ from windvane.apps.gateway.protocols.open_inference_messages import (
     message_class,
 )
 from windvane.apps.gateway.statuses import STATUSES
-from windvane.inference.errors import DeadlinePassed
+from windvane.inference.errors import DeadlinePassed, NoAnswer, NoKey
 from windvane.ports.events import Predicted, Refused
 
 MIXED = "mixed"
@@ -243,20 +244,68 @@ def test_contents_that_do_not_fit_are_named(gateway: Live) -> None:
         ), error.details()  # fmt: skip
 
 
+def one_row() -> bytes:
+    message = ModelInferRequest(model_name=MODEL)
+    tensor = message.inputs.add(name="m", datatype="FP64", shape=[1, 3])
+    tensor.contents.fp64_contents.extend([1.0, 1.0, 1.0])
+    return message.SerializeToString()
+
+
 def test_the_deadline_of_a_call_is_the_requests() -> None:
     async def story(harness: Harness) -> None:
         slow = harness.runtime.predictors[f"{MODEL}/1"] = FakePredictor(blocking=True)
         await harness.publish(route(contract=NUMBERS))
         slow.hold()
-        message = ModelInferRequest(model_name=MODEL)
-        tensor = message.inputs.add(name="m", datatype="FP64", shape=[1, 3])
-        tensor.contents.fp64_contents.extend([1.0, 1.0, 1.0])
         service = GrpcService(harness.worker.engine, harness.app.check_ready)
         metadata = {"authorization": b"Bearer wv_acme"}
         with pytest.raises(DeadlinePassed):
-            await service.infer(GrpcCall(message.SerializeToString(), metadata, left_s=0.05))
+            await service.infer(GrpcCall(one_row(), metadata, left_s=0.05))
         assert harness.services.under_way == 0
         slow.let_go()
+
+    run(story)
+
+
+def test_a_traced_call_has_the_same_steps_and_says_that_it_came_by_grpc() -> None:
+    async def story(harness: Harness) -> None:
+        tracer = harness.services.tracer = RecordingTracer()
+        slow = harness.predictor(model=MODEL)
+        await harness.publish(route(contract=NUMBERS))
+        service = GrpcService(harness.worker.engine, harness.app.check_ready)
+        body = one_row()
+        trace, span = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+        metadata = {
+            "authorization": b"Bearer wv_acme",
+            "traceparent": f"00-{trace}-{span}-01".encode(),
+            "tracestate": b"vendor=1",
+        }
+        await service.infer(GrpcCall(body, metadata))
+        assert tracer.names == ["admit", "read_body", "decode", "execute", "encode", "record"]
+        assert (tracer.last.trace.id, tracer.last.trace.tracestate()) == (trace, "vendor=1")
+        assert tracer.last.name == f"{SERVICE}/ModelInfer"
+        said = tracer.last.attributes
+        assert (said["rpc.system"], said["rpc.service"]) == ("grpc", SERVICE)
+        assert (said["rpc.method"], said["windvane.version"]) == ("ModelInfer", ["1"])
+        assert "error.type" not in said
+
+        slow.fails = lambda row: True
+        with pytest.raises(NoAnswer):
+            await service.infer(GrpcCall(body, metadata))
+        assert (tracer.last.attributes["error.type"], tracer.last.failed) == ("GAT-108", True)
+        slow.fails = lambda row: False
+
+        slow = harness.hold(model=MODEL)
+        waiting = asyncio.create_task(service.infer(GrpcCall(body, metadata)))
+        await until(slow.started.is_set)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        slow.let_go()
+        assert tracer.last.attributes["error.type"] == "aborted"
+
+        with pytest.raises(NoKey):
+            await service.infer(GrpcCall(body, {**metadata, "authorization": b"Bearer wv_who"}))
+        assert (len(tracer.begun), len(tracer.ended)) == (4, 3)
 
     run(story)
 

@@ -33,6 +33,7 @@ class RemoteServer:
     next: list[Any] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
     most_at_once: int = 0
     gate: threading.Event = field(default_factory=threading.Event)
     port: int = 0
@@ -97,6 +98,7 @@ def remote_server(**how: Any) -> Iterator[RemoteServer]:
             length = int(self.headers.get(LENGTH, len(body)))
             request, tail = json.loads(body[:length]), body[length:]
             state.seen.append(request)
+            state.headers.append({name.lower(): value for name, value in self.headers.items()})
             rows = request["inputs"][0]["shape"][0]
             state.batches.append(rows)
             what = state.next.pop(0) if state.next else None

@@ -34,9 +34,11 @@ from windvane.core.execution import (
 )
 from windvane.core.signature import FeatureSpec, FeatureType, InputSpec, OutputMapping
 from windvane.core.task import Contract, TaskSpec, make_task
+from windvane.core.tracing import TraceContext
 from windvane.inference.batching import NextTickBatcher
 from windvane.inference.model_queue import ModelQueue
 from windvane.ports.runtime import CannotLoad, RemotePredictor, RowsRefused, RuntimeFailed
+from windvane.ports.tracing import CALLING, RequestTrace
 
 NUMBERS = Contract(
     tuple(FeatureSpec(n, "v", FeatureType.NUMBER, nullable=True) for n in "abc"),
@@ -99,6 +101,24 @@ def ask(predictor: RemotePredictor, rows: Sequence[Sequence[Any]] = ROWS) -> lis
     encoded = [predictor.encode(row) for row in rows]
     outputs = run(predictor, lambda: predictor.predict_async(encoded, SOON_S))
     return outputs[0].tolist()
+
+
+def test_a_call_for_a_traced_request_names_its_span(tmp_path: Path) -> None:
+    trace = RequestTrace(7, 9, 0, TraceContext(7, 8, True), b"vendor=1, other=2")
+    with remote_server() as server:
+        predictor = load(server, tmp_path)
+        encoded = [predictor.encode(row) for row in ROWS]
+
+        async def twice() -> None:
+            await predictor.predict_async(encoded, SOON_S)
+            CALLING.set(trace)
+            await predictor.predict_async(encoded, SOON_S)
+
+        run(predictor, twice)
+        plain, traced = server.headers
+        assert "traceparent" not in plain
+        assert traced["traceparent"] == f"00-{7:032x}-{9:016x}-01"
+        assert traced["tracestate"] == "vendor=1,other=2"
 
 
 @pytest.mark.parametrize("binary", [True, False])

@@ -63,7 +63,7 @@ class TextLines(_Lines):
 
 class JsonLines(_Lines):
     """For machines: an object a line, with `at` in UTC, `level`, `process`, `logger`, `message`,
-    and where there is one `request_id`, `error` (its class) and `trace`."""
+    and where there is one `request_id`, `trace_id`, `error` (its class) and `trace`."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -74,9 +74,10 @@ class JsonLines(_Lines):
             "logger": record.name,
             "message": self.said(record),
         }
-        request = getattr(record, "request_id", "")
-        if request:
-            body["request_id"] = request
+        for name in ("request_id", "trace_id"):
+            held = getattr(record, name, "")
+            if held:
+                body[name] = held
         if record.exc_info and record.exc_info[0] is not None:
             body["error"] = record.exc_info[0].__name__
             body["trace"] = self.trace(record)

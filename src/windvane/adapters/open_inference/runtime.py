@@ -26,6 +26,7 @@ from windvane.ports.runtime import (
     read_served,
     refuse_value,
 )
+from windvane.ports.tracing import CALLING
 
 _CONCURRENCY = 16
 _TRIES = 3
@@ -127,7 +128,11 @@ class OpenInferencePredictor:
         raise AssertionError("the last try returns or raises")
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[httpx.Response, bytes]:
-        client = self._opened()
+        client, trace = self._opened(), CALLING.get()
+        if trace is not None:
+            headers = {**headers, "traceparent": trace.traceparent().decode("ascii")}
+            if state := trace.tracestate():
+                headers["tracestate"] = state
         async with client.stream("POST", self._url, content=body, headers=headers) as answer:
             found = bytearray()
             async for part in answer.aiter_bytes():

@@ -14,16 +14,17 @@ from google.protobuf.message import DecodeError
 
 from windvane.apps.gateway.head_values import idempotency_key, printable
 from windvane.apps.gateway.protocols.open_inference_grpc import GrpcInferenceCodec, read_message
-from windvane.apps.gateway.protocols.open_inference_messages import message_class
+from windvane.apps.gateway.protocols.open_inference_messages import SERVICE, message_class
 from windvane.apps.gateway.protocols.open_inference_tensors import (
     check_version,
     model_metadata,
     server_metadata,
 )
+from windvane.apps.gateway.traces import end_grpc_trace
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
 from windvane.inference.errors import BadBody, Rejection
-from windvane.inference.request import InferenceRequest
+from windvane.inference.request import InferenceRequest, InferenceResponse
 from windvane.inference.snapshot import ServedModel
 
 Metadata = Mapping[str, bytes]
@@ -66,8 +67,25 @@ class GrpcService:
         }
 
     async def infer(self, call: GrpcCall) -> GrpcAnswer:
+        services, request = self._engine.services, self._request(call)
+        if services.tracer is not None:
+            traceparent = call.metadata.get("traceparent", b"")
+            tracestate = call.metadata.get("tracestate", b"")
+            request.trace = services.tracer.begin(traceparent, tracestate, request.began_ns)
+        result: InferenceResponse | Exception | None = None
+        try:
+            result = response = await self._infer(request, call)
+        except Exception as error:
+            result = error
+            raise
+        finally:
+            if request.trace is not None:
+                end_grpc_trace(services, SERVICE, "ModelInfer", request, result)
+        replayed = (("idempotency-replayed", "true"),) if response.replayed else ()
+        return GrpcAnswer(response.body, replayed)
+
+    async def _infer(self, request: InferenceRequest, call: GrpcCall) -> InferenceResponse:
         engine = self._engine
-        request = self._request(call)
         try:
             if "idempotency-key" in call.metadata:
                 request.idempotency_key = idempotency_key(call.metadata["idempotency-key"])
@@ -79,9 +97,7 @@ class GrpcService:
         request.codec = GrpcInferenceCodec(message)
         if call.left_s is not None:
             request.timeout_s = max(call.left_s, _SHORTEST_S)
-        response = await engine.predict(request, call.body)
-        replayed = (("idempotency-replayed", "true"),) if response.replayed else ()
-        return GrpcAnswer(response.body, replayed)
+        return await engine.predict(request, call.body)
 
     async def server_live(self, _: GrpcCall) -> GrpcAnswer:
         return _answer("ServerLiveResponse", {"live": True})

@@ -38,6 +38,7 @@ from windvane.apps.gateway.statuses import (
     of_status,
     status_of,
 )
+from windvane.apps.gateway.traces import end_http_trace
 from windvane.core.admission import FREE
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
@@ -153,6 +154,10 @@ class HttpApp:
                 request.idempotency_key = idempotency_key(headers[b"idempotency-key"])
             if b"x-request-deadline" in headers or b"grpc-timeout" in headers:
                 request.timeout_s = asked_s(headers)
+            if services.tracer is not None:
+                traceparent = headers.get(b"traceparent", b"")
+                tracestate = headers.get(b"tracestate", b"")
+                request.trace = services.tracer.begin(traceparent, tracestate, head.began_ns)
         except Exception as error:
             rejection = self._head_failed(call, head, request_id, error)
             self.reject(protocol, rejection, request_id, headers, reply)
@@ -161,7 +166,7 @@ class HttpApp:
         try:
             pending = self.engine.begin(request)
         except Exception as error:
-            self.reject(protocol, error, request_id, headers, reply)
+            sink.reject(error)
             return None
         if pending is not None:
             sink.begins = True
@@ -375,7 +380,7 @@ class _Prediction:
         try:
             await pending
         except Exception as error:
-            self._reject(error)
+            self.reject(error)
             self._gone = True
             return
         finally:
@@ -400,16 +405,16 @@ class _Prediction:
                 request.codec = self._protocol.codec(self._call, headers, request.principal)
             except Exception as error:
                 app.engine.abandon(request)
-                self._reject(app.engine.failed(request, error))
+                self.reject(app.engine.failed(request, error))
                 return
         app.fast_path.start(app.engine.finish(request, body), self._deliver)
 
     def _deliver(self, result: InferenceResponse | Exception) -> None:
         if isinstance(result, Exception):
-            self._reject(result)
+            self.reject(result)
             return
-        extra = self._protocol.answer_headers(self._request.codec, result)
-        headers = self._headers
+        request, headers = self._request, self._headers
+        extra = self._protocol.answer_headers(request.codec, result)
         if b"x-request-id" in headers or b"windvane-version" in headers:
             extra += _echoes(headers, versioned=self._protocol is PROTOCOLS[0])
         if result.decision is not FREE:
@@ -417,17 +422,25 @@ class _Prediction:
         if result.replayed:
             extra.append((b"idempotency-replayed", b"true"))
         self._reply(200, extra, result.body)
+        if request.trace is not None:
+            end_http_trace(self._app.engine.services, self._call, request, result)
 
-    def _reject(self, error: Exception) -> None:
-        self._app.reject(self._protocol, error, self._request.id, self._headers, self._reply)
+    def reject(self, error: Exception) -> None:
+        request = self._request
+        self._app.reject(self._protocol, error, request.id, self._headers, self._reply)
+        if request.trace is not None:
+            end_http_trace(self._app.engine.services, self._call, request, error)
 
     def on_abort(self) -> None:
         """The body will not come."""
         if self._gone:
             return
         self._gone = True
+        engine, request = self._app.engine, self._request
         if not self.begins:
-            self._app.engine.abandon(self._request)
+            engine.abandon(request)
+        if request.trace is not None:
+            end_http_trace(engine.services, self._call, request)
 
 
 class _WholeBody:

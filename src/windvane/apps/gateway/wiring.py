@@ -39,6 +39,7 @@ from windvane.ports.identity import TokenVerifier
 from windvane.ports.limits import Limiter
 from windvane.ports.runtime import Runtime
 from windvane.ports.shared_cache import SharedCache
+from windvane.ports.tracing import Tracer
 from windvane.usecases.load_version import Runtimes
 from windvane.usecases.read_settings import (
     LISTEN_FD_VARIABLE,
@@ -125,6 +126,7 @@ def gateway(given: Settings) -> GatewayWorker:
     )
     limiter, shared, kept, remotes = _shared(given, worker)
     verifier = _verifier(given)
+    tracer, exporting = _tracer(given, name)
     instrumentation = Instrumentation(Metrics())
     low_priority = LowPriorityQueue()
     services = Services(
@@ -142,13 +144,14 @@ def gateway(given: Settings) -> GatewayWorker:
         max_under_way=given.max_under_way,
         max_deadline_s=given.max_deadline_s,
         idempotency=Idempotency(kept, given.idempotency_ttl_s),
+        tracer=tracer,
     )
     return GatewayWorker(
         FileRoutingFeed(given.routing_file),
         services,
         board=FileMetricsBoard(given.metrics_folder),
         verifier=verifier,
-        remotes=remotes,
+        remotes=[*remotes, *exporting],
         worker=f"gateway-{worker}",
         sync_every_s=given.sync_every_s,
         low_priority=low_priority,
@@ -227,3 +230,17 @@ def _verifier(given: Settings) -> TokenVerifier | None:
         tenant_claim=given.oidc.tenant_claim,
         scopes_claim=given.oidc.scopes_claim,
     )
+
+
+def _tracer(given: Settings, instance: str) -> tuple[Tracer | None, list[Remote]]:
+    """Raises MissingExtra."""
+    if given.tracing is None:
+        return None, []
+    try:
+        from windvane.adapters.opentelemetry import OtlpTracer
+    except ImportError as error:
+        said = f"tracing is set, and {error.name} is not installed"
+        raise MissingExtra(said, hint="pip install 'windvane[otel]'") from error
+    tracing = given.tracing
+    tracer = OtlpTracer(tracing.endpoint, tracing.headers, tracing.ratio, instance)
+    return tracer, [tracer]

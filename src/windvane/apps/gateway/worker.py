@@ -228,6 +228,8 @@ class GatewayWorker:
             metrics.counts["idempotency_failures_total"][()] += once.store.failures
             once.replays = once.store.failures = 0
             metrics.gauges["idempotency_degraded"] = {(): float(once.store.degraded)}
+        if services.tracer is not None:
+            metrics.counts["traces_dropped_total"][()] += services.tracer.take_dropped()
         metrics.gauges.update(
             routing_seq={(): float(self._live.seq if self._live else 0)},
             requests_under_way={(): float(services.under_way)},

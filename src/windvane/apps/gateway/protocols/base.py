@@ -17,10 +17,12 @@ Headers = Mapping[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class PredictCall:
-    """A path that asks for predictions: of which model, and of which version if it says."""
+    """A path that asks for predictions: of which model, and of which version if it says.
+    ``route`` is the path with names in the place of both."""
 
     model: str
     version: str = ""
+    route: str = ""
 
 
 @dataclass(frozen=True, slots=True)

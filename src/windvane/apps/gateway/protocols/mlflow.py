@@ -32,6 +32,7 @@ from windvane.inference.snapshot import ServedModel
 from windvane.inference.validation import check_count, validate_rows
 
 _PREFIX, _SUFFIX = "/models/", "/invocations"
+_ROUTE = _PREFIX + "{model}" + _SUFFIX
 _TAKEN = (media.JSON, media.CSV, media.JSON_LINES)
 _OFFERED = (media.JSON, media.CSV)
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -83,7 +84,7 @@ class MlflowProtocol:
     def predict_call(self, path: str) -> PredictCall | None:
         if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
             model = path[len(_PREFIX) : -len(_SUFFIX)]
-            return PredictCall(model) if model and "/" not in model else None
+            return PredictCall(model, route=_ROUTE) if model and "/" not in model else None
         return None
 
     def page(self, path: str) -> Page | None:

@@ -36,6 +36,7 @@ from windvane.inference.validation import check_count, validate_rows
 
 _PREFIX, _SUFFIX = "/v1/models/", "/predict"
 _FROM, _TO = len(_PREFIX), len(_SUFFIX)
+_ROUTE = _PREFIX + "{model}" + _SUFFIX
 _MAX_TIME = 64
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _astuple = msgspec.structs.astuple
@@ -129,7 +130,7 @@ class NativeProtocol:
 
     def predict_call(self, path: str) -> PredictCall | None:
         if path.startswith(_PREFIX) and path.endswith(_SUFFIX):
-            return PredictCall(path[_FROM:-_TO])
+            return PredictCall(path[_FROM:-_TO], route=_ROUTE)
         return None
 
     def page(self, path: str) -> Page | None:

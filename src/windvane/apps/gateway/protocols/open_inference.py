@@ -27,6 +27,8 @@ from windvane.inference.snapshot import ServedModel
 
 _LENGTH = b"inference-header-content-length"
 _BINARY = "application/octet-stream"
+_ROUTE = "/v2/models/{model}/infer"
+_ROUTE_OF_VERSION = "/v2/models/{model}/versions/{version}/infer"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -110,9 +112,9 @@ class OpenInferenceProtocol:
             return None
         match split_path(path, "/v2/models/"):
             case [model, "infer"] if model:
-                return PredictCall(model)
+                return PredictCall(model, route=_ROUTE)
             case [model, "versions", version, "infer"] if model and version:
-                return PredictCall(model, version)
+                return PredictCall(model, version, _ROUTE_OF_VERSION)
             case _:
                 return None
 
