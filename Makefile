@@ -71,8 +71,9 @@ clean: ## Remove the environment and everything built
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/.dev: requirements/dev.txt pyproject.toml | .venv/bin/python
+.venv/.dev: requirements/dev.txt requirements/models.txt pyproject.toml | .venv/bin/python
 	@echo "installing what developing needs ..."
 	@$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/models.txt
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch .venv/.demo $@

@@ -50,11 +50,14 @@ def test_both_kinds_of_yaml_are_among_them() -> None:
     assert kinds == {True, False}
 
 
-def test_the_example_is_the_one_that_the_pages_show() -> None:
-    whole = read_model_file((ROOT / "examples/first-model/model.yaml").read_text())
-    begins = re.compile("^model: order-late", re.MULTILINE)
+@pytest.mark.parametrize(
+    ("file", "model", "times"), [("model", "order-late", 3), ("arrival", "arrival-minutes", 1)]
+)
+def test_the_example_is_the_one_that_the_pages_show(file: str, model: str, times: int) -> None:
+    whole = read_model_file((ROOT / f"examples/first-model/{file}.yaml").read_text())
+    begins = re.compile(f"^model: {model}", re.MULTILINE)
     shown = [text for _, text in blocks("yaml") if begins.search(text)]
-    assert len(shown) >= 3
+    assert len(shown) >= times
     for text in shown:
         part = read_model_file(text)
         assert (part.model, part.contract, part.owner) == (whole.model, whole.contract, whole.owner)

@@ -25,6 +25,7 @@ TUTORIAL = "tutorial/first-model.md"
 pytestmark = pytest.mark.timeout(600)  # a dozen processes start, on a machine that may be busy
 _MARK = "=== end of step {} ==="
 _WITHIN_S = 480.0
+_MODELS = ("/models/order-late", "/models/arrival-minutes")
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,11 @@ def run(steps: list[Step], tmp_path: Path) -> Iterator[Run]:
         + ("read -r _ < go\n" if i == len(steps) - 2 else "")
         for i, step in enumerate(steps)
     )
-    os.mkfifo(example / "go")
+    os.mkfifo(checkout / "go")
     said = checkout / "said.log"
     with said.open("wb") as out:
         bash = subprocess.Popen(
-            ["bash", "-c", script.replace("< go", f"< '{example / 'go'}'")],
+            ["bash", "-c", script.replace("< go", f"< '{checkout / 'go'}'")],
             cwd=checkout, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True,
         )  # fmt: skip
@@ -106,9 +107,9 @@ def run(steps: list[Step], tmp_path: Path) -> Iterator[Run]:
         await_text(said, _MARK.format(len(steps) - 2), bash)
         pages = {
             path: status(f"http://127.0.0.1:{console_port}{path}")
-            for path in ("/", "/models/order-late", "/incidents", "/nowhere")
+            for path in ("/", *_MODELS, "/incidents", "/nowhere")
         }
-        with (example / "go").open("w") as go:
+        with (checkout / "go").open("w") as go:
             go.write("\n")
         code = bash.wait(60)
         text = said.read_text()
@@ -192,7 +193,7 @@ def test_the_page_can_be_followed(steps: list[Step], run: Run) -> None:
     }
     assert broken == {}, "\n".join(run.said)[-4_000:]
     assert run.console_pages == {
-        "/": 200, "/models/order-late": 200, "/incidents": 200, "/nowhere": 404,
+        "/": 200, **dict.fromkeys(_MODELS, 200), "/incidents": 200, "/nowhere": 404,
     }  # fmt: skip
     assert run.alive_after == (), "processes are left after the page's last step"
 

@@ -94,6 +94,24 @@ def test_a_lock_has_what_its_extras_name_with_hashes_and_no_address(lock: str) -
         assert address not in text
 
 
+def test_the_models_of_the_tests_are_pinned_apart_with_hashes_and_no_address() -> None:
+    """Without what they depend on: what dev.txt pins is never installed twice."""
+    folder = ROOT / "requirements"
+    wanted = {
+        Requirement(line.partition("#")[0]).name
+        for line in (folder / "models.in").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    text, others = (folder / "models.txt").read_text(), (folder / "dev.txt").read_text()
+    pins = {line.partition("==")[0] for line in text.splitlines() if line and line[0].isalnum()}
+    assert pins == wanted
+    assert text.count("--hash=sha256:") >= len(pins)
+    for address in ("://", "--index", "--extra-index", "--find-links"):
+        assert address not in text
+    both = [line for line in others.splitlines() if line.partition("==")[0] in pins]
+    assert both == []
+
+
 _BLOCKED = """
 import sys
 

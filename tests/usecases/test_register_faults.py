@@ -29,7 +29,7 @@ from windvane.adapters.xgboost import read_xgboost
 from windvane.core.execution import RuntimeName
 from windvane.core.signature import RowEncoder
 from windvane.ports.learner import TrainingData
-from windvane.ports.runtime import refuse_value
+from windvane.ports.runtime import CannotLoad, refuse_value
 from windvane.usecases.accept_candidate import CandidateRefused
 from windvane.usecases.explain_runtime import explain_runtime
 from windvane.usecases.map_inputs import InputsSaid, map_inputs
@@ -310,6 +310,8 @@ def rule(gives: str) -> Any:
                 import numpy as np
                 import pandas as pd
 
+                if gives == "no zeros" and (model_input["a"] == 0.0).any():
+                    raise ValueError("the logarithm of nothing")
                 raw = model_input["a"] + 0.5 * model_input["b"]
                 p = 1.0 / (1.0 + np.exp(-raw))
                 if gives == "labels":
@@ -329,6 +331,18 @@ def test_a_pyfunc_that_gives_labels_is_refused(harness: Registration, tmp_path: 
     path = pyfunc(tmp_path / "m", rule("labels"), frame)
     with pytest.raises(BadOutputs, match=r"labels, not probabilities"):
         harness.register(path, RegistrationOptions(trust=True), data=four(), model="four")
+
+
+def test_a_version_that_no_gateway_would_load_is_not_registered(
+    harness: Registration, tmp_path: Path
+) -> None:
+    """It was registered and deployed, and never answered: it fails on the row of its warm-up."""
+    frame = pd.DataFrame({name: four().columns[name] for name in ("a", "b")})
+    assert (frame["a"] != 0.0).all()
+    path = pyfunc(tmp_path / "m", rule("no zeros"), frame)
+    with pytest.raises(CannotLoad, match=r"warms it up \(a 0\.0, .*the logarithm of nothing"):
+        harness.register(path, RegistrationOptions(trust=True), data=four(), model="four")
+    assert harness.versions("four") == []
 
 
 def test_a_frame_of_a_pyfunc_is_taken_by_its_columns(harness: Registration, tmp_path: Path) -> None:

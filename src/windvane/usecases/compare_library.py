@@ -81,6 +81,8 @@ def compare_library(
     report = ParityReport(0, 0.0, 0, 0.0, 0, library=f"{about.kind} ({packages or 'own code'})")
     rows = [list(row) for row in zip(*(columns[n] for n in asked.contract.names), strict=True)]
     for name, some, tolerant in _groups(asked, rows, splits):
+        if not some:
+            continue
         on_group(f"compare {len(some):,} of {name}")
         report = _with_group(report, asked, name, some, tolerant=tolerant)
     return report
@@ -184,8 +186,6 @@ def _with_group(
     report: ParityReport, asked: Asked, name: str, rows: list[list[Any]], *, tolerant: bool
 ) -> ParityReport:
     """The report with one more sort of rows in it."""
-    if not rows:
-        return report
     task = make_task(asked.contract.task)
     ours, refused_here = _tried(lambda: asked.served(rows))
     theirs, refused_there = _tried(lambda: library_outputs(asked, rows, task))

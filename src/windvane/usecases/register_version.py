@@ -17,8 +17,11 @@ from typing import Any
 import msgspec
 
 from windvane.core.acceptance import CandidateFacts, ParityReport, RowGroup
+from windvane.core.errors import WindvaneError
 from windvane.core.execution import Offer, RuntimeChoice, RuntimeName, choose_runtime
+from windvane.core.signature import show
 from windvane.core.task import BadOutputs, Outputs, Task, make_task
+from windvane.inference.model_cache import plain_row, warm_up
 from windvane.ports.artifacts import Artifacts
 from windvane.ports.learner import TrainingData
 from windvane.ports.library import ModelLibrary
@@ -52,6 +55,7 @@ __all__ = [
     "register_version",
 ]
 
+_SHOWN = 5
 _PARITY_ROWS = 1_000  # at least so many, where the holdout has them
 
 
@@ -101,6 +105,7 @@ def register_version(
         parity = _parity(about, chosen, found, choice, sample, options, on_step)
         on_step(f"evaluate {choice.runtime.value} on {holdout.rows:,} later rows")
         _check_outputs(task, chosen.predict(sample.columns))
+        _check_warm_up(task, chosen)
         evaluation = evaluate(chosen, holdout, task, about.policy.alpha)
         facts = CandidateFacts(
             data.rows, duplicates(data), evaluation.quality, evaluation.naive, parity
@@ -208,6 +213,21 @@ def _check_outputs(task: Task, outputs: Outputs) -> None:
     said = task.suspicious(outputs)
     if said:
         raise BadOutputs(f"{len(rows):,} rows: {said}")
+
+
+def _check_warm_up(task: Task, chosen: Loaded) -> None:
+    """A gateway loads no version that fails on a plain row: better told now than when it is
+    live."""
+    try:
+        warm_up(chosen.predictor, task, chosen.contract)
+    except Exception as error:  # a model's own code may raise anything
+        row = dict(zip(chosen.contract.names, plain_row(chosen.contract), strict=True))
+        raised = error.message if isinstance(error, WindvaneError) else repr(error)
+        said = ", ".join(f"{name} {show(value)}" for name, value in [*row.items()][:_SHOWN])
+        raise CannotLoad(
+            f"it fails on the plain row that warms it up ({said}): {raised[:300]}",
+            hint="let the model answer such a row with any value that its task allows",
+        ) from error
 
 
 @contextmanager

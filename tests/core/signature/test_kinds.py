@@ -20,6 +20,7 @@ from windvane.core.signature import (
     read_numbers,
 )
 from windvane.core.signature.kinds import MAX_TEXT, MAX_VECTOR, projection_signs
+from windvane.core.signature.pictures import PLAIN_PICTURE
 
 
 def spec(kind: str, **given: Any) -> FeatureSpec:
@@ -166,8 +167,27 @@ def test_summaries_say_what_moves() -> None:
     signs = projection_signs("x", 600)
     assert vector["projection_1"](ones) == pytest.approx(float(signs[0].sum()))
     image = kind_of(spec("image")).summaries(spec("image"))
-    assert (image["bytes"](b"\x00\xff"), image["brightness"](b"\x00\xff")) == (2.0, 127.5)
-    assert image["brightness"](b"") == 0.0
+    assert {name: of(PLAIN_PICTURE) for name, of in image.items()} == {
+        "bytes": 98.0, "width": 32.0, "height": 32.0, "bits_per_pixel": 8.0 * 98 / 1024,
+    }  # fmt: skip
+    assert {name: of(b"no picture") for name, of in image.items()} == {
+        "bytes": 10.0, "width": 0.0, "height": 0.0, "bits_per_pixel": 0.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("about", "plain"),
+    [
+        (spec("text"), "text"),
+        (spec("text", high=2), "te"),
+        (spec("image"), PLAIN_PICTURE),
+        (spec("image", high=97), b""),
+    ],
+)
+def test_a_plain_value_is_one_that_models_take(about: FeatureSpec, plain: Any) -> None:
+    """A text has a word and a picture can be opened, as far as their bounds allow."""
+    assert kind_of(about).plain(about) == plain
+    assert kind_of(about).check(about, plain) is None
 
 
 def test_projections_follow_from_the_name() -> None:

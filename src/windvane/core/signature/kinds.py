@@ -18,6 +18,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 
 from windvane.core.errors import did_you_mean
+from windvane.core.signature.pictures import PLAIN_PICTURE, picture_size
 from windvane.core.signature.times import parse_time
 from windvane.core.signature.types import MAX_INTEGER, FeatureSpec, FeatureType, Violation
 
@@ -25,6 +26,7 @@ MAX_TEXT = 65_536
 MAX_IMAGE_BYTES = 4 << 20
 MAX_VECTOR = 65_536
 _PROJECTIONS = 4
+_PLAIN_TEXT = "text"
 _TRUE = {"true", "t", "yes", "y", "1", "on"}
 _FALSE = {"false", "f", "no", "n", "0", "off"}
 _WORD = re.compile(r"\S+")
@@ -57,7 +59,8 @@ class Kind:
         raise NotImplementedError
 
     def plain(self, spec: FeatureSpec) -> Any:
-        """A value that fits ``spec``, as near to nothing as there is."""
+        """A value that fits ``spec``, as near to nothing as models take: a version is warmed up
+        with it, and is not loaded if it fails on it."""
         raise NotImplementedError
 
     def summaries(self, spec: FeatureSpec) -> Mapping[str, Summary]:
@@ -211,7 +214,8 @@ class TextKind(Kind):
         return text
 
     def plain(self, spec: FeatureSpec) -> str:
-        return ""
+        # Not "": a text without any word has no mean of its words.
+        return _PLAIN_TEXT if spec.high is None else _PLAIN_TEXT[: int(spec.high)]
 
     def summaries(self, spec: FeatureSpec) -> Mapping[str, Summary]:
         return {"length": _length, "words": _words, "non_ascii": _non_ascii}
@@ -280,10 +284,14 @@ class ImageKind(Kind):
             raise ValueError(f"{show(text)} is no base64") from error
 
     def plain(self, spec: FeatureSpec) -> bytes:
-        return b""
+        fits = spec.high is None or len(PLAIN_PICTURE) <= spec.high
+        return PLAIN_PICTURE if fits else b""
 
     def summaries(self, spec: FeatureSpec) -> Mapping[str, Summary]:
-        return {"bytes": _length, "brightness": _mean_byte}
+        return {
+            "bytes": _length, "width": _width, "height": _height,
+            "bits_per_pixel": _bits_per_pixel,
+        }  # fmt: skip
 
 
 KINDS: Mapping[FeatureType, Kind] = {
@@ -413,6 +421,16 @@ def _norm(value: Any) -> float:
     return float(np.linalg.norm(np.asarray(value, np.float64)))
 
 
-def _mean_byte(value: bytes) -> float:
-    """Of the encoded bytes: it moves when the pictures, or their compression, change."""
-    return float(np.frombuffer(value, np.uint8).mean()) if value else 0.0
+def _width(value: bytes) -> float:
+    return float(picture_size(value)[0])
+
+
+def _height(value: bytes) -> float:
+    return float(picture_size(value)[1])
+
+
+def _bits_per_pixel(value: bytes) -> float:
+    """Of the encoded picture: how much there is in it, and how hard it is compressed. 0 where its
+    header does not say its size."""
+    width, height = picture_size(value)
+    return 8.0 * len(value) / (width * height) if width and height else 0.0
