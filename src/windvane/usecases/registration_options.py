@@ -56,8 +56,9 @@ class RegistrationOrder(msgspec.Struct, frozen=True):
     """What the command line hands to the process that registers. ``source``, ``data`` and
     ``vocabulary`` are paths as they were given; ``without`` names views that the model does not
     use; ``tracking`` is where references are looked up; ``authorization`` refers to what a remote
-    server wants to see, ``remote_rows`` is how many rows it takes at once; ``options`` lacks what
-    those files say."""
+    server wants to see, ``remote_rows`` is how many rows it takes at once; ``outputs`` are the
+    columns of ``data`` that a model served elsewhere filled, by the output's name; ``options``
+    lacks what those files say."""
 
     model: str
     source: str
@@ -70,4 +71,5 @@ class RegistrationOrder(msgspec.Struct, frozen=True):
     tracking: str = ""
     authorization: str = ""
     remote_rows: int = 1_000
+    outputs: dict[str, str] = {}
     as_json: bool = False

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from windvane.apps.cli import wiring
-from windvane.apps.cli.options import AsJson, Home, print_json
+from windvane.apps.cli.options import AsJson, Home, output_columns, print_json
 from windvane.core.errors import did_you_mean
 
 _out = Console()
@@ -54,7 +54,7 @@ def _import_events(
 
     settings = wiring.settings(home)
     columns = Columns(
-        id, _outputs(output or ["output"]), time or None, unit or None, version or None,
+        id, output_columns(output or ["output"]), time or None, unit or None, version or None,
         latency_ms or None,
     )  # fmt: skip
     where = url or f"{settings.scheme}://{settings.host}:{settings.port}"
@@ -76,16 +76,3 @@ def _import_events(
             _err.print(f"  {said}", highlight=False, markup=False)
     if state.refused:
         raise typer.Exit(1)
-
-
-def _outputs(given: list[str]) -> dict[str, str]:
-    """Columns by the output's name; one column alone under ""."""
-    if len(given) == 1 and "=" not in given[0]:
-        return {"": given[0]}
-    named: dict[str, str] = {}
-    for text in given:
-        name, sign, column = text.partition("=")
-        if not (name and sign and column):
-            raise typer.BadParameter("--output: one COLUMN, or NAME=COLUMN for each output")
-        named[name] = column
-    return named

@@ -16,7 +16,7 @@ from rich.console import Console
 from windvane.apps.cli import show, wiring
 from windvane.apps.cli.imports import import_commands
 from windvane.apps.cli.options import AsJson, Home, print_json
-from windvane.apps.cli.register import register
+from windvane.apps.cli.register import register, watch
 from windvane.apps.cli.supervisor import Supervisor, restart_workers
 from windvane.apps.cli.tenants import keys_app, tenants_commands
 from windvane.core.errors import WindvaneError
@@ -142,6 +142,7 @@ def train(context: typer.Context, home: Home = None) -> None:
 
 
 app.command()(register)
+app.command()(watch)
 
 
 @app.command("explain-runtime")

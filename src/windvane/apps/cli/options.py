@@ -43,3 +43,16 @@ def rate(text: str) -> tuple[int, float]:
         raise typer.BadParameter(f"--rate: {text!r} is no rate such as `600 per minute`")
     seconds = _SECONDS[found[2]] if found[2] else duration(found[3], "--rate")
     return int(found[1].replace(",", "").replace("_", "")), seconds
+
+
+def output_columns(given: list[str]) -> dict[str, str]:
+    """Columns by the output's name; one column alone under ""."""
+    if len(given) == 1 and "=" not in given[0]:
+        return {"": given[0]}
+    named: dict[str, str] = {}
+    for text in given:
+        name, sign, column = text.partition("=")
+        if not (name and sign and column):
+            raise typer.BadParameter("--output: one COLUMN, or NAME=COLUMN for each output")
+        named[name] = column
+    return named

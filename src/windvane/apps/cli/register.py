@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from windvane.apps.cli import wiring
-from windvane.apps.cli.options import AsJson, Home
+from windvane.apps.cli.options import AsJson, Home, output_columns
 from windvane.usecases.read_settings import HOME_VARIABLE
 from windvane.usecases.registration_options import RegistrationOptions, RegistrationOrder
 
@@ -181,7 +181,55 @@ def register(
         authorization=authorization, remote_rows=remote_rows,
         tracking=tracking or os.environ.get("MLFLOW_TRACKING_URI", ""),
     )  # fmt: skip
-    environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
+    _carry_out(order, settings.folder)
+
+
+def watch(
+    model: Annotated[str, typer.Argument(help="An applied model.")],
+    data: Annotated[
+        Path, typer.Option(help="Past rows with what it answered: a CSV or a Parquet file.")
+    ],
+    label: Annotated[
+        str, typer.Option(help="The column of the outcome, or several between commas.")
+    ],
+    time: Annotated[str, typer.Option(help="The column of the time at which the row was known.")],
+    output: Annotated[
+        list[str],
+        typer.Option(
+            metavar="[NAME=]COLUMN",
+            help="The column of its answers; of several outputs NAME=COLUMN each.",
+        ),
+    ],
+    without: Annotated[
+        str, typer.Option(help="Views that the table need not have, by commas.")
+    ] = "",
+    holdout_from: Annotated[
+        float | None,
+        typer.Option(
+            help="Where the rows begin that it is measured on, in seconds since the epoch; the "
+            "latest fifth by default.",
+        ),
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a version that somebody else serves, by what it answered in the past.
+
+    Nothing of the model is needed here: its past rows and answers become the baseline that what
+    you tell of later is compared with. Then deploy it, and send events.
+    """
+    settings = wiring.settings(home)
+    wiring.store(settings).close()
+    options = RegistrationOptions(holdout_from=holdout_from)
+    order = RegistrationOrder(
+        model, "", str(data), label, time, options, without=_listed(without), as_json=as_json,
+        outputs=output_columns(output),
+    )  # fmt: skip
+    _carry_out(order, settings.folder)
+
+
+def _carry_out(order: RegistrationOrder, home: Path) -> None:
+    environment = {**os.environ, HOME_VARIABLE: str(home)}
     # The libraries that it needs take seconds to import, which no other command should pay for.
     command = [sys.executable, "-m", "windvane.apps.trainer.register"]
     done = subprocess.run(command, input=msgspec.json.encode(order), env=environment, check=False)

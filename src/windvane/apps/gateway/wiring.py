@@ -26,6 +26,7 @@ from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.inference.access import Authenticator
 from windvane.inference.batching import NextTickBatcher
 from windvane.inference.cache import AnswerCache
+from windvane.inference.elsewhere import ElsewhereRuntime
 from windvane.inference.engine import Services
 from windvane.inference.events import EventWriter
 from windvane.inference.idempotency import Idempotency
@@ -195,6 +196,7 @@ def _runtimes(given: Settings) -> Runtimes:
             RuntimeName.XGBOOST: xgboost,
             RuntimeName.LIGHTGBM: lightgbm,
             RuntimeName.OPEN_INFERENCE: open_inference,
+            RuntimeName.ELSEWHERE: ElsewhereRuntime,
             **dict.fromkeys(SANDBOXED, apart),
         }
     )

@@ -19,8 +19,10 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from windvane.apps.trainer import wiring
 from windvane.core.errors import WindvaneError
+from windvane.ports.learner import TrainingData
 from windvane.usecases.accept_candidate import Trained
 from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.register_elsewhere import register_elsewhere, with_outputs
 from windvane.usecases.register_version import register_version
 from windvane.usecases.registration_options import RegistrationOrder
 
@@ -62,8 +64,19 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
     with store.read() as tx:
         file = read_model_file(tx.model(order.model).text)
     with _steps(quiet=order.as_json) as say:
-        source = wiring.read_source(settings, order, folder, say)
         table = Path(order.data)
+        if order.outputs:
+            say(f"read {table.name}")
+            contract = with_outputs(file.contract, order.outputs)
+            data = wiring.read_table(table, contract, order.label, order.time, order.without)
+            _note(data, quiet=order.as_json)
+            done = register_elsewhere(
+                wiring.stores(settings, store), order.model, data, order.outputs,
+                order.options.holdout_from, {"table": table.name}, say,
+            )  # fmt: skip
+            _tell(done, data.notes, as_json=order.as_json)
+            return
+        source = wiring.read_source(settings, order, folder, say)
         options = replace(
             order.options,
             vocabulary=_vocabulary(order.vocabulary),
@@ -71,12 +84,15 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
         )
         say(f"read {table.name}")
         data = wiring.read_table(table, file.contract, order.label, order.time, order.without)
-        if not order.as_json:
-            for note in data.notes:
-                _err.print(f"    {note}", markup=False)
+        _note(data, quiet=order.as_json)
         with wiring.registration_services(settings, store) as services:
             done = register_version(services, order.model, source, data, options, say)
     _tell(done, data.notes, as_json=order.as_json)
+
+
+def _note(data: TrainingData, *, quiet: bool) -> None:
+    for note in () if quiet else data.notes:
+        _err.print(f"    {note}", markup=False)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
 from windvane.core.execution import SANDBOXED, RuntimeName
+from windvane.inference.elsewhere import ElsewhereRuntime
 from windvane.ports.clock import Clock
 from windvane.ports.source import Source, SourceCandidate
 from windvane.usecases.accept_candidate import Stores
@@ -105,11 +106,16 @@ def _runtimes(given: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
                 RuntimeName.XGBOOST: XgboostRuntime,
                 RuntimeName.LIGHTGBM: LightgbmRuntime,
                 RuntimeName.OPEN_INFERENCE: lambda: remote,
+                RuntimeName.ELSEWHERE: ElsewhereRuntime,
                 **dict.fromkeys(SANDBOXED, lambda: apart),
             }
         ), apart  # fmt: skip
     finally:
         apart.close()
+
+
+def stores(given: Settings, held: SqlControlStore) -> Stores:
+    return Stores(held, registry(given), seal, clock(given))
 
 
 @contextmanager
@@ -125,7 +131,7 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
     artifacts = FileArtifacts()
     with _runtimes(given) as (runtimes, apart):
         yield RegistrationServices(
-            Stores(held, registry(given), artifacts.seal, clock(given)),
+            stores(given, held),
             artifacts,
             runtimes,
             apart,

@@ -14,6 +14,7 @@ class RuntimeName(enum.StrEnum):
     XGBOOST = "xgboost"
     LIGHTGBM = "lightgbm"
     OPEN_INFERENCE = "open_inference"
+    ELSEWHERE = "elsewhere"
     CATBOOST = "catboost"
     SKLEARN = "sklearn"
     TORCHSCRIPT = "torchscript"
@@ -25,7 +26,7 @@ class RuntimeName(enum.StrEnum):
 DATA_ONLY = frozenset(
     {
         RuntimeName.ONNX, RuntimeName.XGBOOST, RuntimeName.LIGHTGBM, RuntimeName.CATBOOST,
-        RuntimeName.OPEN_INFERENCE,
+        RuntimeName.OPEN_INFERENCE, RuntimeName.ELSEWHERE,
     }
 )  # fmt: skip
 # CatBoost has no library but its Python package, which has no place in a gateway's process.
@@ -75,6 +76,8 @@ def _reason(offer: Offer, sandboxed: bool) -> str:
     name = offer.runtime.value
     if offer.runtime is RuntimeName.OPEN_INFERENCE:
         return f"a server of its own runs it, which the gateway asks ({name})"
+    if offer.runtime is RuntimeName.ELSEWHERE:
+        return f"it is served {name}, and watched here by the events that are told"
     if not sandboxed:
         return f"{name} reads its files as data, so it runs in the gateway's process"
     apart = "it runs in a sandbox"
