@@ -27,6 +27,8 @@ from windvane.core.task.base import (
 from windvane.core.task.mapping import ModelOutputs, class_order
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
+_BETWEEN = "|"
+
 
 class MultilabelTask(Task):
     kind = "multilabel"
@@ -40,6 +42,17 @@ class MultilabelTask(Task):
             raise BadTask(
                 "a multilabel model needs at least one class, each named once",
                 hint="predicts: {kind: multilabel, classes: [a, b, c]}",
+            )
+        odd = next((name for name in spec.classes if _BETWEEN in name), None)
+        if odd is not None:
+            raise BadTask(
+                f"the class {odd[:80]!r} has a {_BETWEEN} in it, which stands between labels",
+                hint="name it without",
+            )
+        if "0" in spec.classes and set(spec.classes) <= {"0", "1"}:
+            raise BadTask(
+                "classes called 0 and 1 cannot be told from 0 and 1 for each class",
+                hint="give them names, such as [no_0, no_1]",
             )
         self.outputs = (OutputSpec("probabilities", (len(spec.classes),)),)
 
@@ -60,7 +73,7 @@ class MultilabelTask(Task):
         by_name = as_mapping(given)
         if by_name is None:
             names = cast("Sequence[Any]", given if isinstance(given, list) else [given])
-            by_name = dict.fromkeys(map(str, names), 1.0)
+            by_name = dict.fromkeys((class_name(one, self.spec.classes) for one in names), 1.0)
         for name in by_name:
             if name not in self.spec.classes:
                 hint = did_you_mean(str(name), self.spec.classes)
@@ -70,7 +83,7 @@ class MultilabelTask(Task):
     def label(self, given: Any) -> list[float]:
         """From the names of those that hold, or 0 and 1 for each class."""
         if isinstance(given, str):
-            given = [name for name in given.split("|") if name]
+            given = [name for name in given.split(_BETWEEN) if name]
         if not isinstance(given, list | tuple):
             raise BadLabel(f"labels must be a list of names, got {show(given)}")
         items: list[Any] = list(given)  # pyright: ignore[reportUnknownArgumentType]

@@ -38,6 +38,18 @@ class RegressionTask(Task):
         quantiles = spec.quantiles
         if list(quantiles) != sorted(set(quantiles)) or any(not 0 < q < 1 for q in quantiles):
             raise BadTask(f"quantiles {list(quantiles)} must grow, between 0 and 1")
+        names = [f"{q:g}" for q in quantiles]
+        if len(set(names)) != len(names):
+            raise BadTask(
+                f"quantiles {list(quantiles)} are too near to one another",
+                hint="six digits tell them apart: 0.000001",
+            )
+        widths = {f"{name}_width" for name in spec.outputs} if len(quantiles) > 1 else set[str]()
+        for name in widths.intersection(spec.outputs):
+            raise BadTask(
+                f"the output {name!r} has the name of a width between quantiles",
+                hint="call it otherwise",
+            )
         if len(set(spec.horizons)) != len(spec.horizons):
             raise BadTask("a horizon is named twice")
         if spec.low is not None and spec.high is not None and spec.low > spec.high:
