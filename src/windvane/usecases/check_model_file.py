@@ -334,7 +334,7 @@ def _check_rule(rule: list[Any], file: ModelFile) -> None:
         if step.above is not None and step.below is not None and step.above >= step.below:
             said = f"nothing is above {step.above:g} and below {step.below:g}"
             raise BadModelFile(f"{where}: {said}")
-        known = schema[step.feature].known if step.feature else ()
+        known = schema[step.feature].known_set if step.feature else frozenset[str]()
         for value in step.among if known else ():
             if value not in known:
                 hint = did_you_mean(value, known)
