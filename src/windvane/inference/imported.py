@@ -111,6 +111,8 @@ def _read(
 ) -> tuple[float, OutputRow]:  # fmt: skip
     """When it was made and what it said; what is wrong is added to ``found``."""
     served = access.model
+    if not one.id.isprintable():
+        found.append((at, Violation("CON-124", "id", f"id {show(one.id)} is not printable")))
     versions = [entry.version for entry in served.route.versions]
     if one.version and one.version not in versions:
         hint = did_you_mean(one.version[:64], versions)

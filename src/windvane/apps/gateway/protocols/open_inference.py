@@ -12,7 +12,7 @@ import numpy as np
 import windvane
 from windvane.apps.gateway.answers import JSON, Header
 from windvane.apps.gateway.protocols import media
-from windvane.apps.gateway.protocols.base import Headers, Page, PredictCall, split_path
+from windvane.apps.gateway.protocols.base import Headers, Hinting, Page, PredictCall, split_path
 from windvane.apps.gateway.protocols.tables import (
     MAX_UNIT,
     UNIT,
@@ -64,6 +64,7 @@ class _Request(msgspec.Struct):
     outputs: list[_Wanted] | None = None
 
 
+_TOLD = Hinting(HINT)
 _decoder = msgspec.json.Decoder(_Request)
 
 
@@ -81,6 +82,10 @@ class OpenInferenceCodec:
 
     def decode(self, body: bytes, model: ServedModel, max_rows: int) -> Inputs:
         check_version(model, self._version)
+        with _TOLD:
+            return self._read(body, model, max_rows)
+
+    def _read(self, body: bytes, model: ServedModel, max_rows: int) -> Inputs:
         size = self._header_bytes
         if size > len(body):
             sides = f"Inference-Header-Content-Length is {size:,}, the body has {len(body):,} bytes"
