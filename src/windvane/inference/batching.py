@@ -16,17 +16,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from windvane.core.execution import EVERYBODY
 from windvane.core.task import Task
 from windvane.inference.bisecting import Bisection
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.model_queue import Job, ModelQueue, RowOutputs, Waiter
-from windvane.ports.runtime import Predictor
+from windvane.ports.runtime import Predictor, RuntimeFailed
 
 _THREAD_NICENESS = 5
 _SMOOTHING = 0.2
 _LONG = 5.0
 _TO_A_THREAD = 3
 _BACK = 50
+
+OnResult = Callable[[ModelQueue, Sequence[Job], RowOutputs, str | None], None]
 
 
 class NextTickBatcher:
@@ -36,15 +39,16 @@ class NextTickBatcher:
     longer ones are cut, and a version that needs more for a single row moves to a thread, until
     its executions are short again. A request that cannot be cut and would hold the loop for five
     times that runs on a thread too.
-    ``on_result(queue, jobs, rows, failed)`` hears of every execution; ``on_begin()`` when batches
-    are about to run, ``on_end()`` when all outputs that there are have been handed out. An
+    ``on_result(queue, jobs, outputs, failed)`` hears of every execution, ``failed`` being whose
+    fault it was that no row has outputs, None if one has; ``on_begin()`` when batches are about
+    to run, ``on_end()`` when all outputs that there are have been handed out. An
     execution that fails is repeated in halves, which give way, until the rows at fault are by
     themselves.
     """
 
     def __init__(
         self,
-        on_result: Callable[[ModelQueue, int, int, bool], None] | None = None,
+        on_result: OnResult | None = None,
         *,
         max_rows: int = 1_024,
         inline_s: float = 0.002,
@@ -76,10 +80,11 @@ class NextTickBatcher:
         return future
 
     def enlist(
-        self, waiter: Waiter, queue: ModelQueue, rows: Sequence[Sequence[Any]], deadline: float
-    ) -> None:
-        """The same for somebody who is no future."""
-        job = Job(rows, waiter, deadline)
+        self, waiter: Waiter, queue: ModelQueue, rows: Sequence[Sequence[Any]], deadline: float,
+        tenant: str = EVERYBODY,
+    ) -> None:  # fmt: skip
+        """The same for somebody who is no future; ``tenant`` says whose rows they are."""
+        job = Job(rows, waiter, deadline, tenant)
         # Busy between two turns of the loop is only who runs apart; its end looks for more.
         if not queue.jobs and not queue.full:
             self._schedule(queue)
@@ -229,8 +234,10 @@ class NextTickBatcher:
 
     def _hand_out(self, queue: ModelQueue, jobs: list[Job], outputs: RowOutputs) -> None:
         """Tell of the execution, which failed if no row has outputs, and resume who waits."""
-        failed = not any(isinstance(output, tuple) for output in outputs)
-        self._on_result(queue, len(jobs), len(outputs), failed)
+        failed = None
+        if not any(isinstance(output, tuple) for output in outputs):
+            failed = _fault_of(jobs, outputs)
+        self._on_result(queue, jobs, outputs, failed)
         at = 0
         for job in jobs:
             end = at + len(job.rows)
@@ -334,8 +341,21 @@ def _nothing() -> None:
     pass
 
 
-def _nothing_noted(queue: ModelQueue, jobs: int, rows: int, failed: bool, /) -> None:
-    del queue, jobs, rows, failed
+def _nothing_noted(
+    queue: ModelQueue, jobs: Sequence[Job], outputs: RowOutputs, failed: str | None, /
+) -> None:
+    del queue, jobs, outputs, failed
+
+
+def _fault_of(jobs: Sequence[Job], outputs: RowOutputs) -> str:
+    """Whose fault it is that no row has outputs: the tenant's whose rows they all are; but of no
+    tenant if the version hung or is gone, for that hurts whoever comes next."""
+    gone = any(
+        isinstance(one, TimeoutError) or (isinstance(one, RuntimeFailed) and not one.alive)
+        for one in outputs
+    )
+    tenants = {job.tenant for job in jobs}
+    return EVERYBODY if gone or len(tenants) != 1 else tenants.pop()
 
 
 def _yield_to_the_loop() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from windvane.core.execution import CLOSED, Breaker, BreakerPolicy
+from windvane.core.execution import ALL_CLOSED, BreakerPolicy, Circuits
 from windvane.core.task import OutputRow, Task
 from windvane.ports.runtime import Predictor, RemotePredictor
 
@@ -21,15 +21,18 @@ class Waiter(Protocol):
 
 
 class Job:
-    """The rows of one request for one version, and who waits for them. ``deadline`` and all
-    other times are of the engine's monotonic clock."""
+    """The rows of one request for one version, whose they are (EVERYBODY if nobody says), and who
+    waits for them. ``deadline`` and all other times are of the engine's monotonic clock."""
 
-    __slots__ = ("deadline", "rows", "timer", "waiter")
+    __slots__ = ("deadline", "rows", "tenant", "timer", "waiter")
 
-    def __init__(self, rows: Sequence[Sequence[Any]], waiter: Waiter, deadline: float) -> None:
+    def __init__(
+        self, rows: Sequence[Sequence[Any]], waiter: Waiter, deadline: float, tenant: str
+    ) -> None:
         self.rows = rows
         self.waiter = waiter
         self.deadline = deadline
+        self.tenant = tenant
         self.timer: Any = None
 
 
@@ -42,7 +45,7 @@ class ModelQueue:
     """
 
     __slots__ = (
-        "against", "breaker", "busy", "circuit", "executor", "jobs", "local", "model", "predictor",
+        "against", "busy", "circuit", "circuits", "executor", "jobs", "local", "model", "predictor",
         "remote", "row_s", "running", "task", "threaded", "took_rows", "took_s", "used",
         "version", "waiting",
     )  # fmt: skip
@@ -75,7 +78,7 @@ class ModelQueue:
         self.busy = 0
         self.running = 0
         self.used = 0.0
-        self.breaker: Breaker = CLOSED
+        self.circuits: Circuits = ALL_CLOSED
         self.executor: ThreadPoolExecutor | None = None
 
     @property
