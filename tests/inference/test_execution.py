@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from inference.harness import CONTRACT, MODEL, Answer, Harness, entry, features, route, run, until
 
@@ -527,5 +529,39 @@ def test_a_version_of_the_chain_takes_the_row_that_the_live_one_cannot() -> None
         assert told(await harness.predict({**features(), "rain": 0.0}))[0][:2] == ("2", 2.001)
         missing = await harness.predict({"x": 1.0, "rain": 1.0})
         assert (missing.status, missing.json["error"]["problems"][0]["field"]) == (422, "kind")
+
+    run(story)
+
+
+def test_quantiles_that_cross_are_served_with_a_flag_and_counted() -> None:
+    """In the answer, in the event and in the metrics, also for what was made elsewhere."""
+    task = TaskSpec("regression", quantiles=(0.1, 0.5, 0.9))
+    contract = Contract(CONTRACT.features, task)
+    crossed = ("crossed_quantiles",)
+
+    def gives(rows: Any) -> list[Any]:
+        curves = [[3.0, 2.0, 4.0] if row[0] == 13.0 else [1.0, 2.0, 3.0] for row in rows]
+        return [np.array(curves, np.float64)]
+
+    async def story(harness: Harness) -> None:
+        harness.predictor().gives = gives
+        await harness.publish(route(contract=contract, constant=([0.0, 0.0, 0.0],)))
+        for _ in range(2):
+            assert told(await harness.predict(13.0))[0][:3] == ("1", 2.0, crossed)
+            answer = told(await harness.predict(1.0, 13.0, 2.0))
+            assert [flags for _, _, flags, _ in answer] == [(), crossed, ()]
+        flags = [[list(r.flags) for r in event.routes_of()] for event in harness.spool.events]
+        assert flags == [[[*crossed]], [[], [*crossed], []]] * 2
+        counts = harness.metrics.counts
+        assert counts["flagged_rows_total"] == {(MODEL, "1", "crossed_quantiles"): 4}
+        elsewhere = {
+            "events": [{"id": "e", "features": features(), "outputs": {"value": [3.0, 2.0, 4.0]}}]
+        }
+        told_of = await harness.call(
+            "POST", f"/v1/models/{MODEL}/events", json.dumps(elsewhere).encode()
+        )
+        assert told_of.status == 202, told_of.body
+        (taken,) = harness.spool.events[-1].routes_of()
+        assert list(taken.flags) == ["imported", *crossed]
 
     run(story)

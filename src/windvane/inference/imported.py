@@ -97,7 +97,8 @@ def _event(
 ) -> Predicted:  # fmt: skip
     route = access.model.route
     version = one.version or route.champion
-    taken = RouteTaken(version, version, Arm.CHAMPION.value, [IMPORTED])
+    flags = access.model.task.flags(outputs)
+    taken = RouteTaken(version, version, Arm.CHAMPION.value, [IMPORTED, *flags])
     return Predicted(
         imported_id(access.tenant, route.model, one.id), at, route.model, access.tenant,
         access.model.contract.id, "", round(one.latency_ms * 1e3), 1, one.unit, [taken], row,

@@ -71,6 +71,11 @@ class Instrumentation:
             if route.answered != route.routed:
                 self.metrics.fallbacks[request.model, route.routed] += 1
 
+    def flagged(self, model: str, version: str, flags: Sequence[str]) -> None:
+        """Of one row, by the version that answered."""
+        for flag in flags:
+            self.metrics.counts["flagged_rows_total"][model, version, flag] += 1
+
     def imported(self, access: ModelAccess, rows: int) -> None:
         self.metrics.counts["imported_rows_total"][access.model.route.model, access.tenant] += rows
 
