@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inference.harness import TASK, WITHIN_S, FakePredictor, until
 
-from windvane.core.execution import BreakerPolicy
+from windvane.core.execution import EVERYBODY, BreakerPolicy
 from windvane.core.task import Task, TaskSpec, make_task
 from windvane.inference.batching import NextTickBatcher
 from windvane.inference.low_priority_queue import LowPriorityQueue
@@ -43,10 +43,12 @@ class Bench:
     """A batcher, what it told, and queues on fakes."""
 
     def __init__(self, **settings: Any) -> None:
-        self.told: list[tuple[str, int, bool]] = []
+        self.told: list[tuple[str, int, str | None]] = []
         self.low_priority = LowPriorityQueue()
         self.batcher = NextTickBatcher(
-            lambda queue, _jobs, rows, failed: self.told.append((queue.version, rows, failed)),
+            lambda queue, _jobs, outputs, failed: self.told.append(
+                (queue.version, len(outputs), failed)
+            ),
             low_priority=self.low_priority,
             **settings,
         )
@@ -88,7 +90,7 @@ def test_rows_of_several_requests_in_one_turn_make_one_execution() -> None:
         )
         assert predictor.batches == [[1.0, 2.0, 3.0, 4.0]]
         assert answers == [[(0.001,)], [(0.002,), (0.003,)], [(0.004,)]]
-        assert bench.told == [("0", 4, False)]
+        assert bench.told == [("0", 4, None)]
         assert queue.waiting == queue.busy == 0
         assert queue.idle
 
@@ -156,7 +158,7 @@ def test_a_failing_batch_is_halved_and_one_bad_row_hurts_no_other(apart: bool) -
         assert predictor.batches == [
             [1.0, 2.0, 13.0, 3.0], [1.0, 2.0], [13.0, 3.0], [13.0], [3.0],
         ]  # fmt: skip
-        assert bench.told == [("0", 4, False)], "the rest was answered: no failure of the version"
+        assert bench.told == [("0", 4, None)], "the rest was answered: no failure of the version"
         assert queue.idle
 
     run(story)
@@ -286,7 +288,7 @@ def test_a_whole_failure_is_told_as_one() -> None:
         queue, predictor = bench.queue()
         predictor.fails = lambda _row: True
         await bench.ask(queue, 1.0, 2.0)
-        assert bench.told == [("0", 2, True)]
+        assert bench.told == [("0", 2, EVERYBODY)]
 
     run(story)
 
@@ -590,6 +592,6 @@ def test_a_remote_version_runs_as_many_batches_as_it_allows_and_no_more() -> Non
         assert (queue.waiting, queue.busy, queue.running) == (0, 0, 0)
         remote.fails = True
         assert isinstance((await bench.ask(queue, 1.0))[0], RuntimeError)
-        assert bench.told[-1] == ("r", 1, True)
+        assert bench.told[-1] == ("r", 1, EVERYBODY)
 
     run(story, max_rows=4)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from inference.harness import CONTRACT, MODEL, Answer, Harness, entry, features, route, run, until
 
-from windvane.core.execution import Circuit
+from windvane.core.execution import ALL_CLOSED, Circuit
 from windvane.core.routing import CircuitSpec, RuleStep
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, TaskSpec
 from windvane.ports.events import column_values
-from windvane.ports.runtime import CannotLoad, UnencodableRow
+from windvane.ports.runtime import CannotLoad, RuntimeFailed, UnencodableRow
 
 RULE = (RuleStep((0.9,), "x", above=500.0), RuleStep((0.1,), "kind", among=("bike",)))
 
@@ -92,7 +94,7 @@ def test_a_row_that_a_version_cannot_take_does_not_count_against_it(rows: Any) -
         for _ in range(30):
             first = told(await harness.predict(*rows))[0]
             assert first[2] == ("failed", "RUN-102", "constant")
-        assert harness.queues[0].breaker.circuit is Circuit.CLOSED
+        assert harness.queues[0].circuits.of("acme").circuit is Circuit.CLOSED
         assert told(await harness.predict(1.0))[0][0] == "1"
 
     run(story)
@@ -163,10 +165,10 @@ def test_a_circuit_opens_is_probed_and_closes() -> None:
         for x in [13.0] * 4 + [1.0] * 16 + [13.0] * 4 + [1.0] * 16:  # never 5 of any 20
             told(await harness.predict(x))
         queue = harness.queues[0]
-        assert queue.breaker.circuit is Circuit.CLOSED
+        assert queue.circuits.of("acme").circuit is Circuit.CLOSED
         for _ in range(5):
             assert told(await harness.predict(13.0))[0][2] == ("failed", "RUN-103", "constant")
-        assert queue.breaker.circuit is Circuit.OPEN
+        assert queue.circuits.of("acme").circuit is Circuit.OPEN
         tried = len(predictor.batches)
         for rows in ((1.0,), (1.0, 2.0)):
             answer = told(await harness.predict(*rows))
@@ -188,7 +190,7 @@ def test_a_circuit_opens_is_probed_and_closes() -> None:
         answers = [told(await p)[0] for p in probes]
         assert [flags for _, _, flags, _ in answers].count(()) == 3, "limited probes"
         assert told(await harness.predict(1.0))[0][0] == "1"
-        assert queue.breaker.circuit is Circuit.CLOSED
+        assert queue.circuits.of("acme").circuit is Circuit.CLOSED
 
     run(story)
 
@@ -206,9 +208,110 @@ def test_the_models_file_says_when_a_circuit_opens_and_it_holds_at_once() -> Non
         harness.predictor().fails = lambda _row: False
         harness.ticks.ahead_s += 5.0
         assert told(await harness.predict(1.0))[0][2] == ()
-        assert harness.queues[0].breaker.circuit is Circuit.CLOSED
+        assert harness.queues[0].circuits.of("acme").circuit is Circuit.CLOSED
 
     run(story)
+
+
+async def ask(harness: Harness, tenant: str, *rows: Any) -> list[tuple[str, ...]]:
+    answer = await harness.predict(*rows, auth=f"Bearer wv_{tenant}")
+    return [flags for _, _, flags, _ in told(answer)]
+
+
+OPEN = ("failed", "RUN-107", "constant")
+FAILED = ("failed", "RUN-103", "constant")
+
+
+@pytest.mark.parametrize("rows", [(13.0,), (13.0, 13.0)])
+@pytest.mark.parametrize("good", [0, 1, 3])
+def test_one_tenants_bad_rows_take_the_version_from_nobody_else(rows: Any, good: int) -> None:
+    """Whether others ask meanwhile or only later: their rows are answered."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9))
+        harness.predictor().fails = lambda row: row[0] == 13.0
+        for _ in range(5):
+            assert set(await ask(harness, "acme", *rows)) == {FAILED}
+            for _ in range(good):
+                assert await ask(harness, "bolt", 1.0) == [()]
+        for _ in range(40):
+            assert await ask(harness, "bolt", 1.0) == [()]
+            assert await ask(harness, "bolt", 1.0, 2.0) == [(), ()]
+        # The version is well, so no time is spent on who only makes it fail.
+        tried = len(harness.predictor().batches)
+        assert await ask(harness, "acme", 1.0) == [OPEN]
+        assert len(harness.predictor().batches) == tried
+        assert harness.metrics.counts["breaker_opened_total"] == {(MODEL, "1"): 1}
+        harness.ticks.ahead_s += 31.0
+        for _ in range(3):
+            assert await ask(harness, "acme", 1.0) == [()]
+        assert harness.queues[0].circuits.all_closed
+
+    run(story)
+
+
+def test_bad_rows_beside_others_of_the_same_batch_open_nothing() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9))
+        harness.predictor().fails = lambda row: row[0] == 13.0
+        for _ in range(10):
+            bad, good = await asyncio.gather(ask(harness, "acme", 13.0), ask(harness, "bolt", 1.0))
+            assert (bad, good) == ([FAILED], [()])
+        assert harness.queues[0].circuits is ALL_CLOSED
+
+    run(story)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_a_version_that_is_broken_for_all_opens_for_all_as_soon_as_ever(together: bool) -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9))
+        predictor = harness.predictor()
+        predictor.fails = lambda _row: True
+        for i in range(5):
+            if together:
+                both = ask(harness, "acme", 1.0), ask(harness, "bolt", 1.0)
+                assert await asyncio.gather(*both) == [[FAILED], [FAILED]]
+            else:
+                assert await ask(harness, ("bolt", "acme")[i == 4], 1.0) == [FAILED]
+        tried = len(predictor.batches)
+        for tenant in ("acme", "bolt"):
+            assert await ask(harness, tenant, 1.0) == [OPEN]
+        assert len(predictor.batches) == tried
+        harness.ticks.ahead_s += 31.0
+        # A probe of one tenant fails: its rows may be at fault. Then another one's does.
+        assert await ask(harness, "acme", 1.0) == [FAILED]
+        assert await ask(harness, "acme", 1.0) == [OPEN]
+        assert await ask(harness, "bolt", 1.0) == [FAILED]
+        assert await ask(harness, "bolt", 1.0) == [OPEN]
+        predictor.fails = lambda row: row[0] == 13.0
+        harness.ticks.ahead_s += 61.0
+        assert await ask(harness, "acme", 13.0) == [FAILED]
+        for _ in range(3):
+            assert await ask(harness, "bolt", 1.0) == [()]
+        assert await ask(harness, "acme", 1.0) == [OPEN]
+        harness.ticks.ahead_s += 121.0  # twice the last pause
+        assert await ask(harness, "acme", 1.0) == [()]
+
+    run(story)
+
+
+def test_a_version_whose_process_ends_is_left_alone_whoever_asked() -> None:
+    """It is not there for the others either while it is started again."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9))
+        gone = RuntimeFailed("its process was ended by SIGKILL")
+        harness.predictor().fails = lambda _row: _raise(gone)
+        for _ in range(5):
+            assert await ask(harness, "acme", 1.0) == [("failed", "RUN-106", "constant")]
+        assert await ask(harness, "bolt", 1.0) == [OPEN]
+
+    run(story)
+
+
+def _raise(error: Exception) -> bool:
+    raise error
 
 
 def test_a_batch_with_a_bad_row_does_not_count_against_the_version() -> None:
@@ -220,7 +323,7 @@ def test_a_batch_with_a_bad_row_does_not_count_against_the_version() -> None:
         for _ in range(30):
             answer = told(await harness.predict(13.0, 1.0))
             assert [version for version, *_ in answer] == ["", "1"]
-        assert harness.queues[0].breaker.circuit is Circuit.CLOSED
+        assert harness.queues[0].circuits.of("acme").circuit is Circuit.CLOSED
 
     run(story)
 
@@ -426,5 +529,39 @@ def test_a_version_of_the_chain_takes_the_row_that_the_live_one_cannot() -> None
         assert told(await harness.predict({**features(), "rain": 0.0}))[0][:2] == ("2", 2.001)
         missing = await harness.predict({"x": 1.0, "rain": 1.0})
         assert (missing.status, missing.json["error"]["problems"][0]["field"]) == (422, "kind")
+
+    run(story)
+
+
+def test_quantiles_that_cross_are_served_with_a_flag_and_counted() -> None:
+    """In the answer, in the event and in the metrics, also for what was made elsewhere."""
+    task = TaskSpec("regression", quantiles=(0.1, 0.5, 0.9))
+    contract = Contract(CONTRACT.features, task)
+    crossed = ("crossed_quantiles",)
+
+    def gives(rows: Any) -> list[Any]:
+        curves = [[3.0, 2.0, 4.0] if row[0] == 13.0 else [1.0, 2.0, 3.0] for row in rows]
+        return [np.array(curves, np.float64)]
+
+    async def story(harness: Harness) -> None:
+        harness.predictor().gives = gives
+        await harness.publish(route(contract=contract, constant=([0.0, 0.0, 0.0],)))
+        for _ in range(2):
+            assert told(await harness.predict(13.0))[0][:3] == ("1", 2.0, crossed)
+            answer = told(await harness.predict(1.0, 13.0, 2.0))
+            assert [flags for _, _, flags, _ in answer] == [(), crossed, ()]
+        flags = [[list(r.flags) for r in event.routes_of()] for event in harness.spool.events]
+        assert flags == [[[*crossed]], [[], [*crossed], []]] * 2
+        counts = harness.metrics.counts
+        assert counts["flagged_rows_total"] == {(MODEL, "1", "crossed_quantiles"): 4}
+        elsewhere = {
+            "events": [{"id": "e", "features": features(), "outputs": {"value": [3.0, 2.0, 4.0]}}]
+        }
+        told_of = await harness.call(
+            "POST", f"/v1/models/{MODEL}/events", json.dumps(elsewhere).encode()
+        )
+        assert told_of.status == 202, told_of.body
+        (taken,) = harness.spool.events[-1].routes_of()
+        assert list(taken.flags) == ["imported", *crossed]
 
     run(story)

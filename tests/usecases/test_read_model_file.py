@@ -113,7 +113,7 @@ def test_a_wholly_unknown_key_lists_the_known() -> None:
         ("model", "", "model", "flight-delay"),
         ("model", "../etc", "model", "flight-delay"),
         ("model", "x" * 64, "model", "flight-delay"),
-        ("model", 3, "model", "str"),
+        ("model", 3, "model: '3'", "flight-delay"),
         ("features", {}, "features", "at least one view"),
         ("features", {"plan": {}}, "features", "at least one view"),
         ("features", None, "features", "object"),
@@ -124,7 +124,7 @@ def test_a_wholly_unknown_key_lists_the_known() -> None:
         ("serve.deadline", "1 fortnight", "serve.deadline", "500ms"),
         ("serve.fallback", "previous", "serve.fallback", "array"),
         ("watch.window", "soon", "watch.window", "60s"),
-        ("watch.window", 60, "watch.window", "`str`"),
+        ("watch.window", 60, "watch.window: '60'", "60s"),
         ("watch.grace", "-5s", "watch.grace", "60s"),
         ("watch.recent", "", "watch.recent", "14d"),
         ("watch.drift_over", "1y", "watch.drift_over", "14d"),
@@ -163,7 +163,7 @@ def test_a_bad_value_names_the_field_and_the_fix(
         ("? [a]\n: 1", "not YAML"),
         ("model: delay", "features"),
         ("features: {plan: {x: {type: number}}}", "model"),
-        (f"{LEAST}\n1: 2", "str"),
+        (f"{LEAST}\n1: 2", "unknown field `1`"),
     ],
 )
 def test_what_is_no_model_file_says_so(text: str, said: str) -> None:

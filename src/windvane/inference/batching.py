@@ -16,11 +16,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from windvane.core.execution import EVERYBODY
 from windvane.core.task import Task
 from windvane.inference.bisecting import Bisection
 from windvane.inference.low_priority_queue import LowPriorityQueue
 from windvane.inference.model_queue import Job, ModelQueue, RowOutputs, Waiter
-from windvane.ports.runtime import Predictor, RowsRefused
+from windvane.ports.runtime import Predictor, RowsRefused, RuntimeFailed
 from windvane.ports.tracing import CALLING, RequestTrace
 
 _THREAD_NICENESS = 5
@@ -28,6 +29,8 @@ _SMOOTHING = 0.2
 _LONG = 5.0
 _TO_A_THREAD = 3
 _BACK = 50
+
+OnResult = Callable[[ModelQueue, Sequence[Job], RowOutputs, str | None], None]
 
 
 class NextTickBatcher:
@@ -37,15 +40,16 @@ class NextTickBatcher:
     longer ones are cut, and a version that needs more for a single row moves to a thread, until
     its executions are short again. A request that cannot be cut and would hold the loop for five
     times that runs on a thread too.
-    ``on_result(queue, jobs, rows, failed)`` hears of every execution; ``on_begin()`` when batches
-    are about to run, ``on_end()`` when all outputs that there are have been handed out. An
+    ``on_result(queue, jobs, outputs, failed)`` hears of every execution, ``failed`` being whose
+    fault it was that no row has outputs, None if one has; ``on_begin()`` when batches are about
+    to run, ``on_end()`` when all outputs that there are have been handed out. An
     execution that fails is repeated in halves, which give way, until the rows at fault are by
     themselves.
     """
 
     def __init__(
         self,
-        on_result: Callable[[ModelQueue, int, int, bool], None] | None = None,
+        on_result: OnResult | None = None,
         *,
         max_rows: int = 1_024,
         inline_s: float = 0.002,
@@ -77,15 +81,12 @@ class NextTickBatcher:
         return future
 
     def enlist(
-        self,
-        waiter: Waiter,
-        queue: ModelQueue,
-        rows: Sequence[Sequence[Any]],
-        deadline: float,
-        trace: RequestTrace | None = None,
-    ) -> None:
-        """The same for somebody who is no future, and whose request may be traced."""
-        job = Job(rows, waiter, deadline)
+        self, waiter: Waiter, queue: ModelQueue, rows: Sequence[Sequence[Any]], deadline: float,
+        tenant: str = EVERYBODY, trace: RequestTrace | None = None,
+    ) -> None:  # fmt: skip
+        """The same for somebody who is no future; ``tenant`` says whose rows they are, ``trace``
+        is their request's."""
+        job = Job(rows, waiter, deadline, tenant)
         if trace is not None:
             job.trace = trace
         # Busy between two turns of the loop is only who runs apart; its end looks for more.
@@ -245,8 +246,10 @@ class NextTickBatcher:
 
     def _hand_out(self, queue: ModelQueue, jobs: list[Job], outputs: RowOutputs) -> None:
         """Tell of the execution, which failed if no row has outputs, and resume who waits."""
-        failed = not any(isinstance(output, tuple) for output in outputs)
-        self._on_result(queue, len(jobs), len(outputs), failed)
+        failed = None
+        if not any(isinstance(output, tuple) for output in outputs):
+            failed = _fault_of(jobs, outputs)
+        self._on_result(queue, jobs, outputs, failed)
         at = 0
         for job in jobs:
             end = at + len(job.rows)
@@ -356,8 +359,21 @@ def _nothing() -> None:
     pass
 
 
-def _nothing_noted(queue: ModelQueue, jobs: int, rows: int, failed: bool, /) -> None:
-    del queue, jobs, rows, failed
+def _nothing_noted(
+    queue: ModelQueue, jobs: Sequence[Job], outputs: RowOutputs, failed: str | None, /
+) -> None:
+    del queue, jobs, outputs, failed
+
+
+def _fault_of(jobs: Sequence[Job], outputs: RowOutputs) -> str:
+    """Whose fault it is that no row has outputs: the tenant's whose rows they all are; but of no
+    tenant if the version hung or is gone, for that hurts whoever comes next."""
+    gone = any(
+        isinstance(one, TimeoutError) or (isinstance(one, RuntimeFailed) and not one.alive)
+        for one in outputs
+    )
+    tenants = {job.tenant for job in jobs}
+    return EVERYBODY if gone or len(tenants) != 1 else tenants.pop()
 
 
 def _yield_to_the_loop() -> None:

@@ -158,6 +158,8 @@ class Engine:
                 request.trace.step("decode", services.monotonic_ns())
             # A later step joins features here, for rows that name an entity.
             await self._execution.run(request)
+            if request.access.model.task.flagged:
+                self._flag(request)
             request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
             response = InferenceResponse(request)
             cascade = request.access.model.route.cascade
@@ -181,6 +183,16 @@ class Engine:
         finally:
             self._release(request)
         return response
+
+    def _flag(self, request: InferenceRequest) -> None:
+        """Say of each row what its task finds odd about its outputs."""
+        flags = request.access.model.task.flags
+        for i, outputs in enumerate(request.outputs):
+            found = flags(outputs)
+            if found:
+                route = request.routes[i]
+                request.routes[i] = route._replace(flags=(*route.flags, *found))
+                self.services.instrumentation.flagged(request.model, route.answered, found)
 
     async def _answer_once(
         self, request: InferenceRequest, idempotency: Idempotency

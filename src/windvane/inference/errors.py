@@ -148,7 +148,7 @@ class BadBody(Rejection):
 
     code: ClassVar[str] = "CON-100"
     content_at_fault = True
-    hint = 'send {"instances": [{"features": {...}, "unit": "..."}]}'
+    hint = "docs/reference/http.md has the form of each protocol's bodies"
 
 
 class SchemaViolation(Rejection):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from windvane.core.errors import WindvaneError
-from windvane.core.execution import Circuit, try_now
+from windvane.core.execution import ALL_CLOSED, Circuit, may_try
 from windvane.core.routing import Arm, ModelRoute, choose, follow_rule
 from windvane.core.task import OutputRow
 from windvane.inference.access import ModelAccess
@@ -57,7 +57,8 @@ class Execution:
             if queue is not None and len(rows) == 1 and not is_cached(route, queue):
                 # The shortest case, which nearly all requests are: no list of picks, no groups.
                 outputs: Any = None
-                if queue.breaker.circuit is Circuit.CLOSED or self._may_try(queue):
+                tenant = access.tenant
+                if queue.circuits is ALL_CLOSED or self._may_try(queue, tenant):
                     queue.used = self._services.monotonic()
                     try:
                         encoded = queue.predictor.encode(rows[0])
@@ -66,13 +67,15 @@ class Execution:
                     else:
                         waiter = OutputsWaiter()
                         batcher = self._services.batcher
-                        batcher.enlist(waiter, queue, (encoded,), request.deadline, request.trace)
+                        batcher.enlist(
+                            waiter, queue, (encoded,), request.deadline, tenant, request.trace
+                        )
                         outputs = (await waiter)[0]
                         if request.trace is not None:
                             now_ns = self._services.monotonic_ns()
                             trace_execution(request.trace, now_ns, access.route.routed, [outputs])
                 else:
-                    outputs = _circuit_open(access.route.routed)
+                    outputs = _circuit_open(queue)
                 if isinstance(outputs, tuple):
                     request.routes, request.outputs = [access.route], [outputs]
                     return
@@ -188,8 +191,9 @@ class Execution:
         """Hand the rows at ``mine`` to the version; rows that cannot go get their exception."""
         handle = request.access.model.handles[version]
         ready = handle.queue if handle.queue is not None else await self._bring(request, handle)
-        if isinstance(ready, ModelQueue) and not self._may_try(ready):
-            ready = _circuit_open(version)
+        tenant = request.access.tenant
+        if isinstance(ready, ModelQueue) and not self._may_try(ready, tenant):
+            ready = _circuit_open(ready)
         if isinstance(ready, Exception):
             for i in mine:
                 found[i] = ready
@@ -208,7 +212,7 @@ class Execution:
         if not rows:
             return []
         waiter = OutputsWaiter()
-        self._services.batcher.enlist(waiter, ready, rows, request.deadline, request.trace)
+        self._services.batcher.enlist(waiter, ready, rows, request.deadline, tenant, request.trace)
         return [(places, waiter)]
 
     async def _bring(
@@ -233,10 +237,11 @@ class Execution:
             return handle.queue
         return handle.error or TimeoutError(f"version {version} is not loaded")
 
-    def _may_try(self, queue: ModelQueue) -> bool:
-        if queue.breaker.circuit is Circuit.CLOSED:
+    def _may_try(self, queue: ModelQueue, tenant: str) -> bool:
+        if queue.circuits is ALL_CLOSED:
             return True
-        may, queue.breaker = try_now(queue.breaker, self._services.monotonic(), queue.circuit)
+        now = self._services.monotonic()
+        may, queue.circuits = may_try(queue.circuits, tenant, now, queue.circuit)
         return may
 
     async def _fall_back(
@@ -302,8 +307,10 @@ class Execution:
             )  # fmt: skip
 
 
-def _circuit_open(version: str) -> CircuitOpen:
-    return CircuitOpen(f"version {version} failed too often and is not tried")
+def _circuit_open(queue: ModelQueue) -> CircuitOpen:
+    alone = queue.circuits.version.circuit is Circuit.CLOSED
+    whose = " for rows of this tenant" if alone else ""
+    return CircuitOpen(f"version {queue.version} failed too often{whose} and is not tried")
 
 
 def pick(route: ModelRoute, unit: str, row: Sequence[Any]) -> Route:

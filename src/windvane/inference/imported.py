@@ -97,7 +97,8 @@ def _event(
 ) -> Predicted:  # fmt: skip
     route = access.model.route
     version = one.version or route.champion
-    taken = RouteTaken(version, version, Arm.CHAMPION.value, [IMPORTED])
+    flags = access.model.task.flags(outputs)
+    taken = RouteTaken(version, version, Arm.CHAMPION.value, [IMPORTED, *flags])
     return Predicted(
         imported_id(access.tenant, route.model, one.id), at, route.model, access.tenant,
         access.model.contract.id, "", round(one.latency_ms * 1e3), 1, one.unit, [taken], row,
@@ -111,6 +112,8 @@ def _read(
 ) -> tuple[float, OutputRow]:  # fmt: skip
     """When it was made and what it said; what is wrong is added to ``found``."""
     served = access.model
+    if not one.id.isprintable():
+        found.append((at, Violation("CON-124", "id", f"id {show(one.id)} is not printable")))
     versions = [entry.version for entry in served.route.versions]
     if one.version and one.version not in versions:
         hint = did_you_mean(one.version[:64], versions)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from windvane.core.execution import CLOSED, Circuit, note
+from windvane.core.execution import ALL_CLOSED, note_execution
 from windvane.inference.access import ModelAccess
 from windvane.inference.errors import Rejection
 from windvane.inference.metrics import Metrics
-from windvane.inference.model_queue import ModelQueue
+from windvane.inference.model_queue import Job, ModelQueue, RowOutputs
 from windvane.inference.request import InferenceRequest
 
 _AT_A_TIME = 128
@@ -34,22 +34,29 @@ class Instrumentation:
         self._batches = metrics.counts["batches_total"]
         self._batch_rows = metrics.counts["batch_rows_total"]
 
-    def executed(self, queue: ModelQueue, jobs: int, rows: int, failed: bool) -> None:
-        """Count an execution, and move the version's circuit."""
+    def executed(
+        self, queue: ModelQueue, jobs: Sequence[Job], outputs: RowOutputs, failed: str | None
+    ) -> None:
+        """Count an execution, and move the version's circuits."""
         labels = (queue.model, queue.version)
         self._batches[labels] += 1
-        self._batch_rows[labels] += rows
-        before = queue.breaker
-        if before is CLOSED and not failed:  # as nearly always
+        self._batch_rows[labels] += len(outputs)
+        before = queue.circuits
+        if before is ALL_CLOSED and failed is None:  # as nearly always
             return
-        now, policy = self._monotonic(), queue.circuit
-        queue.breaker = note(before, failed, now, policy, self._jitter())
-        for _ in range(jobs - 1):  # probes that met in one execution report one by one
-            if queue.breaker.circuit is not Circuit.HALF_OPEN:
-                break
-            queue.breaker = note(queue.breaker, failed, now, policy, self._jitter())
-        if queue.breaker.circuit is Circuit.OPEN and before.circuit is not Circuit.OPEN:
-            self._opened[labels] += 1
+        asked: list[tuple[str, bool]] = []
+        at = 0
+        for job in jobs:
+            end = at + len(job.rows)
+            asked.append((job.tenant, any(isinstance(one, tuple) for one in outputs[at:end])))
+            at = end
+        after = note_execution(
+            before, failed, asked, self._monotonic(), queue.circuit, self._jitter()
+        )
+        queue.circuits = after
+        opened = after.opened - before.opened
+        if opened:
+            self._opened[labels] += len(opened)
 
     def answered(self, request: InferenceRequest) -> None:
         access = request.access
@@ -63,6 +70,11 @@ class Instrumentation:
             self.metrics.rows[request.model, route.answered, route.arm] += 1
             if route.answered != route.routed:
                 self.metrics.fallbacks[request.model, route.routed] += 1
+
+    def flagged(self, model: str, version: str, flags: Sequence[str]) -> None:
+        """Of one row, by the version that answered."""
+        for flag in flags:
+            self.metrics.counts["flagged_rows_total"][model, version, flag] += 1
 
     def imported(self, access: ModelAccess, rows: int) -> None:
         self.metrics.counts["imported_rows_total"][access.model.route.model, access.tenant] += rows

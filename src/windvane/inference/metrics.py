@@ -22,6 +22,10 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Rows looked up in the cache, by result (hit, shared, miss).",
         ("model", "result"),
     ),
+    "flagged_rows_total": (
+        "Rows whose outputs are odd, by what is odd about them.",
+        ("model", "version", "flag"),
+    ),
     "batches_total": ("Executions of a version.", ("model", "version")),
     "batch_rows_total": ("Rows of those executions.", ("model", "version")),
     "breaker_opened_total": ("Times that a version's circuit opened.", ("model", "version")),

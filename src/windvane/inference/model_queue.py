@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
-from windvane.core.execution import CLOSED, Breaker, BreakerPolicy
+from windvane.core.execution import ALL_CLOSED, BreakerPolicy, Circuits
 from windvane.core.task import OutputRow, Task
 from windvane.ports.runtime import Predictor, RemotePredictor
 from windvane.ports.tracing import RequestTrace
@@ -22,15 +22,19 @@ class Waiter(Protocol):
 
 
 class Job:
-    """The rows of one request for one version, and who waits for them. ``deadline`` and all
-    other times are of the engine's monotonic clock. ``trace`` is the request's, if any."""
+    """The rows of one request for one version, whose they are (EVERYBODY if nobody says), and who
+    waits for them. ``deadline`` and all other times are of the engine's monotonic clock. ``trace``
+    is the request's, if any."""
 
-    __slots__ = ("deadline", "rows", "timer", "trace", "waiter")
+    __slots__ = ("deadline", "rows", "tenant", "timer", "trace", "waiter")
 
-    def __init__(self, rows: Sequence[Sequence[Any]], waiter: Waiter, deadline: float) -> None:
+    def __init__(
+        self, rows: Sequence[Sequence[Any]], waiter: Waiter, deadline: float, tenant: str
+    ) -> None:
         self.rows = rows
         self.waiter = waiter
         self.deadline = deadline
+        self.tenant = tenant
         self.timer: Any = None
         self.trace: RequestTrace | None = None
 
@@ -44,7 +48,7 @@ class ModelQueue:
     """
 
     __slots__ = (
-        "against", "breaker", "busy", "circuit", "executor", "jobs", "local", "model", "predictor",
+        "against", "busy", "circuit", "circuits", "executor", "jobs", "local", "model", "predictor",
         "remote", "row_s", "running", "task", "threaded", "took_rows", "took_s", "used",
         "version", "waiting",
     )  # fmt: skip
@@ -77,7 +81,7 @@ class ModelQueue:
         self.busy = 0
         self.running = 0
         self.used = 0.0
-        self.breaker: Breaker = CLOSED
+        self.circuits: Circuits = ALL_CLOSED
         self.executor: ThreadPoolExecutor | None = None
 
     @property

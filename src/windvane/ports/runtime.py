@@ -55,6 +55,8 @@ class RuntimeFailed(WindvaneError):
 
     code: ClassVar[str] = "RUN-106"
     hint = "it is started again at the next request; its log lies in the home's logs folder"
+    alive: bool = False
+    """Whether the process goes on, so that the rows that it was given are at fault."""
 
 
 class RowsRefused(RuntimeFailed):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from math import isfinite, prod
+from math import ceil, floor, inf, isfinite, prod
 from typing import Any
 
 import msgspec
 
 from windvane.core.drift import Kind
 from windvane.core.errors import did_you_mean
-from windvane.core.signature import FeatureType
+from windvane.core.signature import MAX_INTEGER, FeatureType
 from windvane.core.signature.kinds import MAX_IMAGE_BYTES, MAX_TEXT, MAX_VECTOR
 from windvane.core.task import KINDS, BadTask, is_output_axis, make_task
 from windvane.usecases.read_model_file import (
@@ -30,6 +30,8 @@ from windvane.usecases.read_model_file import (
 
 _TIERS = ("critical", "standard", "low")
 _MOST_NUMBERS = 1 << 20  # of one output of one row
+_MOST_ROWS = 1_000_000_000
+_LONGEST_NAME = 200
 _TAKEN = ("output", "label_", "time_")
 
 
@@ -73,8 +75,13 @@ def check_model_file(file: ModelFile) -> None:
                 raise BadModelFile(
                     f"{field}: {name!r} is not known", hint=did_you_mean(name, known)
                 )
-    if not isinstance(file.watch.outcomes.get("floor", 0.5), int | float):
+    least = file.watch.outcomes.get("floor", 0.5)
+    if not isinstance(least, int | float) or isinstance(least, bool) or not isfinite(least):
         raise BadModelFile("watch.outcomes: floor must be a number", hint="for example 0.62")
+    for name, size in file.watch.material.items():
+        if not 0.0 < size < inf:
+            raise BadModelFile(f"watch.material: {name} must be a number over 0, got {size:g}")
+    _check_words(file)
     _check_numbers(file)
     _check_cascade(file)
     for view, features in file.features.items():
@@ -116,7 +123,7 @@ def _check_numbers(file: ModelFile) -> None:
         ("watch.drift_over", parse_duration(watch.drift_over) > 0.0, "more than no time"),
         ("watch.refused", 0.0 < parse_share(watch.refused) < 1.0, "between 0% and 100%"),
         ("watch.errors", 0.0 < parse_share(watch.errors) < 1.0, "between 0% and 100%"),
-        ("watch.min_rows", watch.min_rows > 0, "at least 1"),
+        ("watch.min_rows", 0 < watch.min_rows <= _MOST_ROWS, f"from 1 to {_MOST_ROWS:,}"),
         (
             "rollout.max_error_rate",
             0.0 < parse_share(rollout.max_error_rate) < 1.0,
@@ -126,7 +133,7 @@ def _check_numbers(file: ModelFile) -> None:
         ("rollout.max_loss_increase", 0.0 < rollout.max_loss_increase < 1e6, "more than 0"),
         ("serve.circuit.failures", 1 <= file.serve.circuit.failures <= 1_000, "from 1 to 1000"),
         ("serve.circuit.probes", 1 <= file.serve.circuit.probes <= 100, "from 1 to 100"),
-        ("train.min_rows", train.min_rows > 0, "at least 1"),
+        ("train.min_rows", 0 < train.min_rows <= _MOST_ROWS, f"from 1 to {_MOST_ROWS:,}"),
         (
             "train.auc_floor",
             train.auc_floor is None or 0.0 <= train.auc_floor < 1.0,
@@ -142,6 +149,41 @@ def _check_numbers(file: ModelFile) -> None:
     ):
         if not fits:
             raise BadModelFile(f"{field} must be {wanted}")
+
+
+def _is_name(word: str) -> bool:
+    """What a person can read on one line, and a client write in a header of a table."""
+    return bool(word) and word == word.strip() and word.isprintable() and len(word) <= _LONGEST_NAME
+
+
+def _check_words(file: ModelFile) -> None:
+    """Names of views and of people are shown; they are one line each."""
+    hint = f"1 to {_LONGEST_NAME} printable characters"
+    for view in file.features:
+        if not _is_name(view):
+            raise BadModelFile(f"features: {view[:80]!r} cannot be a view's name", hint=hint)
+    for field, word in (
+        ("predicts.outcome", file.predicts.outcome),
+        ("unit", file.unit),
+        ("owner.team", file.owner.team),
+        ("owner.contact", file.owner.contact),
+        ("runbook", file.runbook),
+        *((f"serve.tenants[{i}]", tenant or " ") for i, tenant in enumerate(file.serve.tenants)),
+    ):
+        if word and not _is_name(word):
+            raise BadModelFile(f"{field}: {word[:80]!r} is no name", hint=hint)
+
+
+def _check_names(field: str, names: Sequence[str]) -> None:
+    """Of classes or outputs: clients find them as keys and columns of an answer."""
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise BadModelFile(
+                f"{field}: {name[:80]!r} is there {times} times", hint="name it once"
+            )
+        if not _is_name(name):
+            hint = f"1 to {_LONGEST_NAME} printable characters, no space at either end"
+            raise BadModelFile(f"{field}: {name[:80]!r} is no name", hint=hint)
 
 
 def _check_task(file: ModelFile) -> None:
@@ -166,8 +208,11 @@ def _check_task(file: ModelFile) -> None:
     for bound in given.range or ():
         if not isfinite(bound):
             raise BadModelFile(f"predicts.range: {bound} is not finite")
-    for horizon in given.horizons:
-        _field("predicts.horizons", parse_duration, horizon)
+    _check_horizons(given.horizons)
+    _check_names("predicts.classes", [as_label(name) for name in given.classes])
+    _check_names("predicts.outputs", list(given.outputs))
+    if given.positive is not None:
+        _check_names("predicts.positive", [as_label(given.positive)])
     if given.positive is not None and given.classes:
         names = [as_label(name) for name in given.classes]
         if len(names) != 2 or as_label(given.positive) not in names:
@@ -176,9 +221,26 @@ def _check_task(file: ModelFile) -> None:
     if not 1 <= given.at <= 1_000:
         raise BadModelFile("predicts.at must be from 1 to 1000")
     try:
-        make_task(file.contract.task)
+        task = make_task(file.contract.task)
     except BadTask as error:
         raise BadModelFile(f"predicts: {error.message}", hint=error.advice) from error
+    size = sum(prod(max(n, 1) for n in spec.shape) for spec in task.outputs)
+    if size > _MOST_NUMBERS:
+        raise BadModelFile(f"predicts: {size:,} numbers a row", hint=f"at most {_MOST_NUMBERS:,}")
+
+
+def _check_horizons(given: Sequence[str]) -> None:
+    seen: dict[float, str] = {}
+    for horizon in given:
+        _field("predicts.horizons", parse_duration, horizon)
+        seconds = parse_duration(horizon)
+        if seconds <= 0.0:
+            hint = "for example [1h, 24h]"
+            raise BadModelFile(f"predicts.horizons: {horizon!r} is no time ahead", hint=hint)
+        if seconds in seen:
+            said = f"predicts.horizons: {seen[seconds]!r} and {horizon!r} are the same"
+            raise BadModelFile(said, hint="name each once")
+        seen[seconds] = horizon
 
 
 _TAKES: Mapping[str, tuple[str, ...]] = {
@@ -211,6 +273,17 @@ def _check_feature(where: str, name: str, feature: Feature) -> None:
     if feature.range and feature.range[0] > feature.range[1]:
         low, high = feature.range
         raise BadModelFile(f"{where}.range: [{low:g}, {high:g}] must grow")
+    if feature.range and kind is FeatureType.INTEGER:
+        low, high = feature.range
+        if max(ceil(low), -MAX_INTEGER) > min(floor(high), MAX_INTEGER):
+            hint = f"whole numbers from -{MAX_INTEGER:,} to {MAX_INTEGER:,} are exact"
+            raise BadModelFile(f"{where}.range: no integer lies in [{low:g}, {high:g}]", hint=hint)
+    for value, times in Counter(feature.known).items():
+        if times > 1:
+            raise BadModelFile(f"{where}.known: {value[:80]!r} is there {times} times")
+        if len(value) > MAX_TEXT:
+            said = f"{where}.known: a name of {len(value):,} characters"
+            raise BadModelFile(said, hint=f"at most {MAX_TEXT:,}")
     if (kind is FeatureType.VECTOR) != bool(feature.length):
         hint = "length: 384 for a vector of 384 numbers, and for nothing else"
         raise BadModelFile(f"{where}.length: {feature.length} for a {kind}", hint=hint)
@@ -278,6 +351,14 @@ def _check_rule(rule: list[Any], file: ModelFile) -> None:
         for bound in (step.above, step.below):
             if bound is not None and not isfinite(bound):
                 raise BadModelFile(f"{where}: the bound {bound} is not finite")
+        if step.above is not None and step.below is not None and step.above >= step.below:
+            said = f"nothing is above {step.above:g} and below {step.below:g}"
+            raise BadModelFile(f"{where}: {said}")
+        known = schema[step.feature].known_set if step.feature else frozenset[str]()
+        for value in step.among if known else ():
+            if value not in known:
+                hint = did_you_mean(value, known)
+                raise BadModelFile(f"{where}: {step.feature} is never {value[:80]!r}", hint=hint)
         bounds = [n for n in ("above", "below", "among") if getattr(step, n) not in (None, ())]
         if bounds and not step.feature:
             hint = "`feature: NAME` says what is bounded"

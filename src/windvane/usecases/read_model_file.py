@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
-import yaml
 
 from windvane.core.alerting import Response, Severity
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.core.routing import CascadeSpec, CircuitSpec, RuleStep
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, OutputRow, TaskSpec, make_task
+from windvane.usecases.read_yaml import BadYaml, like, read_yaml
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _LONGEST_S = 10 * 366 * 86_400.0
@@ -88,6 +88,24 @@ class Cascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     below: float
 
 
+class GivenStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A step of a rule as the file has it: ``give`` if ``feature`` fits."""
+
+    give: Any
+    feature: str = ""
+    above: float | None = None
+    below: float | None = None
+    among: tuple[str, ...] = ()
+
+
+class GivenFallback(msgspec.Struct, frozen=True):
+    """Where a step of the fallback chain has texts."""
+
+    constant: Any = None
+    without: str = ""
+    rule: tuple[GivenStep, ...] = ()
+
+
 class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``deadline`` of a request; ``fallback``: versions, a rule and at last a constant;
     ``cache`` or False for none; ``tenants`` that may see the model, all if none is named;
@@ -95,7 +113,9 @@ class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is unsure."""
 
     deadline: str = "500ms"
-    fallback: list[Any] = msgspec.field(default_factory=lambda: ["previous"])
+    fallback: list[Annotated[Any, like(GivenFallback)]] = msgspec.field(
+        default_factory=lambda: ["previous"]
+    )
     cache: Cache | bool = True
     tenants: list[str] = []
     circuit: Circuit = Circuit()
@@ -137,16 +157,6 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_rows: int = 1_000
     floor: float | None = None
     auc_floor: float | None = None
-
-
-class GivenStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A step of a rule as the file has it: ``give`` if ``feature`` fits."""
-
-    give: Any
-    feature: str = ""
-    above: float | None = None
-    below: float | None = None
-    among: tuple[str, ...] = ()
 
 
 class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -272,7 +282,7 @@ def make_contract(file: ModelFile) -> Contract:
 
 
 def as_label(given: str | int | bool) -> str:
-    """A label as YAML gives it (yes is a truth value there), as it is written."""
+    """A label as it is written; true and false are there in any case."""
     if isinstance(given, bool):
         return "true" if given else "false"
     return str(given)
@@ -310,20 +320,6 @@ def parse_budget(text: str) -> tuple[float, float]:
     return float(found[1]), _PERIODS[found[2]]
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is written twice, of which YAML would silently drop the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                line = key.start_mark.line + 1
-                raise BadModelFile(f"{name!r} is written twice", hint=f"look at line {line}")
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
 @lru_cache(maxsize=256)
 def read_model_file(text: str) -> ModelFile:
     """Parse and check a model's file; raises BadModelFile.
@@ -331,9 +327,9 @@ def read_model_file(text: str) -> ModelFile:
     The same text is parsed once: every look of every judge begins here.
     """
     try:
-        body = yaml.load(text, _Loader)  # noqa: S506, a safe loader that minds repeated keys
-    except yaml.YAMLError as error:
-        raise BadModelFile(f"not YAML: {error}") from error
+        body = read_yaml(text, ModelFile)
+    except BadYaml as error:
+        raise BadModelFile(str(error), hint=error.hint) from error
     if not isinstance(body, dict):
         raise BadModelFile("the file must be a mapping that starts with `model: NAME`")
     _check_features(body.get("features"))
@@ -341,7 +337,7 @@ def read_model_file(text: str) -> ModelFile:
     try:
         parsed = msgspec.convert(body, ModelFile, strict=False)
     except msgspec.ValidationError as error:
-        raise BadModelFile(str(error), hint=_suggest(str(error))) from error
+        raise BadModelFile(str(error), hint=_suggest(str(error)) or _null(str(error))) from error
     from windvane.usecases.check_model_file import check_model_file
 
     check_model_file(parsed)
@@ -363,7 +359,7 @@ def _check_features(given: Any) -> None:
             except msgspec.ValidationError as error:
                 found = re.search(r"unknown field `(\w+)`", str(error))
                 known = Feature.__struct_fields__
-                hint = did_you_mean(found[1], known) if found else None
+                hint = did_you_mean(found[1], known) if found else _null(str(error))
                 raise BadModelFile(f"{where}: {error}", hint=hint) from error
 
 
@@ -380,6 +376,11 @@ def _check_respond(watch: Any) -> None:
 def json_schema() -> dict[str, Any]:
     """The published JSON Schema of the file, for editors."""
     return msgspec.json.schema(ModelFile)
+
+
+def _null(message: str) -> str | None:
+    """A plain ``null`` is no word, not even where a word is meant."""
+    return 'quote it where the word is meant: "null"' if "`str`, got `null`" in message else None
 
 
 def _suggest(message: str) -> str | None:

@@ -7,6 +7,8 @@ import json
 import pytest
 from inference.harness import MODEL, Harness, run
 
+from windvane.ports.events import Refused
+
 OUTCOMES = {
     "nothing": b"", "a list": b"[]", "no model": b'{"outcomes": []}',
     "a number for an id": b'{"model": "late", "outcomes": [{"request_id": 1, "value": 1}]}',
@@ -30,6 +32,19 @@ def test_outcomes_that_are_none(name: str) -> None:
         answer = await harness.call("POST", "/v1/outcomes", OUTCOMES[name])
         assert (answer.status, answer.code) == (400, "CON-100"), answer.body
         assert harness.spool.events == []
+
+    run(story)
+
+
+@pytest.mark.parametrize("given", ['"id": "a\\u0000"', '"request_id": "a\\nb"', '"id": "\\u202eb"'])
+def test_an_id_that_no_prediction_can_have_is_refused(given: str) -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        sent = f'{{"model": "late", "outcomes": [{{{given}, "value": 1}}]}}'
+        answer = await harness.call("POST", "/v1/outcomes", sent.encode())
+        assert (answer.status, answer.code) == (400, "CON-100")
+        assert "is not printable" in answer.json["error"]["message"]
+        assert [type(event) for event in harness.spool.events] == [Refused]
 
     run(story)
 

@@ -158,3 +158,25 @@ def test_a_constant_that_is_no_answer_is_refused(spec: TaskSpec, given_: Any) ->
 def test_a_task_that_cannot_be(spec: TaskSpec) -> None:
     with pytest.raises(BadTask):
         make_task(spec)
+
+
+class CountedWord(str):
+    """Counts how often words are compared."""
+
+    __slots__ = ()
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedWord.compared += 1
+        return str.__eq__(self, str(other))
+
+    __hash__ = str.__hash__
+
+
+def test_labels_of_many_classes_cost_no_look_at_each_class() -> None:
+    classes = tuple(CountedWord(f"class-{i}") for i in range(2_000))
+    task = make_task(TaskSpec("multilabel", classes=classes))
+    CountedWord.compared = 0
+    label = task.label([f"class-{i}" for i in range(1_000, 2_000)])
+    assert label == [0.0] * 1_000 + [1.0] * 1_000
+    assert CountedWord.compared < 20_000

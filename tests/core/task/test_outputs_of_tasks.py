@@ -156,3 +156,45 @@ def test_labels_served_as_probabilities_are_suspicious(spec: TaskSpec, outputs: 
 )  # fmt: skip
 def test_which_axes_count_outputs(name: str, is_: bool) -> None:
     assert is_output_axis(name) is is_
+
+
+QUANTILES = (0.1, 0.5, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("more", "row", "crossed"),
+    [
+        ({}, ([1.0, 2.0, 3.0],), False),
+        ({}, ([1.0, 1.0, 1.0],), False),
+        ({}, ([2.0, 1.0, 3.0],), True),
+        ({}, ([1.0, 3.0, 2.0],), True),
+        ({"horizons": ("1h", "2h")}, ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],), False),
+        ({"horizons": ("1h", "2h")}, ([[4.0, 5.0, 6.0], [1.0, 2.0, 3.0]],), False),
+        ({"horizons": ("1h", "2h")}, ([[1.0, 2.0, 3.0], [5.0, 4.0, 6.0]],), True),
+        ({"outputs": {"a": (), "b": ()}}, ([4.0, 5.0, 6.0], [1.0, 2.0, 3.0]), False),
+        ({"outputs": {"a": (), "b": ()}}, ([1.0, 2.0, 3.0], [1.0, 2.0, 1.0]), True),
+    ],
+)
+def test_quantiles_that_cross_are_flagged(more: Any, row: Any, crossed: bool) -> None:
+    task = make_task(TaskSpec("regression", quantiles=QUANTILES, **more))
+    assert task.flagged
+    assert task.flags(row) == (("crossed_quantiles",) if crossed else ())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TaskSpec(),
+        TaskSpec("multiclass", classes=("a", "b")),
+        TaskSpec("multilabel", classes=("a", "b")),
+        TaskSpec("regression"),
+        TaskSpec("regression", horizons=("1h", "2h")),
+        TaskSpec("regression", quantiles=(0.5,)),
+        TaskSpec("ranking"),
+        TaskSpec("tensor", outputs={"v": (2,)}),
+    ],
+)
+def test_no_other_task_is_looked_at_row_by_row(spec: TaskSpec) -> None:
+    task = make_task(spec)
+    assert not task.flagged
+    assert task.flags((1.0,)) == ()

@@ -152,7 +152,9 @@ class SandboxProcess:
 
 
 class Refused(RuntimeFailed):
-    """The process lives and says what is wrong. Only this adapter sees the difference."""
+    """The process lives and says what is wrong."""
+
+    alive = True
 
     def __init__(self, message: str, *, at_load: bool) -> None:
         super().__init__(message)

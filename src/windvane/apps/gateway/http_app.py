@@ -27,6 +27,7 @@ from windvane.apps.gateway.http_protocol import BodySink, Reply
 from windvane.apps.gateway.imported_events import keep_events
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.outcomes import keep_outcomes
+from windvane.apps.gateway.protocols import media
 from windvane.apps.gateway.protocols.base import HttpProtocol, Page, PredictCall
 from windvane.apps.gateway.protocols.mlflow import MlflowProtocol
 from windvane.apps.gateway.protocols.native import NativeProtocol
@@ -243,13 +244,13 @@ class HttpApp:
         if path == "/v1/outcomes":
             _only(head, "POST")
             request = self._request(head, request_id)
-            self._may(request, Scope.OUTCOMES)
+            self._may(request, Scope.OUTCOMES, head)
             return _WholeBody(self, head, request, self._outcomes, reply)
         if path.startswith(_MODELS) and path.endswith(_EVENTS):
             _only(head, "POST")
             request = self._request(head, request_id)
             request.model = path[len(_MODELS) : -len(_EVENTS)]
-            self._may(request, Scope.EVENTS)
+            self._may(request, Scope.EVENTS, head)
             return _WholeBody(self, head, request, self._events, reply)
         raise NoSuchPath(f"{method[:16]} {path[:200]} is not part of the API")
 
@@ -287,10 +288,11 @@ class HttpApp:
             request_id, "", credential, codec, head.began_ns, client_id=client_id
         )
 
-    def _may(self, request: InferenceRequest, scope: Scope) -> None:
-        """Raises Rejection: a stranger's body is not read."""
+    def _may(self, request: InferenceRequest, scope: Scope, head: RequestHead) -> None:
+        """Raises Rejection: neither a stranger's body is read nor one that is no JSON."""
         try:
             self.engine.authenticate(request, scope)
+            media.content_type(head.headers, (media.JSON,))
         except Exception as error:
             raise self.engine.failed(request, error) from error
 

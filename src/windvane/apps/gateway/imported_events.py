@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from windvane.apps.gateway.protocols.base import Hinting
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
 from windvane.inference.errors import BadBody
@@ -38,6 +39,7 @@ class EventsBody(msgspec.Struct, forbid_unknown_fields=True):
     events: list[EventIn]
 
 
+_TOLD = Hinting(_HINT)
 _BODY = msgspec.json.Decoder(EventsBody)
 
 
@@ -54,17 +56,18 @@ async def keep_events(
             given = _BODY.decode(body).events
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise BadBody(f"events: {str(error)[:200]}", hint=_HINT) from error
-        made = await imported_events(
-            access,
-            [
-                Imported(e.id, e.features, e.outputs, e.version, e.unit, e.time, e.latency_ms)
-                for e in given
-            ],
-            key=principal.key_id,
-            now=services.events.now(),
-            max_age_s=max_age_s,
-            max_rows=services.max_rows,
-        )
+        with _TOLD:
+            made = await imported_events(
+                access,
+                [
+                    Imported(e.id, e.features, e.outputs, e.version, e.unit, e.time, e.latency_ms)
+                    for e in given
+                ],
+                key=principal.key_id,
+                now=services.events.now(),
+                max_age_s=max_age_s,
+                max_rows=services.max_rows,
+            )
         services.events.keep_imported(made)
     services.instrumentation.imported(access, len(made))
     return [event.event_id for event in made]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from windvane.core.routing import Scope
+from windvane.core.signature import show
 from windvane.core.task import BadLabel
 from windvane.inference.access import ModelAccess
 from windvane.inference.engine import Engine
@@ -75,6 +76,10 @@ def _named(access: ModelAccess, at: int, outcome: OutcomeIn) -> str:
     if bool(outcome.request_id) == bool(outcome.id):
         both = "both" if outcome.id else "neither"
         raise BadBody(f"outcomes[{at}] has {both} of request_id and id", hint="give one of them")
+    for name, word in (("id", outcome.id), ("request_id", outcome.request_id)):
+        if not word.isprintable():
+            said = f"outcomes[{at}].{name} {show(word)} is not printable"
+            raise BadBody(said, hint="no prediction has such an id")
     if outcome.id:
         return imported_id(access.tenant, access.model.route.model, outcome.id)
     return outcome.request_id

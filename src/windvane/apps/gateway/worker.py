@@ -16,7 +16,6 @@ from windvane.apps.gateway.answers import Header
 from windvane.apps.gateway.http_app import HttpApp
 from windvane.apps.gateway.http_head import RequestHead
 from windvane.apps.gateway.http_protocol import BodySink, Reply
-from windvane.core.execution import Circuit
 from windvane.inference.engine import Engine, Services
 from windvane.inference.errors import NotReady
 from windvane.inference.low_priority_queue import LowPriorityQueue
@@ -239,7 +238,7 @@ class GatewayWorker:
             breaker_open={
                 (queue.model, queue.version): 1.0
                 for queue in queues
-                if queue.breaker.circuit is not Circuit.CLOSED
+                if not queue.circuits.all_closed
             },
             limits_degraded={(): float(services.limiter.degraded)},
         )

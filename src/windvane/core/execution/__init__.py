@@ -16,6 +16,13 @@ from windvane.core.execution.choose import (
     RuntimeName,
     choose_runtime,
 )
+from windvane.core.execution.circuits import (
+    ALL_CLOSED,
+    EVERYBODY,
+    Circuits,
+    may_try,
+    note_execution,
+)
 from windvane.core.execution.served import (
     INPUTS_FILE,
     PARITY_FILE,
@@ -26,9 +33,11 @@ from windvane.core.execution.served import (
 from windvane.core.execution.skops_types import DATA_TYPES, types_beyond
 
 __all__ = [
+    "ALL_CLOSED",
     "CLOSED",
     "DATA_ONLY",
     "DATA_TYPES",
+    "EVERYBODY",
     "INPUTS_FILE",
     "PARITY_FILE",
     "SANDBOXED",
@@ -36,13 +45,16 @@ __all__ = [
     "Breaker",
     "BreakerPolicy",
     "Circuit",
+    "Circuits",
     "Offer",
     "RuntimeChoice",
     "RuntimeName",
     "ServedBy",
     "TensorInput",
     "choose_runtime",
+    "may_try",
     "note",
+    "note_execution",
     "try_now",
     "types_beyond",
 ]

@@ -72,9 +72,9 @@ def note(state: Breaker, failed: bool, now: float, policy: BreakerPolicy, jitter
                 return state
             if recent.bit_count() < policy.failures:
                 return replace(state, recent=recent)
-            return _opened(policy.pause_s, now, jitter)
+            return opened(policy.pause_s, now, jitter)
         case Circuit.HALF_OPEN if failed:
-            return _opened(min(2.0 * state.pause_s, policy.longest_s), now, jitter)
+            return opened(min(2.0 * state.pause_s, policy.longest_s), now, jitter)
         case Circuit.HALF_OPEN:
             succeeded = state.succeeded + 1
             if succeeded >= policy.probes:
@@ -84,5 +84,6 @@ def note(state: Breaker, failed: bool, now: float, policy: BreakerPolicy, jitter
             return state  # an execution that had begun before it opened
 
 
-def _opened(pause_s: float, now: float, jitter: float) -> Breaker:
+def opened(pause_s: float, now: float, jitter: float) -> Breaker:
+    """A circuit that opens at ``now`` for ``pause_s`` seconds, less its jitter."""
     return Breaker(Circuit.OPEN, until=now + pause_s * (1.0 - 0.5 * jitter), pause_s=pause_s)

@@ -150,7 +150,7 @@ class CategoryKind(Kind):
     def check(self, spec: FeatureSpec, value: Any) -> Violation | None:
         if not isinstance(value, str):
             return _violation("CON-102", spec, f"must be a string, got {show(value)}")
-        if spec.known and value not in spec.known:
+        if spec.known and value not in spec.known_set:
             hint = did_you_mean(value, spec.known)
             return _violation("CON-104", spec, f"{show(value)} is not known; {hint}")
         if len(value) > MAX_TEXT:

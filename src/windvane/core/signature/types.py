@@ -23,8 +23,15 @@ class FeatureType(enum.StrEnum):
     IMAGE = "image"
 
 
+class _KnownSet:
+    """Room for the set of a category's names, which is no field: a contract's id does not hold
+    it twice."""
+
+    __slots__ = ("_set",)
+
+
 @dataclass(frozen=True, slots=True)
-class FeatureSpec:
+class FeatureSpec(_KnownSet):
     """One named input of a contract.
 
     ``view`` is the source that it comes from. ``low``/``high`` bound a number, both included;
@@ -43,6 +50,16 @@ class FeatureSpec:
     known: tuple[str, ...] = ()
     length: int = 0
     optional: bool = False
+
+    @property
+    def known_set(self) -> frozenset[str]:
+        """``known``, to be asked for each row."""
+        try:
+            return self._set
+        except AttributeError:
+            found = frozenset(self.known)
+            object.__setattr__(self, "_set", found)
+            return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ class Task(ABC):
     logits: ClassVar[Transform] = Transform.NONE
     """What makes probabilities of a model's log-odds."""
     outputs: tuple[OutputSpec, ...]
+    flagged: bool = False
+    """Whether ``flags`` may say anything: who has many rows to serve asks this first."""
 
     def __init__(self, spec: TaskSpec) -> None:
         """Raises BadTask."""
@@ -95,6 +97,12 @@ class Task(ABC):
         """What is wrong with a row that ``rows`` gives None for."""
         held = [show(np.asarray(found[row]).tolist()) for found in outputs]
         return f"{self.kind} outputs cannot be {', '.join(held)}"
+
+    def flags(self, row: OutputRow) -> tuple[str, ...]:
+        """What is odd about a row's outputs that are served all the same, in words for the answer
+        and the event; nothing where the task is not ``flagged``."""
+        del row
+        return ()
 
     @abstractmethod
     def value(self, row: OutputRow) -> Any:

@@ -67,7 +67,7 @@ class MulticlassTask(Task):
     def constant(self, given: Any) -> OutputRow:
         by_name = as_mapping(given)
         if by_name is None:
-            by_name = {str(given): 1.0}
+            by_name = {class_name(given, self._places): 1.0}
         for name in by_name:
             if name not in self._places:
                 hint = did_you_mean(str(name), self._places)

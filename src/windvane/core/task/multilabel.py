@@ -26,6 +26,8 @@ from windvane.core.task.base import (
 from windvane.core.task.mapping import ModelOutputs, class_order
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
+_BETWEEN = "|"
+
 
 class MultilabelTask(Task):
     kind = "multilabel"
@@ -40,7 +42,19 @@ class MultilabelTask(Task):
                 "a multilabel model needs at least one class, each named once",
                 hint="predicts: {kind: multilabel, classes: [a, b, c]}",
             )
+        odd = next((name for name in spec.classes if _BETWEEN in name), None)
+        if odd is not None:
+            raise BadTask(
+                f"the class {odd[:80]!r} has a {_BETWEEN} in it, which stands between labels",
+                hint="name it without",
+            )
+        if "0" in spec.classes and set(spec.classes) <= {"0", "1"}:
+            raise BadTask(
+                "classes called 0 and 1 cannot be told from 0 and 1 for each class",
+                hint="give them names, such as [no_0, no_1]",
+            )
         self.outputs = (OutputSpec("probabilities", (len(spec.classes),)),)
+        self._known = frozenset(spec.classes)
 
     def mappings(self, found: ModelOutputs) -> tuple[OutputMapping, ...]:
         columns = class_order(self.spec.classes, found)
@@ -59,9 +73,9 @@ class MultilabelTask(Task):
         by_name = as_mapping(given)
         if by_name is None:
             names = cast("Sequence[Any]", given if isinstance(given, list) else [given])
-            by_name = dict.fromkeys(map(str, names), 1.0)
+            by_name = dict.fromkeys((class_name(one, self._known) for one in names), 1.0)
         for name in by_name:
-            if name not in self.spec.classes:
+            if name not in self._known:
                 hint = did_you_mean(str(name), self.spec.classes)
                 raise BadTask(f"{show(name)} is none of the classes", hint=hint)
         return ([as_probability(by_name.get(name, 0.0), name) for name in self.spec.classes],)
@@ -69,24 +83,24 @@ class MultilabelTask(Task):
     def label(self, given: Any) -> list[float]:
         """From the names of those that hold, or 0 and 1 for each class."""
         if isinstance(given, str):
-            given = [name for name in given.split("|") if name]
+            given = [name for name in given.split(_BETWEEN) if name]
         if not isinstance(given, list | tuple):
             raise BadLabel(f"labels must be a list of names, got {show(given)}")
         items: list[Any] = list(given)  # pyright: ignore[reportUnknownArgumentType]
         zeros = all(isinstance(v, int | float) and v in (0, 1) for v in items)
         if len(items) == len(self.spec.classes) and zeros:
             return [float(v) for v in items]
-        names = [class_name(one, self.spec.classes) for one in items]
+        names = dict.fromkeys(class_name(one, self._known) for one in items)
         for name in names:
-            if name not in self.spec.classes:
+            if name not in self._known:
                 hint = did_you_mean(name, self.spec.classes)
                 raise BadLabel(f"the label {show(name)} is none of the classes", hint=hint)
         return [float(name in names) for name in self.spec.classes]
 
     def parse_label(self, text: str) -> Any:
         """Names between bars; 0 or 1 where each class has a column of its own."""
-        word = class_name(text, self.spec.classes)
-        return float(word) if word in ("0", "1") and word not in self.spec.classes else text
+        word = class_name(text, self._known)
+        return float(word) if word in ("0", "1") and word not in self._known else text
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return ((outputs[0] - labels) ** 2).mean(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from windvane.core.task.base import (
 )
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
+CROSSED_QUANTILES = "crossed_quantiles"
+
 
 class RegressionTask(Task):
     """A row's label has one number for each output and horizon: the middle quantile, or the
@@ -37,6 +40,18 @@ class RegressionTask(Task):
         quantiles = spec.quantiles
         if list(quantiles) != sorted(set(quantiles)) or any(not 0 < q < 1 for q in quantiles):
             raise BadTask(f"quantiles {list(quantiles)} must grow, between 0 and 1")
+        names = [f"{q:g}" for q in quantiles]
+        if len(set(names)) != len(names):
+            raise BadTask(
+                f"quantiles {list(quantiles)} are too near to one another",
+                hint="six digits tell them apart: 0.000001",
+            )
+        widths = {f"{name}_width" for name in spec.outputs} if len(quantiles) > 1 else set[str]()
+        for name in widths.intersection(spec.outputs):
+            raise BadTask(
+                f"the output {name!r} has the name of a width between quantiles",
+                hint="call it otherwise",
+            )
         if len(set(spec.horizons)) != len(spec.horizons):
             raise BadTask("a horizon is named twice")
         if spec.low is not None and spec.high is not None and spec.low > spec.high:
@@ -46,6 +61,7 @@ class RegressionTask(Task):
         self._low = -math.inf if spec.low is None else spec.low
         self._high = math.inf if spec.high is None else spec.high
         middle = [abs(q - 0.5) for q in quantiles]
+        self.flagged = len(quantiles) > 1
         self._middle = middle.index(min(middle)) if middle else 0
 
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
@@ -61,6 +77,15 @@ class RegressionTask(Task):
             good &= fits.all(axis=1)
         held = list(zip(*(found.tolist() for found in outputs), strict=True))
         return [row if fine else None for row, fine in zip(held, good.tolist(), strict=True)]
+
+    def flags(self, row: OutputRow) -> tuple[str, ...]:
+        """Whether a quantile lies below a smaller one, of any output at any horizon: then no
+        interval between them can be right."""
+        for held in row if self.flagged else ():
+            curves = held if self.spec.horizons else (held,)
+            if any(high < low for curve in curves for low, high in pairwise(curve)):
+                return (CROSSED_QUANTILES,)
+        return ()
 
     def value(self, row: OutputRow) -> Any:
         """The first output: its middle quantile; over horizons a list."""

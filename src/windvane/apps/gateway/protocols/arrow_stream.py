@@ -15,10 +15,10 @@ _CONTINUATION = 0xFFFFFFFF
 _MAX_METADATA = 1 << 20
 _MAX_MESSAGES = 4_096
 _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
-_HINT = "send an Arrow IPC stream with one column a feature, without compression of its buffers"
+HINT = "send an Arrow IPC stream with one column a feature, without compression of its buffers"
 
 
-def broken(said: str, hint: str = _HINT) -> BadBody:
+def broken(said: str, hint: str = HINT) -> BadBody:
     """The error of a body that is no Arrow IPC stream which can be read safely."""
     return BadBody(said, hint=hint)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Protocol
 
 from windvane.apps.gateway.answers import Header
 from windvane.inference.access import Principal
-from windvane.inference.errors import Rejection
+from windvane.inference.errors import BadBody, Rejection
 from windvane.inference.request import Codec, InferenceResponse
 from windvane.inference.snapshot import ServedModel
 
@@ -35,6 +36,25 @@ class Page:
     model: str = ""
     when_ready: bool = False
     content_type: bytes = b"application/json"
+
+
+class Hinting:
+    """``with Hinting(...)``: a BadBody of what is checked in one way for every format, and so has
+    no hint of its own, tells how a body of this format is sent."""
+
+    __slots__ = ("_hint",)
+
+    def __init__(self, hint: str) -> None:
+        self._hint = hint
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        if isinstance(error, BadBody) and error.advice == BadBody.hint:
+            error.advice = self._hint
 
 
 class HttpProtocol(Protocol):

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from windvane.apps.gateway.protocols.base import Hinting
 from windvane.apps.gateway.protocols.tables import (
     ABOUT_ROW,
     check_width,
@@ -25,24 +26,31 @@ from windvane.inference.request import InferenceResponse, Inputs
 from windvane.inference.validation import check_count
 
 HINT = "send a line with the features' names, then a line for each row"
+HINT_ORDERED = "send a line for each row, its cells in the order of the model's features"
 _MAX_EMPTY = 1_000
 _encode = msgspec.json.Encoder().encode
 
 
 def decode_csv(body: bytes, contract: Contract, max_rows: int, *, header: bool) -> Inputs:
-    """An empty cell is null. Vectors are `[1,2]` in quotes, or `1;2`; images base64.
+    """An empty cell is null. Vectors are `[1,2]` in quotes, or `1;2`; images base64. Lines end
+    with LF, CR LF or CR.
 
     Raises BadBody, BodyTooLarge, SchemaViolation.
     """
+    with Hinting(HINT if header else HINT_ORDERED):
+        return _read(body, contract, max_rows, header=header)
+
+
+def _read(body: bytes, contract: Contract, max_rows: int, *, header: bool) -> Inputs:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise BadBody(f"the body is not UTF-8: {error}", hint=HINT) from error
+        raise BadBody(f"the body is not UTF-8: {error}") from error
     # A thousand lines too many are not split to be counted.
     lines = list(islice(_lines(text), max_rows + 1 + header))
     if header:
         if not lines:
-            raise BadBody("the body has no line of names", hint=HINT)
+            raise BadBody("the body has no line of names")
         check_width(contract, len(lines[0]))
         names: Sequence[str] = [name.strip() for name in lines[0]]
         once(names, "column")
@@ -53,7 +61,7 @@ def decode_csv(body: bytes, contract: Contract, max_rows: int, *, header: bool) 
     for i, row in enumerate(rows):
         if len(row) != len(names):
             sides = f"row {i} has {len(row):,} cells for {len(names):,} columns"
-            raise BadBody(sides, hint=HINT)
+            raise BadBody(sides)
     specs = {spec.name: spec for spec in contract.features}
     columns = {
         name: _values(specs.get(name), cells)
@@ -71,24 +79,26 @@ def _lines(text: str) -> Iterator[list[str]]:
             continue
         empty += 1
         if empty > _MAX_EMPTY:
-            raise BadBody(f"over {_MAX_EMPTY:,} empty lines", hint=HINT)
+            raise BadBody(f"over {_MAX_EMPTY:,} empty lines")
 
 
 def _all_lines(text: str) -> Iterator[list[str]]:
     if '"' not in text:
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         # Faster, and without the limit that `csv` has for a cell.
         start = 0
         while start < len(text):
             end = text.find("\n", start)
             end = len(text) if end < 0 else end
-            line = text[start:end].removesuffix("\r")
+            line = text[start:end]
             start = end + 1
             yield line.split(",")
         return
     try:
         yield from csv.reader(io.StringIO(text, newline=""), strict=True)
     except csv.Error as error:
-        raise BadBody(f"the body is not CSV: {error}", hint=HINT) from error
+        raise BadBody(f"the body is not CSV: {error}") from error
 
 
 def _values(spec: FeatureSpec | None, cells: Iterable[str]) -> list[Any]:

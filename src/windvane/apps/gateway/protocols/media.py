@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ CSV = "text/csv"
 JSON_LINES = "application/jsonlines"
 ARROW = "application/vnd.apache.arrow.stream"
 _MAX = 256
+_WEIGHT = re.compile(r"0(?:\.[0-9]{0,8})?|1(?:\.0{0,8})?", re.ASCII)
 # What tools say of a body when nobody told them what it is.
 _UNTOLD = frozenset(
     {"", "application/x-www-form-urlencoded", "text/plain", "application/octet-stream"}
@@ -48,17 +50,32 @@ def content_type(headers: Headers, taken: Iterable[str]) -> MediaType:
 
 
 def accepted(headers: Headers, offered: Iterable[str]) -> str:
-    """The first type of the Accept header that is ``offered``; the first of these where there
-    is none. Weights are not looked at, but those of 0."""
+    """The type of the Accept header with the most weight that is ``offered``, the first of
+    several; the first of ``offered`` where there is none. An element whose weight is no number
+    from 0 to 1 is ignored.
+
+    Source: RFC 9110, 12.4.2, "Quality Values", and 12.5.1, "Accept".
+    """
     offered = tuple(offered)
     given = headers.get(b"accept")
     if given is None or given == b"*/*":
         return offered[0]
+    best, most = offered[0], 0.0
+    anything = 0.0
     for part in given[:1_024].split(b","):
         found = _parse(part)
-        if found.name in offered and found.parameters.get("q") not in {"0", "0.0"}:
-            return found.name
-    return offered[0]
+        weight = _weight(found)
+        if found.name == "*/*":
+            anything = max(anything, weight)
+        elif found.name in offered and weight > most:
+            best, most = found.name, weight
+    return best if most >= anything else offered[0]
+
+
+def _weight(element: MediaType) -> float:
+    """0.0 for one that is not to be taken."""
+    given = element.parameters.get("q", "1")
+    return float(given) if _WEIGHT.fullmatch(given) else 0.0
 
 
 def _parse(given: bytes) -> MediaType:

@@ -11,7 +11,7 @@ import msgspec
 import windvane
 from windvane.apps.gateway.answers import JSON, Header, Problem
 from windvane.apps.gateway.protocols import media
-from windvane.apps.gateway.protocols.base import Headers, Page, PredictCall
+from windvane.apps.gateway.protocols.base import Headers, Hinting, Page, PredictCall
 from windvane.apps.gateway.protocols.csv_table import decode_csv, encode_plain_csv
 from windvane.apps.gateway.protocols.tables import (
     UNIT,
@@ -37,6 +37,7 @@ _TAKEN = (media.JSON, media.CSV, media.JSON_LINES)
 _OFFERED = (media.JSON, media.CSV)
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _HINT = "send one of dataframe_split, dataframe_records, instances, inputs; or text/csv"
+_HINT_LINES = "send an object of features a line, or a list of them in the model's order"
 _encode = msgspec.json.Encoder().encode
 _ERROR_CODES = {
     400: "BAD_REQUEST", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED",
@@ -60,9 +61,11 @@ class MlflowCodec:
                 header = self._given.parameters.get("header") != "absent"
                 return decode_csv(body, contract, max_rows, header=header)
             case media.JSON_LINES:
-                return _lines(body, contract, max_rows)
+                with Hinting(_HINT_LINES):
+                    return _lines(body, contract, max_rows)
             case _:
-                return _json(body, contract, max_rows)
+                with Hinting(_HINT):
+                    return _json(body, contract, max_rows)
 
     def encode(self, response: InferenceResponse) -> bytes:
         if self._csv_out:
@@ -125,7 +128,7 @@ class MlflowProtocol:
 def _json(body: bytes, contract: Contract, max_rows: int) -> Inputs:
     given = _loads(body)
     if not isinstance(given, dict):
-        raise BadBody("the body must be an object", hint=_HINT)
+        raise BadBody("the body must be an object")
     forms = [name for name in _FORMS if name in given]
     for name in given:
         if name not in (*_FORMS, "params"):
@@ -133,7 +136,7 @@ def _json(body: bytes, contract: Contract, max_rows: int) -> Inputs:
             raise BadBody(f"unknown field {name[:80]!r}", hint=hint)
     if len(forms) != 1:
         said = " and ".join(forms) or "none of them"
-        raise BadBody(f"one of {', '.join(_FORMS)} is needed, {said} is there", hint=_HINT)
+        raise BadBody(f"one of {', '.join(_FORMS)} is needed, {said} is there")
     if given.get("params"):
         raise BadBody("params are not taken: no model here has any", hint="leave `params` out")
     (form,) = forms
@@ -155,11 +158,11 @@ def _loads(body: bytes) -> Any:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         # MLflow's own client writes NaN, which is no JSON, for what is missing.
         if b"NaN" not in body and b"Infinity" not in body:
-            raise BadBody(f"the body is not JSON: {str(error)[:200]}", hint=_HINT) from error
+            raise BadBody(f"the body is not JSON: {str(error)[:200]}") from error
     try:
         return json.loads(body, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
-        raise BadBody(f"the body is not JSON: {str(error)[:200]}", hint=_HINT) from error
+        raise BadBody(f"the body is not JSON: {str(error)[:200]}") from error
 
 
 def _constant(word: str) -> float | None:
@@ -169,7 +172,7 @@ def _constant(word: str) -> float | None:
 def _split(held: Any, contract: Contract, max_rows: int) -> Inputs:
     """{"columns": [...], "data": [[...], ...]}; an index is not looked at."""
     if not isinstance(held, dict) or not isinstance(held.get("data"), list):
-        raise BadBody("dataframe_split must be an object with columns and data", hint=_HINT)
+        raise BadBody("dataframe_split must be an object with columns and data")
     for name in held:
         if name not in {"columns", "data", "index"}:
             hint = did_you_mean(name[:80], ["columns", "data", "index"])
@@ -180,7 +183,7 @@ def _split(held: Any, contract: Contract, max_rows: int) -> Inputs:
     if names is None:
         return _matrix(data, "dataframe_split.data", contract)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise BadBody("dataframe_split.columns must be a list of names", hint=_HINT)
+        raise BadBody("dataframe_split.columns must be a list of names")
     check_width(contract, len(names))
     once(names, "column")
     return _table(data, names, "dataframe_split.data", contract)
@@ -190,7 +193,7 @@ def _table(data: list[Any], names: Sequence[str], where: str, contract: Contract
     for i, row in enumerate(data):
         if not isinstance(row, list) or len(row) != len(names):
             sides = f"{where}[{i}] must be a list of {len(names):,} values"
-            raise BadBody(sides, hint=_HINT)
+            raise BadBody(sides)
     columns = dict(zip(names, map(list, zip(*data, strict=True)), strict=True))
     return inputs_of_columns(contract, columns, len(data))
 
@@ -199,18 +202,18 @@ def _matrix(data: list[Any], where: str, contract: Contract) -> Inputs:
     """Rows without names, in the contract's order."""
     first = data[0]
     if not isinstance(first, list):
-        raise BadBody(f"{where}[0] must be a list of values", hint=_HINT)
+        raise BadBody(f"{where}[0] must be a list of values")
     return _table(data, ordered_names(contract, len(first)), where, contract)
 
 
 def _records(held: Any, form: str, contract: Contract, max_rows: int) -> Inputs:
     if not isinstance(held, list):
-        raise BadBody(f"{form} must be a list", hint=_HINT)
+        raise BadBody(f"{form} must be a list")
     rows = cast("list[Any]", held)
     check_count(len(rows), max_rows)
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise BadBody(f"{form}[{i}] must be an object", hint=_HINT)
+            raise BadBody(f"{form}[{i}] must be an object")
     units = [""] * len(rows)
     if UNIT not in contract.names and any(UNIT in row for row in rows):
         units = units_of([row.get(UNIT) for row in rows])
@@ -226,14 +229,12 @@ def _by_column(held: Mapping[str, Any], form: str, contract: Contract, max_rows:
     rows = -1
     for name, given in held.items():
         if not isinstance(given, list):
-            raise BadBody(f"{form}.{name[:80]} must be a list", hint=_HINT)
+            raise BadBody(f"{form}.{name[:80]} must be a list")
         column = cast("list[Any]", given)
         if name not in vectors and all(isinstance(v, list) and len(v) == 1 for v in column):
             column = [v[0] for v in column]
         if rows not in (-1, len(column)):
-            raise BadBody(
-                f"{form}.{name[:80]} has {len(column):,} values for {rows:,} rows", hint=_HINT
-            )
+            raise BadBody(f"{form}.{name[:80]} has {len(column):,} values for {rows:,} rows")
         rows = len(column)
         columns[name] = column
     check_count(max(rows, 0), max_rows)
@@ -243,7 +244,7 @@ def _by_column(held: Mapping[str, Any], form: str, contract: Contract, max_rows:
 def _listed(held: Any, form: str, contract: Contract, max_rows: int) -> Inputs:
     """Objects, lists in the contract's order, or plain values of an only feature."""
     if not isinstance(held, list):
-        raise BadBody(f"{form} must be a list or an object", hint=_HINT)
+        raise BadBody(f"{form} must be a list or an object")
     rows = cast("list[Any]", held)
     check_count(len(rows), max_rows)
     if isinstance(rows[0], dict):
@@ -269,7 +270,7 @@ def _lines(body: bytes, contract: Contract, max_rows: int) -> Inputs:
             if unit is not None and isinstance(row, dict):
                 row = {**row, UNIT: unit}
         if not isinstance(row, dict | list):
-            raise BadBody(f"line {i} must be an object or a list", hint=_HINT)
+            raise BadBody(f"line {i} must be an object or a list")
         rows.append(row)
     if isinstance(rows[0], list):
         return _matrix(rows, "line", contract)

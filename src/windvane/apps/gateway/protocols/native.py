@@ -18,8 +18,9 @@ from windvane.apps.gateway.answers import (
     rejection_body,
 )
 from windvane.apps.gateway.protocols import media
+from windvane.apps.gateway.protocols.arrow_stream import HINT as ARROW_HINT
 from windvane.apps.gateway.protocols.arrow_table import arrow, decode_arrow, encode_arrow
-from windvane.apps.gateway.protocols.base import Headers, Page, PredictCall
+from windvane.apps.gateway.protocols.base import Headers, Hinting, Page, PredictCall
 from windvane.apps.gateway.protocols.csv_table import decode_csv, encode_csv
 from windvane.apps.gateway.protocols.tables import MAX_UNIT
 from windvane.core.errors import did_you_mean
@@ -34,6 +35,7 @@ from windvane.inference.request import Codec, InferenceResponse, Inputs
 from windvane.inference.snapshot import ServedModel
 from windvane.inference.validation import check_count, validate_rows
 
+HINT = 'send {"instances": [{"features": {...}, "unit": "..."}]}'
 _PREFIX, _SUFFIX = "/v1/models/", "/predict"
 _FROM, _TO = len(_PREFIX), len(_SUFFIX)
 _ROUTE = _PREFIX + "{model}" + _SUFFIX
@@ -58,7 +60,8 @@ class NativeCodec:
         try:
             instances = compiled.decoder.decode(body).instances
             if not 0 < len(instances) <= max_rows:
-                check_count(len(instances), max_rows)
+                with Hinting(HINT):
+                    check_count(len(instances), max_rows)
             rows = [_astuple(row.features) for row in instances]
             if compiled.times:
                 rows = [compiled.with_times(row) for row in rows]
@@ -103,7 +106,8 @@ class TableCodec:
                 header = self._given.parameters.get("header") != "absent"
                 return decode_csv(body, model.contract, max_rows, header=header)
             case media.ARROW:
-                return decode_arrow(body, model.contract, max_rows)
+                with Hinting(ARROW_HINT):
+                    return decode_arrow(body, model.contract, max_rows)
             case _:
                 return self._json.decode(body, model, max_rows)
 
@@ -220,6 +224,11 @@ def _type(spec: FeatureSpec) -> Any:
 
 def _explain(body: bytes, contract: Contract, max_rows: int) -> Inputs:
     """Rows that the fast path gave up on: what is wrong with them, or that nothing is."""
+    with Hinting(HINT):
+        return _read(body, contract, max_rows)
+
+
+def _read(body: bytes, contract: Contract, max_rows: int) -> Inputs:
     try:
         given = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

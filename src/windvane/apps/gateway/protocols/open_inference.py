@@ -9,7 +9,7 @@ import msgspec
 
 from windvane.apps.gateway.answers import JSON, Header
 from windvane.apps.gateway.protocols import media
-from windvane.apps.gateway.protocols.base import Headers, Page, PredictCall, split_path
+from windvane.apps.gateway.protocols.base import Headers, Hinting, Page, PredictCall, split_path
 from windvane.apps.gateway.protocols.open_inference_tensors import (
     InferRequest,
     about_routes,
@@ -19,7 +19,6 @@ from windvane.apps.gateway.protocols.open_inference_tensors import (
     server_metadata,
     wanted_outputs,
 )
-from windvane.apps.gateway.protocols.tensors import HINT
 from windvane.inference.access import Principal
 from windvane.inference.errors import BadBody, Rejection
 from windvane.inference.request import Codec, InferenceResponse, Inputs
@@ -29,9 +28,11 @@ _LENGTH = b"inference-header-content-length"
 _BINARY = "application/octet-stream"
 _ROUTE = "/v2/models/{model}/infer"
 _ROUTE_OF_VERSION = "/v2/models/{model}/versions/{version}/infer"
+HINT = 'send {"inputs": [{"name": ..., "shape": [rows], "datatype": "FP64", "data": [...]}]}'
 _encode = msgspec.json.Encoder().encode
 
 
+_TOLD = Hinting(HINT)
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
@@ -49,6 +50,10 @@ class OpenInferenceCodec:
 
     def decode(self, body: bytes, model: ServedModel, max_rows: int) -> Inputs:
         check_version(model, self._version)
+        with _TOLD:
+            return self._read(body, model, max_rows)
+
+    def _read(self, body: bytes, model: ServedModel, max_rows: int) -> Inputs:
         size = self._header_bytes
         if size > len(body):
             sides = f"Inference-Header-Content-Length is {size:,}, the body has {len(body):,} bytes"
@@ -61,7 +66,8 @@ class OpenInferenceCodec:
                 f"the body is no inference request: {str(error)[:200]}", hint=HINT
             ) from error
         tail = whole[size:] if size >= 0 else whole[:0]
-        inputs = read_request(request, tail, model, max_rows)
+        with _TOLD:
+            inputs = read_request(request, tail, model, max_rows)
         self._request = request
         if self._binary_outputs():
             self.content_type = _BINARY.encode()

@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
+from windvane.apps.gateway.protocols.base import Hinting
 from windvane.apps.gateway.protocols.open_inference_messages import (
     ModelInferRequest,
     ModelInferResponse,
@@ -31,6 +32,7 @@ from windvane.inference.request import InferenceResponse, Inputs
 from windvane.inference.snapshot import ServedModel
 
 _HINT = "send inference.ModelInferRequest, with tensors in `contents` or all in raw_input_contents"
+_TOLD = Hinting(_HINT)
 _CONTENTS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
@@ -56,22 +58,9 @@ class GrpcInferenceCodec:
     def decode(self, body: bytes, model: ServedModel, max_rows: int) -> Inputs:
         message = self._message
         check_version(model, message.model_version)
-        raw = list(message.raw_input_contents)
-        if raw and len(raw) != len(message.inputs):
-            sides = (
-                f"raw_input_contents has {len(raw)} parts, there are {len(message.inputs)} inputs"
-            )
-            raise BadBody(sides, hint=_HINT)
-        read = [_tensor(one, raw[i] if raw else None) for i, one in enumerate(message.inputs)]
-        request = InferRequest(
-            [tensor for tensor, _ in read],
-            message.id,
-            _parameters(message.parameters),
-            [WantedOutput(o.name, _parameters(o.parameters)) for o in message.outputs],
-        )
-        inputs = read_request(
-            request, memoryview(b"".join([part for _, part in read])), model, max_rows
-        )
+        with _TOLD:
+            request, tail = _read(message)
+            inputs = read_request(request, tail, model, max_rows)
         self._request = request
         return inputs
 
@@ -103,6 +92,22 @@ def read_message(body: bytes) -> Any:
         return ModelInferRequest.FromString(body)
     except DecodeError as error:
         raise BadBody("the body is no inference.ModelInferRequest", hint=_HINT) from error
+
+
+def _read(message: Any) -> tuple[InferRequest, memoryview]:
+    """The request as the protocol has it everywhere, and what of its tensors is bytes."""
+    raw = list(message.raw_input_contents)
+    if raw and len(raw) != len(message.inputs):
+        sides = f"{len(raw)} parts, there are {len(message.inputs)} inputs"
+        raise BadBody(f"raw_input_contents has {sides}")
+    read = [_tensor(one, raw[i] if raw else None) for i, one in enumerate(message.inputs)]
+    request = InferRequest(
+        [tensor for tensor, _ in read],
+        message.id,
+        _parameters(message.parameters),
+        [WantedOutput(one.name, _parameters(one.parameters)) for one in message.outputs],
+    )
+    return request, memoryview(b"".join([part for _, part in read]))
 
 
 def _tensor(given: Any, raw: bytes | None) -> tuple[TensorIn, bytes]:

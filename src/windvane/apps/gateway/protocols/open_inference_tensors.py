@@ -19,7 +19,6 @@ from windvane.apps.gateway.protocols.tables import (
 )
 from windvane.apps.gateway.protocols.tensors import (
     BYTES,
-    HINT,
     Tensor,
     TensorIn,
     TensorOut,
@@ -119,7 +118,7 @@ def outputs_of(task: Task, rows: Sequence[Sequence[Any]]) -> list[TensorOut]:
 def _check_parameters(given: Mapping[str, Any] | None) -> None:
     for name in given or ():
         if name.startswith("sequence_"):
-            raise BadBody(f"parameter {name[:80]!r}: models here keep no sequences", hint=HINT)
+            raise BadBody(f"parameter {name[:80]!r}: models here keep no sequences")
 
 
 def _check_outputs(wanted: list[WantedOutput] | None, compiled: _Compiled) -> None:
@@ -146,7 +145,7 @@ def _inputs(request: InferRequest, tail: memoryview, model: ServedModel, max_row
     compiled = _compiled(model)
     given = request.inputs
     if not given:
-        raise BadBody("there are no inputs", hint=HINT)
+        raise BadBody("there are no inputs")
     check_width(contract, len(given))
     once([tensor.name for tensor in given], "tensor")
     tensors: list[Tensor] = []
@@ -159,13 +158,13 @@ def _inputs(request: InferRequest, tail: memoryview, model: ServedModel, max_row
             raise bad_tensor(one.name, sides)
         tensors.append(tensor)
     if at != len(tail):
-        raise BadBody(f"{len(tail) - at:,} bytes behind the last tensor", hint=HINT)
+        raise BadBody(f"{len(tail) - at:,} bytes behind the last tensor")
     rows = tensors[0].rows
     check_count(rows, max_rows)
     same = (request.parameters or {}).get(UNIT)
     if same is not None and (not isinstance(same, str) or len(same) > MAX_UNIT):
         said = f"parameter 'unit' must be a string of at most {MAX_UNIT} characters"
-        raise BadBody(said, hint=HINT)
+        raise BadBody(said)
     inputs = _matrix(tensors, compiled)
     if inputs is None:
         columns = {t.name: _column(t, compiled.specs.get(t.name)) for t in tensors}

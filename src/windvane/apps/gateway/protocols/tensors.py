@@ -28,13 +28,12 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
 }  # fmt: skip
 BYTES = "BYTES"
-HINT = 'send {"inputs": [{"name": ..., "shape": [rows], "datatype": "FP64", "data": [...]}]}'
 _json = msgspec.json.Encoder().encode
 
 
 def bad_tensor(name: str, said: str) -> BadBody:
     """The error of a tensor that is not what it says."""
-    return BadBody(f"tensor {name[:80]!r}: {said}", hint=HINT)
+    return BadBody(f"tensor {name[:80]!r}: {said}")
 
 
 class TensorIn(msgspec.Struct):

@@ -1,0 +1,191 @@
+"""YAML as its writers mean it: a word is a text wherever a text is meant.
+
+By YAML 1.1, which PyYAML reads, ``yes``, ``on`` and ``no`` are truth values, ``017`` is 15,
+``12:30`` is 750 and ``2024-01-01`` a date. Whether a plain word is a text follows here from the
+type that the file's own structs give to its place, before anything is made of it.
+
+Source of the words: YAML 1.1, "Language-Independent Types"; of the numbers that stay numbers:
+YAML 1.2.2, 10.3.2, "Tag Resolution" of the core schema.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import inspect
+
+_TAG = "tag:yaml.org,2002:"
+_TEXT = f"{_TAG}str"
+_PLAIN_WORDS = frozenset(
+    _TAG + kind for kind in ("bool", "int", "float", "timestamp", "value", "merge")
+)
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_MOST_CHARACTERS = 1 << 20
+_MOST_NODES = 100_000
+_DEEPEST = 50
+
+
+class BadYaml(ValueError):
+    """The text is no YAML that can be read, and why; ``hint`` says where to look."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+def like(kind: type[msgspec.Struct]) -> msgspec.Meta:
+    """Of a place that is typed as anything, because its checks are done by hand: its texts are
+    where ``kind`` has them."""
+    return msgspec.Meta(extra={"like": kind})
+
+
+def read_yaml(text: str, kind: type[msgspec.Struct]) -> Any:
+    """What the text holds, to be converted to ``kind``. Keys are texts, and so is whatever stands
+    where ``kind`` has a text, as it is written; a number there is one only where a number is
+    meant. A key that is written twice, of which YAML would drop the first, is refused.
+
+    Raises BadYaml: also for over a million characters, 100,000 values (an alias counts as often
+    as it is used) or 50 levels.
+    """
+    if len(text) > _MOST_CHARACTERS:
+        raise BadYaml(f"{len(text):,} characters, {_MOST_CHARACTERS:,} may be")
+    try:
+        loader = _Loader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                return None
+            _Reader().read(root, _typed(kind), 0)
+            return loader.construct_document(root)
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        if isinstance(error, BadYaml):
+            raise
+        raise BadYaml(f"not YAML: {error}") from error
+
+
+@lru_cache(maxsize=64)
+def _typed(kind: type[msgspec.Struct]) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
+class _Loader(yaml.SafeLoader):
+    """Stops at a depth, long before Python itself would."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise BadYaml(f"more than {_DEEPEST} levels")
+        found = super().compose_node(parent, index)
+        self._depth -= 1
+        return found
+
+
+class _Reader:
+    """Marks the plain words of one document as what they are meant to be."""
+
+    def __init__(self) -> None:
+        self._nodes = 0
+
+    def read(self, node: yaml.Node, kind: inspect.Type | None, depth: int) -> None:
+        """``kind`` is what the place is for, None where nobody knows it."""
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise BadYaml(f"more than {_MOST_NODES:,} values")
+        if depth > _DEEPEST:
+            raise BadYaml(f"more than {_DEEPEST} levels")
+        kinds = _alternatives(kind)
+        if isinstance(node, yaml.MappingNode):
+            self._mapping(node, kinds, depth)
+        elif isinstance(node, yaml.SequenceNode):
+            for i, item in enumerate(node.value):
+                self.read(item, _item(kinds, i), depth + 1)
+        elif isinstance(node, yaml.ScalarNode) and node.style is None:
+            _scalar(node, kinds)
+
+    def _mapping(self, node: yaml.MappingNode, kinds: list[inspect.Type], depth: int) -> None:
+        seen: set[str] = set()
+        inner = _values(kinds)
+        for key, value in node.value:
+            if key.tag == f"{_TAG}merge":
+                for one in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                    self._merged(one, kinds, depth)
+                continue
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if isinstance(key, yaml.ScalarNode):
+                if name in seen:
+                    line = key.start_mark.line + 1
+                    raise BadYaml(f"{name!r} is written twice", hint=f"look at line {line}")
+                seen.add(name)
+                key.tag = _TEXT
+            self.read(value, inner(name), depth + 1)
+
+    def _merged(self, node: yaml.Node, kinds: list[inspect.Type], depth: int) -> None:
+        if isinstance(node, yaml.MappingNode):
+            if depth > _DEEPEST:
+                raise BadYaml(f"more than {_DEEPEST} levels")
+            self._mapping(node, kinds, depth + 1)
+
+
+def _alternatives(kind: inspect.Type | None) -> list[inspect.Type]:
+    if isinstance(kind, inspect.Metadata):
+        meant = (kind.extra or {}).get("like")
+        return [_typed(meant)] if meant is not None else _alternatives(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return [one for part in kind.types for one in _alternatives(part)]
+    return [] if kind is None or isinstance(kind, inspect.AnyType) else [kind]
+
+
+def _item(kinds: list[inspect.Type], place: int) -> inspect.Type | None:
+    for kind in kinds:
+        if isinstance(kind, inspect.TupleType):
+            return kind.item_types[min(place, len(kind.item_types) - 1)]
+        if isinstance(kind, inspect.ListType | inspect.VarTupleType):
+            return kind.item_type
+    return None
+
+
+def _values(kinds: list[inspect.Type]) -> Callable[[str], inspect.Type | None]:
+    """The type of a mapping's value by its key."""
+    for kind in kinds:
+        if isinstance(kind, inspect.StructType):
+            return {field.encode_name: field.type for field in kind.fields}.get
+        if isinstance(kind, inspect.DictType):
+            value_type = kind.value_type
+            return lambda _: value_type
+    return lambda _: None
+
+
+def _scalar(node: yaml.ScalarNode, kinds: list[inspect.Type]) -> None:
+    """A plain word: the tag that its place gives it."""
+    word, tag = str(node.value), node.tag
+    text = any(isinstance(kind, inspect.StrType | inspect.EnumType) for kind in kinds)
+    truth = any(isinstance(kind, inspect.BoolType) for kind in kinds)
+    number = any(isinstance(kind, inspect.IntType | inspect.FloatType) for kind in kinds)
+    if tag == f"{_TAG}bool":
+        said = word.lower() in ("true", "false")
+        if not (truth and (said or not text)) and (kinds or not said):
+            node.tag = _TEXT
+    elif text or tag in (f"{_TAG}timestamp", f"{_TAG}value", f"{_TAG}merge"):
+        if tag in _PLAIN_WORDS:
+            node.tag = _TEXT
+    elif tag in (f"{_TAG}int", f"{_TAG}float", _TEXT):
+        digits = word.replace("_", "") if number and tag != _TEXT else word
+        if _WHOLE.fullmatch(digits):
+            node.tag = f"{_TAG}int"
+        elif _NUMBER.fullmatch(digits) or _SPECIAL.fullmatch(digits):
+            node.tag = f"{_TAG}float"
+        else:
+            node.tag = _TEXT
