@@ -564,7 +564,7 @@ def test_a_remote_call_is_made_for_the_first_request_that_is_shown() -> None:
         ):
             waiters = [OutputsWaiter() for _ in traces]
             for waiter, trace in zip(waiters, traces, strict=True):
-                bench.batcher.enlist(waiter, queue, [(1.0,)], FAR, trace)
+                bench.batcher.enlist(waiter, queue, [(1.0,)], FAR, trace=trace)
             await asyncio.gather(*(asyncio.ensure_future(answer(one)) for one in waiters))
             assert remote.called_for == [parent]
             remote.called_for.clear()

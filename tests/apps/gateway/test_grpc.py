@@ -242,6 +242,7 @@ def test_contents_that_do_not_fit_are_named(gateway: Live) -> None:
         assert (error.code(), said in error.details()) == (
             grpc.StatusCode.INVALID_ARGUMENT, True,
         ), error.details()  # fmt: skip
+        assert "(send inference.ModelInferRequest" in error.details()
 
 
 def one_row() -> bytes:
