@@ -142,6 +142,25 @@ def test_trees_are_pruned_within_the_loss_and_the_reasons_are_in_words(
     assert all(order.threads == 1 for order in measuring.orders)
 
 
+def test_another_version_is_an_option_of_its_own(
+    registration: Registration, tmp_path: Path
+) -> None:
+    """So a graph is compared with the file that it came from, or a version with its successor."""
+    data, _ = register_trees(registration, tmp_path, "lightgbm", rounds=10)
+    register_network(registration, tmp_path)
+    trees, network = registration.versions(TUMOUR)
+    measuring = FakeMeasuring(100.0, 90.0, 90.0, 90.0, 10.0)
+    found = profile(
+        registration, measuring, data, tmp_path, beside=(trees,), allowed=1.0, threads=1
+    )
+    assert found.version == network
+    other = by_name(found)[f"version {trees}"]
+    assert other.moved > 0
+    assert other.loss is not None
+    assert found.trades[-1].startswith(f"version {trees}: ")
+    assert found.best == f"version {trees}"
+
+
 def log_rows(registration: Registration, data: Any, folder: Path, rows: int) -> None:
     """As the recorder would have written them."""
     with registration.store.read() as tx:

@@ -28,12 +28,14 @@ class OptimizeOptions:
 @dataclass(frozen=True, slots=True)
 class ProfileOptions:
     """``seconds`` bounds what is measured, ``threads`` is the most that one execution is given,
-    ``allowed`` the part of the metric that the best option may lose."""
+    ``allowed`` the part of the metric that the best option may lose. ``beside``: other versions of
+    the model, which are options too."""
 
     seconds: float = 20.0
     threads: int = 2
     allowed: float = LOSS_ALLOWED
     holdout_from: float | None = None
+    beside: tuple[str, ...] = ()
 
 
 class OptimizeOrder(msgspec.Struct, frozen=True):

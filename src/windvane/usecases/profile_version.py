@@ -137,13 +137,17 @@ def profile_version(
     Raises UnknownName, BadTrainingData, NoRowsToMeasure, MeasuringFailed, Untrusted, CannotLoad.
     """
     about = applied(services.store, model)
-    with open_variants(services.variants, services.store, about, version) as variants:
+    with ExitStack() as opened:
+        variants, *beside = [
+            opened.enter_context(open_variants(services.variants, services.store, about, one))
+            for one in (version, *options.beside)
+        ]
         holdout = None
         if data is not None:
             check_data(about.file, data)
             _, holdout = split_by_time(data, options.holdout_from, variants.task)
         rows = _rows(services, about, variants, holdout)
-        ways, missing = _ways(about, variants, rows, holdout, options, on_step)
+        ways, missing = _ways(about, variants, beside, rows, holdout, options, on_step)
         base = ways[0].loaded
         on_step("measure requests through the engine")
         steps = _steps(services, about, variants, rows, options.seconds * _STEPS_SHARE)
@@ -211,50 +215,59 @@ def _takes(original: Loaded, row: Sequence[Any]) -> bool:
 def _ways(
     about: Applied,
     variants: Variants,
+    beside: Sequence[Variants],
     rows: Sequence[Sequence[Any]],
     holdout: TrainingData | None,
     options: ProfileOptions,
     on_step: Callable[[str], None],
 ) -> tuple[list[_Way], dict[str, str]]:
-    """The version as it is served first, then all that can be made of it; why not the rest."""
+    """The version as it is served first, then all that can be made of it and those ``beside`` it;
+    why not the rest."""
     missing: dict[str, str] = {}
-    alpha, score = about.policy.alpha, None
+    alpha, tolerance = about.policy.alpha, about.policy.parity_tolerance
     choosing: TrainingData | None = None
-    if holdout is not None:
+    measured: TrainingData | None = None
+    score: Score | None = None
+    if holdout is None:
+        missing["loss"] = "rows of the log have no labels: give --data"
+    else:
         choosing, measured = halves(holdout)
         try:
             score = score_of(variants.original, measured, variants.task, alpha)
         except CannotOptimize as error:
             missing["loss"] = error.message
-            holdout = None
-    else:
-        measured = None
-        missing["loss"] = "rows of the log have no labels: give --data"
+            choosing = measured = None
     answers = variants.original.predict_rows(rows)
     ways = [_Way(AS_SERVED, variants.original, variants.trusted, len(rows), score=score)]
+
+    def add(name: str, loaded: Loaded, *, trusted: bool = False) -> None:
+        gaps, moved = _apart(answers, loaded.predict_rows(rows), tolerance)
+        after = loss = None
+        if score is not None and measured is not None:
+            after = score_of(loaded, measured, variants.task, alpha)
+            loss = relative_loss(score, after)
+        ways.append(_Way(name, loaded, trusted, len(rows), gaps, moved, after, loss))
+
     for how in Optimization:
         on_step(f"make it with {how.value}")
         try:
             if how is not Optimization.PRUNE:
-                made, name = variants.make(how), how.value
-            else:
-                total = variants.rounds()
-                if holdout is None or choosing is None:
-                    raise CannotOptimize("which trees can go is told by rows with labels: --data")
-                fewest = variants.fewest_rounds(choosing, alpha, options.allowed, on_step)
-                name = f"prune to {fewest:,} of {total:,} rounds"
-                made = variants.make(how, fewest)
-            gaps, moved = _apart(answers, made.predict_rows(rows), about.policy.parity_tolerance)
-            after = None
-            if score is not None and measured is not None:
-                after = score_of(made, measured, variants.task, alpha)
+                add(how.value, variants.make(how))
+                continue
+            total = variants.rounds()
+            if choosing is None:
+                raise CannotOptimize("which trees can go is told by rows with labels: --data")
+            fewest = variants.fewest_rounds(choosing, alpha, options.allowed, on_step)
+            add(f"prune to {fewest:,} of {total:,} rounds", variants.make(how, fewest))
         except CannotOptimize as error:
             missing[how.value] = error.message
-            continue
-        loss = None if score is None or after is None else relative_loss(score, after)
-        ways.append(
-            _Way(name, made, False, len(rows), gaps, moved, after, loss)  # its files are data
-        )
+    for one in beside:
+        name = f"version {one.record.version}"
+        on_step(f"ask {name}")
+        try:
+            add(name, one.original, trusted=one.trusted)
+        except (CannotOptimize, UnencodableRow) as error:
+            missing[name] = error.message
     missing.update(_not_offered(variants.original.served.runtime))
     return ways, missing
 
@@ -262,7 +275,10 @@ def _ways(
 def _not_offered(runtime: RuntimeName) -> dict[str, str]:
     """Other runtimes for the same model, which a version's files do not hold."""
     if runtime is RuntimeName.ONNX:
-        return {"native": "the version holds its graph only; the file it came from is not kept"}
+        return {
+            "native": "the version holds its graph only; register its file with --no-convert and "
+            "give that version to --with"
+        }
     if runtime in (RuntimeName.XGBOOST, RuntimeName.LIGHTGBM):
         return {"onnx": f"{runtime.value} serves its own file: a graph would round its thresholds"}
     return {"onnx": "no graph was registered; `windvane explain-runtime` says why"}

@@ -77,11 +77,12 @@ def test_an_order_to_optimize_has_all_that_was_said(home: Path, started: list[An
 
 def test_an_order_to_profile_needs_a_model_only(home: Path, started: list[Any]) -> None:
     assert call(home, "profile", "delay").exit_code == 7
-    assert call(home, "profile", "delay:1", *TABLE, "--seconds", "3").exit_code == 7
+    assert call(home, "profile", "delay:1", *TABLE, "--seconds", "3", "--with", "1").exit_code == 7
     first, second = [msgspec.json.decode(body, type=ProfileOrder) for _, body, _ in started]
     assert (first.model, first.version, first.data) == ("delay", "", "")
     assert (first.options.seconds, first.options.allowed) == (20.0, 0.005)
     assert (second.version, second.data, second.options.seconds) == ("1", "rows.csv", 3.0)
+    assert (first.options.beside, second.options.beside) == ((), ("1",))
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,7 @@ def test_what_cannot_be_meant_names_the_option(
     [
         (["profile", "dleay"], "did you mean 'delay'?"),
         (["profile", "delay:2"], "known: 1"),
+        (["profile", "delay:1", "--with", "11"], "did you mean '1'?"),
         (["optimize", "delay:11", "--int8", *TABLE], "did you mean '1'?"),
     ],
 )

@@ -78,6 +78,14 @@ def _profile(
         float, typer.Option(min=1.0, max=600.0, help="How long to measure, in all.")
     ] = 20.0,
     loss: Loss = 0.5,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="VERSION",
+            help="Another version of the model, to be measured beside it; repeatable.",
+        ),
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -88,13 +96,16 @@ def _profile(
     """
     settings = wiring.settings(home)
     name, version = _known(settings, model)
+    for one in beside or ():
+        _known(settings, f"{name}:{one}")
     if data is not None and not (label and time):
         raise typer.BadParameter("--data needs --label and --time, the columns of the table")
     if data is None and (label or time or without or holdout_from is not None):
         raise typer.BadParameter("--label, --time, --without and --holdout-from need --data")
     options = ProfileOptions(
-        seconds, min(os.cpu_count() or 1, _MOST_THREADS), loss / 100.0, holdout_from
-    )
+        seconds, min(os.cpu_count() or 1, _MOST_THREADS), loss / 100.0, holdout_from,
+        tuple(beside or ()),
+    )  # fmt: skip
     order = ProfileOrder(
         name, version, options, str(data or ""), label, time, _listed(without), as_json
     )

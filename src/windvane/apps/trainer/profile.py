@@ -75,13 +75,18 @@ def _show(found: VersionProfile, out: Console) -> None:
         out.print(f"  no {name}: {why}", markup=False, soft_wrap=True)
     for sentence in found.trades:
         out.print(f"  {sentence}", markup=False, soft_wrap=True)
-    best = found.best
-    if best == AS_SERVED:
-        out.print("best: as it is served")
-    else:
-        how = best.partition(" ")[0]
-        where = f"{found.model}:{found.version}"
-        out.print(f"best: {best}; next: windvane optimize {where} --{how} …", markup=False)
+    out.print(_best(found), markup=False, soft_wrap=True)
+
+
+def _best(found: VersionProfile) -> str:
+    """The option to take, and the command that does."""
+    kind, _, rest = found.best.partition(" ")
+    if found.best == AS_SERVED:
+        return "best: as it is served"
+    if kind == "version":
+        return f"best: {found.best}; next: windvane deploy {found.model} {rest}"
+    where = f"{found.model}:{found.version}"
+    return f"best: {found.best}; next: windvane optimize {where} --{kind} …"
 
 
 def _options(found: VersionProfile) -> Table:
