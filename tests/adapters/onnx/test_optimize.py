@@ -151,6 +151,8 @@ def test_what_is_no_graph_is_said_so() -> None:
         OPTIMIZER.rounds(b"\x00\x01nothing", SERVED)
 
 
+RARE = (DIABETES[0], (DIABETES[1] > 300.0).astype(float))
+"""Slow steps towards what is rare are alike in size and sign, as the trees of a forest are."""
 DIGITS = load_digits(return_X_y=True)
 SOME_DIGITS = (DIGITS[0][:600], DIGITS[1][:600])
 
@@ -161,11 +163,18 @@ SOME_DIGITS = (DIGITS[0][:600], DIGITS[1][:600])
         (GradientBoostingClassifier(n_estimators=20, max_depth=2, random_state=0), 7, CANCER),
         (GradientBoostingRegressor(n_estimators=20, max_depth=2, random_state=0), 7, DIABETES),
         (GradientBoostingClassifier(n_estimators=6, max_depth=2, random_state=0), 2, SOME_DIGITS),
+        (
+            GradientBoostingRegressor(
+                n_estimators=20, max_depth=2, learning_rate=0.001, random_state=0
+            ),
+            7,
+            RARE,
+        ),
         (RandomForestClassifier(20, max_depth=4, random_state=0), 7, CANCER),
         (RandomForestClassifier(20, max_depth=4, random_state=0), 7, SOME_DIGITS),
         (RandomForestRegressor(20, max_depth=4, random_state=0), 7, DIABETES),
     ],
-    ids=["boosted", "boosted numbers", "boosted classes", "forest", "forest classes",
+    ids=["boosted", "boosted numbers", "boosted classes", "boosted slowly", "forest", "forest classes",
          "forest numbers"],
 )  # fmt: skip
 def test_fewer_trees_are_the_model_that_was_trained_with_fewer(
