@@ -63,6 +63,7 @@ class RowsRefused(RuntimeFailed):
     """The server that runs a version is well, and does not take these rows."""
 
     code: ClassVar[str] = "RUN-109"
+    alive: bool = True
     hint = "its words say what is wrong with them"
 
 

@@ -238,7 +238,7 @@ def differences(parity: ParityReport) -> list[str]:
     """The rows that differ, as sentences."""
     return [
         f"{one.group}: {', '.join(f'{name}={show(value)}' for name, value in one.inputs.items())}: "
-        f"{_numbers(one.library)} by its library, {_numbers(one.served)} here"
+        f"{_numbers(one.library)} by {parity.against}, {_numbers(one.served)} here"
         for one in parity.examples
     ]
 

@@ -69,6 +69,21 @@ class Asked:
     tolerance: float
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sides:
+    """Who is compared: ``served`` and ``reference`` answer rows in the contract's order, or raise.
+    ``library`` says what the reference is, with its version; ``against`` is what sentences call
+    it."""
+
+    contract: Contract
+    inputs: Sequence[InputSpec]
+    served: Callable[[Rows], Outputs]
+    reference: Callable[[Rows], Outputs]
+    library: str
+    against: str
+    tolerance: float
+
+
 def compare_library(
     asked: Asked,
     columns: Columns,
@@ -76,34 +91,53 @@ def compare_library(
     on_group: Callable[[str], None] = lambda _: None,
 ) -> ParityReport:
     """``splits``: (column of the model's matrix, threshold)."""
-    about = asked.library.about
+    about, task = asked.library.about, make_task(asked.contract.task)
     packages = ", ".join(f"{name} {version}" for name, version in about.packages.items())
-    report = ParityReport(0, 0.0, 0, 0.0, 0, library=f"{about.kind} ({packages or 'own code'})")
-    rows = [list(row) for row in zip(*(columns[n] for n in asked.contract.names), strict=True)]
-    for name, some, tolerant in _groups(asked, rows, splits):
+    sides = Sides(
+        asked.contract,
+        asked.inputs,
+        asked.served,
+        lambda rows: library_outputs(asked, rows, task),
+        f"{about.kind} ({packages or 'own code'})",
+        "its library",
+        asked.tolerance,
+    )
+    return compare_answers(sides, columns, splits, on_group)
+
+
+def compare_answers(
+    sides: Sides,
+    columns: Columns,
+    splits: Sequence[tuple[int, float]],
+    on_group: Callable[[str], None] = lambda _: None,
+) -> ParityReport:
+    """As `compare_library`, of any two sides."""
+    report = ParityReport(0, 0.0, 0, 0.0, 0, library=sides.library, against=sides.against)
+    rows = [list(row) for row in zip(*(columns[n] for n in sides.contract.names), strict=True)]
+    for name, some, tolerant in _groups(sides, rows, splits):
         if not some:
             continue
         on_group(f"compare {len(some):,} of {name}")
-        report = _with_group(report, asked, name, some, tolerant=tolerant)
+        report = _with_group(report, sides, name, some, tolerant=tolerant)
     return report
 
 
 def _groups(
-    asked: Asked, rows: list[list[Any]], splits: Sequence[tuple[int, float]]
+    sides: Sides, rows: list[list[Any]], splits: Sequence[tuple[int, float]]
 ) -> Iterator[tuple[str, list[list[Any]], bool]]:
     """A name, rows, and whether the library may refuse what Windvane answers."""
     yield REAL, rows, False
-    places = {name: i for i, name in enumerate(asked.contract.names)}
-    specs = {spec.name: spec for spec in asked.contract.features}
+    places = {name: i for i, name in enumerate(sides.contract.names)}
+    specs = {spec.name: spec for spec in sides.contract.features}
     if splits:
-        yield AROUND_SPLITS, _around(asked, rows, splits, places, specs), False
+        yield AROUND_SPLITS, _around(sides, rows, splits, places, specs), False
     else:
-        yield "values one step beside real ones", _beside(asked, rows, places, specs), False
-    for one in asked.inputs:
+        yield "values one step beside real ones", _beside(sides, rows, places, specs), False
+    for one in sides.inputs:
         spec, place = specs[one.feature], places[one.feature]
         if spec.nullable:
             yield f"{spec.name} missing", [_with(r, place, None) for r in rows[:_GAPS]], False
-    for one in asked.inputs:
+    for one in sides.inputs:
         spec, place = specs[one.feature], places[one.feature]
         if spec.type is FeatureType.CATEGORY and not spec.known:
             some = [_with(row, place, _UNSEEN_NAME) for row in rows[:_UNSEEN]]
@@ -111,13 +145,13 @@ def _groups(
 
 
 def _around(
-    asked: Asked,
+    sides: Sides,
     rows: list[list[Any]],
     splits: Sequence[tuple[int, float]],
     places: Mapping[str, int],
     specs: Mapping[str, FeatureSpec],
 ) -> list[list[Any]]:
-    columns = _scalar_columns(asked.inputs, specs)
+    columns = _scalar_columns(sides.inputs, specs)
     usable = [(columns[c], value) for c, value in splits if c in columns]
     every = max(1, 5 * len(usable) // _PROBES)
     probes: list[list[Any]] = []
@@ -143,13 +177,13 @@ def _near(spec: FeatureSpec, value: float) -> list[float]:
 
 
 def _beside(
-    asked: Asked,
+    sides: Sides,
     rows: list[list[Any]],
     places: Mapping[str, int],
     specs: Mapping[str, FeatureSpec],
 ) -> list[list[Any]]:
     probes: list[list[Any]] = []
-    for spec in _scalar_columns(asked.inputs, specs).values():
+    for spec in _scalar_columns(sides.inputs, specs).values():
         if spec.type is FeatureType.INTEGER:
             continue
         for i, row in enumerate(rows[:_BESIDE]):
@@ -183,16 +217,16 @@ def _with(row: list[Any], place: int, value: Any) -> list[Any]:
 
 
 def _with_group(
-    report: ParityReport, asked: Asked, name: str, rows: list[list[Any]], *, tolerant: bool
+    report: ParityReport, sides: Sides, name: str, rows: list[list[Any]], *, tolerant: bool
 ) -> ParityReport:
     """The report with one more sort of rows in it."""
-    task = make_task(asked.contract.task)
-    ours, refused_here = _tried(lambda: asked.served(rows))
-    theirs, refused_there = _tried(lambda: library_outputs(asked, rows, task))
+    task = make_task(sides.contract.task)
+    ours, refused_here = _tried(lambda: sides.served(rows))
+    theirs, refused_there = _tried(lambda: sides.reference(rows))
     if ours is not None and theirs is None and not any(task.rows(ours)):
         ours, refused_here = None, refused_there  # outputs that are none: nobody would get them
     if ours is None or theirs is None:
-        only = "" if ours is theirs or tolerant else "Windvane" if theirs is None else "its library"
+        only = "" if ours is theirs or tolerant else "Windvane" if theirs is None else sides.against
         said = refused_here if ours is None else refused_there
         group = RowGroup(name, len(rows), unanswered=said, only=only)
         return replace(report, groups=(*report.groups, group))
@@ -200,15 +234,15 @@ def _with_group(
         np.concatenate([by_row(o) for o in found], axis=1) for found in (theirs, ours)
     )
     gaps = row_differences(library, served)
-    moved = beyond(gaps, library, asked.tolerance)
+    moved = beyond(gaps, library, sides.tolerance)
     group = RowGroup(name, len(rows), largest(gaps), int(moved.sum()))
     changed = changed_labels(theirs[0], ours[0])
     room = _EXAMPLES - len(report.examples)
     examples = [
         RowDifference(
             name,
-            {spec.feature: rows[i][asked.contract.names.index(spec.feature)]
-             for spec in asked.inputs},
+            {spec.feature: rows[i][sides.contract.names.index(spec.feature)]
+             for spec in sides.inputs},
             _values(library[i]),
             _values(served[i]),
         )
@@ -296,4 +330,13 @@ def _values(found: NDArray[np.float64]) -> list[float | None]:
     return [v if math.isfinite(v) else None for v in found[:_SHOWN_VALUES].tolist()]
 
 
-__all__ = ["AROUND_SPLITS", "REAL", "Asked", "RuntimeFailed", "compare_library", "raw_rows"]
+__all__ = [
+    "AROUND_SPLITS",
+    "REAL",
+    "Asked",
+    "RuntimeFailed",
+    "Sides",
+    "compare_answers",
+    "compare_library",
+    "raw_rows",
+]

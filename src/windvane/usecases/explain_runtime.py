@@ -10,7 +10,8 @@ import msgspec
 
 from windvane.core.acceptance import ParityReport
 from windvane.core.execution import Offer, RuntimeChoice, RuntimeName, choose_runtime
-from windvane.ports.control_store import ControlStore, UnknownName, VersionRecord
+from windvane.ports.control_store import ControlStore, VersionRecord
+from windvane.usecases.find_version import find_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +43,9 @@ def explain_runtime(
 ) -> RuntimeExplained:
     """Of ``version``, else of the champion, else of the latest. Raises UnknownName."""
     with store.read() as tx:
-        tx.model(model)
-        held = tx.versions(model)
-        deployed = tx.deployment(model)
+        record = find_version(tx, model, version)
         trusted = {trust.manifest for trust in tx.trusted()}
-    if not held:
-        raise UnknownName(f"model {model} has no version yet", hint="train or register one")
-    wanted = version or (deployed.champion if deployed else held[-1].version)
-    for record in held:
-        if record.version == wanted:
-            return _explained(record, record.manifest in trusted)
-    known = ", ".join(record.version for record in held)
-    raise UnknownName(f"model {model} has no version {wanted}", hint=f"known: {known}")
+    return _explained(record, record.manifest in trusted)
 
 
 def _explained(record: VersionRecord, trusted: bool) -> RuntimeExplained:

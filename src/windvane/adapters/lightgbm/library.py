@@ -17,7 +17,6 @@ _FLOAT64 = 1
 _ROW_MAJOR = 1
 _NORMAL = 0
 _ALL_ROUNDS = -1
-_PARAMETERS = b"num_threads=1"
 # Its messages go to the standard output otherwise.
 _QUIET = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(lambda _: None)
 
@@ -37,15 +36,17 @@ def library() -> ctypes.CDLL:
 
 
 class Booster:
-    """One model, on one thread. ``rounds``: the trees of how many are used, 0 for all."""
+    """One model. ``rounds``: the trees of how many are used, 0 for all. ``threads`` share the rows
+    of one execution."""
 
-    def __init__(self, body: bytes, rounds: int = 0) -> None:
+    def __init__(self, body: bytes, rounds: int = 0, threads: int = 1) -> None:
         if not body.startswith(b"tree\n") or b"\0" in body:
             raise CannotLoad(
                 "the file is not LightGBM's text", hint="save it with save_model('model.txt')"
             )
         lib = self._lib = library()
         self._rounds = rounds or _ALL_ROUNDS
+        self._parameters = f"num_threads={threads}".encode()
         self._handle = ctypes.c_void_p()
         held, width, classes = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
         try:
@@ -71,10 +72,17 @@ class Booster:
             self._lib.LGBM_BoosterPredictForMat(
                 self._handle, ctypes.c_void_p(x.ctypes.data), _FLOAT64,
                 ctypes.c_int32(rows), ctypes.c_int32(width), _ROW_MAJOR, _NORMAL, 0, self._rounds,
-                _PARAMETERS, self._length_at, ctypes.c_void_p(found.ctypes.data),
+                self._parameters, self._length_at, ctypes.c_void_p(found.ctypes.data),
             )
         )  # fmt: skip
         return found if self.classes == 1 else found.reshape(rows, self.classes)
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds of trees the file has."""
+        found = ctypes.c_int()
+        self._call(self._lib.LGBM_BoosterGetCurrentIteration(self._handle, ctypes.byref(found)))
+        return found.value
 
     def close(self) -> None:
         if self._handle:

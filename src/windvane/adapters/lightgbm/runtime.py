@@ -16,12 +16,15 @@ _GROWTH = 4
 class LightgbmRuntime:
     """The runtime port on LightGBM. Its text is data, so trust is not asked for."""
 
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+
     def load(self, artifact: Artifact, contract: Contract, *, trusted: bool) -> MatrixPredictor:
         del trusted
         served = read_served(artifact)
         check_task(served, contract)
         inputs = read_inputs(artifact, contract.names)
         body = artifact.read(served.file)
-        booster = Booster(body, rounds=served.rounds)
+        booster = Booster(body, rounds=served.rounds, threads=self._threads)
         memory = _BOOSTER_BYTES + _GROWTH * len(body)
         return MatrixPredictor(booster, inputs, contract, served, memory)

@@ -33,11 +33,16 @@ class OnnxPredictor:
     blocking = False
 
     def __init__(
-        self, graph: bytes, inputs: Sequence[InputSpec], contract: Contract, served: ServedBy
+        self,
+        graph: bytes,
+        inputs: Sequence[InputSpec],
+        contract: Contract,
+        served: ServedBy,
+        threads: int = 1,
     ) -> None:
         lengths = {spec.name: max(1, spec.length) for spec in contract.features}
         self._width = sum(lengths[spec.feature] for spec in inputs)
-        session = open_session(graph)
+        session = open_session(graph, threads)
         self._run = session.run
         self._session = session
         self._read = OutputReader(served.outputs, make_task(contract.task).outputs)
@@ -138,9 +143,9 @@ class _Bound:
             self._pack(self._buffer, at, *known)
 
 
-def open_session(graph: bytes) -> ort.InferenceSession:
+def open_session(graph: bytes, threads: int = 1) -> ort.InferenceSession:
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry(
@@ -206,6 +211,9 @@ def _output(session: ort.InferenceSession, wanted: str) -> str:
 class OnnxRuntime:
     """The runtime port on ONNX Runtime. A graph is data, so trust is not asked for."""
 
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+
     def load(self, artifact: Artifact, contract: Contract, *, trusted: bool) -> OnnxPredictor:
         del trusted
         served = read_served(artifact)
@@ -213,4 +221,5 @@ class OnnxRuntime:
             raise CannotLoad(f"the version says that {served.runtime.value} serves it, not onnx")
         check_task(served, contract)
         inputs = read_inputs(artifact, contract.names)
-        return OnnxPredictor(artifact.read(served.file), inputs, contract, served)
+        graph = artifact.read(served.file)
+        return OnnxPredictor(graph, inputs, contract, served, self._threads)

@@ -47,10 +47,10 @@ def library() -> ctypes.CDLL:
 
 
 class Booster:
-    """One model, on one thread. Not for two threads at once. ``rounds``: the trees of how many
-    are used, 0 for all."""
+    """One model. Not for two threads at once. ``rounds``: the trees of how many are used, 0 for
+    all. ``threads`` share the rows of one execution."""
 
-    def __init__(self, body: bytes, rounds: int = 0) -> None:
+    def __init__(self, body: bytes, rounds: int = 0, threads: int = 1) -> None:
         if not body.startswith(b"{"):
             raise CannotLoad(
                 "the file is neither XGBoost's UBJSON nor its JSON",
@@ -63,7 +63,7 @@ class Booster:
         try:
             size = ctypes.c_uint64(len(body))
             self._call(lib.XGBoosterLoadModelFromBuffer(self._handle, body, size))
-            self._call(lib.XGBoosterSetParam(self._handle, b"nthread", b"1"))
+            self._call(lib.XGBoosterSetParam(self._handle, b"nthread", b"%d" % threads))
             width = ctypes.c_uint64()
             self._call(lib.XGBoosterGetNumFeature(self._handle, ctypes.byref(width)))
         except RuntimeFailed as error:
@@ -92,6 +92,13 @@ class Booster:
             )
         )
         return [(texts[i] or b"").decode() for i in range(count.value)]
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds of trees the file has."""
+        found = ctypes.c_int()
+        self._call(self._lib.XGBoosterBoostedRounds(self._handle, ctypes.byref(found)))
+        return found.value
 
     @property
     def document(self) -> Any:

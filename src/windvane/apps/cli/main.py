@@ -15,6 +15,7 @@ from rich.console import Console
 
 from windvane.apps.cli import show, wiring
 from windvane.apps.cli.imports import import_commands
+from windvane.apps.cli.optimize import optimize_commands
 from windvane.apps.cli.options import AsJson, Home, print_json
 from windvane.apps.cli.register import register, watch
 from windvane.apps.cli.supervisor import Supervisor, restart_workers
@@ -42,6 +43,7 @@ app = typer.Typer(
 app.add_typer(keys_app, name="key")
 tenants_commands(app)
 import_commands(app)
+optimize_commands(app)
 _out = Console()
 _err = Console(stderr=True)
 

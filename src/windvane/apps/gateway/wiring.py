@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import time
+from collections.abc import Callable
 from functools import cache, partial
+from pathlib import Path
 
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
@@ -40,6 +42,7 @@ from windvane.ports.identity import TokenVerifier
 from windvane.ports.limits import Limiter
 from windvane.ports.runtime import Runtime
 from windvane.ports.shared_cache import SharedCache
+from windvane.ports.spool import SpoolWriter
 from windvane.ports.tracing import Tracer
 from windvane.usecases.load_version import Runtimes
 from windvane.usecases.read_settings import (
@@ -134,7 +137,7 @@ def gateway(given: Settings) -> GatewayWorker:
         authenticator=Authenticator(verifier),
         limiter=limiter,
         batcher=NextTickBatcher(instrumentation.executed, low_priority=low_priority),
-        models=ModelCache(_runtimes(given), FileArtifacts(), given.model_memory_bytes),
+        models=ModelCache(runtimes(given), FileArtifacts(), given.model_memory_bytes),
         cache=AnswerCache(given.cache_max_bytes),
         shared=shared,
         events=EventWriter(spool, clock),
@@ -160,18 +163,49 @@ def gateway(given: Settings) -> GatewayWorker:
     )
 
 
-def _runtimes(given: Settings) -> Runtimes:
-    """Each is imported when the first version needs it: most gateways never load XGBoost."""
+def services_alone(
+    given: Settings, runtime: Runtime, folder: Path, wrap: Callable[[SpoolWriter], SpoolWriter]
+) -> Services:
+    """What an engine needs that shares nothing with anybody: its spool lies in ``folder``."""
+    clock = open_clock(given.clock)
+    instrumentation = Instrumentation(Metrics())
+    return Services(
+        authenticator=Authenticator(None),
+        limiter=SharedLimiter(None, 0, solo=True),
+        batcher=NextTickBatcher(instrumentation.executed),
+        models=ModelCache(runtime, FileArtifacts(), given.model_memory_bytes),
+        cache=AnswerCache(0),
+        shared=None,
+        events=EventWriter(wrap(FileSpoolWriter(folder / "spool")), clock),
+        instrumentation=instrumentation,
+        clock=clock,
+        max_rows=given.max_rows,
+        max_body_bytes=given.max_body_bytes,
+        max_under_way=given.max_under_way,
+        max_deadline_s=given.max_deadline_s,
+    )
+
+
+def artifacts() -> FileArtifacts:
+    return FileArtifacts()
+
+
+def runtimes(given: Settings, threads: int = 1) -> Runtimes:
+    """Each is imported when the first version needs it: most gateways never load XGBoost. A
+    worker has ``threads`` = 1, for its loop is the scheduler."""
+
+    def onnx() -> Runtime:
+        return OnnxRuntime(threads)
 
     def xgboost() -> Runtime:
         from windvane.adapters.xgboost import XgboostRuntime
 
-        return XgboostRuntime()
+        return XgboostRuntime(threads)
 
     def lightgbm() -> Runtime:
         from windvane.adapters.lightgbm import LightgbmRuntime
 
-        return LightgbmRuntime()
+        return LightgbmRuntime(threads)
 
     def open_inference() -> Runtime:
         from windvane.adapters.open_inference import OpenInferenceRuntime
@@ -192,7 +226,7 @@ def _runtimes(given: Settings) -> Runtimes:
 
     return Runtimes(
         {
-            RuntimeName.ONNX: OnnxRuntime,
+            RuntimeName.ONNX: onnx,
             RuntimeName.XGBOOST: xgboost,
             RuntimeName.LIGHTGBM: lightgbm,
             RuntimeName.OPEN_INFERENCE: open_inference,

@@ -6,18 +6,15 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from windvane.apps.trainer import wiring
+from windvane.apps.trainer.progress import note_line, run, steps
 from windvane.core.errors import WindvaneError
 from windvane.ports.learner import TrainingData
 from windvane.usecases.accept_candidate import Trained
@@ -25,9 +22,6 @@ from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.register_elsewhere import register_elsewhere, with_outputs
 from windvane.usecases.register_version import register_version
 from windvane.usecases.registration_options import RegistrationOrder
-
-_LOG = "register.log"
-_err = Console(stderr=True, highlight=False)
 
 
 class BadVocabulary(WindvaneError):
@@ -39,23 +33,12 @@ class BadVocabulary(WindvaneError):
 
 def main() -> int:
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=RegistrationOrder)
-    try:
+
+    def work() -> None:
         with tempfile.TemporaryDirectory() as folder:
             _register(order, Path(folder))
-    except WindvaneError as error:
-        _err.print(f"{error.code} {error.message}", style="red", markup=False)
-        if error.advice:
-            _err.print(f"  hint: {error.advice}", markup=False)
-        return 1
-    except Exception as error:  # whatever a library may raise: its place is the log
-        log = wiring.settings().folder / "logs" / _LOG
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc())
-        said = f"{order.source}: {type(error).__name__}: {str(error)[:300]}"
-        _err.print(said, style="red", markup=False)
-        _err.print(f"  hint: this is an error of ours; logs/{_LOG} says where", markup=False)
-        return 1
-    return 0
+
+    return run(work, order.source, wiring.settings().folder / "logs" / "register.log")
 
 
 def _register(order: RegistrationOrder, folder: Path) -> None:
@@ -63,7 +46,7 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
     store = wiring.store(settings)
     with store.read() as tx:
         file = read_model_file(tx.model(order.model).text)
-    with _steps(quiet=order.as_json) as say:
+    with steps(quiet=order.as_json) as say:
         table = Path(order.data)
         if order.outputs:
             say(f"read {table.name}")
@@ -92,33 +75,7 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
 
 def _note(data: TrainingData, *, quiet: bool) -> None:
     for note in () if quiet else data.notes:
-        _err.print(f"    {note}", markup=False)
-
-
-@contextmanager
-def _steps(*, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """Says what is being done: on a terminal with the time that it takes, else line by line."""
-    if quiet:
-        yield lambda _: None
-        return
-    if not _err.is_terminal:
-        yield lambda step: _err.print(f"  {step} ...", markup=False)
-        return
-    columns = (SpinnerColumn(finished_text="✓"), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, TimeElapsedColumn(), console=_err) as progress:
-
-        def say(step: str) -> None:
-            _finish(progress)
-            progress.add_task(step, total=1)
-
-        yield say
-        _finish(progress)
-
-
-def _finish(progress: Progress) -> None:
-    for task in progress.tasks:
-        if not task.finished:
-            progress.update(task.id, completed=1)
+        note_line(note)
 
 
 def _tell(done: Trained, notes: Sequence[str], *, as_json: bool) -> None:

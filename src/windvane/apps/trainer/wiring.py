@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,14 +15,17 @@ from pathlib import Path
 
 from windvane.adapters.arrow import read_training_table
 from windvane.adapters.clock import open_clock
+from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileArtifacts
-from windvane.adapters.lightgbm import LightgbmRuntime, read_lightgbm
+from windvane.adapters.lightgbm import LightgbmOptimizer, LightgbmRuntime, read_lightgbm
+from windvane.adapters.measuring import MeasuringProcesses
 from windvane.adapters.mlflow import MlflowRegistry
 from windvane.adapters.mlflow.reference import fetch_reference, is_reference
 from windvane.adapters.mlflow.source import read_mlmodel
 from windvane.adapters.onnx import OnnxRuntime
 from windvane.adapters.onnx.foreign import read_onnx
 from windvane.adapters.onnx.learner import BoostedLearner
+from windvane.adapters.onnx.optimize import OnnxOptimizer
 from windvane.adapters.open_inference import (
     OpenInferenceRuntime,
     describe_remote,
@@ -30,7 +34,7 @@ from windvane.adapters.open_inference import (
 )
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.sql import SqlControlStore
-from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
+from windvane.adapters.xgboost import XgboostOptimizer, XgboostRuntime, read_xgboost
 from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.inference.elsewhere import ElsewhereRuntime
 from windvane.ports.clock import Clock
@@ -38,6 +42,8 @@ from windvane.ports.source import Source, SourceCandidate
 from windvane.usecases.accept_candidate import Stores
 from windvane.usecases.compare_champion import ChampionLoader
 from windvane.usecases.load_version import Runtimes
+from windvane.usecases.make_variant import VariantServices
+from windvane.usecases.profile_version import ProfileServices
 from windvane.usecases.read_settings import Settings, find_settings, read_secret
 from windvane.usecases.read_source import candidate_of, packages_of
 from windvane.usecases.register_version import RegistrationServices
@@ -144,6 +150,29 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
             ChampionLoader(runtimes, artifacts),
             installed,
         )
+
+
+def variant_services(given: RegistrationServices) -> VariantServices:
+    return VariantServices(
+        given.artifacts,
+        given.runtimes,
+        {
+            RuntimeName.ONNX: OnnxOptimizer(),
+            RuntimeName.XGBOOST: XgboostOptimizer(),
+            RuntimeName.LIGHTGBM: LightgbmOptimizer(),
+        },
+    )
+
+
+def profile_services(given: Settings, held: RegistrationServices) -> ProfileServices:
+    return ProfileServices(
+        variant_services(held),
+        held.stores.store,
+        DeltaEventLog(given.log_root, given.log_storage),
+        MeasuringProcesses(given.folder),
+        time.monotonic,
+        held.stores.clock.now,
+    )
 
 
 def installed(package: str) -> str:

@@ -48,6 +48,8 @@ class ParityReport:
     fall on the other side of 0.5. ``library`` is what was asked, with its version;
     ``not_compared`` says why nothing was. ``examples`` are the first rows that differ.
     ``accepted`` is the reason for which the differences were accepted, ``accepted_by`` who did.
+    ``against`` is what sentences call the side that was asked: the version that another one was
+    made from is no library.
     """
 
     rows: int
@@ -62,6 +64,7 @@ class ParityReport:
     examples: tuple[RowDifference, ...] = ()
     accepted: str = ""
     accepted_by: str = ""
+    against: str = "its library"
 
     @property
     def one_sided(self) -> str:

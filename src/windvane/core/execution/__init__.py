@@ -1,4 +1,4 @@
-"""Running versions: which runtime, with which inputs, and when to stop trying."""
+"""Running versions: which runtime, with which inputs, when to stop trying, and at what cost."""
 
 from windvane.core.execution.breaker import (
     CLOSED,
@@ -31,6 +31,18 @@ from windvane.core.execution.served import (
     TensorInput,
 )
 from windvane.core.execution.skops_types import DATA_TYPES, types_beyond
+from windvane.core.execution.trade import (
+    Latency,
+    Optimization,
+    Option,
+    Score,
+    best_option,
+    latency_of,
+    pareto,
+    relative_loss,
+    smallest_that_holds,
+    trade,
+)
 
 __all__ = [
     "ALL_CLOSED",
@@ -46,15 +58,25 @@ __all__ = [
     "BreakerPolicy",
     "Circuit",
     "Circuits",
+    "Latency",
     "Offer",
+    "Optimization",
+    "Option",
     "RuntimeChoice",
     "RuntimeName",
+    "Score",
     "ServedBy",
     "TensorInput",
+    "best_option",
     "choose_runtime",
+    "latency_of",
     "may_try",
     "note",
     "note_execution",
+    "pareto",
+    "relative_loss",
+    "smallest_that_holds",
+    "trade",
     "try_now",
     "types_beyond",
 ]

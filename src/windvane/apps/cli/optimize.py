@@ -1,0 +1,193 @@
+"""``windvane profile`` and ``windvane optimize``: where time goes, and a cheaper version."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from windvane.apps.cli import wiring
+from windvane.apps.cli.options import AsJson, Home
+from windvane.core.execution import Optimization
+from windvane.usecases.find_version import find_version
+from windvane.usecases.optimization_options import (
+    OptimizeOptions,
+    OptimizeOrder,
+    ProfileOptions,
+    ProfileOrder,
+)
+from windvane.usecases.read_settings import HOME_VARIABLE, Settings
+
+_MOST_THREADS = 4
+Loss = Annotated[
+    float,
+    typer.Option(
+        min=0.0, max=100.0, help="How many percent of the metric may be lost, of its own value."
+    ),
+]
+HoldoutFrom = Annotated[
+    float | None,
+    typer.Option(
+        help="Where the rows begin that it is measured on, in seconds since the epoch; the latest "
+        "fifth by default."
+    ),
+]
+Without = Annotated[
+    str,
+    typer.Option(
+        help="Views that the version does not use, by commas; the table need not have them."
+    ),
+]
+
+
+def optimize_commands(app: typer.Typer) -> None:
+    """Add them to ``app``."""
+    app.command("profile")(_profile)
+    app.command("optimize")(_optimize)
+
+
+def _profile(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL[:VERSION]", help="A model; its champion, else its latest version."
+        ),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Real rows: a CSV or a Parquet file. Without it rows of the log are taken, which "
+            "have no labels."
+        ),
+    ] = None,
+    label: Annotated[
+        str, typer.Option(help="The column of the outcome, or several between commas.")
+    ] = "",
+    time: Annotated[
+        str, typer.Option(help="The column of the time at which the row was known.")
+    ] = "",
+    without: Without = "",
+    holdout_from: HoldoutFrom = None,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, max=600.0, help="How long to measure, in all.")
+    ] = 20.0,
+    loss: Loss = 0.5,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="VERSION",
+            help="Another version of the model, to be measured beside it; repeatable.",
+        ),
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Where a request's time goes, and what other ways to serve a version cost and buy.
+
+    Requests go through the engine as a gateway runs it; every option is measured in a process of
+    its own, by turns. Nothing is registered and nothing goes live.
+    """
+    settings = wiring.settings(home)
+    name, version = _known(settings, model)
+    for one in beside or ():
+        _known(settings, f"{name}:{one}")
+    if data is not None and not (label and time):
+        raise typer.BadParameter("--data needs --label and --time, the columns of the table")
+    if data is None and (label or time or without or holdout_from is not None):
+        raise typer.BadParameter("--label, --time, --without and --holdout-from need --data")
+    options = ProfileOptions(
+        seconds, min(os.cpu_count() or 1, _MOST_THREADS), loss / 100.0, holdout_from,
+        tuple(beside or ()),
+    )  # fmt: skip
+    order = ProfileOrder(
+        name, version, options, str(data or ""), label, time, _listed(without), as_json
+    )
+    _start("profile", settings, order)
+
+
+def _optimize(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL:VERSION", help="A registered version of a model.")
+    ],
+    data: Annotated[Path, typer.Option(help="Real rows: a CSV or a Parquet file.")],
+    label: Annotated[
+        str, typer.Option(help="The column of the outcome, or several between commas.")
+    ],
+    time: Annotated[str, typer.Option(help="The column of the time at which the row was known.")],
+    fp32: Annotated[
+        bool, typer.Option("--fp32", help="Weights of a graph in 32 bits, where they have 64.")
+    ] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Weights of a graph in 16 bits.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Weights of a graph in 8 bits.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="As few rounds of trees as keep the metric within --loss."),
+    ] = False,
+    loss: Loss = 0.5,
+    accept: Annotated[
+        str,
+        typer.Option(
+            metavar="REASON",
+            help="Register it although it answers otherwise than the version it is made of; the "
+            "reason and your name are recorded.",
+        ),
+    ] = "",
+    without: Without = "",
+    holdout_from: HoldoutFrom = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a cheaper form of a version, with what it loses signed. Nothing goes live.
+
+    It is compared with the version that it is made of, measured with it on the same later rows,
+    and judged like any other; `windvane deploy` begins its canary.
+    """
+    given = {
+        Optimization.FP32: fp32, Optimization.FP16: fp16, Optimization.INT8: int8,
+        Optimization.PRUNE: prune,
+    }  # fmt: skip
+    chosen = [how for how, wanted in given.items() if wanted]
+    if len(chosen) != 1:
+        told = ", ".join(f"--{how.value}" for how in chosen) or "none"
+        raise typer.BadParameter(
+            f"exactly one of --fp32, --fp16, --int8, --prune is needed, got {told}"
+        )
+    if ":" not in model:
+        raise typer.BadParameter(f"{model!r} names no version: MODEL:VERSION, such as {model}:1")
+    settings = wiring.settings(home)
+    name, version = _known(settings, model)
+    options = OptimizeOptions(chosen[0], getpass.getuser(), loss / 100.0, accept, holdout_from)
+    order = OptimizeOrder(name, version, str(data), label, time, options, _listed(without), as_json)
+    _start("optimize", settings, order)
+
+
+def _known(settings: Settings, given: str) -> tuple[str, str]:
+    """The model and the version ("" where none is named), looked up before anything slow is
+    started. Raises UnknownName."""
+    name, _, version = given.partition(":")
+    store = wiring.store(settings)
+    try:
+        with store.read() as tx:
+            find_version(tx, name, version or None)
+    finally:
+        store.close()
+    return name, version
+
+
+def _start(what: str, settings: Settings, order: Any) -> None:
+    """The libraries that it needs take seconds to import, which no other command should pay for."""
+    environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
+    command = [sys.executable, "-m", f"windvane.apps.trainer.{what}"]
+    done = subprocess.run(command, input=msgspec.json.encode(order), env=environment, check=False)
+    raise typer.Exit(done.returncode)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
