@@ -174,8 +174,8 @@ SOME_DIGITS = (DIGITS[0][:600], DIGITS[1][:600])
         (RandomForestClassifier(20, max_depth=4, random_state=0), 7, SOME_DIGITS),
         (RandomForestRegressor(20, max_depth=4, random_state=0), 7, DIABETES),
     ],
-    ids=["boosted", "boosted numbers", "boosted classes", "boosted slowly", "forest", "forest classes",
-         "forest numbers"],
+    ids=["boosted", "boosted numbers", "boosted classes", "boosted slowly", "forest",
+         "forest classes", "forest numbers"],
 )  # fmt: skip
 def test_fewer_trees_are_the_model_that_was_trained_with_fewer(
     full: Any, fewer: int, data: Any
