@@ -144,7 +144,7 @@ def _runtimes(given: Settings) -> Runtimes:
             total_memory=given.sandbox_total_memory,
             require=frozenset(given.sandbox_require),
         )
-        return SandboxRuntime(limits, given.folder / "logs")
+        return SandboxRuntime(limits, given.folder / "logs", given.log_format)
 
     return Runtimes(
         {

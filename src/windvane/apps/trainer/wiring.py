@@ -80,7 +80,7 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
         total_memory=given.sandbox_total_memory,
         require=frozenset(given.sandbox_require),
     )
-    apart = SandboxRuntime(limits, given.folder / "logs")
+    apart = SandboxRuntime(limits, given.folder / "logs", given.log_format)
     artifacts = FileArtifacts()
     try:
         yield RegistrationServices(
