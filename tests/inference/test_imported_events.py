@@ -118,6 +118,8 @@ def test_an_outcome_finds_its_prediction_by_the_clients_id() -> None:
         ({"time": "yesterday"}, ("CON-121", "time")),
         ({"version": "2"}, ("CON-122", "version")),
         ({"latency_ms": -1.0}, ("CON-123", "latency_ms")),
+        ({"outputs": 1e308}, ("CON-120", "outputs")),
+        ({"outputs": {"value": -1e101}}, ("CON-120", "outputs")),
         ({"id": "a\x00"}, ("CON-124", "id")),
         ({"id": "b\n2026 fine"}, ("CON-124", "id")),
         ({"id": "\u202eb"}, ("CON-124", "id")),

@@ -135,3 +135,21 @@ def test_a_bad_column_tells_no_more_than_a_bad_row_would() -> None:
         took.append(time.perf_counter() - began)
         assert len(caught.value.violations) == MAX_VIOLATIONS
     assert min(took) < 0.25  # near misses of each value would take seconds
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from([0.0, 1e100, -1e100, 1e101, -1e308, math.nan, math.inf]),
+            min_size=2, max_size=2,
+        ),
+        min_size=1, max_size=3,
+    )
+)  # fmt: skip
+def test_an_array_of_vectors_is_checked_as_rows_are(vectors: list[list[float]]) -> None:
+    contract = Contract((FeatureSpec("v", "s", T.VECTOR, length=2),))
+    by_rows = result(lambda: validate_rows(contract, [{"v": vector} for vector in vectors]))
+    found = result(lambda: validate_columns(contract, {"v": np.array(vectors)}, len(vectors)))
+    assert found == by_rows
+    fine = all(abs(item) <= 1e100 for vector in vectors for item in vector)
+    assert ("SchemaViolation" in found) != fine

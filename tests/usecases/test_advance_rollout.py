@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from usecases.harness import FILE, MODEL, START, Harness
 from usecases.rolling import SOAK_S, Maker, advance, good, losses, meet, routing_of
 
+from windvane.core.task import Contract, TaskSpec
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import Deployment, LeaseLost, Tx, UnitCounts
-from windvane.usecases.advance_rollout import advance_rollout, gate_facts, gate_policy
+from windvane.ports.event_log import ScoredRows
+from windvane.usecases.advance_rollout import (
+    advance_rollout,
+    count_losses,
+    gate_facts,
+    gate_policy,
+)
 from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.publish_routing import ALIAS, NOTIFY
 from windvane.usecases.read_model_file import read_model_file
@@ -363,3 +371,27 @@ def test_the_challenger_of_now_is_judged_not_the_one_before(rolling: Harness) ->
     verdict = advance(rolling, [])
     assert verdict is not None
     assert verdict.outcome is Outcome.HOLD
+
+
+class ScoredLog:
+    """A log that has these rows scored."""
+
+    def __init__(self, *rows: ScoredRows) -> None:
+        self._rows = rows
+
+    def scored(self, *_window: Any) -> Sequence[ScoredRows]:
+        return self._rows
+
+
+@pytest.mark.parametrize("least", [1e-300, 1e-100, 1.0])
+def test_losses_stay_numbers_where_the_champion_has_next_to_none(least: float) -> None:
+    """A loss is a share of the champion's mean, which may be tiny."""
+    log: Any = ScoredLog(
+        ScoredRows("1", "champion", "r", [np.array([least, least])], np.zeros(2)),
+        ScoredRows("2", "challenger", "r", [np.array([1e100, -1e100])], np.zeros(2)),
+    )
+    contract = Contract((), TaskSpec("regression"))
+    champion, challenger = count_losses(log, contract, MODEL, 0.0, 1.0)
+    assert champion["loss"] == 2.0
+    assert np.isfinite([challenger["loss"], challenger["loss_squares"]]).all()
+    assert challenger["loss"] > champion["loss"]

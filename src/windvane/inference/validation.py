@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.conformance import check_row, check_value
-from windvane.core.signature import MAX_INTEGER, FeatureSpec, FeatureType, Violation, kind_of
+from windvane.core.signature import (
+    MAX_INTEGER,
+    MAX_MAGNITUDE,
+    FeatureSpec,
+    FeatureType,
+    Violation,
+    kind_of,
+)
 from windvane.core.task import Contract
 from windvane.inference.errors import BadBody, BodyTooLarge, SchemaViolation
 
@@ -197,7 +204,7 @@ def _column(spec: FeatureSpec, column: Column | None, rows: int) -> list[Any] | 
             return _numbers(spec, column)
         if spec.type is FeatureType.VECTOR and column.ndim == 2 and column.dtype.kind in "fiu":
             values = column.astype(np.float64)
-            fits = column.shape[1] == spec.length and bool(np.isfinite(values).all())
+            fits = column.shape[1] == spec.length and bool((np.abs(values) <= MAX_MAGNITUDE).all())
             return values.tolist() if fits else None
         column = as_values(column)
     if spec.type is FeatureType.CATEGORY:

@@ -19,6 +19,7 @@ from windvane.core.rollout import (
     judge_gate,
 )
 from windvane.core.routing import Arm
+from windvane.core.signature import MAX_MAGNITUDE
 from windvane.core.task import Contract, make_task
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
@@ -155,15 +156,20 @@ def count_losses(
         scale = float(np.concatenate(champion).mean()) if champion else 0.0
         if scale <= 0.0:
             return []
+    with np.errstate(over="ignore"):  # by a scale next to nothing
+        shares = [
+            (arm, rollout, np.minimum(losses / scale, MAX_MAGNITUDE))
+            for arm, rollout, losses in found
+        ]
     return [
         {
             "arm": arm,
             "rollout": rollout,
             "n": len(losses),
-            "loss": float((losses / scale).sum()),
-            "loss_squares": float(((losses / scale) ** 2).sum()),
+            "loss": float(losses.sum()),
+            "loss_squares": float((losses**2).sum()),
         }
-        for arm, rollout, losses in found
+        for arm, rollout, losses in shares
     ]
 
 

@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 from inference.harness import MODEL, Harness, route, run
 
 from windvane.apps.gateway.protocols.tables import output_columns
-from windvane.core.signature import FeatureSpec
+from windvane.core.signature import MAX_MAGNITUDE, FeatureSpec
 from windvane.core.signature import FeatureType as T
 from windvane.core.task import Contract, TaskSpec, make_task
 from windvane.ports.events import Predicted, Refused
@@ -80,7 +80,8 @@ def fitting(spec: FeatureSpec) -> st.SearchStrategy[Any]:
         case T.TEXT:
             found = st.text(max_size=20)
         case T.VECTOR:
-            found = st.lists(finite, min_size=spec.length, max_size=spec.length)
+            item = st.floats(-MAX_MAGNITUDE, MAX_MAGNITUDE)
+            found = st.lists(item, min_size=spec.length, max_size=spec.length)
         case T.IMAGE:
             found = st.binary(max_size=20)
     return st.none() | found if spec.nullable else found

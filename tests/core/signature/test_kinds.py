@@ -39,6 +39,20 @@ class CountedWord(str):
     __hash__ = str.__hash__
 
 
+@pytest.mark.parametrize("item", [1e101, -1e308, 10**200])
+def test_an_item_of_a_vector_can_be_squared_and_summed(item: float) -> None:
+    vector = spec("vector", length=2)
+    kind = kind_of(vector)
+    found = kind.check(vector, [1.0, item])
+    assert found is not None
+    assert found.code == "CON-103"
+    assert "x[1]" in found.message
+    widest = [1e100, -1e100]
+    assert kind.check(vector, widest) is None
+    for name, summary in kind.summaries(vector).items():
+        assert math.isfinite(summary(widest)), name
+
+
 def test_a_known_name_costs_the_same_however_many_there_are() -> None:
     """A look at each of 5,000 names for each row would hold a worker."""
     closed = spec("category", known=tuple(CountedWord(f"name-{i}") for i in range(5_000)))

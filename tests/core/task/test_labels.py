@@ -180,3 +180,57 @@ def test_labels_of_many_classes_cost_no_look_at_each_class() -> None:
     label = task.label([f"class-{i}" for i in range(1_000, 2_000)])
     assert label == [0.0] * 1_000 + [1.0] * 1_000
     assert CountedWord.compared < 20_000
+
+
+@pytest.mark.parametrize("given_", [1e101, -1e308, 10**200, 10**400])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TaskSpec("regression"),
+        TaskSpec("regression", low=-1e308, high=1e308),
+        TaskSpec("tensor", outputs={"score": ()}, score="score"),
+        TaskSpec("ranking"),
+    ],
+)
+def test_an_outcome_is_no_number_that_overflows_when_it_is_squared(
+    spec: TaskSpec, given_: float
+) -> None:
+    task = make_task(spec)
+    with pytest.raises(BadLabel):
+        task.label(given_)
+    with pytest.raises(BadTask):
+        task.constant({"score": given_} if spec.kind == "tensor" else given_)
+
+
+@pytest.mark.parametrize(
+    ("spec", "shape"),
+    [
+        (TaskSpec("regression"), (2,)),
+        (TaskSpec("regression", quantiles=(0.1, 0.9), horizons=("1h", "2h")), (2, 2, 2)),
+        (TaskSpec("tensor", outputs={"score": ()}, score="score"), (2,)),
+        (TaskSpec("tensor", outputs={"map": (1_000,)}), (2, 1_000)),
+        (TaskSpec("ranking"), (2,)),
+    ],
+)
+def test_what_may_be_is_counted_and_judged_in_finite_numbers(
+    spec: TaskSpec, shape: tuple[int, ...]
+) -> None:
+    """Warnings are errors: none overflows."""
+    task = make_task(spec)
+    outputs = [np.full(shape, 1e100)]
+    assert all(row is not None for row in task.rows(outputs))
+    for axis, column in task.streams(outputs).items():
+        assert np.isfinite(np.asarray(column)).all(), axis
+    labels = np.full((2, 2) if spec.horizons else (2,), 0.0 if spec.kind == "ranking" else -1e100)
+    if spec.kind != "tensor" or spec.score:
+        losses = task.losses(outputs, labels)
+        assert np.isfinite(losses).all()
+        assert np.isfinite((losses**2).sum())
+        quality = task.quality(outputs, labels, 0.05)
+        assert np.isfinite([quality.value, quality.lower, quality.upper]).all()
+
+
+def test_a_range_that_no_number_can_be_in_is_refused() -> None:
+    for low, high in ((1e200, 1e300), (-1e300, -1e200)):
+        with pytest.raises(BadTask, match="beyond"):
+            make_task(TaskSpec("regression", low=low, high=high))

@@ -31,8 +31,9 @@ class SandboxProcess:
     """A started process with its private folder. Not for two threads at once."""
 
     def __init__(
-        self, artifact: Artifact, limits: Limits, log: Path | None, spawner: ThreadPoolExecutor
-    ) -> None:
+        self, artifact: Artifact, limits: Limits, log: Path | None, spawner: ThreadPoolExecutor,
+        log_format: str,
+    ) -> None:  # fmt: skip
         self._held: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
@@ -47,7 +48,7 @@ class SandboxProcess:
             self._line = ours
             with theirs:
                 # The kernel ends the sandbox with the *thread* that started it: this one stays.
-                started = spawner.submit(_spawn, theirs, inside, limits, log)
+                started = spawner.submit(_spawn, theirs, inside, limits, log, log_format)
                 self._process = started.result(timeout=limits.load_s)
         except BaseException:
             self.end()
@@ -162,12 +163,12 @@ class Refused(RuntimeFailed):
 
 
 def _spawn(
-    line: socket.socket, inside: Path, limits: Limits, log: Path | None
+    line: socket.socket, inside: Path, limits: Limits, log: Path | None, log_format: str
 ) -> subprocess.Popen[bytes]:
     command = [
         sys.executable, "-I", "-B", "-m", "windvane.apps.sandbox",
         *map(str, (line.fileno(), os.getpid(), limits.memory, limits.file_bytes)),
-        ",".join(sorted(limits.require)),
+        ",".join(sorted(limits.require)), log_format, log.stem if log else "sandbox",
     ]  # fmt: skip
     with open(log or os.devnull, "wb") as told:
         return subprocess.Popen(

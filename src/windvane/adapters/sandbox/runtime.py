@@ -59,12 +59,13 @@ class _Sandbox:
     """A process that is there when it is asked; after a failure it rests, then starts anew."""
 
     def __init__(self, artifact: Artifact, order: Load, limits: Limits, log: Path | None,
-                 spawner: ThreadPoolExecutor) -> None:  # fmt: skip
+                 spawner: ThreadPoolExecutor, log_format: str) -> None:  # fmt: skip
         self._artifact = artifact
         self._order = order
         self._limits = limits
         self._log = log
         self._spawner = spawner
+        self._log_format = log_format
         self._lock = threading.Lock()
         self._process: SandboxProcess | None = None
         self._failures = 0
@@ -118,7 +119,9 @@ class _Sandbox:
         if left > 0.0:
             raise RuntimeFailed(f"it failed {self._failures} times and rests for {left:.1f} s more")
         try:
-            process = SandboxProcess(self._artifact, self._limits, self._log, self._spawner)
+            process = SandboxProcess(
+                self._artifact, self._limits, self._log, self._spawner, self._log_format
+            )
         except ManifestMismatch:
             self._rest()
             raise
@@ -259,11 +262,16 @@ def read_tensors(found: Sequence[Tensor], rows: int) -> dict[str, NDArray[np.flo
 class SandboxRuntime:
     """The runtime port, and that of models' own libraries, for files that may run code.
 
-    ``logs``: the folder for what they print, one file a version (None: nowhere).
+    ``logs``: the folder for what they print, one file a version (None: nowhere), begun anew with
+    each process and never larger than ``limits.file_bytes``. Our own lines in it are as
+    ``log_format``, "text" or "json", says; what a model prints is kept as it is.
     """
 
-    def __init__(self, limits: Limits | None = None, logs: Path | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, logs: Path | None = None, log_format: str = "text"
+    ) -> None:
         self._limits = limits or Limits()
+        self._log_format = log_format
         self._logs = logs
         self._spawner = ThreadPoolExecutor(1, "sandbox-spawner")
         sweep()
@@ -318,7 +326,7 @@ class SandboxRuntime:
         if served.runtime in DATA_ONLY or not self.runs_code(artifact, served):
             limits = replace(limits, require=frozenset())
         load = Load(served, names, trusted, kinds or [], library)
-        return _Sandbox(artifact, load, limits, log, self._spawner)
+        return _Sandbox(artifact, load, limits, log, self._spawner, self._log_format)
 
 
 def check_trust(artifact: Artifact, served: ServedBy, *, trusted: bool) -> None:

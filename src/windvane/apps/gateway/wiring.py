@@ -222,7 +222,7 @@ def runtimes(given: Settings, threads: int = 1) -> Runtimes:
             total_memory=given.sandbox_total_memory,
             require=frozenset(given.sandbox_require),
         )
-        return SandboxRuntime(limits, given.folder / "logs")
+        return SandboxRuntime(limits, given.folder / "logs", given.log_format)
 
     return Runtimes(
         {

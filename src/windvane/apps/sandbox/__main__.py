@@ -1,11 +1,13 @@
-"""``python -I -m windvane.apps.sandbox FD PARENT MEMORY FILE_BYTES REQUIRED``, started by an
-adapter. ``REQUIRED``: the protections without which nothing is loaded, by commas.
+"""``python -I -m windvane.apps.sandbox FD PARENT MEMORY FILE_BYTES REQUIRED LOG_FORMAT NAME``,
+started by an adapter. ``REQUIRED``: the protections without which nothing is loaded, by commas.
+``NAME`` is what its own log lines call it.
 
 The process confines itself before anything else is imported.
 """
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -15,9 +17,13 @@ from windvane.apps.sandbox import confine
 def main() -> None:
     fd, parent, memory, file_bytes = map(int, sys.argv[1:5])
     required = {name for name in sys.argv[5].split(",") if name}
-    protections = confine.enter(parent, memory, file_bytes, Path.cwd())
+    protections, missed = confine.enter(parent, memory, file_bytes, Path.cwd())
+    from windvane.apps.sandbox import wiring
     from windvane.apps.sandbox.serve import serve
 
+    wiring.start_logging(name=sys.argv[7], form=sys.argv[6])
+    for line in missed:
+        logging.getLogger(__name__).warning(line)
     serve(fd, protections, sorted(required - set(protections)))
 
 

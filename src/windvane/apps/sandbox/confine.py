@@ -52,8 +52,9 @@ _SHARED_THREADS = 4096
 _FIRST_USER = 1_900_000_000
 
 
-def enter(parent: int, memory: int, file_bytes: int, folder: Path) -> list[str]:
-    """Take it all; the protections that hold. Goes on in another process where it can."""
+def enter(parent: int, memory: int, file_bytes: int, folder: Path) -> tuple[list[str], list[str]]:
+    """Take it all; the protections that hold, and sentences on what could not be had. Goes on in
+    another process where it can."""
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     _end_with_parent()
     if os.getppid() != parent:  # it died before it could be told
@@ -62,6 +63,7 @@ def enter(parent: int, memory: int, file_bytes: int, folder: Path) -> list[str]:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when it ends
     held: set[str] = set()
+    missed: list[str] = []
     readable = list(_readable())
     watched, own_root, own_processes = None, False, False
     if namespaces.enter():
@@ -73,7 +75,7 @@ def enter(parent: int, memory: int, file_bytes: int, folder: Path) -> list[str]:
             own_root = True
             held |= {"files", "disk"}
         except OSError as error:
-            print(f"no root folder of its own: {error}", file=sys.stderr, flush=True)
+            missed.append(f"no root folder of its own: {error}")
     changes_user = _reads_what_it_needs_as(user) and _give(folder, user)
     if own_root:
         namespaces.freeze(folder)
@@ -94,7 +96,7 @@ def enter(parent: int, memory: int, file_bytes: int, folder: Path) -> list[str]:
         held.add("processes")
     if seccomp.restrict(own_pids=watched is not None):
         held |= {"network", "signals", "syscalls"}
-    return sorted(held)
+    return sorted(held), missed
 
 
 def _end_with_parent() -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
-import sys
-import traceback
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 from windvane.apps.sandbox import wiring
 from windvane.apps.sandbox.frames import make_frame
 from windvane.core.execution import ServedBy
+from windvane.inference.failures import describe, frames_of
 from windvane.ports.sandbox import (
     LENGTH_BYTES,
     Answer,
@@ -36,6 +36,7 @@ from windvane.ports.sandbox import (
 # set them are not allowed, so shutil.copy would fail without a reason that a user could see.
 shutil.copymode = shutil.copystat = lambda *_args, **_kwargs: None
 _FILES = "files"
+_log = logging.getLogger(__name__)
 _orders = msgspec.msgpack.Decoder(Order)
 
 
@@ -116,11 +117,18 @@ def serve(fd: int, protections: list[str], missing: list[str]) -> None:
         except MemoryError:
             reply = Failed("out of memory", at_load=held is None)
         except Exception as error:
-            traceback.print_exc()
-            sys.stderr.flush()
+            _tell(error, at_load=held is None)
             reply = Failed(f"{type(error).__name__}: {error}"[:500], at_load=held is None)
         answered = msgspec.msgpack.encode(reply)
         _send(fd, len(answered).to_bytes(LENGTH_BYTES, "big") + answered)
+
+
+def _tell(error: Exception, *, at_load: bool) -> None:
+    """At a load with its words; later these may hold a feature's value, and its place must do."""
+    if at_load:
+        _log.error("the version does not load", exc_info=error)
+    else:
+        _log.error("the version failed: %s\n%s", describe(error), frames_of(error))
 
 
 def _matrix(order: Predict | Convert) -> Any:

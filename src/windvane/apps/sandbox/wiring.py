@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from windvane.core.execution import DATA_ONLY, RuntimeName, ServedBy
 from windvane.ports.sandbox import Load, ModelPlugin
+
+
+def start_logging(*, name: str, form: str) -> None:
+    """Of our own lines, and of what libraries warn of; what a model prints stays as it is. No
+    secret is known here, so what looks like a key or a token is left out by its shape."""
+    from windvane.adapters import logs
+
+    logs.start_logging(name, form, level=logging.WARNING)
 
 
 def plugin(order: Load, files: Path) -> ModelPlugin:

@@ -103,7 +103,7 @@ def _runtimes(given: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
         total_memory=given.sandbox_total_memory,
         require=frozenset(given.sandbox_require),
     )
-    apart = SandboxRuntime(limits, given.folder / "logs")
+    apart = SandboxRuntime(limits, given.folder / "logs", given.log_format)
     remote = OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=given.folder))
     try:
         yield Runtimes(

@@ -19,11 +19,18 @@ from windvane.core.signature.outputs import (
 )
 from windvane.core.signature.packing import RowPacker, pack_tensor
 from windvane.core.signature.times import parse_time
-from windvane.core.signature.types import MAX_INTEGER, FeatureSpec, FeatureType, Violation
+from windvane.core.signature.types import (
+    MAX_INTEGER,
+    MAX_MAGNITUDE,
+    FeatureSpec,
+    FeatureType,
+    Violation,
+)
 
 __all__ = [
     "KINDS",
     "MAX_INTEGER",
+    "MAX_MAGNITUDE",
     "FeatureSpec",
     "FeatureType",
     "InputSpec",

@@ -20,7 +20,13 @@ import numpy as np
 from windvane.core.errors import did_you_mean
 from windvane.core.signature.pictures import PLAIN_PICTURE, picture_size
 from windvane.core.signature.times import parse_time
-from windvane.core.signature.types import MAX_INTEGER, FeatureSpec, FeatureType, Violation
+from windvane.core.signature.types import (
+    MAX_INTEGER,
+    MAX_MAGNITUDE,
+    FeatureSpec,
+    FeatureType,
+    Violation,
+)
 
 MAX_TEXT = 65_536
 MAX_IMAGE_BYTES = 4 << 20
@@ -236,6 +242,9 @@ class VectorKind(Kind):
             if isinstance(item, bool) or not isinstance(item, int | float) or not _finite(item):
                 said = f"[{i}] must be a finite number, got {show(item)}"
                 return Violation("CON-102", spec.name, f"{spec.name}{said}")
+            if not -MAX_MAGNITUDE <= item <= MAX_MAGNITUDE:
+                said = f"[{i}]: {show(item)} is outside {-MAX_MAGNITUDE:g} to {MAX_MAGNITUDE:g}"
+                return Violation("CON-103", spec.name, f"{spec.name}{said}")
         return None
 
     def normal(self, spec: FeatureSpec, value: Any) -> list[float]:

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 # Beyond it a float, which is what versions compute on, no longer holds every whole number.
 MAX_INTEGER = 2**53
 
+MAX_MAGNITUDE = 1e100
+"""The largest number that an output, an outcome or an item of a vector may be: those are squared
+and summed, and far below the largest float the sum would be no number any more."""
+
 
 class FeatureType(enum.StrEnum):
     """``datetime`` is a point in time with a zone, in seconds since the epoch once it is read;

@@ -12,7 +12,14 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.signature import OutputMapping, OutputSpec, Transform, read_number, show
+from windvane.core.signature import (
+    MAX_MAGNITUDE,
+    OutputMapping,
+    OutputSpec,
+    Transform,
+    read_number,
+    show,
+)
 from windvane.core.sketch import Axis, CategoryAxis, NumericAxis
 from windvane.core.task.mapping import ModelOutputs, only_output
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
@@ -214,7 +221,14 @@ def finite_number(given: Any, what: str) -> float:
         value = math.inf
     if not math.isfinite(value):
         raise BadLabel(f"{what} must be finite, got {show(given)}")
+    if abs(value) > MAX_MAGNITUDE:
+        raise BadLabel(f"{what} {value:g} is outside {-MAX_MAGNITUDE:g} to {MAX_MAGNITUDE:g}")
     return value
+
+
+def in_bounds(found: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(rows,): whether each row's numbers can be squared and summed; NaN cannot."""
+    return np.asarray((np.abs(by_row(found)) <= MAX_MAGNITUDE).all(axis=1))
 
 
 def by_row(found: NDArray[Scalar]) -> NDArray[Scalar]:

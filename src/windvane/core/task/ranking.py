@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from windvane.core.signature import OutputSpec, show
+from windvane.core.signature import MAX_MAGNITUDE, OutputSpec, show
 from windvane.core.statistics import auc, delong
 from windvane.core.task.base import (
     OUTPUT,
@@ -31,7 +31,7 @@ class RankingTask(Task):
     outputs = (OutputSpec("score"),)
 
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
-        return [(v,) if math.isfinite(v) else None for v in outputs[0].tolist()]
+        return [(v,) if abs(v) <= MAX_MAGNITUDE else None for v in outputs[0].tolist()]
 
     def value(self, row: OutputRow) -> float:
         return row[0]

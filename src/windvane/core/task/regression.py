@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from windvane.core.signature import OutputSpec, read_numbers, show
+from windvane.core.signature import MAX_MAGNITUDE, OutputSpec, read_numbers, show
 from windvane.core.statistics import mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
@@ -58,8 +57,10 @@ class RegressionTask(Task):
             raise BadTask(f"range: [{spec.low:g}, {spec.high:g}] must grow")
         inner = tuple(len(axis) for axis in (spec.horizons, quantiles) if axis)
         self.outputs = tuple(OutputSpec(name, inner) for name in spec.outputs or ("value",))
-        self._low = -math.inf if spec.low is None else spec.low
-        self._high = math.inf if spec.high is None else spec.high
+        self._low = -MAX_MAGNITUDE if spec.low is None else max(spec.low, -MAX_MAGNITUDE)
+        self._high = MAX_MAGNITUDE if spec.high is None else min(spec.high, MAX_MAGNITUDE)
+        if self._low > self._high:
+            raise BadTask(f"range: no number is beyond {MAX_MAGNITUDE:g}")
         middle = [abs(q - 0.5) for q in quantiles]
         self.flagged = len(quantiles) > 1
         self._middle = middle.index(min(middle)) if middle else 0
@@ -67,13 +68,11 @@ class RegressionTask(Task):
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
         if len(outputs) == 1 and outputs[0].ndim == 1:
             low, high = self._low, self._high
-            return [
-                (v,) if low <= v <= high and math.isfinite(v) else None for v in outputs[0].tolist()
-            ]
+            return [(v,) if low <= v <= high else None for v in outputs[0].tolist()]
         good = np.ones(len(outputs[0]), bool)
         for found in outputs:
             flat = by_row(found)
-            fits = np.isfinite(flat) & (flat >= self._low) & (flat <= self._high)
+            fits = (flat >= self._low) & (flat <= self._high)  # NaN is on neither side
             good &= fits.all(axis=1)
         held = list(zip(*(found.tolist() for found in outputs), strict=True))
         return [row if fine else None for row, fine in zip(held, good.tolist(), strict=True)]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from windvane.core.errors import did_you_mean
-from windvane.core.signature import OutputSpec
+from windvane.core.signature import MAX_MAGNITUDE, OutputSpec
 from windvane.core.statistics import mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
@@ -19,6 +19,7 @@ from windvane.core.task.base import (
     as_mapping,
     by_row,
     finite_number,
+    in_bounds,
 )
 from windvane.core.task.spec import BadTask, TaskSpec
 
@@ -48,7 +49,7 @@ class TensorTask(Task):
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
         good = np.ones(len(outputs[0]), bool)
         for found in outputs:
-            good &= np.isfinite(by_row(found)).all(axis=1)
+            good &= in_bounds(found)
         held = list(zip(*(found.tolist() for found in outputs), strict=True))
         return [row if fine else None for row, fine in zip(held, good.tolist(), strict=True)]
 
@@ -72,9 +73,11 @@ class TensorTask(Task):
                 raise BadTask(f"the constant has no {spec.name}")
             try:
                 held = np.asarray(by_name[spec.name], np.float64)
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 raise BadTask(f"{spec.name}: {error}") from error
-            if not spec.fits(held.shape) or not np.isfinite(held).all():
+            if not bool((np.abs(held) <= MAX_MAGNITUDE).all()):
+                raise BadTask(f"{spec.name}: a number is outside -1e100 to 1e100")
+            if not spec.fits(held.shape):
                 raise BadTask(f"{spec.name} has shape {held.shape}, {spec.shape} is promised")
             out.append(held.tolist())
         return tuple(out)

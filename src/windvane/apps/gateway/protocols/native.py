@@ -25,7 +25,7 @@ from windvane.apps.gateway.protocols.csv_table import decode_csv, encode_csv
 from windvane.apps.gateway.protocols.tables import MAX_UNIT
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import ApiVersion
-from windvane.core.signature import MAX_INTEGER, FeatureSpec, FeatureType
+from windvane.core.signature import MAX_INTEGER, MAX_MAGNITUDE, FeatureSpec, FeatureType
 from windvane.core.signature.kinds import MAX_IMAGE_BYTES, MAX_TEXT
 from windvane.core.signature.times import parse_time
 from windvane.core.task import Contract
@@ -207,7 +207,8 @@ def _type(spec: FeatureSpec) -> Any:
             return Annotated[str, msgspec.Meta(max_length=_MAX_TIME)]
         case FeatureType.VECTOR:
             length = msgspec.Meta(min_length=spec.length, max_length=spec.length)
-            return Annotated[list[float], length]
+            item = Annotated[float, msgspec.Meta(ge=-MAX_MAGNITUDE, le=MAX_MAGNITUDE)]
+            return Annotated[list[item], length]
         case FeatureType.IMAGE:
             most = MAX_IMAGE_BYTES if spec.high is None else int(spec.high)
             return Annotated[bytes, msgspec.Meta(max_length=most)]
