@@ -30,6 +30,8 @@ class RemoteServer:
     ready: bool = True
     needs: str = ""
     bad: float | None = None
+    retry_after: str = ""
+    encoding: str = ""
     next: list[Any] = field(default_factory=list)
     batches: list[int] = field(default_factory=list)
     seen: list[dict[str, Any]] = field(default_factory=list)
@@ -109,10 +111,12 @@ def remote_server(**how: Any) -> Iterator[RemoteServer]:
                 time.sleep(1.0)
             assert state.gate.wait(20)
             if isinstance(what, int):
-                self.tell(what, b'{"error": "not now"}')
+                later = {"Retry-After": state.retry_after} if state.retry_after else {}
+                self.tell(what, b'{"error": "not now"}', later)
                 return
             if isinstance(what, bytes):
-                self.tell(200, what)
+                packed = {"Content-Encoding": state.encoding} if state.encoding else {}
+                self.tell(200, what, packed)
                 return
             sums = self.sums(request, tail, rows)
             if state.bad is not None and state.bad in sums.tolist():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -176,26 +177,64 @@ def test_what_json_cannot_say_is_refused_and_not_sent(tmp_path: Path) -> None:
         assert server.seen == []
 
 
-@pytest.mark.parametrize("failure", [503, 429, "close"])
+@pytest.mark.parametrize("failure", [503, 429])
 def test_what_the_server_did_not_do_is_asked_again(tmp_path: Path, failure: Any) -> None:
     with remote_server(next=[failure, failure]) as server:
         assert ask(load(server, tmp_path)) == SUMS
         assert server.batches == [3, 3, 3]
 
 
-@pytest.mark.parametrize("failure", [503, "close"])
-def test_it_is_asked_three_times_at_most(tmp_path: Path, failure: Any) -> None:
-    with remote_server(next=[failure] * 4) as server:
+def test_it_is_asked_three_times_at_most(tmp_path: Path) -> None:
+    with remote_server(next=[503] * 4) as server:
         with pytest.raises(RuntimeFailed) as found:
             ask(load(server, tmp_path))
         assert not isinstance(found.value, RowsRefused)
         assert server.batches == [3, 3, 3]
 
 
+def test_what_it_may_have_done_is_not_asked_again(tmp_path: Path) -> None:
+    with remote_server(next=["close"]) as server:
+        with pytest.raises(RuntimeFailed, match="gave no answer"):
+            ask(load(server, tmp_path))
+        assert server.batches == [3]
+
+
+def test_a_pause_that_outlasts_the_deadline_is_not_waited_for(tmp_path: Path) -> None:
+    with remote_server(next=[503], retry_after="60") as server:
+        predictor = load(server, tmp_path)
+        with pytest.raises(RuntimeFailed, match="answers 503"):
+            run(predictor, lambda: predictor.predict_async([ROWS[0]], SOON_S))
+        assert server.batches == [1]
+
+
+def test_a_packed_answer_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    bomb = gzip.compress(gzip.compress(bytes(64 << 20)))
+    with remote_server(next=[bomb], encoding="gzip, gzip") as server:
+        with pytest.raises(RuntimeFailed, match="packs its answer"):
+            ask(load(server, tmp_path))
+
+
+@pytest.mark.parametrize("credential", ["Bearer one\nBearer two", "Bearer \u00e9"])
+def test_a_credential_that_is_no_header_is_refused_without_its_words(
+    tmp_path: Path, credential: str
+) -> None:
+    with remote_server() as server, pytest.raises(CannotLoad) as found:
+        load(server, tmp_path, authorization="env:R", secret=lambda _: credential)
+    assert "Bearer one" not in str(found.value)
+    assert "no header's value" in str(found.value)
+
+
+def test_who_asks_is_not_told_where_the_server_is(tmp_path: Path) -> None:
+    with remote_server(next=[500]) as server, pytest.raises(RuntimeFailed) as found:
+        ask(load(server, tmp_path))
+    assert str(server.port) not in str(found.value)
+    assert "not now" not in str(found.value)
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "said"),
     [
-        (500, RuntimeFailed, "answers 500: .*not now"),
+        (500, RuntimeFailed, "its server answers 500"),
         (404, RuntimeFailed, "answers 404"),
         (400, RowsRefused, "answers 400"),
         (b"nonsense", RuntimeFailed, "the answer cannot be read"),
@@ -240,7 +279,7 @@ def test_a_call_ends_at_its_deadline(tmp_path: Path) -> None:
 def test_a_server_that_is_gone_is_named(tmp_path: Path) -> None:
     with remote_server() as server:
         predictor = load(server, tmp_path)
-    with pytest.raises(RuntimeFailed, match=f"127.0.0.1:{server.port}.* cannot be asked"):
+    with pytest.raises(RuntimeFailed, match="its server cannot be reached"):
         ask(predictor)
     with pytest.raises(CannotLoad, match="cannot be asked"):
         reload(tmp_path)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from windvane.adapters.open_inference.http import read_bounded_now, request_headers
 from windvane.adapters.open_inference.remote import (
     BINARY,
     DTYPES,
@@ -18,7 +19,7 @@ from windvane.adapters.open_inference.remote import (
     parse_address,
     tensors_of,
 )
-from windvane.ports.runtime import CannotLoad
+from windvane.ports.runtime import CannotLoad, RuntimeFailed
 from windvane.ports.source import DataFile
 
 _WITHIN_S = 10.0
@@ -61,8 +62,9 @@ def read_remote(path: Path) -> DataFile:
 
 def ask_about(remote: RemoteModel, credential: str) -> RemoteModel:
     """The model with what its server says of it now. Raises CannotLoad unless it is ready."""
-    headers = {"authorization": credential} if credential else {}
-    with httpx.Client(headers=headers, timeout=_WITHIN_S, trust_env=False) as client:
+    with httpx.Client(
+        headers=request_headers(credential), timeout=_WITHIN_S, trust_env=False
+    ) as client:
         ready = _get(client, f"{remote.path}/ready")
         if ready.status_code != 200:
             raise _refused(remote, ready)
@@ -81,14 +83,12 @@ def ask_about(remote: RemoteModel, credential: str) -> RemoteModel:
 def _get(client: httpx.Client, url: str) -> httpx.Response:
     try:
         with client.stream("GET", url) as answer:
-            body = bytearray()
-            for part in answer.iter_bytes():
-                body += part
-                if len(body) > _MOST_BYTES:
-                    raise CannotLoad(f"{url} answers more than {_MOST_BYTES:,} bytes")
-            return httpx.Response(answer.status_code, content=bytes(body), request=answer.request)
+            body = read_bounded_now(answer, _MOST_BYTES)
+            return httpx.Response(answer.status_code, content=body, request=answer.request)
+    except RuntimeFailed as error:
+        raise CannotLoad(f"{url}: {error.message}") from error
     except httpx.HTTPError as error:
-        said = str(error) or type(error).__name__
+        said = type(error).__name__  # its words may quote a header
         raise CannotLoad(f"{url} cannot be asked: {said}", hint="is the server up?") from error
 
 
@@ -97,7 +97,7 @@ def _json(remote: RemoteModel, answer: httpx.Response) -> dict[str, Any]:
         raise _refused(remote, answer)
     try:
         return msgspec.json.decode(answer.content, type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise CannotLoad(f"{answer.url} speaks no Open Inference Protocol: {error}") from error
 
 

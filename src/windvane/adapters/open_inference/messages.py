@@ -67,15 +67,15 @@ def write_request(
     return b"".join([head, *tail]), headers
 
 
-def read_answer(answer: httpx.Response, body: bytes, rows: int) -> dict[str, NDArray[np.float64]]:
+def read_answer(headers: httpx.Headers, body: bytes, rows: int) -> dict[str, NDArray[np.float64]]:
     """Its outputs of numbers by name, each (rows, ...). Raises RuntimeFailed."""
-    length = answer.headers.get(_LENGTH)
-    size = len(body) if length is None else int(length) if length.isdigit() else -1
+    length = headers.get(_LENGTH, str(len(body)))
+    size = int(length) if length.isascii() and length.isdigit() and len(length) < 12 else -1
     if not 0 <= size <= len(body):
-        raise RuntimeFailed(f"the answer has {len(body):,} bytes, its head says {length}")
+        raise RuntimeFailed(f"the answer has {len(body):,} bytes, its head says {length[:20]}")
     try:
         outputs = _decoder.decode(body[:size]).outputs
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise RuntimeFailed(f"the answer cannot be read: {error}") from error
     found: dict[str, NDArray[np.float64]] = {}
     at = size
@@ -97,9 +97,13 @@ def _read(one: _Output, part: bytes, rows: int, *, binary: bool) -> NDArray[np.f
     if dtype is None:
         raise RuntimeFailed(f"output {one.name!r} is of the unknown type {one.datatype!r}")
     try:
-        values = np.frombuffer(part, dtype) if binary else np.array(one.data, np.float64).ravel()
+        values = (
+            np.frombuffer(part, np.dtype(dtype).newbyteorder("<"))
+            if binary
+            else np.array(one.data, np.float64).ravel()
+        )
         shaped = values.astype(np.float64).reshape(one.shape)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise RuntimeFailed(f"output {one.name!r} is not what it says: {error}") from error
     if shaped.shape[:1] != (rows,):
         raise RuntimeFailed(f"output {one.name!r} has the shape {one.shape} for {rows:,} rows")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.adapters.open_inference.describe import ask_about
+from windvane.adapters.open_inference.http import read_bounded, request_headers
 from windvane.adapters.open_inference.messages import read_answer, write_request
 from windvane.adapters.open_inference.remote import DTYPES, RemoteModel, decode
 from windvane.core.execution import RuntimeName, ServedBy, TensorInput
@@ -28,6 +30,7 @@ from windvane.ports.runtime import (
 )
 from windvane.ports.tracing import CALLING
 
+_log = logging.getLogger(__name__)
 _CONCURRENCY = 16
 _TRIES = 3
 _FIRST_PAUSE_S = 0.02
@@ -63,27 +66,27 @@ class OpenInferencePredictor:
         self._read = OutputReader(served.outputs, make_task(contract.task).outputs)
         self._wanted = [source for source in self._read.sources if source]
         self.encode = RowEncoder(inputs, contract.names, refuse_value)
-        self._headers = {"authorization": credential} if credential else {}
+        self._headers = request_headers(credential)
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def predict_async(self, rows: Sequence[Sequence[Any]], within_s: float) -> Outputs:
         most = self._remote.max_rows
+        until = asyncio.get_running_loop().time() + within_s
         async with asyncio.timeout(within_s):
-            parts = [await self._some(rows[i : i + most]) for i in range(0, len(rows), most)]
+            parts = [await self._some(rows[i : i + most], until) for i in range(0, len(rows), most)]
         if len(parts) == 1:
             return parts[0]
         return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
-    async def _some(self, rows: Sequence[Sequence[Any]]) -> Outputs:
+    async def _some(self, rows: Sequence[Sequence[Any]], until: float) -> Outputs:
         tensors = self._pack(rows)
         body, headers = write_request(tensors, self._wanted, binary=self._remote.binary)
-        answer, answered = await self._ask(body, headers)
-        outputs = read_answer(answer, answered, len(rows))
+        answered, found = await self._ask(body, headers, until)
         try:
-            return self._read(outputs)
-        except ValueError as error:
-            raise RuntimeFailed(f"{self._url}: {error}") from error
+            return self._read(read_answer(answered, found, len(rows)))
+        except (ValueError, OverflowError, RecursionError) as error:
+            raise RuntimeFailed(f"its server's answer: {str(error)[:_SAID]}") from error
 
     def close(self) -> None:
         client, self._client = self._client, None
@@ -103,43 +106,43 @@ class OpenInferencePredictor:
             tensors[tensor.name] = packed.reshape(len(rows), *_sizes(shape, packed.shape[1]))
         return tensors
 
-    async def _ask(self, body: bytes, headers: dict[str, str]) -> tuple[httpx.Response, bytes]:
-        """Asked again only where the server did nothing: it could not be reached, closed an old
-        connection, or said so."""
+    async def _ask(
+        self, body: bytes, headers: dict[str, str], until: float
+    ) -> tuple[httpx.Headers, bytes]:
+        """Asked again only where the server did nothing: it could not be reached, or said so, and
+        there is time for the pause that it wants."""
         pause_s = _FIRST_PAUSE_S
         for attempt in range(_TRIES):
-            last = attempt == _TRIES - 1
             try:
-                answer, found = await self._post(body, headers)
-            except (httpx.ConnectError, httpx.ConnectTimeout, httpx.RemoteProtocolError) as error:
-                if last:
-                    raise RuntimeFailed(f"{self._url} cannot be asked: {_said(error)}") from error
+                status, answered, found = await self._post(body, headers)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure: RuntimeFailed = _failed("cannot be reached", error)
                 wait_s = pause_s
             except httpx.HTTPError as error:
-                raise RuntimeFailed(f"{self._url} gave no answer: {_said(error)}") from error
+                raise _failed("gave no answer", error) from error
             else:
-                if answer.status_code == 200:
-                    return answer, found
-                if answer.status_code not in _AGAIN or last:
-                    raise self._refused(answer.status_code, found)
-                wait_s = max(pause_s, _retry_after_s(answer))
-            await asyncio.sleep(wait_s * random.uniform(0.5, 1.0) + wait_s / 2)
+                if status == 200:
+                    return answered, found
+                failure = self._refused(status, found)
+                if status not in _AGAIN:
+                    raise failure
+                wait_s = max(pause_s, _retry_after_s(answered))
+            wait_s *= random.uniform(1.0, 1.5)
+            left_s = until - asyncio.get_running_loop().time()
+            if attempt == _TRIES - 1 or wait_s >= left_s:
+                raise failure
+            await asyncio.sleep(wait_s)
             pause_s *= 2.0
         raise AssertionError("the last try returns or raises")
 
-    async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[httpx.Response, bytes]:
+    async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, httpx.Headers, bytes]:
         client, trace = self._opened(), CALLING.get()
         if trace is not None:
             headers = {**headers, "traceparent": trace.traceparent().decode("ascii")}
             if state := trace.tracestate():
                 headers["tracestate"] = state
         async with client.stream("POST", self._url, content=body, headers=headers) as answer:
-            found = bytearray()
-            async for part in answer.aiter_bytes():
-                found += part
-                if len(found) > _MOST_BYTES:
-                    raise RuntimeFailed(f"{self._url} answers more than {_MOST_BYTES:,} bytes")
-        return answer, bytes(found)
+            return answer.status_code, answer.headers, await read_bounded(answer, _MOST_BYTES)
 
     def _opened(self) -> httpx.AsyncClient:
         if self._client is None:
@@ -153,9 +156,10 @@ class OpenInferencePredictor:
         return self._client
 
     def _refused(self, status: int, body: bytes) -> RuntimeFailed:
-        said = body[:_SAID].decode("utf-8", "replace")
+        """Its words go to the log only: who asks this gateway need not know whom it asks."""
+        _log.info("%s answers %d: %s", self._url, status, body[:_SAID].decode("utf-8", "replace"))
         refusal = RowsRefused if status in _ROWS else RuntimeFailed
-        return refusal(f"{self._url} answers {status}: {said}")
+        return refusal(f"its server answers {status}")
 
 
 class OpenInferenceRuntime:
@@ -214,11 +218,12 @@ def _told(tensors: Sequence[Any]) -> str:
     return ", ".join(f"{t.name} {t.datatype} {list(t.shape)}" for t in tensors) or "none"
 
 
-def _said(error: Exception) -> str:
-    return str(error)[:_SAID] or type(error).__name__
+def _failed(what: str, error: Exception) -> RuntimeFailed:
+    """Without the error's own words, which may quote a header."""
+    return RuntimeFailed(f"its server {what} ({type(error).__name__})")
 
 
-def _retry_after_s(answer: httpx.Response) -> float:
-    """The whole seconds that it asks for; the deadline of the call cuts them."""
-    given = answer.headers.get("retry-after", "")
-    return float(given) if given.isdigit() and len(given) < 6 else 0.0
+def _retry_after_s(headers: httpx.Headers) -> float:
+    """The whole seconds that it asks for."""
+    given = headers.get("retry-after", "")
+    return float(given) if given.isascii() and given.isdigit() and len(given) < 6 else 0.0
