@@ -6,12 +6,13 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from inference.harness import CONTRACT, Answer, FakePredictor, Harness, route, run
 
 from windvane.core.routing import CascadeSpec
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, TaskSpec
-from windvane.ports.events import Predicted
+from windvane.ports.events import Predicted, Refused
 
 CHEAP, DEAR = "cheap", "dear"
 BINARY = replace(CONTRACT, task=TaskSpec("binary"))
@@ -91,10 +92,54 @@ def test_the_cheap_answer_stays_where_the_dear_one_gives_none() -> None:
         # A constant is no better than an unsure model.
         assert told(await harness.predict(500.0, model=CHEAP)) == [("1", 0.5, ("unsure",))]
         assert events(harness, DEAR) == []
+        # It owed an answer, which its monitors have to see.
+        refused = [e for e in harness.spool.events if isinstance(e, Refused)]
+        assert [(e.model, e.code, e.event_id[-2:]) for e in refused] == [(DEAR, "GAT-108", "/0")]
         await harness.publish(route(CHEAP, contract=BINARY, cascade=SPEC, cache_ttl_s=0.0))
         assert told(await harness.predict(500.0, model=CHEAP)) == [("1", 0.5, ("unsure",))]
 
     run(story)
+
+
+def test_a_row_that_the_dear_model_cannot_answer_takes_no_other_rows_answer() -> None:
+    async def story(harness: Harness) -> None:
+        dear = await deployed(harness)
+        dear.fails = lambda row: row[0] == 400.0
+        answer = told(await harness.predict(300.0, 400.0, 500.0, model=CHEAP))
+        assert [version for version, *_ in answer] == ["dear:1", "1", "dear:1"]
+        refused = [e for e in harness.spool.events if isinstance(e, Refused)]
+        assert [(e.model, e.routed, e.event_id[-2:]) for e in refused] == [(DEAR, "1", "/1")]
+
+    run(story)
+
+
+def test_the_time_that_the_dear_model_takes_is_part_of_the_latency() -> None:
+    async def story(harness: Harness) -> None:
+        dear = await deployed(harness)
+
+        def slowly(_row: Any) -> float:
+            harness.ticks.ahead_s += 0.25
+            return 0.99
+
+        dear.answers = slowly
+        await harness.predict(500.0, model=CHEAP)
+        (own,), (other,) = events(harness, CHEAP), events(harness, DEAR)
+        assert own.latency_us >= 250_000
+        assert other.latency_us >= 250_000
+        assert [tuple(one.flags) for one in other.routes] == [("cascaded",)]
+
+    run(story)
+
+
+def test_a_failure_is_logged_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(harness: Harness) -> None:
+        dear = await deployed(harness)
+        dear.fails = lambda _row: True
+        for _ in range(20):
+            await harness.predict(500.0, model=CHEAP)
+
+    run(story)
+    assert len(caplog.records) < 8
 
 
 def test_a_slow_dear_model_leaves_the_cheap_answer_time_to_leave() -> None:
@@ -155,5 +200,6 @@ def test_an_event_that_cannot_be_kept_is_no_answer() -> None:
         await deployed(harness)
         harness.spool.full = True
         assert (await harness.predict(500.0, model=CHEAP)).code == "GAT-107"
+        assert harness.spool.events == []  # neither
 
     run(story)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 
@@ -84,6 +85,20 @@ def test_all_that_listens_speaks_tls_and_shows_a_renewed_certificate(home: Insta
     renewed = (home.home / CHAIN).read_bytes()
     assert list(by_grpc(port, home.key, renewed).outputs[0].contents.fp64_contents) == [said]
     wait_until("all are logged", lambda: len(home.logged()) == 11, 30.0)
+
+
+def test_the_first_key_is_not_lost_where_the_port_is_taken(tmp_path: Path) -> None:
+    home = Installation(tmp_path / "fresh", free_port(), free_port())
+    home.home.mkdir()
+    settle(home, port=home.port, console_port=home.console_port)
+    with socket.create_server(("127.0.0.1", home.port)):
+        assert home.start("up").wait(60) == 1
+    assert "first API key" not in (home.home / "up.log").read_text()
+    home.start("up")
+    try:
+        wait_until("the key is shown", lambda: "wv_" in (home.home / "up.log").read_text())
+    finally:
+        home.stop()
 
 
 def test_a_certificate_that_is_none_is_named_before_anything_starts(home: Installation) -> None:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from windvane.core.errors import WindvaneError
 from windvane.core.routing import CascadeSpec
 from windvane.inference.access import ModelAccess
-from windvane.inference.errors import Rejection, SchemaViolation
-from windvane.inference.execution import Execution, code_of
+from windvane.inference.errors import NoAnswer, Rejection, SchemaViolation
+from windvane.inference.execution import Execution
 from windvane.inference.request import InferenceRequest, InferenceResponse, Route
 from windvane.inference.validation import validate_rows
 
 if TYPE_CHECKING:
     from windvane.inference.engine import Services
 
-_log = logging.getLogger(__name__)
-CASCADED, UNCERTAIN = "cascaded", "unsure"
+CASCADED, UNSURE = "cascaded", "unsure"
 _SHARE_OF_TIME = 0.9  # of what is left: the cheap answer is there, and has to leave in time
 
 
@@ -29,10 +28,15 @@ class OtherTask(WindvaneError):
     hint = "apply both files again: `windvane apply` says what differs"
 
 
+class NoVersion(NoAnswer):
+    """Where a cascade asked, no version of the model answered; the cheap answer stays."""
+
+
 class Cascade:
-    """Both models' answers are recorded: the cheap one's in the request's own event, the dear
-    one's in an event a row, ``REQUEST/ROW``. What the dear model does not answer in time, or
-    only by a rule or a constant, stays the cheap one's."""
+    """Both models' answers are recorded, all or none: the cheap one's in the request's own event,
+    the dear one's in an event a row, ``REQUEST/ROW``, which is marked. What the dear model does
+    not answer in time, or only by a rule or a constant, stays the cheap one's, and counts as the
+    dear one's failure."""
 
     def __init__(self, services: Services, execution: Execution) -> None:
         self._services = services
@@ -40,67 +44,81 @@ class Cascade:
 
     async def refine(
         self, request: InferenceRequest, response: InferenceResponse, spec: CascadeSpec
-    ) -> None:
-        """Put better answers in the response. Raises NotRecorded."""
+    ) -> list[InferenceRequest]:
+        """Put better answers in the response; the dear model's answers as requests of their own,
+        to be kept with this one."""
         unsure = _unsure(request, spec.below)
         if not unsure:
-            return
-        request.routes = _flagged(request.routes, dict.fromkeys(unsure, UNCERTAIN))
+            return []
+        request.routes = _flagged(request.routes, unsure)
+        routes, outputs = list(request.routes), list(request.outputs)
         asked = await self._ask(request, spec, unsure)
-        routes, outputs = _flagged(request.routes, {}), list(request.outputs)
+        answered = [one for one in asked if one is not None]
         for i, row in zip(unsure, asked, strict=True):
-            if row is None or not row.routes[0].answered:
-                continue
-            not_kept = await self._services.events.keep_prediction(row)
-            if not_kept is not None:
-                raise not_kept
-            self._services.instrumentation.answered(row)
-            given, own = row.routes[0], routes[i]
-            by = f"{spec.to}:{given.answered}"
-            routes[i] = Route(own.routed, by, own.arm, (*own.flags, CASCADED, *given.flags))
-            outputs[i] = row.outputs[0]
+            if row is not None:
+                given, own = row.routes[0], routes[i]
+                by = f"{spec.to}:{given.answered}"
+                routes[i] = Route(own.routed, by, own.arm, (*own.flags, *given.flags))
+                outputs[i] = row.outputs[0]
         response.routes, response.outputs = routes, outputs
+        return answered
 
     async def _ask(
         self, request: InferenceRequest, spec: CascadeSpec, unsure: Sequence[int]
     ) -> list[InferenceRequest | None]:
-        """The dear model's answer to each of the rows, as a request of its own."""
+        """The dear model's answer to each of the rows, as a request of its own; None where none
+        of its versions gave one."""
         services = self._services
-        none: list[InferenceRequest | None] = [None] * len(unsure)
+        asked: list[InferenceRequest | None] = [None] * len(unsure)
         try:
             access = request.principal.access(spec.to)
             if access.model.task.spec != request.access.model.task.spec:
                 raise OtherTask(f"{spec.to} has another task than {request.model}")
-            takes = [_row_of(request, access, i) for i in unsure]
-            places = [n for n, row in enumerate(takes) if row is not None]
-            if not places:
-                return none
-            if not access.used:
-                access.used = True
-                services.instrumentation.used(access)
-            began_ns = services.monotonic_ns()
-            sub = _sub_request(request, access, began_ns, request.id)
-            sub.trace = request.trace
-            sub.rows = [row for row in takes if row is not None]
-            sub.units = [request.units[unsure[n]] for n in places]
-            now = services.monotonic()
+        except WindvaneError as error:  # it is not there for this tenant
+            self._execution.tell(request, spec.to, error)
+            return asked
+        takes = [_row_of(request, access, i) for i in unsure]
+        places = [n for n, row in enumerate(takes) if row is not None]
+        if not places:
+            return asked
+        if not access.used:
+            access.used = True
+            services.instrumentation.used(access)
+        began_ns, now = services.monotonic_ns(), services.monotonic()
+        subs: list[InferenceRequest] = []
+        for n in places:
+            sub = _sub_request(request, access, began_ns, f"{request.id}/{unsure[n]}")
+            row = takes[n]
+            assert row is not None
+            sub.rows, sub.units = [row], [request.units[unsure[n]]]
             sub.deadline = now + _SHARE_OF_TIME * (request.deadline - now)
-            await self._execution.run(sub)
-        except Exception as error:
-            _log.warning(
-                "model %s was unsure and %s did not answer: %s", request.model, spec.to,
-                error.message if isinstance(error, Rejection) else code_of(error),
-                extra=request.named,
-            )  # fmt: skip
-            return none
-        latency_us = (services.monotonic_ns() - began_ns) // 1_000
-        for at, n in enumerate(places):
-            one = _sub_request(request, access, began_ns, f"{request.id}/{unsure[n]}")
-            one.rows, one.units = [sub.rows[at]], [sub.units[at]]
-            one.routes, one.outputs = [sub.routes[at]], [sub.outputs[at]]
-            one.latency_us = latency_us
-            none[n] = one
-        return none
+            subs.append(sub)
+        # Each by itself, so that a row at fault takes no other's answer; they meet in one batch.
+        ended = await asyncio.gather(
+            *(self._execution.run(sub) for sub in subs), return_exceptions=True
+        )
+        for n, sub, failure in zip(places, subs, ended, strict=True):
+            sub.latency_us = (services.monotonic_ns() - began_ns) // 1_000
+            if isinstance(failure, Exception):
+                self._failed(sub, failure)
+            elif failure is not None:
+                raise failure
+            elif sub.routes[0].answered:
+                sub.routes = [r._replace(flags=(CASCADED, *r.flags)) for r in sub.routes]
+                asked[n] = sub
+            else:  # a rule or a constant is no better than an unsure model
+                self._failed(sub, NoVersion("no version of it answered"))
+        return asked
+
+    def _failed(self, sub: InferenceRequest, failure: Exception) -> None:
+        """It owed an answer: its monitors see that, as if it had been asked by itself."""
+        error = failure if isinstance(failure, Rejection) else NoVersion("it failed")
+        if isinstance(error, NoAnswer) and not error.routed and sub.routes:
+            error.routed, error.arm = sub.routes[0].routed, sub.routes[0].arm
+        self._services.events.rejected(sub, error)
+        self._services.instrumentation.rejected(error)
+        if failure is not error:  # else its versions' failures were told one by one
+            self._execution.tell(sub, "", failure)
 
 
 def _unsure(request: InferenceRequest, below: float) -> list[int]:
@@ -115,9 +133,10 @@ def _unsure(request: InferenceRequest, below: float) -> list[int]:
     return found
 
 
-def _flagged(routes: Sequence[Route], flags: dict[int, str]) -> list[Route]:
+def _flagged(routes: Sequence[Route], rows: Sequence[int]) -> list[Route]:
+    marked = set(rows)
     return [
-        route._replace(flags=(*route.flags, flags[i])) if i in flags else route
+        route._replace(flags=(*route.flags, UNSURE)) if i in marked else route
         for i, route in enumerate(routes)
     ]
 

@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -160,24 +160,27 @@ class Engine:
             await self._execution.run(request)
             if request.access.model.task.flagged:
                 self._flag(request)
-            request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
             response = InferenceResponse(request)
             cascade = request.access.model.route.cascade
+            others: Sequence[InferenceRequest] = ()
             if cascade is not None:
                 began_ns = 0 if request.trace is None else request.trace.at_ns
-                await self._cascade.refine(request, response, cascade)
+                others = await self._cascade.refine(request, response, cascade)
                 if request.trace is not None:
                     now_ns = services.monotonic_ns()
                     request.trace.step("cascade", now_ns, began_ns=began_ns)
+            request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
             response.body = request.codec.encode(response)  # or there is nothing to record
             if request.trace is not None:
                 request.trace.step("encode", services.monotonic_ns())
-            not_kept = await services.events.keep_prediction(request)
+            not_kept = await services.events.keep_prediction(request, *others)
             if not_kept is not None:
                 raise not_kept
             if request.trace is not None:
                 request.trace.step("record", services.monotonic_ns())
             services.instrumentation.answered(request)
+            for other in others:
+                services.instrumentation.answered(other)
         except Exception as error:
             raise self._told(request, error)  # noqa: B904
         finally:

@@ -44,19 +44,31 @@ class EventWriter:
         self._clock = clock
         self._monotonic = monotonic
         self._denied: dict[tuple[str, str], float] = {}
-        self._waiting: list[tuple[bytes, Waiter[Exception | None]]] = []
+        self._waiting: list[tuple[bytes, Waiter[Exception | None] | None]] = []
         self._held = False
 
-    def keep_prediction(self, request: InferenceRequest) -> Waiter[Exception | None]:
-        """The event of a request that has its outputs; what to await for what kept it from being
-        kept (NotRecorded): the prediction must then not be given. None: it is kept."""
+    def keep_prediction(
+        self, request: InferenceRequest, *others: InferenceRequest
+    ) -> Waiter[Exception | None]:
+        """The event of a request that has its outputs, and those of ``others`` that belong to its
+        answer, all or none; what to await for what kept them from being kept (NotRecorded): the
+        prediction must then not be given. None: they are kept."""
+        waiter: Waiter[Exception | None] = Waiter()
+        if not self._held and not self._waiting:
+            asyncio.get_running_loop().call_soon(self.commit)
+        for other in others:
+            self._waiting.append((self._predicted(other), None))
+        self._waiting.append((self._predicted(request), waiter))
+        return waiter
+
+    def _predicted(self, request: InferenceRequest) -> bytes:
         access = request.access
         routes = request.routes
         first = routes[0]
         uniform = len(routes) == 1 or all(route is first or route == first for route in routes)
         # On the wire a named tuple is the same array as the record.
         taken = cast("list[RouteTaken]", [first] if uniform else routes)
-        event = _encode(
+        return _encode(
             Predicted(
                 request.id, self._clock.now(), request.model, access.tenant,
                 access.model.contract.id, access.model.route.rollout, request.latency_us,
@@ -64,11 +76,6 @@ class EventWriter:
                 as_columns(request.outputs), request.client_id, request.principal.key_id,
             )
         )  # fmt: skip
-        waiter: Waiter[Exception | None] = Waiter()
-        if not self._held and not self._waiting:
-            asyncio.get_running_loop().call_soon(self.commit)
-        self._waiting.append((event, waiter))
-        return waiter
 
     def hold(self) -> None:
         """A batch is about to end requests: ``commit`` follows in this turn of the loop."""
@@ -86,7 +93,8 @@ class EventWriter:
         except Exception as failure:
             error = failure
         for _, waiter in waiting:
-            waiter.set_result(error)
+            if waiter is not None:
+                waiter.set_result(error)
 
     def keep(self, *events: bytes) -> None:
         """Hand the events to the kernel, all or none. Raises NotRecorded: what they tell of

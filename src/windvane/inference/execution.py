@@ -257,7 +257,7 @@ class Execution:
         route = request.access.model.route
         flags = {i: [*picks[i].flags, "failed", code_of(error)] for i, error in failed.items()}
         for i, error in failed.items():
-            self._tell(request, picks[i].routed, error)
+            self.tell(request, picks[i].routed, error)
         waiting = list(failed)
         for version in dict.fromkeys([route.standing_in or route.champion, *route.chain]):
             # Out of time: only what costs none can still help.
@@ -292,7 +292,7 @@ class Execution:
             found[i] = tuple(given)
             routes[i] = Route(picks[i].routed, "", picks[i].arm, (*flags[i], how))
 
-    def _tell(self, request: InferenceRequest, version: str, failure: Exception) -> None:
+    def tell(self, request: InferenceRequest, version: str, failure: Exception) -> None:
         """Each kind of failure of a version once in a while: a flood says no more than the
         first."""
         code, model = code_of(failure), request.model

@@ -38,6 +38,11 @@ from windvane.usecases.count_rows import Rows, count_rows, fit_layout
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 
 _UNEQUAL = "ACC-503"
+_WORSE = "ACC-504"
+_ACCEPT_WORSE = (
+    "the holdout may hold rows that the champion was trained on, or the change may be meant: "
+    "`windvane register --accept REASON` takes it all the same"
+)
 _ACCEPT = (
     "mend what the two sides disagree on, or register it all the same with --accept REASON, "
     "which is recorded with your name"
@@ -191,7 +196,7 @@ def accept(
         if verdict.code == _UNEQUAL and facts.parity is not None:
             said += "".join(f"\n  {told}" for told in differences(facts.parity))
             raise CandidateRefused(said, hint=_ACCEPT)
-        raise CandidateRefused(said)
+        raise CandidateRefused(said, hint=_ACCEPT_WORSE if verdict.code == _WORSE else None)
     on_step("sketch the baseline")
     outputs = offered.candidate.predict(data.columns)
     layout = _layout(about, outputs, data)
@@ -199,6 +204,8 @@ def accept(
     on_step("register")
     tags = {**offered.tags, "data_version": digest, "rows": str(data.rows)}
     told = {**offered.told, "parity": msgspec.to_builtins(facts.parity)}
+    if about.champion:
+        told["champion"] = {"version": about.champion, "said": champion_said(facts)}
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)
         offered.candidate.write(files)
@@ -232,6 +239,19 @@ def accept(
         name = f"register/{record.version}"
         tx.decide(decision(name, f"version {record.version}", "register", stores.clock.now()))
     return Trained(record, verdict)
+
+
+def champion_said(facts: CandidateFacts) -> str:
+    """What came of the comparison with the champion, for people."""
+    against = facts.against_champion
+    if against is None:
+        return f"not compared: {facts.no_champion}"
+    if against.missing:
+        return f"not compared: missing {against.missing}"
+    return (
+        f"a row costs {against.value:+.3g} ({against.lower:+.3g} to {against.upper:+.3g}) more, "
+        f"n={against.rows:,}"
+    )
 
 
 def differences(parity: ParityReport) -> list[str]:

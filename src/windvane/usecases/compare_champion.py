@@ -46,8 +46,9 @@ class ChampionLoader:
                 outputs, answered = _answer(predictor, about.file.contract, holdout)
             finally:
                 predictor.close()
-        except (WindvaneError, TimeoutError, ValueError) as error:
-            return replace(facts, no_champion=f"it cannot be asked: {str(error)[:300]}")
+        except Exception as error:  # whatever its library raises is its own affair
+            said = error.message if isinstance(error, WindvaneError) else type(error).__name__
+            return replace(facts, no_champion=f"it cannot be asked: {said[:300]}")
         task = make_task(about.file.contract.task)
         rows = holdout.take(answered)
         mine = candidate.predict(rows.columns)
@@ -55,8 +56,11 @@ class ChampionLoader:
             [a is not None and b is not None for a, b in zip(task.rows(mine), task.rows(outputs),
                                                              strict=True)], bool,
         )  # fmt: skip
-        losses = [task.losses([o[ok] for o in one], rows.labels[ok]) for one in (mine, outputs)]
-        found = paired_loss(losses[0], losses[1], rows.times[ok], about.policy.alpha)
+        labels = rows.labels[ok]
+        ours, theirs = (
+            task.holdout_losses([held[ok] for held in one], labels) for one in (mine, outputs)
+        )
+        found = paired_loss(ours, theirs, rows.times[ok], about.policy.alpha)
         return replace(facts, against_champion=found)
 
     def _open(self, version: VersionRecord, contract: Contract, *, trusted: bool) -> Predictor:

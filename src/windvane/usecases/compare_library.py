@@ -234,7 +234,7 @@ def _with_group(
         np.concatenate([by_row(o) for o in found], axis=1) for found in (theirs, ours)
     )
     gaps = row_differences(library, served)
-    moved = beyond(gaps, library, sides.tolerance)
+    moved = beyond(library, served, sides.tolerance)
     group = RowGroup(name, len(rows), largest(gaps), int(moved.sum()))
     changed = changed_labels(theirs[0], ours[0])
     room = _EXAMPLES - len(report.examples)

@@ -288,7 +288,7 @@ def _apart(one: Outputs, other: Outputs, tolerance: float) -> tuple[float, int]:
     """The largest difference of an output, and how many rows differ beyond the tolerance."""
     before, after = (_flat(found) for found in (one, other))
     gaps = row_differences(before, after)
-    return largest(gaps), int(beyond(gaps, before, tolerance).sum())
+    return largest(gaps), int(beyond(before, after, tolerance).sum())
 
 
 def _flat(found: Outputs) -> NDArray[np.float64]:

@@ -108,7 +108,12 @@ def register_version(
         _check_warm_up(task, chosen)
         evaluation = evaluate(chosen, holdout, task, about.policy.alpha)
         facts = CandidateFacts(
-            data.rows, duplicates(data), evaluation.quality, evaluation.naive, parity
+            data.rows,
+            duplicates(data),
+            evaluation.quality,
+            evaluation.naive,
+            parity,
+            accepted=options.accept,
         )
         if about.champion:
             on_step(f"compare with version {about.champion} on the same rows")

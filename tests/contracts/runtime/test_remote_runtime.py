@@ -209,9 +209,11 @@ def test_a_pause_that_outlasts_the_deadline_is_not_waited_for(tmp_path: Path) ->
 
 def test_a_packed_answer_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     bomb = gzip.compress(gzip.compress(bytes(64 << 20)))
-    with remote_server(next=[bomb], encoding="gzip, gzip") as server:
-        with pytest.raises(RuntimeFailed, match="packs its answer"):
-            ask(load(server, tmp_path))
+    with (
+        remote_server(next=[bomb], encoding="gzip, gzip") as server,
+        pytest.raises(RuntimeFailed, match="packs its answer"),
+    ):
+        ask(load(server, tmp_path))
 
 
 @pytest.mark.parametrize("credential", ["Bearer one\nBearer two", "Bearer \u00e9"])

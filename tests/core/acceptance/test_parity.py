@@ -69,8 +69,14 @@ def test_where_nothing_was_compared_it_passes(reason: str) -> None:
 
 def test_the_tolerance_grows_with_the_answer() -> None:
     answers = np.array([0.5, 1e6, 1e6])
-    gaps = np.array([2e-5, 5.0, 20.0])
-    assert beyond(gaps, answers, 1e-5).tolist() == [True, False, True]
+    served = answers + np.array([2e-5, 5.0, 20.0])
+    assert beyond(answers, served, 1e-5).tolist() == [True, False, True]
+
+
+def test_a_large_output_does_not_hide_a_small_one_beside_it() -> None:
+    library = np.array([[1e6, 0.30], [1e6, 0.30]])
+    served = np.array([[1e6, 5.30], [1e6 + 1.0, 0.30]])
+    assert beyond(library, served, 1e-5).tolist() == [True, False]
 
 
 def test_no_number_on_one_side_differs_and_json_can_say_so() -> None:

@@ -67,6 +67,8 @@ def up(
         settings = replace(settings, workers=workers)
     wiring.check(settings)
     store = wiring.store(settings)
+    # Before a key is shown, which is shown once: the port may be taken, or the home served.
+    supervisor = Supervisor(settings, wiring.inherited(settings))
     with store.read() as tx:
         fresh = not tx.key_records()
     if fresh:
@@ -78,7 +80,6 @@ def up(
             "The first API key, for tenant [bold]default[/] and with every scope, shown once:\n"
             f"  {key}"
         )
-    supervisor = Supervisor(settings, wiring.inherited(settings))
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: supervisor.ask_to_stop())
     signal.signal(signal.SIGHUP, lambda *_: supervisor.ask_to_restart())

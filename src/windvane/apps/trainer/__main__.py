@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from windvane.apps.trainer import wiring
 from windvane.core.errors import WindvaneError
@@ -68,6 +69,9 @@ def _train(given: argparse.Namespace) -> int:
     else:
         metrics = ", ".join(f"{k} {v:g}" for k, v in version.metrics.items())
         print(f"version {version.version} of {version.model} is registered: {metrics}")
+        champion: Any = version.lineage.get("champion")
+        if champion:
+            print(f"against version {champion['version']}, which answers now: {champion['said']}")
         print(f"next: windvane deploy {version.model} {version.version}")
     return 0
 

@@ -103,6 +103,9 @@ def _tell(done: Trained, notes: Sequence[str], *, as_json: bool) -> None:
         for group in parity["groups"]:
             if group["unanswered"]:
                 print(f"  no answer for {group['name']}: {group['unanswered']}")
+    champion: Any = lineage.get("champion")
+    if champion:
+        print(f"against version {champion['version']}, which answers now: {champion['said']}")
     for name, one in lineage["packages"].items():
         if one["recorded"] != one["installed"]:
             here = one["installed"] or "none"

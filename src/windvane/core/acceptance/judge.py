@@ -89,10 +89,7 @@ def compare_outputs(
     apart = [row_differences(one, other) for one, other in (rows, probes)]
     labels = [changed_labels(one, other) for one, other in (rows, probes)]
     worst_of = [largest(gaps) for gaps in apart]
-    moved = sum(
-        int(beyond(gaps, pair[0], tolerance).sum())
-        for gaps, pair in zip(apart, (rows, probes), strict=True)
-    )
+    moved = sum(int(beyond(one, other, tolerance).sum()) for one, other in (rows, probes))
     return ParityReport(
         rows=len(rows[0]),
         max_difference=worst_of[0],
@@ -109,13 +106,14 @@ def largest(gaps: NDArray[np.float64]) -> float:
 
 
 def beyond(
-    gaps: NDArray[np.float64], answers: NDArray[np.float64], tolerance: float
+    one: NDArray[np.float64], other: NDArray[np.float64], tolerance: float
 ) -> NDArray[np.bool_]:
-    """(n,): which rows differ by more than the tolerance, which is relative for outputs that are
-    larger than one."""
-    flat = np.abs(by_row(answers))
-    sizes = np.where(np.isfinite(flat), flat, 1.0).max(axis=1, initial=1.0)
-    return gaps > tolerance * sizes
+    """(n,): which rows have an output that differs by more than the tolerance, which is relative
+    for an output of ``one`` that is larger than one."""
+    sizes = np.abs(by_row(one))
+    allowed = tolerance * np.maximum(1.0, np.where(np.isfinite(sizes), sizes, 1.0))
+    moved: NDArray[np.bool_] = np.any(_gaps(one, other) > allowed, axis=1)
+    return moved
 
 
 def changed_labels(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
@@ -127,10 +125,16 @@ def changed_labels(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
 
 def row_differences(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n,): the largest absolute difference of each row; infinite where one side is no number."""
-    gaps = np.abs(one - other)
-    gaps[np.isnan(one) & np.isnan(other)] = 0.0
+    return _gaps(one, other).max(axis=1, initial=0.0)
+
+
+def _gaps(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, outputs): absolute differences, none where neither side is a number."""
+    ours, theirs = by_row(one), by_row(other)
+    gaps = np.abs(ours - theirs)
+    gaps[np.isnan(ours) & np.isnan(theirs)] = 0.0
     gaps[np.isnan(gaps)] = np.inf
-    return by_row(gaps).max(axis=1, initial=0.0)
+    return gaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,8 @@ class CandidateFacts:
     ``against_champion``: the mean of what a row costs more than with the champion, on the same
     rows, as a quality of its own (smaller is better); None without a champion, or where
     ``no_champion`` says why it could not be compared. ``parity`` is None where it is served as it
-    came, so that there is nothing to compare.
+    came, so that there is nothing to compare. ``accepted`` is the reason for which a person takes
+    it although it is worse than the champion.
     """
 
     rows: int
@@ -151,6 +156,7 @@ class CandidateFacts:
     parity: ParityReport | None
     against_champion: Quality | None = None
     no_champion: str = ""
+    accepted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +185,15 @@ def judge_candidate(facts: CandidateFacts, policy: AcceptancePolicy, now: float)
     ]
     against = facts.against_champion
     if against is not None and not against.missing:
-        checks.append(
-            _check(
-                # Outputs that count as equal cost no more.
-                against.lower <= policy.parity_tolerance,
-                "ACC-504",
-                f"a row costs {against.value:+.3g} ({against.lower:+.3g} to {against.upper:+.3g}) "
-                f"more than with the champion, n={against.rows:,}",
-            )
+        # Outputs that count as equal cost no more.
+        worse = against.lower > policy.parity_tolerance
+        sentence = (
+            f"a row costs {against.value:+.3g} ({against.lower:+.3g} to {against.upper:+.3g}) "
+            f"more than with the champion, n={against.rows:,}"
         )
+        if worse and facts.accepted:
+            sentence += f"; accepted: {facts.accepted}"
+        checks.append(_check(not worse or bool(facts.accepted), "ACC-504", sentence))
     if facts.parity is not None:
         # What a person signed is what the verdict says where all else passes.
         checks.insert(0 if facts.parity.accepted else 2, _faithful(facts.parity, policy))

@@ -176,6 +176,11 @@ class Task(ABC):
         del outputs
         return ""
 
+    def holdout_losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        """Losses of rows that are judged together, for a comparison of two models: NaN where the
+        task has none."""
+        return self.losses(outputs, labels)
+
     @property
     def has_confidence(self) -> bool:
         """Whether ``confidence`` says anything."""

@@ -53,6 +53,13 @@ class RankingTask(Task):
         likely = 0.5 * (1.0 + np.tanh(0.5 * outputs[0]))
         return (likely - (labels > 0.0)) ** 2
 
+    def holdout_losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        """By a score's place among all: two models' scores need not have one scale."""
+        order = np.argsort(outputs[0], kind="stable")
+        places = np.empty(len(order))
+        places[order] = (np.arange(len(order)) + 0.5) / max(1, len(order))
+        return (places - (labels > 0.0)) ** 2
+
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         at = min(self.spec.at, len(labels))
         order = np.argsort(-outputs[0], kind="stable")
