@@ -20,7 +20,6 @@ class Certificate(Protocol):
         old one in place, and is logged."""
         ...
 
-    def read(self) -> tuple[bytes, bytes]:
-        """Chain and key as PEM, as they are now, if they belong together; else the last that
-        did."""
+    def context_for(self, protocol: str) -> ssl.SSLContext:
+        """The same for another protocol by ALPN than HTTP/1.1."""
         ...

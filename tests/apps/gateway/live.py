@@ -14,6 +14,7 @@ import uvloop
 from inference.harness import Harness
 
 from windvane.apps.gateway.bound_model import BoundModel
+from windvane.apps.gateway.grpc_front import FrontBounds
 from windvane.apps.gateway.grpc_server import GrpcConfig, GrpcServer
 from windvane.apps.gateway.grpc_service import GrpcService
 from windvane.apps.gateway.http_server import AlsoListen, HttpConfig, HttpServer
@@ -27,6 +28,7 @@ class Live:
     port: int
     bound_port: int
     grpc_port: int
+    by_grpc: GrpcServer
 
 
 def free_port() -> int:
@@ -43,6 +45,7 @@ def live(
     within_s: float = 20.0,
     tls: Certificate | None = None,
     max_body_bytes: int = 1 << 20,
+    grpc_bounds: FrontBounds | None = None,
 ) -> Iterator[Live]:
     """``bound``: the model and the key of the extra port."""
     started = threading.Event()
@@ -61,7 +64,14 @@ def live(
         server = HttpServer(harness.worker, config)
         by_grpc = GrpcServer(
             GrpcService(harness.worker.engine, harness.app.check_ready),
-            GrpcConfig("127.0.0.1", 0, max_body_bytes, 1_000, drain_s=1.0, tls=tls),
+            GrpcConfig(
+                "127.0.0.1",
+                0,
+                max_body_bytes,
+                drain_s=1.0,
+                tls=tls,
+                bounds=grpc_bounds or FrontBounds(),
+            ),
         )
         await harness.worker.start()
         await by_grpc.start()
@@ -69,7 +79,7 @@ def live(
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
         stop.append(lambda: loop.call_soon_threadsafe(ended.set))
-        made.append(Live(harness, server.port, port, by_grpc.port))
+        made.append(Live(harness, server.port, port, by_grpc.port, by_grpc))
         started.set()
         await ended.wait()
         await asyncio.gather(server.stop(), by_grpc.stop())

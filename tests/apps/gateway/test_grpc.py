@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import math
+import socket
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
 from windvane.adapters.files import FileCertificate
+from windvane.apps.gateway.grpc_front import FrontBounds
 from windvane.apps.gateway.grpc_server import CODES
 from windvane.apps.gateway.grpc_service import GrpcCall, GrpcService
 from windvane.apps.gateway.protocols.open_inference_messages import (
@@ -341,28 +343,91 @@ def test_messages_are_bounded_packed_or_not() -> None:
         assert len(gzip.compress(bytes(1_000_000))) < 10_000  # packed it was small enough
 
 
+def silent(port: int, count: int, sent: bytes = b"") -> list[socket.socket]:
+    opened = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for one in opened:
+        one.sendall(sent)
+    return opened
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+
+
+@pytest.mark.parametrize("sent", [b"", PREFACE])
+@pytest.mark.parametrize("secure", [False, True])
+def test_silent_connections_are_bounded_and_make_room(
+    tmp_path: Path, sent: bytes, secure: bool
+) -> None:
+    issue(tmp_path, 1)
+    tls = FileCertificate(tmp_path / CHAIN, tmp_path / KEY) if secure else None
+    bounds = FrontBounds(connections=40, per_address=8, handshake_s=0.3)
+    with live(route(contract=NUMBERS), prepare=_prepare, tls=tls, grpc_bounds=bounds) as gateway:
+        flood = silent(gateway.grpc_port, 60, sent)
+        try:
+            assert ready(gateway.grpc_port, tmp_path, secure=secure)
+            front = gateway.by_grpc.front
+            assert front is not None
+            assert len(front.open) <= 8
+            assert front.evicted > 0
+        finally:
+            for one in flood:
+                one.close()
+        assert ready(gateway.grpc_port, tmp_path, secure=secure)
+
+
+def test_a_half_sent_call_takes_nobodys_place(gateway: Live) -> None:
+    """Its head is there and its message never comes."""
+    before, gateway.harness.services.max_under_way = gateway.harness.services.max_under_way, 1
+    settings = bytes(3) + b"\x04" + bytes(5)
+    half = PREFACE[:24] + settings
+    flood = silent(gateway.grpc_port, 5, half)
+    try:
+        message = ModelInferRequest(model_name=MODEL)
+        tensor = message.inputs.add(name="m", datatype="FP64", shape=[1, 3])
+        tensor.contents.fp64_contents.extend([1.0, 1.0, 1.0])
+        assert call(gateway, message)
+    finally:
+        gateway.harness.services.max_under_way = before
+        for one in flood:
+            one.close()
+
+
+def test_tensors_are_counted_before_any_is_looked_at(gateway: Live) -> None:
+    many = ModelInferRequest(model_name=MODEL)
+    for _ in range(20_000):
+        many.inputs.add()
+    error: Any = refused(gateway, many)
+    assert "20,000 columns for 3 features" in error.details()
+    outputs = ModelInferRequest(model_name=MODEL)
+    outputs.inputs.add(name="m", datatype="FP64", shape=[1, 3])
+    for _ in range(20_000):
+        outputs.outputs.add()
+    assert "20,000 outputs" in str(refused(gateway, outputs).details())
+
+
+def ready(port: int, folder: Path, *, secure: bool) -> bool:
+    # One pool of connections a channel, or the next would go on with the first.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    if secure:
+        roots = grpc.ssl_channel_credentials((folder / CHAIN).read_bytes())
+        channel = grpc.secure_channel(f"localhost:{port}", roots, options)
+    else:
+        channel = grpc.insecure_channel(f"127.0.0.1:{port}", options)
+    with channel:
+        ask = channel.unary_unary(f"/{SERVICE}/ServerReady")
+        answer = ask(b"", timeout=WITHIN_S, wait_for_ready=True)
+    return message_class("ServerReadyResponse").FromString(answer).ready
+
+
 def test_a_renewed_certificate_is_shown_to_the_next_connection(tmp_path: Path) -> None:
     issue(tmp_path, 1)
-    tls = FileCertificate(tmp_path / CHAIN, tmp_path / KEY)
-
-    def ready(port: int) -> bool:
-        roots = grpc.ssl_channel_credentials((tmp_path / CHAIN).read_bytes())
-        # One pool of connections a channel, or the next would go on with the first.
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        with grpc.secure_channel(f"localhost:{port}", roots, options) as channel:
-            ask = channel.unary_unary(f"/{SERVICE}/ServerReady")
-            return message_class("ServerReadyResponse").FromString(ask(b"", timeout=WITHIN_S)).ready
-
+    tls = FileCertificate(tmp_path / CHAIN, tmp_path / KEY, 0.01)
     with live(route(contract=NUMBERS), prepare=_prepare, tls=tls) as gateway:
-        assert ready(gateway.grpc_port)
-        first = (tmp_path / CHAIN).read_bytes()
+        assert ready(gateway.grpc_port, tmp_path, secure=True)
         issue(tmp_path, 2)
-        assert (tmp_path / CHAIN).read_bytes() != first
-        assert ready(gateway.grpc_port)  # which trusts the new one only
+        assert ready(gateway.grpc_port, tmp_path, secure=True)  # which trusts the new one only
         issue(tmp_path, 3, only_key=True)
-        issued = (tmp_path / CHAIN).read_bytes()
-        assert ready(gateway.grpc_port)  # a key that does not belong to it: the last good pair
-        assert (tmp_path / CHAIN).read_bytes() == issued
+        assert ready(gateway.grpc_port, tmp_path, secure=True)  # the last pair that belonged
         with (
             grpc.insecure_channel(f"127.0.0.1:{gateway.grpc_port}") as channel,
             pytest.raises(grpc.RpcError),

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,14 +36,22 @@ class FileCertificate:
         self._chain = chain
         self._key = key
         self._look_every_s = look_every_s
-        self.context = _new_context()
-        self.context.set_alpn_protocols(["http/1.1"])
+        self._contexts: dict[str, ssl.SSLContext] = {}
         try:
-            self._seen = self._read_at = self._look()
-            self._read = _read_pair(chain, key)
-            self.context.load_cert_chain(chain, key, _no_password)
+            self._seen = self._look()
+            self._pair = self._read()
+            self.context = self.context_for("http/1.1")
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise BadCertificate(f"{chain} and {key}: {error}") from error
+
+    def context_for(self, protocol: str) -> ssl.SSLContext:
+        held = self._contexts.get(protocol)
+        if held is None:
+            held = _new_context()
+            held.set_alpn_protocols([protocol])
+            _load(self._pair, [held])
+            self._contexts[protocol] = held
+        return held
 
     async def watch(self) -> None:
         while True:
@@ -58,27 +67,33 @@ class FileCertificate:
         seen = await asyncio.to_thread(self._look)
         if seen == self._seen:
             return False
-        # A key that does not belong to its certificate would leave the context with neither.
-        files = (self._chain, self._key, _no_password)
-        await asyncio.to_thread(_new_context().load_cert_chain, *files)
-        self.context.load_cert_chain(*files)
-        self._seen = seen
+        pair = await asyncio.to_thread(self._read)
+        _load(pair, list(self._contexts.values()))
+        self._seen, self._pair = seen, pair
         _log.info("the certificate was renewed")
         return True
 
-    def read(self) -> tuple[bytes, bytes]:
-        try:
-            seen = self._look()
-            if seen != self._read_at:
-                self._read = _read_pair(self._chain, self._key)
-                self._read_at = seen
-        except (OSError, ValueError) as error:
-            _log.warning("the certificate is not renewed: %s", error)
-        return self._read
+    def _read(self) -> tuple[bytes, bytes]:
+        """Both, if they belong together: what is checked is what is used, even if the files
+        change meanwhile. Raises OSError, ValueError."""
+        pair = self._chain.read_bytes(), self._key.read_bytes()
+        # A key that does not belong to its certificate would leave a context with neither.
+        _load(pair, [_new_context()])
+        return pair
 
     def _look(self) -> _State:
         stats = [path.stat() for path in (self._chain, self._key)]
         return [(stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in stats]
+
+
+def _load(pair: tuple[bytes, bytes], contexts: Sequence[ssl.SSLContext]) -> None:
+    """OpenSSL reads files only. Raises OSError, ValueError."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "both.pem"
+        copy.touch(mode=0o600)
+        copy.write_bytes(b"\n".join(pair))
+        for context in contexts:
+            context.load_cert_chain(copy, password=_no_password)
 
 
 def _no_password() -> str:
@@ -90,15 +105,3 @@ def _new_context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _read_pair(chain: Path, key: Path) -> tuple[bytes, bytes]:
-    """Both, if they belong together: what was checked is what is given, even if the files change
-    meanwhile. Raises OSError."""
-    read = chain.read_bytes(), key.read_bytes()
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "both.pem"
-        copy.touch(mode=0o600)
-        copy.write_bytes(b"\n".join(read))
-        _new_context().load_cert_chain(copy, password=_no_password)
-    return read

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import socket
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
 import grpc.aio
 
+from windvane.apps.gateway.grpc_front import FrontBounds, GrpcFront
 from windvane.apps.gateway.grpc_service import GrpcAnswer, GrpcCall, GrpcService, Metadata
 from windvane.apps.gateway.protocols.open_inference_messages import SERVICE
 from windvane.apps.gateway.statuses import status_of
@@ -19,9 +22,7 @@ from windvane.ports.certificate import Certificate
 
 _log = logging.getLogger(__name__)
 _HEAD_BYTES = 16_384
-_STREAMS = 1_000  # calls at one time on a connection
-_HANDSHAKE_MS = 10_000
-_IDLE_MS = 600_000
+_STREAMS = 100  # calls at one time on a connection
 _LONGEST_MS = 3_600_000
 _GRACE_MS = 30_000
 
@@ -47,14 +48,14 @@ Context = Any  # grpc.aio.ServicerContext, which has no type parameters at run t
 @dataclass(frozen=True, slots=True)
 class GrpcConfig:
     """Where to listen; workers share the port by SO_REUSEPORT. A message has at most
-    ``max_body_bytes``, and ``max_under_way`` calls are answered at one time."""
+    ``max_body_bytes``; the engine bounds how many are answered at one time."""
 
     host: str
     port: int
     max_body_bytes: int
-    max_under_way: int
     drain_s: float = 5.0
     tls: Certificate | None = None
+    bounds: FrontBounds = field(default_factory=FrontBounds)
 
 
 class GrpcServer:
@@ -64,35 +65,40 @@ class GrpcServer:
         self._service = service
         self._config = config
         self._server: grpc.aio.Server | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.front: GrpcFront | None = None
         self.port = config.port
 
     async def start(self) -> None:
         """Raises OSError for a port that is taken."""
         config = self._config
-        server = grpc.aio.server(
-            maximum_concurrent_rpcs=config.max_under_way, options=_options(config)
-        )
+        family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+        listener = socket.create_server((config.host, config.port), family=family, reuse_port=True)
+        self.port = listener.getsockname()[1]
+        self._folder = tempfile.TemporaryDirectory(prefix="windvane-grpc-")
+        inner = f"{self._folder.name}/socket"
+        server = grpc.aio.server(options=_options(config))
         handlers = {
             name: grpc.unary_unary_rpc_method_handler(_handler(work))
             for name, work in self._service.methods.items()
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        address = f"{host}:{config.port}"
-        try:
-            if config.tls is None:
-                self.port = server.add_insecure_port(address)
-            else:
-                self.port = server.add_secure_port(address, _credentials(config.tls))
-        except RuntimeError as error:
-            raise OSError(f"gRPC cannot listen on {address}: {error}") from error
+        server.add_insecure_port(f"unix:{inner}")
         await server.start()
         self._server = server
+        self.front = GrpcFront(listener, inner, config.tls, config.bounds)
+        self.front.start()
 
     async def stop(self) -> None:
         """Accept nothing more; calls under way have ``drain_s``."""
+        if self.front is not None:
+            await self.front.stop_accepting()
         if self._server is not None:
             await self._server.stop(self._config.drain_s)
+        if self.front is not None:
+            await self.front.close()
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
 def _handler(work: Callable[[GrpcCall], Awaitable[GrpcAnswer]]) -> Callable[[bytes, Any], Any]:
@@ -136,24 +142,11 @@ def _metadata(context: Context) -> Metadata:
 
 def _options(config: GrpcConfig) -> list[tuple[str, int]]:
     return [
-        ("grpc.so_reuseport", 1),
         ("grpc.max_receive_message_length", config.max_body_bytes),
         ("grpc.max_send_message_length", -1),
         ("grpc.max_metadata_size", _HEAD_BYTES),
         ("grpc.absolute_max_metadata_size", _HEAD_BYTES),
         ("grpc.max_concurrent_streams", _STREAMS),
-        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS),
-        ("grpc.max_connection_idle_ms", _IDLE_MS),
         ("grpc.max_connection_age_ms", _LONGEST_MS),
         ("grpc.max_connection_age_grace_ms", _GRACE_MS),
     ]
-
-
-def _credentials(tls: Certificate) -> grpc.ServerCredentials:
-    """Asked at each handshake, so that a renewed certificate counts at once."""
-
-    def fetch() -> grpc.ServerCertificateConfiguration:
-        chain, key = tls.read()
-        return grpc.ssl_server_certificate_configuration([(key, chain)])
-
-    return grpc.dynamic_ssl_server_credentials(fetch(), fetch, require_client_authentication=False)

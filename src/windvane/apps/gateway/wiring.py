@@ -113,7 +113,6 @@ def other_transports(
         given.host,
         given.grpc_port,
         max_body_bytes=given.max_body_bytes,
-        max_under_way=given.max_under_way,
         drain_s=given.drain_s,
         tls=tls,
     )

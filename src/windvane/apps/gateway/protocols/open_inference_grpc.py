@@ -16,10 +16,12 @@ from windvane.apps.gateway.protocols.open_inference_tensors import (
     InferRequest,
     WantedOutput,
     about_routes,
+    check_outputs,
     check_version,
     read_request,
     wanted_outputs,
 )
+from windvane.apps.gateway.protocols.tables import check_width
 from windvane.apps.gateway.protocols.tensors import (
     BYTES,
     TensorIn,
@@ -59,6 +61,9 @@ class GrpcInferenceCodec:
         message = self._message
         check_version(model, message.model_version)
         with _TOLD:
+            # Before any is looked at: a message of a megabyte may hold half a million.
+            check_width(model.contract, len(message.inputs))
+            check_outputs(message.outputs, model)
             request, tail = _read(message)
             inputs = read_request(request, tail, model, max_rows)
         self._request = request

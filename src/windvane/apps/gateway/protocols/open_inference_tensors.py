@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import msgspec
@@ -113,6 +113,13 @@ def outputs_of(task: Task, rows: Sequence[Sequence[Any]]) -> list[TensorOut]:
         if values[0] is not None:
             made.append(write_tensor("value", values))
     return made
+
+
+def check_outputs(wanted: Sized, model: ServedModel) -> None:
+    """Raises BadBody for more outputs than there are."""
+    known = len(_compiled(model).outputs)
+    if len(wanted) > known:
+        raise BadBody(f"{len(wanted):,} outputs are wanted, there are {known}")
 
 
 def _check_parameters(given: Mapping[str, Any] | None) -> None:
