@@ -28,10 +28,6 @@ class OtherTask(WindvaneError):
     hint = "apply both files again: `windvane apply` says what differs"
 
 
-class NoVersion(NoAnswer):
-    """Where a cascade asked, no version of the model answered; the cheap answer stays."""
-
-
 class Cascade:
     """Both models' answers are recorded, all or none: the cheap one's in the request's own event,
     the dear one's in an event a row, ``REQUEST/ROW``, which is marked. What the dear model does
@@ -93,7 +89,8 @@ class Cascade:
             sub.rows, sub.units = [row], [request.units[unsure[n]]]
             sub.deadline = now + _SHARE_OF_TIME * (request.deadline - now)
             subs.append(sub)
-        # Each by itself, so that a row at fault takes no other's answer; they meet in one batch.
+        subs[0].trace = request.trace  # they meet in one batch, whose times are shown once
+        # Each by itself, so that a row at fault takes no other's answer.
         ended = await asyncio.gather(
             *(self._execution.run(sub) for sub in subs), return_exceptions=True
         )
@@ -107,12 +104,16 @@ class Cascade:
                 sub.routes = [r._replace(flags=(CASCADED, *r.flags)) for r in sub.routes]
                 asked[n] = sub
             else:  # a rule or a constant is no better than an unsure model
-                self._failed(sub, NoVersion("no version of it answered"))
+                self._failed(sub, NoAnswer("no version of it answered where a cascade asked"))
         return asked
 
     def _failed(self, sub: InferenceRequest, failure: Exception) -> None:
         """It owed an answer: its monitors see that, as if it had been asked by itself."""
-        error = failure if isinstance(failure, Rejection) else NoVersion("it failed")
+        error = (
+            failure
+            if isinstance(failure, Rejection)
+            else NoAnswer("it failed where a cascade asked")
+        )
         if isinstance(error, NoAnswer) and not error.routed and sub.routes:
             error.routed, error.arm = sub.routes[0].routed, sub.routes[0].arm
         self._services.events.rejected(sub, error)
