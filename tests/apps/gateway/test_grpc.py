@@ -368,7 +368,8 @@ def test_silent_connections_are_bounded_and_make_room(
             front = gateway.by_grpc.front
             assert front is not None
             assert len(front.open) <= 8
-            assert front.evicted > 0
+            # A preface is no handshake: such a connection ends by itself.
+            assert front.evicted > 0 or (secure and sent)
         finally:
             for one in flood:
                 one.close()

@@ -354,7 +354,7 @@ def test_labels_are_the_tasks_own(
         (THREE, ["A"], "the label 'A' is none of the classes"),
         (TAGS, ["a|c"], "the label 'c' is none of the classes"),
         (TaskSpec("regression"), ["much"], "the label 'much' is no number"),
-        (TaskSpec("regression", low=0.0), ["-1"], "the label -1 is outside 0 to inf"),
+        (TaskSpec("regression", low=0.0), ["-1"], "the label -1 is outside 0 to 1e+100"),
         (HOURS, ["1;2;3"], "a label has 2 numbers"),
         (TaskSpec("ranking"), ["-1"], "a relevance lies from 0 to 1000"),
     ],
