@@ -79,8 +79,6 @@ class StepTimes(msgspec.Struct, frozen=True, tag=True):
 
 MeasureCommand = MeasureOrder | MeasureRound | MeasureSteps
 MeasureReply = Started | Executions | StepTimes | NotMeasured
-LENGTH_BYTES = 4
-"""Before each message on the line between the two processes, big-endian."""
 
 
 class MeasuringProcess(Protocol):

@@ -1,6 +1,6 @@
 """What is said to a process that runs one version apart, and what it answers.
 
-Each message is a MessagePack body after its length in four bytes, big-endian. The answers
+Each message is a MessagePack body on a `message_line`. The answers
 come from a process that runs foreign code: they are read as data of these very types.
 """
 
@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.execution import ServedBy
-
-LENGTH_BYTES = 4
 
 # What a sandbox may be kept from; docs/explain/runtimes.md says what each one means.
 Protection = Literal["files", "network", "signals", "syscalls", "processes", "user", "disk"]

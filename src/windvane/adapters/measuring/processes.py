@@ -15,7 +15,6 @@ from pathlib import Path
 import msgspec
 
 from windvane.ports.measuring import (
-    LENGTH_BYTES,
     Executions,
     MeasureCommand,
     MeasureOrder,
@@ -27,12 +26,12 @@ from windvane.ports.measuring import (
     Started,
     StepTimes,
 )
+from windvane.ports.message_line import MessageTooLarge, exchange
 
 _START_WITHIN_S = 60.0
 _SLACK_S = 60.0  # one execution may take as long as the sandbox lets it
 _ENDS_WITHIN_S = 5.0
 _MOST_BYTES = 4 << 20
-_MIB = 1 << 20
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _replies = msgspec.msgpack.Decoder(MeasureReply)
 
@@ -87,12 +86,9 @@ class Measured:
         until = time.monotonic() + within_s
         body = msgspec.msgpack.encode(command)
         try:
-            self._line.settimeout(within_s)
-            self._line.sendall(len(body).to_bytes(LENGTH_BYTES, "big") + body)
-            size = int.from_bytes(self._receive(LENGTH_BYTES, until), "big")
-            if size > _MOST_BYTES:
-                raise MeasuringFailed(f"it answered {size:,} bytes, {_MOST_BYTES:,} allowed")
-            reply = _replies.decode(self._receive(size, until))
+            reply = _replies.decode(exchange(self._line, body, until, _MOST_BYTES))
+        except MessageTooLarge as error:
+            raise MeasuringFailed(str(error)) from None
         except TimeoutError:
             raise MeasuringFailed(f"no measurement within {within_s:g} s") from None
         except OSError as error:
@@ -102,19 +98,6 @@ class Measured:
         if isinstance(reply, NotMeasured):
             raise MeasuringFailed(reply.message)
         return reply
-
-    def _receive(self, size: int, until: float) -> bytes:
-        found = bytearray()
-        while len(found) < size:
-            left = until - time.monotonic()
-            if left <= 0.0:
-                raise TimeoutError
-            self._line.settimeout(left)
-            part = self._line.recv(min(size - len(found), _MIB))
-            if not part:
-                raise ConnectionResetError("it hung up")
-            found += part
-        return bytes(found)
 
 
 class MeasuringProcesses:

@@ -19,11 +19,11 @@ import msgspec
 from windvane.adapters.sandbox.limits import Limits
 from windvane.adapters.sandbox.reserve import reserve
 from windvane.ports.artifacts import Artifact
+from windvane.ports.message_line import MessageTooLarge, exchange
 from windvane.ports.runtime import RuntimeFailed
-from windvane.ports.sandbox import LENGTH_BYTES, Answer, Failed, Order, Reply
+from windvane.ports.sandbox import Answer, Failed, Order, Reply
 
 _ENDS_WITHIN_S = 5.0
-_MIB = 1 << 20
 _replies = msgspec.msgpack.Decoder(Reply)
 
 
@@ -79,13 +79,13 @@ class SandboxProcess:
     def ask(self, order: Order, within_s: float, most: int) -> Answer:
         """Its answer of at most ``most`` bytes; raises RuntimeFailed, also for its refusals."""
         until = time.monotonic() + within_s
-        body = msgspec.msgpack.encode(order)
+        line = self._line
+        assert line is not None
         try:
-            self._send(len(body).to_bytes(LENGTH_BYTES, "big") + body, until)
-            size = int.from_bytes(self._receive(LENGTH_BYTES, until), "big")
-            if size > most:
-                raise RuntimeFailed(f"it answered {size:,} bytes, {most:,} allowed")
-            reply = _replies.decode(self._receive(size, until))
+            body = msgspec.msgpack.encode(order)
+            reply = _replies.decode(exchange(line, body, until, most))
+        except MessageTooLarge as error:
+            raise RuntimeFailed(str(error)) from None
         except TimeoutError:
             raise RuntimeFailed(f"no answer within {within_s:g} s, so it was ended") from None
         except OSError as error:
@@ -118,27 +118,6 @@ class SandboxProcess:
         if self._held is not None:
             self._held.close()
             self._held = None
-
-    def _send(self, body: bytes, until: float) -> None:
-        line = self._line
-        assert line is not None
-        line.settimeout(max(until - time.monotonic(), 0.001))
-        line.sendall(body)
-
-    def _receive(self, size: int, until: float) -> bytes:
-        line = self._line
-        assert line is not None
-        found = bytearray()
-        while len(found) < size:
-            left = until - time.monotonic()
-            if left <= 0.0:
-                raise TimeoutError
-            line.settimeout(left)
-            part = line.recv(min(size - len(found), _MIB))
-            if not part:
-                raise ConnectionResetError("it hung up")
-            found += part
-        return bytes(found)
 
     def _last_words(self, error: OSError) -> str:
         process = self._process

@@ -35,7 +35,6 @@ from windvane.inference.engine import Engine
 from windvane.inference.request import InferenceRequest
 from windvane.inference.snapshot import take_snapshot
 from windvane.ports.measuring import (
-    LENGTH_BYTES,
     MOST_EXECUTIONS,
     Executions,
     MeasureCommand,
@@ -46,6 +45,7 @@ from windvane.ports.measuring import (
     Started,
     StepTimes,
 )
+from windvane.ports.message_line import LENGTH_BYTES, framed
 from windvane.ports.runtime import CannotLoad, Predictor, RemotePredictor, UnencodableRow
 
 _commands = msgspec.msgpack.Decoder(MeasureCommand)
@@ -226,8 +226,7 @@ def main() -> int:
                 reply = NotMeasured(error.message)
             except Exception as error:  # whatever a library may raise
                 reply = NotMeasured(f"{type(error).__name__}: {str(error)[:300]}")
-            answer = msgspec.msgpack.encode(reply)
-            line.sendall(len(answer).to_bytes(LENGTH_BYTES, "big") + answer)
+            line.sendall(framed(msgspec.msgpack.encode(reply)))
     return 0
 
 

@@ -18,8 +18,8 @@ from windvane.apps.sandbox import wiring
 from windvane.apps.sandbox.frames import make_frame
 from windvane.core.execution import ServedBy
 from windvane.inference.failures import describe, frames_of
+from windvane.ports.message_line import LENGTH_BYTES, framed
 from windvane.ports.sandbox import (
-    LENGTH_BYTES,
     Answer,
     Ask,
     Convert,
@@ -120,7 +120,7 @@ def serve(fd: int, protections: list[str], missing: list[str]) -> None:
             _tell(error, at_load=held is None)
             reply = Failed(f"{type(error).__name__}: {error}"[:500], at_load=held is None)
         answered = msgspec.msgpack.encode(reply)
-        _send(fd, len(answered).to_bytes(LENGTH_BYTES, "big") + answered)
+        _send(fd, framed(answered))
 
 
 def _tell(error: Exception, *, at_load: bool) -> None:
