@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar, Protocol
 
 from windvane.core.errors import WindvaneError
@@ -30,3 +32,27 @@ class Optimizer(Protocol):
         """The model with its first ``rounds`` rounds of trees, at least one. Raises
         CannotOptimize."""
         ...
+
+
+class RoundsOptimizer:
+    """The port on a file of boosted trees that its ``library`` reads whole and uses in part:
+    ``count`` says how many rounds a file has. The file stays as it is."""
+
+    def __init__(self, library: str, count: Callable[[bytes], int]) -> None:
+        self._library = library
+        self._count = count
+
+    def cast(self, body: bytes, served: ServedBy, how: Optimization) -> bytes:
+        del body, served
+        raise CannotOptimize(
+            f"{how.value} of boosted trees: {self._library} has none, and thresholds that are cast "
+            "move the splits",
+            hint="--prune uses fewer of its trees",
+        )
+
+    def rounds(self, body: bytes, served: ServedBy) -> int:
+        total = self._count(body)
+        return min(served.rounds or total, total)
+
+    def prune(self, body: bytes, served: ServedBy, rounds: int) -> tuple[bytes, ServedBy]:
+        return body, replace(served, rounds=rounds)
