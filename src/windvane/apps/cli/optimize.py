@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import getpass
 import os
-import subprocess
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
 from windvane.apps.cli import wiring
+from windvane.apps.cli.jobs import carry_out, listed
 from windvane.apps.cli.options import AsJson, Home
 from windvane.core.execution import Optimization
 from windvane.usecases.find_version import find_version
@@ -22,7 +20,7 @@ from windvane.usecases.optimization_options import (
     ProfileOptions,
     ProfileOrder,
 )
-from windvane.usecases.read_settings import HOME_VARIABLE, Settings
+from windvane.usecases.read_settings import Settings
 
 _MOST_THREADS = 4
 Loss = Annotated[
@@ -107,9 +105,9 @@ def _profile(
         tuple(beside or ()),
     )  # fmt: skip
     order = ProfileOrder(
-        name, version, options, str(data or ""), label, time, _listed(without), as_json
+        name, version, options, str(data or ""), label, time, listed(without), as_json
     )
-    _start("profile", settings, order)
+    carry_out("profile", settings, order)
 
 
 def _optimize(
@@ -164,8 +162,8 @@ def _optimize(
     settings = wiring.settings(home)
     name, version = _known(settings, model)
     options = OptimizeOptions(chosen[0], getpass.getuser(), loss / 100.0, accept, holdout_from)
-    order = OptimizeOrder(name, version, str(data), label, time, options, _listed(without), as_json)
-    _start("optimize", settings, order)
+    order = OptimizeOrder(name, version, str(data), label, time, options, listed(without), as_json)
+    carry_out("optimize", settings, order)
 
 
 def _known(settings: Settings, given: str) -> tuple[str, str]:
@@ -179,15 +177,3 @@ def _known(settings: Settings, given: str) -> tuple[str, str]:
     finally:
         store.close()
     return name, version
-
-
-def _start(what: str, settings: Settings, order: Any) -> None:
-    """The libraries that it needs take seconds to import, which no other command should pay for."""
-    environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
-    command = [sys.executable, "-m", f"windvane.apps.trainer.{what}"]
-    done = subprocess.run(command, input=msgspec.json.encode(order), env=environment, check=False)
-    raise typer.Exit(done.returncode)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

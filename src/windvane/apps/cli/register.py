@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import getpass
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from windvane.apps.cli import wiring
+from windvane.apps.cli.jobs import carry_out, listed
 from windvane.apps.cli.options import AsJson, Home, output_columns
-from windvane.usecases.read_settings import HOME_VARIABLE
 from windvane.usecases.registration_options import RegistrationOptions, RegistrationOrder
 
 _INPUTS, _OUTPUTS, _MEASURE = "The model's inputs", "The model's outputs", "Measuring"
@@ -170,18 +167,18 @@ def register(
     settings = wiring.settings(home)
     wiring.store(settings).close()
     options = RegistrationOptions(
-        trust=trust, inputs=_listed(inputs), names=_named(names or []), unknown=unknown,
-        output=output, positive=positive, logits=logits, classes=_listed(classes),
+        trust=trust, inputs=listed(inputs), names=_named(names or []), unknown=unknown,
+        output=output, positive=positive, logits=logits, classes=listed(classes),
         missing=missing, rounds=rounds, convert=not no_convert, accept=accept,
         accepted_by=getpass.getuser(), holdout_from=holdout_from,
     )  # fmt: skip
     order = RegistrationOrder(
         model, source, str(data), label, time, options,
-        vocabulary=str(vocabulary or ""), without=_listed(without), as_json=as_json,
+        vocabulary=str(vocabulary or ""), without=listed(without), as_json=as_json,
         authorization=authorization, remote_rows=remote_rows,
         tracking=tracking or os.environ.get("MLFLOW_TRACKING_URI", ""),
     )  # fmt: skip
-    _carry_out(order, settings.folder)
+    carry_out("register", settings, order)
 
 
 def watch(
@@ -222,22 +219,10 @@ def watch(
     wiring.store(settings).close()
     options = RegistrationOptions(holdout_from=holdout_from)
     order = RegistrationOrder(
-        model, "", str(data), label, time, options, without=_listed(without), as_json=as_json,
+        model, "", str(data), label, time, options, without=listed(without), as_json=as_json,
         outputs=output_columns(output),
     )  # fmt: skip
-    _carry_out(order, settings.folder)
-
-
-def _carry_out(order: RegistrationOrder, home: Path) -> None:
-    environment = {**os.environ, HOME_VARIABLE: str(home)}
-    # The libraries that it needs take seconds to import, which no other command should pay for.
-    command = [sys.executable, "-m", "windvane.apps.trainer.register"]
-    done = subprocess.run(command, input=msgspec.json.encode(order), env=environment, check=False)
-    raise typer.Exit(done.returncode)
-
-
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    carry_out("register", settings, order)
 
 
 def _named(given: list[str]) -> dict[str, str]:

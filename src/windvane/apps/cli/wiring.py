@@ -52,8 +52,7 @@ def store(given: Settings) -> ControlStore:
 def check(given: Settings) -> None:
     """Whether what the processes are told to use is there, before they start. Raises
     BadCertificate, MissingExtra."""
-    if given.certificate:
-        FileCertificate(*given.certificate)
+    FileCertificate.of(given.certificate)
     if given.grpc_port is not None and importlib.util.find_spec("grpc") is None:
         raise MissingExtra("grpc_port is set, and grpcio is not installed")
 

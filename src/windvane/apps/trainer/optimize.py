@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from windvane.apps.trainer import wiring
-from windvane.apps.trainer.progress import note_line, run, steps
+from windvane.apps.trainer.progress import run, steps
+from windvane.apps.trainer.tables import read_given_table
 from windvane.core.task import metric_name
 from windvane.usecases.accept_candidate import applied
 from windvane.usecases.optimization_options import OptimizeOrder
@@ -30,13 +31,8 @@ def _optimize(order: OptimizeOrder) -> None:
     store = wiring.store(settings)
     contract = applied(store, order.model).file.contract
     with steps(quiet=order.as_json) as say:
-        table = Path(order.data)
-        say(f"read {table.name}")
-        data = wiring.read_table(table, contract, order.label, order.time, order.without)
-        if not order.as_json:
-            for note in data.notes:
-                note_line(note)
-        options = replace(order.options, table=table.name)
+        data = read_given_table(order, contract, say)
+        options = replace(order.options, table=Path(order.data).name)
         with wiring.registration_services(settings, store) as services:
             done = optimize_version(
                 wiring.variant_services(services), services.stores, order.model, order.version,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from windvane.apps.trainer import wiring
-from windvane.apps.trainer.progress import note_line, run, steps
+from windvane.apps.trainer.progress import run, steps
+from windvane.apps.trainer.tables import read_given_table
 from windvane.core.execution import Option
 from windvane.core.task import metric_name
 from windvane.usecases.accept_candidate import applied
@@ -35,12 +35,7 @@ def _profile(order: ProfileOrder) -> None:
     with steps(quiet=order.as_json) as say:
         data = None
         if order.data:
-            table = Path(order.data)
-            say(f"read {table.name}")
-            data = wiring.read_table(table, contract, order.label, order.time, order.without)
-            if not order.as_json:
-                for note in data.notes:
-                    note_line(note)
+            data = read_given_table(order, contract, say)
         with wiring.registration_services(settings, store) as services:
             found = profile_version(
                 wiring.profile_services(settings, services), order.model, order.version or None,

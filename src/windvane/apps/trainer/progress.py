@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,8 +35,10 @@ def run(work: Callable[[], None], about: str, log: Path) -> int:
     return 0
 
 
-def note_line(note: str) -> None:
-    _err.print(f"    {note}", markup=False)
+def notes(given: Iterable[str], *, quiet: bool) -> None:
+    """What a person should know of how the table was read."""
+    for note in () if quiet else given:
+        _err.print(f"    {note}", markup=False)
 
 
 @contextmanager

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import msgspec
 
 from windvane.apps.trainer import wiring
-from windvane.apps.trainer.progress import note_line, run, steps
+from windvane.apps.trainer.progress import run, steps
+from windvane.apps.trainer.tables import read_given_table
 from windvane.core.errors import WindvaneError
-from windvane.ports.learner import TrainingData
 from windvane.usecases.accept_candidate import Trained
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.register_elsewhere import register_elsewhere, with_outputs
@@ -47,15 +47,12 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
     with store.read() as tx:
         file = read_model_file(tx.model(order.model).text)
     with steps(quiet=order.as_json) as say:
-        table = Path(order.data)
+        table = Path(order.data).name
         if order.outputs:
-            say(f"read {table.name}")
-            contract = with_outputs(file.contract, order.outputs)
-            data = wiring.read_table(table, contract, order.label, order.time, order.without)
-            _note(data, quiet=order.as_json)
+            data = read_given_table(order, with_outputs(file.contract, order.outputs), say)
             done = register_elsewhere(
                 wiring.stores(settings, store), order.model, data, order.outputs,
-                order.options.holdout_from, {"table": table.name}, say,
+                order.options.holdout_from, {"table": table}, say,
             )  # fmt: skip
             _tell(done, data.notes, as_json=order.as_json)
             return
@@ -63,19 +60,12 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
         options = replace(
             order.options,
             vocabulary=_vocabulary(order.vocabulary),
-            lineage={"source": source.name, "table": table.name},
+            lineage={"source": source.name, "table": table},
         )
-        say(f"read {table.name}")
-        data = wiring.read_table(table, file.contract, order.label, order.time, order.without)
-        _note(data, quiet=order.as_json)
+        data = read_given_table(order, file.contract, say)
         with wiring.registration_services(settings, store) as services:
             done = register_version(services, order.model, source, data, options, say)
     _tell(done, data.notes, as_json=order.as_json)
-
-
-def _note(data: TrainingData, *, quiet: bool) -> None:
-    for note in () if quiet else data.notes:
-        note_line(note)
 
 
 def _tell(done: Trained, notes: Sequence[str], *, as_json: bool) -> None:
