@@ -48,53 +48,48 @@ class Cascade:
             return []
         request.routes = _flagged(request.routes, unsure)
         routes, outputs = list(request.routes), list(request.outputs)
-        asked = await self._ask(request, spec, unsure)
-        answered = [one for one in asked if one is not None]
-        for i, row in zip(unsure, asked, strict=True):
-            if row is not None:
-                given, own = row.routes[0], routes[i]
-                by = f"{spec.to}:{given.answered}"
-                routes[i] = Route(own.routed, by, own.arm, (*own.flags, *given.flags))
-                outputs[i] = row.outputs[0]
+        answered = await self._ask(request, spec, unsure)
+        for i, sub in answered.items():
+            given, own = sub.routes[0], routes[i]
+            by = f"{spec.to}:{given.answered}"
+            routes[i] = Route(own.routed, by, own.arm, (*own.flags, *given.flags))
+            outputs[i] = sub.outputs[0]
         response.routes, response.outputs = routes, outputs
-        return answered
+        return list(answered.values())
 
     async def _ask(
         self, request: InferenceRequest, spec: CascadeSpec, unsure: Sequence[int]
-    ) -> list[InferenceRequest | None]:
-        """The dear model's answer to each of the rows, as a request of its own; None where none
-        of its versions gave one."""
+    ) -> dict[int, InferenceRequest]:
+        """By row what a version of the dear model answered, as a request of its own."""
         services = self._services
-        asked: list[InferenceRequest | None] = [None] * len(unsure)
         try:
             access = request.principal.access(spec.to)
             if access.model.task.spec != request.access.model.task.spec:
                 raise OtherTask(f"{spec.to} has another task than {request.model}")
         except WindvaneError as error:  # it is not there for this tenant
             self._execution.tell(request, spec.to, error)
-            return asked
-        takes = [_row_of(request, access, i) for i in unsure]
-        places = [n for n, row in enumerate(takes) if row is not None]
-        if not places:
-            return asked
+            return {}
+        began_ns, now = services.monotonic_ns(), services.monotonic()
+        subs: dict[int, InferenceRequest] = {}
+        for i in unsure:
+            row = _row_of(request, access, i)
+            if row is not None:
+                sub = subs[i] = _sub_request(request, access, began_ns, i)
+                sub.rows, sub.units = [row], [request.units[i]]
+                sub.deadline = now + _SHARE_OF_TIME * (request.deadline - now)
+        if not subs:
+            return {}
         if not access.used:
             access.used = True
             services.instrumentation.used(access)
-        began_ns, now = services.monotonic_ns(), services.monotonic()
-        subs: list[InferenceRequest] = []
-        for n in places:
-            sub = _sub_request(request, access, began_ns, f"{request.id}/{unsure[n]}")
-            row = takes[n]
-            assert row is not None
-            sub.rows, sub.units = [row], [request.units[unsure[n]]]
-            sub.deadline = now + _SHARE_OF_TIME * (request.deadline - now)
-            subs.append(sub)
-        subs[0].trace = request.trace  # they meet in one batch, whose times are shown once
+        # They meet in one batch, whose times are shown once.
+        next(iter(subs.values())).trace = request.trace
         # Each by itself, so that a row at fault takes no other's answer.
         ended = await asyncio.gather(
-            *(self._execution.run(sub) for sub in subs), return_exceptions=True
+            *map(self._execution.run, subs.values()), return_exceptions=True
         )
-        for n, sub, failure in zip(places, subs, ended, strict=True):
+        answered: dict[int, InferenceRequest] = {}
+        for (i, sub), failure in zip(subs.items(), ended, strict=True):
             sub.latency_us = (services.monotonic_ns() - began_ns) // 1_000
             if isinstance(failure, Exception):
                 self._failed(sub, failure)
@@ -102,10 +97,10 @@ class Cascade:
                 raise failure
             elif sub.routes[0].answered:
                 sub.routes = [r._replace(flags=(CASCADED, *r.flags)) for r in sub.routes]
-                asked[n] = sub
+                answered[i] = sub
             else:  # a rule or a constant is no better than an unsure model
                 self._failed(sub, NoAnswer("no version of it answered where a cascade asked"))
-        return asked
+        return answered
 
     def _failed(self, sub: InferenceRequest, failure: Exception) -> None:
         """It owed an answer: its monitors see that, as if it had been asked by itself."""
@@ -154,10 +149,10 @@ def _row_of(request: InferenceRequest, access: ModelAccess, at: int) -> tuple[An
 
 
 def _sub_request(
-    request: InferenceRequest, access: ModelAccess, began_ns: int, event_id: str
+    request: InferenceRequest, access: ModelAccess, began_ns: int, row: int
 ) -> InferenceRequest:
     sub = InferenceRequest(
-        event_id, access.model.route.model, b"", request.codec, began_ns,
+        f"{request.id}/{row}", access.model.route.model, b"", request.codec, began_ns,
         client_id=request.client_id,
     )  # fmt: skip
     sub.principal, sub.access = request.principal, access
