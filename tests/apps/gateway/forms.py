@@ -22,9 +22,8 @@ from windvane.apps.gateway.protocols.open_inference_messages import (
     ModelInferRequest,
     ModelInferResponse,
 )
-from windvane.apps.gateway.protocols.tensors import pack_bytes
 from windvane.apps.gateway.statuses import status_of
-from windvane.core.signature import FeatureSpec
+from windvane.core.signature import FeatureSpec, pack_byte_strings
 from windvane.core.signature import FeatureType as T
 from windvane.core.task import Contract, TaskSpec
 from windvane.inference.errors import Rejection
@@ -255,7 +254,7 @@ def grpc_message(*, raw: bool) -> Callable[..., Sent]:
             elif dtype:
                 message.raw_input_contents.append(np.array(flat, dtype).tobytes())
             else:
-                message.raw_input_contents.append(pack_bytes(flat))
+                message.raw_input_contents.append(pack_byte_strings(flat))
         return Sent(GRPC, message.SerializeToString(), {})
 
     return made

@@ -5,7 +5,6 @@ Source: KServe, Open Inference Protocol v2; Triton, binary tensor data extension
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.adapters.open_inference.remote import DTYPES
+from windvane.core.signature import DATATYPES, pack_byte_strings
 from windvane.ports.runtime import RowsRefused, RuntimeFailed
 
 _LENGTH = "inference-header-content-length"
@@ -93,15 +93,11 @@ def read_answer(headers: httpx.Headers, body: bytes, rows: int) -> dict[str, NDA
 
 
 def _read(one: _Output, part: bytes, rows: int, *, binary: bool) -> NDArray[np.float64]:
-    dtype = DTYPES.get(one.datatype)
+    dtype = DATATYPES.get(one.datatype)
     if dtype is None:
         raise RuntimeFailed(f"output {one.name!r} is of the unknown type {one.datatype!r}")
     try:
-        values = (
-            np.frombuffer(part, np.dtype(dtype).newbyteorder("<"))
-            if binary
-            else np.array(one.data, np.float64).ravel()
-        )
+        values = np.frombuffer(part, dtype) if binary else np.array(one.data, np.float64).ravel()
         shaped = values.astype(np.float64).reshape(one.shape)
     except (ValueError, TypeError, OverflowError) as error:
         raise RuntimeFailed(f"output {one.name!r} is not what it says: {error}") from error
@@ -113,8 +109,9 @@ def _read(one: _Output, part: bytes, rows: int, *, binary: bool) -> NDArray[np.f
 def _packed(values: NDArray[Any]) -> bytes:
     if values.dtype.kind != "O":
         return values.tobytes()
-    parts = [v if isinstance(v, bytes) else v.encode() for v in values.ravel().tolist()]
-    return b"".join([struct.pack("<I", len(part)) + part for part in parts])
+    return pack_byte_strings(
+        v if isinstance(v, bytes) else v.encode() for v in values.ravel().tolist()
+    )
 
 
 def _listed(name: str, values: NDArray[Any]) -> list[Any]:

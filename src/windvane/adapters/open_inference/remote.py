@@ -9,16 +9,11 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
+from windvane.core.signature import DATATYPES
 from windvane.ports.runtime import CannotLoad
 
 FILE = "remote.json"
-DTYPES = {
-    "BOOL": "bool",
-    "INT8": "int8", "INT16": "int16", "INT32": "int32", "INT64": "int64",
-    "UINT8": "uint8", "UINT16": "uint16", "UINT32": "uint32", "UINT64": "uint64",
-    "FP16": "float16", "FP32": "float32", "FP64": "float64",
-    "BYTES": "string",
-}  # fmt: skip
+DTYPES = {**{name: kind.name for name, kind in DATATYPES.items()}, "BYTES": "string"}
 """NumPy's names of the protocol's element types."""
 BINARY = "binary_tensor_data"
 _PATH = re.compile(r"^(?P<base>.*)/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?/?$")

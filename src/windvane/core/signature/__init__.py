@@ -17,7 +17,7 @@ from windvane.core.signature.outputs import (
     Transform,
     map_output,
 )
-from windvane.core.signature.packing import RowPacker, pack_tensor
+from windvane.core.signature.packing import DATATYPES, RowPacker, pack_byte_strings, pack_tensor
 from windvane.core.signature.times import parse_time
 from windvane.core.signature.types import (
     MAX_INTEGER,
@@ -28,6 +28,7 @@ from windvane.core.signature.types import (
 )
 
 __all__ = [
+    "DATATYPES",
     "KINDS",
     "MAX_INTEGER",
     "MAX_MAGNITUDE",
@@ -44,6 +45,7 @@ __all__ = [
     "Violation",
     "kind_of",
     "map_output",
+    "pack_byte_strings",
     "pack_tensor",
     "parse_time",
     "read_number",

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+DATATYPES: Mapping[str, np.dtype[Any]] = {
+    "BOOL": np.dtype("?"),
+    "INT8": np.dtype("i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "UINT8": np.dtype("u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
+}  # fmt: skip
+"""What a number of a tensor is, by the name that the Open Inference Protocol v2 has for it."""
+
+
+def pack_byte_strings(values: Iterable[bytes]) -> bytes:
+    """A tensor of BYTES: each with its length before it, four bytes, little endian. Source:
+    Triton, binary tensor data extension."""
+    return b"".join([struct.pack("<I", len(value)) + value for value in values])
 
 
 class RowPacker:

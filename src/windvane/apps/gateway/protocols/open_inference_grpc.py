@@ -26,9 +26,9 @@ from windvane.apps.gateway.protocols.tensors import (
     BYTES,
     TensorIn,
     bad_tensor,
-    pack_bytes,
     unknown_datatype,
 )
+from windvane.core.signature import pack_byte_strings
 from windvane.inference.errors import BadBody
 from windvane.inference.request import InferenceResponse, Inputs
 from windvane.inference.snapshot import ServedModel
@@ -133,7 +133,7 @@ def _tensor(given: Any, raw: bytes | None) -> tuple[TensorIn, bytes]:
     elif filled not in ([], [field]):
         raise bad_tensor(name, f"a {datatype} is in {field}, not in {' and '.join(filled)}")
     elif datatype == BYTES:
-        raw = pack_bytes(given.contents.bytes_contents)
+        raw = pack_byte_strings(given.contents.bytes_contents)
     if raw is None:
         data = list(getattr(given.contents, _CONTENTS[datatype]))
         return TensorIn(name, list(given.shape), datatype, data, parameters), b""

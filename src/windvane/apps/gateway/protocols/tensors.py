@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,18 +15,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from windvane.core.signature import DATATYPES, pack_byte_strings
 from windvane.core.signature.kinds import MAX_VECTOR
 from windvane.inference.errors import BadBody, BodyTooLarge
 from windvane.inference.validation import Column, as_values
 
-_DTYPES: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype("?"),
-    "INT8": np.dtype("i1"), "INT16": np.dtype("<i2"), "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "UINT8": np.dtype("u1"), "UINT16": np.dtype("<u2"), "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"),
-    "FP16": np.dtype("<f2"), "FP32": np.dtype("<f4"), "FP64": np.dtype("<f8"),
-}  # fmt: skip
 BYTES = "BYTES"
 _json = msgspec.json.Encoder().encode
 
@@ -191,14 +184,16 @@ def _floats(name: str, data: list[Any]) -> NDArray[Any]:
 
 
 def _dtype(given: TensorIn) -> np.dtype[Any]:
-    found = _DTYPES.get(given.datatype)
+    found = DATATYPES.get(given.datatype)
     if found is None:
         raise unknown_datatype(given.name, given.datatype)
     return found
 
 
 def unknown_datatype(name: str, datatype: str) -> BadBody:
-    return bad_tensor(name, f"datatype {datatype[:40]!r} is none of {', '.join([*_DTYPES, BYTES])}")
+    return bad_tensor(
+        name, f"datatype {datatype[:40]!r} is none of {', '.join([*DATATYPES, BYTES])}"
+    )
 
 
 def _shaped(values: Column, rows: int, width: int) -> Column:
@@ -218,11 +213,6 @@ def _with_nulls(name: str, values: Column, nulls: Any) -> list[Any]:
             raise bad_tensor(name, f"nulls must list rows from 0 to {len(held) - 1}")
         held[i] = None
     return held
-
-
-def pack_bytes(values: Iterable[bytes]) -> bytes:
-    """Each with its length before it, four bytes, little endian."""
-    return b"".join([struct.pack("<I", len(value)) + value for value in values])
 
 
 @dataclass(slots=True)
@@ -248,7 +238,7 @@ class TensorOut:
     def binary(self) -> bytes:
         if isinstance(self.values, np.ndarray):
             return self.values.tobytes()
-        return pack_bytes([text.encode() for text in self.values])
+        return pack_byte_strings([text.encode() for text in self.values])
 
 
 def write_tensor(name: str, values: Sequence[Any]) -> TensorOut:
