@@ -302,8 +302,10 @@ def check_present(data: TrainingData, used: Sequence[FeatureSpec]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A candidate on the holdout: point estimates for people, and what judges look at."""
+    """A candidate on the holdout: its outputs, point estimates for people, and what judges look
+    at."""
 
+    outputs: Outputs
     metrics: Mapping[str, float]
     quality: Quality
     naive: float | None
@@ -316,7 +318,7 @@ def evaluate(candidate: Servable, holdout: TrainingData, task: Task, alpha: floa
     metrics = {name: round(value, 4) for name, value in found.items() if isfinite(value)}
     metrics["holdout_rows"] = float(holdout.rows)
     quality = task.quality(outputs, holdout.labels, alpha)
-    return Evaluation(metrics, quality, task.naive(holdout.labels))
+    return Evaluation(outputs, metrics, quality, task.naive(holdout.labels))
 
 
 def some_rows(data: TrainingData, rows: int) -> TrainingData:

@@ -12,13 +12,10 @@ from windvane.core.acceptance import CandidateFacts, paired_loss
 from windvane.core.errors import WindvaneError
 from windvane.core.task import Contract, Outputs, make_task
 from windvane.ports.artifacts import Artifacts
-from windvane.ports.control_store import VersionRecord
 from windvane.ports.learner import TrainingData
-from windvane.ports.runtime import Predictor, RemotePredictor, Runtime, UnencodableRow
-from windvane.usecases.accept_candidate import Applied, Servable
-from windvane.usecases.load_version import BlockingPredictor
-
-_AT_ONCE = 1_000
+from windvane.ports.runtime import Predictor, Runtime, UnencodableRow
+from windvane.usecases.accept_candidate import Applied
+from windvane.usecases.load_version import answer_encoded, load_to_ask
 
 
 class ChampionLoader:
@@ -29,10 +26,11 @@ class ChampionLoader:
         self._artifacts = artifacts
 
     def compare(
-        self, about: Applied, candidate: Servable, holdout: TrainingData, facts: CandidateFacts
+        self, about: Applied, outputs: Outputs, holdout: TrainingData, facts: CandidateFacts
     ) -> CandidateFacts:
         """The facts with what a row of the holdout costs more than with the champion, or with
-        why that is not known: a champion that cannot be asked is no reason to refuse another."""
+        why that is not known: a champion that cannot be asked is no reason to refuse another.
+        ``outputs`` are the candidate's, of the holdout's rows."""
         champion = about.champion_record
         if champion is None:
             return facts
@@ -40,33 +38,30 @@ class ChampionLoader:
         absent = sorted(holdout.absent & used)
         if absent:
             return replace(facts, no_champion=f"the table lacks its {', '.join(absent)}")
+        contract = about.file.contract
         try:
-            predictor = self._open(champion, about.file.contract, trusted=about.champion_trusted)
+            artifact = self._artifacts.open(champion.artifact, champion.manifest)
+            predictor = load_to_ask(
+                self._runtimes, artifact, contract, trusted=about.champion_trusted
+            )
             try:
-                outputs, answered = _answer(predictor, about.file.contract, holdout)
+                champions, answered = _answer(predictor, contract, holdout)
             finally:
                 predictor.close()
         except Exception as error:  # whatever its library raises is its own affair
             said = error.message if isinstance(error, WindvaneError) else type(error).__name__
             return replace(facts, no_champion=f"it cannot be asked: {said[:300]}")
-        task = make_task(about.file.contract.task)
+        task = make_task(contract.task)
         rows = holdout.take(answered)
-        mine = candidate.predict(rows.columns)
-        ok = np.array(
-            [a is not None and b is not None for a, b in zip(task.rows(mine), task.rows(outputs),
-                                                             strict=True)], bool,
-        )  # fmt: skip
-        labels = rows.labels[ok]
+        mine = [held[answered] for held in outputs]
+        pairs = zip(task.rows(mine), task.rows(champions), strict=True)
+        both = np.array([a is not None and b is not None for a, b in pairs], bool)
+        labels = rows.labels[both]
         ours, theirs = (
-            task.holdout_losses([held[ok] for held in one], labels) for one in (mine, outputs)
+            task.holdout_losses([held[both] for held in one], labels) for one in (mine, champions)
         )
-        found = paired_loss(ours, theirs, rows.times[ok], about.policy.alpha)
+        found = paired_loss(ours, theirs, rows.times[both], about.policy.alpha)
         return replace(facts, against_champion=found)
-
-    def _open(self, version: VersionRecord, contract: Contract, *, trusted: bool) -> Predictor:
-        artifact = self._artifacts.open(version.artifact, version.manifest)
-        loaded = self._runtimes.load(artifact, contract, trusted=trusted)
-        return BlockingPredictor(loaded) if isinstance(loaded, RemotePredictor) else loaded
 
 
 def _answer(
@@ -81,8 +76,4 @@ def _answer(
             encoded.append(predictor.encode(row))
         except UnencodableRow:
             answered[i] = False
-    parts = [predictor.predict(encoded[i : i + _AT_ONCE]) for i in range(0, len(encoded), _AT_ONCE)]
-    if not parts:
-        task = make_task(contract.task)
-        return [np.empty((0, *spec.shape)) for spec in task.outputs], answered
-    return [np.concatenate(found) for found in zip(*parts, strict=True)], answered
+    return answer_encoded(predictor, contract, encoded), answered

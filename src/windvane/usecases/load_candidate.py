@@ -24,7 +24,7 @@ from windvane.core.execution import (
     ServedBy,
     TensorInput,
 )
-from windvane.core.signature import FeatureType, InputSpec, OutputMapping, Transform
+from windvane.core.signature import FeatureSpec, FeatureType, InputSpec, OutputMapping, Transform
 from windvane.core.task import Contract, Outputs, by_row, make_task
 from windvane.ports.artifacts import Artifact, Artifacts
 from windvane.ports.learner import Columns, TrainingData
@@ -32,19 +32,17 @@ from windvane.ports.library import Converted, LibraryModel, ModelDescription, Mo
 from windvane.ports.runtime import (
     CannotLoad,
     Predictor,
-    RemotePredictor,
     Runtime,
     RuntimeFailed,
     Untrusted,
 )
 from windvane.ports.source import DataFile, Readers, Source, SourceCandidate
 from windvane.usecases.compare_library import output_shapes, raw_rows
-from windvane.usecases.load_version import BlockingPredictor
+from windvane.usecases.load_version import answer_encoded, load_to_ask
 from windvane.usecases.map_inputs import InputsSaid, map_inputs
 from windvane.usecases.map_outputs import map_columns, map_outputs
 from windvane.usecases.registration_options import BadInputs, RegistrationOptions
 
-_AT_ONCE = 1_000
 _GAPS = 50
 _FIRST = 50
 _TRUST = "if you know where it comes from, --trust lets it run now, in a process of its own"
@@ -75,6 +73,11 @@ class Loaded:
     packages: Mapping[str, str] = field(default_factory=dict[str, str])
     no_library: str = ""
 
+    def used(self, schema: Sequence[FeatureSpec]) -> list[FeatureSpec]:
+        """The features of ``schema`` that it takes."""
+        names = {spec.feature for spec in self.inputs}
+        return [spec for spec in schema if spec.name in names]
+
     def predict(self, columns: Columns) -> Outputs:
         rows = zip(*(columns[name] for name in self.contract.names), strict=True)
         return self.predict_rows(list(rows))
@@ -85,12 +88,7 @@ class Loaded:
 
     def answer(self, rows: Sequence[Sequence[Any]]) -> Outputs:
         """Outputs of encoded rows, some at once."""
-        parts = [
-            self.predictor.predict(rows[i : i + _AT_ONCE]) for i in range(0, len(rows), _AT_ONCE)
-        ]
-        if not parts:
-            return [np.empty((0, *s.shape)) for s in make_task(self.contract.task).outputs]
-        return [np.concatenate(found) for found in zip(*parts, strict=True)]
+        return answer_encoded(self.predictor, self.contract, rows)
 
     def write(self, folder: Path) -> None:
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
@@ -363,9 +361,9 @@ class CandidateLoader:
         (folder / SERVED_FILE).write_bytes(msgspec.json.encode(served))
         manifest = self._artifacts.seal(folder)
         artifact = self._artifact(folder, manifest)
-        predictor = self._runtimes.load(artifact, self._contract, trusted=self._options.trust)
-        if isinstance(predictor, RemotePredictor):
-            predictor = BlockingPredictor(predictor)
+        predictor = load_to_ask(
+            self._runtimes, artifact, self._contract, trusted=self._options.trust
+        )
         self._opened.append(predictor)
         return Loaded(folder, manifest, served, inputs, self._contract, predictor)
 

@@ -7,10 +7,14 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from windvane.core.execution import RuntimeName
-from windvane.core.task import Contract, Outputs
+from windvane.core.task import Contract, Outputs, make_task
 from windvane.ports.artifacts import Artifact
 from windvane.ports.runtime import CannotLoad, Predictor, RemotePredictor, Runtime, read_served
+
+_AT_ONCE = 1_000
 
 
 class BlockingPredictor:
@@ -38,6 +42,24 @@ class BlockingPredictor:
 
         self._runner.run(end())
         self._runner.close()
+
+
+def load_to_ask(
+    runtimes: Runtime, artifact: Artifact, contract: Contract, *, trusted: bool
+) -> Predictor:
+    """A version for who may wait for it, wherever it runs. Raises as `Runtime.load`."""
+    found = runtimes.load(artifact, contract, trusted=trusted)
+    return BlockingPredictor(found) if isinstance(found, RemotePredictor) else found
+
+
+def answer_encoded(
+    predictor: Predictor, contract: Contract, rows: Sequence[Sequence[Any]]
+) -> Outputs:
+    """Outputs of encoded rows, some at once."""
+    parts = [predictor.predict(rows[i : i + _AT_ONCE]) for i in range(0, len(rows), _AT_ONCE)]
+    if not parts:
+        return [np.empty((0, *spec.shape)) for spec in make_task(contract.task).outputs]
+    return [np.concatenate(found) for found in zip(*parts, strict=True)]
 
 
 class Runtimes:

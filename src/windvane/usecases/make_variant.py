@@ -20,7 +20,7 @@ from windvane.core.execution import (
     relative_loss,
     smallest_that_holds,
 )
-from windvane.core.task import Task, make_task
+from windvane.core.task import Quality, Task, make_task
 from windvane.ports.artifacts import Artifact, Artifacts
 from windvane.ports.control_store import ControlStore, VersionRecord
 from windvane.ports.learner import TrainingData
@@ -176,10 +176,14 @@ def open_variants(
 
 def score_of(one: Servable, data: TrainingData, task: Task, alpha: float) -> Score:
     """By the task's metric. Raises CannotOptimize where the rows do not tell it."""
-    found = task.quality(one.predict(data.columns), data.labels, alpha)
+    return as_score(task.quality(one.predict(data.columns), data.labels, alpha))
+
+
+def as_score(found: Quality) -> Score:
+    """Raises CannotOptimize where its rows do not tell it."""
     if found.missing:
         raise CannotOptimize(
-            f"{found.metric} cannot be told of {data.rows:,} rows: {found.missing}",
+            f"{found.metric} cannot be told of {found.rows:,} rows: {found.missing}",
             hint="give more rows, or an earlier --holdout-from",
         )
     return Score(found.metric, found.value, found.larger_is_better, found.rows)

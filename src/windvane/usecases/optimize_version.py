@@ -8,7 +8,7 @@ canary like any other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from windvane.core.acceptance import CandidateFacts, ParityReport
@@ -35,6 +35,7 @@ from windvane.usecases.load_candidate import Loaded
 from windvane.usecases.make_variant import (
     Variants,
     VariantServices,
+    as_score,
     halves,
     open_variants,
     score_of,
@@ -81,7 +82,7 @@ def optimize_version(
     with open_variants(services, stores.store, about, version) as variants:
         on_step("check the data")
         check_data(about.file, data)
-        used = _used(about, variants.original)
+        used = variants.original.used(about.file.schema)
         check_present(data, used)
         alpha = about.policy.alpha
         _, holdout = split_by_time(data, options.holdout_from, variants.task)
@@ -94,7 +95,8 @@ def optimize_version(
         parity = _parity(about, variants, made, some_rows(holdout, _PARITY_ROWS), options, on_step)
         on_step(f"evaluate both on {holdout.rows:,} later rows")
         before = score_of(variants.original, holdout, variants.task, alpha)
-        after = score_of(made, holdout, variants.task, alpha)
+        evaluation = evaluate(made, holdout, variants.task, alpha)
+        after = as_score(evaluation.quality)
         loss = relative_loss(before, after)
         if loss > options.allowed:
             raise LossTooLarge(
@@ -102,7 +104,6 @@ def optimize_version(
                 f"{before.value:.4g} becomes {after.value:.4g} on {after.rows:,} rows, "
                 f"{loss:.2%} lost > {options.allowed:.2%} allowed"
             )
-        evaluation = evaluate(made, holdout, variants.task, alpha)
         record = variants.record
         signed: dict[str, Any] = {
             "from": record.version, "manifest": record.manifest, "how": options.how.value,
@@ -129,11 +130,6 @@ def optimize_version(
         return Optimized(trained, record.version, before, after, loss)
 
 
-def _used(about: Applied, original: Loaded) -> list[Any]:
-    names = {spec.feature for spec in original.inputs}
-    return [spec for spec in about.file.schema if spec.name in names]
-
-
 def _parity(
     about: Applied,
     variants: Variants,
@@ -154,6 +150,4 @@ def _parity(
         tolerance=about.policy.parity_tolerance,
     )
     report = compare_answers(sides, sample.columns, (), on_step)
-    if options.accept and report.unequal:
-        report = replace(report, accepted=options.accept, accepted_by=options.by)
-    return report
+    return report.signed(options.accept, options.by)

@@ -117,7 +117,7 @@ def register_version(
         )
         if about.champion:
             on_step(f"compare with version {about.champion} on the same rows")
-            facts = services.champions.compare(about, chosen, holdout, facts)
+            facts = services.champions.compare(about, evaluation.outputs, holdout, facts)
         packages = _packages(services, source, chosen)
         offered = _proposal(about, chosen, choice, facts, parity, evaluation, options, packages)
         return accept(services.stores, about, data, offered, on_step)
@@ -162,9 +162,7 @@ def _parity(
             probe_max_difference=max(report.probe_max_difference, made.probe_max_difference),
             groups=(*report.groups, around),
         )
-    if options.accept and report.unequal:
-        report = replace(report, accepted=options.accept, accepted_by=options.accepted_by)
-    return report
+    return report.signed(options.accept, options.accepted_by)
 
 
 def _packages(
@@ -188,13 +186,12 @@ def _proposal(
     options: RegistrationOptions,
     packages: Mapping[str, Mapping[str, str]],
 ) -> Proposal:
-    names = {spec.feature for spec in chosen.inputs}
     told: dict[str, Any] = {"runtime": msgspec.to_builtins(choice), "packages": packages}
     if parity.accepted:
         told["accepted"] = {"reason": parity.accepted, "by": parity.accepted_by}
     return Proposal(
         candidate=chosen,
-        used=[spec for spec in about.file.schema if spec.name in names],
+        used=chosen.used(about.file.schema),
         facts=facts,
         metrics=evaluation.metrics,
         params={"registered": "from files", "runtime": choice.runtime.value},

@@ -89,7 +89,7 @@ def train_version(
     facts = CandidateFacts(past.rows, duplicates(data), found.quality, found.naive, parity)
     if about.champion:
         on_step(f"compare with version {about.champion} on the same rows")
-        facts = champions.compare(about, candidate, holdout, facts)
+        facts = champions.compare(about, found.outputs, holdout, facts)
     offered = Proposal(
         candidate=candidate,
         used=used,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,12 @@ class ParityReport:
             if group.only:
                 return f"only {group.only} answers {group.name}: {group.unanswered}"
         return ""
+
+    def signed(self, reason: str, by: str) -> ParityReport:
+        """With the reason for which its differences are accepted, where there are any."""
+        if not reason or not self.unequal:
+            return self
+        return replace(self, accepted=reason, accepted_by=by)
 
     @property
     def unequal(self) -> bool:
