@@ -44,6 +44,11 @@ class FileCertificate:
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise BadCertificate(f"{chain} and {key}: {error}") from error
 
+    @classmethod
+    def of(cls, files: tuple[Path, Path] | None) -> FileCertificate | None:
+        """Of a chain and its key, none without them. Raises BadCertificate."""
+        return cls(*files) if files is not None else None
+
     def context_for(self, protocol: str) -> ssl.SSLContext:
         held = self._contexts.get(protocol)
         if held is None:

@@ -25,7 +25,7 @@ def start_logging(given: Settings) -> None:
 
 def certificate(given: Settings) -> Certificate | None:
     """Raises BadCertificate."""
-    return FileCertificate(*given.certificate) if given.certificate else None
+    return FileCertificate.of(given.certificate)
 
 
 def console(given: Settings) -> FastAPI:

@@ -38,14 +38,14 @@ class FrontBounds:
 
 
 class GrpcFront:
-    """Hands what comes on ``listener`` on to the Unix socket ``inner``."""
+    """Hands what comes on ``listener`` on to the Unix socket ``inner``. The HTTP server follows
+    the certificate for both."""
 
     def __init__(
         self, listener: socket.socket, inner: str, tls: Certificate | None, bounds: FrontBounds
     ) -> None:
         self._listener = listener
         self._inner = inner
-        self._tls = tls
         self._context = tls.context_for("h2") if tls is not None else None
         self._bounds = bounds
         self._tasks: list[asyncio.Task[None]] = []
@@ -57,10 +57,7 @@ class GrpcFront:
     def start(self) -> None:
         self._listener.setblocking(False)
         self._listener.listen(_BACKLOG)
-        work = [self._accept(), self._sweep()]
-        if self._tls is not None:
-            work.append(self._tls.watch())
-        self._tasks = [asyncio.create_task(one) for one in work]
+        self._tasks = [asyncio.create_task(one) for one in (self._accept(), self._sweep())]
 
     async def stop_accepting(self) -> None:
         for task in self._tasks:
@@ -76,9 +73,6 @@ class GrpcFront:
         until = time.monotonic() + _END_S
         while self.connected and time.monotonic() < until:  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_EVERY_S)
-
-    def forget(self, one: Outer) -> None:
-        self.open.pop(one, None)
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,56 +128,68 @@ class GrpcFront:
                     one.close()
 
 
-class Outer(asyncio.Protocol):
+class _Side(asyncio.Protocol):
+    """One end of a connection; what it cannot send in time holds the other end back."""
+
+    transport: asyncio.Transport | None = None
+    peer: _Side | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None:
+            self.transport.write(data)
+
+    def pause(self, on: bool) -> None:
+        """Read no more from it, or again."""
+        if self.transport is not None and not self.transport.is_closing():
+            (self.transport.pause_reading if on else self.transport.resume_reading)()
+
+    def pause_writing(self) -> None:
+        if self.peer is not None:
+            self.peer.pause(True)
+
+    def resume_writing(self) -> None:
+        if self.peer is not None:
+            self.peer.pause(False)
+
+
+class Outer(_Side):
     """A client's side."""
 
     def __init__(self, front: GrpcFront, address: str) -> None:
         self._front = front
-        self._transport: asyncio.Transport | None = None
-        self._inner: Inner | None = None
         self._early: list[bytes] = []
         self.address = address
         self.joining: asyncio.Task[None] | None = None
         self.heard_at = time.monotonic()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
         self._front.connected.add(self)
-        self._transport.pause_reading()  # until there is somebody to hand it to
+        self.pause(True)  # until there is somebody to hand it to
 
     def join(self, inner: Inner) -> None:
-        self._inner = inner
-        if self._transport is None or self._transport.is_closing():
+        self.peer = inner
+        if self.transport is None or self.transport.is_closing():
             inner.close()
             return
         for part in self._early:
             inner.write(part)
         self._early.clear()
-        self._transport.resume_reading()
+        self.pause(False)
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = time.monotonic()
-        if self._inner is None:
+        if self.peer is None:
             self._early.append(data)
         else:
-            self._inner.write(data)
+            self.peer.write(data)
 
     def write(self, data: bytes) -> None:
         self.heard_at = time.monotonic()
-        if self._transport is not None:
-            self._transport.write(data)
-
-    def pause_writing(self) -> None:
-        if self._inner is not None:
-            self._inner.pause(True)
-
-    def resume_writing(self) -> None:
-        if self._inner is not None:
-            self._inner.pause(False)
-
-    def pause(self, on: bool) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            (self._transport.pause_reading if on else self._transport.resume_reading)()
+        super().write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -192,54 +198,36 @@ class Outer(asyncio.Protocol):
 
     def close(self) -> None:
         """At once: what its client has not read by now it will not read."""
-        self._front.forget(self)
-        transport, inner = self._transport, self._inner
-        self._inner = None
-        if inner is not None:
+        self._front.open.pop(self, None)
+        inner, self.peer = self.peer, None
+        if isinstance(inner, Inner):
             inner.close()
-        if transport is not None:
-            transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
         elif self.joining is not None:
             self.joining.cancel()  # a handshake that is under way
 
     def finish(self) -> None:
         """The server has ended: its last bytes go out, as long as the connection is not silent."""
-        self._inner = None
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.close()
+        self.peer = None
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.close()
 
 
-class Inner(asyncio.Protocol):
+class Inner(_Side):
     """The gRPC server's side."""
 
     def __init__(self, outer: Outer) -> None:
         self._outer = outer
-        self._transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
+        self.peer = outer
 
     def data_received(self, data: bytes) -> None:
         self._outer.write(data)
-
-    def write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
-
-    def pause_writing(self) -> None:
-        self._outer.pause(True)
-
-    def resume_writing(self) -> None:
-        self._outer.pause(False)
-
-    def pause(self, on: bool) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            (self._transport.pause_reading if on else self._transport.resume_reading)()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._outer.finish()
 
     def close(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()

@@ -83,7 +83,9 @@ class HttpServer:
     """One worker's, in the running loop, from ``start`` to ``stop``. Other workers go on
     accepting from the same socket while it leaves."""
 
-    def __init__(self, app: Application, config: HttpConfig) -> None:
+    def __init__(self, app: Application, config: HttpConfig, *, watches: bool = True) -> None:
+        """``watches``: it follows the certificate, for all that show it."""
+        self._watches = watches
         self.connections = Connections(app, config.bounds)
         self._handshakes: set[asyncio.Task[None]] = set()
         self._listener: socket.socket | None = None
@@ -99,6 +101,7 @@ class HttpServer:
                 replace(
                     config, port=one.port, listen_fd=None, ready_fd=None, also=(), reuse_port=True
                 ),
+                watches=False,
             )
             for one in config.also
         ]  # fmt: skip
@@ -126,7 +129,8 @@ class HttpServer:
         else:
             self._listener.listen(_BACKLOG)
             self._accepting = asyncio.create_task(self._accept(self._listener, tls.context))
-            self._tasks.append(asyncio.create_task(tls.watch()))
+            if self._watches:
+                self._tasks.append(asyncio.create_task(tls.watch()))
         for one in self._also:
             await one.start()
         self._tasks.append(asyncio.create_task(self._sweep()))

@@ -76,7 +76,7 @@ def start_logging(given: Settings) -> None:
 
 def certificate(given: Settings) -> Certificate | None:
     """What all that listens shows. Raises BadCertificate."""
-    return FileCertificate(*given.certificate) if given.certificate else None
+    return FileCertificate.of(given.certificate)
 
 
 def http_config(given: Settings, worker: GatewayWorker, tls: Certificate | None) -> HttpConfig:
