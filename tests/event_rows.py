@@ -27,6 +27,7 @@ def predicted_event(
     latency_us: int = 900,
     request_id: str = "",
     key: str = "",
+    explanation: str = "",
 ) -> Predicted:
     """``rows`` equal rows that took one route."""
     route = RouteTaken(routed, answered, arm, list(flags))
@@ -34,4 +35,5 @@ def predicted_event(
         event_id, ts, model, tenant, contract, rollout, latency_us, rows,
         as_column([unit] * rows), [route], as_columns([tuple(values)] * rows),
         as_columns([tuple(outputs)] * rows), request_id, key,
+        as_column([explanation] * rows) if explanation else "",
     )  # fmt: skip

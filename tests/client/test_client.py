@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -24,6 +25,7 @@ from windvane.client import (
     Predictions,
     events_of,
 )
+from windvane.core.execution import BACKGROUND_FILE, Background
 from windvane.core.routing import ModelRoute, TenantLimit
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, TaskSpec
@@ -50,6 +52,9 @@ def gateway(tmp_path: Path) -> Iterator[Served]:
         rich: ModelRoute = route("rich", contract=RICH)
         limits = (TenantLimit("bolt", rate=1, per_s=3_600.0),)
         bolt = key("bolt", "bolt", "predict")
+        harness.artifacts.files[BACKGROUND_FILE] = msgspec.msgpack.encode(
+            Background(("x", "n", "kind"), ((10.0, 0, "van"), (20.0, 1, "bike")))
+        )
         await harness.publish(route(), rich, keys=(ACME, PLAIN, bolt), limits=limits)
 
     with served(publish, idempotency=Idempotency(store), max_body=1 << 20) as found:
@@ -140,6 +145,24 @@ def test_many_rows_go_in_several_requests_and_come_back_in_order(gateway: Served
     told = {(o.prediction_id, o.row): o.value for o in outcomes}
     keys = zip(found.request_ids, found.places, strict=True)
     assert told == {place: float(i) for i, place in enumerate(keys)}
+
+
+def test_explanations_are_typed_and_asked_for_some_rows_at_a_time(gateway: Served) -> None:
+    with Client(gateway.url, "wv_acme", deadline=WITHIN_S) as client:
+        plain = client.predict("late", features(1.0))[0]
+        assert plain.explanation is plain.unexplained is None
+        found = client.predict("late", [features(float(i)) for i in range(40)], explain=True)
+        assert [event.rows for event in predicted(gateway)][1:] == [32, 8]
+        first, last = found[0].explanation, found[-1].explanation
+        assert first is not None
+        assert last is not None
+        assert first.base + sum(first.contributions.values()) == pytest.approx(1.0)
+        assert last.contributions["x"] - first.contributions["x"] == pytest.approx(0.039)
+        gateway.harness.predictor().fails = lambda row: row[2] == "bike"
+        found = client.predict("late", features(2.0), explain=True)
+        assert found[0].explanation is None
+        assert found[0].unexplained is not None
+        assert found[0].unexplained.code == "EXP-101"
 
 
 def test_a_large_body_is_compressed(gateway: Served) -> None:

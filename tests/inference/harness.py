@@ -114,11 +114,24 @@ def _loading() -> bool:
 class FakeArtifact:
     name: str
     manifest: str
+    files: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.files)
+
+    def read(self, name: str) -> bytes:
+        return self.files[name]
 
 
 class FakeArtifacts:
+    """``files`` are those of every version."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+
     def open(self, artifact: str, manifest: str) -> Any:
-        return FakeArtifact(artifact, manifest)
+        return FakeArtifact(artifact, manifest, self.files)
 
     def seal(self, folder: Any) -> str:
         raise NotImplementedError
@@ -390,6 +403,7 @@ class Harness:
     events_max_age_s: float = 3_600.0
     seq: int = 0
     runtime: FakeRuntime = field(default_factory=FakeRuntime)
+    artifacts: FakeArtifacts = field(default_factory=FakeArtifacts)
     feed: FakeFeed = field(default_factory=FakeFeed)
     spool: FakeSpool = field(default_factory=FakeSpool)
     board: FakeBoard = field(default_factory=FakeBoard)
@@ -406,7 +420,7 @@ class Harness:
             batcher=NextTickBatcher(
                 instrumentation.executed, low_priority=self.low_priority, monotonic=self.ticks
             ),
-            models=ModelCache(self.runtime, FakeArtifacts(), self.budget, monotonic=self.ticks),
+            models=ModelCache(self.runtime, self.artifacts, self.budget, monotonic=self.ticks),
             cache=AnswerCache(self.cache_bytes),
             shared=self.shared,
             events=EventWriter(self.spool, self.clock, self.ticks),

@@ -24,6 +24,7 @@ from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
 from windvane.core.execution import SANDBOXED, RuntimeName
+from windvane.core.task import Contract
 from windvane.ports.learner import TrainingData
 from windvane.ports.runtime import Predictor, RemotePredictor
 from windvane.ports.source import Source
@@ -145,12 +146,15 @@ class Registration:
         assert not isinstance(found, RemotePredictor)
         return found
 
+    def contract(self, done: Trained) -> Contract:
+        with self.store.read() as tx:
+            return read_model_file(tx.model(done.version.model).text).contract
+
     def served(
         self, done: Trained, columns: Mapping[str, Sequence[Any]], *, trusted: bool = True
     ) -> Any:
         """Every output of the registered version, of rows as clients send them."""
-        with self.store.read() as tx:
-            names = read_model_file(tx.model(done.version.model).text).contract.names
+        names = self.contract(done).names
         predictor = self.load(done, trusted=trusted)
         rows = zip(*(columns[name] for name in names), strict=True)
         found = predictor.predict([predictor.encode(row) for row in rows])

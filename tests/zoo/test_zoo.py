@@ -3,6 +3,8 @@ reason that was written down beforehand."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,10 @@ from usecases.registration import Registration
 from zoo.animals import ANIMALS, REFUSED, Animal, columns_of, data_of, frame_of, labels_of, text_of
 
 from windvane.core.errors import WindvaneError
+from windvane.core.explanation import Scale
+from windvane.core.task import make_task
+from windvane.ports.runtime import Explainer
+from windvane.usecases.accept_candidate import Trained
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
@@ -21,6 +27,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:X does not have valid feature names:UserWarning"),
 ]
 COMPARED = 200
+BOOSTERS = ("xgboost: ", "lightgbm: ")
 UNSEEN = "~ never seen"
 
 
@@ -46,6 +53,46 @@ def test_it_answers_as_its_own_library(
     known = np.isfinite(expected).all(axis=1) if expected.ndim > 1 else np.isfinite(expected)
     assert known.all()
     assert np.abs(found - expected).max() <= animal.tolerance
+    check_explanations(animal, registration, done, columns_of(rows))
+
+
+def check_explanations(
+    animal: Animal, registration: Registration, done: Trained, columns: Mapping[str, Sequence[Any]]
+) -> None:
+    """A booster explains its own answers, and what it says adds up to them."""
+    predictor = registration.load(done, trusted=True)
+    explains = isinstance(predictor, Explainer)
+    assert explains == (animal.name.startswith(BOOSTERS) and "pickle" not in animal.name)
+    if explains:
+        names = registration.contract(done).names
+        task = make_task(registration.contract(done).task)
+        rows = [
+            predictor.encode(row) for row in zip(*(columns[name] for name in names), strict=True)
+        ]
+        answers = [row for row in task.rows(predictor.predict(rows)) if row is not None]
+        numbers = [task.explained(row) for row in answers]
+        asked = [(n, n.of(row)) for n, row in zip(numbers, answers, strict=True) if n]
+        assert len(asked) == len(rows)
+        for explained, (number, value) in zip(predictor.explain(rows, asked), asked, strict=True):
+            total = explained.base + sum(explained.contributions.values())
+            assert explained.output == number.name
+            assert back(explained.scale, total, value) == pytest.approx(value, abs=1e-4, rel=1e-4)
+            assert set(explained.contributions) <= set(names)
+    predictor.close()
+
+
+def back(scale: Scale, total: float, value: float) -> float:
+    """The answer that a sum on a scale stands for; scores of several classes are held against
+    the others by `scale_of` itself."""
+    match scale:
+        case Scale.LOG_ODDS:
+            return 1.0 / (1.0 + math.exp(-total))
+        case Scale.LOG:
+            return math.exp(total)
+        case Scale.OUTPUT:
+            return total
+        case Scale.SCORE:
+            return value
 
 
 def asked(animal: Animal, frame: pd.DataFrame) -> pd.DataFrame:

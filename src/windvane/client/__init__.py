@@ -13,12 +13,14 @@ from windvane.client.aio import AsyncClient
 from windvane.client.calls import events_of
 from windvane.client.errors import ApiError, BadArgument, NoResponse, Problem
 from windvane.client.messages import (
+    Explanation,
     Feature,
     Model,
     Output,
     Prediction,
     Predictions,
     SentEvents,
+    Unexplained,
 )
 from windvane.client.sync import Client
 
@@ -27,6 +29,7 @@ __all__ = [
     "AsyncClient",
     "BadArgument",
     "Client",
+    "Explanation",
     "Feature",
     "Model",
     "NoResponse",
@@ -35,5 +38,6 @@ __all__ = [
     "Predictions",
     "Problem",
     "SentEvents",
+    "Unexplained",
     "events_of",
 ]

@@ -68,11 +68,13 @@ class AsyncClient:
         units: Sequence[Any] | Any = None,
         idempotency_key: str | None = AUTO,
         deadline: float | None = None,
+        explain: bool = False,
     ) -> Predictions:
         """As `Client.predict`."""
         calls, index = predict_calls(
-            model, rows, units, idempotency_key, deadline is not None, self._options.max_rows
-        )
+            model, rows, units, idempotency_key, deadline is not None, self._options.max_rows,
+            explain=explain,
+        )  # fmt: skip
         return joined(model, [await self._send(call, deadline) for call in calls], index)
 
     async def send_outcomes(self, model: str, outcomes: Any, values: Any = None) -> int:

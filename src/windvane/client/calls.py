@@ -27,6 +27,7 @@ T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 API_VERSION = "2026-11-28"
 AUTO: Final = "auto"
+_MAX_EXPLAINED = 32  # rows of a request that a gateway explains
 _MAX_BYTES = 900_000  # under a gateway's default of 1 MiB
 
 
@@ -44,7 +45,14 @@ class Call(Generic[T]):
 
 
 def predict_calls(
-    model: str, rows: Rows, units: Any, idempotency_key: str | None, asked: bool, max_rows: int
+    model: str,
+    rows: Rows,
+    units: Any,
+    idempotency_key: str | None,
+    asked: bool,
+    max_rows: int,
+    *,
+    explain: bool = False,
 ) -> tuple[list[Call[tuple[PredictAnswer, bool]]], Any]:
     """As many requests as the rows need, and the index of their DataFrame."""
     given, index = read_rows(rows)
@@ -56,7 +64,8 @@ def predict_calls(
             if unit is not None:
                 instance["unit"] = str(unit)
     path = f"/v1/models/{quote(model, safe='')}/predict"
-    parts = list(_parts(instances, max_rows))
+    parts = list(_parts(instances, min(max_rows, _MAX_EXPLAINED) if explain else max_rows))
+    tail = b',"explain":true}' if explain else b"}"
     key = secrets.token_hex(16) if idempotency_key == AUTO else idempotency_key
     if key is not None and not (0 < len(key) <= 200 and key.isascii() and key.isprintable()):
         raise BadArgument("an idempotency key is 1 to 200 printable ASCII characters")
@@ -65,7 +74,7 @@ def predict_calls(
         headers: dict[str, str] = {}
         if key is not None:
             headers["idempotency-key"] = key if len(parts) == 1 else f"{key}/{i}"
-        body = b'{"instances":[%b]}' % b",".join(part)
+        body = b'{"instances":[%b]%b' % (b",".join(part), tail)
         calls.append(
             Call("POST", path, _Predicted(len(part)), body, headers, key is not None, asked)
         )

@@ -12,9 +12,33 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+class Explanation(msgspec.Struct, frozen=True):
+    """What each feature contributed: ``base`` and all ``contributions`` add up to the number
+    ``output`` on ``scale`` ("output": itself, "log_odds", "log_output", or "score", of its class
+    before a softmax). ``method`` is "tree_shap", or "permutation" with its largest
+    ``standard_error`` after so many ``evaluations`` of the version."""
+
+    method: str
+    output: str
+    scale: str
+    base: float
+    contributions: dict[str, float]
+    evaluations: int = 0
+    standard_error: float | None = None
+
+
+class Unexplained(msgspec.Struct, frozen=True):
+    """Why there is no explanation."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
 class Prediction(msgspec.Struct, frozen=True):
     """One row's answer: what a client looks at, who answered on which arm, what was odd (in
-    words: ``why``), and every output of the model's task by its name."""
+    words: ``why``), and every output of the model's task by its name; with ``explain``, its
+    explanation, or why there is none (``unexplained``)."""
 
     value: Any
     version: str
@@ -22,6 +46,8 @@ class Prediction(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
     why: str = ""
     outputs: dict[str, Any] = {}
+    explanation: Explanation | None = None
+    unexplained: Unexplained | None = None
 
 
 class PredictAnswer(msgspec.Struct, frozen=True):

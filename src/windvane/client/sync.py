@@ -77,17 +77,20 @@ class Client:
         units: Sequence[Any] | Any = None,
         idempotency_key: str | None = AUTO,
         deadline: float | None = None,
+        explain: bool = False,
     ) -> Predictions:
         """One prediction a row. ``rows``: mappings of features by name, or a DataFrame.
 
         ``units``: what traffic is split by, one a row. Each call has an idempotency key of its
         own, so that a retry is the same event; give one to make a call repeatable over
         processes, or None for none. ``deadline`` (seconds) is also told to the gateway. More
-        rows than fit into one request go in several, one after the other.
+        rows than fit into one request go in several, one after the other. ``explain``: each
+        prediction says what every feature contributed to it, or why that cannot be said.
         """
         calls, index = predict_calls(
-            model, rows, units, idempotency_key, deadline is not None, self._options.max_rows
-        )
+            model, rows, units, idempotency_key, deadline is not None, self._options.max_rows,
+            explain=explain,
+        )  # fmt: skip
         return joined(model, [self._send(call, deadline) for call in calls], index)
 
     def send_outcomes(self, model: str, outcomes: Any, values: Any = None) -> int:

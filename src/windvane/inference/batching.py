@@ -149,7 +149,7 @@ class NextTickBatcher:
         queue.running = 1
         if queue.executor is None:
             name = f"queue-{queue.model}"
-            queue.executor = ThreadPoolExecutor(1, name, _yield_to_the_loop)
+            queue.executor = ThreadPoolExecutor(1, name, yield_to_the_loop)
         began = self._stopwatch()
         loop = asyncio.get_running_loop()
         work = loop.run_in_executor(queue.executor, execute, queue.local, queue.task, rows)
@@ -376,7 +376,7 @@ def _fault_of(jobs: Sequence[Job], outputs: RowOutputs) -> str:
     return EVERYBODY if gone or len(tenants) != 1 else tenants.pop()
 
 
-def _yield_to_the_loop() -> None:
+def yield_to_the_loop() -> None:
     """On Linux a thread has a niceness of its own: the loop comes first."""
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, _THREAD_NICENESS)

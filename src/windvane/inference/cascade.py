@@ -40,12 +40,12 @@ class Cascade:
 
     async def refine(
         self, request: InferenceRequest, response: InferenceResponse, spec: CascadeSpec
-    ) -> list[InferenceRequest]:
-        """Put better answers in the response; the dear model's answers as requests of their own,
-        to be kept with this one."""
+    ) -> dict[int, InferenceRequest]:
+        """Put better answers in the response; by row the dear model's answers as requests of
+        their own, to be kept with this one."""
         unsure = _unsure(request, spec.below)
         if not unsure:
-            return []
+            return {}
         request.routes = _flagged(request.routes, unsure)
         routes, outputs = list(request.routes), list(request.outputs)
         answered = await self._ask(request, spec, unsure)
@@ -55,7 +55,7 @@ class Cascade:
             routes[i] = Route(own.routed, by, own.arm, (*own.flags, *given.flags))
             outputs[i] = sub.outputs[0]
         response.routes, response.outputs = routes, outputs
-        return list(answered.values())
+        return answered
 
     async def _ask(
         self, request: InferenceRequest, spec: CascadeSpec, unsure: Sequence[int]

@@ -13,7 +13,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +33,7 @@ from windvane.inference.errors import (
 )
 from windvane.inference.events import EventWriter
 from windvane.inference.execution import Execution
+from windvane.inference.explaining import Explaining, check_size
 from windvane.inference.failures import describe, frames_of
 from windvane.inference.idempotency import Idempotency
 from windvane.inference.instrumentation import Instrumentation
@@ -46,6 +47,7 @@ from windvane.ports.tracing import Tracer
 _log = logging.getLogger(__name__)
 _RETRY_WHEN_FULL_S = 1.0
 _HEADROOM = 0.7
+_NOBODY: Mapping[int, InferenceRequest] = {}
 _WAY_BACK = 0.02  # of the time: an answer that leaves at the deadline comes after it
 
 
@@ -89,8 +91,13 @@ class Engine:
         self.services = services
         self._execution = Execution(services)
         self._cascade = Cascade(services, self._execution)
+        self._explaining = Explaining(services)
         services.batcher.on_begin = services.events.hold
         services.batcher.on_end = services.events.commit
+
+    def close(self) -> None:
+        """Wait for the explanations that are under way; before the versions are unloaded."""
+        self._explaining.close()
 
     async def predict(self, request: InferenceRequest, body: bytes) -> InferenceResponse:
         """Both phases, for a request that is there as a whole.
@@ -153,7 +160,9 @@ class Engine:
         services = self.services
         try:
             inputs = request.codec.decode(request.body, request.access.model, services.max_rows)
-            request.rows, request.units = inputs
+            request.rows, request.units, request.explain = inputs
+            if request.explain:
+                check_size(request)
             if request.trace is not None:
                 request.trace.step("decode", services.monotonic_ns())
             # A later step joins features here, for rows that name an entity.
@@ -162,24 +171,28 @@ class Engine:
                 self._flag(request)
             response = InferenceResponse(request)
             cascade = request.access.model.route.cascade
-            others: Sequence[InferenceRequest] = ()
+            others: Mapping[int, InferenceRequest] = _NOBODY
             if cascade is not None:
                 began_ns = 0 if request.trace is None else request.trace.at_ns
                 others = await self._cascade.refine(request, response, cascade)
                 if request.trace is not None:
                     now_ns = services.monotonic_ns()
                     request.trace.step("cascade", now_ns, began_ns=began_ns)
+            if request.explain:
+                response.explanations = await self._explaining.explain(request, others)
+                if request.trace is not None:
+                    request.trace.step("explain", services.monotonic_ns())
             request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
             response.body = request.codec.encode(response)  # or there is nothing to record
             if request.trace is not None:
                 request.trace.step("encode", services.monotonic_ns())
-            not_kept = await services.events.keep_prediction(request, *others)
+            not_kept = await services.events.keep_prediction(request, *others.values())
             if not_kept is not None:
                 raise not_kept
             if request.trace is not None:
                 request.trace.step("record", services.monotonic_ns())
             services.instrumentation.answered(request)
-            for other in others:
+            for other in others.values():
                 services.instrumentation.answered(other)
         except Exception as error:
             raise self._told(request, error)  # noqa: B904

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
-from typing import cast
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
+import msgspec
+
+from windvane.core.explanation import Explanation
 from windvane.inference.errors import NoAnswer, NotRecorded, Rejection, SchemaViolation
 from windvane.inference.request import InferenceRequest
 from windvane.inference.waiting import Waiter
 from windvane.ports.clock import Clock
 from windvane.ports.events import (
     EVENT_ENCODER,
+    Column,
     Denied,
     OutcomeSeen,
     Predicted,
@@ -24,11 +28,15 @@ from windvane.ports.events import (
 )
 from windvane.ports.spool import SpoolFull, SpoolWriter
 
+if TYPE_CHECKING:
+    from windvane.inference.explaining import Explained
+
 _log = logging.getLogger(__name__)
 _SAMPLE_BYTES = 1_000
 _DENIED_EVERY_S = 1.0
 _MAX_DENIED = 10_000
 _encode = EVENT_ENCODER.encode
+_to_json = msgspec.json.Encoder().encode
 
 
 class EventWriter:
@@ -74,6 +82,7 @@ class EventWriter:
                 access.model.contract.id, access.model.route.rollout, request.latency_us,
                 len(routes), as_column(request.units), taken, as_columns(request.rows),
                 as_columns(request.outputs), request.client_id, request.principal.key_id,
+                _as_texts(request.explanations) if request.explain else "",
             )
         )  # fmt: skip
 
@@ -170,3 +179,10 @@ class EventWriter:
         self.commit()
         self.sync()
         self._spool.close()
+
+
+def _as_texts(explanations: Sequence[Explained | None]) -> Column:
+    """A column of JSON texts, "" for what has no explanation."""
+    return as_column(
+        [_to_json(one).decode() if isinstance(one, Explanation) else "" for one in explanations]
+    )

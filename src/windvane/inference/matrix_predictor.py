@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.execution import ServedBy
+from windvane.core.explanation import Explanation, Method, scale_of
 from windvane.core.signature import InputSpec, OutputReader, RowEncoder, RowPacker
-from windvane.core.task import Contract, Outputs, make_task
-from windvane.ports.runtime import CannotLoad, refuse_value
+from windvane.core.task import Contract, ExplainedNumber, Outputs, make_task
+from windvane.ports.runtime import CannotExplain, CannotLoad, refuse_value
 
 
 class MatrixModel(Protocol):
@@ -19,6 +21,12 @@ class MatrixModel(Protocol):
     width: int
 
     def predict(self, x: NDArray[Any], /) -> NDArray[Any]: ...
+
+    def contributions(self, x: NDArray[Any], /) -> NDArray[np.float64]:
+        """(rows, groups, width + 1): what each column added to each raw score, and what all rows
+        have last. On any thread."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -41,7 +49,11 @@ class MatrixPredictor:
             model.close()
             raise CannotLoad(f"the model takes {model.width} columns, the version has {width}")
         self._model = model
-        self._read = OutputReader(served.outputs, make_task(contract.task).outputs)
+        specs = make_task(contract.task).outputs
+        self._read = OutputReader(served.outputs, specs)
+        mapped = {mapping.output: mapping.columns for mapping in served.outputs}
+        self._columns = [mapped.get(spec.name, ()) for spec in specs]
+        self._features = [spec.feature for spec in inputs for _ in range(lengths[spec.feature])]
         self.encode = RowEncoder(inputs, contract.names, refuse_value)
         self._flatten = width != len(inputs)
         self._matrix = RowPacker(width)
@@ -51,6 +63,35 @@ class MatrixPredictor:
         if self._flatten:
             rows = [flat_row(row) for row in rows]
         return self._read.one(self._model.predict(self._matrix(rows)))
+
+    def explain(
+        self, rows: Sequence[Sequence[Any]], answers: Sequence[tuple[ExplainedNumber, float]]
+    ) -> list[Explanation]:
+        if self._flatten:
+            rows = [flat_row(row) for row in rows]
+        found = self._model.contributions(RowPacker(len(self._features))(rows))
+        scores = found.sum(axis=2)
+        groups = [self._group(number, scores.shape[1]) for number, _ in answers]
+        values = [value for _, value in answers]
+        scale = scale_of(scores, groups, values, probability=answers[0][0].probability)
+        if scale is None:
+            raise CannotExplain("what its trees add up to is not what the version answers")
+        out: list[Explanation] = []
+        for held, group, (number, _) in zip(found, groups, answers, strict=True):
+            *parts, base = held[group].tolist()
+            by_feature: dict[str, float] = dict.fromkeys(self._features, 0.0)
+            for feature, part in zip(self._features, parts, strict=True):
+                by_feature[feature] += part
+            out.append(Explanation(Method.TREE_SHAP, number.name, scale, base, by_feature))
+        return out
+
+    def _group(self, number: ExplainedNumber, groups: int) -> int:
+        """Which of the model's raw scores a number of the task's outputs is made of."""
+        columns = self._columns[number.place]
+        group = columns[number.index] if columns and groups > 1 else number.index
+        if group >= groups:
+            raise CannotExplain(f"its trees have {groups} scores, {number.name} is none of them")
+        return group
 
     def close(self) -> None:
         self._model.close()

@@ -16,7 +16,14 @@ from windvane.core.task import Contract, Task
 from windvane.inference.batching import execute
 from windvane.inference.model_queue import ModelQueue
 from windvane.ports.artifacts import Artifacts
-from windvane.ports.runtime import CannotLoad, Predictor, RemotePredictor, Runtime, UnencodableRow
+from windvane.ports.runtime import (
+    CannotLoad,
+    Predictor,
+    RemotePredictor,
+    Runtime,
+    UnencodableRow,
+    read_background,
+)
 
 _log = logging.getLogger(__name__)
 _WARM_UPS = 3
@@ -236,6 +243,7 @@ def _load(runtime: Runtime, artifacts: Artifacts, handle: ModelHandle) -> ModelQ
     """Check the files, load them, and run a row a few times before any traffic."""
     entry = handle.entry
     artifact = artifacts.open(entry.artifact, entry.manifest)
+    background = read_background(artifact).by_names(handle.contract.names)
     predictor = runtime.load(artifact, handle.contract, trusted=entry.trusted)
     try:
         row_s = 0.0
@@ -246,7 +254,7 @@ def _load(runtime: Runtime, artifacts: Artifacts, handle: ModelHandle) -> ModelQ
         raise
     return ModelQueue(
         handle.model, entry.version, predictor, handle.task, row_s, handle.circuit,
-        threaded=row_s > _SLOW_ROW_S,
+        threaded=row_s > _SLOW_ROW_S, background=background,
     )  # fmt: skip
 
 

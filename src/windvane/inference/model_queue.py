@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from windvane.core.execution import ALL_CLOSED, BreakerPolicy, Circuits
 from windvane.core.task import OutputRow, Task
-from windvane.ports.runtime import Predictor, RemotePredictor
+from windvane.ports.runtime import Explainer, Predictor, RemotePredictor
 from windvane.ports.tracing import RequestTrace
 
 RowOutputs = list[OutputRow | Exception]
@@ -44,13 +44,15 @@ class ModelQueue:
 
     ``row_s`` is what a row cost lately, in seconds; ``threaded`` whether it runs on a thread, and
     ``against`` how many executions one after another said that it should not be so.
-    ``running`` executions are under way, at most the predictor's ``concurrency`` of a remote one.
+    ``running`` executions are under way, at most the predictor's ``concurrency`` of a remote one;
+    ``explaining`` explanations. ``background`` rows, of the contract, are what a row is compared
+    with to be explained.
     """
 
     __slots__ = (
-        "against", "busy", "circuit", "circuits", "executor", "jobs", "local", "model", "predictor",
-        "remote", "row_s", "running", "task", "threaded", "took_rows", "took_s", "used",
-        "version", "waiting",
+        "against", "background", "busy", "circuit", "circuits", "executor", "explainer",
+        "explaining", "jobs", "local", "model", "predictor", "remote", "row_s", "running", "task",
+        "threaded", "took_rows", "took_s", "used", "version", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +65,7 @@ class ModelQueue:
         circuit: BreakerPolicy,
         *,
         threaded: bool = False,
+        background: Sequence[tuple[Any, ...]] = (),
     ) -> None:
         self.model = model
         self.version = version
@@ -74,6 +77,9 @@ class ModelQueue:
         self.took_rows = 1.0
         self.remote = predictor if isinstance(predictor, RemotePredictor) else None
         self.local = predictor if not isinstance(predictor, RemotePredictor) else None
+        self.explainer = predictor if isinstance(predictor, Explainer) else None
+        self.background = background
+        self.explaining = 0
         self.threaded = threaded or predictor.blocking
         self.against = 0
         self.jobs: list[Job] = []
@@ -86,7 +92,7 @@ class ModelQueue:
 
     @property
     def idle(self) -> bool:
-        return not self.busy and not self.jobs
+        return not self.busy and not self.jobs and not self.explaining
 
     @property
     def apart(self) -> bool:

@@ -10,16 +10,18 @@ from windvane.core.admission import FREE, RateLimitDecision
 if TYPE_CHECKING:
     from windvane.core.task import OutputRow
     from windvane.inference.access import ModelAccess, Principal
+    from windvane.inference.explaining import Explained
     from windvane.inference.snapshot import ServedModel
     from windvane.ports.tracing import RequestTrace
 
 
 class Inputs(NamedTuple):
     """Decoded and validated rows: their values in the contract's order, and the unit of each
-    ("" where the client named none)."""
+    ("" where the client named none); whether the answers are to be explained."""
 
     rows: list[tuple[Any, ...]]
     units: list[str]
+    explain: bool = False
 
 
 class Codec(Protocol):
@@ -52,14 +54,15 @@ class InferenceRequest:
     A transport fills in what it knows early (the head); the engine the rest, step by step.
     ``id`` is ours and is the event's; ``client_id`` is what the client calls its request.
     ``timeout_s`` is the client's, None for the model's own. ``body`` is kept for samples of
-    rejected requests. ``trace`` is there for the few requests that are traced: each step says
-    there when it has ended.
+    rejected requests. ``explanations``, where they are asked for, has one for each row; None for
+    a row that another request answered. ``trace`` is there for the few requests that are traced:
+    each step says there when it has ended.
     """
 
     __slots__ = (
         "access", "began_ns", "body", "client_id", "codec", "credential", "deadline", "decision",
-        "id", "idempotency_key", "latency_us", "model", "outputs", "principal", "routes", "rows",
-        "timeout_s", "trace", "units",
+        "explain", "explanations", "id", "idempotency_key", "latency_us", "model", "outputs",
+        "principal", "routes", "rows", "timeout_s", "trace", "units",
     )  # fmt: skip
     principal: Principal
     access: ModelAccess
@@ -91,6 +94,8 @@ class InferenceRequest:
         self.units: list[str] = []
         self.routes: list[Route] = []
         self.outputs: list[OutputRow] = []
+        self.explain = False
+        self.explanations: list[Explained | None] = []
         self.trace: RequestTrace | None = None
 
     @property
@@ -110,11 +115,12 @@ class InferenceResponse:
     """Answered rows: one route and one row of outputs each, in the request's order.
 
     ``body`` is the response as the request's codec wrote it. ``replayed``: it was given before,
-    for the same idempotency key; then it has no rows of its own.
+    for the same idempotency key; then it has no rows of its own. ``explanations``: one a row, or
+    none where they were not asked for.
     """
 
-    __slots__ = ("body", "content_type", "decision", "id", "model", "outputs", "replayed",
-                 "routes", "served")  # fmt: skip
+    __slots__ = ("body", "content_type", "decision", "explanations", "id", "model", "outputs",
+                 "replayed", "routes", "served")  # fmt: skip
 
     def __init__(
         self, request: InferenceRequest, body: bytes = b"", *, replayed: bool = False
@@ -124,6 +130,7 @@ class InferenceResponse:
         self.served: ServedModel = request.access.model
         self.routes: Sequence[Route] = request.routes
         self.outputs: Sequence[OutputRow] = request.outputs
+        self.explanations: Sequence[Explained] = ()
         self.decision = request.decision
         self.content_type = request.codec.content_type
         self.body = body

@@ -33,6 +33,7 @@ class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="P"):
 
     ``event_id`` is ours; ``request_id`` is what the client calls it, if it does. ``units`` is a
     column, "" where the client named none. ``routes`` has one for all rows, or one each.
+    ``explanations`` is a column of JSON texts, "" where nobody asked or there is none.
     """
 
     event_id: str
@@ -49,6 +50,12 @@ class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="P"):
     outputs: Sequence[Column]
     request_id: str = ""
     key: str = ""
+    explanations: Column = ""
+
+    def explanations_of(self) -> Sequence[str]:
+        """One for each row."""
+        held = self.explanations
+        return [""] * self.rows if held == "" else column_values(held, self.rows)
 
     def routes_of(self) -> Iterator[RouteTaken]:
         """One for each row."""

@@ -8,13 +8,22 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import msgspec
 
 from windvane.core.errors import WindvaneError
-from windvane.core.execution import INPUTS_FILE, SERVED_FILE, ServedBy
+from windvane.core.execution import (
+    BACKGROUND_FILE,
+    INPUTS_FILE,
+    SERVED_FILE,
+    Background,
+    ServedBy,
+)
+from windvane.core.explanation import Explanation
 from windvane.core.signature import InputSpec
-from windvane.core.task import Contract, Outputs
+from windvane.core.task import Contract, ExplainedNumber, Outputs
 from windvane.ports.artifacts import Artifact, ManifestMismatch
 
 __all__ = [
+    "CannotExplain",
     "CannotLoad",
+    "Explainer",
     "ManifestMismatch",
     "Predictor",
     "RemotePredictor",
@@ -23,6 +32,7 @@ __all__ = [
     "RuntimeFailed",
     "UnencodableRow",
     "Untrusted",
+    "read_background",
     "read_inputs",
     "read_served",
     "refuse_value",
@@ -65,6 +75,13 @@ class RowsRefused(RuntimeFailed):
     code: ClassVar[str] = "RUN-109"
     alive: bool = True
     hint = "its words say what is wrong with them"
+
+
+class CannotExplain(WindvaneError):
+    """Nothing can be said of what the features contributed to an answer."""
+
+    code: ClassVar[str] = "EXP-101"
+    hint = "the prediction itself stands; docs/howto/explain-predictions.md has what is needed"
 
 
 class Predictor(Protocol):
@@ -121,6 +138,18 @@ class RemotePredictor(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class Explainer(Protocol):
+    """A predictor whose library says itself what each input contributed to an answer."""
+
+    def explain(
+        self, rows: Sequence[Sequence[Any]], answers: Sequence[tuple[ExplainedNumber, float]]
+    ) -> list[Explanation]:
+        """One for each of ``rows`` (encoded), whose answer had that number. On any thread, beside
+        executions. Raises CannotExplain, RuntimeFailed."""
+        ...
+
+
 class Runtime(Protocol):
     def load(
         self, artifact: Artifact, contract: Contract, *, trusted: bool
@@ -144,6 +173,19 @@ def read_served(artifact: Artifact) -> ServedBy:
         return msgspec.json.decode(artifact.read(SERVED_FILE), type=ServedBy)
     except msgspec.MsgspecError as error:
         raise CannotLoad(f"{SERVED_FILE}: {error}") from error
+
+
+def read_background(artifact: Artifact) -> Background:
+    """The version's ``background.msgpack``; none of a version that was registered without.
+
+    Raises CannotLoad, ManifestMismatch.
+    """
+    if BACKGROUND_FILE not in artifact.names:
+        return Background()
+    try:
+        return msgspec.msgpack.decode(artifact.read(BACKGROUND_FILE), type=Background)
+    except msgspec.MsgspecError as error:
+        raise CannotLoad(f"{BACKGROUND_FILE}: {error}") from error
 
 
 def read_inputs(artifact: Artifact, schema: Sequence[str]) -> list[InputSpec]:

@@ -24,7 +24,7 @@ from windvane.core.acceptance import (
 from windvane.core.conformance import check_value
 from windvane.core.drift import Baseline, build_baseline, calibration_seconds
 from windvane.core.errors import WindvaneError
-from windvane.core.execution import PARITY_FILE
+from windvane.core.execution import BACKGROUND_FILE, PARITY_FILE, Background
 from windvane.core.journal import Decision
 from windvane.core.signature import FeatureSpec, Violation, kind_of, show
 from windvane.core.sketch import Axis, Layout
@@ -37,6 +37,8 @@ from windvane.ports.registry import Registry
 from windvane.usecases.count_rows import Rows, count_rows, fit_layout
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 
+_BACKGROUND_ROWS = 64
+_BACKGROUND_BYTES = 1 << 20
 _UNEQUAL = "ACC-503"
 _WORSE = "ACC-504"
 _ACCEPT_WORSE = (
@@ -210,6 +212,7 @@ def accept(
         files = Path(folder)
         offered.candidate.write(files)
         (files / PARITY_FILE).write_bytes(msgspec.json.encode(facts.parity))
+        (files / BACKGROUND_FILE).write_bytes(msgspec.msgpack.encode(background_rows(data)))
         registered = stores.registry.register(
             about.model,
             files,
@@ -327,6 +330,18 @@ def some_rows(data: TrainingData, rows: int) -> TrainingData:
     mask = np.zeros(data.rows, bool)
     mask[::step] = True
     return data.take(mask)
+
+
+def background_rows(data: TrainingData) -> Background:
+    """A few rows that lie evenly over the data, to explain others by; fewer where rows are big,
+    and none where one alone is too big."""
+    some = some_rows(data, _BACKGROUND_ROWS)
+    rows = list(zip(*some.columns.values(), strict=True))[:_BACKGROUND_ROWS]
+    size = len(msgspec.msgpack.encode(rows))
+    fitting = len(rows) if size <= _BACKGROUND_BYTES else len(rows) * _BACKGROUND_BYTES // size
+    step = len(rows) / fitting if fitting else 1.0
+    kept = [rows[int(i * step)] for i in range(fitting)]
+    return Background(tuple(some.columns), tuple(kept))
 
 
 def duplicates(data: TrainingData) -> int:

@@ -157,21 +157,29 @@ def test_features_may_be_added(log: DeltaEventLog) -> None:
     assert log.counts("delay")["predictions"] == 4
 
 
-def test_a_log_from_before_keys_were_recorded_goes_on(log: DeltaEventLog, tmp_path: Path) -> None:
-    """The release before wrote no column `key`: old and new files lie in one table."""
+def test_a_log_from_before_new_columns_goes_on(log: DeltaEventLog, tmp_path: Path) -> None:
+    """The release before wrote no columns `key` and `explanation`: old and new files lie in one
+    table."""
     old = entries([predicted("a"), refused("b"), outcome("a", 1.0)])
     for name in TABLES:
         made = to_arrow(name, [e for e in old if table_of(e) == name], CONTRACTS)
         write_deltalake(
-            str(tmp_path / "log" / "delay" / name), made.drop_columns(["key"]), mode="append",
-            partition_by=["day"],
+            str(tmp_path / "log" / "delay" / name),
+            made.drop_columns([c for c in ("key", "explanation") if c in made.column_names]),
+            mode="append", partition_by=["day"],
             commit_properties=CommitProperties(app_transactions=[Transaction("m/w0", 30)]),
         )  # fmt: skip
-    fresh = [predicted("c", DAY + 1), refused("d", DAY + 1), outcome("c", 0.0, DAY + 1)]
+    why = '{"base": 0.25}'
+    fresh = [
+        predicted("c", DAY + 1, explanation=why),
+        refused("d", DAY + 1),
+        outcome("c", 0.0, DAY + 1),
+    ]
     append(log, fresh, first=30)
     assert log.counts("delay") == {"predictions": 2, "refusals": 2, "outcomes": 2}
     found = log.samples("delay", WIDE, DAY, DAY + 9, {}, 9)
     assert [(row["prediction_id"], row["key"]) for row in found] == [("a", None), ("c", "k1")]
+    assert [row["explanation"] for row in found] == [None, why]
     told = log.refusals("delay", "AA", DAY, DAY + 9, 9)
     assert [row["prediction_id"] for row in told] == ["b", "d"]
     assert sum(len(one.labels) for one in log.scored("delay", NARROW, DAY, DAY + 9)) == 2
@@ -221,8 +229,8 @@ def test_samples(log: DeltaEventLog) -> None:
     assert row == {
         "ts": DAY + 1, "tenant": "AA", "prediction_id": "c", "request_id": "", "row": 0,
         "unit": "u1", "routed": "1", "answered": "", "arm": "champion", "rollout": "",
-        "latency_us": 900, "flags": ["failed"], "key": "k1", "features": {"x": 1.5, "kind": "a"},
-        "outputs": {"probability": 0.25},
+        "latency_us": 900, "flags": ["failed"], "explanation": None, "key": "k1",
+        "features": {"x": 1.5, "kind": "a"}, "outputs": {"probability": 0.25},
     }  # fmt: skip
 
 

@@ -44,6 +44,7 @@ _PREDICTIONS = [
     ("contract", pa.string()),
     ("latency_us", pa.int64()),
     ("flags", pa.list_(pa.string())),
+    ("explanation", pa.string()),
     ("key", pa.string()),
     *_PLACE,
 ]
@@ -111,6 +112,7 @@ def _predictions(entries: Sequence[LogEntry], contract: Contract) -> pa.Table:
     places: list[int] = []
     routes: list[RouteTaken] = []
     units: list[str] = []
+    explanations: list[str | None] = []
     values: list[Sequence[Any]] = []
     outputs: list[Sequence[Any]] = []
     for entry in entries:
@@ -120,13 +122,14 @@ def _predictions(entries: Sequence[LogEntry], contract: Contract) -> pa.Table:
         places += range(event.rows)
         routes += event.routes_of()
         units += column_values(event.units, event.rows)
+        explanations += [text or None for text in event.explanations_of()]
         if event.rows == 1:
             values.append(event.features)
             outputs.append(event.outputs)
         else:
             values += _transposed(event.features, event.rows)
             outputs += _transposed(event.outputs, event.rows)
-    columns: dict[str, Any] = {"row": places, "unit": units}
+    columns: dict[str, Any] = {"row": places, "unit": units, "explanation": explanations}
     for column in fields:
         if column in RouteTaken.__struct_fields__:
             columns[column] = list(map(attrgetter(column), routes))

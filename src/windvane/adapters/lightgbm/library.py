@@ -16,6 +16,7 @@ from windvane.ports.runtime import CannotLoad, RuntimeFailed
 _FLOAT64 = 1
 _ROW_MAJOR = 1
 _NORMAL = 0
+_CONTRIBUTIONS = 3
 _ALL_ROUNDS = -1
 # Its messages go to the standard output otherwise.
 _QUIET = ctypes.CFUNCTYPE(None, ctypes.c_char_p)(lambda _: None)
@@ -46,6 +47,7 @@ class Booster:
             )
         lib = self._lib = library()
         self._rounds = rounds or _ALL_ROUNDS
+        self._averages = b"\naverage_output\n" in body
         self._parameters = f"num_threads={threads}".encode()
         self._handle = ctypes.c_void_p()
         held, width, classes = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
@@ -76,6 +78,24 @@ class Booster:
             )
         )  # fmt: skip
         return found if self.classes == 1 else found.reshape(rows, self.classes)
+
+    def contributions(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(rows, classes, width + 1): what each column added to each class's raw score, and last
+        what all rows have. Safe beside other calls: the library locks a booster for readers."""
+        rows, width = x.shape
+        found = np.empty(rows * self.classes * (width + 1))
+        length = ctypes.c_int64()
+        self._call(
+            self._lib.LGBM_BoosterPredictForMat(
+                self._handle, ctypes.c_void_p(x.ctypes.data), _FLOAT64,
+                ctypes.c_int32(rows), ctypes.c_int32(width), _ROW_MAJOR, _CONTRIBUTIONS, 0,
+                self._rounds, self._parameters, ctypes.byref(length),
+                ctypes.c_void_p(found.ctypes.data),
+            )
+        )  # fmt: skip
+        if self._averages:  # a random forest's answer is the mean of its trees, these their sum
+            found /= self.rounds if self._rounds == _ALL_ROUNDS else min(self._rounds, self.rounds)
+        return found.reshape(rows, self.classes, width + 1)
 
     @property
     def rounds(self) -> int:

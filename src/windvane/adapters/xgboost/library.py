@@ -25,11 +25,15 @@ _Longs = ctypes.POINTER(ctypes.c_uint64)
 _Floats = ctypes.POINTER(ctypes.c_float)
 
 
-def _config(rounds: int) -> bytes:
+_PROBABILITIES = 0
+_CONTRIBUTIONS = 2
+
+
+def _config(rounds: int, kind: int, *, strict_shape: bool = False) -> bytes:
     return json.dumps(
         {
-            "type": 0, "training": False, "iteration_begin": 0, "iteration_end": rounds,
-            "strict_shape": False, "missing": math.nan, "cache_id": 0,
+            "type": kind, "training": False, "iteration_begin": 0, "iteration_end": rounds,
+            "strict_shape": strict_shape, "missing": math.nan, "cache_id": 0,
         }
     ).encode()  # fmt: skip
 
@@ -46,9 +50,15 @@ def library() -> ctypes.CDLL:
     return lib
 
 
+def _about(x: NDArray[np.float64]) -> bytes:
+    """A C-contiguous matrix by NumPy's array interface protocol, version 3."""
+    place = f'"data":[{x.ctypes.data},true],"shape":[{x.shape[0]},{x.shape[1]}]'
+    return f'{{{place},"typestr":"<f8","version":3}}'.encode()
+
+
 class Booster:
-    """One model. Not for two threads at once. ``rounds``: the trees of how many are used, 0 for
-    all. ``threads`` share the rows of one execution."""
+    """One model. ``predict`` is not for two threads at once. ``rounds``: the trees of how many are
+    used, 0 for all. ``threads`` share the rows of one execution."""
 
     def __init__(self, body: bytes, rounds: int = 0, threads: int = 1) -> None:
         if not body.startswith(b"{"):
@@ -57,7 +67,9 @@ class Booster:
                 hint="save it with save_model('model.ubj')",
             )
         lib = self._lib = library()
-        self._config = _config(rounds)
+        self._config = _config(rounds, _PROBABILITIES)
+        self._explain = _config(rounds, _CONTRIBUTIONS, strict_shape=True)
+        self._threads = threads
         self._handle = ctypes.c_void_p()
         self._call(lib.XGBoosterCreate(None, 0, ctypes.byref(self._handle)))
         try:
@@ -134,16 +146,34 @@ class Booster:
 
     def predict(self, x: NDArray[np.float64]) -> NDArray[np.float32]:
         """Outputs (rows,) or (rows, classes) of a C-contiguous matrix, NaN for missing."""
-        place = f'"data":[{x.ctypes.data},true],"shape":[{x.shape[0]},{x.shape[1]}]'
-        about = f'{{{place},"typestr":"<f8","version":3}}'
         self._call(
             self._lib.XGBoosterPredictFromDense(
-                self._handle, about.encode(), self._config, None, *self._places
+                self._handle, _about(x), self._config, None, *self._places
             )
         )
         shape = tuple(self._shape[i] for i in range(self._dims.value))
         # The library owns what it points to until the next call: copied.
         return np.ctypeslib.as_array(self._out, shape).copy()
+
+    def contributions(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(rows, groups, width + 1): what each column added to each group's raw score, and last
+        what all rows have. On any thread, beside ``predict``: for trees the library allows that,
+        and keeps each thread's results apart."""
+        matrix = ctypes.c_void_p()
+        config = json.dumps({"missing": math.nan, "nthread": self._threads}).encode()
+        self._call(self._lib.XGDMatrixCreateFromDense(_about(x), config, ctypes.byref(matrix)))
+        shape, dims, out = _Longs(), ctypes.c_uint64(), _Floats()
+        try:
+            self._call(
+                self._lib.XGBoosterPredictFromDMatrix(
+                    self._handle, matrix, self._explain,
+                    ctypes.byref(shape), ctypes.byref(dims), ctypes.byref(out),
+                )
+            )  # fmt: skip
+            held = tuple(shape[i] for i in range(dims.value))
+            return np.ctypeslib.as_array(out, held).astype(np.float64)
+        finally:
+            self._lib.XGDMatrixFree(matrix)
 
     def close(self) -> None:
         if self._handle:

@@ -11,8 +11,10 @@ import msgspec
 from windvane.apps.gateway.statuses import UnknownApiVersion, WrongMethod, status_of
 from windvane.core.admission import Limit, RateLimitDecision
 from windvane.core.errors import did_you_mean
+from windvane.core.explanation import Explanation
 from windvane.core.routing import ApiVersion
 from windvane.inference.errors import RateLimited, Rejection, SchemaViolation
+from windvane.inference.explaining import Explained
 from windvane.inference.request import InferenceResponse, Route
 
 _encode = msgspec.json.Encoder().encode
@@ -67,12 +69,27 @@ class PredictionWithOutputs(PredictionWithWhy, frozen=True):
     outputs: dict[str, Any] = {}
 
 
+class Unexplained(msgspec.Struct, frozen=True):
+    """Why a prediction that was asked for its explanation has none."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class ExplainedPrediction(PredictionWithOutputs, frozen=True):
+    """... and, where it was asked for, the explanation, or null and why there is none."""
+
+    explanation: Explanation | None = None
+    unexplained: Unexplained | None = None
+
+
 class Answer(msgspec.Struct, frozen=True):
     """``request_id`` is what outcomes refer to."""
 
     request_id: str
     model: str
-    predictions: Sequence[Prediction]
+    predictions: Sequence[Any]
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -122,7 +139,19 @@ def answer_body(api: ApiVersion, response: InferenceResponse) -> bytes:
             )
             for r, out in rows
         ]  # fmt: skip
+    if response.explanations:
+        explained = list(map(_explained, predictions, response.explanations))
+        return _encode(Answer(response.id, response.model, explained))
     return _encode(Answer(response.id, response.model, predictions))
+
+
+def _explained(prediction: Prediction, explained: Explained) -> dict[str, Any]:
+    """A prediction of any version with its explanation, or with why there is none."""
+    told = msgspec.structs.asdict(prediction)
+    if isinstance(explained, Explanation):
+        return {**told, "explanation": explained}
+    why = Unexplained(explained.code, explained.message, explained.advice)
+    return {**told, "explanation": None, "unexplained": why}
 
 
 def rejection_body(error: Rejection, request_id: str) -> bytes:

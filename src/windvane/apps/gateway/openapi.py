@@ -12,7 +12,7 @@ import windvane
 from windvane.apps.gateway.answers import (
     NEWEST,
     Answer,
-    PredictionWithOutputs,
+    ExplainedPrediction,
     RefusalWithProblems,
     to_json,
 )
@@ -50,12 +50,13 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     """Rows to predict."""
 
     instances: list[Instance]
+    explain: bool = False
 
 
 class PredictAnswer(Answer, frozen=True):
     """One prediction for each instance, in order."""
 
-    predictions: list[PredictionWithOutputs]
+    predictions: list[ExplainedPrediction]
 
 
 class TensorGiven(msgspec.Struct):

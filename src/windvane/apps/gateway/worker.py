@@ -135,6 +135,7 @@ class GatewayWorker:
             metrics.gauges.clear()
             self._board.post(self._worker, metrics.series())
         self._services.events.close()
+        await asyncio.to_thread(self.engine.close)
         await asyncio.to_thread(self._services.models.close)
         for remote in self._remotes:
             await remote.aclose()

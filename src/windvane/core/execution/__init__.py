@@ -24,9 +24,11 @@ from windvane.core.execution.circuits import (
     note_execution,
 )
 from windvane.core.execution.served import (
+    BACKGROUND_FILE,
     INPUTS_FILE,
     PARITY_FILE,
     SERVED_FILE,
+    Background,
     ServedBy,
     TensorInput,
 )
@@ -46,6 +48,7 @@ from windvane.core.execution.trade import (
 
 __all__ = [
     "ALL_CLOSED",
+    "BACKGROUND_FILE",
     "CLOSED",
     "DATA_ONLY",
     "DATA_TYPES",
@@ -54,6 +57,7 @@ __all__ = [
     "PARITY_FILE",
     "SANDBOXED",
     "SERVED_FILE",
+    "Background",
     "Breaker",
     "BreakerPolicy",
     "Circuit",

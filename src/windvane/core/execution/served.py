@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from windvane.core.execution.choose import RuntimeName
 from windvane.core.signature import OutputMapping
@@ -10,6 +12,7 @@ from windvane.core.signature import OutputMapping
 INPUTS_FILE = "inputs.json"
 SERVED_FILE = "runtime.json"
 PARITY_FILE = "parity.json"
+BACKGROUND_FILE = "background.msgpack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,21 @@ class TensorInput:
     name: str
     type: str
     places: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Some rows of the data that a version was registered with, for explanations by comparison:
+    ``features`` are the contract's names, in the order of each row's values."""
+
+    features: tuple[str, ...] = ()
+    rows: tuple[tuple[Any, ...], ...] = ()
+
+    def by_names(self, names: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The rows in the order of ``names``, None for what they do not have."""
+        places = {name: i for i, name in enumerate(self.features)}
+        wanted = [places.get(name) for name in names]
+        return [tuple(None if at is None else row[at] for at in wanted) for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from windvane.core.errors import did_you_mean
 from windvane.core.task.base import (
     OUTPUT,
+    ExplainedNumber,
     OutputRow,
     Outputs,
     Quality,
@@ -48,6 +49,7 @@ __all__ = [
     "BadTask",
     "BinaryTask",
     "Contract",
+    "ExplainedNumber",
     "ModelOutputs",
     "OutputRow",
     "Outputs",

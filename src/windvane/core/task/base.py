@@ -68,6 +68,21 @@ class Quality:
         return self.lower >= floor if self.larger_is_better else self.upper <= floor
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainedNumber:
+    """The one number of a row's outputs that an explanation is about: ``name`` for people, the
+    ``place`` of its output among the task's and its ``index`` in a row of that, flattened."""
+
+    name: str
+    place: int = 0
+    index: int = 0
+    probability: bool = False
+
+    def of(self, row: OutputRow) -> float:
+        """Its value in a row of the task's outputs."""
+        return float(np.asarray(row[self.place], np.float64).flat[self.index])
+
+
 class Task(ABC):
     """One kind of model. Stateless but for its spec; safe to share.
 
@@ -190,6 +205,12 @@ class Task(ABC):
         """How sure the answer is, from 0 to 1; None where a task does not say."""
         del row
         return None
+
+    def explained(self, row: OutputRow) -> ExplainedNumber | None:
+        """The number that an explanation of this row is about; None where there is no such one."""
+        del row
+        first = self.outputs[0]
+        return None if first.shape else ExplainedNumber(first.name)
 
     def label_spread(self, labels: Floats) -> str:
         """What keeps a model from being learnt or judged on these labels, "" for nothing."""

@@ -12,6 +12,7 @@ from windvane.core.signature import OutputMapping, OutputSpec, Transform, read_n
 from windvane.core.statistics import auc, delong
 from windvane.core.task.base import (
     OUTPUT,
+    ExplainedNumber,
     Floats,
     OutputRow,
     Outputs,
@@ -127,6 +128,10 @@ class BinaryTask(Task):
 
     def confidence(self, row: OutputRow) -> float:
         return max(row[0], 1.0 - row[0])
+
+    def explained(self, row: OutputRow) -> ExplainedNumber:
+        del row
+        return ExplainedNumber(self.spec.positive or "probability", probability=True)
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         return {OUTPUT: outputs[0]}

@@ -11,6 +11,7 @@ from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
 from windvane.core.statistics import auc, mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
+    ExplainedNumber,
     Floats,
     OutputRow,
     Outputs,
@@ -119,6 +120,11 @@ class MulticlassTask(Task):
 
     def confidence(self, row: OutputRow) -> float:
         return max(row[0])
+
+    def explained(self, row: OutputRow) -> ExplainedNumber:
+        """The probability of the class that the answer names."""
+        name = self.value(row)
+        return ExplainedNumber(name, index=self._places[name], probability=True)
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         found = outputs[0]

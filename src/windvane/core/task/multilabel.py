@@ -12,6 +12,7 @@ from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
 from windvane.core.statistics import auc, mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
+    ExplainedNumber,
     Floats,
     OutputRow,
     Outputs,
@@ -131,6 +132,12 @@ class MultilabelTask(Task):
 
     def confidence(self, row: OutputRow) -> float:
         return min(max(p, 1.0 - p) for p in row[0])
+
+    def explained(self, row: OutputRow) -> ExplainedNumber:
+        """The probability of the likeliest label."""
+        held = row[0]
+        likeliest = max(range(len(held)), key=held.__getitem__)
+        return ExplainedNumber(self.spec.classes[likeliest], index=likeliest, probability=True)
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         found = outputs[0]

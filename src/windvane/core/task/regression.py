@@ -11,6 +11,7 @@ from windvane.core.signature import MAX_MAGNITUDE, OutputSpec, read_numbers, sho
 from windvane.core.statistics import mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
+    ExplainedNumber,
     Floats,
     OutputRow,
     Outputs,
@@ -187,6 +188,16 @@ class RegressionTask(Task):
                 inside = (apart[..., 0] >= 0.0) & (apart[..., -1] <= 0.0)
                 found["coverage"] = float(inside.mean())
         return found
+
+    def explained(self, row: OutputRow) -> ExplainedNumber:
+        """The first output: at the first horizon, its middle quantile."""
+        del row
+        name = self.outputs[0].name
+        if self.spec.horizons:
+            name = f"{name} {self.spec.horizons[0]}"
+        if self.spec.quantiles:
+            name = f"{name} {self.spec.quantiles[self._middle]:g}"
+        return ExplainedNumber(name, index=self._middle)
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         found = moments_of(self.losses(outputs, labels))

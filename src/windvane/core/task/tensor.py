@@ -11,6 +11,7 @@ from windvane.core.signature import MAX_MAGNITUDE, OutputSpec
 from windvane.core.statistics import mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
+    ExplainedNumber,
     Floats,
     OutputRow,
     Outputs,
@@ -62,6 +63,13 @@ class TensorTask(Task):
             if spec.name == self.spec.score:
                 return held[0] if spec.shape else held
         return None
+
+    def explained(self, row: OutputRow) -> ExplainedNumber | None:
+        """The score, if there is one."""
+        del row
+        names = [spec.name for spec in self.outputs]
+        score = self.spec.score
+        return ExplainedNumber(score, place=names.index(score)) if score else None
 
     def constant(self, given: Any) -> OutputRow:
         by_name = as_mapping(given)

@@ -25,7 +25,7 @@ from windvane.apps.gateway.protocols.csv_table import decode_csv, encode_csv
 from windvane.apps.gateway.protocols.tables import MAX_UNIT
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import ApiVersion
-from windvane.core.signature import MAX_INTEGER, MAX_MAGNITUDE, FeatureSpec, FeatureType
+from windvane.core.signature import MAX_INTEGER, MAX_MAGNITUDE, FeatureSpec, FeatureType, show
 from windvane.core.signature.kinds import MAX_IMAGE_BYTES, MAX_TEXT
 from windvane.core.signature.times import parse_time
 from windvane.core.task import Contract
@@ -40,6 +40,7 @@ _PREFIX, _SUFFIX = "/v1/models/", "/predict"
 _FROM, _TO = len(_PREFIX), len(_SUFFIX)
 _ROUTE = _PREFIX + "{model}" + _SUFFIX
 _MAX_TIME = 64
+_FIELDS = ("instances", "explain")
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 _astuple = msgspec.structs.astuple
 
@@ -58,7 +59,8 @@ class NativeCodec:
         if compiled.decoder is None:
             return _explain(body, model.contract, max_rows)
         try:
-            instances = compiled.decoder.decode(body).instances
+            given = compiled.decoder.decode(body)
+            instances = given.instances
             if not 0 < len(instances) <= max_rows:
                 with Hinting(HINT):
                     check_count(len(instances), max_rows)
@@ -67,7 +69,7 @@ class NativeCodec:
                 rows = [compiled.with_times(row) for row in rows]
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return _explain(body, model.contract, max_rows)
-        return Inputs(rows, [row.unit for row in instances])
+        return Inputs(rows, [row.unit for row in instances], given.explain)
 
     def encode(self, response: InferenceResponse) -> bytes:
         return answer_body(self._api, response)
@@ -109,7 +111,13 @@ class TableCodec:
                 with Hinting(ARROW_HINT):
                     return decode_arrow(body, model.contract, max_rows)
             case _:
-                return self._json.decode(body, model, max_rows)
+                inputs = self._json.decode(body, model, max_rows)
+                if inputs.explain and self._wanted != media.JSON:
+                    raise BadBody(
+                        f"explanations are not written as {self._wanted}",
+                        hint="ask for them with `Accept: application/json`",
+                    )
+                return inputs
 
     def encode(self, response: InferenceResponse) -> bytes:
         match self._wanted:
@@ -185,7 +193,9 @@ def make_decoder(schema: Sequence[FeatureSpec]) -> msgspec.json.Decoder[Any]:
     row = msgspec.defstruct(
         "Instance", [("features", features), ("unit", unit, "")], forbid_unknown_fields=True
     )
-    body = msgspec.defstruct("Body", [("instances", list[row])], forbid_unknown_fields=True)
+    body = msgspec.defstruct(
+        "Body", [("instances", list[row]), ("explain", bool, False)], forbid_unknown_fields=True
+    )
     return msgspec.json.Decoder(body)
 
 
@@ -237,8 +247,11 @@ def _read(body: bytes, contract: Contract, max_rows: int) -> Inputs:
     if not isinstance(given, dict) or not isinstance(given.get("instances"), list):
         raise BadBody("the body must be an object with a list `instances`")
     for name in given:
-        if name != "instances":
-            raise BadBody(f"unknown field {name[:80]!r}", hint=did_you_mean(name, ["instances"]))
+        if name not in _FIELDS:
+            raise BadBody(f"unknown field {name[:80]!r}", hint=did_you_mean(name, _FIELDS))
+    explain = given.get("explain", False)
+    if not isinstance(explain, bool):
+        raise BadBody(f"explain: {show(explain)} is neither true nor false")
     instances: list[Any] = given["instances"]
     check_count(len(instances), max_rows)
     for i, row in enumerate(instances):
@@ -251,4 +264,4 @@ def _read(body: bytes, contract: Contract, max_rows: int) -> Inputs:
         if not isinstance(unit, str) or len(unit) > MAX_UNIT:
             raise BadBody(f"instances[{i}].unit must be a string of at most {MAX_UNIT} characters")
     rows = validate_rows(contract, [row["features"] for row in instances])
-    return Inputs(rows, [row.get("unit", "") for row in instances])
+    return Inputs(rows, [row.get("unit", "") for row in instances], explain)
