@@ -8,7 +8,13 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import msgspec
 
 from windvane.core.errors import WindvaneError
-from windvane.core.execution import INPUTS_FILE, SERVED_FILE, ServedBy
+from windvane.core.execution import (
+    ENVIRONMENT_FILE,
+    INPUTS_FILE,
+    SERVED_FILE,
+    Environment,
+    ServedBy,
+)
 from windvane.core.signature import InputSpec
 from windvane.core.task import Contract, Outputs
 from windvane.ports.artifacts import Artifact, ManifestMismatch
@@ -23,6 +29,7 @@ __all__ = [
     "RuntimeFailed",
     "UnencodableRow",
     "Untrusted",
+    "read_environment",
     "read_inputs",
     "read_served",
     "refuse_value",
@@ -144,6 +151,17 @@ def read_served(artifact: Artifact) -> ServedBy:
         return msgspec.json.decode(artifact.read(SERVED_FILE), type=ServedBy)
     except msgspec.MsgspecError as error:
         raise CannotLoad(f"{SERVED_FILE}: {error}") from error
+
+
+def read_environment(artifact: Artifact) -> Environment:
+    """The version's ``environment.json``: the packages of its own that it runs with.
+
+    Raises CannotLoad, ManifestMismatch.
+    """
+    try:
+        return msgspec.json.decode(artifact.read(ENVIRONMENT_FILE), type=Environment)
+    except msgspec.MsgspecError as error:
+        raise CannotLoad(f"{ENVIRONMENT_FILE}: {error}") from error
 
 
 def read_inputs(artifact: Artifact, schema: Sequence[str]) -> list[InputSpec]:
