@@ -11,7 +11,16 @@ from contracts.environments.wheels import make_wheel
 from windvane.adapters.pip import BuildLimits, PipEnvironments
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 
-RATE = "VALUE = {}\n\n\nclass Model:\n    def predict(self, rows):\n        import numpy as np\n\n        return np.full(len(rows), VALUE)\n"
+RATE = """
+VALUE = {}
+
+
+class Model:
+    def predict(self, rows):
+        import numpy as np
+
+        return np.full(len(rows), VALUE)
+"""
 
 
 @pytest.fixture(scope="session")

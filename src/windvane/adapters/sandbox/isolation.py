@@ -9,7 +9,7 @@ from pathlib import Path
 
 # What our own code in the sandbox imports. A version's own packages come first, but for the code
 # itself.
-LENT = ("windvane", "msgspec", "numpy", "joblib")
+LENT = ("windvane", "msgspec", "numpy")
 _START = Path("apps", "sandbox", "isolated.py")
 
 

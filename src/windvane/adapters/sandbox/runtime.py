@@ -57,7 +57,7 @@ _WIDEST_ANSWER = 16_384
 _SCALARS = {"number", "integer", "boolean", "datetime"}
 _NUMERIC = _SCALARS | {"vector"}
 _SCHEMA = "schema.json"
-_LACKS = "ModuleNotFoundError"
+_LACKS = ("ModuleNotFoundError", "ImportError")
 _SCHEMA_BYTES = 64 << 20
 
 

@@ -15,7 +15,8 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -29,12 +30,16 @@ class LentPackages(MetaPathFinder):
         self._folders = folders
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self, fullname: str, path: Sequence[str] | None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
         folder = self._folders.get(fullname)
         if folder is None or path is not None:  # a part of a package is found by its own path
             return None
-        return PathFinder.find_spec(fullname, [folder], target)
+        # Not by the finders of Python, which list the folder: it cannot be read as a whole.
+        inside = Path(folder, fullname)
+        return spec_from_file_location(
+            fullname, inside / "__init__.py", submodule_search_locations=[str(inside)]
+        )
 
 
 def isolate(packages: str, lent: Mapping[str, str]) -> list[str]:
