@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from usecases.registration import Registration, opened_registration
-from zoo.animals import CLASSES, NUMBERS, Animal, columns_of, data_of, frame_of, labels_of, text_of
+from zoo.animals import columns_of, data_of, frame_of, labels_of, text_of
+from zoo.modules import MODULES, Module
 
 from windvane.adapters.mlflow import MlflowRegistry
 from windvane.adapters.pip import PipEnvironments
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import Environment
-from windvane.usecases.registration_options import EnvironmentRequest, RegistrationOptions
+from windvane.usecases.registration_options import EnvironmentRequest
 
 PLACE = Path(__file__).parents[2] / ".torch"
 WHEELS = PLACE / "wheels"
@@ -35,41 +36,6 @@ pytestmark = [
     ),
     pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
     pytest.mark.timeout(1_200),
-]
-
-
-def no_maker(*_: Any) -> Any:
-    raise AssertionError("PyTorch is not in this process")
-
-
-PLAIN = RegistrationOptions(inputs=NUMBERS, trust=True)
-
-
-@dataclass(frozen=True)
-class Module:
-    """One linear layer and what follows it; ``file`` says how it is saved."""
-
-    name: str
-    task: str
-    file: str
-    last: str = ""
-    options: RegistrationOptions = PLAIN
-
-    @property
-    def animal(self) -> Animal:
-        return Animal(self.name, self.task, NUMBERS, no_maker, self.options, 1e-5, full=True)
-
-
-LABELLED = RegistrationOptions(inputs=NUMBERS, trust=True, classes=CLASSES)
-LOGITS = RegistrationOptions(inputs=NUMBERS, trust=True, logits=True)
-MODULES = [
-    Module("torch: TorchScript, sigmoid", "binary", "model.pt", "sigmoid"),
-    Module("torch: TorchScript, log-odds", "binary", "model.pt", "", LOGITS),
-    Module("torch: TorchScript, softmax", "multiclass", "model.pt", "softmax", LABELLED),
-    Module("torch: TorchScript", "regression", "model.pt"),
-    Module("torch: torch.export, sigmoid", "binary", "model.pt2", "sigmoid"),
-    Module("torch: torch.export, softmax", "multiclass", "model.pt2", "softmax", LABELLED),
-    Module("torch: torch.export", "two values", "model.pt2"),
 ]
 
 
