@@ -30,8 +30,9 @@ def windvane(folder: Path, *words: str, fails: bool = False) -> str:
     return done.stdout + done.stderr if fails else done.stdout
 
 
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tmp_path = tmp_path_factory.mktemp("work")
     (tmp_path / "delay.yaml").write_text(FILE)
     (tmp_path / "model.pkl").write_bytes(PICKLE)
     (tmp_path / "requirements.txt").write_text("Tariff == 1.0  # as it was trained\n")
