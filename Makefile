@@ -24,6 +24,7 @@ test: dev ## Set up and pass every check: format, lint, types, contracts, docs, 
 
 test-all: dev ## The tests with the slow ones
 	@bash tools/install_chromium.sh
+	@bash tools/make_torch.sh
 	$(BIN)/pytest -n 2 $(ARGS)
 
 check: dev ## Seconds: format, lint, types, import contracts
@@ -59,7 +60,7 @@ lock: dev ## Renew the hashed pins (needs uv)
 	tools/make_peers.sh --lock
 
 clean: ## Remove the environment and everything built
-	rm -rf .venv .bench site .windvane .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .bench .torch site .windvane .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	@bash tools/make_venv.sh $(PYTHON)

@@ -25,6 +25,7 @@ from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.xgboost import XgboostRuntime, read_xgboost
 from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.core.task import Contract
+from windvane.ports.environments import EnvironmentStore
 from windvane.ports.learner import TrainingData
 from windvane.ports.runtime import Predictor, RemotePredictor
 from windvane.ports.source import Source
@@ -92,7 +93,10 @@ def frame() -> tuple[pd.DataFrame, Any]:
 class Registration:
     """One installation, for as many models as a test likes."""
 
-    def __init__(self, folder: Path, registry: MlflowRegistry, apart: SandboxRuntime) -> None:
+    def __init__(
+        self, folder: Path, registry: MlflowRegistry, apart: SandboxRuntime,
+        environments: EnvironmentStore | None = None,
+    ) -> None:  # fmt: skip
         self.store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
         self.clock = ManualClock()
         files = FileArtifacts()
@@ -118,6 +122,7 @@ class Registration:
             readers,
             ChampionLoader(self.runtimes, files),
             installed,
+            environments,
         )
 
     def apply(self, text: str) -> str:
@@ -177,10 +182,11 @@ def installed(package: str) -> str:
 
 @contextmanager
 def opened_registration(
-    folder: Path, migrated: Path, registry: MlflowRegistry, apart: SandboxRuntime
-) -> Iterator[Registration]:
+    folder: Path, migrated: Path, registry: MlflowRegistry, apart: SandboxRuntime,
+    environments: EnvironmentStore | None = None,
+) -> Iterator[Registration]:  # fmt: skip
     shutil.copy(migrated, folder / "control.db")
-    found = Registration(folder, registry, apart)
+    found = Registration(folder, registry, apart, environments)
     yield found
     found.store.close()
 

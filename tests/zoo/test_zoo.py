@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 from usecases.registration import Registration
 from zoo.animals import ANIMALS, REFUSED, Animal, columns_of, data_of, frame_of, labels_of, text_of
+from zoo.modules import MODULES
 
 from windvane.core.errors import WindvaneError
 from windvane.core.explanation import Scale
@@ -129,5 +130,5 @@ def test_it_is_refused_for_its_reason(
 
 def test_every_animal_is_in_the_docs() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "zoo.md").read_text()
-    for animal in [*ANIMALS, *(refused.animal for refused in REFUSED)]:
+    for animal in [*ANIMALS, *(refused.animal for refused in REFUSED), *MODULES]:
         assert f"| {animal.name} | {animal.task} |" in page

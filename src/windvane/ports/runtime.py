@@ -10,9 +10,11 @@ import msgspec
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import (
     BACKGROUND_FILE,
+    ENVIRONMENT_FILE,
     INPUTS_FILE,
     SERVED_FILE,
     Background,
+    Environment,
     ServedBy,
 )
 from windvane.core.explanation import Explanation
@@ -33,6 +35,7 @@ __all__ = [
     "UnencodableRow",
     "Untrusted",
     "read_background",
+    "read_environment",
     "read_inputs",
     "read_served",
     "refuse_value",
@@ -186,6 +189,17 @@ def read_background(artifact: Artifact) -> Background:
         return msgspec.msgpack.decode(artifact.read(BACKGROUND_FILE), type=Background)
     except msgspec.MsgspecError as error:
         raise CannotLoad(f"{BACKGROUND_FILE}: {error}") from error
+
+
+def read_environment(artifact: Artifact) -> Environment:
+    """The version's ``environment.json``: the packages of its own that it runs with.
+
+    Raises CannotLoad, ManifestMismatch.
+    """
+    try:
+        return msgspec.json.decode(artifact.read(ENVIRONMENT_FILE), type=Environment)
+    except msgspec.MsgspecError as error:
+        raise CannotLoad(f"{ENVIRONMENT_FILE}: {error}") from error
 
 
 def read_inputs(artifact: Artifact, schema: Sequence[str]) -> list[InputSpec]:

@@ -24,13 +24,14 @@ class SourceCandidate:
 @dataclass(frozen=True, slots=True)
 class Source:
     """Its candidates for serving, what its own metadata calls the inputs (empty if it does not
-    say), the ``packages`` that it says it was made with, by version, and the ``name`` that it was
-    given by, for people."""
+    say), the ``packages`` that it says it was made with, by version, the ``name`` that it was
+    given by, for people, and the lines of the ``requirements`` that it records."""
 
     candidates: Sequence[SourceCandidate]
     features: tuple[str, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict[str, str])
     name: str = ""
+    requirements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

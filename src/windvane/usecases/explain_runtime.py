@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from windvane.core.acceptance import ParityReport
-from windvane.core.execution import Offer, RuntimeChoice, RuntimeName, choose_runtime
+from windvane.core.execution import Environment, Offer, RuntimeChoice, RuntimeName, choose_runtime
 from windvane.ports.control_store import ControlStore, VersionRecord
 from windvane.usecases.find_version import find_version
 
@@ -19,7 +19,8 @@ class RuntimeExplained:
     """``passed_over``: why not each other runtime. ``parity``: what is served against what the
     model's own library answers, None for a version from before it was asked. ``packages``: what
     the model was made with and what was installed as it was registered, by name (``recorded``,
-    ``installed``). ``trusted``: an admin vouched for these files."""
+    ``installed``). ``trusted``: an admin vouched for these files. ``environment``: the packages of
+    its own that it runs with, None where it runs with ours."""
 
     model: str
     version: str
@@ -32,6 +33,7 @@ class RuntimeExplained:
     passed_over: Mapping[str, str]
     parity: ParityReport | None
     packages: Mapping[str, Mapping[str, str]]
+    environment: Environment | None
 
     @property
     def can_serve(self) -> bool:
@@ -64,7 +66,14 @@ def _explained(record: VersionRecord, trusted: bool) -> RuntimeExplained:
         passed_over=choice.passed_over,
         parity=msgspec.convert(parity, ParityReport) if parity else None,
         packages=lineage.get("packages", {}),
+        environment=environment_of(record),
     )
+
+
+def environment_of(record: VersionRecord) -> Environment | None:
+    """The packages of its own that a version runs with."""
+    told = record.lineage.get("environment")
+    return msgspec.convert(told, Environment) if told else None
 
 
 def _choice(told: Any) -> RuntimeChoice:

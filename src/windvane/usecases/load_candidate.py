@@ -16,9 +16,11 @@ from windvane.core.acceptance import ParityReport, compare_outputs
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import (
     DATA_ONLY,
+    ENVIRONMENT_FILE,
     INPUTS_FILE,
     SANDBOXED,
     SERVED_FILE,
+    Environment,
     Offer,
     RuntimeName,
     ServedBy,
@@ -45,7 +47,7 @@ from windvane.usecases.registration_options import BadInputs, RegistrationOption
 
 _GAPS = 50
 _FIRST = 50
-_TRUST = "if you know where it comes from, --trust lets it run now, in a process of its own"
+TRUST = "if you know where it comes from, --trust lets it run now, in a process of its own"
 _DATA_FILES = {
     RuntimeName.ONNX: "model.onnx",
     RuntimeName.XGBOOST: "model.ubj",
@@ -121,7 +123,10 @@ class CandidateLoader:
         tolerance: float,
         options: RegistrationOptions,
         folder: Path,
+        environment: Environment | None = None,
     ) -> None:
+        """``environment``: the packages of its own that a candidate runs with; then none is
+        served by the gateway's own process."""
         self._artifacts = artifacts
         self._runtimes = runtimes
         self._libraries = libraries
@@ -131,6 +136,7 @@ class CandidateLoader:
         self._tolerance = tolerance
         self._options = options
         self._folder = folder
+        self._environment = environment
         self._opened: list[Predictor | LibraryModel] = []
 
     def close(self) -> None:
@@ -151,6 +157,9 @@ class CandidateLoader:
         if candidate.missing:
             found.add(runtime, apart, candidate.missing)
             return
+        if self._environment is not None and not apart:
+            found.add(runtime, False, "the gateway's process would run it, with its own packages")
+            return
         if apart and found.loaded:  # a faster one answers already: leave the code alone
             found.add(runtime, True)
             return
@@ -163,14 +172,14 @@ class CandidateLoader:
             runs_code = self._apart(candidate, source, sample, found)
         except Untrusted as error:
             found.untrusted = Untrusted(
-                error.message.replace(_own_name(candidate.path), candidate.path.name), hint=_TRUST
+                error.message.replace(_own_name(candidate.path), candidate.path.name), hint=TRUST
             )
             found.add(runtime, True, error.message)
         except (CannotLoad, RuntimeFailed) as error:
             found.add(runtime, apart, error.message)
         else:
             found.add(runtime, runs_code)
-            if runtime is RuntimeName.SKLEARN:
+            if runtime is RuntimeName.SKLEARN and self._environment is None:
                 on_step("convert to a graph, and compare")
                 missing = self._convert(found, sample)
                 found.add(RuntimeName.ONNX, False, missing)
@@ -236,9 +245,14 @@ class CandidateLoader:
             copy_plain(candidate.path, folder / name)
         else:
             shutil.copyfile(candidate.path, folder / name)
-        served = ServedBy(runtime, name, self._task.kind, rounds=options.rounds)
+        own = ""
+        if self._environment is not None:
+            own = self._environment.id
+            (folder / ENVIRONMENT_FILE).write_bytes(msgspec.json.encode(self._environment))
+        served = ServedBy(runtime, name, self._task.kind, rounds=options.rounds, environment=own)
         artifact = self._artifact(folder, self._artifacts.seal(folder))
-        runs_code = runtime not in DATA_ONLY and self._libraries.runs_code(artifact, served)
+        data = runtime in DATA_ONLY and not own
+        runs_code = not data and self._libraries.runs_code(artifact, served)
         library = self._libraries.open(artifact, served, trusted=options.trust)
         self._opened.append(library)
         about = library.about

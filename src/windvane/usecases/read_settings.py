@@ -192,6 +192,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.folder / "artifacts"
 
     @property
+    def environments(self) -> Path:
+        """Where packages of models' own lie."""
+        return self.folder / "environments"
+
+    @property
     def spool_root(self) -> Path:
         return self.folder / "spool"
 

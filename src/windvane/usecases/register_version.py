@@ -18,14 +18,23 @@ import msgspec
 
 from windvane.core.acceptance import CandidateFacts, ParityReport, RowGroup
 from windvane.core.errors import WindvaneError
-from windvane.core.execution import Offer, RuntimeChoice, RuntimeName, choose_runtime
+from windvane.core.execution import (
+    SANDBOXED,
+    Environment,
+    Offer,
+    RuntimeChoice,
+    RuntimeName,
+    choose_runtime,
+    package_name,
+)
 from windvane.core.signature import show
 from windvane.core.task import BadOutputs, Outputs, Task, make_task
 from windvane.inference.model_cache import plain_row, warm_up
 from windvane.ports.artifacts import Artifacts
+from windvane.ports.environments import EnvironmentStore
 from windvane.ports.learner import TrainingData
 from windvane.ports.library import ModelLibrary
-from windvane.ports.runtime import CannotLoad, Runtime
+from windvane.ports.runtime import CannotLoad, Runtime, Untrusted
 from windvane.ports.source import Readers, Source
 from windvane.usecases.accept_candidate import (
     Applied,
@@ -43,9 +52,13 @@ from windvane.usecases.accept_candidate import (
 )
 from windvane.usecases.compare_champion import ChampionLoader
 from windvane.usecases.compare_library import AROUND_SPLITS, Asked, compare_library
-from windvane.usecases.load_candidate import CandidateLoader, Found, Loaded
+from windvane.usecases.load_candidate import TRUST, CandidateLoader, Found, Loaded
 from windvane.usecases.map_outputs import map_outputs
-from windvane.usecases.registration_options import BadInputs, RegistrationOptions
+from windvane.usecases.registration_options import (
+    BadInputs,
+    NoEnvironment,
+    RegistrationOptions,
+)
 
 __all__ = [
     "BadInputs",
@@ -64,7 +77,7 @@ class RegistrationServices:
     """What registering needs beside the stores: ``runtimes`` serves the candidate while it is
     measured, ``libraries`` asks models' own libraries, ``champions`` whoever answers now,
     ``readers`` look into files that are data, ``installed`` says the version of a package that
-    is here ("" for none)."""
+    is here ("" for none), ``environments`` keeps packages of models' own."""
 
     stores: Stores
     artifacts: Artifacts
@@ -73,6 +86,7 @@ class RegistrationServices:
     readers: Readers
     champions: ChampionLoader
     installed: Callable[[str], str] = lambda _: ""
+    environments: EnvironmentStore | None = None
 
 
 def register_version(
@@ -85,7 +99,8 @@ def register_version(
 ) -> Trained:
     """The registered version and the verdict that let it in.
 
-    Raises BadTrainingData, BadInputs, BadOutputs, CandidateRefused, Untrusted, CannotLoad.
+    Raises BadTrainingData, BadInputs, BadOutputs, CandidateRefused, Untrusted, CannotLoad,
+    NoEnvironment, EnvironmentNotBuilt.
     """
     about = applied(services.stores.store, model)
     on_step("check the data")
@@ -93,7 +108,10 @@ def register_version(
     task = make_task(about.file.contract.task)
     _, holdout = split_by_time(data, options.holdout_from, task)  # it learned from rows of its own
     sample = some_rows(holdout, _PARITY_ROWS)
-    with _open_loader(services, about, options) as loader:
+    with (
+        _open_environment(services, source, options, on_step) as environment,
+        _open_loader(services, about, options, environment) as loader,
+    ):
         on_step("look into the files")
         found = Found()
         for candidate in source.candidates:
@@ -118,8 +136,8 @@ def register_version(
         if about.champion:
             on_step(f"compare with version {about.champion} on the same rows")
             facts = services.champions.compare(about, evaluation.outputs, holdout, facts)
-        packages = _packages(services, source, chosen)
-        offered = _proposal(about, chosen, choice, facts, parity, evaluation, options, packages)
+        told = _told(services, source, chosen, environment)
+        offered = _proposal(about, chosen, choice, facts, parity, evaluation, options, told)
         return accept(services.stores, about, data, offered, on_step)
 
 
@@ -165,15 +183,24 @@ def _parity(
     return report.signed(options.accept, options.accepted_by)
 
 
-def _packages(
-    services: RegistrationServices, source: Source, chosen: Loaded
-) -> dict[str, dict[str, str]]:
-    """What the model says that it was made with, beside what is here."""
+def _told(
+    services: RegistrationServices, source: Source, chosen: Loaded, environment: Environment | None
+) -> dict[str, Any]:
+    """What the model says that it was made with, beside what it runs with."""
     recorded = {**chosen.packages, **source.packages}
-    return {
-        name: {"recorded": version, "installed": services.installed(name)}
+    own = None if environment is None else environment.versions
+    packages = {
+        name: {
+            "recorded": version,
+            "installed": services.installed(name)
+            if own is None
+            else own.get(package_name(name), ""),
+        }
         for name, version in sorted(recorded.items())
     }
+    if environment is None:
+        return {"packages": packages}
+    return {"packages": packages, "environment": msgspec.to_builtins(environment)}
 
 
 def _proposal(
@@ -184,9 +211,9 @@ def _proposal(
     parity: ParityReport,
     evaluation: Evaluation,
     options: RegistrationOptions,
-    packages: Mapping[str, Mapping[str, str]],
+    more: Mapping[str, Any],
 ) -> Proposal:
-    told: dict[str, Any] = {"runtime": msgspec.to_builtins(choice), "packages": packages}
+    told: dict[str, Any] = {"runtime": msgspec.to_builtins(choice), **more}
     if parity.accepted:
         told["accepted"] = {"reason": parity.accepted, "by": parity.accepted_by}
     return Proposal(
@@ -233,13 +260,47 @@ def _check_warm_up(task: Task, chosen: Loaded) -> None:
 
 
 @contextmanager
+def _open_environment(
+    services: RegistrationServices,
+    source: Source,
+    options: RegistrationOptions,
+    on_step: Callable[[str], None],
+) -> Iterator[Environment | None]:
+    """The packages of its own that were asked for, built unless they are there."""
+    asked = options.environment
+    if asked is None:
+        yield None
+        return
+    runtimes = [one.runtime for one in source.candidates]
+    if not any(one in SANDBOXED for one in runtimes):
+        told = ", ".join(one.value for one in runtimes)
+        raise NoEnvironment(
+            f"{source.name or 'it'} is for {told}, which reads it as data with the gateway's own "
+            "packages; requirements are for models that run in a sandbox"
+        )
+    if not options.trust:
+        raise Untrusted(
+            f"{source.name or 'it'} brings packages of its own, which are programs", hint=TRUST
+        )
+    if services.environments is None:
+        raise NoEnvironment("nothing here keeps environments of models", hint="")
+    wheels = Path(asked.wheels) if asked.wheels else None
+    with services.environments.build(asked.requirements, wheels, on_step) as found:
+        yield found
+
+
+@contextmanager
 def _open_loader(
-    services: RegistrationServices, about: Applied, options: RegistrationOptions
+    services: RegistrationServices,
+    about: Applied,
+    options: RegistrationOptions,
+    environment: Environment | None,
 ) -> Iterator[CandidateLoader]:
     with tempfile.TemporaryDirectory() as folder:
         loader = CandidateLoader(
             services.artifacts, services.runtimes, services.libraries, services.readers,
             about.file.contract, about.policy.parity_tolerance, options, Path(folder),
+            environment,
         )  # fmt: skip
         try:
             yield loader

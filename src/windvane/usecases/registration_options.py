@@ -19,6 +19,22 @@ class BadInputs(WindvaneError):
     hint = "name them in the model's order: --inputs NAME,NAME,…"
 
 
+class NoEnvironment(WindvaneError):
+    """Packages of its own were asked for a model that cannot have them, or that records none."""
+
+    code: ClassVar[str] = "REG-105"
+    hint = "leave --requirements and --own-environment out, or register the model's pickle"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentRequest:
+    """Packages of a model's own: normalised ``requirements``, and the folder whose ``wheels``
+    alone may be installed ("": pip's own configuration says where they are from)."""
+
+    requirements: tuple[str, ...]
+    wheels: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class RegistrationOptions:
     """``trust``: the files may run code, in their own process.
@@ -32,6 +48,7 @@ class RegistrationOptions:
     ``missing``: a number that stands for none. ``rounds``: of boosted trees, those that are used.
     ``convert``: an ONNX graph is tried. ``accept`` is the reason for which a version that answers
     otherwise than its library is registered all the same, ``accepted_by`` who says so.
+    ``environment``: the packages that it runs with in place of ours.
     """
 
     trust: bool = False
@@ -49,6 +66,7 @@ class RegistrationOptions:
     accept: str = ""
     accepted_by: str = ""
     holdout_from: float | None = None
+    environment: EnvironmentRequest | None = None
     lineage: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -57,8 +75,9 @@ class RegistrationOrder(msgspec.Struct, frozen=True):
     ``vocabulary`` are paths as they were given; ``without`` names views that the model does not
     use; ``tracking`` is where references are looked up; ``authorization`` refers to what a remote
     server wants to see, ``remote_rows`` is how many rows it takes at once; ``outputs`` are the
-    columns of ``data`` that a model served elsewhere filled, by the output's name; ``options``
-    lacks what those files say."""
+    columns of ``data`` that a model served elsewhere filled, by the output's name;
+    ``requirements`` and ``wheels`` are paths, ``own_environment`` takes the requirements that the
+    source records; ``options`` lacks what those files say."""
 
     model: str
     source: str
@@ -72,4 +91,7 @@ class RegistrationOrder(msgspec.Struct, frozen=True):
     authorization: str = ""
     remote_rows: int = 1_000
     outputs: dict[str, str] = {}
+    requirements: str = ""
+    wheels: str = ""
+    own_environment: bool = False
     as_json: bool = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,16 +48,23 @@ def read_mlmodel(folder: Path, candidate_of: Callable[[Path], SourceCandidate]) 
     if not candidates:
         known = "onnx, xgboost, lightgbm, catboost, sklearn and python_function"
         raise CannotLoad(f"none of the flavours {', '.join(flavours)} is among {known}")
-    return Source(candidates, _signature(metadata), _packages(folder), folder.name)
+    lines = _requirements(folder)
+    return Source(
+        candidates, _signature(metadata), _packages(lines), folder.name, requirements=lines
+    )
 
 
-def _packages(folder: Path) -> dict[str, str]:
-    """Those that its requirements pin, by name."""
+def _requirements(folder: Path) -> tuple[str, ...]:
     try:
-        text = (folder / "requirements.txt").read_text()
+        lines = (folder / "requirements.txt").read_text().splitlines()
     except (OSError, UnicodeDecodeError):
-        text = "\n".join(_conda(folder))
-    found = (_PINNED.fullmatch(line.strip()) for line in text.splitlines()[:_MOST_LINES])
+        lines = _conda(folder)
+    return tuple(lines[:_MOST_LINES])
+
+
+def _packages(lines: Sequence[str]) -> dict[str, str]:
+    """Those that its requirements pin, by name."""
+    found = (_PINNED.fullmatch(line.strip()) for line in lines)
     return {one[1].lower(): one[2] for one in found if one}
 
 

@@ -16,6 +16,7 @@ from typing import IO
 
 import msgspec
 
+from windvane.adapters.sandbox.isolation import start_with
 from windvane.adapters.sandbox.limits import Limits
 from windvane.adapters.sandbox.reserve import reserve
 from windvane.ports.artifacts import Artifact
@@ -32,8 +33,9 @@ class SandboxProcess:
 
     def __init__(
         self, artifact: Artifact, limits: Limits, log: Path | None, spawner: ThreadPoolExecutor,
-        log_format: str,
+        log_format: str, packages: Path | None = None,
     ) -> None:  # fmt: skip
+        """``packages``: those of its own, in place of ours."""
         self._held: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
@@ -48,7 +50,7 @@ class SandboxProcess:
             self._line = ours
             with theirs:
                 # The kernel ends the sandbox with the *thread* that started it: this one stays.
-                started = spawner.submit(_spawn, theirs, inside, limits, log, log_format)
+                started = spawner.submit(_spawn, theirs, inside, limits, log, log_format, packages)
                 self._process = started.result(timeout=limits.load_s)
         except BaseException:
             self.end()
@@ -142,10 +144,12 @@ class Refused(RuntimeFailed):
 
 
 def _spawn(
-    line: socket.socket, inside: Path, limits: Limits, log: Path | None, log_format: str
-) -> subprocess.Popen[bytes]:
+    line: socket.socket, inside: Path, limits: Limits, log: Path | None, log_format: str,
+    packages: Path | None,
+) -> subprocess.Popen[bytes]:  # fmt: skip
+    start = ["-m", "windvane.apps.sandbox"] if packages is None else start_with(packages)
     command = [
-        sys.executable, "-I", "-B", "-m", "windvane.apps.sandbox",
+        sys.executable, "-I", "-B", *start,
         *map(str, (line.fileno(), os.getpid(), limits.memory, limits.file_bytes)),
         ",".join(sorted(limits.require)), log_format, log.stem if log else "sandbox",
     ]  # fmt: skip

@@ -9,9 +9,10 @@ import random
 import threading
 import time
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,26 @@ from numpy.typing import NDArray
 from windvane.adapters.sandbox.limits import Limits
 from windvane.adapters.sandbox.process import Refused, SandboxProcess
 from windvane.adapters.sandbox.reserve import sweep
-from windvane.core.execution import DATA_ONLY, SANDBOXED, RuntimeName, ServedBy, types_beyond
+from windvane.core.execution import (
+    DATA_ONLY,
+    ENVIRONMENT_FILE,
+    SANDBOXED,
+    SERVED_FILE,
+    RuntimeName,
+    ServedBy,
+    types_beyond,
+)
 from windvane.core.signature import InputSpec, OutputReader, RowEncoder, RowPacker
 from windvane.core.task import Contract, Outputs, make_task
 from windvane.inference.matrix_predictor import check_task, flat_row
 from windvane.ports.artifacts import Artifact, ManifestMismatch
+from windvane.ports.environments import Environments
 from windvane.ports.library import Converted, ModelDescription, RawRows
 from windvane.ports.runtime import (
     CannotLoad,
     RuntimeFailed,
     Untrusted,
+    read_environment,
     read_inputs,
     read_served,
     refuse_value,
@@ -46,6 +57,7 @@ _WIDEST_ANSWER = 16_384
 _SCALARS = {"number", "integer", "boolean", "datetime"}
 _NUMERIC = _SCALARS | {"vector"}
 _SCHEMA = "schema.json"
+_LACKS = ("ModuleNotFoundError", "ImportError")
 _SCHEMA_BYTES = 64 << 20
 
 
@@ -59,13 +71,15 @@ class _Sandbox:
     """A process that is there when it is asked; after a failure it rests, then starts anew."""
 
     def __init__(self, artifact: Artifact, order: Load, limits: Limits, log: Path | None,
-                 spawner: ThreadPoolExecutor, log_format: str) -> None:  # fmt: skip
+                 spawner: ThreadPoolExecutor, log_format: str,
+                 packages: Callable[[], Path | None]) -> None:  # fmt: skip
         self._artifact = artifact
         self._order = order
         self._limits = limits
         self._log = log
         self._spawner = spawner
         self._log_format = log_format
+        self._packages = packages
         self._lock = threading.Lock()
         self._process: SandboxProcess | None = None
         self._failures = 0
@@ -78,7 +92,10 @@ class _Sandbox:
             try:
                 about = self._begin()
             except RuntimeFailed as error:
-                raise CannotLoad(error.message) from error
+                hint = None if error.advice == error.hint else error.advice
+                if self._order.served.environment and error.message.startswith(_LACKS):
+                    hint = "add that package to the model's requirements, and register it again"
+                raise CannotLoad(error.message, hint=hint) from error
             assert self._process is not None
             return about, self._process.memory
 
@@ -120,8 +137,12 @@ class _Sandbox:
             raise RuntimeFailed(f"it failed {self._failures} times and rests for {left:.1f} s more")
         try:
             process = SandboxProcess(
-                self._artifact, self._limits, self._log, self._spawner, self._log_format
-            )
+                self._artifact, self._limits, self._log, self._spawner, self._log_format,
+                self._packages(),
+            )  # fmt: skip
+        except CannotLoad as error:
+            self._rest()
+            raise RuntimeFailed(error.message, hint=error.advice) from error
         except ManifestMismatch:
             self._rest()
             raise
@@ -264,15 +285,18 @@ class SandboxRuntime:
 
     ``logs``: the folder for what they print, one file a version (None: nowhere), begun anew with
     each process and never larger than ``limits.file_bytes``. Our own lines in it are as
-    ``log_format``, "text" or "json", says; what a model prints is kept as it is.
+    ``log_format``, "text" or "json", says; what a model prints is kept as it is. ``environments``:
+    where versions find packages of their own.
     """
 
     def __init__(
-        self, limits: Limits | None = None, logs: Path | None = None, log_format: str = "text"
-    ) -> None:
+        self, limits: Limits | None = None, logs: Path | None = None, log_format: str = "text",
+        environments: Environments | None = None,
+    ) -> None:  # fmt: skip
         self._limits = limits or Limits()
         self._log_format = log_format
         self._logs = logs
+        self._environments = environments
         self._spawner = ThreadPoolExecutor(1, "sandbox-spawner")
         sweep()
 
@@ -301,7 +325,7 @@ class SandboxRuntime:
         """Load it by its own library; raises Untrusted, CannotLoad."""
         if served.runtime in _NO_LIBRARY:
             raise CannotLoad(_NO_LIBRARY[served.runtime])
-        if served.runtime not in DATA_ONLY:
+        if served.environment or served.runtime not in DATA_ONLY:
             check_trust(artifact, served, trusted=trusted)
         sandbox = self._sandbox(artifact, replace(served, table=False), [], trusted, library=True)
         try:
@@ -323,10 +347,26 @@ class SandboxRuntime:
             self._logs.mkdir(parents=True, exist_ok=True)
             log = self._logs / f"sandbox-{artifact.manifest[:12]}.log"
         limits = self._limits
-        if served.runtime in DATA_ONLY or not self.runs_code(artifact, served):
+        data = served.runtime in DATA_ONLY and not served.environment
+        if data or not self.runs_code(artifact, served):
             limits = replace(limits, require=frozenset())
         load = Load(served, names, trusted, kinds or [], library)
-        return _Sandbox(artifact, load, limits, log, self._spawner, self._log_format)
+        packages = partial(self._packages_of, artifact, served)
+        return _Sandbox(artifact, load, limits, log, self._spawner, self._log_format, packages)
+
+    def _packages_of(self, artifact: Artifact, served: ServedBy) -> Path | None:
+        """The folder of a version's own packages; raises CannotLoad."""
+        if not served.environment:
+            return None
+        environment = read_environment(artifact)
+        if environment.id != served.environment:
+            raise CannotLoad(
+                f"{SERVED_FILE} names the environment {served.environment[:12]}, "
+                f"{ENVIRONMENT_FILE} describes {environment.id[:12]}"
+            )
+        if self._environments is None:
+            raise CannotLoad("it has packages of its own, and nothing here keeps such environments")
+        return self._environments.open(environment)
 
 
 def check_trust(artifact: Artifact, served: ServedBy, *, trusted: bool) -> None:
@@ -334,7 +374,11 @@ def check_trust(artifact: Artifact, served: ServedBy, *, trusted: bool) -> None:
     unpickled or imported for that."""
     if served.runtime not in SANDBOXED:
         raise CannotLoad(f"{served.runtime.value} runs in the gateway's process, not apart")
-    if trusted or served.runtime in DATA_ONLY:
+    if trusted:
+        return
+    if served.environment:
+        raise Untrusted(f"{served.file} brings packages of its own, which are programs")
+    if served.runtime in DATA_ONLY:
         return
     if served.runtime is not RuntimeName.SKLEARN or not served.file.endswith(".skops"):
         raise Untrusted(f"{served.file} is for {served.runtime.value}, which runs what is in it")

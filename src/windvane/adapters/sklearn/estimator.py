@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import bz2
+import gzip
+import lzma
+import pickle
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.execution import DATA_TYPES
 
+_OPENERS: Mapping[str, Callable[..., Any]] = {
+    ".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open,
+}  # fmt: skip
 Floats = NDArray[np.float64]
 ToGraph = Callable[[Any, Floats, int], tuple[bytes, Floats]]
 _BOOSTED = {
@@ -139,12 +145,22 @@ def _boosted_frame(estimator: Any, rows: Any) -> Any:
 
 
 def load_estimator(path: Path, to_graph: ToGraph, *, trusted: bool) -> EstimatorPlugin:
-    """From ``.skops``, or by joblib from any pickle: its code runs here."""
+    """From ``.skops``, or by joblib from any pickle: its code runs here. Where a version's own
+    packages lack joblib, by Python's own loader."""
     if path.suffix == ".skops":
         return EstimatorPlugin(_load_skops(path, trusted), to_graph)
     if not trusted:
         raise PermissionError(f"{path.name} is a pickle")
-    return EstimatorPlugin(joblib.load(path), to_graph)
+    return EstimatorPlugin(_unpickle(path), to_graph)
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        import joblib
+    except ModuleNotFoundError:
+        with _OPENERS.get(path.suffix, open)(path, "rb") as file:
+            return pickle.load(file)  # noqa: S301 - it is trusted by now, and in a sandbox
+    return joblib.load(path)
 
 
 def _load_skops(path: Path, trusted: bool) -> Any:

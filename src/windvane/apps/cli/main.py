@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from windvane.apps.cli import show, wiring
+from windvane.apps.cli.environments import environments_commands
 from windvane.apps.cli.imports import import_commands
 from windvane.apps.cli.optimize import optimize_commands
 from windvane.apps.cli.options import AsJson, Home, print_json
@@ -44,6 +45,7 @@ app.add_typer(keys_app, name="key")
 tenants_commands(app)
 import_commands(app)
 optimize_commands(app)
+environments_commands(app)
 _out = Console()
 _err = Console(stderr=True)
 
@@ -171,7 +173,9 @@ def explain(
     if told.parity is not None:
         for line in show.parity(told.parity):
             _out.print(line, markup=False, highlight=False, soft_wrap=True)
-    for line in show.packages(told.packages):
+    if told.environment is not None:
+        _out.print(show.environment(told.environment), highlight=False, soft_wrap=True)
+    for line in show.packages(told.packages, own=told.environment is not None):
         _out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 

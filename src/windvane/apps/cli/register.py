@@ -15,6 +15,7 @@ from windvane.apps.cli.options import AsJson, Home, output_columns
 from windvane.usecases.registration_options import RegistrationOptions, RegistrationOrder
 
 _INPUTS, _OUTPUTS, _MEASURE = "The model's inputs", "The model's outputs", "Measuring"
+_PACKAGES = "The model's packages"
 
 
 def register(
@@ -133,6 +134,29 @@ def register(
             "`windvane trust` as well.",
         ),
     ] = False,
+    requirements: Annotated[
+        Path | None,
+        typer.Option(
+            help="A requirements file: the model runs with these packages, in an environment that "
+            "is built once and shared by all versions that ask for the same.",
+            rich_help_panel=_PACKAGES,
+        ),
+    ] = None,
+    own_environment: Annotated[
+        bool,
+        typer.Option(
+            "--own-environment",
+            help="As --requirements, with those that an MLflow folder records.",
+            rich_help_panel=_PACKAGES,
+        ),
+    ] = False,
+    wheels: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of wheels: nothing else is installed, and no network is used.",
+            rich_help_panel=_PACKAGES,
+        ),
+    ] = None,
     tracking: Annotated[
         str,
         typer.Option(
@@ -164,6 +188,10 @@ def register(
         raise typer.BadParameter(f"--unknown: {unknown!r} is neither null nor error")
     if authorization and not authorization.startswith(("env:", "file:")):
         raise typer.BadParameter("--authorization: it is a reference, env:NAME or file:PATH")
+    if requirements is not None and own_environment:
+        raise typer.BadParameter("--requirements and --own-environment: one of them")
+    if wheels is not None and requirements is None and not own_environment:
+        raise typer.BadParameter("--wheels needs --requirements or --own-environment")
     settings = wiring.settings(home)
     wiring.store(settings).close()
     options = RegistrationOptions(
@@ -176,6 +204,8 @@ def register(
         model, source, str(data), label, time, options,
         vocabulary=str(vocabulary or ""), without=listed(without), as_json=as_json,
         authorization=authorization, remote_rows=remote_rows,
+        requirements=str(requirements or ""), wheels=str(wheels or ""),
+        own_environment=own_environment,
         tracking=tracking or os.environ.get("MLFLOW_TRACKING_URI", ""),
     )  # fmt: skip
     carry_out("register", settings, order)

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from windvane.core.acceptance import ParityReport
+from windvane.core.execution import Environment
 from windvane.core.routing import TenantLimit
 from windvane.core.task import KINDS, metric_name
 from windvane.ports.control_store import (
@@ -18,6 +19,9 @@ from windvane.ports.control_store import (
     KeyRecord,
     VersionRecord,
 )
+from windvane.usecases.list_environments import EnvironmentUse
+
+_PACKAGES_SHOWN = 8
 
 
 def moment(seconds: float | None) -> str:
@@ -161,10 +165,37 @@ def parity(report: ParityReport) -> list[str]:
     return lines
 
 
-def packages(held: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Those that the model was made with, where others are installed."""
-    return [
+def packages(held: Mapping[str, Mapping[str, str]], *, own: bool = False) -> list[str]:
+    """Those that the model was made with, where others are installed; ``own``: in an environment
+    of its own."""
+    lines = [
         f"  made with {name} {one['recorded']}, here is {one['installed'] or 'none'}"
         for name, one in held.items()
         if one["recorded"] != one["installed"]
     ]
+    if lines and not own:
+        lines.append("  to run it with those: register it with --own-environment or --requirements")
+    return lines
+
+
+def environment(held: Environment) -> str:
+    """The packages of a version's own, in a line."""
+    told = ", ".join(f"{one.name} {one.version}" for one in held.packages[:_PACKAGES_SHOWN])
+    more = len(held.packages) - _PACKAGES_SHOWN
+    told += f" and {more} more" if more > 0 else ""
+    return f"  packages of its own, in {held.id[:12]}: {told}"
+
+
+def environments_table(held: Sequence[EnvironmentUse]) -> Table:
+    table = Table("environment", "size", "Python", "packages", "used by", "state")
+    for one in held:
+        told = one.environment
+        table.add_row(
+            one.id[:12],
+            f"{one.size / 1e6:,.0f} MB" if one.size else "",
+            told.python if told else "",
+            str(len(told.packages)) if told else "",
+            ", ".join(one.versions) or "nobody",
+            one.damage or "whole",
+        )
+    return table

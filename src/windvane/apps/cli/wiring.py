@@ -11,12 +11,14 @@ from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileCertificate, FileRoutingFeed
+from windvane.adapters.pip import PipEnvironments
 from windvane.adapters.shared_memory import shared_fd
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.cli.child import Inherited, listen
 from windvane.apps.cli.supervisor import CannotStart
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable
+from windvane.ports.environments import EnvironmentStore
 from windvane.ports.event_log import EventLog
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.read_settings import MissingExtra, Settings, find_settings
@@ -72,6 +74,10 @@ def inherited(given: Settings) -> Inherited:
 
 def clock(given: Settings) -> Clock:
     return open_clock(given.clock)
+
+
+def environments(given: Settings) -> EnvironmentStore:
+    return PipEnvironments(given.environments)
 
 
 def event_log(given: Settings) -> EventLog:

@@ -213,6 +213,7 @@ def runtimes(given: Settings, threads: int = 1) -> Runtimes:
 
     @cache
     def apart() -> Runtime:
+        from windvane.adapters.pip import PipEnvironments
         from windvane.adapters.sandbox import Limits, SandboxRuntime
 
         limits = Limits(
@@ -221,7 +222,9 @@ def runtimes(given: Settings, threads: int = 1) -> Runtimes:
             total_memory=given.sandbox_total_memory,
             require=frozenset(given.sandbox_require),
         )
-        return SandboxRuntime(limits, given.folder / "logs", given.log_format)
+        return SandboxRuntime(
+            limits, given.folder / "logs", given.log_format, PipEnvironments(given.environments)
+        )
 
     return Runtimes(
         {

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from windvane.apps.sandbox import confine
 
 
-def main() -> None:
+def main(readable: Sequence[str] | None = None) -> None:
+    """``readable``: the folders of Python and of what may be imported; those on Python's path, by
+    default."""
     fd, parent, memory, file_bytes = map(int, sys.argv[1:5])
     required = {name for name in sys.argv[5].split(",") if name}
-    protections, missed = confine.enter(parent, memory, file_bytes, Path.cwd())
+    protections, missed = confine.enter(parent, memory, file_bytes, Path.cwd(), readable)
     from windvane.apps.sandbox import wiring
     from windvane.apps.sandbox.serve import serve
 

@@ -22,7 +22,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from windvane.apps.sandbox import kernel, landlock, namespaces, seccomp
@@ -52,9 +52,12 @@ _SHARED_THREADS = 4096
 _FIRST_USER = 1_900_000_000
 
 
-def enter(parent: int, memory: int, file_bytes: int, folder: Path) -> tuple[list[str], list[str]]:
+def enter(
+    parent: int, memory: int, file_bytes: int, folder: Path, own: Sequence[str] | None = None
+) -> tuple[list[str], list[str]]:
     """Take it all; the protections that hold, and sentences on what could not be had. Goes on in
-    another process where it can."""
+    another process where it can. ``own``: what is read beside the system, Python's own folders by
+    default."""
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     _end_with_parent()
     if os.getppid() != parent:  # it died before it could be told
@@ -64,7 +67,7 @@ def enter(parent: int, memory: int, file_bytes: int, folder: Path) -> tuple[list
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when it ends
     held: set[str] = set()
     missed: list[str] = []
-    readable = list(_readable())
+    readable = list(_readable(own))
     watched, own_root, own_processes = None, False, False
     if namespaces.enter():
         watched = namespaces.fork()
@@ -162,7 +165,8 @@ def _give(folder: Path, user: int) -> bool:
     return True
 
 
-def _readable() -> Iterable[str]:
-    ours = Path(__file__).parents[3]  # the sources of an editable installation
-    own = (sys.prefix, sys.base_prefix, str(ours), *(p for p in sys.path if p))
+def _readable(own: Sequence[str] | None) -> Iterable[str]:
+    if own is None:
+        ours = Path(__file__).parents[3]  # the sources of an editable installation
+        own = (sys.prefix, sys.base_prefix, str(ours), *(p for p in sys.path if p))
     return dict.fromkeys(p for p in (*_SYSTEM, *own) if Path(p).exists())

@@ -17,11 +17,19 @@ from windvane.apps.trainer import wiring
 from windvane.apps.trainer.progress import run, steps
 from windvane.apps.trainer.tables import read_given_table
 from windvane.core.errors import WindvaneError
+from windvane.core.execution import BadRequirements, normalise_requirements
+from windvane.ports.source import Source
 from windvane.usecases.accept_candidate import Trained
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.register_elsewhere import register_elsewhere, with_outputs
 from windvane.usecases.register_version import register_version
-from windvane.usecases.registration_options import RegistrationOrder
+from windvane.usecases.registration_options import (
+    EnvironmentRequest,
+    NoEnvironment,
+    RegistrationOrder,
+)
+
+_MOST_BYTES = 1 << 20
 
 
 class BadVocabulary(WindvaneError):
@@ -60,6 +68,7 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
         options = replace(
             order.options,
             vocabulary=_vocabulary(order.vocabulary),
+            environment=_environment(order, source),
             lineage={"source": source.name, "table": table},
         )
         data = read_given_table(order, file.contract, say)
@@ -96,13 +105,39 @@ def _tell(done: Trained, notes: Sequence[str], *, as_json: bool) -> None:
     champion: Any = lineage.get("champion")
     if champion:
         print(f"against version {champion['version']}, which answers now: {champion['said']}")
-    for name, one in lineage["packages"].items():
-        if one["recorded"] != one["installed"]:
-            here = one["installed"] or "none"
-            print(f"made with {name} {one['recorded']}, here is {here}")
+    environment: Any = lineage.get("environment")
+    if environment:
+        print(f"packages: {len(environment['packages']):,} of its own, in {environment['id'][:12]}")
+    others = [(n, one) for n, one in lineage["packages"].items()
+              if one["recorded"] != one["installed"]]  # fmt: skip
+    for name, one in others:
+        print(f"made with {name} {one['recorded']}, here is {one['installed'] or 'none'}")
+    if others and not environment:
+        print("  to run it with those: --own-environment, or --requirements FILE")
     if runtime["needs_trust"]:
         print(f"next, by an admin: windvane trust {version.model} {version.version}")
     print(f"next: windvane deploy {version.model} {version.version}")
+
+
+def _environment(order: RegistrationOrder, source: Source) -> EnvironmentRequest | None:
+    """Raises BadRequirements, NoEnvironment."""
+    if order.requirements:
+        path = Path(order.requirements)
+        try:
+            if path.stat().st_size > _MOST_BYTES:
+                raise BadRequirements(f"{path.name} is beyond {_MOST_BYTES:,} bytes")
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadRequirements(f"{path.name} cannot be read: {error}") from error
+    elif order.own_environment:
+        text = "\n".join(source.requirements)
+        if not text.strip():
+            raise NoEnvironment(
+                f"{source.name} records no requirements", hint="write them: --requirements FILE"
+            )
+    else:
+        return None
+    return EnvironmentRequest(normalise_requirements(text), order.wheels)
 
 
 def _vocabulary(given: str) -> dict[str, list[str]]:

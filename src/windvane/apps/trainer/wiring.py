@@ -32,6 +32,7 @@ from windvane.adapters.open_inference import (
     is_remote,
     read_remote,
 )
+from windvane.adapters.pip import PipEnvironments
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.xgboost import XgboostOptimizer, XgboostRuntime, read_xgboost
@@ -103,7 +104,9 @@ def _runtimes(given: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
         total_memory=given.sandbox_total_memory,
         require=frozenset(given.sandbox_require),
     )
-    apart = SandboxRuntime(limits, given.folder / "logs", given.log_format)
+    apart = SandboxRuntime(
+        limits, given.folder / "logs", given.log_format, PipEnvironments(given.environments)
+    )
     remote = OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=given.folder))
     try:
         yield Runtimes(
@@ -149,6 +152,7 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
             },
             ChampionLoader(runtimes, artifacts),
             installed,
+            PipEnvironments(given.environments),
         )
 
 

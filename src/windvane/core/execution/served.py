@@ -50,7 +50,8 @@ class ServedBy:
     each of the task's outputs comes from. ``table``: rows are handed over as a table with named
     columns, for models that were trained on one. ``tensors``: the model's inputs where they are
     not one matrix. ``rounds``: of boosted trees, those that are used (0: all); it is the model's
-    best iteration where it stopped early.
+    best iteration where it stopped early. ``environment``: the id of the packages of its own that
+    it runs with, as the folder's ``environment.json`` says; "" where it runs with ours.
     """
 
     runtime: RuntimeName = RuntimeName.ONNX
@@ -61,3 +62,4 @@ class ServedBy:
     tensors: tuple[TensorInput, ...] = ()
     rounds: int = 0
     settings: dict[str, str] = field(default_factory=dict[str, str])
+    environment: str = ""

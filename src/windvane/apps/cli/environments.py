@@ -1,0 +1,81 @@
+"""``windvane environments``: packages of models' own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from windvane.apps.cli import show, wiring
+from windvane.apps.cli.options import AsJson, Home, print_json
+from windvane.usecases.list_environments import (
+    list_environments,
+    prune_environments,
+    rebuild_environment,
+)
+
+_out = Console()
+_err = Console(stderr=True, highlight=False)
+
+
+def environments_commands(app: typer.Typer) -> None:
+    """Add them to ``app``."""
+    app.command("environments")(_environments)
+
+
+def _environments(
+    rebuild: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL:VERSION",
+            help="Build the environment of this version again, or the one with this id, from the "
+            "very packages that were recorded.",
+        ),
+    ] = "",
+    wheels: Annotated[
+        Path | None,
+        typer.Option(help="With --rebuild: a folder of wheels, and no network."),
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove those that no version runs with.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Environments of models that have packages of their own: size, state, who uses them."""
+    if wheels is not None and not rebuild:
+        raise typer.BadParameter("--wheels needs --rebuild")
+    if rebuild and prune:
+        raise typer.BadParameter("--rebuild and --prune: one of them")
+    settings = wiring.settings(home)
+    store, held = wiring.store(settings), wiring.environments(settings)
+    try:
+        if rebuild:
+            with _err.status("build") as shown:
+                done = rebuild_environment(store, held, rebuild, wheels, shown.update)
+            if as_json:
+                print_json({"rebuilt": done})
+            else:
+                _out.print(f"{done.id[:12]}: {len(done.packages):,} packages are in place again")
+            return
+        if prune:
+            freed = prune_environments(store, held)
+            if as_json:
+                print_json({"removed": freed})
+                return
+            for name, size in freed.items():
+                _out.print(f"{name[:12]}: removed, {size / 1e6:,.0f} MB", highlight=False)
+            if not freed:
+                _out.print("Nothing to remove: versions run with all of them.")
+            return
+        found = list_environments(store, held)
+    finally:
+        store.close()
+    if as_json:
+        print_json(found)
+    elif not found:
+        _out.print("No model has packages of its own. `windvane register --requirements FILE`.")
+    else:
+        _out.print(show.environments_table(found))

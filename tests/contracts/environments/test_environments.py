@@ -1,0 +1,227 @@
+"""Environments that pip builds from wheels, offline: once, whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from contracts.environments.wheels import make_wheel
+
+from windvane.adapters.pip import BuildLimits, PipEnvironments
+from windvane.core.execution import Environment, Package
+from windvane.ports.environments import EnvironmentNotBuilt, EnvironmentStore
+from windvane.ports.runtime import CannotLoad
+
+
+def build(
+    held: EnvironmentStore, wheels: Path, *lines: str, steps: list[str] | None = None
+) -> Environment:
+    said: list[str] = [] if steps is None else steps
+    with held.build(lines, wheels, said.append) as found:
+        return found
+
+
+def test_what_is_built_is_known_and_can_be_opened(
+    environments: PipEnvironments, wheels: Path
+) -> None:
+    steps: list[str] = []
+    found = build(environments, wheels, "needy==1.0", steps=steps)
+    assert found.versions == {"needy": "1.0", "rate": "2.0"}
+    assert all(len(one.sha256) == 1 and len(one.sha256[0]) == 64 for one in found.packages)
+    packages = environments.open(found)
+    assert (packages / "rate.py").is_file()
+    assert steps == [f"build the environment {found.id[:12]}: needy==1.0", "install its packages"]
+
+
+def test_the_same_is_built_once_and_shared(environments: PipEnvironments, wheels: Path) -> None:
+    steps: list[str] = []
+    first = build(environments, wheels, "rate==1.0")
+    again = build(environments, wheels, "rate==1.0", steps=steps)
+    assert again == first
+    assert steps == [f"the environment {first.id[:12]} is there already"]
+    other = build(environments, wheels, "rate==2.0")
+    assert [one.id for one in environments.states()] == sorted([first.id, other.id])
+
+
+def test_other_wheels_make_another_environment(
+    tmp_path: Path, environments: PipEnvironments, wheels: Path
+) -> None:
+    first = build(environments, wheels, "rate==1.0")
+    make_wheel(tmp_path / "wheels", "rate", "1.0", {"rate.py": "VALUE = 0.9\n"})
+    other = build(environments, tmp_path / "wheels", "rate==1.0")
+    assert other.id != first.id
+    assert (environments.open(other) / "rate.py").read_text() == "VALUE = 0.9\n"
+
+
+def test_two_at_once_build_it_once(tmp_path: Path, wheels: Path) -> None:
+    steps: list[str] = []
+    both = threading.Barrier(2, timeout=20.0)
+
+    def one(_: int) -> Environment:
+        held = PipEnvironments(tmp_path / "environments", BuildLimits(within_s=120.0))
+        both.wait()
+        return build(held, wheels, "rate==1.0", steps=steps)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(one, range(2))
+    assert first == second
+    assert sum(step.startswith("build the environment") for step in steps) == 1
+
+
+def test_a_build_that_was_cut_off_is_not_taken_for_one(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
+    found = build(environments, wheels, "rate==1.0")
+    folder = tmp_path / "environments"
+    half = folder / f".building-{found.id}-0badcafe"
+    (folder / found.id).rename(half)
+    (half / "environment.json").unlink()
+    assert environments.states() == []
+    assert environments.unfinished() == [found.id]
+    with pytest.raises(CannotLoad, match="is not on this machine"):
+        environments.open(found)
+    assert build(environments, wheels, "rate==1.0") == found
+    assert not half.exists()
+
+
+def change(path: Path) -> None:
+    """As long as before, and as old."""
+    told = path.stat()
+    path.write_text(path.read_text().replace("0.25", "0.95"))
+    os.utime(path, ns=(told.st_atime_ns, told.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    ("harm", "says", "opened_before"),
+    [
+        (lambda packages: change(packages / "rate.py"), "rate.py hashes to", True),
+        (lambda packages: change(packages / "rate.py"), "rate.py hashes to", False),
+        (lambda packages: (packages / "rate.py").unlink(), "rate.py is missing", True),
+        (lambda packages: (packages / "more.py").write_text(""), "more.py was not installed", True),
+        (lambda packages: (packages / "l").symlink_to("/etc"), "l is no plain file", True),
+        (
+            lambda packages: (packages.parent / "files.json").write_text("[]"),
+            "record cannot be",
+            True,
+        ),
+        (
+            lambda packages: (packages.parent / "files.json").unlink(),
+            "is not on this machine",
+            True,
+        ),
+    ],
+)
+def test_damage_is_told_with_the_command_that_mends_it(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path, harm: Callable[[Path], object],
+    says: str, opened_before: bool,
+) -> None:  # fmt: skip
+    found = build(environments, wheels, "rate==1.0")
+    packages = environments.open(found)
+    harm(packages)
+    asked = environments if opened_before else PipEnvironments(tmp_path / "environments")
+    with pytest.raises(CannotLoad, match=says) as caught:
+        asked.open(found)
+    assert f"windvane environments --rebuild {found.id[:12]}" in caught.value.advice
+    asked.rebuild(found, wheels, lambda _: None)
+    assert (asked.open(found) / "rate.py").read_text().startswith("\nVALUE = 0.25")
+
+
+def test_a_rebuild_installs_the_very_wheels_that_were_recorded(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
+    found = build(environments, wheels, "rate==1.0")
+    make_wheel(tmp_path / "wheels", "rate", "1.0", {"rate.py": "VALUE = 0.9\n"})
+    with pytest.raises(EnvironmentNotBuilt, match=r"HASHES|hash"):
+        environments.rebuild(found, tmp_path / "wheels", lambda _: None)
+    assert environments.open(found).is_dir()
+
+
+def test_other_packages_than_recorded_are_no_match(
+    environments: PipEnvironments, wheels: Path
+) -> None:
+    found = build(environments, wheels, "rate==1.0")
+    other = replace(found, packages=(Package("rate", "0.5", found.packages[0].sha256),))
+    with pytest.raises(CannotLoad, match=r"rate 1\.0, 0\.5 was recorded"):
+        environments.open(other)
+    with pytest.raises(CannotLoad, match=r"built for Python 3\.4"):
+        environments.open(rewritten(environments, found, python="3.4"))
+
+
+def rewritten(held: PipEnvironments, found: Environment, **given: str) -> Environment:
+    """Recorded otherwise, in its folder, too."""
+    other = replace(found, **given)  # pyright: ignore[reportArgumentType]
+    path = held.open(found).parent / "environment.json"
+    path.write_bytes(msgspec.json.encode(other))
+    return other
+
+
+def test_pip_is_told_by_its_last_words(environments: PipEnvironments, wheels: Path) -> None:
+    with pytest.raises(EnvironmentNotBuilt, match=r"No matching distribution found for rate==3\.0"):
+        build(environments, wheels, "rate==3.0")
+    assert environments.states() == []
+    assert environments.unfinished() == []
+
+
+def test_a_source_archive_is_not_built(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
+    import tarfile
+
+    proof = tmp_path / "it-ran"
+    (tmp_path / "setup.py").write_text(f"open({str(proof)!r}, 'w')\n")
+    folder = tmp_path / "wheels"
+    make_wheel(folder, "rate", "1.0", {"rate.py": ""})
+    with tarfile.open(folder / "evil-1.0.tar.gz", "w:gz") as held:
+        held.add(tmp_path / "setup.py", "evil-1.0/setup.py")
+    with pytest.raises(EnvironmentNotBuilt, match="No matching distribution found for evil"):
+        build(environments, folder, "evil==1.0")
+    assert not proof.exists()
+
+
+def test_it_is_bounded(tmp_path: Path, wheels: Path) -> None:
+    small = PipEnvironments(tmp_path / "small", BuildLimits(most_bytes=100))
+    with pytest.raises(EnvironmentNotBuilt, match=r"bytes > 100 allowed"):
+        build(small, wheels, "rate==1.0")
+    quick = PipEnvironments(tmp_path / "quick", BuildLimits(within_s=0.01))
+    with pytest.raises(EnvironmentNotBuilt, match=r"longer than the 0\.01 s"):
+        build(quick, wheels, "rate==1.0")
+    for held in (small, quick):
+        assert held.states() == []
+        assert held.unfinished() == []
+
+
+def test_who_waits_for_another_build_waits_no_longer_than_allowed(
+    tmp_path: Path, environments: PipEnvironments, wheels: Path
+) -> None:
+    found = build(environments, wheels, "rate==1.0")
+    hasty = PipEnvironments(tmp_path / "environments", BuildLimits(within_s=0.05))
+    with open(tmp_path / "environments" / f".{found.id}.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(EnvironmentNotBuilt, match=r"other processes use the environment"):
+            build(hasty, wheels, "rate==1.0")
+
+
+def test_nobody_removes_what_is_registered_with(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
+    other = PipEnvironments(tmp_path / "environments")
+    with environments.build(["rate==1.0"], wheels, lambda _: None) as found:
+        assert other.remove(found.id) == 0
+        assert environments.open(found).is_dir()
+    assert other.remove(found.id) > 0
+    assert other.states() == []
+
+
+@pytest.mark.parametrize(("folder", "says"), [("none", "is no folder"), (".", "holds 0 wheels")])
+def test_a_folder_without_wheels_is_refused(
+    environments: PipEnvironments, tmp_path: Path, folder: str, says: str
+) -> None:
+    with pytest.raises(EnvironmentNotBuilt, match=says):
+        build(environments, tmp_path / folder, "rate==1.0")

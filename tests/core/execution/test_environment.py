@@ -1,0 +1,73 @@
+"""Requirements in one form, and the id that follows from them."""
+
+from __future__ import annotations
+
+import pytest
+
+from windvane.core.execution import BadRequirements, environment_id, normalise_requirements
+
+HASH = "--hash=sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("scikit-learn==1.5.2", ("scikit-learn==1.5.2",)),
+        ("Scikit_Learn == 1.5.2  # why", ("scikit-learn==1.5.2",)),
+        ("b\na\n\n# c\nb", ("a", "b")),
+        ("pandas[Parquet, aws] >=2 , <3", ("pandas[aws,parquet]<3,>=2",)),
+        ("numpy (>=1.26)", ("numpy>=1.26",)),
+        ("a==1 ;  python_version < '3.12'", ("a==1; python_version < '3.12'",)),
+        (f"a==1 \\\n    {HASH}", (f"a==1 {HASH}",)),
+        ("zope.interface~=6.0", ("zope-interface~=6.0",)),
+    ],
+)
+def test_equal_requirements_have_one_form(text: str, expected: tuple[str, ...]) -> None:
+    assert normalise_requirements(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("ok\n-e .", r"line 2: '-e \.' is an option of pip"),
+        ("--index-url https://example.org", "is an option of pip"),
+        ("-r other.txt", "is an option of pip"),
+        ("a @ https://name:secret@example.org/a.whl", "line 1: 'a' is taken from a link"),
+        ("git+https://name@example.org/a", "is taken from a link"),
+        ("./a.whl", "names no package"),
+        ("/tmp/a", "names no package"),
+        ("https://example.org/a.whl", "names no package"),
+        ("a==1 b==2", "names no package"),
+        ("a=1", "names no package"),
+        ("a==1 --global-option=x", "names no package"),
+        ("a==1; x --hash=md5:00 # ", None),
+        ("x" * 2_000, r"2,000 characters > 1,000"),
+        ("a\n" * 1_001, r"1,001 lines > 1,000"),
+        ("\n# nothing\n", "no package is named"),
+    ],
+)
+def test_whatever_names_a_place_is_refused(text: str, says: str | None) -> None:
+    if says is None:  # a marker is pip's to judge
+        assert len(normalise_requirements(text)) == 1
+        return
+    with pytest.raises(BadRequirements, match=says):
+        normalise_requirements(text)
+
+
+def test_a_password_in_a_link_is_not_told() -> None:
+    with pytest.raises(BadRequirements) as caught:
+        normalise_requirements("a @ https://name:secret@example.org/a.whl")
+    assert "secret" not in str(caught.value)
+
+
+def test_the_id_follows_from_all_that_decides_what_is_built() -> None:
+    plain = environment_id(["a", "b"], "3.11", "linux-x86_64", {})
+    assert environment_id(["b", "a"], "3.11", "linux-x86_64", {}) == plain
+    others = {
+        environment_id(["a"], "3.11", "linux-x86_64", {}),
+        environment_id(["a", "b"], "3.12", "linux-x86_64", {}),
+        environment_id(["a", "b"], "3.11", "linux-aarch64", {}),
+        environment_id(["a", "b"], "3.11", "linux-x86_64", {"a.whl": "00"}),
+        environment_id(["a", "b"], "3.11", "linux-x86_64", {"a.whl": "01"}),
+    }
+    assert len(others | {plain}) == 6
