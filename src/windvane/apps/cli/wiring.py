@@ -13,17 +13,41 @@ from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileCertificate, FileRoutingFeed
 from windvane.adapters.shared_memory import shared_fd
 from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.terminal import Column, Output, ends_quietly, report_error
 from windvane.apps.cli.child import Inherited, listen
-from windvane.apps.cli.supervisor import CannotStart
+from windvane.apps.cli.home import check_home, find_home
+from windvane.apps.cli.running import CannotStart
+from windvane.core.execution import RuntimeName
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable
 from windvane.ports.event_log import EventLog
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.read_settings import MissingExtra, Settings, find_settings
 
+__all__ = ["Column", "Output", "ends_quietly", "report_error"]
+
+# What a gateway on this machine imports to serve a version, and the extra that brings it.
+_LIBRARIES = {
+    RuntimeName.ONNX: ("onnxruntime", "windvane[gateway]"),
+    RuntimeName.XGBOOST: ("xgboost", "windvane[xgboost]"),
+    RuntimeName.LIGHTGBM: ("lightgbm", "windvane[lightgbm]"),
+    RuntimeName.CATBOOST: ("catboost", "windvane[catboost]"),
+    RuntimeName.SKLEARN: ("sklearn", "windvane[sklearn]"),
+    RuntimeName.TORCHSCRIPT: ("torch", "torch"),
+    RuntimeName.TORCH_EXPORT: ("torch", "torch"),
+    RuntimeName.PYFUNC: ("mlflow", "windvane[control]"),
+}
+
 
 def settings(home: Path | None) -> Settings:
-    return find_settings(os.environ, home)
+    """Of ``home``, else of $WINDVANE_HOME, else of the nearest home here or above."""
+    return find_settings(os.environ, home or find_home(os.environ, Path.cwd(), os.getuid()))
+
+
+def missing_package(runtime: RuntimeName) -> str:
+    """What to install so that this machine can serve by ``runtime``; "" if it can."""
+    module, package = _LIBRARIES.get(runtime, ("", ""))
+    return package if module and importlib.util.find_spec(module) is None else ""
 
 
 def start_logging(given: Settings) -> None:
@@ -31,12 +55,14 @@ def start_logging(given: Settings) -> None:
     logs.start_logging("up", given.log_format, given.secrets, level=logging.WARNING)
 
 
-def store(given: Settings) -> ControlStore:
-    """The control store, migrated: every command may be a home's first.
+def store(given: Settings, *, begin: bool = False) -> ControlStore:
+    """The control store, migrated. Where there is no installation yet, ``begin`` makes one.
 
-    Raises StoreUnavailable where the home was in use but its database file is gone: an empty
-    one in its place would forget every version, and no gateway would follow it.
+    Raises NoHome, and StoreUnavailable where the home was in use but its database file is gone:
+    an empty one in its place would forget every version, and no gateway would follow it.
     """
+    if not begin:
+        check_home(given)
     file = Path(given.store_url.removeprefix("sqlite:///"))
     embedded = given.store_url.startswith("sqlite:///")
     if embedded and not file.exists() and given.routing_file.exists():

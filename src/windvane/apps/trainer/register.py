@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from windvane.apps.trainer import wiring
-from windvane.apps.trainer.progress import run, steps
+from windvane.apps.trainer.progress import out, run, steps
 from windvane.apps.trainer.tables import read_given_table
 from windvane.core.errors import WindvaneError
 from windvane.usecases.accept_candidate import Trained
@@ -46,63 +46,63 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
     store = wiring.store(settings)
     with store.read() as tx:
         file = read_model_file(tx.model(order.model).text)
-    with steps(quiet=order.as_json) as say:
+    with steps(quiet=order.as_json) as on_step:
         table = Path(order.data).name
         if order.outputs:
-            data = read_given_table(order, with_outputs(file.contract, order.outputs), say)
+            data = read_given_table(order, with_outputs(file.contract, order.outputs), on_step)
             done = register_elsewhere(
                 wiring.stores(settings, store), order.model, data, order.outputs,
-                order.options.holdout_from, {"table": table}, say,
+                order.options.holdout_from, {"table": table}, on_step,
             )  # fmt: skip
-            _tell(done, data.notes, as_json=order.as_json)
+            _print_result(done, data.notes, as_json=order.as_json)
             return
-        source = wiring.read_source(settings, order, folder, say)
+        source = wiring.read_source(settings, order, folder, on_step)
         options = replace(
             order.options,
             vocabulary=_vocabulary(order.vocabulary),
             lineage={"source": source.name, "table": table},
         )
-        data = read_given_table(order, file.contract, say)
+        data = read_given_table(order, file.contract, on_step)
         with wiring.registration_services(settings, store) as services:
-            done = register_version(services, order.model, source, data, options, say)
-    _tell(done, data.notes, as_json=order.as_json)
+            done = register_version(services, order.model, source, data, options, on_step)
+    _print_result(done, data.notes, as_json=order.as_json)
 
 
-def _tell(done: Trained, notes: Sequence[str], *, as_json: bool) -> None:
+def _print_result(done: Trained, notes: Sequence[str], *, as_json: bool) -> None:
     version, lineage = done.version, done.version.lineage
     runtime: Any = lineage["runtime"]
     if as_json:
-        print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
+        out.print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
                           "views": list(version.views), "manifest": version.manifest,
                           "runtime": runtime, "parity": lineage["parity"],
                           "packages": lineage["packages"],
                           "notes": notes}))  # fmt: skip
         return
     metrics = ", ".join(f"{k} {v:g}" for k, v in version.metrics.items())
-    print(f"version {version.version} of {version.model} is registered: {metrics}")
-    print(f"runtime: {runtime['reason']}")
+    out.print(f"version {version.version} of {version.model} is registered: {metrics}")
+    out.print(f"runtime: {runtime['reason']}")
     parity: Any = lineage["parity"]
     if parity["not_compared"]:
-        print(f"parity: nothing was compared: {parity['not_compared']}")
+        out.print(f"parity: nothing was compared: {parity['not_compared']}")
     else:
         worst = max(parity["max_difference"], parity["probe_max_difference"])
-        print(
+        out.print(
             f"parity: {parity['rows']:,} real rows and {parity['probes']:,} others against "
             f"{parity['library']}: at most {worst:.2g} apart"
         )
         for group in parity["groups"]:
             if group["unanswered"]:
-                print(f"  no answer for {group['name']}: {group['unanswered']}")
+                out.print(f"  no answer for {group['name']}: {group['unanswered']}")
     champion: Any = lineage.get("champion")
     if champion:
-        print(f"against version {champion['version']}, which answers now: {champion['said']}")
+        out.print(f"against version {champion['version']}, which answers now: {champion['said']}")
     for name, one in lineage["packages"].items():
         if one["recorded"] != one["installed"]:
             here = one["installed"] or "none"
-            print(f"made with {name} {one['recorded']}, here is {here}")
+            out.print(f"made with {name} {one['recorded']}, here is {here}")
     if runtime["needs_trust"]:
-        print(f"next, by an admin: windvane trust {version.model} {version.version}")
-    print(f"next: windvane deploy {version.model} {version.version}")
+        out.print(f"next, by an admin: windvane trust {version.model} {version.version}")
+    out.print(f"next: windvane deploy {version.model} {version.version}")
 
 
 def _vocabulary(given: str) -> dict[str, list[str]]:
@@ -117,7 +117,3 @@ def _vocabulary(given: str) -> dict[str, list[str]]:
         return msgspec.json.decode(body, type=dict[str, list[str]])
     except msgspec.MsgspecError as error:
         raise BadVocabulary(f"{path.name} is no JSON object of lists of texts") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -34,6 +34,7 @@ from windvane.adapters.open_inference import (
 )
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.terminal import Column, Output, ends_quietly, report_error
 from windvane.adapters.xgboost import XgboostOptimizer, XgboostRuntime, read_xgboost
 from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.inference.elsewhere import ElsewhereRuntime
@@ -48,6 +49,8 @@ from windvane.usecases.read_settings import Settings, find_settings, read_secret
 from windvane.usecases.read_source import candidate_of, packages_of
 from windvane.usecases.register_version import RegistrationServices
 from windvane.usecases.registration_options import RegistrationOrder
+
+__all__ = ["Column", "Output", "ends_quietly", "report_error"]
 
 _ALSO = {
     "mlflow": ("mlflow-skinny",), "xgboost": ("xgboost-cpu",), "sklearn": ("scikit-learn",),
