@@ -9,6 +9,7 @@ import typer
 from rich.progress import Progress
 
 from windvane.apps.cli import wiring
+from windvane.apps.cli.home import check_home
 from windvane.apps.cli.options import AsJson, Home, ModelName, output_columns
 from windvane.apps.cli.output import err, out, print_json
 from windvane.core.errors import did_you_mean
@@ -52,6 +53,8 @@ def _import_events(
     from windvane.client import ApiError, Client
 
     settings = wiring.settings(home)
+    if not url:
+        check_home(settings)  # its settings say where the gateway is
     columns = Columns(
         id, output_columns(output or ["output"]), time or None, unit or None, version or None,
         latency_ms or None,
