@@ -156,7 +156,7 @@ def test_by_command(gateway: Served, tmp_path: Path) -> None:
     done = run("late", str(path), "--json")
     assert (done.returncode, json.loads(done.stdout)["sent"]) == (1, 1), done.stderr
     done = run("late", str(path))
-    assert "1 predictions told, 1 refused" in done.stdout
+    assert "1 predictions sent, 1 refused" in done.stdout
     assert "row 1: CON-103 size" in done.stderr
     done = run("lite", str(path))
     assert done.returncode == 1

@@ -201,10 +201,10 @@ def _parquet(
         with pq.ParquetFile(path) as file:
             _check(path, wanted, file.schema_arrow.names)
             total = max(1, file.metadata.num_rows)
-            done = 0
+            rows_read = 0
             for part in file.iter_batches(size, columns=list(dict.fromkeys(wanted))):
-                done += part.num_rows
-                state.position = round(state.size * done / total)
+                rows_read += part.num_rows
+                state.position = round(state.size * rows_read / total)
                 yield part.to_pylist()
     except pa.ArrowException as error:
         raise BadEventsFile(f"{path.name} cannot be read: {error}") from error

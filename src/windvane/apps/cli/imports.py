@@ -66,7 +66,9 @@ def _import_events(
         if model not in known:
             raise ApiError(f"no model {model!r} is deployed", hint=did_you_mean(model, known))
         features = known[model].features
-        with Progress(console=err, transient=True, disable=as_json) as progress:
+        with Progress(
+            console=err, transient=True, disable=as_json or not err.is_terminal
+        ) as progress:
             task = progress.add_task(file.name, total=None)
             try:
                 for state in import_file(client, model, file, columns, features, batch):

@@ -43,9 +43,9 @@ def claim(settings: Settings) -> TextIO:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        held = _read(settings.folder)
-        whom = f"by {held}" if held else "by another process"
-        stop = f"`kill {held.pid}` stops it" if held else "stop the other `windvane up`"
+        holder = _read(settings.folder)
+        whom = f"by {holder}" if holder else "by another process"
+        stop = f"`kill {holder.pid}` stops it" if holder else "stop the other `windvane up`"
         raise CannotStart(
             f"{settings.folder} is already served {whom}",
             hint=f"{stop}; `windvane restart` replaces its workers; --home takes another home",

@@ -105,7 +105,7 @@ class Supervisor:
         )
         while child.alive and time.monotonic() < deadline and not self._stopping.is_set():
             if child.kind == "gateway":
-                if child.said_ready(within_s=0.1):
+                if child.reported_ready(within_s=0.1):
                     return True
             elif child.kind != "console" or _answers(console):
                 return True

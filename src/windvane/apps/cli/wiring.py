@@ -50,45 +50,45 @@ def missing_package(runtime: RuntimeName) -> str:
     return package if module and importlib.util.find_spec(module) is None else ""
 
 
-def start_logging(given: Settings) -> None:
+def start_logging(config: Settings) -> None:
     """Of the supervisor, which says what goes wrong only."""
-    logs.start_logging("up", given.log_format, given.secrets, level=logging.WARNING)
+    logs.start_logging("up", config.log_format, config.secrets, level=logging.WARNING)
 
 
-def store(given: Settings, *, begin: bool = False) -> ControlStore:
+def store(config: Settings, *, begin: bool = False) -> ControlStore:
     """The control store, migrated. Where there is no installation yet, ``begin`` makes one.
 
     Raises NoHome, and StoreUnavailable where the home was in use but its database file is gone:
     an empty one in its place would forget every version, and no gateway would follow it.
     """
     if not begin:
-        check_home(given)
-    file = Path(given.store_url.removeprefix("sqlite:///"))
-    embedded = given.store_url.startswith("sqlite:///")
-    if embedded and not file.exists() and given.routing_file.exists():
+        check_home(config)
+    file = Path(config.store_url.removeprefix("sqlite:///"))
+    embedded = config.store_url.startswith("sqlite:///")
+    if embedded and not file.exists() and config.routing_file.exists():
         raise StoreUnavailable(
-            f"{file.name} is gone, while {given.routing_file.name} says that it was there",
+            f"{file.name} is gone, while {config.routing_file.name} says that it was there",
             hint="put the database back from a backup; to begin anew, take another home",
         )
-    opened = SqlControlStore(given.store_url)
+    opened = SqlControlStore(config.store_url)
     opened.migrate()
     return opened
 
 
-def check(given: Settings) -> None:
+def check(config: Settings) -> None:
     """Whether what the processes are told to use is there, before they start. Raises
     BadCertificate, MissingExtra."""
-    FileCertificate.of(given.certificate)
-    if given.grpc_port is not None and importlib.util.find_spec("grpc") is None:
+    FileCertificate.of(config.certificate)
+    if config.grpc_port is not None and importlib.util.find_spec("grpc") is None:
         raise MissingExtra("grpc_port is set, and grpcio is not installed")
 
 
-def inherited(given: Settings) -> Inherited:
+def inherited(config: Settings) -> Inherited:
     """What the gateway's workers share. Raises CannotStart where the port is taken."""
     try:
-        listener = listen(given.host, given.port)
+        listener = listen(config.host, config.port)
     except OSError as error:
-        where = f"{given.host}:{given.port}"
+        where = f"{config.host}:{config.port}"
         raise CannotStart(
             f"cannot listen on {where}: {error.strerror}",
             hint="stop what listens there, or set `port`",
@@ -96,13 +96,13 @@ def inherited(given: Settings) -> Inherited:
     return Inherited(listener, shared_fd())
 
 
-def clock(given: Settings) -> Clock:
-    return open_clock(given.clock)
+def clock(config: Settings) -> Clock:
+    return open_clock(config.clock)
 
 
-def event_log(given: Settings) -> EventLog:
-    return DeltaEventLog(given.log_root, given.log_storage)
+def event_log(config: Settings) -> EventLog:
+    return DeltaEventLog(config.log_root, config.log_storage)
 
 
-def routing_feed(given: Settings) -> RoutingFeed:
-    return FileRoutingFeed(given.routing_file)
+def routing_feed(config: Settings) -> RoutingFeed:
+    return FileRoutingFeed(config.routing_file)

@@ -13,7 +13,7 @@ import msgspec
 
 from windvane.apps.trainer import wiring
 from windvane.apps.trainer.progress import out, run, steps
-from windvane.apps.trainer.tables import read_given_table
+from windvane.apps.trainer.tables import read_order_table
 from windvane.core.task import metric_name
 from windvane.usecases.accept_candidate import applied
 from windvane.usecases.optimization_options import OptimizeOrder
@@ -31,18 +31,18 @@ def _optimize(order: OptimizeOrder) -> None:
     store = wiring.store(settings)
     contract = applied(store, order.model).file.contract
     with steps(quiet=order.as_json) as on_step:
-        data = read_given_table(order, contract, on_step)
+        data = read_order_table(order, contract, on_step)
         options = replace(order.options, table=Path(order.data).name)
         with wiring.registration_services(settings, store) as services:
-            done = optimize_version(
+            result = optimize_version(
                 wiring.variant_services(services), services.stores, order.model, order.version,
                 data, options, on_step,
             )  # fmt: skip
-    _print_result(done, as_json=order.as_json)
+    _print_result(result, as_json=order.as_json)
 
 
-def _print_result(done: Optimized, *, as_json: bool) -> None:
-    version, lineage = done.trained.version, done.trained.version.lineage
+def _print_result(result: Optimized, *, as_json: bool) -> None:
+    version, lineage = result.trained.version, result.trained.version.lineage
     if as_json:
         out.print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
                           "manifest": version.manifest, "optimized": lineage["optimized"],
@@ -51,12 +51,13 @@ def _print_result(done: Optimized, *, as_json: bool) -> None:
     signed: Any = lineage["optimized"]
     out.print(
         f"version {version.version} of {version.model} is registered: {signed['how']} of version "
-        f"{done.source}"
+        f"{result.source}"
     )
-    name = metric_name(done.before.metric)
+    name = metric_name(result.before.metric)
     out.print(
-        f"{name} {done.before.value:.4g} became {done.after.value:.4g} on {done.after.rows:,} "
-        f"later rows: {done.loss:.2%} lost, {signed['allowed']:.2%} allowed, signed by "
+        f"{name} {result.before.value:.4g} became {result.after.value:.4g} on "
+        f"{result.after.rows:,} later rows: {result.loss:.2%} lost, "
+        f"{signed['allowed']:.2%} allowed, signed by "
         f"{signed['by']}"
     )
     parity: Any = lineage["parity"]

@@ -9,7 +9,7 @@ import msgspec
 
 from windvane.apps.trainer import wiring
 from windvane.apps.trainer.progress import out, run, steps
-from windvane.apps.trainer.tables import read_given_table
+from windvane.apps.trainer.tables import read_order_table
 from windvane.apps.trainer.wiring import Column
 from windvane.core.execution import Option
 from windvane.core.task import metric_name
@@ -31,7 +31,7 @@ def _profile(order: ProfileOrder) -> None:
     with steps(quiet=order.as_json) as on_step:
         data = None
         if order.data:
-            data = read_given_table(order, contract, on_step)
+            data = read_order_table(order, contract, on_step)
         with wiring.registration_services(settings, store) as services:
             profile = profile_version(
                 wiring.profile_services(settings, services), order.model, order.version or None,

@@ -15,7 +15,7 @@ import msgspec
 
 from windvane.apps.trainer import wiring
 from windvane.apps.trainer.progress import out, run, steps
-from windvane.apps.trainer.tables import read_given_table
+from windvane.apps.trainer.tables import read_order_table
 from windvane.core.errors import WindvaneError
 from windvane.usecases.accept_candidate import Trained
 from windvane.usecases.read_model_file import read_model_file
@@ -49,12 +49,12 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
     with steps(quiet=order.as_json) as on_step:
         table = Path(order.data).name
         if order.outputs:
-            data = read_given_table(order, with_outputs(file.contract, order.outputs), on_step)
-            done = register_elsewhere(
+            data = read_order_table(order, with_outputs(file.contract, order.outputs), on_step)
+            result = register_elsewhere(
                 wiring.stores(settings, store), order.model, data, order.outputs,
                 order.options.holdout_from, {"table": table}, on_step,
             )  # fmt: skip
-            _print_result(done, data.notes, as_json=order.as_json)
+            _print_result(result, data.notes, as_json=order.as_json)
             return
         source = wiring.read_source(settings, order, folder, on_step)
         options = replace(
@@ -62,14 +62,14 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
             vocabulary=_vocabulary(order.vocabulary),
             lineage={"source": source.name, "table": table},
         )
-        data = read_given_table(order, file.contract, on_step)
+        data = read_order_table(order, file.contract, on_step)
         with wiring.registration_services(settings, store) as services:
-            done = register_version(services, order.model, source, data, options, on_step)
-    _print_result(done, data.notes, as_json=order.as_json)
+            result = register_version(services, order.model, source, data, options, on_step)
+    _print_result(result, data.notes, as_json=order.as_json)
 
 
-def _print_result(done: Trained, notes: Sequence[str], *, as_json: bool) -> None:
-    version, lineage = done.version, done.version.lineage
+def _print_result(result: Trained, notes: Sequence[str], *, as_json: bool) -> None:
+    version, lineage = result.version, result.version.lineage
     runtime: Any = lineage["runtime"]
     if as_json:
         out.print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
@@ -105,10 +105,10 @@ def _print_result(done: Trained, notes: Sequence[str], *, as_json: bool) -> None
     out.print(f"next: windvane deploy {version.model} {version.version}")
 
 
-def _vocabulary(given: str) -> dict[str, list[str]]:
-    if not given:
+def _vocabulary(file: str) -> dict[str, list[str]]:
+    if not file:
         return {}
-    path = Path(given)
+    path = Path(file)
     try:
         body = path.read_bytes()
     except OSError as error:

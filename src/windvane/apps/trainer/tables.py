@@ -14,7 +14,7 @@ from windvane.usecases.registration_options import RegistrationOrder
 from windvane.usecases.training_options import TrainingOrder
 
 
-def read_given_table(
+def read_order_table(
     order: TrainingOrder | RegistrationOrder | OptimizeOrder | ProfileOrder,
     contract: Contract,
     on_step: Callable[[str], None],

@@ -13,7 +13,7 @@ import msgspec
 
 from windvane.apps.trainer import wiring
 from windvane.apps.trainer.progress import out, run, steps
-from windvane.apps.trainer.tables import read_given_table
+from windvane.apps.trainer.tables import read_order_table
 from windvane.usecases.accept_candidate import Trained, applied
 from windvane.usecases.train_version import train_version
 from windvane.usecases.training_options import TrainingOrder
@@ -32,7 +32,7 @@ def _train(order: TrainingOrder) -> None:
     table = Path(order.data).name
     lineage = {"git_sha": wiring.git_sha(Path.cwd()), "table": table}
     with steps(quiet=order.as_json) as on_step:
-        data = read_given_table(order, contract, on_step)
+        data = read_order_table(order, contract, on_step)
         recipe = replace(order.recipe, lineage=lineage)
         with wiring.champions(settings) as champions:
             trained = train_version(
