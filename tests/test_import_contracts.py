@@ -36,7 +36,7 @@ BREACHES = [
     ("apps/steward/loop.py", "import windvane.client", [CALLERS]),
     ("usecases/issue_key.py", "import windvane.adapters.clock", [LAYERS]),
     ("adapters/notify/apprise_notifier.py", "import windvane.adapters.clock.clocks", [ADAPTERS]),
-    ("apps/trainer/__main__.py", "import windvane.apps.recorder", [APPS]),
+    ("apps/trainer/train.py", "import windvane.apps.recorder", [APPS]),
     ("apps/steward/loop.py", "import windvane.adapters.notify", [WIRING]),
     ("apps/gateway/worker.py", "import sqlalchemy", [REQUEST]),
     ("usecases/read_settings.py", "import sklearn", [REQUEST]),  # reached by way of its wiring

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import msgspec
 import numpy as np
 import pyarrow as pa
 import yaml
 from numpy.typing import NDArray
 from pyarrow import parquet
+
+from windvane.usecases.training_options import Recipe, TrainingOrder
 
 from .rows import FEATURES, VIEWS, Rows
 
@@ -58,9 +61,9 @@ def make_model(folder: Path, rows: Rows, on_step: Callable[[str], None]) -> Mode
     run_windvane(home, "apply", str(file))
     on_step(f"train on every {_EVERY}th of {len(rows):,} flights")
     _run(
-        [sys.executable, "-m", "serving.train", str(estimator), MODEL, str(table),
-         "--label", "late", "--time", "asked_at"],
+        [sys.executable, "-m", "serving.train", str(estimator)],
         {"WINDVANE_HOME": str(home), "PYTHONPATH": python_path()},
+        msgspec.json.encode(TrainingOrder(MODEL, str(table), "late", "asked_at", Recipe())),
     )  # fmt: skip
     on_step("deploy, issue a key")
     run_windvane(home, "deploy", MODEL, "1")
@@ -98,14 +101,15 @@ def _write_table(path: Path, rows: Rows) -> None:
     parquet.write_table(table, path)
 
 
-def _run(command: list[str], environment: dict[str, str]) -> str:
+def _run(command: list[str], environment: dict[str, str], body: bytes = b"") -> str:
     done = subprocess.run(
-        command, env={**os.environ, **environment}, cwd=BENCHMARKS,
-        capture_output=True, text=True, timeout=_WITHIN_S, check=False,
+        command, env={**os.environ, **environment}, cwd=BENCHMARKS, input=body,
+        capture_output=True, timeout=_WITHIN_S, check=False,
     )  # fmt: skip
     if done.returncode:
-        raise SystemExit(f"{' '.join(command[1:4])} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
+        text = (done.stdout + done.stderr).decode(errors="replace")
+        raise SystemExit(f"{' '.join(command[1:4])} failed:\n{text}")
+    return done.stdout.decode()
 
 
 def python_path() -> str:

@@ -1,7 +1,7 @@
 """Run Windvane's trainer with the benchmark's learner, and keep what it fitted for the peers.
 
-``python -m serving.train ESTIMATOR MODEL TABLE --label ... --time ...``: ESTIMATOR is where the
-fitted scikit-learn classifier goes, by joblib; the rest is what `windvane train` takes.
+``python -m serving.train ESTIMATOR``: ESTIMATOR is where the fitted scikit-learn classifier goes,
+by joblib; the order is on the standard input, as `windvane train` gives it to the trainer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import joblib
 
 from windvane.adapters.onnx.learner import BoostedCandidate, BoostedLearner
 from windvane.apps.trainer import wiring
-from windvane.apps.trainer.__main__ import main
+from windvane.apps.trainer.train import main
 from windvane.core.signature import FeatureSpec
 from windvane.core.task import TaskSpec
 from windvane.ports.learner import Columns

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 from results import Measure, ratio
 
-from windvane.apps.cli.supervisor import restart_workers
+from windvane.apps.cli.restarts import restart_workers
 from windvane.usecases.read_settings import find_settings
 
 from .answers import Answers, middle, see
@@ -60,7 +60,7 @@ def _once(bench: Bench, number: int) -> Found:
             time.sleep(max(0.0, began + swap_at - time.monotonic()))
             deploy(gateway.home, FAST, versions[0])
             time.sleep(max(0.0, began + restart_at - time.monotonic()))
-            restart_workers(find_settings({}, gateway.home))
+            restart_workers(find_settings({}, gateway.home), lambda _: None, wait=False)
             answers = load.wait()["load"]
         started = gateway.workers_started() - before
         stolen = gateway.settle()

@@ -68,7 +68,7 @@ def test_texts_become_what_the_model_declares_and_not_what_they_look_like(
         f"1,{NOW - 60},2.50,01,yes,0.25,u1", "2,2023-11-14T22:13:00Z,,1,F,0.5,", "3,,3,0x10,,1,u3",
     )  # fmt: skip
     state = imported(gateway, path, Columns("order", {"": "p"}, time="when", unit="who"))
-    assert (state.sent, state.refused, state.told) == (3, 0, [])
+    assert (state.sent, state.refused, state.problems) == (3, 0, [])
     told = [(e.request_id, e.ts, list(e.features), e.outputs, e.units) for e in predicted(gateway)]
     assert told == [
         ("1", NOW - 60.0, [2.5, "01", True], [0.25], "u1"),
@@ -86,7 +86,12 @@ def test_bad_rows_are_told_and_stop_no_other(gateway: Served, tmp_path: Path) ->
     path = write(tmp_path / "past.csv", "id,size,code,p,yes", *lines)
     state = imported(gateway, path, Columns("id", {"probability": "p"}))
     assert (state.sent, state.refused) == (246, 4)
-    assert [said.split(":")[0] for said in state.told] == ["row 99", "row 7", "row 120", "row 249"]
+    assert [said.split(":")[0] for said in state.problems] == [
+        "row 99",
+        "row 7",
+        "row 120",
+        "row 249",
+    ]
     assert len({e.event_id for e in predicted(gateway)}) == 246
 
 
@@ -151,7 +156,7 @@ def test_by_command(gateway: Served, tmp_path: Path) -> None:
     done = run("late", str(path), "--json")
     assert (done.returncode, json.loads(done.stdout)["sent"]) == (1, 1), done.stderr
     done = run("late", str(path))
-    assert "1 predictions told, 1 refused" in done.stdout
+    assert "1 predictions sent, 1 refused" in done.stdout
     assert "row 1: CON-103 size" in done.stderr
     done = run("lite", str(path))
     assert done.returncode == 1

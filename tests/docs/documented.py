@@ -133,18 +133,6 @@ def environment_names() -> set[str]:
     return {str(name) for name in found}
 
 
-def arguments_of(path: Path) -> set[str]:
-    """What an argparse program takes, from its ``add_argument`` calls."""
-    return {
-        str(call.args[0].value)
-        for call in ast.walk(ast.parse(path.read_text()))
-        if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and call.func.attr == "add_argument"
-        and isinstance(call.args[0], ast.Constant)
-    }
-
-
 def commands() -> dict[str, set[str]]:
     """Each command's options and, in capitals, its arguments."""
     out: dict[str, set[str]] = {}
@@ -155,13 +143,26 @@ def commands() -> dict[str, set[str]]:
                 out[name].add(given.name.upper())
             else:
                 out[name] |= {*given.opts, *given.secondary_opts}
-    for name, program in (
-        ("train", "trainer/__main__.py"),
-        ("demo", "demo/__main__.py"),
-    ):
-        words = arguments_of(SOURCE / "apps" / program)
-        out[name] |= {w if w.startswith("-") else w.upper() for w in words}
     return out
+
+
+def option_helps() -> dict[str, dict[str, str]]:
+    """Each command's options by their first name and, in capitals, its arguments, with what
+    ``--help`` says of them."""
+    return {
+        name: {
+            one.name.upper() if one.param_type_name == "argument" else one.opts[0]: one.help or ""
+            for one in command.params
+        }
+        for name, command in _leaves(typer.main.get_command(cli))
+    }
+
+
+def plain(text: str) -> str:
+    """Without links and code marks, a capital at its beginning and a stop at its end."""
+    words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text).replace("`", "")
+    words = " ".join(words.split()).rstrip(".")
+    return words[:1].lower() + words[1:]
 
 
 def _leaves(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

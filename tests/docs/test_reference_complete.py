@@ -12,6 +12,7 @@ import msgspec
 import pytest
 import yaml
 from event_rows import predicted_event
+from typer.testing import CliRunner
 
 from windvane.adapters.delta.tables import TABLES, to_arrow
 from windvane.apps.console.app import make_app
@@ -182,7 +183,27 @@ def test_every_port_has_its_row_and_every_adapter_is_named() -> None:
 def test_every_command_has_its_section_and_every_option_its_row(command: str) -> None:
     text = d.section(d.page("reference/cli.md"), f"## `windvane {command}`")
     assert text, f"no section on {command}"
-    assert d.documented(text) - {f"windvane {command}"} == d.commands()[command] - {"--help"}
+    wanted = d.commands()[command] - {"--help", "-h"}
+    assert d.documented(text) - {f"windvane {command}"} == wanted
+
+
+@pytest.mark.parametrize("command", sorted(d.commands()))
+def test_a_row_of_the_command_line_begins_with_what_help_says(command: str) -> None:
+    told = d.rows(d.section(d.page("reference/cli.md"), f"## `windvane {command}`"))
+    helps = d.option_helps()[command]
+    assert [name for name, text in helps.items() if not text] == [], "an option without a help"
+    rows = {name: d.plain(told[name][2]) for name in helps.keys() - {"--home", "--help", "-h"}}
+    assert {n: r for n, r in rows.items() if not r.startswith(d.plain(helps[n]))} == {}
+
+
+@pytest.mark.parametrize("command", sorted(d.commands()))
+def test_help_shows_every_option_with_its_meaning(command: str) -> None:
+    shown = CliRunner().invoke(d.cli, [*command.split(), "--help"], env={"COLUMNS": "500"})
+    assert shown.exit_code == 0
+    text = " ".join(shown.output.replace("│", " ").split())
+    for name, meaning in d.option_helps()[command].items():
+        assert re.search(rf"(?i)(?<![\w-]){re.escape(name)}(?![\w-])", text), name
+        assert " ".join(meaning.replace("`", "").split()) in text, name
 
 
 def test_every_route_of_the_console_has_its_row() -> None:

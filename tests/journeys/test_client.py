@@ -56,7 +56,7 @@ def test_what_is_told_twice_is_recorded_once(home: Installation, tmp_path: Path)
         env={**home.environment, "WINDVANE_API_KEY": key}, capture_output=True, text=True,
         timeout=120, check=False,
     )  # fmt: skip
-    assert "20 predictions told, 0 refused" in done.stdout, done.stderr
+    assert "20 predictions sent, 0 refused" in done.stdout, done.stderr
     # 20 served, 20 told by the client, and 10 of the file's 20 that were not told before.
     expected = {"predictions": 50, "outcomes": 21}
     wait_until("all is recorded", lambda: logged(home).items() >= expected.items())

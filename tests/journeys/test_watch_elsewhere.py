@@ -67,7 +67,7 @@ def test_past_answers_and_events_are_all_that_is_needed(fresh: Installation) -> 
         env={**home.environment, "WINDVANE_API_KEY": home.key}, capture_output=True, text=True,
         timeout=120, check=False,
     )  # fmt: skip
-    assert "40 predictions told, 0 refused" in done.stdout, done.stderr
+    assert "40 predictions sent, 0 refused" in done.stdout, done.stderr
     wait_until("the windows count them", lambda: home.counted() == 40)
     with home.store() as store, store.read() as tx:
         baseline = tx.version(MODEL, "1").baseline

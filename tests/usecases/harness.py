@@ -150,11 +150,17 @@ class Harness:
     def apply(self, text: str = FILE) -> None:
         apply_model(self.store, self.clock, text)
 
-    def add_version(self, version: str, views: Sequence[str] = ("plan", "weather")) -> None:
+    def add_version(
+        self,
+        version: str,
+        views: Sequence[str] = ("plan", "weather"),
+        lineage: Mapping[str, Any] | None = None,
+    ) -> None:
         """As if it had been trained; the artifact is a name only."""
         record = VersionRecord(
             MODEL, version, f"artifacts/{version}", version * 8, self.layout.id, tuple(views),
-            {"auc": 0.7}, {"git": "abc"}, self.trained.baseline.to_bytes(), START + float(version),
+            {"auc": 0.7}, lineage or {"git": "abc"}, self.trained.baseline.to_bytes(),
+            START + float(version),
             features=tuple(name for view in views for name in FEATURES[view]),
         )  # fmt: skip
         with self.store.begin() as tx:

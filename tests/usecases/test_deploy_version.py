@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from usecases.harness import FILE, MODEL, START, Harness
 
+from windvane.core.execution import Offer, RuntimeName, choose_runtime
 from windvane.ports.control_store import Deployment, UnknownName
-from windvane.usecases.deploy_version import CannotDeploy, deploy_version
+from windvane.usecases.deploy_version import CannotDeploy, CannotServe, deploy_version
 from windvane.usecases.publish_routing import PUBLISH
+from windvane.usecases.trust_version import trust_version
 
 
 @pytest.fixture
@@ -102,3 +105,31 @@ def test_a_single_step_of_everyone_promotes_at_once(harness: Harness) -> None:
     harness.apply(FILE.replace("steps: [10%, 50%, 100%]", "steps: [100%]"))
     live = deploy_version(harness.store, harness.clock, MODEL, "2")
     assert (live.champion, live.challenger, live.previous) == ("2", None, "1")
+
+
+def test_a_version_that_nobody_trusts_is_refused_before_anything_changes(harness: Harness) -> None:
+    choice = choose_runtime([Offer(RuntimeName.SKLEARN, runs_code=True)])
+    harness.add_version("3", lineage={"runtime": msgspec.to_builtins(choice)})
+    before, decisions = harness.live, len(harness.decisions())
+    with pytest.raises(CannotServe, match="loaded by sklearn, and nobody trusts") as raised:
+        deploy_version(harness.store, harness.clock, MODEL, "3")
+    assert f"`windvane trust {MODEL} 3`" in raised.value.advice
+    assert (harness.live, len(harness.decisions())) == (before, decisions)
+    trust_version(harness.store, harness.clock, MODEL, "3", by="test")
+    assert deploy_version(harness.store, harness.clock, MODEL, "3").challenger == "3"
+
+
+def test_a_version_whose_library_is_not_installed_is_refused(harness: Harness) -> None:
+    choice = choose_runtime([Offer(RuntimeName.XGBOOST, runs_code=False)])
+    harness.add_version("3", lineage={"runtime": msgspec.to_builtins(choice)})
+    before = harness.live
+
+    def missing_package(runtime: RuntimeName) -> str:
+        return "windvane[xgboost]" if runtime is RuntimeName.XGBOOST else ""
+
+    with pytest.raises(CannotServe, match="served by xgboost, which is not installed") as raised:
+        deploy_version(harness.store, harness.clock, MODEL, "3", missing_package=missing_package)
+    assert "pip install 'windvane[xgboost]'" in raised.value.advice
+    assert harness.live == before
+    live = deploy_version(harness.store, harness.clock, MODEL, "2", missing_package=missing_package)
+    assert live.challenger == "2"

@@ -389,6 +389,15 @@ def test_a_candidate_is_compared_with_the_champion_on_the_same_rows(
     assert harness.versions() == [first.version.version, same.version.version]
 
 
+def test_a_person_may_accept_what_is_worse_and_that_is_on_record(harness: TrainingHarness) -> None:
+    first = harness.train(table())
+    deploy_version(harness.store, harness.clock, MODEL, first.version.version)
+    signed = Recipe(without=("plan",), accept="the plan feed ends", accepted_by="ana")
+    worse = harness.train(table(), signed)
+    assert compared(worse, harness)["accepted"] == "the plan feed ends"
+    assert worse.version.lineage["accepted"] == {"reason": "the plan feed ends", "by": "ana"}
+
+
 def test_a_champion_that_cannot_be_asked_is_no_reason_to_refuse(harness: TrainingHarness) -> None:
     first = harness.train(table())
     deploy_version(harness.store, harness.clock, MODEL, first.version.version)

@@ -43,7 +43,7 @@ _UNEQUAL = "ACC-503"
 _WORSE = "ACC-504"
 _ACCEPT_WORSE = (
     "the holdout may hold rows that the champion was trained on, or the change may be meant: "
-    "`windvane register --accept REASON` takes it all the same"
+    "--accept REASON registers it all the same"
 )
 _ACCEPT = (
     "mend what the two sides disagree on, or register it all the same with --accept REASON, "

@@ -16,6 +16,7 @@ from windvane.core.errors import did_you_mean
 from windvane.core.signature import MAX_INTEGER, FeatureType
 from windvane.core.signature.kinds import MAX_IMAGE_BYTES, MAX_TEXT, MAX_VECTOR
 from windvane.core.task import KINDS, BadTask, is_output_axis, make_task
+from windvane.usecases.find_type_error import find_type_error
 from windvane.usecases.read_model_file import (
     BadModelFile,
     Cache,
@@ -332,16 +333,11 @@ def _check_constant(where: str, value: Any, file: ModelFile) -> None:
 
 def _check_rule(rule: list[Any], file: ModelFile) -> None:
     where = "serve.fallback: rule"
-    for given in rule:
-        for name in given if isinstance(given, dict) else ():
-            if name not in GivenStep.__struct_fields__:
-                hint = did_you_mean(str(name), GivenStep.__struct_fields__)
-                raise BadModelFile(f"{where}: {name!r} is not known", hint=hint)
-    try:
-        steps = msgspec.convert(rule, tuple[GivenStep, ...])
-    except msgspec.ValidationError as error:
+    fault = find_type_error(rule, tuple[GivenStep, ...])
+    if fault is not None:
         hint = "for example [{feature: items, above: 20, give: 0.6}, {give: 0.2}]"
-        raise BadModelFile(f"{where}: {error}", hint=hint) from error
+        raise BadModelFile(f"{where}: {fault}", hint=fault.hint or hint)
+    steps = msgspec.convert(rule, tuple[GivenStep, ...])
     schema = {spec.name: spec for spec in file.schema}
     for step in steps:
         _check_constant(f"{where}: give", step.give, file)

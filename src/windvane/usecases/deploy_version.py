@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
 from windvane.core.alerting import Cause, CauseKind
 from windvane.core.errors import WindvaneError
+from windvane.core.execution import RuntimeName
 from windvane.core.journal import Decision
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, Deployment
+from windvane.ports.control_store import ControlStore, Deployment, Tx, VersionRecord
+from windvane.usecases.explain_runtime import recorded_choice
 from windvane.usecases.open_incident import close_incident
 from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import parse_share, read_model_file
@@ -23,12 +26,34 @@ class CannotDeploy(WindvaneError):
     hint = "`windvane status MODEL` shows what is live"
 
 
-def deploy_version(store: ControlStore, clock: Clock, model: str, version: str) -> Deployment:
-    """Start serving ``version``; the deployment as it is then."""
+class CannotServe(WindvaneError):
+    """No gateway could load the version, so that its model would answer nobody."""
+
+    code: ClassVar[str] = "ROL-102"
+    hint = "`windvane explain-runtime MODEL VERSION` says what serves it"
+
+
+def _nothing_missing(_: RuntimeName) -> str:
+    return ""
+
+
+def deploy_version(
+    store: ControlStore,
+    clock: Clock,
+    model: str,
+    version: str,
+    *,
+    missing_package: Callable[[RuntimeName], str] = _nothing_missing,
+) -> Deployment:
+    """Start serving ``version``; the deployment as it is then.
+
+    ``missing_package`` says what has to be installed for a runtime ("" for nothing). Raises
+    UnknownName, CannotDeploy and, where it could not be loaded, CannotServe.
+    """
     now = clock.now()
     with store.begin() as tx:
         file = read_model_file(tx.model(model).text)
-        tx.version(model, version)
+        _check_loadable(tx, tx.version(model, version), missing_package)
         held = tx.deployment(model)
         latest = tx.routing()
         number = latest.seq + 1 if latest else 1
@@ -81,3 +106,22 @@ def deploy_version(store: ControlStore, clock: Clock, model: str, version: str) 
             )
         )
     return fresh
+
+
+def _check_loadable(
+    tx: Tx, record: VersionRecord, missing_package: Callable[[RuntimeName], str]
+) -> None:
+    """Raises CannotServe, before anything is changed."""
+    choice = recorded_choice(record)
+    name = f"version {record.version} of {record.model}"
+    if choice.needs_trust and all(trust.manifest != record.manifest for trust in tx.trusted()):
+        raise CannotServe(
+            f"{name} can run code as it is loaded by {choice.runtime}, and nobody trusts its files",
+            hint=f"`windvane trust {record.model} {record.version}`, then deploy it again",
+        )
+    package = missing_package(choice.runtime)
+    if package:
+        raise CannotServe(
+            f"{name} is served by {choice.runtime}, which is not installed here",
+            hint=f"pip install '{package}'; --force where the gateways run elsewhere and have it",
+        )

@@ -52,7 +52,7 @@ def explain_runtime(
 
 def _explained(record: VersionRecord, trusted: bool) -> RuntimeExplained:
     lineage: Mapping[str, Any] = record.lineage
-    choice = _choice(lineage.get("runtime"))
+    choice = recorded_choice(record)
     parity = lineage.get("parity")
     return RuntimeExplained(
         model=record.model,
@@ -76,10 +76,12 @@ def environment_of(record: VersionRecord) -> Environment | None:
     return msgspec.convert(told, Environment) if told else None
 
 
-def _choice(told: Any) -> RuntimeChoice:
-    """A version from before there was a choice is an ONNX graph."""
-    if told:
-        return msgspec.convert(told, RuntimeChoice)
+def recorded_choice(record: VersionRecord) -> RuntimeChoice:
+    """What was chosen as the version was registered. A version from before there was a choice is
+    an ONNX graph."""
+    recorded: Any = record.lineage.get("runtime")
+    if recorded:
+        return msgspec.convert(recorded, RuntimeChoice)
     choice = choose_runtime([Offer(RuntimeName.ONNX, runs_code=False)])
     assert choice is not None
     return choice

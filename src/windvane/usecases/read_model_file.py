@@ -10,10 +10,11 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from windvane.core.alerting import Response, Severity
-from windvane.core.errors import WindvaneError, did_you_mean
+from windvane.core.errors import WindvaneError
 from windvane.core.routing import CascadeSpec, CircuitSpec, RuleStep
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, OutputRow, TaskSpec, make_task
+from windvane.usecases.find_type_error import find_type_error
 from windvane.usecases.read_yaml import BadYaml, like, read_yaml
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -332,72 +333,16 @@ def read_model_file(text: str) -> ModelFile:
         raise BadModelFile(str(error), hint=error.hint) from error
     if not isinstance(body, dict):
         raise BadModelFile("the file must be a mapping that starts with `model: NAME`")
-    _check_features(body.get("features"))
-    _check_respond(body.get("watch"))
-    try:
-        parsed = msgspec.convert(body, ModelFile, strict=False)
-    except msgspec.ValidationError as error:
-        raise BadModelFile(str(error), hint=_suggest(str(error)) or _null(str(error))) from error
+    fault = find_type_error(body, ModelFile, strict=False)
+    if fault is not None:
+        raise BadModelFile(str(fault), hint=fault.hint or None)
+    parsed = msgspec.convert(body, ModelFile, strict=False)
     from windvane.usecases.check_model_file import check_model_file
 
     check_model_file(parsed)
     return parsed
 
 
-def _check_features(given: Any) -> None:
-    """Each feature by itself, so that a message names it."""
-    for view, features in given.items() if isinstance(given, dict) else ():
-        for name, body in features.items() if isinstance(features, dict) else ():
-            where = f"features.{view}.{name}"
-            kind = body.get("type") if isinstance(body, dict) else None
-            types = [t.value for t in FeatureType]
-            if isinstance(kind, str) and kind not in types:
-                hint = did_you_mean(kind, types)
-                raise BadModelFile(f"{where}.type: {kind!r} is not known", hint=hint)
-            try:
-                msgspec.convert(body, Feature, strict=False)
-            except msgspec.ValidationError as error:
-                found = re.search(r"unknown field `(\w+)`", str(error))
-                known = Feature.__struct_fields__
-                hint = did_you_mean(found[1], known) if found else _null(str(error))
-                raise BadModelFile(f"{where}: {error}", hint=hint) from error
-
-
-def _check_respond(watch: Any) -> None:
-    given = watch.get("respond") if isinstance(watch, dict) else None
-    for severity, response in given.items() if isinstance(given, dict) else ():
-        for word, known in ((severity, list(Severity)), (response, list(Response))):
-            if word not in known:
-                hint = did_you_mean(str(word), [k.value for k in known])
-                said = f"watch.respond: {severity}: {response}: {word!r} is not known"
-                raise BadModelFile(said, hint=hint)
-
-
 def json_schema() -> dict[str, Any]:
     """The published JSON Schema of the file, for editors."""
     return msgspec.json.schema(ModelFile)
-
-
-def _null(message: str) -> str | None:
-    """A plain ``null`` is no word, not even where a word is meant."""
-    return 'quote it where the word is meant: "null"' if "`str`, got `null`" in message else None
-
-
-def _suggest(message: str) -> str | None:
-    found = re.search(r"unknown field `(\w+)`(?: - at `\$\.?([^`]*)`)?", message)
-    if not found:
-        return None
-    places: dict[str, type[msgspec.Struct]] = {
-        "": ModelFile,
-        "owner": Owner,
-        "predicts": Predicts,
-        "serve": Serve,
-        "serve.cache": Cache,
-        "serve.circuit": Circuit,
-        "serve.cascade": Cascade,
-        "watch": Watch,
-        "rollout": Rollout,
-        "train": Train,
-    }
-    place = places.get(found[2] or "", Feature)
-    return did_you_mean(found[1], place.__struct_fields__)

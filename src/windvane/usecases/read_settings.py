@@ -12,6 +12,7 @@ import yaml
 
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.ports.sandbox import Protection
+from windvane.usecases.find_type_error import find_type_error
 
 FILE = "windvane.yaml"
 HOME_VARIABLE = "WINDVANE_HOME"
@@ -232,16 +233,17 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
             if name not in known:
                 hint = did_you_mean(str(name), known)
                 raise BadSettings(f"{FILE}: unknown setting {f'{outer}.{name}'!r}", hint=hint)
-    try:
-        followed = {
-            name: _follow(name, value, home, environ or {}, file=name not in _FILE_IS_AN_ADDRESS)
-            if name not in _FOLLOWED_LATER
-            else value
-            for name, value in body.items()
-        }
-        found = msgspec.convert({**followed, "home": str(home.resolve())}, Settings)
-    except msgspec.ValidationError as error:
-        raise BadSettings(f"{FILE}: {error}") from error
+    followed = {
+        name: _follow(name, value, home, environ or {}, file=name not in _FILE_IS_AN_ADDRESS)
+        if name not in _FOLLOWED_LATER
+        else value
+        for name, value in body.items()
+    }
+    given = {**followed, "home": str(home.resolve())}
+    fault = find_type_error(given, Settings, secret=True)
+    if fault is not None:
+        raise BadSettings(f"{FILE}: {fault}", hint=fault.hint or None)
+    found = msgspec.convert(given, Settings)
     _check_ports(found)
     return found
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -32,22 +32,11 @@ from windvane.usecases.accept_candidate import (
     split_by_time,
 )
 from windvane.usecases.compare_champion import ChampionLoader
+from windvane.usecases.training_options import Recipe
 
 __all__ = ["BadTrainingData", "CandidateRefused", "Recipe", "Trained", "train_version"]
 
 _OFFER = Offer(RuntimeName.ONNX, runs_code=False)  # a learner writes graphs only
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to train: the views to leave out, where the holdout begins, the seed, and what an
-    unseen category does. ``lineage`` goes on the record (git sha, file name)."""
-
-    without: tuple[str, ...] = ()
-    holdout_from: float | None = None
-    seed: int = 0
-    unknown: str = "null"
-    lineage: Mapping[str, str] | None = None
 
 
 def train_version(
@@ -86,10 +75,21 @@ def train_version(
     on_step("convert and check parity")
     tolerance = about.policy.parity_tolerance
     parity = candidate.parity(some_rows(holdout, 2_000).columns, tolerance)
-    facts = CandidateFacts(past.rows, duplicates(data), found.quality, found.naive, parity)
+    parity = parity.signed(recipe.accept, recipe.accepted_by)
+    facts = CandidateFacts(
+        past.rows,
+        duplicates(data),
+        found.quality,
+        found.naive,
+        parity,
+        accepted=recipe.accept,
+    )
     if about.champion:
         on_step(f"compare with version {about.champion} on the same rows")
         facts = champions.compare(about, found.outputs, holdout, facts)
+    told: dict[str, Any] = {"runtime": msgspec.to_builtins(choose_runtime([_OFFER]))}
+    if recipe.accept:
+        told["accepted"] = {"reason": recipe.accept, "by": recipe.accepted_by}
     offered = Proposal(
         candidate=candidate,
         used=used,
@@ -101,6 +101,6 @@ def train_version(
             "seed": str(recipe.seed),
             "without": ",".join(recipe.without),
         },
-        told={"runtime": msgspec.to_builtins(choose_runtime([_OFFER]))},
+        told=told,
     )
     return accept(Stores(store, registry, seal, clock), about, data, offered, on_step)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from windvane.adapters.sql import SqlControlStore
+from windvane.apps.cli import jobs
 from windvane.apps.cli.main import app
 from windvane.core.execution import Optimization
 from windvane.core.sketch import Layout, NumericAxis
@@ -45,11 +45,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """(module, order, home) of each process that would have been started."""
     found: list[Any] = []
 
-    def run(command: list[str], **how: Any) -> Any:
-        found.append((command[-1], how["input"], how["env"][HOME_VARIABLE]))
-        return subprocess.CompletedProcess(command, 7)
+    def run(words: list[str], order: Any, environment: dict[str, str]) -> int:
+        found.append((" ".join(words), msgspec.json.encode(order), environment[HOME_VARIABLE]))
+        return 7
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(jobs, "run_module", run)
     return found
 
 
@@ -64,7 +64,7 @@ def test_an_order_to_optimize_has_all_that_was_said(home: Path, started: list[An
     )  # fmt: skip
     assert done.exit_code == 7, "the process's own"
     [(module, body, folder)] = started
-    assert (module, folder) == ("windvane.apps.trainer.optimize", str(home))
+    assert (module, folder) == ("windvane.apps.trainer optimize", str(home))
     order = msgspec.json.decode(body, type=OptimizeOrder)
     assert (order.model, order.version, order.data) == ("delay", "1", "rows.csv")
     assert (order.label, order.time, order.without) == ("late", "at", ("weather", "plan"))

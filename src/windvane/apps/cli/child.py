@@ -74,12 +74,12 @@ class Child:
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def said_ready(self, within_s: float) -> bool:
+    def reported_ready(self, within_s: float) -> bool:
         """Whether it wrote to its pipe that it accepts connections."""
         if self.ready_fd < 0:
             return True
-        heard, _, _ = select.select([self.ready_fd], [], [], within_s)
-        if not heard or not os.read(self.ready_fd, 1):
+        readable, _, _ = select.select([self.ready_fd], [], [], within_s)
+        if not readable or not os.read(self.ready_fd, 1):
             return False
         self._forget_pipe()
         return True
@@ -116,13 +116,13 @@ def spawn(kind: str, slot: int, settings: Settings, inherited: Inherited) -> Chi
         "PYTHONUNBUFFERED": "1",
     }
     passed: tuple[int, ...] = ()
-    ready, said = -1, -1
+    read_end, write_end = -1, -1
     if kind == "gateway":
-        ready, said = os.pipe()
-        passed = (inherited.listener.fileno(), inherited.shared_fd, said)
+        read_end, write_end = os.pipe()
+        passed = (inherited.listener.fileno(), inherited.shared_fd, write_end)
         environment[WORKER_VARIABLE] = str(slot)
         environment[LISTEN_FD_VARIABLE], environment[SHARED_FD_VARIABLE] = map(str, passed[:2])
-        environment[READY_FD_VARIABLE] = str(said)
+        environment[READY_FD_VARIABLE] = str(write_end)
     child = kind if not slot else f"{kind}-{slot}"
     niceness = _NICENESS.get(kind, 0)
     try:
@@ -134,9 +134,9 @@ def spawn(kind: str, slot: int, settings: Settings, inherited: Inherited) -> Chi
                 preexec_fn=lambda: _prepare(niceness),  # noqa: PLW1509 - before any thread
             )  # fmt: skip
     finally:
-        if said >= 0:
-            os.close(said)
-    return Child(kind, slot, process, ready)
+        if write_end >= 0:
+            os.close(write_end)
+    return Child(kind, slot, process, read_end)
 
 
 def _prepare(niceness: int) -> None:

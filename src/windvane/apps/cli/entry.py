@@ -19,6 +19,8 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+    except KeyboardInterrupt:  # imports take a second: Ctrl-C may come before there is a command
+        sys.exit(130)
     commands()
 
 

@@ -6,18 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from windvane.apps.cli import show, wiring
-from windvane.apps.cli.options import AsJson, Home, print_json
+from windvane.apps.cli.options import AsJson, Home
+from windvane.apps.cli.output import err, out, print_json
 from windvane.usecases.list_environments import (
     list_environments,
     prune_environments,
     rebuild_environment,
 )
-
-_out = Console()
-_err = Console(stderr=True, highlight=False)
 
 
 def environments_commands(app: typer.Typer) -> None:
@@ -53,12 +50,12 @@ def _environments(
     store, held = wiring.store(settings), wiring.environments(settings)
     try:
         if rebuild:
-            with _err.status("build") as shown:
+            with err.status("build") as shown:
                 done = rebuild_environment(store, held, rebuild, wheels, shown.update)
             if as_json:
                 print_json({"rebuilt": done})
             else:
-                _out.print(f"{done.id[:12]}: {len(done.packages):,} packages are in place again")
+                out.print(f"{done.id[:12]}: {len(done.packages):,} packages are in place again")
             return
         if prune:
             freed = prune_environments(store, held)
@@ -66,9 +63,9 @@ def _environments(
                 print_json({"removed": freed})
                 return
             for name, size in freed.items():
-                _out.print(f"{name[:12]}: removed, {size / 1e6:,.0f} MB", highlight=False)
+                out.print(f"{name[:12]}: removed, {size / 1e6:,.0f} MB")
             if not freed:
-                _out.print("Nothing to remove: versions run with all of them.")
+                out.print("Nothing to remove: versions run with all of them.")
             return
         found = list_environments(store, held)
     finally:
@@ -76,6 +73,6 @@ def _environments(
     if as_json:
         print_json(found)
     elif not found:
-        _out.print("No model has packages of its own. `windvane register --requirements FILE`.")
+        out.print("No model has packages of its own. `windvane register --requirements FILE`.")
     else:
-        _out.print(show.environments_table(found))
+        out.table(*show.environments_table(found))

@@ -48,14 +48,14 @@ class Imported:
 
     sent: int = 0
     refused: int = 0
-    told: list[str] = field(default_factory=list[str])
+    problems: list[str] = field(default_factory=list[str])
     position: int = 0
     size: int = 0
 
     def refuse(self, row: int, why: str) -> None:
         self.refused += 1
-        if len(self.told) < _MOST_SHOWN:
-            self.told.append(f"row {row}: {why}")
+        if len(self.problems) < _MOST_SHOWN:
+            self.problems.append(f"row {row}: {why}")
 
 
 def import_file(
@@ -200,11 +200,11 @@ def _parquet(
     try:
         with pq.ParquetFile(path) as file:
             _check(path, wanted, file.schema_arrow.names)
-            held = max(1, file.metadata.num_rows)
-            done = 0
+            total = max(1, file.metadata.num_rows)
+            rows_read = 0
             for part in file.iter_batches(size, columns=list(dict.fromkeys(wanted))):
-                done += part.num_rows
-                state.position = round(state.size * done / held)
+                rows_read += part.num_rows
+                state.position = round(state.size * rows_read / total)
                 yield part.to_pylist()
     except pa.ArrowException as error:
         raise BadEventsFile(f"{path.name} cannot be read: {error}") from error

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
 from windvane.apps.cli import wiring
-from windvane.apps.cli.options import AsJson, Home, output_columns, print_json
+from windvane.apps.cli.home import check_home
+from windvane.apps.cli.options import AsJson, Home, ModelName, output_columns
+from windvane.apps.cli.output import err, out, print_json
 from windvane.core.errors import did_you_mean
-
-_out = Console()
-_err = Console(stderr=True)
 
 
 def import_commands(app: typer.Typer) -> None:
@@ -23,7 +21,7 @@ def import_commands(app: typer.Typer) -> None:
 
 
 def _import_events(
-    model: str,
+    model: ModelName,
     file: Annotated[Path, typer.Argument(help="CSV or Parquet, a row for each prediction.")],
     id: Annotated[  # noqa: A002 - the option's name
         str, typer.Option(help="The column that names each prediction; a repetition is one event.")
@@ -32,13 +30,15 @@ def _import_events(
         list[str] | None,
         typer.Option(help="The column with the output, or NAME=COLUMN for each of the task's."),
     ] = None,
-    time: Annotated[str, typer.Option(help="The column of when: RFC 3339 or seconds.")] = "",
+    time: Annotated[
+        str, typer.Option(help="The column of when it was made: RFC 3339 or seconds.")
+    ] = "",
     unit: Annotated[str, typer.Option(help="The column that evidence is counted by.")] = "",
     version: Annotated[
         str, typer.Option(help="The column of the version; the champion by default.")
     ] = "",
     latency_ms: Annotated[str, typer.Option(help="The column of how long it took.")] = "",
-    url: Annotated[str, typer.Option(help="The gateway; by default this home's.")] = "",
+    url: Annotated[str, typer.Option(help="The gateway's address; this home's by default.")] = "",
     batch: Annotated[int, typer.Option(min=1, help="Rows of a request.")] = 1_000,
     home: Home = None,
     as_json: AsJson = False,
@@ -53,6 +53,8 @@ def _import_events(
     from windvane.client import ApiError, Client
 
     settings = wiring.settings(home)
+    if not url:
+        check_home(settings)  # its settings say where the gateway is
     columns = Columns(
         id, output_columns(output or ["output"]), time or None, unit or None, version or None,
         latency_ms or None,
@@ -60,19 +62,29 @@ def _import_events(
     where = url or f"{settings.scheme}://{settings.host}:{settings.port}"
     state = Imported()
     with Client(where, deadline=60.0, max_rows=batch) as client:
-        known = {found.model: found for found in client.models()}
+        known = {one.model: one for one in client.models()}
         if model not in known:
             raise ApiError(f"no model {model!r} is deployed", hint=did_you_mean(model, known))
         features = known[model].features
-        with Progress(console=_err, transient=True, disable=as_json) as progress:
+        with Progress(
+            console=err, transient=True, disable=as_json or not err.is_terminal
+        ) as progress:
             task = progress.add_task(file.name, total=None)
-            for state in import_file(client, model, file, columns, features, batch):
-                progress.update(task, completed=state.position, total=state.size)
+            try:
+                for state in import_file(client, model, file, columns, features, batch):
+                    progress.update(task, completed=state.position, total=state.size)
+            except KeyboardInterrupt:
+                progress.stop()
+                err.print(
+                    f"  stopped after {state.sent:,} predictions; the same command again sends "
+                    "the rest, and none twice"
+                )
+                raise
     if as_json:
-        print_json({"sent": state.sent, "refused": state.refused, "problems": state.told})
+        print_json({"sent": state.sent, "refused": state.refused, "problems": state.problems})
     else:
-        _out.print(f"{model}: {state.sent:,} predictions told, {state.refused:,} refused")
-        for said in state.told:
-            _err.print(f"  {said}", highlight=False, markup=False)
+        out.print(f"{model}: {state.sent:,} predictions sent, {state.refused:,} refused")
+        for sentence in state.problems:
+            err.print(f"  {sentence}")
     if state.refused:
         raise typer.Exit(1)

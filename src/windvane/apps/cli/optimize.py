@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 
 from windvane.apps.cli import wiring
 from windvane.apps.cli.jobs import carry_out, listed
-from windvane.apps.cli.options import AsJson, Home
+from windvane.apps.cli.options import AsJson, Home, Label, user_name
 from windvane.core.execution import Optimization
 from windvane.usecases.find_version import find_version
 from windvane.usecases.optimization_options import (
@@ -93,9 +92,9 @@ def _profile(
     its own, by turns. Nothing is registered and nothing goes live.
     """
     settings = wiring.settings(home)
-    name, version = _known(settings, model)
+    name, version = _look_up(settings, model)
     for one in beside or ():
-        _known(settings, f"{name}:{one}")
+        _look_up(settings, f"{name}:{one}")
     if data is not None and not (label and time):
         raise typer.BadParameter("--data needs --label and --time, the columns of the table")
     if data is None and (label or time or without or holdout_from is not None):
@@ -115,15 +114,18 @@ def _optimize(
         str, typer.Argument(metavar="MODEL:VERSION", help="A registered version of a model.")
     ],
     data: Annotated[Path, typer.Option(help="Real rows: a CSV or a Parquet file.")],
-    label: Annotated[
-        str, typer.Option(help="The column of the outcome, or several between commas.")
-    ],
+    label: Label,
     time: Annotated[str, typer.Option(help="The column of the time at which the row was known.")],
     fp32: Annotated[
-        bool, typer.Option("--fp32", help="Weights of a graph in 32 bits, where they have 64.")
+        bool,
+        typer.Option("--fp32", help="The weights of an ONNX graph in 32 bits, where they have 64."),
     ] = False,
-    fp16: Annotated[bool, typer.Option("--fp16", help="Weights of a graph in 16 bits.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Weights of a graph in 8 bits.")] = False,
+    fp16: Annotated[
+        bool, typer.Option("--fp16", help="The weights of an ONNX graph in 16 bits.")
+    ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="The weights of an ONNX graph in 8 bits.")
+    ] = False,
     prune: Annotated[
         bool,
         typer.Option("--prune", help="As few rounds of trees as keep the metric within --loss."),
@@ -147,29 +149,29 @@ def _optimize(
     It is compared with the version that it is made of, measured with it on the same later rows,
     and judged like any other; `windvane deploy` begins its canary.
     """
-    given = {
+    flags = {
         Optimization.FP32: fp32, Optimization.FP16: fp16, Optimization.INT8: int8,
         Optimization.PRUNE: prune,
     }  # fmt: skip
-    chosen = [how for how, wanted in given.items() if wanted]
+    chosen = [how for how, wanted in flags.items() if wanted]
     if len(chosen) != 1:
-        told = ", ".join(f"--{how.value}" for how in chosen) or "none"
+        names = ", ".join(f"--{how.value}" for how in chosen) or "none"
         raise typer.BadParameter(
-            f"exactly one of --fp32, --fp16, --int8, --prune is needed, got {told}"
+            f"exactly one of --fp32, --fp16, --int8, --prune is needed, got {names}"
         )
     if ":" not in model:
         raise typer.BadParameter(f"{model!r} names no version: MODEL:VERSION, such as {model}:1")
     settings = wiring.settings(home)
-    name, version = _known(settings, model)
-    options = OptimizeOptions(chosen[0], getpass.getuser(), loss / 100.0, accept, holdout_from)
+    name, version = _look_up(settings, model)
+    options = OptimizeOptions(chosen[0], user_name(), loss / 100.0, accept, holdout_from)
     order = OptimizeOrder(name, version, str(data), label, time, options, listed(without), as_json)
     carry_out("optimize", settings, order)
 
 
-def _known(settings: Settings, given: str) -> tuple[str, str]:
+def _look_up(settings: Settings, model: str) -> tuple[str, str]:
     """The model and the version ("" where none is named), looked up before anything slow is
     started. Raises UnknownName."""
-    name, _, version = given.partition(":")
+    name, _, version = model.partition(":")
     store = wiring.store(settings)
     try:
         with store.read() as tx:

@@ -1,27 +1,48 @@
-"""What several commands share: the home, output for machines, durations and rates."""
+"""What several commands share: the home, names, durations and rates."""
 
 from __future__ import annotations
 
-import json
+import getpass
+import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
 from windvane.usecases.read_model_file import parse_duration
 
 Home = Annotated[
     Path | None,
-    typer.Option(help="The installation's folder; default $WINDVANE_HOME, else ./.windvane."),
+    typer.Option(
+        help="The installation's folder; default $WINDVANE_HOME, else .windvane here or above."
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+ModelName = Annotated[str, typer.Argument(help="A model's name.")]
+VersionName = Annotated[str, typer.Argument(help="A registered version.")]
+Label = Annotated[str, typer.Option(help="The column of the outcome, or several between commas.")]
+Unknown = Annotated[
+    str,
+    typer.Option(
+        help="What an unseen category does: `null`, it counts as missing; `error`, the row fails."
+    ),
+]
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 
-def print_json(body: Any) -> None:
-    print(json.dumps(msgspec.to_builtins(body), indent=2))
+def user_name() -> str:
+    """Who stands at this terminal, for the record."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
+def check_unknown(word: str) -> None:
+    """Raises typer.BadParameter."""
+    if word not in ("null", "error"):
+        raise typer.BadParameter(f"--unknown: {word!r} is neither null nor error")
 
 
 def duration(text: str, option: str) -> float:
@@ -36,23 +57,23 @@ def rate(text: str) -> tuple[int, float]:
     """(requests, seconds) of `600 per minute` or `5 per 10s`; (0, 60) of `none`."""
     if text.strip() in ("none", "0"):
         return 0, 60.0
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"\s*(\d[\d_,]*)\s*(?:per|/)\s*(?:(second|minute|hour|day)s?|(\S+))\s*", text
     )
-    if not found:
+    if not match:
         raise typer.BadParameter(f"--rate: {text!r} is no rate such as `600 per minute`")
-    seconds = _SECONDS[found[2]] if found[2] else duration(found[3], "--rate")
-    return int(found[1].replace(",", "").replace("_", "")), seconds
+    seconds = _SECONDS[match[2]] if match[2] else duration(match[3], "--rate")
+    return int(match[1].replace(",", "").replace("_", "")), seconds
 
 
-def output_columns(given: list[str]) -> dict[str, str]:
+def output_columns(words: list[str]) -> dict[str, str]:
     """Columns by the output's name; one column alone under ""."""
-    if len(given) == 1 and "=" not in given[0]:
-        return {"": given[0]}
-    named: dict[str, str] = {}
-    for text in given:
-        name, sign, column = text.partition("=")
+    if len(words) == 1 and "=" not in words[0]:
+        return {"": words[0]}
+    columns: dict[str, str] = {}
+    for word in words:
+        name, sign, column = word.partition("=")
         if not (name and sign and column):
             raise typer.BadParameter("--output: one COLUMN, or NAME=COLUMN for each output")
-        named[name] = column
-    return named
+        columns[name] = column
+    return columns

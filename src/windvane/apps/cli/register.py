@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 
 from windvane.apps.cli import wiring
 from windvane.apps.cli.jobs import carry_out, listed
-from windvane.apps.cli.options import AsJson, Home, output_columns
+from windvane.apps.cli.options import AsJson, Home, Label, check_unknown, output_columns, user_name
 from windvane.usecases.registration_options import RegistrationOptions, RegistrationOrder
 
 _INPUTS, _OUTPUTS, _MEASURE = "The model's inputs", "The model's outputs", "Measuring"
@@ -30,9 +29,7 @@ def register(
         ),
     ],
     data: Annotated[Path, typer.Option(help="Real rows: a CSV or a Parquet file.")],
-    label: Annotated[
-        str, typer.Option(help="The column of the outcome, or several between commas.")
-    ],
+    label: Label,
     time: Annotated[str, typer.Option(help="The column of the time at which the row was known.")],
     without: Annotated[
         str,
@@ -184,8 +181,7 @@ def register(
     Its answers on real rows, around its splits, with values missing and with unseen categories
     are compared with those of its own Python library; then it is judged on the latest rows.
     """
-    if unknown not in ("null", "error"):
-        raise typer.BadParameter(f"--unknown: {unknown!r} is neither null nor error")
+    check_unknown(unknown)
     if authorization and not authorization.startswith(("env:", "file:")):
         raise typer.BadParameter("--authorization: it is a reference, env:NAME or file:PATH")
     if requirements is not None and own_environment:
@@ -195,10 +191,10 @@ def register(
     settings = wiring.settings(home)
     wiring.store(settings).close()
     options = RegistrationOptions(
-        trust=trust, inputs=listed(inputs), names=_named(names or []), unknown=unknown,
+        trust=trust, inputs=listed(inputs), names=_names_by_feature(names or []), unknown=unknown,
         output=output, positive=positive, logits=logits, classes=listed(classes),
         missing=missing, rounds=rounds, convert=not no_convert, accept=accept,
-        accepted_by=getpass.getuser(), holdout_from=holdout_from,
+        accepted_by=user_name(), holdout_from=holdout_from,
     )  # fmt: skip
     order = RegistrationOrder(
         model, source, str(data), label, time, options,
@@ -216,9 +212,7 @@ def watch(
     data: Annotated[
         Path, typer.Option(help="Past rows with what it answered: a CSV or a Parquet file.")
     ],
-    label: Annotated[
-        str, typer.Option(help="The column of the outcome, or several between commas.")
-    ],
+    label: Label,
     time: Annotated[str, typer.Option(help="The column of the time at which the row was known.")],
     output: Annotated[
         list[str],
@@ -255,11 +249,11 @@ def watch(
     carry_out("register", settings, order)
 
 
-def _named(given: list[str]) -> dict[str, str]:
-    out: dict[str, str] = {}
-    for one in given:
-        feature, equals, name = one.partition("=")
-        if not equals or not feature or not name:
-            raise typer.BadParameter(f'--map: {one!r} is no "FEATURE=NAME"')
-        out[feature.strip()] = name.strip()
-    return out
+def _names_by_feature(words: list[str]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for word in words:
+        feature, sign, name = word.partition("=")
+        if not sign or not feature or not name:
+            raise typer.BadParameter(f'--map: {word!r} is no "FEATURE=NAME"')
+        names[feature.strip()] = name.strip()
+    return names

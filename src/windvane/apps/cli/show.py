@@ -6,10 +6,10 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-
+from windvane.apps.cli.wiring import Column
 from windvane.core.acceptance import ParityReport
 from windvane.core.execution import Environment
+from windvane.core.journal import Decision
 from windvane.core.routing import TenantLimit
 from windvane.core.task import KINDS, metric_name
 from windvane.ports.control_store import (
@@ -22,6 +22,9 @@ from windvane.ports.control_store import (
 from windvane.usecases.list_environments import EnvironmentUse
 
 _PACKAGES_SHOWN = 8
+
+# The columns of a table, and its rows.
+Table = tuple[Sequence[Column], Sequence[Sequence[str]]]
 
 
 def moment(seconds: float | None) -> str:
@@ -47,24 +50,34 @@ def health(live: Deployment | None, open_incidents: Sequence[Incident]) -> str:
 def models_table(
     rows: Sequence[tuple[str, Deployment | None, Sequence[Incident], int]],
 ) -> Table:
-    table = Table("model", "health", "champion", "challenger", "stands in", "versions", "incidents")
-    for name, live, opened, versions in rows:
-        table.add_row(
+    columns = [
+        Column("model", whole=True), Column("health"), Column("champion", whole=True),
+        Column("challenger", whole=True), Column("stands in", whole=True),
+        Column("versions", right=True), Column("incidents", right=True),
+    ]  # fmt: skip
+    cells = [
+        [
             name,
-            health(live, opened),
+            health(live, incidents),
             live.champion if live else "",
             f"{live.challenger} ({live.share:.0%})" if live and live.challenger else "",
             (live.standing_in or "") if live else "",
             str(versions),
-            str(len(opened)),
-        )
-    return table
+            str(len(incidents)),
+        ]
+        for name, live, incidents, versions in rows
+    ]
+    return columns, cells
 
 
 def versions_table(versions: Sequence[VersionRecord], live: Deployment | None) -> Table:
     kinds = {KINDS[v.task] for v in versions}
-    told = ", ".join(sorted(metric_name(kind.metric) for kind in kinds))
-    table = Table("version", "role", "needs views", told or "metric", "registered")
+    metrics = ", ".join(sorted(metric_name(kind.metric) for kind in kinds))
+    columns = [
+        Column("version", whole=True), Column("role"), Column(metrics or "metric", right=True),
+        Column("registered"), Column("needs views"),
+    ]  # fmt: skip
+    rows: list[list[str]] = []
     for v in versions:
         roles = {
             live.champion: "champion",
@@ -74,21 +87,30 @@ def versions_table(versions: Sequence[VersionRecord], live: Deployment | None) -
         } if live else {}  # fmt: skip
         value = v.metrics.get(KINDS[v.task].metric)
         measured = "" if value is None else f"{value:.3f}"
-        role = roles.get(v.version, "")
-        table.add_row(v.version, role, ", ".join(v.views), measured, moment(v.created_at))
-    return table
+        views = ", ".join(v.views)
+        rows.append([v.version, roles.get(v.version, ""), measured, moment(v.created_at), views])
+    return columns, rows
 
 
 def incidents_table(incidents: Sequence[Incident]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("incident", overflow="fold", min_width=24)
-    for title in ("severity", "since", "closed"):
-        table.add_column(title, no_wrap=True)
-    table.add_column("what", overflow="fold")
-    for i in incidents:
-        closed = moment(i.closed_at) if i.closed_at is not None else "[bold red]open[/]"
-        table.add_row(i.id, i.severity, moment(i.since), closed, i.title)
-    return table
+    columns = [
+        Column("incident", whole=True), Column("severity"), Column("since"), Column("closed"),
+        Column("what"),
+    ]  # fmt: skip
+    rows = [
+        [i.id, i.severity, moment(i.since), moment(i.closed_at) or "open", i.title]
+        for i in incidents
+    ]
+    return columns, rows
+
+
+def decisions_table(decisions: Sequence[Decision]) -> Table:
+    columns = [
+        Column("decision", whole=True), Column("at"), Column("action"), Column("subject"),
+        Column("verdict"),
+    ]  # fmt: skip
+    rows = [[d.id, moment(d.at), d.action, d.subject, d.verdict.sentence] for d in decisions]
+    return columns, rows
 
 
 def key_row(key: KeyRecord) -> dict[str, Any]:
@@ -108,7 +130,11 @@ def key_row(key: KeyRecord) -> dict[str, Any]:
 
 
 def keys_table(keys: Sequence[KeyRecord], now: float) -> Table:
-    table = Table("key", "tenant", "name", "scopes", "created", "state")
+    columns = [
+        Column("key", whole=True), Column("tenant", whole=True), Column("name"), Column("state"),
+        Column("created"), Column("scopes"),
+    ]  # fmt: skip
+    rows: list[list[str]] = []
     for key in keys:
         entry = key.entry
         if key.revoked_at is not None:
@@ -118,24 +144,37 @@ def keys_table(keys: Sequence[KeyRecord], now: float) -> Table:
         else:
             state = f"until {moment(entry.expires_at)}" if entry.expires_at else "works"
         scopes = ", ".join(entry.scopes)
-        table.add_row(entry.id, entry.tenant, key.name, scopes, moment(key.created_at), state)
-    return table
+        rows.append([entry.id, entry.tenant, key.name, state, moment(key.created_at), scopes])
+    return columns, rows
 
 
 def limits_table(limits: Sequence[TenantLimit]) -> Table:
-    table = Table("tenant", "model", "rate", "at one time")
-    for limit in limits:
-        rate = f"{limit.rate:,} in {limit.per_s:g} s" if limit.rate else "any"
-        table.add_row(limit.tenant, limit.model or "all", rate, str(limit.concurrent or "any"))
-    return table
+    columns = [
+        Column("tenant", whole=True), Column("model", whole=True), Column("rate"),
+        Column("at one time", right=True),
+    ]  # fmt: skip
+    rows = [
+        [
+            limit.tenant,
+            limit.model or "all",
+            f"{limit.rate:,} in {limit.per_s:g} s" if limit.rate else "any",
+            str(limit.concurrent or "any"),
+        ]
+        for limit in limits
+    ]
+    return columns, rows
 
 
-def access_table(seen: Sequence[Access]) -> Table:
-    table = Table("tenant", "key", "model", "action", "calls", "first", "last")
-    for a in seen:
-        calls, first, last = f"{a.calls:,}", moment(a.first), moment(a.last)
-        table.add_row(a.tenant, a.key, a.model, a.action, calls, first, last)
-    return table
+def access_table(accesses: Sequence[Access]) -> Table:
+    columns = [
+        Column("tenant", whole=True), Column("key", whole=True), Column("model", whole=True),
+        Column("action"), Column("calls", right=True), Column("first"), Column("last"),
+    ]  # fmt: skip
+    rows = [
+        [a.tenant, a.key, a.model, a.action, f"{a.calls:,}", moment(a.first), moment(a.last)]
+        for a in accesses
+    ]
+    return columns, rows
 
 
 def parity(report: ParityReport) -> list[str]:
@@ -143,12 +182,12 @@ def parity(report: ParityReport) -> list[str]:
     if report.not_compared:
         return [f"  parity   nothing was compared: {report.not_compared}"]
     worst = max(report.max_difference, report.probe_max_difference)
-    told = (
+    summary = (
         f"  parity   {report.rows:,} real rows and {report.probes:,} others against "
         f"{report.library or 'the trained model'}: at most {worst:.2g} apart, "
         f"{report.changed_labels:,} labels changed"
     )
-    lines = [told]
+    lines = [summary]
     for group in report.groups:
         if group.unanswered:
             lines.append(f"           {group.name}: no answer: {group.unanswered}")
@@ -165,12 +204,12 @@ def parity(report: ParityReport) -> list[str]:
     return lines
 
 
-def packages(held: Mapping[str, Mapping[str, str]], *, own: bool = False) -> list[str]:
+def packages(recorded: Mapping[str, Mapping[str, str]], *, own: bool = False) -> list[str]:
     """Those that the model was made with, where others are installed; ``own``: in an environment
     of its own."""
     lines = [
         f"  made with {name} {one['recorded']}, here is {one['installed'] or 'none'}"
-        for name, one in held.items()
+        for name, one in recorded.items()
         if one["recorded"] != one["installed"]
     ]
     if lines and not own:
@@ -186,16 +225,20 @@ def environment(held: Environment) -> str:
     return f"  packages of its own, in {held.id[:12]}: {told}"
 
 
-def environments_table(held: Sequence[EnvironmentUse]) -> Table:
-    table = Table("environment", "size", "Python", "packages", "used by", "state")
-    for one in held:
-        told = one.environment
-        table.add_row(
-            one.id[:12],
-            f"{one.size / 1e6:,.0f} MB" if one.size else "",
-            told.python if told else "",
-            str(len(told.packages)) if told else "",
-            ", ".join(one.versions) or "nobody",
-            one.damage or "whole",
-        )
-    return table
+def environments_table(uses: Sequence[EnvironmentUse]) -> Table:
+    columns = [
+        Column("environment", whole=True), Column("size", right=True), Column("Python"),
+        Column("packages", right=True), Column("used by"), Column("state"),
+    ]  # fmt: skip
+    rows = [
+        [
+            use.id[:12],
+            f"{use.size / 1e6:,.0f} MB" if use.size else "",
+            use.environment.python if use.environment else "",
+            str(len(use.environment.packages)) if use.environment else "",
+            ", ".join(use.versions) or "nobody",
+            use.damage or "whole",
+        ]
+        for use in uses
+    ]
+    return columns, rows

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
 import os
 import random
@@ -12,51 +10,40 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar, TextIO
+from typing import TextIO
 
 import httpx
 
 from windvane.apps.cli.child import Child, Inherited, spawn
-from windvane.core.errors import WindvaneError
+from windvane.apps.cli.restarts import READY_WITHIN_S, STOP_WITHIN_S, Requests, clear_requests
+from windvane.apps.cli.running import CannotStart
 from windvane.usecases.read_settings import Settings
 
 _log = logging.getLogger(__name__)
 OTHERS = ("recorder", "steward", "console")
-_READY_WITHIN_S = 60.0
-_STOP_WITHIN_S = 15.0
 _CALM_AFTER_S = 30.0
 _LONGEST_BACKOFF_S = 30.0
-
-
-class CannotStart(WindvaneError):
-    """A process did not come up, or this home is already served."""
-
-    code: ClassVar[str] = "SUP-101"
-    hint = "the home's logs folder has each process's last words"
-
-
-class NotRunning(WindvaneError):
-    """No supervisor runs on this home."""
-
-    code: ClassVar[str] = "SUP-102"
-    hint = "start it with `windvane up`"
+_TAIL = 8
+_MOST_OF_A_LOG = 1 << 16
 
 
 class Supervisor:
     """Starts the processes, restarts those that die, stops them all together.
 
     The gateway's workers accept from one socket and share one piece of memory; both belong to
-    the supervisor, so that they outlive every worker.
+    the supervisor, so that they outlive every worker. ``lock`` is the home's, held until all
+    are stopped.
     """
 
-    def __init__(self, settings: Settings, inherited: Inherited) -> None:
+    def __init__(self, settings: Settings, inherited: Inherited, lock: TextIO) -> None:
         self._settings = settings
         self._folder = settings.folder
         self._inherited = inherited
         self._children: list[Child] = []
         self._stopping = threading.Event()
         self._restart = threading.Event()
-        self._lock = _claim(self._folder)
+        self._lock = lock
+        clear_requests(self._folder)
         self._up = False
 
     def start(self, on_ready: Callable[[str], None]) -> None:
@@ -94,7 +81,7 @@ class Supervisor:
     def stop(self) -> None:
         """SIGTERM to all, SIGKILL to what is left after the deadline."""
         self._stopping.set()
-        _end([c for c in self._children if c.alive], self._settings.drain_s + _STOP_WITHIN_S)
+        _end([c for c in self._children if c.alive], self._settings.drain_s + STOP_WITHIN_S)
         self._inherited.close()
         self._lock.close()
 
@@ -112,13 +99,13 @@ class Supervisor:
             file.write(f"{child.name} {child.process.pid}\n")
 
     def _came_up(self, child: Child) -> bool:
-        deadline = time.monotonic() + _READY_WITHIN_S
+        deadline = time.monotonic() + READY_WITHIN_S
         console = (
             f"{self._settings.scheme}://{self._settings.host}:{self._settings.console_port}/healthz"
         )
         while child.alive and time.monotonic() < deadline and not self._stopping.is_set():
             if child.kind == "gateway":
-                if child.said_ready(within_s=0.1):
+                if child.reported_ready(within_s=0.1):
                     return True
             elif child.kind != "console" or _answers(console):
                 return True
@@ -143,31 +130,42 @@ class Supervisor:
         child.restart_at = now + pause
 
     def _replace_workers(self) -> None:
+        requests = Requests(self._folder)
         old = [c for c in self._children if c.kind == "gateway"]
-        for worker in old:
+        for number, worker in enumerate(old):
             taken = {c.slot for c in self._children if c.kind == "gateway"}
             free = next(i for i in range(len(taken) + 1) if i not in taken)
-            fresh = self._spawn("gateway", free)
-            if not self._came_up(fresh):
-                _log.error("%s did not come up; the workers stay as they are", fresh.name)
-                _end([fresh], _STOP_WITHIN_S)
-                self._children.remove(fresh)
+            reason = self._replace_worker(worker, free)
+            if reason:
+                rest = f"{len(old) - number} of {len(old)} workers stay as they are"
+                _log.error("%s; %s", reason, rest)
+                requests.end(f"{reason}\n{rest}")
                 return
-            self._children.remove(worker)
-            if worker.alive:
-                _end([worker], self._settings.drain_s + _STOP_WITHIN_S)
-            _log.warning("%s gave way to %s", worker.name, fresh.name)
+            requests.add_step(f"{number + 1} of {len(old)} workers replaced")
+        requests.end()
 
-
-def restart_workers(settings: Settings) -> int:
-    """Ask the supervisor of this home to replace its workers; its pid. Raises NotRunning."""
-    with contextlib.suppress(CannotStart):
-        _claim(settings.folder).close()
-        raise NotRunning(f"nothing is up on {settings.folder}")
-    first = (settings.folder / "pids").read_text().split("\n", 1)[0].split()
-    pid = int(first[1])
-    os.kill(pid, signal.SIGHUP)
-    return pid
+    def _replace_worker(self, worker: Child, slot: int) -> str:
+        """Put a fresh one in its place; why it could not take over, "" if it did."""
+        name = f"gateway-{slot}" if slot else "gateway"
+        log = self._folder / "logs" / f"{name}.log"
+        begin = log.stat().st_size if log.is_file() else 0
+        try:
+            fresh = self._spawn("gateway", slot)
+        except OSError as error:
+            return f"{name} could not be started: {error.strerror}"
+        if not self._came_up(fresh):
+            code = fresh.process.poll()
+            ended = f"ended with status {code}" if code is not None else "was not ready"
+            waited = "" if code is not None else f" within {READY_WITHIN_S:.0f} s"
+            _end([fresh], STOP_WITHIN_S)
+            self._children.remove(fresh)
+            words = _tail(log, begin)
+            return f"{name} {ended}{waited}" + (f":\n{words}" if words else "")
+        self._children.remove(worker)
+        if worker.alive:
+            _end([worker], self._settings.drain_s + STOP_WITHIN_S)
+        _log.warning("%s gave way to %s", worker.name, fresh.name)
+        return ""
 
 
 def _end(children: Sequence[Child], within_s: float) -> None:
@@ -178,18 +176,6 @@ def _end(children: Sequence[Child], within_s: float) -> None:
         child.end_by(deadline)
 
 
-def _claim(folder: Path) -> TextIO:
-    folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / "up.lock").open("w")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        hint = "stop the other `windvane up`, or give another --home"
-        raise CannotStart(f"{folder} is already served", hint=hint) from error
-    return file
-
-
 def _answers(url: str) -> bool:
     """Whether it is up; whose certificate it shows is for its users to check."""
     try:
@@ -198,5 +184,11 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _tail(path: Path) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-8:]) if path.is_file() else ""
+def _tail(path: Path, begin: int = 0) -> str:
+    """The last lines of a log, of those that lie at ``begin`` or later."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(begin, end - _MOST_OF_A_LOG))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-_TAIL:])

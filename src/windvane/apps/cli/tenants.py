@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import getpass
-import os
+from dataclasses import replace
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from windvane.apps.cli import show, wiring
-from windvane.apps.cli.options import AsJson, Home, duration, print_json, rate
+from windvane.apps.cli.options import (
+    AsJson,
+    Home,
+    ModelName,
+    VersionName,
+    duration,
+    rate,
+    user_name,
+)
+from windvane.apps.cli.output import err, out, print_json
+from windvane.apps.cli.serving import say_if_new
+from windvane.core.errors import did_you_mean
 from windvane.core.routing import CLIENT_SCOPES, Scope, TenantLimit
+from windvane.ports.control_store import UnknownName
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.limit_tenant import limit_tenant
 from windvane.usecases.publish_routing import publish_latest
@@ -23,22 +33,19 @@ keys_app = typer.Typer(
     rich_markup_mode="markdown",
     help="API keys: issue, list, rotate, revoke. A key is shown once; only its hash is kept.",
 )
-_out = Console()
 _SCOPES = ", ".join(scope.value for scope in Scope)
 
 
 def _by() -> str:
-    """Who stands at this terminal, for the record."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (KeyError, OSError):
-        return f"cli:{os.getuid()}"
+    return f"cli:{user_name()}"
 
 
 @keys_app.command("issue")
 def issue(
     tenant: Annotated[str, typer.Argument(help="Whose requests and data it is.")],
-    scope: Annotated[list[str] | None, typer.Option(help=f"May be repeated: {_SCOPES}.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help=f"What the key may do, repeatable: {_SCOPES}.")
+    ] = None,
     expires: Annotated[
         str, typer.Option(help="Its lifetime, such as `90d`; none by default.")
     ] = "",
@@ -51,7 +58,8 @@ def issue(
 ) -> None:
     """Issue a key for a tenant. Without `--scope` it may predict and send outcomes."""
     settings = wiring.settings(home)
-    store = wiring.store(settings)
+    say_if_new(settings)
+    store = wiring.store(settings, begin=True)
     keys = issue_keys(
         store, wiring.clock(settings), [tenant], name, scopes=scope or CLIENT_SCOPES,
         expires_in_s=duration(expires, "--expires") if expires else None,
@@ -61,7 +69,7 @@ def issue(
     if as_json:
         print_json({"tenant": tenant, "key": keys[tenant], "id": key_id(keys[tenant])})
     else:
-        print(keys[tenant])
+        out.print(keys[tenant])
 
 
 def key_id(key: str) -> str:
@@ -78,11 +86,13 @@ def list_keys(
     """Every key that ever was: tenant, scopes, and when it ends or ended."""
     settings = wiring.settings(home)
     with wiring.store(settings).read() as tx:
-        found = [k for k in tx.key_records() if tenant in ("", k.entry.tenant)]
+        keys = [k for k in tx.key_records() if tenant in ("", k.entry.tenant)]
     if as_json:
-        print_json([show.key_row(k) for k in found])
-        return
-    _out.print(show.keys_table(found, wiring.clock(settings).wall()))
+        print_json([show.key_row(k) for k in keys])
+    elif keys:
+        out.table(*show.keys_table(keys, wiring.clock(settings).wall()))
+    else:
+        out.print(f"no key of {tenant}" if tenant else "no key yet")
 
 
 @keys_app.command("rotate")
@@ -102,57 +112,99 @@ def rotate(
     if as_json:
         print_json({"tenant": record.entry.tenant, "key": fresh, "id": record.entry.id})
     else:
-        print(fresh)
+        out.print(fresh)
 
 
 @keys_app.command("revoke")
 def revoke(
     key: Annotated[str, typer.Argument(help="The key's id, as `key list` shows it.")],
     home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """End a key now: every worker refuses it within two seconds."""
     settings = wiring.settings(home)
     store = wiring.store(settings)
     ended = revoke_key(store, wiring.clock(settings), key, by=_by())
     publish_latest(store, wiring.routing_feed(settings))
-    _out.print(f"key {ended.entry.id} of {ended.entry.tenant} is revoked")
+    if as_json:
+        print_json(show.key_row(ended))
+    else:
+        out.print(f"key {ended.entry.id} of {ended.entry.tenant} is revoked")
 
 
 def limit(
-    tenant: Annotated[str, typer.Argument(help="A tenant, or `*` for all that have no line.")] = "",
+    tenant: Annotated[
+        str, typer.Argument(help="A tenant, or `*` for all that have no line; all by default.")
+    ] = "",
     rate_: Annotated[
-        str, typer.Option("--rate", help="Such as `600 per minute`; `none` for no bound.")
-    ] = "none",
-    concurrent: Annotated[int, typer.Option(min=0, help="At one time; 0 for no bound.")] = 0,
+        str | None,
+        typer.Option("--rate", help="Such as `600 per minute`; `none` for no bound."),
+    ] = None,
+    concurrent: Annotated[
+        int | None,
+        typer.Option(min=0, help="Requests under way at one time; 0 for no bound."),
+    ] = None,
     model: Annotated[str, typer.Option(help="On this model only.")] = "",
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Take the tenant's line back, with both bounds.")
+    ] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bound what a tenant may ask for; without a tenant, list the bounds.
+    """Bound what a tenant may ask for; with no bound named, show the bounds.
 
-    With neither `--rate` nor `--concurrent` the tenant's bound is removed. It holds over all
-    workers of the machine, and over all machines with `redis`.
+    A bound that is not named stays as it is. It holds over all workers of the machine, and
+    over all machines with `redis`.
     """
+    changes = rate_ is not None or concurrent is not None
+    if remove and changes:
+        raise typer.BadParameter("--remove goes with neither --rate nor --concurrent")
+    if (remove or changes) and not tenant:
+        raise typer.BadParameter("a tenant is needed, or `*` for all that have no line")
     settings = wiring.settings(home)
     store = wiring.store(settings)
-    if tenant:
-        requests, per_s = rate(rate_)
-        given = TenantLimit(tenant, model, requests, per_s, concurrent)
-        limit_tenant(store, wiring.clock(settings), given, by=_by())
-        publish_latest(store, wiring.routing_feed(settings))
     with store.read() as tx:
-        found = tx.limits()
+        limits = tx.limits()
+    before = next((x for x in limits if (x.tenant, x.model) == (tenant, model)), None)
+    if remove and before is None:
+        on = f" on {model}" if model else ""
+        raise UnknownName(
+            f"there is no limit of {tenant}{on}",
+            hint=did_you_mean(tenant, {x.tenant for x in limits}),
+        )
+    if remove or changes:
+        fresh = before or TenantLimit(tenant, model, 0, 60.0, 0)
+        if remove:
+            fresh = replace(fresh, rate=0, concurrent=0)
+        if rate_ is not None:
+            requests, per_s = rate(rate_)
+            fresh = replace(fresh, rate=requests, per_s=per_s)
+        if concurrent is not None:
+            fresh = replace(fresh, concurrent=concurrent)
+        if not remove and not fresh.rate and not fresh.concurrent:
+            raise typer.BadParameter("neither bound would be left; --remove takes the line back")
+        limit_tenant(store, wiring.clock(settings), fresh, by=_by())
+        publish_latest(store, wiring.routing_feed(settings))
+        with store.read() as tx:
+            limits = tx.limits()
+        if not as_json:
+            err.print(f"  the limit of {tenant} is {'removed' if remove else 'set'}")
+    if not (remove or changes):
+        limits = [x for x in limits if tenant in ("", x.tenant) and model in ("", x.model)]
     if as_json:
-        print_json(found)
+        print_json(limits)
+    elif limits:
+        out.table(*show.limits_table(limits))
     else:
-        _out.print(show.limits_table(found))
+        out.print(f"no limit of {tenant}" if tenant else "no limit")
 
 
 def trust(
-    model: str,
-    version: str,
-    revoke: Annotated[bool, typer.Option(help="Take the trust back.")] = False,
+    model: ModelName,
+    version: VersionName,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Take the trust back.")] = False,
     home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Vouch for a version whose files can run code when they are loaded.
 
@@ -161,16 +213,24 @@ def trust(
     """
     settings = wiring.settings(home)
     store = wiring.store(settings)
-    given = trust_version(store, wiring.clock(settings), model, version, by=_by(), revoke=revoke)
+    trusted = trust_version(store, wiring.clock(settings), model, version, by=_by(), revoke=revoke)
     publish_latest(store, wiring.routing_feed(settings))
-    now = "no longer trusted" if revoke else "trusted"
-    _out.print(f"{model} version {version} ({given.manifest[:12]}) is {now}")
+    if as_json:
+        print_json(
+            {"model": model, "version": version, "manifest": trusted.manifest,
+             "trusted": not revoke}
+        )  # fmt: skip
+        return
+    state = "no longer trusted" if revoke else "trusted"
+    out.print(f"{model} version {version} ({trusted.manifest[:12]}) is {state}")
 
 
 def audit(
     tenant: Annotated[str, typer.Argument(help="One tenant; all by default.")] = "",
     since: Annotated[str, typer.Option(help="How far back, such as `7d`.")] = "7d",
-    limit_: Annotated[int, typer.Option("--limit", min=1, max=10_000)] = 100,
+    limit_: Annotated[
+        int, typer.Option("--limit", min=1, max=10_000, help="The most lines.")
+    ] = 100,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -178,11 +238,13 @@ def audit(
     settings = wiring.settings(home)
     begin = wiring.clock(settings).now() - duration(since, "--since")
     with wiring.store(settings).read() as tx:
-        found = tx.access(tenant, begin, limit_)
+        accesses = tx.access(tenant, begin, limit_)
     if as_json:
-        print_json(found)
+        print_json(accesses)
+    elif accesses:
+        out.table(*show.access_table(accesses))
     else:
-        _out.print(show.access_table(found))
+        out.print(f"no call{f' of {tenant}' if tenant else ''} in {since}")
 
 
 def tenants_commands(app: typer.Typer) -> None:

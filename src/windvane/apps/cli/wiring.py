@@ -14,8 +14,11 @@ from windvane.adapters.files import FileCertificate, FileRoutingFeed
 from windvane.adapters.pip import PipEnvironments
 from windvane.adapters.shared_memory import shared_fd
 from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.terminal import Column, Output, ends_quietly, report_error
 from windvane.apps.cli.child import Inherited, listen
-from windvane.apps.cli.supervisor import CannotStart
+from windvane.apps.cli.home import check_home, find_home
+from windvane.apps.cli.running import CannotStart
+from windvane.core.execution import RuntimeName
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable
 from windvane.ports.environments import EnvironmentStore
@@ -23,48 +26,71 @@ from windvane.ports.event_log import EventLog
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.read_settings import MissingExtra, Settings, find_settings
 
+__all__ = ["Column", "Output", "ends_quietly", "report_error"]
+
+# What a gateway on this machine imports to serve a version, and the extra that brings it.
+_LIBRARIES = {
+    RuntimeName.ONNX: ("onnxruntime", "windvane[gateway]"),
+    RuntimeName.XGBOOST: ("xgboost", "windvane[xgboost]"),
+    RuntimeName.LIGHTGBM: ("lightgbm", "windvane[lightgbm]"),
+    RuntimeName.CATBOOST: ("catboost", "windvane[catboost]"),
+    RuntimeName.SKLEARN: ("sklearn", "windvane[sklearn]"),
+    RuntimeName.TORCHSCRIPT: ("torch", "torch"),
+    RuntimeName.TORCH_EXPORT: ("torch", "torch"),
+    RuntimeName.PYFUNC: ("mlflow", "windvane[control]"),
+}
+
 
 def settings(home: Path | None) -> Settings:
-    return find_settings(os.environ, home)
+    """Of ``home``, else of $WINDVANE_HOME, else of the nearest home here or above."""
+    return find_settings(os.environ, home or find_home(os.environ, Path.cwd(), os.getuid()))
 
 
-def start_logging(given: Settings) -> None:
+def missing_package(runtime: RuntimeName) -> str:
+    """What to install so that this machine can serve by ``runtime``; "" if it can."""
+    module, package = _LIBRARIES.get(runtime, ("", ""))
+    return package if module and importlib.util.find_spec(module) is None else ""
+
+
+def start_logging(config: Settings) -> None:
     """Of the supervisor, which says what goes wrong only."""
-    logs.start_logging("up", given.log_format, given.secrets, level=logging.WARNING)
+    logs.start_logging("up", config.log_format, config.secrets, level=logging.WARNING)
 
 
-def store(given: Settings) -> ControlStore:
-    """The control store, migrated: every command may be a home's first.
+def store(config: Settings, *, begin: bool = False) -> ControlStore:
+    """The control store, migrated. Where there is no installation yet, ``begin`` makes one.
 
-    Raises StoreUnavailable where the home was in use but its database file is gone: an empty
-    one in its place would forget every version, and no gateway would follow it.
+    Raises NoHome, and StoreUnavailable where the home was in use but its database file is gone:
+    an empty one in its place would forget every version, and no gateway would follow it.
     """
-    file = Path(given.store_url.removeprefix("sqlite:///"))
-    embedded = given.store_url.startswith("sqlite:///")
-    if embedded and not file.exists() and given.routing_file.exists():
+    if not begin:
+        check_home(config)
+    file = Path(config.store_url.removeprefix("sqlite:///"))
+    embedded = config.store_url.startswith("sqlite:///")
+    if embedded and not file.exists() and config.routing_file.exists():
         raise StoreUnavailable(
-            f"{file.name} is gone, while {given.routing_file.name} says that it was there",
+            f"{file.name} is gone, while {config.routing_file.name} says that it was there",
             hint="put the database back from a backup; to begin anew, take another home",
         )
-    opened = SqlControlStore(given.store_url)
+    opened = SqlControlStore(config.store_url)
     opened.migrate()
     return opened
 
 
-def check(given: Settings) -> None:
+def check(config: Settings) -> None:
     """Whether what the processes are told to use is there, before they start. Raises
     BadCertificate, MissingExtra."""
-    FileCertificate.of(given.certificate)
-    if given.grpc_port is not None and importlib.util.find_spec("grpc") is None:
+    FileCertificate.of(config.certificate)
+    if config.grpc_port is not None and importlib.util.find_spec("grpc") is None:
         raise MissingExtra("grpc_port is set, and grpcio is not installed")
 
 
-def inherited(given: Settings) -> Inherited:
+def inherited(config: Settings) -> Inherited:
     """What the gateway's workers share. Raises CannotStart where the port is taken."""
     try:
-        listener = listen(given.host, given.port)
+        listener = listen(config.host, config.port)
     except OSError as error:
-        where = f"{given.host}:{given.port}"
+        where = f"{config.host}:{config.port}"
         raise CannotStart(
             f"cannot listen on {where}: {error.strerror}",
             hint="stop what listens there, or set `port`",
@@ -72,17 +98,17 @@ def inherited(given: Settings) -> Inherited:
     return Inherited(listener, shared_fd())
 
 
-def clock(given: Settings) -> Clock:
-    return open_clock(given.clock)
+def clock(config: Settings) -> Clock:
+    return open_clock(config.clock)
 
 
-def environments(given: Settings) -> EnvironmentStore:
-    return PipEnvironments(given.environments)
+def environments(config: Settings) -> EnvironmentStore:
+    return PipEnvironments(config.environments)
 
 
-def event_log(given: Settings) -> EventLog:
-    return DeltaEventLog(given.log_root, given.log_storage)
+def event_log(config: Settings) -> EventLog:
+    return DeltaEventLog(config.log_root, config.log_storage)
 
 
-def routing_feed(given: Settings) -> RoutingFeed:
-    return FileRoutingFeed(given.routing_file)
+def routing_feed(config: Settings) -> RoutingFeed:
+    return FileRoutingFeed(config.routing_file)

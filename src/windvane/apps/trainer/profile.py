@@ -6,20 +6,16 @@ import json
 import sys
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
 from windvane.apps.trainer import wiring
-from windvane.apps.trainer.progress import run, steps
-from windvane.apps.trainer.tables import read_given_table
+from windvane.apps.trainer.progress import out, run, steps
+from windvane.apps.trainer.tables import read_order_table
+from windvane.apps.trainer.wiring import Column
 from windvane.core.execution import Option
 from windvane.core.task import metric_name
 from windvane.usecases.accept_candidate import applied
 from windvane.usecases.optimization_options import ProfileOrder
 from windvane.usecases.profile_version import AS_SERVED, VersionProfile, profile_version
-
-_WIDTH = 110  # of tables that go to a file
-_out = Console(highlight=False)
 
 
 def main() -> int:
@@ -32,66 +28,65 @@ def _profile(order: ProfileOrder) -> None:
     settings = wiring.settings()
     store = wiring.store(settings)
     contract = applied(store, order.model).file.contract
-    with steps(quiet=order.as_json) as say:
+    with steps(quiet=order.as_json) as on_step:
         data = None
         if order.data:
-            data = read_given_table(order, contract, say)
+            data = read_order_table(order, contract, on_step)
         with wiring.registration_services(settings, store) as services:
-            found = profile_version(
+            profile = profile_version(
                 wiring.profile_services(settings, services), order.model, order.version or None,
-                data, order.options, say,
+                data, order.options, on_step,
             )  # fmt: skip
     if order.as_json:
-        print(json.dumps(msgspec.to_builtins(found)))
+        out.print(json.dumps(msgspec.to_builtins(profile)))
         return
-    _show(found, _out if _out.is_terminal else Console(highlight=False, width=_WIDTH))
+    _print_profile(profile)
 
 
-def _show(found: VersionProfile, out: Console) -> None:
+def _print_profile(profile: VersionProfile) -> None:
     out.print(
-        f"{found.model} version {found.version}, served by {found.runtime}, on {found.rows:,} "
-        f"rows of {found.source}",
-        markup=False,
+        f"{profile.model} version {profile.version}, served by {profile.runtime}, on "
+        f"{profile.rows:,} rows of {profile.source}",
     )
-    p99 = "" if found.request.p99_s is None else f", 99th percentile {_us(found.request.p99_s)}"
+    p99 = "" if profile.request.p99_s is None else f", 99th percentile {_us(profile.request.p99_s)}"
     out.print(
-        f"a request of one row takes {_us(found.request.median_s)} µs (median{p99}, "
-        f"{found.request.executions:,} requests one at a time, HTTP not included)",
-        markup=False,
+        f"a request of one row takes {_us(profile.request.median_s)} µs (median{p99}, "
+        f"{profile.request.executions:,} requests one at a time, HTTP not included)",
     )
-    steps_ = Table("step")
-    for title in ("µs", "share"):
-        steps_.add_column(title, justify="right")
-    for step in found.steps:
-        steps_.add_row(step.name, _us(step.median_s), f"{step.share:.0%}")
-    out.print(steps_)
-    out.print(_options(found))
-    for name, why in found.missing.items():
-        out.print(f"  no {name}: {why}", markup=False, soft_wrap=True)
-    for sentence in found.trades:
-        out.print(f"  {sentence}", markup=False, soft_wrap=True)
-    out.print(_best(found), markup=False, soft_wrap=True)
+    out.print()
+    out.table(
+        [Column("step"), Column("µs", right=True), Column("share", right=True)],
+        [[step.name, _us(step.median_s), f"{step.share:.0%}"] for step in profile.steps],
+    )
+    out.print()
+    _print_options(profile)
+    out.print()
+    for name, why in profile.missing.items():
+        out.print(f"  no {name}: {why}")
+    for sentence in profile.trades:
+        out.print(f"  {sentence}")
+    out.print(_best(profile))
 
 
-def _best(found: VersionProfile) -> str:
+def _best(profile: VersionProfile) -> str:
     """The option to take, and the command that does."""
-    kind, _, rest = found.best.partition(" ")
-    if found.best == AS_SERVED:
+    kind, _, rest = profile.best.partition(" ")
+    if profile.best == AS_SERVED:
         return "best: as it is served"
     if kind == "version":
-        return f"best: {found.best}; next: windvane deploy {found.model} {rest}"
-    where = f"{found.model}:{found.version}"
-    return f"best: {found.best}; next: windvane optimize {where} --{kind} …"
+        return f"best: {profile.best}; next: windvane deploy {profile.model} {rest}"
+    where = f"{profile.model}:{profile.version}"
+    return f"best: {profile.best}; next: windvane optimize {where} --{kind} …"
 
 
-def _options(found: VersionProfile) -> Table:
-    score = next((one.score for one in found.options if one.score is not None), None)
-    table = Table("option")
-    metric = metric_name(score.metric) if score else ""
+def _print_options(profile: VersionProfile) -> None:
+    score = next((one.score for one in profile.options if one.score is not None), None)
     titles = ["rows", "threads", "median µs", "p99 µs", "rows/s", "MiB", "differs by", "of rows"]
-    for title in (*titles, *([metric, "lost"] if score else [])):
-        table.add_column(title, justify="right")
-    for one in found.options:
+    if score:
+        titles += [metric_name(score.metric), "lost"]
+    columns = [Column("option", whole=True), *(Column(t, whole=True, right=True) for t in titles)]
+    rows: list[list[str]] = []
+    for one in profile.options:
         cells = [
             one.name, str(one.batch), str(one.threads), _us(one.latency.median_s),
             "" if one.latency.p99_s is None else _us(one.latency.p99_s),
@@ -100,8 +95,8 @@ def _options(found: VersionProfile) -> Table:
         if score:
             cells += ["" if one.score is None else f"{one.score.value:.4f}",
                       "" if one.loss is None else f"{one.loss:.2%}"]  # fmt: skip
-        table.add_row(*cells)
-    return table
+        rows.append(cells)
+    out.table(columns, rows)
 
 
 def _difference(one: Option) -> tuple[str, str]:
@@ -113,7 +108,3 @@ def _difference(one: Option) -> tuple[str, str]:
 
 def _us(seconds: float) -> str:
     return f"{seconds * 1e6:,.1f}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

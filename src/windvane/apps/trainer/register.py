@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from windvane.apps.trainer import wiring
-from windvane.apps.trainer.progress import run, steps
-from windvane.apps.trainer.tables import read_given_table
+from windvane.apps.trainer.progress import out, run, steps
+from windvane.apps.trainer.tables import read_order_table
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import BadRequirements, normalise_requirements
 from windvane.ports.source import Source
@@ -54,69 +54,70 @@ def _register(order: RegistrationOrder, folder: Path) -> None:
     store = wiring.store(settings)
     with store.read() as tx:
         file = read_model_file(tx.model(order.model).text)
-    with steps(quiet=order.as_json) as say:
+    with steps(quiet=order.as_json) as on_step:
         table = Path(order.data).name
         if order.outputs:
-            data = read_given_table(order, with_outputs(file.contract, order.outputs), say)
-            done = register_elsewhere(
+            data = read_order_table(order, with_outputs(file.contract, order.outputs), on_step)
+            result = register_elsewhere(
                 wiring.stores(settings, store), order.model, data, order.outputs,
-                order.options.holdout_from, {"table": table}, say,
+                order.options.holdout_from, {"table": table}, on_step,
             )  # fmt: skip
-            _tell(done, data.notes, as_json=order.as_json)
+            _print_result(result, data.notes, as_json=order.as_json)
             return
-        source = wiring.read_source(settings, order, folder, say)
+        source = wiring.read_source(settings, order, folder, on_step)
         options = replace(
             order.options,
             vocabulary=_vocabulary(order.vocabulary),
             environment=_environment(order, source),
             lineage={"source": source.name, "table": table},
         )
-        data = read_given_table(order, file.contract, say)
+        data = read_order_table(order, file.contract, on_step)
         with wiring.registration_services(settings, store) as services:
-            done = register_version(services, order.model, source, data, options, say)
-    _tell(done, data.notes, as_json=order.as_json)
+            result = register_version(services, order.model, source, data, options, on_step)
+    _print_result(result, data.notes, as_json=order.as_json)
 
 
-def _tell(done: Trained, notes: Sequence[str], *, as_json: bool) -> None:
-    version, lineage = done.version, done.version.lineage
+def _print_result(result: Trained, notes: Sequence[str], *, as_json: bool) -> None:
+    version, lineage = result.version, result.version.lineage
     runtime: Any = lineage["runtime"]
     if as_json:
-        print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
+        out.print(json.dumps({"version": version.version, "metrics": dict(version.metrics),
                           "views": list(version.views), "manifest": version.manifest,
                           "runtime": runtime, "parity": lineage["parity"],
                           "packages": lineage["packages"],
                           "notes": notes}))  # fmt: skip
         return
     metrics = ", ".join(f"{k} {v:g}" for k, v in version.metrics.items())
-    print(f"version {version.version} of {version.model} is registered: {metrics}")
-    print(f"runtime: {runtime['reason']}")
+    out.print(f"version {version.version} of {version.model} is registered: {metrics}")
+    out.print(f"runtime: {runtime['reason']}")
     parity: Any = lineage["parity"]
     if parity["not_compared"]:
-        print(f"parity: nothing was compared: {parity['not_compared']}")
+        out.print(f"parity: nothing was compared: {parity['not_compared']}")
     else:
         worst = max(parity["max_difference"], parity["probe_max_difference"])
-        print(
+        out.print(
             f"parity: {parity['rows']:,} real rows and {parity['probes']:,} others against "
             f"{parity['library']}: at most {worst:.2g} apart"
         )
         for group in parity["groups"]:
             if group["unanswered"]:
-                print(f"  no answer for {group['name']}: {group['unanswered']}")
+                out.print(f"  no answer for {group['name']}: {group['unanswered']}")
     champion: Any = lineage.get("champion")
     if champion:
-        print(f"against version {champion['version']}, which answers now: {champion['said']}")
+        out.print(f"against version {champion['version']}, which answers now: {champion['said']}")
     environment: Any = lineage.get("environment")
     if environment:
-        print(f"packages: {len(environment['packages']):,} of its own, in {environment['id'][:12]}")
+        own = f"packages: {len(environment['packages']):,} of its own, in {environment['id'][:12]}"
+        out.print(own)
     others = [(n, one) for n, one in lineage["packages"].items()
               if one["recorded"] != one["installed"]]  # fmt: skip
     for name, one in others:
-        print(f"made with {name} {one['recorded']}, here is {one['installed'] or 'none'}")
+        out.print(f"made with {name} {one['recorded']}, here is {one['installed'] or 'none'}")
     if others and not environment:
-        print("  to run it with those: --own-environment, or --requirements FILE")
+        out.print("  to run it with those: --own-environment, or --requirements FILE")
     if runtime["needs_trust"]:
-        print(f"next, by an admin: windvane trust {version.model} {version.version}")
-    print(f"next: windvane deploy {version.model} {version.version}")
+        out.print(f"next, by an admin: windvane trust {version.model} {version.version}")
+    out.print(f"next: windvane deploy {version.model} {version.version}")
 
 
 def _environment(order: RegistrationOrder, source: Source) -> EnvironmentRequest | None:
@@ -140,10 +141,10 @@ def _environment(order: RegistrationOrder, source: Source) -> EnvironmentRequest
     return EnvironmentRequest(normalise_requirements(text), order.wheels)
 
 
-def _vocabulary(given: str) -> dict[str, list[str]]:
-    if not given:
+def _vocabulary(file: str) -> dict[str, list[str]]:
+    if not file:
         return {}
-    path = Path(given)
+    path = Path(file)
     try:
         body = path.read_bytes()
     except OSError as error:
@@ -152,7 +153,3 @@ def _vocabulary(given: str) -> dict[str, list[str]]:
         return msgspec.json.decode(body, type=dict[str, list[str]])
     except msgspec.MsgspecError as error:
         raise BadVocabulary(f"{path.name} is no JSON object of lists of texts") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

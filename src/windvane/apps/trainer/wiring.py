@@ -35,6 +35,7 @@ from windvane.adapters.open_inference import (
 from windvane.adapters.pip import PipEnvironments
 from windvane.adapters.sandbox import Limits, SandboxRuntime
 from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.terminal import Column, Output, ends_quietly, report_error
 from windvane.adapters.xgboost import XgboostOptimizer, XgboostRuntime, read_xgboost
 from windvane.core.execution import SANDBOXED, RuntimeName
 from windvane.inference.elsewhere import ElsewhereRuntime
@@ -50,6 +51,8 @@ from windvane.usecases.read_source import candidate_of, packages_of
 from windvane.usecases.register_version import RegistrationServices
 from windvane.usecases.registration_options import RegistrationOrder
 
+__all__ = ["Column", "Output", "ends_quietly", "report_error"]
+
 _ALSO = {
     "mlflow": ("mlflow-skinny",), "xgboost": ("xgboost-cpu",), "sklearn": ("scikit-learn",),
 }  # fmt: skip
@@ -62,20 +65,20 @@ def settings() -> Settings:
     return find_settings(os.environ)
 
 
-def store(given: Settings) -> SqlControlStore:
-    return SqlControlStore(given.store_url)
+def store(config: Settings) -> SqlControlStore:
+    return SqlControlStore(config.store_url)
 
 
-def clock(given: Settings) -> Clock:
-    return open_clock(given.clock)
+def clock(config: Settings) -> Clock:
+    return open_clock(config.clock)
 
 
-def registry(given: Settings) -> MlflowRegistry:
-    return MlflowRegistry(given.registry_uri, given.artifacts)
+def registry(config: Settings) -> MlflowRegistry:
+    return MlflowRegistry(config.registry_uri, config.artifacts)
 
 
 def read_source(
-    given: Settings, order: RegistrationOrder, folder: Path, on_step: Callable[[str], None]
+    config: Settings, order: RegistrationOrder, folder: Path, on_step: Callable[[str], None]
 ) -> Source:
     """An MLflow model folder, one file, or a reference, which is downloaded below ``folder``; or
     a model on a server of its own, which is described in a file there. Raises CannotLoad,
@@ -84,7 +87,7 @@ def read_source(
     if is_remote(order.source):
         on_step(f"ask {order.source} about it")
         reference = order.authorization
-        credential = read_secret(reference, os.environ, given.folder) if reference else ""
+        credential = read_secret(reference, os.environ, config.folder) if reference else ""
         path = describe_remote(order.source, folder, reference, credential, order.remote_rows)
         return Source([SourceCandidate(RuntimeName.OPEN_INFERENCE, path)], name=order.source)
     if is_reference(order.source):
@@ -97,17 +100,17 @@ def read_source(
 
 
 @contextmanager
-def _runtimes(given: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
+def _runtimes(config: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
     """All of them; programs run apart, and none outlives this."""
     limits = Limits(
-        memory=given.sandbox_memory_bytes,
-        total_memory=given.sandbox_total_memory,
-        require=frozenset(given.sandbox_require),
+        memory=config.sandbox_memory_bytes,
+        total_memory=config.sandbox_total_memory,
+        require=frozenset(config.sandbox_require),
     )
     apart = SandboxRuntime(
-        limits, given.folder / "logs", given.log_format, PipEnvironments(given.environments)
+        limits, config.folder / "logs", config.log_format, PipEnvironments(config.environments)
     )
-    remote = OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=given.folder))
+    remote = OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=config.folder))
     try:
         yield Runtimes(
             {
@@ -123,24 +126,26 @@ def _runtimes(given: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
         apart.close()
 
 
-def stores(given: Settings, held: SqlControlStore) -> Stores:
-    return Stores(held, registry(given), seal, clock(given))
+def stores(config: Settings, opened: SqlControlStore) -> Stores:
+    return Stores(opened, registry(config), seal, clock(config))
 
 
 @contextmanager
-def champions(given: Settings) -> Iterator[ChampionLoader]:
+def champions(config: Settings) -> Iterator[ChampionLoader]:
     """What opens the version that answers now."""
-    with _runtimes(given) as (runtimes, _):
+    with _runtimes(config) as (runtimes, _):
         yield ChampionLoader(runtimes, FileArtifacts())
 
 
 @contextmanager
-def registration_services(given: Settings, held: SqlControlStore) -> Iterator[RegistrationServices]:
+def registration_services(
+    config: Settings, opened: SqlControlStore
+) -> Iterator[RegistrationServices]:
     """What registering needs."""
     artifacts = FileArtifacts()
-    with _runtimes(given) as (runtimes, apart):
+    with _runtimes(config) as (runtimes, apart):
         yield RegistrationServices(
-            stores(given, held),
+            stores(config, opened),
             artifacts,
             runtimes,
             apart,
@@ -156,10 +161,10 @@ def registration_services(given: Settings, held: SqlControlStore) -> Iterator[Re
         )
 
 
-def variant_services(given: RegistrationServices) -> VariantServices:
+def variant_services(config: RegistrationServices) -> VariantServices:
     return VariantServices(
-        given.artifacts,
-        given.runtimes,
+        config.artifacts,
+        config.runtimes,
         {
             RuntimeName.ONNX: OnnxOptimizer(),
             RuntimeName.XGBOOST: XgboostOptimizer(),
@@ -168,14 +173,14 @@ def variant_services(given: RegistrationServices) -> VariantServices:
     )
 
 
-def profile_services(given: Settings, held: RegistrationServices) -> ProfileServices:
+def profile_services(config: Settings, opened: RegistrationServices) -> ProfileServices:
     return ProfileServices(
-        variant_services(held),
-        held.stores.store,
-        DeltaEventLog(given.log_root, given.log_storage),
-        MeasuringProcesses(given.folder),
+        variant_services(opened),
+        opened.stores.store,
+        DeltaEventLog(config.log_root, config.log_storage),
+        MeasuringProcesses(config.folder),
         time.monotonic,
-        held.stores.clock.now,
+        opened.stores.clock.now,
     )
 
 

@@ -1,0 +1,141 @@
+"""``status``, ``incidents`` and ``replay-decision``: what happened, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from windvane.apps.cli import show, wiring
+from windvane.apps.cli.options import AsJson, Home
+from windvane.apps.cli.output import out, print_json
+from windvane.usecases.dismiss_incident import dismiss_incident
+from windvane.usecases.replay_decision import replay_decision
+
+
+def reading_commands(app: typer.Typer) -> None:
+    """Add them to ``app``."""
+    app.command("status")(_status)
+    app.command("incidents")(_incidents)
+    app.command("replay-decision")(_replay)
+
+
+def _status(
+    model: Annotated[str, typer.Argument(help="One model; all by default.")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is live and how it is, now."""
+    settings = wiring.settings(home)
+    with wiring.store(settings).read() as tx:
+        names = [tx.model(model).name] if model else [m.name for m in tx.models()]
+        rows: list[Any] = []
+        for name in names:
+            open_incidents = [i for i in tx.incidents(name, 100) if i.closed_at is None]
+            rows.append((name, tx.deployment(name), open_incidents, tx.versions(name)))
+        decisions = tx.decisions(model, 10)
+    if as_json:
+        print_json(
+            {
+                "models": [
+                    {
+                        "model": name,
+                        "health": show.health(live, open_incidents),
+                        "deployment": live,
+                        "open_incidents": [i.id for i in open_incidents],
+                        "versions": [v.version for v in versions],
+                    }
+                    for name, live, open_incidents, versions in rows
+                ],
+                "decisions": [
+                    {"id": d.id, "action": d.action, "at": d.at, "verdict": d.verdict}
+                    for d in decisions
+                ],
+            }
+        )
+        return
+    if not rows:
+        out.print("No model yet. Next: `windvane apply FILE` (docs/tutorial has one).")
+        return
+    out.table(*show.models_table([(n, live, o, len(v)) for n, live, o, v in rows]))
+    if model and rows[0][3]:
+        out.print()
+        out.table(*show.versions_table(rows[0][3], rows[0][1]))
+    if decisions:
+        out.print()
+        out.table(*show.decisions_table(decisions))
+
+
+def _incidents(
+    incident: Annotated[str, typer.Argument(help="The id of one; a list by default.")] = "",
+    close: Annotated[
+        str,
+        typer.Option(
+            metavar="REASON", help="Close this incident by hand; the reason goes on record."
+        ),
+    ] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What went wrong, what was done about it, and the evidence."""
+    settings = wiring.settings(home)
+    if close:
+        if not incident:
+            raise typer.BadParameter("--close needs the incident's id")
+        dismiss_incident(wiring.store(settings), wiring.clock(settings), incident, close)
+        if as_json:
+            print_json({"incident": incident, "closed": True})
+        else:
+            out.print(f"{incident}: closed")
+        return
+    with wiring.store(settings).read() as tx:
+        if not incident:
+            incidents = tx.incidents("", 50)
+            if as_json:
+                print_json(incidents)
+            elif not incidents:
+                out.print("No incident. Quiet is the normal state.")
+            else:
+                out.table(*show.incidents_table(incidents))
+            return
+        one, notes = tx.incident(incident), tx.notes(incident)
+    if as_json:
+        print_json({"incident": one, "timeline": notes})
+        return
+    out.print(f"{one.title}  ({one.severity}, {one.model})", style="bold")
+    out.print(f"owner {one.owner}   runbook {one.runbook}   since {show.moment(one.since)}")
+    for note in notes:
+        out.print(f"  {show.moment(note.at)}  {note.what}")
+    for suspect in one.evidence.get("suspects", []):
+        out.print(f"  suspect {suspect['feature']} {suspect['size']:.2f}")
+
+
+def _replay(
+    decision: Annotated[str, typer.Argument(help="The decision's id, as `status` shows it.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge a recorded decision again, from its own facts and policy.
+
+    Exit status 0 if today's code gives the same verdict, 3 if it does not.
+    """
+    settings = wiring.settings(home)
+    with wiring.store(settings).read() as tx:
+        recorded = tx.decision(decision)
+    replayed = replay_decision(recorded)
+    if as_json:
+        print_json(
+            {
+                "same": replayed.same,
+                "revised": replayed.revised,
+                "recorded": replayed.recorded,
+                "again": replayed.again,
+            }
+        )
+    else:
+        out.print(f"recorded  {replayed.recorded.outcome}  {replayed.recorded.sentence}")
+        out.print(f"again     {replayed.again.outcome}  {replayed.again.sentence}")
+        if replayed.revised:
+            out.print("the judge was revised since: its policy has another version now")
+    if not replayed.same:
+        raise typer.Exit(3)

@@ -1,0 +1,135 @@
+"""``apply``, ``deploy``, ``explain-runtime``: what is served, and by what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from windvane.apps.cli import show, wiring
+from windvane.apps.cli.home import is_home
+from windvane.apps.cli.options import AsJson, Home, ModelName, VersionName
+from windvane.apps.cli.output import err, out, print_json
+from windvane.usecases.apply_model import apply_model
+from windvane.usecases.deploy_version import deploy_version
+from windvane.usecases.explain_runtime import explain_runtime
+from windvane.usecases.read_model_file import BadModelFile, json_schema
+from windvane.usecases.read_settings import Settings
+
+
+def serving_commands(app: typer.Typer) -> None:
+    """Add them to ``app``."""
+    app.command("apply")(_apply)
+    app.command("deploy")(_deploy)
+    app.command("explain-runtime")(_explain)
+
+
+def say_if_new(settings: Settings) -> None:
+    """Whoever stands in a wrong folder begins a second home, and should see it."""
+    if not is_home(settings.folder):
+        err.print(f"  a new home begins in {settings.folder}")
+
+
+def _apply(
+    file: Annotated[Path, typer.Argument(help="The model's YAML file.")] = Path("model.yaml"),
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of the file instead.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Apply a model's file: its features, owner, policy and budgets.
+
+    Applying the same file again changes nothing. `--schema` prints a JSON Schema that gives
+    your editor completion.
+    """
+    if schema:
+        print_json(json_schema())
+        return
+    text = _read(file)
+    settings = wiring.settings(home)
+    say_if_new(settings)
+    store = wiring.store(settings, begin=True)
+    parsed, changed = apply_model(store, wiring.clock(settings), text)
+    if as_json:
+        print_json({"model": parsed.model, "changed": changed})
+    else:
+        out.print(f"{parsed.model}: {'applied' if changed else 'unchanged'}")
+
+
+def _read(file: Path) -> str:
+    if not file.is_file():
+        raise typer.BadParameter(f"no file {file}; `examples/flights/model.yaml` is one to copy")
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise BadModelFile(
+            f"{file.name} is no text in UTF-8: byte {error.start} is {byte:#x}",
+            hint="save it as UTF-8",
+        ) from error
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _deploy(
+    model: ModelName,
+    version: VersionName,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Deploy it although this machine lacks what serves it, because the gateways run "
+            "elsewhere.",
+        ),
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a version live: the first at once, a later one as a canary.
+
+    The canary's gate moves it on, promotes it, or rolls it back by itself. A version that no
+    gateway could load is refused.
+    """
+    settings = wiring.settings(home)
+    live = deploy_version(
+        wiring.store(settings), wiring.clock(settings), model, version,
+        missing_package=(lambda _: "") if force else wiring.missing_package,
+    )  # fmt: skip
+    if as_json:
+        print_json(live)
+    elif live.challenger:
+        out.print(f"{model}: version {live.challenger} begins at {live.share:.0%}")
+    else:
+        out.print(f"{model}: version {live.champion} answers everyone")
+
+
+def _explain(
+    model: ModelName,
+    version: Annotated[str, typer.Argument(help="One version; the champion by default.")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which runtime serves a version, why, and why not each other one."""
+    settings = wiring.settings(home)
+    explained = explain_runtime(wiring.store(settings), model, version or None)
+    if as_json:
+        print_json(explained)
+        return
+    out.print(f"{explained.model} version {explained.version}: {explained.runtime}", style="bold")
+    out.print(f"  why      {explained.reason}")
+    out.print(f"  runs     {'in a sandbox' if explained.sandboxed else 'in the gateway'}")
+    if explained.needs_trust:
+        command = f"windvane trust {explained.model} {explained.version}"
+        out.print(f"  trusted  {'yes' if explained.trusted else f'no: `{command}`'}")
+    for name, why in explained.passed_over.items():
+        out.print(f"  not {name}: {why}")
+    if explained.parity is not None:
+        for line in show.parity(explained.parity):
+            out.print(line)
+    own = explained.environment
+    if own is not None:
+        out.print(show.environment(own))
+    for line in show.packages(explained.packages, own=own is not None):
+        out.print(line)

@@ -1,0 +1,102 @@
+"""``windvane up`` and ``windvane restart``."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+from msgspec.structs import replace
+
+from windvane.apps.cli import running, wiring
+from windvane.apps.cli.options import AsJson, Home
+from windvane.apps.cli.output import err, out, print_json
+from windvane.apps.cli.restarts import restart_workers
+from windvane.apps.cli.supervisor import Supervisor
+from windvane.core.routing import Scope
+from windvane.usecases.issue_key import issue_keys
+
+
+def up_commands(app: typer.Typer) -> None:
+    """Add them to ``app``."""
+    app.command("up")(_up)
+    app.command("restart")(_restart)
+
+
+def _up(
+    home: Home = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=32, help="Gateway processes; default the setting.")
+    ] = None,
+) -> None:
+    """Start gateway, recorder, steward and console; stop with Ctrl-C.
+
+    What dies is started again. Nothing else needs to be installed: control state lies in
+    SQLite, the log in a local Delta Lake folder. `windvane restart` replaces the gateway's
+    workers one by one without losing a request.
+    """
+    settings = wiring.settings(home)
+    wiring.start_logging(settings)
+    if workers is not None:
+        settings = replace(settings, workers=workers)
+    wiring.check(settings)
+    # Until there is a supervisor to take it, what asks for a restart must not end this process.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Before anything else: who holds the home also holds its ports, and a key is shown once.
+    lock = running.claim(settings)
+    store = wiring.store(settings, begin=True)
+    supervisor = Supervisor(settings, wiring.inherited(settings), lock)
+    with store.read() as tx:
+        fresh = not tx.key_records()
+    if fresh:
+        key = issue_keys(
+            store, wiring.clock(settings), ["default"], "first",
+            scopes=[scope.value for scope in Scope], by="up",
+        )["default"]  # fmt: skip
+        out.print("The first API key, for tenant default and with every scope, shown once:")
+        out.print(f"  {key}")
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: supervisor.ask_to_stop())
+    signal.signal(signal.SIGHUP, lambda *_: supervisor.ask_to_restart())
+    with err.status("starting"):
+        supervisor.start(lambda name: err.print(f"  {name} is up"))
+    out.print(f"gateway  {settings.scheme}://{settings.host}:{settings.port}")
+    if settings.grpc_port is not None:
+        out.print(f"grpc     {settings.host}:{settings.grpc_port}")
+    out.print(f"console  {settings.scheme}://{settings.host}:{settings.console_port}")
+    out.print(f"home     {settings.folder}")
+    sys.stdout.flush()
+    try:
+        supervisor.watch()
+    finally:
+        supervisor.stop()
+
+
+def _restart(
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Ask for it, and do not wait for the new workers.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replace the gateway's workers one by one, each when its successor answers.
+
+    No request is lost: new connections go to whoever accepts, open ones are answered and
+    then told to close. A successor that does not come up is given up, the old worker goes on,
+    and the exit status is 1.
+    """
+    settings = wiring.settings(home)
+
+    def on_step(sentence: str) -> None:
+        if not as_json:
+            err.print(f"  {sentence}")
+
+    with err.status("waiting for the new workers"):
+        report = restart_workers(settings, on_step, wait=not no_wait)
+    if as_json:
+        print_json({"state": report.state, "steps": report.steps})
+    elif no_wait:
+        out.print("the workers are being replaced; logs/ says when")
+    else:
+        out.print("the new workers have taken over")
