@@ -86,7 +86,8 @@ class GrpcServer:
         server.add_insecure_port(f"unix:{inner}")
         await server.start()
         self._server = server
-        self.front = GrpcFront(listener, inner, config.tls, config.bounds)
+        bounds = config.bounds.for_messages(config.max_body_bytes)
+        self.front = GrpcFront(listener, inner, config.tls, bounds)
         self.front.start()
 
     async def stop(self) -> None:
