@@ -404,9 +404,9 @@ def test_no_answer_by_the_deadline(rows: Any, header: str) -> None:
         assert "retry-after" not in late.headers
         assert harness.predictor("2").batches == [], "tried another version after the deadline"
         ruled = told(await harness.predict(*rows, model=other, headers=given))
-        assert {t[1:3] for t in ruled} == {(0.9, ("failed", "RUN-108", "rule"))}
+        assert {t[1:3] for t in ruled} == {(0.9, ("hurried", "RUN-108", "rule"))}
         fixed = told(await harness.predict(*rows, model="fixed", headers=given))
-        assert {t[1:3] for t in fixed} == {(0.5, ("failed", "RUN-108", "constant"))}
+        assert {t[1:3] for t in fixed} == {(0.5, ("hurried", "RUN-108", "constant"))}
 
     run(story)
 
@@ -463,7 +463,7 @@ def test_while_a_version_loads_its_requests_wait_no_longer_than_their_deadline()
         given = {"x-request-deadline": "30ms"}
         assert (await harness.predict(model="a", headers=given)).code == "GAT-112"
         answer = told(await harness.predict(model="b", headers=given))
-        assert answer[0][2] == ("failed", "RUN-108", "constant")
+        assert answer[0][2] == ("hurried", "RUN-108", "constant")
         waiting = asyncio.create_task(harness.predict(model="b"))
         await asyncio.sleep(0)
         harness.runtime.gate.set()
