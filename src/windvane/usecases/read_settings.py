@@ -51,6 +51,7 @@ _FOLLOWED_LATER = frozenset({"invocations"})
 _SECRET_WORDS = ("secret", "password", "token", "key", "sas", "credential")
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+HostName = Annotated[str, msgspec.Meta(pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+)$")]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0.0)]
 
@@ -103,6 +104,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Port = 8700
     console_port: Port = 8701
+    console_hosts: list[HostName] = []
     store: str = ""
     log: str = ""
     log_storage: dict[str, str] = {}
