@@ -213,6 +213,24 @@ def test_the_models_file_says_when_a_circuit_opens_and_it_holds_at_once() -> Non
     run(story)
 
 
+def test_another_circuit_in_the_models_file_ends_the_pause_of_the_one_before() -> None:
+    async def story(harness: Harness) -> None:
+        slow = CircuitSpec(failures=1, pause_s=3_600.0, probes=1)
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9, circuit=slow))
+        harness.predictor().fails = lambda _row: True
+        for _ in range(3):  # of one tenant alone, then of all
+            await harness.predict(1.0)
+        assert told(await harness.predict(1.0))[0][2][1] == "RUN-107"
+        harness.predictor().fails = lambda _row: False
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9, circuit=slow))
+        assert told(await harness.predict(1.0))[0][2][1] == "RUN-107", "nothing changed"
+        quick = CircuitSpec(failures=1, pause_s=5.0, probes=1)
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9, circuit=quick))
+        assert told(await harness.predict(1.0))[0][2] == ()
+
+    run(story)
+
+
 async def ask(harness: Harness, tenant: str, *rows: Any) -> list[tuple[str, ...]]:
     answer = await harness.predict(*rows, auth=f"Bearer wv_{tenant}")
     return [flags for _, _, flags, _ in told(answer)]
