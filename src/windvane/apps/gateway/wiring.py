@@ -131,7 +131,8 @@ def other_transports(
         tls=tls,
         bounds=share.grpc(FrontBounds()),
     )
-    return [GrpcServer(GrpcService(worker.engine, worker.app.check_ready), config)]
+    service = GrpcService(worker.engine, worker.app.check_ready, worker.app.throttle)
+    return [GrpcServer(service, config)]
 
 
 def gateway(given: Settings) -> GatewayWorker:
