@@ -316,6 +316,72 @@ def test_a_credential_is_followed_when_it_is_needed_and_never_kept(tmp_path: Pat
         assert b"s3cret" not in held
 
 
+@pytest.mark.parametrize("binary", [True, False])
+def test_an_answer_of_another_model_or_version_is_refused(tmp_path: Path, binary: bool) -> None:
+    """Somebody put another one in its place over there."""
+    with remote_server(binary=binary) as server:
+        for said in ({"model_name": "sum", "model_version": "3"}, {"model_version": ""}, {}):
+            server.said = said
+            assert ask(load(server, tmp_path), ROWS[:1]) == SUMS[:1]
+        for said, words in (
+            ({"model_name": "sum", "model_version": "4"}, "by the version '4', not '3'"),
+            ({"model_name": "other", "model_version": "3"}, "by the model 'other', not 'sum'"),
+        ):
+            server.said = said
+            with pytest.raises(RuntimeFailed, match=words):
+                ask(load(server, tmp_path), ROWS[:1])
+        assert len(server.batches) == 5, "what it answered is not asked again"
+
+
+def test_the_only_version_of_a_server_is_the_one_that_was_registered(tmp_path: Path) -> None:
+    with remote_server(versions=["3"], said={"model_version": "3"}) as server:
+        describe_remote(server.plain_address, tmp_path)
+        (tmp_path / INPUTS_FILE).write_bytes(msgspec.json.encode(INPUTS))
+        (tmp_path / SERVED_FILE).write_bytes(msgspec.json.encode(SERVED))
+        assert ask(reload(tmp_path)) == SUMS
+        server.versions, server.said = ["3", "4"], {"model_version": "4"}
+        with pytest.raises(RuntimeFailed, match="by the version '4', not '3'"):
+            ask(reload(tmp_path))
+        server.versions = ["4"]
+        with pytest.raises(CannotLoad, match=r"version '3' alone .* '4' alone now"):
+            reload(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["file", "env"])
+def test_a_renewed_credential_is_read_where_the_old_one_is_refused(
+    tmp_path: Path, kind: str
+) -> None:
+    """Of a file, which is looked at once in a while, however many are refused."""
+    read: list[str] = []
+
+    def secret(reference: str) -> str:
+        read.append(reference)
+        return held[0]
+
+    with remote_server(needs="Bearer old") as server:
+        held = ["Bearer old"]
+        given = load(server, tmp_path, authorization=f"{kind}:key", secret=secret)
+        encoded = [given.encode(row) for row in ROWS]
+        before = len(read)
+
+        async def story() -> None:
+            assert (await given.predict_async(encoded, SOON_S))[0].tolist() == SUMS
+            assert len(read) == before
+            server.needs = held[0] = "Bearer new"
+            if kind == "env":
+                with pytest.raises(RuntimeFailed, match="answers 401"):
+                    await given.predict_async(encoded, SOON_S)
+                return
+            assert (await given.predict_async(encoded, SOON_S))[0].tolist() == SUMS
+            server.needs = "Bearer newer"
+            for _ in range(3):
+                with pytest.raises(RuntimeFailed, match="answers 401"):
+                    await given.predict_async(encoded, SOON_S)
+
+        run(given, story)
+        assert len(read) - before == (1 if kind == "file" else 0)
+
+
 @pytest.mark.parametrize(
     "address",
     [

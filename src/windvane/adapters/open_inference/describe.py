@@ -71,11 +71,14 @@ def ask_about(remote: RemoteModel, credential: str) -> RemoteModel:
         about = _json(remote, _get(client, remote.path))
         server = _json(remote, _get(client, f"{remote.server}/v2"))
     extensions = server.get("extensions")
+    listed = about.get("versions")
+    only = str(listed[0])[:100] if isinstance(listed, list) and len(listed) == 1 else ""
     return replace(
         remote,
         inputs=tensors_of(about.get("inputs"), "input"),
         outputs=tensors_of(about.get("outputs"), "output"),
         binary=isinstance(extensions, list) and BINARY in extensions,
+        only_version="" if remote.version else only,
         platform=str(about.get("platform", ""))[:100],
     )
 
