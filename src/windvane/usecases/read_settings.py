@@ -135,6 +135,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sandbox_timeout_s: Seconds = 5.0
     sandbox_total_memory: Positive = 64 << 30
     sandbox_require: list[Protection] = []
+    remote_ca: str = ""
     log_format: Literal["text", "json"] = "text"
     tracing: Tracing | None = None
     home: str = "."
@@ -172,6 +173,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.tls is None:
             return None
         return self.folder / self.tls.certificate, self.folder / self.tls.key
+
+    @property
+    def remote_authorities(self) -> Path | None:
+        """The file of authorities that are trusted of servers of models."""
+        return self.folder / self.remote_ca if self.remote_ca else None
 
     @property
     def scheme(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import struct
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,7 @@ class RemoteServer:
     needs: str = ""
     said: dict[str, str] = field(default_factory=dict)
     versions: list[str] | None = None
+    tls: tuple[Path, Path] | None = None
     bad: float | None = None
     retry_after: str = ""
     encoding: str = ""
@@ -50,7 +53,8 @@ class RemoteServer:
 
     @property
     def plain_address(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v2/models/sum"
+        base = f"https://localhost:{self.port}" if self.tls else f"http://127.0.0.1:{self.port}"
+        return f"{base}/v2/models/sum"
 
     def enter(self) -> None:
         with self._lock:
@@ -173,6 +177,10 @@ def remote_server(**how: Any) -> Iterator[RemoteServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if state.tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*state.tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     state.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

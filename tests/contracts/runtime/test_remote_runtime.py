@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 from apps.gateway.test_http_protocol import until
+from apps.gateway.test_http_tls import CHAIN, KEY, issue
 from contracts.runtime.remote_server import RemoteServer, remote_server
 
 from windvane.adapters.files import FileArtifacts
@@ -74,11 +75,14 @@ def load(
 
 
 def reload(
-    folder: Path, contract: Contract = NUMBERS, secret: Callable[[str], str] = lambda _: ""
+    folder: Path,
+    contract: Contract = NUMBERS,
+    secret: Callable[[str], str] = lambda _: "",
+    ca: Path | None = None,
 ) -> RemotePredictor:
     files = FileArtifacts()
     artifact = files.open(str(folder), files.seal(folder))
-    loaded = OpenInferenceRuntime(secret).load(artifact, contract, trusted=False)
+    loaded = OpenInferenceRuntime(secret, ca).load(artifact, contract, trusted=False)
     assert isinstance(loaded, RemotePredictor)
     return loaded
 
@@ -345,6 +349,27 @@ def test_the_only_version_of_a_server_is_the_one_that_was_registered(tmp_path: P
         server.versions = ["4"]
         with pytest.raises(CannotLoad, match=r"version '3' alone .* '4' alone now"):
             reload(tmp_path)
+
+
+def test_a_server_of_a_private_authority_is_trusted_by_the_setting(tmp_path: Path) -> None:
+    issue(tmp_path, 1)
+    own, home = tmp_path / CHAIN, tmp_path / "version"
+    home.mkdir()
+    with remote_server(tls=(own, tmp_path / KEY)) as server:
+        with pytest.raises(CannotLoad, match="ConnectError"):
+            describe_remote(server.address, home)
+        describe_remote(server.address, home, ca=own)
+        (home / INPUTS_FILE).write_bytes(msgspec.json.encode(INPUTS))
+        (home / SERVED_FILE).write_bytes(msgspec.json.encode(SERVED))
+        with pytest.raises(CannotLoad, match="ConnectError"):
+            reload(home)
+        assert ask(reload(home, ca=own)) == SUMS
+        for wrong, said in (
+            (tmp_path / "none", "No such file"),
+            (home / INPUTS_FILE, "no certificate"),
+        ):
+            with pytest.raises(CannotLoad, match=f"`remote_ca` is .*{said}"):
+                reload(home, ca=wrong)
 
 
 @pytest.mark.parametrize("kind", ["file", "env"])

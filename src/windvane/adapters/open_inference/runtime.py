@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.adapters.open_inference.describe import ask_about
-from windvane.adapters.open_inference.http import read_bounded, request_headers
+from windvane.adapters.open_inference.http import read_bounded, request_headers, trust
 from windvane.adapters.open_inference.messages import read_answer, write_request
 from windvane.adapters.open_inference.remote import DTYPES, RemoteModel, decode
 from windvane.core.errors import WindvaneError
@@ -63,6 +65,7 @@ class OpenInferencePredictor:
         contract: Contract,
         served: ServedBy,
         credential: str,
+        verify: ssl.SSLContext,
         read_again: Callable[[], str] | None = None,
     ) -> None:
         """``read_again`` gives the credential as it is by now; it may block."""
@@ -74,6 +77,7 @@ class OpenInferencePredictor:
         self._wanted = [source for source in self._read.sources if source]
         self.encode = RowEncoder(inputs, contract.names, refuse_value)
         self._headers = request_headers(credential)
+        self._verify = verify
         self._read_again = read_again
         self._read_after = 0.0  # of the loop's clock: not before
         self._client: httpx.AsyncClient | None = None
@@ -180,7 +184,9 @@ class OpenInferencePredictor:
             limits = httpx.Limits(
                 max_connections=_CONCURRENCY, max_keepalive_connections=_CONCURRENCY
             )
-            self._client = httpx.AsyncClient(limits=limits, timeout=_LONGEST_S, trust_env=False)
+            self._client = httpx.AsyncClient(
+                limits=limits, timeout=_LONGEST_S, trust_env=False, verify=self._verify
+            )
         return self._client
 
     def _refused(self, status: int, body: bytes) -> RuntimeFailed:
@@ -191,11 +197,13 @@ class OpenInferencePredictor:
 
 
 class OpenInferenceRuntime:
-    """``secret`` follows the reference of a credential. Nothing of a model is loaded here, so
-    trust is not asked for."""
+    """``secret`` follows the reference of a credential; ``ca`` is a PEM file of authorities that
+    are trusted beside the public ones, read for each version that is loaded. Nothing of a model
+    is loaded here, so trust is not asked for."""
 
-    def __init__(self, secret: Callable[[str], str]) -> None:
+    def __init__(self, secret: Callable[[str], str], ca: Path | None = None) -> None:
         self._secret = secret
+        self._ca = ca
 
     def load(
         self, artifact: Artifact, contract: Contract, *, trusted: bool
@@ -215,7 +223,8 @@ class OpenInferenceRuntime:
         inputs = read_inputs(artifact, contract.names)
         remote = decode(artifact.read(served.file))
         credential = self._secret(remote.authorization) if remote.authorization else ""
-        now = ask_about(remote, credential)
+        verify = trust(self._ca)
+        now = ask_about(remote, credential, verify)
         for what, then, today in (
             ("inputs", remote.inputs, now.inputs), ("outputs", remote.outputs, now.outputs),
         ):  # fmt: skip
@@ -234,7 +243,7 @@ class OpenInferenceRuntime:
         reference = remote.authorization
         again = partial(self._secret, reference) if reference.startswith("file:") else None
         now = replace(now, only_version=remote.only_version)
-        return OpenInferencePredictor(now, inputs, contract, served, credential, again)
+        return OpenInferencePredictor(now, inputs, contract, served, credential, verify, again)
 
 
 def _matrix(remote: RemoteModel, inputs: int) -> TensorInput:

@@ -225,7 +225,8 @@ def runtimes(given: Settings, threads: int = 1) -> Runtimes:
     def open_inference() -> Runtime:
         from windvane.adapters.open_inference import OpenInferenceRuntime
 
-        return OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=given.folder))
+        secret = partial(read_secret, environ=os.environ, folder=given.folder)
+        return OpenInferenceRuntime(secret, given.remote_authorities)
 
     @cache
     def apart() -> Runtime:

@@ -84,7 +84,9 @@ def read_source(
         on_step(f"ask {order.source} about it")
         reference = order.authorization
         credential = read_secret(reference, os.environ, given.folder) if reference else ""
-        path = describe_remote(order.source, folder, reference, credential, order.remote_rows)
+        path = describe_remote(
+            order.source, folder, reference, credential, order.remote_rows, given.remote_authorities
+        )
         return Source([SourceCandidate(RuntimeName.OPEN_INFERENCE, path)], name=order.source)
     if is_reference(order.source):
         on_step(f"download {order.source}")
@@ -104,7 +106,8 @@ def _runtimes(given: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
         require=frozenset(given.sandbox_require),
     )
     apart = SandboxRuntime(limits, given.folder / "logs", given.log_format)
-    remote = OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=given.folder))
+    secret = partial(read_secret, environ=os.environ, folder=given.folder)
+    remote = OpenInferenceRuntime(secret, given.remote_authorities)
     try:
         yield Runtimes(
             {
