@@ -213,6 +213,24 @@ def test_the_models_file_says_when_a_circuit_opens_and_it_holds_at_once() -> Non
     run(story)
 
 
+def test_another_circuit_in_the_models_file_ends_the_pause_of_the_one_before() -> None:
+    async def story(harness: Harness) -> None:
+        slow = CircuitSpec(failures=1, pause_s=3_600.0, probes=1)
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9, circuit=slow))
+        harness.predictor().fails = lambda _row: True
+        for _ in range(3):  # of one tenant alone, then of all
+            await harness.predict(1.0)
+        assert told(await harness.predict(1.0))[0][2][1] == "RUN-107"
+        harness.predictor().fails = lambda _row: False
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9, circuit=slow))
+        assert told(await harness.predict(1.0))[0][2][1] == "RUN-107", "nothing changed"
+        quick = CircuitSpec(failures=1, pause_s=5.0, probes=1)
+        await harness.publish(route(constant=(0.5,), deadline_s=1e9, circuit=quick))
+        assert told(await harness.predict(1.0))[0][2] == ()
+
+    run(story)
+
+
 async def ask(harness: Harness, tenant: str, *rows: Any) -> list[tuple[str, ...]]:
     answer = await harness.predict(*rows, auth=f"Bearer wv_{tenant}")
     return [flags for _, _, flags, _ in told(answer)]
@@ -404,9 +422,9 @@ def test_no_answer_by_the_deadline(rows: Any, header: str) -> None:
         assert "retry-after" not in late.headers
         assert harness.predictor("2").batches == [], "tried another version after the deadline"
         ruled = told(await harness.predict(*rows, model=other, headers=given))
-        assert {t[1:3] for t in ruled} == {(0.9, ("failed", "RUN-108", "rule"))}
+        assert {t[1:3] for t in ruled} == {(0.9, ("hurried", "RUN-108", "rule"))}
         fixed = told(await harness.predict(*rows, model="fixed", headers=given))
-        assert {t[1:3] for t in fixed} == {(0.5, ("failed", "RUN-108", "constant"))}
+        assert {t[1:3] for t in fixed} == {(0.5, ("hurried", "RUN-108", "constant"))}
 
     run(story)
 
@@ -463,7 +481,7 @@ def test_while_a_version_loads_its_requests_wait_no_longer_than_their_deadline()
         given = {"x-request-deadline": "30ms"}
         assert (await harness.predict(model="a", headers=given)).code == "GAT-112"
         answer = told(await harness.predict(model="b", headers=given))
-        assert answer[0][2] == ("failed", "RUN-108", "constant")
+        assert answer[0][2] == ("hurried", "RUN-108", "constant")
         waiting = asyncio.create_task(harness.predict(model="b"))
         await asyncio.sleep(0)
         harness.runtime.gate.set()

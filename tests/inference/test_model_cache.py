@@ -307,6 +307,7 @@ def test_another_circuit_in_the_models_file_reloads_nothing() -> None:
         assert handle.queue is not None
         tuned = BreakerPolicy(failures=2)
         assert s.models.handle("a", handle.entry, CONTRACT, TASK, tuned) is handle
+        s.models.adopt_circuits([handle])
         assert handle.queue.circuit == tuned
         assert s.runtime.loads == ["a/1"]
 

@@ -82,11 +82,14 @@ class NextTickBatcher:
 
     def enlist(
         self, waiter: Waiter, queue: ModelQueue, rows: Sequence[Sequence[Any]], deadline: float,
-        tenant: str = EVERYBODY, trace: RequestTrace | None = None,
+        tenant: str = EVERYBODY, trace: RequestTrace | None = None, owed_at: float = 0.0,
     ) -> None:  # fmt: skip
         """The same for somebody who is no future; ``tenant`` says whose rows they are, ``trace``
-        is their request's."""
+        is their request's. The execution of a remote version goes on until ``owed_at``, where
+        that is later: else who waits for less time would make it look hung."""
         job = Job(rows, waiter, deadline, tenant)
+        if owed_at > deadline:
+            job.until = owed_at
         if trace is not None:
             job.trace = trace
         # Busy between two turns of the loop is only who runs apart; its end looks for more.
@@ -174,7 +177,7 @@ class NextTickBatcher:
         queue.busy += len(rows)
         queue.running += 1
         began = self._stopwatch()
-        deadline = max(job.deadline for job in jobs)
+        deadline = max(job.until for job in jobs)
 
         async def execute_remote(some: list[Sequence[Any]]) -> RowOutputs | Exception:
             try:

@@ -32,7 +32,7 @@ class Cascade:
     """Both models' answers are recorded, all or none: the cheap one's in the request's own event,
     the dear one's in an event a row, ``REQUEST/ROW``, which is marked. What the dear model does
     not answer in time, or only by a rule or a constant, stays the cheap one's, and counts as the
-    dear one's failure."""
+    dear one's failure, unless the client allows less time than the cheap model's file."""
 
     def __init__(self, services: Services, execution: Execution) -> None:
         self._services = services
@@ -77,6 +77,7 @@ class Cascade:
                 sub = subs[i] = _sub_request(request, access, began_ns, i)
                 sub.rows, sub.units = [row], [request.units[i]]
                 sub.deadline = now + _SHARE_OF_TIME * (request.deadline - now)
+                sub.owed_at = now + _SHARE_OF_TIME * (request.owed_at - now)
         if not subs:
             return {}
         if not access.used:
@@ -109,7 +110,7 @@ class Cascade:
             if isinstance(failure, Rejection)
             else NoAnswer("it failed where a cascade asked")
         )
-        if isinstance(error, NoAnswer) and not error.routed and sub.routes:
+        if isinstance(error, NoAnswer) and error.owed and not error.routed and sub.routes:
             error.routed, error.arm = sub.routes[0].routed, sub.routes[0].arm
         self._services.events.rejected(sub, error)
         self._services.instrumentation.rejected(error)

@@ -326,9 +326,11 @@ class Engine:
         services = self.services
         access = request.access
         timeout_s = access.model.route.deadline_s
+        began = request.began_ns * 1e-9
+        request.deadline = request.owed_at = began + (1.0 - _WAY_BACK) * timeout_s
         if request.timeout_s is not None:
             timeout_s = min(request.timeout_s, services.max_deadline_s)
-        request.deadline = request.began_ns * 1e-9 + (1.0 - _WAY_BACK) * timeout_s
+            request.deadline = began + (1.0 - _WAY_BACK) * timeout_s
         if services.under_way > services.max_under_way:
             sides = f"{services.under_way:,} requests are under way"
             raise Overloaded(f"{sides}, {services.max_under_way:,} allowed", _RETRY_WHEN_FULL_S)

@@ -69,10 +69,12 @@ class NotRecorded(Rejection):
 
 
 class NoAnswer(Rejection):
-    """Every version of the fallback chain failed, ``routed`` first, on ``arm``."""
+    """Every version of the fallback chain failed, ``routed`` first, on ``arm``; these are "" where
+    its client allowed so little time that no version ``owed`` it an answer."""
 
     routed: str = ""
     arm: str = ""
+    owed: bool = True
 
     code: ClassVar[str] = "GAT-108"
     hint = "add `{constant: VALUE}` to serve.fallback to always have an answer"

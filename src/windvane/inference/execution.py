@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _UNFORESEEN = "RUN-103"
 _TIMED_OUT = "RUN-108"
+_FAILED, _HURRIED = "failed", "hurried"
 _TELL_EVERY_S = 10.0
 _MOST_TOLD = 1_000
 _WORTH_A_LOOK_S = 0.0001
@@ -68,8 +69,9 @@ class Execution:
                         waiter = OutputsWaiter()
                         batcher = self._services.batcher
                         batcher.enlist(
-                            waiter, queue, (encoded,), request.deadline, tenant, request.trace
-                        )
+                            waiter, queue, (encoded,), request.deadline, tenant, request.trace,
+                            request.owed_at,
+                        )  # fmt: skip
                         outputs = (await waiter)[0]
                         if request.trace is not None:
                             now_ns = self._services.monotonic_ns()
@@ -212,7 +214,9 @@ class Execution:
         if not rows:
             return []
         waiter = OutputsWaiter()
-        self._services.batcher.enlist(waiter, ready, rows, request.deadline, tenant, request.trace)
+        self._services.batcher.enlist(
+            waiter, ready, rows, request.deadline, tenant, request.trace, request.owed_at
+        )
         return [(places, waiter)]
 
     async def _bring(
@@ -255,7 +259,10 @@ class Execution:
         """What answers everyone else, then the chain, each for all rows that still have no
         answer; then the rule and the constant. Flags say why."""
         route = request.access.model.route
-        flags = {i: [*picks[i].flags, "failed", code_of(error)] for i, error in failed.items()}
+        flags = {
+            i: [*picks[i].flags, _FAILED if request.owes(error) else _HURRIED, code_of(error)]
+            for i, error in failed.items()
+        }
         for i, error in failed.items():
             self.tell(request, picks[i].routed, error)
         waiting = list(failed)
@@ -288,7 +295,7 @@ class Execution:
             how = "rule" if ruled is not None else "constant"
             given = ruled if ruled is not None else route.constant
             if given is None:
-                raise _unanswered(picks[i], failed[i])
+                raise _unanswered(request, picks[i], failed[i])
             found[i] = tuple(given)
             routes[i] = Route(picks[i].routed, "", picks[i].arm, (*flags[i], how))
 
@@ -337,11 +344,13 @@ def is_cached(route: ModelRoute, queue: ModelQueue | None) -> bool:
     return route.cache_all or queue is None or queue.row_s > _WORTH_A_LOOK_S
 
 
-def _unanswered(one: Route, failure: Exception) -> NoAnswer:
+def _unanswered(request: InferenceRequest, one: Route, failure: Exception) -> NoAnswer:
     rejection = DeadlinePassed if isinstance(failure, TimeoutError) else NoAnswer
     said = str(failure)[:300]
     error = rejection(f"version {one.routed} failed ({said}) and no fallback could answer")
-    error.routed, error.arm = one.routed, one.arm
+    error.owed = request.owes(failure)
+    if error.owed:
+        error.routed, error.arm = one.routed, one.arm
     return error
 
 

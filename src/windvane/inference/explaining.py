@@ -242,7 +242,9 @@ class Explaining:
         except Exception as error:  # a model's own code may raise anything
             raise CannotExplain(f"a background row does not fit: {describe(error)}") from error
         tenant = request.access.tenant
-        self._services.batcher.enlist(waiter, queue, encoded, deadline, tenant)
+        self._services.batcher.enlist(
+            waiter, queue, encoded, deadline, tenant, owed_at=request.owed_at
+        )
         outputs = await waiter
         out: list[float] = []
         for output in outputs:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from windvane.core.execution import BreakerPolicy
+from windvane.core.execution import BreakerPolicy, adopt_policy
 from windvane.core.routing import VersionEntry
 from windvane.core.signature import kind_of
 from windvane.core.task import Contract, Task
@@ -108,11 +108,18 @@ class ModelCache:
         circuit = circuit or BreakerPolicy()
         if found is None:
             found = self._handles[key] = ModelHandle(model, entry, contract, task, circuit)
-        elif found.circuit != circuit:
+        else:
             found.circuit = circuit
-            if found.queue is not None:
-                found.queue.circuit = circuit
         return found
+
+    def adopt_circuits(self, handles: Sequence[ModelHandle]) -> None:
+        """What their models' files say of circuits holds from now on; on the loop, which moves
+        the circuits too."""
+        for handle in handles:
+            queue = handle.queue
+            if queue is not None and queue.circuit != handle.circuit:
+                queue.circuits = adopt_policy(queue.circuits, self._monotonic(), handle.circuit)
+                queue.circuit = handle.circuit
 
     def keep_only(self, handles: Sequence[ModelHandle]) -> None:
         """Forget every version that no route names any more."""

@@ -23,17 +23,18 @@ class Waiter(Protocol):
 
 class Job:
     """The rows of one request for one version, whose they are (EVERYBODY if nobody says), and who
-    waits for them. ``deadline`` and all other times are of the engine's monotonic clock. ``trace``
-    is the request's, if any."""
+    waits for them until ``deadline``. A version has until ``until``, which is later where the
+    client allows less than the model's file. All times are of the engine's monotonic clock.
+    ``trace`` is the request's, if any."""
 
-    __slots__ = ("deadline", "rows", "tenant", "timer", "trace", "waiter")
+    __slots__ = ("deadline", "rows", "tenant", "timer", "trace", "until", "waiter")
 
     def __init__(
         self, rows: Sequence[Sequence[Any]], waiter: Waiter, deadline: float, tenant: str
     ) -> None:
         self.rows = rows
         self.waiter = waiter
-        self.deadline = deadline
+        self.deadline = self.until = deadline
         self.tenant = tenant
         self.timer: Any = None
         self.trace: RequestTrace | None = None

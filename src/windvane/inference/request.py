@@ -53,7 +53,9 @@ class InferenceRequest:
 
     A transport fills in what it knows early (the head); the engine the rest, step by step.
     ``id`` is ours and is the event's; ``client_id`` is what the client calls its request.
-    ``timeout_s`` is the client's, None for the model's own. ``body`` is kept for samples of
+    ``timeout_s`` is the client's, None for the model's own. ``deadline`` is when its client has to
+    have the answer, ``owed_at`` when the model's own deadline passes (both of the same clock, in
+    seconds): a version owes nobody an answer before that. ``body`` is kept for samples of
     rejected requests. ``explanations``, where they are asked for, has one for each row; None for
     a row that another request answered. ``trace`` is there for the few requests that are traced:
     each step says there when it has ended.
@@ -62,7 +64,7 @@ class InferenceRequest:
     __slots__ = (
         "access", "began_ns", "body", "client_id", "codec", "credential", "deadline", "decision",
         "explain", "explanations", "id", "idempotency_key", "latency_us", "model", "outputs",
-        "principal", "routes", "rows", "timeout_s", "trace", "units",
+        "owed_at", "principal", "routes", "rows", "timeout_s", "trace", "units",
     )  # fmt: skip
     principal: Principal
     access: ModelAccess
@@ -87,7 +89,7 @@ class InferenceRequest:
         self.client_id = client_id
         self.idempotency_key = idempotency_key
         self.decision: RateLimitDecision = FREE
-        self.deadline = 0.0
+        self.deadline = self.owed_at = 0.0
         self.latency_us = 0
         self.body = b""
         self.rows: list[tuple[Any, ...]] = []
@@ -102,6 +104,11 @@ class InferenceRequest:
     def known(self) -> ModelAccess | None:
         """The access, if the request got as far as to have one."""
         return getattr(self, "access", None)
+
+    def owes(self, failure: Exception) -> bool:
+        """Whether a version that failed so owed this request an answer: not, if its client allows
+        less time than the model's own deadline, and that was all that ran out."""
+        return not isinstance(failure, TimeoutError) or self.deadline >= self.owed_at
 
     @property
     def named(self) -> dict[str, str]:

@@ -67,8 +67,8 @@ class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="P"):
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="R"):
     """One request without an answer; ``sample`` is the body's beginning.
 
-    ``routed`` and ``arm`` are "" where the request broke the model's contract; where the model
-    broke its own they say which version had no answer.
+    ``routed`` and ``arm`` are "" where the request broke the model's contract, or allowed less
+    time than its deadline; where the model broke its own they say which version had no answer.
     """
 
     event_id: str

@@ -52,6 +52,7 @@ _FOLLOWED_LATER = frozenset({"invocations"})
 _SECRET_WORDS = ("secret", "password", "token", "key", "sas", "credential")
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+HostName = Annotated[str, msgspec.Meta(pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+)$")]
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 Seconds = Annotated[float, msgspec.Meta(gt=0.0)]
 
@@ -104,6 +105,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: str = "127.0.0.1"
     port: Port = 8700
     console_port: Port = 8701
+    console_hosts: list[HostName] = []
     store: str = ""
     log: str = ""
     log_storage: dict[str, str] = {}
@@ -134,6 +136,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sandbox_timeout_s: Seconds = 5.0
     sandbox_total_memory: Positive = 64 << 30
     sandbox_require: list[Protection] = []
+    remote_ca: str = ""
     log_format: Literal["text", "json"] = "text"
     tracing: Tracing | None = None
     home: str = "."
@@ -171,6 +174,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.tls is None:
             return None
         return self.folder / self.tls.certificate, self.folder / self.tls.key
+
+    @property
+    def remote_authorities(self) -> Path | None:
+        """The file of authorities that are trusted of servers of models."""
+        return self.folder / self.remote_ca if self.remote_ca else None
 
     @property
     def scheme(self) -> str:

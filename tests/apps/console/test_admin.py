@@ -85,7 +85,7 @@ class Desk:
     ) -> httpx.Response:  # fmt: skip
         sent = {"authorization": f"Bearer {self.keys[who]}"} if who else {}
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://console") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             content = raw if given is None else json.dumps(given).encode()
             return await client.request(
                 method, path, content=content,

@@ -63,7 +63,7 @@ def live(
         config = HttpConfig("127.0.0.1", 0, drain_s=0, also=also, tls=tls)
         server = HttpServer(harness.worker, config)
         by_grpc = GrpcServer(
-            GrpcService(harness.worker.engine, harness.app.check_ready),
+            GrpcService(harness.worker.engine, harness.app.check_ready, harness.app.throttle),
             GrpcConfig(
                 "127.0.0.1",
                 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import struct
 import threading
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,9 @@ class RemoteServer:
     binary: bool = True
     ready: bool = True
     needs: str = ""
+    said: dict[str, str] = field(default_factory=dict)
+    versions: list[str] | None = None
+    tls: tuple[Path, Path] | None = None
     bad: float | None = None
     retry_after: str = ""
     encoding: str = ""
@@ -44,7 +49,12 @@ class RemoteServer:
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v2/models/sum/versions/3"
+        return f"{self.plain_address}/versions/3"
+
+    @property
+    def plain_address(self) -> str:
+        base = f"https://localhost:{self.port}" if self.tls else f"http://127.0.0.1:{self.port}"
+        return f"{base}/v2/models/sum"
 
     def enter(self) -> None:
         with self._lock:
@@ -80,10 +90,12 @@ def remote_server(**how: Any) -> Iterator[RemoteServer]:
             elif self.path == "/v2":
                 extensions = ["binary_tensor_data"] if state.binary else []
                 self.tell(200, json.dumps({"name": "s", "extensions": extensions}).encode())
-            elif self.path == "/v2/models/sum/versions/3/ready":
+            elif self.path in ("/v2/models/sum/ready", "/v2/models/sum/versions/3/ready"):
                 self.tell(200 if state.ready else 503, b"{}")
-            elif self.path == "/v2/models/sum/versions/3":
+            elif self.path in ("/v2/models/sum", "/v2/models/sum/versions/3"):
                 about = {"name": "sum", "inputs": state.inputs, "outputs": state.outputs}
+                if state.versions is not None:
+                    about["versions"] = state.versions
                 self.tell(200, json.dumps(about).encode())
             else:
                 self.tell(404, b'{"error": "no such model"}')
@@ -101,6 +113,9 @@ def remote_server(**how: Any) -> Iterator[RemoteServer]:
             request, tail = json.loads(body[:length]), body[length:]
             state.seen.append(request)
             state.headers.append({name.lower(): value for name, value in self.headers.items()})
+            if state.needs and self.headers.get("authorization") != state.needs:
+                self.tell(401, b'{"error": "who are you?"}')
+                return
             rows = request["inputs"][0]["shape"][0]
             state.batches.append(rows)
             what = state.next.pop(0) if state.next else None
@@ -151,15 +166,21 @@ def remote_server(**how: Any) -> Iterator[RemoteServer]:
         def answer(self, sums: Any) -> tuple[int, bytes, dict[str, str]]:
             said = {"name": "score", "datatype": "FP32", "shape": [len(sums), 1]}
             if not state.binary:
-                whole = json.dumps({"outputs": [{**said, "data": sums.tolist()}]}).encode()
+                whole = json.dumps(
+                    {**state.said, "outputs": [{**said, "data": sums.tolist()}]}
+                ).encode()
                 return 200, whole, {"Content-Type": "application/json"}
             part = sums.astype("<f4").tobytes()
             said["parameters"] = {"binary_data_size": len(part)}
-            head = json.dumps({"outputs": [said]}).encode()
+            head = json.dumps({**state.said, "outputs": [said]}).encode()
             return 200, head + part, {LENGTH: str(len(head))}
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if state.tls is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*state.tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     state.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import pytest
 from apps.gateway.test_http_protocol import until
+from apps.gateway.test_http_tls import CHAIN, KEY, issue
 from contracts.runtime.remote_server import RemoteServer, remote_server
 
 from windvane.adapters.files import FileArtifacts
@@ -74,11 +75,14 @@ def load(
 
 
 def reload(
-    folder: Path, contract: Contract = NUMBERS, secret: Callable[[str], str] = lambda _: ""
+    folder: Path,
+    contract: Contract = NUMBERS,
+    secret: Callable[[str], str] = lambda _: "",
+    ca: Path | None = None,
 ) -> RemotePredictor:
     files = FileArtifacts()
     artifact = files.open(str(folder), files.seal(folder))
-    loaded = OpenInferenceRuntime(secret).load(artifact, contract, trusted=False)
+    loaded = OpenInferenceRuntime(secret, ca).load(artifact, contract, trusted=False)
     assert isinstance(loaded, RemotePredictor)
     return loaded
 
@@ -314,6 +318,93 @@ def test_a_credential_is_followed_when_it_is_needed_and_never_kept(tmp_path: Pat
         held = b"".join(path.read_bytes() for path in tmp_path.iterdir())
         assert b"env:REMOTE" in held
         assert b"s3cret" not in held
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_an_answer_of_another_model_or_version_is_refused(tmp_path: Path, binary: bool) -> None:
+    """Somebody put another one in its place over there."""
+    with remote_server(binary=binary) as server:
+        for said in ({"model_name": "sum", "model_version": "3"}, {"model_version": ""}, {}):
+            server.said = said
+            assert ask(load(server, tmp_path), ROWS[:1]) == SUMS[:1]
+        for said, words in (
+            ({"model_name": "sum", "model_version": "4"}, "by the version '4', not '3'"),
+            ({"model_name": "other", "model_version": "3"}, "by the model 'other', not 'sum'"),
+        ):
+            server.said = said
+            with pytest.raises(RuntimeFailed, match=words):
+                ask(load(server, tmp_path), ROWS[:1])
+        assert len(server.batches) == 5, "what it answered is not asked again"
+
+
+def test_the_only_version_of_a_server_is_the_one_that_was_registered(tmp_path: Path) -> None:
+    with remote_server(versions=["3"], said={"model_version": "3"}) as server:
+        describe_remote(server.plain_address, tmp_path)
+        (tmp_path / INPUTS_FILE).write_bytes(msgspec.json.encode(INPUTS))
+        (tmp_path / SERVED_FILE).write_bytes(msgspec.json.encode(SERVED))
+        assert ask(reload(tmp_path)) == SUMS
+        server.versions, server.said = ["3", "4"], {"model_version": "4"}
+        with pytest.raises(RuntimeFailed, match="by the version '4', not '3'"):
+            ask(reload(tmp_path))
+        server.versions = ["4"]
+        with pytest.raises(CannotLoad, match=r"version '3' alone .* '4' alone now"):
+            reload(tmp_path)
+
+
+def test_a_server_of_a_private_authority_is_trusted_by_the_setting(tmp_path: Path) -> None:
+    issue(tmp_path, 1)
+    own, home = tmp_path / CHAIN, tmp_path / "version"
+    home.mkdir()
+    with remote_server(tls=(own, tmp_path / KEY)) as server:
+        with pytest.raises(CannotLoad, match="ConnectError"):
+            describe_remote(server.address, home)
+        describe_remote(server.address, home, ca=own)
+        (home / INPUTS_FILE).write_bytes(msgspec.json.encode(INPUTS))
+        (home / SERVED_FILE).write_bytes(msgspec.json.encode(SERVED))
+        with pytest.raises(CannotLoad, match="ConnectError"):
+            reload(home)
+        assert ask(reload(home, ca=own)) == SUMS
+        for wrong, said in (
+            (tmp_path / "none", "No such file"),
+            (home / INPUTS_FILE, "no certificate"),
+        ):
+            with pytest.raises(CannotLoad, match=f"`remote_ca` is .*{said}"):
+                reload(home, ca=wrong)
+
+
+@pytest.mark.parametrize("kind", ["file", "env"])
+def test_a_renewed_credential_is_read_where_the_old_one_is_refused(
+    tmp_path: Path, kind: str
+) -> None:
+    """Of a file, which is looked at once in a while, however many are refused."""
+    read: list[str] = []
+
+    def secret(reference: str) -> str:
+        read.append(reference)
+        return held[0]
+
+    with remote_server(needs="Bearer old") as server:
+        held = ["Bearer old"]
+        given = load(server, tmp_path, authorization=f"{kind}:key", secret=secret)
+        encoded = [given.encode(row) for row in ROWS]
+        before = len(read)
+
+        async def story() -> None:
+            assert (await given.predict_async(encoded, SOON_S))[0].tolist() == SUMS
+            assert len(read) == before
+            server.needs = held[0] = "Bearer new"
+            if kind == "env":
+                with pytest.raises(RuntimeFailed, match="answers 401"):
+                    await given.predict_async(encoded, SOON_S)
+                return
+            assert (await given.predict_async(encoded, SOON_S))[0].tolist() == SUMS
+            server.needs = "Bearer newer"
+            for _ in range(3):
+                with pytest.raises(RuntimeFailed, match="answers 401"):
+                    await given.predict_async(encoded, SOON_S)
+
+        run(given, story)
+        assert len(read) - before == (1 if kind == "file" else 0)
 
 
 @pytest.mark.parametrize(

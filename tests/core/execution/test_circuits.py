@@ -15,6 +15,7 @@ from windvane.core.execution import (
     BreakerPolicy,
     Circuit,
     Circuits,
+    adopt_policy,
     may_try,
     note_execution,
 )
@@ -174,3 +175,23 @@ def test_what_succeeds_after_successes_makes_nothing() -> None:
     assert note_execution(ALL_CLOSED, None, [("a", True)], 1.0, POLICY, 0.0) is ALL_CLOSED
     assert may_try(ALL_CLOSED, "a", 1.0, POLICY)[1] is ALL_CLOSED
     assert after("aaa" + "B" * 12) is ALL_CLOSED
+
+
+def test_another_policy_holds_at_once() -> None:
+    """A long pause ends, its successors are short, and fewer of the past executions count."""
+    slow = replace(POLICY, pause_s=1_000.0, longest_s=1_000.0)
+    quick = replace(POLICY, pause_s=1.0, longest_s=4.0, probes=1)
+    for state, tenant in ((after("****", policy=slow), "a"), (after("aaaa", policy=slow), "a")):
+        assert state.of(tenant).circuit is Circuit.OPEN
+        assert not may_try(state, tenant, 100.0, slow)[0]
+        state = adopt_policy(state, 100.0, quick)
+        let, state = may_try(state, tenant, 100.0, quick)
+        assert let
+        again = note_execution(state, EVERYBODY, [(tenant, False)], 100.0, quick, 0.0)
+        assert again.of(tenant).circuit is Circuit.OPEN
+        assert again.of(tenant).until <= 100.0 + quick.longest_s
+        well = note_execution(state, None, [(tenant, True)], 100.0, quick, 0.0)
+        assert well.of(tenant).circuit is Circuit.CLOSED
+    half = replace(quick, window=2, failures=2)
+    assert adopt_policy(after("***"), 2.0, half).recent == (EVERYBODY, EVERYBODY)
+    assert adopt_policy(ALL_CLOSED, 2.0, half) is ALL_CLOSED

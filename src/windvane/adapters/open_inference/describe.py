@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from windvane.adapters.open_inference.http import read_bounded_now, request_headers
+from windvane.adapters.open_inference.http import read_bounded_now, request_headers, trust
 from windvane.adapters.open_inference.remote import (
     BINARY,
     DTYPES,
@@ -31,12 +32,18 @@ def is_remote(given: str) -> bool:
 
 
 def describe_remote(
-    address: str, folder: Path, authorization: str = "", credential: str = "", max_rows: int = 1_000
+    address: str,
+    folder: Path,
+    authorization: str = "",
+    credential: str = "",
+    max_rows: int = 1_000,
+    ca: Path | None = None,
 ) -> Path:
     """A file below ``folder`` that says which model ``address`` is, and what its server says of
     it. ``authorization`` is kept, as the reference that it is; ``credential`` is what it gave.
+    ``ca``: a PEM file of authorities that are trusted beside the public ones.
     Raises CannotLoad."""
-    found = ask_about(replace(parse_address(address), max_rows=max_rows), credential)
+    found = ask_about(replace(parse_address(address), max_rows=max_rows), credential, trust(ca))
     path = folder / FILE
     path.write_bytes(msgspec.json.encode(replace(found, authorization=authorization)))
     return path
@@ -60,10 +67,10 @@ def read_remote(path: Path) -> DataFile:
     )
 
 
-def ask_about(remote: RemoteModel, credential: str) -> RemoteModel:
+def ask_about(remote: RemoteModel, credential: str, verify: ssl.SSLContext) -> RemoteModel:
     """The model with what its server says of it now. Raises CannotLoad unless it is ready."""
     with httpx.Client(
-        headers=request_headers(credential), timeout=_WITHIN_S, trust_env=False
+        headers=request_headers(credential), timeout=_WITHIN_S, trust_env=False, verify=verify
     ) as client:
         ready = _get(client, f"{remote.path}/ready")
         if ready.status_code != 200:
@@ -71,11 +78,14 @@ def ask_about(remote: RemoteModel, credential: str) -> RemoteModel:
         about = _json(remote, _get(client, remote.path))
         server = _json(remote, _get(client, f"{remote.server}/v2"))
     extensions = server.get("extensions")
+    listed = about.get("versions")
+    only = str(listed[0])[:100] if isinstance(listed, list) and len(listed) == 1 else ""
     return replace(
         remote,
         inputs=tensors_of(about.get("inputs"), "input"),
         outputs=tensors_of(about.get("outputs"), "output"),
         binary=isinstance(extensions, list) and BINARY in extensions,
+        only_version="" if remote.version else only,
         platform=str(about.get("platform", ""))[:100],
     )
 

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 
 from windvane.ports.runtime import CannotLoad, RuntimeFailed
+
+
+def trust(ca: Path | None) -> ssl.SSLContext:
+    """The public authorities, and those in the PEM file ``ca``. Raises CannotLoad."""
+    context = httpx.create_ssl_context(trust_env=False)
+    if ca is not None:
+        try:
+            context.load_verify_locations(ca)
+        except OSError as error:  # ssl.SSLError is one
+            said = error.strerror or "it is no PEM file"
+            raise CannotLoad(f"`remote_ca` is {ca}: {said}") from error
+    return context
 
 
 def request_headers(credential: str) -> dict[str, str]:

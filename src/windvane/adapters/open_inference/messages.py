@@ -32,6 +32,8 @@ class _Output(msgspec.Struct):
 
 class _Answer(msgspec.Struct):
     outputs: list[_Output]
+    model_name: str | None = None
+    model_version: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -67,19 +69,27 @@ def write_request(
     return b"".join([head, *tail]), headers
 
 
-def read_answer(headers: httpx.Headers, body: bytes, rows: int) -> dict[str, NDArray[np.float64]]:
-    """Its outputs of numbers by name, each (rows, ...). Raises RuntimeFailed."""
+def read_answer(
+    headers: httpx.Headers, body: bytes, rows: int, model: str = "", version: str = ""
+) -> dict[str, NDArray[np.float64]]:
+    """Its outputs of numbers by name, each (rows, ...). Raises RuntimeFailed, also where it says
+    that another ``model`` or ``version`` than these answered ("": any)."""
     length = headers.get(_LENGTH, str(len(body)))
     size = int(length) if length.isascii() and length.isdigit() and len(length) < 12 else -1
     if not 0 <= size <= len(body):
         raise RuntimeFailed(f"the answer has {len(body):,} bytes, its head says {length[:20]}")
     try:
-        outputs = _decoder.decode(body[:size]).outputs
+        answer = _decoder.decode(body[:size])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise RuntimeFailed(f"the answer cannot be read: {error}") from error
+    for what, said, meant in (
+        ("model", answer.model_name, model), ("version", answer.model_version, version),
+    ):  # fmt: skip
+        if said and meant and said != meant:
+            raise RuntimeFailed(f"its server answers by the {what} {said[:100]!r}, not {meant!r}")
     found: dict[str, NDArray[np.float64]] = {}
     at = size
-    for one in outputs:
+    for one in answer.outputs:
         held = (one.parameters or {}).get("binary_data_size")
         part = b""
         if held is not None:

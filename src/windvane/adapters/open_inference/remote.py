@@ -41,7 +41,8 @@ class RemoteTensor:
 class RemoteModel:
     """A model as its server described it when it was registered. ``authorization`` says where
     the value of that header lies (``env:NAME``, ``file:PATH``), "" for none. ``max_rows``: so many
-    go in one request."""
+    go in one request. ``only_version`` is the one that the server listed, "" where the address
+    names one, or it listed none or several."""
 
     server: str
     model: str
@@ -51,7 +52,13 @@ class RemoteModel:
     binary: bool = False
     authorization: str = ""
     max_rows: int = 1_000
+    only_version: str = ""
     platform: str = field(default="", compare=False)
+
+    @property
+    def answers_as(self) -> str:
+        """The version that its answers have to name, if they name one; "" for any."""
+        return self.version or self.only_version
 
     @property
     def path(self) -> str:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.adapters.open_inference.describe import ask_about
-from windvane.adapters.open_inference.http import read_bounded, request_headers
+from windvane.adapters.open_inference.http import read_bounded, request_headers, trust
 from windvane.adapters.open_inference.messages import read_answer, write_request
 from windvane.adapters.open_inference.remote import DTYPES, RemoteModel, decode
+from windvane.core.errors import WindvaneError
 from windvane.core.execution import RuntimeName, ServedBy, TensorInput
 from windvane.core.signature import InputSpec, OutputReader, RowEncoder, pack_tensor
 from windvane.core.task import Contract, Outputs, make_task
@@ -40,6 +45,8 @@ _MOST_BYTES = 64 << 20
 _SAID = 300
 # The server says that it did nothing, and that it may be asked again.
 _AGAIN = frozenset({429, 503})
+_UNAUTHORIZED = 401
+_READ_EVERY_S = 10.0  # a credential's file, whoever is refused meanwhile
 # It read the rows, and cannot take them.
 _ROWS = frozenset({400, 413, 415, 422})
 
@@ -58,7 +65,10 @@ class OpenInferencePredictor:
         contract: Contract,
         served: ServedBy,
         credential: str,
+        verify: ssl.SSLContext,
+        read_again: Callable[[], str] | None = None,
     ) -> None:
+        """``read_again`` gives the credential as it is by now; it may block."""
         self._url = f"{remote.path}/infer"
         self._remote = remote
         self._tensors = served.tensors or (_matrix(remote, len(inputs)),)
@@ -67,6 +77,9 @@ class OpenInferencePredictor:
         self._wanted = [source for source in self._read.sources if source]
         self.encode = RowEncoder(inputs, contract.names, refuse_value)
         self._headers = request_headers(credential)
+        self._verify = verify
+        self._read_again = read_again
+        self._read_after = 0.0  # of the loop's clock: not before
         self._client: httpx.AsyncClient | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -84,7 +97,8 @@ class OpenInferencePredictor:
         body, headers = write_request(tensors, self._wanted, binary=self._remote.binary)
         answered, found = await self._ask(body, headers, until)
         try:
-            return self._read(read_answer(answered, found, len(rows)))
+            model, version = self._remote.model, self._remote.answers_as
+            return self._read(read_answer(answered, found, len(rows), model, version))
         except (ValueError, OverflowError, RecursionError) as error:
             raise RuntimeFailed(f"its server's answer: {str(error)[:_SAID]}") from error
 
@@ -110,8 +124,9 @@ class OpenInferencePredictor:
         self, body: bytes, headers: dict[str, str], until: float
     ) -> tuple[httpx.Headers, bytes]:
         """Asked again only where the server did nothing: it could not be reached, or said so, and
-        there is time for the pause that it wants."""
+        there is time for the pause that it wants; and once where a renewed credential may help."""
         pause_s = _FIRST_PAUSE_S
+        sent = self._headers
         for attempt in range(_TRIES):
             try:
                 status, answered, found = await self._post(body, headers)
@@ -124,6 +139,9 @@ class OpenInferencePredictor:
                 if status == 200:
                     return answered, found
                 failure = self._refused(status, found)
+                if status == _UNAUTHORIZED and attempt < _TRIES - 1 and await self._renewed(sent):
+                    sent = self._headers
+                    continue
                 if status not in _AGAIN:
                     raise failure
                 wait_s = max(pause_s, _retry_after_s(answered))
@@ -135,8 +153,24 @@ class OpenInferencePredictor:
             pause_s *= 2.0
         raise AssertionError("the last try returns or raises")
 
+    async def _renewed(self, sent: dict[str, str]) -> bool:
+        """Whether there is another credential than was ``sent``: its file is read again, at most
+        once in a while."""
+        now = asyncio.get_running_loop().time()
+        if self._headers is sent and self._read_again is not None and now >= self._read_after:
+            self._read_after = now + _READ_EVERY_S
+            try:
+                fresh = request_headers(await asyncio.to_thread(self._read_again))
+            except WindvaneError as error:  # without the value
+                _log.warning("the credential for %s cannot be read again: %s", self._url, error)
+            else:
+                if fresh != self._headers:
+                    self._headers = fresh
+        return self._headers != sent
+
     async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[int, httpx.Headers, bytes]:
         client, trace = self._opened(), CALLING.get()
+        headers = {**self._headers, **headers}
         if trace is not None:
             headers = {**headers, "traceparent": trace.traceparent().decode("ascii")}
             if state := trace.tracestate():
@@ -151,7 +185,7 @@ class OpenInferencePredictor:
                 max_connections=_CONCURRENCY, max_keepalive_connections=_CONCURRENCY
             )
             self._client = httpx.AsyncClient(
-                headers=self._headers, limits=limits, timeout=_LONGEST_S, trust_env=False
+                limits=limits, timeout=_LONGEST_S, trust_env=False, verify=self._verify
             )
         return self._client
 
@@ -163,11 +197,13 @@ class OpenInferencePredictor:
 
 
 class OpenInferenceRuntime:
-    """``secret`` follows the reference of a credential. Nothing of a model is loaded here, so
-    trust is not asked for."""
+    """``secret`` follows the reference of a credential; ``ca`` is a PEM file of authorities that
+    are trusted beside the public ones, read for each version that is loaded. Nothing of a model
+    is loaded here, so trust is not asked for."""
 
-    def __init__(self, secret: Callable[[str], str]) -> None:
+    def __init__(self, secret: Callable[[str], str], ca: Path | None = None) -> None:
         self._secret = secret
+        self._ca = ca
 
     def load(
         self, artifact: Artifact, contract: Contract, *, trusted: bool
@@ -187,7 +223,8 @@ class OpenInferenceRuntime:
         inputs = read_inputs(artifact, contract.names)
         remote = decode(artifact.read(served.file))
         credential = self._secret(remote.authorization) if remote.authorization else ""
-        now = ask_about(remote, credential)
+        verify = trust(self._ca)
+        now = ask_about(remote, credential, verify)
         for what, then, today in (
             ("inputs", remote.inputs, now.inputs), ("outputs", remote.outputs, now.outputs),
         ):  # fmt: skip
@@ -197,7 +234,16 @@ class OpenInferenceRuntime:
                     f"{_told(today)} now",
                     hint="another model is served there by now: register it as a new version",
                 )
-        return OpenInferencePredictor(now, inputs, contract, served, credential)
+        if now.only_version and remote.only_version not in ("", now.only_version):
+            raise CannotLoad(
+                f"{remote.path} had the version {remote.only_version!r} alone when it was "
+                f"registered, and has {now.only_version!r} alone now",
+                hint="register it as a new version, and name the server's version in the address",
+            )
+        reference = remote.authorization
+        again = partial(self._secret, reference) if reference.startswith("file:") else None
+        now = replace(now, only_version=remote.only_version)
+        return OpenInferencePredictor(now, inputs, contract, served, credential, verify, again)
 
 
 def _matrix(remote: RemoteModel, inputs: int) -> TensorInput:

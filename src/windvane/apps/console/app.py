@@ -24,6 +24,7 @@ from windvane.apps.console.answering import (
     status_of,
 )
 from windvane.apps.console.api import ErrorOut, api_router
+from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import render
 from windvane.apps.console.pages import page_router
@@ -64,17 +65,38 @@ class SecureHeaders:
         await self._app(scope, receive, sending if scope["type"] == "http" else send)
 
 
+class KnownHosts:
+    """Refuses what is asked under a name that is not the console's, in the words of an API."""
+
+    def __init__(self, app: ASGIApp, hosts: AllowedHosts) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                self._hosts.check([value for name, value in scope["headers"] if name == b"host"])
+            except UnknownHost as error:
+                problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
+                status = HTTPStatus.MISDIRECTED_REQUEST
+                await JSONResponse(problem.model_dump(), status)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 def make_app(
     store: ControlStore,
     clock: Clock,
     *,
     feed: RoutingFeed | None = None,
     board: MetricsBoard | None = None,
+    hosts: AllowedHosts | None = None,
     close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The console over ``store``; ``close`` is called when it stops.
 
-    ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics.
+    ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics;
+    ``hosts`` are the names that it answers under, those of a loopback address by default.
     """
 
     @asynccontextmanager
@@ -99,6 +121,8 @@ def make_app(
     app.include_router(admin_router(store, clock, feed))
     app.include_router(page_router(reads, clock, pages, memory))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    known = hosts or AllowedHosts("127.0.0.1")
+    app.add_middleware(KnownHosts, hosts=known)  # pyright: ignore[reportArgumentType]
     app.add_middleware(SecureHeaders)  # pyright: ignore[reportArgumentType]
 
     @app.get("/healthz", tags=["health"], summary="Whether this process answers")

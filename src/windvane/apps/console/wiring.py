@@ -11,6 +11,7 @@ from windvane.adapters.clock import open_clock
 from windvane.adapters.files import FileCertificate, FileMetricsBoard, FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.app import make_app
+from windvane.apps.console.hosts import AllowedHosts
 from windvane.ports.certificate import Certificate
 from windvane.usecases.read_settings import Settings, find_settings
 
@@ -36,5 +37,6 @@ def console(given: Settings) -> FastAPI:
         open_clock(given.clock),
         feed=FileRoutingFeed(given.routing_file),
         board=FileMetricsBoard(given.metrics_folder),
+        hosts=AllowedHosts(given.host, given.console_hosts),
         close=store.close,
     )

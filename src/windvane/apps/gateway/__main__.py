@@ -20,10 +20,11 @@ def main() -> None:
     sys.setswitchinterval(_SWITCH_S)
     worker = wiring.gateway(given)
     tls = wiring.certificate(given)
+    share = wiring.file_share(given)
     serve(
         worker,
-        wiring.http_config(given, worker, tls),
-        wiring.other_transports(given, worker, tls),
+        wiring.http_config(given, worker, tls, share),
+        wiring.other_transports(given, worker, tls, share),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 
 from windvane.apps.gateway.grpc_front import FrontBounds, GrpcFront
+from windvane.apps.gateway.grpc_health import HEALTH, HealthService
 from windvane.apps.gateway.grpc_service import GrpcAnswer, GrpcCall, GrpcService, Metadata
 from windvane.apps.gateway.protocols.open_inference_messages import SERVICE
 from windvane.apps.gateway.statuses import status_of
@@ -63,6 +64,7 @@ class GrpcServer:
 
     def __init__(self, service: GrpcService, config: GrpcConfig) -> None:
         self._service = service
+        self.health = HealthService(service)
         self._config = config
         self._server: grpc.aio.Server | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -78,19 +80,31 @@ class GrpcServer:
         self._folder = tempfile.TemporaryDirectory(prefix="windvane-grpc-")
         inner = f"{self._folder.name}/socket"
         server = grpc.aio.server(options=_options(config))
+        hold_back = self._service.hold_back
         handlers = {
-            name: grpc.unary_unary_rpc_method_handler(_handler(work))
+            name: grpc.unary_unary_rpc_method_handler(_handler(work, hold_back))
             for name, work in self._service.methods.items()
         }
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        health = {
+            "Check": grpc.unary_unary_rpc_method_handler(_handler(self.health.check, hold_back)),
+            "Watch": grpc.unary_stream_rpc_method_handler(_streamer(self.health.watch)),
+        }
+        server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(SERVICE, handlers),
+                grpc.method_handlers_generic_handler(HEALTH, health),
+            )
+        )
         server.add_insecure_port(f"unix:{inner}")
         await server.start()
         self._server = server
-        self.front = GrpcFront(listener, inner, config.tls, config.bounds)
+        bounds = config.bounds.for_messages(config.max_body_bytes)
+        self.front = GrpcFront(listener, inner, config.tls, bounds)
         self.front.start()
 
     async def stop(self) -> None:
         """Accept nothing more; calls under way have ``drain_s``."""
+        self.health.stop()
         if self.front is not None:
             await self.front.stop_accepting()
         if self._server is not None:
@@ -101,7 +115,10 @@ class GrpcServer:
             self._folder.cleanup()
 
 
-def _handler(work: Callable[[GrpcCall], Awaitable[GrpcAnswer]]) -> Callable[[bytes, Any], Any]:
+def _handler(
+    work: Callable[[GrpcCall], Awaitable[GrpcAnswer]],
+    hold_back: Callable[[Rejection], Awaitable[None]],
+) -> Callable[[bytes, Any], Any]:
     """What fails ends the call with the status of its error. Bodies stay bytes up to here, so
     that a stranger's is not read."""
 
@@ -109,16 +126,35 @@ def _handler(work: Callable[[GrpcCall], Awaitable[GrpcAnswer]]) -> Callable[[byt
         try:
             answer = await work(GrpcCall(body, _metadata(context), context.time_remaining()))
         except Exception as error:
-            if not isinstance(error, Rejection):
-                _log.error("a call failed: %s\n%s", describe(error), frames_of(error))
-                error = InternalError("the gateway failed")
-            await _abort(context, error)
+            rejection = _rejection(error)
+            await hold_back(rejection)
+            await _abort(context, rejection)
             raise AssertionError("abort raises") from None
         if answer.trailing:
             context.set_trailing_metadata(answer.trailing)
         return answer.body
 
     return handle
+
+
+def _streamer(work: Callable[[GrpcCall], AsyncIterator[bytes]]) -> Callable[[bytes, Any], Any]:
+    """The same of a call that is answered again and again."""
+
+    async def handle(body: bytes, context: Context) -> AsyncIterator[bytes]:
+        try:
+            async for part in work(GrpcCall(body, _metadata(context))):
+                yield part
+        except Exception as error:
+            await _abort(context, _rejection(error))
+
+    return handle
+
+
+def _rejection(error: Exception) -> Rejection:
+    if isinstance(error, Rejection):
+        return error
+    _log.error("a call failed: %s\n%s", describe(error), frames_of(error))
+    return InternalError("the gateway failed")
 
 
 async def _abort(context: Context, error: Rejection) -> None:

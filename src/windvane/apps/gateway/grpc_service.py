@@ -6,6 +6,7 @@ before its message is read, and limited and admitted once the model is known.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +21,11 @@ from windvane.apps.gateway.protocols.open_inference_tensors import (
     model_metadata,
     server_metadata,
 )
+from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.apps.gateway.traces import end_grpc_trace
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
-from windvane.inference.errors import BadBody, Rejection
+from windvane.inference.errors import BadBody, Overloaded, RateLimited, Rejection
 from windvane.inference.request import InferenceRequest, InferenceResponse
 from windvane.inference.snapshot import ServedModel
 
@@ -51,9 +53,17 @@ class GrpcAnswer:
 class GrpcService:
     """One worker's. Each method raises Rejection."""
 
-    def __init__(self, engine: Engine, check_ready: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        check_ready: Callable[[], Any],
+        throttle: RejectionThrottle | None = None,
+    ) -> None:
+        """``throttle``: whoever is refused again and again waits for it, over all transports
+        that share it."""
         self._engine = engine
         self._check_ready = check_ready
+        self._throttle = throttle
 
     @property
     def methods(self) -> Mapping[str, Callable[[GrpcCall], Awaitable[GrpcAnswer]]]:
@@ -103,14 +113,14 @@ class GrpcService:
         return _answer("ServerLiveResponse", {"live": True})
 
     async def server_ready(self, _: GrpcCall) -> GrpcAnswer:
-        return _answer("ServerReadyResponse", {"ready": self._is_ready()})
+        return _answer("ServerReadyResponse", {"ready": self.is_ready()})
 
     async def server_metadata(self, _: GrpcCall) -> GrpcAnswer:
         return _answer("ServerMetadataResponse", server_metadata())
 
     async def model_ready(self, call: GrpcCall) -> GrpcAnswer:
         self._seen("ModelReadyRequest", call)
-        return _answer("ModelReadyResponse", {"ready": self._is_ready()})
+        return _answer("ModelReadyResponse", {"ready": self.is_ready()})
 
     async def model_metadata(self, call: GrpcCall) -> GrpcAnswer:
         said = model_metadata(self._seen("ModelMetadataRequest", call))
@@ -122,7 +132,21 @@ class GrpcService:
             ]
         return _answer("ModelMetadataResponse", said)
 
-    def _is_ready(self) -> bool:
+    async def hold_back(self, error: Rejection) -> None:
+        """Return when the refusal may leave."""
+        if self._throttle is None or not isinstance(error, RateLimited | Overloaded):
+            return
+        held_s = self._throttle.hold_s(error.tenant, self._engine.services.monotonic())
+        if held_s:
+            let_go = asyncio.Event()
+            self._throttle.later(held_s, let_go.set)
+            await let_go.wait()
+
+    def find_model(self, call: GrpcCall, name: str) -> None:
+        """Raises NoSuchModel unless the caller may see it, and what a bad key is told."""
+        self._engine.authenticate_reader(self._request(call)).access(name)
+
+    def is_ready(self) -> bool:
         try:
             self._check_ready()
         except Rejection:

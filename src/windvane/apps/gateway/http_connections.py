@@ -36,7 +36,7 @@ class Connections:
     def add(self, connection: HttpConnection, peer: Any) -> bool:
         """False: there is no room for it. One address has so many; in the whole, those that are
         silent make room: first who never asked anything, then who was silent the longest."""
-        address = _address(peer)
+        address = network_of(peer)
         count = self._by_address.get(address, 0) + 1
         bounds = self.bounds
         if (address is not None and count > bounds.connections_per_address) or (
@@ -103,7 +103,7 @@ class Connections:
         return line
 
 
-def _address(peer: Any) -> object:
+def network_of(peer: Any) -> object:
     """Who has a network of IPv6 has all of its addresses; a Unix socket's peers have none."""
     if not isinstance(peer, tuple):
         return None

@@ -22,6 +22,9 @@ from windvane.adapters.shared_memory import SharedLimiter
 from windvane.adapters.spool import FileSpoolWriter
 from windvane.adapters.sqlite import SqliteIdempotency
 from windvane.apps.gateway.bound_model import BoundModel
+from windvane.apps.gateway.file_limit import GRPC_FILES, Share, share_of_this_process
+from windvane.apps.gateway.grpc_front import FrontBounds
+from windvane.apps.gateway.http_protocol import Bounds
 from windvane.apps.gateway.http_server import AlsoListen, HttpConfig, Transport
 from windvane.apps.gateway.worker import GatewayWorker, Remote
 from windvane.core.execution import SANDBOXED, RuntimeName
@@ -79,7 +82,17 @@ def certificate(given: Settings) -> Certificate | None:
     return FileCertificate.of(given.certificate)
 
 
-def http_config(given: Settings, worker: GatewayWorker, tls: Certificate | None) -> HttpConfig:
+def file_share(given: Settings) -> Share:
+    """What the process may open of the connections that all ports together would take."""
+    needed = Bounds().connections * (1 + len(given.invocations))
+    if given.grpc_port is not None:
+        needed += FrontBounds().connections * GRPC_FILES
+    return share_of_this_process(needed)
+
+
+def http_config(
+    given: Settings, worker: GatewayWorker, tls: Certificate | None, share: Share
+) -> HttpConfig:
     """Where this worker listens. Raises BadSettings for a key that is not where it should be."""
     return HttpConfig(
         given.host,
@@ -87,6 +100,7 @@ def http_config(given: Settings, worker: GatewayWorker, tls: Certificate | None)
         listen_fd=inherited_fd(LISTEN_FD_VARIABLE),
         ready_fd=inherited_fd(READY_FD_VARIABLE),
         drain_s=given.drain_s,
+        bounds=share.http(Bounds()),
         tls=tls,
         also=[
             AlsoListen(
@@ -99,7 +113,7 @@ def http_config(given: Settings, worker: GatewayWorker, tls: Certificate | None)
 
 
 def other_transports(
-    given: Settings, worker: GatewayWorker, tls: Certificate | None
+    given: Settings, worker: GatewayWorker, tls: Certificate | None, share: Share
 ) -> list[Transport]:
     """What this worker listens to beside HTTP. Raises MissingExtra."""
     if given.grpc_port is None:
@@ -115,8 +129,10 @@ def other_transports(
         max_body_bytes=given.max_body_bytes,
         drain_s=given.drain_s,
         tls=tls,
+        bounds=share.grpc(FrontBounds()),
     )
-    return [GrpcServer(GrpcService(worker.engine, worker.app.check_ready), config)]
+    service = GrpcService(worker.engine, worker.app.check_ready, worker.app.throttle)
+    return [GrpcServer(service, config)]
 
 
 def gateway(given: Settings) -> GatewayWorker:
@@ -209,7 +225,8 @@ def runtimes(given: Settings, threads: int = 1) -> Runtimes:
     def open_inference() -> Runtime:
         from windvane.adapters.open_inference import OpenInferenceRuntime
 
-        return OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=given.folder))
+        secret = partial(read_secret, environ=os.environ, folder=given.folder)
+        return OpenInferenceRuntime(secret, given.remote_authorities)
 
     @cache
     def apart() -> Runtime:

@@ -168,6 +168,7 @@ class GatewayWorker:
             if self._filling is not None:
                 self._filling.cancel()  # what is loading goes on loading
             self._wanted = fresh
+            models.adopt_circuits(fresh.handles)
             first = self._live is None
             if not first:
                 self._adopt()

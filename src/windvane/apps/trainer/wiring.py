@@ -88,7 +88,10 @@ def read_source(
         on_step(f"ask {order.source} about it")
         reference = order.authorization
         credential = read_secret(reference, os.environ, config.folder) if reference else ""
-        path = describe_remote(order.source, folder, reference, credential, order.remote_rows)
+        path = describe_remote(
+            order.source, folder, reference, credential, order.remote_rows,
+            config.remote_authorities,
+        )  # fmt: skip
         return Source([SourceCandidate(RuntimeName.OPEN_INFERENCE, path)], name=order.source)
     if is_reference(order.source):
         on_step(f"download {order.source}")
@@ -110,7 +113,8 @@ def _runtimes(config: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
     apart = SandboxRuntime(
         limits, config.folder / "logs", config.log_format, PipEnvironments(config.environments)
     )
-    remote = OpenInferenceRuntime(partial(read_secret, environ=os.environ, folder=config.folder))
+    secret = partial(read_secret, environ=os.environ, folder=config.folder)
+    remote = OpenInferenceRuntime(secret, config.remote_authorities)
     try:
         yield Runtimes(
             {
@@ -157,14 +161,14 @@ def registration_services(
             },
             ChampionLoader(runtimes, artifacts),
             installed,
-            PipEnvironments(given.environments),
+            PipEnvironments(config.environments),
         )
 
 
-def variant_services(config: RegistrationServices) -> VariantServices:
+def variant_services(services: RegistrationServices) -> VariantServices:
     return VariantServices(
-        config.artifacts,
-        config.runtimes,
+        services.artifacts,
+        services.runtimes,
         {
             RuntimeName.ONNX: OnnxOptimizer(),
             RuntimeName.XGBOOST: XgboostOptimizer(),

@@ -20,6 +20,7 @@ from windvane.core.execution.circuits import (
     ALL_CLOSED,
     EVERYBODY,
     Circuits,
+    adopt_policy,
     may_try,
     note_execution,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "Score",
     "ServedBy",
     "TensorInput",
+    "adopt_policy",
     "best_option",
     "choose_runtime",
     "environment_id",

@@ -58,6 +58,25 @@ class Circuits:
 ALL_CLOSED = Circuits()
 
 
+def adopt_policy(state: Circuits, now: float, policy: BreakerPolicy) -> Circuits:
+    """The circuits from ``now`` on, under another policy than before: a circuit that is not closed
+    is due for a probe at once, and its pauses begin with the new one; of the last executions
+    only as many count as the new window has."""
+    if state is ALL_CLOSED:
+        return state
+    return Circuits(
+        _due(state.version, now, policy),
+        {name: _due(one, now, policy) for name, one in state.tenants.items()},
+        state.recent[-policy.window :],
+    )
+
+
+def _due(breaker: Breaker, now: float, policy: BreakerPolicy) -> Breaker:
+    if breaker.circuit is Circuit.CLOSED:
+        return breaker
+    return Breaker(Circuit.OPEN, until=now, pause_s=policy.pause_s)
+
+
 def may_try(
     state: Circuits, tenant: str, now: float, policy: BreakerPolicy
 ) -> tuple[bool, Circuits]:
