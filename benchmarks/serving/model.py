@@ -23,7 +23,8 @@ from .rows import FEATURES, VIEWS, Rows
 MODEL = "flight-late"
 TENANT = "bench"
 BENCHMARKS = Path(__file__).parent.parent
-_EVERY = 5  # every fifth flight is trained on: enough for 100 trees, and seconds instead of minutes
+TREES = 100
+EVERY = 5  # every fifth flight is trained on: enough for 100 trees, and seconds instead of minutes
 _WITHIN_S = 300.0
 
 
@@ -56,9 +57,9 @@ def make_model(folder: Path, rows: Rows, on_step: Callable[[str], None]) -> Mode
     _write_table(table, rows)
     on_step("apply the model's file")
     run_windvane(home, "apply", str(file))
-    on_step(f"train on every {_EVERY}th of {len(rows):,} flights")
-    _run(
-        [sys.executable, "-m", "serving.train", str(estimator), MODEL, str(table),
+    on_step(f"train on every {EVERY}th of {len(rows):,} flights")
+    run(
+        [sys.executable, "-m", "serving.train", str(estimator), str(TREES), MODEL, str(table),
          "--label", "late", "--time", "asked_at"],
         {"WINDVANE_HOME": str(home), "PYTHONPATH": python_path()},
     )  # fmt: skip
@@ -69,12 +70,16 @@ def make_model(folder: Path, rows: Rows, on_step: Callable[[str], None]) -> Mode
 
 
 def model_file(name: str, rows: Rows) -> str:
+    return yaml.safe_dump(model_body(name, rows), sort_keys=False)
+
+
+def model_body(name: str, rows: Rows) -> dict[str, Any]:
     """A model file with every feature a number in the range that the data has."""
     ranges = {
         feature: [math.floor(column.min()), math.ceil(column.max())]
         for feature, column in zip(FEATURES, rows.values.T, strict=True)
     }
-    body: dict[str, Any] = {
+    return {
         "model": name,
         "owner": {"team": "bench"},
         "predicts": {"kind": "binary", "outcome": "late"},
@@ -83,22 +88,22 @@ def model_file(name: str, rows: Rows) -> str:
             for view, features in VIEWS.items()
         },
     }
-    return yaml.safe_dump(body, sort_keys=False)
 
 
 def run_windvane(home: Path, *arguments: str) -> str:
     """What a command of Windvane printed; SystemExit with its words if it failed."""
     command = [sys.executable, "-m", "windvane.apps.cli.main", *arguments, "--home", str(home)]
-    return _run(command, {})
+    return run(command, {})
 
 
 def _write_table(path: Path, rows: Rows) -> None:
-    columns = {name: rows.values[::_EVERY, i] for i, name in enumerate(FEATURES)}
-    table = pa.table({**columns, "late": rows.late[::_EVERY], "asked_at": rows.times[::_EVERY]})
+    columns = {name: rows.values[::EVERY, i] for i, name in enumerate(FEATURES)}
+    table = pa.table({**columns, "late": rows.late[::EVERY], "asked_at": rows.times[::EVERY]})
     parquet.write_table(table, path)
 
 
-def _run(command: list[str], environment: dict[str, str]) -> str:
+def run(command: list[str], environment: dict[str, str]) -> str:
+    """What a command printed; SystemExit with its words if it failed."""
     done = subprocess.run(
         command, env={**os.environ, **environment}, cwd=BENCHMARKS,
         capture_output=True, text=True, timeout=_WITHIN_S, check=False,
