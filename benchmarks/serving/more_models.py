@@ -25,7 +25,7 @@ from .asks import Ask, Floats
 from .beside import Asked, Side, side_by_side
 from .load import Load
 from .measuring import Bench, Turns
-from .model import EVERY, MODEL, TREES, Model, model_body, python_path, run, run_windvane
+from .model import MODEL, TREES, Model, model_body, python_path, run, run_windvane
 from .processes import ServerFailed
 from .rows import FEATURES, Rows
 from .windvane_server import windvane_with
@@ -39,6 +39,7 @@ _MODELS = {
     BINARY: MODEL, REGRESSION: "flight-delay", MULTICLASS: "flight-band", GOOD: "flight-named",
 }  # fmt: skip
 _CATEGORY = "flight"
+_EVERY = 20  # every twentieth flight: as many trees and leaves as of more rows, sooner
 _CLIP = 120.0  # minutes
 _CHECKED = 64
 _encode = msgspec.json.Encoder().encode
@@ -97,9 +98,9 @@ def add_models(bench: Bench) -> Model:
         if more:
             body["features"]["named"] = more
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(body, sort_keys=False))
-        columns: dict[str, Any] = {n: rows.values[::EVERY, i] for i, n in enumerate(FEATURES)}
-        columns |= {_CATEGORY: names[::EVERY]} if more else {}
-        columns |= {"label": label[::EVERY], "asked_at": rows.times[::EVERY]}
+        columns: dict[str, Any] = {n: rows.values[::_EVERY, i] for i, n in enumerate(FEATURES)}
+        columns |= {_CATEGORY: names[::_EVERY]} if more else {}
+        columns |= {"label": label[::_EVERY], "asked_at": rows.times[::_EVERY]}
         parquet.write_table(pa.table(columns), folder / f"{name}.parquet")
         run_windvane(home, "apply", str(folder / f"{name}.yaml"))
         run(
