@@ -102,10 +102,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended too
     mode = MODES["quick" if options.quick else "short" if options.short else "full"]
-    groups, names = chosen(options.only)
-    ours, peers = (
-        [s for s in group if wanted(s.name, names)] for group in (all_windvane(), all_peers())
-    )
+    groups, of_ours, names = chosen(options.only)
+    ours = [server for server in all_windvane() if wanted(server.name, of_ours)]
+    peers = [server for server in all_peers() if wanted(server.name, names)]
     if not ours and not peers:
         console.print(f"no server's name has {names!r} in it")
         return 2
@@ -136,22 +135,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         body = {"measures": [m.to_dict() for m in measures], "servers": notes}
         print(json.dumps({"machine": machine(), "settings": settings, **body}, indent=1))
         return 0 if ok else 1
-    show_servers(console, results.found.values(), len(rows))
+    if results.found:
+        show_servers(console, results.found.values(), len(rows))
     show_verdicts(console, measures)
     if options.out:
         console.print(f"written: {options.out.name}; {'all hold' if ok else 'NOT all hold'}")
     return 0 if ok else 1
 
 
-def chosen(only: str) -> tuple[frozenset[str], str]:
-    """Which groups of rows, and the servers' names, "" for all of them. Names alone are of the
-    groups that are of servers."""
+def chosen(only: str) -> tuple[frozenset[str], str, str]:
+    """Which groups of rows, and the names of Windvane's servers and of peers, "" for all of them.
+
+    Names alone are of the groups that are of servers. Beside groups they are the peers' alone,
+    for all groups hold Windvane against something."""
     parts = [part.strip() for part in only.split(",") if part.strip()]
     groups = frozenset(part for part in parts if part in GROUPS)
     names = ",".join(part for part in parts if part not in GROUPS)
     if groups:
-        return groups, names
-    return frozenset(OF_SERVERS if names else GROUPS), names
+        return groups, "", names
+    return frozenset(OF_SERVERS if names else GROUPS), names, names
 
 
 def measure_groups(

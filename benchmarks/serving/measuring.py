@@ -75,11 +75,11 @@ class Mode:
 FULL = Mode("full", Plan(warmup=2.0, seconds=5.0, repeats=1, rounds=3), Plan(), Turns())
 SHORT = Mode(
     "short",
-    Plan((1, 64), warmup=2.0, seconds=4.0, repeats=1),
-    Plan((1, 64), warmup=2.0, seconds=3.0, repeats=1),
+    Plan((1, 64), warmup=1.0, seconds=3.0, repeats=1),
+    Plan((1, 64), warmup=1.0, seconds=2.0, repeats=1),
     Turns(
-        turns=6, turns_at_half=4, turns_at_same=4, turns_of_many_rows=3, turns_of_tasks=6,
-        turns_of_bad_rows=5,
+        turns=4, turns_at_half=3, seconds_at_half=3.0, turns_at_same=3, turns_of_many_rows=2,
+        turns_of_tasks=4, turns_of_bad_rows=3,
     ),
 )  # fmt: skip
 _TRY = Plan(warmup=1.0, seconds=3.0, repeats=1)

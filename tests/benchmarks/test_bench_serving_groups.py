@@ -109,10 +109,10 @@ def test_the_same_rate_is_held_to_the_peer_and_to_the_floor() -> None:
 
 
 def test_groups_are_chosen_by_name_and_servers_by_a_part_of_theirs() -> None:
-    assert chosen("") == (frozenset(GROUPS), "")
-    assert chosen("bad-rows, same-rate") == (frozenset({BAD_ROWS, SAME_RATE}), "")
-    assert chosen("same-rate,mlserver") == (frozenset({SAME_RATE}), "mlserver")
-    assert chosen("ray,mlflow") == (frozenset(OF_SERVERS), "ray,mlflow")
+    assert chosen("") == (frozenset(GROUPS), "", "")
+    assert chosen("bad-rows, same-rate") == (frozenset({BAD_ROWS, SAME_RATE}), "", "")
+    assert chosen("same-rate,mlserver") == (frozenset({SAME_RATE}), "", "mlserver")
+    assert chosen("ray,mlflow") == (frozenset(OF_SERVERS), "ray,mlflow", "ray,mlflow")
 
 
 def test_a_group_that_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
