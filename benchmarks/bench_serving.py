@@ -8,33 +8,38 @@ says how to read it.
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
-from results import FOLDER, Measure, machine, mid_ratio, quieter, ratio, read_options, write_results
+from results import FOLDER, Measure, machine, read_options, write_results
 from rich.console import Console
 from rich.table import Table
+from serving import bounds
+from serving.bounds import AT_2000, AT_PEERS_HALF, missed_by
 from serving.cores import LOAD_CORE, SERVER_CORE
 from serving.load import Load, LoadGenerator, missing_tools
+from serving.many_rows import ManyRows, take_many_rows
 from serving.measuring import (
     FAILURES,
-    OURS,
-    PEERS,
-    QUICK,
+    MODES,
     Bench,
     Measured,
+    Mode,
+    Rates,
     Turns,
     merge,
 )
-from serving.model import make_model
-from serving.peers import LOCKS, all_peers
+from serving.model import Model, make_model
+from serving.more_models import GOOD_RATE, add_models, take_bad_rows, take_tasks
+from serving.old_commit import OLD, old_server
+from serving.peers import LOCKS, all_onnx_mlservers, all_peers
 from serving.rows import read_rows
 from serving.servers import Kind, Server
 from serving.windvane_server import (
@@ -42,14 +47,42 @@ from serving.windvane_server import (
     BARE,
     BATCH,
     CROWDED,
+    ECHO,
     FOLLOWS,
     REGISTERED,
     all_windvane,
 )
 
+T = TypeVar("T")
 TakeTurns = Callable[[Bench, Sequence[Server]], list[dict[str, Load]]]
 _VERSIONS = ("windvane", "numpy", "onnxruntime", "scikit-learn", "uvicorn")
 _PACKAGES = ("mlflow", "bentoml", "litserve", "mlserver", "ray", "fastapi", "scikit-learn")
+SERVERS, TURNS, TENANTS, HALF = "servers", "turns", "tenants", "half"
+OLD_COMMIT, SAME_RATE, MANY_ROWS = "old-commit", "same-rate", "many-rows"
+TASKS, BAD_ROWS = "tasks", "bad-rows"
+OF_SERVERS = (SERVERS, TURNS, TENANTS, HALF)
+GROUPS = (*OF_SERVERS, OLD_COMMIT, SAME_RATE, MANY_ROWS, TASKS, BAD_ROWS)
+"""Of rows, as ``--only`` names them; the first are of servers that it may name too."""
+_NEED_PEERS = frozenset({SERVERS, HALF, SAME_RATE})
+
+
+@dataclass(slots=True)
+class Results:
+    """What each group found; empty where it was not asked for, or failed."""
+
+    found: dict[str, Measured] = field(default_factory=dict[str, Measured])
+    turns: list[dict[str, Load]] = field(default_factory=list[dict[str, Load]])
+    tenants: list[dict[str, Load]] = field(default_factory=list[dict[str, Load]])
+    halves: list[dict[str, Load]] = field(default_factory=list[dict[str, Load]])
+    half_peer: str = ""
+    old: list[dict[str, Load]] = field(default_factory=list[dict[str, Load]])
+    same_rate: list[dict[str, dict[str, Load]]] = field(
+        default_factory=list[dict[str, dict[str, Load]]]
+    )
+    same_rate_peer: str = ""
+    many_rows: list[ManyRows] = field(default_factory=list[ManyRows])
+    tasks: list[dict[str, Load]] = field(default_factory=list[dict[str, Load]])
+    bad_rows: list[dict[str, Load]] = field(default_factory=list[dict[str, Load]])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,7 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = read_options(
         arguments,
         about=__doc__,
-        only="servers with this in their name; a,b for some",
+        only=f"groups of rows ({', '.join(GROUPS)}), and servers with this in their name; a,b for "
+        "some",
+        short="every row with fewer turns: at most 25 minutes on a quiet machine",
         out=FOLDER / "serving.json",
     )
     console = Console(width=None if sys.stdout.isatty() else 150, log_path=False)
@@ -66,13 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(problem)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are ended too
-    plans = (QUICK, QUICK) if options.quick else (OURS, PEERS)
-    groups = [
-        [s for s in group if wanted(s.name, options.only)]
-        for group in (all_windvane(), all_peers())
-    ]
-    if not any(groups):
-        console.print(f"no server's name has {options.only!r} in it")
+    mode = MODES["quick" if options.quick else "short" if options.short else "full"]
+    groups, of_ours, names = chosen(options.only)
+    ours = [server for server in all_windvane() if wanted(server.name, of_ours)]
+    peers = [server for server in all_peers() if wanted(server.name, names)]
+    if not ours and not peers:
+        console.print(f"no server's name has {names!r} in it")
         return 2
     with tempfile.TemporaryDirectory(prefix="bench-serving-") as scratch:
         folder = Path(scratch)
@@ -80,27 +114,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rows = read_rows()
         model = make_model(folder, rows, progress.log)
         generator = LoadGenerator(folder, LOAD_CORE)
-        found: dict[str, Measured] = {}
-        for servers, plan in zip(groups, plans, strict=True):
-            bench = Bench(folder, model, rows, generator, plan, progress.log)
-            found |= measure_all(bench, servers, plan.rounds)
-        turns = Turns(turns=2, turns_at_half=2) if options.quick else Turns()
-        bench = Bench(folder, model, rows, generator, plans[0], progress.log)
-        servers = [server for group in groups for server in group]
-        compared = side_by_side(bench, servers, (BATCH, BARE, ALL_IN), full_turns(turns))
-        names = (ALL_IN, REGISTERED, CROWDED)
-        halves = side_by_side(bench, servers, names, half_turns(turns))
-        peer, beside = beside_a_peer(bench, servers, peers_at_half(found), half_turns(turns))
-        halves += beside
-    measures = serving_measures(found, compared, halves, peer)
+        bench = Bench(folder, model, rows, generator, mode.ours, progress.log)
+        of_peers = Bench(folder, model, rows, generator, mode.peers, progress.log)
+        results = measure_groups(bench, of_peers, groups, ours, peers, mode)
+    measures = measures_of(results, groups)
     settings = {
-        "windvane": asdict(plans[0]), "peers": asdict(plans[1]), "turns": asdict(turns),
-        "rows": len(rows), "features": rows.values.shape[1],
+        "mode": mode.name, "groups": [g for g in GROUPS if g in groups],
+        "windvane": asdict(mode.ours), "peers": asdict(mode.peers), "turns": asdict(mode.turns),
+        "rows": len(rows), "features": rows.values.shape[1], "good_rate": GOOD_RATE,
         "server_core": SERVER_CORE, "load_core": LOAD_CORE, "versions": peer_versions(),
+        "best_peers": {"half": results.half_peer, "same_rate": results.same_rate_peer},
     }  # fmt: skip
-    notes = [m.to_dict() for m in found.values()]
-    notes += [{"turn": {name: load.rps for name, load in turn.items()}} for turn in compared]
-    notes += [{"half": {n: load.to_dict() for n, load in turn.items()}} for turn in halves]
+    notes = notes_of(results)
     ok = all(m.ok for m in measures)
     if options.out:
         ok = write_results(
@@ -110,11 +135,109 @@ def main(arguments: Sequence[str] | None = None) -> int:
         body = {"measures": [m.to_dict() for m in measures], "servers": notes}
         print(json.dumps({"machine": machine(), "settings": settings, **body}, indent=1))
         return 0 if ok else 1
-    show_servers(console, found.values(), len(rows))
+    if results.found:
+        show_servers(console, results.found.values(), len(rows))
     show_verdicts(console, measures)
     if options.out:
         console.print(f"written: {options.out.name}; {'all hold' if ok else 'NOT all hold'}")
     return 0 if ok else 1
+
+
+def chosen(only: str) -> tuple[frozenset[str], str, str]:
+    """Which groups of rows, and the names of Windvane's servers and of peers, "" for all of them.
+
+    Names alone are of the groups that are of servers. Beside groups they are the peers' alone,
+    for all groups hold Windvane against something."""
+    parts = [part.strip() for part in only.split(",") if part.strip()]
+    groups = frozenset(part for part in parts if part in GROUPS)
+    names = ",".join(part for part in parts if part not in GROUPS)
+    if groups:
+        return groups, "", names
+    return frozenset(OF_SERVERS if names else GROUPS), names, names
+
+
+def measure_groups(
+    bench: Bench,
+    of_peers: Bench,
+    groups: frozenset[str],
+    ours: Sequence[Server],
+    peers: Sequence[Server],
+    mode: Mode,
+) -> Results:
+    """One group after another; one that fails leaves the others alone."""
+    results, turns, servers = Results(), mode.turns, [*ours, *peers]
+    if SERVERS in groups:
+        results.found |= measure_all(bench, ours, mode.ours.rounds)
+    if groups & _NEED_PEERS:
+        results.found |= measure_all(of_peers, peers, mode.peers.rounds)
+    if TURNS in groups:
+        names = (BATCH, BARE, ALL_IN)
+        results.turns = side_by_side(bench, servers, names, full_turns(turns))
+    if TENANTS in groups:
+        names = (ALL_IN, REGISTERED, CROWDED)
+        results.tenants = side_by_side(bench, servers, names, half_turns(turns))
+    if HALF in groups:
+        best = bounds.peers_at_half(results.found)
+        results.half_peer, results.halves = beside_a_peer(bench, servers, best, half_turns(turns))
+    if SAME_RATE in groups:
+        best = bounds.peers_by_capacity(results.found)
+        results.same_rate_peer, results.same_rate = at_same_rates(bench, servers, best, turns)
+    warmup = mode.ours.warmup
+    if OLD_COMMIT in groups:
+        results.old = or_nothing(bench, OLD, lambda: beside_the_old_commit(bench, servers, turns))
+    if MANY_ROWS in groups:
+        results.many_rows = or_nothing(
+            bench, "many rows", lambda: take_many_rows(bench, turns, warmup)
+        )
+    if groups & {TASKS, BAD_ROWS}:
+        more: list[Model] = or_nothing(bench, "more models", lambda: [add_models(bench)])
+        for model in more:
+            if TASKS in groups:
+                results.tasks = or_nothing(
+                    bench, "tasks", lambda m=model: take_tasks(bench, m, turns, warmup)
+                )
+            if BAD_ROWS in groups:
+                results.bad_rows = or_nothing(
+                    bench, "bad rows", lambda m=model: take_bad_rows(bench, m, turns, warmup)
+                )
+    return results
+
+
+def measures_of(results: Results, groups: frozenset[str]) -> list[Measure]:
+    """Of the groups that were asked for; one that failed is not measured."""
+    mlservers = [server.name for server in all_onnx_mlservers()]
+    by_group = {
+        SERVERS: lambda: bounds.server_measures(results.found),
+        OLD_COMMIT: lambda: bounds.old_measures(results.old),
+        TURNS: lambda: bounds.turn_measures(results.turns),
+        MANY_ROWS: lambda: bounds.many_rows_measures(results.many_rows, mlservers),
+        HALF: lambda: bounds.half_measures(results.halves, results.half_peer),
+        SAME_RATE: lambda: bounds.same_rate_measures(results.same_rate, results.same_rate_peer),
+        TENANTS: lambda: bounds.tenant_measures(results.tenants),
+        TASKS: lambda: bounds.task_measures(results.tasks),
+        BAD_ROWS: lambda: bounds.bad_row_measures(results.bad_rows),
+    }
+    return [m for group, make in by_group.items() if group in groups for m in make()]
+
+
+def notes_of(results: Results) -> list[dict[str, Any]]:
+    """Every load that was measured."""
+    notes: list[dict[str, Any]] = [m.to_dict() for m in results.found.values()]
+    notes += [{"turn": {name: load.rps for name, load in turn.items()}} for turn in results.turns]
+    for name, turns in (
+        ("half", [*results.tenants, *results.halves]),
+        ("old_commit", results.old),
+        ("tasks", results.tasks),
+        ("bad_rows", results.bad_rows),
+    ):
+        notes += [{name: {n: load.to_dict() for n, load in turn.items()}} for turn in turns]
+    for name, nested in (("same_rate", results.same_rate), ("many_rows", results.many_rows)):
+        notes += [
+            {name: {k: {n: load.to_dict() for n, load in by.items()} for k, by in turn.items()}}
+            for turn in nested
+        ]
+    mlservers = [server.name for server in all_onnx_mlservers()]
+    return notes + bounds.many_rows_ratios(results.many_rows, mlservers)
 
 
 def problems() -> list[str]:
@@ -142,19 +265,30 @@ def measure_all(bench: Bench, servers: Sequence[Server], rounds: int) -> dict[st
     return {name: merge(measured) for name, measured in found.items()}
 
 
+def or_nothing(bench: Bench, what: str, take: Callable[[], list[T]]) -> list[T]:
+    """What ``take`` gives; nothing, and why, if it fails."""
+    try:
+        return take()
+    except (*FAILURES, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.code, str):
+            raise  # somebody ends this run
+        bench.say(f"{what}: FAILED: {error}")
+        return []
+
+
 def side_by_side(
     bench: Bench, servers: Sequence[Server], names: Sequence[str], take: TakeTurns
 ) -> list[dict[str, Load]]:
     """What is close, or rests on the slowest of a hundred, runs side by side and is asked by
     turns, for a machine's pace may change within seconds; nothing if one of them failed."""
-    chosen = [server for name in names for server in servers if server.name == name]
-    if len(chosen) < 2:
+    found = picked(servers, names)
+    if len(found) < 2:
         return []
-    try:
-        return take(bench, chosen)
-    except FAILURES as error:
-        bench.say(f"side by side: FAILED: {error}")
-        return []
+    return or_nothing(bench, "side by side", lambda: take(bench, found))
+
+
+def picked(servers: Sequence[Server], names: Sequence[str]) -> list[Server]:
+    return [server for name in names for server in servers if server.name == name]
 
 
 def beside_a_peer(
@@ -169,122 +303,41 @@ def beside_a_peer(
     return "", []
 
 
+def at_same_rates(
+    bench: Bench, servers: Sequence[Server], peers: Sequence[str], plan: Turns
+) -> tuple[str, list[dict[str, dict[str, Load]]]]:
+    """Windvane, floor 1 and the first of ``peers`` that outlives to be stopped: its name, and the
+    turns. Without any peer there are floor 1's alone."""
+    at_2000: Rates = {AT_2000: ((ALL_IN, ECHO), GOOD_RATE)}
+    for peer in [*peers, ""]:
+        rates = {**({AT_PEERS_HALF: ((ALL_IN, peer), 0.0)} if peer else {}), **at_2000}
+        asked = picked(servers, (ALL_IN, ECHO, peer))
+        if len(asked) < (3 if peer else 2):
+            continue
+        turns = or_nothing(
+            bench, "the same rate",
+            lambda a=asked, r=rates: bench.take_turns_at_same(a, plan, r),
+        )  # fmt: skip
+        if turns:
+            return peer, turns
+    return "", []
+
+
+def beside_the_old_commit(
+    bench: Bench, servers: Sequence[Server], plan: Turns
+) -> list[dict[str, Load]]:
+    """Raises one of FAILURES."""
+    return bench.take_turns(
+        [*picked(servers, (ALL_IN,)), old_server(bench.folder, bench.say)], plan
+    )
+
+
 def full_turns(plan: Turns) -> TakeTurns:
     return lambda bench, servers: bench.take_turns(servers, plan)
 
 
 def half_turns(plan: Turns) -> TakeTurns:
     return lambda bench, servers: bench.take_turns_at_half(servers, plan, FOLLOWS)
-
-
-def by_turns(
-    turns: Sequence[Mapping[str, Load]], ours: str, other: str, figure: Callable[[Load], float]
-) -> float:
-    """The median over the quieter turns of the ratio of a figure, NaN if an answer of any was
-    no 2xx."""
-    pairs = [(turn[ours], turn[other]) for turn in turns if ours in turn and other in turn]
-    if not pairs or not all(load.clean for pair in pairs for load in pair):
-        return math.nan
-    return mid_ratio((figure(one), figure(two)) for one, two in quieter(pairs))
-
-
-def peers_at_half(found: Mapping[str, Measured]) -> list[str]:
-    """Those that failed nothing, the one with the shortest p99 at half of its own capacity
-    first."""
-    peers = [m for m in found.values() if m.kind is Kind.PEER and m.clean and m.fixed]
-    return [m.name for m in sorted(peers, key=p99_fixed)]
-
-
-def serving_measures(
-    found: Mapping[str, Measured],
-    turns: Sequence[Mapping[str, Load]],
-    halves: Sequence[Mapping[str, Load]],
-    peer: str,
-) -> list[Measure]:
-    """What Windvane is held to; what was not measured, or not cleanly, never holds. ``peer`` is
-    the one that it is held against at half of its own capacity."""
-
-    def of(name: str, value: Callable[[Measured], float]) -> float:
-        measured = found.get(name)
-        return value(measured) if measured and measured.clean else math.nan
-
-    def best(value: Callable[[Measured], float], pick: Callable[..., float]) -> float:
-        values = [value(m) for m in found.values() if m.kind is Kind.PEER and m.clean]
-        return pick((v for v in values if math.isfinite(v)), default=math.nan)
-
-    return [
-        Measure(
-            "throughput with 64 connections, times the best peer's",
-            ratio(of(ALL_IN, capacity), best(capacity, max)),
-            at_least=10.0,
-        ),
-        Measure(
-            "p50 with 1 connection, share of the best peer's",
-            ratio(of(ALL_IN, p50_alone), best(p50_alone, min)),
-            at_most=0.35,
-        ),
-        Measure(
-            "throughput with 64 connections, share of floor 2's",
-            by_turns(turns, ALL_IN, BATCH, rps),
-            at_least=0.75,
-        ),
-        Measure(
-            "throughput with 64 connections, share of that without events, sketches, conformance",
-            by_turns(turns, ALL_IN, BARE, rps),
-            at_least=0.90,
-        ),
-        Measure(
-            "p99 at half of the own capacity, share of the best peer's",
-            by_turns(halves, ALL_IN, peer, p99),
-            at_most=0.30,
-        ),
-        Measure(
-            "p99 with 1,000 tenants and 200 models registered, times that with 1 and 1, same load",
-            by_turns(halves, REGISTERED, ALL_IN, p99),
-            at_most=1.3,
-        ),
-        Measure(
-            "p99 with 50 of these tenants and 10 of these models asked, times the same, same rate",
-            by_turns(halves, CROWDED, ALL_IN, p99),
-            at_most=1.3,
-        ),
-        Measure(
-            "memory of a gateway worker with one model, RSS in MiB",
-            of(ALL_IN, lambda m: m.worker_mib),
-            at_most=150.0,
-        ),
-    ]
-
-
-def rps(load: Load) -> float:
-    return load.rps
-
-
-def p99(load: Load) -> float:
-    return load.p99_ms
-
-
-def capacity(m: Measured) -> float:
-    return m.capacity
-
-
-def p50_alone(m: Measured) -> float:
-    return m.loads[1].p50_ms if 1 in m.loads else math.nan
-
-
-def p99_fixed(m: Measured) -> float:
-    return m.fixed.p99_ms if m.fixed else math.nan
-
-
-def missed_by(measure: Measure) -> str:
-    """How far from its bound, in per cent of the bound; "" if it holds."""
-    if measure.ok:
-        return ""
-    if not math.isfinite(measure.value):
-        return "not measured"
-    bound = measure.at_least if measure.at_least is not None else measure.at_most
-    assert bound is not None
-    return f"missed by {abs(measure.value - bound) / bound:.0%}"
 
 
 def show_servers(console: Console, found: Iterable[Measured], rows: int) -> None:

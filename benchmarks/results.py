@@ -95,12 +95,15 @@ def machine() -> dict[str, Any]:
 
 
 def read_options(
-    arguments: Sequence[str] | None, *, about: str | None, only: str, out: Path
+    arguments: Sequence[str] | None, *, about: str | None, only: str, out: Path, short: str = ""
 ) -> argparse.Namespace:
-    """``quick``, ``only`` (its help is ``only``), ``json`` and ``out``: the results' file, by
-    default ``out``, but none where only a part is run."""
+    """``quick``, ``short`` where there is help for it, ``only`` (its help is ``only``), ``json``
+    and ``out``: the results' file, by default ``out``, but none where only a part is run."""
     parser = argparse.ArgumentParser(description=about, allow_abbrev=False)
-    parser.add_argument("--quick", action="store_true", help="one short run of each, to try it")
+    how_much = parser.add_mutually_exclusive_group()
+    how_much.add_argument("--quick", action="store_true", help="one short run of each, to try it")
+    if short:
+        how_much.add_argument("--short", action="store_true", help=short)
     parser.add_argument("--only", default="", help=only)
     parser.add_argument("--json", action="store_true", help="the results on stdout, for machines")
     parser.add_argument("--out", type=Path, help="results file; none by default with --only")

@@ -34,6 +34,7 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Answerer = Callable[[bytes], Awaitable[bytes]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _ENCODER = msgspec.json.Encoder()
 _DEADLINE_S = 10.0
@@ -70,8 +71,9 @@ class Floor:
         await send({"type": "http.response.body", "body": body})
 
 
-def echo() -> Answerer:
-    fixed = answer_body(0.12345678901234567)
+def echo(fixed: bytes = b"") -> Answerer:
+    """``fixed``, by default an answer for one row."""
+    fixed = fixed or answer_body(0.12345678901234567)
 
     async def answer(body: bytes) -> bytes:
         del body
@@ -102,10 +104,10 @@ def batch(folder: Path) -> Answerer:
     return answer
 
 
-def main() -> None:
-    which, port, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+def serve(app: Application, port: int) -> None:
+    """By uvicorn, with the gateway's own flags."""
     uvicorn.run(
-        Floor(echo() if which == "echo" else batch(folder)),
+        app,
         host="127.0.0.1",
         port=port,
         loop="uvloop",
@@ -118,6 +120,11 @@ def main() -> None:
         timeout_keep_alive=75,
         server_header=False,
     )
+
+
+def main() -> None:
+    which, port, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    serve(Floor(echo() if which == "echo" else batch(folder)), port)
 
 
 if __name__ == "__main__":

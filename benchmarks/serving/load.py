@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import statistics
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .cores import stolen_s
+from .cores import busy_s, stolen_s
 
 _HERE = Path(__file__).parent
 _CONNECTIONS = 64  # of the fixed rate: far more than are busy at half of the capacity
+_CONNECTIONS_BESIDE = 512  # refusals beyond the first hundred in a second are held a while
 _PATIENCE_S = 30.0
+GRPC_CONNECTIONS = 4
+GRPC_UNDER_WAY = 4  # on each connection
 TOOLS = {
     "wrk": "apt-get install wrk",
     "gcc": "apt-get install gcc libc6-dev",
@@ -29,7 +35,8 @@ class Load:
     """One run's outcome. Latencies in milliseconds.
 
     ``not_2xx`` are answers with another status, ``broken`` requests without a whole answer.
-    ``stolen`` is how many seconds in each the hypervisor took from the two cores together.
+    ``stolen`` is how many seconds in each the hypervisor took from the two cores together,
+    ``busy`` how many the load's core was busy: near 1.0 it is the load generator that is measured.
     """
 
     rps: float
@@ -40,6 +47,7 @@ class Load:
     not_2xx: int
     broken: int
     stolen: float = 0.0
+    busy: float = 0.0
 
     @property
     def clean(self) -> bool:
@@ -95,18 +103,72 @@ class LoadGenerator:
         ]  # fmt: skip
         return self._run(command, requests, seconds * 1.25)
 
-    def _run(self, command: list[str], requests: Requests, seconds: float) -> Load:
-        began, stolen = time.monotonic(), stolen_s()
-        pinned = ["taskset", "--cpu-list", str(self._core), *command]
+    def over_grpc(
+        self, port: int, requests: Requests, method: str, metadata: Mapping[str, str],
+        seconds: float,
+    ) -> Load:  # fmt: skip
+        """gRPC calls of ``method``, as many under way as each connection and all of them allow."""
+        command = [
+            sys.executable, str(_HERE / "grpc_load.py"), str(port), str(requests.path),
+            str(requests.start), f"{seconds:.3f}", str(GRPC_CONNECTIONS), str(GRPC_UNDER_WAY),
+            method,
+        ]  # fmt: skip
+        # In the environment, for arguments are for everybody to read.
+        return self._run(command, requests, seconds, {"BENCH_METADATA": json.dumps(dict(metadata))})
+
+    def fixed_beside(
+        self, port: int, requests: Requests, rate: float, others: Requests, rate_of_others: float,
+        seconds: float,
+    ) -> tuple[Load, Load]:  # fmt: skip
+        """Both at a fixed rate at the same time; each one's load by itself."""
+        longer = seconds * 1.25  # with what comes first and is not counted
+        beside = subprocess.Popen(
+            self._pinned(
+                [
+                    str(self._openloop), str(port), str(others.path), str(others.start),
+                    f"{rate_of_others:.3f}", "0", f"{longer:.3f}", str(_CONNECTIONS_BESIDE),
+                ]
+            ),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            load = self.fixed(port, requests, rate, seconds)
+            printed, said = beside.communicate(timeout=_PATIENCE_S)
+        finally:
+            if beside.poll() is None:
+                beside.kill()
+                beside.communicate()
+        if beside.returncode:
+            raise RuntimeError(f"openloop failed: {said.strip()[-500:]}")
+        other = parse_load(printed)
+        others.used(other.answered)
+        return load, other
+
+    def _run(
+        self,
+        command: list[str],
+        requests: Requests,
+        seconds: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> Load:
+        began, stolen, busy = time.monotonic(), stolen_s(), busy_s(self._core)
         done = subprocess.run(
-            pinned, capture_output=True, text=True, timeout=seconds + _PATIENCE_S, check=False
-        )
+            self._pinned(command), capture_output=True, text=True, timeout=seconds + _PATIENCE_S,
+            check=False, env={**os.environ, **(environment or {})},
+        )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
-        taken = (stolen_s() - stolen) / (time.monotonic() - began)
-        load = replace(parse_load(done.stdout), stolen=taken)
+        lasted = time.monotonic() - began
+        load = replace(
+            parse_load(done.stdout),
+            stolen=(stolen_s() - stolen) / lasted,
+            busy=(busy_s(self._core) - busy) / lasted,
+        )
         requests.used(load.answered)
         return load
+
+    def _pinned(self, command: list[str]) -> list[str]:
+        return ["taskset", "--cpu-list", str(self._core), *command]
 
 
 def parse_load(output: str) -> Load:
@@ -131,7 +193,7 @@ def median(runs: Sequence[Load]) -> Load:
     """Each figure's median over the runs, by itself; but every failure counts."""
     middle = {
         name: statistics.median(getattr(run, name) for run in runs)
-        for name in ("rps", "p50_ms", "p99_ms", "max_ms", "stolen")
+        for name in ("rps", "p50_ms", "p99_ms", "max_ms", "stolen", "busy")
     }
     sums = {name: sum(getattr(run, name) for run in runs) for name in ("not_2xx", "broken")}
     return Load(**middle, answered=sum(run.answered for run in runs), **sums)

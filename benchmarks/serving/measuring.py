@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+from numpy.typing import NDArray
 
 from .cores import SERVER_CORE
 from .load import Load, LoadGenerator, Requests, median
@@ -26,9 +27,9 @@ from .servers import Kind, Server, Site
 from .shapes import write_requests
 
 TOLERANCE = 1e-6  # of a probability: runtimes may add trees in another order
-_UP_WITHIN_S = 120.0
+UP_WITHIN_S = 120.0
 _ASKED = 64
-_SETTLE_WITHIN_S = 60.0
+SETTLE_WITHIN_S = 60.0
 _PAUSE_S = 1.0  # for what the load generator left behind unanswered when its time was over
 
 
@@ -47,18 +48,52 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class Turns:
     """How often servers that run side by side are asked by turns, for so many seconds each: as
-    fast as they can, and, fewer times, at half of what was found a moment before."""
+    fast as they can, and, fewer times, at half of what was found a moment before, and so on."""
 
     connections: int = 64
     turns: int = 25
     seconds: float = 2.0
     turns_at_half: int = 12
     seconds_at_half: float = 4.0
+    turns_at_same: int = 8
+    turns_of_many_rows: int = 8
+    connections_of_many_rows: int = 16
+    turns_of_tasks: int = 12
+    turns_of_bad_rows: int = 12
 
 
-PEERS = Plan()
-OURS = Plan(warmup=2.0, seconds=5.0, repeats=1, rounds=3)
-QUICK = Plan(warmup=1.0, seconds=3.0, repeats=1)
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """How much of a run: what is measured is the same in all."""
+
+    name: str
+    ours: Plan
+    peers: Plan
+    turns: Turns
+
+
+FULL = Mode("full", Plan(warmup=2.0, seconds=5.0, repeats=1, rounds=3), Plan(), Turns())
+SHORT = Mode(
+    "short",
+    Plan((1, 64), warmup=1.0, seconds=3.0, repeats=1),
+    Plan((1, 64), warmup=1.0, seconds=2.0, repeats=1),
+    Turns(
+        turns=4, turns_at_half=3, seconds_at_half=3.0, turns_at_same=3, turns_of_many_rows=2,
+        turns_of_tasks=4, turns_of_bad_rows=3,
+    ),
+)  # fmt: skip
+_TRY = Plan(warmup=1.0, seconds=3.0, repeats=1)
+QUICK = Mode(
+    "quick", _TRY, _TRY,
+    Turns(
+        turns=2, turns_at_half=2, turns_at_same=2, turns_of_many_rows=1, turns_of_tasks=2,
+        turns_of_bad_rows=2,
+    ),
+)  # fmt: skip
+Rates = Mapping[str, tuple[tuple[str, ...], float]]
+"""By a name: which servers are asked, and how many requests a second; 0 for half of what the last
+of them can do, found anew in each turn."""
+MODES = {mode.name: mode for mode in (FULL, SHORT, QUICK)}
 FAILURES = (ServerFailed, RuntimeError, OSError, subprocess.SubprocessError)
 
 
@@ -135,8 +170,17 @@ def merge(rounds: Sequence[Measured]) -> Measured:
     )
 
 
+@contextmanager
+def blamed(name: str, running: Running) -> Generator[None]:
+    """What goes wrong with a load is told with whose it was, and with its last words."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise ServerFailed(f"{name}: {error}\n{running.last_words()}") from error
+
+
 @dataclass(frozen=True, slots=True)
-class _Up:
+class Up:
     """A server that runs beside others; it is at rest again when a load's figures are given."""
 
     name: str
@@ -147,29 +191,20 @@ class _Up:
     connections: int
 
     def closed(self, seconds: float) -> Load:
-        with self._blamed():
+        with blamed(self.name, self.running):
             load = self.generator.closed(self.port, self.requests, self.connections, seconds)
-        self.running.settle(_SETTLE_WITHIN_S)
+        self.running.settle(SETTLE_WITHIN_S)
         return load
 
     def awake(self) -> AbstractContextManager[None]:
         """It alone goes on."""
-        return self.running.awake(_SETTLE_WITHIN_S)
+        return self.running.awake(SETTLE_WITHIN_S)
 
     def fixed(self, rate: float, seconds: float) -> Load:
-        with self._blamed():
+        with blamed(self.name, self.running):
             load = self.generator.fixed(self.port, self.requests, rate, seconds)
-        self.running.settle(_SETTLE_WITHIN_S)
+        self.running.settle(SETTLE_WITHIN_S)
         return load
-
-    @contextmanager
-    def _blamed(self) -> Generator[None]:
-        """What goes wrong with a load is told with whose it was, and with its last words."""
-        try:
-            yield
-        except (RuntimeError, ValueError) as error:
-            words = self.running.last_words()
-            raise ServerFailed(f"{self.name}: {error}\n{words}") from error
 
 
 class Bench:
@@ -184,22 +219,22 @@ class Bench:
         plan: Plan,
         say: Callable[[str], None],
     ) -> None:
-        self._folder = folder
-        self._model = model
-        self._rows = rows
-        self._generator = generator
+        self.folder = folder
+        self.model = model
+        self.rows = rows
+        self.generator = generator
         self._plan = plan
         self.say = say
-        few = rows.values[:: max(1, len(rows) // _ASKED)][:_ASKED]
-        self._asked = few.tolist()
-        self._expected = model.probabilities(few)
+        self._few = rows.values[:: max(1, len(rows) // _ASKED)][:_ASKED]
+        self._asked = self._few.tolist()
+        self._expected: dict[Path, NDArray[np.float64]] = {}
 
     def measure(self, server: Server) -> Measured:
         """Its figures, the fixed rate being half of its own capacity."""
         if server.missing:
             return Measured(server.name, server.kind, error=server.missing)
         try:
-            with self._started(server) as (site, running):
+            with self.started(server) as (site, running):
                 return self._run(server, site, running)
         except FAILURES as error:
             self.say(f"{server.name}: FAILED: {error}")
@@ -208,7 +243,7 @@ class Bench:
     def take_turns(self, servers: Sequence[Server], plan: Turns) -> list[dict[str, Load]]:
         """Each turn's loads by server: one at a time is asked while the others stand still.
         Raises one of FAILURES."""
-        with self._side_by_side(servers, plan.connections) as all_up:
+        with self.side_by_side(servers, plan.connections) as all_up:
             turns: list[dict[str, Load]] = []
             for turn in range(plan.turns):
                 loads: dict[str, Load] = {}
@@ -228,7 +263,7 @@ class Bench:
     ) -> list[dict[str, Load]]:
         """The same at a fixed rate, half of the throughput that the server had just before in
         the same turn. Who ``follows`` another gets that one's rate. Raises one of FAILURES."""
-        with self._side_by_side(servers, plan.connections) as all_up:
+        with self.side_by_side(servers, plan.connections) as all_up:
             turns: list[dict[str, Load]] = []
             for _ in range(plan.turns_at_half):
                 rates: dict[str, float] = {}
@@ -248,32 +283,58 @@ class Bench:
                 self.say(f"turn {len(turns)}/{plan.turns_at_half}: {told}")
             return turns
 
+    def take_turns_at_same(
+        self, servers: Sequence[Server], plan: Turns, rates: Rates
+    ) -> list[dict[str, dict[str, Load]]]:
+        """Each turn's loads by the rate's name and by server: all that are asked at a rate are
+        asked at the very same. Raises one of FAILURES."""
+        with self.side_by_side(servers, plan.connections) as all_up:
+            by_name = {up.name: up for up in all_up}
+            turns: list[dict[str, dict[str, Load]]] = []
+            for turn in range(plan.turns_at_same):
+                found: dict[str, dict[str, Load]] = {}
+                for rate_name, (names, fixed) in rates.items():
+                    rate = fixed
+                    if not fixed:  # half of what the last one of them can do now
+                        with by_name[names[-1]].awake():
+                            rate = by_name[names[-1]].closed(plan.seconds).rps / 2
+                    first = turn % len(names)
+                    loads: dict[str, Load] = {}
+                    for name in names[first:] + names[:first]:
+                        with by_name[name].awake():
+                            loads[name] = by_name[name].fixed(rate, plan.seconds_at_half)
+                    found[rate_name] = loads
+                    told = ", ".join(f"{n} p99 {load.p99_ms:.2f} ms" for n, load in loads.items())
+                    self.say(f"turn {turn + 1}/{plan.turns_at_same} at {rate:,.0f}/s: {told}")
+                turns.append(found)
+            return turns
+
     @contextmanager
-    def _side_by_side(self, servers: Sequence[Server], connections: int) -> Generator[list[_Up]]:
+    def side_by_side(self, servers: Sequence[Server], connections: int) -> Generator[list[Up]]:
         """All of them, started, held against the model, warmed up and standing still."""
         with ExitStack() as stack:
-            started = [(server, *stack.enter_context(self._started(server))) for server in servers]
-            all_up: list[_Up] = []
+            started = [(server, *stack.enter_context(self.started(server))) for server in servers]
+            all_up: list[Up] = []
             for server, site, running in started:
                 self._check(server, site, running)
                 requests = self._requests(server, site)
-                up = _Up(server.name, site.port, requests, running, self._generator, connections)
+                up = Up(server.name, site.port, requests, running, self.generator, connections)
                 up.closed(self._plan.warmup)
                 running.freeze()
                 all_up.append(up)
             yield all_up
 
     @contextmanager
-    def _started(self, server: Server) -> Generator[tuple[Site, Running]]:
+    def started(self, server: Server) -> Generator[tuple[Site, Running]]:
         name = "".join(c if c.isalnum() else "-" for c in server.name.lower())
-        site = Site(self._model, self._folder / name, free_port())
+        site = Site(server.model or self.model, self.folder / name, free_port())
         shutil.rmtree(site.folder, ignore_errors=True)  # of the round before
         site.folder.mkdir()
         self.say(f"{server.name}: start")
         launch = server.launch(site)
         running = Running(
             launch.command, core=SERVER_CORE, folder=launch.folder,
-            environment=launch.environment, log=self._folder / f"{name}.log",
+            environment=launch.environment, log=self.folder / f"{name}.log",
         )  # fmt: skip
         try:
             yield site, running
@@ -284,36 +345,36 @@ class Bench:
         shape = server.shape(site)
         # A site that is started afresh may have issued keys of its own.
         asked = hashlib.sha256(repr((shape.paths, shape.keys)).encode()).hexdigest()[:16]
-        path = self._folder / f"{shape.name}-{asked}.requests"
+        path = self.folder / f"{shape.name}-{asked}.requests"
         if not path.exists():
-            write_requests(path, shape, self._rows)
-        return Requests(path, len(self._rows))
+            write_requests(path, shape, self.rows)
+        return Requests(path, len(self.rows))
 
     def _run(self, server: Server, site: Site, running: Running) -> Measured:
         plan, port = self._plan, site.port
         difference = self._check(server, site, running)
         requests = self._requests(server, site)
-        running.settle(_SETTLE_WITHIN_S)
+        running.settle(SETTLE_WITHIN_S)
         loads: dict[int, Load] = {}
         after = 0.0
         for connections in plan.concurrencies:
-            self._generator.closed(port, requests, connections, plan.warmup)
+            self.generator.closed(port, requests, connections, plan.warmup)
             runs: list[Load] = []
             for _ in range(plan.repeats):
                 time.sleep(_PAUSE_S)
-                runs.append(self._generator.closed(port, requests, connections, plan.seconds))
+                runs.append(self.generator.closed(port, requests, connections, plan.seconds))
             running.check()
             loads[connections] = median(runs)
             if not loads[connections].answered:
                 raise ServerFailed(f"no answer to any request of {connections} connections")
-            after = max(after, running.settle(_SETTLE_WITHIN_S))
+            after = max(after, running.settle(SETTLE_WITHIN_S))
             self.say(f"{server.name}: c={connections} {loads[connections].rps:,.0f}/s")
         rate = loads[max(loads)].rps / 2
         fixed = median(
-            [self._generator.fixed(port, requests, rate, plan.seconds) for _ in range(plan.repeats)]
+            [self.generator.fixed(port, requests, rate, plan.seconds) for _ in range(plan.repeats)]
         )
         running.check()
-        after = max(after, running.settle(_SETTLE_WITHIN_S))
+        after = max(after, running.settle(SETTLE_WITHIN_S))
         worker = resident_mib(server.worker(site)) if server.worker else math.nan
         self.say(f"{server.name}: p99 {fixed.p99_ms:.2f} ms at {rate:,.0f}/s")
         return Measured(
@@ -326,7 +387,7 @@ class Bench:
         shape = server.shape(site)
         headers = {"authorization": f"Bearer {shape.keys[0]}"} if shape.keys else {}
         url = f"http://127.0.0.1:{site.port}{shape.paths[0]}"
-        deadline = time.monotonic() + _UP_WITHIN_S
+        deadline = time.monotonic() + UP_WITHIN_S
         with httpx.Client(headers=headers, timeout=10.0) as client:
             said = "nothing"
             while True:
@@ -340,7 +401,7 @@ class Bench:
                     said = repr(error)
                 if time.monotonic() > deadline:
                     words = running.last_words()
-                    raise ServerFailed(f"no answer in {_UP_WITHIN_S:.0f} s, but {said}\n{words}")
+                    raise ServerFailed(f"no answer in {UP_WITHIN_S:.0f} s, but {said}\n{words}")
                 time.sleep(0.2)
             if not server.exact:
                 return math.nan
@@ -348,7 +409,10 @@ class Bench:
                 shape.read(client.post(url, json=shape.body(row)).raise_for_status().json())
                 for row in self._asked
             ]
-        difference = float(np.abs(np.array(found) - self._expected).max())
+        expected = self._expected.setdefault(
+            site.model.estimator, site.model.probabilities(self._few)
+        )
+        difference = float(np.abs(np.array(found) - expected).max())
         if not difference <= TOLERANCE:
             raise ServerFailed(f"its probabilities differ by {difference:.2g} from the model's")
         return difference

@@ -26,7 +26,8 @@ from .rows import FEATURES, VIEWS, Rows
 MODEL = "flight-late"
 TENANT = "bench"
 BENCHMARKS = Path(__file__).parent.parent
-_EVERY = 5  # every fifth flight is trained on: enough for 100 trees, and seconds instead of minutes
+TREES = 100
+EVERY = 5  # every fifth flight is trained on: enough for 100 trees, and seconds instead of minutes
 _WITHIN_S = 300.0
 
 
@@ -59,9 +60,9 @@ def make_model(folder: Path, rows: Rows, on_step: Callable[[str], None]) -> Mode
     _write_table(table, rows)
     on_step("apply the model's file")
     run_windvane(home, "apply", str(file))
-    on_step(f"train on every {_EVERY}th of {len(rows):,} flights")
-    _run(
-        [sys.executable, "-m", "serving.train", str(estimator)],
+    on_step(f"train on every {EVERY}th of {len(rows):,} flights")
+    run(
+        [sys.executable, "-m", "serving.train", str(estimator), str(TREES)],
         {"WINDVANE_HOME": str(home), "PYTHONPATH": python_path()},
         msgspec.json.encode(TrainingOrder(MODEL, str(table), "late", "asked_at", Recipe())),
     )  # fmt: skip
@@ -72,12 +73,16 @@ def make_model(folder: Path, rows: Rows, on_step: Callable[[str], None]) -> Mode
 
 
 def model_file(name: str, rows: Rows) -> str:
+    return yaml.safe_dump(model_body(name, rows), sort_keys=False)
+
+
+def model_body(name: str, rows: Rows) -> dict[str, Any]:
     """A model file with every feature a number in the range that the data has."""
     ranges = {
         feature: [math.floor(column.min()), math.ceil(column.max())]
         for feature, column in zip(FEATURES, rows.values.T, strict=True)
     }
-    body: dict[str, Any] = {
+    return {
         "model": name,
         "owner": {"team": "bench"},
         "predicts": {"kind": "binary", "outcome": "late"},
@@ -86,22 +91,22 @@ def model_file(name: str, rows: Rows) -> str:
             for view, features in VIEWS.items()
         },
     }
-    return yaml.safe_dump(body, sort_keys=False)
 
 
 def run_windvane(home: Path, *arguments: str) -> str:
     """What a command of Windvane printed; SystemExit with its words if it failed."""
     command = [sys.executable, "-m", "windvane.apps.cli.main", *arguments, "--home", str(home)]
-    return _run(command, {})
+    return run(command, {})
 
 
 def _write_table(path: Path, rows: Rows) -> None:
-    columns = {name: rows.values[::_EVERY, i] for i, name in enumerate(FEATURES)}
-    table = pa.table({**columns, "late": rows.late[::_EVERY], "asked_at": rows.times[::_EVERY]})
+    columns = {name: rows.values[::EVERY, i] for i, name in enumerate(FEATURES)}
+    table = pa.table({**columns, "late": rows.late[::EVERY], "asked_at": rows.times[::EVERY]})
     parquet.write_table(table, path)
 
 
-def _run(command: list[str], environment: dict[str, str], body: bytes = b"") -> str:
+def run(command: list[str], environment: dict[str, str], body: bytes = b"") -> str:
+    """What a command printed; SystemExit with its words if it failed."""
     done = subprocess.run(
         command, env={**os.environ, **environment}, cwd=BENCHMARKS, input=body,
         capture_output=True, timeout=_WITHIN_S, check=False,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from . import shapes
 from .processes import ServerFailed
@@ -133,7 +135,23 @@ def _mlflow(site: Site) -> Launch:
     return Launch(command, site.folder, environment)
 
 
-def _mlserver(server: Mapping[str, int], batching: Mapping[str, float]) -> Callable[[Site], Launch]:
+def all_onnx_mlservers() -> list[Server]:
+    """MLServer with the ONNX model that Windvane has, by a runtime of its own way; as it is by
+    default, with a process for models, and with all in one."""
+    return [
+        _peer("MLServer, ONNX", "mlserver", shapes.MLSERVER, _mlserver({}, {}, _onnx)),
+        _peer(
+            "MLServer, ONNX, one process", "mlserver", shapes.MLSERVER,
+            _mlserver({"parallel_workers": 0}, {}, _onnx),
+        ),
+    ]  # fmt: skip
+
+
+def _mlserver(
+    server: Mapping[str, int],
+    batching: Mapping[str, float],
+    implementation: Callable[[Site], Mapping[str, Any]] | None = None,
+) -> Callable[[Site], Launch]:
     def launch(site: Site) -> Launch:
         settings = {
             "host": _HOST,
@@ -145,8 +163,7 @@ def _mlserver(server: Mapping[str, int], batching: Mapping[str, float]) -> Calla
         }
         about = {
             "name": "flight-late",
-            "implementation": "mlserver_sklearn.SKLearnModel",
-            "parameters": {"uri": str(site.model.estimator)},
+            **(implementation or _sklearn)(site),
             **batching,
         }
         (site.folder / "settings.json").write_text(json.dumps(settings))
@@ -155,6 +172,22 @@ def _mlserver(server: Mapping[str, int], batching: Mapping[str, float]) -> Calla
         return Launch(command, site.folder, _environment("mlserver", site, {}))
 
     return launch
+
+
+def _sklearn(site: Site) -> Mapping[str, Any]:
+    return {
+        "implementation": "mlserver_sklearn.SKLearnModel",
+        "parameters": {"uri": str(site.model.estimator)},
+    }
+
+
+def _onnx(site: Site) -> Mapping[str, Any]:
+    # It finds a runtime of one's own beside the model's settings.
+    shutil.copy(LOCKS / "mlserver" / "onnx_model.py", site.folder)
+    return {
+        "implementation": "onnx_model.OnnxModel",
+        "parameters": {"uri": str(site.model.graph)},
+    }
 
 
 def _bin(venv: str, name: str) -> str:

@@ -111,6 +111,7 @@ WITH asked AS (
   WHERE f.asked_at - w.reported_at <= INTERVAL 3 HOUR AND f.arr_delay IS NOT NULL
 )
 SELECT epoch(asked_at) AS at_, (arr_delay > 15)::DOUBLE AS late_,
+       arr_delay::DOUBLE AS delay_,
        {", ".join(f"{name}_" for name in FEATURES)}
 FROM fresh WHERE {" AND ".join(f"{name}_ IS NOT NULL" for name in FEATURES)}
 ORDER BY asked_at, carrier, flight, origin
@@ -120,11 +121,13 @@ ORDER BY asked_at, carrier, flight, origin
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """``times`` in seconds since the epoch, ascending; ``late`` 1 if it landed more than 15
-    minutes late, else 0; ``values`` (rows, 30) in the order of FEATURES, every row distinct."""
+    minutes late, else 0; ``values`` (rows, 30) in the order of FEATURES, every row distinct;
+    ``delay`` in minutes, negative for one that was early."""
 
     times: NDArray[np.float64]
     late: NDArray[np.float64]
     values: NDArray[np.float64]
+    delay: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.times)
@@ -141,4 +144,5 @@ def read_rows() -> Rows:
         np.asarray(found["at_"], np.float64)[first],
         np.asarray(found["late_"], np.float64)[first],
         values[first],
+        np.asarray(found["delay_"], np.float64)[first],
     )

@@ -47,7 +47,8 @@ class Server:
 
     ``missing`` says why it cannot run, "" if it can. ``exact`` is False for the one floor that
     has no model; all others must give the model's own probabilities. ``worker`` names, of a
-    running site, the process whose memory is held to a bound.
+    running site, the process whose memory is held to a bound. ``model`` is the one that it has,
+    None for the run's.
     """
 
     name: str
@@ -57,3 +58,4 @@ class Server:
     missing: str = ""
     exact: bool = True
     worker: Callable[[Site], int] | None = None
+    model: Model | None = None

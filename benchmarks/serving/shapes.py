@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,16 @@ def write_requests(path: Path, shape: Shape, rows: Rows) -> None:
             file.write(len(request).to_bytes(4, "little") + request)
 
 
-def _head(path: str, key: str) -> bytes:
-    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json"]
-    if key:
-        lines.append(f"Authorization: Bearer {key}")
+def http_head(path: str, headers: Mapping[str, str]) -> bytes:
+    """A POST up to where the length of its body belongs."""
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "Content-Length: "]).encode()
+
+
+def _head(path: str, key: str) -> bytes:
+    headers = {"Content-Type": "application/json"}
+    return http_head(path, headers | ({"Authorization": f"Bearer {key}"} if key else {}))
 
 
 def _pairs(paths: Sequence[str], keys: Sequence[str]) -> list[tuple[str, str]]:

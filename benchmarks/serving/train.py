@@ -1,7 +1,8 @@
 """Run Windvane's trainer with the benchmark's learner, and keep what it fitted for the peers.
 
-``python -m serving.train ESTIMATOR``: ESTIMATOR is where the fitted scikit-learn classifier goes,
-by joblib; the order is on the standard input, as `windvane train` gives it to the trainer.
+``python -m serving.train ESTIMATOR ROUNDS``: ESTIMATOR is where the fitted scikit-learn model
+goes, by joblib, ROUNDS how many rounds it is boosted; the order is on the standard input, as
+`windvane train` gives it to the trainer.
 """
 
 from __future__ import annotations
@@ -20,15 +21,13 @@ from windvane.core.signature import FeatureSpec
 from windvane.core.task import TaskSpec
 from windvane.ports.learner import Columns
 
-TREES = 100
-
 
 class KeepingLearner:
     """The learner port: fits as Windvane does and writes the very same object for the peers."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rounds: int) -> None:
         self._path = path
-        self._learner = BoostedLearner(rounds=TREES)
+        self._learner = BoostedLearner(rounds=rounds)
 
     @property
     def params(self) -> Mapping[str, Any]:
@@ -48,6 +47,6 @@ class KeepingLearner:
 
 
 if __name__ == "__main__":
-    estimator = Path(sys.argv.pop(1))
-    wiring.learner = lambda: KeepingLearner(estimator)  # type: ignore[assignment]
+    estimator, rounds = Path(sys.argv.pop(1)), int(sys.argv.pop(1))
+    wiring.learner = lambda: KeepingLearner(estimator, rounds)  # type: ignore[assignment]
     raise SystemExit(main())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from .crowd import crowd
-from .model import MODEL, python_path
+from .model import MODEL, Model, python_path
 from .servers import Kind, Launch, Server, Site
 from .shapes import Shape, spread_windvane, windvane
 
@@ -40,18 +41,30 @@ def all_windvane() -> list[Server]:
     ]
 
 
+def windvane_with(
+    name: str, settings: Callable[[Site], Mapping[str, Any]], model: Model | None = None
+) -> Server:
+    """As users run it, with ``settings`` besides, and perhaps with another home."""
+
+    def launch(site: Site) -> Launch:
+        copy_home(site, settings(site))
+        return _all_in(site)
+
+    return Server(name, Kind.VARIANT, _shape, launch, model=model)
+
+
 def gateway_pid(site: Site) -> int:
     """The gateway's process, as the supervisor noted it."""
-    lines = (_home(site) / "pids").read_text().splitlines()
+    lines = (copy_home(site) / "pids").read_text().splitlines()
     return next(int(line.split()[1]) for line in reversed(lines) if line.startswith("gateway "))
 
 
-def _home(site: Site) -> Path:
-    """A copy of the model's home, for this site alone."""
+def copy_home(site: Site, more: Mapping[str, Any] | None = None) -> Path:
+    """A copy of the model's home, for this site alone; ``more`` settings than the ports."""
     home = site.folder / "home"
     if not home.exists():
         shutil.copytree(site.model.home, home)
-        settings = {"port": site.port, "console_port": site.port + 1}
+        settings = {"port": site.port, "console_port": site.port + 1, **(more or {})}
         (home / "windvane.yaml").write_text(yaml.safe_dump(settings))
     return home
 
@@ -62,12 +75,12 @@ def _shape(site: Site) -> Shape:
 
 def _all_in(site: Site) -> Launch:
     """`windvane up`: gateway, recorder, steward and console."""
-    command = [sys.executable, "-m", "windvane.apps.cli.main", "up", "--home", str(_home(site))]
+    command = [sys.executable, "-m", "windvane.apps.cli.main", "up", "--home", str(copy_home(site))]
     return Launch(command, site.folder)
 
 
 def _crowded(site: Site) -> Launch:
-    models, keys = crowd(_home(site), MODEL)
+    models, keys = crowd(copy_home(site), MODEL)
     asked = {
         "models": models[:: len(models) // _MODELS_ASKED],
         "keys": keys[:: len(keys) // _TENANTS_ASKED],
@@ -82,7 +95,7 @@ def _crowded_shape(site: Site) -> Shape:
 
 
 def _bare(site: Site) -> Launch:
-    environment = {"WINDVANE_HOME": str(_home(site)), "PYTHONPATH": python_path()}
+    environment = {"WINDVANE_HOME": str(copy_home(site)), "PYTHONPATH": python_path()}
     return Launch([sys.executable, "-m", "serving.bare_gateway"], site.folder, environment)
 
 

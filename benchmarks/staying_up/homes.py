@@ -46,7 +46,9 @@ class Home:
 
 
 def thin(rows: Rows) -> Rows:
-    return Rows(rows.times[::_EVERY], rows.late[::_EVERY], rows.values[::_EVERY])
+    return Rows(
+        rows.times[::_EVERY], rows.late[::_EVERY], rows.values[::_EVERY], rows.delay[::_EVERY]
+    )
 
 
 def make_home(folder: Path, rows: Rows, on_step: Callable[[str], None]) -> Home:
