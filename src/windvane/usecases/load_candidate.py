@@ -18,6 +18,7 @@ from windvane.core.execution import (
     DATA_ONLY,
     ENVIRONMENT_FILE,
     INPUTS_FILE,
+    RUNTIMES,
     SANDBOXED,
     SERVED_FILE,
     Environment,
@@ -48,14 +49,6 @@ from windvane.usecases.registration_options import BadInputs, RegistrationOption
 _GAPS = 50
 _FIRST = 50
 TRUST = "if you know where it comes from, --trust lets it run now, in a process of its own"
-_DATA_FILES = {
-    RuntimeName.ONNX: "model.onnx",
-    RuntimeName.XGBOOST: "model.ubj",
-    RuntimeName.LIGHTGBM: "model.txt",
-    RuntimeName.CATBOOST: "model.cbm",
-    RuntimeName.OPEN_INFERENCE: "remote.json",
-}
-_TABLES = {RuntimeName.PYFUNC, RuntimeName.CATBOOST}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -187,7 +180,7 @@ class CandidateLoader:
     def _data(self, candidate: SourceCandidate, source: Source) -> Loaded:
         runtime, options = candidate.runtime, self._options
         read = self._readers[runtime](candidate.path)
-        name = _DATA_FILES[runtime]
+        name = RUNTIMES[runtime].file
         folder = self._fresh(runtime.value)
         (folder / name).write_bytes(read.body)
         codes = runtime is RuntimeName.LIGHTGBM and not read.unplaced and not read.vocabularies
@@ -272,7 +265,7 @@ class CandidateLoader:
         contract's features are no numbers."""
         if any(spec.type is FeatureType.VECTOR for spec in self._contract.features):
             return runtime is RuntimeName.PYFUNC
-        if runtime in _TABLES:
+        if RUNTIMES[runtime].takes_table:
             return True
         if runtime is not RuntimeName.SKLEARN:
             return False
@@ -315,7 +308,7 @@ class CandidateLoader:
         if made.missing:
             return made.missing
         folder = self._fresh(RuntimeName.ONNX.value)
-        name = _DATA_FILES[RuntimeName.ONNX]
+        name = RUNTIMES[RuntimeName.ONNX].file
         (folder / name).write_bytes(made.graph)
         try:
             served = replace(native.served, runtime=RuntimeName.ONNX, file=name, table=False)

@@ -15,11 +15,11 @@ from windvane.core.acceptance import beyond, largest, row_differences
 from windvane.core.conformance import check_value
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import (
+    RUNTIMES,
     SANDBOXED,
     Latency,
     Optimization,
     Option,
-    RuntimeName,
     Score,
     best_option,
     latency_of,
@@ -268,20 +268,10 @@ def _ways(
             add(name, one.original, trusted=one.trusted)
         except (CannotOptimize, UnencodableRow) as error:
             missing[name] = error.message
-    missing.update(_not_offered(variants.original.served.runtime))
+    # Other runtimes for the same model, which a version's files do not hold.
+    other, reason = RUNTIMES[variants.original.served.runtime].not_measured
+    missing[other] = reason
     return ways, missing
-
-
-def _not_offered(runtime: RuntimeName) -> dict[str, str]:
-    """Other runtimes for the same model, which a version's files do not hold."""
-    if runtime is RuntimeName.ONNX:
-        return {
-            "native": "the version holds its graph only; register its file with --no-convert and "
-            "give that version to --with"
-        }
-    if runtime in (RuntimeName.XGBOOST, RuntimeName.LIGHTGBM):
-        return {"onnx": f"{runtime.value} serves its own file: a graph would round its thresholds"}
-    return {"onnx": "no graph was registered; `windvane explain-runtime` says why"}
 
 
 def _apart(one: Outputs, other: Outputs, tolerance: float) -> tuple[float, int]:

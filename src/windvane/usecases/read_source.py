@@ -14,28 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
-from windvane.core.execution import RuntimeName
+from windvane.core.execution import RUNTIMES, RuntimeName
 from windvane.ports.runtime import CannotLoad
 from windvane.ports.source import SourceCandidate
 
-_BY_SUFFIX = {
-    ".onnx": RuntimeName.ONNX,
-    ".ubj": RuntimeName.XGBOOST,
-    ".xgb": RuntimeName.XGBOOST,
-    ".json": RuntimeName.XGBOOST,
-    ".txt": RuntimeName.LIGHTGBM,
-    ".lgb": RuntimeName.LIGHTGBM,
-    ".cbm": RuntimeName.CATBOOST,
-    ".cb": RuntimeName.CATBOOST,
-    ".skops": RuntimeName.SKLEARN,
-    ".pkl": RuntimeName.SKLEARN,
-    ".pickle": RuntimeName.SKLEARN,
-    ".joblib": RuntimeName.SKLEARN,
-    ".pt": RuntimeName.TORCHSCRIPT,
-    ".pt2": RuntimeName.TORCH_EXPORT,
-}
-
-
+_BY_SUFFIX = {suffix: name for name, kind in RUNTIMES.items() for suffix in kind.suffixes}
 _PACKED = {".gz", ".bz2", ".xz"}
 
 

@@ -25,6 +25,7 @@ from windvane.adapters.sandbox.reserve import sweep
 from windvane.core.execution import (
     DATA_ONLY,
     ENVIRONMENT_FILE,
+    RUNTIMES,
     SANDBOXED,
     SERVED_FILE,
     RuntimeName,
@@ -59,12 +60,6 @@ _NUMERIC = _SCALARS | {"vector"}
 _SCHEMA = "schema.json"
 _LACKS = ("ModuleNotFoundError", "ImportError")
 _SCHEMA_BYTES = 64 << 20
-
-
-_NO_LIBRARY = {
-    RuntimeName.ONNX: "an ONNX graph has no Python library of its own",
-    RuntimeName.OPEN_INFERENCE: "another server runs it, and was asked as it will be",
-}
 
 
 class _Sandbox:
@@ -323,8 +318,9 @@ class SandboxRuntime:
 
     def open(self, artifact: Artifact, served: ServedBy, *, trusted: bool) -> SandboxLibrary:
         """Load it by its own library; raises Untrusted, CannotLoad."""
-        if served.runtime in _NO_LIBRARY:
-            raise CannotLoad(_NO_LIBRARY[served.runtime])
+        no_library = RUNTIMES[served.runtime].no_library
+        if no_library:
+            raise CannotLoad(no_library)
         if served.environment or served.runtime not in DATA_ONLY:
             check_trust(artifact, served, trusted=trusted)
         sandbox = self._sandbox(artifact, replace(served, table=False), [], trusted, library=True)

@@ -18,7 +18,7 @@ from windvane.adapters.terminal import Column, Output, ends_quietly, report_erro
 from windvane.apps.cli.child import Inherited, listen
 from windvane.apps.cli.home import check_home, find_home
 from windvane.apps.cli.running import CannotStart
-from windvane.core.execution import RuntimeName
+from windvane.core.execution import RUNTIMES, RuntimeName
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable
 from windvane.ports.environments import EnvironmentStore
@@ -28,18 +28,6 @@ from windvane.usecases.read_settings import MissingExtra, Settings, find_setting
 
 __all__ = ["Column", "Output", "ends_quietly", "report_error"]
 
-# What a gateway on this machine imports to serve a version, and the extra that brings it.
-_LIBRARIES = {
-    RuntimeName.ONNX: ("onnxruntime", "windvane[gateway]"),
-    RuntimeName.XGBOOST: ("xgboost", "windvane[xgboost]"),
-    RuntimeName.LIGHTGBM: ("lightgbm", "windvane[lightgbm]"),
-    RuntimeName.CATBOOST: ("catboost", "windvane[catboost]"),
-    RuntimeName.SKLEARN: ("sklearn", "windvane[sklearn]"),
-    RuntimeName.TORCHSCRIPT: ("torch", "torch"),
-    RuntimeName.TORCH_EXPORT: ("torch", "torch"),
-    RuntimeName.PYFUNC: ("mlflow", "windvane[control]"),
-}
-
 
 def settings(home: Path | None) -> Settings:
     """Of ``home``, else of $WINDVANE_HOME, else of the nearest home here or above."""
@@ -48,8 +36,9 @@ def settings(home: Path | None) -> Settings:
 
 def missing_package(runtime: RuntimeName) -> str:
     """What to install so that this machine can serve by ``runtime``; "" if it can."""
-    module, package = _LIBRARIES.get(runtime, ("", ""))
-    return package if module and importlib.util.find_spec(module) is None else ""
+    kind = RUNTIMES[runtime]
+    there = not kind.module or importlib.util.find_spec(kind.module) is not None
+    return "" if there else kind.package
 
 
 def start_logging(config: Settings) -> None:

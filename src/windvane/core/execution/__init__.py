@@ -8,14 +8,7 @@ from windvane.core.execution.breaker import (
     note,
     try_now,
 )
-from windvane.core.execution.choose import (
-    DATA_ONLY,
-    SANDBOXED,
-    Offer,
-    RuntimeChoice,
-    RuntimeName,
-    choose_runtime,
-)
+from windvane.core.execution.choose import Offer, RuntimeChoice, choose_runtime
 from windvane.core.execution.circuits import (
     ALL_CLOSED,
     EVERYBODY,
@@ -32,6 +25,14 @@ from windvane.core.execution.environment import (
     environment_id,
     normalise_requirements,
     package_name,
+)
+from windvane.core.execution.runtimes import (
+    DATA_ONLY,
+    RUNTIMES,
+    SANDBOXED,
+    Place,
+    RuntimeKind,
+    RuntimeName,
 )
 from windvane.core.execution.served import (
     BACKGROUND_FILE,
@@ -66,6 +67,7 @@ __all__ = [
     "EVERYBODY",
     "INPUTS_FILE",
     "PARITY_FILE",
+    "RUNTIMES",
     "SANDBOXED",
     "SERVED_FILE",
     "Background",
@@ -80,7 +82,9 @@ __all__ = [
     "Optimization",
     "Option",
     "Package",
+    "Place",
     "RuntimeChoice",
+    "RuntimeKind",
     "RuntimeName",
     "Score",
     "ServedBy",

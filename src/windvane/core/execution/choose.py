@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-
-class RuntimeName(enum.StrEnum):
-    """In the order of preference."""
-
-    ONNX = "onnx"
-    XGBOOST = "xgboost"
-    LIGHTGBM = "lightgbm"
-    OPEN_INFERENCE = "open_inference"
-    ELSEWHERE = "elsewhere"
-    CATBOOST = "catboost"
-    SKLEARN = "sklearn"
-    TORCHSCRIPT = "torchscript"
-    TORCH_EXPORT = "torch_export"
-    PYFUNC = "pyfunc"
-
-
-# Their files are data to their loaders. All others can run code: those run in a sandbox.
-DATA_ONLY = frozenset(
-    {
-        RuntimeName.ONNX, RuntimeName.XGBOOST, RuntimeName.LIGHTGBM, RuntimeName.CATBOOST,
-        RuntimeName.OPEN_INFERENCE, RuntimeName.ELSEWHERE,
-    }
-)  # fmt: skip
-# CatBoost has no library but its Python package, which has no place in a gateway's process.
-SANDBOXED = frozenset(RuntimeName) - DATA_ONLY | {RuntimeName.CATBOOST}
+from windvane.core.execution.runtimes import RUNTIMES, Place, RuntimeName
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +40,30 @@ def choose_runtime(offers: Sequence[Offer]) -> RuntimeChoice | None:
         for other in offers:
             if order.index(other.runtime) > order.index(offer.runtime):
                 passed[other.runtime.value] = f"slower here than {offer.runtime.value}"
-        sandboxed = offer.runtime in SANDBOXED
+        place = RUNTIMES[offer.runtime].place
         return RuntimeChoice(
-            offer.runtime, _reason(offer, sandboxed), sandboxed, offer.runs_code, passed
+            offer.runtime,
+            _reason(offer, place),
+            place is Place.SANDBOX,
+            offer.runs_code,
+            passed,
         )
     return None
 
 
-def _reason(offer: Offer, sandboxed: bool) -> str:
+def _reason(offer: Offer, place: Place) -> str:
     name = offer.runtime.value
-    if offer.runtime is RuntimeName.OPEN_INFERENCE:
-        return f"a server of its own runs it, which the gateway asks ({name})"
-    if offer.runtime is RuntimeName.ELSEWHERE:
-        return f"it is served {name}, and watched here by the events that are told"
-    if not sandboxed:
-        return f"{name} reads its files as data, so it runs in the gateway's process"
-    apart = "it runs in a sandbox"
-    if not offer.runs_code:
-        return f"these files of {name} hold nothing but data; {apart}"
-    return f"{name} can run code when it loads: an admin has to trust these files, and {apart}"
+    match place:
+        case Place.SERVER:
+            return f"a server of its own runs it, which the gateway asks ({name})"
+        case Place.ELSEWHERE:
+            return f"it is served {name}, and watched here by the events that are told"
+        case Place.GATEWAY:
+            return f"{name} reads its files as data, so it runs in the gateway's process"
+        case Place.SANDBOX if not offer.runs_code:
+            return f"these files of {name} hold nothing but data; it runs in a sandbox"
+        case Place.SANDBOX:
+            return (
+                f"{name} can run code when it loads: an admin has to trust these files, and it "
+                "runs in a sandbox"
+            )

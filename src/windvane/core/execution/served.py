@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from windvane.core.execution.choose import RuntimeName
+from windvane.core.execution.runtimes import RuntimeName
 from windvane.core.signature import OutputMapping
 
 INPUTS_FILE = "inputs.json"
