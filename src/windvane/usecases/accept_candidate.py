@@ -20,6 +20,7 @@ from windvane.core.acceptance import (
     CandidateFacts,
     ParityReport,
     judge_candidate,
+    over_time,
 )
 from windvane.core.conformance import check_value
 from windvane.core.drift import Baseline, build_baseline, calibration_seconds
@@ -320,7 +321,10 @@ def evaluate(candidate: Servable, holdout: TrainingData, task: Task, alpha: floa
     found = task.metrics(outputs, holdout.labels)
     metrics = {name: round(value, 4) for name, value in found.items() if isfinite(value)}
     metrics["holdout_rows"] = float(holdout.rows)
-    quality = task.quality(outputs, holdout.labels, alpha)
+    quality = over_time(
+        task.quality(outputs, holdout.labels, alpha),
+        task.parts(outputs, holdout.labels), holdout.times, alpha,
+    )  # fmt: skip
     return Evaluation(outputs, metrics, quality, task.naive(holdout.labels))
 
 

@@ -16,6 +16,7 @@ from windvane.core.acceptance import (
     ParityReport,
     compare_outputs,
     judge_candidate,
+    over_time,
     paired_loss,
 )
 from windvane.core.task import Quality, TaskSpec, make_task
@@ -228,6 +229,73 @@ def test_equal_candidates_are_refused_about_as_rarely_as_the_policy_says(
     make: Callable[[np.random.Generator], tuple[Any, Any]], most: float
 ) -> None:
     assert _refused(make) <= most
+
+
+def _days(rng: np.random.Generator, days: int, rows: int, rate: float, effect: float) -> Any:
+    """Scores, labels and times: each day moves scores and labels of all its rows together."""
+    day = np.repeat(np.arange(days), rows)
+    moved = rng.normal(0, effect, (2, days))
+    odds = math.log(rate / (1.0 - rate)) + moved[0][day]
+    labels = (rng.random(days * rows) < 1.0 / (1.0 + np.exp(-odds))).astype(float)
+    scores = 1.0 / (1.0 + np.exp(-rng.normal(0, 1, days * rows) - moved[1][day]))
+    return scores, labels, 86_400.0 * day + 80_000.0 * rng.random(days * rows)
+
+
+@pytest.mark.parametrize(("days", "most"), [(7, 0.12), (14, 0.10), (30, 0.10)])
+def test_a_worthless_model_whose_days_differ_is_refused(days: int, most: float) -> None:
+    """Rows taken as independent let it in far more often, which is held against here."""
+    rng = np.random.default_rng(7)
+    task = make_task(TaskSpec("binary"))
+    accepted = independent = 0
+    for _ in range(300):
+        scores, labels, times = _days(rng, days, 60, 0.3, 1.0)
+        alone = task.quality([scores], labels, 0.05)
+        found = over_time(alone, task.parts([scores], labels), times, 0.05)
+        accepted += found.lower > 0.5
+        independent += alone.lower > 0.5
+    assert accepted / 300 <= most
+    assert independent > 1.5 * max(accepted, 15)
+
+
+def test_a_good_model_whose_days_differ_is_still_accepted() -> None:
+    rng = np.random.default_rng(8)
+    task = make_task(TaskSpec("binary"))
+    accepted = 0
+    for _ in range(100):
+        noise, labels, times = _days(rng, 30, 60, 0.3, 0.5)
+        scores = np.clip(noise * 0.7 + 0.2 * labels, 0.0, 1.0)
+        found = over_time(
+            task.quality([scores], labels, 0.05), task.parts([scores], labels), times, 0.05
+        )
+        accepted += found.lower > 0.6
+    assert accepted >= 95
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression", "multiclass", "ranking"])
+def test_the_parts_of_every_task_add_up_to_nothing_and_widen_its_bounds(kind: str) -> None:
+    rng = np.random.default_rng(9)
+    task = make_task(TaskSpec(kind, classes=("a", "b") if kind == "multiclass" else ()))
+    labels = np.repeat(rng.random(20) < 0.5, 50).astype(float)
+    noise = np.repeat(rng.normal(0, 0.2, 20), 50) + rng.normal(0, 0.01, 1_000)
+    scores = np.clip(0.5 + noise, 0.01, 0.99)
+    outputs = [np.stack([scores, 1.0 - scores], axis=1)] if kind == "multiclass" else [scores]
+    parts = task.parts(outputs, labels)
+    assert parts.mean() == pytest.approx(0.0, abs=1e-9)
+    alone = task.quality(outputs, labels, 0.05)
+    found = over_time(alone, parts, 3_600.0 * np.arange(1_000) / 50, 0.05)
+    assert found.value == alone.value
+    assert found.upper - found.lower > 2.0 * (alone.upper - alone.lower)
+
+
+def test_rows_of_one_moment_are_judged_as_they_are() -> None:
+    rng = np.random.default_rng(10)
+    labels, scores = (rng.random(500) < 0.5).astype(float), rng.random(500)
+    task = make_task(TaskSpec("binary"))
+    alone = task.quality([scores], labels, 0.05)
+    found = over_time(alone, task.parts([scores], labels), np.zeros(500), 0.05)
+    assert found.lower == pytest.approx(alone.lower, abs=0.03)
+    missing = replace(alone, missing="rows")
+    assert over_time(missing, np.ones(500), np.arange(500.0), 0.05) is missing
 
 
 def test_losses_that_are_no_numbers_and_rows_of_one_moment_are_no_evidence() -> None:

@@ -1,6 +1,6 @@
 """May this candidate be registered for serving?"""
 
-from windvane.core.acceptance.champion import paired_loss
+from windvane.core.acceptance.champion import over_time, paired_loss
 from windvane.core.acceptance.judge import (
     AcceptancePolicy,
     CandidateFacts,
@@ -26,6 +26,7 @@ __all__ = [
     "compare_outputs",
     "judge_candidate",
     "largest",
+    "over_time",
     "paired_loss",
     "row_differences",
 ]

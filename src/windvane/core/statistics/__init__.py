@@ -1,15 +1,28 @@
 """Statistics that several subjects share: ranks, centred moments, proper scores."""
 
-from windvane.core.statistics.auc import AucEstimate, auc, delong, delong_difference
+from windvane.core.statistics.auc import (
+    AucDifference,
+    AucEstimate,
+    auc,
+    auc_parts,
+    delong,
+    delong_difference,
+)
+from windvane.core.statistics.blocks import LEAST_BLOCKS, block_count, reach_over_time
 from windvane.core.statistics.moments import NO_MOMENTS, Moments, mean_bounds, moments_of
 
 __all__ = [
+    "LEAST_BLOCKS",
     "NO_MOMENTS",
+    "AucDifference",
     "AucEstimate",
     "Moments",
     "auc",
+    "auc_parts",
+    "block_count",
     "delong",
     "delong_difference",
     "mean_bounds",
     "moments_of",
+    "reach_over_time",
 ]

@@ -14,8 +14,45 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class AucEstimate:
-    """An area (or a difference of two) with its standard error. ``positives`` and ``negatives``
-    are the counts that it rests on; the area is NaN where one of them is 0."""
+    """An area with its standard error. ``positives`` and ``negatives`` are the counts that it
+    rests on; the area is NaN where one of them is 0. ``guarded_error`` is the standard error with
+    one more positive and one more negative that rank in the middle."""
+
+    area: float
+    error: float
+    positives: int
+    negatives: int
+    guarded_error: float = math.nan
+
+    def lower(self, alpha: float) -> float:
+        """One-sided lower confidence bound at level ``alpha``.
+
+        The lesser of two, each of which fails where the other holds: on the scale of log-odds
+        (an area near 1 has a skewed error; Pepe, 2003, section 5.2.3), and with an error as if
+        one row of each label ranked in the middle (few rows that all rank well would say that
+        there is no error). Student's t of the rarer label's rows. Between areas of .6 and .99 and
+        from 10 positives on, simulated, at most .07 of bounds at level .05 are wrong; of plain
+        normal ones up to .40.
+        """
+        return self._bound(alpha, self.area)
+
+    def upper(self, alpha: float) -> float:
+        """One-sided upper confidence bound at level ``alpha``: the lower one of the area that
+        reversed scores have."""
+        return 1.0 - self._bound(alpha, 1.0 - self.area)
+
+    def _bound(self, alpha: float, area: float) -> float:
+        t = -float(special.stdtrit(min(self.positives, self.negatives) - 1, alpha))
+        guarded = area - t * self.guarded_error
+        if not 0.0 < area < 1.0:
+            return max(0.0, guarded)
+        reach = t * self.error / (area * (1.0 - area))
+        return max(0.0, min(guarded, float(special.expit(special.logit(area) - reach))))
+
+
+@dataclass(frozen=True, slots=True)
+class AucDifference:
+    """One area less another, on the same rows, with its standard error."""
 
     area: float
     error: float
@@ -54,19 +91,33 @@ def delong(scores: Floats, positive: NDArray[np.bool_]) -> AucEstimate:
     ups, downs = len(by_positive), len(by_negative)
     if not ups or not downs:
         return AucEstimate(math.nan, math.nan, ups, downs)
-    return AucEstimate(area, math.sqrt(_spread(by_positive) + _spread(by_negative)), ups, downs)
+    error = math.sqrt(_spread(by_positive) + _spread(by_negative))
+    more = [np.append(by_positive, 0.5), np.append(by_negative, 0.5)]
+    return AucEstimate(area, error, ups, downs, math.sqrt(sum(map(_spread, more))))
 
 
-def delong_difference(one: Floats, other: Floats, positive: NDArray[np.bool_]) -> AucEstimate:
+def auc_parts(scores: Floats, positive: NDArray[np.bool_]) -> Floats:
+    """(rows,): each row's part of the area less the area, whose mean is zero: of a positive the
+    share of negatives below it, of a negative that of positives above it, each less the area and
+    weighted by how rare its label is. Source: as `delong`, whose components these are."""
+    area, by_positive, by_negative = _placements(scores, positive)
+    parts = np.zeros(len(scores))
+    if len(by_positive) and len(by_negative):
+        parts[positive] = (by_positive - area) * (len(parts) / len(by_positive))
+        parts[~positive] = (by_negative - area) * (len(parts) / len(by_negative))
+    return parts
+
+
+def delong_difference(one: Floats, other: Floats, positive: NDArray[np.bool_]) -> AucDifference:
     """The area of ``one`` less that of ``other`` on the same rows, with the standard error of
     the difference (their correlation counts). Source: as `delong`."""
     first = _placements(one, positive)
     second = _placements(other, positive)
     ups, downs = len(first[1]), len(first[2])
     if not ups or not downs:
-        return AucEstimate(math.nan, math.nan, ups, downs)
+        return AucDifference(math.nan, math.nan, ups, downs)
     variance = _spread(first[1] - second[1]) + _spread(first[2] - second[2])
-    return AucEstimate(first[0] - second[0], math.sqrt(variance), ups, downs)
+    return AucDifference(first[0] - second[0], math.sqrt(variance), ups, downs)
 
 
 def _placements(scores: Floats, positive: NDArray[np.bool_]) -> tuple[float, Floats, Floats]:

@@ -168,6 +168,13 @@ class Task(ABC):
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         """By the task's metric, with bounds at level ``alpha``."""
 
+    def parts(self, outputs: Outputs, labels: Floats) -> Floats:
+        """(rows,): each row's part of the metric less the metric, in units of it, whose mean is
+        zero; empty where the task has no metric. What blocks of rows add up to shows how rows go
+        wrong together."""
+        losses = self.losses(outputs, labels)
+        return losses - losses.mean() if bool(np.isfinite(losses).all()) else np.empty(0)
+
     @abstractmethod
     def naive(self, labels: Floats) -> float | None:
         """What the best constant answer has of the metric; None where nothing can be said."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from windvane.core.signature import OutputMapping, OutputSpec, Transform, read_number, show
-from windvane.core.statistics import auc, delong
+from windvane.core.statistics import auc, auc_parts, delong
 from windvane.core.task.base import (
     OUTPUT,
     ExplainedNumber,
@@ -112,6 +112,9 @@ class BinaryTask(Task):
             area = found.area if isfinite(found.area) else 0.5
             return Quality(self.metric, area, 0.0, 1.0, len(labels), missing=said)
         return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
+
+    def parts(self, outputs: Outputs, labels: Floats) -> Floats:
+        return auc_parts(outputs[0], labels > 0.5)
 
     def suspicious(self, outputs: Outputs) -> str:
         return all_labels(outputs[0])

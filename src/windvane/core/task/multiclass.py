@@ -107,10 +107,13 @@ class MulticlassTask(Task):
         }
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
-        right = (outputs[0].argmax(axis=1) == labels.astype(int)).astype(np.float64)
-        found = moments_of(right)
+        found = moments_of(_right(outputs, labels))
         lower, upper = mean_bounds(found.mean, found.error, alpha)
         return Quality(self.metric, found.mean, max(0.0, lower), min(1.0, upper), len(labels))
+
+    def parts(self, outputs: Outputs, labels: Floats) -> Floats:
+        right = _right(outputs, labels)
+        return right - right.mean()
 
     def suspicious(self, outputs: Outputs) -> str:
         return all_labels(outputs[0])
@@ -133,3 +136,8 @@ class MulticlassTask(Task):
             OUTPUT: names[found.argmax(axis=1)].tolist(),
             f"{OUTPUT}#confidence": found.max(axis=1),
         }
+
+
+def _right(outputs: Outputs, labels: Floats) -> Floats:
+    """(rows,): 1 where the likeliest class is the label."""
+    return (outputs[0].argmax(axis=1) == labels.astype(int)).astype(np.float64)

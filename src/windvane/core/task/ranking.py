@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from windvane.core.signature import MAX_MAGNITUDE, OutputSpec, show
-from windvane.core.statistics import auc, delong
+from windvane.core.statistics import auc, auc_parts, delong
 from windvane.core.task.base import (
     OUTPUT,
     Floats,
@@ -80,6 +80,9 @@ class RankingTask(Task):
             area = found.area if math.isfinite(found.area) else 0.5
             return Quality(self.metric, area, 0.0, 1.0, len(labels), missing=said)
         return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
+
+    def parts(self, outputs: Outputs, labels: Floats) -> Floats:
+        return auc_parts(outputs[0], labels > 0.0)
 
     def naive(self, labels: Floats) -> float:
         del labels
