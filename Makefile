@@ -20,7 +20,7 @@ demo: .venv/.demo ## Set up and watch the whole loop on a year of real flights
 test: dev ## Set up and pass every check: format, lint, types, contracts, docs, tests
 	$(MAKE) --no-print-directory check docs
 	@bash tools/install_chromium.sh
-	$(BIN)/pytest -n 2 -m "not slow" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not slow" --slice auto $(ARGS)
 
 test-all: dev ## The tests with the slow ones
 	@bash tools/install_chromium.sh

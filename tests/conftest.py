@@ -19,6 +19,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from slices import ALL, SLICES, chosen_slice, count_commits, in_slice
 
 from windvane.adapters.sql import SqlControlStore
 
@@ -31,6 +32,32 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("windvane")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--slice", default=ALL, help=f"of tests that take turns: 0 to {SLICES - 1}, auto, all"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"tests that take turns: slice {_slice(config)} of {SLICES}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    place = _slice(config)
+    if place is None:
+        return
+    turns = [item for item in items if item.get_closest_marker("takes_turns")]
+    kept = in_slice([item.nodeid for item in turns], place)
+    left_out = [item for item in turns if item.nodeid not in kept]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _slice(config: pytest.Config) -> int | None:
+    return chosen_slice(config.getoption("--slice"), count_commits(config.rootpath))
+
 
 _START_S = 30.0
 _STOP_S = 15.0

@@ -103,6 +103,7 @@ def aim(case: Any, data: st.DataObject) -> None:
                 row["features"] = {**ROW, "rain": rain}
 
 
+@pytest.mark.takes_turns
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 @pytest.mark.parametrize("signed", [True, False])
 def test_the_gateway_answers_whatever_it_is_asked(
@@ -142,6 +143,7 @@ def every_scope(home: Installation) -> str:
     return key
 
 
+@pytest.mark.takes_turns
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 @pytest.mark.parametrize("signed", [True, False])
 def test_the_control_api_answers_whatever_it_is_asked(

@@ -69,6 +69,7 @@ def test_a_new_version_under_load_fails_no_request(running: Installation) -> Non
     wait_until("each is in the log", lambda: len(running.logged()) == len(load.answers))
 
 
+@pytest.mark.takes_turns
 def test_a_version_whose_files_were_touched_never_answers(running: Installation) -> None:
     """Its units are answered by the champion, and told so, until the gate rolls it back."""
     with crowd(running, clients=3) as load:

@@ -66,6 +66,7 @@ def windvane(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.takes_turns
 def test_a_version_is_profiled_for_people_and_for_machines(folder: Path) -> None:
     done = windvane(folder, "profile", "tumour", *TABLE, "--seconds", "1", "--json")
     assert done.returncode == 0, done.stderr
@@ -83,6 +84,7 @@ def test_a_version_is_profiled_for_people_and_for_machines(folder: Path) -> None
         assert said in told.stdout
 
 
+@pytest.mark.takes_turns
 def test_the_optimized_version_is_registered_and_can_be_deployed(folder: Path) -> None:
     refused = windvane(folder, "optimize", "tumour:1", "--prune", *TABLE)
     assert refused.returncode == 1

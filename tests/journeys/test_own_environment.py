@@ -69,6 +69,7 @@ def test_from_a_requirements_file_to_an_environment_that_is_looked_after(work: P
     assert "Nothing to remove" in windvane(work, "environments", "--prune")
 
 
+@pytest.mark.takes_turns
 @pytest.mark.parametrize(
     ("more", "says"),
     [

@@ -68,6 +68,7 @@ def test_a_model_of_another_server_is_registered_and_served(
     assert home.key.encode() not in kept
 
 
+@pytest.mark.takes_turns
 def test_an_address_that_does_not_answer_is_named(front: Installation) -> None:
     table = ["--data", str(front.home / "table.csv"), "--label", "late", "--time", "placed"]
     address = f"http://127.0.0.1:{free_port()}/v2/models/{MODEL}"

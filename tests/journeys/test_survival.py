@@ -51,6 +51,7 @@ def test_a_killed_process_loses_nothing(home: Installation, victim: str) -> None
     kept(home, load)
 
 
+@pytest.mark.takes_turns
 def test_the_gateway_dies_again_and_again(home: Installation) -> None:
     up(home)
     with loaded(home) as load:
@@ -66,6 +67,7 @@ def test_the_gateway_dies_again_and_again(home: Installation) -> None:
     kept(home, load)
 
 
+@pytest.mark.takes_turns
 def test_a_killed_supervisor_leaves_no_orphans(home: Installation) -> None:
     up(home)
     pids = [home.pid(name) for name in CHILDREN]
@@ -79,6 +81,7 @@ def test_a_killed_supervisor_leaves_no_orphans(home: Installation) -> None:
     kept(home, load)
 
 
+@pytest.mark.takes_turns
 def test_the_gateway_goes_on_alone(home: Installation) -> None:
     """Recorder, steward, console and the database are gone; then even it is started anew."""
     for name in CHILDREN:
@@ -107,6 +110,7 @@ def test_the_gateway_goes_on_alone(home: Installation) -> None:
     kept(home, load)
 
 
+@pytest.mark.takes_turns
 def test_a_database_that_comes_back(home: Installation) -> None:
     """It vanishes under running processes: none makes an empty one, all go on afterwards."""
     up(home)
@@ -130,6 +134,7 @@ def test_a_database_that_comes_back(home: Installation) -> None:
     kept(home, load)
 
 
+@pytest.mark.takes_turns
 def test_a_gone_database_is_not_begun_anew(home: Installation) -> None:
     up(home)
     home.stop()
@@ -140,6 +145,7 @@ def test_a_gone_database_is_not_begun_anew(home: Installation) -> None:
     assert not (home.home / "control.db").exists()
 
 
+@pytest.mark.takes_turns
 def test_a_rollback_happens_once_however_often_the_steward_dies(home: Installation) -> None:
     up(home)
     home.cli("deploy", MODEL, "2")
@@ -166,6 +172,7 @@ def test_a_rollback_happens_once_however_often_the_steward_dies(home: Installati
     assert status["models"][0]["deployment"]["champion"] == "1"
 
 
+@pytest.mark.takes_turns
 def test_a_full_spool_refuses_and_recovers(home: Installation) -> None:
     """What cannot be recorded is not acknowledged; room comes back with the recorder."""
     with (home.home / "windvane.yaml").open("a") as file:

@@ -70,6 +70,7 @@ def test_a_restart_waits_until_the_new_worker_has_taken_over(up: Installation) -
     assert alive(up)
 
 
+@pytest.mark.takes_turns
 def test_a_restart_that_fails_says_why_and_leaves_the_old_worker(up: Installation) -> None:
     key = up.home / "key.pem"
     write_settings(up, f"tls: {{certificate: {key}, key: {key}}}\n")

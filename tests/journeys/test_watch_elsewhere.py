@@ -74,6 +74,7 @@ def test_past_answers_and_events_are_all_that_is_needed(fresh: Installation) -> 
     assert baseline
 
 
+@pytest.mark.takes_turns
 def test_what_is_wrong_with_the_table_is_said(fresh: Installation) -> None:
     home = fresh
     table = past(home)

@@ -57,6 +57,7 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
     return uri, run.info.run_id
 
 
+@pytest.mark.takes_turns
 @pytest.mark.parametrize("reference", ["models:/light/1", "models:/light@live", "runs:/RUN/model"])
 def test_a_reference_is_downloaded(
     tracking: tuple[str, str], tmp_path: Path, reference: str
@@ -153,6 +154,7 @@ def windvane(home: Path, *given: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.takes_turns
 def test_the_command_takes_a_reference_and_shows_what_it_found(
     tracking: tuple[str, str], tmp_path: Path
 ) -> None:
