@@ -67,7 +67,7 @@ class Cascade:
             if access.model.task.spec != request.access.model.task.spec:
                 raise OtherTask(f"{spec.to} has another task than {request.model}")
         except WindvaneError as error:  # it is not there for this tenant
-            self._execution.tell(request, spec.to, error)
+            self._execution.log_failure(request, spec.to, error)
             return {}
         began_ns, now = services.monotonic_ns(), services.monotonic()
         subs: dict[int, InferenceRequest] = {}
@@ -115,7 +115,7 @@ class Cascade:
         self._services.events.rejected(sub, error)
         self._services.instrumentation.rejected(error)
         if failure is not error:  # else its versions' failures were told one by one
-            self._execution.tell(sub, "", failure)
+            self._execution.log_failure(sub, "", failure)
 
 
 def _unsure(request: InferenceRequest, below: float) -> list[int]:

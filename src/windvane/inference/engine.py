@@ -123,7 +123,7 @@ class Engine:
                     raise rejection.error.with_traceback(None)
                 access.rejection = None
         except Exception as error:
-            raise self._told(request, error)  # noqa: B904 - it says its own cause
+            raise self._as_rejection(request, error)  # noqa: B904 - it says its own cause
         services.under_way += 1
         try:
             limited = self._limit(request)
@@ -143,7 +143,7 @@ class Engine:
 
     def _not_begun(self, request: InferenceRequest, error: BaseException) -> BaseException:
         self._release(request)
-        return self._told(request, error) if isinstance(error, Exception) else error
+        return self._as_rejection(request, error) if isinstance(error, Exception) else error
 
     def finish(
         self, request: InferenceRequest, body: bytes
@@ -195,7 +195,7 @@ class Engine:
             for other in others.values():
                 services.instrumentation.answered(other)
         except Exception as error:
-            raise self._told(request, error)  # noqa: B904
+            raise self._as_rejection(request, error)  # noqa: B904
         finally:
             self._release(request)
         return response
@@ -226,7 +226,7 @@ class Engine:
         except Exception as error:
             if began:
                 raise
-            raise self._told(request, error)  # noqa: B904
+            raise self._as_rejection(request, error)  # noqa: B904
         finally:
             if not began:
                 self._release(request)
@@ -252,7 +252,7 @@ class Engine:
             services.events.denied(request.id, rejection)
         return rejection
 
-    def _told(self, request: InferenceRequest, error: Exception) -> Rejection:
+    def _as_rejection(self, request: InferenceRequest, error: Exception) -> Rejection:
         """As ``failed``, with its cause: a rejection has none, for an error that is its own
         cause is a cycle, of which a flood of rejections would leave one each."""
         rejection = self.failed(request, error)
@@ -299,10 +299,10 @@ class Engine:
         if not limits:
             return None
         now = self.services.monotonic()
-        found = self.services.limiter.acquire(limits, now)
-        if not isinstance(found, RateLimitDecision):
-            return self._limit_afar(request, found, now)
-        self._decide(request, found, now)
+        decision = self.services.limiter.acquire(limits, now)
+        if not isinstance(decision, RateLimitDecision):
+            return self._limit_afar(request, decision, now)
+        self._decide(request, decision, now)
         return None
 
     async def _limit_afar(
@@ -315,10 +315,10 @@ class Engine:
             request.decision = decision
             return
         access = request.access
-        error = RateLimited(_said(decision), decision, now)
+        error = RateLimited(_limit_message(decision), decision, now)
         error.tenant, error.model = access.tenant, request.model
         if decision.certain_s:
-            access.rejection = CachedRejection(now + _same_s(decision), error)
+            access.rejection = CachedRejection(now + _certain_for_s(decision), error)
         raise error
 
     def _admit(self, request: InferenceRequest) -> None:
@@ -362,14 +362,14 @@ class Engine:
             request.decision = FREE
 
 
-def _same_s(decision: RateLimitDecision) -> float:
+def _certain_for_s(decision: RateLimitDecision) -> float:
     """For how long every request under these limits is refused with the same words: nothing
     but time frees a place, and the whole seconds that a refusal tells stay the same."""
     wait_s = decision.retry_after_s  # until the next place frees, too
     return min(decision.certain_s, wait_s - (math.ceil(wait_s) - 1))
 
 
-def _said(decision: RateLimitDecision) -> str:
+def _limit_message(decision: RateLimitDecision) -> str:
     limit = decision.limit
     assert limit is not None
     on = " on this model" if "/" in limit.name else ""

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 _UNFORESEEN = "RUN-103"
 _TIMED_OUT = "RUN-108"
 _FAILED, _HURRIED = "failed", "hurried"
-_TELL_EVERY_S = 10.0
-_MOST_TOLD = 1_000
+_LOG_EVERY_S = 10.0
+_MOST_LOGGED = 1_000
 _WORTH_A_LOOK_S = 0.0001
 _log = logging.getLogger(__name__)
 
-Found = list[OutputRow | Exception | None]
+RowResults = list[OutputRow | Exception | None]
 
 
 class CircuitOpen(WindvaneError):
@@ -47,7 +47,7 @@ class Execution:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._told: dict[tuple[str, str, str], float] = {}
+        self._logged_at: dict[tuple[str, str, str], float] = {}
 
     async def run(self, request: InferenceRequest) -> None:
         """Fill in ``request.routes`` and ``request.outputs``. Raises NoAnswer, DeadlinePassed."""
@@ -81,8 +81,8 @@ class Execution:
                 if isinstance(outputs, tuple):
                     request.routes, request.outputs = [access.route], [outputs]
                     return
-                found: Found = [outputs]
-                await self._settle(request, [access.route], found, [False])
+                results: RowResults = [outputs]
+                await self._settle(request, [access.route], results, [False])
                 return
             picks = [access.route] * len(rows)
         else:
@@ -92,45 +92,45 @@ class Execution:
             ]
             if request.trace is not None:
                 request.trace.step("route", self._services.monotonic_ns())
-        found = [None] * len(rows)
+        results = [None] * len(rows)
         keys: list[bytes] = []
         if is_cached(route, queue):
             keys = [
                 cache_key(access.cached[one.routed], row)
                 for one, row in zip(picks, rows, strict=True)
             ]
-            await self._look_up(access, keys, found)
+            await self._look_up(access, keys, results)
             if request.trace is not None:
                 request.trace.step("cache", self._services.monotonic_ns())
-        cached = [output is not None for output in found]
+        cached = [output is not None for output in results]
         if not all(cached):
-            await self._execute(request, [one.routed for one in picks], found)
+            await self._execute(request, [one.routed for one in picks], results)
         if keys:
-            self._keep(route.cache_ttl_s, keys, found, cached)
-        await self._settle(request, picks, found, cached)
+            self._keep(route.cache_ttl_s, keys, results, cached)
+        await self._settle(request, picks, results, cached)
 
     async def _settle(
         self,
         request: InferenceRequest,
         picks: Sequence[Route],
-        found: Found,
+        results: RowResults,
         cached: Sequence[bool],
     ) -> None:
         """Rows that have no outputs fall back, together; then every row has its route."""
         routes: list[Route] = []
         failed: dict[int, Exception] = {}
-        for i, (one, output) in enumerate(zip(picks, found, strict=True)):
+        for i, (one, output) in enumerate(zip(picks, results, strict=True)):
             if isinstance(output, tuple):
                 routes.append(one._replace(flags=(*one.flags, "cached")) if cached[i] else one)
             else:
                 failed[i] = output if isinstance(output, Exception) else RuntimeError("no output")
                 routes.append(one)
         if failed:
-            await self._fall_back(request, picks, failed, routes, found)
+            await self._fall_back(request, picks, failed, routes, results)
         request.routes = routes
-        request.outputs = found  # pyright: ignore[reportAttributeAccessIssue]
+        request.outputs = results  # pyright: ignore[reportAttributeAccessIssue]
 
-    async def _look_up(self, access: ModelAccess, keys: list[bytes], found: Found) -> None:
+    async def _look_up(self, access: ModelAccess, keys: list[bytes], results: RowResults) -> None:
         """This worker's own cache, then the one that is shared."""
         services = self._services
         now = services.monotonic()
@@ -138,26 +138,28 @@ class Execution:
         for i, key in enumerate(keys):
             held = services.cache.get(key, now)
             if held is not None:
-                found[i] = held
+                results[i] = held
                 hits += 1
         if services.shared is not None and hits < len(keys):
-            missing = [i for i, output in enumerate(found) if output is None]
+            missing = [i for i, output in enumerate(results) if output is None]
             kept = await services.shared.get_many([keys[i] for i in missing])
             checked = access.model.task
             for i, held in zip(missing, kept, strict=True):
                 if held is not None and len(held) == len(checked.outputs):
-                    found[i] = held
+                    results[i] = held
                     shared += 1
         access.hits += hits
         access.shared_hits += shared
         access.misses += len(keys) - hits - shared
 
-    def _keep(self, ttl_s: float, keys: list[bytes], found: Found, cached: Sequence[bool]) -> None:
+    def _keep(
+        self, ttl_s: float, keys: list[bytes], results: RowResults, cached: Sequence[bool]
+    ) -> None:
         services = self._services
         until = services.monotonic() + ttl_s
         fresh = {
             key: output
-            for key, output, was_there in zip(keys, found, cached, strict=True)
+            for key, output, was_there in zip(keys, results, cached, strict=True)
             if isinstance(output, tuple) and not was_there
         }
         for key, output in fresh.items():
@@ -166,29 +168,29 @@ class Execution:
             services.shared.put_many(fresh, ttl_s)
 
     async def _execute(
-        self, request: InferenceRequest, versions: Sequence[str], found: Found
+        self, request: InferenceRequest, versions: Sequence[str], results: RowResults
     ) -> None:
         """Fill in every output that is None; all versions of the request run at once."""
         groups: dict[str, list[int]] = {}
         for i, version in enumerate(versions):
-            if found[i] is None:
+            if results[i] is None:
                 groups.setdefault(version, []).append(i)
         began_ns = None if request.trace is None else request.trace.at_ns
         waiting = [
             (version, places, waiter)
             for version, mine in groups.items()
-            for places, waiter in await self._submit(request, version, mine, found)
+            for places, waiter in await self._submit(request, version, mine, results)
         ]
         for version, places, waiter in waiting:
             outputs = await waiter
             for i, output in zip(places, outputs, strict=True):
-                found[i] = output
+                results[i] = output
             if request.trace is not None:
                 now_ns = self._services.monotonic_ns()
                 trace_execution(request.trace, now_ns, version, outputs, began_ns)
 
     async def _submit(
-        self, request: InferenceRequest, version: str, mine: Sequence[int], found: Found
+        self, request: InferenceRequest, version: str, mine: Sequence[int], results: RowResults
     ) -> list[tuple[list[int], OutputsWaiter]]:
         """Hand the rows at ``mine`` to the version; rows that cannot go get their exception."""
         handle = request.access.model.handles[version]
@@ -198,7 +200,7 @@ class Execution:
             ready = _circuit_open(ready)
         if isinstance(ready, Exception):
             for i in mine:
-                found[i] = ready
+                results[i] = ready
             return []
         ready.used = self._services.monotonic()
         encode, values = ready.predictor.encode, request.rows
@@ -208,7 +210,7 @@ class Execution:
             try:
                 rows.append(encode(values[i]))
             except Exception as error:
-                found[i] = error
+                results[i] = error
             else:
                 places.append(i)
         if not rows:
@@ -254,7 +256,7 @@ class Execution:
         picks: Sequence[Route],
         failed: dict[int, Exception],
         routes: list[Route],
-        found: Found,
+        results: RowResults,
     ) -> None:
         """What answers everyone else, then the chain, each for all rows that still have no
         answer; then the rule and the constant. Flags say why."""
@@ -264,7 +266,7 @@ class Execution:
             for i, error in failed.items()
         }
         for i, error in failed.items():
-            self.tell(request, picks[i].routed, error)
+            self.log_failure(request, picks[i].routed, error)
         waiting = list(failed)
         for version in dict.fromkeys([route.standing_in or route.champion, *route.chain]):
             # Out of time: only what costs none can still help.
@@ -274,15 +276,15 @@ class Execution:
             if not mine:
                 continue
             for i in mine:
-                found[i] = None
-            versions = [version] * len(found)
+                results[i] = None
+            versions = [version] * len(results)
             began_ns = None if request.trace is None else request.trace.at_ns
-            await self._execute(request, versions, found)
+            await self._execute(request, versions, results)
             if request.trace is not None:
                 now_ns, said = self._services.monotonic_ns(), {"windvane.version": version}
                 request.trace.step("fall_back", now_ns, said, began_ns=began_ns)
             for i in mine:
-                if isinstance(found[i], tuple):
+                if isinstance(results[i], tuple):
                     marks = (*flags[i], "fallback")
                     routes[i] = Route(picks[i].routed, version, picks[i].arm, marks)
                     waiting.remove(i)
@@ -296,18 +298,18 @@ class Execution:
             given = ruled if ruled is not None else route.constant
             if given is None:
                 raise _unanswered(request, picks[i], failed[i])
-            found[i] = tuple(given)
+            results[i] = tuple(given)
             routes[i] = Route(picks[i].routed, "", picks[i].arm, (*flags[i], how))
 
-    def tell(self, request: InferenceRequest, version: str, failure: Exception) -> None:
+    def log_failure(self, request: InferenceRequest, version: str, failure: Exception) -> None:
         """Each kind of failure of a version once in a while: a flood says no more than the
         first."""
         code, model = code_of(failure), request.model
         now = self._services.monotonic()
-        if len(self._told) > _MOST_TOLD:
-            self._told.clear()
-        if now - self._told.get((model, version, code), float("-inf")) >= _TELL_EVERY_S:
-            self._told[model, version, code] = now
+        if len(self._logged_at) > _MOST_LOGGED:
+            self._logged_at.clear()
+        if now - self._logged_at.get((model, version, code), float("-inf")) >= _LOG_EVERY_S:
+            self._logged_at[model, version, code] = now
             _log.warning(
                 "model %s version %s failed: %s %s", model, version, code, describe(failure),
                 extra=request.named,

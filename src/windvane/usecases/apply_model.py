@@ -56,8 +56,8 @@ def _check_cascade(tx: Tx, file: ModelFile) -> None:
     other = read_model_file(texts[file.cascade.to])
     if other.contract.task != file.contract.task:
         raise BadModelFile(
-            f"serve.cascade.to: {other.model} predicts {_told(other)}, {file.model} predicts "
-            f"{_told(file)}",
+            f"serve.cascade.to: {other.model} predicts {_described(other)}, {file.model} predicts "
+            f"{_described(file)}",
             hint="both answer the same question: `predicts` must be the same",
         )
     own = {spec.name: spec for spec in file.schema}
@@ -76,7 +76,7 @@ def _check_cascade(tx: Tx, file: ModelFile) -> None:
             )
 
 
-def _told(file: ModelFile) -> str:
+def _described(file: ModelFile) -> str:
     classes = ", ".join(file.contract.task.classes)
     return f"{file.predicts.kind} ({classes})" if classes else file.predicts.kind
 

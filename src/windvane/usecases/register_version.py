@@ -136,7 +136,7 @@ def register_version(
         if about.champion:
             on_step(f"compare with version {about.champion} on the same rows")
             facts = services.champions.compare(about, evaluation.outputs, holdout, facts)
-        told = _told(services, source, chosen, environment)
+        told = _lineage(services, source, chosen, environment)
         offered = _proposal(about, chosen, choice, facts, parity, evaluation, options, told)
         return accept(services.stores, about, data, offered, on_step)
 
@@ -183,7 +183,7 @@ def _parity(
     return report.signed(options.accept, options.accepted_by)
 
 
-def _told(
+def _lineage(
     services: RegistrationServices, source: Source, chosen: Loaded, environment: Environment | None
 ) -> dict[str, Any]:
     """What the model says that it was made with, beside what it runs with."""

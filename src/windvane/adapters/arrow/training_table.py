@@ -189,10 +189,10 @@ class _Reading:
             unlabelled=self._unlabelled,
             untimed=self._untimed,
             absent=absent,
-            notes=(*notes, *self._said(absent)),
+            notes=(*notes, *self._notes(absent)),
         )
 
-    def _said(self, absent: frozenset[str]) -> list[str]:
+    def _notes(self, absent: frozenset[str]) -> list[str]:
         found = [*self._label_reader.notes, *self._time_reader.notes()]
         found.append(f"times from {shown_time(min(self._times))} to {shown_time(max(self._times))}")
         for count, what in ((self._unlabelled, "label"), (self._untimed, "time")):

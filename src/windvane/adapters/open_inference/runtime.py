@@ -230,8 +230,8 @@ class OpenInferenceRuntime:
         ):  # fmt: skip
             if then != today:
                 raise CannotLoad(
-                    f"{remote.path} had the {what} {_told(then)} when it was registered, and has "
-                    f"{_told(today)} now",
+                    f"{remote.path} had the {what} {_tensor_list(then)} when it was registered, "
+                    f"and has {_tensor_list(today)} now",
                     hint="another model is served there by now: register it as a new version",
                 )
         if now.only_version and remote.only_version not in ("", now.only_version):
@@ -260,7 +260,7 @@ def _sizes(shape: Sequence[int], columns: int) -> list[int]:
     return [columns if size < 0 else size for size in shape[1:]]
 
 
-def _told(tensors: Sequence[Any]) -> str:
+def _tensor_list(tensors: Sequence[Any]) -> str:
     return ", ".join(f"{t.name} {t.datatype} {list(t.shape)}" for t in tensors) or "none"
 
 

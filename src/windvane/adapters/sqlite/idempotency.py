@@ -86,7 +86,7 @@ class SqliteIdempotency:
         self._calls: queue.Queue[_Call | None] = queue.Queue(_MOST_WAITING)
         self._thread: threading.Thread | None = None
         self._down_until = float("-inf")
-        self._told = False
+        self._degradation_logged = False
         self._late = 0
         self._closed = self._ended = False
         self._housekeeper: threading.Thread | None = None
@@ -193,8 +193,8 @@ class SqliteIdempotency:
         if busy and self._late <= _MOST_LATE:
             return
         self._down_until = self._monotonic() + _PAUSE_S
-        if not self._told:
-            self._told = True
+        if not self._degradation_logged:
+            self._degradation_logged = True
             said = str(error) or f"no answer within {within_s * 1e3:.0f} ms"
             _log.warning("idempotency keys do not protect: %s: %s", self._path, said)
 
@@ -269,8 +269,8 @@ class SqliteIdempotency:
             self._path.replace(self._path.with_suffix(".unreadable"))
 
     def _recovered(self) -> None:
-        if self._told and self._monotonic() >= self._down_until:
-            self._told = False
+        if self._degradation_logged and self._monotonic() >= self._down_until:
+            self._degradation_logged = False
             _log.warning("idempotency keys protect again: %s", self._path)
 
     # And this in the housekeeper's.

@@ -98,7 +98,7 @@ def make_report(
     lines += [_canary_line(canary, moments), _tenant_line(tenant, moments, seen)]
     quiet = [i for i in incidents if i.opened_at <= plan.QUIET_UNTIL]
     suspects = {s["feature"] for s in feed.evidence["suspects"]} if feed else set[str]()
-    kinds = _told_kinds(feed, notes)
+    kinds = _notified_kinds(feed, notes)
     after_garbage = seen.refused_tenants.keys() - {plan.GARBAGE_TENANT}
     garbage = sum(1 for m in moments if m.fault == "refused")
     checks = (
@@ -282,7 +282,7 @@ def _line(
     )
 
 
-def _told_kinds(feed: Incident | None, notes: dict[str, list[IncidentNote]]) -> set[str]:
+def _notified_kinds(feed: Incident | None, notes: dict[str, list[IncidentNote]]) -> set[str]:
     said = " ".join(n.what for n in notes.get(feed.id, [])) if feed else ""
     return {kind for kind in ("nulls", "values") if f"{kind} " in said}
 

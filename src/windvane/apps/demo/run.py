@@ -94,7 +94,7 @@ class Stage:
 
     console: Console
     quiet: bool
-    _told: dict[str, bool] = field(default_factory=dict[str, bool])
+    _notified: dict[str, bool] = field(default_factory=dict[str, bool])
 
     def say(self, text: str) -> None:
         if not self.quiet:
@@ -112,8 +112,8 @@ class Stage:
         for incident in found:
             for note in notes[incident.id]:
                 name = f"{incident.id}/{note.at}/{note.what}"
-                if name not in self._told:
-                    self._told[name] = True
+                if name not in self._notified:
+                    self._notified[name] = True
                     self.say(f"[bold]{clock_text(note.at)}[/]  {note.what}")
 
 

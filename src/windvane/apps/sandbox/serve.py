@@ -117,13 +117,13 @@ def serve(fd: int, protections: list[str], missing: list[str]) -> None:
         except MemoryError:
             reply = Failed("out of memory", at_load=held is None)
         except Exception as error:
-            _tell(error, at_load=held is None)
+            _send_error(error, at_load=held is None)
             reply = Failed(f"{type(error).__name__}: {error}"[:500], at_load=held is None)
         answered = msgspec.msgpack.encode(reply)
         _send(fd, framed(answered))
 
 
-def _tell(error: Exception, *, at_load: bool) -> None:
+def _send_error(error: Exception, *, at_load: bool) -> None:
     """At a load with its words; later these may hold a feature's value, and its place must do."""
     if at_load:
         _log.error("the version does not load", exc_info=error)

@@ -77,7 +77,7 @@ def map_output(found: NDArray[Any], mapping: OutputMapping, spec: OutputSpec) ->
         return values
     if spec.size > 0 and values.ndim >= 1 and values.size == values.shape[0] * spec.size:
         return values.reshape(values.shape[0], *spec.shape)
-    raise ValueError(f"{spec.name} has shape {values.shape}, (rows, {_said(spec)}) is needed")
+    raise ValueError(f"{spec.name} has shape {values.shape}, (rows, {_shape_text(spec)}) is needed")
 
 
 class OutputReader:
@@ -125,5 +125,5 @@ class OutputReader:
         raise ValueError(f"there is no output {wanted!r} among {', '.join(found)}")
 
 
-def _said(spec: OutputSpec) -> str:
+def _shape_text(spec: OutputSpec) -> str:
     return ", ".join("any" if n < 0 else str(n) for n in spec.shape) or "1"
