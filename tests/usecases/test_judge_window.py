@@ -15,11 +15,13 @@ from usecases.timeline import (
     GARBAGE,
     NULLS,
     QUIET,
+    only,
     outcomes,
     play,
     verdicts,
 )
 
+from windvane.core.routing import SELECTED
 from windvane.ports.control_store import Checkpoint, LeaseLost, Tx
 from windvane.usecases.judge_window import judge_window
 from windvane.usecases.load_window import StewardState, WindowCache
@@ -68,6 +70,29 @@ def test_a_model_without_a_deployment_waits(empty_harness: Harness) -> None:
     empty_harness.add_version("1")
     empty_harness.traffic(0)
     assert not empty_harness.judge()
+
+
+def test_rows_that_a_cascade_selected_say_nothing_of_features(harness: Harness) -> None:
+    """They are chosen by another model's answers: if those change, so do they, and no feed is
+    broken."""
+    play(harness, [QUIET] * 12)
+    for i in range(12, 24):
+        harness.traffic(i, checkpoint=False)
+        harness.traffic(i, arm=SELECTED, **NULLS)
+        assert harness.judge()
+    assert harness.incidents() == []
+    harness.cache = WindowCache()  # another steward, which reads the past again
+    play(harness, [QUIET] * 4, first=24)
+    assert harness.incidents() == []
+
+
+def test_what_a_cascade_asked_for_in_vain_is_the_models_failure(harness: Harness) -> None:
+    play(harness, [QUIET] * 4)
+    for i in range(4, 12):
+        harness.traffic(i, checkpoint=False)
+        harness.traffic(i, arm=SELECTED, failed=50)
+        assert harness.judge()
+    assert only(harness, f"errors:{MODEL}")
 
 
 def test_an_empty_window_between_two_is_judged_as_thin(harness: Harness) -> None:

@@ -56,6 +56,30 @@ def test_each_kind_is_counted_in_its_window(recording: RecorderHarness) -> None:
     assert recording.log.counts(MODEL) == {"predictions": 5, "refusals": 1, "outcomes": 1}
 
 
+def test_rows_that_a_cascade_selected_are_counted_apart(recording: RecorderHarness) -> None:
+    """Their units, and those of a canary, stay with the arm that they took."""
+    canary: dict[str, Any] = {"arm": "challenger", "routed": "2", "answered": "2"}
+    recording.write(
+        [
+            predicted("a"),
+            predicted("b/0", flags=["cascaded", "failed"], answered="", rollout="delay/2/9#0"),
+            predicted("c/1", flags=["cascaded"], **canary),
+        ]
+    )
+    recording.start().step()
+    found = {
+        (key.arm, name): sketch.total(name)
+        for key, sketch in recording.sketches().items()
+        for name in ("rows", "execution_errors")
+        if sketch.total(name)
+    }
+    assert found == {
+        ("champion", "rows"): 1, ("selected", "rows"): 1, ("selected", "execution_errors"): 1,
+        ("challenger", "rows"): 1,
+    }  # fmt: skip
+    assert recording.units("delay/2/9") == [UnitCounts("champion", 0, 1, 1, 0)]
+
+
 def test_features_lie_in_their_bins(recording: RecorderHarness, trained: Trained) -> None:
     recording.write(
         [

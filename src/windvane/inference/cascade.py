@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from windvane.core.errors import WindvaneError
-from windvane.core.routing import CascadeSpec
+from windvane.core.routing import CASCADED, CascadeSpec
 from windvane.inference.access import ModelAccess
 from windvane.inference.errors import NoAnswer, Rejection, SchemaViolation
 from windvane.inference.execution import Execution
@@ -17,7 +17,7 @@ from windvane.inference.validation import validate_rows
 if TYPE_CHECKING:
     from windvane.inference.engine import Services
 
-CASCADED, UNSURE = "cascaded", "unsure"
+UNSURE = "unsure"
 _SHARE_OF_TIME = 0.9  # of what is left: the cheap answer is there, and has to leave in time
 
 

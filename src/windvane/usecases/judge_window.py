@@ -15,7 +15,7 @@ from windvane.core.drift import (
     judge_drift,
     recent_readings,
 )
-from windvane.core.routing import Arm
+from windvane.core.routing import SELECTED, Arm
 from windvane.core.verdict import RateFacts, RatePolicy, RateState, Verdict, judge_rate
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, WindowVerdict
@@ -137,7 +137,7 @@ def _judge_refusals(window: ClosedWindow, state: StewardState) -> list[RateFindi
 
 def _judge_errors(window: ClosedWindow, state: StewardState) -> RateFinding:
     """The model's own health: a canary's failures belong to its gate, refusals to a tenant."""
-    own = [s for k, s in window.sketches if k.arm in (Arm.CHAMPION, Arm.FALLBACK)]
+    own = [s for k, s in window.sketches if k.arm in (Arm.CHAMPION, Arm.FALLBACK, SELECTED)]
     failed = sum(s.total("execution_errors") for s in own)
     bad = failed + sum(s.total("unanswered") for s in own)
     good = sum(s.total("rows") for s in own) - failed

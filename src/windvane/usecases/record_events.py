@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, TypeVar
 import msgspec
 import numpy as np
 
-from windvane.core.routing import Arm
+from windvane.core.routing import CASCADED, SELECTED, Arm
 from windvane.core.sketch import LATENCY_EDGES_US, NO_AXES, TRAFFIC, Layout, Sketch
 from windvane.core.task import Contract, Task, make_task
 from windvane.ports.clock import Clock
@@ -29,6 +29,7 @@ from windvane.ports.events import (
     OutcomeSeen,
     Predicted,
     Refused,
+    RouteTaken,
     SpoolRecord,
     column_values,
     event_key,
@@ -272,7 +273,7 @@ class Recorder:
                 case Predicted():
                     rows = event_rows(event)
                     for i, route in enumerate(event.routes_of()):
-                        found = _at(gathered, (*place, route.routed, route.arm))
+                        found = _at(gathered, (*place, route.routed, _counted_as(route)))
                         found.rows.values.append(rows.values[i])
                         found.rows.outputs.append(rows.outputs[i])
                         if not i:
@@ -336,6 +337,12 @@ class Recorder:
                     named = unit or weak_unit(event)
                     out.append(UnitSeen(rollout, route.arm, named, int(step), failed, slow))
         return out
+
+
+def _counted_as(route: RouteTaken) -> str:
+    """The arm whose window a row is counted in."""
+    selected = CASCADED in route.flags and route.arm != Arm.CHALLENGER
+    return SELECTED if selected else route.arm
 
 
 def weak_unit(event: Predicted) -> str:

@@ -11,6 +11,8 @@ from windvane.core.routing.access import (
     limits_of,
 )
 from windvane.core.routing.table import (
+    CASCADED,
+    SELECTED,
     Arm,
     CascadeSpec,
     CircuitSpec,
@@ -24,8 +26,10 @@ from windvane.core.routing.table import (
 )
 
 __all__ = [
+    "CASCADED",
     "CLIENT_SCOPES",
     "EVERYONE",
+    "SELECTED",
     "ApiVersion",
     "Arm",
     "CascadeSpec",

@@ -19,6 +19,13 @@ class Arm(enum.StrEnum):
     FALLBACK = "fallback"
 
 
+CASCADED = "cascaded"
+"""Flag of a row that another model's cascade asked about."""
+SELECTED = "selected"
+"""What stands for the arm where windows are counted, of rows that somebody chose by their answers:
+they are no sample of what the model is asked, so features and outputs are not judged by them."""
+
+
 @dataclass(frozen=True, slots=True)
 class VersionEntry:
     """Where a version's files lie and what they must hash to; ``trusted`` if an admin vouched
