@@ -88,7 +88,7 @@ def test_numbers_and_truth_values_are_such_where_they_are_meant() -> None:
 def test_a_number_in_another_base_is_refused_and_not_taken_for_another(odd: str) -> None:
     with pytest.raises(BadModelFile) as raised:
         read_model_file(made(more=f"watch: {{min_rows: {odd}}}"))
-    assert "int" in raised.value.message
+    assert "a whole number is needed" in raised.value.message
     assert "watch.min_rows" in raised.value.message
 
 

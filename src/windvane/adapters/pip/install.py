@@ -18,6 +18,7 @@ from windvane.adapters.pip.integrity import size_of
 from windvane.core.execution import Package, package_name
 from windvane.ports.environments import EnvironmentNotBuilt
 
+_INSTALLING = "install its packages"
 _LOOKS_EVERY_S = 0.5
 _WEIGHS_EVERY_S = 3.0
 _ENDS_WITHIN_S = 10.0
@@ -85,6 +86,8 @@ def _watch(
         with contextlib.suppress(subprocess.TimeoutExpired):
             status = process.wait(timeout=_LOOKS_EVERY_S)
             _check_size(folder, most_bytes)
+            if not installing and _installs(log):
+                on_step(_INSTALLING)
             return status
         now = time.monotonic()
         if now >= until:
@@ -95,9 +98,13 @@ def _watch(
         if now >= weighs_at:
             _check_size(folder, most_bytes)
             weighs_at = now + _WEIGHS_EVERY_S
-        if not installing and b"Installing collected packages" in _tail(log):
+        if not installing and _installs(log):
             installing = True
-            on_step("install its packages")
+            on_step(_INSTALLING)
+
+
+def _installs(log: Path) -> bool:
+    return b"Installing collected packages" in _tail(log)
 
 
 def _check_size(folder: Path, most: int) -> None:
