@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -13,8 +14,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from contracts.environments.wheels import make_wheel
+from journeys.installation import Installation, free_port, wait_until
 from usecases.registration import FILE, table
 from usecases.test_register_environment import PICKLE, TARIFF
+
+from windvane.client import Client
 
 HOME = "home"
 
@@ -83,3 +87,43 @@ def test_from_a_requirements_file_to_an_environment_that_is_looked_after(work: P
 def test_what_cannot_be_is_said_in_a_sentence(work: Path, more: tuple[str, ...], says: str) -> None:
     (work / "bad.txt").write_text("-r other.txt\n")
     assert says in windvane(work, "register", "delay", "model.pkl", *GIVEN, *more, fails=True)
+
+
+@pytest.mark.takes_turns
+def test_two_environments_answer_through_one_gateway(work: Path, tmp_path: Path) -> None:
+    """The champion by one release of the package, the canary by another, each as it says."""
+    folder = tmp_path / "own"
+    shutil.copytree(work, folder, ignore=shutil.ignore_patterns(HOME))
+    windvane(folder, "apply", "delay.yaml")
+    for scale, release in ((1.0, "1.0"), (3.0, "2.0")):
+        make_wheel(folder / release, "tariff", release, {"tariff.py": TARIFF.format(scale=scale)})
+        (folder / "requirements.txt").write_text(f"tariff=={release}\n")
+        own = ("--requirements", "requirements.txt", "--wheels", release)
+        told: Any = json.loads(
+            windvane(folder, "register", "delay", "model.pkl", *GIVEN, *own, "--json")
+        )
+        windvane(folder, "trust", "delay", told["version"])
+        windvane(folder, "deploy", "delay", told["version"])
+    home = Installation(folder / HOME, free_port(), free_port())
+    home.key = windvane(folder, "key", "issue", "acme").strip()
+    (folder / HOME / "windvane.yaml").write_text(
+        f"port: {home.port}\nconsole_port: {home.console_port}\n"
+    )
+    rows = [{"distance": 900.0, "carrier": "AA", "temp": 50.0}] * 200
+    home.start("up")
+    try:
+        home.wait_ready()
+        with Client(home.url, home.key, deadline=30.0) as client:
+            wait_until("both answer", lambda: len(versions(client, rows)) == 2, within_s=120.0)
+            found = client.predict("delay", rows, deadline=20.0)
+    finally:
+        home.stop()
+    z = 900.0 / 900.0 - 50.0 / 20.0 + 2.0
+    expected = {v: 1.0 / (1.0 + math.exp(-scale * z)) for v, scale in (("1", 1.0), ("2", 3.0))}
+    assert {row.version for row in found} == {"1", "2"}
+    for row in found:
+        assert row.value == pytest.approx(expected[row.version], abs=1e-9)
+
+
+def versions(client: Client, rows: list[dict[str, Any]]) -> set[str]:
+    return {row.version for row in client.predict("delay", rows, deadline=20.0)}
