@@ -1,4 +1,5 @@
-"""A run takes one slice of the tests that take turns, so that all have run after a few commits."""
+"""A run takes one slice of the tests that take turns: which one goes by how many states the
+branch has had, merges counted once."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ def in_slice(names: Sequence[str], place: int) -> set[str]:
 def count_commits(folder: Path) -> int:
     """0 where there is no repository."""
     done = subprocess.run(
-        ["git", "rev-list", "--count", "HEAD"],
+        ["git", "rev-list", "--count", "--first-parent", "HEAD"],
         cwd=folder, capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
     return int(done.stdout) if done.returncode == 0 else 0

@@ -595,3 +595,40 @@ def test_a_remote_version_runs_as_many_batches_as_it_allows_and_no_more() -> Non
         assert bench.told[-1] == ("r", 1, EVERYBODY)
 
     run(story, max_rows=4)
+
+
+# One bad item takes nobody else's answers
+
+
+def test_a_batch_that_is_lost_takes_no_other_versions(caplog: pytest.LogCaptureFixture) -> None:
+    async def story(bench: Bench) -> None:
+        first, _ = bench.queue()
+        second, _ = bench.queue()
+        count = bench.batcher._on_result
+
+        def counts(queue: ModelQueue, *more: Any) -> None:
+            if queue is first:
+                raise ZeroDivisionError("counting failed")
+            count(queue, *more)
+
+        bench.batcher._on_result = counts
+        lost, kept = bench.ask(first, 1.0), bench.ask(second, 2.0)
+        assert [type(one) for one in await lost] == [ZeroDivisionError]
+        assert await kept == [(pytest.approx(0.002),)]
+        bench.batcher._on_result = count
+        assert await bench.ask(first, 3.0) == [(pytest.approx(0.003),)]
+
+    run(story)
+    assert "a batch was lost" in caplog.text
+
+
+def test_what_was_unloaded_says_so_at_once() -> None:
+    async def story(bench: Bench) -> None:
+        gone, _ = bench.queue(apart=True)
+        other, _ = bench.queue()
+        gone.close()
+        answers = await asyncio.gather(bench.ask(gone, 1.0, 2.0), bench.ask(other, 3.0))
+        assert ["unloaded" in str(one) for one in answers[0]] == [True, True]
+        assert answers[1] == [(pytest.approx(0.003),)]
+
+    run(story)

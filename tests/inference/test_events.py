@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from inference.harness import (
     CONTRACT,
@@ -20,6 +21,8 @@ from inference.harness import (
     until,
 )
 
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract, TaskSpec
 from windvane.ports.events import Denied, Predicted, Refused, column_values
 
 PREDICT = f"/v1/models/{MODEL}/predict"
@@ -186,3 +189,27 @@ def test_a_spool_that_breaks_in_another_way_gives_no_answer_either() -> None:
         assert (answer.status, answer.code) == (422, "CON-110")
 
     run(story, spool=Broken())
+
+
+def test_an_event_that_is_too_large_takes_no_others_answers() -> None:
+    """They are written together; the large one is refused by itself, and not to be repeated."""
+    wide = Contract((FeatureSpec("x", "v", FeatureType.NUMBER),),
+                    TaskSpec("tensor", outputs={"embedding": (2_200,)}))  # fmt: skip
+
+    async def story(harness: Harness) -> None:
+        harness.predictor(model="big").gives = lambda rows: [np.ones((len(rows), 2_200)) / 3]
+        await harness.publish(route(cache_ttl_s=0.0), route("big", contract=wide, cache_ttl_s=60.0))
+        rows = [{"features": {"x": float(i)}} for i in range(1_000)]
+        large = json.dumps({"instances": rows}).encode()
+        for _ in range(2):  # by the version, then from the cache
+            *small, big = await asyncio.gather(
+                *[harness.predict(float(i), auth="Bearer wv_bolt") for i in range(5)],
+                harness.call("POST", "/v1/models/big/predict", large),
+            )
+            assert [answer.status for answer in small] == [200] * 5
+            assert (big.status, big.code) == (413, "GAT-123")
+            assert "retry-after" not in big.headers
+            assert "16,777,216 allowed" in big.json["error"]["message"]
+        assert {e.model for e in harness.spool.events if isinstance(e, Predicted)} == {MODEL}
+
+    run(story, max_rows=1_000, max_body=1 << 20, cache_bytes=1 << 30)

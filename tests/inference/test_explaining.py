@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from inference.harness import (
     CONTRACT,
@@ -24,11 +27,14 @@ from inference.harness import (
     until,
 )
 
-from windvane.core.execution import BACKGROUND_FILE, Background
+from windvane.adapters.sqlite import SqliteIdempotency
+from windvane.core.execution import BACKGROUND_FILE, Background, Breaker, Circuit
 from windvane.core.explanation import Explanation, Method, Scale
 from windvane.core.routing import CascadeSpec
-from windvane.core.task import ExplainedNumber, TaskSpec
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.task import Contract, ExplainedNumber, TaskSpec
 from windvane.inference.explaining import MAX_EVALUATIONS, MAX_ROWS
+from windvane.inference.idempotency import Idempotency
 from windvane.ports.events import Predicted
 from windvane.ports.runtime import CannotExplain
 
@@ -335,5 +341,153 @@ def test_a_cascades_row_is_explained_by_who_answered() -> None:
         events = {e.model: e for e in harness.spool.events if isinstance(e, Predicted)}
         assert [bool(text) for text in events["cheap"].explanations_of()] == [True, False]
         assert json.loads(events["dear"].explanations_of()[0]) == dear
+
+    run(story)
+
+
+def stored(story: Any, tmp_path: Path, **settings: Any) -> None:
+    """With idempotency keys, whose requests run in tasks of their own."""
+    store = SqliteIdempotency(tmp_path / "i.db", deadline_s=20.0)
+
+    async def told(harness: Harness) -> None:
+        try:
+            await story(harness)
+        finally:
+            await store.aclose()
+
+    run(told, idempotency=Idempotency(store), **settings)
+
+
+def test_a_version_is_not_unloaded_between_two_comparisons(tmp_path: Path) -> None:
+    async def story(harness: Harness) -> None:
+        predictor = await deployed(harness)
+        await harness.publish(replace(route(), cache_ttl_s=0.0), route("other", cache_ttl_s=0.0))
+        queue = next(queue for queue in harness.queues if queue.model == MODEL)
+        queue.threaded = True
+        queue.row_s = 0.01  # a row at a time
+        key = {"Idempotency-Key": "k1"}
+        asked = asyncio.ensure_future(explained(harness, features(4.0, 5, "bike"), headers=key))
+        await until(lambda: len(predictor.batches) > 3)
+        others = [x for x in harness.services.models._handles.values() if x.queue is not queue]
+        harness.services.models.keep_only(others)
+        assert predictor.closed == 0
+        answers = [await harness.predict(1.0 + i, model="other") for i in range(3)]
+        assert [answer.status for answer in answers] == [200, 200, 200]
+        assert (await asked).rows[0]["explanation"]
+        await until(lambda: queue.idle)
+        harness.services.models.let_go()
+        await until(lambda: predictor.closed == 1)
+
+    stored(story, tmp_path)
+
+
+def test_comparisons_of_a_slow_version_go_in_small_pieces_while_nobody_waits() -> None:
+    """Rows between clients' own hold nobody up, open nobody's circuit and end at the deadline."""
+
+    async def story(harness: Harness) -> None:
+        predictor = await deployed(harness, deadline_s=0.5)
+        queue = harness.queues[0]
+        queue.threaded, queue.row_s, queue.took_s = True, 0.004, 0.004
+
+        def slow(rows: Sequence[Sequence[Any]]) -> list[Any]:
+            time.sleep(0.004 * len(rows))
+            predictor.batches.append([row[0] for row in rows])
+            return [np.array([price(row) for row in rows])]
+
+        predictor.gives = slow
+        answer = await explained(harness, features(4.0, 5, "bike"))
+        assert answer.status == 200
+        assert max(map(len, predictor.batches)) <= 2
+        assert sum(map(len, predictor.batches)) < 130  # not 2,000: the deadline
+        assert queue.circuits.all_closed
+
+    run(story)
+
+
+def test_rows_that_no_client_sent_open_no_circuit() -> None:
+    async def story(harness: Harness) -> None:
+        predictor = await deployed(harness)
+        predictor.fails = lambda row: row[1] is None
+        for _ in range(12):
+            assert unexplained(await explained(harness, features()))[0] == "EXP-101"
+        assert harness.queues[0].circuits.all_closed
+        assert (await harness.predict(3.0)).status == 200
+
+    run(story)
+
+
+def test_nothing_is_compared_while_the_circuit_is_not_closed() -> None:
+    async def story(harness: Harness) -> None:
+        predictor = await deployed(harness, cache_ttl_s=60.0)
+        await harness.predict(3.0)
+        queue = harness.queues[0]
+        queue.circuits = replace(queue.circuits, version=Breaker(Circuit.OPEN, until=1e12))
+        before = len(predictor.batches)
+        code, message = unexplained(await explained(harness, features(3.0)))
+        assert (code, "failed too often" in message) == ("EXP-101", True)
+        assert len(predictor.batches) == before
+
+    run(story)
+
+
+def test_more_features_than_can_be_compared_are_not() -> None:
+    names = [f"f{i}" for i in range(1_001)]
+    contract = Contract(
+        tuple(FeatureSpec(name, "v", FeatureType.NUMBER, nullable=True) for name in names),
+        TaskSpec("regression"),
+    )
+
+    async def story(harness: Harness) -> None:
+        held = Background(tuple(names), ((0.0,) * 1_001,))
+        harness.artifacts.files[BACKGROUND_FILE] = msgspec.msgpack.encode(held)
+        predictor = harness.predictor(model="wide")
+        await harness.publish(route("wide", contract=contract, cache_ttl_s=0.0))
+        answer = await explained(harness, {"f0": 1.0}, model="wide")
+        code, message = unexplained(answer)
+        assert code == "EXP-101"
+        assert "1,001 features, at most 1,000 are compared" in message
+        assert len(predictor.batches) == 1
+
+    run(story)
+
+
+def test_the_time_of_an_explanation_is_not_the_versions_latency() -> None:
+    async def story(harness: Harness) -> None:
+        predictor = harness.runtime.predictors[f"{MODEL}/1"] = TreePredictor()
+        await deployed(harness)
+
+        def late(rows: Any, answers: Any) -> list[Explanation]:
+            harness.ticks.ahead_s += 3.0
+            return [Explanation(Method.TREE_SHAP, "value", Scale.OUTPUT, 0.0, {}) for _ in rows]
+
+        predictor.explain = late  # type: ignore[method-assign]
+        assert (await explained(harness, features(1.0))).status == 200
+        assert harness.spool.events[0].latency_us < 1_000_000
+
+    run(story)
+
+
+def test_one_tenants_slow_library_keeps_no_other_tenant_waiting() -> None:
+    async def story(harness: Harness) -> None:
+        slow = harness.runtime.predictors["slow/1"] = TreePredictor()
+        harness.runtime.predictors[f"{MODEL}/1"] = TreePredictor()
+        stuck = threading.Event()
+
+        def explain(rows: Any, answers: Any) -> list[Explanation]:
+            assert stuck.wait(20.0)
+            return []
+
+        slow.explain = explain  # type: ignore[method-assign]
+        try:
+            await harness.publish(
+                replace(route(), cache_ttl_s=0.0), route("slow", cache_ttl_s=0.0, deadline_s=0.2)
+            )
+            for _ in range(6):  # more than there are threads
+                late = await explained(harness, features(1.0), model="slow")
+                assert late.rows[0]["unexplained"]["code"] == "EXP-102"
+            other = await explained(harness, features(1.0), auth="Bearer wv_bolt")
+            assert other.rows[0]["explanation"]
+        finally:
+            stuck.set()
 
     run(story)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from inference.harness import (
     ACME,
+    MODEL,
     WITHIN_S,
     Harness,
     body,
@@ -21,7 +22,10 @@ from inference.harness import (
 )
 
 from windvane.adapters.sqlite import SqliteIdempotency
+from windvane.apps.gateway.protocols.native import NativeCodec
+from windvane.core.routing import ApiVersion
 from windvane.inference.idempotency import Idempotency
+from windvane.inference.request import InferenceRequest
 from windvane.ports.events import Predicted, Refused
 
 KEY = {"Idempotency-Key": "order-1"}
@@ -268,5 +272,41 @@ def test_a_client_that_waits_longer_holds_its_place_as_long(tmp_path: Path) -> N
             assert (await harness.predict(headers={**key, **waits})).status == 200
         assert leases[0] < 20.0
         assert leases[1] > 60.0
+
+    with_store(tmp_path, story)
+
+
+def test_a_client_that_goes_away_leaves_no_second_event(tmp_path: Path) -> None:
+    """Between the event on the spool and its answer under the key: a repetition is a replay."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(cache_ttl_s=0.0))
+        idempotency = harness.services.idempotency
+        assert idempotency is not None
+        real, gate = idempotency.store.keep, asyncio.Event()
+
+        async def late(*kept: Any) -> None:
+            await gate.wait()
+            await real(*kept)
+
+        idempotency.store.keep = late  # type: ignore[method-assign]
+
+        def asked() -> InferenceRequest:
+            return InferenceRequest(
+                harness.services.new_id(), MODEL, b"Bearer wv_acme",
+                NativeCodec(list(ApiVersion)[-1]), harness.ticks.ns(), idempotency_key="k",
+            )  # fmt: skip
+
+        first = asyncio.create_task(harness.worker.engine.predict(asked(), body(1.0)))
+        await until(lambda: len(predictions(harness)) == 1)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        gate.set()
+        await until(lambda: not idempotency._working)
+        again = await harness.worker.engine.predict(asked(), body(1.0))
+        assert again.replayed
+        assert len(predictions(harness)) == 1
+        assert harness.services.under_way == 0
 
     with_store(tmp_path, story)

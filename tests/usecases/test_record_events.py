@@ -75,7 +75,7 @@ def test_rows_that_a_cascade_selected_are_counted_apart(recording: RecorderHarne
     }
     assert found == {
         ("champion", "rows"): 1, ("selected", "rows"): 1, ("selected", "execution_errors"): 1,
-        ("challenger", "rows"): 1,
+        ("selected_challenger", "rows"): 1,
     }  # fmt: skip
     assert recording.units("delay/2/9") == [UnitCounts("champion", 0, 1, 1, 0)]
 
@@ -157,6 +157,7 @@ def test_the_units_of_a_rollout_are_counted_once(recording: RecorderHarness) -> 
             predicted("f", unit="u4", rollout="delay/2/9#0"),  # a lucky champion unit is not kept
             predicted("g", unit="u5", rollout="delay/2/9#0", flags=["failed"]),
             predicted("h", unit="u6", flags=["failed"]),  # no rollout
+            predicted("i", unit="u7", flags=["hurried", "RUN-108", "constant"], **canary),
         ]
     )
     recording.start().step()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from windvane.inference.model_queue import Job, ModelQueue, RowOutputs, Waiter
 from windvane.ports.runtime import Predictor, RowsRefused, RuntimeFailed
 from windvane.ports.tracing import CALLING, RequestTrace
 
+_log = logging.getLogger(__name__)
 _THREAD_NICENESS = 5
 _SMOOTHING = 0.2
 _LONG = 5.0
@@ -83,11 +85,17 @@ class NextTickBatcher:
     def enlist(
         self, waiter: Waiter, queue: ModelQueue, rows: Sequence[Sequence[Any]], deadline: float,
         tenant: str = EVERYBODY, trace: RequestTrace | None = None, owed_at: float = 0.0,
+        *, background: bool = False,
     ) -> None:  # fmt: skip
         """The same for somebody who is no future; ``tenant`` says whose rows they are, ``trace``
         is their request's. The execution of a remote version goes on until ``owed_at``, where
-        that is later: else who waits for less time would make it look hung."""
+        that is later: else who waits for less time would make it look hung. ``background`` rows
+        are no client's."""
+        if queue.closed:
+            waiter.set_result([RuntimeFailed("the version was unloaded")] * len(rows))
+            return
         job = Job(rows, waiter, deadline, tenant)
+        job.background = background
         if owed_at > deadline:
             job.until = owed_at
         if trace is not None:
@@ -123,7 +131,20 @@ class NextTickBatcher:
             self.on_end()
 
     def _run(self, queue: ModelQueue) -> None:
+        """What fails here fails these jobs, and nobody else's."""
         jobs = self._take(queue)
+        try:
+            self._execute(queue, jobs)
+        except Exception as error:
+            _log.exception("model %s version %s: a batch was lost", queue.model, queue.version)
+            queue.busy = queue.running = 0
+            for job in jobs:
+                if not job.waiter.done():
+                    job.waiter.set_result([error] * len(job.rows))
+            if queue.jobs:
+                self._schedule(queue)
+
+    def _execute(self, queue: ModelQueue, jobs: list[Job]) -> None:
         rows = [row for job in jobs for row in job.rows]
         if queue.remote is not None:
             self._run_remote(queue, jobs, rows)
@@ -241,7 +262,8 @@ class NextTickBatcher:
         queue.took_rows += _SMOOTHING * (len(rows) - queue.took_rows)
         queue.row_s = queue.took_s / queue.took_rows
         if isinstance(outputs, Exception):
-            if len(rows) > 1 and queue.remote is None and not isinstance(outputs, TimeoutError):
+            alone = len(rows) == 1 or all(job.background for job in jobs)
+            if not alone and queue.remote is None and not isinstance(outputs, TimeoutError):
                 self._bisect(queue, jobs, rows, outputs)
                 return
             outputs = [outputs] * len(rows)
@@ -250,7 +272,8 @@ class NextTickBatcher:
     def _hand_out(self, queue: ModelQueue, jobs: list[Job], outputs: RowOutputs) -> None:
         """Tell of the execution, which failed if no row has outputs, and resume who waits."""
         failed = None
-        if not any(isinstance(output, tuple) for output in outputs):
+        answered = any(isinstance(output, tuple) for output in outputs)
+        if not answered and not all(job.background for job in jobs):
             failed = _fault_of(jobs, outputs)
         self._on_result(queue, jobs, outputs, failed)
         at = 0

@@ -153,7 +153,8 @@ class Engine:
         if request.trace is not None:
             request.trace.step("read_body", self.services.monotonic_ns())
         if request.idempotency_key and self.services.idempotency is not None:
-            return self._answer_once(request, self.services.idempotency)
+            idempotency = self.services.idempotency
+            return idempotency.to_its_end(self._answer_once(request, idempotency))
         return self._answer(request)
 
     async def _answer(self, request: InferenceRequest) -> InferenceResponse:
@@ -178,11 +179,11 @@ class Engine:
                 if request.trace is not None:
                     now_ns = services.monotonic_ns()
                     request.trace.step("cascade", now_ns, began_ns=began_ns)
-            if request.explain:
+            request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
+            if request.explain:  # its time is not the version's
                 response.explanations = await self._explaining.explain(request, others)
                 if request.trace is not None:
                     request.trace.step("explain", services.monotonic_ns())
-            request.latency_us = (services.monotonic_ns() - request.began_ns) // 1_000
             response.body = request.codec.encode(response)  # or there is nothing to record
             if request.trace is not None:
                 request.trace.step("encode", services.monotonic_ns())

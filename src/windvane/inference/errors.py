@@ -68,6 +68,14 @@ class NotRecorded(Rejection):
     retry_after_s = 1.0
 
 
+class EventTooLarge(Rejection):
+    """What is to be recorded of the request is larger than an event may be."""
+
+    code: ClassVar[str] = "GAT-123"
+    content_at_fault = True
+    hint = "send fewer rows in one request"
+
+
 class NoAnswer(Rejection):
     """Every version of the fallback chain failed, ``routed`` first, on ``arm``; these are "" where
     its client allowed so little time that no version ``owed`` it an answer."""

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 
 from windvane.core.explanation import Explanation
-from windvane.inference.errors import NoAnswer, NotRecorded, Rejection, SchemaViolation
+from windvane.inference.errors import (
+    EventTooLarge,
+    NoAnswer,
+    NotRecorded,
+    Rejection,
+    SchemaViolation,
+)
 from windvane.inference.request import InferenceRequest
 from windvane.inference.waiting import Waiter
 from windvane.ports.clock import Clock
@@ -26,7 +32,7 @@ from windvane.ports.events import (
     as_column,
     as_columns,
 )
-from windvane.ports.spool import SpoolFull, SpoolWriter
+from windvane.ports.spool import MAX_EVENT_BYTES, SpoolFull, SpoolWriter
 
 if TYPE_CHECKING:
     from windvane.inference.explaining import Explained
@@ -60,13 +66,15 @@ class EventWriter:
     ) -> Waiter[Exception | None]:
         """The event of a request that has its outputs, and those of ``others`` that belong to its
         answer, all or none; what to await for what kept them from being kept (NotRecorded): the
-        prediction must then not be given. None: they are kept."""
+        prediction must then not be given. None: they are kept. Raises EventTooLarge."""
         waiter: Waiter[Exception | None] = Waiter()
+        before = [self._predicted(other) for other in others]
+        own = self._predicted(request)
+        _check_sizes([*before, own])
         if not self._held and not self._waiting:
             asyncio.get_running_loop().call_soon(self.commit)
-        for other in others:
-            self._waiting.append((self._predicted(other), None))
-        self._waiting.append((self._predicted(request), waiter))
+        self._waiting += [(event, None) for event in before]
+        self._waiting.append((own, waiter))
         return waiter
 
     def _predicted(self, request: InferenceRequest) -> bytes:
@@ -114,12 +122,16 @@ class EventWriter:
             raise NotRecorded(error.message) from error
 
     def keep_outcomes(self, outcomes: Iterable[OutcomeSeen]) -> None:
-        """All or none; raises NotRecorded."""
-        self.keep(*map(_encode, outcomes))
+        """All or none; raises NotRecorded, EventTooLarge."""
+        self._keep_checked(list(map(_encode, outcomes)))
 
     def keep_imported(self, events: Iterable[Predicted]) -> None:
-        """All or none; raises NotRecorded."""
-        self.keep(*map(_encode, events))
+        """All or none; raises NotRecorded, EventTooLarge."""
+        self._keep_checked(list(map(_encode, events)))
+
+    def _keep_checked(self, events: list[bytes]) -> None:
+        _check_sizes(events)
+        self.keep(*events)
 
     def rejected(self, request: InferenceRequest, error: Rejection) -> None:
         """What a known tenant sent wrong is an event too, and what got no answer: their
@@ -179,6 +191,13 @@ class EventWriter:
         self.commit()
         self.sync()
         self._spool.close()
+
+
+def _check_sizes(events: Sequence[bytes]) -> None:
+    """One that is too large would take all that are written with it."""
+    longest = max(map(len, events), default=0)
+    if longest > MAX_EVENT_BYTES:
+        raise EventTooLarge(f"an event of {longest:,} bytes > {MAX_EVENT_BYTES:,} allowed")
 
 
 def _as_texts(explanations: Sequence[Explained | None]) -> Column:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import ALL_CLOSED, Circuit, may_try
-from windvane.core.routing import Arm, ModelRoute, choose, follow_rule
+from windvane.core.routing import HURRIED, Arm, ModelRoute, choose, follow_rule
 from windvane.core.task import OutputRow
 from windvane.inference.access import ModelAccess
 from windvane.inference.cache import cache_key
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _UNFORESEEN = "RUN-103"
 _TIMED_OUT = "RUN-108"
-_FAILED, _HURRIED = "failed", "hurried"
+_FAILED = "failed"
 _LOG_EVERY_S = 10.0
 _MOST_LOGGED = 1_000
 _WORTH_A_LOOK_S = 0.0001
@@ -262,7 +262,7 @@ class Execution:
         answer; then the rule and the constant. Flags say why."""
         route = request.access.model.route
         flags = {
-            i: [*picks[i].flags, _FAILED if request.owes(error) else _HURRIED, code_of(error)]
+            i: [*picks[i].flags, _FAILED if request.owes(error) else HURRIED, code_of(error)]
             for i, error in failed.items()
         }
         for i, error in failed.items():

@@ -1,17 +1,22 @@
 """What each feature contributed to an answer, where a client asks for it.
 
-A version whose library explains its own trees is asked that, on a thread of its own. Any other is
-asked for more predictions: rows between background rows and the explained one, in batches like
-everybody's, a pass at a time, so that others have their turn between two of them.
+A version whose library explains its own trees is asked that, on threads of low priority, one a
+tenant. Any other is asked for more predictions: rows between background rows and the explained
+one, in pieces that go while no client's row waits for the version, and for half of the time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from windvane.core.errors import WindvaneError
 from windvane.core.explanation import (
@@ -20,9 +25,10 @@ from windvane.core.explanation import (
     Scale,
     average,
     contributions_of,
+    features_to_switch,
     passes_within,
     plan_passes,
-    walk,
+    rows_between,
 )
 from windvane.core.task import ExplainedNumber
 from windvane.inference.batching import yield_to_the_loop
@@ -40,7 +46,11 @@ _log = logging.getLogger(__name__)
 MAX_ROWS = 32
 MAX_CONTRIBUTIONS = 20_000
 MAX_EVALUATIONS = 2_000
-_MAX_WAITING = 64
+_THREADS = 4
+_LOOK_EVERY_S = 0.002
+_PIECE_S = 0.005
+_MOST_AT_ONCE = 256
+_REST_S = 0.005
 _SHARE_OF_TIME = 0.9  # of what is left: the answer is there, and has to leave in time
 
 Explained = Explanation | WindvaneError
@@ -71,12 +81,12 @@ class Explaining:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._thread = ThreadPoolExecutor(1, "explaining", yield_to_the_loop)
-        self._waiting = 0
+        self._threads = ThreadPoolExecutor(_THREADS, "explaining", yield_to_the_loop)
+        self._asked: set[str] = set()  # tenants for whom a library is at work
 
     def close(self) -> None:
         """Wait for what is under way: the versions may be unloaded after."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
     async def explain(
         self, request: InferenceRequest, others: Mapping[int, InferenceRequest]
@@ -121,7 +131,8 @@ class Explaining:
                 left_out = CannotExplain(f"version {version} was unloaded meanwhile")
                 found |= {i: left_out for i, _ in group}
             else:
-                found |= await self._explain_version(request, queue, group, deadline)
+                with queue.lease():
+                    found |= await self._explain_version(request, queue, group, deadline)
         return [found[i] for i in rows]
 
     async def _explain_version(
@@ -163,27 +174,33 @@ class Explaining:
         """Raises ExplanationLate, CannotExplain, RuntimeFailed."""
         explainer = queue.explainer
         assert explainer is not None
-        left = deadline - self._services.monotonic()
-        if left <= 0.0 or self._waiting >= _MAX_WAITING:
-            raise ExplanationLate(f"{self._waiting} others wait, {max(0.0, left):.3f} s are left")
+        tenant = request.access.tenant
+        await self._own_turn(tenant, deadline)
         rows = [queue.predictor.encode(request.rows[i]) for i, _ in group]
         answers = [(number, number.of(request.outputs[i])) for i, number in group]
         loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._thread, explainer.explain, rows, answers)
-        self._waiting += 1
-        queue.explaining += 1  # it is not unloaded meanwhile, whoever still waits for this
+        self._asked.add(tenant)
+        queue.leases += 1  # until the library has ended, whoever still waits for it
 
-        def ended(done: asyncio.Future[list[Explanation]]) -> None:
-            self._waiting -= 1
-            queue.explaining -= 1
-            if not done.cancelled():
-                done.exception()  # else one that nobody waits for any more is warned about
+        def ended() -> None:
+            self._asked.discard(tenant)
+            queue.leases -= 1
 
-        work.add_done_callback(ended)
-        done, _ = await asyncio.wait([work], timeout=left)
+        work = self._threads.submit(explainer.explain, rows, answers)
+        work.add_done_callback(lambda _: _call_soon(loop, ended))
+        left = max(0.0, deadline - self._services.monotonic())
+        done, _ = await asyncio.wait([asyncio.wrap_future(work)], timeout=left)
         if not done:
+            work.cancel()  # if no thread has begun it
             raise ExplanationLate(f"the version's library took longer than {left:.3f} s")
-        return work.result()
+        return done.pop().result()
+
+    async def _own_turn(self, tenant: str, deadline: float) -> None:
+        """Until nothing else of the tenant's is with a library: each has one thread at most."""
+        while tenant in self._asked:
+            if self._services.monotonic() >= deadline:
+                raise ExplanationLate("another explanation of the tenant took all the time")
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _by_permutation(
         self,
@@ -203,27 +220,41 @@ class Explaining:
             )
         taken = set(request.access.model.handles[queue.version].entry.features or names)
         places = [i for i, name in enumerate(names) if name in taken]
-        passes: list[tuple[float, Sequence[float], Sequence[int]]] = []
-        evaluations = 0
+        if 2 * len(places) > MAX_EVALUATIONS:
+            raise CannotExplain(
+                f"{len(places):,} features, at most {MAX_EVALUATIONS // 2:,} are compared",
+                hint="a version whose library explains its own trees may have more",
+            )
+        row = request.rows[at]
         most = passes_within(MAX_EVALUATIONS, len(places), len(background))
-        for which, order in plan_passes(len(places), len(background), most):
-            if self._services.monotonic() >= deadline:
-                break
-            way = walk(request.rows[at], background[which], order, places)
-            answers = await self._answers(request, queue, way.rows, number, deadline)
-            evaluations += len(answers)
-            passes.append((answers[0], answers, way.switched))
-        if not passes:
-            raise ExplanationLate("the deadline came before the first comparison")
-        width = len(names)
-        found, error = average([contributions_of(a, s, width) for _, a, s in passes])
+        passes = [
+            (which, features_to_switch(row, background[which], order, places))
+            for which, order in plan_passes(len(places), len(background), most)
+        ]
+        rows = itertools.chain.from_iterable(
+            rows_between(row, background[which], switched) for which, switched in passes
+        )
+        answers = await self._answers(request, queue, rows, number, deadline)
+        found: list[NDArray[np.float64]] = []
+        bases: list[float] = []
+        begins = 0
+        for _, switched in passes:
+            ends = begins + max(1, 2 * len(switched))
+            if ends > len(answers):
+                break  # there was no time for it; what is there is an explanation of fewer passes
+            bases.append(answers[begins])
+            found.append(contributions_of(answers[begins:ends], switched, len(names)))
+            begins = ends
+        if not found:
+            raise ExplanationLate("the deadline came before the first comparison ended")
+        contributions, error = average(found, [which for which, _ in passes[: len(found)]])
         return Explanation(
             Method.PERMUTATION,
             number.name,
             Scale.OUTPUT,
-            sum(base for base, _, _ in passes) / len(passes),
-            {names[i]: float(found[i]) for i in places},
-            evaluations,
+            sum(bases) / len(bases),
+            {names[i]: float(contributions[i]) for i in places},
+            begins,
             error,
         )
 
@@ -231,26 +262,61 @@ class Explaining:
         self,
         request: InferenceRequest,
         queue: ModelQueue,
-        rows: Sequence[Sequence[object]],
+        rows: Iterator[Sequence[object]],
         number: ExplainedNumber,
         deadline: float,
     ) -> list[float]:
-        """The explained number of rows that the version has not seen."""
-        waiter = OutputsWaiter()
-        try:
-            encoded = [queue.predictor.encode(row) for row in rows]
-        except Exception as error:  # a model's own code may raise anything
-            raise CannotExplain(f"a background row does not fit: {describe(error)}") from error
-        tenant = request.access.tenant
-        self._services.batcher.enlist(
-            waiter, queue, encoded, deadline, tenant, owed_at=request.owed_at
-        )
-        outputs = await waiter
+        """The explained number of rows that no client sent, as many as there is time for: some at
+        a time, only while the version has nothing else to do, and for half of the time."""
+        services = self._services
         out: list[float] = []
-        for output in outputs:
-            if isinstance(output, TimeoutError):
-                raise ExplanationLate("the deadline came before a comparison ended")
-            if isinstance(output, Exception):
-                raise CannotExplain(f"the version failed on a row beside it: {describe(output)}")
-            out.append(number.of(output))
+        owed_s = 0.0
+        while piece := list(itertools.islice(rows, _piece(queue))):
+            if not await self._is_free(queue, deadline):
+                break
+            began = services.monotonic()
+            waiter = OutputsWaiter()
+            try:
+                encoded = [queue.predictor.encode(row) for row in piece]
+            except Exception as error:  # a model's own code may raise anything
+                raise CannotExplain(f"a background row does not fit: {describe(error)}") from error
+            services.batcher.enlist(
+                waiter, queue, encoded, deadline, request.access.tenant,
+                owed_at=request.owed_at, background=True,
+            )  # fmt: skip
+            outputs = await waiter
+            for output in outputs:
+                if isinstance(output, TimeoutError):
+                    return out
+                if isinstance(output, Exception):
+                    said = describe(output)
+                    raise CannotExplain(f"the version failed on a row beside it: {said}")
+                out.append(number.of(output))
+            owed_s += services.monotonic() - began
+            if owed_s >= _REST_S:
+                await asyncio.sleep(min(owed_s, max(0.0, deadline - services.monotonic())))
+                owed_s = 0.0
         return out
+
+    async def _is_free(self, queue: ModelQueue, deadline: float) -> bool:
+        """Wait until no client's row waits for the version; false if the deadline comes first.
+        Raises CannotExplain."""
+        while True:
+            if not queue.circuits.all_closed:
+                raise CannotExplain(f"version {queue.version} failed too often lately")
+            if self._services.monotonic() >= deadline:
+                return False
+            if not queue.jobs and not queue.full:
+                return True
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def _piece(queue: ModelQueue) -> int:
+    """How many rows may go at once, so that who comes behind them waits for no longer than a
+    piece's time."""
+    return max(1, min(_MOST_AT_ONCE, int(_PIECE_S / max(queue.row_s, 1e-9))))
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, work: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and all with it
+        loop.call_soon_threadsafe(work)

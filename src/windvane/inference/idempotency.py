@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 from windvane.inference.errors import KeyReused, StillUnderWay
 from windvane.inference.request import InferenceRequest, InferenceResponse
 from windvane.ports.idempotency import IdempotencyStore, Kept
 
+T = TypeVar("T")
 MAX_KEY = 255
 
 
@@ -24,6 +26,20 @@ class Idempotency:
         self.store = store
         self.replays = 0
         self._ttl_s = ttl_s
+        self._working: set[asyncio.Task[Any]] = set()
+
+    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """What comes of ``work``, which goes on where its client goes away: between an event on
+        the spool and its answer under the key a repetition would make a second event."""
+        task = asyncio.ensure_future(work)
+        self._working.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._working.discard(task)
+        if not task.cancelled():
+            task.exception()  # else one that nobody waits for any more is warned about
 
     async def once(
         self,
@@ -35,13 +51,6 @@ class Idempotency:
         Raises KeyReused for another body under the same key, StillUnderWay while the first
         request is being answered.
         """
-        return await asyncio.ensure_future(self._once(request, answer))
-
-    async def _once(
-        self,
-        request: InferenceRequest,
-        answer: Callable[[InferenceRequest], Awaitable[InferenceResponse]],
-    ) -> InferenceResponse:
         scope = (request.access.tenant, request.model, request.idempotency_key)
         place = hashlib.sha256("\x00".join(scope).encode()).digest()
         # The codec's name says what else was asked: form, version, what the answer should be.

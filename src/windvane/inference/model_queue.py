@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from windvane.core.execution import ALL_CLOSED, BreakerPolicy, Circuits
@@ -25,9 +26,13 @@ class Job:
     """The rows of one request for one version, whose they are (EVERYBODY if nobody says), and who
     waits for them until ``deadline``. A version has until ``until``, which is later where the
     client allows less than the model's file. All times are of the engine's monotonic clock.
-    ``trace`` is the request's, if any."""
+    ``trace`` is the request's, if any. ``background``: rows that no client sent; their failure is
+    nobody's fault and is not looked into.
+    """
 
-    __slots__ = ("deadline", "rows", "tenant", "timer", "trace", "until", "waiter")
+    __slots__ = (
+        "background", "deadline", "rows", "tenant", "timer", "trace", "until", "waiter",
+    )  # fmt: skip
 
     def __init__(
         self, rows: Sequence[Sequence[Any]], waiter: Waiter, deadline: float, tenant: str
@@ -37,6 +42,7 @@ class Job:
         self.deadline = self.until = deadline
         self.tenant = tenant
         self.timer: Any = None
+        self.background = False
         self.trace: RequestTrace | None = None
 
 
@@ -46,14 +52,14 @@ class ModelQueue:
     ``row_s`` is what a row cost lately, in seconds; ``threaded`` whether it runs on a thread, and
     ``against`` how many executions one after another said that it should not be so.
     ``running`` executions are under way, at most the predictor's ``concurrency`` of a remote one;
-    ``explaining`` explanations. ``background`` rows, of the contract, are what a row is compared
-    with to be explained.
+    ``leases`` are held by who uses it beside executions. ``background`` rows, of the contract, are
+    what a row is compared with to be explained.
     """
 
     __slots__ = (
-        "against", "background", "busy", "circuit", "circuits", "executor", "explainer",
-        "explaining", "jobs", "local", "model", "predictor", "remote", "row_s", "running", "task",
-        "threaded", "took_rows", "took_s", "used", "version", "waiting",
+        "against", "background", "busy", "circuit", "circuits", "closed", "executor",
+        "explainer", "jobs", "leases", "local", "model", "predictor", "remote", "row_s",
+        "running", "task", "threaded", "took_rows", "took_s", "used", "version", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -80,7 +86,8 @@ class ModelQueue:
         self.local = predictor if not isinstance(predictor, RemotePredictor) else None
         self.explainer = predictor if isinstance(predictor, Explainer) else None
         self.background = background
-        self.explaining = 0
+        self.leases = 0
+        self.closed = False
         self.threaded = threaded or predictor.blocking
         self.against = 0
         self.jobs: list[Job] = []
@@ -93,7 +100,8 @@ class ModelQueue:
 
     @property
     def idle(self) -> bool:
-        return not self.busy and not self.jobs and not self.explaining
+        """Whether it may be unloaded."""
+        return not self.busy and not self.jobs and not self.leases
 
     @property
     def apart(self) -> bool:
@@ -111,9 +119,19 @@ class ModelQueue:
         most = self.remote.concurrency if self.remote is not None else 1
         return (self.waiting + self.busy) * self.row_s / most
 
+    @contextmanager
+    def lease(self) -> Generator[None]:
+        """It is not unloaded meanwhile."""
+        self.leases += 1
+        try:
+            yield
+        finally:
+            self.leases -= 1
+
     def close(self) -> None:
         """Wait for nothing; to end a predictor may take long, so it is done on its own thread
         where it has one."""
+        self.closed = True
         if self.executor is not None:
             self.executor.submit(self.predictor.close)
             self.executor.shutdown(wait=False)

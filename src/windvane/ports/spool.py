@@ -8,6 +8,9 @@ from typing import ClassVar, Protocol
 
 from windvane.core.errors import WindvaneError
 
+MAX_EVENT_BYTES = 16 << 20
+"""Of one payload."""
+
 
 class SpoolFull(WindvaneError):
     """The event could not be written, so the request must not be acknowledged."""

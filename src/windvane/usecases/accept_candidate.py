@@ -339,13 +339,17 @@ def some_rows(data: TrainingData, rows: int) -> TrainingData:
 def background_rows(data: TrainingData) -> Background:
     """A few rows that lie evenly over the data, to explain others by; fewer where rows are big,
     and none where one alone is too big."""
-    some = some_rows(data, _BACKGROUND_ROWS)
-    rows = list(zip(*some.columns.values(), strict=True))[:_BACKGROUND_ROWS]
+    rows = _evenly(data, _BACKGROUND_ROWS)
     size = len(msgspec.msgpack.encode(rows))
-    fitting = len(rows) if size <= _BACKGROUND_BYTES else len(rows) * _BACKGROUND_BYTES // size
-    step = len(rows) / fitting if fitting else 1.0
-    kept = [rows[int(i * step)] for i in range(fitting)]
-    return Background(tuple(some.columns), tuple(kept))
+    if size > _BACKGROUND_BYTES:
+        rows = _evenly(data, len(rows) * _BACKGROUND_BYTES // size)
+    return Background(tuple(data.columns), tuple(rows))
+
+
+def _evenly(data: TrainingData, most: int) -> list[tuple[Any, ...]]:
+    places = np.linspace(0, data.rows - 1, min(most, data.rows)).round().astype(int).tolist()
+    columns = list(data.columns.values())
+    return [tuple(column[place] for column in columns) for place in places]
 
 
 def duplicates(data: TrainingData) -> int:

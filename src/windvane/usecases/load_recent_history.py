@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.routing import SELECTED
+from windvane.core.routing import NO_SAMPLE
 from windvane.core.sketch import Layout
 from windvane.ports.control_store import Tx
 from windvane.usecases.project_sketches import project_sketches
@@ -77,7 +77,7 @@ def load_recent_history(
         by_start: dict[float, Counts] = {}
         found = tx.sketches(model, max(block, first), min(block + block_s, until))
         for key, sketch in project_sketches(tx, layout, found):
-            if key.arm == SELECTED:
+            if key.arm in NO_SAMPLE:
                 continue
             held = by_start.get(key.start)
             by_start[key.start] = sketch.features if held is None else held + sketch.features

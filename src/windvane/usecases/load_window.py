@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift import Baseline, Kind, StreamState
-from windvane.core.routing import SELECTED
+from windvane.core.routing import NO_SAMPLE
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.verdict import RateState
 from windvane.ports.control_store import Deployment, Tx, WindowKey
@@ -210,7 +210,7 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     sketches = tuple(
         project_sketches(tx, layout, tx.sketches(model, start, start + policy.window_s))
     )
-    counts = _merge(layout, [sketch for key, sketch in sketches if key.arm != SELECTED])
+    counts = _merge(layout, [sketch for key, sketch in sketches if key.arm not in NO_SAMPLE])
     history.add(start, counts)
     baseline = cache.baselines[name]
     window = ClosedWindow(file, policy, live, layout, baseline, start, sketches, counts, history)

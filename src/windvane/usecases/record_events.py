@@ -10,7 +10,7 @@ from typing import Protocol, TypeAlias, TypeVar
 import msgspec
 import numpy as np
 
-from windvane.core.routing import CASCADED, SELECTED, Arm
+from windvane.core.routing import CASCADED, HURRIED, SELECTED, SELECTED_CHALLENGER, Arm
 from windvane.core.sketch import LATENCY_EDGES_US, NO_AXES, TRAFFIC, Layout, Sketch
 from windvane.core.task import Contract, Task, make_task
 from windvane.ports.clock import Clock
@@ -332,6 +332,8 @@ class Recorder:
             rollout, _, step = event.rollout.rpartition("#")
             units = column_values(event.units, event.rows)
             for route, unit in zip(event.routes_of(), units, strict=True):
+                if HURRIED in route.flags:  # it did not answer: no evidence that it is well
+                    continue
                 failed = "failed" in route.flags
                 if route.arm == Arm.CHALLENGER or failed or slow:
                     named = unit or weak_unit(event)
@@ -341,8 +343,9 @@ class Recorder:
 
 def _counted_as(route: RouteTaken) -> str:
     """The arm whose window a row is counted in."""
-    selected = CASCADED in route.flags and route.arm != Arm.CHALLENGER
-    return SELECTED if selected else route.arm
+    if CASCADED not in route.flags:
+        return route.arm
+    return SELECTED_CHALLENGER if route.arm == Arm.CHALLENGER else SELECTED
 
 
 def weak_unit(event: Predicted) -> str:

@@ -241,7 +241,9 @@ def _days(rng: np.random.Generator, days: int, rows: int, rate: float, effect: f
     return scores, labels, 86_400.0 * day + 80_000.0 * rng.random(days * rows)
 
 
-@pytest.mark.parametrize(("days", "most"), [(7, 0.12), (14, 0.10), (30, 0.10)])
+@pytest.mark.parametrize(
+    ("days", "most"), [(2, 0.10), (3, 0.10), (4, 0.10), (7, 0.12), (14, 0.10), (30, 0.10)]
+)
 def test_a_worthless_model_whose_days_differ_is_refused(days: int, most: float) -> None:
     """Rows taken as independent let it in far more often, which is held against here."""
     rng = np.random.default_rng(7)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -41,3 +43,17 @@ def test_one_row_that_does_not_fit_is_enough() -> None:
     served = 1.0 / (1.0 + np.exp(-SCORES[:, 0]))
     served[1] = 0.9
     assert scale_of(SCORES, FIRST, served.tolist(), probability=True) is None
+
+
+def test_a_sure_answer_of_several_classes_is_no_log_odds() -> None:
+    scores = np.array([[9.0, -9.0, -9.0]])
+    odds = np.exp(scores)
+    served = [float(odds[0, 0] / odds.sum())]
+    assert scale_of(scores, [0], served, probability=True) is Scale.SCORE
+
+
+@pytest.mark.parametrize(("served", "score"), [(1e-6, -9.3), (1.0 - 1e-6, 9.3)])
+def test_small_probabilities_are_compared_by_their_size(served: float, score: float) -> None:
+    assert scale_of(np.array([[score]]), [0], [served], probability=True) is None
+    fits = np.array([[math.log(served / (1.0 - served))]])
+    assert scale_of(fits, [0], [served], probability=True) is Scale.LOG_ODDS

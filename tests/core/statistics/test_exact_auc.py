@@ -94,14 +94,14 @@ def test_bounds_are_those_of_reversed_scores() -> None:
     assert found.upper(0.05) == pytest.approx(1.0 - other.lower(0.05))
     assert found.lower(0.01) < found.lower(0.05) < found.area < found.upper(0.05) <= 1.0
     normal = found.area - 1.6449 * found.error
-    assert found.lower(0.05) == pytest.approx(normal, abs=0.004)  # many rows: as good as normal
+    assert found.lower(0.05) == pytest.approx(normal, abs=0.03)
 
 
 def test_few_rows_that_all_rank_well_prove_little() -> None:
     scores = np.arange(110.0)
     found = delong(scores, scores >= 100)
     assert (found.area, found.error) == (1.0, 0.0)
-    assert 0.8 < found.lower(0.05) < 0.95
+    assert 0.6 < found.lower(0.05) < 0.8  # .05 ** (1 / 10)
     assert found.upper(0.05) == 1.0
 
 
@@ -115,7 +115,19 @@ def test_lower_bounds_are_rarely_above_the_truth(area: float, ups: int, downs: i
         delong(rng.normal(size=ups + downs) + apart * positive, positive).lower(0.05) > area
         for _ in range(600)
     )
-    assert wrong / 600 <= 0.085  # .05 nominally, and 1.5 points of .07 that the docstring owns to
+    assert wrong / 600 <= 0.085
+
+
+@pytest.mark.parametrize(("area", "ups"), [(0.9, 10), (0.9, 20), (0.95, 30), (0.98, 60)])
+def test_a_kind_of_row_that_the_model_cannot_see_is_allowed_for(area: float, ups: int) -> None:
+    rng = np.random.default_rng(6)
+    positive = np.arange(ups + 300) < ups
+    wrong = 0
+    for _ in range(400):
+        seen = np.where(rng.random(ups) < area, 9.0, -9.0)
+        scores = np.concatenate([seen, np.zeros(300)]) + rng.normal(size=ups + 300)
+        wrong += delong(scores, positive).lower(0.05) > area
+    assert wrong / 400 <= 0.075
 
 
 def test_parts_are_delongs_components() -> None:

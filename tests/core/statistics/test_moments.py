@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.core.statistics import NO_MOMENTS, Moments, moments_of
+from windvane.core.statistics import NO_MOMENTS, Moments, moments_of, share_bounds
 
 VALUES = st.lists(st.floats(-1e6, 1e6), max_size=30)
 
@@ -60,3 +60,15 @@ def test_the_error_is_that_of_a_mean() -> None:
     found = of([1.0, 2.0, 3.0, 4.0])
     assert found.variance == pytest.approx(5.0 / 3.0)
     assert found.error == pytest.approx(math.sqrt(5.0 / 12.0))
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "lower", "upper"),
+    [(0, 10, 0.0, 0.2589), (10, 10, 0.7411, 1.0), (8, 10, 0.4931, 0.9632), (0, 0, 0.0, 1.0)],
+)
+def test_bounds_of_a_share_are_clopper_and_pearsons(
+    successes: int, trials: int, lower: float, upper: float
+) -> None:
+    assert share_bounds(successes, trials, 0.05) == (
+        pytest.approx(lower, abs=1e-4), pytest.approx(upper, abs=1e-4),
+    )  # fmt: skip

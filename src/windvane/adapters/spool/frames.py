@@ -11,9 +11,11 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from windvane.ports.spool import MAX_EVENT_BYTES
+
 HEADER = struct.Struct("<II")
 SUFFIX = ".spool"
-MAX_PAYLOAD = 16 * 1024 * 1024
+MAX_PAYLOAD = MAX_EVENT_BYTES
 # Zeros, as a power cut leaves them at a file's end, must not be a right frame of nothing.
 _SEED = 0x57564E45
 

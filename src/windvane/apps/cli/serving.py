@@ -11,11 +11,19 @@ from windvane.apps.cli import show, wiring
 from windvane.apps.cli.home import is_home
 from windvane.apps.cli.options import AsJson, Home, ModelName, VersionName
 from windvane.apps.cli.output import err, out, print_json
+from windvane.core.execution import RUNTIMES, Place, RuntimeName
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.explain_runtime import explain_runtime
 from windvane.usecases.read_model_file import BadModelFile, json_schema
 from windvane.usecases.read_settings import Settings
+
+_PLACES = {
+    Place.GATEWAY: "in the gateway",
+    Place.SANDBOX: "in a sandbox",
+    Place.SERVER: "on a server of its own",
+    Place.ELSEWHERE: "elsewhere; it is watched here",
+}
 
 
 def serving_commands(app: typer.Typer) -> None:
@@ -119,7 +127,7 @@ def _explain(
         return
     out.print(f"{explained.model} version {explained.version}: {explained.runtime}", style="bold")
     out.print(f"  why      {explained.reason}")
-    out.print(f"  runs     {'in a sandbox' if explained.sandboxed else 'in the gateway'}")
+    out.print(f"  runs     {_PLACES[RUNTIMES[RuntimeName(explained.runtime)].place]}")
     if explained.needs_trust:
         command = f"windvane trust {explained.model} {explained.version}"
         out.print(f"  trusted  {'yes' if explained.trusted else f'no: `{command}`'}")

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from windvane.apps.gateway.grpc_service import GrpcAnswer, GrpcCall, GrpcService
 from windvane.apps.gateway.protocols.open_inference_messages import SERVICE, message_class
-from windvane.inference.errors import BadBody, NoSuchModel, Overloaded
+from windvane.inference.errors import BadBody, NoSuchModel
 
 HEALTH = "grpc.health.v1.Health"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
@@ -22,7 +22,9 @@ _OWN = frozenset({"", SERVICE, HEALTH})
 
 class HealthService:
     """The gateway's, and that of each model under its name, for who may ask that model. ``most``
-    watches may be open at one time; each looks every ``look_s`` and says again what it said
+    watches may be open at one time; the oldest ends, with what it said last, for one that comes
+    when there is no room: nobody can keep load balancers out by holding them all. Each looks every
+    ``look_s`` and says again what it said
     after ``repeat_s``, so that its connection is not a silent one."""
 
     def __init__(
@@ -33,11 +35,17 @@ class HealthService:
         self._look_s = look_s
         self._repeat = round(repeat_s / look_s)
         self._stopping = asyncio.Event()
-        self.watches = 0
+        self._open: dict[asyncio.Event, None] = {}  # oldest first
+
+    @property
+    def watches(self) -> int:
+        return len(self._open)
 
     def stop(self) -> None:
         """Tell all watches that this worker serves no more, and end them."""
         self._stopping.set()
+        for over in self._open:
+            over.set()
 
     async def check(self, call: GrpcCall) -> GrpcAnswer:
         """Raises Rejection, also for a service that is not known."""
@@ -50,23 +58,28 @@ class HealthService:
         """Its status now, and whenever it is another. Raises Rejection."""
         name = _asked(call)
         if self.watches >= self._most:
-            raise Overloaded(f"{self.watches} watches are open, {self._most} allowed", 1.0)
-        self.watches += 1
+            oldest = next(iter(self._open))
+            del self._open[oldest]
+            oldest.set()
+        over = asyncio.Event()
+        self._open[over] = None
+        if self._stopping.is_set():
+            over.set()
         try:
             said, silent = -1, 0
             while True:
-                stopping = self._stopping.is_set()  # or it may be set while the status is told
+                ends = over.is_set()  # or it may be set while the status is told
                 status, silent = self._status(call, name), silent + 1
                 if status != said or silent >= self._repeat:
                     yield _response(status)
                     said, silent = status, 0
-                if stopping:
+                if ends:
                     return
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._look_s):
-                        await self._stopping.wait()
+                        await over.wait()
         finally:
-            self.watches -= 1
+            self._open.pop(over, None)
 
     def _status(self, call: GrpcCall, name: str) -> int:
         if name not in _OWN:

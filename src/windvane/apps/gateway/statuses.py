@@ -93,6 +93,7 @@ STATUSES: Mapping[type[Rejection], int] = {
     BodyTooSlow: 408,
     errors.StillUnderWay: 409,
     errors.BodyTooLarge: 413,
+    errors.EventTooLarge: 413,
     UnsupportedEncoding: 415,
     UnsupportedMediaType: 415,
     errors.KeyReused: 422,

@@ -2,23 +2,23 @@
 
 from windvane.core.explanation.explanation import Explanation, Method, Scale, scale_of
 from windvane.core.explanation.permutation import (
-    Walk,
     average,
     contributions_of,
+    features_to_switch,
     passes_within,
     plan_passes,
-    walk,
+    rows_between,
 )
 
 __all__ = [
     "Explanation",
     "Method",
     "Scale",
-    "Walk",
     "average",
     "contributions_of",
+    "features_to_switch",
     "passes_within",
     "plan_passes",
+    "rows_between",
     "scale_of",
-    "walk",
 ]

@@ -63,15 +63,19 @@ def scale_of(
     if probability:
         apart = np.exp(scores - scores.max(axis=1, keepdims=True))
         tried = {
-            Scale.LOG_ODDS: 0.5 * (1.0 + np.tanh(0.5 * own)),
+            # First: of a sure answer the log-odds of one class alone look nearly the same.
             Scale.SCORE: (apart / apart.sum(axis=1, keepdims=True))[np.arange(len(own)), group],
+            Scale.LOG_ODDS: 0.5 * (1.0 + np.tanh(0.5 * own)),
             Scale.OUTPUT: own,
         }
         if scores.shape[1] == 1:
             del tried[Scale.SCORE]
     else:
         tried = {Scale.OUTPUT: own, Scale.LOG: np.exp(np.minimum(own, 700.0))}
+    sizes = np.maximum(1.0, np.abs(served))
+    if probability:  # a small one by how small it is, and one near 1 by how near
+        sizes = np.clip(np.minimum(served, 1.0 - served) / 0.01, 1e-3, 1.0)
     for scale, made in tried.items():
-        if bool((np.abs(made - served) <= _TOLERANCE * np.maximum(1.0, np.abs(served))).all()):
+        if bool((np.abs(made - served) <= _TOLERANCE * sizes).all()):
             return scale
     return None

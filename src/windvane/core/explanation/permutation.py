@@ -11,22 +11,13 @@ al., 2022, "Sampling Permutations for Shapley Value Estimation", section 3).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """The rows of one pass that a model is to be asked about: the background row, then one more
-    feature switched in each up to the explained row, then the same in reverse order, without
-    the two ends. ``switched``: the features in the order of the first half."""
-
-    rows: Sequence[tuple[Any, ...]]
-    switched: Sequence[int]
+LEAST_FOR_ERROR = 8
 
 
 def passes_within(evaluations: int, features: int, background: int) -> int:
@@ -37,26 +28,39 @@ def passes_within(evaluations: int, features: int, background: int) -> int:
 
 
 def plan_passes(features: int, background: int, passes: int) -> list[tuple[int, tuple[int, ...]]]:
-    """For each pass the place of its background row and the order of features. The same numbers
-    give the same plan, so that a row is explained alike each time."""
-    return [(i % background, _order(i, features)) for i in range(passes)]
+    """For each pass the place of its background row and the order of features. Rows come in an
+    order of their own, each once before any comes again, so that a few passes take some of all
+    of them; the same numbers give the same plan, so that a row is explained alike each time."""
+    places = _order(-1, background)
+    return [(places[i % background], _order(i, features)) for i in range(passes)]
 
 
-def walk(
+def features_to_switch(
     row: Sequence[Any], background: Sequence[Any], order: Sequence[int], switchable: Sequence[int]
-) -> Walk:
-    """The rows to ask about. ``order`` is of the places in ``switchable``; what is equal in both
-    rows is not switched, for it changes nothing."""
-    switched = [switchable[i] for i in order if row[switchable[i]] != background[switchable[i]]]
-    forward = _switch(row, background, switched)
-    backward = _switch(row, background, switched[::-1])
-    return Walk([*forward, *backward[1:-1]], switched)
+) -> list[int]:
+    """In their order. ``order`` is of the places in ``switchable``; what is equal in both rows is
+    not switched, for it changes nothing."""
+    return [switchable[i] for i in order if row[switchable[i]] != background[switchable[i]]]
+
+
+def rows_between(
+    row: Sequence[Any], background: Sequence[Any], switched: Sequence[int]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of one pass that a model is to be asked about: the background row, then one more
+    feature switched in each up to the explained row, then the same in reverse order, without
+    the two ends."""
+    yield tuple(background)
+    for order in (switched, switched[:0:-1]):
+        held = list(background)
+        for feature in order:
+            held[feature] = row[feature]
+            yield tuple(held)
 
 
 def contributions_of(
     answers: Sequence[float], switched: Sequence[int], width: int
 ) -> NDArray[np.float64]:
-    """(width,): what each feature contributed in one pass, of the answers to its `walk`."""
+    """(width,): what each feature contributed in one pass, of the answers to `rows_between`."""
     found = np.zeros(width)
     if not switched:
         return found
@@ -68,12 +72,24 @@ def contributions_of(
     return found
 
 
-def average(passes: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], float | None]:
-    """The mean contributions (width,) and the largest standard error of them; None for one."""
+def average(
+    passes: Sequence[NDArray[np.float64]], background: Sequence[int]
+) -> tuple[NDArray[np.float64], float | None]:
+    """The mean contributions (width,) of passes, whose ``background`` rows are named, and the
+    largest standard error of them; None for fewer than `LEAST_FOR_ERROR` background rows.
+
+    The error is that of the mean over all data that the background rows are a sample of: passes
+    with one background row are no independent looks, so it is made of the rows' own means
+    (cluster variance; Cameron & Miller 2015, section II)."""
     held = np.stack(passes)
-    if len(held) < 2:
-        return held[0], None
-    errors = held.std(axis=0, ddof=1) / np.sqrt(len(held))
+    _, places = np.unique(np.asarray(background), return_inverse=True)
+    count = int(places.max()) + 1
+    if count < LEAST_FOR_ERROR:
+        return held.mean(axis=0), None
+    apart = held - held.mean(axis=0)
+    sums = np.zeros((count, held.shape[1]))
+    np.add.at(sums, places, apart)
+    errors = np.sqrt((sums**2).sum(axis=0) * count / (count - 1)) / len(held)
     return held.mean(axis=0), float(errors.max(initial=0.0))
 
 
@@ -82,14 +98,3 @@ def _order(number: int, features: int) -> tuple[int, ...]:
         return hashlib.blake2b(f"{number}/{feature}".encode(), digest_size=8).digest()
 
     return tuple(sorted(range(features), key=place))
-
-
-def _switch(
-    row: Sequence[Any], background: Sequence[Any], order: Sequence[int]
-) -> list[tuple[Any, ...]]:
-    held = list(background)
-    rows = [tuple(held)]
-    for feature in order:
-        held[feature] = row[feature]
-        rows.append(tuple(held))
-    return rows

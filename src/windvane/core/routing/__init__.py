@@ -12,7 +12,10 @@ from windvane.core.routing.access import (
 )
 from windvane.core.routing.table import (
     CASCADED,
+    HURRIED,
+    NO_SAMPLE,
     SELECTED,
+    SELECTED_CHALLENGER,
     Arm,
     CascadeSpec,
     CircuitSpec,
@@ -29,7 +32,10 @@ __all__ = [
     "CASCADED",
     "CLIENT_SCOPES",
     "EVERYONE",
+    "HURRIED",
+    "NO_SAMPLE",
     "SELECTED",
+    "SELECTED_CHALLENGER",
     "ApiVersion",
     "Arm",
     "CascadeSpec",

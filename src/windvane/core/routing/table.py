@@ -19,11 +19,14 @@ class Arm(enum.StrEnum):
     FALLBACK = "fallback"
 
 
+HURRIED = "hurried"
+"""Flag of a row whose version had no answer yet when its client's own deadline came."""
 CASCADED = "cascaded"
 """Flag of a row that another model's cascade asked about."""
-SELECTED = "selected"
+SELECTED, SELECTED_CHALLENGER = "selected", "selected_challenger"
 """What stands for the arm where windows are counted, of rows that somebody chose by their answers:
 they are no sample of what the model is asked, so features and outputs are not judged by them."""
+NO_SAMPLE = frozenset({SELECTED, SELECTED_CHALLENGER})
 
 
 @dataclass(frozen=True, slots=True)

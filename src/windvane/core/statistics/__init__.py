@@ -9,7 +9,13 @@ from windvane.core.statistics.auc import (
     delong_difference,
 )
 from windvane.core.statistics.blocks import LEAST_BLOCKS, block_count, reach_over_time
-from windvane.core.statistics.moments import NO_MOMENTS, Moments, mean_bounds, moments_of
+from windvane.core.statistics.moments import (
+    NO_MOMENTS,
+    Moments,
+    mean_bounds,
+    moments_of,
+    share_bounds,
+)
 
 __all__ = [
     "LEAST_BLOCKS",
@@ -25,4 +31,5 @@ __all__ = [
     "mean_bounds",
     "moments_of",
     "reach_over_time",
+    "share_bounds",
 ]

@@ -26,9 +26,10 @@ def reach_over_time(parts: Floats, times: Floats, alpha: float) -> tuple[float, 
 
     ``parts`` (rows,) are each row's part of the estimate less the estimate, in units of it, whose
     mean is zero; ``times`` (rows,) in seconds. The largest of several: by blocks of equal numbers
-    of rows, of equal spans of time, and of whole days (UTC), each by the sums of blocks and
-    Student's t with one degree of freedom less than blocks. Few blocks are few independent looks,
-    whatever the number of rows; dependence that outlasts a block is not seen. Source: batch means,
+    of rows, of equal spans of time, and of whole days (UTC, from two on), each by the sums of
+    blocks and Student's t with one degree of freedom less than there are blocks, uneven ones
+    counted as fewer. Few blocks are few independent looks, whatever the number of rows; dependence
+    that outlasts a block is not seen, and rows of one day say nothing of days. Source: batch means,
     Law & Kelton, Simulation Modeling and Analysis, 9.5.3; cluster variance, Cameron & Miller 2015,
     section II.
     """
@@ -36,33 +37,38 @@ def reach_over_time(parts: Floats, times: Floats, alpha: float) -> tuple[float, 
     held = parts[order]
     whole = times.size < 1 or times[order[0]] == times[order[-1]]
     reach = 0.0
-    for spans_time, blocks in _cuts(times[order]):
-        found = _reach(held, blocks, alpha)
+    for spans_time, spans_days, blocks in _cuts(times[order]):
+        found = _reach(held, blocks, alpha, least=2 if spans_days else LEAST_BLOCKS)
         if math.isfinite(found):
             reach = max(reach, found)
-            whole = whole or spans_time
+            whole = whole or spans_time or spans_days
     return reach, whole
 
 
-def _cuts(times: Floats) -> Iterator[tuple[bool, NDArray[np.int64]]]:
-    """Blocks by row of sorted times, and whether they are parts of time."""
+def _cuts(times: Floats) -> Iterator[tuple[bool, bool, NDArray[np.int64]]]:
+    """Blocks by row of sorted times, and whether they are parts of time, or whole days."""
     rows = len(times)
     if not rows:
         return
     blocks = block_count(rows)
-    yield False, np.arange(rows) * blocks // rows
+    yield False, False, np.arange(rows) * blocks // rows
     span = float(times[-1] - times[0])
     if span > 0.0:
-        yield True, np.minimum((times - times[0]) / span * blocks, blocks - 1).astype(np.int64)
-        yield True, np.floor(times / _DAY_S).astype(np.int64)
+        parts = np.minimum((times - times[0]) / span * blocks, blocks - 1)
+        yield True, False, parts.astype(np.int64)
+        yield False, True, np.floor(times / _DAY_S).astype(np.int64)
 
 
-def _reach(parts: Floats, blocks: NDArray[np.int64], alpha: float) -> float:
-    """By the sums of blocks; infinite for too few of them."""
+def _reach(parts: Floats, blocks: NDArray[np.int64], alpha: float, *, least: int) -> float:
+    """By the sums of blocks; infinite for too few of them. Blocks of uneven size are as many as
+    their sizes' coefficient of variation leaves (Carter, Schnepel & Steigerwald, Review of
+    Economics and Statistics 99, 2017)."""
     _, places = np.unique(blocks, return_inverse=True)
     count = int(places.max()) + 1
-    if count < LEAST_BLOCKS:
+    if count < least:
         return math.inf
-    sums = np.bincount(places, parts)
+    sums, sizes = np.bincount(places, parts), np.bincount(places)
     variance = float((sums**2).sum()) * count / (count - 1) / len(parts) ** 2
-    return -float(special.stdtrit(count - 1, alpha)) * math.sqrt(variance)
+    effective = count / (1.0 + float(sizes.var()) / float(sizes.mean()) ** 2)
+    freedom = max(1.0, effective - 1.0)
+    return -float(special.stdtrit(freedom, alpha)) * math.sqrt(variance)

@@ -57,3 +57,14 @@ def mean_bounds(mean: float, error: float, alpha: float) -> tuple[float, float]:
     """One-sided bounds of a mean by the normal approximation, (lower, upper)."""
     reach = -float(special.ndtri(alpha)) * error if math.isfinite(error) else math.inf
     return mean - reach, mean + reach
+
+
+def share_bounds(successes: int, trials: int, alpha: float) -> tuple[float, float]:
+    """One-sided bounds of a share, (lower, upper), exact also where all or none succeeded.
+    Source: Clopper and Pearson, Biometrika 26, 1934."""
+    if not trials:
+        return 0.0, 1.0
+    failures = trials - successes
+    lower = float(special.betaincinv(successes, failures + 1, alpha)) if successes else 0.0
+    upper = float(special.betaincinv(successes + 1, failures, 1.0 - alpha)) if failures else 1.0
+    return lower, upper

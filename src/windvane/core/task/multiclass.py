@@ -8,7 +8,7 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
-from windvane.core.statistics import auc, mean_bounds, moments_of
+from windvane.core.statistics import auc, moments_of, share_bounds
 from windvane.core.task.base import (
     OUTPUT,
     ExplainedNumber,
@@ -108,7 +108,7 @@ class MulticlassTask(Task):
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         found = moments_of(_right(outputs, labels))
-        lower, upper = mean_bounds(found.mean, found.error, alpha)
+        lower, upper = share_bounds(round(found.mean * len(labels)), len(labels), alpha)
         return Quality(self.metric, found.mean, max(0.0, lower), min(1.0, upper), len(labels))
 
     def parts(self, outputs: Outputs, labels: Floats) -> Floats:
