@@ -23,6 +23,7 @@ from windvane.ports.control_store import UnknownName
 from windvane.ports.runtime import CannotLoad, Untrusted
 from windvane.usecases.explain_runtime import explain_runtime
 from windvane.usecases.list_environments import (
+    Pruned,
     list_environments,
     prune_environments,
     rebuild_environment,
@@ -141,13 +142,18 @@ def test_versions_that_ask_for_the_same_share_it_until_nobody_does(
     first = registration.register(path, with_tariff("1.0", wheels)).version
     second = registration.register(path, with_tariff("1.0", wheels)).version
     with environments.build(["tariff==2.0"], wheels, lambda _: None) as unused:
-        assert prune_environments(registration.store, environments) == {}  # somebody is at it
+        # Somebody is at it.
+        assert prune_environments(registration.store, environments) == Pruned({}, 0)
     [shared, _] = sorted(
         list_environments(registration.store, environments), key=lambda one: not one.versions
     )
     assert shared.versions == (f"delay:{first.version}", f"delay:{second.version}")
+    half = tmp_path / "environments" / ".building-0badcafe"
+    shutil.copytree(tmp_path / "environments" / shared.id, half)
     freed = prune_environments(registration.store, environments)
-    assert list(freed) == [unused.id]
+    assert list(freed.removed) == [unused.id]
+    assert freed.leftovers > 0
+    assert not half.exists()
     assert [one.id for one in environments.states()] == [shared.id]
 
 
@@ -169,6 +175,40 @@ def test_one_that_is_gone_is_told_and_built_again(
         assert np.abs(found - expected("1.0")).max() < 1e-9
     with pytest.raises(UnknownName, match="no version runs with the environment 0000"):
         rebuild_environment(registration.store, environments, "0000", wheels, lambda _: None)
+
+
+def test_versions_of_the_same_unpinned_requirements_run_each_with_its_own(
+    registration: Registration, environments: PipEnvironments, tmp_path: Path, wheels: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    index = tmp_path / "index"
+    index.mkdir()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    options = replace(
+        OPTIONS, environment=EnvironmentRequest(("tariff",), ""), accept="another scale"
+    )
+    path, done = pickled(tmp_path), {}
+    for version in SCALES:
+        shutil.copy(wheels / f"tariff-{version}-py3-none-any.whl", index)
+        for held in environments.states():
+            shutil.rmtree(tmp_path / "environments" / held.id)
+        done[version] = registration.register(path, options)
+    first = done["1.0"].version.version
+    assert [one.damage for one in list_environments(registration.store, environments)].count(
+        "not on this machine"
+    ) == 1
+    rebuild_environment(registration.store, environments, f"delay:{first}", None, lambda _: None)
+    rows = list(zip(*(table().columns[n] for n in ("distance", "carrier", "temp")), strict=True))
+    opened = {version: registration.load(one, trusted=True) for version, one in done.items()}
+    for version, predictor in opened.items():
+        [found] = predictor.predict([predictor.encode(row) for row in rows])
+        assert np.abs(found - expected(version)).max() < 1e-9
+    for predictor in opened.values():
+        predictor.close()
+    used = list_environments(registration.store, environments)
+    assert [(len(one.versions), one.damage) for one in used] == [(1, ""), (1, "")]
+    assert prune_environments(registration.store, environments) == Pruned({}, 0)
 
 
 def test_a_format_that_is_data_takes_no_packages(

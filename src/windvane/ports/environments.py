@@ -42,31 +42,35 @@ class Environments(Protocol):
 
 
 class EnvironmentStore(Environments, Protocol):
-    """Builds, lists and removes them. An environment is shared by all that ask for the same."""
+    """Builds, lists and removes them. An environment is shared by all requests that come to the
+    same packages."""
 
     def build(
         self, requirements: Sequence[str], wheels: Path | None, on_step: Callable[[str], None]
     ) -> AbstractContextManager[Environment]:
         """The environment of normalised requirements, built unless it is there; nobody removes it
         while the context is open. ``wheels``: the folder whose wheels alone are installed, with
-        no network. Nothing of a package is run. Raises EnvironmentNotBuilt."""
+        no network. Nothing of a package is run. Requirements are resolved anew only where what
+        they came to before is gone or damaged. Raises EnvironmentNotBuilt."""
         ...
 
     def rebuild(
         self, environment: Environment, wheels: Path | None, on_step: Callable[[str], None]
     ) -> None:
-        """Put the very packages in place again that were recorded. Raises EnvironmentNotBuilt."""
+        """Put the very packages in place again that were recorded, and touch no other
+        environment. Raises EnvironmentNotBuilt."""
         ...
 
     def states(self) -> Sequence[EnvironmentState]:
         """What lies here, by id."""
         ...
 
-    def unfinished(self) -> Sequence[str]:
-        """The ids of those whose builds were cut off, or are under way."""
+    def remove(self, environment: str) -> int:
+        """The bytes that it held; 0, and it stays, if somebody builds it or registers a version
+        with it now."""
         ...
 
-    def remove(self, environment: str) -> int:
-        """The bytes that it held, with what its builds left; 0, and it stays, if somebody builds
-        it or registers a version with it now."""
+    def remove_leftovers(self) -> int:
+        """Remove what builds left that were cut off, whatever they were for; its bytes. Those
+        under way stay."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,13 +20,23 @@ _ABSENT = "not on this machine"
 @dataclass(frozen=True, slots=True)
 class EnvironmentUse:
     """``versions``: those that run with it, as MODEL:VERSION. ``environment`` is None where
-    nobody knows it by now. ``damage`` says what is wrong ("" for nothing)."""
+    nobody knows it by now; its requirements are those of the first of these versions. ``damage``
+    says what is wrong ("" for nothing)."""
 
     id: str
     size: int
     damage: str
     versions: tuple[str, ...]
     environment: Environment | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """Bytes that were freed: by the ids of the ``removed`` environments, and of ``leftovers`` of
+    builds that were cut off."""
+
+    removed: Mapping[str, int]
+    leftovers: int
 
 
 def list_environments(store: ControlStore, environments: EnvironmentStore) -> list[EnvironmentUse]:
@@ -41,15 +51,14 @@ def list_environments(store: ControlStore, environments: EnvironmentStore) -> li
     return out
 
 
-def prune_environments(store: ControlStore, environments: EnvironmentStore) -> dict[str, int]:
-    """Remove what no version runs with, and what cut-off builds left; the bytes of each. What is
-    built, or registered with, at this time stays."""
+def prune_environments(store: ControlStore, environments: EnvironmentStore) -> Pruned:
+    """Remove what no version runs with, and what cut-off builds left. What is built, or
+    registered with, at this time stays."""
     known, _ = _used(store)
-    waiting = {one.id for one in environments.states()} - known.keys()
-    # What a build left of one that is used goes as it is built again: `remove` takes all of it.
-    waiting |= set(environments.unfinished()) - known.keys()
-    freed = {name: environments.remove(name) for name in sorted(waiting)}
-    return {name: size for name, size in freed.items() if size}
+    unused = [one.id for one in environments.states() if one.id not in known]
+    freed = {name: environments.remove(name) for name in unused}
+    removed = {name: size for name, size in freed.items() if size}
+    return Pruned(removed, environments.remove_leftovers())
 
 
 def rebuild_environment(
@@ -99,7 +108,7 @@ def _used(store: ControlStore) -> tuple[dict[str, Environment], dict[str, tuple[
             for record in tx.versions(model.name):
                 found = environment_of(record)
                 if found is not None:
-                    known[found.id] = found
+                    known.setdefault(found.id, found)
                     version = f"{model.name}:{record.version}"
                     users[found.id] = (*users.get(found.id, ()), version)
     return known, users

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from windvane.ports.runtime import CannotLoad
 
 
 def build(
-    held: EnvironmentStore, wheels: Path, *lines: str, steps: list[str] | None = None
+    held: EnvironmentStore, wheels: Path | None, *lines: str, steps: list[str] | None = None
 ) -> Environment:
     said: list[str] = [] if steps is None else steps
     with held.build(lines, wheels, said.append) as found:
@@ -37,7 +38,12 @@ def test_what_is_built_is_known_and_can_be_opened(
     assert all(len(one.sha256) == 1 and len(one.sha256[0]) == 64 for one in found.packages)
     packages = environments.open(found)
     assert (packages / "rate.py").is_file()
-    assert steps == [f"build the environment {found.id[:12]}: needy==1.0", "install its packages"]
+    assert found.id == found.id_of_content
+    assert steps == [
+        "resolve needy==1.0",
+        f"build the environment {found.id[:12]}: needy==1.0, rate==2.0",
+        "install its packages",
+    ]
 
 
 def test_the_same_is_built_once_and_shared(environments: PipEnvironments, wheels: Path) -> None:
@@ -60,6 +66,61 @@ def test_other_wheels_make_another_environment(
     assert (environments.open(other) / "rate.py").read_text() == "VALUE = 0.9\n"
 
 
+def test_requests_that_come_to_the_same_packages_share_one(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
+    steps: list[str] = []
+    first = build(environments, wheels, "rate==1.0")
+    other = build(environments, wheels, "rate<2", steps=steps)
+    assert (other.id, other.packages) == (first.id, first.packages)
+    assert (first.requirements, other.requirements) == (("rate==1.0",), ("rate<2",))
+    assert steps == ["resolve rate<2", f"the environment {first.id[:12]} is there already"]
+    assert [one.id for one in environments.states()] == [first.id]
+    assert environments.open(other) == environments.open(first)
+    assert leftovers(tmp_path) == []
+    steps.clear()
+    build(environments, wheels, "rate<2", steps=steps)
+    assert steps == [f"the environment {first.id[:12]} is there already"]
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_what_is_resolved_anew_takes_no_other_ones_folder(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch,
+    *, gone: bool,
+) -> None:  # fmt: skip
+    index = configured(tmp_path / "index", wheels, monkeypatch, "rate-1.0")
+    first = build(environments, None, "rate")
+    configured(index, wheels, monkeypatch, "rate-2.0")
+    assert build(environments, None, "rate") == first  # nothing is resolved while it is whole
+    if gone:
+        shutil.rmtree(tmp_path / "environments" / first.id)
+    else:
+        (environments.open(first) / "rate.py").write_text("")
+    second = build(environments, None, "rate")
+    assert (first.versions, second.versions) == ({"rate": "1.0"}, {"rate": "2.0"})
+    environments.rebuild(first, None, lambda _: None)
+    for found, value in ((first, "0.25"), (second, "0.75")):
+        assert f"VALUE = {value}" in (environments.open(found) / "rate.py").read_text()
+    assert [one.damage for one in environments.states()] == ["", ""]
+    assert leftovers(tmp_path) == []
+    assert build(environments, None, "rate") == second
+
+
+def configured(index: Path, wheels: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> Path:
+    """A folder that pip's own configuration names, with these wheels added."""
+    index.mkdir(exist_ok=True)
+    for name in names:
+        [path] = wheels.glob(f"{name}-*.whl")
+        shutil.copy(path, index)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
+    return index
+
+
+def leftovers(folder: Path) -> list[Path]:
+    return list((folder / "environments").glob(".building-*"))
+
+
 def test_two_at_once_build_it_once(tmp_path: Path, wheels: Path) -> None:
     steps: list[str] = []
     both = threading.Barrier(2, timeout=20.0)
@@ -75,20 +136,76 @@ def test_two_at_once_build_it_once(tmp_path: Path, wheels: Path) -> None:
     assert sum(step.startswith("build the environment") for step in steps) == 1
 
 
+def cut_off(folder: Path, environment: Environment) -> Path:
+    """As a build leaves it whose process is killed before the end."""
+    half = folder / ".building-0badcafe"
+    shutil.copytree(folder / environment.id, half)
+    (half / "environment.json").unlink()
+    return half
+
+
 def test_a_build_that_was_cut_off_is_not_taken_for_one(
     environments: PipEnvironments, tmp_path: Path, wheels: Path
 ) -> None:
     found = build(environments, wheels, "rate==1.0")
-    folder = tmp_path / "environments"
-    half = folder / f".building-{found.id}-0badcafe"
-    (folder / found.id).rename(half)
-    (half / "environment.json").unlink()
+    half = cut_off(tmp_path / "environments", found)
+    shutil.rmtree(tmp_path / "environments" / found.id)
     assert environments.states() == []
-    assert environments.unfinished() == [found.id]
     with pytest.raises(CannotLoad, match="is not on this machine"):
         environments.open(found)
     assert build(environments, wheels, "rate==1.0") == found
     assert not half.exists()
+
+
+def test_what_was_cut_off_is_removed_by_whatever_is_built_next(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
+    found = build(environments, wheels, "rate==1.0")
+    half = cut_off(tmp_path / "environments", found)
+    assert environments.remove_leftovers() >= (found_size(tmp_path, found) // 2)
+    assert not half.exists()
+    half = cut_off(tmp_path / "environments", found)
+    build(environments, wheels, "rate==2.0")
+    assert not half.exists()
+    half = cut_off(tmp_path / "environments", found)
+    (tmp_path / "environments" / ".building-file").write_text("no folder")
+    environments.rebuild(found, wheels, lambda _: None)
+    assert leftovers(tmp_path) == []
+    assert environments.open(found).is_dir()
+
+
+def found_size(folder: Path, environment: Environment) -> int:
+    files = (folder / "environments" / environment.id / "packages").rglob("*.py")
+    return sum(path.stat().st_size for path in files)
+
+
+def test_a_build_under_way_is_no_leftover(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
+    other = PipEnvironments(tmp_path / "environments")
+    seen: list[int] = []
+
+    def look(_: str) -> None:
+        assert other.remove_leftovers() == 0
+        seen.append(len(leftovers(tmp_path)))
+
+    with environments.build(["rate==1.0"], wheels, look) as found:
+        assert environments.open(found).is_dir()
+    assert seen == [1, 1, 1]
+    assert leftovers(tmp_path) == []
+
+
+def test_an_entry_that_cannot_be_read_is_resolved_again(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
+    found = build(environments, wheels, "rate==1.0")
+    [entry] = (tmp_path / "environments").glob(".request-*")
+    for text in ("", "../../etc", "f" * 64, found.id * 2):
+        entry.write_text(text)
+        assert build(environments, wheels, "rate==1.0") == found
+        assert entry.read_text() == found.id
+    assert environments.remove(found.id) > 0
+    assert not entry.exists()
 
 
 def change(path: Path) -> None:
@@ -143,30 +260,55 @@ def test_a_rebuild_installs_the_very_wheels_that_were_recorded(
     assert environments.open(found).is_dir()
 
 
-def test_other_packages_than_recorded_are_no_match(
+def test_a_record_whose_name_is_not_that_of_its_packages_is_refused(
     environments: PipEnvironments, wheels: Path
 ) -> None:
     found = build(environments, wheels, "rate==1.0")
-    other = replace(found, packages=(Package("rate", "0.5", found.packages[0].sha256),))
-    with pytest.raises(CannotLoad, match=r"rate 1\.0, 0\.5 was recorded"):
+    other = replace(found, packages=(Package("rate", "2.0", found.packages[0].sha256),))
+    says = f"names the environment {found.id[:12]}.* those of {other.id_of_content[:12]}"
+    with pytest.raises(CannotLoad, match=says) as caught:
         environments.open(other)
+    assert "register the model again" in caught.value.advice
+    with pytest.raises(EnvironmentNotBuilt, match=says):
+        environments.rebuild(other, wheels, lambda _: None)
+    assert "VALUE = 0.25" in (environments.open(found) / "rate.py").read_text()
+
+
+def test_a_folder_under_another_ones_name_is_damaged(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
+    first, second = (build(environments, wheels, f"rate=={v}") for v in ("1.0", "2.0"))
+    folder = tmp_path / "environments"
+    shutil.rmtree(folder / first.id)
+    (folder / second.id).rename(folder / first.id)
+    with pytest.raises(CannotLoad, match=f"its own record is that of {second.id[:12]}"):
+        environments.open(first)
+    record = folder / first.id / "environment.json"
+    record.write_bytes(msgspec.json.encode(replace(second, id=first.id)))
+    with pytest.raises(CannotLoad, match=f"its own record is that of {second.id[:12]}"):
+        environments.open(first)
+
+
+def test_one_for_another_python_is_told(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
+    found = build(environments, wheels, "rate==1.0")
+    other = replace(found, python="3.4")
+    other = replace(other, id=other.id_of_content)
+    folder = tmp_path / "environments"
+    (folder / found.id).rename(folder / other.id)
+    (folder / other.id / "environment.json").write_bytes(msgspec.json.encode(other))
     with pytest.raises(CannotLoad, match=r"built for Python 3\.4"):
-        environments.open(rewritten(environments, found, python="3.4"))
+        environments.open(other)
 
 
-def rewritten(held: PipEnvironments, found: Environment, **given: str) -> Environment:
-    """Recorded otherwise, in its folder, too."""
-    other = replace(found, **given)  # pyright: ignore[reportArgumentType]
-    path = held.open(found).parent / "environment.json"
-    path.write_bytes(msgspec.json.encode(other))
-    return other
-
-
-def test_pip_is_told_by_its_last_words(environments: PipEnvironments, wheels: Path) -> None:
+def test_pip_is_told_by_its_last_words(
+    environments: PipEnvironments, tmp_path: Path, wheels: Path
+) -> None:
     with pytest.raises(EnvironmentNotBuilt, match=r"No matching distribution found for rate==3\.0"):
         build(environments, wheels, "rate==3.0")
     assert environments.states() == []
-    assert environments.unfinished() == []
+    assert leftovers(tmp_path) == []
 
 
 def test_a_source_archive_is_not_built(
@@ -194,7 +336,7 @@ def test_it_is_bounded(tmp_path: Path, wheels: Path) -> None:
         build(quick, wheels, "rate==1.0")
     for held in (small, quick):
         assert held.states() == []
-        assert held.unfinished() == []
+    assert not list(tmp_path.glob("*/.building-*"))
 
 
 def test_who_waits_for_another_build_waits_no_longer_than_allowed(

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from windvane.core.execution import BadRequirements, environment_id, normalise_requirements
+from windvane.core.execution import (
+    BadRequirements,
+    Environment,
+    Package,
+    environment_id,
+    normalise_requirements,
+    request_id,
+)
 
 HASH = "--hash=sha256:" + "a" * 64
 
@@ -60,14 +69,33 @@ def test_a_password_in_a_link_is_not_told() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_the_id_follows_from_all_that_decides_what_is_built() -> None:
-    plain = environment_id(["a", "b"], "3.11", "linux-x86_64", {})
-    assert environment_id(["b", "a"], "3.11", "linux-x86_64", {}) == plain
+def test_the_id_is_that_of_what_is_installed() -> None:
+    one, two = Package("a", "1", ("00", "01")), Package("b", "2", ("02",))
+    plain = environment_id([one, two], "3.11", "linux-x86_64")
+    turned = Package("a", "1", ("01", "00"))
+    assert environment_id([two, turned], "3.11", "linux-x86_64") == plain
     others = {
-        environment_id(["a"], "3.11", "linux-x86_64", {}),
-        environment_id(["a", "b"], "3.12", "linux-x86_64", {}),
-        environment_id(["a", "b"], "3.11", "linux-aarch64", {}),
-        environment_id(["a", "b"], "3.11", "linux-x86_64", {"a.whl": "00"}),
-        environment_id(["a", "b"], "3.11", "linux-x86_64", {"a.whl": "01"}),
+        environment_id([one], "3.11", "linux-x86_64"),
+        environment_id([one, two], "3.12", "linux-x86_64"),
+        environment_id([one, two], "3.11", "linux-aarch64"),
+        environment_id([one, Package("b", "2.1", ("02",))], "3.11", "linux-x86_64"),
+        environment_id([one, Package("c", "2", ("02",))], "3.11", "linux-x86_64"),
+        environment_id([one, Package("b", "2", ("03",))], "3.11", "linux-x86_64"),
+    }
+    assert len(others | {plain}) == 7
+    held = Environment(plain, ("a", "b>=1"), "3.11", "linux-x86_64", (one, two))
+    assert held.id_of_content == plain
+    assert replace(held, requirements=("a==1", "b")).id_of_content == plain
+
+
+def test_a_request_is_all_that_decides_what_it_comes_to() -> None:
+    plain = request_id(["a", "b"], "3.11", "linux-x86_64", {})
+    assert request_id(["b", "a"], "3.11", "linux-x86_64", {}) == plain
+    others = {
+        request_id(["a"], "3.11", "linux-x86_64", {}),
+        request_id(["a", "b"], "3.12", "linux-x86_64", {}),
+        request_id(["a", "b"], "3.11", "linux-aarch64", {}),
+        request_id(["a", "b"], "3.11", "linux-x86_64", {"a.whl": "00"}),
+        request_id(["a", "b"], "3.11", "linux-x86_64", {"a.whl": "01"}),
     }
     assert len(others | {plain}) == 6

@@ -6,11 +6,14 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,84 +26,137 @@ _LOOKS_EVERY_S = 0.5
 _WEIGHS_EVERY_S = 3.0
 _ENDS_WITHIN_S = 10.0
 _LAST_LINES = 5
+_SHOWN = 5
 _LAST_BYTES = 16_384
 _MOST_REPORT = 64 << 20
 _CREDENTIALS = re.compile(r"://[^/@\s]+@")
 
 
-def install(
-    folder: Path,
-    requirements: Sequence[str],
-    wheels: Path | None,
-    *,
-    resolve: bool,
-    within_s: float,
-    most_bytes: int,
-    on_step: Callable[[str], None],
-) -> tuple[Package, ...]:
-    """Install into ``folder``/packages, from wheels alone, so that nothing of a package is run;
-    what was installed, by name. Not ``resolve``: the requirements are all there is to install.
+@dataclass(frozen=True, slots=True)
+class BuildLimits:
+    """``within_s``: seconds for one build, and for the wait for somebody else's. ``most_bytes``:
+    of all files, downloads included."""
 
-    Raises EnvironmentNotBuilt.
+    within_s: float = 1_800.0
+    most_bytes: int = 20 << 30
+
+
+class Pip:
+    """The calls of pip that make one environment, together within the limits.
+
+    All that is written is below ``folder``. Only wheels are taken, so that nothing of a package
+    is run; ``wheels`` is the folder that alone they come from.
     """
-    asked, report, log = folder / "requirements.txt", folder / "report.json", folder / "pip.log"
-    asked.write_text("".join(f"{line}\n" for line in requirements))
-    command = [
-        sys.executable, "-I", "-m", "pip", "install", "--no-input", "--progress-bar=off",
-        "--disable-pip-version-check", "--no-warn-conflicts", "--only-binary=:all:",
-        f"--target={folder / 'packages'}", f"--report={report}", f"--requirement={asked}",
-    ]  # fmt: skip
-    if wheels is not None:
-        # Nothing that is configured may add another place to look.
-        command += ["--isolated", "--no-index", f"--find-links={wheels.resolve()}"]
-    if not resolve:
-        command.append("--no-deps")
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    environment["TMPDIR"] = str(folder / "tmp")
-    (folder / "tmp").mkdir()
-    with open(log, "wb") as told:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=told,
-            stderr=subprocess.STDOUT, start_new_session=True, umask=0o022,
-        )  # fmt: skip
-    try:
-        status = _watch(process, folder, log, within_s, most_bytes, on_step)
-    finally:
-        _end(process)
-    if status:
-        raise EnvironmentNotBuilt(f"pip ended with status {status}: {_last_words(log)}")
-    return _installed(report)
 
+    def __init__(
+        self, folder: Path, wheels: Path | None, limits: BuildLimits, on_step: Callable[[str], None]
+    ) -> None:
+        self._folder = folder
+        self._wheels = wheels
+        self._limits = limits
+        self._on_step = on_step
+        self._until = time.monotonic() + limits.within_s
 
-def _watch(
-    process: subprocess.Popen[bytes],
-    folder: Path,
-    log: Path,
-    within_s: float,
-    most_bytes: int,
-    on_step: Callable[[str], None],
-) -> int:
-    until = time.monotonic() + within_s
-    weighs_at, installing = 0.0, False
-    while True:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            status = process.wait(timeout=_LOOKS_EVERY_S)
-            _check_size(folder, most_bytes)
-            if not installing and _installs(log):
-                on_step(_INSTALLING)
-            return status
-        now = time.monotonic()
-        if now >= until:
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What passes meanwhile does not count."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._until += time.monotonic() - began
+
+    def resolve(self, requirements: Sequence[str]) -> tuple[Package, ...]:
+        """What would be installed, by name, each with the SHA-256 of its wheel; nothing is.
+        Raises EnvironmentNotBuilt."""
+        return self._run(requirements, "--dry-run")
+
+    def install(self, packages: Sequence[Package]) -> None:
+        """Install these and nothing else into ``folder``/packages. Raises EnvironmentNotBuilt."""
+        pins = [
+            f"{one.name}=={one.version}"
+            + "".join(f" --hash=sha256:{digest}" for digest in one.sha256)
+            for one in packages
+        ]
+        # Without hashes pip would take any wheel of that version.
+        found = self._run(pins, "--no-deps", "--require-hashes")
+        if list(found) != list(packages):
             raise EnvironmentNotBuilt(
-                f"it took longer than the {within_s:g} s that are allowed; pip's last words: "
-                f"{_last_words(log)}"
+                f"pip installed {some_packages(found)}; {some_packages(packages)} is wanted"
             )
-        if now >= weighs_at:
-            _check_size(folder, most_bytes)
-            weighs_at = now + _WEIGHS_EVERY_S
-        if not installing and _installs(log):
-            installing = True
-            on_step(_INSTALLING)
+
+    def remove_work(self) -> None:
+        """All but what was installed and what pip said."""
+        shutil.rmtree(self._folder / "tmp", ignore_errors=True)
+        for name in ("report.json", "requirements.txt"):
+            (self._folder / name).unlink()
+
+    def _run(self, lines: Sequence[str], *options: str) -> tuple[Package, ...]:
+        folder = self._folder
+        asked, report, log = folder / "requirements.txt", folder / "report.json", folder / "pip.log"
+        asked.write_text("".join(f"{line}\n" for line in lines))
+        report.unlink(missing_ok=True)
+        # A dry run with --target sees none of the packages that are installed here, either.
+        command = [
+            sys.executable, "-I", "-m", "pip", "install", "--no-input", "--progress-bar=off",
+            "--disable-pip-version-check", "--no-warn-conflicts", "--only-binary=:all:",
+            f"--target={folder / 'packages'}", f"--report={report}", f"--requirement={asked}",
+            *options,
+        ]  # fmt: skip
+        if self._wheels is not None:
+            # Nothing that is configured may add another place to look.
+            command += ["--isolated", "--no-index", f"--find-links={self._wheels.resolve()}"]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        environment["TMPDIR"] = str(folder / "tmp")
+        (folder / "tmp").mkdir(exist_ok=True)
+        with open(log, "wb") as told:
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=told,
+                stderr=subprocess.STDOUT, start_new_session=True, umask=0o022,
+            )  # fmt: skip
+        try:
+            status = self._watch(process, log)
+        finally:
+            _end(process)
+        if status:
+            raise EnvironmentNotBuilt(f"pip ended with status {status}: {_last_words(log)}")
+        return _reported(report)
+
+    def _watch(self, process: subprocess.Popen[bytes], log: Path) -> int:
+        limits = self._limits
+        weighs_at, installing = 0.0, False
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = process.wait(timeout=_LOOKS_EVERY_S)
+                _check_size(self._folder, limits.most_bytes)
+                if not installing and _installs(log):
+                    self._on_step(_INSTALLING)
+                return status
+            now = time.monotonic()
+            if now >= self._until:
+                raise EnvironmentNotBuilt(
+                    f"it took longer than the {limits.within_s:g} s that are allowed; pip's last "
+                    f"words: {_last_words(log)}"
+                )
+            if now >= weighs_at:
+                _check_size(self._folder, limits.most_bytes)
+                weighs_at = now + _WEIGHS_EVERY_S
+            if not installing and _installs(log):
+                installing = True
+                self._on_step(_INSTALLING)
+
+
+def some_packages(packages: Sequence[Package]) -> str:
+    """The first of them, to be shown."""
+    if not packages:
+        return "no packages"
+    return some_lines([f"{one.name}=={one.version}" for one in packages])
+
+
+def some_lines(lines: Sequence[str]) -> str:
+    """The first of them, without hashes, to be shown."""
+    shown = ", ".join(line.partition(" --hash")[0] for line in lines[:_SHOWN])
+    return shown + (f" and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else "")
 
 
 def _installs(log: Path) -> bool:
@@ -136,7 +192,7 @@ def _last_words(log: Path) -> str:
     return _CREDENTIALS.sub("://", told) or "it said nothing"
 
 
-def _installed(report: Path) -> tuple[Package, ...]:
+def _reported(report: Path) -> tuple[Package, ...]:
     try:
         if report.stat().st_size > _MOST_REPORT:
             raise EnvironmentNotBuilt(f"pip's report is beyond {_MOST_REPORT:,} bytes")
@@ -144,13 +200,19 @@ def _installed(report: Path) -> tuple[Package, ...]:
         found = [_package(one) for one in told["install"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EnvironmentNotBuilt(
-            f"pip gave no report of what it installed: {error}", hint="pip 23.1 or newer is needed"
+            f"pip gave no report of what it takes: {error}", hint="pip 23.1 or newer is needed"
         ) from error
     return tuple(sorted(found, key=lambda one: one.name))
 
 
 def _package(told: Any) -> Package:
+    metadata = told["metadata"]
+    name, version = package_name(metadata["name"]), metadata["version"]
     archive = told.get("download_info", {}).get("archive_info", {})
     digest = archive.get("hashes", {}).get("sha256", "")
-    metadata = told["metadata"]
-    return Package(package_name(metadata["name"]), metadata["version"], (digest,) if digest else ())
+    if not digest:
+        raise EnvironmentNotBuilt(
+            f"pip names no SHA-256 of the wheel of {name} {version}, by which it is known again",
+            hint="give a folder that has all wheels: --wheels FOLDER",
+        )
+    return Package(name, version, (digest,))

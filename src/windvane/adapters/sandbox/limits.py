@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 _MIB = 1 << 20
+
+
+class SandboxSettings(Protocol):
+    """What the installation says of sandboxes: bytes, and seconds of one prediction."""
+
+    @property
+    def sandbox_memory_bytes(self) -> int: ...
+    @property
+    def sandbox_timeout_s(self) -> float: ...
+    @property
+    def sandbox_total_memory(self) -> int: ...
+    @property
+    def sandbox_require(self) -> Collection[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +42,14 @@ class Limits:
     last_wait_s: float = 60.0
     total_memory: int = 65536 * _MIB
     require: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, settings: SandboxSettings) -> Self:
+        """Those of the installation, wherever its sandboxes run: a version is registered under
+        the limits that it is served under."""
+        return cls(
+            memory=settings.sandbox_memory_bytes,
+            predict_s=settings.sandbox_timeout_s,
+            total_memory=settings.sandbox_total_memory,
+            require=frozenset(settings.sandbox_require),
+        )

@@ -36,7 +36,10 @@ def _environments(
         typer.Option(help="With --rebuild: a folder of wheels, and no network."),
     ] = None,
     prune: Annotated[
-        bool, typer.Option("--prune", help="Remove those that no version runs with.")
+        bool,
+        typer.Option(
+            "--prune", help="Remove those that no version runs with, and what cut-off builds left."
+        ),
     ] = False,
     home: Home = None,
     as_json: AsJson = False,
@@ -58,13 +61,15 @@ def _environments(
                 out.print(f"{done.id[:12]}: {len(done.packages):,} packages are in place again")
             return
         if prune:
-            freed = prune_environments(store, held)
+            pruned = prune_environments(store, held)
             if as_json:
-                print_json({"removed": freed})
+                print_json(pruned)
                 return
-            for name, size in freed.items():
+            for name, size in pruned.removed.items():
                 out.print(f"{name[:12]}: removed, {size / 1e6:,.0f} MB")
-            if not freed:
+            if pruned.leftovers:
+                out.print(f"What cut-off builds left: removed, {pruned.leftovers / 1e6:,.0f} MB")
+            if not pruned.removed and not pruned.leftovers:
                 out.print("Nothing to remove: versions run with all of them.")
             return
         found = list_environments(store, held)

@@ -135,7 +135,7 @@ def register(
         Path | None,
         typer.Option(
             help="A requirements file: the model runs with these packages, in an environment that "
-            "is built once and shared by all versions that ask for the same.",
+            "is built once and shared by all versions that come to the same packages.",
             rich_help_panel=_PACKAGES,
         ),
     ] = None,

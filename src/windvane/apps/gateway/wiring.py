@@ -233,14 +233,11 @@ def runtimes(given: Settings, threads: int = 1) -> Runtimes:
         from windvane.adapters.pip import PipEnvironments
         from windvane.adapters.sandbox import Limits, SandboxRuntime
 
-        limits = Limits(
-            memory=given.sandbox_memory_bytes,
-            predict_s=given.sandbox_timeout_s,
-            total_memory=given.sandbox_total_memory,
-            require=frozenset(given.sandbox_require),
-        )
         return SandboxRuntime(
-            limits, given.folder / "logs", given.log_format, PipEnvironments(given.environments)
+            Limits.of(given),
+            given.folder / "logs",
+            given.log_format,
+            PipEnvironments(given.environments),
         )
 
     return Runtimes(

@@ -103,15 +103,13 @@ def read_source(
 
 
 @contextmanager
-def _runtimes(config: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
+def runtimes_of(config: Settings) -> Iterator[tuple[Runtimes, SandboxRuntime]]:
     """All of them; programs run apart, and none outlives this."""
-    limits = Limits(
-        memory=config.sandbox_memory_bytes,
-        total_memory=config.sandbox_total_memory,
-        require=frozenset(config.sandbox_require),
-    )
     apart = SandboxRuntime(
-        limits, config.folder / "logs", config.log_format, PipEnvironments(config.environments)
+        Limits.of(config),
+        config.folder / "logs",
+        config.log_format,
+        PipEnvironments(config.environments),
     )
     secret = partial(read_secret, environ=os.environ, folder=config.folder)
     remote = OpenInferenceRuntime(secret, config.remote_authorities)
@@ -137,7 +135,7 @@ def stores(config: Settings, opened: SqlControlStore) -> Stores:
 @contextmanager
 def champions(config: Settings) -> Iterator[ChampionLoader]:
     """What opens the version that answers now."""
-    with _runtimes(config) as (runtimes, _):
+    with runtimes_of(config) as (runtimes, _):
         yield ChampionLoader(runtimes, FileArtifacts())
 
 
@@ -147,7 +145,7 @@ def registration_services(
 ) -> Iterator[RegistrationServices]:
     """What registering needs."""
     artifacts = FileArtifacts()
-    with _runtimes(config) as (runtimes, apart):
+    with runtimes_of(config) as (runtimes, apart):
         yield RegistrationServices(
             stores(config, opened),
             artifacts,

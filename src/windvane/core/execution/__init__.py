@@ -25,6 +25,7 @@ from windvane.core.execution.environment import (
     environment_id,
     normalise_requirements,
     package_name,
+    request_id,
 )
 from windvane.core.execution.runtimes import (
     DATA_ONLY,
@@ -101,6 +102,7 @@ __all__ = [
     "package_name",
     "pareto",
     "relative_loss",
+    "request_id",
     "smallest_that_holds",
     "trade",
     "try_now",

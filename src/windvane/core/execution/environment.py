@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -46,8 +46,9 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """An environment as it was built: ``id`` follows from what was asked for, ``packages`` are
-    what came of it, sorted by name. ``python`` is its major and minor version."""
+    """An environment as it was built: ``id`` is the `environment_id` of ``packages``, which are
+    sorted by name; ``requirements`` are what was asked for. ``python`` is its major and minor
+    version."""
 
     id: str
     requirements: tuple[str, ...]
@@ -60,14 +61,29 @@ class Environment:
         """By the package's name in its normal form."""
         return {one.name: one.version for one in self.packages}
 
+    @property
+    def id_of_content(self) -> str:
+        """What ``id`` has to be; another one was not given by these packages."""
+        return environment_id(self.packages, self.python, self.platform)
 
-def environment_id(
+
+def environment_id(packages: Iterable[Package], python: str, platform: str) -> str:
+    """SHA-256 in hex over what is installed: name, version and the wheels' SHA-256 of each
+    package in any order, Python's major and minor version, and the platform."""
+    content = sorted([one.name, one.version, sorted(one.sha256)] for one in packages)
+    return _hash([content, python, platform])
+
+
+def request_id(
     requirements: Sequence[str], python: str, platform: str, wheels: Mapping[str, str]
 ) -> str:
-    """SHA-256 in hex over all that decides what is built: normalised requirements, Python's major
-    and minor version, the platform, and the SHA-256 of each wheel by file name where only these
-    may be installed."""
-    told = [sorted(requirements), python, platform, sorted(wheels.items())]
+    """SHA-256 in hex over what is asked for: normalised requirements, Python's major and minor
+    version, the platform, and the SHA-256 of each wheel by file name where only these may be
+    installed. Requirements that are not pinned may come to other packages later."""
+    return _hash([sorted(requirements), python, platform, sorted(wheels.items())])
+
+
+def _hash(told: object) -> str:
     return hashlib.sha256(json.dumps(told, separators=(",", ":")).encode()).hexdigest()
 
 
