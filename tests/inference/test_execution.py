@@ -15,6 +15,7 @@ from windvane.core.execution import ALL_CLOSED, Circuit
 from windvane.core.routing import CircuitSpec, RuleStep
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, TaskSpec
+from windvane.inference.elsewhere import ElsewherePredictor
 from windvane.ports.events import column_values
 from windvane.ports.runtime import CannotLoad, RuntimeFailed, UnencodableRow
 
@@ -581,5 +582,18 @@ def test_quantiles_that_cross_are_served_with_a_flag_and_counted() -> None:
         assert told_of.status == 202, told_of.body
         (taken,) = harness.spool.events[-1].routes_of()
         assert list(taken.flags) == ["imported", *crossed]
+
+    run(story)
+
+
+def test_a_model_that_is_only_watched_answers_nobody_and_is_blamed_for_nothing() -> None:
+    async def story(harness: Harness) -> None:
+        harness.runtime.predictors[f"{MODEL}/1"] = ElsewherePredictor  # type: ignore[assignment]
+        await harness.publish(route(constant=(0.5,)))
+        for _ in range(9):
+            answer = await harness.predict(1.0)
+            assert (answer.status, answer.code) == (409, "GAT-124")
+        assert harness.spool.events == []
+        assert harness.queues[0].circuits.all_closed
 
     run(story)

@@ -54,10 +54,10 @@ def test_past_answers_and_events_are_all_that_is_needed(fresh: Installation) -> 
     scopes = ["--scope", "events", "--scope", "read", "--scope", "predict", "--scope", "outcomes"]
     home.key = home.cli("key", "issue", "acme", *scopes).strip()
     up(home)
-    wait_until("the key is known", lambda: ask(home).status == 503)
+    wait_until("the key is known", lambda: ask(home).status == 409)
     answer = ask(home)
-    assert (answer.status, answer.code) == (503, "GAT-108")
-    assert "it is served elsewhere" in answer.json["error"]["message"]
+    assert (answer.status, answer.code) == (409, "GAT-124")
+    assert "late is served elsewhere" in answer.json["error"]["message"]
     live = home.home / "live.csv"
     lines = [f"order-{i},{i % 50},van,0.0,0.4" for i in range(40)]
     live.write_text("\n".join(["id,distance,kind,rain,score", *lines]) + "\n")

@@ -133,3 +133,13 @@ def test_a_version_whose_library_is_not_installed_is_refused(harness: Harness) -
     assert harness.live == before
     live = deploy_version(harness.store, harness.clock, MODEL, "2", missing_package=missing_package)
     assert live.challenger == "2"
+
+
+def test_a_later_one_that_is_served_elsewhere_is_watched_at_once(harness: Harness) -> None:
+    """Nothing is routed to it, so there is nothing that a canary could compare."""
+    choice = choose_runtime([Offer(RuntimeName.ELSEWHERE, runs_code=False)])
+    harness.add_version("3", lineage={"runtime": msgspec.to_builtins(choice)})
+    live = deploy_version(harness.store, harness.clock, MODEL, "3")
+    assert (live.champion, live.challenger, live.previous) == ("3", None, "1")
+    said = harness.decisions("deploy")[0].verdict.sentence
+    assert said == "version 3 is the one that is watched from now on"

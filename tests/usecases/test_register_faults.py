@@ -280,6 +280,10 @@ def test_names_that_differ_are_mapped(harness: Registration, tmp_path: Path) -> 
     data = replace(data, columns=columns)
     with pytest.raises(BadInputs, match=r"'flight_distance' is no feature.*--map"):
         harness.register(tmp_path / "model.txt", data=data, model="spaced")
+    turned = RegistrationOptions(names={"flight_distance": "flight distance [mi]"})
+    with pytest.raises(BadInputs, match="no feature 'flight_distance'") as raised:
+        harness.register(tmp_path / "model.txt", turned, data=data, model="spaced")
+    assert "the other way round" in raised.value.advice
     options = RegistrationOptions(
         vocabulary=ORDER, names={"flight distance [mi]": "flight_distance"}
     )

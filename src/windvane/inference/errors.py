@@ -68,6 +68,13 @@ class NotRecorded(Rejection):
     retry_after_s = 1.0
 
 
+class NotServedHere(Rejection):
+    """The model is watched here by what is told of it, and answers somewhere else."""
+
+    code: ClassVar[str] = "GAT-124"
+    hint = "ask the service that has the model; `windvane register` brings the model here"
+
+
 class EventTooLarge(Rejection):
     """What is to be recorded of the request is larger than an event may be."""
 

@@ -13,7 +13,7 @@ from windvane.core.routing import HURRIED, Arm, ModelRoute, choose, follow_rule
 from windvane.core.task import OutputRow
 from windvane.inference.access import ModelAccess
 from windvane.inference.cache import cache_key
-from windvane.inference.errors import DeadlinePassed, NoAnswer
+from windvane.inference.errors import DeadlinePassed, NoAnswer, NotServedHere
 from windvane.inference.failures import describe
 from windvane.inference.model_cache import ModelHandle
 from windvane.inference.model_queue import ModelQueue
@@ -54,6 +54,8 @@ class Execution:
         access, rows = request.access, request.rows
         route = access.model.route
         queue = access.queue_of.queue
+        if queue is not None and queue.elsewhere:
+            raise NotServedHere(f"{route.model} is served elsewhere, and watched here")
         if route.challenger is None and not route.optional:
             if queue is not None and len(rows) == 1 and not is_cached(route, queue):
                 # The shortest case, which nearly all requests are: no list of picks, no groups.

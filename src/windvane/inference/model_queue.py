@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from windvane.core.execution import ALL_CLOSED, BreakerPolicy, Circuits
 from windvane.core.task import OutputRow, Task
+from windvane.inference.elsewhere import ElsewherePredictor
 from windvane.ports.runtime import Explainer, Predictor, RemotePredictor
 from windvane.ports.tracing import RequestTrace
 
@@ -57,8 +58,8 @@ class ModelQueue:
     """
 
     __slots__ = (
-        "against", "background", "busy", "circuit", "circuits", "closed", "executor",
-        "explainer", "jobs", "leases", "local", "model", "predictor", "remote", "row_s",
+        "against", "background", "busy", "circuit", "circuits", "closed", "elsewhere",
+        "executor", "explainer", "jobs", "leases", "local", "model", "predictor", "remote", "row_s",
         "running", "task", "threaded", "took_rows", "took_s", "used", "version", "waiting",
     )  # fmt: skip
 
@@ -86,6 +87,7 @@ class ModelQueue:
         self.local = predictor if not isinstance(predictor, RemotePredictor) else None
         self.explainer = predictor if isinstance(predictor, Explainer) else None
         self.background = background
+        self.elsewhere = isinstance(predictor, ElsewherePredictor)
         self.leases = 0
         self.closed = False
         self.threaded = threaded or predictor.blocking

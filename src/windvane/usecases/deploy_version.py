@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from windvane.core.alerting import Cause, CauseKind
 from windvane.core.errors import WindvaneError
-from windvane.core.execution import RuntimeName
+from windvane.core.execution import RUNTIMES, Place, RuntimeName
 from windvane.core.journal import Decision
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
@@ -53,13 +53,17 @@ def deploy_version(
     now = clock.now()
     with store.begin() as tx:
         file = read_model_file(tx.model(model).text)
-        _check_loadable(tx, tx.version(model, version), missing_package)
+        record = tx.version(model, version)
+        place = RUNTIMES[recorded_choice(record).runtime].place
+        _check_loadable(tx, record, missing_package)
         held = tx.deployment(model)
         latest = tx.routing()
         number = latest.seq + 1 if latest else 1
         if held is None:
             fresh = Deployment(model, champion=version, changed_at=now)
             said = f"version {version} is the first: it answers everyone"
+            if place is Place.ELSEWHERE:
+                said = f"version {version} is the first that is watched"
         else:
             if version in (held.champion, held.challenger):
                 raise CannotDeploy(f"version {version} of {model} is already live")
@@ -69,11 +73,15 @@ def deploy_version(
                     hint="wait for its verdict; one rollout at a time keeps the evidence clean",
                 )
             share = parse_share(file.rollout.steps[0])
+            if place is Place.ELSEWHERE:  # nothing is routed, so there is nothing to compare
+                share = 1.0
             again = tuple(v for v in held.rolled_back if v != version)
             fresh = replace(held, changed_at=now, rolled_back=again)
             if share >= 1.0:
                 fresh = replace(fresh, champion=version, previous=held.champion)
                 said = f"version {version} answers everyone at once, as the file's steps say"
+                if place is Place.ELSEWHERE:
+                    said = f"version {version} is the one that is watched from now on"
             else:
                 fresh = replace(
                     fresh,

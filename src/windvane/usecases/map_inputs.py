@@ -64,6 +64,9 @@ def _named(contract: Contract, said: InputsSaid, options: RegistrationOptions) -
     for feature in options.names:
         if feature not in known:
             hint = did_you_mean(feature, known)
+            own = options.names[feature]
+            if own in known:
+                hint = f"the other way round, FEATURE=NAME: --map {own + '=' + feature!r}"
             raise BadInputs(f"--map: the model's file has no feature {feature!r}", hint=hint)
     by_own = {own: feature for feature, own in options.names.items()}
     for own in by_own:

@@ -118,7 +118,7 @@ def register_version(
             loader.look(candidate, source, sample, found, on_step)
         choice = choose_runtime(found.offers)
         if choice is None:
-            raise found.untrusted or _nothing(source, found.offers)
+            raise found.untrusted or _nothing(source, found.offers, services.installed)
         chosen = found.loaded[choice.runtime]
         parity = _parity(about, chosen, found, choice, sample, options, on_step)
         on_step(f"evaluate {choice.runtime.value} on {holdout.rows:,} later rows")
@@ -227,10 +227,24 @@ def _proposal(
     )
 
 
-def _nothing(source: Source, offers: Sequence[Offer]) -> CannotLoad:
+def _nothing(
+    source: Source, offers: Sequence[Offer], installed: Callable[[str], str]
+) -> CannotLoad:
     told = "; ".join(f"{offer.runtime.value}: {offer.missing}" for offer in offers)
     name = source.name or "it"
-    return CannotLoad(f"nothing here can serve {name}: {told}", hint="mend one of these")
+    others = [
+        f"{package} {recorded}, here is {installed(package) or 'none'}"
+        for package, recorded in sorted(source.packages.items())
+        if recorded != installed(package)
+    ]
+    if others:
+        told += f"; it was made with {', '.join(others)}"
+    hint = (
+        "give it the packages that it was made with: --requirements FILE, or --own-environment"
+        if others
+        else "mend one of these; if other packages are needed: --requirements FILE"
+    )
+    return CannotLoad(f"nothing here can serve {name}: {told}", hint=hint)
 
 
 def _check_outputs(task: Task, outputs: Outputs) -> None:

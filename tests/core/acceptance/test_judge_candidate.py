@@ -289,6 +289,13 @@ def test_the_parts_of_every_task_add_up_to_nothing_and_widen_its_bounds(kind: st
     assert found.upper - found.lower > 2.0 * (alone.upper - alone.lower)
 
 
+def test_an_auc_well_below_one_half_asks_whether_labels_are_mixed_up() -> None:
+    facts = replace(GOOD, quality=replace(AUC, value=0.152, lower=0.131, upper=0.172))
+    judged = judge_candidate(facts, POLICY, 0.0)
+    assert judged.outcome is Outcome.FAIL
+    assert judged.sentence.endswith("the other way round it has 0.848: are labels mixed up?")
+
+
 def test_rows_of_one_moment_are_judged_as_they_are() -> None:
     rng = np.random.default_rng(10)
     labels, scores = (rng.random(500) < 0.5).astype(float), rng.random(500)

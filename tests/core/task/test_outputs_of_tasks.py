@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windvane.core.sketch import CategoryAxis, Layout
-from windvane.core.task import OUTPUT, TaskSpec, is_output_axis, make_task
+from windvane.core.task import (
+    OUTPUT,
+    BadOutputs,
+    ModelOutputs,
+    TaskSpec,
+    is_output_axis,
+    make_task,
+)
 
 THREE = TaskSpec("multiclass", classes=("a", "b", "c"))
 TAGS = TaskSpec("multilabel", classes=("a", "b"))
@@ -202,3 +209,10 @@ def test_no_other_task_is_looked_at_row_by_row(spec: TaskSpec) -> None:
     task = make_task(spec)
     assert not task.flagged
     assert task.flags((1.0,)) == ()
+
+
+def test_there_is_no_column_to_choose_where_a_model_gives_one_number() -> None:
+    """It was ignored, and the other label's probability was judged."""
+    task = make_task(TaskSpec("binary", positive="left"))
+    with pytest.raises(BadOutputs, match="--positive 0: the model gives one number a row"):
+        task.mappings(ModelOutputs(columns=1, positive=0))

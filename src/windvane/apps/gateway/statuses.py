@@ -94,6 +94,7 @@ STATUSES: Mapping[type[Rejection], int] = {
     errors.StillUnderWay: 409,
     errors.BodyTooLarge: 413,
     errors.EventTooLarge: 413,
+    errors.NotServedHere: 409,
     UnsupportedEncoding: 415,
     UnsupportedMediaType: 415,
     errors.KeyReused: 422,

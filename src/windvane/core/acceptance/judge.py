@@ -235,6 +235,8 @@ def _good_enough(facts: CandidateFacts, policy: AcceptancePolicy) -> Verdict:
     )
     if quality.missing:
         return Verdict(Outcome.FAIL, "ACC-502", f"{sides}; missing: {quality.missing}")
+    if quality.metric == "auc" and quality.upper < 0.5:
+        sides += f"; the other way round it has {1.0 - quality.value:.3f}: are labels mixed up?"
     return _check(quality.at_least(floor), "ACC-502", sides)
 
 

@@ -48,6 +48,13 @@ def positive_column(wanted: str, found: ModelOutputs) -> tuple[int, ...]:
     if found.positive is not None:
         if columns and found.positive >= columns:
             raise BadOutputs(f"--positive {found.positive}, the model has {columns} columns")
+        if columns == 1:
+            raise BadOutputs(
+                f"--positive {found.positive}: the model gives one number a row, so there is no "
+                "column to choose",
+                hint="it is the probability of the second label that the model was trained on: "
+                "predicts: {positive: NAME} names that one",
+            )
         return (found.positive,)
     if columns > 2:
         raise BadOutputs(
