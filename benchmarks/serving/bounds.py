@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 
 from results import Measure, mid_ratio, quieter, ratio
 
@@ -183,6 +184,10 @@ def many_rows_ratios(
             "share_of_echo": middle(
                 protocol,
                 lambda t, p=protocol: t[p][ECHO_GRPC if p == GRPC else ECHO_HTTP].rps,
+            ),
+            # Near 1 the generator was at its limit, and the echo could have given more.
+            "echo_generator_busy": median(
+                turn[protocol][ECHO_GRPC if protocol == GRPC else ECHO_HTTP].busy for turn in turns
             ),
         }
         for protocol in PROTOCOLS

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from usecases.harness import FILE, MODEL, START, Harness
 
-from windvane.core.execution import Offer, RuntimeName, choose_runtime
+from windvane.core.execution import Environment, Offer, RuntimeName, choose_runtime
 from windvane.ports.control_store import Deployment, UnknownName
 from windvane.usecases.deploy_version import CannotDeploy, CannotServe, deploy_version
 from windvane.usecases.publish_routing import PUBLISH
@@ -143,3 +143,26 @@ def test_a_later_one_that_is_served_elsewhere_is_watched_at_once(harness: Harnes
     assert (live.champion, live.challenger, live.previous) == ("3", None, "1")
     said = harness.decisions("deploy")[0].verdict.sentence
     assert said == "version 3 is the one that is watched from now on"
+
+
+def test_a_version_whose_environment_is_damaged_is_refused(harness: Harness) -> None:
+    choice = choose_runtime([Offer(RuntimeName.SKLEARN, runs_code=False)])
+    own = Environment("e" * 64, ("tariff==1.0",), "3.11", "linux", ())
+    lineage = {
+        "runtime": msgspec.to_builtins(choice), "environment": msgspec.to_builtins(own),
+    }  # fmt: skip
+    harness.add_version("3", lineage=lineage)
+    before = harness.live
+    with pytest.raises(CannotServe, match="whose environment is damaged") as raised:
+        deploy_version(
+            harness.store, harness.clock, MODEL, "3", damage=lambda _: "damaged: a.py was changed"
+        )
+    assert f"windvane environments --rebuild {MODEL}:3" in raised.value.advice
+    assert harness.live == before
+
+    def absent(_: RuntimeName) -> str:
+        return "windvane[sklearn]"  # which it does not need: it has its own
+
+    assert deploy_version(
+        harness.store, harness.clock, MODEL, "3", missing_package=absent
+    ).challenger == "3"  # fmt: skip

@@ -8,12 +8,12 @@ from typing import ClassVar
 
 from windvane.core.alerting import Cause, CauseKind
 from windvane.core.errors import WindvaneError
-from windvane.core.execution import RUNTIMES, Place, RuntimeName
+from windvane.core.execution import RUNTIMES, Environment, Place, RuntimeName
 from windvane.core.journal import Decision
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Deployment, Tx, VersionRecord
-from windvane.usecases.explain_runtime import recorded_choice
+from windvane.usecases.explain_runtime import environment_of, recorded_choice
 from windvane.usecases.open_incident import close_incident
 from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import parse_share, read_model_file
@@ -37,6 +37,10 @@ def _nothing_missing(_: RuntimeName) -> str:
     return ""
 
 
+def _whole(_: Environment) -> str:
+    return ""
+
+
 def deploy_version(
     store: ControlStore,
     clock: Clock,
@@ -44,10 +48,12 @@ def deploy_version(
     version: str,
     *,
     missing_package: Callable[[RuntimeName], str] = _nothing_missing,
+    damage: Callable[[Environment], str] = _whole,
 ) -> Deployment:
     """Start serving ``version``; the deployment as it is then.
 
-    ``missing_package`` says what has to be installed for a runtime ("" for nothing). Raises
+    ``missing_package`` says what has to be installed for a runtime, ``damage`` what is wrong
+    with an environment of packages of the version's own ("" for nothing). Raises
     UnknownName, CannotDeploy and, where it could not be loaded, CannotServe.
     """
     now = clock.now()
@@ -55,7 +61,7 @@ def deploy_version(
         file = read_model_file(tx.model(model).text)
         record = tx.version(model, version)
         place = RUNTIMES[recorded_choice(record).runtime].place
-        _check_loadable(tx, record, missing_package)
+        _check_loadable(tx, record, missing_package, damage)
         held = tx.deployment(model)
         latest = tx.routing()
         number = latest.seq + 1 if latest else 1
@@ -117,7 +123,10 @@ def deploy_version(
 
 
 def _check_loadable(
-    tx: Tx, record: VersionRecord, missing_package: Callable[[RuntimeName], str]
+    tx: Tx,
+    record: VersionRecord,
+    missing_package: Callable[[RuntimeName], str],
+    damage: Callable[[Environment], str],
 ) -> None:
     """Raises CannotServe, before anything is changed."""
     choice = recorded_choice(record)
@@ -127,7 +136,15 @@ def _check_loadable(
             f"{name} can run code as it is loaded by {choice.runtime}, and nobody trusts its files",
             hint=f"`windvane trust {record.model} {record.version}`, then deploy it again",
         )
-    package = missing_package(choice.runtime)
+    own = environment_of(record)
+    wrong = damage(own) if own is not None else ""
+    if wrong:
+        raise CannotServe(
+            f"{name} has packages of its own, whose environment is {wrong}",
+            hint=f"`windvane environments --rebuild {record.model}:{record.version}`, then deploy "
+            "it again; --force where the gateways run elsewhere and have it",
+        )
+    package = missing_package(choice.runtime) if own is None else ""
     if package:
         raise CannotServe(
             f"{name} is served by {choice.runtime}, which is not installed here",

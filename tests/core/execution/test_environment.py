@@ -49,16 +49,13 @@ def test_equal_requirements_have_one_form(text: str, expected: tuple[str, ...]) 
         ("a==1 b==2", "names no package"),
         ("a=1", "names no package"),
         ("a==1 --global-option=x", "names no package"),
-        ("a==1; x --hash=md5:00 # ", None),
+        ("a==1; x --hash=md5:00 # ", "names no package"),
         ("x" * 2_000, r"2,000 characters > 1,000"),
         ("a\n" * 1_001, r"1,001 lines > 1,000"),
         ("\n# nothing\n", "no package is named"),
     ],
 )
-def test_whatever_names_a_place_is_refused(text: str, says: str | None) -> None:
-    if says is None:  # a marker is pip's to judge
-        assert len(normalise_requirements(text)) == 1
-        return
+def test_whatever_names_a_place_is_refused(text: str, says: str) -> None:
     with pytest.raises(BadRequirements, match=says):
         normalise_requirements(text)
 
@@ -99,3 +96,18 @@ def test_a_request_is_all_that_decides_what_it_comes_to() -> None:
         request_id(["a", "b"], "3.11", "linux-x86_64", {"a.whl": "01"}),
     }
     assert len(others | {plain}) == 6
+
+
+@pytest.mark.parametrize(
+    "marker",
+    ["python_version>'${SECRET}'", "python_version>'3' \\", "x --index-url http://evil",
+     "x -r other", "x --config-settings=a=b", "x\t-r other"],
+)  # fmt: skip
+def test_a_marker_holds_nothing_that_pip_reads_otherwise(marker: str) -> None:
+    with pytest.raises(BadRequirements):
+        normalise_requirements(f"a; {marker}")
+
+
+def test_usual_markers_are_taken() -> None:
+    line = "a==1.0; python_version >= \"3.8\" and (sys_platform == 'linux' or extra == 'x-y')"
+    assert normalise_requirements(line)

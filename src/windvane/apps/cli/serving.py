@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,8 @@ from windvane.apps.cli import show, wiring
 from windvane.apps.cli.home import is_home
 from windvane.apps.cli.options import AsJson, Home, ModelName, VersionName
 from windvane.apps.cli.output import err, out, print_json
-from windvane.core.execution import RUNTIMES, Place, RuntimeName
+from windvane.core.execution import RUNTIMES, Environment, Place, RuntimeName
+from windvane.ports.environments import EnvironmentStore
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.explain_runtime import explain_runtime
@@ -103,7 +105,8 @@ def _deploy(
     settings = wiring.settings(home)
     live = deploy_version(
         wiring.store(settings), wiring.clock(settings), model, version,
-        missing_package=(lambda _: "") if force else wiring.missing_package,
+        missing_package=_nothing if force else wiring.missing_package,
+        damage=_nothing if force else partial(_damage, wiring.environments(settings)),
     )  # fmt: skip
     if as_json:
         print_json(live)
@@ -111,6 +114,15 @@ def _deploy(
         out.print(f"{model}: version {live.challenger} begins at {live.share:.0%}")
     else:
         out.print(f"{model}: version {live.champion} answers everyone")
+
+
+def _nothing(_: object) -> str:
+    return ""
+
+
+def _damage(held: EnvironmentStore, environment: Environment) -> str:
+    states = {state.id: state.damage for state in held.states()}
+    return states.get(environment.id, "not on this machine")
 
 
 def _explain(

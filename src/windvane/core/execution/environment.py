@@ -22,7 +22,8 @@ _LINE = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
     r"(?P<extras>\[[A-Za-z0-9._,\s-]*\])?"
     rf"(?P<versions>\(?{_VERSION}(?:,{_VERSION})*\)?)?"
-    r"(?P<marker>;[^#]+?)?"
+    # What a marker may hold: pip reads ${NAME} and a trailing backslash before it reads lines.
+    r"(?P<marker>;(?:(?!\s-)[A-Za-z0-9_.()'\"<>=!~,+*\s-])+?)?"
     r"(?P<hashes>(?:\s+--hash=sha256:[0-9a-f]{64})*)"
 )
 _AROUND_VERSIONS = re.compile(r"\s*(===|~=|==|!=|<=|>=|<|>|,)\s*")
