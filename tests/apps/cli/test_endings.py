@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import windvane
+
 FILE = "model: delay\npredicts: {kind: binary}\nfeatures: {v: {f: {type: number}}}\n"
 COMMAND = [sys.executable, "-m", "windvane.apps.cli.main"]
 TRACES = ("Traceback", "Exception ignored", "KeyboardInterrupt")
@@ -87,3 +89,10 @@ def test_a_reader_that_went_away_ends_a_command_with_141(home: Path, words: list
         os.close(write)
     assert done.returncode == 141, done.stderr
     assert done.stderr == ""
+
+
+def test_the_version_is_shown() -> None:
+    done = subprocess.run(
+        [*COMMAND, "--version"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"windvane {windvane.__version__}\n")

@@ -7,6 +7,7 @@ them in. MLflow's aliases mirror our deployments for readers of its pages and de
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +40,8 @@ class MlflowRegistry:
     def __init__(self, uri: str, artifacts: Path) -> None:
         artifacts.mkdir(parents=True, exist_ok=True)
         self._artifacts = artifacts
+        # It tells of each table that it makes, on the standard error of whoever registers.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
         with _created_once(artifacts / ".creating"):
             self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             self._client.search_experiments(max_results=1)

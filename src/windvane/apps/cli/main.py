@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
+import windvane
 from windvane.apps.cli.environments import environments_commands
 from windvane.apps.cli.imports import import_commands
 from windvane.apps.cli.jobs import run_module
 from windvane.apps.cli.optimize import optimize_commands
 from windvane.apps.cli.options import AsJson
-from windvane.apps.cli.output import err
+from windvane.apps.cli.output import err, out
 from windvane.apps.cli.reading import reading_commands
 from windvane.apps.cli.register import register, watch
 from windvane.apps.cli.serving import serving_commands
@@ -39,6 +40,26 @@ app.command()(train)
 app.command()(register)
 app.command()(watch)
 reading_commands(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"windvane {windvane.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version, and end."
+        ),
+    ] = False,
+) -> None:
+    del version
+
+
 app.add_typer(keys_app, name="key")
 tenants_commands(app)
 import_commands(app)
