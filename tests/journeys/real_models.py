@@ -181,7 +181,7 @@ def _save_text_model(target: Path, files: Path, head: Path) -> None:
 
 # Image: which way up a line of text is
 
-_PICTURES = 240
+_PICTURES = 600
 _PICTURES_ASKED = 24
 
 
