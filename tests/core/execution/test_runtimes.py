@@ -27,7 +27,7 @@ def test_code_runs_in_a_sandbox_only(name: RuntimeName) -> None:
     assert (name in DATA_ONLY) == (not kind.runs_code)
 
 
-@pytest.mark.parametrize("name", DATA_ONLY - {RuntimeName.ELSEWHERE})
+@pytest.mark.parametrize("name", sorted(DATA_ONLY - {RuntimeName.ELSEWHERE}))
 def test_a_file_that_is_data_has_a_name_in_a_versions_folder(name: RuntimeName) -> None:
     assert RUNTIMES[name].file
 
