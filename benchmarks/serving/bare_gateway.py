@@ -38,15 +38,16 @@ class NoSpool:
 class NoEvents(EventWriter):
     """No event is even made."""
 
-    async def keep_prediction(self, request: object) -> None:
-        del request
+    async def keep_prediction(self, request: object, *others: object) -> None:
+        del request, others
 
 
 def typed_decoder(schema: Sequence[FeatureSpec]) -> msgspec.json.Decoder[Any]:
     """The types alone; all features of the benchmark are numbers."""
     features = msgspec.defstruct("Features", [(spec.name, float) for spec in schema])
     row = msgspec.defstruct("Instance", [("features", features), ("unit", str, "")])
-    return msgspec.json.Decoder(msgspec.defstruct("Body", [("instances", list[row])]))
+    fields = [("instances", list[row]), ("explain", bool, False)]
+    return msgspec.json.Decoder(msgspec.defstruct("Body", fields))
 
 
 def turn_off() -> None:
