@@ -163,6 +163,18 @@ def rejection_body(error: Rejection, request_id: str) -> bytes:
     return _encode(Refused(body, request_id))
 
 
+def rejection_text(error: Rejection) -> str:
+    """In one line, for protocols whose errors are a text: the code, what is wrong (of several
+    problems the first few), the hint."""
+    said = error.message
+    if isinstance(error, SchemaViolation) and len(error.violations) > 1:
+        shown = [f"row {row}: {v.message}" for row, v in error.violations[:_PROBLEMS_IN_A_LINE]]
+        rest = len(error.violations) - len(shown)
+        said = "; ".join(shown) + (f"; and {rest} more" if rest else "")
+    hint = f" ({error.advice})" if error.advice else ""
+    return f"{error.code}: {said}{hint}"
+
+
 def rejection_template(error: Rejection) -> bytes:
     """The body up to the request's id, for ``fill_template``."""
     return rejection_body(error, "").removesuffix(_NO_ID)

@@ -9,7 +9,7 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
-from windvane.core.statistics import auc, mean_bounds, moments_of
+from windvane.core.statistics import auc
 from windvane.core.task.base import (
     OUTPUT,
     ExplainedNumber,
@@ -120,9 +120,7 @@ class MultilabelTask(Task):
         }
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
-        found = moments_of(self.losses(outputs, labels))
-        lower, upper = mean_bounds(found.mean, found.error, alpha)
-        return Quality(self.metric, found.mean, lower, upper, len(labels), larger_is_better=False)
+        return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
 
     def suspicious(self, outputs: Outputs) -> str:
         return all_labels(outputs[0])

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from windvane.apps.gateway.answers import JSON, Header
+from windvane.apps.gateway.answers import JSON, Header, rejection_text
 from windvane.apps.gateway.protocols import media
 from windvane.apps.gateway.protocols.base import Headers, Hinting, Page, PredictCall, split_path
 from windvane.apps.gateway.protocols.open_inference_tensors import (
@@ -166,8 +166,7 @@ class OpenInferenceProtocol:
         return [(b"content-type", _BINARY.encode()), (_LENGTH, str(size).encode())]
 
     def rejection(self, error: Rejection, request_id: str) -> tuple[Header, bytes]:
-        hint = f" ({error.advice})" if error.advice else ""
-        return JSON, _encode({"error": f"{error.code}: {error.message}{hint}"})
+        return JSON, _encode({"error": rejection_text(error)})
 
 
 def _binary_by_default(request: InferRequest) -> bool:
