@@ -117,7 +117,7 @@ def compare_answers(
     for name, some, tolerant in _groups(sides, rows, splits):
         if not some:
             continue
-        on_group(f"compare {len(some):,} of {name}")
+        on_group(f"compare {len(some):,} rows: {name}")
         report = _with_group(report, sides, name, some, tolerant=tolerant)
     return report
 

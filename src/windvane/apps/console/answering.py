@@ -108,7 +108,8 @@ class ReadService:
                 return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
         except TimeoutError as error:
             said = f"the control database did not answer within {self._deadline_s:g} s"
-            raise StoreUnavailable(said) from error
+            busy = "load the page again; the machine or the database is busy, or a lock is held"
+            raise StoreUnavailable(said, hint=busy) from error
 
     async def ask_shared(self, key: Hashable, read: Callable[[Tx], T]) -> T:
         """As ``ask``, but viewers who ask the same within a moment share one answer."""

@@ -31,7 +31,7 @@ from windvane.usecases.read_model_file import parse_duration, read_model_file
 from windvane.usecases.read_settings import HOME_VARIABLE, Settings
 
 MODEL_FILE = Path(__file__).parent / "model.yaml"
-_STEP_WITHIN_S = 600.0
+_STEP_WITHIN_S = 1_800.0
 _DRAINED_WITHIN_S = 30.0
 
 
