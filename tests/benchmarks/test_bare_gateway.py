@@ -20,9 +20,7 @@ BODY = b'{"instances": [{"features": {"a": 1, "b": 2.5}, "unit": "u"}], "explain
 
 def decoded() -> Any:
     contract = Contract(FEATURES)
-    model: Any = SimpleNamespace(
-        contract=contract, compile=lambda _name, kind: kind(contract)
-    )
+    model: Any = SimpleNamespace(contract=contract, compile=lambda _name, kind: kind(contract))
     return native.NativeCodec(native.NEWEST).decode(BODY, model, 10)
 
 

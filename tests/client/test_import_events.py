@@ -86,7 +86,7 @@ def test_bad_rows_are_told_and_stop_no_other(gateway: Served, tmp_path: Path) ->
     path = write(tmp_path / "past.csv", "id,size,code,p,yes", *lines)
     state = imported(gateway, path, Columns("id", {"probability": "p"}))
     assert (state.sent, state.refused) == (246, 4)
-    assert [said.split(":")[0] for said in state.problems] == [
+    assert [message.split(":")[0] for message in state.problems] == [
         "row 99",
         "row 7",
         "row 120",

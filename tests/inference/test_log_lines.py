@@ -23,7 +23,7 @@ TRACES = ("314.15", "271828", "'van'", "wv_acme", "Bearer")
 
 
 @pytest.fixture(params=["json", "text"])
-def said(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+def message(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     root = logging.getLogger()
     before = root.handlers[:], root.level, sys.excepthook
     stream = io.StringIO()

@@ -19,7 +19,9 @@ def test_a_rate_is_requests_in_seconds(text: str, requests: int, seconds: float)
     assert rate(text) == (requests, seconds)
 
 
-@pytest.mark.parametrize("text", ["", "0", "_ per minute", "600", "600 per", "fast", "6 per fortnight"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "_ per minute", "600", "600 per", "fast", "6 per fortnight"]
+)
 def test_what_is_no_rate_is_said_so(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="--rate"):
         rate(text)

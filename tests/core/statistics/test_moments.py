@@ -91,9 +91,7 @@ def _rare(dice: np.random.Generator, rows: int) -> NDArray[np.float64]:
 _LAWS = {
     **{f"lognormal {sigma:g}": _lognormal(sigma) for sigma in _SIGMAS},
     "exponential": lambda dice, rows: dice.exponential(size=rows),
-    "student 3": lambda dice, rows: (
-        np.abs(dice.standard_t(3, rows)) * math.pi / (2 * math.sqrt(3))
-    ),
+    "student 3": lambda dice, rows: np.abs(dice.standard_t(3, rows)) * math.pi / (2 * math.sqrt(3)),
     "rare": _rare,
 }
 

@@ -31,14 +31,14 @@ def paired_loss(
     if not bool(np.isfinite(gaps).all()):
         return Quality(_METRIC, 0.0, 0.0, 0.0, rows, False, "a loss of every row")
     if rows < _LEAST_ROWS:
-        said = f"{_LEAST_ROWS - rows} more rows that both answer"
-        return Quality(_METRIC, 0.0, 0.0, 0.0, rows, False, said)
+        message = f"{_LEAST_ROWS - rows} more rows that both answer"
+        return Quality(_METRIC, 0.0, 0.0, 0.0, rows, False, message)
     mean = float(gaps.mean())
     by_time, enough = reach_over_time(gaps - mean, times, alpha)
     if not enough:
         parts = block_count(rows)
-        said = f"rows over more time: they fill fewer than {LEAST_BLOCKS} of {parts} parts of it"
-        return Quality(_METRIC, mean, 0.0, 0.0, rows, False, said)
+        message = f"rows over more time: they fill fewer than {LEAST_BLOCKS} of {parts} parts of it"
+        return Quality(_METRIC, mean, 0.0, 0.0, rows, False, message)
     lower, upper = mean_bounds(gaps, alpha)
     lower, upper = min(lower, mean - by_time), max(upper, mean + by_time)
     return Quality(_METRIC, mean, lower, upper, rows, False)

@@ -30,8 +30,8 @@ def check_row(
             break
         if name not in names:
             shown = name if len(name) <= _SHOWN else name[: _SHOWN - 3] + "..."
-            said = f"unknown feature {shown!r}; {did_you_mean(name, names)}"
-            found.append(Violation("CON-105", shown, said))
+            message = f"unknown feature {shown!r}; {did_you_mean(name, names)}"
+            found.append(Violation("CON-105", shown, message))
     return found
 
 
@@ -40,6 +40,6 @@ def check_value(spec: FeatureSpec, value: Any, *, given: bool = True) -> Violati
     if value is None:
         if spec.nullable or spec.optional:
             return None
-        said = "null" if given else "missing"
-        return Violation("CON-101", spec.name, f"{spec.name} is {said}, but may not be null")
+        state = "null" if given else "missing"
+        return Violation("CON-101", spec.name, f"{spec.name} is {state}, but may not be null")
     return kind_of(spec).check(spec, value)

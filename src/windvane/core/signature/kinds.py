@@ -76,8 +76,8 @@ class Kind:
         return {}
 
 
-def _violation(code: str, spec: FeatureSpec, said: str) -> Violation:
-    return Violation(code, spec.name, f"{spec.name} {said}")
+def _violation(code: str, spec: FeatureSpec, message: str) -> Violation:
+    return Violation(code, spec.name, f"{spec.name} {message}")
 
 
 class NumberKind(Kind):
@@ -188,8 +188,8 @@ class DatetimeKind(Kind):
             return None
         if isinstance(value, float) and math.isfinite(value):  # as it is after it was read
             return None
-        said = f"must be a text such as 2026-11-28T17:45:00+01:00, got {show(value)}"
-        return _violation("CON-102", spec, said)
+        message = f"must be a text such as 2026-11-28T17:45:00+01:00, got {show(value)}"
+        return _violation("CON-102", spec, message)
 
     def normal(self, spec: FeatureSpec, value: Any) -> float:
         return parse_time(value) if isinstance(value, str) else float(value)
@@ -240,11 +240,11 @@ class VectorKind(Kind):
             return _violation("CON-103", spec, f"has {len(items):,} numbers, not {spec.length:,}")
         for i, item in enumerate(items):
             if isinstance(item, bool) or not isinstance(item, int | float) or not _finite(item):
-                said = f"[{i}] must be a finite number, got {show(item)}"
-                return Violation("CON-102", spec.name, f"{spec.name}{said}")
+                message = f"[{i}] must be a finite number, got {show(item)}"
+                return Violation("CON-102", spec.name, f"{spec.name}{message}")
             if not -MAX_MAGNITUDE <= item <= MAX_MAGNITUDE:
-                said = f"[{i}]: {show(item)} is outside {-MAX_MAGNITUDE:g} to {MAX_MAGNITUDE:g}"
-                return Violation("CON-103", spec.name, f"{spec.name}{said}")
+                message = f"[{i}]: {show(item)} is outside {-MAX_MAGNITUDE:g} to {MAX_MAGNITUDE:g}"
+                return Violation("CON-103", spec.name, f"{spec.name}{message}")
         return None
 
     def normal(self, spec: FeatureSpec, value: Any) -> list[float]:

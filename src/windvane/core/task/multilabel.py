@@ -108,14 +108,14 @@ class MultilabelTask(Task):
 
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         found, truth = outputs[0], labels > 0.5
-        said = found >= 0.5
-        both = float((said & truth).sum())
+        predicted = found >= 0.5
+        both = float((predicted & truth).sum())
         areas = [auc(found[:, i], truth[:, i]) for i in range(found.shape[1])]
         known = [area for area in areas if not np.isnan(area)]
         return {
             "brier": float(self.losses(outputs, labels).mean()),
-            "f1": 2.0 * both / max(1.0, float(said.sum() + truth.sum())),
-            "exact_match": float((said == truth).all(axis=1).mean()),
+            "f1": 2.0 * both / max(1.0, float(predicted.sum() + truth.sum())),
+            "exact_match": float((predicted == truth).all(axis=1).mean()),
             "auc": float(np.mean(known)) if known else float("nan"),
         }
 

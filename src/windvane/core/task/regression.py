@@ -161,8 +161,8 @@ class RegressionTask(Task):
         for found in outputs:
             central = found[..., self._middle] if self.spec.quantiles else found
             parts.append(by_row(central))
-        said = np.concatenate(parts, axis=1)
-        return said - by_row(labels)
+        predicted = np.concatenate(parts, axis=1)
+        return predicted - by_row(labels)
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return np.abs(self._errors(outputs, labels)).mean(axis=1)

@@ -103,8 +103,8 @@ class TensorTask(Task):
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         if not self.spec.score:
-            said = "a score to compare outcomes with (predicts: {score: NAME})"
-            return Quality(self.metric, 0.0, 0.0, 0.0, len(labels), False, said)
+            message = "a score to compare outcomes with (predicts: {score: NAME})"
+            return Quality(self.metric, 0.0, 0.0, 0.0, len(labels), False, message)
         return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
 
     def naive(self, labels: Floats) -> float | None:
