@@ -174,9 +174,9 @@ class CandidateLoader:
             found.add(runtime, apart, error.message)
         else:
             found.add(runtime, runs_code)
-            if runtime is RuntimeName.SKLEARN and self._environment is None:
+            if RUNTIMES[runtime].converts and self._environment is None:
                 on_step("convert to a graph, and compare")
-                missing = self._convert(found, sample)
+                missing = self._convert(found, found.loaded[runtime], sample)
                 found.add(RuntimeName.ONNX, False, missing)
 
     def _data(self, candidate: SourceCandidate, source: Source) -> LoadedCandidate:
@@ -185,7 +185,8 @@ class CandidateLoader:
         name = RUNTIMES[runtime].file
         folder = self._fresh(runtime.value)
         (folder / name).write_bytes(read.body)
-        codes = runtime is RuntimeName.LIGHTGBM and not read.unplaced and not read.vocabularies
+        unnamed = not read.unplaced and not read.vocabularies
+        codes = RUNTIMES[runtime].category_codes and unnamed
         model_inputs = ModelInputs.of(read, read.features or source.features, codes=codes)
         inputs = map_inputs(self._contract, model_inputs, options)
         shapes = read.output_shapes
@@ -270,10 +271,10 @@ class CandidateLoader:
         """Whether it takes a frame: where it knows its columns' names, or where some of the
         contract's features are no numbers."""
         if any(spec.type is FeatureType.VECTOR for spec in self._contract.features):
-            return runtime is RuntimeName.PYFUNC
+            return RUNTIMES[runtime].vector_columns
         if RUNTIMES[runtime].takes_table:
             return True
-        if runtime is not RuntimeName.SKLEARN:
+        if not RUNTIMES[runtime].may_take_table:
             return False
         words = (FeatureType.CATEGORY, FeatureType.TEXT)
         given = self._options.vocabulary
@@ -298,9 +299,10 @@ class CandidateLoader:
         shapes = output_shapes(library.answer(raw))
         return map_outputs(self._task, shapes, library.about.classes, Transform.NONE, self._options)
 
-    def _convert(self, found: CandidatesFound, sample: TrainingData) -> str:
+    def _convert(
+        self, found: CandidatesFound, native: LoadedCandidate, sample: TrainingData
+    ) -> str:
         """Load the native candidate's graph if it gives the same answers; else why not."""
-        native = found.loaded[RuntimeName.SKLEARN]
         if not self._options.convert:
             return "not wanted (--no-convert)"
         texts = self._texts(native.inputs)

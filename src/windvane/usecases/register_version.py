@@ -19,6 +19,7 @@ import msgspec
 from windvane.core.acceptance import CandidateFacts, ParityReport, RowGroup
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import (
+    RUNTIMES,
     SANDBOXED,
     Environment,
     Offer,
@@ -164,7 +165,7 @@ def _parity(
     task = make_task(contract.task)
     transform = chosen.served.outputs[0].transform
     classes = library.about.classes
-    answers = {choice.runtime, RuntimeName.SKLEARN} & found.loaded.keys()
+    answers = [name for name in found.loaded if name is choice.runtime or RUNTIMES[name].converts]
     asked = Asked(
         contract=contract,
         inputs=chosen.inputs,
