@@ -359,7 +359,7 @@ def test_what_the_tracer_dropped_is_counted_once() -> None:
 
 
 @pytest.fixture
-def message() -> Iterator[io.StringIO]:
+def written() -> Iterator[io.StringIO]:
     """Every line of Windvane, as JSON."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -370,12 +370,12 @@ def message() -> Iterator[io.StringIO]:
     root.removeHandler(handler)
 
 
-def test_log_lines_about_a_request_name_it_and_its_trace(said: io.StringIO) -> None:
+def test_log_lines_about_a_request_name_it_and_its_trace(written: io.StringIO) -> None:
     async def story(harness: Harness, tracer: RecordingTracer) -> None:
         harness.predictor().fails = lambda row: True
         await harness.publish()
         answer = await harness.predict(headers=NOT_SAMPLED)
-        (line,) = [json.loads(line) for line in said.getvalue().splitlines() if "failed" in line]
+        (line,) = [json.loads(line) for line in written.getvalue().splitlines() if "failed" in line]
         assert (line["request_id"], line["trace_id"]) == (answer.json["request_id"], TRACE)
 
     traced(story)
@@ -386,12 +386,12 @@ class BrokenSpool(FakeSpool):
         raise RuntimeError("no spool")
 
 
-def test_a_line_on_a_failure_of_the_gateway_names_both(said: io.StringIO) -> None:
+def test_a_line_on_a_failure_of_the_gateway_names_both(written: io.StringIO) -> None:
     async def story(harness: Harness, tracer: RecordingTracer) -> None:
         await harness.publish()
         answer = await harness.predict(headers=CLIENTS)
         assert answer.code == "GAT-199"
-        (line,) = map(json.loads, said.getvalue().splitlines())
+        (line,) = map(json.loads, written.getvalue().splitlines())
         assert (line["request_id"], line["trace_id"]) == (answer.json["request_id"], TRACE)
         assert tracer.last.attributes["error.type"] == "GAT-199"
         assert tracer.last.failed
@@ -399,12 +399,16 @@ def test_a_line_on_a_failure_of_the_gateway_names_both(said: io.StringIO) -> Non
     traced(story, spool=BrokenSpool())
 
 
-def test_a_line_on_a_rejection_that_was_not_recorded_names_its_request(said: io.StringIO) -> None:
+def test_a_line_on_a_rejection_that_was_not_recorded_names_its_request(
+    written: io.StringIO,
+) -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()
         harness.spool.full = True
         answer = await harness.predict({**features(), "x": -1.0})
-        (line,) = [json.loads(line) for line in said.getvalue().splitlines() if "not rec" in line]
+        (line,) = [
+            json.loads(line) for line in written.getvalue().splitlines() if "not rec" in line
+        ]
         assert line["request_id"] == answer.json["request_id"]
         assert "trace_id" not in line
 

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from inference.harness import MODEL, Answer, Harness, route
 
+from windvane.apps.gateway.answers import rejection_text
 from windvane.apps.gateway.grpc_service import GrpcCall, GrpcService
 from windvane.apps.gateway.protocols.open_inference_messages import (
     ModelInferRequest,
@@ -318,7 +319,7 @@ async def ask_by_grpc(harness: Harness, body: bytes, metadata: Mapping[str, str]
     try:
         answer = await service.infer(call)
     except Rejection as error:
-        said = {"error": f"{error.code}: {error.message} ({error.advice})"}
+        said = {"error": rejection_text(error)}
         return Answer(status_of(error), {}, json.dumps(said).encode())
     message = ModelInferResponse.FromString(answer.body)
     outputs: list[dict[str, Any]] = []

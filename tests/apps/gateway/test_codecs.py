@@ -179,7 +179,9 @@ def test_a_bad_row_among_good_ones_is_named_by_every_protocol() -> None:
                 told = [(p["row"], p["code"], p["field"]) for p in problems]
                 assert told == [(1, "CON-103", "number"), (2, "CON-103", "integer")]
             else:
-                assert answer.json["error"].startswith("CON-110: number 99.0 is outside 0 to 10")
+                assert answer.json["error"].startswith(
+                    "CON-110: row 1: number 99.0 is outside 0 to 10; row 2: integer -11529"
+                )
 
     run(story)
 

@@ -190,7 +190,7 @@ def test_errors_have_a_code_a_hint_and_when_to_come_back(
     gateway: Live, client: triton.InferenceServerClient
 ) -> None:
     wrong: list[tuple[Any, dict[str, str], str, str]] = [
-        (matrix([[9.0, 1.0, 1.0]]), AUTH, "CON-110: a 9.0 is outside", "INVALID_ARGUMENT"),
+        (matrix([[9.0, 1.0, 1.0]]), AUTH, "CON-110: row 0: a 9.0 is outside", "INVALID_ARGUMENT"),
         (matrix([[1.0, 1.0]]), AUTH, "CON-", "INVALID_ARGUMENT"),
         (matrix(), {}, "GAT-101", "UNAUTHENTICATED"),
         (matrix(), {"authorization": "Bearer wv_nobody"}, "GAT-101", "UNAUTHENTICATED"),

@@ -101,14 +101,14 @@ _LAWS = {
 def test_the_mean_of_skewed_values_lies_beyond_its_bound_as_seldom_as_it_says(
     law: str, side: str
 ) -> None:
-    """In 2,000 samples of 1,000: 6%, as the docstring says, and two standard errors."""
+    """In 2,000 samples of 1,000: 7%, as the docstring says, and two standard errors."""
     dice = np.random.default_rng(7)
     sign = 1.0 if side == "upper" else -1.0
     beyond = 0
     for _ in range(2_000):
         lower, upper = mean_bounds(sign * _LAWS[law](dice, 1_000), 0.05)
         beyond += upper < 1.0 if side == "upper" else lower > -1.0
-    assert beyond <= 2_000 * 0.071
+    assert beyond <= 2_000 * 0.081
 
 
 def test_bounds_of_a_mean_of_even_values_are_the_normal_ones() -> None:

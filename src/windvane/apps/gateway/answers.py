@@ -168,7 +168,7 @@ def rejection_text(error: Rejection) -> str:
     """In one line, for protocols whose errors are a text: the code, what is wrong (of several
     problems the first few), the hint."""
     message = error.message
-    if isinstance(error, SchemaViolation) and len(error.violations) > 1:
+    if isinstance(error, SchemaViolation):
         shown = [f"row {row}: {v.message}" for row, v in error.violations[:_PROBLEMS_IN_A_LINE]]
         rest = len(error.violations) - len(shown)
         message = "; ".join(shown) + (f"; and {rest} more" if rest else "")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from windvane.core.errors import did_you_mean
-from windvane.core.signature import FeatureSpec, Violation, kind_of
+from windvane.core.signature import KINDS, FeatureSpec, Violation, kind_of
 
 _SHOWN = 80
 
@@ -19,7 +19,12 @@ def check_row(
     for spec in schema:
         if len(found) >= most:
             return found
-        violation = check_value(spec, row.get(spec.name), given=spec.name in row)
+        name = spec.name
+        value = row.get(name)
+        if value is None:
+            violation = check_value(spec, None, given=name in row)
+        else:
+            violation = KINDS[spec.type].check(spec, value)
         if violation is not None:
             found.append(violation)
     if len(row) <= len(schema) and all(spec.name in row for spec in schema):

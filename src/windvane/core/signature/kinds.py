@@ -17,7 +17,7 @@ from typing import Any, ClassVar, cast
 
 import numpy as np
 
-from windvane.core.errors import did_you_mean
+from windvane.core.errors import did_you_mean_sorted
 from windvane.core.signature.pictures import PLAIN_PICTURE, picture_size
 from windvane.core.signature.times import parse_time
 from windvane.core.signature.types import (
@@ -80,11 +80,19 @@ def _violation(code: str, spec: FeatureSpec, message: str) -> Violation:
     return Violation(code, spec.name, f"{spec.name} {message}")
 
 
+_FAR = float(MAX_MAGNITUDE)
+
+
 class NumberKind(Kind):
     type = FeatureType.NUMBER
     column = "double"
 
     def check(self, spec: FeatureSpec, value: Any) -> Violation | None:
+        # Nearly all values of a row that is refused for one of them are these.
+        if type(value) is float and -_FAR < value < _FAR:
+            low, high = spec.low, spec.high
+            if (low is None or low <= value) and (high is None or value <= high):
+                return None
         return _check_number(spec, value) or _check_range(spec, value, math.inf)
 
     def normal(self, spec: FeatureSpec, value: Any) -> float:
@@ -157,7 +165,7 @@ class CategoryKind(Kind):
         if not isinstance(value, str):
             return _violation("CON-102", spec, f"must be a string, got {show(value)}")
         if spec.known and value not in spec.known_set:
-            hint = did_you_mean(value, spec.known)
+            hint = did_you_mean_sorted(value, spec.known_sorted)
             return _violation("CON-104", spec, f"{show(value)} is not known; {hint}")
         if len(value) > MAX_TEXT:
             return _violation(

@@ -60,7 +60,7 @@ def mean_bounds(values: NDArray[np.float64], alpha: float) -> tuple[float, float
     Each is corrected for skewness by Hall's cubic transformation (Journal of the Royal
     Statistical Society B 54, 1992), after one more value was added that is as far out on its side
     as any seen: what is rare and large has usually been seen too seldom. At level 0.05 the truth
-    lies beyond in at most 6% of samples of 1,000 and more from lognormal laws up to sigma 2, where
+    lies beyond in at most 7% of samples of 1,000 and more from lognormal laws up to sigma 2, where
     the normal approximation has 19%; in 12% where the variance is infinite. What was never seen is
     in no bound of this kind.
     """
