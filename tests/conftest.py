@@ -108,8 +108,8 @@ class ValkeyServer:
         deadline = time.monotonic() + _START_S
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                said = (self._home / "log").read_text(errors="replace")[-2_000:]
-                raise RuntimeError(f"Valkey did not start\n{said}")
+                message = (self._home / "log").read_text(errors="replace")[-2_000:]
+                raise RuntimeError(f"Valkey did not start\n{message}")
             time.sleep(0.01)
 
     def _answers(self) -> bool:
@@ -239,8 +239,8 @@ def _await(server: PostgresServer, process: subprocess.Popen[bytes], log: Path) 
             return
         except psycopg.OperationalError as error:
             if process.poll() is not None or time.monotonic() > deadline:
-                said = log.read_text(errors="replace")[-2_000:]
-                raise RuntimeError(f"PostgreSQL did not start: {error}\n{said}") from error
+                message = log.read_text(errors="replace")[-2_000:]
+                raise RuntimeError(f"PostgreSQL did not start: {error}\n{message}") from error
             time.sleep(0.05)
 
 

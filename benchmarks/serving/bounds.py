@@ -217,8 +217,8 @@ def bad_row_measures(turns: Sequence[BadTurn]) -> list[Measure]:
 
 
 def all_refused(bad: Load) -> bool:
-    """Every bad row had an answer, and none was taken for a good one."""
-    return bad.answered > 0 and not bad.broken and bad.not_2xx >= bad.answered
+    """Every bad row had an answer, and each was a refusal that blames the client."""
+    return bad.answered > 0 and not bad.broken and bad.refused == bad.not_2xx >= bad.answered
 
 
 def peers_at_half(found: Mapping[str, Measured]) -> list[str]:

@@ -34,7 +34,8 @@ TOOLS = {
 class Load:
     """One run's outcome. Latencies in milliseconds.
 
-    ``not_2xx`` are answers with another status, ``broken`` requests without a whole answer.
+    ``not_2xx`` are answers with another status, ``refused`` those of them with a 4xx (known of
+    loads at a fixed rate only), ``broken`` requests without a whole answer.
     ``stolen`` is how many seconds in each the hypervisor took from the two cores together,
     ``busy`` how many the load's core was busy: near 1.0 it is the load generator that is measured.
     """
@@ -48,6 +49,7 @@ class Load:
     broken: int
     stolen: float = 0.0
     busy: float = 0.0
+    refused: int = 0
 
     @property
     def clean(self) -> bool:
@@ -186,6 +188,7 @@ def parse_load(output: str) -> Load:
         answered=answered,
         not_2xx=int(fields["not_2xx"]),
         broken=int(fields["broken"]),
+        refused=int(fields.get("refused", 0)),
     )
 
 
@@ -195,8 +198,11 @@ def median(runs: Sequence[Load]) -> Load:
         name: statistics.median(getattr(run, name) for run in runs)
         for name in ("rps", "p50_ms", "p99_ms", "max_ms", "stolen", "busy")
     }
-    sums = {name: sum(getattr(run, name) for run in runs) for name in ("not_2xx", "broken")}
-    return Load(**middle, answered=sum(run.answered for run in runs), **sums)
+    sums = {
+        name: sum(getattr(run, name) for run in runs)
+        for name in ("answered", "not_2xx", "broken", "refused")
+    }
+    return Load(**middle, **sums)
 
 
 def missing_tools() -> list[str]:

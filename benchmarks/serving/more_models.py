@@ -41,6 +41,7 @@ _MODELS = {
     BINARY: MODEL, REGRESSION: "flight-delay", MULTICLASS: "flight-band", GOOD: "flight-named",
 }  # fmt: skip
 _CATEGORY = "flight"
+_ANY_MAE = 1e6  # minutes
 _EVERY = 20  # every twentieth flight: as many trees and leaves as of more rows, sooner
 _CLIP = 120.0  # minutes
 _CHECKED = 64
@@ -97,6 +98,8 @@ def add_models(bench: Bench) -> Model:
     ):  # fmt: skip
         bench.say(f"{name}: apply, train, deploy")
         body: dict[str, Any] = {**model_body(name, rows), "predicts": predicts}
+        # What is compared is how fast they are, whatever they have learnt.
+        body["train"] = {"floor": _ANY_MAE if name == _MODELS[REGRESSION] else 0.0}
         if more:
             body["features"]["named"] = more
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(body, sort_keys=False))

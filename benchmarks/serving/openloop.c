@@ -40,7 +40,7 @@ struct connection {
 static struct connection *connections;
 static int poller, first_free = -1, port;
 static const char *file, *file_end, *next_request;
-static int64_t due_first, counted_from, total, sent, not_2xx, broken, answered, counted;
+static int64_t due_first, counted_from, total, sent, not_2xx, refused, broken, answered, counted;
 static double rate, *latencies; /* microseconds */
 
 static void fail(const char *what) {
@@ -128,6 +128,7 @@ static int whole(const struct connection *c) {
 static void finish(struct connection *c) {
     answered++;
     if (strncmp(c->answer, "HTTP/1.1 2", 10)) not_2xx++;
+    if (!strncmp(c->answer, "HTTP/1.1 4", 10)) refused++;
     if (c->request >= counted_from)
         latencies[counted++] = (double)(now_ns() - due_ns(c->request)) / 1e3;
     release(c);
@@ -217,8 +218,9 @@ int main(int count, char **given) {
     }
     double lasted = (double)(now_ns() - due_ns(counted_from)) / 1e9;
     qsort(latencies, (size_t)counted, sizeof *latencies, by_size);
-    printf("answered=%ld seconds=%.6f not_2xx=%ld broken=%ld p50_us=%.0f p99_us=%.0f max_us=%.0f\n",
-           (long)counted, lasted, (long)not_2xx, (long)(total - answered), quantile(0.5),
-           quantile(0.99), quantile(1.0));
+    printf("answered=%ld seconds=%.6f not_2xx=%ld refused=%ld broken=%ld p50_us=%.0f p99_us=%.0f "
+           "max_us=%.0f\n",
+           (long)counted, lasted, (long)not_2xx, (long)refused, (long)(total - answered),
+           quantile(0.5), quantile(0.99), quantile(1.0));
     return 0;
 }

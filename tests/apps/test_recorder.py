@@ -91,8 +91,8 @@ def test_a_step_that_gets_no_time_does_not_keep_it_from_ending() -> None:
             assert process.stdout is not None
             assert process.stdout.readline() == "in a step\n"
             process.terminate()
-            _, said = process.communicate(timeout=30)
+            _, message = process.communicate(timeout=30)
         finally:
             process.kill()
     assert process.returncode == 0
-    assert "in the middle of a step" in said
+    assert "in the middle of a step" in message

@@ -90,14 +90,14 @@ def test_a_quick_run_writes_its_measures(tmp_path: Path) -> None:
     assert (ran.returncode == 0) == all(m["ok"] for m in body["measures"])
     names = [m["measure"] for m in body["measures"]]
     assert len(set(names)) == len(names)
-    said = " ".join(names + [note["measure"] for note in body["informational"]])
+    message = " ".join(names + [note["measure"] for note in body["informational"]])
     for part in (
         "windows judged, W=200",
         "acted-on false alarms, sudden shift",
         "10% nulls",
         "real year",
     ):
-        assert part in said
+        assert part in message
     assert "No drift" in ran.stdout
     assert "Windows until found" in ran.stdout
 

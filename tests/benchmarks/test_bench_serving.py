@@ -257,17 +257,17 @@ def test_the_peer_at_half_is_the_one_with_the_shortest_p99_that_failed_nothing()
 def test_a_peer_that_does_not_outlive_its_stops_gives_way_to_the_next() -> None:
     names = (ALL_IN, "dies", "lives", "slower")
     servers: Any = [SimpleNamespace(name=name) for name in names]
-    said: list[str] = []
+    message: list[str] = []
 
     def take(_bench: object, chosen: Sequence[Any]) -> list[dict[str, Load]]:
         if chosen[1].name == "dies":
             raise ServerFailed("dies: connection refused")
         return [{server.name: load() for server in chosen}]
 
-    bench: Any = SimpleNamespace(say=said.append)
+    bench: Any = SimpleNamespace(say=message.append)
     peer, turns = beside_a_peer(bench, servers, names[1:], take)
     assert (peer, [list(turn) for turn in turns]) == ("lives", [[ALL_IN, "lives"]])
-    assert said == ["side by side: FAILED: dies: connection refused"]
+    assert message == ["side by side: FAILED: dies: connection refused"]
     assert beside_a_peer(bench, servers, ["dies"], take) == ("", [])
 
 

@@ -116,8 +116,8 @@ def test_groups_are_chosen_by_name_and_servers_by_a_part_of_theirs() -> None:
 
 
 def test_a_group_that_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    bench: Any = SimpleNamespace(say=said.append)
+    message: list[str] = []
+    bench: Any = SimpleNamespace(say=message.append)
 
     def fails(*_: object) -> list[Any]:
         raise ServerFailed("gone")
@@ -130,7 +130,7 @@ def test_a_group_that_fails_leaves_the_others_alone(monkeypatch: pytest.MonkeyPa
     groups = frozenset({"many-rows", "tasks", "bad-rows"})
     held = measure_groups(bench, bench, groups, [], [], QUICK)
     assert (held.many_rows, held.tasks, held.bad_rows) == ([], [], [turn])
-    assert said == ["many rows: FAILED: gone", "tasks: FAILED: gone"]
+    assert message == ["many rows: FAILED: gone", "tasks: FAILED: gone"]
 
 
 def test_who_ends_the_run_ends_it_and_a_command_that_failed_does_not() -> None:

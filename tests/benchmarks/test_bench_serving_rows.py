@@ -301,12 +301,15 @@ def test_tasks_are_compared_with_the_binary_model_of_their_turn() -> None:
 
 
 def test_good_rows_are_compared_with_themselves_alone_if_every_bad_one_was_refused() -> None:
-    refused = load(not_2xx=100)
+    refused = load(not_2xx=100, refused=100)
     turns = [
         {"alone": load(ms=p), "beside": load(ms=1.1 * p), "bad rows": refused} for p in (1.0, 2.0)
     ]
     assert [m.value for m in bounds.bad_row_measures(turns)] == pytest.approx([1.1])
-    for not_all in (load(not_2xx=99), load(not_2xx=100, broken=1), load(answered=0)):
+    for not_all in (
+        load(not_2xx=99, refused=99), load(not_2xx=100, refused=100, broken=1), load(answered=0),
+        load(not_2xx=100, refused=99),  # one was a fault of the gateway
+    ):  # fmt: skip
         turns[1] = {**turns[1], "bad rows": not_all}
         assert not bounds.bad_row_measures(turns)[0].ok
     turns[1] = {**turns[0], "beside": load(not_2xx=1)}

@@ -132,8 +132,8 @@ class Scripted:
                     self.over.wait(WITHIN_S)
                     return
                 assert not isinstance(step, str)
-                status, extra, said = step
-                told = said if isinstance(said, bytes) else json.dumps(said).encode()
+                status, extra, message = step
+                told = message if isinstance(message, bytes) else json.dumps(message).encode()
                 head = [f"HTTP/1.1 {status} X", f"content-length: {len(told)}"]
                 head += [f"{name}: {value}" for name, value in extra.items()]
                 line.sendall("\r\n".join(head).encode() + b"\r\n\r\n" + told)

@@ -198,17 +198,17 @@ def test_the_key_is_from_the_environment_and_in_no_message(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("WINDVANE_API_KEY", KEY)
-    said: list[str] = []
+    message: list[str] = []
     with scripted("drop", FULL, ANSWER) as server, Client(server.url) as client:
         client.predict("m", ROW)
-        said += [repr(client), repr(client._options), str(vars(client))]
+        message += [repr(client), repr(client._options), str(vars(client))]
         assert server.seen[0].headers["authorization"] == f"Bearer {KEY}"
     with scripted("drop") as server, Client(server.url, retries=0) as client:
         with pytest.raises(NoResponse) as raised:
             client.predict("m", ROW)
-        said += [str(raised.value), repr(raised.value), repr(raised.value.__cause__)]
-    said += [record.getMessage() for record in caplog.records]
-    assert not [text for text in said if "verysecret" in text]
+        message += [str(raised.value), repr(raised.value), repr(raised.value.__cause__)]
+    message += [record.getMessage() for record in caplog.records]
+    assert not [text for text in message if "verysecret" in text]
 
 
 def test_what_a_client_is_made_of_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:

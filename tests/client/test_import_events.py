@@ -86,11 +86,11 @@ def test_bad_rows_are_told_and_stop_no_other(gateway: Served, tmp_path: Path) ->
     path = write(tmp_path / "past.csv", "id,size,code,p,yes", *lines)
     state = imported(gateway, path, Columns("id", {"probability": "p"}))
     assert (state.sent, state.refused) == (246, 4)
-    assert [said.split(":")[0] for said in state.problems] == [
-        "row 99",
-        "row 7",
-        "row 120",
-        "row 249",
+    assert [message.split(":")[0] for message in state.problems] == [
+        "row 100",
+        "row 8",
+        "row 121",
+        "row 250",
     ]
     assert len({e.event_id for e in predicted(gateway)}) == 246
 
@@ -157,7 +157,7 @@ def test_by_command(gateway: Served, tmp_path: Path) -> None:
     assert (done.returncode, json.loads(done.stdout)["sent"]) == (1, 1), done.stderr
     done = run("late", str(path))
     assert "1 predictions sent, 1 refused" in done.stdout
-    assert "row 1: CON-103 size" in done.stderr
+    assert "row 2: CON-103 size" in done.stderr
     done = run("lite", str(path))
     assert done.returncode == 1
     assert "did you mean 'late'" in done.stderr

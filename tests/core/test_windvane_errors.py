@@ -8,12 +8,14 @@ import re
 from typing import ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import windvane.apps
 import windvane.core
 import windvane.ports
 import windvane.usecases
-from windvane.core.errors import REGISTRY, WindvaneError, did_you_mean
+from windvane.core.errors import REGISTRY, WindvaneError, _likeness, did_you_mean
 
 
 def subclasses(kind: type[WindvaneError]) -> set[type[WindvaneError]]:
@@ -66,3 +68,32 @@ def test_what_an_error_says() -> None:
 )  # fmt: skip
 def test_did_you_mean(word: str, known: list[str], hint: str) -> None:
     assert did_you_mean(word, known) == hint
+
+
+NAMES = [f"flight-{i:04d}" for i in range(4_000)]
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("flight-1545x", "flight-1545"), ("flight-154", "flight-1540"), ("fligth-1545", ""),
+        ("flight-2000 ", "flight-2000"), ("no such flight", ""), ("", ""), ("f" * 65, ""),
+    ],
+)  # fmt: skip
+def test_of_many_names_those_next_to_it_are_compared(word: str, meant: str) -> None:
+    hint = did_you_mean(word, NAMES)
+    assert hint.startswith(f"did you mean {meant!r}?" if meant else "known: flight-0000, ")
+
+
+@given(st.text("abc", min_size=1, max_size=8), st.data())
+def test_one_letter_too_many_missing_or_wrong_leaves_all_others_alike(
+    word: str, data: st.DataObject
+) -> None:
+    at = data.draw(st.integers(0, len(word) - 1))
+    added, gone = word[:at] + "x" + word[at:], word[:at] + word[at + 1 :]
+    wrong = word[:at] + "x" + word[at + 1 :]
+    assert _likeness(word, added) == pytest.approx(2 * len(word) / (2 * len(word) + 1))
+    assert _likeness(word, gone) == pytest.approx(2 * len(gone) / (len(word) + len(gone)))
+    assert _likeness(word, wrong) == pytest.approx((len(word) - 1) / len(word))
+    assert _likeness(word, word) == 1.0
+    assert _likeness(word, "") == 0.0

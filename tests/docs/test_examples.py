@@ -66,13 +66,13 @@ def test_the_example_is_the_one_that_the_pages_show(file: str, model: str, times
 def test_every_command_in_a_shell_block_is_one() -> None:
     known = d.commands()
     groups = "".join(f"(?:{word} )?" for word in {n.split()[0] for n in known if " " in n})
-    said = [
+    message = [
         (page, line)
         for page, text in blocks("sh")
         for line in text.replace("\\\n", " ").splitlines()
     ]
     found = 0
-    for page, line in said:
+    for page, line in message:
         for name, rest in re.findall(rf"\bwindvane ({groups}[a-z][a-z-]*)([^|;&#>)]*)", line):
             assert name in known, f"{page}: {line}"
             options = set(re.findall(r"(?<=\s)--[a-z][a-z0-9-]*", rest))

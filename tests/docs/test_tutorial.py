@@ -96,15 +96,15 @@ def run(steps: list[Step], tmp_path: Path) -> Iterator[Run]:
         for i, step in enumerate(steps)
     )
     os.mkfifo(checkout / "go")
-    said = checkout / "said.log"
-    with said.open("wb") as out:
+    message = checkout / "said.log"
+    with message.open("wb") as out:
         bash = subprocess.Popen(
             ["bash", "-c", script.replace("< go", f"< '{checkout / 'go'}'")],
             cwd=checkout, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
             start_new_session=True,
         )  # fmt: skip
     try:
-        await_text(said, _MARK.format(len(steps) - 2), bash)
+        await_text(message, _MARK.format(len(steps) - 2), bash)
         pages = {
             path: status(f"http://127.0.0.1:{console_port}{path}")
             for path in ("/", *_MODELS, "/incidents", "/nowhere")
@@ -112,7 +112,7 @@ def run(steps: list[Step], tmp_path: Path) -> Iterator[Run]:
         with (checkout / "go").open("w") as go:
             go.write("\n")
         code = bash.wait(60)
-        text = said.read_text()
+        text = message.read_text()
         assert code == 0, text[-3_000:]
         for ours, theirs in ((port, 8700), (console_port, 8701)):
             text = text.replace(f"127.0.0.1:{ours}", f"127.0.0.1:{theirs}")
@@ -132,9 +132,9 @@ def split(text: str, count: int) -> tuple[str, ...]:
 def await_text(path: Path, wanted: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _WITHIN_S
     while wanted not in path.read_text(errors="replace"):
-        said = path.read_text(errors="replace")[-3_000:]
-        assert process.poll() is None, f"the page's commands ended early:\n{said}"
-        assert time.monotonic() < deadline, f"not done after {_WITHIN_S:.0f} s:\n{said}"
+        message = path.read_text(errors="replace")[-3_000:]
+        assert process.poll() is None, f"the page's commands ended early:\n{message}"
+        assert time.monotonic() < deadline, f"not done after {_WITHIN_S:.0f} s:\n{message}"
         time.sleep(0.1)
 
 
@@ -188,8 +188,8 @@ def test_the_page_can_be_followed(steps: list[Step], run: Run) -> None:
     """One test, so that workers which share the tests do not follow it twice."""
     broken = {
         step.commands.splitlines()[0]: absent
-        for step, said in zip(steps, run.said, strict=True)
-        if (absent := missing_lines(step.promised, said))
+        for step, message in zip(steps, run.said, strict=True)
+        if (absent := missing_lines(step.promised, message))
     }
     assert broken == {}, "\n".join(run.said)[-4_000:]
     assert run.console_pages == {

@@ -373,10 +373,10 @@ def test_an_unknown_version_is_refused_with_those_that_there_are(asked: str) -> 
                 assert answer.status in (200, 202)
                 continue
             assert (answer.status, answer.code) == (400, "GAT-113")
-            said = answer.json["error"]
-            assert all(version.value in said["message"] for version in ApiVersion)
+            message = answer.json["error"]
+            assert all(version.value in message["message"] for version in ApiVersion)
             if asked == "2026-11-20":
-                assert said["hint"].startswith("did you mean '2026-11-2")
+                assert message["hint"].startswith("did you mean '2026-11-2")
             assert len(answer.body) < 1_000
 
     run(story)

@@ -72,12 +72,12 @@ def test_both_answers_are_recorded_each_as_its_own_models() -> None:
         answer = await harness.predict(
             100.0, 500.0, model=CHEAP, units="ab", headers={"x-request-id": "mine"}
         )
-        said = answer.json["request_id"]
+        message = answer.json["request_id"]
         (own,) = events(harness, CHEAP)
-        assert (own.event_id, own.outputs) == (said, [[0.1, 0.5]])
+        assert (own.event_id, own.outputs) == (message, [[0.1, 0.5]])
         assert [tuple(one.flags) for one in own.routes] == [(), ("unsure",)]
         (dear,) = events(harness, DEAR)
-        assert (dear.event_id, dear.rows, dear.tenant) == (f"{said}/1", 1, "acme")
+        assert (dear.event_id, dear.rows, dear.tenant) == (f"{message}/1", 1, "acme")
         assert (dear.request_id, dear.units) == ("mine", "b")
         assert flat(dear.outputs) == [0.99]
         assert flat(dear.features) == [500.0, 2, "van"]

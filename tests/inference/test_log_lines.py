@@ -23,7 +23,7 @@ TRACES = ("314.15", "271828", "'van'", "wv_acme", "Bearer")
 
 
 @pytest.fixture(params=["json", "text"])
-def said(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
+def written(request: pytest.FixtureRequest) -> Iterator[io.StringIO]:
     root = logging.getLogger()
     before = root.handlers[:], root.level, sys.excepthook
     stream = io.StringIO()
@@ -50,7 +50,7 @@ def named(stream: io.StringIO, request_id: str) -> bool:
     return False
 
 
-def test_a_version_that_fails_with_the_row_in_its_words(said: io.StringIO) -> None:
+def test_a_version_that_fails_with_the_row_in_its_words(written: io.StringIO) -> None:
     async def story(harness: Harness) -> None:
         def fails(row: Any) -> float:
             raise ValueError(f"could not convert {list(row)} to float")
@@ -59,12 +59,12 @@ def test_a_version_that_fails_with_the_row_in_its_words(said: io.StringIO) -> No
         await harness.publish()
         answer = await harness.predict(ROW)
         assert answer.code == "GAT-108"
-        assert named(said, answer.json["request_id"])
+        assert named(written, answer.json["request_id"])
 
     run(story)
 
 
-def test_a_row_that_cannot_be_encoded(said: io.StringIO) -> None:
+def test_a_row_that_cannot_be_encoded(written: io.StringIO) -> None:
     async def story(harness: Harness) -> None:
         def encodes(values: Any) -> Any:
             raise refuse_value("kind", values[2], 3)
@@ -73,12 +73,12 @@ def test_a_row_that_cannot_be_encoded(said: io.StringIO) -> None:
         await harness.publish(route(constant=(0.5,)))
         answer = await harness.predict(ROW)
         assert answer.status == 200
-        assert named(said, answer.json["request_id"])
+        assert named(written, answer.json["request_id"])
 
     run(story)
 
 
-def test_the_gateway_itself_fails(said: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gateway_itself_fails(written: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(engine: Engine, request: Any) -> Any:
         try:
             raise KeyError(request.body.decode())
@@ -91,14 +91,14 @@ def test_the_gateway_itself_fails(said: io.StringIO, monkeypatch: pytest.MonkeyP
         await harness.publish()
         answer = await harness.predict(ROW)
         assert (answer.status, answer.code) == (500, "GAT-199")
-        assert named(said, answer.json["request_id"])
-        assert "RuntimeError" in said.getvalue()
-        assert "KeyError" in said.getvalue()
+        assert named(written, answer.json["request_id"])
+        assert "RuntimeError" in written.getvalue()
+        assert "KeyError" in written.getvalue()
 
     run(story)
 
 
-def test_refusals_say_nothing(said: io.StringIO) -> None:
+def test_refusals_say_nothing(written: io.StringIO) -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()
         await harness.predict({**ROW, "x": -VALUE})
@@ -106,6 +106,6 @@ def test_refusals_say_nothing(said: io.StringIO) -> None:
         await harness.predict(ROW, auth="Bearer wv_acme_unknown")
         harness.spool.full = True
         await harness.predict(ROW)
-        lines(said)
+        lines(written)
 
     run(story)

@@ -17,7 +17,7 @@ from inference.test_cascade import CHEAP, deployed
 from windvane.adapters.logs import JsonLines
 from windvane.core.routing import TenantLimit
 from windvane.inference.idempotency import Idempotency
-from windvane.ports.idempotency import Kept
+from windvane.ports.idempotency import StoredAnswer
 from windvane.ports.tracing import RequestTrace
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -170,9 +170,9 @@ def test_a_fallback_is_a_step_around_the_execution_that_answers() -> None:
         assert fall_back.attributes["windvane.version"] == "1"
         assert fall_back.began_ns <= answered.began_ns
         assert answered.ended_ns <= fall_back.ended_ns
-        said = tracer.last.attributes
-        assert said["windvane.version"] == ["1"]
-        assert said["windvane.flags"] == ["failed", "RUN-103", "fallback"]
+        message = tracer.last.attributes
+        assert message["windvane.version"] == ["1"]
+        assert message["windvane.flags"] == ["failed", "RUN-103", "fallback"]
 
     traced(story)
 
@@ -205,8 +205,8 @@ def test_a_refusal_has_its_code_and_is_no_failure_of_the_server(
         assert (answer.status, answer.code) == (status, code)
         assert len(tracer.ended) == 2
         assert tracer.names == steps
-        said = tracer.last.attributes
-        assert (said["http.response.status_code"], said["error.type"]) == (status, code)
+        message = tracer.last.attributes
+        assert (message["http.response.status_code"], message["error.type"]) == (status, code)
         assert not tracer.last.failed
 
     traced(story)
@@ -275,14 +275,14 @@ class Memory:
     failures, degraded = 0, False
 
     def __init__(self) -> None:
-        self.held: dict[bytes, Kept] = {}
+        self.held: dict[bytes, StoredAnswer] = {}
 
     async def reserve(
         self, place: bytes, holder: str, digest: bytes, lease_s: float
-    ) -> Kept | None:
+    ) -> StoredAnswer | None:
         return self.held.get(place)
 
-    async def keep(self, place: bytes, holder: str, kept: Kept, ttl_s: float) -> None:
+    async def keep(self, place: bytes, holder: str, kept: StoredAnswer, ttl_s: float) -> None:
         self.held[place] = kept
 
     async def forget(self, place: bytes, holder: str) -> None:
@@ -332,10 +332,10 @@ def test_no_value_and_no_secret_is_in_an_attribute() -> None:
         harness.predictor("1").fails = fails
         assert (await harness.predict(row)).status == 503
         assert len(tracer.ended) == 4
-        said = repr(tracer.ended)
+        message = repr(tracer.ended)
         steps = repr([ended.trace.steps for ended in tracer.ended])
         for private in ("314.15", "271828", "bike", "wv_acme", "Bearer"):
-            assert private not in said + steps
+            assert private not in message + steps
 
     traced(story)
 
@@ -359,7 +359,7 @@ def test_what_the_tracer_dropped_is_counted_once() -> None:
 
 
 @pytest.fixture
-def said() -> Iterator[io.StringIO]:
+def written() -> Iterator[io.StringIO]:
     """Every line of Windvane, as JSON."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -370,12 +370,12 @@ def said() -> Iterator[io.StringIO]:
     root.removeHandler(handler)
 
 
-def test_log_lines_about_a_request_name_it_and_its_trace(said: io.StringIO) -> None:
+def test_log_lines_about_a_request_name_it_and_its_trace(written: io.StringIO) -> None:
     async def story(harness: Harness, tracer: RecordingTracer) -> None:
         harness.predictor().fails = lambda row: True
         await harness.publish()
         answer = await harness.predict(headers=NOT_SAMPLED)
-        (line,) = [json.loads(line) for line in said.getvalue().splitlines() if "failed" in line]
+        (line,) = [json.loads(line) for line in written.getvalue().splitlines() if "failed" in line]
         assert (line["request_id"], line["trace_id"]) == (answer.json["request_id"], TRACE)
 
     traced(story)
@@ -386,12 +386,12 @@ class BrokenSpool(FakeSpool):
         raise RuntimeError("no spool")
 
 
-def test_a_line_on_a_failure_of_the_gateway_names_both(said: io.StringIO) -> None:
+def test_a_line_on_a_failure_of_the_gateway_names_both(written: io.StringIO) -> None:
     async def story(harness: Harness, tracer: RecordingTracer) -> None:
         await harness.publish()
         answer = await harness.predict(headers=CLIENTS)
         assert answer.code == "GAT-199"
-        (line,) = map(json.loads, said.getvalue().splitlines())
+        (line,) = map(json.loads, written.getvalue().splitlines())
         assert (line["request_id"], line["trace_id"]) == (answer.json["request_id"], TRACE)
         assert tracer.last.attributes["error.type"] == "GAT-199"
         assert tracer.last.failed
@@ -399,12 +399,16 @@ def test_a_line_on_a_failure_of_the_gateway_names_both(said: io.StringIO) -> Non
     traced(story, spool=BrokenSpool())
 
 
-def test_a_line_on_a_rejection_that_was_not_recorded_names_its_request(said: io.StringIO) -> None:
+def test_a_line_on_a_rejection_that_was_not_recorded_names_its_request(
+    written: io.StringIO,
+) -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()
         harness.spool.full = True
         answer = await harness.predict({**features(), "x": -1.0})
-        (line,) = [json.loads(line) for line in said.getvalue().splitlines() if "not rec" in line]
+        (line,) = [
+            json.loads(line) for line in written.getvalue().splitlines() if "not rec" in line
+        ]
         assert line["request_id"] == answer.json["request_id"]
         assert "trace_id" not in line
 

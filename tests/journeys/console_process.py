@@ -38,9 +38,9 @@ def running_console(home: Path, port: int) -> Iterator[str]:
     try:
         deadline = time.monotonic() + _READY_S
         while not _answers(url):
-            said = log.read_text(errors="replace")[-2_000:]
-            assert process.poll() is None, f"the console ended by itself:\n{said}"
-            assert time.monotonic() < deadline, f"the console does not answer:\n{said}"
+            message = log.read_text(errors="replace")[-2_000:]
+            assert process.poll() is None, f"the console ended by itself:\n{message}"
+            assert time.monotonic() < deadline, f"the console does not answer:\n{message}"
             time.sleep(0.05)
         yield url
     finally:
@@ -94,7 +94,7 @@ def watched_page(
         page = context.new_page()
         watch = Watch(page)
         yield page
-        wrong = [said for said in watch.problems if not expected or expected not in said]
+        wrong = [message for message in watch.problems if not expected or expected not in message]
         assert not wrong, wrong
     finally:
         context.close()

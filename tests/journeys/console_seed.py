@@ -240,10 +240,10 @@ def _weekly(file: ModelFile, start: float) -> list[WindowVerdict]:
          "changed": None}
         for s in file.schema
     ]  # fmt: skip
-    said = "temp drift moved 0.31 >= 0.20 with evidence 2.1e+05 >= 9.4e+03, 1 of 7 streams"
+    message = "temp drift moved 0.31 >= 0.20 with evidence 2.1e+05 >= 9.4e+03, 1 of 7 streams"
     auc = "AUC 0.671 (at least 0.652) >= 0.62, n=41,201"
     return [
-        WindowVerdict(file.model, start, "drift", Outcome.FAIL, "DRI-201", said,
+        WindowVerdict(file.model, start, "drift", Outcome.FAIL, "DRI-201", message,
                       {"rows": 90_000, "readings": readings}),
         WindowVerdict(file.model, start, "outcomes", Outcome.PASS, "OUT-200", auc,
                       {"auc": 0.671, "scored": 41_201}),
@@ -259,9 +259,9 @@ def _advance(store: SqlControlStore, clock: DrivenClock, model: str, at: float) 
         if live.step < 2:
             action, share = "advance", steps[live.step + 1]
             fresh = replace(live, share=share, step=live.step + 1, stage_started=at, changed_at=at)
-            said = "errors 0.4% < 5.0% allowed, n=1,204 units; loss -0.004 < +0.020 allowed"
+            message = "errors 0.4% < 5.0% allowed, n=1,204 units; loss -0.004 < +0.020 allowed"
         elif live.challenger:
-            action, said = "promote", "errors 0.4% < 5.0% allowed, n=4,880 units"
+            action, message = "promote", "errors 0.4% < 5.0% allowed, n=4,880 units"
             fresh = replace(
                 live, champion=live.challenger, previous=live.champion, challenger=None,
                 share=0.0, step=0, rollout="", changed_at=at,
@@ -270,7 +270,7 @@ def _advance(store: SqlControlStore, clock: DrivenClock, model: str, at: float) 
             return
         tx.put_deployment(fresh)
         _decide(tx, model, f"{live.rollout}/step-{live.step}", f"version {live.challenger}", action,
-                at, Verdict(Outcome.PASS, "ROL-200", said), (*routing_effects(tx),))  # fmt: skip
+                at, Verdict(Outcome.PASS, "ROL-200", message), (*routing_effects(tx),))  # fmt: skip
 
 
 def _decide(
@@ -468,9 +468,11 @@ def _demand(
                 key = WindowKey(file.model, start, "7", "champion", tenant, "recorder-0")
                 found[key] = sketch_of(rng, layout, draw(rng, n), n)
             if back:
-                said = "largest evidence 2.31 (fare/values) < 1.2e+05, n=163"
+                message = "largest evidence 2.31 (fare/values) < 1.2e+05, n=163"
                 verdicts.append(
-                    WindowVerdict(file.model, start, "features", Outcome.PASS, "DRI-200", said, {})
+                    WindowVerdict(
+                        file.model, start, "features", Outcome.PASS, "DRI-200", message, {}
+                    )
                 )
         tx.add_sketches(found)
         tx.add_verdicts(verdicts)

@@ -99,10 +99,10 @@ def sentences(folder: Path) -> Iterator[str]:
             tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
-                said = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
-                if 30 <= len(said) <= 300 and said not in seen:
-                    seen.add(said)
-                    yield said
+                message = " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
+                if 30 <= len(message) <= 300 and message not in seen:
+                    seen.add(message)
+                    yield message
 
 
 def text_model(folder: Path) -> RealModel:
@@ -112,9 +112,9 @@ def text_model(folder: Path) -> RealModel:
     for part in ("weights", "tokenizers"):
         shutil.copytree(package("wordllama") / part, files / part)
     rows = pd.DataFrame(
-        [(said, subject)
+        [(message, subject)
          for subject, (name, below) in SUBJECTS.items()
-         for said in islice(sentences(package(name) / below), _SENTENCES)],
+         for message in islice(sentences(package(name) / below), _SENTENCES)],
         columns=["sentence", "subject"],
     ).sample(frac=1.0, random_state=1)  # fmt: skip
     embedder = _embedder(files)
@@ -203,14 +203,14 @@ def image_model(folder: Path) -> RealModel:
     graph = package("rapidocr") / "models" / "ch_ppocr_mobile_v2.0_cls_infer.onnx"
     rng = np.random.default_rng(5)
     lines = [
-        " ".join(said.split()[:4])
-        for said in islice(sentences(package("PIL")), _PICTURES + _PICTURES_ASKED)
+        " ".join(message.split()[:4])
+        for message in islice(sentences(package("PIL")), _PICTURES + _PICTURES_ASKED)
     ]
     turned = rng.random(len(lines)) < 0.5
     rows = pd.DataFrame({
         "line": [
-            picture(said, int(size), turned=bool(t), kind=("PNG", "JPEG")[i % 2])
-            for i, (said, t, size) in enumerate(
+            picture(message, int(size), turned=bool(t), kind=("PNG", "JPEG")[i % 2])
+            for i, (message, t, size) in enumerate(
                 zip(lines, turned, rng.integers(16, 40, len(lines)), strict=True)
             )
         ],
@@ -279,8 +279,8 @@ def regression_model(folder: Path) -> RealModel:
         return made
 
     early = learned[: int(0.8 * len(learned))]
-    told = {"objective": "l1", "num_threads": 1, "verbose": -1, "num_leaves": 15}
-    booster = lightgbm.train(told, lightgbm.Dataset(as_trained(early), early.arr_delay), 60)
+    params = {"objective": "l1", "num_threads": 1, "verbose": -1, "num_leaves": 15}
+    booster = lightgbm.train(params, lightgbm.Dataset(as_trained(early), early.arr_delay), 60)
     booster.save_model(folder / "model.txt")
     truth = asked.arr_delay.to_numpy()
     return RealModel(

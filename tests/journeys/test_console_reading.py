@@ -155,9 +155,10 @@ def test_a_late_read_is_unavailable_and_forgotten() -> None:
     async def late() -> None:
         await ReadService(store, deadline_s=0.05).ask(lambda tx: release.wait(30.0))
 
-    with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.05 s"):
+    with pytest.raises(StoreUnavailable, match=r"did not answer within 0\.05 s") as found:
         anyio.run(late)
     release.set()
+    assert "load the page again" in found.value.advice
 
 
 def test_a_store_that_cannot_be_opened_is_unavailable() -> None:

@@ -151,10 +151,10 @@ def _refusals_tell_nothing(home: Installation, acme: str, bolt: str) -> None:
     assert {a.status for a in refused} >= {400, 401, 403, 404, 429}
     secrets = [bolt, bolt.split("_", 2)[2], key_id(bolt)]
     for answer in refused:
-        said = answer.body.decode() + json.dumps(answer.headers)
-        if BOLT in said:
+        message = answer.body.decode() + json.dumps(answer.headers)
+        if BOLT in message:
             assert answer.code == "CON-110", "only what acme itself sent comes back"
-        assert not [s for s in secrets if s in said], said
+        assert not [s for s in secrets if s in message], message
     assert ask(home, bolt).status == 200, "one tenant's limit is not another's"
     assert {a.status for a in both_workers(home, bolt).values()} == {200}
 

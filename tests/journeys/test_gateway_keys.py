@@ -131,8 +131,8 @@ def test_the_audit_says_who_called_what_under_which_key_and_when(running: Instal
     for line in lines():
         assert begun - 1.0 <= line.first <= line.last <= ended + 1.0
         assert line.tenant == ("bolt" if line.key == key_id(other) else "acme")
-    said = json.loads(running.cli("audit", "bolt", "--json"))
-    assert [(x["tenant"], x["key"], x["calls"]) for x in said if x["action"] == "predict"] == [
+    message = json.loads(running.cli("audit", "bolt", "--json"))
+    assert [(x["tenant"], x["key"], x["calls"]) for x in message if x["action"] == "predict"] == [
         ("bolt", key_id(other), 7)
     ]
 

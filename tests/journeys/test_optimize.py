@@ -80,8 +80,8 @@ def test_a_version_is_profiled_for_people_and_for_machines(folder: Path) -> None
     told = windvane(folder, "profile", "tumour:1", *TABLE, "--seconds", "1")
     assert told.returncode == 0, told.stderr
     assert "measure requests through the engine" in told.stderr
-    for said in ("execute the model", "fp32: ", "no prune: ", "best: ", "MiB", "AUC"):
-        assert said in told.stdout
+    for message in ("execute the model", "fp32: ", "no prune: ", "best: ", "MiB", "AUC"):
+        assert message in told.stdout
 
 
 @pytest.mark.takes_turns

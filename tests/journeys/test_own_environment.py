@@ -59,8 +59,8 @@ def test_from_a_requirements_file_to_an_environment_that_is_looked_after(work: P
     [held] = json.loads(windvane(work, "environments", "--json"))
     assert held["versions"] == [f"delay:{version}"]
     assert held["environment"]["requirements"] == ["tariff==1.0"]
-    said = windvane(work, "explain-runtime", "delay", version)
-    assert f"packages of its own, in {held['id'][:12]}: tariff 1.0" in said
+    message = windvane(work, "explain-runtime", "delay", version)
+    assert f"packages of its own, in {held['id'][:12]}: tariff 1.0" in message
     assert f"{held['id'][:12]}" in windvane(work, "environments")
 
     lies = work / HOME / "environments" / held["id"]

@@ -39,10 +39,10 @@ def test_a_model_of_another_server_is_registered_and_served(
     up(home)
     address = f"{home.url}/v2/models/{MODEL}/versions/1"
     table = ["--data", str(front.home / "table.csv"), "--label", "late", "--time", "placed"]
-    said = front.cli("register", MODEL, address, *table, "--authorization", REFERENCE,
+    message = front.cli("register", MODEL, address, *table, "--authorization", REFERENCE,
                      "--remote-rows", "500")  # fmt: skip
-    assert "a server of its own runs it" in said
-    assert "nothing was compared: another server runs it" in said
+    assert "a server of its own runs it" in message
+    assert "nothing was compared: another server runs it" in message
     front.cli("deploy", MODEL, "1")
     up(front)
     rows = [{"distance": 40.0, "kind": "bike", "rain": None}, {"distance": 4.0, "kind": "van",

@@ -121,8 +121,8 @@ def test_a_database_that_comes_back(home: Installation) -> None:
         for path in home.home.glob("control.db*"):
             path.rename(away / path.name)
         load.wait_for(200)
-        said = home.home / "logs" / "recorder.log"
-        wait_until("the recorder says what is wrong", lambda: "STO-101" in said.read_text())
+        message = home.home / "logs" / "recorder.log"
+        wait_until("the recorder says what is wrong", lambda: "STO-101" in message.read_text())
         assert not (home.home / "control.db").exists()
         page = httpx.get(f"http://127.0.0.1:{home.console_port}/", timeout=10)
         assert page.status_code == 503

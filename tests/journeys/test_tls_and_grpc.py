@@ -72,18 +72,18 @@ def test_all_that_listens_speaks_tls_and_shows_a_renewed_certificate(home: Insta
             assert client.get(f"https://localhost:{home.console_port}/").status_code == 200
         return answer.json()["predictions"][0]["value"]
 
-    said = ask()
+    message = ask()
     roots = (home.home / CHAIN).read_bytes()
     for _ in range(8):  # whichever worker
-        assert list(by_grpc(port, home.key, roots).outputs[0].contents.fp64_contents) == [said]
+        assert list(by_grpc(port, home.key, roots).outputs[0].contents.fp64_contents) == [message]
     assert serials() == {1}
     with pytest.raises(httpx.HTTPError):
         httpx.get(f"http://127.0.0.1:{home.port}/readyz", timeout=5)
     issue(home.home, 2)
     wait_until("the new certificate is shown", lambda: serials() == {2}, 30.0)
-    assert ask() == said
+    assert ask() == message
     renewed = (home.home / CHAIN).read_bytes()
-    assert list(by_grpc(port, home.key, renewed).outputs[0].contents.fp64_contents) == [said]
+    assert list(by_grpc(port, home.key, renewed).outputs[0].contents.fp64_contents) == [message]
     wait_until("all are logged", lambda: len(home.logged()) == 11, 30.0)
 
 
@@ -105,10 +105,10 @@ def test_a_certificate_that_is_none_is_named_before_anything_starts(home: Instal
     settle(home, tls={"certificate": "none.pem", "key": "none.key"})
     started = home.start("up")
     assert started.wait(60) == 1
-    said = (home.home / "up.log").read_text().replace("\n", "")  # wrapped at 80 columns
-    assert "TLS-101" in said
-    assert "none.pem" in said
-    assert "Traceback" not in said
+    message = (home.home / "up.log").read_text().replace("\n", "")  # wrapped at 80 columns
+    assert "TLS-101" in message
+    assert "none.pem" in message
+    assert "Traceback" not in message
 
 
 def _serial(der: bytes) -> int:

@@ -47,9 +47,9 @@ def test_past_answers_and_events_are_all_that_is_needed(fresh: Installation) -> 
     home = fresh
     table = past(home)
     home.cli("apply", str(home.home / "model.yaml"))
-    said = home.cli("watch", MODEL, "--data", str(table), "--label", "late", "--time", "placed",
+    message = home.cli("watch", MODEL, "--data", str(table), "--label", "late", "--time", "placed",
                     "--output", "score")  # fmt: skip
-    assert "it is served elsewhere, and watched here by the events that are told" in said
+    assert "it is served elsewhere, and watched here by the events that are told" in message
     home.cli("deploy", MODEL, "1")
     scopes = ["--scope", "events", "--scope", "read", "--scope", "predict", "--scope", "outcomes"]
     home.key = home.cli("key", "issue", "acme", *scopes).strip()

@@ -109,8 +109,8 @@ def register_trees(
     names = list(data.columns)
     made: Any
     if library == "lightgbm":
-        told = {"objective": "binary", "num_threads": 1, "verbose": -1, "seed": 0}
-        made = lightgbm.train(told, lightgbm.Dataset(rows, labels, feature_name=names), rounds)
+        params = {"objective": "binary", "num_threads": 1, "verbose": -1, "seed": 0}
+        made = lightgbm.train(params, lightgbm.Dataset(rows, labels, feature_name=names), rounds)
         path = folder / "model.txt"
     else:
         given = xgboost.DMatrix(rows, label=labels, feature_names=names)

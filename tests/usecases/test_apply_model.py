@@ -39,8 +39,8 @@ def test_applying_it_again_changes_nothing(empty_harness: Harness) -> None:
 def test_a_change_names_both_files(harness: Harness) -> None:
     harness.clock.at += 60
     assert apply_model(harness.store, harness.clock, OTHER)[1]
-    said = harness.decisions()[0].verdict.sentence
-    assert said == f"file {fact_hash(OTHER)} replaces {fact_hash(FILE)}"
+    message = harness.decisions()[0].verdict.sentence
+    assert message == f"file {fact_hash(OTHER)} replaces {fact_hash(FILE)}"
 
 
 def test_going_back_to_an_earlier_file_is_a_change_too(harness: Harness) -> None:

@@ -56,8 +56,8 @@ def test_whatever_is_shown_has_one_line(name: str) -> None:
 
 
 def test_an_output_that_is_named_twice_does_not_vanish() -> None:
-    said = refusal({**NUMBERS, "outputs": ["v", "w", "v"]})
-    assert "'v' is there 2 times" in said
+    message = refusal({**NUMBERS, "outputs": ["v", "w", "v"]})
+    assert "'v' is there 2 times" in message
     assert list(file_of({**NUMBERS, "outputs": ["v", "w"]}).contract.task.outputs) == ["v", "w"]
 
 
@@ -67,9 +67,9 @@ def test_a_class_that_is_named_twice_is_told() -> None:
 
 def test_a_label_of_several_has_no_bar_in_it() -> None:
     """`a|b` would be read as the labels a and b."""
-    said = refusal({"kind": "multilabel", "classes": ["a|b", "a", "b"]})
-    assert "'a|b'" in said
-    assert "between labels" in said
+    message = refusal({"kind": "multilabel", "classes": ["a|b", "a", "b"]})
+    assert "'a|b'" in message
+    assert "between labels" in message
     file_of({"kind": "multiclass", "classes": ["a|b", "a", "b"]})
 
 

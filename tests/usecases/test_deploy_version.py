@@ -41,8 +41,8 @@ def test_a_later_one_begins_as_a_canary(harness: Harness) -> None:
     assert (live.champion, live.challenger, live.share, live.step) == ("1", "2", 0.1, 0)
     assert live.rollout_started == live.stage_started == START + 600.0
     assert live == harness.live
-    said = harness.decisions("deploy")[0].verdict.sentence
-    assert said == "version 2 begins at 10% beside version 1"
+    message = harness.decisions("deploy")[0].verdict.sentence
+    assert message == "version 2 begins at 10% beside version 1"
     with harness.store.read() as tx:
         table = tx.routing()
     assert table is not None
@@ -141,8 +141,8 @@ def test_a_later_one_that_is_served_elsewhere_is_watched_at_once(harness: Harnes
     harness.add_version("3", lineage={"runtime": msgspec.to_builtins(choice)})
     live = deploy_version(harness.store, harness.clock, MODEL, "3")
     assert (live.champion, live.challenger, live.previous) == ("3", None, "1")
-    said = harness.decisions("deploy")[0].verdict.sentence
-    assert said == "version 3 is the one that is watched from now on"
+    message = harness.decisions("deploy")[0].verdict.sentence
+    assert message == "version 3 is the one that is watched from now on"
 
 
 def test_a_version_whose_environment_is_damaged_is_refused(harness: Harness) -> None:

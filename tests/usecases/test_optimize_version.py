@@ -68,12 +68,12 @@ def test_a_network_in_8_bits_is_registered_with_its_loss_signed(
     assert signed["loss"] == pytest.approx(lost) == done.loss
     assert version.lineage["accepted"] == {"reason": "cheaper", "by": "ada"}
     assert version.lineage["optimized_from"] == before[0]
-    told = explain_runtime(registration.store, TUMOUR, version.version)
-    assert told.runtime.value == "onnx"
-    assert told.parity is not None
-    assert told.parity.library == f"version {before[0]}"
-    assert told.parity.moved > 0
-    assert told.parity.rows == 114
+    explained = explain_runtime(registration.store, TUMOUR, version.version)
+    assert explained.runtime.value == "onnx"
+    assert explained.parity is not None
+    assert explained.parity.library == f"version {before[0]}"
+    assert explained.parity.moved > 0
+    assert explained.parity.rows == 114
 
 
 def test_both_numbers_are_of_the_versions_themselves(

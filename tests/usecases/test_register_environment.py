@@ -125,10 +125,10 @@ def test_two_versions_are_served_each_as_its_own_package_says(
         assert len(lineage["environment"]["packages"][0]["sha256"][0]) == 64
         assert lineage["parity"]["rows"] > 0
         assert lineage["runtime"]["passed_over"] == {}
-        told = explain_runtime(registration.store, "delay", one.version.version)
-        assert told.environment is not None
-        assert told.environment.versions == {"tariff": version}
-        assert told.needs_trust
+        explained = explain_runtime(registration.store, "delay", one.version.version)
+        assert explained.environment is not None
+        assert explained.environment.versions == {"tariff": version}
+        assert explained.needs_trust
     used = list_environments(registration.store, environments)
     versions = {one.version.version for one in done.values()}
     assert {one.versions for one in used} == {(f"delay:{v}",) for v in versions}
@@ -167,8 +167,8 @@ def test_one_that_is_gone_is_told_and_built_again(
     assert (gone.id, gone.damage) == (held.id, "not on this machine")
     with pytest.raises(CannotLoad, match="is not on this machine") as caught:
         registration.load(done, trusted=True)
-    said = f"windvane environments --rebuild {held.id[:12]}"
-    assert said in caught.value.advice
+    message = f"windvane environments --rebuild {held.id[:12]}"
+    assert message in caught.value.advice
     for name in (f"delay:{done.version.version}", held.id[:12]):
         rebuild_environment(registration.store, environments, name, wheels, lambda _: None)
         found = registration.served(done, table().columns)

@@ -104,9 +104,9 @@ def test_xgboost_stops_at_its_best_iteration(harness: Registration, tmp_path: Pa
     every = model.get_booster().inplace_predict(rows)
     assert gap(every, expected) > 0.01, "the test would not notice"
     assert gap(harness.served(done, table().columns), expected) < 1e-6
-    told = explain_runtime(harness.store, "delay").parity
-    assert told is not None
-    assert told.library.startswith("XGBClassifier (xgboost")
+    explained = explain_runtime(harness.store, "delay").parity
+    assert explained is not None
+    assert explained.library.startswith("XGBClassifier (xgboost")
     fixed = harness.register(
         tmp_path / "model.json", RegistrationOptions(vocabulary=ORDER, rounds=3)
     )
@@ -185,8 +185,8 @@ def test_two_categories_of_lightgbm_keep_their_own_lists(tmp_path: Path) -> None
         frame = as_frame(data, order)
         path = boosted("lightgbm", frame, data.labels, tmp_path)
         read = read_lightgbm(path)
-        said = InputsSaid.of(read, read.features, codes=False)
-        inputs = map_inputs(contract, said, RegistrationOptions())
+        message = InputsSaid.of(read, read.features, codes=False)
+        inputs = map_inputs(contract, message, RegistrationOptions())
         encode = RowEncoder(inputs, contract.names, refuse_value)
         booster = Booster(read.body)
         found = booster.predict(np.array([encode(row) for row in rows], np.float64))
@@ -223,9 +223,9 @@ def test_ordered_and_constant_categories(
 
 def boosted(library: str, frame: pd.DataFrame, labels: Any, folder: Path) -> Path:
     if library == "lightgbm":
-        told = {"objective": "binary", "num_threads": 1, "verbose": -1, "min_data_per_group": 5}
+        params = {"objective": "binary", "num_threads": 1, "verbose": -1, "min_data_per_group": 5}
         path = folder / "model.txt"
-        lightgbm.train(told, lightgbm.Dataset(frame, labels), 15).save_model(path)
+        lightgbm.train(params, lightgbm.Dataset(frame, labels), 15).save_model(path)
         return path
     path = folder / "model.ubj"
     model = xgboost.XGBClassifier(n_estimators=15, enable_categorical=True, n_jobs=1)
@@ -244,9 +244,9 @@ def predicted(library: str, path: Path, frame: pd.DataFrame) -> Any:
 
 def test_three_classes_are_no_binary_model(harness: Registration, tmp_path: Path) -> None:
     rows, late = matrix()
-    told = {"objective": "multi:softprob", "num_class": 3, "nthread": 1}
+    params = {"objective": "multi:softprob", "num_class": 3, "nthread": 1}
     classes = late + (rows[:, 0] > 1_500)
-    xgboost.train(told, xgboost.DMatrix(rows, label=classes, feature_names=NAMES), 5).save_model(
+    xgboost.train(params, xgboost.DMatrix(rows, label=classes, feature_names=NAMES), 5).save_model(
         tmp_path / "model.ubj"
     )
     with pytest.raises(BadOutputs) as raised:
@@ -271,9 +271,9 @@ def test_names_that_differ_are_mapped(harness: Registration, tmp_path: Path) -> 
             "distance:", '"flight distance [mi]":'
         )
     )
-    told = {"objective": "binary", "num_threads": 1, "verbose": -1}
+    params = {"objective": "binary", "num_threads": 1, "verbose": -1}
     names = ["flight_distance", "carrier", "temp"]
-    made = lightgbm.train(told, lightgbm.Dataset(rows, late, feature_name=names), 10)
+    made = lightgbm.train(params, lightgbm.Dataset(rows, late, feature_name=names), 10)
     made.save_model(tmp_path / "model.txt")
     data = table()
     columns = {"flight distance [mi]": data.columns["distance"], **data.columns}
@@ -429,8 +429,8 @@ train: {min_rows: 400}
     path = pyfunc(tmp_path / "m", Typed(), frame)
     done = harness.register(path, RegistrationOptions(trust=True), data=data, model="typed")
     assert gap(harness.served(done, columns), Typed().predict(None, frame)) < 1e-9
-    told = explain_runtime(harness.store, "typed")
-    assert told.runtime is RuntimeName.PYFUNC
+    explained = explain_runtime(harness.store, "typed")
+    assert explained.runtime is RuntimeName.PYFUNC
 
 
 def test_what_differs_is_refused_row_by_row_or_signed(
@@ -439,18 +439,18 @@ def test_what_differs_is_refused_row_by_row_or_signed(
     """A reader that brings other trees stands for all that could go wrong on the way."""
     rows, late = matrix()
     given = xgboost.DMatrix(rows, label=late, feature_names=NAMES)
-    told = {"objective": "binary:logistic", "nthread": 1}
-    xgboost.train(told, given, 10).save_model(tmp_path / "model.ubj")
-    xgboost.train(told, given, 9).save_model(tmp_path / "other.ubj")
+    params = {"objective": "binary:logistic", "nthread": 1}
+    xgboost.train(params, given, 10).save_model(tmp_path / "model.ubj")
+    xgboost.train(params, given, 9).save_model(tmp_path / "other.ubj")
     readers = {RuntimeName.XGBOOST: lambda _: read_xgboost(tmp_path / "other.ubj")}
     harness.services = replace(harness.services, readers=readers)
     with pytest.raises(CandidateRefused) as raised:
         harness.register(tmp_path / "model.ubj")
-    said = str(raised.value)
-    assert "ACC-503" in said
-    assert said.count("real rows: distance=") == 10
-    assert "by its library" in said
-    assert "--accept REASON" in said
+    message = str(raised.value)
+    assert "ACC-503" in message
+    assert message.count("real rows: distance=") == 10
+    assert "by its library" in message
+    assert "--accept REASON" in message
     assert harness.versions() == []
     options = RegistrationOptions(
         vocabulary=ORDER, accept="one tree less, agreed in OPS-7", accepted_by="ada"

@@ -100,11 +100,11 @@ def test_a_flavour_answers_as_its_own_library(
         module.save_model(model, tmp_path / "m", pip_requirements=[f"{flavour}==0.9.9"])
     options = RegistrationOptions(vocabulary=ORDER, trust=True)
     done = harness.register(tmp_path / "m", options, data=data)
-    told = explain_runtime(harness.store, "delay")
-    assert told.runtime is RuntimeName(runtime)
-    assert told.packages[flavour]["recorded"] == "0.9.9"
-    assert told.parity is not None
-    assert told.parity.rows == 200
+    explained = explain_runtime(harness.store, "delay")
+    assert explained.runtime is RuntimeName(runtime)
+    assert explained.packages[flavour]["recorded"] == "0.9.9"
+    assert explained.parity is not None
+    assert explained.parity.rows == 200
     given = pd.DataFrame(rows, columns=NAMES)
     both = hasattr(model, "predict_proba")
     expected = model.predict_proba(given)[:, 1] if both else model.predict(given)
@@ -157,9 +157,9 @@ def test_lightgbm_stops_at_its_best_iteration(harness: Registration, tmp_path: P
     noise = np.random.default_rng(0).permutation(late)[:200]
     train = lightgbm.Dataset(rows, late, feature_name=NAMES)
     valid = lightgbm.Dataset(rows[:400], np.r_[late[:200], noise], reference=train)
-    told = {"objective": "binary", "num_threads": 1, "verbose": -1}
+    params = {"objective": "binary", "num_threads": 1, "verbose": -1}
     stop = lightgbm.early_stopping(10, verbose=False)
-    made = lightgbm.train(told, train, 60, valid_sets=[valid], callbacks=[stop])
+    made = lightgbm.train(params, train, 60, valid_sets=[valid], callbacks=[stop])
     assert made.best_iteration < 60
     made.save_model(tmp_path / "model.txt")
     done = harness.register(tmp_path / "model.txt", data=data)

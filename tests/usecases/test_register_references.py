@@ -44,8 +44,8 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
         mlflow.create_experiment("zoo", (home / "artifacts").as_uri())
         mlflow.set_experiment("zoo")
         rows, late = matrix()
-        told = {"objective": "binary", "num_threads": 1, "verbose": -1}
-        made = lightgbm.train(told, lightgbm.Dataset(rows, late, feature_name=NAMES), 10)
+        params = {"objective": "binary", "num_threads": 1, "verbose": -1}
+        made = lightgbm.train(params, lightgbm.Dataset(rows, late, feature_name=NAMES), 10)
         with mlflow.start_run() as run:
             mlflow.lightgbm.log_model(
                 made, name="model", registered_model_name="light",
@@ -176,12 +176,12 @@ def test_the_command_takes_a_reference_and_shows_what_it_found(
     assert done.returncode == 0, done.stderr
     assert "version 1 of delay is registered" in done.stdout
     assert "made with lightgbm 4.0.0, here is" in done.stdout
-    assert "compare 200 of real rows" in done.stderr
+    assert "compare 200 rows: real rows" in done.stderr
     shown = windvane(tmp_path / "home", "explain-runtime", "delay").stdout
     assert "200 real rows" in shown
     assert "Booster (lightgbm" in shown
     assert "made with lightgbm 4.0.0" in shown
-    for wrong, said in (
+    for wrong, message in (
         (["models:/light@live", "--tracking", tracking[0]], "carrier is a category"),
         (["nothing.onnx"], "no file nothing.onnx"),
         ([str(tmp_path / "rows.csv")], "rows.csv is of no kind that is known"),
@@ -189,5 +189,5 @@ def test_the_command_takes_a_reference_and_shows_what_it_found(
     ):
         failed = windvane(tmp_path / "home", "register", "delay", *wrong, *common)
         assert failed.returncode == 1
-        assert said in failed.stderr
+        assert message in failed.stderr
         assert "Traceback" not in failed.stderr

@@ -62,11 +62,15 @@ def test_a_booster_is_served_by_its_own_library(harness: Registration, tmp_path:
     made.save_model(tmp_path / "model.ubj")
     done = harness.register(tmp_path / "model.ubj")
     assert done.version.lineage["runtime"]["runtime"] == "xgboost"
-    told = explain_runtime(harness.store, MODEL).parity
-    assert told is not None
-    assert (told.rows, told.moved, told.library) == (200, 0, f"Booster (xgboost-cpu {VERSION})")
-    assert told.probes > 500
-    assert {"temp missing", "carrier never seen"} < {group.name for group in told.groups}
+    explained = explain_runtime(harness.store, MODEL).parity
+    assert explained is not None
+    assert (explained.rows, explained.moved, explained.library) == (
+        200,
+        0,
+        f"Booster (xgboost-cpu {VERSION})",
+    )
+    assert explained.probes > 500
+    assert {"temp missing", "carrier never seen"} < {group.name for group in explained.groups}
     assert done.version.metrics["auc"] > 0.8
     assert np.array_equal(answers(harness, done), made.inplace_predict(rows).astype(float))
     with harness.store.read() as tx:
@@ -78,8 +82,8 @@ def test_lightgbm_brings_its_own_categories(harness: Registration, tmp_path: Pat
     """Trained on a frame with a categorical column: the file holds the order."""
     rows, late = frame()
     rows["carrier"] = pd.Categorical(rows["carrier"], categories=sorted(CARRIERS, reverse=True))
-    told = {"objective": "binary", "num_threads": 1, "verbose": -1, "min_data_per_group": 5}
-    made = lightgbm.train(told, lightgbm.Dataset(rows, late), 10)
+    params = {"objective": "binary", "num_threads": 1, "verbose": -1, "min_data_per_group": 5}
+    made = lightgbm.train(params, lightgbm.Dataset(rows, late), 10)
     made.save_model(tmp_path / "model.txt")
     done = harness.register(tmp_path / "model.txt", RegistrationOptions())
     assert np.array_equal(answers(harness, done), made.predict(rows))
@@ -116,13 +120,17 @@ def test_an_estimator_of_data_becomes_a_graph_that_gives_its_answers(
     done = harness.register(
         tmp_path / "model.skops", RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
     )
-    told = explain_runtime(harness.store, MODEL)
-    assert (told.runtime, told.sandboxed, told.can_serve) == (RuntimeName.ONNX, False, True)
-    assert told.passed_over == {"sklearn": "slower here than onnx"}
-    assert told.parity is not None
-    assert told.parity.probes > 50
-    assert told.parity.max_difference < 1e-6
-    assert told.parity.changed_labels == 0
+    explained = explain_runtime(harness.store, MODEL)
+    assert (explained.runtime, explained.sandboxed, explained.can_serve) == (
+        RuntimeName.ONNX,
+        False,
+        True,
+    )
+    assert explained.passed_over == {"sklearn": "slower here than onnx"}
+    assert explained.parity is not None
+    assert explained.parity.probes > 50
+    assert explained.parity.max_difference < 1e-6
+    assert explained.parity.changed_labels == 0
     files = Path(done.version.artifact)
     assert not (files / "model.skops").exists()
     assert b'"probes":' in (files / "parity.json").read_bytes()
@@ -145,13 +153,17 @@ def test_a_graph_that_answers_otherwise_is_passed_over_with_numbers(
     done = harness.register(
         tmp_path / "m.skops", RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER)
     )
-    told = explain_runtime(harness.store, MODEL, done.version.version)
-    assert (told.runtime, told.needs_trust, told.sandboxed) == (RuntimeName.SKLEARN, False, True)
-    assert "its graph differs by 0.0" in told.passed_over["onnx"]
-    assert "real rows" in told.passed_over["onnx"]
-    assert told.parity is not None
-    assert told.parity.moved == 0
-    assert told.parity.library.startswith("HistGradientBoostingClassifier (scikit-learn ")
+    explained = explain_runtime(harness.store, MODEL, done.version.version)
+    assert (explained.runtime, explained.needs_trust, explained.sandboxed) == (
+        RuntimeName.SKLEARN,
+        False,
+        True,
+    )
+    assert "its graph differs by 0.0" in explained.passed_over["onnx"]
+    assert "real rows" in explained.passed_over["onnx"]
+    assert explained.parity is not None
+    assert explained.parity.moved == 0
+    assert explained.parity.library.startswith("HistGradientBoostingClassifier (scikit-learn ")
 
 
 def test_a_table_of_words_stays_with_scikit_learn(harness: Registration, tmp_path: Path) -> None:
@@ -162,9 +174,9 @@ def test_a_table_of_words_stays_with_scikit_learn(harness: Registration, tmp_pat
     model = make_pipeline(parts, LogisticRegression()).fit(rows, late)
     skops.io.dump(model, tmp_path / "model.skops")
     done = harness.register(tmp_path / "model.skops", RegistrationOptions())
-    told = explain_runtime(harness.store, MODEL)
-    assert told.runtime is RuntimeName.SKLEARN
-    assert "carrier come as words" in told.passed_over["onnx"]
+    explained = explain_runtime(harness.store, MODEL)
+    assert explained.runtime is RuntimeName.SKLEARN
+    assert "carrier come as words" in explained.passed_over["onnx"]
     expected = model.predict_proba(rows)[:, 1]
     assert np.abs(answers(harness, done) - expected).max() < 1e-9
 
@@ -179,10 +191,10 @@ def test_a_pickle_needs_trust_and_its_graph_does_not(harness: Registration, tmp_
         harness.register(tmp_path / "model.pkl", options)
     assert harness.versions() == []
     done = harness.register(tmp_path / "model.pkl", replace(options, trust=True))
-    told = explain_runtime(harness.store, MODEL)
-    assert (told.runtime, told.can_serve) == (RuntimeName.ONNX, True)
-    assert told.parity is not None
-    assert told.parity.moved == 0
+    explained = explain_runtime(harness.store, MODEL)
+    assert (explained.runtime, explained.can_serve) == (RuntimeName.ONNX, True)
+    assert explained.parity is not None
+    assert explained.parity.moved == 0
     assert not (Path(done.version.artifact) / "model.pkl").exists()
     assert np.abs(answers(harness, done) - model.predict_proba(rows)[:, 1]).max() < 1e-5
 
@@ -199,9 +211,9 @@ def test_a_graph_that_takes_a_gap_otherwise_is_passed_over(
     full = {**data.columns, "temp": [0.0 if t is None else t for t in data.columns["temp"]]}
     options = RegistrationOptions(inputs=tuple(NAMES), vocabulary=ORDER, trust=True)
     harness.register(tmp_path / "model.pkl", options, data=replace(data, columns=full))
-    told = explain_runtime(harness.store, MODEL)
-    assert (told.runtime, told.can_serve) == (RuntimeName.SKLEARN, False)
-    assert "50 beyond 1e-05" in told.passed_over["onnx"]
+    explained = explain_runtime(harness.store, MODEL)
+    assert (explained.runtime, explained.can_serve) == (RuntimeName.SKLEARN, False)
+    assert "50 beyond 1e-05" in explained.passed_over["onnx"]
 
 
 def test_a_hostile_pickle_is_never_read(harness: Registration, tmp_path: Path) -> None:
@@ -235,8 +247,8 @@ def test_an_mlflow_folder_is_served_by_its_native_flavour(
 ) -> None:
     """The generic flavour of the same folder is code; it is passed over without trust."""
     rows, late = matrix()
-    told = {"objective": "binary", "num_threads": 1, "verbose": -1}
-    made = lightgbm.train(told, lightgbm.Dataset(rows, late, feature_name=NAMES), 10)
+    params = {"objective": "binary", "num_threads": 1, "verbose": -1}
+    made = lightgbm.train(params, lightgbm.Dataset(rows, late, feature_name=NAMES), 10)
     done = harness.register(saved(tmp_path / "m", flavour("lightgbm"), made))
     told_us = explain_runtime(harness.store, MODEL)
     assert told_us.runtime is RuntimeName.LIGHTGBM
@@ -265,8 +277,12 @@ def test_an_mlflow_pyfunc_is_the_last_resort(harness: Registration, tmp_path: Pa
     with pytest.raises(Untrusted):
         harness.register(tmp_path / "m", RegistrationOptions())
     done = harness.register(tmp_path / "m", RegistrationOptions(trust=True))
-    told = explain_runtime(harness.store, MODEL)
-    assert (told.runtime, told.needs_trust, told.trusted) == (RuntimeName.PYFUNC, True, False)
+    explained = explain_runtime(harness.store, MODEL)
+    assert (explained.runtime, explained.needs_trust, explained.trusted) == (
+        RuntimeName.PYFUNC,
+        True,
+        False,
+    )
     with pytest.raises(Untrusted):  # registering trusted it for once, not for good
         harness.load(done)
     expected = Rule().predict(None, rows)

@@ -101,5 +101,5 @@ def test_a_canarys_errors_are_its_gates(harness: Harness) -> None:
 def test_a_rollout_under_way_is_named_as_the_reason(harness: Harness) -> None:
     harness.put("1", previous="2", challenger="2", share=0.1, rollout="r", rollout_started=START)
     play(harness, [QUIET] * 3 + [FAILING] * 3)
-    said = harness.timeline(only(harness, f"errors:{MODEL}"))
-    assert not any("no earlier version" in line for line in said)
+    message = harness.timeline(only(harness, f"errors:{MODEL}"))
+    assert not any("no earlier version" in line for line in message)

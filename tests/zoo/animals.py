@@ -327,11 +327,11 @@ def boosted_answers(model: Any, rows: pd.DataFrame, labels: Any) -> Any:
 
 def lightgbm_by(objective: str, name: str = "model.txt", **given: Any) -> Maker:
     def make(folder: Path, frame: pd.DataFrame, labels: Any) -> tuple[Path, Answers]:
-        told = {"objective": objective, "num_threads": 1, "verbose": -1, "num_leaves": 7,
+        params = {"objective": objective, "num_threads": 1, "verbose": -1, "num_leaves": 7,
                 "min_data_per_group": 5, **given}  # fmt: skip
         groups = {"group": [20] * (ROWS // 20)} if objective == "lambdarank" else {}
         whole = labels.astype(int) if groups else labels
-        made = lightgbm.train(told, lightgbm.Dataset(as_categories(frame), whole, **groups), 12)
+        made = lightgbm.train(params, lightgbm.Dataset(as_categories(frame), whole, **groups), 12)
         made.save_model(folder / name)
         return folder / name, lambda rows: np.asarray(made.predict(as_categories(rows)))
 

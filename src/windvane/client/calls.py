@@ -118,9 +118,9 @@ def outcome_calls(model: str, outcomes: Any, values: Any, max_rows: int) -> list
     for i, row in enumerate(rows):
         extra = row.keys() - {"request_id", "id", "row", "value"}
         if extra or "value" not in row:
-            said = f"has an unknown field {min(extra)!r}" if extra else "has no value"
+            message = f"has an unknown field {min(extra)!r}" if extra else "has no value"
             raise BadArgument(
-                f"outcome {i} {said}", hint="`request_id` or `id`, `value`, and `row` if not 0"
+                f"outcome {i} {message}", hint="`request_id` or `id`, `value`, and `row` if not 0"
             )
         if row["value"] is not None:
             known.append({name: value for name, value in row.items() if value is not None})
@@ -239,20 +239,20 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """What a gateway, or whoever stands before it, says."""
     wait_s = _seconds(headers.get("retry-after", ""))
     try:
-        told = cast("dict[str, Any]", msgspec.json.decode(body))
-        given = msgspec.convert(told["error"], _Told)
-        name = told.get("request_id", "")
+        decoded = cast("dict[str, Any]", msgspec.json.decode(body))
+        given = msgspec.convert(decoded["error"], _ErrorBody)
+        name = decoded.get("request_id", "")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, KeyError):
-        said = body[:200].decode("utf-8", "replace")
+        message = body[:200].decode("utf-8", "replace")
         hint = "is this a gateway's address?"
-        return ApiError(f"HTTP {status}: {said}", status=status, hint=hint, retry_after_s=wait_s)
+        return ApiError(f"HTTP {status}: {message}", status=status, hint=hint, retry_after_s=wait_s)
     return ApiError(
         given.message, code=given.code, status=status, hint=given.hint, problems=given.problems,
         request_id=str(name), retry_after_s=wait_s,
     )  # fmt: skip
 
 
-class _Told(msgspec.Struct):
+class _ErrorBody(msgspec.Struct):
     code: str
     message: str
     hint: str = ""

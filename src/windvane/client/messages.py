@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
@@ -144,9 +145,15 @@ class Predictions(Sequence[Prediction]):
     @overload
     def __getitem__(self, index: int) -> Prediction: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Prediction]: ...
-    def __getitem__(self, index: int | slice) -> Prediction | list[Prediction]:
-        return self._rows[index]
+    def __getitem__(self, index: slice) -> Predictions: ...
+    def __getitem__(self, index: int | slice) -> Prediction | Predictions:
+        if not isinstance(index, slice):
+            return self._rows[index]
+        some = copy.copy(self)
+        some._rows = self._rows[index]
+        some.request_ids, some.places = self.request_ids[index], self.places[index]
+        some._index = None if self._index is None else self._index[index]
+        return some
 
     def __len__(self) -> int:
         return len(self._rows)

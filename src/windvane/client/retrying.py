@@ -52,8 +52,8 @@ class Options:
         if parts.username or parts.password:
             raise BadArgument("the address holds a user or a password", hint="give `api_key`")
         if not (self.api_key and self.api_key.isascii() and self.api_key.isprintable()):
-            said = "no API key was given" if not self.api_key else "the API key is not printable"
-            raise BadArgument(said, hint=f"`api_key=...`, or the environment's {KEY_VARIABLE}")
+            reason = "no API key was given" if not self.api_key else "the API key is not printable"
+            raise BadArgument(reason, hint=f"`api_key=...`, or the environment's {KEY_VARIABLE}")
         if self.deadline_s <= 0.0 or self.retries < 0 or self.max_rows < 1:
             raise BadArgument("deadline, retries and rows of a request must be above 0")
 
@@ -119,8 +119,8 @@ class Attempts(Generic[T]):
     def failed(self, error: Exception) -> Again:
         """No response came. Raises NoResponse."""
         out_of_time = isinstance(error, httpx.TimeoutException | TimeoutError)
-        said = "no response in time" if out_of_time else f"{type(error).__name__}: {error}"
-        failure = NoResponse(f"{self._options.url}: {said}")
+        reason = "no response in time" if out_of_time else f"{type(error).__name__}: {error}"
+        failure = NoResponse(f"{self._options.url}: {reason}")
         if not (self._call.safe or isinstance(error, _UNSENT)):
             raise failure from error
         return self._pause(failure, error)

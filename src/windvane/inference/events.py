@@ -173,8 +173,8 @@ class EventWriter:
         try:
             self._spool.append(_encode(event))
         except (SpoolFull, OSError) as error:
-            said = {"request_id": event.event_id}
-            _log.warning("a rejection was not recorded: %s", error, extra=said)
+            extra = {"request_id": event.event_id}
+            _log.warning("a rejection was not recorded: %s", error, extra=extra)
 
     def now(self) -> float:
         """Business time of what happens now."""

@@ -283,8 +283,8 @@ class Execution:
             began_ns = None if request.trace is None else request.trace.at_ns
             await self._execute(request, versions, results)
             if request.trace is not None:
-                now_ns, said = self._services.monotonic_ns(), {"windvane.version": version}
-                request.trace.step("fall_back", now_ns, said, began_ns=began_ns)
+                now_ns, attributes = self._services.monotonic_ns(), {"windvane.version": version}
+                request.trace.step("fall_back", now_ns, attributes, began_ns=began_ns)
             for i in mine:
                 if isinstance(results[i], tuple):
                     marks = (*flags[i], "fallback")
@@ -350,8 +350,8 @@ def is_cached(route: ModelRoute, queue: ModelQueue | None) -> bool:
 
 def _unanswered(request: InferenceRequest, one: Route, failure: Exception) -> NoAnswer:
     rejection = DeadlinePassed if isinstance(failure, TimeoutError) else NoAnswer
-    said = str(failure)[:300]
-    error = rejection(f"version {one.routed} failed ({said}) and no fallback could answer")
+    message = str(failure)[:300]
+    error = rejection(f"version {one.routed} failed ({message}) and no fallback could answer")
     error.owed = request.owes(failure)
     if error.owed:
         error.routed, error.arm = one.routed, one.arm

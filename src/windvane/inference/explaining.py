@@ -150,9 +150,9 @@ class Explaining:
             except Exception as error:
                 # A library may raise anything; the version may still be compared.
                 if not isinstance(error, CannotExplain):
-                    said = "model %s version %s did not explain itself: %s"
+                    message = "model %s version %s did not explain itself: %s"
                     _log.warning(
-                        said, queue.model, queue.version, describe(error), extra=request.named
+                        message, queue.model, queue.version, describe(error), extra=request.named
                     )
             else:
                 return {i: one for (i, _), one in zip(group, explained, strict=True)}
@@ -289,8 +289,8 @@ class Explaining:
                 if isinstance(output, TimeoutError):
                     return out
                 if isinstance(output, Exception):
-                    said = describe(output)
-                    raise CannotExplain(f"the version failed on a row beside it: {said}")
+                    message = describe(output)
+                    raise CannotExplain(f"the version failed on a row beside it: {message}")
                 out.append(number.of(output))
             owed_s += services.monotonic() - began
             if owed_s >= _REST_S:

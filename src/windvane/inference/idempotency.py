@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from windvane.inference.errors import KeyReused, StillUnderWay
 from windvane.inference.request import InferenceRequest, InferenceResponse
-from windvane.ports.idempotency import IdempotencyStore, Kept
+from windvane.ports.idempotency import IdempotencyStore, StoredAnswer
 
 T = TypeVar("T")
 MAX_KEY = 255
@@ -72,7 +72,7 @@ class Idempotency:
         except BaseException:
             await self.store.forget(place, request.id)
             raise
-        kept = Kept(digest, response.id, response.body)
+        kept = StoredAnswer(digest, response.id, response.body)
         await self.store.keep(place, request.id, kept, self._ttl_s)
         return response
 

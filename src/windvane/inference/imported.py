@@ -44,8 +44,8 @@ class Imported:
 def imported_id(tenant: str, model: str, client_id: str) -> str:
     """The event's id: the same prediction told twice is one event, and no tenant can meet the
     ids of another one."""
-    told = "\x00".join((tenant, model, client_id)).encode("utf-8", "surrogatepass")
-    return hashlib.sha256(told).hexdigest()[:32]
+    key = "\x00".join((tenant, model, client_id)).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(key).hexdigest()[:32]
 
 
 async def imported_events(
@@ -117,11 +117,11 @@ def _read(
     versions = [entry.version for entry in served.route.versions]
     if one.version and one.version not in versions:
         hint = did_you_mean(one.version[:64], versions)
-        said = f"version {show(one.version)} is not live; {hint}"
-        found.append((at, Violation("CON-122", "version", said)))
+        message = f"version {show(one.version)} is not live; {hint}"
+        found.append((at, Violation("CON-122", "version", message)))
     if not 0.0 <= one.latency_ms <= _MAX_LATENCY_MS:
-        said = f"latency_ms must lie from 0 to a day, got {one.latency_ms:g}"
-        found.append((at, Violation("CON-123", "latency_ms", said)))
+        message = f"latency_ms must lie from 0 to a day, got {one.latency_ms:g}"
+        found.append((at, Violation("CON-123", "latency_ms", message)))
     made, outputs = now, ()
     try:
         made = _time(one.time, now, max_age_s)

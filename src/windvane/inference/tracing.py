@@ -22,11 +22,11 @@ def trace_execution(
     """The wait for a version's ``outputs`` (a row's exception in its place), the execution
     among it, which other requests may share."""
     failures = [output for output in outputs if isinstance(output, Exception)]
-    said: dict[str, Attribute] = {"windvane.version": version, "windvane.rows": len(outputs)}
+    attributes: dict[str, Attribute] = {"windvane.version": version, "windvane.rows": len(outputs)}
     if failures:
-        said["windvane.failed_rows"] = len(failures)
-        said["error.type"] = _type_of(failures[0])
-    trace.step("execute", ended_ns, said, began_ns=began_ns)
+        attributes["windvane.failed_rows"] = len(failures)
+        attributes["error.type"] = _type_of(failures[0])
+    trace.step("execute", ended_ns, attributes, began_ns=began_ns)
 
 
 def end_trace(
@@ -34,20 +34,20 @@ def end_trace(
     request: InferenceRequest,
     ended_ns: int,
     name: str,
-    said: Mapping[str, Attribute],
+    by_transport: Mapping[str, Attribute],
     error: Exception | None = None,
     *,
     failed: bool = False,
 ) -> None:
-    """Hand on the trace of a request that has its answer, ``error`` if that is one. ``said`` is
-    what the transport knows. What strangers send leaves no trace: they must not fill the
-    collector, nor name things in it."""
+    """Hand on the trace of a request that has its answer, ``error`` if that is one, with what the
+    transport knows. What strangers send leaves no trace: they must not fill the collector, nor
+    name things in it."""
     trace, access = request.trace, request.known
     request.trace = None
     if trace is None or access is None or not trace.sampled:
         return
     attributes: dict[str, Attribute] = {
-        **said,
+        **by_transport,
         "windvane.request_id": request.id,
         "windvane.model": request.model,
         "windvane.tenant": access.tenant,

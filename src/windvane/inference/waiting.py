@@ -111,8 +111,8 @@ class PendingRequest:
             self._deliver(result)
         except Exception:
             named = result.id if isinstance(result, InferenceResponse) else ""
-            said = "a request's end could not be delivered; the others go on"
-            _log.exception(said, extra={"request_id": named})
+            message = "a request's end could not be delivered; the others go on"
+            _log.exception(message, extra={"request_id": named})
 
 
 class _Rest:

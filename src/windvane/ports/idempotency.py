@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredAnswer:
     """``digest`` of the request's body, ``id`` of its event and ``body`` of its answer (None
     while it has none yet)."""
 
@@ -35,11 +35,11 @@ class IdempotencyStore(Protocol):
 
     async def reserve(
         self, place: bytes, holder: str, digest: bytes, lease_s: float
-    ) -> Kept | None:
+    ) -> StoredAnswer | None:
         """Take the place for ``lease_s``; None if it was free, else what is held there."""
         ...
 
-    async def keep(self, place: bytes, holder: str, kept: Kept, ttl_s: float) -> None:
+    async def keep(self, place: bytes, holder: str, kept: StoredAnswer, ttl_s: float) -> None:
         """The answer of whoever reserved the place. One that is too large is not kept, and the
         place is free then."""
         ...

@@ -119,7 +119,7 @@ class Applied:
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposal:
     """A candidate with what is known of it. ``parity`` is None where nothing was converted;
-    ``tags`` are texts for the record, ``told`` whatever else belongs to the lineage."""
+    ``tags`` are texts for the record, ``lineage`` whatever else belongs to the lineage."""
 
     candidate: Servable
     used: Sequence[FeatureSpec]
@@ -127,7 +127,7 @@ class Proposal:
     metrics: Mapping[str, float]
     params: Mapping[str, Any]
     tags: Mapping[str, str]
-    told: Mapping[str, Any]
+    lineage: Mapping[str, Any]
 
 
 def applied(store: ControlStore, model: str) -> Applied:
@@ -154,10 +154,10 @@ def split_by_time(
     cut = float(np.quantile(data.times, 0.8) if holdout_from is None else holdout_from)
     past, holdout = data.take(data.times < cut), data.take(data.times >= cut)
     for name, part in (("before", past), ("after", holdout)):
-        said = task.label_spread(part.labels)
-        if said:
+        message = task.label_spread(part.labels)
+        if message:
             raise BadTrainingData(
-                f"{part.rows:,} rows lie {name} the holdout's start {cut:.0f}, and {said}",
+                f"{part.rows:,} rows lie {name} the holdout's start {cut:.0f}, and {message}",
                 hint="give another --holdout-from, in seconds",
             )
     return past, holdout
@@ -195,20 +195,20 @@ def accept(
         with stores.store.begin() as tx:
             name = f"refuse/{digest}/{seed}/{now:.3f}"
             tx.decide(decision(name, "candidate", "refuse", now))
-        said = f"{verdict.code}: {verdict.sentence}"
+        message = f"{verdict.code}: {verdict.sentence}"
         if verdict.code == _UNEQUAL and facts.parity is not None:
-            said += "".join(f"\n  {told}" for told in differences(facts.parity))
-            raise CandidateRefused(said, hint=_ACCEPT)
-        raise CandidateRefused(said, hint=_ACCEPT_WORSE if verdict.code == _WORSE else None)
+            message += "".join(f"\n  {line}" for line in differences(facts.parity))
+            raise CandidateRefused(message, hint=_ACCEPT)
+        raise CandidateRefused(message, hint=_ACCEPT_WORSE if verdict.code == _WORSE else None)
     on_step("sketch the baseline")
     outputs = offered.candidate.predict(data.columns)
     layout = _layout(about, outputs, data)
     baseline = _baseline(about.file, layout, outputs, data)
     on_step("register")
     tags = {**offered.tags, "data_version": digest, "rows": str(data.rows)}
-    told = {**offered.told, "parity": msgspec.to_builtins(facts.parity)}
+    lineage = {**offered.lineage, "parity": msgspec.to_builtins(facts.parity)}
     if about.champion:
-        told["champion"] = {"version": about.champion, "said": champion_said(facts)}
+        lineage["champion"] = {"version": about.champion, "said": champion_said(facts)}
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder)
         offered.candidate.write(files)
@@ -231,7 +231,7 @@ def accept(
         layout_id=layout.id,
         views=tuple(dict.fromkeys(spec.view for spec in offered.used)),
         metrics=offered.metrics,
-        lineage={**tags, **told, "run_id": registered.run_id},
+        lineage={**tags, **lineage, "run_id": registered.run_id},
         baseline=baseline.to_bytes(),
         created_at=stores.clock.now(),
         features=tuple(spec.name for spec in offered.used),
@@ -268,16 +268,16 @@ def differences(parity: ParityReport) -> list[str]:
 
 
 def _numbers(values: Sequence[float | None]) -> str:
-    told = ["nothing" if v is None else f"{v:.6g}" for v in values]
-    return told[0] if len(told) == 1 else f"[{', '.join(told)}]"
+    texts = ["nothing" if v is None else f"{v:.6g}" for v in values]
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
 
 
 def check_data(file: ModelFile, data: TrainingData) -> None:
     """Raises BadTrainingData, naming the first row that breaks the model's contract. Features
     that the table lacks are not checked: `check_present` sees to it that no version uses them."""
-    said = make_task(file.contract.task).label_spread(data.labels)
-    if said:
-        raise BadTrainingData(f"{said}: there is nothing to learn")
+    message = make_task(file.contract.task).label_spread(data.labels)
+    if message:
+        raise BadTrainingData(f"{message}: there is nothing to learn")
     for spec in file.schema:
         if spec.name in data.absent:
             continue

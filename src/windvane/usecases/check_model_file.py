@@ -196,16 +196,16 @@ def _check_task(file: ModelFile) -> None:
     for name in given.__struct_fields__:
         value = getattr(given, name)
         if name not in takes and value not in (None, "", [], 10):
-            said = f"predicts.{name}: a {given.kind} model has none"
-            raise BadModelFile(said, hint=f"it has {', '.join(sorted(takes))}")
+            message = f"predicts.{name}: a {given.kind} model has none"
+            raise BadModelFile(message, hint=f"it has {', '.join(sorted(takes))}")
     for name, shape in given.outputs.items() if isinstance(given.outputs, dict) else ():
         if any(n == 0 or n < -1 for n in shape) or len(shape) > 8:
-            said = f"predicts.outputs.{name}: {shape} is no shape"
-            raise BadModelFile(said, hint="for example [384], or [-1] for any length")
+            message = f"predicts.outputs.{name}: {shape} is no shape"
+            raise BadModelFile(message, hint="for example [384], or [-1] for any length")
         size = prod(max(n, 1) for n in shape)
         if size > _MOST_NUMBERS:
-            said = f"predicts.outputs.{name}: {shape} are {size:,} numbers a row"
-            raise BadModelFile(said, hint=f"at most {_MOST_NUMBERS:,}")
+            message = f"predicts.outputs.{name}: {shape} are {size:,} numbers a row"
+            raise BadModelFile(message, hint=f"at most {_MOST_NUMBERS:,}")
     for bound in given.range or ():
         if not isfinite(bound):
             raise BadModelFile(f"predicts.range: {bound} is not finite")
@@ -217,8 +217,8 @@ def _check_task(file: ModelFile) -> None:
     if given.positive is not None and given.classes:
         names = [as_label(name) for name in given.classes]
         if len(names) != 2 or as_label(given.positive) not in names:
-            said = f"predicts.classes: {names} must be two, one of them the positive"
-            raise BadModelFile(said, hint=f"positive is {as_label(given.positive)!r}")
+            message = f"predicts.classes: {names} must be two, one of them the positive"
+            raise BadModelFile(message, hint=f"positive is {as_label(given.positive)!r}")
     if not 1 <= given.at <= 1_000:
         raise BadModelFile("predicts.at must be from 1 to 1000")
     try:
@@ -239,8 +239,8 @@ def _check_horizons(given: Sequence[str]) -> None:
             hint = "for example [1h, 24h]"
             raise BadModelFile(f"predicts.horizons: {horizon!r} is no time ahead", hint=hint)
         if seconds in seen:
-            said = f"predicts.horizons: {seen[seconds]!r} and {horizon!r} are the same"
-            raise BadModelFile(said, hint="name each once")
+            message = f"predicts.horizons: {seen[seconds]!r} and {horizon!r} are the same"
+            raise BadModelFile(message, hint="name each once")
         seen[seconds] = horizon
 
 
@@ -265,9 +265,9 @@ def _check_feature(where: str, name: str, feature: Feature) -> None:
     if feature.known and not category:
         raise BadModelFile(f"{where}.known: a {kind} has no list of names")
     if feature.range and not ranged:
-        said = "a category has known names" if category else f"a {kind} has none"
+        message = "a category has known names" if category else f"a {kind} has none"
         raise BadModelFile(
-            f"{where}.range: {said}, not a range" if category else f"{where}.range: {said}"
+            f"{where}.range: {message}, not a range" if category else f"{where}.range: {message}"
         )
     if feature.range and not all(map(isfinite, feature.range)):
         raise BadModelFile(f"{where}.range: its bounds must be finite")
@@ -283,8 +283,8 @@ def _check_feature(where: str, name: str, feature: Feature) -> None:
         if times > 1:
             raise BadModelFile(f"{where}.known: {value[:80]!r} is there {times} times")
         if len(value) > MAX_TEXT:
-            said = f"{where}.known: a name of {len(value):,} characters"
-            raise BadModelFile(said, hint=f"at most {MAX_TEXT:,}")
+            message = f"{where}.known: a name of {len(value):,} characters"
+            raise BadModelFile(message, hint=f"at most {MAX_TEXT:,}")
     if (kind is FeatureType.VECTOR) != bool(feature.length):
         hint = "length: 384 for a vector of 384 numbers, and for nothing else"
         raise BadModelFile(f"{where}.length: {feature.length} for a {kind}", hint=hint)
@@ -326,9 +326,9 @@ def _check_constant(where: str, value: Any, file: ModelFile) -> None:
     try:
         make_task(file.contract.task).constant(value)
     except (BadTask, TypeError, ValueError) as error:
-        said = error.message if isinstance(error, BadTask) else str(error)
+        message = error.message if isinstance(error, BadTask) else str(error)
         advice = error.advice if isinstance(error, BadTask) else ""
-        raise BadModelFile(f"{where}: {said}", hint=advice) from error
+        raise BadModelFile(f"{where}: {message}", hint=advice) from error
 
 
 def _check_rule(rule: list[Any], file: ModelFile) -> None:
@@ -348,8 +348,8 @@ def _check_rule(rule: list[Any], file: ModelFile) -> None:
             if bound is not None and not isfinite(bound):
                 raise BadModelFile(f"{where}: the bound {bound} is not finite")
         if step.above is not None and step.below is not None and step.above >= step.below:
-            said = f"nothing is above {step.above:g} and below {step.below:g}"
-            raise BadModelFile(f"{where}: {said}")
+            message = f"nothing is above {step.above:g} and below {step.below:g}"
+            raise BadModelFile(f"{where}: {message}")
         known = schema[step.feature].known_set if step.feature else frozenset[str]()
         for value in step.among if known else ():
             if value not in known:

@@ -49,8 +49,8 @@ class ChampionLoader:
             finally:
                 predictor.close()
         except Exception as error:  # whatever its library raises is its own affair
-            said = error.message if isinstance(error, WindvaneError) else type(error).__name__
-            return replace(facts, no_champion=f"it cannot be asked: {said[:300]}")
+            reason = error.message if isinstance(error, WindvaneError) else type(error).__name__
+            return replace(facts, no_champion=f"it cannot be asked: {reason[:300]}")
         task = make_task(contract.task)
         rows = holdout.take(answered)
         mine = [held[answered] for held in outputs]

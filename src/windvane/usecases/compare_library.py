@@ -117,7 +117,7 @@ def compare_answers(
     for name, some, tolerant in _groups(sides, rows, splits):
         if not some:
             continue
-        on_group(f"compare {len(some):,} of {name}")
+        on_group(f"compare {len(some):,} rows: {name}")
         report = _with_group(report, sides, name, some, tolerant=tolerant)
     return report
 
@@ -227,8 +227,8 @@ def _with_group(
         ours, refused_here = None, refused_there  # outputs that are none: nobody would get them
     if ours is None or theirs is None:
         only = "" if ours is theirs or tolerant else "Windvane" if theirs is None else sides.against
-        said = refused_here if ours is None else refused_there
-        group = RowGroup(name, len(rows), unanswered=said, only=only)
+        unanswered = refused_here if ours is None else refused_there
+        group = RowGroup(name, len(rows), unanswered=unanswered, only=only)
         return replace(report, groups=(*report.groups, group))
     library, served = (
         np.concatenate([by_row(o) for o in found], axis=1) for found in (theirs, ours)

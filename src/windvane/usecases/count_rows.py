@@ -63,8 +63,8 @@ def count_rows(
     for name, column in task.streams(arrays).items():
         columns[name] = column
     for name in wanted - columns.keys():
-        told = name.partition("@")[0]  # an output, on the bins of another version
-        columns[name] = columns[told] if told in columns else [None] * len(rows)
+        axis = name.partition("@")[0]  # an output, on the bins of another version
+        columns[name] = columns[axis] if axis in columns else [None] * len(rows)
     return layout.count(columns, groups, size)
 
 

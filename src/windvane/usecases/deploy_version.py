@@ -67,9 +67,9 @@ def deploy_version(
         number = latest.seq + 1 if latest else 1
         if held is None:
             fresh = Deployment(model, champion=version, changed_at=now)
-            said = f"version {version} is the first: it answers everyone"
+            message = f"version {version} is the first: it answers everyone"
             if place is Place.ELSEWHERE:
-                said = f"version {version} is the first that is watched"
+                message = f"version {version} is the first that is watched"
         else:
             if version in (held.champion, held.challenger):
                 raise CannotDeploy(f"version {version} of {model} is already live")
@@ -85,9 +85,9 @@ def deploy_version(
             fresh = replace(held, changed_at=now, rolled_back=again)
             if share >= 1.0:
                 fresh = replace(fresh, champion=version, previous=held.champion)
-                said = f"version {version} answers everyone at once, as the file's steps say"
+                message = f"version {version} answers everyone at once, as the file's steps say"
                 if place is Place.ELSEWHERE:
-                    said = f"version {version} is the one that is watched from now on"
+                    message = f"version {version} is the one that is watched from now on"
             else:
                 fresh = replace(
                     fresh,
@@ -98,7 +98,7 @@ def deploy_version(
                     rollout_started=now,
                     stage_started=now,
                 )
-                said = f"version {version} begins at {share:.0%} beside version {held.champion}"
+                message = f"version {version} begins at {share:.0%} beside version {held.champion}"
         cause = Cause(CauseKind.CANARY, f"version {version}")
         close_incident(
             tx, model, cause, now=now, decision=f"{model}/deploy/{version}/{number}",
@@ -115,7 +115,7 @@ def deploy_version(
                 at=now,
                 policy={},
                 facts={"version": version, "before": None if held is None else held.champion},
-                verdict=Verdict(Outcome.PASS, "ROL-100", said),
+                verdict=Verdict(Outcome.PASS, "ROL-100", message),
                 effects=routing_effects(tx),
             )
         )

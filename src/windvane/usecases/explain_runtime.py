@@ -72,8 +72,8 @@ def _explained(record: VersionRecord, trusted: bool) -> RuntimeExplained:
 
 def environment_of(record: VersionRecord) -> Environment | None:
     """The packages of its own that a version runs with."""
-    told = record.lineage.get("environment")
-    return msgspec.convert(told, Environment) if told else None
+    environment = record.lineage.get("environment")
+    return msgspec.convert(environment, Environment) if environment else None
 
 
 def recorded_choice(record: VersionRecord) -> RuntimeChoice:

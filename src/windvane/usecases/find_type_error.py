@@ -165,19 +165,19 @@ def _needed_part(one: Any, kind: Any) -> str:
 def _bounds(kind: Any) -> str:
     """What notes on the type say: " over 0", " from 1 to 32"."""
     metas = [m for m in _notes(kind) if isinstance(m, msgspec.Meta)]
-    told: list[str] = []
+    bounds: list[str] = []
     for meta in metas:
         if meta.ge is not None and meta.le is not None:
-            told.append(f"from {meta.ge:g} to {meta.le:g}")
+            bounds.append(f"from {meta.ge:g} to {meta.le:g}")
         elif meta.ge is not None:
-            told.append(f"of at least {meta.ge:g}")
+            bounds.append(f"of at least {meta.ge:g}")
         elif meta.le is not None:
-            told.append(f"of at most {meta.le:g}")
+            bounds.append(f"of at most {meta.le:g}")
         if meta.gt is not None:
-            told.append(f"over {meta.gt:g}")
+            bounds.append(f"over {meta.gt:g}")
         if meta.pattern is not None:
-            told.append(f"like {meta.pattern}")
-    return "".join(f" {one}" for one in told)
+            bounds.append(f"like {meta.pattern}")
+    return "".join(f" {one}" for one in bounds)
 
 
 def _notes(kind: Any) -> Sequence[Any]:

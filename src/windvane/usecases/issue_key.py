@@ -69,8 +69,8 @@ def issue_keys(
             "tenants": list(tenants), "name": name, "scopes": list(scopes), "by": by,
             "keys": [record.entry.id for _, record in made.values()],
         }  # fmt: skip
-        said = f"{len(made)} keys issued"
-        decide_keys(tx, clock, f"keys/{name}/{secrets.token_hex(8)}", "issue", facts, said)
+        message = f"{len(made)} keys issued"
+        decide_keys(tx, clock, f"keys/{name}/{secrets.token_hex(8)}", "issue", facts, message)
     return {tenant: key for tenant, (key, _) in made.items()}
 
 
@@ -115,7 +115,7 @@ def new_key(
 
 
 def decide_keys(
-    tx: Tx, clock: Clock, decision: str, action: str, facts: dict[str, object], said: str
+    tx: Tx, clock: Clock, decision: str, action: str, facts: dict[str, object], message: str
 ) -> None:
     """Record what was done to keys, with the routing table that follows."""
     tx.decide(
@@ -128,7 +128,7 @@ def decide_keys(
             at=clock.now(),
             policy={},
             facts=facts,
-            verdict=Verdict(Outcome.PASS, "KEY-100", said),
+            verdict=Verdict(Outcome.PASS, "KEY-100", message),
             effects=routing_effects(tx),
         )
     )

@@ -92,9 +92,10 @@ def _by_id(store: ControlStore, name: str) -> Environment:
     known, _ = _used(store)
     found = [one for one in known.values() if one.id.startswith(name)]
     if len(found) != 1:
-        told = "no version runs" if not found else f"{len(found)} environments are meant"
+        counted = "no version runs" if not found else f"{len(found)} environments are meant"
         raise UnknownName(
-            f"{told} with the environment {name}", hint=did_you_mean(name, [k[:12] for k in known])
+            f"{counted} with the environment {name}",
+            hint=did_you_mean(name, [k[:12] for k in known]),
         )
     return found[0]
 

@@ -42,7 +42,7 @@ from windvane.ports.runtime import (
 from windvane.ports.source import DataFile, Readers, Source, SourceCandidate
 from windvane.usecases.compare_library import output_shapes, raw_rows
 from windvane.usecases.load_version import answer_encoded, load_to_ask
-from windvane.usecases.map_inputs import InputsSaid, map_inputs
+from windvane.usecases.map_inputs import ModelInputs, map_inputs
 from windvane.usecases.map_outputs import map_columns, map_outputs
 from windvane.usecases.registration_options import BadInputs, RegistrationOptions
 
@@ -52,7 +52,7 @@ TRUST = "if you know where it comes from, --trust lets it run now, in a process 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Loaded:
+class LoadedCandidate:
     """A candidate that answers: its folder of files, and the predictor over them. ``library`` is
     the original by its own library; ``splits`` those of its trees; ``packages`` what it says that
     it was made with."""
@@ -90,12 +90,14 @@ class Loaded:
 
 
 @dataclass(slots=True)
-class Found:
+class CandidatesFound:
     """What was seen so far: offers with what keeps them back, and the candidates that answer.
     ``converted`` compares a graph with the model that it was made from."""
 
     offers: list[Offer] = field(default_factory=list[Offer])
-    loaded: dict[RuntimeName, Loaded] = field(default_factory=dict[RuntimeName, Loaded])
+    loaded: dict[RuntimeName, LoadedCandidate] = field(
+        default_factory=dict[RuntimeName, LoadedCandidate]
+    )
     converted: ParityReport | None = None
     untrusted: Untrusted | None = None
 
@@ -141,7 +143,7 @@ class CandidateLoader:
         candidate: SourceCandidate,
         source: Source,
         sample: TrainingData,
-        found: Found,
+        found: CandidatesFound,
         on_step: Callable[[str], None],
     ) -> None:
         """Add the candidate's offer, and that of its conversion."""
@@ -172,20 +174,21 @@ class CandidateLoader:
             found.add(runtime, apart, error.message)
         else:
             found.add(runtime, runs_code)
-            if runtime is RuntimeName.SKLEARN and self._environment is None:
+            if RUNTIMES[runtime].converts and self._environment is None:
                 on_step("convert to a graph, and compare")
-                missing = self._convert(found, sample)
+                missing = self._convert(found, found.loaded[runtime], sample)
                 found.add(RuntimeName.ONNX, False, missing)
 
-    def _data(self, candidate: SourceCandidate, source: Source) -> Loaded:
+    def _data(self, candidate: SourceCandidate, source: Source) -> LoadedCandidate:
         runtime, options = candidate.runtime, self._options
         read = self._readers[runtime](candidate.path)
         name = RUNTIMES[runtime].file
         folder = self._fresh(runtime.value)
         (folder / name).write_bytes(read.body)
-        codes = runtime is RuntimeName.LIGHTGBM and not read.unplaced and not read.vocabularies
-        said = InputsSaid.of(read, read.features or source.features, codes=codes)
-        inputs = map_inputs(self._contract, said, options)
+        unnamed = not read.unplaced and not read.vocabularies
+        codes = RUNTIMES[runtime].category_codes and unnamed
+        model_inputs = ModelInputs.of(read, read.features or source.features, codes=codes)
+        inputs = map_inputs(self._contract, model_inputs, options)
         shapes = read.output_shapes
         outputs = (
             map_outputs(self._task, shapes, read.classes, read.transform, options)
@@ -228,7 +231,11 @@ class CandidateLoader:
         return opened, ""
 
     def _apart(
-        self, candidate: SourceCandidate, source: Source, sample: TrainingData, found: Found
+        self,
+        candidate: SourceCandidate,
+        source: Source,
+        sample: TrainingData,
+        found: CandidatesFound,
     ) -> bool:
         """Load it in a process of its own; whether that took trust."""
         runtime, options = candidate.runtime, self._options
@@ -252,8 +259,8 @@ class CandidateLoader:
         table = self._is_table(runtime, about)
         names = about.features or source.features
         codes = about.kind.startswith("CatBoost")  # it takes whole numbers as categories
-        said = InputsSaid(names, _types(about, names), texts=table, codes=codes)
-        inputs = map_inputs(self._contract, said, options)
+        model_inputs = ModelInputs(names, _types(about, names), texts=table, codes=codes)
+        inputs = map_inputs(self._contract, model_inputs, options)
         outputs = self._outputs_of(library, inputs, sample, table=table)
         served = replace(served, outputs=outputs, table=table)
         loaded = self._load(folder, served, inputs)
@@ -264,10 +271,10 @@ class CandidateLoader:
         """Whether it takes a frame: where it knows its columns' names, or where some of the
         contract's features are no numbers."""
         if any(spec.type is FeatureType.VECTOR for spec in self._contract.features):
-            return runtime is RuntimeName.PYFUNC
+            return RUNTIMES[runtime].vector_columns
         if RUNTIMES[runtime].takes_table:
             return True
-        if runtime is not RuntimeName.SKLEARN:
+        if not RUNTIMES[runtime].may_take_table:
             return False
         words = (FeatureType.CATEGORY, FeatureType.TEXT)
         given = self._options.vocabulary
@@ -292,9 +299,10 @@ class CandidateLoader:
         shapes = output_shapes(library.answer(raw))
         return map_outputs(self._task, shapes, library.about.classes, Transform.NONE, self._options)
 
-    def _convert(self, found: Found, sample: TrainingData) -> str:
+    def _convert(
+        self, found: CandidatesFound, native: LoadedCandidate, sample: TrainingData
+    ) -> str:
         """Load the native candidate's graph if it gives the same answers; else why not."""
-        native = found.loaded[RuntimeName.SKLEARN]
         if not self._options.convert:
             return "not wanted (--no-convert)"
         texts = self._texts(native.inputs)
@@ -330,7 +338,11 @@ class CandidateLoader:
         return ""
 
     def _compare(
-        self, native: Loaded, graph: Loaded, rows: NDArray[np.float64], made: Converted
+        self,
+        native: LoadedCandidate,
+        graph: LoadedCandidate,
+        rows: NDArray[np.float64],
+        made: Converted,
     ) -> ParityReport:
         gaps = self._with_gaps(native, rows)
         probes = np.concatenate([made.probes, gaps])
@@ -345,7 +357,7 @@ class CandidateLoader:
         words = (FeatureType.CATEGORY, FeatureType.TEXT, FeatureType.IMAGE)
         return [s.feature for s in inputs if s.vocabulary is None and kinds[s.feature] in words]
 
-    def _with_gaps(self, native: Loaded, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _with_gaps(self, native: LoadedCandidate, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Real rows with one value missing, for each input that may be, as long as the model
         itself takes them."""
         nullable = {spec.name for spec in self._contract.features if spec.nullable}
@@ -363,7 +375,7 @@ class CandidateLoader:
             return gaps[0]
         return found
 
-    def _load(self, folder: Path, served: ServedBy, inputs: Sequence[InputSpec]) -> Loaded:
+    def _load(self, folder: Path, served: ServedBy, inputs: Sequence[InputSpec]) -> LoadedCandidate:
         (folder / INPUTS_FILE).write_bytes(msgspec.json.encode(inputs))
         (folder / SERVED_FILE).write_bytes(msgspec.json.encode(served))
         manifest = self._artifacts.seal(folder)
@@ -372,7 +384,7 @@ class CandidateLoader:
             self._runtimes, artifact, self._contract, trusted=self._options.trust
         )
         self._opened.append(predictor)
-        return Loaded(folder, manifest, served, inputs, self._contract, predictor)
+        return LoadedCandidate(folder, manifest, served, inputs, self._contract, predictor)
 
     def _artifact(self, folder: Path, manifest: str) -> Artifact:
         return self._artifacts.open(str(folder), manifest)

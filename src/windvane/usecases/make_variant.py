@@ -34,7 +34,7 @@ from windvane.ports.runtime import (
 )
 from windvane.usecases.accept_candidate import Applied, Servable
 from windvane.usecases.find_version import find_version
-from windvane.usecases.load_candidate import Loaded
+from windvane.usecases.load_candidate import LoadedCandidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Variants:
         self._contract = about.file.contract
         self._folder = folder
         self._made = 0
-        self._opened: list[Loaded] = []
+        self._opened: list[LoadedCandidate] = []
         self._artifact = services.artifacts.open(record.artifact, record.manifest)
         self.record = record
         self.trusted = trusted
@@ -74,12 +74,12 @@ class Variants:
         for one in list(self._opened):
             self.release(one)
 
-    def release(self, one: Loaded) -> None:
+    def release(self, one: LoadedCandidate) -> None:
         """It answers no more; its files stay until all is closed."""
         self._opened.remove(one)
         one.predictor.close()
 
-    def make(self, how: Optimization, rounds: int = 0) -> Loaded:
+    def make(self, how: Optimization, rounds: int = 0) -> LoadedCandidate:
         """The version made cheaper, of ``rounds`` rounds where it is pruned. Raises
         CannotOptimize."""
         served, body, optimizer = self._parts()
@@ -145,14 +145,16 @@ class Variants:
             )
         return served, self._artifact.read(served.file), optimizer
 
-    def _load(self, folder: Path, artifact: Artifact) -> Loaded:
+    def _load(self, folder: Path, artifact: Artifact) -> LoadedCandidate:
         predictor = self._services.runtimes.load(artifact, self._contract, trusted=self.trusted)
         if isinstance(predictor, RemotePredictor):
             predictor.close()
             raise CannotLoad("another server executes it: it is made cheaper there")
         served = read_served(artifact)
         inputs = read_inputs(artifact, self._contract.names)
-        loaded = Loaded(folder, artifact.manifest, served, inputs, self._contract, predictor)
+        loaded = LoadedCandidate(
+            folder, artifact.manifest, served, inputs, self._contract, predictor
+        )
         self._opened.append(loaded)
         return loaded
 

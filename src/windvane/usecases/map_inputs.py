@@ -16,7 +16,7 @@ _CODES = {FeatureType.INTEGER, FeatureType.NUMBER, FeatureType.BOOLEAN}
 
 
 @dataclass(frozen=True, slots=True)
-class InputsSaid:
+class ModelInputs:
     """What a model says of its inputs: their names in order; by column what it is ("category"
     or "number") and the names of its categories; lists of categories whose columns it does not
     name, with how many codes each column may have. ``texts``: it takes categories as texts.
@@ -31,7 +31,7 @@ class InputsSaid:
     codes: bool = False
 
     @classmethod
-    def of(cls, read: DataFile, names: tuple[str, ...], *, codes: bool) -> InputsSaid:
+    def of(cls, read: DataFile, names: tuple[str, ...], *, codes: bool) -> ModelInputs:
         return cls(
             names, read.types, read.vocabularies, read.unplaced, read.sizes, codes=codes,
             texts=any(kind == "string" for _, kind, _ in read.tensors),
@@ -48,86 +48,89 @@ class _Input:
 
 
 def map_inputs(
-    contract: Contract, said: InputsSaid, options: RegistrationOptions
+    contract: Contract, known: ModelInputs, options: RegistrationOptions
 ) -> list[InputSpec]:
     """In the model's order. Raises BadInputs, naming both sides of a contradiction."""
-    found = _named(contract, said, options)
+    found = _named(contract, known, options)
     for name in options.vocabulary:
         if name not in {one.spec.name for one in found}:
             raise BadInputs(f"the vocabulary of {name!r} is of no input", hint="leave it out")
-    vocabularies = {**said.vocabularies, **_placed(found, said, options)}
-    return [_input(one, said, vocabularies.get(one.column), options) for one in found]
+    vocabularies = {**known.vocabularies, **_placed(found, known, options)}
+    return [_input(one, known, vocabularies.get(one.column), options) for one in found]
 
 
-def _named(contract: Contract, said: InputsSaid, options: RegistrationOptions) -> list[_Input]:
-    known = {spec.name: spec for spec in contract.features}
+def _named(contract: Contract, known: ModelInputs, options: RegistrationOptions) -> list[_Input]:
+    specs = {spec.name: spec for spec in contract.features}
     for feature in options.names:
-        if feature not in known:
-            hint = did_you_mean(feature, known)
+        if feature not in specs:
+            hint = did_you_mean(feature, specs)
             own = options.names[feature]
-            if own in known:
+            if own in specs:
                 hint = f"the other way round, FEATURE=NAME: --map {own + '=' + feature!r}"
             raise BadInputs(f"--map: the model's file has no feature {feature!r}", hint=hint)
     by_own = {own: feature for feature, own in options.names.items()}
     for own in by_own:
-        if said.names and own not in said.names:
-            hint = did_you_mean(own, said.names)
+        if known.names and own not in known.names:
+            hint = did_you_mean(own, known.names)
             raise BadInputs(f"--map: the model has no input {own!r}", hint=hint)
-    given = options.inputs or tuple(by_own.get(name, name) for name in said.names)
+    given = options.inputs or tuple(by_own.get(name, name) for name in known.names)
     if not given:
         raise BadInputs("the model does not name its inputs")
     found: list[_Input] = []
     column = 0
     for place, name in enumerate(given):
-        if name not in known:
+        if name not in specs:
             raise BadInputs(
                 f"the model's input {name!r} is no feature of the model's file",
-                hint=f'{did_you_mean(name, known)} Either --map "FEATURE={name}", or '
+                hint=f'{did_you_mean(name, specs)} Either --map "FEATURE={name}", or '
                 f"{BadInputs.hint}",
             )
-        own = said.names[place] if len(said.names) == len(given) else options.names.get(name, name)
-        found.append(_Input(known[name], own, column))
-        column += max(1, known[name].length)
+        own = (
+            known.names[place] if len(known.names) == len(given) else options.names.get(name, name)
+        )
+        found.append(_Input(specs[name], own, column))
+        column += max(1, specs[name].length)
     if len({one.spec.name for one in found}) != len(found):
         raise BadInputs("an input is named twice")
-    _check_order(found, said, by_own)
+    _check_order(found, known, by_own)
     return found
 
 
-def _check_order(found: Sequence[_Input], said: InputsSaid, by_own: Mapping[str, str]) -> None:
+def _check_order(found: Sequence[_Input], known: ModelInputs, by_own: Mapping[str, str]) -> None:
     """What --inputs says against the model's own names: one of them is wrong."""
     for place, one in enumerate(found):
-        others = [by_own.get(name, name) for name in said.names]
+        others = [by_own.get(name, name) for name in known.names]
         if one.spec.name in others and place < len(others) and others[place] != one.spec.name:
             raise BadInputs(
-                f"--inputs says that column {place} is {one.spec.name}, the model says that it is "
-                f"{said.names[place]}, and {one.spec.name} is column {others.index(one.spec.name)}",
+                f"--inputs says that column {place} is {one.spec.name}, the model says that it "
+                f"is {known.names[place]}, and {one.spec.name} is column "
+                f"{others.index(one.spec.name)}",
                 hint="leave --inputs out: the model names its inputs itself",
             )
 
 
 def _placed(
-    found: Sequence[_Input], said: InputsSaid, options: RegistrationOptions
+    found: Sequence[_Input], known: ModelInputs, options: RegistrationOptions
 ) -> dict[int, tuple[str, ...]]:
     """Lists of categories, by the columns that the model's file declares as categories."""
-    if not said.unplaced:
+    if not known.unplaced:
         return {}
     declared = [
         one
         for one in found
         if one.spec.type is FeatureType.CATEGORY and one.spec.name not in options.vocabulary
     ]
-    if len(declared) != len(said.unplaced):
-        lists = "; ".join(_some(names) for names in said.unplaced)
+    if len(declared) != len(known.unplaced):
+        lists = "; ".join(_some(names) for names in known.unplaced)
         raise BadInputs(
-            f"the model was trained on {len(said.unplaced)} columns of categories ({lists}), the "
+            f"the model was trained on {len(known.unplaced)} columns of categories ({lists}), the "
             f"model's file declares {len(declared)} of its inputs as categories: "
             f"{', '.join(one.spec.name for one in declared) or 'none'}",
             hint="declare them as {type: category}, or give every list by --vocabulary",
         )
     out: dict[int, tuple[str, ...]] = {}
-    for one, names in zip(declared, said.unplaced, strict=True):
-        size = said.sizes[one.column] if one.column < len(said.sizes) else 0
+    for one, names in zip(declared, known.unplaced, strict=True):
+        size = known.sizes[one.column] if one.column < len(known.sizes) else 0
         if not 0 < size <= len(names) and size < 1 << 30:
             needs = f"{size:,} codes" if size else "numbers that are no codes"
             raise BadInputs(
@@ -140,13 +143,16 @@ def _placed(
 
 
 def _input(
-    one: _Input, said: InputsSaid, own: tuple[str, ...] | None, options: RegistrationOptions
+    one: _Input,
+    known: ModelInputs,
+    own: tuple[str, ...] | None,
+    options: RegistrationOptions,
 ) -> InputSpec:
-    spec, kind = one.spec, said.types.get(one.column, "")
+    spec, kind = one.spec, known.types.get(one.column, "")
     name = "" if one.own == spec.name else one.own
     given = options.vocabulary.get(spec.name)
     if spec.type is not FeatureType.CATEGORY:
-        if own is not None or (kind == "category" and not _takes_codes(spec, said)):
+        if own is not None or (kind == "category" and not _takes_codes(spec, known)):
             names = f" with {len(own)} names: {_some(own)}" if own else ""
             raise BadInputs(
                 f"{spec.name} is declared as {spec.type} in the model's file, and is a category "
@@ -166,7 +172,7 @@ def _input(
             f"{_some(own)}",
             hint="leave it out of --vocabulary: the model knows its own categories",
         )
-    if given is None and own is None and said.texts and kind != "number":
+    if given is None and own is None and known.texts and kind != "number":
         return InputSpec(spec.name, None, options.unknown, name)
     held = given if given is not None else own
     if held is None:
@@ -177,10 +183,10 @@ def _input(
     return InputSpec(spec.name, tuple(held), options.unknown, name)
 
 
-def _takes_codes(spec: FeatureSpec, said: InputsSaid) -> bool:
+def _takes_codes(spec: FeatureSpec, known: ModelInputs) -> bool:
     """A model that hashes categories by their texts takes no number that may have a fraction."""
     whole = spec.type in (FeatureType.INTEGER, FeatureType.BOOLEAN)
-    return said.codes and (whole or (not said.texts and spec.type in _CODES))
+    return known.codes and (whole or (not known.texts and spec.type in _CODES))
 
 
 def _some(names: Sequence[str]) -> str:

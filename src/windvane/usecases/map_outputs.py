@@ -112,8 +112,10 @@ def _split(task: Task, columns: int, source: str) -> tuple[OutputMapping, ...]:
         return tuple(OutputMapping(spec.name, spec.name) for spec in task.outputs)
     sizes = [spec.size for spec in task.outputs]
     if min(sizes) < 1 or sum(sizes) != columns:
-        told = ", ".join(f"{spec.name} ({spec.size})" for spec in task.outputs)
-        raise BadOutputs(f"the model gives {columns} numbers a row, the model's file names {told}")
+        expected = ", ".join(f"{spec.name} ({spec.size})" for spec in task.outputs)
+        raise BadOutputs(
+            f"the model gives {columns} numbers a row, the model's file names {expected}"
+        )
     out: list[OutputMapping] = []
     at = 0
     for spec, size in zip(task.outputs, sizes, strict=True):

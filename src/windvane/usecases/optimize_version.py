@@ -31,7 +31,7 @@ from windvane.usecases.accept_candidate import (
     split_by_time,
 )
 from windvane.usecases.compare_library import Sides, compare_answers
-from windvane.usecases.load_candidate import Loaded
+from windvane.usecases.load_candidate import LoadedCandidate
 from windvane.usecases.make_variant import (
     Variants,
     VariantServices,
@@ -111,10 +111,10 @@ def optimize_version(
             "after": after.value, "loss": loss, "allowed": options.allowed, "rows": after.rows,
             "by": options.by, "at": stores.clock.now(),
         }  # fmt: skip
-        told: dict[str, Any] = {n: record.lineage[n] for n in _CARRIED if n in record.lineage}
-        told["optimized"] = signed
+        lineage: dict[str, Any] = {n: record.lineage[n] for n in _CARRIED if n in record.lineage}
+        lineage["optimized"] = signed
         if parity.accepted:
-            told["accepted"] = {"reason": parity.accepted, "by": parity.accepted_by}
+            lineage["accepted"] = {"reason": parity.accepted, "by": parity.accepted_by}
         offered = Proposal(
             candidate=made,
             used=used,
@@ -124,7 +124,7 @@ def optimize_version(
             metrics=evaluation.metrics,
             params={"optimized": options.how.value, "from_version": record.version},
             tags={"table": options.table, "optimized_from": record.version},
-            told=told,
+            lineage=lineage,
         )
         trained = accept(stores, about, data, offered, on_step)
         return Optimized(trained, record.version, before, after, loss)
@@ -133,7 +133,7 @@ def optimize_version(
 def _parity(
     about: Applied,
     variants: Variants,
-    made: Loaded,
+    made: LoadedCandidate,
     sample: TrainingData,
     options: OptimizeOptions,
     on_step: Callable[[str], None],

@@ -40,7 +40,7 @@ from windvane.usecases.accept_candidate import (
     some_rows,
     split_by_time,
 )
-from windvane.usecases.load_candidate import Loaded
+from windvane.usecases.load_candidate import LoadedCandidate
 from windvane.usecases.make_variant import (
     Variants,
     VariantServices,
@@ -114,7 +114,7 @@ class _Way:
     """A version to be measured, with what is known of its answers."""
 
     name: str
-    loaded: Loaded
+    loaded: LoadedCandidate
     trusted: bool
     compared: int = 0
     difference: float = 0.0
@@ -179,7 +179,7 @@ def _rows(
     if holdout is not None:
         sample = some_rows(holdout, _ROWS)
         given = [list(r) for r in zip(*(sample.columns[n] for n in contract.names), strict=True)]
-        told = f"none of {len(given):,} rows of the table"
+        problem = f"none of {len(given):,} rows of the table"
     else:
         now = services.now()
         kept = services.log.samples(about.model, contract, now - _LOG_S, now + 1.0, {}, _ROWS)
@@ -190,11 +190,11 @@ def _rows(
             for row in given
             if all(check_value(s, v) is None for s, v in zip(contract.features, row, strict=True))
         ]
-        told = f"none of {len(held):,} logged rows of the last 30 days"
+        problem = f"none of {len(held):,} logged rows of the last 30 days"
     rows = [row for row in given[: 2 * _ROWS] if _takes(variants.original, row)]
     if not rows:
         raise NoRowsToMeasure(
-            f"{told} can be given to version {variants.record.version} of {about.model}"
+            f"{problem} can be given to version {variants.record.version} of {about.model}"
         )
     return rows[:_ROWS]
 
@@ -204,7 +204,7 @@ def _plain(value: Any) -> Any:
     return value.timestamp() if isinstance(value, dt.datetime) else value
 
 
-def _takes(original: Loaded, row: Sequence[Any]) -> bool:
+def _takes(original: LoadedCandidate, row: Sequence[Any]) -> bool:
     try:
         original.predictor.encode(row)
     except UnencodableRow:
@@ -240,7 +240,7 @@ def _ways(
     answers = variants.original.predict_rows(rows)
     ways = [_Way(AS_SERVED, variants.original, variants.trusted, len(rows), score=score)]
 
-    def add(name: str, loaded: Loaded, *, trusted: bool = False) -> None:
+    def add(name: str, loaded: LoadedCandidate, *, trusted: bool = False) -> None:
         gaps, moved = _apart(answers, loaded.predict_rows(rows), tolerance)
         after = loss = None
         if score is not None and measured is not None:
@@ -288,7 +288,7 @@ def _flat(found: Outputs) -> NDArray[np.float64]:
 def _order(
     about: Applied,
     variants: Variants,
-    loaded: Loaded,
+    loaded: LoadedCandidate,
     rows: Sequence[Sequence[Any]],
     **how: Any,
 ) -> MeasureOrder:

@@ -227,8 +227,8 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
         # Not the text around it, which may hold a password.
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""
-        said = getattr(error, "problem", None) or type(error).__name__
-        raise BadSettings(f"{FILE} is not YAML{where}: {said}") from None
+        message = getattr(error, "problem", None) or type(error).__name__
+        raise BadSettings(f"{FILE} is not YAML{where}: {message}") from None
     if not isinstance(body, dict):
         raise BadSettings(f"{FILE} must be a mapping of settings")
     for name in body:
@@ -309,8 +309,8 @@ def _follow(name: str, value: Any, home: Path, environ: Mapping[str, str], *, fi
             with path.open("rb") as opened:
                 text = opened.read(_MOST_REFERENCED + 1).decode().strip()
         except (OSError, UnicodeDecodeError, ValueError) as error:
-            said = getattr(error, "strerror", None) or "it is no text"
-            raise BadReference(f"{FILE}: {name} is {value!r}: {said}") from None
+            message = getattr(error, "strerror", None) or "it is no text"
+            raise BadReference(f"{FILE}: {name} is {value!r}: {message}") from None
         if not 0 < len(text) <= _MOST_REFERENCED:
             sides = f"{len(text):,} characters, of 1 to {_MOST_REFERENCED:,}"
             raise BadReference(f"{FILE}: {name} is {value!r}, which has {sides}")

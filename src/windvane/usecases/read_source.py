@@ -106,9 +106,9 @@ def _in_schema(schema: Any) -> str:
         node: Any = waiting.pop()
         if isinstance(node, dict):
             held = cast("dict[str, Any]", node)
-            said = held.get(_SAYS)
-            if isinstance(said, dict):
-                text = cast("dict[str, Any]", said).get("content")
+            entry = held.get(_SAYS)
+            if isinstance(entry, dict):
+                text = cast("dict[str, Any]", entry).get("content")
                 return str(text).strip('"') if text else ""
             waiting.extend(held.values())
         elif isinstance(node, list):

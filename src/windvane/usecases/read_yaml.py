@@ -175,8 +175,8 @@ def _scalar(node: yaml.ScalarNode, kinds: list[inspect.Type]) -> None:
     truth = any(isinstance(kind, inspect.BoolType) for kind in kinds)
     number = any(isinstance(kind, inspect.IntType | inspect.FloatType) for kind in kinds)
     if tag == f"{_TAG}bool":
-        said = word.lower() in ("true", "false")
-        if not (truth and (said or not text)) and (kinds or not said):
+        truth_word = word.lower() in ("true", "false")
+        if not (truth and (truth_word or not text)) and (kinds or not truth_word):
             node.tag = _TEXT
     elif text or tag in (f"{_TAG}timestamp", f"{_TAG}value", f"{_TAG}merge"):
         if tag in _PLAIN_WORDS:

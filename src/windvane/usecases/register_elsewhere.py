@@ -130,7 +130,7 @@ def register_elsewhere(
         metrics=found.metrics,
         params={"registered": "served elsewhere"},
         tags=tags,
-        told={"runtime": msgspec.to_builtins(choice), "packages": {}},
+        lineage={"runtime": msgspec.to_builtins(choice), "packages": {}},
     )
     return accept(stores, about, data, offered, on_step)
 
@@ -146,8 +146,8 @@ def _column(data: TrainingData, name: str) -> NDArray[np.float64]:
 def _check_outputs(task: Task, outputs: Outputs, data: TrainingData) -> None:
     wrong = next((i for i, row in enumerate(task.rows(outputs)) if row is None), None)
     if wrong is not None:
-        said = task.wrong(outputs, wrong)
-        raise BadTrainingData(f"row {_number(data, wrong)}: {said}")
+        message = task.wrong(outputs, wrong)
+        raise BadTrainingData(f"row {_number(data, wrong)}: {message}")
 
 
 def _number(data: TrainingData, row: int) -> int:

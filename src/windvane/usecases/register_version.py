@@ -19,6 +19,7 @@ import msgspec
 from windvane.core.acceptance import CandidateFacts, ParityReport, RowGroup
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import (
+    RUNTIMES,
     SANDBOXED,
     Environment,
     Offer,
@@ -52,7 +53,12 @@ from windvane.usecases.accept_candidate import (
 )
 from windvane.usecases.compare_champion import ChampionLoader
 from windvane.usecases.compare_library import AROUND_SPLITS, Asked, compare_library
-from windvane.usecases.load_candidate import TRUST, CandidateLoader, Found, Loaded
+from windvane.usecases.load_candidate import (
+    TRUST,
+    CandidateLoader,
+    CandidatesFound,
+    LoadedCandidate,
+)
 from windvane.usecases.map_outputs import map_outputs
 from windvane.usecases.registration_options import (
     BadInputs,
@@ -113,7 +119,7 @@ def register_version(
         _open_loader(services, about, options, environment) as loader,
     ):
         on_step("look into the files")
-        found = Found()
+        found = CandidatesFound()
         for candidate in source.candidates:
             loader.look(candidate, source, sample, found, on_step)
         choice = choose_runtime(found.offers)
@@ -136,15 +142,15 @@ def register_version(
         if about.champion:
             on_step(f"compare with version {about.champion} on the same rows")
             facts = services.champions.compare(about, evaluation.outputs, holdout, facts)
-        told = _lineage(services, source, chosen, environment)
-        offered = _proposal(about, chosen, choice, facts, parity, evaluation, options, told)
+        lineage = _lineage(services, source, chosen, environment)
+        offered = _proposal(about, chosen, choice, facts, parity, evaluation, options, lineage)
         return accept(services.stores, about, data, offered, on_step)
 
 
 def _parity(
     about: Applied,
-    chosen: Loaded,
-    found: Found,
+    chosen: LoadedCandidate,
+    found: CandidatesFound,
     choice: RuntimeChoice,
     sample: TrainingData,
     options: RegistrationOptions,
@@ -159,7 +165,7 @@ def _parity(
     task = make_task(contract.task)
     transform = chosen.served.outputs[0].transform
     classes = library.about.classes
-    answers = {choice.runtime, RuntimeName.SKLEARN} & found.loaded.keys()
+    answers = [name for name in found.loaded if name is choice.runtime or RUNTIMES[name].converts]
     asked = Asked(
         contract=contract,
         inputs=chosen.inputs,
@@ -184,7 +190,10 @@ def _parity(
 
 
 def _lineage(
-    services: RegistrationServices, source: Source, chosen: Loaded, environment: Environment | None
+    services: RegistrationServices,
+    source: Source,
+    chosen: LoadedCandidate,
+    environment: Environment | None,
 ) -> dict[str, Any]:
     """What the model says that it was made with, beside what it runs with."""
     recorded = {**chosen.packages, **source.packages}
@@ -205,7 +214,7 @@ def _lineage(
 
 def _proposal(
     about: Applied,
-    chosen: Loaded,
+    chosen: LoadedCandidate,
     choice: RuntimeChoice,
     facts: CandidateFacts,
     parity: ParityReport,
@@ -213,9 +222,9 @@ def _proposal(
     options: RegistrationOptions,
     more: Mapping[str, Any],
 ) -> Proposal:
-    told: dict[str, Any] = {"runtime": msgspec.to_builtins(choice), **more}
+    lineage: dict[str, Any] = {"runtime": msgspec.to_builtins(choice), **more}
     if parity.accepted:
-        told["accepted"] = {"reason": parity.accepted, "by": parity.accepted_by}
+        lineage["accepted"] = {"reason": parity.accepted, "by": parity.accepted_by}
     return Proposal(
         candidate=chosen,
         used=chosen.used(about.file.schema),
@@ -223,14 +232,14 @@ def _proposal(
         metrics=evaluation.metrics,
         params={"registered": "from files", "runtime": choice.runtime.value},
         tags=options.lineage,
-        told=told,
+        lineage=lineage,
     )
 
 
 def _nothing(
     source: Source, offers: Sequence[Offer], installed: Callable[[str], str]
 ) -> CannotLoad:
-    told = "; ".join(f"{offer.runtime.value}: {offer.missing}" for offer in offers)
+    reasons = "; ".join(f"{offer.runtime.value}: {offer.missing}" for offer in offers)
     name = source.name or "it"
     others = [
         f"{package} {recorded}, here is {installed(package) or 'none'}"
@@ -238,27 +247,29 @@ def _nothing(
         if recorded != installed(package)
     ]
     if others:
-        told += f"; it was made with {', '.join(others)}"
+        reasons += f"; it was made with {', '.join(others)}"
     hint = (
         "give it the packages that it was made with: --requirements FILE, or --own-environment"
         if others
         else "mend one of these; if other packages are needed: --requirements FILE"
     )
-    return CannotLoad(f"nothing here can serve {name}: {told}", hint=hint)
+    return CannotLoad(f"nothing here can serve {name}: {reasons}", hint=hint)
 
 
 def _check_outputs(task: Task, outputs: Outputs) -> None:
     rows = task.rows(outputs)
     wrong = [i for i, row in enumerate(rows) if row is None]
     if wrong:
-        said = task.wrong(outputs, wrong[0])
-        raise BadOutputs(f"{len(wrong):,} of {len(rows):,} rows are not what it promises: {said}")
-    said = task.suspicious(outputs)
-    if said:
-        raise BadOutputs(f"{len(rows):,} rows: {said}")
+        message = task.wrong(outputs, wrong[0])
+        raise BadOutputs(
+            f"{len(wrong):,} of {len(rows):,} rows are not what it promises: {message}"
+        )
+    message = task.suspicious(outputs)
+    if message:
+        raise BadOutputs(f"{len(rows):,} rows: {message}")
 
 
-def _check_warm_up(task: Task, chosen: Loaded) -> None:
+def _check_warm_up(task: Task, chosen: LoadedCandidate) -> None:
     """A gateway loads no version that fails on a plain row: better told now than when it is
     live."""
     try:
@@ -266,9 +277,9 @@ def _check_warm_up(task: Task, chosen: Loaded) -> None:
     except Exception as error:  # a model's own code may raise anything
         row = dict(zip(chosen.contract.names, plain_row(chosen.contract), strict=True))
         raised = error.message if isinstance(error, WindvaneError) else repr(error)
-        said = ", ".join(f"{name} {show(value)}" for name, value in [*row.items()][:_SHOWN])
+        message = ", ".join(f"{name} {show(value)}" for name, value in [*row.items()][:_SHOWN])
         raise CannotLoad(
-            f"it fails on the plain row that warms it up ({said}): {raised[:300]}",
+            f"it fails on the plain row that warms it up ({message}): {raised[:300]}",
             hint="let the model answer such a row with any value that its task allows",
         ) from error
 
@@ -287,9 +298,9 @@ def _open_environment(
         return
     runtimes = [one.runtime for one in source.candidates]
     if not any(one in SANDBOXED for one in runtimes):
-        told = ", ".join(one.value for one in runtimes)
+        names = ", ".join(one.value for one in runtimes)
         raise NoEnvironment(
-            f"{source.name or 'it'} is for {told}, which reads it as data with the gateway's own "
+            f"{source.name or 'it'} is for {names}, which reads it as data with the gateway's own "
             "packages; requirements are for models that run in a sandbox"
         )
     if not options.trust:

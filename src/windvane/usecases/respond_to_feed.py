@@ -72,7 +72,7 @@ def _break(
     cause = cause_of_view(view)
     response = choose_response(cause.kind, window.file.respond)
     live = tx.deployment(window.file.model) or window.live
-    told = Response.LOG if response is Response.LOG else Response.NOTIFY
+    otherwise = Response.LOG if response is Response.LOG else Response.NOTIFY
     fresh, done = _stand_in(tx, live, view, response, now)
     decision_id = f"{window.file.model}/{cause.key}/{window.start:.0f}/broken"
     since = min(a.since for a in opened)
@@ -91,7 +91,7 @@ def _break(
             done=done,
         )
     tx.put_deployment(fresh)
-    action = "fall_back" if fresh.standing_in != live.standing_in else told.value
+    action = "fall_back" if fresh.standing_in != live.standing_in else otherwise.value
     routing = routing_effects(tx) if fresh != live else ()
     _decide(tx, window, finding, decision_id, view, action, now, (*routing, *effects))
 
@@ -177,9 +177,9 @@ _WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by", Kind.DRIF
 
 def _title(view: str, opened: Sequence[Alarm]) -> str:
     ranked = rank_suspects([(f"{a.feature} {_WORDS[a.kind]}", a.size) for a in opened])
-    said = ", ".join(f"{name} {size:.0%}" for name, size in ranked[:4])
+    message = ", ".join(f"{name} {size:.0%}" for name, size in ranked[:4])
     more = f" and {len(ranked) - 4} more" if len(ranked) > 4 else ""
-    return f"the {view} feed changed: {said}{more}"
+    return f"the {view} feed changed: {message}{more}"
 
 
 def _evidence(

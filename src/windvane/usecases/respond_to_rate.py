@@ -89,8 +89,8 @@ def _roll_back(
     """To the version before, where there is one and no other rollout is under way."""
     live = tx.deployment(window.file.model) or window.live
     if live.challenger:
-        said = f"not rolled back: version {live.challenger} is being rolled out"
-        return "notify", [said], ()
+        message = f"not rolled back: version {live.challenger} is being rolled out"
+        return "notify", [message], ()
     if live.previous is None:
         return "notify", ["no earlier version to roll back to"], ()
     out = tuple(sorted({*live.rolled_back, live.champion}))

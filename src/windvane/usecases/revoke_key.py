@@ -24,8 +24,8 @@ def revoke_key(store: ControlStore, clock: Clock, key_id: str, *, by: str = "") 
         ended = replace(held, revoked_at=clock.wall())
         tx.put_key(ended)
         facts: dict[str, object] = {"keys": [key_id], "tenants": [held.entry.tenant], "by": by}
-        said = f"key {key_id} of {held.entry.tenant} was revoked"
-        decide_keys(tx, clock, f"keys/{key_id}/revoke", "revoke", facts, said)
+        message = f"key {key_id} of {held.entry.tenant} was revoked"
+        decide_keys(tx, clock, f"keys/{key_id}/revoke", "revoke", facts, message)
     return ended
 
 
@@ -51,8 +51,8 @@ def rotate_key(
         facts: dict[str, object] = {
             "keys": [key_id, fresh.entry.id], "tenants": [old.tenant], "by": by, "until": until,
         }  # fmt: skip
-        said = f"key {key_id} of {old.tenant} gives way to {fresh.entry.id} in {grace_s:g} s"
-        decide_keys(tx, clock, f"keys/{key_id}/rotate/{fresh.entry.id}", "rotate", facts, said)
+        message = f"key {key_id} of {old.tenant} gives way to {fresh.entry.id} in {grace_s:g} s"
+        decide_keys(tx, clock, f"keys/{key_id}/rotate/{fresh.entry.id}", "rotate", facts, message)
     return key, fresh
 
 

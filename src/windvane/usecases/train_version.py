@@ -87,9 +87,9 @@ def train_version(
     if about.champion:
         on_step(f"compare with version {about.champion} on the same rows")
         facts = champions.compare(about, found.outputs, holdout, facts)
-    told: dict[str, Any] = {"runtime": msgspec.to_builtins(choose_runtime([_OFFER]))}
+    lineage: dict[str, Any] = {"runtime": msgspec.to_builtins(choose_runtime([_OFFER]))}
     if recipe.accept:
-        told["accepted"] = {"reason": recipe.accept, "by": recipe.accepted_by}
+        lineage["accepted"] = {"reason": recipe.accept, "by": recipe.accepted_by}
     offered = Proposal(
         candidate=candidate,
         used=used,
@@ -101,6 +101,6 @@ def train_version(
             "seed": str(recipe.seed),
             "without": ",".join(recipe.without),
         },
-        told=told,
+        lineage=lineage,
     )
     return accept(Stores(store, registry, seal, clock), about, data, offered, on_step)

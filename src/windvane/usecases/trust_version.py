@@ -23,7 +23,7 @@ def trust_version(
             tx.drop_trust(found.manifest)
         else:
             tx.put_trust(trust)
-        said = f"version {version} is {'no longer trusted' if revoke else 'trusted'} to run code"
+        message = f"version {version} is {'no longer trusted' if revoke else 'trusted'} to run code"
         tx.decide(
             Decision(
                 id=f"{model}/trust/{version}/{secrets.token_hex(8)}",
@@ -34,7 +34,7 @@ def trust_version(
                 at=clock.now(),
                 policy={},
                 facts={"manifest": found.manifest, "by": by},
-                verdict=Verdict(Outcome.PASS, "TRU-100", said),
+                verdict=Verdict(Outcome.PASS, "TRU-100", message),
                 effects=routing_effects(tx),
             )
         )

@@ -93,9 +93,13 @@ def test_what_is_secret_is_left_out(lines: logging.Formatter, said: str, secret:
 
 def test_a_keys_id_and_plain_words_stay() -> None:
     lines = TextLines("p", SECRETS)
-    for said in ("key wv_5f0c9a1d22be_secret", "it is 10:30:00 at http://host:80/x", "the bearer"):
-        kept = said.replace("_secret", "_***")
-        assert lines.format(record(said)).endswith(kept)
+    for message in (
+        "key wv_5f0c9a1d22be_secret",
+        "it is 10:30:00 at http://host:80/x",
+        "the bearer",
+    ):
+        kept = message.replace("_secret", "_***")
+        assert lines.format(record(message)).endswith(kept)
 
 
 def test_a_line_is_bounded() -> None:
@@ -131,5 +135,5 @@ def test_all_loggers_go_the_same_way(quiet: None) -> None:
     logging.getLogger("uvicorn.error").warning("two")
     logging.getLogger("windvane.a").debug("three")
     logging.getLogger("httpx").info("HTTP Request: POST http://h")
-    said = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
-    assert said == ["one", "two"]
+    message = [json.loads(line)["message"] for line in stream.getvalue().splitlines()]
+    assert message == ["one", "two"]

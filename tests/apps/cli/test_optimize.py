@@ -68,10 +68,10 @@ def test_an_order_to_optimize_has_all_that_was_said(home: Path, started: list[An
     order = msgspec.json.decode(body, type=OptimizeOrder)
     assert (order.model, order.version, order.data) == ("delay", "1", "rows.csv")
     assert (order.label, order.time, order.without) == ("late", "at", ("weather", "plan"))
-    said = order.options
-    assert (said.how, said.allowed, said.accept) == (Optimization.INT8, 0.02, "cheaper")
-    assert said.by
-    assert said.holdout_from == 5.0
+    message = order.options
+    assert (message.how, message.allowed, message.accept) == (Optimization.INT8, 0.02, "cheaper")
+    assert message.by
+    assert message.holdout_from == 5.0
     assert order.as_json
 
 

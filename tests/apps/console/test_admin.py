@@ -117,9 +117,9 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
 
 
 def problem(answer: httpx.Response) -> dict[str, str]:
-    said = answer.json()
-    assert set(said) == {"code", "message", "hint"}, said
-    return said
+    message = answer.json()
+    assert set(message) == {"code", "message", "hint"}, message
+    return message
 
 
 @pytest.mark.parametrize(("method", "path"), [*CHANGING, AUDIT])

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 from inference.harness import MODEL, Answer, Harness, route
 
+from windvane.apps.gateway.answers import rejection_text
 from windvane.apps.gateway.grpc_service import GrpcCall, GrpcService
 from windvane.apps.gateway.protocols.open_inference_messages import (
     ModelInferRequest,
@@ -106,34 +107,34 @@ def nulls_of(values: Sequence[Any]) -> dict[str, Any]:
 
 def oip_json(contract: Contract, rows: Sequence[Row], units: Sequence[str]) -> Sent:
     inputs = []
-    for said, values in tensors_of(contract, rows, units):
+    for message, values in tensors_of(contract, rows, units):
         data: list[Any] = [plain(value) for value in values]
         parameters: dict[str, Any] = {}
-        if len(said["shape"]) == 2:
-            data = [v if v is not None else [0.0] * said["shape"][1] for v in data]
+        if len(message["shape"]) == 2:
+            data = [v if v is not None else [0.0] * message["shape"][1] for v in data]
             parameters = nulls_of(values)
-        inputs.append({**said, "data": data, "parameters": parameters})
+        inputs.append({**message, "data": data, "parameters": parameters})
     body = json.dumps({"inputs": inputs}).encode()
     return Sent(f"/v2/models/{MODEL}/infer", body, {"content-type": JSON})
 
 
 def oip_binary(contract: Contract, rows: Sequence[Row], units: Sequence[str]) -> Sent:
     inputs, tail = [], b""
-    for said, values in tensors_of(contract, rows, units):
+    for message, values in tensors_of(contract, rows, units):
         parameters: dict[str, Any] = {}
-        if said["datatype"] == "BYTES":
+        if message["datatype"] == "BYTES":
             parts = [v if isinstance(v, bytes) else (v or "").encode() for v in values]
             held = b"".join(struct.pack("<I", len(part)) + part for part in parts)
             parameters = nulls_of(values)
-        elif said["datatype"] == "FP64" and len(said["shape"]) == 1:
+        elif message["datatype"] == "FP64" and len(message["shape"]) == 1:
             held = np.array([math.nan if v is None else v for v in values], "<f8").tobytes()
         else:
-            blank: Any = [0.0] * said["shape"][1] if len(said["shape"]) == 2 else 0
-            dtype = {"FP64": "<f8", "INT64": "<i8", "BOOL": "?"}[said["datatype"]]
+            blank: Any = [0.0] * message["shape"][1] if len(message["shape"]) == 2 else 0
+            dtype = {"FP64": "<f8", "INT64": "<i8", "BOOL": "?"}[message["datatype"]]
             held = np.array([blank if v is None else v for v in values], dtype).tobytes()
             parameters = nulls_of(values)
         tail += held
-        inputs.append({**said, "parameters": {**parameters, "binary_data_size": len(held)}})
+        inputs.append({**message, "parameters": {**parameters, "binary_data_size": len(held)}})
     head = json.dumps({"inputs": inputs, "parameters": {"binary_data_output": True}}).encode()
     length = {"inference-header-content-length": str(len(head))}
     octets = {"content-type": "application/octet-stream"}
@@ -282,8 +283,8 @@ def values_of(answer: Answer) -> list[float]:
     assert answer.status == 200, answer.body
     length = answer.headers.get("inference-header-content-length")
     if length is not None:
-        said = json.loads(answer.body[: int(length)])
-        assert said["outputs"][0]["name"] == "value"
+        message = json.loads(answer.body[: int(length)])
+        assert message["outputs"][0]["name"] == "value"
         return np.frombuffer(answer.body[int(length) :], "<f8").tolist()
     if "outputs" in answer.json:
         return answer.json["outputs"][0]["data"]
@@ -318,7 +319,7 @@ async def ask_by_grpc(harness: Harness, body: bytes, metadata: Mapping[str, str]
     try:
         answer = await service.infer(call)
     except Rejection as error:
-        said = {"error": f"{error.code}: {error.message} ({error.advice})"}
+        said = {"error": rejection_text(error)}
         return Answer(status_of(error), {}, json.dumps(said).encode())
     message = ModelInferResponse.FromString(answer.body)
     outputs: list[dict[str, Any]] = []

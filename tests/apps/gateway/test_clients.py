@@ -71,7 +71,7 @@ SAID = [number_of((1.0, None, 3)), number_of((-2.0, 0.5, 4))]
 @pytest.mark.parametrize("compression", [None, "gzip"])
 def test_tritonclient_sends_a_matrix(gateway: Live, binary: bool, compression: str | None) -> None:
     rows = ROWS if binary else np.array([[1.0, 0.0, 3.0], [-2.0, 0.5, 4.0]])
-    said = SAID if binary else [number_of((1.0, 0.0, 3)), SAID[1]]
+    message = SAID if binary else [number_of((1.0, 0.0, 3)), SAID[1]]
     with triton.InferenceServerClient(f"127.0.0.1:{gateway.port}") as client:
         assert client.is_server_live()
         assert client.is_server_ready()
@@ -88,11 +88,13 @@ def test_tritonclient_sends_a_matrix(gateway: Live, binary: bool, compression: s
                 MODEL, [tensor("input", rows, "FP64", binary=binary)], outputs=outputs,
                 headers=auth(), request_id="mine", request_compression_algorithm=compression,
             )  # fmt: skip
-            assert answer.as_numpy("value").tolist() == said
+            assert answer.as_numpy("value").tolist() == message
             response = answer.get_response()
             assert (response["id"], response["model_version"]) == ("mine", "1")
             assert response["parameters"]["arm"] == "champion"
-        with pytest.raises(InferenceServerException, match=r"CON-110: a 9\.0 is outside -5 to 5"):
+        with pytest.raises(
+            InferenceServerException, match=r"CON-110: row 0: a 9\.0 is outside -5 to 5"
+        ):
             client.infer(MODEL, [tensor("input", [[9.0, 1.0, 1.0]], "FP64")], headers=auth())
         with pytest.raises(InferenceServerException, match="GAT-101"):
             client.infer(MODEL, [tensor("input", ROWS, "FP64")])
@@ -258,18 +260,18 @@ def test_workers_of_an_installation_share_the_port_of_a_model(tmp_path: Path) ->
     with socket.create_server(("127.0.0.1", plain)) as listener:
         try:
             for number in range(2):
-                ready, said = os.pipe()
+                ready, message = os.pipe()
                 environ = {
                     **os.environ, "WINDVANE_HOME": str(tmp_path), "WINDVANE_WORKER": str(number),
-                    "WINDVANE_LISTEN_FD": str(listener.fileno()), "WINDVANE_READY_FD": str(said),
+                    "WINDVANE_LISTEN_FD": str(listener.fileno()), "WINDVANE_READY_FD": str(message),
                 }  # fmt: skip
                 workers.append(
                     subprocess.Popen(
                         [sys.executable, "-m", "windvane.apps.gateway"],
-                        env=environ, pass_fds=[listener.fileno(), said],
+                        env=environ, pass_fds=[listener.fileno(), message],
                     )
                 )  # fmt: skip
-                os.close(said)
+                os.close(message)
                 assert select.select([ready], [], [], 30)[0], "the worker does not come"
                 assert os.read(ready, 1) == b"1"
                 os.close(ready)

@@ -111,10 +111,10 @@ def test_the_same_rows_by_every_protocol_give_equal_answers_and_events(
 
     async def story(harness: Harness) -> None:
         await published(harness, contract)
-        said = {}
+        message = {}
         for name in codecs:
-            said[name] = values_of(await ask(harness, CODECS[name](contract, rows, units)))
-        assert said == dict.fromkeys(codecs, said["native"])
+            message[name] = values_of(await ask(harness, CODECS[name](contract, rows, units)))
+        assert message == dict.fromkeys(codecs, message["native"])
         events = harness.spool.events
         assert len(events) == len(codecs)
         for name, event in zip(codecs, events, strict=True):
@@ -179,7 +179,9 @@ def test_a_bad_row_among_good_ones_is_named_by_every_protocol() -> None:
                 told = [(p["row"], p["code"], p["field"]) for p in problems]
                 assert told == [(1, "CON-103", "number"), (2, "CON-103", "integer")]
             else:
-                assert answer.json["error"].startswith("CON-110: number 99.0 is outside 0 to 10")
+                assert answer.json["error"].startswith(
+                    "CON-110: row 1: number 99.0 is outside 0 to 10; row 2: integer -11529"
+                )
 
     run(story)
 
@@ -292,12 +294,12 @@ def test_outputs_are_chosen_by_name_each_as_bytes_or_json() -> None:
         body = json.dumps({"id": "mine", "inputs": [ones], "outputs": wanted}).encode()
         answer = await harness.call("POST", f"/v2/models/{MODEL}/infer", body)
         length = int(answer.headers["inference-header-content-length"])
-        said = json.loads(answer.body[:length])
-        assert said["id"] == "mine"
-        assert said["outputs"][0] == {
+        message = json.loads(answer.body[:length])
+        assert message["id"] == "mine"
+        assert message["outputs"][0] == {
             "name": "value", "datatype": "BYTES", "shape": [2], "data": ["ü", "ü"],
         }  # fmt: skip
-        assert said["outputs"][1]["shape"] == [2, 3]
+        assert message["outputs"][1]["shape"] == [2, 3]
         assert np.frombuffer(answer.body[length:]).tolist() == [0.25, 0.25, 0.5] * 2
         about = await harness.call("GET", f"/v2/models/{MODEL}")
         assert [(o["name"], o["datatype"], o["shape"]) for o in about.json["outputs"]] == [
@@ -336,11 +338,11 @@ def test_the_same_units_meet_the_same_versions_by_every_protocol() -> None:
             told[name] = [route.answered for route in harness.spool.events[-1].routes]
             if name.startswith(("oip", "grpc")):
                 length = answer.headers.get("inference-header-content-length", len(answer.body))
-                said = json.loads(answer.body[: int(length)])
-                assert said["parameters"]["version"].split(",") == told[name]
+                message = json.loads(answer.body[: int(length)])
+                assert message["parameters"]["version"].split(",") == told[name]
                 arms = {"1": "champion", "2": "challenger"}
-                assert said["parameters"]["arm"].split(",") == [arms[v] for v in told[name]]
-                assert said["model_version"] == told[name][0]
+                assert message["parameters"]["arm"].split(",") == [arms[v] for v in told[name]]
+                assert message["model_version"] == told[name][0]
         assert told == dict.fromkeys(CODECS, told["native"])
         assert set(told["native"]) == {"1", "2"}
         sent = matrix(np.array([[1.0, np.nan, 2.0]] * len(units)))
@@ -350,9 +352,11 @@ def test_the_same_units_meet_the_same_versions_by_every_protocol() -> None:
             {"name": "unit", "shape": [len(units), 1], "datatype": "BYTES", "data": units}
         )
         head["outputs"] = [{"name": "value"}]
-        said = json.dumps(head).encode()
-        headers = {"inference-header-content-length": str(len(said))}
-        answer = await harness.call("POST", sent.path, said + sent.body[length:], headers=headers)
+        message = json.dumps(head).encode()
+        headers = {"inference-header-content-length": str(len(message))}
+        answer = await harness.call(
+            "POST", sent.path, message + sent.body[length:], headers=headers
+        )
         assert answer.json["parameters"]["version"].split(",") == told["native"]
         for version, status in (("1", 200), ("2", 200), ("3", 404)):
             path = f"/v2/models/{MODEL}/versions/{version}/infer"

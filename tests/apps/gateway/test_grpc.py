@@ -190,14 +190,14 @@ def test_errors_have_a_code_a_hint_and_when_to_come_back(
     gateway: Live, client: triton.InferenceServerClient
 ) -> None:
     wrong: list[tuple[Any, dict[str, str], str, str]] = [
-        (matrix([[9.0, 1.0, 1.0]]), AUTH, "CON-110: a 9.0 is outside", "INVALID_ARGUMENT"),
+        (matrix([[9.0, 1.0, 1.0]]), AUTH, "CON-110: row 0: a 9.0 is outside", "INVALID_ARGUMENT"),
         (matrix([[1.0, 1.0]]), AUTH, "CON-", "INVALID_ARGUMENT"),
         (matrix(), {}, "GAT-101", "UNAUTHENTICATED"),
         (matrix(), {"authorization": "Bearer wv_nobody"}, "GAT-101", "UNAUTHENTICATED"),
         (matrix(np.ones((101, 3))), AUTH, "GAT-104", "RESOURCE_EXHAUSTED"),
     ]
-    for inputs, headers, said, status in wrong:
-        with pytest.raises(InferenceServerException, match=said) as found:
+    for inputs, headers, message, status in wrong:
+        with pytest.raises(InferenceServerException, match=message) as found:
             client.infer(MODEL, inputs, headers=headers)
         assert status in str(found.value.status())
     services = gateway.harness.services
@@ -286,10 +286,10 @@ def test_a_traced_call_has_the_same_steps_and_says_that_it_came_by_grpc() -> Non
         assert tracer.names == ["admit", "read_body", "decode", "execute", "encode", "record"]
         assert (tracer.last.trace.id, tracer.last.trace.tracestate()) == (trace, "vendor=1")
         assert tracer.last.name == f"{SERVICE}/ModelInfer"
-        said = tracer.last.attributes
-        assert (said["rpc.system"], said["rpc.service"]) == ("grpc", SERVICE)
-        assert (said["rpc.method"], said["windvane.version"]) == ("ModelInfer", ["1"])
-        assert "error.type" not in said
+        message = tracer.last.attributes
+        assert (message["rpc.system"], message["rpc.service"]) == ("grpc", SERVICE)
+        assert (message["rpc.method"], message["windvane.version"]) == ("ModelInfer", ["1"])
+        assert "error.type" not in message
 
         slow.fails = lambda row: True
         with pytest.raises(NoAnswer):

@@ -82,15 +82,17 @@ def test_watches_are_bounded_and_follow_what_is_deployed() -> None:
         assert await anext(model) == SERVICE_UNKNOWN
         assert await anext(model) == SERVICE_UNKNOWN, "said again after a while"
         await harness.publish(route(), route("new"))
-        while (said := await anext(model)) == SERVICE_UNKNOWN:
+        while (message := await anext(model)) == SERVICE_UNKNOWN:
             pass
-        assert said == SERVING
+        assert message == SERVING
         own = health.watch(GrpcCall(request(""), {}))
         assert await anext(own) == SERVING
         later = health.watch(GrpcCall(request(""), {}))
         assert await anext(later) == SERVING
         assert health.watches == 2
-        assert NOT_SERVING not in [said async for said in model], "the oldest made room, and ended"
+        assert NOT_SERVING not in [message async for message in model], (
+            "the oldest made room, and ended"
+        )
         await own.aclose()  # type: ignore[attr-defined]
         assert health.watches == 1
         with pytest.raises(NoKey):
@@ -98,7 +100,7 @@ def test_watches_are_bounded_and_follow_what_is_deployed() -> None:
         with pytest.raises(NoSuchModel):
             await health.check(GrpcCall(request("none"), KEY))
         health.stop()
-        assert [said async for said in later][-1] == NOT_SERVING
+        assert [message async for message in later][-1] == NOT_SERVING
         assert health.watches == 0
 
     run(story)

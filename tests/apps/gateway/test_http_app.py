@@ -20,10 +20,10 @@ def test_requests_are_answered_and_their_connection_lives_on() -> None:
     async def story(wire: Wire) -> None:
         async with wire.client() as client:
             for x in (1.0, 2.0, 3.0):
-                said = await client.ask(post(body(x)))
-                assert said.status == 200
-                assert said.headers["content-type"] == "application/json"
-                assert json.loads(said.body)["predictions"][0]["value"] == 1 + x / 1_000
+                message = await client.ask(post(body(x)))
+                assert message.status == 200
+                assert message.headers["content-type"] == "application/json"
+                assert json.loads(message.body)["predictions"][0]["value"] == 1 + x / 1_000
         assert len(wire.harness.spool.events) == 3
 
     on_the_wire(story)
@@ -40,9 +40,9 @@ def test_a_request_that_comes_in_pieces_gets_the_same_answer(cut: int) -> None:
                 await asyncio.sleep(0)
             client.send(whole[cut:], post())
             for _ in range(2):
-                said = await client.answer()
-                assert said.status == 200
-                assert json.loads(said.body)["predictions"][0]["value"] == 1.001
+                message = await client.answer()
+                assert message.status == 200
+                assert json.loads(message.body)["predictions"][0]["value"] == 1.001
 
     on_the_wire(story)
 
@@ -91,8 +91,8 @@ def test_a_body_that_does_not_arrive_is_given_up_and_the_others_are_not() -> Non
     async def story(wire: Wire) -> None:
         async with wire.client() as slow, wire.client() as other:
             slow.send(post()[:-5])
-            said = await slow.answer()
-            assert (said.status, json.loads(said.body)["error"]["code"]) == (408, "GAT-105")
+            message = await slow.answer()
+            assert (message.status, json.loads(message.body)["error"]["code"]) == (408, "GAT-105")
             assert await slow.at_end()
             assert (await other.ask(post())).status == 200
         assert wire.harness.services.under_way == 0
@@ -106,8 +106,8 @@ def test_too_many_bytes_are_refused_before_they_have_all_come(path: bytes) -> No
         head = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\n" + GOOD
         async with wire.client() as client:
             client.send(head, b"Content-Length: 5001\r\n\r\n")
-            said = await client.answer()
-            assert (said.status, json.loads(said.body)["error"]["code"]) == (413, "GAT-104")
+            message = await client.answer()
+            assert (message.status, json.loads(message.body)["error"]["code"]) == (413, "GAT-104")
         async with wire.client() as client:
             client.send(
                 head, b"Transfer-Encoding: chunked\r\n\r\n", b"3e8\r\n%b\r\n" % (b"x" * 1_000) * 6
@@ -127,9 +127,9 @@ def test_a_chunked_body_is_the_same_body() -> None:
         chunks = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in (WHOLE[:half], WHOLE[half:], b""))
         head = b"POST " + PREDICT + b" HTTP/1.1\r\nHost: x\r\n" + GOOD
         async with wire.client() as client:
-            said = await client.ask(head, b"Transfer-Encoding: chunked\r\n\r\n", chunks)
-            assert said.status == 200
-            assert json.loads(said.body)["predictions"][0]["value"] == 1.001
+            message = await client.ask(head, b"Transfer-Encoding: chunked\r\n\r\n", chunks)
+            assert message.status == 200
+            assert json.loads(message.body)["predictions"][0]["value"] == 1.001
 
     on_the_wire(story)
 
@@ -138,8 +138,8 @@ def test_a_compressed_body_is_the_same_body_and_a_compressed_transfer_is_refused
     async def story(wire: Wire) -> None:
         packed = gzip.compress(WHOLE)
         async with wire.client() as client:
-            said = await client.ask(post(packed, extra=GOOD + b"Content-Encoding: gzip\r\n"))
-            assert said.status == 200
+            message = await client.ask(post(packed, extra=GOOD + b"Content-Encoding: gzip\r\n"))
+            assert message.status == 200
             head = b"POST " + PREDICT + b" HTTP/1.1\r\nHost: x\r\n" + GOOD
             client.send(head, b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n")
             assert (await client.answer()).status == 501
@@ -212,10 +212,10 @@ def test_every_kind_of_request_gets_its_status(sent: bytes, status: int) -> None
 def test_what_the_transport_refuses_is_told_as_everything_else_is() -> None:
     async def story(wire: Wire) -> None:
         async with wire.client() as client:
-            said = await client.ask(b"nonsense\r\n\r\n")
-            found = json.loads(said.body)
-            assert (said.status, found["error"]["code"]) == (400, "GAT-120")
-            assert said.headers["content-type"] == "application/json"
+            message = await client.ask(b"nonsense\r\n\r\n")
+            found = json.loads(message.body)
+            assert (message.status, found["error"]["code"]) == (400, "GAT-120")
+            assert message.headers["content-type"] == "application/json"
             assert found["request_id"]
         assert wire.harness.metrics.requests["", "", "GAT-120"] == 1
 
@@ -229,8 +229,8 @@ def test_who_asks_for_the_end_of_the_connection_gets_it() -> None:
             post().replace(b"HTTP/1.1", b"HTTP/1.0"),
         ):
             async with wire.client() as client:
-                said = await client.ask(sent)
-                assert (said.status, said.headers["connection"]) == (200, "close")
+                message = await client.ask(sent)
+                assert (message.status, message.headers["connection"]) == (200, "close")
                 assert await client.at_end()
 
     on_the_wire(story)
@@ -246,12 +246,12 @@ def test_a_worker_that_drains_answers_and_closes() -> None:
             harness.worker.draining = True
             late.send(post())
             await until(lambda: harness.services.under_way == 2)
-            said = await probe.ask(GET.replace(b"healthz", b"readyz"))
-            assert (said.status, json.loads(said.body)["error"]["code"]) == (503, "GAT-106")
+            message = await probe.ask(GET.replace(b"healthz", b"readyz"))
+            assert (message.status, json.loads(message.body)["error"]["code"]) == (503, "GAT-106")
             predictor.let_go()
             for client in (early, late):
-                said = await client.answer()
-                assert (said.status, said.headers["connection"]) == (200, "close")
+                message = await client.answer()
+                assert (message.status, message.headers["connection"]) == (200, "close")
                 assert await client.at_end()
 
     on_the_wire(story)
@@ -292,8 +292,8 @@ def test_a_client_that_leaves_with_a_request_behind_takes_nobodys_answer_with_it
             leaving.drop()
             await until(lambda: len(wire.connections) == 1)
             predictor.let_go()
-            said = await other.answer()
-            assert json.loads(said.body)["predictions"][0]["value"] == 1.003
+            message = await other.answer()
+            assert json.loads(message.body)["predictions"][0]["value"] == 1.003
             await until(lambda: harness.services.under_way == 0)
         answered = {event.features[0] for event in harness.spool.events}
         assert answered == {1.0, 3.0}, "what was behind was never looked at"
@@ -327,9 +327,12 @@ def test_where_the_spool_is_full_nothing_of_the_batch_is_answered() -> None:
             for client in (one, other):
                 client.send(post())
             for client in (one, other):
-                said = await client.answer()
-                assert (said.status, json.loads(said.body)["error"]["code"]) == (503, "GAT-107")
-                assert said.headers["retry-after"] == "1"
+                message = await client.answer()
+                assert (message.status, json.loads(message.body)["error"]["code"]) == (
+                    503,
+                    "GAT-107",
+                )
+                assert message.headers["retry-after"] == "1"
             harness.spool.full = False
             assert (await one.ask(post())).status == 200
         assert harness.services.under_way == 0

@@ -206,9 +206,11 @@ def test_a_request_is_answered_and_its_connection_lives_on() -> None:
     async def story(wire: Wire) -> None:
         async with wire.client() as client:
             for _ in range(3):
-                said = await client.ask(post(b"hello", b"X-A: 1\r\nX-a:  2 \r\n", b"/a%20b?c=%20"))
-                assert (said.status, said.body) == (200, b"hello")
-                assert {"date", "content-type", "content-length"} == set(said.headers)
+                message = await client.ask(
+                    post(b"hello", b"X-A: 1\r\nX-a:  2 \r\n", b"/a%20b?c=%20")
+                )
+                assert (message.status, message.body) == (200, b"hello")
+                assert {"date", "content-type", "content-length"} == set(message.headers)
         head = wire.app.requests[0].head
         assert (head.method, head.path, head.query) == ("POST", "/a b", b"c=%20")
         assert head.headers == {b"host": b"x", b"x-a": b"1, 2", b"content-length": b"5"}
@@ -231,8 +233,8 @@ def test_where_it_is_cut_makes_no_difference(whole: bytes) -> None:
                 else:
                     (connection,) = wire.server.connections.open
                     await until(lambda cut=cut, c=connection: len(c._held) >= cut - 2)
-                said = await client.ask(whole[cut:])
-                assert (said.status, said.body) == (200, b"hello")
+                message = await client.ask(whole[cut:])
+                assert (message.status, message.body) == (200, b"hello")
 
     on_the_wire(story)
 
@@ -301,8 +303,8 @@ def test_head_is_answered_as_get_is_without_the_body() -> None:
             await until(lambda: wire.app.requests)
             assert wire.app.requests[0].head.method == "GET"
             wire.app.requests[0].answer(b"12345")
-            said = await client.answer(body=False)
-            assert (said.status, said.headers["content-length"]) == (200, "5")
+            message = await client.answer(body=False)
+            assert (message.status, message.headers["content-length"]) == (200, "5")
             client.send(GET)
             await until(lambda: len(wire.app.requests) == 2)
             wire.app.requests[1].answer(b"67890")
@@ -320,8 +322,8 @@ def test_who_waits_for_100_continue_is_told_to() -> None:
             assert (await client.ask(b"hello")).body == b"hello"
             assert (await client.ask(post(b"hello", extra))).body == b"hello", "it is there"
             wire.app.refuses = 401
-            said = await client.ask(post(b"hello", extra)[:-5])
-            assert (said.status, said.headers["connection"]) == (401, "close")
+            message = await client.ask(post(b"hello", extra)[:-5])
+            assert (message.status, message.headers["connection"]) == (401, "close")
             assert await client.at_end()
 
     on_the_wire(story)
@@ -339,13 +341,13 @@ def test_who_waits_for_100_continue_is_told_to() -> None:
 def test_the_connection_ends_when_the_client_says_so(sent: bytes, closes: bool) -> None:
     async def story(wire: Wire) -> None:
         async with wire.client() as client:
-            said = await client.ask(sent)
-            assert said.body == b"a"
-            assert (said.headers.get("connection") == "close") is closes
+            message = await client.ask(sent)
+            assert message.body == b"a"
+            assert (message.headers.get("connection") == "close") is closes
             if closes:
                 assert await client.at_end()
             else:
-                assert said.headers["connection"] == "keep-alive", "or HTTP/1.0 would not know"
+                assert message.headers["connection"] == "keep-alive", "or HTTP/1.0 would not know"
                 assert (await client.ask(GET)).status == 200
 
     on_the_wire(story)
@@ -445,8 +447,11 @@ def test_nonsense_is_refused_and_nothing_behind_it_is_served(name: str) -> None:
             """Also for whole requests, which share a parser, whatever others sent."""
             async with wire.client() as client:
                 for whole in (post(b"hello"), GET, post(b"hello")):
-                    said = await client.ask(whole)
-                    assert (said.status, said.body) == (200, b"hello" if whole != GET else b"")
+                    message = await client.ask(whole)
+                    assert (message.status, message.body) == (
+                        200,
+                        b"hello" if whole != GET else b"",
+                    )
 
         await all_is_well()
         for pieces in ((sent + evil,), (sent, evil), (GET + sent + evil,)):
@@ -456,8 +461,8 @@ def test_nonsense_is_refused_and_nothing_behind_it_is_served(name: str) -> None:
                     await client.writer.drain()
                 if pieces[0].startswith(GET) and not sent.startswith(GET):
                     assert (await client.answer()).status == 200
-                said = await client.answer()
-                assert (said.status, said.headers["connection"]) == (status, "close")
+                message = await client.answer()
+                assert (message.status, message.headers["connection"]) == (status, "close")
                 assert await client.at_end()
             await all_is_well()
         assert "/evil" not in {request.head.path for request in wire.app.requests}
@@ -484,8 +489,8 @@ def test_a_head_of_many_megabytes_is_never_kept(piece: bytes) -> None:
                     sent += len(piece)
 
             pushing = asyncio.create_task(push())
-            said = await client.answer()
-            assert said.status == (414 if piece[0] == 97 else 431)
+            message = await client.answer()
+            assert message.status == (414 if piece[0] == 97 else 431)
             with pytest.raises(ConnectionError):
                 await pushing
             assert sent < 20_000_000, "most of it stayed with the client"
@@ -498,8 +503,8 @@ def test_a_head_of_many_megabytes_is_never_kept(piece: bytes) -> None:
 def test_half_a_head_is_closed_in_time(sent: bytes) -> None:
     async def story(wire: Wire) -> None:
         async with wire.client() as client:
-            said = await client.ask(sent)
-            assert (said.status, wire.app.errors) == (408, [408])
+            message = await client.ask(sent)
+            assert (message.status, wire.app.errors) == (408, [408])
             assert await client.at_end()
 
     on_the_wire(story, head_s=0.1, **SOON)
@@ -650,11 +655,11 @@ def test_who_is_refused_early_keeps_the_connection_if_the_body_is_short() -> Non
         async with wire.client() as client:
             for sent in (post(b"x" * 50_000), chunked(b"x" * 50_000), post(b"x")):
                 client.send(sent[:-1])
-                said = await client.answer()
-                assert (said.status, "connection" in said.headers) == (401, False)
+                message = await client.answer()
+                assert (message.status, "connection" in message.headers) == (401, False)
                 client.send(sent[-1:])
-            said = await client.ask(HOST + b"Content-Length: 70000000\r\n\r\n")
-            assert (said.status, said.headers["connection"]) == (401, "close")
+            message = await client.ask(HOST + b"Content-Length: 70000000\r\n\r\n")
+            assert (message.status, message.headers["connection"]) == (401, "close")
             assert await client.at_end()
         assert all(request.body is None and not request.aborted for request in wire.app.requests)
 
@@ -740,8 +745,8 @@ def test_a_server_that_stops_answers_and_closes() -> None:
             assert await silent.at_end()
             for client, request in zip((busy, late), app.requests, strict=True):
                 request.answer(b"a")
-                said = await client.answer()
-                assert (said.status, said.headers["connection"]) == (200, "close")
+                message = await client.answer()
+                assert (message.status, message.headers["connection"]) == (200, "close")
                 assert await client.at_end()
             await asyncio.wait_for(stopping, 5)
 

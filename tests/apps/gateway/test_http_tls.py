@@ -69,8 +69,8 @@ def test_requests_come_by_tls_whole_in_pieces_and_behind_each_other(tmp_path: Pa
                 client.send(bytes([byte]))
                 await client.writer.drain()
             assert (await client.answer()).body == b"hello"
-            said = await client.ask(b"nonsense\r\n\r\n")
-            assert (said.status, said.headers["connection"]) == (400, "close")
+            message = await client.ask(b"nonsense\r\n\r\n")
+            assert (message.status, message.headers["connection"]) == (400, "close")
             assert await client.at_end()
 
     on_the_wire(story, tls=FileCertificate(tmp_path / CHAIN, tmp_path / KEY))

@@ -171,8 +171,8 @@ def test_nonsense_that_gave_way_is_told_so_and_delays_nobody_else() -> None:
             await bad.writer.drain()
             bad.send(endless[1_000:])
             assert (await good.ask(post())).status == 200
-            said = await bad.answer()
-            assert (said.status, json.loads(said.body)["error"]["code"]) == (414, "GAT-121")
+            message = await bad.answer()
+            assert (message.status, json.loads(message.body)["error"]["code"]) == (414, "GAT-121")
             assert await bad.at_end()
 
     on_the_wire(story)

@@ -200,9 +200,9 @@ def test_processes_may_race_to_migrate(empty_url: str) -> None:
         for racer in racers:
             racer.kill()
             racer.wait(timeout=20)
-    assert [(racer.returncode, said) for racer, (_, said) in zip(racers, done, strict=True)] == [
-        (0, "")
-    ] * RACERS
+    assert [
+        (racer.returncode, message) for racer, (_, message) in zip(racers, done, strict=True)
+    ] == [(0, "")] * RACERS
     store = SqlControlStore(empty_url)
     with store.read() as tx:
         assert tx.models() == []

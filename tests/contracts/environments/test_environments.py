@@ -24,8 +24,8 @@ from windvane.ports.runtime import CannotLoad
 def build(
     held: EnvironmentStore, wheels: Path | None, *lines: str, steps: list[str] | None = None
 ) -> Environment:
-    said: list[str] = [] if steps is None else steps
-    with held.build(lines, wheels, said.append) as found:
+    message: list[str] = [] if steps is None else steps
+    with held.build(lines, wheels, message.append) as found:
         return found
 
 

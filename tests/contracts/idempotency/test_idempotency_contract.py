@@ -17,7 +17,7 @@ import pytest
 
 from windvane.adapters.redis import RedisIdempotency
 from windvane.adapters.sqlite import SqliteIdempotency
-from windvane.ports.idempotency import IdempotencyStore, Kept
+from windvane.ports.idempotency import IdempotencyStore, StoredAnswer
 
 _numbers = count()
 LONG_S = 60.0
@@ -63,11 +63,11 @@ async def soon(done: Callable[[], Any]) -> None:
 
 def test_an_answer_is_given_back_bit_for_bit_to_every_worker(world: World) -> None:
     async def run() -> None:
-        place, kept = fresh(), Kept(DIGEST, "event-1", bytes(range(256)) * 10)
+        place, kept = fresh(), StoredAnswer(DIGEST, "event-1", bytes(range(256)) * 10)
         async with world.opened() as one, world.opened() as other:
             assert await one.reserve(place, "r1", DIGEST, LONG_S) is None
             held = await other.reserve(place, "r2", DIGEST, LONG_S)
-            assert held == Kept(DIGEST, "", None)
+            assert held == StoredAnswer(DIGEST, "", None)
             await one.keep(place, "r1", kept, LONG_S)
             assert await other.reserve(place, "r3", OTHER, LONG_S) == kept
             assert await one.reserve(place, "r4", DIGEST, LONG_S) == kept
@@ -82,8 +82,10 @@ def test_an_empty_answer_is_an_answer(world: World) -> None:
         place = fresh()
         async with world.opened() as store:
             await store.reserve(place, "r1", DIGEST, LONG_S)
-            await store.keep(place, "r1", Kept(DIGEST, "e", b""), LONG_S)
-            assert await store.reserve(place, "r2", DIGEST, LONG_S) == Kept(DIGEST, "e", b"")
+            await store.keep(place, "r1", StoredAnswer(DIGEST, "e", b""), LONG_S)
+            assert await store.reserve(place, "r2", DIGEST, LONG_S) == StoredAnswer(
+                DIGEST, "e", b""
+            )
 
     asyncio.run(run())
 
@@ -125,10 +127,12 @@ def test_who_comes_after_its_lease_changes_nothing_of_the_next_holder(world: Wor
 
             await soon(free)
             await slow.forget(place, "slow")
-            await slow.keep(place, "slow", Kept(DIGEST, "s", b"slow"), LONG_S)
-            assert await slow.reserve(place, "third", OTHER, LONG_S) == Kept(OTHER)
-            await other.keep(place, "next", Kept(OTHER, "n", b"next"), LONG_S)
-            assert await slow.reserve(place, "third", OTHER, LONG_S) == Kept(OTHER, "n", b"next")
+            await slow.keep(place, "slow", StoredAnswer(DIGEST, "s", b"slow"), LONG_S)
+            assert await slow.reserve(place, "third", OTHER, LONG_S) == StoredAnswer(OTHER)
+            await other.keep(place, "next", StoredAnswer(OTHER, "n", b"next"), LONG_S)
+            assert await slow.reserve(place, "third", OTHER, LONG_S) == StoredAnswer(
+                OTHER, "n", b"next"
+            )
 
     asyncio.run(run())
 
@@ -138,7 +142,7 @@ def test_an_answer_ends_with_its_time(world: World) -> None:
         place = fresh()
         async with world.opened() as store:
             await store.reserve(place, "r1", DIGEST, LONG_S)
-            await store.keep(place, "r1", Kept(DIGEST, "e", b"x"), 0.02)
+            await store.keep(place, "r1", StoredAnswer(DIGEST, "e", b"x"), 0.02)
 
             async def free() -> bool:
                 return await store.reserve(place, "r2", OTHER, LONG_S) is None
@@ -153,7 +157,7 @@ def test_an_answer_that_is_too_large_is_not_kept_and_its_place_is_free(world: Wo
         place = fresh()
         async with world.opened() as store:
             await store.reserve(place, "r1", DIGEST, LONG_S)
-            await store.keep(place, "r1", Kept(DIGEST, "e", bytes(2 << 20)), LONG_S)
+            await store.keep(place, "r1", StoredAnswer(DIGEST, "e", bytes(2 << 20)), LONG_S)
             assert await store.reserve(place, "r2", DIGEST, LONG_S) is None
 
     asyncio.run(run())
@@ -161,7 +165,7 @@ def test_an_answer_that_is_too_large_is_not_kept_and_its_place_is_free(world: Wo
 
 def test_what_was_kept_outlives_the_worker(world: World) -> None:
     async def run() -> None:
-        place, kept = fresh(), Kept(DIGEST, "e", b"x")
+        place, kept = fresh(), StoredAnswer(DIGEST, "e", b"x")
         async with world.opened() as store:
             await store.reserve(place, "r1", DIGEST, LONG_S)
             await store.keep(place, "r1", kept, LONG_S)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from windvane.adapters.redis import RedisIdempotency
-from windvane.ports.idempotency import Kept
+from windvane.ports.idempotency import StoredAnswer
 
 DIGEST = hashlib.sha256(b"a").digest()
 PLACE = hashlib.sha256(b"place").digest()
@@ -25,7 +25,7 @@ def test_redis_killed_and_back(mortal_valkey: Any, caplog: pytest.LogCaptureFixt
         assert await store.reserve(PLACE, "r1", DIGEST, 60.0) is None
         mortal_valkey.kill()
         assert await store.reserve(PLACE, "r2", DIGEST, 60.0) is None
-        await store.keep(PLACE, "r1", Kept(DIGEST, "e", b"x"), 60.0)
+        await store.keep(PLACE, "r1", StoredAnswer(DIGEST, "e", b"x"), 60.0)
         await store.forget(PLACE, "r1")
         assert store.failures == 3
         assert store.degraded
@@ -35,7 +35,7 @@ def test_redis_killed_and_back(mortal_valkey: Any, caplog: pytest.LogCaptureFixt
             assert time.monotonic() < deadline
             await asyncio.sleep(0.005)
         assert await store.reserve(PLACE, "r3", DIGEST, 60.0) is None
-        assert await store.reserve(PLACE, "r4", DIGEST, 60.0) == Kept(DIGEST)
+        assert await store.reserve(PLACE, "r4", DIGEST, 60.0) == StoredAnswer(DIGEST)
         await store.aclose()
 
     asyncio.run(run())

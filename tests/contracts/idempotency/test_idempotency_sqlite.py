@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from windvane.adapters.sqlite import SqliteIdempotency
-from windvane.ports.idempotency import Kept
+from windvane.ports.idempotency import StoredAnswer
 
 LONG_S = 60.0
 DIGEST = hashlib.sha256(b"a").digest()
@@ -25,7 +25,7 @@ _CHILD = """
 import asyncio, sys
 from pathlib import Path
 from windvane.adapters.sqlite import SqliteIdempotency
-from windvane.ports.idempotency import Kept
+from windvane.ports.idempotency import StoredAnswer
 
 async def run():
     store = SqliteIdempotency(Path(sys.argv[1]), deadline_s=10.0)
@@ -34,7 +34,7 @@ async def run():
     while True:
         place = i.to_bytes(32, "big")
         assert await store.reserve(place, "child", b"d", 60.0) is None
-        await store.keep(place, "child", Kept(b"d", str(i), b"answer"), 60.0)
+        await store.keep(place, "child", StoredAnswer(b"d", str(i), b"answer"), 60.0)
         print(i, flush=True)
         i += 1
 
@@ -78,15 +78,15 @@ def test_a_killed_worker_loses_nothing_that_it_kept(tmp_path: Path) -> None:
         [sys.executable, "-c", _CHILD, str(path)], stdout=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
-    said = [int(child.stdout.readline()) for _ in range(30)]
+    message = [int(child.stdout.readline()) for _ in range(30)]
     child.send_signal(signal.SIGKILL)
-    said += [int(line) for line in child.stdout if line.endswith("\n")]
+    message += [int(line) for line in child.stdout if line.endswith("\n")]
     child.wait(10)
     child.stdout.close()
 
     async def story(store: SqliteIdempotency) -> None:
-        for i in said:
-            assert await store.reserve(place(i), "me", b"d", LONG_S) == Kept(
+        for i in message:
+            assert await store.reserve(place(i), "me", b"d", LONG_S) == StoredAnswer(
                 b"d", str(i), b"answer"
             )
 
@@ -98,12 +98,14 @@ def test_entries_are_bounded_and_what_ends_soonest_goes_first(tmp_path: Path) ->
 
     async def story(store: SqliteIdempotency) -> None:
         for i in range(60):
-            await store.keep(place(i), "me", Kept(DIGEST, str(i), b"x"), LONG_S + i)
+            await store.keep(place(i), "me", StoredAnswer(DIGEST, str(i), b"x"), LONG_S + i)
         deadline = time.monotonic() + 20
         while held(path)[0] > 22:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.005)
-        assert await store.reserve(place(59), "other", DIGEST, 1.0) == Kept(DIGEST, "59", b"x")
+        assert await store.reserve(place(59), "other", DIGEST, 1.0) == StoredAnswer(
+            DIGEST, "59", b"x"
+        )
         assert await store.reserve(place(0), "other", DIGEST, 1.0) is None
 
     run(path, story, max_entries=20)
@@ -115,7 +117,9 @@ def test_bytes_are_bounded(tmp_path: Path) -> None:
 
     async def story(store: SqliteIdempotency) -> None:
         for i in range(40):
-            await store.keep(place(i), "me", Kept(DIGEST, str(i), bytes(10_000)), LONG_S + i)
+            await store.keep(
+                place(i), "me", StoredAnswer(DIGEST, str(i), bytes(10_000)), LONG_S + i
+            )
 
     run(path, story, max_bytes=100_000, max_entries=100)
     assert held(path)[1] <= 200_000
@@ -126,9 +130,9 @@ def test_what_has_ended_leaves_the_file(tmp_path: Path) -> None:
 
     async def story(store: SqliteIdempotency) -> None:
         for i in range(50):
-            await store.keep(place(i), "me", Kept(DIGEST, str(i), b"x"), LONG_S)
+            await store.keep(place(i), "me", StoredAnswer(DIGEST, str(i), b"x"), LONG_S)
         wall.at += LONG_S + 1.0
-        await store.keep(place(99), "me", Kept(DIGEST, "99", b"x"), LONG_S)
+        await store.keep(place(99), "me", StoredAnswer(DIGEST, "99", b"x"), LONG_S)
 
     run(path, story, now=wall)
     assert held(path)[0] == 1
@@ -153,11 +157,11 @@ def test_a_file_that_another_holds_makes_nobody_late_and_says_so_once(
         blocker.close()
         ticks.at += 2.0
         assert not store.degraded
-        assert await store.reserve(place(1), "other", DIGEST, LONG_S) == Kept(DIGEST)
+        assert await store.reserve(place(1), "other", DIGEST, LONG_S) == StoredAnswer(DIGEST)
 
     run(path, story, deadline_s=0.2, monotonic=ticks)
-    said = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-    assert [word.partition(":")[0] for word in said] == [
+    message = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+    assert [word.partition(":")[0] for word in message] == [
         "idempotency keys do not protect",
         "idempotency keys protect again",
     ]
@@ -176,7 +180,7 @@ def test_one_late_call_is_no_outage(tmp_path: Path) -> None:
         blocker.execute("ROLLBACK")
         blocker.close()
 
-        async def patient() -> Kept | None:
+        async def patient() -> StoredAnswer | None:
             return await store.reserve(place(2), "me", DIGEST, LONG_S)
 
         deadline = time.monotonic() + 20
@@ -192,7 +196,7 @@ def test_what_was_written_moves_into_the_file_and_the_wal_stays_small(tmp_path: 
 
     async def story(store: SqliteIdempotency) -> None:
         for i in range(2_500):
-            await store.keep(place(i), "me", Kept(DIGEST, str(i), bytes(4_000)), LONG_S)
+            await store.keep(place(i), "me", StoredAnswer(DIGEST, str(i), bytes(4_000)), LONG_S)
 
     run(path, story)
     assert held(path)[0] == 2_500
@@ -209,7 +213,7 @@ def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
         assert store.failures == 1
         ticks.at += 2.0
         assert await store.reserve(place(1), "me", DIGEST, LONG_S) is None
-        assert await store.reserve(place(1), "other", DIGEST, LONG_S) == Kept(DIGEST)
+        assert await store.reserve(place(1), "other", DIGEST, LONG_S) == StoredAnswer(DIGEST)
         assert store.failures == 1
 
     run(path, story, monotonic=ticks)
@@ -221,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_no_protection_and_no_error(tmp_path:
 
     async def story(store: SqliteIdempotency) -> None:
         assert await store.reserve(place(1), "me", DIGEST, LONG_S) is None
-        await store.keep(place(1), "me", Kept(DIGEST, "e", b"x"), LONG_S)
+        await store.keep(place(1), "me", StoredAnswer(DIGEST, "e", b"x"), LONG_S)
         await store.forget(place(1), "me")
         assert store.failures == 3
 

@@ -164,15 +164,15 @@ def remote_server(**how: Any) -> Iterator[RemoteServer]:
             return total
 
         def answer(self, sums: Any) -> tuple[int, bytes, dict[str, str]]:
-            said = {"name": "score", "datatype": "FP32", "shape": [len(sums), 1]}
+            message = {"name": "score", "datatype": "FP32", "shape": [len(sums), 1]}
             if not state.binary:
                 whole = json.dumps(
-                    {**state.said, "outputs": [{**said, "data": sums.tolist()}]}
+                    {**state.said, "outputs": [{**message, "data": sums.tolist()}]}
                 ).encode()
                 return 200, whole, {"Content-Type": "application/json"}
             part = sums.astype("<f4").tobytes()
-            said["parameters"] = {"binary_data_size": len(part)}
-            head = json.dumps({**state.said, "outputs": [said]}).encode()
+            message["parameters"] = {"binary_data_size": len(part)}
+            head = json.dumps({**state.said, "outputs": [message]}).encode()
             return 200, head + part, {LENGTH: str(len(head))}
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -324,14 +324,14 @@ def test_a_credential_is_followed_when_it_is_needed_and_never_kept(tmp_path: Pat
 def test_an_answer_of_another_model_or_version_is_refused(tmp_path: Path, binary: bool) -> None:
     """Somebody put another one in its place over there."""
     with remote_server(binary=binary) as server:
-        for said in ({"model_name": "sum", "model_version": "3"}, {"model_version": ""}, {}):
-            server.said = said
+        for message in ({"model_name": "sum", "model_version": "3"}, {"model_version": ""}, {}):
+            server.said = message
             assert ask(load(server, tmp_path), ROWS[:1]) == SUMS[:1]
-        for said, words in (
+        for message, words in (
             ({"model_name": "sum", "model_version": "4"}, "by the version '4', not '3'"),
             ({"model_name": "other", "model_version": "3"}, "by the model 'other', not 'sum'"),
         ):
-            server.said = said
+            server.said = message
             with pytest.raises(RuntimeFailed, match=words):
                 ask(load(server, tmp_path), ROWS[:1])
         assert len(server.batches) == 5, "what it answered is not asked again"
@@ -364,11 +364,11 @@ def test_a_server_of_a_private_authority_is_trusted_by_the_setting(tmp_path: Pat
         with pytest.raises(CannotLoad, match="ConnectError"):
             reload(home)
         assert ask(reload(home, ca=own)) == SUMS
-        for wrong, said in (
+        for wrong, message in (
             (tmp_path / "none", "No such file"),
             (home / INPUTS_FILE, "no certificate"),
         ):
-            with pytest.raises(CannotLoad, match=f"`remote_ca` is .*{said}"):
+            with pytest.raises(CannotLoad, match=f"`remote_ca` is .*{message}"):
                 reload(home, ca=wrong)
 
 

@@ -98,8 +98,8 @@ def test_no_attack_gets_anything(tmp_path: Path, machine: str) -> None:
              str(tmp_path / "logs"), count],
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
-    said = "\n".join(path.read_text() for path in (tmp_path / "logs").glob("*.log"))
-    assert done.returncode == 0, done.stderr + said
+    message = "\n".join(path.read_text() for path in (tmp_path / "logs").glob("*.log"))
+    assert done.returncode == 0, done.stderr + message
     answer = json.loads(done.stdout)
     names = [attack.__name__ for attack in attacks.ATTACKS]
     succeeded = [n for n, got in zip(names, answer["got"], strict=True) if got]

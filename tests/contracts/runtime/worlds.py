@@ -106,8 +106,8 @@ def booster() -> Any:
 @cache
 def light() -> Any:
     rows, late = data()
-    told = {"objective": "binary", "num_threads": 1, "verbose": -1}
-    return lightgbm.train(told, lightgbm.Dataset(rows, late, feature_name=list(NAMES)), 20)
+    params = {"objective": "binary", "num_threads": 1, "verbose": -1}
+    return lightgbm.train(params, lightgbm.Dataset(rows, late, feature_name=list(NAMES)), 20)
 
 
 def onnx_ours(folder: Path) -> World:

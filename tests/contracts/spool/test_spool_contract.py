@@ -342,20 +342,20 @@ def test_what_a_killed_writer_acknowledged_is_readable(tmp_path: Path, wait_for:
         [sys.executable, str(child), str(tmp_path / "w0"), "20000"], stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    said: list[bytes] = []
+    message: list[bytes] = []
     try:
         for line in process.stdout:
-            said.append(line)
-            if len(said) >= wait_for:
+            message.append(line)
+            if len(message) >= wait_for:
                 break
         process.send_signal(signal.SIGKILL)
-        said += process.stdout.readlines()
+        message += process.stdout.readlines()
         process.wait(timeout=20)
     finally:
         process.kill()
         process.stdout.close()
         process.wait(timeout=20)
-    acknowledged = [int(line) for line in said if line.endswith(b"\n")]
+    acknowledged = [int(line) for line in message if line.endswith(b"\n")]
     assert acknowledged == list(range(len(acknowledged)))
     readable = [int(body.split(b":")[0]) for body in read_all(tmp_path)]
     assert readable[: len(acknowledged)] == acknowledged

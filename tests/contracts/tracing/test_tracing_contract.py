@@ -69,8 +69,8 @@ def test_a_trace_arrives_as_spans_with_its_ids_times_and_attributes(collector: C
         trace.step("admit", now_ns + MS)
         trace.step("decode", now_ns + 3 * MS)
         trace.step("execute", now_ns + 7 * MS, {"windvane.version": "3", "windvane.rows": 2})
-        said = {"http.response.status_code": 200, "windvane.arm": ["champion", "challenger"]}
-        tracer.end(ended(trace, **said))
+        message = {"http.response.status_code": 200, "windvane.arm": ["champion", "challenger"]}
+        tracer.end(ended(trace, **message))
         wait_for("the trace", lambda: len(collector.spans) == 4)
     (root,) = collector.roots
     assert root.name == "POST /v1/models/{model}/predict"
@@ -78,7 +78,7 @@ def test_a_trace_arrives_as_spans_with_its_ids_times_and_attributes(collector: C
     assert root.span_id == trace.span_id.to_bytes(8, "big")
     assert root.trace_state == "vendor=1"
     assert root.status.code == Status.STATUS_CODE_UNSET
-    assert attributes(root) == said
+    assert attributes(root) == message
     # The wall's clock may be set a little between the two looks at both.
     assert abs(root.start_time_unix_nano - before_ns) < 1_000 * MS
     steps = {span.name: span for span in collector.spans if span is not root}

@@ -105,12 +105,12 @@ def test_any_text_in_any_column_is_read_or_refused(kind: FeatureType, text: str)
     """Never another exception, and a category is the text itself."""
     spec = FeatureSpec("x", "v", kind, nullable=True, length=3)
     text = text.encode("utf-8", "ignore").decode()
-    said = ""
+    message = ""
     found: dict[str, list[Any]] = {}
     try:
         found = read([spec], lambda folder: csv_file(folder, ["x", "y", "t"], [[text, 1, DAY]]))
     except BadTable as error:
-        said = error.message
-    assert ("row 1 (line 2), column 'x'" in said) == (not found)
+        message = error.message
+    assert ("row 1 (line 2), column 'x'" in message) == (not found)
     if kind in (FeatureType.CATEGORY, FeatureType.TEXT):
         assert found["x"] == [text or None]

@@ -390,8 +390,8 @@ def test_no_message_is_of_another_program(tmp_path: Path) -> None:
     for body in (PLAIN + '"', PLAIN + "a,b,c", "x;y\n", "\x00", PLAIN + "\x00,1,t\n"):
         with pytest.raises(BadTable) as raised:
             read(text_file(tmp_path, body))
-        said = str(raised.value).lower()
-        assert not any(w in said for w in ("select", "duckdb", "arrow", "traceback", "_csv"))
+        message = str(raised.value).lower()
+        assert not any(w in message for w in ("select", "duckdb", "arrow", "traceback", "_csv"))
 
 
 def test_a_number_is_what_any_reader_makes_of_it(tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ def test_a_metric_of_which_less_is_better(
 
 
 def test_it_says_both_sides() -> None:
-    said = judge_candidate(replace(GOOD, rows=999), POLICY, 0.0).sentence
-    assert said == "999 training rows, 1,000 needed"
+    message = judge_candidate(replace(GOOD, rows=999), POLICY, 0.0).sentence
+    assert message == "999 training rows, 1,000 needed"
     bad = replace(GOOD, parity=replace(PARITY, moved=3, probe_max_difference=0.24))
     assert judge_candidate(bad, POLICY, 0.0).sentence == (
         "what is served differs from the trained model by 1e-07 on 500 rows and by 0.24 on 900 "

@@ -151,11 +151,11 @@ def test_a_hold_says_both_sides_and_how_much_is_missing(
 
 
 def test_a_pass_says_both_sides_too() -> None:
-    said = judge_gate(facts(), POLICY, SOAKED).sentence
+    message = judge_gate(facts(), POLICY, SOAKED).sentence
     assert re.fullmatch(
         r"errors: 1 challenger units against 20 champion units at 5% share, "
         r"evidence [\d.]+ < 80",
-        said,
+        message,
     )
 
 
@@ -189,8 +189,8 @@ def test_a_limit_that_the_file_allows_can_be_judged(limit: float) -> None:
 
 def test_the_guards_share_alpha() -> None:
     """Three guards say the evidence they roll back at; each spends its inverse of alpha."""
-    said = judge_gate(facts(), POLICY, SOAKED).sentence
-    least = float(said.rpartition("<")[2])
+    message = judge_gate(facts(), POLICY, SOAKED).sentence
+    least = float(message.rpartition("<")[2])
     assert 4.0 / least <= POLICY.alpha * (1 + 1e-9)
 
 

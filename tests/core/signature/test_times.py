@@ -67,7 +67,7 @@ def test_any_text_is_a_time_or_says_why_not(text: str) -> None:
     try:
         found = parse_time(text)
     except ValueError as error:
-        said = str(error)
+        message = str(error)
     else:
-        said = f"{found}"
-    assert 0 < len(said) < 200
+        message = f"{found}"
+    assert 0 < len(message) < 200

@@ -113,16 +113,16 @@ class CsvFile:
             try:
                 for _ in reader:
                     line = reader.line_num + 1
-                said = "the file changes while it is read"
+                message = "the file changes while it is read"
             except csv.Error as error:
                 if "limit" in str(error):
                     most = _LONGEST_CELL >> 20
-                    said = f"a cell is longer than {most} MiB; is a quote left open?"
+                    message = f"a cell is longer than {most} MiB; is a quote left open?"
                 elif "unexpected end" in str(error):
-                    said = "a quote is opened here and never closed"
+                    message = "a quote is opened here and never closed"
                 else:
-                    said = "a quote within a cell is not doubled"
-        return BadTable(f"{self._path.name}, line {line}: {said}")
+                    message = "a quote within a cell is not doubled"
+        return BadTable(f"{self._path.name}, line {line}: {message}")
 
     @contextmanager
     def _open(self) -> Iterator[Iterator[str]]:
@@ -139,8 +139,8 @@ class CsvFile:
                 f"{name}, line {line} is not UTF-8", hint="save the file as UTF-8"
             ) from error
         except (OSError, EOFError, zlib.error) as error:
-            said = getattr(error, "strerror", None) or "it is cut off or damaged"
-            raise BadTable(f"{name} cannot be read: {said}") from error
+            message = getattr(error, "strerror", None) or "it is cut off or damaged"
+            raise BadTable(f"{name} cannot be read: {message}") from error
 
     def _undecoded(self, zipped: bool) -> int:
         opened = gzip.open if zipped else open

@@ -20,10 +20,10 @@ class CellFault(Exception):
     """One cell is wrong: ``index`` is its place in the batch. Not for people: who reads the
     batch knows the file and the row, and raises BadTable."""
 
-    def __init__(self, index: int, said: str, hint: str = "") -> None:
-        super().__init__(said)
+    def __init__(self, index: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
         self.index = index
-        self.said = said
+        self.message = message
         self.hint = hint
 
 

@@ -116,9 +116,9 @@ class _Reading:
     def add(self, batch: Batch) -> None:
         if not batch.rows:
             return
-        said = ", ".join(self._label_columns)
+        message = ", ".join(self._label_columns)
         held = [batch.columns[name] for name in self._label_columns]
-        labels = self._read(batch, said, "", lambda: self._label_reader.read(held))
+        labels = self._read(batch, message, "", lambda: self._label_reader.read(held))
         stamps = batch.columns[self._time_column]
         times = self._read(
             batch, self._time_column, "a time", lambda: self._time_reader.read(stamps)
@@ -153,7 +153,7 @@ class _Reading:
             place = batch.place(fault.index if kept is None else kept[fault.index])
             declared = f"; the model's file says {wanted}" if wanted and kept is not None else ""
             raise BadTable(
-                f"{self._file}, {place}, column {quoted(column)}: {fault.said}{declared}",
+                f"{self._file}, {place}, column {quoted(column)}: {fault.message}{declared}",
                 hint=fault.hint or None,
             ) from fault
         except TypeFault as fault:
@@ -175,8 +175,8 @@ class _Reading:
             names, what = list(self._label_columns), "a label"
             if self._untimed:
                 names, what = [*names, self._time_column], "a label and a time"
-            said = ", ".join(map(quoted, names))
-            raise BadTable(f"{self._file}: none of {self._rows:,} rows has {what} ({said})")
+            message = ", ".join(map(quoted, names))
+            raise BadTable(f"{self._file}: none of {self._rows:,} rows has {what} ({message})")
         columns: dict[str, Any] = {}
         read = dict(zip([r.spec.name for r in self._readers], self._columns, strict=True))
         for name in self._contract.names:

@@ -41,8 +41,8 @@ class CatboostPlugin:
         self._categorical = set(model.get_cat_feature_indices())
         self._texts = set(model.get_text_feature_indices())
         self._width = len(names)
-        told = () if self._loss in _ONE_BY_ONE else np.ravel(np.asarray(model.classes_, object))
-        self.classes = [_label(name) for name in told]
+        labels = () if self._loss in _ONE_BY_ONE else np.ravel(np.asarray(model.classes_, object))
+        self.classes = [_label(name) for name in labels]
         self.categories: Mapping[str, Sequence[str]] = {
             name: () for i, name in enumerate(self.features) if i in self._categorical
         }

@@ -112,10 +112,10 @@ def _bounded(body: bytes) -> bytes:
 def parse(body: bytes) -> KeySet:
     """The usable keys; raises NoKeys where none is."""
     try:
-        told = json.loads(body)
+        document = json.loads(body)
     except ValueError as error:
         raise NoKeys(f"no JSON: {type(error).__name__}") from None
-    listed = told.get("keys") if isinstance(told, dict) else None
+    listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         raise NoKeys("no JSON Web Key Set")
     keys: dict[str, Key] = {}

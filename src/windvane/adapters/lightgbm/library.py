@@ -111,5 +111,5 @@ class Booster:
 
     def _call(self, status: int) -> None:
         if status != 0:
-            told = (self._lib.LGBM_GetLastError() or b"").decode(errors="replace")
-            raise RuntimeFailed(f"LightGBM: {told[:300] or status}")
+            message = (self._lib.LGBM_GetLastError() or b"").decode(errors="replace")
+            raise RuntimeFailed(f"LightGBM: {message[:300] or status}")

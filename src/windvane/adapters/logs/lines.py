@@ -40,7 +40,7 @@ class _Lines(logging.Formatter):
             text = shape.sub(instead, text)
         return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
-    def said(self, record: logging.LogRecord) -> str:
+    def text(self, record: logging.LogRecord) -> str:
         return self.clean(record.getMessage(), _MOST_MESSAGE)
 
     def trace(self, record: logging.LogRecord) -> str:
@@ -54,10 +54,10 @@ class TextLines(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        said, trace = self.said(record), self.trace(record)
+        text, trace = self.text(record), self.trace(record)
         request = getattr(record, "request_id", "")
-        named = f" [{request}]" if request and request not in said else ""
-        line = f"{at},{record.msecs:03.0f} {self.process} {record.levelname}{named} {said}"
+        named = f" [{request}]" if request and request not in text else ""
+        line = f"{at},{record.msecs:03.0f} {self.process} {record.levelname}{named} {text}"
         return f"{line}\n{trace}" if trace else line
 
 
@@ -72,7 +72,7 @@ class JsonLines(_Lines):
             "level": record.levelname.lower(),
             "process": self.process,
             "logger": record.name,
-            "message": self.said(record),
+            "message": self.text(record),
         }
         for name in ("request_id", "trace_id"):
             held = getattr(record, name, "")

@@ -44,11 +44,11 @@ class Measured:
         log.parent.mkdir(parents=True, exist_ok=True)
         self._line, theirs = socket.socketpair()
         try:
-            with theirs, log.open("ab") as told:
+            with theirs, log.open("ab") as output:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "windvane.apps.gateway.measure", str(theirs.fileno())],
                     env={**os.environ, **dict.fromkeys(_THREADS, str(order.threads))},
-                    pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=told,
+                    pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=output,
                     stderr=subprocess.STDOUT, start_new_session=True,
                 )  # fmt: skip
         except BaseException:

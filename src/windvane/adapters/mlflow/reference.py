@@ -48,9 +48,9 @@ def fetch_reference(
     except CannotLoad:
         raise
     except Exception as error:  # a client of many stores fails in as many ways
-        said = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
+        message = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         raise CannotLoad(
-            f"{reference} cannot be fetched from {_plain(uri)}: {said}",
+            f"{reference} cannot be fetched from {_plain(uri)}: {message}",
             hint="name the server or folder that has it: --tracking URI",
         ) from error
     finally:

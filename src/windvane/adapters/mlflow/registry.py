@@ -24,7 +24,7 @@ from mlflow.models.model import Model
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
 
-from windvane.core.execution import SERVED_FILE, RuntimeName, ServedBy
+from windvane.core.execution import RUNTIMES, SERVED_FILE, ServedBy
 from windvane.ports.registry import Registered
 
 _TYPES = {
@@ -104,12 +104,11 @@ def _flavours(files: Path) -> dict[str, dict[str, Any]]:
     if (files / SERVED_FILE).is_file():
         served = msgspec.json.decode((files / SERVED_FILE).read_bytes(), type=ServedBy)
     ours: dict[str, Any] = {"runtime": served.runtime.value, "file": served.file}
-    native = {
-        RuntimeName.ONNX: {"onnx": {"data": served.file}},
-        RuntimeName.XGBOOST: {"xgboost": {"data": served.file, "model_format": "ubj"}},
-        RuntimeName.LIGHTGBM: {"lightgbm": {"data": served.file}},
-    }
-    return {**native.get(served.runtime, {}), "windvane": ours}
+    flavor = RUNTIMES[served.runtime].flavor
+    if flavor is None:
+        return {"windvane": ours}
+    name, parameters = flavor
+    return {name: {"data": served.file, **parameters}, "windvane": ours}
 
 
 @contextmanager

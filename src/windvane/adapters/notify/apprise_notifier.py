@@ -37,12 +37,12 @@ class AppriseNotifier:
             except BlockingIOError as error:
                 raise NotificationFailed("another steward is telling something") from error
             journal.seek(0)
-            told = journal.read()
-            if key in _keys(told):
+            written = journal.read()
+            if key in _keys(written):
                 return
             if len(self._apprise) and not self._apprise.notify(title=title, body=body):
                 raise NotificationFailed(f"{title!r} was not delivered")
-            mend = "\n" if told and not told.endswith("\n") else ""
+            mend = "\n" if written and not written.endswith("\n") else ""
             journal.write(mend + json.dumps({"key": key, "title": title, "body": body}) + "\n")
 
 

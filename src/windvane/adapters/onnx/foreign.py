@@ -65,9 +65,9 @@ _KINDS = {
 
 def _tensor(given: Any) -> tuple[str, str, int]:
     """An input's name, element type and width (0 for any). Raises CannotLoad."""
-    told = given.type.tensor_type
-    kind = _KINDS.get(told.elem_type)
-    dims = [d.dim_value for d in told.shape.dim]
+    tensor = given.type.tensor_type
+    kind = _KINDS.get(tensor.elem_type)
+    dims = [d.dim_value for d in tensor.shape.dim]
     if kind is None or len(dims) > 2:
         raise CannotLoad(
             f"the graph's input {given.name!r} has the shape {dims} of a type that cannot be given",
@@ -129,7 +129,7 @@ def _by_skl2onnx(estimator: Any, width: int) -> bytes:
     except ImportError as error:
         raise ValueError("skl2onnx is not installed: pip install 'windvane[sklearn]'") from error
     options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "predict_proba") else None
-    told = ""
+    problem = ""
     kinds = [DoubleTensorType, FloatTensorType]
     for kind in reversed(kinds) if _splits(estimator) else kinds:
         try:
@@ -139,10 +139,10 @@ def _by_skl2onnx(estimator: Any, width: int) -> bytes:
             body: bytes = made.SerializeToString()
             _runs(body, kind is FloatTensorType, width)
         except Exception as error:  # a converter of a hundred models fails in as many ways
-            told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         else:
             return body
-    raise ValueError(f"skl2onnx cannot convert {type(estimator).__name__}: {told[:200]}")
+    raise ValueError(f"skl2onnx cannot convert {type(estimator).__name__}: {problem[:200]}")
 
 
 def _runs(body: bytes, single: bool, width: int) -> None:

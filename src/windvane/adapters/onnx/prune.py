@@ -96,8 +96,8 @@ class _Ensemble:
         aggregate = self._held.get("aggregate_function")
         summed = aggregate is None or aggregate.s == b"SUM"
         if aggregate is not None and aggregate.s not in (b"SUM", b"AVERAGE"):
-            told = aggregate.s.decode()
-            raise CannotOptimize(f"the trees' {told} cannot be pruned, their sum or mean can")
+            kind = aggregate.s.decode()
+            raise CannotOptimize(f"the trees' {kind} cannot be pruned, their sum or mean can")
         grow = len(self.rounds) / rounds if summed and self._averaged() else 1.0
         kept = [tree for held in self.rounds[:rounds] for tree in held]
         of_nodes = np.isin(self._array("nodes_treeids").astype(np.int64), kept)

@@ -160,9 +160,9 @@ def open_session(graph: bytes, threads: int = 1) -> ort.InferenceSession:
 def _only_input(session: ort.InferenceSession, width: int) -> Any:
     inputs = session.get_inputs()
     if len(inputs) != 1 or inputs[0].type not in _REALS or len(inputs[0].shape) != 2:
-        told = ", ".join(f"{i.name}: {i.type} {i.shape}" for i in inputs)
+        listed = ", ".join(f"{i.name}: {i.type} {i.shape}" for i in inputs)
         raise CannotLoad(
-            f"the graph takes {told}; one matrix (rows, {width}) of reals is needed",
+            f"the graph takes {listed}; one matrix (rows, {width}) of reals is needed",
             hint="export it with one float or double input for all features",
         )
     rows, columns = inputs[0].shape
@@ -176,8 +176,10 @@ def _check_tensors(session: ort.InferenceSession, served: ServedBy) -> None:
     inputs = {given.name: given for given in session.get_inputs()}
     named = {tensor.name for tensor in served.tensors}
     if named != inputs.keys():
-        told = f"the graph takes {', '.join(inputs)}; the version gives {', '.join(sorted(named))}"
-        raise CannotLoad(told)
+        listed = (
+            f"the graph takes {', '.join(inputs)}; the version gives {', '.join(sorted(named))}"
+        )
+        raise CannotLoad(listed)
     for given in inputs.values():
         if given.shape:
             _check_rows(given.shape[0])
@@ -199,9 +201,9 @@ def _output(session: ort.InferenceSession, wanted: str) -> str:
         return wanted
     reals = [o.name for o in outputs if o.type in _REALS]
     if not reals:
-        told = ", ".join(f"{o.name}: {o.type}" for o in outputs)
+        listed = ", ".join(f"{o.name}: {o.type}" for o in outputs)
         raise CannotLoad(
-            f"the graph gives {told}; a tensor of reals is needed",
+            f"the graph gives {listed}; a tensor of reals is needed",
             hint="export it with zipmap=False, and with probabilities",
         )
     likely = [name for name in reals if "prob" in name.lower()]

@@ -98,8 +98,8 @@ def _get(client: httpx.Client, url: str) -> httpx.Response:
     except RuntimeFailed as error:
         raise CannotLoad(f"{url}: {error.message}") from error
     except httpx.HTTPError as error:
-        said = type(error).__name__  # its words may quote a header
-        raise CannotLoad(f"{url} cannot be asked: {said}", hint="is the server up?") from error
+        message = type(error).__name__  # its words may quote a header
+        raise CannotLoad(f"{url} cannot be asked: {message}", hint="is the server up?") from error
 
 
 def _json(remote: RemoteModel, answer: httpx.Response) -> dict[str, Any]:
@@ -112,8 +112,8 @@ def _json(remote: RemoteModel, answer: httpx.Response) -> dict[str, Any]:
 
 
 def _refused(remote: RemoteModel, answer: httpx.Response) -> CannotLoad:
-    said = answer.text[:200].strip()
+    message = answer.text[:200].strip()
     return CannotLoad(
-        f"{answer.url} answers {answer.status_code}{': ' if said else ''}{said}",
+        f"{answer.url} answers {answer.status_code}{': ' if message else ''}{message}",
         hint=f"is {remote.model!r} loaded there, and may this client ask for it?",
     )

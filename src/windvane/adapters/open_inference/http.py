@@ -18,8 +18,8 @@ def trust(ca: Path | None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(ca)
         except OSError as error:  # ssl.SSLError is one
-            said = error.strerror or "it is no PEM file"
-            raise CannotLoad(f"`remote_ca` is {ca}: {said}") from error
+            message = error.strerror or "it is no PEM file"
+            raise CannotLoad(f"`remote_ca` is {ca}: {message}") from error
     return context
 
 

@@ -47,14 +47,14 @@ def write_request(
     tail: list[bytes] = []
     for name, values in tensors.items():
         datatype = "BYTES" if values.dtype.kind == "O" else _DATATYPES[values.dtype.name]
-        said: dict[str, Any] = {"name": name, "shape": list(values.shape), "datatype": datatype}
+        entry: dict[str, Any] = {"name": name, "shape": list(values.shape), "datatype": datatype}
         if binary:
             part = _packed(values)
-            said["parameters"] = {"binary_data_size": len(part)}
+            entry["parameters"] = {"binary_data_size": len(part)}
             tail.append(part)
         else:
-            said["data"] = _listed(name, values)
-        inputs.append(said)
+            entry["data"] = _listed(name, values)
+        inputs.append(entry)
     request: dict[str, Any] = {"inputs": inputs}
     if wanted:
         request["outputs"] = [
@@ -82,11 +82,11 @@ def read_answer(
         answer = _decoder.decode(body[:size])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise RuntimeFailed(f"the answer cannot be read: {error}") from error
-    for what, said, meant in (
+    for what, entry, meant in (
         ("model", answer.model_name, model), ("version", answer.model_version, version),
     ):  # fmt: skip
-        if said and meant and said != meant:
-            raise RuntimeFailed(f"its server answers by the {what} {said[:100]!r}, not {meant!r}")
+        if entry and meant and entry != meant:
+            raise RuntimeFailed(f"its server answers by the {what} {entry[:100]!r}, not {meant!r}")
     found: dict[str, NDArray[np.float64]] = {}
     at = size
     for one in answer.outputs:

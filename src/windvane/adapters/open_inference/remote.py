@@ -89,10 +89,10 @@ def decode(body: bytes) -> RemoteModel:
         raise CannotLoad(f"{FILE} describes no remote model: {error}") from error
 
 
-def tensors_of(said: Any, what: str) -> tuple[RemoteTensor, ...]:
+def tensors_of(given: Any, what: str) -> tuple[RemoteTensor, ...]:
     """From a server's metadata. Raises CannotLoad."""
     try:
-        found = msgspec.convert(said or [], list[RemoteTensor])
+        found = msgspec.convert(given or [], list[RemoteTensor])
     except msgspec.ValidationError as error:
         raise CannotLoad(f"the server's metadata of {what} cannot be read: {error}") from error
     for tensor in found:

@@ -67,11 +67,11 @@ class PipEnvironments:
         try:
             self._check(environment.id)
         except Damaged as error:
-            said = f"its environment {environment.id[:_SHORT]} is damaged: {error}"
-            raise CannotLoad(said, hint=again) from error
+            message = f"its environment {environment.id[:_SHORT]} is damaged: {error}"
+            raise CannotLoad(message, hint=again) from error
         except OSError as error:
-            said = f"its environment {environment.id[:_SHORT]} is not on this machine"
-            raise CannotLoad(f"{said} ({error.strerror})", hint=again) from error
+            message = f"its environment {environment.id[:_SHORT]} is not on this machine"
+            raise CannotLoad(f"{message} ({error.strerror})", hint=again) from error
         if environment.python != _python():
             raise CannotLoad(
                 f"its environment was built for Python {environment.python}, this is {_python()}",

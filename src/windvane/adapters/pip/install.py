@@ -109,9 +109,9 @@ class Pip:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         environment["TMPDIR"] = str(folder / "tmp")
         (folder / "tmp").mkdir(exist_ok=True)
-        with open(log, "wb") as told:
+        with open(log, "wb") as output:
             process = subprocess.Popen(
-                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=told,
+                command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True, umask=0o022,
             )  # fmt: skip
         try:
@@ -188,16 +188,16 @@ def _last_words(log: Path) -> str:
     lines = [line.strip() for line in _tail(log).decode(errors="replace").splitlines()]
     lines = [line for line in lines if line and not line.startswith(("WARNING", "[notice]"))]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR")]
-    told = "; ".join(line[:300] for line in (errors or lines)[-_LAST_LINES:])
-    return _CREDENTIALS.sub("://", told) or "it said nothing"
+    text = "; ".join(line[:300] for line in (errors or lines)[-_LAST_LINES:])
+    return _CREDENTIALS.sub("://", text) or "it said nothing"
 
 
 def _reported(report: Path) -> tuple[Package, ...]:
     try:
         if report.stat().st_size > _MOST_REPORT:
             raise EnvironmentNotBuilt(f"pip's report is beyond {_MOST_REPORT:,} bytes")
-        told: Any = json.loads(report.read_bytes())
-        found = [_package(one) for one in told["install"]]
+        document: Any = json.loads(report.read_bytes())
+        found = [_package(one) for one in document["install"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EnvironmentNotBuilt(
             f"pip gave no report of what it takes: {error}", hint="pip 23.1 or newer is needed"
@@ -205,10 +205,10 @@ def _reported(report: Path) -> tuple[Package, ...]:
     return tuple(sorted(found, key=lambda one: one.name))
 
 
-def _package(told: Any) -> Package:
-    metadata = told["metadata"]
+def _package(entry: Any) -> Package:
+    metadata = entry["metadata"]
     name, version = package_name(metadata["name"]), metadata["version"]
-    archive = told.get("download_info", {}).get("archive_info", {})
+    archive = entry.get("download_info", {}).get("archive_info", {})
     digest = archive.get("hashes", {}).get("sha256", "")
     if not digest:
         raise EnvironmentNotBuilt(

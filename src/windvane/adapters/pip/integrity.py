@@ -63,8 +63,8 @@ def stamp(folder: Path) -> str:
     tells; reads no contents. Raises Damaged, OSError."""
     digest = hashlib.sha256()
     for name, found in files_of(folder):
-        told = (name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        digest.update(repr(told).encode())
+        identity = (name, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        digest.update(repr(identity).encode())
     return digest.hexdigest()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from windvane.adapters.redis.server import Server, Unreachable
-from windvane.ports.idempotency import Kept
+from windvane.ports.idempotency import StoredAnswer
 
 DEADLINE_S = 0.05
 _PREFIX = b"wv:once:"
@@ -60,8 +60,8 @@ class RedisIdempotency:
 
     async def reserve(
         self, place: bytes, holder: str, digest: bytes, lease_s: float
-    ) -> Kept | None:
-        key, value = _PREFIX + place, _value(holder, Kept(digest))
+    ) -> StoredAnswer | None:
+        key, value = _PREFIX + place, _value(holder, StoredAnswer(digest))
         try:
             # Once more where what was held ended between the two looks at it.
             for _ in range(2):
@@ -74,7 +74,7 @@ class RedisIdempotency:
             self.failures += 1
         return None
 
-    async def keep(self, place: bytes, holder: str, kept: Kept, ttl_s: float) -> None:
+    async def keep(self, place: bytes, holder: str, kept: StoredAnswer, ttl_s: float) -> None:
         value = _value(holder, kept)
         if len(value) > _MAX_ENTRY_BYTES:
             await self.forget(place, holder)
@@ -115,14 +115,14 @@ def _named(holder: str) -> bytes:
     return hashlib.blake2b(holder.encode(), digest_size=_HOLDER).digest()
 
 
-def _value(holder: str, kept: Kept) -> bytes:
+def _value(holder: str, kept: StoredAnswer) -> bytes:
     return _named(holder) + msgspec.msgpack.encode((kept.digest, kept.id, kept.body))
 
 
-def _kept(held: bytes) -> Kept | None:
+def _kept(held: bytes) -> StoredAnswer | None:
     """None for what is not ours."""
     try:
-        return Kept(*_decode(held[_HOLDER:]))
+        return StoredAnswer(*_decode(held[_HOLDER:]))
     except msgspec.MsgspecError:
         return None
 

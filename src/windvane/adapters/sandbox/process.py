@@ -153,10 +153,10 @@ def _spawn(
         *map(str, (line.fileno(), os.getpid(), limits.memory, limits.file_bytes)),
         ",".join(sorted(limits.require)), log_format, log.stem if log else "sandbox",
     ]  # fmt: skip
-    with open(log or os.devnull, "wb") as told:
+    with open(log or os.devnull, "wb") as output:
         return subprocess.Popen(
             command, cwd=inside, env=_environment(inside), pass_fds=[line.fileno()],
-            stdin=subprocess.DEVNULL, stdout=told, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
 

@@ -51,8 +51,8 @@ def sweep() -> None:
 
 def _group(log: Path | None) -> str:
     """The installation's name; a sandbox without a log counts with its own process's."""
-    told = f"{os.getuid()} {log.parent.resolve() if log else os.getpid()}"
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    identity = f"{os.getuid()} {log.parent.resolve() if log else os.getpid()}"
+    return hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
 @contextlib.contextmanager

@@ -220,10 +220,10 @@ class SandboxLibrary:
     def __init__(self, sandbox: _Sandbox, limits: Limits) -> None:
         self._sandbox = sandbox
         self._limits = limits
-        told, _ = sandbox.start()
-        categories = {name: tuple(held) for name, held in told.categories.items()}
+        answer, _ = sandbox.start()
+        categories = {name: tuple(held) for name, held in answer.categories.items()}
         self.about = ModelDescription(
-            tuple(told.features), tuple(told.classes), told.kind, categories, told.packages
+            tuple(answer.features), tuple(answer.classes), answer.kind, categories, answer.packages
         )
 
     def answer(self, rows: RawRows) -> dict[str, NDArray[np.float64]]:

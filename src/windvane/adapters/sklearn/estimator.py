@@ -43,8 +43,8 @@ class EstimatorPlugin:
         module = type(estimator).__module__.partition(".")[0]
         self._boosted = module if module in _BOOSTED else ""
         if self._boosted:
-            told = _boosted_names(estimator)
-            self.features = told or self.features
+            own = _boosted_names(estimator)
+            self.features = own or self.features
         self.packages = ["scikit-learn", *_BOOSTED.get(module, ())]
         self.categories: dict[str, tuple[str, ...]] = _boosted_categories(estimator, self.features)
 

@@ -128,8 +128,8 @@ def _translated(url: sa.URL) -> Iterator[None]:
         raise
     except (exc.DBAPIError, exc.InvalidRequestError, sqlite3.Error) as error:
         shown = url.render_as_string(hide_password=True)
-        said = getattr(error, "orig", None) or error
-        raise StoreUnavailable(f"{shown}: {said}") from error
+        message = getattr(error, "orig", None) or error
+        raise StoreUnavailable(f"{shown}: {message}") from error
 
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from windvane.ports.idempotency import Kept
+from windvane.ports.idempotency import StoredAnswer
 
 _log = logging.getLogger(__name__)
 
@@ -118,20 +118,20 @@ class SqliteIdempotency:
 
     async def reserve(
         self, place: bytes, holder: str, digest: bytes, lease_s: float
-    ) -> Kept | None:
-        def work(db: sqlite3.Connection) -> Kept | None:
+    ) -> StoredAnswer | None:
+        def work(db: sqlite3.Connection) -> StoredAnswer | None:
             now = self._now()
             row = db.execute(
                 "SELECT digest, id, body FROM answers WHERE place = ? AND until > ?", (place, now)
             ).fetchone()
             if row is not None:
-                return Kept(row[0], row[1], row[2])
+                return StoredAnswer(row[0], row[1], row[2])
             self._put(db, (place, holder, digest, "", None, _ROW_BYTES, now + lease_s))
             return None
 
         return await self._ask(work, self._deadline_s)
 
-    async def keep(self, place: bytes, holder: str, kept: Kept, ttl_s: float) -> None:
+    async def keep(self, place: bytes, holder: str, kept: StoredAnswer, ttl_s: float) -> None:
         size = _ROW_BYTES + len(kept.body or b"")
         if size > self._max_entry_bytes:
             await self.forget(place, holder)
@@ -195,8 +195,8 @@ class SqliteIdempotency:
         self._down_until = self._monotonic() + _PAUSE_S
         if not self._degradation_logged:
             self._degradation_logged = True
-            said = str(error) or f"no answer within {within_s * 1e3:.0f} ms"
-            _log.warning("idempotency keys do not protect: %s: %s", self._path, said)
+            message = str(error) or f"no answer within {within_s * 1e3:.0f} ms"
+            _log.warning("idempotency keys do not protect: %s: %s", self._path, message)
 
     # What follows runs in the thread.
 

@@ -182,6 +182,6 @@ class Booster:
 
     def _call(self, status: int) -> None:
         if status != 0:
-            told = (self._lib.XGBGetLastError() or b"").decode(errors="replace")
-            lines = [line for line in told.splitlines() if line.strip()]
+            message = (self._lib.XGBGetLastError() or b"").decode(errors="replace")
+            lines = [line for line in message.splitlines() if line.strip()]
             raise RuntimeFailed(f"XGBoost: {lines[0][:300] if lines else status}")

@@ -47,8 +47,8 @@ class XgboostPlugin:
             self._estimator = made(missing=missing, n_jobs=1)
             self._estimator.load_model(body)
         self.kind = made.__name__ if made is not None else "Booster"
-        told = json.loads(booster.save_config())["learner"]["learner_model_param"]
-        self._targets = int(told.get("num_target", "1"))
+        params = json.loads(booster.save_config())["learner"]["learner_model_param"]
+        self._targets = int(params.get("num_target", "1"))
 
     def predict(self, rows: Any) -> Any:
         return self.answer(rows)

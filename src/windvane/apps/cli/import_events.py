@@ -158,11 +158,11 @@ def _number_or_text(text: str) -> float | str:
 def _batches(
     path: Path, wanted: Sequence[str], size: int, state: Imported
 ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """The number of the first row, and rows with at least the columns that are wanted."""
+    """The number of the first row, counted from 1, and rows with at least the columns wanted."""
     if not path.is_file():
         raise BadEventsFile(f"no file {path}")
     read = _parquet if path.suffix == ".parquet" else _csv
-    first = 0
+    first = 1
     try:
         for rows in read(path, wanted, size, state):
             yield first, rows

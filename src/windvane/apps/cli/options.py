@@ -55,7 +55,7 @@ def duration(text: str, option: str) -> float:
 
 def rate(text: str) -> tuple[int, float]:
     """(requests, seconds) of `600 per minute` or `5 per 10s`; (0, 60) of `none`."""
-    if text.strip() in ("none", "0"):
+    if text.strip() == "none":
         return 0, 60.0
     match = re.fullmatch(
         r"\s*(\d[\d_,]*)\s*(?:per|/)\s*(?:(second|minute|hour|day)s?|(\S+))\s*", text
@@ -63,7 +63,12 @@ def rate(text: str) -> tuple[int, float]:
     if not match:
         raise typer.BadParameter(f"--rate: {text!r} is no rate such as `600 per minute`")
     seconds = _SECONDS[match[2]] if match[2] else duration(match[3], "--rate")
-    return int(match[1].replace(",", "").replace("_", "")), seconds
+    requests = int(match[1].replace(",", "").replace("_", ""))
+    if not requests:
+        raise typer.BadParameter(
+            "--rate: no bound is `none`; what shuts a tenant out is `windvane key revoke`"
+        )
+    return requests, seconds
 
 
 def output_columns(words: list[str]) -> dict[str, str]:

@@ -219,10 +219,10 @@ def packages(recorded: Mapping[str, Mapping[str, str]], *, own: bool = False) ->
 
 def environment(held: Environment) -> str:
     """The packages of a version's own, in a line."""
-    told = ", ".join(f"{one.name} {one.version}" for one in held.packages[:_PACKAGES_SHOWN])
+    listed = ", ".join(f"{one.name} {one.version}" for one in held.packages[:_PACKAGES_SHOWN])
     more = len(held.packages) - _PACKAGES_SHOWN
-    told += f" and {more} more" if more > 0 else ""
-    return f"  packages of its own, in {held.id[:12]}: {told}"
+    listed += f" and {more} more" if more > 0 else ""
+    return f"  packages of its own, in {held.id[:12]}: {listed}"
 
 
 def environments_table(uses: Sequence[EnvironmentUse]) -> Table:

@@ -140,7 +140,7 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
 
     signed = Depends(admin)
 
-    def told() -> None:
+    def publish() -> None:
         if feed is not None:
             publish_latest(store, feed)
 
@@ -156,7 +156,7 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
             store, clock, [wanted.tenant], wanted.name, scopes=[s.value for s in wanted.scopes],
             expires_in_s=wanted.expires_in_s, api_version=wanted.api_version, by=by,
         )[wanted.tenant]  # fmt: skip
-        told()
+        publish()
         digest = hashlib.sha256(made.encode()).hexdigest()
         with store.read() as tx:
             record = next(k for k in tx.key_records() if k.entry.digest == digest)
@@ -165,13 +165,13 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
     @router.post("/keys/{key}/rotate", summary="Issue a key's successor", status_code=201)
     def rotate(key: str, wanted: RotationWanted, by: str = signed) -> NewKey:
         made, record = rotate_key(store, clock, key, grace_s=wanted.grace_s, by=by)
-        told()
+        publish()
         return NewKey(**_key(record).model_dump(), key=made)
 
     @router.delete("/keys/{key}", summary="End a key now")
     def revoke(key: str, by: str = signed) -> KeyOut:
         ended = revoke_key(store, clock, key, by=by)
-        told()
+        publish()
         return _key(ended)
 
     @router.get("/limits", summary="Every tenant's bounds")
@@ -183,19 +183,19 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
     @router.put("/limits", summary="Set a tenant's bounds; with none, remove them")
     def set_limit(line: LimitLine, by: str = signed) -> LimitLine:
         limit_tenant(store, clock, TenantLimit(**line.model_dump()), by=by)
-        told()
+        publish()
         return line
 
     @router.put("/trust", summary="Vouch for a version whose files can run code")
     def trust(wanted: TrustWanted, by: str = signed) -> TrustOut:
         given = trust_version(store, clock, wanted.model, wanted.version, by=by)
-        told()
+        publish()
         return TrustOut(**{name: getattr(given, name) for name in TrustOut.model_fields})
 
     @router.delete("/trust", summary="Take that back")
     def distrust(model: str, version: str, by: str = signed) -> TrustOut:
         given = trust_version(store, clock, model, version, by=by, revoke=True)
-        told()
+        publish()
         return TrustOut(**{name: getattr(given, name) for name in TrustOut.model_fields})
 
     @router.get("/audit", summary="Who called what, under which key, from when to when")

@@ -107,8 +107,9 @@ class ReadService:
             with anyio.fail_after(self._deadline_s):
                 return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
         except TimeoutError as error:
-            said = f"the control database did not answer within {self._deadline_s:g} s"
-            raise StoreUnavailable(said) from error
+            message = f"the control database did not answer within {self._deadline_s:g} s"
+            busy = "load the page again; the machine or the database is busy, or a lock is held"
+            raise StoreUnavailable(message, hint=busy) from error
 
     async def ask_shared(self, key: Hashable, read: Callable[[Tx], T]) -> T:
         """As ``ask``, but viewers who ask the same within a moment share one answer."""

@@ -166,19 +166,19 @@ def make_app(
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        said = f"{request.method} {request.url.path}: {error.detail}"
-        return failed(request, HTTPStatus(error.status_code), NoSuchPage(said))
+        message = f"{request.method} {request.url.path}: {error.detail}"
+        return failed(request, HTTPStatus(error.status_code), NoSuchPage(message))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        said = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        return failed(request, HTTPStatus.UNPROCESSABLE_ENTITY, NoSuchPage(said))
+        message = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return failed(request, HTTPStatus.UNPROCESSABLE_ENTITY, NoSuchPage(message))
 
     @app.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> Response:
         """The server logs the trace; this answer is made outside of every middleware."""
-        said = f"{type(error).__name__} while making {request.url.path}"
-        response = failed(request, HTTPStatus.INTERNAL_SERVER_ERROR, PageFailed(said))
+        message = f"{type(error).__name__} while making {request.url.path}"
+        response = failed(request, HTTPStatus.INTERNAL_SERVER_ERROR, PageFailed(message))
         response.headers.update(HEADERS)
         return response
 

@@ -56,16 +56,16 @@ def health_of(
     """
     if live is None:
         return Health("not live", Tone.QUIET, "no version is deployed yet")
-    told = sorted(incidents, key=lambda i: -i.opened_at)
-    urgent = [i for i in told if is_urgent(i)]
+    by_age = sorted(incidents, key=lambda i: -i.opened_at)
+    urgent = [i for i in by_age if is_urgent(i)]
     if live.standing_in:
         why = f"version {live.standing_in} stands in for version {live.champion}"
         views = ", ".join(live.broken_views)
         return Health("standing in", Tone.WARN, f"{why}; broken: {views}" if views else why)
     if urgent:
         return Health("failing", Tone.BAD, urgent[0].title)
-    if told:
-        return Health("needs a look", Tone.WARN, told[0].title)
+    if by_age:
+        return Health("needs a look", Tone.WARN, by_age[0].title)
     judged = _judged(latest)
     if judged is not None:
         return judged

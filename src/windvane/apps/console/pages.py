@@ -54,10 +54,12 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
             return overview, sort_cards([model_card(g) for g in overview.glances])
 
         overview, cards = await reads.ask_shared("overview", read)
-        title = f"Models ({len(overview.told)} open)" if overview.told else "Models"
+        title = (
+            f"Models ({len(overview.open_incidents)} open)" if overview.open_incidents else "Models"
+        )
         return pages.page(
             request, "models.html", title=title, now=now, cards=cards,
-            state=state_of(overview, cards), told=sort_incidents(overview.told),
+            state=state_of(overview, cards), incidents=sort_incidents(overview.open_incidents),
         )  # fmt: skip
 
     @router.get("/models/{model}")
@@ -123,10 +125,10 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
 
     @router.get("/decisions/{decision:path}")
     async def decision_page(request: Request, decision: str) -> Response:
-        found, told = await reads.ask(lambda tx: load_decision(tx, decision))
+        found, incidents = await reads.ask(lambda tx: load_decision(tx, decision))
         return pages.page(
             request, "decision.html", title=f"{found.action}: {found.subject}", now=clock.now(),
-            decision=found, incidents=told, replay=replayed(found),
+            decision=found, incidents=incidents, replay=replayed(found),
         )  # fmt: skip
 
     @router.get("/api")

@@ -11,7 +11,7 @@ import msgspec
 
 from windvane.apps.console.answering import NoSuchName
 from windvane.apps.console.memory import Memory
-from windvane.apps.console.traffic import Found, Grid, TrafficSeries, grid, series
+from windvane.apps.console.traffic import Grid, TrafficSeries, WindowSketches, grid, series
 from windvane.core.drift import Baseline, StreamState
 from windvane.core.errors import did_you_mean
 from windvane.core.journal import Decision
@@ -76,10 +76,10 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Everything on the first page; ``told`` are the open incidents of all models."""
+    """Everything on the first page; ``open_incidents`` are those of all models."""
 
     glances: tuple[Glance, ...]
-    told: tuple[Incident, ...]
+    open_incidents: tuple[Incident, ...]
     recorded: float | None
 
 
@@ -89,7 +89,7 @@ class ModelPage:
 
     glance: Glance
     asked: int
-    found: Found
+    found: WindowSketches
     versions: tuple[VersionRecord, ...]
     layout: Layout | None
     baseline: Baseline | None
@@ -114,16 +114,16 @@ class IncidentPage:
 
 def load_overview(tx: Tx, now: float, wall: float, memory: Memory) -> Overview:
     """Every model, a few queries each."""
-    told = [i for i in tx.incidents("", INCIDENTS) if i.closed_at is None]
+    opened = [i for i in tx.incidents("", INCIDENTS) if i.closed_at is None]
     recorded = recorded_until(tx)
     glances: list[Glance] = []
     for record in tx.models():
         file, live = file_of(record.text), tx.deployment(record.name)
         given = grid(now, parse_duration(file.watch.window), GLANCE_WINDOWS, recorded)
         line = memory.series(tx, record.name, given, wall) if live else series((), given)
-        mine = [i for i in told if i.model == record.name]
+        mine = [i for i in opened if i.model == record.name]
         glances.append(_glance(tx, record, live, line, mine))
-    return Overview(tuple(glances), tuple(told), recorded)
+    return Overview(tuple(glances), tuple(opened), recorded)
 
 
 def load_model_page(tx: Tx, name: str, now: float, windows: int, memory: Memory) -> ModelPage:
@@ -196,8 +196,10 @@ def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:
         for i in tx.incidents(found.model, INCIDENTS)
         if i.opened_at <= found.at <= (i.closed_at or found.at)
     ]
-    told = [i for i in near[:_OF_INCIDENT] if any(n.decision == found.id for n in tx.notes(i.id))]
-    return found, told
+    incidents = [
+        i for i in near[:_OF_INCIDENT] if any(n.decision == found.id for n in tx.notes(i.id))
+    ]
+    return found, incidents
 
 
 def recorded_until(tx: Tx) -> float | None:
@@ -220,9 +222,9 @@ def _closest(error: UnknownName, asked: str, known: Mapping[str, str]) -> NoSuch
     return NoSuchName(error.message, hint=hint, path=known.get(near, ""))
 
 
-def _newest(tx: Tx, model: str, asked: Grid) -> tuple[Grid, Found]:
+def _newest(tx: Tx, model: str, asked: Grid) -> tuple[Grid, WindowSketches]:
     """The sketches of as many of the newest windows as one page may read."""
-    chunks: list[Found] = []
+    chunks: list[WindowSketches] = []
     rows, reached, end = 0, len(asked.starts), float("inf")
     while reached and rows < _ROWS:
         reached = max(0, reached - _CHUNK)

@@ -27,7 +27,7 @@ class Moment:
 
 
 def story_of(page: IncidentPage) -> list[Moment]:
-    """Oldest first. ``sort`` is began, told, then or closed; lines of one act are together."""
+    """Oldest first. ``sort`` is began, reported, then or closed; lines of one act are together."""
     incident = page.incident
     out: list[Moment] = []
     if incident.since < incident.opened_at:
@@ -42,7 +42,7 @@ def story_of(page: IncidentPage) -> list[Moment]:
             continue
         sort = "then"
         if note.at == incident.opened_at:
-            sort = "told"
+            sort = "reported"
         elif note.at == incident.closed_at:
             sort = "closed"
         judged = page.decisions.get(note.decision)

@@ -73,20 +73,20 @@ def histogram(
         x = i * slot + (gap if i else 0.0)
         p = shares[0][i] if i < len(before) else 0.0
         q = shares[1][i] if i < len(after) else 0.0
-        said = f"{label}: {words[0]} {p:.1%}, {words[1]} {q:.1%}"
+        message = f"{label}: {words[0]} {p:.1%}, {words[1]} {q:.1%}"
         null = " null" if i == 0 else ""
         bars.append(
-            f'<g class="bin{null}"><title>{escape(said)}</title>'
+            f'<g class="bin{null}"><title>{escape(message)}</title>'
             f'<rect class="hit" x="{x:.1f}" y="0" width="{slot:.1f}" height="{height:.0f}"/>'
             + _bar("before", x + slot * 0.06, slot * 0.88, p / top, height)
             + _bar("after", x + slot * 0.3, slot * 0.4, q / top, height)
             + "</g>"
         )
-    said = _summary(feature, labels, shares, words)
+    message = _summary(feature, labels, shares, words)
     line = f'<line class="axis" x1="0" y1="{height:.0f}" x2="{width:.0f}" y2="{height:.0f}"/>'
     picture = Markup(
         f'<svg class="hist" viewBox="0 0 {width:.0f} {height + 1:.0f}" '
-        f'preserveAspectRatio="none" role="img" aria-label="{escape(said)}">'
+        f'preserveAspectRatio="none" role="img" aria-label="{escape(message)}">'
         f"{''.join(bars)}{line}</svg>"
     )
     inner = list(labels[1:])
@@ -169,11 +169,11 @@ def bands(given: Sequence[Band], places: dict[str, int]) -> Markup:
         for version, part, stands_in in band.parts:
             tall = part * 100.0
             y -= tall
-            said = f"version {version}: {part:.0%}{', standing in' if stands_in else ''}"
+            message = f"version {version}: {part:.0%}{', standing in' if stands_in else ''}"
             extra = " stands-in" if stands_in else ""
             shapes.append(
                 f'<rect class="v{places.get(version, 0) % 6}{extra}" x="{x:.2f}" y="{y:.2f}" '
-                f'width="{width:.2f}" height="{tall:.2f}"><title>{escape(said)}</title></rect>'
+                f'width="{width:.2f}" height="{tall:.2f}"><title>{escape(message)}</title></rect>'
             )
     now = ", ".join(f"version {v} {s:.0%}" for v, s, _ in given[-1].parts)
     return Markup(

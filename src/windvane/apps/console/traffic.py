@@ -12,7 +12,7 @@ from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Layout, Sketch
 from windvane.ports.control_store import WindowKey
 
 Counts = NDArray[np.int64]
-Found = Sequence[tuple[WindowKey, Sketch]]
+WindowSketches = Sequence[tuple[WindowKey, Sketch]]
 
 
 def _traffic() -> Counts:
@@ -127,7 +127,7 @@ class TrafficSeries:
         return [of(tally) if self.grid.known(start) else None for start, tally in pairs]
 
 
-def tallies_by_window(found: Found, given: Grid) -> tuple[dict[float, Tally], Tally]:
+def tallies_by_window(found: WindowSketches, given: Grid) -> tuple[dict[float, Tally], Tally]:
     """Closed windows of the grid that hold anything, and the open one."""
     starts = frozenset(given.starts)
     tallies: dict[float, Tally] = {}
@@ -140,7 +140,7 @@ def tallies_by_window(found: Found, given: Grid) -> tuple[dict[float, Tally], Ta
     return tallies, open_tally
 
 
-def series(found: Found, given: Grid) -> TrafficSeries:
+def series(found: WindowSketches, given: Grid) -> TrafficSeries:
     return TrafficSeries.of(given, *tallies_by_window(found, given))
 
 
@@ -154,7 +154,7 @@ class TenantTraffic:
     last: float
 
 
-def by_tenant(found: Found, given: Grid) -> list[TenantTraffic]:
+def by_tenant(found: WindowSketches, given: Grid) -> list[TenantTraffic]:
     """Busiest first."""
     places = {start: i for i, start in enumerate(given.starts)}
     tallies: dict[str, Tally] = {}

@@ -82,12 +82,12 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Data of one time series; ``said`` is the same in words."""
+    """Data of one time series; ``sentence`` is the same in words."""
 
     id: str
     title: str
     unit: str
-    said: str
+    sentence: str
     data: dict[str, Any]
 
 
@@ -132,27 +132,31 @@ def sort_cards(cards: Sequence[ModelCard]) -> list[ModelCard]:
 
 def state_of(overview: Overview, cards: Sequence[ModelCard]) -> State:
     """What a person should know before they read anything else."""
-    told = overview.told
+    opened = overview.open_incidents
     words = Counter((card.health.word, card.health.tone) for card in cards)
     ranked = sorted(words.items(), key=lambda item: _LOUDEST.index(item[0][1]))
-    if told:
-        high = sum(i.severity == Severity.HIGH for i in told)
-        names = sorted({i.model for i in told})
+    if opened:
+        high = sum(i.severity == Severity.HIGH for i in opened)
+        names = sorted({i.model for i in opened})
         where = names[0] if len(names) == 1 else _counted(len(names), "model")
-        said = f"{_counted(len(told), 'open incident')} on {where}"
-        said += f", {'' if len(told) == high == 1 else f'{high} '}of high severity" if high else ""
+        message = f"{_counted(len(opened), 'open incident')} on {where}"
+        message += (
+            f", {'' if len(opened) == high == 1 else f'{high} '}of high severity" if high else ""
+        )
     else:
         loud = sum(n for (_, tone), n in words.items() if tone in (Tone.WARN, Tone.BAD))
-        said = "No open incident" + (f", but {_counted(loud, 'model')} to look at" if loud else "")
+        message = "No open incident" + (
+            f", but {_counted(loud, 'model')} to look at" if loud else ""
+        )
     tones = {card.health.tone for card in cards}
-    if Tone.BAD in tones or any(is_urgent(i) for i in told):
+    if Tone.BAD in tones or any(is_urgent(i) for i in opened):
         tone = Tone.BAD
-    elif told or Tone.WARN in tones:
+    elif opened or Tone.WARN in tones:
         tone = Tone.WARN
     else:
         tone = Tone.GOOD if tones & {Tone.GOOD, Tone.BUSY} else Tone.QUIET
     return State(
-        tone, said, tuple((word, tone, n) for (word, tone), n in ranked), overview.recorded
+        tone, message, tuple((word, tone, n) for (word, tone), n in ranked), overview.recorded
     )
 
 
@@ -213,9 +217,9 @@ def weights_now(
 def charts(page: ModelPage) -> tuple[Chart, ...]:
     """Traffic, latency and failures over the page's windows."""
     line = page.glance.line
-    told = (*page.glance.incidents, *page.closed)
+    incidents = (*page.glance.incidents, *page.closed)
     first = line.grid.starts[0]
-    marks = [{"t": i.since, "label": i.title[:80]} for i in told if i.since >= first]
+    marks = [{"t": i.since, "label": i.title[:80]} for i in incidents if i.since >= first]
 
     def chart(
         name: str,
@@ -224,12 +228,12 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
         lines: Sequence[tuple[str, str, Callable[[Tally], float | None]]],
     ) -> Chart:
         values = [(label, colour, _rounded(line.values(of))) for label, colour, of in lines]
-        said = "; ".join(_described(label, known, unit) for label, _, known in values)
+        message = "; ".join(_described(label, known, unit) for label, _, known in values)
         drawn = [
             {"label": label, "colour": colour, "values": known} for label, colour, known in values
         ]
         data = {"t": list(line.grid.starts), "unit": unit, "series": drawn, "marks": marks}
-        return Chart(name, title, unit, said, data)
+        return Chart(name, title, unit, message, data)
 
     return (
         chart(
@@ -331,6 +335,6 @@ def notes_on(page: ModelPage) -> list[str]:
         span = times.about(shown * grid.window_s)
         out.append(f"only the last {span} are shown: the range holds more than one page may read")
     if live is not None and page.layout and page.baseline is None:
-        said = f"the baseline of version {live.champion} was made by another release"
-        out.append(f"{said}: features are shown without their pictures until it is trained anew")
+        message = f"the baseline of version {live.champion} was made by another release"
+        out.append(f"{message}: features are shown without their pictures until it is trained anew")
     return [line for line in out if line]

@@ -148,8 +148,8 @@ class FlightReplay:
         self._due = [(when, f) for when, f in self._due if when > now]
         tenants: dict[str, list[dict[str, Any]]] = {}
         for flight in landed:
-            told = {"request_id": f"flight-{flight.id}", "value": float(flight.late or 0)}
-            tenants.setdefault(flight.carrier, []).append(told)
+            outcome = {"request_id": f"flight-{flight.id}", "value": float(flight.late or 0)}
+            tenants.setdefault(flight.carrier, []).append(outcome)
         for tenant, outcomes in tenants.items():
             headers = {"Authorization": f"Bearer {self._keys[tenant]}"}
             body = {"model": self._model, "outcomes": outcomes}
@@ -166,8 +166,8 @@ class FlightReplay:
         while self._judged_until() < end:
             if time.monotonic() > deadline:
                 seen = self.seen
-                said = f"{seen.acknowledged:,} requests were answered, {seen.refused:,} refused"
-                raise TimeoutError(f"the window that ended at {end:.0f} was not judged: {said}")
+                message = f"{seen.acknowledged:,} requests were answered, {seen.refused:,} refused"
+                raise TimeoutError(f"the window that ended at {end:.0f} was not judged: {message}")
             await asyncio.sleep(0.01)
 
 

@@ -27,7 +27,7 @@ class Check:
 
     name: str
     kept: bool
-    said: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def show_report(report: Report, console: Console) -> None:
     console.print(table)
     for check in report.checks:
         mark = "[green]kept  [/]" if check.kept else "[bold red]BROKEN[/]"
-        console.print(f"{mark} {check.name}: {check.said}", highlight=False)
+        console.print(f"{mark} {check.name}: {check.message}", highlight=False)
     console.print(
         f"{report.acknowledged:,} predictions acknowledged, {report.logged:,} in the log, "
         f"{report.false_alarms} false alarms, {report.seconds:.0f} s of replay at "
@@ -283,8 +283,8 @@ def _line(
 
 
 def _notified_kinds(feed: Incident | None, notes: dict[str, list[IncidentNote]]) -> set[str]:
-    said = " ".join(n.what for n in notes.get(feed.id, [])) if feed else ""
-    return {kind for kind in ("nulls", "values") if f"{kind} " in said}
+    text = " ".join(n.what for n in notes.get(feed.id, [])) if feed else ""
+    return {kind for kind in ("nulls", "values") if f"{kind} " in text}
 
 
 def clock_text(seconds: float | None) -> str:

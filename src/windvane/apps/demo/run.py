@@ -31,7 +31,7 @@ from windvane.usecases.read_model_file import parse_duration, read_model_file
 from windvane.usecases.read_settings import HOME_VARIABLE, Settings
 
 MODEL_FILE = Path(__file__).parent / "model.yaml"
-_STEP_WITHIN_S = 600.0
+_STEP_WITHIN_S = 1_800.0
 _DRAINED_WITHIN_S = 30.0
 
 
@@ -184,11 +184,11 @@ def _train(flights: Flights, settings: Settings, home: Path, stage: Stage) -> No
         (broken, ["--unknown", "error"], "on a broken join, for later"),
     ):
         with stage.working(f"training a version {what}"):
-            said = _command(
+            output = _command(
                 settings, "train", "flight-delay", str(table), "--label", "arr_late",
                 "--time", "asked_at", "--holdout-from", cut, "--json", *more,
             )  # fmt: skip
-        trained: dict[str, Any] = json.loads(said)
+        trained: dict[str, Any] = json.loads(output)
         auc = trained["metrics"]["auc"]
         stage.say(f"   version {trained['version']} {what}: AUC {auc:.3f} on its held-out June")
 
@@ -238,8 +238,8 @@ def _command(settings: Settings, *words: str) -> str:
             env=environment, capture_output=True, text=True, timeout=_STEP_WITHIN_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        said = f"`windvane {' '.join(words[:2])}` took over {_STEP_WITHIN_S:.0f} s"
-        raise DemoFailed(said, hint="is this machine busy with something else?") from error
+        message = f"`windvane {' '.join(words[:2])}` took over {_STEP_WITHIN_S:.0f} s"
+        raise DemoFailed(message, hint="is this machine busy with something else?") from error
     if done.returncode != 0:
         raise DemoFailed(f"`windvane {' '.join(words[:2])}` failed: {done.stderr[-800:]}")
     return done.stdout

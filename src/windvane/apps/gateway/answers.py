@@ -19,6 +19,7 @@ from windvane.inference.request import InferenceResponse, Route
 
 _encode = msgspec.json.Encoder().encode
 _NO_ID = b'""}'
+_PROBLEMS_IN_A_LINE = 5
 Header = tuple[bytes, bytes]
 JSON: Header = (b"content-type", b"application/json")
 
@@ -147,11 +148,11 @@ def answer_body(api: ApiVersion, response: InferenceResponse) -> bytes:
 
 def _explained(prediction: Prediction, explained: Explained) -> dict[str, Any]:
     """A prediction of any version with its explanation, or with why there is none."""
-    told = msgspec.structs.asdict(prediction)
+    fields = msgspec.structs.asdict(prediction)
     if isinstance(explained, Explanation):
-        return {**told, "explanation": explained}
+        return {**fields, "explanation": explained}
     why = Unexplained(explained.code, explained.message, explained.advice)
-    return {**told, "explanation": None, "unexplained": why}
+    return {**fields, "explanation": None, "unexplained": why}
 
 
 def rejection_body(error: Rejection, request_id: str) -> bytes:
@@ -161,6 +162,18 @@ def rejection_body(error: Rejection, request_id: str) -> bytes:
     else:
         body = Refusal(error.code, error.message, error.advice)
     return _encode(Refused(body, request_id))
+
+
+def rejection_text(error: Rejection) -> str:
+    """In one line, for protocols whose errors are a text: the code, what is wrong (of several
+    problems the first few), the hint."""
+    message = error.message
+    if isinstance(error, SchemaViolation):
+        shown = [f"row {row}: {v.message}" for row, v in error.violations[:_PROBLEMS_IN_A_LINE]]
+        rest = len(error.violations) - len(shown)
+        message = "; ".join(shown) + (f"; and {rest} more" if rest else "")
+    hint = f" ({error.advice})" if error.advice else ""
+    return f"{error.code}: {message}{hint}"
 
 
 def rejection_template(error: Rejection) -> bytes:

@@ -39,8 +39,8 @@ class BoundModel:
             headers = {**head.headers, b"authorization": self._credential}
             head = msgspec.structs.replace(head, path=self._path, headers=headers)
         elif head.path not in _OPEN:
-            said = f"{head.method[:16]} {head.path[:200]} is not served on this port"
-            error = NoSuchPath(said, hint="POST /invocations, GET /ping, /health, /version are")
+            message = f"{head.method[:16]} {head.path[:200]} is not served on this port"
+            error = NoSuchPath(message, hint="POST /invocations, GET /ping, /health, /version are")
             request_id = self._app.engine.services.new_id()
             self._app.reject(_PROTOCOL, error, request_id, head.headers, reply)
             return None

@@ -63,20 +63,20 @@ class FrontBounds:
 
 
 class GrpcFront:
-    """Hands what comes on ``listener`` on to the Unix socket ``inner``. The HTTP server follows
+    """Hands what comes on ``listener`` on to the Unix socket ``server``. The HTTP server follows
     the certificate for both."""
 
     def __init__(
-        self, listener: socket.socket, inner: str, tls: Certificate | None, bounds: FrontBounds
+        self, listener: socket.socket, server: str, tls: Certificate | None, bounds: FrontBounds
     ) -> None:
         self._listener = listener
-        self._inner = inner
+        self._inner = server
         self._context = tls.context_for("h2") if tls is not None else None
         self.bounds = bounds
         self._tasks: list[asyncio.Task[None]] = []
         self._handshakes: set[asyncio.Task[None]] = set()
-        self.open: dict[Outer, None] = {}
-        self.connected: set[Outer] = set()
+        self.open: dict[ClientConnection, None] = {}
+        self.connected: set[ClientConnection] = set()
         self.evicted = self.given_up = 0
         self.half_sent: Counter[object] = Counter()
 
@@ -109,29 +109,29 @@ class GrpcFront:
                 _log.warning("no gRPC connection is accepted for a moment: %s", error)
                 await asyncio.sleep(_ACCEPT_AGAIN_S)
                 continue
-            outer = Outer(self, network_of(address))
-            self._make_room(outer.address)
-            self.open[outer] = None
-            task = outer.joining = loop.create_task(self._connect(outer, accepted, self._context))
+            client = ClientConnection(self, network_of(address))
+            self._make_room(client.address)
+            self.open[client] = None
+            task = client.joining = loop.create_task(self._connect(client, accepted, self._context))
             self._handshakes.add(task)
             task.add_done_callback(self._handshakes.discard)
 
     async def _connect(
-        self, outer: Outer, accepted: socket.socket, context: ssl.SSLContext | None
+        self, client: ClientConnection, accepted: socket.socket, context: ssl.SSLContext | None
     ) -> None:
         loop = asyncio.get_running_loop()
-        inner = Inner(outer)
+        server = ServerConnection(client)
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             handshake_s = self.bounds.handshake_s if context is not None else None
             await loop.connect_accepted_socket(
-                lambda: outer, accepted, ssl=context, ssl_handshake_timeout=handshake_s
+                lambda: client, accepted, ssl=context, ssl_handshake_timeout=handshake_s
             )
-            await loop.create_unix_connection(lambda: inner, self._inner)
-            outer.join(inner)
+            await loop.create_unix_connection(lambda: server, self._inner)
+            client.join(server)
         except (OSError, asyncio.CancelledError):  # ssl.SSLError is an OSError
-            outer.joining = None
-            outer.close()
+            client.joining = None
+            client.close()
             accepted.close()
 
     def _make_room(self, address: object) -> None:
@@ -141,7 +141,7 @@ class GrpcFront:
         elif len(self.open) >= bounds.connections:
             self._evict(list(self.open))
 
-    def _evict(self, some: list[Outer]) -> None:
+    def _evict(self, some: list[ClientConnection]) -> None:
         self.evicted += 1
         min(some, key=lambda one: one.heard_at).close()
 
@@ -155,42 +155,42 @@ class GrpcFront:
                 else:
                     self._give_up(one, one.half_sent.give_up_before(now - self.bounds.body_s))
 
-    def weigh(self, outer: Outer) -> None:
+    def weigh(self, client: ClientConnection) -> None:
         """The connection has sent more of its messages, or some are whole or answered."""
         bounds, held = self.bounds, self.half_sent
-        if not self._count(outer):
+        if not self._count(client):
             return
-        while held[outer.address] > bounds.half_sent_per_address:
-            self._shed([one for one in self.open if one.address == outer.address])
+        while held[client.address] > bounds.half_sent_per_address:
+            self._shed([one for one in self.open if one.address == client.address])
         while held.total() > bounds.half_sent:
             (worst, _), *_ = held.most_common(1)
             self._shed([one for one in self.open if one.address == worst])
 
-    def _count(self, outer: Outer) -> bool:
+    def _count(self, client: ClientConnection) -> bool:
         """Whether it holds more than it did."""
-        more, outer.counted = outer.half_sent.bytes - outer.counted, outer.half_sent.bytes
+        more, client.counted = client.half_sent.bytes - client.counted, client.half_sent.bytes
         if more:
-            self.half_sent[outer.address] += more
-            if not self.half_sent[outer.address]:
-                del self.half_sent[outer.address]
+            self.half_sent[client.address] += more
+            if not self.half_sent[client.address]:
+                del self.half_sent[client.address]
         return more > 0
 
-    def _shed(self, some: list[Outer]) -> None:
+    def _shed(self, some: list[ClientConnection]) -> None:
         worst = max(some, key=lambda one: one.half_sent.bytes)
         self._give_up(worst, worst.half_sent.give_up_to(worst.half_sent.bytes // 2))
 
-    def _give_up(self, outer: Outer, streams: list[int]) -> None:
+    def _give_up(self, client: ClientConnection, streams: list[int]) -> None:
         if streams:
             self.given_up += len(streams)
-            self._count(outer)
-            outer.reset(streams)
+            self._count(client)
+            client.reset(streams)
 
-    def forget(self, outer: Outer) -> None:
+    def forget(self, client: ClientConnection) -> None:
         """It is closed, and with it what it sent is gone."""
-        if outer in self.open:
-            del self.open[outer]
-            outer.half_sent = HalfSent(_BYTES_A_CALL)
-            self._count(outer)
+        if client in self.open:
+            del self.open[client]
+            client.half_sent = HalfSent(_BYTES_A_CALL)
+            self._count(client)
 
 
 class _Side(asyncio.Protocol):
@@ -220,7 +220,7 @@ class _Side(asyncio.Protocol):
             self.peer.pause(False)
 
 
-class Outer(_Side):
+class ClientConnection(_Side):
     """A client's side."""
 
     def __init__(self, front: GrpcFront, address: object) -> None:
@@ -241,10 +241,10 @@ class Outer(_Side):
         self._front.connected.add(self)
         self.pause(True)  # until there is somebody to hand it to
 
-    def join(self, inner: Inner) -> None:
-        self.peer = inner
+    def join(self, server: ServerConnection) -> None:
+        self.peer = server
         if self.transport is None or self.transport.is_closing():
-            inner.close()
+            server.close()
             return
         early, self._early = self._early, []
         for part in early:
@@ -305,9 +305,9 @@ class Outer(_Side):
     def close(self) -> None:
         """At once: what its client has not read by now it will not read."""
         self._front.forget(self)
-        inner, self.peer = self.peer, None
-        if isinstance(inner, Inner):
-            inner.close()
+        server, self.peer = self.peer, None
+        if isinstance(server, ServerConnection):
+            server.close()
         if self.transport is not None:
             self.transport.abort()
         elif self.joining is not None:
@@ -320,12 +320,12 @@ class Outer(_Side):
             self.transport.close()
 
 
-class Inner(_Side):
+class ServerConnection(_Side):
     """The gRPC server's side."""
 
-    def __init__(self, outer: Outer) -> None:
-        self._outer = outer
-        self.peer = outer
+    def __init__(self, client: ClientConnection) -> None:
+        self._outer = client
+        self.peer = client
 
     def data_received(self, data: bytes) -> None:
         self._outer.answer(data)

@@ -66,13 +66,13 @@ class HealthService:
         if self._stopping.is_set():
             over.set()
         try:
-            said, silent = -1, 0
+            last, silent = -1, 0
             while True:
                 ends = over.is_set()  # or it may be set while the status is told
                 status, silent = self._status(call, name), silent + 1
-                if status != said or silent >= self._repeat:
+                if status != last or silent >= self._repeat:
                     yield _response(status)
-                    said, silent = status, 0
+                    last, silent = status, 0
                 if ends:
                     return
                 with suppress(TimeoutError):

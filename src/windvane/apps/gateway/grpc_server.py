@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from windvane.apps.gateway.answers import rejection_text
 from windvane.apps.gateway.grpc_front import FrontBounds, GrpcFront
 from windvane.apps.gateway.grpc_health import HEALTH, HealthService
 from windvane.apps.gateway.grpc_service import GrpcAnswer, GrpcCall, GrpcService, Metadata
@@ -162,9 +163,8 @@ async def _abort(context: Context, error: Rejection) -> None:
     if error.retry_after_s > 0.0:
         # Source: gRPC A6, client retries: when a retry is welcome.
         trailing.append(("grpc-retry-pushback-ms", str(int(error.retry_after_s * 1_000))))
-    hint = f" ({error.advice})" if error.advice else ""
     code = CODES.get(status_of(error), grpc.StatusCode.INTERNAL)
-    await context.abort(code, f"{error.code}: {error.message}{hint}", tuple(trailing))
+    await context.abort(code, rejection_text(error), tuple(trailing))
 
 
 def _metadata(context: Context) -> Metadata:

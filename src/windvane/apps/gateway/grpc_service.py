@@ -123,14 +123,14 @@ class GrpcService:
         return _answer("ModelReadyResponse", {"ready": self.is_ready()})
 
     async def model_metadata(self, call: GrpcCall) -> GrpcAnswer:
-        said = model_metadata(self._seen("ModelMetadataRequest", call))
+        fields = model_metadata(self._seen("ModelMetadataRequest", call))
         # The messages have no place for parameters.
         for sort in ("inputs", "outputs"):
-            said[sort] = [
+            fields[sort] = [
                 {name: tensor[name] for name in ("name", "datatype", "shape")}
-                for tensor in said[sort]
+                for tensor in fields[sort]
             ]
-        return _answer("ModelMetadataResponse", said)
+        return _answer("ModelMetadataResponse", fields)
 
     async def hold_back(self, error: Rejection) -> None:
         """Return when the refusal may leave."""
@@ -185,5 +185,5 @@ _SHORTEST_S = 0.001
 _NO_CODEC = GrpcInferenceCodec(message_class("ModelInferRequest")())
 
 
-def _answer(kind: str, said: Mapping[str, Any]) -> GrpcAnswer:
-    return GrpcAnswer(message_class(kind)(**said).SerializeToString())
+def _answer(kind: str, fields: Mapping[str, Any]) -> GrpcAnswer:
+    return GrpcAnswer(message_class(kind)(**fields).SerializeToString())

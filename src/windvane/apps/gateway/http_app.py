@@ -143,8 +143,8 @@ class HttpApp:
         headers = head.headers
         try:
             if head.method != "POST":
-                said = f"{head.method[:16]} {head.path[:200]} is not allowed"
-                raise WrongMethod(said, "POST")
+                message = f"{head.method[:16]} {head.path[:200]} is not allowed"
+                raise WrongMethod(message, "POST")
             request = InferenceRequest(
                 request_id, call.model, headers.get(b"authorization", b""),
                 protocol.codec(call, headers, None), head.began_ns,

@@ -546,8 +546,8 @@ def _bare_line_feed(held: bytearray, start: int) -> bool:
     return False
 
 
-def _log_failure(said: str) -> None:
+def _log_failure(message: str) -> None:
     """The exception that is being handled, without its message: that may hold what was sent."""
     error = sys.exception()
     if error is not None:
-        _log.error("%s: %s\n%s", said, describe(error), frames_of(error))
+        _log.error("%s: %s\n%s", message, describe(error), frames_of(error))

@@ -396,12 +396,12 @@ def _mlflow() -> dict[str, Any]:
     blank = {"200": {"description": "It is.", "content": {"application/json": {}}}}
     version = {"200": {"description": "Windvane's.", "content": {"text/plain": {}}}}
 
-    def anybody(name: str, summary: str, told: dict[str, Any]) -> dict[str, Any]:
+    def anybody(name: str, summary: str, responses: dict[str, Any]) -> dict[str, Any]:
         refused = {
             str(k): _response(v.capitalize() + ".", "InvocationsRefused")
             for k, v in unready.items()
         }
-        operation = {"operationId": name, "summary": summary, "responses": {**told, **refused}}
+        operation = {"operationId": name, "summary": summary, "responses": {**responses, **refused}}
         return {"get": _open(operation)}
 
     return {

@@ -78,8 +78,8 @@ def _named(access: ModelAccess, at: int, outcome: OutcomeIn) -> str:
         raise BadBody(f"outcomes[{at}] has {both} of request_id and id", hint="give one of them")
     for name, word in (("id", outcome.id), ("request_id", outcome.request_id)):
         if not word.isprintable():
-            said = f"outcomes[{at}].{name} {show(word)} is not printable"
-            raise BadBody(said, hint="no prediction has such an id")
+            message = f"outcomes[{at}].{name} {show(word)} is not printable"
+            raise BadBody(message, hint="no prediction has such an id")
     if outcome.id:
         return imported_id(access.tenant, access.model.route.model, outcome.id)
     return outcome.request_id

@@ -21,10 +21,10 @@ def end_http_trace(
     result: InferenceResponse | Exception | None = None,
 ) -> None:
     """The request has its answer, ``result``; None: its client went away before."""
-    said: dict[str, Attribute] = {"http.request.method": _METHOD, "http.route": call.route}
+    attributes: dict[str, Attribute] = {"http.request.method": _METHOD, "http.route": call.route}
     if result is not None:
-        said["http.response.status_code"] = _status_of(result)
-    _end(services, request, f"{_METHOD} {call.route}", said, result)
+        attributes["http.response.status_code"] = _status_of(result)
+    _end(services, request, f"{_METHOD} {call.route}", attributes, result)
 
 
 def end_grpc_trace(
@@ -35,30 +35,30 @@ def end_grpc_trace(
     result: InferenceResponse | Exception | None,
 ) -> None:
     """The call has its answer, ``result``; None: its client went away before."""
-    said: dict[str, Attribute] = {
+    attributes: dict[str, Attribute] = {
         "rpc.system": "grpc", "rpc.service": service, "rpc.method": method,
     }  # fmt: skip
-    _end(services, request, f"{service}/{method}", said, result)
+    _end(services, request, f"{service}/{method}", attributes, result)
 
 
 def _end(
     services: Services,
     request: InferenceRequest,
     name: str,
-    said: dict[str, Attribute],
+    attributes: dict[str, Attribute],
     result: InferenceResponse | Exception | None,
 ) -> None:
     if services.tracer is None:
         return
     error = result if isinstance(result, Exception) else None
     if result is None:
-        said["error.type"] = "aborted"
+        attributes["error.type"] = "aborted"
     elif not isinstance(result, Exception) and result.replayed:
-        said["windvane.replayed"] = True
+        attributes["windvane.replayed"] = True
     # By the conventions a client's mistake is no failure of the server.
     failed = error is not None and _status_of(error) >= 500
     now_ns = services.monotonic_ns()
-    end_trace(services.tracer, request, now_ns, name, said, error, failed=failed)
+    end_trace(services.tracer, request, now_ns, name, attributes, error, failed=failed)
 
 
 def _status_of(result: InferenceResponse | Exception) -> int:

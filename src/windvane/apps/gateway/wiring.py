@@ -291,8 +291,8 @@ def _tracer(given: Settings, instance: str) -> tuple[Tracer | None, list[Remote]
     try:
         from windvane.adapters.opentelemetry import OtlpTracer
     except ImportError as error:
-        said = f"tracing is set, and {error.name} is not installed"
-        raise MissingExtra(said, hint="pip install 'windvane[otel]'") from error
+        message = f"tracing is set, and {error.name} is not installed"
+        raise MissingExtra(message, hint="pip install 'windvane[otel]'") from error
     tracing = given.tracing
     tracer = OtlpTracer(tracing.endpoint, tracing.headers, tracing.ratio, instance)
     return tracer, [tracer]

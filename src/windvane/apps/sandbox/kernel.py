@@ -40,8 +40,8 @@ def unshare(flags: int) -> None:
 
 
 def mount(source: str, target: str, kind: str = "", flags: int = 0, options: str = "") -> None:
-    told = (source.encode(), target.encode(), kind.encode() or None)
-    _checked(_libc.mount(*told, ctypes.c_ulong(flags), options.encode() or None))
+    arguments = (source.encode(), target.encode(), kind.encode() or None)
+    _checked(_libc.mount(*arguments, ctypes.c_ulong(flags), options.encode() or None))
 
 
 def unmount(target: str, flags: int) -> None:

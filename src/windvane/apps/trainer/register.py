@@ -17,7 +17,7 @@ from windvane.apps.trainer import wiring
 from windvane.apps.trainer.progress import out, run, steps
 from windvane.apps.trainer.tables import read_order_table
 from windvane.core.errors import WindvaneError
-from windvane.core.execution import BadRequirements, normalise_requirements
+from windvane.core.execution import BadRequirements, RuntimeName, normalise_requirements
 from windvane.ports.source import Source
 from windvane.usecases.accept_candidate import Trained
 from windvane.usecases.read_model_file import read_model_file
@@ -90,6 +90,12 @@ def _print_result(result: Trained, notes: Sequence[str], *, as_json: bool) -> No
     metrics = ", ".join(f"{k} {v:g}" for k, v in version.metrics.items())
     out.print(f"version {version.version} of {version.model} is registered: {metrics}")
     out.print(f"runtime: {runtime['reason']}")
+    taken = RuntimeName(runtime["runtime"])
+    for name in RuntimeName:
+        if name is taken:
+            break
+        if name.value in runtime["passed_over"]:
+            out.print(f"  faster would be {name.value}: {runtime['passed_over'][name.value]}")
     parity: Any = lineage["parity"]
     if parity["not_compared"]:
         out.print(f"parity: nothing was compared: {parity['not_compared']}")

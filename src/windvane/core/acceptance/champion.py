@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from windvane.core.statistics import LEAST_BLOCKS, block_count, moments_of, reach_over_time
+from windvane.core.statistics import LEAST_BLOCKS, block_count, mean_bounds, reach_over_time
 from windvane.core.task import Quality
 
 _LEAST_ROWS = 100
@@ -24,24 +23,25 @@ def paired_loss(
     """By how much more a row costs with the candidate: the mean of the paired differences of
     loss (rows,), smaller is better, with one-sided bounds at level ``alpha``.
 
-    Rows that are near in time go wrong together, so the error of the mean is the larger of that
-    of single rows and that of blocks of time (`reach_over_time`).
+    Rows that are near in time go wrong together, so each bound is the wider one of single
+    rows (`mean_bounds`) and of blocks of time (`reach_over_time`).
     """
     gaps = candidate - champion
     rows = len(gaps)
     if not bool(np.isfinite(gaps).all()):
         return Quality(_METRIC, 0.0, 0.0, 0.0, rows, False, "a loss of every row")
     if rows < _LEAST_ROWS:
-        said = f"{_LEAST_ROWS - rows} more rows that both answer"
-        return Quality(_METRIC, 0.0, 0.0, 0.0, rows, False, said)
-    found = moments_of(gaps)
-    by_time, enough = reach_over_time(gaps - gaps.mean(), times, alpha)
+        message = f"{_LEAST_ROWS - rows} more rows that both answer"
+        return Quality(_METRIC, 0.0, 0.0, 0.0, rows, False, message)
+    mean = float(gaps.mean())
+    by_time, enough = reach_over_time(gaps - mean, times, alpha)
     if not enough:
         parts = block_count(rows)
-        said = f"rows over more time: they fill fewer than {LEAST_BLOCKS} of {parts} parts of it"
-        return Quality(_METRIC, found.mean, 0.0, 0.0, rows, False, said)
-    reach = max(-float(special.ndtri(alpha)) * found.error, by_time)
-    return Quality(_METRIC, found.mean, found.mean - reach, found.mean + reach, rows, False)
+        message = f"rows over more time: they fill fewer than {LEAST_BLOCKS} of {parts} parts of it"
+        return Quality(_METRIC, mean, 0.0, 0.0, rows, False, message)
+    lower, upper = mean_bounds(gaps, alpha)
+    lower, upper = min(lower, mean - by_time), max(upper, mean + by_time)
+    return Quality(_METRIC, mean, lower, upper, rows, False)
 
 
 def over_time(quality: Quality, parts: NDArray[np.float64], times: NDArray[np.float64],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from windvane.core.errors import did_you_mean
-from windvane.core.signature import FeatureSpec, Violation, kind_of
+from windvane.core.signature import KINDS, FeatureSpec, Violation, kind_of
 
 _SHOWN = 80
 
@@ -19,7 +19,12 @@ def check_row(
     for spec in schema:
         if len(found) >= most:
             return found
-        violation = check_value(spec, row.get(spec.name), given=spec.name in row)
+        name = spec.name
+        value = row.get(name)
+        if value is None:
+            violation = check_value(spec, None, given=name in row)
+        else:
+            violation = KINDS[spec.type].check(spec, value)
         if violation is not None:
             found.append(violation)
     if len(row) <= len(schema) and all(spec.name in row for spec in schema):
@@ -30,8 +35,8 @@ def check_row(
             break
         if name not in names:
             shown = name if len(name) <= _SHOWN else name[: _SHOWN - 3] + "..."
-            said = f"unknown feature {shown!r}; {did_you_mean(name, names)}"
-            found.append(Violation("CON-105", shown, said))
+            message = f"unknown feature {shown!r}; {did_you_mean(name, names)}"
+            found.append(Violation("CON-105", shown, message))
     return found
 
 
@@ -40,6 +45,6 @@ def check_value(spec: FeatureSpec, value: Any, *, given: bool = True) -> Violati
     if value is None:
         if spec.nullable or spec.optional:
             return None
-        said = "null" if given else "missing"
-        return Violation("CON-101", spec.name, f"{spec.name} is {said}, but may not be null")
+        state = "null" if given else "missing"
+        return Violation("CON-101", spec.name, f"{spec.name} is {state}, but may not be null")
     return kind_of(spec).check(spec, value)

@@ -114,19 +114,23 @@ def judge_drift(
     del now
     states = dict(facts.states)
     if facts.rows < facts.min_rows:
-        said = f"{facts.rows} rows in the window, {facts.min_rows} needed"
+        message = f"{facts.rows} rows in the window, {facts.min_rows} needed"
         return (
-            Verdict(Outcome.HOLD, "DRI-202", said, f"{facts.min_rows - facts.rows} rows"),
+            Verdict(Outcome.HOLD, "DRI-202", message, f"{facts.min_rows - facts.rows} rows"),
             (states),
             (),
         )
     if not facts.readings:
-        said = "no reference yet: the recent past is still being learned"
-        return Verdict(Outcome.HOLD, "DRI-203", said, "more windows"), states, ()
+        message = "no reference yet: the recent past is still being learned"
+        return Verdict(Outcome.HOLD, "DRI-203", message, "more windows"), states, ()
     most = max(r.known for r in facts.readings)
     if most < policy.enough:
-        said = f"{most} healthy windows known to compare with, {policy.enough} needed"
-        return Verdict(Outcome.HOLD, "DRI-203", said, f"{policy.enough - most} windows"), states, ()
+        message = f"{most} healthy windows known to compare with, {policy.enough} needed"
+        return (
+            Verdict(Outcome.HOLD, "DRI-203", message, f"{policy.enough - most} windows"),
+            states,
+            (),
+        )
     alarms: list[Alarm] = []
     for reading in facts.readings:
         if reading.known < policy.enough:
@@ -170,12 +174,12 @@ def _verdict(facts: DriftFacts, states: Mapping[str, StreamState], policy: Drift
         judged = [r for r in facts.readings if r.stream in states]
         top = max(judged, key=lambda r: states[r.stream].value)
         value = states[top.stream].value
-        said = f"largest evidence {value:.3g} ({top.stream}) < {policy.alarm_at:.3g}"
-        return Verdict(Outcome.PASS, "DRI-200", f"{said}, n={facts.rows:,}")
+        message = f"largest evidence {value:.3g} ({top.stream}) < {policy.alarm_at:.3g}"
+        return Verdict(Outcome.PASS, "DRI-200", f"{message}, n={facts.rows:,}")
     top = max(loud, key=lambda r: r.size)
-    said = (
+    message = (
         f"{top.feature} {top.kind.value} moved {top.size:.2f} >= "
         f"{_material(top, policy):.2f} with evidence {states[top.stream].value:.3g} >= "
         f"{policy.alarm_at:.3g}, {len(loud)} of {len(facts.readings)} streams, n={facts.rows:,}"
     )
-    return Verdict(Outcome.FAIL, "DRI-201", said)
+    return Verdict(Outcome.FAIL, "DRI-201", message)

@@ -84,8 +84,8 @@ def request_id(
     return _hash([sorted(requirements), python, platform, sorted(wheels.items())])
 
 
-def _hash(told: object) -> str:
-    return hashlib.sha256(json.dumps(told, separators=(",", ":")).encode()).hexdigest()
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
 
 
 def package_name(name: str) -> str:
@@ -104,9 +104,9 @@ def normalise_requirements(text: str) -> tuple[str, ...]:
         raise BadRequirements(f"{len(lines):,} lines > {_MOST_LINES:,} allowed")
     found: set[str] = set()
     for number, line in enumerate(lines, 1):
-        said = re.sub(r"(^|\s)#.*", "", line).strip()
-        if said:
-            found.add(_normal(said, number))
+        stated = re.sub(r"(^|\s)#.*", "", line).strip()
+        if stated:
+            found.add(_normal(stated, number))
     if not found:
         raise BadRequirements("no package is named")
     return tuple(sorted(found))
@@ -128,10 +128,10 @@ def _normal(line: str, number: int) -> str:
         # A link may hold a password: only the package is told.
         name = head.partition("@")[0].strip()
         raise BadRequirements(f"line {number}: {name[:_SHOWN]!r} is taken from a link or a folder")
-    told = _AROUND_VERSIONS.sub(r"\1", head).strip() + (f";{rest.strip()}" if semicolon else "")
-    told = re.sub(r"^([A-Za-z0-9._-]+)\s+([\[(])", r"\1\2", told)
-    told = re.sub(r"\]\s+(?=[(<>=!~])", "]", told)
-    match = _LINE.fullmatch(told)
+    text = _AROUND_VERSIONS.sub(r"\1", head).strip() + (f";{rest.strip()}" if semicolon else "")
+    text = re.sub(r"^([A-Za-z0-9._-]+)\s+([\[(])", r"\1\2", text)
+    text = re.sub(r"\]\s+(?=[(<>=!~])", "]", text)
+    match = _LINE.fullmatch(text)
     if match is None:
         raise BadRequirements(f"line {number}: {shown!r} names no package and its versions")
     extras = sorted(

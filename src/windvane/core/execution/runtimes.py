@@ -37,7 +37,11 @@ class RuntimeKind:
     """``suffixes`` are those of bare files that it takes, ``file`` what such a file is called in
     a version's folder ("" keeps its name). ``runs_code``: loading its files can run code of
     theirs. ``module`` is what has to be installed where it runs ("" for nothing), by ``package``.
-    ``takes_table``: rows are handed over as a table with named columns, always. ``no_library``
+    ``takes_table``: rows are handed over as a table with named columns, always; ``may_take_table``:
+    where its model has named columns or words. ``vector_columns``: a vector is one column of that
+    table. ``category_codes``: a category without a vocabulary goes in as its number, whatever file.
+    ``converts``: a graph is made of its model, and taken where it answers alike. ``flavor``: the
+    MLflow flavor of such a file, and its parameters beside the file's name. ``no_library``
     says why no Python library of the model's own can be asked ("" if one can).
     ``not_measured`` names other ways to serve such a version that its files do not allow, with
     the reason, for people who look for a faster one.
@@ -50,6 +54,11 @@ class RuntimeKind:
     module: str = ""
     package: str = ""
     takes_table: bool = False
+    may_take_table: bool = False
+    vector_columns: bool = False
+    category_codes: bool = False
+    converts: bool = False
+    flavor: tuple[str, Mapping[str, str]] | None = None
     no_library: str = ""
     not_measured: tuple[str, str] = (
         "onnx", "no graph was registered; `windvane explain-runtime` says why"
@@ -65,16 +74,19 @@ _ROUNDED = "it serves its own file: a graph would round its thresholds"
 RUNTIMES: Mapping[RuntimeName, RuntimeKind] = {
     RuntimeName.ONNX: RuntimeKind(
         Place.GATEWAY, (".onnx",), "model.onnx", module="onnxruntime", package="windvane[gateway]",
+        flavor=("onnx", {}),
         no_library="an ONNX graph has no Python library of its own",
         not_measured=("native", _ONE_GRAPH),
     ),
     RuntimeName.XGBOOST: RuntimeKind(
         Place.GATEWAY, (".ubj", ".xgb", ".json"), "model.ubj", module="xgboost",
-        package="windvane[xgboost]", not_measured=("onnx", _ROUNDED),
+        package="windvane[xgboost]", flavor=("xgboost", {"model_format": "ubj"}),
+        not_measured=("onnx", _ROUNDED),
     ),
     RuntimeName.LIGHTGBM: RuntimeKind(
         Place.GATEWAY, (".txt", ".lgb"), "model.txt", module="lightgbm",
-        package="windvane[lightgbm]", not_measured=("onnx", _ROUNDED),
+        package="windvane[lightgbm]", category_codes=True, flavor=("lightgbm", {}),
+        not_measured=("onnx", _ROUNDED),
     ),
     RuntimeName.OPEN_INFERENCE: RuntimeKind(
         Place.SERVER, file="remote.json",
@@ -88,7 +100,7 @@ RUNTIMES: Mapping[RuntimeName, RuntimeKind] = {
     ),
     RuntimeName.SKLEARN: RuntimeKind(
         Place.SANDBOX, (".skops", ".pkl", ".pickle", ".joblib"), runs_code=True,
-        module="sklearn", package="windvane[sklearn]",
+        module="sklearn", package="windvane[sklearn]", may_take_table=True, converts=True,
     ),
     RuntimeName.TORCHSCRIPT: RuntimeKind(
         Place.SANDBOX, (".pt",), runs_code=True, module="torch", package="torch"
@@ -98,7 +110,7 @@ RUNTIMES: Mapping[RuntimeName, RuntimeKind] = {
     ),
     RuntimeName.PYFUNC: RuntimeKind(
         Place.SANDBOX, runs_code=True, module="mlflow", package="windvane[control]",
-        takes_table=True,
+        takes_table=True, vector_columns=True,
     ),
 }  # fmt: skip
 

@@ -24,8 +24,10 @@ def judge_outcomes(facts: Quality, policy: OutcomePolicy, now: float) -> Verdict
     if facts.missing:
         return Verdict(Outcome.HOLD, "OUT-402", f"n={facts.rows:,}", facts.missing)
     if facts.rows < policy.min_rows:
-        said = f"{facts.rows:,} outcomes, {policy.min_rows:,} needed"
-        return Verdict(Outcome.HOLD, "OUT-402", said, f"{policy.min_rows - facts.rows:,} outcomes")
+        message = f"{facts.rows:,} outcomes, {policy.min_rows:,} needed"
+        return Verdict(
+            Outcome.HOLD, "OUT-402", message, f"{policy.min_rows - facts.rows:,} outcomes"
+        )
     name = metric_name(facts.metric)
     bounds = f"({facts.lower:.3f} to {facts.upper:.3f})"
     word = "floor" if facts.larger_is_better else "ceiling"

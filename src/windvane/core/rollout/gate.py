@@ -83,8 +83,8 @@ def judge_gate(facts: GateFacts, policy: GatePolicy, now: float) -> Verdict:
         return worst(failed)
     soaked = now - facts.stage_started
     if soaked < policy.soak_s:
-        said = f"soaked {_span(soaked)} < {_span(policy.soak_s)}"
-        return Verdict(Outcome.HOLD, "ROL-304", said, f"{_span(policy.soak_s - soaked)} more")
+        message = f"soaked {_span(soaked)} < {_span(policy.soak_s)}"
+        return Verdict(Outcome.HOLD, "ROL-304", message, f"{_span(policy.soak_s - soaked)} more")
     return worst(guards)
 
 
@@ -136,7 +136,7 @@ def _below(n: int, bad: int, limit: float) -> float:
 def _loss(facts: GateFacts, policy: GatePolicy) -> Verdict:
     c, p = facts.challenger, facts.champion
     if min(c.scored, p.scored) < policy.min_units:
-        said = (
+        message = (
             f"{c.scored} challenger and {p.scored:,} champion outcomes, {policy.min_units} needed"
         )
         short = [
@@ -144,7 +144,7 @@ def _loss(facts: GateFacts, policy: GatePolicy) -> Verdict:
             for name, arm in (("challenger", c), ("champion", p))
             if arm.scored < policy.min_units
         ]
-        return Verdict(Outcome.HOLD, "ROL-305", said, " and ".join(short))
+        return Verdict(Outcome.HOLD, "ROL-305", message, " and ".join(short))
     low, high = mean_difference_bounds(
         (c.scored, c.loss, c.loss_squares),
         (p.scored, p.loss, p.loss_squares),

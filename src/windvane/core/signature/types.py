@@ -28,10 +28,10 @@ class FeatureType(enum.StrEnum):
 
 
 class _KnownSet:
-    """Room for the set of a category's names, which is no field: a contract's id does not hold
-    it twice."""
+    """Room for the set of a category's names, and for them in their order. They are no fields: a
+    contract's id does not hold them twice."""
 
-    __slots__ = ("_set",)
+    __slots__ = ("_set", "_sorted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,16 @@ class FeatureSpec(_KnownSet):
         except AttributeError:
             found = frozenset(self.known)
             object.__setattr__(self, "_set", found)
+            return found
+
+    @property
+    def known_sorted(self) -> tuple[str, ...]:
+        """``known`` in their order, to be looked at for each unknown name."""
+        try:
+            return self._sorted
+        except AttributeError:
+            found = tuple(sorted(self.known))
+            object.__setattr__(self, "_sorted", found)
             return found
 
 

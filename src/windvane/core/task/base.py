@@ -21,6 +21,7 @@ from windvane.core.signature import (
     show,
 )
 from windvane.core.sketch import Axis, CategoryAxis, NumericAxis
+from windvane.core.statistics import mean_bounds
 from windvane.core.task.mapping import ModelOutputs, only_output
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
@@ -66,6 +67,15 @@ class Quality:
     def at_least(self, floor: float) -> bool:
         """Beyond its sampling error."""
         return self.lower >= floor if self.larger_is_better else self.upper <= floor
+
+    @classmethod
+    def of_losses(cls, metric: str, losses: Floats, alpha: float) -> Quality:
+        """The mean of losses (rows,), smaller is better."""
+        if not len(losses):
+            return cls(metric, 0.0, -math.inf, math.inf, 0, False, "rows with an outcome")
+        lower, upper = mean_bounds(losses, alpha)
+        lower = max(lower, min(0.0, float(losses.min())))
+        return cls(metric, float(losses.mean()), lower, upper, len(losses), False)
 
 
 @dataclass(frozen=True, slots=True)

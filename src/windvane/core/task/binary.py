@@ -87,8 +87,8 @@ class BinaryTask(Task):
         others = sorted(names - spare - {positive})
         if len(others) < 2:
             return ""
-        said = ", ".join(show(name) for name in others[:5])
-        return f"the positive label is {positive!r}, and there are {len(others)} others: {said}"
+        message = ", ".join(show(name) for name in others[:5])
+        return f"the positive label is {positive!r}, and there are {len(others)} others: {message}"
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return (outputs[0] - labels) ** 2
@@ -96,11 +96,11 @@ class BinaryTask(Task):
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         scores = outputs[0]
         clipped = np.clip(scores, 1e-15, 1.0 - 1e-15)
-        said = np.where(labels > 0.5, clipped, 1.0 - clipped)
+        of_truth = np.where(labels > 0.5, clipped, 1.0 - clipped)
         return {
             "auc": auc(scores, labels > 0.5),
             "brier": float(((scores - labels) ** 2).mean()),
-            "log_loss": float(-np.log(said).mean()),
+            "log_loss": float(-np.log(of_truth).mean()),
             "base_rate": float(labels.mean()),
         }
 
@@ -108,9 +108,9 @@ class BinaryTask(Task):
         found = delong(outputs[0], labels > 0.5)
         fewest = min(found.positives, found.negatives)
         if fewest < _MIN_EACH:
-            said = f"{_MIN_EACH - fewest} more of the rarer label"
+            message = f"{_MIN_EACH - fewest} more of the rarer label"
             area = found.area if isfinite(found.area) else 0.5
-            return Quality(self.metric, area, 0.0, 1.0, len(labels), missing=said)
+            return Quality(self.metric, area, 0.0, 1.0, len(labels), missing=message)
         return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
 
     def parts(self, outputs: Outputs, labels: Floats) -> Floats:

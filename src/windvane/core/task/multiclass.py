@@ -96,12 +96,12 @@ class MulticlassTask(Task):
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         found = outputs[0]
         truth = labels.astype(int)
-        said = np.clip(found[np.arange(len(truth)), truth], 1e-15, 1.0)
+        of_truth = np.clip(found[np.arange(len(truth)), truth], 1e-15, 1.0)
         areas = [auc(found[:, i], truth == i) for i in range(len(self.spec.classes))]
         known = [area for area in areas if not np.isnan(area)]
         return {
             "accuracy": float((found.argmax(axis=1) == truth).mean()),
-            "log_loss": float(-np.log(said).mean()),
+            "log_loss": float(-np.log(of_truth).mean()),
             "brier": float(self.losses(outputs, labels).mean()),
             "auc": float(np.mean(known)) if known else float("nan"),
         }

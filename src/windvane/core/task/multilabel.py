@@ -9,7 +9,7 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
-from windvane.core.statistics import auc, mean_bounds, moments_of
+from windvane.core.statistics import auc
 from windvane.core.task.base import (
     OUTPUT,
     ExplainedNumber,
@@ -108,21 +108,19 @@ class MultilabelTask(Task):
 
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         found, truth = outputs[0], labels > 0.5
-        said = found >= 0.5
-        both = float((said & truth).sum())
+        predicted = found >= 0.5
+        both = float((predicted & truth).sum())
         areas = [auc(found[:, i], truth[:, i]) for i in range(found.shape[1])]
         known = [area for area in areas if not np.isnan(area)]
         return {
             "brier": float(self.losses(outputs, labels).mean()),
-            "f1": 2.0 * both / max(1.0, float(said.sum() + truth.sum())),
-            "exact_match": float((said == truth).all(axis=1).mean()),
+            "f1": 2.0 * both / max(1.0, float(predicted.sum() + truth.sum())),
+            "exact_match": float((predicted == truth).all(axis=1).mean()),
             "auc": float(np.mean(known)) if known else float("nan"),
         }
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
-        found = moments_of(self.losses(outputs, labels))
-        lower, upper = mean_bounds(found.mean, found.error, alpha)
-        return Quality(self.metric, found.mean, lower, upper, len(labels), larger_is_better=False)
+        return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
 
     def suspicious(self, outputs: Outputs) -> str:
         return all_labels(outputs[0])

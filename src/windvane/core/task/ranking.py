@@ -76,9 +76,9 @@ class RankingTask(Task):
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         found = delong(outputs[0], labels > 0.0)
         if min(found.positives, found.negatives) < _MIN_EACH:
-            said = f"relevant and irrelevant rows, {_MIN_EACH} of each"
+            message = f"relevant and irrelevant rows, {_MIN_EACH} of each"
             area = found.area if math.isfinite(found.area) else 0.5
-            return Quality(self.metric, area, 0.0, 1.0, len(labels), missing=said)
+            return Quality(self.metric, area, 0.0, 1.0, len(labels), missing=message)
         return Quality(self.metric, found.area, found.lower(alpha), found.upper(alpha), len(labels))
 
     def parts(self, outputs: Outputs, labels: Floats) -> Floats:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from windvane.core.signature import MAX_MAGNITUDE, OutputSpec, read_numbers, show
-from windvane.core.statistics import mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
     ExplainedNumber,
@@ -162,8 +161,8 @@ class RegressionTask(Task):
         for found in outputs:
             central = found[..., self._middle] if self.spec.quantiles else found
             parts.append(by_row(central))
-        said = np.concatenate(parts, axis=1)
-        return said - by_row(labels)
+        predicted = np.concatenate(parts, axis=1)
+        return predicted - by_row(labels)
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return np.abs(self._errors(outputs, labels)).mean(axis=1)
@@ -200,11 +199,7 @@ class RegressionTask(Task):
         return ExplainedNumber(name, index=self._middle)
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
-        found = moments_of(self.losses(outputs, labels))
-        lower, upper = mean_bounds(found.mean, found.error, alpha)
-        return Quality(
-            self.metric, found.mean, max(0.0, lower), upper, len(labels), larger_is_better=False
-        )
+        return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
 
     def naive(self, labels: Floats) -> float:
         flat = by_row(labels)

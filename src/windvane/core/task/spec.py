@@ -65,16 +65,16 @@ class Contract:
     def id(self) -> str:
         """Content hash: equal contracts have equal ids on every machine."""
         body = {"features": [asdict(spec) for spec in self.features], "task": asdict(self.task)}
-        told = json.dumps(body, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        text = json.dumps(body, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @cached_property
     def rows_id(self) -> str:
         """Content hash of what a row's places hold and of the task: contracts that differ in
         bounds or in what is optional have the same."""
         features = [(spec.name, spec.type.value, spec.length) for spec in self.features]
-        told = json.dumps([features, asdict(self.task)], sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        text = json.dumps([features, asdict(self.task)], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def names(self) -> tuple[str, ...]:

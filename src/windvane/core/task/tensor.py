@@ -8,7 +8,6 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import MAX_MAGNITUDE, OutputSpec
-from windvane.core.statistics import mean_bounds, moments_of
 from windvane.core.task.base import (
     OUTPUT,
     ExplainedNumber,
@@ -104,11 +103,9 @@ class TensorTask(Task):
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         if not self.spec.score:
-            said = "a score to compare outcomes with (predicts: {score: NAME})"
-            return Quality(self.metric, 0.0, 0.0, 0.0, len(labels), False, said)
-        found = moments_of(self.losses(outputs, labels))
-        lower, upper = mean_bounds(found.mean, found.error, alpha)
-        return Quality(self.metric, found.mean, lower, upper, len(labels), False)
+            message = "a score to compare outcomes with (predicts: {score: NAME})"
+            return Quality(self.metric, 0.0, 0.0, 0.0, len(labels), False, message)
+        return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
 
     def naive(self, labels: Floats) -> float | None:
         if not self.spec.score or not len(labels):

@@ -58,8 +58,8 @@ def judge_rate(facts: RateFacts, policy: RatePolicy, now: float) -> tuple[Verdic
     del now
     seen, before = facts.bad + facts.good, facts.before
     if seen == 0:
-        said = f"{facts.subject}: no requests"
-        return Verdict(Outcome.HOLD, f"{policy.code}-201", said, "1 request"), before
+        message = f"{facts.subject}: no requests"
+        return Verdict(Outcome.HOLD, f"{policy.code}-201", message, "1 request"), before
     rate = facts.bad / seen
     sides = f"{facts.subject}: {policy.what} {rate:.1%}, {policy.allowed:.1%} allowed, n={seen:,}"
     if before.alarmed:

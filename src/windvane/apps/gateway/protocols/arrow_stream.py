@@ -18,9 +18,9 @@ _SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
 HINT = "send an Arrow IPC stream with one column a feature, without compression of its buffers"
 
 
-def broken(said: str, hint: str = HINT) -> BadBody:
+def broken(message: str, hint: str = HINT) -> BadBody:
     """The error of a body that is no Arrow IPC stream which can be read safely."""
-    return BadBody(said, hint=hint)
+    return BadBody(message, hint=hint)
 
 
 @dataclass(slots=True)

@@ -38,9 +38,9 @@ def content_type(headers: Headers, taken: Iterable[str]) -> MediaType:
     if found.name in _UNTOLD and found.name not in taken:
         found = MediaType(taken[0], found.parameters)
     if found.name not in taken:
-        said = given[:80].decode("latin-1")
+        content_type = given[:80].decode("latin-1")
         raise UnsupportedMediaType(
-            f"Content-Type {said!r} is none of {', '.join(taken)}",
+            f"Content-Type {content_type!r} is none of {', '.join(taken)}",
             hint=f"send {taken[0]}",
         )
     charset = found.parameters.get("charset", "utf-8")

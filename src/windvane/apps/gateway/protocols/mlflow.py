@@ -108,18 +108,18 @@ class MlflowProtocol:
 
     def rejection(self, error: Rejection, request_id: str) -> tuple[Header, bytes]:
         """As MLflow's server says it, and our own beside it."""
-        told: dict[str, Any] = {
+        details: dict[str, Any] = {
             "code": error.code, "message": error.message, "hint": error.advice,
         }  # fmt: skip
         if isinstance(error, SchemaViolation):
-            told["problems"] = [
+            details["problems"] = [
                 Problem(row, v.code, v.field, v.message) for row, v in error.violations
             ]
         return JSON, _encode(
             {
                 "error_code": _ERROR_CODES.get(status_of(error), "BAD_REQUEST"),
                 "message": f"{error.code}: {error.message}",
-                "error": told,
+                "error": details,
                 "request_id": request_id,
             }
         )
@@ -135,8 +135,8 @@ def _json(body: bytes, contract: Contract, max_rows: int) -> Inputs:
             hint = did_you_mean(name[:80], (*_FORMS, "params"))
             raise BadBody(f"unknown field {name[:80]!r}", hint=hint)
     if len(forms) != 1:
-        said = " and ".join(forms) or "none of them"
-        raise BadBody(f"one of {', '.join(_FORMS)} is needed, {said} is there")
+        present = " and ".join(forms) or "none of them"
+        raise BadBody(f"one of {', '.join(_FORMS)} is needed, {present} is there")
     if given.get("params"):
         raise BadBody("params are not taken: no model here has any", hint="leave `params` out")
     (form,) = forms

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from windvane.apps.gateway.answers import JSON, Header
+from windvane.apps.gateway.answers import JSON, Header, rejection_text
 from windvane.apps.gateway.protocols import media
 from windvane.apps.gateway.protocols.base import Headers, Hinting, Page, PredictCall, split_path
 from windvane.apps.gateway.protocols.open_inference_tensors import (
@@ -85,16 +85,16 @@ class OpenInferenceCodec:
         outputs: list[dict[str, Any]] = []
         tail: list[bytes] = []
         for tensor, binary in wanted_outputs(request, response, _binary_by_default(request)):
-            said: dict[str, Any] = {
+            entry: dict[str, Any] = {
                 "name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape,
             }  # fmt: skip
             if binary:
                 held = tensor.binary()
-                said["parameters"] = {"binary_data_size": len(held)}
+                entry["parameters"] = {"binary_data_size": len(held)}
                 tail.append(held)
             else:
-                said["data"] = tensor.data()
-            outputs.append(said)
+                entry["data"] = tensor.data()
+            outputs.append(entry)
         head = _encode(
             {
                 "model_name": response.model,
@@ -150,8 +150,8 @@ class OpenInferenceProtocol:
             return OpenInferenceCodec(call.version, -1)
         media.content_type(headers, (_BINARY, media.JSON))
         if not given.isdigit() or len(given) > 10:
-            said = given[:40].decode("latin-1")
-            raise BadBody(f"Inference-Header-Content-Length {said!r} is no length", hint=HINT)
+            message = given[:40].decode("latin-1")
+            raise BadBody(f"Inference-Header-Content-Length {message!r} is no length", hint=HINT)
         return OpenInferenceCodec(call.version, int(given))
 
     def answer_headers(self, codec: Codec, response: InferenceResponse) -> list[Header]:
@@ -166,8 +166,7 @@ class OpenInferenceProtocol:
         return [(b"content-type", _BINARY.encode()), (_LENGTH, str(size).encode())]
 
     def rejection(self, error: Rejection, request_id: str) -> tuple[Header, bytes]:
-        hint = f" ({error.advice})" if error.advice else ""
-        return JSON, _encode({"error": f"{error.code}: {error.message}{hint}"})
+        return JSON, _encode({"error": rejection_text(error)})
 
 
 def _binary_by_default(request: InferRequest) -> bool:

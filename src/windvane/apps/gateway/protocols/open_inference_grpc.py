@@ -76,8 +76,8 @@ class GrpcInferenceCodec:
             model_version=response.routes[0].answered,
             id=self._request.id or response.id,
         )
-        for name, said in about_routes(response).items():
-            made.parameters[name].string_param = said
+        for name, value in about_routes(response).items():
+            made.parameters[name].string_param = value
         raw = bool(self._message.raw_input_contents)
         for tensor, _ in wanted_outputs(self._request, response, raw):
             out = made.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)

@@ -99,13 +99,13 @@ def _file() -> FileDescriptorProto:
             message = made[outer].nested_type.add() if outer else file.message_type.add()
             message.name = name
             made[path] = message
-        for field, said in fields.items():
-            _add_field(message, path, field, said.split())
+        for field, spec in fields.items():
+            _add_field(message, path, field, spec.split())
     return file
 
 
-def _add_field(message: DescriptorProto, path: str, name: str, said: list[str]) -> None:
-    number, *how, kind = said
+def _add_field(message: DescriptorProto, path: str, name: str, spec: list[str]) -> None:
+    number, *how, kind = spec
     field = message.field.add(
         name=name, number=int(number), label=FieldDescriptorProto.LABEL_OPTIONAL
     )

@@ -170,8 +170,8 @@ def _inputs(request: InferRequest, tail: memoryview, model: ServedModel, max_row
     check_count(rows, max_rows)
     same = (request.parameters or {}).get(UNIT)
     if same is not None and (not isinstance(same, str) or len(same) > MAX_UNIT):
-        said = f"parameter 'unit' must be a string of at most {MAX_UNIT} characters"
-        raise BadBody(said)
+        message = f"parameter 'unit' must be a string of at most {MAX_UNIT} characters"
+        raise BadBody(message)
     inputs = _matrix(tensors, compiled)
     if inputs is None:
         columns = {t.name: _column(t, compiled.specs.get(t.name)) for t in tensors}

@@ -24,9 +24,9 @@ BYTES = "BYTES"
 _json = msgspec.json.Encoder().encode
 
 
-def bad_tensor(name: str, said: str) -> BadBody:
+def bad_tensor(name: str, message: str) -> BadBody:
     """The error of a tensor that is not what it says."""
-    return BadBody(f"tensor {name[:80]!r}: {said}")
+    return BadBody(f"tensor {name[:80]!r}: {message}")
 
 
 class TensorIn(msgspec.Struct):
