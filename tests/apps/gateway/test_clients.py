@@ -92,9 +92,7 @@ def test_tritonclient_sends_a_matrix(gateway: Live, binary: bool, compression: s
             response = answer.get_response()
             assert (response["id"], response["model_version"]) == ("mine", "1")
             assert response["parameters"]["arm"] == "champion"
-        with pytest.raises(
-            InferenceServerException, match=r"row 0: a 9\.0 is outside -5 to 5"
-        ):
+        with pytest.raises(InferenceServerException, match=r"row 0: a 9\.0 is outside -5 to 5"):
             client.infer(MODEL, [tensor("input", [[9.0, 1.0, 1.0]], "FP64")], headers=auth())
         with pytest.raises(InferenceServerException, match="GAT-101"):
             client.infer(MODEL, [tensor("input", ROWS, "FP64")])
