@@ -38,8 +38,11 @@ def check_count(rows: int, max_rows: int) -> None:
         raise BodyTooLarge(f"{rows:,} rows, {max_rows:,} allowed")
 
 
-def validate_rows(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    """Rows of named values in the contract's order, as later steps expect them.
+def validate_rows(
+    contract: Contract, rows: Sequence[Mapping[str, Any]], *, held: bool = False
+) -> list[tuple[Any, ...]]:
+    """Rows of named values in the contract's order, as later steps expect them. ``held``: they
+    may have been read before, so that a time is a number.
 
     Looks no further once it has found as many violations as it tells of: a bad row must not
     cost more than a good one. Raises SchemaViolation.
@@ -47,7 +50,7 @@ def validate_rows(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> list
     schema = contract.features
     found: list[tuple[int, Violation]] = []
     for i, row in enumerate(rows):
-        found += [(i, v) for v in check_row(schema, row, MAX_VIOLATIONS - len(found))]
+        found += [(i, v) for v in check_row(schema, row, MAX_VIOLATIONS - len(found), held=held)]
         if len(found) >= MAX_VIOLATIONS:
             break
     if found:
@@ -111,7 +114,7 @@ def validate_columns(
             made.append(fine)
     if len(made) == len(contract.features):
         return list(zip(*made, strict=True))
-    return validate_rows(contract, _RowsOf(columns, rows))
+    return validate_rows(contract, _RowsOf(columns, rows), held=True)
 
 
 class MatrixValidator:

@@ -65,6 +65,10 @@ class MulticlassTask(Task):
     def named(self, row: OutputRow) -> dict[str, Any]:
         return {"probabilities": dict(zip(self.spec.classes, row[0], strict=True))}
 
+    @property
+    def part_names(self) -> tuple[tuple[str, ...], ...]:
+        return (tuple(self.spec.classes),)
+
     def constant(self, given: Any) -> OutputRow:
         by_name = as_mapping(given)
         if by_name is None:

@@ -100,6 +100,11 @@ class RegressionTask(Task):
     def named(self, row: OutputRow) -> dict[str, Any]:
         return {spec.name: self._shaped(held) for spec, held in zip(self.outputs, row, strict=True)}
 
+    @property
+    def part_names(self) -> tuple[tuple[str, ...], ...]:
+        axes = (tuple(self.spec.horizons), tuple(f"{q:g}" for q in self.spec.quantiles))
+        return tuple(axis for axis in axes if axis)
+
     def _shaped(self, held: Any) -> Any:
         """Quantiles and horizons by their names."""
         quantiles, horizons = [f"{q:g}" for q in self.spec.quantiles], self.spec.horizons
