@@ -118,31 +118,34 @@ def validate_columns(
 
 
 class MatrixValidator:
-    """Checks (rows, features) arrays of numbers at once; made once for a contract whose
-    features are all numbers."""
+    """Checks (rows, features) arrays of numbers at once; made once for a contract whose features
+    are all numbers, or all but optional ones: a contract that grows keeps its clients."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         specs = contract.features
         self._required = [s.name for s in specs if not s.optional]
+        self._whole_takes = all(spec.type in _NUMBERS for spec in specs)
         self._whole = [i for i, s in enumerate(specs) if s.type is FeatureType.INTEGER]
-        bounds = [_bounds(spec) for spec in specs]
+        bounds = [_bounds(spec) for spec in specs if self._whole_takes]
         self._low = np.array([low for low, _ in bounds])
         self._high = np.array([high for _, high in bounds])
         self._unpack = struct.Struct(f"={len(specs)}d").iter_unpack
 
     @staticmethod
     def takes(contract: Contract) -> bool:
-        return all(spec.type in _NUMBERS for spec in contract.features)
+        required = [spec for spec in contract.features if not spec.optional]
+        return bool(required) and all(spec.type in _NUMBERS for spec in required)
 
     def names(self, width: int) -> Sequence[str]:
         """What the columns of a matrix are: all features in the contract's order, or all but
         the optional ones. Raises BadBody."""
-        if width == len(self.contract.features):
+        if width == len(self.contract.features) and self._whole_takes:
             return self.contract.names
         if width == len(self._required):
             return self._required
-        raise BadBody(f"{width:,} columns for {len(self.contract.features):,} features")
+        wanted = len(self.contract.features) if self._whole_takes else len(self._required)
+        raise BadBody(f"{width:,} columns for {wanted:,} features")
 
     def __call__(self, matrix: NDArray[Any]) -> list[tuple[Any, ...]]:
         """Raises SchemaViolation, BadBody."""

@@ -336,11 +336,13 @@ class CandidateLoader:
         except Exception as error:  # whatever ONNX Runtime finds wrong as it runs
             return f"its graph does not run: {str(error)[:200]}"
         if parity.moved:
+            changed = parity.changed_labels
             return (
                 f"its graph differs by {parity.max_difference:.2g} on {parity.rows:,} real rows "
                 f"and by {parity.probe_max_difference:.2g} on {parity.probes:,} probes around "
-                f"splits and gaps: {parity.moved:,} beyond {self._tolerance:.2g}, "
-                f"{parity.changed_labels:,} with another label"
+                f"splits and gaps: {parity.moved:,} beyond {self._tolerance:.2g}"
+                f"{' of their spread' if parity.of_spread else ''}"
+                f"{f', {changed:,} with another label' if changed else ''}"
             )
         found.loaded[RuntimeName.ONNX] = replace(graph, library=native.library)
         found.converted = parity
@@ -359,6 +361,7 @@ class CandidateLoader:
             (_one(native.answer(rows.tolist())), _one(graph.answer(rows.tolist()))),
             (_one(native.answer(probes.tolist())), _one(graph.answer(probes.tolist()))),
             self._tolerance,
+            has_unit=self._task.loss_is_relative,
         )
 
     def _texts(self, inputs: Sequence[InputSpec]) -> list[str]:

@@ -139,6 +139,7 @@ def register_version(
             evaluation.naive,
             parity,
             accepted=options.accept,
+            over_naive=evaluation.over_naive,
         )
         if about.champion:
             on_step(f"compare with version {about.champion} on the same rows")

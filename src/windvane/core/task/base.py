@@ -76,7 +76,7 @@ class Quality:
         if rows < _LEAST_ROWS:
             value = float(losses.mean()) if rows else 0.0
             missing = f"{_LEAST_ROWS - rows} more rows with an outcome"
-            return cls(metric, value, -math.inf, math.inf, rows, False, missing)
+            return cls(metric, value, 0.0, 0.0, rows, False, missing)
         lower, upper = mean_bounds(losses, alpha)
         lower = max(lower, min(0.0, float(losses.min())))
         return cls(metric, float(losses.mean()), lower, upper, rows, False)
@@ -104,7 +104,7 @@ class Task(ABC):
     """
 
     kind: ClassVar[str]
-    metric: ClassVar[str]
+    metric: str
     larger_is_better: ClassVar[bool] = True
     loss_is_relative: ClassVar[bool] = False
     """Whether a margin of loss is a share of the champion's own, for it has a unit."""
@@ -174,6 +174,11 @@ class Task(ABC):
         except ValueError as error:
             raise BadLabel(f"the label {error}") from error
 
+    def outcome(self, given: Any) -> Any:
+        """A label that comes by itself, without a table around it that shows which others there
+        are: as `label`, and nothing is taken for what nobody named. Raises BadLabel."""
+        return self.label(given)
+
     def odd_labels(self, given: Iterable[Any]) -> str:
         """What is wrong with all labels of a table, as they stand there, that is not with one
         of them; "" for nothing."""
@@ -202,6 +207,13 @@ class Task(ABC):
     @abstractmethod
     def naive(self, labels: Floats) -> float | None:
         """What the best constant answer has of the metric; None where nothing can be said."""
+
+    def over_naive(self, outputs: Outputs, labels: Floats) -> Floats | None:
+        """(rows,): by how much worse each row is than by the constant that is best for these very
+        rows, in units of the metric; None where a constant's metric is known beforehand. Both are
+        wrong about the same rows, so the mean of this is known better than either."""
+        del outputs, labels
+        return None
 
     @abstractmethod
     def streams(self, outputs: Outputs) -> dict[str, Any]:
