@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.signature import DATATYPES, pack_byte_strings
+from windvane.core.signature import DATATYPES, pack_byte_strings, show
 from windvane.core.signature.kinds import MAX_VECTOR
 from windvane.inference.errors import BadBody, BodyTooLarge
 from windvane.inference.validation import Column, as_values
@@ -63,7 +63,7 @@ def read_tensor(
     values: Column
     if size is not None:
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise bad_tensor(name, f"binary_data_size is {str(size)[:40]}")
+            raise bad_tensor(name, f"binary_data_size is {show(size)}")
         if given.data is not None:
             raise bad_tensor(name, "it has both data and binary_data_size")
         if size > len(tail) - at:
