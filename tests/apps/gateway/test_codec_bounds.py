@@ -18,7 +18,7 @@ from inference.harness import MODEL, Harness, run
 from windvane.core.signature import FeatureSpec
 from windvane.core.signature import FeatureType as T
 from windvane.core.task import Contract, TaskSpec
-from windvane.ports.events import Predicted, Refused
+from windvane.ports.events import Predicted, Refused, column_values
 
 # Bounds: all are a 4xx that names what is wrong, and none costs what it claims.
 
@@ -216,6 +216,70 @@ def test_payloads_of_mlflow_that_are_not_as_documented_are_refused(body: Any, sa
         assert answer.status == 400, answer.body
         assert answer.json["error_code"] == "BAD_REQUEST"
         assert said in answer.json["message"]
+
+    run(story)
+
+
+LINES = {"content-type": "application/jsonlines"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "units"),
+    [
+        ([{"features": [1, 2, 3], "unit": "u"}], ["u"]),
+        ([{"features": [1, 2, 3]}, {"features": [1, 2, 3], "unit": "v"}], ["", "v"]),
+        ([[1, 2, 3], {"features": [1, 2, 3], "unit": "v"}], ["", "v"]),
+        ([{"features": {"a": 1, "b": 2, "c": 3}, "unit": "u"}], ["u"]),
+        ([{"a": 1, "b": 2, "c": 3, "unit": "u"}, {"a": 1, "b": 2, "c": 3}], ["u", ""]),
+        ([{"features": {"a": 1, "b": 2, "c": 3}, "unit": None}], [""]),
+    ],
+)
+def test_a_line_of_json_keeps_its_unit(lines: list[Any], units: list[str]) -> None:
+    async def story(harness: Harness) -> None:
+        await published(harness, NUMBERS)
+        path = f"/models/{MODEL}/invocations"
+        body = "\n".join(json.dumps(line) for line in lines).encode()
+        answer = await harness.call("POST", path, body, headers=LINES)
+        assert answer.status == 200, answer.body
+        (event,) = harness.spool.events
+        assert isinstance(event, Predicted)
+        assert list(column_values(event.units, event.rows)) == units
+
+    run(story)
+
+
+def test_a_unit_beside_a_feature_of_that_name_is_none() -> None:
+    async def story(harness: Harness) -> None:
+        contract = Contract((FeatureSpec("unit", "v", T.CATEGORY),), TaskSpec("regression"))
+        await published(harness, contract)
+        path = f"/models/{MODEL}/invocations"
+        body = b'{"features": {"unit": "cm"}, "unit": "u"}'
+        answer = await harness.call("POST", path, body, headers=LINES)
+        assert answer.status == 200, answer.body
+        (event,) = harness.spool.events
+        assert isinstance(event, Predicted)
+        assert (event.features, event.units) == (["cm"], "u")
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"features": [1, 2, 3], "id": 4}, "line 0 has an unknown field 'id'"),
+        ({"features": {"a": 1}, "units": "u"}, "did you mean 'unit'?"),
+        ({"features": [1, 2, 3], "unit": 7}, "unit of row 0 must be a string"),
+        ({"features": {"a": 1, "unit": "u"}}, "a unit in `features` too"),
+        ({"features": 1.0}, "line 0 must be an object or a list"),
+    ],
+)
+def test_a_line_of_json_that_says_more_than_is_known_is_refused(line: Any, said: str) -> None:
+    async def story(harness: Harness) -> None:
+        await published(harness, NUMBERS)
+        path = f"/models/{MODEL}/invocations"
+        answer = await harness.call("POST", path, json.dumps(line).encode(), headers=LINES)
+        assert answer.status == 400, answer.body
+        assert said in answer.body.decode()
 
     run(story)
 
