@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 from windvane.adapters.jwt.keys import NoKeys, fetch
+from windvane.apps.trainer import register
+from windvane.core.execution import BadRequirements
 from windvane.ports.regular_file import read_regular_file
+from windvane.ports.source import Source
 from windvane.usecases.read_settings import BadReference, read_secret
+from windvane.usecases.registration_options import RegistrationOptions, RegistrationOrder
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -55,3 +59,13 @@ def test_secrets_and_keys_of_an_issuer_are_read_from_regular_files(tmp_path: Pat
         fetch(str(tmp_path / "fifo"), 1.0)
     with pytest.raises(NoKeys, match="null"):
         fetch("a\x00b", 1.0)
+
+
+def test_files_of_a_registration_are_regular_ones(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    order = RegistrationOrder("m", "", "", "", "", RegistrationOptions(), requirements=str(fifo))
+    with pytest.raises(BadRequirements, match="no regular file"):
+        register._environment(order, Source([]))
+    with pytest.raises(register.BadVocabulary, match="no regular file"):
+        register._vocabulary(str(fifo))
