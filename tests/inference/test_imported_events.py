@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -294,3 +295,27 @@ def test_what_a_task_answers_by_name_is_read_back_as_it_was(kind: str) -> None:
 def test_what_a_task_cannot_answer_is_no_output(kind: str, given: Any) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         read_outputs(make_task(SPECS[kind]), given)
+
+
+class Opened(list[Any]):
+    """A list that counts how often it is opened."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        Opened.times += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("kind", list(SPECS))
+@pytest.mark.parametrize("named", [True, False])
+def test_what_nesting_costs_follows_from_what_the_task_promises(kind: str, named: bool) -> None:
+    task = make_task(SPECS[kind])
+    deep: Any = Opened()
+    for _ in range(600):
+        deep = Opened([deep])
+    sent = Opened([*[0.0] * 1_000, deep])
+    Opened.times = 0
+    with pytest.raises(ValueError, match=r"\w"):
+        read_outputs(task, {spec.name: sent for spec in task.outputs} if named else sent)
+    assert Opened.times <= 100

@@ -13,7 +13,7 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import Arm
-from windvane.core.signature import Violation, parse_time, show
+from windvane.core.signature import Violation, nested_numbers, parse_time, show
 from windvane.core.task import BadTask, OutputRow, Task
 from windvane.inference.access import ModelAccess
 from windvane.inference.errors import BadBody, SchemaViolation
@@ -161,27 +161,9 @@ def read_outputs(task: Task, given: Any) -> OutputRow:
     by_name = cast("dict[str, Any]", given)
     arrays: list[Any] = []
     for spec in task.outputs:
-        array = _numbers(task.unnamed(spec, by_name[spec.name]), spec.name)
-        if not spec.fits(array.shape):
-            raise ValueError(f"{spec.name} has shape {array.shape}, {spec.shape} is promised")
+        array = nested_numbers(spec, task.unnamed(spec, by_name[spec.name]))
         arrays.append(array[np.newaxis])
     row = task.rows(arrays)[0]
     if row is None:
         raise ValueError(task.wrong(arrays, 0))
     return row
-
-
-def _numbers(held: Any, name: str) -> Any:
-    """Numbers only: numpy would read texts and booleans as some."""
-    flat: list[Any] = [held]
-    while any(isinstance(one, list) for one in flat):
-        inner: list[Any] = []
-        for one in flat:
-            inner += cast("list[Any]", one) if isinstance(one, list) else [one]
-        flat = inner
-    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in flat):
-        raise ValueError(f"{name} must be numbers, got {show(held)}")
-    try:
-        return np.asarray(held, np.float64)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} has no regular shape") from error

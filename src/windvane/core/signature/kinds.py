@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, cast
 
@@ -39,6 +39,7 @@ _WORD = re.compile(r"\S+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _MOST_DIGITS = 1_000
+_MOST_SHOWN = 40
 
 Summary = Callable[[Any], float]
 
@@ -356,13 +357,41 @@ def projection_signs(name: str, length: int) -> np.ndarray[Any, np.dtype[np.floa
 
 
 def show(value: Any) -> str:
-    """A value for a message, cut short."""
-    short = cast("Any", value[:60] if isinstance(value, str | bytes | list) else value)
+    """A value for a message, cut short; no more of it is looked at than is shown."""
+    text = ""
     try:
-        text = repr(short)
+        for piece in _pieces(value):
+            text += piece
+            if len(text) > _MOST_SHOWN:
+                return text[: _MOST_SHOWN - 3] + "..."
     except ValueError:  # Python writes no whole number of that many digits
         return "a number of thousands of digits"
-    return text if len(text) <= 40 else text[:37] + "..."
+    return text
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """``repr``, in parts that each have a character at least."""
+    if isinstance(value, str | bytes):
+        yield repr(value[:60])
+    elif isinstance(value, list | tuple):
+        items = cast("Sequence[Any]", value)
+        yield "[" if isinstance(value, list) else "("
+        for i, item in enumerate(items):
+            if i:
+                yield ", "
+            yield from _pieces(item)
+        yield "]" if isinstance(value, list) else ",)" if len(items) == 1 else ")"
+    elif isinstance(value, dict):
+        yield "{"
+        for i, (key, item) in enumerate(cast("dict[Any, Any]", value).items()):
+            if i:
+                yield ", "
+            yield from _pieces(key)
+            yield ": "
+            yield from _pieces(item)
+        yield "}"
+    else:
+        yield repr(value)
 
 
 def read_number(text: str) -> float:

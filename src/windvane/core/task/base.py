@@ -267,7 +267,7 @@ class Task(ABC):
 def class_name(given: Any, known: Collection[str]) -> str:
     """A label as the model's file writes it: 1, 1.0, "1" and "1.0" are the class 1 (a column
     with gaps turns whole numbers into floats), true and "True" the class true."""
-    text = str(given)
+    text = show(given) if isinstance(given, list | tuple | dict) else str(given)
     if text in known:
         return text
     if isinstance(given, float) and given.is_integer():
