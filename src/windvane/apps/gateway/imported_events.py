@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import msgspec
 
 from windvane.apps.gateway.protocols.base import Hinting
+from windvane.apps.gateway.typed_bodies import TypedBody
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
-from windvane.inference.errors import BadBody
 from windvane.inference.imported import Imported, imported_events
 from windvane.inference.request import InferenceRequest
 
@@ -40,7 +40,7 @@ class EventsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _TOLD = Hinting(_HINT)
-_BODY = msgspec.json.Decoder(EventsBody)
+_BODY = TypedBody(EventsBody, _HINT)
 
 
 async def keep_events(
@@ -52,10 +52,7 @@ async def keep_events(
     access = request.access = principal.access(request.model)
     request.body = body
     async with engine.limit(request):
-        try:
-            given = _BODY.decode(body).events
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadBody(f"events: {str(error)[:200]}", hint=_HINT) from error
+        given = _BODY.decode(body).events
         with _TOLD:
             made = await imported_events(
                 access,
