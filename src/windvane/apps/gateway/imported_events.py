@@ -10,6 +10,7 @@ from windvane.apps.gateway.protocols.base import Hinting
 from windvane.apps.gateway.typed_bodies import TypedBody
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
+from windvane.inference.errors import Rejection
 from windvane.inference.imported import Imported, imported_events
 from windvane.inference.request import InferenceRequest
 
@@ -53,18 +54,24 @@ async def keep_events(
     request.body = body
     async with engine.limit(request):
         given = _BODY.decode(body).events
-        with _TOLD:
-            made = await imported_events(
-                access,
-                [
-                    Imported(e.id, e.features, e.outputs, e.version, e.unit, e.time, e.latency_ms)
-                    for e in given
-                ],
-                key=principal.key_id,
-                now=services.events.now(),
-                max_age_s=max_age_s,
-                max_rows=services.max_rows,
-            )
+        try:
+            with _TOLD:
+                made = await imported_events(
+                    access,
+                    [
+                        Imported(
+                            e.id, e.features, e.outputs, e.version, e.unit, e.time, e.latency_ms
+                        )
+                        for e in given
+                    ],
+                    key=principal.key_id,
+                    now=services.events.now(),
+                    max_age_s=max_age_s,
+                    max_rows=services.max_rows,
+                )  # fmt: skip
+        except Rejection as error:
+            error.counts = max(1, len(given))
+            raise
         services.events.keep_imported(made)
     services.instrumentation.imported(access, len(made))
     return [event.event_id for event in made]
