@@ -29,6 +29,7 @@ from windvane.core.execution import (
 )
 from windvane.core.signature import FeatureSpec, FeatureType, InputSpec, OutputMapping, Transform
 from windvane.core.task import Contract, Outputs, by_row, make_task
+from windvane.inference.failures import sentence_of
 from windvane.ports.artifacts import Artifact, Artifacts
 from windvane.ports.learner import Columns, TrainingData
 from windvane.ports.library import Converted, LibraryModel, ModelDescription, ModelLibrary
@@ -334,7 +335,7 @@ class CandidateLoader:
         except WindvaneError as error:
             return f"its graph does not answer: {error.message}"
         except Exception as error:  # whatever ONNX Runtime finds wrong as it runs
-            return f"its graph does not run: {str(error)[:200]}"
+            return f"its graph does not run: {sentence_of(error)}"
         if parity.moved:
             return (
                 f"its graph differs by {parity.max_difference:.2g} on {parity.rows:,} real rows "
