@@ -617,6 +617,9 @@ def test_a_model_that_is_only_watched_answers_nobody_and_is_blamed_for_nothing()
         for _ in range(9):
             answer = await harness.predict(1.0)
             assert (answer.status, answer.code) == (409, "GAT-124")
+        for body in (b"{", b'{"instances": [{"features": {"distance": "far"}}]}'):
+            answer = await harness.call("POST", f"/v1/models/{MODEL}/predict", body)
+            assert (answer.status, answer.code) == (409, "GAT-124")
         assert harness.spool.events == []
         assert harness.queues[0].circuits.all_closed
 

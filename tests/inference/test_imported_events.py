@@ -245,6 +245,20 @@ def test_a_spool_that_is_full_acknowledges_nothing() -> None:
     run(story)
 
 
+def test_a_refused_batch_counts_as_many_as_it_told_of() -> None:
+    """What is accepted is counted one by one, and a share needs both sides alike."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        bad = event("e9") | {"outputs": {"probability": 2.0}}
+        assert (await send(harness, event("e1"), event("e2"), bad)).status == 422
+        (refused,) = harness.spool.events
+        assert isinstance(refused, Refused)
+        assert refused.requests == 3
+
+    run(story)
+
+
 SPECS = {
     "binary": TaskSpec("binary"),
     "multiclass": TaskSpec("multiclass", classes=("cat", "dog")),

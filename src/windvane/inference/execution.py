@@ -43,6 +43,11 @@ class CircuitOpen(WindvaneError):
     hint = "it is probed again by itself; the worker's log has the failures"
 
 
+def not_served_here(route: ModelRoute) -> NotServedHere:
+    """The error of a prediction that is asked of a model which is only watched."""
+    return NotServedHere(f"{route.model} is served elsewhere, and watched here")
+
+
 class Execution:
     """The steps between a validated request and its outputs."""
 
@@ -56,7 +61,7 @@ class Execution:
         route = access.model.route
         queue = access.queue_of.queue
         if queue is not None and queue.elsewhere:
-            raise NotServedHere(f"{route.model} is served elsewhere, and watched here")
+            raise not_served_here(route)
         if route.challenger is None and not route.optional:
             if queue is not None and len(rows) == 1 and not is_cached(route, queue):
                 # The shortest case, which nearly all requests are: no list of picks, no groups.

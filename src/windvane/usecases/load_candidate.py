@@ -29,6 +29,7 @@ from windvane.core.execution import (
 )
 from windvane.core.signature import FeatureSpec, FeatureType, InputSpec, OutputMapping, Transform
 from windvane.core.task import Contract, Outputs, by_row, make_task
+from windvane.inference.failures import sentence_of
 from windvane.ports.artifacts import Artifact, Artifacts
 from windvane.ports.learner import Columns, TrainingData
 from windvane.ports.library import Converted, LibraryModel, ModelDescription, ModelLibrary
@@ -163,11 +164,12 @@ class CandidateLoader:
                 found.loaded[runtime] = self._data(candidate, source)
                 found.add(runtime, False)
                 return
-            on_step(f"load {candidate.path.name} in a process of its own")
-            runs_code = self._apart(candidate, source, sample, found)
+            runs_code = self._apart(candidate, source, sample, found, on_step)
         except Untrusted as error:
-            found.untrusted = Untrusted(
-                error.message.replace(_own_name(candidate.path), candidate.path.name), hint=TRUST
+            # The first says it best: it is of a native flavour, where there is one.
+            found.untrusted = found.untrusted or Untrusted(
+                error.message.replace(_own_name(candidate.path), _shown_name(candidate, source)),
+                hint=TRUST,
             )
             found.add(runtime, True, error.message)
         except (CannotLoad, RuntimeFailed) as error:
@@ -236,6 +238,7 @@ class CandidateLoader:
         source: Source,
         sample: TrainingData,
         found: CandidatesFound,
+        on_step: Callable[[str], None],
     ) -> bool:
         """Load it in a process of its own; whether that took trust."""
         runtime, options = candidate.runtime, self._options
@@ -253,6 +256,8 @@ class CandidateLoader:
         artifact = self._artifact(folder, self._artifacts.seal(folder))
         data = runtime in DATA_ONLY and not own
         runs_code = not data and self._libraries.runs_code(artifact, served)
+        if options.trust or not runs_code:  # else it is refused, and nothing is loaded
+            on_step(f"load {_shown_name(candidate, source)} in a process of its own")
         library = self._libraries.open(artifact, served, trusted=options.trust)
         self._opened.append(library)
         about = library.about
@@ -334,7 +339,7 @@ class CandidateLoader:
         except WindvaneError as error:
             return f"its graph does not answer: {error.message}"
         except Exception as error:  # whatever ONNX Runtime finds wrong as it runs
-            return f"its graph does not run: {str(error)[:200]}"
+            return f"its graph does not run: {sentence_of(error)}"
         if parity.moved:
             changed = parity.changed_labels
             return (
@@ -443,6 +448,11 @@ def _tensors(
         rest = ", ".join(inputs[i].feature for i in waiting)
         raise BadInputs(f"no input of the graph is left for {rest}")
     return tuple(out)
+
+
+def _shown_name(candidate: SourceCandidate, source: Source) -> str:
+    """What the user calls it: a folder may lie where it was downloaded to."""
+    return source.name or candidate.path.name
 
 
 def _own_name(path: Path) -> str:

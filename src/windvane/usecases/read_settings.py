@@ -11,9 +11,9 @@ import msgspec
 import yaml
 
 from windvane.core.errors import WindvaneError, did_you_mean
+from windvane.inference.type_errors import find_type_error
 from windvane.ports.regular_file import read_regular_file
 from windvane.ports.sandbox import Protection
-from windvane.usecases.find_type_error import find_type_error
 
 FILE = "windvane.yaml"
 HOME_VARIABLE = "WINDVANE_HOME"
