@@ -251,6 +251,8 @@ SPECS = {
     "regression": TaskSpec("regression", low=0.0),
     "two": TaskSpec("regression", outputs={"low": (), "high": ()}),
     "forecast": TaskSpec("regression", horizons=("1h", "2h")),
+    "deciles": TaskSpec("regression", quantiles=(0.1, 0.9)),
+    "bands": TaskSpec("regression", horizons=("1h", "2h"), quantiles=(0.1, 0.5, 0.9)),
     "ranking": TaskSpec("ranking"),
     "tensor": TaskSpec("tensor", outputs={"boxes": (-1, 2), "n": ()}),
 }
@@ -262,6 +264,7 @@ def test_what_a_task_answers_by_name_is_read_back_as_it_was(kind: str) -> None:
     row = {
         "binary": (0.25,), "multiclass": ([0.25, 0.75],), "multilabel": ([0.5, 1.0],),
         "regression": (3.5,), "two": (1.0, 2.0), "forecast": ([1.0, 2.0],), "ranking": (-1.5,),
+        "deciles": ([1.0, 2.0],), "bands": ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],),
         "tensor": ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], 3.0),
     }[kind]  # fmt: skip
     assert read_outputs(task, json.loads(json.dumps(task.named(row)))) == row
@@ -281,6 +284,8 @@ def test_what_a_task_answers_by_name_is_read_back_as_it_was(kind: str) -> None:
         ("regression", {"value": 10**400}),
         ("forecast", {"value": [1.0, 2.0, 3.0]}),
         ("forecast", {"value": [1.0, [2.0]]}),
+        ("bands", {"value": {"1h": {"0.1": 1.0, "0.5": 2.0, "0.9": 3.0}}}),
+        ("deciles", {"value": {"0.1": 1.0, "0.8": 2.0}}),
         ("tensor", {"boxes": [[1.0]], "n": 1}),
         ("tensor", 1.0),
         ("tensor", {"boxes": {"cat": 1.0}, "n": 1}),

@@ -33,7 +33,10 @@ from windvane.usecases.optimize_version import LossTooLarge, Optimized, optimize
 from windvane.usecases.registration_options import RegistrationOptions
 from windvane.usecases.replay_decision import replay_decision
 
-pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+    pytest.mark.takes_turns,
+]
 
 
 def optimize(

@@ -104,7 +104,7 @@ def test_a_flavour_answers_as_its_own_library(
     assert explained.runtime is RuntimeName(runtime)
     assert explained.packages[flavour]["recorded"] == "0.9.9"
     assert explained.parity is not None
-    assert explained.parity.rows == 200
+    assert explained.parity.rows == 1_000
     given = pd.DataFrame(rows, columns=NAMES)
     both = hasattr(model, "predict_proba")
     expected = model.predict_proba(given)[:, 1] if both else model.predict(given)

@@ -28,6 +28,7 @@ _encode = msgspec.json.Encoder().encode
 API_VERSION = "2026-11-28"
 AUTO: Final = "auto"
 _MAX_EXPLAINED = 32  # rows of a request that a gateway explains
+_MAX_CONTRIBUTIONS = 20_000  # of rows times features that it explains in one
 _MAX_BYTES = 900_000  # under a gateway's default of 1 MiB
 
 
@@ -62,9 +63,12 @@ def predict_calls(
     if units is not None:
         for instance, unit in zip(instances, column(units, len(given), "units"), strict=True):
             if unit is not None:
-                instance["unit"] = str(unit)
+                instance["unit"] = _text(unit)
     path = f"/v1/models/{quote(model, safe='')}/predict"
-    parts = list(_parts(instances, min(max_rows, _MAX_EXPLAINED) if explain else max_rows))
+    if explain:
+        widest = max(len(row) for row in given)
+        max_rows = min(max_rows, _MAX_EXPLAINED, max(1, _MAX_CONTRIBUTIONS // max(1, widest)))
+    parts = list(_parts(instances, max_rows))
     tail = b',"explain":true}' if explain else b"}"
     key = secrets.token_hex(16) if idempotency_key == AUTO else idempotency_key
     if key is not None and not (0 < len(key) <= 200 and key.isascii() and key.isprintable()):

@@ -161,15 +161,7 @@ def read_outputs(task: Task, given: Any) -> OutputRow:
     by_name = cast("dict[str, Any]", given)
     arrays: list[Any] = []
     for spec in task.outputs:
-        held = by_name[spec.name]
-        if isinstance(held, dict):
-            by_part = cast("dict[str, Any]", held)
-            parts = task.spec.classes or task.spec.horizons
-            if set(by_part) != set(parts):
-                known = ", ".join(parts[:12]) or "it is one number"
-                raise ValueError(f"{spec.name} must name each of its parts: {known}")
-            held = [by_part[name] for name in parts]
-        array = _numbers(held, spec.name)
+        array = _numbers(task.unnamed(spec, by_name[spec.name]), spec.name)
         if not spec.fits(array.shape):
             raise ValueError(f"{spec.name} has shape {array.shape}, {spec.shape} is promised")
         arrays.append(array[np.newaxis])

@@ -313,19 +313,29 @@ class Evaluation:
     metrics: Mapping[str, float]
     quality: Quality
     naive: float | None
+    over_naive: Quality | None = None
 
 
 def evaluate(candidate: Servable, holdout: TrainingData, task: Task, alpha: float) -> Evaluation:
     """By the task's metrics, on rows that the candidate has not learned from."""
     outputs = candidate.predict(holdout.columns)
     found = task.metrics(outputs, holdout.labels)
-    metrics = {name: round(value, 4) for name, value in found.items() if isfinite(value)}
+    # Of what has a unit nobody knows which digits count.
+    digits = 6 if task.loss_is_relative else 4
+    metrics = {
+        name: float(f"{value:.{digits}g}") for name, value in found.items() if isfinite(value)
+    }
     metrics["holdout_rows"] = float(holdout.rows)
     quality = over_time(
         task.quality(outputs, holdout.labels, alpha),
         task.parts(outputs, holdout.labels), holdout.times, alpha,
     )  # fmt: skip
-    return Evaluation(outputs, metrics, quality, task.naive(holdout.labels))
+    over = None
+    gaps = task.over_naive(outputs, holdout.labels) if holdout.rows else None
+    if gaps is not None:
+        found_over = Quality.of_losses(task.metric, gaps, alpha)
+        over = over_time(found_over, gaps - gaps.mean(), holdout.times, alpha)
+    return Evaluation(outputs, metrics, quality, task.naive(holdout.labels), over)
 
 
 def some_rows(data: TrainingData, rows: int) -> TrainingData:

@@ -268,9 +268,10 @@ class CandidateLoader:
         return runs_code
 
     def _is_table(self, runtime: RuntimeName, about: ModelDescription) -> bool:
-        """Whether it takes a frame: where it knows its columns' names, or where some of the
-        contract's features are no numbers."""
-        if any(spec.type is FeatureType.VECTOR for spec in self._contract.features):
+        """Whether it takes a frame: where it knows its columns' names, or where some of its
+        inputs are no numbers."""
+        taken = self._taken(about)
+        if any(spec.type is FeatureType.VECTOR for spec in taken):
             return RUNTIMES[runtime].vector_columns
         if RUNTIMES[runtime].takes_table:
             return True
@@ -278,11 +279,19 @@ class CandidateLoader:
             return False
         words = (FeatureType.CATEGORY, FeatureType.TEXT)
         given = self._options.vocabulary
-        named = self._options.inputs or self._contract.names
         return bool(about.categories) or any(
-            spec.type in words and spec.name in named and spec.name not in given
-            for spec in self._contract.features
+            spec.type in words and spec.name not in given for spec in taken
         ) or (bool(about.features) and about.kind in {"Pipeline", "ColumnTransformer"})  # fmt: skip
+
+    def _taken(self, about: ModelDescription) -> list[FeatureSpec]:
+        """The contract's features that the model takes, as far as anybody says; a contract may
+        have others, for other versions."""
+        features = self._contract.features
+        if self._options.inputs:
+            return [spec for spec in features if spec.name in self._options.inputs]
+        own = self._options.names
+        known = [spec for spec in features if own.get(spec.name, spec.name) in about.features]
+        return known or list(features)
 
     def _outputs_of(
         self, library: LibraryModel, inputs: Sequence[InputSpec], sample: TrainingData, *,
@@ -327,11 +336,13 @@ class CandidateLoader:
         except Exception as error:  # whatever ONNX Runtime finds wrong as it runs
             return f"its graph does not run: {str(error)[:200]}"
         if parity.moved:
+            changed = parity.changed_labels
             return (
                 f"its graph differs by {parity.max_difference:.2g} on {parity.rows:,} real rows "
                 f"and by {parity.probe_max_difference:.2g} on {parity.probes:,} probes around "
-                f"splits and gaps: {parity.moved:,} beyond {self._tolerance:.2g}, "
-                f"{parity.changed_labels:,} with another label"
+                f"splits and gaps: {parity.moved:,} beyond {self._tolerance:.2g}"
+                f"{' of their spread' if parity.of_spread else ''}"
+                f"{f', {changed:,} with another label' if changed else ''}"
             )
         found.loaded[RuntimeName.ONNX] = replace(graph, library=native.library)
         found.converted = parity
@@ -350,6 +361,7 @@ class CandidateLoader:
             (_one(native.answer(rows.tolist())), _one(graph.answer(rows.tolist()))),
             (_one(native.answer(probes.tolist())), _one(graph.answer(probes.tolist()))),
             self._tolerance,
+            has_unit=self._task.loss_is_relative,
         )
 
     def _texts(self, inputs: Sequence[InputSpec]) -> list[str]:

@@ -69,6 +69,10 @@ def _named(contract: Contract, known: ModelInputs, options: RegistrationOptions)
                 hint = f"the other way round, FEATURE=NAME: --map {own + '=' + feature!r}"
             raise BadInputs(f"--map: the model's file has no feature {feature!r}", hint=hint)
     by_own = {own: feature for feature, own in options.names.items()}
+    if len(by_own) != len(options.names):
+        twice = next(own for own in by_own if list(options.names.values()).count(own) > 1)
+        both = " and ".join(f for f, own in options.names.items() if own == twice)
+        raise BadInputs(f"--map: {both} are both called {twice!r}")
     for own in by_own:
         if known.names and own not in known.names:
             hint = did_you_mean(own, known.names)

@@ -52,7 +52,7 @@ async def keep_outcomes(engine: Engine, request: InferenceRequest, body: bytes) 
     request.model = given.model
     access = request.access = principal.access(given.model)
     async with engine.limit(request):
-        labels = [_label(access.model.task.label, i, o) for i, o in enumerate(given.outcomes)]
+        labels = [_label(access.model.task.outcome, i, o) for i, o in enumerate(given.outcomes)]
         named = [_named(access, i, outcome) for i, outcome in enumerate(given.outcomes)]
         services.events.keep_outcomes(
             OutcomeSeen(

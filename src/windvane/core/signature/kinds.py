@@ -19,7 +19,7 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean_sorted
 from windvane.core.signature.pictures import PLAIN_PICTURE, picture_size
-from windvane.core.signature.times import parse_time
+from windvane.core.signature.times import FIRST_TIME, LAST_TIME, parse_time
 from windvane.core.signature.types import (
     MAX_INTEGER,
     MAX_MAGNITUDE,
@@ -55,6 +55,10 @@ class Kind:
     def check(self, spec: FeatureSpec, value: Any) -> Violation | None:
         """Why ``value``, which is not None, breaks ``spec``; None if it does not."""
         raise NotImplementedError
+
+    def check_held(self, spec: FeatureSpec, value: Any) -> Violation | None:
+        """The same of a value that may have been read before, as a table or a row holds it."""
+        return self.check(spec, value)
 
     def normal(self, spec: FeatureSpec, value: Any) -> Any:
         """``value``, which ``check`` let through, as every later step expects it."""
@@ -194,10 +198,15 @@ class DatetimeKind(Kind):
             except ValueError as error:
                 return _violation("CON-102", spec, str(error))
             return None
-        if isinstance(value, float) and math.isfinite(value):  # as it is after it was read
-            return None
         message = f"must be a text such as 2026-11-28T17:45:00+01:00, got {show(value)}"
         return _violation("CON-102", spec, message)
+
+    def check_held(self, spec: FeatureSpec, value: Any) -> Violation | None:
+        if not isinstance(value, float):
+            return self.check(spec, value)
+        if FIRST_TIME <= value <= LAST_TIME:
+            return None
+        return _violation("CON-103", spec, f"{show(value)} s is in no year from 1 to 9999")
 
     def normal(self, spec: FeatureSpec, value: Any) -> float:
         return parse_time(value) if isinstance(value, str) else float(value)

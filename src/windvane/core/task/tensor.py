@@ -107,6 +107,11 @@ class TensorTask(Task):
             return Quality(self.metric, 0.0, 0.0, 0.0, len(labels), False, message)
         return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
 
+    def over_naive(self, outputs: Outputs, labels: Floats) -> Floats | None:
+        if not self.spec.score:
+            return None
+        return self.losses(outputs, labels) - np.abs(labels - np.median(labels))
+
     def naive(self, labels: Floats) -> float | None:
         if not self.spec.score or not len(labels):
             return None
