@@ -365,7 +365,7 @@ def test_whatever_is_damaged_all_that_is_whole_is_read_once_and_what_is_not_is_s
 def _damage(folder: Path, damage: list[tuple[str, int, int]]) -> None:
     for kind, at, size in damage:
         found = segments(folder)
-        path = found[at % len(found)].path
+        path = found[-1 if kind == "torn" else at % len(found)].path
         data = bytearray(path.read_bytes())
         place = at % max(1, len(data))
         if kind == "cut":  # a lost tail

@@ -24,6 +24,7 @@ MAX_PAYLOAD = MAX_EVENT_BYTES
 _SEED = 0x57564E45
 _DIGITS = 20
 _LOOK_BYTES = 1 << 20
+_SHORT = 1 << 16  # of a payload whose checksum costs nothing
 _MOST_CHECKED = 256 << 20  # bytes whose checksum is taken in the search for one frame
 
 
@@ -77,7 +78,7 @@ def find_frame(data: bytes, first: int) -> int | None:
         for at in (possible + begin).tolist():
             length, checksum = HEADER.unpack_from(data, at)
             end = at + HEADER.size + length
-            if not _may_begin(data, end):
+            if length > _SHORT and not _may_begin(data, end):
                 continue
             budget -= length
             if budget < 0:
