@@ -245,6 +245,17 @@ def test_a_spool_that_is_full_acknowledges_nothing() -> None:
     run(story)
 
 
+def test_what_is_too_old_is_told_in_days_and_by_its_setting() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        answer = await send(harness, event("e1") | {"time": 1.0})
+        (problem,) = answer.json["error"]["problems"]
+        assert problem["code"] == "CON-121"
+        assert problem["message"].endswith(" days ago, `events_max_age_s` allows 60 minutes")
+
+    run(story)
+
+
 def test_a_refused_batch_counts_as_many_as_it_told_of() -> None:
     """What is accepted is counted one by one, and a share needs both sides alike."""
 

@@ -56,7 +56,8 @@ def test_a_network_in_8_bits_is_registered_with_its_loss_signed(
     before = registration.versions(TUMOUR)
     with pytest.raises(CandidateRefused, match=r"by version 1, .* here") as caught:
         optimize(registration, data, Optimization.INT8, version=before[0], allowed=0.05)
-    assert "ACC-503: what is served differs from version" in caught.value.message
+    assert str(caught.value).startswith("ACC-503: what is served differs from version")
+    assert caught.value.advice.startswith("where the change is meant, --accept REASON")
     assert registration.versions(TUMOUR) == before
     done = optimize(
         registration, data, Optimization.INT8, version=before[0], allowed=0.05, accept="cheaper",

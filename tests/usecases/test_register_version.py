@@ -294,6 +294,8 @@ def test_an_mlflow_pyfunc_is_the_last_resort(harness: Registration, tmp_path: Pa
     [
         (RegistrationOptions(), "carrier is a category"),
         (RegistrationOptions(inputs=("distance", "carier", "temp")), "did you mean 'carrier'"),
+        (RegistrationOptions(inputs=("distance", "carier", "tmp")), "file: carier, tmp Hint: did"),
+        (RegistrationOptions(inputs=("far", "distance", "temp")), "temp. Either --map"),
         (RegistrationOptions(inputs=("distance", "distance", "temp")), "named twice"),
         (RegistrationOptions(vocabulary={**ORDER, "no": ["x"]}), "the vocabulary of 'no'"),
     ],

@@ -141,10 +141,19 @@ def _time(given: float | str | None, now: float, max_age_s: float) -> float:
         return now
     at = parse_time(given) if isinstance(given, str) else float(given)
     if not math.isfinite(at) or at > now + MAX_AHEAD_S:
-        raise ValueError(f"time {show(given)} is more than {MAX_AHEAD_S:g} s ahead of {now:.0f}")
+        raise ValueError(f"time {show(given)} is more than {MAX_AHEAD_S:g} s ahead of now")
     if at < now - max_age_s:
-        raise ValueError(f"time {show(given)} is {now - at:,.0f} s ago, {max_age_s:,.0f} may be")
+        age, most = _span(now - at), _span(max_age_s)
+        raise ValueError(f"time {show(given)} is {age} ago, `events_max_age_s` allows {most}")
     return min(at, now)
+
+
+def _span(seconds: float) -> str:
+    """To about what a person can compare."""
+    for size, word in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {word}".replace(".0 ", " ")
+    return f"{seconds:,.0f} s"
 
 
 def read_outputs(task: Task, given: Any) -> OutputRow:

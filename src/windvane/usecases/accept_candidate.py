@@ -46,6 +46,10 @@ _ACCEPT_WORSE = (
     "the holdout may hold rows that the champion was trained on, or the change may be meant: "
     "--accept REASON registers it all the same"
 )
+_ACCEPT_MEANT = (
+    "where the change is meant, --accept REASON registers it all the same and is recorded with "
+    "your name"
+)
 _ACCEPT = (
     "mend what the two sides disagree on, or register it all the same with --accept REASON, "
     "which is recorded with your name"
@@ -60,10 +64,15 @@ class BadTrainingData(WindvaneError):
 
 
 class CandidateRefused(WindvaneError):
-    """The candidate failed acceptance; nothing was registered."""
+    """The candidate failed acceptance; nothing was registered. ``check`` is the code of the
+    check that failed, which stands for its own."""
 
     code: ClassVar[str] = "ACC-100"
     hint = "see docs/reference/codes.md for the check that failed"
+
+    def __init__(self, message: str, *, check: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = check or type(self).code  # type: ignore[misc]
 
 
 class Servable(Protocol):
@@ -195,11 +204,15 @@ def accept(
         with stores.store.begin() as tx:
             name = f"refuse/{digest}/{seed}/{now:.3f}"
             tx.decide(decision(name, "candidate", "refuse", now))
-        message = f"{verdict.code}: {verdict.sentence}"
+        message = verdict.sentence
         if verdict.code == _UNEQUAL and facts.parity is not None:
             message += "".join(f"\n  {line}" for line in differences(facts.parity))
-            raise CandidateRefused(message, hint=_ACCEPT)
-        raise CandidateRefused(message, hint=_ACCEPT_WORSE if verdict.code == _WORSE else None)
+            meant = facts.parity.against != ParityReport.against
+            raise CandidateRefused(
+                message, check=verdict.code, hint=_ACCEPT_MEANT if meant else _ACCEPT
+            )
+        hint = _ACCEPT_WORSE if verdict.code == _WORSE else None
+        raise CandidateRefused(message, check=verdict.code, hint=hint)
     on_step("sketch the baseline")
     outputs = offered.candidate.predict(data.columns)
     layout = _layout(about, outputs, data)
