@@ -215,9 +215,8 @@ def test_a_store_put_back_from_a_copy_is_obeyed(
     assert out.seq == table.seq + 41
     assert "it was put back from a copy" in caplog.text
     issue_keys(harness.store, harness.clock, ["bolt"], "")
-    deliver_effects(
-        harness.store, harness.clock, harness.feed, harness.notifier, harness.mirror
-    )  # the outbox too
+    nobody: Any = None
+    deliver_effects(harness.store, harness.clock, harness.feed, nobody, nobody)  # the outbox too
     latest = harness.feed.latest()
     assert latest is not None
     assert latest.seq == table.seq + 42

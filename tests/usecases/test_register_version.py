@@ -65,7 +65,7 @@ def test_a_booster_is_served_by_its_own_library(harness: Registration, tmp_path:
     explained = explain_runtime(harness.store, MODEL).parity
     assert explained is not None
     assert (explained.rows, explained.moved, explained.library) == (
-        200,
+        1_000,
         0,
         f"Booster (xgboost-cpu {VERSION})",
     )

@@ -30,6 +30,7 @@ class RegressionTask(Task):
     judged; errors in the label's unit are those of the middle one, or the one nearest to it."""
 
     kind = "regression"
+    metric = "mae"
     larger_is_better = False
     loss_is_relative = True
 
