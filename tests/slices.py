@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-SLICES = 3
+SLICES = 4
 ALL = "all"
 AUTO = "auto"
 

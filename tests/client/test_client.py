@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from windvane.client import (
     Predictions,
     events_of,
 )
+from windvane.client.calls import predict_calls
 from windvane.core.execution import BACKGROUND_FILE, Background
 from windvane.core.routing import ModelRoute, TenantLimit
 from windvane.core.signature import FeatureSpec, FeatureType
@@ -311,3 +313,18 @@ def test_units_fit_the_rows(client: Client) -> None:
         client.predict("late", [features(), features()], units=["a"])
     with pytest.raises(BadArgument, match="units must be one for each row"):
         client.predict("late", [features()], units="a")
+
+
+def test_a_unit_that_a_column_made_a_float_is_the_unit_that_it_was(
+    client: Client, gateway: Served
+) -> None:
+    """Else one user is two units: 12 and 12.0."""
+    client.predict("late", [features(), features()], units=pd.Series([12, None]))
+    (event,) = predicted(gateway)
+    assert event.units == ["12", ""]
+
+
+def test_wide_rows_are_explained_in_requests_that_a_gateway_takes() -> None:
+    row = {f"f{i}": 0.0 for i in range(1_000)}
+    calls, _ = predict_calls("late", [row] * 41, None, None, False, 1_000, explain=True)
+    assert [len(json.loads(call.body)["instances"]) for call in calls] == [20, 20, 1]

@@ -159,7 +159,7 @@ def test_jitter_spreads_and_grows() -> None:
     from windvane.client.calls import Call
     from windvane.client.retrying import Attempts, Options
 
-    options = Options("http://h", KEY, retries=10, deadline_s=1e9, dice=lambda: 1.0)
+    options = Options("http://h", KEY, retries=10, deadline_s=86_400.0, dice=lambda: 1.0)
     attempts = Attempts(options, Call("GET", "/", lambda body, headers: body), None)
     waits = [attempts.answered(503, {}, b"") for _ in range(10)]
     assert [round(w.wait_s, 3) for w in waits if not isinstance(w, bytes)] == [

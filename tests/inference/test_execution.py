@@ -515,7 +515,7 @@ def test_a_row_without_an_added_feature_goes_to_a_version_that_does_not_need_it(
         ]
         (event,) = harness.spool.events
         assert [(r.routed, r.answered, r.arm) for r in event.routes_of()] == [
-            ("2", "2", "challenger"), ("1", "1", "champion"), ("1", "1", "champion"),
+            ("2", "2", "challenger"), ("1", "1", "fallback"), ("1", "1", "fallback"),
         ]  # fmt: skip
         assert column_values(event.features[3], 3) == [3.0, None, None]
 
@@ -548,6 +548,30 @@ def test_a_version_of_the_chain_takes_the_row_that_the_live_one_cannot() -> None
         assert told(await harness.predict({**features(), "rain": 0.0}))[0][:2] == ("2", 2.001)
         missing = await harness.predict({"x": 1.0, "rain": 1.0})
         assert (missing.status, missing.json["error"]["problems"][0]["field"]) == (422, "kind")
+
+    run(story)
+
+
+def test_who_falls_back_is_asked_first_who_needs_nothing_that_is_missing() -> None:
+    """And a version that answers for it all the same says that it took null."""
+
+    async def story(harness: Harness) -> None:
+        versions = (
+            entry(MODEL, "1", features=OLD), entry(MODEL, "2", features=GROWN.names),
+            entry(MODEL, "3", features=GROWN.names),
+        )  # fmt: skip
+        live = route(contract=GROWN, champion="3", chain=("2", "1"))
+        await harness.publish(replace(live, versions=versions))
+        for version in ("1", "2", "3"):
+            harness.predictor(version)
+        harness.predictor("3").fails = lambda _row: True
+        wet, dry = {**features(), "rain": 3.0}, features()
+        answer = told(await harness.predict(wet, dry))
+        assert [one[0] for one in answer] == ["2", "1"]
+        harness.predictor("1").fails = lambda _row: True
+        last = told(await harness.predict(dry))[0]
+        assert last[0] == "2"
+        assert "feature_null" in last[2]
 
     run(story)
 
@@ -592,6 +616,9 @@ def test_a_model_that_is_only_watched_answers_nobody_and_is_blamed_for_nothing()
         await harness.publish(route(constant=(0.5,)))
         for _ in range(9):
             answer = await harness.predict(1.0)
+            assert (answer.status, answer.code) == (409, "GAT-124")
+        for body in (b"{", b'{"instances": [{"features": {"distance": "far"}}]}'):
+            answer = await harness.call("POST", f"/v1/models/{MODEL}/predict", body)
             assert (answer.status, answer.code) == (409, "GAT-124")
         assert harness.spool.events == []
         assert harness.queues[0].circuits.all_closed

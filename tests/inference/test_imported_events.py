@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -244,6 +245,31 @@ def test_a_spool_that_is_full_acknowledges_nothing() -> None:
     run(story)
 
 
+def test_what_is_too_old_is_told_in_days_and_by_its_setting() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        answer = await send(harness, event("e1") | {"time": 1.0})
+        (problem,) = answer.json["error"]["problems"]
+        assert problem["code"] == "CON-121"
+        assert problem["message"].endswith(" days ago, `events_max_age_s` allows 60 minutes")
+
+    run(story)
+
+
+def test_a_refused_batch_counts_as_many_as_it_told_of() -> None:
+    """What is accepted is counted one by one, and a share needs both sides alike."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        bad = event("e9") | {"outputs": {"probability": 2.0}}
+        assert (await send(harness, event("e1"), event("e2"), bad)).status == 422
+        (refused,) = harness.spool.events
+        assert isinstance(refused, Refused)
+        assert refused.requests == 3
+
+    run(story)
+
+
 SPECS = {
     "binary": TaskSpec("binary"),
     "multiclass": TaskSpec("multiclass", classes=("cat", "dog")),
@@ -251,6 +277,8 @@ SPECS = {
     "regression": TaskSpec("regression", low=0.0),
     "two": TaskSpec("regression", outputs={"low": (), "high": ()}),
     "forecast": TaskSpec("regression", horizons=("1h", "2h")),
+    "deciles": TaskSpec("regression", quantiles=(0.1, 0.9)),
+    "bands": TaskSpec("regression", horizons=("1h", "2h"), quantiles=(0.1, 0.5, 0.9)),
     "ranking": TaskSpec("ranking"),
     "tensor": TaskSpec("tensor", outputs={"boxes": (-1, 2), "n": ()}),
 }
@@ -262,6 +290,7 @@ def test_what_a_task_answers_by_name_is_read_back_as_it_was(kind: str) -> None:
     row = {
         "binary": (0.25,), "multiclass": ([0.25, 0.75],), "multilabel": ([0.5, 1.0],),
         "regression": (3.5,), "two": (1.0, 2.0), "forecast": ([1.0, 2.0],), "ranking": (-1.5,),
+        "deciles": ([1.0, 2.0],), "bands": ([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]],),
         "tensor": ([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], 3.0),
     }[kind]  # fmt: skip
     assert read_outputs(task, json.loads(json.dumps(task.named(row)))) == row
@@ -281,6 +310,8 @@ def test_what_a_task_answers_by_name_is_read_back_as_it_was(kind: str) -> None:
         ("regression", {"value": 10**400}),
         ("forecast", {"value": [1.0, 2.0, 3.0]}),
         ("forecast", {"value": [1.0, [2.0]]}),
+        ("bands", {"value": {"1h": {"0.1": 1.0, "0.5": 2.0, "0.9": 3.0}}}),
+        ("deciles", {"value": {"0.1": 1.0, "0.8": 2.0}}),
         ("tensor", {"boxes": [[1.0]], "n": 1}),
         ("tensor", 1.0),
         ("tensor", {"boxes": {"cat": 1.0}, "n": 1}),
@@ -289,3 +320,27 @@ def test_what_a_task_answers_by_name_is_read_back_as_it_was(kind: str) -> None:
 def test_what_a_task_cannot_answer_is_no_output(kind: str, given: Any) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         read_outputs(make_task(SPECS[kind]), given)
+
+
+class Opened(list[Any]):
+    """A list that counts how often it is opened."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        Opened.times += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("kind", list(SPECS))
+@pytest.mark.parametrize("named", [True, False])
+def test_what_nesting_costs_follows_from_what_the_task_promises(kind: str, named: bool) -> None:
+    task = make_task(SPECS[kind])
+    deep: Any = Opened()
+    for _ in range(600):
+        deep = Opened([deep])
+    sent = Opened([*[0.0] * 1_000, deep])
+    Opened.times = 0
+    with pytest.raises(ValueError, match=r"\w"):
+        read_outputs(task, {spec.name: sent for spec in task.outputs} if named else sent)
+    assert Opened.times <= 100

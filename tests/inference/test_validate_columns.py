@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def test_columns_of_values_are_checked_as_rows_are(data: st.DataObject) -> None:
     if data.draw(st.integers(0, 9)) == 0:
         columns["unknown"] = [1] * count
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    by_rows = result(lambda: validate_rows(CONTRACT, rows))
+    by_rows = result(lambda: validate_rows(CONTRACT, rows, held=True))
     assert result(lambda: validate_columns(CONTRACT, columns, count)) == by_rows
 
 
@@ -115,6 +116,26 @@ def test_a_matrix_of_another_width_says_both_sides() -> None:
         MatrixValidator(NUMBERS)(np.ones((1, 3)))
     assert MatrixValidator.takes(NUMBERS)
     assert not MatrixValidator.takes(CONTRACT)
+
+
+def test_a_matrix_goes_on_fitting_a_contract_that_grows() -> None:
+    grown = replace(
+        NUMBERS,
+        features=(
+            *NUMBERS.features,
+            FeatureSpec("word", "v", T.CATEGORY, optional=True),
+        ),
+    )
+    assert MatrixValidator.takes(grown)
+    required = [spec for spec in NUMBERS.features if not spec.optional]
+    matrix = np.ones((2, len(required)))
+    (first, second) = MatrixValidator(grown)(matrix)
+    assert first == second
+    assert first[-1] is None
+    with pytest.raises(
+        BadBody, match=f"{len(grown.features)} columns for {len(required)} features"
+    ):
+        MatrixValidator(grown)(np.ones((1, len(grown.features))))
 
 
 def test_columns_of_another_length_are_refused() -> None:

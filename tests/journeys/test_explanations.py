@@ -14,6 +14,8 @@ from journeys.installation import MODEL, Installation, wait_until
 
 from windvane.client import Client
 
+pytestmark = pytest.mark.takes_turns
+
 ROWS = [
     {"distance": 48.0, "kind": "van", "rain": 12.0},
     {"distance": 3.0, "kind": "bike", "rain": 0.0},

@@ -15,6 +15,8 @@ from journeys.installation import FILE, MODEL, Installation, wait_until
 from windvane.adapters.delta import DeltaEventLog
 from windvane.usecases.read_model_file import read_model_file
 
+pytestmark = pytest.mark.takes_turns
+
 CACHED = FILE.replace("  deadline: 5s\n", "  deadline: 5s\n  cache: {ttl: 1h}\n")
 SECRET = FILE.replace("model: late\n", "model: bolts-own\n").replace(
     "serve:\n", "serve:\n  tenants: [bolt-the-second]\n"

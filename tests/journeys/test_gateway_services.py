@@ -16,6 +16,8 @@ from contracts.identity.issuer import AUDIENCE, ISSUER, Publisher, jwk, make_key
 from journeys.gateway_load import ask, settle, up
 from journeys.installation import FILE, MODEL, Installation, free_port, wait_until, write_table
 
+pytestmark = pytest.mark.takes_turns
+
 LIMIT = 6
 
 

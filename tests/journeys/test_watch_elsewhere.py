@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from journeys.gateway_load import ask, up
 from journeys.installation import FILE, MODEL, Installation, free_port, wait_until, write_table
@@ -50,7 +51,8 @@ def test_past_answers_and_events_are_all_that_is_needed(fresh: Installation) -> 
     message = home.cli("watch", MODEL, "--data", str(table), "--label", "late", "--time", "placed",
                     "--output", "score")  # fmt: skip
     assert "it is served elsewhere, and watched here by the events that are told" in message
-    home.cli("deploy", MODEL, "1")
+    deployed = home.cli("deploy", MODEL, "1")
+    assert "late: version 1 is watched; it is served elsewhere" in deployed
     scopes = ["--scope", "events", "--scope", "read", "--scope", "predict", "--scope", "outcomes"]
     home.key = home.cli("key", "issue", "acme", *scopes).strip()
     up(home)
@@ -58,6 +60,12 @@ def test_past_answers_and_events_are_all_that_is_needed(fresh: Installation) -> 
     answer = ask(home)
     assert (answer.status, answer.code) == (409, "GAT-124")
     assert "late is served elsewhere" in answer.json["error"]["message"]
+    console = f"http://127.0.0.1:{home.console_port}"
+    page = httpx.get(f"{console}/models/{MODEL}", timeout=30.0).text
+    assert "Watched, served elsewhere" in page
+    assert "Who answers" not in page
+    assert "/events" in page
+    assert "/predict" not in page
     live = home.home / "live.csv"
     lines = [f"order-{i},{i % 50},van,0.0,0.4" for i in range(40)]
     live.write_text("\n".join(["id,distance,kind,rain,score", *lines]) + "\n")

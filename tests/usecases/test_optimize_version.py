@@ -33,7 +33,10 @@ from windvane.usecases.optimize_version import LossTooLarge, Optimized, optimize
 from windvane.usecases.registration_options import RegistrationOptions
 from windvane.usecases.replay_decision import replay_decision
 
-pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+    pytest.mark.takes_turns,
+]
 
 
 def optimize(
@@ -53,7 +56,8 @@ def test_a_network_in_8_bits_is_registered_with_its_loss_signed(
     before = registration.versions(TUMOUR)
     with pytest.raises(CandidateRefused, match=r"by version 1, .* here") as caught:
         optimize(registration, data, Optimization.INT8, version=before[0], allowed=0.05)
-    assert "ACC-503: what is served differs from version" in caught.value.message
+    assert str(caught.value).startswith("ACC-503: what is served differs from version")
+    assert caught.value.advice.startswith("where the change is meant, --accept REASON")
     assert registration.versions(TUMOUR) == before
     done = optimize(
         registration, data, Optimization.INT8, version=before[0], allowed=0.05, accept="cheaper",

@@ -37,7 +37,10 @@ from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.read_settings import HOME_VARIABLE
 from windvane.usecases.registration_options import RegistrationOptions
 
-pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning"),
+    pytest.mark.takes_turns,
+]
 
 
 class FakeProcess:

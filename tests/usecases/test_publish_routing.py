@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from usecases.harness import FILE, MODEL, Harness
@@ -192,3 +193,31 @@ def test_publishing_again_changes_nothing(harness: Harness) -> None:
 def test_with_nothing_to_publish_nothing_is(empty_harness: Harness) -> None:
     publish_latest(empty_harness.store, empty_harness.feed)
     assert empty_harness.feed.latest() is None
+
+
+def test_a_store_put_back_from_a_copy_is_obeyed(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A key was revoked in words only once: the gateways had a table with a larger number."""
+    issue_keys(harness.store, harness.clock, ["acme"], "")
+    with harness.store.read() as tx:
+        key = next(one for one in tx.key_records() if one.entry.tenant == "acme")
+        table = tx.routing()
+    assert table is not None
+    harness.feed.publish(
+        replace(table, seq=table.seq + 40)
+    )  # later ones, of the store that is gone
+    revoke_key(harness.store, harness.clock, key.entry.id)
+    publish_latest(harness.store, harness.feed)
+    out = harness.feed.latest()
+    assert out is not None
+    assert "acme" not in {entry.tenant for entry in out.keys}
+    assert out.seq == table.seq + 41
+    assert "it was put back from a copy" in caplog.text
+    issue_keys(harness.store, harness.clock, ["bolt"], "")
+    nobody: Any = None
+    deliver_effects(harness.store, harness.clock, harness.feed, nobody, nobody)  # the outbox too
+    latest = harness.feed.latest()
+    assert latest is not None
+    assert latest.seq == table.seq + 42
+    assert "bolt" in {entry.tenant for entry in latest.keys}

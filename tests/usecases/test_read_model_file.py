@@ -160,7 +160,7 @@ def test_a_bad_value_names_the_field_and_the_fix(
         ("model: delay\n\tfeatures: 1", "not YAML"),
         ("\x00", "not YAML"),
         ("!!python/object/apply:os.system ['true']", "not YAML"),
-        ("? [a]\n: 1", "not YAML"),
+        ("? [a]\n: 1", "a list or a mapping is no key"),
         ("model: delay", "features"),
         ("features: {plan: {x: {type: number}}}", "model"),
         (f"{LEAST}\n1: 2", "1: there is no such key"),

@@ -288,7 +288,7 @@ port: 9000
         ("redis: env:EMPTY", "redis is 'env:EMPTY', which is not set"),
         ("store: file:nowhere", "store is 'file:nowhere': No such file"),
         ("store: file:empty", "has 0 characters"),
-        ("store: file:large", "characters, of 1 to 65,536"),
+        ("store: file:large", "store is 'file:large': more than 65,536 bytes"),
         ("store: file:bytes", "it is no text"),
         ('notify: [a, "env:NOWHERE"]', "notify[1] is 'env:NOWHERE'"),
         ("oidc: {issuer: 'env:NOWHERE', audience: a, jwks: k}", "oidc.issuer is"),

@@ -104,6 +104,12 @@ def test_null_is_no_word_until_it_is_quoted(empty: str) -> None:
     assert read_model_file(made(known='[a, "null"]')).schema[0].known == ("a", "null")
 
 
+MERGES = ", ".join(
+    ["l0: &l0 {}", *(f"l{n}: &l{n} {{<<: [*l{n - 1}, *l{n - 1}]}}" for n in range(1, 18))]
+)
+MERGES = f"{{{MERGES}}}"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -112,6 +118,11 @@ def test_null_is_no_word_until_it_is_quoted(empty: str) -> None:
         ("model: &a [*a]", "50 levels"),
         ("model: &a {<<: *a}", "50 levels"),
         ("a: &a [" + "1," * 999 + "]\nb: [" + "*a," * 101 + "]", "100,000 values"),
+        (MERGES, "100,000 values"),
+        ("a: &a [" + "1," * 999 + "]\nb: [" + "{<<: *a}," * 101 + "]", "100,000 values"),
+        ("a: &a {" + "<<: []," * 999 + "}\nb: [" + "*a," * 101 + "]", "100,000 values"),
+        (f"? [{MERGES}]\n: 1", "a list or a mapping is no key"),
+        ("{{a: 1}: 1}", "a list or a mapping is no key"),
         ("a: " + "x" * (1 << 20), "characters"),
         ("a: " + "9" * 5_000, "not YAML"),
         ("a: !!binary x", "not YAML"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,6 +55,18 @@ def test_each_kind_is_counted_in_its_window(recording: RecorderHarness) -> None:
     }  # fmt: skip
     assert {key.recorder for key in recording.sketches()} == {"m"}
     assert recording.log.counts(MODEL) == {"predictions": 5, "refusals": 1, "outcomes": 1}
+
+
+def test_of_what_was_made_elsewhere_only_latencies_that_were_told_are_counted(
+    recording: RecorderHarness,
+) -> None:
+    made = [predicted(f"r{i}", flags=["imported"]) for i in range(3)]
+    silent = [msgspec.structs.replace(one, latency_us=0) for one in made[:2]]
+    recording.write([*silent, made[2], msgspec.structs.replace(refused("r9"), requests=5)])
+    assert recording.start().step() == 4
+    told = [recording.total(name) for name in ("rows", "requests", "refused")]
+    assert told == [3, 3, 5]
+    assert sum(int(sketch.latency.sum()) for sketch in recording.sketches().values()) == 1
 
 
 def test_rows_that_a_cascade_selected_are_counted_apart(recording: RecorderHarness) -> None:

@@ -32,7 +32,7 @@ from windvane.ports.learner import TrainingData
 from windvane.ports.runtime import CannotLoad, refuse_value
 from windvane.usecases.accept_candidate import CandidateRefused
 from windvane.usecases.explain_runtime import explain_runtime
-from windvane.usecases.map_inputs import InputsSaid, map_inputs
+from windvane.usecases.map_inputs import ModelInputs, map_inputs
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.register_version import BadInputs, BadOutputs, RegistrationOptions
 
@@ -185,7 +185,7 @@ def test_two_categories_of_lightgbm_keep_their_own_lists(tmp_path: Path) -> None
         frame = as_frame(data, order)
         path = boosted("lightgbm", frame, data.labels, tmp_path)
         read = read_lightgbm(path)
-        message = InputsSaid.of(read, read.features, codes=False)
+        message = ModelInputs.of(read, read.features, codes=False)
         inputs = map_inputs(contract, message, RegistrationOptions())
         encode = RowEncoder(inputs, contract.names, refuse_value)
         booster = Booster(read.body)

@@ -25,10 +25,10 @@ from windvane.adapters.mlflow.source import read_mlmodel
 from windvane.adapters.onnx.foreign import read_onnx
 from windvane.core.execution import RuntimeName
 from windvane.ports.learner import TrainingData
-from windvane.ports.runtime import CannotLoad
+from windvane.ports.runtime import CannotLoad, Untrusted
 from windvane.usecases.explain_runtime import explain_runtime
 from windvane.usecases.read_source import candidate_of
-from windvane.usecases.register_version import BadInputs, RegistrationOptions
+from windvane.usecases.register_version import BadInputs, RegistrationOptions, register_version
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
 
@@ -104,7 +104,7 @@ def test_a_flavour_answers_as_its_own_library(
     assert explained.runtime is RuntimeName(runtime)
     assert explained.packages[flavour]["recorded"] == "0.9.9"
     assert explained.parity is not None
-    assert explained.parity.rows == 200
+    assert explained.parity.rows == 1_000
     given = pd.DataFrame(rows, columns=NAMES)
     both = hasattr(model, "predict_proba")
     expected = model.predict_proba(given)[:, 1] if both else model.predict(given)
@@ -205,3 +205,24 @@ def test_a_graph_of_several_inputs_is_read(harness: Registration, tmp_path: Path
     wrong = graph([("x", TensorProto.COMPLEX64, [None, 2])], tmp_path / "wrong.onnx")
     with pytest.raises(CannotLoad, match="a type that cannot be given"):
         harness.register(wrong, options, data=given)
+
+
+def test_a_source_keeps_its_name_and_nothing_is_said_to_be_loaded_before_trust(
+    harness: Registration, tmp_path: Path
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # MLflow's own
+        module: Any = importlib.import_module("mlflow.sklearn")
+        module.save_model(
+            sklearn_model(), tmp_path / "tmpx", pip_requirements=[], serialization_format="pickle"
+        )
+    source = read_mlmodel(tmp_path / "tmpx", candidate_of, "models:/late@champion")
+    steps: list[str] = []
+    options = RegistrationOptions(vocabulary=ORDER)
+    with pytest.raises(Untrusted) as raised:
+        register_version(harness.services, "delay", source, full()[0], options, steps.append)
+    assert "models:/late@champion is for sklearn" in raised.value.message
+    assert not [step for step in steps if "load" in step]
+    trusting = replace(options, trust=True)
+    register_version(harness.services, "delay", source, full()[0], trusting, steps.append)
+    assert "load models:/late@champion in a process of its own" in steps

@@ -176,9 +176,9 @@ def test_the_command_takes_a_reference_and_shows_what_it_found(
     assert done.returncode == 0, done.stderr
     assert "version 1 of delay is registered" in done.stdout
     assert "made with lightgbm 4.0.0, here is" in done.stdout
-    assert "compare 200 rows: real rows" in done.stderr
+    assert "compare 1,000 rows: real rows" in done.stderr
     shown = windvane(tmp_path / "home", "explain-runtime", "delay").stdout
-    assert "200 real rows" in shown
+    assert "1,000 real rows" in shown
     assert "Booster (lightgbm" in shown
     assert "made with lightgbm 4.0.0" in shown
     for wrong, message in (

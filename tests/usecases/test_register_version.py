@@ -65,7 +65,7 @@ def test_a_booster_is_served_by_its_own_library(harness: Registration, tmp_path:
     explained = explain_runtime(harness.store, MODEL).parity
     assert explained is not None
     assert (explained.rows, explained.moved, explained.library) == (
-        200,
+        1_000,
         0,
         f"Booster (xgboost-cpu {VERSION})",
     )
@@ -294,6 +294,8 @@ def test_an_mlflow_pyfunc_is_the_last_resort(harness: Registration, tmp_path: Pa
     [
         (RegistrationOptions(), "carrier is a category"),
         (RegistrationOptions(inputs=("distance", "carier", "temp")), "did you mean 'carrier'"),
+        (RegistrationOptions(inputs=("distance", "carier", "tmp")), "file: carier, tmp Hint: did"),
+        (RegistrationOptions(inputs=("far", "distance", "temp")), "temp. Either --map"),
         (RegistrationOptions(inputs=("distance", "distance", "temp")), "named twice"),
         (RegistrationOptions(vocabulary={**ORDER, "no": ["x"]}), "the vocabulary of 'no'"),
     ],

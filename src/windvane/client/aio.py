@@ -26,6 +26,7 @@ from windvane.client.retrying import (
     Again,
     Attempts,
     Options,
+    closed,
     key_of,
     plain_headers,
     too_large,
@@ -116,6 +117,10 @@ class AsyncClient:
                     status, headers, body = await self._once(call, attempts)
             except (httpx.TransportError, TimeoutError) as error:
                 found = attempts.failed(error)
+            except RuntimeError as error:
+                if self._http.is_closed:
+                    raise closed() from error
+                raise
             else:
                 found = attempts.answered(status, headers, body)
                 if not isinstance(found, Again):

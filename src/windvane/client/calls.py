@@ -21,13 +21,14 @@ from windvane.client.messages import (
     Predictions,
     SentEvents,
 )
-from windvane.client.rows import Rows, column, read_rows
+from windvane.client.rows import Rows, column, read_rows, text
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 API_VERSION = "2026-11-28"
 AUTO: Final = "auto"
 _MAX_EXPLAINED = 32  # rows of a request that a gateway explains
+_MAX_CONTRIBUTIONS = 20_000  # of rows times features that it explains in one
 _MAX_BYTES = 900_000  # under a gateway's default of 1 MiB
 
 
@@ -62,12 +63,15 @@ def predict_calls(
     if units is not None:
         for instance, unit in zip(instances, column(units, len(given), "units"), strict=True):
             if unit is not None:
-                instance["unit"] = str(unit)
-    path = f"/v1/models/{quote(model, safe='')}/predict"
-    parts = list(_parts(instances, min(max_rows, _MAX_EXPLAINED) if explain else max_rows))
+                instance["unit"] = _text(unit)
+    path = f"/v1/models/{_quoted(model)}/predict"
+    if explain:
+        widest = max(len(row) for row in given)
+        max_rows = min(max_rows, _MAX_EXPLAINED, max(1, _MAX_CONTRIBUTIONS // max(1, widest)))
+    parts = list(_parts(instances, max_rows))
     tail = b',"explain":true}' if explain else b"}"
     key = secrets.token_hex(16) if idempotency_key == AUTO else idempotency_key
-    if key is not None and not (0 < len(key) <= 200 and key.isascii() and key.isprintable()):
+    if key is not None and not _is_key(key):
         raise BadArgument("an idempotency key is 1 to 200 printable ASCII characters")
     calls: list[Call[tuple[PredictAnswer, bool]]] = []
     for i, part in enumerate(parts):
@@ -79,6 +83,22 @@ def predict_calls(
             Call("POST", path, _Predicted(len(part)), body, headers, key is not None, asked)
         )
     return calls, index
+
+
+def _is_key(given: Any) -> bool:
+    return (
+        isinstance(given, str) and 0 < len(given) <= 200
+        and given.isascii() and given.isprintable()
+    )  # fmt: skip
+
+
+def _quoted(model: Any) -> str:
+    """As a part of a path. Raises BadArgument for what is no name, or would lead elsewhere:
+    whoever reads a path takes `..` out of it, and it cannot be quoted."""
+    if not isinstance(model, str) or model in ("", ".", ".."):
+        kind = repr(model) if isinstance(model, str) else f"a {type(model).__qualname__}"
+        raise BadArgument(f"{kind} is no name of a model")
+    return quote(text(model, "the model's name"), safe="")
 
 
 class _Predicted:
@@ -102,6 +122,7 @@ def joined(model: str, answers: Sequence[tuple[PredictAnswer, bool]], index: Any
 
 def outcome_calls(model: str, outcomes: Any, values: Any, max_rows: int) -> list[Call[int]]:
     """Those without a value (null) are left out: their truth is not known yet."""
+    _quoted(model)
     if isinstance(outcomes, Predictions):
         if values is None:
             raise BadArgument("predictions need their values: send_outcomes(model, predictions, v)")
@@ -138,7 +159,7 @@ def _accepted(body: bytes, headers: Mapping[str, str]) -> int:
 
 def event_calls(model: str, events: Rows, max_rows: int) -> list[Call[SentEvents]]:
     rows, _ = read_rows(events)
-    path = f"/v1/models/{quote(model, safe='')}/events"
+    path = f"/v1/models/{_quoted(model)}/events"
     return [
         Call("POST", path, _sent, b'{"events":[%b]}' % b",".join(part))
         for part in _parts(rows, max_rows)

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -20,6 +20,8 @@ T = TypeVar("T")
 KEY_VARIABLE = "WINDVANE_API_KEY"
 MAX_ANSWER_BYTES = 64 << 20
 _CONNECT_S = 5.0
+_LONGEST_DEADLINE_S = 86_400.0
+_MOST = 1_000_000  # retries, rows, connections
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 # What may be sent again because nothing came of it: over a limit, overloaded or not ready, and
@@ -45,7 +47,13 @@ class Options:
     monotonic: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
+        try:
+            parts = urlsplit(self.url)
+            httpx.URL(self.url)
+            _ = parts.port  # read only now, and refused where it is no port
+        except (ValueError, httpx.InvalidURL) as error:
+            raise BadArgument(f"{self.url[:40]!a} is no address: {error}",
+                              hint="https://host:port") from error  # fmt: skip
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
             raise BadArgument(f"{parts.scheme or self.url[:40]!r} is no address of a gateway",
                               hint="https://host:port")  # fmt: skip
@@ -54,14 +62,33 @@ class Options:
         if not (self.api_key and self.api_key.isascii() and self.api_key.isprintable()):
             reason = "no API key was given" if not self.api_key else "the API key is not printable"
             raise BadArgument(reason, hint=f"`api_key=...`, or the environment's {KEY_VARIABLE}")
-        if self.deadline_s <= 0.0 or self.retries < 0 or self.max_rows < 1:
-            raise BadArgument("deadline, retries and rows of a request must be above 0")
+        check_deadline(self.deadline_s)
+        counts = {"retries": 0, "max_rows": 1, "connections": 1}
+        for name, least in counts.items():
+            if not _is_count(getattr(self, name), least):
+                raise BadArgument(f"{name} must be a whole number from {least} on")
 
     @property
     def limits(self) -> httpx.Limits:
         return httpx.Limits(
             max_connections=self.connections, max_keepalive_connections=self.connections
         )
+
+
+def check_deadline(given: Any) -> None:
+    """Raises BadArgument. Longer ones overflow what waits for a socket; NaN never ends."""
+    if not isinstance(given, int | float) or not 0.0 < given <= _LONGEST_DEADLINE_S:
+        wanted = f"must be seconds above 0, up to {_LONGEST_DEADLINE_S:,.0f}"
+        raise BadArgument(f"a deadline {wanted}")
+
+
+def closed() -> ApiError:
+    """The error of a call through a client that was closed."""
+    return BadArgument("this client is closed", hint="make another one")
+
+
+def _is_count(given: Any, least: int) -> bool:
+    return isinstance(given, int) and least <= given <= _MOST
 
 
 def key_of(given: str | None) -> str:
@@ -75,7 +102,7 @@ def trust(verify: bool | str | ssl.SSLContext) -> bool | ssl.SSLContext:
         return verify
     try:
         return ssl.create_default_context(cafile=verify)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise BadArgument(f"verify: {verify} holds no certificates: {error}") from error
 
 
@@ -90,9 +117,13 @@ class Attempts(Generic[T]):
     """One call's: the client asks for the next request, sends it, and says what came."""
 
     def __init__(self, options: Options, call: Call[T], deadline_s: float | None) -> None:
+        if deadline_s is None:
+            deadline_s = options.deadline_s
+        else:
+            check_deadline(deadline_s)
         self._options = options
         self._call = call
-        self._until = options.monotonic() + (deadline_s or options.deadline_s)
+        self._until = options.monotonic() + deadline_s
         self._made = 0
         self.body, self._encoding = compressed(call.body, options.compress_above)
 
@@ -136,7 +167,7 @@ class Attempts(Generic[T]):
 
     def _pause(self, error: ApiError, cause: Exception | None) -> Again:
         """Full jitter, on top of what the gateway asks for."""
-        most = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0**self._made)
+        most = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(self._made, 16))
         pause = error.retry_after_s + most * self._options.dice()
         self._made += 1
         if self._made > self._options.retries or pause >= self.left_s:

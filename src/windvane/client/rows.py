@@ -11,6 +11,10 @@ from typing import Any, TypeAlias, cast
 
 from windvane.client.errors import BadArgument
 
+_DEEPEST = 64
+_LARGEST = 1 << 1_023
+"""What no longer fits a float; Python cannot even write a number of thousands of digits."""
+
 Row: TypeAlias = Mapping[str, Any]
 Rows: TypeAlias = Any
 """A mapping, a sequence of mappings, or a DataFrame (of pandas or polars) or Arrow table."""
@@ -44,8 +48,8 @@ def _row(row: Row, at: int) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, value in row.items():
         if not isinstance(cast("Any", name), str):
-            raise BadArgument(f"row {at}: a feature's name must be a text, got {name!r}")
-        out[name] = plain(value, f"row {at}, {name}")
+            raise BadArgument(f"row {at}: a feature's name must be a text, got {_shown(name)}")
+        out[text(name, f"row {at}")] = plain(value, f"row {at}, {name}")
     return out
 
 
@@ -54,8 +58,8 @@ def _of_pandas(frame: Any) -> list[dict[str, Any]]:
     columns: list[list[Any]] = []
     for i, name in enumerate(frame.columns):
         if not isinstance(name, str):
-            raise BadArgument(f"column {i} must be called by a text, got {name!r}")
-        names.append(name)
+            raise BadArgument(f"column {i} must be called by a text, got {_shown(name)}")
+        names.append(text(name, f"column {i}"))
         columns.append(_column(frame.iloc[:, i], name))
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -75,12 +79,26 @@ def _column(series: Any, name: str) -> list[Any]:
     return found
 
 
-def plain(value: Any, where: str) -> Any:
-    """``value`` as JSON has it; NaN, NaT and NA are null. Raises BadArgument, with ``where``."""
+def text(given: str, where: str) -> str:
+    """``given`` if it can be written as UTF-8. Raises BadArgument, with ``where``."""
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise BadArgument(f"{where}: {given[:60]!a} is no text: {error.reason}") from error
+    return str(given)
+
+
+def plain(value: Any, where: str, within: tuple[int, ...] = ()) -> Any:
+    """``value`` as JSON has it; NaN, NaT and NA are null. Raises BadArgument, with ``where``.
+
+    ``within`` are the ids of what it lies in: none may lie in itself.
+    """
     if value is None or isinstance(value, str | bool):
-        return str(value) if isinstance(value, str) else value
+        return text(value, where) if isinstance(value, str) else value
     kind = type(value)
     if kind is int:
+        if not -_LARGEST < value < _LARGEST:
+            raise BadArgument(f"{where}: a whole number of {value.bit_length():,} bits is too long")
         return value
     if kind is float:
         if math.isinf(value):
@@ -89,18 +107,27 @@ def plain(value: Any, where: str) -> Any:
     if isinstance(value, dt.datetime | dt.date | dt.time):
         return None if value != value else value.isoformat()  # noqa: PLR0124 - NaT
     if isinstance(value, bytes | bytearray | memoryview):
-        return base64.b64encode(value).decode("ascii")
+        return base64.b64encode(bytes(value)).decode("ascii")
     if isinstance(value, decimal.Decimal):
-        return plain(float(value), where)
-    if isinstance(value, Mapping):
-        held = cast("Mapping[Any, Any]", value)
-        return {str(name): plain(one, where) for name, one in held.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one, where) for one in cast("Sequence[Any]", value)]
+        return plain(math.nan if value.is_nan() else float(value), where)
+    if isinstance(value, Mapping | list | tuple):
+        if id(cast("Any", value)) in within:
+            raise BadArgument(f"{where}: a {kind.__qualname__} lies in itself")
+        if len(within) >= _DEEPEST:
+            raise BadArgument(f"{where}: more than {_DEEPEST} levels of lists and mappings")
+        within = (*within, id(cast("Any", value)))
+        if isinstance(value, Mapping):
+            held = cast("Mapping[Any, Any]", value)
+            return {_key(name, where): plain(one, where, within) for name, one in held.items()}
+        return [plain(one, where, within) for one in cast("Sequence[Any]", value)]
     if kind.__name__ in ("NAType", "NaTType"):
         return None
     if hasattr(value, "tolist"):  # numpy's scalars and arrays
-        return plain(value.tolist(), where)
+        found = value.tolist()
+        if type(found) is not kind:
+            return plain(found, where, within)
+        if getattr(getattr(value, "dtype", None), "kind", "") == "f":
+            return plain(float(found), where)  # a longdouble: Python has none
     if isinstance(value, int | float):
         return plain(float(value) if isinstance(value, float) else int(value), where)
     raise BadArgument(f"{where}: {kind.__module__}.{kind.__qualname__} cannot be sent")
@@ -114,3 +141,20 @@ def column(given: Any, rows: int, what: str) -> list[Any]:
     if len(held) != rows:
         raise BadArgument(f"{len(held):,} {what} for {rows:,} rows")
     return [plain(value, f"{what}[{i}]") for i, value in enumerate(held)]
+
+
+def _key(given: Any, where: str) -> str:
+    if isinstance(given, str):
+        return text(given, where)
+    try:
+        return str(given)
+    except ValueError as error:
+        raise BadArgument(f"{where}: {_shown(given)} is no name") from error
+
+
+def _shown(given: Any) -> str:
+    """For a message; Python writes no whole number of thousands of digits."""
+    try:
+        return repr(given)[:60]
+    except (ValueError, RecursionError):
+        return f"a {type(given).__qualname__}"

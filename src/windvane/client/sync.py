@@ -26,6 +26,7 @@ from windvane.client.retrying import (
     Again,
     Attempts,
     Options,
+    closed,
     key_of,
     plain_headers,
     too_large,
@@ -139,6 +140,10 @@ class Client:
                 status, headers, body = self._once(call, attempts)
             except httpx.TransportError as error:
                 found = attempts.failed(error)
+            except RuntimeError as error:
+                if self._http.is_closed:
+                    raise closed() from error
+                raise
             else:
                 found = attempts.answered(status, headers, body)
                 if not isinstance(found, Again):

@@ -145,7 +145,7 @@ def _row_of(request: InferenceRequest, access: ModelAccess, at: int) -> tuple[An
     contract = access.model.contract
     row = {name: held.get(name) for name in contract.names}
     try:
-        return validate_rows(contract, [row])[0]
+        return validate_rows(contract, [row], held=True)[0]
     except SchemaViolation:
         return None
 

@@ -32,7 +32,7 @@ from windvane.inference.errors import (
     Rejection,
 )
 from windvane.inference.events import EventWriter
-from windvane.inference.execution import Execution
+from windvane.inference.execution import Execution, not_served_here
 from windvane.inference.explaining import Explaining, check_size
 from windvane.inference.failures import describe, frames_of
 from windvane.inference.idempotency import Idempotency
@@ -326,6 +326,9 @@ class Engine:
         """Let in only what can be answered in time: an early no is cheaper for both sides."""
         services = self.services
         access = request.access
+        queue = access.queue_of.queue
+        if queue is not None and queue.elsewhere:
+            raise not_served_here(access.model.route)
         timeout_s = access.model.route.deadline_s
         began = request.began_ns * 1e-9
         request.deadline = request.owed_at = began + (1.0 - _WAY_BACK) * timeout_s
@@ -335,7 +338,6 @@ class Engine:
         if services.under_way > services.max_under_way:
             sides = f"{services.under_way:,} requests are under way"
             raise Overloaded(f"{sides}, {services.max_under_way:,} allowed", _RETRY_WHEN_FULL_S)
-        queue = access.queue_of.queue
         if queue is not None and queue.apart:
             wait_s = queue.wait_s()
             # Some room is left: what is let in to the brim is late as soon as one batch is.

@@ -14,7 +14,8 @@ class Rejection(WindvaneError):
     """A request that gets no prediction; ``model`` and ``tenant`` once they are known.
 
     ``retry_after_s`` is more than 0 where the same request may succeed later.
-    ``content_at_fault``: what the client sent is wrong, which its tenant's monitor counts.
+    ``content_at_fault``: what the client sent is wrong, which its tenant's monitor counts; as
+    ``counts`` requests, for a batch of what is counted one by one where it is accepted.
     """
 
     code: ClassVar[str] = "GAT-100"
@@ -23,6 +24,7 @@ class Rejection(WindvaneError):
     tenant: str = ""
     retry_after_s: float = 0.0
     key_id: str = ""
+    counts: int = 1
 
 
 class InternalError(Rejection):

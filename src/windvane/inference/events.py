@@ -149,7 +149,7 @@ class EventWriter:
             Refused(
                 request.id, self._clock.now(), request.model, access.tenant,
                 access.model.contract.id, code, error.message[:500], sample, routed, arm,
-                request.client_id, request.principal.key_id,
+                request.client_id, request.principal.key_id, error.counts,
             )
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -42,6 +43,11 @@ class CircuitOpen(WindvaneError):
     hint = "it is probed again by itself; the worker's log has the failures"
 
 
+def not_served_here(route: ModelRoute) -> NotServedHere:
+    """The error of a prediction that is asked of a model which is only watched."""
+    return NotServedHere(f"{route.model} is served elsewhere, and watched here")
+
+
 class Execution:
     """The steps between a validated request and its outputs."""
 
@@ -55,7 +61,7 @@ class Execution:
         route = access.model.route
         queue = access.queue_of.queue
         if queue is not None and queue.elsewhere:
-            raise NotServedHere(f"{route.model} is served elsewhere, and watched here")
+            raise not_served_here(route)
         if route.challenger is None and not route.optional:
             if queue is not None and len(rows) == 1 and not is_cached(route, queue):
                 # The shortest case, which nearly all requests are: no list of picks, no groups.
@@ -270,24 +276,30 @@ class Execution:
         for i, error in failed.items():
             self.log_failure(request, picks[i].routed, error)
         waiting = list(failed)
-        for version in dict.fromkeys([route.standing_in or route.champion, *route.chain]):
+        versions = dict.fromkeys([route.standing_in or route.champion, *route.chain])
+        lacking = {i: lacks(route, request.rows[i]) for i in failed} if route.optional else {}
+        # Who needs no feature that a row lacks is asked first.
+        for short, version in itertools.product((False, True) if lacking else (False,), versions):
             # Out of time: only what costs none can still help.
             if not waiting or self._services.monotonic() >= request.deadline:
                 break
             mine = [i for i in waiting if picks[i].routed != version]
+            if lacking:
+                needs = route.needs(version)
+                mine = [i for i in mine if short != needs.isdisjoint(lacking[i])]
             if not mine:
                 continue
             for i in mine:
                 results[i] = None
-            versions = [version] * len(results)
+            asked = [version] * len(results)
             began_ns = None if request.trace is None else request.trace.at_ns
-            await self._execute(request, versions, results)
+            await self._execute(request, asked, results)
             if request.trace is not None:
                 now_ns, attributes = self._services.monotonic_ns(), {"windvane.version": version}
                 request.trace.step("fall_back", now_ns, attributes, began_ns=began_ns)
             for i in mine:
                 if isinstance(results[i], tuple):
-                    marks = (*flags[i], "fallback")
+                    marks = (*flags[i], *(["feature_null"] if short else []), "fallback")
                     routes[i] = Route(picks[i].routed, version, picks[i].arm, marks)
                     waiting.remove(i)
                 else:
@@ -330,13 +342,19 @@ def pick(route: ModelRoute, unit: str, row: Sequence[Any]) -> Route:
     version, arm = choose(route, unit)
     flags = ("stand_in",) if arm is Arm.FALLBACK else ()
     if route.optional:
-        missing = {name for name, at in route.optional if row[at] is None}
+        missing = lacks(route, row)
         if missing and not missing.isdisjoint(route.needs(version)):
             for other in dict.fromkeys([route.champion, *route.chain]):
                 if missing.isdisjoint(route.needs(other)):
-                    return Route(other, other, Arm.CHAMPION.value, (*flags, "lacks_feature"))
+                    # It was drawn for another version: evidence of neither arm.
+                    return Route(other, other, Arm.FALLBACK.value, (*flags, "lacks_feature"))
             flags = (*flags, "feature_null")
     return Route(version, version, arm.value, flags)
+
+
+def lacks(route: ModelRoute, row: Sequence[Any]) -> frozenset[str]:
+    """The added features that a row does not have."""
+    return frozenset(name for name, at in route.optional if row[at] is None)
 
 
 def is_cached(route: ModelRoute, queue: ModelQueue | None) -> bool:

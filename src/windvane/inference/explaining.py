@@ -162,6 +162,12 @@ class Explaining:
                 found[i] = await self._by_permutation(request, queue, i, number, deadline)
             except WindvaneError as error:
                 found[i] = error
+            except Exception as error:  # whatever a model raises, its prediction stands
+                _log.warning(
+                    "model %s version %s was not compared: %s",
+                    queue.model, queue.version, describe(error), extra=request.named,
+                )  # fmt: skip
+                found[i] = CannotExplain(f"the comparison failed: {describe(error)}")
         return found
 
     async def _by_library(

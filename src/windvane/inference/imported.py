@@ -13,7 +13,7 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import Arm
-from windvane.core.signature import Violation, parse_time, show
+from windvane.core.signature import Violation, nested_numbers, parse_time, show
 from windvane.core.task import BadTask, OutputRow, Task
 from windvane.inference.access import ModelAccess
 from windvane.inference.errors import BadBody, SchemaViolation
@@ -141,10 +141,19 @@ def _time(given: float | str | None, now: float, max_age_s: float) -> float:
         return now
     at = parse_time(given) if isinstance(given, str) else float(given)
     if not math.isfinite(at) or at > now + MAX_AHEAD_S:
-        raise ValueError(f"time {show(given)} is more than {MAX_AHEAD_S:g} s ahead of {now:.0f}")
+        raise ValueError(f"time {show(given)} is more than {MAX_AHEAD_S:g} s ahead of now")
     if at < now - max_age_s:
-        raise ValueError(f"time {show(given)} is {now - at:,.0f} s ago, {max_age_s:,.0f} may be")
+        age, most = _span(now - at), _span(max_age_s)
+        raise ValueError(f"time {show(given)} is {age} ago, `events_max_age_s` allows {most}")
     return min(at, now)
+
+
+def _span(seconds: float) -> str:
+    """To about what a person can compare."""
+    for size, word in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {word}".replace(".0 ", " ")
+    return f"{seconds:,.0f} s"
 
 
 def read_outputs(task: Task, given: Any) -> OutputRow:
@@ -161,35 +170,9 @@ def read_outputs(task: Task, given: Any) -> OutputRow:
     by_name = cast("dict[str, Any]", given)
     arrays: list[Any] = []
     for spec in task.outputs:
-        held = by_name[spec.name]
-        if isinstance(held, dict):
-            by_part = cast("dict[str, Any]", held)
-            parts = task.spec.classes or task.spec.horizons
-            if set(by_part) != set(parts):
-                known = ", ".join(parts[:12]) or "it is one number"
-                raise ValueError(f"{spec.name} must name each of its parts: {known}")
-            held = [by_part[name] for name in parts]
-        array = _numbers(held, spec.name)
-        if not spec.fits(array.shape):
-            raise ValueError(f"{spec.name} has shape {array.shape}, {spec.shape} is promised")
+        array = nested_numbers(spec, task.unnamed(spec, by_name[spec.name]))
         arrays.append(array[np.newaxis])
     row = task.rows(arrays)[0]
     if row is None:
         raise ValueError(task.wrong(arrays, 0))
     return row
-
-
-def _numbers(held: Any, name: str) -> Any:
-    """Numbers only: numpy would read texts and booleans as some."""
-    flat: list[Any] = [held]
-    while any(isinstance(one, list) for one in flat):
-        inner: list[Any] = []
-        for one in flat:
-            inner += cast("list[Any]", one) if isinstance(one, list) else [one]
-        flat = inner
-    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in flat):
-        raise ValueError(f"{name} must be numbers, got {show(held)}")
-    try:
-        return np.asarray(held, np.float64)
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} has no regular shape") from error

@@ -38,8 +38,11 @@ def check_count(rows: int, max_rows: int) -> None:
         raise BodyTooLarge(f"{rows:,} rows, {max_rows:,} allowed")
 
 
-def validate_rows(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
-    """Rows of named values in the contract's order, as later steps expect them.
+def validate_rows(
+    contract: Contract, rows: Sequence[Mapping[str, Any]], *, held: bool = False
+) -> list[tuple[Any, ...]]:
+    """Rows of named values in the contract's order, as later steps expect them. ``held``: they
+    may have been read before, so that a time is a number.
 
     Looks no further once it has found as many violations as it tells of: a bad row must not
     cost more than a good one. Raises SchemaViolation.
@@ -47,7 +50,7 @@ def validate_rows(contract: Contract, rows: Sequence[Mapping[str, Any]]) -> list
     schema = contract.features
     found: list[tuple[int, Violation]] = []
     for i, row in enumerate(rows):
-        found += [(i, v) for v in check_row(schema, row, MAX_VIOLATIONS - len(found))]
+        found += [(i, v) for v in check_row(schema, row, MAX_VIOLATIONS - len(found), held=held)]
         if len(found) >= MAX_VIOLATIONS:
             break
     if found:
@@ -111,35 +114,38 @@ def validate_columns(
             made.append(fine)
     if len(made) == len(contract.features):
         return list(zip(*made, strict=True))
-    return validate_rows(contract, _RowsOf(columns, rows))
+    return validate_rows(contract, _RowsOf(columns, rows), held=True)
 
 
 class MatrixValidator:
-    """Checks (rows, features) arrays of numbers at once; made once for a contract whose
-    features are all numbers."""
+    """Checks (rows, features) arrays of numbers at once; made once for a contract whose features
+    are all numbers, or all but optional ones: a contract that grows keeps its clients."""
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         specs = contract.features
         self._required = [s.name for s in specs if not s.optional]
+        self._whole_takes = all(spec.type in _NUMBERS for spec in specs)
         self._whole = [i for i, s in enumerate(specs) if s.type is FeatureType.INTEGER]
-        bounds = [_bounds(spec) for spec in specs]
+        bounds = [_bounds(spec) for spec in specs if self._whole_takes]
         self._low = np.array([low for low, _ in bounds])
         self._high = np.array([high for _, high in bounds])
         self._unpack = struct.Struct(f"={len(specs)}d").iter_unpack
 
     @staticmethod
     def takes(contract: Contract) -> bool:
-        return all(spec.type in _NUMBERS for spec in contract.features)
+        required = [spec for spec in contract.features if not spec.optional]
+        return bool(required) and all(spec.type in _NUMBERS for spec in required)
 
     def names(self, width: int) -> Sequence[str]:
         """What the columns of a matrix are: all features in the contract's order, or all but
         the optional ones. Raises BadBody."""
-        if width == len(self.contract.features):
+        if width == len(self.contract.features) and self._whole_takes:
             return self.contract.names
         if width == len(self._required):
             return self._required
-        raise BadBody(f"{width:,} columns for {len(self.contract.features):,} features")
+        wanted = len(self.contract.features) if self._whole_takes else len(self._required)
+        raise BadBody(f"{width:,} columns for {wanted:,} features")
 
     def __call__(self, matrix: NDArray[Any]) -> list[tuple[Any, ...]]:
         """Raises SchemaViolation, BadBody."""

@@ -257,8 +257,8 @@ class Models(Protocol):
 
     def deployment(self, model: str) -> Deployment | None: ...
     def put_deployment(self, deployment: Deployment) -> None: ...
-    def add_routing(self, table: RoutingTable) -> int:
-        """Store ``table`` under the next ``seq``, which is returned."""
+    def add_routing(self, table: RoutingTable, above: int = 0) -> int:
+        """Store ``table`` under the next ``seq``, larger than ``above`` too; which is returned."""
         ...
 
     def routing(self, seq: int | None = None) -> RoutingTable | None:

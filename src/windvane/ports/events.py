@@ -69,6 +69,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="R"):
 
     ``routed`` and ``arm`` are "" where the request broke the model's contract, or allowed less
     time than its deadline; where the model broke its own they say which version had no answer.
+    ``requests``: how many it counts as; a batch of predictions made elsewhere is as many.
     """
 
     event_id: str
@@ -83,6 +84,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="R"):
     arm: str = ""
     request_id: str = ""
     key: str = ""
+    requests: int = 1
 
 
 class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="O"):

@@ -21,12 +21,14 @@ class SpoolFull(WindvaneError):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Payloads of one spool from ``start`` up to ``end`` (positions in bytes)."""
+    """Payloads of one spool from ``start`` up to ``end`` (positions in bytes); ``lost`` bytes of
+    these were damaged and are skipped."""
 
     spool: str
     start: int
     end: int
     payloads: tuple[tuple[int, bytes], ...]
+    lost: int = 0
 
 
 class SpoolWriter(Protocol):

@@ -46,6 +46,10 @@ _ACCEPT_WORSE = (
     "the holdout may hold rows that the champion was trained on, or the change may be meant: "
     "--accept REASON registers it all the same"
 )
+_ACCEPT_MEANT = (
+    "where the change is meant, --accept REASON registers it all the same and is recorded with "
+    "your name"
+)
 _ACCEPT = (
     "mend what the two sides disagree on, or register it all the same with --accept REASON, "
     "which is recorded with your name"
@@ -60,10 +64,15 @@ class BadTrainingData(WindvaneError):
 
 
 class CandidateRefused(WindvaneError):
-    """The candidate failed acceptance; nothing was registered."""
+    """The candidate failed acceptance; nothing was registered. ``check`` is the code of the
+    check that failed, which stands for its own."""
 
     code: ClassVar[str] = "ACC-100"
     hint = "see docs/reference/codes.md for the check that failed"
+
+    def __init__(self, message: str, *, check: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = check or type(self).code  # type: ignore[misc]
 
 
 class Servable(Protocol):
@@ -195,11 +204,15 @@ def accept(
         with stores.store.begin() as tx:
             name = f"refuse/{digest}/{seed}/{now:.3f}"
             tx.decide(decision(name, "candidate", "refuse", now))
-        message = f"{verdict.code}: {verdict.sentence}"
+        message = verdict.sentence
         if verdict.code == _UNEQUAL and facts.parity is not None:
             message += "".join(f"\n  {line}" for line in differences(facts.parity))
-            raise CandidateRefused(message, hint=_ACCEPT)
-        raise CandidateRefused(message, hint=_ACCEPT_WORSE if verdict.code == _WORSE else None)
+            meant = facts.parity.against != ParityReport.against
+            raise CandidateRefused(
+                message, check=verdict.code, hint=_ACCEPT_MEANT if meant else _ACCEPT
+            )
+        hint = _ACCEPT_WORSE if verdict.code == _WORSE else None
+        raise CandidateRefused(message, check=verdict.code, hint=hint)
     on_step("sketch the baseline")
     outputs = offered.candidate.predict(data.columns)
     layout = _layout(about, outputs, data)
@@ -313,19 +326,29 @@ class Evaluation:
     metrics: Mapping[str, float]
     quality: Quality
     naive: float | None
+    over_naive: Quality | None = None
 
 
 def evaluate(candidate: Servable, holdout: TrainingData, task: Task, alpha: float) -> Evaluation:
     """By the task's metrics, on rows that the candidate has not learned from."""
     outputs = candidate.predict(holdout.columns)
     found = task.metrics(outputs, holdout.labels)
-    metrics = {name: round(value, 4) for name, value in found.items() if isfinite(value)}
+    # Of what has a unit nobody knows which digits count.
+    digits = 6 if task.loss_is_relative else 4
+    metrics = {
+        name: float(f"{value:.{digits}g}") for name, value in found.items() if isfinite(value)
+    }
     metrics["holdout_rows"] = float(holdout.rows)
     quality = over_time(
         task.quality(outputs, holdout.labels, alpha),
         task.parts(outputs, holdout.labels), holdout.times, alpha,
     )  # fmt: skip
-    return Evaluation(outputs, metrics, quality, task.naive(holdout.labels))
+    over = None
+    gaps = task.over_naive(outputs, holdout.labels) if holdout.rows else None
+    if gaps is not None:
+        found_over = Quality.of_losses(task.metric, gaps, alpha)
+        over = over_time(found_over, gaps - gaps.mean(), holdout.times, alpha)
+    return Evaluation(outputs, metrics, quality, task.naive(holdout.labels), over)
 
 
 def some_rows(data: TrainingData, rows: int) -> TrainingData:

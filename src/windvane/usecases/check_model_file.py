@@ -16,7 +16,7 @@ from windvane.core.errors import did_you_mean
 from windvane.core.signature import MAX_INTEGER, FeatureType
 from windvane.core.signature.kinds import MAX_IMAGE_BYTES, MAX_TEXT, MAX_VECTOR
 from windvane.core.task import KINDS, BadTask, is_output_axis, make_task
-from windvane.usecases.find_type_error import find_type_error
+from windvane.inference.type_errors import find_type_error
 from windvane.usecases.read_model_file import (
     BadModelFile,
     Cache,

@@ -61,7 +61,8 @@ class ChampionLoader:
             task.holdout_losses([held[both] for held in one], labels) for one in (mine, champions)
         )
         found = paired_loss(ours, theirs, rows.times[both], about.policy.alpha)
-        return replace(facts, against_champion=found)
+        cost = float(theirs.mean()) if task.loss_is_relative and len(theirs) else 1.0
+        return replace(facts, against_champion=found, champion_loss=cost)
 
 
 def _answer(

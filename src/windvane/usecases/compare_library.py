@@ -18,7 +18,7 @@ from windvane.core.acceptance import (
     ParityReport,
     RowDifference,
     RowGroup,
-    beyond,
+    Tolerance,
     changed_labels,
     largest,
     row_differences,
@@ -112,13 +112,18 @@ def compare_answers(
     on_group: Callable[[str], None] = lambda _: None,
 ) -> ParityReport:
     """As `compare_library`, of any two sides."""
-    report = ParityReport(0, 0.0, 0, 0.0, 0, library=sides.library, against=sides.against)
+    task = make_task(sides.contract.task)
+    report = ParityReport(
+        0, 0.0, 0, 0.0, 0, library=sides.library, against=sides.against,
+        of_spread=task.loss_is_relative,
+    )  # fmt: skip
+    allowed: Tolerance | None = None
     rows = [list(row) for row in zip(*(columns[n] for n in sides.contract.names), strict=True)]
     for name, some, tolerant in _groups(sides, rows, splits):
         if not some:
             continue
         on_group(f"compare {len(some):,} rows: {name}")
-        report = _with_group(report, sides, name, some, tolerant=tolerant)
+        report, allowed = _with_group(report, sides, name, some, allowed, tolerant=tolerant)
     return report
 
 
@@ -217,9 +222,16 @@ def _with(row: list[Any], place: int, value: Any) -> list[Any]:
 
 
 def _with_group(
-    report: ParityReport, sides: Sides, name: str, rows: list[list[Any]], *, tolerant: bool
-) -> ParityReport:
-    """The report with one more sort of rows in it."""
+    report: ParityReport,
+    sides: Sides,
+    name: str,
+    rows: list[list[Any]],
+    allowed: Tolerance | None,
+    *,
+    tolerant: bool,
+) -> tuple[ParityReport, Tolerance | None]:
+    """The report with one more sort of rows in it, and what is ``allowed``, which the first
+    rows that are answered say: real ones, if any."""
     task = make_task(sides.contract.task)
     ours, refused_here = _tried(lambda: sides.served(rows))
     theirs, refused_there = _tried(lambda: sides.reference(rows))
@@ -229,14 +241,17 @@ def _with_group(
         only = "" if ours is theirs or tolerant else "Windvane" if theirs is None else sides.against
         unanswered = refused_here if ours is None else refused_there
         group = RowGroup(name, len(rows), unanswered=unanswered, only=only)
-        return replace(report, groups=(*report.groups, group))
+        return replace(report, groups=(*report.groups, group)), allowed
     library, served = (
         np.concatenate([by_row(o) for o in found], axis=1) for found in (theirs, ours)
     )
     gaps = row_differences(library, served)
-    moved = beyond(library, served, sides.tolerance)
+    if allowed is None:
+        has_unit = task.loss_is_relative
+        allowed = Tolerance.of(sides.tolerance, library, has_unit=has_unit)
+    moved = allowed.beyond(library, served)
     group = RowGroup(name, len(rows), largest(gaps), int(moved.sum()))
-    changed = changed_labels(theirs[0], ours[0])
+    changed = 0 if task.loss_is_relative else changed_labels(theirs[0], ours[0])
     room = _EXAMPLES - len(report.examples)
     examples = [
         RowDifference(
@@ -249,7 +264,7 @@ def _with_group(
         for i in np.flatnonzero(moved)[:room].tolist()
     ]  # fmt: skip
     real = name == REAL
-    return replace(
+    after = replace(
         report,
         rows=report.rows + (len(rows) if real else 0),
         probes=report.probes + (0 if real else len(rows)),
@@ -262,6 +277,7 @@ def _with_group(
         groups=(*report.groups, group),
         examples=(*report.examples, *examples),
     )
+    return after, allowed
 
 
 def library_outputs(asked: Asked, rows: Rows, task: Task) -> Outputs:

@@ -11,7 +11,7 @@ from windvane.ports.control_store import ControlStore
 from windvane.ports.notifier import Notifier
 from windvane.ports.registry import AliasMirror
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.publish_routing import ALIAS, NOTIFY, PUBLISH
+from windvane.usecases.publish_routing import ALIAS, NOTIFY, PUBLISH, publish_table
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_S = 1.0
@@ -43,7 +43,7 @@ def deliver_effects(
             match item.kind:
                 case kind if kind == PUBLISH:
                     if (table := tables[item.key]) is not None:
-                        feed.publish(table)
+                        publish_table(store, feed, table)
                 case kind if kind == NOTIFY:
                     notifier.send(item.key, item.body["title"], item.body["body"])
                 case kind if kind == ALIAS:

@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 
 from windvane.core.acceptance import ParityReport
-from windvane.core.execution import Environment, Offer, RuntimeChoice, RuntimeName, choose_runtime
+from windvane.core.execution import (
+    RUNTIMES,
+    Environment,
+    Offer,
+    Place,
+    RuntimeChoice,
+    RuntimeName,
+    choose_runtime,
+)
 from windvane.ports.control_store import ControlStore, VersionRecord
 from windvane.usecases.find_version import find_version
 
@@ -74,6 +82,11 @@ def environment_of(record: VersionRecord) -> Environment | None:
     """The packages of its own that a version runs with."""
     environment = record.lineage.get("environment")
     return msgspec.convert(environment, Environment) if environment else None
+
+
+def is_watched(record: VersionRecord) -> bool:
+    """Whether it is served elsewhere, and here only told of."""
+    return RUNTIMES[recorded_choice(record).runtime].place is Place.ELSEWHERE
 
 
 def recorded_choice(record: VersionRecord) -> RuntimeChoice:

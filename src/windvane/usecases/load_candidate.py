@@ -29,6 +29,7 @@ from windvane.core.execution import (
 )
 from windvane.core.signature import FeatureSpec, FeatureType, InputSpec, OutputMapping, Transform
 from windvane.core.task import Contract, Outputs, by_row, make_task
+from windvane.inference.failures import sentence_of
 from windvane.ports.artifacts import Artifact, Artifacts
 from windvane.ports.learner import Columns, TrainingData
 from windvane.ports.library import Converted, LibraryModel, ModelDescription, ModelLibrary
@@ -163,11 +164,12 @@ class CandidateLoader:
                 found.loaded[runtime] = self._data(candidate, source)
                 found.add(runtime, False)
                 return
-            on_step(f"load {candidate.path.name} in a process of its own")
-            runs_code = self._apart(candidate, source, sample, found)
+            runs_code = self._apart(candidate, source, sample, found, on_step)
         except Untrusted as error:
-            found.untrusted = Untrusted(
-                error.message.replace(_own_name(candidate.path), candidate.path.name), hint=TRUST
+            # The first says it best: it is of a native flavour, where there is one.
+            found.untrusted = found.untrusted or Untrusted(
+                error.message.replace(_own_name(candidate.path), _shown_name(candidate, source)),
+                hint=TRUST,
             )
             found.add(runtime, True, error.message)
         except (CannotLoad, RuntimeFailed) as error:
@@ -236,6 +238,7 @@ class CandidateLoader:
         source: Source,
         sample: TrainingData,
         found: CandidatesFound,
+        on_step: Callable[[str], None],
     ) -> bool:
         """Load it in a process of its own; whether that took trust."""
         runtime, options = candidate.runtime, self._options
@@ -253,6 +256,8 @@ class CandidateLoader:
         artifact = self._artifact(folder, self._artifacts.seal(folder))
         data = runtime in DATA_ONLY and not own
         runs_code = not data and self._libraries.runs_code(artifact, served)
+        if options.trust or not runs_code:  # else it is refused, and nothing is loaded
+            on_step(f"load {_shown_name(candidate, source)} in a process of its own")
         library = self._libraries.open(artifact, served, trusted=options.trust)
         self._opened.append(library)
         about = library.about
@@ -268,9 +273,10 @@ class CandidateLoader:
         return runs_code
 
     def _is_table(self, runtime: RuntimeName, about: ModelDescription) -> bool:
-        """Whether it takes a frame: where it knows its columns' names, or where some of the
-        contract's features are no numbers."""
-        if any(spec.type is FeatureType.VECTOR for spec in self._contract.features):
+        """Whether it takes a frame: where it knows its columns' names, or where some of its
+        inputs are no numbers."""
+        taken = self._taken(about)
+        if any(spec.type is FeatureType.VECTOR for spec in taken):
             return RUNTIMES[runtime].vector_columns
         if RUNTIMES[runtime].takes_table:
             return True
@@ -278,11 +284,19 @@ class CandidateLoader:
             return False
         words = (FeatureType.CATEGORY, FeatureType.TEXT)
         given = self._options.vocabulary
-        named = self._options.inputs or self._contract.names
         return bool(about.categories) or any(
-            spec.type in words and spec.name in named and spec.name not in given
-            for spec in self._contract.features
+            spec.type in words and spec.name not in given for spec in taken
         ) or (bool(about.features) and about.kind in {"Pipeline", "ColumnTransformer"})  # fmt: skip
+
+    def _taken(self, about: ModelDescription) -> list[FeatureSpec]:
+        """The contract's features that the model takes, as far as anybody says; a contract may
+        have others, for other versions."""
+        features = self._contract.features
+        if self._options.inputs:
+            return [spec for spec in features if spec.name in self._options.inputs]
+        own = self._options.names
+        known = [spec for spec in features if own.get(spec.name, spec.name) in about.features]
+        return known or list(features)
 
     def _outputs_of(
         self, library: LibraryModel, inputs: Sequence[InputSpec], sample: TrainingData, *,
@@ -325,13 +339,15 @@ class CandidateLoader:
         except WindvaneError as error:
             return f"its graph does not answer: {error.message}"
         except Exception as error:  # whatever ONNX Runtime finds wrong as it runs
-            return f"its graph does not run: {str(error)[:200]}"
+            return f"its graph does not run: {sentence_of(error)}"
         if parity.moved:
+            changed = parity.changed_labels
             return (
                 f"its graph differs by {parity.max_difference:.2g} on {parity.rows:,} real rows "
                 f"and by {parity.probe_max_difference:.2g} on {parity.probes:,} probes around "
-                f"splits and gaps: {parity.moved:,} beyond {self._tolerance:.2g}, "
-                f"{parity.changed_labels:,} with another label"
+                f"splits and gaps: {parity.moved:,} beyond {self._tolerance:.2g}"
+                f"{' of their spread' if parity.of_spread else ''}"
+                f"{f', {changed:,} with another label' if changed else ''}"
             )
         found.loaded[RuntimeName.ONNX] = replace(graph, library=native.library)
         found.converted = parity
@@ -350,6 +366,7 @@ class CandidateLoader:
             (_one(native.answer(rows.tolist())), _one(graph.answer(rows.tolist()))),
             (_one(native.answer(probes.tolist())), _one(graph.answer(probes.tolist()))),
             self._tolerance,
+            has_unit=self._task.loss_is_relative,
         )
 
     def _texts(self, inputs: Sequence[InputSpec]) -> list[str]:
@@ -431,6 +448,11 @@ def _tensors(
         rest = ", ".join(inputs[i].feature for i in waiting)
         raise BadInputs(f"no input of the graph is left for {rest}")
     return tuple(out)
+
+
+def _shown_name(candidate: SourceCandidate, source: Source) -> str:
+    """What the user calls it: a folder may lie where it was downloaded to."""
+    return source.name or candidate.path.name
 
 
 def _own_name(path: Path) -> str:

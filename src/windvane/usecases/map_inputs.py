@@ -11,6 +11,7 @@ from windvane.core.task import Contract
 from windvane.ports.source import DataFile
 from windvane.usecases.registration_options import BadInputs, RegistrationOptions
 
+_SHOWN_UNKNOWN = 50
 _SHOWN = 5
 _CODES = {FeatureType.INTEGER, FeatureType.NUMBER, FeatureType.BOOLEAN}
 
@@ -69,6 +70,10 @@ def _named(contract: Contract, known: ModelInputs, options: RegistrationOptions)
                 hint = f"the other way round, FEATURE=NAME: --map {own + '=' + feature!r}"
             raise BadInputs(f"--map: the model's file has no feature {feature!r}", hint=hint)
     by_own = {own: feature for feature, own in options.names.items()}
+    if len(by_own) != len(options.names):
+        twice = next(own for own in by_own if list(options.names.values()).count(own) > 1)
+        both = " and ".join(f for f, own in options.names.items() if own == twice)
+        raise BadInputs(f"--map: {both} are both called {twice!r}")
     for own in by_own:
         if known.names and own not in known.names:
             hint = did_you_mean(own, known.names)
@@ -76,15 +81,10 @@ def _named(contract: Contract, known: ModelInputs, options: RegistrationOptions)
     given = options.inputs or tuple(by_own.get(name, name) for name in known.names)
     if not given:
         raise BadInputs("the model does not name its inputs")
+    _check_features(given, specs)
     found: list[_Input] = []
     column = 0
     for place, name in enumerate(given):
-        if name not in specs:
-            raise BadInputs(
-                f"the model's input {name!r} is no feature of the model's file",
-                hint=f'{did_you_mean(name, specs)} Either --map "FEATURE={name}", or '
-                f"{BadInputs.hint}",
-            )
         own = (
             known.names[place] if len(known.names) == len(given) else options.names.get(name, name)
         )
@@ -94,6 +94,23 @@ def _named(contract: Contract, known: ModelInputs, options: RegistrationOptions)
         raise BadInputs("an input is named twice")
     _check_order(found, known, by_own)
     return found
+
+
+def _check_features(given: Sequence[str], specs: Mapping[str, FeatureSpec]) -> None:
+    """All that are wrong at once: a file of fifty is not mended one by one."""
+    unknown = [name for name in given if name not in specs]
+    if not unknown:
+        return
+    near = did_you_mean(unknown[0], specs)
+    near += "" if near.endswith("?") else "."
+    one = f"the model's input {unknown[0]!r} is no feature of the model's file"
+    more = ", …" if len(unknown) > _SHOWN_UNKNOWN else ""
+    listed = ", ".join(unknown[:_SHOWN_UNKNOWN]) + more
+    many = f"{len(unknown):,} inputs of the model are no features of its file: {listed}"
+    raise BadInputs(
+        one if len(unknown) == 1 else many,
+        hint=f'{near} Either --map "FEATURE={unknown[0]}", or {BadInputs.hint}',
+    )
 
 
 def _check_order(found: Sequence[_Input], known: ModelInputs, by_own: Mapping[str, str]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from windvane.core.signature import OutputMapping, Transform
-from windvane.core.task import BadOutputs, ModelOutputs, Task
+from windvane.core.signature import OutputMapping, OutputSpec, Transform
+from windvane.core.task import BadOutputs, ModelOutputs, Task, is_coded
 from windvane.usecases.registration_options import RegistrationOptions
 
 
@@ -27,6 +27,9 @@ def map_outputs(
         return _several(task, shapes, options)
     source = options.output or _only(task, shapes)
     shape = shapes[source]
+    spec = next(iter(task.outputs))
+    if len(shape) > 1 and not spec.takes(shape):
+        raise _other_shape(spec, source, shape)
     columns = 1 if not shape else shape[-1] if len(shape) == 1 else 0
     return map_columns(task, columns, classes, transform, options, source)
 
@@ -41,6 +44,8 @@ def map_columns(
 ) -> tuple[OutputMapping, ...]:
     """The same where one array is all that is known: how many numbers a row has, 0 if not even
     that. Raises BadOutputs."""
+    coded = is_coded(classes) and not is_coded(task.spec.classes)
+    classes = () if coded and len(task.spec.classes) > 1 else classes
     if options.classes and classes and list(options.classes) != list(classes):
         raise BadOutputs(
             f"--classes says {', '.join(options.classes)}, the model says {', '.join(classes)}",
@@ -51,10 +56,11 @@ def map_columns(
     plain = tuple(str(i) for i in range(len(wanted)))
     if not labels and 1 < len(wanted) == columns and tuple(wanted) != plain:
         raise BadOutputs(
-            f"the model gives {columns} numbers a row and does not say of which labels; the "
+            f"the model gives {columns} numbers a row and "
+            f"{'has codes for its labels' if coded else 'does not say of which labels'}; the "
             f"model's file names {', '.join(wanted)}",
-            hint="name the labels in the order of the model's columns: "
-            f"--classes {','.join(wanted)}",
+            hint="name the labels in the order of the model's columns (scikit-learn's encoders "
+            f"sort them): --classes {','.join(sorted(wanted))}",
         )
     if len(task.outputs) > 1:
         return _split(task, columns, source)
@@ -91,6 +97,9 @@ def _several(
 ) -> tuple[OutputMapping, ...]:
     specs = task.outputs
     if not options.output and all(spec.name in shapes for spec in specs):
+        for spec in specs:
+            if len(shapes[spec.name]) > 1 and not spec.takes(shapes[spec.name]):
+                raise _other_shape(spec, spec.name, shapes[spec.name])
         return tuple(OutputMapping(spec.name, spec.name) for spec in specs)
     numbered = [str(i) for i in range(len(shapes))]
     if not options.output and list(shapes) == numbered and len(shapes) == len(specs):
@@ -104,6 +113,14 @@ def _several(
             return _split(task, shape[0], source)
     wanted = ", ".join(spec.name for spec in specs)
     raise BadOutputs(f"the model gives {_names(shapes)}, the model's file names {wanted}")
+
+
+def _other_shape(spec: OutputSpec, source: str, shape: Sequence[int]) -> BadOutputs:
+    return BadOutputs(
+        f"the model gives {source or 'one output'} {list(shape)} a row, the model's file says "
+        f"{spec.name} {list(spec.shape)}",
+        hint="the axes and their order must be the same",
+    )
 
 
 def _split(task: Task, columns: int, source: str) -> tuple[OutputMapping, ...]:

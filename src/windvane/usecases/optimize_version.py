@@ -119,7 +119,12 @@ def optimize_version(
             candidate=made,
             used=used,
             facts=CandidateFacts(
-                data.rows, duplicates(data), evaluation.quality, evaluation.naive, parity
+                data.rows,
+                duplicates(data),
+                evaluation.quality,
+                evaluation.naive,
+                parity,
+                over_naive=evaluation.over_naive,
             ),
             metrics=evaluation.metrics,
             params={"optimized": options.how.value, "from_version": record.version},

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.acceptance import beyond, largest, row_differences
+from windvane.core.acceptance import Tolerance, largest, row_differences
 from windvane.core.conformance import check_value
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import (
@@ -26,7 +26,7 @@ from windvane.core.execution import (
     relative_loss,
     trade,
 )
-from windvane.core.task import Outputs, by_row
+from windvane.core.task import Outputs, Task, by_row
 from windvane.ports.control_store import ControlStore
 from windvane.ports.event_log import EventLog
 from windvane.ports.learner import TrainingData
@@ -241,7 +241,7 @@ def _ways(
     ways = [_Way(AS_SERVED, variants.original, variants.trusted, len(rows), score=score)]
 
     def add(name: str, loaded: LoadedCandidate, *, trusted: bool = False) -> None:
-        gaps, moved = _apart(answers, loaded.predict_rows(rows), tolerance)
+        gaps, moved = _apart(variants.task, answers, loaded.predict_rows(rows), tolerance)
         after = loss = None
         if score is not None and measured is not None:
             after = score_of(loaded, measured, variants.task, alpha)
@@ -274,11 +274,12 @@ def _ways(
     return ways, missing
 
 
-def _apart(one: Outputs, other: Outputs, tolerance: float) -> tuple[float, int]:
+def _apart(task: Task, one: Outputs, other: Outputs, tolerance: float) -> tuple[float, int]:
     """The largest difference of an output, and how many rows differ beyond the tolerance."""
     before, after = (_flat(found) for found in (one, other))
     gaps = row_differences(before, after)
-    return largest(gaps), int(beyond(before, after, tolerance).sum())
+    allowed = Tolerance.of(tolerance, before, has_unit=task.loss_is_relative)
+    return largest(gaps), int(allowed.beyond(before, after).sum())
 
 
 def _flat(found: Outputs) -> NDArray[np.float64]:

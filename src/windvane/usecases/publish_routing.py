@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from windvane.core.journal import Effect
@@ -17,6 +18,7 @@ from windvane.ports.control_store import (
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 
+_log = logging.getLogger(__name__)
 PUBLISH = "publish"
 ALIAS = "alias"
 NOTIFY = "notify"
@@ -43,7 +45,30 @@ def publish_latest(store: ControlStore, feed: RoutingFeed) -> None:
     with store.read() as tx:
         table = tx.routing()
     if table is not None:
-        feed.publish(table)
+        publish_table(store, feed, table)
+
+
+def publish_table(store: ControlStore, feed: RoutingFeed, table: RoutingTable) -> None:
+    """Hand a table to the gateways, unless they have a later one of this store.
+
+    A later one that the store does not know means that the store was put back from a copy: what
+    it says now would be ignored for as long as its numbers are behind, a withdrawn key among it.
+    So its newest table goes on above the number that the gateways have.
+    """
+    if feed.publish(table):
+        return
+    out = feed.latest()
+    with store.read() as tx:
+        newest = tx.routing()
+    if out is None or newest is None or newest.seq >= out.seq:
+        return
+    with store.begin() as tx:
+        seq = tx.add_routing(newest, above=out.seq)
+    _log.warning(
+        "the gateways have routing table %d, the store's newest is %d: it was put back from a "
+        "copy; its newest is published as %d", out.seq, newest.seq, seq,
+    )  # fmt: skip
+    feed.publish(replace(newest, seq=seq))
 
 
 def _route(

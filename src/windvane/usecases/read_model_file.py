@@ -14,7 +14,7 @@ from windvane.core.errors import WindvaneError
 from windvane.core.routing import CascadeSpec, CircuitSpec, RuleStep
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, OutputRow, TaskSpec, make_task
-from windvane.usecases.find_type_error import find_type_error
+from windvane.inference.type_errors import find_type_error
 from windvane.usecases.read_yaml import BadYaml, like, read_yaml
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}

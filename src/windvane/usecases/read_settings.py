@@ -11,8 +11,9 @@ import msgspec
 import yaml
 
 from windvane.core.errors import WindvaneError, did_you_mean
+from windvane.inference.type_errors import find_type_error
+from windvane.ports.regular_file import read_regular_file
 from windvane.ports.sandbox import Protection
-from windvane.usecases.find_type_error import find_type_error
 
 FILE = "windvane.yaml"
 HOME_VARIABLE = "WINDVANE_HOME"
@@ -306,13 +307,12 @@ def _follow(name: str, value: Any, home: Path, environ: Mapping[str, str], *, fi
     if file and value.startswith("file:"):
         path = home / value[5:].removeprefix("//")
         try:
-            with path.open("rb") as opened:
-                text = opened.read(_MOST_REFERENCED + 1).decode().strip()
+            text = read_regular_file(path, _MOST_REFERENCED).decode().strip()
         except (OSError, UnicodeDecodeError, ValueError) as error:
             message = getattr(error, "strerror", None) or "it is no text"
             raise BadReference(f"{FILE}: {name} is {value!r}: {message}") from None
-        if not 0 < len(text) <= _MOST_REFERENCED:
-            sides = f"{len(text):,} characters, of 1 to {_MOST_REFERENCED:,}"
+        if not text:
+            sides = f"0 characters, of 1 to {_MOST_REFERENCED:,}"
             raise BadReference(f"{FILE}: {name} is {value!r}, which has {sides}")
         return text
     return value

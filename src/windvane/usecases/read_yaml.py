@@ -51,8 +51,8 @@ def read_yaml(text: str, kind: type[msgspec.Struct]) -> Any:
     where ``kind`` has a text, as it is written; a number there is one only where a number is
     meant. A key that is written twice, of which YAML would drop the first, is refused.
 
-    Raises BadYaml: also for over a million characters, 100,000 values (an alias counts as often
-    as it is used) or 50 levels.
+    Raises BadYaml: also for over a million characters, 100,000 values (an alias or a merged
+    mapping counts as often as it is used) or 50 levels.
     """
     if len(text) > _MOST_CHARACTERS:
         raise BadYaml(f"{len(text):,} characters, {_MOST_CHARACTERS:,} may be")
@@ -101,9 +101,7 @@ class _Reader:
 
     def read(self, node: yaml.Node, kind: inspect.Type | None, depth: int) -> None:
         """``kind`` is what the place is for, None where nobody knows it."""
-        self._nodes += 1
-        if self._nodes > _MOST_NODES:
-            raise BadYaml(f"more than {_MOST_NODES:,} values")
+        self._count()
         if depth > _DEEPEST:
             raise BadYaml(f"more than {_DEEPEST} levels")
         kinds = _alternatives(kind)
@@ -115,24 +113,32 @@ class _Reader:
         elif isinstance(node, yaml.ScalarNode) and node.style is None:
             _scalar(node, kinds)
 
+    def _count(self) -> None:
+        self._nodes += 1
+        if self._nodes > _MOST_NODES:
+            raise BadYaml(f"more than {_MOST_NODES:,} values")
+
     def _mapping(self, node: yaml.MappingNode, kinds: list[inspect.Type], depth: int) -> None:
         seen: set[str] = set()
         inner = _values(kinds)
         for key, value in node.value:
             if key.tag == f"{_TAG}merge":
+                self._count()
                 for one in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                     self._merged(one, kinds, depth)
                 continue
-            name = key.value if isinstance(key, yaml.ScalarNode) else ""
-            if isinstance(key, yaml.ScalarNode):
-                if name in seen:
-                    line = key.start_mark.line + 1
-                    raise BadYaml(f"{name!r} is written twice", hint=f"look at line {line}")
-                seen.add(name)
-                key.tag = _TEXT
+            line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):  # nor would it be counted
+                raise BadYaml("a list or a mapping is no key", hint=f"look at line {line}")
+            name = key.value
+            if name in seen:
+                raise BadYaml(f"{name!r} is written twice", hint=f"look at line {line}")
+            seen.add(name)
+            key.tag = _TEXT
             self.read(value, inner(name), depth + 1)
 
     def _merged(self, node: yaml.Node, kinds: list[inspect.Type], depth: int) -> None:
+        self._count()
         if isinstance(node, yaml.MappingNode):
             if depth > _DEEPEST:
                 raise BadYaml(f"more than {_DEEPEST} levels")

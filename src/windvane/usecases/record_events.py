@@ -13,6 +13,7 @@ import numpy as np
 from windvane.core.routing import CASCADED, HURRIED, SELECTED, SELECTED_CHALLENGER, Arm
 from windvane.core.sketch import LATENCY_EDGES_US, NO_AXES, TRAFFIC, Layout, Sketch
 from windvane.core.task import Contract, Task, make_task
+from windvane.inference.imported import IMPORTED
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import (
     Access,
@@ -277,14 +278,17 @@ class Recorder:
                         found.rows.values.append(rows.values[i])
                         found.rows.outputs.append(rows.outputs[i])
                         if not i:
-                            found.latencies.append(event.latency_us)
+                            found.traffic["requests"] += 1
+                            # Of what was made elsewhere nobody need tell how long it took.
+                            if event.latency_us or IMPORTED not in route.flags:
+                                found.latencies.append(event.latency_us)
                         if route.answered != route.routed:
                             found.traffic["fell_back"] += 1
                         if route.flags and "failed" in route.flags:
                             found.traffic["execution_errors"] += 1
                 case Refused():
                     found = _at(gathered, (*place, event.routed, event.arm))
-                    found.traffic["unanswered" if event.routed else "refused"] += 1
+                    found.traffic["unanswered" if event.routed else "refused"] += event.requests
                 case OutcomeSeen():
                     _at(gathered, (*place, "", "")).traffic["outcomes"] += 1
         return self._count(gathered)
@@ -312,7 +316,7 @@ class Recorder:
                 model, window, tenant, _, version, arm = place
                 start = window * self._models[model].window_s
                 key = WindowKey(model, start, version, arm, tenant, self._name)
-                counted = {**held.traffic, "rows": len(held.rows), "requests": len(held.latencies)}
+                counted = {**held.traffic, "rows": len(held.rows)}
                 traffic = np.array([counted[name] for name in TRAFFIC], np.int64)
                 bins = np.searchsorted(LATENCY_EDGES_US, held.latencies, side="left")
                 latency = np.bincount(bins, minlength=len(LATENCY_EDGES_US) + 1)

@@ -113,7 +113,8 @@ def register_version(
     check_data(about.file, data)
     task = make_task(about.file.contract.task)
     _, holdout = split_by_time(data, options.holdout_from, task)  # it learned from rows of its own
-    sample = some_rows(holdout, _PARITY_ROWS)
+    # What two programs answer may be compared on rows that one of them learned from.
+    sample = some_rows(holdout if holdout.rows >= _PARITY_ROWS else data, _PARITY_ROWS)
     with (
         _open_environment(services, source, options, on_step) as environment,
         _open_loader(services, about, options, environment) as loader,
@@ -138,6 +139,7 @@ def register_version(
             evaluation.naive,
             parity,
             accepted=options.accept,
+            over_naive=evaluation.over_naive,
         )
         if about.champion:
             on_step(f"compare with version {about.champion} on the same rows")

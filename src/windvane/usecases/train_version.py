@@ -83,6 +83,7 @@ def train_version(
         found.naive,
         parity,
         accepted=recipe.accept,
+        over_naive=found.over_naive,
     )
     if about.champion:
         on_step(f"compare with version {about.champion} on the same rows")

@@ -11,14 +11,16 @@ from apps.gateway.forms import (
     CSV,
     JSON,
     NUMBERS,
+    ask_by_grpc,
     published,
 )
 from inference.harness import MODEL, Harness, run
 
+from windvane.apps.gateway.protocols.open_inference_messages import ModelInferRequest
 from windvane.core.signature import FeatureSpec
 from windvane.core.signature import FeatureType as T
 from windvane.core.task import Contract, TaskSpec
-from windvane.ports.events import Predicted, Refused
+from windvane.ports.events import Predicted, Refused, column_values
 
 # Bounds: all are a 4xx that names what is wrong, and none costs what it claims.
 
@@ -29,6 +31,7 @@ def changed(**more: Any) -> dict[str, Any]:
     return {"inputs": [{**X, **more}]}
 
 
+MANY = {f"p{i}": i for i in range(65)}
 WRONG: list[tuple[Any, str]] = [
     ({"inputs": []}, "no inputs"),
     ({"inputs": [X, X]}, "'a' is there twice"),
@@ -63,6 +66,12 @@ WRONG: list[tuple[Any, str]] = [
     ({"inputs": [X, {**X, "name": "b", "shape": [2], "data": [1, 2]}]}, "'b': 2 rows, 'a' has 1"),
     ({"inputs": [{**X, "name": f"t{i}"} for i in range(100)]}, "100 columns for 3 features"),
     ({"inputs": [X], "outputs": [{"name": "v"}]}, "no output 'v'"),
+    ({"inputs": [X], "parameters": MANY}, "the request has 65 parameters, 64 may be"),
+    (changed(parameters=MANY), "tensor 'a' has 65 parameters"),
+    (
+        {"inputs": [X], "outputs": [{"name": "value", "parameters": MANY}]},
+        "output 'value' has 65 parameters",
+    ),
     ({"inputs": [X], "outputs": [{"name": "value"}] * 2}, "'value' is there twice"),
     (
         {"inputs": [X], "outputs": [{"name": "value", "parameters": {"classification": 3}}]},
@@ -220,6 +229,70 @@ def test_payloads_of_mlflow_that_are_not_as_documented_are_refused(body: Any, sa
     run(story)
 
 
+LINES = {"content-type": "application/jsonlines"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "units"),
+    [
+        ([{"features": [1, 2, 3], "unit": "u"}], ["u"]),
+        ([{"features": [1, 2, 3]}, {"features": [1, 2, 3], "unit": "v"}], ["", "v"]),
+        ([[1, 2, 3], {"features": [1, 2, 3], "unit": "v"}], ["", "v"]),
+        ([{"features": {"a": 1, "b": 2, "c": 3}, "unit": "u"}], ["u"]),
+        ([{"a": 1, "b": 2, "c": 3, "unit": "u"}, {"a": 1, "b": 2, "c": 3}], ["u", ""]),
+        ([{"features": {"a": 1, "b": 2, "c": 3}, "unit": None}], [""]),
+    ],
+)
+def test_a_line_of_json_keeps_its_unit(lines: list[Any], units: list[str]) -> None:
+    async def story(harness: Harness) -> None:
+        await published(harness, NUMBERS)
+        path = f"/models/{MODEL}/invocations"
+        body = "\n".join(json.dumps(line) for line in lines).encode()
+        answer = await harness.call("POST", path, body, headers=LINES)
+        assert answer.status == 200, answer.body
+        (event,) = harness.spool.events
+        assert isinstance(event, Predicted)
+        assert list(column_values(event.units, event.rows)) == units
+
+    run(story)
+
+
+def test_a_unit_beside_a_feature_of_that_name_is_none() -> None:
+    async def story(harness: Harness) -> None:
+        contract = Contract((FeatureSpec("unit", "v", T.CATEGORY),), TaskSpec("regression"))
+        await published(harness, contract)
+        path = f"/models/{MODEL}/invocations"
+        body = b'{"features": {"unit": "cm"}, "unit": "u"}'
+        answer = await harness.call("POST", path, body, headers=LINES)
+        assert answer.status == 200, answer.body
+        (event,) = harness.spool.events
+        assert isinstance(event, Predicted)
+        assert (event.features, event.units) == (["cm"], "u")
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ({"features": [1, 2, 3], "id": 4}, "line 0 has an unknown field 'id'"),
+        ({"features": {"a": 1}, "units": "u"}, "did you mean 'unit'?"),
+        ({"features": [1, 2, 3], "unit": 7}, "unit of row 0 must be a string"),
+        ({"features": {"a": 1, "unit": "u"}}, "a unit in `features` too"),
+        ({"features": 1.0}, "line 0 must be an object or a list"),
+    ],
+)
+def test_a_line_of_json_that_says_more_than_is_known_is_refused(line: Any, said: str) -> None:
+    async def story(harness: Harness) -> None:
+        await published(harness, NUMBERS)
+        path = f"/models/{MODEL}/invocations"
+        answer = await harness.call("POST", path, json.dumps(line).encode(), headers=LINES)
+        assert answer.status == 400, answer.body
+        assert said in answer.body.decode()
+
+    run(story)
+
+
 def test_nan_of_mlflows_own_client_is_null() -> None:
     async def story(harness: Harness) -> None:
         await published(harness, NUMBERS)
@@ -228,5 +301,69 @@ def test_nan_of_mlflows_own_client_is_null() -> None:
         assert fine.status == 200
         wrong = await harness.call("POST", path, b'{"instances": [{"a":1,"b":Infinity,"c":2}]}')
         assert (wrong.status, wrong.json["error"]["problems"][0]["field"]) == (422, "b")
+
+    run(story)
+
+
+def tensor_message(**parameters: Any) -> Any:
+    message = ModelInferRequest(model_name=MODEL)
+    tensor = message.inputs.add(name="a", datatype="FP64", shape=[2])
+    tensor.contents.fp64_contents.extend([1.0, 2.0])
+    for name, value in parameters.items():
+        setattr(
+            tensor.parameters[name], {str: "string", int: "int64", bool: "bool",
+            float: "double"}[type(value)] + "_param", value,
+        )  # fmt: skip
+    return message
+
+
+NULLABLE = Contract((FeatureSpec("a", "v", T.NUMBER, nullable=True),), TaskSpec("regression"))
+
+
+@pytest.mark.parametrize("whose", ["request", "tensor", "output"])
+def test_parameters_by_grpc_are_as_many_as_anybody_uses(whose: str) -> None:
+    async def story(harness: Harness) -> None:
+        await published(harness, NULLABLE)
+        for count in (64, 65):
+            message = tensor_message()
+            holder = {
+                "request": message, "tensor": message.inputs[0],
+                "output": message.outputs.add(name="value") if whose == "output" else None,
+            }[whose]  # fmt: skip
+            for i in range(count):
+                holder.parameters[f"p{i}"].int64_param = i
+            answer = await ask_by_grpc(harness, message.SerializeToString(), {})
+            if count == 64:
+                assert answer.status == 200, answer.body
+            else:
+                assert (answer.status, "CON-100" in answer.json["error"]) == (400, True)
+                assert "has 65 parameters, 64 may be" in answer.json["error"]
+
+    run(story)
+
+
+@pytest.mark.parametrize("nulls", ["0", "1,0", "0, 1", "", 1])
+def test_rows_that_are_null_are_listed_by_grpc(nulls: Any) -> None:
+    async def story(harness: Harness) -> None:
+        await published(harness, NULLABLE)
+        message = tensor_message(nulls=nulls).SerializeToString()
+        assert (await ask_by_grpc(harness, message, {})).status == 200
+        (event,) = harness.spool.events
+        assert isinstance(event, Predicted)
+        null = [i for i, v in enumerate(column_values(event.features[0], 2)) if v is None]
+        assert null == sorted(int(row) for row in str(nulls).split(",") if row)
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "nulls", ["0_0", "+1", "-1", "٠", "0x0", "0,", ",", "2", "0.0", 0.0, True, 7, "0," * 99 + "0"]
+)
+def test_what_is_no_list_of_rows_is_refused_by_grpc(nulls: Any) -> None:
+    async def story(harness: Harness) -> None:
+        await published(harness, NULLABLE)
+        answer = await ask_by_grpc(harness, tensor_message(nulls=nulls).SerializeToString(), {})
+        assert answer.status == 400, answer.body
+        assert "nulls must list rows" in answer.json["error"]
 
     run(story)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import ssl
 import time
 from pathlib import Path
@@ -110,6 +111,16 @@ def test_a_certificate_that_cannot_be_used_leaves_the_old_one(tmp_path: Path) ->
         with pytest.raises(OSError):
             await certificate.reload()
         assert await serial_of(wire, tmp_path) == 1
+        for name in (CHAIN, KEY):
+            (tmp_path / name).unlink()
+            os.mkfifo(tmp_path / name)
+            with pytest.raises(OSError, match="no regular file"):
+                await asyncio.wait_for(certificate.reload(), 10)
+            (tmp_path / name).unlink()
+            issue(tmp_path, 1)
+        (tmp_path / CHAIN).write_bytes(b"x" * ((1 << 20) + 1))
+        with pytest.raises(OSError, match="more than 1,048,576 bytes"):
+            await certificate.reload()
         issue(tmp_path, 3)
         assert await certificate.reload()
         assert await serial_of(wire, tmp_path) == 3

@@ -246,8 +246,10 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "control.db"
     path.write_bytes(b"these bytes are not a database at all" * 100)
     store = SqlControlStore(f"sqlite:///{path}")
-    with pytest.raises(StoreUnavailable), store.read() as tx:
+    with pytest.raises(StoreUnavailable) as raised, store.read() as tx:
         tx.models()
+    assert "backup" in raised.value.advice
+    assert "migrates" not in raised.value.advice
     store.close()
 
 

@@ -132,6 +132,21 @@ def test_harm_at_load_is_contained(
     runtime.close()
 
 
+def says_as_c_plus_plus(rows: Any) -> Any:
+    where = "/workspace/src/encoder/ordinal.h:241"
+    raise ValueError(f"[17:01:59] {where}: unknown category\nStack trace:\n  [bt] (0) lib.so")
+
+
+def test_what_a_library_says_is_one_sentence(tmp_path: Path, runtime: SandboxRuntime) -> None:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    manifest = version(tmp_path / "v", model(says_as_c_plus_plus))
+    predictor = load(runtime, tmp_path / "v", manifest, trusted=True)
+    with pytest.raises(RuntimeFailed) as raised:
+        predictor.predict([ROW])
+    assert raised.value.message == "ValueError: unknown category"
+    predictor.close()
+
+
 def eats(rows: Any) -> Any:
     return bytearray(10 << 30)
 

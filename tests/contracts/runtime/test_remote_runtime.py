@@ -7,6 +7,7 @@ import asyncio
 import gc
 import gzip
 import json
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -364,9 +365,15 @@ def test_a_server_of_a_private_authority_is_trusted_by_the_setting(tmp_path: Pat
         with pytest.raises(CannotLoad, match="ConnectError"):
             reload(home)
         assert ask(reload(home, ca=own)) == SUMS
+        commented = tmp_path / "commented.pem"
+        commented.write_bytes("# Größe\n".encode() + own.read_bytes() * 2)
+        assert ask(reload(home, ca=commented)) == SUMS
+        fifo = tmp_path / "fifo"
+        os.mkfifo(fifo)
         for wrong, message in (
             (tmp_path / "none", "No such file"),
             (home / INPUTS_FILE, "no certificate"),
+            (fifo, "no regular file"),
         ):
             with pytest.raises(CannotLoad, match=f"`remote_ca` is .*{message}"):
                 reload(home, ca=wrong)

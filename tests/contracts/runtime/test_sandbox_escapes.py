@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,13 +193,16 @@ def fills_memory(rows: Any) -> Any:
         held.append(bytearray(64 << 20))
 
 
-def test_a_memory_bomb_ends_at_its_limit(tmp_path: Path, runtime: SandboxRuntime) -> None:
+@pytest.mark.usefixtures("runtime")
+def test_a_memory_bomb_ends_at_its_limit(tmp_path: Path) -> None:
+    patient = SandboxRuntime(replace(TIGHT, predict_s=60.0), tmp_path / "logs")  # memory, not time
     manifest = version(tmp_path / "v", model(fills_memory))
-    predictor = load(runtime, tmp_path / "v", manifest, trusted=True)
+    predictor = load(patient, tmp_path / "v", manifest, trusted=True)
     with pytest.raises(RuntimeFailed, match="out of memory"):
         predictor.predict([ROW])
     assert predictor.memory < TIGHT.memory
     predictor.close()
+    patient.close()
 
 
 def test_this_kernel_gives_all_that_is_expected(

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from windvane.adapters.spool import FileSpoolReader, FileSpoolWriter
@@ -28,9 +28,9 @@ PAYLOADS = st.lists(st.binary(max_size=300), max_size=40)
 
 @contextmanager
 def writing(
-    folder: Path, segment_bytes: int = 1 << 20, max_bytes: int = 1 << 30
+    folder: Path, segment_bytes: int = 1 << 20, max_bytes: int = 1 << 30, first: int = 0
 ) -> Iterator[FileSpoolWriter]:
-    writer = FileSpoolWriter(folder, segment_bytes=segment_bytes, max_bytes=max_bytes)
+    writer = FileSpoolWriter(folder, segment_bytes=segment_bytes, max_bytes=max_bytes, first=first)
     try:
         yield writer
     finally:
@@ -143,16 +143,16 @@ def test_segments_roll_and_only_consumed_ones_go(tmp_path: Path) -> None:
     with writing(folder, segment_bytes=100) as writer:
         for i in range(10):
             writer.append(b"%d" % i * 42)  # two frames of 50 bytes a segment
-        starts = [start for start, _ in segments(folder)]
+        starts = [one.start for one in segments(folder)]
         assert starts == [0, 100, 200, 300, 400, 500]
         reader = FileSpoolReader(tmp_path)
         reader.release("w0", 99)
-        assert [s for s, _ in segments(folder)] == starts
+        assert [one.start for one in segments(folder)] == starts
         reader.release("w0", 250)
-        assert [s for s, _ in segments(folder)] == [200, 300, 400, 500]
+        assert [one.start for one in segments(folder)] == [200, 300, 400, 500]
         assert read_all(tmp_path, position=250) == [b"%d" % i * 42 for i in range(5, 10)]
         reader.release("w0", 500)
-        assert [s for s, _ in segments(folder)] == [500]
+        assert [one.start for one in segments(folder)] == [500]
         writer.append(b"after")
     assert read_all(tmp_path, position=500) == [b"after"]
 
@@ -214,11 +214,11 @@ def test_a_refused_writer_leaves_nothing_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("torn", [1, HEADER.size - 1, HEADER.size, HEADER.size + 3])
-def test_a_torn_tail_is_cut_when_the_spool_opens_again(tmp_path: Path, torn: int) -> None:
+def test_a_torn_tail_is_passed_over_when_the_spool_goes_on(tmp_path: Path, torn: int) -> None:
     folder = tmp_path / "w0"
     with writing(folder) as writer:
         writer.append(b"whole")
-    (_, path), *_ = segments(folder)
+    path = segments(folder)[0].path
     with path.open("ab") as file:
         file.write(frame(b"never acknowledged")[:torn])
     assert read_all(tmp_path) == [b"whole"]
@@ -234,7 +234,7 @@ def test_a_damaged_frame_in_an_old_segment_is_skipped_loudly(
     with writing(folder, segment_bytes=100) as writer:
         for i in range(6):
             writer.append(b"%d" % i * 42)
-    path = dict(segments(folder))[100]
+    path = next(one.path for one in segments(folder) if one.start == 100)
     data = bytearray(path.read_bytes())
     data[50 + HEADER.size] ^= 0xFF  # the segment's second frame
     path.write_bytes(bytes(data))
@@ -259,13 +259,130 @@ def test_what_cannot_be_read_is_not_acknowledged(tmp_path: Path) -> None:
 def test_zeros_left_by_a_power_cut_are_no_frames(tmp_path: Path) -> None:
     with writing(tmp_path / "w0") as writer:
         writer.append(b"whole")
-    (_, path), *_ = segments(tmp_path / "w0")
+    path = segments(tmp_path / "w0")[0].path
     with path.open("ab") as file:
         file.write(bytes(64))
     assert read_all(tmp_path) == [b"whole"]
     with writing(tmp_path / "w0") as writer:
         writer.append(b"next")
     assert read_all(tmp_path) == [b"whole", b"next"]
+
+
+def test_a_flipped_byte_takes_its_frame_and_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fifteen of fifteen behind it were lost once, and those of the next writer too."""
+    payloads = [b"%02d" % i * 21 for i in range(16)]
+    with writing(tmp_path / "w0") as writer:
+        for payload in payloads:
+            writer.append(payload)
+        path = segments(tmp_path / "w0")[0].path
+        data = bytearray(path.read_bytes())
+        data[HEADER.size] ^= 0xFF
+        path.write_bytes(bytes(data))
+        with caplog.at_level(logging.ERROR):
+            assert read_all(tmp_path) == payloads[1:]
+    assert "skipping 50 damaged bytes at 0" in caplog.text
+    with writing(tmp_path / "w0") as writer:
+        writer.append(b"next")
+    assert read_all(tmp_path) == [*payloads[1:], b"next"]
+
+
+def test_what_follows_a_lost_tail_lies_above_all_that_was_recorded(tmp_path: Path) -> None:
+    """A power cut took bytes that the recorder had read: the next writer began below its
+    checkpoint, and what it acknowledged was never read."""
+    with writing(tmp_path / "w0") as writer:
+        for i in range(10):
+            writer.append(b"%d" % i * 42)
+    reader = FileSpoolReader(tmp_path)
+    recorded = reader.read("w0", 0, 1 << 20).end
+    os.truncate(segments(tmp_path / "w0")[0].path, 260)
+    with writing(tmp_path / "w0", first=recorded + 1_000) as writer:
+        writer.append(b"next")
+        assert read_all(tmp_path, position=recorded) == [b"next"]
+        assert reader.waiting("w0", recorded) == HEADER.size + 4
+    assert read_all(tmp_path) == [b"%d" % i * 42 for i in range(5)] + [b"next"]
+
+
+def test_the_bound_counts_bytes_and_no_gaps(tmp_path: Path) -> None:
+    with writing(tmp_path / "w0", max_bytes=300) as writer:
+        writer.append(b"before")
+    with writing(tmp_path / "w0", max_bytes=300, first=1 << 60) as writer:
+        writer.append(b"x" * 200)
+        with pytest.raises(SpoolFull, match="222 bytes unrecorded, 300 allowed"):
+            writer.append(b"y" * 80)
+
+
+def test_segments_of_the_release_before_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "w0"
+    folder.mkdir()
+    whole = frame(b"one") + frame(b"two")
+    (folder / f"{100:020d}.spool").write_bytes(whole)
+    (folder / f"{100 + len(whole):020d}.spool").write_bytes(frame(b"three"))
+    with writing(folder, first=10_000) as writer:
+        writer.append(b"four")
+    assert read_all(tmp_path, position=100) == [b"one", b"two", b"three", b"four"]
+
+
+DAMAGE = st.lists(
+    st.tuples(
+        st.sampled_from(["flip", "zeros", "cut", "torn"]), st.integers(0, 5_000), st.integers(1, 90)
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=25),
+    DAMAGE, st.integers(60, 2_000), st.integers(1, 3_000),
+)  # fmt: skip
+def test_whatever_is_damaged_all_that_is_whole_is_read_once_and_what_is_not_is_said(
+    payloads: list[bytes], damage: list[tuple[str, int, int]], segment_bytes: int, limit: int
+) -> None:
+    numbered = [b"%06d" % i + payload for i, payload in enumerate(payloads)]
+    with TemporaryDirectory() as home:
+        root = Path(home)
+        with writing(root / "w0", segment_bytes) as writer:
+            for payload in numbered:
+                writer.append(payload)
+        _damage(root / "w0", damage)
+        whole = [p for p in numbered if _is_whole(root / "w0", p)]
+        with writing(root / "w0", segment_bytes, first=1 << 40) as writer:
+            writer.append(b"the next writer's")
+        found, lost, position = [], 0, 0
+        reader = FileSpoolReader(root)
+        while (batch := reader.read("w0", position, limit)).end > position:
+            found += [body for _, body in batch.payloads]
+            lost += batch.lost
+            position = batch.end
+        assert found == [*whole, b"the next writer's"]
+        bytes_left = sum(one.end - one.start for one in segments(root / "w0"))
+        assert lost == bytes_left - sum(len(frame(p)) for p in found)
+        assert reader.waiting("w0", position) == 0
+
+
+def _damage(folder: Path, damage: list[tuple[str, int, int]]) -> None:
+    for kind, at, size in damage:
+        found = segments(folder)
+        path = found[-1 if kind == "torn" else at % len(found)].path
+        data = bytearray(path.read_bytes())
+        place = at % max(1, len(data))
+        if kind == "cut":  # a lost tail
+            del data[place:]
+        elif kind == "torn":
+            data += frame(b"torn" * size)[: size + HEADER.size]
+        elif data:
+            part = data[place : place + size]
+            data[place : place + size] = (
+                bytes(len(part)) if kind == "zeros" else bytes(b ^ 0xA5 for b in part)
+            )
+        path.write_bytes(bytes(data))
+
+
+def _is_whole(folder: Path, payload: bytes) -> bool:
+    """They are numbered, so that none is part of another."""
+    return any(frame(payload) in one.path.read_bytes() for one in segments(folder))
 
 
 # A full disk
@@ -297,7 +414,7 @@ def test_a_full_disk_is_refused_and_leaves_no_half_frame(
             with pytest.raises(SpoolFull, match="cannot write the spool"):
                 writer.append(b"x" * 42)
         assert read_all(tmp_path) == [b"before"]
-        (_, path), *_ = segments(tmp_path / "w0")
+        path = segments(tmp_path / "w0")[0].path
         assert path.read_bytes() == frame(b"before")
         writer.append(b"room again")
     assert read_all(tmp_path) == [b"before", b"room again"]

@@ -347,3 +347,79 @@ def test_a_worse_candidate_is_found_and_few_rows_are_no_evidence() -> None:
     assert few.missing == "1 more rows that both answer"
     facts = replace(GOOD, against_champion=few)
     assert judge_candidate(facts, POLICY, 0.0).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_worse_than_the_champion_is_worse_in_every_unit(unit: float) -> None:
+    """Losses in millionths were all below the tolerance once, thirty times as large or not."""
+    worse = Quality("loss", 0.23 * unit, 0.226 * unit, 0.234 * unit, 1_000, False)
+    facts = replace(GOOD, against_champion=worse, champion_loss=0.01 * unit)
+    assert judge_candidate(facts, POLICY, 0.0).code == "ACC-504"
+    rounding = Quality("loss", 5e-8 * unit, 4e-8 * unit, 6e-8 * unit, 1_000, False)
+    equal = replace(facts, against_champion=rounding)
+    assert judge_candidate(equal, POLICY, 0.0).outcome is Outcome.PASS
+
+
+def test_better_than_the_constant_is_judged_row_by_row() -> None:
+    policy = replace(POLICY, floor=None)
+    facts = replace(GOOD, quality=MAE, naive=4.2)
+    better = Quality("mae", -0.3, -0.5, -0.1, 1_000, False)
+    unsure = replace(better, upper=0.1)
+    assert judge_candidate(replace(facts, over_naive=better), policy, 0.0).outcome is Outcome.PASS
+    refused = judge_candidate(replace(facts, over_naive=unsure), policy, 0.0)
+    assert (refused.outcome, refused.code) == (Outcome.FAIL, "ACC-502")
+    assert "a row is -0.3 (-0.5 to +0.1) worse" in refused.sentence
+    few = replace(better, missing="20 more rows with an outcome")
+    assert "20 more rows" in judge_candidate(replace(facts, over_naive=few), policy, 0.0).sentence
+
+
+@pytest.mark.parametrize("law", ["normal", "lognormal"])
+def test_a_model_as_bad_as_the_constant_is_taken_as_seldom_as_it_says(law: str) -> None:
+    """By the constant's point estimate it was taken in a quarter of holdouts; 300 of 1,000 rows."""
+    dice = np.random.default_rng(11)
+    task = make_task(TaskSpec("regression"))
+    accepted = 0
+    for _ in range(300):
+        labels = dice.normal(size=1_000) if law == "normal" else dice.lognormal(0.0, 1.5, 1_000)
+        median = 0.0 if law == "normal" else 1.0
+        noise = dice.normal(size=1_000) * 0.4
+        said = median + noise  # as good as nothing, and no better
+        gaps = task.over_naive([said], labels)
+        assert gaps is not None
+        accepted += Quality.of_losses("mae", gaps, 0.05).upper <= 0.0
+    assert accepted <= 300 * 0.08
+
+
+@pytest.mark.parametrize("rows", [0, 2, 29])
+def test_few_rows_say_nothing_of_losses(rows: int) -> None:
+    """A regression passed on two rows once."""
+    found = Quality.of_losses("mae", np.full(rows, 0.1), 0.05)
+    assert found.missing == f"{30 - rows} more rows with an outcome"
+    facts = replace(GOOD, quality=found, naive=5.0)
+    assert judge_candidate(facts, replace(POLICY, floor=None), 0.0).outcome is Outcome.FAIL
+
+
+def test_all_quantiles_are_judged() -> None:
+    """A perfect ninth decile was refused, and an interval of no width passed for a right one."""
+    dice = np.random.default_rng(3)
+    labels = dice.normal(size=4_000)
+    ninth = make_task(TaskSpec("regression", quantiles=(0.9,)))
+    perfect = [np.full((4_000, 1), 1.2816)]
+    assert ninth.metric == "pinball"
+    naive = ninth.naive(labels)
+    assert ninth.quality(perfect, labels, 0.05).value == pytest.approx(naive, rel=0.02)
+    three = make_task(TaskSpec("regression", quantiles=(0.1, 0.5, 0.9)))
+    right = [np.tile([-1.2816, 0.0, 1.2816], (4_000, 1))]
+    narrow = [np.tile([-0.001, 0.0, 0.001], (4_000, 1))]
+    times = np.arange(4_000.0)
+    ours, theirs = (three.holdout_losses(one, labels) for one in (narrow, right))
+    assert paired_loss(ours, theirs, times, 0.05).lower > 0.05
+
+
+def test_equal_scores_of_a_ranking_cost_the_same_in_every_order() -> None:
+    task = make_task(TaskSpec("ranking"))
+    labels = np.repeat([0.0, 1.0], 50)
+    zeros = [np.zeros(100)]
+    assert task.holdout_losses(zeros, labels).mean() == pytest.approx(
+        task.holdout_losses(zeros, labels[::-1]).mean()
+    )

@@ -13,7 +13,7 @@ from windvane.core.acceptance import (
     CandidateFacts,
     ParityReport,
     RowGroup,
-    beyond,
+    Tolerance,
     compare_outputs,
     judge_candidate,
 )
@@ -67,16 +67,48 @@ def test_where_nothing_was_compared_it_passes(reason: str) -> None:
     assert judged(ParityReport(0, 0.0, 0, 0.0, 0, not_compared=reason))[0] is Outcome.PASS
 
 
-def test_the_tolerance_grows_with_the_answer() -> None:
-    answers = np.array([0.5, 1e6, 1e6])
-    served = answers + np.array([2e-5, 5.0, 20.0])
-    assert beyond(answers, served, 1e-5).tolist() == [True, False, True]
+def test_probabilities_are_compared_as_they_are() -> None:
+    answers = np.array([0.5, 0.001])
+    allowed = Tolerance.of(1e-5, answers, has_unit=False)
+    assert allowed.beyond(answers, answers + np.array([2e-5, 0.9e-5])).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-6, 1.0, 1e6])
+def test_what_has_a_unit_is_compared_with_its_own_spread(unit: float) -> None:
+    """A graph that was wrong by a tenth of the spread was taken for equal in millionths."""
+    answers = np.linspace(-1.0, 1.0, 101)
+    spread = float(answers.std())
+    allowed = Tolerance.of(1e-5, unit * answers, has_unit=True)
+    for share, beyond in ((0.9e-5, False), (1.1e-5, True), (0.1, True)):
+        moved = allowed.beyond(unit * answers, unit * (answers + share * spread))
+        assert moved.all() == moved.any() == beyond
+    report = compare_outputs((unit * answers, unit * answers * 0.0), (answers, answers), 1e-5,
+                             has_unit=True)  # fmt: skip
+    assert report.moved >= 100
+    assert report.changed_labels == 0, "a number has no label"
+
+
+def test_a_number_far_from_zero_may_be_rounded() -> None:
+    answers = 2_000.0 + np.linspace(-0.1, 0.1, 11)
+    allowed = Tolerance.of(1e-5, answers, has_unit=True)
+    assert allowed.beyond(answers, answers + 3e-3).tolist() == [False] * 11
+    assert allowed.beyond(answers, answers + 5e-3).tolist() == [True] * 11
 
 
 def test_a_large_output_does_not_hide_a_small_one_beside_it() -> None:
-    library = np.array([[1e6, 0.30], [1e6, 0.30]])
-    served = np.array([[1e6, 5.30], [1e6 + 1.0, 0.30]])
-    assert beyond(library, served, 1e-5).tolist() == [True, False]
+    dice = np.random.default_rng(1)
+    library = np.column_stack([1e6 * dice.normal(size=50), dice.normal(size=50)])
+    served = library.copy()
+    served[7, 1] += 0.001
+    allowed = Tolerance.of(1e-5, library, has_unit=True)
+    assert np.flatnonzero(allowed.beyond(library, served)).tolist() == [7]
+
+
+def test_an_output_that_never_changes_may_be_rounded() -> None:
+    library = np.column_stack([np.zeros(50), np.linspace(0.0, 1.0, 50)])
+    allowed = Tolerance.of(1e-5, library, has_unit=True)
+    assert not allowed.beyond(library, library + np.array([1e-15, 0.0])).any()
+    assert allowed.beyond(library, library + np.array([1e-6, 0.0])).all()
 
 
 def test_no_number_on_one_side_differs_and_json_can_say_so() -> None:

@@ -151,4 +151,4 @@ def possible(spec: FeatureSpec) -> bool:
 def test_a_plain_row_keeps_every_promise_with_nothing_missing(schema: list[FeatureSpec]) -> None:
     row = plain_row(Contract(tuple(schema)))
     assert None not in row
-    assert check_row(schema, dict(zip([s.name for s in schema], row, strict=True))) == []
+    assert check_row(schema, dict(zip([s.name for s in schema], row, strict=True)), held=True) == []

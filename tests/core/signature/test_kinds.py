@@ -203,11 +203,11 @@ def test_what_breaks_a_type(about: FeatureSpec, value: Any, code: str) -> None:
 )
 def test_what_every_later_step_expects(about: FeatureSpec, value: Any, normal: Any) -> None:
     kind = kind_of(about)
-    assert kind.check(about, value) is None
+    assert kind.check_held(about, value) is None
     found = kind.normal(about, value)
     assert found == normal
     assert type(found) is type(normal)
-    assert kind.check(about, kind.plain(about)) is None
+    assert kind.check_held(about, kind.plain(about)) is None
 
 
 def test_summaries_say_what_moves() -> None:
@@ -252,3 +252,17 @@ def test_projections_follow_from_the_name() -> None:
     assert (one != other).any()
     assert np.allclose((one**2).sum(axis=1), 1.0)
     assert "".join("+" if v > 0 else "-" for v in one[0, :16]) == "+--+-+----+-----"
+
+
+@pytest.mark.parametrize("seconds", [1.0e300, 1_764_399_480_000.0, -1e12])
+def test_a_time_that_was_read_lies_in_a_year_that_can_be_written(seconds: float) -> None:
+    found = kind_of(spec("datetime")).check_held(spec("datetime"), seconds)
+    assert found is not None
+    assert found.code == "CON-103"
+
+
+def test_a_time_comes_as_a_text() -> None:
+    """Milliseconds were taken for seconds once."""
+    found = kind_of(spec("datetime")).check(spec("datetime"), 1_764_399_480.0)
+    assert found is not None
+    assert found.code == "CON-102"

@@ -34,6 +34,7 @@ ROWS = np.arange(6, dtype=np.float64)
         (ROWS.reshape(2, 3), OutputMapping("probabilities", "", (2, 0, 1)), THREE, (2, 3)),
         (ROWS.reshape(1, 6), OutputMapping("quantiles"), GRID, (1, 2, 3)),
         (ROWS.reshape(1, 2, 3), OutputMapping("quantiles"), GRID, (1, 2, 3)),
+        (ROWS.reshape(1, 2, 1, 3), OutputMapping("quantiles"), GRID, (1, 2, 3)),
         (ROWS, OutputMapping("quantiles"), OutputSpec("quantiles", (1,)), (6, 1)),
         (ROWS, OutputMapping("embedding"), ANY, (6, 1)),
         (ROWS.reshape(2, 3), OutputMapping("embedding"), ANY, (2, 3)),
@@ -64,6 +65,9 @@ def test_columns_are_taken_in_the_tasks_order() -> None:
         (ROWS, OutputMapping("probabilities"), THREE),
         (ROWS.reshape(3, 2), OutputMapping("value", "", (2,)), NUMBER),
         (ROWS.reshape(1, 3, 2), OutputMapping("embedding"), ANY),
+        # As many numbers on other axes are other numbers.
+        (ROWS.reshape(1, 3, 2), OutputMapping("quantiles"), GRID),
+        (np.zeros((2, 4, 4, 3)), OutputMapping("map"), OutputSpec("map", (3, 4, 4))),
     ],
 )
 def test_another_shape_is_refused(found: Any, mapping: OutputMapping, spec: OutputSpec) -> None:

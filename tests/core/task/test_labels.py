@@ -22,6 +22,7 @@ HOURS = TaskSpec("regression", horizons=("1h", "2h"), quantiles=(0.1, 0.5, 0.9))
 BOTH = TaskSpec("regression", outputs={"a": (), "b": ()}, horizons=("1h", "2h"))
 RANKING = TaskSpec("ranking")
 TENSOR = TaskSpec("tensor", outputs={"embedding": (2,), "score": ()}, score="score")
+NAMED = TaskSpec(positive="late", classes=("on time", "late"))
 ALL = [BINARY, YES, CLASSES, TAGS, NUMBER, TWO, HOURS, BOTH, RANKING, TENSOR]
 
 
@@ -234,3 +235,28 @@ def test_a_range_that_no_number_can_be_in_is_refused() -> None:
     for low, high in ((1e200, 1e300), (-1e300, -1e200)):
         with pytest.raises(BadTask, match="beyond"):
             make_task(TaskSpec("regression", low=low, high=high))
+
+
+@pytest.mark.parametrize(
+    ("spec", "given_", "label"),
+    [
+        (YES, "yes", 1.0), (YES, "no", 0.0), (YES, "False", 0.0), (YES, 0, 0.0), (YES, True, 1.0),
+        (NAMED, "late", 1.0), (NAMED, "on time", 0.0), (BINARY, 1, 1.0), (CLASSES, "b", 1.0),
+        (TaskSpec(positive="0"), 1, 0.0), (TaskSpec(positive="no"), "no", 1.0),
+    ],
+)  # fmt: skip
+def test_an_outcome_is_a_label(spec: TaskSpec, given_: Any, label: Any) -> None:
+    assert make_task(spec).outcome(given_) == label
+
+
+@pytest.mark.parametrize(
+    ("spec", "given_"),
+    [
+        (YES, "YES, it was late"), (YES, "Yes"), (YES, "yes "), (YES, "blah"), (NAMED, "Late"),
+        (TaskSpec(positive="no"), "false"),
+    ],
+)  # fmt: skip
+def test_a_text_that_nobody_named_is_no_no(spec: TaskSpec, given_: Any) -> None:
+    """Any text was stored as a no once."""
+    with pytest.raises(BadLabel, match=r"is not|is none of"):
+        make_task(spec).outcome(given_)

@@ -216,3 +216,12 @@ def test_there_is_no_column_to_choose_where_a_model_gives_one_number() -> None:
     task = make_task(TaskSpec("binary", positive="left"))
     with pytest.raises(BadOutputs, match="--positive 0: the model gives one number a row"):
         task.mappings(ModelOutputs(columns=1, positive=0))
+
+
+def test_codes_say_nothing_of_the_order_of_names() -> None:
+    """Classes a, b, d, c of a file were once served in the order of an encoder's a, b, c, d."""
+    task = make_task(TaskSpec("multiclass", classes=("a", "b", "d", "c")))
+    with pytest.raises(BadOutputs, match="the model's labels are 0, 1, 2, 3"):
+        task.mappings(ModelOutputs(columns=4, classes=("0", "1", "2", "3")))
+    (mapping,) = task.mappings(ModelOutputs(columns=4, classes=("a", "b", "c", "d")))
+    assert mapping.columns == (0, 1, 3, 2)

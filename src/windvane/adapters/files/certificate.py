@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from windvane.core.errors import WindvaneError
+from windvane.ports.regular_file import read_regular_file
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 5.0
+_MOST_BYTES = 1 << 20
 _State = list[tuple[int, int, int]]
 
 
@@ -81,7 +83,8 @@ class FileCertificate:
     def _read(self) -> tuple[bytes, bytes]:
         """Both, if they belong together: what is checked is what is used, even if the files
         change meanwhile. Raises OSError, ValueError."""
-        pair = self._chain.read_bytes(), self._key.read_bytes()
+        chain, key = (read_regular_file(path, _MOST_BYTES) for path in (self._chain, self._key))
+        pair = chain, key
         # A key that does not belong to its certificate would leave a context with neither.
         _load(pair, [_new_context()])
         return pair

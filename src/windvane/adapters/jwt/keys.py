@@ -15,6 +15,7 @@ import httpx
 import jwt
 
 from windvane.core.errors import WindvaneError
+from windvane.ports.regular_file import read_regular_file
 
 _log = logging.getLogger(__name__)
 
@@ -80,10 +81,9 @@ def fetch(jwks: str, timeout_s: float) -> bytes:
     """The set as it lies at its address; raises NoKeys, with the reason."""
     try:
         if not urlsplit(jwks).scheme:
-            with Path(jwks).open("rb") as file:
-                return _bounded(file.read(MAX_BYTES + 1))
+            return read_regular_file(Path(jwks), MAX_BYTES)
         return _download(jwks, timeout_s)
-    except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
+    except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
         raise NoKeys(f"{type(error).__name__}: {error}") from None
 
 

@@ -22,8 +22,11 @@ _PINNED = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([A-Za-z0-9.+!_-]+)(?:\
 _MOST_LINES = 1_000
 
 
-def read_mlmodel(folder: Path, candidate_of: Callable[[Path], SourceCandidate]) -> Source:
-    """Its candidates, native ones first. ``candidate_of`` knows a file by its name and first bytes.
+def read_mlmodel(
+    folder: Path, candidate_of: Callable[[Path], SourceCandidate], name: str = ""
+) -> Source:
+    """Its candidates, native ones first. ``candidate_of`` knows a file by its name and first bytes;
+    ``name`` is what the user calls the folder.
 
     Raises CannotLoad.
     """
@@ -31,18 +34,18 @@ def read_mlmodel(folder: Path, candidate_of: Callable[[Path], SourceCandidate]) 
         metadata: Any = yaml.safe_load((folder / _MLMODEL).read_text())
         flavours: Mapping[str, Mapping[str, Any]] = dict(metadata["flavors"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise CannotLoad(f"{folder.name} is no MLflow model folder: {error}") from error
+        raise CannotLoad(f"{name or folder.name} is no MLflow model folder: {error}") from error
     candidates: list[SourceCandidate] = []
-    for name, key in (
+    for flavour, key in (
         ("onnx", "data"),
         ("xgboost", "data"),
         ("lightgbm", "data"),
         ("catboost", "data"),
         ("sklearn", "pickled_model"),
     ):
-        if name in flavours:
-            path = _inside(folder, str(flavours[name].get(key, "")))
-            candidates.append(_candidate(path, name, candidate_of))
+        if flavour in flavours:
+            path = _inside(folder, str(flavours[flavour].get(key, "")))
+            candidates.append(_candidate(path, flavour, candidate_of))
     if "python_function" in flavours:
         candidates.append(SourceCandidate(RuntimeName.PYFUNC, folder))
     if not candidates:
@@ -50,7 +53,7 @@ def read_mlmodel(folder: Path, candidate_of: Callable[[Path], SourceCandidate]) 
         raise CannotLoad(f"none of the flavours {', '.join(flavours)} is among {known}")
     lines = _requirements(folder)
     return Source(
-        candidates, _signature(metadata), _packages(lines), folder.name, requirements=lines
+        candidates, _signature(metadata), _packages(lines), name or folder.name, requirements=lines
     )
 
 

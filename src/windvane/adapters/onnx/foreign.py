@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from windvane.adapters.onnx.convert import split_probes, to_graph
+from windvane.inference.failures import sentence_of
 from windvane.ports.runtime import CannotLoad
 from windvane.ports.source import DataFile
 
@@ -27,7 +28,7 @@ def read_onnx(path: Path) -> DataFile:
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's and the checker's errors have no common base
-        raise CannotLoad(f"{path.name} is no ONNX graph: {str(error)[:200]}") from error
+        raise CannotLoad(f"{path.name} is no ONNX graph: {sentence_of(error)}") from error
     graph = model.graph
     maps = {n.output[0]: n.input[0] for n in graph.node if n.op_type == "ZipMap"}
     classes = _labels(graph)
@@ -139,7 +140,7 @@ def _by_skl2onnx(estimator: Any, width: int) -> bytes:
             body: bytes = made.SerializeToString()
             _runs(body, kind is FloatTensorType, width)
         except Exception as error:  # a converter of a hundred models fails in as many ways
-            problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+            problem = sentence_of(error)
         else:
             return body
     raise ValueError(f"skl2onnx cannot convert {type(estimator).__name__}: {problem[:200]}")

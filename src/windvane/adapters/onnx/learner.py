@@ -79,7 +79,8 @@ class BoostedCandidate:
         def both(x: Floats) -> tuple[Floats, Floats]:
             return self._answer(x)[0], served.predict_matrix(x)[0]
 
-        return compare_outputs(both(rows), both(probes), tolerance)
+        has_unit = self._task.loss_is_relative
+        return compare_outputs(both(rows), both(probes), tolerance, has_unit=has_unit)
 
     @property
     def _width(self) -> int:

@@ -13,6 +13,7 @@ from onnx import TensorProto, numpy_helper
 
 from windvane.adapters.onnx.prune import ensemble_rounds, prune_ensemble
 from windvane.core.execution import Optimization, ServedBy
+from windvane.inference.failures import sentence_of
 from windvane.ports.optimizer import CannotOptimize
 
 _PRODUCTS = {"MatMul", "Gemm", "Conv"}
@@ -66,14 +67,14 @@ def _read(body: bytes) -> Any:
     try:
         return onnx.load_model_from_string(body)
     except Exception as error:  # protobuf's errors have no common base
-        raise CannotOptimize(f"the file is no ONNX graph: {str(error)[:200]}") from error
+        raise CannotOptimize(f"the file is no ONNX graph: {sentence_of(error)}") from error
 
 
 def _check(model: Any) -> None:
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise CannotOptimize(f"what came out is no graph: {str(error)[:200]}") from error
+        raise CannotOptimize(f"what came out is no graph: {sentence_of(error)}") from error
 
 
 def _to_float32(model: Any) -> bool:
@@ -129,7 +130,7 @@ def _to_int8(model: Any) -> Any:
             quantize_dynamic(str(ready), str(made), per_channel=True, weight_type=QuantType.QInt8)
             return onnx.load(str(made))
         except Exception as error:  # the tool fails in as many ways as there are graphs
-            raise CannotOptimize(f"int8: {type(error).__name__}: {str(error)[:200]}") from error
+            raise CannotOptimize(f"int8: {sentence_of(error)}") from error
 
 
 def _to_float16(model: Any) -> Any:
@@ -153,7 +154,7 @@ def _to_float16(model: Any) -> Any:
             node_block_list=sorted(raw),
         )  # fmt: skip
     except Exception as error:  # as above
-        raise CannotOptimize(f"fp16: {type(error).__name__}: {str(error)[:200]}") from error
+        raise CannotOptimize(f"fp16: {sentence_of(error)}") from error
     _without_detours(made.graph)
     _sort(made.graph)
     return made

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from windvane.core.execution import RuntimeName, ServedBy
 from windvane.core.signature import InputSpec, OutputReader, RowEncoder, RowPacker, pack_tensor
 from windvane.core.task import Contract, Outputs, make_task
+from windvane.inference.failures import sentence_of
 from windvane.inference.matrix_predictor import check_task, flat_row
 from windvane.ports.artifacts import Artifact
 from windvane.ports.runtime import CannotLoad, read_inputs, read_served, refuse_value
@@ -154,7 +155,7 @@ def open_session(graph: bytes, threads: int = 1) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common base but this
-        raise CannotLoad(f"not a graph that ONNX Runtime takes: {str(error)[:300]}") from error
+        raise CannotLoad(f"not a graph that ONNX Runtime takes: {sentence_of(error)}") from error
 
 
 def _only_input(session: ort.InferenceSession, width: int) -> Any:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import httpx
 
+from windvane.ports.regular_file import read_regular_file
 from windvane.ports.runtime import CannotLoad, RuntimeFailed
+
+_MOST_AUTHORITIES_BYTES = 8 << 20
 
 
 def trust(ca: Path | None) -> ssl.SSLContext:
@@ -16,9 +19,13 @@ def trust(ca: Path | None) -> ssl.SSLContext:
     context = httpx.create_ssl_context(trust_env=False)
     if ca is not None:
         try:
-            context.load_verify_locations(ca)
-        except OSError as error:  # ssl.SSLError is one
-            message = error.strerror or "it is no PEM file"
+            # Characters beyond ASCII can only lie in comments.
+            held = read_regular_file(ca, _MOST_AUTHORITIES_BYTES).decode("ascii", "ignore")
+            context.load_verify_locations(cadata=held)
+        except (ssl.SSLError, ValueError) as error:
+            raise CannotLoad(f"`remote_ca` is {ca}: there is no certificate in it") from error
+        except OSError as error:
+            message = error.strerror or type(error).__name__
             raise CannotLoad(f"`remote_ca` is {ca}: {message}") from error
     return context
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
-from windvane.adapters.spool.frames import HEADER, parse, segments
+from windvane.adapters.spool.frames import HEADER, Segment, find_frame, parse, segments
 from windvane.ports.spool import Batch
 
 _log = logging.getLogger(__name__)
@@ -25,44 +24,51 @@ class FileSpoolReader:
         return sorted(p.name for p in self._root.iterdir() if p.is_dir())
 
     def read(self, spool: str, position: int, limit: int) -> Batch:
-        """Frames of one segment; an empty batch means that nothing more is there yet."""
+        """Frames of one segment; an empty batch that ends where it starts means that nothing more
+        is there yet. Damaged bytes are a batch of their own, without payloads: up to the next
+        frame that is right, or to the end of a segment that is written no more."""
         found = segments(self._root / spool)
-        for i, (start, path) in enumerate(found):
-            after = found[i + 1][0] if i + 1 < len(found) else None
-            if after is not None and position >= after:
+        for segment, following in zip(found, [*found[1:], None], strict=True):
+            if following is not None and position >= following.start:
                 continue
-            if 0 < position < start:
+            if 0 < position < segment.before:
                 _log.error(
-                    "spool %s begins at %d: what lay after %d is gone", spool, start, position
-                )
-            position = max(position, start)
-            with path.open("rb") as file:
-                file.seek(position - start)
-                data = file.read(limit)
-                payloads = tuple((position + at, body) for at, body in parse(data))
-                if not payloads and len(data) == limit:
-                    file.seek(position - start)  # one frame is larger than the limit
-                    payloads = tuple((position + at, body) for at, body in parse(file.read()))
-            if payloads:
-                last, body = payloads[-1]
-                return Batch(spool, position, last + HEADER.size + len(body), payloads)
-            if after is None:
-                break
-            if position < after:
-                lost = after - position
-                _log.error("spool %s: skipping %d damaged bytes at %d", spool, lost, position)
-                return Batch(spool, position, after, ())
+                    "spool %s begins at %d: what lay after %d is gone",
+                    spool, segment.start, position,
+                )  # fmt: skip
+            position = max(position, segment.start)
+            batch = _read(segment, spool, position, limit, written=following is None)
+            if batch is not None:
+                return batch
         return Batch(spool, position, position, ())
 
     def waiting(self, spool: str, position: int) -> int:
         found = segments(self._root / spool)
-        if not found:
-            return 0
-        start, last = found[-1]
-        return max(0, start + last.stat().st_size - max(position, found[0][0]))
+        return sum(max(0, one.end - max(position, one.start)) for one in found)
 
     def release(self, spool: str, position: int) -> None:
-        found = segments(self._root / spool)
-        for (_, path), (after, _) in pairwise(found):
-            if after <= position:
-                path.unlink(missing_ok=True)
+        for segment in segments(self._root / spool)[:-1]:
+            if segment.end <= position:
+                segment.path.unlink(missing_ok=True)
+
+
+def _read(
+    segment: Segment, spool: str, position: int, limit: int, *, written: bool
+) -> Batch | None:
+    """What comes next of a segment; None where nothing does. ``written``: more may come."""
+    with segment.path.open("rb") as file:
+        file.seek(position - segment.start)
+        data = file.read(limit)
+        payloads = tuple((position + at, body) for at, body in parse(data))
+        if not payloads and data:
+            data += file.read()  # one frame is larger than the limit, or damaged
+            payloads = tuple((position + at, body) for at, body in parse(data))
+    if payloads:
+        last, body = payloads[-1]
+        return Batch(spool, position, last + HEADER.size + len(body), payloads)
+    good = find_frame(data, 1) if data else None
+    if not data or (good is None and written):
+        return None
+    lost = len(data) if good is None else good
+    _log.error("spool %s: skipping %d damaged bytes at %d", spool, lost, position)
+    return Batch(spool, position, position + lost, (), lost)

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from windvane.adapters.spool.frames import HEADER, MAX_PAYLOAD, frame, parse, segment_path, segments
+from windvane.adapters.spool.frames import MAX_PAYLOAD, frame, segment_path, segments
 from windvane.ports.spool import SpoolFull
 
 
@@ -14,8 +14,11 @@ class FileSpoolWriter:
     """Owns one spool folder, under a lock that the kernel drops with the process.
 
     ``max_bytes`` bounds what the recorder may fall behind; beyond it appends are refused.
-    A folder without segments begins at position ``first``, which must lie above all that a
-    spool of this name ever reached: the recorder goes by positions.
+    It begins a segment of its own at position ``first``, or at the end of the newest one that is
+    there if that is further. ``first`` must lie above all that a spool of this name ever reached:
+    the recorder goes by positions, and the end of a segment may have been lost in a power cut
+    after it was recorded. What was written before is left as it is: the reader knows what of it
+    is whole.
     """
 
     def __init__(
@@ -39,10 +42,11 @@ class FileSpoolWriter:
             raise SpoolFull(
                 f"spool {folder.name} already has a writer", hint="stop the other gateway first"
             ) from error
-        self._position = _repair(folder, first)
+        end = max((one.end for one in segments(folder)), default=0)
+        self._position = max(first, end)
         self._full: list[int] = []  # segments that are left, but not forced to the disk yet
         self._fd = -1
-        self._roll()
+        self._roll(end or self._position)
 
     def append(self, *payloads: bytes) -> None:
         longest = max(map(len, payloads), default=0)
@@ -52,11 +56,10 @@ class FileSpoolWriter:
                 hint="send fewer rows at once",
             )
         data = frame(payloads[0]) if len(payloads) == 1 else b"".join(map(frame, payloads))
-        if self._position - self._oldest + len(data) > self._max_bytes:
-            self._oldest = segments(self._folder)[0][0]
-            if self._position - self._oldest + len(data) > self._max_bytes:
-                behind = self._position - self._oldest
-                raise SpoolFull(f"{behind:,} bytes unrecorded, {self._max_bytes:,} allowed")
+        if self._held + len(data) > self._max_bytes:
+            self._held = self._on_disk()
+            if self._held + len(data) > self._max_bytes:
+                raise SpoolFull(f"{self._held:,} bytes unrecorded, {self._max_bytes:,} allowed")
         try:
             written = os.write(self._fd, data)
             if written != len(data):
@@ -65,8 +68,9 @@ class FileSpoolWriter:
             os.ftruncate(self._fd, self._position - self._start)
             raise SpoolFull(f"cannot write the spool: {error}") from error
         self._position += len(data)
+        self._held += len(data)
         if self._position - self._start >= self._segment_bytes:
-            self._roll()
+            self._roll(self._position)
 
     def sync(self) -> None:
         """May run on another thread than ``append``, which then never waits for the disk."""
@@ -81,8 +85,8 @@ class FileSpoolWriter:
         os.close(self._fd)
         self._lock.close()
 
-    def _roll(self) -> None:
-        path = segment_path(self._folder, self._position)
+    def _roll(self, before: int) -> None:
+        path = segment_path(self._folder, self._position, before)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
             fresh = os.open(path, flags, 0o600)
@@ -94,20 +98,7 @@ class FileSpoolWriter:
             self._full.append(self._fd)
         self._fd = fresh
         self._start = self._position
-        self._oldest = segments(self._folder)[0][0]
+        self._held = self._on_disk()
 
-
-def _repair(folder: Path, first: int) -> int:
-    """Cut a torn frame off the last segment; the position to go on from.
-
-    Only a frame that was never acknowledged can be torn: an answer leaves after the write.
-    """
-    found = segments(folder)
-    if not found:
-        return first
-    start, path = found[-1]
-    good = 0
-    for at, payload in parse(path.read_bytes()):
-        good = at + HEADER.size + len(payload)
-    os.truncate(path, good)
-    return start + good
+    def _on_disk(self) -> int:
+        return sum(one.end - one.start for one in segments(self._folder))

@@ -97,12 +97,11 @@ class ModelRows(Rows):
     def put_deployment(self, deployment: Deployment) -> None:
         self.put(t.deployments, {"model": deployment.model, "body": dump(deployment)})
 
-    def add_routing(self, table: RoutingTable) -> int:
-        insert = sa.insert(t.routing_tables).values(body="").returning(t.routing_tables.c.seq)
-        seq = int(self._c.execute(insert).scalar_one())
-        body = dump(replace(table, seq=seq))
-        where = t.routing_tables.c.seq == seq
-        self._c.execute(sa.update(t.routing_tables).where(where).values(body=body))
+    def add_routing(self, table: RoutingTable, above: int = 0) -> int:
+        largest = self._c.execute(sa.select(sa.func.max(t.routing_tables.c.seq))).scalar_one()
+        seq = max(above, largest or 0) + 1  # writers come one at a time
+        row = {"seq": seq, "body": dump(replace(table, seq=seq))}
+        self._c.execute(sa.insert(t.routing_tables).values(row))
         return seq
 
     def routing(self, seq: int | None = None) -> RoutingTable | None:

@@ -18,6 +18,7 @@ from windvane.adapters.sql.tenants import TenantRows
 from windvane.adapters.sql.windows import WindowRows
 from windvane.ports.control_store import HomeOfEarlierRelease, StoreUnavailable, Tx
 
+_RESTORE = "the file is damaged: stop Windvane and put a backup of it in its place"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 10_000
 _WRITER, _MIGRATOR = 827360, 827361  # advisory locks of the database
@@ -129,7 +130,8 @@ def _translated(url: sa.URL) -> Iterator[None]:
     except (exc.DBAPIError, exc.InvalidRequestError, sqlite3.Error) as error:
         shown = url.render_as_string(hide_password=True)
         message = getattr(error, "orig", None) or error
-        raise StoreUnavailable(f"{shown}: {message}") from error
+        damaged = getattr(message, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
+        raise StoreUnavailable(f"{shown}: {message}", hint=_RESTORE if damaged else None) from error
 
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:

@@ -255,5 +255,7 @@ def _names_by_feature(words: list[str]) -> dict[str, str]:
         feature, sign, name = word.partition("=")
         if not sign or not feature or not name:
             raise typer.BadParameter(f'--map: {word!r} is no "FEATURE=NAME"')
+        if feature.strip() in names:
+            raise typer.BadParameter(f"--map: {feature.strip()!r} is named twice")
         names[feature.strip()] = name.strip()
     return names

@@ -16,7 +16,7 @@ from windvane.core.execution import RUNTIMES, Environment, Place, RuntimeName
 from windvane.ports.environments import EnvironmentStore
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.deploy_version import deploy_version
-from windvane.usecases.explain_runtime import explain_runtime
+from windvane.usecases.explain_runtime import explain_runtime, is_watched
 from windvane.usecases.read_model_file import BadModelFile, json_schema
 from windvane.usecases.read_settings import Settings
 
@@ -103,8 +103,9 @@ def _deploy(
     gateway could load is refused.
     """
     settings = wiring.settings(home)
+    store = wiring.store(settings)
     live = deploy_version(
-        wiring.store(settings), wiring.clock(settings), model, version,
+        store, wiring.clock(settings), model, version,
         missing_package=_nothing if force else wiring.missing_package,
         damage=_nothing if force else partial(_damage, wiring.environments(settings)),
     )  # fmt: skip
@@ -113,7 +114,10 @@ def _deploy(
     elif live.challenger:
         out.print(f"{model}: version {live.challenger} begins at {live.share:.0%}")
     else:
-        out.print(f"{model}: version {live.champion} answers everyone")
+        with store.read() as tx:
+            watched = is_watched(tx.version(model, live.champion))
+        does = "is watched; it is served elsewhere" if watched else "answers everyone"
+        out.print(f"{model}: version {live.champion} {does}")
 
 
 def _nothing(_: object) -> str:

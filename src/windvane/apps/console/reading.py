@@ -27,6 +27,7 @@ from windvane.ports.control_store import (
     VersionRecord,
     WindowVerdict,
 )
+from windvane.usecases.explain_runtime import is_watched
 from windvane.usecases.load_window import StewardState
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.publish_routing import PUBLISH
@@ -85,7 +86,8 @@ class Overview:
 
 @dataclass(frozen=True, slots=True)
 class ModelPage:
-    """Everything on a model's own page; ``asked`` windows, of which ``found`` may hold less."""
+    """Everything on a model's own page; ``asked`` windows, of which ``found`` may hold less.
+    ``watched``: the model is served elsewhere."""
 
     glance: Glance
     asked: int
@@ -100,16 +102,19 @@ class ModelPage:
     closed: tuple[Incident, ...]
     decisions: tuple[Decision, ...]
     routes: tuple[tuple[Decision, ModelRoute], ...]
+    watched: bool
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentPage:
-    """An incident, its notes, and the decisions behind them by id."""
+    """An incident, its notes, and the decisions behind them by id. ``watched``: the model is
+    served elsewhere."""
 
     incident: Incident
     notes: tuple[IncidentNote, ...]
     decisions: Mapping[str, Decision]
     live: Deployment | None
+    watched: bool
 
 
 def load_overview(tx: Tx, now: float, wall: float, memory: Memory) -> Overview:
@@ -156,6 +161,7 @@ def load_model_page(tx: Tx, name: str, now: float, windows: int, memory: Memory)
         closed=tuple(i for i in incidents if i.closed_at is not None)[:10],
         decisions=decisions,
         routes=_routes(tx, name, decisions, memory),
+        watched=champion is not None and is_watched(champion),
     )
 
 
@@ -181,7 +187,9 @@ def load_incident(tx: Tx, incident: str) -> IncidentPage:
             decisions[name] = tx.decision(name)
         except UnknownName:
             continue
-    return IncidentPage(found, notes, decisions, tx.deployment(found.model))
+    live = tx.deployment(found.model)
+    watched = live is not None and is_watched(tx.version(found.model, live.champion))
+    return IncidentPage(found, notes, decisions, live, watched)
 
 
 def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:

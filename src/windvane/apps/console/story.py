@@ -53,6 +53,8 @@ def story_of(page: IncidentPage) -> list[Moment]:
 def answered_now(page: IncidentPage) -> str:
     """What protects users at this moment, in a sentence; "" where nothing special does."""
     live: Deployment | None = page.live
+    if live is not None and page.watched and page.incident.closed_at is None:
+        return f"version {live.champion} is watched here; another service answers"
     if live is None or page.incident.closed_at is not None:
         return ""
     if live.standing_in:

@@ -192,9 +192,10 @@ def behind(glance: Glance) -> str:
 
 
 def weights_now(
-    live: Deployment | None, places: Mapping[str, int] | None = None
+    live: Deployment | None, places: Mapping[str, int] | None = None, *, watched: bool = False
 ) -> tuple[Weight, ...]:
-    """Who answers; ``places`` gives each version its colour, else its role does."""
+    """Who answers, or is ``watched`` for somebody else does; ``places`` gives each version its
+    colour, else its role does."""
     if live is None:
         return ()
 
@@ -206,7 +207,7 @@ def weights_now(
     if live.standing_in:
         out.append(weight(live.standing_in, "standing in", rest, 2))
     else:
-        out.append(weight(live.champion, "champion", rest, 0))
+        out.append(weight(live.champion, "watched" if watched else "champion", rest, 0))
     if live.challenger and live.share > 0.0:
         out.append(weight(live.challenger, "challenger", live.share, 1))
     if live.standing_in:

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import msgspec
 
 from windvane.apps.gateway.protocols.base import Hinting
+from windvane.apps.gateway.typed_bodies import TypedBody
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
-from windvane.inference.errors import BadBody
+from windvane.inference.errors import Rejection
 from windvane.inference.imported import Imported, imported_events
 from windvane.inference.request import InferenceRequest
 
@@ -40,7 +41,7 @@ class EventsBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _TOLD = Hinting(_HINT)
-_BODY = msgspec.json.Decoder(EventsBody)
+_BODY = TypedBody(EventsBody, _HINT)
 
 
 async def keep_events(
@@ -52,22 +53,25 @@ async def keep_events(
     access = request.access = principal.access(request.model)
     request.body = body
     async with engine.limit(request):
+        given = _BODY.decode(body).events
         try:
-            given = _BODY.decode(body).events
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadBody(f"events: {str(error)[:200]}", hint=_HINT) from error
-        with _TOLD:
-            made = await imported_events(
-                access,
-                [
-                    Imported(e.id, e.features, e.outputs, e.version, e.unit, e.time, e.latency_ms)
-                    for e in given
-                ],
-                key=principal.key_id,
-                now=services.events.now(),
-                max_age_s=max_age_s,
-                max_rows=services.max_rows,
-            )
+            with _TOLD:
+                made = await imported_events(
+                    access,
+                    [
+                        Imported(
+                            e.id, e.features, e.outputs, e.version, e.unit, e.time, e.latency_ms
+                        )
+                        for e in given
+                    ],
+                    key=principal.key_id,
+                    now=services.events.now(),
+                    max_age_s=max_age_s,
+                    max_rows=services.max_rows,
+                )  # fmt: skip
+        except Rejection as error:
+            error.counts = max(1, len(given))
+            raise
         services.events.keep_imported(made)
     services.instrumentation.imported(access, len(made))
     return [event.event_id for event in made]

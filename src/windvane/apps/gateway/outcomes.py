@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from windvane.apps.gateway.typed_bodies import TypedBody
 from windvane.core.routing import Scope
 from windvane.core.signature import show
 from windvane.core.task import BadLabel
@@ -35,24 +36,21 @@ class OutcomesBody(msgspec.Struct, forbid_unknown_fields=True):
     outcomes: list[OutcomeIn]
 
 
-_BODY = msgspec.json.Decoder(OutcomesBody)
+_HINT = 'send {"model": "...", "outcomes": [{"request_id": "...", "value": 1}]}'
+_BODY = TypedBody(OutcomesBody, _HINT)
 
 
 async def keep_outcomes(engine: Engine, request: InferenceRequest, body: bytes) -> int:
     """Check, and put every outcome on the spool; how many there are. Raises Rejection."""
     services = engine.services
     principal = engine.authenticate(request, Scope.OUTCOMES)
-    try:
-        given = _BODY.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        hint = 'send {"model": "...", "outcomes": [{"request_id": "...", "value": 1}]}'
-        raise BadBody(f"outcomes: {str(error)[:200]}", hint=hint) from error
+    given = _BODY.decode(body)
     if len(given.outcomes) > services.max_rows:
         raise BodyTooLarge(f"{len(given.outcomes):,} outcomes, {services.max_rows:,} allowed")
     request.model = given.model
     access = request.access = principal.access(given.model)
     async with engine.limit(request):
-        labels = [_label(access.model.task.label, i, o) for i, o in enumerate(given.outcomes)]
+        labels = [_label(access.model.task.outcome, i, o) for i, o in enumerate(given.outcomes)]
         named = [_named(access, i, outcome) for i, outcome in enumerate(given.outcomes)]
         services.events.keep_outcomes(
             OutcomeSeen(

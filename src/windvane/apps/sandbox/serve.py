@@ -17,7 +17,7 @@ import numpy as np
 from windvane.apps.sandbox import wiring
 from windvane.apps.sandbox.frames import make_frame
 from windvane.core.execution import ServedBy
-from windvane.inference.failures import describe, frames_of
+from windvane.inference.failures import describe, frames_of, sentence_of
 from windvane.ports.message_line import LENGTH_BYTES, framed
 from windvane.ports.sandbox import (
     Answer,
@@ -118,7 +118,7 @@ def serve(fd: int, protections: list[str], missing: list[str]) -> None:
             reply = Failed("out of memory", at_load=held is None)
         except Exception as error:
             _send_error(error, at_load=held is None)
-            reply = Failed(f"{type(error).__name__}: {error}"[:500], at_load=held is None)
+            reply = Failed(sentence_of(error), at_load=held is None)
         answered = msgspec.msgpack.encode(reply)
         _send(fd, framed(answered))
 

@@ -16,6 +16,7 @@ from windvane.usecases.advance_rollout import LEASE, advance_rollout, count_loss
 from windvane.usecases.deliver_effects import deliver_effects
 from windvane.usecases.judge_window import judge_window
 from windvane.usecases.load_window import WindowCache
+from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.read_model_file import parse_duration, read_model_file
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Steward:
         self._lease_s = lease_s
         self._cache = WindowCache()
         self._tidy_at = 0.0
+        self._leads = False
         self._scored: dict[str, tuple[float, Sequence[Mapping[str, Any]]]] = {}
 
     def turn(self) -> bool:
@@ -60,7 +62,11 @@ class Steward:
             token = tx.acquire(LEASE, self._holder, self._clock.wall(), self._lease_s)
         if token is None:
             self._cache = WindowCache()
+            self._leads = False
             return False
+        if not self._leads:
+            self._publish()
+            self._leads = True
         with self._store.read() as tx:
             models = [m.name for m in tx.models()]
         for model in models:
@@ -74,6 +80,14 @@ class Steward:
         deliver_effects(self._store, self._clock, self._feed, self._notifier, self._mirror)
         self._tidy(models)
         return True
+
+    def _publish(self) -> None:
+        """What the store says now: a table that was damaged, deleted or put back from a copy
+        does not wait for the next change."""
+        try:
+            publish_latest(self._store, self._feed)
+        except Exception:
+            _log.exception("the routing table was not published; the next change tries again")
 
     def _tidy(self, models: Sequence[str]) -> None:
         """A recorder appends every second; readers want few files."""

@@ -11,7 +11,7 @@ from windvane.apps.trainer import wiring
 from windvane.apps.trainer.progress import out, run, steps
 from windvane.apps.trainer.tables import read_order_table
 from windvane.apps.trainer.wiring import Column
-from windvane.core.execution import Option
+from windvane.core.execution import Optimization, Option
 from windvane.core.task import metric_name
 from windvane.usecases.accept_candidate import applied
 from windvane.usecases.optimization_options import ProfileOrder
@@ -65,10 +65,10 @@ def _print_profile(profile: VersionProfile) -> None:
         out.print(f"  no {name}: {why}")
     for sentence in profile.trades:
         out.print(f"  {sentence}")
-    out.print(_best(profile))
+    out.print(best_of(profile))
 
 
-def _best(profile: VersionProfile) -> str:
+def best_of(profile: VersionProfile) -> str:
     """The option to take, and the command that does."""
     kind, _, rest = profile.best.partition(" ")
     if profile.best == AS_SERVED:
@@ -76,7 +76,11 @@ def _best(profile: VersionProfile) -> str:
     if kind == "version":
         return f"best: {profile.best}; next: windvane deploy {profile.model} {rest}"
     where = f"{profile.model}:{profile.version}"
-    return f"best: {profile.best}; next: windvane optimize {where} --{kind} …"
+    best = next(one for one in profile.options if one.name == profile.best)
+    # Parity also asks around splits and gaps, where fewer trees or bits always differ.
+    differs = best.moved > 0 or kind in (Optimization.PRUNE, Optimization.INT8)
+    accept = " --accept REASON" if differs else ""
+    return f"best: {profile.best}; next: windvane optimize {where} --{kind}{accept} …"
 
 
 def _print_options(profile: VersionProfile) -> None:

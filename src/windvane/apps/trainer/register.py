@@ -18,6 +18,7 @@ from windvane.apps.trainer.progress import out, run, steps
 from windvane.apps.trainer.tables import read_order_table
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import BadRequirements, RuntimeName, normalise_requirements
+from windvane.ports.regular_file import read_regular_file
 from windvane.ports.source import Source
 from windvane.usecases.accept_candidate import Trained
 from windvane.usecases.read_model_file import read_model_file
@@ -30,6 +31,7 @@ from windvane.usecases.registration_options import (
 )
 
 _MOST_BYTES = 1 << 20
+_MOST_VOCABULARY_BYTES = 64 << 20
 
 
 class BadVocabulary(WindvaneError):
@@ -131,10 +133,8 @@ def _environment(order: RegistrationOrder, source: Source) -> EnvironmentRequest
     if order.requirements:
         path = Path(order.requirements)
         try:
-            if path.stat().st_size > _MOST_BYTES:
-                raise BadRequirements(f"{path.name} is beyond {_MOST_BYTES:,} bytes")
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_regular_file(path, _MOST_BYTES).decode()
+        except (OSError, ValueError) as error:
             raise BadRequirements(f"{path.name} cannot be read: {error}") from error
     elif order.own_environment:
         text = "\n".join(source.requirements)
@@ -152,7 +152,7 @@ def _vocabulary(file: str) -> dict[str, list[str]]:
         return {}
     path = Path(file)
     try:
-        body = path.read_bytes()
+        body = read_regular_file(path, _MOST_VOCABULARY_BYTES)
     except OSError as error:
         raise BadVocabulary(f"{path.name}: {error.strerror}") from error
     try:

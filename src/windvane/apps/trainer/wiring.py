@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -97,7 +96,7 @@ def read_source(
         on_step(f"download {order.source}")
         path = fetch_reference(order.source, order.tracking, folder)
     if path.is_dir():
-        return replace(read_mlmodel(path, candidate_of), name=order.source)
+        return read_mlmodel(path, candidate_of, order.source)
     candidate = candidate_of(path)
     return Source([candidate], packages=packages_of(path), name=path.name)
 

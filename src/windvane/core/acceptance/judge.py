@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from windvane.core.task import Quality, by_row, metric_name
 from windvane.core.verdict import Outcome, Verdict, worst
 
+_LEAST_SHARE = 1e-9
+_OF_ITSELF = 0.2
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -49,7 +52,7 @@ class ParityReport:
     ``not_compared`` says why nothing was. ``examples`` are the first rows that differ.
     ``accepted`` is the reason for which the differences were accepted, ``accepted_by`` who did.
     ``against`` is what sentences call the side that was asked: the version that another one was
-    made from is no library.
+    made from is no library. ``of_spread``: the tolerance is a share of each output's spread.
     """
 
     rows: int
@@ -65,6 +68,7 @@ class ParityReport:
     accepted: str = ""
     accepted_by: str = ""
     against: str = "its library"
+    of_spread: bool = False
 
     @property
     def one_sided(self) -> str:
@@ -85,17 +89,55 @@ class ParityReport:
         return self.moved > 0 or bool(self.one_sided)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Tolerance:
+    """How far two answers may be apart and count as equal: ``share`` of one for probabilities;
+    of each output's own spread where it has a unit (``scales``, (outputs,)), for what is nothing
+    in dollars is all there is in millions of them. A number far from zero beside its spread may
+    differ by ``share`` of a fifth of itself: that is what single precision makes of sums."""
+
+    share: float
+    scales: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, share: float, outputs: NDArray[np.float64], *, has_unit: bool) -> Tolerance:
+        """By what real rows (n, ...) are answered."""
+        if not has_unit:
+            return cls(share)
+        flat = by_row(outputs)
+        known = np.where(np.isfinite(flat), flat, np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column without a number
+            spread = np.nan_to_num(np.nanstd(known, axis=0))
+        # An output that never changes may have the rounding of those beside it.
+        return cls(share, np.maximum(spread, _LEAST_SHARE * spread.max(initial=0.0)))
+
+    def beyond(self, one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(n,): which rows have an output that differs by more."""
+        if self.scales is None:
+            allowed: Any = self.share
+        else:
+            sizes = np.abs(by_row(one))
+            sizes = np.where(np.isfinite(sizes), sizes, 0.0)
+            allowed = self.share * np.maximum(self.scales, _OF_ITSELF * sizes)
+        moved: NDArray[np.bool_] = np.any(_gaps(one, other) > allowed, axis=1)
+        return moved
+
+
 def compare_outputs(
     rows: tuple[NDArray[np.float64], NDArray[np.float64]],
     probes: tuple[NDArray[np.float64], NDArray[np.float64]],
     tolerance: float,
+    *,
+    has_unit: bool = False,
 ) -> ParityReport:
     """Each pair holds the trained model's outputs and the served ones', (n, ...) each. An
     output that is not a number on one side only differs without bound."""
     apart = [row_differences(one, other) for one, other in (rows, probes)]
-    labels = [changed_labels(one, other) for one, other in (rows, probes)]
+    labels = [0 if has_unit else changed_labels(one, other) for one, other in (rows, probes)]
     worst_of = [largest(gaps) for gaps in apart]
-    moved = sum(int(beyond(one, other, tolerance).sum()) for one, other in (rows, probes))
+    allowed = Tolerance.of(tolerance, rows[0], has_unit=has_unit)
+    moved = sum(int(allowed.beyond(one, other).sum()) for one, other in (rows, probes))
     return ParityReport(
         rows=len(rows[0]),
         max_difference=worst_of[0],
@@ -103,23 +145,13 @@ def compare_outputs(
         probe_max_difference=worst_of[1],
         moved=moved,
         changed_labels=sum(labels),
+        of_spread=has_unit,
     )
 
 
 def largest(gaps: NDArray[np.float64]) -> float:
     """The largest difference, as a number that JSON has."""
     return min(float(gaps.max()), _LARGEST) if len(gaps) else 0.0
-
-
-def beyond(
-    one: NDArray[np.float64], other: NDArray[np.float64], tolerance: float
-) -> NDArray[np.bool_]:
-    """(n,): which rows have an output that differs by more than the tolerance, which is relative
-    for an output of ``one`` that is larger than one."""
-    sizes = np.abs(by_row(one))
-    allowed = tolerance * np.maximum(1.0, np.where(np.isfinite(sizes), sizes, 1.0))
-    moved: NDArray[np.bool_] = np.any(_gaps(one, other) > allowed, axis=1)
-    return moved
 
 
 def changed_labels(one: NDArray[np.float64], other: NDArray[np.float64]) -> int:
@@ -147,12 +179,14 @@ def _gaps(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.fl
 class CandidateFacts:
     """What is known of a candidate.
 
-    ``quality`` on the holdout; ``naive`` is what the best constant answer has of the metric.
+    ``quality`` on the holdout; ``naive`` is what the best constant answer has of the metric, and
+    ``over_naive`` by how much worse a row is than by it (None: that is known beforehand).
     ``against_champion``: the mean of what a row costs more than with the champion, on the same
     rows, as a quality of its own (smaller is better); None without a champion, or where
     ``no_champion`` says why it could not be compared. ``parity`` is None where it is served as it
     came, so that there is nothing to compare. ``accepted`` is the reason for which a person takes
-    it although it is worse than the champion.
+    it although it is worse than the champion. ``champion_loss``: what a row costs with the
+    champion, where losses have a unit; else 1.
     """
 
     rows: int
@@ -163,6 +197,8 @@ class CandidateFacts:
     against_champion: Quality | None = None
     no_champion: str = ""
     accepted: str = ""
+    over_naive: Quality | None = None
+    champion_loss: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +210,7 @@ class AcceptancePolicy:
     floor: float | None = None
     parity_tolerance: float = 1e-5
     alpha: float = 0.05
-    revision: int = 3
+    revision: int = 4
 
 
 def judge_candidate(facts: CandidateFacts, policy: AcceptancePolicy, now: float) -> Verdict:
@@ -192,7 +228,7 @@ def judge_candidate(facts: CandidateFacts, policy: AcceptancePolicy, now: float)
     against = facts.against_champion
     if against is not None and not against.missing:
         # Outputs that count as equal cost no more.
-        worse = against.lower > policy.parity_tolerance
+        worse = against.lower > policy.parity_tolerance * facts.champion_loss
         sentence = (
             f"a row costs {against.value:+.3g} ({against.lower:+.3g} to {against.upper:+.3g}) "
             f"more than with the champion, n={against.rows:,}"
@@ -214,6 +250,7 @@ def _faithful(parity: ParityReport, policy: AcceptancePolicy) -> Verdict:
         f"what is served differs from {library} by {parity.max_difference:.2g} on "
         f"{parity.rows:,} rows and by {parity.probe_max_difference:.2g} on {parity.probes:,} "
         f"probes around splits, {policy.parity_tolerance:.2g} allowed"
+        f"{' of its spread' if parity.of_spread else ''}"
     )
     if parity.one_sided:
         sentence += f"; {parity.one_sided}"
@@ -229,15 +266,31 @@ def _good_enough(facts: CandidateFacts, policy: AcceptancePolicy) -> Verdict:
         return Verdict(Outcome.PASS, "ACC-502", f"{quality.metric} is not judged")
     word = "the best constant has" if policy.floor is None else "needed is"
     name = metric_name(quality.metric)
+    show = _show_share if quality.larger_is_better else _show_loss
     sides = (
-        f"holdout {name} {quality.value:.3f} ({quality.lower:.3f} to {quality.upper:.3f}, "
-        f"n={quality.rows:,}), {word} {floor:.3f}"
+        f"holdout {name} {show(quality.value)} ({show(quality.lower)} to {show(quality.upper)}, "
+        f"n={quality.rows:,}), {word} {show(floor)}"
     )
     if quality.missing:
         return Verdict(Outcome.FAIL, "ACC-502", f"{sides}; missing: {quality.missing}")
     if quality.metric == "auc" and quality.upper < 0.5:
         sides += f"; the other way round it has {1.0 - quality.value:.3f}: are labels mixed up?"
-    return _check(quality.at_least(floor), "ACC-502", sides)
+    over = facts.over_naive
+    if policy.floor is not None or over is None:
+        return _check(quality.at_least(floor), "ACC-502", sides)
+    if over.missing:
+        return Verdict(Outcome.FAIL, "ACC-502", f"{sides}; missing: {over.missing}")
+    sides += f": a row is {over.value:+.3g} ({over.lower:+.3g} to {over.upper:+.3g}) worse"
+    return _check(over.upper <= 0.0, "ACC-502", sides)
+
+
+def _show_share(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _show_loss(value: float) -> str:
+    """In units that only the user knows."""
+    return f"{value:.4g}"
 
 
 def _check(held: bool, code: str, sentence: str) -> Verdict:

@@ -12,9 +12,14 @@ _SHOWN = 80
 
 
 def check_row(
-    schema: Sequence[FeatureSpec], row: Mapping[str, Any], most: int = 1_000_000
+    schema: Sequence[FeatureSpec],
+    row: Mapping[str, Any],
+    most: int = 1_000_000,
+    *,
+    held: bool = False,
 ) -> list[Violation]:
-    """The first ``most`` violations of one row, in the schema's order, then unknown names."""
+    """The first ``most`` violations of one row, in the schema's order, then unknown names.
+    ``held``: its values may have been read before (a time is a number then)."""
     found: list[Violation] = []
     for spec in schema:
         if len(found) >= most:
@@ -24,7 +29,8 @@ def check_row(
         if value is None:
             violation = check_value(spec, None, given=name in row)
         else:
-            violation = KINDS[spec.type].check(spec, value)
+            kind = KINDS[spec.type]
+            violation = kind.check_held(spec, value) if held else kind.check(spec, value)
         if violation is not None:
             found.append(violation)
     if len(row) <= len(schema) and all(spec.name in row for spec in schema):
@@ -41,10 +47,10 @@ def check_row(
 
 
 def check_value(spec: FeatureSpec, value: Any, *, given: bool = True) -> Violation | None:
-    """Why one value breaks the contract; None if it does not."""
+    """Why one value, as a table or a row holds it, breaks the contract; None if it does not."""
     if value is None:
         if spec.nullable or spec.optional:
             return None
         state = "null" if given else "missing"
         return Violation("CON-101", spec.name, f"{spec.name} is {state}, but may not be null")
-    return kind_of(spec).check(spec, value)
+    return kind_of(spec).check_held(spec, value)

@@ -10,6 +10,7 @@ from windvane.core.signature.kinds import (
     show,
     summary_name,
 )
+from windvane.core.signature.nested import nested_numbers
 from windvane.core.signature.outputs import (
     OutputMapping,
     OutputReader,
@@ -45,6 +46,7 @@ __all__ = [
     "Violation",
     "kind_of",
     "map_output",
+    "nested_numbers",
     "pack_byte_strings",
     "pack_tensor",
     "parse_time",

@@ -11,7 +11,7 @@ import binascii
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, ClassVar, cast
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from windvane.core.errors import did_you_mean_sorted
 from windvane.core.signature.pictures import PLAIN_PICTURE, picture_size
-from windvane.core.signature.times import parse_time
+from windvane.core.signature.times import FIRST_TIME, LAST_TIME, parse_time
 from windvane.core.signature.types import (
     MAX_INTEGER,
     MAX_MAGNITUDE,
@@ -39,6 +39,7 @@ _WORD = re.compile(r"\S+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _MOST_DIGITS = 1_000
+_MOST_SHOWN = 40
 
 Summary = Callable[[Any], float]
 
@@ -55,6 +56,10 @@ class Kind:
     def check(self, spec: FeatureSpec, value: Any) -> Violation | None:
         """Why ``value``, which is not None, breaks ``spec``; None if it does not."""
         raise NotImplementedError
+
+    def check_held(self, spec: FeatureSpec, value: Any) -> Violation | None:
+        """The same of a value that may have been read before, as a table or a row holds it."""
+        return self.check(spec, value)
 
     def normal(self, spec: FeatureSpec, value: Any) -> Any:
         """``value``, which ``check`` let through, as every later step expects it."""
@@ -194,10 +199,15 @@ class DatetimeKind(Kind):
             except ValueError as error:
                 return _violation("CON-102", spec, str(error))
             return None
-        if isinstance(value, float) and math.isfinite(value):  # as it is after it was read
-            return None
         message = f"must be a text such as 2026-11-28T17:45:00+01:00, got {show(value)}"
         return _violation("CON-102", spec, message)
+
+    def check_held(self, spec: FeatureSpec, value: Any) -> Violation | None:
+        if not isinstance(value, float):
+            return self.check(spec, value)
+        if FIRST_TIME <= value <= LAST_TIME:
+            return None
+        return _violation("CON-103", spec, f"{show(value)} s is in no year from 1 to 9999")
 
     def normal(self, spec: FeatureSpec, value: Any) -> float:
         return parse_time(value) if isinstance(value, str) else float(value)
@@ -347,13 +357,41 @@ def projection_signs(name: str, length: int) -> np.ndarray[Any, np.dtype[np.floa
 
 
 def show(value: Any) -> str:
-    """A value for a message, cut short."""
-    short = cast("Any", value[:60] if isinstance(value, str | bytes | list) else value)
+    """A value for a message, cut short; no more of it is looked at than is shown."""
+    text = ""
     try:
-        text = repr(short)
+        for piece in _pieces(value):
+            text += piece
+            if len(text) > _MOST_SHOWN:
+                return text[: _MOST_SHOWN - 3] + "..."
     except ValueError:  # Python writes no whole number of that many digits
         return "a number of thousands of digits"
-    return text if len(text) <= 40 else text[:37] + "..."
+    return text
+
+
+def _pieces(value: Any) -> Iterator[str]:
+    """``repr``, in parts that each have a character at least."""
+    if isinstance(value, str | bytes):
+        yield repr(value[:60])
+    elif isinstance(value, list | tuple):
+        items = cast("Sequence[Any]", value)
+        yield "[" if isinstance(value, list) else "("
+        for i, item in enumerate(items):
+            if i:
+                yield ", "
+            yield from _pieces(item)
+        yield "]" if isinstance(value, list) else ",)" if len(items) == 1 else ")"
+    elif isinstance(value, dict):
+        yield "{"
+        for i, (key, item) in enumerate(cast("dict[Any, Any]", value).items()):
+            if i:
+                yield ", "
+            yield from _pieces(key)
+            yield ": "
+            yield from _pieces(item)
+        yield "}"
+    else:
+        yield repr(value)
 
 
 def read_number(text: str) -> float:

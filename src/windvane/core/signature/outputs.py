@@ -30,6 +30,20 @@ class OutputSpec:
             wanted in (-1, held) for wanted, held in zip(self.shape, shape, strict=True)
         )
 
+    def takes(self, shape: Sequence[int]) -> bool:
+        """Whether a row of this shape can only mean one of this output: the same axes in their
+        order but for those of length one, or all numbers in one axis. Equal numbers in other
+        axes mean something else."""
+        if self.fits(shape):
+            return True
+        if self.size < 1:
+            return False
+        return list(shape) == [self.size] or _without_ones(shape) == _without_ones(self.shape)
+
+
+def _without_ones(shape: Sequence[int]) -> list[int]:
+    return [length for length in shape if length != 1]
+
 
 class Transform(enum.StrEnum):
     """What makes probabilities of a model's raw scores."""
@@ -75,7 +89,7 @@ def map_output(found: NDArray[Any], mapping: OutputMapping, spec: OutputSpec) ->
         return values[:, None]
     if values.ndim and spec.fits(values.shape[1:]):
         return values
-    if spec.size > 0 and values.ndim >= 1 and values.size == values.shape[0] * spec.size:
+    if values.ndim and spec.takes(values.shape[1:]):
         return values.reshape(values.shape[0], *spec.shape)
     raise ValueError(f"{spec.name} has shape {values.shape}, (rows, {_shape_text(spec)}) is needed")
 

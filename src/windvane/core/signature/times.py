@@ -10,6 +10,8 @@ _PATTERN = re.compile(
     re.ASCII,
 )
 _LONGEST = 64
+FIRST_TIME, LAST_TIME = -62_135_596_800.0, 253_402_300_800.0
+"""The years that can be written, from 1 to 9999, in seconds since the epoch."""
 _DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 

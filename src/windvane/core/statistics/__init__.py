@@ -7,6 +7,7 @@ from windvane.core.statistics.auc import (
     auc_parts,
     delong,
     delong_difference,
+    midranks,
 )
 from windvane.core.statistics.blocks import LEAST_BLOCKS, block_count, reach_over_time
 from windvane.core.statistics.moments import (
@@ -29,6 +30,7 @@ __all__ = [
     "delong",
     "delong_difference",
     "mean_bounds",
+    "midranks",
     "moments_of",
     "reach_over_time",
     "share_bounds",

@@ -81,7 +81,7 @@ def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:
     downs = len(positive) - ups
     if not ups or not downs:
         return math.nan
-    ranks = _midranks(scores)
+    ranks = midranks(scores)
     return float((ranks[positive].sum() - ups * (ups + 1) / 2.0) / (ups * downs))
 
 
@@ -130,9 +130,9 @@ def _placements(scores: Floats, positive: NDArray[np.bool_]) -> tuple[float, Flo
     ups, downs = int(positive.sum()), int((~positive).sum())
     if not ups or not downs:
         return math.nan, np.empty(ups), np.empty(downs)
-    together = _midranks(scores)
-    by_positive = (together[positive] - _midranks(scores[positive])) / downs
-    by_negative = 1.0 - (together[~positive] - _midranks(scores[~positive])) / ups
+    together = midranks(scores)
+    by_positive = (together[positive] - midranks(scores[positive])) / downs
+    by_negative = 1.0 - (together[~positive] - midranks(scores[~positive])) / ups
     return float(by_positive.mean()), by_positive, by_negative
 
 
@@ -141,7 +141,7 @@ def _spread(values: Floats) -> float:
     return float(values.var(ddof=1) / len(values)) if len(values) > 1 else math.inf
 
 
-def _midranks(values: Floats) -> Floats:
+def midranks(values: Floats) -> Floats:
     """Ranks from 1, the mean of their ranks for equal values."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)

@@ -17,7 +17,7 @@ from windvane.core.task.base import (
     metric_name,
 )
 from windvane.core.task.binary import BinaryTask
-from windvane.core.task.mapping import BadOutputs, ModelOutputs
+from windvane.core.task.mapping import BadOutputs, ModelOutputs, is_coded
 from windvane.core.task.multiclass import MulticlassTask
 from windvane.core.task.multilabel import MultilabelTask
 from windvane.core.task.ranking import RankingTask
@@ -57,6 +57,7 @@ __all__ = [
     "Task",
     "TaskSpec",
     "by_row",
+    "is_coded",
     "is_output_axis",
     "make_task",
     "metric_name",

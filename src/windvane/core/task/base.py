@@ -7,7 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ OutputRow = tuple[Any, ...]
 
 OUTPUT = "output"
 Scalar = TypeVar("Scalar", bound=np.generic)
+_LEAST_ROWS = 30  # fewer show neither how losses spread nor how skewed they are
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+")
 
 
@@ -71,11 +72,14 @@ class Quality:
     @classmethod
     def of_losses(cls, metric: str, losses: Floats, alpha: float) -> Quality:
         """The mean of losses (rows,), smaller is better."""
-        if not len(losses):
-            return cls(metric, 0.0, -math.inf, math.inf, 0, False, "rows with an outcome")
+        rows = len(losses)
+        if rows < _LEAST_ROWS:
+            value = float(losses.mean()) if rows else 0.0
+            missing = f"{_LEAST_ROWS - rows} more rows with an outcome"
+            return cls(metric, value, 0.0, 0.0, rows, False, missing)
         lower, upper = mean_bounds(losses, alpha)
         lower = max(lower, min(0.0, float(losses.min())))
-        return cls(metric, float(losses.mean()), lower, upper, len(losses), False)
+        return cls(metric, float(losses.mean()), lower, upper, rows, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ class Task(ABC):
     """
 
     kind: ClassVar[str]
-    metric: ClassVar[str]
+    metric: str
     larger_is_better: ClassVar[bool] = True
     loss_is_relative: ClassVar[bool] = False
     """Whether a margin of loss is a share of the champion's own, for it has a unit."""
@@ -144,6 +148,16 @@ class Task(ABC):
         """Every output by its name, as JSON has it."""
         return {spec.name: held for spec, held in zip(self.outputs, row, strict=True)}
 
+    @property
+    def part_names(self) -> tuple[tuple[str, ...], ...]:
+        """What `named` calls the parts of an output, axis by axis; none where it shows lists."""
+        return ()
+
+    def unnamed(self, spec: OutputSpec, shown: Any) -> Any:
+        """An output as `named` shows it, or as nested lists, as nested lists. Raises ValueError
+        for parts that it has not."""
+        return _in_order(spec.name, shown, self.part_names)
+
     @abstractmethod
     def constant(self, given: Any) -> OutputRow:
         """The outputs that a constant or a rule of the model's file gives. Raises BadTask."""
@@ -159,6 +173,11 @@ class Task(ABC):
             return read_number(text)
         except ValueError as error:
             raise BadLabel(f"the label {error}") from error
+
+    def outcome(self, given: Any) -> Any:
+        """A label that comes by itself, without a table around it that shows which others there
+        are: as `label`, and nothing is taken for what nobody named. Raises BadLabel."""
+        return self.label(given)
 
     def odd_labels(self, given: Iterable[Any]) -> str:
         """What is wrong with all labels of a table, as they stand there, that is not with one
@@ -188,6 +207,13 @@ class Task(ABC):
     @abstractmethod
     def naive(self, labels: Floats) -> float | None:
         """What the best constant answer has of the metric; None where nothing can be said."""
+
+    def over_naive(self, outputs: Outputs, labels: Floats) -> Floats | None:
+        """(rows,): by how much worse each row is than by the constant that is best for these very
+        rows, in units of the metric; None where a constant's metric is known beforehand. Both are
+        wrong about the same rows, so the mean of this is known better than either."""
+        del outputs, labels
+        return None
 
     @abstractmethod
     def streams(self, outputs: Outputs) -> dict[str, Any]:
@@ -241,7 +267,7 @@ class Task(ABC):
 def class_name(given: Any, known: Collection[str]) -> str:
     """A label as the model's file writes it: 1, 1.0, "1" and "1.0" are the class 1 (a column
     with gaps turns whole numbers into floats), true and "True" the class true."""
-    text = str(given)
+    text = show(given) if isinstance(given, list | tuple | dict) else str(given)
     if text in known:
         return text
     if isinstance(given, float) and given.is_integer():
@@ -286,6 +312,20 @@ def probabilities(found: Floats) -> list[OutputRow | None]:
     if bool(good.all()):
         return [(row,) for row in held]
     return [(row,) if good[i] else None for i, row in enumerate(held)]
+
+
+def _in_order(name: str, shown: Any, axes: Sequence[Sequence[str]]) -> Any:
+    by_part = as_mapping(shown)
+    if by_part is None:
+        if axes and isinstance(shown, list | tuple):
+            parts = cast("Sequence[Any]", shown)
+            return [_in_order(name, part, axes[1:]) for part in parts]
+        return shown
+    wanted = axes[0] if axes else ()
+    if set(by_part) != set(wanted):
+        known = ", ".join(wanted[:12]) or "it is one number"
+        raise ValueError(f"{name} must name each of its parts: {known}")
+    return [_in_order(name, by_part[part], axes[1:]) for part in wanted]
 
 
 def as_mapping(given: Any) -> Mapping[str, Any] | None:

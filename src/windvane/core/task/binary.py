@@ -25,6 +25,7 @@ from windvane.core.task.mapping import ModelOutputs, positive_column
 from windvane.core.task.spec import BadLabel, BadTask
 
 _MIN_EACH = 10
+_PLAIN_NO = frozenset({"0", "false", "no"})
 
 
 class BinaryTask(Task):
@@ -66,6 +67,19 @@ class BinaryTask(Task):
             return float(given)
         hint = "name the label that the probability is of: predicts: {positive: NAME}"
         raise BadLabel(f"labels must be 0 or 1, got {show(given)}", hint="" if positive else hint)
+
+    def outcome(self, given: Any) -> float:
+        found = self.label(given)
+        if found or not isinstance(given, str) or self.spec.classes:
+            return found
+        positive = self.spec.positive
+        if given.strip().lower() in _PLAIN_NO and not (positive and positive.lower() in _PLAIN_NO):
+            return found
+        raise BadLabel(
+            f"{show(given)} is not {positive!r}, and nobody said that it is the other label",
+            hint=f"predicts: {{positive: {positive}, classes: [OTHER, {positive}]}} names both; "
+            "false and 0 say no as well",
+        )
 
     def parse_label(self, text: str) -> Any:
         if self.spec.positive:

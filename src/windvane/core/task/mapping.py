@@ -76,6 +76,11 @@ def positive_column(wanted: str, found: ModelOutputs) -> tuple[int, ...]:
     return (1,)
 
 
+def is_coded(classes: Sequence[str]) -> bool:
+    """Whether labels are but their places, which say nothing of what they stand for."""
+    return bool(classes) and list(classes) == [str(i) for i in range(len(classes))]
+
+
 def class_order(wanted: Sequence[str], found: ModelOutputs) -> tuple[int, ...]:
     """The model's columns in the order of the file's classes; none where they are the same.
     Raises BadOutputs."""
@@ -90,8 +95,6 @@ def class_order(wanted: Sequence[str], found: ModelOutputs) -> tuple[int, ...]:
         return ()
     if set(classes) == set(wanted):
         return tuple(classes.index(name) for name in wanted)
-    if classes == [str(i) for i in range(len(classes))]:
-        return ()  # codes, in the order of the file
     raise BadOutputs(
         f"the model's labels are {', '.join(classes)}, the model's file names {', '.join(wanted)}"
     )

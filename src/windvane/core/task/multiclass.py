@@ -65,6 +65,10 @@ class MulticlassTask(Task):
     def named(self, row: OutputRow) -> dict[str, Any]:
         return {"probabilities": dict(zip(self.spec.classes, row[0], strict=True))}
 
+    @property
+    def part_names(self) -> tuple[tuple[str, ...], ...]:
+        return (tuple(self.spec.classes),)
+
     def constant(self, given: Any) -> OutputRow:
         by_name = as_mapping(given)
         if by_name is None:
@@ -117,6 +121,10 @@ class MulticlassTask(Task):
 
     def suspicious(self, outputs: Outputs) -> str:
         return all_labels(outputs[0])
+
+    def over_naive(self, outputs: Outputs, labels: Floats) -> Floats:
+        truth = labels.astype(int)
+        return (truth == np.bincount(truth).argmax()) - _right(outputs, labels)
 
     def naive(self, labels: Floats) -> float:
         return float(np.bincount(labels.astype(int)).max() / len(labels)) if len(labels) else 0.0

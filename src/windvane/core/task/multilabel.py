@@ -70,6 +70,10 @@ class MultilabelTask(Task):
     def named(self, row: OutputRow) -> dict[str, Any]:
         return {"probabilities": dict(zip(self.spec.classes, row[0], strict=True))}
 
+    @property
+    def part_names(self) -> tuple[tuple[str, ...], ...]:
+        return (tuple(self.spec.classes),)
+
     def constant(self, given: Any) -> OutputRow:
         by_name = as_mapping(given)
         if by_name is None:
@@ -124,6 +128,9 @@ class MultilabelTask(Task):
 
     def suspicious(self, outputs: Outputs) -> str:
         return all_labels(outputs[0])
+
+    def over_naive(self, outputs: Outputs, labels: Floats) -> Floats:
+        return self.losses(outputs, labels) - ((labels - labels.mean(axis=0)) ** 2).mean(axis=1)
 
     def naive(self, labels: Floats) -> float:
         return float(((labels - labels.mean(axis=0)) ** 2).mean()) if len(labels) else 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from windvane.core.signature import MAX_MAGNITUDE, OutputSpec, show
-from windvane.core.statistics import auc, auc_parts, delong
+from windvane.core.statistics import auc, auc_parts, delong, midranks
 from windvane.core.task.base import (
     OUTPUT,
     Floats,
@@ -55,9 +55,7 @@ class RankingTask(Task):
 
     def holdout_losses(self, outputs: Outputs, labels: Floats) -> Floats:
         """By a score's place among all: two models' scores need not have one scale."""
-        order = np.argsort(outputs[0], kind="stable")
-        places = np.empty(len(order))
-        places[order] = (np.arange(len(order)) + 0.5) / max(1, len(order))
+        places = (midranks(outputs[0]) - 0.5) / max(1, len(labels))
         return (places - (labels > 0.0)) ** 2
 
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:

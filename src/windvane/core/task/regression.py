@@ -26,8 +26,8 @@ CROSSED_QUANTILES = "crossed_quantiles"
 
 
 class RegressionTask(Task):
-    """A row's label has one number for each output and horizon: the middle quantile, or the
-    one nearest to it, is what it is compared with."""
+    """A row's label has one number for each output and horizon. With quantiles all of them are
+    judged; errors in the label's unit are those of the middle one, or the one nearest to it."""
 
     kind = "regression"
     metric = "mae"
@@ -63,6 +63,7 @@ class RegressionTask(Task):
             raise BadTask(f"range: no number is beyond {MAX_MAGNITUDE:g}")
         middle = [abs(q - 0.5) for q in quantiles]
         self.flagged = len(quantiles) > 1
+        self.metric = "pinball" if quantiles else "mae"
         self._middle = middle.index(min(middle)) if middle else 0
 
     def rows(self, outputs: Outputs) -> list[OutputRow | None]:
@@ -99,6 +100,11 @@ class RegressionTask(Task):
 
     def named(self, row: OutputRow) -> dict[str, Any]:
         return {spec.name: self._shaped(held) for spec, held in zip(self.outputs, row, strict=True)}
+
+    @property
+    def part_names(self) -> tuple[tuple[str, ...], ...]:
+        axes = (tuple(self.spec.horizons), tuple(f"{q:g}" for q in self.spec.quantiles))
+        return tuple(axis for axis in axes if axis)
 
     def _shaped(self, held: Any) -> Any:
         """Quantiles and horizons by their names."""
@@ -165,7 +171,28 @@ class RegressionTask(Task):
         return predicted - by_row(labels)
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        """Absolute errors; with quantiles the pinball loss, whose mean only the true quantiles
+        make least (Koenker and Bassett, Econometrica 46, 1978)."""
+        if self.spec.quantiles:
+            return self._pinball(outputs, labels).mean(axis=(1, 2, 3))
         return np.abs(self._errors(outputs, labels)).mean(axis=1)
+
+    def _pinball(self, outputs: Outputs, labels: Floats) -> Floats:
+        """(rows, outputs, horizons, quantiles)."""
+        count = len(self.spec.quantiles)
+        said = np.stack([o.reshape(len(o), -1, count) for o in outputs], axis=1)
+        apart = by_row(labels).reshape(len(labels), len(self.outputs), -1, 1) - said
+        quantiles = np.array(self.spec.quantiles)
+        return np.maximum(quantiles * apart, (quantiles - 1) * apart)
+
+    def _naive_losses(self, labels: Floats) -> Floats:
+        """Of the median, or of the quantiles, of these labels."""
+        flat = by_row(labels)
+        if not self.spec.quantiles:
+            return np.abs(flat - np.median(flat, axis=0)).mean(axis=1)
+        apart = flat[:, :, None] - np.quantile(flat, self.spec.quantiles, axis=0).T
+        quantiles = np.array(self.spec.quantiles)
+        return np.maximum(quantiles * apart, (quantiles - 1) * apart).mean(axis=(1, 2))
 
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         errors = self._errors(outputs, labels)
@@ -182,7 +209,7 @@ class RegressionTask(Task):
             apart = truth.reshape(len(truth), len(self.outputs), -1, 1) - np.stack(
                 [o.reshape(len(o), -1, len(quantiles)) for o in outputs], axis=1
             )
-            found["pinball"] = float(np.maximum(quantiles * apart, (quantiles - 1) * apart).mean())
+            found["pinball"] = float(self._pinball(outputs, labels).mean())
             if len(quantiles) > 1:
                 inside = (apart[..., 0] >= 0.0) & (apart[..., -1] <= 0.0)
                 found["coverage"] = float(inside.mean())
@@ -202,8 +229,10 @@ class RegressionTask(Task):
         return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
 
     def naive(self, labels: Floats) -> float:
-        flat = by_row(labels)
-        return float(np.abs(flat - np.median(flat, axis=0)).mean()) if len(labels) else 0.0
+        return float(self._naive_losses(labels).mean()) if len(labels) else 0.0
+
+    def over_naive(self, outputs: Outputs, labels: Floats) -> Floats:
+        return self.losses(outputs, labels) - self._naive_losses(labels)
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         out: dict[str, Any] = {}

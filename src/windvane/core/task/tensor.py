@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from windvane.core.errors import did_you_mean
-from windvane.core.signature import MAX_MAGNITUDE, OutputSpec
+from windvane.core.signature import MAX_MAGNITUDE, OutputSpec, nested_numbers
 from windvane.core.task.base import (
     OUTPUT,
     ExplainedNumber,
@@ -79,13 +79,11 @@ class TensorTask(Task):
             if spec.name not in by_name:
                 raise BadTask(f"the constant has no {spec.name}")
             try:
-                held = np.asarray(by_name[spec.name], np.float64)
-            except (TypeError, ValueError, OverflowError) as error:
-                raise BadTask(f"{spec.name}: {error}") from error
+                held = nested_numbers(spec, by_name[spec.name])
+            except ValueError as error:
+                raise BadTask(str(error)) from error
             if not bool((np.abs(held) <= MAX_MAGNITUDE).all()):
                 raise BadTask(f"{spec.name}: a number is outside -1e100 to 1e100")
-            if not spec.fits(held.shape):
-                raise BadTask(f"{spec.name} has shape {held.shape}, {spec.shape} is promised")
             out.append(held.tolist())
         return tuple(out)
 
@@ -106,6 +104,11 @@ class TensorTask(Task):
             message = "a score to compare outcomes with (predicts: {score: NAME})"
             return Quality(self.metric, 0.0, 0.0, 0.0, len(labels), False, message)
         return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
+
+    def over_naive(self, outputs: Outputs, labels: Floats) -> Floats | None:
+        if not self.spec.score:
+            return None
+        return self.losses(outputs, labels) - np.abs(labels - np.median(labels))
 
     def naive(self, labels: Floats) -> float | None:
         if not self.spec.score or not len(labels):

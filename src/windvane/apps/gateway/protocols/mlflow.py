@@ -36,6 +36,7 @@ _ROUTE = _PREFIX + "{model}" + _SUFFIX
 _TAKEN = (media.JSON, media.CSV, media.JSON_LINES)
 _OFFERED = (media.JSON, media.CSV)
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+_LINE_FIELDS = ("features", UNIT)
 _HINT = "send one of dataframe_split, dataframe_records, instances, inputs; or text/csv"
 _HINT_LINES = "send an object of features a line, or a list of them in the model's order"
 _encode = msgspec.json.Encoder().encode
@@ -256,22 +257,36 @@ def _listed(held: Any, form: str, contract: Contract, max_rows: int) -> Inputs:
 
 def _lines(body: bytes, contract: Contract, max_rows: int) -> Inputs:
     """A JSON value a line: an object of features, a list in the contract's order, or either
-    as `features`."""
+    as `features`, with a `unit` beside it."""
     lines = [line for line in body.split(b"\n", max_rows + 1) if line.strip()]
     check_count(len(lines), max_rows)
     rows: list[Any] = []
+    beside: list[Any] = []
     for i, line in enumerate(lines):
         try:
             row = _loads(line)
         except BadBody as error:
             raise BadBody(f"line {i}: {error.message}", hint=error.advice) from error
+        unit = None
         if isinstance(row, dict) and "features" in row and "features" not in contract.names:
-            unit, row = row.get(UNIT), row["features"]
-            if unit is not None and isinstance(row, dict):
-                row = {**row, UNIT: unit}
+            unit, row = row.get(UNIT), _features(row, i)
+            if isinstance(row, dict) and UNIT in row and UNIT not in contract.names:
+                raise BadBody(f"line {i} has a unit in `features` too", hint="name it once")
         if not isinstance(row, dict | list):
             raise BadBody(f"line {i} must be an object or a list")
         rows.append(row)
+        beside.append(unit)
     if isinstance(rows[0], list):
-        return _matrix(rows, "line", contract)
-    return _records(rows, "line", contract, max_rows)
+        inputs = _matrix(rows, "line", contract)
+    else:
+        inputs = _records(rows, "line", contract, max_rows)
+    units = [a or b for a, b in zip(units_of(beside), inputs.units, strict=True)]
+    return Inputs(inputs.rows, units)
+
+
+def _features(line: Mapping[str, Any], i: int) -> Any:
+    for name in line:
+        if name not in _LINE_FIELDS:
+            hint = did_you_mean(name[:80], _LINE_FIELDS)
+            raise BadBody(f"line {i} has an unknown field {name[:80]!r}", hint=hint)
+    return line["features"]

@@ -19,6 +19,7 @@ from windvane.apps.gateway.protocols.open_inference_tensors import (
     server_metadata,
     wanted_outputs,
 )
+from windvane.apps.gateway.typed_bodies import TypedBody
 from windvane.inference.access import Principal
 from windvane.inference.errors import BadBody, Rejection
 from windvane.inference.request import Codec, InferenceResponse, Inputs
@@ -33,7 +34,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 _TOLD = Hinting(HINT)
-_decoder = msgspec.json.Decoder(InferRequest)
+_BODY = TypedBody(InferRequest, HINT)
 
 
 class OpenInferenceCodec:
@@ -59,12 +60,7 @@ class OpenInferenceCodec:
             sides = f"Inference-Header-Content-Length is {size:,}, the body has {len(body):,} bytes"
             raise BadBody(sides, hint=HINT)
         whole = memoryview(body)
-        try:
-            request = _decoder.decode(whole if size < 0 else whole[:size])
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadBody(
-                f"the body is no inference request: {str(error)[:200]}", hint=HINT
-            ) from error
+        request = _BODY.decode(whole if size < 0 else whole[:size])
         tail = whole[size:] if size >= 0 else whole[:0]
         with _TOLD:
             inputs = read_request(request, tail, model, max_rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from windvane.apps.gateway.protocols.tensors import (
     BYTES,
     TensorIn,
     bad_tensor,
+    check_parameters,
     unknown_datatype,
 )
 from windvane.core.signature import pack_byte_strings
@@ -44,6 +46,7 @@ _CONTENTS = {
     "FP32": "fp32_contents", "FP64": "fp64_contents",
     BYTES: "bytes_contents",
 }  # fmt: skip
+_ROW = re.compile(r" ?[0-9]{1,9}")  # no `0_0`, `+1` or digits of other scripts
 _ANSWERED = {"FP64": "fp64_contents", BYTES: "bytes_contents"}
 
 
@@ -64,7 +67,8 @@ class GrpcInferenceCodec:
             # Before any is looked at: a message of a megabyte may hold half a million.
             check_width(model.contract, len(message.inputs))
             check_outputs(message.outputs, model)
-            request, tail = _read(message)
+            check_parameters(message.parameters, "the request")
+            request, tail = _read(message, max_rows)
             inputs = read_request(request, tail, model, max_rows)
         self._request = request
         return inputs
@@ -99,28 +103,31 @@ def read_message(body: bytes) -> Any:
         raise BadBody("the body is no inference.ModelInferRequest", hint=_HINT) from error
 
 
-def _read(message: Any) -> tuple[InferRequest, memoryview]:
+def _read(message: Any, max_rows: int) -> tuple[InferRequest, memoryview]:
     """The request as the protocol has it everywhere, and what of its tensors is bytes."""
     raw = list(message.raw_input_contents)
     if raw and len(raw) != len(message.inputs):
         sides = f"{len(raw)} parts, there are {len(message.inputs)} inputs"
         raise BadBody(f"raw_input_contents has {sides}")
-    read = [_tensor(one, raw[i] if raw else None) for i, one in enumerate(message.inputs)]
+    read = [_tensor(one, raw[i] if raw else None, max_rows) for i, one in enumerate(message.inputs)]
     request = InferRequest(
         [tensor for tensor, _ in read],
         message.id,
-        _parameters(message.parameters),
-        [WantedOutput(one.name, _parameters(one.parameters)) for one in message.outputs],
+        _parameters(message.parameters, "the request"),
+        [
+            WantedOutput(one.name, _parameters(one.parameters, f"output {one.name[:80]!r}"))
+            for one in message.outputs
+        ],
     )
     return request, memoryview(b"".join([part for _, part in read]))
 
 
-def _tensor(given: Any, raw: bytes | None) -> tuple[TensorIn, bytes]:
+def _tensor(given: Any, raw: bytes | None, max_rows: int) -> tuple[TensorIn, bytes]:
     """The tensor, and what of it goes behind the others as bytes."""
     name, datatype = given.name, given.datatype
-    parameters = _parameters(given.parameters)
+    parameters = _parameters(given.parameters, f"tensor {name[:80]!r}")
     if "nulls" in parameters:
-        parameters["nulls"] = _rows_listed(name, parameters["nulls"])
+        parameters["nulls"] = _rows_listed(name, parameters["nulls"], max_rows)
     filled = [field.name for field, _ in given.contents.ListFields()]
     field = _CONTENTS.get(datatype)
     if raw is not None:
@@ -141,15 +148,20 @@ def _tensor(given: Any, raw: bytes | None) -> tuple[TensorIn, bytes]:
     return TensorIn(name, list(given.shape), datatype, None, parameters), raw
 
 
-def _rows_listed(name: str, given: Any) -> list[int]:
-    """A parameter holds no list: rows are written between commas."""
-    try:
-        return [int(row) for row in str(given).split(",") if row]
-    except ValueError as error:
-        raise bad_tensor(name, "nulls must list rows between commas") from error
+def _rows_listed(name: str, given: Any, max_rows: int) -> list[int]:
+    """A parameter holds no list: rows are written between commas; one may also be a number."""
+    if isinstance(given, int) and not isinstance(given, bool):
+        return [given]
+    words = given.split(",", max_rows) if isinstance(given, str) else [""]
+    if words == [""] and given == "":
+        return []
+    if len(words) > max_rows or not all(_ROW.fullmatch(word) for word in words):
+        raise bad_tensor(name, "nulls must list rows between commas, each a whole number")
+    return [int(word) for word in words]
 
 
-def _parameters(given: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(given: Mapping[str, Any], whose: str) -> dict[str, Any]:
+    check_parameters(given, whose)
     found: dict[str, Any] = {}
     for name, held in given.items():
         choice = held.WhichOneof("parameter_choice")

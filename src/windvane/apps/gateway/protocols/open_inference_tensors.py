@@ -23,6 +23,7 @@ from windvane.apps.gateway.protocols.tensors import (
     TensorIn,
     TensorOut,
     bad_tensor,
+    check_parameters,
     read_tensor,
     write_tensor,
 )
@@ -123,6 +124,7 @@ def check_outputs(wanted: Sized, model: ServedModel) -> None:
 
 
 def _check_parameters(given: Mapping[str, Any] | None) -> None:
+    check_parameters(given, "the request")
     for name in given or ():
         if name.startswith("sequence_"):
             raise BadBody(f"parameter {name[:80]!r}: models here keep no sequences")
@@ -137,6 +139,7 @@ def _check_outputs(wanted: list[WantedOutput] | None, compiled: _Compiled) -> No
         if one.name not in known:
             hint = did_you_mean(one.name[:80], known)
             raise BadBody(f"there is no output {one.name[:80]!r}", hint=hint)
+        check_parameters(one.parameters, f"output {one.name[:80]!r}")
         for name, value in (one.parameters or {}).items():
             if name == "classification" and not value:
                 continue

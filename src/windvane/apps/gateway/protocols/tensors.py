@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,18 +15,26 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.signature import DATATYPES, pack_byte_strings
+from windvane.core.signature import DATATYPES, pack_byte_strings, show
 from windvane.core.signature.kinds import MAX_VECTOR
 from windvane.inference.errors import BadBody, BodyTooLarge
 from windvane.inference.validation import Column, as_values
 
 BYTES = "BYTES"
+MAX_PARAMETERS = 64
 _json = msgspec.json.Encoder().encode
 
 
 def bad_tensor(name: str, message: str) -> BadBody:
     """The error of a tensor that is not what it says."""
     return BadBody(f"tensor {name[:80]!r}: {message}")
+
+
+def check_parameters(given: Sized | None, whose: str) -> None:
+    """Raises BadBody for more than anybody has a use for: each that nobody knows costs what a row
+    does."""
+    if given is not None and len(given) > MAX_PARAMETERS:
+        raise BadBody(f"{whose} has {len(given):,} parameters, {MAX_PARAMETERS} may be")
 
 
 class TensorIn(msgspec.Struct):
@@ -53,6 +61,7 @@ def read_tensor(
     """The tensor, and where the next one's bytes begin in ``tail``. ``as_bytes``: BYTES are
     not texts. Raises BadBody, BodyTooLarge."""
     name = given.name
+    check_parameters(given.parameters, f"tensor {name[:80]!r}")
     rows, width = _shape(given, max_rows)
     count = rows * max(width, 1) if width else 0
     parameters = given.parameters or {}
@@ -63,7 +72,7 @@ def read_tensor(
     values: Column
     if size is not None:
         if isinstance(size, bool) or not isinstance(size, int) or size < 0:
-            raise bad_tensor(name, f"binary_data_size is {str(size)[:40]}")
+            raise bad_tensor(name, f"binary_data_size is {show(size)}")
         if given.data is not None:
             raise bad_tensor(name, "it has both data and binary_data_size")
         if size > len(tail) - at:

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from windvane.usecases.find_type_error import TypeFault, find_type_error
+from windvane.inference.type_errors import TypeFault, find_type_error
 from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
 from windvane.usecases.read_settings import BadReference, BadSettings, Settings, read_settings
 
