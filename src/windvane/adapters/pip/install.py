@@ -127,7 +127,8 @@ class Pip:
         weighs_at, installing = 0.0, False
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                status = process.wait(timeout=_LOOKS_EVERY_S)
+                left = max(0.0, self._until - time.monotonic())
+                status = process.wait(timeout=min(_LOOKS_EVERY_S, left))
                 _check_size(self._folder, limits.most_bytes)
                 if not installing and _installs(log):
                     self._on_step(_INSTALLING)
