@@ -168,7 +168,10 @@ def lesser_bound(turn: ManyRows, protocol: str, mlservers: Sequence[str]) -> flo
 def many_rows_ratios(
     turns: Sequence[ManyRows], mlservers: Sequence[str]
 ) -> list[dict[str, str | float | None]]:
-    """The same against each of the two by itself; None where it was not measured."""
+    """The same against each of the two by itself, None where it was not measured; nothing where
+    there was no turn."""
+    if not turns:
+        return []
 
     def middle(protocol: str, other: Callable[[ManyRows], float]) -> float | None:
         value = mid_ratio((turn[protocol][OURS].rps, other(turn)) for turn in turns)

@@ -183,3 +183,8 @@ def test_every_load_that_was_measured_is_in_the_results() -> None:
         "server": 2, "turn": 1, "half": 2, "old_commit": 1, "tasks": 1, "bad_rows": 1,
         "same_rate": 1, "many_rows": 1, "rows": 4,
     }  # fmt: skip
+
+
+def test_groups_without_many_rows_have_notes_too() -> None:
+    """Else a run of them ended without its results."""
+    assert notes_of(Results()) == []
