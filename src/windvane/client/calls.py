@@ -264,9 +264,9 @@ def error_of(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         given = msgspec.convert(decoded["error"], _ErrorBody)
         name = decoded.get("request_id", "")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, TypeError, KeyError):
-        message = body[:200].decode("utf-8", "replace")
+        shown = body[:200].decode("utf-8", "replace")
         hint = "is this a gateway's address?"
-        return ApiError(f"HTTP {status}: {message}", status=status, hint=hint, retry_after_s=wait_s)
+        return ApiError(f"HTTP {status}: {shown}", status=status, hint=hint, retry_after_s=wait_s)
     return ApiError(
         given.message, code=given.code, status=status, hint=given.hint, problems=given.problems,
         request_id=str(name), retry_after_s=wait_s,

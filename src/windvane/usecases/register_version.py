@@ -279,9 +279,9 @@ def _check_warm_up(task: Task, chosen: LoadedCandidate) -> None:
     except Exception as error:  # a model's own code may raise anything
         row = dict(zip(chosen.contract.names, plain_row(chosen.contract), strict=True))
         raised = error.message if isinstance(error, WindvaneError) else repr(error)
-        message = ", ".join(f"{name} {show(value)}" for name, value in [*row.items()][:_SHOWN])
+        shown = ", ".join(f"{name} {show(value)}" for name, value in [*row.items()][:_SHOWN])
         raise CannotLoad(
-            f"it fails on the plain row that warms it up ({message}): {raised[:300]}",
+            f"it fails on the plain row that warms it up ({shown}): {raised[:300]}",
             hint="let the model answer such a row with any value that its task allows",
         ) from error
 

@@ -177,9 +177,9 @@ _WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by", Kind.DRIF
 
 def _title(view: str, opened: Sequence[Alarm]) -> str:
     ranked = rank_suspects([(f"{a.feature} {_WORDS[a.kind]}", a.size) for a in opened])
-    message = ", ".join(f"{name} {size:.0%}" for name, size in ranked[:4])
+    changes = ", ".join(f"{name} {size:.0%}" for name, size in ranked[:4])
     more = f" and {len(ranked) - 4} more" if len(ranked) > 4 else ""
-    return f"the {view} feed changed: {message}{more}"
+    return f"the {view} feed changed: {changes}{more}"
 
 
 def _evidence(

@@ -116,9 +116,9 @@ class _Reading:
     def add(self, batch: Batch) -> None:
         if not batch.rows:
             return
-        message = ", ".join(self._label_columns)
+        together = ", ".join(self._label_columns)
         held = [batch.columns[name] for name in self._label_columns]
-        labels = self._read(batch, message, "", lambda: self._label_reader.read(held))
+        labels = self._read(batch, together, "", lambda: self._label_reader.read(held))
         stamps = batch.columns[self._time_column]
         times = self._read(
             batch, self._time_column, "a time", lambda: self._time_reader.read(stamps)
@@ -175,8 +175,8 @@ class _Reading:
             names, what = list(self._label_columns), "a label"
             if self._untimed:
                 names, what = [*names, self._time_column], "a label and a time"
-            message = ", ".join(map(quoted, names))
-            raise BadTable(f"{self._file}: none of {self._rows:,} rows has {what} ({message})")
+            listed = ", ".join(map(quoted, names))
+            raise BadTable(f"{self._file}: none of {self._rows:,} rows has {what} ({listed})")
         columns: dict[str, Any] = {}
         read = dict(zip([r.spec.name for r in self._readers], self._columns, strict=True))
         for name in self._contract.names:

@@ -44,8 +44,8 @@ class AllowedHosts:
             return
         name = _name_of(given[0]) if len(given) == 1 else ""
         if name not in self._names and not name.endswith(self._below) and not self._is_ours(name):
-            message = " and ".join(repr(one[:80].decode("latin-1")) for one in given[:2])
-            raise UnknownHost(f"the console does not answer under Host {message}")
+            shown = " and ".join(repr(one[:80].decode("latin-1")) for one in given[:2])
+            raise UnknownHost(f"the console does not answer under Host {shown}")
 
     def _is_ours(self, name: str) -> bool:
         try:

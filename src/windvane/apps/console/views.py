@@ -229,12 +229,12 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
         lines: Sequence[tuple[str, str, Callable[[Tally], float | None]]],
     ) -> Chart:
         values = [(label, colour, _rounded(line.values(of))) for label, colour, of in lines]
-        message = "; ".join(_described(label, known, unit) for label, _, known in values)
+        sentence = "; ".join(_described(label, known, unit) for label, _, known in values)
         drawn = [
             {"label": label, "colour": colour, "values": known} for label, colour, known in values
         ]
         data = {"t": list(line.grid.starts), "unit": unit, "series": drawn, "marks": marks}
-        return Chart(name, title, unit, message, data)
+        return Chart(name, title, unit, sentence, data)
 
     return (
         chart(

@@ -212,7 +212,13 @@ class Task(ABC):
         """(rows,): by how much worse each row is than by the constant that is best for these very
         rows, in units of the metric; None where a constant's metric is known beforehand. Both are
         wrong about the same rows, so the mean of this is known better than either."""
-        del outputs, labels
+        constant = self.naive_losses(labels)
+        return None if constant is None else self.losses(outputs, labels) - constant
+
+    def naive_losses(self, labels: Floats) -> Floats | None:
+        """(rows,): what each row costs with the constant that is best for these very rows; None
+        where the metric is no mean of losses."""
+        del labels
         return None
 
     @abstractmethod

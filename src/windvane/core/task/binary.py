@@ -101,8 +101,8 @@ class BinaryTask(Task):
         others = sorted(names - spare - {positive})
         if len(others) < 2:
             return ""
-        message = ", ".join(show(name) for name in others[:5])
-        return f"the positive label is {positive!r}, and there are {len(others)} others: {message}"
+        listed = ", ".join(show(name) for name in others[:5])
+        return f"the positive label is {positive!r}, and there are {len(others)} others: {listed}"
 
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return (outputs[0] - labels) ** 2

@@ -129,11 +129,11 @@ class MultilabelTask(Task):
     def suspicious(self, outputs: Outputs) -> str:
         return all_labels(outputs[0])
 
-    def over_naive(self, outputs: Outputs, labels: Floats) -> Floats:
-        return self.losses(outputs, labels) - ((labels - labels.mean(axis=0)) ** 2).mean(axis=1)
+    def naive_losses(self, labels: Floats) -> Floats:
+        return ((labels - labels.mean(axis=0)) ** 2).mean(axis=1)
 
     def naive(self, labels: Floats) -> float:
-        return float(((labels - labels.mean(axis=0)) ** 2).mean()) if len(labels) else 0.0
+        return float(self.naive_losses(labels).mean()) if len(labels) else 0.0
 
     def confidence(self, row: OutputRow) -> float:
         return min(max(p, 1.0 - p) for p in row[0])

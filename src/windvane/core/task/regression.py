@@ -181,18 +181,22 @@ class RegressionTask(Task):
         """(rows, outputs, horizons, quantiles)."""
         count = len(self.spec.quantiles)
         said = np.stack([o.reshape(len(o), -1, count) for o in outputs], axis=1)
-        apart = by_row(labels).reshape(len(labels), len(self.outputs), -1, 1) - said
+        return self._pinball_of(
+            by_row(labels).reshape(len(labels), len(self.outputs), -1, 1) - said
+        )
+
+    def _pinball_of(self, apart: Floats) -> Floats:
+        """Of truth less each quantile, (..., quantiles)."""
         quantiles = np.array(self.spec.quantiles)
         return np.maximum(quantiles * apart, (quantiles - 1) * apart)
 
-    def _naive_losses(self, labels: Floats) -> Floats:
+    def naive_losses(self, labels: Floats) -> Floats:
         """Of the median, or of the quantiles, of these labels."""
         flat = by_row(labels)
         if not self.spec.quantiles:
             return np.abs(flat - np.median(flat, axis=0)).mean(axis=1)
         apart = flat[:, :, None] - np.quantile(flat, self.spec.quantiles, axis=0).T
-        quantiles = np.array(self.spec.quantiles)
-        return np.maximum(quantiles * apart, (quantiles - 1) * apart).mean(axis=(1, 2))
+        return self._pinball_of(apart).mean(axis=(1, 2))
 
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         errors = self._errors(outputs, labels)
@@ -229,10 +233,7 @@ class RegressionTask(Task):
         return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
 
     def naive(self, labels: Floats) -> float:
-        return float(self._naive_losses(labels).mean()) if len(labels) else 0.0
-
-    def over_naive(self, outputs: Outputs, labels: Floats) -> Floats:
-        return self.losses(outputs, labels) - self._naive_losses(labels)
+        return float(self.naive_losses(labels).mean()) if len(labels) else 0.0
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         out: dict[str, Any] = {}

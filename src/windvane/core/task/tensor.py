@@ -105,15 +105,12 @@ class TensorTask(Task):
             return Quality(self.metric, 0.0, 0.0, 0.0, len(labels), False, message)
         return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
 
-    def over_naive(self, outputs: Outputs, labels: Floats) -> Floats | None:
-        if not self.spec.score:
-            return None
-        return self.losses(outputs, labels) - np.abs(labels - np.median(labels))
+    def naive_losses(self, labels: Floats) -> Floats | None:
+        return np.abs(labels - np.median(labels)) if self.spec.score and len(labels) else None
 
     def naive(self, labels: Floats) -> float | None:
-        if not self.spec.score or not len(labels):
-            return None
-        return float(np.abs(labels - np.median(labels)).mean())
+        losses = self.naive_losses(labels)
+        return None if losses is None else float(losses.mean())
 
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         out: dict[str, Any] = {}

@@ -146,8 +146,8 @@ class OpenInferenceProtocol:
             return OpenInferenceCodec(call.version, -1)
         media.content_type(headers, (_BINARY, media.JSON))
         if not given.isdigit() or len(given) > 10:
-            message = given[:40].decode("latin-1")
-            raise BadBody(f"Inference-Header-Content-Length {message!r} is no length", hint=HINT)
+            length = given[:40].decode("latin-1")
+            raise BadBody(f"Inference-Header-Content-Length {length!r} is no length", hint=HINT)
         return OpenInferenceCodec(call.version, int(given))
 
     def answer_headers(self, codec: Codec, response: InferenceResponse) -> list[Header]:
