@@ -143,12 +143,10 @@ def measure_delay(
 
 
 def _loud(loop: StewardLoop, judge: str) -> bool:
-    states, policy = (
-        (loop.state.sudden_shift, loop.policy.sudden_shift)
-        if judge == "sudden_shift"
-        else (loop.state.training_drift, loop.policy.training_drift)
-    )
-    return any(state.value >= policy.alarm_at for state in states.values())
+    if judge == "sudden_shift":
+        streams = [s for source in loop.sources.values() for s in source.streams.values()]
+        return any(state.value >= loop.policy.alarm_at for state in streams)
+    return any(state.value >= loop.policy.slow_alarm_at for state in loop.drifting.values())
 
 
 def _alone(layout: Layout, baseline: Baseline, name: str) -> tuple[Layout, Baseline]:

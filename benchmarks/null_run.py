@@ -169,7 +169,7 @@ def _run(
                 p[reading.kind][at, place[reading.feature]] = reading.p
             tick()
     at = {
-        "sudden shift": loop.policy.sudden_shift.alarm_at,
-        "training drift": loop.policy.training_drift.alarm_at,
+        "sudden shift": loop.policy.alarm_at,
+        "training drift": loop.policy.slow_alarm_at,
     }
     return NullRun(rows, s.features, at, p, tuple(acted))

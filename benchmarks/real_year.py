@@ -12,8 +12,8 @@ from flight_rows import FlightRows, fit_layout
 from steward_loop import StewardLoop
 
 from windvane.core.drift import build_baseline
+from windvane.usecases.monitors import watch_policy
 from windvane.usecases.read_model_file import read_model_file
-from windvane.usecases.window_policy import window_policy
 
 DAY = 86_400.0
 TENANTS = 16  # the airlines
@@ -51,7 +51,7 @@ def run_year(rows: FlightRows, tick: Callable[[], None], weeks: int = 26) -> lis
         files("windvane.apps.demo").joinpath("model.yaml").read_text(encoding="utf-8")
     )
     names = [spec.name for spec in file.schema]
-    policy = window_policy(file, models=1, tenants=TENANTS)
+    policy = watch_policy(file, models=1, tenants=TENANTS)
     window_s, week_s = policy.window_s, policy.drift_over_s
     trained = rows.times < TRAIN_UNTIL
     layout = fit_layout(rows, np.flatnonzero(trained), names)
@@ -75,7 +75,7 @@ def run_year(rows: FlightRows, tick: Callable[[], None], weeks: int = 26) -> lis
         merged = np.sum([windows[s] for s in grid if s in windows], axis=0)
         readings, _ = loop.judge_training_drift(first, merged)
         top = sorted(((r.feature, r.size) for r in readings), key=lambda x: -x[1])[:4]
-        drifted = sum(state.alarmed for state in loop.state.training_drift.values())
+        drifted = sum(state.alarmed for state in loop.drifting.values())
         rows_seen = int(layout.part(merged, names[0]).sum())
         out.append(Week(first, rows_seen, drifted, tuple(top), tuple(pages)))
     return out

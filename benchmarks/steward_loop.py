@@ -22,18 +22,19 @@ from windvane.core.drift import (
     DriftFacts,
     Kind,
     Reading,
+    StreamState,
     baseline_readings,
     judge_drift,
     predictive_scores,
-    recent_readings,
 )
 from windvane.core.sketch import CategoryAxis, Layout
 from windvane.core.verdict import p_to_e, shiryaev_roberts
 from windvane.ports.control_store import Deployment
+from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.load_recent_history import RecentHistory
-from windvane.usecases.load_window import DRIFT_SALT, SHIFT_SALT, ClosedWindow, StewardState
+from windvane.usecases.monitors import sudden_shift, training_drift, watch_policy
 from windvane.usecases.read_model_file import ModelFile, read_model_file
-from windvane.usecases.window_policy import WindowPolicy, window_policy
+from windvane.usecases.window_policy import WindowPolicy
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -66,8 +67,9 @@ class StewardLoop:
         baseline: Baseline,
         policy: WindowPolicy | None = None,
     ) -> None:
-        self.policy = policy or window_policy(file, models=1, tenants=1)
-        self.state = StewardState()
+        self.policy = policy or watch_policy(file, models=1, tenants=1)
+        self.sources: dict[str, sudden_shift.SourceState] = {}
+        self.drifting: Mapping[str, StreamState] = {}
         self._file, self._layout = file, layout
         # As the steward has it: unpacked from the version's record, with rounded scores.
         self._baseline = Baseline.from_bytes(baseline.to_bytes())
@@ -81,22 +83,11 @@ class StewardLoop:
         self._history.forget_before(start - self.policy.recent_s)
         self._history.add(start, counts)
         window = self._window(start, counts)
-        rows = int(self._layout.part(counts, self._layout.names[0]).sum())
-        found: tuple[Reading, ...] = ()
-        if rows >= self.policy.min_rows:
-            found = recent_readings(
-                self._layout,
-                window.views,
-                counts,
-                window.references(self.state),
-                window.calibration(self.state),
-                min_rows=self.policy.min_rows,
-                seed=window.seed(SHIFT_SALT),
-            )
-        facts = DriftFacts(start, rows, self.policy.min_rows, found, self.state.sudden_shift)
-        _, self.state.sudden_shift, alarms = judge_drift(
-            facts, self.policy.sudden_shift, window.end
-        )
+        policy = sudden_shift.shift_policy(self._file, self.policy)
+        facts = sudden_shift.shift_facts(window, self.sources, policy)
+        found = facts.readings
+        _, states, alarms = judge_drift(facts, policy, window.end)
+        self.sources = sudden_shift.by_source(window.views, states, self.sources)
         for r in found:
             self._history.remember(r.stream, start, round(r.size, 4))
         return found, [alarm for alarm in alarms if alarm.opened]
@@ -109,18 +100,21 @@ class StewardLoop:
         window = self._window(start, counts)
         rows = int(self._layout.part(counts, self._layout.names[0]).sum())
         found = baseline_readings(
-            self._layout, window.views, counts, self._baseline, seed=window.seed(DRIFT_SALT)
+            self._layout,
+            window.views,
+            counts,
+            self._baseline,
+            seed=window.seed(training_drift.SALT),
         )
-        facts = DriftFacts(start, rows, self.policy.min_rows, found, self.state.training_drift)
-        _, self.state.training_drift, alarms = judge_drift(
-            facts, self.policy.training_drift, window.end
-        )
+        facts = DriftFacts(start, rows, self.policy.min_rows, found, self.drifting)
+        policy = training_drift.drift_policy(self._file, self.policy)
+        _, self.drifting, alarms = judge_drift(facts, policy, window.end)
         return found, [alarm for alarm in alarms if alarm.opened]
 
     def _window(self, start: float, counts: Counts) -> ClosedWindow:
         return ClosedWindow(
             self._file, self.policy, self._live, self._layout, self._baseline, start, (),
-            counts, self._history,
+            counts, self._history, start,
         )  # fmt: skip
 
 

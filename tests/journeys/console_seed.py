@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 
 from windvane.adapters.clock import DrivenClock
 from windvane.adapters.sql import SqlControlStore
-from windvane.core.alerting import Cause, CauseKind
+from windvane.core.alerting import CANARY, Cause
 from windvane.core.drift import (
     DriftFacts,
     DriftPolicy,
@@ -50,6 +50,7 @@ from windvane.core.verdict import Outcome, RateFacts, RatePolicy, RateState, Ver
 from windvane.ports.control_store import (
     Checkpoint,
     Deployment,
+    MonitorState,
     Tx,
     WindowKey,
     WindowVerdict,
@@ -57,7 +58,8 @@ from windvane.ports.control_store import (
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
-from windvane.usecases.load_window import StewardState
+from windvane.usecases.monitors.refusals import TENANT
+from windvane.usecases.monitors.sudden_shift import FEED, SourceState
 from windvane.usecases.open_incident import close_incident, open_incident
 from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import ModelFile, read_model_file
@@ -189,7 +191,7 @@ def _tenant_verdict(model: str, start: float, tenant: str, bad: int, n: int) -> 
     facts = RateFacts(f"tenant {tenant}", start, bad, n, RateState())
     verdict, _ = judge_rate(facts, RatePolicy(0.02, 1e6, "CON", "refused"), start + WINDOW_S)
     return WindowVerdict(
-        model, start, facts.subject, verdict.outcome, verdict.code, verdict.sentence, {}
+        model, start, "refusals", tenant, verdict.outcome, verdict.code, verdict.sentence, {}
     )
 
 
@@ -226,9 +228,9 @@ def _own_verdicts(
     errors = RateFacts("errors", start, 1, rows, RateState())
     fine, _ = judge_rate(errors, RatePolicy(0.01, 1e6, "SLO", "failed"), start + WINDOW_S)
     return [
-        WindowVerdict(file.model, start, "features", verdict.outcome, verdict.code,
+        WindowVerdict(file.model, start, "sudden_shift", "", verdict.outcome, verdict.code,
                       verdict.sentence, detail),
-        WindowVerdict(file.model, start, "errors", fine.outcome, fine.code, fine.sentence, {}),
+        WindowVerdict(file.model, start, "errors", "", fine.outcome, fine.code, fine.sentence, {}),
     ]  # fmt: skip
 
 
@@ -243,9 +245,9 @@ def _weekly(file: ModelFile, start: float) -> list[WindowVerdict]:
     message = "temp drift moved 0.31 >= 0.20 with evidence 2.1e+05 >= 9.4e+03, 1 of 7 streams"
     auc = "AUC 0.671 (at least 0.652) >= 0.62, n=41,201"
     return [
-        WindowVerdict(file.model, start, "drift", Outcome.FAIL, "DRI-201", message,
+        WindowVerdict(file.model, start, "training_drift", "", Outcome.FAIL, "DRI-201", message,
                       {"rows": 90_000, "readings": readings}),
-        WindowVerdict(file.model, start, "outcomes", Outcome.PASS, "OUT-200", auc,
+        WindowVerdict(file.model, start, "outcomes", "", Outcome.PASS, "OUT-200", auc,
                       {"auc": 0.671, "scored": 41_201}),
     ]  # fmt: skip
 
@@ -306,7 +308,7 @@ def _roll_back(
         after = totals[at_window(24)]
         shapes = [histogram(layout, "arr_late", totals[at_window(30)], np.roll(after, 2))]
         told = open_incident(
-            tx, file, Cause(CauseKind.CANARY, "version 3"),
+            tx, file, Cause(CANARY, "version 3"),
             title=f"version 3 was rolled back: {verdict.sentence}", now=at,
             since=live.rollout_started,
             evidence={"histograms": shapes, "samples": _samples(5, at, broken=False)},
@@ -352,7 +354,7 @@ def _break_feed(
     before = np.sum([c for s, c in totals.items() if s < start], axis=0)
     after = totals[start]
     facts, verdict = _drift(file, start, int(layout.part(after, "temp").sum()), broken=True)
-    cause = Cause(CauseKind.FEED, "weather")
+    cause = Cause(FEED, "weather")
     name = f"{file.model}/{cause.key}/{start:.0f}/broken"
     mine = [
         (t, layout.count(draw_flights(rng, 60 + 10 * i, late=True, broken=True))[0])
@@ -380,11 +382,14 @@ def _break_feed(
             done=["version 1, which does not need weather, stands in for version 2"],
         )  # fmt: skip
         policy = DriftPolicy(1e5)
-        _decide(tx, file.model, name, "view weather", "fall_back", now, verdict,
+        _decide(tx, file.model, name, "source weather", "fall_back", now, verdict,
                 (*routing_effects(tx), *told), msgspec.to_builtins(facts),
                 msgspec.to_builtins(policy), "drift")  # fmt: skip
         sounding = {f"{f}/nulls": StreamState(1e9, 1e9, start, alarmed=True) for f, _ in sizes}
-        tx.put_steward_state(file.model, msgspec.to_builtins(StewardState(sudden_shift=sounding)))
+        state = SourceState(sounding, start)
+        body = msgspec.to_builtins(state)
+        held = MonitorState(file.model, "sudden_shift", "weather", start, state.alarmed, body)
+        tx.put_monitor_states([held])
         held = tx.open_incident(file.model, cause.key)
         assert held is not None
         return held.id
@@ -394,7 +399,7 @@ def _refuse_tenant(store: SqlControlStore, clock: DrivenClock, file: ModelFile) 
     start = at_window(5)
     now = start + WINDOW_S + 20.0
     clock.move_to(now)
-    cause = Cause(CauseKind.TENANT, "harbor-air")
+    cause = Cause(TENANT, "harbor-air")
     name = f"{file.model}/{cause.key}/{start:.0f}/began"
     facts = RateFacts("tenant harbor-air", start, 31, 76, RateState(9e5, start))
     policy = RatePolicy(0.02, 1e6, "CON", "refused")
@@ -421,7 +426,7 @@ def _refuse_tenant(store: SqlControlStore, clock: DrivenClock, file: ModelFile) 
 def heal_feed(given: Seeded) -> None:
     """What the steward writes when the weather is back: the page should follow by itself."""
     file = read_model_file(FLIGHT)
-    cause = Cause(CauseKind.FEED, "weather")
+    cause = Cause(FEED, "weather")
     now = given.clock.now()
     name = f"{file.model}/{cause.key}/{now:.0f}/healed"
     with given.store.begin() as tx:
@@ -430,7 +435,7 @@ def heal_feed(given: Seeded) -> None:
         tx.put_deployment(replace(live, standing_in=None, broken_views=(), changed_at=now))
         lines = ["weather is healthy again", "version 2 answers again"]
         close_incident(tx, file.model, cause, now=now, decision=name, lines=lines)
-        _decide(tx, file.model, name, "view weather", "revert", now,
+        _decide(tx, file.model, name, "source weather", "revert", now,
                 Verdict(Outcome.PASS, "DRI-200", "weather is healthy again"),
                 routing_effects(tx), judge="")  # fmt: skip
 
@@ -471,7 +476,7 @@ def _demand(
                 message = "largest evidence 2.31 (fare/values) < 1.2e+05, n=163"
                 verdicts.append(
                     WindowVerdict(
-                        file.model, start, "features", Outcome.PASS, "DRI-200", message, {}
+                        file.model, start, "sudden_shift", "", Outcome.PASS, "DRI-200", message, {}
                     )
                 )
         tx.add_sketches(found)

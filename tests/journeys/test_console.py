@@ -30,9 +30,10 @@ from journeys.console_seed import (
 from journeys.installation import free_port
 from playwright.sync_api import Browser, Page, expect
 
-from windvane.core.alerting import Cause, CauseKind
+from windvane.core.alerting import Cause
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import Checkpoint, WindowKey
+from windvane.usecases.monitors.errors import ERRORS
 from windvane.usecases.open_incident import open_incident
 from windvane.usecases.read_model_file import read_model_file
 
@@ -239,7 +240,7 @@ def _write_news(given: Seeded) -> None:
         tx.add_sketches({WindowKey(file.model, start, "1", "fallback", "new-air", "r-1"): news})
         tx.set_checkpoint(Checkpoint("gateway-0", 2, now))
         open_incident(
-            tx, file, Cause(CauseKind.ERRORS, file.model), title="errors rose", now=now,
+            tx, file, Cause(ERRORS, file.model), title="errors rose", now=now,
             since=now - 60.0, evidence={}, decision="", done=[],
         )  # fmt: skip
 

@@ -27,8 +27,8 @@ from windvane.ports.control_store import (
 )
 from windvane.usecases.advance_rollout import LEASE
 from windvane.usecases.apply_model import apply_model
-from windvane.usecases.judge_window import judge_window
-from windvane.usecases.load_window import WindowCache
+from windvane.usecases.judge_windows import judge_windows
+from windvane.usecases.load_windows import WindowCache
 
 MODEL = "delay"
 START = 1_700_006_400.0  # a midnight, UTC
@@ -241,4 +241,18 @@ class Harness:
         self.clock.at = max(self.clock.at, start + WINDOW_S)
 
     def judge(self) -> bool:
-        return judge_window(self.store, self.log, self.clock, MODEL, self.token, self.cache)
+        """Whether a window was closed and is judged now."""
+        judged = judge_windows(self.store, self.log, self.clock, self.token, [MODEL], self.cache)
+        return judged > 0
+
+    def carried(self, monitor: str) -> dict[str, Mapping[str, Any]]:
+        """What a monitor carries, by subject."""
+        with self.store.read() as tx:
+            held = tx.monitor_states([MODEL])
+        return {s.subject: s.body for s in held if s.monitor == monitor}
+
+    @property
+    def judged_until(self) -> float | None:
+        with self.store.read() as tx:
+            held = tx.progress([MODEL]).get(MODEL)
+        return held.until if held else None

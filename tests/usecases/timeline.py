@@ -17,15 +17,15 @@ def play(harness: Harness, windows: Sequence[dict[str, Any]], first: int = 0) ->
         assert harness.judge()
 
 
-def verdicts(harness: Harness, subject: str) -> list[WindowVerdict]:
+def verdicts(harness: Harness, monitor: str) -> list[WindowVerdict]:
     """Oldest first."""
     with harness.store.read() as tx:
-        return list(reversed(tx.verdicts(MODEL, subject, 0.0, 10_000)))
+        return list(reversed(tx.verdicts(MODEL, monitor, 0.0, 10_000)))
 
 
-def outcomes(harness: Harness, subject: str) -> str:
+def outcomes(harness: Harness, monitor: str) -> str:
     """One letter a window."""
-    return "".join(v.outcome[0].upper() for v in verdicts(harness, subject))
+    return "".join(v.outcome[0].upper() for v in verdicts(harness, monitor))
 
 
 def only(harness: Harness, cause: str) -> Incident:

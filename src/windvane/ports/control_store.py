@@ -133,7 +133,8 @@ class UnitCounts:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """The one thing a person is told about one cause."""
+    """The one thing a person is told about one cause. ``members`` name the monitors' findings that
+    still sound in it, ``sources`` those that it concerns."""
 
     id: str
     model: str
@@ -147,6 +148,8 @@ class Incident:
     owner: str
     runbook: str
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    members: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +173,42 @@ class OutboxItem:
 
 @dataclass(frozen=True, slots=True)
 class WindowVerdict:
-    """One judged window of one subject, for tables and plots; ``detail`` is small JSON."""
+    """What a monitor said of a window and a subject, for tables and plots; ``detail`` is small
+    JSON. ``subject`` is "" where the monitor has one only."""
 
     model: str
     start: float
+    monitor: str
     subject: str
     outcome: str
     code: str
     sentence: str
     detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorState:
+    """What a monitor carries of a subject; ``at`` is the start of the window it was left by."""
+
+    model: str
+    monitor: str
+    subject: str
+    at: float
+    alarmed: bool
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a model's windows are judged: from ``began`` to ``until``; the next one is due once
+    every spool is read up to ``due_at`` (business time, s). ``revision`` grows with every change
+    of what the monitors carry."""
+
+    model: str
+    began: float
+    until: float
+    due_at: float
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +268,14 @@ class Models(Protocol):
         ...
 
     def models(self) -> list[ModelRecord]: ...
+    def model_records(self, names: Sequence[str]) -> list[ModelRecord]:
+        """Those of ``names`` that there are."""
+        ...
+
+    def applied_at(self) -> Mapping[str, float]:
+        """When each model's file was applied, without reading the files."""
+        ...
+
     def put_layout(self, layout: Layout) -> None: ...
     def layout(self, layout_id: str) -> Layout: ...
     def put_contract(self, model: str, contract: Contract) -> None: ...
@@ -251,11 +289,19 @@ class Models(Protocol):
         """Oldest first."""
         ...
 
+    def version_summaries(self, model: str) -> list[VersionRecord]:
+        """Oldest first, with ``baseline`` empty: it is large, and few need it."""
+        ...
+
     def version_layouts(self, model: str) -> Mapping[str, str]:
         """The layout's id of each version, without reading baselines."""
         ...
 
     def deployment(self, model: str) -> Deployment | None: ...
+    def deployments(self, models: Sequence[str] = ()) -> list[Deployment]:
+        """Those of ``models``, or all."""
+        ...
+
     def put_deployment(self, deployment: Deployment) -> None: ...
     def add_routing(self, table: RoutingTable, above: int = 0) -> int:
         """Store ``table`` under the next ``seq``, larger than ``above`` too; which is returned."""
@@ -299,18 +345,42 @@ class Windows(Protocol):
         ...
 
     def sketches(self, model: str, start: float, end: float) -> list[tuple[WindowKey, Sketch]]: ...
+    def sketches_of(
+        self, models: Sequence[str], start: float, end: float
+    ) -> list[tuple[WindowKey, Sketch]]:
+        """Those of several models, ordered by model."""
+        ...
+
     def add_units(self, units: Sequence[UnitSeen]) -> None:
         """Remember each unit once a rollout and arm; a failure or slowness, once seen, stays."""
         ...
 
     def unit_counts(self, rollout: str) -> list[UnitCounts]: ...
     def add_verdicts(self, verdicts: Sequence[WindowVerdict]) -> None: ...
-    def verdicts(self, model: str, subject: str, since: float, limit: int) -> list[WindowVerdict]:
-        """Newest first; ``subject`` "" for all."""
+    def verdicts(self, model: str, monitor: str, since: float, limit: int) -> list[WindowVerdict]:
+        """Newest first; ``monitor`` "" for all."""
         ...
 
-    def steward_state(self, model: str) -> Mapping[str, Any]: ...
-    def put_steward_state(self, model: str, state: Mapping[str, Any]) -> None: ...
+    def due_models(self, read_until: float) -> list[str]:
+        """Deployed models that have a window to judge, or may: those never judged are among
+        them. ``read_until`` is how far every spool was read (business time, s)."""
+        ...
+
+    def first_windows(self, since: Mapping[str, float]) -> Mapping[str, float]:
+        """Start of the earliest window of each model that has one at or after its time."""
+        ...
+
+    def progress(self, models: Sequence[str]) -> Mapping[str, Progress]: ...
+    def put_progress(self, progress: Sequence[Progress]) -> None: ...
+    def monitor_states(self, models: Sequence[str]) -> list[MonitorState]: ...
+    def put_monitor_states(self, states: Sequence[MonitorState]) -> None: ...
+    def drop_monitor_states(self, keys: Sequence[tuple[str, str, str]]) -> None:
+        """Forget states by (model, monitor, subject)."""
+        ...
+
+    def prune_monitor_states(self, before: float, limit: int) -> int:
+        """Forget at most ``limit`` states that were left before, unless their alarm is open."""
+        ...
 
 
 class Decisions(Protocol):
@@ -328,6 +398,10 @@ class Decisions(Protocol):
     def effect_failed(self, key: str, error: str, retry_at: float) -> None: ...
     def put_incident(self, incident: Incident) -> None: ...
     def open_incident(self, model: str, cause: str) -> Incident | None: ...
+    def open_incidents(self, model: str = "") -> list[Incident]:
+        """Oldest first; ``model`` "" for all."""
+        ...
+
     def incident(self, incident_id: str) -> Incident: ...
     def incidents(self, model: str, limit: int) -> list[Incident]:
         """Newest first; ``model`` "" for all."""

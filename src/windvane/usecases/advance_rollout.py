@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from windvane.core.alerting import Cause, CauseKind, Response, choose_response
+from windvane.core.alerting import CANARY, Cause, Response, choose_response
 from windvane.core.journal import Decision, Effect
 from windvane.core.rollout import (
     ArmFacts,
@@ -42,6 +42,7 @@ from windvane.usecases.read_model_file import (
 )
 
 JUDGE = "rollout.gate"
+ROLLOUT = "rollout"  # as the monitor of its verdicts
 LEASE = "steward"
 
 
@@ -192,7 +193,7 @@ def _act(
 ) -> tuple[str, Deployment, tuple[Effect, ...]]:
     gone = replace(live, challenger=None, share=0.0, step=0, changed_at=now)
     if verdict.failed:
-        cause = Cause(CauseKind.CANARY, f"version {live.challenger}")
+        cause = Cause(CANARY, f"version {live.challenger}")
         effects: tuple[Effect, ...] = ()
         if choose_response(cause.kind, file.respond) is not Response.LOG:
             effects = open_incident(
@@ -215,9 +216,9 @@ def _act(
         fresh = replace(live, share=share, step=after, stage_started=now, changed_at=now)
         return "advance", fresh, ()
     champion = live.challenger or live.champion
-    for held in tx.incidents(file.model, 1_000):
-        if held.kind == CauseKind.CANARY and held.closed_at is None:
-            cause = Cause(CauseKind.CANARY, held.cause.partition(":")[2])
+    for held in tx.open_incidents(file.model):
+        if held.kind == CANARY.name:
+            cause = Cause(CANARY, held.cause.partition(":")[2])
             lines = [f"version {champion} was promoted"]
             close_incident(tx, file.model, cause, now=now, decision=_decision_id(live), lines=lines)
     fresh = replace(gone, champion=champion, previous=live.champion, rollout="")
@@ -236,7 +237,7 @@ def _remember(
     window_s = parse_duration(file.watch.window)
     start = live.stage_started // window_s * window_s
     row = WindowVerdict(
-        live.model, start, "rollout", verdict.outcome, verdict.code, verdict.sentence,
+        live.model, start, ROLLOUT, "", verdict.outcome, verdict.code, verdict.sentence,
         {"missing": verdict.missing, "step": live.step},
     )  # fmt: skip
     with store.begin() as tx:

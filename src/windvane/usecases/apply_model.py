@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from windvane.core.errors import did_you_mean
 from windvane.core.journal import Decision, fact_hash
 from windvane.core.verdict import Outcome, Verdict
@@ -18,10 +20,12 @@ def apply_model(store: ControlStore, clock: Clock, text: str) -> tuple[ModelFile
         held = next((m for m in tx.models() if m.name == file.model), None)
         if held is not None and held.text == text:
             return file, False
-        if held is not None and tx.versions(file.model):
+        if held is not None and tx.version_summaries(file.model):
             _check_growth(tx, read_model_file(held.text), file)
         _check_cascade(tx, file)
         tx.put_model(ModelRecord(file.model, text, clock.now()))
+        if (judged := tx.progress([file.model]).get(file.model)) is not None:
+            tx.put_progress([replace(judged, due_at=0.0)])  # its windows may be others now
         version = fact_hash(text)
         publish = routing_effects(tx)
         sentence = f"file {version} replaces {fact_hash(held.text) if held else 'nothing'}"
@@ -103,7 +107,7 @@ def _check_growth(tx: Tx, held: ModelFile, fresh: ModelFile) -> None:
     gone = [name for name in before if name not in after]
     live = tx.deployment(fresh.model)
     serving = {live.champion, live.challenger, live.standing_in} if live else set[str | None]()
-    for version in tx.versions(fresh.model):
+    for version in tx.version_summaries(fresh.model):
         missing = [name for name in gone if name in (version.features or before)]
         if missing and version.version in serving:
             raise BadModelFile(

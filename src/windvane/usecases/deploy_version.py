@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
-from windvane.core.alerting import Cause, CauseKind
+from windvane.core.alerting import CANARY, Cause
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import RUNTIMES, Environment, Place, RuntimeName
 from windvane.core.journal import Decision
@@ -99,7 +99,7 @@ def deploy_version(
                     stage_started=now,
                 )
                 message = f"version {version} begins at {share:.0%} beside version {held.champion}"
-        cause = Cause(CauseKind.CANARY, f"version {version}")
+        cause = Cause(CANARY, f"version {version}")
         close_incident(
             tx, model, cause, now=now, decision=f"{model}/deploy/{version}/{number}",
             lines=[f"version {version} was deployed again"],

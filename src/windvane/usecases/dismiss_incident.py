@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import msgspec
 
-from windvane.core.alerting import CauseKind
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
-from windvane.core.verdict import Outcome, RateState, Verdict
+from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, Incident, IncidentNote, Tx
+from windvane.ports.control_store import (
+    ControlStore,
+    Incident,
+    IncidentNote,
+    MonitorState,
+    Tx,
+)
+from windvane.usecases.monitors import Monitor, cause_kinds, monitor_named
+from windvane.usecases.open_incident import cause_of
 
 
 class CannotDismiss(WindvaneError):
@@ -33,12 +41,13 @@ def dismiss_incident(store: ControlStore, clock: Clock, incident_id: str, why: s
         held = tx.incident(incident_id)
         if held.closed_at is not None:
             raise CannotDismiss(f"incident {incident_id} is closed already")
-        if held.kind == CauseKind.FEED:
+        members = _members(held)
+        if not all(monitor.closable for monitor in members):
             hint = "it closes once the feed is healthy; if the change is to stay, train on it"
             raise CannotDismiss(f"incident {incident_id} is a broken feed", hint=hint)
         decision = f"{held.id}/dismissed"
-        _quieten(tx, held)
-        closed = replace(held, closed_at=now)
+        _begin_anew(tx, held, members)
+        closed = replace(held, closed_at=now, members=())
         tx.put_incident(closed)
         tx.add_note(held.id, IncidentNote(now, f"closed by hand: {why}", decision))
         tx.decide(
@@ -57,15 +66,30 @@ def dismiss_incident(store: ControlStore, clock: Clock, incident_id: str, why: s
     return closed
 
 
-def _quieten(tx: Tx, incident: Incident) -> None:
-    """The alarm that opened it must be able to sound again."""
-    state: dict[str, Any] = dict(tx.steward_state(incident.model))
-    _, _, subject = incident.cause.partition(":")
-    fresh = msgspec.to_builtins(RateState())
-    if incident.kind == CauseKind.TENANT and subject in state.get("refusals", {}):
-        state["refusals"] = {**state["refusals"], subject: fresh}
-    elif incident.kind == CauseKind.ERRORS and "errors" in state:
-        state["errors"] = fresh
-    else:
+def _members(incident: Incident) -> list[Monitor]:
+    """The monitors that still find something of the incident's."""
+    names = dict.fromkeys(member.partition("/")[0] for member in incident.members)
+    found = [monitor_named(name) for name in names]
+    return [monitor for monitor in found if monitor is not None]
+
+
+def _begin_anew(tx: Tx, incident: Incident, members: Sequence[Monitor]) -> None:
+    """What opened it must be able to be found again; a steward that judges meanwhile looks
+    again."""
+    model = incident.model
+    cause = cause_of(incident, cause_kinds())
+    progress = tx.progress([model]).get(model)
+    if progress is None or not members:
         return
-    tx.put_steward_state(incident.model, state)
+    held = tx.monitor_states([model])
+    for monitor in members:
+        rows = {s.subject: s.body for s in held if s.monitor == monitor.name}
+        for subject, state in monitor.begin_anew(rows, cause).items():
+            if state is None:
+                tx.drop_monitor_states([(model, monitor.name, subject)])
+            else:
+                body = msgspec.to_builtins(state)
+                at = progress.until
+                fresh = MonitorState(model, monitor.name, subject, at, state.alarmed, body)
+                tx.put_monitor_states([fresh])
+    tx.put_progress([replace(progress, revision=progress.revision + 1)])

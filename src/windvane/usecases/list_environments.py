@@ -106,7 +106,7 @@ def _used(store: ControlStore) -> tuple[dict[str, Environment], dict[str, tuple[
     users: dict[str, tuple[str, ...]] = {}
     with store.read() as tx:
         for model in tx.models():
-            for record in tx.versions(model.name):
+            for record in tx.version_summaries(model.name):
                 found = environment_of(record)
                 if found is not None:
                     known.setdefault(found.id, found)

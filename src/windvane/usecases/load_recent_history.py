@@ -84,7 +84,7 @@ def load_recent_history(
         for start in sorted(by_start):
             history.add(start, by_start[start])
         block += block_s
-    for row in reversed(tx.verdicts(model, "features", first, _MOST_SIZES)):
+    for row in reversed(tx.verdicts(model, "sudden_shift", first, _MOST_SIZES)):
         for reading in row.detail.get("readings", []):
             stream = f"{reading['feature']}/{reading['kind']}"
             history.remember(stream, row.start, float(reading["size"]))

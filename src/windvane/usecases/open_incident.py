@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from windvane.core.alerting import Cause, rank_suspects, severity_of
+from windvane.core.alerting import Cause, CauseChange, CauseKind, rank_suspects
 from windvane.core.journal import Effect, fact_hash
 from windvane.ports.control_store import Incident, IncidentNote, Tx
 from windvane.usecases.publish_routing import NOTIFY
 from windvane.usecases.read_model_file import ModelFile
 
-RUNBOOKS = {
-    "feed": "feed-broken.md",
-    "canary": "canary-rolled-back.md",
-    "tenant": "tenant-refused.md",
-    "errors": "model-errors.md",
-    "outcomes": "outcomes-below-floor.md",
-    "training_drift": "drift.md",
-}
+
+def cause_of(incident: Incident, kinds: Mapping[str, CauseKind]) -> Cause:
+    """The cause of a stored incident; ``kinds`` are all that there are, by name."""
+    return Cause(kinds[incident.kind], incident.cause.partition(":")[2])
 
 
 def open_incident(
@@ -33,38 +29,102 @@ def open_incident(
     since: float,
     evidence: Mapping[str, Any],
     decision: str,
-    done: list[str],
+    done: Sequence[str],
+    members: tuple[str, ...] = (),
+    sources: tuple[str, ...] = (),
 ) -> tuple[Effect, ...]:
     """Open the cause's incident, or add to the open one; the effects that tell people.
 
-    A person is told once an incident, not once an alarm.
+    A person is told once an incident, not once an alarm. ``members`` still sound in it,
+    ``sources`` are those that it concerns.
     """
     held = tx.open_incident(file.model, cause.key)
     if held is not None:
         merged = _merged(held.evidence, evidence)
         tx.put_incident(replace(held, evidence=merged, since=min(held.since, since)))
-        for line in (title, *done):
-            tx.add_note(held.id, IncidentNote(now, line, decision))
+        _note(tx, held.id, now, decision, (title, *done))
         return ()
     incident = Incident(
         id=_name(tx, file.model, cause, decision),
         model=file.model,
         cause=cause.key,
-        kind=cause.kind.value,
-        severity=severity_of(cause.kind).value,
+        kind=cause.kind.name,
+        severity=cause.kind.severity.value,
         title=title,
         opened_at=now,
         since=since,
         closed_at=None,
         owner=f"{file.owner.team} {file.owner.contact}".strip(),
-        runbook=file.runbook.rstrip("/") + "/" + RUNBOOKS[cause.kind.value],
+        runbook=_runbook(file, cause.kind),
         evidence=evidence,
+        members=members,
+        sources=sources,
     )
     tx.put_incident(incident)
-    for line in (title, *done):
-        tx.add_note(incident.id, IncidentNote(now, line, decision))
+    _note(tx, incident.id, now, decision, (title, *done))
     body = "\n".join([title, *done, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
     return (Effect(NOTIFY, {"title": f"[{incident.severity}] {file.model}", "body": body}),)
+
+
+def join_incident(
+    tx: Tx,
+    file: ModelFile,
+    change: CauseChange,
+    *,
+    evidence: Sequence[Mapping[str, Any]],
+    now: float,
+    decision: str,
+    done: Sequence[str],
+) -> tuple[Effect, ...]:
+    """Tell of a cause's findings that began: in the open incident that it belongs to, else in one
+    of its own."""
+    merged: dict[str, Any] = {}
+    for one in evidence:
+        merged = _merged(merged, one)
+    if not change.incident:
+        return open_incident(
+            tx, file, change.cause, title=change.title, now=now, since=change.since,
+            evidence=merged, decision=decision, done=done, members=change.members,
+            sources=change.sources,
+        )  # fmt: skip
+    held = tx.incident(change.incident)
+    fresh = replace(
+        held,
+        evidence=_merged(held.evidence, merged),
+        since=min(held.since, change.since),
+        members=change.members,
+        sources=change.sources,
+    )
+    if change.cause.key != held.cause:  # what explains the others leads
+        kind = change.cause.kind
+        fresh = replace(
+            fresh, cause=change.cause.key, kind=kind.name, severity=kind.severity.value,
+            title=change.title, runbook=_runbook(file, kind),
+        )  # fmt: skip
+    tx.put_incident(fresh)
+    _note(tx, held.id, now, decision, (*(f.title for f in change.began), *done))
+    return ()
+
+
+def leave_incident(
+    tx: Tx, change: CauseChange, *, now: float, decision: str, lines: Sequence[str]
+) -> None:
+    """Note what ended; close the incident where nothing is left of its cause."""
+    if not change.incident:
+        return
+    held = tx.incident(change.incident)
+    _note(tx, held.id, now, decision, lines)
+    closed = now if change.over else None
+    tx.put_incident(replace(held, members=change.members, closed_at=closed))
+
+
+def _note(tx: Tx, incident: str, now: float, decision: str, lines: Sequence[str]) -> None:
+    for line in lines:
+        tx.add_note(incident, IncidentNote(now, line, decision))
+
+
+def _runbook(file: ModelFile, kind: CauseKind) -> str:
+    return file.runbook.rstrip("/") + "/" + kind.runbook
 
 
 def _name(tx: Tx, model: str, cause: Cause, decision: str) -> str:
@@ -72,7 +132,7 @@ def _name(tx: Tx, model: str, cause: Cause, decision: str) -> str:
     words = re.sub(r"[^A-Za-z0-9]+", "-", cause.subject).strip("-")
     subject = "" if cause.subject == model else f"-{words[:40]}"
     before = sum(i.cause == cause.key for i in tx.incidents(model, 1_000))
-    return f"{model}-{cause.kind.value}{subject}-{fact_hash([cause.key, decision, before])[:10]}"
+    return f"{model}-{cause.kind.name}{subject}-{fact_hash([cause.key, decision, before])[:10]}"
 
 
 def _merged(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def routing_effects(tx: Tx) -> tuple[Effect, ...]:
     for model in tx.models():
         deployment = tx.deployment(model.name)
         if deployment is not None:
-            route = _route(model, deployment, tx.versions(model.name), trusted)
+            route = _route(model, deployment, tx.version_summaries(model.name), trusted)
             tx.put_contract(model.name, route.contract)
             routes[model.name] = route
     keys = tuple(record.entry for record in tx.key_records() if record.revoked_at is None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -10,13 +10,11 @@ import msgspec
 import numpy as np
 
 from windvane.core.acceptance import AcceptancePolicy, CandidateFacts, judge_candidate
-from windvane.core.drift import DriftFacts, DriftPolicy, judge_drift
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
-from windvane.core.outcomes import OutcomePolicy, judge_outcomes
 from windvane.core.rollout import GateFacts, GatePolicy, judge_gate
-from windvane.core.task import Quality
-from windvane.core.verdict import RateFacts, RatePolicy, Verdict, judge_rate
+from windvane.core.verdict import Verdict
+from windvane.usecases.monitors import MONITORS, Judge
 
 
 class NothingToReplay(WindvaneError):
@@ -42,16 +40,10 @@ class Replay:
         return self.recorded == self.again
 
 
-def _first(judge: Callable[[Any, Any, float], tuple[Any, ...]]) -> Any:
-    return lambda facts, policy, now: judge(facts, policy, now)[0]  # pyright: ignore
-
-
-JUDGES: Mapping[str, tuple[type[Any], type[Any], Callable[[Any, Any, float], Verdict]]] = {
-    "rollout.gate": (GateFacts, GatePolicy, judge_gate),
-    "drift": (DriftFacts, DriftPolicy, _first(judge_drift)),
-    "acceptance": (CandidateFacts, AcceptancePolicy, judge_candidate),
-    "rate": (RateFacts, RatePolicy, _first(judge_rate)),
-    "outcomes": (Quality, OutcomePolicy, judge_outcomes),
+GATE = Judge("rollout.gate", GateFacts, GatePolicy, judge_gate)
+ACCEPTANCE = Judge("acceptance", CandidateFacts, AcceptancePolicy, judge_candidate)
+JUDGES: Mapping[str, Judge] = {
+    judge.name: judge for judge in (*(m.judge for m in MONITORS), GATE, ACCEPTANCE)
 }
 
 
@@ -59,16 +51,16 @@ def replay_decision(decision: Decision) -> Replay:
     """Judge again; raises NothingToReplay for an act without a judge."""
     if decision.judge not in JUDGES:
         raise NothingToReplay(f"decision {decision.id} ({decision.action}) was not judged")
-    facts_type, policy_type, judge = JUDGES[decision.judge]
-    facts = msgspec.convert(decision.facts, facts_type, dec_hook=_counts)
-    policy = msgspec.convert(decision.policy, policy_type)
+    judge = JUDGES[decision.judge]
+    facts = msgspec.convert(decision.facts, judge.facts, dec_hook=_counts)
+    policy = msgspec.convert(decision.policy, judge.policy)
     revised = decision.policy.get("revision", 1) != revision_of(decision.judge)
-    return Replay(decision.verdict, judge(facts, policy, decision.at), revised)
+    return Replay(decision.verdict, judge.run(facts, policy, decision.at), revised)
 
 
 def revision_of(judge: str) -> int:
     """The judge's own revision: it grows whenever its code may judge the same otherwise."""
-    defaults: dict[str, Any] = {f.name: f.default for f in fields(JUDGES[judge][1])}
+    defaults: dict[str, Any] = {f.name: f.default for f in fields(JUDGES[judge].policy)}
     return int(defaults["revision"])
 
 

@@ -7,8 +7,8 @@ import pytest
 from windvane.apps.console.reading import IncidentPage
 from windvane.apps.console.story import answered_now
 from windvane.apps.console.views import weights_now
-from windvane.core.alerting import CauseKind
 from windvane.ports.control_store import Deployment, Incident
+from windvane.usecases.monitors.refusals import TENANT
 
 LIVE = Deployment("m", champion="1")
 
@@ -21,7 +21,7 @@ LIVE = Deployment("m", champion="1")
     ],
 )
 def test_who_answers_is_said(watched: bool, sentence: str, role: str) -> None:
-    kind = CauseKind.TENANT.value
+    kind = TENANT.name
     incident = Incident("i", "m", "c", kind, "page", "t", 2.0, 1.0, None, "o", "r")
     assert answered_now(IncidentPage(incident, (), {}, LIVE, watched)) == sentence
     assert [weight.role for weight in weights_now(LIVE, watched=watched)] == [role]

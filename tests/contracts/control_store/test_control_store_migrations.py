@@ -29,7 +29,6 @@ from windvane.ports.control_store import (
     ModelRecord,
     StoreUnavailable,
 )
-from windvane.usecases.load_window import StewardState
 from windvane.usecases.publish_routing import routing_effects
 
 RACERS = 2
@@ -91,7 +90,8 @@ def test_states_and_incidents_from_before_training_drift_go_on(empty_url: str) -
     sounding = {"alarmed": True, "since": 5.0}
     state = {
         "judged_until": 60.0, "seasons_from": 7.5, "breaks": {"x/nulls": sounding},
-        "seasons": {"y/drift": {}}, "refusals": {"AA": {}}, "excluded": {"plan": [[1.0, 2.0]]},
+        "seasons": {"y/drift": {}}, "refusals": {"AA": {"bad": 1}},
+        "excluded": {"plan": [[1.0, 2.0]]},
     }  # fmt: skip
     incidents = [
         Incident(
@@ -116,23 +116,48 @@ def test_states_and_incidents_from_before_training_drift_go_on(empty_url: str) -
                 {**row, "body": json.dumps(row)},
             )
     engine.dispose()
+    engine = migrate_to(empty_url, "0004")
+    with engine.begin() as connection:
+        contract = {"features": [{"name": "x", "view": "weather"}]}
+        connection.execute(
+            sa.text("INSERT INTO contracts (id, model, body) VALUES ('c', 'delay', :b)"),
+            {"b": json.dumps(contract)},
+        )
+        for subject in ("features", "drift", "tenant AA x", "outcomes"):
+            outcome = "fail" if "tenant" in subject else "pass"
+            connection.execute(
+                sa.text(
+                    "INSERT INTO window_verdicts VALUES ('delay', 0.0, :s, :o, 'X-1', 'said', '{}')"
+                ),
+                {"s": subject, "o": outcome},
+            )
+    engine.dispose()
     store = SqlControlStore(empty_url)
     store.migrate()
     with store.read() as tx:
-        held = tx.steward_state("delay")
+        carried = {(s.monitor, s.subject): s for s in tx.monitor_states(["delay"])}
+        judged = tx.progress(["delay"])["delay"]
         found = tx.open_incident("delay", "training_drift:delay")
         other = tx.incident("delay-feed-1")
+        told = tx.verdicts("delay", "", 0.0, 10)
     store.close()
-    renamed = {
-        "judged_until": 60.0, "training_drift_from": 7.5, "sudden_shift": {"x/nulls": sounding},
-        "training_drift": {"y/drift": {}}, "refusals": {"AA": {}},
-        "excluded": {"plan": [[1.0, 2.0]]},
-    }  # fmt: skip
-    assert held == renamed
-    read = msgspec.convert(held, StewardState)
-    assert read.sudden_shift["x/nulls"].alarmed
-    assert (read.training_drift_from, list(read.training_drift)) == (7.5, ["y/drift"])
-    assert found == replace(incidents[0], cause="training_drift:delay", kind="training_drift")
+    assert (judged.began, judged.until, judged.due_at) == (7.5, 60.0, 0.0)
+    weather = carried["sudden_shift", "weather"]
+    assert weather.alarmed
+    assert weather.body == {"streams": {"x/nulls": sounding}, "excluded": [], "since": 5.0}
+    plan = {"streams": {}, "excluded": [[1.0, 2.0]], "since": None}
+    assert carried["sudden_shift", "plan"].body == plan
+    assert carried["refusals", "AA"].body == {"bad": 1}
+    assert carried["training_drift", ""].body == {"streams": {"y/drift": {}}, "since": 7.5}
+    assert carried["outcomes", ""].body == {"since": 7.5, "below_since": None}
+    assert [(v.monitor, v.subject, v.outcome) for v in told] == [
+        ("outcomes", "", "pass"), ("refusals", "AA x", "fail"),
+        ("sudden_shift", "", "pass"), ("training_drift", "", "pass"),
+    ]  # fmt: skip
+    assert found == replace(
+        incidents[0], cause="training_drift:delay", kind="training_drift",
+        members=("training_drift/training_drift:delay",),
+    )  # fmt: skip
     assert other == incidents[1]
 
 

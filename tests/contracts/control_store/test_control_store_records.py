@@ -24,6 +24,8 @@ from windvane.ports.control_store import (
     Incident,
     IncidentNote,
     ModelRecord,
+    MonitorState,
+    Progress,
     UnitCounts,
     UnitSeen,
     UnknownName,
@@ -183,16 +185,17 @@ def test_marks(store: SqlControlStore) -> None:
 
 
 def test_verdicts_are_newest_first_and_replaced_by_window(store: SqlControlStore) -> None:
-    def row(start: float, subject: str, said: str = "said") -> WindowVerdict:
-        return WindowVerdict("delay", start, subject, "pass", "DRI-200", said, {"rows": 3})
+    def row(start: float, monitor: str, said: str = "said", subject: str = "") -> WindowVerdict:
+        return WindowVerdict("delay", start, monitor, subject, "pass", "DRI-200", said, {"rows": 3})
 
     with store.begin() as tx:
         tx.add_verdicts([])
         tx.add_verdicts([row(60.0, "features"), row(60.0, "errors"), row(120.0, "features")])
-        tx.add_verdicts([row(60.0, "errors", "again")])
+        tx.add_verdicts([row(60.0, "errors", "again"), row(60.0, "features", subject="AA")])
     with store.read() as tx:
         assert tx.verdicts("delay", "", 0.0, 10) == [
             row(120.0, "features"), row(60.0, "errors", "again"), row(60.0, "features"),
+            row(60.0, "features", subject="AA"),
         ]  # fmt: skip
         assert tx.verdicts("delay", "errors", 0.0, 10) == [row(60.0, "errors", "again")]
         assert tx.verdicts("delay", "", 61.0, 10) == [row(120.0, "features")]
@@ -200,14 +203,47 @@ def test_verdicts_are_newest_first_and_replaced_by_window(store: SqlControlStore
         assert tx.verdicts("other", "", 0.0, 10) == []
 
 
-def test_steward_state(store: SqlControlStore) -> None:
+def state(monitor: str, subject: str, at: float = 60.0, alarmed: bool = False) -> MonitorState:
+    return MonitorState("delay", monitor, subject, at, alarmed, {"value": 1e300, "of": [subject]})
+
+
+def test_what_monitors_carry_is_a_row_a_subject(store: SqlControlStore) -> None:
     with store.begin() as tx:
-        assert tx.steward_state("delay") == {}
-        tx.put_steward_state("delay", {"judged_until": 60.0})
-        tx.put_steward_state("delay", {"judged_until": 120.0, "sudden_shift": {"x/nulls": [1e300]}})
+        assert tx.monitor_states(["delay"]) == []
+        tx.put_monitor_states([state("refusals", "AA"), state("refusals", "UA", alarmed=True)])
+        tx.put_monitor_states([state("refusals", "AA", 120.0), state("errors", "")])
+        tx.put_monitor_states([])
     with store.read() as tx:
-        held = tx.steward_state("delay")
-        assert held == {"judged_until": 120.0, "sudden_shift": {"x/nulls": [1e300]}}
+        assert tx.monitor_states(["delay", "other"]) == [
+            state("errors", ""), state("refusals", "AA", 120.0),
+            state("refusals", "UA", alarmed=True),
+        ]  # fmt: skip
+        assert tx.monitor_states(["other"]) == tx.monitor_states([]) == []
+    with store.begin() as tx:
+        tx.drop_monitor_states([("delay", "errors", ""), ("delay", "errors", "none")])
+        assert [s.subject for s in tx.monitor_states(["delay"])] == ["AA", "UA"]
+
+
+def test_old_states_are_forgotten_unless_they_sound(store: SqlControlStore) -> None:
+    with store.begin() as tx:
+        tx.put_monitor_states([state("refusals", f"t{i}", 10.0 * i) for i in range(6)])
+        tx.put_monitor_states([state("refusals", "loud", 0.0, alarmed=True)])
+        assert tx.prune_monitor_states(40.0, 3) == 3
+        assert tx.prune_monitor_states(40.0, 3) == 1
+        assert tx.prune_monitor_states(40.0, 3) == 0
+        assert [s.subject for s in tx.monitor_states(["delay"])] == ["loud", "t4", "t5"]
+
+
+def test_which_models_are_due(store: SqlControlStore) -> None:
+    with store.begin() as tx:
+        for name in ("late", "soon", "new"):
+            tx.put_deployment(Deployment(name, "1"))
+        tx.put_progress([Progress("late", 0.0, 0.0, 60.0), Progress("soon", 0.0, 60.0, 120.0, 7)])
+        tx.put_progress([Progress("undeployed", 0.0, 0.0, 0.0)])
+    with store.read() as tx:
+        assert tx.due_models(119.9) == ["late", "new"]  # one that was never judged may be due
+        assert tx.due_models(120.0) == ["late", "new", "soon"]
+        assert tx.progress(["soon", "none"]) == {"soon": Progress("soon", 0.0, 60.0, 120.0, 7)}
 
 
 def test_incidents_and_their_notes(store: SqlControlStore) -> None:

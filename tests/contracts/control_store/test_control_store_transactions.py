@@ -16,6 +16,7 @@ from windvane.ports.control_store import (
     KeyRecord,
     LeaseLost,
     ModelRecord,
+    Progress,
     StoreUnavailable,
     UnitSeen,
 )
@@ -35,13 +36,13 @@ def test_an_error_takes_everything_back(store: SqlControlStore) -> None:
     with pytest.raises(ZeroDivisionError), store.begin() as tx:
         tx.put_model(ModelRecord("delay", "", 1.0))
         tx.decide(decision("d1"))
-        tx.put_steward_state("delay", {"judged_until": 1.0})
+        tx.put_progress([Progress("delay", 0.0, 1.0, 2.0)])
         raise ZeroDivisionError
     with store.read() as tx:
         assert tx.models() == []
         assert tx.decisions("", 10) == []
         assert tx.due_effects(1e12, 10) == []
-        assert tx.steward_state("delay") == {}
+        assert tx.progress(["delay"]) == {}
 
 
 def test_a_read_is_a_snapshot(open_store: Opener) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from windvane.core.alerting import (
+    CANARY,
     Cause,
     CauseKind,
     Response,
     Severity,
-    cause_of_view,
+    choose_moves,
     choose_response,
     rank_suspects,
-    severity_of,
 )
 
 RESPOND = {
@@ -22,33 +21,23 @@ RESPOND = {
     Severity.MEDIUM: Response.NOTIFY,
     Severity.HIGH: Response.ROLLBACK,
 }
+KIND = CauseKind(
+    "feed", Severity.HIGH, "feed.md",
+    moves={Response.FALLBACK: ("stand_in",), Response.ROLLBACK: ("stand_in", "roll_back")},
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("kind", "severity", "response"),
-    [
-        (CauseKind.TRAINING_DRIFT, Severity.LOW, Response.LOG),
-        (CauseKind.TENANT, Severity.MEDIUM, Response.NOTIFY),
-        (CauseKind.OUTCOMES, Severity.MEDIUM, Response.NOTIFY),
-        (CauseKind.FEED, Severity.HIGH, Response.ROLLBACK),
-        (CauseKind.CANARY, Severity.HIGH, Response.ROLLBACK),
-        (CauseKind.ERRORS, Severity.HIGH, Response.ROLLBACK),
-    ],
-)
-def test_every_cause_has_a_severity_and_so_a_response(
-    kind: CauseKind, severity: Severity, response: Response
-) -> None:
-    assert severity_of(kind) is severity
-    assert choose_response(kind, RESPOND) is response
-
-
-def test_no_cause_is_forgotten() -> None:
-    assert {severity_of(kind) for kind in CauseKind} == set(Severity)
+def test_the_severity_gives_the_response_and_the_response_the_moves() -> None:
+    assert choose_response(KIND, RESPOND) is Response.ROLLBACK
+    assert choose_moves(KIND, Response.ROLLBACK) == ("stand_in", "roll_back")
+    assert choose_moves(KIND, Response.FALLBACK) == ("stand_in",)
+    assert choose_moves(KIND, Response.NOTIFY) == ()
+    assert choose_moves(CANARY, Response.ROLLBACK) == ()  # its gate moves by itself
 
 
 def test_one_cause_is_one_key() -> None:
-    assert cause_of_view("weather") == Cause(CauseKind.FEED, "weather")
-    assert cause_of_view("weather").key == "feed:weather"
+    assert Cause(KIND, "weather").key == "feed:weather"
+    assert Cause(KIND, "weather") != Cause(CANARY, "weather")
 
 
 @given(st.dictionaries(st.text(max_size=4), st.floats(0, 1), max_size=8), st.randoms())

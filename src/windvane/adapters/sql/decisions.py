@@ -93,6 +93,13 @@ class DecisionRows(Rows):
         )
         return None if row is None else load(row.body, Incident)
 
+    def open_incidents(self, model: str = "") -> list[Incident]:
+        c = t.incidents.c
+        found = sa.select(c.body).where(c.closed_at.is_(None))
+        if model:
+            found = found.where(c.model == model)
+        return [load(row.body, Incident) for row in self.all(found.order_by(c.opened_at, c.id))]
+
     def incident(self, incident_id: str) -> Incident:
         row = self.one(sa.select(t.incidents.c.body).where(t.incidents.c.id == incident_id))
         if row is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import msgspec
@@ -35,6 +35,14 @@ class ModelRows(Rows):
 
     def models(self) -> list[ModelRecord]:
         return [ModelRecord(*row) for row in self.all(sa.select(t.models).order_by("name"))]
+
+    def model_records(self, names: Sequence[str]) -> list[ModelRecord]:
+        found = sa.select(t.models).where(t.models.c.name.in_(names)).order_by("name")
+        return [ModelRecord(*row) for row in self.all(found)]
+
+    def applied_at(self) -> Mapping[str, float]:
+        found = self.all(sa.select(t.models.c.name, t.models.c.applied_at))
+        return {row.name: row.applied_at for row in found}
 
     def put_layout(self, layout: Layout) -> None:
         self.put(t.layouts, {"id": layout.id, "body": dump(layout.to_dict())}, keep=True)
@@ -74,25 +82,33 @@ class ModelRows(Rows):
         )
 
     def version(self, model: str, version: str) -> VersionRecord:
-        for found in self.versions(model):
-            if found.version == version:
-                return found
-        known = [v.version for v in self.versions(model)]
-        hint = did_you_mean(version, known)
+        c = t.versions.c
+        row = self.one(sa.select(t.versions).where(c.model == model, c.version == version))
+        if row is not None:
+            return _version(row.body, row.baseline)
+        known = self.all(sa.select(c.version).where(c.model == model))
+        hint = did_you_mean(version, [found.version for found in known])
         raise UnknownName(f"model {model!r} has no version {version!r}", hint=hint)
 
     def versions(self, model: str) -> list[VersionRecord]:
         where = sa.select(t.versions).where(t.versions.c.model == model)
-        return [
-            msgspec.convert(
-                {**msgspec.json.decode(row.body), "baseline": row.baseline}, VersionRecord
-            )
-            for row in self.all(where.order_by(t.versions.c.created_at, t.versions.c.version))
-        ]
+        rows = self.all(where.order_by(t.versions.c.created_at, t.versions.c.version))
+        return [_version(row.body, row.baseline) for row in rows]
+
+    def version_summaries(self, model: str) -> list[VersionRecord]:
+        c = t.versions.c
+        found = sa.select(c.body).where(c.model == model).order_by(c.created_at, c.version)
+        return [_version(row.body, b"") for row in self.all(found)]
 
     def deployment(self, model: str) -> Deployment | None:
         row = self.one(sa.select(t.deployments.c.body).where(t.deployments.c.model == model))
         return None if row is None else load(row.body, Deployment)
+
+    def deployments(self, models: Sequence[str] = ()) -> list[Deployment]:
+        found = sa.select(t.deployments.c.body).order_by(t.deployments.c.model)
+        if models:
+            found = found.where(t.deployments.c.model.in_(models))
+        return [load(row.body, Deployment) for row in self.all(found)]
 
     def put_deployment(self, deployment: Deployment) -> None:
         self.put(t.deployments, {"model": deployment.model, "body": dump(deployment)})
@@ -110,3 +126,7 @@ class ModelRows(Rows):
             found = found.where(t.routing_tables.c.seq == seq)
         row = self.one(found.order_by(t.routing_tables.c.seq.desc()).limit(1))
         return None if row is None else load(row.body, RoutingTable)
+
+
+def _version(body: str, baseline: bytes) -> VersionRecord:
+    return msgspec.convert({**msgspec.json.decode(body), "baseline": baseline}, VersionRecord)

@@ -100,13 +100,31 @@ window_verdicts = _table(
     "window_verdicts",
     _key("model"),
     _key("start", sa.Double),
+    _key("monitor"),
     _key("subject"),
     _text("outcome"),
     _text("code"),
     _text("sentence"),
     _text("detail"),
 )
-steward_states = _table("steward_states", _key("model"), _text("body"))
+monitor_states = _table(
+    "monitor_states",
+    _key("model"),
+    _key("monitor"),
+    _key("subject"),
+    _float("at"),
+    sa.Column("alarmed", sa.Boolean, nullable=False),
+    _text("body"),
+    sa.Index("ix_monitor_states_alarmed_at", "alarmed", "at"),
+)
+judged_windows = _table(
+    "judged_windows",
+    _key("model"),
+    _float("began"),
+    _float("until"),
+    _float("due_at"),
+    _int("revision"),
+)
 decisions = _table(
     "decisions",
     _key("id"),

@@ -1,4 +1,4 @@
-"""Window sketches, spool checkpoints, rollout units, verdicts and the steward's state."""
+"""Window sketches, spool checkpoints, rollout units and verdicts."""
 
 from __future__ import annotations
 
@@ -47,13 +47,17 @@ class WindowRows(Rows):
             c.model == model, c.start >= start, c.start < end
         )
         order = (c.start, c.version, c.arm, c.tenant, c.recorder, c.layout_id)
-        return [
-            (
-                WindowKey(r.model, r.start, r.version, r.arm, r.tenant, r.recorder),
-                Sketch.from_bytes(r.sketch),
-            )
-            for r in self.all(found.order_by(*order))
-        ]
+        return [_keyed(r) for r in self.all(found.order_by(*order))]
+
+    def sketches_of(
+        self, models: Sequence[str], start: float, end: float
+    ) -> list[tuple[WindowKey, Sketch]]:
+        c = t.window_sketches.c
+        found = sa.select(t.window_sketches).where(
+            c.model.in_(models), c.start >= start, c.start < end
+        )
+        order = (c.model, c.start, c.version, c.arm, c.tenant, c.recorder, c.layout_id)
+        return [_keyed(r) for r in self.all(found.order_by(*order))]
 
     def add_units(self, units: Sequence[UnitSeen]) -> None:
         """Units are kept by a hash: they are counted, never read, and may hold anything."""
@@ -123,24 +127,21 @@ class WindowRows(Rows):
             [{**msgspec.to_builtins(v), "detail": dump(v.detail)} for v in verdicts],
         )
 
-    def verdicts(self, model: str, subject: str, since: float, limit: int) -> list[WindowVerdict]:
+    def verdicts(self, model: str, monitor: str, since: float, limit: int) -> list[WindowVerdict]:
         c = t.window_verdicts.c
         found = sa.select(t.window_verdicts).where(c.model == model, c.start >= since)
-        if subject:
-            found = found.where(c.subject == subject)
-        found = found.order_by(c.start.desc(), c.subject).limit(limit)
+        if monitor:
+            found = found.where(c.monitor == monitor)
+        found = found.order_by(c.start.desc(), c.monitor, c.subject).limit(limit)
         return [
             WindowVerdict(
-                r.model, r.start, r.subject, r.outcome, r.code, r.sentence,
+                r.model, r.start, r.monitor, r.subject, r.outcome, r.code, r.sentence,
                 msgspec.json.decode(r.detail),
             )
             for r in self.all(found)
         ]  # fmt: skip
 
-    def steward_state(self, model: str) -> Mapping[str, Any]:
-        found = sa.select(t.steward_states.c.body).where(t.steward_states.c.model == model)
-        row = self.one(found)
-        return {} if row is None else msgspec.json.decode(row.body)
 
-    def put_steward_state(self, model: str, state: Mapping[str, Any]) -> None:
-        self.put(t.steward_states, {"model": model, "body": dump(state)})
+def _keyed(row: Any) -> tuple[WindowKey, Sketch]:
+    key = WindowKey(row.model, row.start, row.version, row.arm, row.tenant, row.recorder)
+    return key, Sketch.from_bytes(row.sketch)

@@ -31,8 +31,8 @@ def _status(
         names = [tx.model(model).name] if model else [m.name for m in tx.models()]
         rows: list[Any] = []
         for name in names:
-            open_incidents = [i for i in tx.incidents(name, 100) if i.closed_at is None]
-            rows.append((name, tx.deployment(name), open_incidents, tx.versions(name)))
+            open_incidents = tx.open_incidents(name)
+            rows.append((name, tx.deployment(name), open_incidents, tx.version_summaries(name)))
         decisions = tx.decisions(model, 10)
     if as_json:
         print_json(

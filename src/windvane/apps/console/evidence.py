@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from windvane.apps.console.svg import Histogram, histogram
-from windvane.core.alerting import CauseKind
+from windvane.core.alerting import CANARY
 from windvane.core.drift import Kind
 from windvane.ports.control_store import Incident
 
 _ABOUT = ("ts", "tenant", "request_id", "row", "unit", "routed", "answered", "arm", "rollout",
           "latency_us", "flags", "code", "message", "sample")  # fmt: skip
 _MOST_NUMBERS = 8
-_WORDS: Mapping[str, tuple[str, str]] = {CauseKind.CANARY.value: ("champion", "challenger")}
+_WORDS: Mapping[str, tuple[str, str]] = {CANARY.name: ("champion", "challenger")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from windvane.core.drift import Kind, null_rate, psi
 from windvane.core.sketch import Layout
 from windvane.ports.control_store import WindowVerdict
 from windvane.usecases.count_rows import views_of
-from windvane.usecases.window_policy import window_policy
+from windvane.usecases.monitors.drift_table import material_sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class FeatureView:
 def feature_views(page: ModelPage) -> list[FeatureView]:
     """Sounding ones first, then by the size of their effect."""
     file = page.glance.file
-    material = window_policy(file, models=1, tenants=1).sudden_shift.material
+    material = material_sizes(file)
     read, drifted = _by_feature(page.features), _by_feature(page.drift)
     layout, baseline = page.layout, page.baseline
     counted = _CountsFrom(page)

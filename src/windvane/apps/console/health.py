@@ -6,9 +6,12 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from windvane.core.alerting import CauseKind, Severity
+from windvane.core.alerting import CANARY, Severity
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import Deployment, Incident, WindowVerdict
+from windvane.usecases.advance_rollout import ROLLOUT
+from windvane.usecases.monitors.sudden_shift import SuddenShift
+from windvane.usecases.monitors.training_drift import TrainingDrift
 
 
 class Tone(enum.StrEnum):
@@ -46,10 +49,11 @@ class Health:
 def health_of(
     live: Deployment | None,
     incidents: Sequence[Incident],
-    latest: Mapping[str, WindowVerdict],
+    latest: Mapping[tuple[str, str], WindowVerdict],
     requests: int,
 ) -> Health:
-    """From what is open and what was judged last; ``latest`` holds one verdict a subject.
+    """From what is open and what was judged last; ``latest`` holds one verdict by monitor
+    and subject.
 
     A canary that was rolled back harms nobody any more, and training drift harms nobody: both
     ask for a look, not for haste.
@@ -72,7 +76,7 @@ def health_of(
     if live.challenger:
         why = f"version {live.challenger} answers {live.share:.0%} of the units"
         return Health("rolling out", Tone.BUSY, why)
-    features = latest.get("features")
+    features = latest.get((SuddenShift.name, ""))
     if not requests:
         return Health("quiet", Tone.QUIET, "no requests in these windows")
     if features is None:
@@ -84,18 +88,19 @@ def health_of(
 
 def is_urgent(incident: Incident) -> bool:
     """A canary that was rolled back harms nobody any more."""
-    return incident.severity == Severity.HIGH and incident.kind != CauseKind.CANARY
+    return incident.severity == Severity.HIGH and incident.kind != CANARY.name
 
 
-def _judged(latest: Mapping[str, WindowVerdict]) -> Health | None:
+def _judged(latest: Mapping[tuple[str, str], WindowVerdict]) -> Health | None:
     """A failed or impossible judgement that no incident tells about."""
     for verdict in latest.values():
         if verdict.outcome == Outcome.ERROR:
             return Health("not measured", Tone.WARN, verdict.sentence)
-    for subject, verdict in latest.items():
-        if verdict.outcome == Outcome.FAIL and subject not in ("drift", "rollout"):
+    harmless = (TrainingDrift.name, ROLLOUT)
+    for verdict in latest.values():
+        if verdict.outcome == Outcome.FAIL and verdict.monitor not in harmless:
             return Health("needs a look", Tone.WARN, verdict.sentence)
-    drift = latest.get("drift")
+    drift = latest.get((TrainingDrift.name, ""))
     if drift is not None and drift.outcome == Outcome.FAIL:
         why = f"the inputs differ from the training data: {drift.sentence}"
         return Health("drifting", Tone.BUSY, why)

@@ -27,8 +27,12 @@ from windvane.ports.control_store import (
     VersionRecord,
     WindowVerdict,
 )
+from windvane.usecases.advance_rollout import ROLLOUT
 from windvane.usecases.explain_runtime import is_watched
-from windvane.usecases.load_window import StewardState
+from windvane.usecases.monitors import MONITORS
+from windvane.usecases.monitors.outcomes import Outcomes
+from windvane.usecases.monitors.sudden_shift import SourceState, SuddenShift
+from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.publish_routing import PUBLISH
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
@@ -61,14 +65,14 @@ def baseline_of(packed: bytes) -> Baseline | None:
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """A model in the list. ``latest`` holds the newest verdict of each subject."""
+    """A model in the list. ``latest`` holds the newest verdict by monitor and subject."""
 
     record: ModelRecord
     file: ModelFile
     live: Deployment | None
     line: TrafficSeries
     incidents: tuple[Incident, ...]
-    latest: Mapping[str, WindowVerdict]
+    latest: Mapping[tuple[str, str], WindowVerdict]
 
     @property
     def grid(self) -> Grid:
@@ -119,7 +123,7 @@ class IncidentPage:
 
 def load_overview(tx: Tx, now: float, wall: float, memory: Memory) -> Overview:
     """Every model, a few queries each."""
-    opened = [i for i in tx.incidents("", INCIDENTS) if i.closed_at is None]
+    opened = tx.open_incidents()
     recorded = recorded_until(tx)
     glances: list[Glance] = []
     for record in tx.models():
@@ -146,7 +150,6 @@ def load_model_page(tx: Tx, name: str, now: float, windows: int, memory: Memory)
     if layout is not None:
         found = project_sketches(tx, layout, found)
     decisions = tuple(tx.decisions(name, _DECISIONS))
-    state = msgspec.convert(tx.steward_state(name), StewardState)
     return ModelPage(
         glance=glance,
         asked=len(asked.starts),
@@ -155,14 +158,25 @@ def load_model_page(tx: Tx, name: str, now: float, windows: int, memory: Memory)
         layout=layout,
         baseline=baseline_of(champion.baseline) if champion else None,
         features=_with_readings(tx, name),
-        drift=_first(tx.verdicts(name, "drift", 0.0, 1)),
-        outcomes=tuple(tx.verdicts(name, "outcomes", 0.0, 24)),
-        sounding={stream: held for stream, held in state.sudden_shift.items() if held.alarmed},
+        drift=_first(tx.verdicts(name, TrainingDrift.name, 0.0, 1)),
+        outcomes=tuple(tx.verdicts(name, Outcomes.name, 0.0, 24)),
+        sounding=_sounding(tx, name),
         closed=tuple(i for i in incidents if i.closed_at is not None)[:10],
         decisions=decisions,
         routes=_routes(tx, name, decisions, memory),
         watched=champion is not None and is_watched(champion),
     )
+
+
+def _sounding(tx: Tx, model: str) -> dict[str, StreamState]:
+    """The streams whose alarm is open."""
+    return {
+        stream: held
+        for state in tx.monitor_states([model])
+        if state.monitor == SuddenShift.name and state.alarmed
+        for stream, held in msgspec.convert(state.body, SourceState).streams.items()
+        if held.alarmed
+    }
 
 
 def load_incidents(tx: Tx, model: str) -> list[Incident]:
@@ -261,22 +275,25 @@ def _glance(
     )
 
 
-def _latest(tx: Tx, model: str, given: Grid, rolling_out: bool) -> dict[str, WindowVerdict]:
-    """The newest verdict of each subject; weekly ones and a rollout's may lie further back."""
-    out: dict[str, WindowVerdict] = {}
+def _latest(
+    tx: Tx, model: str, given: Grid, rolling_out: bool
+) -> dict[tuple[str, str], WindowVerdict]:
+    """The newest verdict of each subject; slow ones and a rollout's may lie further back."""
+    out: dict[tuple[str, str], WindowVerdict] = {}
     since = given.starts[-min(len(given.starts), GLANCE_WINDOWS)]
     rows = tx.verdicts(model, "", since, 100)
-    rows = [row for row in rows if row.subject != "rollout"]
-    for subject in ("drift", "outcomes", *(("rollout",) if rolling_out else ())):
-        rows += tx.verdicts(model, subject, 0.0, 1)
+    rows = [row for row in rows if row.monitor != ROLLOUT]
+    slow = [m.name for m in MONITORS if m.slow]
+    for monitor in (*slow, *((ROLLOUT,) if rolling_out else ())):
+        rows += tx.verdicts(model, monitor, 0.0, 1)
     for row in sorted(rows, key=lambda r: -r.start):
-        out.setdefault(row.subject, row)
+        out.setdefault((row.monitor, row.subject), row)
     return out
 
 
 def _with_readings(tx: Tx, model: str) -> WindowVerdict | None:
     """The newest window that could be read; thin ones have no readings."""
-    rows = tx.verdicts(model, "features", 0.0, 12)
+    rows = tx.verdicts(model, SuddenShift.name, 0.0, 12)
     return next((row for row in rows if row.detail.get("readings")), None)
 
 

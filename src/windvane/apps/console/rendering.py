@@ -21,6 +21,7 @@ from windvane.apps.console import times
 from windvane.core.task import metric_name
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import WindowVerdict
+from windvane.usecases.monitors import about
 
 FOLDER = Path(__file__).parent
 SEEN = "X-Windvane-Seen"
@@ -44,7 +45,12 @@ def pretty(value: Any) -> str:
 
 def quiet_tenant(verdict: WindowVerdict) -> bool:
     """A tenant's verdict that nobody needs to read first."""
-    return verdict.subject.startswith("tenant ") and verdict.outcome in (Outcome.PASS, Outcome.HOLD)
+    return verdict.subject != "" and verdict.outcome in (Outcome.PASS, Outcome.HOLD)
+
+
+def verdict_about(verdict: WindowVerdict) -> str:
+    """What a verdict is about."""
+    return about(verdict.monitor, verdict.subject)
 
 
 def environment() -> Environment:
@@ -56,6 +62,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     env.filters |= {
+        "verdict_about": verdict_about,
         "utc": times.utc,
         "short": times.short,
         "about": times.about,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windvane.apps.console.reading import IncidentPage
-from windvane.core.alerting import CauseKind
+from windvane.core.alerting import CANARY
 from windvane.core.journal import Decision
 from windvane.ports.control_store import Deployment
 from windvane.usecases.replay_decision import JUDGES
@@ -31,7 +31,7 @@ def story_of(page: IncidentPage) -> list[Moment]:
     incident = page.incident
     out: list[Moment] = []
     if incident.since < incident.opened_at:
-        canary = incident.kind == CauseKind.CANARY
+        canary = incident.kind == CANARY.name
         line = "the rollout began" if canary else "the first window that shows it began"
         out.append(Moment(incident.since, (line,), "", None, "began"))
     for note in page.notes:

@@ -17,6 +17,7 @@ from windvane.apps.console.traffic import Tally, TenantTraffic, by_tenant
 from windvane.core.alerting import Severity
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import Deployment, Incident, WindowVerdict
+from windvane.usecases.monitors.refusals import Refusals
 
 RANGES = (30, 60, 120, 240, 480)
 DEFAULT_RANGE = 60
@@ -288,7 +289,7 @@ def tenant_rows(page: ModelPage) -> tuple[list[TenantRow], int]:
     latest = page.glance.latest
 
     def finding(row: TenantTraffic) -> bool:
-        verdict = latest.get(f"tenant {row.tenant}")
+        verdict = latest.get((Refusals.name, row.tenant))
         return verdict is not None and verdict.outcome in (Outcome.FAIL, Outcome.ERROR)
 
     rows = sorted(by_tenant(page.found, page.glance.grid), key=lambda r: not finding(r))
@@ -298,7 +299,7 @@ def tenant_rows(page: ModelPage) -> tuple[list[TenantRow], int]:
             r.tally,
             sparkline(r.requests, f"requests of {r.tenant} by window"),
             r.last,
-            latest.get(f"tenant {r.tenant}"),
+            latest.get((Refusals.name, r.tenant)),
         )
         for r in rows[:_TENANTS]
     ]
@@ -310,7 +311,7 @@ def latest_verdicts(glance: Glance) -> list[WindowVerdict]:
     rank = {"fail": 0, "error": 1, "hold": 2, "pass": 3}
     return sorted(
         glance.latest.values(),
-        key=lambda v: (rank.get(v.outcome, 0), v.subject.startswith("tenant "), v.subject),
+        key=lambda v: (rank.get(v.outcome, 0), v.subject != "", v.monitor, v.subject),
     )
 
 

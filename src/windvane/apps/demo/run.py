@@ -247,7 +247,8 @@ def _command(settings: Settings, *words: str) -> str:
 
 def _judged_until(store: ControlStore, model: str) -> float:
     with store.read() as tx:
-        return float(tx.steward_state(model).get("judged_until", 0.0))
+        held = tx.progress([model]).get(model)
+    return held.until if held is not None else 0.0
 
 
 def _wait_ready(url: str) -> None:

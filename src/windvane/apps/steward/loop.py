@@ -14,13 +14,14 @@ from windvane.ports.registry import AliasMirror
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.advance_rollout import LEASE, advance_rollout, count_losses
 from windvane.usecases.deliver_effects import deliver_effects
-from windvane.usecases.judge_window import judge_window
-from windvane.usecases.load_window import WindowCache
+from windvane.usecases.judge_windows import judge_windows
+from windvane.usecases.load_windows import WindowCache, read_until
 from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.read_model_file import parse_duration, read_model_file
 
 _log = logging.getLogger(__name__)
 _WINDOWS_A_TURN = 20
+_MODELS_AT_ONCE = 32
 _TIDY_EVERY_S = 60.0
 _MOST_FILES = 100
 
@@ -67,18 +68,14 @@ class Steward:
         if not self._leads:
             self._publish()
             self._leads = True
-        with self._store.read() as tx:
-            models = [m.name for m in tx.models()]
-        for model in models:
-            try:
-                self._judge(model, token)
-            except LeaseLost:
-                _log.warning("the lease was lost; another steward goes on")
-                return False
-            except Exception:
-                _log.exception("model %s could not be judged in this turn", model)
+        try:
+            self._judge(token)
+            self._advance(token)
+        except LeaseLost:
+            _log.warning("the lease was lost; another steward goes on")
+            return False
         deliver_effects(self._store, self._clock, self._feed, self._notifier, self._mirror)
-        self._tidy(models)
+        self._tidy()
         return True
 
     def _publish(self) -> None:
@@ -89,12 +86,15 @@ class Steward:
         except Exception:
             _log.exception("the routing table was not published; the next change tries again")
 
-    def _tidy(self, models: Sequence[str]) -> None:
+    def _tidy(self) -> None:
         """A recorder appends every second; readers want few files."""
         now = self._clock.wall()
         if now < self._tidy_at:
             return
         self._tidy_at = now + _TIDY_EVERY_S
+        with self._store.read() as tx:
+            models = sorted(tx.applied_at())
+        self._cache.forget_all_but(models)
         for model in models:
             try:
                 if gone := self._log.compact(model, _MOST_FILES):
@@ -102,22 +102,56 @@ class Steward:
             except Exception:
                 _log.exception("model %s: its log was not compacted; trying again", model)
 
-    def _judge(self, model: str, token: int) -> None:
+    def _judge(self, token: int) -> None:
+        """Every due window of every model, the oldest of each first."""
         for _ in range(_WINDOWS_A_TURN):
-            if not judge_window(self._store, self._log, self._clock, model, token, self._cache):
-                break
-        verdict = advance_rollout(
-            self._store, self._log, self._clock, model, token, self._losses(model)
-        )
-        if verdict is not None and verdict.failed:
-            _log.warning("model %s: %s %s", model, verdict.code, verdict.sentence)
+            with self._store.read() as tx:
+                until = read_until(tx)
+                due = tx.due_models(until) if until is not None else []
+            judged = sum(
+                self._judge_some(due[i : i + _MODELS_AT_ONCE], token)
+                for i in range(0, len(due), _MODELS_AT_ONCE)
+            )
+            if not judged:
+                return
+
+    def _judge_some(self, models: Sequence[str], token: int) -> int:
+        """Those of ``models`` together; where that fails each by itself, so that the trouble of
+        one keeps no other from being judged."""
+        try:
+            return judge_windows(self._store, self._log, self._clock, token, models, self._cache)
+        except LeaseLost:
+            raise
+        except Exception:
+            if len(models) == 1:
+                _log.exception("model %s could not be judged in this turn", models[0])
+                return 0
+        return sum(self._judge_some([model], token) for model in models)
+
+    def _advance(self, token: int) -> None:
+        """Every rollout that is under way."""
+        with self._store.read() as tx:
+            rolling = [d.model for d in tx.deployments() if d.challenger]
+        for gone in self._scored.keys() - set(rolling):
+            del self._scored[gone]
+        for model in rolling:
+            try:
+                verdict = advance_rollout(
+                    self._store, self._log, self._clock, model, token, self._losses(model)
+                )
+            except LeaseLost:
+                raise
+            except Exception:
+                _log.exception("the rollout of model %s was not judged in this turn", model)
+                continue
+            if verdict is not None and verdict.failed:
+                _log.warning("model %s: %s %s", model, verdict.code, verdict.sentence)
 
     def _losses(self, model: str) -> Sequence[Mapping[str, Any]]:
         """Losses since the rollout began, read from the log once a window."""
         with self._store.read() as tx:
             live = tx.deployment(model)
             if live is None or not live.challenger:
-                self._scored.pop(model, None)
                 return ()
             file = read_model_file(tx.model(model).text)
         window_s = parse_duration(file.watch.window)

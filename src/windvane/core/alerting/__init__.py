@@ -1,23 +1,31 @@
-"""From alarms to the one thing a person is told, and what is done about it."""
+"""From findings to the one thing a person is told, and what is done about it."""
 
-from windvane.core.alerting.incident import (
+from windvane.core.alerting.cause import (
+    CANARY,
     Cause,
     CauseKind,
+    Join,
     Response,
     Severity,
-    cause_of_view,
+    choose_moves,
     choose_response,
     rank_suspects,
-    severity_of,
 )
+from windvane.core.alerting.correlate import CauseChange, OpenCause, correlate
+from windvane.core.alerting.finding import Finding
 
 __all__ = [
+    "CANARY",
     "Cause",
+    "CauseChange",
     "CauseKind",
+    "Finding",
+    "Join",
+    "OpenCause",
     "Response",
     "Severity",
-    "cause_of_view",
+    "choose_moves",
     "choose_response",
+    "correlate",
     "rank_suspects",
-    "severity_of",
 ]

@@ -10,6 +10,7 @@ from windvane.core.routing.access import (
     is_tenant_name,
     limits_of,
 )
+from windvane.core.routing.stand_in import choose_stand_in
 from windvane.core.routing.table import (
     CASCADED,
     HURRIED,
@@ -49,6 +50,7 @@ __all__ = [
     "VersionEntry",
     "bucket",
     "choose",
+    "choose_stand_in",
     "follow_rule",
     "is_tenant_name",
     "limits_of",

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,8 +22,8 @@ from usecases.timeline import (
 
 from windvane.core.routing import SELECTED
 from windvane.ports.control_store import Checkpoint, LeaseLost, Tx
-from windvane.usecases.judge_window import judge_window
-from windvane.usecases.load_window import StewardState, WindowCache
+from windvane.usecases.judge_windows import judge_windows
+from windvane.usecases.load_windows import WindowCache
 from windvane.usecases.publish_routing import NOTIFY
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -62,7 +61,9 @@ def test_windows_are_judged_in_order_each_once(harness: Harness) -> None:
     for i in range(3):
         harness.traffic(i)
     assert [harness.judge() for _ in range(5)] == [True, True, True, False, False]
-    assert [v.start for v in verdicts(harness, "features")] == [START + 60.0 * i for i in range(3)]
+    assert [v.start for v in verdicts(harness, "sudden_shift")] == [
+        START + 60.0 * i for i in range(3)
+    ]
 
 
 def test_a_model_without_a_deployment_waits(empty_harness: Harness) -> None:
@@ -100,12 +101,12 @@ def test_an_empty_window_between_two_is_judged_as_thin(harness: Harness) -> None
     harness.traffic(2)
     while harness.judge():
         pass
-    assert outcomes(harness, "features") == "PHP"
+    assert outcomes(harness, "sudden_shift") == "PHP"
 
 
 def test_a_thin_window_holds_and_says_how_much_is_missing(harness: Harness) -> None:
     play(harness, [{"rows": 12}])
-    (row,) = verdicts(harness, "features")
+    (row,) = verdicts(harness, "sudden_shift")
     assert (row.outcome, row.code) == ("hold", "DRI-202")
     assert row.sentence == "12 rows in the window, 20 needed"
 
@@ -114,7 +115,7 @@ def test_quiet_windows_wake_nobody(harness: Harness) -> None:
     play(harness, [QUIET] * 60)
     assert harness.incidents() == []
     assert harness.queued(NOTIFY) == []
-    assert set(outcomes(harness, "features")) == {"P"}
+    assert set(outcomes(harness, "sudden_shift")) == {"P"}
     assert harness.live.standing_in is None
 
 
@@ -125,14 +126,12 @@ def test_a_deposed_steward_judges_nothing(harness: Harness) -> None:
     play(harness, [QUIET] * 6 + [NULLS])
     for i in range(7, 16):
         harness.traffic(i, **NULLS)
-    with harness.store.read() as tx:
-        before = tx.steward_state(MODEL)
+    before = harness.carried("sudden_shift"), harness.judged_until
     harness.depose()
     with pytest.raises(LeaseLost):
         harness.judge()
-    with harness.store.read() as tx:
-        assert tx.steward_state(MODEL) == before
-    assert len(verdicts(harness, "features")) == 7
+    assert (harness.carried("sudden_shift"), harness.judged_until) == before
+    assert len(verdicts(harness, "sudden_shift")) == 7
     assert harness.incidents() == []
 
 
@@ -148,15 +147,15 @@ def test_a_window_that_another_judged_is_left(harness: Harness) -> None:
             assert harness.judge()
             return harness.store.begin()
 
-    assert judge_window(
-        Meanwhile(),
+    assert judge_windows(
+        Meanwhile(),  # type: ignore[arg-type]
         harness.log,
         harness.clock,
-        MODEL,
         harness.token,
-        WindowCache(),  # type: ignore[arg-type]
+        [MODEL],
+        WindowCache(),
     )
-    assert len(verdicts(harness, "features")) == 1
+    assert len(verdicts(harness, "sudden_shift")) == 1
 
 
 def history(harness: Harness) -> dict[str, Any]:
@@ -201,7 +200,9 @@ def test_a_crash_at_any_write_tells_the_same_story(
             left = (at + i) % 12
             dying = Dying(harness, left)
             try:
-                judge_window(dying, harness.log, harness.clock, MODEL, harness.token, harness.cache)  # type: ignore[arg-type]
+                judge_windows(
+                    dying, harness.log, harness.clock, harness.token, [MODEL], harness.cache
+                )  # type: ignore[arg-type]
             except Crash:
                 assert harness.judge()
         assert history(harness) == undisturbed
@@ -273,10 +274,9 @@ def test_how_many_windows_a_turn_takes_changes_no_verdict(
 def test_the_state_survives_the_database(harness: Harness) -> None:
     """What the judges carry is stored with every window, whole."""
     play(harness, [QUIET] * 6 + [NULLS] * 6 + [{**NULLS, **GARBAGE}] * 3)
+    assert harness.judged_until == START + 60.0 * 15
+    assert harness.carried("sudden_shift")["weather"]["streams"]["temp/nulls"]["alarmed"]
+    assert harness.carried("refusals")["UA"]["alarmed"]
     with harness.store.read() as tx:
-        stored = tx.steward_state(MODEL)
-    state = msgspec.convert(stored, StewardState)
-    assert state.judged_until == START + 60.0 * 15
-    assert state.sudden_shift["temp/nulls"].alarmed
-    assert state.refusals["UA"].alarmed
-    assert msgspec.to_builtins(state) == stored
+        alarmed = {(s.monitor, s.subject) for s in tx.monitor_states([MODEL]) if s.alarmed}
+    assert alarmed == {("sudden_shift", "weather"), ("refusals", "UA")}

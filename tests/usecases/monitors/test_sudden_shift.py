@@ -39,7 +39,8 @@ def test_a_broken_feed_is_noticed_told_and_stood_in_for(broken: Harness) -> None
     assert incident.since == START + 600.0  # when it began, not when it was noticed
     assert incident.opened_at <= START + 60.0 * 15
     assert broken.timeline(incident)[1] == (
-        "version 2, which does not need weather, stands in for version 1"
+        "version 2, which does not need weather, stands in for version 1 "
+        "(AUC 0.700 instead of 0.700 when they were accepted)"
     )
     live = broken.live
     assert (live.champion, live.standing_in, live.broken_views) == ("1", "2", ("weather",))
@@ -68,7 +69,7 @@ def test_its_evidence_names_the_suspect_and_whose(broken: Harness) -> None:
 def test_the_decision_replays_to_the_same_verdict(broken: Harness) -> None:
     (decision,) = broken.decisions("fall_back")
     assert replay_decision(decision).same
-    assert decision.id == f"{MODEL}/feed:weather/{decision.facts['window']:.0f}/broken"
+    assert decision.id == f"{MODEL}/sudden_shift/feed:weather/{decision.facts['window']:.0f}/began"
 
 
 def test_it_is_told_once_however_long_it_lasts(broken: Harness) -> None:
@@ -77,7 +78,7 @@ def test_it_is_told_once_however_long_it_lasts(broken: Harness) -> None:
     assert len(broken.incidents()) == 1
     assert len(broken.queued(NOTIFY)) == 1
     assert len(broken.decisions("fall_back")) == 1
-    assert outcomes(broken, "features").endswith("F" * 7)
+    assert outcomes(broken, "sudden_shift").endswith("F" * 7)
 
 
 def test_another_alarm_of_the_same_feed_joins_the_incident(broken: Harness) -> None:
@@ -153,5 +154,5 @@ def test_without_a_version_that_does_without_it_stays_as_it_is(harness: Harness)
         harness.traffic(i, spoiled_plan=True)
         harness.judge()
     incident = only(harness, "feed:plan")
-    assert "no version does without plan: left as is" in harness.timeline(incident)
+    assert "no version needs less of plan: left as is" in harness.timeline(incident)
     assert harness.live.standing_in is None

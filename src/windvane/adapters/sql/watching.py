@@ -1,0 +1,94 @@
+"""What monitors carry from window to window, and how far each model's windows are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import sqlalchemy as sa
+
+from windvane.adapters.sql import schema as t
+from windvane.adapters.sql.rows import Rows, dump
+from windvane.ports.control_store import MonitorState, Progress
+
+_MOST_NAMED = 500
+
+
+class WatchingRows(Rows):
+    def due_models(self, read_until: float) -> list[str]:
+        done = t.judged_windows
+        found = (
+            sa.select(t.deployments.c.model)
+            .outerjoin(done, done.c.model == t.deployments.c.model)
+            .where(sa.func.coalesce(done.c.due_at, 0.0) <= read_until)
+            .order_by(t.deployments.c.model)
+        )
+        return [row.model for row in self.all(found)]
+
+    def first_windows(self, since: Mapping[str, float]) -> Mapping[str, float]:
+        c = t.window_sketches.c
+        first = sa.select(sa.func.min(c.start)).where(
+            c.model == sa.bindparam("model"), c.start >= sa.bindparam("since")
+        )
+        found = {
+            model: self._c.execute(first, {"model": model, "since": at}).scalar_one()
+            for model, at in since.items()
+        }
+        return {model: start for model, start in found.items() if start is not None}
+
+    def progress(self, models: Sequence[str]) -> Mapping[str, Progress]:
+        done = t.judged_windows
+        rows = [
+            row
+            for some in _chunks(models)
+            for row in self.all(sa.select(done).where(done.c.model.in_(some)))
+        ]
+        return {row.model: Progress(*row) for row in rows}
+
+    def put_progress(self, progress: Sequence[Progress]) -> None:
+        self.put(t.judged_windows, [msgspec.to_builtins(p) for p in progress])
+
+    def monitor_states(self, models: Sequence[str]) -> list[MonitorState]:
+        held = t.monitor_states
+        return [
+            MonitorState(
+                r.model, r.monitor, r.subject, r.at, bool(r.alarmed), msgspec.json.decode(r.body)
+            )
+            for some in _chunks(models)
+            for r in self.all(
+                sa.select(held)
+                .where(held.c.model.in_(some))
+                .order_by(held.c.model, held.c.monitor, held.c.subject)
+            )
+        ]
+
+    def put_monitor_states(self, states: Sequence[MonitorState]) -> None:
+        self.put(
+            t.monitor_states, [{**msgspec.to_builtins(s), "body": dump(s.body)} for s in states]
+        )
+
+    def drop_monitor_states(self, keys: Sequence[tuple[str, str, str]]) -> None:
+        c = t.monitor_states.c
+        if keys:
+            self._c.execute(
+                sa.delete(t.monitor_states).where(
+                    c.model == sa.bindparam("b_model"),
+                    c.monitor == sa.bindparam("b_monitor"),
+                    c.subject == sa.bindparam("b_subject"),
+                ),
+                [{"b_model": m, "b_monitor": n, "b_subject": s} for m, n, s in keys],
+            )
+
+    def prune_monitor_states(self, before: float, limit: int) -> int:
+        c = t.monitor_states.c
+        old = self.all(
+            sa.select(c.model, c.monitor, c.subject)
+            .where(c.alarmed.is_(False), c.at < before)
+            .limit(limit)
+        )
+        self.drop_monitor_states([(r.model, r.monitor, r.subject) for r in old])
+        return len(old)
+
+
+def _chunks(names: Sequence[str]) -> list[Sequence[str]]:
+    return [names[i : i + _MOST_NAMED] for i in range(0, len(names), _MOST_NAMED)]

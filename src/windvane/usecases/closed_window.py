@@ -1,0 +1,68 @@
+"""One closed window of one model, and all that bears on it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.drift import Baseline
+from windvane.core.sketch import Layout, Sketch
+from windvane.ports.control_store import Deployment, WindowKey
+from windvane.usecases.count_rows import views_of
+from windvane.usecases.load_recent_history import RecentHistory
+from windvane.usecases.read_model_file import ModelFile
+from windvane.usecases.window_policy import WindowPolicy
+
+Counts: TypeAlias = NDArray[np.int64]
+# What one monitor carries from window to window, by subject.
+StateRows: TypeAlias = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClosedWindow:
+    """One window of one model.
+
+    ``counts`` are merged over everyone; ``history`` has them too, and those of the recent past.
+    ``watched_since`` is the start of the first window that was ever judged (s).
+    """
+
+    file: ModelFile
+    policy: WindowPolicy
+    live: Deployment
+    layout: Layout
+    baseline: Baseline
+    start: float
+    sketches: tuple[tuple[WindowKey, Sketch], ...]
+    counts: Counts
+    history: RecentHistory
+    watched_since: float
+
+    @property
+    def model(self) -> str:
+        return self.file.model
+
+    @property
+    def end(self) -> float:
+        return self.start + self.policy.window_s
+
+    @property
+    def views(self) -> dict[str, str]:
+        return views_of(self.file.schema, self.layout.names)
+
+    @property
+    def rows(self) -> int:
+        """Rows that were merged into ``counts``."""
+        return self.rows_in(self.counts)
+
+    def rows_in(self, counts: Counts) -> int:
+        return int(self.layout.part(counts, self.layout.names[0]).sum())
+
+    def seed(self, purpose: str) -> int:
+        """A seed that follows from the window, so that a repeat draws the same."""
+        name = f"{self.model}/{purpose}/{self.start:.0f}"
+        return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=6).digest(), "big")

@@ -1,0 +1,199 @@
+"""Judge closed windows, and act on what the monitors find."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+
+from windvane.core.alerting import Finding, correlate
+from windvane.core.verdict import Outcome
+from windvane.ports.clock import Clock
+from windvane.ports.control_store import ControlStore, MonitorState, Progress, Tx, WindowVerdict
+from windvane.ports.event_log import EventLog
+from windvane.usecases.advance_rollout import LEASE
+from windvane.usecases.closed_window import ClosedWindow
+from windvane.usecases.load_windows import DueWindow, Loaded, WindowCache, load_windows
+from windvane.usecases.monitors import MONITORS, Judged, Monitor
+from windvane.usecases.respond import Found, open_causes, respond
+
+_log = logging.getLogger(__name__)
+# Onsets in so many windows of each other are one.
+_TOGETHER = 2
+NOT_LOADED = "window"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A window with what every monitor said of it; ``failed`` could not say anything."""
+
+    due: DueWindow
+    judged: tuple[tuple[Monitor, Judged], ...]
+    failed: Mapping[str, str]
+
+    @property
+    def window(self) -> ClosedWindow:
+        return self.due.window
+
+    @property
+    def findings(self) -> list[tuple[Finding, Monitor, Judged]]:
+        return [(f, monitor, judged) for monitor, judged in self.judged for f in judged.findings]
+
+
+def judge_windows(
+    store: ControlStore,
+    log: EventLog,
+    clock: Clock,
+    token: int,
+    models: Sequence[str],
+    cache: WindowCache,
+) -> int:
+    """Judge the next closed window of each of ``models``; how many there were.
+
+    A model's findings, moves, new state and verdicts commit in one transaction under the
+    steward's lease; windows without findings share one. A window that another steward judged
+    meanwhile is left as it was. Raises LeaseLost.
+    """
+    with store.read() as tx:
+        loaded = load_windows(tx, models, cache)
+    seen = [_judge(due, log) for due in loaded.windows]
+    quiet = [one for one in seen if not one.findings]
+    if quiet or loaded.waiting or loaded.failed:
+        with store.begin() as tx:
+            tx.require(LEASE, token)
+            _record(tx, quiet)
+            _wait(tx, loaded)
+    for one in seen:
+        if one.findings:
+            _act(store, log, clock, token, one)
+    return len(seen)
+
+
+def _judge(due: DueWindow, log: EventLog) -> _Seen:
+    """What each monitor says. One that fails says ERROR, keeps what it carries and stops no
+    other: whatever came before and after is judged."""
+    judged: list[tuple[Monitor, Judged]] = []
+    failed: dict[str, str] = {}
+    for monitor in MONITORS:
+        try:
+            rows = due.states.get(monitor.name, {})
+            judged += [(monitor, one) for one in monitor.look(due.window, rows, log)]
+        except Exception as error:
+            _log.exception("monitor %s of model %s failed", monitor.name, due.window.model)
+            failed[monitor.name] = f"{type(error).__name__}: {error}"
+    return _Seen(due, tuple(judged), failed)
+
+
+def _act(store: ControlStore, log: EventLog, clock: Clock, token: int, seen: _Seen) -> None:
+    """Correlate what was found with what is open, and act. Evidence is read before the
+    transaction: a scan of the log must not hold it."""
+    window = seen.window
+    found = [
+        Found(finding, monitor, judged, _evidence(window, monitor, judged, finding, log))
+        for finding, monitor, judged in seen.findings
+    ]
+    behind = {one.finding.member: one for one in found}
+    now = clock.now()
+    with store.begin() as tx:
+        tx.require(LEASE, token)
+        if not _still(tx, [seen]):
+            return  # judged by another, or an incident was closed by hand: look again
+        held = open_causes(tx.open_incidents(window.model))
+        findings = [one.finding for one in found]
+        for change in correlate(findings, held, _TOGETHER * window.policy.window_s):
+            respond(tx, window, change, behind, now)
+        _write(tx, [seen])
+
+
+def _evidence(
+    window: ClosedWindow, monitor: Monitor, judged: Judged, finding: Finding, log: EventLog
+) -> Mapping[str, Any]:
+    """Evidence that cannot be had keeps nobody from being told."""
+    if not finding.began:
+        return {}
+    try:
+        return monitor.evidence(window, judged, finding, log)
+    except Exception as error:
+        _log.exception("no evidence for %s of model %s", finding.member, window.model)
+        return {"missing": f"{type(error).__name__}: {error}"}
+
+
+def _record(tx: Tx, quiet: Sequence[_Seen]) -> None:
+    _write(tx, _still(tx, quiet))
+
+
+def _still(tx: Tx, seen: Sequence[_Seen]) -> list[_Seen]:
+    """Those whose model is as it was when they were loaded."""
+    now = tx.progress([one.window.model for one in seen]) if seen else {}
+    return [
+        one
+        for one in seen
+        if (held := now.get(one.window.model)) is None
+        or (held.until, held.revision) == (one.due.progress.until, one.due.progress.revision)
+    ]
+
+
+def _write(tx: Tx, seen: Sequence[_Seen]) -> None:
+    tx.add_verdicts([row for one in seen for row in _rows(one)])
+    states: list[MonitorState] = []
+    gone: list[tuple[str, str, str]] = []
+    for one in seen:
+        model, at = one.window.model, one.window.start
+        for monitor, judged in one.judged:
+            for subject, state in judged.states.items():
+                if state is None:
+                    gone.append((model, monitor.name, subject))
+                else:
+                    body = msgspec.to_builtins(state)
+                    states.append(
+                        MonitorState(model, monitor.name, subject, at, state.alarmed, body)
+                    )
+    tx.put_monitor_states(states)
+    tx.drop_monitor_states(gone)
+    tx.put_progress([_after(one) for one in seen])
+
+
+def _after(seen: _Seen) -> Progress:
+    window, held = seen.window, seen.due.progress
+    policy = window.policy
+    due_at = window.end + policy.window_s + policy.grace_s
+    return replace(held, until=window.end, due_at=due_at, revision=held.revision + 1)
+
+
+def _wait(tx: Tx, loaded: Loaded) -> None:
+    """When the models without a closed window will have one; and that some could not be loaded,
+    which does not read as if nothing were wrong."""
+    tx.put_progress(loaded.waiting)
+    held = tx.progress(list(loaded.failed))
+    tx.add_verdicts(
+        [
+            WindowVerdict(
+                model, held[model].until if model in held else 0.0, NOT_LOADED, "",
+                Outcome.ERROR, "WIN-101", f"the window cannot be judged: {why}", {},
+            )
+            for model, why in loaded.failed.items()
+        ]
+    )  # fmt: skip
+
+
+def _rows(seen: _Seen) -> list[WindowVerdict]:
+    window = seen.window
+    rows = [
+        WindowVerdict(
+            window.model, window.start, monitor.name, judged.subject, judged.verdict.outcome,
+            judged.verdict.code, judged.verdict.sentence, judged.detail,
+        )
+        for monitor, judged in seen.judged
+        if judged.shown
+    ]  # fmt: skip
+    rows += [
+        WindowVerdict(
+            window.model, window.start, name, "", Outcome.ERROR, "WIN-102",
+            f"the window could not be judged: {why}", {},
+        )
+        for name, why in seen.failed.items()
+    ]  # fmt: skip
+    return rows

@@ -1,0 +1,229 @@
+"""Load what the monitors of closed windows need: many models in a few queries."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from windvane.core.drift import Baseline
+from windvane.core.routing import NO_SAMPLE
+from windvane.core.sketch import Layout, Sketch
+from windvane.ports.control_store import Deployment, MonitorState, Progress, Tx, WindowKey
+from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
+from windvane.usecases.count_rows import views_of
+from windvane.usecases.load_recent_history import RecentHistory, load_recent_history
+from windvane.usecases.monitors import MONITORS, watch_policy
+from windvane.usecases.project_sketches import project_sketches
+from windvane.usecases.read_model_file import ModelFile, read_model_file
+from windvane.usecases.window_policy import WindowPolicy
+
+_log = logging.getLogger(__name__)
+_NO_ROWS: StateRows = {}
+# What monitors carry of a model, by monitor and subject.
+States: TypeAlias = Mapping[str, StateRows]
+
+
+@dataclass(frozen=True, slots=True)
+class _Champion:
+    """What windows are counted and compared by: the champion's layout and training data."""
+
+    layout: Layout
+    baseline: Baseline
+
+
+@dataclass
+class WindowCache:
+    """Model files, champions and the recent past, as they were read last.
+
+    A cache only: losing it costs reading, never a verdict.
+    """
+
+    files: dict[str, tuple[float, ModelFile]] = field(
+        default_factory=dict[str, tuple[float, ModelFile]]
+    )
+    champions: dict[str, tuple[str, _Champion]] = field(
+        default_factory=dict[str, tuple[str, _Champion]]
+    )
+    histories: dict[str, tuple[str, RecentHistory]] = field(
+        default_factory=dict[str, tuple[str, RecentHistory]]
+    )
+
+    def forget_all_but(self, models: Iterable[str]) -> None:
+        """Models that are no more."""
+        kept = set(models)
+        for held in (self.files, self.champions, self.histories):
+            for model in held.keys() - kept:
+                del held[model]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DueWindow:
+    """A window to judge, what monitors carry of its model, and how far the model was judged."""
+
+    window: ClosedWindow
+    states: States
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Windows to judge; models with none yet, as they will be due; and why others failed."""
+
+    windows: tuple[DueWindow, ...]
+    waiting: tuple[Progress, ...]
+    failed: Mapping[str, str]
+
+
+def read_until(tx: Tx) -> float | None:
+    """Up to when (business time, s) every spool of every recorder was read; None before any was."""
+    return min((c.watermark for c in tx.checkpoints()), default=None)
+
+
+def model_files(tx: Tx, models: Sequence[str], cache: WindowCache) -> Mapping[str, ModelFile]:
+    """The models' files, each parsed once after it was applied. One that cannot be read is left
+    out, and said in the log."""
+    applied = tx.applied_at()
+    stale = [m for m in models if m in applied and cache.files.get(m, (-1.0,))[0] != applied[m]]
+    for record in tx.model_records(stale) if stale else ():
+        try:
+            cache.files[record.name] = (record.applied_at, read_model_file(record.text))
+        except Exception:
+            _log.exception("the file of model %s cannot be read", record.name)
+            cache.files.pop(record.name, None)
+    return {m: cache.files[m][1] for m in models if m in cache.files}
+
+
+def load_windows(tx: Tx, models: Sequence[str], cache: WindowCache) -> Loaded:
+    """The next window of each of ``models`` that is closed but not judged.
+
+    A window is closed once every spool of every recorder was read past its end. One model that
+    cannot be loaded keeps no other waiting.
+    """
+    until = read_until(tx)
+    if until is None:
+        return Loaded((), (), {})
+    live = {d.model: d for d in tx.deployments(models)}
+    files = model_files(tx, list(live), cache)
+    failed = {m: "its file cannot be read" for m in live if m not in files}
+    policies = _policies(tx, files)
+    known = dict(tx.progress(list(files)))
+    since = {m: live[m].changed_at - policies[m].recent_s for m in files if m not in known}
+    for model, first in tx.first_windows(since).items():
+        known[model] = Progress(model, first, first, 0.0)
+    waiting: list[Progress] = []
+    spans: dict[tuple[float, float], list[str]] = {}
+    for model, progress in known.items():
+        policy = policies[model]
+        due_at = progress.until + policy.window_s + policy.grace_s
+        if until < due_at:
+            if progress.due_at != due_at:
+                waiting.append(
+                    Progress(model, progress.began, progress.until, due_at, progress.revision)
+                )
+            continue
+        spans.setdefault((progress.until, progress.until + policy.window_s), []).append(model)
+    ready = [model for models_of in spans.values() for model in models_of]
+    states = _states(tx.monitor_states(ready)) if ready else {}
+    windows: list[DueWindow] = []
+    for (start, end), models_of in spans.items():
+        found = _by_model(tx.sketches_of(models_of, start, end))
+        for model in models_of:
+            held = states.get(model, {})
+            try:
+                window = _window(
+                    tx, files[model], policies[model], live[model], known[model],
+                    found.get(model, []), held, cache,
+                )  # fmt: skip
+            except Exception as error:
+                _log.exception("a window of model %s cannot be loaded", model)
+                failed[model] = f"{type(error).__name__}: {error}"
+            else:
+                windows.append(DueWindow(window, held, known[model]))
+    return Loaded(tuple(windows), tuple(waiting), failed)
+
+
+def _policies(tx: Tx, files: Mapping[str, ModelFile]) -> Mapping[str, WindowPolicy]:
+    tenants = len({record.entry.tenant for record in tx.key_records()})
+    models = len(tx.applied_at())
+    return {m: watch_policy(f, models=models, tenants=tenants) for m, f in files.items()}
+
+
+def _window(
+    tx: Tx,
+    file: ModelFile,
+    policy: WindowPolicy,
+    live: Deployment,
+    progress: Progress,
+    found: list[tuple[WindowKey, Sketch]],
+    states: States,
+    cache: WindowCache,
+) -> ClosedWindow:
+    champion = _champion(tx, live, cache)
+    layout, start = champion.layout, progress.until
+    views = views_of(file.schema, layout.names)
+    first = min(m.reads_from(start, policy, views, states.get(m.name, _NO_ROWS)) for m in MONITORS)
+    history = _history(tx, file.model, layout, policy, first, start, cache)
+    sketches = tuple(project_sketches(tx, layout, found))
+    counts = _merge(layout, [sketch for key, sketch in sketches if key.arm not in NO_SAMPLE])
+    history.add(start, counts)
+    return ClosedWindow(
+        file, policy, live, layout, champion.baseline, start, sketches, counts, history,
+        progress.began,
+    )  # fmt: skip
+
+
+def _champion(tx: Tx, live: Deployment, cache: WindowCache) -> _Champion:
+    held = cache.champions.get(live.model)
+    if held is None or held[0] != live.champion:
+        record = tx.version(live.model, live.champion)
+        layout = tx.layout(record.layout_id)
+        held = (live.champion, _Champion(layout, Baseline.from_bytes(record.baseline)))
+        cache.champions[live.model] = held
+    return held[1]
+
+
+def _history(
+    tx: Tx,
+    model: str,
+    layout: Layout,
+    policy: WindowPolicy,
+    first: float,
+    start: float,
+    cache: WindowCache,
+) -> RecentHistory:
+    name = f"{layout.id}/{policy.window_s}/{policy.block_s}"
+    held = cache.histories.get(model)
+    history = held[1] if held is not None and held[0] == name else None
+    # Not the next window and not this one again: another steward led in between.
+    if history is None or history.until not in (start, start + policy.window_s):
+        history = load_recent_history(
+            tx, model, layout, policy.window_s, policy.block_s, first, start
+        )
+        cache.histories[model] = (name, history)
+    history.forget_before(first)
+    return history
+
+
+def _states(found: Iterable[MonitorState]) -> Mapping[str, States]:
+    out: dict[str, dict[str, dict[str, Mapping[str, object]]]] = {}
+    for state in found:
+        out.setdefault(state.model, {}).setdefault(state.monitor, {})[state.subject] = state.body
+    return out
+
+
+def _by_model(
+    found: Iterable[tuple[WindowKey, Sketch]],
+) -> Mapping[str, list[tuple[WindowKey, Sketch]]]:
+    out: dict[str, list[tuple[WindowKey, Sketch]]] = {}
+    for key, sketch in found:
+        out.setdefault(key.model, []).append((key, sketch))
+    return out
+
+
+def _merge(layout: Layout, sketches: list[Sketch]) -> Counts:
+    parts = [s.features for s in sketches]
+    return np.sum(parts, axis=0) if parts else np.zeros(layout.size, np.int64)

@@ -1,0 +1,107 @@
+"""Answers that turn out to be worse than the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from windvane.core.alerting import Cause, CauseKind, Finding, Join, Severity
+from windvane.core.outcomes import OutcomePolicy, judge_outcomes
+from windvane.core.task import Quality, make_task
+from windvane.core.verdict import Outcome
+from windvane.ports.event_log import EventLog
+from windvane.usecases.closed_window import ClosedWindow, StateRows
+from windvane.usecases.monitors.base import (
+    NO_SUBJECT,
+    AlarmState,
+    Judge,
+    Judged,
+    Monitor,
+    moment,
+    read_row,
+)
+from windvane.usecases.monitors.spans import due_since
+from windvane.usecases.read_model_file import ModelFile
+
+OUTCOMES = CauseKind(
+    "outcomes", Severity.MEDIUM, "outcomes-below-floor.md", joins={"feed": Join.WHILE_OPEN}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomesState:
+    """Where the next look begins, and since when outcomes are below the floor (s)."""
+
+    since: float = 0.0
+    below_since: float | None = None
+
+    @property
+    def alarmed(self) -> bool:
+        return self.below_since is not None
+
+
+class Outcomes(Monitor):
+    """Everyone's answers over a span, by the task's metric, against the file's floor."""
+
+    name = "outcomes"
+    title = "Outcomes"
+    cause = OUTCOMES
+    judge = Judge("outcomes", Quality, OutcomePolicy, judge_outcomes)
+    slow = True
+
+    def streams(self, file: ModelFile, tenants: int) -> int:
+        del file, tenants
+        return 1
+
+    def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
+        held = read_row(rows, OutcomesState)
+        _, due = due_since(window, held.since)
+        floor = window.file.watch.outcomes.get("floor")
+        if not due or floor is None:
+            return []
+        # One look a span: no more false pages than the budget gives one stream.
+        alpha = min(0.01, 1.0 / window.policy.slow_alarm_at)
+        policy = OutcomePolicy(float(floor), alpha=alpha)
+        facts = quality_of(window, log, window.end - window.policy.drift_over_s, alpha)
+        verdict = judge_outcomes(facts, policy, window.end)
+        cause = Cause(OUTCOMES, window.model)
+        began = window.end - window.policy.drift_over_s
+        findings: tuple[Finding, ...] = ()
+        below = held.below_since
+        if verdict.failed and below is None:
+            title = f"{verdict.sentence}, since {moment(began)}"
+            findings = (Finding(self.name, cause, True, began, title),)
+            below = began
+        elif verdict.outcome is Outcome.PASS and below is not None:
+            line = f"outcomes are above the floor again: {verdict.sentence}"
+            findings = (Finding(self.name, cause, False, below, line),)
+            below = None
+        value = None if facts.missing else round(facts.value, 4)
+        detail = {facts.metric: value, "metric": facts.metric, "scored": facts.rows}
+        states = {NO_SUBJECT: OutcomesState(window.end, below)}
+        return [Judged(NO_SUBJECT, facts, policy, verdict, findings, states, detail)]
+
+    def evidence(
+        self, window: ClosedWindow, found: Judged, finding: Finding, log: EventLog
+    ) -> Mapping[str, Any]:
+        del window, finding, log
+        return found.detail
+
+    def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        del cause
+        return {NO_SUBJECT: replace(read_row(rows, OutcomesState), below_since=None)}
+
+
+def quality_of(window: ClosedWindow, log: EventLog, start: float, alpha: float) -> Quality:
+    """How good the answers from ``start`` to the window's end were, with bounds at ``alpha``."""
+    contract = window.file.contract
+    task = make_task(contract.task)
+    found = log.scored(window.model, contract, start, window.end)
+    if not found:
+        return Quality(task.metric, 0.0, 0.0, 0.0, 0, task.larger_is_better, "outcomes")
+    outputs = [np.concatenate(parts) for parts in zip(*(f.outputs for f in found), strict=True)]
+    labels = np.concatenate([f.labels for f in found])
+    return task.quality(outputs, labels, alpha)

@@ -1,0 +1,16 @@
+"""What may be done to a deployment against a cause. One file a move, one line in ``MOVES``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from windvane.usecases.moves.base import Move, Moved
+from windvane.usecases.moves.mark_source import MarkSource
+from windvane.usecases.moves.roll_back import RollBack
+from windvane.usecases.moves.stand_in import StandIn
+
+# In the order in which they are made.
+MOVES: Mapping[str, Move] = {m.name: m for m in (MarkSource(), StandIn(), RollBack())}
+MARK_SOURCE, STAND_IN, ROLL_BACK = MarkSource.name, StandIn.name, RollBack.name
+
+__all__ = ["MARK_SOURCE", "MOVES", "ROLL_BACK", "STAND_IN", "Move", "Moved"]

@@ -1,0 +1,33 @@
+"""Go back to the version before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from windvane.core.alerting import Finding
+from windvane.ports.control_store import Deployment, Tx
+from windvane.usecases.moves.base import Move, Moved, price
+
+
+class RollBack(Move):
+    name = "roll_back"
+
+    def begin(self, tx: Tx, live: Deployment, findings: Sequence[Finding], now: float) -> Moved:
+        """To the version before, where there is one and no other rollout is under way."""
+        del findings
+        if live.challenger:
+            line = f"not rolled back: version {live.challenger} is being rolled out"
+            return Moved(live, (line,))
+        if live.previous is None:
+            return Moved(live, ("no earlier version to roll back to",))
+        versions = {v.version: v for v in tx.version_summaries(live.model)}
+        cost = ""
+        if {live.champion, live.previous} <= versions.keys():
+            cost = price(versions[live.champion], versions[live.previous])
+        out = tuple(sorted({*live.rolled_back, live.champion}))
+        fresh = replace(
+            live, champion=live.previous, previous=None, changed_at=now, rolled_back=out
+        )
+        line = f"rolled back from version {live.champion} to version {live.previous}{cost}"
+        return Moved(fresh, (line,), "rollback")

@@ -1,0 +1,142 @@
+"""Act on what the monitors of a window found: the one place where findings become moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from windvane.core.alerting import (
+    CauseChange,
+    Finding,
+    OpenCause,
+    Response,
+    choose_moves,
+    choose_response,
+)
+from windvane.core.journal import Decision, Effect
+from windvane.ports.control_store import Deployment, Incident, Tx
+from windvane.usecases.closed_window import ClosedWindow
+from windvane.usecases.monitors import Judged, Monitor, cause_kinds
+from windvane.usecases.moves import MOVES, Moved
+from windvane.usecases.open_incident import cause_of, join_incident, leave_incident
+from windvane.usecases.publish_routing import routing_effects
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """A finding with the monitor and the judgement behind it, and the evidence of its beginning."""
+
+    finding: Finding
+    monitor: Monitor
+    judged: Judged
+    evidence: Mapping[str, Any]
+
+
+def open_causes(incidents: Sequence[Incident]) -> list[OpenCause]:
+    """The open incidents of a model as they are correlated with."""
+    kinds = cause_kinds()
+    return [
+        OpenCause(i.id, cause_of(i, kinds), i.since, i.members, i.sources)
+        for i in incidents
+        if i.closed_at is None and i.kind in kinds
+    ]
+
+
+def respond(
+    tx: Tx,
+    window: ClosedWindow,
+    change: CauseChange,
+    found: Mapping[str, Found],
+    now: float,
+) -> None:
+    """Make the moves that the cause and the model's file allow, tell, and record a decision for
+    every finding: all in the caller's transaction. ``found`` are the findings by their member."""
+    response = choose_response(change.cause.kind, window.file.respond)
+    before = tx.deployment(window.model) or window.live
+    live, back, again = _take_back(tx, before, change.ended, now)
+    live, lines, action = _move(tx, live, change.began, response, now)
+    if live != before:
+        tx.put_deployment(live)
+    effects: tuple[Effect, ...] = routing_effects(tx) if live != before else ()
+    if change.began:
+        first = _decision_id(window, change.began[0])
+        if response is not Response.LOG:
+            evidence = [found[f.member].evidence for f in change.began]
+            effects += join_incident(
+                tx, window.file, change, evidence=evidence, now=now, decision=first, done=lines
+            )
+    if change.ended:
+        leave_incident(
+            tx, change, now=now, decision=_decision_id(window, change.ended[0]),
+            lines=[*(f.title for f in change.ended), *back],
+        )  # fmt: skip
+    told = "log" if response is Response.LOG else "notify"
+    for finding in (*change.began, *change.ended):
+        named = (action or told) if finding.began else (again or "close")
+        _decide(tx, window, found[finding.member], named, now, effects)
+        effects = ()
+
+
+def _take_back(
+    tx: Tx, live: Deployment, ended: Sequence[Finding], now: float
+) -> tuple[Deployment, list[str], str]:
+    """Every move is asked: the file may allow others by now than when the finding began."""
+    lines: list[str] = []
+    action = ""
+    for name in {n: None for f in ended for names in f.cause.kind.moves.values() for n in names}:
+        moved = MOVES[name].end(tx, live, ended, now)
+        live, action = moved.live, moved.action or action
+        lines += moved.lines
+    return live, lines, action
+
+
+def _move(
+    tx: Tx, live: Deployment, began: Sequence[Finding], response: Response, now: float
+) -> tuple[Deployment, list[str], str]:
+    lines: list[str] = []
+    action = ""
+    kinds = {f.cause.kind.name: f.cause.kind for f in began}
+    for kind in kinds.values():
+        mine = [f for f in began if f.cause.kind.name == kind.name]
+        for name in choose_moves(kind, response):
+            moved: Moved = MOVES[name].begin(tx, live, mine, now)
+            live, action = moved.live, moved.action or action
+            lines += moved.lines
+    return live, lines, action
+
+
+def _other_than(model: str, subject: str) -> str:
+    return "" if subject == model else subject
+
+
+def _decision_id(window: ClosedWindow, finding: Finding) -> str:
+    word = "began" if finding.began else "ended"
+    return f"{window.model}/{finding.member}/{window.start:.0f}/{word}"
+
+
+def _decide(
+    tx: Tx,
+    window: ClosedWindow,
+    found: Found,
+    action: str,
+    now: float,
+    effects: tuple[Effect, ...],
+) -> None:
+    finding, judged = found.finding, found.judged
+    tx.decide(
+        Decision(
+            id=_decision_id(window, finding),
+            model=window.model,
+            judge=found.monitor.judge.name,
+            subject=found.monitor.about(_other_than(window.model, finding.cause.subject)),
+            action=action,
+            at=now,
+            policy=msgspec.to_builtins(judged.policy),
+            facts=msgspec.to_builtins(judged.facts),
+            verdict=judged.verdict,
+            effects=effects,
+        )
+    )

@@ -1,0 +1,166 @@
+"""Which findings are one cause, and which stay apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windvane.core.alerting import (
+    CANARY,
+    Cause,
+    CauseKind,
+    Finding,
+    Join,
+    OpenCause,
+    Severity,
+    correlate,
+)
+
+FEED = CauseKind("feed", Severity.HIGH, "feed.md", joins={"feed": Join.SAME_ONSET})
+ERRORS = CauseKind("errors", Severity.HIGH, "errors.md", joins={"feed": Join.SAME_ONSET})
+OUTCOMES = CauseKind("outcomes", Severity.MEDIUM, "o.md", joins={"feed": Join.WHILE_OPEN})
+DRIFT = CauseKind("training_drift", Severity.LOW, "d.md", joins={"feed": Join.SAME_SOURCES})
+TENANT = CauseKind("tenant", Severity.MEDIUM, "tenant.md")
+TOGETHER = 120.0
+
+
+def finding(
+    kind: CauseKind,
+    subject: str,
+    since: float = 0.0,
+    *,
+    began: bool = True,
+    sources: Sequence[str] = (),
+    monitor: str = "",
+) -> Finding:
+    cause = Cause(kind, subject)
+    return Finding(
+        monitor or kind.name, cause, began, since, f"{cause.key} moved", (), tuple(sources)
+    )
+
+
+def feed(source: str, since: float = 0.0, *, began: bool = True) -> Finding:
+    return finding(FEED, source, since, began=began, sources=[source])
+
+
+def opened(*findings: Finding) -> OpenCause:
+    (change,) = correlate(findings, [], TOGETHER)
+    return OpenCause("i1", change.cause, change.since, change.members, change.sources)
+
+
+# Together
+
+
+@pytest.mark.parametrize(
+    ("held", "fresh"),
+    [
+        (feed("weather"), feed("weather", 3_600.0)),  # found window after window
+        (feed("weather"), feed("plan", 120.0)),  # one fault in two sources
+        (feed("weather"), finding(ERRORS, "delay", 60.0)),
+        (feed("weather"), finding(OUTCOMES, "delay", 9_000.0)),
+        (feed("weather"), finding(DRIFT, "delay", 9_000.0, sources=["weather"])),
+        (finding(TENANT, "AA"), finding(TENANT, "AA", 60.0, monitor="latency")),  # two monitors
+        (finding(ERRORS, "delay"), feed("weather", 60.0)),
+    ],
+)
+def test_what_belongs_together_joins_the_open_incident(held: Finding, fresh: Finding) -> None:
+    (change,) = correlate([fresh], [opened(held)], TOGETHER)
+    assert change.incident == "i1"
+    assert change.began == (fresh,)
+    assert set(change.members) == {held.member, fresh.member}
+    (at_once,) = correlate([fresh, held], [], TOGETHER)
+    assert set(at_once.members) == {held.member, fresh.member}
+
+
+@pytest.mark.parametrize(
+    ("held", "fresh"),
+    [
+        (feed("weather"), feed("plan", 121.0)),  # another fault, later
+        (feed("weather"), finding(ERRORS, "delay", 600.0)),
+        (feed("weather"), finding(DRIFT, "delay", sources=["weather", "plan"])),
+        (feed("weather"), finding(TENANT, "AA")),
+        (feed("weather"), finding(CANARY, "version 3")),
+        (finding(TENANT, "AA"), finding(TENANT, "UA")),
+        (finding(CANARY, "version 2"), finding(CANARY, "version 3")),
+        (finding(ERRORS, "delay"), finding(CANARY, "version 3")),
+        (finding(OUTCOMES, "delay"), finding(DRIFT, "delay", sources=["weather"])),
+    ],
+)
+def test_what_does_not_stays_apart(held: Finding, fresh: Finding) -> None:
+    (change,) = correlate([fresh], [opened(held)], TOGETHER)
+    assert change.incident == ""
+    assert change.members == (fresh.member,)
+    assert len(correlate([held, fresh], [], TOGETHER)) == 2
+
+
+def test_what_explains_the_others_leads() -> None:
+    """Errors were found first, and then the source that they come from."""
+    errors = finding(ERRORS, "delay", 60.0)
+    (change,) = correlate([feed("weather", 0.0)], [opened(errors)], TOGETHER)
+    assert change.cause.key == "feed:weather"
+    assert change.since == 0.0
+    (change,) = correlate([errors, feed("weather")], [], TOGETHER)
+    assert change.cause.key == "feed:weather"
+    assert change.title == "feed:weather moved; and errors:delay moved"
+
+
+def test_a_title_names_the_first_two() -> None:
+    (change,) = correlate([feed("a"), feed("b"), feed("c"), feed("d")], [], TOGETHER)
+    assert change.title == "feed:a moved; and feed:b moved, and 2 more"
+
+
+# Ending
+
+
+def test_a_cause_is_over_when_nothing_of_it_is_left() -> None:
+    held = opened(feed("weather"), feed("plan"))
+    (change,) = correlate([feed("plan", began=False)], [held], TOGETHER)
+    assert (change.incident, change.over) == ("i1", False)
+    assert change.members == (feed("weather").member,)
+    both = [feed("plan", began=False), feed("weather", began=False)]
+    (change,) = correlate(both, [held], TOGETHER)
+    assert change.over
+    assert change.ended == tuple(both)
+
+
+def test_what_was_never_told_ends_without_an_incident() -> None:
+    (change,) = correlate([feed("weather", began=False)], [], TOGETHER)
+    assert (change.incident, change.over, change.began) == ("", True, ())
+
+
+def test_what_begins_as_another_ends_is_a_new_cause() -> None:
+    ended, began = feed("weather", began=False), feed("plan")
+    changes = correlate([began, ended], [opened(feed("weather"))], TOGETHER)
+    assert [(c.incident, c.over) for c in changes] == [("i1", True), ("", False)]
+
+
+KINDS = st.sampled_from([FEED, ERRORS, OUTCOMES, DRIFT, TENANT])
+FINDINGS = st.lists(
+    st.builds(
+        lambda kind, subject, since: finding(kind, subject, since, sources=[subject]),
+        KINDS, st.sampled_from("abc"), st.floats(0.0, 600.0),
+    ),
+    unique_by=lambda f: f.member, max_size=8,
+)  # fmt: skip
+
+
+@given(FINDINGS, FINDINGS)
+def test_every_finding_is_in_one_change_and_nothing_else_is(
+    before: list[Finding], now: list[Finding]
+) -> None:
+    held = [
+        OpenCause(f"i{i}", c.cause, c.since, c.members, c.sources)
+        for i, c in enumerate(correlate(before, [], TOGETHER))
+    ]
+    changes = correlate(now, held, TOGETHER)
+    told = [f for c in changes for f in (*c.began, *c.ended)]
+    assert sorted(f.member for f in told) == sorted(f.member for f in now)
+    assert len({c.incident for c in changes if c.incident}) == sum(
+        bool(c.incident) for c in changes
+    )
+    for change in changes:
+        kinds = {f.cause.kind.name for f in change.began} | {change.cause.kind.name}
+        assert not (kinds & {"tenant"} and len(kinds) > 1)

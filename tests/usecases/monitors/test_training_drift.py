@@ -1,0 +1,28 @@
+"""Inputs that moved away from the training: logged, and nobody is woken."""
+
+from __future__ import annotations
+
+import pytest
+from usecases.harness import START, Harness
+from usecases.timeline import verdicts
+
+from windvane.usecases.load_windows import WindowCache
+from windvane.usecases.replay_decision import replay_decision
+
+pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
+
+
+def test_drift_from_training_is_logged_not_told(harness: Harness) -> None:
+    """Training drift: the inputs changed slowly; nobody is woken, the champion stays."""
+    harness.cache = WindowCache()
+    for i in range(60):
+        harness.traffic(i, warmer=min(i * 1.0, 30.0))
+        harness.judge()
+    found = verdicts(harness, "training_drift")
+    assert [v.start for v in found] == [START + 60.0 * i for i in (19, 39, 59)]
+    assert found[-1].outcome == "fail"
+    logged = harness.decisions("log")
+    assert logged
+    assert logged[0].subject == "Training drift"
+    assert replay_decision(logged[0]).same
+    assert not [i for i in harness.incidents() if i.kind == "training_drift"]
