@@ -25,9 +25,9 @@ from windvane.ports.control_store import (
     VersionRecord,
     WindowKey,
 )
-from windvane.usecases.advance_rollout import LEASE
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.judge_windows import judge_windows
+from windvane.usecases.leases import SHARDS, Shards, give_up, hold_shards
 from windvane.usecases.load_windows import WindowCache
 
 MODEL = "delay"
@@ -129,23 +129,22 @@ class Harness:
     def __post_init__(self) -> None:
         self.log = DeltaEventLog(str(self.folder / "log"))
         self.feed = FileRoutingFeed(self.folder / "routing.json")
-        self.token = self.lead("one")
+        self.shards = self.lead("one")
 
     @property
     def layout(self) -> Layout:
         return self.trained.layout
 
-    def lead(self, holder: str) -> int:
-        with self.store.begin() as tx:
-            token = tx.acquire(LEASE, holder, self.clock.wall(), 1e9)
-        assert token is not None
-        return token
+    def lead(self, holder: str) -> Shards:
+        """Hold every shard, as the only steward."""
+        shards = hold_shards(self.store, holder, 1e6)
+        assert len(shards.tokens) == SHARDS
+        return shards
 
     def depose(self) -> None:
-        """Another steward takes the lease after this one let it expire."""
-        with self.store.begin() as tx:
-            tx.acquire(LEASE, "one", self.clock.wall(), -1.0)
-            assert tx.acquire(LEASE, "two", self.clock.wall(), 1e9) is not None
+        """Another steward takes the leases after this one let them expire."""
+        give_up(self.store, "one", self.shards)
+        self.lead("two")
 
     def apply(self, text: str = FILE) -> None:
         apply_model(self.store, self.clock, text)
@@ -242,7 +241,7 @@ class Harness:
 
     def judge(self) -> bool:
         """Whether a window was closed and is judged now."""
-        judged = judge_windows(self.store, self.log, self.clock, self.token, [MODEL], self.cache)
+        judged = judge_windows(self.store, self.log, self.clock, self.shards, [MODEL], self.cache)
         return judged > 0
 
     def carried(self, monitor: str) -> dict[str, Mapping[str, Any]]:

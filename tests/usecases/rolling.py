@@ -44,7 +44,7 @@ def advance(
 ) -> Verdict | None:
     told = good(harness.live.rollout) if scored is None else scored
     return advance_rollout(
-        harness.store, harness.log, harness.clock, MODEL, token or harness.token, told
+        harness.store, harness.log, harness.clock, MODEL, token or harness.shards, told
     )
 
 

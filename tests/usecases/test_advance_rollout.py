@@ -43,7 +43,7 @@ def test_nothing_is_rolling_out(harness: Harness) -> None:
     assert advance(harness, []) is None
     assert harness.live == before
     assert (
-        advance_rollout(harness.store, harness.log, harness.clock, "other", harness.token, [])
+        advance_rollout(harness.store, harness.log, harness.clock, "other", harness.shards, [])
         is None
     )
 
@@ -241,8 +241,8 @@ class CrashingStore:
         self.crashed = False
 
     @contextmanager
-    def begin(self) -> Iterator[Any]:
-        with self._store.begin() as tx:
+    def begin(self, models: Any = None) -> Iterator[Any]:
+        with self._store.begin(models) as tx:
             yield CrashingTx(tx, self)
 
     def read(self) -> AbstractContextManager[Tx]:
@@ -277,7 +277,7 @@ def test_a_crash_at_any_call_acts_once(harness_of: Maker, failed: int) -> None:
             store = CrashingStore(harness, calls)
             scored = good(before.rollout)
             try:
-                advance_rollout(store, harness.log, harness.clock, MODEL, harness.token, scored)  # type: ignore[arg-type]
+                advance_rollout(store, harness.log, harness.clock, MODEL, harness.shards, scored)  # type: ignore[arg-type]
             except Crash:
                 assert harness.live == before
                 assert harness.queued(NOTIFY) == []
@@ -303,12 +303,12 @@ def test_a_deployment_that_changed_meanwhile_is_left(
         def read(self) -> Any:
             return rolling.store.read()
 
-        def begin(self) -> Any:
+        def begin(self, models: Any = None) -> Any:
             rolling.put("1")
-            return rolling.store.begin()
+            return rolling.store.begin(models)
 
     found = advance_rollout(
-        Meanwhile(), rolling.log, rolling.clock, MODEL, rolling.token,  # type: ignore[arg-type]
+        Meanwhile(), rolling.log, rolling.clock, MODEL, rolling.shards,  # type: ignore[arg-type]
         good(rolling.live.rollout),
     )  # fmt: skip
     assert found is None

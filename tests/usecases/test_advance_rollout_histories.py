@@ -21,6 +21,7 @@ from usecases.rolling import SOAK_S, Maker, advance, good, meet, routing_of
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import LeaseLost
 from windvane.usecases.deploy_version import deploy_version
+from windvane.usecases.leases import give_up, hold_shards
 from windvane.usecases.replay_decision import replay_decision
 
 
@@ -101,9 +102,8 @@ class Rollouts(RuleBasedStateMachine):
             with pytest.raises(LeaseLost):
                 advance(self.harness)
         assert self.harness.live == before
-        with self.harness.store.begin() as tx:
-            tx.acquire("steward", "two", self.harness.clock.wall(), -1.0)
-        self.harness.token = self.harness.lead("one")
+        give_up(self.harness.store, "two", hold_shards(self.harness.store, "two", 1e6))
+        self.harness.shards = self.harness.lead("one")
 
     @invariant()
     def the_deployment_is_sound(self) -> None:

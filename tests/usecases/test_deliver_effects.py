@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +14,11 @@ from hypothesis import strategies as st
 from usecases.harness import MODEL, Harness
 
 from windvane.adapters.notify import AppriseNotifier
+from windvane.apps.steward.lanes import Lanes
 from windvane.core.journal import Decision, Effect
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import OutboxItem
-from windvane.usecases.deliver_effects import deliver_effects
+from windvane.usecases.deliver_effects import deliver_effects, make_lanes
 from windvane.usecases.publish_routing import ALIAS, NOTIFY, routing_effects
 
 pytestmark = pytest.mark.filterwarnings("ignore:.imghdr.:DeprecationWarning")  # apprise, on 3.11
@@ -150,6 +153,8 @@ def test_a_crash_between_doing_and_noting_tells_once(quiet: Harness) -> None:
     with pytest.raises(KeyboardInterrupt):
         deliver(quiet, notifier=DiesAfter(journal, []))
     assert len(waiting(quiet)) == 1
+    assert deliver(quiet, notifier=AppriseNotifier(journal, [])) == 0  # claimed by who died
+    quiet.clock.wall_at += 61.0
     assert deliver(quiet, notifier=AppriseNotifier(journal, [])) == 1
     assert [json.loads(line)["key"] for line in journal.read_text().splitlines()] == ["d#0"]
     assert waiting(quiet) == []
@@ -222,3 +227,51 @@ def test_a_retry_waits_behind_what_is_new(quiet: Harness) -> None:
         publish = routing_effects(tx)
     decide(quiet, "new", *publish)
     assert [item.kind for item in waiting(quiet)] == [publish[0].kind, NOTIFY]
+
+
+def test_twenty_notifiers_that_hang_keep_no_table_waiting(quiet: Harness) -> None:
+    for i in range(20):
+        decide(quiet, f"n{i}", notify())
+    gate = threading.Event()
+
+    class Hangs(RecordingNotifier):
+        def send(self, key: str, title: str, body: str) -> None:
+            gate.wait(30.0)
+            super().send(key, title, body)
+
+    told = Hangs()
+    lanes = Lanes(quiet.store, quiet.clock, make_lanes(quiet.store, quiet.feed, told, told), 0.05)
+    lanes.start()
+    try:
+        with quiet.store.begin() as tx:
+            publish = routing_effects(tx)
+        decide(quiet, "rollback", *publish)
+        began = time.monotonic()
+        lanes.wake()
+        while (table := quiet.feed.latest()) is None or table.seq != publish[0].body["seq"]:
+            assert time.monotonic() - began < 2.0, "the gateways wait for the notifier"
+            time.sleep(0.005)
+        assert told.sent == []
+    finally:
+        gate.set()
+        lanes.stop()
+    while deliver(quiet, told):
+        pass
+    quiet.clock.wall_at += 61.0
+    deliver(quiet, told)
+    assert sorted(told.sent) == sorted(f"n{i}#0 t: b" for i in range(20))
+    assert waiting(quiet) == []
+
+
+def test_what_one_carries_out_another_leaves(quiet: Harness) -> None:
+    decide(quiet, "d", notify(), notify())
+    with quiet.store.begin([]) as tx:
+        mine = tx.claim_effects((NOTIFY,), quiet.clock.wall(), 1, 60.0)
+    with quiet.store.begin([]) as tx:
+        others = tx.claim_effects((NOTIFY,), quiet.clock.wall(), 10, 60.0)
+        none = tx.claim_effects((NOTIFY,), quiet.clock.wall() + 59.0, 10, 60.0)
+        again = tx.claim_effects((NOTIFY,), quiet.clock.wall() + 61.0, 10, 60.0)
+    assert [i.key for i in mine] == ["d#0"]
+    assert [i.key for i in others] == ["d#1"]
+    assert none == []
+    assert {i.key for i in again} == {"d#0", "d#1"}

@@ -32,7 +32,7 @@ def test_the_first_answers_everyone(ready: Harness) -> None:
         table = tx.routing()
     assert table is not None
     assert table.models[MODEL].champion == "1"
-    assert ready.queued(PUBLISH)[-1] == {"seq": table.seq}
+    assert ready.queued(PUBLISH)[-1]["seq"] == table.seq
 
 
 def test_a_later_one_begins_as_a_canary(harness: Harness) -> None:

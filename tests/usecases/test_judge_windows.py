@@ -143,15 +143,15 @@ def test_a_window_that_another_judged_is_left(harness: Harness) -> None:
         def read(self) -> Any:
             return harness.store.read()
 
-        def begin(self) -> Any:
+        def begin(self, models: Any = None) -> Any:
             assert harness.judge()
-            return harness.store.begin()
+            return harness.store.begin(models)
 
     assert judge_windows(
         Meanwhile(),  # type: ignore[arg-type]
         harness.log,
         harness.clock,
-        harness.token,
+        harness.shards,
         [MODEL],
         WindowCache(),
     )
@@ -201,7 +201,7 @@ def test_a_crash_at_any_write_tells_the_same_story(
             dying = Dying(harness, left)
             try:
                 judge_windows(
-                    dying, harness.log, harness.clock, harness.token, [MODEL], harness.cache
+                    dying, harness.log, harness.clock, harness.shards, [MODEL], harness.cache
                 )  # type: ignore[arg-type]
             except Crash:
                 assert harness.judge()
@@ -216,8 +216,8 @@ class Dying:
         return self._store.read()
 
     @contextmanager
-    def begin(self) -> Iterator[Any]:
-        with self._store.begin() as tx:
+    def begin(self, models: Any = None) -> Iterator[Any]:
+        with self._store.begin(models) as tx:
             yield DyingTx(tx, self)
 
 

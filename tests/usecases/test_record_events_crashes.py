@@ -57,10 +57,10 @@ class FusedStore:
         self._store, self._fuse = store, fuse
 
     @contextmanager
-    def begin(self) -> Iterator[Tx]:
+    def begin(self, models: Any = None) -> Iterator[Tx]:
         fuse = self._fuse
         fuse.around(lambda: None)
-        with self._store.begin() as tx:
+        with self._store.begin(models) as tx:
             yield tx
             fuse.around(lambda: None)  # all is written, nothing committed
         fuse.around(lambda: None)

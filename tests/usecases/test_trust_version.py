@@ -15,7 +15,7 @@ def trusted_in_table(harness: Harness) -> dict[str, bool]:
     with harness.store.read() as tx:
         table = tx.routing()
     assert table is not None
-    assert harness.queued(PUBLISH)[-1] == {"seq": table.seq}
+    assert harness.queued(PUBLISH)[-1]["seq"] == table.seq
     return {entry.version: entry.trusted for entry in table.models[MODEL].versions}
 
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
-from windvane.core.routing import KeyEntry, RoutingTable, TenantLimit
+from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.task import Contract
 
@@ -303,6 +303,20 @@ class Models(Protocol):
         ...
 
     def put_deployment(self, deployment: Deployment) -> None: ...
+    def put_routes(self, routes: Sequence[ModelRoute]) -> None:
+        """Replace the models' parts of the routing table to come."""
+        ...
+
+    def drop_route(self, model: str) -> None: ...
+    def versions_of(self, manifest: str) -> list[str]:
+        """Models with a version of these very files."""
+        ...
+
+    def add_routes(self, keys: Sequence[KeyEntry], limits: Sequence[TenantLimit]) -> int:
+        """Store the table of every model's route under the next ``seq``, which is returned. What
+        publishes comes one at a time, so that a table with a larger number knows more."""
+        ...
+
     def add_routing(self, table: RoutingTable, above: int = 0) -> int:
         """Store ``table`` under the next ``seq``, larger than ``above`` too; which is returned."""
         ...
@@ -394,6 +408,13 @@ class Decisions(Protocol):
         ...
 
     def due_effects(self, wall: float, limit: int) -> list[OutboxItem]: ...
+    def claim_effects(
+        self, kinds: Sequence[str], wall: float, limit: int, for_s: float
+    ) -> list[OutboxItem]:
+        """Due effects of these kinds, oldest first; nobody else gets them for ``for_s``
+        seconds."""
+        ...
+
     def effect_done(self, key: str, wall: float) -> None: ...
     def effect_failed(self, key: str, error: str, retry_at: float) -> None: ...
     def put_incident(self, incident: Incident) -> None: ...
@@ -411,9 +432,34 @@ class Decisions(Protocol):
     def notes(self, incident_id: str) -> list[IncidentNote]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who holds a name; ``alive`` by the database's clock."""
+
+    name: str
+    holder: str
+    token: int
+    alive: bool
+
+
 class Leases(Protocol):
-    def acquire(self, name: str, holder: str, wall: float, ttl: float) -> int | None:
-        """Take or renew the lease; its fencing token, or None while another holds it."""
+    """Leases are timed by the database's clock: those of the machines may differ."""
+
+    def acquire(self, name: str, holder: str, ttl: float) -> int | None:
+        """Take or renew the lease for ``ttl`` seconds; its fencing token, or None while another
+        holds it."""
+        ...
+
+    def release(self, name: str, token: int) -> None:
+        """Let another take it, if ``token`` is current."""
+        ...
+
+    def leases(self, prefix: str) -> list[Lease]:
+        """Those whose names begin so, by name."""
+        ...
+
+    def forget_leases(self, prefix: str, dead_for_s: float) -> None:
+        """Drop the rows of leases that ended so long ago: holders that will not come back."""
         ...
 
     def require(self, name: str, token: int) -> None:
@@ -426,8 +472,12 @@ class Tx(Models, Tenants, Windows, Decisions, Leases, Protocol):
 
 
 class ControlStore(Protocol):
-    def begin(self) -> AbstractContextManager[Tx]:
-        """A transaction: commits at the end of the block, rolls back on any error."""
+    def begin(self, models: Sequence[str] | None = None) -> AbstractContextManager[Tx]:
+        """A transaction: commits at the end of the block, rolls back on any error.
+
+        What it reads of ``models`` (of anything, for None) stays true until it ends; nobody else
+        writes to them meanwhile. With no model at all it waits for nobody who names one.
+        """
         ...
 
     def read(self) -> AbstractContextManager[Tx]:

@@ -32,6 +32,7 @@ from windvane.ports.control_store import (
 )
 from windvane.ports.event_log import EventLog
 from windvane.usecases.gather_evidence import output_histograms, sample_requests
+from windvane.usecases.leases import Shards
 from windvane.usecases.open_incident import close_incident, open_incident
 from windvane.usecases.publish_routing import ALIAS, routing_effects
 from windvane.usecases.read_model_file import (
@@ -43,7 +44,6 @@ from windvane.usecases.read_model_file import (
 
 JUDGE = "rollout.gate"
 ROLLOUT = "rollout"  # as the monitor of its verdicts
-LEASE = "steward"
 
 
 def gate_policy(file: ModelFile) -> GatePolicy:
@@ -61,7 +61,7 @@ def advance_rollout(
     log: EventLog,
     clock: Clock,
     model: str,
-    token: int,
+    shards: Shards,
     scored: Sequence[Mapping[str, Any]],
 ) -> Verdict | None:
     """The gate's verdict, or None where nothing is rolling out.
@@ -79,13 +79,13 @@ def advance_rollout(
     policy = gate_policy(file)
     verdict = judge_gate(facts, policy, now)
     if verdict.outcome in (Outcome.HOLD, Outcome.ERROR):
-        _remember(store, live, file, verdict, token)
+        _remember(store, live, file, verdict, shards)
         return verdict
     evidence: dict[str, Any] = {}
     if verdict.failed:
         evidence = _evidence(store, log, file.contract, live, now)
-    with store.begin() as tx:
-        tx.require(LEASE, token)
+    with store.begin([model]) as tx:
+        shards.require(tx, [model])
         if tx.deployment(model) != live:
             return None
         action, fresh, effects = _act(tx, file, live, verdict, now, evidence)
@@ -101,7 +101,7 @@ def advance_rollout(
                 policy=msgspec.to_builtins(policy),
                 facts=msgspec.to_builtins(facts),
                 verdict=verdict,
-                effects=(*routing_effects(tx), *effects),
+                effects=(*routing_effects(tx, [model]), *effects),
             )
         )
     return verdict
@@ -232,7 +232,7 @@ def _decision_id(live: Deployment) -> str:
 
 
 def _remember(
-    store: ControlStore, live: Deployment, file: ModelFile, verdict: Verdict, token: int
+    store: ControlStore, live: Deployment, file: ModelFile, verdict: Verdict, shards: Shards
 ) -> None:
     window_s = parse_duration(file.watch.window)
     start = live.stage_started // window_s * window_s
@@ -240,8 +240,8 @@ def _remember(
         live.model, start, ROLLOUT, "", verdict.outcome, verdict.code, verdict.sentence,
         {"missing": verdict.missing, "step": live.step},
     )  # fmt: skip
-    with store.begin() as tx:
-        tx.require(LEASE, token)
+    with store.begin([live.model]) as tx:
+        shards.require(tx, [live.model])
         tx.add_verdicts([row])
 
 

@@ -27,7 +27,7 @@ def apply_model(store: ControlStore, clock: Clock, text: str) -> tuple[ModelFile
         if (judged := tx.progress([file.model]).get(file.model)) is not None:
             tx.put_progress([replace(judged, due_at=0.0)])  # its windows may be others now
         version = fact_hash(text)
-        publish = routing_effects(tx)
+        publish = routing_effects(tx, [file.model])
         sentence = f"file {version} replaces {fact_hash(held.text) if held else 'nothing'}"
         tx.decide(
             Decision(

@@ -1,13 +1,16 @@
-"""Carry out what decisions queued: publish, notify, mirror."""
+"""Carry out what decisions queued: publish, notify, mirror. Each kind has a lane of its own."""
 
 from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore
+from windvane.ports.control_store import ControlStore, OutboxItem
 from windvane.ports.notifier import Notifier
 from windvane.ports.registry import AliasMirror
 from windvane.ports.routing_feed import RoutingFeed
@@ -16,6 +19,59 @@ from windvane.usecases.publish_routing import ALIAS, NOTIFY, PUBLISH, publish_ta
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 300.0
+_CLAIMED_FOR_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Effects that wait for each other and for nothing else: the ``kinds`` of one port, carried
+    out ``at_once`` at a time by ``carry_out``."""
+
+    name: str
+    kinds: tuple[str, ...]
+    at_once: int
+    carry_out: Callable[[OutboxItem], None]
+
+
+def make_lanes(
+    store: ControlStore, feed: RoutingFeed, notifier: Notifier, mirror: AliasMirror
+) -> tuple[Lane, ...]:
+    """A lane for each port, the most urgent first; what is of no known kind fails in the last."""
+
+    def publish(item: OutboxItem) -> None:
+        with store.read() as tx:
+            table = tx.routing(int(item.body["seq"]))
+        if table is not None:  # else one that newer ones have replaced
+            publish_table(store, feed, table)
+
+    def notify(item: OutboxItem) -> None:
+        notifier.send(item.key, item.body["title"], item.body["body"])
+
+    def alias(item: OutboxItem) -> None:
+        mirror.mirror_alias(**item.body)
+
+    return (
+        Lane("publish", (PUBLISH,), 1, publish),
+        Lane("notify", (NOTIFY,), 8, notify),
+        Lane("mirror", (ALIAS,), 1, alias),
+    )
+
+
+def deliver_lane(store: ControlStore, clock: Clock, lane: Lane, limit: int = 50) -> int:
+    """Deliver the lane's due effects; how many were done.
+
+    Delivery is at least once and every effect is idempotent by its key, so a crash between
+    doing and noting repeats without acting twice. Failures wait, twice as long each time
+    up to five minutes, with jitter; the queue is the table, so nothing is dropped. What is
+    claimed here nobody else carries out meanwhile.
+    """
+    with store.begin([]) as tx:
+        items = tx.claim_effects(lane.kinds, clock.wall(), limit, _CLAIMED_FOR_S)
+    items = _newest_tables(store, clock, items)
+    if lane.at_once == 1 or len(items) < 2:
+        return sum(_deliver(store, clock, lane, item) for item in items)
+    with ThreadPoolExecutor(lane.at_once, f"lane-{lane.name}") as pool:
+        return sum(pool.map(lambda item: _deliver(store, clock, lane, item), items))
 
 
 def deliver_effects(
@@ -26,38 +82,51 @@ def deliver_effects(
     mirror: AliasMirror,
     limit: int = 50,
 ) -> int:
-    """Deliver due effects; how many were done.
-
-    Delivery is at least once and every effect is idempotent by its key, so a crash between
-    doing and noting repeats without acting twice. Failures wait, twice as long each time
-    up to five minutes, with jitter; the queue is the table, so nothing is dropped.
-    """
-    with store.read() as tx:
-        due = tx.due_effects(clock.wall(), limit)
-        tables = {
-            item.key: tx.routing(int(item.body["seq"])) for item in due if item.kind == PUBLISH
-        }
-    done = 0
-    for item in due:
-        try:
-            match item.kind:
-                case kind if kind == PUBLISH:
-                    if (table := tables[item.key]) is not None:
-                        publish_table(store, feed, table)
-                case kind if kind == NOTIFY:
-                    notifier.send(item.key, item.body["title"], item.body["body"])
-                case kind if kind == ALIAS:
-                    mirror.mirror_alias(**item.body)
-                case _:
-                    raise WindvaneError(f"effect {item.key} is of unknown kind {item.kind!r}")
-        except Exception as error:
-            _log.warning("effect %s failed: %s", item.key, error)
-            wait = min(_FIRST_RETRY_S * 2.0**item.attempts, _LAST_RETRY_S)
-            with store.begin() as tx:
-                retry_at = clock.wall() + wait * random.uniform(0.5, 1.5)
-                tx.effect_failed(item.key, str(error), retry_at)
-            continue
-        with store.begin() as tx:
-            tx.effect_done(item.key, clock.wall())
-        done += 1
+    """Every lane once, one after the other, for who has no lanes that run by themselves."""
+    lanes = make_lanes(store, feed, notifier, mirror)
+    done = sum(deliver_lane(store, clock, lane, limit) for lane in lanes)
+    fail_unknown(store, clock, lanes)
     return done
+
+
+def fail_unknown(store: ControlStore, clock: Clock, lanes: Sequence[Lane]) -> None:
+    """Effects of a kind that no lane has, of a newer release for one, wait and say so."""
+    known = {kind for lane in lanes for kind in lane.kinds}
+    with store.read() as tx:
+        strange = [i for i in tx.due_effects(clock.wall(), 50) if i.kind not in known]
+    for item in strange:
+        error = WindvaneError(f"effect {item.key} is of unknown kind {item.kind!r}")
+        _failed(store, clock, item, error)
+
+
+def _newest_tables(
+    store: ControlStore, clock: Clock, items: Sequence[OutboxItem]
+) -> Sequence[OutboxItem]:
+    """Of several tables only the newest is worth publishing."""
+    tables = [item for item in items if item.kind == PUBLISH]
+    old = sorted(tables, key=lambda item: int(item.body["seq"]))[:-1]
+    if old:
+        with store.begin([]) as tx:
+            for item in old:
+                tx.effect_done(item.key, clock.wall())
+    replaced = {item.key for item in old}
+    return [item for item in items if item.key not in replaced]
+
+
+def _deliver(store: ControlStore, clock: Clock, lane: Lane, item: OutboxItem) -> int:
+    try:
+        lane.carry_out(item)
+    except Exception as error:
+        _failed(store, clock, item, error)
+        return 0
+    with store.begin([]) as tx:
+        tx.effect_done(item.key, clock.wall())
+    return 1
+
+
+def _failed(store: ControlStore, clock: Clock, item: OutboxItem, error: Exception) -> None:
+    _log.warning("effect %s failed: %s", item.key, error)
+    wait = min(_FIRST_RETRY_S * 2.0**item.attempts, _LAST_RETRY_S)
+    with store.begin([]) as tx:
+        retry_at = clock.wall() + wait * random.uniform(0.5, 1.5)
+        tx.effect_failed(item.key, str(error), retry_at)

@@ -116,7 +116,7 @@ def deploy_version(
                 policy={},
                 facts={"version": version, "before": None if held is None else held.champion},
                 verdict=Verdict(Outcome.PASS, "ROL-100", message),
-                effects=routing_effects(tx),
+                effects=routing_effects(tx, [model]),
             )
         )
     return fresh

@@ -129,6 +129,6 @@ def decide_keys(
             policy={},
             facts=facts,
             verdict=Verdict(Outcome.PASS, "KEY-100", message),
-            effects=routing_effects(tx),
+            effects=routing_effects(tx, []),
         )
     )

@@ -14,8 +14,8 @@ from windvane.core.verdict import Outcome
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, MonitorState, Progress, Tx, WindowVerdict
 from windvane.ports.event_log import EventLog
-from windvane.usecases.advance_rollout import LEASE
 from windvane.usecases.closed_window import ClosedWindow
+from windvane.usecases.leases import Shards
 from windvane.usecases.load_windows import DueWindow, Loaded, WindowCache, load_windows
 from windvane.usecases.monitors import MONITORS, Judged, Monitor
 from windvane.usecases.respond import Found, open_causes, respond
@@ -47,14 +47,14 @@ def judge_windows(
     store: ControlStore,
     log: EventLog,
     clock: Clock,
-    token: int,
+    shards: Shards,
     models: Sequence[str],
     cache: WindowCache,
 ) -> int:
     """Judge the next closed window of each of ``models``; how many there were.
 
     A model's findings, moves, new state and verdicts commit in one transaction under the
-    steward's lease; windows without findings share one. A window that another steward judged
+    leases of its shard; windows without findings share one. A window that another steward judged
     meanwhile is left as it was. Raises LeaseLost.
     """
     with store.read() as tx:
@@ -62,13 +62,15 @@ def judge_windows(
     seen = [_judge(due, log) for due in loaded.windows]
     quiet = [one for one in seen if not one.findings]
     if quiet or loaded.waiting or loaded.failed:
-        with store.begin() as tx:
-            tx.require(LEASE, token)
+        named = [*(one.window.model for one in quiet), *(p.model for p in loaded.waiting)]
+        named += loaded.failed
+        with store.begin(named) as tx:
+            shards.require(tx, named)
             _record(tx, quiet)
             _wait(tx, loaded)
     for one in seen:
         if one.findings:
-            _act(store, log, clock, token, one)
+            _act(store, log, clock, shards, one)
     return len(seen)
 
 
@@ -87,7 +89,7 @@ def _judge(due: DueWindow, log: EventLog) -> _Seen:
     return _Seen(due, tuple(judged), failed)
 
 
-def _act(store: ControlStore, log: EventLog, clock: Clock, token: int, seen: _Seen) -> None:
+def _act(store: ControlStore, log: EventLog, clock: Clock, shards: Shards, seen: _Seen) -> None:
     """Correlate what was found with what is open, and act. Evidence is read before the
     transaction: a scan of the log must not hold it."""
     window = seen.window
@@ -97,8 +99,8 @@ def _act(store: ControlStore, log: EventLog, clock: Clock, token: int, seen: _Se
     ]
     behind = {one.finding.member: one for one in found}
     now = clock.now()
-    with store.begin() as tx:
-        tx.require(LEASE, token)
+    with store.begin([window.model]) as tx:
+        shards.require(tx, [window.model])
         if not _still(tx, [seen]):
             return  # judged by another, or an incident was closed by hand: look again
         held = open_causes(tx.open_incidents(window.model))

@@ -55,6 +55,6 @@ def limit_tenant(store: ControlStore, clock: Clock, limit: TenantLimit, *, by: s
                 policy={},
                 facts={"limit": msgspec.to_builtins(limit), "by": by},
                 verdict=Verdict(Outcome.PASS, "LIM-100", f"{limit.tenant}{on}: {bounds}"),
-                effects=routing_effects(tx),
+                effects=routing_effects(tx, []),
             )
         )

@@ -72,7 +72,8 @@ def load_recent_history(
 ) -> RecentHistory:
     """Read windows that began in [first, until), a block at a time."""
     history = RecentHistory(window_s, block_s)
-    block = first // block_s * block_s
+    earliest = tx.first_windows({model: first}).get(model, until)
+    block = max(first, earliest) // block_s * block_s
     while block < until:
         by_start: dict[float, Counts] = {}
         found = tx.sketches(model, max(block, first), min(block + block_s, until))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
+
+import msgspec
 
 from windvane.core.journal import Effect
 from windvane.core.routing import ModelRoute, RoutingTable, VersionEntry
@@ -24,19 +28,27 @@ ALIAS = "alias"
 NOTIFY = "notify"
 
 
-def routing_effects(tx: Tx) -> tuple[Effect, ...]:
-    """Store the table as it follows now; the effect that publishes it."""
+def routing_effects(tx: Tx, models: Sequence[str] | None = None) -> tuple[Effect, ...]:
+    """Store the table as it follows now; the effect that publishes it.
+
+    The routes of ``models`` are made anew, of all for None; the others stay as they are stored:
+    for keys and limits that is all of them.
+    """
     trusted = {trust.manifest for trust in tx.trusted()}
-    routes: dict[str, ModelRoute] = {}
-    for model in tx.models():
-        deployment = tx.deployment(model.name)
-        if deployment is not None:
-            route = _route(model, deployment, tx.version_summaries(model.name), trusted)
-            tx.put_contract(model.name, route.contract)
-            routes[model.name] = route
-    keys = tuple(record.entry for record in tx.key_records() if record.revoked_at is None)
-    seq = tx.add_routing(RoutingTable(0, routes, keys, tuple(tx.limits())))
-    return (Effect(PUBLISH, {"seq": seq}),)
+    routes: list[ModelRoute] = []
+    for live in tx.deployments() if models is None else tx.deployments(models) if models else ():
+        (model,) = tx.model_records([live.model]) or (None,)
+        if model is not None:
+            route = _route(model, live, tx.version_summaries(live.model), trusted)
+            tx.put_contract(live.model, route.contract)
+            routes.append(route)
+    tx.put_routes(routes)
+    keys = [record.entry for record in tx.key_records() if record.revoked_at is None]
+    seq = tx.add_routes(keys, tx.limits())
+    body: dict[str, Any] = {"seq": seq}
+    if models is not None and routes:
+        body["routes"] = {route.model: msgspec.to_builtins(route) for route in routes}
+    return (Effect(PUBLISH, body),)
 
 
 def publish_latest(store: ControlStore, feed: RoutingFeed) -> None:

@@ -60,7 +60,7 @@ def respond(
     live, lines, action = _move(tx, live, change.began, response, now)
     if live != before:
         tx.put_deployment(live)
-    effects: tuple[Effect, ...] = routing_effects(tx) if live != before else ()
+    effects: tuple[Effect, ...] = routing_effects(tx, [window.model]) if live != before else ()
     if change.began:
         first = _decision_id(window, change.began[0])
         if response is not Response.LOG:

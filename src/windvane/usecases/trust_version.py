@@ -35,7 +35,7 @@ def trust_version(
                 policy={},
                 facts={"manifest": found.manifest, "by": by},
                 verdict=Verdict(Outcome.PASS, "TRU-100", message),
-                effects=routing_effects(tx),
+                effects=routing_effects(tx, tx.versions_of(found.manifest)),
             )
         )
     return trust

@@ -20,6 +20,7 @@ from windvane.ports.control_store import (
     StoreUnavailable,
     UnitSeen,
 )
+from windvane.usecases.leases import SHARDS, give_up, hold_shards
 from windvane.usecases.publish_routing import routing_effects
 
 Opener = Callable[[], SqlControlStore]
@@ -109,37 +110,56 @@ def test_concurrent_writers_lose_nothing(open_store: Opener) -> None:
 def test_a_lease_is_held_renewed_and_taken_over(open_store: Opener) -> None:
     first, second = open_store(), open_store()
     with first.begin() as tx:
-        token = tx.acquire("steward", "one", wall=100.0, ttl=10.0)
+        token = tx.acquire("steward", "one", ttl=1_000.0)
     assert token is not None
     with second.begin() as tx:
-        assert tx.acquire("steward", "two", wall=105.0, ttl=10.0) is None
-        assert tx.acquire("other", "two", wall=105.0, ttl=10.0) is not None
+        assert tx.acquire("steward", "two", ttl=10.0) is None
+        assert tx.acquire("other", "two", ttl=10.0) is not None
     with first.begin() as tx:
-        assert tx.acquire("steward", "one", wall=109.0, ttl=10.0) == token
+        assert tx.acquire("steward", "one", ttl=1_000.0) == token
     with second.begin() as tx:
-        assert tx.acquire("steward", "two", wall=118.0, ttl=10.0) is None
-        taken = tx.acquire("steward", "two", wall=119.0, ttl=10.0)
+        assert tx.acquire("steward", "two", ttl=10.0) is None
+    with first.begin() as tx:
+        assert tx.acquire("steward", "one", ttl=0.0) == token  # it ends now
+    with second.begin() as tx:
+        taken = tx.acquire("steward", "two", ttl=1_000.0)
     assert taken is not None
     assert taken > token
     with first.begin() as tx:
-        assert tx.acquire("steward", "one", wall=120.0, ttl=10.0) is None
+        assert tx.acquire("steward", "one", ttl=10.0) is None
 
 
 def test_ones_own_expired_lease_has_a_new_token(store: SqlControlStore) -> None:
     with store.begin() as tx:
-        old = tx.acquire("steward", "one", wall=0.0, ttl=1.0)
-        new = tx.acquire("steward", "one", wall=5.0, ttl=1.0)
+        old = tx.acquire("steward", "one", ttl=-1.0)
+        new = tx.acquire("steward", "one", ttl=1_000.0)
     assert old is not None
     assert new is not None
     assert new > old
 
 
+def test_a_lease_that_is_released_is_anyones(store: SqlControlStore) -> None:
+    with store.begin() as tx:
+        token = tx.acquire("steward", "one", ttl=1_000.0)
+        assert token is not None
+        tx.release("steward", token - 1)  # of somebody who was deposed
+        assert [lease.alive for lease in tx.leases("stew")] == [True]
+        tx.release("steward", token)
+        assert [(x.name, x.holder, x.alive) for x in tx.leases("")] == [("steward", "one", False)]
+        assert tx.acquire("steward", "two", ttl=1_000.0) == token + 1
+        tx.forget_leases("steward", 10.0)
+        assert len(tx.leases("")) == 1
+        tx.release("steward", token + 1)
+        tx.forget_leases("steward", 10.0)
+        assert tx.leases("") == []
+
+
 def test_a_deposed_steward_commits_nothing(open_store: Opener) -> None:
     first, second = open_store(), open_store()
     with first.begin() as tx:
-        stale = tx.acquire("steward", "one", wall=0.0, ttl=1.0)
+        stale = tx.acquire("steward", "one", ttl=-1.0)
     with second.begin() as tx:
-        current = tx.acquire("steward", "two", wall=5.0, ttl=10.0)
+        current = tx.acquire("steward", "two", ttl=1_000.0)
     assert stale is not None
     assert current is not None
     with pytest.raises(LeaseLost, match="STO-102"), first.begin() as tx:
@@ -165,7 +185,7 @@ def test_only_one_of_many_gets_the_lease(open_store: Opener) -> None:
         mine = open_store()
         start.wait(DEADLINE_S)
         with mine.begin() as tx:
-            got.append((holder, tx.acquire("steward", holder, wall=1.0, ttl=60.0)))
+            got.append((holder, tx.acquire("steward", holder, ttl=1_000.0)))
 
     threads = [threading.Thread(target=work, args=(f"s{n}",)) for n in range(4)]
     for thread in threads:
@@ -176,7 +196,69 @@ def test_only_one_of_many_gets_the_lease(open_store: Opener) -> None:
     assert sum(token is not None for _, token in got) == 1
 
 
+# Who judges what
+
+
+def test_stewards_share_the_shards_and_take_over_from_the_dead(open_store: Opener) -> None:
+    first, second = open_store(), open_store()
+    alone = hold_shards(first, "one", 1_000.0)
+    assert len(alone.tokens) == SHARDS
+    assert hold_shards(second, "two", 1_000.0).tokens == {}  # until the first makes room
+    one = hold_shards(first, "one", 1_000.0)
+    two = hold_shards(second, "two", 1_000.0)
+    assert len(one.tokens) == len(two.tokens) == SHARDS / 2
+    assert not one.tokens.keys() & two.tokens.keys()
+    models = [f"model-{i}" for i in range(100)]
+    assert all(one.holds(m) != two.holds(m) for m in models)
+    assert {one.leads, two.leads} == {True, False}
+    one = hold_shards(first, "one", -1.0)  # it renews no more
+    two = hold_shards(second, "two", 1_000.0)
+    assert all(two.holds(m) for m in models)
+    with pytest.raises(LeaseLost), first.begin(models) as tx:
+        one.require(tx, models)
+    with second.begin(models) as tx:
+        two.require(tx, models)
+
+
+def test_a_steward_that_stops_is_not_waited_for(open_store: Opener) -> None:
+    first, second = open_store(), open_store()
+    give_up(first, "one", hold_shards(first, "one", 1_000.0))
+    assert len(hold_shards(second, "two", 1_000.0).tokens) == SHARDS
+
+
 # What only a database with concurrent writers can do wrong
+
+
+def test_models_are_locked_one_by_one(postgres_url: str) -> None:
+    """Who writes to one model waits for nobody who writes to another; who names none waits for
+    no model, and who wants everything waits for all."""
+    one, two = SqlControlStore(postgres_url), SqlControlStore(postgres_url)
+    order: list[str] = []
+
+    def write(what: str, models: list[str] | None) -> threading.Thread:
+        def run() -> None:
+            with two.begin(models) as tx:
+                tx.put_deployment(Deployment(what, "1"))
+                order.append(what)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        return thread
+
+    with one.begin(["delay"]) as tx:
+        tx.put_deployment(Deployment("delay", "1"))
+        for free in (write("churn", ["churn"]), write("none", [])):
+            free.join(DEADLINE_S)
+        same = write("again", ["churn", "delay"])
+        same.join(0.5)
+        whole = write("whole", None)
+        whole.join(0.5)
+        assert order == ["churn", "none"]
+    same.join(DEADLINE_S)
+    whole.join(DEADLINE_S)
+    assert sorted(order[2:]) == ["again", "whole"]
+    one.close()
+    two.close()
 
 
 def test_the_newest_table_has_every_committed_change(postgres_url: str) -> None:

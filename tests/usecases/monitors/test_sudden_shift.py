@@ -50,7 +50,7 @@ def test_a_broken_feed_is_noticed_told_and_stood_in_for(broken: Harness) -> None
         table = tx.routing()
     assert table is not None
     assert table.models[MODEL].standing_in == "2"
-    assert broken.queued(PUBLISH)[-1] == {"seq": table.seq}
+    assert broken.queued(PUBLISH)[-1]["seq"] == table.seq
 
 
 def test_its_evidence_names_the_suspect_and_whose(broken: Harness) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import sqlalchemy as sa
 
@@ -11,6 +13,7 @@ from windvane.core.journal import Decision, outbox_key
 from windvane.ports.control_store import (
     Incident,
     IncidentNote,
+    Lease,
     LeaseLost,
     OutboxItem,
     UnknownName,
@@ -63,6 +66,26 @@ class DecisionRows(Rows):
             OutboxItem(key, kind, msgspec.json.decode(body), attempts)
             for key, kind, body, attempts in self.all(found.order_by(c.due, c.seq).limit(limit))
         ]
+
+    def claim_effects(
+        self, kinds: Sequence[str], wall: float, limit: int, for_s: float
+    ) -> list[OutboxItem]:
+        c = t.outbox.c
+        found = (
+            sa.select(c.key, c.kind, c.body, c.attempts)
+            .where(c.done.is_(None), c.due <= wall, c.kind.in_(kinds))
+            .order_by(c.due, c.seq)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        items = [
+            OutboxItem(key, kind, msgspec.json.decode(body), attempts)
+            for key, kind, body, attempts in self.all(found)
+        ]
+        if items:
+            mine = c.key.in_([item.key for item in items])
+            self._c.execute(sa.update(t.outbox).where(mine).values(due=wall + for_s))
+        return items
 
     def effect_done(self, key: str, wall: float) -> None:
         where = t.outbox.c.key == key
@@ -125,21 +148,49 @@ class DecisionRows(Rows):
 
 
 class LeaseRows(Rows):
-    def acquire(self, name: str, holder: str, wall: float, ttl: float) -> int | None:
+    def acquire(self, name: str, holder: str, ttl: float) -> int | None:
         c = t.leases.c
         self.put(t.leases, {"name": name, "holder": "", "token": 0, "expires": 0.0}, keep=True)
         row = self._c.execute(sa.select(t.leases).where(c.name == name).with_for_update()).one()
-        if row.holder != holder and row.expires > wall:
+        now = self._now()
+        if row.holder != holder and row.expires > now:
             return None
-        token = row.token if row.holder == holder and row.expires > wall else row.token + 1
-        values = {"holder": holder, "token": token, "expires": wall + ttl}
+        token = row.token if row.holder == holder and row.expires > now else row.token + 1
+        values = {"holder": holder, "token": token, "expires": now + ttl}
         self._c.execute(sa.update(t.leases).where(c.name == name).values(values))
         return int(token)
+
+    def release(self, name: str, token: int) -> None:
+        mine = (t.leases.c.name == name) & (t.leases.c.token == token)
+        self._c.execute(sa.update(t.leases).where(mine).values(expires=0.0))
+
+    def leases(self, prefix: str) -> list[Lease]:
+        c = t.leases.c
+        found = sa.select(t.leases).where(c.name.startswith(prefix, autoescape=True))
+        now = self._now()
+        return [
+            Lease(r.name, r.holder, int(r.token), r.expires > now)
+            for r in self.all(found.order_by(c.name))
+        ]
+
+    def forget_leases(self, prefix: str, dead_for_s: float) -> None:
+        c = t.leases.c
+        dead = c.name.startswith(prefix, autoescape=True) & (c.expires < self._now() - dead_for_s)
+        self._c.execute(sa.delete(t.leases).where(dead))
 
     def require(self, name: str, token: int) -> None:
         where = t.leases.c.name == name
         held = self._c.execute(
-            sa.select(t.leases.c.token).where(where).with_for_update()
+            sa.select(t.leases.c.token).where(where).with_for_update(read=True)
         ).scalar_one_or_none()
         if held != token:
             raise LeaseLost(f"lease {name!r} has token {held}, this steward holds {token}")
+
+    def _now(self) -> float:
+        """Seconds since the epoch by the database's clock."""
+        clock = (
+            "SELECT extract(epoch FROM clock_timestamp())"
+            if self._c.dialect.name == "postgresql"
+            else "SELECT (julianday('now') - 2440587.5) * 86400.0"
+        )
+        return float(self._c.exec_driver_sql(clock).scalar_one())

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from windvane.adapters.sql import schema as t
 from windvane.adapters.sql.rows import Rows, dump, load
 from windvane.core.errors import did_you_mean
-from windvane.core.routing import RoutingTable
+from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout
 from windvane.core.task import Contract
 from windvane.ports.control_store import (
@@ -20,6 +20,18 @@ from windvane.ports.control_store import (
     UnknownName,
     VersionRecord,
 )
+
+_PUBLISHER = 827362  # an advisory lock of the database
+_TABLES = 100
+
+
+class _Table(msgspec.Struct, frozen=True):
+    """A routing table of routes as they are stored."""
+
+    seq: int
+    models: dict[str, msgspec.Raw]
+    keys: tuple[KeyEntry, ...]
+    limits: tuple[TenantLimit, ...]
 
 
 class ModelRows(Rows):
@@ -113,9 +125,34 @@ class ModelRows(Rows):
     def put_deployment(self, deployment: Deployment) -> None:
         self.put(t.deployments, {"model": deployment.model, "body": dump(deployment)})
 
-    def add_routing(self, table: RoutingTable, above: int = 0) -> int:
+    def put_routes(self, routes: Sequence[ModelRoute]) -> None:
+        self.put(t.routes, [{"model": r.model, "body": dump(r)} for r in routes])
+
+    def drop_route(self, model: str) -> None:
+        self._c.execute(sa.delete(t.routes).where(t.routes.c.model == model))
+
+    def versions_of(self, manifest: str) -> list[str]:
+        c = t.versions.c
+        named = c.body.contains(f'"manifest":{dump(manifest)}', autoescape=True)
+        return [r.model for r in self.all(sa.select(c.model).where(named).distinct())]
+
+    def add_routes(self, keys: Sequence[KeyEntry], limits: Sequence[TenantLimit]) -> int:
+        if self._c.dialect.name == "postgresql":
+            self._c.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_PUBLISHER})")
+        held = self.all(sa.select(t.routes).order_by(t.routes.c.model))
+        models = {row.model: msgspec.Raw(row.body.encode()) for row in held}
+        seq = self._next_seq(0)
+        table = _Table(seq, models, tuple(keys), tuple(limits))
+        self._c.execute(sa.insert(t.routing_tables).values({"seq": seq, "body": dump(table)}))
+        self._c.execute(sa.delete(t.routing_tables).where(t.routing_tables.c.seq <= seq - _TABLES))
+        return seq
+
+    def _next_seq(self, above: int) -> int:
         largest = self._c.execute(sa.select(sa.func.max(t.routing_tables.c.seq))).scalar_one()
-        seq = max(above, largest or 0) + 1  # writers come one at a time
+        return max(above, largest or 0) + 1  # writers come one at a time
+
+    def add_routing(self, table: RoutingTable, above: int = 0) -> int:
+        seq = self._next_seq(above)
         row = {"seq": seq, "body": dump(replace(table, seq=seq))}
         self._c.execute(sa.insert(t.routing_tables).values(row))
         return seq

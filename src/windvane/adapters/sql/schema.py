@@ -75,6 +75,7 @@ routing_tables = _table(
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
     _text("body"),
 )
+routes = _table("routes", _key("model"), _text("body"))
 spool_marks = _table("spool_marks", _key("spool"), _int("position"), _float("watermark"))
 window_sketches = _table(
     "window_sketches",

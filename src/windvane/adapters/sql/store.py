@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import sqlite3
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -46,13 +47,11 @@ class SqlControlStore:
             raise StoreUnavailable("this is no address of a control store", hint=hint) from error
 
     @contextmanager
-    def begin(self) -> Iterator[Tx]:
+    def begin(self, models: Sequence[str] | None = None) -> Iterator[Tx]:
         with _translated(self._url), self._engine.connect() as connection, connection.begin():
-            if not self._sqlite:
-                # One writer at a time, as in SQLite: what a use case read stays true until
-                # it has written, and a routing table with a larger number knows more.
+            if not self._sqlite:  # which has one writer at a time
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_BUSY_MS}")
-                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+                _lock(connection, models)
             yield _Tx(connection)
 
     @contextmanager
@@ -98,6 +97,17 @@ class SqlControlStore:
         if not (self._sqlite and self._url.database):
             return nullcontext()
         return _file_lock(Path(self._url.database + ".migrating"))
+
+
+def _lock(connection: sa.Connection, models: Sequence[str] | None) -> None:
+    """Everything, or these models: what a use case read of them stays true until it has written.
+    Always in one order, so that nobody waits for each other."""
+    if models is None:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+        return
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_WRITER})")
+    for number in sorted({zlib.crc32(model.encode()) for model in models}):
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER}, {number - 2**31})")
 
 
 def _refuse_earlier_release(connection: sa.Connection) -> None:

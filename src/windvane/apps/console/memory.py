@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from windvane.apps.console.traffic import Grid, Tally, TrafficSeries, tallies_by_window
 from windvane.core.routing import ModelRoute
@@ -27,8 +31,13 @@ class Memory:
         self._routes: OrderedDict[tuple[int, str], ModelRoute | None] = OrderedDict()
         self._tallies: OrderedDict[str, tuple[float, dict[float, Tally]]] = OrderedDict()
 
-    def route(self, tx: Tx, seq: int, model: str) -> ModelRoute | None:
-        """The model's route in a published table, which never changes once stored."""
+    def route(self, tx: Tx, published: Mapping[str, Any], model: str) -> ModelRoute | None:
+        """The model's route after what was ``published``: noted with it, or in the table, which
+        never changes once stored."""
+        noted = published.get("routes", {}).get(model)
+        if noted is not None:
+            return msgspec.convert(noted, ModelRoute)
+        seq = int(published.get("seq", 0))
         key = (seq, model)
         with self._lock:
             if key in self._routes:

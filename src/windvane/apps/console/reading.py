@@ -306,7 +306,7 @@ def _routes(
 ) -> tuple[tuple[Decision, ModelRoute], ...]:
     """What each publishing decision made of the model's route, oldest first."""
     published = (
-        (decision, memory.route(tx, int(effect.body.get("seq", 0)), model))
+        (decision, memory.route(tx, effect.body, model))
         for decision in reversed(decisions)
         for effect in decision.effects
         if effect.kind == PUBLISH

@@ -21,12 +21,16 @@ def main() -> None:
     stopping = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopping.set())
-    steward = None
+    store = lanes = steward = None
     failures = 0
     while not stopping.is_set():
         began = time.monotonic()
         try:
-            steward = steward or wiring.steward(given)
+            if steward is None:
+                store = wiring.store(given)
+                lanes = wiring.lanes(given, store)
+                steward = wiring.steward(given, store, lanes.wake)
+                lanes.start()
             steward.turn()
             failures = 0
         except Exception:
@@ -35,6 +39,13 @@ def main() -> None:
         rest_s = _REST * (time.monotonic() - began)
         pause_s = given.steward_every_s * 2.0 ** min(failures, 6)
         stopping.wait(min(max(pause_s, rest_s), _LONGEST_WAIT_S))
+    if lanes is not None:
+        lanes.stop()
+    if steward is not None:
+        try:
+            steward.stop()
+        except Exception:
+            _log.exception("the leases were not given up; they end by themselves")
 
 
 if __name__ == "__main__":

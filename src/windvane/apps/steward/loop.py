@@ -1,20 +1,19 @@
-"""One turn of the steward: hold the lease, judge, advance, deliver."""
+"""One turn of the steward: hold the leases, judge, advance."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, LeaseLost
 from windvane.ports.event_log import EventLog
-from windvane.ports.notifier import Notifier
-from windvane.ports.registry import AliasMirror
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.advance_rollout import LEASE, advance_rollout, count_losses
-from windvane.usecases.deliver_effects import deliver_effects
+from windvane.usecases.advance_rollout import advance_rollout, count_losses
 from windvane.usecases.judge_windows import judge_windows
+from windvane.usecases.leases import Shards, give_up, hold_shards
 from windvane.usecases.load_windows import WindowCache, read_until
 from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.read_model_file import parse_duration, read_model_file
@@ -26,8 +25,13 @@ _TIDY_EVERY_S = 60.0
 _MOST_FILES = 100
 
 
+def _nobody() -> None:
+    return
+
+
 class Steward:
-    """Leads while it holds the lease; a deposed one's transactions fail by their token."""
+    """Judges the models of the shards whose leases it holds; a deposed one's transactions fail by
+    their tokens. ``wake`` is called when there may be effects to carry out."""
 
     def __init__(
         self,
@@ -36,47 +40,58 @@ class Steward:
         log: EventLog,
         clock: Clock,
         feed: RoutingFeed,
-        notifier: Notifier,
-        mirror: AliasMirror,
         *,
         lease_s: float,
+        wake: Callable[[], None] = _nobody,
     ) -> None:
         self._holder = holder
         self._store = store
         self._log = log
         self._clock = clock
         self._feed = feed
-        self._notifier = notifier
-        self._mirror = mirror
         self._lease_s = lease_s
+        self._wake = wake
         self._cache = WindowCache()
         self._tidy_at = 0.0
-        self._leads = False
+        self._shards = Shards({})
+        self._renewed_at = 0.0
         self._scored: dict[str, tuple[float, Sequence[Mapping[str, Any]]]] = {}
 
     def turn(self) -> bool:
-        """One turn; False while another steward leads.
+        """One turn; False while others hold every shard.
 
         One model's trouble is logged and does not keep the others from being judged.
         """
-        with self._store.begin() as tx:
-            token = tx.acquire(LEASE, self._holder, self._clock.wall(), self._lease_s)
-        if token is None:
+        led = self._shards.leads
+        self._renew()
+        if not self._shards.tokens:
             self._cache = WindowCache()
-            self._leads = False
             return False
-        if not self._leads:
+        if self._shards.leads and not led:
             self._publish()
-            self._leads = True
         try:
-            self._judge(token)
-            self._advance(token)
+            self._judge()
+            self._advance()
         except LeaseLost:
-            _log.warning("the lease was lost; another steward goes on")
+            _log.warning("a lease was lost; another steward goes on")
+            self._shards = Shards({})
             return False
-        deliver_effects(self._store, self._clock, self._feed, self._notifier, self._mirror)
         self._tidy()
         return True
+
+    def stop(self) -> None:
+        """Let another steward go on at once."""
+        give_up(self._store, self._holder, self._shards)
+        self._shards = Shards({})
+
+    def _renew(self) -> None:
+        self._shards = hold_shards(self._store, self._holder, self._lease_s)
+        self._renewed_at = time.monotonic()
+
+    def _renew_in_time(self) -> None:
+        """A turn may take longer than a lease."""
+        if time.monotonic() - self._renewed_at > self._lease_s / 3.0:
+            self._renew()
 
     def _publish(self) -> None:
         """What the store says now: a table that was damaged, deleted or put back from a copy
@@ -89,7 +104,7 @@ class Steward:
     def _tidy(self) -> None:
         """A recorder appends every second; readers want few files."""
         now = self._clock.wall()
-        if now < self._tidy_at:
+        if now < self._tidy_at or not self._shards.leads:
             return
         self._tidy_at = now + _TIDY_EVERY_S
         with self._store.read() as tx:
@@ -102,48 +117,54 @@ class Steward:
             except Exception:
                 _log.exception("model %s: its log was not compacted; trying again", model)
 
-    def _judge(self, token: int) -> None:
+    def _judge(self) -> None:
         """Every due window of every model, the oldest of each first."""
         for _ in range(_WINDOWS_A_TURN):
             with self._store.read() as tx:
                 until = read_until(tx)
                 due = tx.due_models(until) if until is not None else []
-            judged = sum(
-                self._judge_some(due[i : i + _MODELS_AT_ONCE], token)
-                for i in range(0, len(due), _MODELS_AT_ONCE)
-            )
+            judged = 0
+            for i in range(0, len(due), _MODELS_AT_ONCE):
+                self._renew_in_time()
+                some = [m for m in due[i : i + _MODELS_AT_ONCE] if self._shards.holds(m)]
+                judged += self._judge_some(some) if some else 0
+                self._wake()
             if not judged:
                 return
 
-    def _judge_some(self, models: Sequence[str], token: int) -> int:
+    def _judge_some(self, models: Sequence[str]) -> int:
         """Those of ``models`` together; where that fails each by itself, so that the trouble of
         one keeps no other from being judged."""
         try:
-            return judge_windows(self._store, self._log, self._clock, token, models, self._cache)
+            return judge_windows(
+                self._store, self._log, self._clock, self._shards, models, self._cache
+            )
         except LeaseLost:
             raise
         except Exception:
             if len(models) == 1:
                 _log.exception("model %s could not be judged in this turn", models[0])
                 return 0
-        return sum(self._judge_some([model], token) for model in models)
+        return sum(self._judge_some([model]) for model in models)
 
-    def _advance(self, token: int) -> None:
+    def _advance(self) -> None:
         """Every rollout that is under way."""
         with self._store.read() as tx:
-            rolling = [d.model for d in tx.deployments() if d.challenger]
+            live = [d for d in tx.deployments() if d.challenger]
+        rolling = [d.model for d in live if self._shards.holds(d.model)]
         for gone in self._scored.keys() - set(rolling):
             del self._scored[gone]
         for model in rolling:
             try:
                 verdict = advance_rollout(
-                    self._store, self._log, self._clock, model, token, self._losses(model)
+                    self._store, self._log, self._clock, model, self._shards, self._losses(model)
                 )
             except LeaseLost:
                 raise
             except Exception:
                 _log.exception("the rollout of model %s was not judged in this turn", model)
                 continue
+            self._wake()
             if verdict is not None and verdict.failed:
                 _log.warning("model %s: %s %s", model, verdict.code, verdict.sentence)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from collections.abc import Callable
 
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
@@ -12,7 +13,9 @@ from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileRoutingFeed
 from windvane.adapters.notify import AppriseNotifier
 from windvane.adapters.sql import SqlControlStore
+from windvane.apps.steward.lanes import Lanes
 from windvane.apps.steward.loop import Steward
+from windvane.usecases.deliver_effects import make_lanes
 from windvane.usecases.read_settings import Settings, find_settings
 
 
@@ -37,14 +40,23 @@ def start_logging(given: Settings) -> None:
     logs.start_logging("steward", given.log_format, given.secrets)
 
 
-def steward(given: Settings) -> Steward:
+def store(given: Settings) -> SqlControlStore:
+    return SqlControlStore(given.store_url)
+
+
+def lanes(given: Settings, held: SqlControlStore) -> Lanes:
+    notifier = AppriseNotifier(given.folder / "notifications.jsonl", given.notify)
+    made = make_lanes(held, FileRoutingFeed(given.routing_file), notifier, LazyMirror(given))
+    return Lanes(held, open_clock(given.clock), made, given.steward_every_s)
+
+
+def steward(given: Settings, held: SqlControlStore, wake: Callable[[], None]) -> Steward:
     return Steward(
         f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
-        SqlControlStore(given.store_url),
+        held,
         DeltaEventLog(given.log_root, given.log_storage),
         open_clock(given.clock),
         FileRoutingFeed(given.routing_file),
-        AppriseNotifier(given.folder / "notifications.jsonl", given.notify),
-        LazyMirror(given),
         lease_s=given.lease_s,
+        wake=wake,
     )

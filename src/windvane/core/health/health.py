@@ -1,0 +1,204 @@
+"""One word for how a model is, from what was observed, with a code and the sentence behind it.
+
+Not knowing is a word of its own: what is not watched, not measured or has too few rows never
+reads "healthy".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+class Tone(enum.StrEnum):
+    """How loud a word is, loudest first; each has a sign beside its colour."""
+
+    BAD = "bad"
+    WARN = "warn"
+    BUSY = "busy"
+    QUIET = "quiet"
+    GOOD = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """``word`` to read at a glance, a stable ``code``, ``why`` in one sentence."""
+
+    word: str
+    tone: Tone
+    code: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """What watches a model, as it was seen. Times in seconds.
+
+    ``recorded_ago`` and ``judged_ago``: how far the recorder and the steward are behind, None
+    where they never were there. ``late_after`` is how far is late. ``steward``: whether one holds
+    the model's lease.
+    """
+
+    recorded_ago: float | None
+    judged_ago: float | None
+    late_after: float
+    steward: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Rows of the last windows: answered, owed but not answered, answered by a fallback; and how
+    many requests the windows before those had."""
+
+    answered: int
+    unanswered: int
+    fell_back: int
+    before: int
+    windows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An open incident or a verdict that asks for a look: what it says, how urgent it is."""
+
+    why: str
+    urgent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HealthFacts:
+    """Everything that was observed of a model. ``unservable`` says why its champion cannot
+    answer, "" if it can; ``hold`` why nothing could be judged, "" if it could."""
+
+    live: bool
+    watching: Watching
+    traffic: Traffic
+    troubles: Sequence[Trouble] = ()
+    unservable: str = ""
+    standing_in: str = ""
+    not_measured: str = ""
+    hold: str = ""
+    learning: str = ""
+    drifting: str = ""
+    rolling_out: str = ""
+    passed: str = ""
+
+
+def judge_health(facts: HealthFacts) -> Health:
+    """The loudest word that what was observed allows; "healthy" only if something was judged and
+    nothing of the rest holds."""
+    for rule in _RULES:
+        found = rule(facts)
+        if found is not None:
+            return found
+    return Health("healthy", Tone.GOOD, "HLT-100", facts.passed)
+
+
+def _not_live(f: HealthFacts) -> Health | None:
+    if f.live:
+        return None
+    return Health("not live", Tone.QUIET, "HLT-101", "no version is deployed yet")
+
+
+def _down(f: HealthFacts) -> Health | None:
+    t = f.traffic
+    if t.unanswered and not t.answered:
+        why = f"none of {t.unanswered:,} rows was answered in the last {t.windows} windows"
+        why += f": {f.unservable}" if f.unservable else ""
+        return Health("down", Tone.BAD, "HLT-501", why)
+    if f.unservable:
+        return Health("cannot answer", Tone.BAD, "HLT-502", f.unservable)
+    return None
+
+
+def _not_watched(f: HealthFacts) -> Health | None:
+    w = f.watching
+    if w.recorded_ago is None:
+        return Health("not watched", Tone.BAD, "HLT-401", "no recorder was ever seen")
+    if w.recorded_ago > w.late_after:
+        why = f"nothing was recorded for {_span(w.recorded_ago)}: is the recorder running?"
+        return Health("not watched", Tone.BAD, "HLT-402", why)
+    if not w.steward:
+        return Health("not watched", Tone.BAD, "HLT-403", "no steward is running")
+    if w.judged_ago is not None and w.judged_ago > w.late_after:
+        why = f"no window was judged for {_span(w.judged_ago)}: the steward is behind"
+        return Health("not watched", Tone.WARN, "HLT-404", why)
+    return None
+
+
+def _failing(f: HealthFacts) -> Health | None:
+    urgent = next((t for t in f.troubles if t.urgent), None)
+    return Health("failing", Tone.BAD, "HLT-301", urgent.why) if urgent else None
+
+
+def _standing_in(f: HealthFacts) -> Health | None:
+    if not f.standing_in:
+        return None
+    return Health("standing in", Tone.WARN, "HLT-302", f.standing_in)
+
+
+def _falling_back(f: HealthFacts) -> Health | None:
+    t = f.traffic
+    if not t.answered or 2 * t.fell_back <= t.answered:
+        return None
+    why = f"{t.fell_back:,} of {t.answered:,} rows were answered by a fallback"
+    return Health("falling back", Tone.WARN, "HLT-303", why)
+
+
+def _needs_a_look(f: HealthFacts) -> Health | None:
+    if not f.troubles:
+        return None
+    return Health("needs a look", Tone.WARN, "HLT-201", f.troubles[0].why)
+
+
+def _not_measured(f: HealthFacts) -> Health | None:
+    if not f.not_measured:
+        return None
+    return Health("not measured", Tone.WARN, "HLT-202", f.not_measured)
+
+
+def _no_traffic(f: HealthFacts) -> Health | None:
+    t = f.traffic
+    if t.answered or t.unanswered:
+        return None
+    if t.before:
+        why = f"no requests in the last {t.windows} windows, {t.before:,} in those before"
+        return Health("no traffic", Tone.WARN, "HLT-203", why)
+    return Health("no traffic yet", Tone.QUIET, "HLT-102", "no request was ever recorded")
+
+
+def _drifting(f: HealthFacts) -> Health | None:
+    if not f.drifting:
+        return None
+    return Health("drifting", Tone.BUSY, "HLT-204", f.drifting)
+
+
+def _rolling_out(f: HealthFacts) -> Health | None:
+    if not f.rolling_out:
+        return None
+    return Health("rolling out", Tone.BUSY, "HLT-103", f.rolling_out)
+
+
+def _not_judged(f: HealthFacts) -> Health | None:
+    if f.hold:
+        return Health("too few rows", Tone.QUIET, "HLT-104", f.hold)
+    if f.learning or not f.passed:
+        why = f.learning or "no window was judged yet"
+        return Health("learning", Tone.QUIET, "HLT-105", why)
+    return None
+
+
+# The loudest first. What explains others comes before them: a model that answers nobody is down,
+# whatever else is found.
+_RULES: tuple[Callable[[HealthFacts], Health | None], ...] = (
+    _not_live, _down, _not_watched, _failing, _standing_in, _falling_back, _needs_a_look,
+    _not_measured, _no_traffic, _drifting, _rolling_out, _not_judged,
+)  # fmt: skip
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= 2.0 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

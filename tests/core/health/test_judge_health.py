@@ -1,0 +1,96 @@
+"""What is observed has one word everywhere, and not knowing never reads healthy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from windvane.core.health import (
+    Health,
+    HealthFacts,
+    Tone,
+    Traffic,
+    Trouble,
+    Watching,
+    judge_health,
+)
+
+WATCHED = Watching(recorded_ago=1.0, judged_ago=60.0, late_after=180.0, steward=True)
+BUSY = Traffic(answered=900, unanswered=0, fell_back=0, before=800, windows=3)
+WELL = HealthFacts(True, WATCHED, BUSY, passed="largest evidence 2 < 1e5")
+
+
+@pytest.mark.parametrize(
+    ("change", "word", "tone", "code"),
+    [
+        ({}, "healthy", Tone.GOOD, "HLT-100"),
+        ({"live": False}, "not live", Tone.QUIET, "HLT-101"),
+        ({"traffic": Traffic(0, 1_427, 0, 900, 3)}, "down", Tone.BAD, "HLT-501"),
+        ({"unservable": "nobody trusts its files"}, "cannot answer", Tone.BAD, "HLT-502"),
+        ({"watching": replace(WATCHED, recorded_ago=None)}, "not watched", Tone.BAD, "HLT-401"),
+        ({"watching": replace(WATCHED, recorded_ago=181.0)}, "not watched", Tone.BAD, "HLT-402"),
+        ({"watching": replace(WATCHED, steward=False)}, "not watched", Tone.BAD, "HLT-403"),
+        ({"watching": replace(WATCHED, judged_ago=181.0)}, "not watched", Tone.WARN, "HLT-404"),
+        ({"troubles": [Trouble("a", False), Trouble("b", True)]}, "failing", Tone.BAD, "HLT-301"),
+        ({"standing_in": "version 1 stands in"}, "standing in", Tone.WARN, "HLT-302"),
+        ({"traffic": Traffic(900, 0, 451, 0, 3)}, "falling back", Tone.WARN, "HLT-303"),
+        ({"troubles": [Trouble("a", False)]}, "needs a look", Tone.WARN, "HLT-201"),
+        ({"not_measured": "it failed"}, "not measured", Tone.WARN, "HLT-202"),
+        ({"traffic": Traffic(0, 0, 0, 800, 3)}, "no traffic", Tone.WARN, "HLT-203"),
+        ({"traffic": Traffic(0, 0, 0, 0, 3)}, "no traffic yet", Tone.QUIET, "HLT-102"),
+        ({"drifting": "the inputs differ"}, "drifting", Tone.BUSY, "HLT-204"),
+        ({"rolling_out": "version 2 at 5%"}, "rolling out", Tone.BUSY, "HLT-103"),
+        ({"hold": "12 rows, 20 needed"}, "too few rows", Tone.QUIET, "HLT-104"),
+        ({"learning": "no reference yet"}, "learning", Tone.QUIET, "HLT-105"),
+        ({"passed": ""}, "learning", Tone.QUIET, "HLT-105"),
+    ],
+)
+def test_each_thing_has_its_word(change: dict[str, Any], word: str, tone: Tone, code: str) -> None:
+    found = judge_health(replace(WELL, **change))
+    assert (found.word, found.tone, found.code) == (word, tone, code)
+    assert found.why
+
+
+def test_an_outage_says_how_many_and_why() -> None:
+    facts = replace(WELL, traffic=Traffic(0, 1_427, 0, 9, 3), unservable="nobody trusts its files")
+    assert judge_health(facts).why == (
+        "none of 1,427 rows was answered in the last 3 windows: nobody trusts its files"
+    )
+
+
+def test_who_is_not_watched_is_told_for_how_long() -> None:
+    facts = replace(WELL, watching=replace(WATCHED, recorded_ago=7_200.0))
+    assert judge_health(facts).why == "nothing was recorded for 2 h: is the recorder running?"
+
+
+SPANS = st.none() | st.floats(0.0, 1e6)
+COUNTS = st.integers(0, 10**6)
+TEXTS = st.sampled_from(["", "said"])
+FACTS = st.builds(
+    HealthFacts, st.booleans(), st.builds(Watching, SPANS, SPANS, st.just(180.0), st.booleans()),
+    st.builds(Traffic, COUNTS, COUNTS, COUNTS, COUNTS, st.just(3)),
+    st.lists(st.builds(Trouble, st.just("w"), st.booleans()), max_size=2),
+    TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS,
+)  # fmt: skip
+
+
+@given(FACTS)
+def test_healthy_is_said_only_of_what_is_live_watched_answering_and_judged(
+    facts: HealthFacts,
+) -> None:
+    found: Health = judge_health(facts)
+    if found.word == "healthy":
+        assert facts.live
+        assert facts.passed
+        assert facts.traffic.answered
+        assert facts.watching.steward
+        assert facts.watching.recorded_ago is not None
+        assert facts.watching.recorded_ago <= facts.watching.late_after
+        assert not facts.troubles
+        assert not (facts.unservable or facts.not_measured or facts.hold or facts.standing_in)
+    if facts.live and facts.traffic.unanswered and not facts.traffic.answered:
+        assert found.word == "down"
