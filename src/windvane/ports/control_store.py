@@ -5,6 +5,7 @@ Everything happens in a transaction. Records are frozen; the store hands out cop
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -299,14 +300,20 @@ class Windows(Protocol):
         ...
 
     def sketches(self, model: str, start: float, end: float) -> list[tuple[WindowKey, Sketch]]: ...
+    def first_window(self, model: str, since: float) -> float | None:
+        """The start of the first window from ``since`` on that anything was counted in."""
+        ...
+
     def add_units(self, units: Sequence[UnitSeen]) -> None:
         """Remember each unit once a rollout and arm; a failure or slowness, once seen, stays."""
         ...
 
     def unit_counts(self, rollout: str) -> list[UnitCounts]: ...
     def add_verdicts(self, verdicts: Sequence[WindowVerdict]) -> None: ...
-    def verdicts(self, model: str, subject: str, since: float, limit: int) -> list[WindowVerdict]:
-        """Newest first; ``subject`` "" for all."""
+    def verdicts(
+        self, model: str, subject: str, since: float, limit: int, until: float = math.inf
+    ) -> list[WindowVerdict]:
+        """Newest first, of windows that start in [since, until); ``subject`` "" for all."""
         ...
 
     def steward_state(self, model: str) -> Mapping[str, Any]: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,6 +55,11 @@ class WindowRows(Rows):
             )
             for r in self.all(found.order_by(*order))
         ]
+
+    def first_window(self, model: str, since: float) -> float | None:
+        c = t.window_sketches.c
+        row = self.one(sa.select(sa.func.min(c.start)).where(c.model == model, c.start >= since))
+        return None if row is None else row[0]
 
     def add_units(self, units: Sequence[UnitSeen]) -> None:
         """Units are kept by a hash: they are counted, never read, and may hold anything."""
@@ -123,9 +129,13 @@ class WindowRows(Rows):
             [{**msgspec.to_builtins(v), "detail": dump(v.detail)} for v in verdicts],
         )
 
-    def verdicts(self, model: str, subject: str, since: float, limit: int) -> list[WindowVerdict]:
+    def verdicts(
+        self, model: str, subject: str, since: float, limit: int, until: float = math.inf
+    ) -> list[WindowVerdict]:
         c = t.window_verdicts.c
         found = sa.select(t.window_verdicts).where(c.model == model, c.start >= since)
+        if until < math.inf:
+            found = found.where(c.start < until)
         if subject:
             found = found.where(c.subject == subject)
         found = found.order_by(c.start.desc(), c.subject).limit(limit)
