@@ -153,6 +153,8 @@ def test_what_cannot_be_read_is_said_in_a_sentence(url: str, home: Path, tmp_pat
         windvane.read(url, key="wv_nobody").models()
     with pytest.raises(ReadFailed, match="did not answer"):
         windvane.read("http://127.0.0.1:9", key="k").models()
+    with pytest.raises(ReadFailed, match=r"RDR-103: http://127\.0\.0\.1:9 did"):
+        windvane.read("http://ann:secret@127.0.0.1:9", key="k").models()
     with pytest.raises(ReadFailed, match="which is no time"):
         windvane.read(home).predictions("late", since="soon")
     with pytest.raises(ReadFailed, match=r"STO-103.*lat"):

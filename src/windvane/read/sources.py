@@ -65,10 +65,10 @@ class ConsoleSource:
     """A console's control API, by a key."""
 
     def __init__(self, url: str, key: str, *, verify: Any = True, deadline_s: float = 90.0) -> None:
-        self.place = url.rstrip("/")
+        self.place = _without_password(url.rstrip("/"))
         self._open = partial(
             httpx.Client,
-            base_url=self.place,
+            base_url=url.rstrip("/"),
             headers={"Authorization": f"Bearer {key}"},
             timeout=httpx.Timeout(deadline_s, connect=5.0),
             verify=verify,
@@ -114,6 +114,11 @@ class ConsoleSource:
                 raise ReadFailed(f"{found['code']} {found['message']}", hint=found.get("hint", ""))
             raise ReadFailed(f"{self.place}{path} answered {status}, and no table")
         raise AssertionError("the last attempt returns or raises")
+
+
+def _without_password(url: str) -> str:
+    before, at, host = url.rpartition("@")
+    return before.partition("//")[0] + "//" + host if at else url
 
 
 def _bounded(answer: httpx.Response) -> bytes:

@@ -175,6 +175,14 @@ def _log_and_spool(
     return tables, pieces, missing
 
 
+def log_place(settings: Settings) -> str:
+    """For people: without a password that its address may have."""
+    place = settings.log_root
+    for secret in settings.secrets:
+        place = place.replace(secret, "…")
+    return place
+
+
 def _versions(tx: Tx) -> list[VersionRecord]:
     return [version for model in tx.models() for version in tx.versions(model.name)]
 
@@ -237,7 +245,7 @@ def _write(
         home=str(settings.folder),
         artifacts=artifacts,
         log={table.name: table.version for table in state.tables} if inside else None,
-        log_elsewhere="" if inside else settings.log_root,
+        log_elsewhere="" if inside else log_place(settings),
         registry_inside=any(one.name == REGISTRY for one, _ in state.others),
         problems=problems,
         files=files,

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from windvane.apps.cli import wiring
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import err, out, print_json
-from windvane.usecases.back_up_home import back_up_home, name_backup
+from windvane.usecases.back_up_home import back_up_home, log_place, name_backup
 from windvane.usecases.restore_home import restore_home
 
 _SHOWN = 10
@@ -51,7 +51,7 @@ def _backup(
     out.print(f"{report.file}: {report.bytes / 1e6:,.1f} MB, {report.files:,} files")
     out.print(f"  {report.models} models, {report.versions} versions")
     if sources.log is None:
-        out.print(f"  the log is not in it: it lies in {settings.log_root}")
+        out.print(f"  the log is not in it: it lies in {log_place(settings)}")
     _say_problems(report.problems)
 
 
