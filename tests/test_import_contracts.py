@@ -21,6 +21,8 @@ SUBJECTS = (
 )
 ADAPTERS = "adapters do not know each other"
 APPS = "apps do not know each other"
+READER = "who reads in a notebook goes by use cases; its wiring alone picks adapters"
+READ_BY_NOBODY = "nobody else reads by it"
 WIRING = "only wiring picks adapters"
 PURE = "core has no network, clock or dice"
 REQUEST = "a request never reaches pandas, sklearn or SQL"
@@ -38,6 +40,9 @@ BREACHES = [
     ("adapters/notify/apprise_notifier.py", "import windvane.adapters.clock.clocks", [ADAPTERS]),
     ("apps/trainer/train.py", "import windvane.apps.recorder", [APPS]),
     ("apps/steward/loop.py", "import windvane.adapters.notify", [WIRING]),
+    ("read/reader.py", "import windvane.adapters.sql", [READER]),
+    ("read/sources.py", "import windvane.apps.console.app", [APPS, READER]),
+    ("apps/steward/loop.py", "import windvane.read.reader", [READ_BY_NOBODY]),
     ("apps/gateway/worker.py", "import sqlalchemy", [REQUEST]),
     ("usecases/read_settings.py", "import sklearn", [REQUEST]),  # reached by way of its wiring
 ]

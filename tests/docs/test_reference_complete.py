@@ -70,7 +70,7 @@ def console_routes() -> set[str]:
             else:
                 found.add(f"GET {route.path}/…")
 
-    walk(make_app(stand_in, stand_in).routes)
+    walk(make_app(stand_in, stand_in, log=stand_in).routes)
     return found
 
 

@@ -5,6 +5,7 @@ Everything happens in a transaction. Records are frozen; the store hands out cop
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -371,8 +372,10 @@ class Windows(Protocol):
 
     def unit_counts(self, rollout: str) -> list[UnitCounts]: ...
     def add_verdicts(self, verdicts: Sequence[WindowVerdict]) -> None: ...
-    def verdicts(self, model: str, monitor: str, since: float, limit: int) -> list[WindowVerdict]:
-        """Newest first; ``monitor`` "" for all."""
+    def verdicts(
+        self, model: str, monitor: str, since: float, limit: int, until: float = math.inf
+    ) -> list[WindowVerdict]:
+        """Newest first, of windows that start in [since, until); ``monitor`` "" for all."""
         ...
 
     def due_models(self, read_until: float) -> list[str]:

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from windvane.core.errors import WindvaneError
 from windvane.core.task import Contract
 from windvane.ports.events import Event
+
+
+class LogTooSlow(WindvaneError):
+    """A question to the log was not answered by its deadline."""
+
+    code: ClassVar[str] = "LOG-103"
+    hint = "ask for a shorter span, or for one tenant"
+
+
+RowKind = Literal["predictions", "refusals", "outcomes", "scored"]
+"""``scored`` are predictions with a known outcome."""
+
+
+class RowPlace(NamedTuple):
+    """Where a row lies among those of its kind: they are read in this order."""
+
+    ts_us: int
+    id: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogSpan:
+    """How many predicted rows and outcomes there are, and when the first and the last prediction
+    was made; None of none."""
+
+    predictions: int
+    outcomes: int
+    first: float | None
+    last: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +113,29 @@ class EventLog(Protocol):
         self, model: str, tenant: str, start: float, end: float, limit: int
     ) -> list[dict[str, Any]]:
         """A few refused requests of one tenant in [start, end)."""
+        ...
+
+    def rows(
+        self,
+        kind: RowKind,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        *,
+        tenant: str,
+        after: RowPlace | None,
+        limit: int,
+        within_s: float,
+    ) -> Iterator[tuple[RowPlace, dict[str, Any]]]:
+        """Rows in [start, end) in the order of their places, those after ``after``, at most
+        ``limit``; of one tenant, of all for "". A prediction is as in `samples`; a scored one has
+        its "outcome" and "outcome_ts" too, and lies in the span by its own time. Raises LogTooSlow
+        where the first rows are not there in time."""
+        ...
+
+    def span(self, model: str, tenant: str) -> LogSpan:
+        """Of one tenant, of all for ""."""
         ...
 
     def compact(self, model: str, most: int) -> int:

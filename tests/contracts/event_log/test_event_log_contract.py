@@ -20,7 +20,7 @@ from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.delta.tables import TABLES, table_of, to_arrow
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, TaskSpec
-from windvane.ports.event_log import LogEntry
+from windvane.ports.event_log import LogEntry, LogSpan, RowKind, RowPlace
 from windvane.ports.events import Event, OutcomeSeen, Predicted, Refused, event_key
 
 # deltalake 1.6 deprecates the argument that the adapter prunes partitions by
@@ -399,3 +399,62 @@ def test_nothing_deprecated_is_called(log: DeltaEventLog) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(log.samples("delay", WIDE, DAY, DAY + 1, {}, 9)) == 1
+
+
+def rows_of(
+    log: DeltaEventLog, kind: RowKind, *, tenant: str = "", after: RowPlace | None = None,
+    limit: int = 100, start: float = 0.0, end: float = DAY * 2,
+) -> list[tuple[RowPlace, dict[str, Any]]]:  # fmt: skip
+    return list(
+        log.rows(
+            kind, "delay", WIDE, start, end, tenant=tenant, after=after, limit=limit, within_s=60.0
+        )
+    )
+
+
+def test_rows_come_in_the_order_of_their_places_and_go_on_from_any(log: DeltaEventLog) -> None:
+    events = [
+        predicted("b", DAY + 1, rows=2),
+        predicted("a", DAY + 1, layout="wide"),
+        predicted("c", DAY, tenant="UA"),
+        predicted("other", DAY, model="another"),
+    ]
+    append(log, events)
+    found = rows_of(log, "predictions")
+    assert [(row["prediction_id"], row["row"]) for _, row in found] == [
+        ("c", 0), ("a", 0), ("b", 0), ("b", 1),
+    ]  # fmt: skip
+    assert found[1][1]["features"] == {"x": 2.5, "kind": None, "y": 7}
+    assert found[1][1]["outputs"] == {"probability": 0.25}
+    assert found[1][1]["ts"] == DAY + 1
+    assert not {"spool", "position", "day", "contract"} & found[0][1].keys()
+    for i, (place, _) in enumerate(found):
+        assert rows_of(log, "predictions", after=place) == found[i + 1 :]
+        assert rows_of(log, "predictions", limit=i + 1) == found[: i + 1]
+    assert rows_of(log, "predictions", tenant="UA") == found[:1]
+    assert rows_of(log, "predictions", start=DAY + 1) == found[1:]
+    assert rows_of(log, "predictions", end=DAY + 1) == found[:1]
+
+
+def test_scored_rows_have_their_latest_outcome(log: DeltaEventLog) -> None:
+    events: list[Event] = [
+        predicted("a"),
+        predicted("b", DAY + 1),
+        predicted("c", DAY + 2, tenant="UA"),
+    ]
+    append(log, events)
+    assert rows_of(log, "scored") == []
+    told = [outcome("a", 0.0, DAY + 10), outcome("a", 1.0, DAY + 20), outcome("c", 1.0, DAY + 10)]
+    append(log, told, first=100)
+    ((_, only),) = rows_of(log, "scored")
+    assert only["prediction_id"] == "a", "an outcome of another tenant says nothing of c"
+    assert (only["outcome"], only["outcome_ts"]) == ([1.0], DAY + 20)
+    assert [row["event_id"] for _, row in rows_of(log, "outcomes")] == ["a/0", "c/0", "a/0"]
+    assert rows_of(log, "refusals") == []
+
+
+def test_the_span_of_what_there_is(log: DeltaEventLog) -> None:
+    assert log.span("delay", "") == LogSpan(0, 0, None, None)
+    append(log, [predicted("a", rows=3), predicted("b", DAY + 5, tenant="UA"), outcome("a", 1.0)])
+    assert log.span("delay", "") == LogSpan(4, 1, DAY, DAY + 5)
+    assert log.span("delay", "UA") == LogSpan(1, 0, DAY + 5, DAY + 5)

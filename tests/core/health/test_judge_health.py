@@ -91,6 +91,7 @@ def test_healthy_is_said_only_of_what_is_live_watched_answering_and_judged(
         assert facts.watching.recorded_ago is not None
         assert facts.watching.recorded_ago <= facts.watching.late_after
         assert not facts.troubles
-        assert not (facts.unservable or facts.not_measured or facts.hold or facts.standing_in)
+        wrong = (facts.unservable, facts.not_measured, facts.hold, facts.standing_in)
+        assert not any(wrong)
     if facts.live and facts.traffic.unanswered and not facts.traffic.answered:
         assert found.word == "down"

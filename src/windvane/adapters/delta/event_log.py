@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import TableNotFoundError
 
+from windvane.adapters.delta.rows import read_rows, read_span
 from windvane.adapters.delta.tables import (
     FEATURE,
     OUTPUT,
@@ -24,7 +26,7 @@ from windvane.adapters.delta.tables import (
     to_arrow,
 )
 from windvane.core.task import Contract, make_task
-from windvane.ports.event_log import LogEntry, ScoredRows
+from windvane.ports.event_log import LogEntry, LogSpan, RowKind, RowPlace, ScoredRows
 from windvane.ports.events import dedupe_key
 
 _WHOLE_BYTES = 64 << 20
@@ -204,6 +206,37 @@ class DeltaEventLog:
             for place, rows in groups.items()
         ]
 
+    def rows(
+        self,
+        kind: RowKind,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        *,
+        tenant: str,
+        after: RowPlace | None,
+        limit: int,
+        within_s: float,
+    ) -> Iterator[tuple[RowPlace, dict[str, Any]]]:
+        names = ("predictions", "outcomes") if kind == "scored" else (kind,)
+        files: dict[str, Sequence[str]] = {}
+        for name in names:
+            if kind == "scored" and name == "outcomes":  # they come later than the span
+                files[name] = self._all_files(model, name)
+            else:
+                files[name] = self._files(model, name, start, end)
+            if not files[name]:
+                return
+        shaped = partial(_sample, contract=contract) if names[0] == "predictions" else dict
+        with self._connect() as c:
+            yield from read_rows(c, kind, files, start, end, tenant, after, limit, within_s, shaped)
+
+    def span(self, model: str, tenant: str) -> LogSpan:
+        files = {name: self._all_files(model, name) for name in ("predictions", "outcomes")}
+        with self._connect() as c:
+            return read_span(c, files, tenant)
+
     def compact(self, model: str, most: int) -> int:
         removed = 0
         for name in TABLES:
@@ -253,6 +286,10 @@ class DeltaEventLog:
             return list(table.file_uris())
         days = [str(first + dt.timedelta(days=i)) for i in range((last - first).days + 1)]
         return list(table.file_uris(file_pruning_predicate=[("day", "in", days)]))
+
+    def _all_files(self, model: str, name: str) -> list[str]:
+        table = self._table(model, name)
+        return [] if table is None else list(table.file_uris())
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         connection = duckdb.connect(config={"threads": 1})

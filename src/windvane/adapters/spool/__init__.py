@@ -1,6 +1,7 @@
 """The spool as segment files with length and checksum framing."""
 
+from windvane.adapters.spool.copies import FileSpoolCopies
 from windvane.adapters.spool.reader import FileSpoolReader
 from windvane.adapters.spool.writer import FileSpoolWriter
 
-__all__ = ["FileSpoolReader", "FileSpoolWriter"]
+__all__ = ["FileSpoolCopies", "FileSpoolReader", "FileSpoolWriter"]

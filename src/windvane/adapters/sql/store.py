@@ -20,8 +20,8 @@ from windvane.adapters.sql.watching import WatchingRows
 from windvane.adapters.sql.windows import WindowRows
 from windvane.ports.control_store import HomeOfEarlierRelease, StoreUnavailable, Tx
 
-_RESTORE = "the file is damaged: stop Windvane and put a backup of it in its place"
-_MIGRATIONS = Path(__file__).parent / "migrations"
+_RESTORE = "the file is damaged: `windvane restore BACKUP --home NEW` makes a home of a backup"
+MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 10_000
 _WRITER, _MIGRATOR = 827360, 827361  # advisory locks of the database
 
@@ -46,16 +46,31 @@ class SqlControlStore:
             hint = "`store` in windvane.yaml is sqlite:///PATH or postgresql://USER@HOST/NAME"
             raise StoreUnavailable("this is no address of a control store", hint=hint) from error
 
+    @property
+    def kind(self) -> str:
+        """sqlite or postgresql."""
+        return "sqlite" if self._sqlite else "postgresql"
+
     @contextmanager
     def begin(self, models: Sequence[str] | None = None) -> Iterator[Tx]:
+        with self.connect_to_write(models) as connection:
+            yield _Tx(connection)
+
+    @contextmanager
+    def connect_to_write(self, models: Sequence[str] | None = None) -> Iterator[sa.Connection]:
         with _translated(self._url), self._engine.connect() as connection, connection.begin():
             if not self._sqlite:  # which has one writer at a time
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = {_BUSY_MS}")
                 _lock(connection, models)
-            yield _Tx(connection)
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
+        with self.connect_to_read() as (_, tx):
+            yield tx
+
+    @contextmanager
+    def connect_to_read(self) -> Iterator[tuple[sa.Connection, Tx]]:
         options = (
             {"windvane_read": True}
             if self._sqlite
@@ -66,7 +81,7 @@ class SqlControlStore:
             self._engine.connect().execution_options(**options) as connection,
             connection.begin(),
         ):
-            yield _Tx(connection)
+            yield connection, _Tx(connection)
 
     def migrate(self) -> None:
         if self._sqlite and self._url.database:
@@ -77,7 +92,7 @@ class SqlControlStore:
         import alembic.config
 
         config = alembic.config.Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.set_main_option("script_location", str(MIGRATIONS))
         with (
             _translated(self._url),
             self._only_one(),

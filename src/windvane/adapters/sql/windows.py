@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -127,9 +128,13 @@ class WindowRows(Rows):
             [{**msgspec.to_builtins(v), "detail": dump(v.detail)} for v in verdicts],
         )
 
-    def verdicts(self, model: str, monitor: str, since: float, limit: int) -> list[WindowVerdict]:
+    def verdicts(
+        self, model: str, monitor: str, since: float, limit: int, until: float = math.inf
+    ) -> list[WindowVerdict]:
         c = t.window_verdicts.c
         found = sa.select(t.window_verdicts).where(c.model == model, c.start >= since)
+        if until < math.inf:
+            found = found.where(c.start < until)
         if monitor:
             found = found.where(c.monitor == monitor)
         found = found.order_by(c.start.desc(), c.monitor, c.subject).limit(limit)

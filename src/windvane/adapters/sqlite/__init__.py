@@ -1,5 +1,6 @@
-"""SQLite as a file that the gateway's workers of one machine share."""
+"""SQLite as files that processes of one machine share."""
 
+from windvane.adapters.sqlite.copies import SqliteCopies
 from windvane.adapters.sqlite.idempotency import SqliteIdempotency
 
-__all__ = ["SqliteIdempotency"]
+__all__ = ["SqliteCopies", "SqliteIdempotency"]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import windvane
+from windvane.apps.cli.backups import backup_commands
 from windvane.apps.cli.environments import environments_commands
 from windvane.apps.cli.imports import import_commands
 from windvane.apps.cli.jobs import run_module
@@ -65,6 +66,7 @@ tenants_commands(app)
 import_commands(app)
 optimize_commands(app)
 environments_commands(app)
+backup_commands(app)
 
 
 @app.command()

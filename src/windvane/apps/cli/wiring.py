@@ -9,22 +9,28 @@ from pathlib import Path
 
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
-from windvane.adapters.delta import DeltaEventLog
-from windvane.adapters.files import FileCertificate, FileRoutingFeed
+from windvane.adapters.delta import DeltaEventLog, DeltaLogCopies
+from windvane.adapters.files import FileArtifacts, FileCertificate, FileRoutingFeed
+from windvane.adapters.mlflow.moving import move_registry
 from windvane.adapters.pip import PipEnvironments
 from windvane.adapters.shared_memory import shared_fd
-from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.spool import FileSpoolCopies
+from windvane.adapters.sql import SqlControlCopies, SqlControlStore
+from windvane.adapters.sqlite import SqliteCopies
+from windvane.adapters.tar import TarArchives
 from windvane.adapters.terminal import Column, Output, ends_quietly, report_error
 from windvane.apps.cli.child import Inherited, listen
 from windvane.apps.cli.home import check_home, find_home
 from windvane.apps.cli.running import CannotStart
 from windvane.core.execution import RUNTIMES, RuntimeName
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, StoreUnavailable
+from windvane.ports.control_store import StoreUnavailable
 from windvane.ports.environments import EnvironmentStore
 from windvane.ports.event_log import EventLog
 from windvane.ports.routing_feed import RoutingFeed
+from windvane.usecases.back_up_home import BackupSources
 from windvane.usecases.read_settings import MissingExtra, Settings, find_settings
+from windvane.usecases.restore_home import OpenedStore, RestoreTargets, check_unfinished
 
 __all__ = ["Column", "Output", "ends_quietly", "report_error"]
 
@@ -46,12 +52,13 @@ def start_logging(config: Settings) -> None:
     logs.start_logging("up", config.log_format, config.secrets, level=logging.WARNING)
 
 
-def store(config: Settings, *, begin: bool = False) -> ControlStore:
+def store(config: Settings, *, begin: bool = False) -> SqlControlStore:
     """The control store, migrated. Where there is no installation yet, ``begin`` makes one.
 
     Raises NoHome, and StoreUnavailable where the home was in use but its database file is gone:
     an empty one in its place would forget every version, and no gateway would follow it.
     """
+    check_unfinished(config.folder)
     if not begin:
         check_home(config)
     file = Path(config.store_url.removeprefix("sqlite:///"))
@@ -59,7 +66,7 @@ def store(config: Settings, *, begin: bool = False) -> ControlStore:
     if embedded and not file.exists() and config.routing_file.exists():
         raise StoreUnavailable(
             f"{file.name} is gone, while {config.routing_file.name} says that it was there",
-            hint="put the database back from a backup; to begin anew, take another home",
+            hint="`windvane restore BACKUP --home NEW`; to begin anew, take another home",
         )
     opened = SqlControlStore(config.store_url)
     opened.migrate()
@@ -101,3 +108,24 @@ def event_log(config: Settings) -> EventLog:
 
 def routing_feed(config: Settings) -> RoutingFeed:
     return FileRoutingFeed(config.routing_file)
+
+
+def backup_sources(config: Settings) -> BackupSources:
+    return BackupSources(
+        SqlControlCopies(store(config)),
+        SqliteCopies(),
+        None if "://" in config.log_root else DeltaLogCopies(config.log_root),
+        FileSpoolCopies(config.spool_root),
+        TarArchives(),
+        clock(config),
+    )
+
+
+def restore_targets() -> RestoreTargets:
+    def opened(url: str) -> OpenedStore:
+        made = SqlControlStore(url)
+        return OpenedStore(made, SqlControlCopies(made))
+
+    return RestoreTargets(
+        TarArchives(), opened, FileRoutingFeed, FileArtifacts(), move_registry, open_clock("")
+    )

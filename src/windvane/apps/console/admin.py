@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from windvane.apps.console.answering import NotAllowed, NotSignedIn
+from windvane.apps.console.answering import NotAllowed
 from windvane.apps.console.api import ErrorOut
+from windvane.apps.console.keys import key_check
 from windvane.core.routing import CLIENT_SCOPES, KeyEntry, Scope, TenantLimit
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Access, ControlStore, KeyRecord
@@ -118,20 +119,7 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
     problems = {status: {"model": ErrorOut} for status in (400, 401, 403, 404, 422, 503)}
     router = APIRouter(prefix="/api", tags=["tenants"], responses={**problems})
 
-    def caller(authorization: Annotated[str, Header()] = "") -> KeyEntry:
-        word, _, given = authorization.partition(" ")
-        if word.lower() != "bearer" or not given:
-            raise NotSignedIn("no API key was sent")
-        digest = hashlib.sha256(given.strip().encode()).hexdigest()
-        with store.read() as tx:
-            found = [k for k in tx.key_records() if k.entry.digest == digest]
-        if not found or found[0].revoked_at is not None:
-            raise NotSignedIn("this API key is not known")
-        if found[0].entry.expired(clock.wall()):
-            raise NotSignedIn("this API key has expired")
-        return found[0].entry
-
-    known = Depends(caller)
+    known = Depends(key_check(store, clock))
 
     def admin(who: KeyEntry = known) -> str:
         if Scope.ADMIN not in who.scopes:

@@ -14,8 +14,10 @@ import anyio.to_thread
 
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
+from windvane.ports.event_log import LogTooSlow
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
+from windvane.usecases.read_history import BadPlace
 from windvane.usecases.revoke_key import UnknownKey
 
 T = TypeVar("T")
@@ -52,6 +54,13 @@ class NotAllowed(WindvaneError):
     hint = "`windvane key issue TENANT --scope admin` makes one that is"
 
 
+class TooManyReaders(WindvaneError):
+    """Others read tables already, and none of them was done in time."""
+
+    code: ClassVar[str] = "CSL-106"
+    hint = "try again in a moment"
+
+
 _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (UnknownName, HTTPStatus.NOT_FOUND),
     (UnknownKey, HTTPStatus.NOT_FOUND),
@@ -61,6 +70,9 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (BadScope, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadApiVersion, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLimit, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadPlace, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (TooManyReaders, HTTPStatus.SERVICE_UNAVAILABLE),
+    (LogTooSlow, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 

@@ -28,10 +28,12 @@ from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import render
 from windvane.apps.console.pages import page_router
+from windvane.apps.console.read_api import read_router
 from windvane.apps.console.rendering import FOLDER, Pages
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
+from windvane.ports.event_log import EventLog
 from windvane.ports.metrics import MetricsBoard
 from windvane.ports.routing_feed import RoutingFeed
 
@@ -91,12 +93,14 @@ def make_app(
     feed: RoutingFeed | None = None,
     board: MetricsBoard | None = None,
     hosts: AllowedHosts | None = None,
+    log: EventLog | None = None,
     close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The console over ``store``; ``close`` is called when it stops.
 
     ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics;
-    ``hosts`` are the names that it answers under, those of a loopback address by default.
+    ``hosts`` are the names that it answers under, those of a loopback address by default;
+    ``log`` is what `windvane.read` reads.
     """
 
     @asynccontextmanager
@@ -119,6 +123,8 @@ def make_app(
     reads, pages, memory = ReadService(store), Pages(), Memory()
     app.include_router(api_router(reads, clock, memory))
     app.include_router(admin_router(store, clock, feed))
+    if log is not None:
+        app.include_router(read_router(store, log, clock))
     app.include_router(page_router(reads, clock, pages, memory))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     known = hosts or AllowedHosts("127.0.0.1")

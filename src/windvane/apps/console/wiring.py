@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
+from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileCertificate, FileMetricsBoard, FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.app import make_app
@@ -37,6 +38,7 @@ def console(given: Settings) -> FastAPI:
         open_clock(given.clock),
         feed=FileRoutingFeed(given.routing_file),
         board=FileMetricsBoard(given.metrics_folder),
+        log=DeltaEventLog(given.log_root, given.log_storage),
         hosts=AllowedHosts(given.host, given.console_hosts),
         close=store.close,
     )
