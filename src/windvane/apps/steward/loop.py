@@ -78,7 +78,7 @@ class Steward:
             except Exception:
                 _log.exception("model %s could not be judged in this turn", model)
         deliver_effects(self._store, self._clock, self._feed, self._notifier, self._mirror)
-        self._tidy(models)
+        self._tidy()
         return True
 
     def _publish(self) -> None:
@@ -89,18 +89,17 @@ class Steward:
         except Exception:
             _log.exception("the routing table was not published; the next change tries again")
 
-    def _tidy(self, models: Sequence[str]) -> None:
+    def _tidy(self) -> None:
         """A recorder appends every second; readers want few files."""
         now = self._clock.wall()
         if now < self._tidy_at:
             return
         self._tidy_at = now + _TIDY_EVERY_S
-        for model in models:
-            try:
-                if gone := self._log.compact(model, _MOST_FILES):
-                    _log.info("model %s: %d small files of its log became few", model, gone)
-            except Exception:
-                _log.exception("model %s: its log was not compacted; trying again", model)
+        try:
+            if gone := self._log.compact(_MOST_FILES):
+                _log.info("%d small files of the log became few", gone)
+        except Exception:
+            _log.exception("the log was not compacted; trying again")
 
     def _judge(self, model: str, token: int) -> None:
         for _ in range(_WINDOWS_A_TURN):
