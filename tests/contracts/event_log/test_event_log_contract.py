@@ -269,6 +269,16 @@ def test_refusals_are_one_tenants(log: DeltaEventLog) -> None:
     assert len(log.refusals("delay", "AA", DAY, DAY + 9, 1)) == 1
 
 
+@pytest.mark.parametrize("tenant", ["", "AA\x00p", "O'Neil", "größe", "a" * 128, "\U0010ffff" * 40])
+def test_a_tenant_may_be_called_anything(log: DeltaEventLog, tenant: str) -> None:
+    append(log, [refused("a", tenant=tenant), refused("b"), predicted("p", tenant=tenant)])
+    assert [r["prediction_id"] for r in log.refusals("delay", tenant, DAY, DAY + 9, 9)] == ["a"]
+    where = {"tenant": tenant}
+    assert len(log.samples("delay", NARROW, DAY, DAY + 9, where, 9)) == 1
+    assert log.erase("delay", tenant, DAY + 1).rows == 2
+    assert log.counts("delay") == {"predictions": 0, "refusals": 1, "outcomes": 0}
+
+
 def test_scored_counts_answers_with_known_outcome(log: DeltaEventLog) -> None:
     append(
         log,

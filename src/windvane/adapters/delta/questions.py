@@ -19,6 +19,7 @@ from windvane.adapters.delta.table_folder import (
     connect,
     in_span,
     of_model,
+    quoted,
     utc,
 )
 from windvane.adapters.delta.tables import FEATURE_MAPS, OUTPUT_NUMBERS, TABLES, output_map
@@ -97,7 +98,7 @@ def read_recent_keys(tables: TableFolder, positions: Mapping[str, int], limit: i
     parts: list[str] = []
     with connect() as c:
         for name in TABLES:
-            if first and tables.show(c, name, [("day", ">=", first)]):
+            if first and tables.show(c, name, [f"day >= '{first}'"]):
                 named = "event_id" if name == "outcomes" else "prediction_id"
                 parts.append(
                     f"SELECT DISTINCT tenant, model, '{name[0].upper()}' AS kind, "
@@ -213,7 +214,7 @@ def _shaped(held: Any, spec: OutputSpec) -> Any:
 def read_refusals(
     tables: TableFolder, model: str, tenant: str, start: float, end: float, limit: int
 ) -> list[dict[str, Any]]:
-    pruning = [*of_model(model), ("tenant", "=", tenant), *in_span(start, end)]
+    pruning = [*of_model(model), f"tenant = {quoted(tenant)}", *in_span(start, end)]
     with connect() as c:
         if not tables.show(c, "refusals", pruning):
             return []
@@ -231,7 +232,7 @@ def read_scored(
 ) -> list[ScoredRows]:
     specs = make_task(contract.task).outputs
     # A machine's clock may be behind that of the one that predicted, but not by a day.
-    since: Pruning = [("day", ">=", str(utc(start - _DAY_S).date()))]
+    since: Pruning = [f"day >= '{utc(start - _DAY_S).date()}'"]
     outputs, present = list[str](), list[str]()
     given: dict[str, Any] = {"model": model, "start": utc(start), "end": utc(end)}
     for i, spec in enumerate(specs):

@@ -15,7 +15,8 @@ from deltalake.fs import DeltaStorageHandler
 from windvane.adapters.delta.tables import TABLES, bucket_of
 from windvane.ports.event_log import OldLogLayout
 
-Pruning = list[tuple[str, str, Any]]
+Pruning = list[str]
+"""Conditions of SQL, all of which a row must meet."""
 _MOST_FOLDERS = 100
 
 
@@ -77,13 +78,12 @@ class TableFolder:
         table = self.open(name)
         if table is None:
             return False
-        uris = table.file_uris(file_pruning_predicate=pruning or None)
+        predicate = " AND ".join(pruning) if pruning else None
+        uris = table.file_uris(file_pruning_predicate=predicate)
         if not uris:
             return False
         if self.remote:
-            connection.register(
-                name, table.to_pyarrow_dataset(file_pruning_predicate=pruning or None)
-            )
+            connection.register(name, table.to_pyarrow_dataset(file_pruning_predicate=predicate))
             return True
         files = ", ".join(quoted(uri) for uri in uris)
         connection.execute(
@@ -111,16 +111,16 @@ def utc(seconds: float) -> dt.datetime:
 
 
 def of_model(model: str) -> Pruning:
-    return [("bucket", "=", bucket_of(model)), ("model", "=", model)]
+    return [f"bucket = {bucket_of(model)}", f"model = {quoted(model)}"]
 
 
 def in_span(start: float, end: float) -> Pruning:
     first, last = utc(start), utc(max(start, end))
     return [
-        ("day", ">=", str(first.date())),
-        ("day", "<=", str(last.date())),
-        ("ts", ">=", first),
-        ("ts", "<=", last),
+        f"day >= '{first.date()}'",
+        f"day <= '{last.date()}'",
+        f"ts >= '{first.isoformat()}'",
+        f"ts <= '{last.isoformat()}'",
     ]
 
 
