@@ -13,6 +13,8 @@ from windvane.core.errors import WindvaneError
 from windvane.core.task import Contract
 from windvane.ports.events import Event
 
+WRONG_OUTCOMES = ("CON-111", "CON-112")
+"""Codes of refusals of outcomes that could be known to be wrong."""
 LogKind = Literal["predictions", "refusals", "outcomes"]
 
 
@@ -61,7 +63,8 @@ class OutcomeCounts:
     ``joined`` tell the truth about a prediction in time. ``late`` came more than the model's
     window after it; ``out_of_range`` are none that the task can have; ``ambiguous`` name a
     client's own id that stands for several predictions; ``unknown`` name no row that was ever
-    predicted, as far back as the log goes. ``revised`` of all these were sent more than once.
+    predicted, as far back as the log goes. ``revised`` of all these had another value before.
+    ``refused`` requests had outcomes that the gateway could know to be wrong.
     """
 
     tenant: str
@@ -71,6 +74,7 @@ class OutcomeCounts:
     late: int = 0
     out_of_range: int = 0
     revised: int = 0
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

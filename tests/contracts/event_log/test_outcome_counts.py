@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from windvane.adapters.delta import DeltaEventLog
 from windvane.core.task import Contract, TaskSpec
 from windvane.ports.event_log import OutcomeCounts
-from windvane.ports.events import OutcomeSeen
+from windvane.ports.events import OutcomeSeen, Refused
 
 HOUR = 3_600.0
 
@@ -77,6 +77,18 @@ def test_a_revision_is_the_same_outcome(log: DeltaEventLog) -> None:
     assert log.counts("delay")["outcomes"] == 2, "the history stays"
     (found,) = log.scored("delay", NARROW, DAY, DAY + 1)
     assert found.labels.tolist() == [1.0]
+
+
+def test_the_same_value_again_is_no_revision(log: DeltaEventLog) -> None:
+    events = [OutcomeSeen(f"{i}", DAY + i, "delay", "AA", NARROW.id, "a", 0, 1.0) for i in (0, 1)]
+    append(log, [predicted("a"), *events])
+    assert told(log)["AA"] == OutcomeCounts("AA", joined=1)
+
+
+def test_requests_that_the_gateway_refused_are_told_beside(log: DeltaEventLog) -> None:
+    codes = {"AA": "CON-111", "UA": "CON-112", "DL": "CON-101"}
+    append(log, [Refused(t, DAY, "delay", t, NARROW.id, code, "", "") for t, code in codes.items()])
+    assert told(log) == {t: OutcomeCounts(t, refused=1) for t in ("AA", "UA")}
 
 
 def test_only_what_was_received_in_the_span_counts(log: DeltaEventLog) -> None:

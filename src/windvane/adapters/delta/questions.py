@@ -25,7 +25,7 @@ from windvane.adapters.delta.table_folder import (
 from windvane.adapters.delta.tables import FEATURE_MAPS, OUTPUT_NUMBERS, TABLES, output_map
 from windvane.core.signature import OutputSpec, kind_of
 from windvane.core.task import Contract, Task, make_task
-from windvane.ports.event_log import OutcomeCounts, ScoredRows
+from windvane.ports.event_log import WRONG_OUTCOMES, OutcomeCounts, ScoredRows
 from windvane.ports.events import dedupe_key
 
 _FEATURES = "features."
@@ -56,7 +56,7 @@ ORDER BY ALL
 # Of a client's id that stands for several predictions nobody can say which was meant.
 _STATES = """
 WITH sent AS (
-    SELECT tenant, prediction_id AS named, row, min(ts) AS first_ts, count(*) AS times,
+    SELECT tenant, prediction_id AS named, row, min(ts) AS first_ts, count(DISTINCT value) AS told,
         last(value ORDER BY ts, position, spool) AS value
     FROM outcomes WHERE model = $model AND ts >= $start AND ts < $end
     GROUP BY tenant, prediction_id, row
@@ -83,9 +83,14 @@ SELECT tenant,
         WHEN rows_made.ts IS NULL THEN 'unknown'
         WHEN epoch(first_ts) - epoch(rows_made.ts) > $within THEN 'late'
         ELSE 'joined' END AS state,
-    value, times > 1 AS revised, count(*) AS labels
+    value, told > 1 AS revised, count(*) AS labels
 FROM sent LEFT JOIN known USING (tenant, named) LEFT JOIN rows_made USING (tenant, named, row)
 GROUP BY ALL ORDER BY ALL
+"""
+_REFUSED = f"""
+SELECT tenant, count(*) FROM refusals
+WHERE model = $model AND ts >= $start AND ts < $end AND code IN {WRONG_OUTCOMES}
+GROUP BY tenant
 """
 _NO_PREDICTIONS = (
     "(SELECT '' AS model, '' AS tenant, '' AS prediction_id, '' AS request_id, 0 AS row, "
@@ -278,24 +283,22 @@ def read_outcome_counts(
     arrive_within_s: float | None,
 ) -> list[OutcomeCounts]:
     task = make_task(contract.task)
-    with connect() as c:
-        if not tables.show(c, "outcomes", of_model(model) + in_span(start, end)):
-            return []
-        known = tables.show(c, "predictions", of_model(model))
-        found = c.execute(
-            _STATES.format(predictions="predictions" if known else _NO_PREDICTIONS),
-            {
-                "model": model,
-                "start": utc(start),
-                "end": utc(end),
-                "within": math.inf if arrive_within_s is None else arrive_within_s,
-            },
-        ).fetchall()
+    given = {"model": model, "start": utc(start), "end": utc(end)}
+    pruning = of_model(model) + in_span(start, end)
     told: dict[str, Counter[str]] = {}
-    for tenant, state, value, revised, labels in found:
-        counted = told.setdefault(tenant, Counter())
-        counted[_state(task, state, value)] += labels
-        counted["revised"] += labels if revised else 0
+    with connect() as c:
+        if tables.show(c, "outcomes", pruning):
+            known = tables.show(c, "predictions", of_model(model))
+            query = _STATES.format(predictions="predictions" if known else _NO_PREDICTIONS)
+            within = math.inf if arrive_within_s is None else arrive_within_s
+            found = c.execute(query, {**given, "within": within}).fetchall()
+            for tenant, state, value, revised, labels in found:
+                counted = told.setdefault(tenant, Counter())
+                counted[_state(task, state, value)] += labels
+                counted["revised"] += labels if revised else 0
+        if tables.show(c, "refusals", pruning):
+            for tenant, requests in c.execute(_REFUSED, given).fetchall():
+                told.setdefault(tenant, Counter())["refused"] = requests
     names = [field.name for field in fields(OutcomeCounts) if field.name != "tenant"]
     return [
         OutcomeCounts(tenant, **{name: counted[name] for name in names})
