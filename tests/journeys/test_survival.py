@@ -223,6 +223,7 @@ def test_a_log_in_a_bucket_loses_nothing(
     with (home.home / "windvane.yaml").open("a") as file:
         file.write(yaml.safe_dump(settings))
     if database == "postgresql":
+        home.settings.routing_file.unlink()  # of the database that was here before
         home.cli("apply", str(home.home / "model.yaml"))
         table = str(home.home / "orders.csv")
         home.cli("train", MODEL, table, "--label", "late", "--time", "placed")
