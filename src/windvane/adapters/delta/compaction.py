@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow.dataset as ds
@@ -88,8 +89,8 @@ class Compaction:
         nothing has happened, and the next call does it."""
         day, bucket = place
         order = [*ORDER, "position", *(["row"] if "row" in SCHEMAS[name].names else [])]
-        with connect() as c:
-            c.execute(f"SET memory_limit='{_SORT_MEMORY}'")
+        with TemporaryDirectory() as spilled, connect() as c:
+            c.execute(f"SET memory_limit='{_SORT_MEMORY}'; SET temp_directory={quoted(spilled)}")
             c.register("rows_of_day", _dataset(table, place))
             rows = c.sql(f"SELECT * FROM rows_of_day ORDER BY {', '.join(order)}")
             try:
@@ -120,12 +121,18 @@ def _partitions(table: DeltaTable) -> dict[Place, _Partition]:
 
 
 def _concatenate(table: DeltaTable, place: Place) -> int:
+    """No append is in its way; if others removed rows meanwhile, the next call does it."""
     day, bucket = place
-    done = table.optimize.compact(
-        [("day", "=", day), ("bucket", "=", str(bucket))],
-        target_size=_WHOLE_BYTES,
-        writer_properties=_DENSE,
-    )
+    try:
+        done = table.optimize.compact(
+            [("day", "=", day), ("bucket", "=", str(bucket))],
+            target_size=_WHOLE_BYTES,
+            writer_properties=_DENSE,
+        )
+    except CommitFailedError:
+        _log.info("files of %s were rewritten by others while they were joined", day)
+        table.update_incremental()
+        return 0
     return int(done["numFilesRemoved"])
 
 

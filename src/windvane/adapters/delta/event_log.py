@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +43,6 @@ _log = logging.getLogger(__name__)
 _DAYS_A_CALL = 31
 _TRIES = 5
 _READ_WITHIN_HOURS = 24
-_LOG_KEPT = dt.timedelta(days=30)
 # Dictionaries cost more time than they save space in a file that is soon rewritten.
 _QUICK = WriterProperties(
     compression="SNAPPY", default_column_properties=ColumnProperties(dictionary_enabled=False)

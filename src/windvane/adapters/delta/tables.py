@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from windvane.core.signature import OutputSpec, RowPacker, kind_of
 from windvane.core.task import Contract, make_task
 from windvane.ports.event_log import LogEntry
-from windvane.ports.events import OutcomeSeen, Predicted, Refused, RouteTaken, column_values
+from windvane.ports.events import Event, OutcomeSeen, Predicted, Refused, RouteTaken, column_values
 
 TABLES = ("predictions", "refusals", "outcomes")
 PARTITIONS = ("day", "bucket")
@@ -41,7 +41,7 @@ _ITEMS: Mapping[str, pa.DataType] = {
     OUTPUT_NUMBERS: pa.float64(),
     OUTPUT_LISTS: pa.list_(pa.float64()),
 }
-_PLACE = [("spool", pa.string()), ("position", pa.int64())]
+_PLACE = {"spool": pa.string(), "position": pa.int64()}
 _ROW = [
     ("day", pa.string()),
     ("bucket", pa.int32()),
@@ -64,7 +64,7 @@ _PREDICTIONS = [
     ("flags", pa.list_(pa.string())),
     ("explanation", pa.string()),
     ("key", pa.string()),
-    *_PLACE,
+    *_PLACE.items(),
     *((name, pa.map_(pa.string(), items)) for name, items in _ITEMS.items()),
 ]
 _REFUSALS = [
@@ -75,7 +75,7 @@ _REFUSALS = [
     ("message", pa.string()),
     ("sample", pa.string()),
     ("key", pa.string()),
-    *_PLACE,
+    *_PLACE.items(),
 ]
 _OUTCOMES = [
     *_ROW,
@@ -84,7 +84,7 @@ _OUTCOMES = [
     ("row", pa.int32()),
     ("value", pa.list_(pa.float64())),
     ("key", pa.string()),
-    *_PLACE,
+    *_PLACE.items(),
 ]
 SCHEMAS = {
     "predictions": pa.schema(_PREDICTIONS),
@@ -157,8 +157,8 @@ def _predictions(
             event = entry.event
             assert isinstance(event, Predicted)
             rows = event.rows
-            routes += event.routes_of()
             if rows == 1:
+                routes.append(event.routes[0])
                 owners.append(entry)
                 places.append(0)
                 units.append(event.units)
@@ -166,6 +166,7 @@ def _predictions(
                 values.append(event.features)
                 outputs.append(event.outputs)
             else:
+                routes += event.routes_of()
                 owners += [entry] * rows
                 places += range(rows)
                 units += column_values(event.units, rows)
@@ -265,29 +266,32 @@ class _MapColumn:
         return pa.MapArray.from_arrays(pa.array(offsets), keys, items)
 
 
-def _of_events(column: str, entries: Sequence[LogEntry]) -> list[Any]:
+def _of_events(column: str, events: Sequence[Event]) -> list[Any]:
     match column:
-        case "spool" | "position":
-            return list(map(attrgetter(column), entries))
         case "ts":
-            return [round(entry.event.ts * 1e6) for entry in entries]
+            return [round(event.ts * 1e6) for event in events]
         case "value":
-            held = [entry.event.value for entry in entries if isinstance(entry.event, OutcomeSeen)]
+            held = [event.value for event in events if isinstance(event, OutcomeSeen)]
             return [one if isinstance(one, list) else [one] for one in held]
-        case "prediction_id" if entries and not isinstance(entries[0].event, OutcomeSeen):
-            return [entry.event.event_id for entry in entries]
+        case "prediction_id" if events and not isinstance(events[0], OutcomeSeen):
+            return [event.event_id for event in events]
         case _:
-            return list(map(attrgetter(f"event.{column}"), entries))
+            return list(map(attrgetter(column), events))
 
 
 def _table(schema: pa.Schema, entries: Sequence[LogEntry], columns: Mapping[str, Any]) -> pa.Table:
     arrays: dict[str, Any] = {}
+    events = [entry.event for entry in entries]
     for field in schema:
         if field.name in PARTITIONS:
             continue
         found = columns.get(field.name)
         if found is None:
-            found = _of_events(field.name, entries)
+            found = (
+                list(map(attrgetter(field.name), entries))
+                if field.name in _PLACE
+                else _of_events(field.name, events)
+            )
         arrays[field.name] = found if isinstance(found, pa.Array) else pa.array(found, field.type)
     models = arrays["model"].dictionary_encode()
     buckets = pa.array([bucket_of(name) for name in models.dictionary.to_pylist()], pa.int32())
