@@ -1,5 +1,5 @@
 """What every test may use: a Hypothesis profile, a migrated SQLite file, a real PostgreSQL, a
-real Valkey."""
+real Valkey, a server of S3's API."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
@@ -61,6 +63,45 @@ def _slice(config: pytest.Config) -> int | None:
 
 _START_S = 30.0
 _STOP_S = 15.0
+
+
+@dataclass(frozen=True)
+class ObjectStore:
+    """A running server of S3's API; ``bucket`` makes a fresh one each time."""
+
+    address: str
+    names: Iterator[int]
+
+    @property
+    def storage(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.address, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+            "conditional_put": "etag",
+        }  # fmt: skip
+
+    def bucket(self) -> str:
+        """The address of a new, empty bucket."""
+        name = f"bucket-{next(self.names)}"
+        httpx.put(f"{self.address}/{name}", timeout=_START_S).raise_for_status()
+        return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[ObjectStore]:
+    if importlib.util.find_spec("moto") is None:
+        pytest.skip("the wheel moto is not installed")
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("s3_child.py"))],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        port = int(process.stdout.readline())
+        yield ObjectStore(f"http://127.0.0.1:{port}", count())
+    finally:
+        process.kill()
+        process.communicate(timeout=_STOP_S)
 
 
 @dataclass(frozen=True)

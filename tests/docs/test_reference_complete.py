@@ -24,7 +24,7 @@ from windvane.core.alerting import Response, Severity
 from windvane.core.errors import REGISTRY, WindvaneError
 from windvane.core.routing import Scope
 from windvane.core.signature import FeatureSpec, FeatureType
-from windvane.core.task import Contract, make_task
+from windvane.core.task import Contract
 from windvane.core.verdict import rate
 from windvane.inference.metrics import Metrics, metric_names
 from windvane.ports.event_log import LogEntry
@@ -107,10 +107,7 @@ def columns(table: str) -> set[str]:
         "outcomes": OutcomeSeen("e/0", 0.0, "m", "t", "c", "e", 0, 1.0),
     }[table]
     contract = Contract((FeatureSpec("name", "v", FeatureType.NUMBER),))
-    names = set(to_arrow(table, [LogEntry("s", 0, event)], {"c": contract}).column_names)
-    shown = {f"output_{spec.name}": "output_NAME" for spec in make_task(contract.task).outputs}
-    shown["feature_name"] = "feature_NAME"
-    return {shown.get(name, name) for name in names}
+    return set(to_arrow(table, [LogEntry("s", 0, event)], {"c": contract}).column_names)
 
 
 def test_every_setting_has_its_row_with_its_default() -> None:

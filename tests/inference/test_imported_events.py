@@ -94,7 +94,7 @@ def test_an_outcome_finds_its_prediction_by_the_clients_id() -> None:
         assert answer.status == 202
         outcome = harness.spool.events[-1]
         assert isinstance(outcome, OutcomeSeen)
-        assert (outcome.prediction_id, outcome.event_id) == (made, f"{made}/0")
+        assert (outcome.prediction_id, outcome.row) == (made, 0)
         for wrong in ({"value": 1.0}, {"id": "a", "request_id": "b", "value": 1.0}):
             sent = json.dumps({"model": "late", "outcomes": [wrong]}).encode()
             refused = await harness.call("POST", "/v1/outcomes", sent)

@@ -171,7 +171,7 @@ class Installation:
         """Every row in the log."""
         with self.store() as store, store.read() as tx:
             contract = read_model_file(tx.model(MODEL).text).contract
-        log = DeltaEventLog(self.settings.log_root)
+        log = DeltaEventLog(self.settings.log_root, self.settings.log_storage)
         return log.samples(MODEL, contract, 0.0, 4e9, {}, 10_000_000)
 
     def counted(self) -> int:

@@ -7,9 +7,11 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import yaml
 from journeys.installation import MODEL, Installation, Load, loaded, wait_until
 
 from windvane.usecases.replay_decision import JUDGES
@@ -206,3 +208,42 @@ def _told(home: Installation) -> list[str]:
     journal = home.home / "notifications.jsonl"
     lines = journal.read_text().splitlines() if journal.is_file() else []
     return [json.loads(line)["key"] for line in lines]
+
+
+@pytest.mark.takes_turns
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_log_in_a_bucket_loses_nothing(
+    home: Installation, object_store: Any, database: str, request: pytest.FixtureRequest
+) -> None:
+    """The recorder dies, and so does the supervisor: what starts anew finds the tables again."""
+    settings = {"log": f"{object_store.bucket()}/log", "log_storage": object_store.storage}
+    if database == "postgresql":
+        postgres = request.getfixturevalue("postgres")
+        settings["store"] = postgres.url(postgres.database())
+    with (home.home / "windvane.yaml").open("a") as file:
+        file.write(yaml.safe_dump(settings))
+    if database == "postgresql":
+        home.settings.routing_file.unlink()  # of the database that was here before
+        home.cli("apply", str(home.home / "model.yaml"))
+        table = str(home.home / "orders.csv")
+        home.cli("train", MODEL, table, "--label", "late", "--time", "placed")
+        home.cli("deploy", MODEL, "3")  # after the two that the registry has already
+        home.key = home.cli("key", "issue", "acme").strip()
+    up(home)
+    with loaded(home) as load:
+        for victim in ("recorder", "steward", "recorder"):
+            load.wait_for(50)
+            before = home.pid(victim)
+            os.kill(before, signal.SIGKILL)
+            wait_until(f"{victim} is new", lambda was=before, name=victim: home.pid(name) != was)
+        load.wait_for(50)
+        pids = [home.pid(name) for name in CHILDREN]
+        home.kill("up")
+        wait_until("the children end with it", lambda: not any(map(_alive, pids)))
+        (home.home / "pids").unlink()
+        up(home)
+        load.wait_for(50)
+    assert load.refused == []
+    kept(home, load)
+    status = json.loads(home.cli("status", MODEL, "--json"))
+    assert status["models"][0]["outcomes"] == []

@@ -196,8 +196,12 @@ def test_importing_windvane_imports_nothing_of_it() -> None:
 
 def test_without_pandas_the_reader_says_what_is_missing(home: Path) -> None:
     code = (
-        "import sys; sys.modules['pandas'] = None; import windvane\n"
-        f"w = windvane.read({str(home)!r})\nprint(w)\nw.predictions('late')"
+        "import sys, importlib.abc\n"
+        "class Missing(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'pandas': raise ModuleNotFoundError(name, name=name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        f"import windvane; w = windvane.read({str(home)!r})\nprint(w)\nw.predictions('late')"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60

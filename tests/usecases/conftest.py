@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -117,11 +117,28 @@ def applied(
     tmp_path_factory: pytest.TempPathFactory, migrated_file: Path, trained: Trained
 ) -> Path:
     """A store that knows the model and its layout, to copy a `RecorderHarness` from."""
-    from usecases.recording import Events
-
     folder = tmp_path_factory.mktemp("applied")
     shutil.copy(migrated_file, folder / "control.db")
-    store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
+    _apply(SqlControlStore(f"sqlite:///{folder / 'control.db'}"), folder, trained)
+    return folder / "control.db"
+
+
+@pytest.fixture(scope="session")
+def applied_database(
+    tmp_path_factory: pytest.TempPathFactory, postgres: Any, trained: Trained
+) -> str:
+    """The same, as the name of a PostgreSQL database."""
+    name = str(postgres.database())
+    store = SqlControlStore(postgres.url(name))
+    store.migrate()
+    _apply(store, tmp_path_factory.mktemp("applied"), trained)
+    return name
+
+
+def _apply(store: SqlControlStore, folder: Path, trained: Trained) -> None:
+    """Tell a migrated store of the model, and close it."""
+    from usecases.recording import Events
+
     harness = Harness(folder, store, trained)
     harness.apply(FILE)
     harness.add_version("1")
@@ -132,7 +149,6 @@ def applied(
     assert table is not None
     Events.contract = table.models[MODEL].contract.id
     store.close()
-    return folder / "control.db"
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,8 @@ class RecorderHarness:
     store: ControlStore
     log: EventLog
     clock: ManualClock = field(default_factory=ManualClock)
+    log_root: str = ""
+    log_storage: Mapping[str, str] = field(default_factory=dict[str, str])
     writers: dict[str, FileSpoolWriter] = field(default_factory=dict)
 
     def write(
@@ -129,7 +131,18 @@ class RecorderHarness:
 def opened(template: Path, folder: Path) -> Iterator[RecorderHarness]:
     shutil.copy(template, folder / "control.db")
     store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
-    recording = RecorderHarness(folder, store, DeltaEventLog(str(folder / "log")))
+    with opened_on(store, folder, str(folder / "log")) as recording:
+        yield recording
+
+
+@contextmanager
+def opened_on(
+    store: ControlStore, folder: Path, log_root: str, log_storage: Mapping[str, str] | None = None
+) -> Iterator[RecorderHarness]:
+    """On a store that knows the model; closes it."""
+    storage = log_storage or {}
+    log = DeltaEventLog(log_root, storage)
+    recording = RecorderHarness(folder, store, log, log_root=log_root, log_storage=storage)
     try:
         yield recording
     finally:

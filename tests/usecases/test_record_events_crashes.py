@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,10 +14,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from usecases.harness import FILE, MODEL, START, WINDOW_S
-from usecases.recording import RecorderHarness, denied, opened, outcome, predicted, refused
+from usecases.recording import (
+    RecorderHarness,
+    denied,
+    opened,
+    opened_on,
+    outcome,
+    predicted,
+    refused,
+)
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.spool import FileSpoolReader
+from windvane.adapters.sql import SqlControlStore
 from windvane.ports.control_store import ControlStore, Tx
 from windvane.ports.events import SpoolRecord
 from windvane.ports.spool import Batch
@@ -78,8 +88,8 @@ class FusedStore:
 class FusedLog(DeltaEventLog):
     """The real log, which dies before, between and after its tables."""
 
-    def __init__(self, root: str, fuse: Fuse) -> None:
-        super().__init__(root)
+    def __init__(self, root: str, storage: Mapping[str, str], fuse: Fuse) -> None:
+        super().__init__(root, storage)
         self._fuse = fuse
 
     def append(self, spool: str, end: int, entries: Any, schemas: Any) -> None:
@@ -109,7 +119,7 @@ def run_until_killed(recording: RecorderHarness, steps: int) -> bool:
     try:
         recorder = recording.start(
             FusedStore(recording.store, fuse),
-            FusedLog(str(recording.folder / "log"), fuse),
+            FusedLog(recording.log_root, recording.log_storage, fuse),
             FusedSpool(recording.folder / "spool", fuse),
         )
         recorder.step()
@@ -146,7 +156,7 @@ def outcome_of(recording: RecorderHarness) -> dict[str, Any]:
         "checkpoints": [(c.spool, c.position) for c in recording.checkpoints()],
         "requests": Counter(
             (row["tenant"], row["prediction_id"], row["row"])
-            for row in DeltaEventLog(str(recording.folder / "log")).samples(
+            for row in DeltaEventLog(recording.log_root, recording.log_storage).samples(
                 MODEL, CONTRACT, START - 1e5, START + 1e5, {}, 1_000
             )
         ),
@@ -180,6 +190,36 @@ def test_each_event_counts_once_wherever_the_recorder_dies(
     run_until_killed(recording, steps)
     recording.start().step()
     assert outcome_of(recording) == undisturbed
+
+
+@pytest.fixture(params=["sqlite and s3", "postgresql and s3"])
+def elsewhere(
+    request: pytest.FixtureRequest, applied: Path, tmp_path: Path, object_store: Any
+) -> Iterator[RecorderHarness]:
+    """One machine whose log lies in a bucket, and whose store may be another machine's."""
+    name = ""
+    if request.param == "sqlite and s3":
+        shutil.copy(applied, tmp_path / "control.db")
+        store = SqlControlStore(f"sqlite:///{tmp_path / 'control.db'}")
+    else:
+        postgres = request.getfixturevalue("postgres")
+        name = postgres.database(request.getfixturevalue("applied_database"))
+        store = SqlControlStore(postgres.url(name))
+    root = f"{object_store.bucket()}/log"
+    with opened_on(store, tmp_path, root, object_store.storage) as recording:
+        yield recording
+    if name:
+        postgres.drop(name)
+
+
+@pytest.mark.parametrize("steps", range(2, STEPS, 7))
+def test_on_other_stores_it_is_the_same(
+    elsewhere: RecorderHarness, undisturbed: dict[str, Any], steps: int
+) -> None:
+    write_all(elsewhere)
+    run_until_killed(elsewhere, steps)
+    elsewhere.start().step()
+    assert outcome_of(elsewhere) == undisturbed
 
 
 def test_most_of_them_kill(recording: RecorderHarness) -> None:

@@ -186,4 +186,13 @@ class BadOutcome(Rejection):
     """An outcome that the model's task cannot have."""
 
     code: ClassVar[str] = "CON-111"
+    content_at_fault = True
     hint = "nothing was recorded; mend the named outcome and send the request again"
+
+
+class ContradictoryOutcome(Rejection):
+    """An outcome that cannot be true beside another one, or of a row that cannot be."""
+
+    code: ClassVar[str] = "CON-112"
+    content_at_fault = True
+    hint = "nothing was recorded; send one value for each row of a prediction"

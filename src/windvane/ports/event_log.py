@@ -13,6 +13,27 @@ from windvane.core.errors import WindvaneError
 from windvane.core.task import Contract
 from windvane.ports.events import Event
 
+WRONG_OUTCOMES = ("CON-111", "CON-112")
+"""Codes of refusals of outcomes that could be known to be wrong."""
+LogKind = Literal["predictions", "refusals", "outcomes"]
+
+
+class OldLogLayout(WindvaneError):
+    """The log was written before all models shared one table a kind."""
+
+    code: ClassVar[str] = "LOG-101"
+    hint = (
+        "move the folder elsewhere, where any reader of Delta still reads it, and start again: "
+        "the log begins anew, while sketches, versions and incidents stay"
+    )
+
+
+class UnknownLogVersion(WindvaneError):
+    """A version of a table that was to be kept is not there."""
+
+    code: ClassVar[str] = "LOG-102"
+    hint = "nothing was removed; leave out the version, or put back what it needs"
+
 
 class LogTooSlow(WindvaneError):
     """A question to the log was not answered by its deadline."""
@@ -65,6 +86,37 @@ class ScoredRows:
     labels: NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
+class OutcomeCounts:
+    """What became of one tenant's outcomes, each row that they name counted once, by its latest.
+
+    ``joined`` tell the truth about a prediction in time. ``late`` came more than the model's
+    window after it; ``out_of_range`` are none that the task can have; ``ambiguous`` name a
+    client's own id that stands for several predictions; ``unknown`` name no row that was ever
+    predicted, as far back as the log goes. ``revised`` of all these had another value before.
+    ``refused`` requests had outcomes that the gateway could know to be wrong.
+    """
+
+    tenant: str
+    joined: int = 0
+    unknown: int = 0
+    ambiguous: int = 0
+    late: int = 0
+    out_of_range: int = 0
+    revised: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedRows:
+    """``rows`` are gone from the latest version. For that ``rewritten_files`` were written anew
+    without them, and ``removed_files`` are no longer part of it."""
+
+    rows: int = 0
+    removed_files: int = 0
+    rewritten_files: int = 0
+
+
 class EventLog(Protocol):
     def append(
         self,
@@ -85,7 +137,8 @@ class EventLog(Protocol):
         ...
 
     def recent_keys(self, positions: Mapping[str, int], limit: int) -> list[str]:
-        """Dedupe keys of about ``limit`` latest entries before each spool's position."""
+        """Dedupe keys of about ``limit`` latest entries before each spool's position, of the last
+        month that has any."""
         ...
 
     def counts(self, model: str) -> Mapping[str, int]:
@@ -138,11 +191,35 @@ class EventLog(Protocol):
         """Of one tenant, of all for ""."""
         ...
 
-    def compact(self, model: str, most: int) -> int:
-        """Rewrite each day that lies in more than ``most`` small files as few large ones; the
-        files that were replaced, in number. Rows, positions and older versions stay."""
+    def compact(self, most: int) -> int:
+        """Rewrite some partitions that lie in more than ``most`` small files as few large ones,
+        and sort those that are written no more; the files that were replaced, in number. Rows,
+        positions and older versions stay. The work of one call is bounded; call again."""
+        ...
+
+    def erase(self, model: str, tenant: str, before: float) -> RemovedRows:
+        """Remove a tenant's rows of a model from before that time, of every kind. Older versions
+        have them until ``expire`` removes their files."""
+        ...
+
+    def expire(self, kind: LogKind, before: float, keep: Sequence[int]) -> RemovedRows:
+        """Remove the oldest whole days that end before that time, a month of them at most, and
+        the files that no version needs: neither the latest, nor one of the last day, nor one of
+        ``keep``. Raises UnknownLogVersion."""
+        ...
+
+    def outcome_counts(
+        self,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        arrive_within_s: float | None,
+    ) -> list[OutcomeCounts]:
+        """What became of the outcomes that were received in [start, end), by tenant. None is late
+        where ``arrive_within_s`` is None."""
         ...
 
     def scored(self, model: str, contract: Contract, start: float, end: float) -> list[ScoredRows]:
-        """Predictions made in [start, end) whose outcome is known, the latest one of each."""
+        """Predictions made in [start, end) whose outcome is known: of several, the latest one."""
         ...

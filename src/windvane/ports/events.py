@@ -88,8 +88,9 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="R"):
 
 
 class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="O"):
-    """The truth about row ``row`` of an earlier prediction ``prediction_id``; ``event_id`` makes
-    it idempotent. ``value`` is as the task's ``label`` gives it: a number, or a list of them."""
+    """The truth about row ``row`` of an earlier prediction ``prediction_id``, as it was known by
+    ``ts``: a later one about the same row revises it. ``event_id`` is ours. ``value`` is as the
+    task's ``label`` gives it: a number, or a list of them."""
 
     event_id: str
     ts: float
@@ -141,8 +142,8 @@ def column_values(column: Column, rows: int) -> Sequence[Any]:
 def event_key(event: Event) -> str:
     """What an event is deduplicated by: tenant, model, kind and id.
 
-    Ids of predictions and refusals are ours, so only a record that is read twice repeats one;
-    an outcome's is made of what it is about, so that a client may send it again.
+    Ids are ours, so only a record that is read twice repeats one; that of a prediction made
+    elsewhere is made of what its client calls it.
     """
     return dedupe_key(event.tenant, event.model, str(event.__struct_config__.tag), event.event_id)
 

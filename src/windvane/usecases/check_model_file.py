@@ -79,6 +79,10 @@ def check_model_file(file: ModelFile) -> None:
     least = file.watch.outcomes.get("floor", 0.5)
     if not isinstance(least, int | float) or isinstance(least, bool) or not isfinite(least):
         raise BadModelFile("watch.outcomes: floor must be a number", hint="for example 0.62")
+    if (within := file.watch.outcomes.get("arrive_within")) is not None:
+        _field("watch.outcomes.arrive_within", parse_duration, within)
+        if not parse_duration(within) > 0.0:
+            raise BadModelFile("watch.outcomes.arrive_within: must be more than no time")
     for name, size in file.watch.material.items():
         if not 0.0 < size < inf:
             raise BadModelFile(f"watch.material: {name} must be a number over 0, got {size:g}")

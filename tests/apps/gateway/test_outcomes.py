@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from inference.harness import MODEL, Harness, run
 
-from windvane.ports.events import Refused
+from windvane.ports.events import Refused, event_key
 
 OUTCOMES = {
     "nothing": b"", "a list": b"[]", "no model": b'{"outcomes": []}',
@@ -58,8 +59,8 @@ def test_outcomes_are_kept_under_the_tenant_of_the_key() -> None:
                 "POST", "/v1/outcomes", json.dumps(told).encode(), auth=f"Bearer wv_{who}"
             )
             assert (answer.status, answer.json) == (202, {"accepted": 1})
-        seen = [(e.tenant, e.key, e.event_id, e.row, e.value) for e in harness.spool.events]
-        assert seen == [("acme", "acme", "q/2", 2, 1.0), ("bolt", "bolt", "q/2", 2, 1.0)]
+        seen = [(e.tenant, e.key, e.prediction_id, e.row, e.value) for e in harness.spool.events]
+        assert seen == [("acme", "acme", "q", 2, 1.0), ("bolt", "bolt", "q", 2, 1.0)]
         over = {"model": MODEL, "outcomes": [{"request_id": "q", "value": 1}] * 4}
         answer = await harness.call("POST", "/v1/outcomes", json.dumps(over).encode())
         assert (answer.status, answer.code) == (413, "GAT-104")
@@ -68,3 +69,66 @@ def test_outcomes_are_kept_under_the_tenant_of_the_key() -> None:
         assert (answer.status, answer.code) == (503, "GAT-107")
 
     run(story, max_rows=3)
+
+
+def test_a_value_may_be_revised_and_revised_back() -> None:
+    """Nothing behind the gateway may take the third for the first."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        for value in (1.0, 0.0, 1.0):
+            told = {"model": MODEL, "outcomes": [{"request_id": "q", "value": value}]}
+            answer = await harness.call("POST", "/v1/outcomes", json.dumps(told).encode())
+            assert answer.status == 202
+        assert [event.value for event in harness.spool.events] == [1.0, 0.0, 1.0]
+        assert len({event_key(event) for event in harness.spool.events}) == 3
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "told"),
+    [
+        (
+            [{"request_id": "q", "value": 1}, {"request_id": "p", "value": 1},
+             {"request_id": "q", "value": 0}],
+            "outcomes[0] and outcomes[2] are of the same row, and their values differ",
+        ),
+        ([{"id": "mine", "value": 1, "row": 1}], "a prediction made elsewhere has one"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_true_together_is_refused(outcomes: list[Any], told: str) -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        body = json.dumps({"model": MODEL, "outcomes": outcomes}).encode()
+        answer = await harness.call("POST", "/v1/outcomes", body)
+        assert (answer.status, answer.code) == (422, "CON-112")
+        assert told in answer.json["error"]["message"]
+        (event,) = harness.spool.events
+        assert isinstance(event, Refused)
+        assert (event.code, event.tenant) == ("CON-112", "acme")
+
+    run(story)
+
+
+def test_a_value_that_the_task_cannot_have_is_told_of_the_tenant() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        body = json.dumps({"model": MODEL, "outcomes": [{"request_id": "q", "value": "much"}]})
+        answer = await harness.call("POST", "/v1/outcomes", body.encode())
+        assert (answer.status, answer.code) == (422, "CON-111")
+        (event,) = harness.spool.events
+        assert isinstance(event, Refused)
+        assert (event.code, event.tenant) == ("CON-111", "acme")
+
+    run(story)
+
+
+def test_the_same_value_twice_is_no_contradiction() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        body = json.dumps({"model": MODEL, "outcomes": [{"request_id": "q", "value": 1}] * 2})
+        answer = await harness.call("POST", "/v1/outcomes", body.encode())
+        assert (answer.status, answer.json) == (202, {"accepted": 2})
+
+    run(story)

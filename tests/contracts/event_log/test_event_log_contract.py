@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from contracts.event_log.rows import (
+    CONTRACTS,
+    DAY,
+    KIND,
+    NARROW,
+    WIDE,
+    Place,
+    X,
+    append,
+    entries,
+    outcome,
+    predicted,
+    refused,
+)
 from deltalake import CommitProperties, Transaction, write_deltalake
 from event_rows import predicted_event
 from hypothesis import given, settings
@@ -20,64 +32,11 @@ from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.delta.tables import TABLES, table_of, to_arrow
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.core.task import Contract, TaskSpec
-from windvane.ports.event_log import LogEntry, LogSpan, RowKind, RowPlace
-from windvane.ports.events import Event, OutcomeSeen, Predicted, Refused, event_key
+from windvane.ports.event_log import LogSpan, RowKind, RowPlace
+from windvane.ports.events import Event, OutcomeSeen, event_key
 
 # deltalake 1.6 deprecates the argument that the adapter prunes partitions by
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
-
-DAY = 1_700_006_400.0  # a midnight, UTC
-X, KIND, Y = (
-    FeatureSpec("x", "v", FeatureType.NUMBER),
-    FeatureSpec("kind", "v", FeatureType.CATEGORY),
-    FeatureSpec("y", "v", FeatureType.INTEGER),
-)
-NARROW, WIDE = Contract((X, KIND)), Contract((X, KIND, Y))
-NAMED = {"narrow": NARROW, "wide": WIDE}
-CONTRACTS = {one.id: one for one in NAMED.values()}
-VALUES: dict[str, list[Any]] = {"narrow": [1.5, "a"], "wide": [2.5, None, 7]}
-
-
-def predicted(
-    request: str,
-    ts: float = DAY,
-    *,
-    tenant: str = "AA",
-    rows: int = 1,
-    layout: str = "narrow",
-    model: str = "delay",
-    **given: Any,
-) -> Predicted:
-    made: dict[str, Any] = {"values": VALUES[layout], "output": 0.25, **given}
-    output = made.pop("output")
-    contract = NAMED[layout].id
-    return predicted_event(
-        request, ts, model, tenant, contract, outputs=[output], rows=rows, key="k1", **made
-    )
-
-
-def refused(request: str, ts: float = DAY, tenant: str = "AA") -> Refused:
-    return Refused(request, ts, "delay", tenant, NARROW.id, "CON-101", "x is null", "{}")
-
-
-def outcome(request: str, value: float, ts: float = DAY, tenant: str = "AA") -> OutcomeSeen:
-    return OutcomeSeen(f"{request}/0", ts, "delay", tenant, NARROW.id, request, 0, value)
-
-
-def entries(events: Sequence[Event], spool: str = "m/w0", first: int = 0) -> list[LogEntry]:
-    """Ten bytes an event."""
-    return [LogEntry(spool, first + 10 * i, event) for i, event in enumerate(events)]
-
-
-def append(log: DeltaEventLog, events: Sequence[Event], spool: str = "m/w0", first: int = 0) -> int:
-    end = first + 10 * len(events)
-    log.append(spool, end, entries(events, spool, first), CONTRACTS)
-    return end
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> DeltaEventLog:
-    return DeltaEventLog(str(tmp_path / "log"))
 
 
 def test_an_empty_log(log: DeltaEventLog) -> None:
@@ -97,11 +56,11 @@ def test_each_kind_has_its_table_and_a_row_its_place(log: DeltaEventLog) -> None
     assert log.appended("other") == 0
 
 
-def test_a_repeated_append_adds_nothing(log: DeltaEventLog, tmp_path: Path) -> None:
+def test_a_repeated_append_adds_nothing(log: DeltaEventLog, place: Place) -> None:
     events = [predicted("a"), refused("b"), outcome("a", 1.0)]
     append(log, events)
     append(log, events)
-    append(DeltaEventLog(str(tmp_path / "log")), events)  # after a restart
+    append(place.open(), events)  # after a restart
     assert log.counts("delay") == {"predictions": 1, "refusals": 1, "outcomes": 1}
 
 
@@ -157,16 +116,17 @@ def test_features_may_be_added(log: DeltaEventLog) -> None:
     assert log.counts("delay")["predictions"] == 4
 
 
-def test_a_log_from_before_new_columns_goes_on(log: DeltaEventLog, tmp_path: Path) -> None:
+def test_a_log_from_before_new_columns_goes_on(log: DeltaEventLog, place: Place) -> None:
     """The release before wrote no columns `key` and `explanation`: old and new files lie in one
     table."""
     old = entries([predicted("a"), refused("b"), outcome("a", 1.0)])
     for name in TABLES:
         made = to_arrow(name, [e for e in old if table_of(e) == name], CONTRACTS)
         write_deltalake(
-            str(tmp_path / "log" / "delay" / name),
+            f"{place.root}/{name}",
             made.drop_columns([c for c in ("key", "explanation") if c in made.column_names]),
-            mode="append", partition_by=["day"],
+            mode="append", partition_by=["day", "bucket"],
+            storage_options=dict(place.storage) or None,
             commit_properties=CommitProperties(app_transactions=[Transaction("m/w0", 30)]),
         )  # fmt: skip
     why = '{"base": 0.25}'
@@ -185,7 +145,7 @@ def test_a_log_from_before_new_columns_goes_on(log: DeltaEventLog, tmp_path: Pat
     assert sum(len(one.labels) for one in log.scored("delay", NARROW, DAY, DAY + 9)) == 2
     assert len(log.recent_keys({"m/w0": 60}, 10)) == 6
     for _ in range(2):
-        assert log.compact("delay", 1) >= 0
+        assert log.compact(1) >= 0
     assert log.counts("delay") == {"predictions": 2, "refusals": 2, "outcomes": 2}
     assert [row["key"] for row in log.samples("delay", WIDE, DAY, DAY + 9, {}, 9)] == [None, "k1"]
 
@@ -234,9 +194,8 @@ def test_samples(log: DeltaEventLog) -> None:
     }  # fmt: skip
 
 
-def test_features_are_called_as_the_model_has_them(tmp_path: Path) -> None:
+def test_features_are_called_as_the_model_has_them(log: DeltaEventLog) -> None:
     """Also as a column, as one another in other letters, and as no column may be called."""
-    log = DeltaEventLog(str(tmp_path / "log"))
     names = ("unit", "X", "x", "größe [cm]", "mean radius", 'a"b', "x_", "größe (cm)")
     contract = Contract(tuple(FeatureSpec(name, "v", FeatureType.NUMBER) for name in names))
     values = [float(i) for i in range(len(names))]
@@ -311,6 +270,16 @@ def test_refusals_are_one_tenants(log: DeltaEventLog) -> None:
     assert len(log.refusals("delay", "AA", DAY, DAY + 9, 1)) == 1
 
 
+@pytest.mark.parametrize("tenant", ["", "AA\x00p", "O'Neil", "größe", "a" * 128, "\U0010ffff" * 40])
+def test_a_tenant_may_be_called_anything(log: DeltaEventLog, tenant: str) -> None:
+    append(log, [refused("a", tenant=tenant), refused("b"), predicted("p", tenant=tenant)])
+    assert [r["prediction_id"] for r in log.refusals("delay", tenant, DAY, DAY + 9, 9)] == ["a"]
+    where = {"tenant": tenant}
+    assert len(log.samples("delay", NARROW, DAY, DAY + 9, where, 9)) == 1
+    assert log.erase("delay", tenant, DAY + 1).rows == 2
+    assert log.counts("delay") == {"predictions": 0, "refusals": 1, "outcomes": 0}
+
+
 def test_scored_counts_answers_with_known_outcome(log: DeltaEventLog) -> None:
     append(
         log,
@@ -382,8 +351,8 @@ def test_compaction_keeps_every_row_and_every_position(log: DeltaEventLog) -> No
     for i in range(4):
         append(log, [predicted(f"r{i}", DAY + i)], first=10 * i)
     before = log.samples("delay", WIDE, DAY, DAY + 9, {}, 9)
-    assert log.compact("delay", 4) == 0
-    removed = log.compact("delay", 3)
+    assert log.compact(4) == 0
+    removed = log.compact(3)
     assert removed == 4
     assert log.counts("delay")["predictions"] == 4
     assert log.samples("delay", WIDE, DAY, DAY + 9, {}, 9) == before

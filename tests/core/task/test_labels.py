@@ -260,3 +260,31 @@ def test_a_text_that_nobody_named_is_no_no(spec: TaskSpec, given_: Any) -> None:
     """Any text was stored as a no once."""
     with pytest.raises(BadLabel, match=r"is not|is none of"):
         make_task(spec).outcome(given_)
+
+
+@pytest.mark.parametrize("spec", ALL)
+def test_a_label_as_it_is_kept_is_one_that_the_task_can_have(spec: TaskSpec) -> None:
+    task = make_task(spec)
+    given_: Any = {"multiclass": "b", "multilabel": ["a", "c"]}.get(spec.kind, 1)
+    if spec.kind == "regression":
+        given_ = [1.0] * (len(task.outputs) * max(1, len(spec.horizons)))
+        given_ = given_ if len(given_) > 1 else given_[0]
+    assert task.could_be_label(task.label(given_))
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept"),
+    [
+        (BINARY, 2.0), (BINARY, [1.0, 0.0]), (YES, 0.5), (CLASSES, 3.0), (CLASSES, 0.5),
+        (CLASSES, [0.0, 1.0]), (TAGS, [1.0, 0.0]), (TAGS, [2.0, 0.0, 0.0]), (SHARE, 1.5),
+        (TWO, 1.0), (TWO, [1.0, 2.0, 3.0]), (RANKING, -1.0), (TENSOR, [1.0, 2.0]),
+    ],
+)  # fmt: skip
+def test_a_label_that_the_task_cannot_have_any_more(spec: TaskSpec, kept: Any) -> None:
+    """A model's file may have changed since it was recorded."""
+    assert not make_task(spec).could_be_label(kept)
+
+
+def test_a_binary_label_is_kept_as_whether_it_is_the_positive_one() -> None:
+    assert make_task(TaskSpec(positive="0")).could_be_label(1.0)
+    assert make_task(TaskSpec(positive="2", classes=("1", "2"))).could_be_label(0.0)

@@ -1,38 +1,56 @@
-"""Events as rows of typed tables: predictions, refusals and outcomes of each model."""
+"""Events as rows of typed tables: predictions, refusals and outcomes of all models."""
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from operator import attrgetter
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, groupby
+from operator import attrgetter, itemgetter
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from windvane.core.signature import RowPacker, kind_of
+from windvane.core.signature import OutputSpec, RowPacker, kind_of
 from windvane.core.task import Contract, make_task
 from windvane.ports.event_log import LogEntry
-from windvane.ports.events import OutcomeSeen, Predicted, Refused, RouteTaken, column_values
+from windvane.ports.events import Event, OutcomeSeen, Predicted, Refused, RouteTaken, column_values
 
 TABLES = ("predictions", "refusals", "outcomes")
-FEATURE = "feature_"
-OUTPUT = "output_"
-_TIME = pa.timestamp("us", tz="UTC")
-_PLACE = [("spool", pa.string()), ("position", pa.int64())]
-_ARROW = {
-    "double": pa.float64(),
-    "bool": pa.bool_(),
-    "string": pa.string(),
-    "list": pa.list_(pa.float64()),
-    "binary": pa.binary(),
+PARTITIONS = ("day", "bucket")
+ORDER = ("model", "tenant", "ts")
+"""How the rows of a file are sorted, so that statistics tell which parts of it a reader needs."""
+BUCKETS = 16
+FEATURE_MAPS = {
+    "double": "features_number",
+    "string": "features_text",
+    "bool": "features_bool",
+    "list": "features_list",
+    "binary": "features_binary",
 }
-_PLAIN = re.compile(r"[a-z][a-z0-9_]{0,99}")
-
-_PREDICTIONS = [
+"""The map that has a feature, by what its kind says of its column."""
+OUTPUT_NUMBERS, OUTPUT_LISTS = "outputs_number", "outputs_list"
+_TIME = pa.timestamp("us", tz="UTC")
+_ITEMS: Mapping[str, pa.DataType] = {
+    "features_number": pa.float64(),
+    "features_text": pa.string(),
+    "features_bool": pa.bool_(),
+    "features_list": pa.list_(pa.float64()),
+    "features_binary": pa.binary(),
+    OUTPUT_NUMBERS: pa.float64(),
+    OUTPUT_LISTS: pa.list_(pa.float64()),
+}
+_PLACE = {"spool": pa.string(), "position": pa.int64()}
+_ROW = [
     ("day", pa.string()),
-    ("ts", _TIME),
+    ("bucket", pa.int32()),
+    ("model", pa.string()),
     ("tenant", pa.string()),
+    ("ts", _TIME),
+]
+_PREDICTIONS = [
+    *_ROW,
     ("prediction_id", pa.string()),
     ("request_id", pa.string()),
     ("row", pa.int32()),
@@ -46,41 +64,39 @@ _PREDICTIONS = [
     ("flags", pa.list_(pa.string())),
     ("explanation", pa.string()),
     ("key", pa.string()),
-    *_PLACE,
+    *_PLACE.items(),
+    *((name, pa.map_(pa.string(), items)) for name, items in _ITEMS.items()),
 ]
 _REFUSALS = [
-    ("day", pa.string()),
-    ("ts", _TIME),
-    ("tenant", pa.string()),
+    *_ROW,
     ("prediction_id", pa.string()),
     ("request_id", pa.string()),
     ("code", pa.string()),
     ("message", pa.string()),
     ("sample", pa.string()),
     ("key", pa.string()),
-    *_PLACE,
+    *_PLACE.items(),
 ]
 _OUTCOMES = [
-    ("day", pa.string()),
-    ("ts", _TIME),
-    ("tenant", pa.string()),
+    *_ROW,
     ("event_id", pa.string()),
     ("prediction_id", pa.string()),
     ("row", pa.int32()),
     ("value", pa.list_(pa.float64())),
     ("key", pa.string()),
-    *_PLACE,
+    *_PLACE.items(),
 ]
+SCHEMAS = {
+    "predictions": pa.schema(_PREDICTIONS),
+    "refusals": pa.schema(_REFUSALS),
+    "outcomes": pa.schema(_OUTCOMES),
+}
+_TS = attrgetter("event.ts")
 
 
-def column_name(prefix: str, name: str) -> str:
-    """What a feature's or an output's column is called: its own name where that is plain, else
-    a readable part of it and a hash. Spark takes no spaces and brackets, and to it and to DuckDB
-    ``X`` and ``x`` are one column."""
-    if _PLAIN.fullmatch(name):
-        return prefix + name
-    plain = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:60]
-    return f"{prefix}{plain}_{hashlib.blake2b(name.encode(), digest_size=4).hexdigest()}"
+def bucket_of(model: str) -> int:
+    """Which of the partitions of a day has a model: CRC-32, which Spark, Trino and others have."""
+    return zlib.crc32(model.encode()) % BUCKETS
 
 
 def table_of(entry: LogEntry) -> str:
@@ -94,93 +110,191 @@ def table_of(entry: LogEntry) -> str:
 
 
 def to_arrow(name: str, entries: Sequence[LogEntry], contracts: Mapping[str, Contract]) -> pa.Table:
-    """One table's rows; predictions of several contracts share the union of their columns."""
-    if name != "predictions":
-        fields = _REFUSALS if name == "refusals" else _OUTCOMES
-        return _table(fields, {column: _of_events(column, entries) for column, _ in fields})
-    alike: dict[str, list[LogEntry]] = {}
-    for entry in entries:
-        alike.setdefault(entry.event.contract, []).append(entry)
-    parts = [_predictions(found, contracts[contract]) for contract, found in alike.items()]
-    return parts[0] if len(parts) == 1 else pa.concat_tables(parts, promote_options="default")
+    """One table's rows in the order of its files; of entries that are equal in that, in theirs."""
+    entries = _in_order(entries)
+    schema = SCHEMAS[name]
+    if name == "predictions":
+        return _table(schema, *_predictions(entries, contracts))
+    return _table(schema, entries, {})
 
 
-def _predictions(entries: Sequence[LogEntry], contract: Contract) -> pa.Table:
-    """Column by column: a dict for each row would cost more than all the rest."""
-    fields = dict(_PREDICTIONS)
-    owners: list[LogEntry] = []
-    places: list[int] = []
-    routes: list[RouteTaken] = []
-    units: list[str] = []
-    explanations: list[str | None] = []
-    values: list[Sequence[Any]] = []
-    outputs: list[Sequence[Any]] = []
+def _in_order(entries: Sequence[LogEntry]) -> list[LogEntry]:
+    """By ``ORDER``. A spool is in the order of time already, so one sort by all three would cost
+    several times what this does."""
+    alike: dict[tuple[str, str], list[LogEntry]] = {}
     for entry in entries:
         event = entry.event
-        assert isinstance(event, Predicted)
-        owners += [entry] * event.rows
-        places += range(event.rows)
-        routes += event.routes_of()
-        units += column_values(event.units, event.rows)
-        explanations += [text or None for text in event.explanations_of()]
-        if event.rows == 1:
-            values.append(event.features)
-            outputs.append(event.outputs)
+        place = (event.model, event.tenant)
+        held = alike.get(place)
+        if held is None:
+            alike[place] = [entry]
         else:
-            values += _transposed(event.features, event.rows)
-            outputs += _transposed(event.outputs, event.rows)
-    columns: dict[str, Any] = {"row": places, "unit": units, "explanation": explanations}
-    for column in fields:
-        if column in RouteTaken.__struct_fields__:
-            columns[column] = list(map(attrgetter(column), routes))
-        elif column not in columns:
-            columns[column] = _of_events(column, owners)
-    for spec, found in zip(contract.features, _features(values, contract), strict=True):
-        name = column_name(FEATURE, spec.name)
-        fields[name] = _ARROW[kind_of(spec).column]
-        columns[name] = found
-    specs = make_task(contract.task).outputs
-    for spec, found in zip(specs, zip(*outputs, strict=True), strict=True):
-        name = column_name(OUTPUT, spec.name)
-        kind: pa.DataType = pa.float64()
-        for _ in spec.shape:
-            kind = pa.list_(kind)
-        fields[name], columns[name] = kind, found
-    return _table(list(fields.items()), columns)
+            held.append(entry)
+    out: list[LogEntry] = []
+    for place in sorted(alike):
+        out += sorted(alike[place], key=_TS)
+    return out
+
+
+def _predictions(
+    entries: Sequence[LogEntry], contracts: Mapping[str, Contract]
+) -> tuple[list[LogEntry], dict[str, Any]]:
+    """The entry of each row, and what is not the same for all rows of an entry.
+
+    Column by column, over all contracts: a dict for each row would cost more than all the rest,
+    and so would a table for each of a thousand models.
+    """
+    owners: list[LogEntry] = []
+    routes: list[RouteTaken] = []
+    units: list[str] = []
+    places: list[int] = []
+    explanations: list[str | None] = []
+    maps = {column: _MapColumn(items) for column, items in _ITEMS.items()}
+    for contract_id, alike in groupby(entries, attrgetter("event.contract")):
+        values: list[Sequence[Any]] = []
+        outputs: list[Sequence[Any]] = []
+        for entry in alike:
+            event = entry.event
+            assert isinstance(event, Predicted)
+            rows = event.rows
+            if rows == 1:
+                routes.append(event.routes[0])
+                owners.append(entry)
+                places.append(0)
+                units.append(event.units)
+                explanations.append(event.explanations or None)
+                values.append(event.features)
+                outputs.append(event.outputs)
+            else:
+                routes += event.routes_of()
+                owners += [entry] * rows
+                places += range(rows)
+                units += column_values(event.units, rows)
+                explanations += [text or None for text in event.explanations_of()]
+                values += _transposed(event.features, rows)
+                outputs += _transposed(event.outputs, rows)
+        _add_maps(maps, contracts[contract_id], values, outputs)
+    return owners, {
+        "row": places,
+        "unit": units,
+        "explanation": explanations,
+        **{name: list(map(attrgetter(name), routes)) for name in RouteTaken.__struct_fields__},
+        **{name: column.finish(len(owners)) for name, column in maps.items()},
+    }
 
 
 def _transposed(columns: Sequence[Any], rows: int) -> list[Sequence[Any]]:
     return list(zip(*(column_values(column, rows) for column in columns), strict=True))
 
 
-def _features(values: Sequence[Sequence[Any]], contract: Contract) -> Iterable[Any]:
-    """Each feature's values. Where all are numbers and none is missing they are packed: Arrow
-    takes a column of floats from memory far faster than from objects."""
-    if all(kind_of(spec).column == "double" for spec in contract.features):
-        matrix = RowPacker(len(contract.features)).whole(values)
-        if matrix is not None:
-            return matrix.T
-    return zip(*values, strict=True)
+def _add_maps(
+    maps: Mapping[str, _MapColumn],
+    contract: Contract,
+    values: Sequence[Sequence[Any]],
+    outputs: Sequence[Sequence[Any]],
+) -> None:
+    held = [FEATURE_MAPS[kind_of(spec).column] for spec in contract.features]
+    names = [spec.name for spec in contract.features]
+    for column in FEATURE_MAPS.values():
+        places = [i for i, of in enumerate(held) if of == column]
+        maps[column].add([names[i] for i in places], _only(values, places, len(names)))
+    specs = make_task(contract.task).outputs
+    for column in (OUTPUT_NUMBERS, OUTPUT_LISTS):
+        places = [i for i, spec in enumerate(specs) if output_map(spec) == column]
+        found = _only(outputs, places, len(specs))
+        if any(len(specs[i].shape) > 1 for i in places):
+            found = [[None if one is None else np.ravel(one) for one in row] for row in found]
+        maps[column].add([specs[i].name for i in places], found)
 
 
-def _of_events(column: str, entries: Sequence[LogEntry]) -> list[Any]:
+def output_map(spec: OutputSpec) -> str:
+    return OUTPUT_LISTS if spec.shape else OUTPUT_NUMBERS
+
+
+def _only(
+    rows: Sequence[Sequence[Any]], places: Sequence[int], width: int
+) -> Sequence[Sequence[Any]]:
+    """Some columns of rows that are ``width`` wide."""
+    if len(places) == width:
+        return rows
+    if not places:
+        return [()] * len(rows)
+    if len(places) == 1:
+        (place,) = places
+        return [(row[place],) for row in rows]
+    pick: Callable[[Any], Sequence[Any]] = itemgetter(*places)
+    return list(map(pick, rows))
+
+
+class _MapColumn:
+    """A column of maps, whose keys repeat from row to row."""
+
+    def __init__(self, items: pa.DataType) -> None:
+        self._type = items
+        self._places: dict[str, int] = {}
+        self._sizes: list[NDArray[np.int32]] = []
+        self._keys: list[NDArray[np.int32]] = []
+        self._numbers: list[NDArray[np.float64]] = []
+        self._others: list[Any] = []
+
+    def add(self, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Rows that have these names, and a value or None for each."""
+        self._sizes.append(np.full(len(rows), len(names), np.int32))
+        if not names or not rows:
+            return
+        places = [self._places.setdefault(name, len(self._places)) for name in names]
+        self._keys.append(np.tile(np.array(places, np.int32), len(rows)))
+        if pa.types.is_float64(self._type):  # no event has a NaN: it stands for None here
+            self._numbers.append(RowPacker(len(names))(rows).ravel())
+        else:
+            self._others += chain.from_iterable(rows)
+
+    def finish(self, rows: int) -> pa.MapArray:
+        sizes = np.concatenate(self._sizes) if self._sizes else np.zeros(rows, np.int32)
+        offsets = np.zeros(rows + 1, np.int32)
+        np.cumsum(sizes, out=offsets[1:])
+        if not self._keys:
+            keys, items = pa.array([], pa.string()), pa.array([], self._type)
+        else:
+            keys = pa.array(list(self._places), pa.string()).take(
+                pa.array(np.concatenate(self._keys))
+            )
+            if self._numbers:
+                items = pa.array(np.concatenate(self._numbers), from_pandas=True)
+            else:
+                items = pa.array(self._others, self._type)
+        return pa.MapArray.from_arrays(pa.array(offsets), keys, items)
+
+
+def _of_events(column: str, events: Sequence[Event]) -> list[Any]:
     match column:
-        case "day":
-            return []
-        case "spool" | "position":
-            return list(map(attrgetter(column), entries))
         case "ts":
-            return [round(entry.event.ts * 1e6) for entry in entries]
+            return [round(event.ts * 1e6) for event in events]
         case "value":
-            held = [entry.event.value for entry in entries if isinstance(entry.event, OutcomeSeen)]
+            held = [event.value for event in events if isinstance(event, OutcomeSeen)]
             return [one if isinstance(one, list) else [one] for one in held]
-        case "prediction_id" if entries and not isinstance(entries[0].event, OutcomeSeen):
-            return [entry.event.event_id for entry in entries]
+        case "prediction_id" if events and not isinstance(events[0], OutcomeSeen):
+            return [event.event_id for event in events]
         case _:
-            return list(map(attrgetter(f"event.{column}"), entries))
+            return list(map(attrgetter(column), events))
 
 
-def _table(fields: Sequence[tuple[str, pa.DataType]], columns: Mapping[str, Any]) -> pa.Table:
-    arrays = {name: pa.array(columns[name], kind) for name, kind in fields if name != "day"}
-    day = arrays["ts"].cast(pa.date32()).cast(pa.string())
-    return pa.table({"day": day, **arrays})
+def _table(schema: pa.Schema, entries: Sequence[LogEntry], columns: Mapping[str, Any]) -> pa.Table:
+    arrays: dict[str, Any] = {}
+    events = [entry.event for entry in entries]
+    for field in schema:
+        if field.name in PARTITIONS:
+            continue
+        found = columns.get(field.name)
+        if found is None:
+            found = (
+                list(map(attrgetter(field.name), entries))
+                if field.name in _PLACE
+                else _of_events(field.name, events)
+            )
+        arrays[field.name] = found if isinstance(found, pa.Array) else pa.array(found, field.type)
+    models = arrays["model"].dictionary_encode()
+    buckets = pa.array([bucket_of(name) for name in models.dictionary.to_pylist()], pa.int32())
+    arrays["bucket"] = buckets.take(models.indices)
+    arrays["day"] = arrays["ts"].cast(pa.date32()).cast(pa.string())
+    return pa.table([arrays[field.name] for field in schema], schema=schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +10,10 @@ import typer
 from windvane.apps.cli import show, wiring
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import out, print_json
+from windvane.ports.event_log import OutcomeCounts
+from windvane.usecases.count_outcomes import count_outcomes
 from windvane.usecases.dismiss_incident import dismiss_incident
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
 
 
@@ -27,6 +31,7 @@ def _status(
 ) -> None:
     """What is live and how it is, now."""
     settings = wiring.settings(home)
+    outcomes: Sequence[OutcomeCounts] = ()
     with wiring.store(settings).read() as tx:
         names = [tx.model(model).name] if model else [m.name for m in tx.models()]
         rows: list[Any] = []
@@ -34,6 +39,10 @@ def _status(
             open_incidents = tx.open_incidents(name)
             rows.append((name, tx.deployment(name), open_incidents, tx.version_summaries(name)))
         decisions = tx.decisions(model, 10)
+        file = read_model_file(tx.model(model).text) if model else None
+    if file is not None:
+        now = wiring.clock(settings).now()
+        outcomes = count_outcomes(wiring.event_log(settings), file, now)
     if as_json:
         print_json(
             {
@@ -44,6 +53,7 @@ def _status(
                         "deployment": live,
                         "open_incidents": [i.id for i in open_incidents],
                         "versions": [v.version for v in versions],
+                        **({"outcomes": outcomes} if model else {}),
                     }
                     for name, live, open_incidents, versions in rows
                 ],
@@ -61,6 +71,9 @@ def _status(
     if model and rows[0][3]:
         out.print()
         out.table(*show.versions_table(rows[0][3], rows[0][1]))
+    if outcomes:
+        out.print()
+        out.table(*show.outcomes_table(outcomes))
     if decisions:
         out.print()
         out.table(*show.decisions_table(decisions))

@@ -19,6 +19,7 @@ from windvane.ports.control_store import (
     KeyRecord,
     VersionRecord,
 )
+from windvane.ports.event_log import OutcomeCounts
 from windvane.usecases.list_environments import EnvironmentUse
 
 _PACKAGES_SHOWN = 8
@@ -89,6 +90,23 @@ def versions_table(versions: Sequence[VersionRecord], live: Deployment | None) -
         measured = "" if value is None else f"{value:.3f}"
         views = ", ".join(v.views)
         rows.append([v.version, roles.get(v.version, ""), measured, moment(v.created_at), views])
+    return columns, rows
+
+
+def outcomes_table(counts: Sequence[OutcomeCounts]) -> Table:
+    columns = [
+        Column("outcomes of", whole=True), Column("joined", right=True),
+        Column("unknown", right=True), Column("ambiguous", right=True), Column("late", right=True),
+        Column("out of range", right=True), Column("revised", right=True),
+        Column("requests refused", right=True),
+    ]  # fmt: skip
+    rows = [
+        [
+            one.tenant, f"{one.joined:,}", f"{one.unknown:,}", f"{one.ambiguous:,}",
+            f"{one.late:,}", f"{one.out_of_range:,}", f"{one.revised:,}", f"{one.refused:,}",
+        ]
+        for one in counts
+    ]  # fmt: skip
     return columns, rows
 
 

@@ -75,8 +75,10 @@ def store(config: Settings, *, begin: bool = False) -> SqlControlStore:
 
 def check(config: Settings) -> None:
     """Whether what the processes are told to use is there, before they start. Raises
-    BadCertificate, MissingExtra."""
+    BadCertificate, OldLogLayout, MissingExtra."""
     FileCertificate.of(config.certificate)
+    if "://" not in config.log_root:  # whoever appends asks a store that may be far away
+        DeltaEventLog(config.log_root).check_layout()
     if config.grpc_port is not None and importlib.util.find_spec("grpc") is None:
         raise MissingExtra("grpc_port is set, and grpcio is not installed")
 

@@ -276,7 +276,7 @@ def document() -> bytes:
     outcomes = _operation(
         "outcomes", "Send the truth about earlier predictions", "OutcomesAnswer",
         {k: v for k, v in _REFUSALS.items() if k not in (409, 422, 504)}
-        | {422: "an outcome that the model's task cannot have"},
+        | {422: "an outcome that the model's task cannot have, or that contradicts another one"},
         body="OutcomesBody", parameters=[_ENCODING, _VERSION], success="202",
     )  # fmt: skip
     asked = {k: _REFUSALS[k] for k in (400, 401, 403, 405, 500, 503)}

@@ -12,7 +12,7 @@ from windvane.core.signature import show
 from windvane.core.task import BadLabel
 from windvane.inference.access import ModelAccess
 from windvane.inference.engine import Engine
-from windvane.inference.errors import BadBody, BadOutcome, BodyTooLarge
+from windvane.inference.errors import BadBody, BadOutcome, BodyTooLarge, ContradictoryOutcome
 from windvane.inference.imported import imported_id
 from windvane.inference.request import InferenceRequest
 from windvane.ports.events import OutcomeSeen
@@ -52,9 +52,11 @@ async def keep_outcomes(engine: Engine, request: InferenceRequest, body: bytes) 
     async with engine.limit(request):
         labels = [_label(access.model.task.outcome, i, o) for i, o in enumerate(given.outcomes)]
         named = [_named(access, i, outcome) for i, outcome in enumerate(given.outcomes)]
+        _check_rows(given.outcomes, named, labels)
         services.events.keep_outcomes(
+            # Each is an event of its own: a client may revise a value, and revise it back.
             OutcomeSeen(
-                f"{prediction}/{outcome.row}",
+                f"{request.id}/{i}",
                 services.events.now(),
                 given.model,
                 access.tenant,
@@ -64,7 +66,9 @@ async def keep_outcomes(engine: Engine, request: InferenceRequest, body: bytes) 
                 label,
                 principal.key_id,
             )
-            for outcome, prediction, label in zip(given.outcomes, named, labels, strict=True)
+            for i, (outcome, prediction, label) in enumerate(
+                zip(given.outcomes, named, labels, strict=True)
+            )
         )
     return len(given.outcomes)
 
@@ -81,6 +85,22 @@ def _named(access: ModelAccess, at: int, outcome: OutcomeIn) -> str:
     if outcome.id:
         return imported_id(access.tenant, access.model.route.model, outcome.id)
     return outcome.request_id
+
+
+def _check_rows(outcomes: list[OutcomeIn], named: list[str], labels: list[Any]) -> None:
+    """Raises ContradictoryOutcome."""
+    first: dict[tuple[str, int], int] = {}
+    for i, outcome in enumerate(outcomes):
+        if outcome.id and outcome.row:
+            raise ContradictoryOutcome(
+                f"outcomes[{i}] is of row {outcome.row}, and a prediction made elsewhere has one",
+                hint="leave `row` out",
+            )
+        at = first.setdefault((named[i], outcome.row), i)
+        if labels[at] != labels[i]:
+            raise ContradictoryOutcome(
+                f"outcomes[{at}] and outcomes[{i}] are of the same row, and their values differ"
+            )
 
 
 def _label(read: Any, at: int, outcome: OutcomeIn) -> Any:

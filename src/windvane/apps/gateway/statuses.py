@@ -100,6 +100,7 @@ STATUSES: Mapping[type[Rejection], int] = {
     errors.KeyReused: 422,
     errors.SchemaViolation: 422,
     errors.BadOutcome: 422,
+    errors.ContradictoryOutcome: 422,
     errors.RateLimited: 429,
     HeadTooLarge: 431,
     errors.InternalError: 500,

@@ -108,14 +108,12 @@ class Steward:
             return
         self._tidy_at = now + _TIDY_EVERY_S
         with self._store.read() as tx:
-            models = sorted(tx.applied_at())
-        self._cache.forget_all_but(models)
-        for model in models:
-            try:
-                if gone := self._log.compact(model, _MOST_FILES):
-                    _log.info("model %s: %d small files of its log became few", model, gone)
-            except Exception:
-                _log.exception("model %s: its log was not compacted; trying again", model)
+            self._cache.forget_all_but(tx.applied_at())
+        try:
+            if gone := self._log.compact(_MOST_FILES):
+                _log.info("%d small files of the log became few", gone)
+        except Exception:
+            _log.exception("the log was not compacted; trying again")
 
     def _judge(self) -> None:
         """Every due window of every model, the oldest of each first."""

@@ -179,6 +179,15 @@ class Task(ABC):
         are: as `label`, and nothing is taken for what nobody named. Raises BadLabel."""
         return self.label(given)
 
+    def could_be_label(self, kept: float | Sequence[float]) -> bool:
+        """Whether the task can have a label that is kept as `label` gives it. One may be left from
+        before the task changed."""
+        try:
+            self.label(kept)
+        except BadLabel:
+            return False
+        return True
+
     def odd_labels(self, given: Iterable[Any]) -> str:
         """What is wrong with all labels of a table, as they stand there, that is not with one
         of them; "" for nothing."""

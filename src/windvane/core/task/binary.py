@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import Any
 
@@ -67,6 +67,9 @@ class BinaryTask(Task):
             return float(given)
         hint = "name the label that the probability is of: predicts: {positive: NAME}"
         raise BadLabel(f"labels must be 0 or 1, got {show(given)}", hint="" if positive else hint)
+
+    def could_be_label(self, kept: float | Sequence[float]) -> bool:
+        return kept in (0.0, 1.0)
 
     def outcome(self, given: Any) -> float:
         found = self.label(given)

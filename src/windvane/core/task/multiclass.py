@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,9 @@ class MulticlassTask(Task):
             hint = did_you_mean(name, self._places)
             raise BadLabel(f"the label {show(given)} is none of the classes", hint=hint)
         return float(self._places[name])
+
+    def could_be_label(self, kept: float | Sequence[float]) -> bool:
+        return kept in self._places.values()
 
     def parse_label(self, text: str) -> str:
         return text

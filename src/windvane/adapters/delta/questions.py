@@ -1,0 +1,311 @@
+"""The questions that Windvane asks its log, in DuckDB's SQL."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from windvane.adapters.delta.table_folder import (
+    Pruning,
+    TableFolder,
+    as_dicts,
+    connect,
+    in_span,
+    of_model,
+    quoted,
+    utc,
+)
+from windvane.adapters.delta.tables import FEATURE_MAPS, OUTPUT_NUMBERS, TABLES, output_map
+from windvane.core.signature import OutputSpec, kind_of
+from windvane.core.task import Contract, Task, make_task
+from windvane.ports.event_log import WRONG_OUTCOMES, OutcomeCounts, ScoredRows
+from windvane.ports.events import dedupe_key
+
+_FEATURES = "features."
+_DAY_S = 86_400.0
+_KEY_DAYS = 31
+# An outcome names a prediction by our id, or by the client's where that stands for one only.
+_JOINED = """
+WITH found AS (
+    SELECT * FROM predictions WHERE model = $model AND ts >= $start AND ts < $end AND {present}
+),
+names AS (
+    SELECT DISTINCT tenant, prediction_id AS named, prediction_id FROM found
+    UNION
+    SELECT tenant, request_id, any_value(prediction_id) FROM found WHERE request_id <> ''
+    GROUP BY tenant, request_id HAVING count(DISTINCT prediction_id) = 1
+),
+truth AS (
+    SELECT names.tenant, names.prediction_id, o.row,
+        last(o.value ORDER BY o.ts, o.position, o.spool) AS value
+    FROM outcomes o JOIN names ON o.tenant = names.tenant AND o.prediction_id = names.named
+    WHERE o.model = $model
+    GROUP BY names.tenant, names.prediction_id, o.row
+)
+SELECT p.routed, p.arm, p.rollout, truth.value AS label_, {outputs}
+FROM found p JOIN truth USING (tenant, prediction_id, row)
+ORDER BY ALL
+"""
+# Of a client's id that stands for several predictions nobody can say which was meant.
+_STATES = """
+WITH sent AS (
+    SELECT tenant, prediction_id AS named, row, min(ts) AS first_ts, count(DISTINCT value) AS told,
+        last(value ORDER BY ts, position, spool) AS value
+    FROM outcomes WHERE model = $model AND ts >= $start AND ts < $end
+    GROUP BY tenant, prediction_id, row
+),
+wanted AS (SELECT DISTINCT tenant, named FROM sent),
+made AS (
+    SELECT DISTINCT p.tenant, w.named, p.prediction_id, p.row, p.ts
+    FROM {predictions} p JOIN wanted w
+    ON p.tenant = w.tenant AND (p.prediction_id = w.named OR p.request_id = w.named)
+    WHERE p.model = $model
+),
+known AS (
+    SELECT tenant, named, count(DISTINCT prediction_id) AS predictions,
+        bool_or(prediction_id = named) AS ours
+    FROM made GROUP BY tenant, named
+),
+rows_made AS (
+    SELECT m.tenant, m.named, m.row, min(m.ts) AS ts FROM made m JOIN known USING (tenant, named)
+    WHERE m.prediction_id = m.named OR NOT known.ours
+    GROUP BY ALL
+)
+SELECT tenant,
+    CASE WHEN known.predictions > 1 AND NOT known.ours THEN 'ambiguous'
+        WHEN rows_made.ts IS NULL THEN 'unknown'
+        WHEN epoch(first_ts) - epoch(rows_made.ts) > $within THEN 'late'
+        ELSE 'joined' END AS state,
+    value, told > 1 AS revised, count(*) AS labels
+FROM sent LEFT JOIN known USING (tenant, named) LEFT JOIN rows_made USING (tenant, named, row)
+GROUP BY ALL ORDER BY ALL
+"""
+_REFUSED = f"""
+SELECT tenant, count(*) FROM refusals
+WHERE model = $model AND ts >= $start AND ts < $end AND code IN {WRONG_OUTCOMES}
+GROUP BY tenant
+"""
+_NO_PREDICTIONS = (
+    "(SELECT '' AS model, '' AS tenant, '' AS prediction_id, '' AS request_id, 0 AS row, "
+    "TIMESTAMPTZ '1970-01-01' AS ts WHERE false)"
+)
+
+
+def read_recent_keys(tables: TableFolder, positions: Mapping[str, int], limit: int) -> list[str]:
+    first = _day_of_latest(tables, limit)
+    parts: list[str] = []
+    with connect() as c:
+        for name in TABLES:
+            if first and tables.show(c, name, [f"day >= '{first}'"]):
+                named = "event_id" if name == "outcomes" else "prediction_id"
+                parts.append(
+                    f"SELECT DISTINCT tenant, model, '{name[0].upper()}' AS kind, "
+                    f"{named} AS named, spool, position, ts FROM {name}"
+                )
+        if not parts:
+            return []
+        c.execute("CREATE TABLE checkpoints (spool VARCHAR, reached BIGINT)")
+        if positions:
+            c.executemany("INSERT INTO checkpoints VALUES (?, ?)", list(positions.items()))
+        rows = c.execute(
+            f"SELECT tenant, model, kind, named FROM ({' UNION ALL '.join(parts)}) e "
+            "JOIN checkpoints USING (spool) "
+            "WHERE e.position < checkpoints.reached ORDER BY ts DESC LIMIT ?",
+            [limit],
+        ).fetchall()
+    return [dedupe_key(*row) for row in rows]
+
+
+def _day_of_latest(tables: TableFolder, rows: int) -> str:
+    """The day from which on there are about so many rows, or the last month that has any; "" for
+    an empty log. Known from the tables' own lists, without a look into a file."""
+    held: Counter[str] = Counter()
+    for _, table in tables.open_all():
+        actions = files_of(table)
+        days, counts = actions["partition.day"].to_pylist(), actions["num_records"].to_pylist()
+        for day, count in zip(days, counts, strict=True):
+            held[day] += count or 0
+    first = ""
+    for day in sorted(held, reverse=True)[:_KEY_DAYS]:
+        first = day
+        rows -= held[day]
+        if rows <= 0:
+            break
+    return first
+
+
+def files_of(table: DeltaTable) -> pa.Table:
+    """What a table's own list says of each of its files."""
+    return pa.table(table.get_add_actions(flatten=True))
+
+
+def count_rows(tables: TableFolder, model: str) -> dict[str, int]:
+    out: dict[str, int] = {}
+    with connect() as c:
+        for name in TABLES:
+            out[name] = 0
+            if tables.show(c, name, of_model(model)):
+                ((out[name],),) = c.execute(
+                    f"SELECT count(*) FROM {name} WHERE model = ?", [model]
+                ).fetchall()
+    return out
+
+
+def read_samples(
+    tables: TableFolder,
+    model: str,
+    contract: Contract,
+    start: float,
+    end: float,
+    where: Mapping[str, Any],
+    limit: int,
+) -> list[dict[str, Any]]:
+    kinds = {spec.name: FEATURE_MAPS[kind_of(spec).column] for spec in contract.features}
+    terms, values = "", list[Any]()
+    for name, value in where.items():
+        feature = name.removeprefix(_FEATURES)
+        if name == feature:
+            terms += f' AND "{name}" IS NOT DISTINCT FROM ?'
+            values.append(value)
+        else:
+            held = kinds.get(feature, OUTPUT_NUMBERS)
+            terms += f" AND {held}[CAST(? AS VARCHAR)] IS NOT DISTINCT FROM ?"
+            values += [feature, value]
+    with connect() as c:
+        if not tables.show(c, "predictions", of_model(model) + in_span(start, end)):
+            return []
+        cursor = c.execute(
+            "SELECT * EXCLUDE (spool, position, contract, day, bucket, model) "
+            "REPLACE (epoch(ts) AS ts) FROM predictions "
+            f"WHERE model = ? AND ts >= ? AND ts < ?{terms} "
+            "ORDER BY ts, prediction_id, row LIMIT ?",
+            [model, utc(start), utc(end), *values, limit],
+        )
+        return [shaped_prediction(row, contract) for row in as_dicts(cursor)]
+
+
+def shaped_prediction(row: dict[str, Any], contract: Contract) -> dict[str, Any]:
+    """Features and outputs apart from what is known about the row: one may be called as another."""
+    features: dict[str, Any] = {}
+    for column in FEATURE_MAPS.values():
+        features |= row.pop(column) or {}
+    outputs = {column: row.pop(column) or {} for column in ("outputs_number", "outputs_list")}
+    specs = make_task(contract.task).outputs
+    return {
+        **row,
+        "features": {s.name: features[s.name] for s in contract.features if s.name in features},
+        "outputs": {
+            spec.name: _shaped(outputs[output_map(spec)][spec.name], spec)
+            for spec in specs
+            if spec.name in outputs[output_map(spec)]
+        },
+    }
+
+
+def _shaped(held: Any, spec: OutputSpec) -> Any:
+    """Lists in lists as the task has them; the log has them flat."""
+    if len(spec.shape) < 2 or held is None or len(held) != math.prod(spec.shape):
+        return held
+    return np.reshape(np.array(held, np.float64), spec.shape).tolist()
+
+
+def read_refusals(
+    tables: TableFolder, model: str, tenant: str, start: float, end: float, limit: int
+) -> list[dict[str, Any]]:
+    pruning = [*of_model(model), f"tenant = {quoted(tenant)}", *in_span(start, end)]
+    with connect() as c:
+        if not tables.show(c, "refusals", pruning):
+            return []
+        cursor = c.execute(
+            "SELECT epoch(ts) AS ts, tenant, prediction_id, request_id, code, message, sample "
+            "FROM refusals WHERE model = ? AND tenant = ? AND ts >= ? AND ts < ? "
+            "ORDER BY ts, prediction_id LIMIT ?",
+            [model, tenant, utc(start), utc(end), limit],
+        )
+        return as_dicts(cursor)
+
+
+def read_scored(
+    tables: TableFolder, model: str, contract: Contract, start: float, end: float
+) -> list[ScoredRows]:
+    specs = make_task(contract.task).outputs
+    # A machine's clock may be behind that of the one that predicted, but not by a day.
+    since: Pruning = [f"day >= '{utc(start - _DAY_S).date()}'"]
+    outputs, present = list[str](), list[str]()
+    given: dict[str, Any] = {"model": model, "start": utc(start), "end": utc(end)}
+    for i, spec in enumerate(specs):
+        held = f"{output_map(spec)}[CAST($output{i} AS VARCHAR)]"
+        given[f"output{i}"] = spec.name
+        outputs.append(f"p.{held}")
+        present.append(
+            f"len({held}) = {math.prod(spec.shape)}" if spec.shape else f"{held} IS NOT NULL"
+        )
+    with connect() as c:
+        if not tables.show(c, "predictions", of_model(model) + in_span(start, end)):
+            return []
+        if not tables.show(c, "outcomes", of_model(model) + since):
+            return []
+        query = _JOINED.format(outputs=", ".join(outputs), present=" AND ".join(present))
+        found = c.execute(query, given).fetchall()
+    groups: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
+    for row in found:
+        groups.setdefault(row[:3], []).append(row[3:])
+    return [_scored(place, rows, specs) for place, rows in groups.items()]
+
+
+def _scored(
+    place: tuple[str, str, str], rows: list[tuple[Any, ...]], specs: tuple[OutputSpec, ...]
+) -> ScoredRows:
+    # A contract that grew has labels of two lengths: those of most rows are told.
+    width = Counter(len(row[0]) for row in rows).most_common(1)[0][0]
+    columns = list(zip(*(row for row in rows if len(row[0]) == width), strict=True))
+    labels = np.array(columns[0], np.float64)
+    outputs = [
+        np.array(column, np.float64).reshape(-1, *spec.shape)
+        for spec, column in zip(specs, columns[1:], strict=True)
+    ]
+    return ScoredRows(*place, outputs=outputs, labels=labels[:, 0] if width == 1 else labels)
+
+
+def read_outcome_counts(
+    tables: TableFolder,
+    model: str,
+    contract: Contract,
+    start: float,
+    end: float,
+    arrive_within_s: float | None,
+) -> list[OutcomeCounts]:
+    task = make_task(contract.task)
+    given = {"model": model, "start": utc(start), "end": utc(end)}
+    pruning = of_model(model) + in_span(start, end)
+    told: dict[str, Counter[str]] = {}
+    with connect() as c:
+        if tables.show(c, "outcomes", pruning):
+            known = tables.show(c, "predictions", of_model(model))
+            query = _STATES.format(predictions="predictions" if known else _NO_PREDICTIONS)
+            within = math.inf if arrive_within_s is None else arrive_within_s
+            found = c.execute(query, {**given, "within": within}).fetchall()
+            for tenant, state, value, revised, labels in found:
+                counted = told.setdefault(tenant, Counter())
+                counted[_state(task, state, value)] += labels
+                counted["revised"] += labels if revised else 0
+        if tables.show(c, "refusals", pruning):
+            for tenant, requests in c.execute(_REFUSED, given).fetchall():
+                told.setdefault(tenant, Counter())["refused"] = requests
+    names = [field.name for field in fields(OutcomeCounts) if field.name != "tenant"]
+    return [
+        OutcomeCounts(tenant, **{name: counted[name] for name in names})
+        for tenant, counted in sorted(told.items())
+    ]
+
+
+def _state(task: Task, state: str, value: list[float]) -> str:
+    fits = task.could_be_label(value[0] if len(value) == 1 else value)
+    return state if fits or state in ("unknown", "ambiguous") else "out_of_range"

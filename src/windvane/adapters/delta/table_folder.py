@@ -1,0 +1,135 @@
+"""The log's tables in a folder or below an object store's prefix: opened, and shown to DuckDB."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow.fs as pafs
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+from deltalake.fs import DeltaStorageHandler
+
+from windvane.adapters.delta.tables import TABLES, bucket_of
+from windvane.ports.event_log import OldLogLayout
+
+Pruning = list[str]
+"""Conditions of SQL, all of which a row must meet."""
+_MOST_FOLDERS = 100
+
+
+class TableFolder:
+    """Opens tables by their names, and keeps them open."""
+
+    def __init__(self, root: str, storage: Mapping[str, str]) -> None:
+        self._root = root.rstrip("/")
+        self._open: dict[str, DeltaTable] = {}
+        self._layout_checked = False
+        self.storage = dict(storage) or None
+        self.remote = "://" in root and not root.startswith("file://")
+
+    def uri(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def open(self, name: str) -> DeltaTable | None:
+        """In its latest version; None where nothing was appended yet. Raises OldLogLayout."""
+        held = self._open.get(name)
+        if held is not None:
+            held.update_incremental()
+            return held
+        try:
+            self._open[name] = DeltaTable(self.uri(name), storage_options=self.storage)
+        except TableNotFoundError:
+            self.check_layout()
+            return None
+        return self._open[name]
+
+    def open_all(self) -> list[tuple[str, DeltaTable]]:
+        found = [(name, self.open(name)) for name in TABLES]
+        return [(name, table) for name, table in found if table is not None]
+
+    def check_layout(self) -> None:
+        """Raises OldLogLayout where models have tables of their own."""
+        if self._layout_checked:
+            return
+        system, base = pafs.LocalFileSystem(), self._root.removeprefix("file://")
+        if self.remote:
+            system, base = pafs.PyFileSystem(DeltaStorageHandler(self._root, self.storage)), ""
+        for folder in _folders(system, base)[:_MOST_FOLDERS]:
+            if folder.base_name in TABLES:
+                continue
+            if {inner.base_name for inner in _folders(system, folder.path)} & set(TABLES):
+                raise OldLogLayout(
+                    f"the log in {self._root} has tables for each model ({folder.base_name} and "
+                    "maybe others); this release keeps one table a kind for all models"
+                )
+        self._layout_checked = True
+
+    def show(
+        self, connection: duckdb.DuckDBPyConnection, name: str, pruning: Pruning | None = None
+    ) -> bool:
+        """Make a view ``name`` of a table's files that may have such rows; False for none.
+
+        DuckDB reads local files itself. What lies elsewhere is read by Arrow, with the table's
+        own credentials: both skip what statistics exclude.
+        """
+        table = self.open(name)
+        if table is None:
+            return False
+        predicate = " AND ".join(pruning) if pruning else None
+        uris = table.file_uris(file_pruning_predicate=predicate)
+        if not uris:
+            return False
+        if self.remote:
+            connection.register(name, table.to_pyarrow_dataset(file_pruning_predicate=predicate))
+            return True
+        files = ", ".join(quoted(uri) for uri in uris)
+        connection.execute(
+            f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet([{files}], "
+            "union_by_name=true, hive_partitioning=true, hive_types={'day': VARCHAR})"
+        )
+        return True
+
+
+def _folders(system: pafs.FileSystem, path: str) -> list[pafs.FileInfo]:
+    selector = pafs.FileSelector(path, allow_not_found=True)
+    found = system.get_file_info(selector)
+    return sorted(
+        (one for one in found if one.type == pafs.FileType.Directory), key=lambda one: one.path
+    )
+
+
+def quoted(text: str) -> str:
+    """As a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def utc(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)
+
+
+def of_model(model: str) -> Pruning:
+    return [f"bucket = {bucket_of(model)}", f"model = {quoted(model)}"]
+
+
+def in_span(start: float, end: float) -> Pruning:
+    first, last = utc(start), utc(max(start, end))
+    return [
+        f"day >= '{first.date()}'",
+        f"day <= '{last.date()}'",
+        f"ts >= '{first.isoformat()}'",
+        f"ts <= '{last.isoformat()}'",
+    ]
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(config={"threads": 1})
+    connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
+    return connection
+
+
+def as_dicts(cursor: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    names: Sequence[str] = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

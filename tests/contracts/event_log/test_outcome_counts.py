@@ -1,0 +1,131 @@
+"""Outcomes that say nothing about a prediction are told apart, by tenant."""
+
+from __future__ import annotations
+
+import pytest
+from contracts.event_log.rows import DAY, NARROW, X, append, entries, outcome, predicted
+from event_rows import predicted_event
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from windvane.adapters.delta import DeltaEventLog
+from windvane.core.task import Contract, TaskSpec
+from windvane.ports.event_log import OutcomeCounts
+from windvane.ports.events import OutcomeSeen, Refused
+
+HOUR = 3_600.0
+
+
+def told(
+    log: DeltaEventLog, within: float | None = HOUR, end: float = DAY + 99 * HOUR
+) -> dict[str, OutcomeCounts]:
+    found = log.outcome_counts("delay", NARROW, DAY, end, within)
+    return {one.tenant: one for one in found}
+
+
+def test_nothing_is_told_of_an_empty_log(log: DeltaEventLog) -> None:
+    assert told(log) == {}
+    append(log, [predicted("a")])
+    assert told(log) == {}
+
+
+def test_each_state_is_counted_by_tenant(log: DeltaEventLog) -> None:
+    append(
+        log,
+        [
+            predicted("a"),
+            predicted("b"),
+            predicted("c", rows=2),
+            predicted("twice-1", request_id="order"),
+            predicted("twice-2", request_id="order"),
+            predicted("named", request_id="mine", tenant="UA"),
+            outcome("a", 1.0, DAY + HOUR),
+            outcome("b", 1.0, DAY + HOUR + 1),
+            outcome("c", 3.0, DAY + 1),
+            OutcomeSeen("c/1", DAY + 1, "delay", "AA", NARROW.id, "c", 1, 0.0),
+            OutcomeSeen("c/2", DAY + 1, "delay", "AA", NARROW.id, "c", 2, 0.0),
+            outcome("order", 1.0, DAY + 1),
+            outcome("nobody", 1.0, DAY + 1),
+            outcome("mine", 0.0, DAY + 1, tenant="UA"),
+            outcome("a", 1.0, DAY + 1, tenant="UA"),  # another tenant's prediction
+        ],
+    )
+    assert told(log) == {
+        "AA": OutcomeCounts("AA", joined=2, unknown=2, ambiguous=1, late=1, out_of_range=1),
+        "UA": OutcomeCounts("UA", joined=1, unknown=1),
+    }
+    assert told(log, None)["AA"].late == 0
+
+
+def test_outcomes_before_any_prediction_are_unknown(log: DeltaEventLog) -> None:
+    append(log, [outcome("a", 1.0)])
+    assert told(log) == {"AA": OutcomeCounts("AA", unknown=1)}
+
+
+def test_a_revision_is_the_same_outcome(log: DeltaEventLog) -> None:
+    """It was there in time, whenever it is corrected; and what it says last is what counts."""
+    append(
+        log,
+        [
+            predicted("a"),
+            OutcomeSeen("1", DAY + 1, "delay", "AA", NARROW.id, "a", 0, 7.0),
+            OutcomeSeen("2", DAY + 9 * HOUR, "delay", "AA", NARROW.id, "a", 0, 1.0),
+        ],
+    )
+    assert told(log)["AA"] == OutcomeCounts("AA", joined=1, revised=1)
+    assert told(log, end=DAY + HOUR)["AA"] == OutcomeCounts("AA", out_of_range=1)
+    assert log.counts("delay")["outcomes"] == 2, "the history stays"
+    (found,) = log.scored("delay", NARROW, DAY, DAY + 1)
+    assert found.labels.tolist() == [1.0]
+
+
+def test_the_same_value_again_is_no_revision(log: DeltaEventLog) -> None:
+    events = [OutcomeSeen(f"{i}", DAY + i, "delay", "AA", NARROW.id, "a", 0, 1.0) for i in (0, 1)]
+    append(log, [predicted("a"), *events])
+    assert told(log)["AA"] == OutcomeCounts("AA", joined=1)
+
+
+def test_requests_that_the_gateway_refused_are_told_beside(log: DeltaEventLog) -> None:
+    codes = {"AA": "CON-111", "UA": "CON-112", "DL": "CON-101"}
+    append(log, [Refused(t, DAY, "delay", t, NARROW.id, code, "", "") for t, code in codes.items()])
+    assert told(log) == {t: OutcomeCounts(t, refused=1) for t in ("AA", "UA")}
+
+
+def test_only_what_was_received_in_the_span_counts(log: DeltaEventLog) -> None:
+    append(log, [predicted("a"), predicted("b"), outcome("a", 1.0, DAY - 1), outcome("b", 1.0)])
+    assert told(log)["AA"] == OutcomeCounts("AA", joined=1)
+
+
+def test_a_label_that_the_task_has_no_more(log: DeltaEventLog) -> None:
+    three = Contract((X,), TaskSpec("multiclass", classes=("p", "q", "r")))
+    two = Contract((X,), TaskSpec("multiclass", classes=("p", "q")))
+    event = predicted_event(
+        "a", DAY, "delay", "AA", three.id, values=[1.0], outputs=[[0.2, 0.3, 0.5]]
+    )
+    truth = OutcomeSeen("1", DAY, "delay", "AA", three.id, "a", 0, 2.0)
+    log.append("m/w0", 20, entries([event, truth]), {three.id: three})
+    for contract, expected in (
+        (three, OutcomeCounts("AA", joined=1)),
+        (two, OutcomeCounts("AA", out_of_range=1)),
+    ):
+        assert log.outcome_counts("delay", contract, DAY, DAY + 1, None) == [expected]
+
+
+@settings(max_examples=10)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.sampled_from([0.0, 1.0]), st.sampled_from(["w0", "w1"])),
+        min_size=1, max_size=8,
+    )
+)  # fmt: skip
+def test_the_latest_by_time_and_then_by_position_counts(
+    tmp_path_factory: pytest.TempPathFactory, sent: list[tuple[int, float, str]]
+) -> None:
+    log = DeltaEventLog(str(tmp_path_factory.mktemp("log")))
+    append(log, [predicted("a")], spool="p")
+    for i, (ts, value, spool) in enumerate(sent):
+        event = OutcomeSeen(f"e{i}", DAY + ts, "delay", "AA", NARROW.id, "a", 0, value)
+        append(log, [event], spool=spool, first=10 * i)
+    latest = max(range(len(sent)), key=lambda i: (sent[i][0], i))
+    (found,) = log.scored("delay", NARROW, DAY, DAY + 1)
+    assert found.labels.tolist() == [sent[latest][1]]
