@@ -29,6 +29,7 @@ from windvane.usecases.load_window import (
     WindowCache,
     load_window,
 )
+from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 from windvane.usecases.respond_to_feed import respond_to_feed
 from windvane.usecases.respond_to_rate import respond_to_rate
 from windvane.usecases.respond_to_training_drift import judge_scores, respond_to_training_drift
@@ -54,7 +55,13 @@ class RateFinding:
 
 
 def judge_window(
-    store: ControlStore, log: EventLog, clock: Clock, model: str, token: int, cache: WindowCache
+    store: ControlStore,
+    log: EventLog,
+    clock: Clock,
+    model: str,
+    token: int,
+    cache: WindowCache,
+    expire_after_s: float = EXPIRE_AFTER_S,
 ) -> bool:
     """Judge the next closed window of ``model``; False where none is closed yet.
 
@@ -62,7 +69,7 @@ def judge_window(
     that another steward judged meanwhile is left as it was.
     """
     with store.read() as tx:
-        loaded = load_window(tx, model, cache)
+        loaded = load_window(tx, model, cache, clock.wall(), expire_after_s)
         seen = tx.steward_state(model)
     if loaded is None:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,8 +21,11 @@ from windvane.usecases.count_rows import views_of
 from windvane.usecases.load_recent_history import RecentHistory, load_recent_history
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
+from windvane.usecases.recorded_until import EXPIRE_AFTER_S, expired_spools, recorded_until
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
+_log = logging.getLogger(__name__)
+_NAMED = 10
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 # What is drawn for each judge. With other names, the figures in benchmarks/results, and a window
@@ -65,6 +69,7 @@ class WindowCache:
     histories: dict[str, RecentHistory] = field(default_factory=dict[str, RecentHistory])
     baselines: dict[str, Baseline] = field(default_factory=dict[str, Baseline])
     in_vain: dict[str, Look] = field(default_factory=dict[str, Look])
+    expired: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,10 +173,17 @@ def broken_since(views: Mapping[str, str], state: StewardState) -> dict[str, flo
     return out
 
 
-def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, StewardState] | None:
+def load_window(
+    tx: Tx,
+    model: str,
+    cache: WindowCache,
+    wall: float = 0.0,
+    expire_after_s: float = EXPIRE_AFTER_S,
+) -> tuple[ClosedWindow, StewardState] | None:
     """The next window that is closed but not judged; None where there is none.
 
-    A window is closed once every spool of every recorder was read past its end.
+    A window is closed once every spool of every recorder was read past its end, but for those that
+    nobody saw for ``expire_after_s`` before ``wall``.
     """
     live = tx.deployment(model)
     checkpoints = tx.checkpoints()
@@ -180,7 +192,10 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     text = tx.model(model).text
     file = read_model_file(text)
     window_s, grace_s = parse_duration(file.watch.window), parse_duration(file.watch.grace)
-    read_until = min(c.watermark for c in checkpoints)
+    read_until = recorded_until(checkpoints, wall, expire_after_s)
+    _say_expired(cache, tuple(expired_spools(checkpoints, wall, expire_after_s)))
+    if read_until is None:
+        return None
     look = Look((read_until - grace_s) // window_s, live.champion, live.changed_at, text)
     if cache.in_vain.get(model) == look:
         return None
@@ -215,6 +230,14 @@ def load_window(tx: Tx, model: str, cache: WindowCache) -> tuple[ClosedWindow, S
     baseline = cache.baselines[name]
     window = ClosedWindow(file, policy, live, layout, baseline, start, sketches, counts, history)
     return window, state
+
+
+def _say_expired(cache: WindowCache, expired: tuple[str, ...]) -> None:
+    """Once, when it changes."""
+    if expired != cache.expired:
+        cache.expired = expired
+        named = ", ".join(expired[:_NAMED]) or "none"
+        _log.warning("windows close without %d spools that expired: %s", len(expired), named)
 
 
 def _first_window(tx: Tx, model: str, live: Deployment, policy: WindowPolicy) -> float | None:

@@ -114,6 +114,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     notify: list[str] = []
     clock: str = ""
     spool_max_bytes: Positive = 1 << 30
+    spool_expire_after_s: Annotated[float, msgspec.Meta(ge=60.0, le=31_622_400.0)] = 600.0
     recorder_every_s: Seconds = 1.0
     steward_every_s: Seconds = 0.5
     lease_s: Seconds = 10.0

@@ -32,10 +32,12 @@ class FileSpoolReader:
             if following is not None and position >= following.start:
                 continue
             if 0 < position < segment.before:
+                gone = segment.before - position
                 _log.error(
-                    "spool %s begins at %d: what lay after %d is gone",
-                    spool, segment.start, position,
+                    "spool %s goes on at %d: the %d bytes from %d are gone",
+                    spool, segment.start, gone, position,
                 )  # fmt: skip
+                return Batch(spool, position, segment.start, (), gone)
             position = max(position, segment.start)
             batch = _read(segment, spool, position, limit, written=following is None)
             if batch is not None:
@@ -56,7 +58,11 @@ def _read(
     segment: Segment, spool: str, position: int, limit: int, *, written: bool
 ) -> Batch | None:
     """What comes next of a segment; None where nothing does. ``written``: more may come."""
-    with segment.path.open("rb") as file:
+    try:
+        opened = segment.path.open("rb")
+    except FileNotFoundError:  # what follows says how much is gone
+        return None
+    with opened as file:
         file.seek(position - segment.start)
         data = file.read(limit)
         payloads = tuple((position + at, body) for at, body in parse(data))

@@ -9,6 +9,7 @@ import typer
 from windvane.apps.cli import show, wiring
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import out, print_json
+from windvane.apps.cli.quarantine import recording_lines, recording_state
 from windvane.usecases.dismiss_incident import dismiss_incident
 from windvane.usecases.replay_decision import replay_decision
 
@@ -34,6 +35,7 @@ def _status(
             open_incidents = [i for i in tx.incidents(name, 100) if i.closed_at is None]
             rows.append((name, tx.deployment(name), open_incidents, tx.versions(name)))
         decisions = tx.decisions(model, 10)
+        recording = recording_state(tx, settings)
     if as_json:
         print_json(
             {
@@ -51,6 +53,7 @@ def _status(
                     {"id": d.id, "action": d.action, "at": d.at, "verdict": d.verdict}
                     for d in decisions
                 ],
+                "recording": recording,
             }
         )
         return
@@ -64,6 +67,10 @@ def _status(
     if decisions:
         out.print()
         out.table(*show.decisions_table(decisions))
+    if lines := recording_lines(recording):
+        out.print()
+        for line in lines:
+            out.print(line)
 
 
 def _incidents(

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
+import anyio.to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -26,14 +27,15 @@ from windvane.apps.console.answering import (
 from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.memory import Memory
-from windvane.apps.console.metrics import render
+from windvane.apps.console.metrics import RECORDERS, recorder_series, render
 from windvane.apps.console.pages import page_router
 from windvane.apps.console.rendering import FOLDER, Pages
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore
+from windvane.ports.control_store import ControlStore, StoreUnavailable
 from windvane.ports.metrics import MetricsBoard
 from windvane.ports.routing_feed import RoutingFeed
+from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _log = logging.getLogger(__name__)
 
@@ -91,12 +93,14 @@ def make_app(
     feed: RoutingFeed | None = None,
     board: MetricsBoard | None = None,
     hosts: AllowedHosts | None = None,
+    expire_after_s: float = EXPIRE_AFTER_S,
     close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The console over ``store``; ``close`` is called when it stops.
 
     ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics;
-    ``hosts`` are the names that it answers under, those of a loopback address by default.
+    ``hosts`` are the names that it answers under, those of a loopback address by default;
+    ``expire_after_s``: after which time a spool that nobody sees is taken for gone.
     """
 
     @asynccontextmanager
@@ -116,7 +120,7 @@ def make_app(
         openapi_url="/api/openapi.json",
         lifespan=lifespan,
     )
-    reads, pages, memory = ReadService(store), Pages(), Memory()
+    reads, pages, memory = ReadService(store), Pages(), Memory(expire_after_s)
     app.include_router(api_router(reads, clock, memory))
     app.include_router(admin_router(store, clock, feed))
     app.include_router(page_router(reads, clock, pages, memory))
@@ -129,9 +133,17 @@ def make_app(
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/metrics", tags=["health"], summary="Every gateway worker's metrics, as one")
-    def metrics() -> PlainTextResponse:
-        text = render(board.posted()) if board is not None else ""
+    @app.get(
+        "/metrics", tags=["health"], summary="The gateways' metrics as one, and the recorders'"
+    )
+    async def metrics() -> PlainTextResponse:
+        posted = await anyio.to_thread.run_sync(board.posted) if board is not None else {}
+        try:
+            series = await reads.ask_shared("counts", lambda tx: recorder_series(tx.counts()))
+        except StoreUnavailable as error:
+            _log.warning("/metrics: what the recorders counted is left out: %s", error)
+            series = []
+        text = render({**posted, RECORDERS: series})
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @app.get("/readyz", tags=["health"], summary="Whether the control database answers")

@@ -38,5 +38,6 @@ def console(given: Settings) -> FastAPI:
         feed=FileRoutingFeed(given.routing_file),
         board=FileMetricsBoard(given.metrics_folder),
         hosts=AllowedHosts(given.host, given.console_hosts),
+        expire_after_s=given.spool_expire_after_s,
         close=store.close,
     )

@@ -18,6 +18,7 @@ from windvane.usecases.judge_window import judge_window
 from windvane.usecases.load_window import WindowCache
 from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.read_model_file import parse_duration, read_model_file
+from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _log = logging.getLogger(__name__)
 _WINDOWS_A_TURN = 20
@@ -39,6 +40,7 @@ class Steward:
         mirror: AliasMirror,
         *,
         lease_s: float,
+        expire_after_s: float = EXPIRE_AFTER_S,
     ) -> None:
         self._holder = holder
         self._store = store
@@ -48,6 +50,7 @@ class Steward:
         self._notifier = notifier
         self._mirror = mirror
         self._lease_s = lease_s
+        self._expire_after_s = expire_after_s
         self._cache = WindowCache()
         self._tidy_at = 0.0
         self._leads = False
@@ -104,7 +107,15 @@ class Steward:
 
     def _judge(self, model: str, token: int) -> None:
         for _ in range(_WINDOWS_A_TURN):
-            if not judge_window(self._store, self._log, self._clock, model, token, self._cache):
+            if not judge_window(
+                self._store,
+                self._log,
+                self._clock,
+                model,
+                token,
+                self._cache,
+                self._expire_after_s,
+            ):
                 break
         verdict = advance_rollout(
             self._store, self._log, self._clock, model, token, self._losses(model)

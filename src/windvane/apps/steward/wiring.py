@@ -47,4 +47,5 @@ def steward(given: Settings) -> Steward:
         AppriseNotifier(given.folder / "notifications.jsonl", given.notify),
         LazyMirror(given),
         lease_s=given.lease_s,
+        expire_after_s=given.spool_expire_after_s,
     )
