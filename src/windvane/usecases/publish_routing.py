@@ -16,7 +16,12 @@ from windvane.ports.control_store import (
     VersionRecord,
 )
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
+from windvane.usecases.read_model_file import (
+    BadModelFile,
+    ModelFile,
+    parse_duration,
+    read_model_file,
+)
 
 _log = logging.getLogger(__name__)
 PUBLISH = "publish"
@@ -28,10 +33,19 @@ def routing_effects(tx: Tx) -> tuple[Effect, ...]:
     """Store the table as it follows now; the effect that publishes it."""
     trusted = {trust.manifest for trust in tx.trusted()}
     routes: dict[str, ModelRoute] = {}
+    before: RoutingTable | None = None
     for model in tx.models():
         deployment = tx.deployment(model.name)
         if deployment is not None:
-            route = _route(model, deployment, tx.versions(model.name), trusted)
+            try:
+                route = _route(model, deployment, tx.versions(model.name), trusted)
+            except BadModelFile:
+                # A withdrawn key, and every other model, do not wait for this one to be mended.
+                _log.exception("the file of model %s cannot be read: its route stays", model.name)
+                before = before or tx.routing()
+                if before is not None and model.name in before.models:
+                    routes[model.name] = before.models[model.name]
+                continue
             tx.put_contract(model.name, route.contract)
             routes[model.name] = route
     keys = tuple(record.entry for record in tx.key_records() if record.revoked_at is None)

@@ -32,8 +32,8 @@ _MOST_CHECKED = 256 << 20  # bytes whose checksum is taken in the search for one
 
 @dataclass(frozen=True, slots=True, order=True)
 class Segment:
-    """``start`` is the position of its first byte; ``before`` where the one before it ended, 0 where
-    there was none or nothing in it."""
+    """``start`` is the position of its first byte; ``before`` where the one before it ended, 0
+    where there was none or nothing in it."""
 
     start: int
     before: int

@@ -16,6 +16,7 @@ from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
+from windvane.usecases.read_model_file import BadModelFile
 from windvane.usecases.revoke_key import UnknownKey
 
 T = TypeVar("T")
@@ -61,6 +62,7 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (BadScope, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadApiVersion, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLimit, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadModelFile, HTTPStatus.UNPROCESSABLE_ENTITY),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 

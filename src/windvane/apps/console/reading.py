@@ -31,7 +31,13 @@ from windvane.usecases.explain_runtime import is_watched
 from windvane.usecases.load_window import StewardState
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.publish_routing import PUBLISH
-from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
+from windvane.usecases.read_model_file import (
+    BadModelFile,
+    ModelFile,
+    Owner,
+    parse_duration,
+    read_model_file,
+)
 from windvane.usecases.recorded_until import recorded_until
 
 _log = logging.getLogger(__name__)
@@ -124,7 +130,7 @@ def load_overview(tx: Tx, now: float, wall: float, memory: Memory) -> Overview:
     recorded = _recorded_until(tx, wall, memory)
     glances: list[Glance] = []
     for record in tx.models():
-        file, live = file_of(record.text), tx.deployment(record.name)
+        file, live = _shown_file(record), tx.deployment(record.name)
         given = grid(now, parse_duration(file.watch.window), GLANCE_WINDOWS, recorded)
         line = memory.series(tx, record.name, given, wall) if live else series((), given)
         mine = [i for i in opened if i.model == record.name]
@@ -214,6 +220,15 @@ def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:
     return found, incidents
 
 
+def _shown_file(record: ModelRecord) -> ModelFile:
+    """Where it cannot be read any more, one of defaults: the other models are shown."""
+    try:
+        return file_of(record.text)
+    except BadModelFile:
+        _log.exception("the file of model %s cannot be read", record.name)
+        return ModelFile(record.name, {}, Owner("file cannot be read"))
+
+
 def _recorded_until(tx: Tx, wall: float, memory: Memory) -> float | None:
     """Up to when all is recorded that will be soon; where every recorder is down, how far the
     furthest came. None where none ever ran."""
@@ -260,7 +275,7 @@ def _glance(
 ) -> Glance:
     return Glance(
         record=record,
-        file=file_of(record.text),
+        file=_shown_file(record),
         live=live,
         line=line,
         incidents=tuple(incidents),
