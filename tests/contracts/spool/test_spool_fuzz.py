@@ -15,6 +15,7 @@ import pytest
 
 from windvane.adapters.spool import FileSpoolReader, FileSpoolWriter
 from windvane.adapters.spool.frames import HEADER, frame, segments
+from windvane.ports.spool import Batch
 
 SPOOL = "w0"
 CASES, SLICE = 10_000, 300
@@ -29,11 +30,10 @@ class Disk:
     written: dict[int, bytes] = field(default_factory=dict)  # by position
     damaged: list[tuple[int, int]] = field(default_factory=list)  # positions, from and until
     delivered: dict[int, bytes] = field(default_factory=dict)
-    spans: dict[int, tuple[int, int]] = field(default_factory=dict)  # start: before, until
+    spans: dict[int, int] = field(default_factory=dict)  # a start; where what is before it ended
     position: int = 0
-    lost: int = 0
+    losses: list[tuple[int, int]] = field(default_factory=list)  # from and until
     number: int = 0
-    unsure: bool = False  # a name is gone that said where the segment before it ended
     writer: FileSpoolWriter | None = None
 
     @property
@@ -57,7 +57,7 @@ class Disk:
     def look(self) -> None:
         """Every segment says where the one before it ended."""
         for one in segments(self.folder):
-            self.spans.setdefault(one.start, (one.before, 0))
+            self.spans.setdefault(one.start, one.before)
 
     def append(self) -> None:
         assert self.writer is not None
@@ -82,10 +82,14 @@ class Disk:
             assert at not in self.delivered
             assert self.written.get(at) == body, "it was never written there"
             self.delivered[at] = body
-        self.lost += batch.lost
+        self.take(batch)
         self.position = batch.end
         if self.rng.random() < 0.5:
             reader.release(SPOOL, self.position)
+
+    def take(self, batch: Batch) -> None:
+        if batch.lost:
+            self.losses.append((batch.start, batch.start + batch.lost))
 
     def damage(self) -> None:
         found = [one for one in segments(self.folder) if one.end > one.start]
@@ -113,9 +117,11 @@ class Disk:
             if self.writer is None and one.start == found[-1].start:
                 data += frame(b"torn" * 20)[: self.rng.randrange(1, 88)]
         if kind == "gone":
-            self.unsure |= one.start != one.before
             part, at = data, 0
+            last = one == segments(self.folder)[-1]
             one.path.unlink()
+            if last:
+                self.spans.pop(one.start, None)  # nobody else knows where the one before it ended
         else:
             one.path.write_bytes(bytes(data))
         self.damaged.append((one.start + at, one.start + at + len(part)))
@@ -135,7 +141,7 @@ class Disk:
                 assert at not in self.delivered
                 assert self.written.get(at) == body
                 self.delivered[at] = body
-            self.lost += batch.lost
+            self.take(batch)
             self.position = batch.end
         raise AssertionError("the reader comes to no end")
 
@@ -147,14 +153,15 @@ class Disk:
             assert at in self.delivered or hit, f"{body[:8]!r} at {at} is gone, and was whole"
         names = [body[:8] for body in self.delivered.values()]
         assert len(names) == len(set(names))
-        starts = sorted(self.spans)
-        expected = 0
-        for start, following in pairwise(starts):
-            until = max(start, self.spans[following][0])
-            expected += until - start
-            for at, body in self.delivered.items():
-                expected -= max(0, min(at + len(frame(body)), until) - max(at, start))
-        assert self.lost == expected or (self.unsure and self.lost > expected)
+        told = [(at, at + len(frame(body))) for at, body in self.delivered.items()]
+        told = sorted([*told, *self.losses])
+        assert all(before[1] <= after[0] for before, after in pairwise(told)), "told twice"
+        for start, following in pairwise(sorted(self.spans)):
+            reached = start
+            for low, high in told:
+                if low <= reached < high:
+                    reached = high
+            assert reached >= self.spans[following], f"nobody said what became of {reached}"
 
 
 def run_case(root: Path, seed: int) -> Disk:
@@ -188,7 +195,10 @@ def run_cases(root: Path, seeds: range) -> tuple[int, int]:
             disk = run_case(root, seed)
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error!r}") from error
-        written, lost = written + len(disk.written), lost + disk.lost
+        written, lost = (
+            written + len(disk.written),
+            lost + sum(high - low for low, high in disk.losses),
+        )
         shutil.rmtree(root / SPOOL)
     return written, lost
 

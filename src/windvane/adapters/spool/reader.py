@@ -34,7 +34,9 @@ class FileSpoolReader:
         for segment, following in zip_longest(found, found[1:]):
             if following is not None and position >= following.start:
                 continue
-            if 0 < position < segment.before:
+            # Before the first segment of a spool that was never met, nothing is missed.
+            met = position > 0 or segment is not found[0]
+            if met and position < segment.before:
                 # Where a writer's first segment is gone, nobody knows how far above the one before
                 # it began: that counts as more than was ever written, up to a bound.
                 gone = min(segment.before - position, _MOST_GONE)
