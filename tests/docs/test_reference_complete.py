@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from windvane.adapters.delta.tables import TABLES, to_arrow
 from windvane.apps.console.app import make_app
-from windvane.apps.console.metrics import PREFIX
+from windvane.apps.console.metrics import PREFIX, recorder_series
 from windvane.apps.gateway import answers, http_app
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.statuses import STATUSES
@@ -91,13 +91,17 @@ def gateway_routes() -> set[str]:
 
 
 def metrics() -> dict[str, Series]:
-    """Every metric that a gateway can post, by name."""
+    """Every metric that a gateway can post, or the recorders count, by name."""
     made = Metrics()
     for held in made.counts.values():
         held[()] += 1
     for name in metric_names():
         made.gauges.setdefault(name.removeprefix(PREFIX), {(): 0.0})
-    return {PREFIX + series.name: series for series in made.series()}
+    return {PREFIX + series.name: series for series in [*made.series(), *recorder_series({})]}
+
+
+def all_metric_names() -> set[str]:
+    return {*metric_names(), *(PREFIX + series.name for series in recorder_series({}))}
 
 
 def columns(table: str) -> set[str]:
@@ -250,7 +254,7 @@ def test_every_scope_has_its_row() -> None:
 def test_every_metric_has_its_row_with_its_kind_and_labels() -> None:
     text = d.page("reference/metrics.md")
     known = metrics()
-    assert set(known) == set(metric_names())
+    assert set(known) == all_metric_names()
     assert d.missing(known, text) == []
     told = d.rows(text)
     assert {name for name in told if name.startswith(PREFIX)} == set(known), "one that is gone"
@@ -351,7 +355,7 @@ def test_a_row_taken_out_of_a_page_is_missed(name: str, wanted: str, gone: str) 
         "error_codes": error_codes,
         "verdict_codes": verdict_codes,
         "protocols": d.protocols,
-        "metric_names": metric_names,
+        "metric_names": all_metric_names,
         "keys": lambda: d.keys_of(ModelFile),
     }[wanted]()
     without = "\n".join(x for x in text.splitlines() if not x.startswith(f"| `{gone}` |"))

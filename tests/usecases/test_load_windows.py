@@ -10,7 +10,7 @@ import pytest
 from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness, columns
 
 from windvane.core.drift import StreamState
-from windvane.ports.control_store import Checkpoint, MonitorState, Progress
+from windvane.ports.control_store import Checkpoint, MonitorState, Progress, Tx
 from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.load_windows import WindowCache, load_windows
 from windvane.usecases.monitors import sudden_shift, training_drift
@@ -20,6 +20,10 @@ RECENT = 30
 
 
 Sources = Mapping[str, SourceState]
+
+
+def watermark(tx: Tx) -> float:
+    return min(c.watermark for c in tx.checkpoints())
 
 
 def load(
@@ -37,7 +41,7 @@ def load(
                 for view, state in (sources or {}).items()
             ]
         )
-        (due,) = load_windows(tx, [MODEL], cache or WindowCache()).windows
+        (due,) = load_windows(tx, [MODEL], cache or WindowCache(), watermark(tx)).windows
     return due.window
 
 
@@ -139,4 +143,4 @@ def test_grace_keeps_a_window_open(harness: Harness) -> None:
     for seen, closed in ((60.0, False), (89.9, False), (90.0, True)):
         with harness.store.begin() as tx:
             tx.set_checkpoint(Checkpoint("m/w0", 0, START + seen))
-            assert bool(load_windows(tx, [MODEL], WindowCache()).windows) == closed
+            assert bool(load_windows(tx, [MODEL], WindowCache(), watermark(tx)).windows) == closed

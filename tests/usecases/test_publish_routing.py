@@ -12,7 +12,7 @@ from usecases.harness import FILE, MODEL, Harness
 
 from windvane.core.journal import Effect
 from windvane.core.routing import ModelRoute, RuleStep
-from windvane.ports.control_store import VersionRecord
+from windvane.ports.control_store import ModelRecord, VersionRecord
 from windvane.usecases.deliver_effects import deliver_effects
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.publish_routing import (
@@ -221,3 +221,21 @@ def test_a_store_put_back_from_a_copy_is_obeyed(
     assert latest is not None
     assert latest.seq == table.seq + 42
     assert "bolt" in {entry.tenant for entry in latest.keys}
+
+
+def test_a_file_that_cannot_be_read_any_more_keeps_its_route_and_stops_no_other(
+    harness: Harness,
+) -> None:
+    """A key that is withdrawn is withdrawn, whatever one model's file says."""
+    with harness.store.begin() as tx:
+        routing_effects(tx)
+        before = tx.routing()
+        tx.put_model(ModelRecord(MODEL, "model: delay\nwatch: {window: 9s9}\n", 1.0))
+        record = tx.key_records()[0]
+        tx.put_key(replace(record, revoked_at=1.0))
+        routing_effects(tx)
+        after = tx.routing()
+    assert before is not None
+    assert after is not None
+    assert after.models == before.models
+    assert record.entry not in after.keys

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -28,7 +29,7 @@ from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.spool import FileSpoolReader
 from windvane.adapters.sql import SqlControlStore
 from windvane.ports.control_store import ControlStore, Tx
-from windvane.ports.events import SpoolRecord
+from windvane.ports.events import EVENT_ENCODER, SpoolRecord
 from windvane.ports.spool import Batch
 from windvane.usecases.read_model_file import read_model_file
 
@@ -179,7 +180,7 @@ def undisturbed(applied: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
         return outcome_of(recording)
 
 
-STEPS = 60  # a few more than there are; the next test holds them to be all
+STEPS = 64  # a few more than there are; the next test holds them to be all
 
 
 @pytest.mark.parametrize("steps", range(STEPS))
@@ -261,3 +262,53 @@ def test_it_may_die_again_and_again_between_any_batches(
         assert Counter(line.action for line in recording.access() for _ in range(line.calls)) == {
             "predict": sent, "outcomes": sent,
         }  # fmt: skip
+
+
+def bad_among_good(recording: RecorderHarness) -> None:
+    """Two bad events, one of them put back while the recorder is down; the spool goes on."""
+    recording.write([predicted("a"), predicted("bad1", values=[1.0]), outcome("a")])
+    recording.writers["m-w0"].append(b"no event")
+    recording.write([predicted("b")])
+
+
+def outcome_with_quarantine(recording: RecorderHarness) -> dict[str, Any]:
+    with recording.store.read() as tx:
+        held = sorted((i.source, i.reason, i.status) for i in tx.quarantined())
+        return {**outcome_of(recording), "held": held, "counts": dict(tx.counts())}
+
+
+def mended(recording: RecorderHarness) -> None:
+    """As if the release after this one could count it."""
+    body = EVENT_ENCODER.encode(predicted("bad1"))
+    with recording.store.begin() as tx:
+        item = next(i for i in tx.quarantined() if i.reason == "REC-106")
+        tx.drop_quarantined([item.id])
+        tx.add_quarantined([replace(item, body=body, size=len(body))])
+        assert tx.retry_quarantined([item.id]) == 1
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_set_aside_and_put_back_is_there_once_wherever_the_recorder_dies(
+    applied: Path, again: bool
+) -> None:
+    def run(steps: int | None) -> tuple[bool, dict[str, Any]]:
+        with TemporaryDirectory() as home, opened(applied, Path(home)) as recording:
+            bad_among_good(recording)
+            if again:
+                recording.start().step()
+                mended(recording)
+            killed = steps is not None and run_until_killed(recording, steps)
+            recording.start().step()
+            recording.start().step()
+            return killed, outcome_with_quarantine(recording)
+
+    _, undisturbed = run(None)
+    assert undisturbed["log"]["predictions"] == (3 if again else 2)
+    reasons = {reason for _, reason, _ in undisturbed["held"]}
+    assert reasons == ({"REC-101"} if again else {"REC-101", "REC-106"})
+    steps, killed = 0, True
+    while killed:
+        killed, found = run(steps)
+        assert found == undisturbed, steps
+        steps += 1
+    assert steps > 10

@@ -16,6 +16,7 @@ from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.task import Contract
+from windvane.ports.quarantine import Counted, Quarantined
 
 
 class StoreUnavailable(WindvaneError):
@@ -47,6 +48,13 @@ class UnknownName(WindvaneError):
     """No such model, version, incident or decision."""
 
     code: ClassVar[str] = "STO-103"
+
+
+class RowRejected(WindvaneError):
+    """The control database is there, but cannot hold a value: writing it again would not help."""
+
+    code: ClassVar[str] = "STO-105"
+    hint = "what held the value is set aside: `windvane quarantine list`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,11 +222,19 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a spool was recorded, and up to which business time."""
+    """How far a spool was recorded, and up to which business time.
+
+    ``seen_at``: the wall's time at which a recorder last found the spool there, None where nobody
+    told. ``lost_bytes``: how much of it was damaged or gone before it could be read. ``dropped``:
+    somebody said that it will not come back; its position stays, should it do so nevertheless.
+    """
 
     spool: str
     position: int
     watermark: float
+    seen_at: float | None = None
+    lost_bytes: int = 0
+    dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +416,47 @@ class Windows(Protocol):
         ...
 
 
+class Quarantine(Protocol):
+    """What could not be processed, with its reason; and counts that only grow."""
+
+    def add_quarantined(self, items: Sequence[Quarantined]) -> list[str]:
+        """Hold them, as far as the bounds above allow, and count each that was not held already;
+        the ids of those that are held. Messages and bodies are cut to their bounds."""
+        ...
+
+    def quarantined(self, model: str = "", kind: str = "", limit: int = 100) -> list[Quarantined]:
+        """Newest first, with empty bodies; ``model`` or ``kind`` "" for all."""
+        ...
+
+    def quarantined_item(self, item: str) -> Quarantined:
+        """With its body. Raises UnknownName."""
+        ...
+
+    def retry_quarantined(self, items: Sequence[str]) -> int:
+        """Mark those whose body is whole, each with a ``place`` above all that ever were; how
+        many were held and are marked now."""
+        ...
+
+    def retrying(self, limit_bytes: int) -> list[Quarantined]:
+        """Those that are marked, with their bodies, by place: at least one, then as many as have
+        ``limit_bytes`` together."""
+        ...
+
+    def next_place(self) -> int:
+        """Of the next item to be marked."""
+        ...
+
+    def drop_quarantined(self, items: Sequence[str]) -> int:
+        """Forget them; how many there were."""
+        ...
+
+    def add_counts(self, counts: Mapping[Counted, int]) -> None:
+        """Add to what was counted before."""
+        ...
+
+    def counts(self) -> Mapping[Counted, int]: ...
+
+
 class Decisions(Protocol):
     def decide(self, decision: Decision) -> bool:
         """Record the decision and queue its effects; False if it was taken before."""
@@ -470,7 +527,7 @@ class Leases(Protocol):
         ...
 
 
-class Tx(Models, Tenants, Windows, Decisions, Leases, Protocol):
+class Tx(Models, Tenants, Windows, Quarantine, Decisions, Leases, Protocol):
     """All of it, inside one transaction."""
 
 

@@ -22,7 +22,7 @@ class SpoolFull(WindvaneError):
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Payloads of one spool from ``start`` up to ``end`` (positions in bytes); ``lost`` bytes of
-    these were damaged and are skipped."""
+    these were damaged, or are gone, and are skipped."""
 
     spool: str
     start: int

@@ -18,6 +18,7 @@ from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.leases import Shards
 from windvane.usecases.load_windows import DueWindow, Loaded, WindowCache, load_windows
 from windvane.usecases.monitors import MONITORS, Judged, Monitor
+from windvane.usecases.recorded_until import EXPIRE_AFTER_S, recorded_until
 from windvane.usecases.respond import Found, open_causes, respond
 
 _log = logging.getLogger(__name__)
@@ -50,15 +51,18 @@ def judge_windows(
     shards: Shards,
     models: Sequence[str],
     cache: WindowCache,
+    expire_after_s: float = EXPIRE_AFTER_S,
 ) -> int:
     """Judge the next closed window of each of ``models``; how many there were.
 
     A model's findings, moves, new state and verdicts commit in one transaction under the
     leases of its shard; windows without findings share one. A window that another steward judged
-    meanwhile is left as it was. Raises LeaseLost.
+    meanwhile is left as it was. A spool that nobody saw for ``expire_after_s`` seconds keeps no
+    window open. Raises LeaseLost.
     """
     with store.read() as tx:
-        loaded = load_windows(tx, models, cache)
+        recorded = recorded_until(tx.checkpoints(), clock.wall(), expire_after_s)
+        loaded = load_windows(tx, models, cache, recorded)
     seen = [_judge(due, log) for due in loaded.windows]
     quiet = [one for one in seen if not one.findings]
     if quiet or loaded.waiting or loaded.failed:

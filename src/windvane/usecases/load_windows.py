@@ -78,11 +78,6 @@ class Loaded:
     failed: Mapping[str, str]
 
 
-def read_until(tx: Tx) -> float | None:
-    """Up to when (business time, s) every spool of every recorder was read; None before any was."""
-    return min((c.watermark for c in tx.checkpoints()), default=None)
-
-
 def model_files(tx: Tx, models: Sequence[str], cache: WindowCache) -> Mapping[str, ModelFile]:
     """The models' files, each parsed once after it was applied. One that cannot be read is left
     out, and said in the log."""
@@ -97,14 +92,15 @@ def model_files(tx: Tx, models: Sequence[str], cache: WindowCache) -> Mapping[st
     return {m: cache.files[m][1] for m in models if m in cache.files}
 
 
-def load_windows(tx: Tx, models: Sequence[str], cache: WindowCache) -> Loaded:
+def load_windows(
+    tx: Tx, models: Sequence[str], cache: WindowCache, recorded: float | None
+) -> Loaded:
     """The next window of each of ``models`` that is closed but not judged.
 
-    A window is closed once every spool of every recorder was read past its end. One model that
-    cannot be loaded keeps no other waiting.
+    A window is closed once every spool was read past its end: up to ``recorded`` (business time,
+    s), None where nobody knows. One model that cannot be loaded keeps no other waiting.
     """
-    until = read_until(tx)
-    if until is None:
+    if recorded is None:
         return Loaded((), (), {})
     live = {d.model: d for d in tx.deployments(models)}
     files = model_files(tx, list(live), cache)
@@ -119,7 +115,7 @@ def load_windows(tx: Tx, models: Sequence[str], cache: WindowCache) -> Loaded:
     for model, progress in known.items():
         policy = policies[model]
         due_at = progress.until + policy.window_s + policy.grace_s
-        if until < due_at:
+        if recorded < due_at:
             if progress.due_at != due_at:
                 waiting.append(
                     Progress(model, progress.began, progress.until, due_at, progress.revision)

@@ -30,11 +30,11 @@ from windvane.ports.control_store import (
 from windvane.usecases.advance_rollout import ROLLOUT
 from windvane.usecases.explain_runtime import is_watched, recorded_choice
 from windvane.usecases.leases import lease_of
-from windvane.usecases.load_windows import read_until
 from windvane.usecases.monitors import MONITORS
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.read_model_file import ModelFile, parse_duration
+from windvane.usecases.recorded_until import recorded_until
 
 # Newest verdicts by monitor and subject.
 Latest = Mapping[tuple[str, str], WindowVerdict]
@@ -53,9 +53,10 @@ class Observed:
     trusted: frozenset[str]
 
 
-def observe(tx: Tx) -> Observed:
+def observe(tx: Tx, wall: float, expire_after_s: float) -> Observed:
+    """At ``wall`` (s); a spool that nobody saw for ``expire_after_s`` is left out."""
     return Observed(
-        read_until(tx),
+        recorded_until(tx.checkpoints(), wall, expire_after_s),
         frozenset(lease.name for lease in tx.leases("steward/") if lease.alive),
         frozenset(trust.manifest for trust in tx.trusted()),
     )

@@ -20,7 +20,12 @@ from windvane.ports.control_store import (
     VersionRecord,
 )
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
+from windvane.usecases.read_model_file import (
+    BadModelFile,
+    ModelFile,
+    parse_duration,
+    read_model_file,
+)
 
 _log = logging.getLogger(__name__)
 PUBLISH = "publish"
@@ -38,10 +43,16 @@ def routing_effects(tx: Tx, models: Sequence[str] | None = None) -> tuple[Effect
     routes: list[ModelRoute] = []
     for live in tx.deployments() if models is None else tx.deployments(models) if models else ():
         (model,) = tx.model_records([live.model]) or (None,)
-        if model is not None:
+        if model is None:
+            continue
+        try:
             route = _route(model, live, tx.version_summaries(live.model), trusted)
-            tx.put_contract(live.model, route.contract)
-            routes.append(route)
+        except BadModelFile:
+            # A withdrawn key, and every other model, do not wait for this one to be mended.
+            _log.exception("the file of model %s cannot be read: its route stays", model.name)
+            continue
+        tx.put_contract(live.model, route.contract)
+        routes.append(route)
     tx.put_routes(routes)
     keys = [record.entry for record in tx.key_records() if record.revoked_at is None]
     seq = tx.add_routes(keys, tx.limits())

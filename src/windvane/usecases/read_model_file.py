@@ -309,15 +309,16 @@ def parse_share(text: str) -> float:
     except ValueError:
         share = -1.0
     if not 0.0 <= share <= 1.0:
-        raise ValueError(f"{text!r} is not a share between 0% and 100%")
+        raise ValueError(f"{word[:40]!r} is not a share between 0% and 100%")
     return share
 
 
 def parse_budget(text: str) -> tuple[float, float]:
     """(allowed, seconds) of ``1 per week``."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s+per\s+(hour|day|week|month)\s*", str(text))
-    if not found or float(found[1]) <= 0.0:
-        raise ValueError(f"{text!r} is not a budget such as `1 per week`")
+    word = str(text)
+    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d{1,9})?)\s+per\s+(hour|day|week|month)\s*", word[:64])
+    if not found or len(word) > 64 or float(found[1]) <= 0.0:
+        raise ValueError(f"{word[:40]!r} is not a budget such as `1 per week`")
     return float(found[1]), _PERIODS[found[2]]
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.inference.type_errors import find_type_error
+from windvane.ports.bounded_yaml import BadYaml, load_yaml
 from windvane.ports.regular_file import read_regular_file
 from windvane.ports.sandbox import Protection
 
@@ -54,8 +55,9 @@ _SECRET_WORDS = ("secret", "password", "token", "key", "sas", "credential")
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 HostName = Annotated[str, msgspec.Meta(pattern=r"^(\*|(\*\.)?[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+)$")]
-Positive = Annotated[int, msgspec.Meta(gt=0)]
-Seconds = Annotated[float, msgspec.Meta(gt=0.0)]
+Bytes = Annotated[int, msgspec.Meta(gt=0, le=1 << 50)]
+Count = Annotated[int, msgspec.Meta(gt=0, le=10_000_000)]
+Seconds = Annotated[float, msgspec.Meta(gt=0.0, le=315_576_000.0)]  # ten years
 
 
 class Oidc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,18 +115,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registry: str = ""
     notify: list[str] = []
     clock: str = ""
-    spool_max_bytes: Positive = 1 << 30
+    spool_max_bytes: Bytes = 1 << 30
+    spool_expire_after_s: Annotated[float, msgspec.Meta(ge=60.0, le=31_622_400.0)] = 600.0
     recorder_every_s: Seconds = 1.0
     steward_every_s: Seconds = 0.5
     lease_s: Seconds = 10.0
     sync_every_s: Seconds = 1.0
-    max_body_bytes: Positive = 1 << 20
-    max_rows: Positive = 1_000
+    max_body_bytes: Bytes = 1 << 20
+    max_rows: Count = 1_000
     workers: Annotated[int, msgspec.Meta(ge=1, le=32)] = 1
-    max_under_way: Positive = 2_000
+    max_under_way: Count = 2_000
     max_deadline_s: Seconds = 60.0
-    cache_max_bytes: Annotated[int, msgspec.Meta(ge=0)] = 16 << 20
-    model_memory_bytes: Positive = 1 << 30
+    cache_max_bytes: Annotated[int, msgspec.Meta(ge=0, le=1 << 50)] = 16 << 20
+    model_memory_bytes: Bytes = 1 << 30
     drain_s: Seconds = 5.0
     redis: str = ""
     idempotency_ttl_s: Seconds = 86_400.0
@@ -133,9 +136,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     invocations: list[Invocations] = []
     grpc_port: Annotated[int, msgspec.Meta(ge=1, le=65535)] | None = None
     tls: Tls | None = None
-    sandbox_memory_bytes: Positive = 4 << 30
+    sandbox_memory_bytes: Bytes = 4 << 30
     sandbox_timeout_s: Seconds = 5.0
-    sandbox_total_memory: Positive = 64 << 30
+    sandbox_total_memory: Bytes = 64 << 30
     sandbox_require: list[Protection] = []
     remote_ca: str = ""
     log_format: Literal["text", "json"] = "text"
@@ -223,13 +226,17 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
     """Parse windvane.yaml ("" for all defaults), with the references in it followed. A file is
     relative to ``home``. Raises BadSettings, BadReference."""
     try:
-        body: Any = yaml.safe_load(text) or {}
+        body: Any = load_yaml(text) or {}
     except yaml.YAMLError as error:
         # Not the text around it, which may hold a password.
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""
         message = getattr(error, "problem", None) or type(error).__name__
         raise BadSettings(f"{FILE} is not YAML{where}: {message}") from None
+    except BadYaml as error:
+        raise BadSettings(f"{FILE}: {error}") from None
+    except ValueError:
+        raise BadSettings(f"{FILE} has a number or a time that cannot be read") from None
     if not isinstance(body, dict):
         raise BadSettings(f"{FILE} must be a mapping of settings")
     for name in body:

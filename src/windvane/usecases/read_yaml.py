@@ -19,6 +19,10 @@ import msgspec
 import yaml
 from msgspec import inspect
 
+from windvane.ports.bounded_yaml import DEEPEST, MOST_NODES, BadYaml, BoundedLoader
+
+__all__ = ["BadYaml", "like", "read_yaml"]
+
 _TAG = "tag:yaml.org,2002:"
 _TEXT = f"{_TAG}str"
 _PLAIN_WORDS = frozenset(
@@ -26,18 +30,9 @@ _PLAIN_WORDS = frozenset(
 )
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[-+]?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+_SHOWN = 80
+_MOST_DIGITS = 20  # more than 64 bits hold, whatever the number is for
 _SPECIAL = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-_MOST_CHARACTERS = 1 << 20
-_MOST_NODES = 100_000
-_DEEPEST = 50
-
-
-class BadYaml(ValueError):
-    """The text is no YAML that can be read, and why; ``hint`` says where to look."""
-
-    def __init__(self, message: str, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 def like(kind: type[msgspec.Struct]) -> msgspec.Meta:
@@ -52,12 +47,10 @@ def read_yaml(text: str, kind: type[msgspec.Struct]) -> Any:
     meant. A key that is written twice, of which YAML would drop the first, is refused.
 
     Raises BadYaml: also for over a million characters, 100,000 values (an alias or a merged
-    mapping counts as often as it is used) or 50 levels.
+    mapping counts as often as it is used), 50 levels, or 20 digits of a whole number.
     """
-    if len(text) > _MOST_CHARACTERS:
-        raise BadYaml(f"{len(text):,} characters, {_MOST_CHARACTERS:,} may be")
     try:
-        loader = _Loader(text)
+        loader = BoundedLoader(text)
         try:
             root = loader.get_single_node()
             if root is None:
@@ -66,7 +59,7 @@ def read_yaml(text: str, kind: type[msgspec.Struct]) -> Any:
             return loader.construct_document(root)
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError, OverflowError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, AttributeError, LookupError) as error:
         if isinstance(error, BadYaml):
             raise
         raise BadYaml(f"not YAML: {error}") from error
@@ -77,33 +70,18 @@ def _typed(kind: type[msgspec.Struct]) -> inspect.Type:
     return inspect.type_info(kind)
 
 
-class _Loader(yaml.SafeLoader):
-    """Stops at a depth, long before Python itself would."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise BadYaml(f"more than {_DEEPEST} levels")
-        found = super().compose_node(parent, index)
-        self._depth -= 1
-        return found
-
-
 class _Reader:
     """Marks the plain words of one document as what they are meant to be."""
 
     def __init__(self) -> None:
         self._nodes = 0
+        self._path: list[str] = []
 
     def read(self, node: yaml.Node, kind: inspect.Type | None, depth: int) -> None:
         """``kind`` is what the place is for, None where nobody knows it."""
         self._count()
-        if depth > _DEEPEST:
-            raise BadYaml(f"more than {_DEEPEST} levels")
+        if depth > DEEPEST:
+            raise BadYaml(f"more than {DEEPEST} levels")
         kinds = _alternatives(kind)
         if isinstance(node, yaml.MappingNode):
             self._mapping(node, kinds, depth)
@@ -111,12 +89,12 @@ class _Reader:
             for i, item in enumerate(node.value):
                 self.read(item, _item(kinds, i), depth + 1)
         elif isinstance(node, yaml.ScalarNode) and node.style is None:
-            _scalar(node, kinds)
+            _scalar(node, kinds, self._path)
 
     def _count(self) -> None:
         self._nodes += 1
-        if self._nodes > _MOST_NODES:
-            raise BadYaml(f"more than {_MOST_NODES:,} values")
+        if self._nodes > MOST_NODES:
+            raise BadYaml(f"more than {MOST_NODES:,} values")
 
     def _mapping(self, node: yaml.MappingNode, kinds: list[inspect.Type], depth: int) -> None:
         seen: set[str] = set()
@@ -135,13 +113,15 @@ class _Reader:
                 raise BadYaml(f"{name!r} is written twice", hint=f"look at line {line}")
             seen.add(name)
             key.tag = _TEXT
+            self._path.append(name[:_SHOWN])
             self.read(value, inner(name), depth + 1)
+            self._path.pop()
 
     def _merged(self, node: yaml.Node, kinds: list[inspect.Type], depth: int) -> None:
         self._count()
         if isinstance(node, yaml.MappingNode):
-            if depth > _DEEPEST:
-                raise BadYaml(f"more than {_DEEPEST} levels")
+            if depth > DEEPEST:
+                raise BadYaml(f"more than {DEEPEST} levels")
             self._mapping(node, kinds, depth + 1)
 
 
@@ -174,7 +154,7 @@ def _values(kinds: list[inspect.Type]) -> Callable[[str], inspect.Type | None]:
     return lambda _: None
 
 
-def _scalar(node: yaml.ScalarNode, kinds: list[inspect.Type]) -> None:
+def _scalar(node: yaml.ScalarNode, kinds: list[inspect.Type], path: list[str]) -> None:
     """A plain word: the tag that its place gives it."""
     word, tag = str(node.value), node.tag
     text = any(isinstance(kind, inspect.StrType | inspect.EnumType) for kind in kinds)
@@ -190,6 +170,10 @@ def _scalar(node: yaml.ScalarNode, kinds: list[inspect.Type]) -> None:
     elif tag in (f"{_TAG}int", f"{_TAG}float", _TEXT):
         digits = word.replace("_", "") if number and tag != _TEXT else word
         if _WHOLE.fullmatch(digits):
+            if len(digits) > _MOST_DIGITS:
+                hint = f"look at line {node.start_mark.line + 1}"
+                message = f"a whole number of {len(digits):,} digits is out of range"
+                raise BadYaml(f"{'.'.join(path)}: {message}" if path else message, hint=hint)
             node.tag = f"{_TAG}int"
         elif _NUMBER.fullmatch(digits) or _SPECIAL.fullmatch(digits):
             node.tag = f"{_TAG}float"

@@ -1,48 +1,63 @@
-"""Move events from a spool into the log and the window sketches, each exactly once."""
+"""Move events from a spool into the log and the window sketches, each exactly once.
+
+What cannot be recorded is set aside with its reason, and the rest of the batch goes on; an outage
+of the store or the log stops everything until it is over.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 import msgspec
-import numpy as np
 
-from windvane.core.routing import CASCADED, HURRIED, SELECTED, SELECTED_CHALLENGER, Arm
-from windvane.core.sketch import LATENCY_EDGES_US, NO_AXES, TRAFFIC, Layout, Sketch
-from windvane.core.task import Contract, Task, make_task
-from windvane.inference.imported import IMPORTED
+from windvane.core.errors import WindvaneError
+from windvane.core.sketch import NO_AXES, Sketch, SketchError
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import (
     Access,
     Checkpoint,
     ControlStore,
+    LeaseLost,
+    RowRejected,
     Tx,
     UnitSeen,
     WindowKey,
 )
 from windvane.ports.event_log import EventLog, LogEntry
-from windvane.ports.events import (
-    EVENTS,
-    Denied,
-    OutcomeSeen,
-    Predicted,
-    Refused,
-    RouteTaken,
-    SpoolRecord,
-    column_values,
-    event_key,
-)
+from windvane.ports.events import EVENTS, Denied, Event, SpoolRecord, event_key
+from windvane.ports.quarantine import MAX_MESSAGE, Counted, CountName, ItemStatus, Quarantined
 from windvane.ports.spool import Batch, SpoolReader
-from windvane.usecases.count_rows import Rows, count_rows, event_rows
-from windvane.usecases.read_model_file import parse_duration, read_model_file
+from windvane.usecases.check_event import (
+    UncountableEvent,
+    UnreadableEvent,
+    UnrecordableEvent,
+    check_event,
+)
+from windvane.usecases.count_events import count_events, units_of
+from windvane.usecases.count_late import late_events
+from windvane.usecases.event_contracts import EventContracts
+from windvane.usecases.quarantine_event import (
+    QUARANTINE_SPOOL,
+    RETRY_LEASE,
+    quarantined_event,
+)
 from windvane.usecases.record_access import accesses
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 4 << 20
 _ROUNDS = 16
+_SEEN_EVERY_S = 15.0
+_MOST_REFUSED = 10  # one after the other; then it is not the events
+_RETRY_LEASE_S = 60.0
+# What an event may raise that is bad itself; what a store, a log or a disk raises that is out, is
+# none of these.
+_UNFIT = (
+    RowRejected, msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError,
+    AttributeError, RecursionError, SketchError,
+)  # fmt: skip
 
 T = TypeVar("T")
 
@@ -67,27 +82,67 @@ class SeenKeys:
         self._young.add(key)
         return True
 
+    def forget(self, key: str) -> None:
+        """As if it had never been added."""
+        self._young.discard(key)
+        self._old.discard(key)
+
     def remember(self, keys: Iterable[str]) -> None:
         for key in keys:
             self.add(key)
 
 
 @dataclass(frozen=True, slots=True)
-class _Model:
-    text: str
-    window_s: float
-    slow_us: float
+class _Item:
+    """A record that can be read; ``new``: not a repetition of one that is recorded already."""
+
+    position: int
+    payload: bytes
+    event: SpoolRecord
+    new: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Ready:
-    """A batch that the log has, and what the store has yet to be told of it."""
+class _Part:
+    """What comes next of a spool, up to ``end``: what is to be recorded, and what is set aside.
 
-    checkpoint: Checkpoint
+    ``retried``: by position, what was set aside before and is put back now.
+    """
+
+    spool: str
+    end: int
+    items: Sequence[_Item] = ()
+    aside: Sequence[Quarantined] = ()
+    lost: int = 0
+    retried: Mapping[int, Quarantined] = field(default_factory=dict[int, Quarantined])
+
+    @property
+    def entries(self) -> list[LogEntry]:
+        return [
+            LogEntry(self.spool, item.position, item.event)
+            for item in self.items
+            if item.new and not isinstance(item.event, Denied)
+        ]
+
+    def halves(self) -> tuple[_Part, _Part]:
+        """One after the other; what was set aside goes with the first."""
+        middle = len(self.items) // 2
+        first, second = self.items[:middle], self.items[middle:]
+        return (
+            replace(self, items=first, end=second[0].position),
+            replace(self, items=second, aside=(), lost=0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What the store is told of a part of a spool."""
+
     events: int
     sketches: Mapping[WindowKey, Sketch]
     units: Sequence[UnitSeen]
     access: Sequence[Access]
+    times: Mapping[str, Sequence[float]]
 
 
 class BackgroundExecutor(Protocol):
@@ -106,6 +161,9 @@ class Recorder:
     Each batch goes to the log first and to the control store second, both keyed by the
     spool position. After a crash between the two, the log is ahead: the batch is read
     again, the log adds nothing, the sketches are counted.
+
+    What makes a batch fail is found by halving it, in order, so that the log and the checkpoint
+    of each half stay as they are of a batch.
     """
 
     def __init__(
@@ -116,14 +174,16 @@ class Recorder:
         self._log = log
         self._spool = spool
         self._clock = clock
-        self._contracts: dict[str, tuple[Contract, Task]] = {}
-        self._layouts: dict[str, Layout] = {NO_AXES.id: NO_AXES}
-        self._version_layouts: dict[tuple[str, str], Layout] = {}
-        self._models: dict[str, _Model] = {}
+        self._known = EventContracts()
         self._seen = SeenKeys()
+        self._token: int | None = None
+        self._refused = 0
         with store.read() as tx:
             self._checkpoints = {c.spool: c for c in tx.checkpoints()}
+            pending = tx.retrying(0)
+            place = pending[0].place if pending else tx.next_place()
         positions = {c.spool: c.position for c in self._checkpoints.values()}
+        positions[QUARANTINE_SPOOL] = place
         self._seen.remember(reversed(log.recent_keys(positions, self._seen.limit)))
         self._catch_up()
 
@@ -138,13 +198,14 @@ class Recorder:
         return self._checkpoints.get(spool) or Checkpoint(spool, 0, 0.0)
 
     def step(self, rounds: int = _ROUNDS, background: BackgroundExecutor = at_once) -> int:
-        """Record what is new in every spool; the number of events.
+        """Record what is new in every spool, and what is put back from the quarantine; the number
+        of events.
 
         One batch of each in turn, at most ``rounds`` times: a spool that never pauses keeps
-        neither the others nor the caller waiting. ``background`` gets a batch in four pieces,
+        neither the others nor the caller waiting. ``background`` gets a batch in pieces,
         and may take its time: the store is not held meanwhile.
         """
-        recorded = 0
+        recorded = self._retry(background)
         busy = list(self._spool.spools())
         for _ in range(rounds):
             found = {spool: self._advance(spool, background) for spool in busy}
@@ -158,18 +219,27 @@ class Recorder:
         """Record one batch of a spool; its events, or None where nothing more is there yet."""
         before = self._clock.now()
         checkpoint = self._checkpoint(spool)
-        ready = self._prepare(checkpoint, _READ_BYTES, background)
-        if ready is None:
+        try:
+            batch = background(
+                lambda: self._spool.read(checkpoint.spool, checkpoint.position, _READ_BYTES)
+            )
+        except OSError:
+            # The others go on; this one is not seen meanwhile, and expires in the end.
+            _log.exception("spool %s cannot be read at %d", spool, checkpoint.position)
+            return None
+        if batch.end == checkpoint.position:
             self._idle(checkpoint, before)
             return None
-        self._commit(ready)
-        return ready.events
+        return self._record_batch(batch, background)
 
     def _idle(self, checkpoint: Checkpoint, before: float) -> None:
         """Nothing newer was in the spool when the clock stood at ``before``."""
-        if before > checkpoint.watermark:
-            fresh = Checkpoint(checkpoint.spool, checkpoint.position, before)
-            with self._store.begin() as tx:
+        wall, seen_at = self._clock.wall(), checkpoint.seen_at
+        seen = seen_at is not None and 0.0 <= wall - seen_at < _SEEN_EVERY_S
+        if before > checkpoint.watermark or not seen or checkpoint.dropped:
+            watermark = max(before, checkpoint.watermark)
+            fresh = replace(checkpoint, watermark=watermark, seen_at=wall, dropped=False)
+            with self._store.begin([]) as tx:
                 tx.set_checkpoint(fresh)
             self._checkpoints[checkpoint.spool] = fresh
 
@@ -177,213 +247,201 @@ class Recorder:
         """Finish the one batch that the log may have and the store has not."""
         for spool in self._spool.spools():
             reached = self._log.appended(spool)
-            while (checkpoint := self._checkpoint(spool)).position < reached:
-                behind = min(reached - checkpoint.position, _READ_BYTES)
-                ready = self._prepare(checkpoint, behind, at_once)
-                if ready is None:
+            while (position := self._checkpoint(spool).position) < reached:
+                behind = min(reached - position, _READ_BYTES)
+                batch = self._spool.read(spool, position, behind)
+                if batch.end == position:
                     break
-                self._commit(ready)
+                self._record_batch(batch, at_once)
 
-    def _prepare(
-        self, held: Checkpoint, limit_bytes: int, background: BackgroundExecutor
-    ) -> _Ready | None:
-        """Append the batch after ``held`` to the log and count it; None where there is none."""
-        batch = background(lambda: self._spool.read(held.spool, held.position, limit_bytes))
-        if batch.end == held.position:
-            return None
-        entries, calls = background(lambda: self._decode(batch))
-        self._learn(entries)
-        contracts = {name: contract for name, (contract, _) in self._contracts.items()}
-        background(lambda: self._log.append(batch.spool, batch.end, entries, contracts))
-        return background(lambda: self._sum_up(held, batch, entries, calls))
+    def _retry(self, background: BackgroundExecutor) -> int:
+        """Record what somebody put back from the quarantine, if no other recorder does."""
+        with self._store.read() as tx:
+            waiting = bool(tx.retrying(0))
+        if not waiting:
+            return 0
+        with self._store.begin() as tx:
+            self._token = tx.acquire(RETRY_LEASE, self._name, _RETRY_LEASE_S)
+            items = tx.retrying(_READ_BYTES) if self._token is not None else []
+        if not items:
+            return 0
+        payloads = tuple((item.place, item.body) for item in items)
+        batch = Batch(QUARANTINE_SPOOL, items[0].place, items[-1].place + 1, payloads)
+        try:
+            return self._record_batch(batch, background, {item.place: item for item in items})
+        except LeaseLost:
+            _log.warning("another recorder records what was put back from the quarantine")
+            raise  # what this one holds as recorded is not
 
-    def _sum_up(
+    def _record_batch(
         self,
-        held: Checkpoint,
         batch: Batch,
-        entries: Sequence[LogEntry],
-        calls: Sequence[SpoolRecord],
-    ) -> _Ready:
-        last = max((e.event.ts for e in entries), default=0.0)
-        checkpoint = Checkpoint(batch.spool, batch.end, max(held.watermark, last))
-        sketches, units = self._sketches(entries), self._units(entries)
-        return _Ready(checkpoint, len(entries), sketches, units, accesses(calls))
+        background: BackgroundExecutor,
+        retried: Mapping[int, Quarantined] | None = None,
+    ) -> int:
+        items, bad = background(lambda: self._decode(batch))
+        if events := [i.event for i in items if not isinstance(i.event, Denied)]:
+            with self._store.read() as tx:
+                self._known.load(tx, events)
+        good: list[_Item] = []
+        for item in items:
+            event = item.event
+            fault = None if isinstance(event, Denied) else self._known.fault_of(event)
+            if fault is None:
+                good.append(item)
+            else:
+                bad.append((item.position, item.payload, event, fault))
+        part = _Part(batch.spool, batch.end, good, (), batch.lost, retried or {})
+        return self._record(self._set_aside(part, bad), background)
 
-    def _decode(self, batch: Batch) -> tuple[list[LogEntry], list[SpoolRecord]]:
-        """What is new to the log, and every call."""
-        entries: list[LogEntry] = []
-        calls: list[SpoolRecord] = []
+    def _decode(self, batch: Batch) -> tuple[list[_Item], list[_Bad]]:
+        """What can be read of it, and what cannot."""
+        items: list[_Item] = []
+        bad: list[_Bad] = []
+        now = self._clock.now()
         for position, payload in batch.payloads:
+            event = None
             try:
                 event = EVENTS.decode(payload)
-            except msgspec.MsgspecError:
-                _log.exception("spool %s: event at %d is not readable", batch.spool, position)
-                continue
-            # A request that is repeated is recorded once, but whoever sent it called twice.
-            calls.append(event)
-            if not isinstance(event, Denied) and self._seen.add(event_key(event)):
-                entries.append(LogEntry(batch.spool, position, event))
-        return entries, calls
+                check_event(event, now)
+                # A request that is repeated is recorded once, but whoever sent it called twice.
+                new = isinstance(event, Denied) or self._seen.add(event_key(event))
+                items.append(_Item(position, payload, event, new))
+            except WindvaneError as error:
+                bad.append((position, payload, event, error))
+            except _UNFIT as error:
+                fault = UnreadableEvent(f"{type(error).__name__}: {error}")
+                bad.append((position, payload, event, fault))
+        return items, bad
 
-    def _commit(self, ready: _Ready) -> None:
-        with self._store.begin() as tx:
-            if any(sketch.layout_id == NO_AXES.id for sketch in ready.sketches.values()):
+    def _set_aside(self, part: _Part, bad: Sequence[_Bad]) -> _Part:
+        """The part without what is bad of it."""
+        aside = list(part.aside)
+        for code, faults in _by_code(bad).items():
+            _log.error(
+                "spool %s: %d events up to %d are set aside as %s, one of them at %d: %s",
+                part.spool, len(faults), part.end, code, *faults[0],
+            )  # fmt: skip
+        for position, payload, event, fault in bad:
+            if event is not None and not isinstance(event, Denied):
+                self._seen.forget(event_key(event))
+            if position in part.retried:
+                held, status = part.retried[position], ItemStatus.HELD
+                again = replace(held, status=status, reason=fault.code, message=fault.message)
+                aside.append(again)
+            else:
+                now = self._clock.now()
+                aside.append(quarantined_event(part.spool, position, payload, event, fault, now))
+        gone = {position for position, *_ in bad}
+        items = [item for item in part.items if item.position not in gone]
+        return replace(part, items=items, aside=aside)
+
+    def _record(self, part: _Part, background: BackgroundExecutor) -> int:
+        """Log a part of a batch, count it, and move the checkpoint behind it; its events."""
+        try:
+            counted = background(lambda: self._count(part.items, part.entries))
+        except _UNFIT as error:
+            bad = background(lambda: self._uncountable(part.items))
+            if not bad:  # each can be counted by itself, but not together with the others
+                return self._halve(part, background, error)
+            return self._record(self._set_aside(part, bad), background)
+        contracts = {name: contract for name, (contract, _) in self._known.contracts.items()}
+        try:
+            background(lambda: self._log.append(part.spool, part.end, part.entries, contracts))
+            self._commit(part, counted)
+        except _UNFIT as error:
+            return self._halve(part, background, error)
+        self._refused = 0 if counted.events else self._refused
+        return counted.events
+
+    def _halve(self, part: _Part, background: BackgroundExecutor, error: Exception) -> int:
+        """Record each half of a part that cannot be recorded as one; the event that is left of it
+        is bad."""
+        if len(part.items) > 1:
+            return sum(self._record(half, background) for half in part.halves())
+        self._refused += 1
+        if not part.items or self._refused > _MOST_REFUSED:
+            raise error
+        (item,) = part.items
+        fault = UnrecordableEvent(f"{type(error).__name__}: {error}")
+        bad = [(item.position, item.payload, item.event, fault)]
+        return self._record(self._set_aside(part, bad), background)
+
+    def _count(self, items: Sequence[_Item], entries: Sequence[LogEntry]) -> _Counted:
+        events = [entry.event for entry in entries]
+        times: dict[str, list[float]] = {}
+        for event in events:
+            times.setdefault(event.model, []).append(event.ts)
+        return _Counted(
+            len(events),
+            count_events(self._known, self._name, events),
+            units_of(self._known, events),
+            accesses(item.event for item in items),
+            times,
+        )
+
+    def _uncountable(self, items: Sequence[_Item]) -> list[_Bad]:
+        """Those that cannot be counted even by themselves."""
+        try:
+            fresh: list[Event] = [
+                i.event for i in items if i.new and not isinstance(i.event, Denied)
+            ]
+            count_events(self._known, self._name, fresh)
+            units_of(self._known, fresh)
+            accesses(item.event for item in items)
+        except _UNFIT as error:
+            if len(items) == 1:
+                (item,) = items
+                fault = UncountableEvent(f"{type(error).__name__}: {error}")
+                return [(item.position, item.payload, item.event, fault)]
+            middle = len(items) // 2
+            return [*self._uncountable(items[:middle]), *self._uncountable(items[middle:])]
+        return []
+
+    def _commit(self, part: _Part, counted: _Counted) -> None:
+        with self._store.begin([]) as tx:
+            if any(sketch.layout_id == NO_AXES.id for sketch in counted.sketches.values()):
                 tx.put_layout(NO_AXES)
-            tx.add_sketches(ready.sketches)
-            tx.add_units(ready.units)
-            tx.add_access(ready.access)
-            tx.set_checkpoint(ready.checkpoint)
-        self._checkpoints[ready.checkpoint.spool] = ready.checkpoint
-        self._spool.release(ready.checkpoint.spool, ready.checkpoint.position)
+            tx.add_sketches(counted.sketches)
+            tx.add_units(counted.units)
+            tx.add_access(counted.access)
+            tx.add_quarantined(part.aside)
+            counts = late_events(tx, counted.times)
+            counts[Counted(CountName.SPOOL_LOST_BYTES)] = part.lost
+            tx.add_counts(counts)
+            if part.spool == QUARANTINE_SPOOL:
+                self._settle(tx, part)
+                return
+            fresh = self._after(part, counted)
+            tx.set_checkpoint(fresh)
+        self._checkpoints[part.spool] = fresh
+        self._spool.release(part.spool, fresh.position)
 
-    def _learn(self, entries: Sequence[LogEntry]) -> None:
-        """Read contracts and layouts that were not met before, and models whose file is another
-        by now."""
-        if not entries:
-            return
-        with self._store.read() as tx:
-            for contract_id in {e.event.contract for e in entries} - self._contracts.keys():
-                contract = tx.contract(contract_id)
-                self._contracts[contract_id] = (contract, make_task(contract.task))
-            for name in {e.event.model for e in entries}:
-                text = tx.model(name).text
-                if name not in self._models or self._models[name].text != text:
-                    file = read_model_file(text)
-                    window_s = parse_duration(file.watch.window)
-                    slow_us = parse_duration(file.watch.latency) * 1e6
-                    self._models[name] = _Model(text, window_s, slow_us)
-            for model, version in _versions(entries) - self._version_layouts.keys():
-                layout_id = tx.version_layouts(model).get(version)
-                self._version_layouts[model, version] = self._layout(tx, layout_id)
+    def _settle(self, tx: Tx, part: _Part) -> None:
+        """What was put back is recorded, and held no more."""
+        tx.require(RETRY_LEASE, self._token or 0)
+        tx.drop_quarantined([part.retried[item.position].id for item in part.items])
 
-    def _layout(self, tx: Tx, layout_id: str | None) -> Layout:
-        if layout_id is None:  # a version that is gone: its rows are traffic and no more
-            return NO_AXES
-        if layout_id not in self._layouts:
-            self._layouts[layout_id] = tx.layout(layout_id)
-        return self._layouts[layout_id]
-
-    def _sketches(self, entries: Sequence[LogEntry]) -> dict[WindowKey, Sketch]:
-        gathered: dict[_Place, _WindowRows] = {}
-        windows = {name: model.window_s for name, model in self._models.items()}
-        for entry in entries:
-            event = entry.event
-            model = event.model
-            place = (model, event.ts // windows[model], event.tenant, event.contract)
-            match event:
-                case Predicted():
-                    rows = event_rows(event)
-                    for i, route in enumerate(event.routes_of()):
-                        found = _at(gathered, (*place, route.routed, _counted_as(route)))
-                        found.rows.values.append(rows.values[i])
-                        found.rows.outputs.append(rows.outputs[i])
-                        if not i:
-                            found.traffic["requests"] += 1
-                            # Of what was made elsewhere nobody need tell how long it took.
-                            if event.latency_us or IMPORTED not in route.flags:
-                                found.latencies.append(event.latency_us)
-                        if route.answered != route.routed:
-                            found.traffic["fell_back"] += 1
-                        if route.flags and "failed" in route.flags:
-                            found.traffic["execution_errors"] += 1
-                case Refused():
-                    found = _at(gathered, (*place, event.routed, event.arm))
-                    found.traffic["unanswered" if event.routed else "refused"] += event.requests
-                case OutcomeSeen():
-                    _at(gathered, (*place, "", "")).traffic["outcomes"] += 1
-        return self._count(gathered)
-
-    def _count(self, gathered: Mapping[_Place, _WindowRows]) -> dict[WindowKey, Sketch]:
-        """Count the rows of all windows of a contract and a layout at once."""
-        out: dict[WindowKey, Sketch] = {}
-        alike: dict[tuple[str, str], list[tuple[_Place, _WindowRows]]] = {}
-        for place, held in gathered.items():
-            model, _, _, contract, version, _ = place
-            layout = self._version_layouts[model, version] if version else NO_AXES
-            alike.setdefault((contract, layout.id), []).append((place, held))
-        for (contract_id, layout_id), mine in alike.items():
-            layout = self._layouts[layout_id]
-            contract, task = self._contracts[contract_id]
-            rows = Rows(
-                [values for _, held in mine for values in held.rows.values],
-                [outputs for _, held in mine for outputs in held.rows.outputs],
-            )
-            counts = np.zeros((len(mine), layout.size), np.int64)
-            if len(rows) and layout.size:
-                groups = np.repeat(np.arange(len(mine)), [len(held.rows) for _, held in mine])
-                counts = count_rows(layout, contract, task, rows, groups, len(mine))
-            for (place, held), features in zip(mine, counts, strict=True):
-                model, window, tenant, _, version, arm = place
-                start = window * self._models[model].window_s
-                key = WindowKey(model, start, version, arm, tenant, self._name)
-                counted = {**held.traffic, "rows": len(held.rows)}
-                traffic = np.array([counted[name] for name in TRAFFIC], np.int64)
-                bins = np.searchsorted(LATENCY_EDGES_US, held.latencies, side="left")
-                latency = np.bincount(bins, minlength=len(LATENCY_EDGES_US) + 1)
-                made = Sketch(layout.id, features, traffic, latency.astype(np.int64))
-                # Two contracts of one window have one key and, by their version, one layout.
-                out[key] = out[key] + made if key in out else made
-        return out
-
-    def _units(self, entries: Sequence[LogEntry]) -> list[UnitSeen]:
-        """Units of running rollouts: all of the challenger's, the champion's unlucky ones."""
-        out: list[UnitSeen] = []
-        for entry in entries:
-            event = entry.event
-            if not isinstance(event, Predicted) or not event.rollout:
-                continue
-            slow = event.latency_us > self._models[event.model].slow_us
-            rollout, _, step = event.rollout.rpartition("#")
-            units = column_values(event.units, event.rows)
-            for route, unit in zip(event.routes_of(), units, strict=True):
-                if HURRIED in route.flags:  # it did not answer: no evidence that it is well
-                    continue
-                failed = "failed" in route.flags
-                if route.arm == Arm.CHALLENGER or failed or slow:
-                    named = unit or weak_unit(event)
-                    out.append(UnitSeen(rollout, route.arm, named, int(step), failed, slow))
-        return out
+    def _after(self, part: _Part, counted: _Counted) -> Checkpoint:
+        held, now = self._checkpoint(part.spool), self._clock.now()
+        last = max((ts for times in counted.times.values() for ts in times), default=0.0)
+        return Checkpoint(
+            part.spool,
+            part.end,
+            # One clock that is ahead would close everybody's windows.
+            max(held.watermark, min(last, now)),
+            seen_at=self._clock.wall(),
+            lost_bytes=held.lost_bytes + part.lost,
+        )
 
 
-def _counted_as(route: RouteTaken) -> str:
-    """The arm whose window a row is counted in."""
-    if CASCADED not in route.flags:
-        return route.arm
-    return SELECTED_CHALLENGER if route.arm == Arm.CHALLENGER else SELECTED
+_Bad = tuple[int, bytes, SpoolRecord | None, WindvaneError]
+"""Position, payload, what it says if it can be read, and what is wrong with it."""
 
 
-def weak_unit(event: Predicted) -> str:
-    """What a row counts as whose client named no unit: everything of one key in one minute. Rows
-    of one caller depend on each other, so each by itself would be too much evidence."""
-    return f"\x00{event.key}/{event.ts // 60.0:.0f}"
-
-
-def _versions(entries: Sequence[LogEntry]) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
-    for entry in entries:
-        event = entry.event
-        if isinstance(event, Predicted):
-            found |= {(event.model, route.routed) for route in event.routes}
-        elif isinstance(event, Refused) and event.routed:
-            found.add((event.model, event.routed))
-    return found
-
-
-# Model, number of the window, tenant, contract, version, arm.
-_Place: TypeAlias = tuple[str, float, str, str, str, str]
-
-
-@dataclass(slots=True)
-class _WindowRows:
-    """One window's rows of one version, arm and tenant, before they are counted."""
-
-    rows: Rows = field(default_factory=Rows)
-    latencies: list[int] = field(default_factory=list[int])
-    traffic: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TRAFFIC, 0))
-
-
-def _at(gathered: dict[_Place, _WindowRows], place: _Place) -> _WindowRows:
-    found = gathered.get(place)
-    if found is None:
-        found = gathered[place] = _WindowRows()
-    return found
+def _by_code(bad: Iterable[_Bad]) -> dict[str, list[tuple[int, str]]]:
+    """Positions and messages; a line of the log for each event would be a flood."""
+    out: dict[str, list[tuple[int, str]]] = {}
+    for position, _, _, fault in bad:
+        out.setdefault(fault.code, []).append((position, fault.message[:MAX_MESSAGE]))
+    return out

@@ -14,12 +14,15 @@ from typing import Any
 import yaml
 
 from windvane.core.execution import RuntimeName
+from windvane.ports.bounded_yaml import load_yaml
+from windvane.ports.regular_file import read_regular_file
 from windvane.ports.runtime import CannotLoad
 from windvane.ports.source import Source, SourceCandidate
 
 _MLMODEL = "MLmodel"
 _PINNED = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([A-Za-z0-9.+!_-]+)(?:\s*;.*)?")
 _MOST_LINES = 1_000
+_MOST_BYTES = 4 << 20
 
 
 def read_mlmodel(
@@ -31,9 +34,9 @@ def read_mlmodel(
     Raises CannotLoad.
     """
     try:
-        metadata: Any = yaml.safe_load((folder / _MLMODEL).read_text())
-        flavours: Mapping[str, Mapping[str, Any]] = dict(metadata["flavors"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        metadata: Any = _yaml(folder / _MLMODEL)
+        flavours = {str(name): _fields(held) for name, held in dict(metadata["flavors"]).items()}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise CannotLoad(f"{name or folder.name} is no MLflow model folder: {error}") from error
     candidates: list[SourceCandidate] = []
     for flavour, key in (
@@ -59,8 +62,8 @@ def read_mlmodel(
 
 def _requirements(folder: Path) -> tuple[str, ...]:
     try:
-        lines = (folder / "requirements.txt").read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = _text(folder / "requirements.txt").splitlines()
+    except (OSError, ValueError):
         lines = _conda(folder)
     return tuple(lines[:_MOST_LINES])
 
@@ -73,11 +76,26 @@ def _packages(lines: Sequence[str]) -> dict[str, str]:
 
 def _conda(folder: Path) -> list[str]:
     try:
-        held: Any = yaml.safe_load((folder / "conda.yaml").read_text())
+        held: Any = _yaml(folder / "conda.yaml")
         parts = [part for part in held["dependencies"] if isinstance(part, Mapping)]
         return [str(line) for part in parts for line in part.get("pip", ())]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError):
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
         return []
+
+
+def _fields(held: Any) -> Mapping[str, Any]:
+    """Raises TypeError, ValueError."""
+    return dict(held)
+
+
+def _yaml(path: Path) -> Any:
+    """Raises OSError, yaml.YAMLError, ValueError."""
+    return load_yaml(_text(path))
+
+
+def _text(path: Path) -> str:
+    """Raises OSError, ValueError."""
+    return read_regular_file(path, _MOST_BYTES).decode()
 
 
 def _candidate(

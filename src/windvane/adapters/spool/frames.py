@@ -7,6 +7,7 @@ the position at which the segment before it ended: what lies between the two was
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ MAX_PAYLOAD = MAX_EVENT_BYTES
 # Zeros, as a power cut leaves them at a file's end, must not be a right frame of nothing.
 _SEED = 0x57564E45
 _DIGITS = 20
+_NAME = re.compile(rf"([0-9]{{1,{_DIGITS}}})(?:-([0-9]{{1,{_DIGITS}}}))?{re.escape(SUFFIX)}")
 _LOOK_BYTES = 1 << 20
 _SHORT = 1 << 16  # of a payload whose checksum costs nothing
 _MOST_CHECKED = 256 << 20  # bytes whose checksum is taken in the search for one frame
@@ -30,7 +32,8 @@ _MOST_CHECKED = 256 << 20  # bytes whose checksum is taken in the search for one
 
 @dataclass(frozen=True, slots=True, order=True)
 class Segment:
-    """``start`` is the position of its first byte; ``before`` where the one before it ended."""
+    """``start`` is the position of its first byte; ``before`` where the one before it ended, 0
+    where there was none or nothing in it."""
 
     start: int
     before: int
@@ -104,6 +107,7 @@ def segments(folder: Path) -> list[Segment]:
     segment where the one before it ended."""
     found: list[Segment] = []
     for path in folder.glob(f"*{SUFFIX}"):
-        start, _, before = path.name.removesuffix(SUFFIX).partition("-")
-        found.append(Segment(int(start), int(before or start), path))
+        named = _NAME.fullmatch(path.name)
+        if named is not None:  # else somebody put it there
+            found.append(Segment(int(named[1]), int(named[2] or named[1]), path))
     return sorted(found)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from windvane.adapters.spool.frames import HEADER, Segment, find_frame, parse, segments
 from windvane.ports.spool import Batch
 
 _log = logging.getLogger(__name__)
+_MOST_GONE = 1 << 30
 
 
 class FileSpoolReader:
@@ -28,16 +31,29 @@ class FileSpoolReader:
         is there yet. Damaged bytes are a batch of their own, without payloads: up to the next
         frame that is right, or to the end of a segment that is written no more."""
         found = segments(self._root / spool)
-        for segment, following in zip(found, [*found[1:], None], strict=True):
+        for segment, following in zip_longest(found, found[1:]):
             if following is not None and position >= following.start:
                 continue
-            if 0 < position < segment.before:
+            # Before the first segment of a spool that was never met, nothing is missed.
+            met = position > 0 or segment is not found[0]
+            if met and position < segment.before:
+                # Where a writer's first segment is gone, nobody knows how far above the one before
+                # it began: that counts as more than was ever written, up to a bound.
+                gone = min(segment.before - position, _MOST_GONE)
                 _log.error(
-                    "spool %s begins at %d: what lay after %d is gone",
+                    "spool %s goes on at %d: up to %d bytes from %d are gone",
+                    spool, segment.start, gone, position,
+                )  # fmt: skip
+                return Batch(spool, position, segment.start, (), gone)
+            if not segment.before and 0 < position < segment.start:
+                _log.error(
+                    "spool %s begins anew at %d: nobody knows what lay after %d",
                     spool, segment.start, position,
                 )  # fmt: skip
+                return Batch(spool, position, segment.start, ())
             position = max(position, segment.start)
-            batch = _read(segment, spool, position, limit, written=following is None)
+            until = following.before if following is not None else None
+            batch = _read(segment, spool, position, limit, until)
             if batch is not None:
                 return batch
         return Batch(spool, position, position, ())
@@ -53,21 +69,27 @@ class FileSpoolReader:
 
 
 def _read(
-    segment: Segment, spool: str, position: int, limit: int, *, written: bool
+    segment: Segment, spool: str, position: int, limit: int, until: int | None
 ) -> Batch | None:
-    """What comes next of a segment; None where nothing does. ``written``: more may come."""
-    with segment.path.open("rb") as file:
+    """What comes next of a segment; None where nothing does. ``until``: where it ended when the
+    next one began; None where there is none, so that more may come."""
+    most = sys.maxsize if until is None else max(0, until - position)
+    try:
+        opened = segment.path.open("rb")
+    except FileNotFoundError:  # what follows says how much is gone
+        return None
+    with opened as file:
         file.seek(position - segment.start)
-        data = file.read(limit)
+        data = file.read(min(limit, most))
         payloads = tuple((position + at, body) for at, body in parse(data))
-        if not payloads and data:
-            data += file.read()  # one frame is larger than the limit, or damaged
+        if not payloads and data:  # one frame is larger than the limit, or damaged
+            data = (data + file.read())[:most]
             payloads = tuple((position + at, body) for at, body in parse(data))
     if payloads:
         last, body = payloads[-1]
         return Batch(spool, position, last + HEADER.size + len(body), payloads)
     good = find_frame(data, 1) if data else None
-    if not data or (good is None and written):
+    if not data or (good is None and until is None):
         return None
     lost = len(data) if good is None else good
     _log.error("spool %s: skipping %d damaged bytes at %d", spool, lost, position)

@@ -46,7 +46,7 @@ class FileSpoolWriter:
         self._position = max(first, end)
         self._full: list[int] = []  # segments that are left, but not forced to the disk yet
         self._fd = -1
-        self._roll(end or self._position)
+        self._roll(end)
 
     def append(self, *payloads: bytes) -> None:
         longest = max(map(len, payloads), default=0)

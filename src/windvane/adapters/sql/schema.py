@@ -76,7 +76,35 @@ routing_tables = _table(
     _text("body"),
 )
 routes = _table("routes", _key("model"), _text("body"))
-spool_marks = _table("spool_marks", _key("spool"), _int("position"), _float("watermark"))
+spool_marks = _table(
+    "spool_marks",
+    _key("spool"),
+    _int("position"),
+    _float("watermark"),
+    _float("seen_at", nullable=True),
+    _int("lost_bytes"),
+    sa.Column("dropped", sa.Boolean, nullable=False),
+)
+quarantine = _table(
+    "quarantine",
+    _key("id"),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("model", sa.String, nullable=False),
+    _text("tenant"),
+    _float("at"),
+    _text("reason"),
+    _text("message"),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    _int("size"),
+    _text("source"),
+    sa.Column("status", sa.String, nullable=False),
+    _int("place"),
+    sa.Index("ix_quarantine_model_at", "model", "at"),
+    sa.Index("ix_quarantine_status_place", "status", "place"),
+)
+recorded_counts = _table(
+    "recorded_counts", _key("name"), _key("subject"), _key("reason"), _int("total")
+)
 window_sketches = _table(
     "window_sketches",
     _key("model"),

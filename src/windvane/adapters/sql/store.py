@@ -15,18 +15,25 @@ from sqlalchemy import event, exc
 
 from windvane.adapters.sql.decisions import DecisionRows, LeaseRows
 from windvane.adapters.sql.models import ModelRows
+from windvane.adapters.sql.quarantine import QuarantineRows
 from windvane.adapters.sql.tenants import TenantRows
 from windvane.adapters.sql.watching import WatchingRows
 from windvane.adapters.sql.windows import WindowRows
-from windvane.ports.control_store import HomeOfEarlierRelease, StoreUnavailable, Tx
+from windvane.ports.control_store import (
+    HomeOfEarlierRelease,
+    RowRejected,
+    StoreUnavailable,
+    Tx,
+)
 
 _RESTORE = "the file is damaged: `windvane restore BACKUP --home NEW` makes a home of a backup"
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 10_000
+_SHOWN = 200  # characters of what a driver says, which may hold a row's values
 _WRITER, _MIGRATOR = 827360, 827361  # advisory locks of the database
 
 
-class _Tx(ModelRows, TenantRows, WindowRows, WatchingRows, DecisionRows, LeaseRows):
+class _Tx(ModelRows, TenantRows, WindowRows, WatchingRows, QuarantineRows, DecisionRows, LeaseRows):
     """Everything, on one connection."""
 
 
@@ -151,8 +158,9 @@ def _translated(url: sa.URL) -> Iterator[None]:
     """Driver errors as ours; the password never shows."""
     try:
         yield
-    except (exc.IntegrityError, exc.DataError):
-        raise
+    except (exc.IntegrityError, exc.DataError) as error:
+        message = str(error.orig)[:_SHOWN]
+        raise RowRejected(f"the control database refuses a value: {message}") from error
     except (exc.DBAPIError, exc.InvalidRequestError, sqlite3.Error) as error:
         shown = url.render_as_string(hide_password=True)
         message = getattr(error, "orig", None) or error

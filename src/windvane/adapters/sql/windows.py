@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -22,6 +24,7 @@ from windvane.ports.control_store import (
 )
 
 _NEVER = -1
+_CHUNK = 500  # keys of one query
 
 
 class WindowRows(Rows):
@@ -32,15 +35,23 @@ class WindowRows(Rows):
         self.put(t.spool_marks, msgspec.to_builtins(checkpoint))
 
     def add_sketches(self, sketches: Mapping[WindowKey, Sketch]) -> None:
-        c = t.window_sketches.c
-        rows: list[dict[str, Any]] = []
-        for key, sketch in sketches.items():
-            row = {**msgspec.to_builtins(key), "layout_id": sketch.layout_id}
-            where = [c[name] == value for name, value in row.items()]
-            held = self.one(sa.select(c.sketch).where(*where))
-            merged = sketch if held is None else Sketch.from_bytes(held.sketch) + sketch
-            rows.append({**row, "sketch": merged.to_bytes()})
-        self.put(t.window_sketches, rows)
+        columns = [*t.window_sketches.primary_key]
+        added = {(*astuple(key), sketch.layout_id): sketch for key, sketch in sketches.items()}
+        for begin in range(0, len(added), _CHUNK):
+            chunk = dict(islice(added.items(), begin, begin + _CHUNK))
+            found = sa.select(*columns, t.window_sketches.c.sketch).where(
+                sa.tuple_(*columns).in_(list(chunk))
+            )
+            for *key, body in self.all(found):
+                chunk[tuple(key)] = Sketch.from_bytes(body) + chunk[tuple(key)]
+            names = [column.name for column in columns]
+            self.put(
+                t.window_sketches,
+                [
+                    {**dict(zip(names, key, strict=True)), "sketch": sketch.to_bytes()}
+                    for key, sketch in chunk.items()
+                ],
+            )
 
     def sketches(self, model: str, start: float, end: float) -> list[tuple[WindowKey, Sketch]]:
         c = t.window_sketches.c
@@ -82,7 +93,8 @@ class WindowRows(Rows):
                 row["failed_step"] = u.step
             if u.slow and row["slow_step"] == _NEVER:
                 row["slow_step"] = u.step
-        rows = list(seen.values())
+        # In one order, so that two writers never wait for each other.
+        rows = [seen[name] for name in sorted(seen)]
         self.put(t.rollout_units, rows, keep=True)
         for column in ("failed_step", "slow_step"):
             late = [r for r in rows if r[column] != _NEVER]

@@ -16,6 +16,7 @@ from windvane.apps.cli.jobs import run_module
 from windvane.apps.cli.optimize import optimize_commands
 from windvane.apps.cli.options import AsJson
 from windvane.apps.cli.output import err, out
+from windvane.apps.cli.quarantine import quarantine_app, spools_app
 from windvane.apps.cli.reading import reading_commands
 from windvane.apps.cli.register import register, watch
 from windvane.apps.cli.serving import serving_commands
@@ -62,6 +63,8 @@ def _root(
 
 
 app.add_typer(keys_app, name="key")
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(spools_app, name="spools")
 tenants_commands(app)
 import_commands(app)
 optimize_commands(app)

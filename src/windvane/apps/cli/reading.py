@@ -10,6 +10,7 @@ import typer
 from windvane.apps.cli import show, wiring
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import out, print_json
+from windvane.apps.cli.quarantine import recording_lines, recording_state
 from windvane.ports.event_log import OutcomeCounts
 from windvane.usecases.count_outcomes import count_outcomes
 from windvane.usecases.dismiss_incident import dismiss_incident
@@ -40,6 +41,7 @@ def _status(
             rows.append((name, tx.deployment(name), open_incidents, tx.version_summaries(name)))
         decisions = tx.decisions(model, 10)
         file = read_model_file(tx.model(model).text) if model else None
+        recording = recording_state(tx, settings)
     if file is not None:
         now = wiring.clock(settings).now()
         outcomes = count_outcomes(wiring.event_log(settings), file, now)
@@ -61,6 +63,7 @@ def _status(
                     {"id": d.id, "action": d.action, "at": d.at, "verdict": d.verdict}
                     for d in decisions
                 ],
+                "recording": recording,
             }
         )
         return
@@ -77,6 +80,10 @@ def _status(
     if decisions:
         out.print()
         out.table(*show.decisions_table(decisions))
+    if lines := recording_lines(recording):
+        out.print()
+        for line in lines:
+            out.print(line)
 
 
 def _incidents(

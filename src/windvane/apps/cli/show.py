@@ -20,9 +20,12 @@ from windvane.ports.control_store import (
     VersionRecord,
 )
 from windvane.ports.event_log import OutcomeCounts
+from windvane.ports.quarantine import Quarantined
 from windvane.usecases.list_environments import EnvironmentUse
+from windvane.usecases.recorded_until import SpoolState
 
 _PACKAGES_SHOWN = 8
+_FIELD_SHOWN = 400
 
 # The columns of a table, and its rows.
 Table = tuple[Sequence[Column], Sequence[Sequence[str]]]
@@ -193,6 +196,44 @@ def access_table(accesses: Sequence[Access]) -> Table:
         for a in accesses
     ]
     return columns, rows
+
+
+def quarantine_table(items: Sequence[Quarantined]) -> Table:
+    columns = [
+        Column("item", whole=True), Column("kind"), Column("model", whole=True), Column("tenant"),
+        Column("at"), Column("reason", whole=True), Column("why"), Column("state"),
+    ]  # fmt: skip
+    rows = [
+        [i.id, i.kind, i.model, i.tenant, moment(i.at), i.reason, i.message, i.status]
+        for i in items
+    ]
+    return columns, rows
+
+
+def spools_table(states: Sequence[SpoolState]) -> Table:
+    columns = [
+        Column("spool", whole=True), Column("position", right=True), Column("recorded until"),
+        Column("lag", right=True), Column("seen", right=True), Column("lost", right=True),
+        Column("state"),
+    ]  # fmt: skip
+    rows = [
+        [
+            one.spool,
+            f"{one.position:,}",
+            moment(one.watermark) if one.watermark else "",
+            f"{one.lag_s:,.0f} s" if one.watermark else "",
+            "" if one.seen_s_ago is None else f"{one.seen_s_ago:,.0f} s ago",
+            f"{one.lost_bytes:,}" if one.lost_bytes else "",
+            "expired" if one.expired else "there",
+        ]
+        for one in states
+    ]
+    return columns, rows
+
+
+def fields_of(content: Mapping[str, Any]) -> str:
+    """A line for each field, cut where it is long."""
+    return "\n".join(f"  {name} = {repr(value)[:_FIELD_SHOWN]}" for name, value in content.items())
 
 
 def parity(report: ParityReport) -> list[str]:

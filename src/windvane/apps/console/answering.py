@@ -18,6 +18,7 @@ from windvane.ports.event_log import LogTooSlow
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
 from windvane.usecases.read_history import BadPlace
+from windvane.usecases.read_model_file import BadModelFile
 from windvane.usecases.revoke_key import UnknownKey
 
 T = TypeVar("T")
@@ -73,6 +74,7 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (BadPlace, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooManyReaders, HTTPStatus.SERVICE_UNAVAILABLE),
     (LogTooSlow, HTTPStatus.SERVICE_UNAVAILABLE),
+    (BadModelFile, HTTPStatus.UNPROCESSABLE_ENTITY),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
 from windvane.apps.console.answering import ReadService
@@ -28,6 +28,7 @@ from windvane.apps.console.views import (
 from windvane.core.journal import Decision
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Incident, IncidentNote
+from windvane.usecases.recorded_until import spool_states
 
 
 class ErrorOut(BaseModel):
@@ -144,6 +145,35 @@ class IncidentDetail(IncidentOut):
     notes: list[NoteOut]
 
 
+class QuarantinedOut(BaseModel):
+    """What could not be processed, and why; ``status`` is held, or retry until it is processed
+    again. ``size`` in bytes."""
+
+    id: str
+    kind: str
+    model: str
+    tenant: str
+    at: float
+    reason: str
+    message: str
+    size: int
+    source: str
+    status: str
+
+
+class SpoolOut(BaseModel):
+    """A spool: ``position`` in bytes, ``watermark`` in seconds since the epoch, ``lag_s`` behind
+    now, ``seen_s_ago`` null where nobody told. Windows close without one that is ``expired``."""
+
+    spool: str
+    position: int
+    watermark: float
+    lag_s: float
+    seen_s_ago: float | None
+    expired: bool
+    lost_bytes: int
+
+
 class ReplayOut(BaseModel):
     """``same`` as recorded? ``outcome`` is null where today's code cannot read the record."""
 
@@ -190,9 +220,31 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
 
     @router.get("/models/{model}", summary="One model over its last windows")
     async def one_model(model: str) -> ModelDetail:
-        now = clock.now()
-        page = await reads.ask(lambda tx: load_model_page(tx, model, now, DEFAULT_RANGE, memory))
+        now, wall = clock.now(), clock.wall()
+        page = await reads.ask(
+            lambda tx: load_model_page(tx, model, now, DEFAULT_RANGE, memory, wall)
+        )
         return _detail(page)
+
+    @router.get("/quarantine", summary="What was set aside, newest first, without its bodies")
+    async def quarantine(
+        model: str = "", kind: str = "", limit: Annotated[int, Query(ge=1, le=1_000)] = 100
+    ) -> list[QuarantinedOut]:
+        held = await reads.ask(lambda tx: tx.quarantined(model, kind, limit))
+        return [
+            QuarantinedOut(**{name: getattr(item, name) for name in QuarantinedOut.model_fields})
+            for item in held
+        ]
+
+    @router.get("/spools", summary="How far each spool is recorded, and which are gone")
+    async def spools() -> list[SpoolOut]:
+        now, wall = clock.now(), clock.wall()
+        marks = await reads.ask(lambda tx: tx.checkpoints())
+        states = spool_states(marks, now, wall, memory.expire_after_s)
+        return [
+            SpoolOut(**{name: getattr(one, name) for name in SpoolOut.model_fields})
+            for one in states
+        ]
 
     @router.get("/incidents", summary="Incidents, newest first")
     async def incidents(model: str = "") -> list[IncidentOut]:
@@ -209,7 +261,7 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
     async def one_decision(decision: str) -> DecisionOut:
         return _decision((await reads.ask(lambda tx: load_decision(tx, decision)))[0])
 
-    del models, one_model, incidents, one_incident, one_decision
+    del models, one_model, quarantine, spools, incidents, one_incident, one_decision
     return router
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
+import anyio.to_thread
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -26,16 +27,17 @@ from windvane.apps.console.answering import (
 from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.memory import Memory
-from windvane.apps.console.metrics import render
+from windvane.apps.console.metrics import RECORDERS, recorder_series, render
 from windvane.apps.console.pages import page_router
 from windvane.apps.console.read_api import read_router
 from windvane.apps.console.rendering import FOLDER, Pages
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore
+from windvane.ports.control_store import ControlStore, StoreUnavailable
 from windvane.ports.event_log import EventLog
 from windvane.ports.metrics import MetricsBoard
 from windvane.ports.routing_feed import RoutingFeed
+from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _log = logging.getLogger(__name__)
 
@@ -94,13 +96,15 @@ def make_app(
     board: MetricsBoard | None = None,
     hosts: AllowedHosts | None = None,
     log: EventLog | None = None,
+    expire_after_s: float = EXPIRE_AFTER_S,
     close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The console over ``store``; ``close`` is called when it stops.
 
     ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics;
     ``hosts`` are the names that it answers under, those of a loopback address by default;
-    ``log`` is what `windvane.read` reads.
+    ``log`` is what `windvane.read` reads. ``expire_after_s``: after which time a spool that nobody
+    sees is taken for gone.
     """
 
     @asynccontextmanager
@@ -120,7 +124,7 @@ def make_app(
         openapi_url="/api/openapi.json",
         lifespan=lifespan,
     )
-    reads, pages, memory = ReadService(store), Pages(), Memory()
+    reads, pages, memory = ReadService(store), Pages(), Memory(expire_after_s)
     app.include_router(api_router(reads, clock, memory))
     app.include_router(admin_router(store, clock, feed))
     if log is not None:
@@ -135,9 +139,17 @@ def make_app(
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/metrics", tags=["health"], summary="Every gateway worker's metrics, as one")
-    def metrics() -> PlainTextResponse:
-        text = render(board.posted()) if board is not None else ""
+    @app.get(
+        "/metrics", tags=["health"], summary="The gateways' metrics as one, and the recorders'"
+    )
+    async def metrics() -> PlainTextResponse:
+        posted = await anyio.to_thread.run_sync(board.posted) if board is not None else {}
+        try:
+            series = await reads.ask_shared("counts", lambda tx: recorder_series(tx.counts()))
+        except StoreUnavailable as error:
+            _log.warning("/metrics: what the recorders counted is left out: %s", error)
+            series = []
+        text = render({**posted, RECORDERS: series})
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @app.get("/readyz", tags=["health"], summary="Whether the control database answers")

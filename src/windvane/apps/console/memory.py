@@ -12,6 +12,7 @@ import msgspec
 from windvane.apps.console.traffic import Grid, Tally, TrafficSeries, tallies_by_window
 from windvane.core.routing import ModelRoute
 from windvane.ports.control_store import Tx
+from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _ROUTES = 500
 _MODELS = 200
@@ -23,10 +24,12 @@ class Memory:
     """Shared by the threads that read; bounded, oldest forgotten first.
 
     A window is settled when every recorder's news is well past it. A recorder that was down
-    may still add to it, so settled windows are read again once a minute.
+    may still add to it, so settled windows are read again once a minute. ``expire_after_s``:
+    after which time of the wall a spool that nobody sees is taken for gone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, expire_after_s: float = EXPIRE_AFTER_S) -> None:
+        self.expire_after_s = expire_after_s
         self._lock = threading.Lock()
         self._routes: OrderedDict[tuple[int, str], ModelRoute | None] = OrderedDict()
         self._tallies: OrderedDict[str, tuple[float, dict[float, Tally]]] = OrderedDict()

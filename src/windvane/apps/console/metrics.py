@@ -5,8 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from windvane.ports.metrics import Series
+from windvane.ports.quarantine import Counted, CountName
 
 PREFIX = "windvane_"
+RECORDERS = "recorders"  # the name under which their counts are beside those of workers
+_OF_RECORDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    CountName.QUARANTINED: (
+        ("kind", "reason"), "What was set aside because it could not be processed",
+    ),
+    CountName.NOT_HELD: (
+        ("kind", "reason"), "What was set aside beyond the bounds, and is counted only",
+    ),
+    CountName.LATE_EVENTS: (("model",), "Events recorded after their window was judged"),
+    CountName.SPOOL_LOST_BYTES: ((), "Bytes of spools, damaged or gone before they were read"),
+}  # fmt: skip
+
+
+def recorder_series(counts: Mapping[Counted, int]) -> list[Series]:
+    """What the recorders of all machines counted in the control database."""
+    out: list[Series] = []
+    for name, (labels, text) in _OF_RECORDERS.items():
+        values = [
+            ((counted.subject, counted.reason)[: len(labels)], [float(n)])
+            for counted, n in counts.items()
+            if counted.name == name
+        ]
+        if not labels and not values:
+            values = [((), [0.0])]
+        out.append(Series(f"{name}_total", "counter", text, labels, values))
+    return out
 
 
 def render(posted: Mapping[str, Sequence[Series]]) -> str:

@@ -64,9 +64,10 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
 
     @router.get("/models/{model}")
     async def model_page(request: Request, model: str, windows: str = "") -> Response:
-        now, given = clock.now(), _range(windows)
+        now, wall, given = clock.now(), clock.wall(), _range(windows)
         page = await reads.ask_shared(
-            ("model", model, given), lambda tx: load_model_page(tx, model, now, given, memory)
+            ("model", model, given),
+            lambda tx: load_model_page(tx, model, now, given, memory, wall),
         )
         glance = page.glance
         line = glance.line

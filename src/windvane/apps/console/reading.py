@@ -35,7 +35,14 @@ from windvane.usecases.monitors.sudden_shift import SourceState, SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.publish_routing import PUBLISH
-from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
+from windvane.usecases.read_model_file import (
+    BadModelFile,
+    ModelFile,
+    Owner,
+    parse_duration,
+    read_model_file,
+)
+from windvane.usecases.recorded_until import recorded_until
 
 _log = logging.getLogger(__name__)
 
@@ -124,10 +131,10 @@ class IncidentPage:
 def load_overview(tx: Tx, now: float, wall: float, memory: Memory) -> Overview:
     """Every model, a few queries each."""
     opened = tx.open_incidents()
-    recorded = recorded_until(tx)
+    recorded = _recorded_until(tx, wall, memory)
     glances: list[Glance] = []
     for record in tx.models():
-        file, live = file_of(record.text), tx.deployment(record.name)
+        file, live = _shown_file(record), tx.deployment(record.name)
         given = grid(now, parse_duration(file.watch.window), GLANCE_WINDOWS, recorded)
         line = memory.series(tx, record.name, given, wall) if live else series((), given)
         mine = [i for i in opened if i.model == record.name]
@@ -135,13 +142,16 @@ def load_overview(tx: Tx, now: float, wall: float, memory: Memory) -> Overview:
     return Overview(tuple(glances), tuple(opened), recorded)
 
 
-def load_model_page(tx: Tx, name: str, now: float, windows: int, memory: Memory) -> ModelPage:
-    """One model over its last ``windows`` windows; raises UnknownName."""
+def load_model_page(
+    tx: Tx, name: str, now: float, windows: int, memory: Memory, wall: float = 0.0
+) -> ModelPage:
+    """One model over its last ``windows`` windows; raises UnknownName. ``wall``: real time, 0
+    where no spool is to be taken for gone."""
     record = _model(tx, name)
     file, live = file_of(record.text), tx.deployment(name)
     incidents = tx.incidents(name, INCIDENTS)
     open_ones = [i for i in incidents if i.closed_at is None]
-    asked = grid(now, parse_duration(file.watch.window), windows, recorded_until(tx))
+    asked = grid(now, parse_duration(file.watch.window), windows, _recorded_until(tx, wall, memory))
     given, found = _newest(tx, name, asked)
     glance = _glance(tx, record, live, series(found, given), open_ones)
     versions = tuple(tx.versions(name))
@@ -224,9 +234,21 @@ def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:
     return found, incidents
 
 
-def recorded_until(tx: Tx) -> float | None:
-    """How far the furthest recorder has read; None where none ever ran."""
-    return max((c.watermark for c in tx.checkpoints()), default=None)
+def _shown_file(record: ModelRecord) -> ModelFile:
+    """Where it cannot be read any more, one of defaults: the other models are shown."""
+    try:
+        return file_of(record.text)
+    except BadModelFile:
+        _log.exception("the file of model %s cannot be read", record.name)
+        return ModelFile(record.name, {}, Owner("file cannot be read"))
+
+
+def _recorded_until(tx: Tx, wall: float, memory: Memory) -> float | None:
+    """Up to when all is recorded that will be soon; where every recorder is down, how far the
+    furthest came. None where none ever ran."""
+    checkpoints = tx.checkpoints()
+    found = recorded_until(checkpoints, wall, memory.expire_after_s)
+    return found if found is not None else max((c.watermark for c in checkpoints), default=None)
 
 
 def _model(tx: Tx, name: str) -> ModelRecord:
@@ -267,7 +289,7 @@ def _glance(
 ) -> Glance:
     return Glance(
         record=record,
-        file=file_of(record.text),
+        file=_shown_file(record),
         live=live,
         line=line,
         incidents=tuple(incidents),

@@ -40,5 +40,6 @@ def console(given: Settings) -> FastAPI:
         board=FileMetricsBoard(given.metrics_folder),
         log=DeltaEventLog(given.log_root, given.log_storage),
         hosts=AllowedHosts(given.host, given.console_hosts),
+        expire_after_s=given.spool_expire_after_s,
         close=store.close,
     )

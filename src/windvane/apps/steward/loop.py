@@ -8,19 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, LeaseLost
+from windvane.ports.control_store import ControlStore, LeaseLost, Tx
 from windvane.ports.event_log import EventLog
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.advance_rollout import advance_rollout, count_losses
 from windvane.usecases.judge_windows import judge_windows
 from windvane.usecases.leases import Shards, give_up, hold_shards
-from windvane.usecases.load_windows import WindowCache, read_until
+from windvane.usecases.load_windows import WindowCache
 from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.read_model_file import parse_duration, read_model_file
+from windvane.usecases.recorded_until import EXPIRE_AFTER_S, expired_spools, recorded_until
 
 _log = logging.getLogger(__name__)
 _WINDOWS_A_TURN = 20
 _MODELS_AT_ONCE = 32
+_NAMED = 10
 _TIDY_EVERY_S = 60.0
 _MOST_FILES = 100
 
@@ -43,6 +45,7 @@ class Steward:
         *,
         lease_s: float,
         wake: Callable[[], None] = _nobody,
+        expire_after_s: float = EXPIRE_AFTER_S,
     ) -> None:
         self._holder = holder
         self._store = store
@@ -51,7 +54,9 @@ class Steward:
         self._feed = feed
         self._lease_s = lease_s
         self._wake = wake
+        self._expire_after_s = expire_after_s
         self._cache = WindowCache()
+        self._expired: tuple[str, ...] = ()
         self._tidy_at = 0.0
         self._shards = Shards({})
         self._renewed_at = 0.0
@@ -119,7 +124,7 @@ class Steward:
         """Every due window of every model, the oldest of each first."""
         for _ in range(_WINDOWS_A_TURN):
             with self._store.read() as tx:
-                until = read_until(tx)
+                until = self._recorded_until(tx)
                 due = tx.due_models(until) if until is not None else []
             judged = 0
             for i in range(0, len(due), _MODELS_AT_ONCE):
@@ -130,13 +135,24 @@ class Steward:
             if not judged:
                 return
 
+    def _recorded_until(self, tx: Tx) -> float | None:
+        """Up to where every spool is read; that some expired is said when it changes."""
+        checkpoints, wall = tx.checkpoints(), self._clock.wall()
+        expired = tuple(expired_spools(checkpoints, wall, self._expire_after_s))
+        if expired != self._expired:
+            self._expired = expired
+            named = ", ".join(expired[:_NAMED]) or "none"
+            _log.warning("windows close without %d spools that expired: %s", len(expired), named)
+        return recorded_until(checkpoints, wall, self._expire_after_s)
+
     def _judge_some(self, models: Sequence[str]) -> int:
         """Those of ``models`` together; where that fails each by itself, so that the trouble of
         one keeps no other from being judged."""
         try:
             return judge_windows(
-                self._store, self._log, self._clock, self._shards, models, self._cache
-            )
+                self._store, self._log, self._clock, self._shards, models, self._cache,
+                self._expire_after_s,
+            )  # fmt: skip
         except LeaseLost:
             raise
         except Exception:

@@ -59,4 +59,5 @@ def steward(given: Settings, held: SqlControlStore, wake: Callable[[], None]) ->
         FileRoutingFeed(given.routing_file),
         lease_s=given.lease_s,
         wake=wake,
+        expire_after_s=given.spool_expire_after_s,
     )

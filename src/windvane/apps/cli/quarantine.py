@@ -1,0 +1,228 @@
+"""``windvane quarantine`` and ``windvane spools``: what is not recorded, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from windvane.apps.cli import show, wiring
+from windvane.apps.cli.options import AsJson, Home
+from windvane.apps.cli.output import out, print_json
+from windvane.ports.control_store import Tx
+from windvane.ports.events import EVENTS
+from windvane.ports.quarantine import MAX_ITEMS, CountName, ItemKind, Quarantined
+from windvane.usecases.read_settings import Settings
+from windvane.usecases.recorded_until import drop_spool, recorded_until, spool_states
+
+quarantine_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    help="What could not be processed: list it, look at it, process it again, forget it.",
+)
+spools_app = typer.Typer(
+    rich_markup_mode="markdown",
+    invoke_without_command=True,
+    help="How far each spool is recorded, and which are gone.",
+)
+Items = Annotated[list[str] | None, typer.Argument(help="Ids, as `quarantine list` shows them.")]
+OfModel = Annotated[str, typer.Option("--model", help="All that is held of this model.")]
+All = Annotated[bool, typer.Option("--all", help="All that is held.")]
+
+
+@quarantine_app.command("list")
+def list_items(
+    model: Annotated[str, typer.Option(help="One model's; all by default.")] = "",
+    kind: Annotated[
+        str, typer.Option(help=f"One kind: {', '.join(ItemKind)}; all by default.")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=1, max=MAX_ITEMS, help="The most lines.")] = 100,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is set aside and why, newest first."""
+    if kind and kind not in list(ItemKind):
+        raise typer.BadParameter(f"--kind: {kind!r} is none of {', '.join(ItemKind)}")
+    with wiring.store(wiring.settings(home)).read() as tx:
+        items, held_back = tx.quarantined(model, kind, limit), not_held(tx)
+    if as_json:
+        print_json([item_row(item) for item in items])
+        return
+    if items:
+        out.table(*show.quarantine_table(items))
+    else:
+        out.print(f"nothing of {model} is set aside" if model else "nothing is set aside")
+    if held_back:
+        out.print(f"{held_back:,} more were beyond the bounds and are only counted")
+
+
+@quarantine_app.command("show")
+def show_item(
+    item: Annotated[str, typer.Argument(help="The id, as `quarantine list` shows it.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """One item with its content: the event, or its first bytes where it is none."""
+    with wiring.store(wiring.settings(home)).read() as tx:
+        found = tx.quarantined_item(item)
+    content = content_of(found)
+    if as_json:
+        print_json({**item_row(found), "content": content})
+        return
+    out.print(f"{found.reason}  {found.message}", style="bold")
+    out.print(
+        f"{found.kind} of model {found.model or '?'}, tenant {found.tenant or '?'}, "
+        f"{show.moment(found.at)}, {found.size:,} bytes from {found.source}, {found.status}"
+    )
+    if not found.whole:
+        out.print("it is not whole, so it cannot be processed again")
+    out.print(content if isinstance(content, str) else show.fields_of(content))
+
+
+@quarantine_app.command("retry")
+def retry(
+    items: Items = None,
+    model: OfModel = "",
+    every: All = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Process it again; what is still bad is held again.
+
+    A recorder does it within seconds, and records each event once.
+    """
+    with wiring.store(wiring.settings(home)).begin() as tx:
+        marked = tx.retry_quarantined(_chosen(tx, items, model, every=every))
+    if as_json:
+        print_json({"retried": marked})
+    else:
+        out.print(f"{marked:,} are processed again; `windvane quarantine list` shows what is left")
+
+
+@quarantine_app.command("drop")
+def drop(
+    items: Items = None,
+    model: OfModel = "",
+    every: All = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forget it: it will never be recorded."""
+    with wiring.store(wiring.settings(home)).begin() as tx:
+        dropped = tx.drop_quarantined(_chosen(tx, items, model, every=every))
+    if as_json:
+        print_json({"dropped": dropped})
+    else:
+        out.print(f"{dropped:,} are forgotten")
+
+
+def _chosen(tx: Tx, items: list[str] | None, model: str, *, every: bool) -> list[str]:
+    if sum((bool(items), bool(model), every)) != 1:
+        raise typer.BadParameter("name ids, or --model MODEL, or --all: one of them")
+    if items:
+        return [tx.quarantined_item(item).id for item in dict.fromkeys(items)]
+    return [item.id for item in tx.quarantined(model, "", MAX_ITEMS)]
+
+
+def item_row(item: Quarantined) -> dict[str, Any]:
+    """An item for machines, without its body."""
+    row: dict[str, Any] = msgspec.to_builtins(item)
+    return {name: value for name, value in row.items() if name not in ("body", "place")}
+
+
+def content_of(item: Quarantined) -> Any:
+    """What the body says: fields by name, or its first bytes in hexadecimal."""
+    try:
+        event = EVENTS.decode(item.body)
+        named = {name: getattr(event, name) for name in event.__struct_fields__}
+        return msgspec.to_builtins({"kind": type(event).__name__, **named})
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return item.body[:512].hex(" ")
+
+
+def not_held(tx: Tx) -> int:
+    """How many were beyond the bounds of the quarantine."""
+    return sum(n for counted, n in tx.counts().items() if counted.name == CountName.NOT_HELD)
+
+
+@spools_app.callback()
+def spools(context: typer.Context, home: Home = None, as_json: AsJson = False) -> None:
+    if context.invoked_subcommand is None:
+        list_spools(home, as_json)
+
+
+@spools_app.command("list")
+def list_spools(home: Home = None, as_json: AsJson = False) -> None:
+    """Each spool: position, watermark, lag, when it was last seen, whether windows close without
+    it. The same as `windvane spools`."""
+    settings = wiring.settings(home)
+    clock = wiring.clock(settings)
+    with wiring.store(settings).read() as tx:
+        states = spool_states(
+            tx.checkpoints(), clock.now(), clock.wall(), settings.spool_expire_after_s
+        )
+    if as_json:
+        print_json(states)
+    elif states:
+        out.table(*show.spools_table(states))
+    else:
+        out.print("no spool yet: no recorder has run")
+
+
+@spools_app.command("drop")
+def drop_one(
+    spool: Annotated[str, typer.Argument(help="The spool's name, as `spools` shows it.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Leave a spool out that will not come back. Should it do so, it is recorded all the same."""
+    settings = wiring.settings(home)
+    wall = wiring.clock(settings).wall()
+    drop_spool(wiring.store(settings), spool, wall, settings.spool_expire_after_s)
+    if as_json:
+        print_json({"spool": spool, "dropped": True})
+    else:
+        out.print(f"spool {spool} is left out from now on")
+
+
+def recording_state(tx: Tx, settings: Settings) -> dict[str, Any]:
+    """What ``status`` says of recording: how far it is, what expired, was lost, late or set
+    aside."""
+    clock = wiring.clock(settings)
+    checkpoints, expire_after_s = tx.checkpoints(), settings.spool_expire_after_s
+    states = spool_states(checkpoints, clock.now(), clock.wall(), expire_after_s)
+    counts: dict[str, Any] = {"lost_bytes": 0, "late_events": {}, "quarantined": {}, "not_held": 0}
+    for counted, n in tx.counts().items():
+        match counted.name:
+            case CountName.SPOOL_LOST_BYTES:
+                counts["lost_bytes"] += n
+            case CountName.LATE_EVENTS:
+                counts["late_events"][counted.subject] = n
+            case CountName.QUARANTINED:
+                counts["quarantined"][f"{counted.subject} {counted.reason}"] = n
+            case CountName.NOT_HELD:
+                counts["not_held"] += n
+            case _:
+                pass
+    return {
+        "recorded_until": recorded_until(checkpoints, clock.wall(), expire_after_s),
+        "spools": len(states),
+        "expired_spools": [one.spool for one in states if one.expired],
+        **counts,
+    }
+
+
+def recording_lines(state: dict[str, Any]) -> list[str]:
+    """What of it a person should know, in lines; none where all is well."""
+    lines: list[str] = []
+    if state["expired_spools"]:
+        named = ", ".join(state["expired_spools"][:5])
+        lines.append(f"windows close without spools that expired: {named} (`windvane spools`)")
+    if state["lost_bytes"]:
+        lines.append(f"{state['lost_bytes']:,} bytes of spools were lost before they were read")
+    if late := sum(state["late_events"].values()):
+        lines.append(f"{late:,} events were recorded after their window was judged")
+    if aside := sum(state["quarantined"].values()):
+        lines.append(f"{aside:,} items were ever set aside (`windvane quarantine list`)")
+    return lines

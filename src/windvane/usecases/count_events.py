@@ -1,0 +1,148 @@
+"""The sketches and units that events make; every event counts in its window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from windvane.core.routing import CASCADED, HURRIED, SELECTED, SELECTED_CHALLENGER, Arm
+from windvane.core.sketch import LATENCY_EDGES_US, NO_AXES, TRAFFIC, Sketch
+from windvane.inference.imported import IMPORTED
+from windvane.ports.control_store import UnitSeen, WindowKey
+from windvane.ports.events import (
+    Event,
+    OutcomeSeen,
+    Predicted,
+    Refused,
+    RouteTaken,
+    column_values,
+)
+from windvane.usecases.count_rows import Rows, count_rows, event_rows
+from windvane.usecases.event_contracts import EventContracts
+
+_MOST_STEPS = 1_000_000
+
+
+def count_events(
+    known: EventContracts, recorder: str, events: Sequence[Event]
+) -> dict[WindowKey, Sketch]:
+    gathered: dict[_Place, _WindowRows] = {}
+    windows = {name: model.window_s for name, model in known.models.items()}
+    for event in events:
+        model = event.model
+        place = (model, event.ts // windows[model], event.tenant, event.contract)
+        match event:
+            case Predicted():
+                rows = event_rows(event)
+                for i, route in enumerate(event.routes_of()):
+                    found = _at(gathered, (*place, route.routed, _counted_as(route)))
+                    found.rows.values.append(rows.values[i])
+                    found.rows.outputs.append(rows.outputs[i])
+                    if not i:
+                        found.traffic["requests"] += 1
+                        # Of what was made elsewhere nobody need tell how long it took.
+                        if event.latency_us or IMPORTED not in route.flags:
+                            found.latencies.append(event.latency_us)
+                    if route.answered != route.routed:
+                        found.traffic["fell_back"] += 1
+                    if route.flags and "failed" in route.flags:
+                        found.traffic["execution_errors"] += 1
+            case Refused():
+                found = _at(gathered, (*place, event.routed, event.arm))
+                found.traffic["unanswered" if event.routed else "refused"] += event.requests
+            case OutcomeSeen():
+                _at(gathered, (*place, "", "")).traffic["outcomes"] += 1
+    return _count(known, recorder, gathered)
+
+
+def _count(
+    known: EventContracts, recorder: str, gathered: Mapping[_Place, _WindowRows]
+) -> dict[WindowKey, Sketch]:
+    """Count the rows of all windows of a contract and a layout at once."""
+    out: dict[WindowKey, Sketch] = {}
+    alike: dict[tuple[str, str], list[tuple[_Place, _WindowRows]]] = {}
+    for place, held in gathered.items():
+        model, _, _, contract, version, _ = place
+        layout = known.version_layouts[model, version] if version else NO_AXES
+        alike.setdefault((contract, layout.id), []).append((place, held))
+    for (contract_id, layout_id), mine in alike.items():
+        layout = known.layouts[layout_id]
+        contract, task = known.contracts[contract_id]
+        rows = Rows(
+            [values for _, held in mine for values in held.rows.values],
+            [outputs for _, held in mine for outputs in held.rows.outputs],
+        )
+        counts = np.zeros((len(mine), layout.size), np.int64)
+        if len(rows) and layout.size:
+            groups = np.repeat(np.arange(len(mine)), [len(held.rows) for _, held in mine])
+            counts = count_rows(layout, contract, task, rows, groups, len(mine))
+        for (place, held), features in zip(mine, counts, strict=True):
+            model, window, tenant, _, version, arm = place
+            start = window * known.models[model].window_s
+            key = WindowKey(model, start, version, arm, tenant, recorder)
+            counted = {**held.traffic, "rows": len(held.rows)}
+            traffic = np.array([counted[name] for name in TRAFFIC], np.int64)
+            bins = np.searchsorted(LATENCY_EDGES_US, held.latencies, side="left")
+            latency = np.bincount(bins, minlength=len(LATENCY_EDGES_US) + 1)
+            made = Sketch(layout.id, features, traffic, latency.astype(np.int64))
+            # Two contracts of one window have one key and, by their version, one layout.
+            out[key] = out[key] + made if key in out else made
+    return out
+
+
+def units_of(known: EventContracts, events: Sequence[Event]) -> list[UnitSeen]:
+    """Units of running rollouts: all of the challenger's, the champion's unlucky ones."""
+    out: list[UnitSeen] = []
+    for event in events:
+        if not isinstance(event, Predicted) or not event.rollout:
+            continue
+        slow = event.latency_us > known.models[event.model].slow_us
+        rollout, _, named_step = event.rollout.rpartition("#")
+        step = int(named_step)
+        if not 0 <= step <= _MOST_STEPS:
+            raise ValueError(f"step {step} of a rollout")
+        units = column_values(event.units, event.rows)
+        for route, unit in zip(event.routes_of(), units, strict=True):
+            if HURRIED in route.flags:  # it did not answer: no evidence that it is well
+                continue
+            failed = "failed" in route.flags
+            if route.arm == Arm.CHALLENGER or failed or slow:
+                named = unit or weak_unit(event)
+                out.append(UnitSeen(rollout, route.arm, named, step, failed, slow))
+    return out
+
+
+def _counted_as(route: RouteTaken) -> str:
+    """The arm whose window a row is counted in."""
+    if CASCADED not in route.flags:
+        return route.arm
+    return SELECTED_CHALLENGER if route.arm == Arm.CHALLENGER else SELECTED
+
+
+def weak_unit(event: Predicted) -> str:
+    """What a row counts as whose client named no unit: everything of one key in one minute. Rows
+    of one caller depend on each other, so each by itself would be too much evidence."""
+    return f"\x00{event.key}/{event.ts // 60.0:.0f}"
+
+
+# Model, number of the window, tenant, contract, version, arm.
+_Place: TypeAlias = tuple[str, float, str, str, str, str]
+
+
+@dataclass(slots=True)
+class _WindowRows:
+    """One window's rows of one version, arm and tenant, before they are counted."""
+
+    rows: Rows = field(default_factory=Rows)
+    latencies: list[int] = field(default_factory=list[int])
+    traffic: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TRAFFIC, 0))
+
+
+def _at(gathered: dict[_Place, _WindowRows], place: _Place) -> _WindowRows:
+    found = gathered.get(place)
+    if found is None:
+        found = gathered[place] = _WindowRows()
+    return found

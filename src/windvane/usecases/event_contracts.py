@@ -1,0 +1,136 @@
+"""What the recorder has to know of an event's model, contract and layouts before it counts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from windvane.core.errors import WindvaneError
+from windvane.core.sketch import NO_AXES, Layout
+from windvane.core.task import Contract, Task, make_task
+from windvane.ports.control_store import StoreUnavailable, Tx, UnknownName
+from windvane.ports.events import Event, Predicted, Refused
+from windvane.usecases.check_event import (
+    UncountableEvent,
+    UnknownContract,
+    UnknownModel,
+    UnreadableModelFile,
+)
+from windvane.usecases.read_model_file import parse_duration, read_model_file
+
+# What reading a record of the store raises where the record is bad; where the store is, its driver
+# raises errors of its own.
+_UNREADABLE = (
+    WindvaneError, msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError,
+    RecursionError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class EventModel:
+    """Of a model's file: its ``text``, and in seconds and microseconds what counting needs."""
+
+    text: str
+    window_s: float
+    slow_us: float
+
+
+class EventContracts:
+    """Contracts, layouts and model files of the events that were met, and what is wrong with those
+    that cannot be read."""
+
+    def __init__(self) -> None:
+        self.contracts: dict[str, tuple[Contract, Task]] = {}
+        self.layouts: dict[str, Layout] = {NO_AXES.id: NO_AXES}
+        self.version_layouts: dict[tuple[str, str], Layout] = {}
+        self.models: dict[str, EventModel] = {}
+        self._bad_files: dict[str, tuple[str, WindvaneError]] = {}
+        self._faults: dict[tuple[str, ...], WindvaneError] = {}
+
+    def load(self, tx: Tx, events: Sequence[Event]) -> None:
+        """Read what was not met before, and models whose file is another by now. What is wrong with
+        a record is for ``fault_of``; only an outage of the store raises."""
+        self._faults.clear()
+        for contract_id in {event.contract for event in events} - self.contracts.keys():
+            self._load_contract(tx, contract_id)
+        for name in {event.model for event in events}:
+            self._load_model(tx, name)
+        for model, version in _versions(events) - self.version_layouts.keys():
+            if model in self.models:
+                self._load_layout(tx, model, version)
+
+    def fault_of(self, event: Event) -> WindvaneError | None:
+        """Why the event can be neither logged nor counted; None if it can."""
+        if not self._faults:
+            return None
+        found = self._faults.get(("model", event.model))
+        found = found or self._faults.get(("contract", event.contract))
+        for pair in _versions((event,)) if found is None else ():
+            found = found or self._faults.get(("version", *pair))
+        return found
+
+    def _load_contract(self, tx: Tx, contract_id: str) -> None:
+        try:
+            contract = tx.contract(contract_id)
+            self.contracts[contract_id] = (contract, make_task(contract.task))
+        except StoreUnavailable:
+            raise
+        except _UNREADABLE as error:
+            message = f"contract {contract_id[:80]!r}: {_told(error)}"
+            self._faults["contract", contract_id] = UnknownContract(message)
+
+    def _load_model(self, tx: Tx, name: str) -> None:
+        try:
+            text = tx.model(name).text
+        except UnknownName as error:
+            self.models.pop(name, None)
+            self._faults["model", name] = UnknownModel(error.message)
+            return
+        bad_text, fault = self._bad_files.get(name, ("", None))
+        if fault is not None and bad_text == text:
+            self._faults["model", name] = fault
+            return
+        if name in self.models and self.models[name].text == text:
+            return
+        self._bad_files.pop(name, None)
+        try:
+            watch = read_model_file(text).watch
+            window_s, slow_us = parse_duration(watch.window), parse_duration(watch.latency) * 1e6
+        except _UNREADABLE as error:
+            fault = UnreadableModelFile(f"the file of model {name}: {_told(error)}")
+            self.models.pop(name, None)
+            self._bad_files[name] = (text, fault)
+            self._faults["model", name] = fault
+            return
+        self.models[name] = EventModel(text, window_s, slow_us)
+
+    def _load_layout(self, tx: Tx, model: str, version: str) -> None:
+        try:
+            layout_id = tx.version_layouts(model).get(version)
+            if layout_id is None:  # a version that is gone: its rows are traffic and no more
+                self.version_layouts[model, version] = NO_AXES
+                return
+            if layout_id not in self.layouts:
+                self.layouts[layout_id] = tx.layout(layout_id)
+            self.version_layouts[model, version] = self.layouts[layout_id]
+        except StoreUnavailable:
+            raise
+        except _UNREADABLE as error:
+            message = f"the layout of {model} version {version[:80]}: {_told(error)}"
+            self._faults["version", model, version] = UncountableEvent(message)
+
+
+def _told(error: Exception) -> str:
+    return error.message if isinstance(error, WindvaneError) else f"{type(error).__name__}: {error}"
+
+
+def _versions(events: Iterable[Event]) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    for event in events:
+        if isinstance(event, Predicted):
+            found |= {(event.model, route.routed) for route in event.routes}
+        elif isinstance(event, Refused) and event.routed:
+            found.add((event.model, event.routed))
+    return found

@@ -1,0 +1,97 @@
+"""Up to when everything that was seen is recorded, without who is gone for good."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from windvane.core.errors import WindvaneError, did_you_mean
+from windvane.ports.control_store import Checkpoint, ControlStore, UnknownName
+
+EXPIRE_AFTER_S = 600.0
+"""The default of the setting ``spool_expire_after_s``."""
+
+
+class SpoolStillThere(WindvaneError):
+    """A recorder saw the spool a moment ago: without it, windows would close too early."""
+
+    code: ClassVar[str] = "SPL-102"
+    hint = "stop its recorder for good, or wait: a spool that is gone expires by itself"
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolState:
+    """A spool for people. ``lag_s``: how far its watermark is behind now, in seconds."""
+
+    spool: str
+    position: int
+    watermark: float
+    lag_s: float
+    seen_s_ago: float | None
+    expired: bool
+    lost_bytes: int
+
+
+def recorded_until(
+    checkpoints: Iterable[Checkpoint], wall: float, expire_after_s: float
+) -> float | None:
+    """Business time in seconds up to which every spool is recorded that is still there; None where
+    none is: then nobody knows, and no window closes.
+
+    ``expired_spools`` says which are left out. What one of these held is late when it comes back:
+    it is recorded and counted, but its windows may be judged by then.
+    """
+    left_out = set(expired_spools(checkpoints := list(checkpoints), wall, expire_after_s))
+    marks = [c.watermark for c in checkpoints if not c.dropped and c.spool not in left_out]
+    return min(marks, default=None)
+
+
+def expired_spools(
+    checkpoints: Iterable[Checkpoint], wall: float, expire_after_s: float
+) -> list[str]:
+    """The names of those that no recorder has seen for ``expire_after_s`` seconds of the wall's
+    time, and that nobody dropped."""
+    return [c.spool for c in checkpoints if not c.dropped and _expired(c, wall, expire_after_s)]
+
+
+def _expired(checkpoint: Checkpoint, wall: float, expire_after_s: float) -> bool:
+    return checkpoint.seen_at is not None and wall - checkpoint.seen_at > expire_after_s
+
+
+def spool_states(
+    checkpoints: Iterable[Checkpoint], now: float, wall: float, expire_after_s: float
+) -> list[SpoolState]:
+    """Of every spool that nobody dropped."""
+    return [
+        SpoolState(
+            c.spool,
+            c.position,
+            c.watermark,
+            max(0.0, now - c.watermark),
+            None if c.seen_at is None else max(0.0, wall - c.seen_at),
+            _expired(c, wall, expire_after_s),
+            c.lost_bytes,
+        )
+        for c in checkpoints
+        if not c.dropped
+    ]
+
+
+def drop_spool(store: ControlStore, spool: str, wall: float, expire_after_s: float) -> None:
+    """Leave a spool out from now on, and out of lists. Its position stays: should it come back,
+    it is recorded from there on, and is in the lists again.
+
+    Raises UnknownName, SpoolStillThere.
+    """
+    with store.begin() as tx:
+        known = {c.spool: c for c in tx.checkpoints() if not c.dropped}
+        found = known.get(spool)
+        if found is None:
+            raise UnknownName(f"there is no spool {spool[:80]!r}", hint=did_you_mean(spool, known))
+        if found.seen_at is not None and not _expired(found, wall, expire_after_s):
+            ago = max(0.0, wall - found.seen_at)
+            raise SpoolStillThere(
+                f"spool {spool} was seen {ago:.0f} s ago, less than {expire_after_s:.0f} s"
+            )
+        tx.set_checkpoint(replace(found, dropped=True))
