@@ -22,7 +22,9 @@ class CannotDismiss(WindvaneError):
     hint = "`windvane incidents` lists the open ones"
 
 
-def dismiss_incident(store: ControlStore, clock: Clock, incident_id: str, why: str) -> Incident:
+def dismiss_incident(
+    store: ControlStore, clock: Clock, incident_id: str, why: str, *, by: str = ""
+) -> Incident:
     """Close an open incident; a detector that still sounds for it begins anew.
 
     A broken feed heals by itself: while it is broken a version stands in for another, and
@@ -52,6 +54,8 @@ def dismiss_incident(store: ControlStore, clock: Clock, incident_id: str, why: s
                 policy={},
                 facts={"why": why},
                 verdict=Verdict(Outcome.PASS, "INC-100", f"closed by hand: {why}"),
+                actor=by,
+                reason=why,
             )
         )
     return closed

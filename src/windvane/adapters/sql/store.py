@@ -15,6 +15,7 @@ from sqlalchemy import event, exc
 from windvane.adapters.sql.decisions import DecisionRows, LeaseRows
 from windvane.adapters.sql.models import ModelRows
 from windvane.adapters.sql.tenants import TenantRows
+from windvane.adapters.sql.users import UserRows
 from windvane.adapters.sql.windows import WindowRows
 from windvane.ports.control_store import HomeOfEarlierRelease, StoreUnavailable, Tx
 
@@ -24,7 +25,7 @@ _BUSY_MS = 10_000
 _WRITER, _MIGRATOR = 827360, 827361  # advisory locks of the database
 
 
-class _Tx(ModelRows, TenantRows, WindowRows, DecisionRows, LeaseRows):
+class _Tx(ModelRows, TenantRows, UserRows, WindowRows, DecisionRows, LeaseRows):
     """Everything, on one connection."""
 
 

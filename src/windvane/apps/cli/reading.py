@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from windvane.apps.cli import show, wiring
-from windvane.apps.cli.options import AsJson, Home
+from windvane.apps.cli.options import AsJson, Home, cli_actor
 from windvane.apps.cli.output import out, print_json
 from windvane.usecases.dismiss_incident import dismiss_incident
 from windvane.usecases.replay_decision import replay_decision
@@ -82,7 +82,9 @@ def _incidents(
     if close:
         if not incident:
             raise typer.BadParameter("--close needs the incident's id")
-        dismiss_incident(wiring.store(settings), wiring.clock(settings), incident, close)
+        dismiss_incident(
+            wiring.store(settings), wiring.clock(settings), incident, close, by=cli_actor()
+        )
         if as_json:
             print_json({"incident": incident, "closed": True})
         else:
