@@ -7,11 +7,12 @@ import random
 
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore
+from windvane.ports.control_store import ControlStore, Tx, UnknownName
 from windvane.ports.notifier import Notifier
 from windvane.ports.registry import AliasMirror
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.publish_routing import ALIAS, NOTIFY, PUBLISH, publish_table
+from windvane.usecases.read_model_file import BadModelFile, read_model_file
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_S = 1.0
@@ -37,6 +38,7 @@ def deliver_effects(
         tables = {
             item.key: tx.routing(int(item.body["seq"])) for item in due if item.kind == PUBLISH
         }
+        consumers = {item.key: _consumers(tx, item.key) for item in due if item.kind == NOTIFY}
     done = 0
     for item in due:
         try:
@@ -45,7 +47,8 @@ def deliver_effects(
                     if (table := tables[item.key]) is not None:
                         publish_table(store, feed, table)
                 case kind if kind == NOTIFY:
-                    notifier.send(item.key, item.body["title"], item.body["body"])
+                    body = item.body["body"] + consumers[item.key]
+                    notifier.send(item.key, item.body["title"], body)
                 case kind if kind == ALIAS:
                     mirror.mirror_alias(**item.body)
                 case _:
@@ -61,3 +64,14 @@ def deliver_effects(
             tx.effect_done(item.key, clock.wall())
         done += 1
     return done
+
+
+def _consumers(tx: Tx, key: str) -> str:
+    """A line that names the teams which depend on the model, "" for none. Who is not known must
+    not keep the others from being told."""
+    try:
+        model = tx.decision(key.rpartition("#")[0]).model
+        teams = read_model_file(tx.model(model).text).consumers
+    except (UnknownName, BadModelFile):
+        return ""
+    return f"\nconsumers: {', '.join(teams)}" if teams else ""

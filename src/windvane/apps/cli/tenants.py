@@ -66,8 +66,9 @@ def issue(
     settings = wiring.settings(home)
     say_if_new(settings)
     store = wiring.store(settings, begin=True)
+    scopes = [Scope.READ.value] if role else CLIENT_SCOPES
     keys = issue_keys(
-        store, wiring.clock(settings), [tenant], name, scopes=scope or ([Scope.READ.value] if role else CLIENT_SCOPES),
+        store, wiring.clock(settings), [tenant], name, scopes=scope or scopes,
         expires_in_s=duration(expires, "--expires") if expires else None,
         api_version=api_version, grants=role or (), by=cli_actor(), reason=reason,
     )  # fmt: skip

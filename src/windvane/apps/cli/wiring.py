@@ -16,13 +16,14 @@ from windvane.adapters.shared_memory import shared_fd
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.terminal import Column, Output, ends_quietly, report_error
 from windvane.apps.cli.child import Inherited, listen
-from windvane.apps.cli.home import check_home, find_home
+from windvane.apps.cli.home import check_home, close_home, find_home
 from windvane.apps.cli.running import CannotStart
 from windvane.core.execution import RUNTIMES, RuntimeName
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable
 from windvane.ports.environments import EnvironmentStore
 from windvane.ports.event_log import EventLog
+from windvane.ports.passwords import PasswordHasher
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.read_settings import MissingExtra, Settings, find_settings
 
@@ -52,7 +53,9 @@ def store(config: Settings, *, begin: bool = False) -> ControlStore:
     Raises NoHome, and StoreUnavailable where the home was in use but its database file is gone:
     an empty one in its place would forget every version, and no gateway would follow it.
     """
-    if not begin:
+    if begin:
+        close_home(config.folder)
+    else:
         check_home(config)
     file = Path(config.store_url.removeprefix("sqlite:///"))
     embedded = config.store_url.startswith("sqlite:///")
@@ -85,6 +88,12 @@ def inherited(config: Settings) -> Inherited:
             hint="stop what listens there, or set `port`",
         ) from error
     return Inherited(listener, shared_fd())
+
+
+def hasher() -> PasswordHasher:
+    from windvane.adapters.argon2 import Argon2Hasher  # most commands need none
+
+    return Argon2Hasher()
 
 
 def clock(config: Settings) -> Clock:

@@ -7,14 +7,16 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import windvane
+from windvane.apps.console.access import Guard, GuardedRoute, needs, public
+from windvane.apps.console.acting import acting_pages, acting_router
 from windvane.apps.console.admin import admin_router
 from windvane.apps.console.answering import (
     NoSuchName,
@@ -29,6 +31,9 @@ from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import render
 from windvane.apps.console.pages import page_router
 from windvane.apps.console.rendering import FOLDER, Pages
+from windvane.apps.console.signing_in import STATUSES, SignInWays, sign_in_path, sign_in_router
+from windvane.apps.console.visiting import BoundedBodies
+from windvane.core.authorization import Action
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
@@ -91,12 +96,16 @@ def make_app(
     feed: RoutingFeed | None = None,
     board: MetricsBoard | None = None,
     hosts: AllowedHosts | None = None,
+    ways: SignInWays | None = None,
+    open_metrics: bool = False,
     close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The console over ``store``; ``close`` is called when it stops.
 
     ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics;
-    ``hosts`` are the names that it answers under, those of a loopback address by default.
+    ``hosts`` are the names that it answers under, those of a loopback address by default;
+    ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
+    strangers may read the metrics.
     """
 
     @asynccontextmanager
@@ -113,45 +122,43 @@ def make_app(
         ),
         docs_url=None,
         redoc_url=None,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,
         lifespan=lifespan,
     )
     reads, pages, memory = ReadService(store), Pages(), Memory()
+    ways = ways or SignInWays()
+    app.state.guard = Guard(store, reads, clock, ways.cookies, ways.limits)
+    app.include_router(acting_router(store, clock, feed))  # before routes that end in a path
     app.include_router(api_router(reads, clock, memory))
     app.include_router(admin_router(store, clock, feed))
+    app.include_router(sign_in_router(store, reads, clock, pages, ways))
+    app.include_router(acting_pages(store, reads, clock, pages, feed))
     app.include_router(page_router(reads, clock, pages, memory))
+    app.include_router(_health_router(reads, board, open_metrics=open_metrics))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     known = hosts or AllowedHosts("127.0.0.1")
+    app.add_middleware(BoundedBodies)  # pyright: ignore[reportArgumentType]
     app.add_middleware(KnownHosts, hosts=known)  # pyright: ignore[reportArgumentType]
     app.add_middleware(SecureHeaders)  # pyright: ignore[reportArgumentType]
 
-    @app.get("/healthz", tags=["health"], summary="Whether this process answers")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get("/metrics", tags=["health"], summary="Every gateway worker's metrics, as one")
-    def metrics() -> PlainTextResponse:
-        text = render(board.posted()) if board is not None else ""
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
-
-    @app.get("/readyz", tags=["health"], summary="Whether the control database answers")
-    async def readyz() -> dict[str, str]:
-        await reads.ask(lambda tx: tx.models())
-        return {"status": "ok"}
-
     def failed(request: Request, status: HTTPStatus, error: WindvaneError) -> Response:
         problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
-        if request.url.path.startswith(("/api/", "/readyz")):
+        path = request.url.path
+        if path.startswith(("/api/", "/readyz", "/metrics")):
             headers = {"Cache-Control": "no-store"}
             if status == HTTPStatus.UNAUTHORIZED:
                 headers["WWW-Authenticate"] = "Bearer"
             return JSONResponse(problem.model_dump(), status, headers)
+        if status == HTTPStatus.UNAUTHORIZED and request.method == "GET":
+            where = f"{path}?{request.url.query}" if request.url.query else path
+            return _to_sign_in(request, sign_in_path(where))
         return pages.page(
             request,
             "failed.html",
             title=status.phrase,
             now=None,
             status=status,
+            follows=getattr(request.state, "visit", None) is not None,
             problem=problem,
             number=int(status),
             near=error.path if isinstance(error, NoSuchName) else "",
@@ -159,7 +166,7 @@ def make_app(
 
     @app.exception_handler(WindvaneError)
     async def ours(request: Request, error: WindvaneError) -> Response:
-        status = status_of(error)
+        status = status_of(error, STATUSES)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.warning("%s: %s", request.url.path, error)
         return failed(request, status, error)
@@ -182,5 +189,45 @@ def make_app(
         response.headers.update(HEADERS)
         return response
 
-    del healthz, metrics, readyz, ours, http, invalid, unforeseen
+    del ours, http, invalid, unforeseen
     return app
+
+
+def _health_router(
+    reads: ReadService, board: MetricsBoard | None, *, open_metrics: bool
+) -> APIRouter:
+    """What supervisors and Prometheus ask, and the schema of it all."""
+    router = APIRouter(tags=["health"], route_class=GuardedRoute)
+
+    @router.get("/healthz", summary="Whether this process answers")
+    @public
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="Whether the control database answers")
+    @public
+    async def readyz() -> dict[str, str]:
+        await reads.ask(lambda tx: tx.models())
+        return {"status": "ok"}
+
+    @router.get("/metrics", summary="Every gateway worker's metrics, as one")
+    @(public if open_metrics else needs(Action.VIEW))
+    def metrics() -> PlainTextResponse:
+        text = render(board.posted()) if board is not None else ""
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    @router.get("/api/openapi.json", include_in_schema=False)
+    @needs(Action.VIEW)
+    def schema(request: Request) -> JSONResponse:
+        return JSONResponse(request.app.openapi())
+
+    del healthz, readyz, metrics, schema
+    return router
+
+
+def _to_sign_in(request: Request, url: str) -> Response:
+    """A poll of htmx has to leave its page, which a redirect of its own would not do."""
+    headers = {"Cache-Control": "no-store"}
+    if request.headers.get("HX-Request") == "true":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers={**headers, "HX-Redirect": url})
+    return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers)
