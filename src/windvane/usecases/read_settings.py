@@ -79,7 +79,7 @@ class SignInOidc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     client_id: str
     client_secret: str = ""
     roles: dict[str, list[str]] = {}
-    scopes: list[str] = ["openid", "profile"]
+    scopes: list[str] = []
     name_claim: str = "sub"
     groups_claim: str = "groups"
     redirect_uri: str = ""

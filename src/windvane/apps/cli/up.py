@@ -19,7 +19,7 @@ from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.manage_users import FIRST_USER, add_first_user
 from windvane.usecases.read_settings import Settings
 
-FIRST_PASSWORD_FILE = "first-password"
+FIRST_PASSWORD_FILE = "first-password"  # noqa: S105 - a file's name
 
 
 def up_commands(app: typer.Typer) -> None:

@@ -56,6 +56,7 @@ class NotAllowed(WindvaneError):
 
 
 _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
+    (NoSuchPage, HTTPStatus.NOT_FOUND),
     (UnknownName, HTTPStatus.NOT_FOUND),
     (UnknownKey, HTTPStatus.NOT_FOUND),
     (NotSignedIn, HTTPStatus.UNAUTHORIZED),

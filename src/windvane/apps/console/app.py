@@ -158,7 +158,6 @@ def make_app(
             title=status.phrase,
             now=None,
             status=status,
-            follows=getattr(request.state, "visit", None) is not None,
             problem=problem,
             number=int(status),
             near=error.path if isinstance(error, NoSuchName) else "",
