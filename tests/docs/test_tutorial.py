@@ -106,7 +106,8 @@ def run(steps: list[Step], tmp_path: Path) -> Iterator[Run]:
     try:
         await_text(message, _MARK.format(len(steps) - 2), bash)
         key = subprocess.run(
-            [sys.executable, "-m", "windvane.apps.cli.main", "key", "issue", "desk", "--role", "viewer", "--home", str(home)],
+            [sys.executable, "-m", "windvane.apps.cli.main", "key", "issue", "desk",
+             "--role", "viewer", "--home", str(home)],
             capture_output=True, text=True, check=True, timeout=60, env=environment,
         ).stdout.strip()  # fmt: skip
         pages = {

@@ -73,12 +73,13 @@ class World:
         apply_model(self.store, self.clock, OTHER)
         evidence = {
             "samples": [
-                {"ts": 1.0, "tenant": "acme", "code": "CON-1", "message": f"{SECRET_EMAIL} is no number",
-                 "unit": SECRET_EMAIL, "sample": SECRET_EMAIL, "outputs": {"score": 0.25},
+                {"ts": 1.0, "tenant": "acme", "code": "CON-1",
+                 "message": f"{SECRET_EMAIL} is no number", "unit": SECRET_EMAIL,
+                 "sample": SECRET_EMAIL, "outputs": {"score": 0.25},
                  "features": {"x": 7.25, "email": SECRET_EMAIL}},
                 {"ts": 2.0, "tenant": "acme", "request_id": "r-1", "unit": SECRET_EMAIL,
                  "routed": "2", "answered": "1", "latency_us": 900, "flags": [],
-                 "outputs": {"score": 0.375}, "features": {"x": 8.5, "email": None}},
+                 "outputs": {"score": 0.6137}, "features": {"x": 91.73, "email": None}},
             ],
             "histograms": [
                 {"feature": "email", "labels": ["null", SECRET_EMAIL], "before": [0, 1],
