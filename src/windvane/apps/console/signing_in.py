@@ -275,7 +275,7 @@ def sign_in_router(
         held = await reads.ask(lambda tx: tx.sessions(who.kind, who.name))
         status = HTTPStatus.OK if error is None else HTTPStatus.UNPROCESSABLE_ENTITY
         return pages.page(
-            request, "account.html", title="Your account", now=clock.wall(), follows=False,
+            request, "account.html", title="Your account", now=None, follows=False,
             status=status, problem=error, changed=changed, sessions=held,
             has_password=who.kind is PrincipalKind.USER and ways.hasher is not None,
         )  # fmt: skip
