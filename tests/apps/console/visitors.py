@@ -13,6 +13,7 @@ import httpx
 from windvane.adapters.argon2 import Argon2Hasher
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.app import make_app
+from windvane.apps.console.hosts import AllowedHosts
 from windvane.apps.console.signing_in import SignInWays
 from windvane.apps.console.visiting import Cookies, csrf_of
 from windvane.core.authorization import parse_grants
@@ -68,7 +69,8 @@ class World:
         self.ways = self.ways or SignInWays(
             hasher=Argon2Hasher(memory_kib=64, passes=1), ticks=lambda: self.clock.at
         )
-        self.app = make_app(self.store, self.clock, ways=self.ways)
+        hosts = AllowedHosts("127.0.0.1", ["testserver"])
+        self.app = make_app(self.store, self.clock, ways=self.ways, hosts=hosts)
         apply_model(self.store, self.clock, FILE.format(decides=self.decides))
         apply_model(self.store, self.clock, OTHER)
         evidence = {
