@@ -105,8 +105,13 @@ def run(steps: list[Step], tmp_path: Path) -> Iterator[Run]:
         )  # fmt: skip
     try:
         await_text(message, _MARK.format(len(steps) - 2), bash)
+        key = subprocess.run(
+            [sys.executable, "-m", "windvane.apps.cli.main", "key", "issue", "desk",
+             "--role", "viewer", "--home", str(home)],
+            capture_output=True, text=True, check=True, timeout=60, env=environment,
+        ).stdout.strip()  # fmt: skip
         pages = {
-            path: status(f"http://127.0.0.1:{console_port}{path}")
+            path: status(f"http://127.0.0.1:{console_port}{path}", key)
             for path in ("/", *_MODELS, "/incidents", "/nowhere")
         }
         with (checkout / "go").open("w") as go:
@@ -138,9 +143,10 @@ def await_text(path: Path, wanted: str, process: subprocess.Popen[bytes]) -> Non
         time.sleep(0.1)
 
 
-def status(url: str) -> int:
+def status(url: str, key: str) -> int:
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {key}"})
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()

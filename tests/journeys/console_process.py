@@ -16,6 +16,11 @@ from urllib.parse import urlsplit
 import httpx
 from playwright.sync_api import Browser, Page
 
+from windvane.adapters.clock import SystemClock
+from windvane.adapters.sql import SqlControlStore
+from windvane.core.authorization import parse_grants
+from windvane.usecases.sign_in import SessionLimits, begin_oidc_session
+
 _READY_S = 60.0
 _STOP_S = 15.0
 _WATCH_CSP = """
@@ -24,9 +29,37 @@ document.addEventListener("securitypolicyviolation", (e) =>
 """
 
 
+# The token of whom the pages and `get` below are signed in as, by the console's address.
+_SIGNED_IN: dict[str, str] = {}
+
+
+def begin_session(home: Path, name: str = "ana", *roles: str) -> str:
+    """The token of a session of somebody with these roles (admin, if none is named)."""
+    store = SqlControlStore(f"sqlite:///{home / 'control.db'}")
+    try:
+        grants = parse_grants(roles or ("admin",))
+        return begin_oidc_session(store, SystemClock(), SessionLimits(), name, grants)
+    finally:
+        store.close()
+
+
+def cookies_for(url: str) -> dict[str, str]:
+    """What a browser sends there that is signed in."""
+    where = urlsplit(url)
+    token = _SIGNED_IN.get(f"{where.scheme}://{where.netloc}", "")
+    return {f"windvane-{where.port}": token} if token else {}
+
+
+def get(url: str) -> httpx.Response:
+    """As whoever is signed in there."""
+    with httpx.Client(timeout=30.0, cookies=cookies_for(url)) as client:
+        return client.get(url)
+
+
 @contextmanager
-def running_console(home: Path, port: int) -> Iterator[str]:
-    """``python -m windvane.apps.console`` over ``home``; its address, once it answers."""
+def running_console(home: Path, port: int, token: str = "") -> Iterator[str]:
+    """``python -m windvane.apps.console`` over ``home``; its address, once it answers. An admin
+    is signed in there, or who has the session of ``token``."""
     log = home / "console.log"
     url = f"http://127.0.0.1:{port}"
     with log.open("wb") as out:
@@ -42,8 +75,10 @@ def running_console(home: Path, port: int) -> Iterator[str]:
             assert process.poll() is None, f"the console ended by itself:\n{message}"
             assert time.monotonic() < deadline, f"the console does not answer:\n{message}"
             time.sleep(0.05)
+        _SIGNED_IN[url] = token or begin_session(home)
         yield url
     finally:
+        _SIGNED_IN.pop(url, None)
         process.send_signal(signal.SIGTERM)
         try:
             process.wait(timeout=_STOP_S)
@@ -83,13 +118,23 @@ class Watch:
 
 @contextmanager
 def watched_page(
-    browser: Browser, width: int = 1280, *, dark: bool = False, expected: str = ""
+    browser: Browser,
+    width: int = 1280,
+    *,
+    dark: bool = False,
+    expected: str = "",
+    stranger: bool = False,
 ) -> Iterator[Page]:
-    """A page of its own; at the end nothing may have gone wrong but what holds ``expected``."""
+    """A page of its own, signed in at every console that runs unless it is a ``stranger``'s; at
+    the end nothing may have gone wrong but what holds ``expected``."""
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme="dark" if dark else "light"
     )
     context.set_default_timeout(20_000)
+    for url in [] if stranger else _SIGNED_IN:
+        context.add_cookies(
+            [{"name": name, "value": value, "url": url} for name, value in cookies_for(url).items()]
+        )
     try:
         page = context.new_page()
         watch = Watch(page)

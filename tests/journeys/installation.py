@@ -87,6 +87,7 @@ class Installation:
     port: int
     console_port: int
     key: str = ""
+    viewer: str = ""
     processes: dict[str, subprocess.Popen[bytes]] = field(
         default_factory=dict[str, "subprocess.Popen[bytes]"]
     )
@@ -154,6 +155,13 @@ class Installation:
 
     def wait_ready(self) -> None:
         wait_until("the gateway is ready", self.answers)
+
+    def page(self, path: str) -> httpx.Response:
+        """What the console shows to a viewer, by a key of theirs."""
+        if not self.viewer:
+            self.viewer = self.cli("key", "issue", "desk", "--role", "viewer").strip()
+        url = f"http://127.0.0.1:{self.console_port}{path}"
+        return httpx.get(url, headers={"authorization": f"Bearer {self.viewer}"}, timeout=30.0)
 
     @contextmanager
     def store(self) -> Iterator[SqlControlStore]:

@@ -150,11 +150,10 @@ def test_the_control_api_answers_whatever_it_is_asked(
     running: Installation, mode: GenerationMode, signed: bool
 ) -> None:
     console = f"http://127.0.0.1:{running.console_port}"
-    schema = schemathesis.openapi.from_url(f"{console}/api/openapi.json")
-    headers: dict[str, str] = {}
-    if signed:
-        admin = running.cli("key", "issue", "ops", "--scope", "admin").strip()
-        headers = {"authorization": f"Bearer {admin}"}
+    admin = running.cli("key", "issue", "ops", "--scope", "admin").strip()
+    header = {"authorization": f"Bearer {admin}"}
+    schema = schemathesis.openapi.from_url(f"{console}/api/openapi.json", headers=header)
+    headers = header if signed else {}
     conforms = checks_named(*CONFORMS)
     seen: Counter[tuple[str, int]] = Counter()
     for path in ("/api/keys", "/api/limits", "/api/trust", "/api/audit"):

@@ -9,7 +9,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from journeys.installation import MODEL, Installation, Load, loaded, wait_until
@@ -116,6 +115,7 @@ def test_the_gateway_goes_on_alone(home: Installation) -> None:
 def test_a_database_that_comes_back(home: Installation) -> None:
     """It vanishes under running processes: none makes an empty one, all go on afterwards."""
     up(home)
+    assert home.page("/").status_code == 200
     away = home.home / "away"
     away.mkdir()
     with loaded(home) as load:
@@ -126,8 +126,7 @@ def test_a_database_that_comes_back(home: Installation) -> None:
         message = home.home / "logs" / "recorder.log"
         wait_until("the recorder says what is wrong", lambda: "STO-101" in message.read_text())
         assert not (home.home / "control.db").exists()
-        page = httpx.get(f"http://127.0.0.1:{home.console_port}/", timeout=10)
-        assert page.status_code == 503
+        assert home.page("/").status_code == 503
         for path in away.iterdir():
             path.rename(home.home / path.name)
         load.wait_for(100)

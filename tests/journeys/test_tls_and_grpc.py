@@ -69,7 +69,7 @@ def test_all_that_listens_speaks_tls_and_shows_a_renewed_certificate(home: Insta
                 headers={"authorization": f"Bearer {home.key}", "content-type": "application/json"},
             )
             assert answer.status_code == 200, answer.text
-            assert client.get(f"https://localhost:{home.console_port}/").status_code == 200
+            assert client.get(f"https://localhost:{home.console_port}/sign-in").status_code == 200
         return answer.json()["predictions"][0]["value"]
 
     message = ask()

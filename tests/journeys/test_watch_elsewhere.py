@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from journeys.gateway_load import ask, up
 from journeys.installation import FILE, MODEL, Installation, free_port, wait_until, write_table
@@ -60,8 +59,7 @@ def test_past_answers_and_events_are_all_that_is_needed(fresh: Installation) -> 
     answer = ask(home)
     assert (answer.status, answer.code) == (409, "GAT-124")
     assert "late is served elsewhere" in answer.json["error"]["message"]
-    console = f"http://127.0.0.1:{home.console_port}"
-    page = httpx.get(f"{console}/models/{MODEL}", timeout=30.0).text
+    page = home.page(f"/models/{MODEL}").text
     assert "Watched, served elsewhere" in page
     assert "Who answers" not in page
     assert "/events" in page

@@ -229,6 +229,18 @@ def test_a_retry_waits_behind_what_is_new(quiet: Harness) -> None:
     assert [item.kind for item in waiting(quiet)] == [publish[0].kind, NOTIFY]
 
 
+def test_teams_that_depend_on_a_model_are_named(harness: Harness) -> None:
+    with harness.store.read() as tx:
+        text = tx.model(MODEL).text
+    harness.apply(text + "\nconsumers: [gates, revenue]\n")
+    told = RecordingNotifier()
+    decide(harness, "d", notify("broken"))
+    deliver(harness, told)
+    assert [line for line in told.sent if "broken" in line] == [
+        "d#0 broken: b\nconsumers: gates, revenue"
+    ]
+
+
 def test_twenty_notifiers_that_hang_keep_no_table_waiting(quiet: Harness) -> None:
     for i in range(20):
         decide(quiet, f"n{i}", notify())

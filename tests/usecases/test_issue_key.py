@@ -73,7 +73,7 @@ def test_the_gateways_are_told(empty_harness: Harness) -> None:
 
 def test_issuing_is_recorded_without_the_key(empty_harness: Harness) -> None:
     harness = empty_harness
-    issue_keys(harness.store, harness.clock, ["AA"], "first", by="cli:ada")
+    issue_keys(harness.store, harness.clock, ["AA"], "first", by="cli:ada", reason="T-1")
     harness.clock.at += 1
     issue_keys(harness.store, harness.clock, ["AA"], "first")
     newest, first = harness.decisions("issue")
@@ -82,9 +82,10 @@ def test_issuing_is_recorded_without_the_key(empty_harness: Harness) -> None:
     assert len(ids) == 2
     assert first.facts["keys"][0] in ids
     assert {k: v for k, v in first.facts.items() if k != "keys"} == {
-        "tenants": ["AA"], "name": "first", "scopes": ["predict", "outcomes"], "by": "cli:ada",
+        "tenants": ["AA"], "name": "first", "scopes": ["predict", "outcomes"],
     }  # fmt: skip
-    assert newest.facts["by"] == ""
+    assert (first.actor, first.reason) == ("cli:ada", "T-1")
+    assert (newest.actor, newest.reason) == ("", "")
     assert (first.verdict.code, first.verdict.sentence) == ("KEY-100", "1 keys issued")
 
 

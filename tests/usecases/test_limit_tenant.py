@@ -33,7 +33,7 @@ def published(harness: Harness) -> tuple[TenantLimit, ...]:
     ],
 )
 def test_a_limit_is_recorded_and_published(harness: Harness, limit: TenantLimit, said: str) -> None:
-    limit_tenant(harness.store, harness.clock, limit, by="cli:ada")
+    limit_tenant(harness.store, harness.clock, limit, by="cli:ada", reason="T-1")
     assert published(harness) == (limit,)
     (decision,) = harness.decisions("limit")
     assert decision.verdict.sentence == said
@@ -43,8 +43,8 @@ def test_a_limit_is_recorded_and_published(harness: Harness, limit: TenantLimit,
             "tenant": limit.tenant, "model": limit.model, "rate": limit.rate,
             "per_s": limit.per_s, "concurrent": limit.concurrent,
         },
-        "by": "cli:ada",
     }  # fmt: skip
+    assert (decision.actor, decision.reason) == ("cli:ada", "T-1")
 
 
 def test_the_last_word_holds_and_no_bound_takes_it_back(harness: Harness) -> None:

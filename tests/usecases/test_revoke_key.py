@@ -55,7 +55,8 @@ def test_a_revoked_key_leaves_the_table_and_stays_on_record(empty_harness: Harne
     assert told == record(harness, ended)
     assert told.revoked_at == harness.clock.wall()
     (decision,) = harness.decisions("revoke")
-    assert decision.facts == {"keys": [ended], "tenants": ["acme"], "by": "cli:ada"}
+    assert decision.facts == {"keys": [ended], "tenants": ["acme"]}
+    assert decision.actor == "cli:ada"
     assert decision.verdict.sentence == f"key {ended} of acme was revoked"
 
 
@@ -117,9 +118,10 @@ def test_a_successor_is_good_for_the_same(empty_harness: Harness) -> None:
     assert (held.successor, held.revoked_at) == (fresh.entry.id, None)
     (decision,) = harness.decisions("rotate")
     assert decision.facts == {
-        "keys": [old, fresh.entry.id], "tenants": ["acme"], "by": "cli:ada",
+        "keys": [old, fresh.entry.id], "tenants": ["acme"],
         "until": harness.clock.wall() + DAY_S,
     }  # fmt: skip
+    assert decision.actor == "cli:ada"
 
 
 def test_both_work_until_the_grace_is_over(empty_harness: Harness) -> None:

@@ -39,7 +39,8 @@ def test_it_is_the_manifest_that_is_trusted(harness: Harness) -> None:
         assert tx.trusted() == [given]
     (decision,) = harness.decisions("trust")
     assert (decision.model, decision.subject) == (MODEL, "version 1")
-    assert decision.facts == {"manifest": "1" * 8, "by": "cli:ada"}
+    assert decision.facts == {"manifest": "1" * 8}
+    assert decision.actor == "cli:ada"
     assert decision.verdict.sentence == "version 1 is trusted to run code"
 
 
@@ -64,7 +65,8 @@ def test_trust_can_be_taken_back_and_given_again(harness: Harness) -> None:
     with harness.store.read() as tx:
         assert tx.trusted() == []
     (decision,) = harness.decisions("distrust")
-    assert decision.facts == {"manifest": "1" * 8, "by": "cli:bob"}
+    assert decision.facts == {"manifest": "1" * 8}
+    assert decision.actor == "cli:bob"
     assert decision.verdict.sentence == "version 1 is no longer trusted to run code"
     trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
     assert trusted_in_table(harness)["1"]

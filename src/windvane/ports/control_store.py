@@ -11,12 +11,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
+from windvane.core.authorization import Grant
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.task import Contract
 from windvane.ports.quarantine import Counted, Quarantined
+from windvane.ports.users import Users
 
 
 class StoreUnavailable(WindvaneError):
@@ -240,13 +242,15 @@ class Checkpoint:
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
     """An API key as it is managed: what gateways know of it, what it is for and when it ended.
-    ``successor`` is the id of the key that it was rotated to."""
+    ``successor`` is the id of the key that it was rotated to, ``grants`` what it may do by the
+    control API."""
 
     entry: KeyEntry
     name: str
     created_at: float
     revoked_at: float | None = None
     successor: str = ""
+    grants: tuple[Grant, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +353,10 @@ class Tenants(Protocol):
     def put_key(self, key: KeyRecord) -> None: ...
     def key_records(self) -> list[KeyRecord]:
         """Every key that ever was, oldest first."""
+        ...
+
+    def find_key(self, digest: str) -> KeyRecord | None:
+        """The key with this SHA-256, whether it is good or not."""
         ...
 
     def put_limit(self, limit: TenantLimit) -> None:
@@ -527,7 +535,7 @@ class Leases(Protocol):
         ...
 
 
-class Tx(Models, Tenants, Windows, Quarantine, Decisions, Leases, Protocol):
+class Tx(Models, Tenants, Users, Windows, Quarantine, Decisions, Leases, Protocol):
     """All of it, inside one transaction."""
 
 

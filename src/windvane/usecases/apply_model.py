@@ -13,8 +13,13 @@ from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
 
 
-def apply_model(store: ControlStore, clock: Clock, text: str) -> tuple[ModelFile, bool]:
-    """Record the file and publish what follows; (file, whether anything changed)."""
+def apply_model(
+    store: ControlStore, clock: Clock, text: str, *, by: str = "", reason: str = ""
+) -> tuple[ModelFile, bool]:
+    """Record the file and publish what follows; (file, whether anything changed).
+
+    ``by`` is who asked and ``reason`` why, for the record.
+    """
     file = read_model_file(text)
     with store.begin() as tx:
         held = next((m for m in tx.models() if m.name == file.model), None)
@@ -41,6 +46,8 @@ def apply_model(store: ControlStore, clock: Clock, text: str) -> tuple[ModelFile
                 facts={"text": text},
                 verdict=Verdict(Outcome.PASS, "MOD-100", sentence),
                 effects=publish,
+                actor=by,
+                reason=reason,
             )
         )
     return file, True

@@ -33,6 +33,7 @@ _TIERS = ("critical", "standard", "low")
 _MOST_NUMBERS = 1 << 20  # of one output of one row
 _MOST_ROWS = 1_000_000_000
 _LONGEST_NAME = 200
+_MOST_PEOPLE = 100
 _TAKEN = ("output", "label_", "time_")
 
 
@@ -173,10 +174,16 @@ def _check_words(file: ModelFile) -> None:
         ("owner.team", file.owner.team),
         ("owner.contact", file.owner.contact),
         ("runbook", file.runbook),
+        *((f"owner.decides[{i}]", name or " ") for i, name in enumerate(file.owner.decides)),
+        *((f"consumers[{i}]", team or " ") for i, team in enumerate(file.consumers)),
         *((f"serve.tenants[{i}]", tenant or " ") for i, tenant in enumerate(file.serve.tenants)),
     ):
         if word and not _is_name(word):
             raise BadModelFile(f"{field}: {word[:80]!r} is no name", hint=hint)
+    for field, names in (("owner.decides", file.owner.decides), ("consumers", file.consumers)):
+        if len(names) > _MOST_PEOPLE:
+            raise BadModelFile(f"{field}: {len(names)} names, {_MOST_PEOPLE} allowed")
+        _check_names(field, names)
 
 
 def _check_names(field: str, names: Sequence[str]) -> None:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, OutboxItem
+from windvane.ports.control_store import ControlStore, OutboxItem, Tx, UnknownName
 from windvane.ports.notifier import Notifier
 from windvane.ports.registry import AliasMirror
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.publish_routing import ALIAS, NOTIFY, PUBLISH, publish_table
+from windvane.usecases.read_model_file import BadModelFile, read_model_file
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_S = 1.0
@@ -45,7 +46,9 @@ def make_lanes(
             publish_table(store, feed, table)
 
     def notify(item: OutboxItem) -> None:
-        notifier.send(item.key, item.body["title"], item.body["body"])
+        with store.read() as tx:
+            consumers = _consumers(tx, item.key)
+        notifier.send(item.key, item.body["title"], item.body["body"] + consumers)
 
     def alias(item: OutboxItem) -> None:
         mirror.mirror_alias(**item.body)
@@ -130,3 +133,14 @@ def _failed(store: ControlStore, clock: Clock, item: OutboxItem, error: Exceptio
     with store.begin([]) as tx:
         retry_at = clock.wall() + wait * random.uniform(0.5, 1.5)
         tx.effect_failed(item.key, str(error), retry_at)
+
+
+def _consumers(tx: Tx, key: str) -> str:
+    """A line that names the teams which depend on the model, "" for none. Who is not known must
+    not keep the others from being told."""
+    try:
+        model = tx.decision(key.rpartition("#")[0]).model
+        teams = read_model_file(tx.model(model).text).consumers
+    except (UnknownName, BadModelFile):
+        return ""
+    return f"\nconsumers: {', '.join(teams)}" if teams else ""

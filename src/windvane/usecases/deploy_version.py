@@ -49,12 +49,15 @@ def deploy_version(
     *,
     missing_package: Callable[[RuntimeName], str] = _nothing_missing,
     damage: Callable[[Environment], str] = _whole,
+    by: str = "",
+    reason: str = "",
 ) -> Deployment:
     """Start serving ``version``; the deployment as it is then.
 
     ``missing_package`` says what has to be installed for a runtime, ``damage`` what is wrong
-    with an environment of packages of the version's own ("" for nothing). Raises
-    UnknownName, CannotDeploy and, where it could not be loaded, CannotServe.
+    with an environment of packages of the version's own ("" for nothing); ``by`` is who asked
+    and ``reason`` why, for the record. Raises UnknownName, CannotDeploy and, where it could not
+    be loaded, CannotServe.
     """
     now = clock.now()
     with store.begin() as tx:
@@ -117,6 +120,8 @@ def deploy_version(
                 facts={"version": version, "before": None if held is None else held.champion},
                 verdict=Verdict(Outcome.PASS, "ROL-100", message),
                 effects=routing_effects(tx, [model]),
+                actor=by,
+                reason=reason,
             )
         )
     return fresh

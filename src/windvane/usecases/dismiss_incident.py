@@ -30,7 +30,9 @@ class CannotDismiss(WindvaneError):
     hint = "`windvane incidents` lists the open ones"
 
 
-def dismiss_incident(store: ControlStore, clock: Clock, incident_id: str, why: str) -> Incident:
+def dismiss_incident(
+    store: ControlStore, clock: Clock, incident_id: str, why: str, *, by: str = ""
+) -> Incident:
     """Close an open incident; a detector that still sounds for it begins anew.
 
     A broken feed heals by itself: while it is broken a version stands in for another, and
@@ -42,7 +44,7 @@ def dismiss_incident(store: ControlStore, clock: Clock, incident_id: str, why: s
         if held.closed_at is not None:
             raise CannotDismiss(f"incident {incident_id} is closed already")
         members = _members(held)
-        if not all(monitor.closable for monitor in members):
+        if not is_closable(held):
             hint = "it closes once the feed is healthy; if the change is to stay, train on it"
             raise CannotDismiss(f"incident {incident_id} is a broken feed", hint=hint)
         decision = f"{held.id}/dismissed"
@@ -61,9 +63,16 @@ def dismiss_incident(store: ControlStore, clock: Clock, incident_id: str, why: s
                 policy={},
                 facts={"why": why},
                 verdict=Verdict(Outcome.PASS, "INC-100", f"closed by hand: {why}"),
+                actor=by,
+                reason=why,
             )
         )
     return closed
+
+
+def is_closable(incident: Incident) -> bool:
+    """Whether a person may close it: not while a monitor has to see that it is over."""
+    return all(monitor.closable for monitor in _members(incident))
 
 
 def _members(incident: Incident) -> list[Monitor]:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from typing import ClassVar
 
+from windvane.core.authorization import Grant, parse_grants
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.core.journal import Decision
 from windvane.core.routing import CLIENT_SCOPES, EVERYONE, ApiVersion, KeyEntry, Scope
@@ -46,31 +47,38 @@ def issue_keys(
     scopes: Sequence[str] = CLIENT_SCOPES,
     expires_in_s: float | None = None,
     api_version: str = "",
+    grants: Sequence[str] = (),
     by: str = "",
+    reason: str = "",
 ) -> dict[str, str]:
     """A fresh key for each tenant; shown once, never stored.
 
-    A key is 256 random bits, so a plain SHA-256 of it cannot be searched for. ``by`` is who
-    asked, for the record. Raises BadTenant, BadScope, BadApiVersion.
+    A key is 256 random bits, so a plain SHA-256 of it cannot be searched for. ``grants`` are
+    the roles that it has in the control API. ``by`` is who asked and ``reason`` why, for the
+    record. Raises BadTenant, BadScope, BadApiVersion, BadGrant.
     """
     for tenant in tenants:
         check_tenant(tenant)
     scopes = check_scopes(scopes)
+    held = parse_grants(grants) if grants else ()
     versions = [version.value for version in ApiVersion]
     if api_version and api_version not in versions:
         hint = did_you_mean(api_version, versions)
         raise BadApiVersion(f"no API version {api_version!r}", hint=hint)
     with store.begin() as tx:
         made = {
-            tenant: new_key(tx, clock, tenant, name, scopes, expires_in_s, api_version)
+            tenant: new_key(tx, clock, tenant, name, scopes, expires_in_s, api_version, held)
             for tenant in tenants
         }
-        facts = {
-            "tenants": list(tenants), "name": name, "scopes": list(scopes), "by": by,
+        facts: dict[str, object] = {
+            "tenants": list(tenants), "name": name, "scopes": list(scopes),
             "keys": [record.entry.id for _, record in made.values()],
         }  # fmt: skip
+        if held:
+            facts["roles"] = [str(grant) for grant in held]
         message = f"{len(made)} keys issued"
-        decide_keys(tx, clock, f"keys/{name}/{secrets.token_hex(8)}", "issue", facts, message)
+        decision = f"keys/{name}/{secrets.token_hex(8)}"
+        decide_keys(tx, clock, decision, "issue", facts, message, by=by, reason=reason)
     return {tenant: key for tenant, (key, _) in made.items()}
 
 
@@ -101,6 +109,7 @@ def new_key(
     scopes: tuple[str, ...],
     expires_in_s: float | None,
     api_version: str,
+    grants: tuple[Grant, ...] = (),
 ) -> tuple[str, KeyRecord]:
     """A key, and its record as it was stored. Times are the wall's: a key's life is real."""
     key_id = secrets.token_hex(6)  # revoking goes by it, so no two keys may ever share one
@@ -109,13 +118,21 @@ def new_key(
     expires_at = None if expires_in_s is None else now + expires_in_s
     digest = hashlib.sha256(key.encode()).hexdigest()
     entry = KeyEntry(digest, tenant, key_id, scopes, expires_at, api_version)
-    record = KeyRecord(entry, name, now)
+    record = KeyRecord(entry, name, now, grants=grants)
     tx.put_key(record)
     return key, record
 
 
 def decide_keys(
-    tx: Tx, clock: Clock, decision: str, action: str, facts: dict[str, object], message: str
+    tx: Tx,
+    clock: Clock,
+    decision: str,
+    action: str,
+    facts: dict[str, object],
+    message: str,
+    *,
+    by: str,
+    reason: str,
 ) -> None:
     """Record what was done to keys, with the routing table that follows."""
     tx.decide(
@@ -130,5 +147,7 @@ def decide_keys(
             facts=facts,
             verdict=Verdict(Outcome.PASS, "KEY-100", message),
             effects=routing_effects(tx, []),
+            actor=by,
+            reason=reason,
         )
     )

@@ -27,7 +27,9 @@ class BadLimit(WindvaneError):
     hint = 'for example --rate "600 per minute" --concurrent 20; 0 for no bound'
 
 
-def limit_tenant(store: ControlStore, clock: Clock, limit: TenantLimit, *, by: str = "") -> None:
+def limit_tenant(
+    store: ControlStore, clock: Clock, limit: TenantLimit, *, by: str = "", reason: str = ""
+) -> None:
     """Set, change or (with neither bound) remove the limit of a tenant, or of everyone ("*").
 
     Raises BadTenant, BadLimit, UnknownName.
@@ -53,8 +55,10 @@ def limit_tenant(store: ControlStore, clock: Clock, limit: TenantLimit, *, by: s
                 action="limit",
                 at=clock.now(),
                 policy={},
-                facts={"limit": msgspec.to_builtins(limit), "by": by},
+                facts={"limit": msgspec.to_builtins(limit)},
                 verdict=Verdict(Outcome.PASS, "LIM-100", f"{limit.tenant}{on}: {bounds}"),
                 effects=routing_effects(tx, []),
+                actor=by,
+                reason=reason,
             )
         )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from windvane.core.authorization import HIDDEN
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Sketch
 from windvane.ports.control_store import ControlStore, Tx, UnknownName, WindowKey, WindowVerdict
@@ -153,7 +154,7 @@ class History:
             )
         )  # fmt: skip
         following = json.dumps(found[-1][0]) if len(found) == limit else ""
-        return Page([_flat(row) for _, row in found], following)
+        return Page([_flat(row, file.pii) for _, row in found], following)
 
     def _windows(self, asked: Question, after: str, limit: int) -> Page:
         """Whole windows: a page may have a few rows more than it was asked for."""
@@ -284,8 +285,9 @@ def _latency_ms(counts: Any, quantile: float) -> float | None:
     return LATENCY_EDGES_US[min(at, len(LATENCY_EDGES_US) - 1)] / 1_000.0
 
 
-def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Features and outputs as columns of their own, after what is known about the row."""
+def _flat(row: Mapping[str, Any], pii: Collection[str]) -> dict[str, Any]:
+    """Features and outputs as columns of their own, after what is known about the row; features
+    in ``pii`` are shown to nobody."""
     out: dict[str, Any] = {}
     for name, value in row.items():
         if name in ("features", "outputs"):
@@ -293,6 +295,9 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
         out[{"routed": "version"}.get(name, name)] = value
     for part in ("features", "outputs"):
         out |= {f"{part}.{name}": value for name, value in row.get(part, {}).items()}
+    for name in pii:
+        if out.get(f"features.{name}") is not None:
+            out[f"features.{name}"] = HIDDEN
     return out
 
 

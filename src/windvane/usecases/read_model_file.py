@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
@@ -30,10 +31,12 @@ class BadModelFile(WindvaneError):
 
 
 class Owner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who is told."""
+    """Who is told, and who ``decides``: names of users, or ``team:NAME``, who alone may roll the
+    model back by hand; none leaves that to the roles."""
 
     team: str
     contact: str = ""
+    decides: list[str] = []
 
 
 class Predicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,9 +58,17 @@ class Predicts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: int = 10
 
 
+class FeatureTag(enum.StrEnum):
+    """What a feature's values are, beyond their type. ``pii``: they tell about a person, and are
+    shown to nobody."""
+
+    PII = "pii"
+
+
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One input: type, whether it may be null, its range or its closed set of names, the
-    ``length`` of a vector, the ``longest`` text in characters or image in bytes."""
+    ``length`` of a vector, the ``longest`` text in characters or image in bytes, and its
+    ``tags``."""
 
     type: FeatureType
     nullable: bool = False
@@ -65,6 +76,7 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     known: list[str] = []
     length: int = 0
     longest: int | None = None
+    tags: list[FeatureTag] = []
 
 
 class Cache(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,11 +173,13 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """A model, as its owners describe it. Features are grouped by the view they come from."""
+    """A model, as its owners describe it. Features are grouped by the view they come from.
+    ``consumers`` are the teams that depend on its answers, and are told too."""
 
     model: str
     features: dict[str, dict[str, Feature]]
     owner: Owner = Owner("unowned")
+    consumers: list[str] = []
     tier: str = "standard"
     runbook: str = "docs/runbooks/"
     predicts: Predicts = Predicts()
@@ -184,6 +198,16 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
     def contract(self) -> Contract:
         """What the file promises to clients."""
         return make_contract(self)
+
+    @cached_property
+    def pii(self) -> frozenset[str]:
+        """The features whose values are shown to nobody."""
+        return frozenset(
+            name
+            for features in self.features.values()
+            for name, feature in features.items()
+            if FeatureTag.PII in feature.tags
+        )
 
     @property
     def floor(self) -> float | None:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 import yaml
 
+from windvane.core.authorization import BadGrant, parse_grants
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.inference.type_errors import find_type_error
 from windvane.ports.bounded_yaml import BadYaml, load_yaml
@@ -71,6 +72,32 @@ class Oidc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scopes_claim: str = "scope"
 
 
+class SignInOidc(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The identity provider that people sign in by. ``roles`` are those of its groups: a group's
+    name, and roles such as ``viewer`` or ``operator@team:ops``. ``redirect_uri`` "" follows from
+    the name that the console was asked under."""
+
+    issuer: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/\s]")]
+    client_id: str
+    client_secret: str = ""
+    roles: dict[str, list[str]] = {}
+    scopes: list[str] = []
+    name_claim: str = "sub"
+    groups_claim: str = "groups"
+    redirect_uri: str = ""
+
+
+class SignIn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How people sign in to the console. A session ends ``idle_s`` after its last request and
+    ``lifetime_s`` after its begin. ``secure_cookies``: browsers reach the console by TLS, though
+    what makes it is a proxy in front."""
+
+    idle_s: Seconds = 28_800.0
+    lifetime_s: Seconds = 604_800.0
+    secure_cookies: bool = False
+    oidc: SignInOidc | None = None
+
+
 class Invocations(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A port that is bound to one model and, by a key, to one tenant. ``key`` says where that
     key is: ``env:NAME`` or ``file:PATH``."""
@@ -109,6 +136,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Port = 8700
     console_port: Port = 8701
     console_hosts: list[HostName] = []
+    sign_in: SignIn = SignIn()
+    metrics_without_sign_in: bool = False
     store: str = ""
     log: str = ""
     log_storage: dict[str, str] = {}
@@ -162,6 +191,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name, value in self.log_storage.items():
             if any(word in name.lower() for word in _SECRET_WORDS):
                 out.add(value)
+        if self.sign_in.oidc is not None:
+            out.add(self.sign_in.oidc.client_secret)
         if self.tracing is not None:
             out |= _passwords(self.tracing.endpoint)
             for value in self.tracing.headers.values():
@@ -243,7 +274,7 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
         if name not in Settings.__struct_fields__ or name == "home":
             hint = did_you_mean(str(name), [f for f in Settings.__struct_fields__ if f != "home"])
             raise BadSettings(f"{FILE}: unknown setting {name!r}", hint=hint)
-    for outer, kind in (("oidc", Oidc), ("tls", Tls), ("tracing", Tracing)):
+    for outer, kind in (("oidc", Oidc), ("tls", Tls), ("tracing", Tracing), ("sign_in", SignIn)):
         given, known = body.get(outer), kind.__struct_fields__
         for name in given if isinstance(given, dict) else ():
             if name not in known:
@@ -261,7 +292,19 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
         raise BadSettings(f"{FILE}: {fault}", hint=fault.hint or None)
     found = msgspec.convert(given, Settings)
     _check_ports(found)
+    _check_roles(found)
     return found
+
+
+def _check_roles(found: Settings) -> None:
+    """Raises BadSettings, naming the group whose roles cannot be read."""
+    oidc = found.sign_in.oidc
+    for group, roles in oidc.roles.items() if oidc is not None else ():
+        try:
+            parse_grants(roles)
+        except BadGrant as error:
+            where = f"{FILE}: sign_in.oidc.roles.{group[:80]}"
+            raise BadSettings(f"{where}: {error.message}", hint=error.advice) from error
 
 
 def _check_ports(found: Settings) -> None:

@@ -17,23 +17,32 @@ class UnknownKey(WindvaneError):
     code: ClassVar[str] = "KEY-103"
 
 
-def revoke_key(store: ControlStore, clock: Clock, key_id: str, *, by: str = "") -> KeyRecord:
+def revoke_key(
+    store: ControlStore, clock: Clock, key_id: str, *, by: str = "", reason: str = ""
+) -> KeyRecord:
     """No gateway takes the key once it has the next routing table. Raises UnknownKey."""
     with store.begin() as tx:
         held = living_key(tx, clock, key_id)
         ended = replace(held, revoked_at=clock.wall())
         tx.put_key(ended)
-        facts: dict[str, object] = {"keys": [key_id], "tenants": [held.entry.tenant], "by": by}
+        facts: dict[str, object] = {"keys": [key_id], "tenants": [held.entry.tenant]}
         message = f"key {key_id} of {held.entry.tenant} was revoked"
-        decide_keys(tx, clock, f"keys/{key_id}/revoke", "revoke", facts, message)
+        decision = f"keys/{key_id}/revoke"
+        decide_keys(tx, clock, decision, "revoke", facts, message, by=by, reason=reason)
     return ended
 
 
 def rotate_key(
-    store: ControlStore, clock: Clock, key_id: str, *, grace_s: float, by: str = ""
+    store: ControlStore,
+    clock: Clock,
+    key_id: str,
+    *,
+    grace_s: float,
+    by: str = "",
+    reason: str = "",
 ) -> tuple[str, KeyRecord]:
-    """A key of the same tenant, name, scopes and version; the old one is good for ``grace_s``
-    seconds more, so that its callers can change over. Raises UnknownKey."""
+    """A key of the same tenant, name, scopes, roles and version; the old one is good for
+    ``grace_s`` seconds more, so that its callers can change over. Raises UnknownKey."""
     with store.begin() as tx:
         held = living_key(tx, clock, key_id)
         if held.successor:
@@ -43,16 +52,17 @@ def rotate_key(
         now = clock.wall()
         lifetime = None if old.expires_at is None else old.expires_at - held.created_at
         key, fresh = new_key(
-            tx, clock, old.tenant, held.name, old.scopes, lifetime, old.api_version
+            tx, clock, old.tenant, held.name, old.scopes, lifetime, old.api_version, held.grants
         )
         until = now + grace_s if old.expires_at is None else min(old.expires_at, now + grace_s)
         given_way = replace(held, entry=replace(old, expires_at=until), successor=fresh.entry.id)
         tx.put_key(given_way)
         facts: dict[str, object] = {
-            "keys": [key_id, fresh.entry.id], "tenants": [old.tenant], "by": by, "until": until,
+            "keys": [key_id, fresh.entry.id], "tenants": [old.tenant], "until": until,
         }  # fmt: skip
         message = f"key {key_id} of {old.tenant} gives way to {fresh.entry.id} in {grace_s:g} s"
-        decide_keys(tx, clock, f"keys/{key_id}/rotate/{fresh.entry.id}", "rotate", facts, message)
+        decision = f"keys/{key_id}/rotate/{fresh.entry.id}"
+        decide_keys(tx, clock, decision, "rotate", facts, message, by=by, reason=reason)
     return key, fresh
 
 

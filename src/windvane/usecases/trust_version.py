@@ -12,7 +12,14 @@ from windvane.usecases.publish_routing import routing_effects
 
 
 def trust_version(
-    store: ControlStore, clock: Clock, model: str, version: str, *, by: str, revoke: bool = False
+    store: ControlStore,
+    clock: Clock,
+    model: str,
+    version: str,
+    *,
+    by: str,
+    revoke: bool = False,
+    reason: str = "",
 ) -> Trust:
     """Trust the manifest of a version: these very files, not the version's name. A file that
     changes is another manifest, which nobody trusts. Raises UnknownName."""
@@ -33,9 +40,11 @@ def trust_version(
                 action="distrust" if revoke else "trust",
                 at=clock.now(),
                 policy={},
-                facts={"manifest": found.manifest, "by": by},
+                facts={"manifest": found.manifest},
                 verdict=Verdict(Outcome.PASS, "TRU-100", message),
                 effects=routing_effects(tx, tx.versions_of(found.manifest)),
+                actor=by,
+                reason=reason,
             )
         )
     return trust

@@ -16,6 +16,7 @@ from windvane.apps.console.app import make_app
 from windvane.ports.control_store import Checkpoint, ModelRecord
 from windvane.ports.quarantine import Counted, CountName, Quarantined
 from windvane.usecases.apply_model import apply_model
+from windvane.usecases.issue_key import issue_keys
 
 FILE = "model: late\nfeatures: {v: {f: {type: number}}}\n"
 
@@ -32,8 +33,12 @@ def store(migrated_file: Path, tmp_path: Path) -> Iterator[SqlControlStore]:
 class Client:
     """Asks the application itself."""
 
-    def __init__(self, store: SqlControlStore) -> None:
-        self._app = make_app(store, open_clock(""))
+    def __init__(self, store: SqlControlStore, role: str = "admin") -> None:
+        self._app = make_app(store, open_clock(""), open_metrics=not role)
+        self._headers: dict[str, str] = {}
+        if role:
+            issued = issue_keys(store, open_clock(""), ["desk"], "test", grants=[role])
+            self._headers = {"Authorization": f"Bearer {issued['desk']}"}
 
     def get(self, path: str) -> httpx.Response:
         async def ask() -> httpx.Response:
@@ -41,7 +46,7 @@ class Client:
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://127.0.0.1"
             ) as client:
-                return await client.get(path)
+                return await client.get(path, headers=self._headers)
 
         return asyncio.run(ask())
 
@@ -90,7 +95,7 @@ def test_what_recorders_counted_is_a_metric(store: SqlControlStore, client: Clie
 
 def test_metrics_answer_without_a_database(tmp_path: Path) -> None:
     gone = SqlControlStore(f"sqlite:///{tmp_path / 'gone.db'}")
-    found = Client(gone).get("/metrics")
+    found = Client(gone, role="").get("/metrics")
     gone.close()
     assert found.status_code == 200
 

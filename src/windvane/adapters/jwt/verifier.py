@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -121,6 +121,15 @@ class JwtVerifier:
         trust.verified[digest] = identity
         return identity
 
+    def claims(self, token: bytes, now: float) -> dict[str, Any]:
+        """All that a token says, once its signature, issuer, audience and times were checked.
+        ``now`` in seconds since the epoch. Raises BadToken."""
+        if len(token) > _MAX_TOKEN_BYTES:
+            raise BadToken(f"a token of {len(token):,} bytes, {_MAX_TOKEN_BYTES:,} allowed")
+        found = self._claims(token, self._trust.keys)
+        self._check(found, now)
+        return found
+
     def refresh(self) -> None:
         self._stale = False
         try:
@@ -170,6 +179,16 @@ class JwtVerifier:
         return key
 
     def _identity(self, claims: dict[str, Any], now: float) -> Identity:
+        expires_at = self._check(claims, now)
+        return Identity(
+            name_in(claims, self._tenant_claim),
+            name_in(claims, "sub"),
+            _scopes(claims, self._scopes_claim),
+            expires_at,
+        )
+
+    def _check(self, claims: dict[str, Any], now: float) -> float:
+        """Issuer, audience and times; when it expires."""
         if claims.get("iss") != self._issuer:
             raise BadToken(f"the token's issuer is not {self._issuer}")
         audience = claims.get("aud")
@@ -185,12 +204,7 @@ class JwtVerifier:
             begins_at = _time(claims, name)
             if begins_at is not None and now < begins_at - self._leeway_s:
                 raise BadToken(f"the token is valid in {begins_at - now:,.0f} s only (`{name}`)")
-        return Identity(
-            _name(claims, self._tenant_claim),
-            _name(claims, "sub"),
-            _scopes(claims, self._scopes_claim),
-            expires_at,
-        )
+        return expires_at
 
 
 def _time(claims: dict[str, Any], name: str) -> float | None:
@@ -209,8 +223,8 @@ def _time(claims: dict[str, Any], name: str) -> float | None:
     return seconds
 
 
-def _name(claims: dict[str, Any], claim: str) -> str:
-    """A tenant's or a holder's name, by the rule for tenants."""
+def name_in(claims: Mapping[str, Any], claim: str) -> str:
+    """A tenant's or a holder's name, by the rule for tenants. Raises BadToken."""
     value = claims.get(claim)
     if not isinstance(value, str):
         raise BadToken(f"the token's `{claim}` is no text")

@@ -171,6 +171,7 @@ class PipEnvironments:
         pip.install(asked.packages)
         pip.remove_work()
         (place / _PACKAGES).mkdir(exist_ok=True)
+        (place / _PACKAGES).chmod(0o755)
         try:
             files = hash_files(place / _PACKAGES)
         except Damaged as error:

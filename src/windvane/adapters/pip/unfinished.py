@@ -66,7 +66,8 @@ def _make(folder: Path) -> tuple[Path, int]:
     # Somebody who removes leftovers may take a new folder before it is held.
     for _ in range(_TRIES):
         place = _new(folder)
-        place.mkdir(mode=0o755)
+        place.mkdir()
+        place.chmod(0o755)  # a sandbox reads it as another user, whatever this process' umask
         lock = _hold(place)
         if lock is not None:
             return place, lock

@@ -42,6 +42,7 @@ class SandboxProcess:
         self._folder, self._held = reserve(limits, log)
         try:
             (self._folder / "root").mkdir()
+            (self._folder / "root").chmod(0o755)  # whatever this process' umask
             inside = self._folder / "inside"
             for name in ("", "files", "home", "tmp"):
                 (inside / name).mkdir(mode=0o700)
@@ -157,7 +158,7 @@ def _spawn(
         return subprocess.Popen(
             command, cwd=inside, env=_environment(inside), pass_fds=[line.fileno()],
             stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-            start_new_session=True,
+            start_new_session=True, umask=0o022,
         )  # fmt: skip
 
 

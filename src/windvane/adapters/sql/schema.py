@@ -193,3 +193,15 @@ incident_notes = _table(
     _text("decision"),
 )
 leases = _table("leases", _key("name"), _text("holder"), _int("token"), _float("expires"))
+users = _table("users", _key("name"), _float("created_at"), _text("body"))
+sessions = _table(
+    "sessions",
+    _key("digest"),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("user_name", sa.String, nullable=False),
+    _float("created_at"),
+    _float("expires_at"),
+    _text("body"),
+    sa.Index("ix_sessions_kind_user", "kind", "user_name"),
+    sa.Index("ix_sessions_expires", "expires_at"),
+)

@@ -17,6 +17,7 @@ from windvane.adapters.sql.decisions import DecisionRows, LeaseRows
 from windvane.adapters.sql.models import ModelRows
 from windvane.adapters.sql.quarantine import QuarantineRows
 from windvane.adapters.sql.tenants import TenantRows
+from windvane.adapters.sql.users import UserRows
 from windvane.adapters.sql.watching import WatchingRows
 from windvane.adapters.sql.windows import WindowRows
 from windvane.ports.control_store import (
@@ -33,7 +34,10 @@ _SHOWN = 200  # characters of what a driver says, which may hold a row's values
 _WRITER, _MIGRATOR = 827360, 827361  # advisory locks of the database
 
 
-class _Tx(ModelRows, TenantRows, WindowRows, WatchingRows, QuarantineRows, DecisionRows, LeaseRows):
+class _Tx(
+    ModelRows, TenantRows, UserRows, WindowRows, WatchingRows, QuarantineRows, DecisionRows,
+    LeaseRows,
+):  # fmt: skip
     """Everything, on one connection."""
 
 

@@ -29,6 +29,10 @@ class TenantRows(Rows):
         found = sa.select(t.api_keys.c.body).order_by(t.api_keys.c.created_at, t.api_keys.c.digest)
         return [load(row.body, KeyRecord) for row in self.all(found)]
 
+    def find_key(self, digest: str) -> KeyRecord | None:
+        row = self.one(sa.select(t.api_keys.c.body).where(t.api_keys.c.digest == digest))
+        return None if row is None else load(row.body, KeyRecord)
+
     def put_limit(self, limit: TenantLimit) -> None:
         if not limit.rate and not limit.concurrent:
             lines = t.tenant_limits

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -39,6 +41,21 @@ def find_home(environ: Mapping[str, str], below: Path, uid: int) -> Path | None:
         except OSError:
             continue
     return None
+
+
+def keep_private() -> None:
+    """What this process and its children make from now on is for their user alone: a home holds
+    what people sent, and keys."""
+    os.umask(0o077)
+
+
+def close_home(folder: Path) -> None:
+    """Make the folder, and shut others out of one that was made before. A folder that belongs to
+    somebody else stays as its owner has it."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with contextlib.suppress(PermissionError):
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
 
 
 def is_home(folder: Path) -> bool:

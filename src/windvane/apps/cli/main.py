@@ -11,6 +11,7 @@ import typer
 import windvane
 from windvane.apps.cli.backups import backup_commands
 from windvane.apps.cli.environments import environments_commands
+from windvane.apps.cli.home import keep_private
 from windvane.apps.cli.imports import import_commands
 from windvane.apps.cli.jobs import run_module
 from windvane.apps.cli.optimize import optimize_commands
@@ -23,6 +24,7 @@ from windvane.apps.cli.serving import serving_commands
 from windvane.apps.cli.tenants import keys_app, tenants_commands
 from windvane.apps.cli.train import train
 from windvane.apps.cli.up import up_commands
+from windvane.apps.cli.users import users_app
 from windvane.apps.cli.wiring import ends_quietly, report_error
 from windvane.core.errors import WindvaneError
 
@@ -65,6 +67,7 @@ def _root(
 app.add_typer(keys_app, name="key")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(spools_app, name="spools")
+app.add_typer(users_app, name="user")
 tenants_commands(app)
 import_commands(app)
 optimize_commands(app)
@@ -92,6 +95,7 @@ def demo(
 
 def main() -> None:
     """Entry point: our own errors are a sentence and a hint, never a trace."""
+    keep_private()
     try:
         with ends_quietly():
             app()

@@ -28,6 +28,7 @@ Unknown = Annotated[
         help="What an unseen category does: `null`, it counts as missing; `error`, the row fails."
     ),
 ]
+Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 
@@ -37,6 +38,11 @@ def user_name() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
+
+
+def cli_actor() -> str:
+    """As decisions name them."""
+    return f"cli:{user_name()}"
 
 
 def check_unknown(word: str) -> None:

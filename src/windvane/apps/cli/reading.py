@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from windvane.apps.cli import show, wiring
-from windvane.apps.cli.options import AsJson, Home
+from windvane.apps.cli.options import AsJson, Home, cli_actor
 from windvane.apps.cli.output import out, print_json
 from windvane.apps.cli.quarantine import recording_lines, recording_state
 from windvane.ports.event_log import OutcomeCounts
@@ -16,6 +16,7 @@ from windvane.usecases.count_outcomes import count_outcomes
 from windvane.usecases.dismiss_incident import dismiss_incident
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
+from windvane.usecases.show_incident import redact_incident, show_incident
 
 
 def reading_commands(app: typer.Typer) -> None:
@@ -102,7 +103,9 @@ def _incidents(
     if close:
         if not incident:
             raise typer.BadParameter("--close needs the incident's id")
-        dismiss_incident(wiring.store(settings), wiring.clock(settings), incident, close)
+        dismiss_incident(
+            wiring.store(settings), wiring.clock(settings), incident, close, by=cli_actor()
+        )
         if as_json:
             print_json({"incident": incident, "closed": True})
         else:
@@ -110,7 +113,7 @@ def _incidents(
         return
     with wiring.store(settings).read() as tx:
         if not incident:
-            incidents = tx.incidents("", 50)
+            incidents = [redact_incident(tx, i, values=True) for i in tx.incidents("", 50)]
             if as_json:
                 print_json(incidents)
             elif not incidents:
@@ -118,11 +121,14 @@ def _incidents(
             else:
                 out.table(*show.incidents_table(incidents))
             return
-        one, notes = tx.incident(incident), tx.notes(incident)
+        one, notes = show_incident(tx, incident, values=True), tx.notes(incident)
+        consumers = read_model_file(tx.model(one.model).text).consumers
     if as_json:
         print_json({"incident": one, "timeline": notes})
         return
     out.print(f"{one.title}  ({one.severity}, {one.model})", style="bold")
+    if consumers:
+        out.print(f"consumers {', '.join(consumers)}")
     out.print(f"owner {one.owner}   runbook {one.runbook}   since {show.moment(one.since)}")
     for note in notes:
         out.print(f"  {show.moment(note.at)}  {note.what}")

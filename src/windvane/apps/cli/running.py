@@ -9,6 +9,7 @@ from typing import ClassVar, TextIO
 
 import msgspec
 
+from windvane.apps.cli.home import close_home
 from windvane.core.errors import WindvaneError
 from windvane.usecases.read_settings import Settings
 
@@ -36,7 +37,7 @@ class Holder(msgspec.Struct, frozen=True):
 def claim(settings: Settings) -> TextIO:
     """The home's lock, which is held until the file is closed, with this process named in it.
     Raises CannotStart, naming who holds it."""
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    close_home(settings.folder)
     # Not "w": that would empty what the holder has written.
     file = (settings.folder / LOCK).open("a+")
     try:

@@ -10,7 +10,14 @@ import typer
 
 from windvane.apps.cli import show, wiring
 from windvane.apps.cli.home import is_home
-from windvane.apps.cli.options import AsJson, Home, ModelName, VersionName
+from windvane.apps.cli.options import (
+    AsJson,
+    Home,
+    ModelName,
+    Reason,
+    VersionName,
+    cli_actor,
+)
 from windvane.apps.cli.output import err, out, print_json
 from windvane.core.execution import RUNTIMES, Environment, Place, RuntimeName
 from windvane.ports.environments import EnvironmentStore
@@ -46,6 +53,7 @@ def _apply(
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of the file instead.")
     ] = False,
+    reason: Reason = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,7 +69,9 @@ def _apply(
     settings = wiring.settings(home)
     say_if_new(settings)
     store = wiring.store(settings, begin=True)
-    parsed, changed = apply_model(store, wiring.clock(settings), text)
+    parsed, changed = apply_model(
+        store, wiring.clock(settings), text, by=cli_actor(), reason=reason
+    )
     if as_json:
         print_json({"model": parsed.model, "changed": changed})
     else:
@@ -94,6 +104,7 @@ def _deploy(
             "elsewhere.",
         ),
     ] = False,
+    reason: Reason = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -108,6 +119,7 @@ def _deploy(
         store, wiring.clock(settings), model, version,
         missing_package=_nothing if force else wiring.missing_package,
         damage=_nothing if force else partial(_damage, wiring.environments(settings)),
+        by=cli_actor(), reason=reason,
     )  # fmt: skip
     if as_json:
         print_json(live)

@@ -21,6 +21,7 @@ from windvane.ports.control_store import (
 )
 from windvane.ports.event_log import OutcomeCounts
 from windvane.ports.quarantine import Quarantined
+from windvane.ports.users import UserRecord
 from windvane.usecases.list_environments import EnvironmentUse
 from windvane.usecases.recorded_until import SpoolState
 
@@ -142,6 +143,7 @@ def key_row(key: KeyRecord) -> dict[str, Any]:
         "tenant": entry.tenant,
         "name": key.name,
         "scopes": list(entry.scopes),
+        "roles": [str(grant) for grant in key.grants],
         "created_at": key.created_at,
         "expires_at": entry.expires_at,
         "revoked_at": key.revoked_at,
@@ -164,8 +166,32 @@ def keys_table(keys: Sequence[KeyRecord], now: float) -> Table:
             state = f"expired {moment(entry.expires_at)}"
         else:
             state = f"until {moment(entry.expires_at)}" if entry.expires_at else "works"
-        scopes = ", ".join(entry.scopes)
+        scopes = ", ".join([*entry.scopes, *map(str, key.grants)])
         rows.append([entry.id, entry.tenant, key.name, state, moment(key.created_at), scopes])
+    return columns, rows
+
+
+def user_row(user: UserRecord) -> dict[str, Any]:
+    """A user for machines: everything but the password's hash."""
+    return {
+        "name": user.name,
+        "roles": [str(grant) for grant in user.grants],
+        "created_at": user.created_at,
+        "password_at": user.password_at,
+    }
+
+
+def users_table(users: Sequence[UserRecord]) -> Table:
+    columns = [
+        Column("user", whole=True), Column("added"), Column("password set"), Column("roles"),
+    ]  # fmt: skip
+    rows = [
+        [
+            user.name, moment(user.created_at), moment(user.password_at),
+            ", ".join(map(str, user.grants)),
+        ]
+        for user in users
+    ]  # fmt: skip
     return columns, rows
 
 

@@ -12,10 +12,11 @@ from windvane.apps.cli.options import (
     AsJson,
     Home,
     ModelName,
+    Reason,
     VersionName,
+    cli_actor,
     duration,
     rate,
-    user_name,
 )
 from windvane.apps.cli.output import err, out, print_json
 from windvane.apps.cli.serving import say_if_new
@@ -36,10 +37,6 @@ keys_app = typer.Typer(
 _SCOPES = ", ".join(scope.value for scope in Scope)
 
 
-def _by() -> str:
-    return f"cli:{user_name()}"
-
-
 @keys_app.command("issue")
 def issue(
     tenant: Annotated[str, typer.Argument(help="Whose requests and data it is.")],
@@ -49,21 +46,31 @@ def issue(
     expires: Annotated[
         str, typer.Option(help="Its lifetime, such as `90d`; none by default.")
     ] = "",
+    role: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What it may do by the control API, repeatable: `viewer`, "
+            "`operator@team:TEAM`, `approver@model:MODEL`."
+        ),
+    ] = None,
     name: Annotated[str, typer.Option(help="What it is for, in lists.")] = "cli",
     api_version: Annotated[
         str, typer.Option(help="The API version that its callers are pinned to.")
     ] = "",
+    reason: Reason = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Issue a key for a tenant. Without `--scope` it may predict and send outcomes."""
+    """Issue a key for a tenant. Without `--scope` it may predict and send outcomes; with a
+    `--role` alone, read."""
     settings = wiring.settings(home)
     say_if_new(settings)
     store = wiring.store(settings, begin=True)
+    scopes = [Scope.READ.value] if role else CLIENT_SCOPES
     keys = issue_keys(
-        store, wiring.clock(settings), [tenant], name, scopes=scope or CLIENT_SCOPES,
+        store, wiring.clock(settings), [tenant], name, scopes=scope or scopes,
         expires_in_s=duration(expires, "--expires") if expires else None,
-        api_version=api_version, by=_by(),
+        api_version=api_version, grants=role or (), by=cli_actor(), reason=reason,
     )  # fmt: skip
     publish_latest(store, wiring.routing_feed(settings))
     if as_json:
@@ -99,6 +106,7 @@ def list_keys(
 def rotate(
     key: Annotated[str, typer.Argument(help="The key's id, as `key list` shows it.")],
     grace: Annotated[str, typer.Option(help="How long the old key still works.")] = "1d",
+    reason: Reason = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -106,7 +114,12 @@ def rotate(
     settings = wiring.settings(home)
     store = wiring.store(settings)
     fresh, record = rotate_key(
-        store, wiring.clock(settings), key, grace_s=duration(grace, "--grace"), by=_by()
+        store,
+        wiring.clock(settings),
+        key,
+        grace_s=duration(grace, "--grace"),
+        by=cli_actor(),
+        reason=reason,
     )
     publish_latest(store, wiring.routing_feed(settings))
     if as_json:
@@ -118,13 +131,14 @@ def rotate(
 @keys_app.command("revoke")
 def revoke(
     key: Annotated[str, typer.Argument(help="The key's id, as `key list` shows it.")],
+    reason: Reason = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """End a key now: every worker refuses it within two seconds."""
     settings = wiring.settings(home)
     store = wiring.store(settings)
-    ended = revoke_key(store, wiring.clock(settings), key, by=_by())
+    ended = revoke_key(store, wiring.clock(settings), key, by=cli_actor(), reason=reason)
     publish_latest(store, wiring.routing_feed(settings))
     if as_json:
         print_json(show.key_row(ended))
@@ -148,6 +162,7 @@ def limit(
     remove: Annotated[
         bool, typer.Option("--remove", help="Take the tenant's line back, with both bounds.")
     ] = False,
+    reason: Reason = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -183,7 +198,7 @@ def limit(
             fresh = replace(fresh, concurrent=concurrent)
         if not remove and not fresh.rate and not fresh.concurrent:
             raise typer.BadParameter("neither bound would be left; --remove takes the line back")
-        limit_tenant(store, wiring.clock(settings), fresh, by=_by())
+        limit_tenant(store, wiring.clock(settings), fresh, by=cli_actor(), reason=reason)
         publish_latest(store, wiring.routing_feed(settings))
         with store.read() as tx:
             limits = tx.limits()
@@ -203,6 +218,7 @@ def trust(
     model: ModelName,
     version: VersionName,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the trust back.")] = False,
+    reason: Reason = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -213,7 +229,9 @@ def trust(
     """
     settings = wiring.settings(home)
     store = wiring.store(settings)
-    trusted = trust_version(store, wiring.clock(settings), model, version, by=_by(), revoke=revoke)
+    trusted = trust_version(
+        store, wiring.clock(settings), model, version, by=cli_actor(), reason=reason, revoke=revoke
+    )
     publish_latest(store, wiring.routing_feed(settings))
     if as_json:
         print_json(

@@ -16,6 +16,10 @@ from windvane.apps.cli.restarts import restart_workers
 from windvane.apps.cli.supervisor import Supervisor
 from windvane.core.routing import Scope
 from windvane.usecases.issue_key import issue_keys
+from windvane.usecases.manage_users import FIRST_USER, add_first_user
+from windvane.usecases.read_settings import Settings
+
+FIRST_PASSWORD_FILE = "first-password"  # noqa: S105 - a file's name
 
 
 def up_commands(app: typer.Typer) -> None:
@@ -56,6 +60,8 @@ def _up(
         )["default"]  # fmt: skip
         out.print("The first API key, for tenant default and with every scope, shown once:")
         out.print(f"  {key}")
+    if settings.sign_in.oidc is None:
+        _tell_first_user(settings, add_first_user(store, wiring.clock(settings), wiring.hasher()))
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: supervisor.ask_to_stop())
     signal.signal(signal.SIGHUP, lambda *_: supervisor.ask_to_restart())
@@ -71,6 +77,20 @@ def _up(
         supervisor.watch()
     finally:
         supervisor.stop()
+
+
+def _tell_first_user(settings: Settings, password: str | None) -> None:
+    """On a terminal once; elsewhere what is printed ends in a log, so a file has it."""
+    if password is None:
+        return
+    if sys.stdout.isatty():
+        out.print(f"The first user of the console, {FIRST_USER}, with a password shown once:")
+        out.print(f"  {password}")
+        return
+    file = settings.folder / FIRST_PASSWORD_FILE
+    file.touch(0o600)
+    file.write_text(password + "\n")
+    out.print(f"The first user of the console is {FIRST_USER}; the password is in {file}")
 
 
 def _restart(

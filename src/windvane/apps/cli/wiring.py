@@ -20,13 +20,14 @@ from windvane.adapters.sqlite import SqliteCopies
 from windvane.adapters.tar import TarArchives
 from windvane.adapters.terminal import Column, Output, ends_quietly, report_error
 from windvane.apps.cli.child import Inherited, listen
-from windvane.apps.cli.home import check_home, find_home
+from windvane.apps.cli.home import check_home, close_home, find_home
 from windvane.apps.cli.running import CannotStart
 from windvane.core.execution import RUNTIMES, RuntimeName
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import StoreUnavailable
 from windvane.ports.environments import EnvironmentStore
 from windvane.ports.event_log import EventLog
+from windvane.ports.passwords import PasswordHasher
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.back_up_home import BackupSources
 from windvane.usecases.read_settings import MissingExtra, Settings, find_settings
@@ -59,7 +60,9 @@ def store(config: Settings, *, begin: bool = False) -> SqlControlStore:
     an empty one in its place would forget every version, and no gateway would follow it.
     """
     check_unfinished(config.folder)
-    if not begin:
+    if begin:
+        close_home(config.folder)
+    else:
         check_home(config)
     file = Path(config.store_url.removeprefix("sqlite:///"))
     embedded = config.store_url.startswith("sqlite:///")
@@ -94,6 +97,12 @@ def inherited(config: Settings) -> Inherited:
             hint="stop what listens there, or set `port`",
         ) from error
     return Inherited(listener, shared_fd())
+
+
+def hasher() -> PasswordHasher:
+    from windvane.adapters.argon2 import Argon2Hasher  # most commands need none
+
+    return Argon2Hasher()
 
 
 def clock(config: Settings) -> Clock:

@@ -16,6 +16,7 @@ from windvane.usecases.read_settings import Settings
 
 
 def main() -> None:
+    os.umask(0o077)  # what people sent is for this user alone
     given = wiring.settings()
     wiring.start_logging(given)
     asyncio.run(_serve(given))

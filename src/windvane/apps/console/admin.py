@@ -1,7 +1,7 @@
 """The part of the control API that changes things: keys, limits, trust. And the audit.
 
-Every call carries an API key with the scope ``admin``; the audit of a tenant is also open to
-its own keys with the scope ``read``.
+Each route says which role it needs; the audit of a tenant is also open to its own keys with the
+scope ``read``.
 """
 
 from __future__ import annotations
@@ -9,15 +9,23 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from windvane.apps.console.access import (
+    GuardedRoute,
+    find_model_subject,
+    needs,
+    require,
+    sees_all,
+    visit_of,
+)
 from windvane.apps.console.answering import NotAllowed
 from windvane.apps.console.api import ErrorOut
-from windvane.apps.console.keys import key_check
-from windvane.core.routing import CLIENT_SCOPES, KeyEntry, Scope, TenantLimit
+from windvane.core.authorization import Action, authorize
+from windvane.core.routing import CLIENT_SCOPES, Scope, TenantLimit
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import Access, ControlStore, KeyRecord
+from windvane.ports.control_store import Access, ControlStore, KeyRecord, UnknownName
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.limit_tenant import limit_tenant
@@ -26,6 +34,7 @@ from windvane.usecases.revoke_key import revoke_key, rotate_key
 from windvane.usecases.trust_version import trust_version
 
 _DAY_S = 86_400.0
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
 
 
 class _Strict(BaseModel):
@@ -33,13 +42,16 @@ class _Strict(BaseModel):
 
 
 class KeyWanted(_Strict):
-    """A key to issue. ``expires_in_s`` null: it works until it is revoked."""
+    """A key to issue. ``expires_in_s`` null: it works until it is revoked. ``roles`` are what it
+    may do by this API, such as ``viewer`` or ``operator@team:ops``."""
 
     tenant: str = Field(min_length=1, max_length=128)
     name: str = Field("api", min_length=1, max_length=128)
     scopes: list[Scope] = [Scope(scope) for scope in CLIENT_SCOPES]
     expires_in_s: float | None = Field(None, gt=0.0, le=3_650 * _DAY_S)
     api_version: str = Field("", max_length=32)
+    roles: list[Annotated[str, StringConstraints(max_length=300)]] = Field([], max_length=64)
+    reason: Reason = ""
 
 
 class KeyOut(BaseModel):
@@ -49,6 +61,7 @@ class KeyOut(BaseModel):
     tenant: str
     name: str
     scopes: list[str]
+    roles: list[str]
     created_at: float
     expires_at: float | None
     revoked_at: float | None
@@ -64,6 +77,7 @@ class RotationWanted(_Strict):
     """How long the old key still works, in seconds."""
 
     grace_s: float = Field(_DAY_S, ge=0.0, le=365 * _DAY_S)
+    reason: Reason = ""
 
 
 class LimitLine(_Strict):
@@ -74,6 +88,7 @@ class LimitLine(_Strict):
     rate: int = Field(0, ge=0, le=10_000_000)
     per_s: float = Field(60.0, gt=0.0, le=_DAY_S)
     concurrent: int = Field(0, ge=0, le=10_000_000)
+    reason: Reason = ""
 
 
 class LimitOut(BaseModel):
@@ -89,6 +104,7 @@ class LimitOut(BaseModel):
 class TrustWanted(_Strict):
     model: str
     version: str
+    reason: Reason = ""
 
 
 class TrustOut(BaseModel):
@@ -116,33 +132,43 @@ class AccessOut(BaseModel):
 
 def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) -> APIRouter:
     """``feed`` hears of every change at once; None leaves it to the steward."""
-    problems = {status: {"model": ErrorOut} for status in (400, 401, 403, 404, 422, 503)}
-    router = APIRouter(prefix="/api", tags=["tenants"], responses={**problems})
+    problems = {status: {"model": ErrorOut} for status in (400, 401, 403, 404, 413, 422, 503)}
+    router = APIRouter(
+        prefix="/api", tags=["tenants"], responses={**problems}, route_class=GuardedRoute
+    )
 
-    known = Depends(key_check(store, clock))
+    def actor(request: Request) -> str:
+        return visit_of(request).principal.actor
 
-    def admin(who: KeyEntry = known) -> str:
-        if Scope.ADMIN not in who.scopes:
-            raise NotAllowed(f"key {who.id} has {', '.join(who.scopes)}; admin is needed")
-        return f"key:{who.id}"
-
-    signed = Depends(admin)
+    def check_model(request: Request, model: str) -> None:
+        """Of whoever may do it on some models: on this one? Raises NotAllowed, UnknownName."""
+        who = visit_of(request).principal
+        with store.read() as tx:
+            try:
+                subject = find_model_subject(tx, model)
+            except UnknownName:
+                if sees_all(who):
+                    raise
+                raise NotAllowed(f"{who.actor} may not see a model of this name") from None
+        require(who, Action.TRUST_VERSION, subject)
 
     def publish() -> None:
         if feed is not None:
             publish_latest(store, feed)
 
     @router.get("/keys", summary="Every key that ever was")
-    def keys(tenant: str = "", by: str = signed) -> list[KeyOut]:
-        del by
+    @needs(Action.MANAGE_KEYS)
+    def keys(tenant: str = "") -> list[KeyOut]:
         with store.read() as tx:
             return [_key(k) for k in tx.key_records() if tenant in ("", k.entry.tenant)]
 
     @router.post("/keys", summary="Issue a key", status_code=201)
-    def issue(wanted: KeyWanted, by: str = signed) -> NewKey:
+    @needs(Action.MANAGE_KEYS)
+    def issue(request: Request, wanted: KeyWanted) -> NewKey:
         made = issue_keys(
             store, clock, [wanted.tenant], wanted.name, scopes=[s.value for s in wanted.scopes],
-            expires_in_s=wanted.expires_in_s, api_version=wanted.api_version, by=by,
+            expires_in_s=wanted.expires_in_s, api_version=wanted.api_version,
+            grants=wanted.roles, by=actor(request), reason=wanted.reason,
         )[wanted.tenant]  # fmt: skip
         publish()
         digest = hashlib.sha256(made.encode()).hexdigest()
@@ -151,51 +177,67 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
         return NewKey(**_key(record).model_dump(), key=made)
 
     @router.post("/keys/{key}/rotate", summary="Issue a key's successor", status_code=201)
-    def rotate(key: str, wanted: RotationWanted, by: str = signed) -> NewKey:
-        made, record = rotate_key(store, clock, key, grace_s=wanted.grace_s, by=by)
+    @needs(Action.MANAGE_KEYS)
+    def rotate(request: Request, key: str, wanted: RotationWanted) -> NewKey:
+        made, record = rotate_key(
+            store, clock, key, grace_s=wanted.grace_s, by=actor(request), reason=wanted.reason
+        )
         publish()
         return NewKey(**_key(record).model_dump(), key=made)
 
     @router.delete("/keys/{key}", summary="End a key now")
-    def revoke(key: str, by: str = signed) -> KeyOut:
-        ended = revoke_key(store, clock, key, by=by)
+    @needs(Action.MANAGE_KEYS)
+    def revoke(request: Request, key: str, reason: Reason = "") -> KeyOut:
+        ended = revoke_key(store, clock, key, by=actor(request), reason=reason)
         publish()
         return _key(ended)
 
     @router.get("/limits", summary="Every tenant's bounds")
-    def limits(by: str = signed) -> list[LimitOut]:
-        del by
+    @needs(Action.MANAGE_LIMITS)
+    def limits() -> list[LimitOut]:
         with store.read() as tx:
             return [_limit(line) for line in tx.limits()]
 
     @router.put("/limits", summary="Set a tenant's bounds; with none, remove them")
-    def set_limit(line: LimitLine, by: str = signed) -> LimitLine:
-        limit_tenant(store, clock, TenantLimit(**line.model_dump()), by=by)
+    @needs(Action.MANAGE_LIMITS)
+    def set_limit(request: Request, line: LimitLine) -> LimitOut:
+        limit = TenantLimit(**line.model_dump(exclude={"reason"}))
+        limit_tenant(store, clock, limit, by=actor(request), reason=line.reason)
         publish()
-        return line
+        return _limit(limit)
 
     @router.put("/trust", summary="Vouch for a version whose files can run code")
-    def trust(wanted: TrustWanted, by: str = signed) -> TrustOut:
-        given = trust_version(store, clock, wanted.model, wanted.version, by=by)
+    @needs(Action.TRUST_VERSION)
+    def trust(request: Request, wanted: TrustWanted) -> TrustOut:
+        check_model(request, wanted.model)
+        given = trust_version(
+            store, clock, wanted.model, wanted.version, by=actor(request), reason=wanted.reason
+        )
         publish()
         return TrustOut(**{name: getattr(given, name) for name in TrustOut.model_fields})
 
     @router.delete("/trust", summary="Take that back")
-    def distrust(model: str, version: str, by: str = signed) -> TrustOut:
-        given = trust_version(store, clock, model, version, by=by, revoke=True)
+    @needs(Action.TRUST_VERSION)
+    def distrust(request: Request, model: str, version: str, reason: Reason = "") -> TrustOut:
+        check_model(request, model)
+        given = trust_version(
+            store, clock, model, version, by=actor(request), revoke=True, reason=reason
+        )
         publish()
         return TrustOut(**{name: getattr(given, name) for name in TrustOut.model_fields})
 
     @router.get("/audit", summary="Who called what, under which key, from when to when")
+    @needs(Action.READ_AUDIT, own_tenant=True)
     def audit(
+        request: Request,
         tenant: str = "",
         since: Annotated[float, Query(ge=0.0)] = 0.0,
         limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
-        who: KeyEntry = known,
     ) -> list[AccessOut]:
-        if Scope.ADMIN not in who.scopes:
-            if Scope.READ not in who.scopes or tenant not in ("", who.tenant):
-                raise NotAllowed(f"key {who.id} of {who.tenant} has {', '.join(who.scopes)}")
+        who = visit_of(request).principal
+        if not authorize(who, Action.READ_AUDIT, None).allowed:
+            if tenant not in ("", who.tenant):
+                raise NotAllowed(f"{who.actor} may read the audit of {who.tenant} alone")
             tenant = who.tenant
         with store.read() as tx:
             return [_access(line) for line in tx.access(tenant, since, limit)]
@@ -211,6 +253,7 @@ def _key(record: KeyRecord) -> KeyOut:
         tenant=entry.tenant,
         name=record.name,
         scopes=list(entry.scopes),
+        roles=[str(grant) for grant in record.grants],
         created_at=record.created_at,
         expires_at=entry.expires_at,
         revoked_at=record.revoked_at,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, ClassVar, TypeVar
@@ -12,14 +12,17 @@ from typing import Any, ClassVar, TypeVar
 import anyio
 import anyio.to_thread
 
+from windvane.core.authorization import BadGrant
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
 from windvane.ports.event_log import LogTooSlow
+from windvane.usecases.dismiss_incident import CannotDismiss
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
 from windvane.usecases.read_history import BadPlace
 from windvane.usecases.read_model_file import BadModelFile
 from windvane.usecases.revoke_key import UnknownKey
+from windvane.usecases.roll_back_version import CannotRollBack
 
 T = TypeVar("T")
 DEADLINE_S = 4.0
@@ -42,27 +45,28 @@ class PageFailed(WindvaneError):
 
 
 class NotSignedIn(WindvaneError):
-    """The call carries no key that is good now."""
+    """The call carries neither a session nor a key that is good now."""
 
     code: ClassVar[str] = "CSL-103"
-    hint = "send `Authorization: Bearer KEY`; `windvane up` printed the first one"
+    hint = "sign in, or send `Authorization: Bearer KEY`; `windvane up` made the first of both"
 
 
 class NotAllowed(WindvaneError):
-    """The key is good, but not for this."""
+    """The user or key is known, but has no role for this."""
 
     code: ClassVar[str] = "CSL-104"
-    hint = "`windvane key issue TENANT --scope admin` makes one that is"
+    hint = "`windvane user role NAME ROLE`, or `windvane key issue TENANT --role ROLE`, gives one"
 
 
 class TooManyReaders(WindvaneError):
     """Others read tables already, and none of them was done in time."""
 
-    code: ClassVar[str] = "CSL-106"
+    code: ClassVar[str] = "CSL-112"
     hint = "try again in a moment"
 
 
 _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
+    (NoSuchPage, HTTPStatus.NOT_FOUND),
     (UnknownName, HTTPStatus.NOT_FOUND),
     (UnknownKey, HTTPStatus.NOT_FOUND),
     (NotSignedIn, HTTPStatus.UNAUTHORIZED),
@@ -75,6 +79,9 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (TooManyReaders, HTTPStatus.SERVICE_UNAVAILABLE),
     (LogTooSlow, HTTPStatus.SERVICE_UNAVAILABLE),
     (BadModelFile, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadGrant, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (CannotDismiss, HTTPStatus.CONFLICT),
+    (CannotRollBack, HTTPStatus.CONFLICT),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
@@ -156,9 +163,11 @@ class ReadService:
             opening.__exit__(None, None, None)
 
 
-def status_of(error: WindvaneError) -> HTTPStatus:
-    """HTTP's word for one of our errors."""
-    for kind, status in _STATUS:
+def status_of(
+    error: WindvaneError, more: Sequence[tuple[type[WindvaneError], HTTPStatus]] = ()
+) -> HTTPStatus:
+    """HTTP's word for one of our errors; ``more`` are those of single pages."""
+    for kind, status in (*_STATUS, *more):
         if isinstance(error, kind):
             return status
     return HTTPStatus.INTERNAL_SERVER_ERROR

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
+from windvane.apps.console.access import (
+    GuardedRoute,
+    load_visible_incident,
+    needs,
+    sees,
+    visible_incidents,
+    visible_items,
+    visit_of,
+)
 from windvane.apps.console.answering import ReadService
 from windvane.apps.console.features import feature_views
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.reading import (
     ModelPage,
     load_decision,
-    load_incident,
     load_incidents,
     load_model_page,
     load_overview,
@@ -25,9 +33,11 @@ from windvane.apps.console.views import (
     model_card,
     tenant_rows,
 )
+from windvane.core.authorization import Action
 from windvane.core.journal import Decision
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Incident, IncidentNote
+from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.recorded_until import spool_states
 
 
@@ -60,6 +70,7 @@ class ModelOut(BaseModel):
 
     name: str
     owner: str
+    consumers: list[str]
     tier: str
     health: HealthOut
     weights: list[WeightOut]
@@ -127,6 +138,7 @@ class IncidentOut(BaseModel):
     since: float
     closed_at: float | None
     owner: str
+    consumers: list[str]
     runbook: str
 
 
@@ -184,7 +196,8 @@ class ReplayOut(BaseModel):
 
 
 class DecisionOut(BaseModel):
-    """A recorded decision, and what today's code makes of the same facts and policy."""
+    """A recorded decision, and what today's code makes of the same facts and policy. ``actor``
+    asked for it for ``reason``; "" where the system acted by itself."""
 
     id: str
     model: str
@@ -199,6 +212,8 @@ class DecisionOut(BaseModel):
     code: str
     sentence: str
     effects: list[dict[str, Any]]
+    actor: str
+    reason: str
     replay: ReplayOut | None
 
 
@@ -207,18 +222,26 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
     router = APIRouter(
         prefix="/api",
         tags=["control"],
-        responses={404: {"model": ErrorOut}, 422: {"model": ErrorOut}, 503: {"model": ErrorOut}},
+        responses={status: {"model": ErrorOut} for status in (401, 403, 404, 413, 422, 503)},
+        route_class=GuardedRoute,
     )
 
-    @router.get("/models", summary="Every model and its health now")
-    async def models() -> list[ModelOut]:
+    @router.get("/models", summary="Every model that one may see, and its health now")
+    @needs(Action.VIEW)
+    async def models(request: Request) -> list[ModelOut]:
         now, wall = clock.now(), clock.wall()
+        who = visit_of(request).principal
         cards = await reads.ask(
-            lambda tx: [model_card(g) for g in load_overview(tx, now, wall, memory).glances]
+            lambda tx: [
+                model_card(g)
+                for g in load_overview(tx, now, wall, memory).glances
+                if sees(who, g.file)
+            ]
         )
         return [ModelOut(**_card(card)) for card in cards]
 
     @router.get("/models/{model}", summary="One model over its last windows")
+    @needs(Action.VIEW, "model")
     async def one_model(model: str) -> ModelDetail:
         now, wall = clock.now(), clock.wall()
         page = await reads.ask(
@@ -227,16 +250,24 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
         return _detail(page)
 
     @router.get("/quarantine", summary="What was set aside, newest first, without its bodies")
+    @needs(Action.VIEW)
     async def quarantine(
-        model: str = "", kind: str = "", limit: Annotated[int, Query(ge=1, le=1_000)] = 100
+        request: Request,
+        model: str = "",
+        kind: str = "",
+        limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
     ) -> list[QuarantinedOut]:
-        held = await reads.ask(lambda tx: tx.quarantined(model, kind, limit))
+        who = visit_of(request).principal
+        held = await reads.ask(
+            lambda tx: visible_items(tx, who, tx.quarantined(model, kind, limit))
+        )
         return [
             QuarantinedOut(**{name: getattr(item, name) for name in QuarantinedOut.model_fields})
             for item in held
         ]
 
     @router.get("/spools", summary="How far each spool is recorded, and which are gone")
+    @needs(Action.VIEW)
     async def spools() -> list[SpoolOut]:
         now, wall = clock.now(), clock.wall()
         marks = await reads.ask(lambda tx: tx.checkpoints())
@@ -247,17 +278,23 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
         ]
 
     @router.get("/incidents", summary="Incidents, newest first")
-    async def incidents(model: str = "") -> list[IncidentOut]:
-        found = await reads.ask(lambda tx: load_incidents(tx, model))
-        return [IncidentOut(**_incident(i)) for i in found]
+    @needs(Action.VIEW)
+    async def incidents(request: Request, model: str = "") -> list[IncidentOut]:
+        found, files = await reads.ask(lambda tx: load_incidents(tx, model))
+        shown = visible_incidents(visit_of(request).principal, found, files, model)
+        return [IncidentOut(**_incident(i, files[i.model])) for i in shown]
 
     @router.get("/incidents/{incident:path}", summary="One incident with its evidence")
-    async def one_incident(incident: str) -> IncidentDetail:
-        page = await reads.ask(lambda tx: load_incident(tx, incident))
+    @needs(Action.VIEW, "incident")
+    async def one_incident(request: Request, incident: str) -> IncidentDetail:
+        who = visit_of(request).principal
+        page = await reads.ask(lambda tx: load_visible_incident(tx, who, incident))
         found, lines = page.incident, [_note(note) for note in page.notes]
-        return IncidentDetail(**_incident(found), evidence=dict(found.evidence), notes=lines)
+        about = _incident(found, page.file)
+        return IncidentDetail(**about, evidence=dict(found.evidence), notes=lines)
 
     @router.get("/decisions/{decision:path}", summary="One recorded decision, replayed")
+    @needs(Action.VIEW, "decision")
     async def one_decision(decision: str) -> DecisionOut:
         return _decision((await reads.ask(lambda tx: load_decision(tx, decision)))[0])
 
@@ -270,6 +307,7 @@ def _card(card: ModelCard) -> dict[str, Any]:
     return {
         "name": card.name,
         "owner": card.owner,
+        "consumers": list(card.consumers),
         "tier": card.tier,
         "health": HealthOut(word=health.word, tone=health.tone, why=health.why),
         "weights": [WeightOut(version=w.version, role=w.role, share=w.share) for w in card.weights],
@@ -328,8 +366,9 @@ def _detail(page: ModelPage) -> ModelDetail:
     )
 
 
-def _incident(i: Incident) -> dict[str, Any]:
-    return {name: getattr(i, name) for name in IncidentOut.model_fields}
+def _incident(i: Incident, file: ModelFile) -> dict[str, Any]:
+    about = {name: getattr(i, name) for name in IncidentOut.model_fields if hasattr(i, name)}
+    return {**about, "consumers": list(file.consumers)}
 
 
 def _note(note: IncidentNote) -> NoteOut:
@@ -363,5 +402,7 @@ def _decision(d: Decision) -> DecisionOut:
         code=d.verdict.code,
         sentence=d.verdict.sentence,
         effects=[{"kind": e.kind, "body": dict(e.body)} for e in d.effects],
+        actor=d.actor,
+        reason=d.reason,
         replay=_replay(d),
     )

@@ -8,14 +8,16 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import anyio.to_thread
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import windvane
+from windvane.apps.console.access import Guard, GuardedRoute, needs, public
+from windvane.apps.console.acting import acting_pages, acting_router
 from windvane.apps.console.admin import admin_router
 from windvane.apps.console.answering import (
     NoSuchName,
@@ -31,6 +33,9 @@ from windvane.apps.console.metrics import RECORDERS, recorder_series, render
 from windvane.apps.console.pages import page_router
 from windvane.apps.console.read_api import read_router
 from windvane.apps.console.rendering import FOLDER, Pages
+from windvane.apps.console.signing_in import STATUSES, SignInWays, sign_in_path, sign_in_router
+from windvane.apps.console.visiting import BoundedBodies
+from windvane.core.authorization import Action
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable
@@ -97,6 +102,8 @@ def make_app(
     hosts: AllowedHosts | None = None,
     log: EventLog | None = None,
     expire_after_s: float = EXPIRE_AFTER_S,
+    ways: SignInWays | None = None,
+    open_metrics: bool = False,
     close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The console over ``store``; ``close`` is called when it stops.
@@ -105,6 +112,8 @@ def make_app(
     ``hosts`` are the names that it answers under, those of a loopback address by default;
     ``log`` is what `windvane.read` reads. ``expire_after_s``: after which time a spool that nobody
     sees is taken for gone.
+    ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
+    strangers may read the metrics.
     """
 
     @asynccontextmanager
@@ -121,49 +130,38 @@ def make_app(
         ),
         docs_url=None,
         redoc_url=None,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,
         lifespan=lifespan,
     )
     reads, pages, memory = ReadService(store), Pages(), Memory(expire_after_s)
+    ways = ways or SignInWays()
+    app.state.guard = Guard(store, reads, clock, ways.cookies, ways.limits)
+    app.include_router(acting_router(store, clock, feed))  # before routes that end in a path
     app.include_router(api_router(reads, clock, memory))
     app.include_router(admin_router(store, clock, feed))
     if log is not None:
-        app.include_router(read_router(store, log, clock))
+        app.include_router(read_router(store, log))
+    app.include_router(sign_in_router(store, reads, clock, pages, ways))
+    app.include_router(acting_pages(store, reads, clock, pages, feed))
     app.include_router(page_router(reads, clock, pages, memory))
+    app.include_router(_health_router(reads, board, open_metrics=open_metrics))
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     known = hosts or AllowedHosts("127.0.0.1")
+    app.add_middleware(BoundedBodies)  # pyright: ignore[reportArgumentType]
     app.add_middleware(KnownHosts, hosts=known)  # pyright: ignore[reportArgumentType]
     app.add_middleware(SecureHeaders)  # pyright: ignore[reportArgumentType]
 
-    @app.get("/healthz", tags=["health"], summary="Whether this process answers")
-    async def healthz() -> dict[str, str]:
-        return {"status": "ok"}
-
-    @app.get(
-        "/metrics", tags=["health"], summary="The gateways' metrics as one, and the recorders'"
-    )
-    async def metrics() -> PlainTextResponse:
-        posted = await anyio.to_thread.run_sync(board.posted) if board is not None else {}
-        try:
-            series = await reads.ask_shared("counts", lambda tx: recorder_series(tx.counts()))
-        except StoreUnavailable as error:
-            _log.warning("/metrics: what the recorders counted is left out: %s", error)
-            series = []
-        text = render({**posted, RECORDERS: series})
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
-
-    @app.get("/readyz", tags=["health"], summary="Whether the control database answers")
-    async def readyz() -> dict[str, str]:
-        await reads.ask(lambda tx: tx.models())
-        return {"status": "ok"}
-
     def failed(request: Request, status: HTTPStatus, error: WindvaneError) -> Response:
         problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
-        if request.url.path.startswith(("/api/", "/readyz")):
+        path = request.url.path
+        if path.startswith(("/api/", "/readyz", "/metrics")):
             headers = {"Cache-Control": "no-store"}
             if status == HTTPStatus.UNAUTHORIZED:
                 headers["WWW-Authenticate"] = "Bearer"
             return JSONResponse(problem.model_dump(), status, headers)
+        if status == HTTPStatus.UNAUTHORIZED and request.method == "GET":
+            where = f"{path}?{request.url.query}" if request.url.query else path
+            return _to_sign_in(request, sign_in_path(where))
         return pages.page(
             request,
             "failed.html",
@@ -177,7 +175,7 @@ def make_app(
 
     @app.exception_handler(WindvaneError)
     async def ours(request: Request, error: WindvaneError) -> Response:
-        status = status_of(error)
+        status = status_of(error, STATUSES)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.warning("%s: %s", request.url.path, error)
         return failed(request, status, error)
@@ -200,5 +198,51 @@ def make_app(
         response.headers.update(HEADERS)
         return response
 
-    del healthz, metrics, readyz, ours, http, invalid, unforeseen
+    del ours, http, invalid, unforeseen
     return app
+
+
+def _health_router(
+    reads: ReadService, board: MetricsBoard | None, *, open_metrics: bool
+) -> APIRouter:
+    """What supervisors and Prometheus ask, and the schema of it all."""
+    router = APIRouter(tags=["health"], route_class=GuardedRoute)
+
+    @router.get("/healthz", summary="Whether this process answers")
+    @public
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="Whether the control database answers")
+    @public
+    async def readyz() -> dict[str, str]:
+        await reads.ask(lambda tx: tx.models())
+        return {"status": "ok"}
+
+    @router.get("/metrics", summary="The gateways' metrics as one, and the recorders'")
+    @(public if open_metrics else needs(Action.VIEW))
+    async def metrics() -> PlainTextResponse:
+        posted = await anyio.to_thread.run_sync(board.posted) if board is not None else {}
+        try:
+            series = await reads.ask_shared("counts", lambda tx: recorder_series(tx.counts()))
+        except StoreUnavailable as error:
+            _log.warning("/metrics: what the recorders counted is left out: %s", error)
+            series = []
+        text = render({**posted, RECORDERS: series})
+        return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+    @router.get("/api/openapi.json", include_in_schema=False)
+    @needs(Action.VIEW)
+    def schema(request: Request) -> JSONResponse:
+        return JSONResponse(request.app.openapi())
+
+    del healthz, readyz, metrics, schema
+    return router
+
+
+def _to_sign_in(request: Request, url: str) -> Response:
+    """A poll of htmx has to leave its page, which a redirect of its own would not do."""
+    headers = {"Cache-Control": "no-store"}
+    if request.headers.get("HX-Request") == "true":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers={**headers, "HX-Redirect": url})
+    return RedirectResponse(url, HTTPStatus.SEE_OTHER, headers)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from windvane.apps.console.reading import ModelPage
 from windvane.apps.console.svg import Histogram, histogram
 from windvane.apps.console.traffic import Counts, feature_counts
+from windvane.core.authorization import bin_labels
 from windvane.core.drift import Kind, null_rate, psi
 from windvane.core.sketch import Layout
 from windvane.ports.control_store import WindowVerdict
@@ -66,7 +67,8 @@ def feature_views(page: ModelPage) -> list[FeatureView]:
             axis = layout.axes[layout.names.index(name)]
             p, q = layout.part(baseline.counts, name), layout.part(counted(layout, since), name)
             words = ("in training", "since the alarm began" if since else "in the range shown")
-            picture = histogram(name, axis.labels(), p.tolist(), q.tolist(), words)
+            labels = bin_labels(axis.labels(), name, file.pii)
+            picture = histogram(name, labels, p.tolist(), q.tolist(), words)
             if q.sum():
                 psi_now, null_now = psi(q, p), null_rate(q)
         sizes = [

@@ -1,8 +1,8 @@
 """Which names the console answers under.
 
-It has no login, so a page of a stranger must not be able to read it through the browser of
-somebody who can reach it: by a name of the stranger's own that leads to this machine (DNS
-rebinding), which the browser then sends as ``Host``.
+A page of a stranger must not be able to reach it through the browser of somebody who can: by a
+name of the stranger's own that leads to this machine (DNS rebinding), which the browser then
+sends as ``Host``.
 """
 
 from __future__ import annotations

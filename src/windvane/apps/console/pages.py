@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fastapi import APIRouter, Depends, Request, Response
 
+from windvane.apps.console.access import (
+    GuardedRoute,
+    load_visible_incident,
+    may,
+    needs,
+    sees,
+    sees_all,
+    visible_incidents,
+    visit_of,
+)
 from windvane.apps.console.answering import ReadService
 from windvane.apps.console.evidence import evidence_of
 from windvane.apps.console.features import feature_views
@@ -12,7 +24,6 @@ from windvane.apps.console.memory import Memory
 from windvane.apps.console.reading import (
     Overview,
     load_decision,
-    load_incident,
     load_incidents,
     load_model_page,
     load_overview,
@@ -24,7 +35,6 @@ from windvane.apps.console.timeline import timeline
 from windvane.apps.console.views import (
     DEFAULT_RANGE,
     RANGES,
-    ModelCard,
     charts,
     latest_verdicts,
     model_card,
@@ -37,23 +47,25 @@ from windvane.apps.console.views import (
     tenant_rows,
     weights_now,
 )
+from windvane.core.authorization import Action, Principal
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import Tx
+from windvane.usecases.dismiss_incident import is_closable
 
 
 def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) -> APIRouter:
     """Every page, as HTML."""
-    router = APIRouter(include_in_schema=False, dependencies=[Depends(begin)])
+    router = APIRouter(
+        include_in_schema=False, dependencies=[Depends(begin)], route_class=GuardedRoute
+    )
 
     @router.get("/")
+    @needs(Action.VIEW)
     async def models(request: Request) -> Response:
         now, wall = clock.now(), clock.wall()
 
-        def read(tx: Tx) -> tuple[Overview, list[ModelCard]]:
-            overview = load_overview(tx, now, wall, memory)
-            return overview, sort_cards([model_card(g) for g in overview.glances])
-
-        overview, cards = await reads.ask_shared("overview", read)
+        whole = await reads.ask_shared("overview", lambda tx: load_overview(tx, now, wall, memory))
+        overview = _visible(whole, visit_of(request).principal)
+        cards = sort_cards([model_card(g) for g in overview.glances])
         title = (
             f"Models ({len(overview.open_incidents)} open)" if overview.open_incidents else "Models"
         )
@@ -63,6 +75,7 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
         )  # fmt: skip
 
     @router.get("/models/{model}")
+    @needs(Action.VIEW, "model")
     async def model_page(request: Request, model: str, windows: str = "") -> Response:
         now, wall, given = clock.now(), clock.wall(), _range(windows)
         page = await reads.ask_shared(
@@ -85,6 +98,8 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
             watched=page.watched,
             applied_at=glance.record.applied_at,
             owner=owner_of(glance),
+            consumers=glance.file.consumers,
+            may_roll_back=may(visit_of(request).principal, Action.ROLL_BACK, glance.file),
             health=health_of(glance.live, glance.incidents, glance.latest, line.all.requests),
             notes=notes_on(page),
             incidents=sort_incidents([*glance.incidents, *page.closed]),
@@ -109,23 +124,34 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
         )
 
     @router.get("/incidents")
+    @needs(Action.VIEW)
     async def incidents(request: Request, model: str = "") -> Response:
-        found = await reads.ask_shared(("incidents", model), lambda tx: load_incidents(tx, model))
+        whole, files = await reads.ask_shared(
+            ("incidents", model), lambda tx: load_incidents(tx, model)
+        )
+        found = visible_incidents(visit_of(request).principal, whole, files, model)
         return pages.page(
             request, "incidents.html", title="Incidents", now=clock.now(),
             incidents=sort_incidents(found), model=model,
         )  # fmt: skip
 
     @router.get("/incidents/{incident:path}")
+    @needs(Action.VIEW, "incident")
     async def incident_page(request: Request, incident: str) -> Response:
-        page = await reads.ask(lambda tx: load_incident(tx, incident))
+        who = visit_of(request).principal
+        page = await reads.ask(lambda tx: load_visible_incident(tx, who, incident))
         return pages.page(
             request, "incident.html", title=page.incident.title, now=clock.now(),
             incident=page.incident, story=story_of(page), answered_now=answered_now(page),
-            evidence=evidence_of(page.incident),
+            evidence=evidence_of(page.incident), consumers=page.file.consumers,
+            may_dismiss=page.incident.closed_at is None
+            and is_closable(page.incident)
+            and may(who, Action.DISMISS_INCIDENT, page.file),
+            values_hidden=not may(who, Action.SEE_VALUES, page.file),
         )  # fmt: skip
 
     @router.get("/decisions/{decision:path}")
+    @needs(Action.VIEW, "decision")
     async def decision_page(request: Request, decision: str) -> Response:
         found, incidents = await reads.ask(lambda tx: load_decision(tx, decision))
         return pages.page(
@@ -134,6 +160,7 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
         )  # fmt: skip
 
     @router.get("/api")
+    @needs(Action.VIEW)
     async def api(request: Request) -> Response:
         schema = request.app.openapi()
         routes = [
@@ -145,6 +172,16 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
 
     del models, model_page, incidents, incident_page, decision_page, api
     return router
+
+
+def _visible(whole: Overview, who: Principal) -> Overview:
+    """What of the first page is about models that one may see."""
+    if sees_all(who):
+        return whole
+    glances = tuple(glance for glance in whole.glances if sees(who, glance.file))
+    names = {glance.record.name for glance in glances}
+    opened = tuple(i for i in whole.open_incidents if i.model in names)
+    return replace(whole, glances=glances, open_incidents=opened)
 
 
 def _range(windows: str) -> int:

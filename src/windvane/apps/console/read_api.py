@@ -1,6 +1,6 @@
 """The part of the control API that gives tables in pages, for `windvane.read`.
 
-A key with the scope ``admin`` reads everything; one with ``read`` what is its own tenant's.
+Whoever has a role reads what it allows; a key with the scope ``read`` its own tenant's rows.
 """
 
 from __future__ import annotations
@@ -11,17 +11,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 
+from windvane.apps.console.access import (
+    GuardedRoute,
+    find_model_subject,
+    needs,
+    require,
+    sees,
+    sees_all,
+    visit_of,
+)
 from windvane.apps.console.answering import NotAllowed, TooManyReaders
 from windvane.apps.console.api import ErrorOut
-from windvane.apps.console.keys import key_check
-from windvane.core.routing import KeyEntry, Scope
-from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore
+from windvane.core.authorization import Action, Principal
+from windvane.ports.control_store import ControlStore, UnknownName
 from windvane.ports.event_log import EventLog
 from windvane.usecases.read_history import MOST_ROWS, History, Question
+from windvane.usecases.read_model_file import read_model_file
 
 _WITHIN_S = 30.0
 _AT_ONCE = 2
@@ -171,12 +179,13 @@ After = Annotated[str, Query(max_length=1_000)]
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS)]
 
 
-def read_router(store: ControlStore, log: EventLog, clock: Clock) -> APIRouter:
+def read_router(store: ControlStore, log: EventLog) -> APIRouter:
     problems = {status: {"model": ErrorOut} for status in (401, 403, 404, 422, 503)}
-    router = APIRouter(prefix="/api/read", tags=["tables"], responses={**problems})
+    router = APIRouter(
+        prefix="/api/read", tags=["tables"], responses={**problems}, route_class=GuardedRoute
+    )
     history = History(store, log, _WITHIN_S)
     free = threading.BoundedSemaphore(_AT_ONCE)
-    known = Depends(key_check(store, clock))
 
     @contextmanager
     def turn() -> Iterator[None]:
@@ -188,17 +197,30 @@ def read_router(store: ControlStore, log: EventLog, clock: Clock) -> APIRouter:
         finally:
             free.release()
 
-    def own(who: KeyEntry, tenant: str) -> str:
-        """The tenant that is read, "" for all. Raises NotAllowed."""
-        if Scope.ADMIN in who.scopes:
-            return tenant
-        if Scope.READ not in who.scopes or tenant not in ("", who.tenant):
-            raise NotAllowed(f"key {who.id} of {who.tenant} has {', '.join(who.scopes)}")
+    def check(who: Principal, model: str, *actions: Action) -> None:
+        """Raises NotAllowed, UnknownName."""
+        with store.read() as tx:
+            try:
+                subject = find_model_subject(tx, model)
+            except UnknownName:
+                if sees_all(who):
+                    raise
+                raise NotAllowed(f"{who.actor} may not see a model of this name") from None
+        for action in actions:
+            require(who, action, subject)
+
+    def own(who: Principal, tenant: str) -> str:
+        """The tenant whose rows are read by a key of its own. Raises NotAllowed."""
+        if tenant not in ("", who.tenant):
+            raise NotAllowed(f"{who.actor} reads the rows of {who.tenant}, not of {tenant}")
         return who.tenant
 
-    def admin(who: KeyEntry) -> None:
-        if Scope.ADMIN not in who.scopes:
-            raise NotAllowed(f"key {who.id} has {', '.join(who.scopes)}; admin is needed")
+    def seen_decisions(who: Principal, model: str) -> None:
+        """Of all models at once only whoever sees all of them."""
+        if model:
+            check(who, model, Action.VIEW)
+        elif not sees_all(who):
+            raise NotAllowed(f"{who.actor} sees some models: name one")
 
     def page(table: str, asked: Question, after: str, limit: int) -> dict[str, Any]:
         with turn():
@@ -206,66 +228,84 @@ def read_router(store: ControlStore, log: EventLog, clock: Clock) -> APIRouter:
         rows = [{name: _plain(value) for name, value in row.items()} for row in found.rows]
         return {"rows": rows, "next": found.next, "truncated": found.truncated}
 
-    def of_tenant(who: KeyEntry, model: str, since: float, until: float, tenant: str) -> Question:
-        mine = own(who, tenant)
-        if Scope.ADMIN not in who.scopes:
+    def of_tenant(
+        request: Request, model: str, since: float, until: float, tenant: str, *actions: Action
+    ) -> Question:
+        who = visit_of(request).principal
+        if who.tenant and not who.grants:
+            mine = own(who, tenant)
             history.check_visible(model, mine)
-        return Question(model, since, until, mine)
+            return Question(model, since, until, mine)
+        check(who, model, *actions)
+        return Question(model, since, until, tenant)
 
     @router.get("/models", summary="What there is to read")
-    def models(who: KeyEntry = known) -> list[SummaryOut]:
-        mine = own(who, "")
+    @needs(Action.VIEW, own_tenant=True)
+    def models(request: Request) -> list[SummaryOut]:
+        who = visit_of(request).principal
         with turn():
-            found = history.models(mine)
+            found = history.models("" if who.grants else own(who, ""))
+        if who.grants and not sees_all(who):
+            with store.read() as tx:
+                files = {m.name: read_model_file(m.text) for m in tx.models()}
+            found = [one for one in found if sees(who, files[one.model])]
         names = SummaryOut.model_fields
         return [SummaryOut(**{name: getattr(one, name) for name in names}) for one in found]
 
     @router.get("/predictions", summary="Predicted rows in the order of their time")
+    @needs(Action.VIEW, own_tenant=True)
     def predictions(
-        model: Name, since: Since = 0.0, until: Until = _LAST, tenant: Name = "",
-        after: After = "", limit: Limit = 1_000, who: KeyEntry = known,
+        request: Request, model: Name, since: Since = 0.0, until: Until = _LAST, tenant: Name = "",
+        after: After = "", limit: Limit = 1_000,
     ) -> PredictionPage:  # fmt: skip
-        asked = of_tenant(who, model, since, until, tenant)
+        asked = of_tenant(request, model, since, until, tenant, Action.VIEW, Action.SEE_VALUES)
         return PredictionPage(**page("predictions", asked, after, limit))
 
     @router.get("/outcomes", summary="Predicted rows with a known outcome")
+    @needs(Action.VIEW, own_tenant=True)
     def outcomes(
-        model: Name, since: Since = 0.0, until: Until = _LAST, tenant: Name = "",
-        after: After = "", limit: Limit = 1_000, who: KeyEntry = known,
+        request: Request, model: Name, since: Since = 0.0, until: Until = _LAST, tenant: Name = "",
+        after: After = "", limit: Limit = 1_000,
     ) -> OutcomePage:  # fmt: skip
-        asked = of_tenant(who, model, since, until, tenant)
+        asked = of_tenant(request, model, since, until, tenant, Action.VIEW, Action.SEE_VALUES)
         return OutcomePage(**page("outcomes", asked, after, limit))
 
     @router.get("/windows", summary="Traffic by window, version, arm and tenant")
+    @needs(Action.VIEW, own_tenant=True)
     def windows(
-        model: Name, since: Since = 0.0, until: Until = _LAST, tenant: Name = "",
-        after: After = "", limit: Limit = 1_000, who: KeyEntry = known,
+        request: Request, model: Name, since: Since = 0.0, until: Until = _LAST, tenant: Name = "",
+        after: After = "", limit: Limit = 1_000,
     ) -> WindowPage:  # fmt: skip
-        asked = of_tenant(who, model, since, until, tenant)
+        asked = of_tenant(request, model, since, until, tenant, Action.VIEW)
         return WindowPage(**page("windows", asked, after, limit))
 
     @router.get("/drift", summary="How far features moved, look by look")
+    @needs(Action.VIEW)
     def drift(
-        model: Name, since: Since = 0.0, until: Until = _LAST, after: After = "",
-        limit: Limit = 1_000, who: KeyEntry = known,
+        request: Request, model: Name, since: Since = 0.0, until: Until = _LAST, after: After = "",
+        limit: Limit = 1_000,
     ) -> DriftPage:  # fmt: skip
-        admin(who)
+        check(visit_of(request).principal, model, Action.VIEW)
         return DriftPage(**page("drift", Question(model, since, until), after, limit))
 
     @router.get("/decisions", summary="Decisions in the order of their time")
+    @needs(Action.VIEW)
     def decisions(
-        model: Name = "", since: Since = 0.0, until: Until = _LAST, after: After = "",
-        limit: Limit = 1_000, who: KeyEntry = known,
+        request: Request, model: Name = "", since: Since = 0.0, until: Until = _LAST,
+        after: After = "",
+        limit: Limit = 1_000,
     ) -> DecisionPage:  # fmt: skip
-        admin(who)
+        seen_decisions(visit_of(request).principal, model)
         return DecisionPage(**page("decisions", Question(model, since, until), after, limit))
 
     @router.get("/incidents", summary="Incidents in the order of their time")
+    @needs(Action.VIEW)
     def incidents(
-        model: Name = "", since: Since = 0.0, until: Until = _LAST, after: After = "",
-        limit: Limit = 1_000, who: KeyEntry = known,
+        request: Request, model: Name = "", since: Since = 0.0, until: Until = _LAST,
+        after: After = "",
+        limit: Limit = 1_000,
     ) -> IncidentPage:  # fmt: skip
-        admin(who)
+        seen_decisions(visit_of(request).principal, model)
         return IncidentPage(**page("incidents", Question(model, since, until), after, limit))
 
     del models, predictions, outcomes, windows, drift, decisions, incidents

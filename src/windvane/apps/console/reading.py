@@ -43,6 +43,7 @@ from windvane.usecases.read_model_file import (
     read_model_file,
 )
 from windvane.usecases.recorded_until import recorded_until
+from windvane.usecases.show_incident import show_incident
 
 _log = logging.getLogger(__name__)
 
@@ -126,6 +127,7 @@ class IncidentPage:
     decisions: Mapping[str, Decision]
     live: Deployment | None
     watched: bool
+    file: ModelFile
 
 
 def load_overview(tx: Tx, now: float, wall: float, memory: Memory) -> Overview:
@@ -189,17 +191,23 @@ def _sounding(tx: Tx, model: str) -> dict[str, StreamState]:
     }
 
 
-def load_incidents(tx: Tx, model: str) -> list[Incident]:
-    """Of one model, or of all for ""; newest first."""
+def load_model_record(tx: Tx, name: str) -> tuple[ModelRecord, Deployment | None]:
+    """Raises UnknownName."""
+    return _model(tx, name), tx.deployment(name)
+
+
+def load_incidents(tx: Tx, model: str) -> tuple[list[Incident], Mapping[str, ModelFile]]:
+    """Of one model, or of all for "", newest first; and the models' files."""
     if model:
         _model(tx, model)
-    return tx.incidents(model, INCIDENTS)
+    return tx.incidents(model, INCIDENTS), {m.name: file_of(m.text) for m in tx.models()}
 
 
-def load_incident(tx: Tx, incident: str) -> IncidentPage:
-    """Raises UnknownName, naming the closest incident."""
+def load_incident(tx: Tx, incident: str, *, values: bool) -> IncidentPage:
+    """With raw values of requests only for ``values``. Raises UnknownName, naming the closest
+    incident."""
     try:
-        found = tx.incident(incident)
+        found = show_incident(tx, incident, values=values)
     except UnknownName as error:
         known = {i.id: f"/incidents/{i.id}" for i in tx.incidents("", _NAMES)}
         raise _closest(error, incident, known) from error
@@ -213,7 +221,8 @@ def load_incident(tx: Tx, incident: str) -> IncidentPage:
             continue
     live = tx.deployment(found.model)
     watched = live is not None and is_watched(tx.version(found.model, live.champion))
-    return IncidentPage(found, notes, decisions, live, watched)
+    file = file_of(tx.model(found.model).text)
+    return IncidentPage(found, notes, decisions, live, watched, file)
 
 
 def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:

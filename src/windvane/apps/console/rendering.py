@@ -96,7 +96,8 @@ def poll_s(took: float) -> int:
 
 
 class Pages:
-    """Renders pages; a poll gets only the live part, and 204 where nothing changed."""
+    """Renders pages; a poll gets only the live part, and 204 where nothing changed. A page with a
+    form to fill in ``follows`` nothing: it would lose what was typed."""
 
     def __init__(self) -> None:
         self._env = environment()
@@ -109,15 +110,18 @@ class Pages:
         title: str,
         now: float | None,
         status: HTTPStatus = HTTPStatus.OK,
+        follows: bool = True,
         **shown: Any,
     ) -> Response:
         path = quote(request.url.path)
         url = f"{path}?{request.url.query}" if request.url.query else path
+        visit = getattr(request.state, "visit", None)
+        given = {"csrf": "" if visit is None else visit.csrf, **shown}
         body = self._env.get_template(template).render(
-            **shown, now=now, title=title, path=request.url.path
+            **given, now=now, title=title, path=request.url.path, visit=visit
         )
         seen = hashlib.blake2b(body.encode(), digest_size=8).hexdigest()
-        headers = {"Cache-Control": "no-store", "Vary": "HX-Request"}
+        headers = {"Cache-Control": "no-store", "Vary": "HX-Request, Cookie, Authorization"}
         polled = request.headers.get("HX-Request") == "true"
         if polled and status == HTTPStatus.OK and request.headers.get(SEEN) == seen:
             return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
@@ -129,6 +133,6 @@ class Pages:
             url=url,
             headers=json.dumps({SEEN: seen}),
             poll_s=poll_s(now_s - getattr(request.state, BEGAN, now_s)),
-            follows=status in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE),
+            follows=follows and status in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE),
         )
         return HTMLResponse(text, status_code=status, headers=headers)

@@ -54,6 +54,7 @@ class ModelCard:
 
     name: str
     owner: str
+    consumers: tuple[str, ...]
     tier: str
     health: Health
     weights: tuple[Weight, ...]
@@ -112,6 +113,7 @@ def model_card(glance: Glance) -> ModelCard:
     return ModelCard(
         name=glance.record.name,
         owner=owner_of(glance),
+        consumers=tuple(glance.file.consumers),
         tier=glance.file.tier,
         health=health_of(glance.live, glance.incidents, glance.latest, line.all.requests),
         weights=weights_now(glance.live),

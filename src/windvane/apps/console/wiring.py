@@ -7,14 +7,19 @@ import os
 from fastapi import FastAPI
 
 from windvane.adapters import logs
+from windvane.adapters.argon2 import Argon2Hasher
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileCertificate, FileMetricsBoard, FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.app import make_app
 from windvane.apps.console.hosts import AllowedHosts
+from windvane.apps.console.signing_in import SignInWays
+from windvane.apps.console.visiting import Cookies
 from windvane.ports.certificate import Certificate
+from windvane.ports.openid import OpenIdProvider
 from windvane.usecases.read_settings import Settings, find_settings
+from windvane.usecases.sign_in import SessionLimits
 
 
 def settings() -> Settings:
@@ -41,5 +46,32 @@ def console(given: Settings) -> FastAPI:
         log=DeltaEventLog(given.log_root, given.log_storage),
         hosts=AllowedHosts(given.host, given.console_hosts),
         expire_after_s=given.spool_expire_after_s,
+        ways=_sign_in_ways(given),
+        open_metrics=given.metrics_without_sign_in,
         close=store.close,
     )
+
+
+def _sign_in_ways(given: Settings) -> SignInWays:
+    asked = given.sign_in
+    secure = given.tls is not None or asked.secure_cookies
+    return SignInWays(
+        hasher=Argon2Hasher(),
+        provider=_provider(given),
+        roles=asked.oidc.roles if asked.oidc is not None else {},
+        redirect_uri=asked.oidc.redirect_uri if asked.oidc is not None else "",
+        limits=SessionLimits(asked.idle_s, asked.lifetime_s),
+        cookies=Cookies(f"windvane-{given.console_port}", secure),
+    )
+
+
+def _provider(given: Settings) -> OpenIdProvider | None:
+    asked = given.sign_in.oidc
+    if asked is None:
+        return None
+    from windvane.adapters.jwt import OidcProvider  # with an HTTP client and cryptography
+
+    return OidcProvider(
+        issuer=asked.issuer, client_id=asked.client_id, client_secret=asked.client_secret,
+        scopes=asked.scopes, name_claim=asked.name_claim, groups_claim=asked.groups_claim,
+    )  # fmt: skip

@@ -27,6 +27,7 @@ from windvane.apps.demo.report import BAD, Report, clock_text, make_report
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore
 from windvane.usecases.issue_key import issue_keys
+from windvane.usecases.manage_users import FIRST_USER, add_first_user
 from windvane.usecases.read_model_file import parse_duration, read_model_file
 from windvane.usecases.read_settings import HOME_VARIABLE, Settings
 
@@ -137,12 +138,14 @@ def run_demo(
     _train(flights, settings, home, stage)
     tenants = sorted(next(s for s in file.schema if s.name == "carrier").known)
     keys = issue_keys(store, clock, tenants, "demo")
+    password = add_first_user(store, clock, wiring.hasher())
     stage.say("[bold]2. Start[/] gateway, recorder, steward and console; deploy version 1")
     with Processes(settings) as processes:
         _command(settings, "deploy", file.model, "1")
         url = f"http://{settings.host}:{settings.port}"
         _wait_ready(url)
         stage.say(f"   console http://{settings.host}:{settings.console_port}")
+        stage.say(f"   sign in as {FIRST_USER} with {password}")
         stage.say(
             "[bold]3. Replay[/] real requests of 16 airlines from 1 July 2013; "
             "faults are told once the system has found them"
@@ -163,6 +166,7 @@ def run_demo(
                 f"Everything is still up. Console: http://{settings.host}:{settings.console_port}"
                 f"  home: {settings.folder}  (Ctrl-C stops it)"
             )
+            console.print(f"Sign in as {FIRST_USER} with {password}", highlight=False)
             _hold(processes)
     flights.close()
     store.close()

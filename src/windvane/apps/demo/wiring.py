@@ -5,11 +5,13 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+from windvane.adapters.argon2 import Argon2Hasher
 from windvane.adapters.clock import DrivenClock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.sql import SqlControlStore
 from windvane.ports.control_store import ControlStore
 from windvane.ports.event_log import EventLog
+from windvane.ports.passwords import PasswordHasher
 from windvane.usecases.read_settings import FILE, Settings, find_settings
 
 
@@ -29,6 +31,10 @@ def store(given: Settings) -> ControlStore:
     opened = SqlControlStore(given.store_url)
     opened.migrate()
     return opened
+
+
+def hasher() -> PasswordHasher:
+    return Argon2Hasher()
 
 
 def event_log(given: Settings) -> EventLog:

@@ -15,6 +15,7 @@ _SWITCH_S = 0.0005
 
 
 def main() -> None:
+    os.umask(0o077)  # what people sent is for this user alone
     given = wiring.settings()
     wiring.start_logging(given)
     sys.setswitchinterval(_SWITCH_S)

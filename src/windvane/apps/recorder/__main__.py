@@ -33,6 +33,7 @@ _END_WITHIN_S = 5.0
 
 
 def main() -> None:
+    os.umask(0o077)  # what people sent is for this user alone
     # Batches are tens of thousands of small objects that all go again, and no cycles.
     gc.set_threshold(200_000, 50, 100)
     given = wiring.settings()

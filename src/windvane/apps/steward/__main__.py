@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -15,6 +16,7 @@ _REST = 3.0  # turns' worth of rest after each: with hundreds of models a quarte
 
 
 def main() -> None:
+    os.umask(0o077)  # what people sent is for this user alone
     given = wiring.settings()
     wiring.start_logging(given)
     logging.getLogger("alembic").setLevel(logging.WARNING)

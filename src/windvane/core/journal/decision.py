@@ -25,6 +25,8 @@ class Decision:
 
     ``id`` follows from what was decided about (never random), so taking the same decision
     twice collides instead of acting twice. ``judge`` names the function to replay with.
+    ``actor`` is the person or key that asked for it (``user:ana``, ``key:ID``, ``cli:ana``), ""
+    where the system acted by itself; ``reason`` is why, in their words.
     """
 
     id: str
@@ -37,6 +39,8 @@ class Decision:
     facts: Mapping[str, Any]
     verdict: Verdict
     effects: tuple[Effect, ...] = ()
+    actor: str = ""
+    reason: str = ""
 
     @property
     def policy_version(self) -> str:
