@@ -9,6 +9,8 @@ import sys
 def main() -> None:
     try:
         from windvane.apps.cli.main import main as commands
+
+        commands()
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "windvane":
             raise
@@ -21,7 +23,6 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:  # imports take a second: Ctrl-C may come before there is a command
         sys.exit(130)
-    commands()
 
 
 if __name__ == "__main__":

@@ -17,12 +17,7 @@ from windvane.usecases.list_environments import (
 )
 
 
-def environments_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("environments")(_environments)
-
-
-def _environments(
+def environments(
     rebuild: Annotated[
         str,
         typer.Option(

@@ -13,14 +13,7 @@ from windvane.usecases.dismiss_incident import dismiss_incident
 from windvane.usecases.replay_decision import replay_decision
 
 
-def reading_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("status")(_status)
-    app.command("incidents")(_incidents)
-    app.command("replay-decision")(_replay)
-
-
-def _status(
+def status(
     model: Annotated[str, typer.Argument(help="One model; all by default.")] = "",
     home: Home = None,
     as_json: AsJson = False,
@@ -66,7 +59,7 @@ def _status(
         out.table(*show.decisions_table(decisions))
 
 
-def _incidents(
+def incidents(
     incident: Annotated[str, typer.Argument(help="The id of one; a list by default.")] = "",
     close: Annotated[
         str,
@@ -90,13 +83,13 @@ def _incidents(
         return
     with wiring.store(settings).read() as tx:
         if not incident:
-            incidents = tx.incidents("", 50)
+            found = tx.incidents("", 50)
             if as_json:
-                print_json(incidents)
-            elif not incidents:
+                print_json(found)
+            elif not found:
                 out.print("No incident. Quiet is the normal state.")
             else:
-                out.table(*show.incidents_table(incidents))
+                out.table(*show.incidents_table(found))
             return
         one, notes = tx.incident(incident), tx.notes(incident)
     if as_json:
@@ -110,7 +103,7 @@ def _incidents(
         out.print(f"  suspect {suspect['feature']} {suspect['size']:.2f}")
 
 
-def _replay(
+def replay(
     decision: Annotated[str, typer.Argument(help="The decision's id, as `status` shows it.")],
     home: Home = None,
     as_json: AsJson = False,

@@ -28,20 +28,13 @@ _PLACES = {
 }
 
 
-def serving_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("apply")(_apply)
-    app.command("deploy")(_deploy)
-    app.command("explain-runtime")(_explain)
-
-
 def say_if_new(settings: Settings) -> None:
     """Whoever stands in a wrong folder begins a second home, and should see it."""
     if not is_home(settings.folder):
         err.print(f"  a new home begins in {settings.folder}")
 
 
-def _apply(
+def apply(
     file: Annotated[Path, typer.Argument(help="The model's YAML file.")] = Path("model.yaml"),
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of the file instead.")
@@ -83,7 +76,7 @@ def _read(file: Path) -> str:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _deploy(
+def deploy(
     model: ModelName,
     version: VersionName,
     force: Annotated[
@@ -129,7 +122,7 @@ def _damage(held: EnvironmentStore, environment: Environment) -> str:
     return states.get(environment.id, "not on this machine")
 
 
-def _explain(
+def explain(
     model: ModelName,
     version: Annotated[str, typer.Argument(help="One version; the champion by default.")] = "",
     home: Home = None,

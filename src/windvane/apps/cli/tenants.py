@@ -245,9 +245,3 @@ def audit(
         out.table(*show.access_table(accesses))
     else:
         out.print(f"no call{f' of {tenant}' if tenant else ''} in {since}")
-
-
-def tenants_commands(app: typer.Typer) -> None:
-    """Add the commands that are not below ``key``."""
-    for command in (limit, trust, audit):
-        app.command()(command)

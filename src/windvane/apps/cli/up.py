@@ -18,13 +18,7 @@ from windvane.core.routing import Scope
 from windvane.usecases.issue_key import issue_keys
 
 
-def up_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("up")(_up)
-    app.command("restart")(_restart)
-
-
-def _up(
+def up(
     home: Home = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=32, help="Gateway processes; default the setting.")
@@ -73,7 +67,7 @@ def _up(
         supervisor.stop()
 
 
-def _restart(
+def restart(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Ask for it, and do not wait for the new workers.")
     ] = False,
