@@ -3,10 +3,14 @@ to install."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 
 
 def main() -> None:
+    # Else the interpreter looks for garbage once more while it ends: a tenth of a second.
+    atexit.register(gc.freeze)
     try:
         from windvane.apps.cli.main import main as commands
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from windvane.apps.cli import show, wiring
+from windvane.apps.cli.changes import say_home
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import err, out, print_json
 from windvane.usecases.list_environments import (
@@ -50,6 +51,7 @@ def environments(
         if rebuild:
             with err.status("build") as shown:
                 done = rebuild_environment(store, held, rebuild, wheels, shown.update)
+            say_home(settings)
             if as_json:
                 print_json({"rebuilt": done})
             else:
@@ -57,6 +59,7 @@ def environments(
             return
         if prune:
             pruned = prune_environments(store, held)
+            say_home(settings)
             if as_json:
                 print_json(pruned)
                 return

@@ -17,8 +17,8 @@ class NoHome(WindvaneError):
 
     code: ClassVar[str] = "HOM-101"
     hint = (
-        "give --home FOLDER, or set WINDVANE_HOME; `windvane up` and `windvane apply` begin a "
-        "home where there is none"
+        "stand in a folder below a home, give --home FOLDER, or set WINDVANE_HOME; `windvane up` "
+        "begins a home where there is none, and nothing else does"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -46,6 +47,7 @@ def _root(
 
 def main() -> None:
     """Entry point: our own errors are a sentence and a hint, never a trace."""
+    os.umask(os.umask(0o077) | 0o077)  # a home is its owner's, whichever command writes to it
     try:
         with ends_quietly():
             app()

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from windvane.apps.cli import show, wiring
+from windvane.apps.cli.changes import say_home
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import out, print_json
-from windvane.usecases.dismiss_incident import dismiss_incident
-from windvane.usecases.replay_decision import replay_decision
 
 
 def status(
@@ -75,7 +74,10 @@ def incidents(
     if close:
         if not incident:
             raise typer.BadParameter("--close needs the incident's id")
+        from windvane.usecases.dismiss_incident import dismiss_incident
+
         dismiss_incident(wiring.store(settings), wiring.clock(settings), incident, close)
+        say_home(settings)
         if as_json:
             print_json({"incident": incident, "closed": True})
         else:
@@ -112,6 +114,8 @@ def replay(
 
     Exit status 0 if today's code gives the same verdict, 3 if it does not.
     """
+    from windvane.usecases.replay_decision import replay_decision
+
     settings = wiring.settings(home)
     with wiring.store(settings).read() as tx:
         recorded = tx.decision(decision)

@@ -36,7 +36,7 @@ class Holder(msgspec.Struct, frozen=True):
 def claim(settings: Settings) -> TextIO:
     """The home's lock, which is held until the file is closed, with this process named in it.
     Raises CannotStart, naming who holds it."""
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Not "w": that would empty what the holder has written.
     file = (settings.folder / LOCK).open("a+")
     try:

@@ -9,16 +9,15 @@ from typing import Annotated
 import typer
 
 from windvane.apps.cli import show, wiring
-from windvane.apps.cli.home import is_home
+from windvane.apps.cli.changes import publish
 from windvane.apps.cli.options import AsJson, Home, ModelName, VersionName
-from windvane.apps.cli.output import err, out, print_json
+from windvane.apps.cli.output import out, print_json
 from windvane.core.execution import RUNTIMES, Environment, Place, RuntimeName
 from windvane.ports.environments import EnvironmentStore
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.explain_runtime import explain_runtime, is_watched
 from windvane.usecases.read_model_file import BadModelFile, json_schema
-from windvane.usecases.read_settings import Settings
 
 _PLACES = {
     Place.GATEWAY: "in the gateway",
@@ -26,12 +25,6 @@ _PLACES = {
     Place.SERVER: "on a server of its own",
     Place.ELSEWHERE: "elsewhere; it is watched here",
 }
-
-
-def say_if_new(settings: Settings) -> None:
-    """Whoever stands in a wrong folder begins a second home, and should see it."""
-    if not is_home(settings.folder):
-        err.print(f"  a new home begins in {settings.folder}")
 
 
 def apply(
@@ -52,13 +45,13 @@ def apply(
         return
     text = _read(file)
     settings = wiring.settings(home)
-    say_if_new(settings)
-    store = wiring.store(settings, begin=True)
+    store = wiring.store(settings)
     parsed, changed = apply_model(store, wiring.clock(settings), text)
     if as_json:
         print_json({"model": parsed.model, "changed": changed})
     else:
         out.print(f"{parsed.model}: {'applied' if changed else 'unchanged'}")
+    publish(settings, store)
 
 
 def _read(file: Path) -> str:
@@ -111,6 +104,7 @@ def deploy(
             watched = is_watched(tx.version(model, live.champion))
         does = "is watched; it is served elsewhere" if watched else "answers everyone"
         out.print(f"{model}: version {live.champion} {does}")
+    publish(settings, store)
 
 
 def _nothing(_: object) -> str:

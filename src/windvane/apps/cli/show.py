@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from windvane.apps.cli.wiring import Column
-from windvane.core.acceptance import ParityReport
-from windvane.core.execution import Environment
-from windvane.core.journal import Decision
-from windvane.core.routing import TenantLimit
 from windvane.core.task import KINDS, metric_name
-from windvane.ports.control_store import (
-    Access,
-    Deployment,
-    Incident,
-    KeyRecord,
-    VersionRecord,
-)
-from windvane.usecases.list_environments import EnvironmentUse
+
+if TYPE_CHECKING:
+    from windvane.core.acceptance import ParityReport
+    from windvane.core.execution import Environment
+    from windvane.core.journal import Decision
+    from windvane.core.routing import TenantLimit
+    from windvane.ports.control_store import (
+        Access,
+        Deployment,
+        Incident,
+        KeyRecord,
+        VersionRecord,
+    )
+    from windvane.usecases.list_environments import EnvironmentUse
 
 _PACKAGES_SHOWN = 8
 

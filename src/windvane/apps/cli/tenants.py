@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from windvane.apps.cli import show, wiring
+from windvane.apps.cli.changes import publish
 from windvane.apps.cli.options import (
     AsJson,
     Home,
@@ -18,13 +19,11 @@ from windvane.apps.cli.options import (
     user_name,
 )
 from windvane.apps.cli.output import err, out, print_json
-from windvane.apps.cli.serving import say_if_new
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import CLIENT_SCOPES, Scope, TenantLimit
 from windvane.ports.control_store import UnknownName
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.limit_tenant import limit_tenant
-from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.revoke_key import revoke_key, rotate_key
 from windvane.usecases.trust_version import trust_version
 
@@ -58,18 +57,17 @@ def issue(
 ) -> None:
     """Issue a key for a tenant. Without `--scope` it may predict and send outcomes."""
     settings = wiring.settings(home)
-    say_if_new(settings)
-    store = wiring.store(settings, begin=True)
+    store = wiring.store(settings)
     keys = issue_keys(
         store, wiring.clock(settings), [tenant], name, scopes=scope or CLIENT_SCOPES,
         expires_in_s=duration(expires, "--expires") if expires else None,
         api_version=api_version, by=_by(),
     )  # fmt: skip
-    publish_latest(store, wiring.routing_feed(settings))
     if as_json:
         print_json({"tenant": tenant, "key": keys[tenant], "id": key_id(keys[tenant])})
     else:
         out.print(keys[tenant])
+    publish(settings, store)
 
 
 def key_id(key: str) -> str:
@@ -108,11 +106,11 @@ def rotate(
     fresh, record = rotate_key(
         store, wiring.clock(settings), key, grace_s=duration(grace, "--grace"), by=_by()
     )
-    publish_latest(store, wiring.routing_feed(settings))
     if as_json:
         print_json({"tenant": record.entry.tenant, "key": fresh, "id": record.entry.id})
     else:
         out.print(fresh)
+    publish(settings, store)
 
 
 @keys_app.command("revoke")
@@ -125,11 +123,11 @@ def revoke(
     settings = wiring.settings(home)
     store = wiring.store(settings)
     ended = revoke_key(store, wiring.clock(settings), key, by=_by())
-    publish_latest(store, wiring.routing_feed(settings))
     if as_json:
         print_json(show.key_row(ended))
     else:
         out.print(f"key {ended.entry.id} of {ended.entry.tenant} is revoked")
+    publish(settings, store)
 
 
 def limit(
@@ -184,11 +182,10 @@ def limit(
         if not remove and not fresh.rate and not fresh.concurrent:
             raise typer.BadParameter("neither bound would be left; --remove takes the line back")
         limit_tenant(store, wiring.clock(settings), fresh, by=_by())
-        publish_latest(store, wiring.routing_feed(settings))
         with store.read() as tx:
             limits = tx.limits()
-        if not as_json:
-            err.print(f"  the limit of {tenant} is {'removed' if remove else 'set'}")
+        err.print(f"  the limit of {tenant} is {'removed' if remove else 'set'}")
+        publish(settings, store)
     if not (remove or changes):
         limits = [x for x in limits if tenant in ("", x.tenant) and model in ("", x.model)]
     if as_json:
@@ -214,15 +211,15 @@ def trust(
     settings = wiring.settings(home)
     store = wiring.store(settings)
     trusted = trust_version(store, wiring.clock(settings), model, version, by=_by(), revoke=revoke)
-    publish_latest(store, wiring.routing_feed(settings))
     if as_json:
         print_json(
             {"model": model, "version": version, "manifest": trusted.manifest,
              "trusted": not revoke}
         )  # fmt: skip
-        return
-    state = "no longer trusted" if revoke else "trusted"
-    out.print(f"{model} version {version} ({trusted.manifest[:12]}) is {state}")
+    else:
+        state = "no longer trusted" if revoke else "trusted"
+        out.print(f"{model} version {version} ({trusted.manifest[:12]}) is {state}")
+    publish(settings, store)
 
 
 def audit(

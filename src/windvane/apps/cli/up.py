@@ -10,6 +10,7 @@ import typer
 from msgspec.structs import replace
 
 from windvane.apps.cli import running, wiring
+from windvane.apps.cli.home import is_home
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import err, out, print_json
 from windvane.apps.cli.restarts import restart_workers
@@ -35,6 +36,8 @@ def up(
     if workers is not None:
         settings = replace(settings, workers=workers)
     wiring.check(settings)
+    if not is_home(settings.folder):
+        err.print(f"  a new home begins in {settings.folder}")
     # Until there is a supervisor to take it, what asks for a restart must not end this process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Before anything else: who holds the home also holds its ports, and a key is shown once.

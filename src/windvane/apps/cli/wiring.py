@@ -1,41 +1,43 @@
-"""The command line's adapters."""
+"""The command line's adapters. Each is imported by whoever asks for it: a command that needs one
+does not wait for the others."""
 
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from windvane.adapters import logs
-from windvane.adapters.clock import open_clock
-from windvane.adapters.delta import DeltaEventLog
-from windvane.adapters.files import FileCertificate, FileRoutingFeed
-from windvane.adapters.pip import PipEnvironments
-from windvane.adapters.shared_memory import shared_fd
-from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.terminal import Column, Output, ends_quietly, report_error
-from windvane.apps.cli.child import Inherited, listen
-from windvane.apps.cli.home import check_home, find_home
-from windvane.apps.cli.running import CannotStart
-from windvane.core.execution import RUNTIMES, RuntimeName
-from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, StoreUnavailable
-from windvane.ports.environments import EnvironmentStore
-from windvane.ports.event_log import EventLog
-from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.read_settings import MissingExtra, Settings, find_settings
+
+if TYPE_CHECKING:
+    from windvane.apps.cli.changes import Worker
+    from windvane.apps.cli.child import Inherited
+    from windvane.core.execution import RuntimeName
+    from windvane.ports.clock import Clock
+    from windvane.ports.control_store import ControlStore
+    from windvane.ports.environments import EnvironmentStore
+    from windvane.ports.event_log import EventLog
+    from windvane.ports.routing_feed import RoutingFeed
+    from windvane.usecases.read_settings import Settings
+
+_FRESH_S = 5.0  # a worker posts every second
 
 __all__ = ["Column", "Output", "ends_quietly", "report_error"]
 
 
 def settings(home: Path | None) -> Settings:
     """Of ``home``, else of $WINDVANE_HOME, else of the nearest home here or above."""
+    from windvane.apps.cli.home import find_home
+    from windvane.usecases.read_settings import find_settings
+
     return find_settings(os.environ, home or find_home(os.environ, Path.cwd(), os.getuid()))
 
 
 def missing_package(runtime: RuntimeName) -> str:
     """What to install so that this machine can serve by ``runtime``; "" if it can."""
+    from windvane.core.execution import RUNTIMES
+
     kind = RUNTIMES[runtime]
     there = not kind.module or importlib.util.find_spec(kind.module) is not None
     return "" if there else kind.package
@@ -43,6 +45,10 @@ def missing_package(runtime: RuntimeName) -> str:
 
 def start_logging(config: Settings) -> None:
     """Of the supervisor, which says what goes wrong only."""
+    import logging
+
+    from windvane.adapters import logs
+
     logs.start_logging("up", config.log_format, config.secrets, level=logging.WARNING)
 
 
@@ -52,6 +58,10 @@ def store(config: Settings, *, begin: bool = False) -> ControlStore:
     Raises NoHome, and StoreUnavailable where the home was in use but its database file is gone:
     an empty one in its place would forget every version, and no gateway would follow it.
     """
+    from windvane.adapters.sql import SqlControlStore
+    from windvane.apps.cli.home import check_home
+    from windvane.ports.control_store import StoreUnavailable
+
     if not begin:
         check_home(config)
     file = Path(config.store_url.removeprefix("sqlite:///"))
@@ -69,6 +79,9 @@ def store(config: Settings, *, begin: bool = False) -> ControlStore:
 def check(config: Settings) -> None:
     """Whether what the processes are told to use is there, before they start. Raises
     BadCertificate, MissingExtra."""
+    from windvane.adapters.files import FileCertificate
+    from windvane.usecases.read_settings import MissingExtra
+
     FileCertificate.of(config.certificate)
     if config.grpc_port is not None and importlib.util.find_spec("grpc") is None:
         raise MissingExtra("grpc_port is set, and grpcio is not installed")
@@ -76,6 +89,10 @@ def check(config: Settings) -> None:
 
 def inherited(config: Settings) -> Inherited:
     """What the gateway's workers share. Raises CannotStart where the port is taken."""
+    from windvane.adapters.shared_memory import shared_fd
+    from windvane.apps.cli.child import Inherited, listen
+    from windvane.apps.cli.running import CannotStart
+
     try:
         listener = listen(config.host, config.port)
     except OSError as error:
@@ -88,16 +105,42 @@ def inherited(config: Settings) -> Inherited:
 
 
 def clock(config: Settings) -> Clock:
+    from windvane.adapters.clock import open_clock
+
     return open_clock(config.clock)
 
 
 def environments(config: Settings) -> EnvironmentStore:
+    from windvane.adapters.pip import PipEnvironments
+
     return PipEnvironments(config.environments)
 
 
 def event_log(config: Settings) -> EventLog:
+    from windvane.adapters.delta import DeltaEventLog
+
     return DeltaEventLog(config.log_root, config.log_storage)
 
 
+def gateway_workers(config: Settings) -> list[Worker]:
+    """Those of this home that posted their metrics lately, with the routing table they have."""
+    import time
+
+    from windvane.adapters.files import FileMetricsBoard
+    from windvane.apps.cli.changes import Worker
+
+    board = FileMetricsBoard(config.metrics_folder)
+    fresh = {name for name, at in board.posted_at().items() if time.time() - at < _FRESH_S}
+    return [
+        Worker(name, int(one.values[0][1][0]))
+        for name, series in board.posted().items()
+        if name in fresh
+        for one in series
+        if one.name == "routing_seq" and one.values
+    ]
+
+
 def routing_feed(config: Settings) -> RoutingFeed:
+    from windvane.adapters.files import FileRoutingFeed
+
     return FileRoutingFeed(config.routing_file)
