@@ -55,6 +55,12 @@ class SqlControlStore:
             yield _Tx(connection)
 
     @contextmanager
+    def look(self) -> Iterator[sa.Connection]:
+        """A bare connection, for who inspects a database that may be of another release."""
+        with _translated(self._url), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def read(self) -> Iterator[Tx]:
         options = (
             {"windvane_read": True}
@@ -73,7 +79,7 @@ class SqlControlStore:
             path = Path(self._url.database)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(0o600)
-        with _translated(self._url), self._engine.connect() as connection:
+        with self.look() as connection:
             if _is_at_head(connection):
                 return
         import alembic.command  # half of the start-up of a command that finds nothing to migrate

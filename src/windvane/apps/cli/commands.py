@@ -28,6 +28,7 @@ class Command(NamedTuple):
 COMMANDS: tuple[Command, ...] = (
     Command("up", "up:up", RUN, "Start gateway, recorder, steward and console; stop with Ctrl-C."),
     Command("restart", "up:restart", RUN, "Replace the gateway's workers one by one, each when its successor answers."),
+    Command("stop", "stopping:stop", RUN, "Stop the `windvane up` of this home, and wait until it has ended."),
     Command("demo", "demo:demo", RUN, "Watch the whole loop on a year of real flights: quiet weeks, then three faults."),
     Command("apply", "serving:apply", MODELS, "Apply a model's file: its features, owner, policy and budgets."),
     Command("train", "train:train", MODELS, "Train a version from a table. Nothing goes live."),
@@ -46,4 +47,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("limit", "tenants:limit", ACCESS, "Bound what a tenant may ask for; with no bound named, show the bounds."),
     Command("trust", "tenants:trust", ACCESS, "Vouch for a version whose files can run code when they are loaded."),
     Command("audit", "tenants:audit", ACCESS, "Who called what, under which key, from when to when; newest first."),
+    Command("logs", "logs:logs", MAINTAIN, "What the processes of `windvane up` say, together in the order of time."),
+    Command("doctor", "doctor:doctor", MAINTAIN, "Look at an installation: what is wrong with it, and what to do."),
+    Command("completion", "completion:completion", MAINTAIN, "Print the script that completes commands and options in a shell."),
 )  # fmt: skip

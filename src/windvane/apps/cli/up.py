@@ -24,6 +24,7 @@ def up(
     workers: Annotated[
         int | None, typer.Option(min=1, max=32, help="Gateway processes; default the setting.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start gateway, recorder, steward and console; stop with Ctrl-C.
 
@@ -46,23 +47,35 @@ def up(
     supervisor = Supervisor(settings, wiring.inherited(settings), lock)
     with store.read() as tx:
         fresh = not tx.key_records()
+    key = None
     if fresh:
         key = issue_keys(
             store, wiring.clock(settings), ["default"], "first",
             scopes=[scope.value for scope in Scope], by="up",
         )["default"]  # fmt: skip
+    if key is not None and not as_json:
         out.print("The first API key, for tenant default and with every scope, shown once:")
         out.print(f"  {key}")
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: supervisor.ask_to_stop())
     signal.signal(signal.SIGHUP, lambda *_: supervisor.ask_to_restart())
     with err.status("starting"):
-        supervisor.start(lambda name: err.print(f"  {name} is up"))
-    out.print(f"gateway  {settings.scheme}://{settings.host}:{settings.port}")
+        try:
+            supervisor.start(lambda name: err.print(f"  {name} is up"))
+        except running.CannotStart:
+            if key is not None and as_json:  # it is issued, and will not be shown again
+                print_json({"home": str(settings.folder), "key": key})
+            raise
+    places = {"gateway": f"{settings.scheme}://{settings.host}:{settings.port}"}
     if settings.grpc_port is not None:
-        out.print(f"grpc     {settings.host}:{settings.grpc_port}")
-    out.print(f"console  {settings.scheme}://{settings.host}:{settings.console_port}")
-    out.print(f"home     {settings.folder}")
+        places["grpc"] = f"{settings.host}:{settings.grpc_port}"
+    places["console"] = f"{settings.scheme}://{settings.host}:{settings.console_port}"
+    places["home"] = str(settings.folder)
+    if as_json:
+        print_json({**places, "key": key})
+    else:
+        for name, place in places.items():
+            out.print(f"{name:<7}  {place}")
     sys.stdout.flush()
     try:
         supervisor.watch()

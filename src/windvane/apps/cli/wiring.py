@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from windvane.adapters.terminal import Column, Output, ends_quietly, report_error
 
 if TYPE_CHECKING:
+    from windvane.adapters.sql.inspection import Inspection
     from windvane.apps.cli.changes import Worker
     from windvane.apps.cli.child import Inherited
     from windvane.core.execution import RuntimeName
@@ -22,6 +24,16 @@ if TYPE_CHECKING:
     from windvane.usecases.read_settings import Settings
 
 _FRESH_S = 5.0  # a worker posts every second
+
+
+class RecorderLag(NamedTuple):
+    """How many spools there are, the bytes of them that are not recorded, and the business time
+    up to which all of them are (0.0 for none)."""
+
+    spools: int
+    waiting: int
+    watermark: float
+
 
 __all__ = ["Column", "Output", "ends_quietly", "report_error"]
 
@@ -138,6 +150,33 @@ def gateway_workers(config: Settings) -> list[Worker]:
         for one in series
         if one.name == "routing_seq" and one.values
     ]
+
+
+def inspect_database(config: Settings) -> Inspection | None:
+    """The control database as it is; None before there is one. Raises StoreUnavailable."""
+    from windvane.adapters.sql.inspection import inspect_database as look
+
+    return look(config.store_url)
+
+
+def recorder_lag(config: Settings) -> RecorderLag:
+    """What waits in the spools of this home. Raises StoreUnavailable."""
+    from windvane.adapters.spool import FileSpoolReader
+    from windvane.adapters.sql import SqlControlStore
+
+    reader = FileSpoolReader(config.spool_root)
+    names = reader.spools()
+    if not names:
+        return RecorderLag(0, 0, 0.0)
+    positions = {}
+    if inspect_database(config) is not None:
+        with closing(SqlControlStore(config.store_url)) as opened, opened.read() as tx:
+            positions = {one.spool: one for one in tx.checkpoints()}
+    known = [positions[name] for name in names if name in positions]
+    waiting = sum(
+        reader.waiting(name, positions[name].position if name in positions else 0) for name in names
+    )
+    return RecorderLag(len(names), waiting, min((one.watermark for one in known), default=0.0))
 
 
 def routing_feed(config: Settings) -> RoutingFeed:
