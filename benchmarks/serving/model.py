@@ -59,6 +59,8 @@ def make_model(folder: Path, rows: Rows, on_step: Callable[[str], None]) -> Mode
     table = folder / "flights.parquet"
     _write_table(table, rows)
     on_step("apply the model's file")
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "windvane.yaml").touch()
     run_windvane(home, "apply", str(file))
     on_step(f"train on every {EVERY}th of {len(rows):,} flights")
     run(

@@ -50,12 +50,12 @@ def documented(text: str) -> set[str]:
 
 
 def rows(text: str) -> dict[str, list[str]]:
-    """The cells of each table row by the name in its first cell."""
+    """The cells of each table row by the first name in its first cell."""
     out: dict[str, list[str]] = {}
     for line in _outside_fences(text):
         if line.startswith("| `"):
             cells = _cells(line)
-            out[cells[0].strip("`")] = cells
+            out[cells[0].split("`")[1]] = cells
     return out
 
 

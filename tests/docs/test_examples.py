@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import docs.documented as d
@@ -79,6 +80,29 @@ def test_every_command_in_a_shell_block_is_one() -> None:
             assert options <= known[name], f"{page}: {line}"
             found += 1
     assert found > 30
+
+
+@pytest.mark.parametrize("share", ["5%", "0.05", "'0.05'"])
+@pytest.mark.parametrize("key", ["watch: {{errors: {}}}", "rollout: {{steps: [{}, 100%]}}"])
+def test_a_share_is_written_as_the_reference_says(key: str, share: str) -> None:
+    assert "Shares are `5%` or `0.05`." in d.page("reference/model-file.md")
+    read_model_file(f"model: tiny\nfeatures: {{v: {{f: {{type: number}}}}}}\n{key.format(share)}\n")
+
+
+def test_no_page_installs_from_an_index_that_does_not_have_it() -> None:
+    for path in PAGES:
+        assert not re.search(r"pip install '?windvane", path.read_text()), path.name
+
+
+def test_every_extra_in_a_pip_command_is_one() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    known = set(project["optional-dependencies"])
+    found = 0
+    for page, text in blocks("sh"):
+        for extras in re.findall(r"pip install '\.\[([\w,]+)\]'", text):
+            assert set(extras.split(",")) <= known, page
+            found += 1
+    assert found >= 3
 
 
 def test_every_make_target_that_a_page_names_is_one() -> None:

@@ -45,6 +45,7 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """A home with one trained, deployed version and a second one that was tampered with."""
     home = tmp_path_factory.mktemp("trained")
     made = Installation(home, 0, 0)
+    (home / "windvane.yaml").touch()
     (home / "model.yaml").write_text(FILE)
     table = home / "orders.csv"
     write_table(table)

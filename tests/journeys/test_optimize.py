@@ -50,6 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         options={id(fitted): {"zipmap": False}},
     )  # fmt: skip
     onnx.save_model(graph, made / "model.onnx")
+    (made / "home").mkdir()
+    (made / "home" / "windvane.yaml").touch()
     assert windvane(made, "apply", "model.yaml").returncode == 0
     named = ["--inputs", ",".join(NAMES)]
     done = windvane(made, "register", "tumour", "model.onnx", *TABLE, *named)

@@ -23,6 +23,12 @@ from windvane.client import Client
 HOME = "home"
 
 
+def begin(home: Path) -> None:
+    """As `windvane up` would, which alone begins a home, or whoever writes its settings."""
+    home.mkdir()
+    (home / "windvane.yaml").touch()
+
+
 def windvane(folder: Path, *words: str, fails: bool = False) -> str:
     """What it prints; errors too where it fails."""
     done = subprocess.run(
@@ -44,6 +50,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = table()
     frame = pd.DataFrame({**data.columns, "late": data.labels.astype(int), "at": data.times})
     frame.to_csv(tmp_path / "rows.csv", index=False)
+    begin(tmp_path / HOME)
     windvane(tmp_path, "apply", "delay.yaml")
     return tmp_path
 
@@ -94,6 +101,7 @@ def test_two_environments_answer_through_one_gateway(work: Path, tmp_path: Path)
     """The champion by one release of the package, the canary by another, each as it says."""
     folder = tmp_path / "own"
     shutil.copytree(work, folder, ignore=shutil.ignore_patterns(HOME))
+    begin(folder / HOME)
     windvane(folder, "apply", "delay.yaml")
     for scale, release in ((1.0, "1.0"), (3.0, "2.0")):
         make_wheel(folder / release, "tariff", release, {"tariff.py": TARIFF.format(scale=scale)})

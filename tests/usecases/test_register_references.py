@@ -159,6 +159,8 @@ def test_the_command_takes_a_reference_and_shows_what_it_found(
     tracking: tuple[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "model.yaml").write_text(FILE)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "windvane.yaml").touch()
     assert windvane(tmp_path / "home", "apply", str(tmp_path / "model.yaml")).returncode == 0
     given: Any = table()
     lines = ["distance,carrier,temp,late,at"]

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from windvane.ports.control_store import ControlStore, Lease, Tx
 
 SHARDS = 16
-_SHARD = "steward/shard/"
+SHARD = "steward/shard/"
+"""What the names of shards' leases begin with."""
 _MEMBER = "steward/member/"
 _FORGET_AFTER_S = 3_600.0
 
 
 def lease_of(model: str) -> str:
     """The lease of the shard that a model is in, wherever it is asked for."""
-    return f"{_SHARD}{zlib.crc32(model.encode()) % SHARDS:02d}"
+    return f"{SHARD}{zlib.crc32(model.encode()) % SHARDS:02d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Shards:
     @property
     def leads(self) -> bool:
         """Whether what one of all stewards has to do is this one's."""
-        return f"{_SHARD}{0:02d}" in self.tokens
+        return f"{SHARD}{0:02d}" in self.tokens
 
     def require(self, tx: Tx, models: Iterable[str]) -> None:
         """Raise LeaseLost, and so roll the transaction back, unless the leases of all of
@@ -50,7 +51,7 @@ def hold_shards(store: ControlStore, holder: str, ttl: float) -> Shards:
     with store.begin([]) as tx:
         tx.acquire(_MEMBER + holder, holder, ttl)
         members = [lease for lease in tx.leases(_MEMBER) if lease.alive]
-        held = {lease.name: lease for lease in tx.leases(_SHARD)}
+        held = {lease.name: lease for lease in tx.leases(SHARD)}
         fair = math.ceil(SHARDS / max(1, len(members)))
         mine = [lease for lease in held.values() if lease.alive and lease.holder == holder]
         for lease in mine[fair:]:
@@ -76,7 +77,7 @@ def give_up(store: ControlStore, holder: str, shards: Shards) -> None:
 
 
 def _names() -> list[str]:
-    return [f"{_SHARD}{i:02d}" for i in range(SHARDS)]
+    return [f"{SHARD}{i:02d}" for i in range(SHARDS)]
 
 
 def _free(lease: Lease | None) -> bool:

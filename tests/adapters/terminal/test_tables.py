@@ -38,10 +38,12 @@ def test_a_terminal_wraps_words_and_keeps_ids_whole() -> None:
 
 def test_where_ids_and_words_do_not_fit_each_cell_has_a_line() -> None:
     lines = lay_out(COLUMNS, ROWS, 70)
-    assert lines[:4] == [
-        f"incident  {LONG}", "severity  high", "n         7", f"what      {SENTENCE}",
-    ]  # fmt: skip
-    assert lines[4] == "", "rows are apart"
+    assert lines[:3] == [f"incident  {LONG}", "severity  high", "n         7"]
+    end = lines.index("")
+    assert end < len(lines), "rows are apart"
+    assert all(line[:10] == " " * 10 for line in lines[4:end]), "below where it began"
+    assert " ".join(line[10:] for line in lines[3:end]) == SENTENCE
+    assert max(map(cell_len, lines[1:])) <= 70
 
 
 def test_a_cell_cannot_move_the_cursor() -> None:

@@ -24,6 +24,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ended")
     (folder / "model.yaml").write_text(FILE)
     (folder / "rows.csv").write_text("f,l,t\n1,1,1\n")
+    (folder / "home").mkdir()
+    (folder / "home" / "windvane.yaml").touch()
     run = subprocess.run(
         [*COMMAND, "apply", str(folder / "model.yaml"), "--home", str(folder / "home")],
         check=True, timeout=60, capture_output=True,

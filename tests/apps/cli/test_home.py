@@ -13,9 +13,10 @@ from windvane.apps.cli.home import NoHome, find_home, is_home
 from windvane.apps.cli.main import app
 
 TABLE = ["--data", "t.csv", "--label", "l", "--time", "t"]
-# Whatever reads or changes what has to be there; `up`, `apply` and `key issue` begin a home.
+# Whatever reads or changes what has to be there; `up` and `demo` alone begin a home.
 COMMANDS = [
-    ["status"], ["status", "m", "--json"], ["incidents"], ["incidents", "i", "--close", "why"],
+    ["status"], ["status", "m", "--json"], ["apply", __file__], ["key", "issue", "acme"],
+    ["incidents"], ["incidents", "i", "--close", "why"],
     ["replay-decision", "d"], ["deploy", "m", "1"], ["explain-runtime", "m"], ["key", "list"],
     ["key", "rotate", "k"], ["key", "revoke", "k"], ["limit"], ["limit", "acme", "--remove"],
     ["limit", "acme", "--rate", "1 per minute"], ["trust", "m", "1"], ["audit"],
@@ -40,13 +41,14 @@ def test_a_folder_without_an_installation_is_named_and_left_alone(
     assert not folder.exists()
 
 
-def test_a_home_may_be_begun_and_that_is_said(tmp_path: Path) -> None:
-    folder = tmp_path / "home"
-    first = call(["key", "issue", "acme"], folder)
-    assert f"a new home begins in {folder}" in first.stderr
-    assert first.stdout.startswith("wv_"), "a script reads the key alone"
-    assert "begins" not in call(["key", "issue", "acme"], folder).stderr
-    assert "acme" in call(["key", "list"], folder).stdout
+def test_a_change_says_which_home_took_it(tmp_path: Path) -> None:
+    (tmp_path / "windvane.yaml").touch()
+    done = call(["key", "issue", "acme"], tmp_path)
+    assert done.stdout.startswith("wv_"), "a script reads the key alone"
+    assert len(done.stdout.splitlines()) == 1
+    assert f"home      {tmp_path}" in done.stderr
+    assert "none runs on this home now" in done.stderr
+    assert "acme" in call(["key", "list"], tmp_path).stdout
 
 
 def test_the_home_is_the_nearest_one_above(tmp_path: Path) -> None:

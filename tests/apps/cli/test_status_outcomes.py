@@ -25,6 +25,8 @@ def call(home: Path, *words: str) -> Any:
 
 def test_outcomes_that_join_nothing_are_told_by_tenant(tmp_path: Path) -> None:
     home = tmp_path / "home"
+    home.mkdir()
+    (home / "windvane.yaml").touch()
     (tmp_path / "model.yaml").write_text(FILE)
     call(home, "apply", str(tmp_path / "model.yaml"))
     assert "outcomes of" not in call(home, "status", "delay")

@@ -149,12 +149,13 @@ def test_the_first_user_is_made_once_and_its_password_shown_once(
 
 def test_a_home_is_for_its_user_alone(tmp_path: Path) -> None:
     home = tmp_path / "new"
+    settings = wiring.settings(home)
     old = os.umask(0o022)
     try:
-        CliRunner().invoke(app, ["key", "issue", "acme", "--home", str(home)])
+        wiring.store(settings, begin=True).close()
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
         home.chmod(0o755)
-        CliRunner().invoke(app, ["key", "issue", "acme", "--home", str(home)])
+        wiring.store(settings, begin=True).close()
         assert stat.S_IMODE(home.stat().st_mode) == 0o700
     finally:
         os.umask(old)

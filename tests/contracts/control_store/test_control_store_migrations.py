@@ -15,10 +15,12 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 import windvane.adapters.sql as adapter
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.sql.schema import metadata
+from windvane.adapters.sql.store import schema_revisions
 from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry
 from windvane.core.verdict import Outcome, Verdict
@@ -48,6 +50,28 @@ def migrate_to(url: str, revision: str) -> sa.Engine:
         config.attributes["connection"] = connection
         alembic.command.upgrade(config, revision)
     return engine
+
+
+def test_the_newest_revision_is_known_without_alembic() -> None:
+    """A store that is at the newest one is opened without importing what migrates."""
+    chain = ScriptDirectory(str(MIGRATIONS)).walk_revisions()
+    assert schema_revisions() == [script.revision for script in chain][::-1]
+
+
+def test_a_database_of_a_later_release_is_refused_and_left_alone(empty_url: str) -> None:
+    store = SqlControlStore(empty_url)
+    store.migrate()
+    engine = sync_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreUnavailable, match="9999, which a later release made") as raised:
+        store.migrate()
+    assert "install that release" in raised.value.advice
+    with engine.begin() as connection:
+        found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    assert found == "9999"
+    store.close()
+    engine.dispose()
 
 
 def test_keys_from_before_scopes_go_on_working(empty_url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,11 @@ def test_no_reader_sees_half_a_post(board: FileMetricsBoard, tmp_path: Path) -> 
     assert errors == []
     assert seen == sorted(seen)
     assert seen[-1] == last
+
+
+def test_when_a_worker_posted_is_known(board: FileMetricsBoard) -> None:
+    assert board.posted_at() == {}
+    before = time.time()
+    board.post("gateway-0", series(1))
+    assert board.posted_at().keys() == {"gateway-0"}
+    assert before - 1.0 <= board.posted_at()["gateway-0"] <= time.time() + 1.0

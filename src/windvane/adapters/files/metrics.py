@@ -28,6 +28,16 @@ class FileMetricsBoard:
         fresh.write_bytes(self._encoder.encode(series))
         fresh.replace(self._folder / f"{worker}{_SUFFIX}")
 
+    def posted_at(self) -> dict[str, float]:
+        """When each worker posted last, in seconds of this machine's clock."""
+        out: dict[str, float] = {}
+        for path in self._folder.glob(f"*{_SUFFIX}"):
+            try:
+                out[path.name.removesuffix(_SUFFIX)] = path.stat().st_mtime
+            except OSError:
+                continue
+        return out
+
     def posted(self) -> dict[str, list[Series]]:
         out: dict[str, list[Series]] = {}
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):

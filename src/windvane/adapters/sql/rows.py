@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
 _COUNTED = {"preserve_rowcount": True}  # psycopg would say -1 of an insert
@@ -21,14 +20,23 @@ def load(body: str, kind: type[T]) -> T:
     return msgspec.json.decode(body.encode(), type=kind)
 
 
+def _insert_of(dialect: str) -> Any:
+    """Each dialect's own, which is imported only where it is spoken."""
+    if dialect == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+
+        return insert
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert
+
+
 class Rows:
     """One transaction's connection."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._c = connection
-        self._insert = (
-            postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        )
+        self._insert = _insert_of(connection.dialect.name)
 
     def put(
         self,

@@ -76,6 +76,12 @@ class SqlControlStore:
             yield connection
 
     @contextmanager
+    def look(self) -> Iterator[sa.Connection]:
+        """A bare connection, for who inspects a database that may be of another release."""
+        with _translated(self._url), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def read(self) -> Iterator[Tx]:
         with self.connect_to_read() as (_, tx):
             yield tx
@@ -99,7 +105,10 @@ class SqlControlStore:
             path = Path(self._url.database)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(0o600)
-        import alembic.command  # a third of the start-up of processes that never migrate
+        with self.look() as connection:
+            if _is_at_head(connection):
+                return
+        import alembic.command  # half of the start-up of a command that finds nothing to migrate
         import alembic.config
 
         config = alembic.config.Config()
@@ -134,6 +143,28 @@ def _lock(connection: sa.Connection, models: Sequence[str] | None) -> None:
     connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock_shared({_WRITER})")
     for number in sorted({zlib.crc32(model.encode()) for model in models}):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER}, {number - 2**31})")
+
+
+def _is_at_head(connection: sa.Connection) -> bool:
+    """Whether nothing is to be migrated. Raises StoreUnavailable for a later release's database,
+    whose migrations are not known here."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return False
+    found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    known = schema_revisions()
+    if found is not None and found not in known:
+        raise StoreUnavailable(
+            f"the control database has the schema {found}, which a later release made; this one "
+            f"knows {known[-1]} and earlier",
+            hint="install that release again; a backup from before it can be restored",
+        )
+    return found == known[-1]
+
+
+def schema_revisions() -> list[str]:
+    """The revisions of the schema that this release knows, the first first: what the names of
+    their files begin with."""
+    return sorted(file.name.partition("_")[0] for file in MIGRATIONS.glob("versions/[0-9]*.py"))
 
 
 def _refuse_earlier_release(connection: sa.Connection) -> None:

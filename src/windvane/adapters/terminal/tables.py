@@ -46,7 +46,7 @@ def lay_out(
     room = None if width is None else width - _GAP * (len(columns) - 1)
     widths = natural if room is None else _fitted(columns, natural, room)
     if widths is None:
-        return _stacked(columns, cells)
+        return _stacked(columns, cells, width)
     lines: list[str] = []
     for row in ([column.title for column in columns], *cells):
         parts = [_wrapped(cell, widths[i]) for i, cell in enumerate(row)]
@@ -75,15 +75,19 @@ def _fitted(columns: Sequence[Column], natural: Sequence[int], room: int) -> lis
     return widths
 
 
-def _stacked(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> list[str]:
+def _stacked(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None
+) -> list[str]:
     titles = max(cell_len(column.title) for column in columns)
+    indent = titles + _GAP
+    room = max(_LEAST, width - indent) if width is not None else None
     lines: list[str] = []
     for row in rows:
         lines += [""] if lines else []
-        lines += [
-            f"{_pad(column.title, titles)}{' ' * _GAP}{cell}"
-            for column, cell in zip(columns, row, strict=True)
-        ]
+        for column, cell in zip(columns, row, strict=True):
+            first, *others = [cell] if column.whole or room is None else _wrapped(cell, room)
+            lines.append(f"{_pad(column.title, titles)}{' ' * _GAP}{first}")
+            lines += [f"{' ' * indent}{text}" for text in others]
     return lines or [(" " * _GAP).join(column.title for column in columns)]
 
 

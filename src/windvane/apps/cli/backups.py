@@ -21,13 +21,7 @@ _SHOWN = 10
 _SHORT = 48
 
 
-def backup_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("backup")(_backup)
-    app.command("restore")(_restore)
-
-
-def _backup(
+def backup(
     target: Annotated[
         Path,
         typer.Argument(help="The file, or the folder for one that is named by the time."),
@@ -55,7 +49,7 @@ def _backup(
     _say_problems(report.problems)
 
 
-def _restore(
+def restore(
     file: Annotated[Path, typer.Argument(help="What `windvane backup` wrote.")],
     home: Annotated[
         Path, typer.Option(help="The new home: a folder that is empty, or not there yet.")

@@ -3,12 +3,18 @@ to install."""
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 
 
 def main() -> None:
+    # Else the interpreter looks for garbage once more while it ends: a tenth of a second.
+    atexit.register(gc.freeze)
     try:
         from windvane.apps.cli.main import main as commands
+
+        commands()
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "windvane":
             raise
@@ -21,7 +27,6 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:  # imports take a second: Ctrl-C may come before there is a command
         sys.exit(130)
-    commands()
 
 
 if __name__ == "__main__":

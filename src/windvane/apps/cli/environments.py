@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from windvane.apps.cli import show, wiring
+from windvane.apps.cli.changes import say_home
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import err, out, print_json
 from windvane.usecases.list_environments import (
@@ -17,12 +18,7 @@ from windvane.usecases.list_environments import (
 )
 
 
-def environments_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("environments")(_environments)
-
-
-def _environments(
+def environments(
     rebuild: Annotated[
         str,
         typer.Option(
@@ -55,6 +51,7 @@ def _environments(
         if rebuild:
             with err.status("build") as shown:
                 done = rebuild_environment(store, held, rebuild, wheels, shown.update)
+            say_home(settings)
             if as_json:
                 print_json({"rebuilt": done})
             else:
@@ -62,6 +59,7 @@ def _environments(
             return
         if prune:
             pruned = prune_environments(store, held)
+            say_home(settings)
             if as_json:
                 print_json(pruned)
                 return

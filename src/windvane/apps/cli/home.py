@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -19,8 +18,8 @@ class NoHome(WindvaneError):
 
     code: ClassVar[str] = "HOM-101"
     hint = (
-        "give --home FOLDER, or set WINDVANE_HOME; `windvane up` and `windvane apply` begin a "
-        "home where there is none"
+        "stand in a folder below a home, give --home FOLDER, or set WINDVANE_HOME; `windvane up` "
+        "begins a home where there is none, and nothing else does"
     )
 
 
@@ -41,12 +40,6 @@ def find_home(environ: Mapping[str, str], below: Path, uid: int) -> Path | None:
         except OSError:
             continue
     return None
-
-
-def keep_private() -> None:
-    """What this process and its children make from now on is for their user alone: a home holds
-    what people sent, and keys."""
-    os.umask(0o077)
 
 
 def close_home(folder: Path) -> None:

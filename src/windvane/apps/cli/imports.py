@@ -15,12 +15,7 @@ from windvane.apps.cli.output import err, out, print_json
 from windvane.core.errors import did_you_mean
 
 
-def import_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("import-events")(_import_events)
-
-
-def _import_events(
+def import_events(
     model: ModelName,
     file: Annotated[Path, typer.Argument(help="CSV or Parquet, a row for each prediction.")],
     id: Annotated[  # noqa: A002 - the option's name

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import typer
 
+from windvane.apps.cli.changes import say_home
 from windvane.usecases.read_settings import HOME_VARIABLE, Settings
 
 _END_WITHIN_S = 30.0
@@ -24,6 +25,7 @@ _INTERRUPTED = 130
 def carry_out(job: str, settings: Settings, order: msgspec.Struct) -> None:
     """A job of the trainer. Raises typer.Exit with the job's own status."""
     environment = {HOME_VARIABLE: str(settings.folder)}
+    say_home(settings)
     raise typer.Exit(run_module(["windvane.apps.trainer", job], order, environment))
 
 

@@ -43,13 +43,7 @@ Without = Annotated[
 ]
 
 
-def optimize_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("profile")(_profile)
-    app.command("optimize")(_optimize)
-
-
-def _profile(
+def profile(
     model: Annotated[
         str,
         typer.Argument(
@@ -109,7 +103,7 @@ def _profile(
     carry_out("profile", settings, order)
 
 
-def _optimize(
+def optimize(
     model: Annotated[
         str, typer.Argument(metavar="MODEL:VERSION", help="A registered version of a model.")
     ],

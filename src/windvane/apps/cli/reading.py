@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from windvane.apps.cli import show, wiring
+from windvane.apps.cli.changes import say_home
 from windvane.apps.cli.options import AsJson, Home, cli_actor
 from windvane.apps.cli.output import out, print_json
-from windvane.apps.cli.quarantine import recording_lines, recording_state
-from windvane.ports.event_log import OutcomeCounts
-from windvane.usecases.count_outcomes import count_outcomes
-from windvane.usecases.dismiss_incident import dismiss_incident
 from windvane.usecases.read_model_file import read_model_file
-from windvane.usecases.replay_decision import replay_decision
-from windvane.usecases.show_incident import redact_incident, show_incident
+
+if TYPE_CHECKING:
+    from windvane.ports.event_log import OutcomeCounts
 
 
-def reading_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("status")(_status)
-    app.command("incidents")(_incidents)
-    app.command("replay-decision")(_replay)
-
-
-def _status(
+def status(
     model: Annotated[str, typer.Argument(help="One model; all by default.")] = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """What is live and how it is, now."""
+    from windvane.apps.cli.quarantine import recording_lines, recording_state
+
     settings = wiring.settings(home)
     outcomes: Sequence[OutcomeCounts] = ()
     with wiring.store(settings).read() as tx:
@@ -44,6 +37,8 @@ def _status(
         file = read_model_file(tx.model(model).text) if model else None
         recording = recording_state(tx, settings)
     if file is not None:
+        from windvane.usecases.count_outcomes import count_outcomes
+
         now = wiring.clock(settings).now()
         outcomes = count_outcomes(wiring.event_log(settings), file, now)
     if as_json:
@@ -87,7 +82,7 @@ def _status(
             out.print(line)
 
 
-def _incidents(
+def incidents(
     incident: Annotated[str, typer.Argument(help="The id of one; a list by default.")] = "",
     close: Annotated[
         str,
@@ -99,13 +94,18 @@ def _incidents(
     as_json: AsJson = False,
 ) -> None:
     """What went wrong, what was done about it, and the evidence."""
+    from windvane.usecases.show_incident import redact_incident, show_incident
+
     settings = wiring.settings(home)
     if close:
         if not incident:
             raise typer.BadParameter("--close needs the incident's id")
+        from windvane.usecases.dismiss_incident import dismiss_incident
+
         dismiss_incident(
             wiring.store(settings), wiring.clock(settings), incident, close, by=cli_actor()
         )
+        say_home(settings)
         if as_json:
             print_json({"incident": incident, "closed": True})
         else:
@@ -113,13 +113,13 @@ def _incidents(
         return
     with wiring.store(settings).read() as tx:
         if not incident:
-            incidents = [redact_incident(tx, i, values=True) for i in tx.incidents("", 50)]
+            found = [redact_incident(tx, i, values=True) for i in tx.incidents("", 50)]
             if as_json:
-                print_json(incidents)
-            elif not incidents:
+                print_json(found)
+            elif not found:
                 out.print("No incident. Quiet is the normal state.")
             else:
-                out.table(*show.incidents_table(incidents))
+                out.table(*show.incidents_table(found))
             return
         one, notes = show_incident(tx, incident, values=True), tx.notes(incident)
         consumers = read_model_file(tx.model(one.model).text).consumers
@@ -136,7 +136,7 @@ def _incidents(
         out.print(f"  suspect {suspect['feature']} {suspect['size']:.2f}")
 
 
-def _replay(
+def replay(
     decision: Annotated[str, typer.Argument(help="The decision's id, as `status` shows it.")],
     home: Home = None,
     as_json: AsJson = False,
@@ -145,6 +145,8 @@ def _replay(
 
     Exit status 0 if today's code gives the same verdict, 3 if it does not.
     """
+    from windvane.usecases.replay_decision import replay_decision
+
     settings = wiring.settings(home)
     with wiring.store(settings).read() as tx:
         recorded = tx.decision(decision)

@@ -24,10 +24,13 @@ class CannotStart(WindvaneError):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """The process that serves a home, and the addresses it listens on by name."""
+    """The process that serves a home, and the addresses it listens on by name. ``started`` is
+    when the kernel started it, in ticks since it booted: with ``pid`` it names one process only;
+    0 from a release that did not write it."""
 
     pid: int
     addresses: dict[str, str]
+    started: int = 0
 
     def __str__(self) -> str:
         where = ", ".join(f"{name} on {address}" for name, address in self.addresses.items())
@@ -46,7 +49,7 @@ def claim(settings: Settings) -> TextIO:
         file.close()
         holder = _read(settings.folder)
         whom = f"by {holder}" if holder else "by another process"
-        stop = f"`kill {holder.pid}` stops it" if holder else "stop the other `windvane up`"
+        stop = "`windvane stop` stops it"
         raise CannotStart(
             f"{settings.folder} is already served {whom}",
             hint=f"{stop}; `windvane restart` replaces its workers; --home takes another home",
@@ -58,9 +61,20 @@ def claim(settings: Settings) -> TextIO:
     if settings.grpc_port is not None:
         addresses["gRPC"] = f"{settings.host}:{settings.grpc_port}"
     file.truncate(0)
-    file.write(msgspec.json.encode(Holder(os.getpid(), addresses)).decode())
+    file.write(
+        msgspec.json.encode(Holder(os.getpid(), addresses, started_at(os.getpid()))).decode()
+    )
     file.flush()
     return file
+
+
+def started_at(pid: int) -> int:
+    """When the kernel started the process, in ticks since it booted; 0 where there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[19])  # the name before it may hold anything
 
 
 def find_holder(folder: Path) -> Holder | None:

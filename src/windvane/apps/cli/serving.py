@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from windvane.apps.cli import show, wiring
-from windvane.apps.cli.home import is_home
+from windvane.apps.cli.changes import publish
 from windvane.apps.cli.options import (
     AsJson,
     Home,
@@ -18,14 +18,13 @@ from windvane.apps.cli.options import (
     VersionName,
     cli_actor,
 )
-from windvane.apps.cli.output import err, out, print_json
+from windvane.apps.cli.output import out, print_json
 from windvane.core.execution import RUNTIMES, Environment, Place, RuntimeName
 from windvane.ports.environments import EnvironmentStore
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.explain_runtime import explain_runtime, is_watched
 from windvane.usecases.read_model_file import BadModelFile, json_schema
-from windvane.usecases.read_settings import Settings
 
 _PLACES = {
     Place.GATEWAY: "in the gateway",
@@ -35,20 +34,7 @@ _PLACES = {
 }
 
 
-def serving_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("apply")(_apply)
-    app.command("deploy")(_deploy)
-    app.command("explain-runtime")(_explain)
-
-
-def say_if_new(settings: Settings) -> None:
-    """Whoever stands in a wrong folder begins a second home, and should see it."""
-    if not is_home(settings.folder):
-        err.print(f"  a new home begins in {settings.folder}")
-
-
-def _apply(
+def apply(
     file: Annotated[Path, typer.Argument(help="The model's YAML file.")] = Path("model.yaml"),
     schema: Annotated[
         bool, typer.Option("--schema", help="Print the JSON Schema of the file instead.")
@@ -67,8 +53,7 @@ def _apply(
         return
     text = _read(file)
     settings = wiring.settings(home)
-    say_if_new(settings)
-    store = wiring.store(settings, begin=True)
+    store = wiring.store(settings)
     parsed, changed = apply_model(
         store, wiring.clock(settings), text, by=cli_actor(), reason=reason
     )
@@ -76,6 +61,7 @@ def _apply(
         print_json({"model": parsed.model, "changed": changed})
     else:
         out.print(f"{parsed.model}: {'applied' if changed else 'unchanged'}")
+    publish(settings, store)
 
 
 def _read(file: Path) -> str:
@@ -93,7 +79,30 @@ def _read(file: Path) -> str:
         raise typer.BadParameter(f"{file} cannot be read: {error.strerror}") from error
 
 
-def _deploy(
+def rollback(
+    model: ModelName,
+    reason: Reason = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Return to the version before, or end the rollout that is under way.
+
+    It needs the control database alone: the gateways have it at once, also where the console and
+    the steward are down.
+    """
+    from windvane.usecases.roll_back_version import roll_back_version
+
+    settings = wiring.settings(home)
+    store = wiring.store(settings)
+    live = roll_back_version(store, wiring.clock(settings), model, by=cli_actor(), reason=reason)
+    if as_json:
+        print_json(live)
+    else:
+        out.print(f"{model}: version {live.champion} answers everyone")
+    publish(settings, store)
+
+
+def deploy(
     model: ModelName,
     version: VersionName,
     force: Annotated[
@@ -130,6 +139,7 @@ def _deploy(
             watched = is_watched(tx.version(model, live.champion))
         does = "is watched; it is served elsewhere" if watched else "answers everyone"
         out.print(f"{model}: version {live.champion} {does}")
+    publish(settings, store)
 
 
 def _nothing(_: object) -> str:
@@ -141,7 +151,7 @@ def _damage(held: EnvironmentStore, environment: Environment) -> str:
     return states.get(environment.id, "not on this machine")
 
 
-def _explain(
+def explain(
     model: ModelName,
     version: Annotated[str, typer.Argument(help="One version; the champion by default.")] = "",
     home: Home = None,

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from windvane.apps.cli.wiring import Column
-from windvane.core.acceptance import ParityReport
-from windvane.core.execution import Environment
-from windvane.core.journal import Decision
-from windvane.core.routing import TenantLimit
 from windvane.core.task import KINDS, metric_name
-from windvane.ports.control_store import (
-    Access,
-    Deployment,
-    Incident,
-    KeyRecord,
-    VersionRecord,
-)
-from windvane.ports.event_log import OutcomeCounts
-from windvane.ports.quarantine import Quarantined
-from windvane.ports.users import UserRecord
-from windvane.usecases.list_environments import EnvironmentUse
-from windvane.usecases.recorded_until import SpoolState
+
+if TYPE_CHECKING:
+    from windvane.core.acceptance import ParityReport
+    from windvane.core.execution import Environment
+    from windvane.core.journal import Decision
+    from windvane.core.routing import TenantLimit
+    from windvane.ports.control_store import (
+        Access,
+        Deployment,
+        Incident,
+        KeyRecord,
+        VersionRecord,
+    )
+    from windvane.ports.event_log import OutcomeCounts
+    from windvane.ports.quarantine import Quarantined
+    from windvane.ports.users import UserRecord
+    from windvane.usecases.list_environments import EnvironmentUse
+    from windvane.usecases.recorded_until import SpoolState
 
 _PACKAGES_SHOWN = 8
 _FIELD_SHOWN = 400

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from windvane.apps.cli import show, wiring
+from windvane.apps.cli.changes import publish
 from windvane.apps.cli.options import (
     AsJson,
     Home,
@@ -19,13 +20,11 @@ from windvane.apps.cli.options import (
     rate,
 )
 from windvane.apps.cli.output import err, out, print_json
-from windvane.apps.cli.serving import say_if_new
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import CLIENT_SCOPES, Scope, TenantLimit
 from windvane.ports.control_store import UnknownName
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.limit_tenant import limit_tenant
-from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.revoke_key import revoke_key, rotate_key
 from windvane.usecases.trust_version import trust_version
 
@@ -64,19 +63,18 @@ def issue(
     """Issue a key for a tenant. Without `--scope` it may predict and send outcomes; with a
     `--role` alone, read."""
     settings = wiring.settings(home)
-    say_if_new(settings)
-    store = wiring.store(settings, begin=True)
+    store = wiring.store(settings)
     scopes = [Scope.READ.value] if role else CLIENT_SCOPES
     keys = issue_keys(
         store, wiring.clock(settings), [tenant], name, scopes=scope or scopes,
         expires_in_s=duration(expires, "--expires") if expires else None,
         api_version=api_version, grants=role or (), by=cli_actor(), reason=reason,
     )  # fmt: skip
-    publish_latest(store, wiring.routing_feed(settings))
     if as_json:
         print_json({"tenant": tenant, "key": keys[tenant], "id": key_id(keys[tenant])})
     else:
         out.print(keys[tenant])
+    publish(settings, store)
 
 
 def key_id(key: str) -> str:
@@ -121,11 +119,11 @@ def rotate(
         by=cli_actor(),
         reason=reason,
     )
-    publish_latest(store, wiring.routing_feed(settings))
     if as_json:
         print_json({"tenant": record.entry.tenant, "key": fresh, "id": record.entry.id})
     else:
         out.print(fresh)
+    publish(settings, store)
 
 
 @keys_app.command("revoke")
@@ -139,11 +137,11 @@ def revoke(
     settings = wiring.settings(home)
     store = wiring.store(settings)
     ended = revoke_key(store, wiring.clock(settings), key, by=cli_actor(), reason=reason)
-    publish_latest(store, wiring.routing_feed(settings))
     if as_json:
         print_json(show.key_row(ended))
     else:
         out.print(f"key {ended.entry.id} of {ended.entry.tenant} is revoked")
+    publish(settings, store)
 
 
 def limit(
@@ -199,11 +197,10 @@ def limit(
         if not remove and not fresh.rate and not fresh.concurrent:
             raise typer.BadParameter("neither bound would be left; --remove takes the line back")
         limit_tenant(store, wiring.clock(settings), fresh, by=cli_actor(), reason=reason)
-        publish_latest(store, wiring.routing_feed(settings))
         with store.read() as tx:
             limits = tx.limits()
-        if not as_json:
-            err.print(f"  the limit of {tenant} is {'removed' if remove else 'set'}")
+        err.print(f"  the limit of {tenant} is {'removed' if remove else 'set'}")
+        publish(settings, store)
     if not (remove or changes):
         limits = [x for x in limits if tenant in ("", x.tenant) and model in ("", x.model)]
     if as_json:
@@ -232,15 +229,15 @@ def trust(
     trusted = trust_version(
         store, wiring.clock(settings), model, version, by=cli_actor(), reason=reason, revoke=revoke
     )
-    publish_latest(store, wiring.routing_feed(settings))
     if as_json:
         print_json(
             {"model": model, "version": version, "manifest": trusted.manifest,
              "trusted": not revoke}
         )  # fmt: skip
-        return
-    state = "no longer trusted" if revoke else "trusted"
-    out.print(f"{model} version {version} ({trusted.manifest[:12]}) is {state}")
+    else:
+        state = "no longer trusted" if revoke else "trusted"
+        out.print(f"{model} version {version} ({trusted.manifest[:12]}) is {state}")
+    publish(settings, store)
 
 
 def audit(
@@ -263,9 +260,3 @@ def audit(
         out.table(*show.access_table(accesses))
     else:
         out.print(f"no call{f' of {tenant}' if tenant else ''} in {since}")
-
-
-def tenants_commands(app: typer.Typer) -> None:
-    """Add the commands that are not below ``key``."""
-    for command in (limit, trust, audit):
-        app.command()(command)

@@ -10,6 +10,7 @@ import typer
 from msgspec.structs import replace
 
 from windvane.apps.cli import running, wiring
+from windvane.apps.cli.home import is_home
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import err, out, print_json
 from windvane.apps.cli.restarts import restart_workers
@@ -22,17 +23,12 @@ from windvane.usecases.read_settings import Settings
 FIRST_PASSWORD_FILE = "first-password"  # noqa: S105 - a file's name
 
 
-def up_commands(app: typer.Typer) -> None:
-    """Add them to ``app``."""
-    app.command("up")(_up)
-    app.command("restart")(_restart)
-
-
-def _up(
+def up(
     home: Home = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=32, help="Gateway processes; default the setting.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start gateway, recorder, steward and console; stop with Ctrl-C.
 
@@ -45,6 +41,8 @@ def _up(
     if workers is not None:
         settings = replace(settings, workers=workers)
     wiring.check(settings)
+    if not is_home(settings.folder):
+        err.print(f"  a new home begins in {settings.folder}")
     # Until there is a supervisor to take it, what asks for a restart must not end this process.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     # Before anything else: who holds the home also holds its ports, and a key is shown once.
@@ -53,11 +51,13 @@ def _up(
     supervisor = Supervisor(settings, wiring.inherited(settings), lock)
     with store.read() as tx:
         fresh = not tx.key_records()
+    key = None
     if fresh:
         key = issue_keys(
             store, wiring.clock(settings), ["default"], "first",
             scopes=[scope.value for scope in Scope], by="up",
         )["default"]  # fmt: skip
+    if key is not None and not as_json:
         out.print("The first API key, for tenant default and with every scope, shown once:")
         out.print(f"  {key}")
     if settings.sign_in.oidc is None:
@@ -66,12 +66,22 @@ def _up(
         signal.signal(name, lambda *_: supervisor.ask_to_stop())
     signal.signal(signal.SIGHUP, lambda *_: supervisor.ask_to_restart())
     with err.status("starting"):
-        supervisor.start(lambda name: err.print(f"  {name} is up"))
-    out.print(f"gateway  {settings.scheme}://{settings.host}:{settings.port}")
+        try:
+            supervisor.start(lambda name: err.print(f"  {name} is up"))
+        except running.CannotStart:
+            if key is not None and as_json:  # it is issued, and will not be shown again
+                print_json({"home": str(settings.folder), "key": key})
+            raise
+    places = {"gateway": f"{settings.scheme}://{settings.host}:{settings.port}"}
     if settings.grpc_port is not None:
-        out.print(f"grpc     {settings.host}:{settings.grpc_port}")
-    out.print(f"console  {settings.scheme}://{settings.host}:{settings.console_port}")
-    out.print(f"home     {settings.folder}")
+        places["grpc"] = f"{settings.host}:{settings.grpc_port}"
+    places["console"] = f"{settings.scheme}://{settings.host}:{settings.console_port}"
+    places["home"] = str(settings.folder)
+    if as_json:
+        print_json({**places, "key": key})
+    else:
+        for name, place in places.items():
+            out.print(f"{name:<7}  {place}")
     sys.stdout.flush()
     try:
         supervisor.watch()
@@ -93,7 +103,7 @@ def _tell_first_user(settings: Settings, password: str | None) -> None:
     out.print(f"The first user of the console is {FIRST_USER}; the password is in {file}")
 
 
-def _restart(
+def restart(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Ask for it, and do not wait for the new workers.")
     ] = False,

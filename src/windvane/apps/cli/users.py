@@ -11,7 +11,6 @@ import typer
 from windvane.apps.cli import show, wiring
 from windvane.apps.cli.options import AsJson, Home, Reason, cli_actor
 from windvane.apps.cli.output import err, out, print_json
-from windvane.apps.cli.serving import say_if_new
 from windvane.apps.cli.up import FIRST_PASSWORD_FILE
 from windvane.core.authorization import Role
 from windvane.usecases.manage_users import (
@@ -52,9 +51,8 @@ def add(
 ) -> None:
     """Add a user. The password is asked for, or read from standard input."""
     settings = wiring.settings(home)
-    say_if_new(settings)
     check_user_name(name)
-    store = wiring.store(settings, begin=True)
+    store = wiring.store(settings)
     user = add_user(
         store, wiring.clock(settings), wiring.hasher(), name, _password(name),
         role or [Role.VIEWER.value], by=cli_actor(), reason=reason,

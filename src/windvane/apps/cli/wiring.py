@@ -1,48 +1,58 @@
-"""The command line's adapters."""
+"""The command line's adapters. Each is imported by whoever asks for it: a command that needs one
+does not wait for the others."""
 
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from windvane.adapters import logs
-from windvane.adapters.clock import open_clock
-from windvane.adapters.delta import DeltaEventLog, DeltaLogCopies
-from windvane.adapters.files import FileArtifacts, FileCertificate, FileRoutingFeed
-from windvane.adapters.mlflow.moving import move_registry
-from windvane.adapters.pip import PipEnvironments
-from windvane.adapters.shared_memory import shared_fd
-from windvane.adapters.spool import FileSpoolCopies
-from windvane.adapters.sql import SqlControlCopies, SqlControlStore
-from windvane.adapters.sqlite import SqliteCopies
-from windvane.adapters.tar import TarArchives
 from windvane.adapters.terminal import Column, Output, ends_quietly, report_error
-from windvane.apps.cli.child import Inherited, listen
-from windvane.apps.cli.home import check_home, close_home, find_home
-from windvane.apps.cli.running import CannotStart
-from windvane.core.execution import RUNTIMES, RuntimeName
-from windvane.ports.clock import Clock
-from windvane.ports.control_store import StoreUnavailable
-from windvane.ports.environments import EnvironmentStore
-from windvane.ports.event_log import EventLog
-from windvane.ports.passwords import PasswordHasher
-from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.back_up_home import BackupSources
-from windvane.usecases.read_settings import MissingExtra, Settings, find_settings
-from windvane.usecases.restore_home import OpenedStore, RestoreTargets, check_unfinished
+
+if TYPE_CHECKING:
+    from windvane.adapters.sql import SqlControlStore
+    from windvane.adapters.sql.inspection import Inspection
+    from windvane.apps.cli.changes import Worker
+    from windvane.apps.cli.child import Inherited
+    from windvane.core.execution import RuntimeName
+    from windvane.ports.clock import Clock
+    from windvane.ports.environments import EnvironmentStore
+    from windvane.ports.event_log import EventLog
+    from windvane.ports.passwords import PasswordHasher
+    from windvane.ports.routing_feed import RoutingFeed
+    from windvane.usecases.back_up_home import BackupSources
+    from windvane.usecases.read_settings import Settings
+    from windvane.usecases.restore_home import RestoreTargets
+
+_FRESH_S = 5.0  # a worker posts every second
+
+
+class RecorderLag(NamedTuple):
+    """How many spools there are, the bytes of them that are not recorded, and the business time
+    up to which all of them are (0.0 for none)."""
+
+    spools: int
+    waiting: int
+    watermark: float
+
 
 __all__ = ["Column", "Output", "ends_quietly", "report_error"]
 
 
 def settings(home: Path | None) -> Settings:
     """Of ``home``, else of $WINDVANE_HOME, else of the nearest home here or above."""
+    from windvane.apps.cli.home import find_home
+    from windvane.usecases.read_settings import find_settings
+
     return find_settings(os.environ, home or find_home(os.environ, Path.cwd(), os.getuid()))
 
 
 def missing_package(runtime: RuntimeName) -> str:
     """What to install so that this machine can serve by ``runtime``; "" if it can."""
+    from windvane.core.execution import RUNTIMES
+
     kind = RUNTIMES[runtime]
     there = not kind.module or importlib.util.find_spec(kind.module) is not None
     return "" if there else kind.package
@@ -50,6 +60,10 @@ def missing_package(runtime: RuntimeName) -> str:
 
 def start_logging(config: Settings) -> None:
     """Of the supervisor, which says what goes wrong only."""
+    import logging
+
+    from windvane.adapters import logs
+
     logs.start_logging("up", config.log_format, config.secrets, level=logging.WARNING)
 
 
@@ -59,6 +73,11 @@ def store(config: Settings, *, begin: bool = False) -> SqlControlStore:
     Raises NoHome, and StoreUnavailable where the home was in use but its database file is gone:
     an empty one in its place would forget every version, and no gateway would follow it.
     """
+    from windvane.adapters.sql import SqlControlStore
+    from windvane.apps.cli.home import check_home, close_home
+    from windvane.ports.control_store import StoreUnavailable
+    from windvane.usecases.restore_home import check_unfinished
+
     check_unfinished(config.folder)
     if begin:
         close_home(config.folder)
@@ -79,8 +98,13 @@ def store(config: Settings, *, begin: bool = False) -> SqlControlStore:
 def check(config: Settings) -> None:
     """Whether what the processes are told to use is there, before they start. Raises
     BadCertificate, OldLogLayout, MissingExtra."""
+    from windvane.adapters.files import FileCertificate
+    from windvane.usecases.read_settings import MissingExtra
+
     FileCertificate.of(config.certificate)
     if "://" not in config.log_root:  # whoever appends asks a store that may be far away
+        from windvane.adapters.delta import DeltaEventLog
+
         DeltaEventLog(config.log_root).check_layout()
     if config.grpc_port is not None and importlib.util.find_spec("grpc") is None:
         raise MissingExtra("grpc_port is set, and grpcio is not installed")
@@ -88,6 +112,10 @@ def check(config: Settings) -> None:
 
 def inherited(config: Settings) -> Inherited:
     """What the gateway's workers share. Raises CannotStart where the port is taken."""
+    from windvane.adapters.shared_memory import shared_fd
+    from windvane.apps.cli.child import Inherited, listen
+    from windvane.apps.cli.running import CannotStart
+
     try:
         listener = listen(config.host, config.port)
     except OSError as error:
@@ -106,22 +134,82 @@ def hasher() -> PasswordHasher:
 
 
 def clock(config: Settings) -> Clock:
+    from windvane.adapters.clock import open_clock
+
     return open_clock(config.clock)
 
 
 def environments(config: Settings) -> EnvironmentStore:
+    from windvane.adapters.pip import PipEnvironments
+
     return PipEnvironments(config.environments)
 
 
 def event_log(config: Settings) -> EventLog:
+    from windvane.adapters.delta import DeltaEventLog
+
     return DeltaEventLog(config.log_root, config.log_storage)
 
 
+def gateway_workers(config: Settings) -> list[Worker]:
+    """Those of this home that posted their metrics lately, with the routing table they have."""
+    import time
+
+    from windvane.adapters.files import FileMetricsBoard
+    from windvane.apps.cli.changes import Worker
+
+    board = FileMetricsBoard(config.metrics_folder)
+    fresh = {name for name, at in board.posted_at().items() if time.time() - at < _FRESH_S}
+    return [
+        Worker(name, int(one.values[0][1][0]))
+        for name, series in board.posted().items()
+        if name in fresh
+        for one in series
+        if one.name == "routing_seq" and one.values
+    ]
+
+
+def inspect_database(config: Settings) -> Inspection | None:
+    """The control database as it is; None before there is one. Raises StoreUnavailable."""
+    from windvane.adapters.sql.inspection import inspect_database as look
+
+    return look(config.store_url)
+
+
+def recorder_lag(config: Settings) -> RecorderLag:
+    """What waits in the spools of this home. Raises StoreUnavailable."""
+    from windvane.adapters.spool import FileSpoolReader
+    from windvane.adapters.sql import SqlControlStore
+
+    reader = FileSpoolReader(config.spool_root)
+    names = reader.spools()
+    if not names:
+        return RecorderLag(0, 0, 0.0)
+    positions = {}
+    if inspect_database(config) is not None:
+        with closing(SqlControlStore(config.store_url)) as opened, opened.read() as tx:
+            positions = {one.spool: one for one in tx.checkpoints()}
+    known = [positions[name] for name in names if name in positions]
+    waiting = sum(
+        reader.waiting(name, positions[name].position if name in positions else 0) for name in names
+    )
+    return RecorderLag(len(names), waiting, min((one.watermark for one in known), default=0.0))
+
+
 def routing_feed(config: Settings) -> RoutingFeed:
+    from windvane.adapters.files import FileRoutingFeed
+
     return FileRoutingFeed(config.routing_file)
 
 
 def backup_sources(config: Settings) -> BackupSources:
+    from windvane.adapters.delta import DeltaLogCopies
+    from windvane.adapters.spool import FileSpoolCopies
+    from windvane.adapters.sql import SqlControlCopies
+    from windvane.adapters.sqlite import SqliteCopies
+    from windvane.adapters.tar import TarArchives
+    from windvane.usecases.back_up_home import BackupSources
+
     return BackupSources(
         SqlControlCopies(store(config)),
         SqliteCopies(),
@@ -133,6 +221,13 @@ def backup_sources(config: Settings) -> BackupSources:
 
 
 def restore_targets() -> RestoreTargets:
+    from windvane.adapters.clock import open_clock
+    from windvane.adapters.files import FileArtifacts, FileRoutingFeed
+    from windvane.adapters.mlflow.moving import move_registry
+    from windvane.adapters.sql import SqlControlCopies, SqlControlStore
+    from windvane.adapters.tar import TarArchives
+    from windvane.usecases.restore_home import OpenedStore, RestoreTargets
+
     def opened(url: str) -> OpenedStore:
         made = SqlControlStore(url)
         return OpenedStore(made, SqlControlCopies(made))

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -43,15 +43,15 @@ class AucEstimate:
         return 1.0 - self._bound(alpha, 1.0 - self.area)
 
     def _bound(self, alpha: float, area: float) -> float:
-        t = -float(special.stdtrit(min(self.positives, self.negatives) - 1, alpha))
+        t = -float(scipy.special.stdtrit(min(self.positives, self.negatives) - 1, alpha))
         guarded = area - t * self.guarded_error
         rarer = min(self.positives, self.negatives)
-        blind = float(special.betaincinv(rarer * area, rarer * (1.0 - area) + 1.0, alpha))
+        blind = float(scipy.special.betaincinv(rarer * area, rarer * (1.0 - area) + 1.0, alpha))
         guarded = min(guarded, blind) if area > 0.0 else 0.0
         if not 0.0 < area < 1.0:
             return max(0.0, guarded)
         reach = t * self.error / (area * (1.0 - area))
-        return max(0.0, min(guarded, float(special.expit(special.logit(area) - reach))))
+        return max(0.0, min(guarded, float(scipy.special.expit(scipy.special.logit(area) - reach))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ class AucDifference:
 
     def lower(self, alpha: float) -> float:
         """One-sided lower confidence bound at level ``alpha`` by the normal approximation."""
-        return self.area + float(special.ndtri(alpha)) * self.error
+        return self.area + float(scipy.special.ndtri(alpha)) * self.error
 
     def upper(self, alpha: float) -> float:
         """One-sided upper confidence bound at level ``alpha``."""
-        return self.area - float(special.ndtri(alpha)) * self.error
+        return self.area - float(scipy.special.ndtri(alpha)) * self.error
 
 
 def auc(scores: Floats, positive: NDArray[np.bool_]) -> float:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 Floats = NDArray[np.float64]
 
@@ -71,4 +71,4 @@ def _reach(parts: Floats, blocks: NDArray[np.int64], alpha: float, *, least: int
     variance = float((sums**2).sum()) * count / (count - 1) / len(parts) ** 2
     effective = count / (1.0 + float(sizes.var()) / float(sizes.mean()) ** 2)
     freedom = max(1.0, effective - 1.0)
-    return -float(special.stdtrit(freedom, alpha)) * math.sqrt(variance)
+    return -float(scipy.special.stdtrit(freedom, alpha)) * math.sqrt(variance)

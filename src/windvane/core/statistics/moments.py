@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import special
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def _upper(values: NDArray[np.float64], alpha: float) -> float:
         return mean
     root = math.sqrt(count)
     skewness = float(((apart / deviation) ** 3).mean())
-    normal = float(special.ndtri(alpha))
+    normal = float(scipy.special.ndtri(alpha))
     if abs(skewness) < 1e-6:  # its inverse is the normal quantile itself in the limit
         quantile = normal
     else:
@@ -95,6 +95,8 @@ def share_bounds(successes: int, trials: int, alpha: float) -> tuple[float, floa
     if not trials:
         return 0.0, 1.0
     failures = trials - successes
-    lower = float(special.betaincinv(successes, failures + 1, alpha)) if successes else 0.0
-    upper = float(special.betaincinv(successes + 1, failures, 1.0 - alpha)) if failures else 1.0
+    lower = float(scipy.special.betaincinv(successes, failures + 1, alpha)) if successes else 0.0
+    upper = (
+        float(scipy.special.betaincinv(successes + 1, failures, 1.0 - alpha)) if failures else 1.0
+    )
     return lower, upper

@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import betainc, betaln
 
 Floats = NDArray[np.float64]
 
 
 def _log_upper_mass(a: float, b: float, q: float) -> float:
     """log P(X > q) for X ~ Beta(a, b), by the complement so that it keeps its digits."""
-    mass = float(betainc(b, a, 1.0 - q))
+    mass = float(scipy.special.betainc(b, a, 1.0 - q))
     return math.log(mass) if mass > 0.0 else -math.inf
 
 
@@ -36,7 +36,7 @@ def log_beta_evidence(hits: int, misses: int, null_rate: float, a: float, b: flo
     if not 0.0 < null_rate < 1.0:
         raise ValueError(f"null_rate must lie strictly between 0 and 1, not {null_rate}")
     return (
-        float(betaln(a + hits, b + misses) - betaln(a, b))
+        float(scipy.special.betaln(a + hits, b + misses) - scipy.special.betaln(a, b))
         + _log_upper_mass(a + hits, b + misses, null_rate)
         - _log_upper_mass(a, b, null_rate)
         - hits * math.log(null_rate)

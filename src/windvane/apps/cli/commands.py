@@ -1,0 +1,59 @@
+"""Every command and group of commands, a line each."""
+
+# ruff: noqa: E501 - a line each, so that two that are added at the same time merge
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+RUN = "Run"
+MODELS = "Models"
+WATCH = "What happens"
+ACCESS = "Access and limits"
+MAINTAIN = "Maintenance"
+
+
+class Command(NamedTuple):
+    """A command, or a group of them. ``target`` is `MODULE:NAME` below `windvane.apps.cli`, of a
+    function or of a Typer application; it is imported when the command is called, not before.
+    ``summary`` is the first sentence of its help, held here so that `windvane --help` imports
+    no command."""
+
+    name: str
+    target: str
+    panel: str
+    summary: str
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command("up", "up:up", RUN, "Start gateway, recorder, steward and console; stop with Ctrl-C."),
+    Command("restart", "up:restart", RUN, "Replace the gateway's workers one by one, each when its successor answers."),
+    Command("stop", "stopping:stop", RUN, "Stop the `windvane up` of this home, and wait until it has ended."),
+    Command("demo", "demo:demo", RUN, "Watch the whole loop on a year of real flights: quiet weeks, then three faults."),
+    Command("apply", "serving:apply", MODELS, "Apply a model's file: its features, owner, policy and budgets."),
+    Command("train", "train:train", MODELS, "Train a version from a table. Nothing goes live."),
+    Command("register", "register:register", MODELS, "Register a model that was made elsewhere. Nothing goes live."),
+    Command("watch", "register:watch", MODELS, "Register a version that somebody else serves, by what it answered in the past."),
+    Command("deploy", "serving:deploy", MODELS, "Put a version live: the first at once, a later one as a canary."),
+    Command("rollback", "serving:rollback", MODELS, "Return to the version before, or end the rollout that is under way."),
+    Command("explain-runtime", "serving:explain", MODELS, "Which runtime serves a version, why, and why not each other one."),
+    Command("profile", "optimize:profile", MODELS, "Where a request's time goes, and what other ways to serve a version cost and buy."),
+    Command("optimize", "optimize:optimize", MODELS, "Register a cheaper form of a version, with what it loses signed. Nothing goes live."),
+    Command("environments", "environments:environments", MODELS, "Environments of models that have packages of their own: size, state, who uses them."),
+    Command("quarantine", "quarantine:quarantine_app", WATCH, "What could not be processed: list it, look at it, process it again, forget it."),
+    Command("spools", "quarantine:spools_app", WATCH, "How far each spool is recorded, and which are gone."),
+    Command("status", "reading:status", WATCH, "What is live and how it is, now."),
+    Command("incidents", "reading:incidents", WATCH, "What went wrong, what was done about it, and the evidence."),
+    Command("replay-decision", "reading:replay", WATCH, "Judge a recorded decision again, from its own facts and policy."),
+    Command("import-events", "imports:import_events", WATCH, "Tell a gateway of predictions that were made elsewhere, from a file."),
+    Command("key", "tenants:keys_app", ACCESS, "API keys: issue, list, rotate, revoke. A key is shown once; only its hash is kept."),
+    Command("user", "users:users_app", ACCESS, "Users of the console: add, list, remove, change their passwords and roles."),
+    Command("limit", "tenants:limit", ACCESS, "Bound what a tenant may ask for; with no bound named, show the bounds."),
+    Command("trust", "tenants:trust", ACCESS, "Vouch for a version whose files can run code when they are loaded."),
+    Command("audit", "tenants:audit", ACCESS, "Who called what, under which key, from when to when; newest first."),
+    Command("backup", "backups:backup", MAINTAIN, "Write a backup of the installation, while it runs."),
+    Command("restore", "backups:restore", MAINTAIN, "Make a new home of a backup; then `windvane up --home NEW` answers as the old one did."),
+    Command("logs", "logs:logs", MAINTAIN, "What the processes of `windvane up` say, together in the order of time."),
+    Command("doctor", "doctor:doctor", MAINTAIN, "Look at an installation: what is wrong with it, and what to do."),
+    Command("completion", "completion:completion", MAINTAIN, "Print the script that completes commands and options in a shell."),
+)  # fmt: skip
