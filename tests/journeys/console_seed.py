@@ -51,6 +51,7 @@ from windvane.ports.control_store import (
     Checkpoint,
     Deployment,
     MonitorState,
+    Progress,
     Tx,
     WindowKey,
     WindowVerdict,
@@ -58,6 +59,7 @@ from windvane.ports.control_store import (
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
+from windvane.usecases.leases import hold_shards
 from windvane.usecases.monitors.refusals import TENANT
 from windvane.usecases.monitors.sudden_shift import FEED, SourceState
 from windvane.usecases.open_incident import close_incident, open_incident
@@ -102,6 +104,8 @@ def seed(home: Path, windows: int = WINDOWS, tenants: tuple[str, ...] = TENANTS)
     clock.move_to(NOW)
     with store.begin() as tx:
         tx.set_checkpoint(Checkpoint("gateway-0", 1, NOW))
+        tx.put_progress([Progress(m.name, 0.0, at_window(0), 0.0) for m in tx.models()])
+    hold_shards(store, "a-steward", 1e6)
     return Seeded(home, store, clock, *ids)
 
 

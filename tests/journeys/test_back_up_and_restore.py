@@ -95,6 +95,7 @@ def test_a_backup_under_load_answers_and_remembers_elsewhere(
         assert outputs(again) == said
         assert answers(again, revoked).status_code == 401
         wait_until("it is recorded", lambda: before <= set(again.logged()))
+        wait_until("what came since", lambda: bool(set(again.logged()) - load.acknowledged))
         wait_until("all of it", lambda: again.counted() == len(again.logged()))
         logged = again.logged()
         assert before <= set(logged), "whatever was acknowledged before the backup"

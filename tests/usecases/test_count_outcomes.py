@@ -34,6 +34,7 @@ def test_of_what_came_lately_the_late_is_told(recording: RecorderHarness) -> Non
             outcome("c", START + DAY_S, tenant="UA"),
         ]
     )
+    recording.clock.at = START + 2 * DAY_S
     recording.start().step()
     file = read_model_file(with_outcomes("{arrive_within: 1d}"))
     assert file.model == MODEL

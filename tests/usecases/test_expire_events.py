@@ -24,6 +24,7 @@ def fill(recording: RecorderHarness) -> None:
             for event in (predicted(f"p{i}", at), refused(f"r{i}", at), outcome(f"p{i}", at))
         ]
     )
+    recording.clock.at = START + 9 * DAY_S
     recording.start().step()
 
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from windvane.core.task import make_task
+from windvane.usecases.monitors import watch_policy
 from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
 from windvane.usecases.read_settings import BadReference, BadSettings, Settings, read_settings
-from windvane.usecases.window_policy import window_policy
 
 NINES = "9" * 400
 EXTREME = [
@@ -49,7 +49,7 @@ def model_file(kind: str, key: str, value: str) -> str:
 def use(file: ModelFile) -> None:
     """All that is made of a file whenever a window is judged or a table published."""
     task = make_task(file.contract.task)
-    policy = window_policy(file, models=3, tenants=2)
+    policy = watch_policy(file, models=3, tenants=2)
     for number in (policy.window_s, policy.recent_s, policy.drift_over_s, file.cache_ttl_s):
         assert math.isfinite(number)
     assert task

@@ -5,6 +5,7 @@ Everything happens in a transaction. Records are frozen; the store hands out cop
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -465,6 +466,32 @@ class Quarantine(Protocol):
     def counts(self) -> Mapping[Counted, int]: ...
 
 
+class AgedRows(enum.StrEnum):
+    """What is removed by age. DETAILS are what a verdict's page draws; UNITS those of rollouts
+    that are over, whatever their age."""
+
+    SKETCHES = "sketches"
+    VERDICTS = "verdicts"
+    VERDICT_DETAILS = "verdict details"
+    DECISIONS = "decisions"
+    EFFECTS = "effects"
+    ACCESS = "access"
+    UNITS = "units"
+
+
+class Retention(Protocol):
+    """Bounded steps: each touches ``limit`` rows at most and says how many there were."""
+
+    def roll_up_sketches(self, model: str, before: float, span_s: float, limit: int) -> int:
+        """Merge sketches of windows that began before, exactly, into one a span of ``span_s``
+        seconds, version, arm, tenant and layout."""
+        ...
+
+    def drop_aged(self, kind: AgedRows, model: str, before: float, limit: int) -> int:
+        """Remove rows from before that time (s): of the model where the kind is of one."""
+        ...
+
+
 class Decisions(Protocol):
     def decide(self, decision: Decision) -> bool:
         """Record the decision and queue its effects; False if it was taken before."""
@@ -535,7 +562,7 @@ class Leases(Protocol):
         ...
 
 
-class Tx(Models, Tenants, Users, Windows, Quarantine, Decisions, Leases, Protocol):
+class Tx(Models, Tenants, Users, Windows, Retention, Quarantine, Decisions, Leases, Protocol):
     """All of it, inside one transaction."""
 
 

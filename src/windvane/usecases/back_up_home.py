@@ -258,6 +258,8 @@ def _artifacts(settings: Settings, versions: Sequence[VersionRecord]) -> dict[st
     out: dict[str, str] = {}
     for version in versions:
         folder = Path(version.artifact)
+        if not (folder.is_absolute() and (folder / "manifest.json").is_file()):
+            continue  # no version's files lie there: what does is not to be copied
         if folder.is_relative_to(root):
             out[version.artifact] = f"artifacts/{folder.relative_to(root).as_posix()}"
         else:
@@ -275,7 +277,10 @@ def _changed_versions(
     out: list[str] = []
     for version in versions:
         named = f"{version.model} version {version.version}"
-        folder = artifacts[version.artifact]
+        folder = artifacts.get(version.artifact)
+        if folder is None:
+            out.append(f"{named}: its files are not where they were registered, and are left out")
+            continue
         if hashes.get(f"{folder}/manifest.json") != version.manifest:
             out.append(f"{named}: its manifest is not the one that was registered")
             continue

@@ -31,14 +31,14 @@ from windvane.usecases.advance_rollout import ROLLOUT
 from windvane.usecases.explain_runtime import is_watched, recorded_choice
 from windvane.usecases.leases import lease_of
 from windvane.usecases.monitors import MONITORS
-from windvane.usecases.monitors.sudden_shift import SuddenShift
+from windvane.usecases.monitors.sudden_shift import FEED, SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.read_model_file import ModelFile, parse_duration
 from windvane.usecases.recorded_until import recorded_until
 
 # Newest verdicts by monitor and subject.
 Latest = Mapping[tuple[str, str], WindowVerdict]
-_WINDOWS = 3
+RECENT_WINDOWS = 3
 _BEFORE = 21
 _LEAST_LATE_S = 60.0
 
@@ -55,8 +55,12 @@ class Observed:
 
 def observe(tx: Tx, wall: float, expire_after_s: float) -> Observed:
     """At ``wall`` (s); a spool that nobody saw for ``expire_after_s`` is left out."""
+    checkpoints = tx.checkpoints()
+    recorded = recorded_until(checkpoints, wall, expire_after_s)
+    if recorded is None:  # every recorder is down: how far the furthest came
+        recorded = max((c.watermark for c in checkpoints), default=None)
     return Observed(
-        recorded_until(tx.checkpoints(), wall, expire_after_s),
+        recorded,
         frozenset(lease.name for lease in tx.leases("steward/") if lease.alive),
         frozenset(trust.manifest for trust in tx.trusted()),
     )
@@ -79,9 +83,9 @@ def observe_health(
     if traffic is None:
         window_s = parse_duration(file.watch.window)
         open_one = now // window_s * window_s
-        since = open_one - (_WINDOWS + _BEFORE) * window_s
+        since = open_one - (RECENT_WINDOWS + _BEFORE) * window_s
         found = tx.sketches(file.model, since, float("inf"))
-        traffic = traffic_of(found, open_one - _WINDOWS * window_s)
+        traffic = traffic_of(found, open_one - RECENT_WINDOWS * window_s)
     return judge_health(_facts(tx, seen, file, live, incidents, latest, traffic, now))
 
 
@@ -95,7 +99,7 @@ def traffic_of(found: Iterable[tuple[WindowKey, Sketch]], since: float) -> Traff
         answered += sketch.total("rows")
         unanswered += sketch.total("unanswered")
         fell_back += sketch.total("fell_back")
-    return Traffic(answered, unanswered, fell_back, before, _WINDOWS)
+    return Traffic(answered, unanswered, fell_back, before, RECENT_WINDOWS)
 
 
 def latest_verdicts(tx: Tx, model: str, rolling_out: bool) -> Latest:
@@ -136,8 +140,10 @@ def _facts(
     drift = latest.get((TrainingDrift.name, ""))
     failed = [v for v in latest.values() if v.outcome == Outcome.FAIL]
     harmless = (TrainingDrift.name, ROLLOUT)
+    newest = sorted(incidents, key=lambda i: -i.opened_at)
     troubles = [
-        *(Trouble(i.title, is_urgent(i)) for i in sorted(incidents, key=lambda i: -i.opened_at)),
+        # A broken source that another version stands in for harms nobody just now.
+        *(Trouble(i.title, is_urgent(i) and not _stood_in_for(i, live)) for i in newest),
         *(Trouble(v.sentence, False) for v in failed if v.monitor not in harmless),
     ]
     errors = [v.sentence for v in latest.values() if v.outcome == Outcome.ERROR]
@@ -161,6 +167,10 @@ def _facts(
         ),
         passed=shift.sentence if shift is not None and not held else "",
     )
+
+
+def _stood_in_for(incident: Incident, live: Deployment) -> bool:
+    return live.standing_in is not None and incident.kind == FEED.name
 
 
 def _watching(tx: Tx, seen: Observed, file: ModelFile, now: float) -> Watching:

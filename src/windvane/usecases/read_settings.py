@@ -125,6 +125,27 @@ class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
 
 
+Days = Annotated[float, msgspec.Meta(gt=0.0, le=36_600.0)]
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For how many days each kind of thing is kept. Predictions and outcomes of the log stay at
+    least as long as a model waits for outcomes. Sketches of windows are kept one by one for
+    ``windows``, then by the hour for ``hours``, then by the day for ``sketches``; what drift pages
+    draw for ``details``."""
+
+    predictions: Days = 90.0
+    refusals: Days = 30.0
+    outcomes: Days = 400.0
+    windows: Days = 3.0
+    hours: Days = 60.0
+    sketches: Days = 800.0
+    details: Days = 3.0
+    verdicts: Days = 90.0
+    decisions: Days = 800.0
+    access: Days = 400.0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where things lie and how often they are looked at.
 
@@ -140,6 +161,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics_without_sign_in: bool = False
     store: str = ""
     log: str = ""
+    retention: Retention = Retention()
     log_storage: dict[str, str] = {}
     registry: str = ""
     notify: list[str] = []

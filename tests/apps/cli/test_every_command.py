@@ -130,6 +130,7 @@ def words_of(command: str, home: Path) -> list[str]:
         "key revoke": ["KEY"],
         "trust": [MODEL, "1"],
         "rollback": [SECOND],
+        "backup": [str(home.parent / "backup.tar")],
         "spools drop": ["gone-w0"],
         "quarantine show": ["q1"],
         "quarantine drop": ["--all"],

@@ -16,6 +16,7 @@ from sqlalchemy import event, exc
 from windvane.adapters.sql.decisions import DecisionRows, LeaseRows
 from windvane.adapters.sql.models import ModelRows
 from windvane.adapters.sql.quarantine import QuarantineRows
+from windvane.adapters.sql.retention import RetentionRows
 from windvane.adapters.sql.tenants import TenantRows
 from windvane.adapters.sql.users import UserRows
 from windvane.adapters.sql.watching import WatchingRows
@@ -35,8 +36,8 @@ _WRITER, _MIGRATOR = 827360, 827361  # advisory locks of the database
 
 
 class _Tx(
-    ModelRows, TenantRows, UserRows, WindowRows, WatchingRows, QuarantineRows, DecisionRows,
-    LeaseRows,
+    ModelRows, TenantRows, UserRows, WindowRows, WatchingRows, RetentionRows, QuarantineRows,
+    DecisionRows, LeaseRows,
 ):  # fmt: skip
     """Everything, on one connection."""
 

@@ -42,6 +42,7 @@ class WindowRows(Rows):
             found = sa.select(*columns, t.window_sketches.c.sketch).where(
                 sa.tuple_(*columns).in_(list(chunk))
             )
+            found = found.with_for_update()  # the steward may roll an old one up meanwhile
             for *key, body in self.all(found):
                 chunk[tuple(key)] = Sketch.from_bytes(body) + chunk[tuple(key)]
             names = [column.name for column in columns]

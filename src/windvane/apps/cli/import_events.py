@@ -175,7 +175,16 @@ def _batches(
 def _csv(
     path: Path, wanted: Sequence[str], size: int, state: Imported
 ) -> Iterator[list[dict[str, Any]]]:
-    csv.field_size_limit(_MAX_FIELD)
+    before = csv.field_size_limit(_MAX_FIELD)  # one of the process: as it was, afterwards
+    try:
+        yield from _csv_rows(path, wanted, size, state)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _csv_rows(
+    path: Path, wanted: Sequence[str], size: int, state: Imported
+) -> Iterator[list[dict[str, Any]]]:
     with path.open("rb") as raw:
         lines = (line.decode("utf-8-sig" if not i else "utf-8") for i, line in enumerate(raw))
         reader = csv.DictReader(lines, strict=True, restval="")

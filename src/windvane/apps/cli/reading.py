@@ -14,7 +14,12 @@ from windvane.apps.cli.output import out, print_json
 from windvane.usecases.read_model_file import read_model_file
 
 if TYPE_CHECKING:
+    from windvane.core.health import Health
+    from windvane.ports.control_store import Deployment, Incident, Tx
     from windvane.ports.event_log import OutcomeCounts
+    from windvane.usecases.observe_health import Observed
+
+_EXPLAINED = 20  # models; of more the table is enough
 
 
 def status(
@@ -24,22 +29,26 @@ def status(
 ) -> None:
     """What is live and how it is, now."""
     from windvane.apps.cli.quarantine import recording_lines, recording_state
+    from windvane.usecases.observe_health import observe
 
     settings = wiring.settings(home)
     outcomes: Sequence[OutcomeCounts] = ()
     with wiring.store(settings).read() as tx:
         names = [tx.model(model).name] if model else [m.name for m in tx.models()]
+        clock = wiring.clock(settings)
+        now, seen = clock.now(), observe(tx, clock.wall(), settings.spool_expire_after_s)
         rows: list[Any] = []
         for name in names:
             open_incidents = tx.open_incidents(name)
-            rows.append((name, tx.deployment(name), open_incidents, tx.version_summaries(name)))
+            live = tx.deployment(name)
+            health = _health(tx, seen, name, live, open_incidents, now)
+            rows.append((name, live, open_incidents, tx.version_summaries(name), health))
         decisions = tx.decisions(model, 10)
         file = read_model_file(tx.model(model).text) if model else None
         recording = recording_state(tx, settings)
     if file is not None:
         from windvane.usecases.count_outcomes import count_outcomes
 
-        now = wiring.clock(settings).now()
         outcomes = count_outcomes(wiring.event_log(settings), file, now)
     if as_json:
         print_json(
@@ -47,13 +56,13 @@ def status(
                 "models": [
                     {
                         "model": name,
-                        "health": show.health(live, open_incidents),
+                        "health": health,
                         "deployment": live,
                         "open_incidents": [i.id for i in open_incidents],
                         "versions": [v.version for v in versions],
                         **({"outcomes": outcomes} if model else {}),
                     }
-                    for name, live, open_incidents, versions in rows
+                    for name, live, open_incidents, versions, health in rows
                 ],
                 "decisions": [
                     {"id": d.id, "action": d.action, "at": d.at, "verdict": d.verdict}
@@ -66,7 +75,10 @@ def status(
     if not rows:
         out.print("No model yet. Next: `windvane apply FILE` (docs/tutorial has one).")
         return
-    out.table(*show.models_table([(n, live, o, len(v)) for n, live, o, v in rows]))
+    out.table(*show.models_table([(n, live, h, len(v), len(o)) for n, live, o, v, h in rows]))
+    for name, _, _, _, health in rows if len(rows) <= _EXPLAINED else ():
+        if health.word != "healthy":
+            out.print(f"{name}: {health.word}: {health.why}")
     if model and rows[0][3]:
         out.print()
         out.table(*show.versions_table(rows[0][3], rows[0][1]))
@@ -80,6 +92,25 @@ def status(
         out.print()
         for line in lines:
             out.print(line)
+
+
+def _health(
+    tx: Tx,
+    seen: Observed,
+    model: str,
+    live: Deployment | None,
+    incidents: Sequence[Incident],
+    now: float,
+) -> Health:
+    from windvane.core.health import Health, Tone
+    from windvane.usecases.observe_health import observe_health
+    from windvane.usecases.read_model_file import BadModelFile
+
+    try:
+        file = read_model_file(tx.model(model).text)
+    except BadModelFile as error:
+        return Health("not measured", Tone.WARN, "HLT-202", f"its file cannot be read: {error}")
+    return observe_health(tx, seen, file, live, incidents, now)
 
 
 def incidents(

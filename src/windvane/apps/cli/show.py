@@ -12,6 +12,7 @@ from windvane.core.task import KINDS, metric_name
 if TYPE_CHECKING:
     from windvane.core.acceptance import ParityReport
     from windvane.core.execution import Environment
+    from windvane.core.health import Health
     from windvane.core.journal import Decision
     from windvane.core.routing import TenantLimit
     from windvane.ports.control_store import (
@@ -41,21 +42,8 @@ def moment(seconds: float | None) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def health(live: Deployment | None, open_incidents: Sequence[Incident]) -> str:
-    """One word for now."""
-    if live is None:
-        return "not deployed"
-    harmful = [i for i in open_incidents if i.severity == "high" and i.kind != "canary"]
-    if harmful:
-        return "broken, fallback in place" if live.standing_in else "broken"
-    if live.challenger:
-        return f"canary at {live.share:.0%}"
-    kinds = sorted({i.kind for i in open_incidents})
-    return "healthy" if not kinds else f"healthy; look at: {', '.join(kinds)}"
-
-
 def models_table(
-    rows: Sequence[tuple[str, Deployment | None, Sequence[Incident], int]],
+    rows: Sequence[tuple[str, Deployment | None, Health, int, int]],
 ) -> Table:
     columns = [
         Column("model", whole=True), Column("health"), Column("champion", whole=True),
@@ -65,14 +53,14 @@ def models_table(
     cells = [
         [
             name,
-            health(live, incidents),
+            f"{health.word} ({health.code})",
             live.champion if live else "",
             f"{live.challenger} ({live.share:.0%})" if live and live.challenger else "",
             (live.standing_in or "") if live else "",
             str(versions),
-            str(len(incidents)),
+            str(incidents),
         ]
-        for name, live, incidents, versions in rows
+        for name, live, health, versions, incidents in rows
     ]
     return columns, cells
 

@@ -50,10 +50,11 @@ class ErrorOut(BaseModel):
 
 
 class HealthOut(BaseModel):
-    """``tone`` is good, busy, quiet, warn or bad."""
+    """``tone`` is good, busy, quiet, warn or bad; ``code`` is stable."""
 
     word: str
     tone: str
+    code: str
     why: str
 
 
@@ -309,7 +310,7 @@ def _card(card: ModelCard) -> dict[str, Any]:
         "owner": card.owner,
         "consumers": list(card.consumers),
         "tier": card.tier,
-        "health": HealthOut(word=health.word, tone=health.tone, why=health.why),
+        "health": HealthOut(word=health.word, tone=health.tone, code=health.code, why=health.why),
         "weights": [WeightOut(version=w.version, role=w.role, share=w.share) for w in card.weights],
         "requests": n.requests,
         "p50_ms": n.p50,

@@ -19,7 +19,6 @@ from windvane.apps.console.access import (
 from windvane.apps.console.answering import ReadService
 from windvane.apps.console.evidence import evidence_of
 from windvane.apps.console.features import feature_views
-from windvane.apps.console.health import health_of
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.reading import (
     Overview,
@@ -100,7 +99,7 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
             owner=owner_of(glance),
             consumers=glance.file.consumers,
             may_roll_back=may(visit_of(request).principal, Action.ROLL_BACK, glance.file),
-            health=health_of(glance.live, glance.incidents, glance.latest, line.all.requests),
+            health=glance.health,
             notes=notes_on(page),
             incidents=sort_incidents([*glance.incidents, *page.closed]),
             numbers=numbers(line.all),

@@ -11,9 +11,10 @@ import msgspec
 
 from windvane.apps.console.answering import NoSuchName
 from windvane.apps.console.memory import Memory
-from windvane.apps.console.traffic import Grid, TrafficSeries, WindowSketches, grid, series
+from windvane.apps.console.traffic import Grid, Tally, TrafficSeries, WindowSketches, grid, series
 from windvane.core.drift import Baseline, StreamState
 from windvane.core.errors import did_you_mean
+from windvane.core.health import Health, Tone, Traffic
 from windvane.core.journal import Decision
 from windvane.core.routing import ModelRoute
 from windvane.core.sketch import Layout
@@ -33,6 +34,7 @@ from windvane.usecases.monitors import MONITORS
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.sudden_shift import SourceState, SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
+from windvane.usecases.observe_health import RECENT_WINDOWS, Observed, observe, observe_health
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.publish_routing import PUBLISH
 from windvane.usecases.read_model_file import (
@@ -81,6 +83,7 @@ class Glance:
     line: TrafficSeries
     incidents: tuple[Incident, ...]
     latest: Mapping[tuple[str, str], WindowVerdict]
+    health: Health
 
     @property
     def grid(self) -> Grid:
@@ -134,13 +137,14 @@ def load_overview(tx: Tx, now: float, wall: float, memory: Memory) -> Overview:
     """Every model, a few queries each."""
     opened = tx.open_incidents()
     recorded = _recorded_until(tx, wall, memory)
+    seen = observe(tx, wall, memory.expire_after_s)
     glances: list[Glance] = []
     for record in tx.models():
         file, live = _shown_file(record), tx.deployment(record.name)
         given = grid(now, parse_duration(file.watch.window), GLANCE_WINDOWS, recorded)
         line = memory.series(tx, record.name, given, wall) if live else series((), given)
         mine = [i for i in opened if i.model == record.name]
-        glances.append(_glance(tx, record, live, line, mine))
+        glances.append(_glance(tx, record, live, line, mine, seen, now))
     return Overview(tuple(glances), tuple(opened), recorded)
 
 
@@ -155,7 +159,8 @@ def load_model_page(
     open_ones = [i for i in incidents if i.closed_at is None]
     asked = grid(now, parse_duration(file.watch.window), windows, _recorded_until(tx, wall, memory))
     given, found = _newest(tx, name, asked)
-    glance = _glance(tx, record, live, series(found, given), open_ones)
+    seen = observe(tx, wall, memory.expire_after_s)
+    glance = _glance(tx, record, live, series(found, given), open_ones, seen, now)
     versions = tuple(tx.versions(name))
     champion = next((v for v in versions if live and v.version == live.champion), None)
     layout = tx.layout(champion.layout_id) if champion else None
@@ -295,15 +300,30 @@ def _glance(
     live: Deployment | None,
     line: TrafficSeries,
     incidents: Sequence[Incident],
+    seen: Observed,
+    now: float,
 ) -> Glance:
-    return Glance(
-        record=record,
-        file=_shown_file(record),
-        live=live,
-        line=line,
-        incidents=tuple(incidents),
-        latest=_latest(tx, record.name, line.grid, bool(live and live.challenger)),
-    )
+    file = _shown_file(record)
+    latest = _latest(tx, record.name, line.grid, bool(live and live.challenger))
+    traffic = _traffic(line)
+    health = observe_health(tx, seen, file, live, incidents, now, latest=latest, traffic=traffic)
+    if not file.features:  # the stand-in of one that cannot be read
+        health = Health("not measured", Tone.WARN, "HLT-202", "its file cannot be read")
+    return Glance(record, file, live, line, tuple(incidents), latest, health)
+
+
+def _traffic(line: TrafficSeries) -> Traffic:
+    """Of the last windows and the open one, and of those before."""
+    recent = (*line.windows[-RECENT_WINDOWS:], line.open)
+    before = line.windows[:-RECENT_WINDOWS]
+
+    def total(tallies: Sequence[Tally], *names: str) -> int:
+        return sum(tally.total(name) for tally in tallies for name in names)
+
+    return Traffic(
+        total(recent, "rows"), total(recent, "unanswered"), total(recent, "fell_back"),
+        total(before, "rows", "unanswered"), RECENT_WINDOWS,
+    )  # fmt: skip
 
 
 def _latest(

@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 import windvane
 from windvane.apps.console import times
+from windvane.apps.console.health import sign_of
 from windvane.core.task import metric_name
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import WindowVerdict
@@ -63,6 +64,7 @@ def environment() -> Environment:
     )
     env.filters |= {
         "verdict_about": verdict_about,
+        "sign": sign_of,
         "utc": times.utc,
         "short": times.short,
         "about": times.about,

@@ -10,14 +10,16 @@ from typing import Any
 from markupsafe import Markup
 
 from windvane.apps.console import times
-from windvane.apps.console.health import SIGNS, Health, Tone, health_of, is_urgent
+from windvane.apps.console.health import sign_of
 from windvane.apps.console.reading import Glance, ModelPage, Overview
 from windvane.apps.console.svg import sparkline
 from windvane.apps.console.traffic import Tally, TenantTraffic, by_tenant
 from windvane.core.alerting import Severity
+from windvane.core.health import Health, Tone
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import Deployment, Incident, WindowVerdict
 from windvane.usecases.monitors.refusals import Refusals
+from windvane.usecases.observe_health import is_urgent
 
 RANGES = (30, 60, 120, 240, 480)
 DEFAULT_RANGE = 60
@@ -79,7 +81,7 @@ class State:
 
     @property
     def sign(self) -> str:
-        return SIGNS[self.tone]
+        return sign_of(self.tone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def model_card(glance: Glance) -> ModelCard:
         owner=owner_of(glance),
         consumers=tuple(glance.file.consumers),
         tier=glance.file.tier,
-        health=health_of(glance.live, glance.incidents, glance.latest, line.all.requests),
+        health=glance.health,
         weights=weights_now(glance.live),
         numbers=numbers(line.all),
         over=times.about(line.grid.window_s * len(line.grid.starts)),

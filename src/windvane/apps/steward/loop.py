@@ -13,10 +13,12 @@ from windvane.ports.event_log import EventLog
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.advance_rollout import advance_rollout, count_losses
 from windvane.usecases.judge_windows import judge_windows
+from windvane.usecases.keep_bounded import keep_bounded, keep_log_bounded
 from windvane.usecases.leases import Shards, give_up, hold_shards
 from windvane.usecases.load_windows import WindowCache
 from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.read_model_file import parse_duration, read_model_file
+from windvane.usecases.read_settings import Retention
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S, expired_spools, recorded_until
 
 _log = logging.getLogger(__name__)
@@ -24,6 +26,8 @@ _WINDOWS_A_TURN = 20
 _MODELS_AT_ONCE = 32
 _NAMED = 10
 _TIDY_EVERY_S = 60.0
+_RETAIN_WITHIN_S = 3.0
+_EXPIRE_EVERY_S = 3_600.0
 _MOST_FILES = 100
 
 
@@ -44,6 +48,7 @@ class Steward:
         feed: RoutingFeed,
         *,
         lease_s: float,
+        retention: Retention | None = None,
         wake: Callable[[], None] = _nobody,
         expire_after_s: float = EXPIRE_AFTER_S,
     ) -> None:
@@ -54,6 +59,8 @@ class Steward:
         self._feed = feed
         self._lease_s = lease_s
         self._wake = wake
+        self._retention = retention or Retention()
+        self._log_tidy_at = 0.0
         self._expire_after_s = expire_after_s
         self._cache = WindowCache()
         self._expired: tuple[str, ...] = ()
@@ -115,6 +122,13 @@ class Steward:
         with self._store.read() as tx:
             self._cache.forget_all_but(tx.applied_at())
         try:
+            keep_bounded(self._store, self._clock, self._retention, _RETAIN_WITHIN_S)
+        except Exception:
+            _log.exception("what is old was not removed; trying again")
+        try:
+            if now >= self._log_tidy_at:
+                self._log_tidy_at = now + _EXPIRE_EVERY_S
+                keep_log_bounded(self._store, self._log, self._clock, self._retention)
             if gone := self._log.compact(_MOST_FILES):
                 _log.info("%d small files of the log became few", gone)
         except Exception:

@@ -58,6 +58,7 @@ def steward(given: Settings, held: SqlControlStore, wake: Callable[[], None]) ->
         open_clock(given.clock),
         FileRoutingFeed(given.routing_file),
         lease_s=given.lease_s,
+        retention=given.retention,
         wake=wake,
         expire_after_s=given.spool_expire_after_s,
     )

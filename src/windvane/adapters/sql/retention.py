@@ -1,0 +1,107 @@
+"""What is older than the installation keeps: rolled up, or removed, a few rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import sqlalchemy as sa
+
+from windvane.adapters.sql import schema as t
+from windvane.adapters.sql.rows import Rows, dump, load
+from windvane.core.sketch import Sketch
+from windvane.ports.control_store import AgedRows, Deployment
+
+_NOTHING = dump({})
+
+
+class RetentionRows(Rows):
+    def roll_up_sketches(self, model: str, before: float, span_s: float, limit: int) -> int:
+        c = t.window_sketches.c
+        name = f"@{span_s:.0f}"
+        found = self.all(
+            sa.select(t.window_sketches)
+            .where(c.model == model, c.start < before, ~c.recorder.in_(_at_least(span_s)))
+            .order_by(c.start)
+            .limit(limit)
+            .with_for_update()  # a recorder may still add to one of them
+        )
+        merged: dict[tuple[object, ...], Sketch] = {}
+        for r in found:
+            start = r.start // span_s * span_s
+            key = (r.model, start, r.version, r.arm, r.tenant, name, r.layout_id)
+            sketch = Sketch.from_bytes(r.sketch)
+            merged[key] = merged[key] + sketch if key in merged else sketch
+        names = [column.name for column in t.window_sketches.primary_key]
+        rows: list[dict[str, object]] = []
+        for key, sketch in merged.items():
+            place = dict(zip(names, key, strict=True))
+            held = self.one(sa.select(c.sketch).where(*(c[n] == v for n, v in place.items())))
+            total = sketch if held is None else Sketch.from_bytes(held.sketch) + sketch
+            rows.append({**place, "sketch": total.to_bytes()})
+        if found:
+            self.put(t.window_sketches, rows)
+            self._drop(t.window_sketches, found)
+        return len(found)
+
+    def drop_aged(self, kind: AgedRows, model: str, before: float, limit: int) -> int:
+        match kind:
+            case AgedRows.SKETCHES:
+                c = t.window_sketches.c
+                return self._drop_some(
+                    t.window_sketches, (c.model == model) & (c.start < before), limit
+                )
+            case AgedRows.VERDICTS:
+                c = t.window_verdicts.c
+                return self._drop_some(
+                    t.window_verdicts, (c.model == model) & (c.start < before), limit
+                )
+            case AgedRows.VERDICT_DETAILS:
+                return self._empty_details(model, before, limit)
+            case AgedRows.DECISIONS:
+                c = t.decisions.c
+                return self._drop_some(t.decisions, (c.model == model) & (c.at < before), limit)
+            case AgedRows.EFFECTS:
+                return self._drop_some(t.outbox, t.outbox.c.done < before, limit)
+            case AgedRows.ACCESS:
+                return self._drop_some(t.access, t.access.c.last < before, limit)
+            case AgedRows.UNITS:
+                return self._drop_units(limit)
+
+    def _empty_details(self, model: str, before: float, limit: int) -> int:
+        c = t.window_verdicts.c
+        old = (c.model == model) & (c.start < before) & (c.detail != _NOTHING)
+        keys = list(t.window_verdicts.primary_key)
+        found = self.all(sa.select(*keys).where(old).limit(limit))
+        if found:
+            mine = [column == sa.bindparam(f"b_{column.name}") for column in keys]
+            self._c.execute(
+                sa.update(t.window_verdicts).where(*mine).values(detail=_NOTHING),
+                [{f"b_{n}": v for n, v in row._mapping.items()} for row in found],
+            )
+        return len(found)
+
+    def _drop_units(self, limit: int) -> int:
+        """Units of rollouts that are over; those that are under way are named by deployments."""
+        live = [load(row.body, Deployment) for row in self.all(sa.select(t.deployments.c.body))]
+        running = [one.rollout for one in live if one.rollout]
+        return self._drop_some(t.rollout_units, ~t.rollout_units.c.rollout.in_(running), limit)
+
+    def _drop_some(self, table: sa.Table, where: sa.ColumnElement[bool], limit: int) -> int:
+        found = self.all(sa.select(*table.primary_key).where(where).limit(limit))
+        if found:
+            self._drop(table, found)
+        return len(found)
+
+    def _drop(self, table: sa.Table, rows: Iterable[Any]) -> None:
+        keys = list(table.primary_key)
+        mine = [column == sa.bindparam(f"b_{column.name}") for column in keys]
+        self._c.execute(
+            sa.delete(table).where(*mine),
+            [{f"b_{c.name}": row._mapping[c.name] for c in keys} for row in rows],
+        )
+
+
+def _at_least(span_s: float) -> list[str]:
+    """Recorder's names of what is rolled up to this span already, or to a longer one."""
+    return [f"@{s:.0f}" for s in (3_600.0, 86_400.0) if s >= span_s]

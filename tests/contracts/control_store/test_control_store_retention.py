@@ -1,0 +1,146 @@
+"""What is old is rolled up exactly, or removed, a bounded step at a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from windvane.adapters.sql import SqlControlStore
+from windvane.core.journal import Decision, Effect
+from windvane.core.sketch import TRAFFIC, Layout, NumericAxis, Sketch, merge
+from windvane.core.verdict import Outcome, Verdict
+from windvane.ports.control_store import (
+    Access,
+    AgedRows,
+    Deployment,
+    UnitSeen,
+    WindowKey,
+    WindowVerdict,
+)
+
+LAYOUT = Layout((NumericAxis("x", (0.0, 1.5)),))
+HOUR = 3_600.0
+
+
+def sketch(n: int) -> Sketch:
+    empty = Sketch.empty(LAYOUT.id, LAYOUT.size)
+    traffic = np.arange(len(TRAFFIC), dtype=np.int64) * n
+    return Sketch(LAYOUT.id, empty.features + n, traffic, empty.latency + n)
+
+
+def fill(store: SqlControlStore, minutes: int = 150, model: str = "delay") -> None:
+    with store.begin() as tx:
+        for tenant in ("AA", "UA"):
+            key = WindowKey(model, 0.0, "1", "champion", tenant, "r1")
+            tx.add_sketches({replace(key, start=60.0 * i): sketch(i + 1) for i in range(minutes)})
+
+
+def total(store: SqlControlStore, model: str = "delay") -> Sketch | None:
+    with store.read() as tx:
+        return merge(s for _, s in tx.sketches(model, 0.0, float("inf")))
+
+
+def roll_up(store: SqlControlStore, before: float, span_s: float, limit: int = 7) -> int:
+    steps = 0
+    while True:
+        with store.begin(["delay"]) as tx:
+            done = tx.roll_up_sketches("delay", before, span_s, limit)
+        assert done <= limit
+        if not done:
+            return steps
+        steps += 1
+
+
+def test_windows_become_hours_and_hours_days_with_the_same_sums(store: SqlControlStore) -> None:
+    fill(store)
+    fill(store, 3, model="other")
+    before = total(store)
+    assert roll_up(store, 2 * HOUR, HOUR) > 1
+    with store.read() as tx:
+        found = tx.sketches("delay", 0.0, float("inf"))
+        assert len(tx.sketches("other", 0.0, float("inf"))) == 6
+    starts = sorted({key.start for key, _ in found})
+    assert starts == [0.0, HOUR, *(2 * HOUR + 60.0 * i for i in range(30))]
+    assert total(store) == before
+    hour = [s for key, s in found if key.start == HOUR and key.tenant == "AA"]
+    assert hour == [merge(sketch(i + 1) for i in range(60, 120))]
+    roll_up(store, 24 * HOUR, HOUR)
+    roll_up(store, 24 * HOUR, 24 * HOUR)
+    with store.read() as tx:
+        days = tx.sketches("delay", 0.0, float("inf"))
+    assert [(key.start, key.tenant) for key, _ in days] == [(0.0, "AA"), (0.0, "UA")]
+    assert total(store) == before
+
+
+def test_what_comes_late_is_added_once(store: SqlControlStore) -> None:
+    fill(store, 60)
+    roll_up(store, HOUR, HOUR)
+    late = WindowKey("delay", 120.0, "1", "champion", "AA", "r1")
+    with store.begin([]) as tx:
+        tx.add_sketches({late: sketch(1_000)})
+    roll_up(store, HOUR, HOUR)
+    both = merge([*(sketch(i + 1) for i in range(60)), sketch(1_000)])
+    with store.read() as tx:
+        assert [s for k, s in tx.sketches("delay", 0.0, HOUR) if k.tenant == "AA"] == [both]
+
+
+def drop(store: SqlControlStore, kind: AgedRows, before: float, model: str = "delay") -> list[int]:
+    steps: list[int] = []
+    while not steps or steps[-1]:
+        with store.begin() as tx:
+            steps.append(tx.drop_aged(kind, model, before, 4))
+    return steps[:-1]
+
+
+def test_verdicts_lose_their_details_and_then_go(store: SqlControlStore) -> None:
+    rows = [
+        WindowVerdict("delay", 60.0 * i, "m", "", "pass", "C-1", "said", {"rows": i})
+        for i in range(10)
+    ]
+    with store.begin() as tx:
+        tx.add_verdicts([*rows, replace(rows[0], model="other")])
+    assert drop(store, AgedRows.VERDICT_DETAILS, 300.0) == [4, 1]
+    with store.read() as tx:
+        kept = tx.verdicts("delay", "", 0.0, 100)
+    assert [v.detail for v in reversed(kept)] == [{}] * 5 + [r.detail for r in rows[5:]]
+    assert drop(store, AgedRows.VERDICTS, 300.0) == [4, 1]
+    with store.read() as tx:
+        assert len(tx.verdicts("delay", "", 0.0, 100)) == 5
+        assert len(tx.verdicts("other", "", 0.0, 100)) == 1
+
+
+@pytest.mark.parametrize("kind", [AgedRows.SKETCHES, AgedRows.DECISIONS])
+def test_rows_of_a_model_go_by_their_age(store: SqlControlStore, kind: AgedRows) -> None:
+    fill(store, 10)
+    verdict = Verdict(Outcome.PASS, "C-1", "said")
+    with store.begin() as tx:
+        for i in range(10):
+            tx.decide(Decision(f"d{i}", "delay", "", "s", "a", 60.0 * i, {}, {}, verdict))
+    gone = sum(drop(store, kind, 300.0))
+    with store.read() as tx:
+        left = (len(tx.sketches("delay", 0.0, 1e9)), len(tx.decisions("delay", 100)))
+    assert (gone, left) == ((10, (10, 10)) if kind is AgedRows.SKETCHES else (5, (20, 5)))
+
+
+def test_effects_that_are_done_calls_and_units_of_old_rollouts_go(store: SqlControlStore) -> None:
+    verdict = Verdict(Outcome.PASS, "C-1", "said")
+    effects = tuple(Effect("notify", {"n": i}) for i in range(3))
+    with store.begin() as tx:
+        tx.decide(Decision("d", "delay", "", "s", "a", 0.0, {}, {}, verdict, effects))
+        tx.effect_done("d#0", 10.0)
+        tx.effect_done("d#1", 90.0)
+        tx.add_access([Access("AA", "k", "delay", "predict", h, 1, h, h) for h in (0.0, 90.0)])
+        tx.put_deployment(Deployment("delay", "1", challenger="2", rollout="now"))
+        tx.add_units(
+            [UnitSeen(r, "c", f"u{i}", 0, False, False) for r in ("now", "old") for i in range(3)]
+        )
+    assert drop(store, AgedRows.EFFECTS, 50.0, "") == [1]
+    assert drop(store, AgedRows.ACCESS, 50.0, "") == [1]
+    assert drop(store, AgedRows.UNITS, 0.0, "") == [3]
+    with store.read() as tx:
+        assert [item.key for item in tx.due_effects(1e9, 10)] == ["d#2"], "what is due stays"
+        assert [c.units for c in tx.unit_counts("now")] == [3]
+        assert tx.unit_counts("old") == []
+        assert [a.hour for a in tx.access("", 0.0, 10)] == [90.0]
