@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -119,15 +119,14 @@ def restore_home(
         wanted = sum(one.size for one in manifest.files)
         reader.extract(manifest, staging, _counting("restore", wanted, on_step))
         address = _settings(staging, manifest, home, store, environ)
-        embedded.store.migrate()
-        opened = embedded
-        if address:
-            opened = targets.open_store(address)
-            opened.store.migrate()
-            embedded.store.close()
-            opened.copies.fill_from(staging / CONTROL)
-        versions, models, seq = _put_right(targets, opened.store, manifest, staging, home)
-        opened.store.close()
+        with closing(embedded.store):
+            embedded.store.migrate()
+        opened = targets.open_store(address) if address else embedded
+        with closing(opened.store):
+            if address:
+                opened.store.migrate()
+                opened.copies.fill_from(staging / CONTROL)
+            versions, models, seq = _put_right(targets, opened.store, manifest, staging, home)
         if address:
             (staging / CONTROL).unlink()
         if manifest.registry_inside:
