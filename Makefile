@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check format docs bench bench-null bench-serving bench-staying-up \
-  setup dev lock clean
+  bench-steward setup dev lock clean
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ bench-null: dev ## False alarms without drift, and the delay until faults are fo
 bench-serving: dev ## The gateway against its peers and its floors, over an hour; ARGS=--short in 25 minutes
 	@PYTHON=$(PYTHON) tools/make_peers.sh
 	$(BIN)/python benchmarks/bench_serving.py $(ARGS)
+
+bench-steward: dev ## One steward over 1,000 models, on SQLite and PostgreSQL; half an hour
+	$(BIN)/python benchmarks/bench_steward.py $(ARGS)
 
 bench-staying-up: dev ## Noisy neighbours, overload, swaps under load
 	$(BIN)/python benchmarks/bench_staying_up.py $(ARGS)

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from windvane.adapters.delta.tables import TABLES, to_arrow
 from windvane.apps.console.app import make_app
+from windvane.apps.console.control_metrics import control_names
 from windvane.apps.console.metrics import PREFIX, recorder_series
 from windvane.apps.gateway import answers, http_app
 from windvane.apps.gateway.openapi import document
@@ -97,11 +98,13 @@ def metrics() -> dict[str, Series]:
         held[()] += 1
     for name in metric_names():
         made.gauges.setdefault(name.removeprefix(PREFIX), {(): 0.0})
-    return {PREFIX + series.name: series for series in [*made.series(), *recorder_series({})]}
+    known = [*made.series(), *recorder_series({}), *control_names().values()]
+    return {PREFIX + series.name: series for series in known}
 
 
 def all_metric_names() -> set[str]:
-    return {*metric_names(), *(PREFIX + series.name for series in recorder_series({}))}
+    recorded = (PREFIX + series.name for series in recorder_series({}))
+    return {*metric_names(), *recorded, *(PREFIX + name for name in control_names())}
 
 
 def columns(table: str) -> set[str]:

@@ -27,6 +27,7 @@ from windvane.apps.console.answering import (
     status_of,
 )
 from windvane.apps.console.api import ErrorOut, api_router
+from windvane.apps.console.control_metrics import CONTROL, control_series
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import RECORDERS, recorder_series, render
@@ -38,9 +39,9 @@ from windvane.apps.console.visiting import BoundedBodies
 from windvane.core.authorization import Action
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, StoreUnavailable
+from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx
 from windvane.ports.event_log import EventLog
-from windvane.ports.metrics import MetricsBoard
+from windvane.ports.metrics import MetricsBoard, Series
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
@@ -144,7 +145,9 @@ def make_app(
     app.include_router(sign_in_router(store, reads, clock, pages, ways))
     app.include_router(acting_pages(store, reads, clock, pages, feed))
     app.include_router(page_router(reads, clock, pages, memory))
-    app.include_router(_health_router(reads, board, open_metrics=open_metrics))
+    app.include_router(
+        _health_router(reads, board, clock, expire_after_s, open_metrics=open_metrics)
+    )
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     known = hosts or AllowedHosts("127.0.0.1")
     app.add_middleware(BoundedBodies)  # pyright: ignore[reportArgumentType]
@@ -203,7 +206,12 @@ def make_app(
 
 
 def _health_router(
-    reads: ReadService, board: MetricsBoard | None, *, open_metrics: bool
+    reads: ReadService,
+    board: MetricsBoard | None,
+    clock: Clock,
+    expire_after_s: float,
+    *,
+    open_metrics: bool,
 ) -> APIRouter:
     """What supervisors and Prometheus ask, and the schema of it all."""
     router = APIRouter(tags=["health"], route_class=GuardedRoute)
@@ -223,12 +231,17 @@ def _health_router(
     @(public if open_metrics else needs(Action.VIEW))
     async def metrics() -> PlainTextResponse:
         posted = await anyio.to_thread.run_sync(board.posted) if board is not None else {}
+        now, wall = clock.now(), clock.wall()
+
+        def read(tx: Tx) -> tuple[list[Series], list[Series]]:
+            return recorder_series(tx.counts()), control_series(tx, now, wall, expire_after_s)
+
         try:
-            series = await reads.ask_shared("counts", lambda tx: recorder_series(tx.counts()))
+            counted, control = await reads.ask_shared("metrics", read)
         except StoreUnavailable as error:
-            _log.warning("/metrics: what the recorders counted is left out: %s", error)
-            series = []
-        text = render({**posted, RECORDERS: series})
+            _log.warning("/metrics: what the control database says is left out: %s", error)
+            counted, control = [], []
+        text = render({**posted, RECORDERS: counted, CONTROL: control})
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
     @router.get("/api/openapi.json", include_in_schema=False)
