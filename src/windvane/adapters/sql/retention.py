@@ -8,11 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from windvane.adapters.sql import schema as t
-from windvane.adapters.sql.rows import Rows, dump, load
+from windvane.adapters.sql.rows import Rows, load, pack
 from windvane.core.sketch import Sketch
 from windvane.ports.control_store import AgedRows, Deployment
 
-_NOTHING = dump({})
+_NOTHING = pack({})
 
 
 class RetentionRows(Rows):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -29,6 +30,15 @@ def _insert_of(dialect: str) -> Any:
     from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
     return sqlite_insert
+
+
+def pack(record: Any) -> bytes:
+    """JSON that is large, and of which there is much: a tenth of its size."""
+    return zlib.compress(dump(record).encode(), 3)
+
+
+def unpack(body: bytes) -> Any:
+    return msgspec.json.decode(zlib.decompress(body))
 
 
 class Rows:

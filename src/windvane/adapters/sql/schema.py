@@ -134,7 +134,7 @@ window_verdicts = _table(
     _text("outcome"),
     _text("code"),
     _text("sentence"),
-    _text("detail"),
+    sa.Column("detail", sa.LargeBinary, nullable=False),
 )
 monitor_states = _table(
     "monitor_states",

@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from windvane.adapters.sql import schema as t
-from windvane.adapters.sql.rows import Rows, dump
+from windvane.adapters.sql.rows import Rows, pack, unpack
 from windvane.core.sketch import Sketch
 from windvane.ports.control_store import (
     Checkpoint,
@@ -138,7 +138,7 @@ class WindowRows(Rows):
     def add_verdicts(self, verdicts: Sequence[WindowVerdict]) -> None:
         self.put(
             t.window_verdicts,
-            [{**msgspec.to_builtins(v), "detail": dump(v.detail)} for v in verdicts],
+            [{**msgspec.to_builtins(v), "detail": pack(v.detail)} for v in verdicts],
         )
 
     def verdicts(
@@ -154,7 +154,7 @@ class WindowRows(Rows):
         return [
             WindowVerdict(
                 r.model, r.start, r.monitor, r.subject, r.outcome, r.code, r.sentence,
-                msgspec.json.decode(r.detail),
+                unpack(r.detail),
             )
             for r in self.all(found)
         ]  # fmt: skip

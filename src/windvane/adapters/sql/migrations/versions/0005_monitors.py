@@ -1,6 +1,7 @@
 """what monitors carry is a row a subject; incidents name the findings that still sound in them"""
 
 import json
+import zlib
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +11,7 @@ down_revision = "0004"
 branch_labels = None
 depends_on = None
 
+_MONITORS = {"features": "sudden_shift", "drift": "training_drift"}
 _MEMBER_OF = {
     "feed": "sudden_shift", "tenant": "refusals", "errors": "errors",
     "outcomes": "outcomes", "training_drift": "training_drift",
@@ -124,7 +126,7 @@ def _name_monitors(connection) -> None:
     """A verdict's subject becomes the monitor and what it is about. The key changes, so the table
     is made anew."""
     op.rename_table("window_verdicts", "window_verdicts_before")
-    columns = ("outcome", "code", "sentence", "detail")
+    columns = ("outcome", "code", "sentence")
     op.create_table(
         "window_verdicts",
         sa.Column("model", sa.String(), nullable=False),
@@ -132,15 +134,27 @@ def _name_monitors(connection) -> None:
         sa.Column("monitor", sa.String(), nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
         *(sa.Column(name, sa.Text(), nullable=False) for name in columns),
+        sa.Column("detail", sa.LargeBinary(), nullable=False),
     )
-    connection.execute(sa.text(
-        "INSERT INTO window_verdicts (model, start, monitor, subject, outcome, code, sentence, detail) "
-        "SELECT model, start, CASE WHEN subject = 'features' THEN 'sudden_shift' "
-        "WHEN subject = 'drift' THEN 'training_drift' "
-        "WHEN subject LIKE 'tenant %' THEN 'refusals' ELSE subject END, "
-        "CASE WHEN subject LIKE 'tenant %' THEN substr(subject, 8) ELSE '' END, "
-        "outcome, code, sentence, detail FROM window_verdicts_before"
-    ))
+    names = ("model", "start", "subject", *columns, "detail")
+    before = sa.table("window_verdicts_before", *(sa.column(n) for n in names))
+    after = sa.table(
+        "window_verdicts",
+        *(sa.column(n) for n in ("model", "start", "monitor", "subject", *columns)),
+        sa.column("detail", sa.LargeBinary),
+    )
+    found = connection.execute(sa.select(before).order_by(before.c.model, before.c.start)).all()
+    for begin in range(0, len(found), 1_000):
+        rows = [_named(row._asdict()) for row in found[begin : begin + 1_000]]
+        connection.execute(sa.insert(after), rows)
     op.drop_table("window_verdicts_before")
     with op.batch_alter_table("window_verdicts") as batch:
         batch.create_primary_key("pk_window_verdicts", ["model", "start", "monitor", "subject"])
+
+
+def _named(row: dict) -> dict:
+    subject = row["subject"]
+    tenant = subject.removeprefix("tenant ") if subject.startswith("tenant ") else ""
+    monitor = "refusals" if tenant else _MONITORS.get(subject, subject)
+    detail = zlib.compress(row["detail"].encode(), 3)
+    return {**row, "monitor": monitor, "subject": tenant, "detail": detail}
