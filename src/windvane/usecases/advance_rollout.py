@@ -31,10 +31,10 @@ from windvane.ports.control_store import (
     WindowVerdict,
 )
 from windvane.ports.event_log import EventLog
+from windvane.usecases.change_deployment import change_deployment
 from windvane.usecases.gather_evidence import output_histograms, sample_requests
 from windvane.usecases.leases import Shards
 from windvane.usecases.open_incident import close_incident, open_incident
-from windvane.usecases.publish_routing import ALIAS, routing_effects
 from windvane.usecases.read_model_file import (
     ModelFile,
     parse_duration,
@@ -89,7 +89,7 @@ def advance_rollout(
         if tx.deployment(model) != live:
             return None
         action, fresh, effects = _act(tx, file, live, verdict, now, evidence)
-        tx.put_deployment(fresh)
+        published = change_deployment(tx, live, fresh)
         tx.decide(
             Decision(
                 id=_decision_id(live),
@@ -101,7 +101,7 @@ def advance_rollout(
                 policy=msgspec.to_builtins(policy),
                 facts=msgspec.to_builtins(facts),
                 verdict=verdict,
-                effects=(*routing_effects(tx, [model]), *effects),
+                effects=(*published, *effects),
             )
         )
     return verdict
@@ -222,8 +222,7 @@ def _act(
             lines = [f"version {champion} was promoted"]
             close_incident(tx, file.model, cause, now=now, decision=_decision_id(live), lines=lines)
     fresh = replace(gone, champion=champion, previous=live.champion, rollout="")
-    body = {"model": live.model, "alias": "champion", "version": champion}
-    return "promote", fresh, (Effect(ALIAS, body),)
+    return "promote", fresh, ()
 
 
 def _decision_id(live: Deployment) -> str:

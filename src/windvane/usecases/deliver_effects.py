@@ -37,7 +37,7 @@ class Lane:
 def make_lanes(
     store: ControlStore, feed: RoutingFeed, notifier: Notifier, mirror: AliasMirror
 ) -> tuple[Lane, ...]:
-    """A lane for each port, the most urgent first; what is of no known kind fails in the last."""
+    """A lane for each port, the most urgent first."""
 
     def publish(item: OutboxItem) -> None:
         with store.read() as tx:
@@ -69,7 +69,9 @@ def deliver_lane(store: ControlStore, clock: Clock, lane: Lane, limit: int = 50)
     claimed here nobody else carries out meanwhile.
     """
     with store.begin([]) as tx:
-        items = tx.claim_effects(lane.kinds, clock.wall(), limit, _CLAIMED_FOR_S)
+        # No more than are begun now: what waits for others must not fall due meanwhile.
+        most = limit if lane.at_once == 1 else min(limit, lane.at_once)
+        items = tx.claim_effects(lane.kinds, clock.wall(), most, _CLAIMED_FOR_S)
     items = _newest_tables(store, clock, items)
     if lane.at_once == 1 or len(items) < 2:
         return sum(_deliver(store, clock, lane, item) for item in items)
@@ -87,7 +89,10 @@ def deliver_effects(
 ) -> int:
     """Every lane once, one after the other, for who has no lanes that run by themselves."""
     lanes = make_lanes(store, feed, notifier, mirror)
-    done = sum(deliver_lane(store, clock, lane, limit) for lane in lanes)
+    done = 0
+    for lane in lanes:
+        while some := deliver_lane(store, clock, lane, limit):
+            done += some
     fail_unknown(store, clock, lanes)
     return done
 

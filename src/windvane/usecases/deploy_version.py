@@ -13,9 +13,9 @@ from windvane.core.journal import Decision
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Deployment, Tx, VersionRecord
+from windvane.usecases.change_deployment import change_deployment
 from windvane.usecases.explain_runtime import environment_of, recorded_choice
 from windvane.usecases.open_incident import close_incident
-from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import parse_share, read_model_file
 
 
@@ -107,7 +107,7 @@ def deploy_version(
             tx, model, cause, now=now, decision=f"{model}/deploy/{version}/{number}",
             lines=[f"version {version} was deployed again"],
         )  # fmt: skip
-        tx.put_deployment(fresh)
+        effects = change_deployment(tx, held, fresh)
         tx.decide(
             Decision(
                 id=f"{model}/deploy/{version}/{number}",
@@ -119,7 +119,7 @@ def deploy_version(
                 policy={},
                 facts={"version": version, "before": None if held is None else held.champion},
                 verdict=Verdict(Outcome.PASS, "ROL-100", message),
-                effects=routing_effects(tx, [model]),
+                effects=effects,
                 actor=by,
                 reason=reason,
             )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 
 from windvane.core.drift import block_seconds
 from windvane.ports.clock import Clock
@@ -19,12 +20,19 @@ from windvane.usecases.read_model_file import (
 )
 from windvane.usecases.read_settings import Retention
 
-_log = logging.getLogger(__name__)
 _DAY_S, _HOUR_S = 86_400.0, 3_600.0
 _AT_ONCE = 500
 _EFFECTS_DAYS = 7.0
 _STATES_DAYS = 30.0
+_DETAILS = 120  # windows: a steward that begins anew learns from them what sizes are usual
 Step = Callable[[Tx], int]
+
+
+@dataclass
+class Turn:
+    """Which model is next: what is not reached in one call comes first in the following."""
+
+    after: str = ""
 
 
 def keep_bounded(
@@ -32,24 +40,27 @@ def keep_bounded(
     clock: Clock,
     retention: Retention,
     within_s: float,
+    turn: Turn,
     elapsed: Callable[[], float] = time.monotonic,
 ) -> int:
     """Steps of a few hundred rows each for ``within_s`` seconds at most; how many rows there were.
 
     Each is a transaction of its own, so that nobody waits long. Sums stay what they were: a
-    sketch of an hour is the exact sum of its windows.
+    sketch of an hour is the exact sum of its windows. A window that is not judged yet is left.
     """
     until = elapsed() + within_s
     touched = 0
-    for models, step in _steps(store, clock, retention):
+    for model, step in _steps(store, clock, retention, turn.after):
         while elapsed() < until:
-            with store.begin(models) as tx:
+            with store.begin([model] if model else []) as tx:
                 done = step(tx)
             touched += done
             if done < _AT_ONCE:
                 break
         else:
             return touched
+        turn.after = model or turn.after
+    turn.after = ""
     return touched
 
 
@@ -65,40 +76,60 @@ def keep_log_bounded(store: ControlStore, log: EventLog, clock: Clock, retention
 
 
 def _steps(
-    store: ControlStore, clock: Clock, retention: Retention
-) -> Iterator[tuple[list[str], Step]]:
+    store: ControlStore, clock: Clock, retention: Retention, after: str
+) -> Iterator[tuple[str, Step]]:
+    """Those of no model first, then those of each model from the one behind ``after`` on."""
     now, wall = clock.now(), clock.wall()
+
+    def aged(kind: AgedRows, model: str, kept_s: float, at: float = now) -> Step:
+        return lambda tx: tx.drop_aged(kind, model, at - kept_s, _AT_ONCE)
+
+    yield "", aged(AgedRows.DECISIONS, "", retention.decisions * _DAY_S)
+    yield "", aged(AgedRows.EFFECTS, "", _EFFECTS_DAYS * _DAY_S, wall)
+    yield "", aged(AgedRows.ACCESS, "", retention.access * _DAY_S, wall)
+    yield "", aged(AgedRows.UNITS, "", 0.0)
+    yield "", lambda tx: tx.prune_monitor_states(now - _STATES_DAYS * _DAY_S, _AT_ONCE)
     with store.read() as tx:
-        records = tx.models()
-
-    def aged(kind: AgedRows, model: str, days: float, at: float = now) -> Step:
-        return lambda tx: tx.drop_aged(kind, model, at - days * _DAY_S, _AT_ONCE)
-
-    for record in records:
-        name = record.name
+        names = sorted(tx.applied_at())
+    for name in [*(n for n in names if n > after), *(n for n in names if n <= after)]:
+        with store.read() as tx:
+            (record,) = tx.model_records([name]) or (None,)
         try:
-            file = read_model_file(record.text)
+            file = read_model_file(record.text) if record is not None else None
         except BadModelFile:
             continue  # nobody knows what of it is still needed
-        for before, span_s in _roll_ups(file, now, retention):
-            yield (
-                [name],
-                lambda tx, of=name, to=before, by=span_s: tx.roll_up_sketches(of, to, by, _AT_ONCE),
-            )
-        yield [name], aged(AgedRows.SKETCHES, name, retention.sketches)
-        yield [name], aged(AgedRows.VERDICT_DETAILS, name, retention.details)
-        yield [name], aged(AgedRows.VERDICTS, name, retention.verdicts)
-        yield [name], aged(AgedRows.DECISIONS, name, retention.decisions)
-    yield [], aged(AgedRows.DECISIONS, "", retention.decisions)
-    yield [], aged(AgedRows.EFFECTS, "", _EFFECTS_DAYS, wall)
-    yield [], aged(AgedRows.ACCESS, "", retention.access, wall)
-    yield [], aged(AgedRows.UNITS, "", 0.0)
-    yield [], lambda tx: tx.prune_monitor_states(now - _STATES_DAYS * _DAY_S, _AT_ONCE)
+        if file is None:
+            continue
+        for kept_s, span_s in _roll_ups(file, retention):
+            yield name, partial(_roll_up, name, now - kept_s, span_s)
+        window_s = parse_duration(file.watch.window)
+        details_s = max(retention.details * _DAY_S, _DETAILS * window_s)
+        yield name, partial(_drop_sketches, name, now - retention.sketches * _DAY_S)
+        yield name, aged(AgedRows.VERDICT_DETAILS, name, details_s)
+        yield name, aged(AgedRows.VERDICTS, name, max(retention.verdicts * _DAY_S, details_s))
+        yield name, aged(AgedRows.DECISIONS, name, retention.decisions * _DAY_S)
 
 
-def _roll_ups(file: ModelFile, now: float, retention: Retention) -> Iterator[tuple[float, float]]:
-    """(windows that began before, span) in seconds, the shorter span first. The recent past that
-    monitors compare with is read in blocks: what is rolled up must not straddle two of them."""
+def _judged(tx: Tx, model: str, before: float) -> float:
+    """``before``, or up to where the model's windows are judged: what is not judged is needed as
+    it is, however old. 0.0 where none ever was."""
+    held = tx.progress([model]).get(model)
+    return min(before, held.until) if held is not None else 0.0
+
+
+def _roll_up(model: str, before: float, span_s: float, tx: Tx) -> int:
+    whole = _judged(tx, model, before) // span_s * span_s
+    return tx.roll_up_sketches(model, whole, span_s, _AT_ONCE)
+
+
+def _drop_sketches(model: str, before: float, tx: Tx) -> int:
+    return tx.drop_aged(AgedRows.SKETCHES, model, _judged(tx, model, before), _AT_ONCE)
+
+
+def _roll_ups(file: ModelFile, retention: Retention) -> Iterator[tuple[float, float]]:
+    """(for how long windows are kept as they are, span) in seconds, the shorter span first. The
+    recent past that monitors compare with is read in blocks: what is rolled up must not straddle
+    two of them."""
     window_s, recent_s = parse_duration(file.watch.window), parse_duration(file.watch.recent)
     block_s = block_seconds(window_s, recent_s)
     for days, span_s in ((retention.windows, _HOUR_S), (retention.hours, _DAY_S)):
@@ -106,4 +137,4 @@ def _roll_ups(file: ModelFile, now: float, retention: Retention) -> Iterator[tup
         if block_s % span_s:
             kept_s = max(kept_s, 2.0 * recent_s)
         if window_s < span_s:
-            yield (now - kept_s) // span_s * span_s, span_s
+            yield kept_s, span_s

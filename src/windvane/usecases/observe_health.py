@@ -6,7 +6,7 @@ The command line, the console, the API and the metrics say the same, for they al
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from windvane.core.alerting import CANARY, Severity
 from windvane.core.health import (
@@ -22,6 +22,7 @@ from windvane.core.verdict import Outcome
 from windvane.ports.control_store import (
     Deployment,
     Incident,
+    Progress,
     Tx,
     VersionRecord,
     WindowKey,
@@ -39,7 +40,6 @@ from windvane.usecases.recorded_until import recorded_until
 # Newest verdicts by monitor and subject.
 Latest = Mapping[tuple[str, str], WindowVerdict]
 RECENT_WINDOWS = 3
-_BEFORE = 21
 _LEAST_LATE_S = 60.0
 
 
@@ -82,24 +82,27 @@ def observe_health(
         latest = latest_verdicts(tx, file.model, bool(live and live.challenger))
     if traffic is None:
         window_s = parse_duration(file.watch.window)
-        open_one = now // window_s * window_s
-        since = open_one - (RECENT_WINDOWS + _BEFORE) * window_s
-        found = tx.sketches(file.model, since, float("inf"))
-        traffic = traffic_of(found, open_one - RECENT_WINDOWS * window_s)
+        since = now // window_s * window_s - RECENT_WINDOWS * window_s
+        traffic = traffic_of(tx.sketches(file.model, since, float("inf")), since)
+    if not traffic.before:
+        first = tx.first_windows({file.model: 0.0}).get(file.model)
+        traffic = replace(traffic, before=first is not None)
     return judge_health(_facts(tx, seen, file, live, incidents, latest, traffic, now))
 
 
 def traffic_of(found: Iterable[tuple[WindowKey, Sketch]], since: float) -> Traffic:
-    """Traffic of the windows from ``since`` (s) on, and of those before."""
-    answered = unanswered = fell_back = before = 0
+    """Traffic of the windows from ``since`` (s) on."""
+    answered = unanswered = fell_back = refused = 0
+    before = False
     for key, sketch in found:
         if key.start < since:
-            before += sketch.total("rows") + sketch.total("unanswered")
+            before = True
             continue
         answered += sketch.total("rows")
         unanswered += sketch.total("unanswered")
         fell_back += sketch.total("fell_back")
-    return Traffic(answered, unanswered, fell_back, before, RECENT_WINDOWS)
+        refused += sketch.total("refused")
+    return Traffic(answered, unanswered, fell_back, before, RECENT_WINDOWS, refused)
 
 
 def latest_verdicts(tx: Tx, model: str, rolling_out: bool) -> Latest:
@@ -133,20 +136,22 @@ def _facts(
     watching = _watching(tx, seen, file, now)
     if live is None:
         return HealthFacts(False, watching, traffic)
-    champion = next(
-        (v for v in tx.version_summaries(live.model) if v.version == live.champion), None
-    )
+    versions = {v.version: v for v in tx.version_summaries(live.model)}
+    champion = versions.get(live.champion)
+    stand_in = versions.get(live.standing_in) if live.standing_in else None
     shift = latest.get((SuddenShift.name, ""))
     drift = latest.get((TrainingDrift.name, ""))
     failed = [v for v in latest.values() if v.outcome == Outcome.FAIL]
     harmless = (TrainingDrift.name, ROLLOUT)
+    window_s = parse_duration(file.watch.window)
+    judged = tx.progress([file.model]).get(file.model)
     newest = sorted(incidents, key=lambda i: -i.opened_at)
     troubles = [
         # A broken source that another version stands in for harms nobody just now.
-        *(Trouble(i.title, is_urgent(i) and not _stood_in_for(i, live)) for i in newest),
+        *(Trouble(i.title, is_urgent(i) and not _stood_in_for(i, stand_in)) for i in newest),
         *(Trouble(v.sentence, False) for v in failed if v.monitor not in harmless),
     ]
-    errors = [v.sentence for v in latest.values() if v.outcome == Outcome.ERROR]
+    errors = [v.sentence for v in latest.values() if _still_fails(v, judged, window_s)]
     thin = shift is not None and shift.code == "DRI-202"
     held = shift is not None and shift.outcome == Outcome.HOLD
     return HealthFacts(
@@ -169,8 +174,19 @@ def _facts(
     )
 
 
-def _stood_in_for(incident: Incident, live: Deployment) -> bool:
-    return live.standing_in is not None and incident.kind == FEED.name
+def _stood_in_for(incident: Incident, stand_in: VersionRecord | None) -> bool:
+    """Whether the version that stands in needs nothing of what is broken."""
+    if stand_in is None or incident.kind != FEED.name:
+        return False
+    return not set(incident.sources) & set(stand_in.views)
+
+
+def _still_fails(verdict: WindowVerdict, judged: Progress | None, window_s: float) -> bool:
+    """Whether the last window that was judged, or the one that is due, could not be measured: one
+    that failed long ago says nothing of now."""
+    if verdict.outcome != Outcome.ERROR:
+        return False
+    return judged is None or verdict.start + window_s >= judged.until
 
 
 def _watching(tx: Tx, seen: Observed, file: ModelFile, now: float) -> Watching:

@@ -81,11 +81,10 @@ def publish_table(store: ControlStore, feed: RoutingFeed, table: RoutingTable) -
     if feed.publish(table):
         return
     out = feed.latest()
-    with store.read() as tx:
-        newest = tx.routing()
-    if out is None or newest is None or newest.seq >= out.seq:
-        return
     with store.begin() as tx:
+        newest = tx.routing()
+        if out is None or newest is None or newest.seq >= out.seq:
+            return
         seq = tx.add_routing(newest, above=out.seq)
     _log.warning(
         "the gateways have routing table %d, the store's newest is %d: it was put back from a "

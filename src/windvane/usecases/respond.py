@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -16,13 +16,21 @@ from windvane.core.alerting import (
     choose_moves,
     choose_response,
 )
+from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision, Effect
 from windvane.ports.control_store import Deployment, Incident, Tx
+from windvane.usecases.change_deployment import change_deployment
 from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.monitors import Judged, Monitor, cause_kinds
 from windvane.usecases.moves import MOVES, Moved
 from windvane.usecases.open_incident import cause_of, join_incident, leave_incident
-from windvane.usecases.publish_routing import routing_effects
+
+
+class DecidedBefore(WindvaneError):
+    """A window that was judged is judged again, from another state."""
+
+    code: ClassVar[str] = "DEC-102"
+    hint = "nothing was changed; `windvane logs steward` says of which window"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +66,7 @@ def respond(
     before = tx.deployment(window.model) or window.live
     live, back, again = _take_back(tx, before, change.ended, now)
     live, lines, action = _move(tx, live, change.began, response, now)
-    if live != before:
-        tx.put_deployment(live)
-    effects: tuple[Effect, ...] = routing_effects(tx, [window.model]) if live != before else ()
+    effects: tuple[Effect, ...] = change_deployment(tx, before, live)
     if change.began:
         first = _decision_id(window, change.began[0])
         if response is not Response.LOG:
@@ -126,9 +132,10 @@ def _decide(
     effects: tuple[Effect, ...],
 ) -> None:
     finding, judged = found.finding, found.judged
-    tx.decide(
+    decision_id = _decision_id(window, finding)
+    fresh = tx.decide(
         Decision(
-            id=_decision_id(window, finding),
+            id=decision_id,
             model=window.model,
             judge=found.monitor.judge.name,
             subject=found.monitor.about(_other_than(window.model, finding.cause.subject)),
@@ -140,3 +147,5 @@ def _decide(
             effects=effects,
         )
     )
+    if not fresh:  # its effects would be lost: nothing of this is to be committed
+        raise DecidedBefore(f"decision {decision_id} was taken before")

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import ClassVar
 
 from windvane.core.errors import WindvaneError
-from windvane.core.journal import Decision, Effect
+from windvane.core.journal import Decision
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Deployment
-from windvane.usecases.publish_routing import ALIAS, routing_effects
+from windvane.usecases.change_deployment import change_deployment
 
 
 class CannotRollBack(WindvaneError):
@@ -32,20 +32,17 @@ def roll_back_version(
         held = tx.deployment(model)
         if held is None:
             raise CannotRollBack(f"no version of {model} is live")
-        effects: tuple[Effect, ...] = ()
         if held.challenger:
             bad, good = held.challenger, held.champion
             fresh = replace(held, challenger=None, share=0.0, step=0, rollout="", changed_at=now)
         elif held.previous is not None:
             bad, good = held.champion, held.previous
             fresh = replace(held, champion=good, previous=None, changed_at=now)
-            alias = {"model": model, "alias": "champion", "version": good}
-            effects = (Effect(ALIAS, alias),)
         else:
             hint = "deploy the version that should answer"
             raise CannotRollBack(f"{model} has no version before {held.champion}", hint=hint)
         fresh = replace(fresh, rolled_back=tuple(sorted({*held.rolled_back, bad})))
-        tx.put_deployment(fresh)
+        effects = change_deployment(tx, held, fresh)
         message = f"version {bad} was rolled back by hand: version {good} answers everyone"
         tx.decide(
             Decision(
@@ -58,7 +55,7 @@ def roll_back_version(
                 policy={},
                 facts={"version": bad, "after": good},
                 verdict=Verdict(Outcome.PASS, "ROL-110", message),
-                effects=(*routing_effects(tx, [model]), *effects),
+                effects=effects,
                 actor=by,
                 reason=reason,
             )

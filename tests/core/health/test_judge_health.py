@@ -20,7 +20,7 @@ from windvane.core.health import (
 )
 
 WATCHED = Watching(recorded_ago=1.0, judged_ago=60.0, late_after=180.0, steward=True)
-BUSY = Traffic(answered=900, unanswered=0, fell_back=0, before=800, windows=3)
+BUSY = Traffic(answered=900, unanswered=0, fell_back=0, before=True, windows=3)
 WELL = HealthFacts(True, WATCHED, BUSY, passed="largest evidence 2 < 1e5")
 
 
@@ -29,7 +29,7 @@ WELL = HealthFacts(True, WATCHED, BUSY, passed="largest evidence 2 < 1e5")
     [
         ({}, "healthy", Tone.GOOD, "HLT-100"),
         ({"live": False}, "not live", Tone.QUIET, "HLT-101"),
-        ({"traffic": Traffic(0, 1_427, 0, 900, 3)}, "down", Tone.BAD, "HLT-501"),
+        ({"traffic": Traffic(0, 1_427, 0, True, 3)}, "down", Tone.BAD, "HLT-501"),
         ({"unservable": "nobody trusts its files"}, "cannot answer", Tone.BAD, "HLT-502"),
         ({"watching": replace(WATCHED, recorded_ago=None)}, "not watched", Tone.BAD, "HLT-401"),
         ({"watching": replace(WATCHED, recorded_ago=181.0)}, "not watched", Tone.BAD, "HLT-402"),
@@ -37,11 +37,12 @@ WELL = HealthFacts(True, WATCHED, BUSY, passed="largest evidence 2 < 1e5")
         ({"watching": replace(WATCHED, judged_ago=181.0)}, "not watched", Tone.WARN, "HLT-404"),
         ({"troubles": [Trouble("a", False), Trouble("b", True)]}, "failing", Tone.BAD, "HLT-301"),
         ({"standing_in": "version 1 stands in"}, "standing in", Tone.WARN, "HLT-302"),
-        ({"traffic": Traffic(900, 0, 451, 0, 3)}, "falling back", Tone.WARN, "HLT-303"),
+        ({"traffic": Traffic(900, 0, 451, False, 3)}, "falling back", Tone.WARN, "HLT-303"),
         ({"troubles": [Trouble("a", False)]}, "needs a look", Tone.WARN, "HLT-201"),
         ({"not_measured": "it failed"}, "not measured", Tone.WARN, "HLT-202"),
-        ({"traffic": Traffic(0, 0, 0, 800, 3)}, "no traffic", Tone.WARN, "HLT-203"),
-        ({"traffic": Traffic(0, 0, 0, 0, 3)}, "no traffic yet", Tone.QUIET, "HLT-102"),
+        ({"traffic": Traffic(0, 0, 0, True, 3)}, "no traffic", Tone.WARN, "HLT-203"),
+        ({"traffic": Traffic(0, 0, 0, False, 3)}, "no traffic yet", Tone.QUIET, "HLT-102"),
+        ({"traffic": Traffic(0, 0, 0, True, 3, 40)}, "all refused", Tone.WARN, "HLT-205"),
         ({"drifting": "the inputs differ"}, "drifting", Tone.BUSY, "HLT-204"),
         ({"rolling_out": "version 2 at 5%"}, "rolling out", Tone.BUSY, "HLT-103"),
         ({"hold": "12 rows, 20 needed"}, "too few rows", Tone.QUIET, "HLT-104"),
@@ -56,7 +57,9 @@ def test_each_thing_has_its_word(change: dict[str, Any], word: str, tone: Tone, 
 
 
 def test_an_outage_says_how_many_and_why() -> None:
-    facts = replace(WELL, traffic=Traffic(0, 1_427, 0, 9, 3), unservable="nobody trusts its files")
+    facts = replace(
+        WELL, traffic=Traffic(0, 1_427, 0, True, 3), unservable="nobody trusts its files"
+    )
     assert judge_health(facts).why == (
         "none of 1,427 rows was answered in the last 3 windows: nobody trusts its files"
     )
@@ -67,12 +70,19 @@ def test_who_is_not_watched_is_told_for_how_long() -> None:
     assert judge_health(facts).why == "nothing was recorded for 2 h: is the recorder running?"
 
 
+def test_what_is_urgent_is_never_behind_something_milder() -> None:
+    """The steward is a little late, and a source is broken."""
+    late = replace(WATCHED, judged_ago=400.0)
+    facts = replace(WELL, watching=late, troubles=[Trouble("broken", True)])
+    assert judge_health(facts).code == "HLT-301"
+
+
 SPANS = st.none() | st.floats(0.0, 1e6)
 COUNTS = st.integers(0, 10**6)
 TEXTS = st.sampled_from(["", "said"])
 FACTS = st.builds(
     HealthFacts, st.booleans(), st.builds(Watching, SPANS, SPANS, st.just(180.0), st.booleans()),
-    st.builds(Traffic, COUNTS, COUNTS, COUNTS, COUNTS, st.just(3)),
+    st.builds(Traffic, COUNTS, COUNTS, COUNTS, st.booleans(), st.just(3), COUNTS),
     st.lists(st.builds(Trouble, st.just("w"), st.booleans()), max_size=2),
     TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS,
 )  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 from usecases.harness import MODEL, START, Harness
 from usecases.timeline import FAILING, QUIET, only, play
 
+from windvane.usecases.publish_routing import ALIAS
 from windvane.usecases.replay_decision import replay_decision
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -52,3 +53,17 @@ def test_a_rollout_under_way_is_named_as_the_reason(harness: Harness) -> None:
     play(harness, [QUIET] * 3 + [FAILING] * 3)
     message = harness.timeline(only(harness, f"errors:{MODEL}"))
     assert not any("no earlier version" in line for line in message)
+
+
+def test_a_stand_in_does_not_answer_for_another_champion(harness: Harness) -> None:
+    """The one that stood in and failed went on answering, and another was barred for it."""
+    harness.put("1", previous="2", standing_in="2", broken_views=("weather",))
+    play(harness, [QUIET] * 3 + [FAILING] * 3)
+    assert (harness.live.champion, harness.live.standing_in) == ("2", None)
+
+
+def test_the_registrys_alias_follows_whoever_rolls_back(harness: Harness) -> None:
+    harness.put("1", previous="2")
+    play(harness, [QUIET] * 3 + [FAILING] * 3)
+    alias = {"model": MODEL, "alias": "champion", "version": "2"}
+    assert harness.queued(ALIAS) == [alias]

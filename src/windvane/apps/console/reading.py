@@ -28,13 +28,17 @@ from windvane.ports.control_store import (
     VersionRecord,
     WindowVerdict,
 )
-from windvane.usecases.advance_rollout import ROLLOUT
 from windvane.usecases.explain_runtime import is_watched
-from windvane.usecases.monitors import MONITORS
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.sudden_shift import SourceState, SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
-from windvane.usecases.observe_health import RECENT_WINDOWS, Observed, observe, observe_health
+from windvane.usecases.observe_health import (
+    RECENT_WINDOWS,
+    Observed,
+    latest_verdicts,
+    observe,
+    observe_health,
+)
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.publish_routing import PUBLISH
 from windvane.usecases.read_model_file import (
@@ -304,7 +308,7 @@ def _glance(
     now: float,
 ) -> Glance:
     file = _shown_file(record)
-    latest = _latest(tx, record.name, line.grid, bool(live and live.challenger))
+    latest = latest_verdicts(tx, record.name, bool(live and live.challenger))
     traffic = _traffic(line)
     health = observe_health(tx, seen, file, live, incidents, now, latest=latest, traffic=traffic)
     if not file.features:  # the stand-in of one that cannot be read
@@ -322,24 +326,9 @@ def _traffic(line: TrafficSeries) -> Traffic:
 
     return Traffic(
         total(recent, "rows"), total(recent, "unanswered"), total(recent, "fell_back"),
-        total(before, "rows", "unanswered"), RECENT_WINDOWS,
+        total(before, "rows", "unanswered", "refused") > 0, RECENT_WINDOWS,
+        total(recent, "refused"),
     )  # fmt: skip
-
-
-def _latest(
-    tx: Tx, model: str, given: Grid, rolling_out: bool
-) -> dict[tuple[str, str], WindowVerdict]:
-    """The newest verdict of each subject; slow ones and a rollout's may lie further back."""
-    out: dict[tuple[str, str], WindowVerdict] = {}
-    since = given.starts[-min(len(given.starts), GLANCE_WINDOWS)]
-    rows = tx.verdicts(model, "", since, 100)
-    rows = [row for row in rows if row.monitor != ROLLOUT]
-    slow = [m.name for m in MONITORS if m.slow]
-    for monitor in (*slow, *((ROLLOUT,) if rolling_out else ())):
-        rows += tx.verdicts(model, monitor, 0.0, 1)
-    for row in sorted(rows, key=lambda r: -r.start):
-        out.setdefault((row.monitor, row.subject), row)
-    return out
 
 
 def _with_readings(tx: Tx, model: str) -> WindowVerdict | None:

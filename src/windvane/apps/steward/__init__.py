@@ -1,1 +1,1 @@
-"""Merges windows, judges, decides, acts through the outbox; one leader by lease."""
+"""Judges what was seen, decides and acts: stewards share the models by shards, a lease each."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
-from windvane.usecases.deliver_effects import Lane, deliver_lane
+from windvane.usecases.deliver_effects import Lane, deliver_lane, fail_unknown
 
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 30.0
@@ -30,6 +30,7 @@ class Lanes:
             threading.Thread(target=self._run, args=(lane,), name=f"lane-{lane.name}", daemon=True)
             for lane in lanes
         ]
+        self._lanes = tuple(lanes)
 
     def start(self) -> None:
         for thread in self._threads:
@@ -55,6 +56,8 @@ class Lanes:
             try:
                 while deliver_lane(self._store, self._clock, lane):
                     pass
+                if lane is self._lanes[-1]:  # one of them looks after what none of them carries out
+                    fail_unknown(self._store, self._clock, self._lanes)
                 failures = 0
             except Exception:
                 _log.exception("the lane %s failed; trying again", lane.name)

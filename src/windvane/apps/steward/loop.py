@@ -13,7 +13,7 @@ from windvane.ports.event_log import EventLog
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.advance_rollout import advance_rollout, count_losses
 from windvane.usecases.judge_windows import judge_windows
-from windvane.usecases.keep_bounded import keep_bounded, keep_log_bounded
+from windvane.usecases.keep_bounded import Turn, keep_bounded, keep_log_bounded
 from windvane.usecases.leases import Shards, give_up, hold_shards
 from windvane.usecases.load_windows import WindowCache
 from windvane.usecases.publish_routing import publish_latest
@@ -60,6 +60,7 @@ class Steward:
         self._lease_s = lease_s
         self._wake = wake
         self._retention = retention or Retention()
+        self._retained = Turn()
         self._log_tidy_at = 0.0
         self._expire_after_s = expire_after_s
         self._cache = WindowCache()
@@ -122,7 +123,9 @@ class Steward:
         with self._store.read() as tx:
             self._cache.forget_all_but(tx.applied_at())
         try:
-            keep_bounded(self._store, self._clock, self._retention, _RETAIN_WITHIN_S)
+            keep_bounded(
+                self._store, self._clock, self._retention, _RETAIN_WITHIN_S, self._retained
+            )
         except Exception:
             _log.exception("what is old was not removed; trying again")
         try:

@@ -48,14 +48,15 @@ class Watching:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Rows of the last windows: answered, owed but not answered, answered by a fallback; and how
-    many requests the windows before those had."""
+    """Of the last ``windows``: rows that were answered, owed but not answered, and answered by a
+    fallback, and requests that were refused; and whether there ever was any before."""
 
     answered: int
     unanswered: int
     fell_back: int
-    before: int
+    before: bool
     windows: int
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,19 +87,17 @@ class HealthFacts:
 
 
 def judge_health(facts: HealthFacts) -> Health:
-    """The loudest word that what was observed allows; "healthy" only if something was judged and
-    nothing of the rest holds."""
-    for rule in _RULES:
-        found = rule(facts)
-        if found is not None:
-            return found
-    return Health("healthy", Tone.GOOD, "HLT-100", facts.passed)
-
-
-def _not_live(f: HealthFacts) -> Health | None:
-    if f.live:
-        return None
-    return Health("not live", Tone.QUIET, "HLT-101", "no version is deployed yet")
+    """The loudest word that what was observed allows, of equals the one that explains the others;
+    "healthy" only if something was judged and nothing of the rest holds."""
+    if not facts.live:
+        return Health("not live", Tone.QUIET, "HLT-101", "no version is deployed yet")
+    found = [health for rule in _RULES if (health := rule(facts)) is not None]
+    loud = list(Tone)
+    return min(
+        found,
+        key=lambda health: loud.index(health.tone),
+        default=Health("healthy", Tone.GOOD, "HLT-100", facts.passed),
+    )
 
 
 def _down(f: HealthFacts) -> Health | None:
@@ -162,8 +161,11 @@ def _no_traffic(f: HealthFacts) -> Health | None:
     t = f.traffic
     if t.answered or t.unanswered:
         return None
+    if t.refused:
+        why = f"all of {t.refused:,} requests were refused in the last {t.windows} windows"
+        return Health("all refused", Tone.WARN, "HLT-205", why)
     if t.before:
-        why = f"no requests in the last {t.windows} windows, {t.before:,} in those before"
+        why = f"no requests in the last {t.windows} windows, and there were some before"
         return Health("no traffic", Tone.WARN, "HLT-203", why)
     return Health("no traffic yet", Tone.QUIET, "HLT-102", "no request was ever recorded")
 
@@ -189,10 +191,9 @@ def _not_judged(f: HealthFacts) -> Health | None:
     return None
 
 
-# The loudest first. What explains others comes before them: a model that answers nobody is down,
-# whatever else is found.
+# What explains others comes before them.
 _RULES: tuple[Callable[[HealthFacts], Health | None], ...] = (
-    _not_live, _down, _not_watched, _failing, _standing_in, _falling_back, _needs_a_look,
+    _down, _not_watched, _failing, _standing_in, _falling_back, _needs_a_look,
     _not_measured, _no_traffic, _drifting, _rolling_out, _not_judged,
 )  # fmt: skip
 
