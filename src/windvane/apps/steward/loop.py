@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -67,7 +68,7 @@ class Steward:
         self._expired: tuple[str, ...] = ()
         self._tidy_at = 0.0
         self._shards = Shards({})
-        self._renewed_at = 0.0
+        self._renewed_at = -math.inf
         self._scored: dict[str, tuple[float, Sequence[Mapping[str, Any]]]] = {}
 
     def turn(self) -> bool:
@@ -76,7 +77,7 @@ class Steward:
         One model's trouble is logged and does not keep the others from being judged.
         """
         led = self._shards.leads
-        self._renew()
+        self._renew_in_time()
         if not self._shards.tokens:
             self._cache = WindowCache()
             return False
@@ -88,6 +89,7 @@ class Steward:
         except LeaseLost:
             _log.warning("a lease was lost; another steward goes on")
             self._shards = Shards({})
+            self._renewed_at = -math.inf
             return False
         self._tidy()
         return True
@@ -102,7 +104,7 @@ class Steward:
         self._renewed_at = time.monotonic()
 
     def _renew_in_time(self) -> None:
-        """A turn may take longer than a lease."""
+        """Well before the leases end; a turn may take longer than that."""
         if time.monotonic() - self._renewed_at > self._lease_s / 3.0:
             self._renew()
 
