@@ -21,6 +21,10 @@ MATRIX = [{"name": "x", "datatype": "FP32", "shape": [-1, 3]}]
 SCORE = [{"name": "score", "datatype": "FP32", "shape": [-1, 1]}]
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # with five, connections that come at one time are reset
+
+
 @dataclass
 class RemoteServer:
     """Answers the sum of a row. ``next`` are what the next inferences get: a status, "close" (no
@@ -175,7 +179,7 @@ def remote_server(**how: Any) -> Iterator[RemoteServer]:
             head = json.dumps({**state.said, "outputs": [message]}).encode()
             return 200, head + part, {LENGTH: str(len(head))}
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     if state.tls is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -22,10 +22,12 @@ _REPEAT_S = 0.5
 _INTERRUPTED = 130
 
 
-def carry_out(job: str, settings: Settings, order: msgspec.Struct) -> None:
-    """A job of the trainer. Raises typer.Exit with the job's own status."""
+def carry_out(job: str, settings: Settings, order: msgspec.Struct, *, changes: bool = True) -> None:
+    """A job of the trainer, which ``changes`` the home. Raises typer.Exit with the job's own
+    status."""
     environment = {HOME_VARIABLE: str(settings.folder)}
-    say_home(settings)
+    if changes:
+        say_home(settings)
     raise typer.Exit(run_module(["windvane.apps.trainer", job], order, environment))
 
 

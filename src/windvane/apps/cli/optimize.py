@@ -100,7 +100,7 @@ def profile(
     order = ProfileOrder(
         name, version, options, str(data or ""), label, time, listed(without), as_json
     )
-    carry_out("profile", settings, order)
+    carry_out("profile", settings, order, changes=False)
 
 
 def optimize(
