@@ -347,6 +347,10 @@ class Models(Protocol):
         """The table with ``seq``, or the latest."""
         ...
 
+    def routing_seq(self) -> int | None:
+        """The number of the latest table, without reading it; None where there is none."""
+        ...
+
 
 class Tenants(Protocol):
     """Keys, limits, trust, and the record of who called what."""
