@@ -14,6 +14,7 @@ from windvane.apps.cli.options import (
     AsJson,
     Home,
     ModelName,
+    NoWait,
     Reason,
     VersionName,
     cli_actor,
@@ -40,6 +41,7 @@ def apply(
         bool, typer.Option("--schema", help="Print the JSON Schema of the file instead.")
     ] = False,
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,7 +63,7 @@ def apply(
         print_json({"model": parsed.model, "changed": changed})
     else:
         out.print(f"{parsed.model}: {'applied' if changed else 'unchanged'}")
-    publish(settings, store)
+    publish(settings, store, wait=not no_wait)
 
 
 def _read(file: Path) -> str:
@@ -82,6 +84,7 @@ def _read(file: Path) -> str:
 def rollback(
     model: ModelName,
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -99,7 +102,7 @@ def rollback(
         print_json(live)
     else:
         out.print(f"{model}: version {live.champion} answers everyone")
-    publish(settings, store)
+    publish(settings, store, wait=not no_wait)
 
 
 def deploy(
@@ -114,6 +117,7 @@ def deploy(
         ),
     ] = False,
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -139,7 +143,7 @@ def deploy(
             watched = is_watched(tx.version(model, live.champion))
         does = "is watched; it is served elsewhere" if watched else "answers everyone"
         out.print(f"{model}: version {live.champion} {does}")
-    publish(settings, store)
+    publish(settings, store, wait=not no_wait)
 
 
 def _nothing(_: object) -> str:
