@@ -34,7 +34,7 @@ from windvane.ports.control_store import (
     WindowVerdict,
 )
 from windvane.ports.metrics import OTHER
-from windvane.ports.quarantine import Quarantined
+from windvane.ports.quarantine import Counted, CountName, Quarantined
 from windvane.usecases.leases import hold_shards
 
 NOW = 10_000.0
@@ -180,3 +180,24 @@ def test_spools_and_quarantined_models_are_bounded(store: SqlControlStore) -> No
     held = {dict(k)["model"]: n for k, n in found["windvane_quarantine_items"].items()}
     assert len(held) == QUARANTINED_MODELS + 1
     assert held[OTHER] == 6
+
+
+def test_of_models_beyond_the_bound_no_incident_is_lost(store: SqlControlStore) -> None:
+    with store.begin() as tx:
+        for i, model in enumerate(["bad", "late", "late"]):
+            tx.put_incident(
+                Incident(f"i{i}", model, f"c{i}", "feed", "high", "t", 1.0, 1.0, None, "o", "r")
+            )
+    with store.read() as tx:
+        series = control_series(tx, NOW, NOW, 600.0, most_models=1)
+    found = read(render({CONTROL: series}))
+    opened = {dict(k)["model"]: n for k, n in found["windvane_open_incidents"].items()}
+    assert opened == {"bad": 1, OTHER: 2}
+    assert {dict(k)["model"] for k in found["windvane_model_health"]} == {"bad"}
+    assert list(found["windvane_models_left_out"].values()) == [1]
+
+
+def test_what_recorders_count_is_bounded() -> None:
+    counts = {Counted(CountName.LATE_EVENTS, f"m{i}"): i for i in range(9)}
+    (late,) = [one for one in recorder_series(counts, 4) if one.name == "late_events_total"]
+    assert [labels for labels, _ in late.values] == [(f"m{i}",) for i in range(4)]

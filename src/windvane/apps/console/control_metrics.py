@@ -7,7 +7,7 @@ makes what Prometheus keeps grow without one.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from windvane.core.health import Health, Tone
@@ -34,13 +34,14 @@ from windvane.usecases.read_model_file import (
 from windvane.usecases.recorded_until import spool_states
 
 CONTROL = "control"  # the name under which these are beside those of workers
-MODELS = 1_000  # the first by name
+MODELS = 1_000  # the first by name; the incidents of the others are under OTHER
 FEATURES = 10  # of a model, those that moved furthest
 TENANTS = 50  # of a model, those with the most rows and refusals; then OTHER
 SPOOLS = 50  # those that are furthest behind
 QUARANTINED_MODELS = 50  # those with the most items; then OTHER
 _BY_WALL = (AgedRows.EFFECTS, AgedRows.ACCESS)
 _TEXTS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "models_left_out": ((), "Models beyond the bound, whose health and lags are not here"),
     "model_health": (("model", "word", "code"), "1 for the word that a model's health has now"),
     "open_incidents": (("model", "kind", "severity"), "Incidents that are open"),
     "judged_lag_seconds": (("model",), "How far behind now the model's windows are judged"),
@@ -74,7 +75,9 @@ _TEXTS: Mapping[str, tuple[tuple[str, ...], str]] = {
 Found = dict[str, dict[tuple[str, ...], float]]
 
 
-def control_series(tx: Tx, now: float, wall: float, expire_after_s: float) -> list[Series]:
+def control_series(
+    tx: Tx, now: float, wall: float, expire_after_s: float, *, most_models: int = MODELS
+) -> list[Series]:
     """Gauges, bounded as the constants above say."""
     found: Found = {name: {} for name in _TEXTS}
     seen = observe(tx, wall, expire_after_s)
@@ -82,13 +85,13 @@ def control_series(tx: Tx, now: float, wall: float, expire_after_s: float) -> li
         found["recorded_lag_seconds"][()] = max(0.0, now - seen.recorded)
     held = [name for name in seen.leases if name.startswith(SHARD)]
     found["steward_shards_held"][()] = float(len(held))
-    opened = tx.open_incidents()
-    for one, n in Counter((i.model, i.kind, i.severity) for i in opened).items():
-        found["open_incidents"][one] = float(n)
+    opened, records = tx.open_incidents(), tx.models()
+    _add_incidents(found, opened, {record.name for record in records}, most_models)
     for kind, n in Counter(e.kind for e in tx.due_effects(float("inf"), 10_000)).items():
         found["effects_waiting"][kind,] = float(n)
     _add_storage(found, tx, now, wall, expire_after_s)
-    records = sorted(tx.models(), key=lambda record: record.name)[:MODELS]
+    found["models_left_out"][()] = float(max(0, len(records) - most_models))
+    records = sorted(records, key=lambda record: record.name)[:most_models]
     progress = tx.progress([record.name for record in records])
     for record in records:
         if record.name in progress:
@@ -104,6 +107,16 @@ def control_series(tx: Tx, now: float, wall: float, expire_after_s: float) -> li
 def control_names() -> dict[str, Series]:
     """Every metric by its name, without values."""
     return {n: Series(n, "gauge", text, labels, []) for n, (labels, text) in _TEXTS.items()}
+
+
+def _add_incidents(
+    found: Found, opened: Sequence[Incident], models: Collection[str], most: int
+) -> None:
+    """None is left out, or an alert on high incidents would not be whole."""
+    named = set(sorted({*models, *(i.model for i in opened)})[:most])
+    labels = ((i.model if i.model in named else OTHER, i.kind, i.severity) for i in opened)
+    for one, n in Counter(labels).items():
+        found["open_incidents"][one] = float(n)
 
 
 def _add_storage(found: Found, tx: Tx, now: float, wall: float, expire_after_s: float) -> None:

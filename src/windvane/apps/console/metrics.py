@@ -26,7 +26,7 @@ _OF_RECORDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
 }  # fmt: skip
 
 
-def recorder_series(counts: Mapping[Counted, int]) -> list[Series]:
+def recorder_series(counts: Mapping[Counted, int], most: int = SERIES) -> list[Series]:
     """What recorders and stewards of all machines counted in the control database."""
     out: list[Series] = []
     for name, (labels, text) in _OF_RECORDERS.items():
@@ -34,7 +34,7 @@ def recorder_series(counts: Mapping[Counted, int]) -> list[Series]:
             ((counted.subject, counted.reason)[: len(labels)], [float(n)])
             for counted, n in counts.items()
             if counted.name == name
-        ][:SERIES]
+        ][:most]
         if not labels and not values:
             values = [((), [0.0])]
         out.append(Series(f"{name}_total", "counter", text, labels, values))
