@@ -121,8 +121,18 @@ def test_each_command_that_gateways_hear_of_can_return_at_once() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "apply", "deploy", "rollback", "abort", "undeploy", "off", "on", "trust", "limit",
-        "key issue", "key rotate", "key revoke",
+        "apply",
+        "deploy",
+        "rollback",
+        "abort",
+        "undeploy",
+        "off",
+        "on",
+        "trust",
+        "limit",
+        "key issue",
+        "key rotate",
+        "key revoke",
     ],
 )
 def test_the_page_and_the_command_have_it(command: str) -> None:
