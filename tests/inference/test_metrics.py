@@ -52,3 +52,9 @@ def test_a_worker_that_takes_over_names_the_same_tenants() -> None:
     assert found["m", OTHER, "200"] == 2
     assert found["m", "t0", "200"] == 2
     assert ("m", f"t{TENANTS}", "200") not in found
+
+
+def test_what_has_no_labels_is_there_before_it_happens() -> None:
+    found = {one.name: one.values for one in Metrics().series() if one.kind == "counter"}
+    assert found["traces_dropped_total"] == [((), [0.0])]
+    assert "requests_total" not in found

@@ -84,7 +84,8 @@ class Metrics:
         out = [
             Series(name, "counter", text, labels, [(k, [float(v)]) for k, v in held.items()])
             for name, (text, labels) in _COUNTERS.items()
-            if (held := self.counts[name])
+            # From 0 on, so that an increase over time does not miss the first.
+            if (held := self.counts[name] or ({} if labels else {(): 0}))
         ]
         latencies = [
             ((model,), [*map(float, counts), self.latency_sum_us[model] / 1e6])
