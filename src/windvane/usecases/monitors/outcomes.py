@@ -80,7 +80,10 @@ class Outcomes(Monitor):
             findings = (Finding(self.name, cause, False, below, line),)
             below = None
         value = None if facts.missing else round(facts.value, 4)
-        detail = {facts.metric: value, "metric": facts.metric, "scored": facts.rows}
+        detail: dict[str, Any] = {facts.metric: value, "metric": facts.metric, "scored": facts.rows}
+        detail |= {"floor": policy.floor, "began": began, "missing": verdict.missing}
+        if not facts.missing:
+            detail |= {"lower": round(facts.lower, 4), "upper": round(facts.upper, 4)}
         states = {NO_SUBJECT: OutcomesState(window.end, below)}
         return [Judged(NO_SUBJECT, facts, policy, verdict, findings, states, detail)]
 
