@@ -66,9 +66,9 @@ class RowPlace(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RowFilter:
-    """Which rows: each "" for all. ``request`` is a prediction's id, ours or the client's; ``version``
-    the one that was to answer or that did; ``code`` a refusal's. Outcomes have no version, and
-    neither they nor predictions have a code."""
+    """Which rows: each "" for all. ``request`` is a prediction's id, ours or the client's;
+    ``version`` the one that was to answer or that did; ``code`` a refusal's. Outcomes have no
+    version, and neither they nor predictions have a code."""
 
     tenant: str = ""
     version: str = ""

@@ -25,8 +25,8 @@ _HOUR_S = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class LogQuestion:
-    """Rows of ``kind`` in [since, until) (s) that fit ``where``; ``before`` is "" for the newest, else
-    the ``next`` of the page before."""
+    """Rows of ``kind`` in [since, until) (s) that fit ``where``; ``before`` is "" for the newest,
+    else the ``next`` of the page before."""
 
     kind: LogKind
     since: float
@@ -38,8 +38,8 @@ class LogQuestion:
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Rows as they may be shown, newest first; ``next`` continues with older ones, "" where there are
-    none. All from ``searched_to`` (s) on was looked at. ``values``: with those of requests."""
+    """Rows as they may be shown, newest first; ``next`` continues with older ones, "" where there
+    are none. All from ``searched_to`` (s) on was looked at. ``values``: with those of requests."""
 
     rows: Sequence[Mapping[str, Any]]
     next: str

@@ -21,7 +21,7 @@ ALPHA = 0.025
 """On each side: the bounds are those of a 95% interval."""
 SPANS = 12
 MOST_ROWS = 200_000
-LEAST_ROWS = OutcomePolicy.min_rows
+LEAST_ROWS = OutcomePolicy(0.0).min_rows
 _WITHIN_S = 30.0
 
 

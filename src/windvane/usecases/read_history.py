@@ -150,7 +150,8 @@ class History:
         found = list(
             self._log.rows(
                 kind, asked.model, file.contract, asked.since, asked.until,
-                tenant=asked.tenant, after=parse_row_place(after), limit=limit, within_s=self._within_s,
+                tenant=asked.tenant, after=parse_row_place(after), limit=limit,
+                within_s=self._within_s,
             )
         )  # fmt: skip
         following = write_row_place(found[-1][0]) if len(found) == limit else ""

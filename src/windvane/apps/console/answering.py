@@ -15,7 +15,7 @@ import anyio.to_thread
 from windvane.core.authorization import BadGrant
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
-from windvane.ports.event_log import LogTooSlow
+from windvane.ports.event_log import LogTooSlow, LogUnavailable
 from windvane.usecases.dismiss_incident import CannotDismiss
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
@@ -78,6 +78,7 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (BadPlace, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooManyReaders, HTTPStatus.SERVICE_UNAVAILABLE),
     (LogTooSlow, HTTPStatus.SERVICE_UNAVAILABLE),
+    (LogUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (BadModelFile, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadGrant, HTTPStatus.UNPROCESSABLE_ENTITY),
     (CannotDismiss, HTTPStatus.CONFLICT),
