@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import windvane
 from windvane.apps.console.access import Guard, GuardedRoute, needs, public
-from windvane.apps.console.acting import acting_pages, acting_router
+from windvane.apps.console.acting import Acting, acting_pages, acting_router
 from windvane.apps.console.admin import admin_router
 from windvane.apps.console.answering import (
     NoSuchName,
@@ -35,6 +35,7 @@ from windvane.apps.console.log_explorer import LogExplorer
 from windvane.apps.console.log_reads import LogReads
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import RECORDERS, recorder_series, render
+from windvane.apps.console.model_api import model_api_router
 from windvane.apps.console.model_pages import model_router
 from windvane.apps.console.pages import page_router
 from windvane.apps.console.quality import QualityReader
@@ -49,6 +50,7 @@ from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx
 from windvane.ports.event_log import EventLog
 from windvane.ports.metrics import MetricsBoard, Series
 from windvane.ports.routing_feed import RoutingFeed
+from windvane.usecases.actions import ServingChecks
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _log = logging.getLogger(__name__)
@@ -112,6 +114,7 @@ def make_app(
     ways: SignInWays | None = None,
     open_metrics: bool = False,
     gateway: GatewayAddress | None = None,
+    checks: ServingChecks | None = None,
     close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The console over ``store``; ``close`` is called when it stops.
@@ -121,7 +124,8 @@ def make_app(
     ``log`` is what `windvane.read` reads. ``expire_after_s``: after which time a spool that nobody
     sees is taken for gone.
     ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
-    strangers may read the metrics. ``gateway`` is where the commands that pages show lead to.
+    strangers may read the metrics. ``gateway`` is where the commands that pages show lead to;
+    ``checks`` are what is asked of this machine before a version goes live.
     """
 
     @asynccontextmanager
@@ -148,13 +152,16 @@ def make_app(
     explorer = None if log is None else LogExplorer(store, log, clock, log_reads)
     ways = ways or SignInWays()
     app.state.guard = Guard(store, reads, clock, ways.cookies, ways.limits)
-    app.include_router(acting_router(store, clock, feed))  # before routes that end in a path
+    acting = Acting(store, clock, feed, checks or ServingChecks())
+    app.include_router(acting_router(acting))  # before routes that end in a path
     app.include_router(api_router(reads, clock, memory))
     app.include_router(admin_router(store, clock, feed))
     if log is not None:
         app.include_router(read_router(store, log))
+    if quality is not None and explorer is not None:
+        app.include_router(model_api_router(reads, clock, memory, quality, explorer))
     app.include_router(sign_in_router(store, reads, clock, pages, ways))
-    app.include_router(acting_pages(store, reads, clock, pages, feed))
+    app.include_router(acting_pages(acting, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory))
     address = gateway or GatewayAddress()
     app.include_router(model_router(reads, clock, pages, memory, quality, address, explorer))

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Depends, Request, Response
 
 from windvane.apps.console.access import GuardedRoute, may, needs, visit_of
+from windvane.apps.console.acting import proposed_on_model, proposed_on_version
 from windvane.apps.console.answering import ReadService, TooManyReaders, status_of
 from windvane.apps.console.asking import Number, Word, load_model
 from windvane.apps.console.comparison import compare, default_pair, load_comparison
@@ -65,7 +66,7 @@ def model_router(
         given = range_of(windows)
         page = await load_model(reads, clock, memory, model, given)
         now = clock.now()
-        glance, line = page.glance, page.glance.line
+        glance, line, who = page.glance, page.glance.line, visit_of(request).principal
         known = await quality.glance(page, now) if quality and glance.live else None
         rows = tenant_rows(page)
         return pages.page(
@@ -81,7 +82,14 @@ def model_router(
             applied_at=glance.record.applied_at,
             owner=owner_of(glance),
             consumers=glance.file.consumers,
-            may_roll_back=may(visit_of(request).principal, Action.ROLL_BACK, glance.file),
+            actions=proposed_on_model(who, glance.file, glance.live, watched=page.watched),
+            version_actions={
+                v.version: proposed_on_version(
+                    who, glance.file, v, glance.live, trusted=v.manifest in page.trusted
+                )
+                for v in page.versions
+            },
+            silences=page.silences,
             health=glance.health,
             notes=notes_on(page),
             incidents=sort_incidents([*glance.incidents, *page.closed]),

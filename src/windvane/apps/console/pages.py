@@ -12,6 +12,7 @@ from windvane.apps.console.access import (
     visible_incidents,
     visit_of,
 )
+from windvane.apps.console.acting import proposed_on_incident
 from windvane.apps.console.answering import ReadService
 from windvane.apps.console.asking import IncidentsQuery, ModelsQuery, load_models
 from windvane.apps.console.evidence import evidence_of
@@ -26,7 +27,6 @@ from windvane.apps.console.tables import SEVERITIES, STATES, filter_incidents, p
 from windvane.apps.console.views import model_card, sort_cards, sort_incidents, state_of
 from windvane.core.authorization import Action
 from windvane.ports.clock import Clock
-from windvane.usecases.dismiss_incident import is_closable
 
 
 def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) -> APIRouter:
@@ -74,9 +74,7 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
             request, "incident.html", title=page.incident.title, now=clock.now(),
             incident=page.incident, story=story_of(page), answered_now=answered_now(page),
             evidence=evidence_of(page.incident), consumers=page.file.consumers,
-            may_dismiss=page.incident.closed_at is None
-            and is_closable(page.incident)
-            and may(who, Action.DISMISS_INCIDENT, page.file),
+            actions=proposed_on_incident(who, page.file, page.incident),
             values_hidden=not may(who, Action.SEE_VALUES, page.file),
         )  # fmt: skip
 

@@ -23,6 +23,7 @@ from windvane.ports.control_store import (
     Incident,
     IncidentNote,
     ModelRecord,
+    Silence,
     Tx,
     UnknownName,
     VersionRecord,
@@ -118,6 +119,8 @@ class ModelPage:
     watched: bool
     watched_since: float | None
     first_window: float | None
+    silences: tuple[Silence, ...]
+    trusted: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,8 @@ def load_model_page(
         watched=champion is not None and is_watched(champion),
         watched_since=_watched_since(tx, name),
         first_window=_first_window(tx, name, asked.starts[0], now, file),
+        silences=tuple(tx.silences(wall, name)),
+        trusted=seen.trusted,
     )
 
 

@@ -123,6 +123,7 @@ def environment() -> Environment:
         "seconds": times.seconds,
         "short_value": short_value,
         "told_value": told_value,
+        "capfirst": lambda text: f"{text[:1].upper()}{text[1:]}",
     }
     env.tests["quiet_tenant"] = quiet_tenant  # pyright: ignore[reportArgumentType]
     words: dict[str, Any] = {

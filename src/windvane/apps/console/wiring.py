@@ -11,7 +11,9 @@ from windvane.adapters.argon2 import Argon2Hasher
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileCertificate, FileMetricsBoard, FileRoutingFeed
+from windvane.adapters.pip import PipEnvironments
 from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.trial import TrialProcess
 from windvane.apps.console.app import make_app
 from windvane.apps.console.curl import GatewayAddress
 from windvane.apps.console.hosts import AllowedHosts
@@ -19,7 +21,8 @@ from windvane.apps.console.signing_in import SignInWays
 from windvane.apps.console.visiting import Cookies
 from windvane.ports.certificate import Certificate
 from windvane.ports.openid import OpenIdProvider
-from windvane.usecases.read_settings import Settings, find_settings
+from windvane.usecases.actions.serving_checks import checks_here
+from windvane.usecases.read_settings import HOME_VARIABLE, Settings, find_settings
 from windvane.usecases.sign_in import SessionLimits
 
 
@@ -50,6 +53,9 @@ def console(given: Settings) -> FastAPI:
         ways=_sign_in_ways(given),
         open_metrics=given.metrics_without_sign_in,
         gateway=_gateway(given),
+        checks=checks_here(
+            PipEnvironments(given.environments), TrialProcess((HOME_VARIABLE, given.folder))
+        ),
         close=store.close,
     )
 

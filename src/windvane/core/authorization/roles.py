@@ -33,21 +33,30 @@ class Action(enum.StrEnum):
     """What can be asked of the console and the control API.
 
     ``VIEW`` is everything that is counted, decided and told; ``SEE_VALUES`` the raw values of
-    single requests. The last three are about the whole installation, never about one model.
+    single requests. ``DEPLOY`` is to put a version live and to take it out of service. The last
+    three are about the whole installation, never about one model.
     """
 
     VIEW = "view"
     SEE_VALUES = "see_values"
-    DISMISS_INCIDENT = "dismiss_incident"
+    ACKNOWLEDGE = "acknowledge"
+    SILENCE = "silence"
+    CLOSE_INCIDENT = "close_incident"
     ROLL_BACK = "roll_back"
+    DEPLOY = "deploy"
+    TURN_OFF = "turn_off"
     TRUST_VERSION = "trust_version"
+    DELETE = "delete"
     READ_AUDIT = "read_audit"
     MANAGE_LIMITS = "manage_limits"
     MANAGE_KEYS = "manage_keys"
 
 
 _VIEWER = frozenset({Action.VIEW})
-_OPERATOR = _VIEWER | {Action.SEE_VALUES, Action.DISMISS_INCIDENT, Action.ROLL_BACK}
+_OPERATOR = _VIEWER | {
+    Action.SEE_VALUES, Action.ACKNOWLEDGE, Action.SILENCE, Action.CLOSE_INCIDENT,
+    Action.ROLL_BACK, Action.DEPLOY, Action.TURN_OFF,
+}  # fmt: skip
 _APPROVER = _OPERATOR | {Action.TRUST_VERSION}
 ACTIONS_OF: Mapping[Role, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,
