@@ -6,16 +6,17 @@ import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, get_args
 
 from fastapi import Depends, Query
 
 from windvane.apps.console.access import may
+from windvane.apps.console.answering import BadLogQuery
 from windvane.apps.console.asking import Word
 from windvane.apps.console.csv_files import Sheet, moment
 from windvane.apps.console.log_reads import LogAnswer, LogReads
 from windvane.core.authorization import Action, Principal
-from windvane.core.errors import WindvaneError, did_you_mean
+from windvane.core.errors import did_you_mean
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
 from windvane.ports.event_log import EventLog, LogKind, RowFilter
@@ -38,13 +39,6 @@ _KINDS_WITH: Mapping[str, tuple[LogKind, ...]] = {
     "version": ("predictions",),
     "code": ("refusals",),
 }
-
-
-class BadLogQuery(WindvaneError):
-    """The log was asked for rows of no kind that it has, or of a time that cannot be read."""
-
-    code: ClassVar[str] = "CSL-120"
-    hint = "a time is written as 2026-11-28T17:45, in UTC, or as seconds since the epoch"
 
 
 @dataclass(frozen=True, slots=True)

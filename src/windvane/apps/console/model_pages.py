@@ -8,7 +8,12 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from windvane.apps.console.access import GuardedRoute, may, needs, visit_of
 from windvane.apps.console.acting import proposed_on_model, proposed_on_version
-from windvane.apps.console.answering import ReadService, TooManyReaders, status_of
+from windvane.apps.console.answering import (
+    BadLogQuery,
+    ReadService,
+    TooManyReaders,
+    status_of,
+)
 from windvane.apps.console.asking import Number, Word, load_model
 from windvane.apps.console.comparison import compare, default_pair, load_comparison
 from windvane.apps.console.curl import GatewayAddress, curl_command
@@ -16,7 +21,6 @@ from windvane.apps.console.features import feature_views
 from windvane.apps.console.log_explorer import (
     KINDS,
     LASTS,
-    BadLogQuery,
     LogExplorer,
     LogQuery,
 )

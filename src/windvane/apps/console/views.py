@@ -140,8 +140,8 @@ def model_card(glance: Glance) -> ModelCard:
 
 
 def sort_cards(cards: Iterable[ModelCard]) -> list[ModelCard]:
-    """Loudest first."""
-    return sorted(cards, key=lambda card: (_LOUDEST.index(card.health.tone), card.name))
+    """Loudest first; those that are alike stay in their order."""
+    return sorted(cards, key=lambda card: _LOUDEST.index(card.health.tone))
 
 
 def state_of(overview: Overview, cards: Sequence[ModelCard]) -> State:
