@@ -124,7 +124,12 @@ def test_none_and_too_many_grants_are_refused() -> None:
 )
 def test_whom_the_file_names_decides(who: Principal, allowed: bool) -> None:
     subject = Subject("late", "ops", ("ana", "team:ops", "key:5f0c"))
-    assert authorize(who, Action.ROLL_BACK, subject).allowed == allowed
+    for action in (Action.ROLL_BACK, Action.DEPLOY):
+        assert authorize(who, action, subject).allowed == allowed
+    assert (
+        authorize(who, Action.TURN_OFF, subject).allowed
+        == authorize(who, Action.TURN_OFF, Subject("late", "ops")).allowed
+    ), "whoever is there turns it off"
 
 
 def test_a_refusal_names_both_sides() -> None:

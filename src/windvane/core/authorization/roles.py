@@ -97,6 +97,10 @@ class PrincipalKind(enum.StrEnum):
     KEY = "key"
 
 
+# Turning a model off is left to the roles: it may have to be done at night, by whoever is there.
+_OF_WHO_DECIDES = frozenset({Action.ROLL_BACK, Action.DEPLOY})
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Somebody who was recognised. ``tenant`` is the one whose own audit a key may read, ""
@@ -115,8 +119,8 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The model that an action is about, the team that owns it, and who may roll it back: names
-    of users, ``team:NAME`` or actors; none leaves it to the roles."""
+    """The model that an action is about, the team that owns it, and who decides which version
+    serves: names of users, ``team:NAME`` or actors; none leaves it to the roles."""
 
     model: str
     team: str
@@ -145,7 +149,7 @@ def authorize(principal: Principal, action: Action, subject: Subject | None) -> 
         for grant in principal.grants
         if action in ACTIONS_OF[grant.role] and _reaches(grant, action, subject)
     ]
-    if subject is not None and action is Action.ROLL_BACK and subject.decides:
+    if subject is not None and action in _OF_WHO_DECIDES and subject.decides:
         return _decided(principal, subject, holds)
     if holds:
         return Permission()

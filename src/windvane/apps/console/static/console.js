@@ -235,11 +235,13 @@
     return Boolean(chosen && !chosen.isCollapsed && chosen.toString());
   };
 
-  /* A search that is being typed would be lost with a swap. */
+  /* A search that is being typed would be lost with a swap, and an open list would close. */
   const typing = () =>
-    [...document.querySelectorAll("form.search input, form.search select")].some((box) =>
-      box === document.activeElement ||
-      (box.options ? [...box.options].some((o) => o.selected !== o.defaultSelected && box.selectedIndex > 0) : box.value !== box.defaultValue));
+    [...document.querySelectorAll("form.search input, form.search select")].some((box) => {
+      if (!box.options) return box.value !== box.defaultValue;
+      const given = [...box.options].findIndex((option) => option.defaultSelected);
+      return box === document.activeElement || box.selectedIndex !== Math.max(0, given);
+    });
 
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (document.hidden || selecting() || typing()) event.preventDefault();
