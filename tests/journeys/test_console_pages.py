@@ -168,6 +168,51 @@ def test_the_first_tick_says_its_day_and_the_last_window_is_told(
         assert given["t"][-1] == 1_361_912_400.0
 
 
+def test_ticks_say_their_time_and_the_first_of_a_day_its_day(
+    browser: Browser, console: str
+) -> None:
+    with watched_page(browser) as page:
+        page.add_init_script(_NOTE_TEXTS)
+        page.goto(console + MODEL)
+        expect(page.locator(".chart canvas").first).to_be_visible()
+        for start, wanted, step in (
+            (1_361_964_300.0, "11:30\n27 Feb", 60.0),
+            (1_361_922_600.0, "27 Feb", 60.0),
+            (1_361_925_000.0, "03:00\n27 Feb", 600.0),
+        ):
+            drawn = page.evaluate(_DRAW_FROM, [start, step])
+            words = wanted.split("\n")
+            assert words[0] in drawn, drawn
+            at = drawn.index(words[0])
+            assert drawn[at : at + len(words)] == words, drawn
+            times = [text for text in drawn if re.fullmatch(r"\d\d:\d\d", text)]
+            assert "00:00" not in times, "midnight is a day"
+        days = page.evaluate(_DRAW_FROM, [1_361_836_800.0, 43_200.0])
+        assert not [text for text in days if ":" in text], "a tick a day tells no time"
+
+
+_NOTE_TEXTS = """
+window.texts = [];
+const write = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+  window.texts.push(text);
+  return write.call(this, text, ...rest);
+};
+"""
+# The first chart with 55 windows from a time on: what it writes, once it has drawn.
+_DRAW_FROM = """([start, step]) => new Promise((done) => {
+  const figure = document.querySelector("figure.chart");
+  const given = JSON.parse(figure.dataset.chart);
+  given.t = Array.from({ length: 55 }, (_, i) => start + i * step);
+  given.series.forEach((one) => { one.values = given.t.map((_, i) => i); });
+  given.marks = [];
+  window.texts = [];
+  figure.dataset.chart = JSON.stringify(given);
+  document.dispatchEvent(new Event("htmx:afterSettle"));
+  setTimeout(() => done(window.texts), 300);
+})"""
+
+
 def test_the_log_follows_and_leaves_what_is_typed(
     browser: Browser, console: str, told: Seeded
 ) -> None:

@@ -227,7 +227,7 @@ def weights_now(live: Deployment | None, *, watched: bool = False) -> tuple[Weig
 
 
 def charts(page: ModelPage) -> tuple[Chart, ...]:
-    """Traffic, latency and failures over the page's windows."""
+    """Traffic, latency and failures over the page's windows, in colours that no version has."""
     line = page.glance.line
     incidents = (*page.glance.incidents, *page.closed)
     first = line.grid.starts[0]
@@ -253,7 +253,7 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
             "Requests",
             "",
             [
-                ("answered", "accent", lambda t: t.requests),
+                ("answered", "ink", lambda t: t.requests),
                 ("refused", "bad", lambda t: t.refused),
             ],
         ),
@@ -262,8 +262,8 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
             "Latency",
             "ms",
             [
-                ("p50", "accent", lambda t: t.latency_ms(0.5)),
-                ("p99", "second", lambda t: t.latency_ms(0.99)),
+                ("p50", "ink", lambda t: t.latency_ms(0.5)),
+                ("p99", "soft", lambda t: t.latency_ms(0.99)),
             ],
         ),
         chart(
@@ -272,7 +272,7 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
             "%",
             [
                 ("errors", "bad", lambda t: _percent(t.error_rate)),
-                ("fell back", "second", lambda t: _percent(t.fell_back_rate)),
+                ("fell back", "soft", lambda t: _percent(t.fell_back_rate)),
             ],
         ),
     )

@@ -17,6 +17,14 @@
     return `${at.slice(8, 10)} ${MONTHS[Number(at.slice(5, 7)) - 1]} ${at.slice(11, 16)}`;
   };
 
+  /* The first tick of a day says which, and the first of all says the time too. */
+  const tick = (t, first, step) => {
+    const text = when(t);
+    const [day, time] = [text.slice(0, 6), text.slice(7)];
+    if (step >= 86400 || time === "00:00") return day;
+    return first ? `${time}\n${day}` : time;
+  };
+
   const markers = (marks) => (u) => {
     const { ctx, bbox } = u;
     ctx.save();
@@ -110,13 +118,9 @@
       scales: { x: { range: (u, low, high) => entry.given.span || [low, high] }, y: { range: bounds(entry) } },
       axes: [
         axis({
-          size: 28,
+          size: (u, labels) => (labels && labels.some((label) => label.includes("\n")) ? 42 : 28),
           space: 64,
-          values: [
-            [86400, "{DD} {MMM}", null, null, null, null, null, null, 0],
-            [3600, "{HH}:{mm}", "{DD} {MMM}", null, "{DD} {MMM}", null, null, null, 0],
-            [1, "{HH}:{mm}", "{DD} {MMM}", null, "{DD} {MMM}", null, null, null, 0],
-          ],
+          values: (u, ticks, at, space, step) => ticks.map((t, i) => tick(t, i === 0, step)),
         }),
         axis({ size: 46, values: (u, ticks) => ticks.map((v) => shown(v, "")) }),
       ],
