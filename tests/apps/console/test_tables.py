@@ -17,7 +17,14 @@ from sqlalchemy.engine import Engine
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.tables import PER_PAGE, paged, search
-from windvane.ports.control_store import Deployment, Incident, ModelRecord
+from windvane.core.sketch import NO_AXES, TRAFFIC, Sketch
+from windvane.ports.control_store import (
+    Checkpoint,
+    Deployment,
+    Incident,
+    ModelRecord,
+    WindowKey,
+)
 
 MODELS = 1_000
 FILE = "model: m-{i:04d}\nowner: {{team: team-{t}}}\nfeatures: {{v: {{f: {{type: number}}}}}}\n"
@@ -171,3 +178,38 @@ def test_all_models_fit_into_one_file(crowded: World) -> None:
         assert rows[1].startswith("m-0999,")
 
     run(story)
+
+
+def test_a_thousand_tenants_are_searched_and_paged(crowded: World) -> None:
+    hour = crowded.clock.now() // 3_600 * 3_600
+    with crowded.store.begin() as tx:
+        tx.put_layout(NO_AXES)
+        tx.set_checkpoint(Checkpoint("w0", 1, hour))
+        tx.add_sketches(
+            {
+                WindowKey("late", hour - 600.0, "2", "champion", f"t-{i:04d}", "r"): asked(i + 1)
+                for i in range(MODELS)
+            }
+        )
+
+    async def story() -> None:
+        page = await crowded.ask("viewer", "GET", "/models/late/tenants")
+        assert f"1 to {PER_PAGE} of 1,000" in page.text
+        assert page.text.index("t-0999") < page.text.index("t-0998"), "the busiest first"
+        found = await crowded.ask("viewer", "GET", "/api/models/late/tenants?q=t-07&per_page=60")
+        assert found.headers["x-total-count"] == "100"
+        assert found.headers["link"].startswith("</api/models/late/tenants?q=t-07&page=2&per_page")
+        assert len(found.json()) == 60
+        file = await crowded.ask("viewer", "GET", "/csv/models/late/tenants?q=t-07")
+        assert len(file.text.splitlines()) == 101
+        model = await crowded.ask("viewer", "GET", "/models/late")
+        assert "and 960 more with less traffic: search them" in model.text
+
+    run(story)
+
+
+def asked(requests: int) -> Sketch:
+    found = Sketch.empty(NO_AXES.id, 0)
+    for name in ("requests", "rows"):
+        found.traffic[TRAFFIC.index(name)] = requests
+    return found
