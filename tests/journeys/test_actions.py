@@ -82,7 +82,7 @@ def test_what_people_do_holds_at_once_and_is_on_record(home: Installation) -> No
     wait_until("its files are gone", lambda: not files.exists())
     home.cli("delete", OTHER, "--yes", "--reason", "nobody needs it")
     left = json.loads(home.cli("status", "--json"))["models"]
-    assert [line["deployment"]["model"] for line in left] == [MODEL]
+    assert [line["model"] for line in left] == [MODEL]
 
     with loaded(home) as load:
         load.wait_for(20)
@@ -94,9 +94,10 @@ def test_what_people_do_holds_at_once_and_is_on_record(home: Installation) -> No
     assert ask(home)[0] == 200
     with home.store() as store, store.read() as tx:
         done_by = [(d.action, d.actor.partition(":")[0], d.reason) for d in tx.decisions("", 100)]
-    assert [action for action, _, _ in done_by][::-1][-8:] == [
+    wanted = [
         "off", "on", "deploy", "abort", "delete_version", "delete_model", "undeploy", "deploy",
     ]  # fmt: skip
+    assert [a for a, _, _ in done_by[::-1] if a in wanted][-len(wanted) :] == wanted
     assert ("off", "cli", "prices are wrong") in done_by
     assert ("delete_version", "key", "old") in done_by
 
