@@ -92,8 +92,7 @@ class SeenKeys:
             self.add(key)
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
+class _Item(msgspec.Struct, frozen=True, gc=False):
     """A record that can be read; ``new``: not a repetition of one that is recorded already."""
 
     position: int
@@ -116,10 +115,11 @@ class _Part:
     lost: int = 0
     retried: Mapping[int, Quarantined] = field(default_factory=dict[int, Quarantined])
 
-    @property
     def entries(self) -> list[LogEntry]:
+        """What of it the log is to have."""
+        spool = self.spool
         return [
-            LogEntry(self.spool, item.position, item.event)
+            LogEntry(spool, item.position, item.event)
             for item in self.items
             if item.new and not isinstance(item.event, Denied)
         ]
@@ -338,8 +338,9 @@ class Recorder:
 
     def _record(self, part: _Part, background: BackgroundExecutor) -> int:
         """Log a part of a batch, count it, and move the checkpoint behind it; its events."""
+        entries = part.entries()
         try:
-            counted = background(lambda: self._count(part.items, part.entries))
+            counted = background(lambda: self._count(part.items, entries))
         except _UNFIT as error:
             bad = background(lambda: self._uncountable(part.items))
             if not bad:  # each can be counted by itself, but not together with the others
@@ -347,7 +348,7 @@ class Recorder:
             return self._record(self._set_aside(part, bad), background)
         contracts = {name: contract for name, (contract, _) in self._known.contracts.items()}
         try:
-            background(lambda: self._log.append(part.spool, part.end, part.entries, contracts))
+            background(lambda: self._log.append(part.spool, part.end, entries, contracts))
             self._commit(part, counted)
         except _UNFIT as error:
             return self._halve(part, background, error)
