@@ -65,9 +65,16 @@ class UnrecordableEvent(WindvaneError):
     hint = "`windvane quarantine show` has its values; other events are recorded meanwhile"
 
 
+class UnloggedEvent(WindvaneError):
+    """The event is counted, and the log refuses it; retried, it is logged and not counted again."""
+
+    code: ClassVar[str] = "REC-108"
+    hint = "`windvane quarantine show` has its values; retry it once the log takes them"
+
+
 REASONS: tuple[type[WindvaneError], ...] = (
     UnreadableEvent, EventOutOfRange, UnknownContract, UnknownModel, UnreadableModelFile,
-    UncountableEvent, UnrecordableEvent,
+    UncountableEvent, UnrecordableEvent, UnloggedEvent,
 )  # fmt: skip
 
 

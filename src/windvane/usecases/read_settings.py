@@ -169,6 +169,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spool_max_bytes: Bytes = 1 << 30
     spool_expire_after_s: Annotated[float, msgspec.Meta(ge=60.0, le=31_622_400.0)] = 600.0
     recorder_every_s: Seconds = 1.0
+    log_commit_every_s: Annotated[float, msgspec.Meta(ge=0.0, le=3_600.0)] = 60.0
+    log_commit_bytes: Bytes = 64 << 20
     steward_every_s: Seconds = 0.5
     lease_s: Seconds = 10.0
     sync_every_s: Seconds = 1.0

@@ -60,6 +60,11 @@ def main() -> None:
             pause_s = given.recorder_every_s * 2.0 ** min(failures, 5)
             stopping.wait(min(pause_s, _LONGEST_WAIT_S))
     calm.end()
+    try:
+        if recorder is not None:
+            recorder.finish()
+    except Exception:
+        _log.exception("the log was not brought up to date; that is done at the next start")
 
 
 def spare_collections() -> None:
