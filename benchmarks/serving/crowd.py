@@ -9,7 +9,7 @@ from windvane.adapters.clock import open_clock
 from windvane.adapters.files import FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
 from windvane.ports.control_store import Deployment, ModelRecord
-from windvane.usecases.deploy_version import deploy_version
+from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.read_settings import find_settings

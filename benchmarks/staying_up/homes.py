@@ -18,8 +18,8 @@ from windvane.adapters.files import FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Deployment, ModelRecord
+from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.apply_model import apply_model
-from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.read_settings import find_settings

@@ -56,8 +56,8 @@ from windvane.ports.control_store import (
     WindowKey,
     WindowVerdict,
 )
+from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.apply_model import apply_model
-from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
 from windvane.usecases.leases import hold_shards
 from windvane.usecases.monitors.refusals import TENANT

@@ -392,7 +392,7 @@ def test_without_a_database_it_says_so_and_comes_back(browser: Browser, tmp_path
 # The control API.
 
 
-GUARDED = ("/api/keys", "/api/limits", "/api/trust", "/api/audit")
+GUARDED = ("/api/keys", "/api/limits", "/api/audit")
 
 
 def test_the_openapi_document_is_valid_and_every_get_answers(console: str, told: Seeded) -> None:

@@ -25,6 +25,7 @@ from windvane.ports.control_store import (
     VersionRecord,
     WindowKey,
 )
+from windvane.usecases.actions import About, Asked, action_named, perform
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.judge_windows import judge_windows
 from windvane.usecases.leases import SHARDS, Shards, give_up, hold_shards
@@ -184,6 +185,14 @@ class Harness:
             found = tx.deployment(MODEL)
         assert found is not None
         return found
+
+    def act(
+        self, name: str, about: About = About.MODEL, *, model: str = MODEL, by: str = "user:ana",
+        reason: str = "seen", **given: Any,
+    ) -> Decision:  # fmt: skip
+        """What a person does; the decision."""
+        asked = Asked(model, by, reason, **given)
+        return perform(self.store, self.clock, action_named(name, about), asked)
 
     def decisions(self, action: str = "") -> list[Decision]:
         """Newest first."""

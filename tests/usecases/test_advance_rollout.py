@@ -16,13 +16,13 @@ from windvane.core.task import Contract, TaskSpec
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import Deployment, LeaseLost, Tx, UnitCounts
 from windvane.ports.event_log import ScoredRows
+from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.advance_rollout import (
     advance_rollout,
     count_losses,
     gate_facts,
     gate_policy,
 )
-from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.publish_routing import ALIAS, NOTIFY
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision

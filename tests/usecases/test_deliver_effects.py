@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from usecases.harness import MODEL, Harness
 
+from windvane.adapters.files import FileArtifacts
 from windvane.adapters.notify import AppriseNotifier
 from windvane.apps.steward.lanes import Lanes
 from windvane.core.journal import Decision, Effect
@@ -57,7 +58,9 @@ def notify(title: str = "t") -> Effect:
 
 def deliver(harness: Harness, told: RecordingNotifier | None = None, notifier: Any = None) -> int:
     told = told or RecordingNotifier()
-    return deliver_effects(harness.store, harness.clock, harness.feed, notifier or told, told)
+    return deliver_effects(
+        harness.store, harness.clock, harness.feed, notifier or told, told, FileArtifacts()
+    )
 
 
 def waiting(harness: Harness) -> list[OutboxItem]:
@@ -252,7 +255,12 @@ def test_twenty_notifiers_that_hang_keep_no_table_waiting(quiet: Harness) -> Non
             super().send(key, title, body)
 
     told = Hangs()
-    lanes = Lanes(quiet.store, quiet.clock, make_lanes(quiet.store, quiet.feed, told, told), 0.05)
+    lanes = Lanes(
+        quiet.store,
+        quiet.clock,
+        make_lanes(quiet.store, quiet.clock, quiet.feed, told, told, FileArtifacts()),
+        0.05,
+    )
     lanes.start()
     try:
         with quiet.store.begin() as tx:

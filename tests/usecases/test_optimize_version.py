@@ -25,7 +25,7 @@ from windvane.ports.control_store import UnknownName
 from windvane.ports.learner import TrainingData
 from windvane.ports.optimizer import CannotOptimize
 from windvane.usecases.accept_candidate import CandidateRefused
-from windvane.usecases.deploy_version import deploy_version
+from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.explain_runtime import explain_runtime
 from windvane.usecases.make_variant import halves
 from windvane.usecases.optimization_options import OptimizeOptions

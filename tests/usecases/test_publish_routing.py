@@ -183,7 +183,7 @@ def test_publishing_again_changes_nothing(harness: Harness) -> None:
     publish_latest(harness.store, harness.feed)
     nobody: Any = None  # nothing else is queued
     deliver_effects(
-        harness.store, harness.clock, harness.feed, nobody, nobody
+        harness.store, harness.clock, harness.feed, nobody, nobody, nobody
     )  # the steward, later
     assert not harness.feed.changed()
     assert harness.feed.latest() == first
@@ -216,7 +216,9 @@ def test_a_store_put_back_from_a_copy_is_obeyed(
     assert "it was put back from a copy" in caplog.text
     issue_keys(harness.store, harness.clock, ["bolt"], "")
     nobody: Any = None
-    deliver_effects(harness.store, harness.clock, harness.feed, nobody, nobody)  # the outbox too
+    deliver_effects(
+        harness.store, harness.clock, harness.feed, nobody, nobody, nobody
+    )  # the outbox too
     latest = harness.feed.latest()
     assert latest is not None
     assert latest.seq == table.seq + 42

@@ -23,9 +23,9 @@ from windvane.core.verdict import Outcome
 from windvane.ports.control_store import Deployment, VersionRecord
 from windvane.ports.learner import TrainingData
 from windvane.ports.runtime import Predictor
+from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.compare_champion import ChampionLoader
-from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
 from windvane.usecases.train_version import (

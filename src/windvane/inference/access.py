@@ -12,13 +12,21 @@ from windvane.core.errors import did_you_mean
 from windvane.core.routing import (
     CLIENT_SCOPES,
     KeyEntry,
+    ModelRoute,
     Scope,
     choose,
     is_tenant_name,
     limits_of,
 )
 from windvane.inference.cache import cache_prefix
-from windvane.inference.errors import Forbidden, NoKey, NoSuchModel, NotReady, RateLimited
+from windvane.inference.errors import (
+    Forbidden,
+    NoKey,
+    NoSuchModel,
+    NotReady,
+    Rejection,
+    TurnedOff,
+)
 from windvane.inference.request import Route
 from windvane.inference.snapshot import ServedModel, Snapshot
 from windvane.ports.identity import BadToken, TokenVerifier
@@ -31,11 +39,16 @@ _MAX_CREDENTIAL = 16_384
 
 @dataclass(slots=True)
 class CachedRejection:
-    """A rejection for a limit that holds for every request of an access before ``until`` (of
-    the engine's monotonic clock)."""
+    """A rejection that holds for every request of an access before ``until`` (of the engine's
+    monotonic clock): for a limit, or because the model is turned off."""
 
     until: float
-    error: RateLimited
+    error: Rejection
+
+
+def turned_off(route: ModelRoute) -> TurnedOff:
+    """The error of whatever is asked of a model that is turned off."""
+    return TurnedOff(f"{route.model} is turned off")
 
 
 class ModelAccess:
@@ -63,6 +76,10 @@ class ModelAccess:
         self.route = Route(version, version, arm.value, flags)
         self.queue_of = model.handles[version]
         self.rejection: CachedRejection | None = None
+        if route.off:
+            off = turned_off(route)
+            off.tenant, off.model = tenant, route.model
+            self.rejection = CachedRejection(float("inf"), off)
         names = model.contract.names
         self.cached: Mapping[str, bytes] = {
             entry.version: cache_prefix(

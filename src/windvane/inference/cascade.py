@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from windvane.core.errors import WindvaneError
 from windvane.core.routing import CASCADED, CascadeSpec
-from windvane.inference.access import ModelAccess
+from windvane.inference.access import ModelAccess, turned_off
 from windvane.inference.errors import NoAnswer, Rejection, SchemaViolation
 from windvane.inference.execution import Execution
 from windvane.inference.request import InferenceRequest, InferenceResponse, Route
@@ -64,6 +64,8 @@ class Cascade:
         services = self._services
         try:
             access = request.principal.access(spec.to)
+            if access.model.route.off:
+                raise turned_off(access.model.route)
             if access.model.task.spec != request.access.model.task.spec:
                 raise OtherTask(f"{spec.to} has another task than {request.model}")
         except WindvaneError as error:  # it is not there for this tenant

@@ -77,6 +77,14 @@ class NotServedHere(Rejection):
     hint = "ask the service that has the model; `windvane register` brings the model here"
 
 
+class TurnedOff(Rejection):
+    """Somebody turned the model off: it answers nobody until it is turned on again."""
+
+    code: ClassVar[str] = "GAT-125"
+    hint = "its owners turn it on with `windvane on MODEL`; `windvane status MODEL` says since when"
+    retry_after_s = 30.0
+
+
 class EventTooLarge(Rejection):
     """What is to be recorded of the request is larger than an event may be."""
 

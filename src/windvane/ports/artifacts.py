@@ -45,6 +45,11 @@ class Artifacts(Protocol):
         ManifestMismatch, also for a file that is missing or that no one registered."""
         ...
 
+    def remove(self, artifact: str, manifest: str) -> None:
+        """Delete the files of the manifest with this hash; nothing where they are gone. Raises
+        ManifestMismatch for a folder that is another's by now."""
+        ...
+
     def seal(self, folder: Path) -> str:
         """Write the manifest over all files of ``folder``; its hash."""
         ...

@@ -91,7 +91,8 @@ class VersionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A model's live state; the truth that routing tables are made from."""
+    """A model's live state; the truth that routing tables are made from. While ``off`` it answers
+    nobody, for a person turned it off."""
 
     model: str
     champion: str
@@ -106,6 +107,7 @@ class Deployment:
     broken_views: tuple[str, ...] = ()
     changed_at: float = 0.0
     rolled_back: tuple[str, ...] = ()
+    off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class UnitCounts:
 @dataclass(frozen=True, slots=True)
 class Incident:
     """The one thing a person is told about one cause. ``members`` name the monitors' findings that
-    still sound in it, ``sources`` those that it concerns."""
+    still sound in it, ``sources`` those that it concerns; ``acknowledged_by`` is who is on it."""
 
     id: str
     model: str
@@ -162,6 +164,21 @@ class Incident:
     evidence: Mapping[str, Any] = field(default_factory=dict[str, Any])
     members: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    acknowledged_by: str = ""
+    acknowledged_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Nobody is told of a model's ``cause``, or ("") of any, ``until`` then (wall, s): somebody,
+    ``by``, wanted that."""
+
+    id: str
+    model: str
+    cause: str
+    until: float
+    by: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +334,11 @@ class Models(Protocol):
         """Oldest first, with ``baseline`` empty: it is large, and few need it."""
         ...
 
+    def drop_version(self, model: str, version: str) -> None: ...
+    def drop_model(self, model: str) -> None:
+        """Everything of the model but its decisions and what waits in the outbox."""
+        ...
+
     def version_layouts(self, model: str) -> Mapping[str, str]:
         """The layout's id of each version, without reading baselines."""
         ...
@@ -327,6 +349,7 @@ class Models(Protocol):
         ...
 
     def put_deployment(self, deployment: Deployment) -> None: ...
+    def drop_deployment(self, model: str) -> None: ...
     def put_routes(self, routes: Sequence[ModelRoute]) -> None:
         """Replace the models' parts of the routing table to come."""
         ...
@@ -334,6 +357,10 @@ class Models(Protocol):
     def drop_route(self, model: str) -> None: ...
     def versions_of(self, manifest: str) -> list[str]:
         """Models with a version of these very files."""
+        ...
+
+    def has_artifact(self, artifact: str) -> bool:
+        """Whether a version has its files there."""
         ...
 
     def add_routes(self, keys: Sequence[KeyEntry], limits: Sequence[TenantLimit]) -> int:
@@ -420,6 +447,10 @@ class Windows(Protocol):
     def put_monitor_states(self, states: Sequence[MonitorState]) -> None: ...
     def drop_monitor_states(self, keys: Sequence[tuple[str, str, str]]) -> None:
         """Forget states by (model, monitor, subject)."""
+        ...
+
+    def forget_judging(self, model: str) -> None:
+        """How far the model's windows are judged, and what its monitors carry."""
         ...
 
     def prune_monitor_states(self, before: float, limit: int) -> int:
@@ -518,6 +549,20 @@ class Decisions(Protocol):
 
     def effect_done(self, key: str, wall: float) -> None: ...
     def effect_failed(self, key: str, error: str, retry_at: float) -> None: ...
+    def postpone_effect(self, key: str, body: Mapping[str, Any], due: float) -> None:
+        """It is no failure that it waits; ``body`` takes the place of what it had."""
+        ...
+
+    def put_silence(self, silence: Silence) -> None: ...
+    def drop_silence(self, silence_id: str) -> None: ...
+    def silences(self, wall: float, model: str = "") -> list[Silence]:
+        """Those that last at ``wall``, the one that ends last first; ``model`` "" for all."""
+        ...
+
+    def prune_silences(self, wall: float) -> None:
+        """Forget those that have ended."""
+        ...
+
     def put_incident(self, incident: Incident) -> None: ...
     def open_incident(self, model: str, cause: str) -> Incident | None: ...
     def open_incidents(self, model: str = "") -> list[Incident]:

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from windvane.core.errors import WindvaneError
+from windvane.ports.artifacts import Artifacts
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, OutboxItem, Tx, UnknownName
 from windvane.ports.notifier import Notifier
 from windvane.ports.registry import AliasMirror
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.publish_routing import ALIAS, NOTIFY, PUBLISH, publish_table
+from windvane.usecases.publish_routing import (
+    ALIAS,
+    DELETE_FILES,
+    NOTIFY,
+    PUBLISH,
+    publish_table,
+)
 from windvane.usecases.read_model_file import BadModelFile, read_model_file
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 300.0
 _CLAIMED_FOR_S = 60.0
+_LOOK_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
     """Effects that wait for each other and for nothing else: the ``kinds`` of one port, carried
-    out ``at_once`` at a time by ``carry_out``."""
+    out ``at_once`` at a time by ``carry_out``, which raises Postponed for one whose time has not
+    come."""
 
     name: str
     kinds: tuple[str, ...]
@@ -34,8 +44,21 @@ class Lane:
     carry_out: Callable[[OutboxItem], None]
 
 
+class Postponed(Exception):
+    """The effect is due ``at`` (wall, s), and has another ``body`` from now on."""
+
+    def __init__(self, body: Mapping[str, Any], at: float) -> None:
+        super().__init__(f"due at {at}")
+        self.body, self.at = body, at
+
+
 def make_lanes(
-    store: ControlStore, feed: RoutingFeed, notifier: Notifier, mirror: AliasMirror
+    store: ControlStore,
+    clock: Clock,
+    feed: RoutingFeed,
+    notifier: Notifier,
+    mirror: AliasMirror,
+    artifacts: Artifacts,
 ) -> tuple[Lane, ...]:
     """A lane for each port, the most urgent first."""
 
@@ -48,15 +71,24 @@ def make_lanes(
     def notify(item: OutboxItem) -> None:
         with store.read() as tx:
             consumers = _consumers(tx, item.key)
-        notifier.send(item.key, item.body["title"], item.body["body"] + consumers)
+            is_over = _check_silence(tx, item.body, clock.wall())
+        if not is_over:
+            notifier.send(item.key, item.body["title"], item.body["body"] + consumers)
 
     def alias(item: OutboxItem) -> None:
         mirror.mirror_alias(**item.body)
+
+    def delete_files(item: OutboxItem) -> None:
+        with store.read() as tx:
+            in_use = tx.has_artifact(item.body["artifact"])
+        if not in_use:  # registered again meanwhile
+            artifacts.remove(item.body["artifact"], item.body["manifest"])
 
     return (
         Lane("publish", (PUBLISH,), 1, publish),
         Lane("notify", (NOTIFY,), 8, notify),
         Lane("mirror", (ALIAS,), 1, alias),
+        Lane("files", (DELETE_FILES,), 1, delete_files),
     )
 
 
@@ -85,10 +117,11 @@ def deliver_effects(
     feed: RoutingFeed,
     notifier: Notifier,
     mirror: AliasMirror,
+    artifacts: Artifacts,
     limit: int = 50,
 ) -> int:
     """Every lane once, one after the other, for who has no lanes that run by themselves."""
-    lanes = make_lanes(store, feed, notifier, mirror)
+    lanes = make_lanes(store, clock, feed, notifier, mirror, artifacts)
     done = 0
     for lane in lanes:
         while some := deliver_lane(store, clock, lane, limit):
@@ -124,6 +157,10 @@ def _newest_tables(
 def _deliver(store: ControlStore, clock: Clock, lane: Lane, item: OutboxItem) -> int:
     try:
         lane.carry_out(item)
+    except Postponed as later:
+        with store.begin([]) as tx:
+            tx.postpone_effect(item.key, later.body, later.at)
+        return 0
     except Exception as error:
         _failed(store, clock, item, error)
         return 0
@@ -138,6 +175,23 @@ def _failed(store: ControlStore, clock: Clock, item: OutboxItem, error: Exceptio
     with store.begin([]) as tx:
         retry_at = clock.wall() + wait * random.uniform(0.5, 1.5)
         tx.effect_failed(item.key, str(error), retry_at)
+
+
+def _check_silence(tx: Tx, body: Mapping[str, Any], wall: float) -> bool:
+    """Whether nobody is to be told any more: what was silenced and ended meanwhile is over.
+    Raises Postponed while it is silenced. A silence that is lifted is noticed within a minute."""
+    model, cause, incident = (str(body.get(n, "")) for n in ("model", "cause", "incident"))
+    if not incident:
+        return False
+    lasting = [s.until for s in tx.silences(wall, model) if s.cause in ("", cause)]
+    if lasting:
+        raise Postponed({**body, "silenced": True}, min(max(lasting), wall + _LOOK_AGAIN_S))
+    if not body.get("silenced"):
+        return False
+    try:
+        return tx.incident(incident).closed_at is not None
+    except UnknownName:
+        return True
 
 
 def _consumers(tx: Tx, key: str) -> str:

@@ -156,6 +156,7 @@ def _facts(
     held = shift is not None and shift.outcome == Outcome.HOLD
     return HealthFacts(
         live=True,
+        off=live.off,
         watching=watching,
         traffic=traffic,
         troubles=troubles,

@@ -63,7 +63,9 @@ def open_incident(
     tx.put_incident(incident)
     _note(tx, incident.id, now, decision, (title, *done))
     body = "\n".join([title, *done, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
-    return (Effect(NOTIFY, {"title": f"[{incident.severity}] {file.model}", "body": body}),)
+    told = {"title": f"[{incident.severity}] {file.model}", "body": body}
+    about = {"model": file.model, "cause": cause.key, "incident": incident.id}
+    return (Effect(NOTIFY, {**told, **about}),)
 
 
 def join_incident(

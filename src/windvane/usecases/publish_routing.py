@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 PUBLISH = "publish"
 ALIAS = "alias"
 NOTIFY = "notify"
+DELETE_FILES = "delete_files"
 
 
 def routing_effects(tx: Tx, models: Sequence[str] | None = None) -> tuple[Effect, ...]:
@@ -134,6 +135,7 @@ def _route(
         tenants=tuple(file.serve.tenants),
         circuit=file.circuit,
         cascade=file.cascade,
+        off=live.off,
     )
 
 
@@ -159,6 +161,12 @@ def _chain_version(step: object, live: Deployment, versions: list[VersionRecord]
     if isinstance(step, dict) and "version" in step:
         return str(step["version"])  # pyright: ignore[reportUnknownArgumentType]
     return None
+
+
+def chain_names(file: ModelFile) -> list[str]:
+    """The versions that the file's fallback chain names."""
+    steps = (s for s in file.serve.fallback if isinstance(s, dict))
+    return [str(step["version"]) for step in steps if "version" in step]  # pyright: ignore
 
 
 def version_without(

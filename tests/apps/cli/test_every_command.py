@@ -40,9 +40,10 @@ ELSEWHERE = {
 }  # fmt: skip
 FILE = "model: a-model-with-a-rather-long-name\nfeatures: {v: {f: {type: number}}}\n"
 MODEL = "a-model-with-a-rather-long-name"
-SECOND = "another"
+SECOND, THIRD = "another", "rolling-out-and-off"
 DECISION = "dec-" + "7" * 32
 INCIDENT = "inc-0123456789abcdef0123456789abcdef"
+OPEN = "inc-of-a-canary"
 
 
 def call(*words: str, **environment: str) -> Any:
@@ -72,6 +73,11 @@ def home(tmp_path: Path) -> Path:
         second = FILE.replace(MODEL, SECOND)
         tx.put_model(ModelRecord(SECOND, second, 0.0))
         tx.put_deployment(Deployment(SECOND, "2", previous="1"))
+        tx.put_model(ModelRecord(THIRD, FILE.replace(MODEL, THIRD), 0.0))
+        tx.put_deployment(Deployment(THIRD, "1", challenger="2", share=0.1, off=True))
+        tx.put_incident(
+            Incident(OPEN, THIRD, "canary/2", "canary", "high", "t", 0.0, 0.0, None, "o", "r")
+        )
         tx.add_quarantined(
             [Quarantined("q1", "event", MODEL, "AA", 5.0, "REC-101", "m", b"{}", 2, "m@7")]
         )
@@ -130,6 +136,14 @@ def words_of(command: str, home: Path) -> list[str]:
         "key revoke": ["KEY"],
         "trust": [MODEL, "1"],
         "rollback": [SECOND],
+        "abort": [THIRD],
+        "undeploy": [SECOND, "--yes"],
+        "off": [SECOND, "--yes"],
+        "on": [THIRD],
+        "delete": [MODEL, "--yes"],
+        "acknowledge": [INCIDENT],
+        "silence": [MODEL],
+        "close": [OPEN],
         "backup": [str(home.parent / "backup.tar")],
         "spools drop": ["gone-w0"],
         "quarantine show": ["q1"],

@@ -16,7 +16,8 @@ TABLE = ["--data", "t.csv", "--label", "l", "--time", "t"]
 # Whatever reads or changes what has to be there; `up` and `demo` alone begin a home.
 COMMANDS = [
     ["status"], ["status", "m", "--json"], ["apply", __file__], ["key", "issue", "acme"],
-    ["incidents"], ["incidents", "i", "--close", "why"],
+    ["incidents"], ["incidents", "i"], ["close", "i"], ["silence", "m"], ["off", "m", "--yes"],
+    ["delete", "m", "1", "--yes"],
     ["replay-decision", "d"], ["deploy", "m", "1"], ["explain-runtime", "m"], ["key", "list"],
     ["key", "rotate", "k"], ["key", "revoke", "k"], ["limit"], ["limit", "acme", "--remove"],
     ["limit", "acme", "--rate", "1 per minute"], ["trust", "m", "1"], ["audit"],

@@ -23,6 +23,7 @@ from starlette.routing import Mount
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.access import GuardedRoute, Needs
 from windvane.core.authorization import ACTIONS_OF, Action, Role
+from windvane.usecases.actions import ACTIONS, About
 from windvane.usecases.issue_key import issue_keys
 
 # What each route is asked with: a path about the team ops' model, and a body that would do.
@@ -40,28 +41,31 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/api/incidents"): ("/api/incidents", None),
     ("GET", "/api/incidents/{incident:path}"): (f"/api/incidents/{INCIDENT}", None),
     ("GET", "/api/decisions/{decision:path}"): ("/api/decisions/late/deploy/1", None),
-    ("POST", "/api/incidents/{incident:path}/dismiss"): (
-        f"/api/incidents/{INCIDENT}/dismiss", {"reason": "seen"},
-    ),
-    ("POST", "/api/models/{model}/roll-back"): (
-        "/api/models/late/roll-back", {"reason": "slow"},
-    ),
-    ("GET", "/close/{incident:path}"): (f"/close/{INCIDENT}", None),
-    ("POST", "/close/{incident:path}"): (f"/close/{INCIDENT}", None),
-    ("GET", "/roll-back/{model}"): ("/roll-back/late", None),
-    ("POST", "/roll-back/{model}"): ("/roll-back/late", None),
     ("GET", "/api/keys"): ("/api/keys", None),
     ("POST", "/api/keys"): ("/api/keys", {"tenant": "bolt"}),
     ("POST", "/api/keys/{key}/rotate"): ("/api/keys/none/rotate", {}),
     ("DELETE", "/api/keys/{key}"): ("/api/keys/none", None),
     ("GET", "/api/limits"): ("/api/limits", None),
     ("PUT", "/api/limits"): ("/api/limits", {"tenant": "bolt", "rate": 1}),
-    ("PUT", "/api/trust"): ("/api/trust", {"model": "late", "version": "9"}),
-    ("DELETE", "/api/trust"): ("/api/trust?model=late&version=9", None),
     ("GET", "/api/audit"): ("/api/audit", None),
     ("GET", "/api/quarantine"): ("/api/quarantine", None),
     ("GET", "/api/spools"): ("/api/spools", None),
 }  # fmt: skip
+for _action in ACTIONS:
+    _given: dict[str, Any] = {"reason": "seen"}
+    if _action.about is About.INCIDENT:
+        _of, _name = "/{incident:path}", INCIDENT
+        _route, _path = f"/api/incidents{_of}", f"/api/incidents/{_name}"
+        _page = f"/act/incident/{_action.name}"
+    else:
+        _of, _name = "/{model}", "late"
+        _route, _path = f"/api/models{_of}", f"/api/models/{_name}"
+        _page = f"/act/model/{_action.name}"
+        if _action.about is About.VERSION:
+            _given["version"] = "1"
+    ASKED["POST", f"{_route}/{_action.name}"] = (f"{_path}/{_action.name}", _given)
+    ASKED["GET", f"{_page}{_of}"] = (f"{_page}/{_name}", None)
+    ASKED["POST", f"{_page}{_of}"] = (f"{_page}/{_name}", None)
 # About oneself, for whoever is signed in.
 OWN = {("POST", "/sign-out"), ("GET", "/account"), ("POST", "/account")}
 PUBLIC = {
@@ -185,7 +189,8 @@ def test_a_key_has_the_roles_that_it_was_given_and_no_more(world: World) -> None
                 "/api/models/late/roll-back", json={"reason": "slow"}, headers=header
             )
             assert acted.status_code == 200, "a key needs no token of a form"
-            assert acted.json() == {"model": "late", "champion": "1", "rolled_back": ["2"]}
+            assert (acted.json()["action"], acted.json()["model"]) == ("roll-back", "late")
+            assert "1" in acted.json()["message"]
 
     run(story)
 
@@ -255,23 +260,25 @@ def test_who_decides_is_in_the_models_file(migrated_file: Path, tmp_path: Path) 
 
 def test_what_people_do_is_on_record_with_their_name_and_reason(world: World) -> None:
     async def story() -> None:
-        page = await world.ask("operator", "GET", "/roll-back/late")
+        page = await world.ask("operator", "GET", "/act/model/roll-back/late")
         assert "Version 1 answers in place of version 2" in page.text
         async with world.browser(world.people["operator"]) as client:
             sent = {"csrf": csrf_on(page), "reason": "  p99 doubled  "}
-            done = await client.post("/roll-back/late", data=sent)
+            done = await client.post("/act/model/roll-back/late", data=sent)
             assert (done.status_code, done.headers["location"]) == (303, "/models/late")
-            empty = await client.post(f"/close/{INCIDENT}", data={**sent, "reason": " "})
+            empty = await client.post(
+                f"/act/incident/close/{INCIDENT}", data={**sent, "reason": " "}
+            )
             assert empty.status_code == 422
             assert "reason" in empty.text
-            closed = await client.post(f"/close/{INCIDENT}", data=sent)
+            closed = await client.post(f"/act/incident/close/{INCIDENT}", data=sent)
             assert closed.headers["location"] == f"/incidents/{INCIDENT}"
-            again = await client.post(f"/close/{INCIDENT}", data=sent)
+            again = await client.post(f"/act/incident/close/{INCIDENT}", data=sent)
             assert (again.status_code, "closed already" in again.text) == (422, True)
         key = await world.ask("admin", "POST", "/api/keys", {"tenant": "a", "reason": "T-1"})
         assert key.status_code == 201
         by = {d.action: (d.actor, d.reason) for d in world.decisions()}
-        assert by["rollback"] == by["dismiss"] == ("oidc:operator", "p99 doubled")
+        assert by["rollback"] == by["close_incident"] == ("oidc:operator", "p99 doubled")
         assert by["issue"] == ("oidc:admin", "T-1")
         shown = next(d for d in world.decisions() if d.action == "rollback")
         page = (await world.ask("viewer", "GET", f"/decisions/{shown.id}")).text

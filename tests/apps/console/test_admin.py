@@ -39,8 +39,10 @@ CHANGING = {
     ("DELETE", "/api/keys/none"): None,
     ("GET", "/api/limits"): None,
     ("PUT", "/api/limits"): {"tenant": "bolt", "rate": 1},
-    ("PUT", "/api/trust"): {"model": "late", "version": "1"},
-    ("DELETE", "/api/trust?model=late&version=1"): None,
+    ("POST", "/api/models/late/trust"): {"version": "1", "reason": "T-1"},
+    ("POST", "/api/models/late/silence"): {"reason": "T-1", "lasts": "1h"},
+    ("POST", "/api/models/late/delete"): {"reason": "T-1"},
+    ("POST", "/api/incidents/late/x/close"): {"reason": "T-1"},
 }
 AUDIT = ("GET", "/api/audit")
 
@@ -274,8 +276,11 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("PUT", "/api/limits", {"tenant": "a", "per_s": 0}, "per_s"),
     ("PUT", "/api/limits", {"tenant": "a", "per_s": float("inf")}, "per_s"),
     ("PUT", "/api/limits", {"tenant": " ", "rate": 1}, "' '"),
-    ("PUT", "/api/trust", {"model": "late"}, "version"),
-    ("DELETE", "/api/trust?model=late", None, "version"),
+    ("POST", "/api/models/late/trust", {"reason": "r"}, "version"),
+    ("POST", "/api/models/late/trust", {"version": "1", "reason": " "}, "reason"),
+    ("POST", "/api/models/late/off", {"reason": "x" * 501}, "reason"),
+    ("POST", "/api/models/late/silence", {"reason": "r", "lasts": "soon"}, "'soon'"),
+    ("POST", "/api/models/late/silence", {"reason": "r", "until": "1h"}, "until"),
     ("GET", "/api/audit?since=-1", None, "since"),
     ("GET", "/api/audit?since=nan", None, "since"),
     ("GET", "/api/audit?limit=0", None, "limit"),
@@ -301,7 +306,8 @@ def test_what_cannot_be_is_422_and_names_its_field(
 @pytest.mark.parametrize("raw", [b"", b"{", b'"\xff"', b'{"tenant": "\\ud800"}', b"[" * 5_000])
 def test_a_body_that_is_no_json_is_422(desk: Desk, raw: bytes) -> None:
     async def story() -> None:
-        for method, path in (("POST", "/api/keys"), ("PUT", "/api/limits"), ("PUT", "/api/trust")):
+        for method, path in (("POST", "/api/keys"), ("PUT", "/api/limits"),
+                             ("POST", "/api/models/late/trust")):  # fmt: skip
             answer = await desk.ask(method, path, raw=raw)
             assert answer.status_code in (400, 422), answer.text
             problem(answer)
@@ -313,9 +319,10 @@ def test_a_model_or_key_that_is_not_there_is_404(desk: Desk) -> None:
     async def story() -> None:
         for method, path, given in (
             ("PUT", "/api/limits", {"tenant": "a", "model": "lite", "rate": 1}),
-            ("PUT", "/api/trust", {"model": "none", "version": "1"}),
-            ("PUT", "/api/trust", {"model": "late", "version": "9"}),
-            ("DELETE", "/api/trust?model=late&version=9", None),
+            ("POST", "/api/models/none/trust", {"version": "1", "reason": "r"}),
+            ("POST", "/api/models/late/trust", {"version": "9", "reason": "r"}),
+            ("POST", "/api/models/none/off", {"reason": "r"}),
+            ("POST", "/api/incidents/late/x/close", {"reason": "r"}),
             ("DELETE", "/api/keys/%00", None),
             ("DELETE", "/api/keys/a%2Fb", None),
             ("GET", "/api/nothing", None),

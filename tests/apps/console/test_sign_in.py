@@ -221,12 +221,12 @@ def test_a_form_without_the_sessions_token_changes_nothing(world: World) -> None
                 assert (answer.status_code, answer.json()["code"]) == (403, "CSL-106")
         async with world.browser(world.people["admin"]) as client:
             for form in ({}, {"csrf": wrong}, {"csrf": ""}):
-                for path in ("/roll-back/late", "/sign-out", "/account"):
+                for path in ("/act/model/roll-back/late", "/sign-out", "/account"):
                     answer = await client.post(path, data={**form, "reason": "r"})
                     assert answer.status_code == 403, path
             right = {"csrf": csrf_of(world.people["admin"]), "reason": "r"}
             other = {"sec-fetch-site": "cross-site"}
-            answer = await client.post("/roll-back/late", data=right, headers=other)
+            answer = await client.post("/act/model/roll-back/late", data=right, headers=other)
             assert (answer.status_code, "CSL-106" in answer.text) == (403, True)
             assert (await client.get("/")).status_code == 200, "nobody was signed out"
         assert world.decisions() == before

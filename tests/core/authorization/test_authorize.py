@@ -26,9 +26,14 @@ LATE = Subject("late", "ops")
 MATRIX = {
     Action.VIEW: "viewer operator approver admin",
     Action.SEE_VALUES: "operator approver admin",
-    Action.DISMISS_INCIDENT: "operator approver admin",
+    Action.ACKNOWLEDGE: "operator approver admin",
+    Action.SILENCE: "operator approver admin",
+    Action.CLOSE_INCIDENT: "operator approver admin",
     Action.ROLL_BACK: "operator approver admin",
+    Action.DEPLOY: "operator approver admin",
+    Action.TURN_OFF: "operator approver admin",
     Action.TRUST_VERSION: "approver admin",
+    Action.DELETE: "admin",
     Action.READ_AUDIT: "admin",
     Action.MANAGE_LIMITS: "admin",
     Action.MANAGE_KEYS: "admin",
@@ -119,7 +124,12 @@ def test_none_and_too_many_grants_are_refused() -> None:
 )
 def test_whom_the_file_names_decides(who: Principal, allowed: bool) -> None:
     subject = Subject("late", "ops", ("ana", "team:ops", "key:5f0c"))
-    assert authorize(who, Action.ROLL_BACK, subject).allowed == allowed
+    for action in (Action.ROLL_BACK, Action.DEPLOY):
+        assert authorize(who, action, subject).allowed == allowed
+    assert (
+        authorize(who, Action.TURN_OFF, subject).allowed
+        == authorize(who, Action.TURN_OFF, Subject("late", "ops")).allowed
+    ), "whoever is there turns it off"
 
 
 def test_a_refusal_names_both_sides() -> None:

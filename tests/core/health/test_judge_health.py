@@ -43,6 +43,7 @@ WELL = HealthFacts(True, WATCHED, BUSY, passed="largest evidence 2 < 1e5")
         ({"traffic": Traffic(0, 0, 0, True, 3)}, "no traffic", Tone.WARN, "HLT-203"),
         ({"traffic": Traffic(0, 0, 0, False, 3)}, "no traffic yet", Tone.QUIET, "HLT-102"),
         ({"traffic": Traffic(0, 0, 0, True, 3, 40)}, "all refused", Tone.WARN, "HLT-205"),
+        ({"off": True, "traffic": Traffic(0, 900, 0, True, 3)}, "turned off", Tone.WARN, "HLT-503"),
         ({"drifting": "the inputs differ"}, "drifting", Tone.BUSY, "HLT-204"),
         ({"rolling_out": "version 2 at 5%"}, "rolling out", Tone.BUSY, "HLT-103"),
         ({"hold": "12 rows, 20 needed"}, "too few rows", Tone.QUIET, "HLT-104"),
@@ -83,6 +84,7 @@ TEXTS = st.sampled_from(["", "said"])
 FACTS = st.builds(
     HealthFacts, st.booleans(), st.builds(Watching, SPANS, SPANS, st.just(180.0), st.booleans()),
     st.builds(Traffic, COUNTS, COUNTS, COUNTS, st.booleans(), st.just(3), COUNTS),
+    st.booleans(),
     st.lists(st.builds(Trouble, st.just("w"), st.booleans()), max_size=2),
     TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS,
 )  # fmt: skip
@@ -95,6 +97,7 @@ def test_healthy_is_said_only_of_what_is_live_watched_answering_and_judged(
     found: Health = judge_health(facts)
     if found.word == "healthy":
         assert facts.live
+        assert not facts.off
         assert facts.passed
         assert facts.traffic.answered
         assert facts.watching.steward
@@ -103,5 +106,5 @@ def test_healthy_is_said_only_of_what_is_live_watched_answering_and_judged(
         assert not facts.troubles
         wrong = (facts.unservable, facts.not_measured, facts.hold, facts.standing_in)
         assert not any(wrong)
-    if facts.live and facts.traffic.unanswered and not facts.traffic.answered:
+    if facts.live and not facts.off and facts.traffic.unanswered and not facts.traffic.answered:
         assert found.word == "down"

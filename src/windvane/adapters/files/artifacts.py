@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,6 +64,23 @@ class FileArtifacts:
                 raise ManifestMismatch(f"{folder.name}: {name} lies outside of the folder")
             opened.read(name)
         return opened
+
+    def remove(self, artifact: str, manifest: str) -> None:
+        folder = Path(artifact)
+        away = folder.with_name(f".{folder.name}-{manifest[:12]}.deleted")
+        if away.exists():
+            shutil.rmtree(away)
+        try:
+            body = (folder / MANIFEST).read_bytes()
+        except FileNotFoundError:
+            return
+        found = hashlib.sha256(body).hexdigest()
+        if found != manifest:
+            sides = f"manifest hashes to {found[:12]}, {manifest[:12]} was to be deleted"
+            raise ManifestMismatch(f"{folder.name}: {sides}")
+        # What is half deleted must not be taken for the version.
+        folder.rename(away)
+        shutil.rmtree(away)
 
     def seal(self, folder: Path) -> str:
         files = {

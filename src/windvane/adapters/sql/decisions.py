@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from windvane.ports.control_store import (
     Lease,
     LeaseLost,
     OutboxItem,
+    Silence,
     UnknownName,
 )
 
@@ -95,6 +97,27 @@ class DecisionRows(Rows):
         c = t.outbox.c
         values = {"attempts": c.attempts + 1, "due": retry_at, "error": error[:500]}
         self._c.execute(sa.update(t.outbox).where(c.key == key).values(values))
+
+    def postpone_effect(self, key: str, body: Mapping[str, Any], due: float) -> None:
+        values = {"body": dump(body), "due": due}
+        self._c.execute(sa.update(t.outbox).where(t.outbox.c.key == key).values(values))
+
+    def put_silence(self, silence: Silence) -> None:
+        row = {"id": silence.id, "model": silence.model, "until": silence.until}
+        self.put(t.silences, {**row, "body": dump(silence)})
+
+    def drop_silence(self, silence_id: str) -> None:
+        self._c.execute(sa.delete(t.silences).where(t.silences.c.id == silence_id))
+
+    def silences(self, wall: float, model: str = "") -> list[Silence]:
+        c = t.silences.c
+        found = sa.select(c.body).where(c.until > wall)
+        if model:
+            found = found.where(c.model == model)
+        return [load(row.body, Silence) for row in self.all(found.order_by(c.until.desc(), c.id))]
+
+    def prune_silences(self, wall: float) -> None:
+        self._c.execute(sa.delete(t.silences).where(t.silences.c.until <= wall))
 
     def put_incident(self, incident: Incident) -> None:
         self.put(

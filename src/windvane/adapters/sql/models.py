@@ -25,6 +25,12 @@ _PUBLISHER = 827362  # an advisory lock of the database
 _TABLES = 100
 
 
+_OF_A_MODEL = (
+    t.contracts, t.versions, t.deployments, t.routes, t.window_sketches, t.window_verdicts,
+    t.monitor_states, t.judged_windows, t.incidents, t.silences, t.quarantine,
+)  # fmt: skip
+
+
 class _Table(msgspec.Struct, frozen=True):
     """A routing table of routes as they are stored."""
 
@@ -76,9 +82,9 @@ class ModelRows(Rows):
         return load(row.body, Contract)
 
     def version_layouts(self, model: str) -> Mapping[str, str]:
-        where = sa.select(t.versions.c.version, t.versions.c.body)
-        rows = self.all(where.where(t.versions.c.model == model))
-        return {row.version: str(msgspec.json.decode(row.body)["layout_id"]) for row in rows}
+        c = t.versions.c
+        rows = self.all(sa.select(c.version, c.layout_id).where(c.model == model))
+        return {row.version: row.layout_id for row in rows}
 
     def add_version(self, version: VersionRecord) -> None:
         slim = {k: v for k, v in msgspec.to_builtins(version).items() if k != "baseline"}
@@ -90,8 +96,23 @@ class ModelRows(Rows):
                 "body": dump(slim),
                 "baseline": version.baseline,
                 "created_at": version.created_at,
+                "manifest": version.manifest,
+                "artifact": version.artifact,
+                "layout_id": version.layout_id,
             },
         )
+
+    def drop_version(self, model: str, version: str) -> None:
+        c = t.versions.c
+        self._c.execute(sa.delete(t.versions).where(c.model == model, c.version == version))
+
+    def drop_model(self, model: str) -> None:
+        mine = sa.select(t.incidents.c.id).where(t.incidents.c.model == model)
+        notes = t.incident_notes
+        self._c.execute(sa.delete(notes).where(notes.c.incident.in_(mine)))
+        for table in _OF_A_MODEL:
+            self._c.execute(sa.delete(table).where(table.c.model == model))
+        self._c.execute(sa.delete(t.models).where(t.models.c.name == model))
 
     def version(self, model: str, version: str) -> VersionRecord:
         c = t.versions.c
@@ -125,6 +146,9 @@ class ModelRows(Rows):
     def put_deployment(self, deployment: Deployment) -> None:
         self.put(t.deployments, {"model": deployment.model, "body": dump(deployment)})
 
+    def drop_deployment(self, model: str) -> None:
+        self._c.execute(sa.delete(t.deployments).where(t.deployments.c.model == model))
+
     def put_routes(self, routes: Sequence[ModelRoute]) -> None:
         self.put(t.routes, [{"model": r.model, "body": dump(r)} for r in routes])
 
@@ -133,8 +157,12 @@ class ModelRows(Rows):
 
     def versions_of(self, manifest: str) -> list[str]:
         c = t.versions.c
-        named = c.body.contains(f'"manifest":{dump(manifest)}', autoescape=True)
-        return [r.model for r in self.all(sa.select(c.model).where(named).distinct())]
+        found = sa.select(c.model).where(c.manifest == manifest).distinct().order_by(c.model)
+        return [row.model for row in self.all(found)]
+
+    def has_artifact(self, artifact: str) -> bool:
+        c = t.versions.c
+        return self.one(sa.select(c.model).where(c.artifact == artifact).limit(1)) is not None
 
     def add_routes(self, keys: Sequence[KeyEntry], limits: Sequence[TenantLimit]) -> int:
         if self._c.dialect.name == "postgresql":

@@ -46,6 +46,9 @@ versions = _table(
     _text("body"),
     sa.Column("baseline", sa.LargeBinary, nullable=False),
     _float("created_at"),
+    sa.Column("manifest", sa.String, nullable=False, index=True),
+    sa.Column("artifact", sa.String, nullable=False, index=True),
+    _text("layout_id"),
 )
 api_keys = _table(
     "api_keys",
@@ -192,6 +195,13 @@ incident_notes = _table(
     _float("at"),
     _text("what"),
     _text("decision"),
+)
+silences = _table(
+    "silences",
+    _key("id"),
+    sa.Column("model", sa.String, nullable=False, index=True),
+    _float("until"),
+    _text("body"),
 )
 leases = _table("leases", _key("name"), _text("holder"), _int("token"), _float("expires"))
 users = _table("users", _key("name"), _float("created_at"), _text("body"))

@@ -79,6 +79,10 @@ class WatchingRows(Rows):
                 [{"b_model": m, "b_monitor": n, "b_subject": s} for m, n, s in keys],
             )
 
+    def forget_judging(self, model: str) -> None:
+        for table in (t.monitor_states, t.judged_windows):
+            self._c.execute(sa.delete(table).where(table.c.model == model))
+
     def prune_monitor_states(self, before: float, limit: int) -> int:
         c = t.monitor_states.c
         old = self.all(

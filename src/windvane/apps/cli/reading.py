@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from windvane.apps.cli import show, wiring
-from windvane.apps.cli.changes import say_home
-from windvane.apps.cli.options import AsJson, Home, cli_actor
+from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import out, print_json
 from windvane.usecases.read_model_file import read_model_file
 
@@ -115,12 +114,6 @@ def _health(
 
 def incidents(
     incident: Annotated[str, typer.Argument(help="The id of one; a list by default.")] = "",
-    close: Annotated[
-        str,
-        typer.Option(
-            metavar="REASON", help="Close this incident by hand; the reason goes on record."
-        ),
-    ] = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -128,20 +121,6 @@ def incidents(
     from windvane.usecases.show_incident import redact_incident, show_incident
 
     settings = wiring.settings(home)
-    if close:
-        if not incident:
-            raise typer.BadParameter("--close needs the incident's id")
-        from windvane.usecases.dismiss_incident import dismiss_incident
-
-        dismiss_incident(
-            wiring.store(settings), wiring.clock(settings), incident, close, by=cli_actor()
-        )
-        say_home(settings)
-        if as_json:
-            print_json({"incident": incident, "closed": True})
-        else:
-            out.print(f"{incident}: closed")
-        return
     with wiring.store(settings).read() as tx:
         if not incident:
             found = [redact_incident(tx, i, values=True) for i in tx.incidents("", 50)]
@@ -160,6 +139,8 @@ def incidents(
     out.print(f"{one.title}  ({one.severity}, {one.model})", style="bold")
     if consumers:
         out.print(f"consumers {', '.join(consumers)}")
+    if one.acknowledged_by:
+        out.print(f"{one.acknowledged_by} is on it since {show.moment(one.acknowledged_at or 0.0)}")
     out.print(f"owner {one.owner}   runbook {one.runbook}   since {show.moment(one.since)}")
     for note in notes:
         out.print(f"  {show.moment(note.at)}  {note.what}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,10 +18,9 @@ from windvane.apps.cli.options import (
     cli_actor,
 )
 from windvane.apps.cli.output import out, print_json
-from windvane.core.execution import RUNTIMES, Environment, Place, RuntimeName
-from windvane.ports.environments import EnvironmentStore
+from windvane.core.execution import RUNTIMES, Place, RuntimeName
+from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.apply_model import apply_model
-from windvane.usecases.deploy_version import deploy_version
 from windvane.usecases.explain_runtime import explain_runtime, is_watched
 from windvane.usecases.read_model_file import BadModelFile, json_schema
 
@@ -90,16 +88,11 @@ def rollback(
     It needs the control database alone: the gateways have it at once, also where the console and
     the steward are down.
     """
-    from windvane.usecases.roll_back_version import roll_back_version
+    from windvane.apps.cli.acting import act
+    from windvane.usecases.actions import About, Asked, action_named
 
-    settings = wiring.settings(home)
-    store = wiring.store(settings)
-    live = roll_back_version(store, wiring.clock(settings), model, by=cli_actor(), reason=reason)
-    if as_json:
-        print_json(live)
-    else:
-        out.print(f"{model}: version {live.champion} answers everyone")
-    publish(settings, store)
+    asked = Asked(model, cli_actor(), reason)
+    act(home, action_named("roll-back", About.MODEL), asked, as_json=as_json)
 
 
 def deploy(
@@ -109,7 +102,7 @@ def deploy(
         bool,
         typer.Option(
             "--force",
-            help="Deploy it although this machine lacks what serves it, because the gateways run "
+            help="Deploy it although it cannot be tried on this machine, because the gateways run "
             "elsewhere.",
         ),
     ] = False,
@@ -119,16 +112,15 @@ def deploy(
 ) -> None:
     """Put a version live: the first at once, a later one as a canary.
 
-    The canary's gate moves it on, promotes it, or rolls it back by itself. A version that no
-    gateway could load is refused.
+    The canary's gate moves it on, promotes it, or rolls it back by itself. Before anything
+    changes, the version is loaded and asked in a process of its own on this machine; one that
+    no gateway could load is refused.
     """
     settings = wiring.settings(home)
     store = wiring.store(settings)
     live = deploy_version(
         store, wiring.clock(settings), model, version,
-        missing_package=_nothing if force else wiring.missing_package,
-        damage=_nothing if force else partial(_damage, wiring.environments(settings)),
-        by=cli_actor(), reason=reason,
+        checks=None if force else wiring.serving_checks(settings), by=cli_actor(), reason=reason,
     )  # fmt: skip
     if as_json:
         print_json(live)
@@ -140,15 +132,6 @@ def deploy(
         does = "is watched; it is served elsewhere" if watched else "answers everyone"
         out.print(f"{model}: version {live.champion} {does}")
     publish(settings, store)
-
-
-def _nothing(_: object) -> str:
-    return ""
-
-
-def _damage(held: EnvironmentStore, environment: Environment) -> str:
-    states = {state.id: state.damage for state in held.states()}
-    return states.get(environment.id, "not on this machine")
 
 
 def explain(

@@ -23,10 +23,10 @@ from windvane.apps.cli.output import err, out, print_json
 from windvane.core.errors import did_you_mean
 from windvane.core.routing import CLIENT_SCOPES, Scope, TenantLimit
 from windvane.ports.control_store import UnknownName
+from windvane.usecases.actions import About, Asked, action_named, perform
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.limit_tenant import limit_tenant
 from windvane.usecases.revoke_key import revoke_key, rotate_key
-from windvane.usecases.trust_version import trust_version
 
 keys_app = typer.Typer(
     no_args_is_help=True,
@@ -226,17 +226,17 @@ def trust(
     """
     settings = wiring.settings(home)
     store = wiring.store(settings)
-    trusted = trust_version(
-        store, wiring.clock(settings), model, version, by=cli_actor(), reason=reason, revoke=revoke
-    )
+    action = action_named("distrust" if revoke else "trust", About.VERSION)
+    asked = Asked(model, cli_actor(), reason, version)
+    manifest = perform(store, wiring.clock(settings), action, asked).facts["manifest"]
     if as_json:
         print_json(
-            {"model": model, "version": version, "manifest": trusted.manifest,
+            {"model": model, "version": version, "manifest": manifest,
              "trusted": not revoke}
         )  # fmt: skip
     else:
         state = "no longer trusted" if revoke else "trusted"
-        out.print(f"{model} version {version} ({trusted.manifest[:12]}) is {state}")
+        out.print(f"{model} version {version} ({manifest[:12]}) is {state}")
     publish(settings, store)
 
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from windvane.adapters.sql.inspection import Inspection
     from windvane.apps.cli.changes import Worker
     from windvane.apps.cli.child import Inherited
-    from windvane.core.execution import RuntimeName
     from windvane.ports.clock import Clock
     from windvane.ports.environments import EnvironmentStore
     from windvane.ports.event_log import EventLog
     from windvane.ports.passwords import PasswordHasher
     from windvane.ports.routing_feed import RoutingFeed
+    from windvane.usecases.actions import ServingChecks
     from windvane.usecases.back_up_home import BackupSources
     from windvane.usecases.read_settings import Settings
     from windvane.usecases.restore_home import RestoreTargets
@@ -47,15 +47,6 @@ def settings(home: Path | None) -> Settings:
     from windvane.usecases.read_settings import find_settings
 
     return find_settings(os.environ, home or find_home(os.environ, Path.cwd(), os.getuid()))
-
-
-def missing_package(runtime: RuntimeName) -> str:
-    """What to install so that this machine can serve by ``runtime``; "" if it can."""
-    from windvane.core.execution import RUNTIMES
-
-    kind = RUNTIMES[runtime]
-    there = not kind.module or importlib.util.find_spec(kind.module) is not None
-    return "" if there else kind.package
 
 
 def start_logging(config: Settings) -> None:
@@ -143,6 +134,15 @@ def environments(config: Settings) -> EnvironmentStore:
     from windvane.adapters.pip import PipEnvironments
 
     return PipEnvironments(config.environments)
+
+
+def serving_checks(config: Settings) -> ServingChecks:
+    """What is asked of this machine before a version goes live."""
+    from windvane.adapters.trial import TrialProcess
+    from windvane.usecases.actions.serving_checks import checks_here
+    from windvane.usecases.read_settings import HOME_VARIABLE
+
+    return checks_here(environments(config), TrialProcess((HOME_VARIABLE, config.folder)))
 
 
 def event_log(config: Settings) -> EventLog:

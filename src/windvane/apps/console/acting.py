@@ -1,35 +1,52 @@
-"""What a person does to a model: close an incident, roll a version back. Each with a reason."""
+"""What people do to models and incidents, by the API and by forms: a route for every action."""
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
 import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 
-from windvane.apps.console.access import GuardedRoute, needs, visit_of
-from windvane.apps.console.answering import ReadService
+from windvane.apps.console.access import GuardedRoute, may, needs, visit_of
+from windvane.apps.console.answering import BadLasts, ReadService
 from windvane.apps.console.api import ErrorOut
-from windvane.apps.console.reading import load_incident, load_model_record
 from windvane.apps.console.rendering import Pages, link
 from windvane.apps.console.visiting import BadForm, field, read_form
-from windvane.core.authorization import Action
+from windvane.core.authorization import Principal
 from windvane.core.errors import WindvaneError
+from windvane.core.journal import Decision
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore
+from windvane.ports.control_store import (
+    ControlStore,
+    Deployment,
+    Incident,
+    Tx,
+    VersionRecord,
+)
 from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.dismiss_incident import CannotDismiss, dismiss_incident
-from windvane.usecases.publish_routing import publish_latest
-from windvane.usecases.roll_back_version import CannotRollBack, roll_back_version
+from windvane.usecases.actions import (
+    ACTIONS,
+    About,
+    ActionRefused,
+    Asked,
+    ModelAction,
+    ServingChecks,
+    perform,
+)
+from windvane.usecases.publish_routing import PUBLISH, publish_latest
+from windvane.usecases.read_model_file import ModelFile, parse_duration
 
-_LONGEST_REASON = 500
+_LONGEST_REASON, _LONGEST_NAME = 500, 128
 ReasonText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=_LONGEST_REASON)
 ]
+VersionText = Annotated[str, StringConstraints(min_length=1, max_length=_LONGEST_NAME)]
+DurationText = Annotated[str, StringConstraints(min_length=2, max_length=32)]
 
 
 class ReasonGiven(BaseModel):
@@ -39,134 +56,281 @@ class ReasonGiven(BaseModel):
     reason: ReasonText
 
 
-class DismissedOut(BaseModel):
-    """The incident that was closed, and when."""
+class ActedOut(BaseModel):
+    """What was done, in a sentence, and the decision that records it. ``version`` and
+    ``incident`` are "" where the action is about none."""
 
-    incident: str
-    closed_at: float
-
-
-class RolledBackOut(BaseModel):
-    """Who answers now; ``rolled_back`` will not stand in for another version either."""
-
+    action: str
     model: str
-    champion: str
-    rolled_back: list[str]
+    version: str
+    incident: str
+    message: str
+    decision: str
 
 
-def acting_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) -> APIRouter:
-    """The same by the API. ``feed`` hears of a change at once; None leaves it to the steward."""
+class Acting:
+    """Does what is asked, and hands a changed routing table to the gateways at once; without a
+    ``feed`` that is left to the steward."""
+
+    def __init__(
+        self, store: ControlStore, clock: Clock, feed: RoutingFeed | None, checks: ServingChecks
+    ) -> None:
+        self._store, self._clock, self._feed, self._checks = store, clock, feed, checks
+
+    def perform(self, action: ModelAction, asked: Asked) -> Decision:
+        """Raises ActionRefused, UnknownName."""
+        done = perform(self._store, self._clock, action, asked, self._checks)
+        if self._feed is not None and any(e.kind == PUBLISH for e in done.effects):
+            publish_latest(self._store, self._feed)
+        return done
+
+    def model_of(self, incident: str) -> str:
+        """Raises UnknownName."""
+        with self._store.read() as tx:
+            return tx.incident(incident).model
+
+
+def acting_router(acting: Acting) -> APIRouter:
+    """Each action under its own name, below the model or the incident that it is about."""
     problems: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorOut} for status in (400, 401, 403, 404, 409, 413, 422, 503)
     }
     router = APIRouter(prefix="/api", tags=["acting"], responses=problems, route_class=GuardedRoute)
-
-    @router.post("/incidents/{incident:path}/dismiss", summary="Close an incident by hand")
-    @needs(Action.DISMISS_INCIDENT, "incident")
-    def dismiss(request: Request, incident: str, given: ReasonGiven) -> DismissedOut:
-        closed = dismiss_incident(
-            store, clock, incident, given.reason, by=visit_of(request).principal.actor
-        )
-        return DismissedOut(incident=closed.id, closed_at=closed.closed_at or clock.now())
-
-    @router.post("/models/{model}/roll-back", summary="Return to the version before")
-    @needs(Action.ROLL_BACK, "model")
-    def roll_back(request: Request, model: str, given: ReasonGiven) -> RolledBackOut:
-        live = roll_back_version(
-            store, clock, model, by=visit_of(request).principal.actor, reason=given.reason
-        )
-        if feed is not None:
-            publish_latest(store, feed)
-        return RolledBackOut(
-            model=model, champion=live.champion, rolled_back=list(live.rolled_back)
-        )
-
-    del dismiss, roll_back
+    for action in ACTIONS:
+        _add_api(router, action, acting)
     return router
 
 
-def acting_pages(
-    store: ControlStore, reads: ReadService, clock: Clock, pages: Pages, feed: RoutingFeed | None
-) -> APIRouter:
+def acting_pages(acting: Acting, reads: ReadService, clock: Clock, pages: Pages) -> APIRouter:
     """A page for each, which says what follows and asks for the reason."""
     router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
+    for action in ACTIONS:
+        _add_pages(router, _ActionPage(action, acting, reads, clock, pages))
+    return router
 
-    def ask(
-        request: Request, title: str, about: str, back: str, verb: str, error: WindvaneError | None
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """An action that the reader of a page may do: its button, and the form behind it."""
+
+    name: str
+    verb: str
+    path: str
+    destructive: bool
+
+
+def proposed_on_model(
+    who: Principal, file: ModelFile, live: Deployment | None, *, watched: bool
+) -> list[Proposed]:
+    """What ``who`` may do to the model, and makes sense as it is deployed."""
+    return [
+        _proposal(a, file.model)
+        for a in ACTIONS
+        if a.about is About.MODEL and a.fits(live, watched=watched) and may(who, a.permission, file)
+    ]
+
+
+def proposed_on_version(
+    who: Principal,
+    file: ModelFile,
+    version: VersionRecord,
+    live: Deployment | None,
+    *,
+    trusted: bool,
+) -> list[Proposed]:
+    """The same of one of its versions."""
+    return [
+        _proposal(a, file.model, version.version)
+        for a in ACTIONS
+        if a.about is About.VERSION
+        and a.fits_version(version, live, trusted=trusted)
+        and may(who, a.permission, file)
+    ]
+
+
+def proposed_on_incident(who: Principal, file: ModelFile, incident: Incident) -> list[Proposed]:
+    """The same of an incident of the model."""
+    return [
+        _proposal(a, incident.id)
+        for a in ACTIONS
+        if a.about is About.INCIDENT
+        and a.fits_incident(incident, who.actor)
+        and may(who, a.permission, file)
+    ]
+
+
+def _proposal(action: ModelAction, name: str, version: str = "") -> Proposed:
+    return Proposed(action.name, action.verb, page_of(action, name, version), action.destructive)
+
+
+def page_of(action: ModelAction, name: str, version: str = "") -> str:
+    """Where the form of an action is; ``name`` of the model or incident."""
+    query = f"?{urlencode({'version': version})}" if version else ""
+    return f"/act/{_kind(action)}/{action.name}/{quote(name, safe='')}{query}"
+
+
+def _kind(action: ModelAction) -> str:
+    return "incident" if action.about is About.INCIDENT else "model"
+
+
+def _wanted_body(action: ModelAction) -> type[ReasonGiven]:
+    """What a call of the action carries: the reason, and what the action is about beyond its
+    path."""
+    fields: dict[str, Any] = {}
+    if action.about is About.VERSION:
+        fields["version"] = (VersionText, Field(description="A registered version of the model."))
+    if action.lasts:
+        fields["lasts"] = (
+            DurationText, Field(action.lasts, description="For how long, such as `30m` or `2h`.")
+        )  # fmt: skip
+    if not fields:
+        return ReasonGiven
+    words = "".join(word.capitalize() for word in action.name.split("-"))
+    kind = "Incident" if action.about is About.INCIDENT else ""
+    return create_model(f"{kind}{words}Wanted", __base__=ReasonGiven, __doc__=None, **fields)
+
+
+def _add_api(router: APIRouter, action: ModelAction, acting: Acting) -> None:
+    body = _wanted_body(action)
+    on_incident = action.about is About.INCIDENT
+
+    def run(request: Request, name: str, given: ReasonGiven) -> ActedOut:
+        asked = Asked(
+            acting.model_of(name) if on_incident else name,
+            visit_of(request).principal.actor,
+            given.reason,
+            version=getattr(given, "version", ""),
+            incident=name if on_incident else "",
+            lasts_s=_seconds(getattr(given, "lasts", "")),
+        )
+        done = acting.perform(action, asked)
+        return ActedOut(
+            action=action.name, model=asked.model, version=asked.version,
+            incident=asked.incident, message=done.verdict.sentence, decision=done.id,
+        )  # fmt: skip
+
+    if on_incident:
+
+        @needs(action.permission, "incident")
+        def about_incident(request: Request, incident: str, given: body) -> ActedOut:  # pyright: ignore[reportInvalidTypeForm]
+            return run(request, incident, given)
+
+        endpoint, path = about_incident, f"/incidents/{{incident:path}}/{action.name}"
+    else:
+
+        @needs(action.permission, "model")
+        def about_model(request: Request, model: str, given: body) -> ActedOut:  # pyright: ignore[reportInvalidTypeForm]
+            return run(request, model, given)
+
+        endpoint, path = about_model, f"/models/{{model}}/{action.name}"
+    endpoint.__annotations__["given"] = body
+    name = f"{_kind(action)}_{action.name.replace('-', '_')}"
+    router.add_api_route(
+        path, endpoint, methods=["POST"], name=name, summary=action.verb,
+        description=type(action).__doc__, response_model=ActedOut,
+    )  # fmt: skip
+
+
+class _ActionPage:
+    """The form of one action."""
+
+    def __init__(
+        self, action: ModelAction, acting: Acting, reads: ReadService, clock: Clock, pages: Pages
+    ) -> None:
+        self.action = action
+        self._acting, self._reads, self._clock, self._pages = acting, reads, clock, pages
+
+    async def show(
+        self, request: Request, name: str, version: str, error: WindvaneError | None = None
     ) -> Response:
+        action = self.action
+        on_incident = action.about is About.INCIDENT
+
+        def read(tx: Tx) -> tuple[str, str, list[str], WindvaneError | None]:
+            model = tx.incident(name).model if on_incident else tx.model(name).name
+            asked = Asked(model, "", version=version, incident=name if on_incident else "")
+            versions: list[str] = []
+            if action.about is About.VERSION and not version:
+                versions = [v.version for v in reversed(tx.version_summaries(model))]
+                return "", model, versions, error
+            try:
+                return action.foresee(tx, asked), model, versions, error
+            except ActionRefused as refused:
+                return "", model, versions, error or refused
+
+        about, model, versions, problem = await self._reads.ask(read)
         status = HTTPStatus.OK if error is None else HTTPStatus.UNPROCESSABLE_ENTITY
-        return pages.page(
-            request, "act.html", title=title, now=clock.now(), status=status, follows=False,
-            problem=error, about=about, back=back, verb=verb, longest=_LONGEST_REASON,
+        subject = f"version {version} of {model}" if version else model
+        return self._pages.page(
+            request, "act.html", title=f"{action.verb}: {name if on_incident else subject}",
+            now=self._clock.now(), status=status, follows=False, problem=problem, about=about,
+            back=link("incidents" if on_incident else "models", name), verb=action.verb,
+            longest=_LONGEST_REASON, versions=versions, version=version, lasts=action.lasts,
+            choose=action.about is About.VERSION and not version,
+            destructive=action.destructive, possible=bool(about),
         )  # fmt: skip
 
-    async def dismiss_page(
-        request: Request, incident: str, error: WindvaneError | None = None
-    ) -> Response:
-        page = await reads.ask(lambda tx: load_incident(tx, incident, values=False))
-        return ask(
-            request, f"Close: {page.incident.title}",
-            "The incident is closed, and the detector that opened it begins anew: if it still "
-            "finds the cause, it opens another.",
-            link("incidents", incident), "Close the incident", error,
-        )  # fmt: skip
-
-    async def roll_back_page(
-        request: Request, model: str, error: WindvaneError | None = None
-    ) -> Response:
-        _, live = await reads.ask(lambda tx: load_model_record(tx, model))
-        if live is None:
-            error = error or CannotRollBack(f"no version of {model} is live")
-            about = "Nothing is live."
-        elif live.challenger:
-            about = (
-                f"The rollout of version {live.challenger} ends, and version {live.champion} "
-                "answers everyone."
-            )
-        elif live.previous is None:
-            about = f"There is no version before {live.champion} to return to."
-        else:
-            about = f"Version {live.previous} answers in place of version {live.champion}."
-        return ask(request, f"Roll back {model}", about, link("models", model), "Roll back", error)
-
-    @router.get("/close/{incident:path}")
-    @needs(Action.DISMISS_INCIDENT, "incident")
-    async def ask_dismiss(request: Request, incident: str) -> Response:
-        return await dismiss_page(request, incident)
-
-    @router.post("/close/{incident:path}")
-    @needs(Action.DISMISS_INCIDENT, "incident")
-    async def dismiss(request: Request, incident: str) -> Response:
-        actor = visit_of(request).principal.actor
+    async def submit(self, request: Request, name: str) -> Response:
+        action = self.action
+        on_incident = action.about is About.INCIDENT
+        version = ""
         try:
-            why = field(await read_form(request), "reason", _LONGEST_REASON).strip()
-            act = partial(dismiss_incident, store, clock, incident, why, by=actor)
-            await anyio.to_thread.run_sync(act)
-        except (BadForm, CannotDismiss) as error:
-            return await dismiss_page(request, incident, error)
-        return RedirectResponse(link("incidents", incident), HTTPStatus.SEE_OTHER)
-
-    @router.get("/roll-back/{model}")
-    @needs(Action.ROLL_BACK, "model")
-    async def ask_roll_back(request: Request, model: str) -> Response:
-        return await roll_back_page(request, model)
-
-    @router.post("/roll-back/{model}")
-    @needs(Action.ROLL_BACK, "model")
-    async def roll_back(request: Request, model: str) -> Response:
-        actor = visit_of(request).principal.actor
-        try:
-            why = field(await read_form(request), "reason", _LONGEST_REASON).strip()
+            form = await read_form(request)
+            reason = field(form, "reason", _LONGEST_REASON).strip()
+            if action.about is About.VERSION:
+                version = field(form, "version", _LONGEST_NAME)
+            lasts_s = _seconds(field(form, "lasts", 32)) if action.lasts else 0.0
+            who = visit_of(request).principal.actor
 
             def act() -> None:
-                roll_back_version(store, clock, model, by=actor, reason=why)
-                if feed is not None:
-                    publish_latest(store, feed)
+                model = self._acting.model_of(name) if on_incident else name
+                incident = name if on_incident else ""
+                asked = Asked(model, who, reason, version, incident, lasts_s)
+                self._acting.perform(action, asked)
 
             await anyio.to_thread.run_sync(act)
-        except (BadForm, CannotRollBack) as error:
-            return await roll_back_page(request, model, error)
-        return RedirectResponse(link("models", model), HTTPStatus.SEE_OTHER)
+        except (BadForm, BadLasts, ActionRefused) as error:
+            return await self.show(request, name, version, error)
+        gone = action.name == "delete"
+        where = "/" if gone else link("incidents" if on_incident else "models", name)
+        return RedirectResponse(where, HTTPStatus.SEE_OTHER)
 
-    del ask_dismiss, dismiss, ask_roll_back, roll_back
-    return router
+
+def _add_pages(router: APIRouter, page: _ActionPage) -> None:
+    action = page.action
+    if action.about is About.INCIDENT:
+
+        @needs(action.permission, "incident")
+        async def ask_incident(request: Request, incident: str) -> Response:
+            return await page.show(request, incident, "")
+
+        @needs(action.permission, "incident")
+        async def submit_incident(request: Request, incident: str) -> Response:
+            return await page.submit(request, incident)
+
+        path = f"/act/incident/{action.name}/{{incident:path}}"
+        ask, submit = ask_incident, submit_incident
+    else:
+
+        @needs(action.permission, "model")
+        async def ask_model(request: Request, model: str, version: str = "") -> Response:
+            return await page.show(request, model, version[:_LONGEST_NAME])
+
+        @needs(action.permission, "model")
+        async def submit_model(request: Request, model: str) -> Response:
+            return await page.submit(request, model)
+
+        path = f"/act/model/{action.name}/{{model}}"
+        ask, submit = ask_model, submit_model
+    router.add_api_route(path, ask, methods=["GET"])
+    router.add_api_route(path, submit, methods=["POST"])
+
+
+def _seconds(text: str) -> float:
+    """Raises BadLasts."""
+    if not text:
+        return 0.0
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise BadLasts(str(error)) from error

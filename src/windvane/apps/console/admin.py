@@ -1,4 +1,4 @@
-"""The part of the control API that changes things: keys, limits, trust. And the audit.
+"""The part of the control API that is about tenants: keys, limits, and the audit.
 
 Each route says which role it needs; the audit of a tenant is also open to its own keys with the
 scope ``read``.
@@ -14,10 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from windvane.apps.console.access import (
     GuardedRoute,
-    find_model_subject,
     needs,
-    require,
-    sees_all,
     visit_of,
 )
 from windvane.apps.console.answering import NotAllowed
@@ -25,13 +22,12 @@ from windvane.apps.console.api import ErrorOut
 from windvane.core.authorization import Action, authorize
 from windvane.core.routing import CLIENT_SCOPES, Scope, TenantLimit
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import Access, ControlStore, KeyRecord, UnknownName
+from windvane.ports.control_store import Access, ControlStore, KeyRecord
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.limit_tenant import limit_tenant
 from windvane.usecases.publish_routing import publish_latest
 from windvane.usecases.revoke_key import revoke_key, rotate_key
-from windvane.usecases.trust_version import trust_version
 
 _DAY_S = 86_400.0
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
@@ -101,22 +97,6 @@ class LimitOut(BaseModel):
     concurrent: int
 
 
-class TrustWanted(_Strict):
-    model: str
-    version: str
-    reason: Reason = ""
-
-
-class TrustOut(BaseModel):
-    """Whose files are trusted: a manifest's hash, not a name."""
-
-    manifest: str
-    model: str
-    version: str
-    by: str
-    at: float
-
-
 class AccessOut(BaseModel):
     """Calls of one key on one model in one hour, seconds since the epoch."""
 
@@ -139,18 +119,6 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
 
     def actor(request: Request) -> str:
         return visit_of(request).principal.actor
-
-    def check_model(request: Request, model: str) -> None:
-        """Of whoever may do it on some models: on this one? Raises NotAllowed, UnknownName."""
-        who = visit_of(request).principal
-        with store.read() as tx:
-            try:
-                subject = find_model_subject(tx, model)
-            except UnknownName:
-                if sees_all(who):
-                    raise
-                raise NotAllowed(f"{who.actor} may not see a model of this name") from None
-        require(who, Action.TRUST_VERSION, subject)
 
     def publish() -> None:
         if feed is not None:
@@ -206,26 +174,6 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
         publish()
         return _limit(limit)
 
-    @router.put("/trust", summary="Vouch for a version whose files can run code")
-    @needs(Action.TRUST_VERSION)
-    def trust(request: Request, wanted: TrustWanted) -> TrustOut:
-        check_model(request, wanted.model)
-        given = trust_version(
-            store, clock, wanted.model, wanted.version, by=actor(request), reason=wanted.reason
-        )
-        publish()
-        return TrustOut(**{name: getattr(given, name) for name in TrustOut.model_fields})
-
-    @router.delete("/trust", summary="Take that back")
-    @needs(Action.TRUST_VERSION)
-    def distrust(request: Request, model: str, version: str, reason: Reason = "") -> TrustOut:
-        check_model(request, model)
-        given = trust_version(
-            store, clock, model, version, by=actor(request), revoke=True, reason=reason
-        )
-        publish()
-        return TrustOut(**{name: getattr(given, name) for name in TrustOut.model_fields})
-
     @router.get("/audit", summary="Who called what, under which key, from when to when")
     @needs(Action.READ_AUDIT, own_tenant=True)
     def audit(
@@ -242,7 +190,7 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
         with store.read() as tx:
             return [_access(line) for line in tx.access(tenant, since, limit)]
 
-    del keys, issue, rotate, revoke, limits, set_limit, trust, distrust, audit
+    del keys, issue, rotate, revoke, limits, set_limit, audit
     return router
 
 

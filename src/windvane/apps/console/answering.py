@@ -16,13 +16,12 @@ from windvane.core.authorization import BadGrant
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
 from windvane.ports.event_log import LogTooSlow
-from windvane.usecases.dismiss_incident import CannotDismiss
+from windvane.usecases.actions import ActionRefused
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
 from windvane.usecases.read_history import BadPlace
 from windvane.usecases.read_model_file import BadModelFile
 from windvane.usecases.revoke_key import UnknownKey
-from windvane.usecases.roll_back_version import CannotRollBack
 
 T = TypeVar("T")
 DEADLINE_S = 4.0
@@ -65,6 +64,13 @@ class TooManyReaders(WindvaneError):
     hint = "try again in a moment"
 
 
+class BadLasts(WindvaneError):
+    """What is sent for how long something lasts cannot be read."""
+
+    code: ClassVar[str] = "CSL-113"
+    hint = "a number and a unit, such as 30m, 2h or 3d"
+
+
 _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (NoSuchPage, HTTPStatus.NOT_FOUND),
     (UnknownName, HTTPStatus.NOT_FOUND),
@@ -74,14 +80,14 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (BadTenant, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadScope, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadApiVersion, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadLasts, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLimit, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadPlace, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooManyReaders, HTTPStatus.SERVICE_UNAVAILABLE),
     (LogTooSlow, HTTPStatus.SERVICE_UNAVAILABLE),
     (BadModelFile, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadGrant, HTTPStatus.UNPROCESSABLE_ENTITY),
-    (CannotDismiss, HTTPStatus.CONFLICT),
-    (CannotRollBack, HTTPStatus.CONFLICT),
+    (ActionRefused, HTTPStatus.CONFLICT),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import windvane
 from windvane.apps.console.access import Guard, GuardedRoute, needs, public
-from windvane.apps.console.acting import acting_pages, acting_router
+from windvane.apps.console.acting import Acting, acting_pages, acting_router
 from windvane.apps.console.admin import admin_router
 from windvane.apps.console.answering import (
     NoSuchName,
@@ -43,6 +43,7 @@ from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx
 from windvane.ports.event_log import EventLog
 from windvane.ports.metrics import MetricsBoard, Series
 from windvane.ports.routing_feed import RoutingFeed
+from windvane.usecases.actions import ServingChecks
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _log = logging.getLogger(__name__)
@@ -105,6 +106,7 @@ def make_app(
     expire_after_s: float = EXPIRE_AFTER_S,
     ways: SignInWays | None = None,
     open_metrics: bool = False,
+    checks: ServingChecks | None = None,
     close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The console over ``store``; ``close`` is called when it stops.
@@ -114,7 +116,8 @@ def make_app(
     ``log`` is what `windvane.read` reads. ``expire_after_s``: after which time a spool that nobody
     sees is taken for gone.
     ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
-    strangers may read the metrics.
+    strangers may read the metrics. ``checks`` are what is asked of this machine before a version
+    goes live.
     """
 
     @asynccontextmanager
@@ -137,13 +140,14 @@ def make_app(
     reads, pages, memory = ReadService(store), Pages(), Memory(expire_after_s)
     ways = ways or SignInWays()
     app.state.guard = Guard(store, reads, clock, ways.cookies, ways.limits)
-    app.include_router(acting_router(store, clock, feed))  # before routes that end in a path
+    acting = Acting(store, clock, feed, checks or ServingChecks())
+    app.include_router(acting_router(acting))  # before routes that end in a path
     app.include_router(api_router(reads, clock, memory))
     app.include_router(admin_router(store, clock, feed))
     if log is not None:
         app.include_router(read_router(store, log))
     app.include_router(sign_in_router(store, reads, clock, pages, ways))
-    app.include_router(acting_pages(store, reads, clock, pages, feed))
+    app.include_router(acting_pages(acting, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory))
     app.include_router(
         _health_router(reads, board, clock, expire_after_s, open_metrics=open_metrics)

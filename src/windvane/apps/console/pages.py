@@ -16,6 +16,11 @@ from windvane.apps.console.access import (
     visible_incidents,
     visit_of,
 )
+from windvane.apps.console.acting import (
+    proposed_on_incident,
+    proposed_on_model,
+    proposed_on_version,
+)
 from windvane.apps.console.answering import ReadService
 from windvane.apps.console.evidence import evidence_of
 from windvane.apps.console.features import feature_views
@@ -48,7 +53,6 @@ from windvane.apps.console.views import (
 )
 from windvane.core.authorization import Action, Principal
 from windvane.ports.clock import Clock
-from windvane.usecases.dismiss_incident import is_closable
 
 
 def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) -> APIRouter:
@@ -82,6 +86,7 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
             lambda tx: load_model_page(tx, model, now, given, memory, wall),
         )
         glance = page.glance
+        who = visit_of(request).principal
         line = glance.line
         tenants, more = tenant_rows(page)
         places = {v.version: i for i, v in enumerate(page.versions)}
@@ -98,7 +103,14 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
             applied_at=glance.record.applied_at,
             owner=owner_of(glance),
             consumers=glance.file.consumers,
-            may_roll_back=may(visit_of(request).principal, Action.ROLL_BACK, glance.file),
+            actions=proposed_on_model(who, glance.file, glance.live, watched=page.watched),
+            version_actions={
+                v.version: proposed_on_version(
+                    who, glance.file, v, glance.live, trusted=v.manifest in page.trusted
+                )
+                for v in page.versions
+            },
+            silences=page.silences,
             health=glance.health,
             notes=notes_on(page),
             incidents=sort_incidents([*glance.incidents, *page.closed]),
@@ -143,9 +155,7 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
             request, "incident.html", title=page.incident.title, now=clock.now(),
             incident=page.incident, story=story_of(page), answered_now=answered_now(page),
             evidence=evidence_of(page.incident), consumers=page.file.consumers,
-            may_dismiss=page.incident.closed_at is None
-            and is_closable(page.incident)
-            and may(who, Action.DISMISS_INCIDENT, page.file),
+            actions=proposed_on_incident(who, page.file, page.incident),
             values_hidden=not may(who, Action.SEE_VALUES, page.file),
         )  # fmt: skip
 

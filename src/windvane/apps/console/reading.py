@@ -23,6 +23,7 @@ from windvane.ports.control_store import (
     Incident,
     IncidentNote,
     ModelRecord,
+    Silence,
     Tx,
     UnknownName,
     VersionRecord,
@@ -122,6 +123,8 @@ class ModelPage:
     decisions: tuple[Decision, ...]
     routes: tuple[tuple[Decision, ModelRoute], ...]
     watched: bool
+    silences: tuple[Silence, ...]
+    trusted: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,8 @@ def load_model_page(
         decisions=decisions,
         routes=_routes(tx, name, decisions, memory),
         watched=champion is not None and is_watched(champion),
+        silences=tuple(tx.silences(wall, name)),
+        trusted=seen.trusted,
     )
 
 

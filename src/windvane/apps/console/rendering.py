@@ -75,6 +75,7 @@ def environment() -> Environment:
         "span": times.span,
         "pretty": pretty,
         "metric": metric_name,
+        "capfirst": lambda text: f"{text[:1].upper()}{text[1:]}",
     }
     env.tests["quiet_tenant"] = quiet_tenant  # pyright: ignore[reportArgumentType]
     words: dict[str, Any] = {

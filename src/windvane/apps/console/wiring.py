@@ -11,14 +11,17 @@ from windvane.adapters.argon2 import Argon2Hasher
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileCertificate, FileMetricsBoard, FileRoutingFeed
+from windvane.adapters.pip import PipEnvironments
 from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.trial import TrialProcess
 from windvane.apps.console.app import make_app
 from windvane.apps.console.hosts import AllowedHosts
 from windvane.apps.console.signing_in import SignInWays
 from windvane.apps.console.visiting import Cookies
 from windvane.ports.certificate import Certificate
 from windvane.ports.openid import OpenIdProvider
-from windvane.usecases.read_settings import Settings, find_settings
+from windvane.usecases.actions.serving_checks import checks_here
+from windvane.usecases.read_settings import HOME_VARIABLE, Settings, find_settings
 from windvane.usecases.sign_in import SessionLimits
 
 
@@ -48,6 +51,9 @@ def console(given: Settings) -> FastAPI:
         expire_after_s=given.spool_expire_after_s,
         ways=_sign_in_ways(given),
         open_metrics=given.metrics_without_sign_in,
+        checks=checks_here(
+            PipEnvironments(given.environments), TrialProcess((HOME_VARIABLE, given.folder))
+        ),
         close=store.close,
     )
 

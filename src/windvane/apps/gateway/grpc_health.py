@@ -84,9 +84,11 @@ class HealthService:
     def _status(self, call: GrpcCall, name: str) -> int:
         if name not in _OWN:
             try:
-                self._service.find_model(call, name)
+                model = self._service.find_model(call, name)
             except NoSuchModel:
                 return SERVICE_UNKNOWN
+            if model.route.off:
+                return NOT_SERVING
         return self._now()
 
     def _now(self) -> int:

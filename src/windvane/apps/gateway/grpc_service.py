@@ -25,7 +25,7 @@ from windvane.apps.gateway.rejection_throttle import RejectionThrottle
 from windvane.apps.gateway.traces import end_grpc_trace
 from windvane.core.routing import Scope
 from windvane.inference.engine import Engine
-from windvane.inference.errors import BadBody, Overloaded, RateLimited, Rejection
+from windvane.inference.errors import BadBody, Overloaded, RateLimited, Rejection, TurnedOff
 from windvane.inference.request import InferenceRequest, InferenceResponse
 from windvane.inference.snapshot import ServedModel
 
@@ -119,8 +119,8 @@ class GrpcService:
         return _answer("ServerMetadataResponse", server_metadata())
 
     async def model_ready(self, call: GrpcCall) -> GrpcAnswer:
-        self._seen("ModelReadyRequest", call)
-        return _answer("ModelReadyResponse", {"ready": self.is_ready()})
+        model = self._seen("ModelReadyRequest", call)
+        return _answer("ModelReadyResponse", {"ready": self.is_ready() and not model.route.off})
 
     async def model_metadata(self, call: GrpcCall) -> GrpcAnswer:
         fields = model_metadata(self._seen("ModelMetadataRequest", call))
@@ -134,7 +134,7 @@ class GrpcService:
 
     async def hold_back(self, error: Rejection) -> None:
         """Return when the refusal may leave."""
-        if self._throttle is None or not isinstance(error, RateLimited | Overloaded):
+        if self._throttle is None or not isinstance(error, RateLimited | Overloaded | TurnedOff):
             return
         held_s = self._throttle.hold_s(error.tenant, self._engine.services.monotonic())
         if held_s:
@@ -142,9 +142,9 @@ class GrpcService:
             self._throttle.later(held_s, let_go.set)
             await let_go.wait()
 
-    def find_model(self, call: GrpcCall, name: str) -> None:
+    def find_model(self, call: GrpcCall, name: str) -> ServedModel:
         """Raises NoSuchModel unless the caller may see it, and what a bad key is told."""
-        self._engine.authenticate_reader(self._request(call)).access(name)
+        return self._engine.authenticate_reader(self._request(call)).access(name).model
 
     def is_ready(self) -> bool:
         try:

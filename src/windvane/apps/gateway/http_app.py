@@ -42,6 +42,7 @@ from windvane.apps.gateway.statuses import (
 from windvane.apps.gateway.traces import end_http_trace
 from windvane.core.admission import FREE
 from windvane.core.routing import Scope
+from windvane.inference.access import turned_off
 from windvane.inference.engine import Engine
 from windvane.inference.errors import (
     InternalError,
@@ -49,6 +50,7 @@ from windvane.inference.errors import (
     Overloaded,
     RateLimited,
     Rejection,
+    TurnedOff,
 )
 from windvane.inference.failures import describe, frames_of
 from windvane.inference.low_priority_queue import LowPriorityQueue
@@ -217,7 +219,7 @@ class HttpApp:
         status, extra = status_of(error), [content_type, *extra]
         extra += _echoes(headers, versioned=False)
         held_s = 0.0
-        if isinstance(error, RateLimited | Overloaded):
+        if isinstance(error, RateLimited | Overloaded | TurnedOff):
             held_s = self.throttle.hold_s(error.tenant, self.engine.services.monotonic())
         if held_s:
             self.throttle.later(held_s, lambda: reply(status, extra, body))
@@ -262,6 +264,8 @@ class HttpApp:
             if page.when_ready:
                 self.check_ready()
             model = self._seen(page.model, head, request_id) if page.model else None
+            if page.when_ready and model is not None and model.route.off:
+                raise turned_off(model.route)
             body = page.render(model)
         except Exception as error:
             self.reject(protocol, error, request_id, head.headers, reply)

@@ -109,6 +109,7 @@ STATUSES: Mapping[type[Rejection], int] = {
     errors.NotReady: 503,
     errors.NotRecorded: 503,
     errors.Overloaded: 503,
+    errors.TurnedOff: 503,
     errors.DeadlinePassed: 504,
 }
 """Each class of rejection has one line; a test fails for one that has none."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
-from windvane.adapters.files import FileRoutingFeed
+from windvane.adapters.files import FileArtifacts, FileRoutingFeed
 from windvane.adapters.notify import AppriseNotifier
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.steward.lanes import Lanes
@@ -46,8 +46,9 @@ def store(given: Settings) -> SqlControlStore:
 
 def lanes(given: Settings, held: SqlControlStore) -> Lanes:
     notifier = AppriseNotifier(given.folder / "notifications.jsonl", given.notify)
-    made = make_lanes(held, FileRoutingFeed(given.routing_file), notifier, LazyMirror(given))
-    return Lanes(held, open_clock(given.clock), made, given.steward_every_s)
+    clock, feed = open_clock(given.clock), FileRoutingFeed(given.routing_file)
+    made = make_lanes(held, clock, feed, notifier, LazyMirror(given), FileArtifacts())
+    return Lanes(held, clock, made, given.steward_every_s)
 
 
 def steward(given: Settings, held: SqlControlStore, wake: Callable[[], None]) -> Steward:

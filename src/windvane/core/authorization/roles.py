@@ -33,21 +33,30 @@ class Action(enum.StrEnum):
     """What can be asked of the console and the control API.
 
     ``VIEW`` is everything that is counted, decided and told; ``SEE_VALUES`` the raw values of
-    single requests. The last three are about the whole installation, never about one model.
+    single requests. ``DEPLOY`` is to put a version live and to take it out of service. The last
+    three are about the whole installation, never about one model.
     """
 
     VIEW = "view"
     SEE_VALUES = "see_values"
-    DISMISS_INCIDENT = "dismiss_incident"
+    ACKNOWLEDGE = "acknowledge"
+    SILENCE = "silence"
+    CLOSE_INCIDENT = "close_incident"
     ROLL_BACK = "roll_back"
+    DEPLOY = "deploy"
+    TURN_OFF = "turn_off"
     TRUST_VERSION = "trust_version"
+    DELETE = "delete"
     READ_AUDIT = "read_audit"
     MANAGE_LIMITS = "manage_limits"
     MANAGE_KEYS = "manage_keys"
 
 
 _VIEWER = frozenset({Action.VIEW})
-_OPERATOR = _VIEWER | {Action.SEE_VALUES, Action.DISMISS_INCIDENT, Action.ROLL_BACK}
+_OPERATOR = _VIEWER | {
+    Action.SEE_VALUES, Action.ACKNOWLEDGE, Action.SILENCE, Action.CLOSE_INCIDENT,
+    Action.ROLL_BACK, Action.DEPLOY, Action.TURN_OFF,
+}  # fmt: skip
 _APPROVER = _OPERATOR | {Action.TRUST_VERSION}
 ACTIONS_OF: Mapping[Role, frozenset[Action]] = {
     Role.VIEWER: _VIEWER,
@@ -88,6 +97,10 @@ class PrincipalKind(enum.StrEnum):
     KEY = "key"
 
 
+# Turning a model off is left to the roles: it may have to be done at night, by whoever is there.
+_OF_WHO_DECIDES = frozenset({Action.ROLL_BACK, Action.DEPLOY})
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Somebody who was recognised. ``tenant`` is the one whose own audit a key may read, ""
@@ -106,8 +119,8 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The model that an action is about, the team that owns it, and who may roll it back: names
-    of users, ``team:NAME`` or actors; none leaves it to the roles."""
+    """The model that an action is about, the team that owns it, and who decides which version
+    serves: names of users, ``team:NAME`` or actors; none leaves it to the roles."""
 
     model: str
     team: str
@@ -136,7 +149,7 @@ def authorize(principal: Principal, action: Action, subject: Subject | None) -> 
         for grant in principal.grants
         if action in ACTIONS_OF[grant.role] and _reaches(grant, action, subject)
     ]
-    if subject is not None and action is Action.ROLL_BACK and subject.decides:
+    if subject is not None and action in _OF_WHO_DECIDES and subject.decides:
         return _decided(principal, subject, holds)
     if holds:
         return Permission()

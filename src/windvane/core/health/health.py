@@ -70,11 +70,13 @@ class Trouble:
 @dataclass(frozen=True, slots=True)
 class HealthFacts:
     """Everything that was observed of a model. ``unservable`` says why its champion cannot
-    answer, "" if it can; ``hold`` why nothing could be judged, "" if it could."""
+    answer, "" if it can; ``off``: a person turned it off; ``hold`` why nothing could be judged,
+    "" if it could."""
 
     live: bool
     watching: Watching
     traffic: Traffic
+    off: bool = False
     troubles: Sequence[Trouble] = ()
     unservable: str = ""
     standing_in: str = ""
@@ -90,7 +92,11 @@ def judge_health(facts: HealthFacts) -> Health:
     """The loudest word that what was observed allows, of equals the one that explains the others;
     "healthy" only if something was judged and nothing of the rest holds."""
     if not facts.live:
-        return Health("not live", Tone.QUIET, "HLT-101", "no version is deployed yet")
+        return Health("not live", Tone.QUIET, "HLT-101", "no version is deployed")
+    if facts.off:
+        return Health(
+            "turned off", Tone.WARN, "HLT-503", "nobody is answered until it is turned on"
+        )
     found = [health for rule in _RULES if (health := rule(facts)) is not None]
     loud = list(Tone)
     return min(

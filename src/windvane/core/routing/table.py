@@ -71,7 +71,7 @@ class ModelRoute:
     for ``cache_ttl_s`` (0: not at all), with ``cache_all`` also those that are computed as fast
     as they are found. ``tenants`` may see the model; all may where it is empty. ``circuit``
     says when a version is not tried for a while, ``cascade`` which model answers where this one
-    is unsure.
+    is unsure. While ``off`` it answers nobody: somebody turned it off.
     """
 
     model: str
@@ -92,6 +92,7 @@ class ModelRoute:
     cache_all: bool = False
     circuit: CircuitSpec = CircuitSpec()
     cascade: CascadeSpec | None = None
+    off: bool = False
 
     @cached_property
     def optional(self) -> tuple[tuple[str, int], ...]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from usecases.harness import MODEL, Harness
 
+from windvane.core.journal import Decision
 from windvane.ports.control_store import Trust, UnknownName, VersionRecord
+from windvane.usecases.actions import About
 from windvane.usecases.publish_routing import PUBLISH
-from windvane.usecases.trust_version import trust_version
 
 
 def trusted_in_table(harness: Harness) -> dict[str, bool]:
@@ -17,6 +18,13 @@ def trusted_in_table(harness: Harness) -> dict[str, bool]:
     assert table is not None
     assert harness.queued(PUBLISH)[-1]["seq"] == table.seq
     return {entry.version: entry.trusted for entry in table.models[MODEL].versions}
+
+
+def trust(
+    harness: Harness, version: str, *, model: str = MODEL, by: str = "cli:ada", revoke: bool = False
+) -> Decision:
+    name = "distrust" if revoke else "trust"
+    return harness.act(name, About.VERSION, model=model, version=version, by=by)
 
 
 def replace_files(harness: Harness, version: str, manifest: str) -> None:
@@ -32,8 +40,8 @@ def replace_files(harness: Harness, version: str, manifest: str) -> None:
 
 
 def test_it_is_the_manifest_that_is_trusted(harness: Harness) -> None:
-    given = trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
-    assert given == Trust("1" * 8, MODEL, "1", "cli:ada", harness.clock.wall())
+    trust(harness, "1")
+    given = Trust("1" * 8, MODEL, "1", "cli:ada", harness.clock.wall())
     assert trusted_in_table(harness) == {"1": True, "2": False}
     with harness.store.read() as tx:
         assert tx.trusted() == [given]
@@ -45,22 +53,22 @@ def test_it_is_the_manifest_that_is_trusted(harness: Harness) -> None:
 
 
 def test_other_files_under_the_same_name_are_not_trusted(harness: Harness) -> None:
-    trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
+    trust(harness, "1")
     replace_files(harness, "1", "f" * 8)
-    trust_version(harness.store, harness.clock, MODEL, "2", by="cli:ada")  # publishes
+    trust(harness, "2")  # publishes
     assert trusted_in_table(harness) == {"1": False, "2": True}
 
 
 def test_the_same_files_under_another_name_are_trusted(harness: Harness) -> None:
     replace_files(harness, "2", "1" * 8)
-    trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
+    trust(harness, "1")
     assert trusted_in_table(harness) == {"1": True, "2": True}
 
 
 def test_trust_can_be_taken_back_and_given_again(harness: Harness) -> None:
-    trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
+    trust(harness, "1")
     harness.clock.at += 1
-    trust_version(harness.store, harness.clock, MODEL, "1", by="cli:bob", revoke=True)
+    trust(harness, "1", by="cli:bob", revoke=True)
     assert trusted_in_table(harness) == {"1": False, "2": False}
     with harness.store.read() as tx:
         assert tx.trusted() == []
@@ -68,7 +76,7 @@ def test_trust_can_be_taken_back_and_given_again(harness: Harness) -> None:
     assert decision.facts == {"manifest": "1" * 8}
     assert decision.actor == "cli:bob"
     assert decision.verdict.sentence == "version 1 is no longer trusted to run code"
-    trust_version(harness.store, harness.clock, MODEL, "1", by="cli:ada")
+    trust(harness, "1")
     assert trusted_in_table(harness)["1"]
     assert len(harness.decisions("trust")) == 2
 
@@ -79,7 +87,7 @@ def test_trust_can_be_taken_back_and_given_again(harness: Harness) -> None:
 )
 def test_nothing_unknown_is_trusted(harness: Harness, model: str, version: str, hint: str) -> None:
     with pytest.raises(UnknownName) as raised:
-        trust_version(harness.store, harness.clock, model, version, by="cli:ada")
+        trust(harness, version, model=model)
     assert hint in raised.value.advice
     assert harness.decisions("trust") == []
     with harness.store.read() as tx:

@@ -8,9 +8,10 @@ from usecases.harness import FILE, MODEL, START, Harness
 
 from windvane.core.execution import Environment, Offer, RuntimeName, choose_runtime
 from windvane.ports.control_store import Deployment, UnknownName
-from windvane.usecases.deploy_version import CannotDeploy, CannotServe, deploy_version
+from windvane.ports.trial import TrialOrder
+from windvane.usecases.actions import About, ServingChecks
+from windvane.usecases.actions.deploy import CannotDeploy, CannotServe, deploy_version
 from windvane.usecases.publish_routing import PUBLISH
-from windvane.usecases.trust_version import trust_version
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_a_version_that_nobody_trusts_is_refused_before_anything_changes(harness
         deploy_version(harness.store, harness.clock, MODEL, "3")
     assert f"`windvane trust {MODEL} 3`" in raised.value.advice
     assert (harness.live, len(harness.decisions())) == (before, decisions)
-    trust_version(harness.store, harness.clock, MODEL, "3", by="test")
+    harness.act("trust", About.VERSION, version="3")
     assert deploy_version(harness.store, harness.clock, MODEL, "3").challenger == "3"
 
 
@@ -127,11 +128,12 @@ def test_a_version_whose_library_is_not_installed_is_refused(harness: Harness) -
     def missing_package(runtime: RuntimeName) -> str:
         return "windvane[xgboost]" if runtime is RuntimeName.XGBOOST else ""
 
+    checks = ServingChecks(missing_package=missing_package)
     with pytest.raises(CannotServe, match="served by xgboost, which is not installed") as raised:
-        deploy_version(harness.store, harness.clock, MODEL, "3", missing_package=missing_package)
+        deploy_version(harness.store, harness.clock, MODEL, "3", checks=checks)
     assert "pip install 'windvane[xgboost]'" in raised.value.advice
     assert harness.live == before
-    live = deploy_version(harness.store, harness.clock, MODEL, "2", missing_package=missing_package)
+    live = deploy_version(harness.store, harness.clock, MODEL, "2", checks=checks)
     assert live.challenger == "2"
 
 
@@ -153,10 +155,9 @@ def test_a_version_whose_environment_is_damaged_is_refused(harness: Harness) -> 
     }  # fmt: skip
     harness.add_version("3", lineage=lineage)
     before = harness.live
+    checks = ServingChecks(damage=lambda _: "damaged: a.py was changed")
     with pytest.raises(CannotServe, match="whose environment is damaged") as raised:
-        deploy_version(
-            harness.store, harness.clock, MODEL, "3", damage=lambda _: "damaged: a.py was changed"
-        )
+        deploy_version(harness.store, harness.clock, MODEL, "3", checks=checks)
     assert f"windvane environments --rebuild {MODEL}:3" in raised.value.advice
     assert harness.live == before
 
@@ -164,5 +165,29 @@ def test_a_version_whose_environment_is_damaged_is_refused(harness: Harness) -> 
         return "windvane[sklearn]"  # which it does not need: it has its own
 
     assert deploy_version(
-        harness.store, harness.clock, MODEL, "3", missing_package=absent
+        harness.store, harness.clock, MODEL, "3", checks=ServingChecks(missing_package=absent)
     ).challenger == "3"  # fmt: skip
+
+
+def test_a_version_that_does_not_answer_its_trial_is_refused(harness: Harness) -> None:
+    """It is tried last, by the files that a gateway would load."""
+    before, decisions, tried = harness.live, len(harness.decisions()), list[TrialOrder]()
+
+    def trial(order: TrialOrder) -> str:
+        tried.append(order)
+        return "CannotLoad: the graph is cut off"
+
+    checks = ServingChecks(trial=trial)
+    with pytest.raises(CannotServe, match="answer nobody: CannotLoad: the graph is cut") as raised:
+        deploy_version(harness.store, harness.clock, MODEL, "2", checks=checks)
+    assert "--force" in raised.value.advice
+    with harness.store.read() as tx:
+        record = tx.version(MODEL, "2")
+    assert [(o.artifact, o.manifest, o.trusted) for o in tried] == [
+        (record.artifact, record.manifest, False)
+    ]
+    assert (harness.live, len(harness.decisions())) == (before, decisions)
+    with pytest.raises(CannotDeploy, match="already live"):
+        deploy_version(harness.store, harness.clock, MODEL, "1", checks=checks)
+    assert len(tried) == 1, "what is live is not tried again"
+    assert deploy_version(harness.store, harness.clock, MODEL, "2").challenger == "2"

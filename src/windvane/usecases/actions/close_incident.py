@@ -8,66 +8,67 @@ from typing import ClassVar
 
 import msgspec
 
-from windvane.core.errors import WindvaneError
-from windvane.core.journal import Decision
-from windvane.core.verdict import Outcome, Verdict
-from windvane.ports.clock import Clock
-from windvane.ports.control_store import (
-    ControlStore,
-    Incident,
-    IncidentNote,
-    MonitorState,
-    Tx,
+from windvane.core.authorization import Action
+from windvane.ports.control_store import Incident, IncidentNote, MonitorState, Tx
+from windvane.usecases.actions.base import (
+    About,
+    ActionRefused,
+    Asked,
+    Done,
+    ModelAction,
+    Occurrence,
 )
 from windvane.usecases.monitors import Monitor, cause_kinds, monitor_named
 from windvane.usecases.open_incident import cause_of
 
 
-class CannotDismiss(WindvaneError):
+class CannotClose(ActionRefused):
     """The incident is closed already, or only the system can close it."""
 
     code: ClassVar[str] = "INC-101"
     hint = "`windvane incidents` lists the open ones"
 
 
-def dismiss_incident(
-    store: ControlStore, clock: Clock, incident_id: str, why: str, *, by: str = ""
-) -> Incident:
-    """Close an open incident; a detector that still sounds for it begins anew.
+class CloseIncident(ModelAction):
+    """A monitor that still finds the cause begins anew, and opens another.
 
-    A broken feed heals by itself: while it is broken a version stands in for another, and
-    closing the incident would hide that. Raises CannotDismiss and UnknownName.
+    A broken feed closes by itself: while it is broken a version stands in for another, and
+    closing the incident would hide that.
     """
-    now = clock.now()
-    with store.begin() as tx:
-        held = tx.incident(incident_id)
+
+    name = "close"
+    verb = "Close the incident"
+    permission = Action.CLOSE_INCIDENT
+    about = About.INCIDENT
+    record = "close_incident"
+
+    def fits_incident(self, incident: Incident, actor: str) -> bool:
+        del actor
+        return incident.closed_at is None and is_closable(incident)
+
+    def foresee(self, tx: Tx, asked: Asked) -> str:
+        self._closable(tx, asked.incident)
+        return (
+            "The incident is closed, and the monitor that opened it begins anew: if it still "
+            "finds the cause, it opens another."
+        )
+
+    def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
+        held = self._closable(tx, asked.incident)
+        _begin_anew(tx, held, _members(held))
+        tx.put_incident(replace(held, closed_at=when.now, members=()))
+        message = f"closed by hand: {asked.reason}" if asked.reason else "closed by hand"
+        tx.add_note(held.id, IncidentNote(when.now, message, when.decision))
+        return Done(f"incident {held.id}", "INC-100", message, {"why": asked.reason})
+
+    def _closable(self, tx: Tx, incident: str) -> Incident:
+        held = tx.incident(incident)
         if held.closed_at is not None:
-            raise CannotDismiss(f"incident {incident_id} is closed already")
-        members = _members(held)
+            raise CannotClose(f"incident {incident} is closed already")
         if not is_closable(held):
             hint = "it closes once the feed is healthy; if the change is to stay, train on it"
-            raise CannotDismiss(f"incident {incident_id} is a broken feed", hint=hint)
-        decision = f"{held.id}/dismissed"
-        _begin_anew(tx, held, members)
-        closed = replace(held, closed_at=now, members=())
-        tx.put_incident(closed)
-        tx.add_note(held.id, IncidentNote(now, f"closed by hand: {why}", decision))
-        tx.decide(
-            Decision(
-                id=decision,
-                model=held.model,
-                judge="",
-                subject=f"incident {held.id}",
-                action="dismiss",
-                at=now,
-                policy={},
-                facts={"why": why},
-                verdict=Verdict(Outcome.PASS, "INC-100", f"closed by hand: {why}"),
-                actor=by,
-                reason=why,
-            )
-        )
-    return closed
+            raise CannotClose(f"incident {incident} is a broken feed", hint=hint)
+        return held
 
 
 def is_closable(incident: Incident) -> bool:

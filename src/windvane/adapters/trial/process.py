@@ -1,0 +1,49 @@
+"""A process that loads a version, answers one row with it, and ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from windvane.ports.trial import TrialOrder
+
+_MODULE = "windvane.apps.gateway.trial"
+_LONGEST = 2_000  # characters of what went wrong
+
+
+class TrialProcess:
+    """The trial port, by the gateway's own code. ``home``: the variable that names the home to it,
+    and the home's folder. A trial that takes longer
+    than ``within_s`` seconds is killed, with all that it started."""
+
+    def __init__(self, home: tuple[str, Path], within_s: float = 120.0) -> None:
+        self._home, self._within_s = home, within_s
+
+    def attempt(self, order: TrialOrder) -> str:
+        variable, folder = self._home
+        log = folder / "logs" / "trial.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", _MODULE],
+                env={**os.environ, variable: str(folder), "OMP_NUM_THREADS": "1"},
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
+                start_new_session=True,
+            )  # fmt: skip
+        try:
+            said, _ = process.communicate(msgspec.msgpack.encode(order), self._within_s)
+        except subprocess.TimeoutExpired:
+            return f"neither loaded nor answered within {self._within_s:g} s"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+        if process.returncode:
+            return f"its process ended with status {process.returncode}; see {log}"
+        return said.decode(errors="replace")[:_LONGEST]

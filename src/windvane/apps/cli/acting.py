@@ -1,0 +1,175 @@
+"""``abort``, ``undeploy``, ``off``, ``on``, ``delete``, ``acknowledge``, ``silence``, ``close``:
+what people do to models and incidents. The console and the API do the same by the same actions."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from windvane.apps.cli import wiring
+from windvane.apps.cli.changes import publish, say_home
+from windvane.apps.cli.options import AsJson, Home, ModelName, Reason, cli_actor, duration
+from windvane.apps.cli.output import err, out, print_json
+from windvane.ports.control_store import ControlStore
+from windvane.usecases.actions import About, Asked, ModelAction, action_named, perform
+from windvane.usecases.publish_routing import PUBLISH
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is meant.")]
+IncidentName = Annotated[str, typer.Argument(help="The incident's id, as `incidents` lists it.")]
+
+
+def act(
+    home: Path | None, action: ModelAction, asked: Asked, *, as_json: bool, yes: bool = True
+) -> None:
+    """Do it, and say what was done, to which home, and which gateways took it. Without ``yes`` it
+    says what will happen and asks first."""
+    settings = wiring.settings(home)
+    store = wiring.store(settings)
+    if action.about is About.INCIDENT:
+        with store.read() as tx:
+            asked = Asked(
+                tx.incident(asked.incident).model, asked.by, asked.reason,
+                incident=asked.incident, lasts_s=asked.lasts_s,
+            )  # fmt: skip
+    if not yes:
+        _confirm(store, action, asked)
+    done = perform(store, wiring.clock(settings), action, asked)
+    message = done.verdict.sentence
+    if as_json:
+        print_json({"action": action.name, "model": asked.model, "version": asked.version,
+                    "incident": asked.incident, "message": message,
+                    "decision": done.id})  # fmt: skip
+    else:
+        out.print(message)
+    if any(effect.kind == PUBLISH for effect in done.effects):
+        publish(settings, store)
+    else:
+        say_home(settings)
+
+
+def _confirm(store: ControlStore, action: ModelAction, asked: Asked) -> None:
+    with store.read() as tx:
+        follows = action.foresee(tx, asked)
+    err.print(follows)
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(
+            "nobody is there to be asked; with --yes it is done without a question"
+        )
+    if not typer.confirm("Go on?", err=True):
+        raise typer.Exit(1)
+
+
+def abort(
+    model: ModelName, reason: Reason = "", home: Home = None, as_json: AsJson = False
+) -> None:
+    """End the rollout that is under way; its version may be deployed again.
+
+    `rollback` does the same and remembers that the version was bad.
+    """
+    asked = Asked(model, cli_actor(), reason)
+    act(home, action_named("abort", About.MODEL), asked, as_json=as_json)
+
+
+def undeploy(
+    model: ModelName,
+    yes: Yes = False,
+    reason: Reason = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a model out of service; its versions stay registered.
+
+    Its clients are told that there is no such model, and it is not watched any more.
+    """
+    asked = Asked(model, cli_actor(), reason)
+    act(home, action_named("undeploy", About.MODEL), asked, as_json=as_json, yes=yes)
+
+
+def off(
+    model: ModelName,
+    yes: Yes = False,
+    reason: Reason = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a model off: it answers nobody, until `windvane on`.
+
+    No version answers, no fallback and no constant; its clients get 503 and `GAT-125`. What is
+    deployed stays as it is.
+    """
+    asked = Asked(model, cli_actor(), reason)
+    act(home, action_named("off", About.MODEL), asked, as_json=as_json, yes=yes)
+
+
+def on(model: ModelName, reason: Reason = "", home: Home = None, as_json: AsJson = False) -> None:
+    """Turn a model on again: what is deployed answers."""
+    asked = Asked(model, cli_actor(), reason)
+    act(home, action_named("on", About.MODEL), asked, as_json=as_json)
+
+
+def delete(
+    model: ModelName,
+    version: Annotated[str, typer.Argument(help="One version; the whole model by default.")] = "",
+    yes: Yes = False,
+    reason: Reason = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a version with its files, or a model with all of its versions and its past.
+
+    What serves, or is what a rollback returns to, is not deleted. Decisions stay on record, and
+    what was answered stays in the log for as long as the log keeps it.
+    """
+    action = (
+        action_named("delete-version", About.VERSION)
+        if version
+        else action_named("delete", About.MODEL)
+    )
+    asked = Asked(model, cli_actor(), reason, version)
+    act(home, action, asked, as_json=as_json, yes=yes)
+
+
+def acknowledge(
+    incident: IncidentName, reason: Reason = "", home: Home = None, as_json: AsJson = False
+) -> None:
+    """Say that you are on an incident: whoever looks at it sees that."""
+    asked = Asked("", cli_actor(), reason, incident=incident)
+    act(home, action_named("acknowledge", About.INCIDENT), asked, as_json=as_json)
+
+
+def silence(
+    name: Annotated[str, typer.Argument(help="A model, or an incident's id for its cause alone.")],
+    lasts: Annotated[str, typer.Option("--for", help="For how long, such as `2h`.")] = "2h",
+    lift: Annotated[bool, typer.Option("--lift", help="End the silences of a model.")] = False,
+    reason: Reason = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell nobody of a model's incidents, or of one cause's, for a while.
+
+    They open, act and are recorded as ever. What is still open when the silence ends is told
+    then; what is over by then is not.
+    """
+    with wiring.store(wiring.settings(home)).read() as tx:
+        of_incident = not lift and any(i.id == name for i in tx.open_incidents())
+    by, lasts_s = cli_actor(), duration(lasts, "--for")
+    if of_incident:
+        asked = Asked("", by, reason, incident=name, lasts_s=lasts_s)
+        act(home, action_named("silence", About.INCIDENT), asked, as_json=as_json)
+        return
+    action = action_named("lift-silence" if lift else "silence", About.MODEL)
+    act(home, action, Asked(name, by, reason, lasts_s=lasts_s), as_json=as_json)
+
+
+def close(
+    incident: IncidentName, reason: Reason = "", home: Home = None, as_json: AsJson = False
+) -> None:
+    """Close an incident by hand; the reason goes on record.
+
+    A monitor that still finds the cause opens another. A broken feed closes by itself.
+    """
+    asked = Asked("", cli_actor(), reason, incident=incident)
+    act(home, action_named("close", About.INCIDENT), asked, as_json=as_json)

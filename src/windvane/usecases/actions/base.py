@@ -1,0 +1,170 @@
+"""What an action is: something that a person does to a model, a version or an incident."""
+
+from __future__ import annotations
+
+import enum
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from windvane.core.authorization import Action
+from windvane.core.errors import WindvaneError
+from windvane.core.execution import Environment, RuntimeName
+from windvane.core.journal import Decision, Effect
+from windvane.core.verdict import Outcome, Verdict
+from windvane.ports.clock import Clock
+from windvane.ports.control_store import ControlStore, Deployment, Incident, Tx, VersionRecord
+from windvane.ports.trial import TrialOrder
+
+
+class ActionRefused(WindvaneError):
+    """What was asked for cannot be done as things are; nothing was changed."""
+
+    code: ClassVar[str] = "ACT-100"
+
+
+class About(enum.StrEnum):
+    """What an action is done to. A version is one of a model."""
+
+    MODEL = "model"
+    VERSION = "version"
+    INCIDENT = "incident"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody asks for: ``by`` whom and why (``reason``), for the record. ``version`` and
+    ``incident`` where the action is about one; ``lasts_s`` where it ends by itself (seconds)."""
+
+    model: str
+    by: str
+    reason: str = ""
+    version: str = ""
+    incident: str = ""
+    lasts_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done, as its decision has it: about which ``subject``, by the ``code`` of the
+    sentence ``message``, from which ``facts``, and what follows."""
+
+    subject: str
+    code: str
+    message: str
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    effects: tuple[Effect, ...] = ()
+
+
+def _nothing_missing(_: RuntimeName) -> str:
+    return ""
+
+
+def _whole(_: Environment) -> str:
+    return ""
+
+
+def _answers(_: TrialOrder) -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServingChecks:
+    """What is asked of this machine before a version goes live: ``missing_package`` says what has
+    to be installed for a runtime, ``damage`` what is wrong with an environment of packages of a
+    version's own, ``trial`` what goes wrong as the version is loaded and asked; "" for nothing."""
+
+    missing_package: Callable[[RuntimeName], str] = _nothing_missing
+    damage: Callable[[Environment], str] = _whole
+    trial: Callable[[TrialOrder], str] = _answers
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """When an action happens, by business time and by the wall's clock (s since the epoch), and
+    the id of its decision."""
+
+    now: float
+    wall: float
+    decision: str
+
+
+class ModelAction(ABC):
+    """One thing that people do. To add one: a file here and a line in ``ACTIONS``; the console,
+    the API and the record follow. ``name`` is its path, ``verb`` its button, ``permission`` what
+    allows it; ``destructive`` if it takes something away that is not put back by another action."""
+
+    name: ClassVar[str]
+    verb: ClassVar[str]
+    permission: ClassVar[Action]
+    about: ClassVar[About] = About.MODEL
+    destructive: ClassVar[bool] = False
+    record: ClassVar[str]  # the decision's action
+    lasts: ClassVar[str] = ""  # the duration that is proposed, where it ends by itself
+
+    def fits(self, live: Deployment | None, *, watched: bool) -> bool:
+        """Whether it is worth proposing as things are; ``watched``: the model is served
+        elsewhere. What refuses it in the end is ``foresee``."""
+        del live, watched
+        return True
+
+    def fits_version(
+        self, version: VersionRecord, live: Deployment | None, *, trusted: bool
+    ) -> bool:
+        """The same of an action about a version, whose files are ``trusted`` or not."""
+        del version, live, trusted
+        return True
+
+    def fits_incident(self, incident: Incident, actor: str) -> bool:
+        """The same of an action about an incident, for who is ``actor``."""
+        del actor
+        return incident.closed_at is None
+
+    @abstractmethod
+    def foresee(self, tx: Tx, asked: Asked) -> str:
+        """What will happen, in sentences for who is about to confirm. Raises ActionRefused and
+        UnknownName."""
+
+    @abstractmethod
+    def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
+        """Do it in the transaction. Raises as ``foresee``."""
+
+    def locks(self, asked: Asked) -> Sequence[str] | None:
+        """The models that nobody else may change meanwhile; None for all."""
+        return (asked.model,)
+
+    def check(self, store: ControlStore, asked: Asked, checks: ServingChecks) -> None:
+        """What takes long, before the transaction begins; nothing by default."""
+        del store, asked, checks
+
+    def perform(
+        self, store: ControlStore, clock: Clock, asked: Asked, checks: ServingChecks
+    ) -> Decision:
+        """Check, act and record, in one transaction; the decision."""
+        self.check(store, asked, checks)
+        with store.begin(self.locks(asked)) as tx:
+            tx.model(asked.model)
+            when = Occurrence(clock.now(), clock.wall(), self._decision_id(asked))
+            done = self.act(tx, asked, when)
+            decision = Decision(
+                id=when.decision,
+                model=asked.model,
+                judge="",
+                subject=done.subject,
+                action=self.record,
+                at=when.now,
+                policy={},
+                facts=done.facts,
+                verdict=Verdict(Outcome.PASS, done.code, done.message),
+                effects=done.effects,
+                actor=asked.by,
+                reason=asked.reason,
+            )
+            tx.decide(decision)
+        return decision
+
+    def _decision_id(self, asked: Asked) -> str:
+        about = asked.incident or "/".join(filter(None, (asked.model, asked.version)))
+        return f"{about}/{self.name}/{secrets.token_hex(8)}"
