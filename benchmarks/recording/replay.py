@@ -86,6 +86,7 @@ def replay(url: str, folder: Path, fleet: Fleet, events: Iterable[tuple[float, b
         cpu, wall, recorded = time.process_time(), time.perf_counter(), 0
         while (more := recorder.step()) > 0:
             recorded += more
+        recorder.finish()
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     finally:
         os.sched_setaffinity(0, cores)
