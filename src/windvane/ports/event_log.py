@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.errors import WindvaneError
+from windvane.core.health import LogSize
 from windvane.core.task import Contract
 from windvane.ports.events import Event
 
@@ -257,6 +258,16 @@ class EventLog(Protocol):
     ) -> list[OutcomeCounts]:
         """What became of the outcomes that were received in [start, end), by tenant. None is late
         where ``arrive_within_s`` is None."""
+        ...
+
+    def sizes(self, recent_from: float) -> list[LogSize]:
+        """What the files of its latest version hold, by table and day; of days from
+        ``recent_from`` (s) on by model, too. A file of several models is shared out by their
+        rows."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Of the disk that it is on; None where that is an object store."""
         ...
 
     def scored(self, model: str, contract: Contract, start: float, end: float) -> list[ScoredRows]:

@@ -12,6 +12,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import AgedRows, ControlStore, Tx
 from windvane.ports.event_log import EventLog
 from windvane.usecases.expire_events import expire_events
+from windvane.usecases.forecast_log import log_retention_s
 from windvane.usecases.read_model_file import (
     BadModelFile,
     ModelFile,
@@ -66,12 +67,7 @@ def keep_bounded(
 
 def keep_log_bounded(store: ControlStore, log: EventLog, clock: Clock, retention: Retention) -> int:
     """A bounded step on each table of the log; the rows that were removed."""
-    kept = {
-        "predictions": retention.predictions * _DAY_S,
-        "refusals": retention.refusals * _DAY_S,
-        "outcomes": retention.outcomes * _DAY_S,
-    }
-    removed = expire_events(store, log, clock.now(), kept, {})  # pyright: ignore[reportArgumentType]
+    removed = expire_events(store, log, clock.now(), log_retention_s(retention), {})
     return sum(one.rows for one in removed.values())
 
 

@@ -29,8 +29,10 @@ from windvane.adapters.delta.questions import (
     read_scored,
 )
 from windvane.adapters.delta.rows import read_rows, read_span
+from windvane.adapters.delta.sizes import read_sizes
 from windvane.adapters.delta.table_folder import TableFolder, quoted, utc
 from windvane.adapters.delta.tables import PARTITIONS, TABLES, bucket_of, table_of, to_arrow
+from windvane.core.health import LogSize
 from windvane.core.task import Contract
 from windvane.ports.event_log import (
     LogEntry,
@@ -195,6 +197,12 @@ class DeltaEventLog:
         arrive_within_s: float | None,
     ) -> list[OutcomeCounts]:
         return read_outcome_counts(self._tables, model, contract, start, end, arrive_within_s)
+
+    def sizes(self, recent_from: float) -> list[LogSize]:
+        return read_sizes(self._tables, recent_from)
+
+    def free_bytes(self) -> int | None:
+        return self._tables.free_bytes()
 
     def compact(self, most: int) -> int:
         return self._compaction.run(most)

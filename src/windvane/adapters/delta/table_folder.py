@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -29,6 +31,15 @@ class TableFolder:
         self._layout_checked = False
         self.storage = dict(storage) or None
         self.remote = "://" in root and not root.startswith("file://")
+
+    def free_bytes(self) -> int | None:
+        """Of the disk; None for an object store."""
+        if self.remote:
+            return None
+        folder = Path(self._root.removeprefix("file://")).absolute()
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
 
     def uri(self, name: str) -> str:
         return f"{self._root}/{name}"

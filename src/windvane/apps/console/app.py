@@ -29,6 +29,7 @@ from windvane.apps.console.answering import (
 from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.control_metrics import CONTROL, control_series
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
+from windvane.apps.console.log_api import log_router
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import RECORDERS, recorder_series, render
 from windvane.apps.console.pages import page_router
@@ -44,6 +45,7 @@ from windvane.ports.event_log import EventLog
 from windvane.ports.metrics import MetricsBoard, Series
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.actions import ServingChecks
+from windvane.usecases.read_settings import Retention
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _log = logging.getLogger(__name__)
@@ -103,6 +105,8 @@ def make_app(
     board: MetricsBoard | None = None,
     hosts: AllowedHosts | None = None,
     log: EventLog | None = None,
+    retention: Retention | None = None,
+    disk_warning_days: float = 14.0,
     expire_after_s: float = EXPIRE_AFTER_S,
     ways: SignInWays | None = None,
     open_metrics: bool = False,
@@ -113,7 +117,8 @@ def make_app(
 
     ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics;
     ``hosts`` are the names that it answers under, those of a loopback address by default;
-    ``log`` is what `windvane.read` reads. ``expire_after_s``: after which time a spool that nobody
+    ``log`` is what `windvane.read` reads, kept for ``retention``; ``disk_warning_days`` before its
+    disk is full is a warning. ``expire_after_s``: after which time a spool that nobody
     sees is taken for gone.
     ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
     strangers may read the metrics. ``checks`` are what is asked of this machine before a version
@@ -146,6 +151,9 @@ def make_app(
     app.include_router(admin_router(store, clock, feed))
     if log is not None:
         app.include_router(read_router(store, log))
+        app.include_router(
+            log_router(store, log, clock, retention or Retention(), disk_warning_days)
+        )
     app.include_router(sign_in_router(store, reads, clock, pages, ways))
     app.include_router(acting_pages(acting, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory))

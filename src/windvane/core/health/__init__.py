@@ -9,13 +9,27 @@ from windvane.core.health.health import (
     Watching,
     judge_health,
 )
+from windvane.core.health.log_growth import (
+    DAY_S,
+    RATE_DAYS,
+    LogForecast,
+    LogSize,
+    TableGrowth,
+    forecast,
+)
 
 __all__ = [
+    "DAY_S",
+    "RATE_DAYS",
     "Health",
     "HealthFacts",
+    "LogForecast",
+    "LogSize",
+    "TableGrowth",
     "Tone",
     "Traffic",
     "Trouble",
     "Watching",
+    "forecast",
     "judge_health",
 ]
