@@ -376,6 +376,10 @@ class Models(Protocol):
         """The table with ``seq``, or the latest."""
         ...
 
+    def routing_seq(self) -> int | None:
+        """The number of the latest table, without reading it; None where there is none."""
+        ...
+
 
 class Tenants(Protocol):
     """Keys, limits, trust, and the record of who called what."""
@@ -478,6 +482,10 @@ class Quarantine(Protocol):
         """With its body. Raises UnknownName."""
         ...
 
+    def quarantine_sizes(self) -> Mapping[str, int]:
+        """How many items are held, by model."""
+        ...
+
     def retry_quarantined(self, items: Sequence[str]) -> int:
         """Mark those whose body is whole, each with a ``place`` above all that ever were; how
         many were held and are marked now."""
@@ -528,10 +536,16 @@ class Retention(Protocol):
         """Remove rows from before that time (s): of the model where the kind is of one."""
         ...
 
+    def oldest_kept(self) -> Mapping[AgedRows, float]:
+        """When the oldest row is from (s), by kind: of SKETCHES, VERDICTS and DECISIONS by
+        business time, of EFFECTS that are carried out and of ACCESS by the wall's. A kind with no
+        row is left out."""
+        ...
+
 
 class Decisions(Protocol):
     def decide(self, decision: Decision) -> bool:
-        """Record the decision and queue its effects; False if it was taken before."""
+        """Record and count the decision and queue its effects; False if it was taken before."""
         ...
 
     def decision(self, decision_id: str) -> Decision: ...

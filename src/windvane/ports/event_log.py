@@ -231,6 +231,11 @@ class EventLog(Protocol):
         """Of one tenant, of all for ""."""
         ...
 
+    def check_storage(self) -> None:
+        """Return where events could be read and appended; raise OSError where the storage does
+        not answer, or is no place for them. May take as long as the storage does."""
+        ...
+
     def compact(self, most: int) -> int:
         """Rewrite some partitions that lie in more than ``most`` small files as few large ones,
         and sort those that are written no more; the files that were replaced, in number. Rows,

@@ -84,6 +84,9 @@ class DeltaEventLog:
         """Raises OldLogLayout."""
         self._tables.check_layout()
 
+    def check_storage(self) -> None:
+        self._tables.check_storage()
+
     def append(
         self,
         spool: str,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,6 +61,24 @@ class TableFolder:
     def open_all(self) -> list[tuple[str, DeltaTable]]:
         found = [(name, self.open(name)) for name in TABLES]
         return [(name, table) for name, table in found if table is not None]
+
+    def check_storage(self) -> None:
+        """Raises OSError. A folder that is not there yet is made by the first append."""
+        if self.remote:
+            try:
+                system = pafs.PyFileSystem(DeltaStorageHandler(self._root, self.storage))
+                _folders(system, "")
+            except OSError:
+                raise
+            except Exception as error:  # each store's client has its own
+                raise OSError(f"{type(error).__name__}: {error}") from error
+            return
+        base = Path(self._root.removeprefix("file://"))
+        there = next(path for path in (base, *base.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is no folder")
+        if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(f"{there} cannot be written to")
 
     def check_layout(self) -> None:
         """Raises OldLogLayout where models have tables of their own."""

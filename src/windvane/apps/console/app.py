@@ -34,6 +34,7 @@ from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import RECORDERS, recorder_series, render
 from windvane.apps.console.pages import page_router
 from windvane.apps.console.read_api import read_router
+from windvane.apps.console.readiness import ReadinessService, ReadyOut
 from windvane.apps.console.rendering import FOLDER, Pages
 from windvane.apps.console.signing_in import STATUSES, SignInWays, sign_in_path, sign_in_router
 from windvane.apps.console.visiting import BoundedBodies
@@ -158,7 +159,14 @@ def make_app(
     app.include_router(acting_pages(acting, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory))
     app.include_router(
-        _health_router(reads, board, clock, expire_after_s, open_metrics=open_metrics)
+        _health_router(
+            reads,
+            ReadinessService(reads, clock, log, feed),
+            board,
+            clock,
+            expire_after_s,
+            open_metrics=open_metrics,
+        )
     )
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     known = hosts or AllowedHosts("127.0.0.1")
@@ -219,6 +227,7 @@ def make_app(
 
 def _health_router(
     reads: ReadService,
+    ready: ReadinessService,
     board: MetricsBoard | None,
     clock: Clock,
     expire_after_s: float,
@@ -233,11 +242,12 @@ def _health_router(
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="Whether the control database answers")
+    @router.get("/readyz", summary="Whether the console can answer, and what it depends on")
     @public
-    async def readyz() -> dict[str, str]:
-        await reads.ask(lambda tx: tx.models())
-        return {"status": "ok"}
+    async def readyz(response: Response) -> ReadyOut:
+        response.headers["Cache-Control"] = "no-store"
+        response.status_code, out = await ready.look()
+        return out
 
     @router.get("/metrics", summary="The gateways' metrics as one, and the recorders'")
     @(public if open_metrics else needs(Action.VIEW))

@@ -1,5 +1,21 @@
-"""How a model is, from what was observed of it and of what watches it."""
+"""How a model is, from what was observed of it and of what watches it; and how what a process
+depends on is."""
 
+from windvane.core.health.dependencies import (
+    Dependency,
+    DependencyState,
+    Readiness,
+    WatcherFacts,
+    judge_database,
+    judge_log_storage,
+    judge_routing_file,
+    judge_served_versions,
+    judge_shared,
+    judge_spool,
+    judge_unseen_watchers,
+    judge_watchers,
+    readiness,
+)
 from windvane.core.health.health import (
     Health,
     HealthFacts,
@@ -21,15 +37,28 @@ from windvane.core.health.log_growth import (
 __all__ = [
     "DAY_S",
     "RATE_DAYS",
+    "Dependency",
+    "DependencyState",
     "Health",
     "HealthFacts",
     "LogForecast",
     "LogSize",
+    "Readiness",
     "TableGrowth",
     "Tone",
     "Traffic",
     "Trouble",
+    "WatcherFacts",
     "Watching",
     "forecast",
+    "judge_database",
     "judge_health",
+    "judge_log_storage",
+    "judge_routing_file",
+    "judge_served_versions",
+    "judge_shared",
+    "judge_spool",
+    "judge_unseen_watchers",
+    "judge_watchers",
+    "readiness",
 ]
