@@ -2,7 +2,8 @@
 
 One recorder on one core replays encoded events from full spools into sketches (SQLite and
 PostgreSQL) and the Delta log; then `windvane up` records half of that rate while its gateway
-answers on the same two cores. benchmarks/recording/README.md says how to read it.
+answers on the same two cores; and a driven clock goes through thirty days.
+benchmarks/recording/README.md says how to read it.
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ from typing import Any
 
 from bench_steward import store_url
 from recording.fleet import Fleet, encoded, encoded_of_each, make_fleet
+from recording.growth import KEPT, Day, at_rate, describe_day, simulate, with_days
 from recording.lag import GATEWAY_RATE, measure_lag
 from recording.replay import Replayed, fill, read_all, replay
 from results import FOLDER, Measure, ratio, read_options, show_measures, write_results
 from rich.console import Console
 
+from windvane.core.health import DAY_S
+from windvane.usecases.read_settings import Retention
+
 EVENTS_A_SECOND = 20_000.0
 KEYS_A_MINUTE = 10_000.0
 LAG_S = 5.0
-PARTS = ("sqlite", "postgresql", "lag")
+PARTS = ("sqlite", "postgresql", "lag", "growth")
+GROWTH_RATE = 1_000.0
 _VERSIONS = ("windvane", "numpy", "deltalake", "sqlalchemy")
 
 
@@ -73,6 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             }
         )  # fmt: skip
         console.log(notes[-1])
+    if "growth" in wanted:
+        days = 4 if given.quick else 12 if given.short else 30
+        with tempfile.TemporaryDirectory(prefix="bench-growth-") as scratch:
+            grown = simulate(Path(scratch), make_fleet(2, 2), days, console.log)
+        if not given.quick:
+            found += growth_measures(grown)
+        notes += growth_notes(grown)
+        console.log(notes[-1])
     show_measures(console, found)
     if given.out is None:
         return 0 if all(m.ok for m in found) else 1
@@ -102,6 +116,45 @@ def measures(kind: str, many: Replayed, keyed: Replayed, floor: float) -> list[M
             at_most=25.0,
         ),
         Measure(f"{kind}: sketch keys a minute", keyed.keys_a_minute, at_least=KEYS_A_MINUTE),
+    ]
+
+
+def growth_measures(days: Sequence[Day]) -> list[Measure]:
+    """Of the last day against the first one that has all that is kept: nothing grows on."""
+    last = days[-1]
+    full = days[min(round(KEPT.predictions), len(days) - 1)]
+    bounded = [
+        Measure(
+            "growth: the log on the last day, times what was forecast before it was full",
+            ratio(last.log_bytes, days[2].forecast.level_bytes), at_most=1.1,
+        ),
+        Measure(
+            "growth: bytes of the log on the last day, times those of a full one",
+            ratio(last.log_bytes, full.log_bytes), at_most=1.1,
+        ),
+    ]  # fmt: skip
+    kept = round(KEPT.sketches)
+    if len(days) > kept + 1:
+        rows = ratio(last.sketches, days[kept].sketches)
+        size = ratio(last.database_bytes, days[kept].database_bytes)
+        bounded += [
+            Measure(
+                "growth: sketches on the last day, times those of a full one", rows, at_most=1.1
+            ),
+            Measure("growth: bytes of the database, times those of a full one", size, at_most=1.1),
+        ]
+    return bounded
+
+
+def growth_notes(days: Sequence[Day]) -> list[dict[str, Any]]:
+    events = 2 * 2 * 2 * DAY_S / 60.0
+    scaled = at_rate(days[-1], events, GROWTH_RATE)
+    scale = scaled["log_scale"]
+    default = round(with_days(days[-1].forecast, scale, Retention()))
+    at_a_rate = {**scaled, "level_bytes_by_default_retention": default}
+    return [
+        *({"part": "growth", "day": i + 1, **describe_day(day)} for i, day in enumerate(days)),
+        {"part": "growth at a rate", **at_a_rate},
     ]
 
 

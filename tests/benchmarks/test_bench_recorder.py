@@ -6,8 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from bench_recorder import measures
+from bench_recorder import growth_notes, measures
 from recording.fleet import VERSION, encoded, encoded_of_each, make_fleet
+from recording.growth import KEPT, simulate, with_days
 from recording.lag import lags
 from recording.replay import Replayed, fill, read_all, replay
 
@@ -64,3 +65,14 @@ def test_lag_is_the_age_of_the_oldest_event_that_is_not_recorded() -> None:
 def test_a_slow_recorder_is_not_ok() -> None:
     slow = Replayed(100, wall_s=1.0, cpu_s=1.0, keys=10, log_files=1, log_bytes=1, spool_bytes=1)
     assert [m.ok for m in measures("sqlite", slow, slow, 100_000.0)] == [False] * 3
+
+
+def test_a_day_of_the_driven_clock_holds_every_event_and_each_key(tmp_path: Path) -> None:
+    (day,) = simulate(tmp_path, make_fleet(1, 1), 1, lambda _: None)
+    assert day.log_rows == 2 * 24 * 60
+    assert day.sketches == 24 * 60
+    assert day.log_bytes > 0
+    assert day.database_bytes > 0
+    note = growth_notes([day])[-1]
+    assert note["log_bytes"] == pytest.approx(day.log_bytes * note["log_scale"], rel=0.01)
+    assert with_days(day.forecast, 2.0, KEPT) == pytest.approx(2 * day.forecast.level_bytes)
