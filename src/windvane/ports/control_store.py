@@ -519,6 +519,7 @@ class AgedRows(enum.StrEnum):
     VERDICTS = "verdicts"
     VERDICT_DETAILS = "verdict details"
     DECISIONS = "decisions"
+    INCIDENTS = "closed incidents"
     EFFECTS = "effects"
     ACCESS = "access"
     UNITS = "units"
@@ -579,6 +580,10 @@ class Decisions(Protocol):
 
     def put_incident(self, incident: Incident) -> None: ...
     def open_incident(self, model: str, cause: str) -> Incident | None: ...
+    def count_incidents(self, model: str, cause: str) -> int:
+        """Of one cause, open or closed."""
+        ...
+
     def open_incidents(self, model: str = "") -> list[Incident]:
         """Oldest first; ``model`` "" for all."""
         ...

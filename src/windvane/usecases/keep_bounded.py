@@ -113,6 +113,7 @@ def _steps(
         yield aged(AgedRows.VERDICT_DETAILS, name, details_s)
         yield aged(AgedRows.VERDICTS, name, max(retention.verdicts * _DAY_S, details_s))
         yield aged(AgedRows.DECISIONS, name, retention.decisions * _DAY_S)
+        yield aged(AgedRows.INCIDENTS, name, retention.decisions * _DAY_S)
 
 
 def _judged(tx: Tx, model: str, before: float) -> float:

@@ -47,6 +47,9 @@ def test_who_is_on_an_incident_reads_back(store: SqlControlStore) -> None:
     held = replace(INCIDENT, acknowledged_by="user:ana", acknowledged_at=4.5)
     with store.begin() as tx:
         tx.put_incident(held)
+        tx.put_incident(replace(held, id="j", closed_at=5.0))
+        tx.put_incident(replace(held, id="k", cause="other"))
+        assert [tx.count_incidents("delay", c) for c in ("c", "other", "none")] == [2, 1, 0]
     with store.read() as tx:
         assert tx.incident("i") == held
 

@@ -15,6 +15,8 @@ from windvane.ports.control_store import (
     Access,
     AgedRows,
     Deployment,
+    Incident,
+    IncidentNote,
     ModelRecord,
     UnitSeen,
     WindowKey,
@@ -124,6 +126,20 @@ def test_rows_of_a_model_go_by_their_age(store: SqlControlStore, kind: AgedRows)
     with store.read() as tx:
         left = (len(tx.sketches("delay", 0.0, 1e9)), len(tx.decisions("delay", 100)))
     assert (gone, left) == ((10, (10, 10)) if kind is AgedRows.SKETCHES else (5, (20, 5)))
+
+
+def test_incidents_go_once_they_are_closed_for_long(store: SqlControlStore) -> None:
+    with store.begin() as tx:
+        for i in range(6):
+            one = Incident(f"i{i}", "delay", f"c{i}", "k", "low", "t", 60.0 * i, 0.0, None, "", "")
+            tx.put_incident(one if i == 0 else replace(one, closed_at=60.0 * i + 1.0))
+            tx.add_note(one.id, IncidentNote(60.0 * i, "said", ""))
+        tx.put_incident(replace(one, id="x", model="other", closed_at=0.0))
+    assert drop(store, AgedRows.INCIDENTS, 200.0) == [3]
+    with store.read() as tx:
+        assert sorted(i.id for i in tx.incidents("delay", 100)) == ["i0", "i4", "i5"]
+        assert [len(tx.notes(f"i{i}")) for i in range(6)] == [1, 0, 0, 0, 1, 1]
+        assert len(tx.incidents("other", 100)) == 1
 
 
 def test_effects_that_are_done_calls_and_units_of_old_rollouts_go(store: SqlControlStore) -> None:

@@ -135,6 +135,12 @@ class DecisionRows(CountRows):
             },
         )
 
+    def count_incidents(self, model: str, cause: str) -> int:
+        c = t.incidents.c
+        mine = (c.model == model) & (c.cause == cause)
+        counted = sa.select(sa.func.count()).select_from(t.incidents).where(mine)
+        return int(self._c.execute(counted).scalar_one())
+
     def open_incident(self, model: str, cause: str) -> Incident | None:
         c = t.incidents.c
         row = self.one(

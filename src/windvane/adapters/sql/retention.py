@@ -61,6 +61,8 @@ class RetentionRows(Rows):
             case AgedRows.DECISIONS:
                 c = t.decisions.c
                 return self._drop_some(t.decisions, (c.model == model) & (c.at < before), limit)
+            case AgedRows.INCIDENTS:
+                return self._drop_incidents(model, before, limit)
             case AgedRows.EFFECTS:
                 return self._drop_some(t.outbox, t.outbox.c.done < before, limit)
             case AgedRows.ACCESS:
@@ -98,6 +100,15 @@ class RetentionRows(Rows):
                 sa.update(t.window_verdicts).where(*mine).values(detail=_NOTHING),
                 [{f"b_{n}": v for n, v in row._mapping.items()} for row in found],
             )
+        return len(found)
+
+    def _drop_incidents(self, model: str, before: float, limit: int) -> int:
+        """Closed ones, with their notes."""
+        c, notes = t.incidents.c, t.incident_notes
+        closed = (c.model == model) & (c.closed_at < before)
+        found = [row.id for row in self.all(sa.select(c.id).where(closed).limit(limit))]
+        self._c.execute(sa.delete(notes).where(notes.c.incident.in_(found)))
+        self._c.execute(sa.delete(t.incidents).where(c.id.in_(found)))
         return len(found)
 
     def _drop_units(self, limit: int) -> int:
