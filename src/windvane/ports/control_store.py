@@ -18,7 +18,7 @@ from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.task import Contract
-from windvane.ports.quarantine import Counted, Quarantined
+from windvane.ports.quarantine import Counted, ItemKind, Quarantined
 from windvane.ports.users import Users
 
 
@@ -491,9 +491,9 @@ class Quarantine(Protocol):
         many were held and are marked now."""
         ...
 
-    def retrying(self, limit_bytes: int) -> list[Quarantined]:
-        """Those that are marked, with their bodies, by place: at least one, then as many as have
-        ``limit_bytes`` together."""
+    def retrying(self, limit_bytes: int, kind: ItemKind) -> list[Quarantined]:
+        """Those of the kind that are marked, with their bodies, by place: at least one, then as
+        many as have ``limit_bytes`` together."""
         ...
 
     def next_place(self) -> int:
