@@ -50,6 +50,7 @@ START = 1_700_006_400.0
 WINDOW_S = 60.0
 BINS = 20
 ROWS_A_WINDOW = 300  # of the busiest cell; others have their Zipf share of it
+TYPICAL_ROWS = 250  # a window of the middle model
 DAY = 86_400.0 / WINDOW_S
 
 FILE = """
@@ -108,7 +109,7 @@ class TimedStore:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Models alike in all but their names; ``sizes`` rows a window of each kind of cell."""
+    """Models alike in all but their names and how busy they are."""
 
     models: int
     tenants: int
@@ -119,20 +120,28 @@ class Fleet:
     def names(self) -> list[str]:
         return [f"model-{i:04d}" for i in range(self.models)]
 
+    def rows(self, rank: int) -> list[int]:
+        """Of the active tenants of the model at that rank, in a window."""
+        active = max(1, self.tenants // 10)
+        return [max(6, int(ROWS_A_WINDOW / p / rank**0.2)) for p in range(1, active + 1)]
+
 
 def make_fleet(models: int, tenants: int, features: int) -> Fleet:
     rng = np.random.default_rng(1)
     edges = tuple(np.linspace(-2.0, 2.0, BINS - 1).tolist())
     layout = Layout(tuple(NumericAxis(f"f{i:02d}", edges) for i in range(features)))
-    windows = {START + WINDOW_S * (i - 200): draw(rng, layout, 1_500) for i in range(200)}
+    windows = {START + WINDOW_S * (i - 200): draw(rng, layout, TYPICAL_ROWS) for i in range(200)}
     return Fleet(models, tenants, layout, build_baseline(layout, windows, WINDOW_S, 7_200.0, 50))
 
 
 def past(rng: np.random.Generator, fleet: Fleet) -> Iterator[dict[WindowKey, Sketch]]:
-    """What was served in the half day before, as much of it as a steward holds in memory."""
-    pool = [draw(rng, fleet.layout, 900) for _ in range(5)]
+    """What was served in the half day before, as much of it as a steward holds in memory: windows
+    of as many rows as the model has now."""
     empty = Sketch.empty(fleet.layout.id, fleet.layout.size)
-    for name in fleet.names:
+    drawn: dict[int, list[NDArray[np.int64]]] = {}
+    for rank, name in enumerate(fleet.names, start=1):
+        rows = sum(fleet.rows(rank))
+        pool = drawn.setdefault(rows, [draw(rng, fleet.layout, rows) for _ in range(5)])
         yield {
             WindowKey(name, START - 360.0 * i, "1", "champion", "t000", "r"): Sketch(
                 fleet.layout.id, pool[i % 5], empty.traffic, empty.latency
@@ -178,12 +187,10 @@ def traffic(
     rows follow a Zipf law over models and over tenants."""
     start = START + WINDOW_S * index
     empty = Sketch.empty(fleet.layout.id, fleet.layout.size)
-    per_model = max(1, fleet.tenants // 10)
     held: dict[WindowKey, Sketch] = {}
     drawn: dict[int, list[NDArray[np.int64]]] = {}
     for rank, name in enumerate(fleet.names, start=1):
-        for place in range(1, per_model + 1):
-            rows = max(6, int(ROWS_A_WINDOW / place / rank**0.2))
+        for place, rows in enumerate(fleet.rows(rank), start=1):
             pool = drawn.setdefault(rows, [draw(rng, fleet.layout, rows) for _ in range(3)])
             counts = np.array([rows if n in ("rows", "requests") else 0 for n in TRAFFIC], np.int64)
             key = WindowKey(

@@ -361,11 +361,15 @@ def test_without_a_database_it_says_so_and_comes_back(browser: Browser, tmp_path
             assert found.status_code == 503
             assert "The control database does not answer" in found.text
             assert "Traceback" not in found.text
-        for path in ("/api/models", "/api/incidents", "/api/decisions/y", "/readyz"):
+        for path in ("/api/models", "/api/incidents", "/api/decisions/y"):
             found = get(url + path)
             assert found.status_code == 503
             assert set(found.json()) == {"code", "message", "hint", "docs"}
             assert found.json()["code"].startswith("STO-")
+        found = get(f"{url}/readyz")
+        assert found.status_code == 503
+        assert found.json()["code"].startswith("STO-")
+        assert found.json()["status"] == "unavailable"
         assert get(f"{url}/healthz").status_code == 200
 
         page.goto(url)

@@ -74,7 +74,7 @@ def test_a_version_whose_files_were_touched_never_answers(running: Installation)
     """Its units are answered by the champion, and told so, until the gate rolls it back."""
     with crowd(running, clients=3) as load:
         load.wait_for(100)
-        running.cli("deploy", MODEL, "2")
+        running.cli("deploy", MODEL, "2", "--force")
         wait_until("it is rolled back", lambda: "rollback" in actions(running), 60.0)
         load.wait_for(100)
     assert load.lost == []

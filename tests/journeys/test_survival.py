@@ -149,7 +149,7 @@ def test_a_gone_database_is_not_begun_anew(home: Installation) -> None:
 @pytest.mark.takes_turns
 def test_a_rollback_happens_once_however_often_the_steward_dies(home: Installation) -> None:
     up(home)
-    home.cli("deploy", MODEL, "2")
+    home.cli("deploy", MODEL, "2", "--force")
     with loaded(home) as load:
         for wanted in (40, 80, 120):
             wait_until("more answers", lambda n=wanted: len(load.acknowledged) >= n)

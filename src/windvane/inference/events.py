@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, cast
@@ -41,6 +42,7 @@ _log = logging.getLogger(__name__)
 _SAMPLE_BYTES = 1_000
 _DENIED_EVERY_S = 1.0
 _MAX_DENIED = 10_000
+FULL_FOR_S = 5.0
 _encode = EVENT_ENCODER.encode
 _to_json = msgspec.json.Encoder().encode
 
@@ -60,6 +62,7 @@ class EventWriter:
         self._denied: dict[tuple[str, str], float] = {}
         self._waiting: list[tuple[bytes, Waiter[Exception | None] | None]] = []
         self._held = False
+        self._failed_at = -math.inf
 
     def keep_prediction(
         self, request: InferenceRequest, *others: InferenceRequest
@@ -119,6 +122,7 @@ class EventWriter:
         try:
             self._spool.append(*events)
         except SpoolFull as error:
+            self._failed_at = self._monotonic()
             raise NotRecorded(error.message) from error
 
     def keep_outcomes(self, outcomes: Iterable[OutcomeSeen]) -> None:
@@ -175,6 +179,12 @@ class EventWriter:
         except (SpoolFull, OSError) as error:
             extra = {"request_id": event.event_id}
             _log.warning("a rejection was not recorded: %s", error, extra=extra)
+
+    @property
+    def full(self) -> bool:
+        """Whether an event could not be written a moment ago. Only the next one tells whether
+        there is room again, so this must not keep it away for longer."""
+        return self._monotonic() - self._failed_at < FULL_FOR_S
 
     def now(self) -> float:
         """Business time of what happens now."""

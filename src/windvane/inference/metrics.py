@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from windvane.core.sketch import LATENCY_EDGES_US
-from windvane.ports.metrics import Series
+from windvane.ports.metrics import OTHER, Series
 
 _EDGES_S = tuple(edge / 1e6 for edge in LATENCY_EDGES_US)
 _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -51,6 +51,10 @@ _GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "idempotency_degraded": ("1 while a repeated request may be answered twice.", ()),
     "limits_degraded": ("1 while limits hold for this machine only.", ()),
 }
+TENANTS = 200
+"""Of a model, that a worker counts by their names: the first that it meets; then OTHER. They are
+the same after a restart, so that no counter falls."""
+_BY_TENANT = ("requests_total", "imported_rows_total")
 
 
 class Metrics:
@@ -64,6 +68,7 @@ class Metrics:
         self.cache_rows = self.counts["cache_rows_total"]
         self.latency: dict[str, list[int]] = defaultdict(lambda: [0] * (len(LATENCY_EDGES_US) + 1))
         self.latency_sum_us: Counter[str] = Counter()
+        self._named: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self.gauges: dict[str, dict[tuple[str, ...], float]] = {
             "start_time_seconds": {(): time.time()}
         }
@@ -75,10 +80,12 @@ class Metrics:
 
     def series(self) -> list[Series]:
         """Everything, to be posted."""
+        self._bound_tenants()
         out = [
             Series(name, "counter", text, labels, [(k, [float(v)]) for k, v in held.items()])
             for name, (text, labels) in _COUNTERS.items()
-            if (held := self.counts[name])
+            # From 0 on, so that an increase over time does not miss the first.
+            if (held := self.counts[name] or ({} if labels else {(): 0}))
         ]
         latencies = [
             ((model,), [*map(float, counts), self.latency_sum_us[model] / 1e6])
@@ -92,6 +99,22 @@ class Metrics:
             if name in self.gauges
         ]
         return out
+
+    def _bound_tenants(self) -> None:
+        """Fold those beyond the bound into one. Here, once a second, and not for each request."""
+        for name in _BY_TENANT:
+            held = self.counts[name]
+            if len(held) <= TENANTS:
+                continue
+            for key in list(held):
+                model, tenant, *rest = key
+                named = self._named[model]
+                if tenant in named or tenant == OTHER:
+                    continue
+                if len(named) < TENANTS:
+                    named[tenant] = None
+                else:
+                    held[model, OTHER, *rest] += held.pop(key)
 
     def go_on_from(self, series: Sequence[Series]) -> None:
         """Begin where the worker before this one ended, so that no counter falls."""

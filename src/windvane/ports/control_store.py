@@ -374,6 +374,10 @@ class Models(Protocol):
         """The table with ``seq``, or the latest."""
         ...
 
+    def routing_seq(self) -> int | None:
+        """The number of the latest table, without reading it; None where there is none."""
+        ...
+
 
 class Tenants(Protocol):
     """Keys, limits, trust, and the record of who called what."""
@@ -472,6 +476,10 @@ class Quarantine(Protocol):
         """With its body. Raises UnknownName."""
         ...
 
+    def quarantine_sizes(self) -> Mapping[str, int]:
+        """How many items are held, by model."""
+        ...
+
     def retry_quarantined(self, items: Sequence[str]) -> int:
         """Mark those whose body is whole, each with a ``place`` above all that ever were; how
         many were held and are marked now."""
@@ -505,6 +513,7 @@ class AgedRows(enum.StrEnum):
     VERDICTS = "verdicts"
     VERDICT_DETAILS = "verdict details"
     DECISIONS = "decisions"
+    INCIDENTS = "closed incidents"
     EFFECTS = "effects"
     ACCESS = "access"
     UNITS = "units"
@@ -522,10 +531,16 @@ class Retention(Protocol):
         """Remove rows from before that time (s): of the model where the kind is of one."""
         ...
 
+    def oldest_kept(self) -> Mapping[AgedRows, float]:
+        """When the oldest row is from (s), by kind: of SKETCHES, VERDICTS and DECISIONS by
+        business time, of EFFECTS that are carried out and of ACCESS by the wall's. A kind with no
+        row is left out."""
+        ...
+
 
 class Decisions(Protocol):
     def decide(self, decision: Decision) -> bool:
-        """Record the decision and queue its effects; False if it was taken before."""
+        """Record and count the decision and queue its effects; False if it was taken before."""
         ...
 
     def decision(self, decision_id: str) -> Decision: ...
@@ -559,6 +574,10 @@ class Decisions(Protocol):
 
     def put_incident(self, incident: Incident) -> None: ...
     def open_incident(self, model: str, cause: str) -> Incident | None: ...
+    def count_incidents(self, model: str, cause: str) -> int:
+        """Of one cause, open or closed."""
+        ...
+
     def open_incidents(self, model: str = "") -> list[Incident]:
         """Oldest first; ``model`` "" for all."""
         ...

@@ -42,6 +42,16 @@ class LogTooSlow(WindvaneError):
     hint = "ask for a shorter span, or for one tenant"
 
 
+class LogUnavailable(WindvaneError):
+    """The storage of the log cannot be read."""
+
+    code: ClassVar[str] = "LOG-104"
+    hint = (
+        "check `log_root` and `log_storage` in windvane.yaml and whether the storage is there; "
+        "gateways go on answering, and what they spool is recorded once it is back"
+    )
+
+
 RowKind = Literal["predictions", "refusals", "outcomes", "scored"]
 """``scored`` are predictions with a known outcome."""
 
@@ -52,6 +62,28 @@ class RowPlace(NamedTuple):
     ts_us: int
     id: str
     row: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """Which rows: each "" for all. ``request`` is a prediction's id, ours or the client's;
+    ``version`` the one that was to answer or that did; ``code`` a refusal's. Outcomes have no
+    version, and neither they nor predictions have a code."""
+
+    tenant: str = ""
+    version: str = ""
+    request: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewestRows:
+    """Rows with their places, newest first, of all that is newer than ``searched_to`` (s): what is
+    older was not looked at. ``more`` says that there may be older ones."""
+
+    rows: Sequence[tuple[RowPlace, dict[str, Any]]]
+    searched_to: float
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +219,32 @@ class EventLog(Protocol):
         where the first rows are not there in time."""
         ...
 
+    def newest(
+        self,
+        kind: LogKind,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        where: RowFilter,
+        *,
+        before: RowPlace | None,
+        limit: int,
+        within_s: float,
+    ) -> NewestRows:
+        """Rows in [start, end) from the newest back, those before ``before``, at most ``limit``.
+        Days are read one by one until there are enough rows or the time is over. A prediction is
+        as in `samples`, with its latest "outcome" and "outcome_ts", None where none is known.
+        Raises LogTooSlow where not even the newest day could be read in time, LogUnavailable."""
+        ...
+
     def span(self, model: str, tenant: str) -> LogSpan:
         """Of one tenant, of all for ""."""
+        ...
+
+    def check_storage(self) -> None:
+        """Return where events could be read and appended; raise OSError where the storage does
+        not answer, or is no place for them. May take as long as the storage does."""
         ...
 
     def compact(self, most: int) -> int:
@@ -215,11 +271,24 @@ class EventLog(Protocol):
         start: float,
         end: float,
         arrive_within_s: float | None,
+        *,
+        within_s: float | None = None,
     ) -> list[OutcomeCounts]:
         """What became of the outcomes that were received in [start, end), by tenant. None is late
-        where ``arrive_within_s`` is None."""
+        where ``arrive_within_s`` is None. Raises LogTooSlow where it is not told ``within_s``."""
         ...
 
-    def scored(self, model: str, contract: Contract, start: float, end: float) -> list[ScoredRows]:
-        """Predictions made in [start, end) whose outcome is known: of several, the latest one."""
+    def scored(
+        self,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        *,
+        limit: int | None = None,
+        within_s: float | None = None,
+    ) -> list[ScoredRows]:
+        """Predictions made in [start, end) whose outcome is known: of several, the latest one. With
+        ``limit`` at most so many rows, the newest. Raises LogTooSlow where they are not there
+        ``within_s``."""
         ...

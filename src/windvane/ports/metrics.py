@@ -7,6 +7,9 @@ from typing import Protocol
 
 import msgspec
 
+OTHER = "(other)"
+"""The label of what is beyond the bound on a label's values, all of it together."""
+
 
 class Series(msgspec.Struct, frozen=True, array_like=True):
     """One metric of one worker: its name without the prefix, its kind (``counter``,

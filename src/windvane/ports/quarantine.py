@@ -59,13 +59,16 @@ class CountName(StrEnum):
     """What is counted for good, over all machines and restarts.
 
     ``QUARANTINED`` and ``NOT_HELD`` (beyond the bounds) by the item's kind and reason,
-    ``LATE_EVENTS`` by model, ``SPOOL_LOST_BYTES`` in all.
+    ``LATE_EVENTS`` by model, ``SPOOL_LOST_BYTES`` in all. ``DECISIONS`` by model and action,
+    ``RETENTION_ROWS`` (rolled up, emptied or removed by age) by kind.
     """
 
     QUARANTINED = "quarantined"
     NOT_HELD = "quarantine_not_held"
     LATE_EVENTS = "late_events"
     SPOOL_LOST_BYTES = "spool_lost_bytes"
+    DECISIONS = "decisions"
+    RETENTION_ROWS = "retention_rows"
 
 
 @dataclass(frozen=True, slots=True)

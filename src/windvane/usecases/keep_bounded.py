@@ -11,6 +11,7 @@ from windvane.core.drift import block_seconds
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import AgedRows, ControlStore, Tx
 from windvane.ports.event_log import EventLog
+from windvane.ports.quarantine import Counted, CountName
 from windvane.usecases.expire_events import expire_events
 from windvane.usecases.read_model_file import (
     BadModelFile,
@@ -25,6 +26,7 @@ _AT_ONCE = 500
 _EFFECTS_DAYS = 7.0
 _STATES_DAYS = 30.0
 _DETAILS = 120  # windows: a steward that begins anew learns from them what sizes are usual
+ROLLED_UP = "sketches rolled up"
 Step = Callable[[Tx], int]
 
 
@@ -50,10 +52,11 @@ def keep_bounded(
     """
     until = elapsed() + within_s
     touched = 0
-    for model, step in _steps(store, clock, retention, turn.after):
+    for model, kind, step in _steps(store, clock, retention, turn.after):
         while elapsed() < until:
             with store.begin([model] if model else []) as tx:
                 done = step(tx)
+                tx.add_counts({Counted(CountName.RETENTION_ROWS, kind): done})
             touched += done
             if done < _AT_ONCE:
                 break
@@ -72,23 +75,28 @@ def keep_log_bounded(store: ControlStore, log: EventLog, clock: Clock, retention
         "outcomes": retention.outcomes * _DAY_S,
     }
     removed = expire_events(store, log, clock.now(), kept, {})  # pyright: ignore[reportArgumentType]
-    return sum(one.rows for one in removed.values())
+    rows = {Counted(CountName.RETENTION_ROWS, kind): one.rows for kind, one in removed.items()}
+    with store.begin([]) as tx:
+        tx.add_counts(rows)
+    return sum(rows.values())
 
 
 def _steps(
     store: ControlStore, clock: Clock, retention: Retention, after: str
-) -> Iterator[tuple[str, Step]]:
-    """Those of no model first, then those of each model from the one behind ``after`` on."""
+) -> Iterator[tuple[str, str, Step]]:
+    """(model, kind, step): those of no model first, then those of each model from the one behind
+    ``after`` on."""
     now, wall = clock.now(), clock.wall()
 
-    def aged(kind: AgedRows, model: str, kept_s: float, at: float = now) -> Step:
-        return lambda tx: tx.drop_aged(kind, model, at - kept_s, _AT_ONCE)
+    def aged(kind: AgedRows, model: str, kept_s: float, at: float = now) -> tuple[str, str, Step]:
+        return model, kind, lambda tx: tx.drop_aged(kind, model, at - kept_s, _AT_ONCE)
 
-    yield "", aged(AgedRows.DECISIONS, "", retention.decisions * _DAY_S)
-    yield "", aged(AgedRows.EFFECTS, "", _EFFECTS_DAYS * _DAY_S, wall)
-    yield "", aged(AgedRows.ACCESS, "", retention.access * _DAY_S, wall)
-    yield "", aged(AgedRows.UNITS, "", 0.0)
-    yield "", lambda tx: tx.prune_monitor_states(now - _STATES_DAYS * _DAY_S, _AT_ONCE)
+    yield aged(AgedRows.DECISIONS, "", retention.decisions * _DAY_S)
+    yield aged(AgedRows.EFFECTS, "", _EFFECTS_DAYS * _DAY_S, wall)
+    yield aged(AgedRows.ACCESS, "", retention.access * _DAY_S, wall)
+    yield aged(AgedRows.UNITS, "", 0.0)
+    states_before = now - _STATES_DAYS * _DAY_S
+    yield "", "monitor states", lambda tx: tx.prune_monitor_states(states_before, _AT_ONCE)
     with store.read() as tx:
         names = sorted(tx.applied_at())
     for name in [*(n for n in names if n > after), *(n for n in names if n <= after)]:
@@ -101,13 +109,15 @@ def _steps(
         if file is None:
             continue
         for kept_s, span_s in _roll_ups(file, retention):
-            yield name, partial(_roll_up, name, now - kept_s, span_s)
+            yield name, ROLLED_UP, partial(_roll_up, name, now - kept_s, span_s)
         window_s = parse_duration(file.watch.window)
         details_s = max(retention.details * _DAY_S, _DETAILS * window_s)
-        yield name, partial(_drop_sketches, name, now - retention.sketches * _DAY_S)
-        yield name, aged(AgedRows.VERDICT_DETAILS, name, details_s)
-        yield name, aged(AgedRows.VERDICTS, name, max(retention.verdicts * _DAY_S, details_s))
-        yield name, aged(AgedRows.DECISIONS, name, retention.decisions * _DAY_S)
+        sketches_before = now - retention.sketches * _DAY_S
+        yield name, AgedRows.SKETCHES, partial(_drop_sketches, name, sketches_before)
+        yield aged(AgedRows.VERDICT_DETAILS, name, details_s)
+        yield aged(AgedRows.VERDICTS, name, max(retention.verdicts * _DAY_S, details_s))
+        yield aged(AgedRows.DECISIONS, name, retention.decisions * _DAY_S)
+        yield aged(AgedRows.INCIDENTS, name, retention.decisions * _DAY_S)
 
 
 def _judged(tx: Tx, model: str, before: float) -> float:

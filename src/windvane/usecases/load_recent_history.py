@@ -15,6 +15,7 @@ from windvane.usecases.project_sketches import project_sketches
 
 Counts = NDArray[np.int64]
 _MOST_SIZES = 1_000
+_BLOCKS_AT_ONCE = 12
 
 
 @dataclass
@@ -70,13 +71,14 @@ class RecentHistory:
 def load_recent_history(
     tx: Tx, model: str, layout: Layout, window_s: float, block_s: float, first: float, until: float
 ) -> RecentHistory:
-    """Read windows that began in [first, until), a block at a time."""
+    """Read windows that began in [first, until), some blocks at a time."""
     history = RecentHistory(window_s, block_s)
     earliest = tx.first_windows({model: first}).get(model, until)
     block = max(first, earliest) // block_s * block_s
     while block < until:
         by_start: dict[float, Counts] = {}
-        found = tx.sketches(model, max(block, first), min(block + block_s, until))
+        end = block + _BLOCKS_AT_ONCE * block_s
+        found = tx.sketches(model, max(block, first), min(end, until))
         for key, sketch in project_sketches(tx, layout, found):
             if key.arm in NO_SAMPLE:
                 continue
@@ -84,7 +86,7 @@ def load_recent_history(
             by_start[key.start] = sketch.features if held is None else held + sketch.features
         for start in sorted(by_start):
             history.add(start, by_start[start])
-        block += block_s
+        block = end
     for row in reversed(tx.verdicts(model, "sudden_shift", first, _MOST_SIZES)):
         for reading in row.detail.get("readings", []):
             stream = f"{reading['feature']}/{reading['kind']}"

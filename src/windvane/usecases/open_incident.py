@@ -133,7 +133,7 @@ def _name(tx: Tx, model: str, cause: Cause, decision: str) -> str:
     """Readable, and of its own whatever a tenant is called."""
     words = re.sub(r"[^A-Za-z0-9]+", "-", cause.subject).strip("-")
     subject = "" if cause.subject == model else f"-{words[:40]}"
-    before = sum(i.cause == cause.key for i in tx.incidents(model, 1_000))
+    before = tx.count_incidents(model, cause.key)
     return f"{model}-{cause.kind.name}{subject}-{fact_hash([cause.key, decision, before])[:10]}"
 
 

@@ -6,7 +6,10 @@ import json
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +145,44 @@ def test_an_address_that_does_not_answer_is_found_where_it_is_up(settings: Setti
     assert (gateway.state, console.state) == (State.WRONG, State.OK)
     (ready,) = look(settings, "gateways")
     assert ready.state is State.WRONG
+
+
+@contextmanager
+def answering(port: int, body: dict[str, Any]) -> Iterator[None]:
+    """Whatever is asked there is answered with ``body``."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", port), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.usefixtures("held")
+def test_what_a_gateway_that_is_ready_lacks_is_named(settings: Settings) -> None:
+    lacks = {"name": "versions", "state": "degraded", "code": "HLT-607", "why": "1 of 2"}
+    well = {"name": "spool", "state": "ok", "code": "HLT-600", "why": "events are written"}
+    with answering(settings.port, {"status": "degraded", "dependencies": [lacks, well]}):
+        lacking, posts = look(settings, "gateways")
+    assert (lacking.state, lacking.saw) == (State.WRONG, "versions degraded (HLT-607): 1 of 2")
+    assert posts.state is State.UNKNOWN, "no worker posts"
+    with answering(settings.port, {"status": "ready", "dependencies": [well]}):
+        assert [one.saw for one in look(settings, "gateways")] == [posts.saw]
+    with answering(settings.port, {"hello": "world"}):
+        other, _ = look(settings, "gateways")
+    assert "is no gateway" in other.saw
 
 
 @pytest.mark.usefixtures("held")

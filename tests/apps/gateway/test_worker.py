@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from inference.harness import (
 
 from windvane.core.sketch import LATENCY_EDGES_US
 from windvane.inference.metrics import Metrics, metric_names
+from windvane.ports.runtime import CannotLoad
 
 
 async def posted(harness: Harness) -> dict[str, dict[tuple[str, ...], list[float]]]:
@@ -265,3 +267,70 @@ def test_an_idle_and_a_failing_feed_change_nothing_and_are_logged(
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+async def told(harness: Harness) -> tuple[int, str, dict[str, str]]:
+    answer = await harness.call("GET", "/readyz")
+    body = answer.body if isinstance(answer.body, dict) else json.loads(answer.body)
+    codes = {one["name"]: one["code"] for one in body.get("dependencies", ())}
+    return answer.status, body.get("status", ""), codes
+
+
+def test_ready_says_what_the_worker_depends_on() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        assert await told(harness) == (
+            200, "ready",
+            {"routing file": "HLT-600", "versions": "HLT-600", "spool": "HLT-600",
+             "limits": "HLT-600"},
+        )  # fmt: skip
+
+    run(story)
+
+
+def test_a_worker_that_can_record_nothing_is_not_ready_for_a_while() -> None:
+    """Not for longer: only the next request tells whether there is room again."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        harness.spool.full = True
+        assert (await harness.predict()).status == 503
+        answer = await harness.call("GET", "/readyz")
+        assert (answer.status, answer.code) == (503, "GAT-106")
+        harness.ticks.ahead_s += 6.0
+        harness.spool.full = False
+        assert (await told(harness))[:2] == (200, "ready")
+        assert (await harness.predict()).status == 200
+
+    run(story)
+
+
+def test_a_version_that_cannot_be_loaded_degrades() -> None:
+    async def story(harness: Harness) -> None:
+        harness.runtime.predictors[f"{MODEL}/1"] = CannotLoad("no such file")
+        await harness.publish(route(constant=(0.5,)))
+        status, word, codes = await told(harness)
+        assert (status, word, codes["versions"]) == (200, "degraded", "HLT-607")
+        assert (await harness.predict()).status == 200
+
+    run(story)
+
+
+def test_a_table_that_cannot_be_read_degrades_and_the_one_before_stays() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish()
+        before = harness.feed.latest
+        harness.feed.latest = damaged  # type: ignore[method-assign]
+        with pytest.raises(ValueError, match="torn"):
+            await harness.worker._refresh()
+        status, word, codes = await told(harness)
+        assert (status, word, codes["routing file"]) == (200, "degraded", "HLT-604")
+        assert (await harness.predict()).status == 200
+        harness.feed.latest = before  # type: ignore[method-assign]
+        await harness.worker._refresh()
+        assert (await told(harness))[1] == "ready"
+
+    def damaged() -> None:
+        raise ValueError("torn")
+
+    run(story)

@@ -231,3 +231,31 @@ def test_any_changed_byte_is_found(
     (folder / name).write_bytes(other)
     with pytest.raises(ManifestMismatch):
         ARTIFACTS.open(str(folder), manifest)
+
+
+def test_what_is_deleted_is_gone_and_may_be_deleted_again(folder: Path) -> None:
+    manifest = ARTIFACTS.seal(folder)
+    beside = folder.with_name("another")
+    beside.mkdir()
+    ARTIFACTS.remove(str(folder), manifest)
+    assert list(folder.parent.iterdir()) == [beside]
+    ARTIFACTS.remove(str(folder), manifest)
+
+
+def test_other_files_than_the_versions_are_not_deleted(folder: Path) -> None:
+    """A folder of that name that is another version's by now."""
+    manifest = ARTIFACTS.seal(folder)
+    (folder / "inputs.json").write_bytes(b"{ }")
+    ARTIFACTS.seal(folder)
+    with pytest.raises(ManifestMismatch, match="was to be deleted"):
+        ARTIFACTS.remove(str(folder), manifest)
+    assert (folder / "model.onnx").exists()
+
+
+def test_a_deletion_that_was_cut_off_is_ended_by_the_next(folder: Path) -> None:
+    manifest = ARTIFACTS.seal(folder)
+    half = folder.with_name(f".{folder.name}-{manifest[:12]}.deleted")
+    folder.rename(half)
+    (half / "model.onnx").unlink()
+    ARTIFACTS.remove(str(folder), manifest)
+    assert list(folder.parent.iterdir()) == []

@@ -61,6 +61,13 @@ def test_an_item_comes_back_as_it_was(store: SqlControlStore) -> None:
         assert ids(tx.quarantined()) == ["c", "b"]
 
 
+def test_items_are_counted_by_model(store: SqlControlStore) -> None:
+    with store.begin() as tx:
+        assert tx.quarantine_sizes() == {}
+        tx.add_quarantined([item("a"), item("b", 2.0, "other"), item("c")])
+        assert tx.quarantine_sizes() == {"delay": 2, "other": 1}
+
+
 def test_an_item_that_is_there_already_is_not_counted_again(store: SqlControlStore) -> None:
     with store.begin() as tx:
         tx.add_quarantined([item("a"), item("a")])

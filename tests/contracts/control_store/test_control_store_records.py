@@ -469,3 +469,10 @@ def test_a_units_name_may_hold_any_character(store: SqlControlStore) -> None:
         tx.add_units([UnitSeen("roll", "c", name, 0, False, False) for name in names])
     with store.read() as tx:
         assert tx.unit_counts("roll") == [UnitCounts("c", 0, len(names), 0, 0)]
+
+
+def test_the_number_of_the_latest_table_is_known_without_it(store: SqlControlStore) -> None:
+    with store.begin() as tx:
+        assert tx.routing_seq() is None
+        seq = tx.add_routes([], [])
+        assert tx.routing_seq() == seq

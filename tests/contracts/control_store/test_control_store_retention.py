@@ -15,10 +15,14 @@ from windvane.ports.control_store import (
     Access,
     AgedRows,
     Deployment,
+    Incident,
+    IncidentNote,
+    ModelRecord,
     UnitSeen,
     WindowKey,
     WindowVerdict,
 )
+from windvane.ports.quarantine import Counted, CountName
 
 LAYOUT = Layout((NumericAxis("x", (0.0, 1.5)),))
 HOUR = 3_600.0
@@ -124,6 +128,20 @@ def test_rows_of_a_model_go_by_their_age(store: SqlControlStore, kind: AgedRows)
     assert (gone, left) == ((10, (10, 10)) if kind is AgedRows.SKETCHES else (5, (20, 5)))
 
 
+def test_incidents_go_once_they_are_closed_for_long(store: SqlControlStore) -> None:
+    with store.begin() as tx:
+        for i in range(6):
+            one = Incident(f"i{i}", "delay", f"c{i}", "k", "low", "t", 60.0 * i, 0.0, None, "", "")
+            tx.put_incident(one if i == 0 else replace(one, closed_at=60.0 * i + 1.0))
+            tx.add_note(one.id, IncidentNote(60.0 * i, "said", ""))
+        tx.put_incident(replace(one, id="x", model="other", closed_at=0.0))
+    assert drop(store, AgedRows.INCIDENTS, 200.0) == [3]
+    with store.read() as tx:
+        assert sorted(i.id for i in tx.incidents("delay", 100)) == ["i0", "i4", "i5"]
+        assert [len(tx.notes(f"i{i}")) for i in range(6)] == [1, 0, 0, 0, 1, 1]
+        assert len(tx.incidents("other", 100)) == 1
+
+
 def test_effects_that_are_done_calls_and_units_of_old_rollouts_go(store: SqlControlStore) -> None:
     verdict = Verdict(Outcome.PASS, "C-1", "said")
     effects = tuple(Effect("notify", {"n": i}) for i in range(3))
@@ -144,3 +162,39 @@ def test_effects_that_are_done_calls_and_units_of_old_rollouts_go(store: SqlCont
         assert [c.units for c in tx.unit_counts("now")] == [3]
         assert tx.unit_counts("old") == []
         assert [a.hour for a in tx.access("", 0.0, 10)] == [90.0]
+
+
+def test_the_oldest_row_of_each_kind_is_known(store: SqlControlStore) -> None:
+    verdict = Verdict(Outcome.PASS, "C-1", "said")
+    with store.read() as tx:
+        assert tx.oldest_kept() == {}
+    fill(store, 3)
+    fill(store, 2, model="other")
+    with store.begin() as tx:
+        for name in ("delay", "other", "without"):
+            tx.put_model(ModelRecord(name, "", 1.0))
+        tx.add_verdicts([WindowVerdict("other", 60.0, "m", "", "pass", "C-1", "s", {})])
+        tx.decide(Decision("d", "delay", "", "s", "a", 7.0, {}, {}, verdict, (Effect("n", {}),)))
+        tx.add_access([Access("t", "k", "delay", "predict", 0.0, 1, 5.0, 9.0)])
+    with store.read() as tx:
+        assert tx.oldest_kept() == {
+            AgedRows.SKETCHES: 0.0,
+            AgedRows.VERDICTS: 60.0,
+            AgedRows.DECISIONS: 7.0,
+            AgedRows.ACCESS: 9.0,
+        }, "an effect that still waits is not old"
+        (effect,) = tx.due_effects(float("inf"), 1)
+    with store.begin() as tx:
+        tx.effect_done(effect.key, 11.0)
+        assert tx.oldest_kept()[AgedRows.EFFECTS] == 11.0
+
+
+def test_a_decision_is_counted_once_and_stays_counted(store: SqlControlStore) -> None:
+    decision = Decision("d", "delay", "", "s", "deploy", 7.0, {}, {},
+                        Verdict(Outcome.PASS, "C-1", "said"))  # fmt: skip
+    for _ in range(2):
+        with store.begin() as tx:
+            tx.decide(decision)
+    with store.begin() as tx:
+        tx.drop_aged(AgedRows.DECISIONS, "delay", 8.0, 10)
+        assert tx.counts() == {Counted(CountName.DECISIONS, "delay", "deploy"): 1}

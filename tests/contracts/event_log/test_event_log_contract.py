@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import warnings
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -46,6 +47,23 @@ def test_an_empty_log(log: DeltaEventLog) -> None:
     assert log.samples("delay", WIDE, 0.0, DAY * 2, {}, 5) == []
     assert log.refusals("delay", "AA", 0.0, DAY * 2, 5) == []
     assert log.scored("delay", WIDE, 0.0, DAY * 2) == []
+
+
+def test_a_storage_that_answers(log: DeltaEventLog) -> None:
+    log.check_storage()
+    append(log, [predicted("a")])
+    log.check_storage()
+
+
+def test_a_storage_that_does_not_answer(place: Place, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for root in (tmp_path / "file", tmp_path / "file" / "log"):
+        with pytest.raises(OSError, match="file"):
+            DeltaEventLog(str(root)).check_storage()
+    if place.storage:
+        nowhere = {**place.storage, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "max_retries": "0"}
+        with pytest.raises(OSError, match=r"\w"):
+            DeltaEventLog(place.root, nowhere).check_storage()
 
 
 def test_each_kind_has_its_table_and_a_row_its_place(log: DeltaEventLog) -> None:

@@ -56,6 +56,24 @@ def test_bad_outcomes_open_an_incident_and_good_ones_close_it(harness: Harness) 
     assert all(replay_decision(d).same for d in judged)
 
 
+def test_what_became_of_outcomes_is_kept_with_the_look(harness: Harness) -> None:
+    contract = read_model_file(FILE).contract
+    for i in range(20):
+        if i == 3:
+            log_scored(harness, i, 400, right=True)
+            ts = START + WINDOW_S * i + 2.0
+            stray = OutcomeSeen("stray", ts, MODEL, "AA", contract.id, "nothing", 0, 1.0)
+            harness.log.append("m/w8", 1, [LogEntry("m/w8", 0, stray)], {contract.id: contract})
+        harness.traffic(i)
+        harness.judge()
+    with harness.store.read() as tx:
+        (look,) = tx.verdicts(MODEL, "outcomes", 0.0, 5)
+    assert look.detail["floor"] == pytest.approx(read_model_file(FILE).watch.outcomes["floor"])
+    assert look.detail["outcomes"] == {
+        "joined": 400, "late": 0, "unknown": 1, "ambiguous": 0, "out_of_range": 0,
+    }  # fmt: skip
+
+
 def test_missing_outcomes_neither_open_nor_close(harness: Harness) -> None:
     for i in range(40):
         if i == 3:

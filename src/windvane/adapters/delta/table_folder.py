@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
 from windvane.adapters.delta.tables import TABLES, bucket_of
-from windvane.ports.event_log import OldLogLayout
+from windvane.ports.event_log import LogTooSlow, LogUnavailable, OldLogLayout
 
 Pruning = list[str]
 """Conditions of SQL, all of which a row must meet."""
@@ -49,6 +53,24 @@ class TableFolder:
     def open_all(self) -> list[tuple[str, DeltaTable]]:
         found = [(name, self.open(name)) for name in TABLES]
         return [(name, table) for name, table in found if table is not None]
+
+    def check_storage(self) -> None:
+        """Raises OSError. A folder that is not there yet is made by the first append."""
+        if self.remote:
+            try:
+                system = pafs.PyFileSystem(DeltaStorageHandler(self._root, self.storage))
+                _folders(system, "")
+            except OSError:
+                raise
+            except Exception as error:  # each store's client has its own
+                raise OSError(f"{type(error).__name__}: {error}") from error
+            return
+        base = Path(self._root.removeprefix("file://"))
+        there = next(path for path in (base, *base.absolute().parents) if path.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is no folder")
+        if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(f"{there} cannot be written to")
 
     def check_layout(self) -> None:
         """Raises OldLogLayout where models have tables of their own."""
@@ -122,6 +144,24 @@ def in_span(start: float, end: float) -> Pruning:
         f"ts >= '{first.isoformat()}'",
         f"ts <= '{last.isoformat()}'",
     ]
+
+
+@contextmanager
+def reading(connection: duckdb.DuckDBPyConnection, within_s: float | None) -> Iterator[None]:
+    """What is asked of ``connection`` meanwhile ends ``within_s``. Raises LogTooSlow,
+    LogUnavailable."""
+    late = threading.Timer(within_s, connection.interrupt) if within_s is not None else None
+    if late is not None:
+        late.start()
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise LogTooSlow(f"the log gave no row within {within_s:g} s") from error
+    except (OSError, DeltaError, duckdb.IOException) as error:
+        raise LogUnavailable(f"the log cannot be read: {str(error)[:300]}") from error
+    finally:
+        if late is not None:
+            late.cancel()
 
 
 def connect() -> duckdb.DuckDBPyConnection:

@@ -9,6 +9,7 @@ import msgspec
 import sqlalchemy as sa
 
 from windvane.adapters.sql import schema as t
+from windvane.adapters.sql.counts import CountRows
 from windvane.adapters.sql.rows import Rows, dump, load
 from windvane.core.journal import Decision, outbox_key
 from windvane.ports.control_store import (
@@ -20,9 +21,10 @@ from windvane.ports.control_store import (
     Silence,
     UnknownName,
 )
+from windvane.ports.quarantine import Counted, CountName
 
 
-class DecisionRows(Rows):
+class DecisionRows(CountRows):
     def decide(self, decision: Decision) -> bool:
         row = {
             "id": decision.id,
@@ -32,6 +34,7 @@ class DecisionRows(Rows):
         }
         if not self.put(t.decisions, row, keep=True):
             return False
+        self.add_counts({Counted(CountName.DECISIONS, decision.model, decision.action): 1})
         effects = [
             {
                 "key": outbox_key(decision.id, i),
@@ -131,6 +134,12 @@ class DecisionRows(Rows):
                 "body": dump(incident),
             },
         )
+
+    def count_incidents(self, model: str, cause: str) -> int:
+        c = t.incidents.c
+        mine = (c.model == model) & (c.cause == cause)
+        counted = sa.select(sa.func.count()).select_from(t.incidents).where(mine)
+        return int(self._c.execute(counted).scalar_one())
 
     def open_incident(self, model: str, cause: str) -> Incident | None:
         c = t.incidents.c

@@ -185,6 +185,12 @@ class ModelRows(Rows):
         self._c.execute(sa.insert(t.routing_tables).values(row))
         return seq
 
+    def routing_seq(self) -> int | None:
+        found: int | None = self._c.execute(
+            sa.select(sa.func.max(t.routing_tables.c.seq))
+        ).scalar_one()
+        return found
+
     def routing(self, seq: int | None = None) -> RoutingTable | None:
         found = sa.select(t.routing_tables.c.body)
         if seq is not None:

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from windvane.adapters.sql import schema as t
-from windvane.adapters.sql.rows import Rows
+from windvane.adapters.sql.counts import PLACE, CountRows
 from windvane.ports.control_store import UnknownName
 from windvane.ports.quarantine import (
     MAX_BODY_BYTES,
@@ -25,11 +24,10 @@ from windvane.ports.quarantine import (
     Quarantined,
 )
 
-_PLACE = Counted("quarantine_place")
 _CHUNK = 500  # values of one IN
 
 
-class QuarantineRows(Rows):
+class QuarantineRows(CountRows):
     def add_quarantined(self, items: Sequence[Quarantined]) -> list[str]:
         if not items:
             return []
@@ -80,6 +78,11 @@ class QuarantineRows(Rows):
             raise UnknownName(f"nothing is held under {item[:80]!r}", hint=hint)
         return Quarantined(*row)
 
+    def quarantine_sizes(self) -> Mapping[str, int]:
+        model = t.quarantine.c.model  # by its index: no body is read
+        found = sa.select(model, sa.func.count()).group_by(model).order_by(model)
+        return {row[0]: row[1] for row in self.all(found)}
+
     def retry_quarantined(self, items: Sequence[str]) -> int:
         q = t.quarantine.c
         place = first = self.next_place()
@@ -91,7 +94,7 @@ class QuarantineRows(Rows):
                 changed = {"status": ItemStatus.RETRY.value, "place": place}
                 self._c.execute(sa.update(t.quarantine).where(q.id == row.id).values(changed))
                 place += 1
-        self.add_counts({_PLACE: place - first})
+        self.add_counts({PLACE: place - first})
         return place - first
 
     def retrying(self, limit_bytes: int) -> list[Quarantined]:
@@ -114,7 +117,7 @@ class QuarantineRows(Rows):
 
     def next_place(self) -> int:
         c = t.recorded_counts.c
-        row = self.one(sa.select(c.total).where(c.name == _PLACE.name))
+        row = self.one(sa.select(c.total).where(c.name == PLACE.name))
         return 1 + (0 if row is None else row.total)
 
     def drop_quarantined(self, items: Sequence[str]) -> int:
@@ -123,25 +126,6 @@ class QuarantineRows(Rows):
             where = t.quarantine.c.id.in_(ids)
             gone += self._c.execute(sa.delete(t.quarantine).where(where)).rowcount
         return gone
-
-    def add_counts(self, counts: Mapping[Counted, int]) -> None:
-        rows = [
-            {**msgspec.to_builtins(counted), "total": n} for counted, n in _in_order(counts) if n
-        ]
-        if not rows:
-            return
-        insert = self._insert(t.recorded_counts)
-        keys = [column.name for column in t.recorded_counts.primary_key]
-        total = t.recorded_counts.c.total + insert.excluded.total
-        self._c.execute(
-            insert.on_conflict_do_update(index_elements=keys, set_={"total": total}), rows
-        )
-
-    def counts(self) -> Mapping[Counted, int]:
-        c = t.recorded_counts.c
-        found = sa.select(t.recorded_counts).where(c.name != _PLACE.name)
-        rows = self.all(found.order_by(c.name, c.subject, c.reason))
-        return {Counted(row.name, row.subject, row.reason): row.total for row in rows}
 
 
 class _Room:
@@ -183,8 +167,3 @@ def _row(item: Quarantined) -> dict[str, Any]:
 def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
     for begin in range(0, len(values), _CHUNK):
         yield values[begin : begin + _CHUNK]
-
-
-def _in_order(counts: Mapping[Counted, int]) -> list[tuple[Counted, int]]:
-    """In one order, so that two writers never wait for each other."""
-    return sorted(counts.items(), key=lambda one: (one[0].name, one[0].subject, one[0].reason))

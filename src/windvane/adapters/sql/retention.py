@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -61,12 +61,33 @@ class RetentionRows(Rows):
             case AgedRows.DECISIONS:
                 c = t.decisions.c
                 return self._drop_some(t.decisions, (c.model == model) & (c.at < before), limit)
+            case AgedRows.INCIDENTS:
+                return self._drop_incidents(model, before, limit)
             case AgedRows.EFFECTS:
                 return self._drop_some(t.outbox, t.outbox.c.done < before, limit)
             case AgedRows.ACCESS:
                 return self._drop_some(t.access, t.access.c.last < before, limit)
             case AgedRows.UNITS:
                 return self._drop_units(limit)
+
+    def oldest_kept(self) -> Mapping[AgedRows, float]:
+        def oldest_of_models(model: sa.ColumnElement[Any], at: sa.ColumnElement[Any]) -> Any:
+            """The least of each model's least: one step in the index for each."""
+            first = sa.select(sa.func.min(at)).where(model == t.models.c.name).scalar_subquery()
+            return sa.select(sa.func.min(first)).select_from(t.models)
+
+        sketches, verdicts, decided = (
+            t.window_sketches.c, t.window_verdicts.c, t.decisions.c,
+        )  # fmt: skip
+        asked = {
+            AgedRows.SKETCHES: oldest_of_models(sketches.model, sketches.start),
+            AgedRows.VERDICTS: oldest_of_models(verdicts.model, verdicts.start),
+            AgedRows.DECISIONS: oldest_of_models(decided.model, decided.at),
+            AgedRows.EFFECTS: sa.select(sa.func.min(t.outbox.c.done)),
+            AgedRows.ACCESS: sa.select(sa.func.min(t.access.c.last)),
+        }
+        found = {kind: self._c.execute(one).scalar_one() for kind, one in asked.items()}
+        return {kind: float(at) for kind, at in found.items() if at is not None}
 
     def _empty_details(self, model: str, before: float, limit: int) -> int:
         c = t.window_verdicts.c
@@ -79,6 +100,15 @@ class RetentionRows(Rows):
                 sa.update(t.window_verdicts).where(*mine).values(detail=_NOTHING),
                 [{f"b_{n}": v for n, v in row._mapping.items()} for row in found],
             )
+        return len(found)
+
+    def _drop_incidents(self, model: str, before: float, limit: int) -> int:
+        """Closed ones, with their notes."""
+        c, notes = t.incidents.c, t.incident_notes
+        closed = (c.model == model) & (c.closed_at < before)
+        found = [row.id for row in self.all(sa.select(c.id).where(closed).limit(limit))]
+        self._c.execute(sa.delete(notes).where(notes.c.incident.in_(found)))
+        self._c.execute(sa.delete(t.incidents).where(c.id.in_(found)))
         return len(found)
 
     def _drop_units(self, limit: int) -> int:

@@ -46,9 +46,9 @@ versions = _table(
     _text("body"),
     sa.Column("baseline", sa.LargeBinary, nullable=False),
     _float("created_at"),
-    sa.Column("manifest", sa.String, nullable=False, index=True),
-    sa.Column("artifact", sa.String, nullable=False, index=True),
-    _text("layout_id"),
+    sa.Column("manifest", sa.String, nullable=False, index=True, server_default=sa.text("''")),
+    sa.Column("artifact", sa.String, nullable=False, index=True, server_default=sa.text("''")),
+    sa.Column("layout_id", sa.Text, nullable=False, server_default=sa.text("''")),
 )
 api_keys = _table(
     "api_keys",

@@ -11,7 +11,7 @@ import typer
 
 from windvane.apps.cli import wiring
 from windvane.apps.cli.changes import publish, say_home
-from windvane.apps.cli.options import AsJson, Home, ModelName, Reason, cli_actor, duration
+from windvane.apps.cli.options import AsJson, Home, ModelName, NoWait, Reason, cli_actor, duration
 from windvane.apps.cli.output import err, out, print_json
 from windvane.ports.control_store import ControlStore
 from windvane.usecases.actions import About, Asked, ModelAction, action_named, perform
@@ -22,10 +22,16 @@ IncidentName = Annotated[str, typer.Argument(help="The incident's id, as `incide
 
 
 def act(
-    home: Path | None, action: ModelAction, asked: Asked, *, as_json: bool, yes: bool = True
+    home: Path | None,
+    action: ModelAction,
+    asked: Asked,
+    *,
+    as_json: bool,
+    yes: bool = True,
+    wait: bool = True,
 ) -> None:
-    """Do it, and say what was done, to which home, and which gateways took it. Without ``yes`` it
-    says what will happen and asks first."""
+    """Do it, and say what was done, to which home, and which gateways took it, for which it waits
+    if ``wait``. Without ``yes`` it says what will happen and asks first."""
     settings = wiring.settings(home)
     store = wiring.store(settings)
     if action.about is About.INCIDENT:
@@ -45,7 +51,7 @@ def act(
     else:
         out.print(message)
     if any(effect.kind == PUBLISH for effect in done.effects):
-        publish(settings, store)
+        publish(settings, store, wait=wait)
     else:
         say_home(settings)
 
@@ -63,20 +69,25 @@ def _confirm(store: ControlStore, action: ModelAction, asked: Asked) -> None:
 
 
 def abort(
-    model: ModelName, reason: Reason = "", home: Home = None, as_json: AsJson = False
+    model: ModelName,
+    reason: Reason = "",
+    no_wait: NoWait = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """End the rollout that is under way; its version may be deployed again.
 
     `rollback` does the same and remembers that the version was bad.
     """
     asked = Asked(model, cli_actor(), reason)
-    act(home, action_named("abort", About.MODEL), asked, as_json=as_json)
+    act(home, action_named("abort", About.MODEL), asked, as_json=as_json, wait=not no_wait)
 
 
 def undeploy(
     model: ModelName,
     yes: Yes = False,
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -85,13 +96,21 @@ def undeploy(
     Its clients are told that there is no such model, and it is not watched any more.
     """
     asked = Asked(model, cli_actor(), reason)
-    act(home, action_named("undeploy", About.MODEL), asked, as_json=as_json, yes=yes)
+    act(
+        home,
+        action_named("undeploy", About.MODEL),
+        asked,
+        as_json=as_json,
+        yes=yes,
+        wait=not no_wait,
+    )
 
 
 def off(
     model: ModelName,
     yes: Yes = False,
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -101,13 +120,19 @@ def off(
     deployed stays as it is.
     """
     asked = Asked(model, cli_actor(), reason)
-    act(home, action_named("off", About.MODEL), asked, as_json=as_json, yes=yes)
+    act(home, action_named("off", About.MODEL), asked, as_json=as_json, yes=yes, wait=not no_wait)
 
 
-def on(model: ModelName, reason: Reason = "", home: Home = None, as_json: AsJson = False) -> None:
+def on(
+    model: ModelName,
+    reason: Reason = "",
+    no_wait: NoWait = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
     """Turn a model on again: what is deployed answers."""
     asked = Asked(model, cli_actor(), reason)
-    act(home, action_named("on", About.MODEL), asked, as_json=as_json)
+    act(home, action_named("on", About.MODEL), asked, as_json=as_json, wait=not no_wait)
 
 
 def delete(

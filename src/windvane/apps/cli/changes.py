@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from windvane.usecases.read_settings import Settings
 
 TAKEN_WITHIN_S = 5.0
+NOT_WAITED_FOR = "not waited for; `windvane doctor` says whether they have taken it"
 _LOOK_EVERY_S = 0.1
 
 
@@ -32,9 +33,10 @@ def say_home(settings: Settings) -> None:
     err.print(f"  home      {settings.folder}")
 
 
-def publish(settings: Settings, store: ControlStore) -> None:
+def publish(settings: Settings, store: ControlStore, *, wait: bool = True) -> None:
     """Hand the newest routing table to the gateways, and say which home was changed and which
-    of its gateways have it. Waits for those that run, TAKEN_WITHIN_S at most."""
+    of its gateways have it. Waits for those that run, TAKEN_WITHIN_S at most; those that have
+    not taken it by then are named, and it is no error: the change is made, and they follow."""
     from windvane.usecases.publish_routing import publish_latest
 
     feed = wiring.routing_feed(settings)
@@ -42,6 +44,9 @@ def publish(settings: Settings, store: ControlStore) -> None:
     say_home(settings)
     table = feed.latest()
     if table is None:
+        return
+    if not wait:
+        err.print(f"  gateways  {NOT_WAITED_FOR}")
         return
     with err.status("waiting for the gateways"):
         workers = await_taken(lambda: wiring.gateway_workers(settings), table.seq)

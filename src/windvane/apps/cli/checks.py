@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import httpx
+import msgspec
 
 import windvane
 from windvane.apps.cli import wiring
@@ -46,6 +47,17 @@ class State(enum.StrEnum):
     NOTE = "note"
     WRONG = "wrong"
     UNKNOWN = "unknown"
+
+
+class _Dependency(msgspec.Struct):
+    name: str
+    state: str
+    code: str
+    why: str
+
+
+class _Ready(msgspec.Struct):
+    dependencies: list[_Dependency]
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +255,8 @@ def check_gateways(place: Place) -> Iterator[Finding]:
         saw = f"not ready: {answer.status_code} to {url}: {answer.text[:200]}"
         yield Finding(name, State.WRONG, saw, "`windvane logs gateway`")
         return
+    for saw in _degraded(answer):
+        yield Finding(name, State.WRONG, saw, "`windvane logs gateway`")
     workers = wiring.gateway_workers(given)
     table = wiring.routing_feed(given).latest()
     seq = table.seq if table else 0
@@ -255,6 +269,15 @@ def check_gateways(place: Place) -> Iterator[Finding]:
         yield Finding(name, State.UNKNOWN, "ready, and no worker posts", "`windvane logs gateway`")
     else:
         yield Finding(name, State.OK, f"ready; {len(workers)} with routing table {seq}")
+
+
+def _degraded(answer: httpx.Response) -> list[str]:
+    """What a gateway that is ready depends on and lacks. Something else may listen there."""
+    try:
+        found = msgspec.json.decode(answer.content, type=_Ready).dependencies
+    except msgspec.DecodeError:
+        return [f"what answers at {answer.url} is no gateway"]
+    return [f"{one.name} {one.state} ({one.code}): {one.why}" for one in found if one.state != "ok"]
 
 
 def check_lease(place: Place) -> Iterator[Finding]:

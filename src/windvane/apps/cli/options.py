@@ -29,6 +29,9 @@ Unknown = Annotated[
     ),
 ]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Do not wait for the gateways to take the change.")
+]
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 

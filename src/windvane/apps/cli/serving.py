@@ -13,6 +13,7 @@ from windvane.apps.cli.options import (
     AsJson,
     Home,
     ModelName,
+    NoWait,
     Reason,
     VersionName,
     cli_actor,
@@ -38,6 +39,7 @@ def apply(
         bool, typer.Option("--schema", help="Print the JSON Schema of the file instead.")
     ] = False,
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +61,7 @@ def apply(
         print_json({"model": parsed.model, "changed": changed})
     else:
         out.print(f"{parsed.model}: {'applied' if changed else 'unchanged'}")
-    publish(settings, store)
+    publish(settings, store, wait=not no_wait)
 
 
 def _read(file: Path) -> str:
@@ -80,6 +82,7 @@ def _read(file: Path) -> str:
 def rollback(
     model: ModelName,
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -92,7 +95,7 @@ def rollback(
     from windvane.usecases.actions import About, Asked, action_named
 
     asked = Asked(model, cli_actor(), reason)
-    act(home, action_named("roll-back", About.MODEL), asked, as_json=as_json)
+    act(home, action_named("roll-back", About.MODEL), asked, as_json=as_json, wait=not no_wait)
 
 
 def deploy(
@@ -107,6 +110,7 @@ def deploy(
         ),
     ] = False,
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -131,7 +135,7 @@ def deploy(
             watched = is_watched(tx.version(model, live.champion))
         does = "is watched; it is served elsewhere" if watched else "answers everyone"
         out.print(f"{model}: version {live.champion} {does}")
-    publish(settings, store)
+    publish(settings, store, wait=not no_wait)
 
 
 def explain(

@@ -13,6 +13,7 @@ from windvane.apps.cli.options import (
     AsJson,
     Home,
     ModelName,
+    NoWait,
     Reason,
     VersionName,
     cli_actor,
@@ -57,6 +58,7 @@ def issue(
         str, typer.Option(help="The API version that its callers are pinned to.")
     ] = "",
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,7 +76,7 @@ def issue(
         print_json({"tenant": tenant, "key": keys[tenant], "id": key_id(keys[tenant])})
     else:
         out.print(keys[tenant])
-    publish(settings, store)
+    publish(settings, store, wait=not no_wait)
 
 
 def key_id(key: str) -> str:
@@ -105,6 +107,7 @@ def rotate(
     key: Annotated[str, typer.Argument(help="The key's id, as `key list` shows it.")],
     grace: Annotated[str, typer.Option(help="How long the old key still works.")] = "1d",
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -123,13 +126,14 @@ def rotate(
         print_json({"tenant": record.entry.tenant, "key": fresh, "id": record.entry.id})
     else:
         out.print(fresh)
-    publish(settings, store)
+    publish(settings, store, wait=not no_wait)
 
 
 @keys_app.command("revoke")
 def revoke(
     key: Annotated[str, typer.Argument(help="The key's id, as `key list` shows it.")],
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -141,7 +145,7 @@ def revoke(
         print_json(show.key_row(ended))
     else:
         out.print(f"key {ended.entry.id} of {ended.entry.tenant} is revoked")
-    publish(settings, store)
+    publish(settings, store, wait=not no_wait)
 
 
 def limit(
@@ -161,6 +165,7 @@ def limit(
         bool, typer.Option("--remove", help="Take the tenant's line back, with both bounds.")
     ] = False,
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -200,7 +205,7 @@ def limit(
         with store.read() as tx:
             limits = tx.limits()
         err.print(f"  the limit of {tenant} is {'removed' if remove else 'set'}")
-        publish(settings, store)
+        publish(settings, store, wait=not no_wait)
     if not (remove or changes):
         limits = [x for x in limits if tenant in ("", x.tenant) and model in ("", x.model)]
     if as_json:
@@ -216,6 +221,7 @@ def trust(
     version: VersionName,
     revoke: Annotated[bool, typer.Option("--revoke", help="Take the trust back.")] = False,
     reason: Reason = "",
+    no_wait: NoWait = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -237,7 +243,7 @@ def trust(
     else:
         state = "no longer trusted" if revoke else "trusted"
         out.print(f"{model} version {version} ({manifest[:12]}) is {state}")
-    publish(settings, store)
+    publish(settings, store, wait=not no_wait)
 
 
 def audit(

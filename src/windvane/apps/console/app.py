@@ -28,11 +28,19 @@ from windvane.apps.console.answering import (
 )
 from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.control_metrics import CONTROL, control_series
+from windvane.apps.console.csv_routes import csv_router
+from windvane.apps.console.curl import GatewayAddress
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
+from windvane.apps.console.log_explorer import LogExplorer
+from windvane.apps.console.log_reads import LogReads
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import RECORDERS, recorder_series, render
+from windvane.apps.console.model_api import model_api_router
+from windvane.apps.console.model_pages import model_router
 from windvane.apps.console.pages import page_router
+from windvane.apps.console.quality import QualityReader
 from windvane.apps.console.read_api import read_router
+from windvane.apps.console.readiness import ReadinessService, ReadyOut
 from windvane.apps.console.rendering import FOLDER, Pages
 from windvane.apps.console.signing_in import STATUSES, SignInWays, sign_in_path, sign_in_router
 from windvane.apps.console.visiting import BoundedBodies
@@ -106,6 +114,7 @@ def make_app(
     expire_after_s: float = EXPIRE_AFTER_S,
     ways: SignInWays | None = None,
     open_metrics: bool = False,
+    gateway: GatewayAddress | None = None,
     checks: ServingChecks | None = None,
     close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
@@ -116,14 +125,15 @@ def make_app(
     ``log`` is what `windvane.read` reads. ``expire_after_s``: after which time a spool that nobody
     sees is taken for gone.
     ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
-    strangers may read the metrics. ``checks`` are what is asked of this machine before a version
-    goes live.
+    strangers may read the metrics. ``gateway`` is where the commands that pages show lead to;
+    ``checks`` are what is asked of this machine before a version goes live.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
         yield
+        log_reads.close()
         close()
 
     app = FastAPI(
@@ -138,6 +148,9 @@ def make_app(
         lifespan=lifespan,
     )
     reads, pages, memory = ReadService(store), Pages(), Memory(expire_after_s)
+    log_reads = LogReads()
+    quality = None if log is None else QualityReader(log, log_reads)
+    explorer = None if log is None else LogExplorer(store, log, clock, log_reads)
     ways = ways or SignInWays()
     app.state.guard = Guard(store, reads, clock, ways.cookies, ways.limits)
     acting = Acting(store, clock, feed, checks or ServingChecks())
@@ -146,11 +159,23 @@ def make_app(
     app.include_router(admin_router(store, clock, feed))
     if log is not None:
         app.include_router(read_router(store, log))
+    if quality is not None and explorer is not None:
+        app.include_router(model_api_router(reads, clock, memory, quality, explorer))
     app.include_router(sign_in_router(store, reads, clock, pages, ways))
     app.include_router(acting_pages(acting, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory))
+    address = gateway or GatewayAddress()
+    app.include_router(model_router(reads, clock, pages, memory, quality, address, explorer))
+    app.include_router(csv_router(reads, clock, memory, quality, explorer))
     app.include_router(
-        _health_router(reads, board, clock, expire_after_s, open_metrics=open_metrics)
+        _health_router(
+            reads,
+            ReadinessService(reads, clock, log, feed),
+            board,
+            clock,
+            expire_after_s,
+            open_metrics=open_metrics,
+        )
     )
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
     known = hosts or AllowedHosts("127.0.0.1")
@@ -211,6 +236,7 @@ def make_app(
 
 def _health_router(
     reads: ReadService,
+    ready: ReadinessService,
     board: MetricsBoard | None,
     clock: Clock,
     expire_after_s: float,
@@ -225,11 +251,12 @@ def _health_router(
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="Whether the control database answers")
+    @router.get("/readyz", summary="Whether the console can answer, and what it depends on")
     @public
-    async def readyz() -> dict[str, str]:
-        await reads.ask(lambda tx: tx.models())
-        return {"status": "ok"}
+    async def readyz(response: Response) -> ReadyOut:
+        response.headers["Cache-Control"] = "no-store"
+        response.status_code, out = await ready.look()
+        return out
 
     @router.get("/metrics", summary="The gateways' metrics as one, and the recorders'")
     @(public if open_metrics else needs(Action.VIEW))

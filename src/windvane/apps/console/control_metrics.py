@@ -1,71 +1,103 @@
-"""What the control database says of models and of what watches them, as metrics."""
+"""What the control database says of models and of what watches them, as metrics.
+
+Every metric has a bound on its series, so that no number of models, tenants, features or spools
+makes what Prometheus keeps grow without one.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from windvane.core.health import Health, Tone
-from windvane.ports.control_store import Tx
-from windvane.ports.metrics import Series
+from windvane.core.sketch import Sketch
+from windvane.ports.control_store import AgedRows, Incident, ModelRecord, Tx, WindowKey
+from windvane.ports.metrics import OTHER, Series
 from windvane.usecases.leases import SHARD
-from windvane.usecases.monitors.outcomes import Outcomes
+from windvane.usecases.monitors.outcomes import OUTCOME_STATES, Outcomes
 from windvane.usecases.monitors.sudden_shift import SuddenShift
-from windvane.usecases.observe_health import observe, observe_health
-from windvane.usecases.read_model_file import BadModelFile, read_model_file
+from windvane.usecases.monitors.training_drift import TrainingDrift
+from windvane.usecases.observe_health import (
+    RECENT_WINDOWS,
+    Observed,
+    observe,
+    observe_health,
+    traffic_of,
+)
+from windvane.usecases.read_model_file import (
+    BadModelFile,
+    ModelFile,
+    parse_duration,
+    read_model_file,
+)
+from windvane.usecases.recorded_until import spool_states
 
 CONTROL = "control"  # the name under which these are beside those of workers
-_MODELS = 1_000
-_FEATURES = 5  # of a model, those that moved furthest
+MODELS = 1_000  # the first by name; the incidents of the others are under OTHER
+FEATURES = 10  # of a model, those that moved furthest
+TENANTS = 50  # of a model, those with the most rows and refusals; then OTHER
+SPOOLS = 50  # those that are furthest behind
+QUARANTINED_MODELS = 50  # those with the most items; then OTHER
+_BY_WALL = (AgedRows.EFFECTS, AgedRows.ACCESS)
 _TEXTS: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "models_left_out": ((), "Models beyond the bound, whose health and lags are not here"),
     "model_health": (("model", "word", "code"), "1 for the word that a model's health has now"),
     "open_incidents": (("model", "kind", "severity"), "Incidents that are open"),
     "judged_lag_seconds": (("model",), "How far behind now the model's windows are judged"),
     "recorded_lag_seconds": ((), "How far behind now every spool is recorded"),
+    "spool_lag_seconds": (("spool",), "How far behind now a spool is recorded, the furthest few"),
     "feature_shift": (
         ("model", "feature", "kind"),
-        "Effect in the last window, largest few",
+        "Effect in the last window against the recent past, largest few",
+    ),
+    "feature_drift": (
+        ("model", "feature"),
+        "PSI against the training data in the last look, largest few",
     ),
     "outcome_quality": (("model", "metric"), "The task's metric in the last look at outcomes"),
+    "outcome_floor": (("model", "metric"), "The floor of the task's metric in the model's file"),
+    "outcome_rows": (
+        ("model", "state"),
+        "What became of the outcomes of the last look's span",
+    ),
+    "tenant_rows": (("model", "tenant"), "Rows answered in the last three windows"),
+    "tenant_refused_requests": (("model", "tenant"), "Requests refused in the last three windows"),
+    "tenant_unanswered_rows": (
+        ("model", "tenant"),
+        "Rows owed and not answered in the last three windows",
+    ),
     "steward_shards_held": ((), "Shards whose lease a steward holds"),
     "effects_waiting": (("kind",), "Effects of decisions that are not carried out yet"),
+    "quarantine_items": (("model",), "Items that are set aside now"),
+    "oldest_kept_seconds": (("kind",), "Age of the oldest row that is kept"),
 }
+Found = dict[str, dict[tuple[str, ...], float]]
 
 
-def control_series(tx: Tx, now: float, wall: float, expire_after_s: float) -> list[Series]:
-    """Of the first ``_MODELS`` models by name."""
-    found: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in _TEXTS}
+def control_series(
+    tx: Tx, now: float, wall: float, expire_after_s: float, *, most_models: int = MODELS
+) -> list[Series]:
+    """Gauges, bounded as the constants above say."""
+    found: Found = {name: {} for name in _TEXTS}
     seen = observe(tx, wall, expire_after_s)
     if seen.recorded is not None:
         found["recorded_lag_seconds"][()] = max(0.0, now - seen.recorded)
     held = [name for name in seen.leases if name.startswith(SHARD)]
     found["steward_shards_held"][()] = float(len(held))
-    opened = tx.open_incidents()
-    for one, n in Counter((i.model, i.kind, i.severity) for i in opened).items():
-        found["open_incidents"][one] = float(n)
+    opened, records = tx.open_incidents(), tx.models()
+    _add_incidents(found, opened, {record.name for record in records}, most_models)
     for kind, n in Counter(e.kind for e in tx.due_effects(float("inf"), 10_000)).items():
         found["effects_waiting"][kind,] = float(n)
-    records = tx.models()[:_MODELS]
+    _add_storage(found, tx, now, wall, expire_after_s)
+    found["models_left_out"][()] = float(max(0, len(records) - most_models))
+    records = sorted(records, key=lambda record: record.name)[:most_models]
     progress = tx.progress([record.name for record in records])
     for record in records:
-        name = record.name
-        live = tx.deployment(name)
-        if name in progress:
-            found["judged_lag_seconds"][name,] = max(0.0, now - progress[name].until)
-        try:
-            mine = [i for i in opened if i.model == name]
-            health = observe_health(tx, seen, read_model_file(record.text), live, mine, now)
-        except BadModelFile:
-            health = Health("not measured", Tone.WARN, "HLT-202", "")
-        found["model_health"][name, health.word, health.code] = 1.0
-        for detail in (v.detail for v in tx.verdicts(name, SuddenShift.name, 0.0, 1)):
-            for feature, kind, size in _largest(detail):
-                found["feature_shift"][name, feature, kind] = size
-        for detail in (v.detail for v in tx.verdicts(name, Outcomes.name, 0.0, 1)):
-            metric = str(detail.get("metric", ""))
-            if isinstance(value := detail.get(metric), int | float):
-                found["outcome_quality"][name, metric] = float(value)
+        if record.name in progress:
+            found["judged_lag_seconds"][record.name,] = max(0.0, now - progress[record.name].until)
+        mine = [i for i in opened if i.model == record.name]
+        _add_model(found, tx, seen, record, mine, now)
     return [
         Series(name, "gauge", text, labels, [(key, [v]) for key, v in found[name].items()])
         for name, (labels, text) in _TEXTS.items()
@@ -77,8 +109,104 @@ def control_names() -> dict[str, Series]:
     return {n: Series(n, "gauge", text, labels, []) for n, (labels, text) in _TEXTS.items()}
 
 
-def _largest(detail: Mapping[str, Any]) -> list[tuple[str, str, float]]:
+def _add_incidents(
+    found: Found, opened: Sequence[Incident], models: Collection[str], most: int
+) -> None:
+    """None is left out, or an alert on high incidents would not be whole."""
+    named = set(sorted({*models, *(i.model for i in opened)})[:most])
+    labels = ((i.model if i.model in named else OTHER, i.kind, i.severity) for i in opened)
+    for one, n in Counter(labels).items():
+        found["open_incidents"][one] = float(n)
+
+
+def _add_storage(found: Found, tx: Tx, now: float, wall: float, expire_after_s: float) -> None:
+    """What spools, the quarantine and retention hold."""
+    spools = [
+        one
+        for one in spool_states(tx.checkpoints(), now, wall, expire_after_s)
+        if not one.expired
+    ]  # fmt: skip
+    for spool in sorted(spools, key=lambda one: (-one.lag_s, one.spool))[:SPOOLS]:
+        found["spool_lag_seconds"][spool.spool,] = spool.lag_s
+    sizes = {model: (float(n),) for model, n in tx.quarantine_sizes().items()}
+    for model, (n,) in _largest(sizes, QUARANTINED_MODELS).items():
+        found["quarantine_items"][model,] = n
+    for kind, at in tx.oldest_kept().items():
+        age = (wall if kind in _BY_WALL else now) - at
+        found["oldest_kept_seconds"][kind.value,] = max(0.0, age)
+
+
+def _add_model(
+    found: Found,
+    tx: Tx,
+    seen: Observed,
+    record: ModelRecord,
+    incidents: Sequence[Incident],
+    now: float,
+) -> None:
+    name = record.name
+    try:
+        file = read_model_file(record.text)
+    except BadModelFile:
+        health = Health("not measured", Tone.WARN, "HLT-202", "")
+    else:
+        since, sketches = _recent_sketches(tx, file, now)
+        health = observe_health(
+            tx, seen, file, tx.deployment(name), incidents, now,
+            traffic=traffic_of(sketches, since),
+        )  # fmt: skip
+        _add_tenants(found, name, sketches)
+    found["model_health"][name, health.word, health.code] = 1.0
+    for detail in (v.detail for v in tx.verdicts(name, SuddenShift.name, 0.0, 1)):
+        for feature, kind, size in _furthest(detail):
+            found["feature_shift"][name, feature, kind] = size
+    for detail in (v.detail for v in tx.verdicts(name, TrainingDrift.name, 0.0, 1)):
+        for feature, _, size in _furthest(detail):
+            found["feature_drift"][name, feature] = size
+    for detail in (v.detail for v in tx.verdicts(name, Outcomes.name, 0.0, 1)):
+        metric = str(detail.get("metric", ""))
+        for key, value in (("quality", detail.get(metric)), ("floor", detail.get("floor"))):
+            if isinstance(value, int | float):
+                found[f"outcome_{key}"][name, metric] = float(value)
+        became: Mapping[str, Any] = detail.get("outcomes", {})
+        for state in OUTCOME_STATES:
+            if state in became:
+                found["outcome_rows"][name, state] = float(became[state])
+
+
+def _recent_sketches(
+    tx: Tx, file: ModelFile, now: float
+) -> tuple[float, list[tuple[WindowKey, Sketch]]]:
+    """Those of the window that is under way and of RECENT_WINDOWS before it."""
+    window_s = parse_duration(file.watch.window)
+    since = now // window_s * window_s - RECENT_WINDOWS * window_s
+    return since, tx.sketches(file.model, since, float("inf"))
+
+
+def _add_tenants(found: Found, model: str, sketches: Iterable[tuple[WindowKey, Sketch]]) -> None:
+    totals: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
+    for key, sketch in sketches:
+        for i, name in enumerate(("rows", "refused", "unanswered")):
+            totals[key.tenant][i] += sketch.total(name)
+    names = ("tenant_rows", "tenant_refused_requests", "tenant_unanswered_rows")
+    for tenant, counts in _largest(totals, TENANTS).items():
+        for name, count in zip(names, counts, strict=True):
+            found[name][model, tenant] = count
+
+
+def _largest(totals: Mapping[str, Sequence[float]], most: int) -> dict[str, Sequence[float]]:
+    """The ``most`` with the largest sums, and the sum of the rest as OTHER."""
+    ranked = sorted(totals, key=lambda name: (-sum(totals[name]), name))
+    out: dict[str, Sequence[float]] = {name: totals[name] for name in ranked[:most]}
+    if rest := [totals[name] for name in ranked[most:]]:
+        if OTHER in out:  # a tenant may be called anything
+            rest.append(out[OTHER])
+        out[OTHER] = [sum(column) for column in zip(*rest, strict=True)]
+    return out
+
+
+def _furthest(detail: Mapping[str, Any]) -> list[tuple[str, str, float]]:
     sizes = [
         (str(r["feature"]), str(r["kind"]), float(r["size"])) for r in detail.get("readings", ())
     ]
-    return sorted(sizes, key=lambda one: (-one[2], one[0], one[1]))[:_FEATURES]
+    return sorted(sizes, key=lambda one: (-one[2], one[0], one[1]))[:FEATURES]

@@ -9,6 +9,7 @@ from windvane.ports.quarantine import Counted, CountName
 
 PREFIX = "windvane_"
 RECORDERS = "recorders"  # the name under which their counts are beside those of workers
+SERIES = 5_000  # of one metric of these, the first by their labels
 _OF_RECORDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     CountName.QUARANTINED: (
         ("kind", "reason"), "What was set aside because it could not be processed",
@@ -18,18 +19,22 @@ _OF_RECORDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     CountName.LATE_EVENTS: (("model",), "Events recorded after their window was judged"),
     CountName.SPOOL_LOST_BYTES: ((), "Bytes of spools, damaged or gone before they were read"),
+    CountName.DECISIONS: (("model", "action"), "Decisions, by what was done"),
+    CountName.RETENTION_ROWS: (
+        ("kind",), "Rows that were rolled up, emptied or removed because of their age",
+    ),
 }  # fmt: skip
 
 
-def recorder_series(counts: Mapping[Counted, int]) -> list[Series]:
-    """What the recorders of all machines counted in the control database."""
+def recorder_series(counts: Mapping[Counted, int], most: int = SERIES) -> list[Series]:
+    """What recorders and stewards of all machines counted in the control database."""
     out: list[Series] = []
     for name, (labels, text) in _OF_RECORDERS.items():
         values = [
             ((counted.subject, counted.reason)[: len(labels)], [float(n)])
             for counted, n in counts.items()
             if counted.name == name
-        ]
+        ][:most]
         if not labels and not values:
             values = [((), [0.0])]
         out.append(Series(f"{name}_total", "counter", text, labels, values))

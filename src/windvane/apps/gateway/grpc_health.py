@@ -50,8 +50,8 @@ class HealthService:
     async def check(self, call: GrpcCall) -> GrpcAnswer:
         """Raises Rejection, also for a service that is not known."""
         name = _asked(call)
-        if name not in _OWN:
-            self._service.find_model(call, name)
+        if name not in _OWN and self._service.find_model(call, name).route.off:
+            return GrpcAnswer(_response(NOT_SERVING))
         return GrpcAnswer(_response(self._now()))
 
     async def watch(self, call: GrpcCall) -> AsyncIterator[bytes]:

@@ -232,12 +232,23 @@ class Alive(msgspec.Struct, frozen=True):
     status: str
 
 
+class ReadyDependency(msgspec.Struct, frozen=True):
+    """What the worker depends on: its state is ok, degraded, down or unknown."""
+
+    name: str
+    state: str
+    code: str
+    why: str
+
+
 class Ready(msgspec.Struct, frozen=True):
-    """The routing table in use and how many models it has."""
+    """The routing table in use and how many models it has; ready, or degraded where something that
+    the worker depends on is."""
 
     status: str
     routing: int
     models: int
+    dependencies: list[ReadyDependency]
 
 
 @cache

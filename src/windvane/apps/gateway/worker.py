@@ -16,6 +16,15 @@ from windvane.apps.gateway.answers import Header
 from windvane.apps.gateway.http_app import HttpApp
 from windvane.apps.gateway.http_head import RequestHead
 from windvane.apps.gateway.http_protocol import BodySink, Reply
+from windvane.core.health import (
+    Dependency,
+    Readiness,
+    judge_routing_file,
+    judge_served_versions,
+    judge_shared,
+    judge_spool,
+    readiness,
+)
 from windvane.inference.engine import Engine, Services
 from windvane.inference.errors import NotReady
 from windvane.inference.low_priority_queue import LowPriorityQueue
@@ -27,6 +36,7 @@ from windvane.ports.routing_feed import RoutingFeed
 _log = logging.getLogger(__name__)
 
 _FEED_EVERY_S = 0.1
+_ESSENTIAL = ("spool",)  # what cannot be recorded is not answered
 _RETRY_S = 1.0
 _POST_EVERY_S = 1.0
 _TOKENS_AT_MOST_EVERY_S = 10.0
@@ -67,6 +77,7 @@ class GatewayWorker:
         self._wanted: Snapshot | None = None  # what the feed says; models are adopted one by one
         self._filling: asyncio.Task[None] | None = None
         self._again_at = math.inf  # when a table that could not be taken up is tried again
+        self._unreadable = False
         self._tasks: list[asyncio.Task[None]] = []
         self.engine = Engine(services)
         self.app = HttpApp(self.engine, self._ready, low_priority, events_max_age_s)
@@ -92,8 +103,36 @@ class GatewayWorker:
     def _ready(self) -> Mapping[str, Any]:
         if self._live is None:
             raise NotReady("no table yet")
-        count = len(self._live.models)
-        return {"status": "ready", "routing": self._live.seq, "models": count}
+        found = self._dependencies(self._live)
+        word = readiness(found, _ESSENTIAL)
+        if word is Readiness.UNAVAILABLE:
+            why = next(one for one in found if one.name in _ESSENTIAL and one.state == "down")
+            raise NotReady(f"{why.code}: {why.why}", hint="`windvane doctor` says what is full")
+        return {
+            "status": word.value,
+            "routing": self._live.seq,
+            "models": len(self._live.models),
+            "dependencies": [
+                {"name": one.name, "state": one.state, "code": one.code, "why": one.why}
+                for one in found
+            ],
+        }
+
+    def _dependencies(self, live: Snapshot) -> list[Dependency]:
+        services = self._services
+        unreadable = "the routing file cannot be read: the table before it stays in use"
+        broken = sum(handle.error is not None for handle in live.handles)
+        found = [
+            judge_routing_file(live.seq, None, unreadable if self._unreadable else ""),
+            judge_served_versions(len(live.handles) - broken, broken),
+            judge_spool(services.events.full),
+            judge_shared("limits", services.limiter.degraded, "limits hold for this machine only"),
+        ]
+        if services.idempotency is not None:
+            degraded = services.idempotency.store.degraded
+            without = "a repeated request may be answered twice"
+            found.append(judge_shared("idempotency", degraded, without))
+        return found
 
     async def start(self) -> None:
         metrics = self._services.instrumentation.metrics
@@ -161,7 +200,12 @@ class GatewayWorker:
         rollback must not wait for as long as some other model takes to load.
         """
         self._again_at = self._services.monotonic() + _RETRY_S
-        table = self._feed.latest()
+        try:
+            table = self._feed.latest()
+        except Exception:
+            self._unreadable = True
+            raise
+        self._unreadable = False
         if table is not None and (self._wanted is None or table.seq > self._wanted.seq):
             models = self._services.models
             fresh = await asyncio.to_thread(take_snapshot, table, models, self._wanted)

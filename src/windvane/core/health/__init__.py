@@ -1,5 +1,21 @@
-"""How a model is, from what was observed of it and of what watches it."""
+"""How a model is, from what was observed of it and of what watches it; and how what a process
+depends on is."""
 
+from windvane.core.health.dependencies import (
+    Dependency,
+    DependencyState,
+    Readiness,
+    WatcherFacts,
+    judge_database,
+    judge_log_storage,
+    judge_routing_file,
+    judge_served_versions,
+    judge_shared,
+    judge_spool,
+    judge_unseen_watchers,
+    judge_watchers,
+    readiness,
+)
 from windvane.core.health.health import (
     Health,
     HealthFacts,
@@ -11,11 +27,24 @@ from windvane.core.health.health import (
 )
 
 __all__ = [
+    "Dependency",
+    "DependencyState",
     "Health",
     "HealthFacts",
+    "Readiness",
     "Tone",
     "Traffic",
     "Trouble",
+    "WatcherFacts",
     "Watching",
+    "judge_database",
     "judge_health",
+    "judge_log_storage",
+    "judge_routing_file",
+    "judge_served_versions",
+    "judge_shared",
+    "judge_spool",
+    "judge_unseen_watchers",
+    "judge_watchers",
+    "readiness",
 ]

@@ -86,7 +86,8 @@ class DeleteModel(ModelAction):
 
     def foresee(self, tx: Tx, asked: Asked) -> str:
         versions = self._versions(tx, asked.model)
-        files = f"its {len(versions)} versions with their files" if versions else "its file"
+        count = f"its {len(versions)} versions" if len(versions) > 1 else "its version"
+        files = f"{count} with the files" if versions else "its file"
         return (
             f"{asked.model} is deleted: {files}, everything that was counted and judged, and its "
             "incidents. This cannot be taken back. Decisions stay on record, and what it "
@@ -97,7 +98,8 @@ class DeleteModel(ModelAction):
         del when
         versions = self._versions(tx, asked.model)
         tx.drop_model(asked.model)
-        message = f"{asked.model} was deleted, with {len(versions)} versions"
+        count = f"{len(versions)} version{'s' if len(versions) > 1 else ''}"
+        message = f"{asked.model} was deleted" + (f", with {count}" if versions else "")
         facts = {v.version: v.manifest for v in versions}
         effects = _forget_files(tx, versions)
         return Done(f"model {asked.model}", "ROL-116", message, facts, effects)

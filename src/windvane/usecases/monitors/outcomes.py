@@ -14,6 +14,7 @@ from windvane.core.task import Quality, make_task
 from windvane.core.verdict import Outcome
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, StateRows
+from windvane.usecases.count_outcomes import arrive_within_s
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
     AlarmState,
@@ -29,6 +30,8 @@ from windvane.usecases.read_model_file import ModelFile
 OUTCOMES = CauseKind(
     "outcomes", Severity.MEDIUM, "outcomes-below-floor.md", joins={"feed": Join.WHILE_OPEN}
 )
+OUTCOME_STATES = ("joined", "late", "unknown", "ambiguous", "out_of_range")
+"""What may become of an outcome, as `OutcomeCounts` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,17 @@ class Outcomes(Monitor):
             findings = (Finding(self.name, cause, False, below, line),)
             below = None
         value = None if facts.missing else round(facts.value, 4)
-        detail = {facts.metric: value, "metric": facts.metric, "scored": facts.rows}
+        detail: dict[str, Any] = {
+            facts.metric: value,
+            "metric": facts.metric,
+            "scored": facts.rows,
+            "floor": float(floor),
+            "outcomes": _became_of(window, log, began),
+            "began": began,
+            "missing": verdict.missing,
+        }
+        if not facts.missing:
+            detail |= {"lower": round(facts.lower, 4), "upper": round(facts.upper, 4)}
         states = {NO_SUBJECT: OutcomesState(window.end, below)}
         return [Judged(NO_SUBJECT, facts, policy, verdict, findings, states, detail)]
 
@@ -93,6 +106,15 @@ class Outcomes(Monitor):
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         del cause
         return {NO_SUBJECT: replace(read_row(rows, OutcomesState), below_since=None)}
+
+
+def _became_of(window: ClosedWindow, log: EventLog, start: float) -> Mapping[str, int]:
+    """How many outcomes of the span were joined, late and so on, over all tenants."""
+    file = window.file
+    counted = log.outcome_counts(
+        window.model, file.contract, start, window.end, arrive_within_s(file)
+    )
+    return {state: sum(getattr(one, state) for one in counted) for state in OUTCOME_STATES}
 
 
 def quality_of(window: ClosedWindow, log: EventLog, start: float, alpha: float) -> Quality:
