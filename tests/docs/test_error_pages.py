@@ -17,7 +17,12 @@ from docs.test_reference_complete import error_codes
 from hatchling.build import build_wheel
 from typer.testing import CliRunner
 
+from windvane.adapters.terminal import Output, report_error
 from windvane.apps.cli.code_pages import CodeSection, find_sections, pages_folder, read_sections
+from windvane.apps.console.api import ErrorOut
+from windvane.apps.gateway.answers import rejection_body
+from windvane.apps.gateway.protocols.mlflow import MlflowProtocol
+from windvane.inference.errors import NoKey
 
 FOLDER = d.DOCS / "reference" / "errors"
 # The message is the words of another library, or of a plug-in.
@@ -186,6 +191,19 @@ def test_the_command_lists_a_family_and_names_the_closest_code() -> None:
         done = CliRunner().invoke(d.cli, ["explain-code", asked])
         assert done.exit_code == 1
         assert hint in done.exception.advice  # type: ignore[union-attr]
+
+
+def test_each_error_that_is_told_leads_to_a_section(capsys: pytest.CaptureFixture[str]) -> None:
+    """On the command line, in the gateway's JSON and in its words for MLflow's clients, in the
+    console's JSON."""
+    error = NoKey("no API key was sent")
+    page, _, anchor = error.docs.partition("#")
+    assert anchor in d.anchors(d.page(f"reference/{page}.md"))
+    for body in (rejection_body(error, "r"), MlflowProtocol().rejection(error, "r")[1]):
+        assert b'"docs":"errors/GAT#gat-101"' in body
+    assert ErrorOut.of(error).docs == "errors/GAT#gat-101"
+    report_error(Output(), error)
+    assert capsys.readouterr().out.splitlines()[-1] == "  more: windvane explain-code GAT-101"
 
 
 def test_the_wheel_has_the_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
