@@ -247,6 +247,7 @@ class Checkpoint:
     ``seen_at``: the wall's time at which a recorder last found the spool there, None where nobody
     told. ``lost_bytes``: how much of it was damaged or gone before it could be read. ``dropped``:
     somebody said that it will not come back; its position stays, should it do so nevertheless.
+    ``position`` is how far it is counted, ``logged`` how far the log has it, too: never further.
     """
 
     spool: str
@@ -255,6 +256,7 @@ class Checkpoint:
     seen_at: float | None = None
     lost_bytes: int = 0
     dropped: bool = False
+    logged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -470,6 +472,10 @@ class Quarantine(Protocol):
 
     def quarantined(self, model: str = "", kind: str = "", limit: int = 100) -> list[Quarantined]:
         """Newest first, with empty bodies; ``model`` or ``kind`` "" for all."""
+        ...
+
+    def held_of(self, items: Sequence[str]) -> set[str]:
+        """Those of these ids that are held."""
         ...
 
     def quarantined_item(self, item: str) -> Quarantined:

@@ -141,7 +141,7 @@ def test_counts_only_grow(store: SqlControlStore) -> None:
 
 
 def test_a_checkpoint_says_when_it_was_seen_and_what_was_lost(store: SqlControlStore) -> None:
-    mark = Checkpoint("m-w0", 2**40, 1.5, seen_at=2.5, lost_bytes=7, dropped=True)
+    mark = Checkpoint("m-w0", 2**40, 1.5, seen_at=2.5, lost_bytes=7, dropped=True, logged=2**39)
     with store.begin() as tx:
         tx.set_checkpoint(mark)
         tx.set_checkpoint(Checkpoint("m-w1", 0, 0.0))
@@ -160,7 +160,7 @@ def test_spools_from_before_are_taken_for_seen_just_now(empty_url: str) -> None:
         (mark,) = tx.checkpoints()
     store.close()
     assert (mark.spool, mark.position, mark.watermark) == ("m-w0", 5, 7.5)
-    assert (mark.lost_bytes, mark.dropped) == (0, False)
+    assert (mark.lost_bytes, mark.dropped, mark.logged) == (0, False, 5)
     assert mark.seen_at is not None
     assert mark.seen_at > 1.7e9
 

@@ -32,11 +32,7 @@ class QuarantineRows(CountRows):
         if not items:
             return []
         q = t.quarantine.c
-        there = {
-            row.id
-            for ids in _chunks([item.id for item in items])
-            for row in self.all(sa.select(q.id).where(q.id.in_(ids)))
-        }
+        there = self.held_of([item.id for item in items])
         room = _Room(
             self.all(
                 sa.select(q.model, sa.func.count(), sa.func.sum(sa.func.length(q.body))).group_by(
@@ -70,6 +66,14 @@ class QuarantineRows(CountRows):
         return [
             Quarantined(*row) for row in self.all(found.order_by(q.at.desc(), q.id).limit(limit))
         ]
+
+    def held_of(self, items: Sequence[str]) -> set[str]:
+        q = t.quarantine.c
+        return {
+            row.id
+            for ids in _chunks(items)
+            for row in self.all(sa.select(q.id).where(q.id.in_(ids)))
+        }
 
     def quarantined_item(self, item: str) -> Quarantined:
         row = self.one(sa.select(t.quarantine).where(t.quarantine.c.id == item))

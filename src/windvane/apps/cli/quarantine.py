@@ -154,8 +154,8 @@ def spools(context: typer.Context, home: Home = None, as_json: AsJson = False) -
 
 @spools_app.command("list")
 def list_spools(home: Home = None, as_json: AsJson = False) -> None:
-    """Each spool: position, watermark, lag, when it was last seen, whether windows close without
-    it. The same as `windvane spools`."""
+    """Each spool: position, how far the log has it, watermark, lag, when it was last seen, whether
+    windows close without it. The same as `windvane spools`."""
     settings = wiring.settings(home)
     clock = wiring.clock(settings)
     with wiring.store(settings).read() as tx:

@@ -198,11 +198,13 @@ class QuarantinedOut(BaseModel):
 
 
 class SpoolOut(BaseModel):
-    """A spool: ``position`` in bytes, ``watermark`` in seconds since the epoch, ``lag_s`` behind
-    now, ``seen_s_ago`` null where nobody told. Windows close without one that is ``expired``."""
+    """A spool: ``position`` in bytes that is counted, ``logged`` that the log has, ``watermark`` in
+    seconds since the epoch, ``lag_s`` behind now, ``seen_s_ago`` null where nobody told. Windows
+    close without one that is ``expired``."""
 
     spool: str
     position: int
+    logged: int
     watermark: float
     lag_s: float
     seen_s_ago: float | None

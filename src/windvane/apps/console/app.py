@@ -31,6 +31,7 @@ from windvane.apps.console.control_metrics import CONTROL, control_series
 from windvane.apps.console.csv_routes import csv_router
 from windvane.apps.console.curl import GatewayAddress
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
+from windvane.apps.console.log_api import log_router
 from windvane.apps.console.log_explorer import LogExplorer
 from windvane.apps.console.log_reads import LogReads
 from windvane.apps.console.memory import Memory
@@ -52,6 +53,7 @@ from windvane.ports.event_log import EventLog
 from windvane.ports.metrics import MetricsBoard, Series
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.actions import ServingChecks
+from windvane.usecases.read_settings import Retention
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _log = logging.getLogger(__name__)
@@ -111,6 +113,8 @@ def make_app(
     board: MetricsBoard | None = None,
     hosts: AllowedHosts | None = None,
     log: EventLog | None = None,
+    retention: Retention | None = None,
+    disk_warning_days: float = 14.0,
     expire_after_s: float = EXPIRE_AFTER_S,
     ways: SignInWays | None = None,
     open_metrics: bool = False,
@@ -122,7 +126,8 @@ def make_app(
 
     ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics;
     ``hosts`` are the names that it answers under, those of a loopback address by default;
-    ``log`` is what `windvane.read` reads. ``expire_after_s``: after which time a spool that nobody
+    ``log`` is what `windvane.read` reads, kept for ``retention``; ``disk_warning_days`` before its
+    disk is full is a warning. ``expire_after_s``: after which time a spool that nobody
     sees is taken for gone.
     ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
     strangers may read the metrics. ``gateway`` is where the commands that pages show lead to;
@@ -159,6 +164,9 @@ def make_app(
     app.include_router(admin_router(store, clock, feed))
     if log is not None:
         app.include_router(read_router(store, log))
+        app.include_router(
+            log_router(store, log, clock, retention or Retention(), disk_warning_days)
+        )
     if quality is not None and explorer is not None:
         app.include_router(model_api_router(reads, clock, memory, quality, explorer))
     app.include_router(sign_in_router(store, reads, clock, pages, ways))
