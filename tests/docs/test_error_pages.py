@@ -28,7 +28,7 @@ FOLDER = d.DOCS / "reference" / "errors"
 # The message is the words of another library, or of a plug-in.
 WORDS_OF_OTHERS = {
     "ACT-100", "CLN-101", "CSL-101", "GAT-100", "GAT-118", "REC-101", "REC-106", "REC-107",
-    "TLS-101", "WIN-000",
+    "REC-108",     "TLS-101", "WIN-000",
 }  # fmt: skip
 _LETTERS = 4  # of a message's fixed words, below which anything would fit it
 _COMMAND = re.compile(r"`windvane ([^`]+)`")
