@@ -98,7 +98,7 @@ class KnownHosts:
             try:
                 self._hosts.check([value for name, value in scope["headers"] if name == b"host"])
             except UnknownHost as error:
-                problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
+                problem = ErrorOut.of(error)
                 status = HTTPStatus.MISDIRECTED_REQUEST
                 await JSONResponse(problem.model_dump(), status)(scope, receive, send)
                 return
@@ -192,7 +192,7 @@ def make_app(
     app.add_middleware(SecureHeaders)  # pyright: ignore[reportArgumentType]
 
     def failed(request: Request, status: HTTPStatus, error: WindvaneError) -> Response:
-        problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
+        problem = ErrorOut.of(error)
         path = request.url.path
         if path.startswith(("/api/", "/readyz", "/metrics")):
             headers = {"Cache-Control": "no-store"}
