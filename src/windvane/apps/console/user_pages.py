@@ -209,9 +209,10 @@ def _password_form(user: UserRecord) -> Form:
 
 def _remove_form(user: UserRecord, sessions: int, users: int, who: Principal) -> Form:
     own = user.name == _own_name(who)
-    some = f"{sessions} open session{'' if sessions == 1 else 's'} will end now"
+    ends = f"{sessions} open session{'' if sessions == 1 else 's'} will end now"
+    then = ends if sessions else "no session is open"
     about = [
-        f"{'You' if own else user.name} can no longer sign in: {some if sessions else 'no session is open'}.",
+        f"{'You' if own else user.name} can no longer sign in: {then}.",
         "What was done under this name stays on record.",
     ]
     if own:
