@@ -150,7 +150,7 @@ class ModelDetail(ModelOut):
 
 
 class IncidentOut(BaseModel):
-    """The one thing a person is told about one cause."""
+    """The one thing a person is told about one cause. ``acknowledged_by`` "": by nobody yet."""
 
     id: str
     model: str
@@ -161,6 +161,8 @@ class IncidentOut(BaseModel):
     opened_at: float
     since: float
     closed_at: float | None
+    acknowledged_by: str
+    acknowledged_at: float | None
     owner: str
     consumers: list[str]
     runbook: str
