@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check format docs bench bench-null bench-serving bench-staying-up \
-  bench-steward setup dev lock clean
+  bench-steward bench-recorder setup dev lock clean
 
 help: ## List every target
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ bench-serving: dev ## The gateway against its peers and its floors, over an hour
 
 bench-steward: dev ## One steward over 1,000 models, on SQLite and PostgreSQL; half an hour
 	$(BIN)/python benchmarks/bench_steward.py $(ARGS)
+
+bench-recorder: dev ## One recorder over full spools, and beside a gateway under load; ARGS=--short in two minutes
+	$(BIN)/python benchmarks/bench_recorder.py $(ARGS)
 
 bench-staying-up: dev ## Noisy neighbours, overload, swaps under load
 	$(BIN)/python benchmarks/bench_staying_up.py $(ARGS)

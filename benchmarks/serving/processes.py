@@ -27,13 +27,13 @@ class ServerFailed(RuntimeError):
 
 
 class Running:
-    """A server and everything that it started, on one core."""
+    """A server and everything that it started, on one core, or on those of a list as of taskset."""
 
     def __init__(
         self,
         command: Sequence[str],
         *,
-        core: int,
+        core: int | str,
         folder: Path,
         environment: Mapping[str, str],
         log: Path,

@@ -89,7 +89,12 @@ class Gateway:
 
 @contextmanager
 def up(
-    home: Path, folder: Path, prepare: Callable[[Path], None] = lambda _: None, **settings: Any
+    home: Path,
+    folder: Path,
+    prepare: Callable[[Path], None] = lambda _: None,
+    *,
+    core: int | str = SERVER_CORE,
+    **settings: Any,
 ) -> Iterator[Gateway]:
     """Serve a copy of ``home`` in ``folder`` with these settings; ``prepare`` gets the copy
     before it is served."""
@@ -101,7 +106,7 @@ def up(
     prepare(copy)
     running = Running(
         [sys.executable, "-m", "windvane.apps.cli.main", "up", "--home", str(copy)],
-        core=SERVER_CORE, folder=folder, environment={}, log=folder / "up.log",
+        core=core, folder=folder, environment={}, log=folder / "up.log",
     )  # fmt: skip
     try:
         gateway = Gateway(copy, port, running)

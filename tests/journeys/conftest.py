@@ -68,7 +68,8 @@ def home(trained_home: Installation, tmp_path: Path) -> Iterator[Installation]:
     made = Installation(folder, free_port(), free_port(), trained_home.key)
     (folder / "windvane.yaml").write_text(
         f"port: {made.port}\nconsole_port: {made.console_port}\n"
-        "metrics_without_sign_in: true\nrecorder_every_s: 0.1\nsteward_every_s: 0.1\nlease_s: 2.0\n"
+        "metrics_without_sign_in: true\nrecorder_every_s: 0.1\n"
+        "log_commit_every_s: 0.1\nsteward_every_s: 0.1\nlease_s: 2.0\n"
     )
     yield made
     made.stop()

@@ -105,7 +105,7 @@ def on_postgres(tmp_path: Path, postgres: PostgresServer) -> Iterator[Installati
     made = Installation(tmp_path, free_port(), free_port())
     settle(
         made, port=made.port, console_port=made.console_port, store=postgres.url(name),
-        recorder_every_s=0.1, steward_every_s=0.1,
+        recorder_every_s=0.1, log_commit_every_s=0.1, steward_every_s=0.1,
     )  # fmt: skip
     (tmp_path / "model.yaml").write_text(FILE)
     write_table(tmp_path / "orders.csv")

@@ -22,7 +22,7 @@ def front(home: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     made = Installation(folder, free_port(), free_port())
     settle(
         made, port=made.port, console_port=made.console_port, recorder_every_s=0.1,
-        steward_every_s=0.1, lease_s=2.0,
+        log_commit_every_s=0.1, steward_every_s=0.1, lease_s=2.0,
     )  # fmt: skip
     file = FILE.replace("serve:\n", "serve:\n  circuit: {failures: 3, pause: 1s, probes: 1}\n")
     (folder / "model.yaml").write_text(file)

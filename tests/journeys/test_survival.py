@@ -36,6 +36,37 @@ def up(home: Installation) -> None:
     home.wait_ready()
 
 
+def gather(home: Installation) -> None:
+    """From the next start on rows wait for the log until their window closes."""
+    file = home.home / "windvane.yaml"
+    text = file.read_text()
+    assert "log_commit_every_s: 0.1\n" in text
+    file.write_text(text.replace("log_commit_every_s: 0.1\n", "log_commit_every_s: 3600\n"))
+
+
+def kill_the_recorder(home: Installation) -> None:
+    before = home.pid("recorder")
+    os.kill(before, signal.SIGKILL)
+    wait_until("a recorder is started again", lambda: home.pid("recorder") != before)
+
+
+def test_what_waits_for_the_log_survives_the_recorder(home: Installation) -> None:
+    gather(home)
+    up(home)
+    with loaded(home) as load:
+        for _ in range(2):
+            load.wait_for(100)
+            wait_until(
+                "rows are counted and wait", lambda: home.counted() > len(home.logged()) + 20
+            )
+            kill_the_recorder(home)
+        load.wait_for(100)
+    assert load.refused == []
+    wait_until("all is counted", lambda: home.counted() >= len(load.acknowledged))
+    kill_the_recorder(home)
+    kept(home, load)
+
+
 @pytest.mark.parametrize("victim", CHILDREN)
 def test_a_killed_process_loses_nothing(home: Installation, victim: str) -> None:
     up(home)
@@ -221,6 +252,7 @@ def test_a_log_in_a_bucket_loses_nothing(
         settings["store"] = postgres.url(postgres.database())
     with (home.home / "windvane.yaml").open("a") as file:
         file.write(yaml.safe_dump(settings))
+    gather(home)
     if database == "postgresql":
         home.settings.routing_file.unlink()  # of the database that was here before
         home.cli("apply", str(home.home / "model.yaml"))
@@ -243,6 +275,8 @@ def test_a_log_in_a_bucket_loses_nothing(
         up(home)
         load.wait_for(50)
     assert load.refused == []
+    wait_until("all is counted", lambda: home.counted() >= len(load.acknowledged))
+    kill_the_recorder(home)
     kept(home, load)
     status = json.loads(home.cli("status", MODEL, "--json"))
     assert status["models"][0]["outcomes"] == []

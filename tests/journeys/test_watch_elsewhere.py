@@ -20,7 +20,7 @@ def fresh(tmp_path: Path) -> Iterator[Installation]:
     made = Installation(folder, free_port(), free_port())
     (folder / "windvane.yaml").write_text(
         f"port: {made.port}\nconsole_port: {made.console_port}\n"
-        "recorder_every_s: 0.1\nsteward_every_s: 0.1\nlease_s: 2.0\n"
+        "recorder_every_s: 0.1\nlog_commit_every_s: 0.1\nsteward_every_s: 0.1\nlease_s: 2.0\n"
     )
     text = FILE.replace(", auc_floor: 0.55", "").replace(", {constant: 0.3}", "")
     (folder / "model.yaml").write_text(text)

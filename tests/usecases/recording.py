@@ -27,7 +27,10 @@ from windvane.ports.events import (
     SpoolRecord,
 )
 from windvane.ports.spool import SpoolReader
+from windvane.usecases.commit_log import CommitPolicy
 from windvane.usecases.record_events import Recorder
+
+AT_ONCE = CommitPolicy(every_s=0.0)
 
 
 def predicted(
@@ -96,9 +99,10 @@ class RecorderHarness:
         store: ControlStore | None = None,
         log: EventLog | None = None,
         spool: SpoolReader | None = None,
+        policy: CommitPolicy = AT_ONCE,
     ) -> Recorder:
         reader = spool or FileSpoolReader(self.folder / "spool")
-        return Recorder("m", store or self.store, log or self.log, reader, self.clock)
+        return Recorder("m", store or self.store, log or self.log, reader, self.clock, policy)
 
     def sketches(self) -> dict[WindowKey, Sketch]:
         with self.store.read() as tx:

@@ -103,7 +103,7 @@ def test_a_gap_that_stays_is_told_and_no_reason_to_have_no_backup(
     first, second = sorted((home / "spool" / "m").glob("*.spool"))[:2]
     store = SqlControlStore(f"sqlite:///{home / 'control.db'}")
     with store.begin() as tx:
-        tx.set_checkpoint(Checkpoint("m", 10, 1.0))
+        tx.set_checkpoint(Checkpoint("m", 10, 1.0, logged=10))
     store.close()
     first.unlink()
     assert second.is_file()

@@ -18,7 +18,7 @@ from usecases.harness import MODEL, START, Trained
 from usecases.recording import RecorderHarness, opened, outcome, predicted, refused
 
 from windvane.ports.control_store import Checkpoint, UnitCounts
-from windvane.usecases.record_events import SeenKeys
+from windvane.usecases.seen_keys import SeenKeys
 
 # deltalake 1.6 deprecates the argument that the adapter prunes partitions by
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")

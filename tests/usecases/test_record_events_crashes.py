@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from usecases.harness import FILE, MODEL, START, WINDOW_S
 from usecases.recording import (
+    AT_ONCE,
     RecorderHarness,
     denied,
     opened,
@@ -26,11 +27,14 @@ from usecases.recording import (
 )
 
 from windvane.adapters.delta import DeltaEventLog
+from windvane.adapters.delta.arrow_rows import ArrowRows
+from windvane.adapters.delta.tables import TABLES
 from windvane.adapters.spool import FileSpoolReader
 from windvane.adapters.sql import SqlControlStore
 from windvane.ports.control_store import ControlStore, Tx
 from windvane.ports.events import EVENT_ENCODER, SpoolRecord
 from windvane.ports.spool import Batch
+from windvane.usecases.commit_log import CommitPolicy
 from windvane.usecases.read_model_file import read_model_file
 
 # deltalake 1.6 deprecates the argument that the adapter prunes partitions by
@@ -93,13 +97,15 @@ class FusedLog(DeltaEventLog):
         super().__init__(root, storage)
         self._fuse = fuse
 
-    def append(self, spool: str, end: int, entries: Any, schemas: Any) -> None:
-        kinds = dict.fromkeys(type(e.event) for e in entries)
-        for kind in kinds or [None]:
-            mine = [e for e in entries if type(e.event) is kind]
-            self._fuse.around(
-                lambda part=mine: super(FusedLog, self).append(spool, end, part, schemas)
-            )
+    def commit(self, rows: Sequence[Any], ends: Mapping[str, int]) -> None:
+        for name in TABLES:
+            mine = [
+                ArrowRows(one.spool, one.end, {name: one.tables[name]})
+                for one in rows
+                if name in one.tables
+            ]
+            if mine:
+                self._fuse.around(lambda part=mine: super(FusedLog, self).commit(part, ends))
 
 
 class FusedSpool(FileSpoolReader):
@@ -114,7 +120,9 @@ class FusedSpool(FileSpoolReader):
         self._fuse.around(lambda: super(FusedSpool, self).release(spool, position))
 
 
-def run_until_killed(recording: RecorderHarness, steps: int) -> bool:
+def run_until_killed(
+    recording: RecorderHarness, steps: int, policy: CommitPolicy = AT_ONCE
+) -> bool:
     """One recorder with a fuse; whether it was killed."""
     fuse = Fuse(steps)
     try:
@@ -122,6 +130,7 @@ def run_until_killed(recording: RecorderHarness, steps: int) -> bool:
             FusedStore(recording.store, fuse),
             FusedLog(recording.log_root, recording.log_storage, fuse),
             FusedSpool(recording.folder / "spool", fuse),
+            policy,
         )
         recorder.step()
     except Killed:
@@ -154,7 +163,7 @@ def outcome_of(recording: RecorderHarness) -> dict[str, Any]:
         "sketches": {key: sketch.to_bytes() for key, sketch in recording.sketches().items()},
         "units": recording.units("delay/2/9"),
         "access": recording.access(),
-        "checkpoints": [(c.spool, c.position) for c in recording.checkpoints()],
+        "checkpoints": [(c.spool, c.position, c.logged) for c in recording.checkpoints()],
         "requests": Counter(
             (row["tenant"], row["prediction_id"], row["row"])
             for row in DeltaEventLog(recording.log_root, recording.log_storage).samples(
@@ -193,6 +202,54 @@ def test_each_event_counts_once_wherever_the_recorder_dies(
     assert outcome_of(recording) == undisturbed
 
 
+SELDOM = CommitPolicy(every_s=1e9)
+
+
+def gathered_then_killed(recording: RecorderHarness, steps: int | None) -> bool:
+    """A recorder whose rows wait for the log is killed, and the next one after some steps."""
+    recording.write([predicted("first", START - WINDOW_S)])
+    recorder = recording.start(policy=SELDOM)
+    recorder.step()
+    write_all(recording)
+    recorder.step()
+    return steps is not None and run_until_killed(recording, steps, SELDOM)
+
+
+@pytest.fixture(scope="session")
+def gathered(applied: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    with opened(applied, tmp_path_factory.mktemp("gathered")) as recording:
+        recording.write([predicted("first", START - WINDOW_S)])
+        write_all(recording)
+        recording.start().step()
+        return outcome_of(recording)
+
+
+@pytest.mark.parametrize("steps", range(40))
+def test_what_waits_for_the_log_is_there_once_wherever_the_next_recorder_dies(
+    recording: RecorderHarness, gathered: dict[str, Any], steps: int
+) -> None:
+    gathered_then_killed(recording, steps)
+    recording.start().step()
+    assert outcome_of(recording) == gathered
+
+
+@pytest.mark.parametrize("steps", range(STEPS))
+def test_it_may_die_at_any_point_while_rows_gather(
+    recording: RecorderHarness, gathered: dict[str, Any], steps: int
+) -> None:
+    recording.write([predicted("first", START - WINDOW_S)])
+    recording.start(policy=SELDOM).step()
+    write_all(recording)
+    run_until_killed(recording, steps, SELDOM)
+    recording.start().step()
+    assert outcome_of(recording) == gathered
+
+
+def test_rows_did_wait(recording: RecorderHarness, gathered: dict[str, Any]) -> None:
+    gathered_then_killed(recording, None)
+    assert recording.log.counts(MODEL) != gathered["log"]
+
+
 @pytest.fixture(params=["sqlite and s3", "postgresql and s3"])
 def elsewhere(
     request: pytest.FixtureRequest, applied: Path, tmp_path: Path, object_store: Any
@@ -223,6 +280,15 @@ def test_on_other_stores_it_is_the_same(
     assert outcome_of(elsewhere) == undisturbed
 
 
+@pytest.mark.parametrize("steps", [None, 3, 8, 11, 14, 19])
+def test_on_other_stores_what_waits_is_there_once(
+    elsewhere: RecorderHarness, gathered: dict[str, Any], steps: int | None
+) -> None:
+    gathered_then_killed(elsewhere, steps)
+    elsewhere.start().step()
+    assert outcome_of(elsewhere) == gathered
+
+
 def test_most_of_them_kill(recording: RecorderHarness) -> None:
     write_all(recording)
     assert run_until_killed(recording, STEPS - 10)
@@ -237,9 +303,10 @@ def test_there_are_no_further_crash_points(recording: RecorderHarness) -> None:
 @given(
     st.lists(st.integers(0, 30), max_size=5),
     st.lists(st.integers(1, 4), min_size=1, max_size=4),
+    st.sampled_from([AT_ONCE, SELDOM, CommitPolicy(every_s=1e9, max_bytes=3_000)]),
 )
 def test_it_may_die_again_and_again_between_any_batches(
-    applied: Path, deaths: list[int], batches: list[int]
+    applied: Path, deaths: list[int], batches: list[int], policy: CommitPolicy
 ) -> None:
     with TemporaryDirectory() as home, opened(applied, Path(home)) as recording:
         sent, dying = 0, list(deaths)
@@ -252,9 +319,9 @@ def test_it_may_die_again_and_again_between_any_batches(
             recording.write(events, segment=400)
             sent += size
             if dying:
-                run_until_killed(recording, dying.pop())
+                run_until_killed(recording, dying.pop(), policy)
         while dying:
-            run_until_killed(recording, dying.pop())
+            run_until_killed(recording, dying.pop(), policy)
         recording.start().step()
         assert recording.log.counts(MODEL) == {"predictions": sent, "refusals": 0, "outcomes": sent}
         assert (recording.total("rows"), recording.total("outcomes")) == (sent, sent)

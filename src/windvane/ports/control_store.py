@@ -18,7 +18,7 @@ from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.task import Contract
-from windvane.ports.quarantine import Counted, Quarantined
+from windvane.ports.quarantine import Counted, ItemKind, Quarantined
 from windvane.ports.users import Users
 
 
@@ -247,6 +247,7 @@ class Checkpoint:
     ``seen_at``: the wall's time at which a recorder last found the spool there, None where nobody
     told. ``lost_bytes``: how much of it was damaged or gone before it could be read. ``dropped``:
     somebody said that it will not come back; its position stays, should it do so nevertheless.
+    ``position`` is how far it is counted, ``logged`` how far the log has it, too: never further.
     """
 
     spool: str
@@ -255,6 +256,7 @@ class Checkpoint:
     seen_at: float | None = None
     lost_bytes: int = 0
     dropped: bool = False
+    logged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -487,6 +489,10 @@ class Quarantine(Protocol):
         """Newest first, with empty bodies; ``model`` or ``kind`` "" for all."""
         ...
 
+    def held_of(self, items: Sequence[str]) -> set[str]:
+        """Those of these ids that are held."""
+        ...
+
     def quarantined_item(self, item: str) -> Quarantined:
         """With its body. Raises UnknownName."""
         ...
@@ -500,9 +506,9 @@ class Quarantine(Protocol):
         many were held and are marked now."""
         ...
 
-    def retrying(self, limit_bytes: int) -> list[Quarantined]:
-        """Those that are marked, with their bodies, by place: at least one, then as many as have
-        ``limit_bytes`` together."""
+    def retrying(self, limit_bytes: int, kind: ItemKind) -> list[Quarantined]:
+        """Those of the kind that are marked, with their bodies, by place: at least one, then as
+        many as have ``limit_bytes`` together."""
         ...
 
     def next_place(self) -> int:

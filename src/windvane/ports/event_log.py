@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.errors import WindvaneError
+from windvane.core.health import LogSize
 from windvane.core.task import Contract
 from windvane.ports.events import Event
 
@@ -97,8 +99,7 @@ class LogSpan:
     last: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(msgspec.Struct, frozen=True, gc=False):
     """An event with the place it came from."""
 
     spool: str
@@ -149,7 +150,50 @@ class RemovedRows:
     rewritten_files: int = 0
 
 
+class LogRows(Protocol):
+    """Events of one spool below position ``end``, as the log will have them."""
+
+    @property
+    def spool(self) -> str: ...
+
+    @property
+    def end(self) -> int: ...
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def bytes(self) -> int:
+        """How much memory they take."""
+        ...
+
+    def positions(self) -> Sequence[int]:
+        """Of the events, sorted, each once."""
+        ...
+
+    def halves(self) -> tuple[LogRows, LogRows]:
+        """The first half of the events, and the rest; of at least two."""
+        ...
+
+
 class EventLog(Protocol):
+    def prepare(
+        self,
+        spool: str,
+        end: int,
+        entries: Sequence[LogEntry],
+        contracts: Mapping[str, Contract],
+    ) -> LogRows:
+        """Rows of ``entries`` (positions below ``end``); nothing is written. ``contracts`` by
+        their id say what the events' columns are. Raises what a bad event makes it raise."""
+        ...
+
+    def commit(self, rows: Sequence[LogRows], ends: Mapping[str, int]) -> None:
+        """Write them, each table in one commit that has them all and says that it has each spool
+        up to its end; predictions before the outcomes that name them. Repeating a call after a
+        crash, with the same rows cut otherwise, writes only what is missing."""
+        ...
+
     def append(
         self,
         spool: str,
@@ -157,15 +201,11 @@ class EventLog(Protocol):
         entries: Sequence[LogEntry],
         contracts: Mapping[str, Contract],
     ) -> None:
-        """Append ``entries`` (positions below ``end``), each table at most once a position.
-
-        ``contracts`` by their id say what the events' columns are. Repeating a call after a
-        crash writes only what is missing.
-        """
+        """`prepare` and `commit`."""
         ...
 
     def appended(self, spool: str) -> int:
-        """The largest ``end`` that some table has of this spool; 0 for none."""
+        """The largest end that some table has of this spool; 0 for none."""
         ...
 
     def recent_keys(self, positions: Mapping[str, int], limit: int) -> list[str]:
@@ -276,6 +316,16 @@ class EventLog(Protocol):
     ) -> list[OutcomeCounts]:
         """What became of the outcomes that were received in [start, end), by tenant. None is late
         where ``arrive_within_s`` is None. Raises LogTooSlow where it is not told ``within_s``."""
+        ...
+
+    def sizes(self, recent_from: float) -> list[LogSize]:
+        """What the files of its latest version hold, by table and day; of days from
+        ``recent_from`` (s) on by model, too. A file of several models is shared out by their
+        rows."""
+        ...
+
+    def free_bytes(self) -> int | None:
+        """Of the disk that it is on; None where that is an object store."""
         ...
 
     def scored(

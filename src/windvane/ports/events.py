@@ -3,6 +3,9 @@
 ``key`` is the id of the API key that was used (``jwt:SUBJECT`` of a token), for the audit.
 ``contract`` is the id of the contract that says what the columns are: its features in their
 order, and its task's outputs.
+
+Records hold no cycles, and a recorder has tens of thousands of them at once: the garbage collector
+does not look at them.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ Column = Any
 little-endian float64 packed in bytes."""
 
 
-class RouteTaken(msgspec.Struct, frozen=True, array_like=True):
+class RouteTaken(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """``routed`` is the version that the table chose, ``answered`` the one that answered
     ("" for a rule or a constant); they differ after a fallback. ``flags`` name what was odd."""
 
@@ -28,7 +31,7 @@ class RouteTaken(msgspec.Struct, frozen=True, array_like=True):
     flags: list[str] = []
 
 
-class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="P"):
+class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="P", gc=False):
     """One acknowledged request of ``rows`` rows.
 
     ``event_id`` is ours; ``request_id`` is what the client calls it, if it does. ``units`` is a
@@ -64,7 +67,7 @@ class Predicted(msgspec.Struct, frozen=True, array_like=True, tag="P"):
         return iter(self.routes)
 
 
-class Refused(msgspec.Struct, frozen=True, array_like=True, tag="R"):
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag="R", gc=False):
     """One request without an answer; ``sample`` is the body's beginning.
 
     ``routed`` and ``arm`` are "" where the request broke the model's contract, or allowed less
@@ -87,7 +90,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="R"):
     requests: int = 1
 
 
-class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="O"):
+class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="O", gc=False):
     """The truth about row ``row`` of an earlier prediction ``prediction_id``, as it was known by
     ``ts``: a later one about the same row revises it. ``event_id`` is ours. ``value`` is as the
     task's ``label`` gives it: a number, or a list of them."""
@@ -103,7 +106,7 @@ class OutcomeSeen(msgspec.Struct, frozen=True, array_like=True, tag="O"):
     key: str = ""
 
 
-class Denied(msgspec.Struct, frozen=True, array_like=True, tag="D"):
+class Denied(msgspec.Struct, frozen=True, array_like=True, tag="D", gc=False):
     """A known key was used for what it may not do, or after its end; for the audit only."""
 
     event_id: str

@@ -146,7 +146,8 @@ def _hold(sources: BackupSources, found: HomeFiles, outer: ExitStack) -> _State:
                 if one.name != REGISTRY
             ]
             control = databases.enter_context(sources.control.hold())
-            positions = {mark.spool: mark.position for mark in control.tx.checkpoints()}
+            # What is counted and not yet in the log is in the spool only.
+            positions = {mark.spool: mark.logged for mark in control.tx.checkpoints()}
             spool.look_again()
             tables, pieces, missing = _log_and_spool(sources.log, spool, positions)
             # After the store: of what that names, the registry has the records.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from windvane.core.routing import CASCADED, HURRIED, SELECTED, SELECTED_CHALLENGER, Arm
 from windvane.core.sketch import LATENCY_EDGES_US, NO_AXES, TRAFFIC, Sketch
@@ -24,6 +25,7 @@ from windvane.usecases.count_rows import Rows, count_rows, event_rows
 from windvane.usecases.event_contracts import EventContracts
 
 _MOST_STEPS = 1_000_000
+_LATENCY_EDGES_US = np.array(LATENCY_EDGES_US, np.int64)
 
 
 def count_events(
@@ -35,6 +37,13 @@ def count_events(
         model = event.model
         place = (model, event.ts // windows[model], event.tenant, event.contract)
         match event:
+            case Predicted() if event.rows == 1:
+                route = event.routes[0]
+                found = _at(gathered, (*place, route.routed, _counted_as(route)))
+                found.rows.values.append(event.features)
+                found.rows.outputs.append(event.outputs)
+                _add_request(found, event, route)
+                _add_route(found, route)
             case Predicted():
                 rows = event_rows(event)
                 for i, route in enumerate(event.routes_of()):
@@ -42,14 +51,8 @@ def count_events(
                     found.rows.values.append(rows.values[i])
                     found.rows.outputs.append(rows.outputs[i])
                     if not i:
-                        found.traffic["requests"] += 1
-                        # Of what was made elsewhere nobody need tell how long it took.
-                        if event.latency_us or IMPORTED not in route.flags:
-                            found.latencies.append(event.latency_us)
-                    if route.answered != route.routed:
-                        found.traffic["fell_back"] += 1
-                    if route.flags and "failed" in route.flags:
-                        found.traffic["execution_errors"] += 1
+                        _add_request(found, event, route)
+                    _add_route(found, route)
             case Refused():
                 found = _at(gathered, (*place, event.routed, event.arm))
                 found.traffic["unanswered" if event.routed else "refused"] += event.requests
@@ -79,18 +82,42 @@ def _count(
         if len(rows) and layout.size:
             groups = np.repeat(np.arange(len(mine)), [len(held.rows) for _, held in mine])
             counts = count_rows(layout, contract, task, rows, groups, len(mine))
-        for (place, held), features in zip(mine, counts, strict=True):
+        traffic = np.array(
+            [list({**held.traffic, "rows": len(held.rows)}.values()) for _, held in mine], np.int64
+        )
+        latencies = _count_latencies([held.latencies for _, held in mine])
+        for i, (place, _) in enumerate(mine):
             model, window, tenant, _, version, arm = place
             start = window * known.models[model].window_s
             key = WindowKey(model, start, version, arm, tenant, recorder)
-            counted = {**held.traffic, "rows": len(held.rows)}
-            traffic = np.array([counted[name] for name in TRAFFIC], np.int64)
-            bins = np.searchsorted(LATENCY_EDGES_US, held.latencies, side="left")
-            latency = np.bincount(bins, minlength=len(LATENCY_EDGES_US) + 1)
-            made = Sketch(layout.id, features, traffic, latency.astype(np.int64))
+            made = Sketch(layout.id, counts[i], traffic[i], latencies[i])
             # Two contracts of one window have one key and, by their version, one layout.
             out[key] = out[key] + made if key in out else made
     return out
+
+
+def _add_request(found: _WindowRows, event: Predicted, route: RouteTaken) -> None:
+    found.traffic["requests"] += 1
+    # Of what was made elsewhere nobody need tell how long it took.
+    if event.latency_us or IMPORTED not in route.flags:
+        found.latencies.append(event.latency_us)
+
+
+def _add_route(found: _WindowRows, route: RouteTaken) -> None:
+    if route.answered != route.routed:
+        found.traffic["fell_back"] += 1
+    if route.flags and "failed" in route.flags:
+        found.traffic["execution_errors"] += 1
+
+
+def _count_latencies(groups: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """(groups, bins): each latency in microseconds in its bin."""
+    bins = len(_LATENCY_EDGES_US) + 1
+    flat = np.array([one for group in groups for one in group], np.int64)
+    places = np.repeat(np.arange(len(groups)) * bins, [len(group) for group in groups])
+    codes = np.searchsorted(_LATENCY_EDGES_US, flat, side="left") + places
+    counts = np.bincount(codes, minlength=len(groups) * bins)
+    return counts.astype(np.int64).reshape(len(groups), bins)
 
 
 def units_of(known: EventContracts, events: Sequence[Event]) -> list[UnitSeen]:

@@ -35,6 +35,7 @@ class EventModel:
     text: str
     window_s: float
     slow_us: float
+    grace_s: float = 0.0
 
 
 class EventContracts:
@@ -98,13 +99,14 @@ class EventContracts:
         try:
             watch = read_model_file(text).watch
             window_s, slow_us = parse_duration(watch.window), parse_duration(watch.latency) * 1e6
+            grace_s = parse_duration(watch.grace)
         except _UNREADABLE as error:
             fault = UnreadableModelFile(f"the file of model {name}: {_told(error)}")
             self.models.pop(name, None)
             self._bad_files[name] = (text, fault)
             self._faults["model", name] = fault
             return
-        self.models[name] = EventModel(text, window_s, slow_us)
+        self.models[name] = EventModel(text, window_s, slow_us, grace_s)
 
     def _load_layout(self, tx: Tx, model: str, version: str) -> None:
         try:

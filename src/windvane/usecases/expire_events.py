@@ -24,11 +24,18 @@ def expire_events(
     would make a timely outcome one of an unknown id. ``pinned``: versions of the tables that
     trainings read, which stay readable. Raises UnknownLogVersion.
     """
+    return {
+        kind: log.expire(kind, now - kept_s, pinned.get(kind, ()))
+        for kind, kept_s in kept_seconds(store, retention_s).items()
+    }
+
+
+def kept_seconds(store: ControlStore, retention_s: Mapping[LogKind, float]) -> dict[LogKind, float]:
+    """For how long each kind is kept: as is set, or for as long as outcomes are due."""
     with store.read() as tx:
         files = [read_model_file(model.text) for model in tx.models()]
     due_s = max((arrive_within_s(file) or 0.0 for file in files), default=0.0)
-    removed: dict[LogKind, RemovedRows] = {}
-    for kind, kept_s in retention_s.items():
-        least_s = 0.0 if kind == "refusals" else due_s
-        removed[kind] = log.expire(kind, now - max(kept_s, least_s), pinned.get(kind, ()))
-    return removed
+    return {
+        kind: max(kept_s, 0.0 if kind == "refusals" else due_s)
+        for kind, kept_s in retention_s.items()
+    }

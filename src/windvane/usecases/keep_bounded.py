@@ -13,6 +13,7 @@ from windvane.ports.control_store import AgedRows, ControlStore, Tx
 from windvane.ports.event_log import EventLog
 from windvane.ports.quarantine import Counted, CountName
 from windvane.usecases.expire_events import expire_events
+from windvane.usecases.forecast_log import log_retention_s
 from windvane.usecases.read_model_file import (
     BadModelFile,
     ModelFile,
@@ -69,12 +70,7 @@ def keep_bounded(
 
 def keep_log_bounded(store: ControlStore, log: EventLog, clock: Clock, retention: Retention) -> int:
     """A bounded step on each table of the log; the rows that were removed."""
-    kept = {
-        "predictions": retention.predictions * _DAY_S,
-        "refusals": retention.refusals * _DAY_S,
-        "outcomes": retention.outcomes * _DAY_S,
-    }
-    removed = expire_events(store, log, clock.now(), kept, {})  # pyright: ignore[reportArgumentType]
+    removed = expire_events(store, log, clock.now(), log_retention_s(retention), {})
     rows = {Counted(CountName.RETENTION_ROWS, kind): one.rows for kind, one in removed.items()}
     with store.begin([]) as tx:
         tx.add_counts(rows)

@@ -23,10 +23,9 @@ def quarantined_event(
     now: float,
 ) -> Quarantined:
     """The item; its id follows from the place, so that a batch that is read twice has it once."""
-    source = f"{spool}@{position}"
     ts = event.ts if event is not None else now
     return Quarantined(
-        id=hashlib.blake2b(source.encode(), digest_size=8).hexdigest(),
+        id=quarantined_id(spool, position),
         kind=ItemKind.EVENT,
         model=event.model if event is not None else "",
         tenant=event.tenant if event is not None else "",
@@ -35,5 +34,9 @@ def quarantined_event(
         message=fault.message[:MAX_MESSAGE],
         body=payload[:MAX_BODY_BYTES],
         size=len(payload),
-        source=source,
+        source=f"{spool}@{position}",
     )
+
+
+def quarantined_id(spool: str, position: int) -> str:
+    return hashlib.blake2b(f"{spool}@{position}".encode(), digest_size=8).hexdigest()

@@ -166,9 +166,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     registry: str = ""
     notify: list[str] = []
     clock: str = ""
+    disk_warning_days: Days = 14.0
     spool_max_bytes: Bytes = 1 << 30
     spool_expire_after_s: Annotated[float, msgspec.Meta(ge=60.0, le=31_622_400.0)] = 600.0
     recorder_every_s: Seconds = 1.0
+    log_commit_every_s: Annotated[float, msgspec.Meta(ge=0.0, le=3_600.0)] = 60.0
+    log_commit_bytes: Bytes = 64 << 20
     steward_every_s: Seconds = 0.5
     lease_s: Seconds = 10.0
     sync_every_s: Seconds = 1.0

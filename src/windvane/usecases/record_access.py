@@ -17,7 +17,12 @@ def accesses(events: Iterable[SpoolRecord]) -> list[Access]:
     held: dict[tuple[str, str, str, str, float], list[float]] = {}
     for event in events:
         ts = event.ts
-        key = (event.tenant, event.key, event.model, _action(event), ts // HOUR_S * HOUR_S)
+        if isinstance(event, Predicted):
+            flags = event.routes[0].flags
+            action = "events" if flags and IMPORTED in flags else "predict"
+        else:
+            action = _action(event)
+        key = (event.tenant, event.key, event.model, action, ts // HOUR_S * HOUR_S)
         times = held.get(key)
         if times is None:
             held[key] = [ts]
@@ -29,11 +34,11 @@ def accesses(events: Iterable[SpoolRecord]) -> list[Access]:
     ]
 
 
-def _action(event: SpoolRecord) -> str:
+def _action(event: Refused | OutcomeSeen | Denied) -> str:
     match event:
-        case Predicted():
-            return "events" if IMPORTED in event.routes[0].flags else "predict"
         case OutcomeSeen():
             return "outcomes"
-        case Refused() | Denied():
-            return f"refused {event.code}" if isinstance(event, Refused) else f"denied {event.code}"
+        case Refused():
+            return f"refused {event.code}"
+        case Denied():
+            return f"denied {event.code}"

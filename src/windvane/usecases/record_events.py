@@ -7,142 +7,71 @@ of the store or the log stops everything until it is over.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
-import msgspec
-
 from windvane.core.errors import WindvaneError
-from windvane.core.sketch import NO_AXES, Sketch, SketchError
+from windvane.core.sketch import NO_AXES
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import (
-    Access,
     Checkpoint,
     ControlStore,
     LeaseLost,
-    RowRejected,
     Tx,
-    UnitSeen,
-    WindowKey,
 )
-from windvane.ports.event_log import EventLog, LogEntry
-from windvane.ports.events import EVENTS, Denied, Event, SpoolRecord, event_key
-from windvane.ports.quarantine import MAX_MESSAGE, Counted, CountName, ItemStatus, Quarantined
+from windvane.ports.event_log import EventLog, LogEntry, LogRows
+from windvane.ports.events import EVENTS, Denied, event_key
+from windvane.ports.quarantine import (
+    MAX_MESSAGE,
+    Counted,
+    CountName,
+    ItemKind,
+    ItemStatus,
+    Quarantined,
+)
 from windvane.ports.spool import Batch, SpoolReader
 from windvane.usecases.check_event import (
-    UncountableEvent,
+    UnloggedEvent,
     UnreadableEvent,
     UnrecordableEvent,
     check_event,
 )
-from windvane.usecases.count_events import count_events, units_of
+from windvane.usecases.commit_log import (
+    MOST_REFUSED,
+    UNFIT,
+    CommitPolicy,
+    PendingRows,
+    RefusedRow,
+    by_code,
+    closes_at,
+    commit_rows,
+)
 from windvane.usecases.count_late import late_events
+from windvane.usecases.count_part import (
+    BadRecord,
+    CountedPart,
+    Item,
+    Part,
+    count_part,
+    uncountable,
+)
 from windvane.usecases.event_contracts import EventContracts
 from windvane.usecases.quarantine_event import (
     QUARANTINE_SPOOL,
     RETRY_LEASE,
     quarantined_event,
+    quarantined_id,
 )
-from windvane.usecases.record_access import accesses
+from windvane.usecases.seen_keys import SeenKeys
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 4 << 20
 _ROUNDS = 16
 _SEEN_EVERY_S = 15.0
-_MOST_REFUSED = 10  # one after the other; then it is not the events
 _RETRY_LEASE_S = 60.0
-# What an event may raise that is bad itself; what a store, a log or a disk raises that is out, is
-# none of these.
-_UNFIT = (
-    RowRejected, msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError,
-    AttributeError, RecursionError, SketchError,
-)  # fmt: skip
-
 T = TypeVar("T")
-
-
-class SeenKeys:
-    """The latest dedupe keys: at least half of ``limit``, and never more than all of it.
-
-    Two sets, of which the older is dropped when the younger has its half.
-    """
-
-    def __init__(self, limit: int = 1_000_000) -> None:
-        self.limit = limit
-        self._young: set[str] = set()
-        self._old: set[str] = set()
-
-    def add(self, key: str) -> bool:
-        """False if the key was there already."""
-        if key in self._young or key in self._old:
-            return False
-        if len(self._young) >= max(1, self.limit // 2):
-            self._young, self._old = set(), self._young
-        self._young.add(key)
-        return True
-
-    def forget(self, key: str) -> None:
-        """As if it had never been added."""
-        self._young.discard(key)
-        self._old.discard(key)
-
-    def remember(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            self.add(key)
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A record that can be read; ``new``: not a repetition of one that is recorded already."""
-
-    position: int
-    payload: bytes
-    event: SpoolRecord
-    new: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What comes next of a spool, up to ``end``: what is to be recorded, and what is set aside.
-
-    ``retried``: by position, what was set aside before and is put back now.
-    """
-
-    spool: str
-    end: int
-    items: Sequence[_Item] = ()
-    aside: Sequence[Quarantined] = ()
-    lost: int = 0
-    retried: Mapping[int, Quarantined] = field(default_factory=dict[int, Quarantined])
-
-    @property
-    def entries(self) -> list[LogEntry]:
-        return [
-            LogEntry(self.spool, item.position, item.event)
-            for item in self.items
-            if item.new and not isinstance(item.event, Denied)
-        ]
-
-    def halves(self) -> tuple[_Part, _Part]:
-        """One after the other; what was set aside goes with the first."""
-        middle = len(self.items) // 2
-        first, second = self.items[:middle], self.items[middle:]
-        return (
-            replace(self, items=first, end=second[0].position),
-            replace(self, items=second, aside=(), lost=0),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """What the store is told of a part of a spool."""
-
-    events: int
-    sketches: Mapping[WindowKey, Sketch]
-    units: Sequence[UnitSeen]
-    access: Sequence[Access]
-    times: Mapping[str, Sequence[float]]
 
 
 class BackgroundExecutor(Protocol):
@@ -158,16 +87,23 @@ def at_once(work: Callable[[], T]) -> T:
 class Recorder:
     """One machine's recorder.
 
-    Each batch goes to the log first and to the control store second, both keyed by the
-    spool position. After a crash between the two, the log is ahead: the batch is read
-    again, the log adds nothing, the sketches are counted.
+    Each batch is counted in the control store, and waits for the log with others, both keyed by
+    the spool position. After a crash, what is counted and not in the log is read again from the
+    spool, which is kept up to there, and only logged. What is put back from the quarantine lies
+    in no spool: it is in the log before it is counted.
 
     What makes a batch fail is found by halving it, in order, so that the log and the checkpoint
     of each half stay as they are of a batch.
     """
 
     def __init__(
-        self, name: str, store: ControlStore, log: EventLog, spool: SpoolReader, clock: Clock
+        self,
+        name: str,
+        store: ControlStore,
+        log: EventLog,
+        spool: SpoolReader,
+        clock: Clock,
+        policy: CommitPolicy | None = None,
     ) -> None:
         self._name = name
         self._store = store
@@ -180,9 +116,14 @@ class Recorder:
         self._refused = 0
         with store.read() as tx:
             self._checkpoints = {c.spool: c for c in tx.checkpoints()}
-            pending = tx.retrying(0)
+            pending = tx.retrying(0, ItemKind.EVENT)
             place = pending[0].place if pending else tx.next_place()
-        positions = {c.spool: c.position for c in self._checkpoints.values()}
+        self._pending = PendingRows(policy or CommitPolicy())
+        # What this machine counted and did not log is met again; what others did, is not.
+        here = set(spool.spools())
+        positions = {
+            c.spool: c.logged if c.spool in here else c.position for c in self._checkpoints.values()
+        }
         positions[QUARANTINE_SPOOL] = place
         self._seen.remember(reversed(log.recent_keys(positions, self._seen.limit)))
         self._catch_up()
@@ -211,9 +152,15 @@ class Recorder:
             found = {spool: self._advance(spool, background) for spool in busy}
             busy = [spool for spool, events in found.items() if events is not None]
             recorded += sum(events or 0 for events in found.values())
+            if self._pending.due(self._clock.wall()):
+                self._commit_log(background)
             if not busy:
                 break
         return recorded
+
+    def finish(self) -> None:
+        """Log what waits, before the process ends."""
+        self._commit_log(at_once)
 
     def _advance(self, spool: str, background: BackgroundExecutor) -> int | None:
         """Record one batch of a spool; its events, or None where nothing more is there yet."""
@@ -237,32 +184,143 @@ class Recorder:
         wall, seen_at = self._clock.wall(), checkpoint.seen_at
         seen = seen_at is not None and 0.0 <= wall - seen_at < _SEEN_EVERY_S
         if before > checkpoint.watermark or not seen or checkpoint.dropped:
-            watermark = max(before, checkpoint.watermark)
+            wanted = max(before, checkpoint.watermark)
+            watermark = self._pending.hold_watermark(
+                checkpoint.spool, checkpoint.watermark, wanted, math.inf
+            )
             fresh = replace(checkpoint, watermark=watermark, seen_at=wall, dropped=False)
             with self._store.begin([]) as tx:
                 tx.set_checkpoint(fresh)
             self._checkpoints[checkpoint.spool] = fresh
 
     def _catch_up(self) -> None:
-        """Finish the one batch that the log may have and the store has not."""
-        for spool in self._spool.spools():
-            reached = self._log.appended(spool)
-            while (position := self._checkpoint(spool).position) < reached:
-                behind = min(reached - position, _READ_BYTES)
+        """Log what is counted already, and count what is logged already."""
+        spools = self._spool.spools()
+        reached = {spool: self._log.appended(spool) for spool in spools}
+        at = {spool: self._checkpoint(spool).logged for spool in spools}
+        # What some table has of all spools comes first: of a request that was repeated, the
+        # table has the one that came first.
+        for ahead in (False, True):
+            for spool in spools:
+                position = self._checkpoint(spool).position
+                until = position if ahead else min(position, reached[spool])
+                at[spool] = self._log_again(spool, at[spool], until)
+        self._commit_log(at_once)
+        for spool in spools:
+            while (position := self._checkpoint(spool).position) < reached[spool]:
+                behind = min(reached[spool] - position, _READ_BYTES)
                 batch = self._spool.read(spool, position, behind)
                 if batch.end == position:
                     break
                 self._record_batch(batch, at_once)
+        self._commit_log(at_once)
+
+    def _log_again(self, spool: str, start: int, until: int) -> int:
+        """Have what lies from ``start`` on logged, not counted; where that ends."""
+        while start < until:
+            batch = self._spool.read(spool, start, min(until - start, _READ_BYTES))
+            if not start < batch.end <= until:
+                # Its end is gone, as after a power cut; the sketches have it.
+                self._lose(spool, start, until)
+                break
+            bodies = dict(batch.payloads)
+            with self._store.read() as tx:
+                aside = tx.held_of([quarantined_id(spool, position) for position in bodies])
+            again = [p for p in batch.payloads if quarantined_id(spool, p[0]) not in aside]
+            items, _ = self._decode(replace(batch, payloads=tuple(again)))
+            part = Part(spool, batch.end, items)
+            entries = part.entries()
+            with self._store.read() as tx:
+                self._known.load(tx, [entry.event for entry in entries])
+            rows, refused = self._prepare_each(spool, batch.end, entries)
+            if refused:
+                with self._store.begin([]) as tx:
+                    tx.add_quarantined([self._unlogged(one, bodies) for one in refused])
+            for one in rows:
+                self._pending.add(one, start, math.inf)
+            start = batch.end
+            if self._pending.full():
+                self._commit_log(at_once)
+        return until
+
+    def _lose(self, spool: str, start: int, until: int) -> None:
+        _log.error("spool %s: up to %d counted bytes from %d are gone", spool, until - start, start)
+        self._commit_log(at_once)  # what is there, before its place is passed
+        held = self._checkpoint(spool)
+        fresh = replace(held, lost_bytes=held.lost_bytes + until - start, logged=until)
+        with self._store.begin([]) as tx:
+            tx.set_checkpoint(fresh)
+            tx.add_counts({Counted(CountName.SPOOL_LOST_BYTES): until - start})
+        self._checkpoints[spool] = fresh
+
+    def _prepare(self, spool: str, end: int, entries: Sequence[LogEntry]) -> LogRows:
+        contracts = {name: contract for name, (contract, _) in self._known.contracts.items()}
+        return self._log.prepare(spool, end, entries, contracts)
+
+    def _prepare_each(
+        self, spool: str, end: int, entries: Sequence[LogEntry]
+    ) -> tuple[list[LogRows], list[RefusedRow]]:
+        """Rows in order, without what the log refuses by itself."""
+        try:
+            return [self._prepare(spool, end, entries)], []
+        except UNFIT as error:
+            if len(entries) <= 1:
+                return [], [RefusedRow(spool, one.position, error) for one in entries]
+        middle = len(entries) // 2
+        first = self._prepare_each(spool, entries[middle].position, entries[:middle])
+        second = self._prepare_each(spool, end, entries[middle:])
+        return [*first[0], *second[0]], [*first[1], *second[1]]
+
+    def _commit_log(self, background: BackgroundExecutor) -> None:
+        """Log what waits; then the spools need it no more, and its windows may close."""
+        pending = self._pending
+        if not pending:
+            return
+        rows, ends, watermarks = pending.rows(), pending.ends(), pending.watermarks()
+        refused = background(lambda: commit_rows(self._log, rows, ends))
+        bodies = {(one.spool, one.position): self._body(one) for one in refused}
+        fresh = {
+            spool: replace(held, logged=end, watermark=max(held.watermark, watermarks[spool]))
+            for spool, end in ends.items()
+            for held in (self._checkpoint(spool),)
+        }
+        with self._store.begin([]) as tx:
+            for spool in {one.spool for one in refused}:
+                mine = [one for one in refused if one.spool == spool]
+                of_spool = {at: body for (name, at), body in bodies.items() if name == spool}
+                tx.add_quarantined([self._unlogged(one, of_spool) for one in mine])
+            for checkpoint in fresh.values():
+                tx.set_checkpoint(checkpoint)
+        self._checkpoints.update(fresh)
+        pending.committed(self._clock.wall())
+        for spool, end in ends.items():
+            self._spool.release(spool, end)
+
+    def _body(self, refused: RefusedRow) -> bytes:
+        return self._spool.read(refused.spool, refused.position, 1).payloads[0][1]
+
+    def _unlogged(self, refused: RefusedRow, bodies: Mapping[int, bytes]) -> Quarantined:
+        error, body = refused.error, bodies[refused.position]
+        event = EVENTS.decode(body)
+        if not isinstance(event, Denied):
+            self._seen.forget(event_key(event))
+        fault = UnloggedEvent(f"{type(error).__name__}: {error}")
+        _log.error(
+            "spool %s: %d is counted, not logged: %s", refused.spool, refused.position, fault
+        )
+        return quarantined_event(
+            refused.spool, refused.position, body, event, fault, self._clock.now()
+        )
 
     def _retry(self, background: BackgroundExecutor) -> int:
         """Record what somebody put back from the quarantine, if no other recorder does."""
         with self._store.read() as tx:
-            waiting = bool(tx.retrying(0))
+            waiting = bool(tx.retrying(0, ItemKind.EVENT))
         if not waiting:
             return 0
         with self._store.begin() as tx:
             self._token = tx.acquire(RETRY_LEASE, self._name, _RETRY_LEASE_S)
-            items = tx.retrying(_READ_BYTES) if self._token is not None else []
+            items = tx.retrying(_READ_BYTES, ItemKind.EVENT) if self._token is not None else []
         if not items:
             return 0
         payloads = tuple((item.place, item.body) for item in items)
@@ -283,7 +341,7 @@ class Recorder:
         if events := [i.event for i in items if not isinstance(i.event, Denied)]:
             with self._store.read() as tx:
                 self._known.load(tx, events)
-        good: list[_Item] = []
+        good: list[Item] = []
         for item in items:
             event = item.event
             fault = None if isinstance(event, Denied) else self._known.fault_of(event)
@@ -291,13 +349,13 @@ class Recorder:
                 good.append(item)
             else:
                 bad.append((item.position, item.payload, event, fault))
-        part = _Part(batch.spool, batch.end, good, (), batch.lost, retried or {})
+        part = Part(batch.spool, batch.end, good, (), batch.lost, retried or {})
         return self._record(self._set_aside(part, bad), background)
 
-    def _decode(self, batch: Batch) -> tuple[list[_Item], list[_Bad]]:
+    def _decode(self, batch: Batch) -> tuple[list[Item], list[BadRecord]]:
         """What can be read of it, and what cannot."""
-        items: list[_Item] = []
-        bad: list[_Bad] = []
+        items: list[Item] = []
+        bad: list[BadRecord] = []
         now = self._clock.now()
         for position, payload in batch.payloads:
             event = None
@@ -306,18 +364,19 @@ class Recorder:
                 check_event(event, now)
                 # A request that is repeated is recorded once, but whoever sent it called twice.
                 new = isinstance(event, Denied) or self._seen.add(event_key(event))
-                items.append(_Item(position, payload, event, new))
+                items.append(Item(position, payload, event, new))
             except WindvaneError as error:
                 bad.append((position, payload, event, error))
-            except _UNFIT as error:
+            except UNFIT as error:
                 fault = UnreadableEvent(f"{type(error).__name__}: {error}")
                 bad.append((position, payload, event, fault))
         return items, bad
 
-    def _set_aside(self, part: _Part, bad: Sequence[_Bad]) -> _Part:
+    def _set_aside(self, part: Part, bad: Sequence[BadRecord]) -> Part:
         """The part without what is bad of it."""
         aside = list(part.aside)
-        for code, faults in _by_code(bad).items():
+        told = [(position, fault) for position, _, _, fault in bad]
+        for code, faults in by_code(told, MAX_MESSAGE).items():
             _log.error(
                 "spool %s: %d events up to %d are set aside as %s, one of them at %d: %s",
                 part.spool, len(faults), part.end, code, *faults[0],
@@ -327,7 +386,9 @@ class Recorder:
                 self._seen.forget(event_key(event))
             if position in part.retried:
                 held, status = part.retried[position], ItemStatus.HELD
-                again = replace(held, status=status, reason=fault.code, message=fault.message)
+                # What is counted already stays so.
+                reason = held.reason if held.reason == UnloggedEvent.code else fault.code
+                again = replace(held, status=status, reason=reason, message=fault.message)
                 aside.append(again)
             else:
                 now = self._clock.now()
@@ -336,69 +397,44 @@ class Recorder:
         items = [item for item in part.items if item.position not in gone]
         return replace(part, items=items, aside=aside)
 
-    def _record(self, part: _Part, background: BackgroundExecutor) -> int:
+    def _record(self, part: Part, background: BackgroundExecutor) -> int:
         """Log a part of a batch, count it, and move the checkpoint behind it; its events."""
+        entries = part.entries()
+        logged = {p for p, item in part.retried.items() if item.reason == UnloggedEvent.code}
+        items = [item for item in part.items if item.position not in logged]
         try:
-            counted = background(lambda: self._count(part.items, part.entries))
-        except _UNFIT as error:
-            bad = background(lambda: self._uncountable(part.items))
+            counted = background(lambda: count_part(self._known, self._name, items))
+        except UNFIT as error:
+            bad = background(lambda: uncountable(self._known, self._name, part.items))
             if not bad:  # each can be counted by itself, but not together with the others
                 return self._halve(part, background, error)
             return self._record(self._set_aside(part, bad), background)
-        contracts = {name: contract for name, (contract, _) in self._known.contracts.items()}
         try:
-            background(lambda: self._log.append(part.spool, part.end, part.entries, contracts))
-            self._commit(part, counted)
-        except _UNFIT as error:
+            rows = background(lambda: self._prepare(part.spool, part.end, entries))
+            if part.spool == QUARANTINE_SPOOL:
+                background(lambda: self._log.commit([rows], {part.spool: part.end}))
+            self._commit(part, counted, rows)
+        except UNFIT as error:
             return self._halve(part, background, error)
-        self._refused = 0 if counted.events else self._refused
-        return counted.events
+        self._refused = 0 if entries else self._refused
+        return len(entries)
 
-    def _halve(self, part: _Part, background: BackgroundExecutor, error: Exception) -> int:
+    def _halve(self, part: Part, background: BackgroundExecutor, error: Exception) -> int:
         """Record each half of a part that cannot be recorded as one; the event that is left of it
         is bad."""
         if len(part.items) > 1:
             return sum(self._record(half, background) for half in part.halves())
         self._refused += 1
-        if not part.items or self._refused > _MOST_REFUSED:
+        if not part.items or self._refused > MOST_REFUSED:
             raise error
         (item,) = part.items
         fault = UnrecordableEvent(f"{type(error).__name__}: {error}")
         bad = [(item.position, item.payload, item.event, fault)]
         return self._record(self._set_aside(part, bad), background)
 
-    def _count(self, items: Sequence[_Item], entries: Sequence[LogEntry]) -> _Counted:
-        events = [entry.event for entry in entries]
-        times: dict[str, list[float]] = {}
-        for event in events:
-            times.setdefault(event.model, []).append(event.ts)
-        return _Counted(
-            len(events),
-            count_events(self._known, self._name, events),
-            units_of(self._known, events),
-            accesses(item.event for item in items),
-            times,
-        )
-
-    def _uncountable(self, items: Sequence[_Item]) -> list[_Bad]:
-        """Those that cannot be counted even by themselves."""
-        try:
-            fresh: list[Event] = [
-                i.event for i in items if i.new and not isinstance(i.event, Denied)
-            ]
-            count_events(self._known, self._name, fresh)
-            units_of(self._known, fresh)
-            accesses(item.event for item in items)
-        except _UNFIT as error:
-            if len(items) == 1:
-                (item,) = items
-                fault = UncountableEvent(f"{type(error).__name__}: {error}")
-                return [(item.position, item.payload, item.event, fault)]
-            middle = len(items) // 2
-            return [*self._uncountable(items[:middle]), *self._uncountable(items[middle:])]
-        return []
-
-    def _commit(self, part: _Part, counted: _Counted) -> None:
+    def _commit(self, part: Part, counted: CountedPart, rows: LogRows) -> None:
+        held = self._checkpoint(part.spool)
+        closing = closes_at(self._known.models, counted.times, held.watermark)
         with self._store.begin([]) as tx:
             if any(sketch.layout_id == NO_AXES.id for sketch in counted.sketches.values()):
                 tx.put_layout(NO_AXES)
@@ -412,36 +448,27 @@ class Recorder:
             if part.spool == QUARANTINE_SPOOL:
                 self._settle(tx, part)
                 return
-            fresh = self._after(part, counted)
+            fresh = self._after(held, part, counted, closing)
             tx.set_checkpoint(fresh)
         self._checkpoints[part.spool] = fresh
-        self._spool.release(part.spool, fresh.position)
+        self._pending.add(rows, held.position, closing)
 
-    def _settle(self, tx: Tx, part: _Part) -> None:
+    def _settle(self, tx: Tx, part: Part) -> None:
         """What was put back is recorded, and held no more."""
         tx.require(RETRY_LEASE, self._token or 0)
         tx.drop_quarantined([part.retried[item.position].id for item in part.items])
 
-    def _after(self, part: _Part, counted: _Counted) -> Checkpoint:
-        held, now = self._checkpoint(part.spool), self._clock.now()
+    def _after(
+        self, held: Checkpoint, part: Part, counted: CountedPart, closing: float
+    ) -> Checkpoint:
         last = max((ts for times in counted.times.values() for ts in times), default=0.0)
+        # One clock that is ahead would close everybody's windows.
+        wanted = max(held.watermark, min(last, self._clock.now()))
         return Checkpoint(
             part.spool,
             part.end,
-            # One clock that is ahead would close everybody's windows.
-            max(held.watermark, min(last, now)),
+            self._pending.hold_watermark(part.spool, held.watermark, wanted, closing),
             seen_at=self._clock.wall(),
             lost_bytes=held.lost_bytes + part.lost,
+            logged=held.logged,
         )
-
-
-_Bad = tuple[int, bytes, SpoolRecord | None, WindvaneError]
-"""Position, payload, what it says if it can be read, and what is wrong with it."""
-
-
-def _by_code(bad: Iterable[_Bad]) -> dict[str, list[tuple[int, str]]]:
-    """Positions and messages; a line of the log for each event would be a flood."""
-    out: dict[str, list[tuple[int, str]]] = {}
-    for position, _, _, fault in bad:
-        out.setdefault(fault.code, []).append((position, fault.message[:MAX_MESSAGE]))
-    return out

@@ -22,10 +22,12 @@ class SpoolStillThere(WindvaneError):
 
 @dataclass(frozen=True, slots=True)
 class SpoolState:
-    """A spool for people. ``lag_s``: how far its watermark is behind now, in seconds."""
+    """A spool for people, counted up to ``position`` and in the log up to ``logged``. ``lag_s``:
+    how far its watermark is behind now, in seconds."""
 
     spool: str
     position: int
+    logged: int
     watermark: float
     lag_s: float
     seen_s_ago: float | None
@@ -67,6 +69,7 @@ def spool_states(
         SpoolState(
             c.spool,
             c.position,
+            c.logged,
             c.watermark,
             max(0.0, now - c.watermark),
             None if c.seen_at is None else max(0.0, wall - c.seen_at),

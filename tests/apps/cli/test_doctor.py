@@ -239,5 +239,5 @@ def test_a_database_that_cannot_be_read_stops_no_other_check(settings: Settings)
     clock = wiring.clock(settings)
     found = examine(Place(settings, clock.wall, now=clock.now))
     wrong = {one.check for one in found if one.state is State.WRONG}
-    assert wrong == {"versions", "clock", "lease"}
+    assert wrong == {"versions", "clock", "lease", "log"}
     assert {one.check for one in found} == set(CHECKS)

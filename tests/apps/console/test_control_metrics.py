@@ -82,7 +82,7 @@ def test_lags_incidents_and_shifts(store: SqlControlStore) -> None:
     ]
     verdict = Verdict(Outcome.PASS, "C-1", "said")
     with store.begin() as tx:
-        tx.set_checkpoint(Checkpoint("m-w0", 0, NOW - 30.0))
+        tx.set_checkpoint(Checkpoint("m-w0", 70, NOW - 30.0, logged=50))
         tx.put_deployment(Deployment("late", "9"))
         tx.put_progress([Progress("late", 0.0, NOW - 90.0, 0.0)])
         tx.put_incident(
@@ -116,6 +116,7 @@ def test_lags_incidents_and_shifts(store: SqlControlStore) -> None:
     assert 'windvane_outcome_floor{model="late",metric="auc",worker="control"} 0.62' in said
     assert 'windvane_outcome_rows{model="late",state="unknown",worker="control"} 3' in said
     assert 'windvane_spool_lag_seconds{spool="m-w0",worker="control"} 30' in said
+    assert 'windvane_spool_unlogged_bytes{spool="m-w0",worker="control"} 20' in said
     assert 'windvane_oldest_kept_seconds{kind="decisions",worker="control"} 9999' in said
     assert 'windvane_decisions_total{model="late",action="a"} 1' in said
 

@@ -17,6 +17,7 @@ from deltalake import (
 )
 from deltalake.exceptions import CommitFailedError
 
+from windvane.adapters.delta.arrow_rows import ArrowRows, in_file_order
 from windvane.adapters.delta.compaction import Compaction
 from windvane.adapters.delta.newest import read_newest
 from windvane.adapters.delta.questions import (
@@ -29,12 +30,15 @@ from windvane.adapters.delta.questions import (
     read_scored,
 )
 from windvane.adapters.delta.rows import read_rows, read_span
+from windvane.adapters.delta.sizes import read_sizes
 from windvane.adapters.delta.table_folder import TableFolder, quoted, utc
-from windvane.adapters.delta.tables import PARTITIONS, bucket_of, table_of, to_arrow
+from windvane.adapters.delta.tables import PARTITIONS, TABLES, bucket_of, table_of, to_arrow
+from windvane.core.health import LogSize
 from windvane.core.task import Contract
 from windvane.ports.event_log import (
     LogEntry,
     LogKind,
+    LogRows,
     LogSpan,
     NewestRows,
     OutcomeCounts,
@@ -93,26 +97,53 @@ class DeltaEventLog:
         entries: Sequence[LogEntry],
         contracts: Mapping[str, Contract],
     ) -> None:
+        self.commit([self.prepare(spool, end, entries, contracts)], {spool: end})
+
+    def prepare(
+        self,
+        spool: str,
+        end: int,
+        entries: Sequence[LogEntry],
+        contracts: Mapping[str, Contract],
+    ) -> ArrowRows:
         groups: dict[str, list[LogEntry]] = {}
         for entry in entries:
             groups.setdefault(table_of(entry), []).append(entry)
-        for name, found in groups.items():
-            table = self._tables.open(name)
-            reached = (table.transaction_version(spool) or 0) if table else 0
-            fresh = [entry for entry in found if entry.position >= reached]
-            if not fresh:
-                continue
-            write_deltalake(
-                table or self._tables.uri(name),
-                to_arrow(name, fresh, contracts),
-                mode="append",
-                partition_by=list(PARTITIONS),
-                schema_mode="merge",
-                configuration=None if table else _CONFIGURATION,
-                storage_options=self._tables.storage,
-                writer_properties=_QUICK,
-                commit_properties=CommitProperties(app_transactions=[Transaction(spool, end)]),
-            )
+        tables = {name: to_arrow(name, found, contracts) for name, found in groups.items()}
+        return ArrowRows(spool, end, tables)
+
+    def commit(self, rows: Sequence[LogRows], ends: Mapping[str, int]) -> None:
+        for name in TABLES:
+            self._commit_table(name, [one for one in rows if isinstance(one, ArrowRows)], ends)
+
+    def _commit_table(self, name: str, rows: Sequence[ArrowRows], ends: Mapping[str, int]) -> None:
+        mine = [one for one in rows if name in one.tables]
+        if not mine:
+            return
+        table = self._tables.open(name)
+        reached = {
+            spool: (table.transaction_version(spool) or 0) if table else 0
+            for spool in {*ends, *(one.spool for one in mine)}
+        }
+        fresh = [one.since(name, reached[one.spool]) for one in mine]
+        fresh = [found for found in fresh if found.num_rows]
+        if not fresh:
+            return
+        write_deltalake(
+            table or self._tables.uri(name),
+            in_file_order(fresh),
+            mode="append",
+            partition_by=list(PARTITIONS),
+            schema_mode="merge",
+            configuration=None if table else _CONFIGURATION,
+            storage_options=self._tables.storage,
+            writer_properties=_QUICK,
+            commit_properties=CommitProperties(
+                app_transactions=[
+                    Transaction(spool, end) for spool, end in ends.items() if end > reached[spool]
+                ]
+            ),
+        )
 
     def appended(self, spool: str) -> int:
         reached = [t.transaction_version(spool) or 0 for _, t in self._tables.open_all()]
@@ -202,6 +233,12 @@ class DeltaEventLog:
         return read_outcome_counts(
             self._tables, model, contract, start, end, arrive_within_s, within_s
         )
+
+    def sizes(self, recent_from: float) -> list[LogSize]:
+        return read_sizes(self._tables, recent_from)
+
+    def free_bytes(self) -> int | None:
+        return self._tables.free_bytes()
 
     def compact(self, most: int) -> int:
         return self._compaction.run(most)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,6 +34,15 @@ class TableFolder:
         self._layout_checked = False
         self.storage = dict(storage) or None
         self.remote = "://" in root and not root.startswith("file://")
+
+    def free_bytes(self) -> int | None:
+        """Of the disk; None for an object store."""
+        if self.remote:
+            return None
+        folder = Path(self._root.removeprefix("file://")).absolute()
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
 
     def uri(self, name: str) -> str:
         return f"{self._root}/{name}"

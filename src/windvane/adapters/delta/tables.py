@@ -92,6 +92,7 @@ SCHEMAS = {
     "outcomes": pa.schema(_OUTCOMES),
 }
 _TS = attrgetter("event.ts")
+_EVENT = attrgetter("event")
 
 
 def bucket_of(model: str) -> int:
@@ -266,10 +267,11 @@ class _MapColumn:
         return pa.MapArray.from_arrays(pa.array(offsets), keys, items)
 
 
-def _of_events(column: str, events: Sequence[Event]) -> list[Any]:
+def _of_events(column: str, events: Sequence[Event]) -> Any:
     match column:
         case "ts":
-            return [round(event.ts * 1e6) for event in events]
+            seconds = np.fromiter(map(attrgetter("ts"), events), np.float64, len(events))
+            return pa.array(np.rint(seconds * 1e6).astype(np.int64)).cast(_TIME)
         case "value":
             held = [event.value for event in events if isinstance(event, OutcomeSeen)]
             return [one if isinstance(one, list) else [one] for one in held]
@@ -281,7 +283,7 @@ def _of_events(column: str, events: Sequence[Event]) -> list[Any]:
 
 def _table(schema: pa.Schema, entries: Sequence[LogEntry], columns: Mapping[str, Any]) -> pa.Table:
     arrays: dict[str, Any] = {}
-    events = [entry.event for entry in entries]
+    events = list(map(_EVENT, entries))
     for field in schema:
         if field.name in PARTITIONS:
             continue

@@ -20,6 +20,7 @@ from windvane.ports.quarantine import (
     MAX_MESSAGE,
     Counted,
     CountName,
+    ItemKind,
     ItemStatus,
     Quarantined,
 )
@@ -32,11 +33,7 @@ class QuarantineRows(CountRows):
         if not items:
             return []
         q = t.quarantine.c
-        there = {
-            row.id
-            for ids in _chunks([item.id for item in items])
-            for row in self.all(sa.select(q.id).where(q.id.in_(ids)))
-        }
+        there = self.held_of([item.id for item in items])
         room = _Room(
             self.all(
                 sa.select(q.model, sa.func.count(), sa.func.sum(sa.func.length(q.body))).group_by(
@@ -71,6 +68,14 @@ class QuarantineRows(CountRows):
             Quarantined(*row) for row in self.all(found.order_by(q.at.desc(), q.id).limit(limit))
         ]
 
+    def held_of(self, items: Sequence[str]) -> set[str]:
+        q = t.quarantine.c
+        return {
+            row.id
+            for ids in _chunks(items)
+            for row in self.all(sa.select(q.id).where(q.id.in_(ids)))
+        }
+
     def quarantined_item(self, item: str) -> Quarantined:
         row = self.one(sa.select(t.quarantine).where(t.quarantine.c.id == item))
         if row is None:
@@ -97,10 +102,12 @@ class QuarantineRows(CountRows):
         self.add_counts({PLACE: place - first})
         return place - first
 
-    def retrying(self, limit_bytes: int) -> list[Quarantined]:
+    def retrying(self, limit_bytes: int, kind: ItemKind) -> list[Quarantined]:
         q = t.quarantine.c
         marked = self.all(
-            sa.select(q.id, q.size).where(q.status == ItemStatus.RETRY).order_by(q.place)
+            sa.select(q.id, q.size)
+            .where(q.status == ItemStatus.RETRY, q.kind == kind)
+            .order_by(q.place)
         )
         wanted: list[str] = []
         for row in marked:

@@ -87,6 +87,7 @@ spool_marks = _table(
     _float("seen_at", nullable=True),
     _int("lost_bytes"),
     sa.Column("dropped", sa.Boolean, nullable=False),
+    _int("logged"),
 )
 quarantine = _table(
     "quarantine",

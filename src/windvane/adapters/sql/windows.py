@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple
 from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ from windvane.ports.control_store import (
 
 _NEVER = -1
 _CHUNK = 500  # keys of one query
+_key_of = attrgetter("model", "start", "version", "arm", "tenant", "recorder")
 
 
 class WindowRows(Rows):
@@ -36,7 +37,7 @@ class WindowRows(Rows):
 
     def add_sketches(self, sketches: Mapping[WindowKey, Sketch]) -> None:
         columns = [*t.window_sketches.primary_key]
-        added = {(*astuple(key), sketch.layout_id): sketch for key, sketch in sketches.items()}
+        added = {(*_key_of(key), sketch.layout_id): sketch for key, sketch in sketches.items()}
         for begin in range(0, len(added), _CHUNK):
             chunk = dict(islice(added.items(), begin, begin + _CHUNK))
             found = sa.select(*columns, t.window_sketches.c.sketch).where(

@@ -23,6 +23,7 @@ from windvane.apps.cli import wiring
 from windvane.apps.cli.home import is_home
 from windvane.apps.cli.running import Holder, find_holder, started_at
 from windvane.core.errors import WindvaneError
+from windvane.usecases.forecast_log import forecast_log
 from windvane.usecases.leases import SHARD, SHARDS
 from windvane.usecases.read_settings import Settings
 
@@ -176,6 +177,24 @@ def check_disk(place: Place) -> Iterator[Finding]:
         yield Finding(name, State.WRONG, saw, "remove files: the disk has no inodes left")
     else:
         yield Finding(name, State.OK, free)
+
+
+def check_log(place: Place) -> Iterator[Finding]:
+    """Whether the log outgrows its disk, at the rate of the last days and the set retention."""
+    name, settings = "log", place.settings
+    if place.database is None:
+        yield Finding(name, State.OK, "nothing was ever logged")
+        return
+    with closing(wiring.store(settings)) as store:
+        found = forecast_log(
+            store, wiring.event_log(settings), place.now(), settings.retention,
+            settings.disk_warning_days,
+        )  # fmt: skip
+    if found.code:
+        advice = "lower `retention`, or move the log: docs/howto/keep-the-log-bounded.md"
+        yield Finding(name, State.WRONG, f"{found.code}: {found.why}", advice)
+    else:
+        yield Finding(name, State.OK, found.why)
 
 
 def check_clock(place: Place) -> Iterator[Finding]:
@@ -339,6 +358,7 @@ CHECKS: Mapping[str, Callable[[Place], Iterator[Finding]]] = {
     "gateways": check_gateways,
     "lease": check_lease,
     "recorder": check_recorder,
+    "log": check_log,
 }
 
 

@@ -47,6 +47,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("environments", "environments:environments", MODELS, "Environments of models that have packages of their own: size, state, who uses them."),
     Command("quarantine", "quarantine:quarantine_app", WATCH, "What could not be processed: list it, look at it, process it again, forget it."),
     Command("spools", "quarantine:spools_app", WATCH, "How far each spool is recorded, and which are gone."),
+    Command("log-size", "log_size:log_size", WATCH, "How large the log is and becomes, and when its disk is full."),
     Command("status", "reading:status", WATCH, "What is live and how it is, now."),
     Command("incidents", "reading:incidents", WATCH, "What went wrong, what was done about it, and the evidence."),
     Command("acknowledge", "acting:acknowledge", WATCH, "Say that you are on an incident: whoever looks at it sees that."),
@@ -63,5 +64,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("restore", "backups:restore", MAINTAIN, "Make a new home of a backup; then `windvane up --home NEW` answers as the old one did."),
     Command("logs", "logs:logs", MAINTAIN, "What the processes of `windvane up` say, together in the order of time."),
     Command("doctor", "doctor:doctor", MAINTAIN, "Look at an installation: what is wrong with it, and what to do."),
+    Command("explain-code", "explain_code:explain_code", MAINTAIN, "What a code means, what causes it and how to fix it."),
     Command("completion", "completion:completion", MAINTAIN, "Print the script that completes commands and options in a shell."),
 )  # fmt: skip

@@ -228,7 +228,8 @@ def quarantine_table(items: Sequence[Quarantined]) -> Table:
 
 def spools_table(states: Sequence[SpoolState]) -> Table:
     columns = [
-        Column("spool", whole=True), Column("position", right=True), Column("recorded until"),
+        Column("spool", whole=True), Column("position", right=True), Column("logged", right=True),
+        Column("recorded until"),
         Column("lag", right=True), Column("seen", right=True), Column("lost", right=True),
         Column("state"),
     ]  # fmt: skip
@@ -236,6 +237,7 @@ def spools_table(states: Sequence[SpoolState]) -> Table:
         [
             one.spool,
             f"{one.position:,}",
+            f"{one.logged:,}",
             moment(one.watermark) if one.watermark else "",
             f"{one.lag_s:,.0f} s" if one.watermark else "",
             "" if one.seen_s_ago is None else f"{one.seen_s_ago:,.0f} s ago",

@@ -51,6 +51,7 @@ from windvane.apps.console.views import (
     tenant_rows,
 )
 from windvane.core.authorization import Action
+from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Incident, IncidentNote
@@ -59,11 +60,16 @@ from windvane.usecases.recorded_until import spool_states
 
 
 class ErrorOut(BaseModel):
-    """What went wrong: a stable code, a sentence, and what to do."""
+    """What went wrong: a stable code, a sentence, what to do, and where the reference says more."""
 
     code: str
     message: str
     hint: str
+    docs: str
+
+    @classmethod
+    def of(cls, error: WindvaneError) -> ErrorOut:
+        return cls(code=error.code, message=error.message, hint=error.advice, docs=error.docs)
 
 
 class HealthOut(BaseModel):
@@ -194,11 +200,13 @@ class QuarantinedOut(BaseModel):
 
 
 class SpoolOut(BaseModel):
-    """A spool: ``position`` in bytes, ``watermark`` in seconds since the epoch, ``lag_s`` behind
-    now, ``seen_s_ago`` null where nobody told. Windows close without one that is ``expired``."""
+    """A spool: ``position`` in bytes that is counted, ``logged`` that the log has, ``watermark`` in
+    seconds since the epoch, ``lag_s`` behind now, ``seen_s_ago`` null where nobody told. Windows
+    close without one that is ``expired``."""
 
     spool: str
     position: int
+    logged: int
     watermark: float
     lag_s: float
     seen_s_ago: float | None

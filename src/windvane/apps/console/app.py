@@ -34,6 +34,7 @@ from windvane.apps.console.hashing import HashingThreads, TooManyAttempts
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.installation import Installation
 from windvane.apps.console.installation_pages import key_pages, limit_pages
+from windvane.apps.console.log_api import log_router
 from windvane.apps.console.log_explorer import LogExplorer
 from windvane.apps.console.log_reads import LogReads
 from windvane.apps.console.memory import Memory
@@ -57,6 +58,7 @@ from windvane.ports.event_log import EventLog
 from windvane.ports.metrics import MetricsBoard, Series
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.actions import ServingChecks
+from windvane.usecases.read_settings import Retention
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _log = logging.getLogger(__name__)
@@ -101,7 +103,7 @@ class KnownHosts:
             try:
                 self._hosts.check([value for name, value in scope["headers"] if name == b"host"])
             except UnknownHost as error:
-                problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
+                problem = ErrorOut.of(error)
                 status = HTTPStatus.MISDIRECTED_REQUEST
                 await JSONResponse(problem.model_dump(), status)(scope, receive, send)
                 return
@@ -116,6 +118,8 @@ def make_app(
     board: MetricsBoard | None = None,
     hosts: AllowedHosts | None = None,
     log: EventLog | None = None,
+    retention: Retention | None = None,
+    disk_warning_days: float = 14.0,
     expire_after_s: float = EXPIRE_AFTER_S,
     ways: SignInWays | None = None,
     open_metrics: bool = False,
@@ -127,7 +131,8 @@ def make_app(
 
     ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics;
     ``hosts`` are the names that it answers under, those of a loopback address by default;
-    ``log`` is what `windvane.read` reads. ``expire_after_s``: after which time a spool that nobody
+    ``log`` is what `windvane.read` reads, kept for ``retention``; ``disk_warning_days`` before its
+    disk is full is a warning. ``expire_after_s``: after which time a spool that nobody
     sees is taken for gone.
     ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
     strangers may read the metrics. ``gateway`` is where the commands that pages show lead to;
@@ -167,6 +172,9 @@ def make_app(
     app.include_router(users_router(installation, reads))
     if log is not None:
         app.include_router(read_router(store, log))
+        app.include_router(
+            log_router(store, log, clock, retention or Retention(), disk_warning_days)
+        )
     if quality is not None and explorer is not None:
         app.include_router(model_api_router(reads, clock, memory, quality, explorer))
     app.include_router(sign_in_router(store, reads, clock, pages, ways, hashing))
@@ -195,7 +203,7 @@ def make_app(
     app.add_middleware(SecureHeaders)  # pyright: ignore[reportArgumentType]
 
     def failed(request: Request, status: HTTPStatus, error: WindvaneError) -> Response:
-        problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
+        problem = ErrorOut.of(error)
         path = request.url.path
         if path.startswith(("/api/", "/readyz", "/metrics")):
             headers = {"Cache-Control": "no-store"}

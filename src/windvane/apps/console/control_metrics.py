@@ -49,6 +49,10 @@ _TEXTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "judged_lag_seconds": (("model",), "How far behind now the model's windows are judged"),
     "recorded_lag_seconds": ((), "How far behind now every spool is recorded"),
     "spool_lag_seconds": (("spool",), "How far behind now a spool is recorded, the furthest few"),
+    "spool_unlogged_bytes": (
+        ("spool",),
+        "Bytes that are counted, and that the log does not have yet",
+    ),
     "feature_shift": (
         ("model", "feature", "kind"),
         "Effect in the last window against the recent past, largest few",
@@ -125,6 +129,7 @@ def _add_storage(found: Found, tx: Tx, now: float, wall: float, expire_after_s: 
     ]  # fmt: skip
     for spool in sorted(spools, key=lambda one: (-one.lag_s, one.spool))[:SPOOLS]:
         found["spool_lag_seconds"][spool.spool,] = spool.lag_s
+        found["spool_unlogged_bytes"][spool.spool,] = float(spool.position - spool.logged)
     sizes = {model: (float(n),) for model, n in tx.quarantine_sizes().items()}
     for model, (n,) in _largest(sizes, QUARANTINED_MODELS).items():
         found["quarantine_items"][model,] = n

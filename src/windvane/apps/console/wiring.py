@@ -48,6 +48,8 @@ def console(given: Settings) -> FastAPI:
         feed=FileRoutingFeed(given.routing_file),
         board=FileMetricsBoard(given.metrics_folder),
         log=DeltaEventLog(given.log_root, given.log_storage),
+        retention=given.retention,
+        disk_warning_days=given.disk_warning_days,
         hosts=AllowedHosts(given.host, given.console_hosts),
         expire_after_s=given.spool_expire_after_s,
         ways=_sign_in_ways(given),

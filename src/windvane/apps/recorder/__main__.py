@@ -34,8 +34,7 @@ _END_WITHIN_S = 5.0
 
 def main() -> None:
     os.umask(0o077)  # what people sent is for this user alone
-    # Batches are tens of thousands of small objects that all go again, and no cycles.
-    gc.set_threshold(200_000, 50, 100)
+    spare_collections()
     given = wiring.settings()
     wiring.start_logging(given)
     stopping = threading.Event()
@@ -61,6 +60,16 @@ def main() -> None:
             pause_s = given.recorder_every_s * 2.0 ** min(failures, 5)
             stopping.wait(min(pause_s, _LONGEST_WAIT_S))
     calm.end()
+    try:
+        if recorder is not None:
+            recorder.finish()
+    except Exception:
+        _log.exception("the log was not brought up to date; that is done at the next start")
+
+
+def spare_collections() -> None:
+    """Batches are tens of thousands of small objects that all go again, and no cycles."""
+    gc.set_threshold(200_000, 50, 100)
 
 
 class _Calm:

@@ -11,8 +11,11 @@ from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.spool import FileSpoolReader
 from windvane.adapters.sql import SqlControlStore
 from windvane.ports.clock import Clock
+from windvane.usecases.commit_log import CommitPolicy
 from windvane.usecases.read_settings import Settings, find_settings
 from windvane.usecases.record_events import Recorder
+
+_MOST_SPOOL_BYTES = 128 << 20
 
 
 def settings() -> Settings:
@@ -34,4 +37,10 @@ def recorder(given: Settings) -> Recorder:
         DeltaEventLog(given.log_root, given.log_storage),
         FileSpoolReader(given.spool_root),
         clock(given),
+        CommitPolicy(
+            given.log_commit_every_s,
+            given.log_commit_bytes,
+            # What waits for the log keeps its segments: most of the bound is for new events.
+            min(_MOST_SPOOL_BYTES, given.spool_max_bytes // 8),
+        ),
     )

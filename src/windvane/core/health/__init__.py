@@ -25,18 +25,32 @@ from windvane.core.health.health import (
     Watching,
     judge_health,
 )
+from windvane.core.health.log_growth import (
+    DAY_S,
+    RATE_DAYS,
+    LogForecast,
+    LogSize,
+    TableGrowth,
+    forecast,
+)
 
 __all__ = [
+    "DAY_S",
+    "RATE_DAYS",
     "Dependency",
     "DependencyState",
     "Health",
     "HealthFacts",
+    "LogForecast",
+    "LogSize",
     "Readiness",
+    "TableGrowth",
     "Tone",
     "Traffic",
     "Trouble",
     "WatcherFacts",
     "Watching",
+    "forecast",
     "judge_database",
     "judge_health",
     "judge_log_storage",

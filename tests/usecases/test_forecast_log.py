@@ -1,0 +1,101 @@
+"""The forecast is of the log that a recorder wrote, and of what the models' files have kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+from usecases.harness import MODEL, START
+from usecases.recording import RecorderHarness, outcome, predicted
+
+from windvane.adapters.delta import DeltaEventLog
+from windvane.apps.cli.main import app
+from windvane.apps.console.app import make_app
+from windvane.core.health import DAY_S
+from windvane.usecases.forecast_log import forecast_log
+from windvane.usecases.issue_key import issue_keys
+from windvane.usecases.read_settings import Retention
+
+# deltalake 1.6 deprecates the argument that the adapter prunes partitions by
+pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
+
+
+class SmallDisk(DeltaEventLog):
+    left = 10_000
+
+    def free_bytes(self) -> int | None:
+        return self.left
+
+
+def three_days(recording: RecorderHarness) -> None:
+    for day in range(3):
+        recording.clock.at = START + day * DAY_S + 100.0
+        events = [predicted(f"r{day}-{i}", recording.clock.at) for i in range(50)]
+        recording.write([*events, outcome(f"r{day}-0", recording.clock.at)])
+        recording.start().step()
+    recording.clock.at = START + 3 * DAY_S
+
+
+def test_rates_levels_and_the_day_the_disk_is_full(recording: RecorderHarness) -> None:
+    three_days(recording)
+    log, now = SmallDisk(recording.log_root), recording.clock.at
+    held = sum(one.bytes for one in log.sizes(0.0))
+    found = forecast_log(recording.store, log, now, Retention(predictions=30.0), 14.0)
+    assert found.held_bytes == held
+    assert found.bytes_a_day == pytest.approx(held / 3)
+    assert found.measured_days == 3.0
+    by_table = {one.table: one for one in found.tables}
+    assert by_table["predictions"].rows_a_day == 50.0
+    assert by_table["predictions"].kept_days == 30.0
+    assert by_table["predictions"].level_bytes == pytest.approx(
+        31 * by_table["predictions"].bytes_a_day
+    )
+    assert {(one.table, one.model) for one in found.models} == {
+        ("predictions", MODEL), ("outcomes", MODEL),
+    }  # fmt: skip
+    assert found.full_in_days == int(10_000 // found.bytes_a_day) + 1
+    assert found.code == "HLT-405"
+    log.left = 10**9
+    assert forecast_log(recording.store, log, now, Retention(), 14.0).code == ""
+
+
+def test_the_api_says_so_to_who_may_see_it(recording: RecorderHarness) -> None:
+    three_days(recording)
+    log = SmallDisk(recording.log_root)
+    console = make_app(recording.store, recording.clock, log=log)
+
+    def get(role: str) -> httpx.Response:
+        issued = issue_keys(recording.store, recording.clock, ["desk"], "test", grants=[role])
+        headers = {"Authorization": f"Bearer {issued['desk']}"} if role else {}
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(console, raise_app_exceptions=False)
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://127.0.0.1"
+            ) as client:
+                return await client.get("/api/log-size", headers=headers)
+
+        return asyncio.run(ask())
+
+    found = get("admin")
+    assert found.status_code == 200
+    body = found.json()
+    assert (body["code"], body["free_bytes"]) == ("HLT-405", 10_000)
+    assert {one["model"] for one in body["models"]} == {MODEL}
+    assert get("viewer@model:another").json()["models"] == []
+
+
+def test_the_command_says_so(recording: RecorderHarness) -> None:
+    three_days(recording)
+    (recording.folder / "windvane.yaml").write_text("")
+    words = ["log-size", "--home", str(recording.folder)]
+    shown = CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    assert shown.exit_code == 0, shown.output
+    assert "predictions" in shown.output
+    assert "level off at" in shown.output
+    told = json.loads(CliRunner().invoke(app, [*words, "--json"]).stdout)
+    assert told["held_bytes"] == sum(one.bytes for one in recording.log.sizes(0.0))
+    assert told["code"] == ""
