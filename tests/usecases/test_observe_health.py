@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from usecases.harness import MODEL, START, WINDOW_S, Harness
+from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import FAILING, NULLS, QUIET, play
 
 from windvane.core.health import Health
 from windvane.core.sketch import TRAFFIC, Sketch
-from windvane.ports.control_store import WindowKey
+from windvane.ports.control_store import Checkpoint, WindowKey
 from windvane.usecases.leases import give_up
 from windvane.usecases.observe_health import (
     load_evidence,
@@ -105,3 +105,54 @@ def test_no_traffic_is_no_health(harness: Harness) -> None:
         harness.traffic(i, rows=0)
         harness.judge()
     assert codes(harness) == ("no traffic", "HLT-203")
+
+
+def beat(harness: Harness, spool: str, ago_s: float) -> None:
+    """That spool was seen so long ago; all of it is recorded."""
+    at = harness.clock.at
+    with harness.store.begin() as tx:
+        tx.set_checkpoint(Checkpoint(spool, 0, at, seen_at=harness.clock.wall() - ago_s))
+
+
+@pytest.mark.parametrize("window_s", [WINDOW_S, 3_600.0, 86_400.0])
+def test_a_recorder_that_gives_no_sign_is_noticed_within_a_minute_or_two(
+    harness: Harness, window_s: float
+) -> None:
+    """However long the windows are: nobody waits for three of a day."""
+    harness.clock.wall_at = 1e6
+    play(harness, [QUIET] * 4)
+    harness.apply(FILE.replace("window: 60s", f"window: {window_s:.0f}s"))
+    beat(harness, "m/w0", 15.0)
+    assert health(harness).code != "HLT-402"
+    beat(harness, "m/w0", 75.0)
+    found = health(harness)
+    assert (found.word, found.code) == ("not watched", "HLT-402")
+    assert "no recorder gave a sign for 75 s" in found.why
+
+
+def test_one_of_two_recorders_that_is_gone_does_not_read_healthy(harness: Harness) -> None:
+    """Not while its spool keeps windows open, and not once it expired and they close without it."""
+    harness.clock.wall_at = 1e6
+    play(harness, [QUIET] * 4)
+    beat(harness, "m/w0", 1.0)
+    for ago_s in (90.0, 660.0, 3_600.0):
+        beat(harness, "m2/w0", ago_s)
+        found = health(harness)
+        assert (found.word, found.code) == ("partly watched", "HLT-406"), ago_s
+        assert "m2/w0" in found.why
+    beat(harness, "m2/w0", 90_000.0)
+    assert codes(harness) == ("healthy", "HLT-100"), "it was replaced a day ago"
+
+
+def test_rows_that_get_no_answer_are_noticed_while_the_window_is_open(harness: Harness) -> None:
+    play(harness, [QUIET] * 4)
+    harness.traffic(4, rows=40, checkpoint=False)
+    empty = Sketch.empty(harness.layout.id, harness.layout.size)
+    counts = empty.traffic.copy()
+    counts[TRAFFIC.index("unanswered")] = 60
+    lost = Sketch(empty.layout_id, empty.features, counts, empty.latency)
+    with harness.store.begin() as tx:
+        tx.add_sketches({WindowKey(MODEL, START + WINDOW_S * 4, "1", "champion", "AA", "r"): lost})
+    found = health(harness)
+    assert (found.word, found.code) == ("answers missing", "HLT-504")
+    assert "60 of 100 rows of the newest window" in found.why

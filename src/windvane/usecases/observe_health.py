@@ -5,11 +5,13 @@ The command line, the console, the API and the metrics say the same, for they al
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from windvane.core.alerting import CANARY, Severity
 from windvane.core.health import (
+    SILENT_AFTER_S,
     Health,
     HealthFacts,
     Traffic,
@@ -20,6 +22,7 @@ from windvane.core.health import (
 from windvane.core.sketch import Sketch
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import (
+    Checkpoint,
     Deployment,
     Incident,
     Progress,
@@ -40,16 +43,20 @@ from windvane.usecases.recorded_until import recorded_until
 Latest = Mapping[tuple[str, str], WindowVerdict]
 RECENT_WINDOWS = 3
 _LEAST_LATE_S = 60.0
+_MISSED_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
     """What bears on every model, read once: how far every spool was read (business time, s), the
-    leases that are held, the manifests that are trusted."""
+    leases that are held, the manifests that are trusted; for how long no recorder gave a sign
+    (s), and which spool nobody has seen for a while."""
 
     recorded: float | None
     leases: frozenset[str]
     trusted: frozenset[str]
+    silent_for: float = 0.0
+    missing: str = ""
 
 
 def observe(tx: Tx, wall: float, expire_after_s: float) -> Observed:
@@ -62,6 +69,26 @@ def observe(tx: Tx, wall: float, expire_after_s: float) -> Observed:
         recorded,
         frozenset(lease.name for lease in tx.leases("steward/") if lease.alive),
         frozenset(trust.manifest for trust in tx.trusted()),
+        *_signs(checkpoints, wall),
+    )
+
+
+def _signs(checkpoints: Sequence[Checkpoint], wall: float) -> tuple[float, str]:
+    """For how long no recorder gave a sign, and what is said of the spool that was missed last: a
+    machine that was replaced for good is nobody's worry after a day."""
+    ages = sorted(
+        (max(0.0, wall - c.seen_at), c.spool)
+        for c in checkpoints
+        if not c.dropped and c.seen_at is not None
+    )
+    if not ages:
+        return 0.0, ""
+    missed = next(((age, name) for age, name in ages if SILENT_AFTER_S < age < _MISSED_S), None)
+    if missed is None:
+        return ages[0][0], ""
+    return ages[0][0], (
+        f"nobody has seen spool {missed[1]} for {missed[0] / 60.0:,.0f} min: what its gateway "
+        "answers is not watched; `windvane spools drop` if it is gone for good"
     )
 
 
@@ -78,14 +105,25 @@ class Evidence:
 
 @dataclass(slots=True)
 class Totals:
-    """Rows that were answered, not answered or answered by a fallback, and refused requests."""
+    """Rows that were answered, not answered or answered by a fallback, and refused requests; and
+    those of the ``newest`` window that has rows, by its start (s)."""
 
     answered: int = 0
     unanswered: int = 0
     fell_back: int = 0
     refused: int = 0
+    newest: float = -math.inf
+    newest_answered: int = 0
+    newest_unanswered: int = 0
 
-    def add(self, sketch: Sketch) -> None:
+    def add(self, start: float, sketch: Sketch) -> None:
+        """Of a window that began at ``start`` (s)."""
+        answered, unanswered = sketch.total("rows"), sketch.total("unanswered")
+        if start > self.newest and answered + unanswered:
+            self.newest, self.newest_answered, self.newest_unanswered = start, 0, 0
+        if start == self.newest:
+            self.newest_answered += answered
+            self.newest_unanswered += unanswered
         self.answered += sketch.total("rows")
         self.unanswered += sketch.total("unanswered")
         self.fell_back += sketch.total("fell_back")
@@ -129,17 +167,20 @@ def load_totals(
         since[file.model] = now // window_s * window_s - RECENT_WINDOWS * window_s
     out: dict[str, dict[str, Totals]] = {name: {} for name in since}
     for key, sketch in tx.sketches_since(since):
-        out[key.model].setdefault(key.tenant, Totals()).add(sketch)
+        out[key.model].setdefault(key.tenant, Totals()).add(key.start, sketch)
     return out
 
 
 def traffic_of(tenants: Iterable[Totals]) -> Traffic:
     """All tenants' together."""
     held = list(tenants)
+    newest = max((one.newest for one in held), default=-math.inf)
+    last = [one for one in held if one.newest == newest]
     return Traffic(
         sum(one.answered for one in held), sum(one.unanswered for one in held),
         sum(one.fell_back for one in held), False, RECENT_WINDOWS,
-        sum(one.refused for one in held),
+        sum(one.refused for one in held), sum(one.newest_answered for one in last),
+        sum(one.newest_unanswered for one in last),
     )  # fmt: skip
 
 
@@ -235,6 +276,8 @@ def _watching(seen: Observed, judged: Progress | None, file: ModelFile, now: flo
         judged_ago=None if judged is None else max(0.0, now - judged.until),
         late_after=max(_LEAST_LATE_S, 3.0 * window_s + grace_s),
         steward=lease_of(file.model) in seen.leases,
+        silent_for=seen.silent_for,
+        missing=seen.missing,
     )
 
 

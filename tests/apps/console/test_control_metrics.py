@@ -105,6 +105,7 @@ def test_lags_incidents_and_shifts(store: SqlControlStore) -> None:
     said = text(store)
     assert 'windvane_steward_shards_held{worker="control"} 16' in said
     assert 'windvane_recorded_lag_seconds{worker="control"} 30' in said
+    assert 'windvane_recorder_silent_seconds{worker="control"}' in said
     assert 'windvane_judged_lag_seconds{model="late",worker="control"} 90' in said
     assert 'windvane_open_incidents{model="late",kind="feed",severity="high"' in said
     assert 'windvane_outcome_quality{model="late",metric="auc",worker="control"} 0.71' in said

@@ -37,6 +37,19 @@ WELL = HealthFacts(True, WATCHED, BUSY, passed="largest evidence 2 < 1e5")
         ({"watching": replace(WATCHED, judged_ago=181.0)}, "not watched", Tone.WARN, "HLT-404"),
         ({"troubles": [Trouble("a", False), Trouble("b", True)]}, "failing", Tone.BAD, "HLT-301"),
         ({"standing_in": "version 1 stands in"}, "standing in", Tone.WARN, "HLT-302"),
+        (
+            {"traffic": Traffic(900, 212, 0, True, 3, 0, 428, 212)},
+            "answers missing",
+            Tone.BAD,
+            "HLT-504",
+        ),
+        ({"watching": replace(WATCHED, silent_for=61.0)}, "not watched", Tone.BAD, "HLT-402"),
+        (
+            {"watching": replace(WATCHED, missing="m2-w0 is gone")},
+            "partly watched",
+            Tone.WARN,
+            "HLT-406",
+        ),
         ({"traffic": Traffic(900, 0, 451, False, 3)}, "falling back", Tone.WARN, "HLT-303"),
         ({"troubles": [Trouble("a", False)]}, "needs a look", Tone.WARN, "HLT-201"),
         ({"not_measured": "it failed"}, "not measured", Tone.WARN, "HLT-202"),
@@ -82,8 +95,10 @@ SPANS = st.none() | st.floats(0.0, 1e6)
 COUNTS = st.integers(0, 10**6)
 TEXTS = st.sampled_from(["", "said"])
 FACTS = st.builds(
-    HealthFacts, st.booleans(), st.builds(Watching, SPANS, SPANS, st.just(180.0), st.booleans()),
-    st.builds(Traffic, COUNTS, COUNTS, COUNTS, st.booleans(), st.just(3), COUNTS),
+    HealthFacts, st.booleans(), st.builds(
+        Watching, SPANS, SPANS, st.just(180.0), st.booleans(), st.floats(0.0, 1e6), TEXTS
+    ),
+    st.builds(Traffic, COUNTS, COUNTS, COUNTS, st.booleans(), st.just(3), COUNTS, COUNTS, COUNTS),
     st.booleans(),
     st.lists(st.builds(Trouble, st.just("w"), st.booleans()), max_size=2),
     TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS,
@@ -103,6 +118,11 @@ def test_healthy_is_said_only_of_what_is_live_watched_answering_and_judged(
         assert facts.watching.steward
         assert facts.watching.recorded_ago is not None
         assert facts.watching.recorded_ago <= facts.watching.late_after
+        assert facts.watching.silent_for <= 60.0
+        assert not facts.watching.missing
+        assert facts.traffic.newest_unanswered < max(
+            20, 0.1 * (facts.traffic.newest_unanswered + facts.traffic.newest_answered)
+        )
         assert not facts.troubles
         wrong = (facts.unservable, facts.not_measured, facts.hold, facts.standing_in)
         assert not any(wrong)

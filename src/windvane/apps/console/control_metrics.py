@@ -47,6 +47,7 @@ _TEXTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "model_health": (("model", "word", "code"), "1 for the word that a model's health has now"),
     "open_incidents": (("model", "kind", "severity"), "Incidents that are open"),
     "judged_lag_seconds": (("model",), "How far behind now the model's windows are judged"),
+    "recorder_silent_seconds": ((), "How long no recorder gave a sign"),
     "recorded_lag_seconds": ((), "How far behind now every spool is recorded"),
     "spool_lag_seconds": (("spool",), "How far behind now a spool is recorded, the furthest few"),
     "spool_unlogged_bytes": (
@@ -89,6 +90,7 @@ def control_series(
     seen = observe(tx, wall, expire_after_s)
     if seen.recorded is not None:
         found["recorded_lag_seconds"][()] = max(0.0, now - seen.recorded)
+    found["recorder_silent_seconds"][()] = seen.silent_for
     held = [name for name in seen.leases if name.startswith(SHARD)]
     found["steward_shards_held"][()] = float(len(held))
     opened, records = tx.open_incidents(), tx.models()

@@ -17,6 +17,7 @@ from windvane.core.health.dependencies import (
     readiness,
 )
 from windvane.core.health.health import (
+    SILENT_AFTER_S,
     Health,
     HealthFacts,
     Tone,
@@ -37,6 +38,7 @@ from windvane.core.health.log_growth import (
 __all__ = [
     "DAY_S",
     "RATE_DAYS",
+    "SILENT_AFTER_S",
     "Dependency",
     "DependencyState",
     "Health",

@@ -31,25 +31,34 @@ class Health:
     why: str
 
 
+SILENT_AFTER_S = 60.0
+"""Without a sign of a recorder; each gives one every 15 s."""
+_LEAST_MISSING, _SHARE_MISSING = 20, 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class Watching:
     """What watches a model, as it was seen. Times in seconds.
 
     ``recorded_ago`` and ``judged_ago``: how far the recorder and the steward are behind, None
     where they never were there. ``late_after`` is how far is late. ``steward``: whether one holds
-    the model's lease.
+    the model's lease. ``silent_for``: how long no recorder at all gave a sign, 0.0 while one does;
+    ``missing`` names a spool that nobody has seen for a while, and for how long, "" for none.
     """
 
     recorded_ago: float | None
     judged_ago: float | None
     late_after: float
     steward: bool
+    silent_for: float = 0.0
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """Of the last ``windows``: rows that were answered, owed but not answered, and answered by a
-    fallback, and requests that were refused; and whether there ever was any before."""
+    fallback, and requests that were refused; and whether there ever was any before. The last two
+    are of the newest window that has rows, which may be open."""
 
     answered: int
     unanswered: int
@@ -57,6 +66,8 @@ class Traffic:
     before: bool
     windows: int
     refused: int = 0
+    newest_answered: int = 0
+    newest_unanswered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,10 @@ def _down(f: HealthFacts) -> Health | None:
         why = f"none of {t.unanswered:,} rows was answered in the last {t.windows} windows"
         why += f": {f.unservable}" if f.unservable else ""
         return Health("down", Tone.BAD, "HLT-501", why)
+    owed = t.newest_answered + t.newest_unanswered
+    if t.newest_unanswered >= max(_LEAST_MISSING, _SHARE_MISSING * owed):
+        why = f"{t.newest_unanswered:,} of {owed:,} rows of the newest window were not answered"
+        return Health("answers missing", Tone.BAD, "HLT-504", why)
     if f.unservable:
         return Health("cannot answer", Tone.BAD, "HLT-502", f.unservable)
     return None
@@ -121,6 +136,9 @@ def _not_watched(f: HealthFacts) -> Health | None:
     w = f.watching
     if w.recorded_ago is None:
         return Health("not watched", Tone.BAD, "HLT-401", "no recorder was ever seen")
+    if w.silent_for > SILENT_AFTER_S:
+        why = f"no recorder gave a sign for {_span(w.silent_for)}: is it running?"
+        return Health("not watched", Tone.BAD, "HLT-402", why)
     if w.recorded_ago > w.late_after:
         why = f"nothing was recorded for {_span(w.recorded_ago)}: is the recorder running?"
         return Health("not watched", Tone.BAD, "HLT-402", why)
@@ -130,6 +148,12 @@ def _not_watched(f: HealthFacts) -> Health | None:
         why = f"no window was judged for {_span(w.judged_ago)}: the steward is behind"
         return Health("not watched", Tone.WARN, "HLT-404", why)
     return None
+
+
+def _partly_watched(f: HealthFacts) -> Health | None:
+    if not f.watching.missing:
+        return None
+    return Health("partly watched", Tone.WARN, "HLT-406", f.watching.missing)
 
 
 def _failing(f: HealthFacts) -> Health | None:
@@ -199,7 +223,8 @@ def _not_judged(f: HealthFacts) -> Health | None:
 
 # What explains others comes before them.
 _RULES: tuple[Callable[[HealthFacts], Health | None], ...] = (
-    _down, _not_watched, _failing, _standing_in, _falling_back, _needs_a_look,
+    _down, _not_watched, _failing, _standing_in, _falling_back, _partly_watched,
+    _needs_a_look,
     _not_measured, _no_traffic, _drifting, _rolling_out, _not_judged,
 )  # fmt: skip
 
