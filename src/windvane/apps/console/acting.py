@@ -29,6 +29,7 @@ from windvane.ports.control_store import (
     VersionRecord,
 )
 from windvane.ports.routing_feed import RoutingFeed
+from windvane.ports.trial import TooManyTrials
 from windvane.usecases.actions import (
     ACTIONS,
     About,
@@ -289,7 +290,7 @@ class _ActionPage:
                 self._acting.perform(action, asked)
 
             await anyio.to_thread.run_sync(act)
-        except (BadForm, BadLasts, ActionRefused) as error:
+        except (BadForm, BadLasts, ActionRefused, TooManyTrials) as error:
             return await self.show(request, name, version, error)
         gone = action.name == "delete"
         where = "/" if gone else link("incidents" if on_incident else "models", name)

@@ -16,6 +16,7 @@ from windvane.core.authorization import BadGrant
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
 from windvane.ports.event_log import LogTooSlow, LogUnavailable
+from windvane.ports.trial import TooManyTrials
 from windvane.usecases.actions import ActionRefused
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
@@ -102,6 +103,7 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (BadModelFile, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadGrant, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ActionRefused, HTTPStatus.CONFLICT),
+    (TooManyTrials, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
