@@ -36,6 +36,7 @@ from windvane.usecases.actions import (
     ActionRefused,
     Asked,
     ModelAction,
+    ModelState,
     ServingChecks,
     perform,
 )
@@ -120,14 +121,12 @@ class Proposed:
     destructive: bool
 
 
-def proposed_on_model(
-    who: Principal, file: ModelFile, live: Deployment | None, *, watched: bool
-) -> list[Proposed]:
-    """What ``who`` may do to the model, and makes sense as it is deployed."""
+def proposed_on_model(who: Principal, file: ModelFile, state: ModelState) -> list[Proposed]:
+    """What ``who`` may do to the model, and makes sense as it is."""
     return [
         _proposal(a, file.model)
         for a in ACTIONS
-        if a.about is About.MODEL and a.fits(live, watched=watched) and may(who, a.permission, file)
+        if a.about is About.MODEL and a.fits(state) and may(who, a.permission, file)
     ]
 
 

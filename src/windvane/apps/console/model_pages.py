@@ -47,6 +47,7 @@ from windvane.apps.console.views import (
 from windvane.core.authorization import Action
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
+from windvane.usecases.actions import ModelState
 from windvane.usecases.explore_log import LogPage
 
 
@@ -86,7 +87,9 @@ def model_router(
             applied_at=glance.record.applied_at,
             owner=owner_of(glance),
             consumers=glance.file.consumers,
-            actions=proposed_on_model(who, glance.file, glance.live, watched=page.watched),
+            actions=proposed_on_model(
+                who, glance.file, ModelState(glance.live, page.watched, bool(page.silences))
+            ),
             version_actions={
                 v.version: proposed_on_version(
                     who, glance.file, v, glance.live, trusted=v.manifest in page.trusted

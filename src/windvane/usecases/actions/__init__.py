@@ -12,6 +12,7 @@ from windvane.usecases.actions.base import (
     Asked,
     Done,
     ModelAction,
+    ModelState,
     ServingChecks,
 )
 from windvane.usecases.actions.close_incident import CloseIncident, is_closable
@@ -67,6 +68,7 @@ __all__ = [
     "Asked",
     "Done",
     "ModelAction",
+    "ModelState",
     "ServingChecks",
     "action_named",
     "is_closable",

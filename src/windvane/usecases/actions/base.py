@@ -91,6 +91,16 @@ class Occurrence:
     decision: str
 
 
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """How a model is, for what is worth proposing: what is ``live`` of it, whether it is served
+    elsewhere and only ``watched`` here, whether anything of it is ``silenced``."""
+
+    live: Deployment | None
+    watched: bool = False
+    silenced: bool = False
+
+
 class ModelAction(ABC):
     """One thing that people do. To add one: a file here and a line in ``ACTIONS``; the console,
     the API and the record follow. ``name`` is its path, ``verb`` its button, ``permission`` what
@@ -104,10 +114,10 @@ class ModelAction(ABC):
     record: ClassVar[str]  # the decision's action
     lasts: ClassVar[str] = ""  # the duration that is proposed, where it ends by itself
 
-    def fits(self, live: Deployment | None, *, watched: bool) -> bool:
-        """Whether it is worth proposing as things are; ``watched``: the model is served
-        elsewhere. What refuses it in the end is ``foresee``."""
-        del live, watched
+    def fits(self, state: ModelState) -> bool:
+        """Whether it is worth proposing as things are. What refuses it in the end is
+        ``foresee``."""
+        del state
         return True
 
     def fits_version(

@@ -14,6 +14,7 @@ from windvane.usecases.actions.base import (
     Asked,
     Done,
     ModelAction,
+    ModelState,
     Occurrence,
 )
 from windvane.usecases.find_version import find_version
@@ -80,9 +81,8 @@ class DeleteModel(ModelAction):
     destructive = True
     record = "delete_model"
 
-    def fits(self, live: Deployment | None, *, watched: bool) -> bool:
-        del watched
-        return live is None
+    def fits(self, state: ModelState) -> bool:
+        return state.live is None
 
     def foresee(self, tx: Tx, asked: Asked) -> str:
         versions = self._versions(tx, asked.model)

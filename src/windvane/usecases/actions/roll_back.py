@@ -7,7 +7,14 @@ from typing import ClassVar
 
 from windvane.core.authorization import Action
 from windvane.ports.control_store import Deployment, Tx
-from windvane.usecases.actions.base import ActionRefused, Asked, Done, ModelAction, Occurrence
+from windvane.usecases.actions.base import (
+    ActionRefused,
+    Asked,
+    Done,
+    ModelAction,
+    ModelState,
+    Occurrence,
+)
 from windvane.usecases.change_deployment import change_deployment
 
 
@@ -34,8 +41,12 @@ class RollBack(ModelAction):
     permission = Action.ROLL_BACK
     record = "rollback"
 
-    def fits(self, live: Deployment | None, *, watched: bool) -> bool:
-        return live is not None and not watched and bool(live.challenger or live.previous)
+    def fits(self, state: ModelState) -> bool:
+        return (
+            state.live is not None
+            and not state.watched
+            and bool(state.live.challenger or state.live.previous)
+        )
 
     def foresee(self, tx: Tx, asked: Asked) -> str:
         held = _live(tx, asked.model)
@@ -66,9 +77,8 @@ class Abort(ModelAction):
     permission = Action.ROLL_BACK
     record = "abort"
 
-    def fits(self, live: Deployment | None, *, watched: bool) -> bool:
-        del watched
-        return live is not None and bool(live.challenger)
+    def fits(self, state: ModelState) -> bool:
+        return state.live is not None and bool(state.live.challenger)
 
     def foresee(self, tx: Tx, asked: Asked) -> str:
         return _end_of_rollout(self._rolling_out(tx, asked.model))

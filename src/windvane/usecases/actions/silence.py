@@ -14,6 +14,7 @@ from windvane.usecases.actions.base import (
     Asked,
     Done,
     ModelAction,
+    ModelState,
     Occurrence,
 )
 
@@ -85,6 +86,9 @@ class LiftSilence(ModelAction):
     verb = "Lift the silence"
     permission = Action.SILENCE
     record = "lift_silence"
+
+    def fits(self, state: ModelState) -> bool:
+        return state.silenced
 
     def foresee(self, tx: Tx, asked: Asked) -> str:
         tx.model(asked.model)

@@ -7,7 +7,14 @@ from typing import ClassVar
 
 from windvane.core.authorization import Action
 from windvane.ports.control_store import Deployment, Tx
-from windvane.usecases.actions.base import ActionRefused, Asked, Done, ModelAction, Occurrence
+from windvane.usecases.actions.base import (
+    ActionRefused,
+    Asked,
+    Done,
+    ModelAction,
+    ModelState,
+    Occurrence,
+)
 from windvane.usecases.change_deployment import change_deployment
 
 
@@ -28,8 +35,8 @@ class TurnOff(ModelAction):
     destructive = True
     record = "off"
 
-    def fits(self, live: Deployment | None, *, watched: bool) -> bool:
-        return live is not None and not live.off and not watched
+    def fits(self, state: ModelState) -> bool:
+        return state.live is not None and not state.live.off and not state.watched
 
     def foresee(self, tx: Tx, asked: Asked) -> str:
         held = _live(tx, asked.model)
@@ -56,9 +63,8 @@ class TurnOn(ModelAction):
     permission = Action.TURN_OFF
     record = "on"
 
-    def fits(self, live: Deployment | None, *, watched: bool) -> bool:
-        del watched
-        return live is not None and live.off
+    def fits(self, state: ModelState) -> bool:
+        return state.live is not None and state.live.off
 
     def foresee(self, tx: Tx, asked: Asked) -> str:
         held = _live(tx, asked.model)

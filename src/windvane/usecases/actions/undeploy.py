@@ -7,7 +7,14 @@ from typing import ClassVar
 
 from windvane.core.authorization import Action
 from windvane.ports.control_store import Deployment, IncidentNote, Tx
-from windvane.usecases.actions.base import ActionRefused, Asked, Done, ModelAction, Occurrence
+from windvane.usecases.actions.base import (
+    ActionRefused,
+    Asked,
+    Done,
+    ModelAction,
+    ModelState,
+    Occurrence,
+)
 from windvane.usecases.publish_routing import routing_effects
 
 
@@ -28,9 +35,8 @@ class Undeploy(ModelAction):
     destructive = True
     record = "undeploy"
 
-    def fits(self, live: Deployment | None, *, watched: bool) -> bool:
-        del watched
-        return live is not None
+    def fits(self, state: ModelState) -> bool:
+        return state.live is not None
 
     def foresee(self, tx: Tx, asked: Asked) -> str:
         held = _live(tx, asked.model)
