@@ -27,8 +27,9 @@ _WITHIN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SpanQuality:
-    """Of the predictions that one ``version`` was to answer in [start, end) (s) and whose outcome
-    is known. ``short_of``: what is missing for a value to be told, "" where it is told."""
+    """Of the predictions that one ``version`` answered in [start, end) (s), whoever was to answer
+    them, and whose outcome is known; ``version`` is "" for those that a rule or a constant
+    answered. ``short_of``: what is missing for a value to be told, "" where it is told."""
 
     start: float
     end: float
@@ -36,13 +37,17 @@ class SpanQuality:
     quality: Quality
     short_of: str
 
+    @property
+    def answerer(self) -> str:
+        return f"version {self.version}" if self.version else "a rule or a constant"
+
 
 @dataclass(frozen=True, slots=True)
 class QualityReport:
     """``floor`` is the model file's, None where it has none. ``spans`` are oldest first and leave
     out those without an outcome; ``whole`` is of all of them together, a version each. ``counts``
     are of the outcomes that were received in [start, end), by tenant. ``cut``: there were more
-    rows than are read at once, and only the newest of a span are counted."""
+    rows than are read at once, and only the newest are counted."""
 
     metric: str
     larger_is_better: bool
@@ -71,25 +76,22 @@ def measure_quality(
     """Of [start, end) in ``SPANS`` equal spans. Raises LogTooSlow, LogUnavailable."""
     task = make_task(file.contract.task)
     floor = file.watch.outcomes.get("floor")
-    spans: list[SpanQuality] = []
-    held: dict[str, list[ScoredRows]] = {}
-    left, cut = most_rows, False
-    share_s = within_s / (SPANS + 1)
-    for i in reversed(range(SPANS)):
-        begin, until = _cut(start, end, i), _cut(start, end, i + 1)
-        if not left:
-            break
-        found = log.scored(file.model, file.contract, begin, until, limit=left, within_s=share_s)
-        rows = sum(len(one.labels) for one in found)
-        cut = cut or rows == left
-        left -= rows
-        for version in sorted({one.routed for one in found}):
-            mine = [one for one in found if one.routed == version]
-            held.setdefault(version, []).extend(mine)
-            spans.append(_quality(file, version, mine, begin, until))
-    counts = log.outcome_counts(
-        file.model, file.contract, start, end, arrive_within_s(file), within_s=share_s
+    in_time = arrive_within_s(file)
+    found = log.scored(
+        file.model, file.contract, start, end, in_time, limit=most_rows, within_s=within_s / 2
     )
+    counts = log.outcome_counts(
+        file.model, file.contract, start, end, in_time, within_s=within_s / 2
+    )
+    spans: list[SpanQuality] = []
+    whole: list[SpanQuality] = []
+    for version in sorted({one.answered for one in found}):
+        mine = [one for one in found if one.answered == version]
+        whole.append(_quality(file, version, mine, start, end))
+        for i, rows in enumerate(_by_span(mine, start, end)):
+            if rows:
+                span = _cut(start, end, i), _cut(start, end, i + 1)
+                spans.append(_quality(file, version, rows, *span))
     return QualityReport(
         metric=task.metric,
         larger_is_better=task.larger_is_better,
@@ -97,14 +99,25 @@ def measure_quality(
         start=start,
         end=end,
         spans=tuple(sorted(spans, key=lambda one: (one.start, one.version))),
-        whole=tuple(_quality(file, name, rows, start, end) for name, rows in sorted(held.items())),
+        whole=tuple(whole),
         counts=tuple(counts),
-        cut=cut,
+        cut=sum(len(one.labels) for one in found) == most_rows,
     )
 
 
 def _cut(start: float, end: float, i: int) -> float:
     return start + (end - start) * i / SPANS
+
+
+def _by_span(found: Sequence[ScoredRows], start: float, end: float) -> list[list[ScoredRows]]:
+    """The rows of each span."""
+    cuts = [_cut(start, end, i) for i in range(1, SPANS)]
+    out: list[list[ScoredRows]] = [[] for _ in range(SPANS)]
+    for one in found:
+        places = np.searchsorted(cuts, one.times, side="right")
+        for i in np.unique(places).tolist():
+            out[i].append(one.taken(places == i))
+    return out
 
 
 def _quality(
