@@ -27,7 +27,6 @@ from windvane.core.health.health import (
 )
 from windvane.core.health.log_growth import (
     DAY_S,
-    RATE_DAYS,
     LogForecast,
     LogSize,
     TableGrowth,
@@ -36,7 +35,6 @@ from windvane.core.health.log_growth import (
 
 __all__ = [
     "DAY_S",
-    "RATE_DAYS",
     "Dependency",
     "DependencyState",
     "Health",
