@@ -35,8 +35,9 @@ from windvane.usecases.measure_quality import SpanQuality
 
 
 class SpanOut(BaseModel):
-    """A version's metric over the predictions of [start, end) (s) whose outcome is known, with its
-    95% interval; null where ``missing`` says what is."""
+    """A version's metric over the predictions of [start, end) (s) that it answered and whose
+    outcome is known, with its 95% interval; null where ``missing`` says what is. ``version`` is
+    "" for what a rule or a constant answered."""
 
     start: float
     end: float
@@ -177,7 +178,9 @@ class LiveOut(BaseModel):
 
 class ComparisonOut(BaseModel):
     """``together``: in the windows in which both served; ``apart``: in all that were asked for.
-    ``quality`` holds what outcomes say of each, and is empty where there are none."""
+    ``quality`` holds what outcomes say of each, and is empty where there are none. Windows before
+    ``summed_until`` (s), if any, are kept as sums of hours or days: nobody knows who served in
+    which, and they are in ``apart`` alone."""
 
     a: str
     b: str
@@ -188,6 +191,7 @@ class ComparisonOut(BaseModel):
     together: list[LiveOut]
     apart: list[LiveOut]
     quality: list[SpanOut]
+    summed_until: float | None
 
 
 def model_api_router(
@@ -301,6 +305,7 @@ def _comparison(found: Comparison) -> ComparisonOut:
         together=[_live(found.a, found.together[0]), _live(found.b, found.together[1])],
         apart=[_live(found.a, found.apart[0]), _live(found.b, found.apart[1])],
         quality=[_span(one.quality) for one in found.apart if one.quality],
+        summed_until=found.summed_until,
     )
 
 
