@@ -117,3 +117,28 @@ def test_spans_add_up_to_the_whole(log: Log) -> None:
     assert {one.version: one.quality.rows for one in found.whole} == {"1": 600, "2": 600}
     assert [one.quality.rows for one in found.spans] == [50] * 24
     assert sorted({one.start for one in found.spans}) == [START + HOUR * i for i in range(12)]
+
+
+def test_rows_of_one_unit_are_no_evidence_of_their_own(tmp_path: Path) -> None:
+    """The same rows, of many units, of few, of next to none, and of nobody knows which."""
+    found = {}
+    for name, units in (("many", 600), ("few", 30), ("too few", 3), ("unknown", 0)):
+        rng, log = np.random.default_rng(3), Log(tmp_path / name.replace(" ", "-"))
+        truths = (rng.random(30) < 0.5).repeat(20).astype(float)
+        shared = rng.normal(size=30).repeat(20)
+        for i in range(600):
+            truth = float(truths[i])
+            output = float(1 / (1 + np.exp(-(truth + shared[i] + rng.normal()))))
+            unit = f"u{i * units // 600}" if units else ""
+            log.predict(f"p{i}", START + i, output, unit=unit)
+            log.tell(f"p{i}", START + i + 60, truth)
+        (found[name],) = log.measure().whole
+    width = {name: one.quality.upper - one.quality.lower for name, one in found.items()}
+    assert found["too few"].short_of == "2 more units"
+    assert [found[name].independent for name in ("many", "few", "unknown")] == [
+        "units", "units", "rows",
+    ]  # fmt: skip
+    assert width["few"] > 1.05 * width["unknown"]
+    assert width["many"] == pytest.approx(width["unknown"])
+    assert found["few"].quality.value == found["unknown"].quality.value
+    assert 0.0 <= found["few"].quality.lower < found["few"].quality.upper <= 1.0

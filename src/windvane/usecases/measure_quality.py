@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from windvane.core.outcomes import OutcomePolicy
+from windvane.core.statistics import LEAST_BLOCKS, reach_over_units
 from windvane.core.task import Quality, make_task
 from windvane.ports.event_log import EventLog, OutcomeCounts, ScoredRows
 from windvane.usecases.count_outcomes import arrive_within_s
@@ -29,13 +32,15 @@ _WITHIN_S = 30.0
 class SpanQuality:
     """Of the predictions that one ``version`` answered in [start, end) (s), whoever was to answer
     them, and whose outcome is known; ``version`` is "" for those that a rule or a constant
-    answered. ``short_of``: what is missing for a value to be told, "" where it is told."""
+    answered. ``short_of``: what is missing for a value to be told, "" where it is told. The bounds
+    hold where ``independent`` are: units, or rows where not all rows have a unit."""
 
     start: float
     end: float
     version: str
     quality: Quality
     short_of: str
+    independent: Literal["units", "rows"]
 
     @property
     def answerer(self) -> str:
@@ -58,6 +63,12 @@ class QualityReport:
     whole: tuple[SpanQuality, ...]
     counts: tuple[OutcomeCounts, ...]
     cut: bool
+
+    @property
+    def interval(self) -> str:
+        """What the bounds are, in words."""
+        by_unit = bool(self.whole) and all(one.independent == "units" for one in self.whole)
+        return f"95% intervals for independent {'units' if by_unit else 'rows'}"
 
     @property
     def joined(self) -> int:
@@ -128,10 +139,28 @@ def _quality(
     shapes = [one.labels.shape[1:] for one in found]
     alike = [one for one in found if one.labels.shape[1:] == max(set(shapes), key=shapes.count)]
     outputs = [np.concatenate(parts) for parts in zip(*(f.outputs for f in alike), strict=True)]
-    quality = task.quality(outputs, np.concatenate([f.labels for f in alike]), ALPHA)
+    labels = np.concatenate([f.labels for f in alike])
+    units = np.concatenate([f.units for f in alike])
+    quality = task.quality(outputs, labels, ALPHA)
     short_of = quality.missing
     if not short_of and quality.rows < LEAST_ROWS:
         short_of = f"{LEAST_ROWS - quality.rows} more rows with an outcome"
+    if not short_of:
+        clusters, count = _clusters(units)
+        short_of = f"{LEAST_BLOCKS - count} more units" if count < LEAST_BLOCKS else ""
+        if not short_of and count < len(units):
+            parts = task.parts(outputs, labels)
+            if len(parts):
+                quality = quality.widened(reach_over_units(parts, clusters, ALPHA))
     if not short_of and not all(map(math.isfinite, (quality.value, quality.lower, quality.upper))):
         short_of = "a value that is a number"
-    return SpanQuality(start, end, version, quality, short_of)
+    independent = "units" if bool((units != 0).all()) else "rows"
+    return SpanQuality(start, end, version, quality, short_of, independent)
+
+
+def _clusters(units: NDArray[np.uint64]) -> tuple[NDArray[np.int64], int]:
+    """The place of each row's unit, and how many there are; a row without one is its own."""
+    _, places = np.unique(units, return_inverse=True)
+    unknown = units == 0
+    places[unknown] = len(units) + np.arange(int(unknown.sum()))
+    return places, len(np.unique(places))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
@@ -37,7 +37,9 @@ from windvane.usecases.measure_quality import SpanQuality
 class SpanOut(BaseModel):
     """A version's metric over the predictions of [start, end) (s) that it answered and whose
     outcome is known, with its 95% interval; null where ``missing`` says what is. ``version`` is
-    "" for what a rule or a constant answered."""
+    "" for what a rule or a constant answered. The interval holds where ``independent`` are:
+    "units", or "rows" where not every row has a unit; rows that go wrong together for a while make
+    it too narrow."""
 
     start: float
     end: float
@@ -47,6 +49,7 @@ class SpanOut(BaseModel):
     upper: float | None
     outcomes: int
     missing: str
+    independent: Literal["units", "rows"]
 
 
 class OutcomesOut(BaseModel):
@@ -287,7 +290,7 @@ def _span(one: SpanQuality) -> SpanOut:
     return SpanOut(
         start=one.start, end=one.end, version=one.version, value=q.value if told else None,
         lower=q.lower if told else None, upper=q.upper if told else None, outcomes=q.rows,
-        missing=one.short_of,
+        missing=one.short_of, independent=one.independent,
     )  # fmt: skip
 
 

@@ -70,6 +70,11 @@ class QualityView:
     totals: tuple[tuple[str, str, int], ...]
 
     @property
+    def interval(self) -> str:
+        """What the intervals are, in words."""
+        return self.report.interval if self.report else ""
+
+    @property
     def spans(self) -> Sequence[SpanQuality]:
         return self.report.spans[::-1] if self.report else ()
 
@@ -139,7 +144,8 @@ def quality_view(page: ModelPage, answer: LogAnswer[QualityReport] | None) -> Qu
 
 
 def sentence(one: SpanQuality) -> str:
-    """How good one version was, with both bounds and the rows behind it."""
+    """How good one version was, with both bounds and the rows behind it, and what is independent
+    where the bounds hold."""
     q = one.quality
     name, rows = metric_name(q.metric), f"n={q.rows:,}"
     if one.short_of:
