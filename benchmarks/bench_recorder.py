@@ -129,6 +129,14 @@ def growth_measures(days: Sequence[Day]) -> list[Measure]:
             ratio(last.log_bytes, days[2].forecast.level_bytes), at_most=1.1,
         ),
         Measure(
+            "growth: the same, not forecast much too high either",
+            ratio(last.log_bytes, days[2].forecast.level_bytes), at_least=0.6,
+        ),
+        Measure(
+            "growth: the same, forecast on the first day",
+            ratio(last.log_bytes, days[0].forecast.level_bytes), at_most=1.25,
+        ),
+        Measure(
             "growth: bytes of the log on the last day, times those of a full one",
             ratio(last.log_bytes, full.log_bytes), at_most=1.1,
         ),

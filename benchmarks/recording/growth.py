@@ -24,6 +24,8 @@ from .fleet import START, WINDOW_S, Fleet, encoded_of_each, install
 KEPT = Retention(predictions=7.0, outcomes=7.0, refusals=7.0, windows=1.0, hours=7.0, sketches=14.0)
 """Short, so that each bound is reached within the thirty days."""
 _HOUR_S = 3_600.0
+_BEGIN = START + 18 * _HOUR_S
+"""In the evening: an installation that began at midnight would hide how a first day is counted."""
 _MOST_FILES = 100  # the steward's
 
 
@@ -58,12 +60,12 @@ def simulate(folder: Path, fleet: Fleet, days: int, told: Callable[[str], None])
     store.migrate()
     install(store, fleet)
     log = DeltaEventLog(str(folder / "log"), read_within_hours=0)
-    clock, turn, out = DrivenClock(START), Turn(), list[Day]()
+    clock, turn, out = DrivenClock(_BEGIN), Turn(), list[Day]()
     writer = FileSpoolWriter(folder / "spool" / "m-w0", segment_bytes=1 << 20)
     recorder = Recorder("m", store, log, FileSpoolReader(folder / "spool"), clock)
     windows = round(_HOUR_S / WINDOW_S)
     for hour in range(days * 24):
-        begin = START + hour * _HOUR_S
+        begin = _BEGIN + hour * _HOUR_S
         for _, body in encoded_of_each(fleet, windows, seed=hour, begin=begin):
             writer.append(body)
         clock.at = begin + _HOUR_S

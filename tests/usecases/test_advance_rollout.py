@@ -373,6 +373,13 @@ def test_the_challenger_of_now_is_judged_not_the_one_before(rolling: Harness) ->
     assert verdict.outcome is Outcome.HOLD
 
 
+def scored(version: str, arm: str, outputs: Sequence[float]) -> ScoredRows:
+    return ScoredRows(
+        version, version, arm, "r", times=np.zeros(2), units=np.zeros(2, np.uint64),
+        outputs=[np.array(outputs)], labels=np.zeros(2),
+    )  # fmt: skip
+
+
 class ScoredLog:
     """A log that has these rows scored."""
 
@@ -387,8 +394,8 @@ class ScoredLog:
 def test_losses_stay_numbers_where_the_champion_has_next_to_none(least: float) -> None:
     """A loss is a share of the champion's mean, which may be tiny."""
     log: Any = ScoredLog(
-        ScoredRows("1", "champion", "r", [np.array([least, least])], np.zeros(2)),
-        ScoredRows("2", "challenger", "r", [np.array([1e100, -1e100])], np.zeros(2)),
+        scored("1", "champion", [least, least]),
+        scored("2", "challenger", [1e100, -1e100]),
     )
     contract = Contract((), TaskSpec("regression"))
     champion, challenger = count_losses(log, contract, MODEL, 0.0, 1.0)

@@ -110,9 +110,19 @@ class Deployment:
     off: bool = False
 
 
+ROLLED_UP_SPANS_S = (3_600.0, 86_400.0)
+"""What old windows are summed up to, the shorter span first."""
+
+
+def rolled_up_to(span_s: float) -> str:
+    """Who recorded a sum of that span."""
+    return f"@{span_s:.0f}"
+
+
 @dataclass(frozen=True, slots=True)
 class WindowKey:
-    """What a sketch is about. ``version`` and ``arm`` are "" for refused requests."""
+    """What a sketch is about. ``version`` and ``arm`` are "" for refused requests. ``recorder`` is
+    `rolled_up_to` a span for what is the sum of all windows that began in it."""
 
     model: str
     start: float
@@ -120,6 +130,11 @@ class WindowKey:
     arm: str
     tenant: str
     recorder: str
+
+    @property
+    def span_s(self) -> float | None:
+        """Of which span it is the sum; None for one window."""
+        return next((s for s in ROLLED_UP_SPANS_S if self.recorder == rolled_up_to(s)), None)
 
 
 @dataclass(frozen=True, slots=True)

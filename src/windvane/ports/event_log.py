@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -110,13 +110,30 @@ class LogEntry(msgspec.Struct, frozen=True, gc=False):
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredRows:
     """Rows of one version, arm and rollout with known outcomes: the task's outputs in its order,
-    each (rows, *shape), and the labels as the task has them, (rows,) or (rows, n)."""
+    each (rows, *shape), and the labels as the task has them, (rows,) or (rows, n).
+
+    ``routed`` was to answer, ``answered`` did: another one after a fallback, "" for a rule or a
+    constant. ``times`` (rows,) are of the predictions, in s; ``units`` (rows,) are alike for rows
+    of one tenant's unit, and 0 where the unit is not known."""
 
     routed: str
+    answered: str
     arm: str
     rollout: str
+    times: NDArray[np.float64]
+    units: NDArray[np.uint64]
     outputs: Sequence[NDArray[np.float64]]
     labels: NDArray[np.float64]
+
+    def taken(self, rows: NDArray[np.bool_]) -> ScoredRows:
+        """Those of the rows."""
+        return replace(
+            self,
+            times=self.times[rows],
+            units=self.units[rows],
+            outputs=[output[rows] for output in self.outputs],
+            labels=self.labels[rows],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,11 +351,15 @@ class EventLog(Protocol):
         contract: Contract,
         start: float,
         end: float,
+        arrive_within_s: float | None = None,
         *,
         limit: int | None = None,
         within_s: float | None = None,
     ) -> list[ScoredRows]:
-        """Predictions made in [start, end) whose outcome is known: of several, the latest one. With
-        ``limit`` at most so many rows, the newest. Raises LogTooSlow where they are not there
-        ``within_s``."""
+        """Predictions made in [start, end) that an outcome of `outcome_counts`'s ``joined`` tells
+        the truth about: of several, the latest one. A client's own id stands for a prediction
+        where it does for no other in all of the log; a prediction whose first outcome came more
+        than ``arrive_within_s`` later is left out, and so is one whose latest is no label that the
+        task can have. With ``limit`` at most so many rows, the newest. Raises LogTooSlow where
+        they are not there ``within_s``."""
         ...

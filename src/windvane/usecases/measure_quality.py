@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from windvane.core.outcomes import OutcomePolicy
+from windvane.core.statistics import LEAST_BLOCKS, reach_over_units
 from windvane.core.task import Quality, make_task
 from windvane.ports.event_log import EventLog, OutcomeCounts, ScoredRows
 from windvane.usecases.count_outcomes import arrive_within_s
@@ -27,14 +30,21 @@ _WITHIN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SpanQuality:
-    """Of the predictions that one ``version`` was to answer in [start, end) (s) and whose outcome
-    is known. ``short_of``: what is missing for a value to be told, "" where it is told."""
+    """Of the predictions that one ``version`` answered in [start, end) (s), whoever was to answer
+    them, and whose outcome is known; ``version`` is "" for those that a rule or a constant
+    answered. ``short_of``: what is missing for a value to be told, "" where it is told. The bounds
+    hold where ``independent`` are: units, or rows where not all rows have a unit."""
 
     start: float
     end: float
     version: str
     quality: Quality
     short_of: str
+    independent: Literal["units", "rows"]
+
+    @property
+    def answerer(self) -> str:
+        return f"version {self.version}" if self.version else "a rule or a constant"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class QualityReport:
     """``floor`` is the model file's, None where it has none. ``spans`` are oldest first and leave
     out those without an outcome; ``whole`` is of all of them together, a version each. ``counts``
     are of the outcomes that were received in [start, end), by tenant. ``cut``: there were more
-    rows than are read at once, and only the newest of a span are counted."""
+    rows than are read at once, and only the newest are counted."""
 
     metric: str
     larger_is_better: bool
@@ -53,6 +63,12 @@ class QualityReport:
     whole: tuple[SpanQuality, ...]
     counts: tuple[OutcomeCounts, ...]
     cut: bool
+
+    @property
+    def interval(self) -> str:
+        """What the bounds are, in words."""
+        by_unit = bool(self.whole) and all(one.independent == "units" for one in self.whole)
+        return f"95% intervals for independent {'units' if by_unit else 'rows'}"
 
     @property
     def joined(self) -> int:
@@ -71,25 +87,22 @@ def measure_quality(
     """Of [start, end) in ``SPANS`` equal spans. Raises LogTooSlow, LogUnavailable."""
     task = make_task(file.contract.task)
     floor = file.watch.outcomes.get("floor")
-    spans: list[SpanQuality] = []
-    held: dict[str, list[ScoredRows]] = {}
-    left, cut = most_rows, False
-    share_s = within_s / (SPANS + 1)
-    for i in reversed(range(SPANS)):
-        begin, until = _cut(start, end, i), _cut(start, end, i + 1)
-        if not left:
-            break
-        found = log.scored(file.model, file.contract, begin, until, limit=left, within_s=share_s)
-        rows = sum(len(one.labels) for one in found)
-        cut = cut or rows == left
-        left -= rows
-        for version in sorted({one.routed for one in found}):
-            mine = [one for one in found if one.routed == version]
-            held.setdefault(version, []).extend(mine)
-            spans.append(_quality(file, version, mine, begin, until))
-    counts = log.outcome_counts(
-        file.model, file.contract, start, end, arrive_within_s(file), within_s=share_s
+    in_time = arrive_within_s(file)
+    found = log.scored(
+        file.model, file.contract, start, end, in_time, limit=most_rows, within_s=within_s / 2
     )
+    counts = log.outcome_counts(
+        file.model, file.contract, start, end, in_time, within_s=within_s / 2
+    )
+    spans: list[SpanQuality] = []
+    whole: list[SpanQuality] = []
+    for version in sorted({one.answered for one in found}):
+        mine = [one for one in found if one.answered == version]
+        whole.append(_quality(file, version, mine, start, end))
+        for i, rows in enumerate(_by_span(mine, start, end)):
+            if rows:
+                span = _cut(start, end, i), _cut(start, end, i + 1)
+                spans.append(_quality(file, version, rows, *span))
     return QualityReport(
         metric=task.metric,
         larger_is_better=task.larger_is_better,
@@ -97,14 +110,25 @@ def measure_quality(
         start=start,
         end=end,
         spans=tuple(sorted(spans, key=lambda one: (one.start, one.version))),
-        whole=tuple(_quality(file, name, rows, start, end) for name, rows in sorted(held.items())),
+        whole=tuple(whole),
         counts=tuple(counts),
-        cut=cut,
+        cut=sum(len(one.labels) for one in found) == most_rows,
     )
 
 
 def _cut(start: float, end: float, i: int) -> float:
     return start + (end - start) * i / SPANS
+
+
+def _by_span(found: Sequence[ScoredRows], start: float, end: float) -> list[list[ScoredRows]]:
+    """The rows of each span."""
+    cuts = [_cut(start, end, i) for i in range(1, SPANS)]
+    out: list[list[ScoredRows]] = [[] for _ in range(SPANS)]
+    for one in found:
+        places = np.searchsorted(cuts, one.times, side="right")
+        for i in np.unique(places).tolist():
+            out[i].append(one.taken(places == i))
+    return out
 
 
 def _quality(
@@ -115,10 +139,28 @@ def _quality(
     shapes = [one.labels.shape[1:] for one in found]
     alike = [one for one in found if one.labels.shape[1:] == max(set(shapes), key=shapes.count)]
     outputs = [np.concatenate(parts) for parts in zip(*(f.outputs for f in alike), strict=True)]
-    quality = task.quality(outputs, np.concatenate([f.labels for f in alike]), ALPHA)
+    labels = np.concatenate([f.labels for f in alike])
+    units = np.concatenate([f.units for f in alike])
+    quality = task.quality(outputs, labels, ALPHA)
     short_of = quality.missing
     if not short_of and quality.rows < LEAST_ROWS:
         short_of = f"{LEAST_ROWS - quality.rows} more rows with an outcome"
+    if not short_of:
+        clusters, count = _clusters(units)
+        short_of = f"{LEAST_BLOCKS - count} more units" if count < LEAST_BLOCKS else ""
+        if not short_of and count < len(units):
+            parts = task.parts(outputs, labels)
+            if len(parts):
+                quality = quality.widened(reach_over_units(parts, clusters, ALPHA))
     if not short_of and not all(map(math.isfinite, (quality.value, quality.lower, quality.upper))):
         short_of = "a value that is a number"
-    return SpanQuality(start, end, version, quality, short_of)
+    independent = "units" if bool((units != 0).all()) else "rows"
+    return SpanQuality(start, end, version, quality, short_of, independent)
+
+
+def _clusters(units: NDArray[np.uint64]) -> tuple[NDArray[np.int64], int]:
+    """The place of each row's unit, and how many there are; a row without one is its own."""
+    _, places = np.unique(units, return_inverse=True)
+    unknown = units == 0
+    places[unknown] = len(units) + np.arange(int(unknown.sum()))
+    return places, len(np.unique(places))

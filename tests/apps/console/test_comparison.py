@@ -16,6 +16,7 @@ from event_rows import predicted_event
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.sql import SqlControlStore
+from windvane.apps.console.views import RANGES
 from windvane.core.drift import Baseline
 from windvane.core.journal import Decision
 from windvane.core.sketch import (
@@ -159,6 +160,33 @@ def test_metrics_have_their_interval_and_both_are_counted_while_both_served(worl
         for words in ("3 of 4 features differ", "0.790 to 0.830", "10.00%", "not recorded",
                       "2 windows of 1 h"):  # fmt: skip
             assert words in page
+
+    run(story)
+
+
+def test_who_served_in_which_window_of_a_sum_is_not_known(world: World) -> None:
+    """The versions took turns, an hour each, two days ago."""
+    day = (world.clock.now() // 86_400 - 2) * 86_400
+    with world.store.begin(["late"]) as tx:
+        tx.add_sketches(
+            {
+                WindowKey("late", day + i * 3_600, "78"[i % 2], "champion", "acme", "r"): sketch(
+                    100, 0
+                )
+                for i in range(24)
+            }
+        )
+        tx.roll_up_sketches("late", day + 86_400, 86_400.0, 500)
+
+    async def story() -> None:
+        path = f"/api/models/late/compare?a=7&b=8&windows={RANGES[-1]}"
+        found = (await world.ask("viewer", "GET", path)).json()
+        assert [one["windows"] for one in found["together"]] == [2, 2]
+        assert [one["rows"] for one in found["together"]] == [200, 200]
+        assert [one["rows"] for one in found["apart"]] == [1_500, 1_400]
+        assert found["summed_until"] == day + 86_400
+        page = (await world.ask("viewer", "GET", path.removeprefix("/api"))).text
+        assert "which of them both served in is not known" in page
 
     run(story)
 

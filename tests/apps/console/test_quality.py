@@ -25,7 +25,9 @@ JUDGED = FILE.format(decides="[]") + "watch: {window: 1h, outcomes: {floor: 0.62
 CONTRACT = read_model_file(JUDGED).contract
 
 
-def make(migrated_file: Path, tmp_path: Path, rows: int, text: str = JUDGED) -> World:
+def make(
+    migrated_file: Path, tmp_path: Path, rows: int, text: str = JUDGED, *, units: bool = True
+) -> World:
     """``rows`` predictions with an outcome in the last six hours, by two versions of which the
     second is better; one outcome in ten names no prediction."""
     shutil.copy(migrated_file, tmp_path / "control.db")
@@ -46,6 +48,7 @@ def make(migrated_file: Path, tmp_path: Path, rows: int, text: str = JUDGED) -> 
             predicted_event(
                 f"p{i}", at, "late", "acme", CONTRACT.id, values=[1.0, "a"],
                 outputs=[float(score)], routed=version, answered=version,
+                unit=f"u{i // 2}" if units else "",
             )
         )  # fmt: skip
         named = f"p{i}" if i % 10 else f"lost{i}"
@@ -92,6 +95,25 @@ def test_each_version_has_its_metric_with_its_interval(migrated_file: Path, tmp_
         assert {row["floor"] for row in rows} == {"0.62"}
         values = sorted(float(r["value"]) for r in rows if r["value"])
         assert values == sorted(one["value"] for one in found["spans"] if not one["missing"])
+
+    run(story)
+    world.store.close()
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_it_is_said_what_the_intervals_are_for(
+    migrated_file: Path, tmp_path: Path, units: bool
+) -> None:
+    world, word = make(migrated_file, tmp_path, 1_200, units=units), "units" if units else "rows"
+
+    async def story() -> None:
+        found = await told(world)
+        assert {one["independent"] for one in [*found["whole"], *found["spans"]]} == {word}
+        page = (await world.ask("viewer", "GET", "/models/late")).text
+        assert f"95% intervals for independent {word}" in page
+        file = (await world.ask("viewer", "GET", "/csv/models/late/quality")).text
+        rows = list(csv.DictReader(io.StringIO(file, newline="")))
+        assert {row["independent"] for row in rows} == {word}
 
     run(story)
     world.store.close()

@@ -85,6 +85,83 @@ def test_the_same_value_again_is_no_revision(log: DeltaEventLog) -> None:
     assert told(log)["AA"] == OutcomeCounts("AA", joined=1)
 
 
+def test_what_was_in_time_is_not_late_where_the_first_value_is_from_before(
+    log: DeltaEventLog,
+) -> None:
+    append(
+        log,
+        [
+            predicted("a"),
+            OutcomeSeen("1", DAY + 1, "delay", "AA", NARROW.id, "a", 0, 0.0),
+            OutcomeSeen("2", DAY + 9 * HOUR, "delay", "AA", NARROW.id, "a", 0, 1.0),
+        ],
+    )
+    (found,) = log.outcome_counts("delay", NARROW, DAY + 5 * HOUR, DAY + 10 * HOUR, HOUR)
+    assert found == OutcomeCounts("AA", joined=1, revised=1)
+    assert log.outcome_counts("delay", NARROW, DAY + 2 * HOUR, DAY + 3 * HOUR, HOUR) == []
+
+
+def test_only_joined_outcomes_are_scored_whatever_the_span(log: DeltaEventLog) -> None:
+    """Another use of a client's id lies outside of the span, by hours or by days."""
+    append(
+        log,
+        [
+            predicted("p1", request_id="order-1", output=0.1),
+            predicted("p2", DAY + 2 * HOUR, request_id="order-1", output=0.2),
+            predicted("p3", request_id="order-2", output=0.3),
+            predicted("p4", DAY + 99 * HOUR, request_id="order-2", output=0.4),
+            predicted("p5", request_id="order-3", output=0.5),
+            predicted("p6", request_id="p7", output=0.6),
+            predicted("p7", DAY + 2 * HOUR, output=0.7),
+            predicted("late", output=0.8),
+            predicted("never", output=0.9),
+            predicted("revised", output=1.0),
+            outcome("order-1", 1.0),
+            outcome("order-2", 1.0),
+            outcome("order-3", 1.0, DAY + 1),
+            outcome("p7", 1.0, DAY + 2 * HOUR),  # its own name, and nobody else's
+            outcome("late", 1.0, DAY + 2 * HOUR),
+            outcome("never", 7.0, DAY + 1),
+            OutcomeSeen("1", DAY + 1, "delay", "AA", NARROW.id, "revised", 0, 0.0),
+            OutcomeSeen("2", DAY + 9 * HOUR, "delay", "AA", NARROW.id, "revised", 0, 1.0),
+        ],
+    )
+    counted = told(log, end=DAY + 999 * HOUR)["AA"]
+    assert counted == OutcomeCounts("AA", joined=3, ambiguous=2, late=1, out_of_range=1, revised=1)
+    assert _outputs(log, DAY, DAY + HOUR) == [0.5, 1.0]
+    assert _outputs(log, DAY + HOUR, DAY + 3 * HOUR) == [0.7]
+    assert _outputs(log, DAY, DAY + 999 * HOUR) == [0.5, 0.7, 1.0]
+    assert _outputs(log, DAY, DAY + HOUR, within=None) == [0.5, 0.8, 1.0]
+
+
+def _outputs(
+    log: DeltaEventLog, start: float, end: float, within: float | None = HOUR
+) -> list[float]:
+    found = log.scored("delay", NARROW, start, end, within)
+    return sorted(value for one in found for value in one.outputs[0].tolist())
+
+
+def test_scored_rows_say_when_of_which_unit_and_who_answered(log: DeltaEventLog) -> None:
+    append(
+        log,
+        [
+            predicted("a", DAY + 3, unit="u1", routed="1", answered="2", flags=["failed"]),
+            predicted("b", DAY + 4, unit="u1", routed="1", answered="2", flags=["failed"]),
+            predicted("c", DAY + 5, unit="u1", tenant="UA", routed="1", answered=""),
+            predicted("d", DAY + 6, unit="", routed="1", answered=""),
+            *(outcome(name, 1.0) for name in "abd"),
+            outcome("c", 1.0, tenant="UA"),
+        ],
+    )
+    found = {one.answered: one for one in log.scored("delay", NARROW, DAY, DAY + 9)}
+    assert {one.routed for one in found.values()} == {"1"}
+    assert sorted(found["2"].times.tolist()) == [DAY + 3, DAY + 4]
+    (unit,) = set(found["2"].units.tolist())
+    others = dict(zip(found[""].times.tolist(), found[""].units.tolist(), strict=True))
+    assert others[DAY + 6] == 0, "nobody knows of which unit"
+    assert len({unit, others[DAY + 5], 0}) == 3, "a unit is one tenant's"
+
+
 def test_requests_that_the_gateway_refused_are_told_beside(log: DeltaEventLog) -> None:
     codes = {"AA": "CON-111", "UA": "CON-112", "DL": "CON-101"}
     append(log, [Refused(t, DAY, "delay", t, NARROW.id, code, "", "") for t, code in codes.items()])

@@ -55,6 +55,17 @@ def test_bytes_and_rows_are_those_of_the_files(log: DeltaEventLog, place: Place)
     assert shared[one] == pytest.approx(3 * shared[two], abs=4)
 
 
+def test_each_day_says_when_its_first_row_is_from(log: DeltaEventLog) -> None:
+    append(log, [predicted("a", DAY + 70), predicted("b", DAY + 60), predicted("c", DAY + DAY_S)])
+    append(log, [predicted("d", DAY + 65), outcome("a", 1.0, DAY + 90)], first=100)
+    log.compact(1)
+    assert {(s.table, s.day, s.first) for s in log.sizes(0.0)} == {
+        ("predictions", FIRST, DAY + 60),
+        ("predictions", FIRST + 1, DAY + DAY_S),
+        ("outcomes", FIRST, DAY + 90),
+    }
+
+
 def test_older_days_are_of_no_model(log: DeltaEventLog) -> None:
     append(log, [predicted("a"), predicted("b", DAY + DAY_S)])
     assert [(s.day, s.model, s.rows) for s in log.sizes(DAY + DAY_S)] == [

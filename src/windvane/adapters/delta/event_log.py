@@ -177,11 +177,14 @@ class DeltaEventLog:
         contract: Contract,
         start: float,
         end: float,
+        arrive_within_s: float | None = None,
         *,
         limit: int | None = None,
         within_s: float | None = None,
     ) -> list[ScoredRows]:
-        return read_scored(self._tables, model, contract, start, end, limit, within_s)
+        return read_scored(
+            self._tables, model, contract, start, end, arrive_within_s, limit, within_s
+        )
 
     def rows(
         self,

@@ -16,6 +16,7 @@ from windvane.adapters.delta.table_folder import (
     Pruning,
     TableFolder,
     as_dicts,
+    before,
     connect,
     in_span,
     of_model,
@@ -32,26 +33,48 @@ from windvane.ports.events import dedupe_key
 _FEATURES = "features."
 _DAY_S = 86_400.0
 _KEY_DAYS = 31
-# An outcome names a prediction by our id, or by the client's where that stands for one only.
+# An outcome names a prediction by our id, or by the client's where that stands for one only of all
+# that are in the log: whether it does must not depend on which span is asked about.
 _JOINED = """
 WITH found AS (
-    SELECT * FROM predictions WHERE model = $model AND ts >= $start AND ts < $end AND {present}
+    SELECT * FROM predictions
+    WHERE model = $model AND day BETWEEN $first_day AND $last_day AND ts >= $start AND ts < $end
+    AND {present}
+),
+sent AS (SELECT DISTINCT tenant, prediction_id AS named FROM outcomes WHERE model = $model),
+asked AS (
+    SELECT DISTINCT f.tenant, f.request_id AS named
+    FROM found f JOIN sent s ON f.tenant = s.tenant AND f.request_id = s.named
+    WHERE f.request_id <> ''
+),
+meant AS (
+    SELECT a.tenant, a.named, p.prediction_id
+    FROM predictions p JOIN asked a ON p.tenant = a.tenant AND p.request_id = a.named
+    WHERE p.model = $model
+    UNION
+    SELECT a.tenant, a.named, p.prediction_id
+    FROM predictions p JOIN asked a ON p.tenant = a.tenant AND p.prediction_id = a.named
+    WHERE p.model = $model
 ),
 names AS (
-    SELECT DISTINCT tenant, prediction_id AS named, prediction_id FROM found
+    SELECT DISTINCT f.tenant, f.prediction_id AS named, f.prediction_id
+    FROM found f JOIN sent s ON f.tenant = s.tenant AND f.prediction_id = s.named
     UNION
-    SELECT tenant, request_id, any_value(prediction_id) FROM found WHERE request_id <> ''
-    GROUP BY tenant, request_id HAVING count(DISTINCT prediction_id) = 1
+    SELECT tenant, named, any_value(prediction_id) FROM meant
+    GROUP BY tenant, named HAVING count(*) = 1
 ),
 truth AS (
-    SELECT names.tenant, names.prediction_id, o.row,
+    SELECT names.tenant, names.prediction_id, o.row, min(o.ts) AS first_ts,
         last(o.value ORDER BY o.ts, o.position, o.spool) AS value
     FROM outcomes o JOIN names ON o.tenant = names.tenant AND o.prediction_id = names.named
     WHERE o.model = $model
     GROUP BY names.tenant, names.prediction_id, o.row
 )
-SELECT p.routed, p.arm, p.rollout, truth.value AS label_, {outputs}
+SELECT p.routed, p.answered, p.arm, p.rollout, epoch(p.ts) AS ts_,
+    CASE WHEN p.unit = '' THEN 0 ELSE hash(p.tenant, p.unit) END AS unit_,
+    truth.value AS label_, {outputs}
 FROM found p JOIN truth USING (tenant, prediction_id, row)
+WHERE epoch(truth.first_ts) - epoch(p.ts) <= $within AND could_be_label(truth.value)
 {newest}
 """
 _NEWEST = "ORDER BY p.ts DESC, p.prediction_id, p.row LIMIT $limit"
@@ -60,14 +83,17 @@ _STATES = """
 WITH sent AS (
     SELECT tenant, prediction_id AS named, row, min(ts) AS first_ts, count(DISTINCT value) AS told,
         last(value ORDER BY ts, position, spool) AS value
-    FROM outcomes WHERE model = $model AND ts >= $start AND ts < $end
-    GROUP BY tenant, prediction_id, row
+    FROM outcomes WHERE model = $model AND ts < $end
+    GROUP BY tenant, prediction_id, row HAVING max(ts) >= $start
 ),
 wanted AS (SELECT DISTINCT tenant, named FROM sent),
 made AS (
-    SELECT DISTINCT p.tenant, w.named, p.prediction_id, p.row, p.ts
-    FROM {predictions} p JOIN wanted w
-    ON p.tenant = w.tenant AND (p.prediction_id = w.named OR p.request_id = w.named)
+    SELECT p.tenant, w.named, p.prediction_id, p.row, p.ts
+    FROM {predictions} p JOIN wanted w ON p.tenant = w.tenant AND p.prediction_id = w.named
+    WHERE p.model = $model
+    UNION
+    SELECT p.tenant, w.named, p.prediction_id, p.row, p.ts
+    FROM {predictions} p JOIN wanted w ON p.tenant = w.tenant AND p.request_id = w.named
     WHERE p.model = $model
 ),
 known AS (
@@ -240,15 +266,23 @@ def read_scored(
     contract: Contract,
     start: float,
     end: float,
+    arrive_within_s: float | None,
     limit: int | None,
     within_s: float | None,
 ) -> list[ScoredRows]:
-    specs = make_task(contract.task).outputs
+    task = make_task(contract.task)
     # A machine's clock may be behind that of the one that predicted, but not by a day.
     since: Pruning = [f"day >= '{utc(start - _DAY_S).date()}'"]
     outputs, present = list[str](), list[str]()
-    given: dict[str, Any] = {"model": model, "start": utc(start), "end": utc(end)}
-    for i, spec in enumerate(specs):
+    given: dict[str, Any] = {
+        "model": model,
+        "start": utc(start),
+        "end": utc(end),
+        "first_day": str(utc(start).date()),
+        "last_day": str(utc(max(start, end)).date()),
+        "within": math.inf if arrive_within_s is None else arrive_within_s,
+    }
+    for i, spec in enumerate(task.outputs):
         held = f"{output_map(spec)}[CAST($output{i} AS VARCHAR)]"
         given[f"output{i}"] = spec.name
         outputs.append(f"p.{held}")
@@ -256,10 +290,11 @@ def read_scored(
             f"len({held}) = {math.prod(spec.shape)}" if spec.shape else f"{held} IS NOT NULL"
         )
     with connect() as c, reading(c, within_s):
-        if not tables.show(c, "predictions", of_model(model) + in_span(start, end)):
+        if not tables.any_file("predictions", of_model(model) + in_span(start, end)):
             return []
         if not tables.show(c, "outcomes", of_model(model) + since):
             return []
+        tables.show(c, "predictions", of_model(model))
         if limit is not None:
             given["limit"] = limit
         query = _JOINED.format(
@@ -267,25 +302,35 @@ def read_scored(
             present=" AND ".join(present),
             newest="ORDER BY ALL" if limit is None else _NEWEST,
         )
+        c.create_function(
+            "could_be_label", lambda value: _could_be_label(task, value), ["DOUBLE[]"], "BOOLEAN"
+        )
         found = c.execute(query, given).fetchall()
-    groups: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
+    groups: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
     for row in found:
-        groups.setdefault(row[:3], []).append(row[3:])
-    return [_scored(place, rows, specs) for place, rows in groups.items()]
+        groups.setdefault(row[:4], []).append(row[4:])
+    return [_scored(place, rows, task.outputs) for place, rows in groups.items()]
+
+
+def _could_be_label(task: Task, value: list[float]) -> bool:
+    return task.could_be_label(value[0] if len(value) == 1 else value)
 
 
 def _scored(
-    place: tuple[str, str, str], rows: list[tuple[Any, ...]], specs: tuple[OutputSpec, ...]
+    place: tuple[str, ...], rows: list[tuple[Any, ...]], specs: tuple[OutputSpec, ...]
 ) -> ScoredRows:
     # A contract that grew has labels of two lengths: those of most rows are told.
-    width = Counter(len(row[0]) for row in rows).most_common(1)[0][0]
-    columns = list(zip(*(row for row in rows if len(row[0]) == width), strict=True))
-    labels = np.array(columns[0], np.float64)
+    width = Counter(len(row[2]) for row in rows).most_common(1)[0][0]
+    columns = list(zip(*(row for row in rows if len(row[2]) == width), strict=True))
+    times, units = np.array(columns[0], np.float64), np.array(columns[1], np.uint64)
+    labels = np.array(columns[2], np.float64)
     outputs = [
         np.array(column, np.float64).reshape(-1, *spec.shape)
-        for spec, column in zip(specs, columns[1:], strict=True)
+        for spec, column in zip(specs, columns[3:], strict=True)
     ]
-    return ScoredRows(*place, outputs=outputs, labels=labels[:, 0] if width == 1 else labels)
+    labels = labels[:, 0] if width == 1 else labels
+    routed, answered, arm, rollout = place
+    return ScoredRows(routed, answered, arm, rollout, times, units, outputs, labels)
 
 
 def read_outcome_counts(
@@ -302,7 +347,9 @@ def read_outcome_counts(
     pruning = of_model(model) + in_span(start, end)
     told: dict[str, Counter[str]] = {}
     with connect() as c, reading(c, within_s):
-        if tables.show(c, "outcomes", pruning):
+        if tables.any_file("outcomes", pruning):
+            # The first value may be from before: whether it was late goes by that one.
+            tables.show(c, "outcomes", of_model(model) + before(end))
             known = tables.show(c, "predictions", of_model(model))
             query = _STATES.format(predictions="predictions" if known else _NO_PREDICTIONS)
             within = math.inf if arrive_within_s is None else arrive_within_s
@@ -322,5 +369,5 @@ def read_outcome_counts(
 
 
 def _state(task: Task, state: str, value: list[float]) -> str:
-    fits = task.could_be_label(value[0] if len(value) == 1 else value)
+    fits = _could_be_label(task, value)
     return state if fits or state in ("unknown", "ambiguous") else "out_of_range"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections import Counter, defaultdict
 
 from windvane.adapters.delta.questions import files_of
@@ -20,10 +21,17 @@ def read_sizes(tables: TableFolder, recent_from: float) -> list[LogSize]:
     for name, table in tables.open_all():
         actions = files_of(table)
         held: dict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
+        first: dict[str, float | None] = {}
         columns = ("partition.day", "partition.bucket", "num_records", "size_bytes")
-        for day, bucket, rows, size in zip(*(actions[c].to_pylist() for c in columns), strict=True):
+        parts = [actions[c].to_pylist() for c in columns]
+        # Files of another writer may come without statistics.
+        known = "min.ts" in actions.column_names
+        parts.append(actions["min.ts"].to_pylist() if known else [None] * actions.num_rows)
+        for day, bucket, rows, size, began in zip(*parts, strict=True):
             held[day, int(bucket)][0] += rows or 0
             held[day, int(bucket)][1] += size
+            before, at = first.get(day, math.inf), None if began is None else began.timestamp()
+            first[day] = None if before is None or at is None else min(before, at)
         shares = _rows_by_model(tables, name, recent)
         totals: Counter[tuple[str, str, str]] = Counter()
         for (day, bucket), (rows, size) in sorted(held.items()):
@@ -39,7 +47,7 @@ def read_sizes(tables: TableFolder, recent_from: float) -> list[LogSize]:
         for day, model in sorted({(day, model) for day, model, _ in totals}):
             number = (dt.date.fromisoformat(day) - _EPOCH).days
             rows, size = totals[day, model, "rows"], totals[day, model, "bytes"]
-            out.append(LogSize(name, number, model, rows, size))
+            out.append(LogSize(name, number, model, rows, size, first[day]))
     return out
 
 

@@ -99,6 +99,13 @@ class TableFolder:
                 )
         self._layout_checked = True
 
+    def any_file(self, name: str, pruning: Pruning) -> bool:
+        """Whether a table has a file that may have such rows."""
+        table = self.open(name)
+        return table is not None and bool(
+            table.file_uris(file_pruning_predicate=" AND ".join(pruning))
+        )
+
     def show(
         self, connection: duckdb.DuckDBPyConnection, name: str, pruning: Pruning | None = None
     ) -> bool:
@@ -154,6 +161,11 @@ def in_span(start: float, end: float) -> Pruning:
         f"ts >= '{first.isoformat()}'",
         f"ts <= '{last.isoformat()}'",
     ]
+
+
+def before(end: float) -> Pruning:
+    last = utc(end)
+    return [f"day <= '{last.date()}'", f"ts <= '{last.isoformat()}'"]
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from windvane.adapters.sql import schema as t
 from windvane.adapters.sql.rows import Rows, load, pack
 from windvane.core.sketch import Sketch
-from windvane.ports.control_store import AgedRows, Deployment
+from windvane.ports.control_store import ROLLED_UP_SPANS_S, AgedRows, Deployment, rolled_up_to
 
 _NOTHING = pack({})
 
@@ -18,7 +18,7 @@ _NOTHING = pack({})
 class RetentionRows(Rows):
     def roll_up_sketches(self, model: str, before: float, span_s: float, limit: int) -> int:
         c = t.window_sketches.c
-        name = f"@{span_s:.0f}"
+        name = rolled_up_to(span_s)
         found = self.all(
             sa.select(t.window_sketches)
             .where(c.model == model, c.start < before, ~c.recorder.in_(_at_least(span_s)))
@@ -134,4 +134,4 @@ class RetentionRows(Rows):
 
 def _at_least(span_s: float) -> list[str]:
     """Recorder's names of what is rolled up to this span already, or to a longer one."""
-    return [f"@{s:.0f}" for s in (3_600.0, 86_400.0) if s >= span_s]
+    return [rolled_up_to(s) for s in ROLLED_UP_SPANS_S if s >= span_s]

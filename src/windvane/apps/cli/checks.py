@@ -188,7 +188,7 @@ def check_log(place: Place) -> Iterator[Finding]:
     with closing(wiring.store(settings)) as store:
         found = forecast_log(
             store, wiring.event_log(settings), place.now(), settings.retention,
-            settings.disk_warning_days,
+            settings.disk_warning_days, by_model=False,
         )  # fmt: skip
     if found.code:
         advice = "lower `retention`, or move the log: docs/howto/keep-the-log-bounded.md"

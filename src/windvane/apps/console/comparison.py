@@ -9,7 +9,7 @@ from typing import Any, cast
 from windvane.apps.console.colours import colour_of
 from windvane.apps.console.csv_files import Sheet, moment
 from windvane.apps.console.reading import ModelPage, baseline_of
-from windvane.apps.console.traffic import Tally
+from windvane.apps.console.traffic import Tally, summed_until, windows_of
 from windvane.core.drift import psi
 from windvane.core.journal import Decision
 from windvane.core.sketch import CategoryAxis, Layout
@@ -64,7 +64,8 @@ class Acceptance:
 @dataclass(frozen=True, slots=True)
 class Live:
     """How a version did over some windows, and how good its answers were; ``quality`` None where
-    no outcome of its predictions is known."""
+    no outcome of its predictions is known. ``windows`` are those in which it answered, of windows
+    that are kept as such."""
 
     windows: int
     tally: Tally
@@ -84,7 +85,8 @@ class Loaded:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """``a`` and ``b`` are the versions. ``together``: how each did in the windows in which both
-    served, ``apart``: in all of the range."""
+    served, ``apart``: in all of the range. ``summed_until`` (s): windows before it are kept as
+    sums of hours or days, so nobody knows who served in which; None where none is."""
 
     a: str
     b: str
@@ -95,6 +97,7 @@ class Comparison:
     together: tuple[Live, Live]
     apart: tuple[Live, Live]
     spans: tuple[tuple[SpanQuality, SpanQuality], ...]
+    summed_until: float | None
 
     @property
     def colours(self) -> tuple[int, int]:
@@ -133,13 +136,14 @@ def compare(page: ModelPage, loaded: Loaded, report: QualityReport | None) -> Co
     """``report`` is None where the log cannot be read."""
     a, b = loaded.a, loaded.b
     mine = {name: _tallies(page, name) for name in (a.version, b.version)}
+    summed = {name: _summed(page, name) for name in (a.version, b.version)}
     both = set(mine[a.version]) & set(mine[b.version])
     whole = {one.version: one for one in report.whole} if report else {}
 
     def live(name: str, starts: set[float] | None) -> Live:
         found = {s: t for s, t in mine[name].items() if starts is None or s in starts}
         total = Tally()
-        for tally in found.values():
+        for tally in (*found.values(), *([summed[name]] if starts is None else [])):
             total.add(tally.traffic, tally.latency)
         return Live(len(found), total, whole.get(name))
 
@@ -156,16 +160,29 @@ def compare(page: ModelPage, loaded: Loaded, report: QualityReport | None) -> Co
         together=(live(a.version, both), live(b.version, both)),
         apart=(live(a.version, None), live(b.version, None)),
         spans=_spans(report, a.version, b.version),
+        summed_until=summed_until(page.found, page.glance.grid),
     )
 
 
 def _tallies(page: ModelPage, version: str) -> dict[float, Tally]:
-    """By window, of those in which the version answered."""
+    """By window, of those in which the version answered and that are kept as such."""
     out: dict[float, Tally] = {}
     for key, sketch in page.found:
-        if key.version == version:
+        if key.version == version and key.span_s is None:
             out.setdefault(key.start, Tally()).add(sketch.traffic, sketch.latency)
     return {start: tally for start, tally in out.items() if tally.rows}
+
+
+def _summed(page: ModelPage, version: str) -> Tally:
+    """Of the page's windows that are kept as sums of hours or days."""
+    out, grid = Tally(), page.glance.grid
+    first = grid.starts[0] if grid.starts else grid.open
+    for key, sketch in page.found:
+        if key.version == version and key.span_s is not None:
+            for start, part in windows_of(key, sketch, grid.window_s):
+                if start >= first:
+                    out.add(part.traffic, part.latency)
+    return out
 
 
 def _spans(
@@ -331,5 +348,8 @@ def comparison_sheet(found: Comparison) -> Sheet:
             for one in found.apart
         ]
         rows.append(("outcomes", part, *sides, ""))
+    if found.summed_until is not None:
+        note = "windows before are sums of hours or days, in which nobody knows who served when"
+        rows.append(("while both served", "since", *[moment(found.summed_until)] * 2, note))
     columns = ("of", "what", f"version {found.a}", f"version {found.b}", "note")
     return Sheet(f"{found.a}-{found.b}", columns, rows)

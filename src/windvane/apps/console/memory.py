@@ -57,10 +57,7 @@ class Memory:
         """Traffic of each model over its grid, of which only what may have changed is read again,
         of all models at once."""
         known = {model: self._held(model, wall) for model in grids}
-        fresh = {
-            model: next((s for s in given.starts if s not in known[model][1]), given.open)
-            for model, given in grids.items()
-        }
+        fresh = {model: _first_unknown(given, known[model][1]) for model, given in grids.items()}
         found = {model: WindowTallies(given) for model, given in grids.items()}
         for key, sketch in tx.sketches_since(fresh):
             found[key.model].add(key, sketch)
@@ -84,6 +81,12 @@ class Memory:
             self._tallies.move_to_end(model)
             if len(self._tallies) > _MODELS:
                 self._tallies.popitem(last=False)
+
+
+def _first_unknown(given: Grid, held: Mapping[float, Tally]) -> float:
+    """From when on to read."""
+    first = next((s for s in given.starts if s not in held), given.open)
+    return given.read_from if given.starts and first == given.starts[0] else first
 
 
 def _settled(start: float, given: Grid) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
@@ -35,8 +35,11 @@ from windvane.usecases.measure_quality import SpanQuality
 
 
 class SpanOut(BaseModel):
-    """A version's metric over the predictions of [start, end) (s) whose outcome is known, with its
-    95% interval; null where ``missing`` says what is."""
+    """A version's metric over the predictions of [start, end) (s) that it answered and whose
+    outcome is known, with its 95% interval; null where ``missing`` says what is. ``version`` is
+    "" for what a rule or a constant answered. The interval holds where ``independent`` are:
+    "units", or "rows" where not every row has a unit; rows that go wrong together for a while make
+    it too narrow."""
 
     start: float
     end: float
@@ -46,6 +49,7 @@ class SpanOut(BaseModel):
     upper: float | None
     outcomes: int
     missing: str
+    independent: Literal["units", "rows"]
 
 
 class OutcomesOut(BaseModel):
@@ -177,7 +181,9 @@ class LiveOut(BaseModel):
 
 class ComparisonOut(BaseModel):
     """``together``: in the windows in which both served; ``apart``: in all that were asked for.
-    ``quality`` holds what outcomes say of each, and is empty where there are none."""
+    ``quality`` holds what outcomes say of each, and is empty where there are none. Windows before
+    ``summed_until`` (s), if any, are kept as sums of hours or days: nobody knows who served in
+    which, and they are in ``apart`` alone."""
 
     a: str
     b: str
@@ -188,6 +194,7 @@ class ComparisonOut(BaseModel):
     together: list[LiveOut]
     apart: list[LiveOut]
     quality: list[SpanOut]
+    summed_until: float | None
 
 
 def model_api_router(
@@ -283,7 +290,7 @@ def _span(one: SpanQuality) -> SpanOut:
     return SpanOut(
         start=one.start, end=one.end, version=one.version, value=q.value if told else None,
         lower=q.lower if told else None, upper=q.upper if told else None, outcomes=q.rows,
-        missing=one.short_of,
+        missing=one.short_of, independent=one.independent,
     )  # fmt: skip
 
 
@@ -301,6 +308,7 @@ def _comparison(found: Comparison) -> ComparisonOut:
         together=[_live(found.a, found.together[0]), _live(found.b, found.together[1])],
         apart=[_live(found.a, found.apart[0]), _live(found.b, found.apart[1])],
         quality=[_span(one.quality) for one in found.apart if one.quality],
+        summed_until=found.summed_until,
     )
 
 

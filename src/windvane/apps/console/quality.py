@@ -70,6 +70,11 @@ class QualityView:
     totals: tuple[tuple[str, str, int], ...]
 
     @property
+    def interval(self) -> str:
+        """What the intervals are, in words."""
+        return self.report.interval if self.report else ""
+
+    @property
     def spans(self) -> Sequence[SpanQuality]:
         return self.report.spans[::-1] if self.report else ()
 
@@ -139,13 +144,14 @@ def quality_view(page: ModelPage, answer: LogAnswer[QualityReport] | None) -> Qu
 
 
 def sentence(one: SpanQuality) -> str:
-    """How good one version was, with both bounds and the rows behind it."""
+    """How good one version was, with both bounds and the rows behind it, and what is independent
+    where the bounds hold."""
     q = one.quality
     name, rows = metric_name(q.metric), f"n={q.rows:,}"
     if one.short_of:
         known = f"{q.rows:,} outcome{'' if q.rows == 1 else 's'} known, {one.short_of} needed"
-        return f"version {one.version}: too few outcomes to tell the {name} yet: {known}"
-    return f"version {one.version}: {name} {q.value:.3f} ({q.lower:.3f} to {q.upper:.3f}), {rows}"
+        return f"{one.answerer}: too few outcomes to tell the {name} yet: {known}"
+    return f"{one.answerer}: {name} {q.value:.3f} ({q.lower:.3f} to {q.upper:.3f}), {rows}"
 
 
 def _told(report: QualityReport) -> bool:
@@ -197,7 +203,7 @@ def _chart(report: QualityReport) -> Chart:
     middles = sorted({(one.start + one.end) / 2 for one in report.spans})
     series: list[dict[str, Any]] = []
     words: list[str] = []
-    for version in sorted({one.version for one in report.spans}):
+    for version, answerer in sorted({(one.version, one.answerer) for one in report.spans}):
         mine = {
             (one.start + one.end) / 2: one.quality
             for one in report.spans
@@ -208,7 +214,7 @@ def _chart(report: QualityReport) -> Chart:
         held = [mine.get(t) for t in middles]
         series.append(
             {
-                "label": f"version {version}",
+                "label": answerer,
                 "colour": f"v{colour_of(version)}",
                 "values": [None if q is None else round(q.value, 4) for q in held],
                 "low": [None if q is None else round(q.lower, 4) for q in held],
@@ -219,7 +225,7 @@ def _chart(report: QualityReport) -> Chart:
             f"{times.utc(t)} {q.value:.3f} ({q.lower:.3f} to {q.upper:.3f})"
             for t, q in mine.items()
         ]
-        words.append(f"version {version}: {', '.join(points)}")
+        words.append(f"{answerer}: {', '.join(points)}")
     name = metric_name(report.metric)
     data: dict[str, Any] = {
         "t": middles, "unit": "", "series": series, "marks": [], "points": True,

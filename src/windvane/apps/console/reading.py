@@ -298,7 +298,7 @@ def _newest(tx: Tx, model: str, asked: Grid) -> tuple[Grid, WindowSketches]:
     rows, reached, end = 0, len(asked.starts), float("inf")
     while reached and rows < _ROWS:
         reached = max(0, reached - _CHUNK)
-        chunk = tx.sketches(model, asked.starts[reached], end)
+        chunk = tx.sketches(model, asked.starts[reached] if reached else asked.read_from, end)
         end = asked.starts[reached]
         rows += len(chunk)
         chunks.append(chunk)

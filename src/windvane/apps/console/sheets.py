@@ -173,13 +173,13 @@ OF_MODEL: Mapping[str, Callable[[ModelPage, float], Sheet]] = {
 
 def _quality(view: QualityView) -> Sheet:
     columns = ("start", "end", "version", "metric", "value", "lower", "upper", "outcomes",
-               "missing", "floor")  # fmt: skip
+               "missing", "floor", "independent")  # fmt: skip
     rows = [
         (
             moment(one.start), moment(one.end), one.version, one.quality.metric,
             *((None, None, None) if one.short_of
               else (one.quality.value, one.quality.lower, one.quality.upper)),
-            one.quality.rows, one.short_of, view.floor,
+            one.quality.rows, one.short_of, view.floor, one.independent,
         )
         for one in view.spans
     ]  # fmt: skip

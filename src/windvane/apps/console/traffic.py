@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Layout, Sketch
-from windvane.ports.control_store import WindowKey
+from windvane.ports.control_store import ROLLED_UP_SPANS_S, WindowKey
 
 Counts = NDArray[np.int64]
 WindowSketches = Sequence[tuple[WindowKey, Sketch]]
@@ -93,6 +94,14 @@ class Grid:
     open: float
     recorded: float | None
 
+    @property
+    def read_from(self) -> float:
+        """From when on sketches are to be read: the sum of an hour, or of a day, begins before a
+        window of it."""
+        first = self.starts[0] if self.starts else self.open
+        spans = [s for s in ROLLED_UP_SPANS_S if self.window_s < s <= self.open - first]
+        return min([first // s * s for s in spans], default=first)
+
     def known(self, start: float) -> bool:
         return self.recorded is None or start + self.window_s <= self.recorded
 
@@ -102,6 +111,28 @@ def grid(now: float, window_s: float, windows: int, recorded: float | None) -> G
     open_start = now // window_s * window_s
     starts = tuple(open_start - (windows - i) * window_s for i in range(windows))
     return Grid(window_s, starts, open_start, recorded)
+
+
+def windows_of(key: WindowKey, sketch: Sketch, window_s: float) -> Iterator[tuple[float, Tally]]:
+    """What a sketch says of each window: old windows are kept as sums of hours and days alone,
+    which are shared out evenly. Together they are exactly the sum."""
+    if key.span_s is None:
+        yield key.start, Tally(sketch.traffic, sketch.latency)
+        return
+    first = math.ceil(key.start / window_s)
+    n = max(1, math.ceil((key.start + key.span_s) / window_s) - first)
+    for i in range(n):
+        traffic, latency = (
+            counts * (i + 1) // n - counts * i // n for counts in (sketch.traffic, sketch.latency)
+        )
+        yield (first + i) * window_s, Tally(traffic, latency)
+
+
+def summed_until(found: WindowSketches, given: Grid) -> float | None:
+    """Until when windows of a grid are kept as sums of hours or days; None where none is."""
+    first = given.starts[0] if given.starts else given.open
+    ends = (key.start + key.span_s for key, _ in found if key.span_s is not None)
+    return max((end for end in ends if end > first), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +167,11 @@ class WindowTallies:
         self.open = Tally()
 
     def add(self, key: WindowKey, sketch: Sketch) -> None:
-        if key.start >= self._given.open:
-            self.open.add(sketch.traffic, sketch.latency)
-        elif key.start in self._starts:
-            self.closed.setdefault(key.start, Tally()).add(sketch.traffic, sketch.latency)
+        for start, part in windows_of(key, sketch, self._given.window_s):
+            if start >= self._given.open:
+                self.open.add(part.traffic, part.latency)
+            elif start in self._starts:
+                self.closed.setdefault(start, Tally()).add(part.traffic, part.latency)
 
 
 def series(found: WindowSketches, given: Grid) -> TrafficSeries:
@@ -166,11 +198,14 @@ def by_tenant(found: WindowSketches, given: Grid) -> list[TenantTraffic]:
     counts: dict[str, list[int]] = {}
     last: dict[str, float] = {}
     for key, sketch in found:
-        tallies.setdefault(key.tenant, Tally()).add(sketch.traffic, sketch.latency)
-        line = counts.setdefault(key.tenant, [0] * len(given.starts))
-        if key.start in places:
-            line[places[key.start]] += sketch.total("requests")
-        last[key.tenant] = max(last.get(key.tenant, 0.0), key.start)
+        for start, part in windows_of(key, sketch, given.window_s):
+            if start not in places and start < given.open:
+                continue
+            tallies.setdefault(key.tenant, Tally()).add(part.traffic, part.latency)
+            line = counts.setdefault(key.tenant, [0] * len(given.starts))
+            if start in places:
+                line[places[start]] += part.requests
+            last[key.tenant] = max(last.get(key.tenant, 0.0), start)
     rows = [TenantTraffic(t, tallies[t], tuple(counts[t]), last[t]) for t in tallies]
     return sorted(rows, key=lambda r: (-r.tally.requests - r.tally.refused, r.tenant))
 

@@ -15,7 +15,7 @@ from windvane.apps.console.health import sign_of
 from windvane.apps.console.overview import TONES, Overview
 from windvane.apps.console.reading import Glance, ModelPage
 from windvane.apps.console.svg import sparkline
-from windvane.apps.console.traffic import Tally, TenantTraffic, by_tenant
+from windvane.apps.console.traffic import Tally, TenantTraffic, by_tenant, summed_until
 from windvane.core.alerting import Severity
 from windvane.core.health import Health, Tone
 from windvane.core.verdict import Outcome
@@ -344,6 +344,12 @@ def notes_on(page: ModelPage) -> list[str]:
     if shown < page.asked:
         span = times.about(shown * grid.window_s)
         out.append(f"only the last {span} are shown: the range holds more than one page may read")
+    summed = summed_until(page.found, grid)
+    if summed is not None:
+        out.append(
+            f"windows before {times.utc(summed)} are kept as sums of hours or days: what they add "
+            "up to is exact, each window is an even part of it"
+        )
     if live is not None and page.layout and page.baseline is None:
         message = f"the baseline of version {live.champion} was made by another release"
         out.append(f"{message}: features are shown without their pictures until it is trained anew")

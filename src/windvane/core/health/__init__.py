@@ -28,7 +28,6 @@ from windvane.core.health.health import (
 )
 from windvane.core.health.log_growth import (
     DAY_S,
-    RATE_DAYS,
     LogForecast,
     LogSize,
     TableGrowth,

@@ -9,7 +9,12 @@ from windvane.core.statistics.auc import (
     delong_difference,
     midranks,
 )
-from windvane.core.statistics.blocks import LEAST_BLOCKS, block_count, reach_over_time
+from windvane.core.statistics.blocks import (
+    LEAST_BLOCKS,
+    block_count,
+    reach_over_time,
+    reach_over_units,
+)
 from windvane.core.statistics.moments import (
     NO_MOMENTS,
     Moments,
@@ -33,5 +38,6 @@ __all__ = [
     "midranks",
     "moments_of",
     "reach_over_time",
+    "reach_over_units",
     "share_bounds",
 ]

@@ -45,6 +45,14 @@ def reach_over_time(parts: Floats, times: Floats, alpha: float) -> tuple[float, 
     return reach, whole
 
 
+def reach_over_units(parts: Floats, units: NDArray[np.int64], alpha: float) -> float:
+    """From a mean to its one-sided bound at level ``alpha``, where rows of one unit go wrong
+    together and units do not; ``parts`` as for `reach_over_time`, ``units`` (rows,) alike for rows
+    of one. Infinite for fewer units than ``LEAST_BLOCKS``. Source: cluster variance, Cameron &
+    Miller 2015, section II; of an AUC, Obuchowski, Biometrics 53, 1997."""
+    return _reach(parts, units, alpha, least=LEAST_BLOCKS)
+
+
 def _cuts(times: Floats) -> Iterator[tuple[bool, bool, NDArray[np.int64]]]:
     """Blocks by row of sorted times, and whether they are parts of time, or whole days."""
     rows = len(times)

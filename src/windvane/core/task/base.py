@@ -6,7 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
@@ -69,6 +69,20 @@ class Quality:
         """Beyond its sampling error."""
         return self.lower >= floor if self.larger_is_better else self.upper <= floor
 
+    def widened(self, reach: float) -> Quality:
+        """With bounds that are at least so far from the value. Where larger is better it is a
+        share, from 0 to 1, whose error is skewed: there it is so on the scale of log-odds, too."""
+        lower = min(self.lower, max(self.value - reach, 0.0))
+        upper = max(self.upper, self.value + reach)
+        if self.larger_is_better:
+            spread = self.value * (1.0 - self.value)
+            if spread > 0.0:
+                odds, far = math.log(self.value / (1.0 - self.value)), reach / spread
+                lower = min(lower, _share_of(odds - far))
+                upper = max(upper, _share_of(odds + far))
+            upper = min(upper, 1.0)
+        return replace(self, lower=lower, upper=upper)
+
     @classmethod
     def of_losses(cls, metric: str, losses: Floats, alpha: float) -> Quality:
         """The mean of losses (rows,), smaller is better."""
@@ -80,6 +94,10 @@ class Quality:
         lower, upper = mean_bounds(losses, alpha)
         lower = max(lower, min(0.0, float(losses.min())))
         return cls(metric, float(losses.mean()), lower, upper, rows, False)
+
+
+def _share_of(log_odds: float) -> float:
+    return 0.5 * (1.0 + math.tanh(log_odds / 2.0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,7 +121,8 @@ def quality_of(window: ClosedWindow, log: EventLog, start: float, alpha: float) 
     """How good the answers from ``start`` to the window's end were, with bounds at ``alpha``."""
     contract = window.file.contract
     task = make_task(contract.task)
-    found = log.scored(window.model, contract, start, window.end)
+    within = arrive_within_s(window.file)
+    found = log.scored(window.model, contract, start, window.end, within)
     if not found:
         return Quality(task.metric, 0.0, 0.0, 0.0, 0, task.larger_is_better, "outcomes")
     outputs = [np.concatenate(parts) for parts in zip(*(f.outputs for f in found), strict=True)]
