@@ -68,6 +68,8 @@ def test_a_restart_waits_until_the_new_worker_has_taken_over(up: Installation) -
     report = json.loads(done.stdout)
     assert report == {"state": "done", "steps": ["1 of 1 workers replaced"]}
     assert not Path(f"/proc/{before}").exists(), "it had given way before the command ended"
+    processes = finding(up, "processes")
+    assert processes["state"] == "ok", processes
     assert alive(up)
 
 
@@ -85,6 +87,12 @@ def test_a_restart_that_fails_says_why_and_leaves_the_old_worker(up: Installatio
     assert "1 of 1 workers stay as they are" in done.stderr
     assert alive(up)
     assert run(up, "restart").returncode == 0, "and what was mended works"
+
+
+def finding(home: Installation, check: str) -> dict[str, str]:
+    """What `windvane doctor` says of one of the things that it looks at."""
+    found = json.loads(run(home, "doctor", "--json").stdout)["findings"]
+    return next(one for one in found if one["check"] == check)
 
 
 def code_of_a_request(home: Installation) -> str:
@@ -110,6 +118,9 @@ def test_a_routing_table_that_is_damaged_is_no_outage(up: Installation) -> None:
         assert "GAT-106" in done.stderr, "the end of the new worker's log"
         assert "Traceback" not in done.stderr
         assert code_of_a_request(up) == "GAT-101", "the old worker answers"
+        assert finding(up, "processes")["state"] == "ok", "what was given up is not missed"
+        gateways = finding(up, "gateways")
+        assert (gateways["state"], "cannot be read" in gateways["saw"]) == ("wrong", True)
     finally:
         os.kill(steward, signal.SIGCONT)
     wait_until("the table is mended", lambda: "broken" not in table.read_text(), 30.0)

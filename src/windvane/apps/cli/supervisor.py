@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -58,8 +59,7 @@ class Supervisor:
                 self.stop()
                 raise CannotStart(f"{child.name} did not come up:\n{words}")
             on_ready(child.name)
-        lines = [f"{child.name} {child.process.pid}\n" for child in self._children]
-        (self._folder / "pids").write_text("".join([f"up {os.getpid()}\n", *lines]))
+        self._note_all()
         self._up = True
 
     def watch(self) -> None:
@@ -90,6 +90,13 @@ class Supervisor:
         self._children.append(child)
         self._note(child)
         return child
+
+    def _note_all(self) -> None:
+        """Those that there are now, and no other."""
+        lines = [f"{child.name} {child.process.pid}\n" for child in self._children]
+        fresh = self._folder / "pids.new"
+        fresh.write_text("".join([f"up {os.getpid()}\n", *lines]))
+        fresh.replace(self._folder / "pids")
 
     def _note(self, child: Child) -> None:
         """A line for each start; the file is there once everything is up."""
@@ -136,6 +143,8 @@ class Supervisor:
             taken = {c.slot for c in self._children if c.kind == "gateway"}
             free = next(i for i in range(len(taken) + 1) if i not in taken)
             reason = self._replace_worker(worker, free)
+            with suppress(OSError):  # a full disk must not keep workers from being replaced
+                self._note_all()
             if reason:
                 rest = f"{len(old) - number} of {len(old)} workers stay as they are"
                 _log.error("workers were not replaced: %s; %s", reason, rest)
