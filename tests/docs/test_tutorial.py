@@ -85,12 +85,10 @@ def run(steps: list[Step], tmp_path: Path) -> Iterator[Run]:
     shutil.copytree(ROOT / "examples" / "first-model", example)
     (checkout / ".venv").symlink_to(Path(sys.executable).parents[1])
     home = example / ".windvane"
-    home.mkdir()
     port, console_port = free_ports(2)
-    (home / "windvane.yaml").write_text(f"port: {port}\nconsole_port: {console_port}\n")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("WINDVANE")}
     script = "set -e\n" + "".join(
-        f"{step.commands}\necho '{_MARK.format(i)}'\n"
+        f"{with_ports(step.commands, port, console_port)}\necho '{_MARK.format(i)}'\n"
         # The last step stops everything: before it, the test looks at the console.
         + ("read -r _ < go\n" if i == len(steps) - 2 else "")
         for i, step in enumerate(steps)
@@ -124,6 +122,14 @@ def run(steps: list[Step], tmp_path: Path) -> Iterator[Run]:
         yield Run(split(text, len(steps)), pages, tuple(alive(home)))
     finally:
         stop(bash, home)
+
+
+def with_ports(commands: str, port: int, console_port: int) -> str:
+    """The same with settings for free ports, which come to be right before `windvane up`: what
+    needs a home before that fails as it does for a reader."""
+    settings = f"port: {port}\\nconsole_port: {console_port}\\n"
+    before = f"mkdir .windvane\nprintf '{settings}' > .windvane/windvane.yaml\n"
+    return re.sub(r"^windvane up\b", lambda up: before + up[0], commands, flags=re.MULTILINE)
 
 
 def split(text: str, count: int) -> tuple[str, ...]:

@@ -176,6 +176,9 @@ class FakeFeed:
             raise self.broken
         return self.table
 
+    def last_seq(self) -> int | None:
+        return None if self.table is None or self.broken else self.table.seq
+
     def changed(self) -> bool:
         return (self.table.seq if self.table else None) != self.seen
 

@@ -55,8 +55,7 @@ def test_a_backup_under_load_answers_and_remembers_elsewhere(
     home.cli("key", "revoke", revoked.split("_")[1])
     home.start("up")
     home.wait_ready()
-    target = tmp_path / "kept"
-    target.mkdir()
+    target = tmp_path / "not" / "there"
     with loaded(home) as load:
         load.wait_for(300)
         wait_until("some of it is recorded", lambda: home.counted() > 0)

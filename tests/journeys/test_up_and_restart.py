@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -67,6 +68,8 @@ def test_a_restart_waits_until_the_new_worker_has_taken_over(up: Installation) -
     report = json.loads(done.stdout)
     assert report == {"state": "done", "steps": ["1 of 1 workers replaced"]}
     assert not Path(f"/proc/{before}").exists(), "it had given way before the command ended"
+    processes = finding(up, "processes")
+    assert processes["state"] == "ok", processes
     assert alive(up)
 
 
@@ -84,6 +87,43 @@ def test_a_restart_that_fails_says_why_and_leaves_the_old_worker(up: Installatio
     assert "1 of 1 workers stay as they are" in done.stderr
     assert alive(up)
     assert run(up, "restart").returncode == 0, "and what was mended works"
+
+
+def finding(home: Installation, check: str) -> dict[str, str]:
+    """What `windvane doctor` says of one of the things that it looks at."""
+    found = json.loads(run(home, "doctor", "--json").stdout)["findings"]
+    return next(one for one in found if one["check"] == check)
+
+
+def code_of_a_request(home: Installation) -> str:
+    answer = httpx.post(f"{home.url}/v1/models/none/predict", json={"instances": []}, timeout=30.0)
+    return answer.json()["error"]["code"]
+
+
+@pytest.mark.takes_turns
+def test_a_routing_table_that_is_damaged_is_no_outage(up: Installation) -> None:
+    table = up.home / "routing.json"
+    table.write_text("{broken")
+    done = run(up, "restart")
+    assert done.returncode == 0, done.stderr
+    assert code_of_a_request(up) == "GAT-101", "it has the table that the steward wrote anew"
+    assert json.loads(table.read_text())["seq"] > 0
+    steward = up.pid("steward")
+    os.kill(steward, signal.SIGSTOP)
+    try:
+        table.write_text("{broken")
+        done = run(up, "restart")
+        assert done.returncode == 1
+        assert "SUP-103" in done.stderr
+        assert "GAT-106" in done.stderr, "the end of the new worker's log"
+        assert "Traceback" not in done.stderr
+        assert code_of_a_request(up) == "GAT-101", "the old worker answers"
+        assert finding(up, "processes")["state"] == "ok", "what was given up is not missed"
+        gateways = finding(up, "gateways")
+        assert (gateways["state"], "cannot be read" in gateways["saw"]) == ("wrong", True)
+    finally:
+        os.kill(steward, signal.SIGCONT)
+    wait_until("the table is mended", lambda: "broken" not in table.read_text(), 30.0)
 
 
 def test_nothing_is_restarted_where_nothing_is_up(up: Installation, tmp_path: Path) -> None:

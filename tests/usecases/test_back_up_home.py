@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import tarfile
@@ -13,6 +14,7 @@ import pytest
 from event_rows import predicted_event
 from usecases.backups import CONTRACT, back_up, fill, restore
 
+from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog, DeltaLogCopies
 from windvane.adapters.spool import FileSpoolCopies, FileSpoolReader, FileSpoolWriter
 from windvane.adapters.sql import SqlControlCopies, SqlControlStore
@@ -20,6 +22,7 @@ from windvane.adapters.sqlite import SqliteCopies
 from windvane.ports.backups import BackupFailed, BackupManifest
 from windvane.ports.control_store import Checkpoint, ModelRecord
 from windvane.ports.event_log import LogEntry
+from windvane.usecases.back_up_home import name_backup
 
 
 @pytest.fixture
@@ -216,3 +219,16 @@ def test_a_file_that_is_there_is_never_overwritten(home: Path, tmp_path: Path) -
         back_up(home, tmp_path / "one.tar")
     assert (tmp_path / "one.tar").read_text() == "mine"
     assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_only_a_name_that_ends_in_tar_is_a_file(tmp_path: Path) -> None:
+    """A second nightly backup must not meet the first one as a file where its folder should be."""
+    clock = open_clock("")
+    named = tmp_path / "mine.tar"
+    assert name_backup(named, clock) == named
+    for folder in (tmp_path, tmp_path / "new", tmp_path / "a.b", tmp_path / "there.tar"):
+        if folder.suffix == ".tar":
+            folder.mkdir()
+        file = name_backup(folder, clock)
+        assert file.parent == folder
+        assert re.fullmatch(r"windvane-\d{8}T\d{6}Z\.tar", file.name)

@@ -17,6 +17,7 @@ from windvane.usecases.deliver_effects import deliver_effects
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.publish_routing import (
     PUBLISH,
+    mend_feed,
     publish_latest,
     routing_effects,
     version_without,
@@ -241,3 +242,28 @@ def test_a_file_that_cannot_be_read_any_more_keeps_its_route_and_stops_no_other(
     assert after is not None
     assert after.models == before.models
     assert record.entry not in after.keys
+
+
+@pytest.mark.parametrize("harm", ["damaged", "missing", "older"])
+def test_what_gateways_read_is_mended_without_a_change(harness: Harness, harm: str) -> None:
+    with harness.store.begin() as tx:
+        routing_effects(tx)
+        newest = tx.routing()
+    assert newest is not None
+    file = harness.folder / "routing.json"
+    publish_latest(harness.store, harness.feed)
+    assert not mend_feed(harness.store, harness.feed), "nothing is wrong with it"
+    if harm == "damaged":
+        file.write_text("{broken")
+    elif harm == "missing":
+        file.unlink()
+    else:
+        file.unlink()
+        harness.feed.publish(replace(newest, seq=newest.seq - 1))
+    assert mend_feed(harness.store, harness.feed) is (harm != "older")
+    assert harness.feed.latest() == newest
+
+
+def test_nothing_is_mended_where_nothing_was_ever_published(empty_harness: Harness) -> None:
+    assert not mend_feed(empty_harness.store, empty_harness.feed)
+    assert empty_harness.feed.latest() is None

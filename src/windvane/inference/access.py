@@ -146,6 +146,7 @@ class Authenticator:
     def __init__(self, verifier: TokenVerifier | None) -> None:
         self._verifier = verifier
         self._snapshot: Snapshot | None = None
+        self.not_ready_hint: str | None = None  # what to do about there being no table, if known
         self._by_credential: dict[bytes, Principal] = {}
         self._by_digest: dict[str, Principal] = {}
         self._by_subject: dict[tuple[str, str, frozenset[str]], Principal] = {}
@@ -179,7 +180,7 @@ class Authenticator:
 
     def _find(self, credential: bytes, now: float) -> Principal:
         if self._snapshot is None:
-            raise NotReady("no routing table yet")
+            raise NotReady("no routing table yet", hint=self.not_ready_hint)
         if len(credential) > _MAX_CREDENTIAL:
             raise NoKey(f"a credential of {len(credential):,} bytes, {_MAX_CREDENTIAL:,} may be")
         given = credential[7:].strip() if credential[:7].lower() == _BEARER else b""

@@ -59,7 +59,10 @@ class NotReady(Rejection):
     """No routing table has been published yet, or this worker is about to stop."""
 
     code: ClassVar[str] = "GAT-106"
-    hint = "deploy a model first: `windvane deploy MODEL VERSION`"
+    hint = (
+        "where nothing was ever deployed: `windvane deploy MODEL VERSION`; otherwise `windvane "
+        "doctor` says whether a steward runs, which publishes the table"
+    )
 
 
 class NotRecorded(Rejection):

@@ -13,7 +13,12 @@ class RoutingFeed(Protocol):
         ...
 
     def latest(self) -> RoutingTable | None:
-        """The newest table, or None if there never was one."""
+        """The newest table, or None if there never was one. Raises where it cannot be read."""
+        ...
+
+    def last_seq(self) -> int | None:
+        """The number of the newest table; None where there is none, or none that can be read.
+        Cheap while nothing changes: what is known to lie there is not read again."""
         ...
 
     def changed(self) -> bool:

@@ -79,8 +79,9 @@ OnStep = Callable[[str, int, int], None]
 
 
 def name_backup(target: Path, clock: Clock) -> Path:
-    """A file in ``target`` where that is a folder, named by the time, in UTC."""
-    if not target.is_dir():
+    """``target`` where its name ends in `.tar`; else it is a folder, which need not be there yet:
+    a file in it, named by the time, in UTC."""
+    if target.suffix == ".tar" and not target.is_dir():
         return target
     stamp = _utc(clock.wall())
     return target / f"{BACKUP_NAME}{stamp}.tar"

@@ -12,7 +12,7 @@ from windvane.usecases.read_settings import FILE, Settings
 MOST_OTHER_BYTES = 64 << 20
 """Of a file that is nobody's: not a version's, nor a package of its own."""
 BACKUP_NAME = "windvane-"
-_MADE_ANEW = frozenset({"logs", "metrics", "spool", "log", "pids", "restarts"})
+_MADE_ANEW = frozenset({"logs", "metrics", "spool", "log", "pids", "pids.new", "restarts"})
 _SUFFIXES = (".lock", ".migrating", ".new", "-wal", "-shm", "-journal", ".tmp")
 _HIDDEN = (".windvane-backup-", ".creating", ".building-", ".restoring")
 

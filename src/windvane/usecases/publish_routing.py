@@ -72,6 +72,20 @@ def publish_latest(store: ControlStore, feed: RoutingFeed) -> None:
         publish_table(store, feed, table)
 
 
+def mend_feed(store: ControlStore, feed: RoutingFeed) -> bool:
+    """Publish the newest table where what gateways would read is damaged, missing or older than
+    it; whether there was nothing to read. What did not change since it was read is not read again.
+    """
+    with store.read() as tx:
+        newest = tx.routing_seq()
+    if newest is None:
+        return False
+    out = feed.last_seq()
+    if out is None or out < newest:
+        publish_latest(store, feed)
+    return out is None
+
+
 def publish_table(store: ControlStore, feed: RoutingFeed, table: RoutingTable) -> None:
     """Hand a table to the gateways, unless they have a later one of this store.
 

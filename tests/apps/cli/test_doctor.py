@@ -80,7 +80,9 @@ def test_a_home_as_it_should_be_has_nothing_wrong(settings: Settings) -> None:
     assert (done.exit_code, body["wrong"]) == (0, 0), body
     assert {one["check"] for one in body["findings"]} == set(CHECKS)
     shown = CliRunner().invoke(app, ["doctor", "--home", str(settings.folder)])
-    assert shown.stdout.splitlines()[-1] == "nothing is wrong"
+    assert shown.stdout.splitlines()[-1] == (
+        f"nothing is wrong; 1 of {len(body['findings'])} could be better, after `do:`"
+    ), "nothing is up"
 
 
 def test_what_is_wrong_ends_with_1_and_says_what_to_do(settings: Settings) -> None:
@@ -241,3 +243,32 @@ def test_a_database_that_cannot_be_read_stops_no_other_check(settings: Settings)
     wrong = {one.check for one in found if one.state is State.WRONG}
     assert wrong == {"versions", "clock", "lease", "log"}
     assert {one.check for one in found} == set(CHECKS)
+
+
+@pytest.mark.parametrize("left", ["pids", "routing.json"])
+def test_a_database_that_is_gone_is_no_database_that_was_not_made_yet(
+    settings: Settings, left: str
+) -> None:
+    """Whoever follows "`windvane up` makes it" would begin an empty installation."""
+    writer = FileSpoolWriter(settings.spool_root / "gateway-0")
+    writer.append(b"x" * 1_000)
+    writer.close()
+    (settings.folder / "control.db").unlink()
+    (settings.folder / left).touch(0o600)
+    clock = wiring.clock(settings)
+    found = examine(Place(settings, clock.wall, now=clock.now))
+    gone = {
+        one.check for one in found if one.saw.startswith("STO-101 the control database is gone")
+    }
+    assert gone == {"versions", "clock", "lease", "recorder", "log"}
+    assert not [one for one in found if "windvane up` makes it" in one.advice]
+    done = CliRunner().invoke(app, ["doctor", "--home", str(settings.folder)])
+    assert done.exit_code == 1
+
+
+def test_advice_below_a_note_is_counted_where_nothing_is_wrong(settings: Settings) -> None:
+    (settings.folder / "windvane.yaml").chmod(0o644)
+    done = CliRunner().invoke(app, ["doctor", "--home", str(settings.folder)])
+    assert done.exit_code == 0
+    assert "do: chmod 600" in " ".join(done.stdout.split())
+    assert "nothing is wrong; 2 of" in " ".join(done.stdout.split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -334,5 +335,18 @@ def test_what_people_do_is_on_record_with_their_name_and_reason(world: World) ->
         page = (await world.ask("viewer", "GET", f"/decisions/{shown.id}")).text
         assert "oidc:operator" in page
         assert "p99 doubled" in page
+
+    run(story)
+
+
+def test_the_page_of_the_api_lists_every_route_with_its_method(world: World) -> None:
+    async def story() -> None:
+        paths = (await world.ask("viewer", "GET", "/api/openapi.json")).json()["paths"]
+        known = {(m.upper(), path) for path, methods in paths.items() for m in methods}
+        assert ("POST", "/api/models/{model}/roll-back") in known
+        text = (await world.ask("viewer", "GET", "/api")).text
+        rows = re.findall(r"<tr><td[^>]*>([A-Z]+)</td><th[^>]*>(?:<a[^>]*>)?([^<]+)<", text)
+        assert set(rows) == known
+        assert "never decides" not in text
 
     run(story)

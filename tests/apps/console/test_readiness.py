@@ -192,3 +192,30 @@ def test_strangers_cannot_make_it_look_again_and_again(place: Place) -> None:
     place.log = hanging
     assert place.ready(times=20).status_code == 200
     assert hanging.looks == 1
+
+
+def test_the_page_of_models_says_what_is_down(place: Place) -> None:
+    """Requests that no worker can answer reach no log: this is where somebody would look."""
+    key = issue_keys(
+        place.store, place.clock, ["desk"], "page", scopes=["read", "admin"], by="test"
+    )["desk"]
+    publish_latest(place.store, place.feed)
+
+    def page() -> str:
+        app = make_app(place.store, place.clock, feed=place.feed, log=place.log)
+
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as one:
+                return await one.get("/", headers={"authorization": f"Bearer {key}"})
+
+        answer = asyncio.run(ask())
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    assert "HLT-" not in page()
+    place.routing.write_text("{broken")
+    place.see_recorder(100.0)
+    text = page()
+    assert 'Routing file down (<span class="code">HLT-604</span>)' in text
+    assert 'Recorder down (<span class="code">HLT-402</span>)' in text

@@ -22,6 +22,7 @@ from inference.harness import (
 )
 
 from windvane.core.sketch import LATENCY_EDGES_US
+from windvane.inference.errors import NotReady
 from windvane.inference.metrics import Metrics, metric_names
 from windvane.ports.runtime import CannotLoad
 
@@ -316,13 +317,17 @@ def test_a_version_that_cannot_be_loaded_degrades() -> None:
     run(story)
 
 
-def test_a_table_that_cannot_be_read_degrades_and_the_one_before_stays() -> None:
+def test_a_table_that_cannot_be_read_degrades_and_the_one_before_stays(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def story(harness: Harness) -> None:
         await harness.publish()
         before = harness.feed.latest
         harness.feed.latest = damaged  # type: ignore[method-assign]
-        with pytest.raises(ValueError, match="torn"):
+        for _ in range(3):
             await harness.worker._refresh()
+        assert caplog.text.count("torn") == 1, "once, however often it is tried"
+        assert "Traceback" not in caplog.text
         status, word, codes = await told(harness)
         assert (status, word, codes["routing file"]) == (200, "degraded", "HLT-604")
         assert (await harness.predict()).status == 200
@@ -334,3 +339,52 @@ def test_a_table_that_cannot_be_read_degrades_and_the_one_before_stays() -> None
         raise ValueError("torn")
 
     run(story)
+
+
+def test_a_worker_without_a_table_names_the_damaged_file() -> None:
+    async def story(harness: Harness) -> None:
+        harness.feed.broken = ValueError("torn")
+        await harness.worker._refresh()
+        for answer in (await harness.call("GET", "/readyz"), await harness.predict()):
+            assert (answer.status, answer.code) == (503, "GAT-106")
+            assert "routing.json in the home is damaged" in json.loads(answer.body)["error"]["hint"]
+        harness.feed.broken = None
+        await harness.worker._refresh()
+        answer = await harness.predict()
+        assert (answer.status, answer.code) == (503, "GAT-106")
+        assert "windvane deploy" in json.loads(answer.body)["error"]["hint"]
+
+    run(story)
+
+
+@pytest.mark.parametrize("broken", [None, ValueError("torn")])
+def test_a_successor_does_not_start_without_a_table(broken: Exception | None) -> None:
+    async def story(harness: Harness) -> None:
+        harness.feed.broken = broken
+        harness.worker._table_within_s = 0.3
+        with pytest.raises(NotReady, match="torn" if broken else "there is none"):
+            await harness.worker.start()
+
+    run(story)
+
+
+def test_a_successor_starts_once_the_table_is_mended() -> None:
+    before = gc.get_threshold()
+
+    async def story(harness: Harness) -> None:
+        harness.feed.publish(harness.table(keys=[ACME]))
+        harness.feed.broken = ValueError("torn")
+        harness.worker._table_within_s = 20.0
+        starting = asyncio.create_task(harness.worker.start())
+        await until(lambda: bool(harness.worker._unreadable))
+        assert not starting.done()
+        harness.feed.broken = None
+        await starting
+        assert (await harness.predict()).status == 200
+        await harness.worker.stop()
+
+    try:
+        run(story)
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)

@@ -58,17 +58,34 @@ def test_a_table_reads_back_whole(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", '{"seq":7,"models":{"delay":{"layout_id":"0"}},"keys":[]}']
-)
-def test_what_cannot_be_read_says_so_and_heals_at_the_next_publish(path: Path, text: str) -> None:
+    "text",
+    [b"", b"{", b'{"seq":7,"models":{"delay":{"layout_id":"0"}},"keys":[]}', b"\xff",
+     b'{"models":{"a":\xff', b'{"models":{"\xff":1', b'{"x":' + b"[" * 100_000],
+)  # fmt: skip
+def test_what_cannot_be_read_says_so_and_heals_at_the_next_publish(path: Path, text: bytes) -> None:
     """Also the table of an earlier release, whose routes were others."""
     path.parent.mkdir()
-    path.write_text(text)
+    path.write_bytes(text)
     feed = FileRoutingFeed(path)
-    with pytest.raises(msgspec.MsgspecError):
+    with pytest.raises((msgspec.MsgspecError, ValueError, RecursionError)):
         feed.latest()
+    assert feed.last_seq() is None
     assert feed.publish(table(3))
     assert feed.latest() == table(3)
+    assert feed.last_seq() == 3
+
+
+def test_the_last_number_follows_every_change_and_is_known_without_reading(path: Path) -> None:
+    feed, other = FileRoutingFeed(path), FileRoutingFeed(path)
+    assert feed.last_seq() is None
+    other.publish(table(3))
+    assert feed.last_seq() == 3
+    path.write_text("{broken")
+    assert feed.last_seq() is None
+    other.publish(table(4))
+    assert feed.last_seq() == 4
+    path.unlink()
+    assert feed.last_seq() is None
 
 
 def test_the_newest_wins_in_any_order(path: Path) -> None:

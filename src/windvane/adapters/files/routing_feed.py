@@ -23,6 +23,7 @@ class FileRoutingFeed:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: tuple[int, int] | None = None
+        self._numbered: tuple[tuple[int, int], int | None] | None = None  # a stamp, and its seq
 
     def publish(self, table: RoutingTable) -> bool:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,6 +59,15 @@ class FileRoutingFeed:
         self._seen = self._stamp()
         return self._read()
 
+    def last_seq(self) -> int | None:
+        stamp = self._stamp()
+        if stamp is None:
+            return None
+        if self._numbered is None or self._numbered[0] != stamp:
+            held = self._readable()
+            self._numbered = stamp, None if held is None else held.seq
+        return self._numbered[1]
+
     def changed(self) -> bool:
         return self._stamp() != self._seen
 
@@ -72,7 +82,7 @@ class FileRoutingFeed:
         """A file that cannot be read, or is of another release, is replaced by the next one."""
         try:
             return self._read()
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, ValueError, RecursionError, PermissionError):
             return None
 
     def _read(self) -> RoutingTable | None:

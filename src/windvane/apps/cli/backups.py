@@ -24,7 +24,7 @@ _SHORT = 48
 def backup(
     target: Annotated[
         Path,
-        typer.Argument(help="The file, or the folder for one that is named by the time."),
+        typer.Argument(help="The file, ending in .tar, or the folder for one named by the time."),
     ] = Path(),
     home: Home = None,
     as_json: AsJson = False,

@@ -23,6 +23,7 @@ from windvane.apps.cli import wiring
 from windvane.apps.cli.home import is_home
 from windvane.apps.cli.running import Holder, find_holder, started_at
 from windvane.core.errors import WindvaneError
+from windvane.ports.control_store import StoreUnavailable
 from windvane.usecases.forecast_log import forecast_log
 from windvane.usecases.leases import SHARD, SHARDS
 from windvane.usecases.read_settings import Settings
@@ -37,6 +38,11 @@ _LEAST_FREE = 0.02
 _LEAST_INODES = 1_000
 _MOST_FILES = 200
 _MOST_NAMED = 5
+_AFTER_THE_DATABASE = ("pids", "routing.json")  # what is made only once there is one
+_GONE_HINT = (
+    "put it back before anything is started, or `windvane restore` a backup into another home: "
+    "`windvane up` would begin anew, without models and keys"
+)
 # What holds hashes of keys, secrets or data of requests.
 _OWNERS_ONLY = ("control.db*", "windvane.yaml", "routing.json", "mlflow.db*", "*.pem", "*.key")
 
@@ -97,9 +103,14 @@ class Place:
 
     @cached_property
     def look(self) -> Look:
-        """Raises StoreUnavailable."""
+        """Raises StoreUnavailable, also where the home's database is gone."""
         before = self.wall()
         found = wiring.inspect_database(self.settings)
+        left = [x for x in _AFTER_THE_DATABASE if (self.folder / x).exists()]
+        if found is None and left:
+            where = self.settings.store_url.removeprefix("sqlite:///")
+            message = f"the control database is gone: {left[0]} is there, {where} is not"
+            raise StoreUnavailable(message, hint=_GONE_HINT)
         return Look(before, found, self.wall())
 
     @property
@@ -277,8 +288,7 @@ def check_gateways(place: Place) -> Iterator[Finding]:
     for saw in _degraded(answer):
         yield Finding(name, State.WRONG, saw, "`windvane logs gateway`")
     workers = wiring.gateway_workers(given)
-    table = wiring.routing_feed(given).latest()
-    seq = table.seq if table else 0
+    seq = wiring.routing_feed(given).last_seq() or 0
     late = [worker.name for worker in workers if worker.seq < seq]
     if late:
         saw = f"{', '.join(late)} answer by an older routing table than {seq}"
@@ -331,6 +341,7 @@ def check_recorder(place: Place) -> Iterator[Finding]:
     if not lag.spools:
         yield Finding(name, State.OK, "nothing was ever spooled here")
         return
+    _ = place.database  # without it nobody knows what is recorded
     waits = f"{lag.waiting:,} bytes wait in {lag.spools} spools"
     behind = place.now() - lag.watermark
     if lag.waiting > place.settings.spool_max_bytes // 2:
@@ -342,7 +353,8 @@ def check_recorder(place: Place) -> Iterator[Finding]:
         advice = "`windvane up` records it" if lag.waiting else ""
         yield Finding(name, State.NOTE if lag.waiting else State.OK, waits, advice)
     elif lag.waiting and behind > _MOST_LAG_S:
-        saw = f"{waits}, the last was recorded {behind:.0f} s ago"
+        last = f"the last was recorded {behind:.0f} s ago" if lag.watermark else "none was recorded"
+        saw = f"{waits}, {last}"
         yield Finding(name, State.WRONG, saw, "`windvane logs recorder`")
     else:
         yield Finding(name, State.OK, waits)

@@ -17,6 +17,7 @@ from windvane.usecases.read_settings import (
     LISTEN_FD_VARIABLE,
     READY_FD_VARIABLE,
     SHARED_FD_VARIABLE,
+    SUCCESSOR_VARIABLE,
     WORKER_VARIABLE,
     Settings,
 )
@@ -105,8 +106,11 @@ class Child:
             self.ready_fd = -1
 
 
-def spawn(kind: str, slot: int, settings: Settings, inherited: Inherited) -> Child:
-    """Start a process of this home; it ends with its parent."""
+def spawn(
+    kind: str, slot: int, settings: Settings, inherited: Inherited, *, successor: bool = False
+) -> Child:
+    """Start a process of this home; it ends with its parent. A ``successor`` takes the place of a
+    gateway's worker that answers, so it accepts only what it has a routing table for."""
     logs = settings.folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     environment = {
@@ -123,6 +127,7 @@ def spawn(kind: str, slot: int, settings: Settings, inherited: Inherited) -> Chi
         environment[WORKER_VARIABLE] = str(slot)
         environment[LISTEN_FD_VARIABLE], environment[SHARED_FD_VARIABLE] = map(str, passed[:2])
         environment[READY_FD_VARIABLE] = str(write_end)
+        environment[SUCCESSOR_VARIABLE] = "1" if successor else ""
     child = kind if not slot else f"{kind}-{slot}"
     niceness = _NICENESS.get(kind, 0)
     try:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import typer
 
 from windvane.apps.cli import wiring
-from windvane.apps.cli.checks import Place, State, examine
+from windvane.apps.cli.checks import Finding, Place, State, examine
 from windvane.apps.cli.home import check_home
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import out, print_json
+
+
+def _summary(found: Sequence[Finding], wrong: int) -> str:
+    advised = sum(one.state is State.NOTE and bool(one.advice) for one in found)
+    more = f"; {advised} of {len(found)} could be better, after `do:`" if advised else ""
+    return (f"{wrong} of {len(found)} are wrong" if wrong else "nothing is wrong") + more
+
 
 _SIGNS = {State.OK: "ok", State.NOTE: "--", State.WRONG: "!!", State.UNKNOWN: "??"}
 
@@ -35,6 +44,6 @@ def doctor(home: Home = None, as_json: AsJson = False) -> None:
             out.print(f"{_SIGNS[one.state]}  {one.check:<{width}}  {one.saw}", style=style)
             if one.advice:
                 out.print(f"    {'':<{width}}  do: {one.advice}")
-        out.print(f"{len(wrong)} of {len(found)} are wrong" if wrong else "nothing is wrong")
+        out.print(_summary(found, len(wrong)))
     if wrong:
         raise typer.Exit(1)

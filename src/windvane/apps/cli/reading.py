@@ -30,6 +30,7 @@ def status(
 ) -> None:
     """What is live and how it is, now."""
     from windvane.apps.cli.quarantine import recording_lines, recording_state
+    from windvane.apps.cli.readiness import observe_installation
     from windvane.usecases.observe_health import observe
 
     settings = wiring.settings(home)
@@ -42,6 +43,7 @@ def status(
         decisions = tx.decisions(model, 10)
         file = read_model_file(tx.model(model).text) if model else None
         recording = recording_state(tx, settings)
+        installation = observe_installation(tx, settings)
     if file is not None:
         from windvane.usecases.count_outcomes import count_outcomes
 
@@ -65,9 +67,14 @@ def status(
                     for d in decisions
                 ],
                 "recording": recording,
+                "installation": installation.as_json(),
             }
         )
         return
+    if lines := installation.lines():
+        for line in lines:
+            out.print(line)
+        out.print()
     if not rows:
         out.print("No model yet. Next: `windvane apply FILE` (docs/tutorial has one).")
         return

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -58,8 +59,7 @@ class Supervisor:
                 self.stop()
                 raise CannotStart(f"{child.name} did not come up:\n{words}")
             on_ready(child.name)
-        lines = [f"{child.name} {child.process.pid}\n" for child in self._children]
-        (self._folder / "pids").write_text("".join([f"up {os.getpid()}\n", *lines]))
+        self._note_all()
         self._up = True
 
     def watch(self) -> None:
@@ -85,11 +85,18 @@ class Supervisor:
         self._inherited.close()
         self._lock.close()
 
-    def _spawn(self, kind: str, slot: int = 0) -> Child:
-        child = spawn(kind, slot, self._settings, self._inherited)
+    def _spawn(self, kind: str, slot: int = 0, *, successor: bool = False) -> Child:
+        child = spawn(kind, slot, self._settings, self._inherited, successor=successor)
         self._children.append(child)
         self._note(child)
         return child
+
+    def _note_all(self) -> None:
+        """Those that there are now, and no other."""
+        lines = [f"{child.name} {child.process.pid}\n" for child in self._children]
+        fresh = self._folder / "pids.new"
+        fresh.write_text("".join([f"up {os.getpid()}\n", *lines]))
+        fresh.replace(self._folder / "pids")
 
     def _note(self, child: Child) -> None:
         """A line for each start; the file is there once everything is up."""
@@ -136,6 +143,8 @@ class Supervisor:
             taken = {c.slot for c in self._children if c.kind == "gateway"}
             free = next(i for i in range(len(taken) + 1) if i not in taken)
             reason = self._replace_worker(worker, free)
+            with suppress(OSError):  # a full disk must not keep workers from being replaced
+                self._note_all()
             if reason:
                 rest = f"{len(old) - number} of {len(old)} workers stay as they are"
                 _log.error("workers were not replaced: %s; %s", reason, rest)
@@ -150,7 +159,7 @@ class Supervisor:
         log = self._folder / "logs" / f"{name}.log"
         begin = log.stat().st_size if log.is_file() else 0
         try:
-            fresh = self._spawn("gateway", slot)
+            fresh = self._spawn("gateway", slot, successor=True)
         except OSError as error:
             return f"{name} could not be started: {error.strerror}"
         if not self._came_up(fresh):

@@ -158,6 +158,7 @@ def make_app(
         lifespan=lifespan,
     )
     reads, pages, memory = ReadService(store), Pages(), Memory(expire_after_s)
+    ready = ReadinessService(reads, clock, log, feed)
     log_reads = LogReads()
     quality = None if log is None else QualityReader(log, log_reads)
     explorer = None if log is None else LogExplorer(store, log, clock, log_reads)
@@ -182,14 +183,14 @@ def make_app(
     for made in (key_pages, limit_pages, user_pages):
         app.include_router(made(installation, reads, clock, pages))
     app.include_router(silence_router(reads, clock, pages))
-    app.include_router(page_router(reads, clock, pages, memory))
+    app.include_router(page_router(reads, clock, pages, memory, ready))
     address = gateway or GatewayAddress()
     app.include_router(model_router(reads, clock, pages, memory, quality, address, explorer))
     app.include_router(csv_router(reads, clock, memory, quality, explorer))
     app.include_router(
         _health_router(
             reads,
-            ReadinessService(reads, clock, log, feed),
+            ready,
             board,
             clock,
             expire_after_s,

@@ -18,6 +18,7 @@ from windvane.apps.console.asking import IncidentsQuery, ModelsQuery, load_model
 from windvane.apps.console.evidence import evidence_of
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.overview import TONES
+from windvane.apps.console.readiness import ReadinessService
 from windvane.apps.console.reading import MOST_INCIDENTS, load_decision, load_incidents
 from windvane.apps.console.rendering import Pages, begin
 from windvane.apps.console.replaying import replayed
@@ -26,10 +27,15 @@ from windvane.apps.console.story import answered_now, story_of
 from windvane.apps.console.tables import ACKNOWLEDGED, SEVERITIES, STATES, filter_incidents, paged
 from windvane.apps.console.views import model_card, sort_cards, sort_incidents, state_of
 from windvane.core.authorization import Action
+from windvane.core.health import DependencyState
 from windvane.ports.clock import Clock
 
+_METHODS = ("get", "post", "put", "patch", "delete")  # what else a path may hold is no call
 
-def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) -> APIRouter:
+
+def page_router(
+    reads: ReadService, clock: Clock, pages: Pages, memory: Memory, ready: ReadinessService
+) -> APIRouter:
     """Every page that is not one model's, as HTML."""
     router = APIRouter(
         include_in_schema=False, dependencies=[Depends(begin)], route_class=GuardedRoute
@@ -42,11 +48,13 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
         overview = await load_models(reads, clock, memory, who, asked)
         cards = sort_cards([model_card(g) for g in overview.glances])
         opened = overview.open_incidents
+        _, installation = await ready.look()
         return pages.page(
             request, "models.html", title=f"Models ({len(opened)} open)" if opened else "Models",
             now=clock.now(), cards=cards, state=state_of(overview, cards),
             incidents=sort_incidents(opened), asked=asked, states=list(TONES),
             known=sum(overview.states.values()), teams=overview.teams, paging=overview.page,
+            lacking=[one for one in installation.dependencies if one.state != DependencyState.OK],
         )  # fmt: skip
 
     @router.get("/incidents")
@@ -94,9 +102,10 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
     async def api(request: Request) -> Response:
         schema = request.app.openapi()
         routes = [
-            (path, methods["get"].get("summary", ""))
+            (method.upper(), path, operation.get("summary", ""))
             for path, methods in sorted(schema["paths"].items())
-            if "get" in methods
+            for method, operation in sorted(methods.items())
+            if method in _METHODS
         ]
         return pages.page(request, "api.html", title="Control API", now=clock.now(), routes=routes)
 

@@ -22,10 +22,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from windvane.apps.demo import plan, wiring
 from windvane.apps.demo.flights import Flights
-from windvane.apps.demo.replay import FlightReplay
+from windvane.apps.demo.replay import ClientCounts, FlightReplay
 from windvane.apps.demo.report import BAD, Report, clock_text, make_report
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore
+from windvane.ports.event_log import EventLog
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.manage_users import FIRST_USER, add_first_user
 from windvane.usecases.read_model_file import parse_duration, read_model_file
@@ -157,8 +158,8 @@ def run_demo(
         began = time.monotonic()
         _replay(replay, flights, stage, store, settings, file.model)
         seconds = time.monotonic() - began
-        _wait_drained(settings, file.model, replay.seen.acknowledged)
         log = wiring.event_log(settings)
+        wait_drained(log, file.model, replay.seen)
         report = make_report(store, log, file.model, replay.seen, replay.moments, seconds)
         on_report(report)
         if keep:
@@ -264,11 +265,13 @@ def _wait_ready(url: str) -> None:
     )
 
 
-def _wait_drained(settings: Settings, model: str, acknowledged: int) -> None:
-    log = wiring.event_log(settings)
-    _until(
-        lambda: log.counts(model)["predictions"] >= acknowledged, "the log is missing predictions"
-    )
+def wait_drained(log: EventLog, model: str, seen: ClientCounts) -> None:
+    """Until the log has all that the client was told is kept. Raises DemoFailed."""
+    for table, kept in (("predictions", seen.acknowledged), ("outcomes", seen.outcomes)):
+        _until(
+            lambda table=table, kept=kept: log.counts(model)[table] >= kept,
+            f"the log is missing {table}",
+        )
 
 
 def _until(done: Callable[[], bool], failure: str) -> None:

@@ -9,6 +9,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from windvane.apps.gateway import wiring
 from windvane.apps.gateway.http_server import serve
+from windvane.core.errors import WindvaneError
+from windvane.usecases.read_settings import Settings
 
 # A thread that works on a slow version hands the interpreter back within half a millisecond.
 _SWITCH_S = 0.0005
@@ -18,6 +20,13 @@ def main() -> None:
     os.umask(0o077)  # what people sent is for this user alone
     given = wiring.settings()
     wiring.start_logging(given)
+    try:
+        _serve(given)
+    except WindvaneError as error:  # `windvane restart` shows the end of this log
+        sys.exit(f"{error.code} {error.message}; {error.advice}")
+
+
+def _serve(given: Settings) -> None:
     sys.setswitchinterval(_SWITCH_S)
     worker = wiring.gateway(given)
     tls = wiring.certificate(given)

@@ -52,6 +52,7 @@ from windvane.usecases.read_settings import (
     LISTEN_FD_VARIABLE,
     READY_FD_VARIABLE,
     SHARED_FD_VARIABLE,
+    SUCCESSOR_VARIABLE,
     WORKER_VARIABLE,
     MissingExtra,
     Settings,
@@ -60,6 +61,7 @@ from windvane.usecases.read_settings import (
 )
 
 _LEASE_SLACK_S = 30.0
+_TABLE_WITHIN_S = 20.0  # a steward mends the file within seconds; `windvane restart` waits 60 s
 
 
 def settings() -> Settings:
@@ -175,6 +177,7 @@ def gateway(given: Settings) -> GatewayWorker:
         sync_every_s=given.sync_every_s,
         low_priority=low_priority,
         events_max_age_s=given.events_max_age_s,
+        table_within_s=_TABLE_WITHIN_S if os.environ.get(SUCCESSOR_VARIABLE) else None,
     )
 
 

@@ -40,6 +40,10 @@ _ESSENTIAL = ("spool",)  # what cannot be recorded is not answered
 _RETRY_S = 1.0
 _POST_EVERY_S = 1.0
 _TOKENS_AT_MOST_EVERY_S = 10.0
+UNREADABLE_HINT = (
+    "routing.json in the home is damaged or may not be read: a running steward writes it anew "
+    "within seconds; `windvane doctor` says whether one runs"
+)
 
 
 class Remote(Protocol):
@@ -65,7 +69,10 @@ class GatewayWorker:
         sync_every_s: float = 1.0,
         low_priority: LowPriorityQueue | None = None,
         events_max_age_s: float = math.inf,
+        table_within_s: float | None = None,
     ) -> None:
+        """``table_within_s``: it starts only with a routing table, and waits so long for one (s);
+        None where it may start without."""
         self._feed = feed
         self._services = services
         self._board = board
@@ -77,7 +84,8 @@ class GatewayWorker:
         self._wanted: Snapshot | None = None  # what the feed says; models are adopted one by one
         self._filling: asyncio.Task[None] | None = None
         self._again_at = math.inf  # when a table that could not be taken up is tried again
-        self._unreadable = False
+        self._unreadable = ""  # why the feed could not be read, as it was logged
+        self._table_within_s = table_within_s
         self._tasks: list[asyncio.Task[None]] = []
         self.engine = Engine(services)
         self.app = HttpApp(self.engine, self._ready, low_priority, events_max_age_s)
@@ -102,7 +110,7 @@ class GatewayWorker:
 
     def _ready(self) -> Mapping[str, Any]:
         if self._live is None:
-            raise NotReady("no table yet")
+            raise self._no_table("no routing table yet")
         found = self._dependencies(self._live)
         word = readiness(found, _ESSENTIAL)
         if word is Readiness.UNAVAILABLE:
@@ -134,7 +142,11 @@ class GatewayWorker:
             found.append(judge_shared("idempotency", degraded, without))
         return found
 
+    def _no_table(self, message: str) -> NotReady:
+        return NotReady(message, hint=UNREADABLE_HINT if self._unreadable else None)
+
     async def start(self) -> None:
+        """Raises NotReady where it needs a routing table and there is none in time."""
         metrics = self._services.instrumentation.metrics
         if self._board is not None:
             metrics.go_on_from(self._board.posted().get(self._worker, []))
@@ -142,10 +154,7 @@ class GatewayWorker:
             await asyncio.to_thread(self._verifier.refresh)
         for remote in self._remotes:
             await remote.open()
-        try:
-            await self._refresh()
-        except Exception:  # not ready, and taken up once it can be read
-            _log.exception("the routing table cannot be read; it is tried again")
+        await self._take_first()
         if self._filling is not None:
             await self._filling
         # Requests leave no cycles behind, so the collector need look but rarely.
@@ -161,6 +170,25 @@ class GatewayWorker:
                 self._every(_TOKENS_AT_MOST_EVERY_S, self._follow_tokens),
             )
         ]
+
+    async def _take_first(self) -> None:
+        if await self._taken_up() or self._table_within_s is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._table_within_s):
+                while True:
+                    await asyncio.sleep(_FEED_EVERY_S)
+                    if await self._taken_up():
+                        return
+        why = self._unreadable or "there is none"
+        raise self._no_table(f"no routing table within {self._table_within_s:g} s: {why}")
+
+    async def _taken_up(self) -> bool:
+        try:
+            await self._refresh()
+        except Exception:  # not ready, and taken up once it can be
+            _log.exception("the routing table cannot be taken up; it is tried again")
+        return self._wanted is not None
 
     async def stop(self) -> None:
         filling = [self._filling] if self._filling is not None else []
@@ -202,10 +230,16 @@ class GatewayWorker:
         self._again_at = self._services.monotonic() + _RETRY_S
         try:
             table = self._feed.latest()
-        except Exception:
-            self._unreadable = True
-            raise
-        self._unreadable = False
+        except Exception as error:
+            why = f"{type(error).__name__}: {error}"
+            if why != self._unreadable:  # once, however often it is tried
+                _log.error("the routing table cannot be read: %s; it is tried again", why)
+            self._unreadable = why
+            if self._live is None:
+                self._services.authenticator.not_ready_hint = UNREADABLE_HINT
+            return
+        self._unreadable = ""
+        self._services.authenticator.not_ready_hint = None
         if table is not None and (self._wanted is None or table.seq > self._wanted.seq):
             models = self._services.models
             fresh = await asyncio.to_thread(take_snapshot, table, models, self._wanted)

@@ -18,7 +18,7 @@ from windvane.usecases.judge_windows import judge_windows
 from windvane.usecases.keep_bounded import Turn, keep_bounded, keep_log_bounded
 from windvane.usecases.leases import Shards, give_up, hold_shards
 from windvane.usecases.load_windows import WindowCache
-from windvane.usecases.publish_routing import publish_latest
+from windvane.usecases.publish_routing import mend_feed, publish_latest
 from windvane.usecases.read_model_file import parse_duration, read_model_file
 from windvane.usecases.read_settings import Retention
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S, expired_spools, recorded_until
@@ -28,6 +28,7 @@ _WINDOWS_A_TURN = 20
 _MODELS_AT_ONCE = 32
 _NAMED = 10
 _TIDY_EVERY_S = 60.0
+_FEED_EVERY_S = 2.0
 _RETAIN_WITHIN_S = 3.0
 _EXPIRE_EVERY_S = 3_600.0
 _MOST_FILES = 100
@@ -68,6 +69,8 @@ class Steward:
         self._cache = WindowCache()
         self._expired: tuple[str, ...] = ()
         self._tidy_at = 0.0
+        self._feed_at = 0.0
+        self._feed_error = ""
         self._shards = Shards({})
         self._renewed_at = -math.inf
         self._scored: dict[str, tuple[float, Sequence[Mapping[str, Any]]]] = {}
@@ -82,8 +85,8 @@ class Steward:
         if not self._shards.tokens:
             self._cache = WindowCache()
             return False
-        if self._shards.leads and not led:
-            self._publish()
+        if self._shards.leads:
+            self._publish(anew=not led)
         try:
             self._judge()
             self._advance()
@@ -109,13 +112,24 @@ class Steward:
         if time.monotonic() - self._renewed_at > self._lease_s / 3.0:
             self._renew()
 
-    def _publish(self) -> None:
+    def _publish(self, *, anew: bool) -> None:
         """What the store says now: a table that was damaged, deleted or put back from a copy
-        does not wait for the next change."""
+        does not wait for the next change, nor a worker that starts meanwhile."""
+        now = self._clock.wall()
+        if not anew and self._feed_at - _FEED_EVERY_S <= now < self._feed_at:
+            return
+        self._feed_at = now + _FEED_EVERY_S
         try:
-            publish_latest(self._store, self._feed)
-        except Exception:
-            _log.exception("the routing table was not published; the next change tries again")
+            if anew:
+                publish_latest(self._store, self._feed)
+            elif mend_feed(self._store, self._feed):
+                _log.warning("the routing table was damaged or missing: it is published again")
+        except Exception as error:
+            if anew or str(error) != self._feed_error:
+                _log.exception("the routing table was not published; it is tried again")
+            self._feed_error = str(error)
+        else:
+            self._feed_error = ""
 
     def _tidy(self) -> None:
         """A recorder appends every second; readers want few files."""
