@@ -44,6 +44,16 @@ class LogTooSlow(WindvaneError):
     hint = "ask for a shorter span, or for one tenant"
 
 
+class LogUnavailable(WindvaneError):
+    """The storage of the log cannot be read."""
+
+    code: ClassVar[str] = "LOG-104"
+    hint = (
+        "check `log_root` and `log_storage` in windvane.yaml and whether the storage is there; "
+        "gateways go on answering, and what they spool is recorded once it is back"
+    )
+
+
 RowKind = Literal["predictions", "refusals", "outcomes", "scored"]
 """``scored`` are predictions with a known outcome."""
 
@@ -54,6 +64,28 @@ class RowPlace(NamedTuple):
     ts_us: int
     id: str
     row: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowFilter:
+    """Which rows: each "" for all. ``request`` is a prediction's id, ours or the client's;
+    ``version`` the one that was to answer or that did; ``code`` a refusal's. Outcomes have no
+    version, and neither they nor predictions have a code."""
+
+    tenant: str = ""
+    version: str = ""
+    request: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewestRows:
+    """Rows with their places, newest first, of all that is newer than ``searched_to`` (s): what is
+    older was not looked at. ``more`` says that there may be older ones."""
+
+    rows: Sequence[tuple[RowPlace, dict[str, Any]]]
+    searched_to: float
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +259,25 @@ class EventLog(Protocol):
         where the first rows are not there in time."""
         ...
 
+    def newest(
+        self,
+        kind: LogKind,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        where: RowFilter,
+        *,
+        before: RowPlace | None,
+        limit: int,
+        within_s: float,
+    ) -> NewestRows:
+        """Rows in [start, end) from the newest back, those before ``before``, at most ``limit``.
+        Days are read one by one until there are enough rows or the time is over. A prediction is
+        as in `samples`, with its latest "outcome" and "outcome_ts", None where none is known.
+        Raises LogTooSlow where not even the newest day could be read in time, LogUnavailable."""
+        ...
+
     def span(self, model: str, tenant: str) -> LogSpan:
         """Of one tenant, of all for ""."""
         ...
@@ -260,9 +311,11 @@ class EventLog(Protocol):
         start: float,
         end: float,
         arrive_within_s: float | None,
+        *,
+        within_s: float | None = None,
     ) -> list[OutcomeCounts]:
         """What became of the outcomes that were received in [start, end), by tenant. None is late
-        where ``arrive_within_s`` is None."""
+        where ``arrive_within_s`` is None. Raises LogTooSlow where it is not told ``within_s``."""
         ...
 
     def sizes(self, recent_from: float) -> list[LogSize]:
@@ -275,6 +328,17 @@ class EventLog(Protocol):
         """Of the disk that it is on; None where that is an object store."""
         ...
 
-    def scored(self, model: str, contract: Contract, start: float, end: float) -> list[ScoredRows]:
-        """Predictions made in [start, end) whose outcome is known: of several, the latest one."""
+    def scored(
+        self,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        *,
+        limit: int | None = None,
+        within_s: float | None = None,
+    ) -> list[ScoredRows]:
+        """Predictions made in [start, end) whose outcome is known: of several, the latest one. With
+        ``limit`` at most so many rows, the newest. Raises LogTooSlow where they are not there
+        ``within_s``."""
         ...

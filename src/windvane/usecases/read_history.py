@@ -150,10 +150,11 @@ class History:
         found = list(
             self._log.rows(
                 kind, asked.model, file.contract, asked.since, asked.until,
-                tenant=asked.tenant, after=_row_place(after), limit=limit, within_s=self._within_s,
+                tenant=asked.tenant, after=parse_row_place(after), limit=limit,
+                within_s=self._within_s,
             )
         )  # fmt: skip
-        following = json.dumps(found[-1][0]) if len(found) == limit else ""
+        following = write_row_place(found[-1][0]) if len(found) == limit else ""
         return Page([_flat(row, file.pii) for _, row in found], following)
 
     def _windows(self, asked: Question, after: str, limit: int) -> Page:
@@ -301,7 +302,12 @@ def _flat(row: Mapping[str, Any], pii: Collection[str]) -> dict[str, Any]:
     return out
 
 
-def _row_place(text: str) -> RowPlace | None:
+def write_row_place(place: RowPlace) -> str:
+    return json.dumps(place)
+
+
+def parse_row_place(text: str) -> RowPlace | None:
+    """None for "". Raises BadPlace."""
     if not text:
         return None
     match _json(text):

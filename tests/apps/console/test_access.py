@@ -30,6 +30,19 @@ from windvane.usecases.issue_key import issue_keys
 ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/"): ("/", None),
     ("GET", "/models/{model}"): ("/models/late", None),
+    ("GET", "/models/{model}/tenants"): ("/models/late/tenants", None),
+    ("GET", "/models/{model}/compare"): ("/models/late/compare", None),
+    ("GET", "/csv/models"): ("/csv/models", None),
+    ("GET", "/csv/incidents"): ("/csv/incidents", None),
+    ("GET", "/csv/models/{model}/tenants"): ("/csv/models/late/tenants", None),
+    ("GET", "/csv/models/{model}/compare"): ("/csv/models/late/compare", None),
+    ("GET", "/csv/models/{model}/{table}"): ("/csv/models/late/traffic", None),
+    ("GET", "/csv/incidents/{table}/{incident:path}"): (
+        f"/csv/incidents/samples/{INCIDENT}", None,
+    ),
+    ("GET", "/csv/decisions/{table}/{decision:path}"): (
+        "/csv/decisions/stages/late/deploy/1", None,
+    ),
     ("GET", "/incidents"): ("/incidents", None),
     ("GET", "/incidents/{incident:path}"): (f"/incidents/{INCIDENT}", None),
     ("GET", "/decisions/{decision:path}"): ("/decisions/late/deploy/1", None),
@@ -38,6 +51,7 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/api/openapi.json"): ("/api/openapi.json", None),
     ("GET", "/api/models"): ("/api/models", None),
     ("GET", "/api/models/{model}"): ("/api/models/late", None),
+    ("GET", "/api/models/{model}/tenants"): ("/api/models/late/tenants", None),
     ("GET", "/api/incidents"): ("/api/incidents", None),
     ("GET", "/api/incidents/{incident:path}"): (f"/api/incidents/{INCIDENT}", None),
     ("GET", "/api/decisions/{decision:path}"): ("/api/decisions/late/deploy/1", None),
@@ -75,7 +89,8 @@ PUBLIC = {
 OF_THE_INSTALLATION = {Action.READ_AUDIT, Action.MANAGE_KEYS, Action.MANAGE_LIMITS}
 # Lists are for whoever has any role, and hold what their roles reach.
 LISTS = {"/", "/incidents", "/api", "/metrics", "/api/openapi.json", "/api/models",
-         "/api/incidents", "/api/quarantine", "/api/spools"}  # fmt: skip
+         "/api/incidents", "/api/quarantine", "/api/spools", "/csv/models",
+         "/csv/incidents"}  # fmt: skip
 
 
 @pytest.fixture
@@ -203,6 +218,9 @@ def test_lists_hold_what_ones_roles_reach(world: World) -> None:
             incidents = (await world.ask(who, "GET", "/api/incidents")).json()
             assert {m["name"] for m in models} == names
             assert {i["model"] for i in incidents} == names
+            for path in ("/csv/models", "/csv/incidents"):
+                file = (await world.ask(who, "GET", path)).text
+                assert ("late," in file, "seats," in file) == ("late" in names, "seats" in names)
             for path in ("/", "/incidents"):
                 page = (await world.ask(who, "GET", path)).text
                 assert ("late is ill" in page, "seats is ill" in page) == (
@@ -221,7 +239,10 @@ def test_lists_hold_what_ones_roles_reach(world: World) -> None:
     run(story)
 
 
-@pytest.mark.parametrize("path", [f"/incidents/{INCIDENT}", f"/api/incidents/{INCIDENT}"])
+@pytest.mark.parametrize(
+    "path",
+    [f"/incidents/{INCIDENT}", f"/api/incidents/{INCIDENT}", f"/csv/incidents/samples/{INCIDENT}"],
+)
 def test_values_are_for_operators_and_personal_ones_for_nobody(world: World, path: str) -> None:
     async def story() -> None:
         for who in ("viewer", "operator", "approver", "admin"):
@@ -229,9 +250,9 @@ def test_values_are_for_operators_and_personal_ones_for_nobody(world: World, pat
             assert SECRET_EMAIL not in text, who
             for value in ("7.25", "91.73", "0.6137"):
                 assert (value in text) == (who != "viewer"), (who, value)
-            hidden = ('"hidden"' if path.startswith("/api") else ">hidden<") in text
-            assert hidden == (who != "viewer"), who
-            assert "gates" in text, "who depends on the model is shown"
+            word = {"/api": '"hidden"', "/csv": ",hidden"}.get(path[:4], ">hidden<")
+            assert (word in text) == (who != "viewer"), who
+            assert path.startswith("/csv") or "gates" in text, "who depends on the model is shown"
 
     run(story)
 

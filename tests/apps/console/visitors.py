@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from windvane.adapters.argon2 import Argon2Hasher
+from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.app import make_app
 from windvane.apps.console.hosts import AllowedHosts
@@ -62,6 +63,7 @@ class World:
     store: SqlControlStore
     ways: SignInWays | None = None
     decides: str = "[]"
+    log: DeltaEventLog | None = None
     clock: Clock = field(default_factory=Clock)
     people: dict[str, str] = field(default_factory=dict)
 
@@ -70,7 +72,7 @@ class World:
             hasher=Argon2Hasher(memory_kib=64, passes=1), ticks=lambda: self.clock.at
         )
         hosts = AllowedHosts("127.0.0.1", ["testserver"])
-        self.app = make_app(self.store, self.clock, ways=self.ways, hosts=hosts)
+        self.app = make_app(self.store, self.clock, ways=self.ways, hosts=hosts, log=self.log)
         apply_model(self.store, self.clock, FILE.format(decides=self.decides))
         apply_model(self.store, self.clock, OTHER)
         evidence = {

@@ -19,6 +19,7 @@ from deltalake.exceptions import CommitFailedError
 
 from windvane.adapters.delta.arrow_rows import ArrowRows, in_file_order
 from windvane.adapters.delta.compaction import Compaction
+from windvane.adapters.delta.newest import read_newest
 from windvane.adapters.delta.questions import (
     count_rows,
     files_of,
@@ -39,8 +40,10 @@ from windvane.ports.event_log import (
     LogKind,
     LogRows,
     LogSpan,
+    NewestRows,
     OutcomeCounts,
     RemovedRows,
+    RowFilter,
     RowKind,
     RowPlace,
     ScoredRows,
@@ -168,8 +171,17 @@ class DeltaEventLog:
     ) -> list[dict[str, Any]]:
         return read_refusals(self._tables, model, tenant, start, end, limit)
 
-    def scored(self, model: str, contract: Contract, start: float, end: float) -> list[ScoredRows]:
-        return read_scored(self._tables, model, contract, start, end)
+    def scored(
+        self,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        *,
+        limit: int | None = None,
+        within_s: float | None = None,
+    ) -> list[ScoredRows]:
+        return read_scored(self._tables, model, contract, start, end, limit, within_s)
 
     def rows(
         self,
@@ -188,6 +200,23 @@ class DeltaEventLog:
             self._tables, kind, model, contract, start, end, tenant, after, limit, within_s
         )
 
+    def newest(
+        self,
+        kind: LogKind,
+        model: str,
+        contract: Contract,
+        start: float,
+        end: float,
+        where: RowFilter,
+        *,
+        before: RowPlace | None,
+        limit: int,
+        within_s: float,
+    ) -> NewestRows:
+        return read_newest(
+            self._tables, kind, model, contract, start, end, where, before, limit, within_s
+        )
+
     def span(self, model: str, tenant: str) -> LogSpan:
         return read_span(self._tables, model, tenant)
 
@@ -198,8 +227,12 @@ class DeltaEventLog:
         start: float,
         end: float,
         arrive_within_s: float | None,
+        *,
+        within_s: float | None = None,
     ) -> list[OutcomeCounts]:
-        return read_outcome_counts(self._tables, model, contract, start, end, arrive_within_s)
+        return read_outcome_counts(
+            self._tables, model, contract, start, end, arrive_within_s, within_s
+        )
 
     def sizes(self, recent_from: float) -> list[LogSize]:
         return read_sizes(self._tables, recent_from)

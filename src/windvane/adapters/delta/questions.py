@@ -20,6 +20,7 @@ from windvane.adapters.delta.table_folder import (
     in_span,
     of_model,
     quoted,
+    reading,
     utc,
 )
 from windvane.adapters.delta.tables import FEATURE_MAPS, OUTPUT_NUMBERS, TABLES, output_map
@@ -51,8 +52,9 @@ truth AS (
 )
 SELECT p.routed, p.arm, p.rollout, truth.value AS label_, {outputs}
 FROM found p JOIN truth USING (tenant, prediction_id, row)
-ORDER BY ALL
+{newest}
 """
+_NEWEST = "ORDER BY p.ts DESC, p.prediction_id, p.row LIMIT $limit"
 # Of a client's id that stands for several predictions nobody can say which was meant.
 _STATES = """
 WITH sent AS (
@@ -233,7 +235,13 @@ def read_refusals(
 
 
 def read_scored(
-    tables: TableFolder, model: str, contract: Contract, start: float, end: float
+    tables: TableFolder,
+    model: str,
+    contract: Contract,
+    start: float,
+    end: float,
+    limit: int | None,
+    within_s: float | None,
 ) -> list[ScoredRows]:
     specs = make_task(contract.task).outputs
     # A machine's clock may be behind that of the one that predicted, but not by a day.
@@ -247,12 +255,18 @@ def read_scored(
         present.append(
             f"len({held}) = {math.prod(spec.shape)}" if spec.shape else f"{held} IS NOT NULL"
         )
-    with connect() as c:
+    with connect() as c, reading(c, within_s):
         if not tables.show(c, "predictions", of_model(model) + in_span(start, end)):
             return []
         if not tables.show(c, "outcomes", of_model(model) + since):
             return []
-        query = _JOINED.format(outputs=", ".join(outputs), present=" AND ".join(present))
+        if limit is not None:
+            given["limit"] = limit
+        query = _JOINED.format(
+            outputs=", ".join(outputs),
+            present=" AND ".join(present),
+            newest="ORDER BY ALL" if limit is None else _NEWEST,
+        )
         found = c.execute(query, given).fetchall()
     groups: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}
     for row in found:
@@ -281,12 +295,13 @@ def read_outcome_counts(
     start: float,
     end: float,
     arrive_within_s: float | None,
+    within_s: float | None,
 ) -> list[OutcomeCounts]:
     task = make_task(contract.task)
     given = {"model": model, "start": utc(start), "end": utc(end)}
     pruning = of_model(model) + in_span(start, end)
     told: dict[str, Counter[str]] = {}
-    with connect() as c:
+    with connect() as c, reading(c, within_s):
         if tables.show(c, "outcomes", pruning):
             known = tables.show(c, "predictions", of_model(model))
             query = _STATES.format(predictions="predictions" if known else _NO_PREDICTIONS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,10 +14,11 @@ from windvane.adapters.delta.table_folder import (
     in_span,
     of_model,
     quoted,
+    reading,
     utc,
 )
 from windvane.core.task import Contract
-from windvane.ports.event_log import LogSpan, LogTooSlow, RowKind, RowPlace
+from windvane.ports.event_log import LogSpan, RowKind, RowPlace
 
 _AT_ONCE = 1_000
 _DAY_S = 86_400.0
@@ -107,16 +107,10 @@ def read_rows(
 def _within(
     connection: duckdb.DuckDBPyConnection, query: str, given: dict[str, Any], within_s: float
 ) -> Iterator[dict[str, Any]]:
-    late = threading.Timer(within_s, connection.interrupt)
-    late.start()
-    try:
+    with reading(connection, within_s):
         cursor = connection.execute(query, given)
         names = [column[0] for column in cursor.description or []]
         found = cursor.fetchmany(_AT_ONCE)
-    except duckdb.InterruptException as error:
-        raise LogTooSlow(f"the log gave no row within {within_s:g} s") from error
-    finally:
-        late.cancel()
     while found:
         for values in found:
             yield dict(zip(names, values, strict=True))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 
 from windvane.adapters.delta.tables import TABLES, bucket_of
-from windvane.ports.event_log import OldLogLayout
+from windvane.ports.event_log import LogTooSlow, LogUnavailable, OldLogLayout
 
 Pruning = list[str]
 """Conditions of SQL, all of which a row must meet."""
@@ -152,6 +154,24 @@ def in_span(start: float, end: float) -> Pruning:
         f"ts >= '{first.isoformat()}'",
         f"ts <= '{last.isoformat()}'",
     ]
+
+
+@contextmanager
+def reading(connection: duckdb.DuckDBPyConnection, within_s: float | None) -> Iterator[None]:
+    """What is asked of ``connection`` meanwhile ends ``within_s``. Raises LogTooSlow,
+    LogUnavailable."""
+    late = threading.Timer(within_s, connection.interrupt) if within_s is not None else None
+    if late is not None:
+        late.start()
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise LogTooSlow(f"the log gave no row within {within_s:g} s") from error
+    except (OSError, DeltaError, duckdb.IOException) as error:
+        raise LogUnavailable(f"the log cannot be read: {str(error)[:300]}") from error
+    finally:
+        if late is not None:
+            late.cancel()
 
 
 def connect() -> duckdb.DuckDBPyConnection:

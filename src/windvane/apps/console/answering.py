@@ -15,7 +15,7 @@ import anyio.to_thread
 from windvane.core.authorization import BadGrant
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
-from windvane.ports.event_log import LogTooSlow
+from windvane.ports.event_log import LogTooSlow, LogUnavailable
 from windvane.usecases.actions import ActionRefused
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
@@ -71,6 +71,13 @@ class BadLasts(WindvaneError):
     hint = "a number and a unit, such as 30m, 2h or 3d"
 
 
+class BadLogQuery(WindvaneError):
+    """The log was asked for rows of no kind that it has, or of a time that cannot be read."""
+
+    code: ClassVar[str] = "CSL-120"
+    hint = "a time is written as 2026-11-28T17:45, in UTC, or as seconds since the epoch"
+
+
 _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (NoSuchPage, HTTPStatus.NOT_FOUND),
     (UnknownName, HTTPStatus.NOT_FOUND),
@@ -82,9 +89,11 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (BadApiVersion, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLasts, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLimit, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadLogQuery, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadPlace, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooManyReaders, HTTPStatus.SERVICE_UNAVAILABLE),
     (LogTooSlow, HTTPStatus.SERVICE_UNAVAILABLE),
+    (LogUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (BadModelFile, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadGrant, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ActionRefused, HTTPStatus.CONFLICT),

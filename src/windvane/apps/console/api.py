@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from windvane.apps.console.access import (
     GuardedRoute,
     load_visible_incident,
     needs,
-    sees,
     visible_incidents,
     visible_items,
     visit_of,
 )
 from windvane.apps.console.answering import ReadService
+from windvane.apps.console.asking import (
+    PER_PAGE_API,
+    IncidentsQuery,
+    ModelsQuery,
+    Number,
+    PerPage,
+    Word,
+    load_model,
+    load_models,
+    note_paging,
+)
 from windvane.apps.console.features import feature_views
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.reading import (
@@ -24,13 +35,19 @@ from windvane.apps.console.reading import (
     load_decision,
     load_incidents,
     load_model_page,
-    load_overview,
 )
+from windvane.apps.console.rendering import link
 from windvane.apps.console.replaying import replayed
+from windvane.apps.console.tables import filter_incidents, paged, search
 from windvane.apps.console.views import (
     DEFAULT_RANGE,
+    TENANTS,
     ModelCard,
+    TenantRow,
     model_card,
+    range_of,
+    sort_cards,
+    sort_incidents,
     tenant_rows,
 )
 from windvane.core.authorization import Action
@@ -229,19 +246,15 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
         route_class=GuardedRoute,
     )
 
-    @router.get("/models", summary="Every model that one may see, and its health now")
+    @router.get("/models", summary="The models that one may see and their health now, worst first")
     @needs(Action.VIEW)
-    async def models(request: Request) -> list[ModelOut]:
-        now, wall = clock.now(), clock.wall()
+    async def models(
+        request: Request, response: Response, asked: ModelsQuery, per_page: PerPage = PER_PAGE_API
+    ) -> list[ModelOut]:
         who = visit_of(request).principal
-        cards = await reads.ask(
-            lambda tx: [
-                model_card(g)
-                for g in load_overview(tx, now, wall, memory).glances
-                if sees(who, g.file)
-            ]
-        )
-        return [ModelOut(**_card(card)) for card in cards]
+        found = await load_models(reads, clock, memory, who, asked, per_page)
+        note_paging(response, replace(found.page, path="/api/models"), per_page)
+        return [ModelOut(**_card(card)) for card in sort_cards(map(model_card, found.glances))]
 
     @router.get("/models/{model}", summary="One model over its last windows")
     @needs(Action.VIEW, "model")
@@ -280,12 +293,31 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
             for one in states
         ]
 
-    @router.get("/incidents", summary="Incidents, newest first")
+    @router.get("/models/{model}/tenants", summary="A model's tenants, worst first, then busiest")
+    @needs(Action.VIEW, "model")
+    async def tenants(
+        response: Response, model: str, q: Word = "", windows: Word = "", page: Number = "",
+        per_page: PerPage = PER_PAGE_API,
+    ) -> list[TenantOut]:  # fmt: skip
+        found = await load_model(reads, clock, memory, model, range_of(windows))
+        rows = search(tenant_rows(found), q, lambda r: (r.name,))
+        query = {"q": q, "windows": windows}
+        shown = paged(rows, page, f"/api{link('models', model)}/tenants", query, per_page)
+        note_paging(response, shown, per_page)
+        return [_tenant(t) for t in shown.rows]
+
+    @router.get("/incidents", summary="Incidents, open ones first, then newest")
     @needs(Action.VIEW)
-    async def incidents(request: Request, model: str = "") -> list[IncidentOut]:
-        found, files = await reads.ask(lambda tx: load_incidents(tx, model))
-        shown = visible_incidents(visit_of(request).principal, found, files, model)
-        return [IncidentOut(**_incident(i, files[i.model])) for i in shown]
+    async def incidents(
+        request: Request, response: Response, asked: IncidentsQuery,
+        per_page: PerPage = PER_PAGE_API,
+    ) -> list[IncidentOut]:  # fmt: skip
+        found, files = await reads.ask(lambda tx: load_incidents(tx, asked.model))
+        seen = visible_incidents(visit_of(request).principal, found, files, asked.model)
+        rows = sort_incidents(filter_incidents(seen, asked))
+        shown = paged(rows, asked.page, "/api/incidents", asked.query(), per_page)
+        note_paging(response, shown, per_page)
+        return [IncidentOut(**_incident(i, files[i.model])) for i in shown.rows]
 
     @router.get("/incidents/{incident:path}", summary="One incident with its evidence")
     @needs(Action.VIEW, "incident")
@@ -301,7 +333,7 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
     async def one_decision(decision: str) -> DecisionOut:
         return _decision((await reads.ask(lambda tx: load_decision(tx, decision)))[0])
 
-    del models, one_model, quarantine, spools, incidents, one_incident, one_decision
+    del models, one_model, tenants, quarantine, spools, incidents, one_incident, one_decision
     return router
 
 
@@ -350,15 +382,7 @@ def _detail(page: ModelPage) -> ModelDetail:
         )
         for f in feature_views(page)
     ]
-    tenants = [
-        TenantOut(
-            tenant=t.name,
-            requests=t.tally.requests,
-            refused=t.tally.refused,
-            refused_rate=t.tally.refused_rate,
-        )
-        for t in tenant_rows(page)[0]
-    ]
+    tenants = [_tenant(t) for t in tenant_rows(page)[:TENANTS]]
     return ModelDetail(
         **_card(model_card(page.glance)),
         versions=[v.version for v in page.versions],
@@ -366,6 +390,15 @@ def _detail(page: ModelPage) -> ModelDetail:
         features=features,
         tenants=tenants,
         decisions=[d.id for d in page.decisions],
+    )
+
+
+def _tenant(t: TenantRow) -> TenantOut:
+    return TenantOut(
+        tenant=t.name,
+        requests=t.tally.requests,
+        refused=t.tally.refused,
+        refused_rate=t.tally.refused_rate,
     )
 
 

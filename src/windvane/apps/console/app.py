@@ -28,11 +28,18 @@ from windvane.apps.console.answering import (
 )
 from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.control_metrics import CONTROL, control_series
+from windvane.apps.console.csv_routes import csv_router
+from windvane.apps.console.curl import GatewayAddress
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.log_api import log_router
+from windvane.apps.console.log_explorer import LogExplorer
+from windvane.apps.console.log_reads import LogReads
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import RECORDERS, recorder_series, render
+from windvane.apps.console.model_api import model_api_router
+from windvane.apps.console.model_pages import model_router
 from windvane.apps.console.pages import page_router
+from windvane.apps.console.quality import QualityReader
 from windvane.apps.console.read_api import read_router
 from windvane.apps.console.readiness import ReadinessService, ReadyOut
 from windvane.apps.console.rendering import FOLDER, Pages
@@ -111,6 +118,7 @@ def make_app(
     expire_after_s: float = EXPIRE_AFTER_S,
     ways: SignInWays | None = None,
     open_metrics: bool = False,
+    gateway: GatewayAddress | None = None,
     checks: ServingChecks | None = None,
     close: Callable[[], None] = lambda: None,
 ) -> FastAPI:
@@ -122,14 +130,15 @@ def make_app(
     disk is full is a warning. ``expire_after_s``: after which time a spool that nobody
     sees is taken for gone.
     ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
-    strangers may read the metrics. ``checks`` are what is asked of this machine before a version
-    goes live.
+    strangers may read the metrics. ``gateway`` is where the commands that pages show lead to;
+    ``checks`` are what is asked of this machine before a version goes live.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
         yield
+        log_reads.close()
         close()
 
     app = FastAPI(
@@ -144,6 +153,9 @@ def make_app(
         lifespan=lifespan,
     )
     reads, pages, memory = ReadService(store), Pages(), Memory(expire_after_s)
+    log_reads = LogReads()
+    quality = None if log is None else QualityReader(log, log_reads)
+    explorer = None if log is None else LogExplorer(store, log, clock, log_reads)
     ways = ways or SignInWays()
     app.state.guard = Guard(store, reads, clock, ways.cookies, ways.limits)
     acting = Acting(store, clock, feed, checks or ServingChecks())
@@ -155,9 +167,14 @@ def make_app(
         app.include_router(
             log_router(store, log, clock, retention or Retention(), disk_warning_days)
         )
+    if quality is not None and explorer is not None:
+        app.include_router(model_api_router(reads, clock, memory, quality, explorer))
     app.include_router(sign_in_router(store, reads, clock, pages, ways))
     app.include_router(acting_pages(acting, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory))
+    address = gateway or GatewayAddress()
+    app.include_router(model_router(reads, clock, pages, memory, quality, address, explorer))
+    app.include_router(csv_router(reads, clock, memory, quality, explorer))
     app.include_router(
         _health_router(
             reads,

@@ -56,6 +56,8 @@ _log = logging.getLogger(__name__)
 
 GLANCE_WINDOWS = 24
 INCIDENTS = 200
+MOST_INCIDENTS = 1_000
+_FILES = 4_096
 _DECISIONS = 60
 _ROWS = 12_000
 _CHUNK = 24
@@ -63,7 +65,7 @@ _NAMES = 200
 _OF_INCIDENT = 12
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=_FILES)
 def file_of(text: str) -> ModelFile:
     return read_model_file(text)
 
@@ -96,18 +98,10 @@ class Glance:
 
 
 @dataclass(frozen=True, slots=True)
-class Overview:
-    """Everything on the first page; ``open_incidents`` are those of all models."""
-
-    glances: tuple[Glance, ...]
-    open_incidents: tuple[Incident, ...]
-    recorded: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class ModelPage:
     """Everything on a model's own page; ``asked`` windows, of which ``found`` may hold less.
-    ``watched``: the model is served elsewhere."""
+    ``watched``: the model is served elsewhere. ``watched_since`` (s) is when its judging began,
+    ``first_window`` (s) the earliest that the judge of outcomes may look back to."""
 
     glance: Glance
     asked: int
@@ -123,6 +117,8 @@ class ModelPage:
     decisions: tuple[Decision, ...]
     routes: tuple[tuple[Decision, ModelRoute], ...]
     watched: bool
+    watched_since: float | None
+    first_window: float | None
     silences: tuple[Silence, ...]
     trusted: frozenset[str]
 
@@ -140,34 +136,21 @@ class IncidentPage:
     file: ModelFile
 
 
-def load_overview(tx: Tx, now: float, wall: float, memory: Memory) -> Overview:
-    """Every model, a few queries each."""
-    opened = tx.open_incidents()
-    recorded = _recorded_until(tx, wall, memory)
-    seen = observe(tx, wall, memory.expire_after_s)
-    glances: list[Glance] = []
-    for record in tx.models():
-        file, live = _shown_file(record), tx.deployment(record.name)
-        given = grid(now, parse_duration(file.watch.window), GLANCE_WINDOWS, recorded)
-        line = memory.series(tx, record.name, given, wall) if live else series((), given)
-        mine = [i for i in opened if i.model == record.name]
-        glances.append(_glance(tx, record, live, line, mine, seen, now))
-    return Overview(tuple(glances), tuple(opened), recorded)
-
-
 def load_model_page(
     tx: Tx, name: str, now: float, windows: int, memory: Memory, wall: float = 0.0
 ) -> ModelPage:
     """One model over its last ``windows`` windows; raises UnknownName. ``wall``: real time, 0
     where no spool is to be taken for gone."""
-    record = _model(tx, name)
+    record = find_model(tx, name)
     file, live = file_of(record.text), tx.deployment(name)
     incidents = tx.incidents(name, INCIDENTS)
     open_ones = [i for i in incidents if i.closed_at is None]
-    asked = grid(now, parse_duration(file.watch.window), windows, _recorded_until(tx, wall, memory))
+    asked = grid(
+        now, parse_duration(file.watch.window), windows, read_recorded_until(tx, wall, memory)
+    )
     given, found = _newest(tx, name, asked)
     seen = observe(tx, wall, memory.expire_after_s)
-    glance = _glance(tx, record, live, series(found, given), open_ones, seen, now)
+    glance = load_glance(tx, record, live, series(found, given), open_ones, seen, now)
     versions = tuple(tx.versions(name))
     champion = next((v for v in versions if live and v.version == live.champion), None)
     layout = tx.layout(champion.layout_id) if champion else None
@@ -189,9 +172,21 @@ def load_model_page(
         decisions=decisions,
         routes=_routes(tx, name, decisions, memory),
         watched=champion is not None and is_watched(champion),
+        watched_since=_watched_since(tx, name),
+        first_window=_first_window(tx, name, asked.starts[0], now, file),
         silences=tuple(tx.silences(wall, name)),
         trusted=seen.trusted,
     )
+
+
+def _watched_since(tx: Tx, model: str) -> float | None:
+    progress = tx.progress([model]).get(model)
+    return None if progress is None else progress.began
+
+
+def _first_window(tx: Tx, model: str, shown: float, now: float, file: ModelFile) -> float | None:
+    since = max(0.0, min(shown, now - parse_duration(file.watch.drift_over)))
+    return tx.first_windows({model: since}).get(model)
 
 
 def _sounding(tx: Tx, model: str) -> dict[str, StreamState]:
@@ -207,14 +202,19 @@ def _sounding(tx: Tx, model: str) -> dict[str, StreamState]:
 
 def load_model_record(tx: Tx, name: str) -> tuple[ModelRecord, Deployment | None]:
     """Raises UnknownName."""
-    return _model(tx, name), tx.deployment(name)
+    return find_model(tx, name), tx.deployment(name)
 
 
 def load_incidents(tx: Tx, model: str) -> tuple[list[Incident], Mapping[str, ModelFile]]:
-    """Of one model, or of all for "", newest first; and the models' files."""
+    """Of one model, or of all for "", newest first: ``MOST_INCIDENTS``, and with them all that are
+    open; and the models' files."""
     if model:
-        _model(tx, model)
-    return tx.incidents(model, INCIDENTS), {m.name: file_of(m.text) for m in tx.models()}
+        find_model(tx, model)
+    found = tx.incidents(model, MOST_INCIDENTS)
+    known = {i.id for i in found}
+    older = [i for i in tx.open_incidents(model) if i.id not in known]
+    files = {m.name: shown_file(m) for m in tx.models()}
+    return [*found, *sorted(older, key=lambda i: -i.opened_at)], files
 
 
 def load_incident(tx: Tx, incident: str, *, values: bool) -> IncidentPage:
@@ -257,8 +257,8 @@ def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:
     return found, incidents
 
 
-def _shown_file(record: ModelRecord) -> ModelFile:
-    """Where it cannot be read any more, one of defaults: the other models are shown."""
+def shown_file(record: ModelRecord) -> ModelFile:
+    """The applied file; one of defaults where it cannot be read any more: the others are shown."""
     try:
         return file_of(record.text)
     except BadModelFile:
@@ -266,7 +266,7 @@ def _shown_file(record: ModelRecord) -> ModelFile:
         return ModelFile(record.name, {}, Owner("file cannot be read"))
 
 
-def _recorded_until(tx: Tx, wall: float, memory: Memory) -> float | None:
+def read_recorded_until(tx: Tx, wall: float, memory: Memory) -> float | None:
     """Up to when all is recorded that will be soon; where every recorder is down, how far the
     furthest came. None where none ever ran."""
     checkpoints = tx.checkpoints()
@@ -274,7 +274,8 @@ def _recorded_until(tx: Tx, wall: float, memory: Memory) -> float | None:
     return found if found is not None else max((c.watermark for c in checkpoints), default=None)
 
 
-def _model(tx: Tx, name: str) -> ModelRecord:
+def find_model(tx: Tx, name: str) -> ModelRecord:
+    """Raises NoSuchName, which names the closest."""
     try:
         return tx.model(name)
     except UnknownName as error:
@@ -303,7 +304,7 @@ def _newest(tx: Tx, model: str, asked: Grid) -> tuple[Grid, WindowSketches]:
     return replace(asked, starts=asked.starts[reached:]), found
 
 
-def _glance(
+def load_glance(
     tx: Tx,
     record: ModelRecord,
     live: Deployment | None,
@@ -312,7 +313,8 @@ def _glance(
     seen: Observed,
     now: float,
 ) -> Glance:
-    file = _shown_file(record)
+    """Several queries."""
+    file = shown_file(record)
     latest = latest_verdicts(tx, record.name, bool(live and live.challenger))
     traffic = _traffic(line)
     health = observe_health(tx, seen, file, live, incidents, now, latest=latest, traffic=traffic)

@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from fastapi import Request
@@ -18,7 +19,10 @@ from markupsafe import Markup
 
 import windvane
 from windvane.apps.console import times
+from windvane.apps.console.colours import colour_of
+from windvane.apps.console.csv_files import Moment
 from windvane.apps.console.health import sign_of
+from windvane.apps.console.tables import csv_link
 from windvane.core.task import metric_name
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import WindowVerdict
@@ -27,6 +31,7 @@ from windvane.usecases.monitors import about
 FOLDER = Path(__file__).parent
 SEEN = "X-Windvane-Seen"
 BEGAN = "windvane_began"
+_LONGEST_TEXT, _MOST_NUMBERS = 400, 8
 _POLL_S, _POLL_MOST_S, _POLL_BY_COST = 2, 10, 3
 
 
@@ -38,6 +43,42 @@ def link(kind: str, name: str) -> str:
 def link_path(path: str) -> str:
     """A path that holds a name, quoted."""
     return quote(path, safe="/")
+
+
+def quoted(name: str) -> str:
+    """A name as one part of a path."""
+    return quote(name, safe="")
+
+
+def csv_of(asked: Any, path: str) -> str:
+    """The address of the same rows as a file."""
+    return csv_link(path, asked if isinstance(asked, Mapping) else asked.query())
+
+
+def short_value(value: Any) -> Any:
+    """A value of a request with a bounded length: a page is no place for an embedding."""
+    match value:
+        case bytes():
+            return f"{len(value):,} bytes"
+        case str() if len(value) > _LONGEST_TEXT:
+            return f"{value[:_LONGEST_TEXT]}… of {len(value):,} characters"
+        case list():
+            held = cast("list[Any]", value)
+            more = [f"… of {len(held):,}"] if len(held) > _MOST_NUMBERS else []
+            return [short_value(one) for one in held[:_MOST_NUMBERS]] + more
+        case float():
+            return float(f"{value:.6g}")
+        case _:
+            return value
+
+
+def told_value(value: Any) -> str:
+    """A fact of a version's lineage as a text."""
+    if value is None:
+        return "–"
+    if isinstance(value, Moment):
+        return times.utc(value)
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)[:_LONGEST_TEXT]
 
 
 def pretty(value: Any) -> str:
@@ -75,6 +116,13 @@ def environment() -> Environment:
         "span": times.span,
         "pretty": pretty,
         "metric": metric_name,
+        "colour": colour_of,
+        "quoted": quoted,
+        "quoted_path": link_path,
+        "csv_of": csv_of,
+        "seconds": times.seconds,
+        "short_value": short_value,
+        "told_value": told_value,
         "capfirst": lambda text: f"{text[:1].upper()}{text[1:]}",
     }
     env.tests["quiet_tenant"] = quiet_tenant  # pyright: ignore[reportArgumentType]

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from windvane.apps.console.colours import colour_of
+
 _W, _H = 120.0, 28.0
 
 
@@ -156,8 +158,8 @@ class Band:
     parts: tuple[tuple[str, float, bool], ...]
 
 
-def bands(given: Sequence[Band], places: dict[str, int]) -> Markup:
-    """Versions' shares over time as stacked steps; ``places`` fixes each one's colour."""
+def bands(given: Sequence[Band]) -> Markup:
+    """Versions' shares over time as stacked steps."""
     if not given:
         return Markup("")
     first, last = given[0].start, given[-1].end
@@ -172,7 +174,7 @@ def bands(given: Sequence[Band], places: dict[str, int]) -> Markup:
             message = f"version {version}: {part:.0%}{', standing in' if stands_in else ''}"
             extra = " stands-in" if stands_in else ""
             shapes.append(
-                f'<rect class="v{places.get(version, 0) % 6}{extra}" x="{x:.2f}" y="{y:.2f}" '
+                f'<rect class="v{colour_of(version)}{extra}" x="{x:.2f}" y="{y:.2f}" '
                 f'width="{width:.2f}" height="{tall:.2f}"><title>{escape(message)}</title></rect>'
             )
     now = ", ".join(f"version {v} {s:.0%}" for v, s, _ in given[-1].parts)

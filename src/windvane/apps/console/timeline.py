@@ -37,22 +37,21 @@ class Timeline:
         return tuple(self.start + (self.end - self.start) * i / 3 for i in range(3))
 
 
-def weights_of(route: ModelRoute, places: dict[str, int]) -> tuple[Weight, ...]:
+def weights_of(route: ModelRoute) -> tuple[Weight, ...]:
     part = route.challenger_share if route.challenger else 0.0
     first = route.standing_in or route.champion
     role = "standing in" if route.standing_in else "champion"
-    out = [Weight(first, role, 1.0 - part, places.get(first, 0))]
+    out = [Weight(first, role, 1.0 - part)]
     if route.challenger:
-        out.append(Weight(route.challenger, "challenger", part, places.get(route.challenger, 0)))
+        out.append(Weight(route.challenger, "challenger", part))
     return tuple(out)
 
 
 def timeline(page: ModelPage, now: float) -> Timeline | None:
     """Who answered since the oldest decision that the page knows."""
-    places = {v.version: i for i, v in enumerate(page.versions)}
     steps: list[WeightStep] = []
     for decision, route in page.routes:
-        weights = weights_of(route, places)
+        weights = weights_of(route)
         if not steps or steps[-1].weights != weights:
             steps.append(WeightStep(decision, weights))
     if not steps:
@@ -66,11 +65,12 @@ def timeline(page: ModelPage, now: float) -> Timeline | None:
         )
         for step, end in zip(steps, ends, strict=True)
     ]
+    order = {v.version: i for i, v in enumerate(page.versions)}
     shown = {w.version: w for step in steps for w in step.weights}
     return Timeline(
-        picture=bands(drawn, places),
+        picture=bands(drawn),
         start=drawn[0].start,
         end=drawn[-1].end,
         steps=tuple(reversed(steps)),
-        shown=tuple(sorted(shown.values(), key=lambda w: w.place)),
+        shown=tuple(sorted(shown.values(), key=lambda w: order.get(w.version, len(order)))),
     )

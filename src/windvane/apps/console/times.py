@@ -12,6 +12,12 @@ def utc(at: float) -> str:
     return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
+def seconds(at: float) -> str:
+    """``2013-01-14 09:00:05.250 UTC``."""
+    found = dt.datetime.fromtimestamp(round(at, 3), dt.UTC)
+    return f"{found.isoformat(' ', 'milliseconds').removesuffix('+00:00')} UTC"
+
+
 def short(at: float) -> str:
     """``14 Jan 09:00``, where the year and the zone are told elsewhere."""
     return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%d %b %H:%M")

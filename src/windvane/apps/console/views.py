@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from windvane.apps.console import times
+from windvane.apps.console.colours import colour_of
 from windvane.apps.console.health import sign_of
-from windvane.apps.console.reading import Glance, ModelPage, Overview
+from windvane.apps.console.overview import TONES, Overview
+from windvane.apps.console.reading import Glance, ModelPage
 from windvane.apps.console.svg import sparkline
 from windvane.apps.console.traffic import Tally, TenantTraffic, by_tenant
 from windvane.core.alerting import Severity
@@ -23,7 +25,7 @@ from windvane.usecases.observe_health import is_urgent
 
 RANGES = (30, 60, 120, 240, 480)
 DEFAULT_RANGE = 60
-_TENANTS = 40
+TENANTS = 40
 _LOUDEST = (Tone.BAD, Tone.WARN, Tone.BUSY, Tone.GOOD, Tone.QUIET)
 _BEHIND_WINDOWS = 3
 
@@ -35,7 +37,10 @@ class Weight:
     version: str
     role: str
     share: float
-    place: int
+
+    @property
+    def colour(self) -> int:
+        return colour_of(self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +106,13 @@ class TenantRow:
 
     name: str
     tally: Tally
-    spark: Markup
+    requests: tuple[int, ...]
     last: float
     verdict: WindowVerdict | None
+
+    @property
+    def spark(self) -> Markup:
+        return sparkline(self.requests, f"requests of {self.name} by window")
 
 
 def model_card(glance: Glance) -> ModelCard:
@@ -130,15 +139,19 @@ def model_card(glance: Glance) -> ModelCard:
     )
 
 
-def sort_cards(cards: Sequence[ModelCard]) -> list[ModelCard]:
-    """Loudest first."""
-    return sorted(cards, key=lambda card: (_LOUDEST.index(card.health.tone), card.name))
+def sort_cards(cards: Iterable[ModelCard]) -> list[ModelCard]:
+    """Loudest first; those that are alike stay in their order."""
+    return sorted(cards, key=lambda card: _LOUDEST.index(card.health.tone))
 
 
 def state_of(overview: Overview, cards: Sequence[ModelCard]) -> State:
     """What a person should know before they read anything else."""
     opened = overview.open_incidents
-    words = Counter((card.health.word, card.health.tone) for card in cards)
+    words = (
+        Counter((card.health.word, card.health.tone) for card in cards)
+        if overview.whole
+        else Counter({(state, TONES[state]): n for state, n in overview.states.items()})
+    )
     ranked = sorted(words.items(), key=lambda item: _LOUDEST.index(item[0][1]))
     if opened:
         high = sum(i.severity == Severity.HIGH for i in opened)
@@ -153,7 +166,7 @@ def state_of(overview: Overview, cards: Sequence[ModelCard]) -> State:
         message = "No open incident" + (
             f", but {_counted(loud, 'model')} to look at" if loud else ""
         )
-    tones = {card.health.tone for card in cards}
+    tones = {tone for (_, tone), n in words.items() if n}
     if Tone.BAD in tones or any(is_urgent(i) for i in opened):
         tone = Tone.BAD
     elif opened or Tone.WARN in tones:
@@ -196,32 +209,25 @@ def behind(glance: Glance) -> str:
     return f"nothing was recorded since {times.utc(recorded)}: is the recorder running?"
 
 
-def weights_now(
-    live: Deployment | None, places: Mapping[str, int] | None = None, *, watched: bool = False
-) -> tuple[Weight, ...]:
-    """Who answers, or is ``watched`` for somebody else does; ``places`` gives each version its
-    colour, else its role does."""
+def weights_now(live: Deployment | None, *, watched: bool = False) -> tuple[Weight, ...]:
+    """Who answers, or is ``watched`` for somebody else does."""
     if live is None:
         return ()
-
-    def weight(version: str, role: str, share: float, place: int) -> Weight:
-        return Weight(version, role, share, places.get(version, 0) if places else place)
-
     out: list[Weight] = []
     rest = 1.0 - (live.share if live.challenger else 0.0)
     if live.standing_in:
-        out.append(weight(live.standing_in, "standing in", rest, 2))
+        out.append(Weight(live.standing_in, "standing in", rest))
     else:
-        out.append(weight(live.champion, "watched" if watched else "champion", rest, 0))
+        out.append(Weight(live.champion, "watched" if watched else "champion", rest))
     if live.challenger and live.share > 0.0:
-        out.append(weight(live.challenger, "challenger", live.share, 1))
+        out.append(Weight(live.challenger, "challenger", live.share))
     if live.standing_in:
-        out.append(weight(live.champion, "champion, resting", 0.0, 0))
+        out.append(Weight(live.champion, "champion, resting", 0.0))
     return tuple(out)
 
 
 def charts(page: ModelPage) -> tuple[Chart, ...]:
-    """Traffic, latency and failures over the page's windows."""
+    """Traffic, latency and failures over the page's windows, in colours that no version has."""
     line = page.glance.line
     incidents = (*page.glance.incidents, *page.closed)
     first = line.grid.starts[0]
@@ -247,7 +253,7 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
             "Requests",
             "",
             [
-                ("answered", "accent", lambda t: t.requests),
+                ("answered", "ink", lambda t: t.requests),
                 ("refused", "bad", lambda t: t.refused),
             ],
         ),
@@ -256,8 +262,8 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
             "Latency",
             "ms",
             [
-                ("p50", "accent", lambda t: t.latency_ms(0.5)),
-                ("p99", "second", lambda t: t.latency_ms(0.99)),
+                ("p50", "ink", lambda t: t.latency_ms(0.5)),
+                ("p99", "soft", lambda t: t.latency_ms(0.99)),
             ],
         ),
         chart(
@@ -266,7 +272,7 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
             "%",
             [
                 ("errors", "bad", lambda t: _percent(t.error_rate)),
-                ("fell back", "second", lambda t: _percent(t.fell_back_rate)),
+                ("fell back", "soft", lambda t: _percent(t.fell_back_rate)),
             ],
         ),
     )
@@ -274,6 +280,11 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
 
 def _percent(value: float | None) -> float | None:
     return None if value is None else value * 100.0
+
+
+def range_of(windows: str) -> int:
+    """The asked number of windows, if it is one of those offered."""
+    return int(windows) if windows in map(str, RANGES) else DEFAULT_RANGE
 
 
 def _rounded(values: Sequence[float | None]) -> list[float | None]:
@@ -288,8 +299,8 @@ def _described(label: str, values: Sequence[float | None], unit: str) -> str:
     return f"{label}: {low} to {high}{unit and ' ' + unit}, last {known[-1]:,.4g}"
 
 
-def tenant_rows(page: ModelPage) -> tuple[list[TenantRow], int]:
-    """Tenants with a finding, then the busiest; and how many more there are."""
+def tenant_rows(page: ModelPage) -> list[TenantRow]:
+    """Tenants with a finding, then the busiest."""
     latest = page.glance.latest
 
     def finding(row: TenantTraffic) -> bool:
@@ -297,17 +308,10 @@ def tenant_rows(page: ModelPage) -> tuple[list[TenantRow], int]:
         return verdict is not None and verdict.outcome in (Outcome.FAIL, Outcome.ERROR)
 
     rows = sorted(by_tenant(page.found, page.glance.grid), key=lambda r: not finding(r))
-    out = [
-        TenantRow(
-            r.tenant,
-            r.tally,
-            sparkline(r.requests, f"requests of {r.tenant} by window"),
-            r.last,
-            latest.get((Refusals.name, r.tenant)),
-        )
-        for r in rows[:_TENANTS]
+    return [
+        TenantRow(r.tenant, r.tally, r.requests, r.last, latest.get((Refusals.name, r.tenant)))
+        for r in rows
     ]
-    return out, len(rows) - len(out)
 
 
 def latest_verdicts(glance: Glance) -> list[WindowVerdict]:

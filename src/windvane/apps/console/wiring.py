@@ -15,6 +15,7 @@ from windvane.adapters.pip import PipEnvironments
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.trial import TrialProcess
 from windvane.apps.console.app import make_app
+from windvane.apps.console.curl import GatewayAddress
 from windvane.apps.console.hosts import AllowedHosts
 from windvane.apps.console.signing_in import SignInWays
 from windvane.apps.console.visiting import Cookies
@@ -53,11 +54,17 @@ def console(given: Settings) -> FastAPI:
         expire_after_s=given.spool_expire_after_s,
         ways=_sign_in_ways(given),
         open_metrics=given.metrics_without_sign_in,
+        gateway=_gateway(given),
         checks=checks_here(
             PipEnvironments(given.environments), TrialProcess((HOME_VARIABLE, given.folder))
         ),
         close=store.close,
     )
+
+
+def _gateway(given: Settings) -> GatewayAddress:
+    everywhere = given.host in ("0.0.0.0", "::", "")
+    return GatewayAddress(given.scheme, "" if everywhere else given.host, given.port)
 
 
 def _sign_in_ways(given: Settings) -> SignInWays:

@@ -1,7 +1,7 @@
 """Who may do what: roles, actions and grants; bounded attempts; what of a request is shown."""
 
 from windvane.core.authorization.attempts import AttemptLimit, AttemptLimiter
-from windvane.core.authorization.redaction import HIDDEN, bin_labels, redact_evidence
+from windvane.core.authorization.redaction import HIDDEN, bin_labels, redact_evidence, redact_row
 from windvane.core.authorization.roles import (
     ACTIONS_OF,
     Action,
@@ -35,4 +35,5 @@ __all__ = [
     "parse_grant",
     "parse_grants",
     "redact_evidence",
+    "redact_row",
 ]

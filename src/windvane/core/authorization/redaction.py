@@ -9,8 +9,8 @@ HIDDEN: Final = "hidden"
 
 # What says which request it was and what became of it, and nothing of what was in it.
 _WITHOUT_VALUES = frozenset(
-    {"ts", "tenant", "request_id", "row", "routed", "answered", "arm", "rollout", "latency_us",
-     "flags", "code"}
+    {"ts", "tenant", "prediction_id", "request_id", "event_id", "row", "routed", "answered", "arm",
+     "rollout", "latency_us", "flags", "code", "key", "outcome_ts"}
 )  # fmt: skip
 # Texts that quote a request as it came, whichever feature was in it.
 _QUOTED = ("sample", "message")
@@ -29,7 +29,7 @@ def redact_evidence(
     samples = out.get("samples")
     if isinstance(samples, list):
         rows = cast("list[Any]", samples)
-        out["samples"] = [_sample(_mapping(row), pii, unit, values=values) for row in rows]
+        out["samples"] = [redact_row(_mapping(row), pii, unit, values=values) for row in rows]
     drawn = out.get("histograms")
     if isinstance(drawn, list):
         out["histograms"] = [_drawn(_mapping(one), pii) for one in cast("list[Any]", drawn)]
@@ -43,9 +43,10 @@ def bin_labels(labels: Sequence[str], feature: str, pii: Collection[str]) -> lis
     return [label if label == "null" else f"bin {i}" for i, label in enumerate(labels)]
 
 
-def _sample(
+def redact_row(
     row: Mapping[str, Any], pii: Collection[str], unit: str, *, values: bool
 ) -> dict[str, Any]:
+    """One request, or one row of it, as it may be shown: see `redact_evidence`."""
     if not values:
         return {name: value for name, value in row.items() if name in _WITHOUT_VALUES}
     out = dict(row)

@@ -83,13 +83,17 @@ class Outcomes(Monitor):
             findings = (Finding(self.name, cause, False, below, line),)
             below = None
         value = None if facts.missing else round(facts.value, 4)
-        detail = {
+        detail: dict[str, Any] = {
             facts.metric: value,
             "metric": facts.metric,
             "scored": facts.rows,
             "floor": float(floor),
             "outcomes": _became_of(window, log, began),
+            "began": began,
+            "missing": verdict.missing,
         }
+        if not facts.missing:
+            detail |= {"lower": round(facts.lower, 4), "upper": round(facts.upper, 4)}
         states = {NO_SUBJECT: OutcomesState(window.end, below)}
         return [Judged(NO_SUBJECT, facts, policy, verdict, findings, states, detail)]
 

@@ -17,6 +17,14 @@
     return `${at.slice(8, 10)} ${MONTHS[Number(at.slice(5, 7)) - 1]} ${at.slice(11, 16)}`;
   };
 
+  /* The first tick of a day says which, and the first of all says the time too. */
+  const tick = (t, first, step) => {
+    const text = when(t);
+    const [day, time] = [text.slice(0, 6), text.slice(7)];
+    if (step >= 86400 || time === "00:00") return day;
+    return first ? `${time}\n${day}` : time;
+  };
+
   const markers = (marks) => (u) => {
     const { ctx, bbox } = u;
     ctx.save();
@@ -32,6 +40,53 @@
       ctx.stroke();
     }
     ctx.restore();
+  };
+
+  /* The interval of each point, and the line that it is judged by. */
+  const intervals = (entry) => (u) => {
+    const { ctx, bbox } = u;
+    const { series, floor } = entry.given;
+    const px = devicePixelRatio;
+    ctx.save();
+    ctx.lineWidth = 1.5 * px;
+    series.forEach((s, i) => {
+      if (!s.low || !u.series[i + 1].show) return;
+      ctx.strokeStyle = css(s.colour);
+      ctx.beginPath();
+      u.data[0].forEach((t, at) => {
+        if (s.low[at] === null) return;
+        const x = u.valToPos(t, "x", true);
+        for (const y of [s.low[at], s.high[at]].map((v) => u.valToPos(v, "y", true))) {
+          ctx.moveTo(x - 4 * px, y);
+          ctx.lineTo(x + 4 * px, y);
+        }
+        ctx.moveTo(x, u.valToPos(s.low[at], "y", true));
+        ctx.lineTo(x, u.valToPos(s.high[at], "y", true));
+      });
+      ctx.stroke();
+    });
+    if (floor !== undefined) {
+      const y = u.valToPos(floor, "y", true);
+      ctx.strokeStyle = css("bad");
+      ctx.setLineDash([4 * px, 3 * px]);
+      ctx.beginPath();
+      ctx.moveTo(bbox.left, y);
+      ctx.lineTo(bbox.left + bbox.width, y);
+      ctx.stroke();
+    }
+    ctx.restore();
+  };
+
+  /* Rates begin at zero; a metric is shown where its values and its floor are. */
+  const bounds = (entry) => (u, low, high) => {
+    if (!entry.given.points) return [0, high > 0 ? high * 1.08 : 1];
+    const { series, floor } = entry.given;
+    const all = series.flatMap((s) => [...s.values, ...(s.low || []), ...(s.high || [])]).filter((v) => v !== null);
+    if (floor !== undefined) all.push(floor);
+    if (!all.length) return [0, 1];
+    const [least, most] = [Math.min(...all), Math.max(...all)];
+    const room = (most - least || Math.abs(most) || 1) * 0.08;
+    return [least - room, most + room];
   };
 
   const axis = (extra) => ({
@@ -51,7 +106,8 @@
     if (last >= 0 && u.legend.idx !== last) u.setLegend({ idx: last }, false);
   };
 
-  const make = (box, given, marks) => {
+  const make = (box, entry) => {
+    const { given, marks } = entry;
     const options = {
       width: Math.max(200, box.clientWidth),
       height: HEIGHT,
@@ -59,16 +115,12 @@
       tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       legend: { live: true },
-      scales: { y: { range: (u, low, high) => [0, high > 0 ? high * 1.08 : 1] } },
+      scales: { x: { range: (u, low, high) => entry.given.span || [low, high] }, y: { range: bounds(entry) } },
       axes: [
         axis({
-          size: 28,
+          size: (u, labels) => (labels && labels.some((label) => label.includes("\n")) ? 42 : 28),
           space: 64,
-          values: [
-            [86400, "{DD} {MMM}", null, null, null, null, null, null, 0],
-            [3600, "{HH}:{mm}", "{DD} {MMM}", null, "{DD} {MMM}", null, null, null, 0],
-            [1, "{HH}:{mm}", "{DD} {MMM}", null, "{DD} {MMM}", null, null, null, 0],
-          ],
+          values: (u, ticks, at, space, step) => ticks.map((t, i) => tick(t, i === 0, step)),
         }),
         axis({ size: 46, values: (u, ticks) => ticks.map((v) => shown(v, "")) }),
       ],
@@ -78,13 +130,14 @@
           label: s.label,
           stroke: css(s.colour),
           width: 1.75,
-          dash: i ? [6, 3] : undefined,
-          fill: i ? undefined : css(s.colour) + "1c",
-          points: { show: false },
+          dash: i && !given.points ? [6, 3] : undefined,
+          fill: i || given.points ? undefined : css(s.colour) + "1c",
+          points: given.points ? { show: true, size: 7, fill: css(s.colour) } : { show: false },
+          spanGaps: Boolean(given.points),
           value: (u, v) => shown(v, given.unit),
         })),
       ],
-      hooks: { draw: [markers(marks)], setLegend: [resting] },
+      hooks: { draw: [markers(marks), intervals(entry)], setLegend: [resting] },
     };
     const plot = new uPlot(options, data(given), box);
     resting(plot);
@@ -102,8 +155,10 @@
       const old = held.get(box.id);
       if (old && old.box === box && old.text === text) continue;
       const given = JSON.parse(text);
-      if (old && old.box === box) {
+      const names = given.series.map((s) => `${s.label} ${s.colour}`).join();
+      if (old && old.box === box && old.names === names) {
         old.marks.list = given.marks;
+        old.given = given;
         old.text = text;
         old.plot.setData(data(given));
         resting(old.plot);
@@ -111,8 +166,8 @@
       }
       if (old) old.plot.destroy();
       box.replaceChildren();
-      const marks = { list: given.marks };
-      const entry = { box, text, marks, plot: make(box, given, marks) };
+      const entry = { box, text, names, given, marks: { list: given.marks } };
+      entry.plot = make(box, entry);
       held.set(box.id, entry);
       resized.observe(box);
     }
@@ -184,8 +239,16 @@
     return Boolean(chosen && !chosen.isCollapsed && chosen.toString());
   };
 
+  /* A search that is being typed would be lost with a swap, and an open list would close. */
+  const typing = () =>
+    [...document.querySelectorAll("form.search input, form.search select")].some((box) => {
+      if (!box.options) return box.value !== box.defaultValue;
+      const given = [...box.options].findIndex((option) => option.defaultSelected);
+      return box === document.activeElement || box.selectedIndex !== Math.max(0, given);
+    });
+
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (document.hidden || selecting()) event.preventDefault();
+    if (document.hidden || selecting() || typing()) event.preventDefault();
   });
   document.addEventListener("htmx:beforeSwap", remember);
   document.addEventListener("htmx:afterSwap", restore); // before the browser paints: nothing jumps

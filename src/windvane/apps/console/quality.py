@@ -1,0 +1,231 @@
+"""How good a model's answers were over time: what was judged, and how it stands meanwhile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from windvane.apps.console import times
+from windvane.apps.console.colours import colour_of
+from windvane.apps.console.log_reads import LogAnswer, LogReads
+from windvane.apps.console.reading import ModelPage
+from windvane.apps.console.views import Chart
+from windvane.core.errors import WindvaneError
+from windvane.core.task import make_task, metric_name
+from windvane.ports.control_store import WindowVerdict
+from windvane.ports.event_log import EventLog, OutcomeCounts
+from windvane.usecases.measure_quality import (
+    SPANS,
+    QualityReport,
+    SpanQuality,
+    measure_quality,
+)
+from windvane.usecases.read_model_file import ModelFile, parse_duration
+
+FRESH_S = 60.0
+_PAGE_WAIT_S = 1.0
+_API_WAIT_S = 30.0
+_WORDS = (
+    ("joined", "joined a prediction in time"),
+    ("late", "came too late"),
+    ("unknown", "name no prediction"),
+    ("ambiguous", "name several"),
+    ("out_of_range", "cannot be"),
+    ("revised", "revised"),
+    ("refused", "requests refused"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look of the judge: ``value`` with its bounds, None where it could not be told."""
+
+    verdict: WindowVerdict
+    start: float
+    end: float
+    value: float | None
+    lower: float | None
+    upper: float | None
+    scored: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class QualityView:
+    """``sentences`` say how it stands, a version each. ``next_look`` (s) is when the judge looks
+    again, None where it never does; ``problem`` why the log was not read, ``pending`` that it is
+    being read."""
+
+    metric: str
+    floor: float | None
+    floor_word: str
+    sentences: tuple[str, ...]
+    report: QualityReport | None
+    looks: tuple[Look, ...]
+    next_look: float | None
+    chart: Chart | None
+    problem: str
+    pending: bool
+    totals: tuple[tuple[str, str, int], ...]
+
+    @property
+    def spans(self) -> Sequence[SpanQuality]:
+        return self.report.spans[::-1] if self.report else ()
+
+    @property
+    def tenants(self) -> Sequence[OutcomeCounts]:
+        """Those with most that went wrong first."""
+        return self.report.counts if self.report else ()
+
+
+class QualityReader:
+    """Measures at most once in ``FRESH_S`` a model and span, whoever asks."""
+
+    def __init__(self, log: EventLog, reads: LogReads) -> None:
+        self._log, self._reads = log, reads
+
+    async def glance(self, page: ModelPage, now: float) -> LogAnswer[QualityReport]:
+        """For a page: what is there at once, or the last."""
+        key, work = self._question(page, now)
+        return await self._reads.ask(key, work, fresh_s=FRESH_S, wait_s=_PAGE_WAIT_S, stale=True)
+
+    async def wait_for(self, page: ModelPage, now: float) -> QualityReport:
+        """Raises LogTooSlow, LogUnavailable, TooManyReaders."""
+        key, work = self._question(page, now)
+        return await self._reads.wait_for(key, work, fresh_s=FRESH_S, wait_s=_API_WAIT_S)
+
+    def _question(
+        self, page: ModelPage, now: float
+    ) -> tuple[tuple[str, str, float], Callable[[], QualityReport]]:
+        file = page.glance.file
+        start, end = spans_of(file, page.first_window, page.glance.grid.starts[0], now)
+        key = ("quality", file.model, end - start)
+        return key, lambda: measure_quality(self._log, file, start, end)
+
+
+def spans_of(file: ModelFile, seen: float | None, shown: float, now: float) -> tuple[float, float]:
+    """From when to when: as far as the judge looks back, or as the page shows, but not to before
+    the first window that was ``seen``. Ends with whole spans of whole windows, so that the next
+    reading has the same spans."""
+    window_s = parse_duration(file.watch.window)
+    since = min(now - parse_duration(file.watch.drift_over), shown)
+    since = max(since, seen if seen is not None else now - window_s)
+    span_s = max(1, math.ceil((now - since) / SPANS / window_s)) * window_s
+    end = math.ceil(now / span_s) * span_s
+    return end - SPANS * span_s, end
+
+
+def quality_view(page: ModelPage, answer: LogAnswer[QualityReport] | None) -> QualityView:
+    """``answer`` is None where this console has no log."""
+    file = page.glance.file
+    task = make_task(file.contract.task)
+    floor = file.watch.outcomes.get("floor")
+    report = answer.value if answer is not None else None
+    looks = tuple(_look(one, page) for one in page.outcomes)
+    return QualityView(
+        metric=metric_name(task.metric),
+        floor=None if floor is None else float(floor),
+        floor_word="floor" if task.larger_is_better else "ceiling",
+        sentences=tuple(sentence(one) for one in report.whole) if report else (),
+        report=report,
+        looks=looks,
+        next_look=_next_look(page, file) if floor is not None else None,
+        chart=_chart(report) if report and _told(report) else None,
+        problem=problem_of(answer),
+        pending=answer is not None and answer.pending,
+        totals=_totals(report),
+    )
+
+
+def sentence(one: SpanQuality) -> str:
+    """How good one version was, with both bounds and the rows behind it."""
+    q = one.quality
+    name, rows = metric_name(q.metric), f"n={q.rows:,}"
+    if one.short_of:
+        known = f"{q.rows:,} outcome{'' if q.rows == 1 else 's'} known, {one.short_of} needed"
+        return f"version {one.version}: too few outcomes to tell the {name} yet: {known}"
+    return f"version {one.version}: {name} {q.value:.3f} ({q.lower:.3f} to {q.upper:.3f}), {rows}"
+
+
+def _told(report: QualityReport) -> bool:
+    return any(not one.short_of for one in report.spans)
+
+
+def problem_of(answer: LogAnswer[QualityReport] | None) -> str:
+    """Why there is no report, as a sentence; "" where there is one, or will be."""
+    if answer is None or answer.problem is None:
+        return ""
+    if isinstance(answer.problem, WindvaneError):
+        return f"{answer.problem.code}: {answer.problem.message}"
+    return "the outcomes could not be measured; the console's log has the details"
+
+
+def _look(verdict: WindowVerdict, page: ModelPage) -> Look:
+    detail = verdict.detail
+    metric = str(detail.get("metric", "auc"))
+    end = verdict.start + page.glance.grid.window_s
+    began = _number(detail.get("began"))
+    start = end - parse_duration(page.glance.file.watch.drift_over) if began is None else began
+    scored = detail.get("scored")
+    return Look(
+        verdict, start, end, _number(detail.get(metric)), _number(detail.get("lower")),
+        _number(detail.get("upper")), scored if isinstance(scored, int) else None,
+    )  # fmt: skip
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _next_look(page: ModelPage, file: ModelFile) -> float | None:
+    newest = page.outcomes[0] if page.outcomes else None
+    last = newest.start + page.glance.grid.window_s if newest else page.watched_since
+    return None if last is None else last + parse_duration(file.watch.drift_over)
+
+
+def _totals(report: QualityReport | None) -> tuple[tuple[str, str, int], ...]:
+    if report is None:
+        return ()
+    return tuple(
+        (name, words, sum(getattr(one, name) for one in report.counts)) for name, words in _WORDS
+    )
+
+
+def _chart(report: QualityReport) -> Chart:
+    """A point a version and span, in the middle of the span, with its interval."""
+    middles = sorted({(one.start + one.end) / 2 for one in report.spans})
+    series: list[dict[str, Any]] = []
+    words: list[str] = []
+    for version in sorted({one.version for one in report.spans}):
+        mine = {
+            (one.start + one.end) / 2: one.quality
+            for one in report.spans
+            if one.version == version and not one.short_of
+        }
+        if not mine:
+            continue
+        held = [mine.get(t) for t in middles]
+        series.append(
+            {
+                "label": f"version {version}",
+                "colour": f"v{colour_of(version)}",
+                "values": [None if q is None else round(q.value, 4) for q in held],
+                "low": [None if q is None else round(q.lower, 4) for q in held],
+                "high": [None if q is None else round(q.upper, 4) for q in held],
+            }
+        )
+        points = [
+            f"{times.utc(t)} {q.value:.3f} ({q.lower:.3f} to {q.upper:.3f})"
+            for t, q in mine.items()
+        ]
+        words.append(f"version {version}: {', '.join(points)}")
+    name = metric_name(report.metric)
+    data: dict[str, Any] = {
+        "t": middles, "unit": "", "series": series, "marks": [], "points": True,
+        "span": [report.start, report.end],
+    }  # fmt: skip
+    if report.floor is not None:
+        data["floor"] = report.floor
+        words.append(f"floor {report.floor:g}")
+    return Chart("quality", name, "", "; ".join(words), data)

@@ -1,0 +1,151 @@
+"""How good answers were, as a model's page, its file and the API tell it from the log."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from apps.console.visitors import FILE, World, run
+from event_rows import predicted_event
+
+from windvane.adapters.delta import DeltaEventLog
+from windvane.adapters.sql import SqlControlStore
+from windvane.ports.control_store import Progress, WindowVerdict
+from windvane.ports.event_log import LogEntry
+from windvane.ports.events import Event, OutcomeSeen
+from windvane.usecases.apply_model import apply_model
+from windvane.usecases.read_model_file import read_model_file
+
+JUDGED = FILE.format(decides="[]") + "watch: {window: 1h, outcomes: {floor: 0.62}}\n"
+CONTRACT = read_model_file(JUDGED).contract
+
+
+def make(migrated_file: Path, tmp_path: Path, rows: int, text: str = JUDGED) -> World:
+    """``rows`` predictions with an outcome in the last six hours, by two versions of which the
+    second is better; one outcome in ten names no prediction."""
+    shutil.copy(migrated_file, tmp_path / "control.db")
+    store = SqlControlStore(f"sqlite:///{tmp_path / 'control.db'}")
+    log = DeltaEventLog(str(tmp_path / "log"))
+    world = World(store, log=log)
+    apply_model(store, world.clock, text)
+    now = world.clock.now()
+    with store.begin() as tx:
+        tx.put_progress([Progress("late", now - 86_400.0, now - 3_600.0, 0.0)])
+    rng = np.random.default_rng(3)
+    events: list[Event] = []
+    for i in range(rows):
+        at, truth = now - 21_600.0 * (1 - i / rows), float(i % 3 == 0)
+        version = "2" if i % 2 else "1"
+        score = 1 / (1 + np.exp(-((3.0 if version == "2" else 0.5) * (truth - 0.5) + rng.normal())))
+        events.append(
+            predicted_event(
+                f"p{i}", at, "late", "acme", CONTRACT.id, values=[1.0, "a"],
+                outputs=[float(score)], routed=version, answered=version,
+            )
+        )  # fmt: skip
+        named = f"p{i}" if i % 10 else f"lost{i}"
+        events.append(OutcomeSeen(f"o{i}", at + 5, "late", "acme", CONTRACT.id, named, 0, truth))
+    if events:
+        log.append(
+            "w0", 10 * len(events), [LogEntry("w0", 10 * i, e) for i, e in enumerate(events)],
+            {CONTRACT.id: CONTRACT},
+        )  # fmt: skip
+    return world
+
+
+async def told(world: World) -> dict[str, Any]:
+    answer = await world.ask("viewer", "GET", "/api/models/late/quality")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_each_version_has_its_metric_with_its_interval(migrated_file: Path, tmp_path: Path) -> None:
+    world = make(migrated_file, tmp_path, 1_200)
+
+    async def story() -> None:
+        found = await told(world)
+        whole = {one["version"]: one for one in found["whole"]}
+        assert found["metric"] == "auc"
+        assert found["floor"] == 0.62
+        assert whole["2"]["lower"] > whole["1"]["upper"]
+        for one in whole.values():
+            assert one["lower"] < one["value"] < one["upper"]
+        assert sum(one["outcomes"] for one in whole.values()) == 1_080
+        assert [(o["tenant"], o["joined"], o["unknown"]) for o in found["outcomes"]] == [
+            ("acme", 1_080, 120)
+        ]
+        page = (await world.ask("viewer", "GET", "/models/late")).text
+        for version in ("1", "2"):
+            mine = whole[version]
+            words = f"version {version}: AUC {mine['value']:.3f} ({mine['lower']:.3f} to"
+            assert words in page
+        assert "1,080" in page
+        assert "name no prediction" in page
+        file = (await world.ask("viewer", "GET", "/csv/models/late/quality")).text
+        rows = list(csv.DictReader(io.StringIO(file, newline="")))
+        assert len(rows) == len(found["spans"])
+        assert {row["floor"] for row in rows} == {"0.62"}
+        values = sorted(float(r["value"]) for r in rows if r["value"])
+        assert values == sorted(one["value"] for one in found["spans"] if not one["missing"])
+
+    run(story)
+    world.store.close()
+
+
+def test_too_few_outcomes_are_said_to_be_too_few(migrated_file: Path, tmp_path: Path) -> None:
+    world = make(migrated_file, tmp_path, 30)
+
+    async def story() -> None:
+        found = await told(world)
+        assert [one["value"] for one in found["whole"]] == [None, None]
+        page = (await world.ask("viewer", "GET", "/models/late")).text
+        assert "version 2: too few outcomes to tell the AUC yet" in page
+        assert "The judge has not looked yet" in page
+        assert "data-chart" in page
+        assert 'id="plot-quality"' not in page, "no chart of nothing"
+
+    run(story)
+    world.store.close()
+
+
+def test_no_outcome_at_all_says_how_to_send_one(migrated_file: Path, tmp_path: Path) -> None:
+    world = make(migrated_file, tmp_path, 0)
+
+    async def story() -> None:
+        page = (await world.ask("viewer", "GET", "/models/late")).text
+        assert "No outcome is known yet" in page
+        assert "POST /v1/outcomes" in page
+
+    run(story)
+    world.store.close()
+
+
+@pytest.mark.parametrize("floor", [True, False])
+def test_what_the_judge_said_is_there_without_the_log(
+    migrated_file: Path, tmp_path: Path, floor: bool
+) -> None:
+    world = make(migrated_file, tmp_path, 10, JUDGED if floor else FILE.format(decides="[]"))
+    start = world.clock.now() // 3_600 * 3_600 - 7_200.0
+    detail = {"auc": 0.7012, "metric": "auc", "scored": 4_321, "lower": 0.68, "upper": 0.72,
+              "began": start - 86_400.0}  # fmt: skip
+    with world.store.begin() as tx:
+        tx.add_verdicts(
+            [WindowVerdict("late", start, "outcomes", "", "pass", "OUT-200", "AUC is fine", detail)]
+        )
+    shutil.rmtree(tmp_path / "log")
+
+    async def story() -> None:
+        page = (await world.ask("viewer", "GET", "/models/late")).text
+        assert "0.680 to 0.720" in page
+        assert "4,321" in page
+        assert ('no <span class="code">watch.outcomes.floor</span>' in page) == (not floor)
+        file = await world.ask("viewer", "GET", "/csv/models/late/looks")
+        assert "OUT-200,0.7012,0.68,0.72,4321,AUC is fine" in file.text
+
+    run(story)
+    world.store.close()
