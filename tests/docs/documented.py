@@ -53,7 +53,7 @@ def rows(text: str) -> dict[str, list[str]]:
     """The cells of each table row by the first name in its first cell."""
     out: dict[str, list[str]] = {}
     for line in _outside_fences(text):
-        if line.startswith("| `"):
+        if line.startswith(("| `", "| [`")):
             cells = _cells(line)
             out[cells[0].split("`")[1]] = cells
     return out

@@ -77,6 +77,7 @@ class Seeded:
     feed_incident: str
     tenant_incident: str
     canary_decision: str
+    key: str = ""
 
 
 def settings(home: Path, port: int) -> None:

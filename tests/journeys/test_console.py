@@ -364,7 +364,7 @@ def test_without_a_database_it_says_so_and_comes_back(browser: Browser, tmp_path
         for path in ("/api/models", "/api/incidents", "/api/decisions/y"):
             found = get(url + path)
             assert found.status_code == 503
-            assert set(found.json()) == {"code", "message", "hint"}
+            assert set(found.json()) == {"code", "message", "hint", "docs"}
             assert found.json()["code"].startswith("STO-")
         found = get(f"{url}/readyz")
         assert found.status_code == 503
@@ -430,7 +430,7 @@ def test_the_openapi_document_is_valid_and_every_get_answers(console: str, told:
         if "{" in path:
             lost = get(console + path.format(**{k: v[:-1] for k, v in real.items()}))
             assert lost.status_code == 404
-            assert set(lost.json()) == {"code", "message", "hint"}
+            assert set(lost.json()) == {"code", "message", "hint", "docs"}
             wanted = next(v for k, v in real.items() if k in path.rpartition("{")[2])
             assert lost.json()["hint"] == f"did you mean {wanted!r}?"
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from journeys.console_installation import seed_installation
 from journeys.console_log import seed_log
 from journeys.console_process import get, running_console, watched_page
 from journeys.console_seed import NOW, Seeded, seed, settings
@@ -27,6 +29,7 @@ _SHOWN = {"critical", "serious"}
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Seeded:
     given = seed(tmp_path_factory.mktemp("pages"))
+    given = replace(given, key=seed_installation(given))
     seed_log(given.home)
     given.store.close()
     return given
@@ -59,6 +62,17 @@ def paths(told: Seeded) -> dict[str, str]:
         "tenant": f"/incidents/{told.tenant_incident}",
         "decision": f"/decisions/{quote(FEED_DECISION)}",
         "act": "/act/model/roll-back/flight-delay",
+        "keys": "/keys",
+        "no key": "/keys?q=zzz",
+        "issue": "/keys/issue",
+        "revoke": f"/keys/{told.key}/revoke",
+        "limits": "/limits",
+        "set limit": "/limits/set",
+        "remove limit": "/limits/remove?tenant=%2A",
+        "users": "/users",
+        "add user": "/users/add",
+        "remove user": "/users/ben/remove",
+        "silences": "/silences",
         "account": "/account",
         "api": "/api",
         "unknown": "/models/flight-dely",

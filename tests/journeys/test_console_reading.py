@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,7 +17,7 @@ from windvane.apps.console.answering import ReadService
 from windvane.apps.console.features import feature_views
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.replaying import replayed
-from windvane.apps.console.traffic import TrafficSeries, grid, series
+from windvane.apps.console.traffic import Grid, TrafficSeries, grid, series
 from windvane.apps.console.views import notes_on
 from windvane.core.sketch import NO_AXES, TRAFFIC, Sketch
 from windvane.ports.control_store import StoreUnavailable, Tx, UnknownName, WindowKey
@@ -39,10 +39,14 @@ class CountedTx:
         self._tx = tx
         self.read = 0
 
-    def sketches(self, model: str, start: float, end: float) -> Any:
-        found = self._tx.sketches(model, start, end)
+    def sketches_since(self, since: Mapping[str, float]) -> Any:
+        found = list(self._tx.sketches_since(since))
         self.read += len(found)
         return found
+
+
+def of_one(memory: Memory, tx: Tx, given: Grid, wall: float) -> TrafficSeries:
+    return memory.series(tx, {MODEL: given}, wall)[MODEL]
 
 
 def figures(line: TrafficSeries) -> list[tuple[int, float | None]]:
@@ -56,20 +60,20 @@ def test_settled_windows_are_read_once_a_minute(told: Seeded) -> None:
     with told.store.read() as tx:
         counted: Any = CountedTx(tx)
         direct = series(tx.sketches(MODEL, given.starts[0], float("inf")), given)
-        assert figures(memory.series(counted, MODEL, given, 100.0)) == figures(direct)
+        assert figures(of_one(memory, counted, given, 100.0)) == figures(direct)
         first, counted.read = counted.read, 0
-        assert figures(memory.series(counted, MODEL, given, 110.0)) == figures(direct)
+        assert figures(of_one(memory, counted, given, 110.0)) == figures(direct)
         assert 0 < counted.read < first / 4
         later = grid(NOW + WINDOW_S, WINDOW_S, 24, NOW + WINDOW_S)
         moved = series(tx.sketches(MODEL, later.starts[0], float("inf")), later)
-        assert figures(memory.series(counted, MODEL, later, 120.0)) == figures(moved)
+        assert figures(of_one(memory, counted, later, 120.0)) == figures(moved)
     with told.store.begin() as tx:
         key = WindowKey(MODEL, at_window(12), "2", "champion", "a", "late")
         tx.put_layout(NO_AXES)
         tx.add_sketches({key: late})
     with told.store.read() as tx:
-        assert memory.series(tx, MODEL, given, 121.0).all.requests == direct.all.requests
-        again = memory.series(tx, MODEL, given, 161.0).all.requests
+        assert of_one(memory, tx, given, 121.0).all.requests == direct.all.requests
+        again = of_one(memory, tx, given, 161.0).all.requests
         assert again == direct.all.requests + 1_000
 
 

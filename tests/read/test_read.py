@@ -181,7 +181,7 @@ def test_bad_questions_are_refused(
     headers = {"authorization": f"Bearer {ADMIN}"}
     answer = httpx.get(f"{url}/api/read/{table}", params=query, headers=headers)
     assert answer.status_code == status, answer.text
-    assert {"code", "message", "hint"} == answer.json().keys()
+    assert {"code", "message", "hint", "docs"} == answer.json().keys()
 
 
 def test_importing_windvane_imports_nothing_of_it() -> None:

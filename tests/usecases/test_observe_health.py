@@ -10,7 +10,13 @@ from windvane.core.health import Health
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import WindowKey
 from windvane.usecases.leases import give_up
-from windvane.usecases.observe_health import observe, observe_health
+from windvane.usecases.observe_health import (
+    load_evidence,
+    load_totals,
+    observe,
+    observe_health,
+    traffic_of,
+)
 from windvane.usecases.read_model_file import read_model_file
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -21,7 +27,10 @@ def health(harness: Harness, later_s: float = 0.0) -> Health:
         file = read_model_file(tx.model(MODEL).text)
         seen = observe(tx, harness.clock.wall(), 600.0)
         live, opened = tx.deployment(MODEL), tx.open_incidents(MODEL)
-        return observe_health(tx, seen, file, live, opened, harness.clock.now() + later_s)
+        evidence = load_evidence(tx, {MODEL: live})[MODEL]
+        now = harness.clock.now() + later_s
+        traffic = traffic_of(load_totals(tx, [file], now)[MODEL].values())
+        return observe_health(seen, evidence, file, live, opened, traffic, now)
 
 
 def codes(harness: Harness) -> tuple[str, str]:

@@ -110,6 +110,21 @@ def test_versions_lie_in_the_new_home_under_a_larger_number(
     assert {p.stat().st_mode & 0o077 for p in new.rglob("*") if p.is_file()} <= {0, 0o044}
 
 
+def test_a_version_whose_files_were_gone_is_named_and_the_rest_is_restored(
+    home: Path, tmp_path: Path
+) -> None:
+    store = SqlControlStore(f"sqlite:///{home / 'control.db'}")
+    with store.begin() as tx:
+        lost = replace(tx.version("late", "1"), version="2", artifact=str(tmp_path / "gone"))
+        tx.add_version(lost)
+    store.close()
+    back_up(home, tmp_path / "one.tar")
+    report = restore(tmp_path / "one.tar", tmp_path / "new")
+    assert report.versions == 2
+    (problem,) = report.problems
+    assert problem.startswith("late version 2: its files are not where they were registered")
+
+
 def test_a_backup_of_a_later_release_is_refused(backup: Path, tmp_path: Path) -> None:
     kept = backup.read_bytes()
     rewrite(backup, of_manifest(schema="9999", release="7.0"))

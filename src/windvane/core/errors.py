@@ -37,6 +37,11 @@ class WindvaneError(Exception):
             raise TypeError(f"error code {code} is taken by {REGISTRY[code].__name__}")
         REGISTRY[code] = cls
 
+    @property
+    def docs(self) -> str:
+        """Where the reference explains the code, below its folder: ``errors/GAT#gat-101``."""
+        return f"errors/{self.code[:3]}#{self.code.lower()}"
+
     def __str__(self) -> str:
         advice = f" Hint: {self.advice}" if self.advice else ""
         return f"{self.code}: {self.message}{advice}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
@@ -18,7 +18,7 @@ from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.task import Contract
-from windvane.ports.quarantine import Counted, Quarantined
+from windvane.ports.quarantine import Counted, ItemKind, Quarantined
 from windvane.ports.users import Users
 
 
@@ -334,6 +334,10 @@ class Models(Protocol):
         """Oldest first, with ``baseline`` empty: it is large, and few need it."""
         ...
 
+    def version_summaries_of(self, models: Sequence[str]) -> Mapping[str, list[VersionRecord]]:
+        """The same of several models; a model without a version is left out."""
+        ...
+
     def drop_version(self, model: str, version: str) -> None: ...
     def drop_model(self, model: str) -> None:
         """Everything of the model but its decisions and what waits in the outbox."""
@@ -424,6 +428,11 @@ class Windows(Protocol):
         """Those of several models, ordered by model."""
         ...
 
+    def sketches_since(self, since: Mapping[str, float]) -> Iterator[tuple[WindowKey, Sketch]]:
+        """Those of each model at or after its time, in no order. They are read as they are taken,
+        within the transaction: all at once can be many."""
+        ...
+
     def add_units(self, units: Sequence[UnitSeen]) -> None:
         """Remember each unit once a rollout and arm; a failure or slowness, once seen, stays."""
         ...
@@ -434,6 +443,12 @@ class Windows(Protocol):
         self, model: str, monitor: str, since: float, limit: int, until: float = math.inf
     ) -> list[WindowVerdict]:
         """Newest first, of windows that start in [since, until); ``monitor`` "" for all."""
+        ...
+
+    def newest_verdicts(
+        self, models: Sequence[str], monitor: str, limit: int
+    ) -> list[WindowVerdict]:
+        """The ``limit`` newest of each model, newest first; ``monitor`` "" for all."""
         ...
 
     def due_models(self, read_until: float) -> list[str]:
@@ -491,9 +506,9 @@ class Quarantine(Protocol):
         many were held and are marked now."""
         ...
 
-    def retrying(self, limit_bytes: int) -> list[Quarantined]:
-        """Those that are marked, with their bodies, by place: at least one, then as many as have
-        ``limit_bytes`` together."""
+    def retrying(self, limit_bytes: int, kind: ItemKind) -> list[Quarantined]:
+        """Those of the kind that are marked, with their bodies, by place: at least one, then as
+        many as have ``limit_bytes`` together."""
         ...
 
     def next_place(self) -> int:

@@ -11,6 +11,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, ModelRecord, Tx
 from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
+from windvane.usecases.set_aside import file_is_read_again
 
 
 def apply_model(
@@ -26,9 +27,12 @@ def apply_model(
         if held is not None and held.text == text:
             return file, False
         if held is not None and tx.version_summaries(file.model):
-            _check_growth(tx, read_model_file(held.text), file)
+            before = _readable(held.text)
+            if before is not None:
+                _check_growth(tx, before, file)
         _check_cascade(tx, file)
         tx.put_model(ModelRecord(file.model, text, clock.now()))
+        file_is_read_again(tx, file.model)
         if (judged := tx.progress([file.model]).get(file.model)) is not None:
             tx.put_progress([replace(judged, due_at=0.0)])  # its windows may be others now
         version = fact_hash(text)
@@ -51,6 +55,14 @@ def apply_model(
             )
         )
     return file, True
+
+
+def _readable(text: str) -> ModelFile | None:
+    """None for a file that this release cannot read: then another one is the way out."""
+    try:
+        return read_model_file(text)
+    except BadModelFile:
+        return None
 
 
 def _check_cascade(tx: Tx, file: ModelFile) -> None:

@@ -24,10 +24,12 @@ from windvane.usecases.publish_routing import (
     publish_table,
 )
 from windvane.usecases.read_model_file import BadModelFile, read_model_file
+from windvane.usecases.set_aside import NEVER, failed_notification
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 300.0
+_MOST_TRIES = 300  # a day
 _CLAIMED_FOR_S = 60.0
 _LOOK_AGAIN_S = 60.0
 
@@ -97,8 +99,9 @@ def deliver_lane(store: ControlStore, clock: Clock, lane: Lane, limit: int = 50)
 
     Delivery is at least once and every effect is idempotent by its key, so a crash between
     doing and noting repeats without acting twice. Failures wait, twice as long each time
-    up to five minutes, with jitter; the queue is the table, so nothing is dropped. What is
-    claimed here nobody else carries out meanwhile.
+    up to five minutes, with jitter; the queue is the table, so nothing is dropped. A notification
+    that fails for a day is set aside, until somebody puts it back. What is claimed here nobody
+    else carries out meanwhile.
     """
     with store.begin([]) as tx:
         # No more than are begun now: what waits for others must not fall due meanwhile.
@@ -171,10 +174,21 @@ def _deliver(store: ControlStore, clock: Clock, lane: Lane, item: OutboxItem) ->
 
 def _failed(store: ControlStore, clock: Clock, item: OutboxItem, error: Exception) -> None:
     _log.warning("effect %s failed: %s", item.key, error)
-    wait = min(_FIRST_RETRY_S * 2.0**item.attempts, _LAST_RETRY_S)
+    if item.kind == NOTIFY and item.attempts + 1 >= _MOST_TRIES:
+        _set_aside(store, clock, item, error)
+        return
+    wait = min(_FIRST_RETRY_S * 2.0 ** min(item.attempts, 30), _LAST_RETRY_S)
     with store.begin([]) as tx:
         retry_at = clock.wall() + wait * random.uniform(0.5, 1.5)
         tx.effect_failed(item.key, str(error), retry_at)
+
+
+def _set_aside(store: ControlStore, clock: Clock, item: OutboxItem, error: Exception) -> None:
+    with store.begin([]) as tx:
+        if tx.add_quarantined([failed_notification(item, error, clock.now())]):
+            tx.postpone_effect(item.key, item.body, NEVER)
+        else:  # the quarantine is full, which is counted
+            tx.effect_done(item.key, clock.wall())
 
 
 def _check_silence(tx: Tx, body: Mapping[str, Any], wall: float) -> bool:

@@ -18,8 +18,10 @@ from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.leases import Shards
 from windvane.usecases.load_windows import DueWindow, Loaded, WindowCache, load_windows
 from windvane.usecases.monitors import MONITORS, Judged, Monitor
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S, recorded_until
 from windvane.usecases.respond import Found, open_causes, respond
+from windvane.usecases.set_aside import failed_file, failed_window
 
 _log = logging.getLogger(__name__)
 # Onsets in so many windows of each other are one.
@@ -72,6 +74,7 @@ def judge_windows(
             shards.require(tx, named)
             _record(tx, quiet)
             _wait(tx, loaded)
+            _set_aside(tx, loaded, clock.now())
     for one in seen:
         if one.findings:
             _act(store, log, clock, shards, one)
@@ -157,6 +160,8 @@ def _write(tx: Tx, seen: Sequence[_Seen]) -> None:
                     states.append(
                         MonitorState(model, monitor.name, subject, at, state.alarmed, body)
                     )
+        failed = one.failed.items()
+        tx.add_quarantined([failed_window(one.window, n, "WIN-102", why) for n, why in failed])
     tx.put_monitor_states(states)
     tx.drop_monitor_states(gone)
     tx.put_progress([_after(one) for one in seen])
@@ -167,6 +172,15 @@ def _after(seen: _Seen) -> Progress:
     policy = window.policy
     due_at = window.end + policy.window_s + policy.grace_s
     return replace(held, until=window.end, due_at=due_at, revision=held.revision + 1)
+
+
+def _set_aside(tx: Tx, loaded: Loaded, now: float) -> None:
+    """Files that cannot be read any more; a model of one that can is judged once it loads."""
+    for record in tx.model_records(list(loaded.failed)) if loaded.failed else ():
+        try:
+            read_model_file(record.text)
+        except Exception as error:
+            tx.add_quarantined([failed_file(record, error, now)])
 
 
 def _wait(tx: Tx, loaded: Loaded) -> None:

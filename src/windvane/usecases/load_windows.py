@@ -93,12 +93,17 @@ def model_files(tx: Tx, models: Sequence[str], cache: WindowCache) -> Mapping[st
 
 
 def load_windows(
-    tx: Tx, models: Sequence[str], cache: WindowCache, recorded: float | None
+    tx: Tx,
+    models: Sequence[str],
+    cache: WindowCache,
+    recorded: float | None,
+    known: Mapping[str, Progress] | None = None,
 ) -> Loaded:
     """The next window of each of ``models`` that is closed but not judged.
 
     A window is closed once every spool was read past its end: up to ``recorded`` (business time,
-    s), None where nobody knows. One model that cannot be loaded keeps no other waiting.
+    s), None where nobody knows. ``known`` is how far the models are judged, by default as it is
+    recorded. One model that cannot be loaded keeps no other waiting.
     """
     if recorded is None:
         return Loaded((), (), {})
@@ -106,7 +111,7 @@ def load_windows(
     files = model_files(tx, list(live), cache)
     failed = {m: "its file cannot be read" for m in live if m not in files}
     policies = _policies(tx, files)
-    known = dict(tx.progress(list(files)))
+    known = dict(tx.progress(list(files)) if known is None else known)
     since = {m: live[m].changed_at - policies[m].recent_s for m in files if m not in known}
     for model, first in tx.first_windows(since).items():
         known[model] = Progress(model, first, first, 0.0)

@@ -84,10 +84,15 @@ def add_first_user(store: ControlStore, clock: Clock, hasher: PasswordHasher) ->
     with store.read() as tx:
         if tx.users():
             return None
-    password = "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(5))
+    password = random_password()
     reason = "the installation has no user yet"
     add_user(store, clock, hasher, FIRST_USER, password, [Role.ADMIN.value], by="up", reason=reason)
     return password
+
+
+def random_password() -> str:
+    """20 letters and digits, about 99 bits, in groups that can be read out."""
+    return "-".join("".join(secrets.choice(_ALPHABET) for _ in range(4)) for _ in range(5))
 
 
 def remove_user(

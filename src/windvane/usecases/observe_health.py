@@ -25,7 +25,6 @@ from windvane.ports.control_store import (
     Progress,
     Tx,
     VersionRecord,
-    WindowKey,
     WindowVerdict,
 )
 from windvane.usecases.advance_rollout import ROLLOUT
@@ -66,56 +65,97 @@ def observe(tx: Tx, wall: float, expire_after_s: float) -> Observed:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is read of one model: its newest verdicts, its versions, how far its windows are
+    judged, and whether there ever was traffic."""
+
+    latest: Latest
+    versions: Mapping[str, VersionRecord]
+    judged: Progress | None
+    had_traffic: bool
+
+
+@dataclass(slots=True)
+class Totals:
+    """Rows that were answered, not answered or answered by a fallback, and refused requests."""
+
+    answered: int = 0
+    unanswered: int = 0
+    fell_back: int = 0
+    refused: int = 0
+
+    def add(self, sketch: Sketch) -> None:
+        self.answered += sketch.total("rows")
+        self.unanswered += sketch.total("unanswered")
+        self.fell_back += sketch.total("fell_back")
+        self.refused += sketch.total("refused")
+
+
+def load_evidence(tx: Tx, models: Mapping[str, Deployment | None]) -> Mapping[str, Evidence]:
+    """Of each model, by what is live of it; as many queries for one as for two hundred."""
+    names = list(models)
+    rolling = {name for name, live in models.items() if live is not None and live.challenger}
+    rows = tx.newest_verdicts(names, "", 50)
+    for monitor in (m.name for m in MONITORS if m.slow):
+        rows += tx.newest_verdicts(names, monitor, 1)
+    rows += tx.newest_verdicts(sorted(rolling), ROLLOUT, 1)
+    latest: dict[str, dict[tuple[str, str], WindowVerdict]] = {name: {} for name in names}
+    for row in sorted(rows, key=lambda r: -r.start):
+        if row.monitor != ROLLOUT or row.model in rolling:
+            latest[row.model].setdefault((row.monitor, row.subject), row)
+    versions = tx.version_summaries_of(names)
+    judged = tx.progress(names)
+    first = tx.first_windows(dict.fromkeys(names, 0.0))
+    return {
+        name: Evidence(
+            latest[name],
+            {version.version: version for version in versions.get(name, ())},
+            judged.get(name),
+            name in first,
+        )
+        for name in names
+    }
+
+
+def load_totals(
+    tx: Tx, files: Iterable[ModelFile], now: float
+) -> Mapping[str, Mapping[str, Totals]]:
+    """Of each model by tenant: the window that is under way at ``now`` (s), and RECENT_WINDOWS
+    before it."""
+    since: dict[str, float] = {}
+    for file in files:
+        window_s = parse_duration(file.watch.window)
+        since[file.model] = now // window_s * window_s - RECENT_WINDOWS * window_s
+    out: dict[str, dict[str, Totals]] = {name: {} for name in since}
+    for key, sketch in tx.sketches_since(since):
+        out[key.model].setdefault(key.tenant, Totals()).add(sketch)
+    return out
+
+
+def traffic_of(tenants: Iterable[Totals]) -> Traffic:
+    """All tenants' together."""
+    held = list(tenants)
+    return Traffic(
+        sum(one.answered for one in held), sum(one.unanswered for one in held),
+        sum(one.fell_back for one in held), False, RECENT_WINDOWS,
+        sum(one.refused for one in held),
+    )  # fmt: skip
+
+
 def observe_health(
-    tx: Tx,
     seen: Observed,
+    evidence: Evidence,
     file: ModelFile,
     live: Deployment | None,
     incidents: Sequence[Incident],
+    traffic: Traffic,
     now: float,
-    *,
-    latest: Latest | None = None,
-    traffic: Traffic | None = None,
 ) -> Health:
-    """The word for one model. ``latest`` and ``traffic`` where the caller has read them already."""
-    if latest is None:
-        latest = latest_verdicts(tx, file.model, bool(live and live.challenger))
-    if traffic is None:
-        window_s = parse_duration(file.watch.window)
-        since = now // window_s * window_s - RECENT_WINDOWS * window_s
-        traffic = traffic_of(tx.sketches(file.model, since, float("inf")), since)
-    if not traffic.before:
-        first = tx.first_windows({file.model: 0.0}).get(file.model)
-        traffic = replace(traffic, before=first is not None)
-    return judge_health(_facts(tx, seen, file, live, incidents, latest, traffic, now))
-
-
-def traffic_of(found: Iterable[tuple[WindowKey, Sketch]], since: float) -> Traffic:
-    """Traffic of the windows from ``since`` (s) on."""
-    answered = unanswered = fell_back = refused = 0
-    before = False
-    for key, sketch in found:
-        if key.start < since:
-            before = True
-            continue
-        answered += sketch.total("rows")
-        unanswered += sketch.total("unanswered")
-        fell_back += sketch.total("fell_back")
-        refused += sketch.total("refused")
-    return Traffic(answered, unanswered, fell_back, before, RECENT_WINDOWS, refused)
-
-
-def latest_verdicts(tx: Tx, model: str, rolling_out: bool) -> Latest:
-    """The newest verdict of each monitor and subject; of a rollout only while there is one."""
-    out: dict[tuple[str, str], WindowVerdict] = {}
-    rows = tx.verdicts(model, "", 0.0, 50)
-    slow = [m.name for m in MONITORS if m.slow]
-    for monitor in (*slow, *((ROLLOUT,) if rolling_out else ())):
-        rows += tx.verdicts(model, monitor, 0.0, 1)
-    for row in sorted(rows, key=lambda r: -r.start):
-        if rolling_out or row.monitor != ROLLOUT:
-            out.setdefault((row.monitor, row.subject), row)
-    return out
+    """The word for one model, from what was read of it. Reads nothing."""
+    if evidence.had_traffic and not traffic.before:
+        traffic = replace(traffic, before=True)
+    return judge_health(_facts(seen, evidence, file, live, incidents, traffic, now))
 
 
 def is_urgent(incident: Incident) -> bool:
@@ -124,19 +164,18 @@ def is_urgent(incident: Incident) -> bool:
 
 
 def _facts(
-    tx: Tx,
     seen: Observed,
+    evidence: Evidence,
     file: ModelFile,
     live: Deployment | None,
     incidents: Sequence[Incident],
-    latest: Latest,
     traffic: Traffic,
     now: float,
 ) -> HealthFacts:
-    watching = _watching(tx, seen, file, now)
+    watching = _watching(seen, evidence.judged, file, now)
     if live is None:
         return HealthFacts(False, watching, traffic)
-    versions = {v.version: v for v in tx.version_summaries(live.model)}
+    versions, latest, judged = evidence.versions, evidence.latest, evidence.judged
     champion = versions.get(live.champion)
     stand_in = versions.get(live.standing_in) if live.standing_in else None
     shift = latest.get((SuddenShift.name, ""))
@@ -144,7 +183,6 @@ def _facts(
     failed = [v for v in latest.values() if v.outcome == Outcome.FAIL]
     harmless = (TrainingDrift.name, ROLLOUT)
     window_s = parse_duration(file.watch.window)
-    judged = tx.progress([file.model]).get(file.model)
     newest = sorted(incidents, key=lambda i: -i.opened_at)
     troubles = [
         # A broken source that another version stands in for harms nobody just now.
@@ -190,12 +228,11 @@ def _still_fails(verdict: WindowVerdict, judged: Progress | None, window_s: floa
     return judged is None or verdict.start + window_s >= judged.until
 
 
-def _watching(tx: Tx, seen: Observed, file: ModelFile, now: float) -> Watching:
+def _watching(seen: Observed, judged: Progress | None, file: ModelFile, now: float) -> Watching:
     window_s, grace_s = parse_duration(file.watch.window), parse_duration(file.watch.grace)
-    held = tx.progress([file.model]).get(file.model)
     return Watching(
         recorded_ago=None if seen.recorded is None else max(0.0, now - seen.recorded),
-        judged_ago=None if held is None else max(0.0, now - held.until),
+        judged_ago=None if judged is None else max(0.0, now - judged.until),
         late_after=max(_LEAST_LATE_S, 3.0 * window_s + grace_s),
         steward=lease_of(file.model) in seen.leases,
     )

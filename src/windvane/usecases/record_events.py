@@ -23,7 +23,14 @@ from windvane.ports.control_store import (
 )
 from windvane.ports.event_log import EventLog, LogEntry, LogRows
 from windvane.ports.events import EVENTS, Denied, event_key
-from windvane.ports.quarantine import MAX_MESSAGE, Counted, CountName, ItemStatus, Quarantined
+from windvane.ports.quarantine import (
+    MAX_MESSAGE,
+    Counted,
+    CountName,
+    ItemKind,
+    ItemStatus,
+    Quarantined,
+)
 from windvane.ports.spool import Batch, SpoolReader
 from windvane.usecases.check_event import (
     UnloggedEvent,
@@ -109,7 +116,7 @@ class Recorder:
         self._refused = 0
         with store.read() as tx:
             self._checkpoints = {c.spool: c for c in tx.checkpoints()}
-            pending = tx.retrying(0)
+            pending = tx.retrying(0, ItemKind.EVENT)
             place = pending[0].place if pending else tx.next_place()
         self._pending = PendingRows(policy or CommitPolicy())
         # What this machine counted and did not log is met again; what others did, is not.
@@ -308,12 +315,12 @@ class Recorder:
     def _retry(self, background: BackgroundExecutor) -> int:
         """Record what somebody put back from the quarantine, if no other recorder does."""
         with self._store.read() as tx:
-            waiting = bool(tx.retrying(0))
+            waiting = bool(tx.retrying(0, ItemKind.EVENT))
         if not waiting:
             return 0
         with self._store.begin() as tx:
             self._token = tx.acquire(RETRY_LEASE, self._name, _RETRY_LEASE_S)
-            items = tx.retrying(_READ_BYTES) if self._token is not None else []
+            items = tx.retrying(_READ_BYTES, ItemKind.EVENT) if self._token is not None else []
         if not items:
             return 0
         payloads = tuple((item.place, item.body) for item in items)

@@ -256,11 +256,14 @@ def _bad_versions(
     artifacts: Artifacts, versions: Sequence[VersionRecord], home: Path, staging: Path
 ) -> Iterator[tuple[str, str]]:
     for version in versions:
-        folder = staging / Path(version.artifact).relative_to(home)
+        named, folder = f"{version.model} version {version.version}:", Path(version.artifact)
+        if not folder.is_relative_to(home):  # they were gone before the backup was made
+            yield named, "its files are not in the backup"
+            continue
         try:
-            artifacts.open(str(folder), version.manifest)
+            artifacts.open(str(staging / folder.relative_to(home)), version.manifest)
         except ManifestMismatch as error:
-            yield f"{version.model} version {version.version}:", error.message
+            yield named, error.message
 
 
 def _settings(

@@ -32,7 +32,11 @@ from windvane.ports.quarantine import Quarantined
 from windvane.ports.users import UserRecord
 
 COMMANDS = sorted(d.commands())
-NO_HOME = {"completion", "demo"}  # of no installation; the demo's own `--home` is made anew
+NO_HOME = {
+    "completion",
+    "demo",
+    "explain-code",
+}  # of no installation; the demo's own `--home` is made anew
 # What is started elsewhere, or lasts: their own tests look at what they print.
 ELSEWHERE = {
     "up", "restart", "demo", "train", "register", "watch", "profile", "optimize", "import-events",
@@ -152,6 +156,7 @@ def words_of(command: str, home: Path) -> list[str]:
         "user role": ["ana", "operator"],
         "user remove": ["ana"],
         "completion": ["bash"],
+        "explain-code": ["GAT-101"],
     }.get(command, [])
 
 
@@ -211,7 +216,7 @@ def test_an_error_wraps_in_a_terminal_only(home: Path) -> None:
         [sys.executable, "-m", "windvane.apps.cli.main", *words], capture_output=True, text=True,
         timeout=60, check=False, env={**os.environ, "WINDVANE_HOME": str(home), "COLUMNS": "80"},
     )  # fmt: skip
-    assert [line[:2] for line in piped.stderr.splitlines()] == ["ST", "  "], piped.stderr
+    assert [line[:2] for line in piped.stderr.splitlines()] == ["ST", "  ", "  "], piped.stderr
 
 
 def test_no_color_is_obeyed(home: Path) -> None:
@@ -226,7 +231,7 @@ def test_no_color_is_obeyed(home: Path) -> None:
         ("bash", "windvane inc", "incidents"),
         ("bash", "windvane status --js", "--json"),
         ("zsh", "windvane key ro", "rotate"),
-        ("fish", "windvane explain", "explain-runtime"),
+        ("fish", "windvane explain-r", "explain-runtime"),
     ],
 )
 def test_a_shell_is_told_what_can_come_next(shell: str, typed: str, found: str) -> None:

@@ -62,6 +62,20 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/api/limits"): ("/api/limits", None),
     ("PUT", "/api/limits"): ("/api/limits", {"tenant": "bolt", "rate": 1}),
     ("GET", "/api/audit"): ("/api/audit", None),
+    ("GET", "/api/users"): ("/api/users", None),
+    ("POST", "/api/users"): ("/api/users", {"name": "eva", "roles": ["viewer"]}),
+    ("PUT", "/api/users/{name}/roles"): ("/api/users/none/roles", {"roles": ["viewer"]}),
+    ("PUT", "/api/users/{name}/password"): ("/api/users/none/password", {}),
+    ("DELETE", "/api/users/{name}"): ("/api/users/none", None),
+    ("GET", "/api/silences"): ("/api/silences", None),
+    ("GET", "/silences"): ("/silences", None),
+    ("GET", "/csv/silences"): ("/csv/silences", None),
+    ("GET", "/keys"): ("/keys", None),
+    ("GET", "/csv/keys"): ("/csv/keys", None),
+    ("GET", "/limits"): ("/limits", None),
+    ("GET", "/csv/limits"): ("/csv/limits", None),
+    ("GET", "/users"): ("/users", None),
+    ("GET", "/csv/users"): ("/csv/users", None),
     ("GET", "/api/quarantine"): ("/api/quarantine", None),
     ("GET", "/api/spools"): ("/api/spools", None),
 }  # fmt: skip
@@ -80,17 +94,32 @@ for _action in ACTIONS:
     ASKED["POST", f"{_route}/{_action.name}"] = (f"{_path}/{_action.name}", _given)
     ASKED["GET", f"{_page}{_of}"] = (f"{_page}/{_name}", None)
     ASKED["POST", f"{_page}{_of}"] = (f"{_page}/{_name}", None)
+for _form, _path in {
+    "/keys/issue": "/keys/issue",
+    "/keys/{key}/rotate": "/keys/none/rotate",
+    "/keys/{key}/revoke": "/keys/none/revoke",
+    "/limits/set": "/limits/set",
+    "/limits/remove": "/limits/remove?tenant=none",
+    "/users/add": "/users/add",
+    "/users/{name}/roles": "/users/none/roles",
+    "/users/{name}/password": "/users/none/password",
+    "/users/{name}/remove": "/users/none/remove",
+}.items():
+    ASKED["GET", _form] = (_path, None)
+    ASKED["POST", _form] = (_path, {"reason": "seen"})
 # About oneself, for whoever is signed in.
 OWN = {("POST", "/sign-out"), ("GET", "/account"), ("POST", "/account")}
 PUBLIC = {
     ("GET", "/sign-in"), ("POST", "/sign-in"), ("GET", "/sign-in/oidc"),
     ("GET", "/sign-in/oidc/callback"), ("GET", "/healthz"), ("GET", "/readyz"),
 }  # fmt: skip
-OF_THE_INSTALLATION = {Action.READ_AUDIT, Action.MANAGE_KEYS, Action.MANAGE_LIMITS}
+OF_THE_INSTALLATION = {
+    Action.READ_AUDIT, Action.MANAGE_KEYS, Action.MANAGE_LIMITS, Action.MANAGE_USERS,
+}  # fmt: skip
 # Lists are for whoever has any role, and hold what their roles reach.
 LISTS = {"/", "/incidents", "/api", "/metrics", "/api/openapi.json", "/api/models",
          "/api/incidents", "/api/quarantine", "/api/spools", "/csv/models",
-         "/csv/incidents"}  # fmt: skip
+         "/csv/incidents", "/silences", "/csv/silences", "/api/silences"}  # fmt: skip
 
 
 @pytest.fixture

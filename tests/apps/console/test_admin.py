@@ -120,7 +120,7 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
 
 def problem(answer: httpx.Response) -> dict[str, str]:
     message = answer.json()
-    assert set(message) == {"code", "message", "hint"}, message
+    assert set(message) == {"code", "message", "hint", "docs"}, message
     return message
 
 

@@ -165,8 +165,11 @@ def test_what_cannot_be_read_is_said_so(world: World) -> None:
             assert page.status_code == 422, query
             assert word in unescape(page.text), query
             answer = await world.ask("operator", "GET", f"/api/models/late/log?{query}")
-            assert (answer.status_code, set(answer.json())) == (422, {"code", "message", "hint"})
+            told = answer.json()
+            assert (answer.status_code, set(told)) == (422, {"code", "message", "hint", "docs"})
+            assert told["docs"] == f"errors/{told['code'][:3]}#{told['code'].lower()}"
         unknown = await world.ask("viewer", "GET", "/models/lete/log")
+        assert "windvane explain-code STO-103" in unknown.text
         assert (unknown.status_code, "did you mean" in unknown.text) == (404, True)
 
     run(story)

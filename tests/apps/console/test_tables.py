@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from apps.console.visitors import World, run
+from apps.console.visitors import INCIDENT, OTHER_INCIDENT, World, run
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event
@@ -213,3 +213,36 @@ def asked(requests: int) -> Sketch:
     for name in ("requests", "rows"):
         found.traffic[TRAFFIC.index(name)] = requests
     return found
+
+
+def test_incidents_are_filtered_by_whether_somebody_is_on_them(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    shutil.copy(migrated_file, tmp_path / "control.db")
+    store = SqlControlStore(f"sqlite:///{tmp_path / 'control.db'}")
+    world = World(store)
+
+    async def story() -> None:
+        path = f"/api/incidents/{INCIDENT}/acknowledge"
+        assert (await world.ask("operator", "POST", path, {"reason": "T-1"})).status_code == 200
+        both = {INCIDENT, OTHER_INCIDENT}
+        for asked_for, wanted in {
+            "yes": {INCIDENT}, "no": {OTHER_INCIDENT}, "odd": set[str](), "": both,
+        }.items():  # fmt: skip
+            query = f"acknowledged={asked_for}"
+            answer = await world.ask("viewer", "GET", f"/api/incidents?{query}")
+            assert {one["id"] for one in answer.json()} == wanted
+            page = (await world.ask("viewer", "GET", f"/incidents?{query}")).text
+            file = (await world.ask("viewer", "GET", f"/csv/incidents?{query}")).text
+            for name in both:
+                assert (f'id="incident-{name}"' in page) == (name in wanted)
+                assert (name in file) == (name in wanted)
+        held = (await world.ask("viewer", "GET", "/api/incidents?acknowledged=yes")).json()[0]
+        assert held["acknowledged_by"] == "oidc:operator"
+        assert held["acknowledged_at"] == world.clock.at
+        assert "acknowledged by oidc:operator" in (
+            await world.ask("viewer", "GET", "/incidents")
+        ).text  # fmt: skip
+
+    run(story)
+    store.close()

@@ -24,8 +24,11 @@ from windvane.ports.quarantine import (
     MAX_MESSAGE,
     Counted,
     CountName,
+    ItemKind,
     Quarantined,
 )
+
+EVENT = ItemKind.EVENT
 
 
 def item(
@@ -113,21 +116,21 @@ def test_all_models_together_cannot_outgrow_it(store: SqlControlStore) -> None:
 def test_what_is_put_back_has_a_place_above_all_before(store: SqlControlStore) -> None:
     with store.begin() as tx:
         tx.add_quarantined([item("late", 9.0), item("early", 2.0), item("kept", 1.0)])
-        assert (tx.retrying(1 << 20), tx.next_place()) == ([], 1)
+        assert (tx.retrying(1 << 20, EVENT), tx.next_place()) == ([], 1)
         assert tx.retry_quarantined(["late", "early", "zz"]) == 2
         assert tx.retry_quarantined(["late"]) == 0, "it is marked already"
-        found = tx.retrying(1 << 20)
+        found = tx.retrying(1 << 20, EVENT)
         assert [(one.id, one.place, one.status, one.body) for one in found] == [
             ("early", 1, "retry", b"\x00\xff"), ("late", 2, "retry", b"\x00\xff"),
         ]  # fmt: skip
-        assert ids(tx.retrying(0)) == ["early"], "always one"
-        assert ids(tx.retrying(3)) == ["early"]
+        assert ids(tx.retrying(0, EVENT)) == ["early"], "always one"
+        assert ids(tx.retrying(3, EVENT)) == ["early"]
         tx.drop_quarantined(["early", "late"])
         assert tx.next_place() == 3
         assert tx.retry_quarantined(["kept"]) == 1
-        assert [one.place for one in tx.retrying(0)] == [3]
+        assert [one.place for one in tx.retrying(0, EVENT)] == [3]
         tx.add_quarantined([item("kept", 1.0)])
-        assert tx.retrying(0) == [], "it failed again and is held"
+        assert tx.retrying(0, EVENT) == [], "it failed again and is held"
 
 
 def test_counts_only_grow(store: SqlControlStore) -> None:

@@ -206,6 +206,65 @@ def test_verdicts_are_newest_first_and_replaced_by_window(store: SqlControlStore
         ]  # fmt: skip
 
 
+def test_the_newest_verdicts_of_many_models_are_those_of_each(store: SqlControlStore) -> None:
+    rows = [
+        WindowVerdict(model, start, monitor, subject, "pass", "DRI-200", model, {"at": start})
+        for model in ("delay", "seats")
+        for start in (60.0, 120.0, 180.0)
+        for monitor, subject in (("features", ""), ("refusals", "AA"), ("refusals", "BB"))
+    ]
+    with store.begin() as tx:
+        tx.add_verdicts(rows)
+    with store.read() as tx:
+        for monitor in ("", "features", "refusals", "errors"):
+            for limit in (1, 4, 50):
+                found = tx.newest_verdicts(["seats", "delay", "other"], monitor, limit)
+                for model in ("delay", "seats", "other"):
+                    of_one = tx.verdicts(model, monitor, 0.0, limit)
+                    assert [v for v in found if v.model == model] == of_one
+                assert [v.start for v in found] == sorted((v.start for v in found), reverse=True)
+        assert tx.newest_verdicts([], "", 50) == []
+        many = [f"none-{i}" for i in range(450)]
+        assert len(tx.newest_verdicts([*many, "seats"], "", 50)) == 9
+
+
+def test_summaries_of_many_models_are_those_of_each(store: SqlControlStore) -> None:
+    with store.begin() as tx:
+        for model, versions in (("delay", "12"), ("seats", "1")):
+            for at, version in enumerate(versions):
+                tx.add_version(
+                    VersionRecord(model, version, "a", "m", "l", (), {}, {}, b"x", float(at))
+                )
+    with store.read() as tx:
+        found = tx.version_summaries_of(["seats", "delay", "other"])
+        assert found == {model: tx.version_summaries(model) for model in ("delay", "seats")}
+        assert [v.version for v in found["delay"]] == ["1", "2"]
+        assert tx.version_summaries_of([]) == {}
+
+
+def test_sketches_since_each_models_own_time(store: SqlControlStore) -> None:
+    held = sketch(1)
+    keys = [
+        WindowKey(model, start, "1", "champion", tenant, "r")
+        for model in ("delay", "seats")
+        for start in (60.0, 120.0, 180.0)
+        for tenant in ("a", "b")
+    ]
+    with store.begin() as tx:
+        tx.add_sketches(dict.fromkeys(keys, held))
+    with store.read() as tx:
+        since = {"delay": 120.0, "seats": 181.0, "other": 0.0}
+        found = [key for key, _ in tx.sketches_since(since)]
+        assert len(found) == len(set(found)) == 4
+        assert {(key.model, key.start) for key in found} == {("delay", 120.0), ("delay", 180.0)}
+        assert list(tx.sketches_since({})) == []
+        first = tx.first_windows({"delay": 61.0, "seats": 181.0, "other": 0.0})
+        assert first == {"delay": 120.0}
+        since = {**since, "seats": 0.0}
+        for key, _ in tx.sketches_since(since):  # others are asked meanwhile
+            assert tx.first_windows({key.model: 0.0}) == {key.model: 60.0}
+
+
 def state(monitor: str, subject: str, at: float = 60.0, alarmed: bool = False) -> MonitorState:
     return MonitorState("delay", monitor, subject, at, alarmed, {"value": 1e300, "of": [subject]})
 

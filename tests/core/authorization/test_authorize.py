@@ -37,6 +37,7 @@ MATRIX = {
     Action.READ_AUDIT: "admin",
     Action.MANAGE_LIMITS: "admin",
     Action.MANAGE_KEYS: "admin",
+    Action.MANAGE_USERS: "admin",
 }
 ROLES = st.sampled_from(list(Role))
 NAMES = st.sampled_from(["late", "seats", "ops", "risk"])
@@ -78,7 +79,8 @@ def test_a_grant_on_some_models_is_good_for_nothing_else(
     if allowed and subject is not None:
         assert grant.model in ("", subject.model)
         assert grant.team in ("", subject.team)
-    if allowed and action in (Action.MANAGE_KEYS, Action.MANAGE_LIMITS, Action.READ_AUDIT):
+    of_all = (Action.MANAGE_KEYS, Action.MANAGE_LIMITS, Action.MANAGE_USERS, Action.READ_AUDIT)
+    if allowed and action in of_all:
         assert grant.on_everything
     if allowed:
         assert action in ACTIONS_OF[grant.role]

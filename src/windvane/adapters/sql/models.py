@@ -133,6 +133,14 @@ class ModelRows(Rows):
         found = sa.select(c.body).where(c.model == model).order_by(c.created_at, c.version)
         return [_version(row.body, b"") for row in self.all(found)]
 
+    def version_summaries_of(self, models: Sequence[str]) -> Mapping[str, list[VersionRecord]]:
+        c = t.versions.c
+        found = sa.select(c.model, c.body).order_by(c.created_at, c.version)
+        out: dict[str, list[VersionRecord]] = {}
+        for row in self.of_each([found.where(c.model == model) for model in models]):
+            out.setdefault(row.model, []).append(_version(row.body, b""))
+        return out
+
     def deployment(self, model: str) -> Deployment | None:
         row = self.one(sa.select(t.deployments.c.body).where(t.deployments.c.model == model))
         return None if row is None else load(row.body, Deployment)

@@ -20,6 +20,7 @@ from windvane.ports.quarantine import (
     MAX_MESSAGE,
     Counted,
     CountName,
+    ItemKind,
     ItemStatus,
     Quarantined,
 )
@@ -101,10 +102,12 @@ class QuarantineRows(CountRows):
         self.add_counts({PLACE: place - first})
         return place - first
 
-    def retrying(self, limit_bytes: int) -> list[Quarantined]:
+    def retrying(self, limit_bytes: int, kind: ItemKind) -> list[Quarantined]:
         q = t.quarantine.c
         marked = self.all(
-            sa.select(q.id, q.size).where(q.status == ItemStatus.RETRY).order_by(q.place)
+            sa.select(q.id, q.size)
+            .where(q.status == ItemStatus.RETRY, q.kind == kind)
+            .order_by(q.place)
         )
         wanted: list[str] = []
         for row in marked:

@@ -27,14 +27,9 @@ class WatchingRows(Rows):
 
     def first_windows(self, since: Mapping[str, float]) -> Mapping[str, float]:
         c = t.window_sketches.c
-        first = sa.select(sa.func.min(c.start)).where(
-            c.model == sa.bindparam("model"), c.start >= sa.bindparam("since")
-        )
-        found = {
-            model: self._c.execute(first, {"model": model, "since": at}).scalar_one()
-            for model, at in since.items()
-        }
-        return {model: start for model, start in found.items() if start is not None}
+        found = sa.select(c.model, c.start).order_by(c.start).limit(1)
+        parts = [found.where(c.model == model, c.start >= at) for model, at in since.items()]
+        return {row.model: row.start for row in self.of_each(parts)}
 
     def progress(self, models: Sequence[str]) -> Mapping[str, Progress]:
         done = t.judged_windows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from operator import attrgetter
 from typing import Any
@@ -72,6 +72,12 @@ class WindowRows(Rows):
         )
         order = (c.model, c.start, c.version, c.arm, c.tenant, c.recorder, c.layout_id)
         return [_keyed(r) for r in self.all(found.order_by(*order))]
+
+    def sketches_since(self, since: Mapping[str, float]) -> Iterator[tuple[WindowKey, Sketch]]:
+        c = t.window_sketches.c
+        found = sa.select(t.window_sketches)
+        parts = [found.where(c.model == model, c.start >= at) for model, at in since.items()]
+        return (_keyed(row) for row in self.of_each(parts))
 
     def add_units(self, units: Sequence[UnitSeen]) -> None:
         """Units are kept by a hash: they are counted, never read, and may hold anything."""
@@ -152,13 +158,25 @@ class WindowRows(Rows):
         if monitor:
             found = found.where(c.monitor == monitor)
         found = found.order_by(c.start.desc(), c.monitor, c.subject).limit(limit)
-        return [
-            WindowVerdict(
-                r.model, r.start, r.monitor, r.subject, r.outcome, r.code, r.sentence,
-                unpack(r.detail),
-            )
-            for r in self.all(found)
-        ]  # fmt: skip
+        return [_verdict(row) for row in self.all(found)]
+
+    def newest_verdicts(
+        self, models: Sequence[str], monitor: str, limit: int
+    ) -> list[WindowVerdict]:
+        c = t.window_verdicts.c
+        found = sa.select(t.window_verdicts)
+        if monitor:
+            found = found.where(c.monitor == monitor)
+        found = found.order_by(c.start.desc(), c.monitor, c.subject).limit(limit)
+        rows = self.of_each([found.where(c.model == model) for model in models])
+        return sorted(map(_verdict, rows), key=lambda v: (-v.start, v.model, v.monitor, v.subject))
+
+
+def _verdict(row: Any) -> WindowVerdict:
+    return WindowVerdict(
+        row.model, row.start, row.monitor, row.subject, row.outcome, row.code, row.sentence,
+        unpack(row.detail),
+    )  # fmt: skip
 
 
 def _keyed(row: Any) -> tuple[WindowKey, Sketch]:

@@ -56,10 +56,11 @@ def ends_quietly() -> Iterator[None]:
 
 
 def report_error(out: Console, error: WindvaneError) -> None:
-    """Its code, sentence and hint."""
+    """Its code, sentence and hint, and the command that explains the code."""
     out.print(f"{error.code} {error.message}", style="red")
     if error.advice:
         out.print(f"  hint: {error.advice}")
+    out.print(f"  more: windvane explain-code {error.code}")
 
 
 def _end_of_pipe() -> None:

@@ -64,5 +64,6 @@ COMMANDS: tuple[Command, ...] = (
     Command("restore", "backups:restore", MAINTAIN, "Make a new home of a backup; then `windvane up --home NEW` answers as the old one did."),
     Command("logs", "logs:logs", MAINTAIN, "What the processes of `windvane up` say, together in the order of time."),
     Command("doctor", "doctor:doctor", MAINTAIN, "Look at an installation: what is wrong with it, and what to do."),
+    Command("explain-code", "explain_code:explain_code", MAINTAIN, "What a code means, what causes it and how to fix it."),
     Command("completion", "completion:completion", MAINTAIN, "Print the script that completes commands and options in a shell."),
 )  # fmt: skip

@@ -13,8 +13,10 @@ from windvane.apps.cli.output import out, print_json
 from windvane.ports.control_store import Tx
 from windvane.ports.events import EVENTS
 from windvane.ports.quarantine import MAX_ITEMS, CountName, ItemKind, Quarantined
+from windvane.usecases.put_back import forget, put_back
 from windvane.usecases.read_settings import Settings
 from windvane.usecases.recorded_until import drop_spool, recorded_until, spool_states
+from windvane.usecases.set_aside import content_of_item
 
 quarantine_app = typer.Typer(
     no_args_is_help=True,
@@ -90,10 +92,13 @@ def retry(
 ) -> None:
     """Process it again; what is still bad is held again.
 
-    A recorder does it within seconds, and records each event once.
+    A recorder records an event once, within seconds; the steward judges a window again for the
+    record, and sends a notification again. A model's file is held until it can be read.
     """
-    with wiring.store(wiring.settings(home)).begin() as tx:
-        marked = tx.retry_quarantined(_chosen(tx, items, model, every=every))
+    settings = wiring.settings(home)
+    with wiring.store(settings).begin() as tx:
+        chosen = _chosen(tx, items, model, every=every)
+        marked = put_back(tx, chosen, wiring.clock(settings).wall())
     if as_json:
         print_json({"retried": marked})
     else:
@@ -108,9 +113,11 @@ def drop(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Forget it: it will never be recorded."""
-    with wiring.store(wiring.settings(home)).begin() as tx:
-        dropped = tx.drop_quarantined(_chosen(tx, items, model, every=every))
+    """Forget it: it will never be processed."""
+    settings = wiring.settings(home)
+    with wiring.store(settings).begin() as tx:
+        chosen = _chosen(tx, items, model, every=every)
+        dropped = forget(tx, chosen, wiring.clock(settings).wall())
     if as_json:
         print_json({"dropped": dropped})
     else:
@@ -133,6 +140,8 @@ def item_row(item: Quarantined) -> dict[str, Any]:
 
 def content_of(item: Quarantined) -> Any:
     """What the body says: fields by name, or its first bytes in hexadecimal."""
+    if item.kind != ItemKind.EVENT and (said := content_of_item(item)) is not None:
+        return said
     try:
         event = EVENTS.decode(item.body)
         named = {name: getattr(event, name) for name in event.__struct_fields__}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +15,10 @@ from windvane.usecases.read_model_file import read_model_file
 
 if TYPE_CHECKING:
     from windvane.core.health import Health
-    from windvane.ports.control_store import Deployment, Incident, Tx
+    from windvane.ports.control_store import Deployment, Incident, ModelRecord, Tx, VersionRecord
     from windvane.ports.event_log import OutcomeCounts
     from windvane.usecases.observe_health import Observed
+    from windvane.usecases.read_model_file import ModelFile
 
 _EXPLAINED = 20  # models; of more the table is enough
 
@@ -33,15 +35,10 @@ def status(
     settings = wiring.settings(home)
     outcomes: Sequence[OutcomeCounts] = ()
     with wiring.store(settings).read() as tx:
-        names = [tx.model(model).name] if model else [m.name for m in tx.models()]
+        records = [tx.model(model)] if model else tx.models()
         clock = wiring.clock(settings)
         now, seen = clock.now(), observe(tx, clock.wall(), settings.spool_expire_after_s)
-        rows: list[Any] = []
-        for name in names:
-            open_incidents = tx.open_incidents(name)
-            live = tx.deployment(name)
-            health = _health(tx, seen, name, live, open_incidents, now)
-            rows.append((name, live, open_incidents, tx.version_summaries(name), health))
+        rows = _rows(tx, seen, records, now)
         decisions = tx.decisions(model, 10)
         file = read_model_file(tx.model(model).text) if model else None
         recording = recording_state(tx, settings)
@@ -54,14 +51,14 @@ def status(
             {
                 "models": [
                     {
-                        "model": name,
-                        "health": health,
-                        "deployment": live,
-                        "open_incidents": [i.id for i in open_incidents],
-                        "versions": [v.version for v in versions],
+                        "model": row.name,
+                        "health": row.health,
+                        "deployment": row.live,
+                        "open_incidents": [i.id for i in row.incidents],
+                        "versions": [v.version for v in row.versions],
                         **({"outcomes": outcomes} if model else {}),
                     }
-                    for name, live, open_incidents, versions, health in rows
+                    for row in rows
                 ],
                 "decisions": [
                     {"id": d.id, "action": d.action, "at": d.at, "verdict": d.verdict}
@@ -74,13 +71,17 @@ def status(
     if not rows:
         out.print("No model yet. Next: `windvane apply FILE` (docs/tutorial has one).")
         return
-    out.table(*show.models_table([(n, live, h, len(v), len(o)) for n, live, o, v, h in rows]))
-    for name, _, _, _, health in rows if len(rows) <= _EXPLAINED else ():
-        if health.word != "healthy":
-            out.print(f"{name}: {health.word}: {health.why}")
-    if model and rows[0][3]:
+    out.table(
+        *show.models_table(
+            [(r.name, r.live, r.health, len(r.versions), len(r.incidents)) for r in rows]
+        )
+    )
+    for row in rows if len(rows) <= _EXPLAINED else ():
+        if row.health.word != "healthy":
+            out.print(f"{row.name}: {row.health.word}: {row.health.why}")
+    if model and rows[0].versions:
         out.print()
-        out.table(*show.versions_table(rows[0][3], rows[0][1]))
+        out.table(*show.versions_table(rows[0].versions, rows[0].live))
     if outcomes:
         out.print()
         out.table(*show.outcomes_table(outcomes))
@@ -93,23 +94,50 @@ def status(
             out.print(line)
 
 
-def _health(
-    tx: Tx,
-    seen: Observed,
-    model: str,
-    live: Deployment | None,
-    incidents: Sequence[Incident],
-    now: float,
-) -> Health:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    name: str
+    live: Deployment | None
+    incidents: Sequence[Incident]
+    versions: Sequence[VersionRecord]
+    health: Health
+
+
+def _rows(tx: Tx, seen: Observed, records: Sequence[ModelRecord], now: float) -> list[_Row]:
+    """As many queries for one model as for two hundred."""
     from windvane.core.health import Health, Tone
-    from windvane.usecases.observe_health import observe_health
+    from windvane.usecases.observe_health import (
+        load_evidence,
+        load_totals,
+        observe_health,
+        traffic_of,
+    )
     from windvane.usecases.read_model_file import BadModelFile
 
-    try:
-        file = read_model_file(tx.model(model).text)
-    except BadModelFile as error:
-        return Health("not measured", Tone.WARN, "HLT-202", f"its file cannot be read: {error}")
-    return observe_health(tx, seen, file, live, incidents, now)
+    names = [record.name for record in records]
+    live = {one.model: one for one in tx.deployments(names)}
+    opened: dict[str, list[Incident]] = {name: [] for name in names}
+    for incident in tx.open_incidents(names[0] if len(names) == 1 else ""):
+        opened.setdefault(incident.model, []).append(incident)
+    files: dict[str, ModelFile] = {}
+    unread: dict[str, Health] = {}
+    for record in records:
+        try:
+            files[record.name] = read_model_file(record.text)
+        except BadModelFile as error:
+            why = f"its file cannot be read: {error}"
+            unread[record.name] = Health("not measured", Tone.WARN, "HLT-202", why)
+    evidence = load_evidence(tx, {name: live.get(name) for name in names})
+    totals = load_totals(tx, files.values(), now)
+    rows: list[_Row] = []
+    for name in names:
+        health = unread.get(name) or observe_health(
+            seen, evidence[name], files[name], live.get(name), opened[name],
+            traffic_of(totals[name].values()), now,
+        )  # fmt: skip
+        versions = list(evidence[name].versions.values())
+        rows.append(_Row(name, live.get(name), opened[name], versions, health))
+    return rows
 
 
 def incidents(

@@ -138,7 +138,7 @@ class Supervisor:
             reason = self._replace_worker(worker, free)
             if reason:
                 rest = f"{len(old) - number} of {len(old)} workers stay as they are"
-                _log.error("%s; %s", reason, rest)
+                _log.error("workers were not replaced: %s; %s", reason, rest)
                 requests.end(f"{reason}\n{rest}")
                 return
             requests.add_step(f"{number + 1} of {len(old)} workers replaced")

@@ -1,4 +1,4 @@
-"""The part of the control API that is about tenants: keys, limits, and the audit.
+"""The part of the control API that is about the installation: keys, limits, users, the audit.
 
 Each route says which role it needs; the audit of a tenant is also open to its own keys with the
 scope ``read``.
@@ -6,28 +6,30 @@ scope ``read``.
 
 from __future__ import annotations
 
-import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
-from windvane.apps.console.access import (
-    GuardedRoute,
-    needs,
-    visit_of,
-)
-from windvane.apps.console.answering import NotAllowed
+from windvane.apps.console.access import GuardedRoute, needs, visit_of
+from windvane.apps.console.answering import NotAllowed, ReadService
 from windvane.apps.console.api import ErrorOut
-from windvane.core.authorization import Action, authorize
+from windvane.apps.console.asking import PER_PAGE_API, PerPage, note_paging
+from windvane.apps.console.installation import Installation, KeyOrder, Who
+from windvane.apps.console.installation_lists import (
+    KeysQuery,
+    WordsQuery,
+    find_keys,
+    find_limits,
+    find_users,
+)
+from windvane.apps.console.tables import paged
+from windvane.core.authorization import Action, Role, authorize
 from windvane.core.routing import CLIENT_SCOPES, Scope, TenantLimit
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Access, ControlStore, KeyRecord
-from windvane.ports.routing_feed import RoutingFeed
-from windvane.usecases.issue_key import issue_keys
-from windvane.usecases.limit_tenant import limit_tenant
-from windvane.usecases.publish_routing import publish_latest
-from windvane.usecases.revoke_key import revoke_key, rotate_key
+from windvane.ports.users import UserRecord
+from windvane.usecases.manage_users import MOST_PASSWORD, BadPassword
 
 _DAY_S = 86_400.0
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500)]
@@ -110,68 +112,114 @@ class AccessOut(BaseModel):
     last: float
 
 
-def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) -> APIRouter:
-    """``feed`` hears of every change at once; None leaves it to the steward."""
-    problems = {status: {"model": ErrorOut} for status in (400, 401, 403, 404, 413, 422, 503)}
+class UserOut(BaseModel):
+    """A local user. ``password_at``: when the password was last set."""
+
+    name: str
+    roles: list[str]
+    created_at: float
+    password_at: float
+
+
+class UserWithPassword(UserOut):
+    """``password`` is shown this once, if it was made up; null where one was sent."""
+
+    password: str | None
+
+
+Password = Annotated[SecretStr, Field(max_length=MOST_PASSWORD)]
+Roles = Annotated[
+    list[Annotated[str, StringConstraints(max_length=300)]], Field(min_length=1, max_length=64)
+]
+
+
+class UserWanted(_Strict):
+    """A user to add. Without a ``password`` one is made up."""
+
+    name: str = Field(min_length=1, max_length=64)
+    roles: Roles = [Role.VIEWER.value]
+    password: Password | None = None
+    reason: Reason = ""
+
+
+class RolesWanted(_Strict):
+    """In place of those that the user has."""
+
+    roles: Roles
+    reason: Reason = ""
+
+
+class PasswordWanted(_Strict):
+    """Without a ``password`` one is made up."""
+
+    password: Password | None = None
+    reason: Reason = ""
+
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ErrorOut} for status in (400, 401, 403, 404, 409, 413, 422, 429, 503)
+}
+
+
+def admin_router(
+    installation: Installation, reads: ReadService, store: ControlStore, clock: Clock
+) -> APIRouter:
+    """Keys, limits and the audit."""
     router = APIRouter(
-        prefix="/api", tags=["tenants"], responses={**problems}, route_class=GuardedRoute
+        prefix="/api", tags=["tenants"], responses=_PROBLEMS, route_class=GuardedRoute
     )
 
-    def actor(request: Request) -> str:
-        return visit_of(request).principal.actor
+    def who(request: Request, reason: str) -> Who:
+        return Who(visit_of(request).principal.actor, reason)
 
-    def publish() -> None:
-        if feed is not None:
-            publish_latest(store, feed)
-
-    @router.get("/keys", summary="Every key that ever was")
+    @router.get("/keys", summary="Every key that ever was, those that work first")
     @needs(Action.MANAGE_KEYS)
-    def keys(tenant: str = "") -> list[KeyOut]:
-        with store.read() as tx:
-            return [_key(k) for k in tx.key_records() if tenant in ("", k.entry.tenant)]
+    async def keys(
+        response: Response, asked: KeysQuery, per_page: PerPage = PER_PAGE_API
+    ) -> list[KeyOut]:
+        wall = clock.wall()
+        found = await reads.ask(lambda tx: find_keys(tx, asked, wall))
+        shown = paged(found, asked.page, "/api/keys", asked.query(), per_page)
+        note_paging(response, shown, per_page)
+        return [_key(key) for key in shown.rows]
 
     @router.post("/keys", summary="Issue a key", status_code=201)
     @needs(Action.MANAGE_KEYS)
     def issue(request: Request, wanted: KeyWanted) -> NewKey:
-        made = issue_keys(
-            store, clock, [wanted.tenant], wanted.name, scopes=[s.value for s in wanted.scopes],
-            expires_in_s=wanted.expires_in_s, api_version=wanted.api_version,
-            grants=wanted.roles, by=actor(request), reason=wanted.reason,
-        )[wanted.tenant]  # fmt: skip
-        publish()
-        digest = hashlib.sha256(made.encode()).hexdigest()
-        with store.read() as tx:
-            record = next(k for k in tx.key_records() if k.entry.digest == digest)
+        order = KeyOrder(
+            wanted.tenant, wanted.name, [scope.value for scope in wanted.scopes],
+            wanted.expires_in_s, wanted.api_version, wanted.roles,
+        )  # fmt: skip
+        made, record = installation.issue_key(order, who(request, wanted.reason))
         return NewKey(**_key(record).model_dump(), key=made)
 
     @router.post("/keys/{key}/rotate", summary="Issue a key's successor", status_code=201)
     @needs(Action.MANAGE_KEYS)
     def rotate(request: Request, key: str, wanted: RotationWanted) -> NewKey:
-        made, record = rotate_key(
-            store, clock, key, grace_s=wanted.grace_s, by=actor(request), reason=wanted.reason
-        )
-        publish()
+        by = who(request, wanted.reason)
+        made, record = installation.rotate_key(key, wanted.grace_s, by)
         return NewKey(**_key(record).model_dump(), key=made)
 
     @router.delete("/keys/{key}", summary="End a key now")
     @needs(Action.MANAGE_KEYS)
     def revoke(request: Request, key: str, reason: Reason = "") -> KeyOut:
-        ended = revoke_key(store, clock, key, by=actor(request), reason=reason)
-        publish()
-        return _key(ended)
+        return _key(installation.revoke_key(key, who(request, reason)))
 
     @router.get("/limits", summary="Every tenant's bounds")
     @needs(Action.MANAGE_LIMITS)
-    def limits() -> list[LimitOut]:
-        with store.read() as tx:
-            return [_limit(line) for line in tx.limits()]
+    async def limits(
+        response: Response, asked: WordsQuery, per_page: PerPage = PER_PAGE_API
+    ) -> list[LimitOut]:
+        found = await reads.ask(lambda tx: find_limits(tx, asked))
+        shown = paged(found, asked.page, "/api/limits", {"q": asked.q}, per_page)
+        note_paging(response, shown, per_page)
+        return [_limit(line) for line in shown.rows]
 
     @router.put("/limits", summary="Set a tenant's bounds; with none, remove them")
     @needs(Action.MANAGE_LIMITS)
     def set_limit(request: Request, line: LimitLine) -> LimitOut:
         limit = TenantLimit(**line.model_dump(exclude={"reason"}))
-        limit_tenant(store, clock, limit, by=actor(request), reason=line.reason)
-        publish()
+        installation.set_limit(limit, who(request, line.reason))
         return _limit(limit)
 
     @router.get("/audit", summary="Who called what, under which key, from when to when")
@@ -192,6 +240,70 @@ def admin_router(store: ControlStore, clock: Clock, feed: RoutingFeed | None) ->
 
     del keys, issue, rotate, revoke, limits, set_limit, audit
     return router
+
+
+def users_router(installation: Installation, reads: ReadService) -> APIRouter:
+    """Local users."""
+    router = APIRouter(
+        prefix="/api/users", tags=["users"], responses=_PROBLEMS, route_class=GuardedRoute
+    )
+
+    def who(request: Request, reason: str) -> Who:
+        return Who(visit_of(request).principal.actor, reason)
+
+    @router.get("", summary="Local users by name")
+    @needs(Action.MANAGE_USERS)
+    async def users(
+        response: Response, asked: WordsQuery, per_page: PerPage = PER_PAGE_API
+    ) -> list[UserOut]:
+        found = await reads.ask(lambda tx: find_users(tx, asked))
+        shown = paged(found, asked.page, "/api/users", {"q": asked.q}, per_page)
+        note_paging(response, shown, per_page)
+        return [_user(user) for user in shown.rows]
+
+    @router.post("", summary="Add a user", status_code=201)
+    @needs(Action.MANAGE_USERS)
+    async def add(request: Request, wanted: UserWanted) -> UserWithPassword:
+        by, given = who(request, wanted.reason), _typed(wanted.password)
+        user, made = await installation.add_user(wanted.name, given, wanted.roles, by)
+        return UserWithPassword(**_user(user).model_dump(), password=made or None)
+
+    @router.put("/{name}/roles", summary="Set what a user may do, from the next request on")
+    @needs(Action.MANAGE_USERS)
+    def set_roles(request: Request, name: str, wanted: RolesWanted) -> UserOut:
+        return _user(installation.set_roles(name, wanted.roles, who(request, wanted.reason)))
+
+    @router.put("/{name}/password", summary="Set a user's password; ends their sessions")
+    @needs(Action.MANAGE_USERS)
+    async def set_password(request: Request, name: str, wanted: PasswordWanted) -> UserWithPassword:
+        by, given = who(request, wanted.reason), _typed(wanted.password)
+        user, made = await installation.set_password(name, given, by)
+        return UserWithPassword(**_user(user).model_dump(), password=made or None)
+
+    @router.delete("/{name}", summary="Remove a user, with their sessions")
+    @needs(Action.MANAGE_USERS)
+    def remove(request: Request, name: str, reason: Reason = "") -> UserOut:
+        return _user(installation.remove_user(name, who(request, reason)))
+
+    del users, add, set_roles, set_password, remove
+    return router
+
+
+def _typed(password: SecretStr | None) -> str:
+    """ "" for one to be made up. Raises BadPassword where an empty one was sent."""
+    if password is None:
+        return ""
+    given = password.get_secret_value()
+    if not given:
+        raise BadPassword("the password is empty", hint="leave it out, and one is made up")
+    return given
+
+
+def _user(user: UserRecord) -> UserOut:
+    return UserOut(
+        name=user.name, roles=[str(grant) for grant in user.grants],
+        created_at=user.created_at, password_at=user.password_at,
+    )  # fmt: skip
 
 
 def _key(record: KeyRecord) -> KeyOut:

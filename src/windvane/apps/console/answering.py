@@ -19,6 +19,7 @@ from windvane.ports.event_log import LogTooSlow, LogUnavailable
 from windvane.usecases.actions import ActionRefused
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
+from windvane.usecases.manage_users import BadPassword, BadUser, LastAdmin, UnknownUser
 from windvane.usecases.read_history import BadPlace
 from windvane.usecases.read_model_file import BadModelFile
 from windvane.usecases.revoke_key import UnknownKey
@@ -84,6 +85,10 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (UnknownKey, HTTPStatus.NOT_FOUND),
     (NotSignedIn, HTTPStatus.UNAUTHORIZED),
     (NotAllowed, HTTPStatus.FORBIDDEN),
+    (UnknownUser, HTTPStatus.NOT_FOUND),
+    (BadUser, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadPassword, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (LastAdmin, HTTPStatus.CONFLICT),
     (BadTenant, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadScope, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadApiVersion, HTTPStatus.UNPROCESSABLE_ENTITY),

@@ -51,6 +51,7 @@ from windvane.apps.console.views import (
     tenant_rows,
 )
 from windvane.core.authorization import Action
+from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Incident, IncidentNote
@@ -59,11 +60,16 @@ from windvane.usecases.recorded_until import spool_states
 
 
 class ErrorOut(BaseModel):
-    """What went wrong: a stable code, a sentence, and what to do."""
+    """What went wrong: a stable code, a sentence, what to do, and where the reference says more."""
 
     code: str
     message: str
     hint: str
+    docs: str
+
+    @classmethod
+    def of(cls, error: WindvaneError) -> ErrorOut:
+        return cls(code=error.code, message=error.message, hint=error.advice, docs=error.docs)
 
 
 class HealthOut(BaseModel):
@@ -144,7 +150,7 @@ class ModelDetail(ModelOut):
 
 
 class IncidentOut(BaseModel):
-    """The one thing a person is told about one cause."""
+    """The one thing a person is told about one cause. ``acknowledged_by`` "": by nobody yet."""
 
     id: str
     model: str
@@ -155,6 +161,8 @@ class IncidentOut(BaseModel):
     opened_at: float
     since: float
     closed_at: float | None
+    acknowledged_by: str
+    acknowledged_at: float | None
     owner: str
     consumers: list[str]
     runbook: str

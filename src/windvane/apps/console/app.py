@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import windvane
 from windvane.apps.console.access import Guard, GuardedRoute, needs, public
 from windvane.apps.console.acting import Acting, acting_pages, acting_router
-from windvane.apps.console.admin import admin_router
+from windvane.apps.console.admin import admin_router, users_router
 from windvane.apps.console.answering import (
     NoSuchName,
     NoSuchPage,
@@ -30,7 +30,10 @@ from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.control_metrics import CONTROL, control_series
 from windvane.apps.console.csv_routes import csv_router
 from windvane.apps.console.curl import GatewayAddress
+from windvane.apps.console.hashing import HashingThreads, TooManyAttempts
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
+from windvane.apps.console.installation import Installation
+from windvane.apps.console.installation_pages import key_pages, limit_pages
 from windvane.apps.console.log_api import log_router
 from windvane.apps.console.log_explorer import LogExplorer
 from windvane.apps.console.log_reads import LogReads
@@ -44,6 +47,8 @@ from windvane.apps.console.read_api import read_router
 from windvane.apps.console.readiness import ReadinessService, ReadyOut
 from windvane.apps.console.rendering import FOLDER, Pages
 from windvane.apps.console.signing_in import STATUSES, SignInWays, sign_in_path, sign_in_router
+from windvane.apps.console.silence_pages import silence_router
+from windvane.apps.console.user_pages import user_pages
 from windvane.apps.console.visiting import BoundedBodies
 from windvane.core.authorization import Action
 from windvane.core.errors import WindvaneError
@@ -98,7 +103,7 @@ class KnownHosts:
             try:
                 self._hosts.check([value for name, value in scope["headers"] if name == b"host"])
             except UnknownHost as error:
-                problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
+                problem = ErrorOut.of(error)
                 status = HTTPStatus.MISDIRECTED_REQUEST
                 await JSONResponse(problem.model_dump(), status)(scope, receive, send)
                 return
@@ -161,7 +166,10 @@ def make_app(
     acting = Acting(store, clock, feed, checks or ServingChecks())
     app.include_router(acting_router(acting))  # before routes that end in a path
     app.include_router(api_router(reads, clock, memory))
-    app.include_router(admin_router(store, clock, feed))
+    hashing = HashingThreads()
+    installation = Installation(store, clock, feed, ways.hasher, hashing)
+    app.include_router(admin_router(installation, reads, store, clock))
+    app.include_router(users_router(installation, reads))
     if log is not None:
         app.include_router(read_router(store, log))
         app.include_router(
@@ -169,8 +177,11 @@ def make_app(
         )
     if quality is not None and explorer is not None:
         app.include_router(model_api_router(reads, clock, memory, quality, explorer))
-    app.include_router(sign_in_router(store, reads, clock, pages, ways))
+    app.include_router(sign_in_router(store, reads, clock, pages, ways, hashing))
     app.include_router(acting_pages(acting, reads, clock, pages))
+    for made in (key_pages, limit_pages, user_pages):
+        app.include_router(made(installation, reads, clock, pages))
+    app.include_router(silence_router(reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory))
     address = gateway or GatewayAddress()
     app.include_router(model_router(reads, clock, pages, memory, quality, address, explorer))
@@ -192,12 +203,14 @@ def make_app(
     app.add_middleware(SecureHeaders)  # pyright: ignore[reportArgumentType]
 
     def failed(request: Request, status: HTTPStatus, error: WindvaneError) -> Response:
-        problem = ErrorOut(code=error.code, message=error.message, hint=error.advice)
+        problem = ErrorOut.of(error)
         path = request.url.path
         if path.startswith(("/api/", "/readyz", "/metrics")):
             headers = {"Cache-Control": "no-store"}
             if status == HTTPStatus.UNAUTHORIZED:
                 headers["WWW-Authenticate"] = "Bearer"
+            if isinstance(error, TooManyAttempts):
+                headers["Retry-After"] = str(max(1, round(error.wait_s)))
             return JSONResponse(problem.model_dump(), status, headers)
         if status == HTTPStatus.UNAUTHORIZED and request.method == "GET":
             where = f"{path}?{request.url.query}" if request.url.query else path

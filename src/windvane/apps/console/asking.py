@@ -26,10 +26,10 @@ def _models(q: Word = "", team: Word = "", state: Word = "", page: Number = "") 
 
 
 def _incidents(
-    model: Word = "", state: Word = "", severity: Word = "", kind: Word = "", q: Word = "",
-    page: Number = "",
+    model: Word = "", state: Word = "", severity: Word = "", kind: Word = "",
+    acknowledged: Word = "", q: Word = "", page: Number = "",
 ) -> IncidentsAsked:  # fmt: skip
-    return IncidentsAsked(model, state, severity, kind, q, page)
+    return IncidentsAsked(model, state, severity, kind, acknowledged, q, page)
 
 
 ModelsQuery = Annotated[ModelsAsked, Depends(_models)]

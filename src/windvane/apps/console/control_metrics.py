@@ -6,21 +6,24 @@ makes what Prometheus keeps grow without one.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from windvane.core.health import Health, Tone
-from windvane.core.sketch import Sketch
-from windvane.ports.control_store import AgedRows, Incident, ModelRecord, Tx, WindowKey
+from windvane.ports.control_store import AgedRows, Incident, ModelRecord, Tx
 from windvane.ports.metrics import OTHER, Series
 from windvane.usecases.leases import SHARD
 from windvane.usecases.monitors.outcomes import OUTCOME_STATES, Outcomes
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.observe_health import (
-    RECENT_WINDOWS,
+    Latest,
     Observed,
+    Totals,
+    load_evidence,
+    load_totals,
     observe,
     observe_health,
     traffic_of,
@@ -28,7 +31,6 @@ from windvane.usecases.observe_health import (
 from windvane.usecases.read_model_file import (
     BadModelFile,
     ModelFile,
-    parse_duration,
     read_model_file,
 )
 from windvane.usecases.recorded_until import spool_states
@@ -96,12 +98,7 @@ def control_series(
     _add_storage(found, tx, now, wall, expire_after_s)
     found["models_left_out"][()] = float(max(0, len(records) - most_models))
     records = sorted(records, key=lambda record: record.name)[:most_models]
-    progress = tx.progress([record.name for record in records])
-    for record in records:
-        if record.name in progress:
-            found["judged_lag_seconds"][record.name,] = max(0.0, now - progress[record.name].until)
-        mine = [i for i in opened if i.model == record.name]
-        _add_model(found, tx, seen, record, mine, now)
+    _add_models(found, tx, seen, records, opened, now)
     return [
         Series(name, "gauge", text, labels, [(key, [v]) for key, v in found[name].items()])
         for name, (labels, text) in _TEXTS.items()
@@ -141,61 +138,70 @@ def _add_storage(found: Found, tx: Tx, now: float, wall: float, expire_after_s: 
         found["oldest_kept_seconds"][kind.value,] = max(0.0, age)
 
 
-def _add_model(
+def _add_models(
     found: Found,
     tx: Tx,
     seen: Observed,
-    record: ModelRecord,
-    incidents: Sequence[Incident],
+    records: Sequence[ModelRecord],
+    opened: Sequence[Incident],
     now: float,
 ) -> None:
-    name = record.name
-    try:
-        file = read_model_file(record.text)
-    except BadModelFile:
+    """As many queries for one model as for two hundred."""
+    names = [record.name for record in records]
+    live = {one.model: one for one in tx.deployments()}
+    evidence = load_evidence(tx, {name: live.get(name) for name in names})
+    files: dict[str, ModelFile] = {}
+    for record in records:
+        with contextlib.suppress(BadModelFile):
+            files[record.name] = read_model_file(record.text)
+    totals = load_totals(tx, files.values(), now)
+    by_model: defaultdict[str, list[Incident]] = defaultdict(list)
+    for incident in opened:
+        by_model[incident.model].append(incident)
+    for name in names:
+        judged = evidence[name].judged
+        if judged is not None:
+            found["judged_lag_seconds"][name,] = max(0.0, now - judged.until)
         health = Health("not measured", Tone.WARN, "HLT-202", "")
-    else:
-        since, sketches = _recent_sketches(tx, file, now)
-        health = observe_health(
-            tx, seen, file, tx.deployment(name), incidents, now,
-            traffic=traffic_of(sketches, since),
-        )  # fmt: skip
-        _add_tenants(found, name, sketches)
-    found["model_health"][name, health.word, health.code] = 1.0
-    for detail in (v.detail for v in tx.verdicts(name, SuddenShift.name, 0.0, 1)):
-        for feature, kind, size in _furthest(detail):
-            found["feature_shift"][name, feature, kind] = size
-    for detail in (v.detail for v in tx.verdicts(name, TrainingDrift.name, 0.0, 1)):
-        for feature, _, size in _furthest(detail):
-            found["feature_drift"][name, feature] = size
-    for detail in (v.detail for v in tx.verdicts(name, Outcomes.name, 0.0, 1)):
-        metric = str(detail.get("metric", ""))
-        for key, value in (("quality", detail.get(metric)), ("floor", detail.get("floor"))):
-            if isinstance(value, int | float):
-                found[f"outcome_{key}"][name, metric] = float(value)
-        became: Mapping[str, Any] = detail.get("outcomes", {})
-        for state in OUTCOME_STATES:
-            if state in became:
-                found["outcome_rows"][name, state] = float(became[state])
+        if name in files:
+            health = observe_health(
+                seen, evidence[name], files[name], live.get(name), by_model[name],
+                traffic_of(totals[name].values()), now,
+            )  # fmt: skip
+            _add_tenants(found, name, totals[name])
+        found["model_health"][name, health.word, health.code] = 1.0
+    for verdict in tx.newest_verdicts(names, SuddenShift.name, 1):
+        for feature, kind, size in _furthest(verdict.detail):
+            found["feature_shift"][verdict.model, feature, kind] = size
+    for name in names:
+        _add_slow(found, name, evidence[name].latest)
 
 
-def _recent_sketches(
-    tx: Tx, file: ModelFile, now: float
-) -> tuple[float, list[tuple[WindowKey, Sketch]]]:
-    """Those of the window that is under way and of RECENT_WINDOWS before it."""
-    window_s = parse_duration(file.watch.window)
-    since = now // window_s * window_s - RECENT_WINDOWS * window_s
-    return since, tx.sketches(file.model, since, float("inf"))
+def _add_slow(found: Found, name: str, latest: Latest) -> None:
+    """What the monitors that look once in a while said last."""
+    drift = latest.get((TrainingDrift.name, ""))
+    for feature, _, size in _furthest(drift.detail if drift else {}):
+        found["feature_drift"][name, feature] = size
+    looked = latest.get((Outcomes.name, ""))
+    detail: Mapping[str, Any] = looked.detail if looked else {}
+    metric = str(detail.get("metric", ""))
+    for key, value in (("quality", detail.get(metric)), ("floor", detail.get("floor"))):
+        if isinstance(value, int | float):
+            found[f"outcome_{key}"][name, metric] = float(value)
+    became: Mapping[str, Any] = detail.get("outcomes", {})
+    for state in OUTCOME_STATES:
+        if state in became:
+            found["outcome_rows"][name, state] = float(became[state])
 
 
-def _add_tenants(found: Found, model: str, sketches: Iterable[tuple[WindowKey, Sketch]]) -> None:
-    totals: defaultdict[str, list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0])
-    for key, sketch in sketches:
-        for i, name in enumerate(("rows", "refused", "unanswered")):
-            totals[key.tenant][i] += sketch.total(name)
+def _add_tenants(found: Found, model: str, totals: Mapping[str, Totals]) -> None:
+    counts = {
+        tenant: (float(one.answered), float(one.refused), float(one.unanswered))
+        for tenant, one in totals.items()
+    }
     names = ("tenant_rows", "tenant_refused_requests", "tenant_unanswered_rows")
-    for tenant, counts in _largest(totals, TENANTS).items():
-        for name, count in zip(names, counts, strict=True):
+    for tenant, of_one in _largest(counts, TENANTS).items():
+        for name, count in zip(names, of_one, strict=True):
             found[name][model, tenant] = count
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from windvane.apps.console.traffic import Grid, Tally, TrafficSeries, tallies_by_window
+from windvane.apps.console.traffic import Grid, Tally, TrafficSeries, WindowTallies
 from windvane.core.routing import ModelRoute
 from windvane.ports.control_store import Tx
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
@@ -53,24 +53,39 @@ class Memory:
                 self._routes.popitem(last=False)
         return route
 
-    def series(self, tx: Tx, model: str, given: Grid, wall: float) -> TrafficSeries:
-        """Traffic over ``given``, of which only what may have changed is read again."""
+    def series(self, tx: Tx, grids: Mapping[str, Grid], wall: float) -> Mapping[str, TrafficSeries]:
+        """Traffic of each model over its grid, of which only what may have changed is read again,
+        of all models at once."""
+        known = {model: self._held(model, wall) for model in grids}
+        fresh = {
+            model: next((s for s in given.starts if s not in known[model][1]), given.open)
+            for model, given in grids.items()
+        }
+        found = {model: WindowTallies(given) for model, given in grids.items()}
+        for key, sketch in tx.sketches_since(fresh):
+            found[key.model].add(key, sketch)
+        out: dict[str, TrafficSeries] = {}
+        for model, given in grids.items():
+            read_at, held = known[model]
+            closed = found[model].closed
+            tallies = {s: held.get(s) or closed.get(s) or Tally() for s in given.starts}
+            self._hold(model, read_at, {s: n for s, n in tallies.items() if _settled(s, given)})
+            out[model] = TrafficSeries.of(given, tallies, found[model].open)
+        return out
+
+    def _held(self, model: str, wall: float) -> tuple[float, dict[float, Tally]]:
         with self._lock:
             read_at, held = self._tallies.get(model, (float("-inf"), {}))
-        if not read_at <= wall < read_at + _AGAIN_S:
-            read_at, held = wall, {}
-        fresh = next((s for s in given.starts if s not in held), given.open)
-        windows, open_tally = tallies_by_window(tx.sketches(model, fresh, float("inf")), given)
-        tallies = {s: held.get(s) or windows.get(s) or Tally() for s in given.starts}
-        settled = {s: t for s, t in tallies.items() if self._settled(s, given)}
+        return (read_at, held) if read_at <= wall < read_at + _AGAIN_S else (wall, {})
+
+    def _hold(self, model: str, read_at: float, settled: dict[float, Tally]) -> None:
         with self._lock:
             self._tallies[model] = (read_at, settled)
             self._tallies.move_to_end(model)
             if len(self._tallies) > _MODELS:
                 self._tallies.popitem(last=False)
-        return TrafficSeries.of(given, tallies, open_tally)
 
-    @staticmethod
-    def _settled(start: float, given: Grid) -> bool:
-        until = start + (1 + _SETTLED_WINDOWS) * given.window_s
-        return given.recorded is not None and until <= given.recorded
+
+def _settled(start: float, given: Grid) -> bool:
+    until = start + (1 + _SETTLED_WINDOWS) * given.window_s
+    return given.recorded is not None and until <= given.recorded

@@ -1,7 +1,8 @@
 """The list of models: as many as there are, with a bounded number of queries.
 
-How each model is takes several queries, so of a long list only those on the page are observed
-closely. The others are ranked by what is read of all at once: deployments and open incidents.
+How each model is takes much to read, so of a long list only those on the page are observed
+closely, with as many queries as one of them takes. The others are ranked by what is cheap:
+deployments and open incidents.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from windvane.apps.console.memory import Memory
 from windvane.apps.console.reading import (
     GLANCE_WINDOWS,
     Glance,
-    load_glance,
+    make_glance,
     read_recorded_until,
     shown_file,
 )
@@ -22,7 +23,7 @@ from windvane.apps.console.tables import PER_PAGE, Paged, paged, search
 from windvane.apps.console.traffic import grid, series
 from windvane.core.health import Tone
 from windvane.ports.control_store import Deployment, Incident, ModelRecord, Tx
-from windvane.usecases.observe_health import is_urgent, observe
+from windvane.usecases.observe_health import is_urgent, load_evidence, observe
 from windvane.usecases.read_model_file import ModelFile, parse_duration
 
 # How a model stands, worst first.
@@ -121,13 +122,21 @@ def load_overview(
     shown = paged(fitting, asked.page, "/", asked.query(), per_page)
     recorded = read_recorded_until(tx, wall, memory)
     seen = observe(tx, wall, memory.expire_after_s)
-    glances: list[Glance] = []
-    for one in shown.rows:
-        window_s = parse_duration(one.file.watch.window)
-        given = grid(now, window_s, GLANCE_WINDOWS, recorded)
-        name = one.record.name
-        line = memory.series(tx, name, given, wall) if one.live else series((), given)
-        glances.append(load_glance(tx, one.record, one.live, line, one.incidents, seen, now))
+    grids = {
+        one.record.name: grid(now, parse_duration(one.file.watch.window), GLANCE_WINDOWS, recorded)
+        for one in shown.rows
+    }
+    live = {one.record.name: one.live for one in shown.rows}
+    lines = memory.series(tx, {n: given for n, given in grids.items() if live[n]}, wall)
+    evidence = load_evidence(tx, live)
+    glances = [
+        make_glance(
+            one.record, one.live, lines.get(name) or series((), grids[name]), one.incidents, seen,
+            evidence[name], now,
+        )
+        for one in shown.rows
+        for name in (one.record.name,)
+    ]  # fmt: skip
     return Overview(
         page=shown,
         glances=tuple(glances),

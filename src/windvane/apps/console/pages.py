@@ -23,7 +23,7 @@ from windvane.apps.console.rendering import Pages, begin
 from windvane.apps.console.replaying import replayed
 from windvane.apps.console.sheets import decision_sheets
 from windvane.apps.console.story import answered_now, story_of
-from windvane.apps.console.tables import SEVERITIES, STATES, filter_incidents, paged
+from windvane.apps.console.tables import ACKNOWLEDGED, SEVERITIES, STATES, filter_incidents, paged
 from windvane.apps.console.views import model_card, sort_cards, sort_incidents, state_of
 from windvane.core.authorization import Action
 from windvane.ports.clock import Clock
@@ -62,6 +62,7 @@ def page_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) 
             incidents=paged(found, asked.page, "/incidents", asked.query()), asked=asked,
             open_ones=sum(i.closed_at is None for i in found), known=len(seen),
             kinds=sorted({i.kind for i in seen}), states=STATES, severities=SEVERITIES,
+            acknowledged=ACKNOWLEDGED,
             cut=MOST_INCIDENTS if len(whole) >= MOST_INCIDENTS else 0,
         )  # fmt: skip
 

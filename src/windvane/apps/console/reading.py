@@ -35,8 +35,9 @@ from windvane.usecases.monitors.sudden_shift import SourceState, SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.observe_health import (
     RECENT_WINDOWS,
+    Evidence,
     Observed,
-    latest_verdicts,
+    load_evidence,
     observe,
     observe_health,
 )
@@ -150,7 +151,8 @@ def load_model_page(
     )
     given, found = _newest(tx, name, asked)
     seen = observe(tx, wall, memory.expire_after_s)
-    glance = load_glance(tx, record, live, series(found, given), open_ones, seen, now)
+    evidence = load_evidence(tx, {name: live})[name]
+    glance = make_glance(record, live, series(found, given), open_ones, seen, evidence, now)
     versions = tuple(tx.versions(name))
     champion = next((v for v in versions if live and v.version == live.champion), None)
     layout = tx.layout(champion.layout_id) if champion else None
@@ -304,23 +306,21 @@ def _newest(tx: Tx, model: str, asked: Grid) -> tuple[Grid, WindowSketches]:
     return replace(asked, starts=asked.starts[reached:]), found
 
 
-def load_glance(
-    tx: Tx,
+def make_glance(
     record: ModelRecord,
     live: Deployment | None,
     line: TrafficSeries,
     incidents: Sequence[Incident],
     seen: Observed,
+    evidence: Evidence,
     now: float,
 ) -> Glance:
-    """Several queries."""
+    """From what was read of many models at once."""
     file = shown_file(record)
-    latest = latest_verdicts(tx, record.name, bool(live and live.challenger))
-    traffic = _traffic(line)
-    health = observe_health(tx, seen, file, live, incidents, now, latest=latest, traffic=traffic)
+    health = observe_health(seen, evidence, file, live, incidents, _traffic(line), now)
     if not file.features:  # the stand-in of one that cannot be read
         health = Health("not measured", Tone.WARN, "HLT-202", "its file cannot be read")
-    return Glance(record, file, live, line, tuple(incidents), latest, health)
+    return Glance(record, file, live, line, tuple(incidents), evidence.latest, health)
 
 
 def _traffic(line: TrafficSeries) -> Traffic:

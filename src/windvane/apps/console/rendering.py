@@ -23,6 +23,7 @@ from windvane.apps.console.colours import colour_of
 from windvane.apps.console.csv_files import Moment
 from windvane.apps.console.health import sign_of
 from windvane.apps.console.tables import csv_link
+from windvane.core.authorization import Action, Principal, authorize
 from windvane.core.task import metric_name
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import WindowVerdict
@@ -136,6 +137,18 @@ def environment() -> Environment:
     return env
 
 
+_MANAGED = (
+    ("/keys", "Keys", Action.MANAGE_KEYS),
+    ("/limits", "Limits", Action.MANAGE_LIMITS),
+    ("/users", "Users", Action.MANAGE_USERS),
+)
+
+
+def managed_by(who: Principal) -> list[tuple[str, str]]:
+    """The pages of the installation that ``who`` may open: their paths and names."""
+    return [(path, name) for path, name, a in _MANAGED if authorize(who, a, None).allowed]
+
+
 async def begin(request: Request) -> None:
     """A dependency of every page: notes when its making began."""
     setattr(request.state, BEGAN, time.perf_counter())
@@ -167,7 +180,8 @@ class Pages:
         path = quote(request.url.path)
         url = f"{path}?{request.url.query}" if request.url.query else path
         visit = getattr(request.state, "visit", None)
-        given = {"csrf": "" if visit is None else visit.csrf, **shown}
+        managed = [] if visit is None else managed_by(visit.principal)
+        given = {"csrf": "" if visit is None else visit.csrf, "managed": managed, **shown}
         body = self._env.get_template(template).render(
             **given, now=now, title=title, path=request.url.path, visit=visit
         )

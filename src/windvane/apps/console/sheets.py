@@ -19,7 +19,7 @@ from windvane.usecases.monitors import about
 
 _DECISION = ("at", "id", "action", "subject", "outcome", "code", "sentence", "actor", "reason")
 _INCIDENT = ("opened_at", "since", "closed_at", "id", "model", "kind", "severity", "title", "owner",
-             "runbook")  # fmt: skip
+             "runbook", "acknowledged_by", "acknowledged_at")  # fmt: skip
 
 
 def models_sheet(cards: Sequence[ModelCard]) -> Sheet:
@@ -42,7 +42,8 @@ def incidents_sheet(found: Iterable[Incident]) -> Sheet:
     rows = [
         (
             moment(i.opened_at), moment(i.since), moment(i.closed_at), i.id, i.model, i.kind,
-            i.severity, i.title, i.owner, i.runbook,
+            i.severity, i.title, i.owner, i.runbook, i.acknowledged_by,
+            moment(i.acknowledged_at),
         )
         for i in found
     ]  # fmt: skip

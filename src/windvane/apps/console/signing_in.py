@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 from urllib.parse import quote
 
-import anyio
 import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -22,6 +21,7 @@ from fastapi.responses import RedirectResponse, Response
 from windvane.apps.console import visiting
 from windvane.apps.console.access import GuardedRoute, needs_sign_in, public, visit_of
 from windvane.apps.console.answering import ReadService
+from windvane.apps.console.hashing import HashingThreads, TooManyAttempts
 from windvane.apps.console.rendering import Pages
 from windvane.apps.console.visiting import Cookies, SignInAttempt, check_csrf, csrf_of, read_form
 from windvane.core.authorization import (
@@ -48,26 +48,12 @@ from windvane.usecases.sign_in import (
 )
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 SIGN_IN = "/sign-in"
 BY_OIDC = "/sign-in/oidc"
 CALLBACK = "/sign-in/oidc/callback"
 _PER_USER = AttemptLimit(burst=10, per_s=60.0)
 _PER_ADDRESS = AttemptLimit(burst=30, per_s=6.0)
 _NAMES, _ADDRESSES = 10_000, 10_000
-_HASHING, _MOST_WAITING = 2, 16
-_WITHIN_S = 10.0
-
-
-class TooManyAttempts(WindvaneError):
-    """Too many sign-ins failed, for this user or from this address."""
-
-    code: ClassVar[str] = "CSL-109"
-    hint = "wait as long as it says; who has a shell on the machine can use `windvane`"
-
-    def __init__(self, message: str, wait_s: float) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
 
 
 class NoWayIn(WindvaneError):
@@ -101,14 +87,12 @@ class SignInWays:
 
 
 class _Attempts:
-    """Bounds what passwords may be tried, by user and by address, and how many at one time."""
+    """Bounds what passwords may be tried, by user and by address."""
 
     def __init__(self, ways: SignInWays) -> None:
         self._ticks = ways.ticks
         self._users = AttemptLimiter(ways.per_user, _NAMES)
         self._addresses = AttemptLimiter(ways.per_address, _ADDRESSES)
-        self._waiting = 0
-        self._hashing: anyio.CapacityLimiter | None = None
 
     def admit(self, user: str, address: str) -> None:
         """Counts an attempt before it is made, so that none can be made at the same time
@@ -127,26 +111,14 @@ class _Attempts:
     def succeeded(self, user: str) -> None:
         self._users.forget(user)
 
-    async def work(self, done: Callable[[], T]) -> T:
-        """On a thread, two at one time, each of which takes the memory of a hash."""
-        if self._waiting >= _MOST_WAITING:
-            raise TooManyAttempts(f"{self._waiting} sign-ins are waiting already", 1.0)
-        if self._hashing is None:
-            self._hashing = anyio.CapacityLimiter(_HASHING)
-        self._waiting += 1
-        try:
-            with anyio.fail_after(_WITHIN_S):
-                return await anyio.to_thread.run_sync(
-                    done, limiter=self._hashing, abandon_on_cancel=True
-                )
-        except TimeoutError as error:
-            raise TooManyAttempts("the machine is busy with other sign-ins", 5.0) from error
-        finally:
-            self._waiting -= 1
-
 
 def sign_in_router(
-    store: ControlStore, reads: ReadService, clock: Clock, pages: Pages, ways: SignInWays
+    store: ControlStore,
+    reads: ReadService,
+    clock: Clock,
+    pages: Pages,
+    ways: SignInWays,
+    hashing: HashingThreads,
 ) -> APIRouter:
     """The pages of signing in, for strangers; those of one's account, for whoever came in."""
     router = APIRouter(include_in_schema=False, route_class=GuardedRoute)
@@ -191,7 +163,7 @@ def sign_in_router(
             password = visiting.field(form, "password")
             attempts.admit(user, _network(request))
             known = user if _is_user_name(user) else ""  # "" is nobody's name
-            token = await attempts.work(
+            token = await hashing.work(
                 partial(sign_in, store, clock, hasher, ways.limits, known, password)
             )
         except (WrongCredentials, TooManyAttempts, visiting.BadForm) as error:
@@ -305,7 +277,7 @@ def sign_in_router(
                 set_password(store, clock, hasher, who.name, new, by=who.actor, reason=reason)
                 return sign_in(store, clock, hasher, ways.limits, who.name, new)
 
-            token = await attempts.work(change)
+            token = await hashing.work(change)
         except (WrongCredentials, TooManyAttempts, BadPassword, visiting.BadForm) as error:
             return await account_page(request, error)
         attempts.succeeded(who.name)

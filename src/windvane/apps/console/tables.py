@@ -14,6 +14,7 @@ T = TypeVar("T")
 PER_PAGE = 48
 LONGEST = 128
 STATES = ("open", "closed")
+ACKNOWLEDGED = ("yes", "no")
 SEVERITIES = tuple(severity.value for severity in reversed(Severity))
 
 
@@ -81,19 +82,21 @@ def search(rows: Sequence[T], text: str, words_of: Callable[[T], Sequence[str]])
 
 @dataclass(frozen=True, slots=True)
 class IncidentsAsked:
-    """Which incidents, each "" for all: ``state`` is open or closed."""
+    """Which incidents, each "" for all: ``state`` is open or closed, ``acknowledged`` yes (somebody
+    said that they are on it) or no."""
 
     model: str = ""
     state: str = ""
     severity: str = ""
     kind: str = ""
+    acknowledged: str = ""
     q: str = ""
     page: str = ""
 
     def query(self) -> dict[str, str]:
         return {
             "model": self.model, "state": self.state, "severity": self.severity,
-            "kind": self.kind, "q": self.q,
+            "kind": self.kind, "acknowledged": self.acknowledged, "q": self.q,
         }  # fmt: skip
 
     @property
@@ -102,7 +105,7 @@ class IncidentsAsked:
 
 
 def filter_incidents(found: Sequence[Incident], asked: IncidentsAsked) -> list[Incident]:
-    """What is no state, severity or kind finds nothing."""
+    """What is no state, severity, kind or answer finds nothing."""
     kept = [
         i
         for i in found
@@ -110,5 +113,6 @@ def filter_incidents(found: Sequence[Incident], asked: IncidentsAsked) -> list[I
         and (not asked.state or asked.state == ("open" if i.closed_at is None else "closed"))
         and (not asked.severity or i.severity == asked.severity)
         and (not asked.kind or i.kind == asked.kind)
+        and asked.acknowledged in ("", "yes" if i.acknowledged_by else "no")
     ]
     return search(kept, asked.q, lambda i: (i.id, i.title, i.model, i.owner, i.cause))

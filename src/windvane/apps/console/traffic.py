@@ -127,21 +127,26 @@ class TrafficSeries:
         return [of(tally) if self.grid.known(start) else None for start, tally in pairs]
 
 
-def tallies_by_window(found: WindowSketches, given: Grid) -> tuple[dict[float, Tally], Tally]:
-    """Closed windows of the grid that hold anything, and the open one."""
-    starts = frozenset(given.starts)
-    tallies: dict[float, Tally] = {}
-    open_tally = Tally()
-    for key, sketch in found:
-        if key.start >= given.open:
-            open_tally.add(sketch.traffic, sketch.latency)
-        elif key.start in starts:
-            tallies.setdefault(key.start, Tally()).add(sketch.traffic, sketch.latency)
-    return tallies, open_tally
+class WindowTallies:
+    """Closed windows of a grid that hold anything, and the open one."""
+
+    def __init__(self, given: Grid) -> None:
+        self._given, self._starts = given, frozenset(given.starts)
+        self.closed: dict[float, Tally] = {}
+        self.open = Tally()
+
+    def add(self, key: WindowKey, sketch: Sketch) -> None:
+        if key.start >= self._given.open:
+            self.open.add(sketch.traffic, sketch.latency)
+        elif key.start in self._starts:
+            self.closed.setdefault(key.start, Tally()).add(sketch.traffic, sketch.latency)
 
 
 def series(found: WindowSketches, given: Grid) -> TrafficSeries:
-    return TrafficSeries.of(given, *tallies_by_window(found, given))
+    tallies = WindowTallies(given)
+    for key, sketch in found:
+        tallies.add(key, sketch)
+    return TrafficSeries.of(given, tallies.closed, tallies.open)
 
 
 @dataclass(frozen=True, slots=True)

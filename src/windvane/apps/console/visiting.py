@@ -216,7 +216,9 @@ class BoundedBodies:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         error = BodyTooLarge(f"the body is beyond the {MAX_BODY:,} bytes that are allowed")
-        problem = {"code": error.code, "message": error.message, "hint": error.advice}
+        problem = {
+            "code": error.code, "message": error.message, "hint": error.advice, "docs": error.docs,
+        }  # fmt: skip
         headers = {"Connection": "close", "Cache-Control": "no-store"}
         response = JSONResponse(problem, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers)
         await response(scope, receive, send)

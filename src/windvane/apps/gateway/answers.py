@@ -103,11 +103,12 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why there is no answer, and what to do."""
+    """Why there is no answer, what to do, and where the reference says more."""
 
     code: str
     message: str
     hint: str
+    docs: str
 
 
 class RefusalWithProblems(Refusal, frozen=True):
@@ -158,9 +159,11 @@ def _explained(prediction: Prediction, explained: Explained) -> dict[str, Any]:
 def rejection_body(error: Rejection, request_id: str) -> bytes:
     if isinstance(error, SchemaViolation):
         problems = [Problem(row, v.code, v.field, v.message) for row, v in error.violations]
-        body: Refusal = RefusalWithProblems(error.code, error.message, error.advice, problems)
+        body: Refusal = RefusalWithProblems(
+            error.code, error.message, error.advice, error.docs, problems
+        )
     else:
-        body = Refusal(error.code, error.message, error.advice)
+        body = Refusal(error.code, error.message, error.advice, error.docs)
     return _encode(Refused(body, request_id))
 
 

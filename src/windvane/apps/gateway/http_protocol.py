@@ -481,7 +481,7 @@ class HttpConnection(asyncio.Protocol):
         self._error(413, f"the body is over {max_bytes:,} bytes")
 
     def _failed(self) -> None:
-        _log_failure("a request failed; its connection is closed")
+        _log_failure("a request failed, its connection is closed: %s\n%s")
         self._sink = None
         self._error(500, "internal error")
 
@@ -501,7 +501,7 @@ class HttpConnection(asyncio.Protocol):
             try:
                 sink.on_abort()
             except Exception:
-                _log_failure("a request that was given up failed")
+                _log_failure("a request that was given up failed: %s\n%s")
 
     def _linger(self) -> None:
         """Close when the client has: closed with its bytes unread, it might lose the answer."""
@@ -550,4 +550,4 @@ def _log_failure(message: str) -> None:
     """The exception that is being handled, without its message: that may hold what was sent."""
     error = sys.exception()
     if error is not None:
-        _log.error("%s: %s\n%s", message, describe(error), frames_of(error))
+        _log.error(message, describe(error), frames_of(error))

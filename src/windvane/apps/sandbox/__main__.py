@@ -26,7 +26,7 @@ def main(readable: Sequence[str] | None = None) -> None:
 
     wiring.start_logging(name=sys.argv[7], form=sys.argv[6])
     for line in missed:
-        logging.getLogger(__name__).warning(line)
+        logging.getLogger(__name__).warning("%s", line)
     serve(fd, protections, sorted(required - set(protections)))
 
 

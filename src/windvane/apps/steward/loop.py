@@ -13,6 +13,7 @@ from windvane.ports.control_store import ControlStore, LeaseLost, Tx
 from windvane.ports.event_log import EventLog
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.advance_rollout import advance_rollout, count_losses
+from windvane.usecases.judge_again import judge_again
 from windvane.usecases.judge_windows import judge_windows
 from windvane.usecases.keep_bounded import Turn, keep_bounded, keep_log_bounded
 from windvane.usecases.leases import Shards, give_up, hold_shards
@@ -140,7 +141,9 @@ class Steward:
             _log.exception("the log was not compacted; trying again")
 
     def _judge(self) -> None:
-        """Every due window of every model, the oldest of each first."""
+        """Every due window of every model, the oldest of each first; before them those that
+        somebody put back."""
+        judge_again(self._store, self._log, self._shards)
         for _ in range(_WINDOWS_A_TURN):
             with self._store.read() as tx:
                 until = self._recorded_until(tx)

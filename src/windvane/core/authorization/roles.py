@@ -34,7 +34,7 @@ class Action(enum.StrEnum):
 
     ``VIEW`` is everything that is counted, decided and told; ``SEE_VALUES`` the raw values of
     single requests. ``DEPLOY`` is to put a version live and to take it out of service. The last
-    three are about the whole installation, never about one model.
+    four are about the whole installation, never about one model.
     """
 
     VIEW = "view"
@@ -50,6 +50,7 @@ class Action(enum.StrEnum):
     READ_AUDIT = "read_audit"
     MANAGE_LIMITS = "manage_limits"
     MANAGE_KEYS = "manage_keys"
+    MANAGE_USERS = "manage_users"
 
 
 _VIEWER = frozenset({Action.VIEW})
@@ -64,7 +65,9 @@ ACTIONS_OF: Mapping[Role, frozenset[Action]] = {
     Role.APPROVER: _APPROVER,
     Role.ADMIN: frozenset(Action),
 }
-_OF_THE_INSTALLATION = frozenset({Action.READ_AUDIT, Action.MANAGE_LIMITS, Action.MANAGE_KEYS})
+_OF_THE_INSTALLATION = frozenset(
+    {Action.READ_AUDIT, Action.MANAGE_LIMITS, Action.MANAGE_KEYS, Action.MANAGE_USERS}
+)
 
 
 @dataclass(frozen=True, slots=True)

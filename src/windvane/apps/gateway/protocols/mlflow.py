@@ -111,6 +111,7 @@ class MlflowProtocol:
         """As MLflow's server says it, and our own beside it."""
         details: dict[str, Any] = {
             "code": error.code, "message": error.message, "hint": error.advice,
+            "docs": error.docs,
         }  # fmt: skip
         if isinstance(error, SchemaViolation):
             details["problems"] = [
