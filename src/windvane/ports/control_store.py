@@ -669,6 +669,11 @@ class ControlStore(Protocol):
         """A snapshot to read from: never waits for a writer, and cannot write."""
         ...
 
+    def sync(self) -> None:
+        """What is committed by now survives a power cut; without it, what was committed last may
+        not. Raises StoreUnavailable."""
+        ...
+
     def migrate(self) -> None:
         """Bring the schema to this release; safe to race."""
         ...

@@ -310,6 +310,7 @@ class Recorder:
             for checkpoint in fresh.values():
                 tx.set_checkpoint(checkpoint)
         self._checkpoints.update(fresh)
+        self._store.sync()  # the spool is the only copy that a power cut leaves until then
         pending.committed(self._clock.wall())
         for spool, end in ends.items():
             self._spool.release(spool, end)
