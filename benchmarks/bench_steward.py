@@ -100,6 +100,9 @@ class TimedStore:
             yield tx
         self.taken += [time.perf_counter() - self.began] * len(judged)
 
+    def sync(self) -> None:
+        self._store.sync()
+
     def migrate(self) -> None:
         self._store.migrate()
 

@@ -83,6 +83,9 @@ class FusedStore:
     def read(self) -> Any:
         return self._fuse.around(self._store.read)
 
+    def sync(self) -> None:
+        self._fuse.around(self._store.sync)
+
     def migrate(self) -> None:
         self._store.migrate()
 

@@ -263,6 +263,9 @@ class Checkpoint:
     told. ``lost_bytes``: how much of it was damaged or gone before it could be read. ``dropped``:
     somebody said that it will not come back; its position stays, should it do so nevertheless.
     ``position`` is how far it is counted, ``logged`` how far the log has it, too: never further.
+    ``passed``: what of the records between the two the log is not to have, as spans of positions
+    (first, end) in order: set aside, lost, or repetitions. ``unlogged_lost``: how many of
+    ``lost_bytes`` are counted, and were given up for the log when the spool was gone.
     """
 
     spool: str
@@ -272,6 +275,8 @@ class Checkpoint:
     lost_bytes: int = 0
     dropped: bool = False
     logged: int = 0
+    passed: tuple[tuple[int, int], ...] = ()
+    unlogged_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -677,6 +682,11 @@ class ControlStore(Protocol):
 
     def read(self) -> AbstractContextManager[Tx]:
         """A snapshot to read from: never waits for a writer, and cannot write."""
+        ...
+
+    def sync(self) -> None:
+        """What is committed by now survives a power cut; without it, what was committed last may
+        not. Raises StoreUnavailable."""
         ...
 
     def migrate(self) -> None:

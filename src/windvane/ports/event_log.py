@@ -208,7 +208,8 @@ class EventLog(Protocol):
     def commit(self, rows: Sequence[LogRows], ends: Mapping[str, int]) -> None:
         """Write them, each table in one commit that has them all and says that it has each spool
         up to its end; predictions before the outcomes that name them. Repeating a call after a
-        crash, with the same rows cut otherwise, writes only what is missing."""
+        crash, with the same rows cut otherwise, writes only what is missing. What was committed
+        survives a power cut once this returns."""
         ...
 
     def append(

@@ -11,6 +11,10 @@ from windvane.core.errors import WindvaneError
 MAX_EVENT_BYTES = 16 << 20
 """Of one payload."""
 
+MOST_LOST_BYTES = 1 << 30
+"""What is counted at most of a gap: positions between two writers were never used, and where the
+files are gone nobody knows how many."""
+
 
 class SpoolFull(WindvaneError):
     """The event could not be written, so the request must not be acknowledged."""

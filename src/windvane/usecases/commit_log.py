@@ -7,7 +7,7 @@ only as far as they also lie in the spool, which is released up to where the log
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -16,7 +16,7 @@ import numpy as np
 from windvane.core.errors import WindvaneError
 from windvane.core.sketch import SketchError
 from windvane.ports.control_store import RowRejected
-from windvane.ports.event_log import EventLog, LogRows
+from windvane.ports.event_log import EventLog, LogEntry, LogRows
 from windvane.usecases.event_contracts import EventModel
 
 # What an event may raise that is bad itself; what a store, a log or a disk raises that is out, is
@@ -28,6 +28,7 @@ UNFIT: tuple[type[Exception], ...] = (
 MOST_REFUSED = 10
 """One after the other; then it is not the events."""
 _MOST_ROWS = 1_000_000
+_MOST_PASSED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class _Spool:
     end: int
     rows: list[LogRows] = field(default_factory=list[LogRows])
     closes_at: float = math.inf
+    passed: int = 0
 
 
 class PendingRows:
@@ -63,11 +65,12 @@ class PendingRows:
         """Spools that have something that waits."""
         return len(self._spools)
 
-    def add(self, rows: LogRows, start: int, closes_at: float) -> None:
+    def add(self, rows: LogRows, start: int, closes_at: float, passed: int = 0) -> None:
         """What lies from ``start`` to the end of ``rows``, and must be in the log before business
-        time ``closes_at`` is over."""
+        time ``closes_at`` is over. ``passed``: how many spans of what waits are passed over."""
         held = self._spools.setdefault(rows.spool, _Spool(start, start))
         held.end = rows.end
+        held.passed = passed
         held.closes_at = min(held.closes_at, closes_at)
         if rows.rows:
             held.rows.append(rows)
@@ -89,7 +92,10 @@ class PendingRows:
         return (
             self._bytes >= self._policy.max_bytes
             or self._rows >= _MOST_ROWS
-            or any(s.end - s.start >= self._policy.max_spool_bytes for s in self._spools.values())
+            or any(
+                s.end - s.start >= self._policy.max_spool_bytes or s.passed >= _MOST_PASSED
+                for s in self._spools.values()
+            )
         )
 
     def due(self, wall: float) -> bool:
@@ -126,6 +132,25 @@ class RefusedRow:
     spool: str
     position: int
     error: Exception
+
+
+def prepare_each(
+    prepare: Callable[[int, Sequence[LogEntry]], LogRows],
+    spool: str,
+    end: int,
+    entries: Sequence[LogEntry],
+) -> tuple[list[LogRows], list[RefusedRow]]:
+    """Rows in order up to ``end``, without what the log refuses by itself. ``prepare`` has the
+    log make rows of entries below a position."""
+    try:
+        return [prepare(end, entries)], []
+    except UNFIT as error:
+        if len(entries) <= 1:
+            return [prepare(end, [])], [RefusedRow(spool, one.position, error) for one in entries]
+    middle = len(entries) // 2
+    first = prepare_each(prepare, spool, entries[middle].position, entries[:middle])
+    second = prepare_each(prepare, spool, end, entries[middle:])
+    return [*first[0], *second[0]], [*first[1], *second[1]]
 
 
 def commit_rows(

@@ -17,6 +17,7 @@ from windvane.usecases.check_event import UncountableEvent
 from windvane.usecases.commit_log import UNFIT
 from windvane.usecases.count_events import count_events, units_of
 from windvane.usecases.event_contracts import EventContracts
+from windvane.usecases.passed_over import Spans, spans_of
 from windvane.usecases.record_access import accesses
 
 BadRecord = tuple[int, bytes, SpoolRecord | None, WindvaneError]
@@ -36,7 +37,8 @@ class Item(msgspec.Struct, frozen=True, gc=False):
 class Part:
     """What comes next of a spool, up to ``end``: what is to be recorded, and what is set aside.
 
-    ``retried``: by position, what was set aside before and is put back now.
+    ``passed``: the positions of what is set aside. ``retried``: by position, what was set aside
+    before and is put back now.
     """
 
     spool: str
@@ -45,6 +47,7 @@ class Part:
     aside: Sequence[Quarantined] = ()
     lost: int = 0
     retried: Mapping[int, Quarantined] = field(default_factory=dict[int, Quarantined])
+    passed: Sequence[int] = ()
 
     def entries(self) -> list[LogEntry]:
         """What of it the log is to have."""
@@ -55,13 +58,25 @@ class Part:
             if item.new and not isinstance(item.event, Denied)
         ]
 
+    def passed_over(self, start: int) -> Spans:
+        """What of it, from ``start`` on, the log is not to have: what is set aside or lost, and
+        repetitions."""
+        if not self.items and not self.passed:
+            return ((start, self.end),)
+        again = [i.position for i in self.items if not i.new and not isinstance(i.event, Denied)]
+        logged = [entry.position for entry in self.entries()]
+        return spans_of([*self.passed, *again], logged, self.end)
+
     def halves(self) -> tuple[Part, Part]:
         """One after the other; what was set aside goes with the first."""
         middle = len(self.items) // 2
         first, second = self.items[:middle], self.items[middle:]
+        end = second[0].position
+        before = [position for position in self.passed if position < end]
+        after = [position for position in self.passed if position >= end]
         return (
-            replace(self, items=first, end=second[0].position),
-            replace(self, items=second, aside=(), lost=0),
+            replace(self, items=first, end=end, passed=before),
+            replace(self, items=second, aside=(), lost=0, passed=after),
         )
 
 

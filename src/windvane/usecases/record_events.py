@@ -6,13 +6,13 @@ of the store or the log stops everything until it is over.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from windvane.core.errors import WindvaneError
 from windvane.core.sketch import NO_AXES
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import (
@@ -31,13 +31,8 @@ from windvane.ports.quarantine import (
     ItemStatus,
     Quarantined,
 )
-from windvane.ports.spool import Batch, SpoolReader
-from windvane.usecases.check_event import (
-    UnloggedEvent,
-    UnreadableEvent,
-    UnrecordableEvent,
-    check_event,
-)
+from windvane.ports.spool import MOST_LOST_BYTES, Batch, SpoolReader
+from windvane.usecases.check_event import UnloggedEvent, UnrecordableEvent
 from windvane.usecases.commit_log import (
     MOST_REFUSED,
     UNFIT,
@@ -47,6 +42,7 @@ from windvane.usecases.commit_log import (
     by_code,
     closes_at,
     commit_rows,
+    prepare_each,
 )
 from windvane.usecases.count_late import late_events
 from windvane.usecases.count_part import (
@@ -57,13 +53,10 @@ from windvane.usecases.count_part import (
     count_part,
     uncountable,
 )
+from windvane.usecases.decode_batch import decode_batch, decode_counted
 from windvane.usecases.event_contracts import EventContracts
-from windvane.usecases.quarantine_event import (
-    QUARANTINE_SPOOL,
-    RETRY_LEASE,
-    quarantined_event,
-    quarantined_id,
-)
+from windvane.usecases.passed_over import from_on, holds, joined, size_within
+from windvane.usecases.quarantine_event import QUARANTINE_SPOOL, RETRY_LEASE, quarantined_event
 from windvane.usecases.seen_keys import SeenKeys
 
 _log = logging.getLogger(__name__)
@@ -114,6 +107,7 @@ class Recorder:
         self._seen = SeenKeys()
         self._token: int | None = None
         self._refused = 0
+        self._seen_at = -math.inf
         with store.read() as tx:
             self._checkpoints = {c.spool: c for c in tx.checkpoints()}
             pending = tx.retrying(0, ItemKind.EVENT)
@@ -189,22 +183,15 @@ class Recorder:
                 checkpoint.spool, checkpoint.watermark, wanted, math.inf
             )
             fresh = replace(checkpoint, watermark=watermark, seen_at=wall, dropped=False)
-            with self._store.begin([]) as tx:
-                tx.set_checkpoint(fresh)
-            self._checkpoints[checkpoint.spool] = fresh
+            self._set(fresh)
 
     def _catch_up(self) -> None:
         """Log what is counted already, and count what is logged already."""
         spools = self._spool.spools()
         reached = {spool: self._log.appended(spool) for spool in spools}
-        at = {spool: self._checkpoint(spool).logged for spool in spools}
-        # What some table has of all spools comes first: of a request that was repeated, the
-        # table has the one that came first.
-        for ahead in (False, True):
-            for spool in spools:
-                position = self._checkpoint(spool).position
-                until = position if ahead else min(position, reached[spool])
-                at[spool] = self._log_again(spool, at[spool], until)
+        self._see()
+        for spool in spools:
+            self._log_again(spool)
         self._commit_log(at_once)
         for spool in spools:
             while (position := self._checkpoint(spool).position) < reached[spool]:
@@ -213,63 +200,89 @@ class Recorder:
                 if batch.end == position:
                     break
                 self._record_batch(batch, at_once)
+                self._see_in_time()
         self._commit_log(at_once)
 
-    def _log_again(self, spool: str, start: int, until: int) -> int:
-        """Have what lies from ``start`` on logged, not counted; where that ends."""
+    def _see(self) -> None:
+        """Say that the spools are there, though they are not read to their ends yet: none expires
+        meanwhile, and what was given up of one is not."""
+        wall = self._seen_at = self._clock.wall()
+        fresh = {
+            spool: replace(
+                held, seen_at=wall, lost_bytes=held.lost_bytes - held.unlogged_lost, unlogged_lost=0
+            )
+            for spool in self._spool.spools()
+            if (held := self._checkpoints.get(spool)) is not None
+        }
+        if not fresh:
+            return
+        with self._store.begin([]) as tx:
+            for checkpoint in fresh.values():
+                tx.set_checkpoint(checkpoint)
+        self._checkpoints.update(fresh)
+
+    def _see_in_time(self) -> None:
+        if not 0.0 <= self._clock.wall() - self._seen_at < _SEEN_EVERY_S:
+            self._see()
+
+    def _set(self, checkpoint: Checkpoint) -> None:
+        with self._store.begin([]) as tx:
+            tx.set_checkpoint(checkpoint)
+        self._checkpoints[checkpoint.spool] = checkpoint
+
+    def _log_again(self, spool: str) -> None:
+        """Have what is counted logged: all of it that was not passed over then."""
+        start, until = self._checkpoint(spool).logged, self._checkpoint(spool).position
         while start < until:
+            self._see_in_time()
             batch = self._spool.read(spool, start, min(until - start, _READ_BYTES))
-            if not start < batch.end <= until:
-                # Its end is gone, as after a power cut; the sketches have it.
-                self._lose(spool, start, until)
-                break
-            bodies = dict(batch.payloads)
-            with self._store.read() as tx:
-                aside = tx.held_of([quarantined_id(spool, position) for position in bodies])
-            again = [p for p in batch.payloads if quarantined_id(spool, p[0]) not in aside]
-            items, _ = self._decode(replace(batch, payloads=tuple(again)))
-            part = Part(spool, batch.end, items)
-            entries = part.entries()
+            if not batch.payloads or batch.end > until:
+                # Damaged since, or its end is gone, as after a power cut; the sketches have it.
+                end = batch.end if start < batch.end <= until else until
+                self._lose(spool, start, end)
+                start = end
+                continue
+            passed = self._checkpoint(spool).passed
+            bodies = {at: body for at, body in batch.payloads if not holds(passed, at)}
+            entries, refused = decode_counted(spool, bodies, self._seen)
             with self._store.read() as tx:
                 self._known.load(tx, [entry.event for entry in entries])
-            rows, refused = self._prepare_each(spool, batch.end, entries)
+            rows, more = prepare_each(
+                lambda end, some: self._prepare(spool, end, some), spool, batch.end, entries
+            )
+            refused += more
             if refused:
+                aside = tuple((one.position, one.position + 1) for one in refused)
+                fresh = replace(self._checkpoint(spool), passed=joined(passed, aside))
                 with self._store.begin([]) as tx:
                     tx.add_quarantined([self._unlogged(one, bodies) for one in refused])
+                    tx.set_checkpoint(fresh)
+                self._checkpoints[spool] = fresh
             for one in rows:
                 self._pending.add(one, start, math.inf)
             start = batch.end
             if self._pending.full():
                 self._commit_log(at_once)
-        return until
 
     def _lose(self, spool: str, start: int, until: int) -> None:
-        _log.error("spool %s: up to %d counted bytes from %d are gone", spool, until - start, start)
+        """Pass what is counted and can be logged no more, but for what was passed over anyway."""
         self._commit_log(at_once)  # what is there, before its place is passed
         held = self._checkpoint(spool)
-        fresh = replace(held, lost_bytes=held.lost_bytes + until - start, logged=until)
+        lost = min(until - start - size_within(held.passed, start, until), MOST_LOST_BYTES)
+        fresh = replace(
+            held, lost_bytes=held.lost_bytes + lost, logged=until,
+            passed=from_on(held.passed, until),
+        )  # fmt: skip
         with self._store.begin([]) as tx:
             tx.set_checkpoint(fresh)
-            tx.add_counts({Counted(CountName.SPOOL_LOST_BYTES): until - start})
+            tx.add_counts({Counted(CountName.SPOOL_LOST_BYTES): lost})
         self._checkpoints[spool] = fresh
+        if lost:
+            _log.error("spool %s: up to %d counted bytes from %d are gone", spool, lost, start)
 
     def _prepare(self, spool: str, end: int, entries: Sequence[LogEntry]) -> LogRows:
         contracts = {name: contract for name, (contract, _) in self._known.contracts.items()}
         return self._log.prepare(spool, end, entries, contracts)
-
-    def _prepare_each(
-        self, spool: str, end: int, entries: Sequence[LogEntry]
-    ) -> tuple[list[LogRows], list[RefusedRow]]:
-        """Rows in order, without what the log refuses by itself."""
-        try:
-            return [self._prepare(spool, end, entries)], []
-        except UNFIT as error:
-            if len(entries) <= 1:
-                return [], [RefusedRow(spool, one.position, error) for one in entries]
-        middle = len(entries) // 2
-        first = self._prepare_each(spool, entries[middle].position, entries[:middle])
-        second = self._prepare_each(spool, end, entries[middle:])
-        return [*first[0], *second[0]], [*first[1], *second[1]]
 
     def _commit_log(self, background: BackgroundExecutor) -> None:
         """Log what waits; then the spools need it no more, and its windows may close."""
@@ -280,7 +293,12 @@ class Recorder:
         refused = background(lambda: commit_rows(self._log, rows, ends))
         bodies = {(one.spool, one.position): self._body(one) for one in refused}
         fresh = {
-            spool: replace(held, logged=end, watermark=max(held.watermark, watermarks[spool]))
+            spool: replace(
+                held,
+                logged=end,
+                watermark=max(held.watermark, watermarks[spool]),
+                passed=from_on(held.passed, end),
+            )
             for spool, end in ends.items()
             for held in (self._checkpoint(spool),)
         }
@@ -292,6 +310,7 @@ class Recorder:
             for checkpoint in fresh.values():
                 tx.set_checkpoint(checkpoint)
         self._checkpoints.update(fresh)
+        self._store.sync()  # the spool is the only copy that a power cut leaves until then
         pending.committed(self._clock.wall())
         for spool, end in ends.items():
             self._spool.release(spool, end)
@@ -301,8 +320,10 @@ class Recorder:
 
     def _unlogged(self, refused: RefusedRow, bodies: Mapping[int, bytes]) -> Quarantined:
         error, body = refused.error, bodies[refused.position]
-        event = EVENTS.decode(body)
-        if not isinstance(event, Denied):
+        event = None
+        with contextlib.suppress(*UNFIT):
+            event = EVENTS.decode(body)
+        if event is not None and not isinstance(event, Denied):
             self._seen.forget(event_key(event))
         fault = UnloggedEvent(f"{type(error).__name__}: {error}")
         _log.error(
@@ -337,7 +358,7 @@ class Recorder:
         background: BackgroundExecutor,
         retried: Mapping[int, Quarantined] | None = None,
     ) -> int:
-        items, bad = background(lambda: self._decode(batch))
+        items, bad = background(lambda: decode_batch(batch, self._seen, self._clock.now()))
         if events := [i.event for i in items if not isinstance(i.event, Denied)]:
             with self._store.read() as tx:
                 self._known.load(tx, events)
@@ -351,26 +372,6 @@ class Recorder:
                 bad.append((item.position, item.payload, event, fault))
         part = Part(batch.spool, batch.end, good, (), batch.lost, retried or {})
         return self._record(self._set_aside(part, bad), background)
-
-    def _decode(self, batch: Batch) -> tuple[list[Item], list[BadRecord]]:
-        """What can be read of it, and what cannot."""
-        items: list[Item] = []
-        bad: list[BadRecord] = []
-        now = self._clock.now()
-        for position, payload in batch.payloads:
-            event = None
-            try:
-                event = EVENTS.decode(payload)
-                check_event(event, now)
-                # A request that is repeated is recorded once, but whoever sent it called twice.
-                new = isinstance(event, Denied) or self._seen.add(event_key(event))
-                items.append(Item(position, payload, event, new))
-            except WindvaneError as error:
-                bad.append((position, payload, event, error))
-            except UNFIT as error:
-                fault = UnreadableEvent(f"{type(error).__name__}: {error}")
-                bad.append((position, payload, event, fault))
-        return items, bad
 
     def _set_aside(self, part: Part, bad: Sequence[BadRecord]) -> Part:
         """The part without what is bad of it."""
@@ -395,7 +396,8 @@ class Recorder:
                 aside.append(quarantined_event(part.spool, position, payload, event, fault, now))
         gone = {position for position, *_ in bad}
         items = [item for item in part.items if item.position not in gone]
-        return replace(part, items=items, aside=aside)
+        passed = [*part.passed, *gone]
+        return replace(part, items=items, aside=aside, passed=passed)
 
     def _record(self, part: Part, background: BackgroundExecutor) -> int:
         """Log a part of a batch, count it, and move the checkpoint behind it; its events."""
@@ -451,7 +453,7 @@ class Recorder:
             fresh = self._after(held, part, counted, closing)
             tx.set_checkpoint(fresh)
         self._checkpoints[part.spool] = fresh
-        self._pending.add(rows, held.position, closing)
+        self._pending.add(rows, held.position, closing, len(fresh.passed))
 
     def _settle(self, tx: Tx, part: Part) -> None:
         """What was put back is recorded, and held no more."""
@@ -471,4 +473,5 @@ class Recorder:
             seen_at=self._clock.wall(),
             lost_bytes=held.lost_bytes + part.lost,
             logged=held.logged,
+            passed=joined(held.passed, part.passed_over(held.position)),
         )

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from windvane.core.errors import WindvaneError, did_you_mean
-from windvane.ports.control_store import Checkpoint, ControlStore, UnknownName
+from windvane.ports.control_store import Checkpoint, ControlStore, Tx, UnknownName
+from windvane.ports.quarantine import Counted, CountName
+from windvane.ports.spool import MOST_LOST_BYTES
+from windvane.usecases.passed_over import size_within
 
 EXPIRE_AFTER_S = 600.0
 """The default of the setting ``spool_expire_after_s``."""
@@ -81,9 +84,50 @@ def spool_states(
     ]
 
 
-def drop_spool(store: ControlStore, spool: str, wall: float, expire_after_s: float) -> None:
+def give_up_unlogged(store: ControlStore, wall: float, expire_after_s: float) -> list[Checkpoint]:
+    """Count as lost, once, what is counted and not in the log of spools that expired; these, as
+    they were. Where all are expired, nothing is given up: then it may be who reads them that is
+    away, and not they. Should one come back, what was given up of it is logged and lost no more."""
+    with store.read() as tx:
+        if not _given_up(tx.checkpoints(), wall, expire_after_s):
+            return []
+    with store.begin() as tx:
+        found = _given_up(tx.checkpoints(), wall, expire_after_s)
+        for checkpoint in found:
+            _give_up(tx, checkpoint)
+    return found
+
+
+def unlogged_bytes(checkpoint: Checkpoint) -> int:
+    """At most how many bytes of it are counted, and neither in the log nor passed over."""
+    start, end = checkpoint.logged, checkpoint.position
+    return min(end - start - size_within(checkpoint.passed, start, end), MOST_LOST_BYTES)
+
+
+def _given_up(
+    checkpoints: Iterable[Checkpoint], wall: float, expire_after_s: float
+) -> list[Checkpoint]:
+    kept = [c for c in checkpoints if not c.dropped]
+    gone = [c for c in kept if _expired(c, wall, expire_after_s)]
+    if len(gone) == len(kept):
+        return []
+    return [c for c in gone if not c.unlogged_lost and unlogged_bytes(c)]
+
+
+def _give_up(tx: Tx, checkpoint: Checkpoint) -> Checkpoint:
+    lost = 0 if checkpoint.unlogged_lost else unlogged_bytes(checkpoint)
+    if not lost:
+        return checkpoint
+    fresh = replace(checkpoint, lost_bytes=checkpoint.lost_bytes + lost, unlogged_lost=lost)
+    tx.set_checkpoint(fresh)
+    tx.add_counts({Counted(CountName.SPOOL_LOST_BYTES): lost})
+    return fresh
+
+
+def drop_spool(store: ControlStore, spool: str, wall: float, expire_after_s: float) -> int:
     """Leave a spool out from now on, and out of lists. Its position stays: should it come back,
-    it is recorded from there on, and is in the lists again.
+    it is recorded from there on, and is in the lists again. At most how many bytes of it are
+    counted and not in the log, which are lost with it.
 
     Raises UnknownName, SpoolStillThere.
     """
@@ -97,4 +141,6 @@ def drop_spool(store: ControlStore, spool: str, wall: float, expire_after_s: flo
             raise SpoolStillThere(
                 f"spool {spool} was seen {ago:.0f} s ago, less than {expire_after_s:.0f} s"
             )
-        tx.set_checkpoint(replace(found, dropped=True))
+        fresh = _give_up(tx, found)
+        tx.set_checkpoint(replace(fresh, dropped=True))
+    return fresh.unlogged_lost

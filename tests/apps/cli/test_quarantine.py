@@ -104,7 +104,9 @@ def test_spools_are_listed_and_one_that_is_gone_is_dropped(home: Path) -> None:
     assert (found["m-w0"]["expired"], found["m-w0"]["position"]) == (False, 10)
     assert "expired" in call(home, "spools").stdout
     assert isinstance(call(home, "spools", "drop", "m-w0").exception, SpoolStillThere)
-    assert read(home, "spools", "drop", "gone-w0") == {"spool": "gone-w0", "dropped": True}
+    assert read(home, "spools", "drop", "gone-w0") == {
+        "spool": "gone-w0", "dropped": True, "lost_bytes": 10,
+    }  # fmt: skip
     assert [one["spool"] for one in read(home, "spools")] == ["m-w0"]
 
 

@@ -144,7 +144,10 @@ def test_counts_only_grow(store: SqlControlStore) -> None:
 
 
 def test_a_checkpoint_says_when_it_was_seen_and_what_was_lost(store: SqlControlStore) -> None:
-    mark = Checkpoint("m-w0", 2**40, 1.5, seen_at=2.5, lost_bytes=7, dropped=True, logged=2**39)
+    mark = Checkpoint(
+        "m-w0", 2**40, 1.5, seen_at=2.5, lost_bytes=7, dropped=True, logged=2**39,
+        passed=((2**39, 2**39 + 5), (2**40 - 1, 2**40)), unlogged_lost=3,
+    )  # fmt: skip
     with store.begin() as tx:
         tx.set_checkpoint(mark)
         tx.set_checkpoint(Checkpoint("m-w1", 0, 0.0))
@@ -164,6 +167,7 @@ def test_spools_from_before_are_taken_for_seen_just_now(empty_url: str) -> None:
     store.close()
     assert (mark.spool, mark.position, mark.watermark) == ("m-w0", 5, 7.5)
     assert (mark.lost_bytes, mark.dropped, mark.logged) == (0, False, 5)
+    assert (mark.passed, mark.unlogged_lost) == ((), 0)
     assert mark.seen_at is not None
     assert mark.seen_at > 1.7e9
 

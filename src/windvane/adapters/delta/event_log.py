@@ -19,6 +19,7 @@ from deltalake.exceptions import CommitFailedError
 
 from windvane.adapters.delta.arrow_rows import ArrowRows, in_file_order
 from windvane.adapters.delta.compaction import Compaction
+from windvane.adapters.delta.durable import force_commits
 from windvane.adapters.delta.newest import read_newest
 from windvane.adapters.delta.questions import (
     count_rows,
@@ -81,6 +82,7 @@ class DeltaEventLog:
         """``read_within_hours``: how long a reader may go on with a version that it began."""
         self._tables = TableFolder(root, storage or {})
         self._compaction = Compaction(self._tables)
+        self._forced: dict[str, int] = {}  # by table, the first version that may not be on the disk
         self._read_within_hours = read_within_hours
 
     def check_layout(self) -> None:
@@ -114,12 +116,22 @@ class DeltaEventLog:
 
     def commit(self, rows: Sequence[LogRows], ends: Mapping[str, int]) -> None:
         for name in TABLES:
-            self._commit_table(name, [one for one in rows if isinstance(one, ArrowRows)], ends)
+            mine = [one for one in rows if isinstance(one, ArrowRows) and name in one.tables]
+            if mine:
+                self._commit_table(name, mine, ends)
+                # Also where nothing was new: who committed it may have died before this.
+                self._force(name)
 
-    def _commit_table(self, name: str, rows: Sequence[ArrowRows], ends: Mapping[str, int]) -> None:
-        mine = [one for one in rows if name in one.tables]
-        if not mine:
-            return
+    def _force(self, name: str) -> None:
+        """To the disk, so that a power cut leaves it; an object store does so itself."""
+        folder = self._tables.local_folder(name)
+        if folder is not None:
+            since = self._forced.get(name)
+            if since is None:
+                since = self._tables.checkpoint_version(name)
+            self._forced[name] = force_commits(folder, since)
+
+    def _commit_table(self, name: str, mine: Sequence[ArrowRows], ends: Mapping[str, int]) -> None:
         table = self._tables.open(name)
         reached = {
             spool: (table.transaction_version(spool) or 0) if table else 0

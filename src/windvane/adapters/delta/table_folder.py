@@ -47,6 +47,18 @@ class TableFolder:
     def uri(self, name: str) -> str:
         return f"{self._root}/{name}"
 
+    def local_folder(self, name: str) -> Path | None:
+        """None in an object store."""
+        if self.remote:
+            return None
+        return Path(self._root.removeprefix("file://")).absolute() / name
+
+    def checkpoint_version(self, name: str) -> int:
+        """Of a local table: that of the newest checkpoint of its log, 0 where there is none."""
+        folder = self.local_folder(name)
+        found = folder.glob("_delta_log/*.checkpoint*.parquet") if folder is not None else ()
+        return max((int(path.name.partition(".")[0]) for path in found), default=0)
+
     def open(self, name: str) -> DeltaTable | None:
         """In its latest version; None where nothing was appended yet. Raises OldLogLayout."""
         held = self._open.get(name)

@@ -9,10 +9,9 @@ from itertools import zip_longest
 from pathlib import Path
 
 from windvane.adapters.spool.frames import HEADER, Segment, find_frame, parse, segments
-from windvane.ports.spool import Batch
+from windvane.ports.spool import MOST_LOST_BYTES, Batch
 
 _log = logging.getLogger(__name__)
-_MOST_GONE = 1 << 30
 
 
 class FileSpoolReader:
@@ -39,7 +38,7 @@ class FileSpoolReader:
             if met and position < segment.before:
                 # Where a writer's first segment is gone, nobody knows how far above the one before
                 # it began: that counts as more than was ever written, up to a bound.
-                gone = min(segment.before - position, _MOST_GONE)
+                gone = min(segment.before - position, MOST_LOST_BYTES)
                 _log.error(
                     "spool %s goes on at %d: up to %d bytes from %d are gone",
                     spool, segment.start, gone, position,

@@ -88,6 +88,8 @@ spool_marks = _table(
     _int("lost_bytes"),
     sa.Column("dropped", sa.Boolean, nullable=False),
     _int("logged"),
+    _text("passed"),
+    _int("unlogged_lost"),
 )
 quarantine = _table(
     "quarantine",

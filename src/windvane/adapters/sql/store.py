@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
@@ -101,6 +102,18 @@ class SqlControlStore:
         ):
             yield connection, _Tx(connection)
 
+    def sync(self) -> None:
+        """PostgreSQL commits durably; SQLite does not wait for the disk (synchronous=NORMAL)."""
+        if not (self._sqlite and self._url.database):
+            return
+        path = Path(self._url.database).absolute()
+        try:
+            # What is not in the write-ahead log any more was forced when it was taken over.
+            for one in (Path(f"{path}-wal"), path, path.parent):
+                _force(one)
+        except OSError as error:
+            raise StoreUnavailable(f"{path.name} is not forced to the disk: {error}") from error
+
     def migrate(self) -> None:
         if self._sqlite and self._url.database:
             path = Path(self._url.database)
@@ -133,6 +146,17 @@ class SqlControlStore:
         if not (self._sqlite and self._url.database):
             return nullcontext()
         return _file_lock(Path(self._url.database + ".migrating"))
+
+
+def _force(path: Path) -> None:
+    try:
+        opened = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:  # the write-ahead log goes with the last connection
+        return
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _lock(connection: sa.Connection, models: Sequence[str] | None) -> None:

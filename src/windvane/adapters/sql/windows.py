@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from windvane.adapters.sql import schema as t
-from windvane.adapters.sql.rows import Rows, pack, unpack
+from windvane.adapters.sql.rows import Rows, dump, load, pack, unpack
 from windvane.core.sketch import Sketch
 from windvane.ports.control_store import (
     Checkpoint,
@@ -30,10 +30,15 @@ _key_of = attrgetter("model", "start", "version", "arm", "tenant", "recorder")
 
 class WindowRows(Rows):
     def checkpoints(self) -> list[Checkpoint]:
-        return [Checkpoint(*row) for row in self.all(sa.select(t.spool_marks).order_by("spool"))]
+        found = self.all(sa.select(t.spool_marks).order_by("spool"))
+        return [
+            Checkpoint(**{**row._mapping, "passed": load(row.passed, tuple[tuple[int, int], ...])})
+            for row in found
+        ]
 
     def set_checkpoint(self, checkpoint: Checkpoint) -> None:
-        self.put(t.spool_marks, msgspec.to_builtins(checkpoint))
+        values = {**msgspec.to_builtins(checkpoint), "passed": dump(checkpoint.passed)}
+        self.put(t.spool_marks, values)
 
     def add_sketches(self, sketches: Mapping[WindowKey, Sketch]) -> None:
         columns = [*t.window_sketches.primary_key]

@@ -188,11 +188,13 @@ def drop_one(
     """Leave a spool out that will not come back. Should it do so, it is recorded all the same."""
     settings = wiring.settings(home)
     wall = wiring.clock(settings).wall()
-    drop_spool(wiring.store(settings), spool, wall, settings.spool_expire_after_s)
+    lost = drop_spool(wiring.store(settings), spool, wall, settings.spool_expire_after_s)
     if as_json:
-        print_json({"spool": spool, "dropped": True})
-    else:
-        out.print(f"spool {spool} is left out from now on")
+        print_json({"spool": spool, "dropped": True, "lost_bytes": lost})
+        return
+    out.print(f"spool {spool} is left out from now on")
+    if lost:
+        out.print(f"up to {lost:,} bytes of it are counted and not in the log: they are lost")
 
 
 def recording_state(tx: Tx, settings: Settings) -> dict[str, Any]:

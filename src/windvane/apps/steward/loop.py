@@ -21,7 +21,13 @@ from windvane.usecases.load_windows import WindowCache
 from windvane.usecases.publish_routing import mend_feed, publish_latest
 from windvane.usecases.read_model_file import parse_duration, read_model_file
 from windvane.usecases.read_settings import Retention
-from windvane.usecases.recorded_until import EXPIRE_AFTER_S, expired_spools, recorded_until
+from windvane.usecases.recorded_until import (
+    EXPIRE_AFTER_S,
+    expired_spools,
+    give_up_unlogged,
+    recorded_until,
+    unlogged_bytes,
+)
 
 _log = logging.getLogger(__name__)
 _WINDOWS_A_TURN = 20
@@ -157,6 +163,7 @@ class Steward:
     def _judge(self) -> None:
         """Every due window of every model, the oldest of each first; before them those that
         somebody put back."""
+        self._give_up_unlogged()
         judge_again(self._store, self._log, self._shards)
         for _ in range(_WINDOWS_A_TURN):
             with self._store.read() as tx:
@@ -180,6 +187,17 @@ class Steward:
             named = ", ".join(expired[:_NAMED]) or "none"
             _log.warning("windows close without %d spools that expired: %s", len(expired), named)
         return recorded_until(checkpoints, wall, self._expire_after_s)
+
+    def _give_up_unlogged(self) -> None:
+        """Say what the log will lack of spools that are gone."""
+        if not self._shards.leads:
+            return
+        wall = self._clock.wall()
+        for gone in give_up_unlogged(self._store, wall, self._expire_after_s):
+            _log.error(
+                "spool %s is gone: up to %d counted bytes from %d are not in the log",
+                gone.spool, unlogged_bytes(gone), gone.logged,
+            )  # fmt: skip
 
     def _judge_some(self, models: Sequence[str]) -> int:
         """Those of ``models`` together; where that fails each by itself, so that the trouble of
