@@ -45,7 +45,7 @@ class LogTooSlow(WindvaneError):
 
 
 class LogUnavailable(WindvaneError):
-    """The storage of the log cannot be read."""
+    """The storage of the log, or a file in it, cannot be read."""
 
     code: ClassVar[str] = "LOG-104"
     hint = (
@@ -228,7 +228,8 @@ class EventLog(Protocol):
 
     def recent_keys(self, positions: Mapping[str, int], limit: int) -> list[str]:
         """Dedupe keys of about ``limit`` latest entries before each spool's position, of the last
-        month that has any."""
+        month that has any. Files that are damaged or missing are passed over, and said in the
+        process's log."""
         ...
 
     def counts(self, model: str) -> Mapping[str, int]:
@@ -303,6 +304,11 @@ class EventLog(Protocol):
     def check_storage(self) -> None:
         """Return where events could be read and appended; raise OSError where the storage does
         not answer, or is no place for them. May take as long as the storage does."""
+        ...
+
+    def damaged_files(self) -> int:
+        """How many files of the log are missing or cut off, of a bounded number of the newest: none
+        is opened. Raises OSError."""
         ...
 
     def compact(self, most: int) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from contracts.event_log.rows import append, predicted
 
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
@@ -219,3 +220,15 @@ def test_the_page_of_models_says_what_is_down(place: Place) -> None:
     text = page()
     assert 'Routing file down (<span class="code">HLT-604</span>)' in text
     assert 'Recorder down (<span class="code">HLT-402</span>)' in text
+
+
+def test_a_damaged_file_of_the_log_is_said_without_its_place(place: Place) -> None:
+    append(place.log, [predicted("a")])
+    (file,) = (place.folder / "log").glob("predictions/day=*/bucket=*/*.parquet")
+    file.write_bytes(file.read_bytes()[:300])
+    answer = place.ready()
+    (found,) = (one for one in answer.json()["dependencies"] if one["name"] == "log storage")
+    assert (answer.status_code, found["state"], found["code"]) == (200, "degraded", "HLT-610")
+    assert "1 of" in found["why"]
+    assert file.name not in answer.text, "strangers may read it"
+    assert str(place.folder) not in answer.text

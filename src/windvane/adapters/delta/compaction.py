@@ -13,8 +13,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError
 
-from windvane.adapters.delta.questions import files_of
-from windvane.adapters.delta.table_folder import TableFolder, connect, quoted
+from windvane.adapters.delta.table_folder import TableFolder, files_of, open_connection, quoted
 from windvane.adapters.delta.tables import ORDER, SCHEMAS
 
 _log = logging.getLogger(__name__)
@@ -89,7 +88,7 @@ class Compaction:
         nothing has happened, and the next call does it."""
         day, bucket = place
         order = [*ORDER, "position", *(["row"] if "row" in SCHEMAS[name].names else [])]
-        with TemporaryDirectory() as spilled, connect() as c:
+        with TemporaryDirectory() as spilled, open_connection() as c:
             c.execute(f"SET memory_limit='{_SORT_MEMORY}'; SET temp_directory={quoted(spilled)}")
             c.register("rows_of_day", _dataset(table, place))
             rows = c.sql(f"SELECT * FROM rows_of_day ORDER BY {', '.join(order)}")

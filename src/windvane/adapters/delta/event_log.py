@@ -19,11 +19,11 @@ from deltalake.exceptions import CommitFailedError
 
 from windvane.adapters.delta.arrow_rows import ArrowRows, in_file_order
 from windvane.adapters.delta.compaction import Compaction
+from windvane.adapters.delta.damage import count_damaged
 from windvane.adapters.delta.durable import force_commits
 from windvane.adapters.delta.newest import read_newest
 from windvane.adapters.delta.questions import (
     count_rows,
-    files_of,
     read_outcome_counts,
     read_recent_keys,
     read_refusals,
@@ -32,7 +32,7 @@ from windvane.adapters.delta.questions import (
 )
 from windvane.adapters.delta.rows import read_rows, read_span
 from windvane.adapters.delta.sizes import read_sizes
-from windvane.adapters.delta.table_folder import TableFolder, quoted, utc
+from windvane.adapters.delta.table_folder import TableFolder, files_of, quoted, utc
 from windvane.adapters.delta.tables import PARTITIONS, TABLES, bucket_of, table_of, to_arrow
 from windvane.core.health import LogSize
 from windvane.core.task import Contract
@@ -91,6 +91,9 @@ class DeltaEventLog:
 
     def check_storage(self) -> None:
         self._tables.check_storage()
+
+    def damaged_files(self) -> int:
+        return count_damaged(self._tables)
 
     def append(
         self,

@@ -9,12 +9,13 @@ from typing import Any
 
 import duckdb
 
-from windvane.adapters.delta.questions import files_of, shaped_prediction
+from windvane.adapters.delta.questions import shaped_prediction
 from windvane.adapters.delta.table_folder import (
     Pruning,
     TableFolder,
     as_dicts,
     connect,
+    files_of,
     in_span,
     of_model,
     quoted,

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from deltalake import DeltaTable
 
+from windvane.adapters.delta.damage import passing_over_damaged
 from windvane.adapters.delta.table_folder import (
     Pruning,
     TableFolder,
     as_dicts,
     before,
     connect,
+    files_of,
     in_span,
     of_model,
     quoted,
@@ -128,10 +128,25 @@ _NO_PREDICTIONS = (
 
 def read_recent_keys(tables: TableFolder, positions: Mapping[str, int], limit: int) -> list[str]:
     first = _day_of_latest(tables, limit)
+    if not first:
+        return []
+    recent: dict[str, Pruning] = {name: [f"day >= {quoted(first)}"] for name in TABLES}
+    return passing_over_damaged(
+        tables, recent, lambda damaged: _keys_since(tables, recent, positions, limit, damaged)
+    )
+
+
+def _keys_since(
+    tables: TableFolder,
+    recent: Mapping[str, Pruning],
+    positions: Mapping[str, int],
+    limit: int,
+    damaged: Mapping[str, Collection[str]],
+) -> list[str]:
     parts: list[str] = []
     with connect() as c:
         for name in TABLES:
-            if first and tables.show(c, name, [f"day >= '{first}'"]):
+            if tables.show(c, name, recent[name], damaged.get(name, ())):
                 named = "event_id" if name == "outcomes" else "prediction_id"
                 parts.append(
                     f"SELECT DISTINCT tenant, model, '{name[0].upper()}' AS kind, "
@@ -167,11 +182,6 @@ def _day_of_latest(tables: TableFolder, rows: int) -> str:
         if rows <= 0:
             break
     return first
-
-
-def files_of(table: DeltaTable) -> pa.Table:
-    """What a table's own list says of each of its files."""
-    return pa.table(table.get_add_actions(flatten=True))
 
 
 def count_rows(tables: TableFolder, model: str) -> dict[str, int]:

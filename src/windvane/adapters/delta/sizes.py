@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter, defaultdict
+from collections.abc import Collection
 
-from windvane.adapters.delta.questions import files_of
-from windvane.adapters.delta.table_folder import TableFolder, connect, quoted, utc
+from windvane.adapters.delta.damage import passing_over_damaged
+from windvane.adapters.delta.table_folder import TableFolder, connect, files_of, quoted, utc
 from windvane.core.health import LogSize
 
 _EPOCH = dt.date(1970, 1, 1)
@@ -15,7 +16,8 @@ _EPOCH = dt.date(1970, 1, 1)
 
 def read_sizes(tables: TableFolder, recent_from: float) -> list[LogSize]:
     """By table and day; of days from ``recent_from`` (s) on by model, too, by their rows in each
-    partition: models of a bucket share its files."""
+    partition: models of a bucket share its files. Rows of a file that cannot be read are shared out
+    as those beside it are, or belong to the model ""."""
     recent = str(utc(recent_from).date())
     out: list[LogSize] = []
     for name, table in tables.open_all():
@@ -55,9 +57,18 @@ def _rows_by_model(
     tables: TableFolder, name: str, since: str
 ) -> dict[tuple[str, int], dict[str, int]]:
     """Rows of each model in the partitions from that day on."""
+    recent = [f"day >= {quoted(since)}"]
+    return passing_over_damaged(
+        tables, {name: recent}, lambda damaged: _counted(tables, name, since, damaged.get(name, ()))
+    )
+
+
+def _counted(
+    tables: TableFolder, name: str, since: str, damaged: Collection[str]
+) -> dict[tuple[str, int], dict[str, int]]:
     found: dict[tuple[str, int], dict[str, int]] = {}
     with connect() as c:
-        if not tables.show(c, name, [f"day >= {quoted(since)}"]):
+        if not tables.show(c, name, [f"day >= {quoted(since)}"], damaged):
             return found
         rows = c.execute(
             f"SELECT day, bucket, model, count(*) FROM {name} WHERE day >= {quoted(since)} "

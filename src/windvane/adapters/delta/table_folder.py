@@ -6,12 +6,15 @@ import datetime as dt
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.dataset as pads
 import pyarrow.fs as pafs
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -23,6 +26,9 @@ from windvane.ports.event_log import LogTooSlow, LogUnavailable, OldLogLayout
 Pruning = list[str]
 """Conditions of SQL, all of which a row must meet."""
 _MOST_FOLDERS = 100
+_BATCH_ROWS = 10_000
+_OUR_FAULTS = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+"""What DuckDB raises for a wrong question; everything else is about what it was asked to read."""
 
 
 class TableFolder:
@@ -43,6 +49,15 @@ class TableFolder:
         while not folder.exists():
             folder = folder.parent
         return shutil.disk_usage(folder).free
+
+    def sizes_of(self, paths: Sequence[str]) -> list[int | None]:
+        """Bytes of files below the folder; None for one that is not there. Raises OSError."""
+        base = "" if self.remote else self._root.removeprefix("file://") + "/"
+        system: pafs.FileSystem = pafs.LocalFileSystem()
+        if self.remote:
+            system = pafs.PyFileSystem(DeltaStorageHandler(self._root, self.storage))
+        found = system.get_file_info([base + path for path in paths])
+        return [one.size if one.type == pafs.FileType.File else None for one in found]
 
     def uri(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -119,9 +134,14 @@ class TableFolder:
         )
 
     def show(
-        self, connection: duckdb.DuckDBPyConnection, name: str, pruning: Pruning | None = None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        name: str,
+        pruning: Pruning | None = None,
+        without: Collection[str] = (),
     ) -> bool:
-        """Make a view ``name`` of a table's files that may have such rows; False for none.
+        """Make a view ``name`` of a table's files that may have such rows, but not of those in
+        ``without`` (paths below the table); False for none.
 
         DuckDB reads local files itself. What lies elsewhere is read by Arrow, with the table's
         own credentials: both skip what statistics exclude.
@@ -131,10 +151,15 @@ class TableFolder:
             return False
         predicate = " AND ".join(pruning) if pruning else None
         uris = table.file_uris(file_pruning_predicate=predicate)
+        uris = [uri for uri in uris if not uri.endswith(tuple(without))]
         if not uris:
             return False
         if self.remote:
-            connection.register(name, table.to_pyarrow_dataset(file_pruning_predicate=predicate))
+            data = table.to_pyarrow_dataset(file_pruning_predicate=predicate)
+            kept = [one for one in data.get_fragments() if not one.path.endswith(tuple(without))]
+            if without:
+                data = pads.FileSystemDataset(kept, data.schema, data.format, data.filesystem)
+            connection.register(name, data)
             return True
         files = ", ".join(quoted(uri) for uri in uris)
         connection.execute(
@@ -143,6 +168,29 @@ class TableFolder:
         )
         return True
 
+    def unreadable(self, name: str, pruning: Pruning | None = None) -> list[str]:
+        """Paths below the table of those of its files that cannot be read to their ends, though
+        the table lists them. Each is read, so this takes as long as all of them."""
+        table = self.open(name)
+        if table is None:
+            return []
+        predicate = " AND ".join(pruning) if pruning else None
+        bad: list[str] = []
+        for uri in table.file_uris(file_pruning_predicate=predicate):
+            path = uri.removeprefix(self.uri(name)).lstrip("/")
+            try:
+                if self.remote:
+                    data = table.to_pyarrow_dataset(file_pruning_predicate=predicate)
+                    (one,) = (f for f in data.get_fragments() if uri.endswith(f.path))
+                    deque(one.to_batches(), maxlen=0)
+                else:
+                    with connect() as c:
+                        rows = c.sql(f"SELECT * FROM read_parquet({quoted(uri)})")
+                        deque(rows.to_arrow_reader(_BATCH_ROWS), maxlen=0)
+            except (OSError, LogUnavailable, pa.ArrowException):
+                bad.append(path)
+        return bad
+
 
 def _folders(system: pafs.FileSystem, path: str) -> list[pafs.FileInfo]:
     selector = pafs.FileSelector(path, allow_not_found=True)
@@ -150,6 +198,11 @@ def _folders(system: pafs.FileSystem, path: str) -> list[pafs.FileInfo]:
     return sorted(
         (one for one in found if one.type == pafs.FileType.Directory), key=lambda one: one.path
     )
+
+
+def files_of(table: DeltaTable) -> pa.Table:
+    """What a table's own list says of each of its files."""
+    return pa.table(table.get_add_actions(flatten=True))
 
 
 def quoted(text: str) -> str:
@@ -182,8 +235,7 @@ def before(end: float) -> Pruning:
 
 @contextmanager
 def reading(connection: duckdb.DuckDBPyConnection, within_s: float | None) -> Iterator[None]:
-    """What is asked of ``connection`` meanwhile ends ``within_s``. Raises LogTooSlow,
-    LogUnavailable."""
+    """What is asked of ``connection`` meanwhile ends ``within_s``. Raises LogTooSlow."""
     late = threading.Timer(within_s, connection.interrupt) if within_s is not None else None
     if late is not None:
         late.start()
@@ -191,14 +243,28 @@ def reading(connection: duckdb.DuckDBPyConnection, within_s: float | None) -> It
         yield
     except duckdb.InterruptException as error:
         raise LogTooSlow(f"the log gave no row within {within_s:g} s") from error
-    except (OSError, DeltaError, duckdb.IOException) as error:
-        raise LogUnavailable(f"the log cannot be read: {str(error)[:300]}") from error
     finally:
         if late is not None:
             late.cancel()
 
 
-def connect() -> duckdb.DuckDBPyConnection:
+@contextmanager
+def connect() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to ask with. What it cannot read (a storage that is away, a file that is damaged
+    or missing) raises LogUnavailable, which names it."""
+    with open_connection() as connection:
+        try:
+            yield connection
+        except _OUR_FAULTS:
+            raise
+        except duckdb.InterruptException:
+            raise
+        except (OSError, DeltaError, pa.ArrowException, duckdb.Error) as error:
+            why = " ".join(str(error).split())[:300]
+            raise LogUnavailable(f"the log cannot be read: {why}") from error
+
+
+def open_connection() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(config={"threads": 1})
     connection.execute("SET TimeZone='UTC'; SET enable_progress_bar=false")
     return connection

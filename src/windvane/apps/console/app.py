@@ -285,9 +285,11 @@ def _health_router(
     async def metrics() -> PlainTextResponse:
         posted = await anyio.to_thread.run_sync(board.posted) if board is not None else {}
         now, wall = clock.now(), clock.wall()
+        damaged = await ready.damaged_files()
 
         def read(tx: Tx) -> tuple[list[Series], list[Series]]:
-            return recorder_series(tx.counts()), control_series(tx, now, wall, expire_after_s)
+            control = control_series(tx, now, wall, expire_after_s, damaged_files=damaged)
+            return recorder_series(tx.counts()), control
 
         try:
             counted, control = await reads.ask_shared("metrics", read)

@@ -76,6 +76,7 @@ _TEXTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
     "steward_shards_held": ((), "Shards whose lease a steward holds"),
     "effects_waiting": (("kind",), "Effects of decisions that are not carried out yet"),
+    "log_damaged_files": ((), "Files of the log, of its newest, that are missing or cut off"),
     "quarantine_items": (("model",), "Items that are set aside now"),
     "oldest_kept_seconds": (("kind",), "Age of the oldest row that is kept"),
 }
@@ -83,10 +84,19 @@ Found = dict[str, dict[tuple[str, ...], float]]
 
 
 def control_series(
-    tx: Tx, now: float, wall: float, expire_after_s: float, *, most_models: int = MODELS
+    tx: Tx,
+    now: float,
+    wall: float,
+    expire_after_s: float,
+    *,
+    most_models: int = MODELS,
+    damaged_files: int | None = None,
 ) -> list[Series]:
-    """Gauges, bounded as the constants above say."""
+    """Gauges, bounded as the constants above say. ``damaged_files`` of the log: None where nobody
+    could look."""
     found: Found = {name: {} for name in _TEXTS}
+    if damaged_files is not None:
+        found["log_damaged_files"][()] = float(damaged_files)
     seen = observe(tx, wall, expire_after_s)
     if seen.recorded is not None:
         found["recorded_lag_seconds"][()] = max(0.0, now - seen.recorded)

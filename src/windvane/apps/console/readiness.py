@@ -105,6 +105,10 @@ class ReadinessService:
         self._log = BoundedLook(lambda: _check(log), "the storage of the log") if log else None
         self._feed = BoundedLook(lambda: _seq(feed), "the routing file") if feed else None
 
+    async def damaged_files(self) -> int | None:
+        """Of the log; None where nobody could look."""
+        return None if self._log is None else (await self._log.found())[0]
+
     async def look(self) -> tuple[HTTPStatus, ReadyOut]:
         """503 only where the console cannot do its own work."""
         error: WindvaneError | None = None
@@ -116,7 +120,8 @@ class ReadinessService:
             error = failure
         found = [judge_database("" if error is None else "the control database does not answer")]
         if self._log is not None:
-            found.append(judge_log_storage((await self._log.found())[1]))
+            damaged, why = await self._log.found()
+            found.append(judge_log_storage(why, damaged or 0))
         found += judge_unseen_watchers() if watchers is None else judge_watchers(watchers)
         if self._feed is not None:
             seq, why = await self._feed.found()
@@ -125,9 +130,9 @@ class ReadinessService:
         return _answer(found, error)
 
 
-def _check(log: EventLog | None) -> None:
-    if log is not None:
-        log.check_storage()
+def _check(log: EventLog) -> int:
+    log.check_storage()
+    return log.damaged_files()
 
 
 def _seq(feed: RoutingFeed | None) -> int | None:

@@ -67,7 +67,11 @@ def judge_database(error: str) -> Dependency:
     return _answers("database", "HLT-601", error, "the control database answers")
 
 
-def judge_log_storage(error: str) -> Dependency:
+def judge_log_storage(error: str, damaged: int = 0) -> Dependency:
+    """``damaged`` of its newest files are missing or cut off."""
+    if damaged and not error:
+        why = f"{damaged} of the log's newest files are damaged or missing"
+        return Dependency("log storage", DependencyState.DEGRADED, "HLT-610", why)
     return _answers("log storage", "HLT-602", error, "the storage of the log answers")
 
 
