@@ -36,7 +36,6 @@ from windvane.core.health.log_growth import (
 
 __all__ = [
     "DAY_S",
-    "RATE_DAYS",
     "SILENT_AFTER_S",
     "Dependency",
     "DependencyState",
