@@ -260,3 +260,19 @@ def test_spools_do_not_expire_while_a_start_reads_them_again(recording: Recorder
     seen = {c.spool: c.seen_at or 0.0 for c in recording.checkpoints()}
     assert seen["m-w1"] > recording.clock.wall_at - 121.0
     assert Counter(seen) == Counter({"m-w0": seen["m-w1"], "m-w1": seen["m-w1"]})
+
+
+def test_an_open_window_gets_the_log_though_its_own_spool_is_past_it(
+    recording: RecorderHarness,
+) -> None:
+    """Another machine's spool keeps it open, and may let it close at any moment."""
+    recorder = recording.start(policy=CommitPolicy(every_s=60.0))
+    recording.clock.wall_at = 1_000.0
+    recording.write([predicted("p0", START + 1)])
+    recorder.step()
+    recording.clock.at, recording.clock.wall_at = START + 61.0, 1_058.0
+    recorder.step()
+    recording.write([predicted("slow", START + 59.5)])
+    recording.clock.at, recording.clock.wall_at = START + 61.2, 1_058.2
+    recorder.step()
+    assert set(logged(recording)) == {"p0", "slow"}

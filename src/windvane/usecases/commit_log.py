@@ -189,16 +189,19 @@ class _Halving:
 
 
 def closes_at(
-    models: Mapping[str, EventModel], times: Mapping[str, Sequence[float]], watermark: float
+    models: Mapping[str, EventModel],
+    times: Mapping[str, Sequence[float]],
+    judged: Mapping[str, float],
 ) -> float:
     """When the first window closes that has events of these times by model; infinity for none. A
-    window that is over at ``watermark`` waits for nobody."""
+    window that is judged, by model, waits for nobody; one that is over may wait for others."""
     first = math.inf
     for model, found in times.items():
         held = models[model]
         starts = np.unique(np.array(found) // held.window_s) * held.window_s
-        ends = starts + held.window_s + held.grace_s
-        first = min(first, float(np.min(ends[ends > watermark], initial=math.inf)))
+        open_ones = starts[starts >= judged.get(model, 0.0)]
+        closes = open_ones + held.window_s + held.grace_s
+        first = min(first, float(np.min(closes, initial=math.inf)))
     return first
 
 

@@ -44,7 +44,7 @@ from windvane.usecases.commit_log import (
     commit_rows,
     prepare_each,
 )
-from windvane.usecases.count_late import late_events
+from windvane.usecases.count_late import judged_until, late_events
 from windvane.usecases.count_part import (
     BadRecord,
     CountedPart,
@@ -436,8 +436,9 @@ class Recorder:
 
     def _commit(self, part: Part, counted: CountedPart, rows: LogRows) -> None:
         held = self._checkpoint(part.spool)
-        closing = closes_at(self._known.models, counted.times, held.watermark)
         with self._store.begin([]) as tx:
+            judged = {name: judged_until(tx, name) for name in counted.times}
+            closing = closes_at(self._known.models, counted.times, judged)
             if any(sketch.layout_id == NO_AXES.id for sketch in counted.sketches.values()):
                 tx.put_layout(NO_AXES)
             tx.add_sketches(counted.sketches)
