@@ -87,7 +87,7 @@ spool_marks = _table(
     _float("seen_at", nullable=True),
     _int("lost_bytes"),
     sa.Column("dropped", sa.Boolean, nullable=False),
-    _int("logged"),
+    sa.Column("logged", sa.BigInteger, nullable=False, server_default="0"),
 )
 quarantine = _table(
     "quarantine",
