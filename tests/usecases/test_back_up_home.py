@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sqlite3
@@ -202,6 +203,22 @@ def test_what_goes_along_and_what_does_not(home: Path, tmp_path: Path) -> None:
         "artifacts/late/1/model.onnx", "artifacts/late/1/manifest.json",
     }  # fmt: skip
     assert [p.split()[0] for p in report.problems] == ["demo", "large", "link"]
+
+
+def test_names_that_are_not_utf_8_are_named_and_the_rest_is_kept(
+    home: Path, tmp_path: Path
+) -> None:
+    (home / "notes").mkdir()
+    for name in (b"caf\xe9.txt", b"notes/\xff"):
+        (home / os.fsdecode(name)).write_text("x")
+    (home / os.fsdecode(b"link-\xfe")).symlink_to("/etc/hostname")
+    report = back_up(home, tmp_path / "one.tar")
+    assert "artifacts/late/1/model.onnx" in {f.path for f in manifest(tmp_path / "one.tar").files}
+    said = "\n".join(report.problems)
+    said.encode()
+    for name in ("caf", "notes/", "link-"):
+        assert name in said
+    assert manifest(tmp_path / "one.tar").problems == list(report.problems)
 
 
 def test_a_version_whose_files_were_changed_is_named_and_taken(home: Path, tmp_path: Path) -> None:

@@ -201,6 +201,11 @@ def _write(
     problems = [*found.left_out, *state.missing]
 
     def add(name: str, path: Path, size: int | None = None) -> None:
+        try:
+            name.encode()
+        except UnicodeEncodeError:  # the name is bytes that neither archive nor manifest can hold
+            problems.append(f"{name!r} is left out: its name is not UTF-8")
+            return
         copied.name = name
         try:
             with path.open("rb") as source:
@@ -249,7 +254,8 @@ def _write(
         log={table.name: table.version for table in state.tables} if inside else None,
         log_elsewhere="" if inside else log_place(settings),
         registry_inside=any(one.name == REGISTRY for one, _ in state.others),
-        problems=problems,
+        # Names in them may be bytes that are not UTF-8.
+        problems=[one.encode("utf-8", "backslashreplace").decode() for one in problems],
         files=files,
     )
 

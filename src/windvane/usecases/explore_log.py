@@ -67,7 +67,7 @@ def explore_log(
     )  # fmt: skip
     rows = [redact_row(row, file.pii, file.unit, values=values) for _, row in found.rows]
     if values and rows:
-        _record(store, clock, file.model, actor, rows)
+        record_viewed(store, clock, file.model, actor, rows)
     following = ""
     if found.more:
         # Of a page that is not full whole days were searched without finding more.
@@ -77,7 +77,7 @@ def explore_log(
     return LogPage(rows, following, found.searched_to, values)
 
 
-def _record(
+def record_viewed(
     store: ControlStore, clock: Clock, model: str, actor: str, rows: Sequence[Mapping[str, Any]]
 ) -> None:
     """One line a tenant and hour: a page that follows the log adds to it."""

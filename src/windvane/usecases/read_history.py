@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+import msgspec
 import numpy as np
 
-from windvane.core.authorization import HIDDEN
+from windvane.core.authorization import redact_row
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Sketch
 from windvane.ports.control_store import ControlStore, Tx, UnknownName, WindowKey, WindowVerdict
@@ -155,7 +156,10 @@ class History:
             )
         )  # fmt: skip
         following = write_row_place(found[-1][0]) if len(found) == limit else ""
-        return Page([_flat(row, file.pii) for _, row in found], following)
+        return Page(
+            [_flat(redact_row(row, file.pii, file.unit, values=True)) for _, row in found],
+            following,
+        )
 
     def _windows(self, asked: Question, after: str, limit: int) -> Page:
         """Whole windows: a page may have a few rows more than it was asked for."""
@@ -286,9 +290,8 @@ def _latency_ms(counts: Any, quantile: float) -> float | None:
     return LATENCY_EDGES_US[min(at, len(LATENCY_EDGES_US) - 1)] / 1_000.0
 
 
-def _flat(row: Mapping[str, Any], pii: Collection[str]) -> dict[str, Any]:
-    """Features and outputs as columns of their own, after what is known about the row; features
-    in ``pii`` are shown to nobody."""
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Features and outputs as columns of their own, after what is known about the row."""
     out: dict[str, Any] = {}
     for name, value in row.items():
         if name in ("features", "outputs"):
@@ -296,9 +299,6 @@ def _flat(row: Mapping[str, Any], pii: Collection[str]) -> dict[str, Any]:
         out[{"routed": "version"}.get(name, name)] = value
     for part in ("features", "outputs"):
         out |= {f"{part}.{name}": value for name, value in row.get(part, {}).items()}
-    for name in pii:
-        if out.get(f"features.{name}") is not None:
-            out[f"features.{name}"] = HIDDEN
     return out
 
 
@@ -310,22 +310,23 @@ def parse_row_place(text: str) -> RowPlace | None:
     """None for "". Raises BadPlace."""
     if not text:
         return None
-    match _json(text):
-        case [int(ts), str(name), int(row)] if max(abs(ts), abs(row)) < 1 << 62:
-            return RowPlace(ts, name, row)
-        case _:
-            raise BadPlace("this is no place in the log")
+    ts, name, row = _parse(text, tuple[int, str, int], "in the log")
+    if max(abs(ts), abs(row)) >= 1 << 62 or "\0" in name:
+        raise BadPlace("this is no place in the log")
+    return RowPlace(ts, name, row)
 
 
 def _number(text: str) -> float:
-    found = _json(text)
-    if not isinstance(found, (int, float)) or not 0 <= found <= _END:
+    found = _parse(text, float, "among the windows")
+    if not 0 <= found <= _END:
         raise BadPlace("this is no place among the windows")
-    return float(found)
+    return found
 
 
-def _json(text: str) -> Any:
+def _parse(text: str, shape: type[T], where: str) -> T:
+    """Nothing else is built on the way: however deep the text is, it is refused at its first
+    character that does not fit."""
     try:
-        return json.loads(text[:1_000])
-    except ValueError as error:
-        raise BadPlace("this is no place") from error
+        return msgspec.json.decode(text[:1_000], type=shape)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise BadPlace(f"this is no place {where}") from error

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from apps.console.visitors import FILE, SECRET_EMAIL, World, run
@@ -192,5 +193,43 @@ def test_a_storage_that_is_away_is_said_so_and_the_rest_of_the_console_goes_on(
         shutil.move(tmp_path / "away", tmp_path / "log")
         again = await world.ask("operator", "GET", "/models/late/log?request=p012")
         assert "p012" in again.text
+
+    run(story)
+
+
+@pytest.mark.parametrize("table", ["predictions", "outcomes"])
+def test_tables_of_values_hide_a_personal_unit_and_go_on_record(world: World, table: str) -> None:
+    async def story() -> None:
+        path = f"/api/read/{table}?model=late"
+        assert (await world.ask("viewer", "GET", path)).status_code == 403
+        answer = await world.ask("operator", "GET", path + "&tenant=acme")
+        assert answer.status_code == 200, answer.text
+        rows = answer.json()["rows"]
+        assert {row["unit"] for row in rows} == {"hidden"}
+        assert SECRET_EMAIL not in answer.text
+        assert "41.25" in answer.text
+        audit = (await world.ask("admin", "GET", "/api/audit?tenant=acme")).json()
+        assert [(a["key"], a["action"], a["calls"]) for a in audit] == [
+            ("oidc:operator", "viewed", len(rows))
+        ]
+
+    run(story)
+
+
+CURSORS = (
+    "[" * 990, '[1,"\\ud800",0]', '[1,"\\u0000",0]', '[1,"a",' + "9" * 900 + "]", "9" * 900, "NaN",
+    "true", '{"a":1}', "-1e400",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cursor", CURSORS)
+def test_a_cursor_that_no_page_gave_is_refused(world: World, cursor: str) -> None:
+    async def story() -> None:
+        tables = ("predictions", "outcomes", "windows", "drift", "decisions", "incidents")
+        paths = [f"/api/read/{table}?model=late&after=" for table in tables]
+        paths += [f"{one}/models/late/log?before=" for one in ("/api", "", "/csv")]
+        for path in paths:
+            answer = await world.ask("admin", "GET", path + quote(cursor))
+            assert (answer.status_code, "RDR-101" in answer.text) == (422, True), path
 
     run(story)

@@ -172,6 +172,19 @@ def test_spools_from_before_are_taken_for_seen_just_now(empty_url: str) -> None:
     assert mark.seen_at > 1.7e9
 
 
+def test_a_recorder_of_the_release_before_still_writes_its_place(empty_url: str) -> None:
+    engine = migrate_to(empty_url, "0010")
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO spool_marks (spool, position, watermark, lost_bytes, dropped) "
+                "VALUES ('m-w0', 5, 7.5, 0, false)"
+            )
+        )
+        assert connection.execute(sa.text("SELECT logged FROM spool_marks")).scalar_one() == 0
+    engine.dispose()
+
+
 def test_a_value_that_the_database_refuses_is_no_outage(store: SqlControlStore) -> None:
     bad = Deployment("delay", None)  # type: ignore[arg-type]
     with store.begin() as tx:

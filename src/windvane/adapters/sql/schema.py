@@ -87,9 +87,9 @@ spool_marks = _table(
     _float("seen_at", nullable=True),
     _int("lost_bytes"),
     sa.Column("dropped", sa.Boolean, nullable=False),
-    _int("logged"),
-    _text("passed"),
-    _int("unlogged_lost"),
+    sa.Column("logged", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("passed", sa.String, nullable=False, server_default="[]"),
+    sa.Column("unlogged_lost", sa.BigInteger, nullable=False, server_default="0"),
 )
 quarantine = _table(
     "quarantine",

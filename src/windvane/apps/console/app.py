@@ -172,7 +172,7 @@ def make_app(
     app.include_router(admin_router(installation, reads, store, clock))
     app.include_router(users_router(installation, reads))
     if log is not None:
-        app.include_router(read_router(store, log))
+        app.include_router(read_router(store, log, clock))
         app.include_router(
             log_router(store, log, clock, retention or Retention(), disk_warning_days)
         )

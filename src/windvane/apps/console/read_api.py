@@ -26,8 +26,10 @@ from windvane.apps.console.access import (
 from windvane.apps.console.answering import NotAllowed, TooManyReaders
 from windvane.apps.console.api import ErrorOut
 from windvane.core.authorization import Action, Principal
+from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, UnknownName
 from windvane.ports.event_log import EventLog
+from windvane.usecases.explore_log import record_viewed
 from windvane.usecases.read_history import MOST_ROWS, History, Question
 from windvane.usecases.read_model_file import read_model_file
 
@@ -179,7 +181,7 @@ After = Annotated[str, Query(max_length=1_000)]
 Limit = Annotated[int, Query(ge=1, le=MOST_ROWS)]
 
 
-def read_router(store: ControlStore, log: EventLog) -> APIRouter:
+def read_router(store: ControlStore, log: EventLog, clock: Clock) -> APIRouter:
     problems = {status: {"model": ErrorOut} for status in (401, 403, 404, 422, 503)}
     router = APIRouter(
         prefix="/api/read", tags=["tables"], responses={**problems}, route_class=GuardedRoute
@@ -228,6 +230,16 @@ def read_router(store: ControlStore, log: EventLog) -> APIRouter:
         rows = [{name: _plain(value) for name, value in row.items()} for row in found.rows]
         return {"rows": rows, "next": found.next, "truncated": found.truncated}
 
+    def values(
+        request: Request, table: str, asked: Question, after: str, limit: int
+    ) -> dict[str, Any]:
+        """A page with values of requests, which goes on record."""
+        found = page(table, asked, after, limit)
+        if found["rows"]:
+            actor = visit_of(request).principal.actor
+            record_viewed(store, clock, asked.model, actor, found["rows"])
+        return found
+
     def of_tenant(
         request: Request, model: str, since: float, until: float, tenant: str, *actions: Action
     ) -> Question:
@@ -259,7 +271,7 @@ def read_router(store: ControlStore, log: EventLog) -> APIRouter:
         after: After = "", limit: Limit = 1_000,
     ) -> PredictionPage:  # fmt: skip
         asked = of_tenant(request, model, since, until, tenant, Action.VIEW, Action.SEE_VALUES)
-        return PredictionPage(**page("predictions", asked, after, limit))
+        return PredictionPage(**values(request, "predictions", asked, after, limit))
 
     @router.get("/outcomes", summary="Predicted rows with a known outcome")
     @needs(Action.VIEW, own_tenant=True)
@@ -268,7 +280,7 @@ def read_router(store: ControlStore, log: EventLog) -> APIRouter:
         after: After = "", limit: Limit = 1_000,
     ) -> OutcomePage:  # fmt: skip
         asked = of_tenant(request, model, since, until, tenant, Action.VIEW, Action.SEE_VALUES)
-        return OutcomePage(**page("outcomes", asked, after, limit))
+        return OutcomePage(**values(request, "outcomes", asked, after, limit))
 
     @router.get("/windows", summary="Traffic by window, version, arm and tenant")
     @needs(Action.VIEW, own_tenant=True)

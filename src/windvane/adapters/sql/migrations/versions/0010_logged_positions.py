@@ -15,5 +15,3 @@ def upgrade() -> None:
     # So far the log had each batch before it was counted.
     marks = sa.table("spool_marks", sa.column("logged"), sa.column("position"))
     op.get_bind().execute(sa.update(marks).values(logged=marks.c.position))
-    with op.batch_alter_table("spool_marks") as batch:
-        batch.alter_column("logged", server_default=None, existing_type=sa.BigInteger())

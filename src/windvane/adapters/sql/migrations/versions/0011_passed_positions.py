@@ -15,6 +15,3 @@ def upgrade() -> None:
         batch.add_column(
             sa.Column("unlogged_lost", sa.BigInteger(), nullable=False, server_default="0")
         )
-    with op.batch_alter_table("spool_marks") as batch:
-        batch.alter_column("passed", server_default=None, existing_type=sa.String())
-        batch.alter_column("unlogged_lost", server_default=None, existing_type=sa.BigInteger())
