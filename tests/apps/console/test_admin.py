@@ -260,7 +260,7 @@ BAD: list[tuple[str, str, Any, str]] = [
     ("POST", "/api/keys", {"tenant": 7}, "tenant"),
     ("POST", "/api/keys", {"tenant": "*"}, "`*`"),
     ("POST", "/api/keys", {"tenant": " acme"}, "' acme'"),
-    ("POST", "/api/keys", {"tenant": "a\x00b"}, "tenant"),
+    ("POST", "/api/keys", {"tenant": "a\x00b"}, "no text"),
     ("POST", "/api/keys", {"tenant": "a", "scopes": ["root"]}, "scopes"),
     ("POST", "/api/keys", {"tenant": "a", "scopes": []}, "scope"),
     ("POST", "/api/keys", {"tenant": "a", "expires_in_s": 0}, "expires_in_s"),
@@ -311,6 +311,39 @@ def test_a_body_that_is_no_json_is_422(desk: Desk, raw: bytes) -> None:
             answer = await desk.ask(method, path, raw=raw)
             assert answer.status_code in (400, 422), answer.text
             problem(answer)
+
+    run(story)
+
+
+NO_TEXT = [
+    (b'{"tenant": "a\\u0000"}', True), (b'{"tenant": "\\ud83d"}', True),
+    (b'{"tenant": "\\ude00\\ud83d"}', True), (b'{"tenant": "\\ud83d x\\ude00"}', True),
+    (b'{"tenant": "a", "name": "\\ud83d\\ude00"}', False), (b'{"tenant": "\\\\u0000"}', False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("raw", "refused"), NO_TEXT)
+def test_what_is_no_text_is_refused_before_a_database_sees_it(
+    desk: Desk, raw: bytes, refused: bool
+) -> None:
+    async def story() -> None:
+        answer = await desk.ask("POST", "/api/keys", raw=raw)
+        assert (answer.status_code == 422 and problem(answer)["code"] == "CSL-121") == refused
+        assert answer.status_code < 500
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/api/incidents?model=%00", "/api/quarantine?kind=%00", "/api/audit?tenant=%00",
+     "/csv/incidents?q=a%00", "/incidents?model=%00"],
+)  # fmt: skip
+def test_a_query_that_is_no_text_is_422(desk: Desk, path: str) -> None:
+    async def story() -> None:
+        answer = await desk.ask("GET", path)
+        assert answer.status_code == 422, answer.text
+        assert "CSL-121" in answer.text
 
     run(story)
 

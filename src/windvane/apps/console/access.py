@@ -19,6 +19,7 @@ from windvane.apps.console.visiting import (
     Cookies,
     Visit,
     check_csrf,
+    check_text,
     csrf_of,
     read_form,
 )
@@ -98,6 +99,7 @@ class GuardedRoute(APIRoute):
             if not self.needs.public:
                 guard: Guard = request.app.state.guard
                 request.state.visit = await guard.admit(request, self.needs)
+                await check_text(request)
             response = await answer(request)
             response.headers.setdefault("Cache-Control", "no-store")
             return response

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ MAX_BODY = 64 << 10
 _MOST_FIELDS = 16
 _FORM_S = 3_600
 _LONGEST_PATH = 1_000
+_ESCAPES = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)")
 _FROM_HERE = frozenset({"", "same-origin", "none"})
 
 
@@ -45,6 +47,39 @@ class BadForm(WindvaneError):
 
     code: ClassVar[str] = "CSL-108"
     hint = "fill in every field of the form"
+
+
+class BadText(WindvaneError):
+    """A query, form or JSON string has a character that is no text: NUL, or half of a pair."""
+
+    code: ClassVar[str] = "CSL-121"
+    hint = "leave the character out"
+
+
+async def check_text(request: Request) -> None:
+    """No name or reason has such characters, and no database takes them alike. Raises BadText."""
+    if any(_no_text(f"{name}{value}") for name, value in request.query_params.multi_items()):
+        raise BadText("the query has a character that is no text")
+    if request.method in ("POST", "PUT", "PATCH"):
+        body = await request.body()
+        form = "json" not in request.headers.get("content-type", "").lower()
+        if b"\0" in body or (b"%00" in body if form else _has_no_text(body)):
+            raise BadText("the body has a character that is no text")
+
+
+def _has_no_text(body: bytes) -> bool:
+    """Whether JSON has an escaped NUL, or half of a pair of UTF-16 without the other."""
+    waits_at = -1  # where the second half has to be
+    for match in _ESCAPES.finditer(body):
+        unit = int(match[1], 16) if match[1] else -1
+        if unit == 0 or (0xDC00 <= unit < 0xE000) != (waits_at == match.start()):
+            return True
+        waits_at = match.end() if 0xD800 <= unit < 0xDC00 else -1
+    return waits_at >= 0
+
+
+def _no_text(text: str) -> bool:
+    return any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
 
 
 @dataclass(frozen=True, slots=True)
