@@ -15,7 +15,7 @@ from usecases.harness import FILE, MODEL, START, WINDOW_S
 from usecases.recording import RecorderHarness, predicted
 
 from windvane.adapters.delta import DeltaEventLog
-from windvane.adapters.spool import FileSpoolReader
+from windvane.adapters.spool import FileSpoolReader, FileSpoolWriter
 from windvane.ports.control_store import Checkpoint
 from windvane.ports.events import EVENT_ENCODER
 from windvane.ports.quarantine import Counted, CountName
@@ -276,3 +276,32 @@ def test_an_open_window_gets_the_log_though_its_own_spool_is_past_it(
     recording.clock.at, recording.clock.wall_at = START + 61.2, 1_058.2
     recorder.step()
     assert set(logged(recording)) == {"p0", "slow"}
+
+
+def restart_gateway(recording: RecorderHarness, first: int) -> None:
+    """Its spool begins a segment of its own, far above all before, which nobody writes to yet."""
+    recording.writers.pop("m-w0").close()
+    folder = recording.folder / "spool" / "m-w0"
+    recording.writers["m-w0"] = FileSpoolWriter(folder, first=first)
+
+
+def test_starts_without_traffic_lose_nothing(recording: RecorderHarness) -> None:
+    """A gateway that starts begins its spool far above what was there: that is no loss."""
+    recorder = begun(recording)
+    recording.write([predicted(f"p{i}", START + i) for i in range(4)])
+    recorder.step()
+    recorder.finish()
+    for started in range(1, 4):
+        restart_gateway(recording, started * 10**18)
+        recorder = recording.start(policy=SELDOM)
+        for _ in range(3):
+            recorder.step()
+        recorder.finish()
+        mark = mark_of(recording, "m-w0")
+        assert (mark.lost_bytes, counts(recording, CountName.SPOOL_LOST_BYTES)) == (0, 0)
+        assert mark.logged == mark.position
+    recording.write([predicted("after", START + 9)])
+    recorder.step()
+    recorder.finish()
+    assert set(logged(recording)) == {"first", "p0", "p1", "p2", "p3", "after"}
+    assert recording.total("rows") == 6
