@@ -29,6 +29,7 @@ from windvane.apps.console.memory import Memory
 from windvane.apps.console.quality import QualityReader, problem_of, quality_view
 from windvane.apps.console.reading import file_of, load_model_record
 from windvane.apps.console.rendering import Pages, begin, link
+from windvane.apps.console.story import answered_otherwise
 from windvane.apps.console.tables import paged, search
 from windvane.apps.console.timeline import timeline
 from windvane.apps.console.views import (
@@ -84,6 +85,7 @@ def model_router(
             live=glance.live,
             weights=weights_now(glance.live, watched=page.watched),
             watched=page.watched,
+            otherwise=answered_otherwise(line, glance.live),
             applied_at=glance.record.applied_at,
             owner=owner_of(glance),
             consumers=glance.file.consumers,

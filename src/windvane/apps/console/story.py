@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windvane.apps.console.reading import IncidentPage
+from windvane.apps.console.traffic import TrafficSeries
 from windvane.core.alerting import CANARY
 from windvane.core.journal import Decision
 from windvane.ports.control_store import Deployment
+from windvane.usecases.observe_health import RECENT_WINDOWS
 from windvane.usecases.replay_decision import JUDGES
+
+_WORTH_SAYING = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,30 @@ def story_of(page: IncidentPage) -> list[Moment]:
         judged = page.decisions.get(note.decision)
         out.append(Moment(note.at, (note.what,), note.decision, judged, sort))
     return out
+
+
+def answered_otherwise(line: TrafficSeries, live: Deployment | None) -> str:
+    """How many rows of the newest window that has some were not answered by the version that should
+    have; "" where hardly any, or none at all."""
+    if live is None:
+        return ""
+    if live.off:
+        return "it is turned off: nobody is answered"
+    for tally in (line.open, *reversed(line.windows[-RECENT_WINDOWS:])):
+        fell_back, missing = tally.total("fell_back"), tally.total("unanswered")
+        owed = tally.rows + missing
+        if not owed:
+            continue
+        words = [
+            f"{n:,} {how}"
+            for n, how in (
+                (fell_back, "were answered by a fallback"),
+                (missing, "were not answered"),
+            )
+            if n >= _WORTH_SAYING * owed
+        ]
+        return f"of {owed:,} rows of the newest window {' and '.join(words)}" if words else ""
+    return ""
 
 
 def answered_now(page: IncidentPage) -> str:
