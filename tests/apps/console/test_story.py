@@ -36,8 +36,8 @@ def said(*windows: Tally, live: Deployment | None = LIVE) -> str:
         ([tally(rows=600), tally(rows=640, fell_back=640)],
          "of 640 rows of the newest window 640 were answered by a fallback"),
         ([tally(rows=600), tally(rows=600, fell_back=212, unanswered=40)],
-         "of 640 rows of the newest window 212 were answered by a fallback and 40 were not "
-         "answered"),
+         ("of 640 rows of the newest window 212 were answered by a fallback and 40 were not "
+         "answered")),
         ([tally(rows=10, unanswered=90), tally()],
          "of 100 rows of the newest window 90 were not answered"),
         ([tally(rows=10, unanswered=90), tally(rows=100)], ""),
