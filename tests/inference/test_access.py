@@ -156,8 +156,7 @@ def test_a_table_that_cannot_be_read_is_tried_again() -> None:
         await harness.publish(keys=[ACME, BOLT])
         harness.feed.publish(harness.table(keys=[BOLT]))
         harness.feed.broken = OSError("the disk is away")
-        with pytest.raises(OSError, match="away"):
-            await harness.follow_feed()
+        await harness.follow_feed()
         assert (await harness.predict()).status == 200
         harness.feed.broken = None
         await harness.follow_feed()

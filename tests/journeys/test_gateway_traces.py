@@ -51,5 +51,5 @@ def test_without_the_extra_it_does_not_start_and_says_which_one(tmp_path: Path) 
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "SET-103: tracing is set, and opentelemetry" in done.stderr
+    assert "SET-103 tracing is set, and opentelemetry" in done.stderr
     assert "windvane[otel]" in done.stderr

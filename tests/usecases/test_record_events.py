@@ -118,6 +118,7 @@ def test_who_gives_way_holds_no_store(recording: RecorderHarness) -> None:
         def __init__(self) -> None:
             self.begin = partial(self._held, recording.store.begin)
             self.read = partial(self._held, recording.store.read)
+            self.sync = recording.store.sync
 
         @contextmanager
         def _held(
