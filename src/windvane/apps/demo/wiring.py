@@ -22,7 +22,7 @@ def make_home(folder: Path, start: float) -> tuple[Settings, DrivenClock]:
     port, console_port = _free_ports(2)
     (folder / FILE).write_text(
         f"port: {port}\nconsole_port: {console_port}\nclock: {(folder / 'clock').resolve()}\n"
-        "recorder_every_s: 0.03\nsteward_every_s: 0.03\n"
+        "recorder_every_s: 0.03\nsteward_every_s: 0.03\nlog_commit_every_s: 2.0\n"
     )
     return find_settings({}, folder), clock
 
