@@ -331,12 +331,11 @@ def _traffic(line: TrafficSeries) -> Traffic:
     def total(tallies: Sequence[Tally], *names: str) -> int:
         return sum(tally.total(name) for tally in tallies for name in names)
 
-    newest = next((t for t in reversed(recent) if t.total("rows") + t.total("unanswered")), None)
-    last = () if newest is None else (newest,)
+    newest = line.newest(RECENT_WINDOWS)
     return Traffic(
         total(recent, "rows"), total(recent, "unanswered"), total(recent, "fell_back"),
         total(before, "rows", "unanswered", "refused") > 0, RECENT_WINDOWS,
-        total(recent, "refused"), total(last, "rows"), total(last, "unanswered"),
+        total(recent, "refused"), newest.rows, newest.total("unanswered"),
     )  # fmt: skip
 
 

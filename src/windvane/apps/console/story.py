@@ -61,21 +61,14 @@ def answered_otherwise(line: TrafficSeries, live: Deployment | None) -> str:
         return ""
     if live.off:
         return "it is turned off: nobody is answered"
-    for tally in (line.open, *reversed(line.windows[-RECENT_WINDOWS:])):
-        fell_back, missing = tally.total("fell_back"), tally.total("unanswered")
-        owed = tally.rows + missing
-        if not owed:
-            continue
-        words = [
-            f"{n:,} {how}"
-            for n, how in (
-                (fell_back, "were answered by a fallback"),
-                (missing, "were not answered"),
-            )
-            if n >= _WORTH_SAYING * owed
-        ]
-        return f"of {owed:,} rows of the newest window {' and '.join(words)}" if words else ""
-    return ""
+    tally = line.newest(RECENT_WINDOWS)
+    ways = (
+        (tally.total("fell_back"), "were answered by a fallback"),
+        (tally.total("unanswered"), "were not answered"),
+    )
+    words = [f"{n:,} {how}" for n, how in ways if n and n >= _WORTH_SAYING * tally.owed]
+    rows = f"of {tally.owed:,} rows of the newest window"
+    return f"{rows} {' and '.join(words)}" if words else ""
 
 
 def answered_now(page: IncidentPage) -> str:

@@ -47,6 +47,11 @@ class Tally:
         return self.total("rows")
 
     @property
+    def owed(self) -> int:
+        """Rows that were answered, and those that should have been."""
+        return self.rows + self.total("unanswered")
+
+    @property
     def refused(self) -> int:
         return self.total("refused")
 
@@ -151,6 +156,12 @@ class TrafficSeries:
         for tally in (*windows, open_tally):
             everything.add(tally.traffic, tally.latency)
         return cls(given, windows, open_tally, everything)
+
+    def newest(self, windows: int) -> Tally:
+        """The newest of the open window and so many before it that has rows, answered or owed; an
+        empty one where none has."""
+        recent = (self.open, *reversed(self.windows[-windows:]))
+        return next((one for one in recent if one.owed), Tally())
 
     def values(self, of: Callable[[Tally], float | None]) -> list[float | None]:
         """One value a closed window; None where nothing was recorded yet."""

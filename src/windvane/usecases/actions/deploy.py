@@ -77,7 +77,7 @@ class Deploy(ModelAction):
             _check_trusted(tx, record)
             _plan(tx, asked, 0.0)
             contract = read_model_file(tx.model(asked.model).text).contract
-            trusted = any(trust.manifest == record.manifest for trust in tx.trusted())
+            trusted = _is_trusted(tx, record)
         _check_installed(record, checks)
         if RUNTIMES[recorded_choice(record).runtime].place is not Place.ELSEWHERE:
             order = TrialOrder(record.artifact, record.manifest, contract, trusted)
@@ -160,9 +160,13 @@ def _plan(tx: Tx, asked: Asked, now: float) -> _Plan:
     return _Plan(held, fresh, message)
 
 
+def _is_trusted(tx: Tx, record: VersionRecord) -> bool:
+    return any(trust.manifest == record.manifest for trust in tx.trusted())
+
+
 def _check_trusted(tx: Tx, record: VersionRecord) -> None:
     choice = recorded_choice(record)
-    if choice.needs_trust and all(trust.manifest != record.manifest for trust in tx.trusted()):
+    if choice.needs_trust and not _is_trusted(tx, record):
         raise CannotServe(
             f"version {record.version} of {record.model} can run code as it is loaded by "
             f"{choice.runtime}, and nobody trusts its files",
