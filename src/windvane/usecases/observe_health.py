@@ -37,7 +37,7 @@ from windvane.usecases.monitors import MONITORS
 from windvane.usecases.monitors.sudden_shift import FEED, SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.read_model_file import ModelFile, parse_duration
-from windvane.usecases.recorded_until import recorded_until
+from windvane.usecases.recorded_until import recorded_until, seen_ages
 
 # Newest verdicts by monitor and subject.
 Latest = Mapping[tuple[str, str], WindowVerdict]
@@ -76,11 +76,7 @@ def observe(tx: Tx, wall: float, expire_after_s: float) -> Observed:
 def _signs(checkpoints: Sequence[Checkpoint], wall: float) -> tuple[float, str]:
     """For how long no recorder gave a sign, and what is said of the spool that was missed last: a
     machine that was replaced for good is nobody's worry after a day."""
-    ages = sorted(
-        (max(0.0, wall - c.seen_at), c.spool)
-        for c in checkpoints
-        if not c.dropped and c.seen_at is not None
-    )
+    ages = sorted((age, spool) for spool, age in seen_ages(checkpoints, wall).items())
     if not ages:
         return 0.0, ""
     missed = next(((age, name) for age, name in ages if SILENT_AFTER_S < age < _MISSED_S), None)

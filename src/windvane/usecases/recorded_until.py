@@ -64,10 +64,21 @@ def _expired(checkpoint: Checkpoint, wall: float, expire_after_s: float) -> bool
     return checkpoint.seen_at is not None and wall - checkpoint.seen_at > expire_after_s
 
 
+def seen_ages(checkpoints: Iterable[Checkpoint], wall: float) -> dict[str, float]:
+    """How long ago (s) a recorder last saw each spool, of those that nobody dropped and of which
+    anybody told."""
+    return {
+        c.spool: max(0.0, wall - c.seen_at)
+        for c in checkpoints
+        if not c.dropped and c.seen_at is not None
+    }
+
+
 def spool_states(
     checkpoints: Iterable[Checkpoint], now: float, wall: float, expire_after_s: float
 ) -> list[SpoolState]:
     """Of every spool that nobody dropped."""
+    ages = seen_ages(checkpoints := list(checkpoints), wall)
     return [
         SpoolState(
             c.spool,
@@ -75,7 +86,7 @@ def spool_states(
             c.logged,
             c.watermark,
             max(0.0, now - c.watermark),
-            None if c.seen_at is None else max(0.0, wall - c.seen_at),
+            ages.get(c.spool),
             _expired(c, wall, expire_after_s),
             c.lost_bytes,
         )

@@ -2,6 +2,7 @@
 depends on is."""
 
 from windvane.core.health.dependencies import (
+    SILENT_AFTER_S,
     Dependency,
     DependencyState,
     Readiness,
@@ -17,7 +18,6 @@ from windvane.core.health.dependencies import (
     readiness,
 )
 from windvane.core.health.health import (
-    SILENT_AFTER_S,
     Health,
     HealthFacts,
     Tone,

@@ -6,7 +6,8 @@ import enum
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-RECORDER_LATE_S = 60.0
+SILENT_AFTER_S = 60.0
+"""Without a sign of a recorder; each gives one every 15 s."""
 """A recorder looks at each spool every 15 s, whether something is in it or not."""
 
 
@@ -134,8 +135,8 @@ def _recorder(seen_ago: float | None) -> Dependency:
         return Dependency(
             "recorder", DependencyState.UNKNOWN, "HLT-401", "no recorder was ever seen"
         )
-    if seen_ago > RECORDER_LATE_S:
-        why = f"no recorder was seen for {seen_ago:.0f} s > {RECORDER_LATE_S:.0f} s"
+    if seen_ago > SILENT_AFTER_S:
+        why = f"no recorder was seen for {seen_ago:.0f} s > {SILENT_AFTER_S:.0f} s"
         return Dependency("recorder", DependencyState.DOWN, "HLT-402", why)
     return Dependency("recorder", DependencyState.OK, "HLT-600", f"seen {seen_ago:.0f} s ago")
 

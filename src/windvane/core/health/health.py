@@ -10,6 +10,8 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from windvane.core.health.dependencies import SILENT_AFTER_S
+
 
 class Tone(enum.StrEnum):
     """How loud a word is, loudest first; each has a sign beside its colour."""
@@ -31,8 +33,6 @@ class Health:
     why: str
 
 
-SILENT_AFTER_S = 60.0
-"""Without a sign of a recorder; each gives one every 15 s."""
 _LEAST_MISSING, _SHARE_MISSING = 20, 0.1
 
 
