@@ -91,14 +91,13 @@ def back_up_home(
     sources: BackupSources, settings: Settings, file: Path, on_step: OnStep
 ) -> BackupReport:
     """Write ``file``. Raises BackupFailed, and then nothing is left of it."""
-    found = list_home_files(settings, sources.databases.is_database)
+    control_file = _sqlite_file(settings.store_url)
+    found = list_home_files(settings, sources.databases.is_database, control_file)
     registry = _registry_file(settings)
     if registry is not None:
         found.databases[:] = [one for one in found.databases if one.path != registry]
         if registry.is_file():
             found.databases.append(HomeFile(REGISTRY, registry, registry.stat().st_size))
-    control_file = _sqlite_file(settings.store_url)
-    found.databases[:] = [one for one in found.databases if one.path != control_file]
     control_bytes = control_file.stat().st_size if control_file else 0
     needed = _bytes(found, control_bytes)
     with sources.archives.create(file, needed) as writer, ExitStack() as held:

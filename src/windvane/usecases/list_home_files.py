@@ -36,12 +36,17 @@ class HomeFiles:
     left_out: list[str]
 
 
-def list_home_files(settings: Settings, is_database: Callable[[Path], bool]) -> HomeFiles:
-    """All but what is made anew, the spool and the log."""
+def list_home_files(
+    settings: Settings, is_database: Callable[[Path], bool], control_file: Path | None
+) -> HomeFiles:
+    """All but what is made anew, the spool, the log, and the control store's file: this process
+    has that open already, and a second look at its bytes would give up SQLite's locks on it."""
     found = HomeFiles([], [], [])
     home = settings.folder
     log_root = Path(settings.log_root)
     for path in _walk(home, home, found.left_out, log_root):
+        if path == control_file:
+            continue
         name = path.relative_to(home).as_posix()
         try:
             size = path.stat().st_size

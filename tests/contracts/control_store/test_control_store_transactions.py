@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -315,3 +317,30 @@ def test_a_deployment_is_never_overwritten_unseen(postgres_url: str) -> None:
     two.close()
     assert found is not None
     assert (found.challenger, found.broken_views) == ("2", ("weather",))
+
+
+COUNT_MODELS = """
+import sqlite3, sys
+opened = sqlite3.connect(sys.argv[1])
+print(*opened.execute("SELECT count(*) FROM models").fetchone())
+opened.close()
+"""
+
+
+def test_what_is_written_after_a_sync_is_seen_by_all(store: SqlControlStore, url: str) -> None:
+    """Another process that comes and goes takes nothing along, though this one looked at the
+    file beside SQLite."""
+    if store.kind != "sqlite":
+        pytest.skip("PostgreSQL's server is who looks at its files")
+
+    def others_see() -> str:
+        words = [sys.executable, "-c", COUNT_MODELS, url.removeprefix("sqlite:///")]
+        return subprocess.run(words, capture_output=True, text=True, check=True, timeout=30).stdout
+
+    with store.begin() as tx:
+        tx.put_model(ModelRecord("first", "", 1.0))
+    store.sync()
+    assert others_see() == "1\n"
+    with store.begin() as tx:
+        tx.put_model(ModelRecord("second", "", 1.0))
+    assert others_see() == "2\n"

@@ -106,10 +106,12 @@ class SqlControlStore:
         """PostgreSQL commits durably; SQLite does not wait for the disk (synchronous=NORMAL)."""
         if not (self._sqlite and self._url.database):
             return
-        path = Path(self._url.database).absolute()
+        path = Path(self._url.database).resolve()  # SQLite's other files lie beside the real one
         try:
-            # What is not in the write-ahead log any more was forced when it was taken over.
-            for one in (Path(f"{path}-wal"), path, path.parent):
+            # Never the database itself: closing any handle of it gives up the locks that SQLite
+            # holds on it for this process, and the next who leaves takes the write-ahead log
+            # along. What is not in that any more was forced when it was taken over.
+            for one in (Path(f"{path}-wal"), path.parent):
                 _force(one)
         except OSError as error:
             raise StoreUnavailable(f"{path.name} is not forced to the disk: {error}") from error
