@@ -1,18 +1,22 @@
-"""Keys, limits, users and silences beside the story's models."""
+"""Keys, limits, users, silences and what is set aside, beside the story's models."""
 
 from __future__ import annotations
 
+from event_rows import predicted_event
 from journeys.console_seed import Seeded
 
 from windvane.adapters.argon2 import Argon2Hasher
 from windvane.adapters.clock import SystemClock
 from windvane.core.routing import TenantLimit
+from windvane.ports.events import EVENT_ENCODER
+from windvane.ports.quarantine import MAX_BODY_BYTES, ItemKind, Quarantined
 from windvane.usecases.actions import About, Asked, action_named, perform
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.limit_tenant import limit_tenant
 from windvane.usecases.manage_users import add_user
 from windvane.usecases.revoke_key import revoke_key, rotate_key
 
+_AT = 1_700_000_000.0
 _LONG = "a-tenant-with-a-rather-long-name-that-goes-on.example.com"
 
 
@@ -33,4 +37,22 @@ def seed_installation(told: Seeded) -> str:
     for lasts_s in (7_200.0, 86_400.0):
         asked = Asked("flight-delay", "user:ben", "the feed is repaired", lasts_s=lasts_s)
         perform(store, clock, action_named("silence", About.MODEL), asked)
+    seed_quarantine(told)
     return works
+
+
+def seed_quarantine(told: Seeded) -> None:
+    """An event that can be read, one that is cut, and a notification."""
+    event = predicted_event("e1", _AT, "flight-delay", "acme", "c", values=[1.5], outputs=[0.25])
+    body = EVENT_ENCODER.encode(event)
+    message = "NoSuchContract: the contract 5f0c9a1d22be of flight-delay is not known here"
+    items = [
+        Quarantined("a1", ItemKind.EVENT, "flight-delay", "acme", _AT, "REC-102", message, body,
+                    len(body), "host-gateway-0@7"),
+        Quarantined("a2", ItemKind.EVENT, "", "", _AT + 60.0, "REC-101", "no event", b"\xff\x00",
+                    MAX_BODY_BYTES + 1, "host-gateway-0@900"),
+        Quarantined("a3", ItemKind.NOTIFICATION, "flight-delay", "", _AT + 90.0, "NOT-101",
+                    "nobody took it", b'{"key": "d#0", "body": {"title": "late"}}', 41, "d#0"),
+    ]  # fmt: skip
+    with told.store.begin() as tx:
+        tx.add_quarantined(items)

@@ -39,7 +39,9 @@ def held(harness: Harness, kind: ItemKind) -> list[Quarantined]:
 
 def back(harness: Harness) -> int:
     with harness.store.begin() as tx:
-        return put_back(tx, [i.id for i in tx.quarantined()], harness.clock.wall())
+        return put_back(
+            tx, harness.clock, [i.id for i in tx.quarantined()], by="user:ana", reason="mended"
+        )
 
 
 def verdicts(harness: Harness, monitor: str, start: float) -> list[WindowVerdict]:
@@ -83,9 +85,9 @@ def test_put_back_it_is_judged_for_the_record_alone(failed: Harness) -> None:
     (item,) = held(failed, ItemKind.WINDOW)
     with failed.store.read() as tx:
         states, progress = tx.monitor_states([MODEL]), tx.progress([MODEL])
-    decisions = failed.decisions()
     assert judge_again(failed.store, failed.log, failed.shards) == 0, "nobody put it back"
     assert back(failed) == 1
+    decisions = failed.decisions()
     assert judge_again(failed.store, failed.log, failed.shards) == 1
     assert held(failed, ItemKind.WINDOW) == []
     rows = verdicts(failed, "refusals", item.at)
@@ -138,8 +140,11 @@ def test_a_notification_that_is_forgotten_is_never_sent(harness: Harness) -> Non
         deliver(harness, told)
         harness.clock.wall_at += 450.0  # as long as it may wait
     with harness.store.begin() as tx:
-        assert forget(tx, [items[0].id], harness.clock.wall()) == 1
+        assert forget(tx, harness.clock, [items[0].id], by="user:ana", reason="late") == 1
     assert waiting(harness) == []
+    with harness.store.read() as tx:
+        (found,) = (one for one in tx.decisions("", 9) if one.subject == "quarantine")
+    assert (found.action, found.model, found.reason) == ("forget", "", "late")
 
 
 def test_a_file_that_cannot_be_read_any_more_is_held_until_it_can(harness: Harness) -> None:
@@ -159,6 +164,11 @@ def test_a_file_that_cannot_be_read_any_more_is_held_until_it_can(harness: Harne
         tx.put_model(ModelRecord(MODEL, FILE, harness.clock.now()))
     assert back(harness) == 1
     assert held(harness, ItemKind.FILE) == []
+    with harness.store.read() as tx:
+        found = tx.decisions(MODEL, 1)[0]
+    assert (found.action, found.actor, found.reason) == ("put-back", "user:ana", "mended")
+    assert found.verdict.sentence == "what was set aside is put back: 1 file"
+    assert found.facts["items"] == [item.id]
 
 
 def test_a_file_that_is_applied_anew_ends_it(harness: Harness) -> None:

@@ -10,11 +10,14 @@ import msgspec
 
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ModelRecord, OutboxItem, Tx
+from windvane.ports.events import EVENTS
 from windvane.ports.quarantine import MAX_BODY_BYTES, MAX_MESSAGE, ItemKind, Quarantined
 from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.read_model_file import BadModelFile
 
 NEVER = 1e15  # wall time (s): an effect that waits for somebody to put it back
+
+_MOST_SHOWN = 512  # bytes of what cannot be read
 
 
 class FailedWindow(msgspec.Struct, frozen=True):
@@ -63,8 +66,9 @@ def file_is_read_again(tx: Tx, model: str) -> None:
     tx.drop_quarantined([_id(ItemKind.FILE, model)])
 
 
-def content_of_item(item: Quarantined) -> Mapping[str, Any] | str | None:
-    """What the body of an item says that is no event; None where it cannot be read."""
+def content_of_item(item: Quarantined) -> Mapping[str, Any] | str:
+    """What the body says: fields by name, the text of a file, or the first bytes in hexadecimal
+    where it is neither."""
     kinds: dict[str, type[msgspec.Struct]] = {
         ItemKind.WINDOW: FailedWindow,
         ItemKind.NOTIFICATION: FailedNotification,
@@ -72,9 +76,13 @@ def content_of_item(item: Quarantined) -> Mapping[str, Any] | str | None:
     try:
         if item.kind == ItemKind.FILE:
             return item.body.decode()
-        return msgspec.to_builtins(msgspec.json.decode(item.body, type=kinds[item.kind]))
-    except (msgspec.MsgspecError, ValueError, KeyError):
-        return None
+        if item.kind in kinds:
+            return msgspec.to_builtins(msgspec.json.decode(item.body, type=kinds[item.kind]))
+        event = EVENTS.decode(item.body)
+        named = {name: getattr(event, name) for name in event.__struct_fields__}
+        return msgspec.to_builtins({"kind": type(event).__name__, **named})
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return item.body[:_MOST_SHOWN].hex(" ")
 
 
 def _item(

@@ -78,6 +78,9 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/users"): ("/users", None),
     ("GET", "/csv/users"): ("/csv/users", None),
     ("GET", "/api/quarantine"): ("/api/quarantine", None),
+    ("GET", "/quarantine"): ("/quarantine", None),
+    ("GET", "/csv/quarantine"): ("/csv/quarantine", None),
+    ("GET", "/quarantine/{item}"): ("/quarantine/none", None),
     ("GET", "/api/spools"): ("/api/spools", None),
 }  # fmt: skip
 for _action in ACTIONS:
@@ -95,7 +98,12 @@ for _action in ACTIONS:
     ASKED["POST", f"{_route}/{_action.name}"] = (f"{_path}/{_action.name}", _given)
     ASKED["GET", f"{_page}{_of}"] = (f"{_page}/{_name}", None)
     ASKED["POST", f"{_page}{_of}"] = (f"{_page}/{_name}", None)
+for _change in ("put-back", "forget"):
+    _named = {"items": ["none"], "reason": "seen"}
+    ASKED["POST", f"/api/quarantine/{_change}"] = (f"/api/quarantine/{_change}", _named)
 for _form, _path in {
+    "/quarantine/put-back": "/quarantine/put-back?item=none",
+    "/quarantine/forget": "/quarantine/forget?item=none",
     "/keys/issue": "/keys/issue",
     "/keys/{key}/rotate": "/keys/none/rotate",
     "/keys/{key}/revoke": "/keys/none/revoke",
@@ -120,7 +128,9 @@ OF_THE_INSTALLATION = {
 # Lists are for whoever has any role, and hold what their roles reach.
 LISTS = {"/", "/incidents", "/api", "/metrics", "/api/openapi.json", "/api/models",
          "/api/incidents", "/api/quarantine", "/api/spools", "/csv/models",
-         "/csv/incidents", "/silences", "/csv/silences", "/api/silences"}  # fmt: skip
+         "/csv/incidents", "/silences", "/csv/silences", "/api/silences", "/quarantine",
+         "/csv/quarantine", "/quarantine/{item}", "/quarantine/put-back", "/quarantine/forget",
+         "/api/quarantine/put-back", "/api/quarantine/forget"}  # fmt: skip
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from apps.console.visitors import PASSWORD, World, csrf_on, run
+from apps.console.visitors import PASSWORD, World, run, send
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.routing import TenantLimit
@@ -31,16 +31,6 @@ def world(migrated_file: Path, tmp_path: Path) -> Iterator[World]:
     store.close()
 
 
-async def send(
-    client: httpx.AsyncClient, path: str, *, reason: str = "T-1", **typed: str
-) -> httpx.Response:
-    """Opens the form and sends it, as a browser does."""
-    page = await client.get(path)
-    assert page.status_code == 200, page.text
-    sent = {"csrf": csrf_on(page), "reason": reason, **typed}
-    return await client.post(path, data=sent)
-
-
 def secret_on(page: httpx.Response) -> str:
     assert page.status_code == 200, page.text
     found = re.search(r"<pre[^>]*><code>([^<]+)</code>", page.text)
@@ -50,7 +40,8 @@ def secret_on(page: httpx.Response) -> str:
 
 def keys(world: World, tenant: str = "") -> list[KeyRecord]:
     with world.store.read() as tx:
-        return [key for key in tx.key_records() if tenant in ("", key.entry.tenant)]
+        found = [key for key in tx.key_records() if tenant in ("", key.entry.tenant)]
+    return sorted(found, key=lambda key: not key.successor)  # what gave way comes first
 
 
 def test_an_issued_key_is_shown_on_the_answer_and_never_again(world: World) -> None:

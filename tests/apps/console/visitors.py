@@ -159,6 +159,16 @@ class World:
             return tx.decisions("", 200)
 
 
+async def send(
+    client: httpx.AsyncClient, path: str, *, reason: str = "T-1", **typed: str
+) -> httpx.Response:
+    """Opens the form and sends it, as a browser does."""
+    page = await client.get(path)
+    assert page.status_code == 200, page.text
+    sent = {"csrf": csrf_on(page), "reason": reason, **typed}
+    return await client.post(path, data=sent)
+
+
 def csrf_on(page: httpx.Response) -> str:
     found = re.search(r'name="csrf" value="([^"]+)"', page.text)
     assert found, page.text

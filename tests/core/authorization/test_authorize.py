@@ -32,6 +32,7 @@ MATRIX = {
     Action.ROLL_BACK: "operator approver admin",
     Action.DEPLOY: "operator approver admin",
     Action.TURN_OFF: "operator approver admin",
+    Action.PUT_BACK: "operator approver admin",
     Action.TRUST_VERSION: "approver admin",
     Action.DELETE: "admin",
     Action.READ_AUDIT: "admin",

@@ -8,10 +8,9 @@ import msgspec
 import typer
 
 from windvane.apps.cli import show, wiring
-from windvane.apps.cli.options import AsJson, Home
+from windvane.apps.cli.options import AsJson, Home, Reason, cli_actor
 from windvane.apps.cli.output import out, print_json
 from windvane.ports.control_store import Tx
-from windvane.ports.events import EVENTS
 from windvane.ports.quarantine import MAX_ITEMS, CountName, ItemKind, Quarantined
 from windvane.usecases.put_back import forget, put_back
 from windvane.usecases.read_settings import Settings
@@ -68,7 +67,7 @@ def show_item(
     """One item with its content: the event, or its first bytes where it is none."""
     with wiring.store(wiring.settings(home)).read() as tx:
         found = tx.quarantined_item(item)
-    content = content_of(found)
+    content = content_of_item(found)
     if as_json:
         print_json({**item_row(found), "content": content})
         return
@@ -87,6 +86,7 @@ def retry(
     items: Items = None,
     model: OfModel = "",
     every: All = False,
+    reason: Reason = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -98,7 +98,7 @@ def retry(
     settings = wiring.settings(home)
     with wiring.store(settings).begin() as tx:
         chosen = _chosen(tx, items, model, every=every)
-        marked = put_back(tx, chosen, wiring.clock(settings).wall())
+        marked = put_back(tx, wiring.clock(settings), chosen, by=cli_actor(), reason=reason)
     if as_json:
         print_json({"retried": marked})
     else:
@@ -110,6 +110,7 @@ def drop(
     items: Items = None,
     model: OfModel = "",
     every: All = False,
+    reason: Reason = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -117,7 +118,7 @@ def drop(
     settings = wiring.settings(home)
     with wiring.store(settings).begin() as tx:
         chosen = _chosen(tx, items, model, every=every)
-        dropped = forget(tx, chosen, wiring.clock(settings).wall())
+        dropped = forget(tx, wiring.clock(settings), chosen, by=cli_actor(), reason=reason)
     if as_json:
         print_json({"dropped": dropped})
     else:
@@ -136,18 +137,6 @@ def item_row(item: Quarantined) -> dict[str, Any]:
     """An item for machines, without its body."""
     row: dict[str, Any] = msgspec.to_builtins(item)
     return {name: value for name, value in row.items() if name not in ("body", "place")}
-
-
-def content_of(item: Quarantined) -> Any:
-    """What the body says: fields by name, or its first bytes in hexadecimal."""
-    if item.kind != ItemKind.EVENT and (said := content_of_item(item)) is not None:
-        return said
-    try:
-        event = EVENTS.decode(item.body)
-        named = {name: getattr(event, name) for name in event.__struct_fields__}
-        return msgspec.to_builtins({"kind": type(event).__name__, **named})
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return item.body[:512].hex(" ")
 
 
 def not_held(tx: Tx) -> int:

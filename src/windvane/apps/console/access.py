@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
@@ -247,19 +247,42 @@ def visible_incidents(
 def visible_items(tx: Tx, who: Principal, items: Sequence[Quarantined]) -> list[Quarantined]:
     """Those of models that ``who`` may see; what an item quotes of a request is shown as values
     of requests are. Those of no known model are for whoever sees everything."""
-    files: dict[str, ModelFile] = {}
-    for name in dict.fromkeys(item.model for item in items):
-        with contextlib.suppress(UnknownName, BadModelFile):
-            files[name] = read_model_file(tx.model(name).text)
+    files = _files_of(tx, (item.model for item in items))
     out: list[Quarantined] = []
     for item in items:
         file = files.get(item.model)
-        if file is None and sees_all(who):
-            out.append(item)
-        elif file is not None and sees(who, file):
-            shown = may(who, Action.SEE_VALUES, file) and not file.pii
-            out.append(item if shown else replace(item, message=HIDDEN))
+        if _allows(who, Action.VIEW, file):
+            hidden = file is not None and (file.pii or not may(who, Action.SEE_VALUES, file))
+            out.append(replace(item, message=HIDDEN, body=b"") if hidden else item)
     return out
+
+
+def items_to_put_back(tx: Tx, who: Principal, items: Sequence[Quarantined]) -> list[Quarantined]:
+    """Those that ``who`` may have processed again, or forget."""
+    files = _files_of(tx, (item.model for item in items))
+    return [item for item in items if _allows(who, Action.PUT_BACK, files.get(item.model))]
+
+
+def count_visible_items(tx: Tx, who: Principal) -> int:
+    """How many items are set aside of models that ``who`` may see."""
+    sizes = tx.quarantine_sizes()
+    files = _files_of(tx, sizes)
+    return sum(n for name, n in sizes.items() if _allows(who, Action.VIEW, files.get(name)))
+
+
+def _allows(who: Principal, action: Action, file: ModelFile | None) -> bool:
+    """On the file's model, or, where there is none that can be read, on everything."""
+    subject = _EVERYTHING if file is None else subject_of(file)
+    return authorize(who, action, subject).allowed
+
+
+def _files_of(tx: Tx, models: Iterable[str]) -> dict[str, ModelFile]:
+    files: dict[str, ModelFile] = {}
+    names = sorted(set(models))
+    for record in tx.model_records(names) if names else ():
+        with contextlib.suppress(BadModelFile):
+            files[record.name] = read_model_file(record.text)
+    return files
 
 
 def load_visible_incident(tx: Tx, who: Principal, incident: str) -> IncidentPage:

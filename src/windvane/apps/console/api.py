@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
 from windvane.apps.console.access import (
@@ -13,7 +13,6 @@ from windvane.apps.console.access import (
     load_visible_incident,
     needs,
     visible_incidents,
-    visible_items,
     visit_of,
 )
 from windvane.apps.console.answering import ReadService
@@ -183,22 +182,6 @@ class IncidentDetail(IncidentOut):
     notes: list[NoteOut]
 
 
-class QuarantinedOut(BaseModel):
-    """What could not be processed, and why; ``status`` is held, or retry until it is processed
-    again. ``size`` in bytes."""
-
-    id: str
-    kind: str
-    model: str
-    tenant: str
-    at: float
-    reason: str
-    message: str
-    size: int
-    source: str
-    status: str
-
-
 class SpoolOut(BaseModel):
     """A spool: ``position`` in bytes that is counted, ``logged`` that the log has, ``watermark`` in
     seconds since the epoch, ``lag_s`` behind now, ``seen_s_ago`` null where nobody told. Windows
@@ -273,23 +256,6 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
         )
         return _detail(page)
 
-    @router.get("/quarantine", summary="What was set aside, newest first, without its bodies")
-    @needs(Action.VIEW)
-    async def quarantine(
-        request: Request,
-        model: str = "",
-        kind: str = "",
-        limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    ) -> list[QuarantinedOut]:
-        who = visit_of(request).principal
-        held = await reads.ask(
-            lambda tx: visible_items(tx, who, tx.quarantined(model, kind, limit))
-        )
-        return [
-            QuarantinedOut(**{name: getattr(item, name) for name in QuarantinedOut.model_fields})
-            for item in held
-        ]
-
     @router.get("/spools", summary="How far each spool is recorded, and which are gone")
     @needs(Action.VIEW)
     async def spools() -> list[SpoolOut]:
@@ -341,7 +307,7 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
     async def one_decision(decision: str) -> DecisionOut:
         return _decision((await reads.ask(lambda tx: load_decision(tx, decision)))[0])
 
-    del models, one_model, tenants, quarantine, spools, incidents, one_incident, one_decision
+    del models, one_model, tenants, spools, incidents, one_incident, one_decision
     return router
 
 

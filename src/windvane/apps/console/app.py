@@ -43,6 +43,7 @@ from windvane.apps.console.model_api import model_api_router
 from windvane.apps.console.model_pages import model_router
 from windvane.apps.console.pages import page_router
 from windvane.apps.console.quality import QualityReader
+from windvane.apps.console.quarantine_pages import quarantine_router
 from windvane.apps.console.read_api import read_router
 from windvane.apps.console.readiness import ReadinessService, ReadyOut
 from windvane.apps.console.rendering import FOLDER, Pages
@@ -183,6 +184,7 @@ def make_app(
     for made in (key_pages, limit_pages, user_pages):
         app.include_router(made(installation, reads, clock, pages))
     app.include_router(silence_router(reads, clock, pages))
+    app.include_router(quarantine_router(store, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory, ready))
     address = gateway or GatewayAddress()
     app.include_router(model_router(reads, clock, pages, memory, quality, address, explorer))

@@ -4,17 +4,20 @@ mistake."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import Protocol
 
-from fastapi import Request, Response
+from fastapi import APIRouter, Request, Response
 
+from windvane.apps.console.access import needs, visit_of
 from windvane.apps.console.answering import BadLasts
 from windvane.apps.console.hashing import TooManyAttempts
+from windvane.apps.console.installation import Who
 from windvane.apps.console.rendering import Pages
-from windvane.apps.console.visiting import BadForm, field
-from windvane.core.authorization import BadGrant
+from windvane.apps.console.visiting import BadForm, field, read_form
+from windvane.core.authorization import Action, BadGrant
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import UnknownName
@@ -84,11 +87,55 @@ class Form:
         )
 
 
+class ShowForm(Protocol):
+    """The form as things are now. Raises UnknownName where what it is about is gone."""
+
+    def __call__(self, request: Request, /) -> Awaitable[Form]: ...
+
+
+class SubmitForm(Protocol):
+    """Does what was sent, and says where to go on. Raises one of MISTAKES for what is to be said
+    on the form, which is then shown again."""
+
+    def __call__(
+        self, request: Request, sent: Mapping[str, str], who: Who, /
+    ) -> Awaitable[Response]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class FormRoute:
+    """A form at ``path``, for who may do ``action``."""
+
+    path: str
+    action: Action
+    show: ShowForm
+    submit: SubmitForm
+
+
 class Forms:
     """Shows forms, and what was made by one."""
 
     def __init__(self, pages: Pages, clock: Clock) -> None:
         self._pages, self._clock = pages, clock
+
+    def add(self, router: APIRouter, route: FormRoute) -> None:
+        """To ask for it, and to send it."""
+
+        @needs(route.action)
+        async def ask(request: Request) -> Response:
+            return self.ask(request, await route.show(request))
+
+        @needs(route.action)
+        async def submit(request: Request) -> Response:
+            sent = await read_form(request)
+            try:
+                who = Who(visit_of(request).principal.actor, reason_of(sent))
+                return await route.submit(request, sent, who)
+            except MISTAKES as error:
+                return self.ask(request, await route.show(request), sent, error)
+
+        router.add_api_route(route.path, ask, methods=["GET"], include_in_schema=False)
+        router.add_api_route(route.path, submit, methods=["POST"], include_in_schema=False)
 
     def ask(
         self,

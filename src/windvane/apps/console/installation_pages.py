@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from urllib.parse import urlencode
 
@@ -9,19 +10,17 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
-from windvane.apps.console.access import GuardedRoute, needs, visit_of
+from windvane.apps.console.access import GuardedRoute, needs
 from windvane.apps.console.answering import ReadService
-from windvane.apps.console.asking import Word
 from windvane.apps.console.csv_files import csv_response
 from windvane.apps.console.forms import (
-    MISTAKES,
     Check,
     Form,
+    FormRoute,
     Forms,
     Input,
     lines_of,
     number_of,
-    reason_of,
     seconds_of,
     text_of,
 )
@@ -38,9 +37,9 @@ from windvane.apps.console.installation_lists import (
     limits_sheet,
 )
 from windvane.apps.console.rendering import Pages, begin
-from windvane.apps.console.tables import paged
+from windvane.apps.console.tables import LONGEST, paged
 from windvane.apps.console.times import ago, as_duration
-from windvane.apps.console.visiting import BadForm, field, read_form
+from windvane.apps.console.visiting import field
 from windvane.core.authorization import Action
 from windvane.core.routing import CLIENT_SCOPES, EVERYONE, ApiVersion, Scope, TenantLimit
 from windvane.ports.clock import Clock
@@ -60,10 +59,6 @@ _SCOPES = {
     Scope.READ: "list models; read the tenant's own audit",
     Scope.ADMIN: "admin: keys, limits, users, of every tenant",
 }
-
-
-def who_asks(request: Request, reason: str) -> Who:
-    return Who(visit_of(request).principal.actor, reason)
 
 
 def key_pages(
@@ -107,67 +102,48 @@ def key_pages(
             rows=[(key, state := key_state(key, wall), KEY_TONES[state]) for key in shown.rows],
         )  # fmt: skip
 
-    @router.get(f"{KEYS}/issue")
-    @needs(Action.MANAGE_KEYS)
-    async def ask_issue(request: Request) -> Response:
-        return forms.ask(request, _issue_form())
+    async def show_issue(request: Request) -> Form:
+        del request
+        return _issue_form()
 
-    @router.post(f"{KEYS}/issue")
-    @needs(Action.MANAGE_KEYS)
-    async def issue(request: Request) -> Response:
-        sent = await read_form(request)
-        try:
-            who = who_asks(request, reason_of(sent))
-            order = KeyOrder(
-                field(sent, "tenant", 128).strip(), text_of(sent, "name") or "console",
-                [scope.value for scope in Scope if f"scope-{scope}" in sent],
-                seconds_of(sent, "expires", 3_650 * _DAY_S, positive=True),
-                text_of(sent, "api_version", 32), lines_of(sent, "roles"),
-            )  # fmt: skip
-            made, record = await anyio.to_thread.run_sync(installation.issue_key, order, who)
-        except MISTAKES as error:
-            return forms.ask(request, _issue_form(), sent, error)
-        return forms.show_secret(
-            request, f"A key of {record.entry.tenant}", made, _about_key(record), KEYS
-        )
+    async def issue(request: Request, sent: Mapping[str, str], who: Who) -> Response:
+        order = KeyOrder(
+            field(sent, "tenant", 128).strip(), text_of(sent, "name") or "console",
+            [scope.value for scope in Scope if f"scope-{scope}" in sent],
+            seconds_of(sent, "expires", 3_650 * _DAY_S, positive=True),
+            text_of(sent, "api_version", 32), lines_of(sent, "roles"),
+        )  # fmt: skip
+        made, record = await anyio.to_thread.run_sync(installation.issue_key, order, who)
+        title = f"A key of {record.entry.tenant}"
+        return forms.show_secret(request, title, made, _about_key(record), KEYS)
 
-    @router.get(f"{KEYS}/{{key}}/rotate")
-    @needs(Action.MANAGE_KEYS)
-    async def ask_rotate(request: Request, key: str) -> Response:
-        return forms.ask(request, _rotate_form(*await find(key)))
+    async def show_rotate(request: Request) -> Form:
+        return _rotate_form(*await find(request.path_params["key"]))
 
-    @router.post(f"{KEYS}/{{key}}/rotate")
-    @needs(Action.MANAGE_KEYS)
-    async def rotate(request: Request, key: str) -> Response:
-        sent = await read_form(request)
-        try:
-            who = who_asks(request, reason_of(sent))
-            grace_s = seconds_of(sent, "grace", 365 * _DAY_S) or 0.0
-            made, record = await anyio.to_thread.run_sync(
-                installation.rotate_key, key, grace_s, who
-            )
-        except MISTAKES as error:
-            return forms.ask(request, _rotate_form(*await find(key)), sent, error)
+    async def rotate(request: Request, sent: Mapping[str, str], who: Who) -> Response:
+        key = request.path_params["key"]
+        grace_s = seconds_of(sent, "grace", 365 * _DAY_S) or 0.0
+        change = partial(installation.rotate_key, key, grace_s, who)
+        made, record = await anyio.to_thread.run_sync(change)
         about = [f"It takes the place of key {key}, which works for {as_duration(grace_s)} more."]
-        return forms.show_secret(
-            request, f"The successor of key {key}", made, [*about, *_about_key(record)], KEYS
-        )
+        title = f"The successor of key {key}"
+        return forms.show_secret(request, title, made, [*about, *_about_key(record)], KEYS)
 
-    @router.get(f"{KEYS}/{{key}}/revoke")
-    @needs(Action.MANAGE_KEYS)
-    async def ask_revoke(request: Request, key: str) -> Response:
-        return forms.ask(request, _revoke_form(*await find(key)))
+    async def show_revoke(request: Request) -> Form:
+        return _revoke_form(*await find(request.path_params["key"]))
 
-    @router.post(f"{KEYS}/{{key}}/revoke")
-    @needs(Action.MANAGE_KEYS)
-    async def revoke(request: Request, key: str) -> Response:
-        sent = await read_form(request)
-        try:
-            who = who_asks(request, reason_of(sent))
-            await anyio.to_thread.run_sync(installation.revoke_key, key, who)
-        except MISTAKES as error:
-            return forms.ask(request, _revoke_form(*await find(key)), sent, error)
+    async def revoke(request: Request, sent: Mapping[str, str], who: Who) -> Response:
+        del sent
+        key = request.path_params["key"]
+        await anyio.to_thread.run_sync(installation.revoke_key, key, who)
         return RedirectResponse(KEYS, 303)
+
+    for path, show, submit in (
+        ("issue", show_issue, issue),
+        ("{key}/rotate", show_rotate, rotate),
+        ("{key}/revoke", show_revoke, revoke),
+    ):
+        forms.add(router, FormRoute(f"{KEYS}/{path}", Action.MANAGE_KEYS, show, submit))
 
     @router.get("/csv/keys")
     @needs(Action.MANAGE_KEYS)
@@ -176,7 +152,7 @@ def key_pages(
         found = await reads.ask(lambda tx: find_keys(tx, asked, wall))
         return csv_response(keys_sheet(found, wall), "windvane")
 
-    del keys, ask_issue, issue, ask_rotate, rotate, ask_revoke, revoke, keys_file
+    del keys, keys_file
     return router
 
 
@@ -244,11 +220,6 @@ def limit_pages(
     )
     forms = Forms(pages, clock)
 
-    async def remove_form(tenant: str, model: str) -> Form:
-        """Raises UnknownName."""
-        limits = await reads.ask(lambda tx: tx.limits())
-        return _remove_form(find_limit(limits, tenant, model), limits)
-
     @router.get(LIMITS)
     @needs(Action.MANAGE_LIMITS)
     async def limits(request: Request, asked: WordsQuery) -> Response:
@@ -266,48 +237,43 @@ def limit_pages(
             known=known, rows=rows, everyone=EVERYONE,
         )  # fmt: skip
 
-    @router.get(f"{LIMITS}/set")
-    @needs(Action.MANAGE_LIMITS)
-    async def ask_set(request: Request, tenant: Word = "", model: Word = "") -> Response:
+    def asked_for(request: Request) -> tuple[str, str]:
+        """The tenant and the model, "" for neither."""
+        given = request.query_params
+        return given.get("tenant", "")[:LONGEST], given.get("model", "")[:LONGEST]
+
+    async def show_set(request: Request) -> Form:
+        tenant, model = asked_for(request)
         held = await reads.ask(lambda tx: tx.limits())
         line = next((x for x in held if (x.tenant, x.model) == (tenant, model)), None)
-        return forms.ask(request, _set_form(line or TenantLimit(tenant, model)))
+        return _set_form(line or TenantLimit(tenant, model))
 
-    @router.post(f"{LIMITS}/set")
-    @needs(Action.MANAGE_LIMITS)
-    async def set_limit(request: Request) -> Response:
-        sent = await read_form(request)
-        try:
-            who = who_asks(request, reason_of(sent))
-            limit = TenantLimit(
-                field(sent, "tenant", 128).strip(), text_of(sent, "model", 64),
-                number_of(sent, "rate", _MOST), seconds_of(sent, "per", positive=True) or 60.0,
-                number_of(sent, "concurrent", _MOST),
-            )  # fmt: skip
-            if not limit.rate and not limit.concurrent:
-                hint = "fill in one of them; the list has a button that removes a limit"
-                raise BadLimit("neither bound is given", hint=hint)
-            await anyio.to_thread.run_sync(installation.set_limit, limit, who)
-        except MISTAKES as error:
-            return forms.ask(request, _set_form(TenantLimit("")), sent, error)
+    async def set_limit(request: Request, sent: Mapping[str, str], who: Who) -> Response:
+        del request
+        limit = TenantLimit(
+            field(sent, "tenant", 128).strip(), text_of(sent, "model", 64),
+            number_of(sent, "rate", _MOST), seconds_of(sent, "per", positive=True) or 60.0,
+            number_of(sent, "concurrent", _MOST),
+        )  # fmt: skip
+        if not limit.rate and not limit.concurrent:
+            hint = "fill in one of them; the list has a button that removes a limit"
+            raise BadLimit("neither bound is given", hint=hint)
+        await anyio.to_thread.run_sync(installation.set_limit, limit, who)
         return RedirectResponse(LIMITS, 303)
 
-    @router.get(f"{LIMITS}/remove")
-    @needs(Action.MANAGE_LIMITS)
-    async def ask_remove(request: Request, tenant: Word = "", model: Word = "") -> Response:
-        return forms.ask(request, await remove_form(tenant, model))
+    async def show_remove(request: Request) -> Form:
+        tenant, model = asked_for(request)
+        limits = await reads.ask(lambda tx: tx.limits())
+        return _remove_form(find_limit(limits, tenant, model), limits)
 
-    @router.post(f"{LIMITS}/remove")
-    @needs(Action.MANAGE_LIMITS)
-    async def remove(request: Request, tenant: Word = "", model: Word = "") -> Response:
-        sent = await read_form(request)
-        form = await remove_form(tenant, model)
-        try:
-            who = who_asks(request, reason_of(sent))
-            await anyio.to_thread.run_sync(partial(installation.remove_limit, tenant, model, who))
-        except BadForm as error:
-            return forms.ask(request, form, sent, error)
+    async def remove(request: Request, sent: Mapping[str, str], who: Who) -> Response:
+        del sent
+        change = partial(installation.remove_limit, *asked_for(request), who)
+        await anyio.to_thread.run_sync(change)
         return RedirectResponse(LIMITS, 303)
+
+    for path, show, submit in (("set", show_set, set_limit), ("remove", show_remove, remove)):
+        forms.add(router, FormRoute(f"{LIMITS}/{path}", Action.MANAGE_LIMITS, show, submit))
 
     @router.get("/csv/limits")
     @needs(Action.MANAGE_LIMITS)
@@ -315,7 +281,7 @@ def limit_pages(
         found = await reads.ask(lambda tx: find_limits(tx, asked))
         return csv_response(limits_sheet(found), "windvane")
 
-    del limits, ask_set, set_limit, ask_remove, remove, limits_file
+    del limits, limits_file
     return router
 
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from windvane.apps.console.access import (
     GuardedRoute,
+    count_visible_items,
     load_visible_incident,
     may,
     needs,
@@ -49,12 +50,14 @@ def page_router(
         cards = sort_cards([model_card(g) for g in overview.glances])
         opened = overview.open_incidents
         _, installation = await ready.look()
+        aside = await reads.ask(lambda tx: count_visible_items(tx, who))
         return pages.page(
             request, "models.html", title=f"Models ({len(opened)} open)" if opened else "Models",
             now=clock.now(), cards=cards, state=state_of(overview, cards),
             incidents=sort_incidents(opened), asked=asked, states=list(TONES),
             known=sum(overview.states.values()), teams=overview.teams, paging=overview.page,
             lacking=[one for one in installation.dependencies if one.state != DependencyState.OK],
+            aside=aside,
         )  # fmt: skip
 
     @router.get("/incidents")

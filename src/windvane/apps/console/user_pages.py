@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,13 +11,13 @@ from fastapi.responses import RedirectResponse
 from windvane.apps.console.access import GuardedRoute, needs, visit_of
 from windvane.apps.console.answering import ReadService
 from windvane.apps.console.csv_files import csv_response
-from windvane.apps.console.forms import MISTAKES, Form, Forms, Input, lines_of, reason_of
-from windvane.apps.console.installation import Installation
+from windvane.apps.console.forms import Form, FormRoute, Forms, Input, lines_of
+from windvane.apps.console.installation import Installation, Who
 from windvane.apps.console.installation_lists import WordsQuery, find_users, users_sheet
-from windvane.apps.console.installation_pages import ROLES_HINT, who_asks
+from windvane.apps.console.installation_pages import ROLES_HINT
 from windvane.apps.console.rendering import Pages, begin
 from windvane.apps.console.tables import paged
-from windvane.apps.console.visiting import BadForm, field, read_form
+from windvane.apps.console.visiting import BadForm, field
 from windvane.core.authorization import Action, Principal, PrincipalKind, Role
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Tx
@@ -41,15 +40,6 @@ def user_pages(
         """Raises UnknownUser."""
         return await reads.ask(lambda tx: known_user(tx, name))
 
-    async def remove_form(request: Request, name: str) -> Form:
-        """Raises UnknownUser."""
-
-        def read(tx: Tx) -> tuple[UserRecord, int, int]:
-            user = known_user(tx, name)
-            return user, len(tx.sessions(PrincipalKind.USER, name)), len(tx.users())
-
-        return _remove_form(*await reads.ask(read), visit_of(request).principal)
-
     @router.get(USERS)
     @needs(Action.MANAGE_USERS)
     async def users(request: Request, asked: WordsQuery) -> Response:
@@ -63,23 +53,13 @@ def user_pages(
             own=_own_name(visit_of(request).principal),
         )  # fmt: skip
 
-    @router.get(f"{USERS}/add")
-    @needs(Action.MANAGE_USERS)
-    async def ask_add(request: Request) -> Response:
-        return forms.ask(request, _add_form())
+    async def show_add(request: Request) -> Form:
+        del request
+        return _add_form()
 
-    @router.post(f"{USERS}/add")
-    @needs(Action.MANAGE_USERS)
-    async def add(request: Request) -> Response:
-        sent = await read_form(request)
-        try:
-            who = who_asks(request, reason_of(sent))
-            name = field(sent, "name", 64).strip()
-            user, password = await installation.add_user(
-                name, _password(sent), lines_of(sent, "roles"), who
-            )
-        except MISTAKES as error:
-            return forms.ask(request, _add_form(), sent, error)
+    async def add(request: Request, sent: Mapping[str, str], who: Who) -> Response:
+        name, given = field(sent, "name", 64).strip(), _password(sent)
+        user, password = await installation.add_user(name, given, lines_of(sent, "roles"), who)
         return shown_or_back(request, user, password, "is added")
 
     def shown_or_back(request: Request, user: UserRecord, password: str, what: str) -> Response:
@@ -91,57 +71,43 @@ def user_pages(
         ]
         return forms.show_secret(request, f"The password of {user.name}", password, about, USERS)
 
-    @router.get(f"{USERS}/{{name}}/roles")
-    @needs(Action.MANAGE_USERS)
-    async def ask_roles(request: Request, name: str) -> Response:
-        return forms.ask(request, _roles_form(await find(name)))
+    async def show_roles(request: Request) -> Form:
+        return _roles_form(await find(request.path_params["name"]))
 
-    @router.post(f"{USERS}/{{name}}/roles")
-    @needs(Action.MANAGE_USERS)
-    async def set_roles(request: Request, name: str) -> Response:
-        sent = await read_form(request)
-        form = _roles_form(await find(name))
-        try:
-            who = who_asks(request, reason_of(sent))
-            change = partial(installation.set_roles, name, lines_of(sent, "roles"), who)
-            await anyio.to_thread.run_sync(change)
-        except MISTAKES as error:
-            return forms.ask(request, form, sent, error)
+    async def set_roles(request: Request, sent: Mapping[str, str], who: Who) -> Response:
+        name, roles = request.path_params["name"], lines_of(sent, "roles")
+        await anyio.to_thread.run_sync(installation.set_roles, name, roles, who)
         return RedirectResponse(USERS, 303)
 
-    @router.get(f"{USERS}/{{name}}/password")
-    @needs(Action.MANAGE_USERS)
-    async def ask_password(request: Request, name: str) -> Response:
-        return forms.ask(request, _password_form(await find(name)))
+    async def show_password(request: Request) -> Form:
+        return _password_form(await find(request.path_params["name"]))
 
-    @router.post(f"{USERS}/{{name}}/password")
-    @needs(Action.MANAGE_USERS)
-    async def set_password(request: Request, name: str) -> Response:
-        sent = await read_form(request)
-        form = _password_form(await find(name))
-        try:
-            who = who_asks(request, reason_of(sent))
-            user, password = await installation.set_password(name, _password(sent), who)
-        except MISTAKES as error:
-            return forms.ask(request, form, sent, error)
+    async def set_password(request: Request, sent: Mapping[str, str], who: Who) -> Response:
+        name = request.path_params["name"]
+        user, password = await installation.set_password(name, _password(sent), who)
         return shown_or_back(request, user, password, "has another password")
 
-    @router.get(f"{USERS}/{{name}}/remove")
-    @needs(Action.MANAGE_USERS)
-    async def ask_remove(request: Request, name: str) -> Response:
-        return forms.ask(request, await remove_form(request, name))
+    async def show_remove(request: Request) -> Form:
+        name = request.path_params["name"]
 
-    @router.post(f"{USERS}/{{name}}/remove")
-    @needs(Action.MANAGE_USERS)
-    async def remove(request: Request, name: str) -> Response:
-        sent = await read_form(request)
-        form = await remove_form(request, name)
-        try:
-            who = who_asks(request, reason_of(sent))
-            await anyio.to_thread.run_sync(installation.remove_user, name, who)
-        except MISTAKES as error:
-            return forms.ask(request, form, sent, error)
+        def read(tx: Tx) -> tuple[UserRecord, int, int]:
+            user = known_user(tx, name)
+            return user, len(tx.sessions(PrincipalKind.USER, name)), len(tx.users())
+
+        return _remove_form(*await reads.ask(read), visit_of(request).principal)
+
+    async def remove(request: Request, sent: Mapping[str, str], who: Who) -> Response:
+        del sent
+        await anyio.to_thread.run_sync(installation.remove_user, request.path_params["name"], who)
         return RedirectResponse(USERS, 303)
+
+    for path, show, submit in (
+        ("add", show_add, add),
+        ("{name}/roles", show_roles, set_roles),
+        ("{name}/password", show_password, set_password),
+        ("{name}/remove", show_remove, remove),
+    ):
+        forms.add(router, FormRoute(f"{USERS}/{path}", Action.MANAGE_USERS, show, submit))
 
     @router.get("/csv/users")
     @needs(Action.MANAGE_USERS)
@@ -149,8 +115,7 @@ def user_pages(
         found = await reads.ask(lambda tx: find_users(tx, asked))
         return csv_response(users_sheet(found), "windvane")
 
-    del users, ask_add, add, ask_roles, set_roles, ask_password, set_password, ask_remove, remove
-    del users_file
+    del users, users_file
     return router
 
 

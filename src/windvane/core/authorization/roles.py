@@ -47,6 +47,7 @@ class Action(enum.StrEnum):
     TURN_OFF = "turn_off"
     TRUST_VERSION = "trust_version"
     DELETE = "delete"
+    PUT_BACK = "put_back"
     READ_AUDIT = "read_audit"
     MANAGE_LIMITS = "manage_limits"
     MANAGE_KEYS = "manage_keys"
@@ -56,7 +57,7 @@ class Action(enum.StrEnum):
 _VIEWER = frozenset({Action.VIEW})
 _OPERATOR = _VIEWER | {
     Action.SEE_VALUES, Action.ACKNOWLEDGE, Action.SILENCE, Action.CLOSE_INCIDENT,
-    Action.ROLL_BACK, Action.DEPLOY, Action.TURN_OFF,
+    Action.ROLL_BACK, Action.DEPLOY, Action.TURN_OFF, Action.PUT_BACK,
 }  # fmt: skip
 _APPROVER = _OPERATOR | {Action.TRUST_VERSION}
 ACTIONS_OF: Mapping[Role, frozenset[Action]] = {
