@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from event_rows import predicted_event
-from journeys.console_seed import Seeded
+from journeys.console_seed import NOW, Seeded
 
 from windvane.adapters.argon2 import Argon2Hasher
 from windvane.adapters.clock import SystemClock
@@ -16,7 +16,7 @@ from windvane.usecases.limit_tenant import limit_tenant
 from windvane.usecases.manage_users import add_user
 from windvane.usecases.revoke_key import revoke_key, rotate_key
 
-_AT = 1_700_000_000.0
+_AT = NOW - 3_600.0
 _LONG = "a-tenant-with-a-rather-long-name-that-goes-on.example.com"
 
 

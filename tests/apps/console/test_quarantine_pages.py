@@ -84,7 +84,7 @@ def test_an_item_is_shown_with_its_content_to_whoever_sees_values(world: World) 
     async def story() -> None:
         page = (await world.ask("operator", "GET", "/quarantine/a1")).text
         assert "&#34;event_id&#34;: &#34;e1&#34;" in page
-        assert "a recorder counts and logs it within seconds, once" in page
+        assert "counted and logged by a recorder within seconds, once" in page
         for who, item in (("viewer", "a1"), ("admin", "b1")):
             page = (await world.ask(who, "GET", f"/quarantine/{item}")).text
             assert "Hidden: it is of a request" in page
@@ -102,8 +102,8 @@ def test_a_form_says_what_follows_and_puts_back_what_fits(world: World) -> None:
 
     async def story() -> None:
         page = (await world.ask("operator of seats", "GET", path)).text
-        assert "2 events: a recorder counts and logs it within seconds, once." in page
-        assert "1 of them is not whole and cannot be." in page
+        assert "2 events: counted and logged by a recorder within seconds, once." in page
+        assert "1 of them is not whole, and cannot be processed." in page
         async with world.browser(world.people["operator of seats"]) as client:
             refused = await send(client, path, reason="")
             assert refused.status_code == 422, "a reason is needed"

@@ -40,10 +40,10 @@ from windvane.usecases.set_aside import content_of_item
 QUARANTINE = "/quarantine"
 _MOST_IN_A_CALL = 1_000
 _THEN = {
-    ItemKind.EVENT: "a recorder counts and logs it within seconds, once",
-    ItemKind.WINDOW: "the steward judges it again for the record; nobody acts on it",
-    ItemKind.NOTIFICATION: "it is sent again",
-    ItemKind.FILE: "it is read again; it stays here until this release can read it",
+    ItemKind.EVENT: "counted and logged by a recorder within seconds, once",
+    ItemKind.WINDOW: "judged again by the steward for the record; nobody acts on it",
+    ItemKind.NOTIFICATION: "sent again",
+    ItemKind.FILE: "read again; set aside until this release can read it",
 }
 Change = Callable[..., int]
 
@@ -267,7 +267,9 @@ def _put_back_form(asked: ItemsAsked, items: Sequence[Quarantined]) -> Form:
     kinds = Counter(ItemKind(one.kind) for one in items)
     about = [f"{_counted(n, kind)}: {_THEN[kind]}." for kind, n in kinds.items()]
     if cut := sum(not one.whole for one in items):
-        about.append(f"{cut:,} of them {'is' if cut == 1 else 'are'} not whole and cannot be.")
+        about.append(
+            f"{cut:,} of them {'is' if cut == 1 else 'are'} not whole, and cannot be processed."
+        )
     about.append("Mend the reason first: what is still bad is set aside again.")
     return Form(
         title=_title("Process", items, "again"), verb="Process again",
