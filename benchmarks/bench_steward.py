@@ -139,15 +139,14 @@ def make_fleet(models: int, tenants: int, features: int) -> Fleet:
 
 def past(rng: np.random.Generator, fleet: Fleet) -> Iterator[dict[WindowKey, Sketch]]:
     """What was served in the half day before, as much of it as a steward holds in memory: windows
-    of as many rows as the model has now."""
+    of as many rows as the model has now. Each is drawn by itself: models that share an unlucky
+    window would all be looked at closely."""
     empty = Sketch.empty(fleet.layout.id, fleet.layout.size)
-    drawn: dict[int, list[NDArray[np.int64]]] = {}
     for rank, name in enumerate(fleet.names, start=1):
         rows = sum(fleet.rows(rank))
-        pool = drawn.setdefault(rows, [draw(rng, fleet.layout, rows) for _ in range(5)])
         yield {
             WindowKey(name, START - 360.0 * i, "1", "champion", "t000", "r"): Sketch(
-                fleet.layout.id, pool[i % 5], empty.traffic, empty.latency
+                fleet.layout.id, draw(rng, fleet.layout, rows), empty.traffic, empty.latency
             )
             for i in range(1, 121)
         }
@@ -155,12 +154,8 @@ def past(rng: np.random.Generator, fleet: Fleet) -> Iterator[dict[WindowKey, Ske
 
 def draw(rng: np.random.Generator, layout: Layout, rows: int) -> NDArray[np.int64]:
     """Counts of ``rows`` rows in every feature, hardly any missing."""
-    parts = []
-    for axis in layout.axes:
-        del axis
-        shares = np.r_[0.002, np.full(BINS, 0.998 / BINS)]
-        parts.append(rng.multinomial(rows, shares))
-    return np.concatenate(parts)
+    shares = np.r_[0.002, np.full(BINS, 0.998 / BINS)]
+    return rng.multinomial(rows, shares, size=len(layout.axes)).ravel()
 
 
 def install(store: SqlControlStore, fleet: Fleet) -> None:
@@ -191,15 +186,14 @@ def traffic(
     start = START + WINDOW_S * index
     empty = Sketch.empty(fleet.layout.id, fleet.layout.size)
     held: dict[WindowKey, Sketch] = {}
-    drawn: dict[int, list[NDArray[np.int64]]] = {}
     for rank, name in enumerate(fleet.names, start=1):
         for place, rows in enumerate(fleet.rows(rank), start=1):
-            pool = drawn.setdefault(rows, [draw(rng, fleet.layout, rows) for _ in range(3)])
             counts = np.array([rows if n in ("rows", "requests") else 0 for n in TRAFFIC], np.int64)
             key = WindowKey(
                 name, start, "1", "champion", f"t{(place * 7) % fleet.tenants:03d}", "r"
             )
-            held[key] = Sketch(fleet.layout.id, pool[int(rng.integers(3))], counts, empty.latency)
+            drawn = draw(rng, fleet.layout, rows)
+            held[key] = Sketch(fleet.layout.id, drawn, counts, empty.latency)
         if len(held) > 2_000:
             yield held
             held = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,6 +11,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import uvicorn
 
 from windvane.apps.console import wiring
+from windvane.apps.console.connections import (
+    ConnectionBounds,
+    Connections,
+    NotesRequests,
+    bounded_protocol,
+)
 from windvane.usecases.read_settings import Settings
 
 
@@ -24,9 +29,12 @@ def main() -> None:
 
 async def _serve(given: Settings) -> None:
     certificate = wiring.certificate(given)
+    connections = Connections(ConnectionBounds.of_this_process())
+    tls = certificate.context if certificate else None
     server = uvicorn.Server(
         uvicorn.Config(
-            wiring.console(given),
+            NotesRequests(wiring.console(given)),
+            http=bounded_protocol(connections, tls),
             host=given.host,
             port=given.console_port,
             ws="none",
@@ -35,19 +43,17 @@ async def _serve(given: Settings) -> None:
             log_level="warning",
             timeout_graceful_shutdown=5,
             server_header=False,
-            ssl_context_factory=(lambda *_: certificate.context) if certificate else None,
         )
     )
-    if certificate is None:
-        await server.serve()
-        return
-    watching = asyncio.create_task(certificate.watch())
+    beside = [asyncio.create_task(connections.sweep())]
+    if certificate is not None:
+        beside.append(asyncio.create_task(certificate.watch()))
     try:
         await server.serve()
     finally:
-        watching.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await watching
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -22,6 +23,7 @@ from windvane.core.errors import WindvaneError
 
 CSRF_FIELD, CSRF_HEADER = "csrf", "X-CSRF-Token"
 MAX_BODY = 64 << 10
+BODY_S = 30.0
 _MOST_FIELDS = 16
 _FORM_S = 3_600
 _LONGEST_PATH = 1_000
@@ -40,6 +42,12 @@ class BodyTooLarge(WindvaneError):
     """A request's body is larger than anything that the console takes."""
 
     code: ClassVar[str] = "CSL-107"
+
+
+class SlowBody(WindvaneError):
+    """A request's body did not come within the time that there is for one."""
+
+    code: ClassVar[str] = "CSL-122"
 
 
 class BadForm(WindvaneError):
@@ -210,10 +218,12 @@ def field(form: Mapping[str, str], name: str, longest: int = 1_024) -> str:
 
 
 class BoundedBodies:
-    """Refuses bodies beyond ``MAX_BODY`` before anybody is asked who they are."""
+    """Refuses bodies beyond ``MAX_BODY`` before anybody is asked who they are, and those that are
+    not here within ``within_s`` seconds."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, within_s: float = BODY_S) -> None:
         self._app = app
+        self._within_s = within_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -221,22 +231,33 @@ class BoundedBodies:
             return
         announced = dict(scope["headers"]).get(b"content-length", b"0")
         if not announced.isdigit() or int(announced) > MAX_BODY:
-            await self._refuse(scope, receive, send)
+            await self._refuse(_too_large(), scope, receive, send)
             return
-        seen, refused, began = 0, False, False
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._within_s
+        seen, whole, began = 0, False, False
+        refused: WindvaneError | None = None
 
         async def bounded() -> Message:
-            nonlocal seen, refused
-            message = await receive()
+            nonlocal seen, whole, refused
+            if whole:  # what comes now is that the client leaves
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, deadline - loop.time()))
+            except TimeoutError:
+                message = {"type": "http.disconnect"}
+                allowed = f"{self._within_s:g} s"
+                refused = SlowBody(f"{seen:,} bytes of the body came within the {allowed} allowed")
             seen += len(message.get("body", b""))
             if seen > MAX_BODY:
-                refused = True
+                refused = _too_large()
                 return {"type": "http.disconnect"}
+            whole = not message.get("more_body", False)
             return message
 
         async def sending(message: Message) -> None:
             nonlocal began
-            if refused and not began:
+            if refused is not None and not began:
                 return  # what is said of a body that was cut off
             began = True
             await send(message)
@@ -244,16 +265,22 @@ class BoundedBodies:
         try:
             await self._app(scope, bounded, sending)
         except Exception:
-            if not refused or began:
+            if refused is None or began:
                 raise
-        if refused and not began:
-            await self._refuse(scope, receive, send)
+        if refused is not None and not began:
+            await self._refuse(refused, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        error = BodyTooLarge(f"the body is beyond the {MAX_BODY:,} bytes that are allowed")
+    async def _refuse(
+        self, error: WindvaneError, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         problem = {
             "code": error.code, "message": error.message, "hint": error.advice, "docs": error.docs,
         }  # fmt: skip
         headers = {"Connection": "close", "Cache-Control": "no-store"}
-        response = JSONResponse(problem, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, headers)
-        await response(scope, receive, send)
+        slow = isinstance(error, SlowBody)
+        status = HTTPStatus.REQUEST_TIMEOUT if slow else HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        await JSONResponse(problem, status, headers)(scope, receive, send)
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"the body is beyond the {MAX_BODY:,} bytes that are allowed")
