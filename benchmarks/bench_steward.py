@@ -3,7 +3,7 @@
 1,000 models of 40 features and 100 tenants with windows of a minute; a tenth of the cells (model,
 tenant) have traffic in a window, by a Zipf law. What runs is the steward's own turn on the real
 store; the sketches are what the recorder would have written. Ten times the models may cost ten
-times as much.
+times as much as every tenth of them: how closely a model is looked at depends on how busy it is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,16 +112,23 @@ class TimedStore:
 
 @dataclass(frozen=True)
 class Fleet:
-    """Models alike in all but their names and how busy they are."""
+    """Models alike in all but their names and how busy they are; ``ranks`` from 1, the busiest."""
 
-    models: int
+    ranks: Sequence[int]
     tenants: int
     layout: Layout
     baseline: Baseline
 
     @property
+    def models(self) -> int:
+        return len(self.ranks)
+
+    @property
     def names(self) -> list[str]:
-        return [f"model-{i:04d}" for i in range(self.models)]
+        return [f"model-{rank:04d}" for rank in self.ranks]
+
+    def every_tenth(self) -> Fleet:
+        return replace(self, ranks=self.ranks[5::10])
 
     def rows(self, rank: int) -> list[int]:
         """Of the active tenants of the model at that rank, in a window."""
@@ -134,7 +141,12 @@ def make_fleet(models: int, tenants: int, features: int) -> Fleet:
     edges = tuple(np.linspace(-2.0, 2.0, BINS - 1).tolist())
     layout = Layout(tuple(NumericAxis(f"f{i:02d}", edges) for i in range(features)))
     windows = {START + WINDOW_S * (i - 200): draw(rng, layout, TYPICAL_ROWS) for i in range(200)}
-    return Fleet(models, tenants, layout, build_baseline(layout, windows, WINDOW_S, 7_200.0, 50))
+    return Fleet(
+        range(1, models + 1),
+        tenants,
+        layout,
+        build_baseline(layout, windows, WINDOW_S, 7_200.0, 50),
+    )
 
 
 def past(rng: np.random.Generator, fleet: Fleet) -> Iterator[dict[WindowKey, Sketch]]:
@@ -142,7 +154,7 @@ def past(rng: np.random.Generator, fleet: Fleet) -> Iterator[dict[WindowKey, Ske
     of as many rows as the model has now. Each is drawn by itself: models that share an unlucky
     window would all be looked at closely."""
     empty = Sketch.empty(fleet.layout.id, fleet.layout.size)
-    for rank, name in enumerate(fleet.names, start=1):
+    for rank, name in zip(fleet.ranks, fleet.names, strict=True):
         rows = sum(fleet.rows(rank))
         yield {
             WindowKey(name, START - 360.0 * i, "1", "champion", "t000", "r"): Sketch(
@@ -186,7 +198,7 @@ def traffic(
     start = START + WINDOW_S * index
     empty = Sketch.empty(fleet.layout.id, fleet.layout.size)
     held: dict[WindowKey, Sketch] = {}
-    for rank, name in enumerate(fleet.names, start=1):
+    for rank, name in zip(fleet.ranks, fleet.names, strict=True):
         for place, rows in enumerate(fleet.rows(rank), start=1):
             counts = np.array([rows if n in ("rows", "requests") else 0 for n in TRAFFIC], np.int64)
             key = WindowKey(
@@ -351,11 +363,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: list[Measure] = []
     notes: list[dict[str, Any]] = []
     console = Console(stderr=given.json)
+    fleet = make_fleet(models, tenants, features)
     for kind in ("sqlite", "postgresql"):
         if given.only not in ("", kind):
             continue
-        small = measure(kind, make_fleet(models // 10, tenants, features), windows)
-        large = measure(kind, make_fleet(models, tenants, features), windows)
+        small = measure(kind, fleet.every_tenth(), windows)
+        large = measure(kind, fleet, windows)
         found += measures(kind, small, large, windows)
         notes.append(
             {
