@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from inference.harness import FakeBoard
 from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import FAILING, NULLS, QUIET, play
 
 from windvane.core.health import Health
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import Checkpoint, WindowKey
+from windvane.ports.metrics import Series
+from windvane.usecases.broken_versions import METRIC, broken_versions
 from windvane.usecases.leases import give_up
 from windvane.usecases.observe_health import (
     load_evidence,
@@ -22,10 +25,10 @@ from windvane.usecases.read_model_file import read_model_file
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
 
-def health(harness: Harness, later_s: float = 0.0) -> Health:
+def health(harness: Harness, later_s: float = 0.0, board: FakeBoard | None = None) -> Health:
     with harness.store.read() as tx:
         file = read_model_file(tx.model(MODEL).text)
-        seen = observe(tx, harness.clock.wall(), 600.0)
+        seen = observe(tx, harness.clock.wall(), 600.0, broken_versions(board))
         live, opened = tx.deployment(MODEL), tx.open_incidents(MODEL)
         evidence = load_evidence(tx, {MODEL: live})[MODEL]
         now = harness.clock.now() + later_s
@@ -105,6 +108,21 @@ def test_no_traffic_is_no_health(harness: Harness) -> None:
         harness.traffic(i, rows=0)
         harness.judge()
     assert codes(harness) == ("no traffic", "HLT-203")
+
+
+def test_a_champion_that_no_gateway_can_load_cannot_answer(harness: Harness) -> None:
+    play(harness, [QUIET] * 4)
+    board = FakeBoard()
+    for version, code in (("0", "HLT-100"), ("1", "HLT-502")):
+        held = [((MODEL, version), [1.0])]
+        board.post("gateway-1", [Series(METRIC, "gauge", "", ("model", "version"), held)])
+        assert health(harness, board=board).code == code
+    for i in range(4, 9):  # nor where nobody asks
+        harness.traffic(i, rows=0)
+        harness.judge()
+    found = health(harness, board=board)
+    assert (found.word, found.code) == ("cannot answer", "HLT-502")
+    assert found.why == "a gateway cannot load version 1: its files are damaged or missing"
 
 
 def beat(harness: Harness, spool: str, ago_s: float) -> None:

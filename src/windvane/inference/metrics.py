@@ -47,6 +47,7 @@ _GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "cache_bytes": ("Bytes held by the cache.", ()),
     "models_loaded": ("Versions in memory.", ()),
     "model_bytes": ("Bytes held by them, about.", ()),
+    "version_broken": ("1 while this worker cannot load a version.", ("model", "version")),
     "breaker_open": ("1 while a version's circuit is open or half open.", ("model", "version")),
     "idempotency_degraded": ("1 while a repeated request may be answered twice.", ()),
     "limits_degraded": ("1 while limits hold for this machine only.", ()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -34,6 +35,6 @@ class MetricsBoard(Protocol):
         """Replace what ``worker`` posted before."""
         ...
 
-    def posted(self) -> dict[str, list[Series]]:
-        """The latest of every worker, by its name."""
+    def posted(self, within_s: float = math.inf) -> dict[str, list[Series]]:
+        """The latest of every worker that posted ``within_s`` seconds, by its name."""
         ...

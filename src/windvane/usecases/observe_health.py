@@ -50,17 +50,25 @@ _MISSED_S = 86_400.0
 class Observed:
     """What bears on every model, read once: how far every spool was read (business time, s), the
     leases that are held, the manifests that are trusted; for how long no recorder gave a sign
-    (s), and which spool nobody has seen for a while."""
+    (s), and which spool nobody has seen for a while; the models' versions that a gateway cannot
+    load."""
 
     recorded: float | None
     leases: frozenset[str]
     trusted: frozenset[str]
     silent_for: float = 0.0
     missing: str = ""
+    broken: frozenset[tuple[str, str]] = frozenset()
 
 
-def observe(tx: Tx, wall: float, expire_after_s: float) -> Observed:
-    """At ``wall`` (s); a spool that nobody saw for ``expire_after_s`` is left out."""
+def observe(
+    tx: Tx,
+    wall: float,
+    expire_after_s: float,
+    broken: frozenset[tuple[str, str]] = frozenset(),
+) -> Observed:
+    """At ``wall`` (s); a spool that nobody saw for ``expire_after_s`` is left out. ``broken``: see
+    `broken_versions`."""
     checkpoints = tx.checkpoints()
     recorded = recorded_until(checkpoints, wall, expire_after_s)
     if recorded is None:  # every recorder is down: how far the furthest came
@@ -70,6 +78,7 @@ def observe(tx: Tx, wall: float, expire_after_s: float) -> Observed:
         frozenset(lease.name for lease in tx.leases("steward/") if lease.alive),
         frozenset(trust.manifest for trust in tx.trusted()),
         *_signs(checkpoints, wall),
+        broken,
     )
 
 
@@ -284,6 +293,8 @@ def _unservable(champion: VersionRecord | None, live: Deployment, seen: Observed
         return ""
     if recorded_choice(champion).needs_trust and champion.manifest not in seen.trusted:
         return f"version {live.champion} can run code as it is loaded, and nobody trusts its files"
+    if (live.model, live.champion) in seen.broken:
+        return f"a gateway cannot load version {live.champion}: its files are damaged or missing"
     return ""
 
 

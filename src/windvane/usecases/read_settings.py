@@ -271,6 +271,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.folder / "spool"
 
     @property
+    def disks(self) -> tuple[Path, ...]:
+        """Folders on every disk of this machine that is written to."""
+        remote = "://" in self.log_root and not self.log_root.startswith("file://")
+        log = () if remote else (Path(self.log_root.removeprefix("file://")),)
+        return (self.folder, self.spool_root, *log)
+
+    @property
     def metrics_folder(self) -> Path:
         return self.folder / "metrics"
 

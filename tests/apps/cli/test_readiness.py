@@ -55,6 +55,14 @@ def installation(home: Path) -> Any:
     return json.loads(status(home, "--json"))["installation"]
 
 
+def test_that_the_disk_is_full_is_said(up: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "disk" not in status(up)
+    usage = shutil.disk_usage(up)._replace(free=1 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    assert status(up).startswith("disk down (HLT-611): it is full: 1 MB are free")
+    assert {d["name"]: d["state"] for d in installation(up)["dependencies"]}["disk"] == "down"
+
+
 def test_that_nothing_is_up_is_said_first(home: Path) -> None:
     assert status(home).startswith("Nothing is up on")
     assert "no request is answered" in status(home)

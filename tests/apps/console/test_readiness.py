@@ -41,6 +41,7 @@ class Place:
         publish_latest(self.store, self.feed)
         hold_shards(self.store, "one", 60.0)
         self.see_recorder(0.0)
+        self.free = 10 << 30
 
     def see_recorder(self, ago: float) -> None:
         wall = self.clock.wall()
@@ -48,7 +49,7 @@ class Place:
             tx.set_checkpoint(Checkpoint("m-w0", 0, wall, seen_at=wall - ago))
 
     def ready(self, times: int = 1) -> httpx.Response:
-        app = make_app(self.store, self.clock, feed=self.feed, log=self.log)
+        app = make_app(self.store, self.clock, feed=self.feed, log=self.log, disk=lambda: self.free)
 
         async def ask() -> httpx.Response:
             transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -77,7 +78,7 @@ def place(migrated_file: Path, tmp_path: Path) -> Iterator[Place]:
 def test_all_is_well(place: Place) -> None:
     status, word, found = place.told()
     assert (status, word) == (200, "ready")
-    assert list(found) == ["database", "log storage", "recorder", "steward", "routing file"]
+    assert list(found) == ["database", "log storage", "disk", "recorder", "steward", "routing file"]
     assert set(found.values()) == {("ok", "HLT-600")}
 
 
@@ -93,8 +94,8 @@ def test_without_the_database_nothing_can_be_shown(place: Place) -> None:
     assert body["hint"]
     found = {one["name"]: one["code"] for one in body["dependencies"]}
     assert found == {
-        "database": "HLT-601", "log storage": "HLT-600", "recorder": "HLT-606",
-        "steward": "HLT-606", "routing file": "HLT-600",
+        "database": "HLT-601", "log storage": "HLT-600", "disk": "HLT-600",
+        "recorder": "HLT-606", "steward": "HLT-606", "routing file": "HLT-600",
     }  # fmt: skip
     assert str(place.folder) not in str(body["dependencies"]), "strangers may read it"
 
@@ -104,6 +105,13 @@ def test_a_log_that_is_no_folder(place: Place) -> None:
     status, word, found = place.told()
     assert (status, word) == (200, "degraded")
     assert found["log storage"] == ("down", "HLT-602")
+
+
+def test_a_disk_that_is_full(place: Place) -> None:
+    place.free = 4_096
+    status, word, found = place.told()
+    assert (status, word) == (200, "degraded")
+    assert found["disk"] == ("down", "HLT-611")
 
 
 def test_a_recorder_that_stopped(place: Place) -> None:

@@ -25,6 +25,7 @@ from windvane.core.sketch import LATENCY_EDGES_US
 from windvane.inference.errors import NotReady
 from windvane.inference.metrics import Metrics, metric_names
 from windvane.ports.runtime import CannotLoad
+from windvane.usecases.broken_versions import METRIC
 
 
 async def posted(harness: Harness) -> dict[str, dict[tuple[str, ...], list[float]]]:
@@ -312,6 +313,7 @@ def test_a_version_that_cannot_be_loaded_degrades() -> None:
         await harness.publish(route(constant=(0.5,)))
         status, word, codes = await told(harness)
         assert (status, word, codes["versions"]) == (200, "degraded", "HLT-607")
+        assert (await posted(harness))[METRIC] == {(MODEL, "1"): [1.0]}
         assert (await harness.predict()).status == 200
 
     run(story)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -38,6 +39,15 @@ def test_a_post_reads_back_by_worker(board: FileMetricsBoard) -> None:
     board.post("gateway-0", series(2))
     board.post("gateway-10", [])
     assert board.posted() == {"gateway-0": series(2), "gateway-1": series(1), "gateway-10": []}
+
+
+def test_what_an_ended_worker_posted_is_left_out(board: FileMetricsBoard, tmp_path: Path) -> None:
+    board.post("gateway-0", series(1))
+    board.post("gateway-1", series(2))
+    past = time.time() - 60.0
+    os.utime(tmp_path / "home" / "metrics" / "gateway-1.metrics", (past, past))
+    assert set(board.posted()) == {"gateway-0", "gateway-1"}
+    assert set(board.posted(within_s=30.0)) == {"gateway-0"}
 
 
 def test_a_post_replaces_the_one_before(board: FileMetricsBoard, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ as files."""
 
 from windvane.adapters.files.artifacts import FileArtifacts
 from windvane.adapters.files.certificate import BadCertificate, FileCertificate
+from windvane.adapters.files.disk import free_bytes
 from windvane.adapters.files.metrics import FileMetricsBoard
 from windvane.adapters.files.routing_feed import FileRoutingFeed
 
@@ -12,4 +13,5 @@ __all__ = [
     "FileCertificate",
     "FileMetricsBoard",
     "FileRoutingFeed",
+    "free_bytes",
 ]

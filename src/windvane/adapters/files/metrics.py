@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,10 +40,13 @@ class FileMetricsBoard:
                 continue
         return out
 
-    def posted(self) -> dict[str, list[Series]]:
+    def posted(self, within_s: float = math.inf) -> dict[str, list[Series]]:
         out: dict[str, list[Series]] = {}
+        since = time.time() - within_s
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             try:
+                if path.stat().st_mtime < since:
+                    continue
                 out[path.name.removesuffix(_SUFFIX)] = self._decoder.decode(path.read_bytes())
             except (OSError, msgspec.MsgspecError):
                 _log.warning("the metrics of %s cannot be read", path.name)

@@ -10,6 +10,7 @@ from windvane.apps.cli.running import find_holder
 from windvane.core.health import (
     Dependency,
     DependencyState,
+    judge_disk,
     judge_routing_file,
     judge_watchers,
     readiness,
@@ -49,7 +50,7 @@ class Installation:
 def observe_installation(tx: Tx, settings: Settings) -> Installation:
     """By what the processes last left in the control store, and the file that gateways read."""
     watchers = observe_watchers(tx, wiring.clock(settings).wall())
-    found = judge_watchers(watchers)
+    found = [judge_disk(wiring.free_bytes(settings)), *judge_watchers(watchers)]
     try:
         table = wiring.routing_feed(settings).latest()
     except Exception as error:  # of whatever is wrong with a file

@@ -31,6 +31,7 @@ def status(
     """What is live and how it is, now."""
     from windvane.apps.cli.quarantine import recording_lines, recording_state
     from windvane.apps.cli.readiness import observe_installation
+    from windvane.usecases.broken_versions import broken_versions
     from windvane.usecases.observe_health import observe
 
     settings = wiring.settings(home)
@@ -38,7 +39,15 @@ def status(
     with wiring.store(settings).read() as tx:
         records = [tx.model(model)] if model else tx.models()
         clock = wiring.clock(settings)
-        now, seen = clock.now(), observe(tx, clock.wall(), settings.spool_expire_after_s)
+        now, seen = (
+            clock.now(),
+            observe(
+                tx,
+                clock.wall(),
+                settings.spool_expire_after_s,
+                broken_versions(wiring.metrics_board(settings)),
+            ),
+        )
         rows = _rows(tx, seen, records, now)
         decisions = tx.decisions(model, 10)
         file = read_model_file(tx.model(model).text) if model else None

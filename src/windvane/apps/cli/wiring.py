@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from windvane.ports.clock import Clock
     from windvane.ports.environments import EnvironmentStore
     from windvane.ports.event_log import EventLog
+    from windvane.ports.metrics import MetricsBoard
     from windvane.ports.passwords import PasswordHasher
     from windvane.ports.routing_feed import RoutingFeed
     from windvane.usecases.actions import ServingChecks
@@ -151,19 +152,26 @@ def event_log(config: Settings) -> EventLog:
     return DeltaEventLog(config.log_root, config.log_storage)
 
 
+def metrics_board(config: Settings) -> MetricsBoard:
+    from windvane.adapters.files import FileMetricsBoard
+
+    return FileMetricsBoard(config.metrics_folder)
+
+
+def free_bytes(config: Settings) -> int:
+    """On the fullest of the disks that this machine writes to."""
+    from windvane.adapters.files import free_bytes
+
+    return free_bytes(config.disks)
+
+
 def gateway_workers(config: Settings) -> list[Worker]:
     """Those of this home that posted their metrics lately, with the routing table they have."""
-    import time
-
-    from windvane.adapters.files import FileMetricsBoard
     from windvane.apps.cli.changes import Worker
 
-    board = FileMetricsBoard(config.metrics_folder)
-    fresh = {name for name, at in board.posted_at().items() if time.time() - at < _FRESH_S}
     return [
         Worker(name, int(one.values[0][1][0]))
-        for name, series in board.posted().items()
-        if name in fresh
+        for name, series in metrics_board(config).posted(_FRESH_S).items()
         for one in series
         if one.name == "routing_seq" and one.values
     ]

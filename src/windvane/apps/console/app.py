@@ -59,6 +59,7 @@ from windvane.ports.event_log import EventLog
 from windvane.ports.metrics import MetricsBoard, Series
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.actions import ServingChecks
+from windvane.usecases.broken_versions import broken_versions
 from windvane.usecases.read_settings import Retention
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
@@ -117,6 +118,7 @@ def make_app(
     *,
     feed: RoutingFeed | None = None,
     board: MetricsBoard | None = None,
+    disk: Callable[[], int] | None = None,
     hosts: AllowedHosts | None = None,
     log: EventLog | None = None,
     retention: Retention | None = None,
@@ -131,10 +133,10 @@ def make_app(
     """The console over ``store``; ``close`` is called when it stops.
 
     ``feed`` hears at once of what the control API changes; ``board`` has the gateway's metrics;
-    ``hosts`` are the names that it answers under, those of a loopback address by default;
-    ``log`` is what `windvane.read` reads, kept for ``retention``; ``disk_warning_days`` before its
-    disk is full is a warning. ``expire_after_s``: after which time a spool that nobody
-    sees is taken for gone.
+    ``disk`` says how many bytes are free on the fullest disk; ``hosts`` are the names that it
+    answers under, those of a loopback address by default; ``log`` is what `windvane.read` reads,
+    kept for ``retention``; ``disk_warning_days`` before its disk is full is a warning.
+    ``expire_after_s``: after which time a spool that nobody sees is taken for gone.
     ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
     strangers may read the metrics. ``gateway`` is where the commands that pages show lead to;
     ``checks`` are what is asked of this machine before a version goes live.
@@ -158,8 +160,8 @@ def make_app(
         openapi_url=None,
         lifespan=lifespan,
     )
-    reads, pages, memory = ReadService(store), Pages(), Memory(expire_after_s)
-    ready = ReadinessService(reads, clock, log, feed)
+    reads, pages, memory = ReadService(store), Pages(), Memory(expire_after_s, board)
+    ready = ReadinessService(reads, clock, log, feed, disk)
     log_reads = LogReads()
     quality = None if log is None else QualityReader(log, log_reads)
     explorer = None if log is None else LogExplorer(store, log, clock, log_reads)
@@ -290,7 +292,10 @@ def _health_router(
         damaged = await ready.damaged_files()
 
         def read(tx: Tx) -> tuple[list[Series], list[Series]]:
-            control = control_series(tx, now, wall, expire_after_s, damaged_files=damaged)
+            control = control_series(
+                tx, now, wall, expire_after_s,
+                damaged_files=damaged, broken=broken_versions(board),
+            )  # fmt: skip
             return recorder_series(tx.counts()), control
 
         try:

@@ -91,13 +91,14 @@ def control_series(
     *,
     most_models: int = MODELS,
     damaged_files: int | None = None,
+    broken: frozenset[tuple[str, str]] = frozenset(),
 ) -> list[Series]:
     """Gauges, bounded as the constants above say. ``damaged_files`` of the log: None where nobody
-    could look."""
+    could look. ``broken``: models' versions that a gateway cannot load."""
     found: Found = {name: {} for name in _TEXTS}
     if damaged_files is not None:
         found["log_damaged_files"][()] = float(damaged_files)
-    seen = observe(tx, wall, expire_after_s)
+    seen = observe(tx, wall, expire_after_s, broken)
     if seen.recorded is not None:
         found["recorded_lag_seconds"][()] = max(0.0, now - seen.recorded)
     found["recorder_silent_seconds"][()] = seen.silent_for

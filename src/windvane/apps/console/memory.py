@@ -12,6 +12,9 @@ import msgspec
 from windvane.apps.console.traffic import Grid, Tally, TrafficSeries, WindowTallies
 from windvane.core.routing import ModelRoute
 from windvane.ports.control_store import Tx
+from windvane.ports.metrics import MetricsBoard
+from windvane.usecases.broken_versions import broken_versions
+from windvane.usecases.observe_health import Observed, observe
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _ROUTES = 500
@@ -28,11 +31,18 @@ class Memory:
     after which time of the wall a spool that nobody sees is taken for gone.
     """
 
-    def __init__(self, expire_after_s: float = EXPIRE_AFTER_S) -> None:
+    def __init__(
+        self, expire_after_s: float = EXPIRE_AFTER_S, board: MetricsBoard | None = None
+    ) -> None:
         self.expire_after_s = expire_after_s
+        self._board = board
         self._lock = threading.Lock()
         self._routes: OrderedDict[tuple[int, str], ModelRoute | None] = OrderedDict()
         self._tallies: OrderedDict[str, tuple[float, dict[float, Tally]]] = OrderedDict()
+
+    def observe(self, tx: Tx, wall: float) -> Observed:
+        """What bears on every model, with what this machine's gateways cannot load."""
+        return observe(tx, wall, self.expire_after_s, broken_versions(self._board))
 
     def route(self, tx: Tx, published: Mapping[str, Any], model: str) -> ModelRoute | None:
         """The model's route after what was ``published``: noted with it, or in the table, which

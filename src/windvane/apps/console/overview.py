@@ -23,7 +23,7 @@ from windvane.apps.console.tables import PER_PAGE, Paged, paged, search
 from windvane.apps.console.traffic import grid, series
 from windvane.core.health import Tone
 from windvane.ports.control_store import Deployment, Incident, ModelRecord, Tx
-from windvane.usecases.observe_health import is_urgent, load_evidence, observe
+from windvane.usecases.observe_health import is_urgent, load_evidence
 from windvane.usecases.read_model_file import ModelFile, parse_duration
 
 # How a model stands, worst first.
@@ -121,7 +121,7 @@ def load_overview(
     fitting.sort(key=lambda one: (order.index(one.state), one.record.name))
     shown = paged(fitting, asked.page, "/", asked.query(), per_page)
     recorded = read_recorded_until(tx, wall, memory)
-    seen = observe(tx, wall, memory.expire_after_s)
+    seen = memory.observe(tx, wall)
     grids = {
         one.record.name: grid(now, parse_duration(one.file.watch.window), GLANCE_WINDOWS, recorded)
         for one in shown.rows

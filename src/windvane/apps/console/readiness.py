@@ -18,6 +18,7 @@ from windvane.core.health import (
     Readiness,
     WatcherFacts,
     judge_database,
+    judge_disk,
     judge_log_storage,
     judge_routing_file,
     judge_unseen_watchers,
@@ -95,14 +96,21 @@ class BoundedLook:
 
 
 class ReadinessService:
-    """``log`` and ``feed`` are left out of the answer where the console has none."""
+    """``log``, ``feed`` and ``disk`` (the free bytes of the fullest) are left out of the answer
+    where the console has none."""
 
     def __init__(
-        self, reads: ReadService, clock: Clock, log: EventLog | None, feed: RoutingFeed | None
+        self,
+        reads: ReadService,
+        clock: Clock,
+        log: EventLog | None,
+        feed: RoutingFeed | None,
+        disk: Callable[[], int] | None = None,
     ) -> None:
         self._reads = reads
         self._clock = clock
         self._log = BoundedLook(lambda: _check(log), "the storage of the log") if log else None
+        self._disk = BoundedLook(disk, "the disk") if disk else None
         self._feed = BoundedLook(lambda: _seq(feed), "the routing file") if feed else None
 
     async def damaged_files(self) -> int | None:
@@ -122,6 +130,10 @@ class ReadinessService:
         if self._log is not None:
             damaged, why = await self._log.found()
             found.append(judge_log_storage(why, damaged or 0))
+        if self._disk is not None:
+            free, why = await self._disk.found()
+            if free is not None:
+                found.append(judge_disk(free))
         found += judge_unseen_watchers() if watchers is None else judge_watchers(watchers)
         if self._feed is not None:
             seq, why = await self._feed.found()

@@ -38,7 +38,6 @@ from windvane.usecases.observe_health import (
     Evidence,
     Observed,
     load_evidence,
-    observe,
     observe_health,
 )
 from windvane.usecases.project_sketches import project_sketches
@@ -150,7 +149,7 @@ def load_model_page(
         now, parse_duration(file.watch.window), windows, read_recorded_until(tx, wall, memory)
     )
     given, found = _newest(tx, name, asked)
-    seen = observe(tx, wall, memory.expire_after_s)
+    seen = memory.observe(tx, wall)
     evidence = load_evidence(tx, {name: live})[name]
     glance = make_glance(record, live, series(found, given), open_ones, seen, evidence, now)
     versions = tuple(tx.versions(name))

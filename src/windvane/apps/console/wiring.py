@@ -10,7 +10,7 @@ from windvane.adapters import logs
 from windvane.adapters.argon2 import Argon2Hasher
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
-from windvane.adapters.files import FileCertificate, FileMetricsBoard, FileRoutingFeed
+from windvane.adapters.files import FileCertificate, FileMetricsBoard, FileRoutingFeed, free_bytes
 from windvane.adapters.pip import PipEnvironments
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.trial import TrialProcess
@@ -47,6 +47,7 @@ def console(given: Settings) -> FastAPI:
         open_clock(given.clock),
         feed=FileRoutingFeed(given.routing_file),
         board=FileMetricsBoard(given.metrics_folder),
+        disk=lambda: free_bytes(given.disks),
         log=DeltaEventLog(given.log_root, given.log_storage),
         retention=given.retention,
         disk_warning_days=given.disk_warning_days,

@@ -315,6 +315,11 @@ class GatewayWorker:
             cache_bytes={(): float(services.cache.bytes)},
             models_loaded={(): float(len(queues))},
             model_bytes={(): float(services.models.held_bytes)},
+            version_broken={
+                (handle.model, handle.entry.version): 1.0
+                for handle in (self._live.handles if self._live else ())
+                if handle.error is not None
+            },
             breaker_open={
                 (queue.model, queue.version): 1.0
                 for queue in queues

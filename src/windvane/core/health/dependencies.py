@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 SILENT_AFTER_S = 60.0
 """Without a sign of a recorder; each gives one every 15 s."""
-"""A recorder looks at each spool every 15 s, whether something is in it or not."""
+_FULL_BYTES, _NEARLY_FULL_BYTES = 16 << 20, 256 << 20
 
 
 class DependencyState(enum.StrEnum):
@@ -74,6 +74,18 @@ def judge_log_storage(error: str, damaged: int = 0) -> Dependency:
         why = f"{damaged} of the log's newest files are damaged or missing"
         return Dependency("log storage", DependencyState.DEGRADED, "HLT-610", why)
     return _answers("log storage", "HLT-602", error, "the storage of the log answers")
+
+
+def judge_disk(free_bytes: int) -> Dependency:
+    """The fullest of the disks that are written to, with ``free_bytes`` left."""
+    name, free = "disk", f"{free_bytes / 1e6:,.0f} MB are free"
+    if free_bytes < _FULL_BYTES:
+        why = f"it is full: {free}, {_FULL_BYTES / 1e6:,.0f} MB are needed; nothing is recorded"
+        return Dependency(name, DependencyState.DOWN, "HLT-611", why)
+    if free_bytes < _NEARLY_FULL_BYTES:
+        why = f"it is nearly full: {free}, fewer than {_NEARLY_FULL_BYTES / 1e6:,.0f} MB"
+        return Dependency(name, DependencyState.DEGRADED, "HLT-611", why)
+    return Dependency(name, DependencyState.OK, "HLT-600", free)
 
 
 def judge_watchers(facts: WatcherFacts) -> list[Dependency]:
