@@ -167,6 +167,34 @@ def test_a_database_that_comes_back(home: Installation) -> None:
 
 
 @pytest.mark.takes_turns
+def test_a_canary_is_taken_back_without_the_database(home: Installation) -> None:
+    """The gateway follows at once; once the database is back it is on record, and stays so."""
+    up(home)
+    home.cli("deploy", MODEL, "2", "--force")
+    away = home.home / "away"
+    away.mkdir()
+    for path in home.home.glob("control.db*"):
+        path.rename(away / path.name)
+    said = home.cli("rollback", MODEL, "--reason", "nonsense", "--json")
+    assert json.loads(said)["pending"]
+    table = json.loads((home.home / "routing.json").read_text())
+    assert table["models"][MODEL]["challenger"] is None
+    with loaded(home) as load:
+        load.wait_for(50)
+        for path in away.iterdir():
+            path.rename(home.home / path.name)
+        wait_until("the database has it", lambda: _challenger(home) is None)
+        load.wait_for(50)
+    assert (load.refused, load.unanswered) == ([], 0)
+    wait_until("nothing is pending", lambda: not list((home.home / "pending").iterdir()))
+    with home.store() as store, store.read() as tx:
+        done = [d for d in tx.decisions(MODEL, 100) if d.action == "rollback"]
+    assert [one.reason.split(" (")[0] for one in done] == ["nonsense"]
+    kept(home, load)
+    assert {row["routed"] for row in home.rows()} == {"1"}
+
+
+@pytest.mark.takes_turns
 def test_a_gone_database_is_not_begun_anew(home: Installation) -> None:
     up(home)
     home.stop()

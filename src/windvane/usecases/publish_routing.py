@@ -119,6 +119,12 @@ def _route(
         for step in file.serve.fallback
         if (version := _chain_version(step, live, versions)) is not None
     )
+
+    def entry(version: str) -> VersionEntry:
+        held = named[version]
+        trust = held.manifest in trusted
+        return VersionEntry(version, held.artifact, held.manifest, trust, held.features)
+
     wanted = [live.champion, live.challenger, live.standing_in, *chain]
     used = [v for v in dict.fromkeys(wanted) if v is not None and v in named]
     return ModelRoute(
@@ -126,16 +132,7 @@ def _route(
         contract=contract,
         outcome=file.predicts.outcome,
         deadline_s=parse_duration(file.serve.deadline),
-        versions=tuple(
-            VersionEntry(
-                v,
-                named[v].artifact,
-                named[v].manifest,
-                named[v].manifest in trusted,
-                named[v].features,
-            )
-            for v in used
-        ),
+        versions=tuple(entry(v) for v in used),
         champion=live.champion,
         challenger=live.challenger,
         challenger_share=live.share,
@@ -150,6 +147,7 @@ def _route(
         circuit=file.circuit,
         cascade=file.cascade,
         off=live.off,
+        previous=entry(live.previous) if live.previous in named else None,
     )
 
 

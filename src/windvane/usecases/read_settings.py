@@ -282,6 +282,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.folder / "metrics"
 
     @property
+    def pending_folder(self) -> Path:
+        """What was done while the control database did not answer."""
+        return self.folder / "pending"
+
+    @property
     def routing_file(self) -> Path:
         return self.folder / "routing.json"
 

@@ -5,6 +5,7 @@ from windvane.adapters.files.artifacts import FileArtifacts
 from windvane.adapters.files.certificate import BadCertificate, FileCertificate
 from windvane.adapters.files.disk import free_bytes
 from windvane.adapters.files.metrics import FileMetricsBoard
+from windvane.adapters.files.pending_rollbacks import FilePendingRollbacks
 from windvane.adapters.files.routing_feed import FileRoutingFeed
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "FileArtifacts",
     "FileCertificate",
     "FileMetricsBoard",
+    "FilePendingRollbacks",
     "FileRoutingFeed",
     "free_bytes",
 ]

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from windvane.apps.cli import wiring
-from windvane.apps.cli.changes import publish, say_home
+from windvane.apps.cli.changes import publish, say_home, say_taken
 from windvane.apps.cli.options import AsJson, Home, ModelName, NoWait, Reason, cli_actor, duration
 from windvane.apps.cli.output import err, out, print_json
-from windvane.ports.control_store import ControlStore
+from windvane.ports.control_store import ControlStore, StoreUnavailable
 from windvane.usecases.actions import About, Asked, ModelAction, action_named, perform
 from windvane.usecases.publish_routing import PUBLISH
 
@@ -54,6 +54,29 @@ def act(
         publish(settings, store, wait=wait)
     else:
         say_home(settings)
+
+
+def act_offline(
+    home: Path | None, asked: Asked, error: StoreUnavailable, *, as_json: bool, wait: bool
+) -> None:
+    """Roll back in the routing table alone. Raises ``error`` where there is no table here."""
+    from windvane.usecases.roll_back_offline import roll_back_offline
+
+    settings = wiring.settings(home)
+    feed = wiring.routing_feed(settings)
+    if feed.last_seq() is None:
+        raise error
+    message = roll_back_offline(
+        feed, wiring.pending_rollbacks(settings), wiring.artifacts(), wiring.clock(settings), asked
+    )
+    if as_json:
+        print_json({"action": "roll-back", "model": asked.model, "version": "", "incident": "",
+                    "message": message, "decision": "", "pending": True})  # fmt: skip
+    else:
+        out.print(message)
+    err.print(f"  database  {error}")
+    err.print("  record    it goes on record when the control database is back and a steward runs")
+    say_taken(settings, wait=wait)
 
 
 def _confirm(store: ControlStore, action: ModelAction, asked: Asked) -> None:

@@ -39,10 +39,14 @@ def publish(settings: Settings, store: ControlStore, *, wait: bool = True) -> No
     not taken it by then are named, and it is no error: the change is made, and they follow."""
     from windvane.usecases.publish_routing import publish_latest
 
-    feed = wiring.routing_feed(settings)
-    publish_latest(store, feed)
+    publish_latest(store, wiring.routing_feed(settings))
+    say_taken(settings, wait=wait)
+
+
+def say_taken(settings: Settings, *, wait: bool) -> None:
+    """Which home was changed, and which of its gateways have the newest table."""
     say_home(settings)
-    table = feed.latest()
+    table = wiring.routing_feed(settings).latest()
     if table is None:
         return
     if not wait:

@@ -88,14 +88,19 @@ def rollback(
 ) -> None:
     """Return to the version before, or end the rollout that is under way.
 
-    It needs the control database alone: the gateways have it at once, also where the console and
-    the steward are down.
+    The gateways have it at once, also where the console and the steward are down. Where the
+    control database does not answer it is done in this home's routing table, and goes on record
+    when the database is back.
     """
-    from windvane.apps.cli.acting import act
+    from windvane.apps.cli.acting import act, act_offline
+    from windvane.ports.control_store import StoreUnavailable
     from windvane.usecases.actions import About, Asked, action_named
 
-    asked = Asked(model, cli_actor(), reason)
-    act(home, action_named("roll-back", About.MODEL), asked, as_json=as_json, wait=not no_wait)
+    asked, action = Asked(model, cli_actor(), reason), action_named("roll-back", About.MODEL)
+    try:
+        act(home, action, asked, as_json=as_json, wait=not no_wait)
+    except StoreUnavailable as error:
+        act_offline(home, asked, error, as_json=as_json, wait=not no_wait)
 
 
 def deploy(

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from windvane.adapters.sql.inspection import Inspection
     from windvane.apps.cli.changes import Worker
     from windvane.apps.cli.child import Inherited
+    from windvane.ports.artifacts import Artifacts
     from windvane.ports.clock import Clock
     from windvane.ports.environments import EnvironmentStore
     from windvane.ports.event_log import EventLog
     from windvane.ports.metrics import MetricsBoard
     from windvane.ports.passwords import PasswordHasher
+    from windvane.ports.pending_rollbacks import PendingRollbacks
     from windvane.ports.routing_feed import RoutingFeed
     from windvane.usecases.actions import ServingChecks
     from windvane.usecases.back_up_home import BackupSources
@@ -208,6 +210,18 @@ def routing_feed(config: Settings) -> RoutingFeed:
     from windvane.adapters.files import FileRoutingFeed
 
     return FileRoutingFeed(config.routing_file)
+
+
+def pending_rollbacks(config: Settings) -> PendingRollbacks:
+    from windvane.adapters.files import FilePendingRollbacks
+
+    return FilePendingRollbacks(config.pending_folder)
+
+
+def artifacts() -> Artifacts:
+    from windvane.adapters.files import FileArtifacts
+
+    return FileArtifacts()
 
 
 def backup_sources(config: Settings) -> BackupSources:

@@ -11,6 +11,7 @@ from typing import Any
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, LeaseLost, Tx
 from windvane.ports.event_log import EventLog
+from windvane.ports.pending_rollbacks import PendingRollbacks
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.advance_rollout import advance_rollout, count_losses
 from windvane.usecases.judge_again import judge_again
@@ -28,6 +29,7 @@ from windvane.usecases.recorded_until import (
     recorded_until,
     unlogged_bytes,
 )
+from windvane.usecases.roll_back_offline import record_pending
 
 _log = logging.getLogger(__name__)
 _WINDOWS_A_TURN = 20
@@ -60,6 +62,7 @@ class Steward:
         retention: Retention | None = None,
         wake: Callable[[], None] = _nobody,
         expire_after_s: float = EXPIRE_AFTER_S,
+        pending: PendingRollbacks | None = None,
     ) -> None:
         self._holder = holder
         self._store = store
@@ -68,6 +71,7 @@ class Steward:
         self._feed = feed
         self._lease_s = lease_s
         self._wake = wake
+        self._pending = pending
         self._retention = retention or Retention()
         self._retained = Turn()
         self._log_tidy_at = 0.0
@@ -87,6 +91,10 @@ class Steward:
         One model's trouble is logged and does not keep the others from being judged.
         """
         led = self._shards.leads
+        if self._pending is not None and record_pending(
+            self._store, self._clock, self._feed, self._pending
+        ):
+            self._wake()
         self._renew_in_time()
         if not self._shards.tokens:
             self._cache = WindowCache()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
-from windvane.adapters.files import FileArtifacts, FileRoutingFeed
+from windvane.adapters.files import FileArtifacts, FilePendingRollbacks, FileRoutingFeed
 from windvane.adapters.notify import AppriseNotifier
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.steward.lanes import Lanes
@@ -62,4 +62,5 @@ def steward(given: Settings, held: SqlControlStore, wake: Callable[[], None]) ->
         retention=given.retention,
         wake=wake,
         expire_after_s=given.spool_expire_after_s,
+        pending=FilePendingRollbacks(given.pending_folder),
     )

@@ -10,6 +10,7 @@ from windvane.core.routing.access import (
     is_tenant_name,
     limits_of,
 )
+from windvane.core.routing.roll_back import RolledBack, roll_back_route
 from windvane.core.routing.stand_in import choose_stand_in
 from windvane.core.routing.table import (
     CASCADED,
@@ -43,6 +44,7 @@ __all__ = [
     "CircuitSpec",
     "KeyEntry",
     "ModelRoute",
+    "RolledBack",
     "RoutingTable",
     "RuleStep",
     "Scope",
@@ -54,4 +56,5 @@ __all__ = [
     "follow_rule",
     "is_tenant_name",
     "limits_of",
+    "roll_back_route",
 ]

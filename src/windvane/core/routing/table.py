@@ -71,7 +71,8 @@ class ModelRoute:
     for ``cache_ttl_s`` (0: not at all), with ``cache_all`` also those that are computed as fast
     as they are found. ``tenants`` may see the model; all may where it is empty. ``circuit``
     says when a version is not tried for a while, ``cascade`` which model answers where this one
-    is unsure. While ``off`` it answers nobody: somebody turned it off.
+    is unsure. While ``off`` it answers nobody: somebody turned it off. ``previous`` is what a
+    rollback returns to; it is not loaded before that.
     """
 
     model: str
@@ -93,6 +94,7 @@ class ModelRoute:
     circuit: CircuitSpec = CircuitSpec()
     cascade: CascadeSpec | None = None
     off: bool = False
+    previous: VersionEntry | None = None
 
     @cached_property
     def optional(self) -> tuple[tuple[str, int], ...]:
