@@ -116,3 +116,33 @@ def test_in_an_object_store(request: pytest.FixtureRequest) -> None:
     with pytest.raises(LogUnavailable):
         place.open().samples("delay", WIDE, DAY, DAY + 60.0, {}, 5)
     assert place.open().recent_keys({"m/w0": end}, 10) == [event_key(predicted("kept"))]
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_day_with_one_is_left_as_it_is_and_others_are_joined(
+    place: Place, how: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    log, end = place.open(), 0
+    for day in range(3):
+        for i in range(4):
+            one = predicted(f"{day}/{i}", DAY + 86_400.0 * day)
+            end = append(log, [one], first=end)
+    damage(first_file(place), how)
+    assert log.compact(1) == 8, "of the two days that can be read"
+    assert caplog.text.count("are not joined") == 1
+    assert log.compact(1) == 0
+    assert caplog.text.count("are not joined") == 1, "said once, and not tried each time"
+    found = log.newest(
+        "predictions", "delay", WIDE, DAY + 86_400.0, DAY + 3 * 86_400.0, RowFilter(),
+        before=None, limit=20, within_s=9.0,
+    )  # fmt: skip
+    assert len(found.rows) == 8
+
+
+def test_a_folder_with_a_space_in_its_name(tmp_path: Path) -> None:
+    place = Place(str(tmp_path / "my log" / "here"), {})
+    log = place.open()
+    append(log, [predicted("a"), outcome("a", 1.0)])
+    assert log.counts("delay")["predictions"] == 1
+    assert len(log.samples("delay", WIDE, DAY, DAY + 60.0, {}, 5)) == 1
+    assert log.damaged_files() == 0

@@ -9,9 +9,11 @@ from itertools import pairwise
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import duckdb
+import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable, WriterProperties, write_deltalake
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
 from windvane.adapters.delta.table_folder import TableFolder, files_of, open_connection, quoted
 from windvane.adapters.delta.tables import ORDER, SCHEMAS
@@ -29,6 +31,8 @@ _DENSE = WriterProperties(
     statistics_truncate_length=512,
 )
 
+_FAILURES = (OSError, DeltaError, duckdb.Error, pa.ArrowException)
+
 Place = tuple[str, int]
 """A partition: the day and the bucket."""
 
@@ -40,11 +44,12 @@ class _Partition:
 
 
 class Compaction:
-    """Remembers which partitions it has seen to be sorted: their files need no second look."""
+    """Remembers which partitions it has seen to be sorted, or to have a file that cannot be read:
+    their files need no second look."""
 
     def __init__(self, tables: TableFolder) -> None:
         self._tables = tables
-        self._sorted: dict[tuple[str, Place], frozenset[str]] = {}
+        self._settled: dict[tuple[str, Place], frozenset[str]] = {}
 
     def run(self, most: int) -> int:
         """The number of files that were replaced."""
@@ -59,29 +64,44 @@ class Compaction:
             held = partitions[place]
             if done >= _PARTITIONS_A_CALL or looks >= _LOOKS_A_CALL:
                 break
-            if place[0] == newest:  # a rewrite of it all would lose against the next append
-                if held.small > most:
-                    done += 1
-                    removed += _concatenate(table, place)
-                continue
             paths = frozenset(held.paths)
-            if self._sorted.get((name, place)) == paths:
+            if self._settled.get((name, place)) == paths:
                 continue
-            looks += 1
-            if held.small <= 1 and _is_sorted(table, place):
-                self._sorted[name, place] = paths
-                continue
-            done += 1
-            replaced = self._sort(name, table, place, held)
-            if not replaced and held.small > most:
-                replaced = _concatenate(table, place)
-            removed += replaced
+            try:
+                if place[0] == newest:  # a rewrite of it all would lose against the next append
+                    if held.small > most:
+                        done += 1
+                        removed += _concatenate(table, place)
+                    continue
+                looks += 1
+                if held.small <= 1 and _is_sorted(table, place):
+                    self._settled[name, place] = paths
+                    continue
+                done += 1
+                replaced = self._sort(name, table, place, held)
+                if not replaced and held.small > most:
+                    replaced = _concatenate(table, place)
+                removed += replaced
+            except _FAILURES as error:
+                self._leave_damaged(name, place, paths, error)
         return removed
 
+    def _leave_damaged(
+        self, name: str, place: Place, paths: frozenset[str], error: Exception
+    ) -> None:
+        """A partition with a file that cannot be read stays as it is, and the others go on. Raises
+        ``error`` where each can be: then it is an outage."""
+        day, bucket = place
+        bad = self._tables.unreadable(name, [f"day = {quoted(day)}", f"bucket = {bucket}"])
+        if not bad:
+            raise error
+        _log.error("%s of %s are not joined, %s cannot be read: %s", name, day, bad[0], error)
+        self._settled[name, place] = paths
+
     def _forget(self, name: str, partitions: Mapping[Place, _Partition]) -> None:
-        for table, place in list(self._sorted):
+        for table, place in list(self._settled):
             if table == name and place not in partitions:
-                del self._sorted[table, place]
+                del self._settled[table, place]
 
     def _sort(self, name: str, table: DeltaTable, place: Place, held: _Partition) -> int:
         """Sort a partition on disk where memory is too small. If rows were appended meanwhile,

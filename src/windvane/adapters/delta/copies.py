@@ -8,10 +8,10 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote
 
 from deltalake import DeltaTable
 
+from windvane.adapters.delta.table_folder import data_path
 from windvane.ports.backups import LogFile, PinnedTable
 
 _LOG = "_delta_log"
@@ -63,12 +63,9 @@ def _tables(root: Path, depth: int = 0) -> Iterator[Path]:
 
 
 def _data_path(folder: Path, uri: str) -> Path:
-    """The file that an URI of a local table means."""
-    path = Path(uri.removeprefix("file://"))
-    for found in (path, Path(unquote(str(path)))):
-        if found.is_file():
-            return folder / found.relative_to(folder) if found.is_relative_to(folder) else found
-    return path
+    """The file that an URI of a table in ``folder`` means."""
+    found = data_path(uri)
+    return folder / found.relative_to(folder) if found.is_relative_to(folder) else found
 
 
 def _checkpoint_of(path: Path) -> int:

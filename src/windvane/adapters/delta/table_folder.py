@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import duckdb
 import pyarrow as pa
@@ -161,7 +162,7 @@ class TableFolder:
                 data = pads.FileSystemDataset(kept, data.schema, data.format, data.filesystem)
             connection.register(name, data)
             return True
-        files = ", ".join(quoted(uri) for uri in uris)
+        files = ", ".join(quoted(str(data_path(uri))) for uri in uris)
         connection.execute(
             f"CREATE OR REPLACE VIEW {name} AS SELECT * FROM read_parquet([{files}], "
             "union_by_name=true, hive_partitioning=true, hive_types={'day': VARCHAR})"
@@ -177,7 +178,9 @@ class TableFolder:
         predicate = " AND ".join(pruning) if pruning else None
         bad: list[str] = []
         for uri in table.file_uris(file_pruning_predicate=predicate):
-            path = uri.removeprefix(self.uri(name)).lstrip("/")
+            folder = self.local_folder(name)
+            below = self.uri(name) if folder is None else str(folder)
+            path = (uri if self.remote else unquote(uri)).removeprefix(below).lstrip("/")
             try:
                 if self.remote:
                     data = table.to_pyarrow_dataset(file_pruning_predicate=predicate)
@@ -185,11 +188,18 @@ class TableFolder:
                     deque(one.to_batches(), maxlen=0)
                 else:
                     with connect() as c:
-                        rows = c.sql(f"SELECT * FROM read_parquet({quoted(uri)})")
+                        rows = c.sql(f"SELECT * FROM read_parquet({quoted(str(data_path(uri)))})")
                         deque(rows.to_arrow_reader(_BATCH_ROWS), maxlen=0)
             except (OSError, LogUnavailable, pa.ArrowException):
                 bad.append(path)
         return bad
+
+
+def data_path(uri: str) -> Path:
+    """The file that an URI of a local table means: the library escapes what is above the table."""
+    path = Path(uri.removeprefix("file://"))
+    meant = Path(unquote(str(path)))
+    return meant if not path.is_file() and meant.is_file() else path
 
 
 def _folders(system: pafs.FileSystem, path: str) -> list[pafs.FileInfo]:
