@@ -14,8 +14,9 @@ from usecases.rolling import SOAK_S, Maker, advance, good, losses, meet, routing
 
 from windvane.core.task import Contract, TaskSpec
 from windvane.core.verdict import Outcome
-from windvane.ports.control_store import Deployment, LeaseLost, Tx, UnitCounts
+from windvane.ports.control_store import Deployment, Tx, UnitCounts
 from windvane.ports.event_log import ScoredRows
+from windvane.ports.leases import LeaseLost
 from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.advance_rollout import (
     advance_rollout,

@@ -19,7 +19,7 @@ from usecases.harness import MODEL
 from usecases.rolling import SOAK_S, Maker, advance, good, meet, routing_of
 
 from windvane.core.verdict import Outcome
-from windvane.ports.control_store import LeaseLost
+from windvane.ports.leases import LeaseLost
 from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.leases import give_up, hold_shards
 from windvane.usecases.replay_decision import replay_decision

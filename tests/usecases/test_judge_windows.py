@@ -21,7 +21,8 @@ from usecases.timeline import (
 )
 
 from windvane.core.routing import SELECTED
-from windvane.ports.control_store import Checkpoint, LeaseLost, Tx
+from windvane.ports.control_store import Checkpoint, Tx
+from windvane.ports.leases import LeaseLost
 from windvane.usecases.judge_windows import judge_windows
 from windvane.usecases.load_windows import WindowCache
 from windvane.usecases.publish_routing import NOTIFY

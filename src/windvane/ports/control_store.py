@@ -5,7 +5,6 @@ Everything happens in a transaction. Records are frozen; the store hands out cop
 
 from __future__ import annotations
 
-import enum
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -18,7 +17,9 @@ from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.task import Contract
-from windvane.ports.quarantine import Counted, ItemKind, Quarantined
+from windvane.ports.leases import Leases
+from windvane.ports.quarantine import Quarantine
+from windvane.ports.retention import Retention
 from windvane.ports.users import Users
 
 
@@ -27,13 +28,6 @@ class StoreUnavailable(WindvaneError):
 
     code: ClassVar[str] = "STO-101"
     hint = "check `store` in windvane.yaml and run `windvane up`, which migrates it"
-
-
-class LeaseLost(WindvaneError):
-    """Another steward leads now; this one's transaction was not committed."""
-
-    code: ClassVar[str] = "STO-102"
-    hint = "nothing to do: the new leader goes on from the same state"
 
 
 class HomeOfEarlierRelease(WindvaneError):
@@ -497,88 +491,6 @@ class Windows(Protocol):
         ...
 
 
-class Quarantine(Protocol):
-    """What could not be processed, with its reason; and counts that only grow."""
-
-    def add_quarantined(self, items: Sequence[Quarantined]) -> list[str]:
-        """Hold them, as far as the bounds above allow, and count each that was not held already;
-        the ids of those that are held. Messages and bodies are cut to their bounds."""
-        ...
-
-    def quarantined(self, model: str = "", kind: str = "", limit: int = 100) -> list[Quarantined]:
-        """Newest first, with empty bodies; ``model`` or ``kind`` "" for all."""
-        ...
-
-    def held_of(self, items: Sequence[str]) -> set[str]:
-        """Those of these ids that are held."""
-        ...
-
-    def quarantined_item(self, item: str) -> Quarantined:
-        """With its body. Raises UnknownName."""
-        ...
-
-    def quarantine_sizes(self) -> Mapping[str, int]:
-        """How many items are held, by model."""
-        ...
-
-    def retry_quarantined(self, items: Sequence[str]) -> int:
-        """Mark those whose body is whole, each with a ``place`` above all that ever were; how
-        many were held and are marked now."""
-        ...
-
-    def retrying(self, limit_bytes: int, kind: ItemKind) -> list[Quarantined]:
-        """Those of the kind that are marked, with their bodies, by place: at least one, then as
-        many as have ``limit_bytes`` together."""
-        ...
-
-    def next_place(self) -> int:
-        """Of the next item to be marked."""
-        ...
-
-    def drop_quarantined(self, items: Sequence[str]) -> int:
-        """Forget them; how many there were."""
-        ...
-
-    def add_counts(self, counts: Mapping[Counted, int]) -> None:
-        """Add to what was counted before."""
-        ...
-
-    def counts(self) -> Mapping[Counted, int]: ...
-
-
-class AgedRows(enum.StrEnum):
-    """What is removed by age. DETAILS are what a verdict's page draws; UNITS those of rollouts
-    that are over, whatever their age."""
-
-    SKETCHES = "sketches"
-    VERDICTS = "verdicts"
-    VERDICT_DETAILS = "verdict details"
-    DECISIONS = "decisions"
-    INCIDENTS = "closed incidents"
-    EFFECTS = "effects"
-    ACCESS = "access"
-    UNITS = "units"
-
-
-class Retention(Protocol):
-    """Bounded steps: each touches ``limit`` rows at most and says how many there were."""
-
-    def roll_up_sketches(self, model: str, before: float, span_s: float, limit: int) -> int:
-        """Merge sketches of windows that began before, exactly, into one a span of ``span_s``
-        seconds, version, arm, tenant and layout."""
-        ...
-
-    def drop_aged(self, kind: AgedRows, model: str, before: float, limit: int) -> int:
-        """Remove rows from before that time (s): of the model where the kind is of one."""
-        ...
-
-    def oldest_kept(self) -> Mapping[AgedRows, float]:
-        """When the oldest row is from (s), by kind: of SKETCHES, VERDICTS and DECISIONS by
-        business time, of EFFECTS that are carried out and of ACCESS by the wall's. A kind with no
-        row is left out."""
-        ...
-
-
 class Decisions(Protocol):
     def decide(self, decision: Decision) -> bool:
         """Record and count the decision and queue its effects; False if it was taken before."""
@@ -630,41 +542,6 @@ class Decisions(Protocol):
 
     def add_note(self, incident_id: str, note: IncidentNote) -> None: ...
     def notes(self, incident_id: str) -> list[IncidentNote]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """Who holds a name; ``alive`` by the database's clock."""
-
-    name: str
-    holder: str
-    token: int
-    alive: bool
-
-
-class Leases(Protocol):
-    """Leases are timed by the database's clock: those of the machines may differ."""
-
-    def acquire(self, name: str, holder: str, ttl: float) -> int | None:
-        """Take or renew the lease for ``ttl`` seconds; its fencing token, or None while another
-        holds it."""
-        ...
-
-    def release(self, name: str, token: int) -> None:
-        """Let another take it, if ``token`` is current."""
-        ...
-
-    def leases(self, prefix: str) -> list[Lease]:
-        """Those whose names begin so, by name."""
-        ...
-
-    def forget_leases(self, prefix: str, dead_for_s: float) -> None:
-        """Drop the rows of leases that ended so long ago: holders that will not come back."""
-        ...
-
-    def require(self, name: str, token: int) -> None:
-        """Raise LeaseLost, and so roll the transaction back, unless ``token`` is current."""
-        ...
 
 
 class Tx(Models, Tenants, Users, Windows, Retention, Quarantine, Decisions, Leases, Protocol):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 MAX_BODY_BYTES = 1 << 20
 """Of one item; a longer body is cut, and the item cannot be put back."""
@@ -78,3 +80,52 @@ class Counted:
     name: str
     subject: str = ""
     reason: str = ""
+
+
+class Quarantine(Protocol):
+    """What could not be processed, with its reason; and counts that only grow."""
+
+    def add_quarantined(self, items: Sequence[Quarantined]) -> list[str]:
+        """Hold them, as far as the bounds above allow, and count each that was not held already;
+        the ids of those that are held. Messages and bodies are cut to their bounds."""
+        ...
+
+    def quarantined(self, model: str = "", kind: str = "", limit: int = 100) -> list[Quarantined]:
+        """Newest first, with empty bodies; ``model`` or ``kind`` "" for all."""
+        ...
+
+    def held_of(self, items: Sequence[str]) -> set[str]:
+        """Those of these ids that are held."""
+        ...
+
+    def quarantined_item(self, item: str) -> Quarantined:
+        """With its body. Raises UnknownName."""
+        ...
+
+    def quarantine_sizes(self) -> Mapping[str, int]:
+        """How many items are held, by model."""
+        ...
+
+    def retry_quarantined(self, items: Sequence[str]) -> int:
+        """Mark those whose body is whole, each with a ``place`` above all that ever were; how
+        many were held and are marked now."""
+        ...
+
+    def retrying(self, limit_bytes: int, kind: ItemKind) -> list[Quarantined]:
+        """Those of the kind that are marked, with their bodies, by place: at least one, then as
+        many as have ``limit_bytes`` together."""
+        ...
+
+    def next_place(self) -> int:
+        """Of the next item to be marked."""
+        ...
+
+    def drop_quarantined(self, items: Sequence[str]) -> int:
+        """Forget them; how many there were."""
+        ...
+
+    def add_counts(self, counts: Mapping[Counted, int]) -> None:
+        """Add to what was counted before."""
+        ...
+
+    def counts(self) -> Mapping[Counted, int]: ...

@@ -9,9 +9,10 @@ from functools import partial
 
 from windvane.core.drift import block_seconds
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import AgedRows, ControlStore, Tx
+from windvane.ports.control_store import ControlStore, Tx
 from windvane.ports.event_log import EventLog
 from windvane.ports.quarantine import Counted, CountName
+from windvane.ports.retention import AgedRows
 from windvane.usecases.expire_events import expire_events
 from windvane.usecases.forecast_log import log_retention_s
 from windvane.usecases.read_model_file import (

@@ -7,7 +7,8 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from windvane.ports.control_store import ControlStore, Lease, Tx
+from windvane.ports.control_store import ControlStore, Tx
+from windvane.ports.leases import Lease
 
 SHARDS = 16
 SHARD = "steward/shard/"

@@ -15,14 +15,10 @@ from typing import Protocol, TypeVar
 
 from windvane.core.sketch import NO_AXES
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import (
-    Checkpoint,
-    ControlStore,
-    LeaseLost,
-    Tx,
-)
+from windvane.ports.control_store import Checkpoint, ControlStore, Tx
 from windvane.ports.event_log import EventLog, LogEntry, LogRows
 from windvane.ports.events import EVENTS, Denied, event_key
+from windvane.ports.leases import LeaseLost
 from windvane.ports.quarantine import (
     MAX_MESSAGE,
     Counted,

@@ -13,7 +13,6 @@ from windvane.core.sketch import TRAFFIC, Layout, NumericAxis, Sketch, merge
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import (
     Access,
-    AgedRows,
     Deployment,
     Incident,
     IncidentNote,
@@ -23,6 +22,7 @@ from windvane.ports.control_store import (
     WindowVerdict,
 )
 from windvane.ports.quarantine import Counted, CountName
+from windvane.ports.retention import AgedRows
 
 LAYOUT = Layout((NumericAxis("x", (0.0, 1.5)),))
 HOUR = 3_600.0

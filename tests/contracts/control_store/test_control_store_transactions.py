@@ -16,12 +16,12 @@ from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import (
     Deployment,
     KeyRecord,
-    LeaseLost,
     ModelRecord,
     Progress,
     StoreUnavailable,
     UnitSeen,
 )
+from windvane.ports.leases import LeaseLost
 from windvane.usecases.leases import SHARDS, give_up, hold_shards
 from windvane.usecases.publish_routing import routing_effects
 

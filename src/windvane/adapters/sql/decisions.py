@@ -12,15 +12,8 @@ from windvane.adapters.sql import schema as t
 from windvane.adapters.sql.counts import CountRows
 from windvane.adapters.sql.rows import Rows, dump, load
 from windvane.core.journal import Decision, outbox_key
-from windvane.ports.control_store import (
-    Incident,
-    IncidentNote,
-    Lease,
-    LeaseLost,
-    OutboxItem,
-    Silence,
-    UnknownName,
-)
+from windvane.ports.control_store import Incident, IncidentNote, OutboxItem, Silence, UnknownName
+from windvane.ports.leases import Lease, LeaseLost
 from windvane.ports.quarantine import Counted, CountName
 
 

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from windvane.adapters.sql import schema as t
 from windvane.adapters.sql.rows import Rows, load, pack
 from windvane.core.sketch import Sketch
-from windvane.ports.control_store import ROLLED_UP_SPANS_S, AgedRows, Deployment, rolled_up_to
+from windvane.ports.control_store import ROLLED_UP_SPANS_S, Deployment, rolled_up_to
+from windvane.ports.retention import AgedRows
 
 _NOTHING = pack({})
 

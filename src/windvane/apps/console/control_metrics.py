@@ -12,8 +12,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from windvane.core.health import Health, Tone
-from windvane.ports.control_store import AgedRows, Incident, ModelRecord, Tx
+from windvane.ports.control_store import Incident, ModelRecord, Tx
 from windvane.ports.metrics import OTHER, Series
+from windvane.ports.retention import AgedRows
 from windvane.usecases.leases import SHARD
 from windvane.usecases.monitors.outcomes import OUTCOME_STATES, Outcomes
 from windvane.usecases.monitors.sudden_shift import SuddenShift

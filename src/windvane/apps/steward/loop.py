@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, LeaseLost, Tx
+from windvane.ports.control_store import ControlStore, Tx
 from windvane.ports.event_log import EventLog
+from windvane.ports.leases import LeaseLost
 from windvane.ports.pending_rollbacks import PendingRollbacks
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.advance_rollout import advance_rollout, count_losses
