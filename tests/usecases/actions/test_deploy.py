@@ -91,6 +91,8 @@ def test_a_version_that_was_rolled_back_may_be_tried_again(harness: Harness) -> 
     harness.put("1", rolled_back=("2", "3"))
     live = deploy_version(harness.store, harness.clock, MODEL, "2")
     assert (live.challenger, live.rolled_back) == ("2", ("3",))
+    said = next(d for d in harness.decisions() if d.action == "deploy").verdict.sentence
+    assert said.endswith("beside version 1; it was rolled back before")
 
 
 def test_a_second_rollout_of_a_version_is_another_rollout(harness: Harness) -> None:

@@ -18,7 +18,7 @@ from windvane.apps.cli.options import (
     VersionName,
     cli_actor,
 )
-from windvane.apps.cli.output import out, print_json
+from windvane.apps.cli.output import err, out, print_json
 from windvane.core.execution import RUNTIMES, Place, RuntimeName
 from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.apply_model import apply_model
@@ -127,6 +127,8 @@ def deploy(
     """
     settings = wiring.settings(home)
     store = wiring.store(settings)
+    with store.read() as tx:
+        before = tx.deployment(model)
     live = deploy_version(
         store, wiring.clock(settings), model, version,
         checks=None if force else wiring.serving_checks(settings), by=cli_actor(), reason=reason,
@@ -140,6 +142,8 @@ def deploy(
             watched = is_watched(tx.version(model, live.champion))
         does = "is watched; it is served elsewhere" if watched else "answers everyone"
         out.print(f"{model}: version {live.champion} {does}")
+    if before is not None and version in before.rolled_back:
+        err.print(f"  note      version {version} was rolled back before")
     publish(settings, store, wait=not no_wait)
 
 

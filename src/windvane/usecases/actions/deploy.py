@@ -140,11 +140,13 @@ def _plan(tx: Tx, asked: Asked, now: float) -> _Plan:
     if watched:  # nothing is routed, so there is nothing to compare
         share = 1.0
     again = tuple(v for v in held.rolled_back if v != version)
+    known = "; it was rolled back before" if again != held.rolled_back else ""
     fresh = replace(held, changed_at=now, rolled_back=again)
     if share >= 1.0:
         message = f"version {version} answers everyone at once, as the file's steps say"
         if watched:
             message = f"version {version} is the one that is watched from now on"
+        message += known
         return _Plan(held, replace(fresh, champion=version, previous=held.champion), message)
     latest = tx.routing()
     fresh = replace(
@@ -156,7 +158,7 @@ def _plan(tx: Tx, asked: Asked, now: float) -> _Plan:
         rollout_started=now,
         stage_started=now,
     )
-    message = f"version {version} begins at {share:.0%} beside version {held.champion}"
+    message = f"version {version} begins at {share:.0%} beside version {held.champion}{known}"
     return _Plan(held, fresh, message)
 
 
