@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from windvane.core.authorization import redact_row
+from windvane.core.task import make_task
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Access, ControlStore
 from windvane.ports.event_log import EventLog, LogKind, RowFilter, RowPlace
@@ -21,6 +22,7 @@ VIEWED = "viewed"
 """The audit's word for a look at values."""
 MOST_ROWS = 500
 _HOUR_S = 3_600.0
+_OUTCOMES = ("outcome", "value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,9 @@ def explore_log(
         asked.kind, file.model, file.contract, asked.since, asked.until, asked.where,
         before=parse_row_place(asked.before), limit=limit, within_s=within_s,
     )  # fmt: skip
-    rows = [redact_row(row, file.pii, file.unit, values=values) for _, row in found.rows]
+    rows = [
+        _told(file, redact_row(row, file.pii, file.unit, values=values)) for _, row in found.rows
+    ]
     if values and rows:
         record_viewed(store, clock, file.model, actor, rows)
     following = ""
@@ -75,6 +79,13 @@ def explore_log(
         oldest = RowPlace(round(found.searched_to * 1e6), "", -1)
         following = write_row_place(found.rows[-1][0] if full else oldest)
     return LogPage(rows, following, found.searched_to, values)
+
+
+def _told(file: ModelFile, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With outcomes as people write them."""
+    task = make_task(file.contract.task)
+    told = {name: task.told_label(row[name]) for name in _OUTCOMES if row.get(name) is not None}
+    return {**row, **told}
 
 
 def record_viewed(

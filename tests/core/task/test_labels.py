@@ -285,6 +285,16 @@ def test_a_label_that_the_task_cannot_have_any_more(spec: TaskSpec, kept: Any) -
     assert not make_task(spec).could_be_label(kept)
 
 
+@pytest.mark.parametrize(
+    ("spec", "kept", "told"),
+    [(CLASSES, 1.0, CLASSES.classes[1]), (CLASSES, 3.0, 3.0), (BINARY, 1.0, 1.0),
+     (TAGS, [1.0, 0.0, 1.0], [TAGS.classes[0], TAGS.classes[2]]), (TAGS, [0.0, 0.0, 0.0], []),
+     (TAGS, [1.0, 0.0], [1.0, 0.0]), (SHARE, 0.25, 0.25)],
+)  # fmt: skip
+def test_a_label_is_told_as_people_write_it(spec: TaskSpec, kept: Any, told: Any) -> None:
+    assert make_task(spec).told_label(kept) == told
+
+
 def test_a_binary_label_is_kept_as_whether_it_is_the_positive_one() -> None:
     assert make_task(TaskSpec(positive="0")).could_be_label(1.0)
     assert make_task(TaskSpec(positive="2", classes=("1", "2"))).could_be_label(0.0)

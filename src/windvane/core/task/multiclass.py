@@ -93,6 +93,9 @@ class MulticlassTask(Task):
     def could_be_label(self, kept: float | Sequence[float]) -> bool:
         return kept in self._places.values()
 
+    def told_label(self, kept: Any) -> Any:
+        return self.spec.classes[int(kept)] if self.could_be_label(kept) else kept
+
     def parse_label(self, text: str) -> str:
         return text
 

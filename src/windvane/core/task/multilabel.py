@@ -85,6 +85,11 @@ class MultilabelTask(Task):
                 raise BadTask(f"{show(name)} is none of the classes", hint=hint)
         return ([as_probability(by_name.get(name, 0.0), name) for name in self.spec.classes],)
 
+    def told_label(self, kept: Any) -> Any:
+        if not self.could_be_label(kept):
+            return kept
+        return [name for name, held in zip(self.spec.classes, kept, strict=True) if held]
+
     def label(self, given: Any) -> list[float]:
         """From the names of those that hold, or 0 and 1 for each class."""
         if isinstance(given, str):
