@@ -12,7 +12,8 @@ from usecases.harness import FILE, MODEL, Harness
 
 from windvane.core.journal import Effect
 from windvane.core.routing import ModelRoute, RuleStep
-from windvane.ports.control_store import ModelRecord, VersionRecord
+from windvane.ports.control_store import ModelRecord, Trust, VersionRecord
+from windvane.usecases.actions import About, Asked, action_named, perform
 from windvane.usecases.deliver_effects import deliver_effects
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.publish_routing import (
@@ -267,3 +268,37 @@ def test_what_gateways_read_is_mended_without_a_change(harness: Harness, harm: s
 def test_nothing_is_mended_where_nothing_was_ever_published(empty_harness: Harness) -> None:
     assert not mend_feed(empty_harness.store, empty_harness.feed)
     assert empty_harness.feed.latest() is None
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["readable", "unreadable"])
+def test_what_is_decided_holds_though_the_models_file_cannot_be_read(
+    harness: Harness, broken: bool
+) -> None:
+    """After an upgrade or a restore a file may be beyond this release; an act must not be a word
+    only."""
+
+    def act(name: str, about: About = About.MODEL, version: str = "") -> ModelRoute:
+        asked = Asked(MODEL, "user:ana", "harm", version)
+        perform(harness.store, harness.clock, action_named(name, about), asked)
+        with harness.store.read() as tx:
+            table = tx.routing()
+        assert table is not None
+        return table.models[MODEL]
+
+    for version in ("1", "2"):
+        harness.add_version(version)
+    harness.put("2", previous="1")
+    with harness.store.begin() as tx:
+        tx.put_trust(Trust("2" * 8, MODEL, "2", "ana", 1.0))
+        routing_effects(tx)
+        if broken:
+            tx.put_model(ModelRecord(MODEL, "model: [", harness.clock.now()))
+    route = act("distrust", About.VERSION, "2")
+    assert [(v.version, v.trusted) for v in route.versions if v.version == "2"] == [("2", False)]
+    route = act("roll-back")
+    assert (route.champion, route.previous) == ("1", None)
+    assert "1" in {entry.version for entry in route.versions}
+    assert act("off").off
+    on = act("on")
+    assert not on.off
+    assert on.contract == route.contract

@@ -11,7 +11,7 @@ from usecases.harness import FILE, MODEL, Harness
 from usecases.test_deliver_effects import RecordingNotifier, decide, deliver, notify, waiting
 
 from windvane.ports.control_store import ModelRecord, WindowVerdict
-from windvane.ports.quarantine import Counted, CountName, ItemKind, Quarantined
+from windvane.ports.quarantine import MAX_BODY_BYTES, Counted, CountName, ItemKind, Quarantined
 from windvane.usecases import judge_windows as judging
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.judge_again import judge_again
@@ -145,6 +145,17 @@ def test_a_notification_that_is_forgotten_is_never_sent(harness: Harness) -> Non
     with harness.store.read() as tx:
         (found,) = (one for one in tx.decisions("", 9) if one.subject == "quarantine")
     assert (found.action, found.model, found.reason) == ("forget", "", "late")
+
+
+def test_a_notification_that_is_cut_is_forgotten_and_never_put_back(harness: Harness) -> None:
+    cut = Quarantined("n", ItemKind.NOTIFICATION, MODEL, "", 1.0, "NOT-101", "", b'{"key": "d',
+                      MAX_BODY_BYTES + 1, "d#0")  # fmt: skip
+    with harness.store.begin() as tx:
+        tx.add_quarantined([cut])
+    assert back(harness) == 0
+    assert [item.id for item in held(harness, ItemKind.NOTIFICATION)] == ["n"]
+    with harness.store.begin() as tx:
+        assert forget(tx, harness.clock, ["n"], by="user:ana", reason="cut") == 1
 
 
 def test_a_file_that_cannot_be_read_any_more_is_held_until_it_can(harness: Harness) -> None:

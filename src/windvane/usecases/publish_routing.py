@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -46,12 +46,17 @@ def routing_effects(tx: Tx, models: Sequence[str] | None = None) -> tuple[Effect
         (model,) = tx.model_records([live.model]) or (None,)
         if model is None:
             continue
+        versions = tx.version_summaries(live.model)
         try:
-            route = _route(model, live, tx.version_summaries(live.model), trusted)
+            told = _told(model, live, versions)
         except BadModelFile:
-            # A withdrawn key, and every other model, do not wait for this one to be mended.
-            _log.exception("the file of model %s cannot be read: its route stays", model.name)
-            continue
+            # What was decided holds all the same, and every other model does not wait.
+            _log.exception("the file of model %s cannot be read: what it said stays", model.name)
+            held = tx.route(model.name)
+            if held is None:
+                continue
+            told = held
+        route = _decided(told, live, {v.version: v for v in versions}, trusted)
         tx.put_contract(live.model, route.contract)
         routes.append(route)
     tx.put_routes(routes)
@@ -108,46 +113,54 @@ def publish_table(store: ControlStore, feed: RoutingFeed, table: RoutingTable) -
     feed.publish(replace(newest, seq=seq))
 
 
-def _route(
-    model: ModelRecord, live: Deployment, versions: list[VersionRecord], trusted: set[str]
-) -> ModelRoute:
+def _told(model: ModelRecord, live: Deployment, versions: list[VersionRecord]) -> ModelRoute:
+    """The route by what the model's file says. Raises BadModelFile."""
     file = read_model_file(model.text)
-    contract = live_contract(file, live, versions)
-    named = {v.version: v for v in versions}
-    chain = tuple(
-        version
-        for step in file.serve.fallback
-        if (version := _chain_version(step, live, versions)) is not None
-    )
-
-    def entry(version: str) -> VersionEntry:
-        held = named[version]
-        trust = held.manifest in trusted
-        return VersionEntry(version, held.artifact, held.manifest, trust, held.features)
-
-    wanted = [live.champion, live.challenger, live.standing_in, *chain]
-    used = [v for v in dict.fromkeys(wanted) if v is not None and v in named]
     return ModelRoute(
         model=model.name,
-        contract=contract,
+        contract=live_contract(file, live, versions),
         outcome=file.predicts.outcome,
         deadline_s=parse_duration(file.serve.deadline),
-        versions=tuple(entry(v) for v in used),
+        versions=(),
         champion=live.champion,
-        challenger=live.challenger,
-        challenger_share=live.share,
-        standing_in=live.standing_in,
-        chain=tuple(v for v in dict.fromkeys(chain) if v in named),
+        chain=tuple(
+            version
+            for step in file.serve.fallback
+            if (version := _chain_version(step, live, versions)) is not None
+        ),
         constant=file.constant,
-        rollout=f"{live.rollout}#{live.step}" if live.challenger else "",
         rule=file.rule,
         cache_ttl_s=file.cache_ttl_s,
         cache_all=file.cache_all,
         tenants=tuple(file.serve.tenants),
         circuit=file.circuit,
         cascade=file.cascade,
+    )
+
+
+def _decided(
+    told: ModelRoute, live: Deployment, named: Mapping[str, VersionRecord], trusted: set[str]
+) -> ModelRoute:
+    """The same with what was decided: who answers, and whose files are trusted."""
+
+    def entry(version: str) -> VersionEntry:
+        held = named[version]
+        trust = held.manifest in trusted
+        return VersionEntry(version, held.artifact, held.manifest, trust, held.features)
+
+    chain = tuple(version for version in dict.fromkeys(told.chain) if version in named)
+    wanted = (live.champion, live.challenger, live.standing_in, *chain)
+    return replace(
+        told,
+        versions=tuple(entry(v) for v in dict.fromkeys(wanted) if v is not None and v in named),
+        champion=live.champion,
+        challenger=live.challenger,
+        challenger_share=live.share,
+        standing_in=live.standing_in,
+        chain=chain,
+        rollout=f"{live.rollout}#{live.step}" if live.challenger else "",
         off=live.off,
-        previous=entry(live.previous) if live.previous in named else None,
+        previous=entry(live.previous) if live.previous and live.previous in named else None,
     )
 
 

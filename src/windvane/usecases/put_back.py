@@ -28,6 +28,8 @@ def put_back(tx: Tx, clock: Clock, items: Sequence[str], *, by: str = "", reason
     done = 0
     for item in found:
         match item.kind:
+            case ItemKind.NOTIFICATION if not item.whole:
+                pass
             case ItemKind.NOTIFICATION:
                 held = msgspec.json.decode(item.body, type=FailedNotification)
                 tx.postpone_effect(held.key, held.body, clock.wall())
@@ -46,8 +48,7 @@ def forget(tx: Tx, clock: Clock, items: Sequence[str], *, by: str = "", reason: 
     found = _found(tx, items)
     for item in found:
         if item.kind == ItemKind.NOTIFICATION:
-            held = msgspec.json.decode(item.body, type=FailedNotification)
-            tx.effect_done(held.key, clock.wall())
+            tx.effect_done(item.source, clock.wall())  # its key
     dropped = tx.drop_quarantined(items)
     _decide(tx, clock, found, "forget", "forgotten", by, reason)
     return dropped

@@ -335,7 +335,7 @@ class Recorder:
             waiting = bool(tx.retrying(0, ItemKind.EVENT))
         if not waiting:
             return 0
-        with self._store.begin() as tx:
+        with self._store.begin([]) as tx:
             self._token = tx.acquire(RETRY_LEASE, self._name, _RETRY_LEASE_S)
             items = tx.retrying(_READ_BYTES, ItemKind.EVENT) if self._token is not None else []
         if not items:

@@ -139,6 +139,19 @@ def test_halves_of_heads_make_room_for_who_asks() -> None:
     run(story)
 
 
+def test_halves_of_bodies_make_room_as_well() -> None:
+    async def story() -> None:
+        async with serving(ConnectionBounds(most=20)) as server:
+            head = HEAD.replace(b"GET", b"POST") + b"Content-Length: 10\r\n\r\nhalf"
+            halves = [await server.connect() for _ in range(30)]
+            for _, writer in halves:
+                writer.write(head)
+            assert b"200 OK" in await server.ask()
+            assert len(server.connections) <= 20
+
+    run(story)
+
+
 def test_who_is_being_answered_is_never_dropped_for_others() -> None:
     async def story() -> None:
         async with serving(ConnectionBounds(most=4, head_s=0.1, sweep_s=0.02)) as server:

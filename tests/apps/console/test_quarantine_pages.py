@@ -118,6 +118,15 @@ def test_a_form_says_what_follows_and_puts_back_what_fits(world: World) -> None:
     assert last.actor == "oidc:operator of seats"
 
 
+def test_the_api_leaves_out_what_is_not_ones_own_before_it_counts(world: World) -> None:
+    async def story() -> None:
+        for who, found in (("operator of seats", ["a2"]), ("admin", ["c1"])):
+            answer = await world.ask(who, "GET", "/api/quarantine?limit=1")
+            assert [one["id"] for one in answer.json()] == found
+
+    run(story)
+
+
 def test_nobody_forgets_what_is_not_theirs(world: World) -> None:
     async def story() -> None:
         given = {"items": ["a1", "b1"], "reason": "old"}

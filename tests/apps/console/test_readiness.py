@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import httpx
 import pytest
 from contracts.event_log.rows import append, predicted
@@ -240,3 +241,21 @@ def test_a_damaged_file_of_the_log_is_said_without_its_place(place: Place) -> No
     assert "1 of" in found["why"]
     assert file.name not in answer.text, "strangers may read it"
     assert str(place.folder) not in answer.text
+
+
+def test_a_look_that_found_no_thread_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readiness, "WITHIN_S", 0.05)
+    monkeypatch.setattr(readiness, "FRESH_S", -1.0)
+    free = threading.Event()
+
+    async def story() -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        look = readiness.BoundedLook(lambda: 1, "the disk")
+        busy = asyncio.create_task(anyio.to_thread.run_sync(free.wait))
+        await asyncio.sleep(0)
+        assert await look.found() == (None, "the disk did not answer within 0.05 s")
+        free.set()
+        await busy
+        assert await look.found() == (1, "")
+
+    asyncio.run(story())

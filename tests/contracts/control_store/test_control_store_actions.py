@@ -12,11 +12,13 @@ from contracts.control_store.test_control_store_records import decision, version
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.sql.schema import metadata
+from windvane.core.routing import ModelRoute, TenantLimit
+from windvane.core.task import Contract
 from windvane.ports.control_store import Deployment, Incident, ModelRecord, Progress, Silence
 
 # What stays of a model that was deleted: what was decided and who called, for the record; and
-# bounds of tenants, which are about nobody once it is gone.
-STAYS = {"decisions", "access", "tenant_limits"}
+# contracts, which another model may have as well.
+STAYS = {"decisions", "access", "contracts"}
 INCIDENT = Incident("i", "delay", "c", "feed", "high", "t", 1.0, 1.0, None, "o", "r")
 
 
@@ -90,6 +92,26 @@ def test_a_model_out_of_service_is_not_judged(store: SqlControlStore) -> None:
     with store.read() as tx:
         assert tx.deployment("delay") is None
         assert dict(tx.progress(["delay"])) == {}
+
+
+def test_a_model_that_is_deleted_takes_nothing_of_one_that_is_like_it(
+    store: SqlControlStore,
+) -> None:
+    contract = Contract(())
+    with store.begin() as tx:
+        for name in ("one", "two"):
+            tx.put_model(ModelRecord(name, "", 1.0))
+            tx.put_contract(name, contract)
+            tx.put_limit(TenantLimit("acme", name, rate=5))
+            tx.put_routes([ModelRoute(name, contract, "", 1.0, (), "1")])
+        tx.drop_model("one")
+    with store.read() as tx:
+        assert tx.contract(contract.id) == contract
+        assert [limit.model for limit in tx.limits()] == ["two"]
+        assert tx.route("one") is None
+        route = tx.route("two")
+    assert route is not None
+    assert route.model == "two"
 
 
 def test_nothing_of_a_deleted_model_stays_but_the_record(empty_url: str) -> None:

@@ -44,6 +44,7 @@ OK, DEGRADED, DOWN, UNKNOWN = (
         (judge_served_versions(3, 0), OK, "HLT-600"),
         (judge_served_versions(2, 1), DEGRADED, "HLT-607"),
         (judge_disk(10 << 30), OK, "HLT-600"),
+        (judge_disk(None, "the disk does not answer"), UNKNOWN, "HLT-611"),
         (judge_disk(200 << 20), DEGRADED, "HLT-611"),
         (judge_disk(0), DOWN, "HLT-611"),
         (judge_spool(False), OK, "HLT-600"),

@@ -43,6 +43,16 @@ def test_the_challenger_goes_first_and_the_version_before_is_kept() -> None:
     assert (made.versions, made.rollout, made.previous) == ((ONE,), "", THREE)
 
 
+def test_who_stands_in_for_the_champion_goes_on_when_the_challenger_goes() -> None:
+    done = roll_back_route(
+        replace(ROUTE, champion="1", challenger="2", challenger_share=0.5, standing_in="3",
+                chain=())
+    )  # fmt: skip
+    assert done is not None
+    assert done.route.standing_in == "3"
+    assert done.route.versions == (ONE, THREE)
+
+
 def test_without_either_there_is_nothing_to_return_to() -> None:
     assert roll_back_route(replace(ROUTE, previous=None)) is None
     assert roll_back_route(replace(ROUTE, champion="9", challenger="2")) is None

@@ -95,7 +95,7 @@ class DecisionRows(CountRows):
         self._c.execute(sa.update(t.outbox).where(c.key == key).values(values))
 
     def postpone_effect(self, key: str, body: Mapping[str, Any], due: float) -> None:
-        values = {"body": dump(body), "due": due}
+        values = {"body": dump(body), "due": due, "attempts": 0}
         self._c.execute(sa.update(t.outbox).where(t.outbox.c.key == key).values(values))
 
     def put_silence(self, silence: Silence) -> None:

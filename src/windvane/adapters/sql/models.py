@@ -20,14 +20,17 @@ from windvane.ports.control_store import (
     UnknownName,
     VersionRecord,
 )
+from windvane.ports.quarantine import ItemKind
 
 _PUBLISHER = 827362  # an advisory lock of the database
 _TABLES = 100
 
 
+# Not its contracts: another model may have one that is the same.
 _OF_A_MODEL = (
-    t.contracts, t.versions, t.deployments, t.routes, t.window_sketches, t.window_verdicts,
+    t.versions, t.deployments, t.routes, t.window_sketches, t.window_verdicts,
     t.monitor_states, t.judged_windows, t.incidents, t.silences, t.quarantine,
+    t.tenant_limits,
 )  # fmt: skip
 
 
@@ -110,6 +113,10 @@ class ModelRows(Rows):
         mine = sa.select(t.incidents.c.id).where(t.incidents.c.model == model)
         notes = t.incident_notes
         self._c.execute(sa.delete(notes).where(notes.c.incident.in_(mine)))
+        held = sa.select(t.quarantine.c.source).where(
+            t.quarantine.c.model == model, t.quarantine.c.kind == ItemKind.NOTIFICATION
+        )
+        self._c.execute(sa.delete(t.outbox).where(t.outbox.c.key.in_(held)))
         for table in _OF_A_MODEL:
             self._c.execute(sa.delete(table).where(table.c.model == model))
         self._c.execute(sa.delete(t.models).where(t.models.c.name == model))
@@ -156,6 +163,10 @@ class ModelRows(Rows):
 
     def drop_deployment(self, model: str) -> None:
         self._c.execute(sa.delete(t.deployments).where(t.deployments.c.model == model))
+
+    def route(self, model: str) -> ModelRoute | None:
+        row = self.one(sa.select(t.routes.c.body).where(t.routes.c.model == model))
+        return None if row is None else msgspec.json.decode(row.body, type=ModelRoute)
 
     def put_routes(self, routes: Sequence[ModelRoute]) -> None:
         self.put(t.routes, [{"model": r.model, "body": dump(r)} for r in routes])

@@ -4,6 +4,7 @@ what people do to models and incidents. The console and the API do the same by t
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -29,9 +30,11 @@ def act(
     as_json: bool,
     yes: bool = True,
     wait: bool = True,
+    offline: Callable[..., None] | None = None,
 ) -> None:
     """Do it, and say what was done, to which home, and which gateways took it, for which it waits
-    if ``wait``. Without ``yes`` it says what will happen and asks first."""
+    if ``wait``. Without ``yes`` it says what will happen and asks first. ``offline`` does it
+    where the control database does not answer."""
     settings = wiring.settings(home)
     store = wiring.store(settings)
     if action.about is About.INCIDENT:
@@ -42,7 +45,13 @@ def act(
             )  # fmt: skip
     if not yes:
         _confirm(store, action, asked)
-    done = perform(store, wiring.clock(settings), action, asked)
+    try:
+        done = perform(store, wiring.clock(settings), action, asked)
+    except StoreUnavailable as error:
+        if offline is None:
+            raise
+        offline(home, asked, error, as_json=as_json, wait=wait)
+        return
     message = done.verdict.sentence
     if as_json:
         print_json({"action": action.name, "model": asked.model, "version": asked.version,

@@ -93,14 +93,10 @@ def rollback(
     when the database is back.
     """
     from windvane.apps.cli.acting import act, act_offline
-    from windvane.ports.control_store import StoreUnavailable
     from windvane.usecases.actions import About, Asked, action_named
 
     asked, action = Asked(model, cli_actor(), reason), action_named("roll-back", About.MODEL)
-    try:
-        act(home, action, asked, as_json=as_json, wait=not no_wait)
-    except StoreUnavailable as error:
-        act_offline(home, asked, error, as_json=as_json, wait=not no_wait)
+    act(home, action, asked, as_json=as_json, wait=not no_wait, offline=act_offline)
 
 
 def deploy(

@@ -203,8 +203,12 @@ def subject_of(file: ModelFile) -> Subject:
 
 
 def find_model_subject(tx: Tx, model: str) -> Subject:
-    """Raises UnknownName."""
-    return subject_of(read_model_file(tx.model(model).text))
+    """Everything, where the file cannot be read that says whose model it is. Raises UnknownName."""
+    text = tx.model(model).text
+    try:
+        return subject_of(read_model_file(text))
+    except BadModelFile:
+        return _EVERYTHING
 
 
 def _find_subject(tx: Tx, about: About, name: str) -> Subject:

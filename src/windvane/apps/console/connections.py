@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 _log = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._made = False
         self._early = b""
         self.answering = 0
+        self._in_request = False
         self._asking_since: float | None = None
         self._blocked_since: float | None = None
 
@@ -111,10 +112,17 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def begin(self) -> None:
-        """A request has come whole enough to be answered."""
-        self.answering += 1
+    def head_came(self) -> None:
+        """What follows of the request has a time of its own."""
         self._asking_since = None
+        self._in_request = True
+
+    def request_over(self) -> None:
+        self._in_request = False
+
+    def begin(self) -> None:
+        """A request has come as a whole."""
+        self.answering += 1
 
     def end(self) -> None:
         self.answering -= 1
@@ -159,7 +167,7 @@ class Connection(asyncio.Protocol):
             self._inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if not self.answering and self._asking_since is None:
+        if not self._in_request and self._asking_since is None:
             self._asking_since = self._all.monotonic()
         if self._made:
             self._inner_data(data)
@@ -202,7 +210,8 @@ def bounded_protocol(
 
 
 class NotesRequests:
-    """Tells a connection when a request of it is answered, from its head on."""
+    """Tells a connection when a request of it is there as a whole, and until when it is answered:
+    who has only sent half of a body keeps nobody out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -212,8 +221,29 @@ class NotesRequests:
         if connection is None:
             await self._app(scope, receive, send)
             return
-        connection.begin()
+        connection.head_came()
+        whole = not _announces_body(scope)
+        if whole:
+            connection.begin()
+
+        async def noting() -> Message:
+            nonlocal whole
+            message = await receive()
+            if not whole and message["type"] == "http.request" and not message.get("more_body"):
+                whole = True
+                connection.begin()
+            return message
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, noting, send)
         finally:
-            connection.end()
+            connection.request_over()
+            if whole:
+                connection.end()
+
+
+def _announces_body(scope: Scope) -> bool:
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0")
+        for name, value in scope["headers"]
+    )

@@ -153,14 +153,14 @@ def quarantine_router(
     ) -> list[QuarantinedOut]:
         who = visit_of(request).principal
         found = await reads.ask(
-            lambda tx: visible_items(tx, who, tx.quarantined(model, kind, limit))
+            lambda tx: visible_items(tx, who, tx.quarantined(model, kind, MAX_ITEMS))[:limit]
         )
         names = QuarantinedOut.model_fields
         return [QuarantinedOut(**{name: getattr(one, name) for name in names}) for one in found]
 
     def named(change: Change, request: Request, given: ItemsNamed) -> ItemsOut:
         who = visit_of(request).principal
-        with store.begin() as tx:
+        with store.begin([]) as tx:
             found = [tx.quarantined_item(item) for item in dict.fromkeys(given.items)]
             may_change = {one.id for one in items_to_put_back(tx, who, found)}
             if refused := [one for one in found if one.id not in may_change]:
@@ -194,7 +194,7 @@ def quarantine_router(
         return asked, found
 
     def change_all(change: Change, chosen_ones: Sequence[Quarantined], who: Who) -> None:
-        with store.begin() as tx:
+        with store.begin([]) as tx:
             still = tx.held_of([one.id for one in chosen_ones])
             ids = [one.id for one in chosen_ones if one.id in still]
             change(tx, clock, ids, by=who.by, reason=who.reason)

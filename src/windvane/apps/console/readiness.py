@@ -77,9 +77,8 @@ class BoundedLook:
             return self._found
 
     async def _try(self) -> tuple[int | None, str]:
-        self._looking = True
-
         def work() -> int | None:
+            self._looking = True  # here, for who waits for a thread may leave before
             try:
                 return self._look()
             finally:
@@ -131,9 +130,7 @@ class ReadinessService:
             damaged, why = await self._log.found()
             found.append(judge_log_storage(why, damaged or 0))
         if self._disk is not None:
-            free, why = await self._disk.found()
-            if free is not None:
-                found.append(judge_disk(free))
+            found.append(judge_disk(*await self._disk.found()))
         found += judge_unseen_watchers() if watchers is None else judge_watchers(watchers)
         if self._feed is not None:
             seq, why = await self._feed.found()

@@ -76,9 +76,13 @@ def judge_log_storage(error: str, damaged: int = 0) -> Dependency:
     return _answers("log storage", "HLT-602", error, "the storage of the log answers")
 
 
-def judge_disk(free_bytes: int) -> Dependency:
-    """The fullest of the disks that are written to, with ``free_bytes`` left."""
-    name, free = "disk", f"{free_bytes / 1e6:,.0f} MB are free"
+def judge_disk(free_bytes: int | None, error: str = "") -> Dependency:
+    """The fullest of the disks that are written to, with ``free_bytes`` left; None for nobody
+    knows, with the ``error``."""
+    name = "disk"
+    if free_bytes is None:
+        return Dependency(name, DependencyState.UNKNOWN, "HLT-611", error)
+    free = f"{free_bytes / 1e6:,.0f} MB are free"
     if free_bytes < _FULL_BYTES:
         why = f"it is full: {free}, {_FULL_BYTES / 1e6:,.0f} MB are needed; nothing is recorded"
         return Dependency(name, DependencyState.DOWN, "HLT-611", why)

@@ -27,14 +27,16 @@ def roll_back_route(route: ModelRoute) -> RolledBack | None:
     else:
         return None
     chain = tuple(version for version in route.chain if version not in (gone, after.version))
-    kept = [entry for entry in route.versions if entry.version in chain]
+    # A stand-in answers for one champion: with another it has to be chosen anew.
+    stands_in = route.standing_in if after.version == route.champion else None
+    kept = [entry for entry in route.versions if entry.version in (*chain, stands_in)]
     fresh = replace(
         route,
         versions=(after, *kept),
         champion=after.version,
         challenger=None,
         challenger_share=0.0,
-        standing_in=None,
+        standing_in=stands_in,
         chain=chain,
         rollout="",
         previous=previous,
