@@ -469,6 +469,11 @@ class Windows(Protocol):
         """The ``limit`` newest of each model, newest first; ``monitor`` "" for all."""
         ...
 
+    def verdict_heads(self, models: Sequence[str], limit: int) -> list[WindowVerdict]:
+        """The ``limit`` newest of each model without their details; of one window those on the
+        model itself first."""
+        ...
+
     def due_models(self, read_until: float) -> list[str]:
         """Deployed models that have a window to judge, or may: those never judged are among
         them. ``read_until`` is how far every spool was read (business time, s)."""

@@ -346,7 +346,7 @@ def parse_budget(text: str) -> tuple[float, float]:
     return float(found[1]), _PERIODS[found[2]]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4_096)
 def read_model_file(text: str) -> ModelFile:
     """Parse and check a model's file; raises BadModelFile.
 

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from windvane.adapters.clock import open_clock
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.app import make_app
-from windvane.ports.control_store import Checkpoint, ModelRecord
+from windvane.ports.control_store import Checkpoint, ModelRecord, StoreUnavailable
 from windvane.ports.quarantine import Counted, CountName, Quarantined
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.issue_key import issue_keys
@@ -108,3 +109,17 @@ def test_a_file_that_cannot_be_read_leaves_the_other_models_on_the_page(
     assert [one["name"] for one in client.get("/api/models").json()] == ["bad", "late"]
     assert client.get("/").status_code == 200
     assert client.get("/api/models/bad").status_code == 422
+
+
+def test_what_was_read_a_moment_ago_stands_in(
+    store: SqlControlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client(store, role="")
+    before = client.get("/metrics").text
+    assert "windvane_steward_shards_held" in before
+
+    def out() -> Any:
+        raise StoreUnavailable("too slow")
+
+    monkeypatch.setattr(store, "read", out)
+    assert client.get("/metrics").text == before

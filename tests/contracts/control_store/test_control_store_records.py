@@ -206,6 +206,23 @@ def test_verdicts_are_newest_first_and_replaced_by_window(store: SqlControlStore
         ]  # fmt: skip
 
 
+def test_heads_of_verdicts_have_the_models_own_first(store: SqlControlStore) -> None:
+    rows = [
+        WindowVerdict("delay", start, monitor, subject, "pass", "DRI-200", "s", {"at": start})
+        for start in (60.0, 120.0)
+        for monitor, subject in (("features", ""), ("errors", ""), ("early", "AA"), ("early", "BB"))
+    ]
+    with store.begin() as tx:
+        tx.add_verdicts([*rows, replace(rows[0], model="seats")])
+    with store.read() as tx:
+        found = tx.verdict_heads(["delay", "seats"], 3)
+        assert tx.verdict_heads([], 3) == []
+    mine = [(v.start, v.monitor, v.subject) for v in found if v.model == "delay"]
+    assert mine == [(120.0, "errors", ""), (120.0, "features", ""), (120.0, "early", "AA")]
+    assert [v.model for v in found].count("seats") == 1
+    assert all(v.detail == {} for v in found)
+
+
 def test_the_newest_verdicts_of_many_models_are_those_of_each(store: SqlControlStore) -> None:
     rows = [
         WindowVerdict(model, start, monitor, subject, "pass", "DRI-200", model, {"at": start})

@@ -176,6 +176,20 @@ class WindowRows(Rows):
         rows = self.of_each([found.where(c.model == model) for model in models])
         return sorted(map(_verdict, rows), key=lambda v: (-v.start, v.model, v.monitor, v.subject))
 
+    def verdict_heads(self, models: Sequence[str], limit: int) -> list[WindowVerdict]:
+        c = t.window_verdicts.c
+        columns = (c.model, c.start, c.monitor, c.subject, c.outcome, c.code, c.sentence)
+        # A model's own come before its tenants', of which there may be more than ``limit``.
+        order = (c.start.desc(), c.subject != "", c.monitor, c.subject)
+        found = sa.select(*columns).order_by(*order).limit(limit)
+        return list(map(_head, self.of_each([found.where(c.model == m) for m in models])))
+
+
+def _head(row: Any) -> WindowVerdict:
+    return WindowVerdict(
+        row.model, row.start, row.monitor, row.subject, row.outcome, row.code, row.sentence, {}
+    )
+
 
 def _verdict(row: Any) -> WindowVerdict:
     return WindowVerdict(

@@ -64,6 +64,7 @@ from windvane.usecases.read_settings import Retention
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
 _log = logging.getLogger(__name__)
+_METRICS_LAST_S = 120.0
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -284,6 +285,8 @@ def _health_router(
         response.status_code, out = await ready.look()
         return out
 
+    held: list[tuple[float, list[Series], list[Series]]] = []
+
     @router.get("/metrics", summary="The gateways' metrics as one, and the recorders'")
     @(public if open_metrics else needs(Action.VIEW))
     async def metrics() -> PlainTextResponse:
@@ -296,13 +299,16 @@ def _health_router(
                 tx, now, wall, expire_after_s,
                 damaged_files=damaged, broken=broken_versions(board),
             )  # fmt: skip
-            return recorder_series(tx.counts()), control
+            counted = recorder_series(tx.counts())
+            held[:] = [(wall, counted, control)]  # also of a look that is late by then
+            return counted, control
 
         try:
             counted, control = await reads.ask_shared("metrics", read)
         except StoreUnavailable as error:
-            _log.warning("/metrics: what the control database says is left out: %s", error)
-            counted, control = [], []
+            counted, control = _lately(held, wall)
+            what = "from before" if control else "left out"
+            _log.warning("/metrics: what the control database says is %s: %s", what, error)
         text = render({**posted, RECORDERS: counted, CONTROL: control})
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
 
@@ -313,6 +319,17 @@ def _health_router(
 
     del healthz, readyz, metrics, schema
     return router
+
+
+def _lately(
+    held: list[tuple[float, list[Series], list[Series]]], wall: float
+) -> tuple[list[Series], list[Series]]:
+    """What was read last, if that is not long ago: a database that is slow once is no reason for
+    alerts to lose their series."""
+    for at, counted, control in held:
+        if 0.0 <= wall - at <= _METRICS_LAST_S:
+            return counted, control
+    return [], []
 
 
 def _to_sign_in(request: Request, url: str) -> Response:

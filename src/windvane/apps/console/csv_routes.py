@@ -35,7 +35,7 @@ from windvane.apps.console.log_explorer import LogExplorer, LogQuery
 from windvane.apps.console.log_reads import LogAnswer
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.quality import QualityReader, quality_view
-from windvane.apps.console.reading import file_of, load_decision, load_incidents, load_model_record
+from windvane.apps.console.reading import load_decision, load_incidents, load_model_record
 from windvane.apps.console.sheets import (
     LOOKS,
     OF_INCIDENT,
@@ -58,6 +58,7 @@ from windvane.apps.console.views import (
 from windvane.core.authorization import Action
 from windvane.core.errors import did_you_mean
 from windvane.ports.clock import Clock
+from windvane.usecases.read_model_file import read_model_file
 
 T = TypeVar("T")
 
@@ -113,7 +114,9 @@ def csv_router(
         async def log_rows(request: Request, model: str, asked: LogQuery) -> Response:
             record, _ = await reads.ask(lambda tx: load_model_record(tx, model))
             who = visit_of(request).principal
-            return csv_response(await explorer.rows(file_of(record.text), asked, who), model)
+            return csv_response(
+                await explorer.rows(read_model_file(record.text), asked, who), model
+            )
 
         del log_rows
 

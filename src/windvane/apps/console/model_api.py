@@ -26,12 +26,13 @@ from windvane.apps.console.log_explorer import LogExplorer, LogQuery
 from windvane.apps.console.log_reads import LogAnswer
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.quality import QualityReader, quality_view
-from windvane.apps.console.reading import file_of, load_model_record
+from windvane.apps.console.reading import load_model_record
 from windvane.apps.console.views import range_of
 from windvane.core.authorization import Action
 from windvane.ports.clock import Clock
 from windvane.usecases.explore_log import MOST_ROWS
 from windvane.usecases.measure_quality import SpanQuality
+from windvane.usecases.read_model_file import read_model_file
 
 
 class SpanOut(BaseModel):
@@ -254,7 +255,7 @@ def model_api_router(
     ) -> LogPageOut:
         record, _ = await reads.ask(lambda tx: load_model_record(tx, model))
         who = visit_of(request).principal
-        found = await explorer.page(file_of(record.text), asked, who, limit)
+        found = await explorer.page(read_model_file(record.text), asked, who, limit)
         if found.problem is not None:
             raise found.problem
         if found.value is None:

@@ -27,7 +27,7 @@ from windvane.apps.console.log_explorer import (
 from windvane.apps.console.log_reads import LogAnswer
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.quality import QualityReader, problem_of, quality_view
-from windvane.apps.console.reading import file_of, load_model_record
+from windvane.apps.console.reading import load_model_record
 from windvane.apps.console.rendering import Pages, begin, link
 from windvane.apps.console.story import answered_otherwise
 from windvane.apps.console.tables import paged, search
@@ -50,6 +50,7 @@ from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
 from windvane.usecases.actions import ModelState
 from windvane.usecases.explore_log import LogPage
+from windvane.usecases.read_model_file import read_model_file
 
 
 def model_router(
@@ -169,7 +170,7 @@ def model_router(
         @needs(Action.VIEW, "model")
         async def log_page(request: Request, model: str, asked: LogQuery) -> Response:
             record, _ = await reads.ask(lambda tx: load_model_record(tx, model))
-            file, who = file_of(record.text), visit_of(request).principal
+            file, who = read_model_file(record.text), visit_of(request).principal
             status, found, problem = HTTPStatus.OK, LogAnswer[LogPage](None), None
             try:
                 found = await explorer.page(file, asked, who)

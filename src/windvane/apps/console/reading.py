@@ -57,17 +57,11 @@ _log = logging.getLogger(__name__)
 GLANCE_WINDOWS = 24
 INCIDENTS = 200
 MOST_INCIDENTS = 1_000
-_FILES = 4_096
 _DECISIONS = 60
 _ROWS = 12_000
 _CHUNK = 24
 _NAMES = 200
 _OF_INCIDENT = 12
-
-
-@lru_cache(maxsize=_FILES)
-def file_of(text: str) -> ModelFile:
-    return read_model_file(text)
 
 
 @lru_cache(maxsize=64)
@@ -142,7 +136,7 @@ def load_model_page(
     """One model over its last ``windows`` windows; raises UnknownName. ``wall``: real time, 0
     where no spool is to be taken for gone."""
     record = find_model(tx, name)
-    file, live = file_of(record.text), tx.deployment(name)
+    file, live = read_model_file(record.text), tx.deployment(name)
     incidents = tx.incidents(name, INCIDENTS)
     open_ones = [i for i in incidents if i.closed_at is None]
     asked = grid(
@@ -236,7 +230,7 @@ def load_incident(tx: Tx, incident: str, *, values: bool) -> IncidentPage:
             continue
     live = tx.deployment(found.model)
     watched = live is not None and is_watched(tx.version(found.model, live.champion))
-    file = file_of(tx.model(found.model).text)
+    file = read_model_file(tx.model(found.model).text)
     return IncidentPage(found, notes, decisions, live, watched, file)
 
 
@@ -261,7 +255,7 @@ def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:
 def shown_file(record: ModelRecord) -> ModelFile:
     """The applied file; one of defaults where it cannot be read any more: the others are shown."""
     try:
-        return file_of(record.text)
+        return read_model_file(record.text)
     except BadModelFile:
         _log.exception("the file of model %s cannot be read", record.name)
         return ModelFile(record.name, {}, Owner("file cannot be read"))
