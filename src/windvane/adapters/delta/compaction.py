@@ -109,7 +109,10 @@ class Compaction:
         day, bucket = place
         order = [*ORDER, "position", *(["row"] if "row" in SCHEMAS[name].names else [])]
         with TemporaryDirectory() as spilled, open_connection() as c:
-            c.execute(f"SET memory_limit='{_SORT_MEMORY}'; SET temp_directory={quoted(spilled)}")
+            c.execute(
+                f"SET memory_limit='{_SORT_MEMORY}'; SET threads=1; "
+                f"SET temp_directory={quoted(spilled)}"
+            )
             c.register("rows_of_day", _dataset(table, place))
             rows = c.sql(f"SELECT * FROM rows_of_day ORDER BY {', '.join(order)}")
             try:

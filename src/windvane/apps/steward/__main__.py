@@ -9,6 +9,7 @@ import threading
 import time
 
 from windvane.apps.steward import wiring
+from windvane.apps.steward.background import BackgroundThread
 
 _log = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 30.0
@@ -24,6 +25,7 @@ def main() -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stopping.set())
     store = lanes = steward = None
+    upkeep = BackgroundThread("log-upkeep")
     failures = 0
     while not stopping.is_set():
         began = time.monotonic()
@@ -31,7 +33,7 @@ def main() -> None:
             if steward is None:
                 store = wiring.store(given)
                 lanes = wiring.lanes(given, store)
-                steward = wiring.steward(given, store, lanes.wake)
+                steward = wiring.steward(given, store, lanes.wake, upkeep)
                 lanes.start()
             steward.turn()
             failures = 0
@@ -43,6 +45,7 @@ def main() -> None:
         stopping.wait(min(max(pause_s, rest_s), _LONGEST_WAIT_S))
     if lanes is not None:
         lanes.stop()
+    upkeep.stop()
     if steward is not None:
         try:
             steward.stop()

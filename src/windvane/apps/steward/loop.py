@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from windvane.apps.steward.background import at_once
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Tx
 from windvane.ports.event_log import EventLog
@@ -49,7 +50,8 @@ def _nobody() -> None:
 
 class Steward:
     """Judges the models of the shards whose leases it holds; a deposed one's transactions fail by
-    their tokens. ``wake`` is called when there may be effects to carry out."""
+    their tokens. ``wake`` is called when there may be effects to carry out. The log is kept in
+    order by ``background``, through ``upkeep_log``: sorting a day takes longer than a lease."""
 
     def __init__(
         self,
@@ -64,6 +66,8 @@ class Steward:
         wake: Callable[[], None] = _nobody,
         expire_after_s: float = EXPIRE_AFTER_S,
         pending: PendingRollbacks | None = None,
+        upkeep_log: EventLog | None = None,
+        background: Callable[[Callable[[], None]], None] = at_once,
     ) -> None:
         self._holder = holder
         self._store = store
@@ -73,6 +77,8 @@ class Steward:
         self._lease_s = lease_s
         self._wake = wake
         self._pending = pending
+        self._upkeep_log = upkeep_log or log
+        self._background = background
         self._retention = retention or Retention()
         self._retained = Turn()
         self._log_tidy_at = 0.0
@@ -160,11 +166,15 @@ class Steward:
             )
         except Exception:
             _log.exception("what is old was not removed; trying again")
+        self._background(self._tidy_log)
+
+    def _tidy_log(self) -> None:
+        now = self._clock.wall()
         try:
             if now >= self._log_tidy_at:
                 self._log_tidy_at = now + _EXPIRE_EVERY_S
-                keep_log_bounded(self._store, self._log, self._clock, self._retention)
-            if gone := self._log.compact(_MOST_FILES):
+                keep_log_bounded(self._store, self._upkeep_log, self._clock, self._retention)
+            if gone := self._upkeep_log.compact(_MOST_FILES):
                 _log.info("%d small files of the log became few", gone)
         except Exception:
             _log.exception("the log was not compacted; trying again")

@@ -51,7 +51,12 @@ def lanes(given: Settings, held: SqlControlStore) -> Lanes:
     return Lanes(held, clock, made, given.steward_every_s)
 
 
-def steward(given: Settings, held: SqlControlStore, wake: Callable[[], None]) -> Steward:
+def steward(
+    given: Settings,
+    held: SqlControlStore,
+    wake: Callable[[], None],
+    background: Callable[[Callable[[], None]], None],
+) -> Steward:
     return Steward(
         f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
         held,
@@ -63,4 +68,6 @@ def steward(given: Settings, held: SqlControlStore, wake: Callable[[], None]) ->
         wake=wake,
         expire_after_s=given.spool_expire_after_s,
         pending=FilePendingRollbacks(given.pending_folder),
+        upkeep_log=DeltaEventLog(given.log_root, given.log_storage),
+        background=background,
     )
