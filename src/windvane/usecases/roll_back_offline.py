@@ -79,7 +79,7 @@ def record_pending(
             since = dt.datetime.fromtimestamp(held.at, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
             reason = f"{held.reason} (done without the control database at {since} UTC)".strip()
             try:
-                perform(store, clock, RollBack(), Asked(held.model, held.by, reason))
+                perform(store, clock, RollBack(), Asked(held.model, held.by, reason, held.version))
                 recorded += 1
             except (ActionRefused, UnknownName):
                 _log.exception("the rollback of %s cannot be recorded", held.model)

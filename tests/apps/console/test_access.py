@@ -14,7 +14,7 @@ from apps.console.visitors import (
     OTHER_INCIDENT,
     SECRET_EMAIL,
     World,
-    csrf_on,
+    hidden_on,
     run,
 )
 from fastapi import APIRouter
@@ -324,9 +324,13 @@ def test_what_people_do_is_on_record_with_their_name_and_reason(world: World) ->
         page = await world.ask("operator", "GET", "/act/model/roll-back/late")
         assert "Version 1 answers in place of version 2" in page.text
         async with world.browser(world.people["operator"]) as client:
-            sent = {"csrf": csrf_on(page), "reason": "  p99 doubled  "}
+            sent = {**hidden_on(page), "reason": "  p99 doubled  "}
             done = await client.post("/act/model/roll-back/late", data=sent)
             assert (done.status_code, done.headers["location"]) == (303, "/models/late")
+            twice = await client.post("/act/model/roll-back/late", data=sent)
+            assert (twice.status_code, "no version before 1" in twice.text) == (422, True)
+            page = await world.ask("operator", "GET", f"/act/incident/close/{INCIDENT}")
+            sent = {**hidden_on(page), "reason": "  p99 doubled  "}
             empty = await client.post(
                 f"/act/incident/close/{INCIDENT}", data={**sent, "reason": " "}
             )

@@ -7,10 +7,11 @@ import io
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from apps.console.visitors import World, run, send
+from apps.console.visitors import World, hidden_on, run, send
 from event_rows import predicted_event
 
 from windvane.adapters.sql import SqlControlStore
@@ -116,6 +117,26 @@ def test_a_form_says_what_follows_and_puts_back_what_fits(world: World) -> None:
     (last,) = (d for d in world.decisions() if d.subject == "quarantine")
     assert (last.model, last.action, last.reason) == ("seats", "put-back", "mended")
     assert last.actor == "oidc:operator of seats"
+
+
+def test_what_came_after_the_form_was_shown_is_not_forgotten(world: World) -> None:
+    path = "/quarantine/forget?model=seats"
+
+    async def story() -> None:
+        async with world.browser(world.people["admin"]) as client:
+            page = await client.get(path)
+            assert "2 events will never be processed" in page.text
+            with world.store.begin() as tx:
+                tx.add_quarantined([replace(ITEMS[0], id="a3")])
+            sent = {**hidden_on(page), "reason": "old"}
+            answer = await client.post(path, data=sent)
+            assert (answer.status_code, "3 items by now" in answer.text) == (422, True)
+            assert len(held(world)) == 5
+            sent = {**hidden_on(answer), "reason": "old"}
+            assert (await client.post(path, data=sent)).status_code == 303
+
+    run(story)
+    assert set(held(world)) == {"b1", "c1"}
 
 
 def test_the_api_leaves_out_what_is_not_ones_own_before_it_counts(world: World) -> None:

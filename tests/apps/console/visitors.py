@@ -165,8 +165,13 @@ async def send(
     """Opens the form and sends it, as a browser does."""
     page = await client.get(path)
     assert page.status_code == 200, page.text
-    sent = {"csrf": csrf_on(page), "reason": reason, **typed}
+    sent = {**hidden_on(page), "reason": reason, **typed}
     return await client.post(path, data=sent)
+
+
+def hidden_on(page: httpx.Response) -> dict[str, str]:
+    """What a form sends beside what is typed."""
+    return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text))
 
 
 def csrf_on(page: httpx.Response) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,7 @@ def act(
                 incident=asked.incident, lasts_s=asked.lasts_s,
             )  # fmt: skip
     if not yes:
-        _confirm(store, action, asked)
+        asked = replace(asked, confirmed=_confirm(store, action, asked))
     try:
         done = perform(store, wiring.clock(settings), action, asked)
     except StoreUnavailable as error:
@@ -88,9 +89,10 @@ def act_offline(
     say_taken(settings, wait=wait)
 
 
-def _confirm(store: ControlStore, action: ModelAction, asked: Asked) -> None:
+def _confirm(store: ControlStore, action: ModelAction, asked: Asked) -> str:
+    """What was confirmed, for `Asked`."""
     with store.read() as tx:
-        follows = action.foresee(tx, asked)
+        follows, seen = action.foresee(tx, asked), action.prospect(tx, asked)
     err.print(follows)
     if not sys.stdin.isatty():
         raise typer.BadParameter(
@@ -98,6 +100,7 @@ def _confirm(store: ControlStore, action: ModelAction, asked: Asked) -> None:
         )
     if not typer.confirm("Go on?", err=True):
         raise typer.Exit(1)
+    return seen
 
 
 def abort(

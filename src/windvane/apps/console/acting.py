@@ -202,6 +202,7 @@ def _add_api(router: APIRouter, action: ModelAction, acting: Acting) -> None:
             version=getattr(given, "version", ""),
             incident=name if on_incident else "",
             lasts_s=_seconds(getattr(given, "lasts", "")),
+            once=_once(request),
         )
         done = acting.perform(action, asked)
         return ActedOut(
@@ -246,19 +247,20 @@ class _ActionPage:
         action = self.action
         on_incident = action.about is About.INCIDENT
 
-        def read(tx: Tx) -> tuple[str, str, list[str], WindvaneError | None]:
+        def read(tx: Tx) -> tuple[str, str, str, list[str], WindvaneError | None]:
             model = tx.incident(name).model if on_incident else tx.model(name).name
             asked = Asked(model, "", version=version, incident=name if on_incident else "")
             versions: list[str] = []
             if action.about is About.VERSION and not version:
                 versions = [v.version for v in reversed(tx.version_summaries(model))]
-                return "", model, versions, error
+                return "", "", model, versions, error
             try:
-                return action.foresee(tx, asked), model, versions, error
+                about, seen = action.foresee(tx, asked), action.prospect(tx, asked)
+                return about, seen, model, versions, error
             except ActionRefused as refused:
-                return "", model, versions, error or refused
+                return "", "", model, versions, error or refused
 
-        about, model, versions, problem = await self._reads.ask(read)
+        about, seen, model, versions, problem = await self._reads.ask(read)
         status = HTTPStatus.OK if error is None else HTTPStatus.UNPROCESSABLE_ENTITY
         subject = f"version {version} of {model}" if version else model
         return self._pages.page(
@@ -267,7 +269,7 @@ class _ActionPage:
             back=link("incidents" if on_incident else "models", name), verb=action.verb,
             longest=_LONGEST_REASON, versions=versions, version=version, lasts=action.lasts,
             choose=action.about is About.VERSION and not version,
-            destructive=action.destructive, possible=bool(about),
+            destructive=action.destructive, possible=bool(about), confirmed=seen,
         )  # fmt: skip
 
     async def submit(self, request: Request, name: str) -> Response:
@@ -281,11 +283,12 @@ class _ActionPage:
                 version = field(form, "version", _LONGEST_NAME)
             lasts_s = _seconds(field(form, "lasts", 32)) if action.lasts else 0.0
             who = visit_of(request).principal.actor
+            confirmed = field(form, "confirmed", _LONGEST_NAME)
 
             def act() -> None:
                 model = self._acting.model_of(name) if on_incident else name
                 incident = name if on_incident else ""
-                asked = Asked(model, who, reason, version, incident, lasts_s)
+                asked = Asked(model, who, reason, version, incident, lasts_s, confirmed)
                 self._acting.perform(action, asked)
 
             await anyio.to_thread.run_sync(act)
@@ -294,6 +297,17 @@ class _ActionPage:
         gone = action.name == "delete"
         where = "/" if gone else link("incidents" if on_incident else "models", name)
         return RedirectResponse(where, HTTPStatus.SEE_OTHER)
+
+
+def _once(request: Request) -> str:
+    """The name of the request, if it has one. Raises BadForm."""
+    named = request.headers.get("idempotency-key", "")
+    if len(named) > _LONGEST_NAME:
+        raise BadForm(
+            f"Idempotency-Key has {len(named):,} characters, {_LONGEST_NAME} are the most",
+            hint="a UUID will do",
+        )
+    return named
 
 
 def _add_pages(router: APIRouter, page: _ActionPage) -> None:

@@ -61,7 +61,7 @@ class Check:
 @dataclass(frozen=True, slots=True)
 class Form:
     """``about`` are sentences on what will happen; ``path`` takes the form, ``back`` is where to go
-    without sending it."""
+    without sending it. ``confirmed`` names the state of things that they are true of."""
 
     title: str
     verb: str
@@ -73,6 +73,7 @@ class Form:
     checks: Sequence[Check] = ()
     reason: str = ""
     destructive: bool = False
+    confirmed: str = ""
 
     def filled(self, sent: Mapping[str, str]) -> Form:
         """With what was typed, but for passwords."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
@@ -30,6 +31,7 @@ from windvane.apps.console.forms import Form, FormRoute, Forms
 from windvane.apps.console.installation import Who
 from windvane.apps.console.rendering import Pages, begin
 from windvane.apps.console.tables import LONGEST, paged, search
+from windvane.apps.console.visiting import BadForm
 from windvane.core.authorization import HIDDEN, Action, Principal
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Tx, UnknownName
@@ -205,9 +207,11 @@ def quarantine_router(
         async def show(request: Request) -> Form:
             return form(*await chosen(request))
 
-        async def submit(request: Request, sent: Any, who: Who) -> Response:
-            del sent
+        async def submit(request: Request, sent: Mapping[str, str], who: Who) -> Response:
             _, found = await chosen(request)
+            if sent.get("confirmed") != _named(found):
+                message = f"what fits is not what it was: {len(found):,} items by now"
+                raise BadForm(message, hint="look at it again")
             await anyio.to_thread.run_sync(partial(change_all, change, found, who))
             return RedirectResponse(QUARANTINE, 303)
 
@@ -274,6 +278,7 @@ def _put_back_form(asked: ItemsAsked, items: Sequence[Quarantined]) -> Form:
     return Form(
         title=_title("Process", items, "again"), verb="Process again",
         path=asked.link(f"{QUARANTINE}/put-back"), back=QUARANTINE, about=about,
+        confirmed=_named(items),
     )  # fmt: skip
 
 
@@ -283,9 +288,15 @@ def _forget_form(asked: ItemsAsked, items: Sequence[Quarantined]) -> Form:
     return Form(
         title=_title("Forget", items, ""), verb="Forget for good", destructive=True,
         path=asked.link(f"{QUARANTINE}/forget"), back=QUARANTINE,
+        confirmed=_named(items),
         about=[f"{told} will never be processed, and cannot be looked at any more.",
                "What was counted of them stays counted."],
     )  # fmt: skip
+
+
+def _named(items: Sequence[Quarantined]) -> str:
+    """Just these items, whatever order they have."""
+    return hashlib.sha256(" ".join(sorted(one.id for one in items)).encode()).hexdigest()
 
 
 def _title(verb: str, items: Sequence[Quarantined], after: str) -> str:

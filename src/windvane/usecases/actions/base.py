@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import hashlib
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +17,14 @@ from windvane.core.execution import Environment, RuntimeName
 from windvane.core.journal import Decision, Effect
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, Deployment, Incident, Tx, VersionRecord
+from windvane.ports.control_store import (
+    ControlStore,
+    Deployment,
+    Incident,
+    Tx,
+    UnknownName,
+    VersionRecord,
+)
 from windvane.ports.trial import TrialOrder
 
 
@@ -23,6 +32,13 @@ class ActionRefused(WindvaneError):
     """What was asked for cannot be done as things are; nothing was changed."""
 
     code: ClassVar[str] = "ACT-100"
+
+
+class ChangedMeanwhile(ActionRefused):
+    """What was confirmed is not what would happen now; nothing was changed."""
+
+    code: ClassVar[str] = "ACT-101"
+    hint = "look at what would happen now, and confirm that"
 
 
 class About(enum.StrEnum):
@@ -36,7 +52,11 @@ class About(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What somebody asks for: ``by`` whom and why (``reason``), for the record. ``version`` and
-    ``incident`` where the action is about one; ``lasts_s`` where it ends by itself (seconds)."""
+    ``incident`` where the action is about one; ``lasts_s`` where it ends by itself (seconds).
+
+    ``confirmed`` is the `ModelAction.prospect` that somebody saw, "" where nobody looked. ``once``
+    names the request: repeated by the same actor it is done once.
+    """
 
     model: str
     by: str
@@ -44,6 +64,8 @@ class Asked:
     version: str = ""
     incident: str = ""
     lasts_s: float = 0.0
+    confirmed: str = ""
+    once: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +159,11 @@ class ModelAction(ABC):
         """What will happen, in sentences for who is about to confirm. Raises ActionRefused and
         UnknownName."""
 
+    def prospect(self, tx: Tx, asked: Asked) -> str:
+        """A hash of what ``foresee`` says, to confirm just that. Raises as ``foresee``."""
+        about = Asked(asked.model, "", version=asked.version, incident=asked.incident)
+        return hashlib.sha256(self.foresee(tx, about).encode()).hexdigest()
+
     @abstractmethod
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         """Do it in the transaction. Raises as ``foresee``."""
@@ -152,10 +179,15 @@ class ModelAction(ABC):
     def perform(
         self, store: ControlStore, clock: Clock, asked: Asked, checks: ServingChecks
     ) -> Decision:
-        """Check, act and record, in one transaction; the decision."""
+        """Check, act and record, in one transaction; the decision. Raises ChangedMeanwhile where
+        it would do another thing than was confirmed."""
+        if asked.once and (before := self._done_before(store, asked)) is not None:
+            return before
         self.check(store, asked, checks)
         with store.begin(self.locks(asked)) as tx:
             tx.model(asked.model)
+            if asked.confirmed and asked.confirmed != self.prospect(tx, asked):
+                raise ChangedMeanwhile("it would do another thing by now than was confirmed")
             when = Occurrence(clock.now(), clock.wall(), self._decision_id(asked))
             done = self.act(tx, asked, when)
             decision = Decision(
@@ -175,6 +207,12 @@ class ModelAction(ABC):
             tx.decide(decision)
         return decision
 
+    def _done_before(self, store: ControlStore, asked: Asked) -> Decision | None:
+        with store.read() as tx, contextlib.suppress(UnknownName):
+            return tx.decision(self._decision_id(asked))
+        return None
+
     def _decision_id(self, asked: Asked) -> str:
         about = asked.incident or "/".join(filter(None, (asked.model, asked.version)))
-        return f"{about}/{self.name}/{secrets.token_hex(8)}"
+        named = hashlib.sha256(f"{asked.by}\0{asked.once}".encode()).hexdigest()[:16]
+        return f"{about}/{self.name}/{named if asked.once else secrets.token_hex(8)}"

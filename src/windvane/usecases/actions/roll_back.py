@@ -58,6 +58,8 @@ class RollBack(ModelAction):
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         held = _live(tx, asked.model)
         bad, good = _sides(held)
+        if asked.version not in ("", bad):
+            raise CannotRollBack(f"version {bad} would go, version {asked.version} was meant")
         message = f"version {bad} was rolled back by hand: version {good} answers everyone"
         if held.challenger:
             fresh = _without_challenger(held, when.now)
