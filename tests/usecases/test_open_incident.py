@@ -8,15 +8,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from usecases.harness import FILE, MODEL, START, Harness
 
-from windvane.core.alerting import Cause, CauseKind
+from windvane.core.alerting import Cause, CauseKind, Finding, correlate
 from windvane.core.journal import Effect
 from windvane.ports.control_store import Incident
 from windvane.usecases.monitors import cause_kinds
+from windvane.usecases.monitors.errors import ERRORS
+from windvane.usecases.monitors.outcomes import OUTCOMES
 from windvane.usecases.monitors.refusals import TENANT
 from windvane.usecases.monitors.sudden_shift import FEED
-from windvane.usecases.open_incident import close_incident, open_incident
+from windvane.usecases.open_incident import (
+    close_incident,
+    join_incident,
+    leave_incident,
+    open_incident,
+)
 from windvane.usecases.publish_routing import NOTIFY
 from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.respond import open_causes
 
 WEATHER = Cause(FEED, "weather")
 MODEL_FILE = read_model_file(FILE)
@@ -149,3 +157,64 @@ def test_tenants_with_similar_names_have_their_own(harness: Harness) -> None:
     tell(harness, Cause(TENANT, "a/b"))
     tell(harness, Cause(TENANT, "a-b"))
     assert len(harness.incidents()) == 2
+
+
+def finding(kind: CauseKind, subject: str, since: float, *, began: bool = True) -> Finding:
+    cause = Cause(kind, subject)
+    sources = (subject,) if kind is FEED else ()
+    return Finding(kind.name, cause, began, since, f"{cause.key} moved", (), sources)
+
+
+def play(harness: Harness, *findings: Finding) -> list[Effect]:
+    """A window with these findings, through the real correlation; the effects that tell people."""
+    told: list[Effect] = []
+    with harness.store.begin() as tx:
+        held = open_causes(tx.open_incidents(MODEL))
+        for change in correlate(findings, held, 120.0):
+            now = harness.clock.now()
+            if change.began:
+                told += join_incident(
+                    tx, MODEL_FILE, change, evidence=[], now=now, decision="d", done=[]
+                )
+            if change.ended:
+                leave_incident(
+                    tx, MODEL_FILE, change, cause_kinds(), now=now, decision="e", lines=["ended"]
+                )
+    return told
+
+
+def opened(harness: Harness) -> list[tuple[str, str, str]]:
+    with harness.store.read() as tx:
+        return [(i.cause, i.severity, i.title) for i in tx.open_incidents(MODEL)]
+
+
+def test_people_hear_of_what_turns_out_to_be_graver(harness: Harness) -> None:
+    low, high = finding(OUTCOMES, MODEL, START), finding(FEED, "weather", START + 60.0)
+    (first,) = play(harness, low)
+    assert first.body["title"] == f"[medium] {MODEL}"
+    (second,) = play(harness, high)
+    assert second.body["title"] == f"[high] {MODEL}"
+    assert second.body["incident"] == first.body["incident"], "it is one cause"
+    assert play(harness, finding(ERRORS, MODEL, START + 90.0)) == [], "as grave as they know"
+
+
+def test_a_source_that_breaks_while_outcomes_are_low_is_told_each_time(harness: Harness) -> None:
+    """A floor is missed for weeks; whatever else breaks meanwhile is another fault."""
+    day = 86_400.0
+    assert len(play(harness, finding(OUTCOMES, MODEL, START))) == 1
+    for n in (3, 9, 12):
+        assert len(play(harness, finding(FEED, "weather", START + n * day))) == 1, n
+        assert len(opened(harness)) == 2
+        play(harness, finding(FEED, "weather", START + n * day, began=False))
+        assert opened(harness) == [
+            (f"outcomes:{MODEL}", "medium", f"outcomes:{MODEL} moved"),
+        ]
+
+
+def test_what_is_left_leads_when_what_explained_it_is_over(harness: Harness) -> None:
+    play(harness, finding(FEED, "weather", START), finding(OUTCOMES, MODEL, START + 60.0))
+    play(harness, finding(FEED, "weather", START, began=False))
+    ((cause, severity, title),) = opened(harness)
+    assert (cause, severity) == (f"outcomes:{MODEL}", "medium")
+    assert title.endswith("(over); outcomes goes on")
+    assert len(play(harness, finding(FEED, "weather", START + 86_400.0))) == 1

@@ -7,11 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from windvane.core.alerting import Cause, CauseChange, CauseKind, rank_suspects
+from windvane.core.alerting import (
+    Cause,
+    CauseChange,
+    CauseKind,
+    Severity,
+    cause_key_of,
+    rank_suspects,
+)
 from windvane.core.journal import Effect, fact_hash
 from windvane.ports.control_store import Incident, IncidentNote, Tx
 from windvane.usecases.publish_routing import NOTIFY
 from windvane.usecases.read_model_file import ModelFile
+
+_LONGEST_TITLE = 300
 
 
 def cause_of(incident: Incident, kinds: Mapping[str, CauseKind]) -> Cause:
@@ -62,9 +71,13 @@ def open_incident(
     )
     tx.put_incident(incident)
     _note(tx, incident.id, now, decision, (title, *done))
-    body = "\n".join([title, *done, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
-    told = {"title": f"[{incident.severity}] {file.model}", "body": body}
-    about = {"model": file.model, "cause": cause.key, "incident": incident.id}
+    return _tell(incident, [title, *done])
+
+
+def _tell(incident: Incident, lines: Sequence[str]) -> tuple[Effect, ...]:
+    body = "\n".join([*lines, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
+    told = {"title": f"[{incident.severity}] {incident.model}", "body": body}
+    about = {"model": incident.model, "cause": incident.cause, "incident": incident.id}
     return (Effect(NOTIFY, {**told, **about}),)
 
 
@@ -79,7 +92,7 @@ def join_incident(
     done: Sequence[str],
 ) -> tuple[Effect, ...]:
     """Tell of a cause's findings that began: in the open incident that it belongs to, else in one
-    of its own."""
+    of its own. People hear of an open one again if it is graver than they were told."""
     merged: dict[str, Any] = {}
     for one in evidence:
         merged = _merged(merged, one)
@@ -104,20 +117,45 @@ def join_incident(
             title=change.title, runbook=_runbook(file, kind),
         )  # fmt: skip
     tx.put_incident(fresh)
-    _note(tx, held.id, now, decision, (*(f.title for f in change.began), *done))
-    return ()
+    lines = (*(f.title for f in change.began), *done)
+    _note(tx, held.id, now, decision, lines)
+    return _tell(fresh, lines) if _rank(fresh.severity) > _rank(held.severity) else ()
 
 
 def leave_incident(
-    tx: Tx, change: CauseChange, *, now: float, decision: str, lines: Sequence[str]
+    tx: Tx,
+    file: ModelFile,
+    change: CauseChange,
+    kinds: Mapping[str, CauseKind],
+    *,
+    now: float,
+    decision: str,
+    lines: Sequence[str],
 ) -> None:
-    """Note what ended; close the incident where nothing is left of its cause."""
+    """Note what ended; close the incident where nothing is left of its cause. Where what led it
+    has ended, the gravest of the rest leads; ``kinds`` are all that there are, by name."""
     if not change.incident:
         return
     held = tx.incident(change.incident)
     _note(tx, held.id, now, decision, lines)
     closed = now if change.over else None
-    tx.put_incident(replace(held, members=change.members, closed_at=closed))
+    left = replace(held, members=change.members, closed_at=closed)
+    keys = [cause_key_of(member) for member in change.members]
+    if keys and held.cause not in keys:
+        causes = [
+            Cause(kinds[kind], subject) for kind, _, subject in (k.partition(":") for k in keys)
+        ]
+        lead = max(causes, key=lambda cause: _rank(cause.kind.severity))
+        title = f"{held.title} (over); {lead.kind.name.replace('_', ' ')} goes on"
+        left = replace(
+            left, cause=lead.key, kind=lead.kind.name, severity=lead.kind.severity.value,
+            title=title[:_LONGEST_TITLE], runbook=_runbook(file, lead.kind),
+        )  # fmt: skip
+    tx.put_incident(left)
+
+
+def _rank(severity: str) -> int:
+    return list(Severity).index(Severity(severity))
 
 
 def _note(tx: Tx, incident: str, now: float, decision: str, lines: Sequence[str]) -> None:

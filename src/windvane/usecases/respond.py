@@ -76,7 +76,8 @@ def respond(
             )
     if change.ended:
         leave_incident(
-            tx, change, now=now, decision=_decision_id(window, change.ended[0]),
+            tx, window.file, change, cause_kinds(),
+            now=now, decision=_decision_id(window, change.ended[0]),
             lines=[*(f.title for f in change.ended), *back],
         )  # fmt: skip
     told = "log" if response is Response.LOG else "notify"

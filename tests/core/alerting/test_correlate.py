@@ -64,6 +64,7 @@ def opened(*findings: Finding) -> OpenCause:
         (feed("weather"), finding(DRIFT, "delay", 9_000.0, sources=["weather"])),
         (finding(TENANT, "AA"), finding(TENANT, "AA", 60.0, monitor="latency")),  # two monitors
         (finding(ERRORS, "delay"), feed("weather", 60.0)),
+        (finding(OUTCOMES, "delay"), feed("weather", 60.0)),
     ],
 )
 def test_what_belongs_together_joins_the_open_incident(held: Finding, fresh: Finding) -> None:
@@ -110,6 +111,28 @@ def test_what_explains_the_others_leads() -> None:
 def test_a_title_names_the_first_two() -> None:
     (change,) = correlate([feed("a"), feed("b"), feed("c"), feed("d")], [], TOGETHER)
     assert change.title == "feed:a moved; and feed:b moved, and 2 more"
+
+
+def test_a_source_that_breaks_days_later_did_not_do_what_is_open() -> None:
+    (change,) = correlate(
+        [feed("weather", 9_000.0)], [opened(finding(OUTCOMES, "delay"))], TOGETHER
+    )
+    assert (change.incident, change.cause.key) == ("", "feed:weather")
+
+
+def test_a_cause_that_ended_takes_nothing_in_any_more() -> None:
+    """A source that breaks again a week later is another fault, whatever else goes on."""
+    held = opened(feed("weather"), finding(OUTCOMES, "delay", 60.0))
+    (left,) = correlate([feed("weather", began=False)], [held], TOGETHER)
+    still = OpenCause("i1", left.cause, left.since, left.members, left.sources)
+    (again,) = correlate([feed("weather", 600_000.0)], [still], TOGETHER)
+    assert (again.incident, again.members) == ("", (feed("weather").member,))
+
+
+@given(st.permutations([feed("a", 0.0), feed("b", 100.0), feed("c", 200.0)]))
+def test_the_order_of_findings_changes_no_grouping(findings: list[Finding]) -> None:
+    groups = {c.members for c in correlate(findings, [], TOGETHER)}
+    assert groups == {c.members for c in correlate(sorted(findings, key=str), [], TOGETHER)}
 
 
 # Ending

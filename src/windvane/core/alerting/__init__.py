@@ -11,7 +11,7 @@ from windvane.core.alerting.cause import (
     choose_response,
     rank_suspects,
 )
-from windvane.core.alerting.correlate import CauseChange, OpenCause, correlate
+from windvane.core.alerting.correlate import CauseChange, OpenCause, cause_key_of, correlate
 from windvane.core.alerting.finding import Finding
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "OpenCause",
     "Response",
     "Severity",
+    "cause_key_of",
     "choose_moves",
     "choose_response",
     "correlate",

@@ -60,6 +60,11 @@ class CauseChange:
         )
 
 
+def cause_key_of(member: str) -> str:
+    """The key of the cause that a `Finding.member` names."""
+    return member.partition("/")[2]
+
+
 @dataclass(slots=True)
 class _Group:
     incident: str
@@ -83,7 +88,7 @@ def correlate(
         if not finding.began:
             _end(groups, finding)
     # What others join comes first, whatever the order of the monitors.
-    for finding in sorted((f for f in findings if f.began), key=_joins_others):
+    for finding in sorted((f for f in findings if f.began), key=_order):
         _begin(groups, finding, together_s)
     return tuple(
         CauseChange(
@@ -95,9 +100,9 @@ def correlate(
     )  # fmt: skip
 
 
-def _joins_others(finding: Finding) -> int:
+def _order(finding: Finding) -> tuple[int, float, str]:
     kind = finding.cause.kind
-    return len(kind.joins.keys() - {kind.name})
+    return len(kind.joins.keys() - {kind.name}), finding.since, finding.member
 
 
 def _end(groups: list[_Group], finding: Finding) -> None:
@@ -126,12 +131,14 @@ def _begin(groups: list[_Group], finding: Finding, together_s: float) -> None:
 def _belongs(group: _Group, finding: Finding, together_s: float) -> bool:
     if not group.members and not group.began:
         return False  # it is over: what begins now is another
-    if finding.cause == group.cause or any(
-        member.partition("/")[2] == finding.cause.key for member in group.members
-    ):
+    if finding.cause.key in map(cause_key_of, group.members):
         return True
     there, here = group.cause.kind, finding.cause.kind
-    rule = here.joins.get(there.name) or there.joins.get(here.name)
+    rule = here.joins.get(there.name)
+    if rule is None:
+        rule = there.joins.get(here.name)
+        # What is open was found first: it was hardly done by what begins days later.
+        rule = Join.SAME_ONSET if rule is Join.WHILE_OPEN else rule
     match rule:
         case Join.SAME_ONSET:
             return abs(finding.since - group.since) <= together_s
