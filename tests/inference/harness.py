@@ -170,6 +170,11 @@ class FakeFeed:
         self.table = table
         return True
 
+    def amend(self, change: Callable[[RoutingTable], RoutingTable]) -> bool:
+        if self.table is not None:
+            self.table = change(self.table)
+        return self.table is not None
+
     def latest(self) -> RoutingTable | None:
         self.seen = self.table.seq if self.table else None
         if self.broken is not None:

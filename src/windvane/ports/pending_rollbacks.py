@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class PendingRollback:
-    """``version`` of ``model`` was taken out of the routing table at ``at`` (s, by the wall)."""
+    """``version`` of ``model`` was taken out of the routing table at ``at`` (business time, s)."""
 
     model: str
     version: str
@@ -19,16 +19,21 @@ class PendingRollback:
 
 
 class PendingRollbacks(Protocol):
-    """At most one a model."""
+    """At most one a version."""
 
     def add(self, rollback: PendingRollback) -> None:
-        """Durably, in place of an earlier one of the model."""
+        """Durably, in place of an earlier one of the version. Raises OSError, and then there is
+        nothing."""
         ...
 
     def waiting(self) -> Sequence[PendingRollback]:
-        """What cannot be read is left out, and stays."""
+        """In their order. What cannot be read is set aside, and said once."""
+        ...
+
+    def set_aside(self) -> Sequence[str]:
+        """Names of what could not be read."""
         ...
 
     def drop(self, rollback: PendingRollback) -> None:
-        """Nothing where it is gone, or another took its place."""
+        """Wherever it lies; nothing where it is gone, or another took its place."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from windvane.core.routing import RoutingTable
@@ -9,7 +10,13 @@ from windvane.core.routing import RoutingTable
 
 class RoutingFeed(Protocol):
     def publish(self, table: RoutingTable) -> bool:
-        """Make ``table`` the newest; False (and no change) if a newer one is out already."""
+        """Make ``table`` the newest, without the versions that pending rollbacks took out; False
+        (and no change) if a newer one is out already."""
+        ...
+
+    def amend(self, change: Callable[[RoutingTable], RoutingTable]) -> bool:
+        """Put what ``change`` makes of the newest table in its place, under its number; nobody
+        publishes meanwhile. False where there is none that can be read."""
         ...
 
     def latest(self) -> RoutingTable | None:

@@ -31,8 +31,8 @@ def judge_again(store: ControlStore, log: EventLog, shards: Shards) -> int:
     with store.read() as tx:
         items = [i for i in tx.retrying(_AT_ONCE, ItemKind.WINDOW) if shards.holds(i.model)]
     for item in items:
-        failed = msgspec.json.decode(item.body, type=FailedWindow)
         try:
+            failed = msgspec.json.decode(item.body, type=FailedWindow)
             with store.read() as tx:
                 due = _load(tx, failed)
             judged = _look(due, failed, log)

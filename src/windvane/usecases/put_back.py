@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections import Counter
 from collections.abc import Sequence
@@ -31,9 +32,10 @@ def put_back(tx: Tx, clock: Clock, items: Sequence[str], *, by: str = "", reason
             case ItemKind.NOTIFICATION if not item.whole:
                 pass
             case ItemKind.NOTIFICATION:
-                held = msgspec.json.decode(item.body, type=FailedNotification)
-                tx.postpone_effect(held.key, held.body, clock.wall())
-                done += tx.drop_quarantined([item.id])
+                with contextlib.suppress(msgspec.MsgspecError, ValueError):  # else it stays held
+                    held = msgspec.json.decode(item.body, type=FailedNotification)
+                    tx.postpone_effect(held.key, held.body, clock.wall())
+                    done += tx.drop_quarantined([item.id])
             case ItemKind.FILE:
                 done += _read_again(tx, item)
             case _:

@@ -35,21 +35,39 @@ def test_what_is_added_is_there_after_a_restart(
     assert len(list((tmp_path / "home" / "pending").iterdir())) == 2, "names lead nowhere else"
 
 
-def test_a_model_has_one_and_the_later_counts(pending: FilePendingRollbacks) -> None:
-    later = replace(HELD, version="3")
-    pending.add(HELD)
-    pending.add(later)
+def test_a_version_has_one_and_the_later_counts(pending: FilePendingRollbacks) -> None:
+    later, other = replace(HELD, reason="again"), replace(HELD, version="3", at=HELD.at - 1.0)
+    for one in (HELD, later, other):
+        pending.add(one)
     pending.drop(HELD)
-    assert pending.waiting() == [later]
+    assert pending.waiting() == [other, later], "in the order of their time"
     pending.drop(later)
+    pending.drop(other)
     assert pending.waiting() == []
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"model": 1}'])
-def test_one_that_cannot_be_read_hides_no_other(
+def test_a_copy_under_another_name_goes_as_well(
+    pending: FilePendingRollbacks, tmp_path: Path
+) -> None:
+    pending.add(HELD)
+    (path,) = (tmp_path / "home" / "pending").iterdir()
+    (path.parent / "x.json").write_bytes(path.read_bytes())
+    pending.drop(HELD)
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b"\xff", b'{"model": 1}', b"[" * 100_000,
+     b'{"model": "m", "version": "1", "at": 9e18, "by": "", "reason": ""}',
+     b'{"model": "m", "version": "1", "at": -1, "by": "", "reason": ""}'],
+)  # fmt: skip
+def test_one_that_cannot_be_read_is_set_aside_once(
     pending: FilePendingRollbacks, tmp_path: Path, body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     pending.add(HELD)
     (tmp_path / "home" / "pending" / "bad.json").write_bytes(body)
     assert pending.waiting() == [HELD]
-    assert "bad.json cannot be read" in caplog.text
+    assert pending.waiting() == [HELD]
+    assert caplog.text.count("bad.json is set aside") == 1
+    assert pending.set_aside() == ["bad.bad"]

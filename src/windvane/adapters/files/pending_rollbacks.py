@@ -1,4 +1,4 @@
-"""Pending rollbacks as one small file a model, in a folder that is there only while one waits."""
+"""Pending rollbacks as one small file a version, in a folder of the home."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import msgspec
 from windvane.ports.pending_rollbacks import PendingRollback
 
 _log = logging.getLogger(__name__)
-_SUFFIX = ".json"
+_SUFFIX, _BAD = ".json", ".bad"
+_LATEST = 4_102_444_800.0  # the year 2100
 
 
 class FilePendingRollbacks:
@@ -25,28 +26,43 @@ class FilePendingRollbacks:
 
     def add(self, rollback: PendingRollback) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._path(rollback)
-        fresh = path.with_suffix(".new")
-        with fresh.open("wb") as file:
-            file.write(msgspec.json.encode(rollback))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        name = f"{quote(rollback.model, safe='')}@{quote(rollback.version, safe='')}"
+        fresh = self._folder / f"{name}.new"
+        try:
+            with fresh.open("wb") as file:
+                file.write(msgspec.json.encode(rollback))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(fresh.with_suffix(_SUFFIX))
+        except OSError:
+            fresh.unlink(missing_ok=True)
+            raise
 
     def waiting(self) -> Sequence[PendingRollback]:
-        found: list[PendingRollback] = []
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-            try:
-                found.append(msgspec.json.decode(path.read_bytes(), type=PendingRollback))
-            except (OSError, msgspec.MsgspecError) as error:
-                _log.error("the pending rollback %s cannot be read: %s", path.name, error)
-        return found
+        found = [one for _, one in self._read()]
+        return sorted(found, key=lambda one: (one.at, one.model, one.version))
+
+    def set_aside(self) -> Sequence[str]:
+        return sorted(path.name for path in self._folder.glob(f"*{_BAD}"))
 
     def drop(self, rollback: PendingRollback) -> None:
-        path = self._path(rollback)
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
-            if msgspec.json.decode(path.read_bytes(), type=PendingRollback) == rollback:
-                path.unlink()
+        for path, held in self._read():
+            if held == rollback:
+                path.unlink(missing_ok=True)
 
-    def _path(self, rollback: PendingRollback) -> Path:
-        return self._folder / f"{quote(rollback.model, safe='')}{_SUFFIX}"
+    def _read(self) -> list[tuple[Path, PendingRollback]]:
+        found: list[tuple[Path, PendingRollback]] = []
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            try:
+                held = msgspec.json.decode(path.read_bytes(), type=PendingRollback)
+                if not 0.0 <= held.at <= _LATEST:
+                    raise ValueError(f"at is {held.at:g}, no time")
+            except OSError as error:
+                _log.warning("the pending rollback %s cannot be read now: %s", path.name, error)
+            except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+                _log.error("the pending rollback %s is set aside: %s", path.name, error)
+                with contextlib.suppress(OSError):
+                    path.rename(path.with_suffix(_BAD))
+            else:
+                found.append((path, held))
+        return found

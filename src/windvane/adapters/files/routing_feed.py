@@ -5,13 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from windvane.core.routing import RoutingTable
+from windvane.adapters.files.pending_rollbacks import FilePendingRollbacks
+from windvane.core.routing import RoutingTable, without_versions
+
+PENDING = "pending"
 
 _ALONE_WITHIN_S = 10.0
 _LOOK_AGAIN_S = 0.02
@@ -22,6 +25,8 @@ class FileRoutingFeed:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Beside it: whoever publishes must not bring back what was taken out without the store.
+        self._pending = FilePendingRollbacks(path.parent / PENDING)
         self._seen: tuple[int, int] | None = None
         self._numbered: tuple[tuple[int, int], int | None] | None = None  # a stamp, and its seq
 
@@ -31,13 +36,25 @@ class FileRoutingFeed:
             held = self._readable()
             if held is not None and held.seq >= table.seq:
                 return False
-            fresh = self._path.with_suffix(".new")
-            with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(table))
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._path)
+            self._put(table)
             return True
+
+    def amend(self, change: Callable[[RoutingTable], RoutingTable]) -> bool:
+        with self._alone():
+            held = self._readable()
+            if held is None:
+                return False
+            self._put(change(held))
+            return True
+
+    def _put(self, table: RoutingTable) -> None:
+        gone = [(one.model, one.version) for one in self._pending.waiting()]
+        fresh = self._path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            file.write(msgspec.json.encode(without_versions(table, gone)))
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self._path)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from windvane.apps.cli import wiring
-from windvane.apps.cli.changes import publish, say_home, say_taken
+from windvane.apps.cli.changes import publish, say_home
 from windvane.apps.cli.options import AsJson, Home, ModelName, NoWait, Reason, cli_actor, duration
 from windvane.apps.cli.output import err, out, print_json
 from windvane.ports.control_store import ControlStore, StoreUnavailable
@@ -51,7 +51,7 @@ def act(
     except StoreUnavailable as error:
         if offline is None:
             raise
-        offline(home, asked, error, as_json=as_json, wait=wait)
+        offline(home, asked, error, as_json=as_json)
         return
     message = done.verdict.sentence
     if as_json:
@@ -66,9 +66,7 @@ def act(
         say_home(settings)
 
 
-def act_offline(
-    home: Path | None, asked: Asked, error: StoreUnavailable, *, as_json: bool, wait: bool
-) -> None:
+def act_offline(home: Path | None, asked: Asked, error: StoreUnavailable, *, as_json: bool) -> None:
     """Roll back in the routing table alone. Raises ``error`` where there is no table here."""
     from windvane.usecases.roll_back_offline import roll_back_offline
 
@@ -86,7 +84,8 @@ def act_offline(
         out.print(message)
     err.print(f"  database  {error}")
     err.print("  record    it goes on record when the control database is back and a steward runs")
-    say_taken(settings, wait=wait)
+    err.print("  gateways  those of this home follow within two seconds")
+    say_home(settings)
 
 
 def _confirm(store: ControlStore, action: ModelAction, asked: Asked) -> str:

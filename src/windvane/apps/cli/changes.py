@@ -39,14 +39,10 @@ def publish(settings: Settings, store: ControlStore, *, wait: bool = True) -> No
     not taken it by then are named, and it is no error: the change is made, and they follow."""
     from windvane.usecases.publish_routing import publish_latest
 
-    publish_latest(store, wiring.routing_feed(settings))
-    say_taken(settings, wait=wait)
-
-
-def say_taken(settings: Settings, *, wait: bool) -> None:
-    """Which home was changed, and which of its gateways have the newest table."""
+    feed = wiring.routing_feed(settings)
+    publish_latest(store, feed)
     say_home(settings)
-    table = wiring.routing_feed(settings).latest()
+    table = feed.latest()
     if table is None:
         return
     if not wait:

@@ -41,7 +41,8 @@ from windvane.usecases.set_aside import content_of_item
 
 QUARANTINE = "/quarantine"
 _MOST_IN_A_CALL = 1_000
-_THEN = {
+_UNKNOWN = "of a kind that this release does not know: left as it is"
+_THEN: Mapping[str, str] = {
     ItemKind.EVENT: "counted and logged by a recorder within seconds, once",
     ItemKind.WINDOW: "judged again by the steward for the record; nobody acts on it",
     ItemKind.NOTIFICATION: "sent again",
@@ -237,7 +238,7 @@ def quarantine_router(
             request, "quarantined.html", title=f"Set aside: {found.kind} {found.id}",
             now=clock.now(), item=found, changeable=changeable, hidden=hidden,
             content=None if hidden else content_of_item(found), asked=ItemsAsked(item=found.id),
-            then=_THEN[ItemKind(found.kind)], retry=ItemStatus.RETRY,
+            then=_THEN.get(found.kind, _UNKNOWN), retry=ItemStatus.RETRY,
         )  # fmt: skip
 
     del items, items_file, items_api, put_back_named, forget_named, one_item
@@ -268,8 +269,8 @@ def _sheet(items: Sequence[Quarantined]) -> Sheet:
 
 
 def _put_back_form(asked: ItemsAsked, items: Sequence[Quarantined]) -> Form:
-    kinds = Counter(ItemKind(one.kind) for one in items)
-    about = [f"{_counted(n, kind)}: {_THEN[kind]}." for kind, n in kinds.items()]
+    kinds = Counter(one.kind for one in items)
+    about = [f"{_counted(n, kind)}: {_THEN.get(kind, _UNKNOWN)}." for kind, n in kinds.items()]
     if cut := sum(not one.whole for one in items):
         about.append(
             f"{cut:,} of them {'is' if cut == 1 else 'are'} not whole, and cannot be processed."
@@ -283,7 +284,7 @@ def _put_back_form(asked: ItemsAsked, items: Sequence[Quarantined]) -> Form:
 
 
 def _forget_form(asked: ItemsAsked, items: Sequence[Quarantined]) -> Form:
-    kinds = Counter(ItemKind(one.kind) for one in items)
+    kinds = Counter(one.kind for one in items)
     told = ", ".join(_counted(n, kind) for kind, n in kinds.items())
     return Form(
         title=_title("Forget", items, ""), verb="Forget for good", destructive=True,

@@ -25,6 +25,7 @@ from windvane.core.health import (
     judge_spool,
     readiness,
 )
+from windvane.core.routing import RoutingTable
 from windvane.inference.engine import Engine, Services
 from windvane.inference.errors import NotReady
 from windvane.inference.low_priority_queue import LowPriorityQueue
@@ -81,6 +82,7 @@ class GatewayWorker:
         self._worker = worker
         self._sync_every_s = sync_every_s
         self._live: Snapshot | None = None
+        self._table: RoutingTable | None = None
         self._wanted: Snapshot | None = None  # what the feed says; models are adopted one by one
         self._filling: asyncio.Task[None] | None = None
         self._again_at = math.inf  # when a table that could not be taken up is tried again
@@ -240,7 +242,8 @@ class GatewayWorker:
             return
         self._unreadable = ""
         self._services.authenticator.not_ready_hint = None
-        if table is not None and (self._wanted is None or table.seq > self._wanted.seq):
+        if table is not None and self._is_news(table):
+            self._table = table
             models = self._services.models
             fresh = await asyncio.to_thread(take_snapshot, table, models, self._wanted)
             if self._filling is not None:
@@ -252,6 +255,11 @@ class GatewayWorker:
                 self._adopt()
             self._filling = asyncio.create_task(self._fill(fresh))
         self._again_at = math.inf
+
+    def _is_news(self, table: RoutingTable) -> bool:
+        """A later one, or the same with a rollback that the control database has not yet."""
+        held = self._table
+        return held is None or table.seq > held.seq or (table.seq == held.seq and table != held)
 
     async def _fill(self, fresh: Snapshot) -> None:
         models = self._services.models

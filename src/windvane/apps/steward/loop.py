@@ -10,7 +10,7 @@ from typing import Any
 
 from windvane.apps.steward.background import at_once
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, Tx
+from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx
 from windvane.ports.event_log import EventLog
 from windvane.ports.leases import LeaseLost
 from windvane.ports.pending_rollbacks import PendingRollbacks
@@ -77,6 +77,7 @@ class Steward:
         self._lease_s = lease_s
         self._wake = wake
         self._pending = pending
+        self._pending_error = ""
         self._upkeep_log = upkeep_log or log
         self._background = background
         self._retention = retention or Retention()
@@ -98,10 +99,7 @@ class Steward:
         One model's trouble is logged and does not keep the others from being judged.
         """
         led = self._shards.leads
-        if self._pending is not None and record_pending(
-            self._store, self._clock, self._feed, self._pending
-        ):
-            self._wake()
+        self._record_pending()
         self._renew_in_time()
         if not self._shards.tokens:
             self._cache = WindowCache()
@@ -118,6 +116,21 @@ class Steward:
             return False
         self._tidy()
         return True
+
+    def _record_pending(self) -> None:
+        """What was done while the database was away; trouble with it keeps nobody from judging."""
+        if self._pending is None:
+            return
+        try:
+            if record_pending(self._store, self._clock, self._feed, self._pending):
+                self._wake()
+            self._pending_error = ""
+        except StoreUnavailable:
+            raise
+        except Exception as error:
+            if str(error) != self._pending_error:
+                _log.exception("pending rollbacks are not recorded; trying again")
+            self._pending_error = str(error)
 
     def stop(self) -> None:
         """Let another steward go on at once."""

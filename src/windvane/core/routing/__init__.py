@@ -10,7 +10,7 @@ from windvane.core.routing.access import (
     is_tenant_name,
     limits_of,
 )
-from windvane.core.routing.roll_back import RolledBack, roll_back_route
+from windvane.core.routing.roll_back import RolledBack, roll_back_route, without_versions
 from windvane.core.routing.stand_in import choose_stand_in
 from windvane.core.routing.table import (
     CASCADED,
@@ -57,4 +57,5 @@ __all__ = [
     "is_tenant_name",
     "limits_of",
     "roll_back_route",
+    "without_versions",
 ]

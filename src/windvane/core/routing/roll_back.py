@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from windvane.core.routing.table import ModelRoute, VersionEntry
+from windvane.core.routing.table import ModelRoute, RoutingTable, VersionEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,14 @@ def roll_back_route(route: ModelRoute) -> RolledBack | None:
         previous=previous,
     )
     return RolledBack(fresh, gone, after)
+
+
+def without_versions(table: RoutingTable, gone: Iterable[tuple[str, str]]) -> RoutingTable:
+    """The table after these rollbacks, of a model and the version that goes, in their order; one
+    whose version would not go any more changes nothing."""
+    models = dict(table.models)
+    for model, version in gone:
+        done = roll_back_route(models[model]) if model in models else None
+        if done is not None and done.gone == version:
+            models[model] = done.route
+    return replace(table, models=models)
