@@ -158,6 +158,21 @@ def test_a_notification_that_is_cut_is_forgotten_and_never_put_back(harness: Har
         assert forget(tx, harness.clock, ["n"], by="user:ana", reason="cut") == 1
 
 
+def test_a_damaged_item_stops_nobody_and_stays_held(harness: Harness) -> None:
+    body = b'{"key":"zz'
+    items = [
+        Quarantined(kind, kind, MODEL, "", 1.0, "X-1", "", body, len(body), kind)
+        for kind in (ItemKind.WINDOW, ItemKind.NOTIFICATION)
+    ]
+    with harness.store.begin() as tx:
+        tx.add_quarantined(items)
+    assert back(harness) == 1
+    assert judge_again(harness.store, harness.log, harness.shards) == 1
+    (window,) = held(harness, ItemKind.WINDOW)
+    assert (window.status, "DecodeError" in window.message) == ("held", True)
+    assert len(held(harness, ItemKind.NOTIFICATION)) == 1
+
+
 def test_a_file_that_cannot_be_read_any_more_is_held_until_it_can(harness: Harness) -> None:
     harness.put("1")
     with harness.store.begin() as tx:

@@ -12,11 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from windvane.adapters.clock import open_clock
-from windvane.adapters.files import FileRoutingFeed
+from windvane.adapters.files import FilePendingRollbacks, FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.cli import running
 from windvane.apps.cli.main import app
 from windvane.ports.control_store import Checkpoint
+from windvane.ports.pending_rollbacks import PendingRollback
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.leases import hold_shards
 from windvane.usecases.publish_routing import publish_latest
@@ -61,6 +62,16 @@ def test_that_the_disk_is_full_is_said(up: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert status(up).startswith("disk down (HLT-611): it is full: 1 MB are free")
     assert {d["name"]: d["state"] for d in installation(up)["dependencies"]}["disk"] == "down"
+
+
+def test_a_rollback_that_is_not_on_record_yet_is_said(up: Path) -> None:
+    pending = FilePendingRollbacks(up / "pending")
+    pending.add(PendingRollback("late", "2", 1.0, "cli:ana", ""))
+    (up / "pending" / "x.json").write_text("{")
+    said = status(up)
+    assert "version 2 of late was rolled back without the control database" in said
+    assert f"x.bad in {up / 'pending'} cannot be read" in said
+    assert len(installation(up)["pending"]) == 2
 
 
 def test_that_nothing_is_up_is_said_first(home: Path) -> None:

@@ -148,6 +148,22 @@ def test_the_api_leaves_out_what_is_not_ones_own_before_it_counts(world: World) 
     run(story)
 
 
+def test_an_item_of_another_release_is_shown_and_forgotten(world: World) -> None:
+    with world.store.begin() as tx:
+        tx.add_quarantined([replace(ITEMS[0], id="z1", kind="plan")])
+
+    async def story() -> None:
+        for path in ("/quarantine/z1", "/quarantine/put-back?item=z1"):
+            page = await world.ask("admin", "GET", path)
+            assert (page.status_code, "does not know" in page.text) == (200, True), path
+        async with world.browser(world.people["admin"]) as client:
+            done = await send(client, "/quarantine/forget?item=z1")
+        assert done.status_code == 303
+
+    run(story)
+    assert "z1" not in held(world)
+
+
 def test_nobody_forgets_what_is_not_theirs(world: World) -> None:
     async def story() -> None:
         given = {"items": ["a1", "b1"], "reason": "old"}

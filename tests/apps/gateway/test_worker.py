@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -390,3 +391,19 @@ def test_a_successor_starts_once_the_table_is_mended() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+def test_a_table_that_was_amended_under_its_number_is_taken_up() -> None:
+    """A rollback that the control database has not yet."""
+
+    async def story(harness: Harness) -> None:
+        await harness.publish(route())
+        assert (await harness.predict()).status == 200
+        harness.feed.amend(
+            lambda table: replace(table, models={MODEL: replace(table.models[MODEL], off=True)})
+        )
+        harness.feed.seen = None
+        await harness.follow_feed()
+        assert (await harness.predict()).status == 503
+
+    run(story)

@@ -24,17 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """``nothing_up``: no process serves the home, and no steward elsewhere works on its store."""
+    """``nothing_up``: no process serves the home, and no steward elsewhere works on its store.
+    ``pending``: what is not on record yet, a sentence each."""
 
     home: str
     nothing_up: bool
     dependencies: tuple[Dependency, ...]
+    pending: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         return {
             "up": not self.nothing_up,
             "status": "down" if self.nothing_up else readiness(self.dependencies, ()),
             "dependencies": self.dependencies,
+            "pending": self.pending,
         }
 
     def lines(self) -> list[str]:
@@ -44,6 +47,7 @@ class Installation:
             return [f"{nothing} Next: `windvane up`."]
         bad = [one for one in self.dependencies if one.state is not DependencyState.OK]
         lines = [f"{one.name} {one.state.value} ({one.code}): {one.why}" for one in bad]
+        lines += self.pending
         return [*lines, "`windvane doctor` says what to do."] if lines else []
 
 
@@ -60,4 +64,16 @@ def observe_installation(tx: Tx, settings: Settings) -> Installation:
         seq = None if table is None else table.seq
         found.append(judge_routing_file(seq, watchers.routing_seq))
     nobody = find_holder(settings.folder) is None and not watchers.shards_held
-    return Installation(str(settings.folder), nobody, tuple(found))
+    return Installation(str(settings.folder), nobody, tuple(found), tuple(_pending(settings)))
+
+
+def _pending(settings: Settings) -> list[str]:
+    """What was done while the control database was away, and is not on record yet."""
+    held = wiring.pending_rollbacks(settings)
+    lines = [
+        f"version {one.version} of {one.model} was rolled back without the control database; it "
+        "goes on record when a steward runs"
+        for one in held.waiting()
+    ]
+    lines += [f"{name} in {settings.pending_folder} cannot be read" for name in held.set_aside()]
+    return lines
