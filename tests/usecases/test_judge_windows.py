@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from usecases.harness import MODEL, START, WINDOW_S, Harness
 from usecases.timeline import (
+    FAILING,
     GARBAGE,
     NULLS,
     QUIET,
@@ -21,8 +23,9 @@ from usecases.timeline import (
 )
 
 from windvane.core.routing import SELECTED
-from windvane.ports.control_store import Checkpoint, Tx
+from windvane.ports.control_store import Checkpoint, Progress, Tx
 from windvane.ports.leases import LeaseLost
+from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.judge_windows import judge_windows
 from windvane.usecases.load_windows import WindowCache
 from windvane.usecases.publish_routing import NOTIFY
@@ -281,3 +284,35 @@ def test_the_state_survives_the_database(harness: Harness) -> None:
     with harness.store.read() as tx:
         alarmed = {(s.monitor, s.subject) for s in tx.monitor_states([MODEL]) if s.alarmed}
     assert alarmed == {("sudden_shift", "weather"), ("refusals", "UA")}
+
+
+def test_a_model_that_comes_back_into_service_is_judged_from_there_on(harness: Harness) -> None:
+    """Its windows of before were judged, and decided upon."""
+    play(harness, [QUIET] * 4 + [FAILING])
+    assert harness.decisions("notify") != []
+    harness.act("undeploy")
+    deploy_version(harness.store, harness.clock, MODEL, "1")
+    before = len(harness.decisions())
+    play(harness, [QUIET, QUIET, FAILING], first=5)
+    assert len(harness.decisions()) > before, "what is wrong now is found"
+    starts = [row.start for row in verdicts(harness, "errors")]
+    assert len(starts) == len(set(starts)) == 8
+
+
+def test_a_window_that_was_decided_before_is_passed_and_the_next_is_judged(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    play(harness, [QUIET] * 4 + [FAILING])
+    told = len(harness.queued(NOTIFY))
+    with harness.store.begin() as tx:  # as after a past that was put together by hand
+        tx.forget_judging(MODEL)
+        progress = Progress(MODEL, START, START + 4 * WINDOW_S, 0.0)
+        tx.put_progress([progress])
+        for incident in tx.open_incidents(MODEL):
+            tx.put_incident(replace(incident, closed_at=harness.clock.now(), members=()))
+    assert harness.judge()
+    assert caplog.text.count("nothing done twice") == 1
+    assert len(harness.queued(NOTIFY)) == told
+    play(harness, [QUIET], first=5)
+    with harness.store.read() as tx:
+        assert tx.progress([MODEL])[MODEL].until == START + 6 * WINDOW_S

@@ -20,7 +20,7 @@ from windvane.usecases.load_windows import DueWindow, Loaded, WindowCache, load_
 from windvane.usecases.monitors import MONITORS, Judged, Monitor
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S, recorded_until
-from windvane.usecases.respond import Found, open_causes, respond
+from windvane.usecases.respond import DecidedBefore, Found, open_causes, respond
 from windvane.usecases.set_aside import failed_file, failed_window
 
 _log = logging.getLogger(__name__)
@@ -76,8 +76,16 @@ def judge_windows(
             _wait(tx, loaded)
             _set_aside(tx, loaded, clock.now())
     for one in seen:
-        if one.findings:
+        if not one.findings:
+            continue
+        try:
             _act(store, log, clock, shards, one)
+        except DecidedBefore as error:
+            _log.error("model %s: %s; its window is passed, and nothing done twice",
+                       one.window.model, error)  # fmt: skip
+            with store.begin([one.window.model]) as tx:
+                shards.require(tx, [one.window.model])
+                _record(tx, [one])
     return len(seen)
 
 

@@ -112,7 +112,11 @@ def load_windows(
     failed = {m: "its file cannot be read" for m in live if m not in files}
     policies = _policies(tx, files)
     known = dict(tx.progress(list(files)) if known is None else known)
-    since = {m: live[m].changed_at - policies[m].recent_s for m in files if m not in known}
+    fresh = [model for model in files if model not in known]
+    since = {m: live[m].changed_at - policies[m].recent_s for m in fresh}
+    for newest in tx.verdict_heads(fresh, 1):  # of a model that was taken out of service meanwhile
+        judged_until = newest.start + policies[newest.model].window_s
+        since[newest.model] = max(since[newest.model], judged_until)
     for model, first in tx.first_windows(since).items():
         known[model] = Progress(model, first, first, 0.0)
     waiting: list[Progress] = []

@@ -128,3 +128,16 @@ def test_healthy_is_said_only_of_what_is_live_watched_answering_and_judged(
         assert not any(wrong)
     if facts.live and not facts.off and facts.traffic.unanswered and not facts.traffic.answered:
         assert found.word == "down"
+
+
+def test_a_champion_that_cannot_answer_falls_back_where_others_answer_for_it() -> None:
+    cannot = replace(WELL, unservable="nobody trusts its files")
+    for traffic, code in (
+        (Traffic(100, 0, 0, True, 3), "HLT-502"),  # of before it broke
+        (Traffic(0, 0, 0, True, 3), "HLT-502"),
+        (Traffic(100, 0, 80, True, 3), "HLT-303"),
+        (Traffic(100, 5, 80, True, 3, newest_answered=20, newest_unanswered=5), "HLT-502"),
+    ):
+        assert judge_health(replace(cannot, traffic=traffic)).code == code, traffic
+    found = judge_health(replace(cannot, traffic=Traffic(100, 0, 100, True, 3)))
+    assert found.why == ("100 of 100 rows were answered by a fallback: nobody trusts its files")

@@ -127,7 +127,7 @@ def _down(f: HealthFacts) -> Health | None:
     if t.newest_unanswered >= max(_LEAST_MISSING, _SHARE_MISSING * owed):
         why = f"{t.newest_unanswered:,} of {owed:,} rows of the newest window were not answered"
         return Health("answers missing", Tone.BAD, "HLT-504", why)
-    if f.unservable:
+    if f.unservable and not (_falls_back(t) and not t.newest_unanswered):
         return Health("cannot answer", Tone.BAD, "HLT-502", f.unservable)
     return None
 
@@ -167,11 +167,16 @@ def _standing_in(f: HealthFacts) -> Health | None:
     return Health("standing in", Tone.WARN, "HLT-302", f.standing_in)
 
 
+def _falls_back(t: Traffic) -> bool:
+    return 2 * t.fell_back > t.answered
+
+
 def _falling_back(f: HealthFacts) -> Health | None:
     t = f.traffic
-    if not t.answered or 2 * t.fell_back <= t.answered:
+    if not _falls_back(t):
         return None
     why = f"{t.fell_back:,} of {t.answered:,} rows were answered by a fallback"
+    why += f": {f.unservable}" if f.unservable else ""
     return Health("falling back", Tone.WARN, "HLT-303", why)
 
 
