@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -198,6 +200,54 @@ def test_a_head_that_drips_has_no_more_time() -> None:
             assert await over
 
     run(story)
+
+
+@pytest.mark.parametrize("where", ["head", "trailers"])
+def test_a_request_has_a_size(where: str) -> None:
+    line = b"x-a: " + b"y" * 1_000 + b"\r\n"
+    chunked = HEAD.replace(b"GET", b"POST") + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+
+    async def story() -> None:
+        async with serving(ConnectionBounds(request_bytes=64 << 10)) as server:
+            reader, writer = await server.connect()
+            writer.write(HEAD if where == "head" else chunked)
+            over = asyncio.create_task(ended(reader))
+            for _ in range(10_000):
+                if over.done():
+                    break
+                writer.write(line)
+                with contextlib.suppress(ConnectionError):
+                    await writer.drain()
+                await asyncio.sleep(0)
+            assert await over
+
+    run(story)
+
+
+def test_a_handshake_that_is_dropped_leaves_nothing(tmp_path: Path) -> None:
+    """A quarter of a megabyte each, until the next full collection."""
+    issue(tmp_path, 1)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / CHAIN, tmp_path / KEY)
+    begun = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"x" * 32
+
+    async def story() -> None:
+        async with serving(ConnectionBounds(), context) as server:
+            for _ in range(50):
+                _, writer = await server.connect()
+                writer.write(begun)
+                await writer.drain()
+                writer.transport.abort()
+            await eventually(lambda: len(server.connections) == 0)
+            held = [one for one in gc.get_objects() if isinstance(one, SSLProtocol)]
+            assert len(held) < 5
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(story)
+    finally:
+        gc.enable()
 
 
 def test_a_body_has_its_time() -> None:

@@ -11,6 +11,7 @@ import logging
 import resource
 import ssl
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -26,12 +27,14 @@ _LEAST = 16
 @dataclass(frozen=True, slots=True)
 class ConnectionBounds:
     """At most ``most`` connections; a handshake and a head within ``head_s`` seconds, and an
-    answer's bytes taken within ``taken_s`` of having to wait for that."""
+    answer's bytes taken within ``taken_s`` of having to wait for that. A request has at most
+    ``request_bytes``, with its head and whatever is sent behind its body."""
 
     most: int = 1_000
     head_s: float = 10.0
     taken_s: float = 30.0
     sweep_s: float = 1.0
+    request_bytes: int = 192 << 10
 
     @staticmethod
     def of_this_process() -> ConnectionBounds:
@@ -99,6 +102,7 @@ class Connection(asyncio.Protocol):
         self._early = b""
         self.answering = 0
         self._in_request = False
+        self._received = 0
         self._asking_since: float | None = None
         self._blocked_since: float | None = None
 
@@ -119,6 +123,7 @@ class Connection(asyncio.Protocol):
 
     def request_over(self) -> None:
         self._in_request = False
+        self._received = 0
 
     def begin(self) -> None:
         """A request has come as a whole."""
@@ -148,11 +153,16 @@ class Connection(asyncio.Protocol):
             )
         except (OSError, ssl.SSLError) as error:
             _log.debug("no handshake: %s", error)
+            # Its frames hold a quarter of a megabyte each, in a cycle that waits for a collection.
+            traceback.clear_frames(error.__traceback__)
+            error.__traceback__ = None
             self._all.drop(self)
             return
-        if secured is not None and not self._transport.is_closing():
-            self._transport = secured
-            self._begin(secured)
+        if secured is None or self._transport.is_closing():  # the other side left meanwhile
+            self._all.drop(self)
+            return
+        self._transport = secured
+        self._begin(secured)
 
     def _begin(self, transport: asyncio.Transport) -> None:
         self._made = True
@@ -167,6 +177,10 @@ class Connection(asyncio.Protocol):
             self._inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received > self._all.bounds.request_bytes:
+            self._all.drop(self)
+            return
         if not self._in_request and self._asking_since is None:
             self._asking_since = self._all.monotonic()
         if self._made:
