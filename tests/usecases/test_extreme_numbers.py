@@ -9,8 +9,10 @@ from typing import Any
 import docs.documented as d
 import pytest
 import yaml
+from event_rows import predicted_event
 
 from windvane.core.task import make_task
+from windvane.usecases.check_event import EventOutOfRange, check_event
 from windvane.usecases.monitors import watch_policy
 from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
 from windvane.usecases.read_settings import BadReference, BadSettings, Settings, read_settings
@@ -91,3 +93,11 @@ def test_aliases_in_the_settings_are_counted_as_often_as_they_are_used(tmp_path:
         read_settings("\n".join(lines), tmp_path)
     with pytest.raises(BadSettings, match="characters"):
         read_settings("a: " + "x" * (1 << 20), tmp_path)
+
+
+@pytest.mark.parametrize("at", [-1.0, 4.2e9, 1e12, math.inf, math.nan])
+def test_no_clock_brings_a_time_into_the_log_that_no_calendar_has(at: float) -> None:
+    """Gateway and recorder may share a clock that is wrong."""
+    event = predicted_event("e", at, "tiny", "AA", "c", values=[1.0], outputs=[0.5])
+    with pytest.raises(EventOutOfRange):
+        check_event(event, at)

@@ -14,6 +14,7 @@ _MOST_NUMBERS = 1 << 20  # of one outcome
 _LONGEST_US = 10**12
 _MOST_REQUESTS = 1_000_000_000
 _AHEAD_S = 86_400.0
+_LATEST = 4_102_444_800.0  # the year 2100: no partition of the log has a later day
 
 
 class UnreadableEvent(WindvaneError):
@@ -80,7 +81,7 @@ REASONS: tuple[type[WindvaneError], ...] = (
 
 def check_event(event: SpoolRecord, now: float) -> None:
     """Raises EventOutOfRange. ``now``: business time, which no event is a day ahead of."""
-    if not 0.0 <= event.ts <= now + _AHEAD_S:
+    if not 0.0 <= event.ts <= min(now + _AHEAD_S, _LATEST):
         raise EventOutOfRange(f"its time is {event.ts!r}, the recorder's clock says {now:.0f}")
     # What nearly all events are, without a call for each number.
     if (
