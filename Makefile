@@ -40,7 +40,7 @@ format: dev ## Format and fix what can be fixed
 docs: dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: bench-null bench-staying-up bench-serving ## Every benchmark; hours
+bench: bench-null bench-staying-up bench-steward bench-recorder bench-serving ## Every benchmark; hours
 
 bench-null: dev ## False alarms without drift, and the delay until faults are found
 	$(BIN)/python benchmarks/bench_null.py
@@ -49,7 +49,7 @@ bench-serving: dev ## The gateway against its peers and its floors, over an hour
 	@PYTHON=$(PYTHON) tools/make_peers.sh
 	$(BIN)/python benchmarks/bench_serving.py $(ARGS)
 
-bench-steward: dev ## One steward over 1,000 models, on SQLite and PostgreSQL; half an hour
+bench-steward: dev ## One steward over 1,000 models, on SQLite and PostgreSQL; eight minutes
 	$(BIN)/python benchmarks/bench_steward.py $(ARGS)
 
 bench-recorder: dev ## One recorder over full spools, and beside a gateway under load; ARGS=--short in two minutes
