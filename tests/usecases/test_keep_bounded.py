@@ -92,7 +92,7 @@ def test_what_is_not_reached_comes_first_the_next_time(harness: Harness) -> None
     assert len(reached - {""}) > 3, "each call goes on where the one before ended"
 
 
-def test_a_model_whose_file_cannot_be_read_keeps_everything(harness: Harness) -> None:
+def test_a_model_whose_file_cannot_be_read_keeps_what_is_kept_by_default(harness: Harness) -> None:
     play(harness, [QUIET] * 3)
     with harness.store.begin() as tx:
         record = tx.model(MODEL)
@@ -101,3 +101,7 @@ def test_a_model_whose_file_cannot_be_read_keeps_everything(harness: Harness) ->
     tidy(harness, Retention(windows=1.0, sketches=2.0))
     assert len(sketches(harness)) == 6
     assert WINDOW_S == 60.0
+    harness.clock.at = START + 801 * DAY
+    tidy(harness, Retention(windows=1.0, sketches=2.0))
+    assert sketches(harness) == [], "not for good: an installation is bounded"
+    assert verdicts(harness, "sudden_shift") == []

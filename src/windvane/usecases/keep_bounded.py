@@ -99,11 +99,19 @@ def _steps(
     for name in [*(n for n in names if n > after), *(n for n in names if n <= after)]:
         with store.read() as tx:
             (record,) = tx.model_records([name]) or (None,)
+        if record is None:
+            continue
         try:
-            file = read_model_file(record.text) if record is not None else None
+            file = read_model_file(record.text)
         except BadModelFile:
-            continue  # nobody knows what of it is still needed
-        if file is None:
+            # Its windows' length is not known, and nothing of it is judged until it is mended.
+            default = Retention()
+            verdicts_s = max(retention.verdicts, default.verdicts) * _DAY_S
+            yield aged(AgedRows.SKETCHES, name, max(retention.sketches, default.sketches) * _DAY_S)
+            yield aged(AgedRows.VERDICT_DETAILS, name, verdicts_s)
+            yield aged(AgedRows.VERDICTS, name, verdicts_s)
+            yield aged(AgedRows.DECISIONS, name, retention.decisions * _DAY_S)
+            yield aged(AgedRows.INCIDENTS, name, retention.decisions * _DAY_S)
             continue
         for kept_s, span_s in _roll_ups(file, retention):
             yield name, ROLLED_UP, partial(_roll_up, name, now - kept_s, span_s)
