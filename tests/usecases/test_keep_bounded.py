@@ -13,6 +13,7 @@ from usecases.timeline import QUIET, outcomes, play, verdicts
 from windvane.core.sketch import merge
 from windvane.usecases.keep_bounded import Turn, keep_bounded
 from windvane.usecases.load_windows import WindowCache
+from windvane.usecases.monitors import MONITORS
 from windvane.usecases.read_settings import Retention
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -37,7 +38,8 @@ def test_sums_stay_and_rows_become_few(harness: Harness) -> None:
     assert merge(s for _, s in sketches(harness)) == before
     assert len(sketches(harness)) == 2 + 2 * 5  # one an hour and tenant, and what is no whole hour
     with harness.store.read() as tx:
-        assert all(v.detail == {} for v in tx.verdicts(MODEL, "", 0.0, 1_000))
+        detailed = [v.monitor for v in tx.verdicts(MODEL, "", 0.0, 1_000) if v.detail]
+        assert sorted(detailed) == sorted(m.name for m in MONITORS if m.slow), "their newest look"
         counts = {c.subject: n for c, n in tx.counts().items() if c.name == "retention_rows"}
     assert counts["sketches rolled up"] > held - len(sketches(harness))
     assert tidy(harness, Retention(windows=1.0, details=1.0)) == 0
@@ -63,6 +65,14 @@ def test_a_step_ends_in_time(harness: Harness) -> None:
         lambda: float(next(ticks)),
     )  # fmt: skip
     assert next(ticks) < 20
+
+
+def test_a_look_without_a_successor_goes(harness: Harness) -> None:
+    play(harness, [QUIET] * 22)
+    harness.clock.at += 2 * DAY
+    tidy(harness, Retention(verdicts=0.0001, details=0.0001))
+    with harness.store.read() as tx:
+        assert tx.verdicts(MODEL, "", 0.0, 1_000) == []
 
 
 def test_what_is_not_judged_yet_is_left_however_old(harness: Harness) -> None:

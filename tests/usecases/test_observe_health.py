@@ -15,7 +15,9 @@ from windvane.ports.event_log import LogEntry
 from windvane.ports.events import OutcomeSeen
 from windvane.ports.metrics import Series
 from windvane.usecases.broken_versions import METRIC, broken_versions
+from windvane.usecases.keep_bounded import Turn, keep_bounded
 from windvane.usecases.leases import give_up
+from windvane.usecases.monitors import MONITORS
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.observe_health import (
     load_evidence,
@@ -25,6 +27,7 @@ from windvane.usecases.observe_health import (
     traffic_of,
 )
 from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.read_settings import Retention
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
@@ -219,6 +222,21 @@ def test_outcomes_that_are_scored_are_healthy_until_a_look_has_none(harness: Har
         if i % 20 == 19:
             said.append(health(harness).word)
     assert said == ["healthy", "not scored", "healthy"]
+
+
+def test_a_look_holds_until_the_next_however_short_verdicts_are_kept(harness: Harness) -> None:
+    play(harness, [QUIET] * 30)
+    told = health(harness)
+    short = Retention(verdicts=0.0001, details=0.0001)
+    harness.clock.at += 9_000.0  # a verdict's details are kept for two hours at least
+    keep_bounded(harness.store, harness.clock, short, 60.0, Turn())
+    harness.clock.at -= 9_000.0
+    with harness.store.read() as tx:
+        kept = {v.monitor for v in tx.verdicts(MODEL, "", 0.0, 1_000)}
+    assert kept == {m.name for m in MONITORS if m.slow}
+    assert told.code == "HLT-206"
+    play(harness, [QUIET], first=30)
+    assert health(harness) == told
 
 
 def test_looks_that_are_due_and_do_not_come_are_told(
