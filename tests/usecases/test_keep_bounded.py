@@ -11,9 +11,11 @@ from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import QUIET, outcomes, play, verdicts
 
 from windvane.core.sketch import merge
-from windvane.usecases.keep_bounded import Turn, keep_bounded
+from windvane.ports.retention import AgedRows
+from windvane.usecases.keep_bounded import Turn, keep_bounded, kept_for
 from windvane.usecases.load_windows import WindowCache
 from windvane.usecases.monitors import MONITORS
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.read_settings import Retention
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -115,3 +117,13 @@ def test_a_model_whose_file_cannot_be_read_keeps_what_is_kept_by_default(harness
     tidy(harness, Retention(windows=1.0, sketches=2.0))
     assert sketches(harness) == [], "not for good: an installation is bounded"
     assert verdicts(harness, "sudden_shift") == []
+
+
+def test_verdicts_are_kept_as_long_as_the_file_that_needs_them_longest() -> None:
+    slow = read_model_file(FILE.replace("drift_over: 20m", "drift_over: 180d"))
+    files = [read_model_file(FILE), slow]
+    kept = kept_for(files, Retention(sketches=10.0))
+    assert kept[AgedRows.VERDICTS] == 361 * DAY
+    assert kept_for(files[:1], Retention())[AgedRows.VERDICTS] == 90 * DAY
+    assert kept_for([], Retention())[AgedRows.VERDICTS] == 90 * DAY
+    assert (kept[AgedRows.SKETCHES], kept[AgedRows.EFFECTS]) == (10 * DAY, 7 * DAY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -121,16 +121,34 @@ def _steps(
             continue
         for kept_s, span_s in _roll_ups(file, retention):
             yield name, ROLLED_UP, partial(_roll_up, name, now - kept_s, span_s)
-        window_s = parse_duration(file.watch.window)
-        details_s = max(retention.details * _DAY_S, _DETAILS * window_s)
         sketches_before = now - retention.sketches * _DAY_S
         yield name, AgedRows.SKETCHES, partial(_drop_sketches, name, sketches_before)
-        verdicts_s = max(retention.verdicts * _DAY_S, details_s)
+        details_s, verdicts_s = _details_s(file, retention), _verdicts_s(file, retention)
         yield aged_but_newest(AgedRows.VERDICT_DETAILS, name, details_s)
         yield aged_but_newest(AgedRows.VERDICTS, name, verdicts_s)
         yield aged(AgedRows.VERDICTS, name, max(verdicts_s, _look_holds_s(file)))
         yield aged(AgedRows.DECISIONS, name, retention.decisions * _DAY_S)
         yield aged(AgedRows.INCIDENTS, name, retention.decisions * _DAY_S)
+
+
+def kept_for(files: Iterable[ModelFile], retention: Retention) -> Mapping[AgedRows, float]:
+    """For how many seconds rows are kept at most, by what is set and what the files need."""
+    verdicts = [max(_verdicts_s(file, retention), _look_holds_s(file)) for file in files]
+    return {
+        AgedRows.SKETCHES: retention.sketches * _DAY_S,
+        AgedRows.VERDICTS: max(verdicts, default=retention.verdicts * _DAY_S),
+        AgedRows.DECISIONS: retention.decisions * _DAY_S,
+        AgedRows.EFFECTS: _EFFECTS_DAYS * _DAY_S,
+        AgedRows.ACCESS: retention.access * _DAY_S,
+    }
+
+
+def _details_s(file: ModelFile, retention: Retention) -> float:
+    return max(retention.details * _DAY_S, _DETAILS * parse_duration(file.watch.window))
+
+
+def _verdicts_s(file: ModelFile, retention: Retention) -> float:
+    return max(retention.verdicts * _DAY_S, _details_s(file, retention))
 
 
 def _look_holds_s(file: ModelFile) -> float:

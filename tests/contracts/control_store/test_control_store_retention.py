@@ -122,11 +122,12 @@ def test_the_newest_word_of_a_monitor_that_seldom_looks_stays(
     """Those of the rest go, and so do the tenants', of whom there may be any number."""
     said = [("slow", ""), ("slow", "AA"), ("quick", "")]
     with store.begin() as tx:
-        tx.add_verdicts(
+        rows = [
             WindowVerdict("delay", at, monitor, subject, "hold", "C-1", "said", {"rows": 1})
             for at in (60.0, 120.0)
             for monitor, subject in said
-        )
+        ]
+        tx.add_verdicts(rows)
     for limit in (1, 100):
         with store.begin() as tx:
             while tx.drop_aged(kind, "delay", 1e6, limit, ["slow", "never"]):
