@@ -15,6 +15,7 @@ from windvane.adapters.delta import DeltaEventLog
 from windvane.apps.cli.main import app
 from windvane.apps.console.app import make_app
 from windvane.core.health import DAY_S
+from windvane.ports.control_store import ModelRecord
 from windvane.usecases.forecast_log import forecast_log
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.read_settings import Retention
@@ -60,6 +61,21 @@ def test_rates_levels_and_the_day_the_disk_is_full(recording: RecorderHarness) -
     assert found.code == "HLT-405"
     log.left = 10**9
     assert forecast_log(recording.store, log, now, Retention(), 14.0).code == ""
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_forecast(
+    recording: RecorderHarness,
+) -> None:
+    three_days(recording)
+    with recording.store.begin() as tx:
+        tx.put_model(ModelRecord("bad", "model: [", START))
+    kept = {
+        one.table: one.kept_days
+        for one in forecast_log(
+            recording.store, recording.log, recording.clock.at, Retention(predictions=30.0), 14.0
+        ).tables
+    }
+    assert kept["predictions"] == Retention().predictions
 
 
 def test_a_model_holds_what_all_of_its_files_hold(recording: RecorderHarness) -> None:

@@ -11,8 +11,11 @@ from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import QUIET, outcomes, play, verdicts
 
 from windvane.core.sketch import merge
-from windvane.usecases.keep_bounded import Turn, keep_bounded
+from windvane.ports.retention import AgedRows
+from windvane.usecases.keep_bounded import Turn, keep_bounded, kept_for
 from windvane.usecases.load_windows import WindowCache
+from windvane.usecases.monitors import MONITORS
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.read_settings import Retention
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -37,7 +40,8 @@ def test_sums_stay_and_rows_become_few(harness: Harness) -> None:
     assert merge(s for _, s in sketches(harness)) == before
     assert len(sketches(harness)) == 2 + 2 * 5  # one an hour and tenant, and what is no whole hour
     with harness.store.read() as tx:
-        assert all(v.detail == {} for v in tx.verdicts(MODEL, "", 0.0, 1_000))
+        detailed = [v.monitor for v in tx.verdicts(MODEL, "", 0.0, 1_000) if v.detail]
+        assert sorted(detailed) == sorted(m.name for m in MONITORS if m.slow), "their newest look"
         counts = {c.subject: n for c, n in tx.counts().items() if c.name == "retention_rows"}
     assert counts["sketches rolled up"] > held - len(sketches(harness))
     assert tidy(harness, Retention(windows=1.0, details=1.0)) == 0
@@ -63,6 +67,14 @@ def test_a_step_ends_in_time(harness: Harness) -> None:
         lambda: float(next(ticks)),
     )  # fmt: skip
     assert next(ticks) < 20
+
+
+def test_a_look_without_a_successor_goes(harness: Harness) -> None:
+    play(harness, [QUIET] * 22)
+    harness.clock.at += 2 * DAY
+    tidy(harness, Retention(verdicts=0.0001, details=0.0001))
+    with harness.store.read() as tx:
+        assert tx.verdicts(MODEL, "", 0.0, 1_000) == []
 
 
 def test_what_is_not_judged_yet_is_left_however_old(harness: Harness) -> None:
@@ -92,7 +104,7 @@ def test_what_is_not_reached_comes_first_the_next_time(harness: Harness) -> None
     assert len(reached - {""}) > 3, "each call goes on where the one before ended"
 
 
-def test_a_model_whose_file_cannot_be_read_keeps_everything(harness: Harness) -> None:
+def test_a_model_whose_file_cannot_be_read_keeps_what_is_kept_by_default(harness: Harness) -> None:
     play(harness, [QUIET] * 3)
     with harness.store.begin() as tx:
         record = tx.model(MODEL)
@@ -101,3 +113,17 @@ def test_a_model_whose_file_cannot_be_read_keeps_everything(harness: Harness) ->
     tidy(harness, Retention(windows=1.0, sketches=2.0))
     assert len(sketches(harness)) == 6
     assert WINDOW_S == 60.0
+    harness.clock.at = START + 801 * DAY
+    tidy(harness, Retention(windows=1.0, sketches=2.0))
+    assert sketches(harness) == [], "not for good: an installation is bounded"
+    assert verdicts(harness, "sudden_shift") == []
+
+
+def test_verdicts_are_kept_as_long_as_the_file_that_needs_them_longest() -> None:
+    slow = read_model_file(FILE.replace("drift_over: 20m", "drift_over: 180d"))
+    files = [read_model_file(FILE), slow]
+    kept = kept_for(files, Retention(sketches=10.0))
+    assert kept[AgedRows.VERDICTS] == 361 * DAY
+    assert kept_for(files[:1], Retention())[AgedRows.VERDICTS] == 90 * DAY
+    assert kept_for([], Retention())[AgedRows.VERDICTS] == 90 * DAY
+    assert (kept[AgedRows.SKETCHES], kept[AgedRows.EFFECTS]) == (10 * DAY, 7 * DAY)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import pytest
 from inference.harness import FakeBoard
 from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
+from usecases.monitors.test_outcomes import log_scored
 from usecases.timeline import FAILING, NULLS, QUIET, play
 
-from windvane.core.health import Health
+from windvane.core.health import Health, Tone
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import Checkpoint, WindowKey
+from windvane.ports.event_log import LogEntry
+from windvane.ports.events import OutcomeSeen
 from windvane.ports.metrics import Series
 from windvane.usecases.broken_versions import METRIC, broken_versions
+from windvane.usecases.keep_bounded import Turn, keep_bounded
 from windvane.usecases.leases import give_up
+from windvane.usecases.monitors import MONITORS
+from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.observe_health import (
     load_evidence,
     load_totals,
@@ -21,6 +27,7 @@ from windvane.usecases.observe_health import (
     traffic_of,
 )
 from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.read_settings import Retention
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
@@ -174,3 +181,74 @@ def test_rows_that_get_no_answer_are_noticed_while_the_window_is_open(harness: H
     found = health(harness)
     assert (found.word, found.code) == ("answers missing", "HLT-504")
     assert "60 of 100 rows of the newest window" in found.why
+
+
+def test_a_floor_that_nothing_is_compared_with_is_not_healthy(harness: Harness) -> None:
+    """Labels stopped to come: the look is a hold, and the model read healthy."""
+    play(harness, [QUIET] * 19)
+    assert codes(harness) == ("healthy", "HLT-100"), "no look is due yet"
+    play(harness, [QUIET] * 2, first=19)
+    found = health(harness)
+    assert (found.word, found.code, found.tone) == ("not scored", "HLT-206", Tone.WARN)
+    assert found.why == ("no outcome came in the last look (until 2023-11-15 00:20 UTC), 50 needed")
+    harness.apply(FILE.replace("outcomes: {floor: 0.6}", "outcomes: {}"))
+    assert codes(harness) == ("healthy", "HLT-100"), "nobody asks for outcomes"
+
+
+def test_outcomes_that_do_not_join_are_told_apart(harness: Harness) -> None:
+    log_scored(harness, 3, 30, right=True)
+    contract = read_model_file(FILE).contract
+    ts = START + 200.0
+    strays = [
+        LogEntry("m/w8", i, OutcomeSeen(f"s{i}", ts, MODEL, "AA", contract.id, "none", i, 1.0))
+        for i in range(7)
+    ]
+    harness.log.append("m/w8", 7, strays, {contract.id: contract})
+    play(harness, [QUIET] * 21)
+    found = health(harness)
+    assert (found.word, found.code) == ("not scored", "HLT-206")
+    assert found.why == (
+        "30 outcomes were scored in the last look (until 2023-11-15 00:20 UTC), 50 needed; "
+        "besides, 7 name no prediction"
+    )
+
+
+def test_outcomes_that_are_scored_are_healthy_until_a_look_has_none(harness: Harness) -> None:
+    for i in (3, 43):
+        log_scored(harness, i, 400, right=True)
+    said: list[str] = []
+    for i in range(60):
+        play(harness, [QUIET], first=i)
+        if i % 20 == 19:
+            said.append(health(harness).word)
+    assert said == ["healthy", "not scored", "healthy"]
+
+
+def test_a_look_holds_until_the_next_however_short_verdicts_are_kept(harness: Harness) -> None:
+    play(harness, [QUIET] * 30)
+    told = health(harness)
+    short = Retention(verdicts=0.0001, details=0.0001)
+    harness.clock.at += 9_000.0  # a verdict's details are kept for two hours at least
+    keep_bounded(harness.store, harness.clock, short, 60.0, Turn())
+    harness.clock.at -= 9_000.0
+    with harness.store.read() as tx:
+        kept = {v.monitor for v in tx.verdicts(MODEL, "", 0.0, 1_000)}
+    assert kept == {m.name for m in MONITORS if m.slow}
+    assert told.code == "HLT-206"
+    play(harness, [QUIET], first=30)
+    assert health(harness) == told
+
+
+def test_looks_that_are_due_and_do_not_come_are_told(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However the monitor fails to look."""
+    monkeypatch.setattr(Outcomes, "look", lambda *_: [])
+    play(harness, [QUIET] * 39)
+    assert codes(harness) == ("healthy", "HLT-100")
+    play(harness, [QUIET] * 2, first=39)
+    found = health(harness)
+    assert (found.word, found.code) == ("not scored", "HLT-206")
+    assert found.why == "no look at outcomes since 2023-11-15 00:00 UTC, one is due each 20m"
+    harness.apply(FILE.replace("floor: 0.6", "floor: 0.7"))
+    assert codes(harness) == ("healthy", "HLT-100"), "the new file's first look is under way"

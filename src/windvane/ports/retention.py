@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
@@ -29,8 +29,17 @@ class Retention(Protocol):
         seconds, version, arm, tenant and layout."""
         ...
 
-    def drop_aged(self, kind: AgedRows, model: str, before: float, limit: int) -> int:
-        """Remove rows from before that time (s): of the model where the kind is of one."""
+    def drop_aged(
+        self,
+        kind: AgedRows,
+        model: str,
+        before: float,
+        limit: int,
+        newest_of: Sequence[str] = (),
+    ) -> int:
+        """Remove rows from before that time (s): of the model where the kind is of one. Of
+        VERDICTS and VERDICT_DETAILS the newest on the model itself of each monitor in
+        ``newest_of`` stays, however old: it holds until the next."""
         ...
 
     def oldest_kept(self) -> Mapping[AgedRows, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +15,7 @@ from windvane.ports.quarantine import Counted, CountName
 from windvane.ports.retention import AgedRows
 from windvane.usecases.expire_events import expire_events
 from windvane.usecases.forecast_log import log_retention_s
+from windvane.usecases.monitors import MONITORS
 from windvane.usecases.read_model_file import (
     BadModelFile,
     ModelFile,
@@ -27,6 +28,8 @@ _DAY_S, _HOUR_S = 86_400.0, 3_600.0
 _AT_ONCE = 500
 _EFFECTS_DAYS = 7.0
 _STATES_DAYS = 30.0
+# What they said last holds until their next look, which may be longer than verdicts are kept.
+_SLOW = tuple(monitor.name for monitor in MONITORS if monitor.slow)
 _DETAILS = 120  # windows: a steward that begins anew learns from them what sizes are usual
 ROLLED_UP = "sketches rolled up"
 Step = Callable[[Tx], int]
@@ -88,6 +91,9 @@ def _steps(
     def aged(kind: AgedRows, model: str, kept_s: float, at: float = now) -> tuple[str, str, Step]:
         return model, kind, lambda tx: tx.drop_aged(kind, model, at - kept_s, _AT_ONCE)
 
+    def aged_but_newest(kind: AgedRows, model: str, kept_s: float) -> tuple[str, str, Step]:
+        return model, kind, lambda tx: tx.drop_aged(kind, model, now - kept_s, _AT_ONCE, _SLOW)
+
     yield aged(AgedRows.DECISIONS, "", retention.decisions * _DAY_S)
     yield aged(AgedRows.EFFECTS, "", _EFFECTS_DAYS * _DAY_S, wall)
     yield aged(AgedRows.ACCESS, "", retention.access * _DAY_S, wall)
@@ -99,22 +105,56 @@ def _steps(
     for name in [*(n for n in names if n > after), *(n for n in names if n <= after)]:
         with store.read() as tx:
             (record,) = tx.model_records([name]) or (None,)
+        if record is None:
+            continue
         try:
-            file = read_model_file(record.text) if record is not None else None
+            file = read_model_file(record.text)
         except BadModelFile:
-            continue  # nobody knows what of it is still needed
-        if file is None:
+            # Its windows' length is not known, and nothing of it is judged until it is mended.
+            default = Retention()
+            verdicts_s = max(retention.verdicts, default.verdicts) * _DAY_S
+            yield aged(AgedRows.SKETCHES, name, max(retention.sketches, default.sketches) * _DAY_S)
+            yield aged(AgedRows.VERDICT_DETAILS, name, verdicts_s)
+            yield aged(AgedRows.VERDICTS, name, verdicts_s)
+            yield aged(AgedRows.DECISIONS, name, retention.decisions * _DAY_S)
+            yield aged(AgedRows.INCIDENTS, name, retention.decisions * _DAY_S)
             continue
         for kept_s, span_s in _roll_ups(file, retention):
             yield name, ROLLED_UP, partial(_roll_up, name, now - kept_s, span_s)
-        window_s = parse_duration(file.watch.window)
-        details_s = max(retention.details * _DAY_S, _DETAILS * window_s)
         sketches_before = now - retention.sketches * _DAY_S
         yield name, AgedRows.SKETCHES, partial(_drop_sketches, name, sketches_before)
-        yield aged(AgedRows.VERDICT_DETAILS, name, details_s)
-        yield aged(AgedRows.VERDICTS, name, max(retention.verdicts * _DAY_S, details_s))
+        details_s, verdicts_s = _details_s(file, retention), _verdicts_s(file, retention)
+        yield aged_but_newest(AgedRows.VERDICT_DETAILS, name, details_s)
+        yield aged_but_newest(AgedRows.VERDICTS, name, verdicts_s)
+        yield aged(AgedRows.VERDICTS, name, max(verdicts_s, _look_holds_s(file)))
         yield aged(AgedRows.DECISIONS, name, retention.decisions * _DAY_S)
         yield aged(AgedRows.INCIDENTS, name, retention.decisions * _DAY_S)
+
+
+def kept_for(files: Iterable[ModelFile], retention: Retention) -> Mapping[AgedRows, float]:
+    """For how many seconds rows are kept at most, by what is set and what the files need."""
+    verdicts = [max(_verdicts_s(file, retention), _look_holds_s(file)) for file in files]
+    return {
+        AgedRows.SKETCHES: retention.sketches * _DAY_S,
+        AgedRows.VERDICTS: max(verdicts, default=retention.verdicts * _DAY_S),
+        AgedRows.DECISIONS: retention.decisions * _DAY_S,
+        AgedRows.EFFECTS: _EFFECTS_DAYS * _DAY_S,
+        AgedRows.ACCESS: retention.access * _DAY_S,
+    }
+
+
+def _details_s(file: ModelFile, retention: Retention) -> float:
+    return max(retention.details * _DAY_S, _DETAILS * parse_duration(file.watch.window))
+
+
+def _verdicts_s(file: ModelFile, retention: Retention) -> float:
+    return max(retention.verdicts * _DAY_S, _details_s(file, retention))
+
+
+def _look_holds_s(file: ModelFile) -> float:
+    """For how long the last look of a slow monitor may be the newest, in seconds: one that is
+    older has no successor."""
+    return 2.0 * parse_duration(file.watch.drift_over) + _DAY_S
 
 
 def _judged(tx: Tx, model: str, before: float) -> float:

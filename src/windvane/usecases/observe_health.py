@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from windvane.core.alerting import CANARY, Severity
+from windvane.core.drift import block_seconds
 from windvane.core.health import (
     SILENT_AFTER_S,
     Health,
@@ -19,6 +20,7 @@ from windvane.core.health import (
     Watching,
     judge_health,
 )
+from windvane.core.outcomes import OutcomePolicy
 from windvane.core.sketch import Sketch
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import (
@@ -34,6 +36,8 @@ from windvane.usecases.advance_rollout import ROLLOUT
 from windvane.usecases.explain_runtime import is_watched, recorded_choice
 from windvane.usecases.leases import lease_of
 from windvane.usecases.monitors import MONITORS
+from windvane.usecases.monitors.base import moment
+from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.sudden_shift import FEED, SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.read_model_file import ModelFile, parse_duration
@@ -42,6 +46,13 @@ from windvane.usecases.recorded_until import recorded_until, seen_ages
 # Newest verdicts by monitor and subject.
 Latest = Mapping[tuple[str, str], WindowVerdict]
 RECENT_WINDOWS = 3
+_STATE_WORDS = {
+    "joined": "are of predictions from before it",
+    "late": "came too late",
+    "unknown": "name no prediction",
+    "ambiguous": "name several predictions",
+    "out_of_range": "are no label that the task can have",
+}
 _LEAST_LATE_S = 60.0
 _MISSED_S = 86_400.0
 
@@ -100,12 +111,13 @@ def _signs(checkpoints: Sequence[Checkpoint], wall: float) -> tuple[float, str]:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What is read of one model: its newest verdicts, its versions, how far its windows are
-    judged, and whether there ever was traffic."""
+    judged, whether there ever was traffic, and when its file was applied (business time, s)."""
 
     latest: Latest
     versions: Mapping[str, VersionRecord]
     judged: Progress | None
     had_traffic: bool
+    applied_at: float
 
 
 @dataclass(slots=True)
@@ -150,12 +162,14 @@ def load_evidence(tx: Tx, models: Mapping[str, Deployment | None]) -> Mapping[st
     versions = tx.version_summaries_of(names)
     judged = tx.progress(names)
     first = tx.first_windows(dict.fromkeys(names, 0.0))
+    applied_at = tx.applied_at()
     return {
         name: Evidence(
             latest[name],
             {version.version: version for version in versions.get(name, ())},
             judged.get(name),
             name in first,
+            applied_at.get(name, 0.0),
         )
         for name in names
     }
@@ -256,7 +270,43 @@ def _facts(
             else ""
         ),
         passed=shift.sentence if shift is not None and not held else "",
+        not_scored=_not_scored(evidence, file),
     )
+
+
+def _not_scored(evidence: Evidence, file: ModelFile) -> str:
+    """Why the newest look at outcomes could not compare them with the floor, or that none came
+    though it is due; "" where one could, or none is due yet."""
+    if file.watch.outcomes.get("floor") is None or evidence.judged is None:
+        return ""
+    watch, judged = file.watch, evidence.judged
+    window_s, over_s = parse_duration(watch.window), parse_duration(watch.drift_over)
+    look = evidence.latest.get((Outcomes.name, ""))
+    last = judged.began if look is None else look.start + window_s
+    # The first look at a new floor comes with the end of a block.
+    settled = evidence.applied_at + 2.0 * block_seconds(window_s, parse_duration(watch.recent))
+    if judged.until >= max(last + 2.0 * over_s, settled):
+        return f"no look at outcomes since {moment(last)}, one is due each {watch.drift_over}"
+    if look is None or look.outcome in (Outcome.PASS, Outcome.FAIL):
+        return ""
+    if look.outcome == Outcome.ERROR:
+        return f"the last look at outcomes (until {moment(last)}) failed: {look.sentence}"
+    return _of_hold(look, moment(last), OutcomePolicy(0.0).min_rows)
+
+
+def _of_hold(look: WindowVerdict, until: str, needed: int) -> str:
+    """How many outcomes came in a look that could not tell."""
+    came: Mapping[str, int] = look.detail.get("outcomes", {})
+    scored = look.detail.get("scored")
+    if scored is None:
+        return f"the last look at outcomes (until {until}) could not tell: {look.sentence}"
+    if not scored and not sum(came.values()):
+        return f"no outcome came in the last look (until {until}), {needed:,} needed"
+    states = {**came, "joined": came.get("joined", 0) - scored}
+    others = [f"{states[s]:,} {w}" for s, w in _STATE_WORDS.items() if states.get(s, 0) > 0]
+    told = f"{scored:,} outcomes were scored in the last look (until {until})"
+    told += f", {needed:,} needed" if scored < needed else f"; missing: {look.detail['missing']}"
+    return f"{told}; besides, {', '.join(others)}" if others else told
 
 
 def _stood_in_for(incident: Incident, stand_in: VersionRecord | None) -> bool:

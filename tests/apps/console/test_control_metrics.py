@@ -36,6 +36,7 @@ from windvane.ports.control_store import (
 from windvane.ports.metrics import OTHER
 from windvane.ports.quarantine import Counted, CountName, Quarantined
 from windvane.usecases.leases import hold_shards
+from windvane.usecases.read_settings import Retention
 
 NOW = 10_000.0
 FILE = "model: late\nfeatures: {v: {f: {type: number}}}\n"
@@ -119,6 +120,8 @@ def test_lags_incidents_and_shifts(store: SqlControlStore) -> None:
     assert 'windvane_spool_lag_seconds{spool="m-w0",worker="control"} 30' in said
     assert 'windvane_spool_unlogged_bytes{spool="m-w0",worker="control"} 20' in said
     assert 'windvane_oldest_kept_seconds{kind="decisions",worker="control"} 9999' in said
+    assert 'windvane_kept_for_seconds{kind="sketches",worker="control"} 69120000' in said
+    assert 'windvane_kept_for_seconds{kind="effects",worker="control"} 604800' in said
     assert 'windvane_decisions_total{model="late",action="a"} 1' in said
 
 
@@ -203,3 +206,10 @@ def test_what_recorders_count_is_bounded() -> None:
     counts = {Counted(CountName.LATE_EVENTS, f"m{i}"): i for i in range(9)}
     (late,) = [one for one in recorder_series(counts, 4) if one.name == "late_events_total"]
     assert [labels for labels, _ in late.values] == [(f"m{i}",) for i in range(4)]
+
+
+def test_the_limit_that_is_told_is_the_one_that_is_set(store: SqlControlStore) -> None:
+    with store.read() as tx:
+        found = control_series(tx, NOW, NOW, 600.0, retention=Retention(sketches=2.0))
+    (kept,) = (series for series in found if series.name == "kept_for_seconds")
+    assert dict(kept.values)["sketches",] == [172_800.0]

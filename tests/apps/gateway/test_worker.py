@@ -316,6 +316,9 @@ def test_a_version_that_cannot_be_loaded_degrades() -> None:
         assert (status, word, codes["versions"]) == (200, "degraded", "HLT-607")
         assert (await posted(harness))[METRIC] == {(MODEL, "1"): [1.0]}
         assert (await harness.predict()).status == 200
+        held = json.loads((await harness.call("GET", "/readyz")).body)["dependencies"]
+        (versions,) = (one for one in held if one["name"] == "versions")
+        assert versions["state"] == "down", "a constant answers, and no version"
 
     run(story)
 

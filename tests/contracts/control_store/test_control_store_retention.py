@@ -115,6 +115,32 @@ def test_verdicts_lose_their_details_and_then_go(store: SqlControlStore) -> None
         assert len(tx.verdicts("other", "", 0.0, 100)) == 1
 
 
+@pytest.mark.parametrize("kind", [AgedRows.VERDICT_DETAILS, AgedRows.VERDICTS])
+def test_the_newest_word_of_a_monitor_that_seldom_looks_stays(
+    store: SqlControlStore, kind: AgedRows
+) -> None:
+    """Those of the rest go, and so do the tenants', of whom there may be any number."""
+    said = [("slow", ""), ("slow", "AA"), ("quick", "")]
+    with store.begin() as tx:
+        rows = [
+            WindowVerdict("delay", at, monitor, subject, "hold", "C-1", "said", {"rows": 1})
+            for at in (60.0, 120.0)
+            for monitor, subject in said
+        ]
+        tx.add_verdicts(rows)
+    for limit in (1, 100):
+        with store.begin() as tx:
+            while tx.drop_aged(kind, "delay", 1e6, limit, ["slow", "never"]):
+                pass
+    with store.read() as tx:
+        left = [v for v in tx.verdicts("delay", "", 0.0, 100) if v.detail]
+    assert [(v.start, v.monitor, v.subject) for v in left] == [(120.0, "slow", "")]
+    with store.begin() as tx:
+        later = WindowVerdict("delay", 180.0, "slow", "", "hold", "C-1", "said", {"rows": 1})
+        tx.add_verdicts([later])
+        assert tx.drop_aged(kind, "delay", 180.0, 100, ["slow"]) == 1
+
+
 @pytest.mark.parametrize("kind", [AgedRows.SKETCHES, AgedRows.DECISIONS])
 def test_rows_of_a_model_go_by_their_age(store: SqlControlStore, kind: AgedRows) -> None:
     fill(store, 10)

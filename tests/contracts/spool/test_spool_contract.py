@@ -314,6 +314,44 @@ def test_the_bound_counts_bytes_and_no_gaps(tmp_path: Path) -> None:
             writer.append(b"y" * 80)
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+@pytest.mark.parametrize("first", [0, 5_000])
+def test_a_first_segment_that_is_gone_before_anybody_read_it_is_lost(
+    tmp_path: Path, emptied: bool, first: int
+) -> None:
+    payloads = [b"%03d" % i for i in range(20)]
+    with writing(tmp_path / "w0", segment_bytes=60, first=first) as writer:
+        for payload in payloads:
+            writer.append(payload)
+    held = segments(tmp_path / "w0")
+    gone = held[1].before - held[0].start
+    if emptied:
+        held[0].path.write_bytes(b"")
+    else:
+        held[0].path.unlink()
+    reader, position, lost = FileSpoolReader(tmp_path), 0, 0
+    while (batch := reader.read("w0", position, 1 << 20)).end > position:
+        position, lost = batch.end, lost + batch.lost
+    # Without its file nobody knows where the first segment began.
+    assert lost == (gone if emptied else first + gone)
+
+
+def test_what_was_recorded_and_released_is_not_lost_where_positions_are(tmp_path: Path) -> None:
+    """A control database that is lost takes the positions with it: what is read again is not what
+    was released."""
+    with writing(tmp_path / "w0", segment_bytes=60) as writer:
+        for i in range(40):
+            writer.append(b"%03d" % i)
+        held = segments(tmp_path / "w0")
+        FileSpoolReader(tmp_path).release("w0", held[3].start)
+        assert segments(tmp_path / "w0") == held[3:]
+        batch = FileSpoolReader(tmp_path).read("w0", 0, 1 << 20)
+        assert (batch.lost, batch.start) == (0, held[3].start)
+        held[3].path.unlink()
+        batch = FileSpoolReader(tmp_path).read("w0", 0, 1 << 20)
+        assert (batch.lost, batch.payloads) == (held[4].before - held[3].start, ())
+
+
 def test_segments_of_the_release_before_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "w0"
     folder.mkdir()

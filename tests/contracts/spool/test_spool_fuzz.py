@@ -102,8 +102,6 @@ class Disk:
         kind = self.rng.choice(("flip", "flip", "zeros", "cut", "gone", "torn"))
         if one.start == found[-1].start and self.writer is not None and kind in ("cut", "gone"):
             kind = "flip"  # a file that is open does not shrink
-        if kind == "gone" and not self.position:
-            kind = "flip"  # what was never met cannot be missed
         part = data[at : at + size]
         if kind == "flip":
             data[at : at + size] = bytes(b ^ self.rng.randrange(1, 256) for b in part)

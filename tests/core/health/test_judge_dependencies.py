@@ -43,6 +43,7 @@ OK, DEGRADED, DOWN, UNKNOWN = (
         (judge_routing_file(3, 3, "torn"), DOWN, "HLT-604"),
         (judge_served_versions(3, 0), OK, "HLT-600"),
         (judge_served_versions(2, 1), DEGRADED, "HLT-607"),
+        (judge_served_versions(0, 2), DOWN, "HLT-607"),
         (judge_disk(10 << 30), OK, "HLT-600"),
         (judge_disk(None, "the disk does not answer"), UNKNOWN, "HLT-611"),
         (judge_disk(200 << 20), DEGRADED, "HLT-611"),
@@ -89,3 +90,10 @@ def test_only_what_is_essential_makes_unavailable(
     states = {state for _, state in found}
     assert (word is Readiness.UNAVAILABLE) == (("a", DOWN) in found)
     assert (word is Readiness.READY) == (states <= {OK})
+
+
+def test_where_no_version_can_be_loaded_nobody_stands_in() -> None:
+    assert judge_served_versions(0, 2).why == (
+        "none of 2 versions can be loaded: no version answers anybody"
+    )
+    assert "others stand in" in judge_served_versions(2, 1).why

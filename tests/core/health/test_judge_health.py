@@ -57,6 +57,31 @@ WELL = HealthFacts(True, WATCHED, BUSY, passed="largest evidence 2 < 1e5")
         ({"traffic": Traffic(0, 0, 0, False, 3)}, "no traffic yet", Tone.QUIET, "HLT-102"),
         ({"traffic": Traffic(0, 0, 0, True, 3, 40)}, "all refused", Tone.WARN, "HLT-205"),
         ({"off": True, "traffic": Traffic(0, 900, 0, True, 3)}, "turned off", Tone.WARN, "HLT-503"),
+        ({"not_scored": "no outcome came"}, "not scored", Tone.WARN, "HLT-206"),
+        (
+            {"not_scored": "no outcome came", "drifting": "d", "rolling_out": "r", "hold": "h"},
+            "not scored",
+            Tone.WARN,
+            "HLT-206",
+        ),
+        (
+            {"not_scored": "no outcome came", "traffic": Traffic(0, 0, 0, True, 3)},
+            "no traffic",
+            Tone.WARN,
+            "HLT-203",
+        ),
+        (
+            {"not_scored": "no outcome came", "traffic": Traffic(0, 0, 0, False, 3)},
+            "no traffic yet",
+            Tone.QUIET,
+            "HLT-102",
+        ),
+        (
+            {"not_scored": "no outcome came", "troubles": [Trouble("a", False)]},
+            "needs a look",
+            Tone.WARN,
+            "HLT-201",
+        ),
         ({"drifting": "the inputs differ"}, "drifting", Tone.BUSY, "HLT-204"),
         ({"rolling_out": "version 2 at 5%"}, "rolling out", Tone.BUSY, "HLT-103"),
         ({"hold": "12 rows, 20 needed"}, "too few rows", Tone.QUIET, "HLT-104"),
@@ -101,7 +126,7 @@ FACTS = st.builds(
     st.builds(Traffic, COUNTS, COUNTS, COUNTS, st.booleans(), st.just(3), COUNTS, COUNTS, COUNTS),
     st.booleans(),
     st.lists(st.builds(Trouble, st.just("w"), st.booleans()), max_size=2),
-    TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS,
+    TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, TEXTS,
 )  # fmt: skip
 
 
@@ -114,6 +139,7 @@ def test_healthy_is_said_only_of_what_is_live_watched_answering_and_judged(
         assert facts.live
         assert not facts.off
         assert facts.passed
+        assert not facts.not_scored
         assert facts.traffic.answered
         assert facts.watching.steward
         assert facts.watching.recorded_ago is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from windvane.adapters.spool.frames import HEADER, Segment, find_frame, parse, segments
 from windvane.ports.spool import MOST_LOST_BYTES, Batch
 
+_RELEASED = "released"
 _log = logging.getLogger(__name__)
 
 
@@ -33,9 +35,11 @@ class FileSpoolReader:
         for segment, following in zip_longest(found, found[1:]):
             if following is not None and position >= following.start:
                 continue
-            # Before the first segment of a spool that was never met, nothing is missed.
-            met = position > 0 or segment is not found[0]
-            if met and position < segment.before:
+            if position == 0 and segment is found[0]:
+                # No recorder that is known of met this spool. What one before it released, whose
+                # positions are gone, was recorded; the rest of what lay here was not.
+                position = min(_released(self._root / spool), segment.before)
+            if position < segment.before:
                 # Where a writer's first segment is gone, nobody knows how far above the one before
                 # it began: that counts as more than was ever written, up to a bound.
                 gone = min(segment.before - position, MOST_LOST_BYTES)
@@ -62,9 +66,25 @@ class FileSpoolReader:
         return sum(max(0, one.end - max(position, one.start)) for one in found)
 
     def release(self, spool: str, position: int) -> None:
-        for segment in segments(self._root / spool)[:-1]:
+        folder, done = self._root / spool, 0
+        for segment in segments(folder)[:-1]:
             if segment.end <= position:
                 segment.path.unlink(missing_ok=True)
+                done = position
+        if done > _released(folder):
+            # A full disk must not keep anything from being released; the next one tells it all.
+            with contextlib.suppress(OSError):
+                fresh = folder / f"{_RELEASED}.new"
+                fresh.write_text(str(done))
+                fresh.replace(folder / _RELEASED)
+
+
+def _released(folder: Path) -> int:
+    """Up to where a recorder released this spool; 0 where none did."""
+    try:
+        return int((folder / _RELEASED).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _read(

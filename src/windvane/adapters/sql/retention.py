@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,7 +45,14 @@ class RetentionRows(Rows):
             self._drop(t.window_sketches, found)
         return len(found)
 
-    def drop_aged(self, kind: AgedRows, model: str, before: float, limit: int) -> int:
+    def drop_aged(
+        self,
+        kind: AgedRows,
+        model: str,
+        before: float,
+        limit: int,
+        newest_of: Sequence[str] = (),
+    ) -> int:
         match kind:
             case AgedRows.SKETCHES:
                 c = t.window_sketches.c
@@ -53,12 +60,11 @@ class RetentionRows(Rows):
                     t.window_sketches, (c.model == model) & (c.start < before), limit
                 )
             case AgedRows.VERDICTS:
-                c = t.window_verdicts.c
-                return self._drop_some(
-                    t.window_verdicts, (c.model == model) & (c.start < before), limit
-                )
+                old = self._old_verdicts(model, before, newest_of)
+                return self._drop_some(t.window_verdicts, old, limit)
             case AgedRows.VERDICT_DETAILS:
-                return self._empty_details(model, before, limit)
+                old = self._old_verdicts(model, before, newest_of)
+                return self._empty_details(old, limit)
             case AgedRows.DECISIONS:
                 c = t.decisions.c
                 return self._drop_some(t.decisions, (c.model == model) & (c.at < before), limit)
@@ -90,9 +96,20 @@ class RetentionRows(Rows):
         found = {kind: self._c.execute(one).scalar_one() for kind, one in asked.items()}
         return {kind: float(at) for kind, at in found.items() if at is not None}
 
-    def _empty_details(self, model: str, before: float, limit: int) -> int:
+    def _old_verdicts(
+        self, model: str, before: float, newest_of: Sequence[str]
+    ) -> sa.ColumnElement[bool]:
         c = t.window_verdicts.c
-        old = (c.model == model) & (c.start < before) & (c.detail != _NOTHING)
+        old = (c.model == model) & (c.start < before)
+        for monitor in newest_of:
+            mine = (c.model == model) & (c.monitor == monitor) & (c.subject == "")
+            newest = self.one(sa.select(c.start).where(mine).order_by(c.start.desc()).limit(1))
+            if newest is not None and newest.start < before:
+                old &= (c.monitor != monitor) | (c.subject != "") | (c.start != newest.start)
+        return old
+
+    def _empty_details(self, old: sa.ColumnElement[bool], limit: int) -> int:
+        old &= t.window_verdicts.c.detail != _NOTHING
         keys = list(t.window_verdicts.primary_key)
         found = self.all(sa.select(*keys).where(old).limit(limit))
         if found:

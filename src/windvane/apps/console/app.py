@@ -200,6 +200,7 @@ def make_app(
             clock,
             expire_after_s,
             open_metrics=open_metrics,
+            retention=retention,
         )
     )
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
@@ -269,6 +270,7 @@ def _health_router(
     expire_after_s: float,
     *,
     open_metrics: bool,
+    retention: Retention | None,
 ) -> APIRouter:
     """What supervisors and Prometheus ask, and the schema of it all."""
     router = APIRouter(tags=["health"], route_class=GuardedRoute)
@@ -297,7 +299,7 @@ def _health_router(
         def read(tx: Tx) -> tuple[list[Series], list[Series]]:
             control = control_series(
                 tx, now, wall, expire_after_s,
-                damaged_files=damaged, broken=broken_versions(board),
+                damaged_files=damaged, broken=broken_versions(board), retention=retention,
             )  # fmt: skip
             counted = recorder_series(tx.counts())
             held[:] = [(wall, counted, control)]  # also of a look that is late by then

@@ -15,6 +15,7 @@ from windvane.core.health import Health, Tone
 from windvane.ports.control_store import Incident, ModelRecord, Tx
 from windvane.ports.metrics import OTHER, Series
 from windvane.ports.retention import AgedRows
+from windvane.usecases.keep_bounded import kept_for
 from windvane.usecases.leases import SHARD
 from windvane.usecases.monitors.outcomes import OUTCOME_STATES, Outcomes
 from windvane.usecases.monitors.sudden_shift import SuddenShift
@@ -34,6 +35,7 @@ from windvane.usecases.read_model_file import (
     ModelFile,
     read_model_file,
 )
+from windvane.usecases.read_settings import Retention
 from windvane.usecases.recorded_until import spool_states
 
 CONTROL = "control"  # the name under which these are beside those of workers
@@ -79,6 +81,7 @@ _TEXTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "effects_waiting": (("kind",), "Effects of decisions that are not carried out yet"),
     "log_damaged_files": ((), "Files of the log, of its newest, that are missing or cut off"),
     "quarantine_items": (("model",), "Items that are set aside now"),
+    "kept_for_seconds": (("kind",), "For how long rows are kept by settings and models' files"),
     "oldest_kept_seconds": (("kind",), "Age of the oldest row that is kept"),
 }
 Found = dict[str, dict[tuple[str, ...], float]]
@@ -93,9 +96,11 @@ def control_series(
     most_models: int = MODELS,
     damaged_files: int | None = None,
     broken: frozenset[tuple[str, str]] = frozenset(),
+    retention: Retention | None = None,
 ) -> list[Series]:
     """Gauges, bounded as the constants above say. ``damaged_files`` of the log: None where nobody
-    could look. ``broken``: models' versions that a gateway cannot load."""
+    could look. ``broken``: models' versions that a gateway cannot load. ``retention``: as it is
+    set, None for the default."""
     found: Found = {name: {} for name in _TEXTS}
     if damaged_files is not None:
         found["log_damaged_files"][()] = float(damaged_files)
@@ -112,7 +117,9 @@ def control_series(
     _add_storage(found, tx, now, wall, expire_after_s)
     found["models_left_out"][()] = float(max(0, len(records) - most_models))
     records = sorted(records, key=lambda record: record.name)[:most_models]
-    _add_models(found, tx, seen, records, opened, now)
+    files = _add_models(found, tx, seen, records, opened, now)
+    for kind, kept_s in kept_for(files, retention or Retention()).items():
+        found["kept_for_seconds"][kind.value,] = kept_s
     return [
         Series(name, "gauge", text, labels, [(key, [v]) for key, v in found[name].items()])
         for name, (labels, text) in _TEXTS.items()
@@ -159,8 +166,8 @@ def _add_models(
     records: Sequence[ModelRecord],
     opened: Sequence[Incident],
     now: float,
-) -> None:
-    """As many queries for one model as for two hundred."""
+) -> Collection[ModelFile]:
+    """As many queries for one model as for two hundred; the files that can be read."""
     names = [record.name for record in records]
     live = {one.model: one for one in tx.deployments()}
     evidence = load_evidence(tx, {name: live.get(name) for name in names})
@@ -189,6 +196,7 @@ def _add_models(
             found["feature_shift"][verdict.model, feature, kind] = size
     for name in names:
         _add_slow(found, name, evidence[name].latest)
+    return files.values()
 
 
 def _add_slow(found: Found, name: str, latest: Latest) -> None:

@@ -121,6 +121,9 @@ def judge_routing_file(found: int | None, wanted: int | None, error: str = "") -
 
 def judge_served_versions(loaded: int, broken: int) -> Dependency:
     """The versions that a gateway's worker was told to serve."""
+    if broken and not loaded:
+        why = f"none of {broken} versions can be loaded: no version answers anybody"
+        return Dependency("versions", DependencyState.DOWN, "HLT-607", why)
     if broken:
         why = f"{broken} of {loaded + broken} versions cannot be loaded; others stand in"
         return Dependency("versions", DependencyState.DEGRADED, "HLT-607", why)

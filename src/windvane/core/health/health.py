@@ -1,7 +1,7 @@
 """One word for how a model is, from what was observed, with a code and the sentence behind it.
 
-Not knowing is a word of its own: what is not watched, not measured or has too few rows never
-reads "healthy".
+Not knowing is a word of its own: what is not watched, not measured, not scored or has too few rows
+never reads "healthy".
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Trouble:
 class HealthFacts:
     """Everything that was observed of a model. ``unservable`` says why its champion cannot
     answer, "" if it can; ``off``: a person turned it off; ``hold`` why nothing could be judged,
-    "" if it could."""
+    "" if it could; ``not_scored`` why the answers are not compared with their outcomes though the
+    model's file has a floor for them, "" if they are."""
 
     live: bool
     watching: Watching
@@ -97,6 +98,7 @@ class HealthFacts:
     drifting: str = ""
     rolling_out: str = ""
     passed: str = ""
+    not_scored: str = ""
 
 
 def judge_health(facts: HealthFacts) -> Health:
@@ -205,6 +207,14 @@ def _no_traffic(f: HealthFacts) -> Health | None:
     return Health("no traffic yet", Tone.QUIET, "HLT-102", "no request was ever recorded")
 
 
+def _not_scored(f: HealthFacts) -> Health | None:
+    t = f.traffic
+    # Where nobody ever asked, no outcome is owed.
+    if not f.not_scored or not (t.answered or t.unanswered or t.before):
+        return None
+    return Health("not scored", Tone.WARN, "HLT-206", f.not_scored)
+
+
 def _drifting(f: HealthFacts) -> Health | None:
     if not f.drifting:
         return None
@@ -230,7 +240,7 @@ def _not_judged(f: HealthFacts) -> Health | None:
 _RULES: tuple[Callable[[HealthFacts], Health | None], ...] = (
     _down, _not_watched, _failing, _standing_in, _falling_back, _partly_watched,
     _needs_a_look,
-    _not_measured, _no_traffic, _drifting, _rolling_out, _not_judged,
+    _not_measured, _no_traffic, _not_scored, _drifting, _rolling_out, _not_judged,
 )  # fmt: skip
 
 
