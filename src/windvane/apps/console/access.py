@@ -289,13 +289,14 @@ def _files_of(tx: Tx, models: Iterable[str]) -> dict[str, ModelFile]:
     return files
 
 
-def load_visible_incident(tx: Tx, who: Principal, incident: str) -> IncidentPage:
-    """With values of requests if ``who`` may see them. Raises UnknownName."""
+def load_visible_incident(tx: Tx, who: Principal, incident: str, now: float) -> IncidentPage:
+    """As it is at ``now`` (s since the epoch), with values of requests if ``who`` may see
+    them. Raises UnknownName."""
     try:
         values = sees_values(tx, who, tx.incident(incident).model)
     except UnknownName:
         values = False  # it is the reading that says what is close to it
-    return load_incident(tx, incident, values=values)
+    return load_incident(tx, incident, now, values=values)
 
 
 def _bearer(request: Request) -> str | None:

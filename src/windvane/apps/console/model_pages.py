@@ -105,6 +105,7 @@ def model_router(
             incidents=sort_incidents([*glance.incidents, *page.closed]),
             numbers=numbers(line.all),
             so_far=line.open,
+            asked=line.all.asked,
             versions=list(reversed(page.versions)),
             charts=charts(page),
             quality=quality_view(page, known) if glance.live else None,

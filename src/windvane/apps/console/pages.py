@@ -81,7 +81,7 @@ def page_router(
     @needs(Action.VIEW, "incident")
     async def incident_page(request: Request, incident: str) -> Response:
         who = visit_of(request).principal
-        page = await reads.ask(lambda tx: load_visible_incident(tx, who, incident))
+        page = await reads.ask(lambda tx: load_visible_incident(tx, who, incident, clock.now()))
         return pages.page(
             request, "incident.html", title=page.incident.title, now=clock.now(),
             incident=page.incident, story=story_of(page), answered_now=answered_now(page),

@@ -48,6 +48,8 @@ class Numbers:
     """A few figures over a page's windows."""
 
     requests: int
+    unanswered: int
+    unanswered_rate: float | None
     refused_rate: float | None
     p50: float | None
     p99: float | None
@@ -190,6 +192,8 @@ def owner_of(glance: Glance) -> str:
 def numbers(tally: Tally) -> Numbers:
     return Numbers(
         tally.requests,
+        tally.unanswered,
+        tally.unanswered_rate,
         tally.refused_rate,
         tally.latency_ms(0.5),
         tally.latency_ms(0.99),
@@ -254,7 +258,8 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
             "",
             [
                 ("answered", "ink", lambda t: t.requests),
-                ("refused", "bad", lambda t: t.refused),
+                ("not answered", "bad", lambda t: t.unanswered),
+                ("refused", "soft", lambda t: t.refused),
             ],
         ),
         chart(
@@ -271,7 +276,8 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
             "Failures",
             "%",
             [
-                ("errors", "bad", lambda t: _percent(t.error_rate)),
+                ("not answered", "bad", lambda t: _percent(t.unanswered_rate)),
+                ("errors", "ink", lambda t: _percent(t.error_rate)),
                 ("fell back", "soft", lambda t: _percent(t.fell_back_rate)),
             ],
         ),
