@@ -29,6 +29,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Incident, Tx, UnknownName
 from windvane.ports.quarantine import Quarantined
 from windvane.ports.users import SessionRecord
+from windvane.usecases.observe_recording import Recording, observe_recording
 from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
 from windvane.usecases.sign_in import (
     SessionLimits,
@@ -272,6 +273,20 @@ def count_visible_items(tx: Tx, who: Principal) -> int:
     sizes = tx.quarantine_sizes()
     files = _files_of(tx, sizes)
     return sum(n for name, n in sizes.items() if _allows(who, Action.VIEW, files.get(name)))
+
+
+def observe_visible_recording(
+    tx: Tx, who: Principal, now: float, wall: float, expire_after_s: float
+) -> Recording:
+    """How recording is, with the late events of models that ``who`` may see."""
+    found = observe_recording(tx, now, wall, expire_after_s)
+    files = _files_of(tx, found.late_events)
+    late = {
+        name: n
+        for name, n in found.late_events.items()
+        if _allows(who, Action.VIEW, files.get(name))
+    }
+    return replace(found, late_events=late)
 
 
 def _allows(who: Principal, action: Action, file: ModelFile | None) -> bool:
