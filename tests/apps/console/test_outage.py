@@ -91,3 +91,13 @@ def test_files_have_it(world: World, path: str) -> None:
         assert (rows[-1]["unanswered"], rows[-1]["unanswered_rate"]) == (str(ROWS), "1.0")
 
     run(story)
+
+
+def test_versions_are_unfolded_where_nobody_is_answered(world: World) -> None:
+    async def story() -> None:
+        page = (await world.ask("operator", "GET", "/models/late")).text
+        assert "none of 90 rows was answered" in page
+        assert '<details id="all-versions" open data-unfolded>' in page
+        assert 'href="/act/model/deploy/late?version=1"' in page
+
+    run(story)

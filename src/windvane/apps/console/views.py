@@ -28,6 +28,7 @@ DEFAULT_RANGE = 60
 TENANTS = 40
 _LOUDEST = (Tone.BAD, Tone.WARN, Tone.BUSY, Tone.GOOD, Tone.QUIET)
 _BEHIND_WINDOWS = 3
+_UNANSWERING = ("HLT-501", "HLT-502")
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +229,11 @@ def weights_now(live: Deployment | None, *, watched: bool = False) -> tuple[Weig
     if live.standing_in:
         out.append(Weight(live.champion, "champion, resting", 0.0))
     return tuple(out)
+
+
+def unfold_versions(glance: Glance) -> bool:
+    """Whether another version is what is wanted next: nothing is live, or nobody is answered."""
+    return glance.live is None or glance.health.code in _UNANSWERING
 
 
 def charts(page: ModelPage) -> tuple[Chart, ...]:

@@ -208,13 +208,15 @@
       href: active?.getAttribute?.("href") || "",
       anchor: anchor ? anchor.id : "",
       top: anchor ? top(anchor) : 0,
-      open: [...document.querySelectorAll("details[open][id]")].map((d) => d.id),
+      turned: [...document.querySelectorAll("details[id]")]
+        .filter((d) => d.open !== d.hasAttribute("data-unfolded"))
+        .map((d) => [d.id, d.open]),
       left: [...document.querySelectorAll(".scroll")].map((s) => [label(s), s.scrollLeft]),
     };
   };
   const restore = () => {
     if (!place) return;
-    for (const id of place.open) document.getElementById(id)?.setAttribute("open", "");
+    for (const [id, open] of place.turned) document.getElementById(id)?.toggleAttribute("open", open);
     const lefts = new Map(place.left.filter(([, left]) => left > 0));
     for (const box of document.querySelectorAll(".scroll")) {
       if (lefts.has(label(box))) box.scrollLeft = lefts.get(label(box));
