@@ -205,6 +205,10 @@ def test_ticks_say_their_time_and_the_first_of_a_day_its_day(
             assert drawn[at : at + len(words)] == words, drawn
             times = [text for text in drawn if re.fullmatch(r"\d\d:\d\d", text)]
             assert "00:00" not in times, "midnight is a day"
+        close = page.evaluate(_DRAW_FROM, [1_361_964_310.0, 2.0])
+        ticks = [text for text in close if re.fullmatch(r"\d\d:\d\d(:\d\d)?", text)]
+        assert len(set(ticks)) == len(ticks) > 1, close
+        expect(page.locator("figure.chart .u-legend").first).to_contain_text("27 Feb 11:26:58")
         days = page.evaluate(_DRAW_FROM, [1_361_836_800.0, 43_200.0])
         assert not [text for text in days if ":" in text], "a tick a day tells no time"
 

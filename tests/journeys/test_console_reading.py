@@ -110,7 +110,7 @@ def test_unknown_names_have_a_closest_page(told: Seeded) -> None:
             ),
             (lambda: reading.load_incidents(tx, "flight-dely"), "/models/" + MODEL),
             (
-                lambda: reading.load_incident(tx, told.feed_incident[:-1], values=True),
+                lambda: reading.load_incident(tx, told.feed_incident[:-1], NOW, values=True),
                 f"/incidents/{told.feed_incident}",
             ),
             (

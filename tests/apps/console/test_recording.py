@@ -123,3 +123,19 @@ def test_what_was_read_a_moment_ago_stands_in(
 
     monkeypatch.setattr(store, "read", out)
     assert client.get("/metrics").text == before
+
+
+def test_the_first_page_says_what_recording_lost(store: SqlControlStore) -> None:
+    first = Client(store).get("/").text
+    assert "of spools were lost" not in first
+    with store.begin() as tx:
+        tx.set_checkpoint(Checkpoint("gone-w0", 10, 4.0, 1_000.0))
+        tx.add_counts({Counted(CountName.SPOOL_LOST_BYTES): 4_096})
+        tx.add_counts({Counted(CountName.LATE_EVENTS, "late"): 3})
+    first = Client(store).get("/").text
+    assert "4,096 bytes of spools were lost before they were read." in first
+    assert "without spools that expired: gone-w0" in first
+    assert "3 events were recorded after their window was judged." in first
+    elsewhere = Client(store, "viewer@model:seats").get("/").text
+    assert "4,096 bytes of spools were lost" in elsewhere
+    assert "events were recorded after" not in elsewhere

@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from windvane.apps.console.story import answered_otherwise
+from windvane.apps.console.reading import IncidentPage
+from windvane.apps.console.story import answered_now, answered_otherwise
 from windvane.apps.console.traffic import Tally, TrafficSeries
 from windvane.core.sketch import TRAFFIC
-from windvane.ports.control_store import Deployment
+from windvane.ports.control_store import Deployment, Incident
+from windvane.usecases.read_model_file import read_model_file
 
+FILE = read_model_file("model: delay\nfeatures: {v: {f: {type: number}}}\n")
 LIVE = Deployment("delay", "1")
 
 
@@ -40,6 +43,8 @@ def said(*windows: Tally, live: Deployment | None = LIVE) -> str:
          "answered")),
         ([tally(rows=10, unanswered=90), tally()],
          "of 100 rows of the newest window 90 were not answered"),
+        ([tally(rows=600), tally(unanswered=90)],
+         "nobody is answered: none of 90 rows of the newest window was answered"),
         ([tally(rows=10, unanswered=90), tally(rows=100)], ""),
         ([tally(rows=1_000), tally(rows=1_000, fell_back=9)], ""),
         ([tally(), tally()], ""),
@@ -47,6 +52,32 @@ def said(*windows: Tally, live: Deployment | None = LIVE) -> str:
 )  # fmt: skip
 def test_what_the_newest_window_with_rows_says(windows: list[Tally], sentence: str) -> None:
     assert said(*windows) == sentence
+
+
+@pytest.mark.parametrize(
+    ("newest", "live", "sentence"),
+    [
+        (tally(unanswered=90), LIVE,
+         "nobody is answered: none of 90 rows of the newest window was answered"),
+        (tally(unanswered=90), replace(LIVE, standing_in="0"),
+         "nobody is answered: none of 90 rows of the newest window was answered"),
+        (tally(rows=10, unanswered=90), LIVE,
+         ("version 1 should answer everyone; of 100 rows of the newest window 90 were not "
+          "answered")),
+        (tally(rows=100, fell_back=100), LIVE,
+         ("version 1 should answer everyone; of 100 rows of the newest window 100 were answered "
+          "by a fallback")),
+        (tally(rows=100), replace(LIVE, off=True), "it is turned off: nobody is answered"),
+        (tally(rows=100), LIVE, "version 1 answers everyone"),
+        (tally(), LIVE, "version 1 answers everyone"),
+    ],
+)  # fmt: skip
+def test_an_incident_says_what_is_seen_now(newest: Tally, live: Deployment, sentence: str) -> None:
+    incident = Incident("i", "delay", "c", "errors", "high", "t", 2.0, 1.0, None, "o", "r")
+    page = IncidentPage(incident, (), {}, live, watched=False, file=FILE, newest=newest)
+    assert answered_now(page) == sentence
+    over = replace(page, incident=replace(incident, closed_at=3.0))
+    assert answered_now(over) == ""
 
 
 def test_nobody_is_answered_by_what_is_off_or_not_live() -> None:

@@ -13,8 +13,7 @@ from windvane.apps.cli.output import out, print_json
 from windvane.ports.control_store import Tx
 from windvane.ports.quarantine import MAX_ITEMS, CountName, ItemKind, Quarantined
 from windvane.usecases.put_back import forget, put_back
-from windvane.usecases.read_settings import Settings
-from windvane.usecases.recorded_until import drop_spool, recorded_until, spool_states
+from windvane.usecases.recorded_until import drop_spool, spool_states
 from windvane.usecases.set_aside import content_of_item
 
 quarantine_app = typer.Typer(
@@ -184,45 +183,3 @@ def drop_one(
     out.print(f"spool {spool} is left out from now on")
     if lost:
         out.print(f"up to {lost:,} bytes of it are counted and not in the log: they are lost")
-
-
-def recording_state(tx: Tx, settings: Settings) -> dict[str, Any]:
-    """What ``status`` says of recording: how far it is, what expired, was lost, late or set
-    aside."""
-    clock = wiring.clock(settings)
-    checkpoints, expire_after_s = tx.checkpoints(), settings.spool_expire_after_s
-    states = spool_states(checkpoints, clock.now(), clock.wall(), expire_after_s)
-    counts: dict[str, Any] = {"lost_bytes": 0, "late_events": {}, "quarantined": {}, "not_held": 0}
-    for counted, n in tx.counts().items():
-        match counted.name:
-            case CountName.SPOOL_LOST_BYTES:
-                counts["lost_bytes"] += n
-            case CountName.LATE_EVENTS:
-                counts["late_events"][counted.subject] = n
-            case CountName.QUARANTINED:
-                counts["quarantined"][f"{counted.subject} {counted.reason}"] = n
-            case CountName.NOT_HELD:
-                counts["not_held"] += n
-            case _:
-                pass
-    return {
-        "recorded_until": recorded_until(checkpoints, clock.wall(), expire_after_s),
-        "spools": len(states),
-        "expired_spools": [one.spool for one in states if one.expired],
-        **counts,
-    }
-
-
-def recording_lines(state: dict[str, Any]) -> list[str]:
-    """What of it a person should know, in lines; none where all is well."""
-    lines: list[str] = []
-    if state["expired_spools"]:
-        named = ", ".join(state["expired_spools"][:5])
-        lines.append(f"windows close without spools that expired: {named} (`windvane spools`)")
-    if state["lost_bytes"]:
-        lines.append(f"{state['lost_bytes']:,} bytes of spools were lost before they were read")
-    if late := sum(state["late_events"].values()):
-        lines.append(f"{late:,} events were recorded after their window was judged")
-    if aside := sum(state["quarantined"].values()):
-        lines.append(f"{aside:,} items were ever set aside (`windvane quarantine list`)")
-    return lines

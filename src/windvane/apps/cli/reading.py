@@ -29,10 +29,10 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """What is live and how it is, now."""
-    from windvane.apps.cli.quarantine import recording_lines, recording_state
     from windvane.apps.cli.readiness import observe_installation
     from windvane.usecases.broken_versions import broken_versions
     from windvane.usecases.observe_health import observe
+    from windvane.usecases.observe_recording import explain_recording, observe_recording
 
     settings = wiring.settings(home)
     outcomes: Sequence[OutcomeCounts] = ()
@@ -51,7 +51,7 @@ def status(
         rows = _rows(tx, seen, records, now)
         decisions = tx.decisions(model, 10)
         file = read_model_file(tx.model(model).text) if model else None
-        recording = recording_state(tx, settings)
+        recording = observe_recording(tx, now, clock.wall(), settings.spool_expire_after_s)
         installation = observe_installation(tx, settings)
     if file is not None:
         from windvane.usecases.count_outcomes import count_outcomes
@@ -104,7 +104,10 @@ def status(
     if decisions:
         out.print()
         out.table(*show.decisions_table(decisions))
-    if lines := recording_lines(recording):
+    lines = explain_recording(recording)
+    if aside := sum(recording.quarantined.values()):
+        lines.append(f"{aside:,} items were ever set aside (`windvane quarantine list`)")
+    if lines:
         out.print()
         for line in lines:
             out.print(line)

@@ -29,6 +29,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Incident, Tx, UnknownName
 from windvane.ports.quarantine import Quarantined
 from windvane.ports.users import SessionRecord
+from windvane.usecases.observe_recording import Recording, observe_recording
 from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
 from windvane.usecases.sign_in import (
     SessionLimits,
@@ -274,6 +275,20 @@ def count_visible_items(tx: Tx, who: Principal) -> int:
     return sum(n for name, n in sizes.items() if _allows(who, Action.VIEW, files.get(name)))
 
 
+def observe_visible_recording(
+    tx: Tx, who: Principal, now: float, wall: float, expire_after_s: float
+) -> Recording:
+    """How recording is, with the late events of models that ``who`` may see."""
+    found = observe_recording(tx, now, wall, expire_after_s)
+    files = _files_of(tx, found.late_events)
+    late = {
+        name: n
+        for name, n in found.late_events.items()
+        if _allows(who, Action.VIEW, files.get(name))
+    }
+    return replace(found, late_events=late)
+
+
 def _allows(who: Principal, action: Action, file: ModelFile | None) -> bool:
     """On the file's model, or, where there is none that can be read, on everything."""
     subject = _EVERYTHING if file is None else subject_of(file)
@@ -289,13 +304,14 @@ def _files_of(tx: Tx, models: Iterable[str]) -> dict[str, ModelFile]:
     return files
 
 
-def load_visible_incident(tx: Tx, who: Principal, incident: str) -> IncidentPage:
-    """With values of requests if ``who`` may see them. Raises UnknownName."""
+def load_visible_incident(tx: Tx, who: Principal, incident: str, now: float) -> IncidentPage:
+    """As it is at ``now`` (s since the epoch), with values of requests if ``who`` may see
+    them. Raises UnknownName."""
     try:
         values = sees_values(tx, who, tx.incident(incident).model)
     except UnknownName:
         values = False  # it is the reading that says what is close to it
-    return load_incident(tx, incident, values=values)
+    return load_incident(tx, incident, now, values=values)
 
 
 def _bearer(request: Request) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 from windvane.apps.console.access import GuardedRoute, may, needs, visit_of
 from windvane.apps.console.answering import BadLasts, ReadService
 from windvane.apps.console.api import ErrorOut
+from windvane.apps.console.reading import shown_file
 from windvane.apps.console.rendering import Pages, link
 from windvane.apps.console.visiting import BadForm, field, read_form
 from windvane.core.authorization import Principal
@@ -35,15 +37,18 @@ from windvane.usecases.actions import (
     About,
     ActionRefused,
     Asked,
+    FilesNotTrusted,
     ModelAction,
     ModelState,
     ServingChecks,
+    action_named,
     perform,
 )
 from windvane.usecases.publish_routing import PUBLISH, publish_latest
 from windvane.usecases.read_model_file import ModelFile, parse_duration
 
 _LONGEST_REASON, _LONGEST_NAME = 500, 128
+_LONGEST_TYPED = 4_096  # of what is too long: shown again, to be cut by who typed it
 ReasonText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=_LONGEST_REASON)
 ]
@@ -232,6 +237,20 @@ def _add_api(router: APIRouter, action: ModelAction, acting: Acting) -> None:
     )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Foreseen:
+    """What a form shows: ``about`` says what would happen, "" where it cannot be done, and is
+    confirmed as ``seen``; or the ``versions`` to choose from. ``remedy``: what the reader may do
+    first to make it possible."""
+
+    model: str
+    versions: list[str]
+    about: str = ""
+    seen: str = ""
+    problem: WindvaneError | None = None
+    remedy: Proposed | None = None
+
+
 class _ActionPage:
     """The form of one action."""
 
@@ -242,40 +261,57 @@ class _ActionPage:
         self._acting, self._reads, self._clock, self._pages = acting, reads, clock, pages
 
     async def show(
-        self, request: Request, name: str, version: str, error: WindvaneError | None = None
+        self,
+        request: Request,
+        name: str,
+        version: str,
+        error: WindvaneError | None = None,
+        typed: Mapping[str, str] | None = None,
     ) -> Response:
-        action = self.action
+        """The form, with what was ``typed`` before it was refused by ``error``."""
+        action, typed = self.action, typed or {}
         on_incident = action.about is About.INCIDENT
 
-        def read(tx: Tx) -> tuple[str, str, str, list[str], WindvaneError | None]:
-            model = tx.incident(name).model if on_incident else tx.model(name).name
+        who = visit_of(request).principal
+
+        def read(tx: Tx) -> _Foreseen:
+            record = tx.model(tx.incident(name).model if on_incident else name)
+            model = record.name
             asked = Asked(model, "", version=version, incident=name if on_incident else "")
             versions: list[str] = []
             if action.about is About.VERSION and not version:
                 versions = [v.version for v in reversed(tx.version_summaries(model))]
-                return "", "", model, versions, error
+                return _Foreseen(model, versions, problem=error)
             try:
                 about, seen = action.foresee(tx, asked), action.prospect(tx, asked)
-                return about, seen, model, versions, error
+                return _Foreseen(model, versions, about, seen, error)
             except ActionRefused as refused:
-                return "", "", model, versions, error or refused
+                found = _Foreseen(model, versions, problem=error or refused)
+                if isinstance(found.problem, FilesNotTrusted):
+                    trust = action_named("trust", About.VERSION)
+                    if may(who, trust.permission, shown_file(record)):
+                        return replace(found, remedy=_proposal(trust, model, version))
+                return found
 
-        about, seen, model, versions, problem = await self._reads.ask(read)
+        found = await self._reads.ask(read)
         status = HTTPStatus.OK if error is None else HTTPStatus.UNPROCESSABLE_ENTITY
-        subject = f"version {version} of {model}" if version else model
+        subject = f"version {version} of {found.model}" if version else found.model
         return self._pages.page(
             request, "act.html", title=f"{action.verb}: {name if on_incident else subject}",
-            now=self._clock.now(), status=status, follows=False, problem=problem, about=about,
+            now=self._clock.now(), status=status, follows=False, problem=found.problem,
+            about=found.about, remedy=found.remedy, reason=typed.get("reason", ""),
             back=link("incidents" if on_incident else "models", name), verb=action.verb,
-            longest=_LONGEST_REASON, versions=versions, version=version, lasts=action.lasts,
+            longest=_LONGEST_REASON, versions=found.versions, version=version,
+            lasts=action.lasts and typed.get("lasts", action.lasts),
             choose=action.about is About.VERSION and not version,
-            destructive=action.destructive, possible=bool(about), confirmed=seen,
+            destructive=action.destructive, possible=bool(found.about),
+            confirmed=found.seen,
         )  # fmt: skip
 
     async def submit(self, request: Request, name: str) -> Response:
         action = self.action
         on_incident = action.about is About.INCIDENT
-        version = ""
+        version, form = "", dict[str, str]()
         try:
             form = await read_form(request)
             reason = field(form, "reason", _LONGEST_REASON).strip()
@@ -293,7 +329,8 @@ class _ActionPage:
 
             await anyio.to_thread.run_sync(act)
         except (BadForm, BadLasts, ActionRefused, TooManyTrials) as error:
-            return await self.show(request, name, version, error)
+            typed = {name: value[:_LONGEST_TYPED] for name, value in form.items()}
+            return await self.show(request, name, version, error, typed)
         gone = action.name == "delete"
         where = "/" if gone else link("incidents" if on_incident else "models", name)
         return RedirectResponse(where, HTTPStatus.SEE_OTHER)

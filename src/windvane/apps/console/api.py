@@ -89,7 +89,8 @@ class WeightOut(BaseModel):
 
 
 class ModelOut(BaseModel):
-    """A model now. Rates and latencies cover the last windows; null where unknown."""
+    """A model now. Rates and latencies cover the last windows; null where unknown. Of requests that
+    a version owed an answer ``unanswered`` got none, from no fallback either."""
 
     name: str
     owner: str
@@ -98,9 +99,11 @@ class ModelOut(BaseModel):
     health: HealthOut
     weights: list[WeightOut]
     requests: int
+    unanswered: int
     p50_ms: float | None
     p99_ms: float | None
     error_rate: float | None
+    unanswered_rate: float | None
     refused_rate: float | None
     fell_back_rate: float | None
     open_incidents: list[str]
@@ -111,10 +114,12 @@ class WindowOut(BaseModel):
 
     start: float
     requests: int
+    unanswered: int
     refused: int
     p50_ms: float | None
     p99_ms: float | None
     error_rate: float | None
+    unanswered_rate: float | None
 
 
 class FeatureOut(BaseModel):
@@ -134,6 +139,8 @@ class TenantOut(BaseModel):
 
     tenant: str
     requests: int
+    unanswered: int
+    unanswered_rate: float | None
     refused: int
     refused_rate: float | None
 
@@ -297,7 +304,7 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
     @needs(Action.VIEW, "incident")
     async def one_incident(request: Request, incident: str) -> IncidentDetail:
         who = visit_of(request).principal
-        page = await reads.ask(lambda tx: load_visible_incident(tx, who, incident))
+        page = await reads.ask(lambda tx: load_visible_incident(tx, who, incident, clock.now()))
         found, lines = page.incident, [_note(note) for note in page.notes]
         about = _incident(found, page.file)
         return IncidentDetail(**about, evidence=dict(found.evidence), notes=lines)
@@ -321,9 +328,11 @@ def _card(card: ModelCard) -> dict[str, Any]:
         "health": HealthOut(word=health.word, tone=health.tone, code=health.code, why=health.why),
         "weights": [WeightOut(version=w.version, role=w.role, share=w.share) for w in card.weights],
         "requests": n.requests,
+        "unanswered": n.unanswered,
         "p50_ms": n.p50,
         "p99_ms": n.p99,
         "error_rate": n.error_rate,
+        "unanswered_rate": n.unanswered_rate,
         "refused_rate": n.refused_rate,
         "fell_back_rate": n.fell_back_rate,
         "open_incidents": [i.id for i in card.incidents],
@@ -336,10 +345,12 @@ def _detail(page: ModelPage) -> ModelDetail:
         WindowOut(
             start=start,
             requests=tally.requests,
+            unanswered=tally.unanswered,
             refused=tally.refused,
             p50_ms=tally.latency_ms(0.5),
             p99_ms=tally.latency_ms(0.99),
             error_rate=tally.error_rate,
+            unanswered_rate=tally.unanswered_rate,
         )
         for start, tally in zip(line.grid.starts, line.windows, strict=True)
         if line.grid.known(start)
@@ -371,6 +382,8 @@ def _tenant(t: TenantRow) -> TenantOut:
     return TenantOut(
         tenant=t.name,
         requests=t.tally.requests,
+        unanswered=t.tally.unanswered,
+        unanswered_rate=t.tally.unanswered_rate,
         refused=t.tally.refused,
         refused_rate=t.tally.refused_rate,
     )

@@ -314,14 +314,16 @@ def _accepted(loaded: Loaded, record: VersionRecord) -> Acceptance | None:
     )
 
 
-FACTS = ("rows", "requests", "p50_ms", "p99_ms", "error_rate", "fell_back_rate")
+FACTS = ("rows", "requests", "p50_ms", "p99_ms", "error_rate", "fell_back_rate", "unanswered",
+         "unanswered_rate")  # fmt: skip
 
 
 def live_facts(one: Live) -> dict[str, Any]:
     """By the names of ``FACTS``."""
     tally = one.tally
     values = (tally.rows, tally.requests, tally.latency_ms(0.5), tally.latency_ms(0.99),
-              tally.error_rate, tally.fell_back_rate)  # fmt: skip
+              tally.error_rate, tally.fell_back_rate, tally.unanswered,
+              tally.unanswered_rate)  # fmt: skip
     return dict(zip(FACTS, values, strict=True))
 
 

@@ -154,7 +154,7 @@ def csv_router(
     @needs(Action.VIEW, "incident")
     async def of_incident(request: Request, table: str, incident: str) -> Response:
         who = visit_of(request).principal
-        page = await reads.ask(lambda tx: load_visible_incident(tx, who, incident))
+        page = await reads.ask(lambda tx: load_visible_incident(tx, who, incident, clock.now()))
         make = _named(table, OF_INCIDENT)
         return csv_response(make(page, evidence_of(page.incident)), incident)
 

@@ -178,6 +178,8 @@ class LiveOut(BaseModel):
     p99_ms: float | None
     error_rate: float | None
     fell_back_rate: float | None
+    unanswered: int
+    unanswered_rate: float | None
 
 
 class ComparisonOut(BaseModel):

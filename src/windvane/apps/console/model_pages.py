@@ -43,6 +43,7 @@ from windvane.apps.console.views import (
     range_of,
     sort_incidents,
     tenant_rows,
+    unfold_versions,
     weights_now,
 )
 from windvane.core.authorization import Action
@@ -105,7 +106,9 @@ def model_router(
             incidents=sort_incidents([*glance.incidents, *page.closed]),
             numbers=numbers(line.all),
             so_far=line.open,
+            asked=line.all.asked,
             versions=list(reversed(page.versions)),
+            unfolded=unfold_versions(glance),
             charts=charts(page),
             quality=quality_view(page, known) if glance.live else None,
             logged=explorer is not None,

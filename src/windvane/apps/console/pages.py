@@ -10,6 +10,7 @@ from windvane.apps.console.access import (
     load_visible_incident,
     may,
     needs,
+    observe_visible_recording,
     visible_incidents,
     visit_of,
 )
@@ -30,6 +31,7 @@ from windvane.apps.console.views import model_card, sort_cards, sort_incidents, 
 from windvane.core.authorization import Action
 from windvane.core.health import DependencyState
 from windvane.ports.clock import Clock
+from windvane.usecases.observe_recording import explain_recording
 
 _METHODS = ("get", "post", "put", "patch", "delete")  # what else a path may hold is no call
 
@@ -50,14 +52,20 @@ def page_router(
         cards = sort_cards([model_card(g) for g in overview.glances])
         opened = overview.open_incidents
         _, installation = await ready.look()
-        aside = await reads.ask(lambda tx: count_visible_items(tx, who))
+        now, wall = clock.now(), clock.wall()
+        aside, recording = await reads.ask(
+            lambda tx: (
+                count_visible_items(tx, who),
+                observe_visible_recording(tx, who, now, wall, memory.expire_after_s),
+            )
+        )
         return pages.page(
             request, "models.html", title=f"Models ({len(opened)} open)" if opened else "Models",
-            now=clock.now(), cards=cards, state=state_of(overview, cards),
+            now=now, cards=cards, state=state_of(overview, cards),
             incidents=sort_incidents(opened), asked=asked, states=list(TONES),
             known=sum(overview.states.values()), teams=overview.teams, paging=overview.page,
             lacking=[one for one in installation.dependencies if one.state != DependencyState.OK],
-            aside=aside,
+            aside=aside, recording=explain_recording(recording),
         )  # fmt: skip
 
     @router.get("/incidents")
@@ -81,7 +89,7 @@ def page_router(
     @needs(Action.VIEW, "incident")
     async def incident_page(request: Request, incident: str) -> Response:
         who = visit_of(request).principal
-        page = await reads.ask(lambda tx: load_visible_incident(tx, who, incident))
+        page = await reads.ask(lambda tx: load_visible_incident(tx, who, incident, clock.now()))
         return pages.page(
             request, "incident.html", title=page.incident.title, now=clock.now(),
             incident=page.incident, story=story_of(page), answered_now=answered_now(page),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import msgspec
@@ -120,7 +120,8 @@ class ModelPage:
 @dataclass(frozen=True, slots=True)
 class IncidentPage:
     """An incident, its notes, and the decisions behind them by id. ``watched``: the model is
-    served elsewhere."""
+    served elsewhere. ``newest``: what became of the requests of the newest window that has some,
+    empty where none of the last has or the incident is over."""
 
     incident: Incident
     notes: tuple[IncidentNote, ...]
@@ -128,6 +129,7 @@ class IncidentPage:
     live: Deployment | None
     watched: bool
     file: ModelFile
+    newest: Tally = field(default_factory=Tally)
 
 
 def load_model_page(
@@ -212,9 +214,9 @@ def load_incidents(tx: Tx, model: str) -> tuple[list[Incident], Mapping[str, Mod
     return [*found, *sorted(older, key=lambda i: -i.opened_at)], files
 
 
-def load_incident(tx: Tx, incident: str, *, values: bool) -> IncidentPage:
-    """With raw values of requests only for ``values``. Raises UnknownName, naming the closest
-    incident."""
+def load_incident(tx: Tx, incident: str, now: float, *, values: bool) -> IncidentPage:
+    """As it is at ``now`` (s since the epoch), with raw values of requests only for ``values``.
+    Raises UnknownName, naming the closest incident."""
     try:
         found = show_incident(tx, incident, values=values)
     except UnknownName as error:
@@ -231,7 +233,12 @@ def load_incident(tx: Tx, incident: str, *, values: bool) -> IncidentPage:
     live = tx.deployment(found.model)
     watched = live is not None and is_watched(tx.version(found.model, live.champion))
     file = read_model_file(tx.model(found.model).text)
-    return IncidentPage(found, notes, decisions, live, watched, file)
+    newest = Tally()
+    if live is not None and found.closed_at is None:
+        recent = grid(now, parse_duration(file.watch.window), RECENT_WINDOWS, None)
+        sketches = tx.sketches(found.model, recent.read_from, float("inf"))
+        newest = series(sketches, recent).newest(RECENT_WINDOWS)
+    return IncidentPage(found, notes, decisions, live, watched, file, newest)
 
 
 def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:

@@ -109,6 +109,7 @@ def environment() -> Environment:
         "sign": sign_of,
         "utc": times.utc,
         "short": times.short,
+        "axis": times.axis,
         "about": times.about,
         "machine": times.machine,
         "share": times.share,
@@ -131,6 +132,7 @@ def environment() -> Environment:
         "link": link,
         "link_path": link_path,
         "ago": times.ago,
+        "due": times.due,
         "release": windvane.__version__,
     }
     env.globals.update(words)

@@ -25,13 +25,14 @@ _INCIDENT = ("opened_at", "since", "closed_at", "id", "model", "kind", "severity
 def models_sheet(cards: Sequence[ModelCard]) -> Sheet:
     columns = ("model", "owner", "consumers", "tier", "health", "code", "why", "versions",
                "requests", "p50_ms", "p99_ms", "error_rate", "refused_rate", "fell_back_rate",
-               "open_incidents")  # fmt: skip
+               "open_incidents", "unanswered", "unanswered_rate")  # fmt: skip
     rows = [
         (
             c.name, c.owner, ", ".join(c.consumers), c.tier, c.health.word, c.health.code,
             c.health.why, ", ".join(f"{w.version} {w.role} {w.share:.0%}" for w in c.weights),
             c.numbers.requests, c.numbers.p50, c.numbers.p99, c.numbers.error_rate,
             c.numbers.refused_rate, c.numbers.fell_back_rate, len(c.incidents),
+            c.numbers.unanswered, c.numbers.unanswered_rate,
         )
         for c in cards
     ]  # fmt: skip
@@ -52,7 +53,7 @@ def incidents_sheet(found: Iterable[Incident]) -> Sheet:
 
 def tenants_sheet(rows: Iterable[TenantRow], window_s: float) -> Sheet:
     columns = ("tenant", "requests", "refused", "refused_rate", "error_rate", "p99_ms", "last_seen",
-               "verdict", "code", "sentence")  # fmt: skip
+               "verdict", "code", "sentence", "unanswered", "unanswered_rate")  # fmt: skip
     return Sheet(
         "tenants",
         columns,
@@ -61,6 +62,7 @@ def tenants_sheet(rows: Iterable[TenantRow], window_s: float) -> Sheet:
                 r.name, r.tally.requests, r.tally.refused, r.tally.refused_rate,
                 r.tally.error_rate, r.tally.latency_ms(0.99), moment(r.last + window_s),
                 *(_said(r.verdict) if r.verdict else ("", "", "")),
+                r.tally.unanswered, r.tally.unanswered_rate,
             )
             for r in rows
         ],
@@ -74,12 +76,13 @@ def _said(v: WindowVerdict) -> tuple[str, str, str]:
 def _traffic(page: ModelPage, now: float) -> Sheet:
     del now
     columns = ("start", "end", "requests", "refused", "p50_ms", "p99_ms", "error_rate",
-               "fell_back_rate")  # fmt: skip
+               "fell_back_rate", "unanswered", "unanswered_rate")  # fmt: skip
     line = page.glance.line
     rows = [
         (
             moment(start), moment(start + line.grid.window_s), t.requests, t.refused,
             t.latency_ms(0.5), t.latency_ms(0.99), t.error_rate, t.fell_back_rate,
+            t.unanswered, t.unanswered_rate,
         )
         for start, t in zip(line.grid.starts, line.windows, strict=True)
         if line.grid.known(start)

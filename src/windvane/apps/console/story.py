@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windvane.apps.console.reading import IncidentPage
-from windvane.apps.console.traffic import TrafficSeries
+from windvane.apps.console.traffic import Tally, TrafficSeries
 from windvane.core.alerting import CANARY
 from windvane.core.journal import Decision
 from windvane.ports.control_store import Deployment
@@ -13,6 +13,7 @@ from windvane.usecases.observe_health import RECENT_WINDOWS
 from windvane.usecases.replay_decision import JUDGES
 
 _WORTH_SAYING = 0.01
+_OFF = "it is turned off: nobody is answered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,18 @@ def answered_otherwise(line: TrafficSeries, live: Deployment | None) -> str:
     if live is None:
         return ""
     if live.off:
-        return "it is turned off: nobody is answered"
-    tally = line.newest(RECENT_WINDOWS)
+        return _OFF
+    return _of_newest(line.newest(RECENT_WINDOWS))
+
+
+def _of_newest(tally: Tally) -> str:
+    """What became of the rows of a window, where it is not what should; "" else."""
+    if tally.unanswered and not tally.rows:
+        rows = f"none of {tally.unanswered:,} rows of the newest window was answered"
+        return f"nobody is answered: {rows}"
     ways = (
         (tally.total("fell_back"), "were answered by a fallback"),
-        (tally.total("unanswered"), "were not answered"),
+        (tally.unanswered, "were not answered"),
     )
     words = [f"{n:,} {how}" for n, how in ways if n and n >= _WORTH_SAYING * tally.owed]
     rows = f"of {tally.owed:,} rows of the newest window"
@@ -72,16 +80,28 @@ def answered_otherwise(line: TrafficSeries, live: Deployment | None) -> str:
 
 
 def answered_now(page: IncidentPage) -> str:
-    """What protects users at this moment, in a sentence; "" where nothing special does."""
+    """What is seen at this moment, and what protects users, in a sentence; "" where the incident is
+    over or nothing is live."""
     live: Deployment | None = page.live
-    if live is not None and page.watched and page.incident.closed_at is None:
-        return f"version {live.champion} is watched here; another service answers"
     if live is None or page.incident.closed_at is not None:
         return ""
+    if page.watched:
+        return f"version {live.champion} is watched here; another service answers"
+    if live.off:
+        return _OFF
+    seen = _of_newest(page.newest)
+    if seen and not page.newest.rows:  # whoever should answer does not
+        return seen
+    return "; ".join(filter(None, (_who_answers(live, seen), seen)))
+
+
+def _who_answers(live: Deployment, seen: str) -> str:
+    """By the deployment; ``seen`` is what speaks against it, "" for nothing."""
     if live.standing_in:
         broken = ", ".join(live.broken_views)
         why = f", until {broken} is healthy again" if broken else ""
         return f"version {live.standing_in} stands in for version {live.champion}{why}"
     if live.challenger:
         return f"version {live.champion} answers, version {live.challenger} {live.share:.0%}"
-    return f"version {live.champion} answers everyone"
+    answers = "should answer" if seen else "answers"
+    return f"version {live.champion} {answers} everyone"

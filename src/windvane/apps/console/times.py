@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
@@ -58,6 +59,22 @@ def ago(at: float, now: float) -> str:
     if abs(gap) < 60.0:
         return "just now"
     return f"{span(gap)} ago" if gap > 0 else f"in {span(-gap)}"
+
+
+def due(at: float, now: float) -> str:
+    """When it is to happen: ``in 3 min``, ``within a minute``, ``now`` once it should have."""
+    gap = at - now
+    if gap <= 0.0:
+        return "now"
+    return "within a minute" if gap < 60.0 else f"in {span(gap)}"
+
+
+def axis(ends: Sequence[float]) -> list[str]:
+    """Each as ``short``, with seconds where two would read the same."""
+    words = [short(at) for at in ends]
+    if len(set(words)) == len(words):
+        return words
+    return [dt.datetime.fromtimestamp(at, dt.UTC).strftime("%d %b %H:%M:%S") for at in ends]
 
 
 def share(value: float | None, digits: int = 1) -> str:

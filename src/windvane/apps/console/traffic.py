@@ -49,11 +49,21 @@ class Tally:
     @property
     def owed(self) -> int:
         """Rows that were answered, and those that should have been."""
-        return self.rows + self.total("unanswered")
+        return self.rows + self.unanswered
+
+    @property
+    def unanswered(self) -> int:
+        """Requests that a version should have answered, and nobody did: no fallback either."""
+        return self.total("unanswered")
 
     @property
     def refused(self) -> int:
         return self.total("refused")
+
+    @property
+    def asked(self) -> int:
+        """Requests, whatever became of them."""
+        return self.requests + self.unanswered + self.refused
 
     @property
     def error_rate(self) -> float | None:
@@ -65,9 +75,14 @@ class Tally:
         return self.total("fell_back") / self.rows if self.rows else None
 
     @property
+    def unanswered_rate(self) -> float | None:
+        """Of the requests that were owed an answer; None without one."""
+        owed = self.requests + self.unanswered
+        return self.unanswered / owed if owed else None
+
+    @property
     def refused_rate(self) -> float | None:
-        asked = self.requests + self.refused
-        return self.refused / asked if asked else None
+        return self.refused / self.asked if self.asked else None
 
     def latency_ms(self, quantile: float) -> float | None:
         """Interpolated inside its bin; the last bin has no upper edge, so its lower one."""
@@ -218,7 +233,7 @@ def by_tenant(found: WindowSketches, given: Grid) -> list[TenantTraffic]:
                 line[places[start]] += part.requests
             last[key.tenant] = max(last.get(key.tenant, 0.0), start)
     rows = [TenantTraffic(t, tallies[t], tuple(counts[t]), last[t]) for t in tallies]
-    return sorted(rows, key=lambda r: (-r.tally.requests - r.tally.refused, r.tenant))
+    return sorted(rows, key=lambda r: (-r.tally.asked, r.tenant))
 
 
 def feature_counts(found: Iterable[tuple[WindowKey, Sketch]], layout: Layout) -> Counts:

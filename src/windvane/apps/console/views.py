@@ -28,6 +28,7 @@ DEFAULT_RANGE = 60
 TENANTS = 40
 _LOUDEST = (Tone.BAD, Tone.WARN, Tone.BUSY, Tone.GOOD, Tone.QUIET)
 _BEHIND_WINDOWS = 3
+_UNANSWERING = ("HLT-501", "HLT-502")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Numbers:
     """A few figures over a page's windows."""
 
     requests: int
+    unanswered: int
+    unanswered_rate: float | None
     refused_rate: float | None
     p50: float | None
     p99: float | None
@@ -190,6 +193,8 @@ def owner_of(glance: Glance) -> str:
 def numbers(tally: Tally) -> Numbers:
     return Numbers(
         tally.requests,
+        tally.unanswered,
+        tally.unanswered_rate,
         tally.refused_rate,
         tally.latency_ms(0.5),
         tally.latency_ms(0.99),
@@ -226,6 +231,11 @@ def weights_now(live: Deployment | None, *, watched: bool = False) -> tuple[Weig
     return tuple(out)
 
 
+def unfold_versions(glance: Glance) -> bool:
+    """Whether another version is what is wanted next: nothing is live, or nobody is answered."""
+    return glance.live is None or glance.health.code in _UNANSWERING
+
+
 def charts(page: ModelPage) -> tuple[Chart, ...]:
     """Traffic, latency and failures over the page's windows, in colours that no version has."""
     line = page.glance.line
@@ -254,7 +264,8 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
             "",
             [
                 ("answered", "ink", lambda t: t.requests),
-                ("refused", "bad", lambda t: t.refused),
+                ("not answered", "bad", lambda t: t.unanswered),
+                ("refused", "soft", lambda t: t.refused),
             ],
         ),
         chart(
@@ -271,7 +282,8 @@ def charts(page: ModelPage) -> tuple[Chart, ...]:
             "Failures",
             "%",
             [
-                ("errors", "bad", lambda t: _percent(t.error_rate)),
+                ("not answered", "bad", lambda t: _percent(t.unanswered_rate)),
+                ("errors", "ink", lambda t: _percent(t.error_rate)),
                 ("fell back", "soft", lambda t: _percent(t.fell_back_rate)),
             ],
         ),

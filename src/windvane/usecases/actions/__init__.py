@@ -17,7 +17,7 @@ from windvane.usecases.actions.base import (
 )
 from windvane.usecases.actions.close_incident import CloseIncident, is_closable
 from windvane.usecases.actions.delete import DeleteModel, DeleteVersion
-from windvane.usecases.actions.deploy import Deploy
+from windvane.usecases.actions.deploy import Deploy, FilesNotTrusted
 from windvane.usecases.actions.roll_back import Abort, RollBack
 from windvane.usecases.actions.silence import LiftSilence, SilenceIncident, SilenceModel
 from windvane.usecases.actions.trust import DistrustVersion, TrustVersion
@@ -67,6 +67,7 @@ __all__ = [
     "ActionRefused",
     "Asked",
     "Done",
+    "FilesNotTrusted",
     "ModelAction",
     "ModelState",
     "ServingChecks",

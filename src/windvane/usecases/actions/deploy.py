@@ -41,6 +41,11 @@ class CannotServe(ActionRefused):
     hint = "`windvane explain-runtime MODEL VERSION` says what serves it"
 
 
+class FilesNotTrusted(CannotServe):
+    """The version can run code as it is loaded, and nobody vouches for its files: to trust them
+    comes before."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """The deployment before and after, and what is said of it."""
@@ -67,6 +72,7 @@ class Deploy(ModelAction):
         return live is None or version.version not in (live.champion, live.challenger)
 
     def foresee(self, tx: Tx, asked: Asked) -> str:
+        _check_trusted(tx, find_version(tx, asked.model, asked.version))
         plan = _plan(tx, asked, 0.0)
         off = f" {asked.model} stays turned off." if plan.after.off else ""
         return f"{plan.message[0].upper()}{plan.message[1:]}.{off}"
@@ -169,7 +175,7 @@ def _is_trusted(tx: Tx, record: VersionRecord) -> bool:
 def _check_trusted(tx: Tx, record: VersionRecord) -> None:
     choice = recorded_choice(record)
     if choice.needs_trust and not _is_trusted(tx, record):
-        raise CannotServe(
+        raise FilesNotTrusted(
             f"version {record.version} of {record.model} can run code as it is loaded by "
             f"{choice.runtime}, and nobody trusts its files",
             hint=f"`windvane trust {record.model} {record.version}`, then deploy it again",

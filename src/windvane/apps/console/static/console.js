@@ -12,16 +12,17 @@
   };
 
   const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
-  const when = (t) => {
+  const when = (t, fine) => {
     const at = new Date(t * 1000).toISOString();
-    return `${at.slice(8, 10)} ${MONTHS[Number(at.slice(5, 7)) - 1]} ${at.slice(11, 16)}`;
+    return `${at.slice(8, 10)} ${MONTHS[Number(at.slice(5, 7)) - 1]} ${at.slice(11, fine ? 19 : 16)}`;
   };
 
-  /* The first tick of a day says which, and the first of all says the time too. */
+  /* The first tick of a day says which, and the first of all says the time too; seconds only
+     where ticks are closer than a minute, which would read the same without. */
   const tick = (t, first, step) => {
-    const text = when(t);
+    const text = when(t, step < 60);
     const [day, time] = [text.slice(0, 6), text.slice(7)];
-    if (step >= 86400 || time === "00:00") return day;
+    if (step >= 86400 || t % 86400 === 0) return day;
     return first ? `${time}\n${day}` : time;
   };
 
@@ -125,7 +126,7 @@
         axis({ size: 46, values: (u, ticks) => ticks.map((v) => shown(v, "")) }),
       ],
       series: [
-        { label: "UTC", value: (u, t) => (t ? when(t) : "–") },
+        { label: "UTC", value: (u, t) => (t ? when(t, entry.given.t.some((at) => at % 60)) : "–") },
         ...given.series.map((s, i) => ({
           label: s.label,
           stroke: css(s.colour),
@@ -208,13 +209,15 @@
       href: active?.getAttribute?.("href") || "",
       anchor: anchor ? anchor.id : "",
       top: anchor ? top(anchor) : 0,
-      open: [...document.querySelectorAll("details[open][id]")].map((d) => d.id),
+      turned: [...document.querySelectorAll("details[id]")]
+        .filter((d) => d.open !== d.hasAttribute("data-unfolded"))
+        .map((d) => [d.id, d.open]),
       left: [...document.querySelectorAll(".scroll")].map((s) => [label(s), s.scrollLeft]),
     };
   };
   const restore = () => {
     if (!place) return;
-    for (const id of place.open) document.getElementById(id)?.setAttribute("open", "");
+    for (const [id, open] of place.turned) document.getElementById(id)?.toggleAttribute("open", open);
     const lefts = new Map(place.left.filter(([, left]) => left > 0));
     for (const box of document.querySelectorAll(".scroll")) {
       if (lefts.has(label(box))) box.scrollLeft = lefts.get(label(box));
