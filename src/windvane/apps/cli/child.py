@@ -133,7 +133,7 @@ def spawn(
     try:
         with (logs / f"{child}.log").open("ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"windvane.apps.{kind}"],
+                [sys.executable, "-P", "-m", f"windvane.apps.{kind}"],
                 env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 pass_fds=passed,
                 preexec_fn=lambda: _prepare(niceness),  # noqa: PLW1509 - before any thread
