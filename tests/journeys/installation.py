@@ -104,11 +104,14 @@ class Installation:
     def environment(self) -> dict[str, str]:
         return {**os.environ, "WINDVANE_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
 
-    def cli(self, *words: str) -> str:
-        done = subprocess.run(
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [sys.executable, "-m", "windvane.apps.cli.main", *words],
             env=self.environment, capture_output=True, text=True, timeout=180, check=False,
         )  # fmt: skip
+
+    def cli(self, *words: str) -> str:
+        done = self.command(*words)
         assert done.returncode == 0, f"windvane {words}: {done.stdout}\n{done.stderr}"
         return done.stdout
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -26,6 +27,8 @@ from journeys.gateway_load import (
     up,
 )
 from journeys.installation import MODEL, Installation, loaded, wait_until
+
+from windvane.adapters.files import FileRoutingFeed
 
 WORKERS = ("gateway", "gateway-1")
 
@@ -219,6 +222,38 @@ def test_a_rolling_restart_under_load_loses_and_fails_no_request(running: Instal
         lambda: counted(running).get("200") == answered, 15.0,
     )  # fmt: skip
     wait_until("each is in the log", lambda: len(running.logged()) == answered)
+
+
+def graphs(home: Installation) -> list[Path]:
+    """The files of the versions that the table names; a copy of a home has those of the first."""
+    table = FileRoutingFeed(home.settings.routing_file).latest()
+    assert table is not None
+    return [
+        Path(entry.artifact) / "model.onnx"
+        for route in table.models.values()
+        for entry in route.versions
+    ]
+
+
+def test_a_restart_that_would_lose_a_version_leaves_the_workers_that_have_it(
+    running: Installation,
+) -> None:
+    before = gateway_pids(running)
+    kept = {graph: graph.read_bytes() for graph in graphs(running)}
+    try:
+        for graph in kept:
+            graph.write_bytes(b"damaged")
+        done = running.command("restart")
+    finally:
+        for graph, content in kept.items():
+            graph.write_bytes(content)
+    assert done.returncode == 1
+    assert "SUP-103" in done.stderr
+    assert "GAT-131" in done.stderr, "the end of the new worker's log"
+    assert gateway_pids(running) == before
+    assert ask(running).status == 200
+    running.cli("restart")
+    assert ask(running).status == 200
 
 
 def _living(home: Installation) -> set[int]:

@@ -89,7 +89,7 @@ def test_models_are_shown_with_what_there_is_to_read(reader: Reader) -> None:
         "late", 8, 5, 1,
     )  # fmt: skip
     shown = repr(reader)
-    assert "late (binary, 1 versions, champion 1): 8 predictions, 5 outcomes" in shown
+    assert "late (binary, 1 version, champion 1): 8 predictions, 5 outcomes" in shown
     assert "2023-11-14 22:13" in shown
     assert ADMIN not in shown
     page = reader._repr_html_()

@@ -86,7 +86,7 @@ def test_issuing_is_recorded_without_the_key(empty_harness: Harness) -> None:
     }  # fmt: skip
     assert (first.actor, first.reason) == ("cli:ada", "T-1")
     assert (newest.actor, newest.reason) == ("", "")
-    assert (first.verdict.code, first.verdict.sentence) == ("KEY-100", "1 keys issued")
+    assert (first.verdict.code, first.verdict.sentence) == ("KEY-100", "1 key issued")
 
 
 # What it is good for

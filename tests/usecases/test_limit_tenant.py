@@ -26,10 +26,10 @@ def published(harness: Harness) -> tuple[TenantLimit, ...]:
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        (TenantLimit("acme", "", 600, 60.0, 20), "acme: 600 per 60 s, 20 at once"),
-        (TenantLimit("acme", MODEL, 5, 10.0), f"acme on {MODEL}: 5 per 10 s, any at once"),
-        (TenantLimit("acme", "", 0, 60.0, 3), "acme: any per 60 s, 3 at once"),
-        (TenantLimit(EVERYONE, "", 10_000_000, 0.5), "*: 10000000 per 0.5 s, any at once"),
+        (TenantLimit("acme", "", 600, 60.0, 20), "acme: 600 per 1m, 20 at once"),
+        (TenantLimit("acme", MODEL, 5, 10.0), f"acme on {MODEL}: 5 per 10s, any at once"),
+        (TenantLimit("acme", "", 0, 60.0, 3), "acme: any per 1m, 3 at once"),
+        (TenantLimit(EVERYONE, "", 10_000_000, 0.5), "*: 10000000 per 0.5s, any at once"),
     ],
 )
 def test_a_limit_is_recorded_and_published(harness: Harness, limit: TenantLimit, said: str) -> None:

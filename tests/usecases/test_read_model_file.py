@@ -18,6 +18,7 @@ from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.usecases.read_model_file import (
     BadModelFile,
     ModelFile,
+    as_duration,
     json_schema,
     parse_budget,
     parse_duration,
@@ -212,6 +213,7 @@ def test_any_text_is_read_or_ours_to_explain(text: str) -> None:
 )  # fmt: skip
 def test_durations(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
+    assert parse_duration(as_duration(seconds)) == seconds
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,18 @@ from windvane.ports.users import Users
 
 
 class StoreUnavailable(WindvaneError):
-    """The control database cannot be reached or is not initialised."""
+    """The control database cannot be reached or is not initialised. ``public`` is the sentence for
+    whoever is not known: without addresses, files and what a driver says."""
 
     code: ClassVar[str] = "STO-101"
-    hint = "check `store` in windvane.yaml and run `windvane up`, which migrates it"
+    hint = (
+        "`windvane doctor` says what is wrong with the database that `store` names; `windvane up` "
+        "migrates it, and makes none in place of one that is gone"
+    )
+
+    def __init__(self, message: str, *, hint: str | None = None, public: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.public = public or "the control database cannot be used"
 
 
 class HomeOfEarlierRelease(WindvaneError):

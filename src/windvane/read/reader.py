@@ -137,10 +137,12 @@ class Reader:
         lines = [f"windvane.read: {self._source.place}"]
         found = self._source.models()
         for one in found:
+            versions = f"{one.versions} version{'' if one.versions == 1 else 's'}"
             champion = f"champion {one.champion or 'none'}"
-            about = f"{one.model} ({one.task}, {one.versions} versions, {champion})"
+            about = f"{one.model} ({one.task}, {versions}, {champion})"
             held = f"{one.predictions:,} predictions, {one.outcomes:,} outcomes{_span(one)}"
-            opened = f", {one.open_incidents} open incidents" if one.open_incidents else ""
+            some = one.open_incidents
+            opened = f", {some} open incident{'' if some == 1 else 's'}" if some else ""
             lines.append(f"  {about}: {held}{opened}")
         return "\n".join(lines if found else [*lines, "  no model yet"])
 

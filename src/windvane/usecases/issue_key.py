@@ -76,7 +76,7 @@ def issue_keys(
         }  # fmt: skip
         if held:
             facts["roles"] = [str(grant) for grant in held]
-        message = f"{len(made)} keys issued"
+        message = f"{len(made)} key{'s' if len(made) != 1 else ''} issued"
         decision = f"keys/{name}/{secrets.token_hex(8)}"
         decide_keys(tx, clock, decision, "issue", facts, message, by=by, reason=reason)
     return {tenant: key for tenant, (key, _) in made.items()}

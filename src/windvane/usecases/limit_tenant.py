@@ -16,6 +16,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
 from windvane.usecases.issue_key import check_tenant
 from windvane.usecases.publish_routing import routing_effects
+from windvane.usecases.read_model_file import as_duration
 
 _MOST = 10_000_000
 
@@ -38,13 +39,14 @@ def limit_tenant(
         check_tenant(limit.tenant)
     counts = (limit.rate, limit.concurrent)
     if not all(0 <= count <= _MOST for count in counts) or not 0.0 < limit.per_s < math.inf:
-        sides = f"{limit.rate} per {limit.per_s:g} s, {limit.concurrent} at once"
+        sides = f"{limit.rate} per {as_duration(limit.per_s)}, {limit.concurrent} at once"
         raise BadLimit(f"{sides}; 0 to {_MOST:,} are allowed")
     with store.begin() as tx:
         if limit.model:
             tx.model(limit.model)
         tx.put_limit(limit)
-        bounds = f"{limit.rate or 'any'} per {limit.per_s:g} s, {limit.concurrent or 'any'} at once"
+        rate = f"{limit.rate or 'any'} per {as_duration(limit.per_s)}"
+        bounds = f"{rate}, {limit.concurrent or 'any'} at once"
         on = f" on {limit.model}" if limit.model else ""
         tx.decide(
             Decision(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -96,12 +96,21 @@ def random_password() -> str:
 
 
 def remove_user(
-    store: ControlStore, clock: Clock, name: str, *, by: str, reason: str = ""
+    store: ControlStore,
+    clock: Clock,
+    name: str,
+    *,
+    by: str,
+    reason: str = "",
+    admins_elsewhere: bool = False,
 ) -> UserRecord:
-    """With all of their sessions. Raises UnknownUser, LastAdmin."""
+    """With all of their sessions. ``admins_elsewhere``: others than local users may be admins,
+    by the roles of an identity provider's groups, and then the last user of all can go. Raises
+    UnknownUser, LastAdmin."""
     with store.begin() as tx:
         held = known_user(tx, name)
-        _keep_an_admin(tx, held, ())
+        if not admins_elsewhere or len(tx.users()) > 1:
+            _keep_an_admin(tx, held, ())
         tx.drop_user(name)
         _decide(tx, clock, held, "remove_user", f"user {name} was removed", by, reason)
     return held
@@ -182,16 +191,24 @@ def known_user(tx: Tx, name: str) -> UserRecord:
     return found
 
 
-def _keep_an_admin(tx: Tx, held: UserRecord, grants: tuple[Grant, ...]) -> None:
-    def is_admin(given: tuple[Grant, ...]) -> bool:
-        return any(grant.role is Role.ADMIN and grant.on_everything for grant in given)
+def admins_by_group(roles: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a group of an identity provider has the role admin on everything. Raises
+    BadGrant."""
+    return any(_is_admin(parse_grants(given)) for given in roles.values())
 
+
+def _is_admin(grants: tuple[Grant, ...]) -> bool:
+    return any(grant.role is Role.ADMIN and grant.on_everything for grant in grants)
+
+
+def _keep_an_admin(tx: Tx, held: UserRecord, grants: tuple[Grant, ...]) -> None:
     others = [user for user in tx.users() if user.name != held.name]
-    if not others and not grants:
-        return  # the last user of all: the installation begins anew, or goes on with OIDC alone
-    loses = is_admin(held.grants) and not is_admin(grants)
-    if loses and not any(is_admin(user.grants) for user in others):
-        raise LastAdmin(f"user {held.name} is the only admin of {len(others) + 1} users")
+    loses = _is_admin(held.grants) and not _is_admin(grants)
+    if loses and not any(_is_admin(user.grants) for user in others):
+        total = len(others) + 1
+        raise LastAdmin(
+            f"user {held.name} is the only admin of {total} user{'s' if total > 1 else ''}"
+        )
 
 
 def _decide(

@@ -325,6 +325,14 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def as_duration(seconds: float) -> str:
+    """As durations are typed, exactly: ``7d``, ``90m``, ``2.5s``."""
+    for unit, word in ((86400.0, "d"), (3600.0, "h"), (60.0, "m")):
+        if seconds >= unit and seconds % unit == 0.0:
+            return f"{seconds / unit:.0f}{word}"
+    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
+
+
 def parse_share(text: str) -> float:
     """A fraction from ``5%`` or ``0.05``."""
     word = str(text).strip()

@@ -24,7 +24,7 @@ WORKER_VARIABLE = "WINDVANE_WORKER"  # its number among those of the machine
 SHARED_FD_VARIABLE = "WINDVANE_SHARED_FD"  # memory that the workers share
 LISTEN_FD_VARIABLE = "WINDVANE_LISTEN_FD"  # the socket that they all accept from
 READY_FD_VARIABLE = "WINDVANE_READY_FD"  # where to say that it accepts connections
-SUCCESSOR_VARIABLE = "WINDVANE_SUCCESSOR"  # "1": it replaces a worker that answers
+PREDECESSOR_VARIABLE = "WINDVANE_PREDECESSOR"  # the worker that answers and that it replaces
 
 
 class BadSettings(WindvaneError):

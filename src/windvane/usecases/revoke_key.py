@@ -9,6 +9,7 @@ from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, KeyRecord, Tx
 from windvane.usecases.issue_key import decide_keys, new_key
+from windvane.usecases.read_model_file import as_duration
 
 
 class UnknownKey(WindvaneError):
@@ -60,7 +61,9 @@ def rotate_key(
         facts: dict[str, object] = {
             "keys": [key_id, fresh.entry.id], "tenants": [old.tenant], "until": until,
         }  # fmt: skip
-        message = f"key {key_id} of {old.tenant} gives way to {fresh.entry.id} in {grace_s:g} s"
+        message = (
+            f"key {key_id} of {old.tenant} gives way to {fresh.entry.id} in {as_duration(grace_s)}"
+        )
         decision = f"keys/{key_id}/rotate/{fresh.entry.id}"
         decide_keys(tx, clock, decision, "rotate", facts, message, by=by, reason=reason)
     return key, fresh

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,9 @@ from windvane.adapters.sql import SqlControlStore
 from windvane.apps import cli
 from windvane.apps.cli.changes import TAKEN_WITHIN_S, Worker, await_taken, taken_sentence
 from windvane.apps.cli.main import app
+from windvane.apps.cli.running import claim
 from windvane.ports.metrics import Series
+from windvane.usecases.read_settings import find_settings
 
 
 def test_it_waits_until_all_have_it() -> None:
@@ -48,6 +51,16 @@ def test_nobody_is_waited_for_where_nobody_runs() -> None:
         raise AssertionError("nobody to wait for")
 
     assert "none runs on this home" in taken_sentence(await_taken(list, 4, pause=pause), 4)
+
+
+def test_a_home_that_is_up_and_whose_workers_say_nothing_is_not_said_to_rest(home: Path) -> None:
+    """With a full disk they cannot post their metrics."""
+    shutil.rmtree(home / "metrics")
+    with claim(find_settings({}, home)):
+        done = CliRunner().invoke(app, ["key", "issue", "acme", "--home", str(home)])
+    assert done.exit_code == 0, done.output
+    assert "gateways  not known" in done.stderr
+    assert "none runs" not in done.stderr
 
 
 @given(st.lists(st.integers(0, 9), min_size=1), st.integers(0, 9))

@@ -23,6 +23,7 @@ from windvane.adapters.sql import SqlControlStore
 from windvane.apps.cli import running, wiring
 from windvane.apps.cli.checks import CHECKS, Finding, Place, State, examine
 from windvane.apps.cli.main import app
+from windvane.ports.control_store import StoreUnavailable
 from windvane.usecases.leases import Shards, give_up, hold_shards
 from windvane.usecases.read_settings import Settings, find_settings
 
@@ -262,6 +263,10 @@ def test_a_database_that_is_gone_is_no_database_that_was_not_made_yet(
     }
     assert gone == {"versions", "clock", "lease", "recorder", "log"}
     assert not [one for one in found if "windvane up` makes it" in one.advice]
+    assert any("`windvane up` refuses this home" in one.advice for one in found)
+    with pytest.raises(StoreUnavailable, match=f"while {left} says"):
+        wiring.store(settings, begin=True)
+    assert not (settings.folder / "control.db").exists()
     done = CliRunner().invoke(app, ["doctor", "--home", str(settings.folder)])
     assert done.exit_code == 1
 

@@ -31,3 +31,9 @@ def test_versions_are_shown_with_the_metric_of_their_task(
     text = captured.get()
     assert all(word in text for word in shown)
     assert "nan" not in text
+
+
+def test_one_is_no_plural() -> None:
+    assert [show.counted(n, "version") for n in (0, 1, 2_000)] == [
+        "0 versions", "1 version", "2,000 versions",
+    ]  # fmt: skip

@@ -114,6 +114,20 @@ def test_the_last_admin_stays(home: Path) -> None:
     assert users(home)["root"] == ["admin"]
 
 
+def test_an_admin_who_is_the_only_user_stays_unless_a_group_of_the_provider_is_admin(
+    home: Path,
+) -> None:
+    call(home, "add", "root", "--role", "admin")
+    done = call(home, "remove", "root")
+    assert isinstance(done.exception, LastAdmin)
+    assert done.exception.message == "user root is the only admin of 1 user"
+    provider = "sign_in: {oidc: {issuer: 'https://id.example', client_id: w, roles: {g: [%s]}}}\n"
+    for role, left in (("admin@team:ops", ["root"]), ("admin", [])):
+        (home / "windvane.yaml").write_text(provider % f'"{role}"')
+        call(home, "remove", "root")
+        assert list(users(home)) == left
+
+
 def test_no_password_is_an_argument(home: Path) -> None:
     for command in ("add", "password"):
         helped = CliRunner().invoke(app, ["user", command, "--help"]).output

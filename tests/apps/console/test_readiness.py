@@ -49,7 +49,7 @@ class Place:
         with self.store.begin() as tx:
             tx.set_checkpoint(Checkpoint("m-w0", 0, wall, seen_at=wall - ago))
 
-    def ready(self, times: int = 1) -> httpx.Response:
+    def ready(self, times: int = 1, path: str = "/readyz") -> httpx.Response:
         app = make_app(self.store, self.clock, feed=self.feed, log=self.log, disk=lambda: self.free)
 
         async def ask() -> httpx.Response:
@@ -57,7 +57,7 @@ class Place:
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as one:
                 for _ in range(times - 1):
                     await one.get("/readyz")
-                return await one.get("/readyz")
+                return await one.get(path, headers={"authorization": "Bearer wv_unknown"})
 
         return asyncio.run(ask())
 
@@ -98,7 +98,21 @@ def test_without_the_database_nothing_can_be_shown(place: Place) -> None:
         "database": "HLT-601", "log storage": "HLT-600", "disk": "HLT-600",
         "recorder": "HLT-606", "steward": "HLT-606", "routing file": "HLT-600",
     }  # fmt: skip
-    assert str(place.folder) not in str(body["dependencies"]), "strangers may read it"
+    assert str(place.folder) not in answer.text, "strangers may read it"
+    assert "sqlite:" not in answer.text
+    assert "windvane up" in body["hint"]
+    assert "makes none" in body["hint"]
+
+
+@pytest.mark.parametrize("path", ["/", "/api/models", "/readyz", "/models/late"])
+def test_no_answer_without_the_database_says_where_it_lies(place: Place, path: str) -> None:
+    """Nobody can be known then: all who ask are strangers."""
+    place.store.close()
+    place.database.unlink()
+    answer = place.ready(path=path)
+    assert (answer.status_code, "STO-101" in answer.text) == (503, True)
+    assert str(place.folder) not in answer.text
+    assert "windvane restore" in answer.text, "its file is gone, and the hint says so"
 
 
 def test_a_log_that_is_no_folder(place: Place) -> None:

@@ -22,6 +22,7 @@ from inference.harness import (
     until,
 )
 
+from windvane.apps.gateway.worker import CannotTakeOver
 from windvane.core.sketch import LATENCY_EDGES_US
 from windvane.inference.errors import NotReady
 from windvane.inference.metrics import Metrics, metric_names
@@ -319,6 +320,30 @@ def test_a_version_that_cannot_be_loaded_degrades() -> None:
         held = json.loads((await harness.call("GET", "/readyz")).body)["dependencies"]
         (versions,) = (one for one in held if one["name"] == "versions")
         assert versions["state"] == "down", "a constant answers, and no version"
+
+    run(story)
+
+
+def test_a_successor_that_lacks_what_its_predecessor_serves_does_not_start() -> None:
+    """It starts where the predecessor says that it cannot load the version either."""
+
+    async def story(harness: Harness) -> None:
+        harness.runtime.predictors[f"{MODEL}/1"] = CannotLoad("no such file")
+        await harness.publish(route(constant=(0.5,)), route("other"))
+        await harness.post_metrics()
+        lacks = next(one for one in harness.board.held.pop("gateway-0") if one.name == METRIC)
+        worker = harness.worker
+        worker._predecessor = "gateway-7"
+        with pytest.raises(CannotTakeOver, match=r"1 of 2 .* gateway-7 .* late 1 \(no such file\)"):
+            await worker.start()
+        harness.board.held["gateway-7"] = []
+        with pytest.raises(CannotTakeOver):
+            await worker.start()
+        harness.board.held["gateway-8"] = [lacks]
+        with pytest.raises(CannotTakeOver):
+            await worker.start()
+        harness.board.held["gateway-7"] = harness.board.held["gateway-8"]
+        await worker.start()
 
     run(story)
 

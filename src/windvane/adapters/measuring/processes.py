@@ -28,6 +28,7 @@ from windvane.ports.measuring import (
 )
 from windvane.ports.message_line import MessageTooLarge, exchange
 
+_MODULE = "windvane.apps.gateway.measure"
 _START_WITHIN_S = 60.0
 _SLACK_S = 60.0  # one execution may take as long as the sandbox lets it
 _ENDS_WITHIN_S = 5.0
@@ -46,7 +47,7 @@ class Measured:
         try:
             with theirs, log.open("ab") as output:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "windvane.apps.gateway.measure", str(theirs.fileno())],
+                    [sys.executable, "-P", "-m", _MODULE, str(theirs.fileno())],
                     env={**os.environ, **dict.fromkeys(_THREADS, str(order.threads))},
                     pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=output,
                     stderr=subprocess.STDOUT, start_new_session=True,

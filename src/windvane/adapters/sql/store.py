@@ -30,6 +30,10 @@ from windvane.ports.control_store import (
 )
 
 _RESTORE = "the file is damaged: `windvane restore BACKUP --home NEW` makes a home of a backup"
+_GONE = (
+    "its file is not there: put it back, or `windvane restore BACKUP --home NEW`; `windvane up` "
+    "makes one only for a home that never had any"
+)
 MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_MS = 10_000
 _SHOWN = 200  # characters of what a driver says, which may hold a row's values
@@ -226,8 +230,16 @@ def _translated(url: sa.URL) -> Iterator[None]:
     except (exc.DBAPIError, exc.InvalidRequestError, sqlite3.Error) as error:
         shown = url.render_as_string(hide_password=True)
         message = getattr(error, "orig", None) or error
-        damaged = getattr(message, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT")
-        raise StoreUnavailable(f"{shown}: {message}", hint=_RESTORE if damaged else None) from error
+        raise StoreUnavailable(f"{shown}: {message}", hint=_advice(url, message)) from error
+
+
+def _advice(url: sa.URL, error: object) -> str | None:
+    """What helps where it is not whatever the hint of StoreUnavailable says."""
+    if getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+        return _RESTORE
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return _GONE
+    return None
 
 
 def _postgresql_engine(url: sa.URL) -> sa.Engine:

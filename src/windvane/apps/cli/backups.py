@@ -14,6 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from windvane.apps.cli import wiring
 from windvane.apps.cli.options import AsJson, Home
 from windvane.apps.cli.output import err, out, print_json
+from windvane.apps.cli.show import counted
 from windvane.usecases.back_up_home import back_up_home, log_place, name_backup
 from windvane.usecases.restore_home import restore_home
 
@@ -42,8 +43,8 @@ def backup(
     if as_json:
         print_json({**_plain(report), "file": str(report.file)})
         return
-    out.print(f"{report.file}: {report.bytes / 1e6:,.1f} MB, {report.files:,} files")
-    out.print(f"  {report.models} models, {report.versions} versions")
+    out.print(f"{report.file}: {report.bytes / 1e6:,.1f} MB, {counted(report.files, 'file')}")
+    out.print(f"  {counted(report.models, 'model')}, {counted(report.versions, 'version')}")
     if sources.log is None:
         out.print(f"  the log is not in it: it lies in {log_place(settings)}")
     _say_problems(report.problems)
@@ -73,8 +74,9 @@ def restore(
     if as_json:
         print_json({**_plain(report), "home": str(report.home)})
         return
-    out.print(f"{report.home}: {report.files:,} files, each as it was written")
-    out.print(f"  {report.models} models, {report.versions} versions, schema {report.schema}")
+    out.print(f"{report.home}: {counted(report.files, 'file')}, each as it was written")
+    held = f"{counted(report.models, 'model')}, {counted(report.versions, 'version')}"
+    out.print(f"  {held}, schema {report.schema}")
     _say_problems(report.problems)
     out.print(f"Next: `windvane up --home {home}`")
 

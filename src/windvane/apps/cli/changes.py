@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from windvane.apps.cli import wiring
 from windvane.apps.cli.output import err
+from windvane.apps.cli.running import find_holder
 
 if TYPE_CHECKING:
     from windvane.ports.control_store import ControlStore
@@ -50,7 +51,8 @@ def publish(settings: Settings, store: ControlStore, *, wait: bool = True) -> No
         return
     with err.status("waiting for the gateways"):
         workers = await_taken(lambda: wiring.gateway_workers(settings), table.seq)
-    err.print(f"  gateways  {taken_sentence(workers, table.seq)}")
+    up = find_holder(settings.folder) is not None
+    err.print(f"  gateways  {taken_sentence(workers, table.seq, up=up)}")
 
 
 def await_taken(
@@ -70,8 +72,11 @@ def await_taken(
         pause(_LOOK_EVERY_S)
 
 
-def taken_sentence(workers: Sequence[Worker], seq: int) -> str:
-    """Which of them have it."""
+def taken_sentence(workers: Sequence[Worker], seq: int, *, up: bool = False) -> str:
+    """Which of them have it. ``up``: a supervisor runs, so that there are workers, though none
+    posts: they cannot while the disk is full, and do not yet while they start."""
+    if not workers and up:
+        return "not known: none that runs says which table it has. `windvane doctor` says why"
     if not workers:
         return "none runs on this home now; whichever starts takes it"
     late = [worker.name for worker in workers if worker.seq < seq]

@@ -38,10 +38,9 @@ _LEAST_FREE = 0.02
 _LEAST_INODES = 1_000
 _MOST_FILES = 200
 _MOST_NAMED = 5
-_AFTER_THE_DATABASE = ("pids", "routing.json")  # what is made only once there is one
 _GONE_HINT = (
-    "put it back before anything is started, or `windvane restore` a backup into another home: "
-    "`windvane up` would begin anew, without models and keys"
+    "put it back, or `windvane restore BACKUP --home NEW`: until then `windvane up` refuses this "
+    "home, for it would begin anew without models and keys"
 )
 # What holds hashes of keys, secrets or data of requests.
 _OWNERS_ONLY = ("control.db*", "windvane.yaml", "routing.json", "mlflow.db*", "*.pem", "*.key")
@@ -106,10 +105,10 @@ class Place:
         """Raises StoreUnavailable, also where the home's database is gone."""
         before = self.wall()
         found = wiring.inspect_database(self.settings)
-        left = [x for x in _AFTER_THE_DATABASE if (self.folder / x).exists()]
+        left = wiring.after_the_database(self.settings)
         if found is None and left:
             where = self.settings.store_url.removeprefix("sqlite:///")
-            message = f"the control database is gone: {left[0]} is there, {where} is not"
+            message = f"the control database is gone: {left} is there, {where} is not"
             raise StoreUnavailable(message, hint=_GONE_HINT)
         return Look(before, found, self.wall())
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from windvane.usecases.read_settings import (
     HOME_VARIABLE,
     LISTEN_FD_VARIABLE,
+    PREDECESSOR_VARIABLE,
     READY_FD_VARIABLE,
     SHARED_FD_VARIABLE,
-    SUCCESSOR_VARIABLE,
     WORKER_VARIABLE,
     Settings,
 )
@@ -107,10 +107,11 @@ class Child:
 
 
 def spawn(
-    kind: str, slot: int, settings: Settings, inherited: Inherited, *, successor: bool = False
+    kind: str, slot: int, settings: Settings, inherited: Inherited, *, predecessor: str = ""
 ) -> Child:
-    """Start a process of this home; it ends with its parent. A ``successor`` takes the place of a
-    gateway's worker that answers, so it accepts only what it has a routing table for."""
+    """Start a process of this home; it ends with its parent. ``predecessor`` is the gateway's
+    worker that answers and whose place it takes, by the name that it posts its metrics under: it
+    comes up only with a routing table, and with what that one serves."""
     logs = settings.folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     environment = {
@@ -127,13 +128,13 @@ def spawn(
         environment[WORKER_VARIABLE] = str(slot)
         environment[LISTEN_FD_VARIABLE], environment[SHARED_FD_VARIABLE] = map(str, passed[:2])
         environment[READY_FD_VARIABLE] = str(write_end)
-        environment[SUCCESSOR_VARIABLE] = "1" if successor else ""
+        environment[PREDECESSOR_VARIABLE] = predecessor
     child = kind if not slot else f"{kind}-{slot}"
     niceness = _NICENESS.get(kind, 0)
     try:
         with (logs / f"{child}.log").open("ab") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"windvane.apps.{kind}"],
+                [sys.executable, "-P", "-m", f"windvane.apps.{kind}"],
                 env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 pass_fds=passed,
                 preexec_fn=lambda: _prepare(niceness),  # noqa: PLW1509 - before any thread

@@ -38,7 +38,7 @@ def run_module(words: Sequence[str], order: Any, environment: Mapping[str, str])
     killed. The status is 130 in both cases.
     """
     with subprocess.Popen(
-        [sys.executable, "-m", *words],
+        [sys.executable, "-P", "-m", *words],
         stdin=subprocess.PIPE,
         env={**os.environ, **environment},
     ) as process:

@@ -42,6 +42,11 @@ def moment(seconds: float | None) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M")
 
 
+def counted(number: int, word: str) -> str:
+    """``1 model``, ``2 models``."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def models_table(
     rows: Sequence[tuple[str, Deployment | None, Health, int, int]],
 ) -> Table:
@@ -186,6 +191,8 @@ def users_table(users: Sequence[UserRecord]) -> Table:
 
 
 def limits_table(limits: Sequence[TenantLimit]) -> Table:
+    from windvane.usecases.read_model_file import as_duration  # reads YAML, as few commands do
+
     columns = [
         Column("tenant", whole=True), Column("model", whole=True), Column("rate"),
         Column("at one time", right=True),
@@ -194,7 +201,7 @@ def limits_table(limits: Sequence[TenantLimit]) -> Table:
         [
             limit.tenant,
             limit.model or "all",
-            f"{limit.rate:,} in {limit.per_s:g} s" if limit.rate else "any",
+            f"{limit.rate:,} in {as_duration(limit.per_s)}" if limit.rate else "any",
             str(limit.concurrent or "any"),
         ]
         for limit in limits

@@ -85,8 +85,8 @@ class Supervisor:
         self._inherited.close()
         self._lock.close()
 
-    def _spawn(self, kind: str, slot: int = 0, *, successor: bool = False) -> Child:
-        child = spawn(kind, slot, self._settings, self._inherited, successor=successor)
+    def _spawn(self, kind: str, slot: int = 0, *, predecessor: str = "") -> Child:
+        child = spawn(kind, slot, self._settings, self._inherited, predecessor=predecessor)
         self._children.append(child)
         self._note(child)
         return child
@@ -159,7 +159,8 @@ class Supervisor:
         log = self._folder / "logs" / f"{name}.log"
         begin = log.stat().st_size if log.is_file() else 0
         try:
-            fresh = self._spawn("gateway", slot, successor=True)
+            before = f"gateway-{worker.slot}" if worker.alive else ""
+            fresh = self._spawn("gateway", slot, predecessor=before)
         except OSError as error:
             return f"{name} could not be started: {error.strerror}"
         if not self._came_up(fresh):

@@ -18,6 +18,7 @@ from windvane.usecases.manage_users import (
     LEAST_PASSWORD,
     MOST_PASSWORD,
     add_user,
+    admins_by_group,
     check_password,
     check_user_name,
     known_user,
@@ -81,9 +82,11 @@ def list_users(home: Home = None, as_json: AsJson = False) -> None:
 def remove(name: UserName, reason: Reason = "", home: Home = None, as_json: AsJson = False) -> None:
     """Remove a user; their sessions end now."""
     settings = wiring.settings(home)
+    oidc = settings.sign_in.oidc
     user = remove_user(
-        wiring.store(settings), wiring.clock(settings), name, by=cli_actor(), reason=reason
-    )
+        wiring.store(settings), wiring.clock(settings), name, by=cli_actor(), reason=reason,
+        admins_elsewhere=oidc is not None and admins_by_group(oidc.roles),
+    )  # fmt: skip
     if as_json:
         print_json(show.user_row(user))
     else:

@@ -79,14 +79,22 @@ def store(config: Settings, *, begin: bool = False) -> SqlControlStore:
         check_home(config)
     file = Path(config.store_url.removeprefix("sqlite:///"))
     embedded = config.store_url.startswith("sqlite:///")
-    if embedded and not file.exists() and config.routing_file.exists():
+    left = after_the_database(config)
+    if embedded and left and not file.exists():
         raise StoreUnavailable(
-            f"{file.name} is gone, while {config.routing_file.name} says that it was there",
+            f"{file.name} is gone, while {left} says that it was there",
             hint="`windvane restore BACKUP --home NEW`; to begin anew, take another home",
         )
     opened = SqlControlStore(config.store_url)
     opened.migrate()
     return opened
+
+
+def after_the_database(config: Settings) -> str:
+    """A file of the home that is made only once there is a control database; "" where none is
+    there."""
+    found = [one for one in (config.folder / "pids", config.routing_file) if one.exists()]
+    return found[0].name if found else ""
 
 
 def check(config: Settings) -> None:

@@ -154,7 +154,7 @@ class ReadService:
         except TimeoutError as error:
             message = f"the control database did not answer within {self._deadline_s:g} s"
             busy = "load the page again; the machine or the database is busy, or a lock is held"
-            raise StoreUnavailable(message, hint=busy) from error
+            raise StoreUnavailable(message, hint=busy, public=message) from error
 
     async def ask_shared(self, key: Hashable, read: Callable[[Tx], T]) -> T:
         """As ``ask``, but viewers who ask the same within a moment share one answer."""

@@ -53,7 +53,7 @@ from windvane.core.authorization import Action
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import Incident, IncidentNote
+from windvane.ports.control_store import Incident, IncidentNote, StoreUnavailable
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.recorded_until import spool_states
 
@@ -68,7 +68,9 @@ class ErrorOut(BaseModel):
 
     @classmethod
     def of(cls, error: WindvaneError) -> ErrorOut:
-        return cls(code=error.code, message=error.message, hint=error.advice, docs=error.docs)
+        """Without the control database nobody is known, so its error is told as to strangers."""
+        message = error.public if isinstance(error, StoreUnavailable) else error.message
+        return cls(code=error.code, message=message, hint=error.advice, docs=error.docs)
 
 
 class HealthOut(BaseModel):

@@ -60,6 +60,7 @@ from windvane.ports.metrics import MetricsBoard, Series
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.actions import ServingChecks
 from windvane.usecases.broken_versions import broken_versions
+from windvane.usecases.manage_users import admins_by_group
 from windvane.usecases.read_settings import Retention
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S
 
@@ -172,7 +173,9 @@ def make_app(
     app.include_router(acting_router(acting))  # before routes that end in a path
     app.include_router(api_router(reads, clock, memory))
     hashing = HashingThreads()
-    installation = Installation(store, clock, feed, ways.hasher, hashing)
+    installation = Installation(
+        store, clock, feed, ways.hasher, hashing, admins_elsewhere=admins_by_group(ways.roles)
+    )
     app.include_router(admin_router(installation, reads, store, clock))
     app.include_router(users_router(installation, reads))
     if log is not None:

@@ -60,7 +60,10 @@ class Installation:
         feed: RoutingFeed | None,
         hasher: PasswordHasher | None,
         hashing: HashingThreads,
+        *,
+        admins_elsewhere: bool = False,
     ) -> None:
+        self._admins_elsewhere = admins_elsewhere
         self._store, self._clock, self._feed = store, clock, feed
         self._hasher, self._hashing = hasher, hashing
 
@@ -131,7 +134,10 @@ class Installation:
 
     def remove_user(self, name: str, who: Who) -> UserRecord:
         """Raises UnknownUser, LastAdmin."""
-        return remove_user(self._store, self._clock, name, by=who.by, reason=who.reason)
+        return remove_user(
+            self._store, self._clock, name, by=who.by, reason=who.reason,
+            admins_elsewhere=self._admins_elsewhere,
+        )  # fmt: skip
 
     def _passwords(self) -> PasswordHasher:
         if self._hasher is None:

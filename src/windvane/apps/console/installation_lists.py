@@ -13,12 +13,12 @@ from windvane.apps.console.asking import Number, Word
 from windvane.apps.console.csv_files import Sheet, moment
 from windvane.apps.console.reading import shown_file
 from windvane.apps.console.tables import search
-from windvane.apps.console.times import as_duration
 from windvane.core.authorization import Action, Principal
 from windvane.core.health import Tone
 from windvane.core.routing import TenantLimit
 from windvane.ports.control_store import KeyRecord, Silence, Tx
 from windvane.ports.users import UserRecord
+from windvane.usecases.read_model_file import as_duration
 
 WORKS, ENDING, ENDED, REVOKED = "works", "ending", "ended", "revoked"
 KEY_TONES: Mapping[str, Tone] = {

@@ -38,13 +38,14 @@ from windvane.apps.console.installation_lists import (
 )
 from windvane.apps.console.rendering import Pages, begin
 from windvane.apps.console.tables import LONGEST, paged
-from windvane.apps.console.times import ago, as_duration
+from windvane.apps.console.times import ago
 from windvane.apps.console.visiting import field
 from windvane.core.authorization import Action
 from windvane.core.routing import CLIENT_SCOPES, EVERYONE, ApiVersion, Scope, TenantLimit
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import KeyRecord, Tx
 from windvane.usecases.limit_tenant import BadLimit
+from windvane.usecases.read_model_file import as_duration
 from windvane.usecases.revoke_key import living_key
 
 KEYS, LIMITS = "/keys", "/limits"

@@ -12,6 +12,7 @@ import anyio.to_thread
 from pydantic import BaseModel
 
 from windvane.apps.console.answering import ReadService
+from windvane.apps.console.api import ErrorOut
 from windvane.core.errors import WindvaneError
 from windvane.core.health import (
     Dependency,
@@ -118,14 +119,14 @@ class ReadinessService:
 
     async def look(self) -> tuple[HTTPStatus, ReadyOut]:
         """503 only where the console cannot do its own work."""
-        error: WindvaneError | None = None
+        problem: ErrorOut | None = None
         watchers: WatcherFacts | None = None
         wall = self._clock.wall()
         try:
             watchers = await self._reads.ask_shared("readyz", lambda tx: observe_watchers(tx, wall))
-        except WindvaneError as failure:
-            error = failure
-        found = [judge_database("" if error is None else "the control database does not answer")]
+        except WindvaneError as error:
+            problem = ErrorOut.of(error)
+        found = [judge_database("" if problem is None else "the control database does not answer")]
         if self._log is not None:
             damaged, why = await self._log.found()
             found.append(judge_log_storage(why, damaged or 0))
@@ -136,7 +137,7 @@ class ReadinessService:
             seq, why = await self._feed.found()
             wanted = None if watchers is None else watchers.routing_seq
             found.append(judge_routing_file(seq, wanted, why))
-        return _answer(found, error)
+        return _answer(found, problem)
 
 
 def _check(log: EventLog) -> int:
@@ -149,9 +150,7 @@ def _seq(feed: RoutingFeed | None) -> int | None:
     return None if table is None else table.seq
 
 
-def _answer(
-    found: Sequence[Dependency], error: WindvaneError | None
-) -> tuple[HTTPStatus, ReadyOut]:
+def _answer(found: Sequence[Dependency], problem: ErrorOut | None) -> tuple[HTTPStatus, ReadyOut]:
     word = readiness(found, ESSENTIAL)
     out = ReadyOut(
         status=word.value,
@@ -160,7 +159,7 @@ def _answer(
             for one in found
         ],
     )
-    if error is not None:
-        out.code, out.message, out.hint = error.code, error.message, error.advice
+    if problem is not None:
+        out.code, out.message, out.hint = problem.code, problem.message, problem.hint
     unavailable = word is Readiness.UNAVAILABLE
     return (HTTPStatus.SERVICE_UNAVAILABLE if unavailable else HTTPStatus.OK), out

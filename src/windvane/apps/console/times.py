@@ -37,14 +37,6 @@ def span(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds > 0 else "0 s"
 
 
-def as_duration(seconds: float) -> str:
-    """As durations are typed, exactly: ``7d``, ``90m``, ``2.5s``."""
-    for unit, word in ((86400.0, "d"), (3600.0, "h"), (60.0, "m")):
-        if seconds >= unit and seconds % unit == 0.0:
-            return f"{seconds / unit:.0f}{word}"
-    return f"{seconds:.9f}".rstrip("0").rstrip(".") + "s"
-
-
 def about(seconds: float) -> str:
     """One unit, to a half: ``7.5 d``, ``30 min``."""
     for unit, word in _SPANS:

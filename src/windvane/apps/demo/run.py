@@ -55,7 +55,7 @@ class Processes:
         environment = {**os.environ, HOME_VARIABLE: str(self._settings.folder)}
         log = (self._settings.folder / "up.log").open("w")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "windvane.apps.cli.main", "up"],
+            [sys.executable, "-P", "-m", "windvane.apps.cli.main", "up"],
             env=environment, stdout=subprocess.PIPE, stderr=log, text=True,
         )  # fmt: skip
         log.close()
@@ -239,7 +239,7 @@ def _command(settings: Settings, *words: str) -> str:
     environment = {**os.environ, HOME_VARIABLE: str(settings.folder)}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "windvane.apps.cli.main", *words],
+            [sys.executable, "-P", "-m", "windvane.apps.cli.main", *words],
             env=environment, capture_output=True, text=True, timeout=_STEP_WITHIN_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:

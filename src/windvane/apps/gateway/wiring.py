@@ -50,9 +50,9 @@ from windvane.ports.tracing import Tracer
 from windvane.usecases.load_version import Runtimes
 from windvane.usecases.read_settings import (
     LISTEN_FD_VARIABLE,
+    PREDECESSOR_VARIABLE,
     READY_FD_VARIABLE,
     SHARED_FD_VARIABLE,
-    SUCCESSOR_VARIABLE,
     WORKER_VARIABLE,
     MissingExtra,
     Settings,
@@ -145,6 +145,7 @@ def gateway(given: Settings) -> GatewayWorker:
     spool = FileSpoolWriter(
         given.spool_root / name, max_bytes=given.spool_max_bytes, first=time.time_ns()
     )
+    predecessor = os.environ.get(PREDECESSOR_VARIABLE, "")
     limiter, shared, kept, remotes = _shared(given, worker)
     verifier = _verifier(given)
     tracer, exporting = _tracer(given, name)
@@ -177,7 +178,8 @@ def gateway(given: Settings) -> GatewayWorker:
         sync_every_s=given.sync_every_s,
         low_priority=low_priority,
         events_max_age_s=given.events_max_age_s,
-        table_within_s=_TABLE_WITHIN_S if os.environ.get(SUCCESSOR_VARIABLE) else None,
+        table_within_s=_TABLE_WITHIN_S if predecessor else None,
+        predecessor=predecessor,
     )
 
 

@@ -10,12 +10,13 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from windvane.apps.gateway.answers import Header
 from windvane.apps.gateway.http_app import HttpApp
 from windvane.apps.gateway.http_head import RequestHead
 from windvane.apps.gateway.http_protocol import BodySink, Reply
+from windvane.core.errors import WindvaneError
 from windvane.core.health import (
     Dependency,
     Readiness,
@@ -33,6 +34,7 @@ from windvane.inference.snapshot import ServedModel, Snapshot, take_snapshot
 from windvane.ports.identity import TokenVerifier
 from windvane.ports.metrics import MetricsBoard
 from windvane.ports.routing_feed import RoutingFeed
+from windvane.usecases.broken_versions import broken_versions
 
 _log = logging.getLogger(__name__)
 
@@ -40,11 +42,22 @@ _FEED_EVERY_S = 0.1
 _ESSENTIAL = ("spool",)  # what cannot be recorded is not answered
 _RETRY_S = 1.0
 _POST_EVERY_S = 1.0
+_MOST_NAMED = 3
 _TOKENS_AT_MOST_EVERY_S = 10.0
 UNREADABLE_HINT = (
     "routing.json in the home is damaged or may not be read: a running steward writes it anew "
     "within seconds; `windvane doctor` says whether one runs"
 )
+
+
+class CannotTakeOver(WindvaneError):
+    """This worker was to replace one that answers, and cannot load a version that it serves."""
+
+    code: ClassVar[str] = "GAT-131"
+    hint = (
+        "put the version's files or libraries back, or deploy another one; `windvane stop` and "
+        "`windvane up` go on without it"
+    )
 
 
 class Remote(Protocol):
@@ -71,9 +84,11 @@ class GatewayWorker:
         low_priority: LowPriorityQueue | None = None,
         events_max_age_s: float = math.inf,
         table_within_s: float | None = None,
+        predecessor: str = "",
     ) -> None:
         """``table_within_s``: it starts only with a routing table, and waits so long for one (s);
-        None where it may start without."""
+        None where it may start without. ``predecessor``: the worker that it replaces, by the name
+        that it posts under, which goes on answering where this one does not start; "" for none."""
         self._feed = feed
         self._services = services
         self._board = board
@@ -88,6 +103,7 @@ class GatewayWorker:
         self._again_at = math.inf  # when a table that could not be taken up is tried again
         self._unreadable = ""  # why the feed could not be read, as it was logged
         self._table_within_s = table_within_s
+        self._predecessor = predecessor
         self._tasks: list[asyncio.Task[None]] = []
         self.engine = Engine(services)
         self.app = HttpApp(self.engine, self._ready, low_priority, events_max_age_s)
@@ -148,7 +164,8 @@ class GatewayWorker:
         return NotReady(message, hint=UNREADABLE_HINT if self._unreadable else None)
 
     async def start(self) -> None:
-        """Raises NotReady where it needs a routing table and there is none in time."""
+        """Raises NotReady where it needs a routing table and there is none in time, and
+        CannotTakeOver."""
         metrics = self._services.instrumentation.metrics
         if self._board is not None:
             metrics.go_on_from(self._board.posted().get(self._worker, []))
@@ -159,6 +176,8 @@ class GatewayWorker:
         await self._take_first()
         if self._filling is not None:
             await self._filling
+        if self._predecessor:
+            self._check_takes_over(self._predecessor)
         # Requests leave no cycles behind, so the collector need look but rarely.
         gc.collect()
         gc.freeze()
@@ -184,6 +203,23 @@ class GatewayWorker:
                         return
         why = self._unreadable or "there is none"
         raise self._no_table(f"no routing table within {self._table_within_s:g} s: {why}")
+
+    def _check_takes_over(self, predecessor: str) -> None:
+        """Raises CannotTakeOver. What the predecessor says that it cannot load either is nothing
+        to wait for; of one that posts nothing, it counts that it may serve all."""
+        handles = self._live.handles if self._live else ()
+        already = broken_versions(self._board, predecessor)
+        lost = [
+            f"{handle.model} {handle.entry.version} ({_sentence(handle.error)})"
+            for handle in handles
+            if handle.error is not None and (handle.model, handle.entry.version) not in already
+        ]
+        if lost:
+            more = f" and {len(lost) - _MOST_NAMED} more" if len(lost) > _MOST_NAMED else ""
+            raise CannotTakeOver(
+                f"{len(lost)} of {len(handles)} versions cannot be loaded, which {predecessor} "
+                f"does not lack: {'; '.join(lost[:_MOST_NAMED])}{more}"
+            )
 
     async def _taken_up(self) -> bool:
         try:
@@ -339,6 +375,10 @@ class GatewayWorker:
     async def _follow_tokens(self) -> None:
         if self._verifier is not None and self._verifier.stale:
             await asyncio.to_thread(self._verifier.refresh)
+
+
+def _sentence(error: Exception) -> str:
+    return error.message if isinstance(error, WindvaneError) else repr(error)
 
 
 def _nothing() -> None:

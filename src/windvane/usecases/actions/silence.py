@@ -17,6 +17,7 @@ from windvane.usecases.actions.base import (
     ModelState,
     Occurrence,
 )
+from windvane.usecases.read_model_file import as_duration
 
 LONGEST_S = 30 * 86_400.0
 _MOST = 100
@@ -107,7 +108,8 @@ class LiftSilence(ModelAction):
 
 def _silence(tx: Tx, asked: Asked, cause: str, wall: float) -> Silence:
     if not 1.0 <= asked.lasts_s <= LONGEST_S:
-        raise CannotSilence(f"a silence of {asked.lasts_s:g} s, 1 to {LONGEST_S:,.0f} s may be")
+        sides = f"a silence of {as_duration(asked.lasts_s)}, 1s to {as_duration(LONGEST_S)} may be"
+        raise CannotSilence(sides)
     tx.prune_silences(wall)
     held = tx.silences(wall, asked.model)
     if len(held) >= _MOST:
