@@ -16,7 +16,7 @@ from windvane.adapters.files import FilePendingRollbacks, FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.cli import running
 from windvane.apps.cli.main import app
-from windvane.ports.control_store import Checkpoint
+from windvane.ports.control_store import Checkpoint, UnknownName
 from windvane.ports.pending_rollbacks import PendingRollback
 from windvane.usecases.issue_key import issue_keys
 from windvane.usecases.leases import hold_shards
@@ -72,6 +72,17 @@ def test_a_rollback_that_is_not_on_record_yet_is_said(up: Path) -> None:
     assert "version 2 of late was rolled back without the control database" in said
     assert f"x.bad in {up / 'pending'} cannot be read" in said
     assert len(installation(up)["pending"]) == 2
+
+
+def test_a_rollback_without_the_database_asks_the_routing_table(up: Path) -> None:
+    (up / "control.db").rename(up / "away.db")
+    done = CliRunner().invoke(app, ["rollback", "late", "--home", str(up)])
+    assert done.exit_code == 1
+    assert isinstance(done.exception, UnknownName | SystemExit)
+    said = f"{done.output}{done.exception}"
+    assert "the routing table has no model 'late'" in said
+    done = CliRunner().invoke(app, ["abort", "late", "--home", str(up)])
+    assert "STO-101" in f"{done.output}{done.exception}", "which waits for the database"
 
 
 def test_that_nothing_is_up_is_said_first(home: Path) -> None:

@@ -37,7 +37,13 @@ def act(
     if ``wait``. Without ``yes`` it says what will happen and asks first. ``offline`` does it
     where the control database does not answer."""
     settings = wiring.settings(home)
-    store = wiring.store(settings)
+    try:
+        store = wiring.store(settings)
+    except StoreUnavailable as error:
+        if offline is None:
+            raise
+        offline(home, asked, error, as_json=as_json)
+        return
     if action.about is About.INCIDENT:
         with store.read() as tx:
             asked = Asked(
