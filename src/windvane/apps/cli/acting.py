@@ -39,20 +39,11 @@ def act(
     settings = wiring.settings(home)
     try:
         store = wiring.store(settings)
-    except StoreUnavailable as error:
-        if offline is None:
-            raise
-        offline(home, asked, error, as_json=as_json)
-        return
-    if action.about is About.INCIDENT:
-        with store.read() as tx:
-            asked = Asked(
-                tx.incident(asked.incident).model, asked.by, asked.reason,
-                incident=asked.incident, lasts_s=asked.lasts_s,
-            )  # fmt: skip
-    if not yes:
-        asked = replace(asked, confirmed=_confirm(store, action, asked))
-    try:
+        if action.about is About.INCIDENT:
+            with store.read() as tx:
+                asked = replace(asked, model=tx.incident(asked.incident).model)
+        if not yes:
+            asked = replace(asked, confirmed=_confirm(store, action, asked))
         done = perform(store, wiring.clock(settings), action, asked)
     except StoreUnavailable as error:
         if offline is None:

@@ -25,7 +25,3 @@ class BackgroundThread:
         """Wait a little for what is under way; nothing is half done where it is cut off."""
         if self._thread is not None:
             self._thread.join(_STOP_WITHIN_S)
-
-
-def at_once(work: Callable[[], None]) -> None:
-    work()

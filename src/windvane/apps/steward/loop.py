@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from windvane.apps.steward.background import at_once
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx
 from windvane.ports.event_log import EventLog
@@ -24,6 +23,7 @@ from windvane.usecases.load_windows import WindowCache
 from windvane.usecases.publish_routing import mend_feed, publish_latest
 from windvane.usecases.read_model_file import parse_duration, read_model_file
 from windvane.usecases.read_settings import Retention
+from windvane.usecases.record_events import at_once
 from windvane.usecases.recorded_until import (
     EXPIRE_AFTER_S,
     expired_spools,
