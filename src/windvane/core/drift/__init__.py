@@ -1,5 +1,6 @@
 """Has a feature changed, is the change large, and since when?"""
 
+from windvane.core.drift.axes import AxisIndex, axis_index
 from windvane.core.drift.baseline import (
     Baseline,
     block_seconds,
@@ -7,7 +8,19 @@ from windvane.core.drift.baseline import (
     calibration_seconds,
 )
 from windvane.core.drift.budget import alarm_threshold
-from windvane.core.drift.calibrate import predictive_scores, recent_scores
+from windvane.core.drift.cell import (
+    Cell,
+    Look,
+    gather,
+    look,
+    mixed_reference,
+    outage_readings,
+    project_cell,
+    readings,
+    rows_of,
+    settle,
+)
+from windvane.core.drift.deviation import Measure, Reference, measure_deviations
 from windvane.core.drift.judge import (
     Alarm,
     DriftFacts,
@@ -17,28 +30,54 @@ from windvane.core.drift.judge import (
     StreamState,
     judge_drift,
 )
-from windvane.core.drift.measure import js_divergence, null_rate, psi, rank_shift
-from windvane.core.drift.readings import baseline_readings, recent_readings
+from windvane.core.drift.measure import (
+    js_divergence,
+    kl_divergence,
+    ks_distance,
+    null_rate,
+    psi,
+    rank_shift,
+    total_variation,
+)
+from windvane.core.drift.packing import pack_cell, unpack_cell
+from windvane.core.drift.readings import baseline_readings
 
 __all__ = [
     "Alarm",
+    "AxisIndex",
     "Baseline",
+    "Cell",
     "DriftFacts",
     "DriftPolicy",
     "Kind",
+    "Look",
+    "Measure",
     "Reading",
+    "Reference",
     "StreamState",
     "alarm_threshold",
+    "axis_index",
     "baseline_readings",
     "block_seconds",
     "build_baseline",
     "calibration_seconds",
+    "gather",
     "js_divergence",
     "judge_drift",
+    "kl_divergence",
+    "ks_distance",
+    "look",
+    "measure_deviations",
+    "mixed_reference",
     "null_rate",
-    "predictive_scores",
+    "outage_readings",
+    "pack_cell",
+    "project_cell",
     "psi",
     "rank_shift",
-    "recent_readings",
-    "recent_scores",
+    "readings",
+    "rows_of",
+    "settle",
+    "total_variation",
+    "unpack_cell",
 ]

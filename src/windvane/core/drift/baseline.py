@@ -4,71 +4,92 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.drift.calibrate import recent_scores
-from windvane.core.sketch import Layout, NumericAxis
+from windvane.core.drift.axes import axis_index
+from windvane.core.drift.cell import Cell, rows_of
+from windvane.core.drift.deviation import (
+    MEASURES,
+    Deviations,
+    Measure,
+    Reference,
+    measure_deviations,
+)
+from windvane.core.drift.forecast import SLOTS, Forecast, learn, residuals, slots_of
+from windvane.core.drift.outage import Runs, learn_often
+from windvane.core.drift.packing import pack_arrays, pack_cell, unpack_arrays, unpack_cell
+from windvane.core.sketch import Layout
+from windvane.core.verdict import p_to_e
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 _BLOCKS = 112
-_CALIBRATED = 1_000
+_LEARNED = 2_500  # looks at the end of the training data that a forecast learns from
+_HOUR_S = 3_600.0
+_DOUBT, _MOST_EVIDENCE = 6.0, 9.0  # logs: where learning stops, and what is remembered
+_MOST_LEFT_OUT = 0.25  # of the looks: what lasts longer is how the data is
+_RANKED_FROM = 50
+_LEAST_SPANS = 3
+_KNOWN_FIRST = 10  # windows that a level by medians is worth
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Baseline:
     """A version's reference.
 
-    ``counts`` (layout size,) of all training rows. ``calibration`` by axis: scores
-    (2, windows) of real training windows against their own past (values, nulls). ``tail``:
-    counts of the last training data by the start of a block of ``block_s``: the recent past
-    of a model's first days.
+    ``counts`` (layout size,) of all training rows. ``cell``: what a model's first windows are
+    compared with and how its windows used to vary, learned from the end of the training data.
+    ``between`` (axes, MEASURES): variance of the deviations of ``spans`` spans of the training
+    data, as long as a look against it, from the whole; ``left_out``: features of which some
+    training windows were left out because they were faults, with their number.
     """
 
     layout_id: str
-    block_s: float
     counts: Counts
-    calibration: Mapping[str, Floats]
-    tail: Mapping[float, Counts]
+    cell: Cell
+    between: Floats
+    spans: int
+    left_out: Mapping[str, int]
 
     def to_bytes(self) -> bytes:
         body = {
             "layout_id": self.layout_id,
-            "block_s": self.block_s,
             "counts": self.counts.tolist(),
-            "calibration": {
-                name: [[None if np.isnan(v) else round(float(v), 6) for v in row] for row in rows]
-                for name, rows in self.calibration.items()
-            },
-            "tail": [[start, counts.tolist()] for start, counts in self.tail.items()],
+            "cell": pack_cell(self.cell),
+            "began": self.cell.began,
+            "between": pack_arrays({"between": self.between}),
+            "spans": self.spans,
+            "left_out": dict(self.left_out),
         }
         return zlib.compress(json.dumps(body, separators=(",", ":")).encode(), 6)
 
     @classmethod
     def from_bytes(cls, packed: bytes) -> Baseline:
         body = json.loads(zlib.decompress(packed))
+        counts = np.array(body["counts"], np.int64)
         return cls(
             body["layout_id"],
-            body["block_s"],
-            np.array(body["counts"], np.int64),
-            {name: np.array(rows, np.float64) for name, rows in body["calibration"].items()},
-            {start: np.array(counts, np.int64) for start, counts in body["tail"]},
+            counts,
+            unpack_cell(body["cell"], float(body["began"]), None, {}),
+            unpack_arrays(body["between"])["between"],
+            int(body["spans"]),
+            body["left_out"],
         )
 
 
 def block_seconds(window_s: float, recent_s: float) -> float:
-    """The recent past is kept in about ``_BLOCKS`` blocks of whole windows, not by window:
-    two weeks of minutes would be twenty thousand histograms."""
+    """Counts of windows are kept in about ``_BLOCKS`` blocks of whole windows, not by window."""
     return window_s * max(1, round(recent_s / window_s) // _BLOCKS)
 
 
 def calibration_seconds(window_s: float, recent_s: float) -> float:
-    """How much of the end of the training data calibrates: older windows add little."""
-    return _CALIBRATED * window_s + recent_s
+    """How much of the end of the training data is read window by window."""
+    return max(_LEARNED * window_s, recent_s)
 
 
 def build_baseline(
@@ -78,33 +99,162 @@ def build_baseline(
     recent_s: float,
     min_rows: int,
     counts: Counts | None = None,
+    spans: Mapping[float, Counts] | None = None,
 ) -> Baseline:
-    """From the training data's windows by start (quiet hours may be absent), of which those
-    of the last ``calibration_seconds`` calibrate; ``counts`` of all rows where ``windows`` are
-    not all of them.
-    """
+    """From the training data's windows by start (quiet hours may be absent), of which those of
+    the last ``calibration_seconds`` are learned from; ``counts`` of all rows where ``windows`` are
+    not all of them; ``spans`` of all rows by spans as long as a look at training drift."""
     rows: Counts = np.sum(list(windows.values()), axis=0) if counts is None else counts
     last = max(windows)
-    starts = sorted(s for s in windows if s > last - calibration_seconds(window_s, recent_s))
-    span = max(2, round(recent_s / window_s))
-    first = round(starts[0] / window_s)
-    grid = np.zeros((round(starts[-1] / window_s) - first + 1, layout.size), np.int64)
-    for start in starts:
-        grid[round(start / window_s) - first] = windows[start]
-    calibration = {
-        axis.name: recent_scores(
-            grid[:, at : at + axis.bins],
-            span=span,
-            ordered=isinstance(axis, NumericAxis),
-            min_rows=min_rows,
-        )
-        # Of two axes of one feature the first is the one that is judged.
-        for axis, at in reversed(list(zip(layout.axes, layout.offsets[:-1], strict=True)))
+    kept = {
+        start: windows[start]
+        for start in sorted(windows)
+        if start > last - calibration_seconds(window_s, recent_s)
     }
-    block_s = block_seconds(window_s, recent_s)
-    tail: dict[float, Counts] = {}
-    for start in starts:
-        if start > last - recent_s:
-            block = start // block_s * block_s
-            tail[block] = tail.get(block, 0) + windows[start]
-    return Baseline(layout.id, block_s, rows, calibration, tail)
+    cell, left_out = learn_cell(layout, kept, window_s, recent_s, min_rows)
+    between, known = _between(layout, rows, kept if spans is None else spans, min_rows)
+    return Baseline(layout.id, rows, cell, between, known, left_out)
+
+
+def learn_cell(
+    layout: Layout,
+    windows: Mapping[float, Counts],
+    window_s: float,
+    recent_s: float,
+    min_rows: int,
+) -> tuple[Cell, Mapping[str, int]]:
+    """What past windows, by start in order, teach; and features of which windows were left out.
+
+    The past is judged as the present would be, so that an outage in it is not learned as usual:
+    while there is evidence of a change nothing is.
+    """
+    index = axis_index(layout)
+    last = max(windows) + window_s
+    tail = {s: c for s, c in windows.items() if s >= last - recent_s}
+    reference = Reference.of(index, np.sum(list(tail.values()), axis=0))
+    forecast = _learn_hours(layout, windows, window_s, reference, min_rows)
+    runs = Runs.empty(len(layout.axes))
+    looks = list(_looks(layout, windows, window_s, min_rows))[-_LEARNED:]
+    left = np.zeros((len(looks), len(layout.axes)), bool)
+    evidence = np.zeros((len(layout.axes), 2))
+    for i, (at, merged, _) in enumerate(looks):
+        found = measure_deviations(merged, reference)
+        seen = residuals(forecast, found, at, np.full(found.value.shape, 0.5))
+        evidence = np.minimum(np.maximum(evidence, 0.0) + _log_e(seen.p), _MOST_EVIDENCE)
+        ranked = forecast.ranked[:, Measure.NULLS] >= _RANKED_FROM
+        doubtful = (evidence > _DOUBT) & ranked[:, None]
+        usual = left[:i].mean(axis=0) > _MOST_LEFT_OUT if i > 2 * _RANKED_FROM else False
+        left[i] = doubtful.any(axis=1) & ~np.asarray(usual)
+        mask = np.repeat(~left[i][:, None], MEASURES, axis=1)
+        forecast = learn(forecast, found, at, mask, mask)
+        runs = learn_often(runs, merged, reference, ~left[i])
+    none = np.zeros(layout.size, np.int64)
+    current = none.copy()
+    broken = {start: left[i] for i, (_, _, starts) in enumerate(looks) for start in starts}
+    for start, counted in tail.items():
+        bad = broken.get(start)
+        current = current + (
+            counted if bad is None else np.where(index.spread(bad.astype(float)) > 0, 0, counted)
+        )
+    began = max(min(tail), last - recent_s)
+    names = layout.names
+    left_out = {names[i]: int(n) for i, n in enumerate(left.sum(axis=0)) if n}
+    flat = np.zeros((len(layout.axes), MEASURES))
+    return (
+        Cell(forecast, runs, none, current, none, none, flat, flat, began),
+        left_out,
+    )
+
+
+def _looks(
+    layout: Layout, windows: Mapping[float, Counts], window_s: float, min_rows: int
+) -> Iterator[tuple[float, Counts, tuple[float, ...]]]:
+    """(middle, counts, starts) of windows merged until they have enough rows."""
+    waiting: Counts | None = None
+    starts: list[float] = []
+    for start, counts in windows.items():
+        waiting = counts if waiting is None else waiting + counts
+        starts.append(start)
+        if rows_of(layout, waiting) >= min_rows:
+            yield (starts[0] + start + window_s) / 2.0, waiting, tuple(starts)
+            waiting, starts = None, []
+
+
+def _learn_hours(
+    layout: Layout,
+    windows: Mapping[float, Counts],
+    window_s: float,
+    reference: Reference,
+    min_rows: int,
+) -> Forecast:
+    """A forecast that knows levels and hours only, by medians: one bad day moves them little."""
+    forecast = Forecast.empty(len(layout.axes))
+    if window_s >= 24 * _HOUR_S:
+        return forecast
+    span = max(_HOUR_S, window_s)
+    by_hour: dict[float, Counts] = {}
+    for start, counts in windows.items():
+        hour = start // span * span
+        by_hour[hour] = by_hour.get(hour, 0) + counts
+    slots: list[int] = []
+    values: list[Floats] = []
+    for hour, counts in by_hour.items():
+        if rows_of(layout, counts) < min_rows // 8:
+            continue
+        slots.append(max(slots_of(hour + span / 2.0), key=lambda s: s[1])[0])
+        values.append(measure_deviations(counts, reference).value)
+    if not values:
+        return forecast
+    found = np.stack(values)
+    level = np.nan_to_num(_median(found))
+    hours, hours_seen = np.zeros((SLOTS, *level.shape)), np.zeros(SLOTS)
+    per_slot = max(1.0, span / window_s)
+    for slot in set(slots):
+        mine = found[np.array(slots) == slot]
+        shrunk = len(mine) / (len(mine) + 1.0)
+        hours[slot] = np.nan_to_num(_median(mine) - level) * shrunk
+        hours_seen[slot] = len(mine) * per_slot
+    known = np.full(level.shape, float(min(len(found), _KNOWN_FIRST)))
+    return replace(forecast, seen=known, level=level, hours=hours, hours_seen=hours_seen)
+
+
+def _median(values: Floats) -> Floats:
+    """Of (n, ...), ignoring NaN; NaN where all are."""
+    known = ~np.isnan(values)
+    filled = np.where(known, values, np.inf)
+    ordered = np.sort(filled, axis=0)
+    count = known.sum(axis=0)
+    low = np.maximum((count - 1) // 2, 0)[None]
+    high = np.maximum(count // 2, 0)[None]
+    middle = np.take_along_axis(ordered, low, 0)[0] + np.take_along_axis(
+        ordered, np.minimum(high, len(values) - 1), 0
+    )[0]  # fmt: skip
+    return np.where(count > 0, middle / 2.0, np.nan)
+
+
+def _log_e(p: Floats) -> Floats:
+    """Log e-values (axes, 2) of values and nulls."""
+    known = ~np.isnan(p)
+    e = np.where(known, p_to_e(np.where(known, p, 0.5)), 0.0)
+    values = known[:, : Measure.NULLS].sum(axis=1)
+    mean_e = np.where(values > 0, e[:, : Measure.NULLS].sum(axis=1) / np.maximum(values, 1), 1.0)
+    nulls = np.where(known[:, Measure.NULLS], e[:, Measure.NULLS], 1.0)
+    return np.log(np.stack([mean_e, nulls], axis=-1))
+
+
+def _between(
+    layout: Layout, rows: Counts, spans: Mapping[float, Counts], min_rows: int
+) -> tuple[Floats, int]:
+    """Mean square deviation of spans from the whole, and how many there are."""
+    reference = Reference.of(axis_index(layout), rows)
+    found: list[Deviations] = [
+        measure_deviations(counts, reference)
+        for counts in spans.values()
+        if rows_of(layout, counts) >= min_rows
+    ]
+    if len(found) < _LEAST_SPANS:
+        return np.zeros((len(layout.axes), MEASURES)), len(found)
+    values = np.stack([one.value for one in found])
+    known = ~np.isnan(values)
+    count = np.maximum(known.sum(axis=0) - 1, 1)
+    return (np.where(known, values, 0.0) ** 2).sum(axis=0) / count, len(found)

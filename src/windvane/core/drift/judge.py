@@ -3,44 +3,62 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import numpy as np
+from windvane.core.verdict import Outcome, Verdict
 
-from windvane.core.verdict import Outcome, Verdict, p_to_e, shiryaev_roberts
-
-_LARGEST = 1e300
+_OVER = 3.0  # log evidence beyond its threshold that is remembered
+_SURE = 1.0  # log evidence a window, from which a change is dated to the window
+_REMEMBERED = 1.0  # log evidence that is left of an effect too small to matter
+_DOUBTFUL = 1.0  # log evidence of a window that is hardly healthy
+_MOST_A_WINDOW = 2.0  # log evidence of health
+_TOLD_APART = 3.0  # deviations of healthy windows that one window can be told from
 
 
 class Kind(enum.StrEnum):
     """What a stream watches.
 
-    DRIFT: all bins against the training baseline (training drift). VALUES: values
-    against the recent past. NULLS: the null rate against the recent past.
+    VALUES: what is not null, against the recent past. NULLS: the null rate against it. OUTAGE:
+    whether no row has a value, all have one, or all are of what was never seen. DRIFT: all bins
+    against the training baseline.
     """
 
     DRIFT = "drift"
     VALUES = "values"
     NULLS = "nulls"
+    OUTAGE = "outage"
+
+
+_STABILITY = (Kind.VALUES, Kind.DRIFT)
+"""Kinds whose size is a population stability index."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One stream's measurement of one window.
 
-    ``p`` is the calibrated p-value, ``size`` the effect that materiality is judged on (PSI
-    for DRIFT, rank shift for VALUES, rise of the null rate for NULLS). ``usual`` is the
-    largest size of a healthy window, ``known`` how many such windows it and ``p`` rest on.
+    ``log_e`` is the window's log e-value given the past; of an outage that of the run up to now,
+    which began at ``began`` (s). ``size`` is the effect that materiality is judged on, beyond what
+    chance and the hour give: PSI for VALUES and DRIFT, the rise of the null rate for NULLS, the
+    share of rows for OUTAGE; of the windows since there is evidence. ``usual`` is what as many
+    healthy windows show, ``known`` how many it rests on. ``now``: how far this window alone is
+    off, by an amplitude (the root of a PSI, else as ``size``), with its ``noise`` in healthy
+    windows. ``what`` names an outage.
     """
 
     feature: str
     view: str
     kind: Kind
-    p: float
+    log_e: float
     size: float
+    now: float = 0.0
+    noise: float = 0.1
     usual: float = 0.0
     known: int = 1_000
+    began: float = 0.0
+    what: str = ""
 
     @property
     def stream(self) -> str:
@@ -51,34 +69,48 @@ class Reading:
 class StreamState:
     """An e-detector between two windows.
 
-    ``value`` is the Shiryaev-Roberts statistic. ``peak`` is the largest product of e-values
-    over any run of windows up to now (CUSUM) and ``since`` where that run began: the best
-    estimate of when a change happened. ``alarmed``: its alarm is open; ``calm``: the
-    healthy windows in a row since then.
+    ``log_evidence`` is the log of the largest product of e-values over any run of windows up to
+    now (CUSUM), 0 where there is none. ``earliest`` is where that run began; ``since`` where most
+    of it did, the best estimate of when a change happened, with ``sure`` the log evidence of that
+    (s). ``alarmed``: its alarm is open, and opened at ``size``. ``health``: the log evidence since
+    then that it is over, of ``calm`` windows in a row.
     """
 
-    value: float = 0.0
-    peak: float = 0.0
+    log_evidence: float = 0.0
+    earliest: float | None = None
     since: float | None = None
+    sure: float = 0.0
     alarmed: bool = False
+    size: float = 0.0
+    health: float = 0.0
     calm: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DriftPolicy:
     """``alarm_at`` comes from the budget. An effect is material from ``material`` of its kind,
-    and from ``unusual`` times what healthy windows of this very feature showed: the shift
-    of a feature that is constant within an hour says nothing, a tenth of it in one that never
-    moves says much. A stream is judged once ``enough`` healthy windows are known."""
+    and from ``unusual`` times what is usual of this very feature. A stream is judged once
+    ``enough`` healthy windows are known. An alarm closes after ``calm_windows`` in a row with
+    evidence of ``healthy_at`` that no material effect is left."""
 
     alarm_at: float
     material: Mapping[Kind, float] = field(
-        default_factory=lambda: {Kind.DRIFT: 0.2, Kind.VALUES: 0.15, Kind.NULLS: 0.05}
+        default_factory=lambda: {
+            Kind.DRIFT: 0.2,
+            Kind.VALUES: 0.1,
+            Kind.NULLS: 0.05,
+            Kind.OUTAGE: 0.5,
+        }
     )
     unusual: float = 1.2
     enough: int = 50
-    calm_windows: int = 3
-    revision: int = 1
+    calm_windows: int = 2
+    healthy_at: float = 20.0
+    revision: int = 2
+
+    def least(self, r: Reading) -> float:
+        """From which size a reading is material."""
+        return max(self.material[r.kind], self.unusual * r.usual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +124,8 @@ class DriftFacts:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A stream that began to sound (``opened``) or fell quiet again in this window."""
+    """A stream that began to sound (``opened``) or fell quiet again in this window. It began
+    between ``earliest`` and ``since``, most likely at ``since`` (s)."""
 
     feature: str
     view: str
@@ -100,86 +133,117 @@ class Alarm:
     size: float
     since: float
     opened: bool
+    earliest: float = 0.0
+    what: str = ""
 
 
 def judge_drift(
     facts: DriftFacts, policy: DriftPolicy, now: float
 ) -> tuple[Verdict, dict[str, StreamState], tuple[Alarm, ...]]:
-    """Verdict, the streams' new states, and the alarms that opened or closed.
+    """Verdict, the streams' new states (those with something to carry), and the alarms that opened
+    or closed.
 
-    A thin window changes nothing and is HOLD. An alarm opens when ``R >= alarm_at`` while
-    the effect is material, and closes after ``calm_windows`` windows in a row whose effect
-    is less than half of material, or no larger than is usual.
+    A thin window has no readings but of outages, and is HOLD unless one of them sounds. An alarm
+    opens when the evidence reaches ``alarm_at`` while the effect is material; evidence of an
+    effect that is not begins anew.
     """
     del now
     states = dict(facts.states)
-    if facts.rows < facts.min_rows:
-        message = f"{facts.rows} rows in the window, {facts.min_rows} needed"
-        return (
-            Verdict(Outcome.HOLD, "DRI-202", message, f"{facts.min_rows - facts.rows} rows"),
-            (states),
-            (),
-        )
-    if not facts.readings:
-        message = "no reference yet: the recent past is still being learned"
-        return Verdict(Outcome.HOLD, "DRI-203", message, "more windows"), states, ()
-    most = max(r.known for r in facts.readings)
-    if most < policy.enough:
-        message = f"{most} healthy windows known to compare with, {policy.enough} needed"
-        return (
-            Verdict(Outcome.HOLD, "DRI-203", message, f"{policy.enough - most} windows"),
-            states,
-            (),
-        )
     alarms: list[Alarm] = []
     for reading in facts.readings:
-        if reading.known < policy.enough:
+        if reading.known < policy.enough and reading.kind is not Kind.OUTAGE:
             continue
-        before = states.get(reading.stream, StreamState())
+        before = states.pop(reading.stream, StreamState())
         after = _step(before, reading, policy, facts.window)
-        states[reading.stream] = after
+        if after != StreamState():
+            states[reading.stream] = after
         if after.alarmed != before.alarmed:
-            since = (after if after.alarmed else before).since or facts.window
+            told = after if after.alarmed else before
+            since = facts.window if told.since is None else told.since
+            earliest = since if told.earliest is None else told.earliest
             alarms.append(
                 Alarm(
-                    reading.feature, reading.view, reading.kind, reading.size, since, after.alarmed
+                    reading.feature, reading.view, reading.kind, reading.size, since,
+                    after.alarmed, earliest, reading.what,
                 )
-            )
+            )  # fmt: skip
     return _verdict(facts, states, policy), states, tuple(alarms)
 
 
 def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -> StreamState:
-    material = _material(r, policy)
     if before.alarmed:
-        quiet = r.size < policy.material[r.kind] / 2 or r.size <= r.usual
-        calm = before.calm + 1 if quiet else 0
-        if calm >= policy.calm_windows:
+        return _closing(before, r, policy)
+    enough = math.log(policy.alarm_at)
+    if r.kind is Kind.OUTAGE:  # its evidence is of the whole run already
+        if r.log_e < enough or r.size < policy.least(r):
             return StreamState()
-        return replace(before, calm=calm)
-    e = p_to_e(np.array([r.p]))
-    value = float(min(shiryaev_roberts(np.array([before.value]), e)[0], _LARGEST))
-    peak = float(min(max(before.peak, 1.0) * e[0], _LARGEST))
-    since = window if before.peak <= 1.0 else before.since
-    alarmed = value >= policy.alarm_at and r.size >= material
-    return StreamState(value, peak, since, alarmed)
+        return StreamState(r.log_e, r.began, r.began, r.log_e, True, r.size)
+    value = max(before.log_evidence, 0.0) + r.log_e
+    sure = max(before.sure, 0.0) + r.log_e - _SURE
+    earliest = window if before.log_evidence <= 0.0 else before.earliest
+    since = window if before.sure <= 0.0 else before.since
+    if value <= 0.0:
+        return StreamState()
+    if sure <= 0.0:
+        sure, since = 0.0, None
+    if value < enough:
+        return StreamState(value, earliest, since, sure)
+    if r.size < policy.least(r):
+        # Harmless: it is forgotten as soon as it is over, and keeps its onset while it lasts.
+        return StreamState(_REMEMBERED, earliest, since, min(sure, _REMEMBERED))
+    value = min(value, enough + _OVER)
+    return StreamState(value, earliest, earliest if since is None else since, sure, True, r.size)
 
 
-def _material(r: Reading, policy: DriftPolicy) -> float:
-    return max(policy.material[r.kind], policy.unusual * r.usual)
+def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamState:
+    """Whether it is over, by the likelihood ratio of a healthy window to one with the least effect
+    that would be material (Wald's sequential test, the other way round): not by how long nothing
+    was seen, which a weak effect survives."""
+    noise = max(r.noise, 1e-6)
+    least, size = policy.material[r.kind], before.size
+    if r.kind in _STABILITY:
+        least, size = math.sqrt(least), math.sqrt(max(size, 0.0))
+    wrong = max(min(size, max(least, _TOLD_APART * noise)), 1e-6)
+    ratio = wrong / noise**2 * (wrong / 2.0 - r.now)
+    if ratio < -_MOST_A_WINDOW or r.log_e > _DOUBTFUL:
+        return replace(before, health=0.0, calm=0)
+    health = max(before.health + min(ratio, _MOST_A_WINDOW), 0.0)
+    calm = before.calm + 1
+    if calm >= policy.calm_windows and health >= math.log(policy.healthy_at):
+        return StreamState()
+    return replace(before, health=health, calm=calm)
 
 
 def _verdict(facts: DriftFacts, states: Mapping[str, StreamState], policy: DriftPolicy) -> Verdict:
     loud = [r for r in facts.readings if r.stream in states and states[r.stream].alarmed]
-    if not loud:
-        judged = [r for r in facts.readings if r.stream in states]
-        top = max(judged, key=lambda r: states[r.stream].value)
-        value = states[top.stream].value
-        message = f"largest evidence {value:.3g} ({top.stream}) < {policy.alarm_at:.3g}"
-        return Verdict(Outcome.PASS, "DRI-200", f"{message}, n={facts.rows:,}")
+    if loud:
+        return _sounding(facts, loud, states, policy)
+    if facts.rows < facts.min_rows:
+        message = f"{facts.rows} rows gathered, {facts.min_rows} needed"
+        missing = f"{facts.min_rows - facts.rows} rows"
+        return Verdict(Outcome.HOLD, "DRI-202", message, missing)
+    judged = [r for r in facts.readings if r.known >= policy.enough]
+    if not judged:
+        most = max((r.known for r in facts.readings), default=0)
+        message = f"{most} healthy windows known to compare with, {policy.enough} needed"
+        return Verdict(Outcome.HOLD, "DRI-203", message, f"{policy.enough - most} windows")
+    if any(state.alarmed for state in states.values()):
+        open_still = ", ".join(sorted(s for s, held in states.items() if held.alarmed)[:3])
+        return Verdict(Outcome.FAIL, "DRI-201", f"{open_still}: not shown to be healthy again")
+    top = max(judged, key=lambda r: states.get(r.stream, StreamState()).log_evidence)
+    value = states.get(top.stream, StreamState()).log_evidence
+    message = f"largest evidence {math.exp(value):.3g} ({top.stream}) < {policy.alarm_at:.3g}"
+    return Verdict(Outcome.PASS, "DRI-200", f"{message}, n={facts.rows:,}")
+
+
+def _sounding(
+    facts: DriftFacts, loud: list[Reading], states: Mapping[str, StreamState], policy: DriftPolicy
+) -> Verdict:
     top = max(loud, key=lambda r: r.size)
+    evidence = math.exp(min(states[top.stream].log_evidence, 700.0))
     message = (
-        f"{top.feature} {top.kind.value} moved {top.size:.2f} >= "
-        f"{_material(top, policy):.2f} with evidence {states[top.stream].value:.3g} >= "
-        f"{policy.alarm_at:.3g}, {len(loud)} of {len(facts.readings)} streams, n={facts.rows:,}"
+        f"{top.feature} {top.kind.value} moved {top.size:.2f} >= {policy.least(top):.2f} "
+        f"with evidence {evidence:.3g} >= {policy.alarm_at:.3g}, "
+        f"{len(loud)} of {len(facts.readings)} streams, n={facts.rows:,}"
     )
     return Verdict(Outcome.FAIL, "DRI-201", message)

@@ -30,6 +30,28 @@ def psi(window: Counts, reference: Counts, *, floor: float = 1e-4) -> float:
     return float(((p - q) * np.log(p / q)).sum())
 
 
+def kl_divergence(window: Counts, reference: Counts) -> float:
+    """Kullback-Leibler divergence of the window from the reference, in bits; every bin has half a
+    row more than was counted, so that it is finite."""
+    p = _shares(window + 0.5)
+    q = _shares(reference + 0.5)
+    return float((p * np.log2(p / q)).sum())
+
+
+def ks_distance(window: Counts, reference: Counts) -> float:
+    """Kolmogorov-Smirnov: the largest distance of the cumulative curves of what is not null, 0 to
+    1, at the edges of the bins; NaN where either side has nothing."""
+    p, q = window[1:], reference[1:]
+    if not p.sum() or not q.sum():
+        return float("nan")
+    return float(np.abs(np.cumsum(_shares(p) - _shares(q))).max())
+
+
+def total_variation(window: Counts, reference: Counts) -> float:
+    """Half the sum of the differences of shares, nulls included, 0 to 1."""
+    return float(np.abs(_shares(window) - _shares(reference)).sum() / 2.0)
+
+
 def null_rate(counts: Counts) -> float:
     total = counts.sum()
     return float(counts[0] / total) if total else 0.0

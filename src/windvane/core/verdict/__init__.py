@@ -3,7 +3,9 @@
 from windvane.core.verdict.evidence import (
     calibrated_p,
     log_beta_evidence,
+    log_chance_to_e,
     log_conditional_evidence,
+    log_p_to_e,
     p_to_e,
     shiryaev_roberts,
 )
@@ -19,7 +21,9 @@ __all__ = [
     "calibrated_p",
     "judge_rate",
     "log_beta_evidence",
+    "log_chance_to_e",
     "log_conditional_evidence",
+    "log_p_to_e",
     "p_to_e",
     "shiryaev_roberts",
     "worst",

@@ -83,6 +83,20 @@ def p_to_e(p: Floats) -> Floats:
     return (1.0 - p + p * log_p) / (p * log_p**2)
 
 
+def log_p_to_e(p: float) -> float:
+    """The log of `p_to_e` of one p-value, which may be as small as floats are."""
+    return log_chance_to_e(math.log(max(p, 1e-300)))
+
+
+def log_chance_to_e(log_p: float) -> float:
+    """The log of `p_to_e` from the log of a p-value, which may be smaller than floats are."""
+    log_p = min(log_p, -1e-9)
+    if log_p > -1e-3:  # where it cancels: its expansion about p = 1
+        return math.log(0.5 - log_p / 6.0)
+    p = math.exp(log_p)
+    return math.log(1.0 - p + p * log_p) - log_p - 2.0 * math.log(-log_p)
+
+
 def shiryaev_roberts(previous: Floats, e: Floats) -> Floats:
     """One step of the e-detector: ``R <- (1 + R) e``.
 

@@ -1,0 +1,66 @@
+"""A layout's axes as index arrays, so that all of them are measured at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.sketch import CategoryAxis, Layout, NumericAxis
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AxisIndex:
+    """Where each axis lies in flat counts.
+
+    ``first`` and ``last`` (axes,): places of the null bin and of the last bin; ``axis`` (size,):
+    which axis a bin belongs to; ``null`` (size,): whether it is a null bin; ``ordered`` (axes,):
+    whether the bins are those of a number; ``open_ended`` (axes,): whether the last bin holds
+    what training never had.
+    """
+
+    first: Places
+    last: Places
+    axis: Places
+    null: Flags
+    ordered: Flags
+    open_ended: Flags
+
+    @property
+    def size(self) -> int:
+        return len(self.axis)
+
+    @property
+    def bins(self) -> Places:
+        """Bins (axes,) without the null bin."""
+        return self.last - self.first
+
+    def sum(self, values: Floats) -> Floats:
+        """(..., size) summed over each axis' bins, (..., axes)."""
+        return np.add.reduceat(values, self.first, axis=-1)
+
+    def spread(self, values: Floats) -> Floats:
+        """(..., axes) given to each of an axis' bins, (..., size)."""
+        return values[..., self.axis]
+
+
+@lru_cache(maxsize=4_096)
+def axis_index(layout: Layout) -> AxisIndex:
+    sizes = np.array([axis.bins for axis in layout.axes], np.int64)
+    first = np.array(layout.offsets[:-1], np.int64)
+    null = np.zeros(layout.size, bool)
+    null[first] = True
+    return AxisIndex(
+        first,
+        first + sizes - 1,
+        np.repeat(np.arange(len(sizes)), sizes),
+        null,
+        np.array([isinstance(axis, NumericAxis) for axis in layout.axes], bool),
+        np.array([not isinstance(a, CategoryAxis) or a.rest == 1 for a in layout.axes], bool),
+    )

@@ -1,0 +1,357 @@
+"""All that is carried of one cell: of a model's traffic as a whole, or of one tenant's.
+
+A cell is one value that begins and ends with it: what its windows were compared with, what is
+usual of it, its runs and its detectors. Nothing else is remembered between two windows, so a
+restart changes no verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.drift.axes import AxisIndex, axis_index
+from windvane.core.drift.deviation import (
+    MEASURES,
+    Deviations,
+    Measure,
+    Reference,
+    effects,
+    measure_deviations,
+)
+from windvane.core.drift.forecast import Forecast, Residuals, learn, mean_variance, residuals
+from windvane.core.drift.judge import Kind, Reading, StreamState
+from windvane.core.drift.outage import Runs, Total, extend_runs, learn_often, log_chance
+from windvane.core.sketch import Layout
+from windvane.core.verdict import log_chance_to_e, p_to_e
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+_DOUBT = 0.5
+"""The part of an alarm's log evidence from which nothing is learned any more."""
+_MOST_OVERDISPERSION = 1e6
+_USUAL = 2.0  # deviations that few healthy windows exceed
+_WORDS = {Total.NULL: "no value", Total.UNSEEN: "values never seen", Total.CONSTANT: "one value"}
+VALUE_MEASURES = (Measure.LOCATION, Measure.SPREAD, Measure.SHAPE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cell:
+    """``previous`` and ``current`` (layout size,): healthy counts of the last whole and of this
+    generation, which ``began`` (s); ``held``: counts of features since there is evidence of a
+    change in them, or since they changed, with ``left`` (axes, MEASURES), the sum of what was
+    left in so many ``looks`` since then; ``waiting``: rows since the last look, which ``waits``
+    since (s). ``streams``: detectors that have something to carry, by stream."""
+
+    forecast: Forecast
+    runs: Runs
+    previous: Counts
+    current: Counts
+    held: Counts
+    waiting: Counts
+    left: Floats
+    looks: Floats
+    began: float
+    waits: float | None = None
+    streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
+
+    @classmethod
+    def empty(cls, layout: Layout, began: float) -> Cell:
+        axes, none = len(layout.axes), np.zeros(layout.size, np.int64)
+        return cls(
+            Forecast.empty(axes), Runs.empty(axes), none, none, none, none,
+            np.zeros((axes, MEASURES)), np.zeros((axes, MEASURES)), began,
+        )  # fmt: skip
+
+    @property
+    def past(self) -> Counts:
+        """Healthy counts that windows are compared with: of one to two generations."""
+        return self.previous + self.current
+
+    @property
+    def alarmed(self) -> bool:
+        return any(held.alarmed for held in self.streams.values())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A cell's rows that are enough to be looked at, and what was measured of them. ``at``: the
+    middle of the time that they came in (s)."""
+
+    counts: Counts
+    at: float
+    reference: Reference
+    found: Deviations
+    residuals: Residuals
+
+
+def gather(cell: Cell, counts: Counts, start: float, reference: Reference) -> Cell:
+    """The cell with one more window's counts, which began at ``start`` (s), waiting to be looked
+    at; runs of total faults are followed window by window."""
+    if not counts.any():
+        return cell
+    return replace(
+        cell,
+        waiting=cell.waiting + counts,
+        waits=start if cell.waits is None else cell.waits,
+        runs=extend_runs(cell.runs, counts, reference, start),
+    )
+
+
+def rows_of(layout: Layout, counts: Counts) -> int:
+    """Rows in counts, by their fullest axis: some axes may be younger than others."""
+    return int(axis_index(layout).sum(counts.astype(np.float64)).max(initial=0.0))
+
+
+def look(
+    cell: Cell, reference: Reference, end: float, seed: int, ranks: Floats | None = None
+) -> Look:
+    """Measure what waits, up to ``end`` (s). ``ranks`` as in `residuals`."""
+    found = measure_deviations(cell.waiting, reference)
+    at = ((cell.waits if cell.waits is not None else end) + end) / 2.0
+    uniform = np.random.default_rng(seed).random(found.value.shape)
+    left = residuals(cell.forecast, found, at, uniform, ranks)
+    return Look(cell.waiting, at, reference, found, left)
+
+
+def outage_readings(
+    cell: Cell, layout: Layout, views: Mapping[str, str], reference: Reference
+) -> list[Reading]:
+    """Of each feature whose last rows are all alike in a way that healthy ones hardly are, and of
+    those whose alarm is open."""
+    total_variance = cell.forecast.lag0 + _hour_variance(cell.forecast)
+    spread = total_variance / np.maximum(cell.forecast.chance, 1e-300)
+    worst = np.clip(np.nan_to_num(spread), 1.0, _MOST_OVERDISPERSION)
+    of_values = worst[:, Measure.LOCATION]
+    chance = np.minimum(
+        log_chance(cell.runs, reference, of_values),
+        0.0,
+    )
+    of_nulls = log_chance(cell.runs, reference, worst[:, Measure.NULLS])
+    chance[:, Total.NULL] = of_nulls[:, Total.NULL]
+    out: list[Reading] = []
+    for i, axis in enumerate(layout.axes):
+        if axis.name not in views:
+            continue
+        kind = Total(int(chance[i].argmin()))
+        least = float(chance[i, kind])
+        stream = f"{axis.name}/{Kind.OUTAGE.value}"
+        if least > -1.0 and stream not in cell.streams:
+            continue
+        going_on = least < -1.0
+        out.append(
+            Reading(
+                axis.name, views[axis.name], Kind.OUTAGE,
+                log_e=log_chance_to_e(least) if going_on else 0.0,
+                size=1.0 if going_on else 0.0,
+                now=1.0 if going_on else 0.0,
+                noise=0.1,
+                began=float(cell.runs.since[i, kind]),
+                what=_WORDS[kind] if going_on else "",
+            )
+        )  # fmt: skip
+    return out
+
+
+def _hour_variance(held: Forecast) -> Floats:
+    seen = held.hours_seen > 0
+    return held.hours[seen].var(axis=0) if seen.any() else np.zeros_like(held.lag0)
+
+
+def readings(
+    cell: Cell, seen: Look, layout: Layout, views: Mapping[str, str], *, all_streams: bool
+) -> list[Reading]:
+    """VALUES and NULLS of each feature; without ``all_streams`` only those that say something: the
+    others would leave their detectors as they are."""
+    p = np.clip(seen.residuals.p, 1e-12, 1.0)
+    known = ~np.isnan(p)
+    e = np.where(known, p_to_e(np.where(known, p, 0.5)), 0.0)
+    values = known[:, : Measure.NULLS].sum(axis=1)
+    mean_e = e[:, : Measure.NULLS].sum(axis=1) / np.maximum(values, 1)
+    sizes, usual, now, noise = _sizes(cell, seen)
+    value_size = np.nanmax(np.where(known, sizes, 0.0)[:, : Measure.NULLS], axis=1)
+    out: list[Reading] = []
+    for i, axis in enumerate(layout.axes):
+        if axis.name not in views:
+            continue
+        for kind, there, log_e, size, places in (
+            (Kind.VALUES, values[i] > 0, mean_e[i], value_size[i], VALUE_MEASURES),
+            (Kind.NULLS, known[i, Measure.NULLS], e[i, Measure.NULLS], sizes[i, Measure.NULLS],
+             (Measure.NULLS,)),
+        ):  # fmt: skip
+            stream = f"{axis.name}/{kind.value}"
+            if not there or not (all_streams or log_e > 1.0 or stream in cell.streams):
+                continue
+            top = max(places, key=lambda m: (known[i, m], now[i, m] / noise[i, m]))
+            out.append(
+                Reading(
+                    axis.name, views[axis.name], kind,
+                    log_e=float(np.log(max(log_e, 1e-12))),
+                    size=float(size),
+                    now=float(now[i, top]),
+                    noise=float(noise[i, top]),
+                    usual=float(max(usual[i, m] for m in places)),
+                    known=int(cell.forecast.seen[i, places[-1]]),
+                )
+            )  # fmt: skip
+    return out
+
+
+def _sizes(cell: Cell, seen: Look) -> tuple[Floats, Floats, Floats, Floats]:
+    """All (axes, MEASURES): the size since there is evidence of a change, what is usual of means of
+    as many looks, and this look's amplitude with its noise in healthy windows."""
+    left = np.nan_to_num(seen.residuals.left)
+    units = np.maximum(seen.found.units, 1e-12)
+    looks = cell.looks + 1.0
+    mean = (cell.left + left) / looks
+    variance = mean_variance(cell.forecast, looks)
+    sizes = effects(mean, variance, units)
+    usual = _USUAL**2 * variance / units
+    usual[:, Measure.SHAPE] = 8.0 * _USUAL * np.sqrt(variance[:, Measure.SHAPE])
+    usual[:, Measure.NULLS] = _USUAL * np.sqrt(variance[:, Measure.NULLS])
+    one = seen.residuals.variance / units
+    now = np.abs(left) / np.sqrt(units)
+    noise = np.sqrt(np.maximum(one, 1e-12))
+    for measure in (Measure.SHAPE, Measure.NULLS):
+        now[:, measure] = np.maximum(left[:, measure], 0.0)
+    now[:, Measure.SHAPE] = np.sqrt(8.0 * now[:, Measure.SHAPE])
+    shape = 8.0 * np.sqrt(seen.residuals.variance[:, Measure.SHAPE])
+    noise[:, Measure.SHAPE] = np.sqrt(np.maximum(shape, 1e-12))
+    return sizes, usual, now, noise
+
+
+def settle(
+    cell: Cell,
+    layout: Layout,
+    streams: Mapping[str, StreamState],
+    alarm_at: float,
+    recent_s: float,
+    end: float,
+    seen: Look | None,
+) -> Cell:
+    """The cell after its window was judged: ``streams`` are its detectors now. What was looked at
+    (None: rows still wait) becomes part of the past once there is no evidence of a change in it."""
+    if seen is None:
+        return replace(cell, streams=streams)
+    index = axis_index(layout)
+    doubt = _DOUBT * np.log(alarm_at)
+    learns = np.ones((len(layout.axes), MEASURES), bool)
+    follows = np.ones_like(learns)
+    quiet = np.ones(len(layout.axes), bool)
+    ended = np.zeros(len(layout.axes), bool)
+    anew = np.ones_like(learns)
+    for i, axis in enumerate(layout.axes):
+        for kind, places in (
+            (Kind.VALUES, VALUE_MEASURES), (Kind.NULLS, (Measure.NULLS,)),
+            (Kind.OUTAGE, tuple(Measure)),
+        ):  # fmt: skip
+            stream = f"{axis.name}/{kind.value}"
+            before, held = cell.streams.get(stream), streams.get(stream)
+            ended[i] |= before is not None and before.alarmed and held is None
+            if held is None:
+                continue
+            quiet[i] = False
+            anew[i, places] = False
+            learns[i, places] &= not held.alarmed and held.log_evidence < doubt
+            follows[i, places] &= not held.alarmed
+    sounds = ~follows.all(axis=1)
+    learns[sounds] = False
+    of_bins = index.spread(quiet.astype(np.float64)) > 0
+    over = index.spread((ended & ~sounds).astype(np.float64)) > 0
+    held = np.where(over, 0, cell.held) + seen.counts
+    current = cell.current + np.where(of_bins, held, 0)
+    grown = replace(
+        cell,
+        forecast=learn(cell.forecast, seen.found, seen.at, learns, follows),
+        runs=learn_often(cell.runs, seen.counts, seen.reference, learns.all(axis=1)),
+        current=current,
+        held=np.where(of_bins, 0, held),
+        left=np.where(anew, 0.0, cell.left + np.nan_to_num(seen.residuals.left)),
+        looks=np.where(anew, 0.0, cell.looks + 1.0),
+        waiting=np.zeros_like(cell.waiting),
+        waits=None,
+        streams=streams,
+    )
+    if end - grown.began < recent_s or not current.any():
+        return grown
+    return replace(grown, previous=current, current=np.zeros_like(current), began=end)
+
+
+def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
+    """A cell of one layout under another: axes that are the same in both keep all that is known of
+    them, others begin as in ``fresh``."""
+    if onto is layout or onto.id == layout.id:
+        return cell
+    held = {axis: i for i, axis in enumerate(layout.axes)}
+    pairs = [(held[axis], i) for i, axis in enumerate(onto.axes) if axis in held]
+    rows = np.array([i for i, _ in pairs], np.int64)
+    places = np.array([i for _, i in pairs], np.int64)
+    old, new = axis_index(layout), axis_index(onto)
+
+    def counts(of: Counts, into: Counts) -> Counts:
+        kept = np.zeros(len(onto.axes))
+        kept[places] = 1.0
+        return np.where(new.spread(kept) > 0, layout.project(of, onto), into)
+
+    def moved(of: Floats, into: Floats, axis: int) -> Floats:
+        out = np.array(into, copy=True)
+        if of.shape[-1] != into.shape[-1] and axis == 0:
+            return out
+        source = np.take(of, rows, axis=axis)
+        if axis == 0:
+            out[places] = source
+        else:
+            out[:, places] = source
+        return out
+
+    runs = replace(
+        fresh.runs,
+        **{
+            name: moved(getattr(cell.runs, name), getattr(fresh.runs, name), 0)
+            for name in ("rows", "since", "often", "windows")
+        },
+    )
+    value = np.array(fresh.runs.value, copy=True)
+    offset = cell.runs.value[rows] - old.first[rows]
+    value[places] = np.where(offset >= 0, offset + new.first[places], 0)
+    forecast = replace(
+        fresh.forecast,
+        **{
+            name: moved(getattr(cell.forecast, name), getattr(fresh.forecast, name), 0)
+            for name in Forecast.BY_AXIS
+        },
+        hours=moved(cell.forecast.hours, fresh.forecast.hours, 1),
+        hours_seen=cell.forecast.hours_seen,
+    )
+    names = {axis.name for axis in onto.axes if axis in held}
+    streams = {s: state for s, state in cell.streams.items() if s.rpartition("/")[0] in names}
+    return Cell(
+        forecast, replace(runs, value=value),
+        counts(cell.previous, fresh.previous), counts(cell.current, fresh.current),
+        counts(cell.held, fresh.held), counts(cell.waiting, fresh.waiting),
+        moved(cell.left, fresh.left, 0), moved(cell.looks, fresh.looks, 0),
+        cell.began, cell.waits, streams,
+    )  # fmt: skip
+
+
+def mixed_reference(index: AxisIndex, parts: list[tuple[Floats, Reference]]) -> Reference:
+    """What is expected of a window that these references (with their rows (axes,) in it) make up
+    together: a tenant that sends more than it used to is no change of anybody's values."""
+    rows = np.sum([n for n, _ in parts], axis=0)
+    nulls = np.sum([n * r.nulls for n, r in parts], axis=0) / np.maximum(rows, 1.0)
+    weights = [n * (1.0 - r.nulls) for n, r in parts]
+    total = np.sum(weights, axis=0)
+    shares = np.sum(
+        [index.spread(w) * r.shares for w, (_, r) in zip(weights, parts, strict=True)], axis=0
+    ) / index.spread(np.maximum(total, 1e-300))
+    known = total > 0
+    fallback = parts[0][1]
+    return Reference(
+        index,
+        np.where(rows > 0, nulls, fallback.nulls),
+        np.where(index.spread(known.astype(np.float64)) > 0, shares, fallback.shares),
+    )

@@ -1,0 +1,264 @@
+"""What the next window's deviations should be, learned window by window.
+
+A deviation is forecast by its own level, by what it usually is at that hour of a working day or
+of a weekend, and by how far it was off lately: an autoregression of the first order, observed
+with the noise of a sample. What is left, in units of its own error, is compared with what was
+left in earlier healthy windows. Its rank among them is a p-value that holds *given the past*, also
+where rows depend on each other, hours differ and requests come in bursts; a p-value that holds
+only on average over time would let evidence pile up in every slow wave.
+
+Sources: state-space filtering, Durbin & Koopman, *Time Series Analysis by State Space Methods*,
+2012, section 4.3; the autocovariances of a first-order autoregression with noise, ibid., section
+3.4; conformal ranks of residuals, Xu & Xie, arXiv 2010.09107; why evidence must be conditional,
+Shin, Ramdas & Rinaldo, arXiv 2203.03532.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.drift.deviation import MEASURES, Deviations, Measure
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+SLOTS = 48
+"""Hours of a day: of a working day, then of a weekend."""
+_HALF_DAY = 24
+_MEMORY = 2_000.0  # windows that moments are learned over
+_SLOT_MEMORY = 600.0
+_SLOT_PRIOR = 8.0
+_FARTHEST = 0.995  # an autoregression that never returns has no level
+_WANDERS = 2.5  # times its own deviation: how far from its level a forecast may follow
+_CLIPPED = 6.0
+_UNRANKED = 20  # residuals before the error is known well enough to rank by
+_MOST_RANKED = 4_000.0
+EDGES = np.concatenate([np.arange(0.0, 4.0, 0.25), np.geomspace(4.0, 40.0, 24)])
+"""Lower edges of the bins that sizes of residuals are kept in."""
+RANKED = len(EDGES)
+_ONE_SIDED = np.arange(MEASURES) >= Measure.SHAPE
+_DAY_S, _HOUR_S = 86_400.0, 3_600.0
+_FIRST_WEEKEND_DAY = 2  # the epoch began on a Thursday: days 2 and 3 of its weeks
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecast:
+    """What was learned of each measure; all (axes, MEASURES) unless another shape is given.
+
+    ``seen``: healthy windows learned from. ``level``: their mean. ``lag0``, ``lag1``, ``lag2``:
+    moments of what is left after level and hour, with itself and with the one and two windows
+    before. ``chance``: mean variance by independent rows. ``before``, ``before2``: what was left in
+    the last two windows. ``ahead``, ``ahead_variance``: how far off the autoregression is now.
+    ``hours`` (SLOTS, axes, MEASURES): what is usual at each hour beyond the level; ``hours_seen``
+    (SLOTS,). ``ranks`` (axes, MEASURES, RANKED): healthy residuals by their size.
+    """
+
+    seen: Floats
+    level: Floats
+    lag0: Floats
+    lag1: Floats
+    lag2: Floats
+    chance: Floats
+    before: Floats
+    before2: Floats
+    ahead: Floats
+    ahead_variance: Floats
+    hours: Floats
+    hours_seen: Floats
+    ranks: Floats
+
+    @classmethod
+    def empty(cls, axes: int) -> Forecast:
+        flat = np.zeros((axes, MEASURES))
+        held = {f.name: flat for f in fields(cls)}
+        held |= {
+            "hours": np.zeros((SLOTS, axes, MEASURES)),
+            "hours_seen": np.zeros(SLOTS),
+            "ranks": np.zeros((axes, MEASURES, RANKED)),
+        }
+        return cls(**held)
+
+    BY_AXIS: ClassVar[tuple[str, ...]] = (
+        "seen", "level", "lag0", "lag1", "lag2", "chance", "before", "before2", "ahead",
+        "ahead_variance", "ranks",
+    )  # fmt: skip
+
+    @property
+    def ranked(self) -> Floats:
+        """Healthy residuals that a rank is taken among."""
+        return self.ranks.sum(axis=-1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Residuals:
+    """Of one window, all (axes, MEASURES): ``p`` (NaN where nothing was measured), ``left`` what
+    is left of the deviation after what is usual at that hour, in a healthy window of the
+    ``variance``."""
+
+    p: Floats
+    left: Floats
+    variance: Floats
+
+
+def slots_of(at: float) -> tuple[tuple[int, float], tuple[int, float]]:
+    """The two hours around a time (s, UTC) with their weights: a day has no steps at full hours."""
+    day = int(at // _DAY_S)
+    weekend = (day + 7 - _FIRST_WEEKEND_DAY) % 7 < 2
+    start = _HALF_DAY if weekend else 0
+    middle = at % _DAY_S / _HOUR_S - 0.5
+    low = int(np.floor(middle))
+    part = middle - low
+    return (start + low % _HALF_DAY, 1.0 - part), (start + (low + 1) % _HALF_DAY, part)
+
+
+def _parameters(held: Forecast) -> tuple[Floats, Floats, Floats]:
+    """(autoregression, its variance, overdispersion of the rest) by the moments' own equations."""
+    seen = np.maximum(held.seen, 1.0)
+    power = np.maximum(held.lag0, 1e-300)
+    depends = held.lag1 / power > 2.0 / np.sqrt(seen)
+    safe = np.where(depends, held.lag1, 1.0)
+    regression = np.where(depends, np.clip(held.lag2 / safe, 0.05, _FARTHEST), 0.0)
+    wander = np.where(depends, np.minimum(held.lag1 / np.maximum(regression, 0.05), held.lag0), 0.0)
+    noise = (held.lag0 - wander) / np.maximum(held.chance, 1e-300)
+    return regression, wander, np.maximum(noise, 1.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Expected:
+    """What a forecast says of one window, before it is looked at; as in `Forecast`."""
+
+    usual: Floats
+    around: tuple[tuple[int, float], tuple[int, float]]
+    ahead: Floats
+    ahead_variance: Floats
+    overdispersion: Floats
+
+
+def _expect(held: Forecast, at: float) -> _Expected:
+    around = slots_of(at)
+    usual = held.level + sum(weight * held.hours[slot] for slot, weight in around)
+    regression, wander, overdispersion = _parameters(held)
+    reach = _WANDERS * np.sqrt(wander)
+    ahead = np.clip(regression * held.ahead, -reach, reach)
+    ahead_variance = regression**2 * held.ahead_variance + wander * (1.0 - regression**2)
+    return _Expected(usual, around, ahead, ahead_variance, overdispersion)
+
+
+def residuals(
+    held: Forecast, found: Deviations, at: float, uniform: Floats, ranks: Floats | None = None
+) -> Residuals:
+    """Of the window whose middle is ``at`` (s).
+
+    ``uniform`` (axes, MEASURES) in [0, 1) settles ties. ``ranks`` of another forecast are ranked
+    among, where this one keeps none of its own.
+    """
+    expected = _expect(held, at)
+    present = ~np.isnan(found.value)
+    variance = expected.ahead_variance + expected.overdispersion * found.chance
+    error = np.sqrt(np.maximum(variance, 1e-300))
+    left = found.value - expected.usual
+    z = (left - expected.ahead) / error
+    known = held.ranks if ranks is None else ranks
+    p = np.where(present, _rank(known, _places(z), uniform), np.nan)
+    return Residuals(p, left, np.maximum(held.lag0, found.chance))
+
+
+def mean_variance(held: Forecast, looks: Floats) -> Floats:
+    """Variance (axes, MEASURES) of the mean of what is left over so many ``looks`` in a
+    row (axes, MEASURES), which follow each other. Source: Durbin & Koopman (see above), section 3.4."""
+    regression, wander, _ = _parameters(held)
+    slow = wander * (1.0 + regression) / np.maximum(1.0 - regression, 1.0 - _FARTHEST)
+    count = np.maximum(looks, 1.0)
+    return np.minimum(slow / count, wander) + np.maximum(held.lag0 - wander, 0.0) / count
+
+
+def learn(held: Forecast, found: Deviations, at: float, mask: Flags, follow: Flags) -> Forecast:
+    """What is known after the window whose middle is ``at`` (s).
+
+    ``mask`` (axes, MEASURES): what may be learned from it; nothing is while there is evidence of a
+    change. ``follow``: where the autoregression follows it; elsewhere it falls back to its level.
+    """
+    expected = _expect(held, at)
+    present = ~np.isnan(found.value)
+    left = np.where(present, found.value, 0.0) - expected.usual
+    ahead, ahead_variance = expected.ahead, expected.ahead_variance
+    variance = np.maximum(ahead_variance + expected.overdispersion * found.chance, 1e-300)
+    gain = ahead_variance / variance
+    seen_now = present & follow
+    after = replace(
+        held,
+        ahead=np.where(seen_now, ahead + gain * (left - ahead), ahead),
+        ahead_variance=np.where(seen_now, (1.0 - gain) * ahead_variance, ahead_variance),
+    )
+    z = (left - ahead) / np.sqrt(variance)
+    return _learn(after, found, present & mask, left, expected.around, _places(z))
+
+
+def _places(z: Floats) -> NDArray[np.int64]:
+    """Which bin of `EDGES` a residual's size lies in."""
+    size = np.nan_to_num(np.where(_ONE_SIDED, np.maximum(z, 0.0), np.abs(z)))
+    return np.clip(np.searchsorted(EDGES, size, side="right") - 1, 0, RANKED - 1)
+
+
+def _rank(ranks: Floats, places: NDArray[np.int64], uniform: Floats) -> Floats:
+    """Randomised rank of a size among healthy ones, in bins: those of its own bin are ties."""
+    rows, columns = np.indices(places.shape)
+    above = np.cumsum(ranks[..., ::-1], axis=-1)[..., ::-1]
+    ties = ranks[rows, columns, places]
+    larger = above[rows, columns, places] - ties
+    return (larger + uniform * (ties + 1.0)) / (above[..., 0] + 1.0)
+
+
+def _learn(
+    held: Forecast, found: Deviations, learn: Flags, left: Floats,
+    around: tuple[tuple[int, float], tuple[int, float]], places: NDArray[np.int64],
+) -> Forecast:  # fmt: skip
+    seen = held.seen + learn
+    weight = np.where(learn, 1.0 / np.minimum(np.maximum(seen, 1.0), _MEMORY), 0.0)
+    young = held.seen < _UNRANKED
+    most = _CLIPPED * np.sqrt(held.lag0) + 3.0 * np.sqrt(found.chance)
+    clipped = np.where(young, left, np.clip(left, -most, most))
+    hours, hours_seen = held.hours.copy(), held.hours_seen.copy()
+    learns = float(learn.any())
+    for slot, part in around:
+        hours_seen[slot] += part * learns
+        rate = part / min(hours_seen[slot] + _SLOT_PRIOR, _SLOT_MEMORY)
+        hours[slot] += np.where(learn, rate * clipped, 0.0)
+    ranks = held.ranks
+    counted = learn & ~young
+    if counted.any() and ranks.shape[-1]:
+        ranks = ranks.copy()
+        rows, columns = np.nonzero(counted)
+        ranks[rows, columns, places[rows, columns]] += 1.0
+        full = ranks.sum(axis=-1) > _MOST_RANKED
+        ranks[full] *= 0.5
+    return replace(
+        held,
+        seen=seen,
+        level=held.level + weight * clipped,
+        lag0=held.lag0 + weight * (clipped**2 - held.lag0),
+        lag1=held.lag1 + weight * (clipped * held.before - held.lag1),
+        lag2=held.lag2 + weight * (clipped * held.before2 - held.lag2),
+        chance=held.chance + weight * (found.chance - held.chance),
+        before2=np.where(learn, held.before, held.before2),
+        before=np.where(learn, clipped, held.before),
+        hours=hours,
+        hours_seen=hours_seen,
+        ranks=ranks,
+    )
+
+
+def long_run_variance(held: Forecast, found: Deviations, span_s: float) -> Floats:
+    """Variance (axes, MEASURES) of the deviations of many windows merged, which follow each other:
+    that of their noise, and of an autoregression's mean. What differs by hour averages out over
+    whole days only. Source: Durbin & Koopman (see above), section 3.4."""
+    regression, wander, overdispersion = _parameters(held)
+    fewer = np.clip(found.chance / np.maximum(held.chance, 1e-300), 0.0, 1.0)
+    slow = wander * (1.0 + regression) / np.maximum(1.0 - regression, 1.0 - _FARTHEST)
+    known = held.hours_seen > 0
+    hours = held.hours[known].var(axis=0) if known.any() else np.zeros_like(held.lag0)
+    part_of_day = hours if span_s < _DAY_S else np.zeros_like(hours)
+    return overdispersion * found.chance + np.minimum(slow * fewer, wander) + part_of_day

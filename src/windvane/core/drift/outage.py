@@ -1,0 +1,119 @@
+"""Total faults: a feature without any value, stuck at one value, or of values never seen.
+
+The rank of a window among healthy ones cannot be rarer than one in as many as are known, so a
+fault of this kind would take several windows to be believed. But each of its rows is evidence:
+were the feature healthy, all rows of a run would have to be so by chance.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.drift.deviation import Reference
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+_ENOUGH_ROWS = 8
+_OFTEN = 0.05  # of healthy windows that are so: it is how this feature is
+_MEMORY = 2_000.0
+
+
+class Total(enum.IntEnum):
+    """What all rows of a run are, by its place in the arrays."""
+
+    NULL = 0
+    UNSEEN = 1
+    CONSTANT = 2
+
+
+TOTALS = len(Total)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Runs:
+    """``rows`` (axes, TOTALS) of the run that goes on, ``since`` (axes, TOTALS) when it began (s),
+    ``value`` (axes,) the bin of a constant run, ``often`` (axes, TOTALS) the share of healthy
+    windows that are total, of ``windows`` (axes,)."""
+
+    rows: Floats
+    since: Floats
+    value: Places
+    often: Floats
+    windows: Floats
+
+    @classmethod
+    def empty(cls, axes: int) -> Runs:
+        flat = np.zeros((axes, TOTALS))
+        return cls(flat, flat, np.zeros(axes, np.int64), flat, np.zeros(axes))
+
+
+def extend_runs(held: Runs, counts: Counts, reference: Reference, start: float) -> Runs:
+    """After a window's counts (size,) that began at ``start`` (s). One row that is otherwise ends
+    a run; a window without rows changes nothing."""
+    rows, known, at, total = _totals(counts, reference)
+    some = np.stack([rows, known, known], axis=-1) > 0
+    size = np.stack([rows, known, known], axis=-1)
+    same = np.ones_like(total)
+    same[:, Total.CONSTANT] = (held.value == at) | (held.rows[:, Total.CONSTANT] == 0)
+    goes_on = total & same & (held.rows > 0)
+    grown = np.where(goes_on, held.rows, 0.0) + np.where(total, size, 0.0)
+    since = np.where(goes_on, held.since, start)
+    return replace(
+        held,
+        rows=np.where(some, grown, held.rows),
+        since=np.where(some, since, held.since),
+        value=np.where(some[:, 1], at, held.value),
+    )
+
+
+def _totals(
+    counts: Counts, reference: Reference
+) -> tuple[Floats, Floats, Places, NDArray[np.bool_]]:
+    """Rows (axes,), those with a value, the fullest bin of these, and what they all are (axes,
+    TOTALS): a feature may be stuck, and be null now and then as ever."""
+    index = reference.index
+    rows = index.sum(counts.astype(np.float64))
+    known = rows - counts[index.first]
+    values = np.where(index.null, -1, counts)
+    most = np.maximum.reduceat(values, index.first)
+    is_most = np.flatnonzero(values == most[index.axis])
+    at = np.full(len(index.first), -1, np.int64)
+    at[index.axis[is_most][::-1]] = is_most[::-1]
+    some = known > 0
+    unseen = some & (counts[index.last] == known) & index.open_ended
+    constant = some & (most == known) & ~unseen
+    return rows, known, at, np.stack([(known == 0) & (rows > 0), unseen, constant], axis=-1)
+
+
+def learn_often(held: Runs, counts: Counts, reference: Reference, learn: NDArray[np.bool_]) -> Runs:
+    """How often healthy windows are total, after one more; ``learn`` (axes,)."""
+    rows, _, _, total = _totals(counts, reference)
+    counted = learn & (rows >= _ENOUGH_ROWS)
+    windows = held.windows + counted
+    rate = np.where(counted, 1.0 / np.clip(windows, 1.0, _MEMORY), 0.0)[:, None]
+    return replace(held, often=held.often + rate * (total - held.often), windows=windows)
+
+
+def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floats:
+    """Log probability (axes, TOTALS) of runs as long as these in healthy traffic, 0 where there is
+    no run or where healthy windows are often so.
+
+    Exact for independent rows. Rows that depend on each other are as many as their
+    ``overdispersion`` (axes,), the ratio of variances, leaves.
+    """
+    index = reference.index
+    known = reference.shares
+    nulls = reference.nulls
+    stuck = np.where(held.rows[:, Total.CONSTANT] > 0, known[np.maximum(held.value, 0)], 1.0)
+    share = np.stack([nulls, known[index.last], stuck], axis=-1)
+    choices = np.ones_like(share)
+    choices[:, Total.CONSTANT] = index.bins
+    independent = held.rows / np.maximum(overdispersion, 1.0)[:, None]
+    chance = independent * np.log(np.clip(share, 1e-12, 1.0)) + np.log(choices)
+    enough = (held.rows >= _ENOUGH_ROWS) & (held.often <= _OFTEN)
+    return np.where(enough, np.minimum(chance, 0.0), 0.0)

@@ -1,0 +1,75 @@
+"""One window of one cell, from counts to alarms: measured, judged, learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.drift.axes import axis_index
+from windvane.core.drift.cell import Cell, gather, look, outage_readings, readings, rows_of, settle
+from windvane.core.drift.deviation import Reference
+from windvane.core.drift.judge import Alarm, DriftFacts, DriftPolicy, judge_drift
+from windvane.core.sketch import Layout
+from windvane.core.verdict import Verdict
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watching:
+    """How a cell is watched: its ``layout``, the source of each feature, and when there is enough
+    to look at. ``all_streams``: readings of every stream, not only of those that say something."""
+
+    layout: Layout
+    views: Mapping[str, str]
+    policy: DriftPolicy
+    min_rows: int
+    recent_s: float
+    all_streams: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watched:
+    """``cell`` afterwards, and what was judged: ``looked`` whether there were rows enough."""
+
+    cell: Cell
+    facts: DriftFacts
+    verdict: Verdict
+    alarms: tuple[Alarm, ...]
+    looked: bool
+
+
+def watch(
+    how: Watching,
+    cell: Cell,
+    counts: Counts,
+    start: float,
+    end: float,
+    seed: int,
+    *,
+    reference: Reference | None = None,
+    ranks: Floats | None = None,
+) -> Watched:
+    """The window [start, end) (s) of a cell. ``seed`` settles ties. ``reference`` and ``ranks``
+    take the place of the cell's own."""
+    layout = how.layout
+    against = Reference.of(axis_index(layout), cell.past) if reference is None else reference
+    gathered = gather(cell, counts, start, against)
+    rows = rows_of(layout, gathered.waiting)
+    outages = outage_readings(gathered, layout, how.views, against)
+    seen = None
+    found = outages
+    if rows >= how.min_rows and cell.past.any():
+        seen = look(gathered, against, end, seed, ranks)
+        found = [
+            *readings(gathered, seen, layout, how.views, all_streams=how.all_streams),
+            *outages,
+        ]
+    facts = DriftFacts(start, rows, how.min_rows, tuple(found), cell.streams)
+    verdict, streams, alarms = judge_drift(facts, how.policy, end)
+    after = settle(gathered, layout, streams, how.policy.alarm_at, how.recent_s, end, seen)
+    return Watched(after, facts, verdict, alarms, seen is not None)
