@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from windvane.core.alerting import CANARY, Cause, Response, choose_response
+from windvane.core.alerting import CANARY, Cause
 from windvane.core.journal import Decision, Effect
 from windvane.core.rollout import (
     ArmFacts,
@@ -194,19 +194,17 @@ def _act(
     gone = replace(live, challenger=None, share=0.0, step=0, changed_at=now)
     if verdict.failed:
         cause = Cause(CANARY, f"version {live.challenger}")
-        effects: tuple[Effect, ...] = ()
-        if choose_response(cause.kind, file.respond) is not Response.LOG:
-            effects = open_incident(
-                tx,
-                file,
-                cause,
-                title=f"version {live.challenger} was rolled back: {verdict.sentence}",
-                now=now,
-                since=live.rollout_started,
-                evidence=evidence,
-                decision=_decision_id(live),
-                done=[f"rolled back to version {live.champion}; the canary had {live.share:.0%}"],
-            )
+        effects = open_incident(
+            tx,
+            file,
+            cause,
+            title=f"version {live.challenger} was rolled back: {verdict.sentence}",
+            now=now,
+            since=live.rollout_started,
+            evidence=evidence,
+            decision=_decision_id(live),
+            done=[f"rolled back to version {live.champion}; the canary had {live.share:.0%}"],
+        )
         out = tuple(sorted({*live.rolled_back, live.challenger or ""}))
         return "rollback", replace(gone, rollout="", rolled_back=out), effects
     steps = file.rollout.steps

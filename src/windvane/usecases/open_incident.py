@@ -12,7 +12,10 @@ from windvane.core.alerting import (
     CauseChange,
     CauseKind,
     Severity,
+    Tier,
     cause_key_of,
+    choose_severity,
+    gravest,
     rank_suspects,
 )
 from windvane.core.journal import Effect, fact_hash
@@ -41,11 +44,12 @@ def open_incident(
     done: Sequence[str],
     members: tuple[str, ...] = (),
     sources: tuple[str, ...] = (),
+    severity: Severity | None = None,
 ) -> tuple[Effect, ...]:
     """Open the cause's incident, or add to the open one; the effects that tell people.
 
     A person is told once an incident, not once an alarm. ``members`` still sound in it,
-    ``sources`` are those that it concerns.
+    ``sources`` are those that it concerns. ``severity`` None is that of the cause's kind.
     """
     held = tx.open_incident(file.model, cause.key)
     if held is not None:
@@ -58,7 +62,7 @@ def open_incident(
         model=file.model,
         cause=cause.key,
         kind=cause.kind.name,
-        severity=cause.kind.severity.value,
+        severity=(severity or choose_severity(cause.kind, Tier(file.tier))).value,
         title=title,
         opened_at=now,
         since=since,
@@ -96,11 +100,13 @@ def join_incident(
     merged: dict[str, Any] = {}
     for one in evidence:
         merged = _merged(merged, one)
+    tier = Tier(file.tier)
+    severity = gravest(choose_severity(f.cause.kind, tier, f.severity) for f in change.began)
     if not change.incident:
         return open_incident(
             tx, file, change.cause, title=change.title, now=now, since=change.since,
             evidence=merged, decision=decision, done=done, members=change.members,
-            sources=change.sources,
+            sources=change.sources, severity=severity,
         )  # fmt: skip
     held = tx.incident(change.incident)
     fresh = replace(
@@ -109,17 +115,19 @@ def join_incident(
         since=min(held.since, change.since),
         members=change.members,
         sources=change.sources,
+        severity=gravest((Severity(held.severity), severity)).value,
     )
     if change.cause.key != held.cause:  # what explains the others leads
         kind = change.cause.kind
         fresh = replace(
-            fresh, cause=change.cause.key, kind=kind.name, severity=kind.severity.value,
-            title=change.title, runbook=_runbook(file, kind),
+            fresh, cause=change.cause.key, kind=kind.name, title=change.title,
+            runbook=_runbook(file, kind),
         )  # fmt: skip
     tx.put_incident(fresh)
     lines = (*(f.title for f in change.began), *done)
     _note(tx, held.id, now, decision, lines)
-    return _tell(fresh, lines) if _rank(fresh.severity) > _rank(held.severity) else ()
+    graver = Severity(fresh.severity).rank > Severity(held.severity).rank
+    return _tell(fresh, lines) if graver else ()
 
 
 def leave_incident(
@@ -145,17 +153,15 @@ def leave_incident(
         causes = [
             Cause(kinds[kind], subject) for kind, _, subject in (k.partition(":") for k in keys)
         ]
-        lead = max(causes, key=lambda cause: _rank(cause.kind.severity))
+        tier = Tier(file.tier)
+        graded = [(choose_severity(cause.kind, tier), cause) for cause in causes]
+        severity, lead = max(graded, key=lambda pair: pair[0].rank)
         title = f"{held.title} (over); {lead.kind.name.replace('_', ' ')} goes on"
         left = replace(
-            left, cause=lead.key, kind=lead.kind.name, severity=lead.kind.severity.value,
+            left, cause=lead.key, kind=lead.kind.name, severity=severity.value,
             title=title[:_LONGEST_TITLE], runbook=_runbook(file, lead.kind),
         )  # fmt: skip
     tx.put_incident(left)
-
-
-def _rank(severity: str) -> int:
-    return list(Severity).index(Severity(severity))
 
 
 def _note(tx: Tx, incident: str, now: float, decision: str, lines: Sequence[str]) -> None:
