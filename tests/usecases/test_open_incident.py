@@ -57,9 +57,10 @@ def tell(
 
 def close(harness: Harness, cause: Cause = WEATHER) -> bool:
     with harness.store.begin() as tx:
-        return close_incident(
+        told = close_incident(
             tx, MODEL, cause, now=harness.clock.now(), decision="d2", lines=["well again"]
         )
+    return bool(told)
 
 
 def suspects(*sizes: tuple[str, float]) -> dict[str, Any]:

@@ -214,13 +214,16 @@ def _act(
         fresh = replace(live, share=share, step=after, stage_started=now, changed_at=now)
         return "advance", fresh, ()
     champion = live.challenger or live.champion
+    told: tuple[Effect, ...] = ()
     for held in tx.open_incidents(file.model):
         if held.kind == CANARY.name:
             cause = Cause(CANARY, held.cause.partition(":")[2])
             lines = [f"version {champion} was promoted"]
-            close_incident(tx, file.model, cause, now=now, decision=_decision_id(live), lines=lines)
+            told += close_incident(
+                tx, file.model, cause, now=now, decision=_decision_id(live), lines=lines
+            )
     fresh = replace(gone, champion=champion, previous=live.champion, rollout="")
-    return "promote", fresh, ()
+    return "promote", fresh, told
 
 
 def _decision_id(live: Deployment) -> str:

@@ -20,6 +20,8 @@ from windvane.core.alerting import (
 )
 from windvane.core.journal import Effect, fact_hash
 from windvane.ports.control_store import Incident, IncidentNote, Tx
+from windvane.ports.notifier import Happening
+from windvane.usecases.notify_people import follow_incident
 from windvane.usecases.publish_routing import NOTIFY
 from windvane.usecases.read_model_file import ModelFile
 
@@ -75,12 +77,13 @@ def open_incident(
     )
     tx.put_incident(incident)
     _note(tx, incident.id, now, decision, (title, *done))
-    return _tell(incident, [title, *done])
+    return _tell(incident, [title, *done], file.owner.team)
 
 
-def _tell(incident: Incident, lines: Sequence[str]) -> tuple[Effect, ...]:
+def _tell(incident: Incident, lines: Sequence[str], team: str) -> tuple[Effect, ...]:
     body = "\n".join([*lines, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
-    told = {"title": f"[{incident.severity}] {incident.model}", "body": body}
+    told = {"title": f"[{incident.severity}] {incident.model}", "body": body,
+            "severity": incident.severity, "team": team}  # fmt: skip
     about = {"model": incident.model, "cause": incident.cause, "incident": incident.id}
     return (Effect(NOTIFY, {**told, **about}),)
 
@@ -127,7 +130,7 @@ def join_incident(
     lines = (*(f.title for f in change.began), *done)
     _note(tx, held.id, now, decision, lines)
     graver = Severity(fresh.severity).rank > Severity(held.severity).rank
-    return _tell(fresh, lines) if graver else ()
+    return _tell(fresh, lines, file.owner.team) if graver else ()
 
 
 def leave_incident(
@@ -139,11 +142,12 @@ def leave_incident(
     now: float,
     decision: str,
     lines: Sequence[str],
-) -> None:
+) -> tuple[Effect, ...]:
     """Note what ended; close the incident where nothing is left of its cause. Where what led it
-    has ended, the gravest of the rest leads; ``kinds`` are all that there are, by name."""
+    has ended, the gravest of the rest leads; ``kinds`` are all that there are, by name.
+    The effects that tell who follows it."""
     if not change.incident:
-        return
+        return ()
     held = tx.incident(change.incident)
     _note(tx, held.id, now, decision, lines)
     closed = now if change.over else None
@@ -162,6 +166,7 @@ def leave_incident(
             title=title[:_LONGEST_TITLE], runbook=_runbook(file, lead.kind),
         )  # fmt: skip
     tx.put_incident(left)
+    return follow_incident(left, Happening.RESOLVED) if change.over else ()
 
 
 def _note(tx: Tx, incident: str, now: float, decision: str, lines: Sequence[str]) -> None:
@@ -205,12 +210,12 @@ def _merged(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]
 
 def close_incident(
     tx: Tx, model: str, cause: Cause, *, now: float, decision: str, lines: list[str]
-) -> bool:
-    """Close the cause's open incident, if there is one."""
+) -> tuple[Effect, ...]:
+    """Close the cause's open incident, if there is one; the effects that tell who follows it."""
     held = tx.open_incident(model, cause.key)
     if held is None:
-        return False
+        return ()
     for line in lines:
         tx.add_note(held.id, IncidentNote(now, line, decision))
     tx.put_incident(replace(held, closed_at=now))
-    return True
+    return follow_incident(held, Happening.RESOLVED)

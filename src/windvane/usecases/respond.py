@@ -80,7 +80,7 @@ def respond(
                 tx, window.file, change, evidence=evidence, now=now, decision=first, done=lines
             )
     if change.ended:
-        leave_incident(
+        effects += leave_incident(
             tx, window.file, change, cause_kinds(),
             now=now, decision=_decision_id(window, change.ended[0]),
             lines=[*(f.title for f in change.ended), *back],
