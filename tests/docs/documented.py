@@ -187,7 +187,7 @@ def keys_of(struct: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
         inner, path = hints[field.name], name
         while get_origin(inner) is dict:  # features: {VIEW: {NAME: Feature}}
             inner = get_args(inner)[1]
-            path += ".VIEW" if ".VIEW" not in path else ".NAME"
+            path += ".VIEW" if get_origin(inner) is dict else ".NAME"
         for kind in get_args(inner) if isinstance(inner, UnionType) else (inner,):
             if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
                 out |= keys_of(kind, path + ".")

@@ -21,7 +21,7 @@ from windvane.apps.console.metrics import PREFIX, recorder_series
 from windvane.apps.gateway import answers, http_app
 from windvane.apps.gateway.openapi import document
 from windvane.apps.gateway.statuses import STATUSES
-from windvane.core.alerting import Response, Severity
+from windvane.core.alerting import CauseGroup, Response, Severity
 from windvane.core.errors import REGISTRY, WindvaneError
 from windvane.core.routing import Scope
 from windvane.core.signature import FeatureSpec, FeatureType
@@ -147,9 +147,10 @@ def test_every_key_of_the_model_file_has_its_row_with_its_default() -> None:
     assert gone == set(), "a key that is gone"
 
 
-def test_every_severity_and_response_of_the_model_file_has_its_row() -> None:
+def test_every_cause_severity_and_response_of_the_model_file_is_there() -> None:
     text = d.section(d.page("reference/model-file.md"), "## Watch")
-    assert d.missing([*Severity, *Response], text) == []
+    assert d.missing([*CauseGroup, *Response], text) == []
+    assert d.missing([*CauseGroup, *Severity], d.page("reference/monitors.md")) == []
 
 
 def test_every_error_code_has_its_row_with_its_class() -> None:

@@ -42,7 +42,7 @@ def test_it_is_found_told_and_closed(harness: Harness) -> None:
         play(harness, [QUIET], first=i)
     incident = only(harness, f"slow:{MODEL}")
     assert incident.title.startswith("latency: slow 100.0%, 5.0% allowed")
-    assert incident.severity == "medium" and incident.closed_at is not None
+    assert incident.severity == "high" and incident.closed_at is not None
     assert [v.code for v in verdicts(harness, "latency")][3:5] == ["LAT-203", "LAT-203"]
     began, ended = (d for d in reversed(harness.decisions()) if d.subject == "Latency")
     assert (began.action, ended.action) == ("notify", "close")

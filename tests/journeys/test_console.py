@@ -95,7 +95,7 @@ def test_from_the_models_to_the_replayed_decision(
     with watched_page(browser) as page:
         page.goto(console)
         expect(page.get_by_role("heading", level=1)).to_contain_text(
-            "3 open incidents on flight-delay, 2 of high severity"
+            "3 open incidents on flight-delay, 1 of high severity"
         )
         card = page.locator(".card", has_text="flight-delay")
         expect(card).to_contain_text("standing in")

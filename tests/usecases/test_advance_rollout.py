@@ -119,7 +119,7 @@ def test_a_bad_challenger_goes_at_once(rolling: Harness, what: str) -> None:
     assert replay_decision(decision).same
     (incident,) = rolling.incidents()
     assert incident.title == f"version 2 was rolled back: {verdict.sentence}"
-    assert (incident.cause, incident.severity) == ("canary:version 2", "high")
+    assert (incident.cause, incident.severity) == ("canary:version 2", "medium")
     assert incident.runbook == "runbooks/canary-rolled-back.md"
     assert incident.owner == "ops #ops-ml"
     assert rolling.timeline(incident) == [

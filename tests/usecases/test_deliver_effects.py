@@ -16,10 +16,13 @@ from usecases.harness import MODEL, Harness
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.notify import AppriseNotifier
 from windvane.apps.steward.lanes import Lanes
+from windvane.core.alerting.delivery import DEFAULT
 from windvane.core.journal import Decision, Effect
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import OutboxItem
+from windvane.ports.notifier import Message
 from windvane.usecases.deliver_effects import deliver_effects, make_lanes
+from windvane.usecases.notify_people import Outlets
 from windvane.usecases.publish_routing import ALIAS, NOTIFY, routing_effects
 
 pytestmark = pytest.mark.filterwarnings("ignore:.imghdr.:DeprecationWarning")  # apprise, on 3.11
@@ -30,10 +33,11 @@ class RecordingNotifier:
     """A notifier and a mirror that fail as often as they are asked to."""
 
     fail: int = 0
+    follows: bool = False
     sent: list[str] = field(default_factory=list)
 
-    def send(self, key: str, title: str, body: str) -> None:
-        self._try(f"{key} {title}: {body}")
+    def send(self, message: Message) -> None:
+        self._try(f"{message.key} {message.title}: {message.body}")
 
     def mirror_alias(self, model: str, alias: str, version: str) -> None:
         self._try(f"{model}@{alias}={version}")
@@ -58,8 +62,13 @@ def notify(title: str = "t") -> Effect:
 
 def deliver(harness: Harness, told: RecordingNotifier | None = None, notifier: Any = None) -> int:
     told = told or RecordingNotifier()
+    return deliver_by(harness, Outlets({DEFAULT: notifier or told}), told)
+
+
+def deliver_by(harness: Harness, outlets: Outlets, told: RecordingNotifier | None = None) -> int:
+    mirror = told or RecordingNotifier()
     return deliver_effects(
-        harness.store, harness.clock, harness.feed, notifier or told, told, FileArtifacts()
+        harness.store, harness.clock, harness.feed, outlets, mirror, FileArtifacts()
     )
 
 
@@ -149,8 +158,8 @@ def test_a_crash_between_doing_and_noting_tells_once(quiet: Harness) -> None:
     decide(quiet, "d", notify())
 
     class DiesAfter(AppriseNotifier):
-        def send(self, key: str, title: str, body: str) -> None:
-            super().send(key, title, body)
+        def send(self, message: Message) -> None:
+            super().send(message)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -250,15 +259,17 @@ def test_twenty_notifiers_that_hang_keep_no_table_waiting(quiet: Harness) -> Non
     gate = threading.Event()
 
     class Hangs(RecordingNotifier):
-        def send(self, key: str, title: str, body: str) -> None:
+        def send(self, message: Message) -> None:
             gate.wait(30.0)
-            super().send(key, title, body)
+            super().send(message)
 
     told = Hangs()
     lanes = Lanes(
         quiet.store,
         quiet.clock,
-        make_lanes(quiet.store, quiet.clock, quiet.feed, told, told, FileArtifacts()),
+        make_lanes(
+            quiet.store, quiet.clock, quiet.feed, Outlets({DEFAULT: told}), told, FileArtifacts()
+        ),
         0.05,
     )
     lanes.start()

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from usecases.harness import FILE, MODEL, START, Harness
 
-from windvane.core.alerting import Cause, CauseKind, Finding, correlate
+from windvane.core.alerting import (
+    Cause,
+    CauseKind,
+    Finding,
+    Severity,
+    Tier,
+    choose_severity,
+    correlate,
+)
 from windvane.core.journal import Effect
 from windvane.ports.control_store import Incident
 from windvane.usecases.monitors import cause_kinds
@@ -23,7 +32,7 @@ from windvane.usecases.open_incident import (
     open_incident,
 )
 from windvane.usecases.publish_routing import NOTIFY
-from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.read_model_file import ModelFile, read_model_file
 from windvane.usecases.respond import open_causes
 
 WEATHER = Cause(FEED, "weather")
@@ -48,9 +57,10 @@ def tell(
 
 def close(harness: Harness, cause: Cause = WEATHER) -> bool:
     with harness.store.begin() as tx:
-        return close_incident(
+        told = close_incident(
             tx, MODEL, cause, now=harness.clock.now(), decision="d2", lines=["well again"]
         )
+    return bool(told)
 
 
 def suspects(*sizes: tuple[str, float]) -> dict[str, Any]:
@@ -62,12 +72,12 @@ def test_it_is_opened_with_all_that_a_person_needs(harness: Harness) -> None:
     (effect,) = tell(harness, done=["version 2 stands in"], evidence=evidence)
     (found,) = harness.incidents()
     assert found == Incident(
-        found.id, MODEL, "feed:weather", "feed", "high", "nulls rose", START, START - 60.0, None,
+        found.id, MODEL, "feed:weather", "feed", "medium", "nulls rose", START, START - 60.0, None,
         "ops #ops-ml", "runbooks/feed-broken.md", evidence,
     )  # fmt: skip
     assert harness.timeline(found) == ["nulls rose", "version 2 stands in"]
     assert effect.kind == NOTIFY
-    assert effect.body["title"] == "[high] delay"
+    assert effect.body["title"] == "[medium] delay"
     assert effect.body["body"].splitlines() == [
         "nulls rose", "version 2 stands in",
         "owner: ops #ops-ml", "runbook: runbooks/feed-broken.md",
@@ -143,7 +153,9 @@ def test_a_cause_is_told_once_between_two_closings(
                 opened.discard(kind.name)
         alive = [i for i in harness.incidents() if i.closed_at is None]
         assert sorted(i.kind for i in alive) == sorted(opened)
-        assert all(i.severity == cause_kinds()[i.kind].severity for i in alive)
+        tier = Tier(MODEL_FILE.tier)
+        kinds = cause_kinds()
+        assert all(i.severity == choose_severity(kinds[i.kind], tier) for i in alive)
 
 
 def test_an_incident_is_never_overwritten(harness: Harness) -> None:
@@ -165,7 +177,7 @@ def finding(kind: CauseKind, subject: str, since: float, *, began: bool = True) 
     return Finding(kind.name, cause, began, since, f"{cause.key} moved", (), sources)
 
 
-def play(harness: Harness, *findings: Finding) -> list[Effect]:
+def play(harness: Harness, *findings: Finding, file: ModelFile = MODEL_FILE) -> list[Effect]:
     """A window with these findings, through the real correlation; the effects that tell people."""
     told: list[Effect] = []
     with harness.store.begin() as tx:
@@ -173,12 +185,10 @@ def play(harness: Harness, *findings: Finding) -> list[Effect]:
         for change in correlate(findings, held, 120.0):
             now = harness.clock.now()
             if change.began:
-                told += join_incident(
-                    tx, MODEL_FILE, change, evidence=[], now=now, decision="d", done=[]
-                )
+                told += join_incident(tx, file, change, evidence=[], now=now, decision="d", done=[])
             if change.ended:
                 leave_incident(
-                    tx, MODEL_FILE, change, cause_kinds(), now=now, decision="e", lines=["ended"]
+                    tx, file, change, cause_kinds(), now=now, decision="e", lines=["ended"]
                 )
     return told
 
@@ -189,13 +199,24 @@ def opened(harness: Harness) -> list[tuple[str, str, str]]:
 
 
 def test_people_hear_of_what_turns_out_to_be_graver(harness: Harness) -> None:
-    low, high = finding(OUTCOMES, MODEL, START), finding(FEED, "weather", START + 60.0)
+    low, high = finding(FEED, "weather", START), finding(ERRORS, MODEL, START + 60.0)
     (first,) = play(harness, low)
     assert first.body["title"] == f"[medium] {MODEL}"
     (second,) = play(harness, high)
     assert second.body["title"] == f"[high] {MODEL}"
     assert second.body["incident"] == first.body["incident"], "it is one cause"
-    assert play(harness, finding(ERRORS, MODEL, START + 90.0)) == [], "as grave as they know"
+    assert play(harness, finding(OUTCOMES, MODEL, START + 90.0)) == [], "as grave as they know"
+
+
+def test_people_hear_of_harm_that_a_monitor_measured_later(harness: Harness) -> None:
+    """A shift of half a standard deviation, and at last no value at all."""
+    critical = read_model_file(f"{FILE}\ntier: critical\n")
+    small = replace(finding(FEED, "weather", START), severity=Severity.MEDIUM)
+    total = replace(finding(FEED, "weather", START + 60.0), severity=Severity.HIGH)
+    told = [play(harness, one, file=critical)[0].body["title"] for one in (small, total)]
+    assert told == [f"[medium] {MODEL}", f"[high] {MODEL}"]
+    assert play(harness, small, file=critical) == [], "less grave than they know"
+    assert [severity for _, severity, _ in opened(harness)] == ["high"]
 
 
 def test_a_source_that_breaks_while_outcomes_are_low_is_told_each_time(harness: Harness) -> None:
@@ -207,7 +228,7 @@ def test_a_source_that_breaks_while_outcomes_are_low_is_told_each_time(harness: 
         assert len(opened(harness)) == 2
         play(harness, finding(FEED, "weather", START + n * day, began=False))
         assert opened(harness) == [
-            (f"outcomes:{MODEL}", "medium", f"outcomes:{MODEL} moved"),
+            (f"outcomes:{MODEL}", "high", f"outcomes:{MODEL} moved"),
         ]
 
 
@@ -215,6 +236,6 @@ def test_what_is_left_leads_when_what_explained_it_is_over(harness: Harness) -> 
     play(harness, finding(FEED, "weather", START), finding(OUTCOMES, MODEL, START + 60.0))
     play(harness, finding(FEED, "weather", START, began=False))
     ((cause, severity, title),) = opened(harness)
-    assert (cause, severity) == (f"outcomes:{MODEL}", "medium")
+    assert (cause, severity) == (f"outcomes:{MODEL}", "high")
     assert title.endswith("(over); outcomes goes on")
     assert len(play(harness, finding(FEED, "weather", START + 86_400.0))) == 1

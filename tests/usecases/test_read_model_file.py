@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from usecases.harness import FILE
 
-from windvane.core.alerting import Response, Severity
+from windvane.core.alerting import DEFAULT_RESPONSES, CauseGroup, Response
 from windvane.core.signature import FeatureSpec, FeatureType
 from windvane.usecases.read_model_file import (
     BadModelFile,
@@ -44,11 +44,7 @@ def test_the_least_file_has_defaults_for_all_else() -> None:
     file = read_model_file(LEAST)
     assert file.model == "delay"
     assert file.schema == (FeatureSpec("distance", "plan", FeatureType.NUMBER),)
-    assert file.respond == {
-        Severity.LOW: Response.LOG,
-        Severity.MEDIUM: Response.NOTIFY,
-        Severity.HIGH: Response.ROLLBACK,
-    }
+    assert file.respond == DEFAULT_RESPONSES
     assert file.constant is None
     assert file.rollout.steps == ["5%", "25%", "50%", "100%"]
 
@@ -71,13 +67,39 @@ def test_features_keep_the_files_order() -> None:
     assert [spec.name for spec in read_model_file(text).schema] == [*names, "q"]
 
 
-def test_a_response_may_be_chosen_by_severity() -> None:
-    file = read_model_file(changed("watch.respond", {"high": "notify", "low": "notify"}))
+def test_responses_may_be_chosen_by_cause() -> None:
+    given = {"broken_input": "notify", "failing": ["notify", "rollback"]}
+    file = read_model_file(changed("watch.respond", given))
     assert file.respond == {
-        Severity.LOW: Response.NOTIFY,
-        Severity.MEDIUM: Response.NOTIFY,
-        Severity.HIGH: Response.NOTIFY,
+        **DEFAULT_RESPONSES,
+        CauseGroup.BROKEN_INPUT: (Response.NOTIFY,),
+        CauseGroup.FAILING: (Response.NOTIFY, Response.ROLLBACK),
     }
+
+
+@pytest.mark.parametrize(
+    ("severity", "instead"),
+    [("low", ["`drift`"]), ("medium", ["`tenant`", "`quality`"]),
+     ("high", ["`broken_input`", "`failing`"])],
+)  # fmt: skip
+def test_a_response_by_severity_is_refused_with_the_causes_that_it_meant(
+    severity: str, instead: list[str]
+) -> None:
+    with pytest.raises(BadModelFile) as raised:
+        read_model_file(changed("watch.respond", {severity: "notify"}))
+    for word in (f"watch.respond.{severity}", *instead):
+        assert word in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "word"), [({"drift": []}, "`log`"), ({"canary": "log"}, "canary"),
+                        ({"quality": ["notify", "retrain"]}, "rollback")],
+)  # fmt: skip
+def test_a_response_that_is_none_is_refused(given: Any, word: str) -> None:
+    with pytest.raises(BadModelFile) as raised:
+        read_model_file(changed("watch.respond", given))
+    assert "watch.respond" in str(raised.value)
+    assert word in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -299,8 +321,8 @@ def test_a_key_written_twice_is_refused() -> None:
     ("path", "value", "words"),
     [
         ("features.plan.distance.type", "numbr", ["distance", "number"]),
-        ("watch.respond", {"high": "page"}, ["high", "notify"]),
-        ("watch.respond", {"hgh": "notify"}, ["hgh", "high"]),
+        ("watch.respond", {"drift": "page"}, ["drift", "notify"]),
+        ("watch.respond", {"drft": "notify"}, ["drft", "drift"]),
     ],
 )
 def test_a_wrong_word_names_the_right_ones(path: str, value: Any, words: list[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from windvane.core.alerting import CANARY, Cause, Response, choose_response
+from windvane.core.alerting import CANARY, Cause
 from windvane.core.journal import Decision, Effect
 from windvane.core.rollout import (
     ArmFacts,
@@ -194,19 +194,17 @@ def _act(
     gone = replace(live, challenger=None, share=0.0, step=0, changed_at=now)
     if verdict.failed:
         cause = Cause(CANARY, f"version {live.challenger}")
-        effects: tuple[Effect, ...] = ()
-        if choose_response(cause.kind, file.respond) is not Response.LOG:
-            effects = open_incident(
-                tx,
-                file,
-                cause,
-                title=f"version {live.challenger} was rolled back: {verdict.sentence}",
-                now=now,
-                since=live.rollout_started,
-                evidence=evidence,
-                decision=_decision_id(live),
-                done=[f"rolled back to version {live.champion}; the canary had {live.share:.0%}"],
-            )
+        effects = open_incident(
+            tx,
+            file,
+            cause,
+            title=f"version {live.challenger} was rolled back: {verdict.sentence}",
+            now=now,
+            since=live.rollout_started,
+            evidence=evidence,
+            decision=_decision_id(live),
+            done=[f"rolled back to version {live.champion}; the canary had {live.share:.0%}"],
+        )
         out = tuple(sorted({*live.rolled_back, live.challenger or ""}))
         return "rollback", replace(gone, rollout="", rolled_back=out), effects
     steps = file.rollout.steps
@@ -216,13 +214,16 @@ def _act(
         fresh = replace(live, share=share, step=after, stage_started=now, changed_at=now)
         return "advance", fresh, ()
     champion = live.challenger or live.champion
+    told: tuple[Effect, ...] = ()
     for held in tx.open_incidents(file.model):
         if held.kind == CANARY.name:
             cause = Cause(CANARY, held.cause.partition(":")[2])
             lines = [f"version {champion} was promoted"]
-            close_incident(tx, file.model, cause, now=now, decision=_decision_id(live), lines=lines)
+            told += close_incident(
+                tx, file.model, cause, now=now, decision=_decision_id(live), lines=lines
+            )
     fresh = replace(gone, champion=champion, previous=live.champion, rollout="")
-    return "promote", fresh, ()
+    return "promote", fresh, told
 
 
 def _decision_id(live: Deployment) -> str:

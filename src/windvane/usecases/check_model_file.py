@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from windvane.core.alerting import Tier
 from windvane.core.drift import Kind
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import MAX_INTEGER, FeatureType
@@ -29,7 +30,7 @@ from windvane.usecases.read_model_file import (
     parse_share,
 )
 
-_TIERS = ("critical", "standard", "low")
+_TIERS = tuple(tier.value for tier in Tier)
 _MOST_NUMBERS = 1 << 20  # of one output of one row
 _MOST_ROWS = 1_000_000_000
 _LONGEST_NAME = 200
@@ -77,6 +78,10 @@ def check_model_file(file: ModelFile) -> None:
                 raise BadModelFile(
                     f"{field}: {name!r} is not known", hint=did_you_mean(name, known)
                 )
+    for group, responses in file.respond.items():
+        if not responses:
+            hint = "`log` does nothing but record it"
+            raise BadModelFile(f"watch.respond.{group}: no response is named", hint=hint)
     least = file.watch.outcomes.get("floor", 0.5)
     if not isinstance(least, int | float) or isinstance(least, bool) or not isfinite(least):
         raise BadModelFile("watch.outcomes: floor must be a number", hint="for example 0.62")

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from windvane.core.errors import WindvaneError
 from windvane.ports.artifacts import Artifacts
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, OutboxItem, Tx, UnknownName
-from windvane.ports.notifier import Notifier
+from windvane.ports.control_store import ControlStore, OutboxItem
 from windvane.ports.registry import AliasMirror
 from windvane.ports.routing_feed import RoutingFeed
+from windvane.usecases.notify_people import (
+    FOLLOW,
+    Outlets,
+    Postponed,
+    tell_followers,
+    tell_people,
+)
 from windvane.usecases.publish_routing import (
     ALIAS,
     DELETE_FILES,
@@ -23,7 +28,6 @@ from windvane.usecases.publish_routing import (
     PUBLISH,
     publish_table,
 )
-from windvane.usecases.read_model_file import BadModelFile, read_model_file
 from windvane.usecases.set_aside import NEVER, failed_notification
 
 _log = logging.getLogger(__name__)
@@ -31,7 +35,6 @@ _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 300.0
 _MOST_TRIES = 300  # a day
 _CLAIMED_FOR_S = 60.0
-_LOOK_AGAIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +49,11 @@ class Lane:
     carry_out: Callable[[OutboxItem], None]
 
 
-class Postponed(Exception):
-    """The effect is due ``at`` (wall, s), and has another ``body`` from now on."""
-
-    def __init__(self, body: Mapping[str, Any], at: float) -> None:
-        super().__init__(f"due at {at}")
-        self.body, self.at = body, at
-
-
 def make_lanes(
     store: ControlStore,
     clock: Clock,
     feed: RoutingFeed,
-    notifier: Notifier,
+    outlets: Outlets,
     mirror: AliasMirror,
     artifacts: Artifacts,
 ) -> tuple[Lane, ...]:
@@ -71,11 +66,10 @@ def make_lanes(
             publish_table(store, feed, table)
 
     def notify(item: OutboxItem) -> None:
-        with store.read() as tx:
-            consumers = _consumers(tx, item.key)
-            is_over = _check_silence(tx, item.body, clock.wall())
-        if not is_over:
-            notifier.send(item.key, item.body["title"], item.body["body"] + consumers)
+        if item.kind == FOLLOW:
+            tell_followers(store, clock, outlets, item)
+        else:
+            tell_people(store, clock, outlets, item)
 
     def alias(item: OutboxItem) -> None:
         mirror.mirror_alias(**item.body)
@@ -88,7 +82,7 @@ def make_lanes(
 
     return (
         Lane("publish", (PUBLISH,), 1, publish),
-        Lane("notify", (NOTIFY,), 8, notify),
+        Lane("notify", (NOTIFY, FOLLOW), 8, notify),
         Lane("mirror", (ALIAS,), 1, alias),
         Lane("files", (DELETE_FILES,), 1, delete_files),
     )
@@ -118,13 +112,13 @@ def deliver_effects(
     store: ControlStore,
     clock: Clock,
     feed: RoutingFeed,
-    notifier: Notifier,
+    outlets: Outlets,
     mirror: AliasMirror,
     artifacts: Artifacts,
     limit: int = 50,
 ) -> int:
     """Every lane once, one after the other, for who has no lanes that run by themselves."""
-    lanes = make_lanes(store, clock, feed, notifier, mirror, artifacts)
+    lanes = make_lanes(store, clock, feed, outlets, mirror, artifacts)
     done = 0
     for lane in lanes:
         while some := deliver_lane(store, clock, lane, limit):
@@ -174,7 +168,7 @@ def _deliver(store: ControlStore, clock: Clock, lane: Lane, item: OutboxItem) ->
 
 def _failed(store: ControlStore, clock: Clock, item: OutboxItem, error: Exception) -> None:
     _log.warning("effect %s failed: %s", item.key, error)
-    if item.kind == NOTIFY and item.attempts + 1 >= _MOST_TRIES:
+    if item.kind in (NOTIFY, FOLLOW) and item.attempts + 1 >= _MOST_TRIES:
         _set_aside(store, clock, item, error)
         return
     wait = min(_FIRST_RETRY_S * 2.0 ** min(item.attempts, 30), _LAST_RETRY_S)
@@ -189,31 +183,3 @@ def _set_aside(store: ControlStore, clock: Clock, item: OutboxItem, error: Excep
             tx.postpone_effect(item.key, item.body, NEVER)
         else:  # the quarantine is full, which is counted
             tx.effect_done(item.key, clock.wall())
-
-
-def _check_silence(tx: Tx, body: Mapping[str, Any], wall: float) -> bool:
-    """Whether nobody is to be told any more: what was silenced and ended meanwhile is over.
-    Raises Postponed while it is silenced. A silence that is lifted is noticed within a minute."""
-    model, cause, incident = (str(body.get(n, "")) for n in ("model", "cause", "incident"))
-    if not incident:
-        return False
-    lasting = [s.until for s in tx.silences(wall, model) if s.cause in ("", cause)]
-    if lasting:
-        raise Postponed({**body, "silenced": True}, min(max(lasting), wall + _LOOK_AGAIN_S))
-    if not body.get("silenced"):
-        return False
-    try:
-        return tx.incident(incident).closed_at is not None
-    except UnknownName:
-        return True
-
-
-def _consumers(tx: Tx, key: str) -> str:
-    """A line that names the teams which depend on the model, "" for none. Who is not known must
-    not keep the others from being told."""
-    try:
-        model = tx.decision(key.rpartition("#")[0]).model
-        teams = read_model_file(tx.model(model).text).consumers
-    except (UnknownName, BadModelFile):
-        return ""
-    return f"\nconsumers: {', '.join(teams)}" if teams else ""

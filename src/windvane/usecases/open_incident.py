@@ -12,11 +12,16 @@ from windvane.core.alerting import (
     CauseChange,
     CauseKind,
     Severity,
+    Tier,
     cause_key_of,
+    choose_severity,
+    gravest,
     rank_suspects,
 )
 from windvane.core.journal import Effect, fact_hash
 from windvane.ports.control_store import Incident, IncidentNote, Tx
+from windvane.ports.notifier import Happening
+from windvane.usecases.notify_people import follow_incident
 from windvane.usecases.publish_routing import NOTIFY
 from windvane.usecases.read_model_file import ModelFile
 
@@ -41,11 +46,12 @@ def open_incident(
     done: Sequence[str],
     members: tuple[str, ...] = (),
     sources: tuple[str, ...] = (),
+    severity: Severity | None = None,
 ) -> tuple[Effect, ...]:
     """Open the cause's incident, or add to the open one; the effects that tell people.
 
     A person is told once an incident, not once an alarm. ``members`` still sound in it,
-    ``sources`` are those that it concerns.
+    ``sources`` are those that it concerns. ``severity`` None is that of the cause's kind.
     """
     held = tx.open_incident(file.model, cause.key)
     if held is not None:
@@ -58,7 +64,7 @@ def open_incident(
         model=file.model,
         cause=cause.key,
         kind=cause.kind.name,
-        severity=cause.kind.severity.value,
+        severity=(severity or choose_severity(cause.kind, Tier(file.tier))).value,
         title=title,
         opened_at=now,
         since=since,
@@ -71,12 +77,13 @@ def open_incident(
     )
     tx.put_incident(incident)
     _note(tx, incident.id, now, decision, (title, *done))
-    return _tell(incident, [title, *done])
+    return _tell(incident, [title, *done], file.owner.team)
 
 
-def _tell(incident: Incident, lines: Sequence[str]) -> tuple[Effect, ...]:
+def _tell(incident: Incident, lines: Sequence[str], team: str) -> tuple[Effect, ...]:
     body = "\n".join([*lines, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
-    told = {"title": f"[{incident.severity}] {incident.model}", "body": body}
+    told = {"title": f"[{incident.severity}] {incident.model}", "body": body,
+            "severity": incident.severity, "team": team}  # fmt: skip
     about = {"model": incident.model, "cause": incident.cause, "incident": incident.id}
     return (Effect(NOTIFY, {**told, **about}),)
 
@@ -96,11 +103,13 @@ def join_incident(
     merged: dict[str, Any] = {}
     for one in evidence:
         merged = _merged(merged, one)
+    tier = Tier(file.tier)
+    severity = gravest(choose_severity(f.cause.kind, tier, f.severity) for f in change.began)
     if not change.incident:
         return open_incident(
             tx, file, change.cause, title=change.title, now=now, since=change.since,
             evidence=merged, decision=decision, done=done, members=change.members,
-            sources=change.sources,
+            sources=change.sources, severity=severity,
         )  # fmt: skip
     held = tx.incident(change.incident)
     fresh = replace(
@@ -109,17 +118,19 @@ def join_incident(
         since=min(held.since, change.since),
         members=change.members,
         sources=change.sources,
+        severity=gravest((Severity(held.severity), severity)).value,
     )
     if change.cause.key != held.cause:  # what explains the others leads
         kind = change.cause.kind
         fresh = replace(
-            fresh, cause=change.cause.key, kind=kind.name, severity=kind.severity.value,
-            title=change.title, runbook=_runbook(file, kind),
+            fresh, cause=change.cause.key, kind=kind.name, title=change.title,
+            runbook=_runbook(file, kind),
         )  # fmt: skip
     tx.put_incident(fresh)
     lines = (*(f.title for f in change.began), *done)
     _note(tx, held.id, now, decision, lines)
-    return _tell(fresh, lines) if _rank(fresh.severity) > _rank(held.severity) else ()
+    graver = Severity(fresh.severity).rank > Severity(held.severity).rank
+    return _tell(fresh, lines, file.owner.team) if graver else ()
 
 
 def leave_incident(
@@ -131,11 +142,12 @@ def leave_incident(
     now: float,
     decision: str,
     lines: Sequence[str],
-) -> None:
+) -> tuple[Effect, ...]:
     """Note what ended; close the incident where nothing is left of its cause. Where what led it
-    has ended, the gravest of the rest leads; ``kinds`` are all that there are, by name."""
+    has ended, the gravest of the rest leads; ``kinds`` are all that there are, by name.
+    The effects that tell who follows it."""
     if not change.incident:
-        return
+        return ()
     held = tx.incident(change.incident)
     _note(tx, held.id, now, decision, lines)
     closed = now if change.over else None
@@ -145,17 +157,16 @@ def leave_incident(
         causes = [
             Cause(kinds[kind], subject) for kind, _, subject in (k.partition(":") for k in keys)
         ]
-        lead = max(causes, key=lambda cause: _rank(cause.kind.severity))
+        tier = Tier(file.tier)
+        graded = [(choose_severity(cause.kind, tier), cause) for cause in causes]
+        severity, lead = max(graded, key=lambda pair: pair[0].rank)
         title = f"{held.title} (over); {lead.kind.name.replace('_', ' ')} goes on"
         left = replace(
-            left, cause=lead.key, kind=lead.kind.name, severity=lead.kind.severity.value,
+            left, cause=lead.key, kind=lead.kind.name, severity=severity.value,
             title=title[:_LONGEST_TITLE], runbook=_runbook(file, lead.kind),
         )  # fmt: skip
     tx.put_incident(left)
-
-
-def _rank(severity: str) -> int:
-    return list(Severity).index(Severity(severity))
+    return follow_incident(left, Happening.RESOLVED) if change.over else ()
 
 
 def _note(tx: Tx, incident: str, now: float, decision: str, lines: Sequence[str]) -> None:
@@ -199,12 +210,12 @@ def _merged(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]
 
 def close_incident(
     tx: Tx, model: str, cause: Cause, *, now: float, decision: str, lines: list[str]
-) -> bool:
-    """Close the cause's open incident, if there is one."""
+) -> tuple[Effect, ...]:
+    """Close the cause's open incident, if there is one; the effects that tell who follows it."""
     held = tx.open_incident(model, cause.key)
     if held is None:
-        return False
+        return ()
     for line in lines:
         tx.add_note(held.id, IncidentNote(now, line, decision))
     tx.put_incident(replace(held, closed_at=now))
-    return True
+    return follow_incident(held, Happening.RESOLVED)

@@ -6,11 +6,11 @@ import enum
 import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import msgspec
 
-from windvane.core.alerting import Response, Severity
+from windvane.core.alerting import DEFAULT_RESPONSES, CauseGroup, Response, Responses
 from windvane.core.errors import WindvaneError
 from windvane.core.routing import CascadeSpec, CircuitSpec, RuleStep
 from windvane.core.signature import FeatureSpec, FeatureType
@@ -136,7 +136,7 @@ class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is watched, how closely, and what is done by severity."""
+    """What is watched, how closely, and what is done by cause."""
 
     window: str = "60s"
     grace: str = "0s"
@@ -149,7 +149,7 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency: str = "100ms"
     material: dict[str, float] = {}
     outcomes: dict[str, Any] = {}
-    respond: dict[Severity, Response] = {}
+    respond: dict[CauseGroup, Response | list[Response]] = {}
 
 
 class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -225,13 +225,12 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
         return CascadeSpec(held.to, held.below) if held is not None else None
 
     @property
-    def respond(self) -> dict[Severity, Response]:
-        defaults = {
-            Severity.LOW: Response.LOG,
-            Severity.MEDIUM: Response.NOTIFY,
-            Severity.HIGH: Response.ROLLBACK,
+    def respond(self) -> Mapping[CauseGroup, Responses]:
+        given = {
+            group: tuple(named) if isinstance(named, list) else (named,)
+            for group, named in self.watch.respond.items()
         }
-        return {**defaults, **self.watch.respond}
+        return {**DEFAULT_RESPONSES, **given}
 
     @property
     def constant(self) -> OutputRow | None:
@@ -366,6 +365,7 @@ def read_model_file(text: str) -> ModelFile:
         raise BadModelFile(str(error), hint=error.hint) from error
     if not isinstance(body, dict):
         raise BadModelFile("the file must be a mapping that starts with `model: NAME`")
+    _refuse_severities(body)  # pyright: ignore[reportUnknownArgumentType]
     fault = find_type_error(body, ModelFile, strict=False)
     if fault is not None:
         raise BadModelFile(str(fault), hint=fault.hint or None)
@@ -374,6 +374,26 @@ def read_model_file(text: str) -> ModelFile:
 
     check_model_file(parsed)
     return parsed
+
+
+# Files once said by severity what is done; it follows from the cause and the tier since.
+_CAUSES_OF: Mapping[str, tuple[CauseGroup, ...]] = {
+    "low": (CauseGroup.DRIFT,),
+    "medium": (CauseGroup.TENANT, CauseGroup.QUALITY),
+    "high": (CauseGroup.BROKEN_INPUT, CauseGroup.FAILING),
+}
+
+
+def _refuse_severities(body: Mapping[str, Any]) -> None:
+    watch = body.get("watch")
+    given = cast("Mapping[Any, Any]", watch).get("respond") if isinstance(watch, Mapping) else None
+    for severity, causes in _CAUSES_OF.items():
+        if isinstance(given, Mapping) and severity in given:
+            keys = " and ".join(f"`{cause}`" for cause in causes)
+            raise BadModelFile(
+                f"watch.respond.{severity}: what is done follows the cause, not the severity",
+                hint=f"write {keys} instead of `{severity}`",
+            )
 
 
 def json_schema() -> dict[str, Any]:

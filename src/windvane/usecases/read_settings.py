@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -10,12 +11,15 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 import yaml
 
+from windvane.core.alerting import Severity
+from windvane.core.alerting.delivery import DEFAULT
 from windvane.core.authorization import BadGrant, parse_grants
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.inference.type_errors import find_type_error
 from windvane.ports.bounded_yaml import BadYaml, load_yaml
 from windvane.ports.regular_file import read_regular_file
 from windvane.ports.sandbox import Protection
+from windvane.usecases.office_hours import make_office_hours
 
 FILE = "windvane.yaml"
 HOME_VARIABLE = "WINDVANE_HOME"
@@ -126,6 +130,67 @@ class Tracing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
 
 
+class Smtp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A mail server, and from whom to whom. ``tls``: by STARTTLS, from the first byte, or none;
+    ``ca`` is a file of authorities that are trusted beside the public ones."""
+
+    host: str
+    sender: str
+    to: Annotated[list[str], msgspec.Meta(min_length=1, max_length=50)]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 587
+    user: str = ""
+    password: str = ""
+    tls: Literal["starttls", "implicit", "none"] = "starttls"
+    ca: str = ""
+
+
+Address = Annotated[str, msgspec.Meta(pattern=r"^(https?://[^/\s].*)?$")]
+
+
+class Channel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A way to tell people, by one of: addresses of ``apprise``, a routing key of ``pagerduty``
+    (``pagerduty_url``: of another region), the address of an ``alertmanager``, a ``webhook`` that
+    takes Alertmanager's format (with a bearer ``token``), a mail server."""
+
+    apprise: list[str] = []
+    pagerduty: str = ""
+    pagerduty_url: Address = ""
+    alertmanager: Address = ""
+    webhook: Address = ""
+    token: str = ""
+    smtp: Smtp | None = None
+
+    @property
+    def kinds(self) -> list[str]:
+        named = ("apprise", "pagerduty", "alertmanager", "webhook", "smtp")
+        return [name for name in named if getattr(self, name)]
+
+    @property
+    def secrets(self) -> set[str]:
+        """What no log line may hold."""
+        out = {*self.apprise, self.pagerduty, self.webhook, self.token}
+        for url in (*self.apprise, self.alertmanager, self.webhook, self.pagerduty_url):
+            out |= _passwords(url)
+        return out | ({self.smtp.password} if self.smtp is not None else set())
+
+
+class NotifyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who is told of a severity, of a team's models or ("") of all: channels in this order."""
+
+    severity: Severity
+    to: Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)]
+    team: str = ""
+
+
+class Office(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When somebody is there, in local time of ``timezone``."""
+
+    days: list[str] = msgspec.field(default_factory=lambda: ["mon", "tue", "wed", "thu", "fri"])
+    begins: str = "09:00"
+    ends: str = "17:00"
+    timezone: str = "UTC"
+
+
 Days = Annotated[float, msgspec.Meta(gt=0.0, le=36_600.0)]
 
 
@@ -166,6 +231,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_storage: dict[str, str] = {}
     registry: str = ""
     notify: list[str] = []
+    channels: dict[str, Channel] = {}
+    routes: list[NotifyRoute] = []
+    office_hours: Office | None = None
+    console_url: Address = ""
     clock: str = ""
     disk_warning_days: Days = 14.0
     spool_max_bytes: Bytes = 1 << 30
@@ -214,6 +283,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         out = set(self.notify)
         for url in (self.store, self.registry, self.redis, self.log, *self.notify):
             out |= _passwords(url)
+        for channel in self.channels.values():
+            out |= channel.secrets
         for name, value in self.log_storage.items():
             if any(word in name.lower() for word in _SECRET_WORDS):
                 out.add(value)
@@ -312,7 +383,8 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
         if name not in Settings.__struct_fields__ or name == "home":
             hint = did_you_mean(str(name), [f for f in Settings.__struct_fields__ if f != "home"])
             raise BadSettings(f"{FILE}: unknown setting {name!r}", hint=hint)
-    for outer, kind in (("oidc", Oidc), ("tls", Tls), ("tracing", Tracing), ("sign_in", SignIn)):
+    for outer, kind in (("oidc", Oidc), ("tls", Tls), ("tracing", Tracing), ("sign_in", SignIn),
+                        ("office_hours", Office)):  # fmt: skip
         given, known = body.get(outer), kind.__struct_fields__
         for name in given if isinstance(given, dict) else ():
             if name not in known:
@@ -331,7 +403,35 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
     found = msgspec.convert(given, Settings)
     _check_ports(found)
     _check_roles(found)
+    _check_routes(found)
     return found
+
+
+def _check_routes(found: Settings) -> None:
+    """Raises BadSettings for a channel or a route that could tell nobody."""
+    for name, channel in found.channels.items():
+        where = f"{FILE}: channels.{name[:80]}"
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", name) or name == DEFAULT:
+            hint = f"lower-case letters, digits and dashes; {DEFAULT!r} is the setting of that name"
+            raise BadSettings(f"{where}: this cannot be a channel's name", hint=hint)
+        if len(channel.kinds) != 1:
+            sides = " and ".join(channel.kinds) or "none"
+            hint = "apprise, pagerduty, alertmanager, webhook or smtp"
+            raise BadSettings(f"{where} is of one kind, here is {sides}", hint=hint)
+    known = [DEFAULT, *found.channels]
+    for i, route in enumerate(found.routes):
+        for name in route.to:
+            if name not in known:
+                hint = did_you_mean(name, known)
+                raise BadSettings(f"{FILE}: routes[{i}]: no channel {name[:80]!r}", hint=hint)
+        if len(set(route.to)) < len(route.to):
+            raise BadSettings(f"{FILE}: routes[{i}]: a channel is there twice", hint="name it once")
+    office = found.office_hours
+    if office is not None:
+        try:
+            make_office_hours(office.days, office.begins, office.ends, office.timezone)
+        except ValueError as error:
+            raise BadSettings(f"{FILE}: office_hours: {error}") from None
 
 
 def _check_roles(found: Settings) -> None:

@@ -13,8 +13,12 @@ from windvane.core.alerting import (
     Finding,
     OpenCause,
     Response,
+    Responses,
+    Tier,
     choose_moves,
-    choose_response,
+    choose_responses,
+    is_unusual,
+    opens_incident,
 )
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision, Effect
@@ -62,29 +66,41 @@ def respond(
 ) -> None:
     """Make the moves that the cause and the model's file allow, tell, and record a decision for
     every finding: all in the caller's transaction. ``found`` are the findings by their member."""
-    response = choose_response(change.cause.kind, window.file.respond)
+    responses = choose_responses(change.cause.kind, window.file.respond)
+    told = _told(window, change, responses)
     before = tx.deployment(window.model) or window.live
     live, back, again = _take_back(tx, before, change.ended, now)
-    live, lines, action = _move(tx, live, change.began, response, now)
+    live, lines, action = _move(tx, live, change.began, responses, now)
     effects: tuple[Effect, ...] = change_deployment(tx, before, live)
     if change.began:
         first = _decision_id(window, change.began[0])
-        if response is not Response.LOG:
+        if told is Response.NOTIFY:
             evidence = [found[f.member].evidence for f in change.began]
             effects += join_incident(
                 tx, window.file, change, evidence=evidence, now=now, decision=first, done=lines
             )
     if change.ended:
-        leave_incident(
+        effects += leave_incident(
             tx, window.file, change, cause_kinds(),
             now=now, decision=_decision_id(window, change.ended[0]),
             lines=[*(f.title for f in change.ended), *back],
         )  # fmt: skip
-    told = "log" if response is Response.LOG else "notify"
     for finding in (*change.began, *change.ended):
-        named = (action or told) if finding.began else (again or "close")
+        named = (action or told.value) if finding.began else (again or "close")
         _decide(tx, window, found[finding.member], named, now, effects)
         effects = ()
+
+
+def _told(window: ClosedWindow, change: CauseChange, responses: Responses) -> Response:
+    """How people learn of it. What the file has in the digest they hear of at once where it does
+    more harm than its kind usually does."""
+    if opens_incident(responses):
+        return Response.NOTIFY
+    if Response.DIGEST not in responses:
+        return Response.LOG
+    tier = Tier(window.file.tier)
+    graver = any(is_unusual(f.cause.kind, tier, f.severity) for f in change.began)
+    return Response.NOTIFY if graver else Response.DIGEST
 
 
 def _take_back(
@@ -101,14 +117,14 @@ def _take_back(
 
 
 def _move(
-    tx: Tx, live: Deployment, began: Sequence[Finding], response: Response, now: float
+    tx: Tx, live: Deployment, began: Sequence[Finding], responses: Responses, now: float
 ) -> tuple[Deployment, list[str], str]:
     lines: list[str] = []
     action = ""
     kinds = {f.cause.kind.name: f.cause.kind for f in began}
     for kind in kinds.values():
         mine = [f for f in began if f.cause.kind.name == kind.name]
-        for name in choose_moves(kind, response):
+        for name in choose_moves(kind, responses):
             moved: Moved = MOVES[name].begin(tx, live, mine, now)
             live, action = moved.live, moved.action or action
             lines += moved.lines

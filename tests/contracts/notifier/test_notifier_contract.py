@@ -9,8 +9,8 @@ from typing import Any
 import apprise
 import pytest
 
-from windvane.adapters.notify import AppriseNotifier
-from windvane.adapters.notify.apprise_notifier import NotificationFailed
+from windvane.adapters.notify import AppriseNotifier, NotificationFailed
+from windvane.ports.notifier import Message
 
 
 def told(journal: Path) -> list[str]:
@@ -24,19 +24,19 @@ def journal(tmp_path: Path) -> Path:
 
 def test_a_key_is_told_once(journal: Path) -> None:
     notifier = AppriseNotifier(journal, [])
-    notifier.send("d1#0", "title é", "two\nlines")
-    notifier.send("d1#0", "title é", "two\nlines")
-    notifier.send("d1#1", "another", "body")
+    notifier.send(Message("d1#0", "title é", "two\nlines"))
+    notifier.send(Message("d1#0", "title é", "two\nlines"))
+    notifier.send(Message("d1#1", "another", "body"))
     assert told(journal) == ["d1#0", "d1#1"]
     first = json.loads(journal.read_text().splitlines()[0])
     assert first == {"key": "d1#0", "title": "title é", "body": "two\nlines"}
 
 
 def test_a_new_instance_remembers(journal: Path) -> None:
-    AppriseNotifier(journal, []).send("d1#0", "title", "body")
+    AppriseNotifier(journal, []).send(Message("d1#0", "title", "body"))
     again = AppriseNotifier(journal, [])
-    again.send("d1#0", "title", "body")
-    again.send("d2#0", "title", "body")
+    again.send(Message("d1#0", "title", "body"))
+    again.send(Message("d2#0", "title", "body"))
     assert told(journal) == ["d1#0", "d2#0"]
 
 
@@ -54,26 +54,26 @@ def test_what_no_service_took_raises_and_may_be_told_later(
     monkeypatch.setattr(apprise.Apprise, "notify", notify)
     notifier = AppriseNotifier(journal, ["json://127.0.0.1:1/"])
     with pytest.raises(NotificationFailed, match="NOT-101"):
-        notifier.send("d1#0", "title", "body")
+        notifier.send(Message("d1#0", "title", "body"))
     assert told(journal) == []
-    notifier.send("d1#0", "title", "body")
-    notifier.send("d1#0", "title", "body")
+    notifier.send(Message("d1#0", "title", "body"))
+    notifier.send(Message("d1#0", "title", "body"))
     assert sent == ["title", "title"]
     assert told(journal) == ["d1#0"]
 
 
 def test_two_living_instances_tell_a_key_once(journal: Path) -> None:
     one, two = AppriseNotifier(journal, []), AppriseNotifier(journal, [])
-    one.send("d1#0", "title", "body")
-    two.send("d1#0", "title", "body")
+    one.send(Message("d1#0", "title", "body"))
+    two.send(Message("d1#0", "title", "body"))
     assert told(journal) == ["d1#0"]
 
 
 def test_a_torn_line_does_not_stop_the_steward(journal: Path) -> None:
-    AppriseNotifier(journal, []).send("d1#0", "title", "body")
+    AppriseNotifier(journal, []).send(Message("d1#0", "title", "body"))
     with journal.open("a") as file:
         file.write('{"key": "d2#0", "ti')
     again = AppriseNotifier(journal, [])
-    again.send("d1#0", "title", "body")
-    again.send("d2#0", "title", "body")
+    again.send(Message("d1#0", "title", "body"))
+    again.send(Message("d2#0", "title", "body"))
     assert "d2#0" in journal.read_text()

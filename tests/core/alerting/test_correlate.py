@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from windvane.core.alerting import (
     CANARY,
     Cause,
+    CauseGroup,
     CauseKind,
     Finding,
     Join,
     OpenCause,
-    Severity,
     correlate,
 )
 
-FEED = CauseKind("feed", Severity.HIGH, "feed.md", joins={"feed": Join.SAME_ONSET})
-ERRORS = CauseKind("errors", Severity.HIGH, "errors.md", joins={"feed": Join.SAME_ONSET})
-OUTCOMES = CauseKind("outcomes", Severity.MEDIUM, "o.md", joins={"feed": Join.WHILE_OPEN})
-DRIFT = CauseKind("training_drift", Severity.LOW, "d.md", joins={"feed": Join.SAME_SOURCES})
-TENANT = CauseKind("tenant", Severity.MEDIUM, "tenant.md")
+FEED = CauseKind("feed", CauseGroup.BROKEN_INPUT, "feed.md", joins={"feed": Join.SAME_ONSET})
+ERRORS = CauseKind("errors", CauseGroup.FAILING, "errors.md", joins={"feed": Join.SAME_ONSET})
+OUTCOMES = CauseKind("outcomes", CauseGroup.QUALITY, "o.md", joins={"feed": Join.WHILE_OPEN})
+DRIFT = CauseKind("training_drift", CauseGroup.DRIFT, "d.md", joins={"feed": Join.SAME_SOURCES})
+TENANT = CauseKind("tenant", CauseGroup.TENANT, "tenant.md")
 TOGETHER = 120.0
 
 

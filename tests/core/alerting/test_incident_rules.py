@@ -2,37 +2,57 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from windvane.core.alerting import (
     CANARY,
+    DEFAULT_RESPONSES,
     Cause,
+    CauseGroup,
     CauseKind,
     Response,
-    Severity,
     choose_moves,
-    choose_response,
+    choose_responses,
+    opens_incident,
     rank_suspects,
 )
 
-RESPOND = {
-    Severity.LOW: Response.LOG,
-    Severity.MEDIUM: Response.NOTIFY,
-    Severity.HIGH: Response.ROLLBACK,
-}
 KIND = CauseKind(
-    "feed", Severity.HIGH, "feed.md",
+    "feed", CauseGroup.BROKEN_INPUT, "feed.md",
     moves={Response.FALLBACK: ("stand_in",), Response.ROLLBACK: ("stand_in", "roll_back")},
 )  # fmt: skip
 
 
-def test_the_severity_gives_the_response_and_the_response_the_moves() -> None:
-    assert choose_response(KIND, RESPOND) is Response.ROLLBACK
-    assert choose_moves(KIND, Response.ROLLBACK) == ("stand_in", "roll_back")
-    assert choose_moves(KIND, Response.FALLBACK) == ("stand_in",)
-    assert choose_moves(KIND, Response.NOTIFY) == ()
-    assert choose_moves(CANARY, Response.ROLLBACK) == ()  # its gate moves by itself
+def test_the_group_gives_the_responses_and_these_the_moves() -> None:
+    respond = {**DEFAULT_RESPONSES, CauseGroup.BROKEN_INPUT: (Response.FALLBACK,)}
+    assert choose_responses(KIND, respond) == (Response.FALLBACK,)
+    assert choose_responses(CANARY, respond) == (Response.NOTIFY,), "its gate moves by itself"
+    assert choose_moves(KIND, (Response.ROLLBACK,)) == ("stand_in", "roll_back")
+    assert choose_moves(KIND, (Response.FALLBACK,)) == ("stand_in",)
+    assert choose_moves(KIND, (Response.NOTIFY,)) == ()
+    both = (Response.FALLBACK, Response.ROLLBACK)
+    assert choose_moves(KIND, both) == ("stand_in", "roll_back"), "each once"
+
+
+def test_every_group_has_a_response_of_its_own() -> None:
+    assert set(DEFAULT_RESPONSES) == set(CauseGroup)
+    silent = [g for g, given in DEFAULT_RESPONSES.items() if not opens_incident(given)]
+    assert silent == [CauseGroup.DRIFT], "drift by itself harms nobody"
+
+
+@pytest.mark.parametrize(
+    ("responses", "told"),
+    [
+        ((Response.LOG,), False), ((Response.DIGEST,), False),
+        ((Response.LOG, Response.DIGEST), False),
+        ((Response.NOTIFY,), True), ((Response.FALLBACK,), True), ((Response.ROLLBACK,), True),
+        ((Response.DIGEST, Response.NOTIFY), True),
+    ],
+)  # fmt: skip
+def test_what_acts_on_a_model_tells_of_it(responses: tuple[Response, ...], told: bool) -> None:
+    assert opens_incident(responses) is told
 
 
 def test_one_cause_is_one_key() -> None:

@@ -86,7 +86,7 @@ def test_missing_outcomes_neither_open_nor_close(harness: Harness) -> None:
 
 def test_outcomes_respond_as_the_file_says(harness: Harness) -> None:
     harness.clock.at += 1
-    harness.apply(FILE.replace("watch:\n", "watch:\n  respond: {medium: log}\n"))
+    harness.apply(FILE.replace("watch:\n", "watch:\n  respond: {quality: log}\n"))
     for i in range(20):
         if i == 3:
             log_scored(harness, i, 400, right=False)

@@ -45,7 +45,7 @@ def test_a_broken_feed_is_noticed_told_and_stood_in_for(broken: Harness) -> None
     live = broken.live
     assert (live.champion, live.standing_in, live.broken_views) == ("1", "2", ("weather",))
     (told,) = broken.queued(NOTIFY)
-    assert told["title"] == "[high] delay"
+    assert told["title"] == "[medium] delay"
     with broken.store.read() as tx:
         table = tx.routing()
     assert table is not None
@@ -131,14 +131,15 @@ def test_by_default_a_change_of_unit_or_a_stuck_value_is_material(
 
 @pytest.mark.parametrize(
     ("respond", "action", "standing", "told"),
-    [("log", "log", None, 0), ("notify", "notify", None, 1), ("fallback", "fall_back", "2", 1),
+    [("log", "log", None, 0), ("digest", "digest", None, 0),
+     ("notify", "notify", None, 1), ("fallback", "fall_back", "2", 1),
      ("rollback", "fall_back", "2", 1)],
 )  # fmt: skip
 def test_the_response_is_the_files(
     harness: Harness, respond: str, action: str, standing: str | None, told: int
 ) -> None:
     harness.clock.at += 1
-    harness.apply(FILE.replace("watch:\n", f"watch:\n  respond: {{high: {respond}}}\n"))
+    harness.apply(FILE.replace("watch:\n", f"watch:\n  respond: {{broken_input: {respond}}}\n"))
     play(harness, [QUIET] * 6 + [NULLS] * 8)
     assert [d.action for d in harness.decisions() if d.judge] == [action]
     assert harness.live.standing_in == standing

@@ -1,4 +1,4 @@
-"""Inputs that moved away from the training: logged, and nobody is woken."""
+"""Inputs that moved away from the training: in the digest, and nobody is woken."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from windvane.usecases.replay_decision import replay_decision
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
 
-def test_drift_from_training_is_logged_not_told(harness: Harness) -> None:
+def test_drift_from_training_is_for_the_digest(harness: Harness) -> None:
     """Training drift: the inputs changed slowly; nobody is woken, the champion stays."""
     harness.cache = WindowCache()
     for i in range(60):
@@ -21,7 +21,7 @@ def test_drift_from_training_is_logged_not_told(harness: Harness) -> None:
     found = verdicts(harness, "training_drift")
     assert [v.start for v in found] == [START + 60.0 * i for i in (19, 39, 59)]
     assert found[-1].outcome == "fail"
-    logged = harness.decisions("log")
+    logged = harness.decisions("digest")
     assert logged
     assert logged[0].subject == "Training drift"
     assert replay_decision(logged[0]).same

@@ -112,7 +112,10 @@ def control_series(
     found["steward_shards_held"][()] = float(len(held))
     opened, records = tx.open_incidents(), tx.models()
     _add_incidents(found, opened, {record.name for record in records}, most_models)
-    for kind, n in Counter(e.kind for e in tx.due_effects(float("inf"), 10_000)).items():
+    due = {e.key for e in tx.due_effects(wall, 10_000)}
+    late = [e for e in tx.due_effects(float("inf"), 10_000) if e.attempts > 0 or e.key in due]
+    # Without those whose time has not come: an escalation waits for an answer.
+    for kind, n in Counter(e.kind for e in late).items():
         found["effects_waiting"][kind,] = float(n)
     _add_storage(found, tx, now, wall, expire_after_s)
     found["models_left_out"][()] = float(max(0, len(records) - most_models))

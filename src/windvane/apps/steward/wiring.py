@@ -11,12 +11,24 @@ from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileArtifacts, FilePendingRollbacks, FileRoutingFeed
-from windvane.adapters.notify import AppriseNotifier
+from windvane.adapters.notify import (
+    AlertmanagerSender,
+    AppriseNotifier,
+    JournaledNotifier,
+    MailSender,
+    PagerDutySender,
+    Sender,
+    WebhookSender,
+)
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.steward.lanes import Lanes
 from windvane.apps.steward.loop import Steward
+from windvane.core.alerting.delivery import DEFAULT, Route
+from windvane.ports.notifier import Notifier
 from windvane.usecases.deliver_effects import make_lanes
-from windvane.usecases.read_settings import Settings, find_settings
+from windvane.usecases.notify_people import Outlets
+from windvane.usecases.office_hours import make_office_hours
+from windvane.usecases.read_settings import Channel, Settings, find_settings
 
 
 class LazyMirror:
@@ -44,10 +56,42 @@ def store(given: Settings) -> SqlControlStore:
     return SqlControlStore(given.store_url)
 
 
+def outlets(given: Settings) -> Outlets:
+    """The ways out that the settings name, each with the one journal of what was told."""
+    journal = given.folder / "notifications.jsonl"
+    channels: dict[str, Notifier] = {DEFAULT: AppriseNotifier(journal, given.notify)}
+    for name, channel in given.channels.items():
+        if channel.apprise:
+            channels[name] = AppriseNotifier(journal, channel.apprise, name)
+        else:
+            channels[name] = JournaledNotifier(journal, _sender(given, channel), name)
+    routes = [Route(route.severity, tuple(route.to), route.team) for route in given.routes]
+    office = given.office_hours
+    hours = None
+    if office is not None:
+        hours = make_office_hours(office.days, office.begins, office.ends, office.timezone)
+    return Outlets(channels, routes, hours, console_url=given.console_url)
+
+
+def _sender(given: Settings, channel: Channel) -> Sender:
+    if channel.pagerduty:
+        return PagerDutySender(channel.pagerduty, channel.pagerduty_url)
+    if channel.alertmanager:
+        return AlertmanagerSender(channel.alertmanager)
+    smtp = channel.smtp
+    if smtp is None:
+        return WebhookSender(channel.webhook, channel.token)
+    return MailSender(
+        smtp.host, smtp.port, sender=smtp.sender, to=smtp.to, user=smtp.user,
+        password=smtp.password, encrypted=smtp.tls != "none",
+        from_the_first_byte=smtp.tls == "implicit",
+        authorities=given.folder / smtp.ca if smtp.ca else None,
+    )  # fmt: skip
+
+
 def lanes(given: Settings, held: SqlControlStore) -> Lanes:
-    notifier = AppriseNotifier(given.folder / "notifications.jsonl", given.notify)
     clock, feed = open_clock(given.clock), FileRoutingFeed(given.routing_file)
-    made = make_lanes(held, clock, feed, notifier, LazyMirror(given), FileArtifacts())
+    made = make_lanes(held, clock, feed, outlets(given), LazyMirror(given), FileArtifacts())
     return Lanes(held, clock, made, given.steward_every_s)
 
 

@@ -7,16 +7,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
-class Severity(enum.StrEnum):
-    LOW = "low"
-    MEDIUM = "medium"
-    HIGH = "high"
+class CauseGroup(enum.StrEnum):
+    """What harm a cause does: the keys of ``watch.respond`` in a model's file. Each kind of cause
+    names its own."""
+
+    BROKEN_INPUT = "broken_input"
+    FAILING = "failing"
+    QUALITY = "quality"
+    DRIFT = "drift"
+    TENANT = "tenant"
+    ABSENCE = "absence"
+    SLO = "slo"
 
 
 class Response(enum.StrEnum):
-    """What a model's file allows to be done, least first; each includes those before it."""
+    """What a model's file allows to be done. LOG: a recorded decision, as with each. DIGEST: it is
+    listed in the digest. NOTIFY: an incident opens, and people are told as its severity asks.
+    FALLBACK and ROLLBACK notify too, and make the moves that the kind of cause has for them."""
 
     LOG = "log"
+    DIGEST = "digest"
     NOTIFY = "notify"
     FALLBACK = "fallback"
     ROLLBACK = "rollback"
@@ -36,11 +46,12 @@ class Join(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CauseKind:
-    """A kind of cause: its severity, the file of its runbook, the moves that a response allows,
-    and the kinds whose open cause its findings join."""
+    """A kind of cause: the key of ``watch.respond`` that it ``responds_to`` (None: the file has
+    no say), the file of its runbook, the moves that a response allows, and the kinds whose open
+    cause its findings join."""
 
     name: str
-    severity: Severity
+    responds_to: CauseGroup | None
     runbook: str
     moves: Mapping[Response, tuple[str, ...]] = field(
         default_factory=dict[Response, tuple[str, ...]]
@@ -64,17 +75,36 @@ class Cause:
 
 
 # Of a rollout's gate, which is no monitor: it judges a version, not a window.
-CANARY = CauseKind("canary", Severity.HIGH, "canary-rolled-back.md")
+CANARY = CauseKind("canary", None, "canary-rolled-back.md")
 
 
-def choose_response(kind: CauseKind, respond: Mapping[Severity, Response]) -> Response:
-    """The model's own response for the cause's severity."""
-    return respond[kind.severity]
+Responses = tuple[Response, ...]
+
+DEFAULT_RESPONSES: Mapping[CauseGroup, Responses] = {
+    CauseGroup.BROKEN_INPUT: (Response.ROLLBACK,),
+    CauseGroup.FAILING: (Response.ROLLBACK,),
+    CauseGroup.QUALITY: (Response.NOTIFY,),
+    CauseGroup.DRIFT: (Response.DIGEST,),
+    CauseGroup.TENANT: (Response.NOTIFY,),
+    CauseGroup.ABSENCE: (Response.NOTIFY,),
+    CauseGroup.SLO: (Response.NOTIFY,),
+}
+
+_TELLING = frozenset({Response.NOTIFY, Response.FALLBACK, Response.ROLLBACK})
 
 
-def choose_moves(kind: CauseKind, response: Response) -> tuple[str, ...]:
-    """Names of the moves that ``response`` allows against a cause of this kind."""
-    return kind.moves.get(response, ())
+def choose_responses(kind: CauseKind, respond: Mapping[CauseGroup, Responses]) -> Responses:
+    """The model's own responses to a cause of this kind."""
+    return (Response.NOTIFY,) if kind.responds_to is None else respond[kind.responds_to]
+
+
+def opens_incident(responses: Responses) -> bool:
+    return not _TELLING.isdisjoint(responses)
+
+
+def choose_moves(kind: CauseKind, responses: Responses) -> tuple[str, ...]:
+    """Names of the moves that ``responses`` allow against a cause of this kind, each once."""
+    return tuple(dict.fromkeys(m for one in responses for m in kind.moves.get(one, ())))
 
 
 def rank_suspects(sizes: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windvane.core.alerting.cause import Cause
+from windvane.core.alerting.severity import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +14,8 @@ class Finding:
 
     ``since`` is when it began by the monitor's best estimate (s), ``title`` what a person is
     told. ``suspects`` are features and the sizes of their effects, largest first; ``sources``
-    those that it concerns.
+    those that it concerns. ``severity`` is of a monitor that measured the harm (a total outage
+    against a small shift); None leaves it to the table of severities.
     """
 
     monitor: str
@@ -23,6 +25,7 @@ class Finding:
     title: str
     suspects: tuple[tuple[str, float], ...] = ()
     sources: tuple[str, ...] = ()
+    severity: Severity | None = None
 
     @property
     def member(self) -> str:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from windvane.core.authorization import Action
 from windvane.ports.control_store import Incident, IncidentNote, Tx
+from windvane.ports.notifier import Happening
 from windvane.usecases.actions.base import (
     About,
     ActionRefused,
@@ -15,6 +16,7 @@ from windvane.usecases.actions.base import (
     ModelAction,
     Occurrence,
 )
+from windvane.usecases.notify_people import follow_incident
 
 
 class CannotAcknowledge(ActionRefused):
@@ -46,7 +48,8 @@ class Acknowledge(ModelAction):
         message = f"{asked.by} is on it"
         why = f": {asked.reason}" if asked.reason else ""
         tx.add_note(held.id, IncidentNote(when.now, f"{message}{why}", when.decision))
-        return Done(f"incident {held.id}", "INC-111", message)
+        effects = follow_incident(held, Happening.ACKNOWLEDGED)
+        return Done(f"incident {held.id}", "INC-111", message, effects=effects)
 
     def _open(self, tx: Tx, asked: Asked) -> Incident:
         held = tx.incident(asked.incident)

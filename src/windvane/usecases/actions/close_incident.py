@@ -10,6 +10,7 @@ import msgspec
 
 from windvane.core.authorization import Action
 from windvane.ports.control_store import Incident, IncidentNote, MonitorState, Tx
+from windvane.ports.notifier import Happening
 from windvane.usecases.actions.base import (
     About,
     ActionRefused,
@@ -19,6 +20,7 @@ from windvane.usecases.actions.base import (
     Occurrence,
 )
 from windvane.usecases.monitors import Monitor, cause_kinds, monitor_named
+from windvane.usecases.notify_people import follow_incident
 from windvane.usecases.open_incident import cause_of
 
 
@@ -59,7 +61,8 @@ class CloseIncident(ModelAction):
         tx.put_incident(replace(held, closed_at=when.now, members=()))
         message = f"closed by hand: {asked.reason}" if asked.reason else "closed by hand"
         tx.add_note(held.id, IncidentNote(when.now, message, when.decision))
-        return Done(f"incident {held.id}", "INC-100", message, {"why": asked.reason})
+        effects = follow_incident(held, Happening.RESOLVED)
+        return Done(f"incident {held.id}", "INC-100", message, {"why": asked.reason}, effects)
 
     def _closable(self, tx: Tx, incident: str) -> Incident:
         held = tx.incident(incident)

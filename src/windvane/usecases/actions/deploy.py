@@ -93,11 +93,11 @@ class Deploy(ModelAction):
         _check_trusted(tx, tx.version(asked.model, asked.version))
         plan = _plan(tx, asked, when.now)
         cause = Cause(CANARY, f"version {asked.version}")
-        close_incident(
+        over = close_incident(
             tx, asked.model, cause, now=when.now, decision=when.decision,
             lines=[f"version {asked.version} was deployed again"],
         )  # fmt: skip
-        effects = change_deployment(tx, plan.before, plan.after)
+        effects = change_deployment(tx, plan.before, plan.after) + over
         before = None if plan.before is None else plan.before.champion
         facts = {"version": asked.version, "before": before}
         return Done(f"version {asked.version}", "ROL-100", plan.message, facts, effects)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from windvane.core.alerting import Cause, CauseKind, Finding, Join, Response, Severity
+from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Join, Response
 from windvane.core.routing import SELECTED, Arm
 from windvane.core.verdict import RateFacts, RatePolicy, RateState
 from windvane.ports.event_log import EventLog
@@ -19,7 +19,7 @@ from windvane.usecases.read_model_file import ModelFile, parse_share
 CODES = "SLO"
 ERRORS = CauseKind(
     "errors",
-    Severity.HIGH,
+    CauseGroup.FAILING,
     "model-errors.md",
     moves={Response.ROLLBACK: (ROLL_BACK,)},
     joins={"feed": Join.SAME_ONSET},

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from windvane.core.alerting import Cause, CauseKind, Finding, Join, Severity
+from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Join
 from windvane.core.outcomes import OutcomePolicy, judge_outcomes
 from windvane.core.task import Quality, make_task
 from windvane.core.verdict import Outcome
@@ -28,7 +28,7 @@ from windvane.usecases.monitors.spans import due_since
 from windvane.usecases.read_model_file import ModelFile
 
 OUTCOMES = CauseKind(
-    "outcomes", Severity.MEDIUM, "outcomes-below-floor.md", joins={"feed": Join.WHILE_OPEN}
+    "outcomes", CauseGroup.QUALITY, "outcomes-below-floor.md", joins={"feed": Join.WHILE_OPEN}
 )
 OUTCOME_STATES = ("joined", "late", "unknown", "ambiguous", "out_of_range")
 """What may become of an outcome, as `OutcomeCounts` has them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from windvane.core.alerting import Cause, CauseKind, Finding, Severity
+from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding
 from windvane.core.verdict import RateFacts, RatePolicy, RateState
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, StateRows
@@ -15,7 +15,7 @@ from windvane.usecases.monitors.rates import RATE, judge_one_rate
 from windvane.usecases.read_model_file import ModelFile, parse_share
 
 CODES = "CON"
-TENANT = CauseKind("tenant", Severity.MEDIUM, "tenant-refused.md")
+TENANT = CauseKind("tenant", CauseGroup.TENANT, "tenant-refused.md")
 
 
 class Refusals(Monitor):

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from windvane.core.alerting import (
     Cause,
+    CauseGroup,
     CauseKind,
     Finding,
     Join,
     Response,
-    Severity,
     rank_suspects,
 )
 from windvane.core.drift import (
@@ -50,10 +50,11 @@ _WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by", Kind.DRIF
 
 FEED = CauseKind(
     "feed",
-    Severity.HIGH,
+    CauseGroup.BROKEN_INPUT,
     "feed-broken.md",
     moves={
         Response.LOG: (MARK_SOURCE,),
+        Response.DIGEST: (MARK_SOURCE,),
         Response.NOTIFY: (MARK_SOURCE,),
         Response.FALLBACK: (MARK_SOURCE, STAND_IN),
         Response.ROLLBACK: (MARK_SOURCE, STAND_IN),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from windvane.core.alerting import Cause, CauseKind, Finding, Join, Severity, rank_suspects
+from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Join, rank_suspects
 from windvane.core.drift import (
     DriftFacts,
     DriftPolicy,
@@ -35,7 +35,7 @@ from windvane.usecases.window_policy import WindowPolicy
 SALT = "season"
 
 TRAINING_DRIFT = CauseKind(
-    "training_drift", Severity.LOW, "drift.md", joins={"feed": Join.SAME_SOURCES}
+    "training_drift", CauseGroup.DRIFT, "drift.md", joins={"feed": Join.SAME_SOURCES}
 )
 
 

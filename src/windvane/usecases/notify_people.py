@@ -1,0 +1,317 @@
+"""Tell people of an incident: by its route, in its time, until somebody answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import quote
+
+from windvane.core.alerting import Severity, gravest
+from windvane.core.alerting.delivery import (
+    DeliveryFacts,
+    DeliveryPolicy,
+    Route,
+    Step,
+    choose_channels,
+    plan_delivery,
+    wait_after,
+)
+from windvane.core.errors import WindvaneError
+from windvane.core.journal import Effect
+from windvane.ports.clock import Clock
+from windvane.ports.control_store import (
+    ControlStore,
+    Incident,
+    IncidentNote,
+    OutboxItem,
+    Tx,
+    UnknownName,
+)
+from windvane.ports.notifier import Happening, Message, Notifier
+from windvane.usecases.office_hours import OfficeHours, next_opening
+from windvane.usecases.read_model_file import BadModelFile, as_duration, read_model_file
+
+FOLLOW = "follow_incident"
+_LOOK_AGAIN_S = 60.0
+
+
+class Postponed(Exception):
+    """The effect is due ``at`` (wall, s), and has another ``body`` from now on."""
+
+    def __init__(self, body: Mapping[str, Any], at: float) -> None:
+        super().__init__(f"due at {at}")
+        self.body, self.at = body, at
+
+
+@dataclass(frozen=True, slots=True)
+class Outlets:
+    """The ways out: channels by name (`DEFAULT` among them), who is told of what, when, and where
+    the console is found ("": notifications have no link)."""
+
+    channels: Mapping[str, Notifier]
+    routes: Sequence[Route] = ()
+    office: OfficeHours | None = None
+    policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
+    console_url: str = ""
+
+
+def follow_incident(incident: Incident, happening: Happening) -> tuple[Effect, ...]:
+    """The effect that tells channels which follow an incident what happened to it."""
+    about = {"model": incident.model, "incident": incident.id}
+    return (Effect(FOLLOW, {**about, "happening": happening.value}),)
+
+
+def tell_people(store: ControlStore, clock: Clock, outlets: Outlets, item: OutboxItem) -> None:
+    """Do what is next about one notification. Raises Postponed where more is to be done later, and
+    what the last channel raised where none took it."""
+    while True:
+        with store.read() as tx:
+            incident = _incident(tx, item.body)
+            consumers = _consumers(tx, item.key)
+            if _check_silence(tx, item.body, incident, clock.wall()):
+                return
+        item = _once(store, clock, outlets, item, incident, consumers)
+        if item.body.get("finished"):
+            return
+
+
+def tell_followers(store: ControlStore, clock: Clock, outlets: Outlets, item: OutboxItem) -> None:
+    """Tell channels of an incident's route that follow it. Raises what the last of those raised
+    that failed, when the others are told."""
+    with store.read() as tx:
+        incident = _incident(tx, item.body)
+        team = _team(tx, str(item.body.get("model", "")))
+    if incident is None:
+        return
+    happening = Happening(item.body["happening"])
+    severity = Severity(incident.severity)
+    names = {
+        name
+        for one in Severity
+        if one.rank <= severity.rank
+        for name in choose_channels(outlets.routes, one, team)
+    }
+    failed: Exception | None = None
+    for name in sorted(names):
+        channel = outlets.channels[name]
+        if not channel.follows:
+            continue
+        words = {"title": incident.title, "body": f"{incident.title}\n{happening.value}"}
+        message = _message(outlets, item.key, words, incident, team, severity, clock.wall())
+        try:
+            channel.send(replace(message, happening=happening))
+        except Exception as error:
+            failed = error
+    if failed is not None:
+        raise failed
+
+
+def _once(
+    store: ControlStore,
+    clock: Clock,
+    outlets: Outlets,
+    item: OutboxItem,
+    incident: Incident | None,
+    consumers: str,
+) -> OutboxItem:
+    """The item as it is after one step; ``finished`` in its body if nothing is left."""
+    wall, body = clock.wall(), dict(item.body)
+    team, severity = str(body.get("team", "")), _severity(body, incident)
+    names = choose_channels(outlets.routes, severity, team)
+    began = float(body.setdefault("began", wall))
+    plan = plan_delivery(_facts(body, incident, severity, len(names), outlets, wall),
+                         outlets.policy, wall)  # fmt: skip
+    if incident is None and plan.step is not Step.TELL:
+        return replace(item, body={**body, "finished": True})
+    match plan.step:
+        case Step.DONE:
+            return replace(item, body={**body, "finished": True})
+        case Step.WAIT:
+            # Somebody may answer, or it may end, before that.
+            raise Postponed({**body, "waited": True}, plan.at)
+        case Step.RAISE:
+            after = as_duration(outlets.policy.due_within_s)
+            line = f"nobody acknowledged it within {after}: it is of high severity now"
+            graver = {
+                **body,
+                "told": 0,
+                "reached": 0,
+                "overdue": True,
+                "severity": Severity.HIGH.value,
+            }
+            _raise(store, clock, item.key, graver, line)
+            return replace(item, body=graver)
+        case Step.TELL:
+            pass
+    key = f"{item.key}/overdue" if body.get("overdue") else item.key
+    words = {"title": str(body["title"]), "body": str(body["body"]) + consumers}
+    if body.get("overdue"):
+        words["title"] = f"[high] {body.get('model', '')}"
+        words["body"] = f"overdue: nobody acknowledged it\n{words['body']}"
+    message = _message(outlets, key, words, incident, team, severity, began)
+    reached = _try(store, clock, outlets, item, names, plan.channel, message, body)
+    told_by = outlets.channels[names[reached]]
+    if told_by.follows and incident is not None and incident.closed_at is not None:
+        # It ended before it could be told: what follows it would wait for its end.
+        over = replace(message, key=f"{key}/over", happening=Happening.RESOLVED, at=wall)
+        told_by.send(over)
+    after = {**body, "told": reached + 1, "told_at": wall,
+             "reached": int(body.get("reached", 0)) + 1}  # fmt: skip
+    return replace(item, body=after if incident is not None else {**after, "finished": True})
+
+
+def _try(
+    store: ControlStore,
+    clock: Clock,
+    outlets: Outlets,
+    item: OutboxItem,
+    names: Sequence[str],
+    first: int,
+    message: Message,
+    body: dict[str, Any],
+) -> int:
+    """The number of the channel that took it, from ``first`` on. Raises what the last raised."""
+    incident, failed = message.incident, list(body.get("failed", []))
+    lines: list[str] = []
+    if first > 0:
+        wait = as_duration(wait_after(outlets.policy, int(body.get("reached", 0))))
+        lines.append(f"not acknowledged for {wait}: told by {names[first]} too")
+    for number in range(first, len(names)):
+        name = names[number]
+        try:
+            outlets.channels[name].send(message)
+        except Exception as error:
+            last = number + 1 == len(names)
+            if name not in failed:  # of a retry the timeline knows already
+                failed.append(name)
+                rest = "it is tried again" if last else f"it falls to {names[number + 1]}"
+                lines.append(f"{name} did not take the notification: {rest}")
+            if last:
+                if failed != body.get("failed", []):
+                    _note(store, clock, incident, lines, item.key, {**body, "failed": failed})
+                raise error
+        else:
+            _note(store, clock, incident, lines)
+            return number
+    raise WindvaneError("a route without a channel")
+
+
+def _facts(
+    body: Mapping[str, Any],
+    incident: Incident | None,
+    severity: Severity,
+    channels: int,
+    outlets: Outlets,
+    wall: float,
+) -> DeliveryFacts:
+    return DeliveryFacts(
+        severity=severity,
+        channels=channels,
+        began=float(body["began"]),
+        office_opens=next_opening(outlets.office, wall),
+        told=int(body.get("told", 0)),
+        told_at=float(body.get("told_at", 0.0)),
+        reached=int(body.get("reached", 0)),
+        is_open=incident is None or incident.closed_at is None,
+        acknowledged=incident is not None and bool(incident.acknowledged_by),
+        overdue=bool(body.get("overdue")),
+        waited=bool(body.get("waited")),
+    )
+
+
+def _message(
+    outlets: Outlets,
+    key: str,
+    words: Mapping[str, str],
+    incident: Incident | None,
+    team: str,
+    severity: Severity,
+    at: float,
+) -> Message:
+    if incident is None:
+        return Message(key, words["title"], words["body"], severity=severity.value, at=at)
+    link = ""
+    if outlets.console_url:
+        link = f"{outlets.console_url.rstrip('/')}/incidents/{quote(incident.id, safe='')}"
+    labels = {"model": incident.model, "kind": incident.kind, "team": team,
+              "cause": incident.cause, "runbook": incident.runbook}  # fmt: skip
+    return Message(
+        key, words["title"], words["body"], incident.id, severity.value, at=at, link=link,
+        labels=labels,
+    )  # fmt: skip
+
+
+def _severity(body: Mapping[str, Any], incident: Incident | None) -> Severity:
+    """What it was told as: an incident that becomes graver is told of once more."""
+    given = body.get("severity") or (incident.severity if incident is not None else "high")
+    return Severity(given)
+
+
+def _incident(tx: Tx, body: Mapping[str, Any]) -> Incident | None:
+    name = str(body.get("incident", ""))
+    try:
+        return tx.incident(name) if name else None
+    except UnknownName:
+        return None
+
+
+def _raise(store: ControlStore, clock: Clock, key: str, body: Mapping[str, Any], line: str) -> None:
+    """In one transaction with what the effect remembers: a severity is raised once."""
+    model, name = str(body["model"]), str(body["incident"])
+    with store.begin([model]) as tx:
+        held = tx.incident(name)
+        severity = gravest((Severity(held.severity), Severity.HIGH))
+        tx.put_incident(replace(held, severity=severity.value))
+        tx.add_note(name, IncidentNote(clock.now(), line))
+        tx.postpone_effect(key, body, clock.wall() + _LOOK_AGAIN_S)
+
+
+def _note(
+    store: ControlStore,
+    clock: Clock,
+    incident: str,
+    lines: Sequence[str],
+    key: str = "",
+    body: Mapping[str, Any] | None = None,
+) -> None:
+    """Lines of the incident's timeline, and in the same transaction what the effect remembers."""
+    if not lines:
+        return
+    with store.begin([]) as tx:
+        for line in lines if incident else ():
+            tx.add_note(incident, IncidentNote(clock.now(), line))
+        if body is not None:
+            tx.postpone_effect(key, body, clock.wall() + _LOOK_AGAIN_S)
+
+
+def _check_silence(tx: Tx, body: Mapping[str, Any], incident: Incident | None, wall: float) -> bool:
+    """Whether nobody is to be told any more: what was silenced and ended meanwhile is over.
+    Raises Postponed while it is silenced. A silence that is lifted is noticed within a minute."""
+    model, cause, name = (str(body.get(n, "")) for n in ("model", "cause", "incident"))
+    if not name:
+        return False
+    lasting = [s.until for s in tx.silences(wall, model) if s.cause in ("", cause)]
+    if lasting:
+        raise Postponed({**body, "silenced": True}, min(max(lasting), wall + _LOOK_AGAIN_S))
+    if not body.get("silenced"):
+        return False
+    return incident is None or incident.closed_at is not None
+
+
+def _team(tx: Tx, model: str) -> str:
+    try:
+        return read_model_file(tx.model(model).text).owner.team
+    except (UnknownName, BadModelFile):
+        return ""
+
+
+def _consumers(tx: Tx, key: str) -> str:
+    """A line that names the teams which depend on the model, "" for none. Who is not known must
+    not keep the others from being told."""
+    try:
+        model = tx.decision(key.rpartition("#")[0]).model
+        teams = read_model_file(tx.model(model).text).consumers
+    except (UnknownName, BadModelFile):
+        return ""
+    return f"\nconsumers: {', '.join(teams)}" if teams else ""
