@@ -38,7 +38,8 @@ def about(monitor: str, subject: str) -> str:
 
 def cause_kinds(monitors: Sequence[Monitor] = MONITORS) -> Mapping[str, CauseKind]:
     """Every kind of cause that an incident may have, by name."""
-    return {kind.name: kind for kind in (*(m.cause for m in monitors), CANARY)}
+    found = [kind for m in monitors for kind in (m.cause, *m.more_causes)]
+    return {kind.name: kind for kind in (*found, CANARY)}
 
 
 def watch_policy(
