@@ -10,6 +10,7 @@ from windvane.usecases.monitors.errors import Errors
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.refusals import Refusals
 from windvane.usecases.monitors.sudden_shift import SuddenShift
+from windvane.usecases.monitors.traffic import Traffic
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy, window_policy
@@ -20,6 +21,7 @@ MONITORS: tuple[Monitor, ...] = (
     Errors(),
     TrainingDrift(),
     Outcomes(),
+    Traffic(),
 )
 
 
