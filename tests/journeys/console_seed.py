@@ -46,7 +46,15 @@ from windvane.core.drift import (
 from windvane.core.journal import Decision, Effect
 from windvane.core.rollout import GateFacts, GatePolicy, StageErrors, judge_gate
 from windvane.core.sketch import TRAFFIC, Layout, NumericAxis, Sketch
-from windvane.core.verdict import Outcome, RateFacts, RatePolicy, RateState, Verdict, judge_rate
+from windvane.core.verdict import (
+    Bet,
+    Outcome,
+    RateFacts,
+    RatePolicy,
+    RateState,
+    Verdict,
+    judge_rate,
+)
 from windvane.ports.control_store import (
     Checkpoint,
     Deployment,
@@ -406,7 +414,9 @@ def _refuse_tenant(store: SqlControlStore, clock: DrivenClock, file: ModelFile) 
     clock.move_to(now)
     cause = Cause(TENANT, "harbor-air")
     name = f"{file.model}/{cause.key}/{start:.0f}/began"
-    facts = RateFacts("tenant harbor-air", start, 31, 76, RateState(9e5, start))
+    facts = RateFacts(
+        "tenant harbor-air", start, 31, 76, RateState((Bet(9e5, 9e5, start),) * 7, start)
+    )
     policy = RatePolicy(0.02, 1e6, "CON", "refused")
     verdict, _ = judge_rate(facts, policy, now)
     samples = [

@@ -173,7 +173,7 @@ def history(harness: Harness) -> dict[str, Any]:
     }
 
 
-STORY = [QUIET] * 6 + [NULLS] * 6 + [GARBAGE] * 3 + [QUIET] * 4
+STORY = [QUIET] * 6 + [NULLS] * 6 + [GARBAGE] * 3 + [QUIET] * 8
 
 
 @pytest.fixture(scope="module")

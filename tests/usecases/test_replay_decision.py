@@ -37,6 +37,7 @@ from windvane.core.rollout import (
 )
 from windvane.core.task import Quality
 from windvane.core.verdict import (
+    Bet,
     Outcome,
     RateFacts,
     RatePolicy,
@@ -71,8 +72,14 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
     "rate": st.tuples(
         st.builds(
             RateFacts, st.just("tenant AA"), st.floats(0, 1e10), COUNT, COUNT,
-            st.builds(RateState, st.floats(0, 1e300), st.floats(0, 1e300), st.floats(0, 1e10),
-                      st.booleans(), st.integers(0, 3)),
+            st.builds(
+                RateState,
+                st.lists(
+                    st.builds(Bet, st.floats(0, 1e300), st.floats(0, 1e300), st.floats(0, 1e10)),
+                    min_size=7, max_size=7,
+                ).map(tuple),
+                st.floats(0, 1e10), st.booleans(), st.floats(0, 1e300), SHARE,
+            ),
         ),
         st.builds(RatePolicy, SHARE, st.floats(1, 1e6), st.just("CON"), st.just("refused")),
     ),

@@ -37,4 +37,4 @@ QUIET: dict[str, Any] = {}
 NULLS: dict[str, Any] = {"nulls": 0.9}
 CELSIUS: dict[str, Any] = {"celsius": True}
 GARBAGE: dict[str, Any] = {"refused": {"UA": 60}}
-FAILING: dict[str, Any] = {"failed": 30}
+FAILING: dict[str, Any] = {"failed": 60}

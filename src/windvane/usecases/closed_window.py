@@ -28,7 +28,9 @@ class ClosedWindow:
     """One window of one model.
 
     ``counts`` are merged over everyone; ``history`` has them too, and those of the recent past.
-    ``watched_since`` is the start of the first window that was ever judged (s).
+    ``watched_since`` is the start of the first window that was ever judged (s). ``complete``: no
+    spool is missing whose events may belong to it, so what is not there did not happen.
+    ``keyless`` are tenants that had keys, all of which are revoked or have expired.
     """
 
     file: ModelFile
@@ -41,6 +43,8 @@ class ClosedWindow:
     counts: Counts
     history: RecentHistory
     watched_since: float
+    complete: bool = True
+    keyless: frozenset[str] = frozenset()
 
     @property
     def model(self) -> str:

@@ -19,7 +19,7 @@ from windvane.usecases.leases import Shards
 from windvane.usecases.load_windows import DueWindow, Loaded, WindowCache, load_windows
 from windvane.usecases.monitors import MONITORS, Judged, Monitor
 from windvane.usecases.read_model_file import read_model_file
-from windvane.usecases.recorded_until import EXPIRE_AFTER_S, recorded_until
+from windvane.usecases.recorded_until import EXPIRE_AFTER_S, missing_spools, recorded_until
 from windvane.usecases.respond import DecidedBefore, Found, open_causes, respond
 from windvane.usecases.set_aside import failed_file, failed_window
 
@@ -63,8 +63,10 @@ def judge_windows(
     window open. Raises LeaseLost.
     """
     with store.read() as tx:
-        recorded = recorded_until(tx.checkpoints(), clock.wall(), expire_after_s)
-        loaded = load_windows(tx, models, cache, recorded)
+        checkpoints, wall = tx.checkpoints(), clock.wall()
+        recorded = recorded_until(checkpoints, wall, expire_after_s)
+        complete = not missing_spools(checkpoints, wall, expire_after_s)
+        loaded = load_windows(tx, models, cache, recorded, complete=complete)
     seen = [_judge(due, log) for due in loaded.windows]
     quiet = [one for one in seen if not one.findings]
     if quiet or loaded.waiting or loaded.failed:

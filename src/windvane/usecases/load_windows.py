@@ -12,7 +12,14 @@ import numpy as np
 from windvane.core.drift import Baseline
 from windvane.core.routing import NO_SAMPLE
 from windvane.core.sketch import Layout, Sketch
-from windvane.ports.control_store import Deployment, MonitorState, Progress, Tx, WindowKey
+from windvane.ports.control_store import (
+    Deployment,
+    KeyRecord,
+    MonitorState,
+    Progress,
+    Tx,
+    WindowKey,
+)
 from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
 from windvane.usecases.count_rows import views_of
 from windvane.usecases.load_recent_history import RecentHistory, load_recent_history
@@ -98,19 +105,23 @@ def load_windows(
     cache: WindowCache,
     recorded: float | None,
     known: Mapping[str, Progress] | None = None,
+    *,
+    complete: bool = True,
 ) -> Loaded:
     """The next window of each of ``models`` that is closed but not judged.
 
     A window is closed once every spool was read past its end: up to ``recorded`` (business time,
     s), None where nobody knows. ``known`` is how far the models are judged, by default as it is
-    recorded. One model that cannot be loaded keeps no other waiting.
+    recorded, ``complete`` whether no spool is missing that may come back. One model that cannot be
+    loaded keeps no other waiting.
     """
     if recorded is None:
         return Loaded((), (), {})
     live = {d.model: d for d in tx.deployments(models)}
     files = model_files(tx, list(live), cache)
     failed = {m: "its file cannot be read" for m in live if m not in files}
-    policies = _policies(tx, files)
+    keys = tx.key_records()
+    policies = _policies(tx, files, len({record.entry.tenant for record in keys}))
     known = dict(tx.progress(list(files)) if known is None else known)
     fresh = [model for model in files if model not in known]
     since = {m: live[m].changed_at - policies[m].recent_s for m in fresh}
@@ -141,7 +152,7 @@ def load_windows(
             try:
                 window = _window(
                     tx, files[model], policies[model], live[model], known[model],
-                    found.get(model, []), held, cache,
+                    found.get(model, []), held, cache, keys, complete,
                 )  # fmt: skip
             except Exception as error:
                 _log.exception("a window of model %s cannot be loaded", model)
@@ -151,10 +162,19 @@ def load_windows(
     return Loaded(tuple(windows), tuple(waiting), failed)
 
 
-def _policies(tx: Tx, files: Mapping[str, ModelFile]) -> Mapping[str, WindowPolicy]:
-    tenants = len({record.entry.tenant for record in tx.key_records()})
+def _policies(tx: Tx, files: Mapping[str, ModelFile], tenants: int) -> Mapping[str, WindowPolicy]:
     models = len(tx.applied_at())
     return {m: watch_policy(f, models=models, tenants=tenants) for m, f in files.items()}
+
+
+def _keyless(keys: Sequence[KeyRecord], at: float) -> frozenset[str]:
+    """Tenants that had keys, none of which is good any more ``at`` that time (s)."""
+    good = {
+        k.entry.tenant
+        for k in keys
+        if not k.entry.expired(at) and (k.revoked_at is None or k.revoked_at > at)
+    }
+    return frozenset(k.entry.tenant for k in keys) - good
 
 
 def _window(
@@ -166,6 +186,8 @@ def _window(
     found: list[tuple[WindowKey, Sketch]],
     states: States,
     cache: WindowCache,
+    keys: Sequence[KeyRecord],
+    complete: bool,
 ) -> ClosedWindow:
     champion = _champion(tx, live, cache)
     layout, start = champion.layout, progress.until
@@ -177,7 +199,7 @@ def _window(
     history.add(start, counts)
     return ClosedWindow(
         file, policy, live, layout, champion.baseline, start, sketches, counts, history,
-        progress.began,
+        progress.began, complete, _keyless(keys, start),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from windvane.usecases.passed_over import size_within
 
 EXPIRE_AFTER_S = 600.0
 """The default of the setting ``spool_expire_after_s``."""
+_MISSED_S = 86_400.0
 
 
 class SpoolStillThere(WindvaneError):
@@ -58,6 +59,16 @@ def expired_spools(
     """The names of those that no recorder has seen for ``expire_after_s`` seconds of the wall's
     time, and that nobody dropped."""
     return [c.spool for c in checkpoints if not c.dropped and _expired(c, wall, expire_after_s)]
+
+
+def missing_spools(
+    checkpoints: Iterable[Checkpoint], wall: float, expire_after_s: float
+) -> list[str]:
+    """Those of `expired_spools` that may still come back with events nobody read: a machine that
+    was replaced for good is nobody's worry after a day."""
+    held = list(checkpoints)
+    ages = seen_ages(held, wall)
+    return [s for s in expired_spools(held, wall, expire_after_s) if ages[s] < _MISSED_S]
 
 
 def _expired(checkpoint: Checkpoint, wall: float, expire_after_s: float) -> bool:

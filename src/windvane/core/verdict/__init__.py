@@ -1,5 +1,6 @@
 """What a judge says, and the evidence it says it by."""
 
+from windvane.core.verdict.dispersion import Dispersion
 from windvane.core.verdict.evidence import (
     calibrated_p,
     log_beta_evidence,
@@ -10,9 +11,11 @@ from windvane.core.verdict.evidence import (
     shiryaev_roberts,
 )
 from windvane.core.verdict.outcome import Outcome, Verdict, worst
-from windvane.core.verdict.rate import RateFacts, RatePolicy, RateState, judge_rate
+from windvane.core.verdict.rate import Bet, RateFacts, RatePolicy, RateState, judge_rate
 
 __all__ = [
+    "Bet",
+    "Dispersion",
     "Outcome",
     "RateFacts",
     "RatePolicy",

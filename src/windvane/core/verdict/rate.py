@@ -3,39 +3,78 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from windvane.core.verdict.evidence import log_beta_evidence
+from windvane.core.verdict.dispersion import Dispersion
 from windvane.core.verdict.outcome import Outcome, Verdict
 
 _LARGEST = 1e300
 _SMALLEST = 1e-6  # a share of none or all allows no evidence: this is as good as that
+# Odds of the shares that are bet on: of each the ones before times a factor, up to almost all.
+_FIRST_ODDS = 1.5
+_LAST_ODDS = 50.0
+_BETS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class RatePolicy:
-    """``allowed`` is the share that may be bad; ``alarm_at`` the e-detector's threshold;
-    ``code`` the subject's three letters and ``what`` its word for bad."""
+    """``allowed`` is the share that may be bad; ``alarm_at`` the e-detector's threshold, and
+    ``close_at`` that of the evidence by which an alarm ends; ``code`` the subject's three letters
+    and ``what`` its word for bad. ``clustered``: how many rows count as one until it is learned.
+    """
 
     allowed: float
     alarm_at: float
     code: str
     what: str
-    calm_windows: int = 3
     min_seen: int = 10
-    revision: int = 1
+    clustered: float = 10.0
+    close_at: float = 50.0
+    revision: int = 2
 
 
 @dataclass(frozen=True, slots=True)
-class RateState:
-    """The e-detector between windows; ``peak`` and ``since`` as in a drift stream's state;
-    ``calm`` counts healthy windows while alarmed."""
+class Bet:
+    """The e-detector against one share: its ``value``, and its ``peak`` since the window
+    ``since`` by which a change began, if one did."""
 
     value: float = 0.0
     peak: float = 0.0
     since: float = 0.0
+
+    def after(self, log_e: float, window: float) -> Bet:
+        since = window if self.peak <= 1.0 else self.since
+        peak = min(max(self.peak, 1.0) * _exp(log_e), _LARGEST)
+        return Bet(_step(self.value, log_e), peak, since)
+
+
+@dataclass(frozen=True, slots=True)
+class RateState:
+    """The e-detector between windows: a bet on each of several shares, least first.
+
+    While it is ``alarmed``, ``calm`` is the evidence that the fault is over, and ``fault`` the
+    share that was bet on best when it rose. ``dispersion`` is what judges; ``learned`` has the
+    windows since the evidence began to rise, too, and takes its place once that came to nothing.
+    Else a fault would pass for the stream's own way to vary before it is found.
+    """
+
+    bets: tuple[Bet, ...] = ()
+    since: float = 0.0
     alarmed: bool = False
-    calm: int = 0
+    calm: float = 0.0
+    fault: float = 0.0
+    over: int = 0
+    dispersion: Dispersion = field(default_factory=Dispersion)
+    learned: Dispersion = field(default_factory=Dispersion)
+
+    @property
+    def value(self) -> float:
+        return sum(bet.value for bet in self.bets) / max(len(self.bets), 1)
+
+    def anew(self) -> RateState:
+        """As before any evidence; what was learned stays."""
+        kept = self.learned if self.alarmed and self.over <= 1 else self.dispersion
+        return RateState(dispersion=kept, learned=kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +91,11 @@ class RateFacts:
 def judge_rate(facts: RateFacts, policy: RatePolicy, now: float) -> tuple[Verdict, RateState]:
     """The verdict and the detector after the window.
 
-    The window's e-value tests "the bad share is at most ``allowed``" against larger ones,
-    mixed uniformly. An alarm closes after ``calm_windows`` windows within the allowance.
+    The window's e-values test "the bad share is at most ``allowed``" against larger ones, where
+    as many rows as the stream's design effect count as one: the mean of a likelihood ratio to
+    the power 1/d is at most 1 where up to d rows share their fate. An alarm closes by such
+    evidence the other way: that the share is not at least half-way (in logarithms) from what is
+    allowed to what it was when the alarm rose, in a window within the allowance.
     """
     del now
     seen, before = facts.bad + facts.good, facts.before
@@ -62,23 +104,58 @@ def judge_rate(facts: RateFacts, policy: RatePolicy, now: float) -> tuple[Verdic
         return Verdict(Outcome.HOLD, f"{policy.code}-201", message, "1 request"), before
     rate = facts.bad / seen
     sides = f"{facts.subject}: {policy.what} {rate:.1%}, {policy.allowed:.1%} allowed, n={seen:,}"
-    if before.alarmed:
-        calm = before.calm + 1 if rate <= policy.allowed else 0
-        if calm >= policy.calm_windows:
-            return Verdict(Outcome.PASS, f"{policy.code}-200", sides), RateState()
-        after = replace(before, calm=calm)
-        return Verdict(Outcome.FAIL, f"{policy.code}-203", sides), after
+    effect = before.dispersion.effect(seen, policy.clustered)
+    bad, good = facts.bad / effect, facts.good / effect
     allowed = min(max(policy.allowed, _SMALLEST), 1.0 - _SMALLEST)
-    log_e = log_beta_evidence(facts.bad, facts.good, allowed, 1.0, 1.0)
-    e = math.exp(min(log_e, 600.0))
-    value = min((1.0 + before.value) * e, _LARGEST)
-    peak = min(max(before.peak, 1.0) * e, _LARGEST)
-    since = facts.window if before.peak <= 1.0 else before.since
-    loud = value >= policy.alarm_at and rate > policy.allowed and seen >= policy.min_seen
-    after = RateState(value, peak, since, loud)
-    if loud:
+    if before.alarmed:
+        middle = math.sqrt(allowed * max(before.fault, allowed))
+        calm = _step(before.calm, _log_ratio(bad, good, allowed / 2.0, middle))
+        after = replace(
+            before,
+            calm=calm,
+            over=before.over + (rate > policy.allowed),
+            learned=before.learned.with_window(facts.bad, seen),
+        )
+        if calm >= policy.close_at and rate <= policy.allowed:
+            return Verdict(Outcome.PASS, f"{policy.code}-200", sides), after.anew()
         return Verdict(Outcome.FAIL, f"{policy.code}-203", sides), after
+    held = before.bets or (Bet(),) * _BETS
+    shares = _shares(allowed)
+    bets = tuple(
+        bet.after(_log_ratio(bad, good, share, allowed), facts.window)
+        for bet, share in zip(held, shares, strict=True)
+    )
+    peak, fault = max(zip(bets, shares, strict=True), key=lambda one: one[0].peak)
+    after = replace(before, bets=bets, since=peak.since)
+    learned = before.learned.with_window(facts.bad, seen)
+    if after.value >= policy.alarm_at and rate > policy.allowed and seen >= policy.min_seen:
+        after = replace(after, alarmed=True, fault=fault, over=1, learned=learned)
+        return Verdict(Outcome.FAIL, f"{policy.code}-203", sides), after
+    used = learned if peak.peak <= 1.0 else before.dispersion
+    after = replace(after, dispersion=used, learned=learned)
     if seen < policy.min_seen:
         short = f"{policy.min_seen - seen} requests"
         return Verdict(Outcome.HOLD, f"{policy.code}-202", sides, short), after
     return Verdict(Outcome.PASS, f"{policy.code}-200", sides), after
+
+
+def _shares(allowed: float) -> tuple[float, ...]:
+    """What is bet on: from somewhat more than is allowed to almost all."""
+    odds = allowed / (1.0 - allowed)
+    first = _FIRST_ODDS * odds
+    growth = (max(_LAST_ODDS, 2.0 * first) / first) ** (1.0 / (_BETS - 1))
+    return tuple(1.0 - 1.0 / (1.0 + first * growth**i) for i in range(_BETS))
+
+
+def _log_ratio(bad: float, good: float, share: float, null: float) -> float:
+    """Of the likelihoods of the counts at two shares."""
+    return bad * math.log(share / null) + good * (math.log1p(-share) - math.log1p(-null))
+
+
+def _exp(log_e: float) -> float:
+    return math.exp(min(log_e, 600.0))
+
+
+def _step(value: float, log_e: float) -> float:
+    """One step of the e-detector, within what a float holds."""
+    return min((1.0 + value) * _exp(log_e), _LARGEST)

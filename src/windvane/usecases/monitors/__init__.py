@@ -10,6 +10,7 @@ from windvane.usecases.monitors.errors import Errors
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.refusals import Refusals
 from windvane.usecases.monitors.sudden_shift import SuddenShift
+from windvane.usecases.monitors.traffic import Traffic
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy, window_policy
@@ -20,6 +21,7 @@ MONITORS: tuple[Monitor, ...] = (
     Errors(),
     TrainingDrift(),
     Outcomes(),
+    Traffic(),
 )
 
 
@@ -38,7 +40,8 @@ def about(monitor: str, subject: str) -> str:
 
 def cause_kinds(monitors: Sequence[Monitor] = MONITORS) -> Mapping[str, CauseKind]:
     """Every kind of cause that an incident may have, by name."""
-    return {kind.name: kind for kind in (*(m.cause for m in monitors), CANARY)}
+    found = [kind for m in monitors for kind in (m.cause, *m.more_causes)]
+    return {kind.name: kind for kind in (*found, CANARY)}
 
 
 def watch_policy(

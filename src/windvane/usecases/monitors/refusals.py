@@ -10,7 +10,7 @@ from windvane.core.verdict import RateFacts, RatePolicy, RateState
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, StateRows
 from windvane.usecases.gather_evidence import sample_requests
-from windvane.usecases.monitors.base import AlarmState, Judged, Monitor, read_rows
+from windvane.usecases.monitors.base import AlarmState, Judged, Monitor, read_row, read_rows
 from windvane.usecases.monitors.rates import RATE, judge_one_rate
 from windvane.usecases.read_model_file import ModelFile, parse_share
 
@@ -68,8 +68,7 @@ class Refusals(Monitor):
         }
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
-        del rows
-        return {cause.subject: None}
+        return {cause.subject: read_row(rows, RateState, cause.subject).anew()}
 
     def about(self, subject: str) -> str:
         return f"tenant {subject}"

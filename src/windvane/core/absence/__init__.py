@@ -1,0 +1,18 @@
+"""What should have come and did not."""
+
+from windvane.core.absence.judge import (
+    AbsenceFacts,
+    AbsencePolicy,
+    AbsenceState,
+    judge_absence,
+)
+from windvane.core.absence.profile import HourProfile, OpenHour
+
+__all__ = [
+    "AbsenceFacts",
+    "AbsencePolicy",
+    "AbsenceState",
+    "HourProfile",
+    "OpenHour",
+    "judge_absence",
+]
