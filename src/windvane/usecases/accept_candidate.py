@@ -39,6 +39,8 @@ from windvane.usecases.count_rows import Rows, count_rows, fit_layout
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 
 _BACKGROUND_ROWS = 64
+_MOST_SPANS = 2_000
+_WHOLE_SPANS = 6
 _BACKGROUND_BYTES = 1 << 20
 _UNEQUAL = "ACC-503"
 _WORSE = "ACC-504"
@@ -412,7 +414,25 @@ def _baseline(file: ModelFile, layout: Layout, outputs: Outputs, data: TrainingD
         layout, contract, task, kept, groups.astype(np.int64), len(starts)
     )
     windows = {float(start): by_start[i] for i, start in enumerate(starts)}
-    return build_baseline(layout, windows, window_s, recent_s, file.watch.min_rows, counts)
+    spans = _counts_by_span(file, layout, rows, data)
+    return build_baseline(layout, windows, window_s, recent_s, file.watch.min_rows, counts, spans)
+
+
+def _counts_by_span(
+    file: ModelFile, layout: Layout, rows: Rows, data: TrainingData
+) -> Mapping[float, NDArray[np.int64]]:
+    """Counts of spans as long as a look at training drift, by their start; the first and the last
+    may lack a part and are left out where there are enough without them."""
+    span_s = parse_duration(file.watch.drift_over)
+    starts, groups = np.unique(data.times // span_s * span_s, return_inverse=True)
+    if len(starts) > _MOST_SPANS:
+        return {}
+    task = make_task(file.contract.task)
+    counts: NDArray[np.int64] = count_rows(
+        layout, file.contract, task, rows, groups.astype(np.int64), len(starts)
+    )
+    whole = range(1, len(starts) - 1) if len(starts) > _WHOLE_SPANS else range(len(starts))
+    return {float(starts[i]): counts[i] for i in whole}
 
 
 def _layout(about: Applied, outputs: Outputs, data: TrainingData) -> Layout:

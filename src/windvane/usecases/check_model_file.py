@@ -92,6 +92,13 @@ def check_model_file(file: ModelFile) -> None:
     for name, size in file.watch.material.items():
         if not 0.0 < size < inf:
             raise BadModelFile(f"watch.material: {name} must be a number over 0, got {size:g}")
+    bands = file.watch.bands
+    if not 0.0 < bands.look <= bands.investigate <= bands.alert < inf:
+        raise BadModelFile(
+            f"watch.bands: look {bands.look:g}, investigate {bands.investigate:g}, alert "
+            f"{bands.alert:g} must be over 0 and in this order",
+            hint="0.1, 0.2 and 0.25 are what most people use",
+        )
     _check_words(file)
     _check_numbers(file)
     _check_cascade(file)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,7 +14,6 @@ from windvane.core.drift import Baseline
 from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import Deployment, WindowKey
 from windvane.usecases.count_rows import views_of
-from windvane.usecases.load_recent_history import RecentHistory
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy
 
@@ -27,7 +26,7 @@ StateRows: TypeAlias = Mapping[str, Mapping[str, Any]]
 class ClosedWindow:
     """One window of one model.
 
-    ``counts`` are merged over everyone; ``history`` has them too, and those of the recent past.
+    ``counts`` are merged over everyone; ``layouts`` are those that carried counts are of, by id.
     ``watched_since`` is the start of the first window that was ever judged (s). ``complete``: no
     spool is missing whose events may belong to it, so what is not there did not happen.
     ``keyless`` are tenants that had keys, all of which are revoked or have expired.
@@ -41,10 +40,10 @@ class ClosedWindow:
     start: float
     sketches: tuple[tuple[WindowKey, Sketch], ...]
     counts: Counts
-    history: RecentHistory
     watched_since: float
     complete: bool = True
     keyless: frozenset[str] = frozenset()
+    layouts: Mapping[str, Layout] = field(default_factory=dict[str, Layout])
 
     @property
     def model(self) -> str:

@@ -21,8 +21,6 @@ from windvane.ports.control_store import (
     WindowKey,
 )
 from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
-from windvane.usecases.count_rows import views_of
-from windvane.usecases.load_recent_history import RecentHistory, load_recent_history
 from windvane.usecases.monitors import MONITORS, watch_policy
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.read_model_file import ModelFile, read_model_file
@@ -30,6 +28,7 @@ from windvane.usecases.window_policy import WindowPolicy
 
 _log = logging.getLogger(__name__)
 _NO_ROWS: StateRows = {}
+_MOST_LAYOUTS = 1_000
 # What monitors carry of a model, by monitor and subject.
 States: TypeAlias = Mapping[str, StateRows]
 
@@ -44,7 +43,7 @@ class _Champion:
 
 @dataclass
 class WindowCache:
-    """Model files, champions and the recent past, as they were read last.
+    """Model files, champions and layouts, as they were read last.
 
     A cache only: losing it costs reading, never a verdict.
     """
@@ -55,14 +54,12 @@ class WindowCache:
     champions: dict[str, tuple[str, _Champion]] = field(
         default_factory=dict[str, tuple[str, _Champion]]
     )
-    histories: dict[str, tuple[str, RecentHistory]] = field(
-        default_factory=dict[str, tuple[str, RecentHistory]]
-    )
+    layouts: dict[str, Layout] = field(default_factory=dict[str, Layout])
 
     def forget_all_but(self, models: Iterable[str]) -> None:
         """Models that are no more."""
         kept = set(models)
-        for held in (self.files, self.champions, self.histories):
+        for held in (self.files, self.champions):
             for model in held.keys() - kept:
                 del held[model]
 
@@ -191,15 +188,17 @@ def _window(
 ) -> ClosedWindow:
     champion = _champion(tx, live, cache)
     layout, start = champion.layout, progress.until
-    views = views_of(file.schema, layout.names)
-    first = min(m.reads_from(start, policy, views, states.get(m.name, _NO_ROWS)) for m in MONITORS)
-    history = _history(tx, file.model, layout, policy, first, start, cache)
+    layouts = {layout.id: layout} | {
+        name: _layout(tx, name, cache)
+        for m in MONITORS
+        for name in m.layouts(states.get(m.name, _NO_ROWS))
+        if name != layout.id
+    }
     sketches = tuple(project_sketches(tx, layout, found))
     counts = _merge(layout, [sketch for key, sketch in sketches if key.arm not in NO_SAMPLE])
-    history.add(start, counts)
     return ClosedWindow(
-        file, policy, live, layout, champion.baseline, start, sketches, counts, history,
-        progress.began, complete, _keyless(keys, start),
+        file, policy, live, layout, champion.baseline, start, sketches, counts,
+        progress.began, complete, _keyless(keys, start), layouts,
     )  # fmt: skip
 
 
@@ -213,26 +212,13 @@ def _champion(tx: Tx, live: Deployment, cache: WindowCache) -> _Champion:
     return held[1]
 
 
-def _history(
-    tx: Tx,
-    model: str,
-    layout: Layout,
-    policy: WindowPolicy,
-    first: float,
-    start: float,
-    cache: WindowCache,
-) -> RecentHistory:
-    name = f"{layout.id}/{policy.window_s}/{policy.block_s}"
-    held = cache.histories.get(model)
-    history = held[1] if held is not None and held[0] == name else None
-    # Not the next window and not this one again: another steward led in between.
-    if history is None or history.until not in (start, start + policy.window_s):
-        history = load_recent_history(
-            tx, model, layout, policy.window_s, policy.block_s, first, start
-        )
-        cache.histories[model] = (name, history)
-    history.forget_before(first)
-    return history
+def _layout(tx: Tx, name: str, cache: WindowCache) -> Layout:
+    """A layout never changes."""
+    if name not in cache.layouts:
+        while len(cache.layouts) >= _MOST_LAYOUTS:
+            del cache.layouts[next(iter(cache.layouts))]
+        cache.layouts[name] = tx.layout(name)
+    return cache.layouts[name]
 
 
 def _states(found: Iterable[MonitorState]) -> Mapping[str, States]:

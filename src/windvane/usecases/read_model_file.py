@@ -135,6 +135,15 @@ class Serve(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cascade: Cascade | None = None
 
 
+class Bands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Population stability indices from which a change of a feature is worth a ``look``, a person's
+    time to ``investigate``, and an ``alert``."""
+
+    look: float = 0.1
+    investigate: float = 0.2
+    alert: float = 0.25
+
+
 class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is watched, how closely, and what is done by cause."""
 
@@ -148,6 +157,7 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     errors: str = "1%"
     latency: str = "100ms"
     material: dict[str, float] = {}
+    bands: Bands = Bands()
     outcomes: dict[str, Any] = {}
     respond: dict[CauseGroup, Response | list[Response]] = {}
 

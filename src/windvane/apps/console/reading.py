@@ -30,8 +30,9 @@ from windvane.ports.control_store import (
     WindowVerdict,
 )
 from windvane.usecases.explain_runtime import is_watched
+from windvane.usecases.monitors.cells import EVERYONE, CellRow
 from windvane.usecases.monitors.outcomes import Outcomes
-from windvane.usecases.monitors.sudden_shift import SourceState, SuddenShift
+from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.observe_health import (
     RECENT_WINDOWS,
@@ -191,8 +192,8 @@ def _sounding(tx: Tx, model: str) -> dict[str, StreamState]:
     return {
         stream: held
         for state in tx.monitor_states([model])
-        if state.monitor == SuddenShift.name and state.alarmed
-        for stream, held in msgspec.convert(state.body, SourceState).streams.items()
+        if state.monitor == SuddenShift.name and state.subject == EVERYONE and state.alarmed
+        for stream, held in msgspec.convert(state.body, CellRow).streams.items()
         if held.alarmed
     }
 

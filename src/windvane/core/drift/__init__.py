@@ -1,5 +1,6 @@
 """Has a feature changed, is the change large, and since when?"""
 
+from windvane.core.drift.attribution import Part, blame
 from windvane.core.drift.axes import AxisIndex, axis_index
 from windvane.core.drift.baseline import (
     Baseline,
@@ -20,6 +21,7 @@ from windvane.core.drift.cell import (
     rows_of,
     settle,
 )
+from windvane.core.drift.describe import change_sentence, describe_change
 from windvane.core.drift.deviation import Measure, Reference, measure_deviations
 from windvane.core.drift.judge import (
     Alarm,
@@ -39,8 +41,9 @@ from windvane.core.drift.measure import (
     rank_shift,
     total_variation,
 )
-from windvane.core.drift.packing import pack_cell, unpack_cell
+from windvane.core.drift.packing import pack_arrays, pack_cell, unpack_arrays, unpack_cell
 from windvane.core.drift.readings import baseline_readings
+from windvane.core.drift.watch import Watched, Watching, watch
 
 __all__ = [
     "Alarm",
@@ -52,15 +55,21 @@ __all__ = [
     "Kind",
     "Look",
     "Measure",
+    "Part",
     "Reading",
     "Reference",
     "StreamState",
+    "Watched",
+    "Watching",
     "alarm_threshold",
     "axis_index",
     "baseline_readings",
+    "blame",
     "block_seconds",
     "build_baseline",
     "calibration_seconds",
+    "change_sentence",
+    "describe_change",
     "gather",
     "js_divergence",
     "judge_drift",
@@ -71,6 +80,7 @@ __all__ = [
     "mixed_reference",
     "null_rate",
     "outage_readings",
+    "pack_arrays",
     "pack_cell",
     "project_cell",
     "psi",
@@ -79,5 +89,7 @@ __all__ = [
     "rows_of",
     "settle",
     "total_variation",
+    "unpack_arrays",
     "unpack_cell",
+    "watch",
 ]

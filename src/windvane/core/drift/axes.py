@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from windvane.core.sketch import CategoryAxis, Layout, NumericAxis
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 Flags = NDArray[np.bool_]
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +47,7 @@ class AxisIndex:
         """(..., size) summed over each axis' bins, (..., axes)."""
         return np.add.reduceat(values, self.first, axis=-1)
 
-    def spread(self, values: Floats) -> Floats:
+    def spread(self, values: NDArray[T]) -> NDArray[T]:
         """(..., axes) given to each of an axis' bins, (..., size)."""
         return values[..., self.axis]
 

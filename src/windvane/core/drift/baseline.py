@@ -153,9 +153,7 @@ def learn_cell(
     broken = {start: left[i] for i, (_, _, starts) in enumerate(looks) for start in starts}
     for start, counted in tail.items():
         bad = broken.get(start)
-        current = current + (
-            counted if bad is None else np.where(index.spread(bad.astype(float)) > 0, 0, counted)
-        )
+        current = current + (counted if bad is None else np.where(index.spread(bad), 0, counted))
     began = max(min(tail), last - recent_s)
     names = layout.names
     left_out = {names[i]: int(n) for i, n in enumerate(left.sum(axis=0)) if n}

@@ -260,14 +260,14 @@ def settle(
             follows[i, places] &= not held.alarmed
     sounds = ~follows.all(axis=1)
     learns[sounds] = False
-    of_bins = index.spread(quiet.astype(np.float64)) > 0
-    over = index.spread((ended & ~sounds).astype(np.float64)) > 0
+    of_bins = index.spread(quiet)
+    over = index.spread(ended & ~sounds)
     held = np.where(over, 0, cell.held) + seen.counts
     current = cell.current + np.where(of_bins, held, 0)
     grown = replace(
         cell,
         forecast=learn(cell.forecast, seen.found, seen.at, learns, follows),
-        runs=learn_often(cell.runs, seen.counts, seen.reference, learns.all(axis=1)),
+        runs=learn_often(cell.runs, seen.counts, seen.reference, np.asarray(learns.all(axis=1))),
         current=current,
         held=np.where(of_bins, 0, held),
         left=np.where(anew, 0.0, cell.left + np.nan_to_num(seen.residuals.left)),
@@ -293,9 +293,9 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
     old, new = axis_index(layout), axis_index(onto)
 
     def counts(of: Counts, into: Counts) -> Counts:
-        kept = np.zeros(len(onto.axes))
-        kept[places] = 1.0
-        return np.where(new.spread(kept) > 0, layout.project(of, onto), into)
+        kept = np.zeros(len(onto.axes), bool)
+        kept[places] = True
+        return np.where(new.spread(kept), layout.project(of, onto), into)
 
     def moved(of: Floats, into: Floats, axis: int) -> Floats:
         out = np.array(into, copy=True)
@@ -353,5 +353,5 @@ def mixed_reference(index: AxisIndex, parts: list[tuple[Floats, Reference]]) -> 
     return Reference(
         index,
         np.where(rows > 0, nulls, fallback.nulls),
-        np.where(index.spread(known.astype(np.float64)) > 0, shares, fallback.shares),
+        np.where(index.spread(known), shares, fallback.shares),
     )

@@ -9,6 +9,7 @@ drawn.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -36,7 +37,7 @@ def js_terms(observed: Floats, expected: Floats) -> Floats:
     both = np.maximum(observed + expected, 1e-300)
     left = scipy.special.xlogy(observed, 2.0 * observed / both)
     right = scipy.special.xlogy(expected, 2.0 * expected / both)
-    return 0.5 * (left + right)
+    return np.asarray(0.5 * (left + right), np.float64)
 
 
 def psi_terms(observed: Floats, expected: Floats) -> Floats:
@@ -47,7 +48,8 @@ def psi_terms(observed: Floats, expected: Floats) -> Floats:
 
 @cache
 def _table() -> _Table:
-    expected = np.logspace(np.log10(_LEAST), np.log10(_MOST), _POINTS)
+    at: Floats = np.linspace(math.log(_LEAST), math.log(_MOST), _POINTS, dtype=np.float64)
+    expected: Floats = np.exp(at)
     moments = np.zeros((4, _POINTS))
     for i, mean in enumerate(expected.tolist()):
         x = np.arange(0, int(mean + 12.0 * mean**0.5 + 40.0), dtype=np.float64)

@@ -168,7 +168,7 @@ def residuals(
 
 def mean_variance(held: Forecast, looks: Floats) -> Floats:
     """Variance (axes, MEASURES) of the mean of what is left over so many ``looks`` in a
-    row (axes, MEASURES), which follow each other. Source: Durbin & Koopman (see above), section 3.4."""
+    row (axes, MEASURES), which follow each other. Source: Durbin & Koopman, section 3.4."""
     regression, wander, _ = _parameters(held)
     slow = wander * (1.0 + regression) / np.maximum(1.0 - regression, 1.0 - _FARTHEST)
     count = np.maximum(looks, 1.0)

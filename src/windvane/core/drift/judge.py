@@ -151,9 +151,11 @@ def judge_drift(
     states = dict(facts.states)
     alarms: list[Alarm] = []
     for reading in facts.readings:
-        if reading.known < policy.enough and reading.kind is not Kind.OUTAGE:
+        before = states.get(reading.stream, StreamState())
+        known = reading.known >= policy.enough or reading.kind is Kind.OUTAGE
+        if not known and not before.alarmed:
             continue
-        before = states.pop(reading.stream, StreamState())
+        states.pop(reading.stream, None)
         after = _step(before, reading, policy, facts.window)
         if after != StreamState():
             states[reading.stream] = after

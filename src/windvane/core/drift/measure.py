@@ -33,8 +33,8 @@ def psi(window: Counts, reference: Counts, *, floor: float = 1e-4) -> float:
 def kl_divergence(window: Counts, reference: Counts) -> float:
     """Kullback-Leibler divergence of the window from the reference, in bits; every bin has half a
     row more than was counted, so that it is finite."""
-    p = _shares(window + 0.5)
-    q = _shares(reference + 0.5)
+    p = _shares(window.astype(np.float64) + 0.5)
+    q = _shares(reference.astype(np.float64) + 0.5)
     return float((p * np.log2(p / q)).sum())
 
 

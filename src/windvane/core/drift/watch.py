@@ -22,7 +22,8 @@ Floats = NDArray[np.float64]
 @dataclass(frozen=True, slots=True, eq=False)
 class Watching:
     """How a cell is watched: its ``layout``, the source of each feature, and when there is enough
-    to look at. ``all_streams``: readings of every stream, not only of those that say something."""
+    to look at. ``all_streams``: readings of every stream, not only of those that say something;
+    ``outages``: enough is known for total faults to be told from how it always was."""
 
     layout: Layout
     views: Mapping[str, str]
@@ -30,6 +31,7 @@ class Watching:
     min_rows: int
     recent_s: float
     all_streams: bool = True
+    outages: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +62,8 @@ def watch(
     against = Reference.of(axis_index(layout), cell.past) if reference is None else reference
     gathered = gather(cell, counts, start, against)
     rows = rows_of(layout, gathered.waiting)
-    outages = outage_readings(gathered, layout, how.views, against)
+    watched = how.outages or cell.alarmed
+    outages = outage_readings(gathered, layout, how.views, against) if watched else []
     seen = None
     found = outages
     if rows >= how.min_rows and cell.past.any():

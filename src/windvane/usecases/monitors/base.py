@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -15,7 +15,6 @@ from windvane.core.verdict import Verdict
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, StateRows
 from windvane.usecases.read_model_file import ModelFile
-from windvane.usecases.window_policy import WindowPolicy
 
 T = TypeVar("T")
 NO_SUBJECT = ""
@@ -91,12 +90,10 @@ class Monitor(ABC):
     ) -> Mapping[str, Any]:
         """What an incident shows of a finding that began."""
 
-    def reads_from(
-        self, start: float, policy: WindowPolicy, views: Mapping[str, str], rows: StateRows
-    ) -> float:
-        """The earliest time of which the window that begins at ``start`` needs counts (s)."""
-        del policy, views, rows
-        return start
+    def layouts(self, rows: StateRows) -> Iterable[str]:
+        """Ids of the layouts that carried counts are of."""
+        del rows
+        return ()
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """The rows to change when a person closed an incident of ``cause``, so that what still

@@ -2,35 +2,64 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from windvane.core.drift import Alarm, DriftFacts, Kind
+from windvane.core.drift import Alarm, DriftFacts, DriftPolicy, Kind
 from windvane.usecases.read_model_file import ModelFile
 
-_MATERIAL = {Kind.DRIFT: 0.2, Kind.VALUES: 0.15, Kind.NULLS: 0.05}
+_MATERIAL = {Kind.DRIFT: 0.2, Kind.NULLS: 0.05, Kind.OUTAGE: 0.5}
+_LARGEST_E = 1e12
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Population stability indices from which a change is worth a look, a person's time, and an
+    alert."""
+
+    look: float
+    investigate: float
+    alert: float
+
+    def word(self, size: float) -> str:
+        """The band of a size, "" below all."""
+        if size >= self.alert:
+            return "alert"
+        if size >= self.investigate:
+            return "investigate"
+        return "look" if size >= self.look else ""
+
+
+def bands_of(file: ModelFile) -> Bands:
+    given = file.watch.bands
+    return Bands(given.look, given.investigate, given.alert)
 
 
 def material_sizes(file: ModelFile) -> dict[Kind, float]:
     """The least size of an effect that matters, by kind of stream: the file's, else the default."""
-    return {kind: file.watch.material.get(kind.value, least) for kind, least in _MATERIAL.items()}
+    usual = {**_MATERIAL, Kind.VALUES: file.watch.bands.look}
+    return {kind: file.watch.material.get(kind.value, least) for kind, least in usual.items()}
 
 
-def drift_table(facts: DriftFacts, alarms: Sequence[Alarm]) -> Mapping[str, Any]:
-    """Every stream's size and evidence, and whether its alarm opened (True) or closed
-    (False) in it."""
+def drift_table(
+    facts: DriftFacts, alarms: Sequence[Alarm], policy: DriftPolicy, *, new: bool = False
+) -> Mapping[str, Any]:
+    """Every stream's size and evidence, whether its alarm opened (True) or closed (False) in this
+    look, and from which size it would be material where that is more than usual: what such a
+    stream cannot show. ``new``: of a tenant that is."""
     changed = {f"{a.feature}/{a.kind.value}": a.opened for a in alarms}
-    return {
-        "rows": facts.rows,
-        "readings": [
-            {
-                "feature": r.feature,
-                "view": r.view,
-                "kind": r.kind.value,
-                "p": round(r.p, 6),
-                "size": round(r.size, 4),
-                "changed": changed.get(r.stream),
-            }
-            for r in facts.readings
-        ],
-    }
+    readings = [
+        {
+            "feature": r.feature,
+            "view": r.view,
+            "kind": r.kind.value,
+            "e": round(min(math.exp(min(r.log_e, 700.0)), _LARGEST_E), 4),
+            "size": round(r.size, 4),
+            "material": round(policy.least(r), 4),
+            "changed": changed.get(r.stream),
+        }
+        for r in facts.readings
+    ]
+    return {"rows": facts.rows, "readings": readings} | ({"new": True} if new else {})

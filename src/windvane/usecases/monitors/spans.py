@@ -6,8 +6,7 @@ from windvane.usecases.closed_window import ClosedWindow
 
 
 def due_since(window: ClosedWindow, held: float) -> tuple[float, bool]:
-    """(start of the span, whether it is over) where the last look ended at ``held``, 0.0 for none.
-    A look ends with a block, of which the history is made."""
+    """(start of the span, whether it is over) where the last look ended at ``held``, 0.0 for
+    none."""
     start = held or window.watched_since
-    over = window.end - start >= window.policy.drift_over_s
-    return start, over and window.end % window.policy.block_s == 0
+    return start, window.end - start >= window.policy.drift_over_s

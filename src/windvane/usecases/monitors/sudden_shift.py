@@ -1,13 +1,10 @@
-"""A source that changed against its own recent past."""
+"""Inputs that changed against their own recent past: of everyone, or of one tenant."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from windvane.core.alerting import (
     Cause,
@@ -16,37 +13,50 @@ from windvane.core.alerting import (
     Finding,
     Join,
     Response,
+    Severity,
     rank_suspects,
 )
 from windvane.core.drift import (
     Alarm,
+    Cell,
     DriftFacts,
     DriftPolicy,
     Kind,
+    Part,
+    Reference,
     StreamState,
+    Watched,
+    Watching,
+    axis_index,
+    blame,
+    describe_change,
     judge_drift,
-    null_rate,
-    rank_shift,
-    recent_readings,
+    unpack_cell,
+    watch,
 )
 from windvane.core.routing import NO_SAMPLE
-from windvane.core.sketch import Axis, NumericAxis
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
-from windvane.usecases.monitors.base import Judge, Judged, Monitor, moment, read_rows
-from windvane.usecases.monitors.drift_table import drift_table, material_sizes
+from windvane.usecases.monitors.base import AlarmState, Judge, Judged, Monitor, moment
+from windvane.usecases.monitors.cells import (
+    EVERYONE,
+    CellRow,
+    Cells,
+    HeldCell,
+    can_be_off,
+    cell_rows,
+    load_cells,
+    tenant_of,
+)
+from windvane.usecases.monitors.drift_table import bands_of, drift_table, material_sizes
 from windvane.usecases.moves import MARK_SOURCE, STAND_IN
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy
 
-Floats = NDArray[np.float64]
-# What is drawn for this judge. With another name, the figures in benchmarks/results, and a window
-# that is judged once more, would come from other draws.
-SALT = "breaks"
-_SPANS_KEPT = 20
-_TENANTS_NAMED = 3
-_WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by", Kind.DRIFT: "PSI"}
+SALT = "sudden_shift"
+_NAMED = 4
+_WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by PSI"}
 
 FEED = CauseKind(
     "feed",
@@ -61,117 +71,167 @@ FEED = CauseKind(
     },
     joins={"feed": Join.SAME_ONSET},
 )
+TENANT_FEED = CauseKind("tenant_feed", CauseGroup.TENANT, "tenant-feed-broken.md")
+SHIFT = CauseKind("input_shift", CauseGroup.DRIFT, "drift.md", joins={"feed": Join.SAME_SOURCES})
+_OF_TENANTS = "of tenants"
+"""What everyone's alarm is told as where some tenants explain it."""
+_KINDS = {kind.name: kind for kind in (FEED, SHIFT, TENANT_FEED)}
 
 
-@dataclass(frozen=True, slots=True)
-class SourceState:
-    """The detectors of a source's streams, since when the source is broken (s), and the former
-    spans that it was, which its recent past leaves out."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """A cell with what was judged of it; ``counts`` and ``reference`` of its rows."""
 
-    streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
-    since: float | None = None
-    excluded: tuple[tuple[float, float], ...] = ()
+    held: HeldCell
+    watched: Watched
+    counts: Counts
+    reference: Reference
 
     @property
-    def alarmed(self) -> bool:
-        return any(held.alarmed for held in self.streams.values())
-
-    @property
-    def broken_since(self) -> float | None:
-        """When the earliest of what sounds now began."""
-        began = [h.since for h in self.streams.values() if h.alarmed and h.since is not None]
-        return min(began, default=None)
-
-
-Sources = Mapping[str, SourceState]
+    def opened(self) -> list[Alarm]:
+        return [a for a in self.watched.alarms if a.opened]
 
 
 class SuddenShift(Monitor):
-    """Values and nulls of each feature against its recent past, gathered by source."""
+    """Values, nulls and total faults of each feature, of everyone and of each tenant.
+
+    A change of some tenants only is theirs: the source is not broken for the others.
+    """
 
     name = "sudden_shift"
-    title = "Sudden shift"
+    title = "Sudden shifts"
     cause = FEED
+    more_causes = (TENANT_FEED, SHIFT)
     judge = Judge("drift", DriftFacts, DriftPolicy, lambda f, p, now: judge_drift(f, p, now)[0])
-    closable = False
 
     def streams(self, file: ModelFile, tenants: int) -> int:
-        del tenants
-        return 2 * len(file.schema)
+        return 3 * len(file.schema) * (1 + tenants)
 
-    def reads_from(
-        self, start: float, policy: WindowPolicy, views: Mapping[str, str], rows: StateRows
-    ) -> float:
-        del views
-        held = read_rows(rows, SourceState).values()
-        began = [s.broken_since for s in held if s.broken_since is not None]
-        return min([start, *began]) - policy.recent_s
+    def layouts(self, rows: StateRows) -> Iterable[str]:
+        return {row.layout for row in cell_rows(rows).values()}
 
     def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
         del log
-        sources = read_rows(rows, SourceState)
         policy = shift_policy(window.file, window.policy)
-        facts = shift_facts(window, sources, policy)
-        verdict, states, alarms = judge_drift(facts, policy, window.end)
-        for r in facts.readings:
-            window.history.remember(r.stream, window.start, round(r.size, 4))
-        fresh = by_source(window.views, states, sources)
-        findings: list[Finding] = []
-        for view in sorted({alarm.view for alarm in alarms}):
-            mine = [a for a in alarms if a.view == view]
-            opened = [a for a in mine if a.opened]
-            cause, since = Cause(FEED, view), min(a.since for a in (opened or mine))
-            if opened:
-                ranked = _ranked(opened)
-                title = _title(window, sources, view, opened, since)
-                findings.append(
-                    Finding(self.name, cause, True, since, title, tuple(ranked), (view,))
-                )
-            elif not fresh[view].alarmed:
-                began = sources[view].since if view in sources else None
-                began = since if began is None else began
-                spans = (*fresh[view].excluded, (began, window.end))[-_SPANS_KEPT:]
-                fresh[view] = replace(fresh[view], excluded=spans)
-                line = f"{view} is healthy again"
-                findings.append(Finding(self.name, cause, False, since, line, (), (view,)))
-        changed = {v: s for v, s in fresh.items() if s != sources.get(v)}
-        judged = Judged(
-            "", facts, policy, verdict, tuple(findings), changed, drift_table(facts, alarms)
-        )
-        return [judged]
+        seen = look_at_cells(window, load_cells(window, rows), policy)
+        seen, findings, told = self._findings(window, seen, policy)
+        everyone = seen[EVERYONE]
+        out: list[Judged] = []
+        gone = {s: None for s in rows if s != EVERYONE and tenant_of(s) is None}
+        for subject, one in seen.items():
+            held = replace(one.held, cell=one.watched.cell, told=told.get(subject, {}))
+            mine = tuple(found for to, found in findings if to == subject)
+            worth = subject == EVERYONE or bool(mine) or one.watched.verdict.failed
+            states: dict[str, AlarmState | None] = {subject: held.row(window.layout.id)}
+            if one is everyone:
+                states |= gone
+            facts, alarms = one.watched.facts, one.watched.alarms
+            about = "" if one is everyone else subject
+            detail = drift_table(facts, alarms, policy, new=one.held.is_new)
+            out.append(
+                Judged(about, facts, policy, one.watched.verdict, mine, states, detail, shown=worth)
+            )
+        return out
+
+    def _findings(
+        self,
+        window: ClosedWindow,
+        looked: Mapping[str, _Seen],
+        policy: DriftPolicy,
+    ) -> tuple[Mapping[str, _Seen], list[tuple[str, Finding]], Mapping[str, Mapping[str, str]]]:
+        """The cells with whose alarm it is; what began and ended, by the subject of the cell; and
+        what each cell's open alarms are told as, by source, from now on."""
+        seen = dict(looked)
+        told = {subject: dict(one.held.told) for subject, one in seen.items()}
+        out: list[tuple[str, Finding]] = []
+        for view in _concerned(seen):
+            for subject, kind in _whose(window, seen, view, policy).items():
+                before = told[subject].get(view)
+                if kind == before or (before == FEED.name and kind == SHIFT.name):
+                    continue
+                told[subject][view] = kind
+                seen[subject] = _with_alarms_of(seen[subject], seen[EVERYONE], window.views, view)
+                if before is not None and before != _OF_TENANTS:
+                    out.append((subject, _ended(self.name, seen[subject], view, before, window)))
+                if kind != _OF_TENANTS:
+                    out.append(
+                        (subject, _began(self.name, window, seen, subject, view, kind, policy))
+                    )
+        for subject, one in seen.items():
+            sounding = {
+                window.views.get(stream.rpartition("/")[0])
+                for stream, state in one.watched.cell.streams.items()
+                if state.alarmed
+            }
+            for view, kind in list(told[subject].items()):
+                if view in sounding or not one.watched.looked:
+                    continue
+                del told[subject][view]
+                if kind == _OF_TENANTS or (
+                    kind == TENANT_FEED.name and TENANT_FEED.name in told[subject].values()
+                ):
+                    continue
+                out.append((subject, _ended(self.name, one, view, kind, window)))
+        return seen, out, told
 
     def evidence(
         self, window: ClosedWindow, found: Judged, finding: Finding, log: EventLog
     ) -> Mapping[str, Any]:
+        row = next(r for r in found.states.values() if isinstance(r, CellRow))
+        cell = _unpacked(row)
+        tenant = tenant_of(found.subject)
+        layout = window.layout
+        before, after = cell.past, cell.held
+        if not after.any():
+            after = window.counts
+        suspects = [name for name, _ in finding.suspects]
         kinds = {
             Kind(r["kind"])
             for r in found.detail["readings"]
             if r["changed"] and r["view"] in finding.sources
         }
-        before = window.history.between(0.0, finding.since)
-        if before is None:
-            before = window.baseline.counts
-        after = window.history.between(finding.since, window.end)
-        after = window.counts if after is None else after
-        suspect = finding.suspects[0][0]
-        mine = [(k.tenant, s.features) for k, s in window.sketches if k.arm not in NO_SAMPLE]
-        where: Mapping[str, Any] = {f"features.{suspect}": None} if Kind.NULLS in kinds else {}
+        mine = [
+            (k.tenant, s.features)
+            for k, s in window.sketches
+            if k.arm not in NO_SAMPLE and (tenant is None or k.tenant == tenant)
+        ]
+        where: dict[str, Any] = {f"features.{suspects[0]}": None} if Kind.NULLS in kinds else {}
+        if tenant is not None:
+            where["tenant"] = tenant
         samples = log.samples(
             window.model, window.file.contract, window.start, window.end, where, 5
         )
-        drawn = [name for name, _ in finding.suspects[:6]]
         return {
-            "view": finding.cause.subject,
+            "view": finding.sources[0],
             "suspects": [{"feature": n, "size": round(size, 4)} for n, size in finding.suspects],
+            "changes": [describe_change(layout, name, before, after) for name in suspects[:_NAMED]],
             "kinds": sorted(kind.value for kind in kinds),
             "first_window": finding.since,
-            "tenants": tenant_shares(window.layout, suspect, mine),
-            "histograms": [histogram(window.layout, name, before, after) for name in drawn],
+            "earliest": _earliest(row, window.views, finding),
+            "tenants": tenant_shares(layout, suspects[0], mine),
+            "histograms": [histogram(layout, name, before, after) for name in suspects[:6]],
             "samples": sample_requests(samples),
             "last_good": {"version": window.live.champion, "before": finding.since},
         }
 
+    def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        """A closed incident's features begin anew: what they are now is what they are."""
+        out: dict[str, AlarmState | None] = {}
+        for subject, row in cell_rows(rows).items():
+            if not row.told:
+                continue
+            of_tenant = tenant_of(subject) is not None
+            if cause.kind.name == TENANT_FEED.name and subject != cause.subject:
+                continue
+            if cause.kind.name != TENANT_FEED.name and (of_tenant or cause.subject not in row.told):
+                continue
+            out[subject] = None
+        return out
+
     def about(self, subject: str) -> str:
+        tenant = tenant_of(subject)
+        if tenant is not None:
+            return f"tenant {tenant}"
         return f"source {subject}" if subject else self.title
 
 
@@ -179,158 +239,189 @@ def shift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
     return DriftPolicy(policy.alarm_at, material_sizes(file))
 
 
-def shift_facts(window: ClosedWindow, sources: Sources, policy: DriftPolicy) -> DriftFacts:
-    """Readings of every stream against its recent past; none of a thin window."""
-    min_rows = window.policy.min_rows
-    readings = (
-        recent_readings(
-            window.layout,
-            window.views,
-            window.counts,
-            references(window, sources),
-            calibration(window, sources, policy.enough),
-            min_rows=min_rows,
-            seed=window.seed(SALT),
-        )
-        if window.rows >= min_rows
-        else ()
+def look_at_cells(window: ClosedWindow, cells: Cells, policy: DriftPolicy) -> dict[str, _Seen]:
+    """Everyone's cell and those of the tenants that sent something, by their subject."""
+    layout = window.layout
+    index = axis_index(layout)
+    whole, own = cells.references(index)
+    how = Watching(layout, window.views, policy, window.policy.min_rows, window.policy.recent_s)
+    seed = window.seed(SALT)
+    everyone = watch(
+        how, cells.everyone.cell, cells.counts, window.start, window.end, seed, reference=whole
     )
-    states = {name: held for s in sources.values() for name, held in s.streams.items()}
-    return DriftFacts(window.start, window.rows, min_rows, readings, states)
-
-
-def references(window: ClosedWindow, sources: Sources) -> dict[str, Counts]:
-    """Each feature's counts over its recent healthy past; absent until there is enough.
-
-    The past of a source that is broken ends where the shift began, and stays there until it
-    heals; former shifts are left out. Training windows count as the recent past of a model's
-    first days.
-    """
-    recent = window.policy.recent_s
-    tail_s = window.baseline.block_s
-    known = {s: (s + tail_s, counts) for s, counts in window.baseline.tail.items()}
-    known |= {start: (end, counts) for start, end, counts in window.history.spans()}
-    out: dict[str, Counts] = {}
-    views = window.views
-    for view in dict.fromkeys(views.values()):
-        until, spans = _past_of(window, sources, view)
-        healthy = [
-            (end - start, counts)
-            for start, (end, counts) in known.items()
-            if until - recent <= start and end <= until
-            and _healthy(start, end, spans)
-            and counts.any()
-        ]  # fmt: skip
-        if sum(span for span, _ in healthy) < recent / 8.0:
-            continue
-        merged = np.sum([counts for _, counts in healthy], axis=0)
-        for name, of in views.items():
-            if of == view:
-                out[name] = window.layout.part(merged, name)
+    out = {EVERYONE: _Seen(cells.everyone, everyone, cells.counts, whole)}
+    ranks = cells.everyone.cell.forecast.ranks
+    for i, (tenant, held) in enumerate(cells.tenants.items()):
+        counts = cells.tenant_counts[tenant]
+        watched = watch(
+            replace(how, all_streams=False, outages=not held.is_new and can_be_off(held)),
+            held.cell, counts, window.start, window.end, seed + 1 + i,
+            reference=own[tenant], ranks=ranks,
+        )  # fmt: skip
+        out[held.subject] = _Seen(held, watched, counts, own[tenant])
     return out
 
 
-def calibration(
-    window: ClosedWindow, sources: Sources, enough: int
-) -> dict[str, tuple[Floats, Floats]]:
-    """Sizes of healthy windows by feature, values and nulls: of the training data, or of what
-    was served where fewer than ``enough`` training windows were full enough to be measured."""
-    out: dict[str, tuple[Floats, Floats]] = {}
-    for name, view in window.views.items():
-        trained = window.baseline.calibration[name]
-        until, spans = _past_of(window, sources, view)
-        both: list[Floats] = []
-        for row, kind in ((0, Kind.VALUES), (1, Kind.NULLS)):
-            scores = trained[row][~np.isnan(trained[row])]
-            if len(scores) < enough:
-                sizes = window.history.sizes.get(f"{name}/{kind.value}", {})
-                scores = np.array(
-                    [
-                        size
-                        for start, size in sizes.items()
-                        if start < until and _healthy(start, start + window.policy.window_s, spans)
-                    ]
-                )
-            both.append(scores)
-        out[name] = (both[0], both[1])
-    return out
+def _concerned(seen: Mapping[str, _Seen]) -> list[str]:
+    """Sources of which an alarm opened, or whose change may turn out to be graver or of more."""
+    views = {a.view for one in seen.values() for a in one.opened}
+    everyone = seen[EVERYONE]
+    views |= {v for v, kind in everyone.held.told.items() if kind in (SHIFT.name, _OF_TENANTS)}
+    return sorted(views)
 
 
-def _past_of(
-    window: ClosedWindow, sources: Sources, view: str
-) -> tuple[float, Sequence[tuple[float, float]]]:
-    """Where the healthy past of a source ends, and the broken spans in it."""
-    held = sources.get(view, SourceState())
-    since = held.broken_since
-    return window.start if since is None else min(since, window.start), held.excluded
-
-
-def _healthy(start: float, end: float, broken: Sequence[tuple[float, float]]) -> bool:
-    return not any(low < end and start < high for low, high in broken)
-
-
-def by_source(
-    views: Mapping[str, str], states: Mapping[str, StreamState], before: Sources
-) -> dict[str, SourceState]:
-    """The detectors of all streams, gathered by source; those of features that the file has no
-    more are dropped."""
-    streams: dict[str, dict[str, StreamState]] = {}
-    for stream, held in states.items():
-        view = views.get(stream.rpartition("/")[0])
-        if view is not None:
-            streams.setdefault(view, {})[stream] = held
-    out: dict[str, SourceState] = {}
-    for view in dict.fromkeys([*views.values(), *before]):
-        held = before.get(view, SourceState())
-        fresh = SourceState(streams.get(view, {}), None, held.excluded)
-        began = [s for s in (held.since, fresh.broken_since) if s is not None]
-        out[view] = replace(fresh, since=min(began)) if fresh.alarmed else fresh
-    return out
-
-
-def _ranked(opened: Sequence[Alarm]) -> list[tuple[str, float]]:
-    sizes: dict[str, float] = {}
-    for alarm in opened:
-        sizes[alarm.feature] = max(sizes.get(alarm.feature, 0.0), alarm.size)
-    return rank_suspects(list(sizes.items()))
-
-
-def _title(
-    window: ClosedWindow, sources: Sources, view: str, opened: Sequence[Alarm], since: float
-) -> str:
-    ranked = rank_suspects([(f"{a.feature} {_WORDS[a.kind]}", a.size) for a in opened])
-    changes = ", ".join(f"{name} {size:.0%}" for name, size in ranked[:4])
-    more = f" and {len(ranked) - 4} more" if len(ranked) > 4 else ""
-    where = _where(window, sources, max(opened, key=lambda a: a.size))
-    return f"the {view} feed changed: {changes}{more} since {moment(since)}{where}"
-
-
-def _where(window: ClosedWindow, sources: Sources, alarm: Alarm) -> str:
-    """The tenants whose own rows show it, where not everyone's do."""
-    past = references(window, sources).get(alarm.feature)
-    if past is None:
-        return ""
-    axis = window.layout.axes[window.layout.names.index(alarm.feature)]
-    by_tenant: dict[str, Counts] = {}
-    for key, sketch in window.sketches:
-        if key.arm in NO_SAMPLE:
-            continue
-        part = window.layout.part(sketch.features, alarm.feature)
-        if part.any():
-            by_tenant[key.tenant] = by_tenant.get(key.tenant, np.zeros_like(part)) + part
-    hit = [
-        t
-        for t, c in sorted(by_tenant.items())
-        if _effect(c, past, axis, alarm.kind) >= alarm.size / 2
+def _whose(
+    window: ClosedWindow, seen: Mapping[str, _Seen], view: str, policy: DriftPolicy
+) -> dict[str, str]:
+    """By the subject of a cell, what its alarms of a source are told as."""
+    everyone = seen[EVERYONE]
+    mine = _alarmed(everyone, window.views, view)
+    tenants = {s: one for s, one in seen.items() if one.held.tenant is not None}
+    sounding = {s for s, one in tenants.items() if _alarmed(one, window.views, view)}
+    streams = list(dict.fromkeys([*mine, *(x for s in sounding for x in _alarmed(
+        tenants[s], window.views, view))]))  # fmt: skip
+    if not streams:
+        return {}
+    parts = [
+        Part(s, one.held.cell.waiting + one.counts, one.reference, one.held.cell)
+        for s, one in tenants.items()
+        if not one.held.is_new
     ]
-    if not hit or len(hit) == len(by_tenant):
-        return ""
-    named = ", ".join(hit[:_TENANTS_NAMED])
-    more = f" and {len(hit) - _TENANTS_NAMED} more" if len(hit) > _TENANTS_NAMED else ""
-    return f", at {named}{more}"
+    blamed = blame(window.layout, parts, streams, policy, frozenset(sounding))
+    if blamed:
+        out = {subject: TENANT_FEED.name for subject in blamed if subject in sounding}
+        if mine:
+            out = dict.fromkeys(blamed, TENANT_FEED.name)
+            out[EVERYONE] = _OF_TENANTS
+        return out
+    if not mine:
+        return {}
+    return {EVERYONE: _grade(everyone, window, view)}
 
 
-def _effect(counts: Counts, past: Counts, axis: Axis, kind: Kind) -> float:
+def _alarmed(one: _Seen, views: Mapping[str, str], view: str) -> list[tuple[str, Kind]]:
+    out: list[tuple[str, Kind]] = []
+    for stream, state in one.watched.cell.streams.items():
+        feature, _, kind = stream.rpartition("/")
+        if state.alarmed and views.get(feature) == view:
+            out.append((feature, Kind(kind)))
+    return out
+
+
+def _states(
+    one: _Seen, views: Mapping[str, str], view: str
+) -> Iterator[tuple[str, Kind, StreamState]]:
+    for feature, kind in _alarmed(one, views, view):
+        yield feature, kind, one.watched.cell.streams[f"{feature}/{kind.value}"]
+
+
+def _with_alarms_of(one: _Seen, everyone: _Seen, views: Mapping[str, str], view: str) -> _Seen:
+    """A cell that sounds: a tenant whose change was seen in everyone's rows first has the alarm
+    from now on, so that it ends by the tenant's own."""
+    if _alarmed(one, views, view):
+        return one
+    cell = one.watched.cell
+    streams = dict(cell.streams)
+    for feature, kind, state in _states(everyone, views, view):
+        streams[f"{feature}/{kind.value}"] = replace(state, health=0.0, calm=0)
+    watched = replace(one.watched, cell=replace(cell, streams=streams), looked=False)
+    return replace(one, watched=watched)
+
+
+def _grade(one: _Seen, window: ClosedWindow, view: str) -> str:
+    """Whether the source is broken, or its values moved by less than is worth acting on."""
+    bands = bands_of(window.file)
+    for _, kind, state in _states(one, window.views, view):
+        if kind is not Kind.VALUES or state.size >= bands.investigate:
+            return FEED.name
+    return SHIFT.name
+
+
+def _severity(one: _Seen, window: ClosedWindow, view: str, kind: str) -> Severity:
+    if kind == SHIFT.name:
+        return Severity.LOW
+    bands = bands_of(window.file)
+    gravest = Severity.MEDIUM
+    for _, of, state in _states(one, window.views, view):
+        if of is Kind.OUTAGE or state.size >= bands.alert:
+            gravest = Severity.HIGH
+    return gravest
+
+
+def _cause(kind: str, one: _Seen, view: str) -> Cause:
+    return Cause(_KINDS[kind], view if one.held.tenant is None else one.held.subject)
+
+
+def _began(
+    monitor: str,
+    window: ClosedWindow,
+    seen: Mapping[str, _Seen],
+    subject: str,
+    view: str,
+    kind: str,
+    policy: DriftPolicy,
+) -> Finding:
+    one = seen[subject]
+    # A tenant may be blamed for what is told apart in everyone's rows first.
+    source = one if _alarmed(one, window.views, view) else seen[EVERYONE]
+    states = list(_states(source, window.views, view))
+    alarms = {(a.feature, a.kind): a for a in source.opened}
+    since = min(s.since for _, _, s in states if s.since is not None)
+    weights: dict[str, float] = {}
+    words: dict[str, str] = {}
+    for feature, of, state in states:
+        weight = state.size / policy.material[of] * (100.0 if of is Kind.OUTAGE else 1.0)
+        if weight <= weights.get(feature, 0.0):
+            continue
+        weights[feature] = weight
+        alarm = alarms.get((feature, of))
+        words[feature] = _word(feature, of, state, alarm.what if alarm else "")
+    ranked = rank_suspects(list(weights.items()))
+    changes = ", ".join(words[name] for name, _ in ranked[:_NAMED])
+    more = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
+    tenant = one.held.tenant
+    whose = f"the {view} feed" if tenant is None else f"what tenant {tenant} sends of {view}"
+    title = f"{whose} changed: {changes}{more} since {moment(since)}"
+    sizes = {f: s.size for f, _, s in states}
+    for feature, _, state in states:
+        sizes[feature] = max(sizes[feature], state.size)
+    suspects = tuple((name, sizes[name]) for name, _ in ranked)
+    return Finding(
+        monitor, _cause(kind, one, view), True, since, title, suspects, (view,),
+        _severity(source, window, view, kind),
+    )  # fmt: skip
+
+
+def _word(feature: str, kind: Kind, state: StreamState, what: str) -> str:
+    if kind is Kind.OUTAGE:
+        return f"{feature} has {what or 'one value'} in all rows"
     if kind is Kind.NULLS:
-        return null_rate(counts) - null_rate(past)
-    return float(rank_shift(counts, past, ordered=isinstance(axis, NumericAxis)))
+        return f"{feature} {_WORDS[kind]} {state.size:.0%}"
+    return f"{feature} {_WORDS[kind]} {state.size:.2f}"
+
+
+def _ended(monitor: str, one: _Seen, view: str, kind: str, window: ClosedWindow) -> Finding:
+    tenant = one.held.tenant
+    began = [
+        a.since for a in one.watched.alarms if not a.opened and a.view == view
+    ]  # fmt: skip
+    line = f"{view} is healthy again" if tenant is None else f"{tenant} sends as before again"
+    return Finding(
+        monitor, _cause(kind, one, view), False, min(began, default=window.start), line, (),
+        (view,),
+    )  # fmt: skip
+
+
+def _earliest(row: CellRow, views: Mapping[str, str], finding: Finding) -> float | None:
+    """Where the interval of the onset begins (s)."""
+    began = [
+        s.earliest
+        for stream, s in row.streams.items()
+        if s.alarmed and s.earliest is not None
+        and views.get(stream.rpartition("/")[0]) in finding.sources
+    ]  # fmt: skip
+    return min(began, default=None)
+
+
+def _unpacked(row: CellRow) -> Cell:
+    return unpack_cell(row.packed, row.began, row.waits, row.streams)

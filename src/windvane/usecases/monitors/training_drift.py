@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Join, rank_suspects
+import numpy as np
+
+from windvane.core.alerting import (
+    Cause,
+    CauseGroup,
+    CauseKind,
+    Finding,
+    Join,
+    Severity,
+    Tier,
+    rank_suspects,
+)
 from windvane.core.drift import (
     DriftFacts,
     DriftPolicy,
     StreamState,
     baseline_readings,
     judge_drift,
+    pack_arrays,
+    unpack_arrays,
 )
-from windvane.core.verdict import Outcome
+from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog
-from windvane.usecases.closed_window import ClosedWindow, StateRows
+from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
     AlarmState,
@@ -26,13 +39,10 @@ from windvane.usecases.monitors.base import (
     moment,
     read_row,
 )
-from windvane.usecases.monitors.drift_table import drift_table, material_sizes
+from windvane.usecases.monitors.drift_table import bands_of, drift_table, material_sizes
 from windvane.usecases.monitors.spans import due_since
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy
-
-# What is drawn for this judge; see sudden_shift.SALT.
-SALT = "season"
 
 TRAINING_DRIFT = CauseKind(
     "training_drift", CauseGroup.DRIFT, "drift.md", joins={"feed": Join.SAME_SOURCES}
@@ -41,10 +51,13 @@ TRAINING_DRIFT = CauseKind(
 
 @dataclass(frozen=True, slots=True)
 class TrainingDriftState:
-    """The detectors of all features, and where the next look begins (s)."""
+    """The detectors of all features, where the next look begins (s), and the counts since then,
+    packed, of the layout ``layout``."""
 
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
     since: float = 0.0
+    layout: str = ""
+    packed: str = ""
 
     @property
     def alarmed(self) -> bool:
@@ -69,22 +82,27 @@ class TrainingDrift(Monitor):
         del tenants
         return len(file.schema)
 
-    def reads_from(
-        self, start: float, policy: WindowPolicy, views: Mapping[str, str], rows: StateRows
-    ) -> float:
-        del views, rows
-        return start - policy.drift_over_s
+    def layouts(self, rows: StateRows) -> Iterable[str]:
+        held = read_row(rows, TrainingDriftState).layout
+        return (held,) if held else ()
 
     def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
         del log
         held = read_row(rows, TrainingDriftState)
         since, due = due_since(window, held.since)
-        counts = window.history.between(since, window.end) if due else None
+        counts = _counted(window, held) + window.counts
         policy = drift_policy(window.file, window.policy)
-        if counts is None:
-            return []
+        grown = TrainingDriftState(
+            held.streams, since, window.layout.id, pack_arrays({"counts": counts})
+        )
+        if not due or not counts.any():
+            facts = DriftFacts(since, window.rows_in(counts), window.policy.min_rows, (), {})
+            verdict = Verdict(Outcome.HOLD, "DRI-202", "the span is not over yet", "time")
+            return [
+                Judged(NO_SUBJECT, facts, policy, verdict, states={NO_SUBJECT: grown}, shown=False)
+            ]
         readings = baseline_readings(
-            window.layout, window.views, counts, window.baseline, seed=window.seed(SALT)
+            window.layout, window.views, counts, window.baseline, window.end - since
         )
         facts = DriftFacts(
             since, window.rows_in(counts), window.policy.min_rows, readings, held.streams
@@ -98,13 +116,21 @@ class TrainingDrift(Monitor):
             ranked = tuple(rank_suspects([(a.feature, a.size) for a in opened]))
             title = f"{verdict.sentence}, since {moment(began)}"
             sources = tuple(sorted({a.view for a in opened}))
-            findings = (Finding(self.name, cause, True, began, title, ranked, sources),)
+            large = max(a.size for a in opened) >= bands_of(window.file).alert
+            # Large drift of a model that matters is told in office hours, harm or not.
+            told = large and window.file.tier == Tier.CRITICAL.value
+            findings = (
+                Finding(
+                    self.name, cause, True, began, title, ranked, sources,
+                    Severity.MEDIUM if told else None,
+                ),
+            )  # fmt: skip
         elif alarms and verdict.outcome is Outcome.PASS:
             line = f"the inputs are as in training again: {verdict.sentence}"
             since = min(a.since for a in alarms)
             findings = (Finding(self.name, cause, False, since, line),)
         fresh = TrainingDriftState(streams, window.end)
-        detail = drift_table(facts, alarms)
+        detail = drift_table(facts, alarms, policy)
         return [Judged(NO_SUBJECT, facts, policy, verdict, findings, {NO_SUBJECT: fresh}, detail)]
 
     def evidence(
@@ -120,3 +146,11 @@ class TrainingDrift(Monitor):
 
 def drift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
     return DriftPolicy(policy.slow_alarm_at, material_sizes(file), calm_windows=1)
+
+
+def _counted(window: ClosedWindow, held: TrainingDriftState) -> Counts:
+    """Counts since the last look, under today's layout."""
+    former = window.layouts.get(held.layout)
+    if not held.packed or former is None:
+        return np.zeros(window.layout.size, np.int64)
+    return former.project(unpack_arrays(held.packed)["counts"], window.layout)

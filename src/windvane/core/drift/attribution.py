@@ -1,0 +1,116 @@
+"""Whose change is it: everyone's, or only of some tenants?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.drift.axes import axis_index
+from windvane.core.drift.cell import Cell, mixed_reference, rows_of
+from windvane.core.drift.deviation import Measure, Reference, effects, measure_deviations
+from windvane.core.drift.judge import DriftPolicy, Kind
+from windvane.core.sketch import Layout
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+_LEAST_ROWS = 8
+_FAR = 4.0  # deviations of a healthy window
+_MOST_TENANTS = 0.5  # of those that can be told: more of them are everyone
+_VALUES = (Measure.LOCATION, Measure.SPREAD, Measure.SHAPE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One tenant's counts (layout size,) of the rows in question, with what they are compared
+    with."""
+
+    tenant: str
+    counts: Counts
+    reference: Reference
+    cell: Cell
+
+
+def blame(
+    layout: Layout,
+    parts: Sequence[Part],
+    streams: Sequence[tuple[str, Kind]],
+    policy: DriftPolicy,
+    sounding: frozenset[str],
+) -> tuple[str, ...]:
+    """The tenants that a change of ``streams`` (feature, kind) is of, none where it is everyone's.
+
+    A tenant is affected if its alarm is open (``sounding``), or its own rows lie far from its own
+    past. Half of the tenants are everyone, and so is whoever the rest shows the change without.
+    """
+    told = [p for p in parts if p.tenant in sounding or rows_of(layout, p.counts) >= _LEAST_ROWS]
+    if len(told) < 2:
+        return tuple(p.tenant for p in told if p.tenant in sounding)
+    affected = [p for p in told if p.tenant in sounding or _is_off(layout, p, streams, policy)]
+    if not affected or len(affected) > _MOST_TENANTS * len(told):
+        return ()
+    names = {p.tenant for p in affected}
+    rest = [p for p in told if p.tenant not in names]
+    return () if _rest_is_off(layout, rest, streams, policy) else tuple(sorted(names))
+
+
+def _sizes(counts: Counts, reference: Reference, variance: Floats) -> Floats:
+    found = measure_deviations(counts, reference)
+    return effects(np.nan_to_num(found.value), variance + found.chance, found.units)
+
+
+def _is_off(
+    layout: Layout, part: Part, streams: Sequence[tuple[str, Kind]], policy: DriftPolicy
+) -> bool:
+    found = measure_deviations(part.counts, part.reference)
+    held = part.cell.forecast
+    usual = np.where(held.seen > 0, held.level, 0.0)
+    known = held.lag0 / np.maximum(held.chance, 1e-300)
+    variance = np.maximum(known, 1.0) * found.chance
+    left = np.nan_to_num(found.value - usual)
+    z = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
+    sizes = effects(left, variance, found.units)
+    for feature, kind in streams:
+        i = layout.names.index(feature)
+        places = _places(kind)
+        if any(
+            z[i, m] >= _FAR and sizes[i, m] >= policy.material[_as(kind, m)] / 2.0 for m in places
+        ):
+            return True
+    return False
+
+
+def _rest_is_off(
+    layout: Layout, rest: Sequence[Part], streams: Sequence[tuple[str, Kind]], policy: DriftPolicy
+) -> bool:
+    """Whether those that are left show as much together as would be material."""
+    index = axis_index(layout)
+    counts = np.sum([p.counts for p in rest], axis=0)
+    mixed = mixed_reference(
+        index, [(index.sum(p.counts.astype(np.float64)), p.reference) for p in rest]
+    )
+    found = measure_deviations(counts, mixed)
+    z = np.nan_to_num(np.abs(found.value) / np.sqrt(np.maximum(found.chance, 1e-300)))
+    sizes = _sizes(counts, mixed, np.zeros_like(found.chance))
+    for feature, kind in streams:
+        i = layout.names.index(feature)
+        if any(
+            z[i, m] >= _FAR and sizes[i, m] >= policy.material[_as(kind, m)] for m in _places(kind)
+        ):
+            return True
+    return False
+
+
+def _places(kind: Kind) -> tuple[Measure, ...]:
+    if kind is Kind.NULLS:
+        return (Measure.NULLS,)
+    return _VALUES if kind is Kind.VALUES else tuple(Measure)
+
+
+def _as(kind: Kind, measure: Measure) -> Kind:
+    """The kind whose material size a measure's size is compared with."""
+    if kind is Kind.OUTAGE:
+        return Kind.NULLS if measure is Measure.NULLS else Kind.VALUES
+    return kind

@@ -1,0 +1,187 @@
+"""The cells that sudden shifts are watched by: of everyone, and of each tenant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from windvane.core.drift import (
+    AxisIndex,
+    Cell,
+    Reference,
+    StreamState,
+    mixed_reference,
+    pack_cell,
+    project_cell,
+    unpack_cell,
+)
+from windvane.core.routing import NO_SAMPLE
+from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
+from windvane.usecases.monitors.base import read_rows
+
+EVERYONE = "everyone"
+_TENANT = "tenant/"
+_PRIOR_ROWS = 100.0
+"""What is known of everyone is worth so many rows of a tenant's own past."""
+_ESTABLISHED = 0.125
+"""The part of `recent` after which a tenant is no longer new."""
+_LOOKS = 10
+"""Looks after which total faults of a tenant can be told from how it always was."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellRow:
+    """A cell as it is kept. ``layout`` is that of its counts, ``first`` the start of the first
+    window with its rows (s); ``told``: what an open alarm of a source was told as, by source.
+    ``only``: the one tenant that there was so far, whose cell is everyone's."""
+
+    packed: str
+    layout: str
+    began: float
+    first: float
+    waits: float | None = None
+    streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
+    told: Mapping[str, str] = field(default_factory=dict[str, str])
+    only: str = ""
+
+    @property
+    def alarmed(self) -> bool:
+        return any(held.alarmed for held in self.streams.values())
+
+    @property
+    def broken_since(self) -> float | None:
+        """When the earliest of what sounds now began."""
+        began = [h.since for h in self.streams.values() if h.alarmed and h.since is not None]
+        return min(began, default=None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldCell:
+    """A cell in use; ``tenant`` None for everyone's."""
+
+    tenant: str | None
+    cell: Cell
+    first: float
+    told: Mapping[str, str]
+    is_new: bool = False
+    only: str = ""
+
+    @property
+    def subject(self) -> str:
+        return EVERYONE if self.tenant is None else _TENANT + self.tenant
+
+    def row(self, layout: str) -> CellRow:
+        cell = self.cell
+        return CellRow(
+            pack_cell(cell), layout, cell.began, self.first, cell.waits, cell.streams, self.told,
+            self.only,
+        )  # fmt: skip
+
+
+def tenant_of(subject: str) -> str | None:
+    """The tenant whose cell a state's subject names, None for everyone's."""
+    return subject.removeprefix(_TENANT) if subject.startswith(_TENANT) else None
+
+
+def cell_rows(rows: StateRows) -> dict[str, CellRow]:
+    """Rows of this kind, by subject; what an earlier release left is none."""
+    return read_rows({s: r for s, r in rows.items() if "packed" in r}, CellRow)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cells:
+    """Of one window: ``everyone``, and the tenants that sent something in it, with their counts.
+    Where a model has one tenant only, everyone's cell is its own."""
+
+    everyone: HeldCell
+    counts: Counts
+    tenants: Mapping[str, HeldCell]
+    tenant_counts: Mapping[str, Counts]
+
+    def references(self, index: AxisIndex) -> tuple[Reference, Mapping[str, Reference]]:
+        """What everyone's and each tenant's rows are compared with. Everyone's is made up of the
+        tenants' own pasts in the parts that they have of this window."""
+        past = self.everyone.cell.past
+        whole = Reference.of(index, past)
+        if not self.tenants:
+            return whole, {}
+        rows = index.spread(np.maximum(index.sum(past.astype(np.float64)), 1.0))
+        prior = past * (_PRIOR_ROWS / rows)
+        own = {t: Reference.of(index, h.cell.past + prior) for t, h in self.tenants.items()}
+        waiting = self.everyone.cell.waiting.any()
+        parts = [
+            (index.sum(self.tenant_counts[t].astype(np.float64)), own[t])
+            for t, held in self.tenants.items()
+            if not held.is_new and held.cell.past.any()
+        ]
+        if waiting or not parts or self._unknown():
+            return whole, own
+        return mixed_reference(index, parts), own
+
+    def _unknown(self) -> bool:
+        """Whether some of everyone's rows are of tenants without a past."""
+        return any(not h.is_new and not h.cell.past.any() for h in self.tenants.values())
+
+
+def load_cells(window: ClosedWindow, rows: StateRows) -> Cells:
+    held = cell_rows(rows)
+    by_tenant: dict[str, Counts] = {}
+    for key, sketch in window.sketches:
+        if key.arm not in NO_SAMPLE:
+            before = by_tenant.get(key.tenant)
+            by_tenant[key.tenant] = sketch.features if before is None else before + sketch.features
+    by_tenant = {t: c for t, c in sorted(by_tenant.items()) if c.any()}
+    everyone = _load(window, held.get(EVERYONE), None)
+    known = {t for s in held if (t := tenant_of(s)) is not None} | set(by_tenant)
+    if everyone.only:
+        known.add(everyone.only)
+    if len(known) < 2:
+        only = next(iter(known), "")
+        return Cells(replace(everyone, only=only), window.counts, {}, {})
+    tenants = {t: _load(window, held.get(_TENANT + t), t) for t in by_tenant}
+    if everyone.only in tenants and _TENANT + everyone.only not in held:
+        first = tenants[everyone.only]
+        tenants[everyone.only] = replace(
+            first, cell=replace(everyone.cell, streams={}), first=everyone.first, is_new=False
+        )
+    counts = window.counts
+    fresh = [t for t, h in tenants.items() if h.is_new]
+    if len(fresh) < len(tenants):
+        counts = counts - np.sum([by_tenant[t] for t in fresh], axis=0, dtype=np.int64)
+    else:  # of new tenants only: they are all there is
+        tenants = {t: replace(h, is_new=False) for t, h in tenants.items()}
+    return Cells(replace(everyone, only=""), counts, tenants, by_tenant)
+
+
+def can_be_off(held: HeldCell) -> bool:
+    """Whether enough is known of a cell for all of its rows being alike to mean something."""
+    return held.tenant is None or float(held.cell.forecast.seen.max(initial=0.0)) >= _LOOKS
+
+
+def _load(window: ClosedWindow, row: CellRow | None, tenant: str | None) -> HeldCell:
+    layout, start = window.layout, window.start
+    if row is None:
+        cell = window.baseline.cell if tenant is None else Cell.empty(layout, start)
+        return HeldCell(tenant, cell, start, {}, _is_new(window, start, tenant))
+    cell = unpack_cell(row.packed, row.began, row.waits, row.streams)
+    former = window.layouts.get(row.layout)
+    if row.layout != layout.id:
+        fresh = window.baseline.cell if tenant is None else Cell.empty(layout, start)
+        cell = fresh if former is None else project_cell(cell, former, layout, fresh)
+    views = window.views
+    streams = {s: h for s, h in cell.streams.items() if s.rpartition("/")[0] in views}
+    cell = replace(cell, streams=streams)
+    is_new = _is_new(window, row.first, tenant)
+    return HeldCell(tenant, cell, row.first, row.told, is_new, row.only)
+
+
+def _is_new(window: ClosedWindow, first: float, tenant: str | None) -> bool:
+    """A tenant that came later than the model's first days, and not long ago: what it sends is
+    no change of what others send."""
+    if tenant is None:
+        return False
+    learning = window.policy.recent_s * _ESTABLISHED
+    late = first >= window.watched_since + learning
+    return late and window.start < first + learning
