@@ -18,6 +18,7 @@ from windvane.core.alerting import (
     gravest,
     rank_suspects,
 )
+from windvane.core.alerting.notification import Told, notification_lines
 from windvane.core.journal import Effect, fact_hash
 from windvane.ports.control_store import Incident, IncidentNote, Tx
 from windvane.ports.notifier import Happening
@@ -77,13 +78,21 @@ def open_incident(
     )
     tx.put_incident(incident)
     _note(tx, incident.id, now, decision, (title, *done))
-    return _tell(incident, [title, *done], file.owner.team)
+    return _tell(file, incident, cause, done, now)
 
 
-def _tell(incident: Incident, lines: Sequence[str], team: str) -> tuple[Effect, ...]:
-    body = "\n".join([*lines, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
+def _tell(
+    file: ModelFile, incident: Incident, cause: Cause, done: Sequence[str], now: float,
+    also: Sequence[str] = (),
+) -> tuple[Effect, ...]:  # fmt: skip
+    told = Told(
+        incident.id, incident.model, cause.kind, cause.subject, incident.title, incident.since,
+        now, incident.owner, incident.runbook, tuple(done), incident.evidence, file.pii,
+        tuple(also),
+    )  # fmt: skip
+    body = "\n".join(notification_lines(told))
     told = {"title": f"[{incident.severity}] {incident.model}", "body": body,
-            "severity": incident.severity, "team": team}  # fmt: skip
+            "severity": incident.severity, "team": file.owner.team}  # fmt: skip
     about = {"model": incident.model, "cause": incident.cause, "incident": incident.id}
     return (Effect(NOTIFY, {**told, **about}),)
 
@@ -130,7 +139,10 @@ def join_incident(
     lines = (*(f.title for f in change.began), *done)
     _note(tx, held.id, now, decision, lines)
     graver = Severity(fresh.severity).rank > Severity(held.severity).rank
-    return _tell(fresh, lines, file.owner.team) if graver else ()
+    if not graver:
+        return ()
+    also = [f.title for f in change.began if f.title not in fresh.title]
+    return _tell(file, fresh, change.cause, done, now, also)
 
 
 def leave_incident(
