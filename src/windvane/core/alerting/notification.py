@@ -125,13 +125,13 @@ def _quality(evidence: Mapping[str, Any]) -> list[str]:
 
 
 def _whom(evidence: Mapping[str, Any]) -> list[str]:
-    """Tenants whose rows lack the suspect; else those whose rows there were."""
+    """Tenants whose rows lack the suspect, or failed; else those whose rows there were."""
     rows = [row for row in evidence.get("tenants", []) if "tenant" in row]
     if not rows:
         return []
-    hurt = [row for row in rows if row.get("nulls")]
+    hurt = [(row, n) for row in rows if (n := row.get("nulls") or row.get("failed"))]
     if hurt:
-        shown = [f"{r['tenant']} ({r['nulls']:,} of {r['rows']:,} rows)" for r in hurt]
+        shown = [f"{row['tenant']} ({n:,} of {row['rows']:,} rows)" for row, n in hurt]
     else:
         shown = [
             f"{r['tenant']} ({r['rows']:,} rows)" if "rows" in r else str(r["tenant"]) for r in rows
