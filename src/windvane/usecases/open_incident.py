@@ -22,6 +22,7 @@ from windvane.core.alerting.notification import Told, notification_lines
 from windvane.core.journal import Effect, fact_hash
 from windvane.ports.control_store import Incident, IncidentNote, Tx
 from windvane.ports.notifier import Happening
+from windvane.usecases.monitors.base import moment
 from windvane.usecases.notify_people import follow_incident
 from windvane.usecases.publish_routing import NOTIFY
 from windvane.usecases.read_model_file import ModelFile
@@ -98,7 +99,7 @@ def _tell(
         now, incident.owner, incident.runbook, tuple(done), incident.evidence, file.pii,
         tuple(also),
     )  # fmt: skip
-    body = "\n".join(notification_lines(told))
+    body = "\n".join(notification_lines(told, moment))
     message: dict[str, Any] = {
         "title": f"[{incident.severity}] {incident.model}",
         "body": body,

@@ -3,8 +3,7 @@ out."""
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,16 +48,20 @@ class Told:
     also: tuple[str, ...] = ()
 
 
-def notification_lines(told: Told) -> list[str]:
-    """What changed and since when, whom it hurts, what was done, what was good, what to do."""
+Moment = Callable[[float], str]
+
+
+def notification_lines(told: Told, moment: Moment) -> list[str]:
+    """What changed and since when, whom it hurts, what was done, what was good, what to do;
+    ``moment`` writes a time."""
     evidence = told.evidence or {}
-    lines = [told.title, f"since: {_moment(told.since)} ({_span(told.now - told.since)} ago)"]
+    lines = [told.title, f"since: {moment(told.since)} ({_span(told.now - told.since)} ago)"]
     lines += [f"also: {line}" for line in told.also]
     lines += [f"changed: {line}" for line in _changes(evidence, told.private)]
     lines += [f"measured: {line}" for line in _quality(evidence)]
     lines += [f"hurts: {line}" for line in _whom(evidence)]
     lines += [f"done: {line}" for line in told.done]
-    lines += [f"last known good: {line}" for line in _last_good(evidence)]
+    lines += [f"last known good: {line}" for line in _last_good(evidence, moment)]
     asked = _TO_DO[told.kind.responds_to].format(
         subject=_subject(told), incident=told.incident, model=told.model
     )
@@ -141,20 +144,16 @@ def _whom(evidence: Mapping[str, Any]) -> list[str]:
     return [f"{'tenant' if len(shown) == 1 else 'tenants'} {named}"]
 
 
-def _last_good(evidence: Mapping[str, Any]) -> list[str]:
+def _last_good(evidence: Mapping[str, Any], moment: Moment) -> list[str]:
     good: Mapping[str, Any] | None = evidence.get("last_good")
     if not good or not good.get("version"):
         return []
-    before = f", before {_moment(good['before'])}" if "before" in good else ""
+    before = f", before {moment(good['before'])}" if "before" in good else ""
     return [f"version {good['version']}{before}"]
 
 
 def _subject(told: Told) -> str:
     return told.subject if told.subject != told.model else "it"
-
-
-def _moment(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _span(seconds: float) -> str:
