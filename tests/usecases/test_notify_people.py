@@ -223,3 +223,47 @@ def test_a_silenced_page_does_not_go_on(desk: Desk) -> None:
     assert desk.second.titles == []
     desk.after(3_700.0)
     assert desk.second.titles == [f"[high] {MODEL}"]
+
+
+def both(harness: Harness, failed: int) -> None:
+    """A model that fails, and in the same windows a tenant that is refused."""
+    play(harness, [QUIET] * 3 + [{**GARBAGE, "failed": failed}] * 4)
+    assert sorted(i.kind for i in harness.incidents()) == ["errors", "tenant"]
+
+
+def test_what_a_model_that_answers_nothing_explains_is_muted_on_record(desk: Desk) -> None:
+    both(desk.harness, failed=60)
+    desk.after(0.0)
+    assert desk.pager.titles == [f"[high] {MODEL}"]
+    for _ in range(3):
+        desk.after(61.0)
+    assert desk.mail.titles == []
+    child = next(i for i in desk.harness.incidents() if i.kind == "tenant")
+    (line,) = [one for one in desk.harness.timeline(child) if "muted" in one]
+    parent = next(i for i in desk.harness.incidents() if i.kind == "errors")
+    assert line == f"muted while {parent.id} is open: the model answers nothing"
+
+
+def test_it_is_told_if_it_goes_on_when_what_explained_it_is_over(desk: Desk) -> None:
+    both(desk.harness, failed=60)
+    desk.after(0.0)
+    parent = next(i for i in desk.harness.incidents() if i.kind == "errors")
+    desk.harness.act("close", About.INCIDENT, incident=parent.id)
+    desk.after(61.0)
+    assert desk.mail.titles == [f"[medium] {MODEL}"]
+
+
+def test_it_is_not_told_if_it_ended_with_what_explained_it(desk: Desk) -> None:
+    both(desk.harness, failed=60)
+    desk.after(0.0)
+    for incident in desk.harness.incidents():
+        desk.harness.act("close", About.INCIDENT, incident=incident.id)
+    desk.after(301.0)
+    assert desk.mail.titles == []
+    assert waiting(desk.harness) == []
+
+
+def test_a_model_that_fails_in_part_explains_nothing(desk: Desk) -> None:
+    both(desk.harness, failed=30)
+    desk.after(0.0)
+    assert desk.mail.titles == [f"[medium] {MODEL}"]

@@ -79,7 +79,8 @@ def test_it_is_opened_with_all_that_a_person_needs(harness: Harness) -> None:
     assert effect.kind == NOTIFY
     assert effect.body["title"] == "[medium] delay"
     assert effect.body["body"].splitlines() == [
-        "nulls rose", "version 2 stands in",
+        "nulls rose", "since: 2023-11-14 23:59 UTC (1m ago)", "done: version 2 stands in",
+        "to do: ask whoever owns weather what changed there at that time",
         "owner: ops #ops-ml", "runbook: runbooks/feed-broken.md",
     ]  # fmt: skip
 

@@ -17,6 +17,7 @@ from windvane.core.alerting.delivery import (
     plan_delivery,
     wait_after,
 )
+from windvane.core.alerting.inhibit import find_inhibitor
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Effect
 from windvane.ports.clock import Clock
@@ -29,6 +30,7 @@ from windvane.ports.control_store import (
     UnknownName,
 )
 from windvane.ports.notifier import Happening, Message, Notifier
+from windvane.usecases.monitors import cause_kinds
 from windvane.usecases.office_hours import OfficeHours, next_opening
 from windvane.usecases.read_model_file import BadModelFile, as_duration, read_model_file
 
@@ -71,6 +73,11 @@ def tell_people(store: ControlStore, clock: Clock, outlets: Outlets, item: Outbo
             consumers = _consumers(tx, item.key)
             if _check_silence(tx, item.body, incident, clock.wall()):
                 return
+            muted_by = _inhibitor(tx, item.body, incident)
+        if muted_by:
+            _mute(store, clock, item, muted_by)
+        if item.body.get("muted") and incident is not None and incident.closed_at is not None:
+            return
         item = _once(store, clock, outlets, item, incident, consumers)
         if item.body.get("finished"):
             return
@@ -297,6 +304,28 @@ def _check_silence(tx: Tx, body: Mapping[str, Any], incident: Incident | None, w
     if not body.get("silenced"):
         return False
     return incident is None or incident.closed_at is not None
+
+
+def _inhibitor(tx: Tx, body: Mapping[str, Any], incident: Incident | None) -> str:
+    """The open incident of the model that explains this one, which began while nothing was
+    answered; "" for none."""
+    if incident is None or not body.get("down"):
+        return ""
+    kinds = cause_kinds()
+    if incident.kind not in kinds:
+        return ""
+    opened = tx.open_incidents(incident.model)
+    others = [(i.id, kinds[i.kind]) for i in opened if i.id != incident.id and i.kind in kinds]
+    return find_inhibitor(kinds[incident.kind], others)
+
+
+def _mute(store: ControlStore, clock: Clock, item: OutboxItem, muted_by: str) -> None:
+    """Raises Postponed: it is looked at again, and the timeline says once why nobody is told."""
+    if item.body.get("muted") != muted_by:
+        line = f"muted while {muted_by} is open: the model answers nothing"
+        body = {**item.body, "muted": muted_by}
+        _note(store, clock, str(item.body["incident"]), [line], item.key, body)
+    raise Postponed({**item.body, "muted": muted_by}, clock.wall() + _LOOK_AGAIN_S)
 
 
 def _team(tx: Tx, model: str) -> str:

@@ -18,9 +18,11 @@ from windvane.core.alerting import (
     gravest,
     rank_suspects,
 )
+from windvane.core.alerting.notification import Told, notification_lines
 from windvane.core.journal import Effect, fact_hash
 from windvane.ports.control_store import Incident, IncidentNote, Tx
 from windvane.ports.notifier import Happening
+from windvane.usecases.monitors.base import moment
 from windvane.usecases.notify_people import follow_incident
 from windvane.usecases.publish_routing import NOTIFY
 from windvane.usecases.read_model_file import ModelFile
@@ -47,11 +49,13 @@ def open_incident(
     members: tuple[str, ...] = (),
     sources: tuple[str, ...] = (),
     severity: Severity | None = None,
+    down: bool = False,
 ) -> tuple[Effect, ...]:
     """Open the cause's incident, or add to the open one; the effects that tell people.
 
     A person is told once an incident, not once an alarm. ``members`` still sound in it,
     ``sources`` are those that it concerns. ``severity`` None is that of the cause's kind.
+    ``down``: the model answers nothing meanwhile, which may be why.
     """
     held = tx.open_incident(file.model, cause.key)
     if held is not None:
@@ -77,15 +81,35 @@ def open_incident(
     )
     tx.put_incident(incident)
     _note(tx, incident.id, now, decision, (title, *done))
-    return _tell(incident, [title, *done], file.owner.team)
+    return _tell(file, incident, cause, done, now, down=down)
 
 
-def _tell(incident: Incident, lines: Sequence[str], team: str) -> tuple[Effect, ...]:
-    body = "\n".join([*lines, f"owner: {incident.owner}", f"runbook: {incident.runbook}"])
-    told = {"title": f"[{incident.severity}] {incident.model}", "body": body,
-            "severity": incident.severity, "team": team}  # fmt: skip
-    about = {"model": incident.model, "cause": incident.cause, "incident": incident.id}
-    return (Effect(NOTIFY, {**told, **about}),)
+def _tell(
+    file: ModelFile,
+    incident: Incident,
+    cause: Cause,
+    done: Sequence[str],
+    now: float,
+    also: Sequence[str] = (),
+    *,
+    down: bool = False,
+) -> tuple[Effect, ...]:
+    told = Told(
+        incident.id, incident.model, cause.kind, cause.subject, incident.title, incident.since,
+        now, incident.owner, incident.runbook, tuple(done), incident.evidence, file.pii,
+        tuple(also),
+    )  # fmt: skip
+    body = "\n".join(notification_lines(told, moment))
+    message: dict[str, Any] = {
+        "title": f"[{incident.severity}] {incident.model}",
+        "body": body,
+        "severity": incident.severity,
+        "team": file.owner.team,
+        "model": incident.model,
+        "cause": incident.cause,
+        "incident": incident.id,
+    }
+    return (Effect(NOTIFY, {**message, "down": True} if down else message),)
 
 
 def join_incident(
@@ -97,6 +121,7 @@ def join_incident(
     now: float,
     decision: str,
     done: Sequence[str],
+    down: bool = False,
 ) -> tuple[Effect, ...]:
     """Tell of a cause's findings that began: in the open incident that it belongs to, else in one
     of its own. People hear of an open one again if it is graver than they were told."""
@@ -109,7 +134,7 @@ def join_incident(
         return open_incident(
             tx, file, change.cause, title=change.title, now=now, since=change.since,
             evidence=merged, decision=decision, done=done, members=change.members,
-            sources=change.sources, severity=severity,
+            sources=change.sources, severity=severity, down=down,
         )  # fmt: skip
     held = tx.incident(change.incident)
     fresh = replace(
@@ -130,7 +155,10 @@ def join_incident(
     lines = (*(f.title for f in change.began), *done)
     _note(tx, held.id, now, decision, lines)
     graver = Severity(fresh.severity).rank > Severity(held.severity).rank
-    return _tell(fresh, lines, file.owner.team) if graver else ()
+    if not graver:
+        return ()
+    also = [f.title for f in change.began if f.title not in fresh.title]
+    return _tell(file, fresh, change.cause, done, now, also, down=down)
 
 
 def leave_incident(

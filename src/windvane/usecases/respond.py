@@ -20,8 +20,10 @@ from windvane.core.alerting import (
     is_unusual,
     opens_incident,
 )
+from windvane.core.alerting.inhibit import fails_entirely
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision, Effect
+from windvane.core.routing import SELECTED, Arm
 from windvane.ports.control_store import Deployment, Incident, Tx
 from windvane.usecases.change_deployment import change_deployment
 from windvane.usecases.closed_window import ClosedWindow
@@ -77,8 +79,9 @@ def respond(
         if told is Response.NOTIFY:
             evidence = [found[f.member].evidence for f in change.began]
             effects += join_incident(
-                tx, window.file, change, evidence=evidence, now=now, decision=first, done=lines
-            )
+                tx, window.file, change, evidence=evidence, now=now, decision=first, done=lines,
+                down=_is_down(window),
+            )  # fmt: skip
     if change.ended:
         effects += leave_incident(
             tx, window.file, change, cause_kinds(),
@@ -89,6 +92,14 @@ def respond(
         named = (action or told.value) if finding.began else (again or "close")
         _decide(tx, window, found[finding.member], named, now, effects)
         effects = ()
+
+
+def _is_down(window: ClosedWindow) -> bool:
+    """Whether the model answered next to nothing in the window."""
+    own = [s for k, s in window.sketches if k.arm in (Arm.CHAMPION, Arm.FALLBACK, SELECTED)]
+    failed = sum(s.total("execution_errors") for s in own)
+    answered = sum(s.total("rows") for s in own) - failed
+    return fails_entirely(failed + sum(s.total("unanswered") for s in own), answered)
 
 
 def _told(window: ClosedWindow, change: CauseChange, responses: Responses) -> Response:

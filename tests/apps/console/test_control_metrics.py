@@ -125,6 +125,19 @@ def test_lags_incidents_and_shifts(store: SqlControlStore) -> None:
     assert 'windvane_decisions_total{model="late",action="a"} 1' in said
 
 
+def test_an_effect_whose_time_has_not_come_is_not_waiting(store: SqlControlStore) -> None:
+    """An escalation waits for an answer; what failed and is tried again does wait."""
+    verdict = Verdict(Outcome.PASS, "C-1", "said")
+    effects = (Effect("notify", {}), Effect("notify", {}), Effect("alias", {}))
+    with store.begin() as tx:
+        tx.decide(Decision("d", "late", "", "s", "a", 1.0, {}, {}, verdict, effects))
+        tx.postpone_effect("d#0", {}, NOW + 300.0)
+        tx.effect_failed("d#1", "no answer", NOW + 300.0)
+    said = text(store)
+    assert 'windvane_effects_waiting{kind="notify",worker="control"} 1' in said
+    assert 'windvane_effects_waiting{kind="alias",worker="control"} 1' in said
+
+
 def test_every_series_has_its_name(store: SqlControlStore) -> None:
     with store.read() as tx:
         made = {series.name for series in control_series(tx, NOW, NOW, 600.0)}

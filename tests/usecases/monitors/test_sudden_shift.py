@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -46,6 +47,12 @@ def test_a_broken_feed_is_noticed_told_and_stood_in_for(broken: Harness) -> None
     assert (live.champion, live.standing_in, live.broken_views) == ("1", "2", ("weather",))
     (told,) = broken.queued(NOTIFY)
     assert told["title"] == "[medium] delay"
+    lines = dict(line.partition(": ")[::2] for line in told["body"].splitlines()[1:])
+    assert re.fullmatch(r"temp: nulls 0\.0% -> 9\d\.\d%", lines["changed"])
+    assert lines["hurts"].startswith("tenants ")
+    assert lines["done"].startswith("version 2, which does not need weather, stands in")
+    assert lines["last known good"] == "version 1, before 2023-11-15 00:10 UTC"
+    assert lines["to do"] == "ask whoever owns weather what changed there at that time"
     with broken.store.read() as tx:
         table = tx.routing()
     assert table is not None

@@ -78,7 +78,7 @@ _TEXTS: Mapping[str, tuple[tuple[str, ...], str]] = {
         "Rows owed and not answered in the last three windows",
     ),
     "steward_shards_held": ((), "Shards whose lease a steward holds"),
-    "effects_waiting": (("kind",), "Effects of decisions that are not carried out yet"),
+    "effects_waiting": (("kind",), "Effects of decisions that are due and not carried out yet"),
     "log_damaged_files": ((), "Files of the log, of its newest, that are missing or cut off"),
     "quarantine_items": (("model",), "Items that are set aside now"),
     "kept_for_seconds": (("kind",), "For how long rows are kept by settings and models' files"),

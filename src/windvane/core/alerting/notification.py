@@ -1,0 +1,163 @@
+"""What a notification says: enough to act upon without another page. What is not known is left
+out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from windvane.core.alerting.cause import CauseGroup, CauseKind
+
+_MOST_FEATURES = 3
+_MOST_TENANTS = 3
+_LEAST_SHARE = 0.01
+_NO_NAMES: frozenset[str] = frozenset()
+
+_TO_DO: Mapping[CauseGroup | None, str] = {
+    CauseGroup.BROKEN_INPUT: "ask whoever owns {subject} what changed there at that time",
+    CauseGroup.FAILING: "look at the requests that failed: `windvane incidents {incident}`",
+    CauseGroup.QUALITY: "see whose answers got worse, then train anew or roll back by hand",
+    CauseGroup.DRIFT: "see whether outcomes hold; if they do not, train on newer data",
+    CauseGroup.TENANT: "show {subject} its own requests: `windvane incidents {incident}`",
+    CauseGroup.ABSENCE: "see whether what should come is still being sent",
+    CauseGroup.SLO: "see what slows it or fails: `windvane status {model}`",
+    None: "see why before it is deployed again: `windvane incidents {incident}`",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An incident as a notification needs it. ``since`` is when it began, ``now`` when it is told
+    (s), ``done`` what was done about it by itself, ``also`` what
+    was found since people were told first. Values of ``private`` features are shown to
+    nobody."""
+
+    incident: str
+    model: str
+    kind: CauseKind
+    subject: str
+    title: str
+    since: float
+    now: float
+    owner: str
+    runbook: str
+    done: tuple[str, ...] = ()
+    evidence: Mapping[str, Any] | None = None
+    private: Collection[str] = _NO_NAMES
+    also: tuple[str, ...] = ()
+
+
+Moment = Callable[[float], str]
+
+
+def notification_lines(told: Told, moment: Moment) -> list[str]:
+    """What changed and since when, whom it hurts, what was done, what was good, what to do;
+    ``moment`` writes a time."""
+    evidence = told.evidence or {}
+    lines = [told.title, f"since: {moment(told.since)} ({_span(told.now - told.since)} ago)"]
+    lines += [f"also: {line}" for line in told.also]
+    lines += [f"changed: {line}" for line in _changes(evidence, told.private)]
+    lines += [f"measured: {line}" for line in _quality(evidence)]
+    lines += [f"hurts: {line}" for line in _whom(evidence)]
+    lines += [f"done: {line}" for line in told.done]
+    lines += [f"last known good: {line}" for line in _last_good(evidence, moment)]
+    asked = _TO_DO[told.kind.responds_to].format(
+        subject=_subject(told), incident=told.incident, model=told.model
+    )
+    return [*lines, f"to do: {asked}", f"owner: {told.owner}", f"runbook: {told.runbook}"]
+
+
+def describe_change(histogram: Mapping[str, Any], *, show_values: bool = True) -> str:
+    """A feature's nulls and values before -> after, "" where neither is known to have changed."""
+    labels: Sequence[str] = histogram["labels"]
+    before, after = list(histogram["before"]), list(histogram["after"])
+    if not sum(before) or not sum(after) or len(before) != len(after):
+        return ""
+    parts: list[str] = []
+    nulls = before[0] / sum(before), after[0] / sum(after)
+    if abs(nulls[1] - nulls[0]) >= _LEAST_SHARE:
+        parts.append(f"nulls {nulls[0]:.1%} -> {nulls[1]:.1%}")
+    if show_values and sum(before[1:]) and sum(after[1:]):
+        parts += _values(labels[1:], before[1:], after[1:])
+    return f"{histogram['feature']}: {', '.join(parts)}" if parts else ""
+
+
+def _values(labels: Sequence[str], before: Sequence[int], after: Sequence[int]) -> list[str]:
+    if labels[0].startswith("up to ") and labels[-1].startswith("over "):
+        middle = labels[_median(before)], labels[_median(after)]
+        if middle[0] != middle[1]:
+            return [f"median {middle[0]} -> {middle[1]}"]
+    shares = [(b / sum(before), a / sum(after)) for b, a in zip(before, after, strict=True)]
+    most = max(range(len(shares)), key=lambda i: (shares[i][1] - shares[i][0], -i))
+    was, is_now = shares[most]
+    if is_now - was < 5 * _LEAST_SHARE:
+        return []
+    name = "names unseen in training" if labels[most] == "unseen" else f"{labels[most]!r}"
+    return [f"{name} {was:.1%} -> {is_now:.1%}"]
+
+
+def _median(counts: Sequence[int]) -> int:
+    half, seen = sum(counts) / 2.0, 0
+    for i, count in enumerate(counts):
+        seen += count
+        if seen >= half:
+            return i
+    return len(counts) - 1
+
+
+def _changes(evidence: Mapping[str, Any], private: Collection[str]) -> list[str]:
+    drawn = evidence.get("histograms", [])
+    # Where only nulls moved, what is left of the values says little.
+    values = set(evidence.get("kinds", ["values"])) != {"nulls"}
+    lines = [describe_change(h, show_values=values and h["feature"] not in private) for h in drawn]
+    lines = [line for line in lines if line]
+    more = len(lines) - _MOST_FEATURES
+    return lines[:_MOST_FEATURES] + ([f"and {more} more features"] if more > 0 else [])
+
+
+def _quality(evidence: Mapping[str, Any]) -> list[str]:
+    metric = str(evidence.get("metric", ""))
+    value, floor = evidence.get(metric), evidence.get("floor")
+    if not metric or value is None or floor is None:
+        return []
+    low, high = evidence.get("lower"), evidence.get("upper")
+    between = f" ({low:g} to {high:g})" if low is not None and high is not None else ""
+    rows = f", {evidence['scored']:,} outcomes" if "scored" in evidence else ""
+    return [f"{metric} {value:g}{between}, floor {floor:g}{rows}"]
+
+
+def _whom(evidence: Mapping[str, Any]) -> list[str]:
+    """Tenants whose rows lack the suspect, or failed; else those whose rows there were."""
+    rows = [row for row in evidence.get("tenants", []) if "tenant" in row]
+    if not rows:
+        return []
+    hurt = [(row, n) for row in rows if (n := row.get("nulls") or row.get("failed"))]
+    if hurt:
+        shown = [f"{row['tenant']} ({n:,} of {row['rows']:,} rows)" for row, n in hurt]
+    else:
+        shown = [
+            f"{r['tenant']} ({r['rows']:,} rows)" if "rows" in r else str(r["tenant"]) for r in rows
+        ]
+    more = len(shown) - _MOST_TENANTS
+    named = ", ".join(shown[:_MOST_TENANTS]) + (f" and {more} more" if more > 0 else "")
+    return [f"{'tenant' if len(shown) == 1 else 'tenants'} {named}"]
+
+
+def _last_good(evidence: Mapping[str, Any], moment: Moment) -> list[str]:
+    good: Mapping[str, Any] | None = evidence.get("last_good")
+    if not good or not good.get("version"):
+        return []
+    before = f", before {moment(good['before'])}" if "before" in good else ""
+    return [f"version {good['version']}{before}"]
+
+
+def _subject(told: Told) -> str:
+    return told.subject if told.subject != told.model else "it"
+
+
+def _span(seconds: float) -> str:
+    for unit, word in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "m")):
+        if seconds >= unit:
+            return f"{seconds / unit:.0f}{word}"
+    return f"{max(0.0, seconds):.0f}s"
