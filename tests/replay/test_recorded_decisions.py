@@ -1,5 +1,7 @@
 """Decisions of a real demo, judged again: a changed verdict needs a changed policy version.
 
+Of silence, which the demo does not have, those of a test.
+
 Whoever changes what a judge says raises the `revision` in its policy and records the corpus
 anew; whoever changes it by accident fails here.
 """
@@ -26,7 +28,7 @@ def test_a_recorded_verdict_is_given_again(decision: Decision) -> None:
     assert done.same or done.revised, f"{done.recorded.sentence!r} became {done.again.sentence!r}"
 
 
-def test_the_corpus_holds_each_judge_of_the_demo_at_its_present_revision() -> None:
+def test_the_corpus_holds_each_judge_at_its_present_revision() -> None:
     assert {d.judge for d in RECORDED} == JUDGES.keys() - {"outcomes"}
     for decision in RECORDED:
         assert decision.policy["revision"] == revision_of(decision.judge)

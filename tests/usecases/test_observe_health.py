@@ -99,7 +99,7 @@ def test_trouble_is_told_by_its_incident(harness: Harness) -> None:
     play(harness, [QUIET] * 3 + [FAILING] * 3)
     found = health(harness)
     assert (found.word, found.code) == ("failing", "HLT-301")
-    assert found.why.startswith("errors: failed 50.0%")
+    assert found.why.startswith("errors: failed 100.0%")
 
 
 def test_who_stands_in_is_said(harness: Harness) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from usecases.harness import Harness
 
+from windvane.core.absence import AbsenceFacts, AbsencePolicy, AbsenceState, judge_absence
 from windvane.core.acceptance import (
     AcceptancePolicy,
     CandidateFacts,
@@ -106,12 +107,25 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
         ),
         st.builds(AcceptancePolicy, floor=SHARE | st.none()),
     ),
+    "absence": st.tuples(
+        st.builds(
+            AbsenceFacts, st.just("tenant AA"), st.floats(0, 1e10), st.floats(0, 1e6), COUNT,
+            st.builds(
+                AbsenceState, st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e10),
+                st.floats(0, 1e6), COUNT, st.booleans(), st.floats(0, 1e6), st.floats(0, 1e4),
+                st.floats(0, 1e6), st.floats(0, 1e6), st.floats(1, 8), st.just(0.0),
+            ),
+            st.booleans(),
+        ),
+        st.builds(AbsencePolicy, st.floats(2, 1e6)),
+    ),
     "outcomes": st.tuples(
         QUALITY, st.builds(OutcomePolicy, SHARE)
     ),
 }  # fmt: skip
 JUDGED: dict[str, Any] = {
     "rate": lambda facts, policy, now: judge_rate(facts, policy, now)[0],
+    "absence": lambda facts, policy, now: judge_absence(facts, policy, now)[0],
     "drift": lambda facts, policy, now: judge_drift(facts, policy, now)[0],
     "rollout.gate": judge_gate,
     "acceptance": judge_candidate,

@@ -28,9 +28,10 @@ def test_the_files_words_become_numbers() -> None:
 
 
 def test_one_budget_is_shared_by_every_stream() -> None:
-    """Two streams a feature, one a tenant, one for errors; 1,440 windows a day."""
+    """Two streams a feature, three a tenant (refusals, errors, traffic), one each of the model for
+    errors and traffic; 1,440 windows a day."""
     policy = watch_policy(MODEL_FILE, models=1, tenants=2)
-    streams = 2 * 3 + 2 + 1
+    streams = 2 * 3 + 3 * 2 + 2
     assert policy.alarm_at == pytest.approx(streams * A_DAY / 60.0)
     assert policy.slow_alarm_at == pytest.approx((3 + 1) * A_DAY / 1_200.0)
 
@@ -42,5 +43,5 @@ def test_false_alarms_of_all_models_together_keep_to_the_budget(
     """Every stream alarms at most once in ``alarm_at`` windows, in the long run."""
     text = FILE.replace("1 per day", f"{allowed:.3f} per day")
     policy = watch_policy(read_model_file(text), models=models, tenants=tenants)
-    streams = models * (2 * 3 + tenants + 1)
+    streams = models * (2 * 3 + 3 * tenants + 2)
     assert streams / policy.alarm_at * A_DAY / 60.0 <= allowed * (1 + 1e-3)

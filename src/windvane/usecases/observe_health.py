@@ -41,7 +41,7 @@ from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.sudden_shift import FEED, SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.read_model_file import ModelFile, parse_duration
-from windvane.usecases.recorded_until import recorded_until, seen_ages
+from windvane.usecases.recorded_until import MISSED_S, recorded_until, seen_ages
 
 # Newest verdicts by monitor and subject.
 Latest = Mapping[tuple[str, str], WindowVerdict]
@@ -54,7 +54,6 @@ _STATE_WORDS = {
     "out_of_range": "are no label that the task can have",
 }
 _LEAST_LATE_S = 60.0
-_MISSED_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def _signs(checkpoints: Sequence[Checkpoint], wall: float) -> tuple[float, str]:
     ages = sorted((age, spool) for spool, age in seen_ages(checkpoints, wall).items())
     if not ages:
         return 0.0, ""
-    missed = next(((age, name) for age, name in ages if SILENT_AFTER_S < age < _MISSED_S), None)
+    missed = next(((age, name) for age, name in ages if SILENT_AFTER_S < age < MISSED_S), None)
     if missed is None:
         return ages[0][0], ""
     return ages[0][0], (

@@ -14,7 +14,8 @@ from windvane.usecases.passed_over import size_within
 
 EXPIRE_AFTER_S = 600.0
 """The default of the setting ``spool_expire_after_s``."""
-_MISSED_S = 86_400.0
+MISSED_S = 86_400.0
+"""A spool that nobody has seen for longer is taken for gone for good."""
 
 
 class SpoolStillThere(WindvaneError):
@@ -68,7 +69,7 @@ def missing_spools(
     was replaced for good is nobody's worry after a day."""
     held = list(checkpoints)
     ages = seen_ages(held, wall)
-    return [s for s in expired_spools(held, wall, expire_after_s) if ages[s] < _MISSED_S]
+    return [s for s in expired_spools(held, wall, expire_after_s) if ages[s] < MISSED_S]
 
 
 def _expired(checkpoint: Checkpoint, wall: float, expire_after_s: float) -> bool:

@@ -18,8 +18,8 @@ from windvane.usecases.replay_decision import replay_decision
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
 
-def log_scored(harness: Harness, window: int, n: int, *, right: bool) -> None:
-    """``n`` answers with their outcomes, all right or all wrong."""
+def log_scored(harness: Harness, window: int, n: int, *, right: bool, later_s: float = 0.0) -> None:
+    """``n`` answers with their outcomes, all right or all wrong, which come ``later_s``."""
     ts = START + WINDOW_S * window + 1.0
     events: list[Any] = []
     contract = read_model_file(FILE).contract
@@ -33,7 +33,7 @@ def log_scored(harness: Harness, window: int, n: int, *, right: bool) -> None:
                 outputs=[output],
             )
         )  # fmt: skip
-        events.append(OutcomeSeen(name, ts, MODEL, "AA", contract.id, name, 0, late))
+        events.append(OutcomeSeen(name, ts + later_s, MODEL, "AA", contract.id, name, 0, late))
     start = 100_000 * window
     entries = [LogEntry("m/w9", start + i, event) for i, event in enumerate(events)]
     harness.log.append("m/w9", start + len(events), entries, {contract.id: contract})
@@ -82,6 +82,21 @@ def test_missing_outcomes_neither_open_nor_close(harness: Harness) -> None:
         harness.judge()
     assert outcomes(harness, "outcomes") == "FH"
     assert only(harness, f"outcomes:{MODEL}").closed_at is None
+
+
+def test_outcomes_that_may_take_longer_than_a_look_are_scored_when_they_are_due(
+    harness: Harness,
+) -> None:
+    """They were looked at before they came and never again, and the model was never scored."""
+    harness.clock.at += 1
+    harness.apply(FILE.replace("{floor: 0.6}", "{floor: 0.6, arrive_within: 40m}"))
+    for i in range(60):
+        if i == 3:
+            log_scored(harness, i, 400, right=False, later_s=1_800.0)
+        harness.traffic(i)
+        harness.judge()
+    assert outcomes(harness, "outcomes") == "HHF"
+    assert only(harness, f"outcomes:{MODEL}").since == START
 
 
 def test_outcomes_respond_as_the_file_says(harness: Harness) -> None:

@@ -73,7 +73,11 @@ class RateState:
 
     def anew(self) -> RateState:
         """As before any evidence; what was learned stays."""
-        kept = self.learned if self.alarmed and self.over <= 1 else self.dispersion
+        return RateState(dispersion=self.dispersion, learned=self.dispersion)
+
+    def recovered(self) -> RateState:
+        """After an alarm that ended by itself."""
+        kept = self.learned if self.over <= 1 else self.dispersion
         return RateState(dispersion=kept, learned=kept)
 
 
@@ -117,7 +121,7 @@ def judge_rate(facts: RateFacts, policy: RatePolicy, now: float) -> tuple[Verdic
             learned=before.learned.with_window(facts.bad, seen),
         )
         if calm >= policy.close_at and rate <= policy.allowed:
-            return Verdict(Outcome.PASS, f"{policy.code}-200", sides), after.anew()
+            return Verdict(Outcome.PASS, f"{policy.code}-200", sides), after.recovered()
         return Verdict(Outcome.FAIL, f"{policy.code}-203", sides), after
     held = before.bets or (Bet(),) * _BETS
     shares = _shares(allowed)

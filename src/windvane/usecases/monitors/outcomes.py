@@ -68,10 +68,10 @@ class Outcomes(Monitor):
         # One look a span: no more false pages than the budget gives one stream.
         alpha = min(0.01, 1.0 / window.policy.slow_alarm_at)
         policy = OutcomePolicy(float(floor), alpha=alpha)
-        facts = quality_of(window, log, window.end - window.policy.drift_over_s, alpha)
+        began, until = scored_span(window)
+        facts = quality_of(window, log, began, until, alpha)
         verdict = judge_outcomes(facts, policy, window.end)
         cause = Cause(OUTCOMES, window.model)
-        began = window.end - window.policy.drift_over_s
         findings: tuple[Finding, ...] = ()
         below = held.below_since
         if verdict.failed and below is None:
@@ -88,7 +88,7 @@ class Outcomes(Monitor):
             "metric": facts.metric,
             "scored": facts.rows,
             "floor": float(floor),
-            "outcomes": _became_of(window, log, began),
+            "outcomes": _became_of(window, log),
             "began": began,
             "missing": verdict.missing,
         }
@@ -108,21 +108,34 @@ class Outcomes(Monitor):
         return {NO_SUBJECT: replace(read_row(rows, OutcomesState), below_since=None)}
 
 
-def _became_of(window: ClosedWindow, log: EventLog, start: float) -> Mapping[str, int]:
-    """How many outcomes of the span were joined, late and so on, over all tenants."""
-    file = window.file
+def scored_span(window: ClosedWindow) -> tuple[float, float]:
+    """(start, end) in s of the predictions that a look at the end of ``window`` is at.
+
+    Where outcomes may take longer than a span, it is the last one of which all are due: of a
+    younger one hardly any have come, and of each prediction none ever would be looked at.
+    """
+    within, over_s = arrive_within_s(window.file) or 0.0, window.policy.drift_over_s
+    until = window.end - within if within > over_s else window.end
+    return until - over_s, until
+
+
+def _became_of(window: ClosedWindow, log: EventLog) -> Mapping[str, int]:
+    """How many outcomes that came in the span were joined, late and so on, over all tenants."""
+    file, start = window.file, window.end - window.policy.drift_over_s
     counted = log.outcome_counts(
         window.model, file.contract, start, window.end, arrive_within_s(file)
     )
     return {state: sum(getattr(one, state) for one in counted) for state in OUTCOME_STATES}
 
 
-def quality_of(window: ClosedWindow, log: EventLog, start: float, alpha: float) -> Quality:
-    """How good the answers from ``start`` to the window's end were, with bounds at ``alpha``."""
+def quality_of(
+    window: ClosedWindow, log: EventLog, start: float, end: float, alpha: float
+) -> Quality:
+    """How good the answers made in [start, end) were, with bounds at ``alpha``."""
     contract = window.file.contract
     task = make_task(contract.task)
     within = arrive_within_s(window.file)
-    found = log.scored(window.model, contract, start, window.end, within)
+    found = log.scored(window.model, contract, start, end, within)
     if not found:
         return Quality(task.metric, 0.0, 0.0, 0.0, 0, task.larger_is_better, "outcomes")
     outputs = [np.concatenate(parts) for parts in zip(*(f.outputs for f in found), strict=True)]
