@@ -9,6 +9,7 @@ from windvane.usecases.monitors.base import Judge, Judged, Monitor
 from windvane.usecases.monitors.errors import Errors
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.refusals import Refusals
+from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.read_model_file import ModelFile
@@ -20,6 +21,7 @@ MONITORS: tuple[Monitor, ...] = (
     Errors(),
     TrainingDrift(),
     Outcomes(),
+    Slo(),
 )
 
 
@@ -38,7 +40,8 @@ def about(monitor: str, subject: str) -> str:
 
 def cause_kinds(monitors: Sequence[Monitor] = MONITORS) -> Mapping[str, CauseKind]:
     """Every kind of cause that an incident may have, by name."""
-    return {kind.name: kind for kind in (*(m.cause for m in monitors), CANARY)}
+    kinds = [kind for m in monitors for kind in (m.cause, *m.more_causes)]
+    return {kind.name: kind for kind in (*kinds, CANARY)}
 
 
 def watch_policy(

@@ -63,14 +63,16 @@ class Monitor(ABC):
     """One registered watcher. To add one: a file here, a line in ``MONITORS``, its page in the
     reference and its runbook.
 
-    ``name`` is its key in the store, ``title`` what a page calls it, ``cause`` what it finds,
-    ``judge`` who judges, ``slow`` whether it looks once in ``drift_over`` and not in each window,
-    ``closable`` whether a person may close its incidents while it still finds something.
+    ``name`` is its key in the store, ``title`` what a page calls it, ``cause`` what it finds
+    and ``more_causes`` where it is not always as grave, ``judge`` who judges, ``slow`` whether it
+    looks once in ``drift_over`` and not in each window, ``closable`` whether a person may close
+    its incidents while it still finds something.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
     cause: ClassVar[CauseKind]
+    more_causes: ClassVar[tuple[CauseKind, ...]] = ()
     judge: ClassVar[Judge]
     slow: ClassVar[bool] = False
     closable: ClassVar[bool] = True
