@@ -10,7 +10,7 @@ from windvane.apps.console.csv_files import Sheet, moment
 from windvane.apps.console.views import Chart
 from windvane.usecases.read_objectives import ObjectiveReading
 
-_COLOURS = ("ink", "bad", "soft", "ink", "soft")
+_COLOURS = ("ink", "soft", "warn", "busy", "good")
 
 
 def burn_down(readings: Sequence[ObjectiveReading]) -> Chart | None:

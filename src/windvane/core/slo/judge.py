@@ -128,19 +128,22 @@ def _verdict(
     part = projected(facts.end - facts.began, policy.over_s)
     left = budget_left(facts.budget, policy.allowed, part)
     wanted = f"{1.0 - policy.allowed:.6%}".rstrip("0%").rstrip(".") + "%"
+    window_s = facts.end - facts.start
     over, n = _span(policy.over_s), facts.budget.total
     sides = f"{facts.objective}: {wanted} wanted"
     budget = f"{sides}, {left:.0%} of the budget of {over} left, n={n:,}"
     sounding = [r for r, held in zip(readings, after, strict=True) if held.since is not None]
     if sounding:
         worst = max(sounding, key=lambda r: (r.rule.page, min(r.long, r.short) / r.rule.factor))
-        line = f"{sides}, {_burns(worst)}; {left:.0%} of the budget of {over} left, n={n:,}"
+        line = (
+            f"{sides}, {_burns(worst, window_s)}; {left:.0%} of the budget of {over} left, n={n:,}"
+        )
         return Verdict(Outcome.FAIL, "SLO-213", line)
     unproven = next((r for r in readings if r.loud), None)
     if unproven is not None:
         held = facts.spans[list(readings).index(unproven)].long
         short = f"{max(1, policy.min_bad - held.bad)} more failures, or as many requests without"
-        line = f"{sides}, {_burns(unproven)}, by {held.bad:,} of {held.total:,} alone"
+        line = f"{sides}, {_burns(unproven, window_s)}, by {held.bad:,} of {held.total:,} alone"
         return Verdict(Outcome.HOLD, "SLO-212", line, short)
     needed = math.ceil(1.0 / policy.allowed - 1e-9)
     if n < needed:
@@ -187,11 +190,13 @@ def _evidence_of_health(calm: Tally, limit: float) -> float:
     return log_beta_evidence(calm.total - calm.bad, calm.bad, 1.0 - limit, 1.0, 1.0)
 
 
-def _burns(reading: BurnReading) -> str:
+def _burns(reading: BurnReading, window_s: float) -> str:
+    """With its spans as they are: none is shorter than a window."""
     rule = reading.rule
+    long, short = _span(max(rule.long_s, window_s)), _span(max(rule.short_s, window_s))
     return (
-        f"burns {reading.long:.3g}x over {_span(rule.long_s)} and {reading.short:.3g}x over "
-        f"{_span(rule.short_s)}, {rule.factor:g}x {'pages' if rule.page else 'is a ticket'}"
+        f"burns {reading.long:.3g}x over {long} and {reading.short:.3g}x over "
+        f"{short}, {rule.factor:g}x {'pages' if rule.page else 'is a ticket'}"
     )
 
 
