@@ -177,7 +177,7 @@ def _step(held: Burning, reading: BurnReading, facts: SloFacts, policy: SloPolic
 
 
 def _proven(tally: Tally, policy: SloPolicy) -> bool:
-    if tally.bad < policy.min_bad:
+    if tally.bad < policy.min_bad or math.isinf(policy.alarm_at):  # who only reads, judges nothing
         return False
     chance = float(
         scipy.special.betainc(tally.bad, tally.total - tally.bad + 1, policy.allowed)
