@@ -68,6 +68,7 @@ class Page:
 # In this order: the last takes the model away.
 PAGES = (
     Page("read-an-incident", {" ID": f" {INCIDENT}", " MODEL": f" {MODEL}"}),
+    Page("set-slos"),
     Page("limit-tenants", {"fraud": MODEL}),
     Page("issue-keys", elsewhere={"curl": "a console is needed: test_admin calls the route"}),
     Page("sign-in-and-roles", fed="a few words that are long"),
@@ -104,6 +105,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("howtos") / ".windvane"
     folder.mkdir(0o700)
     (folder / "windvane.yaml").touch(0o600)
+    (folder.parent / "model.yaml").write_text(EXAMPLE.read_text())
     store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
     store.migrate()
     layout = Layout((NumericAxis("output", (0.5,)),))

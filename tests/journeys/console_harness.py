@@ -45,6 +45,7 @@ features:
     hour: {type: integer}
     carrier: {type: category}
 serve: {deadline: 100ms, fallback: [previous, {constant: 0.2}]}
+slo: {availability: 99%, latency: {p99: 50ms}, over: 30d}
 watch: {window: 3h, outcomes: {arrive_within: 1d, metric: auc, floor: 0.62}}
 rollout: {steps: [5%, 25%, 50%, 100%], soak: 6h}
 """

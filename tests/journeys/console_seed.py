@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -69,6 +70,7 @@ from windvane.usecases.apply_model import apply_model
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
 from windvane.usecases.leases import hold_shards
 from windvane.usecases.monitors.refusals import TENANT
+from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.monitors.sudden_shift import FEED, SourceState
 from windvane.usecases.open_incident import close_incident, open_incident
 from windvane.usecases.publish_routing import routing_effects
@@ -197,7 +199,37 @@ def _windows(
     with store.begin() as tx:
         tx.add_sketches(found)
         tx.add_verdicts(verdicts)
+    _promise(store, file, found)
     return totals
+
+
+def _promise(store: SqlControlStore, file: ModelFile, found: Mapping[WindowKey, Sketch]) -> None:
+    """What the monitor of the file's objectives carries of these windows, and last said."""
+    monitor, rows = Slo(), dict[str, Mapping[str, Any]]()
+    starts = sorted({key.start for key in found})[:-1]  # the last one is open
+    policy = SimpleNamespace(window_s=WINDOW_S, alarm_at=1e6)
+    for start in starts:
+        held = tuple((key, sketch) for key, sketch in found.items() if key.start == start)
+        window: Any = SimpleNamespace(
+            file=file, policy=policy, start=start, end=start + WINDOW_S, sketches=held
+        )
+        log: Any = None
+        looks = monitor.look(window, rows, log)
+        rows = {name: msgspec.to_builtins(s) for one in looks for name, s in one.states.items()}
+        with store.begin() as tx:
+            tx.add_verdicts(
+                [
+                    WindowVerdict(
+                        file.model, start, monitor.name, one.subject, one.verdict.outcome,
+                        one.verdict.code, one.verdict.sentence, one.detail,
+                    )
+                    for one in looks if start == starts[-1]
+                ]
+            )  # fmt: skip
+            tx.put_monitor_states(
+                [MonitorState(file.model, monitor.name, name, start, False, b)
+                 for name, b in rows.items()]
+            )  # fmt: skip
 
 
 def _tenant_verdict(model: str, start: float, tenant: str, bad: int, n: int) -> WindowVerdict:

@@ -44,6 +44,21 @@ def console(told: Seeded) -> Iterator[str]:
         yield url
 
 
+def test_what_is_left_of_a_budget_is_on_the_models_page(console: str, browser: Browser) -> None:
+    with watched_page(browser) as page:
+        page.goto(console + MODEL)
+        section = page.locator("section[aria-labelledby=h-objectives]")
+        expect(section.get_by_role("heading", level=3).first).to_contain_text(
+            "availability ✓in budget"
+        )
+        expect(section.locator("figure canvas")).to_be_visible()
+        expect(section.locator("table.tight tr")).to_have_count(7)
+    for table, first in (("budget", "objective,until,budget_left"), ("objectives", "objective,")):
+        answer = get(f"{console}/csv{MODEL}/{table}")
+        assert answer.text.startswith(first)
+        assert len(answer.text.splitlines()) >= 7
+
+
 def paths(told: Seeded) -> dict[str, str]:
     return {
         "models": "/",

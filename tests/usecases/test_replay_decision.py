@@ -36,6 +36,15 @@ from windvane.core.rollout import (
     StageErrors,
     judge_gate,
 )
+from windvane.core.slo import (
+    Burning,
+    SloFacts,
+    SloPolicy,
+    SpanTally,
+    Tally,
+    burn_rules,
+    judge_slo,
+)
 from windvane.core.task import Quality
 from windvane.core.verdict import (
     Bet,
@@ -68,6 +77,9 @@ QUALITY = st.builds(
     Quality, st.sampled_from(["auc", "accuracy"]), SHARE, SHARE, SHARE, COUNT, st.booleans(),
     st.sampled_from(["", "5 outcomes"]),
 )  # fmt: skip
+TALLY = st.tuples(COUNT, COUNT).map(lambda two: Tally(two[0], two[0] + two[1]))
+AT = st.none() | st.floats(0, 1e10)
+BURNING = st.builds(Burning, AT, AT, AT, TALLY)
 
 CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
     "rate": st.tuples(
@@ -122,11 +134,21 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
     "outcomes": st.tuples(
         QUALITY, st.builds(OutcomePolicy, SHARE)
     ),
+    "slo": st.tuples(
+        st.builds(
+            SloFacts, st.just("availability"), st.floats(0, 1e10), st.floats(0, 1e10),
+            st.floats(0, 1e10), TALLY, TALLY, st.tuples(*[st.builds(SpanTally, TALLY, TALLY)] * 3),
+            st.tuples(*[BURNING] * 3),
+        ),
+        st.builds(SloPolicy, SHARE, st.just(86_400.0), st.just(burn_rules(86_400.0)),
+                  st.floats(1, 1e6)),
+    ),
 }  # fmt: skip
 JUDGED: dict[str, Any] = {
     "rate": lambda facts, policy, now: judge_rate(facts, policy, now)[0],
     "absence": lambda facts, policy, now: judge_absence(facts, policy, now)[0],
     "drift": lambda facts, policy, now: judge_drift(facts, policy, now)[0],
+    "slo": lambda facts, policy, now: judge_slo(facts, policy, now)[0],
     "rollout.gate": judge_gate,
     "acceptance": judge_candidate,
     "outcomes": judge_outcomes,

@@ -22,6 +22,7 @@ from windvane.core.health import (
 )
 from windvane.core.outcomes import OutcomePolicy
 from windvane.core.sketch import Sketch
+from windvane.core.slo import BUDGET_SPENT
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import (
     Checkpoint,
@@ -246,7 +247,12 @@ def _facts(
     troubles = [
         # A broken source that another version stands in for harms nobody just now.
         *(Trouble(i.title, is_urgent(i) and not _stood_in_for(i, stand_in)) for i in newest),
-        *(Trouble(v.sentence, False) for v in failed if v.monitor not in harmless),
+        # A budget that was spent weeks ago is on the model's page: nothing is wrong just now.
+        *(
+            Trouble(v.sentence, False)
+            for v in failed
+            if v.monitor not in harmless and v.code != BUDGET_SPENT
+        ),
     ]
     errors = [v.sentence for v in latest.values() if _still_fails(v, judged, window_s)]
     thin = shift is not None and shift.code == "DRI-202"

@@ -162,6 +162,15 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     respond: dict[CauseGroup, Response | list[Response]] = {}
 
 
+class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the service promises ``over`` a span that moves: the share of rows that get their
+    answer (``availability``), and by quantile the time that answers take at most (``latency``)."""
+
+    availability: str = ""
+    latency: dict[str, str] = {}
+    over: str = "30d"
+
+
 class Rollout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Canary steps, the least time in each, and the guards."""
 
@@ -195,6 +204,7 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
     predicts: Predicts = Predicts()
     unit: str = ""
     serve: Serve = Serve()
+    slo: Slo | None = None
     watch: Watch = Watch()
     rollout: Rollout = Rollout()
     train: Train = Train()
@@ -351,6 +361,15 @@ def parse_share(text: str) -> float:
         share = -1.0
     if not 0.0 <= share <= 1.0:
         raise ValueError(f"{word[:40]!r} is not a share between 0% and 100%")
+    return share
+
+
+def parse_quantile(text: str) -> float:
+    """A share from ``p50``, ``p99`` or ``p99.9``: from p50 to p99.9."""
+    found = re.fullmatch(r"p(\d{2}(?:\.\d)?)", text)
+    share = round(float(found[1]) / 100.0, 6) if found else 0.0
+    if not 0.5 <= share <= 0.999:
+        raise ValueError(f"{text[:40]!r} is not a quantile from p50 to p99.9")
     return share
 
 

@@ -138,6 +138,33 @@ def test_an_effect_whose_time_has_not_come_is_not_waiting(store: SqlControlStore
     assert 'windvane_effects_waiting{kind="alias",worker="control"} 1' in said
 
 
+def test_budgets_and_their_burn_rates_are_those_of_the_last_window(
+    store: SqlControlStore,
+) -> None:
+    """An objective that the file has no more is gone with the next window."""
+
+    def said_of(subject: str, start: float, left: float) -> WindowVerdict:
+        burn = [{"rule": "fast", "long": 3.5, "short": 20.25}]
+        detail = {"budget_left": left, "burn": burn}
+        return WindowVerdict("late", start, "slo", subject, "pass", "SLO-210", "s", detail)
+
+    with store.begin() as tx:
+        tx.add_verdicts(
+            [
+                said_of("availability", 1.0, 0.9), said_of("latency p50", 1.0, 0.5),
+                said_of("availability", 2.0, -0.25), said_of("latency p99", 2.0, 0.75),
+            ]
+        )  # fmt: skip
+    said = text(store)
+    left = 'windvane_slo_budget_left{model="late",objective='
+    assert f'{left}"availability",worker="control"}} -0.25' in said
+    assert f'{left}"latency p99",worker="control"}} 0.75' in said
+    assert said.count("windvane_slo_budget_left{") == 2
+    rate = 'windvane_slo_burn_rate{model="late",objective="availability",rule="fast",span='
+    assert f'{rate}"long",worker="control"}} 3.5' in said
+    assert f'{rate}"short",worker="control"}} 20.25' in said
+
+
 def test_every_series_has_its_name(store: SqlControlStore) -> None:
     with store.read() as tx:
         made = {series.name for series in control_series(tx, NOW, NOW, 600.0)}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from windvane.ports.event_log import OutcomeCounts
     from windvane.usecases.observe_health import Observed
     from windvane.usecases.read_model_file import ModelFile
+    from windvane.usecases.read_objectives import ObjectiveReading
 
 _EXPLAINED = 20  # models; of more the table is enough
 
@@ -33,9 +34,11 @@ def status(
     from windvane.usecases.broken_versions import broken_versions
     from windvane.usecases.observe_health import observe
     from windvane.usecases.observe_recording import explain_recording, observe_recording
+    from windvane.usecases.read_objectives import read_objectives
 
     settings = wiring.settings(home)
     outcomes: Sequence[OutcomeCounts] = ()
+    objectives: Sequence[ObjectiveReading] = ()
     with wiring.store(settings).read() as tx:
         records = [tx.model(model)] if model else tx.models()
         clock = wiring.clock(settings)
@@ -51,6 +54,8 @@ def status(
         rows = _rows(tx, seen, records, now)
         decisions = tx.decisions(model, 10)
         file = read_model_file(tx.model(model).text) if model else None
+        if file is not None:
+            objectives = read_objectives(file, tx.monitor_states([model]))
         recording = observe_recording(tx, now, clock.wall(), settings.spool_expire_after_s)
         installation = observe_installation(tx, settings)
     if file is not None:
@@ -67,7 +72,11 @@ def status(
                         "deployment": row.live,
                         "open_incidents": [i.id for i in row.incidents],
                         "versions": [v.version for v in row.versions],
-                        **({"outcomes": outcomes} if model else {}),
+                        **(
+                            {"outcomes": outcomes, "objectives": show.objectives_json(objectives)}
+                            if model
+                            else {}
+                        ),
                     }
                     for row in rows
                 ],
@@ -98,6 +107,9 @@ def status(
     if model and rows[0].versions:
         out.print()
         out.table(*show.versions_table(rows[0].versions, rows[0].live))
+    if objectives:
+        out.print()
+        out.table(*show.objectives_table(objectives))
     if outcomes:
         out.print()
         out.table(*show.outcomes_table(outcomes))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from windvane.ports.quarantine import Quarantined
     from windvane.ports.users import UserRecord
     from windvane.usecases.list_environments import EnvironmentUse
+    from windvane.usecases.read_objectives import ObjectiveReading
     from windvane.usecases.recorded_until import SpoolState
 
 _PACKAGES_SHOWN = 8
@@ -107,6 +108,62 @@ def outcomes_table(counts: Sequence[OutcomeCounts]) -> Table:
         for one in counts
     ]  # fmt: skip
     return columns, rows
+
+
+def objectives_table(found: Sequence[ObjectiveReading]) -> Table:
+    from windvane.usecases.read_model_file import as_duration
+
+    columns = [
+        Column("objective", whole=True), Column("wanted", right=True), Column("was", right=True),
+        Column("budget left", right=True), Column("of"), Column("burns"),
+    ]  # fmt: skip
+    rows: list[list[str]] = []
+    for one in found:
+        kinds = {burn.reading.rule.page for burn in one.burns if burn.since is not None}
+        burns = "page" if True in kinds else "ticket" if kinds else "no"
+        good = 1.0 - one.seen.bad / one.seen.total if one.seen.total else None
+        rows.append(
+            [
+                one.objective.title,
+                f"{100.0 * one.wanted:.6g}%",
+                "" if good is None else f"{good:.3%}",
+                f"{one.left:.1%}" if one.until is not None else "",
+                as_duration(one.over_s),
+                burns if one.until is not None else "not judged yet",
+            ]
+        )
+    return columns, rows
+
+
+def objectives_json(found: Sequence[ObjectiveReading]) -> list[dict[str, Any]]:
+    """``until`` is null, and nothing said of the budget, before the first window was judged."""
+    return [
+        {
+            "objective": one.objective.name,
+            "wanted": round(one.wanted, 12),
+            "limit_us": one.objective.limit_us,
+            "over_s": one.over_s,
+            "until": one.until,
+            "counted_since": one.counted_since if one.until is not None else None,
+            "bad": one.seen.bad,
+            "events": one.seen.total,
+            "budget_left": one.left if one.until is not None else None,
+            "burn": [
+                {
+                    "rule": burn.reading.rule.name,
+                    "page": burn.reading.rule.page,
+                    "factor": burn.reading.rule.factor,
+                    "long_s": burn.reading.rule.long_s,
+                    "long": burn.reading.long,
+                    "short_s": burn.reading.rule.short_s,
+                    "short": burn.reading.short,
+                    "since": burn.since,
+                }
+                for burn in one.burns
+            ],
+        }
+        for one in found
+    ]
 
 
 def incidents_table(incidents: Sequence[Incident]) -> Table:

@@ -12,12 +12,14 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from windvane.core.health import Health, Tone
-from windvane.ports.control_store import Incident, ModelRecord, Tx
+from windvane.ports.control_store import Incident, ModelRecord, Tx, WindowVerdict
 from windvane.ports.metrics import OTHER, Series
 from windvane.ports.retention import AgedRows
+from windvane.usecases.check_slo import MOST_OBJECTIVES
 from windvane.usecases.keep_bounded import kept_for
 from windvane.usecases.leases import SHARD
 from windvane.usecases.monitors.outcomes import OUTCOME_STATES, Outcomes
+from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.observe_health import (
@@ -70,6 +72,14 @@ _TEXTS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "outcome_rows": (
         ("model", "state"),
         "What became of the outcomes of the last look's span",
+    ),
+    "slo_budget_left": (
+        ("model", "objective"),
+        "Share of the error budget that is left, negative where more was spent",
+    ),
+    "slo_burn_rate": (
+        ("model", "objective", "rule", "span"),
+        "How many times as fast as it lasts the budget burns",
     ),
     "tenant_rows": (("model", "tenant"), "Rows answered in the last three windows"),
     "tenant_refused_requests": (("model", "tenant"), "Requests refused in the last three windows"),
@@ -197,9 +207,25 @@ def _add_models(
     for verdict in tx.newest_verdicts(names, SuddenShift.name, 1):
         for feature, kind, size in _furthest(verdict.detail):
             found["feature_shift"][verdict.model, feature, kind] = size
+    _add_objectives(found, tx.newest_verdicts(names, Slo.name, MOST_OBJECTIVES))
     for name in names:
         _add_slow(found, name, evidence[name].latest)
     return files.values()
+
+
+def _add_objectives(found: Found, newest: Sequence[WindowVerdict]) -> None:
+    """Of each model's newest judged window, whose objectives are those of its file."""
+    last: dict[str, float] = {}
+    for verdict in newest:
+        if last.setdefault(verdict.model, verdict.start) != verdict.start:
+            continue
+        left = verdict.detail.get("budget_left")
+        if isinstance(left, int | float):
+            found["slo_budget_left"][verdict.model, verdict.subject] = float(left)
+        for burn in verdict.detail.get("burn", ()):
+            for span in ("long", "short"):
+                key = (verdict.model, verdict.subject, str(burn["rule"]), span)
+                found["slo_burn_rate"][key] = float(burn[span])
 
 
 def _add_slow(found: Found, name: str, latest: Latest) -> None:

@@ -26,6 +26,7 @@ from windvane.apps.console.log_explorer import (
 )
 from windvane.apps.console.log_reads import LogAnswer
 from windvane.apps.console.memory import Memory
+from windvane.apps.console.objectives import burn_down
 from windvane.apps.console.quality import QualityReader, problem_of, quality_view
 from windvane.apps.console.reading import load_model_record
 from windvane.apps.console.rendering import Pages, begin, link
@@ -110,6 +111,8 @@ def model_router(
             versions=list(reversed(page.versions)),
             unfolded=unfold_versions(glance),
             charts=charts(page),
+            objectives=page.objectives if glance.live else (),
+            budget_chart=burn_down(page.objectives),
             quality=quality_view(page, known) if glance.live else None,
             logged=explorer is not None,
             curl=curl_command(page, gateway.url(request.url.hostname or "")),

@@ -23,6 +23,7 @@ from windvane.ports.control_store import (
     Incident,
     IncidentNote,
     ModelRecord,
+    MonitorState,
     Silence,
     Tx,
     UnknownName,
@@ -50,6 +51,7 @@ from windvane.usecases.read_model_file import (
     parse_duration,
     read_model_file,
 )
+from windvane.usecases.read_objectives import ObjectiveReading, read_objectives
 from windvane.usecases.recorded_until import recorded_until
 from windvane.usecases.show_incident import show_incident
 
@@ -108,6 +110,7 @@ class ModelPage:
     drift: WindowVerdict | None
     outcomes: tuple[WindowVerdict, ...]
     sounding: Mapping[str, StreamState]
+    objectives: tuple[ObjectiveReading, ...]
     closed: tuple[Incident, ...]
     decisions: tuple[Decision, ...]
     routes: tuple[tuple[Decision, ModelRoute], ...]
@@ -155,6 +158,7 @@ def load_model_page(
     if layout is not None:
         found = project_sketches(tx, layout, found)
     decisions = tuple(tx.decisions(name, _DECISIONS))
+    states = tx.monitor_states([name])
     return ModelPage(
         glance=glance,
         asked=len(asked.starts),
@@ -165,7 +169,8 @@ def load_model_page(
         features=_with_readings(tx, name),
         drift=_first(tx.verdicts(name, TrainingDrift.name, 0.0, 1)),
         outcomes=tuple(tx.verdicts(name, Outcomes.name, 0.0, 24)),
-        sounding=_sounding(tx, name),
+        sounding=_sounding(states),
+        objectives=read_objectives(file, states),
         closed=tuple(i for i in incidents if i.closed_at is not None)[:10],
         decisions=decisions,
         routes=_routes(tx, name, decisions, memory),
@@ -187,11 +192,11 @@ def _first_window(tx: Tx, model: str, shown: float, now: float, file: ModelFile)
     return tx.first_windows({model: since}).get(model)
 
 
-def _sounding(tx: Tx, model: str) -> dict[str, StreamState]:
+def _sounding(states: Sequence[MonitorState]) -> dict[str, StreamState]:
     """The streams whose alarm is open."""
     return {
         stream: held
-        for state in tx.monitor_states([model])
+        for state in states
         if state.monitor == SuddenShift.name and state.subject == EVERYONE and state.alarmed
         for stream, held in msgspec.convert(state.body, CellRow).streams.items()
         if held.alarmed

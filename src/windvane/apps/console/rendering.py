@@ -28,6 +28,7 @@ from windvane.core.task import metric_name
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import WindowVerdict
 from windvane.usecases.monitors import about
+from windvane.usecases.monitors.refusals import Refusals
 
 FOLDER = Path(__file__).parent
 SEEN = "X-Windvane-Seen"
@@ -88,7 +89,7 @@ def pretty(value: Any) -> str:
 
 def quiet_tenant(verdict: WindowVerdict) -> bool:
     """A tenant's verdict that nobody needs to read first."""
-    return verdict.subject != "" and verdict.outcome in (Outcome.PASS, Outcome.HOLD)
+    return verdict.monitor == Refusals.name and verdict.outcome in (Outcome.PASS, Outcome.HOLD)
 
 
 def verdict_about(verdict: WindowVerdict) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from windvane.apps.console.csv_files import Sheet, moment
 from windvane.apps.console.evidence import Evidence
 from windvane.apps.console.features import feature_views
+from windvane.apps.console.objectives import budget_sheet, objectives_sheet
 from windvane.apps.console.quality import QualityView
 from windvane.apps.console.reading import IncidentPage, ModelPage
 from windvane.apps.console.story import story_of
@@ -164,6 +165,8 @@ def _closed(page: ModelPage, now: float) -> Sheet:
 
 OF_MODEL: Mapping[str, Callable[[ModelPage, float], Sheet]] = {
     "traffic": _traffic,
+    "objectives": lambda page, _: objectives_sheet(page.objectives),
+    "budget": lambda page, _: budget_sheet(page.objectives),
     "weights": _weights,
     "versions": _versions,
     "features": _features,

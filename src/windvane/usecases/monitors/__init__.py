@@ -9,6 +9,7 @@ from windvane.usecases.monitors.base import Judge, Judged, Monitor
 from windvane.usecases.monitors.errors import Errors
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.refusals import Refusals
+from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.traffic import Traffic
 from windvane.usecases.monitors.training_drift import TrainingDrift
@@ -22,6 +23,7 @@ MONITORS: tuple[Monitor, ...] = (
     TrainingDrift(),
     Outcomes(),
     Traffic(),
+    Slo(),
 )
 
 

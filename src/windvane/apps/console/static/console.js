@@ -78,9 +78,9 @@
     ctx.restore();
   };
 
-  /* Rates begin at zero; a metric is shown where its values and its floor are. */
+  /* Rates begin at zero; a metric, or what may be below it, is shown where its values and its floor are. */
   const bounds = (entry) => (u, low, high) => {
-    if (!entry.given.points) return [0, high > 0 ? high * 1.08 : 1];
+    if (!entry.given.points && !entry.given.free) return [0, high > 0 ? high * 1.08 : 1];
     const { series, floor } = entry.given;
     const all = series.flatMap((s) => [...s.values, ...(s.low || []), ...(s.high || [])]).filter((v) => v !== null);
     if (floor !== undefined) all.push(floor);

@@ -1,0 +1,74 @@
+"""Whether the objectives of a model's file can be judged by what is counted."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from windvane.core.errors import did_you_mean
+from windvane.core.sketch import LATENCY_EDGES_US
+from windvane.usecases.read_model_file import (
+    BadModelFile,
+    Slo,
+    as_duration,
+    parse_duration,
+    parse_quantile,
+    parse_share,
+)
+
+_USUAL = ("p50", "p75", "p90", "p95", "p99", "p99.9")
+_MOST_QUANTILES = 4
+MOST_OBJECTIVES = _MOST_QUANTILES + 1
+_LEAST_OVER, _MOST_OVER = "1d", "90d"
+
+
+def check_slo(slo: Slo | None) -> None:
+    """Raises BadModelFile."""
+    if slo is None:
+        return
+    if not slo.availability and not slo.latency:
+        hint = "for example {availability: 99.9%, latency: {p99: 50ms}}"
+        raise BadModelFile("slo: it has no objective", hint=hint)
+    if slo.availability:
+        _check_availability(slo.availability)
+    if len(slo.latency) > _MOST_QUANTILES:
+        raise BadModelFile(f"slo.latency: {len(slo.latency)} quantiles, {_MOST_QUANTILES} allowed")
+    for name, limit in slo.latency.items():
+        _check_latency(name, limit)
+    try:
+        over_s = parse_duration(slo.over)
+    except ValueError as error:
+        raise BadModelFile(f"slo.over: {error}") from error
+    if not parse_duration(_LEAST_OVER) <= over_s <= parse_duration(_MOST_OVER):
+        raise BadModelFile(f"slo.over must be from {_LEAST_OVER} to {_MOST_OVER}")
+
+
+def _check_availability(given: str) -> None:
+    try:
+        share = parse_share(given)
+    except ValueError as error:
+        raise BadModelFile(f"slo.availability: {error}") from error
+    if not 0.5 <= share <= 0.999999:
+        hint = "for example 99.9%; nothing is always there: 100% leaves no budget"
+        raise BadModelFile("slo.availability must be from 50% to 99.9999%", hint=hint)
+
+
+def _check_latency(name: str, limit: str) -> None:
+    try:
+        parse_quantile(name)
+    except ValueError as error:
+        raise BadModelFile(f"slo.latency: {error}", hint=did_you_mean(name, _USUAL)) from error
+    field = f"slo.latency.{name}"
+    try:
+        limit_us = parse_duration(limit) * 1e6
+    except ValueError as error:
+        raise BadModelFile(f"{field}: {error}") from error
+    # Whether an answer that lies in the same bin as the limit was in time, nobody can tell later.
+    if round(limit_us) not in LATENCY_EDGES_US or abs(limit_us - round(limit_us)) > 1e-6:
+        at = bisect_left(LATENCY_EDGES_US, limit_us)
+        near = [_written(edge) for edge in LATENCY_EDGES_US[max(0, at - 1) : at + 1]]
+        message = f"{field}: answers are counted by bins of time, and {limit} is no edge of one"
+        raise BadModelFile(message, hint=f"take {' or '.join(near)}")
+
+
+def _written(edge_us: int) -> str:
+    return f"{edge_us / 1e3:g}ms" if edge_us < 1_000_000 else as_duration(edge_us / 1e6)
