@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from windvane.core.alerting import CauseGroup
 from windvane.usecases.monitors import cause_kinds
 from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.read_model_file import (
@@ -78,9 +79,9 @@ def test_editors_know_the_keys() -> None:
     assert kept["additionalProperties"] is False
 
 
-def test_every_severity_has_its_kind() -> None:
+def test_pages_and_tickets_are_objectives() -> None:
     kinds = cause_kinds()
-    assert (kinds["slo"].severity, kinds["slo_ticket"].severity) == ("high", "medium")
+    assert {kinds[name].responds_to for name in ("slo", "slo_ticket")} == {CauseGroup.SLO}
     assert not kinds["slo"].moves, "a rollback mends no promise"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from windvane.core.drift import Baseline
+from windvane.core.drift import Baseline, build_baseline
 from windvane.core.signature import kind_of
 from windvane.core.sketch import CategoryAxis, Layout, NumericAxis
 from windvane.usecases.example_request import example_events, example_features, example_request
@@ -43,7 +43,7 @@ def baseline() -> Baseline:
     for axis in LAYOUT.axes:
         counts[offset + 2] = 100  # of a category its second; of a number what is above its first
         offset += axis.bins
-    return Baseline(LAYOUT.id, 3_600.0, counts, {}, {})
+    return build_baseline(LAYOUT, {0.0: counts}, 60.0, 3_600.0, 50)
 
 
 def test_values_are_common_ones_of_the_training_data() -> None:

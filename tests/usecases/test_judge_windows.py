@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usecases.harness import MODEL, START, WINDOW_S, Harness
+from usecases.harness import MODEL, START, TENANTS, WINDOW_S, Harness
 from usecases.timeline import (
     FAILING,
     GARBAGE,
@@ -112,7 +112,7 @@ def test_a_thin_window_holds_and_says_how_much_is_missing(harness: Harness) -> N
     play(harness, [{"rows": 12}])
     (row,) = verdicts(harness, "sudden_shift")
     assert (row.outcome, row.code) == ("hold", "DRI-202")
-    assert row.sentence == "12 rows in the window, 20 needed"
+    assert row.sentence == "12 rows gathered, 20 needed"
 
 
 def test_quiet_windows_wake_nobody(harness: Harness) -> None:
@@ -127,7 +127,7 @@ def test_quiet_windows_wake_nobody(harness: Harness) -> None:
 
 
 def test_a_deposed_steward_judges_nothing(harness: Harness) -> None:
-    play(harness, [QUIET] * 6 + [NULLS])
+    play(harness, [QUIET] * 7)
     for i in range(7, 16):
         harness.traffic(i, **NULLS)
     before = harness.carried("sudden_shift"), harness.judged_until
@@ -185,7 +185,7 @@ def undisturbed(harness_of: Maker) -> dict[str, Any]:
 
 def test_the_story_has_everything(undisturbed: dict[str, Any]) -> None:
     actions = {action for _, action, *_ in undisturbed["decisions"]}
-    assert actions == {"fall_back", "notify", "revert", "close"}
+    assert actions == {"fall_back", "notify", "revert", "close", "digest"}
 
 
 class Crash(Exception):
@@ -279,11 +279,14 @@ def test_the_state_survives_the_database(harness: Harness) -> None:
     """What the judges carry is stored with every window, whole."""
     play(harness, [QUIET] * 6 + [NULLS] * 6 + [{**NULLS, **GARBAGE}] * 3)
     assert harness.judged_until == START + 60.0 * 15
-    assert harness.carried("sudden_shift")["weather"]["streams"]["temp/nulls"]["alarmed"]
+    assert harness.carried("sudden_shift")["everyone"]["streams"]["temp/nulls"]["alarmed"]
     assert harness.carried("refusals")["UA"]["alarmed"]
     with harness.store.read() as tx:
         alarmed = {(s.monitor, s.subject) for s in tx.monitor_states([MODEL]) if s.alarmed}
-    assert alarmed == {("sudden_shift", "weather"), ("refusals", "UA")}
+    assert alarmed - {("sudden_shift", f"tenant/{t}") for t in TENANTS} == {
+        ("sudden_shift", "everyone"),
+        ("refusals", "UA"),
+    }
 
 
 def test_a_model_that_comes_back_into_service_is_judged_from_there_on(harness: Harness) -> None:

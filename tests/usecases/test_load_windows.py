@@ -1,46 +1,26 @@
-"""What a judge is given of a window: its own past, without the times when a feed was broken."""
+"""What a judge is given of a window."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import msgspec
 import numpy as np
 import pytest
-from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness, columns
+from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 
-from windvane.core.drift import StreamState
-from windvane.ports.control_store import Checkpoint, MonitorState, Progress, Tx
+from windvane.ports.control_store import Checkpoint, Progress, Tx
 from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.load_windows import WindowCache, load_windows
-from windvane.usecases.monitors import sudden_shift, training_drift
-from windvane.usecases.monitors.sudden_shift import SourceState, references
-
-RECENT = 30
-
-
-Sources = Mapping[str, SourceState]
+from windvane.usecases.monitors import sudden_shift
 
 
 def watermark(tx: Tx) -> float:
     return min(c.watermark for c in tx.checkpoints())
 
 
-def load(
-    harness: Harness, index: int, cache: WindowCache | None = None, sources: Sources | None = None
-) -> ClosedWindow:
+def load(harness: Harness, index: int, cache: WindowCache | None = None) -> ClosedWindow:
     """Window ``index`` as if all before it were judged."""
     at = START + WINDOW_S * index
     with harness.store.begin() as tx:
         tx.put_progress([Progress(MODEL, START, at, 0.0)])
-        tx.put_monitor_states(
-            [
-                MonitorState(
-                    MODEL, "sudden_shift", view, at, state.alarmed, msgspec.to_builtins(state)
-                )
-                for view, state in (sources or {}).items()
-            ]
-        )
         (due,) = load_windows(tx, [MODEL], cache or WindowCache(), watermark(tx)).windows
     return due.window
 
@@ -69,71 +49,12 @@ def test_seeds_follow_from_the_window(busy: Harness) -> None:
         len(
             {
                 one.seed(sudden_shift.SALT),
-                one.seed(training_drift.SALT),
+                one.seed("another"),
                 other.seed(sudden_shift.SALT),
             }
         )
         == 3
     )
-
-
-def rows(window: ClosedWindow, sources: Sources, feature: str) -> int:
-    return int(references(window, sources)[feature].sum())
-
-
-def test_the_past_is_the_recent_windows_before_it(busy: Harness) -> None:
-    assert rows(load(busy, 35), {}, "temp") == 60 * RECENT
-    assert rows(load(busy, 35), {}, "distance") == 60 * RECENT
-
-
-def test_training_windows_are_the_past_of_the_first_day(busy: Harness) -> None:
-    assert rows(load(busy, 0), {}, "temp") == 60 * RECENT
-    assert rows(load(busy, 10), {}, "temp") == 60 * RECENT
-
-
-def test_a_broken_views_past_ends_where_the_break_began(busy: Harness) -> None:
-    began = StreamState(since=START + WINDOW_S * 30, alarmed=True)
-    state = {"weather": SourceState({"temp/nulls": began})}
-    window = load(busy, 35, sources=state)
-    before = [columns(60, 1_000 + i) for i in range(30)]  # what traffic() sent
-    expected = sum(busy.layout.count(rows_sent)[0] for rows_sent in before)
-    assert np.array_equal(references(window, state)["temp"], window.layout.part(expected, "temp"))
-    assert rows(window, state, "distance") == 60 * RECENT
-
-
-def test_former_breaks_are_left_out(busy: Harness) -> None:
-    span = (START + WINDOW_S * 10, START + WINDOW_S * 15)
-    state = {"weather": SourceState(excluded=(span,))}
-    window = load(busy, 35)
-    assert rows(window, state, "temp") == 60 * (RECENT - 5)
-    assert rows(window, state, "distance") == 60 * RECENT
-
-
-def test_too_little_past_is_no_reference(busy: Harness) -> None:
-    state = {"weather": SourceState(excluded=((START - 1e6, START + WINDOW_S * 33),))}
-    window = load(busy, 35)
-    assert "temp" not in references(window, state)
-    assert "distance" in references(window, state)
-
-
-def test_a_source_is_broken_since_the_earliest_of_what_sounds() -> None:
-    weather = SourceState(
-        {
-            "temp/nulls": StreamState(since=20.0, alarmed=True),
-            "temp/values": StreamState(since=10.0, alarmed=True),
-            "wind/values": StreamState(since=5.0, alarmed=False),
-        }
-    )
-    assert weather.broken_since == 10.0
-    assert SourceState({"a/nulls": StreamState(since=5.0)}).broken_since is None
-
-
-def test_a_cache_gives_what_the_store_gives(busy: Harness) -> None:
-    cache = WindowCache()
-    for i in range(31, 36):
-        warm, cold = load(busy, i, cache), load(busy, i)
-        for feature, counts in references(cold, {}).items():
-            assert np.array_equal(references(warm, {})[feature], counts), (i, feature)
 
 
 def test_grace_keeps_a_window_open(harness: Harness) -> None:

@@ -65,11 +65,19 @@ from windvane.usecases.replay_decision import (
 COUNT = st.integers(0, 10**6)
 SHARE = st.floats(0.001, 0.999)
 STATE = st.builds(
-    StreamState, st.floats(0, 1e300), st.floats(0, 1e300), st.none() | st.floats(0, 1e10),
-    st.booleans(), st.integers(0, 3),
+    StreamState, st.floats(0, 50), st.none() | st.floats(0, 1e10),
+    st.none() | st.floats(0, 1e10), st.floats(0, 50), st.booleans(), SHARE, st.floats(0, 9),
+    st.integers(0, 3),
 )  # fmt: skip
 READING = st.builds(
-    Reading, st.sampled_from(["a", "b"]), st.just("v"), st.sampled_from(Kind), SHARE, SHARE
+    Reading,
+    st.sampled_from(["a", "b"]),
+    st.just("v"),
+    st.sampled_from(Kind),
+    st.floats(-1, 50),
+    SHARE,
+    SHARE,
+    SHARE,
 )
 STAGE = st.builds(StageErrors, st.integers(0, 99), st.integers(0, 99), SHARE)
 ARM = st.integers(0, 9_999).map(lambda n: ArmFacts(n, 0.15 * n, 0.05 * n))

@@ -22,18 +22,19 @@ def test_the_files_words_become_numbers() -> None:
     assert (policy.window_s, policy.grace_s, policy.min_rows) == (60.0, 0.0, 20)
     assert (policy.recent_s, policy.drift_over_s) == (1_800.0, 1_200.0)
     shift = shift_policy(MODEL_FILE, policy)
-    assert shift.material == {Kind.DRIFT: 0.2, Kind.VALUES: 0.3, Kind.NULLS: 0.05}
+    assert shift.material == {Kind.DRIFT: 0.2, Kind.VALUES: 0.3, Kind.NULLS: 0.05,
+                              Kind.OUTAGE: 0.5}  # fmt: skip
     assert shift.alarm_at == policy.alarm_at
     assert drift_policy(MODEL_FILE, policy).alarm_at == policy.slow_alarm_at
 
 
 def test_one_budget_is_shared_by_every_stream() -> None:
-    """Two streams a feature, three a tenant (refusals, errors, traffic), one each of the model for
-    errors and traffic; 1,440 windows a day."""
+    """Three streams a feature, of everyone and of each tenant, three a tenant (refusals, errors,
+    traffic), one each of the model for errors and traffic; 1,440 windows a day."""
     policy = watch_policy(MODEL_FILE, models=1, tenants=2)
-    streams = 2 * 3 + 3 * 2 + 2
-    assert policy.alarm_at == pytest.approx(streams * A_DAY / 60.0)
-    assert policy.slow_alarm_at == pytest.approx((3 + 1) * A_DAY / 1_200.0)
+    streams = 3 * 3 * (1 + 2) + 3 * 2 + 2
+    assert policy.alarm_at == pytest.approx(streams * A_DAY / 60.0 / 0.75)
+    assert policy.slow_alarm_at == pytest.approx((3 + 1) * A_DAY / 1_200.0 / 0.25)
 
 
 @given(st.integers(1, 50), st.integers(0, 200), st.floats(0.1, 20))
@@ -43,5 +44,7 @@ def test_false_alarms_of_all_models_together_keep_to_the_budget(
     """Every stream alarms at most once in ``alarm_at`` windows, in the long run."""
     text = FILE.replace("1 per day", f"{allowed:.3f} per day")
     policy = watch_policy(read_model_file(text), models=models, tenants=tenants)
-    streams = models * (2 * 3 + 3 * tenants + 2)
-    assert streams / policy.alarm_at * A_DAY / 60.0 <= allowed * (1 + 1e-3)
+    streams = models * (3 * 3 * (1 + tenants) + 3 * tenants + 2)
+    fast = streams / policy.alarm_at * A_DAY / 60.0
+    slow = models * (3 + 1) / policy.slow_alarm_at * A_DAY / 1_200.0
+    assert fast + slow <= allowed * (1 + 1e-3)

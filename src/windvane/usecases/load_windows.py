@@ -118,7 +118,8 @@ def load_windows(
     files = model_files(tx, list(live), cache)
     failed = {m: "its file cannot be read" for m in live if m not in files}
     keys = tx.key_records()
-    policies = _policies(tx, files, len({record.entry.tenant for record in keys}))
+    tenants, applied = len({record.entry.tenant for record in keys}), len(tx.applied_at())
+    policies = {m: watch_policy(f, models=applied, tenants=tenants) for m, f in files.items()}
     known = dict(tx.progress(list(files)) if known is None else known)
     fresh = [model for model in files if model not in known]
     since = {m: live[m].changed_at - policies[m].recent_s for m in fresh}
@@ -146,6 +147,10 @@ def load_windows(
         found = _by_model(tx.sketches_of(models_of, start, end))
         for model in models_of:
             held = states.get(model, {})
+            # Tenants that sign in by a token have no key, and are watched all the same.
+            came = max(len(rows) for rows in (*held.values(), ()))
+            if came > tenants:
+                policies[model] = watch_policy(files[model], models=applied, tenants=came)
             try:
                 window = _window(
                     tx, files[model], policies[model], live[model], known[model],
@@ -157,11 +162,6 @@ def load_windows(
             else:
                 windows.append(DueWindow(window, held, known[model]))
     return Loaded(tuple(windows), tuple(waiting), failed)
-
-
-def _policies(tx: Tx, files: Mapping[str, ModelFile], tenants: int) -> Mapping[str, WindowPolicy]:
-    models = len(tx.applied_at())
-    return {m: watch_policy(f, models=models, tenants=tenants) for m, f in files.items()}
 
 
 def _keyless(keys: Sequence[KeyRecord], at: float) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import msgspec
@@ -15,6 +15,7 @@ from windvane.core.alerting import (
     Response,
     Responses,
     Tier,
+    cause_key_of,
     choose_moves,
     choose_responses,
     is_unusual,
@@ -30,6 +31,7 @@ from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.monitors import Judged, Monitor, cause_kinds
 from windvane.usecases.moves import MOVES, Moved
 from windvane.usecases.open_incident import cause_of, join_incident, leave_incident
+from windvane.usecases.read_model_file import ModelFile
 
 
 class DecidedBefore(WindvaneError):
@@ -68,6 +70,7 @@ def respond(
 ) -> None:
     """Make the moves that the cause and the model's file allow, tell, and record a decision for
     every finding: all in the caller's transaction. ``found`` are the findings by their member."""
+    change = replace(change, members=_lasting(window.file, change))
     responses = choose_responses(change.cause.kind, window.file.respond)
     told = _told(window, change, responses)
     before = tx.deployment(window.model) or window.live
@@ -100,6 +103,20 @@ def _is_down(window: ClosedWindow) -> bool:
     failed = sum(s.total("execution_errors") for s in own)
     answered = sum(s.total("rows") for s in own) - failed
     return fails_entirely(failed + sum(s.total("unanswered") for s in own), answered)
+
+
+def _lasting(file: ModelFile, change: CauseChange) -> tuple[str, ...]:
+    """The members that would have opened an incident: what is for the digest is noted in one that
+    is open, and does not keep it open."""
+    kinds = cause_kinds()
+    return tuple(
+        member
+        for member in change.members
+        if opens_incident(
+            choose_responses(kinds[cause_key_of(member).partition(":")[0]], file.respond)
+        )
+        or member == f"{member.partition('/')[0]}/{change.cause.key}"
+    )
 
 
 def _told(window: ClosedWindow, change: CauseChange, responses: Responses) -> Response:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from windvane.core.drift import alarm_threshold, block_seconds
 from windvane.usecases.read_model_file import ModelFile, parse_budget, parse_duration
 
+_OF_SLOW = 0.25
+"""The part of the budget that is for what is looked at once in a while."""
+
 
 @dataclass(frozen=True, slots=True)
 class WindowPolicy:
@@ -27,8 +30,8 @@ class WindowPolicy:
 def window_policy(file: ModelFile, *, streams: int, slow_streams: int) -> WindowPolicy:
     """The budget is the installation's: every stream of every model shares it.
 
-    ``streams`` are looked at in each window, ``slow_streams`` once in ``drift_over``. The slow
-    ones have a threshold by the same budget over their own windows.
+    ``streams`` are looked at in each window, ``slow_streams`` once in ``drift_over``: these have a
+    quarter of it, over their own windows.
     """
     watch = file.watch
     allowed, per_s = parse_budget(watch.false_alarms)
@@ -41,6 +44,6 @@ def window_policy(file: ModelFile, *, streams: int, slow_streams: int) -> Window
         block_s=block_seconds(window_s, recent_s),
         drift_over_s=over_s,
         min_rows=watch.min_rows,
-        alarm_at=alarm_threshold(streams, window_s, allowed, per_s),
-        slow_alarm_at=alarm_threshold(slow_streams, over_s, allowed, per_s),
+        alarm_at=alarm_threshold(streams, window_s, allowed * (1.0 - _OF_SLOW), per_s),
+        slow_alarm_at=alarm_threshold(slow_streams, over_s, allowed * _OF_SLOW, per_s),
     )

@@ -70,7 +70,8 @@ def test_its_evidence_names_the_suspect_and_whose(broken: Harness) -> None:
     assert drawn["labels"][0] == "null"
     assert drawn["before"][0] == 0
     assert drawn["after"][0] > 50
-    assert sum(drawn["before"]) == 600
+    assert sum(drawn["before"]) > 1_000
+    assert evidence["changes"][0]["nulls"][1] > 0.8
 
 
 def test_the_decision_replays_to_the_same_verdict(broken: Harness) -> None:

@@ -85,7 +85,7 @@ def test_a_model_of_which_nothing_is_recorded_is_found_in_the_first_window(days:
     days.play(1, lambda _: {})
     incident = only(days.harness, f"traffic:{MODEL}")
     assert incident.since == began
-    assert (incident.severity, days.causes()) == ("high", [incident.cause])
+    assert (incident.severity, days.causes()) == ("medium", [incident.cause])
     assert incident.title.startswith("traffic: 0 requests where ")
     days.play(3, lambda _: {})
     assert days.causes() == [incident.cause]  # its tenants are no news of their own
@@ -152,7 +152,7 @@ def test_a_new_tenant_is_named_once_and_wakes_nobody(days: Days) -> None:
     assert days.harness.incidents() == []
     found = [d for d in days.harness.decisions() if d.subject == "newcomer" or "newcomer" in d.id]
     assert sorted((d.id.rpartition("/")[2], d.action) for d in found) == [
-        ("began", "log"),
+        ("began", "digest"),
         ("ended", "close"),
     ]
 

@@ -16,7 +16,7 @@ def test_drift_from_training_is_for_the_digest(harness: Harness) -> None:
     """Training drift: the inputs changed slowly; nobody is woken, the champion stays."""
     harness.cache = WindowCache()
     for i in range(60):
-        harness.traffic(i, warmer=min(i * 1.0, 30.0))
+        harness.traffic(i, warmer=min(i * 0.1, 5.5))
         harness.judge()
     found = verdicts(harness, "training_drift")
     assert [v.start for v in found] == [START + 60.0 * i for i in (19, 39, 59)]

@@ -112,7 +112,7 @@ def build_baseline(
         if start > last - calibration_seconds(window_s, recent_s)
     }
     cell, left_out = learn_cell(layout, kept, window_s, recent_s, min_rows)
-    between, known = _between(layout, rows, kept if spans is None else spans, min_rows)
+    between, known = _between(layout, rows, {} if spans is None else spans, min_rows)
     return Baseline(layout.id, rows, cell, between, known, left_out)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import AxisIndex, axis_index
@@ -34,6 +35,7 @@ Flags = NDArray[np.bool_]
 _DOUBT = 0.5
 """The part of an alarm's log evidence from which nothing is learned any more."""
 _MOST_OVERDISPERSION = 1e6
+_LARGEST = 3.0  # deviations that no healthy rate exceeded, as good as
 _USUAL = 2.0  # deviations that few healthy windows exceed
 _WORDS = {Total.NULL: "no value", Total.UNSEEN: "values never seen", Total.CONSTANT: "one value"}
 VALUE_MEASURES = (Measure.LOCATION, Measure.SPREAD, Measure.SHAPE)
@@ -170,6 +172,9 @@ def readings(
     p = np.clip(seen.residuals.p, 1e-12, 1.0)
     known = ~np.isnan(p)
     e = np.where(known, p_to_e(np.where(known, p, 0.5)), 0.0)
+    far = np.clip(_far_chance(cell, seen), 1e-12, 1.0)
+    # Of two e-values the mean is one: ranks for what is odd, tails for what is far beyond all.
+    e = np.where(known, (e + p_to_e(np.where(known, far, 0.5))) / 2.0, 0.0)
     values = known[:, : Measure.NULLS].sum(axis=1)
     mean_e = e[:, : Measure.NULLS].sum(axis=1) / np.maximum(values, 1)
     sizes, usual, now, noise = _sizes(cell, seen)
@@ -199,6 +204,31 @@ def readings(
                 )
             )  # fmt: skip
     return out
+
+
+def _far_chance(cell: Cell, seen: Look) -> Floats:
+    """Chances (axes, MEASURES) by assumption, not by rank, which is never rarer than one in as many
+    as are known. Of values, that residuals have tails no heavier than Student's with three degrees
+    of freedom; of nulls, that their rate is the largest of healthy windows (exact, binomial)."""
+    z = seen.residuals.z
+    chance = np.asarray(scipy.special.stdtr(3.0, -np.abs(z)), np.float64)
+    chance[:, : Measure.SHAPE] *= 2.0
+    chance[:, Measure.SHAPE] = np.where(z[:, Measure.SHAPE] > 0, chance[:, Measure.SHAPE], 1.0)
+    held, found = cell.forecast, seen.found
+    spread = held.lag0[:, Measure.NULLS] + _hour_variance(held)[:, Measure.NULLS]
+    most = np.clip(
+        seen.reference.nulls
+        + np.maximum(held.level[:, Measure.NULLS], 0.0)
+        + _LARGEST * np.sqrt(spread),
+        1e-9, 1.0 - 1e-9,
+    )  # fmt: skip
+    clustered = spread / np.maximum(held.chance[:, Measure.NULLS], 1e-300)
+    rows = found.rows / np.clip(np.nan_to_num(clustered), 1.0, _MOST_OVERDISPERSION)
+    share = np.nan_to_num(found.value[:, Measure.NULLS]) + seen.reference.nulls
+    hits = np.clip(share, 0.0, 1.0) * rows
+    tail = scipy.special.betainc(np.maximum(hits, 1e-9), rows - hits + 1.0, most)
+    chance[:, Measure.NULLS] = np.where(share > most, tail, 1.0)
+    return chance
 
 
 def _sizes(cell: Cell, seen: Look) -> tuple[Floats, Floats, Floats, Floats]:

@@ -94,11 +94,12 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Residuals:
-    """Of one window, all (axes, MEASURES): ``p`` (NaN where nothing was measured), ``left`` what
-    is left of the deviation after what is usual at that hour, in a healthy window of the
-    ``variance``."""
+    """Of one window, all (axes, MEASURES): ``p`` (NaN where nothing was measured), ``z`` how many
+    of its errors it lies off the forecast, ``left`` what is left of the deviation after what is
+    usual at that hour, in a healthy window of the ``variance``."""
 
     p: Floats
+    z: Floats
     left: Floats
     variance: Floats
 
@@ -163,7 +164,7 @@ def residuals(
     z = (left - expected.ahead) / error
     known = held.ranks if ranks is None else ranks
     p = np.where(present, _rank(known, _places(z), uniform), np.nan)
-    return Residuals(p, left, np.maximum(held.lag0, found.chance))
+    return Residuals(p, np.nan_to_num(z), left, np.maximum(held.lag0, found.chance))
 
 
 def mean_variance(held: Forecast, looks: Floats) -> Floats:

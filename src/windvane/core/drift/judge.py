@@ -104,7 +104,7 @@ class DriftPolicy:
     )
     unusual: float = 1.2
     enough: int = 50
-    calm_windows: int = 2
+    calm_windows: int = 3
     healthy_at: float = 20.0
     revision: int = 2
 

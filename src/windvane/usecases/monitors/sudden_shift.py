@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from windvane.core.alerting import (
     Cause,
     CauseGroup,
@@ -56,6 +58,7 @@ from windvane.usecases.window_policy import WindowPolicy
 
 SALT = "sudden_shift"
 _NAMED = 4
+_DOUBT = 3.0  # log evidence of another change, with which a source is not called healthy
 _WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by PSI"}
 
 FEED = CauseKind(
@@ -102,6 +105,7 @@ class SuddenShift(Monitor):
     title = "Sudden shifts"
     cause = FEED
     more_causes = (TENANT_FEED, SHIFT)
+    closable = False
     judge = Judge("drift", DriftFacts, DriftPolicy, lambda f, p, now: judge_drift(f, p, now)[0])
 
     def streams(self, file: ModelFile, tenants: int) -> int:
@@ -145,13 +149,16 @@ class SuddenShift(Monitor):
         told = {subject: dict(one.held.told) for subject, one in seen.items()}
         out: list[tuple[str, Finding]] = []
         for view in _concerned(seen):
-            for subject, kind in _whose(window, seen, view, policy).items():
+            for subject, now in _whose(window, seen, view, policy).items():
                 before = told[subject].get(view)
-                if kind == before or (before == FEED.name and kind == SHIFT.name):
+                # What is broken is not mended by being a little less so.
+                kind = FEED.name if (before, now) == (FEED.name, SHIFT.name) else now
+                more = any(a.view == view for a in seen[subject].opened)
+                if kind == before and not more:
                     continue
                 told[subject][view] = kind
                 seen[subject] = _with_alarms_of(seen[subject], seen[EVERYONE], window.views, view)
-                if before is not None and before != _OF_TENANTS:
+                if before not in (None, kind, _OF_TENANTS):
                     out.append((subject, _ended(self.name, seen[subject], view, before, window)))
                 if kind != _OF_TENANTS:
                     out.append(
@@ -161,7 +168,7 @@ class SuddenShift(Monitor):
             sounding = {
                 window.views.get(stream.rpartition("/")[0])
                 for stream, state in one.watched.cell.streams.items()
-                if state.alarmed
+                if state.alarmed or state.log_evidence > _DOUBT
             }
             for view, kind in list(told[subject].items()):
                 if view in sounding or not one.watched.looked:
@@ -181,9 +188,9 @@ class SuddenShift(Monitor):
         cell = _unpacked(row)
         tenant = tenant_of(found.subject)
         layout = window.layout
-        before, after = cell.past, cell.held
+        before, after, now = cell.past, cell.held, _counts_of(window, tenant)
         if not after.any():
-            after = window.counts
+            after = now
         suspects = [name for name, _ in finding.suspects]
         kinds = {
             Kind(r["kind"])
@@ -204,7 +211,7 @@ class SuddenShift(Monitor):
         return {
             "view": finding.sources[0],
             "suspects": [{"feature": n, "size": round(size, 4)} for n, size in finding.suspects],
-            "changes": [describe_change(layout, name, before, after) for name in suspects[:_NAMED]],
+            "changes": [describe_change(layout, name, before, now) for name in suspects[:_NAMED]],
             "kinds": sorted(kind.value for kind in kinds),
             "first_window": finding.since,
             "earliest": _earliest(row, window.views, finding),
@@ -421,6 +428,14 @@ def _earliest(row: CellRow, views: Mapping[str, str], finding: Finding) -> float
         and views.get(stream.rpartition("/")[0]) in finding.sources
     ]  # fmt: skip
     return min(began, default=None)
+
+
+def _counts_of(window: ClosedWindow, tenant: str | None) -> Counts:
+    """The window's own rows, of everyone or of one tenant."""
+    if tenant is None:
+        return window.counts
+    mine = [s.features for k, s in window.sketches if k.tenant == tenant and k.arm not in NO_SAMPLE]
+    return np.sum(mine, axis=0, dtype=np.int64)
 
 
 def _unpacked(row: CellRow) -> Cell:

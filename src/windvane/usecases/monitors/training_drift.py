@@ -90,7 +90,7 @@ class TrainingDrift(Monitor):
         del log
         held = read_row(rows, TrainingDriftState)
         since, due = due_since(window, held.since)
-        counts = _counted(window, held) + window.counts
+        counts = _counted(window, held) + _sound(window)
         policy = drift_policy(window.file, window.policy)
         grown = TrainingDriftState(
             held.streams, since, window.layout.id, pack_arrays({"counts": counts})
@@ -146,6 +146,16 @@ class TrainingDrift(Monitor):
 
 def drift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
     return DriftPolicy(policy.slow_alarm_at, material_sizes(file), calm_windows=1)
+
+
+def _sound(window: ClosedWindow) -> Counts:
+    """The window's counts without those of sources that are broken: what a fault leaves behind is
+    no drift, and would keep its incident open long after."""
+    counts = window.counts.copy()
+    for name, view in window.views.items():
+        if view in window.live.broken_views:
+            window.layout.part(counts, name)[:] = 0
+    return counts
 
 
 def _counted(window: ClosedWindow, held: TrainingDriftState) -> Counts:
