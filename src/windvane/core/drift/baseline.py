@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.drift.axes import axis_index
+from windvane.core.drift.axes import AxisIndex, axis_index
 from windvane.core.drift.cell import Cell, rows_of
 from windvane.core.drift.deviation import (
     MEASURES,
@@ -34,6 +34,7 @@ _HOUR_S = 3_600.0
 _DOUBT, _MOST_EVIDENCE = 6.0, 9.0  # logs: where learning stops, and what is remembered
 _MOST_LEFT_OUT = 0.25  # of the looks: what lasts longer is how the data is
 _RANKED_FROM = 50
+_OUT = 0.9
 _LEAST_SPANS = 3
 _KNOWN_FIRST = 10  # windows that a level by medians is worth
 
@@ -131,7 +132,9 @@ def learn_cell(
     index = axis_index(layout)
     last = max(windows) + window_s
     tail = {s: c for s, c in windows.items() if s >= last - recent_s}
-    reference = Reference.of(index, np.sum(list(tail.values()), axis=0))
+    out = _outages(index, tail)
+    sound = {s: np.where(index.spread(out[s]), 0, c) for s, c in tail.items()}
+    reference = Reference.of(index, np.sum(list(sound.values()), axis=0))
     forecast = _learn_hours(layout, windows, window_s, reference, min_rows)
     runs = Runs.empty(len(layout.axes))
     looks = list(_looks(layout, windows, window_s, min_rows))[-_LEARNED:]
@@ -151,17 +154,28 @@ def learn_cell(
     none = np.zeros(layout.size, np.int64)
     current = none.copy()
     broken = {start: left[i] for i, (_, _, starts) in enumerate(looks) for start in starts}
-    for start, counted in tail.items():
+    for start, counted in sound.items():
         bad = broken.get(start)
         current = current + (counted if bad is None else np.where(index.spread(bad), 0, counted))
+    total = np.sum([bad for start, bad in out.items() if start not in broken], axis=0)
     began = max(min(tail), last - recent_s)
     names = layout.names
-    left_out = {names[i]: int(n) for i, n in enumerate(left.sum(axis=0)) if n}
+    left_out = {names[i]: int(n) for i, n in enumerate(left.sum(axis=0) + total) if n}
     flat = np.zeros((len(layout.axes), MEASURES))
     return (
         Cell(forecast, runs, none, current, none, none, flat, flat, began),
         left_out,
     )
+
+
+def _outages(index: AxisIndex, windows: Mapping[float, Counts]) -> Mapping[float, Flags]:
+    """Whether (axes,) a window has hardly a value of what is usually there, by its start."""
+    counts = np.stack(list(windows.values())).astype(np.float64)
+    rows = index.sum(counts)
+    nulls = np.where(rows > 0, counts[:, index.first] / np.maximum(rows, 1.0), np.nan)
+    usual = np.nan_to_num(_median(nulls))
+    out = (np.nan_to_num(nulls) >= _OUT) & (usual < _OUT / 2.0)
+    return dict(zip(windows, out, strict=True))
 
 
 def _looks(

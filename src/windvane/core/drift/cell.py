@@ -35,6 +35,7 @@ Flags = NDArray[np.bool_]
 _DOUBT = 0.5
 """The part of an alarm's log evidence from which nothing is learned any more."""
 _MOST_OVERDISPERSION = 1e6
+_FADES = 0.5
 _LARGEST = 3.0  # deviations that no healthy rate exceeded, as good as
 _USUAL = 2.0  # deviations that few healthy windows exceed
 _WORDS = {Total.NULL: "no value", Total.UNSEEN: "values never seen", Total.CONSTANT: "one value"}
@@ -273,7 +274,7 @@ def settle(
     follows = np.ones_like(learns)
     quiet = np.ones(len(layout.axes), bool)
     ended = np.zeros(len(layout.axes), bool)
-    anew = np.ones_like(learns)
+    kept = np.zeros((len(layout.axes), MEASURES))
     for i, axis in enumerate(layout.axes):
         for kind, places in (
             (Kind.VALUES, VALUE_MEASURES), (Kind.NULLS, (Measure.NULLS,)),
@@ -285,7 +286,8 @@ def settle(
             if held is None:
                 continue
             quiet[i] = False
-            anew[i, places] = False
+            # What came before most of the evidence did is hardly part of the change.
+            kept[i, places] = 1.0 if held.sure > 0.0 else _FADES
             learns[i, places] &= not held.alarmed and held.log_evidence < doubt
             follows[i, places] &= not held.alarmed
     sounds = ~follows.all(axis=1)
@@ -300,8 +302,8 @@ def settle(
         runs=learn_often(cell.runs, seen.counts, seen.reference, np.asarray(learns.all(axis=1))),
         current=current,
         held=np.where(of_bins, 0, held),
-        left=np.where(anew, 0.0, cell.left + np.nan_to_num(seen.residuals.left)),
-        looks=np.where(anew, 0.0, cell.looks + 1.0),
+        left=kept * (cell.left + np.nan_to_num(seen.residuals.left)),
+        looks=kept * (cell.looks + 1.0),
         waiting=np.zeros_like(cell.waiting),
         waits=None,
         streams=streams,

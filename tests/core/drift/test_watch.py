@@ -1,0 +1,196 @@
+"""What a cell finds, when, and what it leaves alone: by simulation, with fixed seeds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from core.drift.streams import (
+    DAY,
+    START,
+    Rows,
+    Watcher,
+    bare,
+    count_alarms,
+    layout_of,
+    nulls,
+    plus,
+    stuck,
+    times,
+    trained,
+)
+from scipy.special import chdtri, pdtrc
+
+from windvane.core.drift import (
+    DriftPolicy,
+    Kind,
+    Reference,
+    axis_index,
+    measure_deviations,
+    pack_cell,
+    unpack_cell,
+)
+from windvane.core.verdict import Outcome
+
+A = 500_000.0
+WORLDS = {
+    "independent": {},
+    "rows follow each other, 0.5": {"follows": 0.5},
+    "rows follow each other, 0.9": {"follows": 0.9},
+    "rows follow each other, 0.98": {"follows": 0.98},
+    "day and night": {"cycle": 1.0, "night": True},
+    "bursts of 20": {"burst": 20},
+    "days of dependent rows": {"cycle": 1.0, "follows": 0.9},
+}
+
+
+def within(found: int, allowed: float) -> bool:
+    """Whether so many alarms may be of a detector that keeps its budget: the lower 95% bound of
+    their rate lies within it."""
+    return float(pdtrc(found - 1, allowed)) >= 0.05 if found else True
+
+
+def watcher(rows: Rows, days: int = 3, policy: DriftPolicy | None = None, **given) -> Watcher:
+    base = trained(rows, days * DAY, **given)
+    return Watcher(rows, base.cell, policy or DriftPolicy(A), days * DAY)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_false_alarms_keep_the_budget_before_any_size_is_looked_at(world: str) -> None:
+    rows = Rows(layout_of(4), seed=7, **WORLDS[world])
+    one = watcher(rows, policy=bare(1_000.0))
+    windows = DAY
+    found = count_alarms(one, windows)
+    assert within(found, windows * 4 * 2 / 1_000.0)
+
+
+def test_the_bound_is_one_that_a_detector_fails_that_takes_rows_as_independent() -> None:
+    """And one at three times the budget."""
+    rows = Rows(layout_of(5), seed=7, follows=0.9)
+    reference = Reference.of(
+        axis_index(rows.layout), np.sum([rows.window(i) for i in range(500)], axis=0)
+    )
+    found = 0
+    for i in range(200):
+        deviations = measure_deviations(rows.window(i), reference)
+        z = deviations.value[:, 0] / np.sqrt(deviations.chance[:, 0])
+        found += int((np.abs(z) > chdtri(1, 1e-3) ** 0.5).sum())
+    assert not within(found, 200 * 5 / 1_000.0)
+    assert not within(3 * 29, 29.0)
+
+
+@pytest.fixture(scope="module")
+def calm() -> Watcher:
+    return watcher(Rows(layout_of(3), seed=3))
+
+
+@pytest.fixture
+def fresh(calm: Watcher) -> Watcher:
+    rows = replace(calm.rows, seed=11)
+    return Watcher(rows, calm.cell, calm.policy, calm.at)
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "within_windows"),
+    [
+        (nulls(1.0), Kind.OUTAGE, 1), (stuck(0.05), Kind.OUTAGE, 1), (stuck(9.0), Kind.OUTAGE, 1),
+        (nulls(0.5), Kind.NULLS, 2), (nulls(0.1), Kind.NULLS, 6),
+        (plus(1.0), Kind.VALUES, 5), (plus(0.5), Kind.VALUES, 6), (times(2.0), Kind.VALUES, 5),
+    ],
+)  # fmt: skip
+def test_faults_are_found_dated_and_ended(
+    fresh: Watcher, fault, kind: Kind, within_windows: int
+) -> None:
+    assert fresh.play(30) == []
+    began = fresh.at
+    opened = [(i, a) for i, a in fresh.play(40, fault) if a.opened and a.kind is kind]
+    assert {a.feature for _, a in opened} == set(fresh.rows.layout.names)
+    assert max(i - began + 1 for i, _ in opened) <= within_windows
+    assert all(abs(a.since - (START + 60.0 * began)) <= 120.0 for _, a in opened)
+    assert not [a for _, a in fresh.alarms if not a.opened], "none ends while the fault lasts"
+    over = fresh.at
+    closed = [i for i, a in fresh.play(12) if not a.opened]
+    assert len(closed) == len([a for _, a in fresh.alarms if a.opened])
+    assert max(closed) - over < 7
+    assert not fresh.cell.alarmed
+
+
+def test_a_day_of_outage_in_training_is_no_way_to_be() -> None:
+    gone = {i: nulls(1.0) for i in range(DAY, DAY + 300)}
+    rows = Rows(layout_of(2), seed=5)
+    base = trained(rows, 3 * DAY, fault=gone)
+    assert set(base.left_out) == {"x0", "x1"}
+    one = Watcher(rows, base.cell, DriftPolicy(A), 3 * DAY)
+    assert one.play(20) == []
+    assert {a.kind for _, a in one.play(3, nulls(1.0))} >= {Kind.OUTAGE}
+    again = Watcher(replace(rows, seed=6), base.cell, DriftPolicy(A), 3 * DAY)
+    assert {a.kind for _, a in again.play(4, nulls(0.6))} == {Kind.NULLS}
+
+
+def test_the_same_shift_is_found_at_every_hour() -> None:
+    """The reference is of the whole day; the hour is forecast."""
+    rows = Rows(layout_of(2), seed=8, cycle=1.0)
+    base = trained(rows, 7 * DAY)
+    for hour in (0, 6, 12, 18):
+        one = Watcher(replace(rows, seed=hour), base.cell, DriftPolicy(A), 7 * DAY + hour * 60)
+        assert one.play(10) == []
+        began = one.at
+        found = [i for i, a in one.play(12, plus(1.0)) if a.opened]
+        assert found, f"at {hour}"
+        assert min(found) - began < 8
+
+
+def test_a_low_traffic_model_is_watched_slower_and_says_so() -> None:
+    """One row in three minutes: looked at when there are fifty, a total fault after ten."""
+    rows = Rows(layout_of(2), seed=9, rows=200)
+    base = trained(rows, 2 * DAY)
+    one = Watcher(rows, base.cell, DriftPolicy(A), 2 * DAY)
+    sparse = replace(rows, seed=10, rows=1)
+    empty = np.zeros(rows.layout.size, np.int64)
+    codes = []
+    for i in range(600):
+        one.see(sparse.window(i) if i % 3 == 0 else empty)
+        codes.append(one.verdict.code)
+    assert {"DRI-202", "DRI-200"} == set(codes)
+    assert one.alarms == []
+    for i in range(31):
+        one.see(sparse.window(i, nulls(1.0)) if i % 3 == 0 else empty)
+    assert {a.kind for _, a in one.alarms} == {Kind.OUTAGE}
+
+
+def test_nothing_is_remembered_but_what_is_stored(fresh: Watcher) -> None:
+    """A steward that is restarted after every window says what one says that never was."""
+    other = Watcher(replace(fresh.rows, seed=11), fresh.cell, fresh.policy, fresh.at)
+    for i in range(60):
+        fault = plus(1.0) if 20 <= i < 40 else None
+        first, second = fresh.step(fault), other.step(fault)
+        assert [(a.feature, a.kind, a.opened, a.since) for a in first] == [
+            (a.feature, a.kind, a.opened, a.since) for a in second
+        ]
+        held = other.cell
+        other.cell = unpack_cell(pack_cell(held), held.began, held.waits, held.streams)
+    assert any(a.opened for _, a in fresh.alarms)
+    assert any(not a.opened for _, a in fresh.alarms)
+
+
+def test_a_constant_feature_is_no_fault_until_it_always_varied() -> None:
+    rows = Rows(layout_of(2), seed=4)
+    base = trained(rows, 400, fault={i: stuck(0.5) for i in range(400)})
+    one = Watcher(rows, base.cell, DriftPolicy(A), 400)
+    assert one.play(60, stuck(0.5)) == []
+
+
+def test_a_thin_window_says_how_many_rows_are_missing(fresh: Watcher) -> None:
+    fresh.see(replace(fresh.rows, rows=20).window(0))
+    assert fresh.verdict.outcome is Outcome.HOLD
+    assert fresh.verdict.missing == "30 rows"
+    fresh.see(replace(fresh.rows, rows=31).window(0))
+    assert fresh.verdict.outcome is Outcome.PASS
+
+
+def test_evidence_is_no_larger_than_it_may_be(fresh: Watcher) -> None:
+    fresh.play(200, plus(0.2))
+    for held in fresh.cell.streams.values():
+        assert held.log_evidence <= math.log(A) + 3.0
