@@ -43,9 +43,10 @@ from windvane.core.drift.measure import (
 )
 from windvane.core.drift.packing import pack_arrays, pack_cell, unpack_arrays, unpack_cell
 from windvane.core.drift.readings import baseline_readings
-from windvane.core.drift.watch import Watched, Watching, watch
+from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, watch
 
 __all__ = [
+    "PAST_LOOKS",
     "Alarm",
     "AxisIndex",
     "Baseline",

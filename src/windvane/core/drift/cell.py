@@ -261,11 +261,13 @@ def settle(
     streams: Mapping[str, StreamState],
     alarm_at: float,
     recent_s: float,
+    least_rows: int,
     end: float,
     seen: Look | None,
 ) -> Cell:
     """The cell after its window was judged: ``streams`` are its detectors now. What was looked at
-    (None: rows still wait) becomes part of the past once there is no evidence of a change in it."""
+    (None: rows still wait) becomes part of the past once there is no evidence of a change in it. A
+    generation ends after ``recent_s`` seconds, but not with fewer than ``least_rows``."""
     if seen is None:
         return replace(cell, streams=streams)
     index = axis_index(layout)
@@ -308,7 +310,7 @@ def settle(
         waits=None,
         streams=streams,
     )
-    if end - grown.began < recent_s or not current.any():
+    if end - grown.began < recent_s or rows_of(layout, current) < least_rows:
         return grown
     return replace(grown, previous=current, current=np.zeros_like(current), began=end)
 

@@ -51,7 +51,8 @@ def _table() -> _Table:
     at: Floats = np.linspace(math.log(_LEAST), math.log(_MOST), _POINTS, dtype=np.float64)
     expected: Floats = np.exp(at)
     moments = np.zeros((4, _POINTS))
-    for i, mean in enumerate(expected.tolist()):
+    means: list[float] = expected.tolist()
+    for i, mean in enumerate(means):
         x = np.arange(0, int(mean + 12.0 * mean**0.5 + 40.0), dtype=np.float64)
         p = np.exp(-mean + scipy.special.xlogy(x, mean) - scipy.special.gammaln(x + 1.0))
         for row, terms in ((0, js_terms(x, np.full_like(x, mean))),

@@ -16,6 +16,8 @@ from windvane.core.sketch import Layout
 from windvane.core.verdict import Verdict
 
 Counts = NDArray[np.int64]
+PAST_LOOKS = 20
+"""A past is as many looks' rows at least before a cell is compared with it."""
 Floats = NDArray[np.float64]
 
 
@@ -74,5 +76,14 @@ def watch(
         ]
     facts = DriftFacts(start, rows, how.min_rows, tuple(found), cell.streams)
     verdict, streams, alarms = judge_drift(facts, how.policy, end)
-    after = settle(gathered, layout, streams, how.policy.alarm_at, how.recent_s, end, seen)
+    after = settle(
+        gathered,
+        layout,
+        streams,
+        how.policy.alarm_at,
+        how.recent_s,
+        PAST_LOOKS * how.min_rows,
+        end,
+        seen,
+    )
     return Watched(after, facts, verdict, alarms, seen is not None)

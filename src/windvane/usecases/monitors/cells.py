@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from windvane.core.drift import (
+    PAST_LOOKS,
     AxisIndex,
     Cell,
     Reference,
@@ -15,6 +16,7 @@ from windvane.core.drift import (
     mixed_reference,
     pack_cell,
     project_cell,
+    rows_of,
     unpack_cell,
 )
 from windvane.core.routing import NO_SAMPLE
@@ -23,8 +25,6 @@ from windvane.usecases.monitors.base import read_rows
 
 EVERYONE = "everyone"
 _TENANT = "tenant/"
-_PRIOR_ROWS = 100.0
-"""What is known of everyone is worth so many rows of a tenant's own past."""
 _ESTABLISHED = 0.125
 """The part of `recent` after which a tenant is no longer new."""
 _LOOKS = 10
@@ -59,7 +59,8 @@ class CellRow:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeldCell:
-    """A cell in use; ``tenant`` None for everyone's."""
+    """A cell in use; ``tenant`` None for everyone's. ``has_past``: there is enough of it to
+    compare with; before, its rows are gathered and nothing else."""
 
     tenant: str | None
     cell: Cell
@@ -67,6 +68,7 @@ class HeldCell:
     told: Mapping[str, str]
     is_new: bool = False
     only: str = ""
+    has_past: bool = True
 
     @property
     def subject(self) -> str:
@@ -101,28 +103,19 @@ class Cells:
     tenant_counts: Mapping[str, Counts]
 
     def references(self, index: AxisIndex) -> tuple[Reference, Mapping[str, Reference]]:
-        """What everyone's and each tenant's rows are compared with. Everyone's is made up of the
-        tenants' own pasts in the parts that they have of this window."""
-        past = self.everyone.cell.past
-        whole = Reference.of(index, past)
-        if not self.tenants:
-            return whole, {}
-        rows = index.spread(np.maximum(index.sum(past.astype(np.float64)), 1.0))
-        prior = past * (_PRIOR_ROWS / rows)
-        own = {t: Reference.of(index, h.cell.past + prior) for t, h in self.tenants.items()}
-        waiting = self.everyone.cell.waiting.any()
-        parts = [
-            (index.sum(self.tenant_counts[t].astype(np.float64)), own[t])
-            for t, held in self.tenants.items()
-            if not held.is_new and held.cell.past.any()
-        ]
-        if waiting or not parts or self._unknown():
+        """What everyone's rows are compared with, and those of each tenant that has a past of its
+        own. Everyone's is made up of the tenants' pasts in the parts that they have of this
+        window; who has none yet is expected to be like everyone."""
+        whole = Reference.of(index, self.everyone.cell.past)
+        own = {t: Reference.of(index, h.cell.past) for t, h in self.tenants.items() if h.has_past}
+        if self.everyone.cell.waiting.any() or not own:
             return whole, own
-        return mixed_reference(index, parts), own
-
-    def _unknown(self) -> bool:
-        """Whether some of everyone's rows are of tenants without a past."""
-        return any(not h.is_new and not h.cell.past.any() for h in self.tenants.values())
+        parts = [
+            (index.sum(self.tenant_counts[t].astype(np.float64)), own.get(t, whole))
+            for t, held in self.tenants.items()
+            if not held.is_new
+        ]
+        return mixed_reference(index, parts) if parts else whole, own
 
 
 def load_cells(window: ClosedWindow, rows: StateRows) -> Cells:
@@ -144,7 +137,11 @@ def load_cells(window: ClosedWindow, rows: StateRows) -> Cells:
     if everyone.only in tenants and _TENANT + everyone.only not in held:
         first = tenants[everyone.only]
         tenants[everyone.only] = replace(
-            first, cell=replace(everyone.cell, streams={}), first=everyone.first, is_new=False
+            first,
+            cell=replace(everyone.cell, streams={}),
+            first=everyone.first,
+            is_new=False,
+            has_past=True,
         )
     counts = window.counts
     fresh = [t for t, h in tenants.items() if h.is_new]
@@ -164,7 +161,9 @@ def _load(window: ClosedWindow, row: CellRow | None, tenant: str | None) -> Held
     layout, start = window.layout, window.start
     if row is None:
         cell = window.baseline.cell if tenant is None else Cell.empty(layout, start)
-        return HeldCell(tenant, cell, start, {}, _is_new(window, start, tenant))
+        return HeldCell(
+            tenant, cell, start, {}, _is_new(window, start, tenant), has_past=tenant is None
+        )
     cell = unpack_cell(row.packed, row.began, row.waits, row.streams)
     former = window.layouts.get(row.layout)
     if row.layout != layout.id:
@@ -174,7 +173,9 @@ def _load(window: ClosedWindow, row: CellRow | None, tenant: str | None) -> Held
     streams = {s: h for s, h in cell.streams.items() if s.rpartition("/")[0] in views}
     cell = replace(cell, streams=streams)
     is_new = _is_new(window, row.first, tenant)
-    return HeldCell(tenant, cell, row.first, row.told, is_new, row.only)
+    enough = PAST_LOOKS * window.policy.min_rows
+    has_past = tenant is None or rows_of(layout, cell.past) >= enough
+    return HeldCell(tenant, cell, row.first, row.told, is_new, row.only, has_past)
 
 
 def _is_new(window: ClosedWindow, first: float, tenant: str | None) -> bool:

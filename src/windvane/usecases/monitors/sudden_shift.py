@@ -37,6 +37,7 @@ from windvane.core.drift import (
     watch,
 )
 from windvane.core.routing import NO_SAMPLE
+from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
@@ -58,6 +59,7 @@ from windvane.usecases.window_policy import WindowPolicy
 
 SALT = "sudden_shift"
 _NAMED = 4
+_TOTAL = 100.0  # a total fault is suspected before any shift
 _DOUBT = 3.0  # log evidence of another change, with which a source is not called healthy
 _WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by PSI"}
 
@@ -148,6 +150,7 @@ class SuddenShift(Monitor):
         seen = dict(looked)
         told = {subject: dict(one.held.told) for subject, one in seen.items()}
         out: list[tuple[str, Finding]] = []
+        began: dict[tuple[str, str], list[str]] = {}
         for view in _concerned(seen):
             for subject, now in _whose(window, seen, view, policy).items():
                 before = told[subject].get(view)
@@ -161,9 +164,12 @@ class SuddenShift(Monitor):
                 if before not in (None, kind, _OF_TENANTS):
                     out.append((subject, _ended(self.name, seen[subject], view, before, window)))
                 if kind != _OF_TENANTS:
-                    out.append(
-                        (subject, _began(self.name, window, seen, subject, view, kind, policy))
-                    )
+                    # One tenant's change of several sources is one.
+                    of = "" if kind == TENANT_FEED.name else view
+                    began.setdefault((subject, of), []).append(view)
+        for (subject, _), views in began.items():
+            kind = told[subject][views[0]]
+            out.append((subject, _began(self.name, window, seen, subject, views, kind, policy)))
         for subject, one in seen.items():
             sounding = {
                 window.views.get(stream.rpartition("/")[0])
@@ -188,9 +194,9 @@ class SuddenShift(Monitor):
         cell = _unpacked(row)
         tenant = tenant_of(found.subject)
         layout = window.layout
-        before, after, now = cell.past, cell.held, _counts_of(window, tenant)
-        if not after.any():
-            after = now
+        before, after = cell.past, _counts_of(window, tenant)
+        if window.rows_in(after) < window.policy.min_rows and cell.held.any():
+            after = cell.held
         suspects = [name for name, _ in finding.suspects]
         kinds = {
             Kind(r["kind"])
@@ -209,9 +215,9 @@ class SuddenShift(Monitor):
             window.model, window.file.contract, window.start, window.end, where, 5
         )
         return {
-            "view": finding.sources[0],
+            "view": " and ".join(finding.sources),
             "suspects": [{"feature": n, "size": round(size, 4)} for n, size in finding.suspects],
-            "changes": [describe_change(layout, name, before, now) for name in suspects[:_NAMED]],
+            "changes": [describe_change(layout, name, before, after) for name in suspects[:_NAMED]],
             "kinds": sorted(kind.value for kind in kinds),
             "first_window": finding.since,
             "earliest": _earliest(row, window.views, finding),
@@ -260,6 +266,9 @@ def look_at_cells(window: ClosedWindow, cells: Cells, policy: DriftPolicy) -> di
     ranks = cells.everyone.cell.forecast.ranks
     for i, (tenant, held) in enumerate(cells.tenants.items()):
         counts = cells.tenant_counts[tenant]
+        if tenant not in own:
+            out[held.subject] = _Seen(held, _gathered(window, held, counts), counts, whole)
+            continue
         watched = watch(
             replace(how, all_streams=False, outages=not held.is_new and can_be_off(held)),
             held.cell, counts, window.start, window.end, seed + 1 + i,
@@ -267,6 +276,15 @@ def look_at_cells(window: ClosedWindow, cells: Cells, policy: DriftPolicy) -> di
         )  # fmt: skip
         out[held.subject] = _Seen(held, watched, counts, own[tenant])
     return out
+
+
+def _gathered(window: ClosedWindow, held: HeldCell, counts: Counts) -> Watched:
+    """A cell without a past of its own yet: the window becomes part of it."""
+    facts = DriftFacts(window.start, 0, window.policy.min_rows, (), held.cell.streams)
+    message = "its own past is still being learned"
+    verdict = Verdict(Outcome.HOLD, "DRI-203", message, "more rows")
+    cell = replace(held.cell, current=held.cell.current + counts)
+    return Watched(cell, facts, verdict, (), looked=False)
 
 
 def _concerned(seen: Mapping[str, _Seen]) -> list[str]:
@@ -292,7 +310,7 @@ def _whose(
     parts = [
         Part(s, one.held.cell.waiting + one.counts, one.reference, one.held.cell)
         for s, one in tenants.items()
-        if not one.held.is_new
+        if not one.held.is_new and one.held.has_past
     ]
     blamed = blame(window.layout, parts, streams, policy, frozenset(sounding))
     if blamed:
@@ -364,38 +382,34 @@ def _began(
     window: ClosedWindow,
     seen: Mapping[str, _Seen],
     subject: str,
-    view: str,
+    views: Sequence[str],
     kind: str,
     policy: DriftPolicy,
 ) -> Finding:
     one = seen[subject]
-    # A tenant may be blamed for what is told apart in everyone's rows first.
-    source = one if _alarmed(one, window.views, view) else seen[EVERYONE]
-    states = list(_states(source, window.views, view))
-    alarms = {(a.feature, a.kind): a for a in source.opened}
+    states = [found for view in views for found in _states(one, window.views, view)]
+    what = {(a.feature, a.kind): a.what for a in (*seen[EVERYONE].opened, *one.opened)}
     since = min(s.since for _, _, s in states if s.since is not None)
     weights: dict[str, float] = {}
     words: dict[str, str] = {}
+    sizes: dict[str, float] = {}
     for feature, of, state in states:
-        weight = state.size / policy.material[of] * (100.0 if of is Kind.OUTAGE else 1.0)
-        if weight <= weights.get(feature, 0.0):
-            continue
-        weights[feature] = weight
-        alarm = alarms.get((feature, of))
-        words[feature] = _word(feature, of, state, alarm.what if alarm else "")
+        sizes[feature] = max(sizes.get(feature, 0.0), state.size)
+        weight = state.size / policy.material[of] * (_TOTAL if of is Kind.OUTAGE else 1.0)
+        if weight > weights.get(feature, 0.0):
+            weights[feature] = weight
+            words[feature] = _word(feature, of, state, what.get((feature, of), ""))
     ranked = rank_suspects(list(weights.items()))
     changes = ", ".join(words[name] for name, _ in ranked[:_NAMED])
     more = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
     tenant = one.held.tenant
-    whose = f"the {view} feed" if tenant is None else f"what tenant {tenant} sends of {view}"
+    of_what = " and ".join(views)
+    whose = f"the {of_what} feed" if tenant is None else f"what tenant {tenant} sends of {of_what}"
     title = f"{whose} changed: {changes}{more} since {moment(since)}"
-    sizes = {f: s.size for f, _, s in states}
-    for feature, _, state in states:
-        sizes[feature] = max(sizes[feature], state.size)
     suspects = tuple((name, sizes[name]) for name, _ in ranked)
     return Finding(
-        monitor, _cause(kind, one, view), True, since, title, suspects, (view,),
-        _severity(source, window, view, kind),
+        monitor, _cause(kind, one, views[0]), True, since, title, suspects, tuple(views),
+        max((_severity(one, window, view, kind) for view in views), key=lambda s: s.rank),
     )  # fmt: skip
 
 
@@ -434,8 +448,11 @@ def _counts_of(window: ClosedWindow, tenant: str | None) -> Counts:
     """The window's own rows, of everyone or of one tenant."""
     if tenant is None:
         return window.counts
-    mine = [s.features for k, s in window.sketches if k.tenant == tenant and k.arm not in NO_SAMPLE]
-    return np.sum(mine, axis=0, dtype=np.int64)
+    total = np.zeros_like(window.counts)
+    for key, sketch in window.sketches:
+        if key.tenant == tenant and key.arm not in NO_SAMPLE:
+            total += sketch.features
+    return total
 
 
 def _unpacked(row: CellRow) -> Cell:

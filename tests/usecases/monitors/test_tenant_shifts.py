@@ -1,0 +1,162 @@
+"""A fault of one tenant is that tenant's; a change of who sends is nobody's."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from usecases.harness import MODEL, START, WINDOW_S, Harness, Trained, columns
+from usecases.timeline import only
+
+from windvane.adapters.sql import SqlControlStore
+from windvane.core.drift import build_baseline
+from windvane.core.sketch import TRAFFIC, Sketch
+from windvane.ports.control_store import Checkpoint, WindowKey
+
+pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
+
+SIZES = {"big": 100, "middle": 60, "small": 30, "tiny": 8}
+WARM = {"big": 0.0, "middle": 20.0, "small": -10.0, "tiny": 5.0}
+"""What each tenant's temperatures lie above the usual ones: they differ, as tenants do."""
+HEALTHY = 190
+Shapes = Mapping[str, Mapping[str, Any]]
+
+
+def swapped(given: dict[str, Any]) -> dict[str, Any]:
+    return {**given, "temp": given["distance"], "distance": given["temp"]}
+
+
+class Installation:
+    """Tenants that differ, minute after minute."""
+
+    def __init__(self, harness: Harness) -> None:
+        self.harness, self.at = harness, 0
+
+    def play(
+        self,
+        windows: int,
+        shapes: Shapes | None = None,
+        *,
+        sizes: Mapping[str, int] = SIZES,
+        spoil: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] | None = None,
+    ) -> None:
+        for _ in range(windows):
+            start = START + WINDOW_S * self.at
+            sketches: dict[WindowKey, Sketch] = {}
+            for i, (tenant, rows) in enumerate(sizes.items()):
+                shape = {"warmer": WARM.get(tenant, 40.0), **(shapes or {}).get(tenant, {})}
+                given = columns(rows, 10_000 * (i + 1) + self.at, **shape)
+                if spoil and tenant in spoil:
+                    given = spoil[tenant](given)
+                counts = self.harness.layout.count(given)[0]
+                told = {"rows": rows, "requests": rows}
+                traffic = np.array([told.get(name, 0) for name in TRAFFIC], np.int64)
+                empty = Sketch.empty(self.harness.layout.id, self.harness.layout.size)
+                key = WindowKey(MODEL, start, "1", "champion", tenant, "r1")
+                sketches[key] = Sketch(self.harness.layout.id, counts, traffic, empty.latency)
+            with self.harness.store.begin() as tx:
+                tx.add_sketches(sketches)
+                tx.set_checkpoint(Checkpoint("m/w0", 0, start + WINDOW_S))
+            self.harness.clock.at = max(self.harness.clock.at, start + WINDOW_S)
+            assert self.harness.judge()
+            self.at += 1
+
+    def open_causes(self) -> list[str]:
+        return sorted(i.cause for i in self.harness.incidents() if i.closed_at is None)
+
+
+@pytest.fixture(scope="module")
+def healthy_home(
+    empty_harness_of: Callable[[], AbstractContextManager[Harness]], trained: Trained
+) -> Iterator[Harness]:
+    """Three hours of tenants whose rows the version was trained on."""
+    with empty_harness_of() as harness:
+        windows = {}
+        for i in range(-400, 0):
+            parts = [
+                trained.layout.count(columns(rows, 50_000 * (k + 1) + i + 400, warmer=WARM[t]))[0]
+                for k, (t, rows) in enumerate(SIZES.items())
+            ]
+            windows[START + WINDOW_S * i] = np.sum(parts, axis=0)
+        baseline = build_baseline(trained.layout, windows, WINDOW_S, 1_800.0, 20)
+        harness.trained = Trained(trained.layout, baseline)
+        harness.add_keys()
+        harness.apply()
+        harness.add_version("1")
+        harness.add_version("2", ["plan"])
+        harness.put("1")
+        Installation(harness).play(HEALTHY)
+        harness.store.close()
+        yield harness
+
+
+@pytest.fixture
+def healthy(healthy_home: Harness, tmp_path: Path) -> Iterator[Installation]:
+    """Traffic of which nothing is to be said."""
+    shutil.copy(healthy_home.folder / "control.db", tmp_path / "control.db")
+    store = SqlControlStore(f"sqlite:///{tmp_path / 'control.db'}")
+    harness = Harness(tmp_path, store, healthy_home.trained)
+    harness.clock.at = START + WINDOW_S * HEALTHY
+    found = Installation(harness)
+    found.at = HEALTHY
+    yield found
+    store.close()
+
+
+def test_tenants_that_differ_are_no_alarm(healthy: Installation) -> None:
+    assert healthy.open_causes() == []
+    healthy.play(20)
+    assert healthy.harness.incidents() == []
+
+
+@pytest.mark.parametrize("tenant", ["middle", "small", "tiny"])
+def test_nulls_of_one_tenant_are_that_tenants(healthy: Installation, tenant: str) -> None:
+    healthy.play(3, {tenant: {"nulls": 1.0}})
+    assert healthy.open_causes() == [f"tenant_feed:tenant/{tenant}"]
+    incident = only(healthy.harness, f"tenant_feed:tenant/{tenant}")
+    assert incident.title.startswith(f"what tenant {tenant} sends of weather changed: temp has no")
+    assert incident.since == START + WINDOW_S * HEALTHY
+    assert [row["tenant"] for row in incident.evidence["tenants"]] == [tenant]
+    assert healthy.harness.live.standing_in is None, "nobody else is served worse for it"
+    healthy.play(3, {tenant: {"nulls": 1.0}})
+    assert len(healthy.harness.incidents()) == 1
+    healthy.play(12)
+    assert healthy.open_causes() == []
+    assert len(healthy.harness.incidents()) == 1
+
+
+def test_two_features_that_one_tenant_swaps_are_found(healthy: Installation) -> None:
+    healthy.play(6, spoil={"small": swapped})
+    assert healthy.open_causes() == ["tenant_feed:tenant/small"]
+    incident = only(healthy.harness, "tenant_feed:tenant/small")
+    assert {s["feature"] for s in incident.evidence["suspects"]} >= {"temp"}
+
+
+def test_another_unit_of_the_second_largest_tenant_is_its_own(healthy: Installation) -> None:
+    healthy.play(8, {"middle": {"celsius": True}})
+    assert healthy.open_causes() == ["tenant_feed:tenant/middle"]
+
+
+def test_what_is_everyones_is_one_incident(healthy: Installation) -> None:
+    healthy.play(4, {tenant: {"nulls": 0.9} for tenant in SIZES})
+    assert healthy.open_causes() == ["feed:weather"]
+    assert healthy.harness.live.standing_in == "2"
+    healthy.play(12)
+    assert healthy.open_causes() == []
+    assert [i.cause for i in healthy.harness.incidents()] == ["feed:weather"]
+
+
+def test_a_tenant_that_sends_four_times_as_much_changes_nothing(healthy: Installation) -> None:
+    healthy.play(30, sizes={**SIZES, "middle": 240})
+    assert [i for i in healthy.harness.incidents() if i.kind != "traffic"] == []
+
+
+def test_a_new_tenant_is_no_broken_source(healthy: Installation) -> None:
+    """Forty degrees warmer than anybody, and half of the traffic."""
+    healthy.play(40, sizes={**SIZES, "newcomer": 200})
+    assert [i for i in healthy.harness.incidents() if "feed" in i.kind] == []
