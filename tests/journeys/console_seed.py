@@ -245,8 +245,8 @@ def _readings(file: ModelFile, broken: bool) -> tuple[Reading, ...]:
     out: list[Reading] = []
     for spec in file.schema:
         rise = rises.get(spec.name, 0.001)
-        out.append(Reading(spec.name, spec.view, Kind.VALUES, 0.4, 0.03))
-        out.append(Reading(spec.name, spec.view, Kind.NULLS, 1e-9 if broken else 0.5, rise))
+        out.append(Reading(spec.name, spec.view, Kind.VALUES, 0.1, 0.03))
+        out.append(Reading(spec.name, spec.view, Kind.NULLS, 25.0 if broken else -0.4, rise))
     return tuple(out)
 
 

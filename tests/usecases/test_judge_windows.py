@@ -185,7 +185,7 @@ def undisturbed(harness_of: Maker) -> dict[str, Any]:
 
 def test_the_story_has_everything(undisturbed: dict[str, Any]) -> None:
     actions = {action for _, action, *_ in undisturbed["decisions"]}
-    assert actions == {"fall_back", "notify", "revert", "close", "digest"}
+    assert actions == {"fall_back", "notify", "revert", "close"}
 
 
 class Crash(Exception):

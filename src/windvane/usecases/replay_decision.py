@@ -48,13 +48,24 @@ JUDGES: Mapping[str, Judge] = {
 
 
 def replay_decision(decision: Decision) -> Replay:
-    """Judge again; raises NothingToReplay for an act without a judge."""
+    """Judge again; raises NothingToReplay for an act without a judge, and for what an earlier
+    revision judged by facts that the present one has no more."""
     if decision.judge not in JUDGES:
         raise NothingToReplay(f"decision {decision.id} ({decision.action}) was not judged")
     judge = JUDGES[decision.judge]
-    facts = msgspec.convert(decision.facts, judge.facts, dec_hook=_counts)
-    policy = msgspec.convert(decision.policy, judge.policy)
-    revised = decision.policy.get("revision", 1) != revision_of(decision.judge)
+    was, now = decision.policy.get("revision", 1), revision_of(decision.judge)
+    revised = was != now
+    try:
+        facts = msgspec.convert(decision.facts, judge.facts, dec_hook=_counts)
+        policy = msgspec.convert(decision.policy, judge.policy)
+    except msgspec.ValidationError as error:
+        if not revised:
+            raise
+        raise NothingToReplay(
+            f"decision {decision.id} was judged by revision {was} of {decision.judge}, from other "
+            f"facts than revision {now} has",
+            hint="its facts, policy and verdict are shown as they were recorded",
+        ) from error
     return Replay(decision.verdict, judge.run(facts, policy, decision.at), revised)
 
 

@@ -17,7 +17,7 @@ from event_rows import predicted_event
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.sql import SqlControlStore
 from windvane.apps.console.views import RANGES
-from windvane.core.drift import Baseline
+from windvane.core.drift import build_baseline
 from windvane.core.journal import Decision
 from windvane.core.sketch import (
     LATENCY_EDGES_US,
@@ -60,7 +60,7 @@ def packed(layout: Layout, *shift: int) -> bytes:
     counts = np.ones(layout.size, np.int64) * 50
     for at in shift:
         counts[at] += 400
-    return Baseline(layout.id, 3_600.0, counts, {}, {}).to_bytes()
+    return build_baseline(layout, {0.0: counts}, 60.0, 3_600.0, 50).to_bytes()
 
 
 @pytest.fixture

@@ -149,7 +149,7 @@ def nulls(share: float) -> Fault:
     return lambda x, rng: np.where(rng.random(x.shape) < share, np.nan, x)
 
 
-def plus(step: float) -> Fault:
+def plus(step: float | Floats) -> Fault:
     return lambda x, _: x + step
 
 

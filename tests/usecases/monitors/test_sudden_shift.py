@@ -48,7 +48,7 @@ def test_a_broken_feed_is_noticed_told_and_stood_in_for(broken: Harness) -> None
     (told,) = broken.queued(NOTIFY)
     assert told["title"] == "[medium] delay"
     lines = dict(line.partition(": ")[::2] for line in told["body"].splitlines()[1:])
-    assert re.fullmatch(r"temp: nulls 0\.0% -> 9\d\.\d%", lines["changed"])
+    assert re.fullmatch(r"temp: nulls 0\.0% -> 8\d\.\d%", lines["changed"])
     assert lines["hurts"].startswith("tenants ")
     assert lines["done"].startswith("version 2, which does not need weather, stands in")
     assert lines["last known good"] == "version 1, before 2023-11-15 00:10 UTC"

@@ -1,6 +1,6 @@
 """Has a feature changed, is the change large, and since when?"""
 
-from windvane.core.drift.attribution import Part, blame
+from windvane.core.drift.attribution import Part, blame, is_mix
 from windvane.core.drift.axes import AxisIndex, axis_index
 from windvane.core.drift.baseline import (
     Baseline,
@@ -72,6 +72,7 @@ __all__ = [
     "change_sentence",
     "describe_change",
     "gather",
+    "is_mix",
     "js_divergence",
     "judge_drift",
     "kl_divergence",

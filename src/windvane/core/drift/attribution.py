@@ -56,6 +56,16 @@ def blame(
     return () if _rest_is_off(layout, rest, streams, policy) else tuple(sorted(names))
 
 
+def is_mix(
+    layout: Layout, parts: Sequence[Part], streams: Sequence[tuple[str, Kind]], policy: DriftPolicy
+) -> bool:
+    """Whether a change is of who sends what: every tenant sends as it did, in other parts of the
+    whole than before. Only of tenants with a past of their own can that be told; ``parts`` are to
+    be nearly all rows."""
+    told = [p for p in parts if p.counts.any()]
+    return bool(told) and not _rest_is_off(layout, told, streams, policy)
+
+
 def _sizes(counts: Counts, reference: Reference, variance: Floats) -> Floats:
     found = measure_deviations(counts, reference)
     return effects(np.nan_to_num(found.value), variance + found.chance, found.units)

@@ -73,6 +73,8 @@ class Baseline:
     def from_bytes(cls, packed: bytes) -> Baseline:
         body = json.loads(zlib.decompress(packed))
         counts = np.array(body["counts"], np.int64)
+        if "cell" not in body:
+            return _learned_nothing(layout_id=body["layout_id"], counts=counts)
         return cls(
             body["layout_id"],
             counts,
@@ -81,6 +83,17 @@ class Baseline:
             int(body["spans"]),
             body["left_out"],
         )
+
+
+def _learned_nothing(layout_id: str, counts: Counts) -> Baseline:
+    """Of a version that an earlier release registered: how its windows vary is learned from what
+    is served. How many axes the counts are of is not known here."""
+    none = np.zeros_like(counts)
+    flat = np.zeros((0, MEASURES))
+    cell = Cell(
+        Forecast.empty(0), Runs.empty(0), none, none, none, none, flat, flat, 0.0
+    )  # fmt: skip
+    return Baseline(layout_id, counts, cell, flat, 0, {})
 
 
 def block_seconds(window_s: float, recent_s: float) -> float:

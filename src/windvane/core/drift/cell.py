@@ -36,7 +36,8 @@ _DOUBT = 0.5
 """The part of an alarm's log evidence from which nothing is learned any more."""
 _MOST_OVERDISPERSION = 1e6
 _FADES = 0.5
-_LARGEST = 3.0  # deviations that no healthy rate exceeded, as good as
+_BEYOND = 1.5  # times the largest healthy residual
+_ONE_SIDED = np.arange(MEASURES) >= Measure.SHAPE
 _USUAL = 2.0  # deviations that few healthy windows exceed
 _WORDS = {Total.NULL: "no value", Total.UNSEEN: "values never seen", Total.CONSTANT: "one value"}
 VALUE_MEASURES = (Measure.LOCATION, Measure.SPREAD, Measure.SHAPE)
@@ -209,27 +210,28 @@ def readings(
 
 def _far_chance(cell: Cell, seen: Look) -> Floats:
     """Chances (axes, MEASURES) by assumption, not by rank, which is never rarer than one in as many
-    as are known. Of values, that residuals have tails no heavier than Student's with three degrees
-    of freedom; of nulls, that their rate is the largest of healthy windows (exact, binomial)."""
-    z = seen.residuals.z
-    chance = np.asarray(scipy.special.stdtr(3.0, -np.abs(z)), np.float64)
-    chance[:, : Measure.SHAPE] *= 2.0
-    chance[:, Measure.SHAPE] = np.where(z[:, Measure.SHAPE] > 0, chance[:, Measure.SHAPE], 1.0)
-    held, found = cell.forecast, seen.found
-    spread = held.lag0[:, Measure.NULLS] + _hour_variance(held)[:, Measure.NULLS]
+    as are known; 1 unless a residual is well beyond all healthy ones. Of values, that residuals
+    have tails no heavier than Student's with three degrees of freedom; of nulls, that their rate
+    is the largest of healthy windows (exact, binomial)."""
+    z, held, found = seen.residuals.z, cell.forecast, seen.found
+    beyond = _BEYOND * held.largest
+    size = np.where(_ONE_SIDED, np.maximum(z, 0.0), np.abs(z))
+    sides = np.where(_ONE_SIDED, 1.0, 2.0)
+    chance = sides * np.asarray(scipy.special.stdtr(3.0, -size), np.float64)
+    error = np.sqrt(seen.residuals.variance[:, Measure.NULLS])
+    usual = found.value[:, Measure.NULLS] - seen.residuals.left[:, Measure.NULLS]
     most = np.clip(
-        seen.reference.nulls
-        + np.maximum(held.level[:, Measure.NULLS], 0.0)
-        + _LARGEST * np.sqrt(spread),
+        seen.reference.nulls + np.nan_to_num(usual) + beyond[:, Measure.NULLS] * error,
         1e-9, 1.0 - 1e-9,
     )  # fmt: skip
+    spread = held.lag0[:, Measure.NULLS] + _hour_variance(held)[:, Measure.NULLS]
     clustered = spread / np.maximum(held.chance[:, Measure.NULLS], 1e-300)
     rows = found.rows / np.clip(np.nan_to_num(clustered), 1.0, _MOST_OVERDISPERSION)
     share = np.nan_to_num(found.value[:, Measure.NULLS]) + seen.reference.nulls
     hits = np.clip(share, 0.0, 1.0) * rows
     tail = scipy.special.betainc(np.maximum(hits, 1e-9), rows - hits + 1.0, most)
     chance[:, Measure.NULLS] = np.where(share > most, tail, 1.0)
-    return chance
+    return np.where(size > beyond, chance, 1.0)
 
 
 def _sizes(cell: Cell, seen: Look) -> tuple[Floats, Floats, Floats, Floats]:

@@ -87,6 +87,17 @@ class Forecast:
     )  # fmt: skip
 
     @property
+    def largest(self) -> Floats:
+        """A residual (axes, MEASURES) that no healthy one exceeded, in units of its error; infinite
+        where some lay beyond all bins."""
+        if not self.ranks.shape[-1]:
+            return np.full(self.level.shape, np.inf)
+        some = self.ranks > 0.0
+        top = RANKED - 1 - np.argmax(some[..., ::-1], axis=-1)
+        upper = np.append(EDGES[1:], np.inf)[top]
+        return np.where(some.any(axis=-1), upper, np.inf)
+
+    @property
     def ranked(self) -> Floats:
         """Healthy residuals that a rank is taken among."""
         return self.ranks.sum(axis=-1)

@@ -31,6 +31,8 @@ class Kind(enum.StrEnum):
     OUTAGE = "outage"
 
 
+_MOST_USUAL = {Kind.VALUES: 1.0, Kind.NULLS: 0.3}
+"""Sizes that matter whatever is usual of a feature, where there is evidence."""
 _STABILITY = (Kind.VALUES, Kind.DRIFT)
 """Kinds whose size is a population stability index."""
 
@@ -110,7 +112,8 @@ class DriftPolicy:
 
     def least(self, r: Reading) -> float:
         """From which size a reading is material."""
-        return max(self.material[r.kind], self.unusual * r.usual)
+        usual = min(self.unusual * r.usual, _MOST_USUAL.get(r.kind, 1.0))
+        return max(self.material[r.kind], usual)
 
 
 @dataclass(frozen=True, slots=True)

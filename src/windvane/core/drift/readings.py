@@ -54,7 +54,10 @@ def baseline_readings(
 def _chance_of(found: Deviations, baseline: Baseline, span_s: float) -> Floats:
     """p-values (axes, MEASURES) of deviations as large in either direction, of shapes and nulls in
     theirs; NaN where nothing was measured."""
-    own = long_run_variance(baseline.cell.forecast, found, span_s)
+    held = baseline.cell.forecast
+    if len(held.seen) != len(found.rows):  # an earlier release's: nothing is known of it
+        return np.full_like(found.value, np.nan)
+    own = long_run_variance(held, found, span_s)
     trained = baseline.counts.sum()
     if baseline.spans >= _LEAST_SPANS:
         variance = np.maximum(baseline.between * (1.0 + 1.0 / baseline.spans), found.chance)

@@ -13,7 +13,6 @@ from windvane.core.drift import (
     Cell,
     Reference,
     StreamState,
-    mixed_reference,
     pack_cell,
     project_cell,
     rows_of,
@@ -104,18 +103,10 @@ class Cells:
 
     def references(self, index: AxisIndex) -> tuple[Reference, Mapping[str, Reference]]:
         """What everyone's rows are compared with, and those of each tenant that has a past of its
-        own. Everyone's is made up of the tenants' pasts in the parts that they have of this
-        window; who has none yet is expected to be like everyone."""
+        own."""
         whole = Reference.of(index, self.everyone.cell.past)
         own = {t: Reference.of(index, h.cell.past) for t, h in self.tenants.items() if h.has_past}
-        if self.everyone.cell.waiting.any() or not own:
-            return whole, own
-        parts = [
-            (index.sum(self.tenant_counts[t].astype(np.float64)), own.get(t, whole))
-            for t, held in self.tenants.items()
-            if not held.is_new
-        ]
-        return mixed_reference(index, parts) if parts else whole, own
+        return whole, own
 
 
 def load_cells(window: ClosedWindow, rows: StateRows) -> Cells:
@@ -160,14 +151,14 @@ def can_be_off(held: HeldCell) -> bool:
 def _load(window: ClosedWindow, row: CellRow | None, tenant: str | None) -> HeldCell:
     layout, start = window.layout, window.start
     if row is None:
-        cell = window.baseline.cell if tenant is None else Cell.empty(layout, start)
+        cell = _fresh(window, tenant)
         return HeldCell(
             tenant, cell, start, {}, _is_new(window, start, tenant), has_past=tenant is None
         )
     cell = unpack_cell(row.packed, row.began, row.waits, row.streams)
     former = window.layouts.get(row.layout)
     if row.layout != layout.id:
-        fresh = window.baseline.cell if tenant is None else Cell.empty(layout, start)
+        fresh = _fresh(window, tenant)
         cell = fresh if former is None else project_cell(cell, former, layout, fresh)
     views = window.views
     streams = {s: h for s, h in cell.streams.items() if s.rpartition("/")[0] in views}
@@ -176,6 +167,15 @@ def _load(window: ClosedWindow, row: CellRow | None, tenant: str | None) -> Held
     enough = PAST_LOOKS * window.policy.min_rows
     has_past = tenant is None or rows_of(layout, cell.past) >= enough
     return HeldCell(tenant, cell, row.first, row.told, is_new, row.only, has_past)
+
+
+def _fresh(window: ClosedWindow, tenant: str | None) -> Cell:
+    """A cell that begins: everyone's with what the training data taught."""
+    trained = window.baseline.cell
+    if tenant is None and len(trained.forecast.seen) == len(window.layout.axes):
+        return trained
+    empty = Cell.empty(window.layout, window.start)
+    return empty if tenant is not None else replace(empty, current=window.baseline.counts)
 
 
 def _is_new(window: ClosedWindow, first: float, tenant: str | None) -> bool:

@@ -32,6 +32,7 @@ from windvane.core.drift import (
     axis_index,
     blame,
     describe_change,
+    is_mix,
     judge_drift,
     unpack_cell,
     watch,
@@ -59,6 +60,7 @@ from windvane.usecases.window_policy import WindowPolicy
 
 SALT = "sudden_shift"
 _NAMED = 4
+_NEARLY_ALL = 0.9
 _TOTAL = 100.0  # a total fault is suspected before any shift
 _DOUBT = 3.0  # log evidence of another change, with which a source is not called healthy
 _WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by PSI"}
@@ -308,7 +310,7 @@ def _whose(
     if not streams:
         return {}
     parts = [
-        Part(s, one.held.cell.waiting + one.counts, one.reference, one.held.cell)
+        Part(s, one.counts, one.reference, one.held.cell)
         for s, one in tenants.items()
         if not one.held.is_new and one.held.has_past
     ]
@@ -321,6 +323,9 @@ def _whose(
         return out
     if not mine:
         return {}
+    known, every = sum(p.counts.sum() for p in parts), everyone.counts.sum()
+    if known >= _NEARLY_ALL * every > 0 and is_mix(window.layout, parts, streams, policy):
+        return {EVERYONE: SHIFT.name}
     return {EVERYONE: _grade(everyone, window, view)}
 
 

@@ -52,12 +52,13 @@ TRAINING_DRIFT = CauseKind(
 @dataclass(frozen=True, slots=True)
 class TrainingDriftState:
     """The detectors of all features, where the next look begins (s), and the counts since then,
-    packed, of the layout ``layout``."""
+    packed, of the layout ``layout``; sources that were ``broken`` since then are not looked at."""
 
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
     since: float = 0.0
     layout: str = ""
     packed: str = ""
+    broken: tuple[str, ...] = ()
 
     @property
     def alarmed(self) -> bool:
@@ -90,10 +91,11 @@ class TrainingDrift(Monitor):
         del log
         held = read_row(rows, TrainingDriftState)
         since, due = due_since(window, held.since)
-        counts = _counted(window, held) + _sound(window)
+        counts = _counted(window, held) + window.counts
+        broken = tuple(sorted({*held.broken, *window.live.broken_views}))
         policy = drift_policy(window.file, window.policy)
         grown = TrainingDriftState(
-            held.streams, since, window.layout.id, pack_arrays({"counts": counts})
+            held.streams, since, window.layout.id, pack_arrays({"counts": counts}), broken
         )
         if not due or not counts.any():
             facts = DriftFacts(since, window.rows_in(counts), window.policy.min_rows, (), {})
@@ -101,8 +103,13 @@ class TrainingDrift(Monitor):
             return [
                 Judged(NO_SUBJECT, facts, policy, verdict, states={NO_SUBJECT: grown}, shown=False)
             ]
-        readings = baseline_readings(
-            window.layout, window.views, counts, window.baseline, window.end - since
+        # What a fault leaves behind is no drift, and would keep its incident open long after.
+        readings = tuple(
+            r
+            for r in baseline_readings(
+                window.layout, window.views, counts, window.baseline, window.end - since
+            )
+            if r.view not in broken
         )
         facts = DriftFacts(
             since, window.rows_in(counts), window.policy.min_rows, readings, held.streams
@@ -146,16 +153,6 @@ class TrainingDrift(Monitor):
 
 def drift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
     return DriftPolicy(policy.slow_alarm_at, material_sizes(file), calm_windows=1)
-
-
-def _sound(window: ClosedWindow) -> Counts:
-    """The window's counts without those of sources that are broken: what a fault leaves behind is
-    no drift, and would keep its incident open long after."""
-    counts = window.counts.copy()
-    for name, view in window.views.items():
-        if view in window.live.broken_views:
-            window.layout.part(counts, name)[:] = 0
-    return counts
 
 
 def _counted(window: ClosedWindow, held: TrainingDriftState) -> Counts:
