@@ -88,7 +88,8 @@ def make_report(
         (i for i in by_kind["tenant"] if i.cause == f"tenant:{plan.GARBAGE_TENANT}"), None
     )
     expected = {i.id for i in (feed, canary, tenant) if i is not None}
-    false_alarms = [i for i in incidents if i.id not in expected]
+    # The summer is no fault: of a critical model it is told in office hours.
+    false_alarms = [i for i in incidents if i.id not in expected and i.kind != "training_drift"]
     in_windows = sum(s.total("rows") for _, s in sketches)
     bad_rows = log.samples(model, contract, 0.0, 4e9, {"routed": BAD}, 1_000_000)
     beyond = sum(bucket(model, row["unit"]) >= 0.05 for row in bad_rows)
