@@ -118,7 +118,7 @@ def load_windows(
     files = model_files(tx, list(live), cache)
     failed = {m: "its file cannot be read" for m in live if m not in files}
     keys = tx.key_records()
-    policies = _policies(tx, files, len({record.entry.tenant for record in keys}))
+    policies = watch_policies(tx, files, len({record.entry.tenant for record in keys}))
     known = dict(tx.progress(list(files)) if known is None else known)
     fresh = [model for model in files if model not in known]
     since = {m: live[m].changed_at - policies[m].recent_s for m in fresh}
@@ -147,7 +147,7 @@ def load_windows(
         for model in models_of:
             held = states.get(model, {})
             try:
-                window = _window(
+                window = load_window(
                     tx, files[model], policies[model], live[model], known[model],
                     found.get(model, []), held, cache, keys, complete,
                 )  # fmt: skip
@@ -159,7 +159,10 @@ def load_windows(
     return Loaded(tuple(windows), tuple(waiting), failed)
 
 
-def _policies(tx: Tx, files: Mapping[str, ModelFile], tenants: int) -> Mapping[str, WindowPolicy]:
+def watch_policies(
+    tx: Tx, files: Mapping[str, ModelFile], tenants: int
+) -> Mapping[str, WindowPolicy]:
+    """Of models whose files these are, each with its share of the installation's budget."""
     models = len(tx.applied_at())
     return {m: watch_policy(f, models=models, tenants=tenants) for m, f in files.items()}
 
@@ -174,7 +177,7 @@ def _keyless(keys: Sequence[KeyRecord], at: float) -> frozenset[str]:
     return frozenset(k.entry.tenant for k in keys) - good
 
 
-def _window(
+def load_window(
     tx: Tx,
     file: ModelFile,
     policy: WindowPolicy,
@@ -186,6 +189,8 @@ def _window(
     keys: Sequence[KeyRecord],
     complete: bool,
 ) -> ClosedWindow:
+    """The window that begins where ``progress`` ends, of its sketches ``found``, by what is live
+    now; ``states`` say which layouts are needed beside the champion's."""
     champion = _champion(tx, live, cache)
     layout, start = champion.layout, progress.until
     layouts = {layout.id: layout} | {
