@@ -26,6 +26,7 @@ from windvane.core.drift.two_samples import (
 )
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import FeatureType
+from windvane.core.sketch import Axis
 from windvane.core.verdict import Outcome, Verdict, worst
 from windvane.ports.frames import BadFrame, Frame
 from windvane.usecases.check_quality import QualityChange, compare_quality
@@ -37,6 +38,7 @@ from windvane.usecases.replay_windows import Replay, ToldAlarm
 from windvane.usecases.watch_frames import NOBODY, Spans, cut_windows, file_of, watch_windows
 
 Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
 MOST_COLUMNS = 2_000
 LEAST_REFERENCE = LEAST_CHUNKS * ROWS_A_CHUNK
 _NULLS = (0.05, 0.1, 0.25)  # rises of a share that are worth what the bands of a PSI are worth
@@ -173,7 +175,7 @@ def _features(
     ]  # fmt: skip
     for frame in (reference, current):
         if not frame.rows:
-            raise BadFrame(f"{frame.place} has no rows")
+            raise BadFrame(f"{frame.place} has no rows", hint="")
         for option, name in asked:
             if name and name not in frame.names:
                 raise BadFrame(
@@ -227,7 +229,10 @@ def _checks(
     for name, sizes, p in zip(layout.names, found, adjusted.tolist(), strict=True):
         axis = layout.axes[layout.names.index(name)]
         before, after = layout.part(past, name), layout.part(counts.current, name)
-        change = describe_change(layout, name, past, counts.current)
+        change = {**describe_change(layout, name, past, counts.current)}
+        if name in counts.samples and change.get("quartiles"):
+            change["quartiles"] = [_quartiles(side, counts.types[name])
+                                   for side in counts.samples[name]]  # fmt: skip
         band = _band(sizes, bands)
         sentence = _sentence(change, counts.types[name])
         new = counts.new_names.get(name, [])
@@ -239,7 +244,7 @@ def _checks(
             outcome = Outcome.HOLD
         elif p < alpha and band:
             outcome = Outcome.FAIL
-            sentence = f"{_total(after, axis.bins)}{sentence}"
+            sentence = _total(after, axis, counts) or sentence
         elif known < least:
             outcome = Outcome.HOLD
             sentence = f"{known:,} rows with a value, {least} needed"
@@ -275,12 +280,25 @@ def _problem(
     )  # fmt: skip
 
 
-def _total(after: Counts, bins: int) -> str:
-    """What all rows are, where they are alike."""
+def _quartiles(values: Floats, kind: FeatureType) -> list[float] | None:
+    """Of sorted values, to as many digits as a person reads; None of none."""
+    if not len(values):
+        return None
+    found: list[float] = np.quantile(values, (0.25, 0.5, 0.75), method="inverted_cdf").tolist()
+    return found if kind is FeatureType.DATETIME else [float(f"{one:.4g}") for one in found]
+
+
+def _total(after: Counts, axis: Axis, counts: FrameCounts) -> str:
+    """What all rows are, where they are alike and more could be; "" where they are not."""
     values = after[1:]
     if not values.any():
-        return "no value in any row; "
-    return "one value in all rows; " if bins > 2 and (values > 0).sum() == 1 else ""
+        return "no value in any row"
+    if axis.bins <= 2 or (values > 0).sum() != 1:
+        return ""
+    if axis.name not in counts.samples:
+        return f"one value in all rows: {axis.labels()[1 + int(values.argmax())]}"
+    held = counts.samples[axis.name][1]
+    return f"one value in all rows: {held[0]:.6g}" if len(held) and held[0] == held[-1] else ""
 
 
 def _band(sizes: Sizes, bands: Bands) -> str:

@@ -23,6 +23,8 @@ STATUSES = (
 )
 _COULD_NOT = 2
 _MOST_SHOWN = 40
+_FEW = ("PSI", "nulls")
+_WIDE = 140  # cells: in fewer, all sizes would leave no room for words
 
 
 def check(
@@ -129,6 +131,10 @@ def _progress() -> Iterator[OnStep]:
         yield on_step
 
 
+def _is_narrow() -> bool:
+    return out.is_terminal and out.width < _WIDE
+
+
 def _show(report: CheckReport) -> None:
     from windvane.usecases.report_check import SIZES, size_words
 
@@ -136,14 +142,15 @@ def _show(report: CheckReport) -> None:
     style: Any = {"pass": "green", "fail": "red"}.get(verdict.outcome.value, "yellow")
     out.print(f"{report.current}: {report.rows[1]:,} rows, against {report.reference}: "
               f"{report.rows[0]:,} rows")  # fmt: skip
+    shown = [SIZES.index(name) for name in (_FEW if _is_narrow() else SIZES)]
     columns = [
         wiring.Column("COLUMN", whole=True), wiring.Column("OUTCOME"), wiring.Column("BAND"),
-        *(wiring.Column(name, right=True) for name in SIZES), wiring.Column("P", right=True),
+        *(wiring.Column(SIZES[i], right=True) for i in shown), wiring.Column("P", right=True),
         wiring.Column("FROM, TO"),
     ]  # fmt: skip
     rows = [
         [
-            one.name, one.outcome.value, one.band, *size_words(one),
+            one.name, one.outcome.value, one.band, *(size_words(one)[i] for i in shown),
             "" if one.sizes is None else f"{one.p:.2g}", one.sentence,
         ]
         for one in report.features[:_MOST_SHOWN]
