@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from windvane.ports.frames import BadFrame, Frame
 from windvane.read.sources import HomeSource, ReadFailed
 from windvane.usecases.read_history import History
 from windvane.usecases.read_settings import FILE, find_settings
@@ -35,3 +37,29 @@ def open_home(home: Path) -> HomeSource:
             store.close()
 
     return HomeSource(opened, str(settings.folder))
+
+
+def open_frame(path: Path) -> Frame:
+    """A file, a folder or a Delta table. Raises BadFrame."""
+    try:
+        from windvane.adapters import arrow
+        from windvane.adapters.delta.data_set import delta_data_set
+    except ImportError as error:
+        raise _missing(error) from error
+    return arrow.open_frame(path, delta_data_set)
+
+
+def frame_of(table: Any, place: str) -> Frame:
+    """What a notebook has in memory. Raises BadFrame."""
+    try:
+        from windvane.adapters import arrow
+    except ImportError as error:
+        raise _missing(error) from error
+    return arrow.frame_of(table, place)
+
+
+def _missing(error: ImportError) -> BadFrame:
+    return BadFrame(
+        f"to read a table {error.name} is needed, which is not installed",
+        hint="pip install 'windvane[control]'",
+    )

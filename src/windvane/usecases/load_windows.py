@@ -118,8 +118,8 @@ def load_windows(
     files = model_files(tx, list(live), cache)
     failed = {m: "its file cannot be read" for m in live if m not in files}
     keys = tx.key_records()
-    tenants, applied = len({record.entry.tenant for record in keys}), len(tx.applied_at())
-    policies = {m: watch_policy(f, models=applied, tenants=tenants) for m, f in files.items()}
+    tenants = len({record.entry.tenant for record in keys})
+    policies = dict(watch_policies(tx, files, tenants))
     known = dict(tx.progress(list(files)) if known is None else known)
     fresh = [model for model in files if model not in known]
     since = {m: live[m].changed_at - policies[m].recent_s for m in fresh}
@@ -150,9 +150,9 @@ def load_windows(
             # Tenants that sign in by a token have no key, and are watched all the same.
             came = max(len(rows) for rows in (*held.values(), ()))
             if came > tenants:
-                policies[model] = watch_policy(files[model], models=applied, tenants=came)
+                policies |= watch_policies(tx, {model: files[model]}, came)
             try:
-                window = _window(
+                window = load_window(
                     tx, files[model], policies[model], live[model], known[model],
                     found.get(model, []), held, cache, keys, complete,
                 )  # fmt: skip
@@ -162,6 +162,14 @@ def load_windows(
             else:
                 windows.append(DueWindow(window, held, known[model]))
     return Loaded(tuple(windows), tuple(waiting), failed)
+
+
+def watch_policies(
+    tx: Tx, files: Mapping[str, ModelFile], tenants: int
+) -> Mapping[str, WindowPolicy]:
+    """Of models whose files these are, each with its share of the installation's budget."""
+    models = len(tx.applied_at())
+    return {m: watch_policy(f, models=models, tenants=tenants) for m, f in files.items()}
 
 
 def _keyless(keys: Sequence[KeyRecord], at: float) -> frozenset[str]:
@@ -174,7 +182,7 @@ def _keyless(keys: Sequence[KeyRecord], at: float) -> frozenset[str]:
     return frozenset(k.entry.tenant for k in keys) - good
 
 
-def _window(
+def load_window(
     tx: Tx,
     file: ModelFile,
     policy: WindowPolicy,
@@ -186,6 +194,8 @@ def _window(
     keys: Sequence[KeyRecord],
     complete: bool,
 ) -> ClosedWindow:
+    """The window that begins where ``progress`` ends, of its sketches ``found``, by what is live
+    now; ``states`` say which layouts are needed beside the champion's."""
     champion = _champion(tx, live, cache)
     layout, start = champion.layout, progress.until
     layouts = {layout.id: layout} | {

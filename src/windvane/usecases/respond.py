@@ -72,7 +72,7 @@ def respond(
     every finding: all in the caller's transaction. ``found`` are the findings by their member."""
     change = replace(change, members=_lasting(window.file, change))
     responses = choose_responses(change.cause.kind, window.file.respond)
-    told = _told(window, change, responses)
+    told = how_told(window, change, responses)
     before = tx.deployment(window.model) or window.live
     live, back, again = _take_back(tx, before, change.ended, now)
     live, lines, action = _move(tx, live, change.began, responses, now)
@@ -119,7 +119,7 @@ def _lasting(file: ModelFile, change: CauseChange) -> tuple[str, ...]:
     )
 
 
-def _told(window: ClosedWindow, change: CauseChange, responses: Responses) -> Response:
+def how_told(window: ClosedWindow, change: CauseChange, responses: Responses) -> Response:
     """How people learn of it. What the file has in the digest they hear of at once where it does
     more harm than its kind usually does."""
     if opens_incident(responses):

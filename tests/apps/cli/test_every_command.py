@@ -33,12 +33,14 @@ from windvane.ports.users import UserRecord
 
 COMMANDS = sorted(d.commands())
 NO_HOME = {
+    "check",
     "completion",
     "demo",
     "explain-code",
 }  # of no installation; the demo's own `--home` is made anew
 # What is started elsewhere, or lasts: their own tests look at what they print.
 ELSEWHERE = {
+    "backtest", "check",
     "up", "restart", "demo", "train", "register", "watch", "profile", "optimize", "import-events",
     "replay-decision", "environments", "restore", "user add", "user password",
 }  # fmt: skip

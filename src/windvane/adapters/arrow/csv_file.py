@@ -46,7 +46,7 @@ class CsvFile:
         if not found:
             raise faults[0]
         _, _, separator, header = max(found, key=lambda one: one[:2])
-        self._separator = separator
+        self.separator = separator
         self.names: list[str] = header
         words = _WORDS[separator]
         self.notes = [] if separator == "," else [f"{path.name} is separated by {words}"]
@@ -65,7 +65,7 @@ class CsvFile:
         places = {name: self.names.index(name) for name in wanted}
         width = len(self.names)
         with _cell_limit(), self._open() as lines:
-            reader = csv.reader(lines, delimiter=self._separator, strict=True)
+            reader = csv.reader(lines, delimiter=self.separator, strict=True)
             for row in reader:
                 if row:
                     break
@@ -90,7 +90,7 @@ class CsvFile:
         try:
             return list(islice(reader, _ROWS))
         except csv.Error as error:
-            raise self._fault(self._separator) from error
+            raise self._fault(self.separator) from error
 
     @staticmethod
     def _placed(raw: list[list[str]], first: int, before: int) -> Any:

@@ -39,7 +39,7 @@ def read_training_table(
     feature of a view that is left out (``without``) may be absent: it is None in every row. Rows
     without a label or a time are left out and counted. Raises BadTable.
     """
-    table = _open(path, [*contract.names, *label_columns(label, ()), label, time])
+    table = open_table(path, [*contract.names, *label_columns(label, ()), label, time])
     labels = label_columns(label, table.names)
     _check_names(path, table.names)
     absent = frozenset(
@@ -65,8 +65,8 @@ def read_training_table(
     return reading.done(absent, table.notes)
 
 
-def _open(path: Path, wanted: Sequence[str]) -> TableFile:
-    """By what the file is; its name only says what it should be."""
+def open_table(path: Path, wanted: Sequence[str]) -> TableFile:
+    """By what the file is; its name only says what it should be. Raises BadTable."""
     if path.is_dir():
         raise BadTable(f"{path.name} is a folder", hint="give one CSV or Parquet file")
     if not path.is_file():

@@ -47,6 +47,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("environments", "environments:environments", MODELS, "Environments of models that have packages of their own: size, state, who uses them."),
     Command("quarantine", "quarantine:quarantine_app", WATCH, "What could not be processed: list it, look at it, process it again, forget it."),
     Command("spools", "quarantine:spools_app", WATCH, "How far each spool is recorded, and which are gone."),
+    Command("check", "check_files:check", WATCH, "Compare a table with a reference by the judges of the platform, and without it."),
+    Command("backtest", "backtest:backtest", WATCH, "Replay a model's recorded windows through today's policy. Nothing is written."),
     Command("log-size", "log_size:log_size", WATCH, "How large the log is and becomes, and when its disk is full."),
     Command("status", "reading:status", WATCH, "What is live and how it is, now."),
     Command("incidents", "reading:incidents", WATCH, "What went wrong, what was done about it, and the evidence."),

@@ -101,7 +101,8 @@ class LateGroup(TyperGroup):
 def load(listed: Command) -> Any:
     """The command itself, or the group, with everything that it imports."""
     module, _, name = listed.target.partition(":")
-    target = getattr(importlib.import_module(f"{PACKAGE}.{module}"), name)
+    holder_module = importlib.import_module(f"{PACKAGE}.{module}")
+    target = getattr(holder_module, name)
     if isinstance(target, typer.Typer):
         command: Any = typer.main.get_group(target)
         command.suggest_commands = False
@@ -115,7 +116,7 @@ def load(listed: Command) -> Any:
         leaves = [command]
     command.name, command.rich_help_panel = listed.name, listed.panel
     for leaf in leaves:
-        leaf.epilog = leaf.epilog or STATUSES
+        leaf.epilog = leaf.epilog or getattr(holder_module, "STATUSES", STATUSES)
     return command
 
 

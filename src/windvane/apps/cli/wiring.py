@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from windvane.ports.clock import Clock
     from windvane.ports.environments import EnvironmentStore
     from windvane.ports.event_log import EventLog
+    from windvane.ports.frames import Frame
     from windvane.ports.metrics import MetricsBoard
     from windvane.ports.passwords import PasswordHasher
     from windvane.ports.pending_rollbacks import PendingRollbacks
@@ -265,3 +266,11 @@ def restore_targets() -> RestoreTargets:
     return RestoreTargets(
         TarArchives(), opened, FileRoutingFeed, FileArtifacts(), move_registry, open_clock("")
     )
+
+
+def frame(path: Path) -> Frame:
+    """A table whose types nobody declared. Raises BadFrame."""
+    from windvane.adapters.arrow import open_frame
+    from windvane.adapters.delta.data_set import delta_data_set
+
+    return open_frame(path, delta_data_set)

@@ -111,6 +111,11 @@ class CategoryAxis:
         counts = Counter(value for value in values if value is not None)
         for one in known:
             counts.setdefault(one, 0)
+        return cls.of_counts(name, counts, most=most)
+
+    @classmethod
+    def of_counts(cls, name: str, counts: Mapping[str, int], *, most: int = 200) -> CategoryAxis:
+        """As `fit`, of names that were counted already."""
         kept = sorted(counts, key=lambda v: (-counts[v], v))[:most]
         return cls(name, tuple(sorted(kept)), 1 if len(counts) <= most else _REST)
 

@@ -1,0 +1,239 @@
+"""A table window by window, against what the reference's own windows teach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.drift import alarm_threshold, block_seconds, build_baseline
+from windvane.core.signature import FeatureType
+from windvane.core.sketch import TRAFFIC, Sketch
+from windvane.ports.control_store import Deployment, WindowKey
+from windvane.ports.frames import BadFrame, Frame
+from windvane.usecases.closed_window import ClosedWindow
+from windvane.usecases.count_frames import FrameCounts, Grouped
+from windvane.usecases.monitors.base import moment
+from windvane.usecases.monitors.cells import HeldCell
+from windvane.usecases.monitors.sudden_shift import SuddenShift
+from windvane.usecases.read_model_file import Feature, ModelFile
+from windvane.usecases.replay_windows import Replay
+from windvane.usecases.window_policy import WindowPolicy
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+MOST_SEGMENTS = 50
+OTHERS = "(others)"
+NOBODY = ""
+_LENGTHS_S = (
+    60.0, 300.0, 900.0, 3_600.0, 3 * 3_600.0, 6 * 3_600.0, 86_400.0, 7 * 86_400.0, 28 * 86_400.0,
+)  # fmt: skip
+_MOST_WINDOWS = 1_000  # of either table
+_MOST_PAIRS = 20_000  # windows of segments, that are learned from
+_MOST_COUNTS = 60_000_000
+_BINS = 30  # that a feature has, or so
+_WORTH = 2.0  # times the least rows: a window of them is looked at by itself
+_RECENT_S = 14 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TableWindows:
+    """Windows of one table: ``keys`` (start, segment) of each group that has rows, in order, the
+    ``groups`` of the rows, the ``order`` (rows,) of the rows in time, and how many had no time."""
+
+    keys: Sequence[tuple[float, str]]
+    groups: Grouped
+    order: NDArray[np.int64]
+    untimed: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spans:
+    """Both tables by windows of ``window_s`` seconds and by ``segments``."""
+
+    window_s: float
+    segments: Sequence[str]
+    before: TableWindows
+    after: TableWindows
+
+
+def cut_windows(
+    reference: Frame, current: Frame, time: str, segments: Sequence[str], features: int, rows: int
+) -> Spans:
+    """Windows of a length by which most of them have enough ``rows``. Raises BadFrame."""
+    past, now = reference.times(time), current.times(time)
+    for frame, times in ((reference, past), (current, now)):
+        if not np.isfinite(times).any():
+            raise BadFrame(f"{frame.place}: no row has a time in {time!r}")
+    ends, begins = float(np.nanmax(past)), float(np.nanmin(now))
+    if begins < ends:
+        raise BadFrame(
+            f"{current.place} begins on {moment(begins)}, and {reference.place} ends on "
+            f"{moment(ends)}: what is watched comes after what it is compared with",
+            hint="leave --time out, and both are compared as a whole",
+        )
+    names, codes = _segments(reference, current, segments)
+    length = _length(past, now, max(len(names), 1) + 1, features, rows)
+    return Spans(
+        length,
+        names,
+        _windows(past, codes[0], names, length),
+        _windows(now, codes[1], names, length),
+    )
+
+
+def _length(past: Floats, now: Floats, cells: int, features: int, rows: int) -> float:
+    for length in _LENGTHS_S:
+        found = [np.unique(np.floor(t[np.isfinite(t)] / length)) for t in (past, now)]
+        most = max(len(one) for one in found)
+        pairs = most * cells
+        if most > _MOST_WINDOWS or pairs > _MOST_PAIRS or pairs * features * _BINS > _MOST_COUNTS:
+            continue
+        if np.isfinite(past).sum() / len(found[0]) >= _WORTH * rows:
+            return length
+    return _LENGTHS_S[-1]
+
+
+def _segments(
+    reference: Frame, current: Frame, columns: Sequence[str]
+) -> tuple[list[str], tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The names of the segments, the largest first, and which each row is of; several columns
+    make one name each."""
+    labels: list[NDArray[Any]] = []
+    for frame in (reference, current):
+        parts = [_texts(frame, name) for name in columns]
+        joined = parts[0] if parts else np.full(frame.rows, NOBODY, object)
+        for part in parts[1:]:
+            joined = joined + " / " + part
+        labels.append(joined)
+    names, rows = np.unique(np.concatenate(labels).astype(str), return_counts=True)
+    kept = [str(names[i]) for i in np.argsort(-rows, kind="stable")[:MOST_SEGMENTS]]
+    if len(names) > MOST_SEGMENTS:
+        kept = [*kept[: MOST_SEGMENTS - 1], OTHERS]
+    place = {name: i for i, name in enumerate(kept)}
+    table = np.array([place.get(str(name), len(kept) - 1) for name in names], np.int64)
+    codes = [table[np.searchsorted(names, one.astype(str))] for one in labels]
+    return kept, (codes[0], codes[1])
+
+
+def _texts(frame: Frame, name: str) -> NDArray[Any]:
+    column = frame.column(name)
+    if column.codes is not None:
+        return np.array([*column.labels, "(none)"], object)[column.codes]
+    if column.numbers is None or column.type is FeatureType.DATETIME:
+        held = column.held or "times"
+        raise BadFrame(
+            f"{frame.place}: a segment is named by texts or numbers, {name!r} has {held}"
+        )
+    values, places = np.unique(column.numbers, return_inverse=True)
+    return np.array(["(none)" if np.isnan(v) else f"{v:g}" for v in values], object)[places]
+
+
+def _windows(
+    times: Floats, codes: NDArray[np.int64], names: Sequence[str], length: float
+) -> TableWindows:
+    known = np.isfinite(times)
+    at = np.where(known, np.floor(np.where(known, times, 0.0) / length), 0.0).astype(np.int64)
+    pairs, places = np.unique(at[known] * len(names) + codes[known], return_inverse=True)
+    groups = np.full(len(times), -1, np.int64)
+    groups[known] = places
+    flat: list[int] = pairs.tolist()
+    keys = [(float(p // len(names)) * length, names[p % len(names)]) for p in flat]
+    order = np.empty(len(times), np.int64)
+    order[np.argsort(np.where(known, times, np.inf), kind="stable")] = np.arange(len(times))
+    return TableWindows(keys, Grouped(groups, len(keys)), order, int((~known).sum()))
+
+
+def watch_windows(
+    counts: FrameCounts,
+    spans: Spans,
+    file: ModelFile,
+    alpha: float,
+    on_step: Callable[[str, int, int], None],
+) -> Replay:
+    """The current table's windows through the monitor of sudden shifts; all of its streams
+    together raise at most ``alpha`` false alarms on average."""
+    layout, window_s = counts.layout, spans.window_s
+    watched = [name for name in spans.segments if name != NOBODY]
+    starts = sorted({start for start, _ in spans.after.keys})
+    monitor = SuddenShift()
+    rows = file.watch.min_rows
+    learned = _by_segment(counts, spans.before, current=False)
+    everyone = _merged(learned.values())
+    first, last = min(everyone), max(everyone) + window_s
+    recent_s = min(_RECENT_S, last - first)
+    streams = monitor.streams(file, len(watched))
+    policy = WindowPolicy(
+        window_s=window_s, grace_s=0.0, recent_s=recent_s,
+        block_s=block_seconds(window_s, recent_s), drift_over_s=recent_s, min_rows=rows,
+        alarm_at=alarm_threshold(streams, window_s, alpha, window_s * len(starts)),
+        slow_alarm_at=alarm_threshold(1, window_s, alpha, window_s),
+    )  # fmt: skip
+    on_step("learn from the reference", 0, len(watched) + 1)
+    baseline = build_baseline(layout, everyone, window_s, recent_s, rows)
+    replay = Replay((monitor,))
+    if len(watched) > 1:
+        held = replay.states.setdefault(monitor.name, {})
+        for i, name in enumerate(watched):
+            on_step("learn from the reference", i + 1, len(watched) + 1)
+            if name in learned:
+                cell = build_baseline(layout, learned[name], window_s, recent_s, rows).cell
+                one = HeldCell(name, cell, first, {})
+                held[one.subject] = msgspec.to_builtins(one.row(layout.id))
+    now = _by_segment(counts, spans.after, current=True)
+    live = Deployment(file.model, "current")
+    for i, start in enumerate(starts):
+        on_step("watch the windows", i, len(starts))
+        parts = {name: windows[start] for name, windows in now.items() if start in windows}
+        sketches = tuple(
+            (
+                WindowKey(file.model, start, "current", "champion", name or "default", ""),
+                Sketch(layout.id, found, np.zeros(len(TRAFFIC), np.int64), np.zeros(0, np.int64)),
+            )
+            for name, found in parts.items()
+        )
+        replay.judge(
+            ClosedWindow(
+                file, policy, live, layout, baseline, start, sketches,
+                np.sum(list(parts.values()), axis=0),
+                # Whoever the reference has not is new, however short that is.
+                first - 100.0 * recent_s,
+                layouts={layout.id: layout},
+            )
+        )  # fmt: skip
+    on_step("watch the windows", len(starts), len(starts))
+    return replay
+
+
+def _by_segment(
+    counts: FrameCounts, table: TableWindows, *, current: bool
+) -> dict[str, dict[float, Counts]]:
+    out: dict[str, dict[float, Counts]] = {}
+    for group, (start, name) in enumerate(table.keys):
+        out.setdefault(name, {})[start] = counts.window(group, current=current)
+    return out
+
+
+def _merged(parts: Any) -> dict[float, Counts]:
+    out: dict[float, Counts] = {}
+    for windows in parts:
+        for start, found in windows.items():
+            held = out.get(start)
+            out[start] = found if held is None else held + found
+    return dict(sorted(out.items()))
+
+
+def file_of(
+    features: Mapping[str, FeatureType], sources: Mapping[str, str], given: ModelFile | None
+) -> ModelFile:
+    """A model's file of a table's features, with how they are watched from the ``given`` one. A
+    feature without a source is its own."""
+    by_source: dict[str, dict[str, Feature]] = {}
+    for name, kind in features.items():
+        by_source.setdefault(sources.get(name, name), {})[name] = Feature(kind, nullable=True)
+    base = given or ModelFile("table", {})
+    return msgspec.structs.replace(base, features=by_source)

@@ -1,0 +1,318 @@
+"""Two tables by the judges of the platform: what is fine, found, and not known."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import windvane
+from windvane.core.verdict import Outcome
+from windvane.ports.frames import BadFrame
+from windvane.usecases.check_frames import CheckReport, FeatureCheck
+
+START = 1_700_006_400.0
+MODEL_FILE = """
+model: delay
+features:
+  weather:
+    temp: {type: number}
+watch: {min_rows: 100}
+"""
+
+
+def table(rows: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    score = rng.random(rows)
+    return pd.DataFrame(
+        {
+            "temp": rng.normal(60.0, 10.0, rows),
+            "carrier": rng.choice(["AA", "B6", "UA"], rows, p=[0.5, 0.3, 0.2]),
+            "late": (rng.random(rows) < score).astype(int),
+            "score": score,
+        }
+    )
+
+
+def timed(rows: int, seed: int, days: float, after: float = 0.0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    found = table(rows, seed)
+    found["ts"] = START + after * 86_400.0 + np.sort(rng.random(rows)) * days * 86_400.0
+    found["city"] = rng.choice(["LGA", "JFK", "EWR"], rows)
+    return found
+
+
+def check(reference: Any, current: Any, **given: Any) -> CheckReport:
+    return windvane.check(reference, current, **given).report
+
+
+def of(report: CheckReport, name: str) -> FeatureCheck:
+    return next(one for one in report.features if one.name == name)
+
+
+# As a whole
+
+
+def test_a_table_like_its_reference_is_fine() -> None:
+    found = check(table(5_000, 1), table(2_000, 2))
+    assert (found.verdict.outcome, found.verdict.code) == (Outcome.PASS, "CHK-200")
+    assert found.verdict.sentence.startswith("none of 4 columns changed")
+
+
+def test_what_changed_leads_with_its_own_words_and_unit() -> None:
+    now = table(2_000, 2)
+    now["temp"] = (now["temp"] - 32.0) / 1.8
+    now.loc[:200, "carrier"] = "b6"
+    found = check(table(5_000, 1), now)
+    assert found.verdict.code == "CHK-201"
+    assert {one.name for one in found.features if one.outcome is Outcome.FAIL} == {
+        "temp",
+        "carrier",
+    }
+    assert found.features[0].name == "temp"
+    assert found.features[0].band == "alert"
+    assert found.features[0].wasserstein == pytest.approx(44.4, abs=3.0)
+    assert "new names in 10.1% of rows ('b6')" in of(found, "carrier").sentence
+
+
+def test_a_small_difference_of_many_rows_is_no_finding() -> None:
+    now = table(200_000, 2)
+    now["temp"] += 0.5
+    found = check(table(200_000, 1), now)
+    assert found.verdict.outcome is Outcome.PASS
+    assert of(found, "temp").p < 1e-6, "it is significant, and does not matter"
+
+
+@pytest.mark.parametrize(("reference", "current"), [(150, 5_000), (5_000, 30)])
+def test_too_few_rows_is_hold_and_never_fine(reference: int, current: int) -> None:
+    found = check(table(reference, 1), table(current, 2))
+    assert found.verdict.outcome is Outcome.HOLD
+    assert found.verdict.missing.endswith(" rows")
+
+
+def test_a_column_with_few_values_is_hold() -> None:
+    past, now = table(5_000, 1), table(2_000, 2)
+    for one in (past, now):
+        one.loc[10:, "temp"] = np.nan
+    found = check(past, now)
+    assert found.verdict.outcome is Outcome.HOLD
+    assert of(found, "temp").sentence == "10 rows with a value, 50 needed"
+
+
+def test_columns_that_are_missing_or_of_another_kind_are_findings() -> None:
+    now = table(2_000, 2).rename(columns={"carrier": "carier"})
+    now["temp"] = "warm"
+    now["score"] = np.nan
+    now["late"] = 1
+    found = check(table(5_000, 1), now)
+    assert {one.name: one.outcome.value for one in found.features} == dict.fromkeys(
+        ("temp", "carrier", "late", "score"), "fail"
+    )
+    assert of(found, "carrier").sentence.endswith("did you mean 'carier'?")
+    assert of(found, "temp").sentence == "temp holds texts such as 'warm', the reference numbers"
+    assert of(found, "score").sentence.startswith("no value in any row")
+    assert found.notes == ("1 columns that the reference has not: carier",)
+
+
+def test_what_was_always_empty_or_constant_is_fine() -> None:
+    past, now = table(5_000, 1), table(2_000, 2)
+    for one in (past, now):
+        one["empty"], one["one"] = np.nan, 7.0
+    found = check(past, now)
+    assert found.verdict.outcome is Outcome.PASS
+    assert found.notes == ("empty has no value in either table",)
+
+
+def test_rows_that_depend_on_each_other_do_not_alarm() -> None:
+    """A sensor's walk: each next hour differs from the last, as each did before."""
+    rng = np.random.default_rng(5)
+    steps = rng.normal(size=30_000)
+    walk = np.empty(30_000)
+    walk[0] = 0.0
+    for i in range(1, 30_000):
+        walk[i] = 0.995 * walk[i - 1] + steps[i]
+    frame = pd.DataFrame({"x": walk})
+    assert check(frame[:25_000], frame[25_000:]).verdict.outcome is Outcome.PASS
+
+
+def test_a_model_file_says_what_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text(MODEL_FILE)
+    found = check(table(5_000, 1), table(60, 2), config=path)
+    assert [one.name for one in found.features] == ["temp"]
+    assert of(found, "temp").source == "weather"
+    assert "60 now, 100 needed" in found.verdict.sentence
+
+
+# Window by window
+
+
+def test_a_fault_of_one_segment_is_its_own_with_its_onset() -> None:
+    past, now = timed(40_000, 1, 30), timed(10_000, 2, 7, after=30)
+    broken = (now["city"] == "JFK") & (now["ts"] > START + 33 * 86_400.0)
+    now.loc[broken, "temp"] = (now["temp"] - 32.0) / 1.8
+    found = check(past, now, time="ts", segment="city")
+    assert found.windows is not None
+    assert found.windows.verdict.outcome is Outcome.FAIL
+    (alarm,) = [one for one in found.alarms if one.suspects[0][0] == "temp"]
+    assert alarm.whom == "JFK"
+    assert abs(alarm.since - (START + 33 * 86_400.0)) <= 2 * found.windows.window_s
+    assert alarm.closed is None
+
+
+def test_healthy_windows_do_not_alarm_and_a_new_segment_is_named() -> None:
+    past, now = timed(40_000, 3, 30), timed(10_000, 4, 7, after=30)
+    now.loc[now["city"] == "EWR", "city"] = "BOS"
+    past = past[past["city"] != "EWR"]
+    found = check(past.drop(columns="city").assign(town=past["city"]),
+                  now.drop(columns="city").assign(town=now["city"]),
+                  time="ts", segment="town")  # fmt: skip
+    assert found.windows is not None
+    assert found.windows.new == ("BOS",)
+    assert [one for one in found.alarms if "town" not in dict(one.suspects)] == []
+
+
+def test_hours_that_differ_and_rows_that_depend_on_each_other_do_not_alarm() -> None:
+    rng = np.random.default_rng(8)
+    rows = 40_000
+    ts = np.sort(rng.random(rows)) * 35 * 86_400.0
+    noise = rng.normal(size=rows)
+    walk = np.empty(rows)
+    walk[0] = 0.0
+    for i in range(1, rows):
+        walk[i] = 0.98 * walk[i - 1] + 0.2 * noise[i]
+    x = walk + np.sin(ts / 86_400.0 * 2.0 * np.pi)
+    frame = pd.DataFrame({"ts": START + ts, "x": x, "y": walk[::-1]})
+    cut = ts < 28 * 86_400.0
+    found = check(frame[cut], frame[~cut], time="ts")
+    assert found.windows is not None
+    assert found.windows.verdict.outcome is Outcome.PASS, found.windows.verdict
+    assert found.verdict.outcome is Outcome.PASS
+
+
+def test_too_short_a_reference_teaches_nothing_and_is_hold() -> None:
+    past, now = timed(2_000, 1, 1), timed(2_000, 2, 1, after=1)
+    found = check(past, now, time="ts")
+    assert found.windows is not None
+    assert found.windows.verdict.outcome is Outcome.HOLD
+    assert found.verdict.outcome is Outcome.HOLD
+
+
+# Quality
+
+
+def test_quality_passes_fails_and_holds_by_its_interval() -> None:
+    roles = {"label": "late", "prediction": "score"}
+    past = table(20_000, 1)
+    same = check(past, table(20_000, 2), **roles).quality
+    assert same is not None
+    assert same.verdict.outcome is Outcome.PASS
+    flipped = table(20_000, 2)
+    half = np.random.default_rng(1).random(20_000) < 0.5
+    flipped.loc[half, "late"] = 1 - flipped.loc[half, "late"]
+    found = check(past, flipped, **roles)
+    assert found.quality is not None
+    assert found.quality.verdict.outcome is Outcome.FAIL
+    assert found.verdict.outcome is Outcome.FAIL
+    few = check(past, table(300, 2), **roles).quality
+    assert few is not None
+    assert few.verdict.outcome is Outcome.HOLD
+
+
+def test_classes_and_numbers_are_scored_too() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.choice(["a", "b", "c"], 6_000)
+    said = np.where(rng.random(6_000) < 0.8, truth, "a")
+    named = pd.DataFrame({"y": truth, "p": said})
+    found = check(named, named, label="y", prediction="p").quality
+    assert found is not None
+    assert (found.task, found.metric) == ("multiclass", "accuracy")
+    y = rng.normal(size=6_000) * 50
+    numbers = pd.DataFrame({"y": y, "p": y + rng.normal(size=6_000)})
+    found = check(numbers, numbers.assign(p=y + 3), label="y", prediction="p").quality
+    assert found is not None
+    assert (found.task, found.verdict.outcome) == ("regression", Outcome.FAIL)
+
+
+# What cannot be
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"time": "when"}, "--time: reference has no column 'when'"),
+        ({"label": "late"}, "--label without --prediction"),
+        ({"segment": "carrier"}, "--segment without --time"),
+        ({"time": "carrier"}, "column 'carrier': 'AA' is no time"),
+        ({"time": "temp"}, "is no time"),
+        ({"alpha": 0.9}, "alpha is 0.9"),
+        ({"label": "carrier", "prediction": "score"}, "which of 'AA', 'B6', 'UA'"),
+        ({"config": "nowhere.yaml"}, "nowhere.yaml cannot be read"),
+    ],
+)
+def test_what_cannot_be_checked_is_said(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadFrame, match=re.escape(message)):
+        windvane.check(table(1_000, 1), table(1_000, 2), **given)
+
+
+def test_a_table_that_ends_after_the_current_begins_is_refused() -> None:
+    with pytest.raises(BadFrame, match="what is watched comes after"):
+        windvane.check(timed(2_000, 1, 5), timed(2_000, 2, 5), time="ts")
+
+
+def test_more_columns_than_are_bearable_are_refused() -> None:
+    wide = pd.DataFrame(np.zeros((2, 2_001)), columns=[f"c{i}" for i in range(2_001)])
+    with pytest.raises(BadFrame, match="2,001 columns, 2,000 are the most"):
+        windvane.check(wide, wide)
+
+
+def test_many_names_and_segments_stay_bounded() -> None:
+    past, now = timed(20_000, 1, 20), timed(5_000, 2, 5, after=20)
+    for one in (past, now):
+        one["id"] = [f"u{i}" for i in range(len(one))]
+        one["shop"] = np.arange(len(one)) % 300
+    found = check(past, now, time="ts", segment="shop")
+    assert found.windows is not None
+    assert len(found.windows.segments) == 50
+    assert found.windows.segments[-1] == "(others)"
+    assert len(of(found, "id").bins[0]) == 217
+    assert of(found, "id").outcome is Outcome.PASS
+
+
+# As it is shown
+
+
+def test_json_is_plain_and_complete() -> None:
+    now = timed(10_000, 2, 7, after=30)
+    now["temp"] += 30.0
+    checked = windvane.check(timed(40_000, 1, 30), now, time="ts", label="late", prediction="score")
+    body = json.loads(json.dumps(checked.to_dict(), allow_nan=False))
+    assert set(body) == {
+        "format", "reference", "current", "alpha", "verdict", "status", "features", "windows",
+        "alarms", "quality", "notes",
+    }  # fmt: skip
+    assert (body["format"], body["status"]) == (1, 1)
+    first = body["features"][0]
+    assert set(first["sizes"]) == {
+        "psi", "js", "kl", "ks", "tv", "nulls", "unseen", "depends", "wasserstein",
+    }  # fmt: skip
+    assert body["alarms"][0]["changes"][0]["feature"] == "temp"
+    assert body["quality"]["current"]["lower"] < body["quality"]["current"]["value"]
+
+
+def test_the_page_is_one_file_and_names_cannot_break_out_of_it() -> None:
+    past = table(2_000, 1).assign(**{"<script>x</script>": 1.0})
+    now = table(2_000, 2).assign(**{"<script>x</script>": 2.0})
+    checked = windvane.check(past, now)
+    page = checked.to_html()
+    assert "<script" not in page
+    assert not re.search(r"(src|href)=|url\(|@import", page)
+    assert page.count("<svg") == 5
+    assert "&lt;script&gt;" in page
+    assert checked.outcome in repr(checked)
+    assert "<iframe srcdoc=" in checked._repr_html_()
