@@ -39,7 +39,11 @@ _FADES = 0.5
 _BEYOND = 1.5  # times the largest healthy residual
 _ONE_SIDED = np.arange(MEASURES) >= Measure.SHAPE
 _USUAL = 2.0  # deviations that few healthy windows exceed
-_WORDS = {Total.NULL: "no value", Total.UNSEEN: "values never seen", Total.CONSTANT: "one value"}
+_WORDS = {
+    Total.NULL: "no value",
+    Total.UNSEEN: "values hardly ever seen",
+    Total.CONSTANT: "one value",
+}
 VALUE_MEASURES = (Measure.LOCATION, Measure.SPREAD, Measure.SHAPE)
 
 

@@ -32,6 +32,7 @@ class Measure(enum.IntEnum):
 
 
 MEASURES = len(Measure)
+_RARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +71,11 @@ class Reference:
             (held[index.first] + 0.5) / (rows + 1.0),
             values / index.spread(np.maximum(known, 0.5)),
         )
+
+    @cached_property
+    def rare(self) -> NDArray[np.bool_]:
+        """Bins (size,) of values that hardly ever come."""
+        return (self.shares < _RARE) & ~self.index.null
 
     @cached_property
     def ranks(self) -> Floats:

@@ -1,4 +1,4 @@
-"""Total faults: a feature without any value, stuck at one value, or of values never seen.
+"""Total faults: a feature without any value, stuck at one value, or of values hardly ever seen.
 
 The rank of a window among healthy ones cannot be rarer than one in as many as are known, so a
 fault of this kind would take several windows to be believed. But each of its rows is evidence:
@@ -85,7 +85,8 @@ def _totals(
     at = np.full(len(index.first), -1, np.int64)
     at[index.axis[is_most][::-1]] = is_most[::-1]
     some = known > 0
-    unseen = some & (counts[index.last] == known) & index.open_ended
+    odd = index.sum(np.where(reference.rare, counts, 0).astype(np.float64))
+    unseen = some & (odd == known)
     constant = some & (most == known) & ~unseen
     return rows, known, at, np.stack([(known == 0) & (rows > 0), unseen, constant], axis=-1)
 
@@ -110,7 +111,8 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
     known = reference.shares
     nulls = reference.nulls
     stuck = np.where(held.rows[:, Total.CONSTANT] > 0, known[np.maximum(held.value, 0)], 1.0)
-    share = np.stack([nulls, known[index.last], stuck], axis=-1)
+    odd = index.sum(np.where(reference.rare, known, 0.0))
+    share = np.stack([nulls, odd, stuck], axis=-1)
     choices = np.ones_like(share)
     choices[:, Total.CONSTANT] = index.bins
     independent = held.rows / np.maximum(overdispersion, 1.0)[:, None]

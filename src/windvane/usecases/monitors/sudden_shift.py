@@ -310,7 +310,7 @@ def _whose(
     if not streams:
         return {}
     parts = [
-        Part(s, one.counts, one.reference, one.held.cell)
+        Part(s, one.held.cell.waiting + one.counts, one.reference, one.held.cell)
         for s, one in tenants.items()
         if not one.held.is_new and one.held.has_past
     ]
@@ -323,7 +323,8 @@ def _whose(
         return out
     if not mine:
         return {}
-    known, every = sum(p.counts.sum() for p in parts), everyone.counts.sum()
+    known = sum(p.counts.sum() for p in parts)
+    every = (everyone.held.cell.waiting + everyone.counts).sum()
     if known >= _NEARLY_ALL * every > 0 and is_mix(window.layout, parts, streams, policy):
         return {EVERYONE: SHIFT.name}
     return {EVERYONE: _grade(everyone, window, view)}
