@@ -28,7 +28,7 @@ from windvane.core.drift import (
     judge_drift,
 )
 from windvane.core.journal import Decision
-from windvane.core.outcomes import OutcomePolicy, judge_outcomes
+from windvane.core.outcomes import OutcomeFacts, OutcomePolicy, judge_outcomes
 from windvane.core.rollout import (
     ArmFacts,
     GateFacts,
@@ -132,7 +132,8 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
         st.builds(AbsencePolicy, st.floats(2, 1e6)),
     ),
     "outcomes": st.tuples(
-        QUALITY, st.builds(OutcomePolicy, SHARE)
+        st.builds(OutcomeFacts, st.just("3"), QUALITY, SHARE | st.none()),
+        st.builds(OutcomePolicy, SHARE),
     ),
     "slo": st.tuples(
         st.builds(
