@@ -28,7 +28,18 @@ from windvane.core.drift import (
     judge_drift,
 )
 from windvane.core.journal import Decision
-from windvane.core.outcomes import OutcomeFacts, OutcomePolicy, judge_outcomes
+from windvane.core.outcomes import (
+    CellFacts,
+    Level,
+    OutcomeFacts,
+    OutcomePolicy,
+    Shift,
+    ShiftPolicy,
+    ShiftState,
+    judge_outcomes,
+    judge_shift,
+)
+from windvane.core.outcomes import Reading as TruthReading
 from windvane.core.rollout import (
     ArmFacts,
     GateFacts,
@@ -135,6 +146,29 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
         st.builds(OutcomeFacts, st.just("3"), QUALITY, SHARE | st.none()),
         st.builds(OutcomePolicy, SHARE),
     ),
+    "truth_shift": st.tuples(
+        st.builds(
+            CellFacts, st.sampled_from(["", "tenant AA"]), st.floats(0, 1e10), COUNT,
+            st.lists(
+                st.builds(
+                    TruthReading, st.sampled_from(Shift), SHARE, SHARE, SHARE, SHARE,
+                    st.floats(-9, 9), st.floats(-9, 9), SHARE,
+                ),
+                max_size=3,
+            ).map(tuple),
+            st.dictionaries(
+                st.sampled_from([kind.value for kind in Shift]),
+                st.builds(
+                    ShiftState,
+                    st.builds(Level, st.floats(0, 28), SHARE, SHARE, st.floats(-1, 1), SHARE),
+                    st.just(Level()), st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e10),
+                    st.booleans(), st.floats(-1, 1), st.floats(0, 49),
+                ),
+            ),
+            st.booleans(),
+        ),
+        st.builds(ShiftPolicy, st.floats(2, 1e6), st.just({"bias": 0.03})),
+    ),
     "slo": st.tuples(
         st.builds(
             SloFacts, st.just("availability"), st.floats(0, 1e10), st.floats(0, 1e10),
@@ -153,6 +187,7 @@ JUDGED: dict[str, Any] = {
     "rollout.gate": judge_gate,
     "acceptance": judge_candidate,
     "outcomes": judge_outcomes,
+    "truth_shift": lambda facts, policy, now: judge_shift(facts, policy, now)[0],
 }
 
 

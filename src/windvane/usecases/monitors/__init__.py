@@ -13,6 +13,7 @@ from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.traffic import Traffic
 from windvane.usecases.monitors.training_drift import TrainingDrift
+from windvane.usecases.monitors.truth_shift import TruthShift
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
@@ -22,6 +23,7 @@ MONITORS: tuple[Monitor, ...] = (
     Errors(),
     TrainingDrift(),
     Outcomes(),
+    TruthShift(),
     Traffic(),
     Slo(),
 )

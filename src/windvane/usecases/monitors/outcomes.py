@@ -32,7 +32,15 @@ from windvane.usecases.monitors.spans import due_since
 from windvane.usecases.read_model_file import ModelFile
 
 OUTCOMES = CauseKind(
-    "outcomes", CauseGroup.QUALITY, "outcomes-below-floor.md", joins={"feed": Join.WHILE_OPEN}
+    "outcomes",
+    CauseGroup.QUALITY,
+    "outcomes-below-floor.md",
+    joins={
+        "feed": Join.WHILE_OPEN,
+        "concept_drift": Join.WHILE_OPEN,
+        "base_rate": Join.WHILE_OPEN,
+        "calibration": Join.WHILE_OPEN,
+    },
 )
 OUTCOME_STATES = ("joined", "late", "unknown", "ambiguous", "out_of_range")
 """What may become of an outcome, as `OutcomeCounts` has them."""
