@@ -30,12 +30,17 @@ from windvane.core.drift import (
 from windvane.core.journal import Decision
 from windvane.core.outcomes import (
     CellFacts,
+    LabelFacts,
+    LabelFault,
+    LabelPolicy,
     Level,
     OutcomeFacts,
     OutcomePolicy,
+    ShareReading,
     Shift,
     ShiftPolicy,
     ShiftState,
+    judge_labels,
     judge_outcomes,
     judge_shift,
 )
@@ -169,6 +174,28 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
         ),
         st.builds(ShiftPolicy, st.floats(2, 1e6), st.just({"bias": 0.03})),
     ),
+    "labels": st.tuples(
+        st.builds(
+            LabelFacts, st.sampled_from(["", "tenant AA"]), st.floats(0, 1e10), st.floats(0, 1e7),
+            st.lists(
+                st.builds(
+                    ShareReading, st.sampled_from(LabelFault), SHARE, COUNT, SHARE, SHARE
+                ),
+                max_size=2,
+            ).map(tuple),
+            st.dictionaries(
+                st.sampled_from([kind.value for kind in LabelFault]),
+                st.builds(
+                    ShiftState,
+                    st.builds(Level, st.floats(0, 28), SHARE, SHARE, st.floats(-1, 1), SHARE),
+                    st.just(Level()), st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e10),
+                    st.booleans(), st.floats(-1, 1), st.floats(0, 49),
+                ),
+            ),
+            st.booleans(),
+        ),
+        st.builds(LabelPolicy, st.floats(2, 1e6)),
+    ),
     "slo": st.tuples(
         st.builds(
             SloFacts, st.just("availability"), st.floats(0, 1e10), st.floats(0, 1e10),
@@ -187,6 +214,7 @@ JUDGED: dict[str, Any] = {
     "rollout.gate": judge_gate,
     "acceptance": judge_candidate,
     "outcomes": judge_outcomes,
+    "labels": lambda facts, policy, now: judge_labels(facts, policy, now)[0],
     "truth_shift": lambda facts, policy, now: judge_shift(facts, policy, now)[0],
 }
 

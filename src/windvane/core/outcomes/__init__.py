@@ -9,6 +9,16 @@ from windvane.core.outcomes.judge import (
     least_of_holdout,
     outcomes_to_tell,
 )
+from windvane.core.outcomes.labels import (
+    CODES_OF_LABELS,
+    LabelFacts,
+    LabelFault,
+    LabelPolicy,
+    ShareReading,
+    is_bad,
+    judge_labels,
+    sentence_of,
+)
 from windvane.core.outcomes.shift import (
     CODES,
     LEAST_UNITS,
@@ -27,20 +37,27 @@ from windvane.core.outcomes.shift import (
 
 __all__ = [
     "CODES",
+    "CODES_OF_LABELS",
     "DELAY_EDGES",
     "LEAST_UNITS",
     "CellFacts",
     "DelayCurve",
     "LabelCohort",
+    "LabelFacts",
+    "LabelFault",
+    "LabelPolicy",
     "Level",
     "OutcomeFacts",
     "OutcomePolicy",
     "Reading",
+    "ShareReading",
     "Shift",
     "ShiftPolicy",
     "ShiftState",
     "UnitValues",
     "delay_curve",
+    "is_bad",
+    "judge_labels",
     "judge_outcomes",
     "judge_shift",
     "least_of_holdout",
@@ -48,5 +65,6 @@ __all__ = [
     "outcomes_to_tell",
     "read_cell",
     "read_over",
+    "sentence_of",
     "strength",
 ]

@@ -190,8 +190,7 @@ def log_evidence(state: ShiftState, reading: Reading) -> tuple[float, float]:
     ones, whose p-values are independent from block to block (recursive residuals, Brown, Durbin &
     Evans, Journal of the Royal Statistical Society B 37, 1975), made an e-value."""
     t, freedom = _distance(state.level, reading)
-    up = log_chance_to_e(_log_tail(t, freedom))
-    down = log_chance_to_e(_log_tail(-t, freedom))
+    up, down = log_rise(t, freedom), log_rise(-t, freedom)
     return min(up, max(reading.log_up, -30.0)), min(down, max(reading.log_down, -30.0))
 
 
@@ -226,33 +225,55 @@ def _deviation(level: Level, reading: Reading) -> float:
     return math.sqrt(max(variance, reading.error**2) + of_mean)
 
 
-def _log_tail(t: float, freedom: float) -> float:
-    """log P(T > t)."""
+def log_rise(t: float, freedom: float) -> float:
+    """Log e-value that a value ``t`` standard deviations above its level is above it."""
     mass = float(scipy.special.stdtr(freedom, -t))
-    return math.log(mass) if mass > 0.0 else -700.0
+    return log_chance_to_e(math.log(mass) if mass > 0.0 else -700.0)
 
 
 def _after(
     state: ShiftState, reading: Reading, policy: ShiftPolicy, block: float, covered: bool
 ) -> ShiftState:
-    learned = state.learned.with_block(reading.value)
-    if not state.known and not state.alarmed:
-        return replace(state, level=learned, learned=learned)
-    apart = reading.value - state.level.mean
-    if state.alarmed:
-        return _calmed(replace(state, learned=learned), reading, policy, apart)
     up, down = log_evidence(state, reading)
     # The mean of both is evidence of either; a loss that fell is no fault.
     log_e = up if reading.kind is Shift.LOSS else float(np.logaddexp(up, down)) - math.log(2.0)
-    since = block if state.peak <= 1.0 else state.since
-    peak = min(max(state.peak, 1.0) * _exp(log_e), _LARGEST)
-    value = min((1.0 + state.value) * _exp(log_e), _LARGEST)
+    step = DetectorStep(
+        reading.value, log_e, _deviation(state.level, reading),
+        _matters(reading, policy, reading.value - state.level.mean), block, covered,
+    )  # fmt: skip
+    return advance(state, step, policy.alarm_at, policy.close_at)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorStep:
+    """A block's value, the log e-value that it is no more at its level, the standard ``deviation``
+    of a healthy one, whether the difference ``matters``; ``covered``: it raises no alarm."""
+
+    value: float
+    log_e: float
+    deviation: float
+    matters: bool
+    block: float
+    covered: bool
+
+
+def advance(state: ShiftState, step: DetectorStep, alarm_at: float, close_at: float) -> ShiftState:
+    """The detector after a block (an e-detector, Shin, Ramdas & Rinaldo, arXiv 2203.03532)."""
+    learned = state.learned.with_block(step.value)
+    if not state.known and not state.alarmed:
+        return replace(state, level=learned, learned=learned)
+    apart = step.value - state.level.mean
+    if state.alarmed:
+        return _calmed(replace(state, learned=learned), step, close_at, apart)
+    since = step.block if state.peak <= 1.0 else state.since
+    peak = min(max(state.peak, 1.0) * _exp(step.log_e), _LARGEST)
+    value = min((1.0 + state.value) * _exp(step.log_e), _LARGEST)
     after = replace(state, learned=learned, value=value, peak=peak, since=since)
     if peak <= 1.0:
         after = replace(after, level=learned)
-    if value < policy.alarm_at or log_e <= 0.0 or covered:
+    if value < alarm_at or step.log_e <= 0.0 or step.covered:
         return after
-    if not _matters(reading, policy, apart):
+    if not step.matters:
         # Real and harmless: it becomes the level, and its evidence is no head start.
         return replace(after, level=learned, value=0.0, peak=0.0)
     return replace(after, alarmed=True, fault=apart, calm=0.0)
@@ -265,14 +286,14 @@ def _matters(reading: Reading, policy: ShiftPolicy, apart: float) -> bool:
     return reading.kind is not Shift.RATE or reading.followed * apart < 0.5 * apart**2
 
 
-def _calmed(state: ShiftState, reading: Reading, policy: ShiftPolicy, apart: float) -> ShiftState:
+def _calmed(state: ShiftState, step: DetectorStep, close_at: float, apart: float) -> ShiftState:
     """Evidence that the value is at its level again and not half-way to what was found."""
-    variance = _deviation(state.level, reading) ** 2
+    variance = step.deviation**2
     half, along = abs(state.fault) / 2.0, apart if state.fault > 0.0 else -apart
     log_e = half * (half - 2.0 * along) / (2.0 * variance) if variance > 0.0 else _MOST_CALM
     log_e = min(max(log_e, -_MOST_CALM), _MOST_CALM)
     calm = (1.0 + state.calm) * _exp(log_e)
-    if calm >= policy.close_at and along < half:
+    if calm >= close_at and along < half:
         return ShiftState(level=state.level, learned=state.level)
     return replace(state, calm=calm)
 
