@@ -29,11 +29,12 @@ def test_the_files_words_become_numbers() -> None:
 
 def test_one_budget_is_shared_by_every_stream() -> None:
     """Two streams a feature, three a tenant (refusals, errors, traffic), one each of the model for
-    errors and traffic; 1,440 windows a day."""
+    errors and traffic; 1,440 windows a day. Slow ones: one a feature, two of outcomes, and of the
+    truth's three statistics and labels' two faults one of the model and one of all tenants."""
     policy = watch_policy(MODEL_FILE, models=1, tenants=2)
     streams = 2 * 3 + 3 * 2 + 2
     assert policy.alarm_at == pytest.approx(streams * A_DAY / 60.0)
-    assert policy.slow_alarm_at == pytest.approx((3 + 1) * A_DAY / 1_200.0)
+    assert policy.slow_alarm_at == pytest.approx((3 + 2 + 6 + 4) * A_DAY / 1_200.0)
 
 
 @given(st.integers(1, 50), st.integers(0, 200), st.floats(0.1, 20))
