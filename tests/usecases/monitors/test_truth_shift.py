@@ -123,7 +123,7 @@ def test_predictions_that_say_too_much_are_miscalibrated(watched: Harness) -> No
         del tenant, rng
         return (drawn < (said / 1.5 if window >= CHANGED else said)).astype(float)
 
-    serve(watched, CHANGED + 7, truth, said_of=lambda w: (2.0, 4.0) if w < CHANGED else (4.0, 4.0))
+    serve(watched, CHANGED + 10, truth, said_of=lambda w: (2.0, 4.0) if w < CHANGED else (4.0, 4.0))
     assert f"truth_shift/calibration:{MODEL}" in members(watched)
     assert f"truth_shift/base_rate:{MODEL}" not in members(watched)
 
