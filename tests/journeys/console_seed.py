@@ -267,7 +267,7 @@ def _own_verdicts(
     detail = {
         "rows": rows,
         "readings": [
-            {"feature": r.feature, "view": r.view, "kind": r.kind.value, "p": r.p,
+            {"feature": r.feature, "view": r.view, "kind": r.kind.value, "e": 0.5,
              "size": r.size, "changed": None}
             for r in facts.readings
         ],
@@ -285,7 +285,7 @@ def _weekly(file: ModelFile, start: float) -> list[WindowVerdict]:
     sizes = {"temp": 0.31, "wind_speed": 0.06, "visibility": 0.04, "precip": 0.03,
              "distance": 0.01, "hour": 0.02, "carrier": 0.08}  # fmt: skip
     readings = [
-        {"feature": s.name, "view": s.view, "kind": "drift", "p": 0.01, "size": sizes[s.name],
+        {"feature": s.name, "view": s.view, "kind": "drift", "e": 9.0, "size": sizes[s.name],
          "changed": None}
         for s in file.schema
     ]  # fmt: skip

@@ -104,7 +104,7 @@ def sketch(requests: int) -> Sketch:
 
 
 def verdict(i: int, monitor: str = "sudden_shift") -> WindowVerdict:
-    reading = {"feature": "distance", "view": "order", "kind": "values", "p": 0.5, "size": i / 1e4}
+    reading = {"feature": "distance", "view": "order", "kind": "values", "e": 0.5, "size": i / 1e4}
     return WindowVerdict(
         "late", START // 60 * 60 + 60.0 * i, monitor, "", "pass", "DRI-201", "all is well",
         {"rows": 10, "readings": [{**reading, "changed": None}] * 3},

@@ -28,7 +28,7 @@ _END = 4_102_444_800.0  # of the year 2099: no event is later
 _CHUNK_WINDOWS = 60
 _NEWEST = 10_000
 _LOOKS_AT_ONCE = 500
-_READING = ("feature", "view", "kind", "p", "size", "changed")
+_READING = ("feature", "view", "kind", "e", "size", "material", "changed")
 _INCIDENT = (
     "opened_at", "closed_at", "id", "model", "cause", "kind", "severity", "title", "since",
     "owner", "runbook",

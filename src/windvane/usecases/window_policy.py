@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from windvane.core.drift import alarm_threshold, block_seconds
 from windvane.usecases.read_model_file import ModelFile, parse_budget, parse_duration
 
-_OF_SLOW = 0.25
+_OF_SLOW = 0.5
 """The part of the budget that is for what is looked at once in a while."""
 
 
@@ -30,8 +30,8 @@ class WindowPolicy:
 def window_policy(file: ModelFile, *, streams: int, slow_streams: int) -> WindowPolicy:
     """The budget is the installation's: every stream of every model shares it.
 
-    ``streams`` are looked at in each window, ``slow_streams`` once in ``drift_over``: these have a
-    quarter of it, over their own windows.
+    ``streams`` are looked at in each window, ``slow_streams`` once in ``drift_over``: these have
+    half of it, over their own windows.
     """
     watch = file.watch
     allowed, per_s = parse_budget(watch.false_alarms)

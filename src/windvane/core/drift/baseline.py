@@ -35,6 +35,8 @@ _DOUBT, _MOST_EVIDENCE = 6.0, 9.0  # logs: where learning stops, and what is rem
 _MOST_LEFT_OUT = 0.25  # of the looks: what lasts longer is how the data is
 _RANKED_FROM = 50
 _OUT = 0.9
+_BLOCKS_OF_PAST = 8
+_GENERATIONS = 1.5  # a past in service is of one to two
 _LEAST_SPANS = 3
 _KNOWN_FIRST = 10  # windows that a level by medians is worth
 
@@ -145,15 +147,16 @@ def learn_cell(
     index = axis_index(layout)
     last = max(windows) + window_s
     tail = {s: c for s, c in windows.items() if s >= last - recent_s}
-    out = _outages(index, tail)
-    sound = {s: np.where(index.spread(out[s]), 0, c) for s, c in tail.items()}
-    reference = Reference.of(index, np.sum(list(sound.values()), axis=0))
-    forecast = _learn_hours(layout, windows, window_s, reference, min_rows)
+    out = _outages(index, windows)
+    sound = {s: np.where(index.spread(out[s]), 0, c) for s, c in windows.items()}
+    past = _RollingPast(index, sound, window_s, recent_s)
+    forecast = _learn_hours(layout, windows, window_s, past, min_rows)
     runs = Runs.empty(len(layout.axes))
     looks = list(_looks(layout, windows, window_s, min_rows))[-_LEARNED:]
     left = np.zeros((len(looks), len(layout.axes)), bool)
     evidence = np.zeros((len(layout.axes), 2))
     for i, (at, merged, _) in enumerate(looks):
+        reference = past.at(at)
         found = measure_deviations(merged, reference)
         seen = residuals(forecast, found, at, np.full(found.value.shape, 0.5))
         evidence = np.minimum(np.maximum(evidence, 0.0) + _log_e(seen.p), _MOST_EVIDENCE)
@@ -167,8 +170,8 @@ def learn_cell(
     none = np.zeros(layout.size, np.int64)
     current = none.copy()
     broken = {start: left[i] for i, (_, _, starts) in enumerate(looks) for start in starts}
-    for start, counted in sound.items():
-        bad = broken.get(start)
+    for start in tail:
+        bad, counted = broken.get(start), sound[start]
         current = current + (counted if bad is None else np.where(index.spread(bad), 0, counted))
     total = np.sum([bad for start, bad in out.items() if start not in broken], axis=0)
     began = max(min(tail), last - recent_s)
@@ -179,6 +182,34 @@ def learn_cell(
         Cell(forecast, runs, none, current, none, none, flat, flat, began),
         left_out,
     )
+
+
+class _RollingPast:
+    """What a window of the past would have been compared with: the time before it, as in service.
+    Those that have too little before them are compared with the first of all."""
+
+    def __init__(
+        self, index: AxisIndex, windows: Mapping[float, Counts], window_s: float, recent_s: float
+    ) -> None:
+        self._index, self._recent_s = index, recent_s
+        self._block_s = max(window_s, recent_s / _BLOCKS_OF_PAST)
+        self._blocks: dict[float, Counts] = {}
+        for start, counts in windows.items():
+            block = start // self._block_s * self._block_s
+            self._blocks[block] = self._blocks.get(block, 0) + counts
+        self._first = min(windows)
+        self._held: dict[float, Reference] = {}
+
+    def at(self, time: float) -> Reference:
+        block = time // self._block_s * self._block_s
+        if block not in self._held:
+            low, high = block - _GENERATIONS * self._recent_s, block
+            if block - self._first < self._recent_s / 2.0:
+                low, high = self._first - self._block_s, self._first + self._recent_s
+            mine = [c for s, c in self._blocks.items() if low <= s and s + self._block_s <= high]
+            mine = mine or list(self._blocks.values())
+            self._held = {block: Reference.of(self._index, np.sum(mine, axis=0))}
+        return self._held[block]
 
 
 def _outages(index: AxisIndex, windows: Mapping[float, Counts]) -> Mapping[float, Flags]:
@@ -209,7 +240,7 @@ def _learn_hours(
     layout: Layout,
     windows: Mapping[float, Counts],
     window_s: float,
-    reference: Reference,
+    past: _RollingPast,
     min_rows: int,
 ) -> Forecast:
     """A forecast that knows levels and hours only, by medians: one bad day moves them little."""
@@ -227,7 +258,7 @@ def _learn_hours(
         if rows_of(layout, counts) < min_rows // 8:
             continue
         slots.append(max(slots_of(hour + span / 2.0), key=lambda s: s[1])[0])
-        values.append(measure_deviations(counts, reference).value)
+        values.append(measure_deviations(counts, past.at(hour)).value)
     if not values:
         return forecast
     found = np.stack(values)

@@ -169,8 +169,8 @@ def residuals(
 
 
 def largest_residual(ranks: Floats) -> Floats:
-    """What no healthy residual exceeded (axes, MEASURES), in units of its error; infinite where some
-    lay beyond all bins, and where none is known."""
+    """What no healthy residual exceeded (axes, MEASURES), in units of its error; infinite where
+    some lay beyond all bins, and where none is known."""
     some = ranks > 0.0
     top = RANKED - 1 - np.argmax(some[..., ::-1], axis=-1)
     upper = np.append(EDGES[1:], np.inf)[top]
