@@ -74,7 +74,7 @@ def respond(
     responses = choose_responses(change.cause.kind, window.file.respond)
     told = how_told(window, change, responses)
     before = tx.deployment(window.model) or window.live
-    live, back, again = _take_back(tx, before, change.ended, now)
+    live, back, again = take_back(tx, before, change.ended, now)
     live, lines, action = _move(tx, live, change.began, responses, now)
     effects: tuple[Effect, ...] = change_deployment(tx, before, live)
     if change.began:
@@ -131,10 +131,12 @@ def how_told(window: ClosedWindow, change: CauseChange, responses: Responses) ->
     return Response.NOTIFY if graver else Response.DIGEST
 
 
-def _take_back(
+def take_back(
     tx: Tx, live: Deployment, ended: Sequence[Finding], now: float
 ) -> tuple[Deployment, list[str], str]:
-    """Every move is asked: the file may allow others by now than when the finding began."""
+    """Undo what was done against findings that ended: the deployment afterwards, lines for people,
+    and the action's name. Every move is asked: the file may allow others by now than when the
+    finding began."""
     lines: list[str] = []
     action = ""
     for name in {n: None for f in ended for names in f.cause.kind.moves.values() for n in names}:

@@ -50,6 +50,7 @@ SECOND, THIRD = "another", "rolling-out-and-off"
 DECISION = "dec-" + "7" * 32
 INCIDENT = "inc-0123456789abcdef0123456789abcdef"
 OPEN = "inc-of-a-canary"
+CHANGED = "inc-of-inputs"
 
 
 def call(*words: str, **environment: str) -> Any:
@@ -81,6 +82,10 @@ def home(tmp_path: Path) -> Path:
         tx.put_deployment(Deployment(SECOND, "2", previous="1"))
         tx.put_model(ModelRecord(THIRD, FILE.replace(MODEL, THIRD), 0.0))
         tx.put_deployment(Deployment(THIRD, "1", challenger="2", share=0.1, off=True))
+        tx.put_incident(
+            Incident(CHANGED, SECOND, "input_shift:x", "input_shift", "low", "t", 0.0, 0.0, None,
+                     "o", "r", members=("sudden_shift/input_shift:x",), sources=("x",))
+        )  # fmt: skip
         tx.put_incident(
             Incident(OPEN, THIRD, "canary/2", "canary", "high", "t", 0.0, 0.0, None, "o", "r")
         )
@@ -148,6 +153,7 @@ def words_of(command: str, home: Path) -> list[str]:
         "on": [THIRD],
         "delete": [MODEL, "--yes"],
         "acknowledge": [INCIDENT],
+        "accept": [CHANGED],
         "silence": [MODEL],
         "close": [OPEN],
         "backup": [str(home.parent / "backup.tar")],

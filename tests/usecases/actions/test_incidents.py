@@ -8,6 +8,7 @@ from usecases.test_deliver_effects import RecordingNotifier, deliver
 
 from windvane.ports.control_store import Incident
 from windvane.usecases.actions import About
+from windvane.usecases.actions.accept_change import CannotAccept
 from windvane.usecases.actions.acknowledge import CannotAcknowledge
 from windvane.usecases.actions.close_incident import CannotClose
 from windvane.usecases.actions.silence import CannotSilence
@@ -64,6 +65,32 @@ def test_a_broken_feed_cannot_be_closed_by_hand(learnt: Harness) -> None:
     incident = next(i for i in learnt.incidents() if i.kind == "feed")
     with pytest.raises(CannotClose, match="is a broken feed"):
         learnt.act("close", About.INCIDENT, incident=incident.id)
+
+
+def test_a_change_that_is_to_stay_is_accepted_and_the_champion_answers_again(
+    learnt: Harness,
+) -> None:
+    for index in range(12, 18):
+        learnt.traffic(index, nulls=0.9)
+        learnt.judge()
+    incident = next(i for i in learnt.incidents() if i.kind == "feed")
+    assert learnt.live.standing_in == "2"
+    learnt.act("accept", About.INCIDENT, incident=incident.id, reason="the feed is gone for good")
+    assert (learnt.live.standing_in, learnt.live.broken_views) == (None, ())
+    (held,) = [i for i in learnt.incidents() if i.id == incident.id]
+    assert held.closed_at == learnt.clock.at
+    assert learnt.timeline(held)[-2:] == [
+        "accepted as the new normal: the feed is gone for good", "version 1 answers again",
+    ]  # fmt: skip
+    for index in range(18, 48):
+        learnt.traffic(index, nulls=0.9)
+        learnt.judge()
+    assert [i.id for i in learnt.incidents() if i.kind == "feed"] == [incident.id]
+    with pytest.raises(CannotAccept, match="is closed already"):
+        learnt.act("accept", About.INCIDENT, incident=incident.id)
+    refused = refuse(learnt, 48)
+    with pytest.raises(CannotAccept, match="is no change of inputs"):
+        learnt.act("accept", About.INCIDENT, incident=refused.id)
 
 
 def test_nobody_is_told_while_a_model_is_silenced_and_everybody_after(learnt: Harness) -> None:

@@ -229,3 +229,15 @@ def close(
     """
     asked = Asked("", cli_actor(), reason, incident=incident)
     act(home, action_named("close", About.INCIDENT), asked, as_json=as_json)
+
+
+def accept(
+    incident: IncidentName, reason: Reason = "", home: Home = None, as_json: AsJson = False
+) -> None:
+    """Accept what changed as the new normal: the reference of its features begins anew.
+
+    What came since the incident began is what windows are compared with from now on, and a version
+    that stands in goes back. It is for changes of inputs that are meant to stay.
+    """
+    asked = Asked("", cli_actor(), reason, incident=incident)
+    act(home, action_named("accept", About.INCIDENT), asked, as_json=as_json)

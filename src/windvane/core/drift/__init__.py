@@ -12,6 +12,7 @@ from windvane.core.drift.budget import alarm_threshold
 from windvane.core.drift.cell import (
     Cell,
     Look,
+    accept_change,
     gather,
     look,
     mixed_reference,
@@ -62,6 +63,7 @@ __all__ = [
     "StreamState",
     "Watched",
     "Watching",
+    "accept_change",
     "alarm_threshold",
     "axis_index",
     "baseline_readings",

@@ -7,7 +7,7 @@ restart changes no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -334,6 +334,32 @@ def settle(
     if end - grown.began < recent_s or rows_of(layout, current) < least_rows:
         return grown
     return replace(grown, previous=current, current=np.zeros_like(current), began=end)
+
+
+def accept_change(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
+    """The cell once what came of these features since they changed is how they are: it becomes
+    their past, their alarms are gone, and how their windows vary is learned anew."""
+    index = axis_index(layout)
+    mine = np.array([name in features for name in layout.names])
+    of_bins = index.spread(mine)
+    runs = replace(cell.runs, rows=np.where(mine[:, None], 0.0, cell.runs.rows))
+    anew = {
+        name: np.where(mine.reshape(-1, *[1] * (held.ndim - 1)), 0.0, held)
+        for name in Forecast.BY_AXIS
+        for held in (getattr(cell.forecast, name),)
+    }
+    hours = np.where(mine[None, :, None], 0.0, cell.forecast.hours)
+    return replace(
+        cell,
+        forecast=replace(cell.forecast, **anew, hours=hours),
+        runs=runs,
+        previous=np.where(of_bins, 0, cell.previous),
+        current=np.where(of_bins, cell.held, cell.current),
+        held=np.where(of_bins, 0, cell.held),
+        left=np.where(mine[:, None], 0.0, cell.left),
+        looks=np.where(mine[:, None], 0.0, cell.looks),
+        streams={s: h for s, h in cell.streams.items() if s.rpartition("/")[0] not in features},
+    )
 
 
 def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from windvane.core.journal import Decision
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
+from windvane.usecases.actions.accept_change import AcceptChange
 from windvane.usecases.actions.acknowledge import Acknowledge
 from windvane.usecases.actions.base import (
     About,
@@ -41,6 +42,7 @@ ACTIONS: tuple[ModelAction, ...] = (
     Acknowledge(),
     SilenceIncident(),
     CloseIncident(),
+    AcceptChange(),
 )
 
 

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import msgspec
 
+from windvane.core.alerting import Cause
 from windvane.core.authorization import Action
 from windvane.ports.control_store import Incident, IncidentNote, MonitorState, Tx
 from windvane.ports.notifier import Happening
@@ -57,7 +58,7 @@ class CloseIncident(ModelAction):
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         held = self._closable(tx, asked.incident)
-        _begin_anew(tx, held, _members(held))
+        begin_anew(tx, held, _members(held), cause_of(held, cause_kinds()))
         tx.put_incident(replace(held, closed_at=when.now, members=()))
         message = f"closed by hand: {asked.reason}" if asked.reason else "closed by hand"
         tx.add_note(held.id, IncidentNote(when.now, message, when.decision))
@@ -69,7 +70,7 @@ class CloseIncident(ModelAction):
         if held.closed_at is not None:
             raise CannotClose(f"incident {incident} is closed already")
         if not is_closable(held):
-            hint = "it closes once the feed is healthy; if the change is to stay, train on it"
+            hint = "it closes once the feed is healthy; `windvane accept` if the change is to stay"
             raise CannotClose(f"incident {incident} is a broken feed", hint=hint)
         return held
 
@@ -86,11 +87,10 @@ def _members(incident: Incident) -> list[Monitor]:
     return [monitor for monitor in found if monitor is not None]
 
 
-def _begin_anew(tx: Tx, incident: Incident, members: Sequence[Monitor]) -> None:
+def begin_anew(tx: Tx, incident: Incident, members: Sequence[Monitor], cause: Cause) -> None:
     """What opened it must be able to be found again; a steward that judges meanwhile looks
     again."""
     model = incident.model
-    cause = cause_of(incident, cause_kinds())
     progress = tx.progress([model]).get(model)
     if progress is None or not members:
         return

@@ -13,6 +13,7 @@ from windvane.core.drift import (
     Cell,
     Reference,
     StreamState,
+    accept_change,
     pack_cell,
     project_cell,
     rows_of,
@@ -34,7 +35,8 @@ _LOOKS = 10
 class CellRow:
     """A cell as it is kept. ``layout`` is that of its counts, ``first`` the start of the first
     window with its rows (s); ``told``: what an open alarm of a source was told as, by source.
-    ``only``: the one tenant that there was so far, whose cell is everyone's."""
+    ``only``: the one tenant that there was so far, whose cell is everyone's. ``accepted``: sources
+    whose change a person accepted since the last window."""
 
     packed: str
     layout: str
@@ -44,6 +46,7 @@ class CellRow:
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
     told: Mapping[str, str] = field(default_factory=dict[str, str])
     only: str = ""
+    accepted: tuple[str, ...] = ()
 
     @property
     def alarmed(self) -> bool:
@@ -163,10 +166,14 @@ def _load(window: ClosedWindow, row: CellRow | None, tenant: str | None) -> Held
     views = window.views
     streams = {s: h for s, h in cell.streams.items() if s.rpartition("/")[0] in views}
     cell = replace(cell, streams=streams)
+    if row.accepted:
+        names = [name for name, view in views.items() if view in row.accepted]
+        cell = accept_change(cell, layout, names)
     is_new = _is_new(window, row.first, tenant)
     enough = PAST_LOOKS * window.policy.min_rows
     has_past = tenant is None or rows_of(layout, cell.past) >= enough
-    return HeldCell(tenant, cell, row.first, row.told, is_new, row.only, has_past)
+    told = {view: kind for view, kind in row.told.items() if view not in row.accepted}
+    return HeldCell(tenant, cell, row.first, told, is_new, row.only, has_past)
 
 
 def _fresh(window: ClosedWindow, tenant: str | None) -> Cell:

@@ -230,18 +230,15 @@ class SuddenShift(Monitor):
         }
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
-        """A closed incident's features begin anew: what they are now is what they are."""
-        out: dict[str, AlarmState | None] = {}
-        for subject, row in cell_rows(rows).items():
-            if not row.told:
-                continue
-            of_tenant = tenant_of(subject) is not None
-            if cause.kind.name == TENANT_FEED.name and subject != cause.subject:
-                continue
-            if cause.kind.name != TENANT_FEED.name and (of_tenant or cause.subject not in row.told):
-                continue
-            out[subject] = None
-        return out
+        """What came since an accepted change is what windows are compared with from now on."""
+        of_tenant = cause.kind.name == TENANT_FEED.name
+        subject = cause.subject if of_tenant else EVERYONE
+        row = cell_rows(rows).get(subject)
+        if row is None:
+            return {}
+        mine = [v for v in row.told if of_tenant or v == cause.subject]
+        accepted = tuple(sorted({*row.accepted, *mine}))
+        return {subject: replace(row, accepted=accepted)} if mine else {}
 
     def about(self, subject: str) -> str:
         tenant = tenant_of(subject)
