@@ -37,6 +37,7 @@ from windvane.adapters.clock import DrivenClock
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.alerting import CANARY, Cause
 from windvane.core.drift import (
+    Cell,
     DriftFacts,
     DriftPolicy,
     Kind,
@@ -69,9 +70,10 @@ from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
 from windvane.usecases.leases import hold_shards
+from windvane.usecases.monitors.cells import EVERYONE, HeldCell
 from windvane.usecases.monitors.refusals import TENANT
 from windvane.usecases.monitors.slo import Slo
-from windvane.usecases.monitors.sudden_shift import FEED, SourceState
+from windvane.usecases.monitors.sudden_shift import FEED
 from windvane.usecases.open_incident import close_incident, open_incident
 from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import ModelFile, read_model_file
@@ -430,10 +432,14 @@ def _break_feed(
         _decide(tx, file.model, name, "source weather", "fall_back", now, verdict,
                 (*routing_effects(tx), *told), msgspec.to_builtins(facts),
                 msgspec.to_builtins(policy), "drift")  # fmt: skip
-        sounding = {f"{f}/nulls": StreamState(1e9, 1e9, start, alarmed=True) for f, _ in sizes}
-        state = SourceState(sounding, start)
+        sounding = {
+            f"{f}/nulls": StreamState(20.0, start, start, 20.0, alarmed=True, size=size)
+            for f, size in sizes
+        }
+        cell = replace(Cell.empty(layout, start), streams=sounding)
+        state = HeldCell(None, cell, start, {"weather": FEED.name}).row(layout.id)
         body = msgspec.to_builtins(state)
-        held = MonitorState(file.model, "sudden_shift", "weather", start, state.alarmed, body)
+        held = MonitorState(file.model, "sudden_shift", EVERYONE, start, state.alarmed, body)
         tx.put_monitor_states([held])
         held = tx.open_incident(file.model, cause.key)
         assert held is not None

@@ -377,6 +377,7 @@ def test_the_challenger_of_now_is_judged_not_the_one_before(rolling: Harness) ->
 def scored(version: str, arm: str, outputs: Sequence[float]) -> ScoredRows:
     return ScoredRows(
         version, version, arm, "r", times=np.zeros(2), units=np.zeros(2, np.uint64),
+        tenants=np.array(["AA", "AA"]),
         outputs=[np.array(outputs)], labels=np.zeros(2),
     )  # fmt: skip
 

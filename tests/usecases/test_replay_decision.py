@@ -28,7 +28,23 @@ from windvane.core.drift import (
     judge_drift,
 )
 from windvane.core.journal import Decision
-from windvane.core.outcomes import OutcomePolicy, judge_outcomes
+from windvane.core.outcomes import (
+    CellFacts,
+    LabelFacts,
+    LabelFault,
+    LabelPolicy,
+    Level,
+    OutcomeFacts,
+    OutcomePolicy,
+    ShareReading,
+    Shift,
+    ShiftPolicy,
+    ShiftState,
+    judge_labels,
+    judge_outcomes,
+    judge_shift,
+)
+from windvane.core.outcomes import Reading as TruthReading
 from windvane.core.rollout import (
     ArmFacts,
     GateFacts,
@@ -140,7 +156,53 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
         st.builds(AbsencePolicy, st.floats(2, 1e6)),
     ),
     "outcomes": st.tuples(
-        QUALITY, st.builds(OutcomePolicy, SHARE)
+        st.builds(OutcomeFacts, st.just("3"), QUALITY, SHARE | st.none()),
+        st.builds(OutcomePolicy, SHARE),
+    ),
+    "truth_shift": st.tuples(
+        st.builds(
+            CellFacts, st.sampled_from(["", "tenant AA"]), st.floats(0, 1e10), COUNT,
+            st.lists(
+                st.builds(
+                    TruthReading, st.sampled_from(Shift), SHARE, SHARE, SHARE, SHARE,
+                    st.floats(-9, 9), st.floats(-9, 9), SHARE,
+                ),
+                max_size=3,
+            ).map(tuple),
+            st.dictionaries(
+                st.sampled_from([kind.value for kind in Shift]),
+                st.builds(
+                    ShiftState,
+                    st.builds(Level, st.floats(0, 28), SHARE, SHARE, st.floats(-1, 1), SHARE),
+                    st.just(Level()), st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e10),
+                    st.booleans(), st.floats(-1, 1), st.floats(0, 49),
+                ),
+            ),
+            st.booleans(),
+        ),
+        st.builds(ShiftPolicy, st.floats(2, 1e6), st.just({"bias": 0.03})),
+    ),
+    "labels": st.tuples(
+        st.builds(
+            LabelFacts, st.sampled_from(["", "tenant AA"]), st.floats(0, 1e10), st.floats(0, 1e7),
+            st.lists(
+                st.builds(
+                    ShareReading, st.sampled_from(LabelFault), SHARE, COUNT, SHARE, SHARE
+                ),
+                max_size=2,
+            ).map(tuple),
+            st.dictionaries(
+                st.sampled_from([kind.value for kind in LabelFault]),
+                st.builds(
+                    ShiftState,
+                    st.builds(Level, st.floats(0, 28), SHARE, SHARE, st.floats(-1, 1), SHARE),
+                    st.just(Level()), st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e10),
+                    st.booleans(), st.floats(-1, 1), st.floats(0, 49),
+                ),
+            ),
+            st.booleans(),
+        ),
+        st.builds(LabelPolicy, st.floats(2, 1e6)),
     ),
     "slo": st.tuples(
         st.builds(
@@ -160,6 +222,8 @@ JUDGED: dict[str, Any] = {
     "rollout.gate": judge_gate,
     "acceptance": judge_candidate,
     "outcomes": judge_outcomes,
+    "labels": lambda facts, policy, now: judge_labels(facts, policy, now)[0],
+    "truth_shift": lambda facts, policy, now: judge_shift(facts, policy, now)[0],
 }
 
 

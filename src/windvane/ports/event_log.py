@@ -114,7 +114,7 @@ class ScoredRows:
 
     ``routed`` was to answer, ``answered`` did: another one after a fallback, "" for a rule or a
     constant. ``times`` (rows,) are of the predictions, in s; ``units`` (rows,) are alike for rows
-    of one tenant's unit, and 0 where the unit is not known."""
+    of one tenant's unit, and 0 where the unit is not known; ``tenants`` (rows,) are names."""
 
     routed: str
     answered: str
@@ -122,6 +122,7 @@ class ScoredRows:
     rollout: str
     times: NDArray[np.float64]
     units: NDArray[np.uint64]
+    tenants: NDArray[np.str_]
     outputs: Sequence[NDArray[np.float64]]
     labels: NDArray[np.float64]
 
@@ -131,6 +132,7 @@ class ScoredRows:
             self,
             times=self.times[rows],
             units=self.units[rows],
+            tenants=self.tenants[rows],
             outputs=[output[rows] for output in self.outputs],
             labels=self.labels[rows],
         )
@@ -155,6 +157,18 @@ class OutcomeCounts:
     out_of_range: int = 0
     revised: int = 0
     refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LabelDelays:
+    """Of one tenant's predictions that were made in one cohort (numbered from 0): how many ``rows``
+    there are, and how many of them had a label by bin of the time from the prediction to the first
+    one that names it; one bin more than there are edges."""
+
+    tenant: str
+    cohort: int
+    rows: int
+    labelled: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +354,24 @@ class EventLog(Protocol):
     ) -> list[OutcomeCounts]:
         """What became of the outcomes that were received in [start, end), by tenant. None is late
         where ``arrive_within_s`` is None. Raises LogTooSlow where it is not told ``within_s``."""
+        ...
+
+    def label_delays(
+        self,
+        model: str,
+        start: float,
+        cohort_s: float,
+        cohorts: int,
+        seen_until: float,
+        edges: Sequence[float],
+        *,
+        within_s: float | None = None,
+    ) -> list[LabelDelays]:
+        """How long labels took, of predictions in so many cohorts of ``cohort_s`` (s) each from
+        ``start`` on, by tenant; cohorts without a prediction are left out. Labels that were
+        received from ``seen_until`` on are not there yet. A delay is in the first bin whose edge it
+        does not exceed. Joined as in `outcome_counts`, whatever the label says. Raises LogTooSlow
+        where it is not told ``within_s``."""
         ...
 
     def sizes(self, recent_from: float) -> list[LogSize]:

@@ -72,7 +72,7 @@ def check_model_file(file: ModelFile) -> None:
     _field("watch.false_alarms", parse_budget, file.watch.false_alarms)
     for field, given, known in (
         ("watch.material", file.watch.material, [kind.value for kind in Kind]),
-        ("watch.outcomes", file.watch.outcomes, ["metric", "floor", "arrive_within"]),
+        ("watch.outcomes", file.watch.outcomes, ["metric", "floor", "margin", "arrive_within"]),
     ):
         for name in given:
             if name not in known:
@@ -86,6 +86,11 @@ def check_model_file(file: ModelFile) -> None:
     least = file.watch.outcomes.get("floor", 0.5)
     if not isinstance(least, int | float) or isinstance(least, bool) or not isfinite(least):
         raise BadModelFile("watch.outcomes: floor must be a number", hint="for example 0.62")
+    margin = file.watch.outcomes.get("margin", 0.05)
+    if not isinstance(margin, int | float) or isinstance(margin, bool) or not 0 <= margin < inf:
+        raise BadModelFile(
+            "watch.outcomes: margin must be a number from 0 on", hint="for example 0.05"
+        )
     if (within := file.watch.outcomes.get("arrive_within")) is not None:
         _field("watch.outcomes.arrive_within", parse_duration, within)
         if not parse_duration(within) > 0.0:

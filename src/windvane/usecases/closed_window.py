@@ -29,7 +29,8 @@ class ClosedWindow:
     ``counts`` are merged over everyone; ``layouts`` are those that carried counts are of, by id.
     ``watched_since`` is the start of the first window that was ever judged (s). ``complete``: no
     spool is missing whose events may belong to it, so what is not there did not happen.
-    ``keyless`` are tenants that had keys, all of which are revoked or have expired.
+    ``keyless`` are tenants that had keys, all of which are revoked or have expired. ``holdout`` are
+    the champion's own metrics on rows that it did not learn from.
     """
 
     file: ModelFile
@@ -44,6 +45,7 @@ class ClosedWindow:
     complete: bool = True
     keyless: frozenset[str] = frozenset()
     layouts: Mapping[str, Layout] = field(default_factory=dict[str, Layout])
+    holdout: Mapping[str, float] = field(default_factory=dict[str, float])
 
     @property
     def model(self) -> str:

@@ -35,10 +35,12 @@ States: TypeAlias = Mapping[str, StateRows]
 
 @dataclass(frozen=True, slots=True)
 class _Champion:
-    """What windows are counted and compared by: the champion's layout and training data."""
+    """What windows are counted and compared by: the champion's layout, training data and metrics
+    on its holdout."""
 
     layout: Layout
     baseline: Baseline
+    holdout: Mapping[str, float]
 
 
 @dataclass
@@ -208,7 +210,7 @@ def load_window(
     counts = _merge(layout, [sketch for key, sketch in sketches if key.arm not in NO_SAMPLE])
     return ClosedWindow(
         file, policy, live, layout, champion.baseline, start, sketches, counts,
-        progress.began, complete, _keyless(keys, start), layouts,
+        progress.began, complete, _keyless(keys, start), layouts, champion.holdout,
     )  # fmt: skip
 
 
@@ -217,7 +219,8 @@ def _champion(tx: Tx, live: Deployment, cache: WindowCache) -> _Champion:
     if held is None or held[0] != live.champion:
         record = tx.version(live.model, live.champion)
         layout = tx.layout(record.layout_id)
-        held = (live.champion, _Champion(layout, Baseline.from_bytes(record.baseline)))
+        baseline = Baseline.from_bytes(record.baseline)
+        held = (live.champion, _Champion(layout, baseline, record.metrics))
         cache.champions[live.model] = held
     return held[1]
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.outcomes import OutcomePolicy
-from windvane.core.statistics import LEAST_BLOCKS, reach_over_units
-from windvane.core.task import Quality, make_task
+from windvane.core.statistics import LEAST_BLOCKS, reach_over_time, reach_over_units
+from windvane.core.task import Quality, Task, make_task
 from windvane.ports.event_log import EventLog, OutcomeCounts, ScoredRows
 from windvane.usecases.count_outcomes import arrive_within_s
 from windvane.usecases.read_model_file import ModelFile
@@ -134,28 +134,40 @@ def _by_span(found: Sequence[ScoredRows], start: float, end: float) -> list[list
 def _quality(
     file: ModelFile, version: str, found: Sequence[ScoredRows], start: float, end: float
 ) -> SpanQuality:
-    """Labels of a contract that grew have two lengths: those of most rows are told."""
     task = make_task(file.contract.task)
+    return SpanQuality(start, end, version, *quality_by_unit(task, found, ALPHA))
+
+
+def quality_by_unit(
+    task: Task, found: Sequence[ScoredRows], alpha: float, *, over_time: bool = False
+) -> tuple[Quality, str, Literal["units", "rows"]]:
+    """The quality of one version's rows with bounds at level ``alpha`` for rows of one unit that go
+    wrong together (and ``over_time`` for rows of one time, or one day); what is missing for it to
+    be told; and what is independent.
+
+    Labels of a contract that grew have two lengths: those of most rows are told.
+    """
     shapes = [one.labels.shape[1:] for one in found]
     alike = [one for one in found if one.labels.shape[1:] == max(set(shapes), key=shapes.count)]
     outputs = [np.concatenate(parts) for parts in zip(*(f.outputs for f in alike), strict=True)]
     labels = np.concatenate([f.labels for f in alike])
     units = np.concatenate([f.units for f in alike])
-    quality = task.quality(outputs, labels, ALPHA)
+    quality = task.quality(outputs, labels, alpha)
     short_of = quality.missing
     if not short_of and quality.rows < LEAST_ROWS:
         short_of = f"{LEAST_ROWS - quality.rows} more rows with an outcome"
     if not short_of:
         clusters, count = _clusters(units)
         short_of = f"{LEAST_BLOCKS - count} more units" if count < LEAST_BLOCKS else ""
-        if not short_of and count < len(units):
-            parts = task.parts(outputs, labels)
-            if len(parts):
-                quality = quality.widened(reach_over_units(parts, clusters, ALPHA))
+        parts = np.empty(0) if short_of else task.parts(outputs, labels)
+        if len(parts) and count < len(units):
+            quality = quality.widened(reach_over_units(parts, clusters, alpha))
+        if len(parts) and over_time:
+            times = np.concatenate([one.times for one in alike])
+            quality = quality.widened(reach_over_time(parts, times, alpha)[0])
     if not short_of and not all(map(math.isfinite, (quality.value, quality.lower, quality.upper))):
         short_of = "a value that is a number"
-    independent = "units" if bool((units != 0).all()) else "rows"
-    return SpanQuality(start, end, version, quality, short_of, independent)
+    return quality, short_of, "units" if bool((units != 0).all()) else "rows"
 
 
 def _clusters(units: NDArray[np.uint64]) -> tuple[NDArray[np.int64], int]:

@@ -160,6 +160,8 @@ def test_scored_rows_say_when_of_which_unit_and_who_answered(log: DeltaEventLog)
     others = dict(zip(found[""].times.tolist(), found[""].units.tolist(), strict=True))
     assert others[DAY + 6] == 0, "nobody knows of which unit"
     assert len({unit, others[DAY + 5], 0}) == 3, "a unit is one tenant's"
+    tenants = dict(zip(found[""].times.tolist(), found[""].tenants.tolist(), strict=True))
+    assert tenants == {DAY + 5: "UA", DAY + 6: "AA"}
 
 
 def test_requests_that_the_gateway_refused_are_told_beside(log: DeltaEventLog) -> None:

@@ -97,7 +97,7 @@ def fresh(calm: Watcher) -> Watcher:
     [
         (nulls(1.0), Kind.OUTAGE, 1), (stuck(0.05), Kind.OUTAGE, 1), (stuck(9.0), Kind.OUTAGE, 1),
         (nulls(0.5), Kind.NULLS, 2), (nulls(0.1), Kind.NULLS, 6),
-        (plus(1.0), Kind.VALUES, 5), (plus(0.5), Kind.VALUES, 6), (times(2.0), Kind.VALUES, 5),
+        (plus(1.0), Kind.VALUES, 5), (plus(0.5), Kind.VALUES, 6), (times(2.0), Kind.VALUES, 6),
     ],
 )  # fmt: skip
 def test_faults_are_found_dated_and_ended(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from windvane.core.outcomes import OutcomePolicy, judge_outcomes
+from windvane.core.outcomes import OutcomeFacts, OutcomePolicy, judge_outcomes, outcomes_to_tell
 from windvane.core.task import Quality, TaskSpec, make_task
 from windvane.core.verdict import Outcome
 
@@ -15,34 +16,86 @@ AUC = Quality("auc", 0.5, 0.45, 0.55, 1_000)
 MAE = Quality("mae", 4.0, 3.5, 4.5, 1_000, larger_is_better=False)
 
 
+def of(quality: Quality, holdout: float | None = None) -> OutcomeFacts:
+    return OutcomeFacts("3", quality, holdout)
+
+
 @pytest.mark.parametrize(
-    ("facts", "floor", "outcome", "code"),
+    ("quality", "floor", "outcome", "code"),
     [
-        (AUC, 0.5, Outcome.PASS, "OUT-400"),
-        (AUC, 0.55, Outcome.PASS, "OUT-400"),  # at its bound
+        (AUC, 0.45, Outcome.PASS, "OUT-400"),  # its bound is at the floor
+        (AUC, 0.451, Outcome.HOLD, "OUT-403"),
+        (AUC, 0.5, Outcome.HOLD, "OUT-403"),
+        (AUC, 0.55, Outcome.HOLD, "OUT-403"),
         (AUC, 0.551, Outcome.FAIL, "OUT-401"),
-        (MAE, 4.0, Outcome.PASS, "OUT-400"),
-        (MAE, 3.5, Outcome.PASS, "OUT-400"),
+        (MAE, 4.5, Outcome.PASS, "OUT-400"),
+        (MAE, 4.0, Outcome.HOLD, "OUT-403"),
+        (MAE, 3.5, Outcome.HOLD, "OUT-403"),
         (MAE, 3.49, Outcome.FAIL, "OUT-401"),
         (replace(AUC, rows=49), 0.9, Outcome.HOLD, "OUT-402"),
         (replace(AUC, missing="3 more of the rarer label"), 0.9, Outcome.HOLD, "OUT-402"),
+        (replace(MAE, value=math.inf, upper=math.inf), 9.0, Outcome.HOLD, "OUT-402"),
     ],
 )
-def test_table(facts: Quality, floor: float, outcome: Outcome, code: str) -> None:
-    verdict = judge_outcomes(facts, OutcomePolicy(floor), 0.0)
+def test_table(quality: Quality, floor: float, outcome: Outcome, code: str) -> None:
+    verdict = judge_outcomes(of(quality), OutcomePolicy(floor), 0.0)
     assert (verdict.outcome, verdict.code) == (outcome, code)
     assert (verdict.missing != "") == (outcome is Outcome.HOLD)
 
 
+@pytest.mark.parametrize(
+    ("quality", "holdout", "margin", "code"),
+    [
+        (AUC, 0.5, 0.05, "OUT-400"),
+        (AUC, 0.51, 0.05, "OUT-403"),
+        (AUC, 0.61, 0.05, "OUT-404"),
+        (MAE, 3.6, 0.25, "OUT-400"),
+        (MAE, 3.2, 0.25, "OUT-403"),
+        (MAE, 2.7, 0.25, "OUT-404"),
+    ],
+)
+def test_a_version_is_held_to_its_own_holdout(
+    quality: Quality, holdout: float, margin: float, code: str
+) -> None:
+    """A floor says nothing of a model that was far above it."""
+    policy = OutcomePolicy(0.4 if quality.larger_is_better else 9.0, margin=margin)
+    assert judge_outcomes(of(quality, holdout), policy, 0.0).code == code
+
+
 def test_it_says_both_sides() -> None:
-    assert judge_outcomes(AUC, OutcomePolicy(0.62), 0.0).sentence == (
+    assert judge_outcomes(of(AUC), OutcomePolicy(0.62), 0.0).sentence == (
         "AUC 0.500 (0.450 to 0.550), floor 0.620, n=1,000"
     )
-    assert judge_outcomes(MAE, OutcomePolicy(3.0), 0.0).sentence == (
-        "MAE 4.000 (3.500 to 4.500), ceiling 3.000, n=1,000"
+    assert judge_outcomes(of(MAE, 3.5), OutcomePolicy(3.0, margin=0.2), 0.0).sentence == (
+        "MAE 4.000 (3.500 to 4.500), ceiling 3.000, holdout 3.500 + 20%, n=1,000"
     )
-    few = judge_outcomes(replace(AUC, rows=3), OutcomePolicy(0.62), 0.0)
+    few = judge_outcomes(of(replace(AUC, rows=3)), OutcomePolicy(0.62), 0.0)
     assert few.missing == "47 outcomes"
+
+
+def test_it_says_how_many_more_outcomes_would_tell() -> None:
+    """With the error of .05 at 1,000 rows, a distance of .025 asks for over 4 times as many at even
+    odds, and with power for (2.33 + .84)^2 / 2.33^2 as many again."""
+    held = judge_outcomes(of(AUC), OutcomePolicy(0.475), 0.0)
+    assert held.missing == "about 6,418 more outcomes as these"
+    at_it = judge_outcomes(of(AUC), OutcomePolicy(0.5), 0.0)
+    assert at_it.missing == "over 1,000,000 more outcomes as these"
+
+
+def test_as_many_more_as_it_says_do_tell_in_four_of_five_cases() -> None:
+    rng = np.random.default_rng(4)
+    task, policy = make_task(TaskSpec("regression")), OutcomePolicy(1.0, margin=9.0)
+
+    def verdict_of(rows: int) -> Quality:
+        labels = np.zeros(rows)
+        return task.quality([rng.normal(0.0, 0.95 / math.sqrt(2 / math.pi), rows)], labels, 0.01)
+
+    first = verdict_of(400)
+    seen = replace(first, value=0.95, upper=0.95 + first.upper - first.value)
+    wanted = 400 + outcomes_to_tell(seen, 1.0, 0.01)
+    told = sum(judge_outcomes(of(verdict_of(wanted)), policy, 0.0).code == "OUT-400"
+               for _ in range(100))  # fmt: skip
+    assert 65 <= told <= 95
 
 
 def test_a_model_at_the_floor_is_seldom_blamed() -> None:
@@ -53,7 +106,7 @@ def test_a_model_at_the_floor_is_seldom_blamed() -> None:
     labels = np.repeat([1.0, 0.0], 100)
     failed = sum(
         judge_outcomes(
-            task.quality([rng.integers(0, 10, 200) / 10.0], labels, policy.alpha), policy, 0.0
+            of(task.quality([rng.integers(0, 10, 200) / 10.0], labels, policy.alpha)), policy, 0.0
         ).failed
         for _ in range(300)
     )
@@ -64,4 +117,4 @@ def test_a_model_that_lost_its_skill_is_blamed() -> None:
     rng = np.random.default_rng(6)
     labels = (rng.random(4_000) < 0.2).astype(float)
     quality = make_task(TaskSpec()).quality([rng.random(4_000)], labels, 0.01)
-    assert judge_outcomes(quality, OutcomePolicy(0.62), 0.0).failed
+    assert judge_outcomes(of(quality), OutcomePolicy(0.62), 0.0).failed

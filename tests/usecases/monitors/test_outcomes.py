@@ -18,25 +18,33 @@ from windvane.usecases.replay_decision import replay_decision
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
 
-def log_scored(harness: Harness, window: int, n: int, *, right: bool, later_s: float = 0.0) -> None:
-    """``n`` answers with their outcomes, all right or all wrong, which come ``later_s``."""
+def log_scored(
+    harness: Harness, window: int, n: int, *, right: bool | float, later_s: float = 0.0,
+    answered: str = "1", units: int = 0, contrary: float = 0.0,
+) -> None:  # fmt: skip
+    """``n`` answers of as many units, or of ``units``, with their outcomes, which come ``later_s``:
+    all right or all wrong, but of the first ``contrary`` part of the units."""
     ts = START + WINDOW_S * window + 1.0
     events: list[Any] = []
     contract = read_model_file(FILE).contract
     for i in range(n):
         late = float(i % 2)
-        output = 0.9 if bool(late) == right else 0.1
-        name = f"w{window}-{i}"
+        unit = i // 2 % (units or n)
+        meant = bool(right) != (unit < contrary * (units or n))
+        output = 0.9 if bool(late) == meant else 0.1
+        name = f"w{window}-{answered}-{i}"
         events.append(
             predicted_event(
-                name, ts, MODEL, "AA", contract.id, unit="u", values=[1.0, "dl", 1.0],
-                outputs=[output],
+                name, ts + i * 0.05, MODEL, "AA", contract.id, unit=f"u{unit}",
+                values=[1.0, "dl", 1.0], outputs=[output], routed="1", answered=answered,
             )
         )  # fmt: skip
-        events.append(OutcomeSeen(name, ts + later_s, MODEL, "AA", contract.id, name, 0, late))
-    start = 100_000 * window
-    entries = [LogEntry("m/w9", start + i, event) for i, event in enumerate(events)]
-    harness.log.append("m/w9", start + len(events), entries, {contract.id: contract})
+        events.append(
+            OutcomeSeen(name, ts + i * 0.05 + later_s, MODEL, "AA", contract.id, name, 0, late)
+        )
+    spool, start = f"m/v{answered}", 100_000 * window
+    entries = [LogEntry(spool, start + i, event) for i, event in enumerate(events)]
+    harness.log.append(spool, start + len(events), entries, {contract.id: contract})
 
 
 def test_bad_outcomes_open_an_incident_and_good_ones_close_it(harness: Harness) -> None:
@@ -82,6 +90,55 @@ def test_missing_outcomes_neither_open_nor_close(harness: Harness) -> None:
         harness.judge()
     assert outcomes(harness, "outcomes") == "FH"
     assert only(harness, f"outcomes:{MODEL}").closed_at is None
+
+
+def test_only_an_answer_that_is_known_to_be_good_closes_it(harness: Harness) -> None:
+    """One that straddles the floor was a PASS and closed the incident. Rows of one unit go wrong
+    together: the interval is that of 12 units, and not of 400 rows."""
+    for i in range(100):
+        if i in (3, 23, 43):
+            log_scored(harness, i, 400, right=i == 43, units=12 if i == 43 else 0,
+                       contrary=0.25 if i == 43 else 0.0)  # fmt: skip
+        if i == 63:
+            log_scored(harness, i, 400, right=True)
+        harness.traffic(i)
+        harness.judge()
+    assert outcomes(harness, "outcomes") == "FFHPH"
+    with harness.store.read() as tx:
+        looks = tx.verdicts(MODEL, "outcomes", 0.0, 5)
+    assert looks[2].code == "OUT-403"
+    assert looks[2].detail["lower"] < 0.6 < looks[2].detail["upper"]
+    assert "more outcomes" in looks[2].detail["missing"]
+    incident = only(harness, f"outcomes:{MODEL}")
+    assert incident.closed_at == START + WINDOW_S * 80
+
+
+def test_the_champion_is_judged_by_what_it_answered_itself(harness: Harness) -> None:
+    """A constant that answered for it, or a version of before, makes it neither good nor bad."""
+    for i in range(20):
+        if i == 3:
+            log_scored(harness, i, 400, right=False)
+            log_scored(harness, i, 1_200, right=True, answered="")
+        harness.traffic(i)
+        harness.judge()
+    assert outcomes(harness, "outcomes") == "F"
+    with harness.store.read() as tx:
+        (look,) = tx.verdicts(MODEL, "outcomes", 0.0, 5)
+    assert (look.detail["version"], look.detail["scored"], look.detail["auc"]) == ("1", 400, 0.0)
+    (other,) = look.detail["others"]
+    assert (other["version"], other["scored"], other["value"]) == ("", 1_200, 1.0)
+
+
+def test_a_version_that_is_far_below_its_holdout_is_told_above_the_floor(harness: Harness) -> None:
+    harness.clock.at += 1
+    harness.apply(FILE.replace("{floor: 0.6}", "{floor: 0.2, margin: 0.1}"))
+    for i in range(20):
+        if i == 3:
+            log_scored(harness, i, 4_000, right=True, contrary=0.5)
+        harness.traffic(i)
+        harness.judge()
+    assert outcomes(harness, "outcomes") == "F"
+    assert "holdout 0.700 - 0.100" in only(harness, f"outcomes:{MODEL}").title
 
 
 def test_outcomes_that_may_take_longer_than_a_look_are_scored_when_they_are_due(

@@ -24,6 +24,7 @@ from windvane.adapters.delta.durable import force_commits
 from windvane.adapters.delta.newest import read_newest
 from windvane.adapters.delta.questions import (
     count_rows,
+    read_label_delays,
     read_outcome_counts,
     read_recent_keys,
     read_refusals,
@@ -37,6 +38,7 @@ from windvane.adapters.delta.tables import PARTITIONS, TABLES, bucket_of, table_
 from windvane.core.health import LogSize
 from windvane.core.task import Contract
 from windvane.ports.event_log import (
+    LabelDelays,
     LogEntry,
     LogKind,
     LogRows,
@@ -250,6 +252,21 @@ class DeltaEventLog:
     ) -> list[OutcomeCounts]:
         return read_outcome_counts(
             self._tables, model, contract, start, end, arrive_within_s, within_s
+        )
+
+    def label_delays(
+        self,
+        model: str,
+        start: float,
+        cohort_s: float,
+        cohorts: int,
+        seen_until: float,
+        edges: Sequence[float],
+        *,
+        within_s: float | None = None,
+    ) -> list[LabelDelays]:
+        return read_label_delays(
+            self._tables, model, start, cohort_s, cohorts, seen_until, edges, within_s
         )
 
     def sizes(self, recent_from: float) -> list[LogSize]:

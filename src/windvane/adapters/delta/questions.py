@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -27,7 +27,7 @@ from windvane.adapters.delta.table_folder import (
 from windvane.adapters.delta.tables import FEATURE_MAPS, OUTPUT_NUMBERS, TABLES, output_map
 from windvane.core.signature import OutputSpec, kind_of
 from windvane.core.task import Contract, Task, make_task
-from windvane.ports.event_log import WRONG_OUTCOMES, OutcomeCounts, ScoredRows
+from windvane.ports.event_log import WRONG_OUTCOMES, LabelDelays, OutcomeCounts, ScoredRows
 from windvane.ports.events import dedupe_key
 
 _FEATURES = "features."
@@ -35,7 +35,7 @@ _DAY_S = 86_400.0
 _KEY_DAYS = 31
 # An outcome names a prediction by our id, or by the client's where that stands for one only of all
 # that are in the log: whether it does must not depend on which span is asked about.
-_JOINED = """
+_NAMED = """
 WITH found AS (
     SELECT * FROM predictions
     WHERE model = $model AND day BETWEEN $first_day AND $last_day AND ts >= $start AND ts < $end
@@ -62,7 +62,11 @@ names AS (
     UNION
     SELECT tenant, named, any_value(prediction_id) FROM meant
     GROUP BY tenant, named HAVING count(*) = 1
-),
+)
+"""
+_JOINED = (
+    _NAMED
+    + """,
 truth AS (
     SELECT names.tenant, names.prediction_id, o.row, min(o.ts) AS first_ts,
         last(o.value ORDER BY o.ts, o.position, o.spool) AS value
@@ -72,11 +76,29 @@ truth AS (
 )
 SELECT p.routed, p.answered, p.arm, p.rollout, epoch(p.ts) AS ts_,
     CASE WHEN p.unit = '' THEN 0 ELSE hash(p.tenant, p.unit) END AS unit_,
-    truth.value AS label_, {outputs}
+    p.tenant AS tenant_, truth.value AS label_, {outputs}
 FROM found p JOIN truth USING (tenant, prediction_id, row)
 WHERE epoch(truth.first_ts) - epoch(p.ts) <= $within AND could_be_label(truth.value)
 {newest}
 """
+)
+_DELAYS = (
+    _NAMED
+    + """,
+came AS (
+    SELECT names.tenant, names.prediction_id, o.row, min(epoch(o.ts)) AS first_ts
+    FROM outcomes o JOIN names ON o.tenant = names.tenant AND o.prediction_id = names.named
+    WHERE o.model = $model AND o.ts < $seen
+    GROUP BY names.tenant, names.prediction_id, o.row
+)
+SELECT p.tenant, CAST(floor((epoch(p.ts) - $first) / $cohort_s) AS INTEGER) AS cohort,
+    CASE WHEN came.first_ts IS NULL THEN -1
+        ELSE len(list_filter($edges, lambda edge: edge < came.first_ts - epoch(p.ts))) END AS bin,
+    count(*)
+FROM found p LEFT JOIN came USING (tenant, prediction_id, row)
+GROUP BY ALL ORDER BY ALL
+"""
+)
 _NEWEST = "ORDER BY p.ts DESC, p.prediction_id, p.row LIMIT $limit"
 # Of a client's id that stands for several predictions nobody can say which was meant.
 _STATES = """
@@ -123,6 +145,11 @@ GROUP BY tenant
 _NO_PREDICTIONS = (
     "(SELECT '' AS model, '' AS tenant, '' AS prediction_id, '' AS request_id, 0 AS row, "
     "TIMESTAMPTZ '1970-01-01' AS ts WHERE false)"
+)
+
+_NO_OUTCOMES = (
+    "CREATE VIEW outcomes AS SELECT '' AS model, '' AS tenant, '' AS prediction_id, 0 AS row, "
+    "TIMESTAMPTZ '1970-01-01' AS ts WHERE false"
 )
 
 
@@ -330,17 +357,58 @@ def _scored(
     place: tuple[str, ...], rows: list[tuple[Any, ...]], specs: tuple[OutputSpec, ...]
 ) -> ScoredRows:
     # A contract that grew has labels of two lengths: those of most rows are told.
-    width = Counter(len(row[2]) for row in rows).most_common(1)[0][0]
-    columns = list(zip(*(row for row in rows if len(row[2]) == width), strict=True))
+    width = Counter(len(row[3]) for row in rows).most_common(1)[0][0]
+    columns = list(zip(*(row for row in rows if len(row[3]) == width), strict=True))
     times, units = np.array(columns[0], np.float64), np.array(columns[1], np.uint64)
-    labels = np.array(columns[2], np.float64)
+    tenants, labels = np.array(columns[2], np.str_), np.array(columns[3], np.float64)
     outputs = [
         np.array(column, np.float64).reshape(-1, *spec.shape)
-        for spec, column in zip(specs, columns[3:], strict=True)
+        for spec, column in zip(specs, columns[4:], strict=True)
     ]
     labels = labels[:, 0] if width == 1 else labels
     routed, answered, arm, rollout = place
-    return ScoredRows(routed, answered, arm, rollout, times, units, outputs, labels)
+    return ScoredRows(routed, answered, arm, rollout, times, units, tenants, outputs, labels)
+
+
+def read_label_delays(
+    tables: TableFolder,
+    model: str,
+    start: float,
+    cohort_s: float,
+    cohorts: int,
+    seen_until: float,
+    edges: Sequence[float],
+    within_s: float | None,
+) -> list[LabelDelays]:
+    end = start + cohorts * cohort_s
+    since: Pruning = [f"day >= '{utc(start - _DAY_S).date()}'"]
+    given: dict[str, Any] = {
+        "model": model,
+        "start": utc(start),
+        "end": utc(end),
+        "first_day": str(utc(start).date()),
+        "last_day": str(utc(max(start, end)).date()),
+        "seen": utc(seen_until),
+        "first": start,
+        "cohort_s": cohort_s,
+        "edges": list(edges),
+    }
+    with connect() as c, reading(c, within_s):
+        if not tables.any_file("predictions", of_model(model) + in_span(start, end)):
+            return []
+        tables.show(c, "predictions", of_model(model))
+        if not tables.show(c, "outcomes", of_model(model) + since):
+            c.execute(_NO_OUTCOMES)
+        found = c.execute(_DELAYS.format(present="true"), given).fetchall()
+    held: dict[tuple[str, int], list[int]] = {}
+    for tenant, cohort, at, rows in found:
+        # A sum of floats may put the last instant into a cohort that is not there.
+        counts = held.setdefault((tenant, min(cohort, cohorts - 1)), [0] * (len(edges) + 2))
+        counts[at] += rows
+    return [
+        LabelDelays(tenant, cohort, sum(counts), tuple(counts[:-1]))
+        for (tenant, cohort), counts in sorted(held.items())
+    ]
 
 
 def read_outcome_counts(

@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 _LEAST_ROWS = 8
 _FAR = 4.0  # deviations of a healthy window
 _MOST_TENANTS = 0.5  # of those that can be told: more of them are everyone
-_VALUES = (Measure.LOCATION, Measure.SPREAD, Measure.SHAPE)
+_VALUES = (Measure.LOCATION, Measure.SPREAD, Measure.POSITION, Measure.SHAPE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +17,7 @@ Flags = NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class AxisIndex:
     """Where each axis lies in flat counts.
 
@@ -37,6 +37,13 @@ class AxisIndex:
     @property
     def size(self) -> int:
         return len(self.axis)
+
+    @cached_property
+    def positions(self) -> Floats:
+        """Where each bin lies among those of its axis (size,), 0 to 1: the bins of a number hold
+        equal parts of the training data, so it is the middle rank in that."""
+        place = np.arange(len(self.axis)) - self.first[self.axis]
+        return np.where(self.null, 0.0, (place - 0.5) / np.maximum(self.bins, 1)[self.axis])
 
     @property
     def bins(self) -> Places:

@@ -23,7 +23,15 @@ from windvane.core.drift.deviation import (
     effects,
     measure_deviations,
 )
-from windvane.core.drift.forecast import Forecast, Residuals, learn, mean_variance, residuals
+from windvane.core.drift.forecast import (
+    Forecast,
+    Residuals,
+    largest_residual,
+    learn,
+    mean_variance,
+    residuals,
+    run_variance,
+)
 from windvane.core.drift.judge import Kind, Reading, StreamState
 from windvane.core.drift.outage import Runs, Total, extend_runs, learn_often, log_chance
 from windvane.core.sketch import Layout
@@ -36,6 +44,8 @@ _DOUBT = 0.5
 """The part of an alarm's log evidence from which nothing is learned any more."""
 _MOST_OVERDISPERSION = 1e6
 _FADES = 0.5
+_HOURS_LAST = 8.0  # windows that an hour's own level lasts, about
+_RANKED_A_DEGREE, _FREEDOM = 150.0, (3.0, 8.0)
 _BEYOND = 1.5  # times the largest healthy residual
 _ONE_SIDED = np.arange(MEASURES) >= Measure.SHAPE
 _USUAL = 2.0  # deviations that few healthy windows exceed
@@ -44,7 +54,7 @@ _WORDS = {
     Total.UNSEEN: "values hardly ever seen",
     Total.CONSTANT: "one value",
 }
-VALUE_MEASURES = (Measure.LOCATION, Measure.SPREAD, Measure.SHAPE)
+VALUE_MEASURES = (Measure.LOCATION, Measure.SPREAD, Measure.POSITION, Measure.SHAPE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,13 +98,14 @@ class Cell:
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
     """A cell's rows that are enough to be looked at, and what was measured of them. ``at``: the
-    middle of the time that they came in (s)."""
+    middle of the time that they came in (s). ``ranks``: healthy residuals, as in `Forecast`."""
 
     counts: Counts
     at: float
     reference: Reference
     found: Deviations
     residuals: Residuals
+    ranks: Floats
 
 
 def gather(cell: Cell, counts: Counts, start: float, reference: Reference) -> Cell:
@@ -123,7 +134,8 @@ def look(
     at = ((cell.waits if cell.waits is not None else end) + end) / 2.0
     uniform = np.random.default_rng(seed).random(found.value.shape)
     left = residuals(cell.forecast, found, at, uniform, ranks)
-    return Look(cell.waiting, at, reference, found, left)
+    known = cell.forecast.ranks if ranks is None else ranks
+    return Look(cell.waiting, at, reference, found, left, known)
 
 
 def outage_readings(
@@ -131,8 +143,9 @@ def outage_readings(
 ) -> list[Reading]:
     """Of each feature whose last rows are all alike in a way that healthy ones hardly are, and of
     those whose alarm is open."""
-    total_variance = cell.forecast.lag0 + _hour_variance(cell.forecast)
-    spread = total_variance / np.maximum(cell.forecast.chance, 1e-300)
+    # Rows of a run are as dependent as slow waves make them, within windows and across.
+    slow = run_variance(cell.forecast) + _HOURS_LAST * _hour_variance(cell.forecast)
+    spread = slow / np.maximum(cell.forecast.chance, 1e-300)
     worst = np.clip(np.nan_to_num(spread), 1.0, _MOST_OVERDISPERSION)
     of_values = worst[:, Measure.LOCATION]
     chance = np.minimum(
@@ -215,13 +228,15 @@ def readings(
 def _far_chance(cell: Cell, seen: Look) -> Floats:
     """Chances (axes, MEASURES) by assumption, not by rank, which is never rarer than one in as many
     as are known; 1 unless a residual is well beyond all healthy ones. Of values, that residuals
-    have tails no heavier than Student's with three degrees of freedom; of nulls, that their rate
+    have tails no heavier than Student's with three to eight degrees of freedom, more the more
+    healthy ones are known; of nulls, that their rate
     is the largest of healthy windows (exact, binomial)."""
     z, held, found = seen.residuals.z, cell.forecast, seen.found
-    beyond = _BEYOND * held.largest
+    beyond = _BEYOND * largest_residual(seen.ranks)
     size = np.where(_ONE_SIDED, np.maximum(z, 0.0), np.abs(z))
     sides = np.where(_ONE_SIDED, 1.0, 2.0)
-    chance = sides * np.asarray(scipy.special.stdtr(3.0, -size), np.float64)
+    freedom = np.clip(seen.ranks.sum(axis=-1) / _RANKED_A_DEGREE, *_FREEDOM)
+    chance = sides * np.asarray(scipy.special.stdtr(freedom, -size), np.float64)
     error = np.sqrt(seen.residuals.variance[:, Measure.NULLS])
     usual = found.value[:, Measure.NULLS] - seen.residuals.left[:, Measure.NULLS]
     most = np.clip(

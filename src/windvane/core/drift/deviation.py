@@ -22,13 +22,15 @@ class Measure(enum.IntEnum):
     LOCATION: of a number the mean rank in the reference minus 1/2, of names the rise of the
     share that training never had. SPREAD: the rise of the mean distance of that rank from the
     middle. SHAPE: the Jensen-Shannon divergence of the values beyond what chance gives. NULLS:
-    the rise of the null share.
+    the rise of the null share. POSITION: of a number the shift of its mean rank in the training
+    data: beyond the recent past altogether all values have one rank there.
     """
 
     LOCATION = 0
     SPREAD = 1
-    SHAPE = 2
-    NULLS = 3
+    POSITION = 2
+    SHAPE = 3
+    NULLS = 4
 
 
 MEASURES = len(Measure)
@@ -96,16 +98,14 @@ class Reference:
         return np.where(self.index.null, 0.0, np.abs(2.0 * self.ranks - 1.0))
 
     @cached_property
-    def moments(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Means and variances (axes,) of ranks, then of distances."""
+    def moments(self) -> tuple[tuple[Floats, Floats], ...]:
+        """Means and variances (axes,) of ranks, of distances, and of positions."""
         index, q = self.index, self.shares
-        rank, distance = index.sum(q * self.ranks), index.sum(q * self.distances)
-        return (
-            rank,
-            np.maximum(index.sum(q * self.ranks**2) - rank**2, 0.0),
-            distance,
-            np.maximum(index.sum(q * self.distances**2) - distance**2, 0.0),
-        )
+        out: list[tuple[Floats, Floats]] = []
+        for score in (self.ranks, self.distances, index.positions):
+            mean = index.sum(q * score)
+            out.append((mean, np.maximum(index.sum(q * score**2) - mean**2, 0.0)))
+        return tuple(out)
 
 
 def measure_deviations(counts: Counts, reference: Reference) -> Deviations:
@@ -117,7 +117,8 @@ def measure_deviations(counts: Counts, reference: Reference) -> Deviations:
     known = index.sum(values)
     least = np.maximum(known, 1.0)
     expected = reference.shares * index.spread(least)
-    rank, rank_variance, distance, distance_variance = reference.moments
+    scores = (reference.ranks, reference.distances, index.positions)
+    moments = reference.moments
     js_mean, js_variance = js_chance(expected)
     psi_mean, _ = psi_chance(expected)
     null = index.null
@@ -128,8 +129,10 @@ def measure_deviations(counts: Counts, reference: Reference) -> Deviations:
     nulls = held[index.first] / np.maximum(rows, 1.0)
     value = np.stack(
         [
-            index.sum(values * reference.ranks) / least - rank,
-            index.sum(values * reference.distances) / least - distance,
+            *(
+                index.sum(values * score) / least - mean
+                for score, (mean, _) in zip(scores, moments, strict=True)
+            ),
             (index.sum(js_terms(values, expected)) - index.sum(js_mean)) / least,
             nulls - reference.nulls,
         ],
@@ -137,18 +140,21 @@ def measure_deviations(counts: Counts, reference: Reference) -> Deviations:
     )
     chance = np.stack(
         [
-            rank_variance / least,
-            distance_variance / least,
+            *(variance / least for _, variance in moments),
             index.sum(js_variance) / least**2,
             reference.nulls * (1.0 - reference.nulls) / np.maximum(rows, 1.0),
         ],
         axis=-1,
     )
     units = np.stack(
-        [rank_variance, distance_variance, np.ones_like(rank), np.ones_like(rank)], axis=-1
+        [*(variance for _, variance in moments), np.ones_like(known), np.ones_like(known)],
+        axis=-1,
     )
+    # In training all positions are alike: in a season that has few of them, it is their unit.
+    units[:, Measure.POSITION] = np.maximum(units[:, Measure.POSITION], 1.0 / 12.0)
     value[known < 1.0, : Measure.NULLS] = np.nan
     value[~index.ordered, Measure.SPREAD] = np.nan
+    value[~index.ordered, Measure.POSITION] = np.nan
     value[~index.ordered & ~index.open_ended, Measure.LOCATION] = np.nan
     value[rows < 1.0] = np.nan
     return Deviations(

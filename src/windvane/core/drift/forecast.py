@@ -34,6 +34,7 @@ _SLOT_PRIOR = 8.0
 _FARTHEST = 0.995  # an autoregression that never returns has no level
 _WANDERS = 2.5  # times its own deviation: how far from its level a forecast may follow
 _CLIPPED = 6.0
+_FOLLOWED = 4.0  # errors that a forecast follows a window by
 _UNRANKED = 20  # residuals before the error is known well enough to rank by
 _MOST_RANKED = 4_000.0
 EDGES = np.concatenate([np.arange(0.0, 4.0, 0.25), np.geomspace(4.0, 40.0, 24)])
@@ -85,17 +86,6 @@ class Forecast:
         "seen", "level", "lag0", "lag1", "lag2", "chance", "before", "before2", "ahead",
         "ahead_variance", "ranks",
     )  # fmt: skip
-
-    @property
-    def largest(self) -> Floats:
-        """A residual (axes, MEASURES) that no healthy one exceeded, in units of its error; infinite
-        where some lay beyond all bins."""
-        if not self.ranks.shape[-1]:
-            return np.full(self.level.shape, np.inf)
-        some = self.ranks > 0.0
-        top = RANKED - 1 - np.argmax(some[..., ::-1], axis=-1)
-        upper = np.append(EDGES[1:], np.inf)[top]
-        return np.where(some.any(axis=-1), upper, np.inf)
 
     @property
     def ranked(self) -> Floats:
@@ -178,6 +168,15 @@ def residuals(
     return Residuals(p, np.nan_to_num(z), left, np.maximum(held.lag0, found.chance))
 
 
+def largest_residual(ranks: Floats) -> Floats:
+    """What no healthy residual exceeded (axes, MEASURES), in units of its error; infinite where some
+    lay beyond all bins, and where none is known."""
+    some = ranks > 0.0
+    top = RANKED - 1 - np.argmax(some[..., ::-1], axis=-1)
+    upper = np.append(EDGES[1:], np.inf)[top]
+    return np.where(some.any(axis=-1), upper, np.inf)
+
+
 def mean_variance(held: Forecast, looks: Floats) -> Floats:
     """Variance (axes, MEASURES) of the mean of what is left over so many ``looks`` in a
     row (axes, MEASURES), which follow each other. Source: Durbin & Koopman, section 3.4."""
@@ -185,6 +184,14 @@ def mean_variance(held: Forecast, looks: Floats) -> Floats:
     slow = wander * (1.0 + regression) / np.maximum(1.0 - regression, 1.0 - _FARTHEST)
     count = np.maximum(looks, 1.0)
     return np.minimum(slow / count, wander) + np.maximum(held.lag0 - wander, 0.0) / count
+
+
+def run_variance(held: Forecast) -> Floats:
+    """Variance (axes, MEASURES) of one window's mean that as many independent windows would have
+    for the mean of a long run to vary as it does."""
+    regression, wander, _ = _parameters(held)
+    slow = wander * (1.0 + regression) / np.maximum(1.0 - regression, 1.0 - _FARTHEST)
+    return np.maximum(held.lag0 - wander, 0.0) + slow
 
 
 def learn(held: Forecast, found: Deviations, at: float, mask: Flags, follow: Flags) -> Forecast:
@@ -200,9 +207,12 @@ def learn(held: Forecast, found: Deviations, at: float, mask: Flags, follow: Fla
     variance = np.maximum(ahead_variance + expected.overdispersion * found.chance, 1e-300)
     gain = ahead_variance / variance
     seen_now = present & follow
+    # A jump is not followed at once: what wanders comes back into reach, what broke does not.
+    most = _FOLLOWED * np.sqrt(variance)
+    innovation = np.clip(left - ahead, -most, most)
     after = replace(
         held,
-        ahead=np.where(seen_now, ahead + gain * (left - ahead), ahead),
+        ahead=np.where(seen_now, ahead + gain * innovation, ahead),
         ahead_variance=np.where(seen_now, (1.0 - gain) * ahead_variance, ahead_variance),
     )
     z = (left - ahead) / np.sqrt(variance)

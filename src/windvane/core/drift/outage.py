@@ -87,7 +87,9 @@ def _totals(
     some = known > 0
     odd = index.sum(np.where(reference.rare, counts, 0).astype(np.float64))
     unseen = some & (odd == known)
-    constant = some & (most == known) & ~unseen
+    # Beyond its edges a number may have any value: all rows there are no constant.
+    inner = ~index.ordered | ((at > index.first + 1) & (at < index.last))
+    constant = some & (most == known) & ~unseen & inner
     return rows, known, at, np.stack([(known == 0) & (rows > 0), unseen, constant], axis=-1)
 
 

@@ -90,7 +90,11 @@ def compare_samples(layout: Layout, chunks: Counts, current: Counts) -> tuple[Si
         depends = np.where(larger, part, depends)
         freedom = np.where(larger, float(count - 1), np.minimum(freedom, count - 1))
         shape_freedom = np.minimum(shape_freedom, np.maximum(free, 1.0))
-    one = found.chance * depends * np.stack([more, more, more, 1.0 + rows / past_rows], axis=-1)
+    one = (
+        found.chance
+        * depends
+        * np.stack([*[more] * Measure.NULLS, 1.0 + rows / past_rows], axis=-1)
+    )
     z = np.abs(found.value) / np.sqrt(np.maximum(one, 1e-300))
     p = 2.0 * scipy.special.stdtr(freedom, -z)
     shape = (found.value[:, Measure.SHAPE] * known + mean) / np.maximum(mean * more, 1e-300)

@@ -1,5 +1,70 @@
 """How good were the answers, once the truth is known?"""
 
-from windvane.core.outcomes.judge import OutcomePolicy, judge_outcomes
+from windvane.core.outcomes.betting import log_bet
+from windvane.core.outcomes.delays import DELAY_EDGES, DelayCurve, LabelCohort, delay_curve
+from windvane.core.outcomes.judge import (
+    OutcomeFacts,
+    OutcomePolicy,
+    judge_outcomes,
+    least_of_holdout,
+    outcomes_to_tell,
+)
+from windvane.core.outcomes.labels import (
+    CODES_OF_LABELS,
+    LabelFacts,
+    LabelFault,
+    LabelPolicy,
+    ShareReading,
+    is_bad,
+    judge_labels,
+    sentence_of,
+)
+from windvane.core.outcomes.shift import (
+    CODES,
+    LEAST_UNITS,
+    CellFacts,
+    Level,
+    Reading,
+    Shift,
+    ShiftPolicy,
+    ShiftState,
+    UnitValues,
+    judge_shift,
+    read_cell,
+    read_over,
+    strength,
+)
 
-__all__ = ["OutcomePolicy", "judge_outcomes"]
+__all__ = [
+    "CODES",
+    "CODES_OF_LABELS",
+    "DELAY_EDGES",
+    "LEAST_UNITS",
+    "CellFacts",
+    "DelayCurve",
+    "LabelCohort",
+    "LabelFacts",
+    "LabelFault",
+    "LabelPolicy",
+    "Level",
+    "OutcomeFacts",
+    "OutcomePolicy",
+    "Reading",
+    "ShareReading",
+    "Shift",
+    "ShiftPolicy",
+    "ShiftState",
+    "UnitValues",
+    "delay_curve",
+    "is_bad",
+    "judge_labels",
+    "judge_outcomes",
+    "judge_shift",
+    "least_of_holdout",
+    "log_bet",
+    "outcomes_to_tell",
+    "read_cell",
+    "read_over",
+    "sentence_of",
+    "strength",
+]

@@ -1,37 +1,106 @@
-"""How good were the answers, by their task's own metric?"""
+"""How good were the answers of one version, by their task's own metric?"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import scipy
 
 from windvane.core.task import Quality, metric_name
 from windvane.core.verdict import Outcome, Verdict
 
+_POWER = 0.8
+_MOST_MORE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeFacts:
+    """What one ``version`` answered over a span. The bounds of ``quality`` hold where rows of one
+    unit, and rows near in time, go wrong together; ``holdout`` is the version's own value of the
+    metric on rows that it did not learn from, None where nobody knows it."""
+
+    version: str
+    quality: Quality
+    holdout: float | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class OutcomePolicy:
-    """``floor`` is the least good value of the metric; ``alpha`` the level of its bounds."""
+    """``floor`` is the least good value of the metric, ``margin`` by how much it may be worse than
+    on the version's holdout: absolute where larger is better, else a share of it. ``alpha`` is the
+    level of the bounds, for each of the two."""
 
     floor: float
     alpha: float = 0.01
     min_rows: int = 50
-    revision: int = 2
+    margin: float = 0.05
+    revision: int = 3
 
 
-def judge_outcomes(facts: Quality, policy: OutcomePolicy, now: float) -> Verdict:
-    """FAIL only when the metric is on the wrong side of the floor beyond its sampling error."""
+def judge_outcomes(facts: OutcomeFacts, policy: OutcomePolicy, now: float) -> Verdict:
+    """FAIL only when the metric is on the wrong side of the floor, or further from the holdout
+    than the margin, beyond its sampling error; PASS only when it is beyond that on the right side
+    of both. In between nobody can tell, and the verdict says how many outcomes would."""
     del now
-    if facts.missing:
-        return Verdict(Outcome.HOLD, "OUT-402", f"n={facts.rows:,}", facts.missing)
-    if facts.rows < policy.min_rows:
-        message = f"{facts.rows:,} outcomes, {policy.min_rows:,} needed"
-        return Verdict(
-            Outcome.HOLD, "OUT-402", message, f"{policy.min_rows - facts.rows:,} outcomes"
-        )
-    name = metric_name(facts.metric)
-    bounds = f"({facts.lower:.3f} to {facts.upper:.3f})"
-    word = "floor" if facts.larger_is_better else "ceiling"
-    sides = f"{name} {facts.value:.3f} {bounds}, {word} {policy.floor:.3f}, n={facts.rows:,}"
-    if facts.worse_than(policy.floor):
-        return Verdict(Outcome.FAIL, "OUT-401", sides)
-    return Verdict(Outcome.PASS, "OUT-400", sides)
+    quality = facts.quality
+    if quality.missing:
+        return Verdict(Outcome.HOLD, "OUT-402", f"n={quality.rows:,}", quality.missing)
+    if quality.rows < policy.min_rows:
+        short = f"{policy.min_rows - quality.rows:,} outcomes"
+        message = f"{quality.rows:,} outcomes, {policy.min_rows:,} needed"
+        return Verdict(Outcome.HOLD, "OUT-402", message, short)
+    if not all(map(math.isfinite, (quality.value, quality.lower, quality.upper))):
+        sentence = f"{metric_name(quality.metric)} is no number, n={quality.rows:,}"
+        return Verdict(Outcome.HOLD, "OUT-402", sentence, "a value that is a number")
+    sentence, least = _both_sides(facts, policy), least_of_holdout(facts, policy)
+    if quality.worse_than(policy.floor):
+        return Verdict(Outcome.FAIL, "OUT-401", sentence)
+    if least is not None and quality.worse_than(least):
+        return Verdict(Outcome.FAIL, "OUT-404", sentence)
+    bars = [policy.floor] if least is None else [policy.floor, least]
+    open_bars = [bar for bar in bars if not quality.at_least(bar)]
+    if not open_bars:
+        return Verdict(Outcome.PASS, "OUT-400", sentence)
+    more = min(outcomes_to_tell(quality, bar, policy.alpha) for bar in open_bars)
+    short = f"over {more:,}" if more >= _MOST_MORE else f"about {more:,}"
+    return Verdict(
+        Outcome.HOLD, "OUT-403", f"cannot tell: {sentence}", f"{short} more outcomes as these"
+    )
+
+
+def least_of_holdout(facts: OutcomeFacts, policy: OutcomePolicy) -> float | None:
+    """The worst value that is as good as on the holdout; None where that is not known."""
+    if facts.holdout is None or not math.isfinite(facts.holdout):
+        return None
+    if facts.quality.larger_is_better:
+        return facts.holdout - policy.margin
+    return facts.holdout * (1.0 + policy.margin)
+
+
+def outcomes_to_tell(quality: Quality, bar: float, alpha: float) -> int:
+    """How many more outcomes would show, in four of five cases, on which side of ``bar`` the
+    metric is if it is where it seems to be: the error falls with the root of their number. A
+    million at most."""
+    apart = quality.value - bar
+    above = apart > 0.0 or (apart == 0.0 and quality.larger_is_better)
+    reach = quality.value - quality.lower if above else quality.upper - quality.value
+    if apart == 0.0:
+        return _MOST_MORE
+    level = -float(scipy.special.ndtri(min(alpha, 0.4)))
+    wanted = (level + float(scipy.special.ndtri(_POWER))) / level * reach / abs(apart)
+    more = quality.rows * (min(wanted, 1e6) ** 2 - 1.0)
+    return int(min(max(math.ceil(more), 1), _MOST_MORE))
+
+
+def _both_sides(facts: OutcomeFacts, policy: OutcomePolicy) -> str:
+    quality = facts.quality
+    bounds = f"({quality.lower:.3f} to {quality.upper:.3f})"
+    word = "floor" if quality.larger_is_better else "ceiling"
+    sides = f"{metric_name(quality.metric)} {quality.value:.3f} {bounds}"
+    sides += f", {word} {policy.floor:.3f}"
+    if facts.holdout is not None and least_of_holdout(facts, policy) is not None:
+        allowed = f"{policy.margin:.3f}" if quality.larger_is_better else f"{policy.margin:.0%}"
+        sign = "-" if quality.larger_is_better else "+"
+        sides += f", holdout {facts.holdout:.3f} {sign} {allowed}"
+    return f"{sides}, n={quality.rows:,}"

@@ -220,6 +220,25 @@ class Task(ABC):
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         """(rows,): what each row's outputs cost now that its label is known, 0 for perfect."""
 
+    loss_bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    """What `excess_losses` cannot leave, where they have no unit."""
+
+    def excess_losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        """(rows,): by how much each row costs more than its outputs themselves expect it to, so
+        that harder rows are no loss of skill; what it costs where outputs expect nothing."""
+        return self.losses(outputs, labels)
+
+    def residuals(self, outputs: Outputs, labels: Floats) -> Floats | None:
+        """(rows,): labels less what was said; None where they are not one number."""
+        del outputs, labels
+        return None
+
+    def positives(self, labels: Floats) -> Floats | None:
+        """(rows,): 1 where the label is the one that outputs are the probability of, else 0; None
+        where there is no such one."""
+        del labels
+        return None
+
     @abstractmethod
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         """Point estimates for people, by the field's names."""

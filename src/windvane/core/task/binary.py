@@ -110,6 +110,18 @@ class BinaryTask(Task):
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         return (outputs[0] - labels) ** 2
 
+    loss_bounds = (-0.125, 1.0)
+
+    def excess_losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        """The Brier score less p (1 - p): of mean 0 wherever p is the truth's probability."""
+        return (labels - outputs[0]) * (1.0 - 2.0 * outputs[0])
+
+    def residuals(self, outputs: Outputs, labels: Floats) -> Floats:
+        return labels - outputs[0]
+
+    def positives(self, labels: Floats) -> Floats:
+        return labels
+
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         scores = outputs[0]
         clipped = np.clip(scores, 1e-15, 1.0 - 1e-15)

@@ -104,6 +104,13 @@ class MulticlassTask(Task):
         truth = np.eye(len(self.spec.classes))[labels.astype(int)]
         return 0.5 * ((outputs[0] - truth) ** 2).sum(axis=1)
 
+    loss_bounds = (-0.5, 1.0)
+
+    def excess_losses(self, outputs: Outputs, labels: Floats) -> Floats:
+        """Half of the Brier score less what the probabilities say that it is."""
+        expected = 0.5 * (1.0 - (outputs[0] ** 2).sum(axis=1))
+        return self.losses(outputs, labels) - expected
+
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
         found = outputs[0]
         truth = labels.astype(int)

@@ -177,6 +177,9 @@ class RegressionTask(Task):
             return self._pinball(outputs, labels).mean(axis=(1, 2, 3))
         return np.abs(self._errors(outputs, labels)).mean(axis=1)
 
+    def residuals(self, outputs: Outputs, labels: Floats) -> Floats:
+        return -self._errors(outputs, labels).mean(axis=1)
+
     def _pinball(self, outputs: Outputs, labels: Floats) -> Floats:
         """(rows, outputs, horizons, quantiles)."""
         count = len(self.spec.quantiles)

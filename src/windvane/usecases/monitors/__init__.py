@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from windvane.core.alerting import CANARY, CauseKind
 from windvane.usecases.monitors.base import Judge, Judged, Monitor
 from windvane.usecases.monitors.errors import Errors
+from windvane.usecases.monitors.labels import Labels
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.refusals import Refusals
 from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.traffic import Traffic
 from windvane.usecases.monitors.training_drift import TrainingDrift
+from windvane.usecases.monitors.truth_shift import TruthShift
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy, window_policy
 
@@ -22,6 +24,8 @@ MONITORS: tuple[Monitor, ...] = (
     Errors(),
     TrainingDrift(),
     Outcomes(),
+    TruthShift(),
+    Labels(),
     Traffic(),
     Slo(),
 )

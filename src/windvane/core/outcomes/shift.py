@@ -1,0 +1,380 @@
+"""Did the truth about one version's answers change against its own earlier level?
+
+Each block of predictions (a day, say) gives one value of each statistic and cell. Days go wrong
+together, so a new one is compared with what earlier ones had and how they spread, and units with
+the level by bets; the evidence is the lesser of the two.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from windvane.core.outcomes.betting import log_bet
+from windvane.core.verdict import Outcome, Verdict, log_chance_to_e
+
+Floats = NDArray[np.float64]
+
+LEAST_BLOCKS = 5
+LEAST_UNITS = 20
+_MEMORY = 28.0  # blocks; what is older counts less and less
+_LARGEST = 1e300
+_MOST_CALM = 2.5  # of one block: one good day is no recovery
+_MOST_AUTOCORRELATION = 0.9
+_TWO_SIDED = -float(scipy.special.ndtri(0.025))
+
+
+class Shift(enum.StrEnum):
+    """LOSS: by how much answers cost more than they expect themselves to, which is how the truth
+    depends on the inputs and not which inputs came. BIAS: labels less predictions. RATE: labels."""
+
+    LOSS = "loss"
+    BIAS = "bias"
+    RATE = "rate"
+
+
+CODES = {Shift.LOSS: "OUT-411", Shift.BIAS: "OUT-412", Shift.RATE: "OUT-413"}
+_WORDS = {
+    Shift.LOSS: "loss over what the answers expect",
+    Shift.BIAS: "labels less predictions",
+    Shift.RATE: "labels",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Values of earlier blocks: their number as far as they count, mean and centred squares;
+    ``lagged`` are the products of neighbours' deviations, ``last`` the last one."""
+
+    blocks: float = 0.0
+    mean: float = 0.0
+    centred: float = 0.0
+    lagged: float = 0.0
+    last: float = 0.0
+
+    def with_block(self, value: float) -> Level:
+        keep = min(1.0, (_MEMORY - 1.0) / self.blocks) if self.blocks else 1.0
+        blocks = self.blocks * keep + 1.0
+        before = value - self.mean
+        mean = self.mean + before / blocks
+        return Level(
+            blocks,
+            mean,
+            self.centred * keep + before * (value - mean),
+            self.lagged * keep + (before * self.last if self.blocks > 1.0 else 0.0),
+            value - mean,
+        )
+
+    def spread(self) -> tuple[float, float, float]:
+        """The variance of a block, the variance of the mean, and degrees of freedom, where
+        neighbours are alike: so many blocks know less than they are."""
+        if self.blocks < 2.0 or self.centred <= 0.0:
+            return 0.0, 0.0, max(self.blocks - 1.0, 1.0)
+        alike = self.lagged / self.centred
+        # Of few blocks it comes out too small (Kendall, Biometrika 41, 1954).
+        alike = alike + (1.0 + 3.0 * alike) / self.blocks if alike > 0.0 else 0.0
+        alike = min(alike, _MOST_AUTOCORRELATION)
+        dependent = min((1.0 + alike) / (1.0 - alike), self.blocks / 2.0)
+        effective = self.blocks / dependent
+        variance = self.centred / self.blocks / (1.0 - 1.0 / effective)
+        return variance, variance / effective, max(effective - 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One statistic of a cell in one block. ``value`` is compared with its level, ``error`` is
+    its standard error over units; ``shown`` is the mean that people know it by, which usually is
+    ``usual``. ``log_up`` and ``log_down`` are the bets of the units that it rose or fell.
+    ``followed``: by how much predictions moved the same way."""
+
+    kind: Shift
+    value: float
+    error: float
+    shown: float
+    usual: float
+    log_up: float = 0.0
+    log_down: float = 0.0
+    followed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftState:
+    """The detector of one statistic between blocks: its ``value``, its ``peak`` since the block
+    ``since`` by which a change began. ``level`` judges, ``learned`` has the blocks since the
+    evidence began to rise too. While it is ``alarmed``, ``calm`` is the evidence that the fault
+    (of that size and sign) is over."""
+
+    level: Level = field(default_factory=Level)
+    learned: Level = field(default_factory=Level)
+    value: float = 0.0
+    peak: float = 0.0
+    since: float = 0.0
+    alarmed: bool = False
+    fault: float = 0.0
+    calm: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        return self.level.blocks >= LEAST_BLOCKS
+
+
+@dataclass(frozen=True, slots=True)
+class CellFacts:
+    """One block of one cell: the model, or a tenant. ``covered``: what is wrong with it is wrong
+    with most others, and another's alarm."""
+
+    subject: str
+    block: float
+    units: int
+    readings: tuple[Reading, ...]
+    before: Mapping[str, ShiftState]
+    covered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShiftPolicy:
+    """``alarm_at`` is the detectors' threshold, ``close_at`` that of the evidence by which an alarm
+    ends, ``material`` the least effect that matters by statistic."""
+
+    alarm_at: float
+    material: Mapping[str, float]
+    close_at: float = 50.0
+    least_units: int = LEAST_UNITS
+    revision: int = 1
+
+
+def judge_shift(
+    facts: CellFacts, policy: ShiftPolicy, now: float
+) -> tuple[Verdict, Mapping[str, ShiftState]]:
+    """The verdict on a cell's block, and its detectors after it.
+
+    FAIL names the first of the statistics that are alarmed, in the order of `Shift`; HOLD where
+    units or earlier blocks are too few.
+    """
+    del now
+    head = f"{facts.subject}: " if facts.subject else ""
+    if facts.units < policy.least_units:
+        short = f"{policy.least_units - facts.units} more units with an outcome"
+        sentence = f"{head}{facts.units:,} units with an outcome"
+        return Verdict(Outcome.HOLD, "OUT-414", sentence, short), dict(facts.before)
+    after = dict(facts.before)
+    for reading in facts.readings:
+        state = facts.before.get(reading.kind, ShiftState())
+        after[reading.kind] = _after(state, reading, policy, facts.block, facts.covered)
+    of = {reading.kind: reading for reading in facts.readings}
+    for kind in Shift:
+        if kind in of and after[kind].alarmed:
+            said = f"{head}{_sides(of[kind], facts.before.get(kind, ShiftState()))}"
+            proof = min(after[kind].value, 1e12)
+            sentence = f"{said}, evidence {proof:.3g}, n={facts.units:,} units"
+            return Verdict(Outcome.FAIL, CODES[kind], sentence), after
+    short = max((LEAST_BLOCKS - s.level.blocks for k, s in facts.before.items() if k in of),
+                default=float(LEAST_BLOCKS))  # fmt: skip
+    told = [_sides(r, facts.before.get(r.kind, ShiftState())) for r in facts.readings]
+    sentence = f"{head}{', '.join([*told, f'n={facts.units:,} units'])}"
+    if short > 0.0 or any(k not in facts.before for k in of):
+        missing = f"{math.ceil(max(short, 1.0))} more blocks"
+        return Verdict(Outcome.HOLD, "OUT-414", sentence, missing), after
+    return Verdict(Outcome.PASS, "OUT-410", sentence), after
+
+
+def log_evidence(state: ShiftState, reading: Reading) -> tuple[float, float]:
+    """Log e-values that the block's value is above, and below, its level: of each the lesser one
+    by earlier blocks and by units. Source of the first: Student's t of a new value against earlier
+    ones, whose p-values are independent from block to block (recursive residuals, Brown, Durbin &
+    Evans, Journal of the Royal Statistical Society B 37, 1975), made an e-value."""
+    t, freedom = _distance(state.level, reading)
+    up, down = log_rise(t, freedom), log_rise(-t, freedom)
+    return min(up, max(reading.log_up, -30.0)), min(down, max(reading.log_down, -30.0))
+
+
+def bets(
+    units: Floats, level: Level, low: float, high: float, shift: Floats | None = None
+) -> tuple[float, float]:
+    """Log e-values of units' values (n,) in [low, high] that their mean is above, and below, the
+    level by more than the level's own error. ``shift`` (n,) is taken off each value first, and is
+    in those bounds too."""
+    slack = math.sqrt(level.spread()[1])
+    held = units if shift is None else units - shift
+    least = low if shift is None or not len(shift) else low - float(shift.max())
+    most = high if shift is None or not len(shift) else high - float(shift.min())
+    up = log_bet(held, level.mean + slack, least)
+    return up, log_bet(-held, slack - level.mean, -most)
+
+
+def strength(state: ShiftState, reading: Reading) -> float:
+    """How many standard deviations of its block the value is away from its level."""
+    return _distance(state.level, reading)[0] if state.known else 0.0
+
+
+def _distance(level: Level, reading: Reading) -> tuple[float, float]:
+    apart = reading.value - level.mean
+    deviation = _deviation(level, reading)
+    return (apart / deviation if deviation > 0.0 else 0.0), level.spread()[2]
+
+
+def _deviation(level: Level, reading: Reading) -> float:
+    """Of a new block about its level: by earlier ones, and at least by its own units."""
+    variance, of_mean, _ = level.spread()
+    return math.sqrt(max(variance, reading.error**2) + of_mean)
+
+
+def log_rise(t: float, freedom: float) -> float:
+    """Log e-value that a value ``t`` standard deviations above its level is above it."""
+    mass = float(scipy.special.stdtr(freedom, -t))
+    return log_chance_to_e(math.log(mass) if mass > 0.0 else -700.0)
+
+
+def _after(
+    state: ShiftState, reading: Reading, policy: ShiftPolicy, block: float, covered: bool
+) -> ShiftState:
+    up, down = log_evidence(state, reading)
+    # The mean of both is evidence of either; a loss that fell is no fault.
+    log_e = up if reading.kind is Shift.LOSS else float(np.logaddexp(up, down)) - math.log(2.0)
+    step = DetectorStep(
+        reading.value, log_e, _deviation(state.level, reading),
+        _matters(reading, policy, reading.value - state.level.mean), block, covered,
+    )  # fmt: skip
+    return advance(state, step, policy.alarm_at, policy.close_at)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorStep:
+    """A block's value, the log e-value that it is no more at its level, the standard ``deviation``
+    of a healthy one, whether the difference ``matters``; ``covered``: it raises no alarm."""
+
+    value: float
+    log_e: float
+    deviation: float
+    matters: bool
+    block: float
+    covered: bool
+
+
+def advance(state: ShiftState, step: DetectorStep, alarm_at: float, close_at: float) -> ShiftState:
+    """The detector after a block (an e-detector, Shin, Ramdas & Rinaldo, arXiv 2203.03532)."""
+    learned = state.learned.with_block(step.value)
+    if not state.known and not state.alarmed:
+        return replace(state, level=learned, learned=learned)
+    apart = step.value - state.level.mean
+    if state.alarmed:
+        return _calmed(replace(state, learned=learned), step, close_at, apart)
+    since = step.block if state.peak <= 1.0 else state.since
+    peak = min(max(state.peak, 1.0) * _exp(step.log_e), _LARGEST)
+    value = min((1.0 + state.value) * _exp(step.log_e), _LARGEST)
+    after = replace(state, learned=learned, value=value, peak=peak, since=since)
+    if peak <= 1.0:
+        after = replace(after, level=learned)
+    if value < alarm_at or step.log_e <= 0.0 or step.covered:
+        return after
+    if not step.matters:
+        # Real and harmless: it becomes the level, and its evidence is no head start.
+        return replace(after, level=learned, value=0.0, peak=0.0)
+    return replace(after, alarmed=True, fault=apart, calm=0.0)
+
+
+def _matters(reading: Reading, policy: ShiftPolicy, apart: float) -> bool:
+    """A base rate that the predictions foresaw harms nobody."""
+    if abs(apart) < policy.material.get(reading.kind, 0.0):
+        return False
+    return reading.kind is not Shift.RATE or reading.followed * apart < 0.5 * apart**2
+
+
+def _calmed(state: ShiftState, step: DetectorStep, close_at: float, apart: float) -> ShiftState:
+    """Evidence that the value is at its level again and not half-way to what was found."""
+    variance = step.deviation**2
+    half, along = abs(state.fault) / 2.0, apart if state.fault > 0.0 else -apart
+    log_e = half * (half - 2.0 * along) / (2.0 * variance) if variance > 0.0 else _MOST_CALM
+    log_e = min(max(log_e, -_MOST_CALM), _MOST_CALM)
+    calm = (1.0 + state.calm) * _exp(log_e)
+    if calm >= close_at and along < half:
+        return ShiftState(level=state.level, learned=state.level)
+    return replace(state, calm=calm)
+
+
+def _exp(log_e: float) -> float:
+    return math.exp(min(log_e, 600.0))
+
+
+def _sides(reading: Reading, state: ShiftState) -> str:
+    """What it is, in an interval of 95% over units, and what it usually is."""
+    reach = _TWO_SIDED * reading.error
+    now = f"{reading.shown:.3f} ({reading.shown - reach:.3f} to {reading.shown + reach:.3f})"
+    words = _WORDS[reading.kind]
+    if not state.known:
+        return f"{words} {now}"
+    far = 2.0 * math.sqrt(state.level.spread()[0])
+    usual = f"{reading.usual - far:.3f} to {reading.usual + far:.3f}"
+    return f"{words} {now}, usually {reading.usual:.3f} ({usual})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitValues:
+    """Of the units (n,) of one cell: the statistic, the bounds that it cannot leave."""
+
+    kind: Shift
+    values: Floats
+    low: float
+    high: float
+
+    @property
+    def mean(self) -> float:
+        return float(self.values.mean())
+
+    @property
+    def error(self) -> float:
+        if len(self.values) < 2:
+            return 0.0
+        return float(self.values.std(ddof=1)) / math.sqrt(len(self.values))
+
+
+def read_cell(found: UnitValues, state: ShiftState, followed: float = 0.0) -> Reading:
+    """The reading of a cell whose level is its own."""
+    up, down = bets(found.values, state.level, found.low, found.high) if state.known else (0.0, 0.0)
+    return Reading(
+        found.kind, found.mean, found.error, found.mean, state.level.mean, up, down, followed
+    )
+
+
+def read_over(
+    parts: Sequence[tuple[UnitValues, float]], state: ShiftState, most_share: float,
+    followed: float = 0.0,
+) -> Reading:  # fmt: skip
+    """The reading of several cells together, each by how far it is from its own level (the second
+    of a pair): a change of who asks is no change of the truth. No cell has more than
+    ``most_share`` of the weight, unless there are too few of them."""
+    counts = np.array([len(one.values) for one, _ in parts], np.float64)
+    weights = _bounded(counts, most_share)
+    apart = np.array([one.mean - level for one, level in parts])
+    errors = np.array([one.error for one, _ in parts])
+    shown = float(weights @ np.array([one.mean for one, _ in parts]))
+    value = float(weights @ apart)
+    pooled = np.concatenate([one.values for one, _ in parts])
+    levels = np.repeat([level for _, level in parts], counts.astype(int))
+    first = parts[0][0]
+    up, down = (
+        bets(pooled, state.level, first.low, first.high, levels) if state.known else (0.0, 0.0)
+    )
+    return Reading(
+        first.kind, value, float(np.sqrt(((weights * errors) ** 2).sum())), shown, shown - value,
+        up, down, followed,
+    )  # fmt: skip
+
+
+def _bounded(counts: Floats, most_share: float) -> Floats:
+    """Weights that add up to 1, as the counts, none over ``most_share`` as far as that can be."""
+    most = max(most_share, 1.0 / len(counts))
+    weights = counts / counts.sum()
+    for _ in range(len(counts)):
+        over = weights > most + 1e-12
+        rest = weights[~over].sum()
+        if not over.any() or rest <= 0.0:
+            break
+        weights = np.where(over, most, weights * (1.0 - most * over.sum()) / rest)
+    return weights

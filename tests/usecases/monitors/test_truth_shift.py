@@ -1,0 +1,150 @@
+"""What changed about the truth is told of whom it changed for, and by what changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from usecases.harness import MODEL, START, WINDOW_S, Harness
+from usecases.labelled import CHANGED, TEXT, UNITS, Floats, Truth, calibrated, serve
+
+from windvane.ports.control_store import WindowVerdict
+from windvane.usecases.monitors.truth_shift import TruthShift
+from windvane.usecases.replay_decision import replay_decision
+
+pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
+
+
+@pytest.fixture
+def watched(harness: Harness) -> Harness:
+    harness.clock.at += 1
+    harness.apply(TEXT)
+    return harness
+
+
+def looks(harness: Harness) -> list[WindowVerdict]:
+    """Oldest first."""
+    with harness.store.read() as tx:
+        found = tx.verdicts(MODEL, TruthShift.name, 0.0, 1_000)
+    return sorted((v for v in found if not v.subject), key=lambda v: v.start)
+
+
+def found_by(harness: Harness) -> dict[str, list[str]]:
+    """What this monitor finds that is open, by the incident's cause."""
+    found = {
+        i.cause: [m for m in i.members if m.startswith("truth_shift/")]
+        for i in harness.incidents()
+        if i.closed_at is None
+    }
+    return {cause: mine for cause, mine in found.items() if mine}
+
+
+def members(harness: Harness) -> set[str]:
+    return {m for found in found_by(harness).values() for m in found}
+
+
+def test_labels_as_the_predictions_say_are_no_finding(watched: Harness) -> None:
+    serve(watched, 26, calibrated)
+    assert found_by(watched) == {}
+    last = looks(watched)[-1]
+    assert (last.outcome, last.code) == ("pass", "OUT-410")
+    assert last.detail["said"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_other_inputs_with_the_same_truth_are_no_concept_drift(watched: Harness) -> None:
+    """Rows that are harder to tell cost more, and predictions that fall take labels with them."""
+    serve(watched, 26, calibrated, said_of=lambda w: (2.0, 4.0) if w < CHANGED else (6.0, 6.0))
+    assert found_by(watched) == {}
+    assert looks(watched)[-1].detail["statistics"]["rate"]["now"] > 0.4
+
+
+def flip(share: float, of: str = "") -> Truth:
+    def truth(
+        tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
+    ) -> Floats:
+        right = calibrated(tenant, window, said, drawn, rng)
+        flipped = rng.random(len(said)) < share
+        changed = window >= CHANGED and of in ("", tenant)
+        return np.where(flipped, 1.0 - right, right) if changed else right
+
+    return truth
+
+
+def test_a_flip_of_half_of_all_labels_is_the_models(watched: Harness) -> None:
+    serve(watched, CHANGED + 4, flip(0.5))
+    assert f"truth_shift/concept_drift:{MODEL}" in members(watched)
+    assert not any("tenant" in m for m in members(watched))
+    assert len(found_by(watched)) == 1, "one incident"
+    (incident,) = [i for i in watched.incidents() if any("truth" in m for m in i.members)]
+    assert incident.since == START + WINDOW_S * CHANGED
+    assert "usually" in incident.title
+    judged = [d for d in watched.decisions() if d.judge == "truth_shift"]
+    assert judged
+    assert all(replay_decision(d).same for d in judged)
+
+
+def test_a_flip_of_one_tenants_labels_is_that_tenants(watched: Harness) -> None:
+    serve(watched, CHANGED + 8, flip(1.0, "WN"))
+    assert members(watched) == {"truth_shift/tenant_truth:WN"}
+
+
+def test_it_is_over_once_the_truth_is_as_it_was(watched: Harness) -> None:
+    def truth(
+        tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
+    ) -> Floats:
+        return flip(0.5)(tenant, window if window < CHANGED + 4 else 0, said, drawn, rng)
+
+    serve(watched, CHANGED + 4, truth)
+    assert len(found_by(watched)) == 1
+    serve(watched, 5, truth, first=CHANGED + 4)
+    assert found_by(watched) == {}
+
+
+def test_a_base_rate_that_falls_while_predictions_stay_is_told(watched: Harness) -> None:
+    """From .33 to .02 nothing was ever said."""
+
+    def truth(
+        tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
+    ) -> Floats:
+        right = calibrated(tenant, window, said, drawn, rng)
+        return right * (rng.random(len(said)) < 0.06) if window >= CHANGED else right
+
+    serve(watched, CHANGED + 4, truth)
+    assert f"truth_shift/base_rate:{MODEL}" in members(watched)
+    assert f"truth_shift/concept_drift:{MODEL}" not in members(watched), "answers cost less"
+    assert len(found_by(watched)) == 1
+
+
+def test_predictions_that_say_too_much_are_miscalibrated(watched: Harness) -> None:
+    """Labels are as often as ever, and predictions half again as high."""
+
+    def truth(
+        tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
+    ) -> Floats:
+        del tenant, rng
+        return (drawn < (said / 1.5 if window >= CHANGED else said)).astype(float)
+
+    serve(watched, CHANGED + 10, truth, said_of=lambda w: (2.0, 4.0) if w < CHANGED else (4.0, 4.0))
+    assert f"truth_shift/calibration:{MODEL}" in members(watched)
+    assert f"truth_shift/base_rate:{MODEL}" not in members(watched)
+
+
+def test_blocks_wait_until_their_labels_have_come(watched: Harness) -> None:
+    """Labels take two and a half windows: a block is judged with all of them."""
+    serve(watched, 14, calibrated, late_s=150.0)
+    found = [look for look in looks(watched) if look.detail.get("units")]
+    assert found
+    assert {look.detail["units"] for look in found} == {sum(UNITS.values())}
+    assert all(look.start + WINDOW_S >= look.detail["block"] + 60 + 150 for look in found)
+
+
+def test_what_rules_and_constants_answered_is_left_out(watched: Harness) -> None:
+    serve(watched, 4, calibrated, answered="")
+    assert {look.outcome for look in looks(watched)} == {"hold"}
+    assert {look.detail.get("units", 0) for look in looks(watched)} == {0}
+
+
+def test_a_file_without_outcomes_is_not_watched(harness: Harness) -> None:
+    harness.clock.at += 1
+    harness.apply(TEXT.replace("outcomes: {floor: 0.6}", "outcomes: {}"))
+    serve(harness, 4, calibrated)
+    assert looks(harness) == []
