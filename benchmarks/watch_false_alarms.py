@@ -61,7 +61,7 @@ class Length:
     past: int = 3 * DAY
     warm: int = 240
     bare: int = DAY
-    pages: int = DAY // 2
+    pages: int = DAY // 3
     cells: tuple[int, ...] = (0, 5, 9)
 
 
