@@ -8,7 +8,7 @@ export NO_MKDOCS_2_WARNING := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format docs bench bench-null bench-serving bench-staying-up \
+.PHONY: help demo test test-all check format docs bench bench-watch bench-serving bench-staying-up \
   bench-steward bench-recorder setup dev lock clean
 
 help: ## List every target
@@ -40,10 +40,10 @@ format: dev ## Format and fix what can be fixed
 docs: dev ## Build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 
-bench: bench-null bench-staying-up bench-steward bench-recorder bench-serving ## Every benchmark; hours
+bench: bench-watch bench-staying-up bench-steward bench-recorder bench-serving ## Every benchmark; hours
 
-bench-null: dev ## False alarms without drift, and the delay until faults are found
-	$(BIN)/python benchmarks/bench_null.py
+bench-watch: dev ## False alarms, faults found, real flights, cost of watching; ten minutes
+	$(BIN)/python benchmarks/bench_watch.py $(ARGS)
 
 bench-serving: dev ## The gateway against its peers and its floors, over an hour; ARGS=--short in 25 minutes
 	@PYTHON=$(PYTHON) tools/make_peers.sh
