@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ POLICY = DriftPolicy(1_000.0)
 STREAM = "temp/values"
 
 
-def reading(log_e: float, size: float, now: float = 1.0, **more: float) -> Reading:
+def reading(log_e: float, size: float, now: float = 1.0, **more: Any) -> Reading:
     return Reading("temp", "weather", Kind.VALUES, log_e, size, now=now, **more)
 
 
@@ -85,6 +86,13 @@ def test_a_window_with_the_fault_in_it_begins_the_evidence_of_health_anew() -> N
     ill = reading(3.0, 0.5, now=0.7, noise=0.1)
     _, alarms, _ = play(well, well, ill, well, well, ill, well, well, well, state=alarmed)
     assert [i for i, *_ in alarms] == [8]
+
+
+def test_a_window_that_is_odd_and_near_is_healthy() -> None:
+    """A level that was learned a little off is odd in every window, and no reason to go on."""
+    alarmed = StreamState(8.0, 0.0, 0.0, 8.0, alarmed=True, size=0.5)
+    near = reading(1.5, 0.0, now=0.03, noise=0.1)
+    assert [opened for _, opened, *_ in play(*[near] * 5, state=alarmed)[1]] == [False]
 
 
 def test_an_outage_needs_no_window_but_its_own() -> None:

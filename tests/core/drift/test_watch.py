@@ -160,6 +160,15 @@ def test_a_low_traffic_model_is_watched_slower_and_says_so() -> None:
     assert {a.kind for _, a in one.alarms} == {Kind.OUTAGE}
 
 
+def test_one_row_without_a_value_is_no_outage_of_the_past() -> None:
+    """Where a window has one row, that is how nulls come: they belong to what is usual."""
+    rows = Rows(layout_of(2), seed=9, rows=1)
+    base = trained(rows, 4_000)
+    share = Reference.of(axis_index(rows.layout), base.cell.past).nulls
+    assert share == pytest.approx([0.02, 0.02], abs=0.008)
+    assert base.left_out == {}
+
+
 def test_nothing_is_remembered_but_what_is_stored(fresh: Watcher) -> None:
     """A steward that is restarted after every window says what one says that never was."""
     other = Watcher(replace(fresh.rows, seed=11), fresh.cell, fresh.policy, fresh.at)

@@ -48,6 +48,12 @@ def blame(
     told = [p for p in parts if p.tenant in sounding or rows_of(layout, p.counts) >= _LEAST_ROWS]
     if len(told) < 2:
         return tuple(p.tenant for p in told if p.tenant in sounding)
+    known = [p for p in told if p.tenant in sounding]
+    others = [p for p in told if p.tenant not in sounding]
+    # What the alarms of some explain needs nobody else: in many windows somebody is far by chance.
+    few = bool(known) and len(known) <= _MOST_TENANTS * len(told)
+    if few and others and not _rest_is_off(layout, others, streams, policy):
+        return tuple(sorted(p.tenant for p in known))
     affected = [p for p in told if p.tenant in sounding or _is_off(layout, p, streams, policy)]
     if not affected or len(affected) > _MOST_TENANTS * len(told):
         return ()

@@ -35,6 +35,7 @@ _DOUBT, _MOST_EVIDENCE = 6.0, 9.0  # logs: where learning stops, and what is rem
 _MOST_LEFT_OUT = 0.25  # of the looks: what lasts longer is how the data is
 _RANKED_FROM = 50
 _OUT = 0.9
+_OUT_ROWS = 8
 _BLOCKS_OF_PAST = 8
 _GENERATIONS = 1.5  # a past in service is of one to two
 _LEAST_SPANS = 3
@@ -218,7 +219,8 @@ def _outages(index: AxisIndex, windows: Mapping[float, Counts]) -> Mapping[float
     rows = index.sum(counts)
     nulls = np.where(rows > 0, counts[:, index.first] / np.maximum(rows, 1.0), np.nan)
     usual = np.nan_to_num(_median(nulls))
-    out = (np.nan_to_num(nulls) >= _OUT) & (usual < _OUT / 2.0)
+    # One row without a value is no outage: where there are few rows, that is how nulls come.
+    out = (np.nan_to_num(nulls) >= _OUT) & (usual < _OUT / 2.0) & (rows >= _OUT_ROWS)
     return dict(zip(windows, out, strict=True))
 
 

@@ -210,7 +210,7 @@ def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamStat
         least, size = math.sqrt(least), math.sqrt(max(size, 0.0))
     wrong = max(min(size, max(least, _TOLD_APART * noise)), 1e-6)
     ratio = wrong / noise**2 * (wrong / 2.0 - r.now)
-    if ratio < -_MOST_A_WINDOW or r.log_e > _DOUBTFUL:
+    if ratio < -_MOST_A_WINDOW or (r.log_e > _DOUBTFUL and r.now > noise):
         return replace(before, health=0.0, calm=0)
     health = max(before.health + min(ratio, _MOST_A_WINDOW), 0.0)
     calm = before.calm + 1
