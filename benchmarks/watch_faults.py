@@ -195,7 +195,7 @@ def run_episode(ready: Ready, name: str, whose: str, seed: int) -> dict[str, Any
     began = START + WINDOW_S * (ready.at + CALM)
     ended = began + WINDOW_S * FAULTY
     source = "trip" if fault.guilty[0] == "carrier" else "weather"
-    cause = f"tenant_feed:tenant/{target}" if target else f"feed:{source}"
+    cause = f"tenant_feed:{target}" if target else f"feed:{source}"
     told = replay.alarms
     after = [a for a in told if a.opened > began]
     mine = [

@@ -125,7 +125,7 @@ def _episode(
         _judge(bench, replay, start, year.counts(start, spoil, target))
     mine = [a for a in replay.alarms if guilty in {s for s, _ in a.suspects}]
     one: ToldAlarm | None = mine[0] if mine else None
-    cause = f"tenant_feed:tenant/{target}" if target else f"feed:{VIEWS[guilty]}"
+    cause = f"tenant_feed:{target}" if target else f"feed:{VIEWS[guilty]}"
     return {
         "fault": name, "of": target or "everyone", "total": total, "found": one is not None,
         "windows": math.inf if one is None else round((one.opened - starts[0]) / WINDOW_S),

@@ -22,6 +22,8 @@ from windvane.ports.control_store import (
 )
 from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
 from windvane.usecases.monitors import MONITORS, watch_policy
+from windvane.usecases.monitors.cells import tenant_of
+from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.read_model_file import ModelFile, read_model_file
 from windvane.usecases.window_policy import WindowPolicy
@@ -144,15 +146,16 @@ def load_windows(
         spans.setdefault((progress.until, progress.until + policy.window_s), []).append(model)
     ready = [model for models_of in spans.values() for model in models_of]
     states = _states(tx.monitor_states(ready)) if ready else {}
+    applied = len(tx.applied_at())
     windows: list[DueWindow] = []
     for (start, end), models_of in spans.items():
         found = _by_model(tx.sketches_of(models_of, start, end))
         for model in models_of:
             held = states.get(model, {})
             # Tenants that sign in by a token have no key, and are watched all the same.
-            came = max(len(rows) for rows in (*held.values(), ()))
+            came = sum(tenant_of(s) is not None for s in held.get(SuddenShift.name, ()))
             if came > tenants:
-                policies |= watch_policies(tx, {model: files[model]}, came)
+                policies[model] = watch_policy(files[model], models=applied, tenants=came)
             try:
                 window = load_window(
                     tx, files[model], policies[model], live[model], known[model],

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from windvane.core.alerting import (
+    Cause,
     CauseChange,
     Finding,
     OpenCause,
@@ -161,8 +162,8 @@ def _move(
     return live, lines, action
 
 
-def _other_than(model: str, subject: str) -> str:
-    return "" if subject == model else subject
+def _about(model: str, monitor: Monitor, cause: Cause) -> str:
+    return monitor.title if cause.subject == model else monitor.about_cause(cause)
 
 
 def _decision_id(window: ClosedWindow, finding: Finding) -> str:
@@ -185,7 +186,7 @@ def _decide(
             id=decision_id,
             model=window.model,
             judge=found.monitor.judge.name,
-            subject=found.monitor.about(_other_than(window.model, finding.cause.subject)),
+            subject=_about(window.model, found.monitor, finding.cause),
             action=action,
             at=now,
             policy=msgspec.to_builtins(judged.policy),

@@ -97,6 +97,16 @@ def test_what_does_not_stays_apart(held: Finding, fresh: Finding) -> None:
     assert len(correlate([held, fresh], [], TOGETHER)) == 2
 
 
+TRUTH = CauseKind("tenant_truth", CauseGroup.TENANT, "t.md", joins={"tenant": Join.SAME_ONSET})
+
+
+def test_what_two_tenants_do_at_once_is_two_causes_and_what_one_does_is_one() -> None:
+    apart = correlate([finding(TENANT, "acme"), finding(TRUTH, "zenith")], [], TOGETHER)
+    assert [c.cause.subject for c in apart] == ["acme", "zenith"]
+    (one,) = correlate([finding(TENANT, "acme"), finding(TRUTH, "acme")], [], TOGETHER)
+    assert len(one.members) == 2
+
+
 def test_what_explains_the_others_leads() -> None:
     """Errors were found first, and then the source that they come from."""
     errors = finding(ERRORS, "delay", 60.0)

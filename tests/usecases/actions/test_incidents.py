@@ -93,6 +93,19 @@ def test_a_change_that_is_to_stay_is_accepted_and_the_champion_answers_again(
         learnt.act("accept", About.INCIDENT, incident=refused.id)
 
 
+def test_what_was_not_accepted_goes_on(learnt: Harness) -> None:
+    """A broken feed that makes answers fail: the feed is accepted, the failures are not."""
+    for index in range(12, 18):
+        learnt.traffic(index, nulls=0.9, failed=30)
+        learnt.judge()
+    incident = next(i for i in learnt.incidents() if i.kind == "feed")
+    assert any(member.startswith("errors/") for member in incident.members)
+    learnt.act("accept", About.INCIDENT, incident=incident.id)
+    held = next(i for i in learnt.incidents() if i.id == incident.id)
+    assert (held.closed_at, held.kind) == (None, "errors")
+    assert [m.partition("/")[0] for m in held.members] == ["errors"]
+
+
 def test_nobody_is_told_while_a_model_is_silenced_and_everybody_after(learnt: Harness) -> None:
     learnt.act("silence", lasts_s=3_600.0, reason="maintenance")
     refuse(learnt)

@@ -117,8 +117,8 @@ def test_tenants_that_differ_are_no_alarm(healthy: Installation) -> None:
 @pytest.mark.parametrize("tenant", ["middle", "small", "tiny"])
 def test_nulls_of_one_tenant_are_that_tenants(healthy: Installation, tenant: str) -> None:
     healthy.play(3, {tenant: {"nulls": 1.0}})
-    assert healthy.open_causes() == [f"tenant_feed:tenant/{tenant}"]
-    incident = only(healthy.harness, f"tenant_feed:tenant/{tenant}")
+    assert healthy.open_causes() == [f"tenant_feed:{tenant}"]
+    incident = only(healthy.harness, f"tenant_feed:{tenant}")
     assert incident.title.startswith(f"what tenant {tenant} sends of weather changed: temp has no")
     assert incident.since == START + WINDOW_S * HEALTHY
     assert [row["tenant"] for row in incident.evidence["tenants"]] == [tenant]
@@ -132,14 +132,14 @@ def test_nulls_of_one_tenant_are_that_tenants(healthy: Installation, tenant: str
 
 def test_two_features_that_one_tenant_swaps_are_found(healthy: Installation) -> None:
     healthy.play(6, spoil={"small": swapped})
-    assert healthy.open_causes() == ["tenant_feed:tenant/small"]
-    incident = only(healthy.harness, "tenant_feed:tenant/small")
+    assert healthy.open_causes() == ["tenant_feed:small"]
+    incident = only(healthy.harness, "tenant_feed:small")
     assert {s["feature"] for s in incident.evidence["suspects"]} >= {"temp"}
 
 
 def test_another_unit_of_the_second_largest_tenant_is_its_own(healthy: Installation) -> None:
     healthy.play(8, {"middle": {"celsius": True}})
-    assert healthy.open_causes() == ["tenant_feed:tenant/middle"]
+    assert healthy.open_causes() == ["tenant_feed:middle"]
 
 
 def test_what_is_everyones_is_one_incident(healthy: Installation) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from windvane.core.alerting.cause import Cause, CauseKind, Join
+from windvane.core.alerting.cause import Cause, CauseGroup, CauseKind, Join
 from windvane.core.alerting.finding import Finding
 
 
@@ -134,6 +134,9 @@ def _belongs(group: _Group, finding: Finding, together_s: float) -> bool:
     if finding.cause.key in map(cause_key_of, group.members):
         return True
     there, here = group.cause.kind, finding.cause.kind
+    of_tenants = there.responds_to is here.responds_to is CauseGroup.TENANT
+    if of_tenants and group.cause.subject != finding.cause.subject:
+        return False  # what one tenant does is never part of another's
     rule = here.joins.get(there.name)
     if rule is None:
         rule = there.joins.get(here.name)

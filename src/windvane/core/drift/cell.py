@@ -341,7 +341,9 @@ def accept_change(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
     their past, their alarms are gone, and how their windows vary is learned anew."""
     index = axis_index(layout)
     mine = np.array([name in features for name in layout.names])
-    of_bins = index.spread(mine)
+    since = cell.held + cell.waiting
+    some = index.sum(since.astype(np.float64)) > 0  # else there is nothing to begin with yet
+    of_bins = index.spread(mine & some)
     runs = replace(cell.runs, rows=np.where(mine[:, None], 0.0, cell.runs.rows))
     anew = {
         name: np.where(mine.reshape(-1, *[1] * (held.ndim - 1)), 0.0, held)
@@ -354,7 +356,7 @@ def accept_change(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
         forecast=replace(cell.forecast, **anew, hours=hours),
         runs=runs,
         previous=np.where(of_bins, 0, cell.previous),
-        current=np.where(of_bins, cell.held, cell.current),
+        current=np.where(of_bins, since, cell.current),
         held=np.where(of_bins, 0, cell.held),
         left=np.where(mine[:, None], 0.0, cell.left),
         looks=np.where(mine[:, None], 0.0, cell.looks),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import ClassVar
 
-from windvane.core.alerting import Cause, Finding
+from windvane.core.alerting import Cause, CauseChange, Finding
 from windvane.core.authorization import Action
 from windvane.core.journal import Effect
-from windvane.ports.control_store import Incident, IncidentNote, Tx
-from windvane.ports.notifier import Happening
+from windvane.ports.control_store import Incident, Tx
 from windvane.usecases.actions.base import (
     About,
     ActionRefused,
@@ -18,13 +17,15 @@ from windvane.usecases.actions.base import (
     ModelAction,
     Occurrence,
 )
-from windvane.usecases.actions.close_incident import begin_anew
+from windvane.usecases.actions.close_incident import begin_anew, members_of
 from windvane.usecases.change_deployment import change_deployment
 from windvane.usecases.monitors import cause_kinds
 from windvane.usecases.monitors.sudden_shift import SuddenShift
-from windvane.usecases.notify_people import follow_incident
-from windvane.usecases.open_incident import cause_of
+from windvane.usecases.open_incident import cause_of, leave_incident
+from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.respond import take_back
+
+_MONITOR = SuddenShift()
 
 
 class CannotAccept(ActionRefused):
@@ -52,25 +53,29 @@ class AcceptChange(ModelAction):
         held = self._open(tx, asked)
         sources = ", ".join(held.sources)
         return (
-            f"The incident is closed. What came of {sources} since it began is what windows are "
+            f"What came of {sources} since it began is what windows are "
             "compared with from now on, and a version that stands in goes back."
         )
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         held = self._open(tx, asked)
-        cause = cause_of(held, cause_kinds())
-        monitor = SuddenShift()
-        subjects = {cause.subject, *(s for s in held.sources if cause.kind.moves)}
-        for subject in sorted(subjects):
-            begin_anew(tx, held, [monitor], Cause(cause.kind, subject))
-        lines, changed = _take_back(tx, held, cause, when)
+        accepted = [cause for monitor, cause in members_of(held) if monitor.name == _MONITOR.name]
+        for cause in accepted:
+            begin_anew(tx, held, _MONITOR, cause)
         message = "accepted as the new normal" + (f": {asked.reason}" if asked.reason else "")
-        for line in (message, *lines):
-            tx.add_note(held.id, IncidentNote(when.now, line, when.decision))
-        tx.put_incident(replace(held, closed_at=when.now, members=()))
+        ended = tuple(_ended(held, cause) for cause in accepted)
+        lines, changed = _take_back(tx, held, ended, when)
+        left = tuple(m for m in held.members if m not in {f.member for f in ended})
+        kinds = cause_kinds()
+        change = CauseChange(
+            held.id, cause_of(held, kinds), held.since, left, (), ended, held.sources
+        )
+        told = leave_incident(
+            tx, read_model_file(tx.model(held.model).text), change, kinds,
+            now=when.now, decision=when.decision, lines=(message, *lines),
+        )  # fmt: skip
         facts = {"why": asked.reason, "sources": list(held.sources)}
-        effects = (*follow_incident(held, Happening.RESOLVED), *changed)
-        return Done(f"incident {held.id}", "INC-114", message, facts, effects)
+        return Done(f"incident {held.id}", "INC-114", message, facts, (*told, *changed))
 
     def _open(self, tx: Tx, asked: Asked) -> Incident:
         held = tx.incident(asked.incident)
@@ -82,19 +87,20 @@ class AcceptChange(ModelAction):
 
 
 def _of_inputs(incident: Incident) -> bool:
-    return any(m.partition("/")[0] == SuddenShift.name for m in incident.members)
+    return any(monitor.name == _MONITOR.name for monitor, _ in members_of(incident))
+
+
+def _ended(held: Incident, cause: Cause) -> Finding:
+    sources = (cause.subject,) if cause.subject in held.sources else held.sources
+    return Finding(_MONITOR.name, cause, False, held.since, "", (), sources)
 
 
 def _take_back(
-    tx: Tx, held: Incident, cause: Cause, when: Occurrence
+    tx: Tx, held: Incident, ended: Sequence[Finding], when: Occurrence
 ) -> tuple[list[str], tuple[Effect, ...]]:
-    """What was done against the cause, undone: lines for people, and effects."""
+    """What was done against the causes, undone: lines for people, and effects."""
     before = tx.deployment(held.model)
-    if before is None or not cause.kind.moves:
+    if before is None:
         return [], ()
-    ended = [
-        Finding(SuddenShift.name, Cause(cause.kind, source), False, held.since, "", (), (source,))
-        for source in held.sources
-    ]
     after, lines, _ = take_back(tx, before, ended, when.now)
     return lines, change_deployment(tx, before, after)

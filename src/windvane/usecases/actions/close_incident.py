@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 import msgspec
 
-from windvane.core.alerting import Cause
+from windvane.core.alerting import Cause, cause_key_of
 from windvane.core.authorization import Action
 from windvane.ports.control_store import Incident, IncidentNote, MonitorState, Tx
 from windvane.ports.notifier import Happening
@@ -22,7 +21,6 @@ from windvane.usecases.actions.base import (
 )
 from windvane.usecases.monitors import Monitor, cause_kinds, monitor_named
 from windvane.usecases.notify_people import follow_incident
-from windvane.usecases.open_incident import cause_of
 
 
 class CannotClose(ActionRefused):
@@ -58,7 +56,8 @@ class CloseIncident(ModelAction):
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         held = self._closable(tx, asked.incident)
-        begin_anew(tx, held, _members(held), cause_of(held, cause_kinds()))
+        for monitor, cause in members_of(held):
+            begin_anew(tx, held, monitor, cause)
         tx.put_incident(replace(held, closed_at=when.now, members=()))
         message = f"closed by hand: {asked.reason}" if asked.reason else "closed by hand"
         tx.add_note(held.id, IncidentNote(when.now, message, when.decision))
@@ -77,32 +76,36 @@ class CloseIncident(ModelAction):
 
 def is_closable(incident: Incident) -> bool:
     """Whether a person may close it: not while a monitor has to see that it is over."""
-    return all(monitor.closable for monitor in _members(incident))
+    return all(monitor.closable for monitor, _ in members_of(incident))
 
 
-def _members(incident: Incident) -> list[Monitor]:
-    """The monitors that still find something of the incident's."""
-    names = dict.fromkeys(member.partition("/")[0] for member in incident.members)
-    found = [monitor_named(name) for name in names]
-    return [monitor for monitor in found if monitor is not None]
+def members_of(incident: Incident) -> list[tuple[Monitor, Cause]]:
+    """The monitors that still find something of the incident's, each with what it finds."""
+    kinds = cause_kinds()
+    found: list[tuple[Monitor, Cause]] = []
+    for member in incident.members:
+        monitor = monitor_named(member.partition("/")[0])
+        kind, _, subject = cause_key_of(member).partition(":")
+        if monitor is not None and kind in kinds:
+            found.append((monitor, Cause(kinds[kind], subject)))
+    return found
 
 
-def begin_anew(tx: Tx, incident: Incident, members: Sequence[Monitor], cause: Cause) -> None:
+def begin_anew(tx: Tx, incident: Incident, monitor: Monitor, cause: Cause) -> None:
     """What opened it must be able to be found again; a steward that judges meanwhile looks
     again."""
     model = incident.model
     progress = tx.progress([model]).get(model)
-    if progress is None or not members:
+    if progress is None:
         return
     held = tx.monitor_states([model])
-    for monitor in members:
-        rows = {s.subject: s.body for s in held if s.monitor == monitor.name}
-        for subject, state in monitor.begin_anew(rows, cause).items():
-            if state is None:
-                tx.drop_monitor_states([(model, monitor.name, subject)])
-            else:
-                body = msgspec.to_builtins(state)
-                at = progress.until
-                fresh = MonitorState(model, monitor.name, subject, at, state.alarmed, body)
-                tx.put_monitor_states([fresh])
+    rows = {s.subject: s.body for s in held if s.monitor == monitor.name}
+    for subject, state in monitor.begin_anew(rows, cause).items():
+        if state is None:
+            tx.drop_monitor_states([(model, monitor.name, subject)])
+        else:
+            body = msgspec.to_builtins(state)
+            at = progress.until
+            fresh = MonitorState(model, monitor.name, subject, at, state.alarmed, body)
+            tx.put_monitor_states([fresh])
     tx.put_progress([replace(progress, revision=progress.revision + 1)])

@@ -101,6 +101,10 @@ class Monitor(ABC):
         del rows, cause
         return {NO_SUBJECT: None}
 
+    def about_cause(self, cause: Cause) -> str:
+        """What a decision on a cause is about, for a page."""
+        return self.about(cause.subject)
+
     def about(self, subject: str) -> str:
         """What a verdict on ``subject`` is about, for a page."""
         return f"{self.title}: {subject}" if subject else self.title

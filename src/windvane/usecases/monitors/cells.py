@@ -89,6 +89,11 @@ def tenant_of(subject: str) -> str | None:
     return subject.removeprefix(_TENANT) if subject.startswith(_TENANT) else None
 
 
+def subject_of(tenant: str) -> str:
+    """The subject of a tenant's cell."""
+    return _TENANT + tenant
+
+
 def cell_rows(rows: StateRows) -> dict[str, CellRow]:
     """Rows of this kind, by subject; what an earlier release left is none."""
     return read_rows({s: r for s, r in rows.items() if "packed" in r}, CellRow)

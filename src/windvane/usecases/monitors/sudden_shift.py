@@ -51,6 +51,7 @@ from windvane.usecases.monitors.cells import (
     can_be_off,
     cell_rows,
     load_cells,
+    subject_of,
     tenant_of,
 )
 from windvane.usecases.monitors.drift_table import bands_of, drift_table, material_sizes
@@ -232,7 +233,7 @@ class SuddenShift(Monitor):
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """What came since an accepted change is what windows are compared with from now on."""
         of_tenant = cause.kind.name == TENANT_FEED.name
-        subject = cause.subject if of_tenant else EVERYONE
+        subject = subject_of(cause.subject) if of_tenant else EVERYONE
         row = cell_rows(rows).get(subject)
         if row is None:
             return {}
@@ -242,9 +243,11 @@ class SuddenShift(Monitor):
 
     def about(self, subject: str) -> str:
         tenant = tenant_of(subject)
-        if tenant is not None:
-            return f"tenant {tenant}"
-        return f"source {subject}" if subject else self.title
+        return self.title if tenant is None else f"tenant {tenant}"
+
+    def about_cause(self, cause: Cause) -> str:
+        of_tenant = cause.kind.name == TENANT_FEED.name
+        return f"{'tenant' if of_tenant else 'source'} {cause.subject}"
 
 
 def shift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
@@ -377,7 +380,7 @@ def _severity(one: _Seen, window: ClosedWindow, view: str, kind: str) -> Severit
 
 
 def _cause(kind: str, one: _Seen, view: str) -> Cause:
-    return Cause(_KINDS[kind], view if one.held.tenant is None else one.held.subject)
+    return Cause(_KINDS[kind], view if one.held.tenant is None else one.held.tenant)
 
 
 def _began(
