@@ -235,7 +235,8 @@ def _promise(store: SqlControlStore, file: ModelFile, found: Mapping[WindowKey, 
 
 
 def _tenant_verdict(model: str, start: float, tenant: str, bad: int, n: int) -> WindowVerdict:
-    facts = RateFacts(f"tenant {tenant}", start, bad, n, RateState())
+    bets = (Bet(9e5, 9e5, start),) * 7 if bad > n / 10 else RateState().bets
+    facts = RateFacts(f"tenant {tenant}", start, bad, n, RateState(bets, start))
     verdict, _ = judge_rate(facts, RatePolicy(0.02, 1e6, "CON", "refused"), start + WINDOW_S)
     return WindowVerdict(
         model, start, "refusals", tenant, verdict.outcome, verdict.code, verdict.sentence, {}

@@ -183,7 +183,7 @@ class Crowd:
     def run(self) -> None:
         line = Line(self.home.port)
         while not self.over.is_set():
-            given = self.given or body_of(unit=f"u{next(self.ids)}")
+            given = self.given or self._varied(next(self.ids))
             try:
                 self.answers.append(line.ask(request(self.key, given, path=self.path)))
             except Exception as error:  # whatever it is, this request had no whole answer
@@ -200,6 +200,12 @@ class Crowd:
     @property
     def refused(self) -> list[tuple[int, bytes]]:
         return [(a.status, a.body) for a in self.answers if a.status != 200]
+
+    def _varied(self, number: int) -> bytes:
+        """One row that is not like the one before: all alike would be a feed that is stuck."""
+        row = {"distance": 1.0 + number % 97 / 10.0, "kind": ("van", "bike")[number % 2],
+               "rain": number % 13 / 13.0}  # fmt: skip
+        return body_of(row, unit=f"u{number}")
 
 
 @contextmanager

@@ -101,8 +101,9 @@ class DriftRow(BaseModel):
     feature: str
     view: str
     kind: str
-    p: float
+    e: float | None = None
     size: float
+    material: float | None = None
     changed: float | None
     rows: int | None
     outcome: str

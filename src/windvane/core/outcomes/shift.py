@@ -27,7 +27,7 @@ _MEMORY = 28.0  # blocks; what is older counts less and less
 _LARGEST = 1e300
 _MOST_CALM = 2.5  # of one block: one good day is no recovery
 _MOST_AUTOCORRELATION = 0.9
-_TWO_SIDED = -float(scipy.special.ndtri(0.025))
+_TWO_SIDED = 1.959963984540054  # of a normal law, 2.5% lie beyond on each side
 
 
 class Shift(enum.StrEnum):
