@@ -15,6 +15,7 @@ import msgspec
 
 from windvane.core.alerting import (
     CauseChange,
+    CauseGroup,
     Finding,
     OpenCause,
     Response,
@@ -29,7 +30,6 @@ from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, StateRows
 from windvane.usecases.monitors import MONITORS, Judged, Monitor
-from windvane.usecases.monitors.cells import tenant_of
 from windvane.usecases.respond import how_told
 
 _log = logging.getLogger(__name__)
@@ -181,7 +181,8 @@ class Replay:
         alarm.cause, alarm.kind = change.cause.key, change.cause.kind.name
         alarm.since = min(alarm.since, change.since)
         alarm.sources = change.sources
-        alarm.whom = tenant_of(change.cause.subject) or ""
+        of_tenant = change.cause.kind.responds_to is CauseGroup.TENANT
+        alarm.whom = change.cause.subject if of_tenant else ""
         tier = Tier(window.file.tier)
         graded = [choose_severity(f.cause.kind, tier, f.severity) for f in change.began]
         held = [Severity(alarm.severity)] if alarm.severity else []
