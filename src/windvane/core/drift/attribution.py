@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import axis_index
-from windvane.core.drift.cell import Cell, mixed_reference, rows_of
+from windvane.core.drift.cell import VALUE_MEASURES, Cell, mixed_reference, rows_of
 from windvane.core.drift.deviation import Measure, Reference, effects, measure_deviations
 from windvane.core.drift.judge import DriftPolicy, Kind
 from windvane.core.sketch import Layout
@@ -19,7 +19,6 @@ Floats = NDArray[np.float64]
 _LEAST_ROWS = 8
 _FAR = 4.0  # deviations of a healthy window
 _MOST_TENANTS = 0.5  # of those that can be told: more of them are everyone
-_VALUES = (Measure.LOCATION, Measure.SPREAD, Measure.POSITION, Measure.SHAPE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,11 +71,6 @@ def is_mix(
     return bool(told) and not _rest_is_off(layout, told, streams, policy)
 
 
-def _sizes(counts: Counts, reference: Reference, variance: Floats) -> Floats:
-    found = measure_deviations(counts, reference)
-    return effects(np.nan_to_num(found.value), variance + found.chance, found.units)
-
-
 def _is_off(
     layout: Layout, part: Part, streams: Sequence[tuple[str, Kind]], policy: DriftPolicy
 ) -> bool:
@@ -88,14 +82,7 @@ def _is_off(
     left = np.nan_to_num(found.value - usual)
     z = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
     sizes = effects(left, variance, found.units)
-    for feature, kind in streams:
-        i = layout.names.index(feature)
-        places = _places(kind)
-        if any(
-            z[i, m] >= _FAR and sizes[i, m] >= policy.material[_as(kind, m)] / 2.0 for m in places
-        ):
-            return True
-    return False
+    return _far_and_large(layout, z, sizes, streams, policy, 0.5)
 
 
 def _rest_is_off(
@@ -109,20 +96,32 @@ def _rest_is_off(
     )
     found = measure_deviations(counts, mixed)
     z = np.nan_to_num(np.abs(found.value) / np.sqrt(np.maximum(found.chance, 1e-300)))
-    sizes = _sizes(counts, mixed, np.zeros_like(found.chance))
-    for feature, kind in streams:
-        i = layout.names.index(feature)
-        if any(
-            z[i, m] >= _FAR and sizes[i, m] >= policy.material[_as(kind, m)] for m in _places(kind)
-        ):
-            return True
-    return False
+    sizes = effects(np.nan_to_num(found.value), found.chance, found.units)
+    return _far_and_large(layout, z, sizes, streams, policy, 1.0)
+
+
+def _far_and_large(
+    layout: Layout,
+    z: Floats,
+    sizes: Floats,
+    streams: Sequence[tuple[str, Kind]],
+    policy: DriftPolicy,
+    part: float,
+) -> bool:
+    """Whether one of the ``streams`` is far off, by at least so large a ``part`` of what is
+    material."""
+    return any(
+        z[i, m] >= _FAR and sizes[i, m] >= policy.material[_as(kind, m)] * part
+        for feature, kind in streams
+        for i in (layout.names.index(feature),)
+        for m in _places(kind)
+    )
 
 
 def _places(kind: Kind) -> tuple[Measure, ...]:
     if kind is Kind.NULLS:
         return (Measure.NULLS,)
-    return _VALUES if kind is Kind.VALUES else tuple(Measure)
+    return VALUE_MEASURES if kind is Kind.VALUES else tuple(Measure)
 
 
 def _as(kind: Kind, measure: Measure) -> Kind:

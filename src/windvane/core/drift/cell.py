@@ -148,10 +148,7 @@ def outage_readings(
     spread = slow / np.maximum(cell.forecast.chance, 1e-300)
     worst = np.clip(np.nan_to_num(spread), 1.0, _MOST_OVERDISPERSION)
     of_values = worst[:, Measure.LOCATION]
-    chance = np.minimum(
-        log_chance(cell.runs, reference, of_values),
-        0.0,
-    )
+    chance = log_chance(cell.runs, reference, of_values)
     of_nulls = log_chance(cell.runs, reference, worst[:, Measure.NULLS])
     chance[:, Total.NULL] = of_nulls[:, Total.NULL]
     out: list[Reading] = []
@@ -202,19 +199,19 @@ def readings(
     for i, axis in enumerate(layout.axes):
         if axis.name not in views:
             continue
-        for kind, there, log_e, size, places in (
+        for kind, there, e_value, size, places in (
             (Kind.VALUES, values[i] > 0, mean_e[i], value_size[i], VALUE_MEASURES),
             (Kind.NULLS, known[i, Measure.NULLS], e[i, Measure.NULLS], sizes[i, Measure.NULLS],
              (Measure.NULLS,)),
         ):  # fmt: skip
             stream = f"{axis.name}/{kind.value}"
-            if not there or not (all_streams or log_e > 1.0 or stream in cell.streams):
+            if not there or not (all_streams or e_value > 1.0 or stream in cell.streams):
                 continue
             top = max(places, key=lambda m: (known[i, m], now[i, m] / noise[i, m]))
             out.append(
                 Reading(
                     axis.name, views[axis.name], kind,
-                    log_e=float(np.log(max(log_e, 1e-12))),
+                    log_e=float(np.log(max(e_value, 1e-12))),
                     size=float(size),
                     now=float(now[i, top]),
                     noise=float(noise[i, top]),
@@ -229,8 +226,8 @@ def _far_chance(cell: Cell, seen: Look) -> Floats:
     """Chances (axes, MEASURES) by assumption, not by rank, which is never rarer than one in as many
     as are known; 1 unless a residual is well beyond all healthy ones. Of values, that residuals
     have tails no heavier than Student's with three to eight degrees of freedom, more the more
-    healthy ones are known; of nulls, that their rate
-    is the largest of healthy windows (exact, binomial)."""
+    healthy ones are known; of nulls, that their rate is the largest of healthy windows (exact,
+    binomial)."""
     z, held, found = seen.residuals.z, cell.forecast, seen.found
     beyond = _BEYOND * largest_residual(seen.ranks)
     size = np.where(_ONE_SIDED, np.maximum(z, 0.0), np.abs(z))

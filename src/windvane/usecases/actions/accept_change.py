@@ -53,8 +53,9 @@ class AcceptChange(ModelAction):
         held = self._open(tx, asked)
         sources = ", ".join(held.sources)
         return (
-            f"What came of {sources} since it began is what windows are "
-            "compared with from now on, and a version that stands in goes back."
+            f"What came of {sources} since it began is what windows are compared with from now on, "
+            "and a version that stands in goes back. The incident is closed, unless something else "
+            "of it goes on."
         )
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
