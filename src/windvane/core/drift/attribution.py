@@ -8,9 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.drift.axes import axis_index
-from windvane.core.drift.cell import VALUE_MEASURES, Cell, mixed_reference, rows_of
-from windvane.core.drift.deviation import Measure, Reference, effects, measure_deviations
+from windvane.core.drift.axes import AxisIndex, axis_index
+from windvane.core.drift.cell import Cell, rows_of
+from windvane.core.drift.deviation import (
+    VALUE_MEASURES,
+    Measure,
+    Reference,
+    effects,
+    measure_deviations,
+)
 from windvane.core.drift.judge import DriftPolicy, Kind
 from windvane.core.sketch import Layout
 
@@ -91,7 +97,7 @@ def _rest_is_off(
     """Whether those that are left show as much together as would be material."""
     index = axis_index(layout)
     counts = np.sum([p.counts for p in rest], axis=0)
-    mixed = mixed_reference(
+    mixed = _mixed_reference(
         index, [(index.sum(p.counts.astype(np.float64)), p.reference) for p in rest]
     )
     found = measure_deviations(counts, mixed)
@@ -115,6 +121,25 @@ def _far_and_large(
         for feature, kind in streams
         for i in (layout.names.index(feature),)
         for m in _places(kind)
+    )
+
+
+def _mixed_reference(index: AxisIndex, parts: list[tuple[Floats, Reference]]) -> Reference:
+    """What is expected of a window that these references (with their rows (axes,) in it) make up
+    together: a tenant that sends more than it used to is no change of anybody's values."""
+    rows = np.sum([n for n, _ in parts], axis=0)
+    nulls = np.sum([n * r.nulls for n, r in parts], axis=0) / np.maximum(rows, 1.0)
+    weights = [n * (1.0 - r.nulls) for n, r in parts]
+    total = np.sum(weights, axis=0)
+    shares = np.sum(
+        [index.spread(w) * r.shares for w, (_, r) in zip(weights, parts, strict=True)], axis=0
+    ) / index.spread(np.maximum(total, 1e-300))
+    known = total > 0
+    fallback = parts[0][1]
+    return Reference(
+        index,
+        np.where(rows > 0, nulls, fallback.nulls),
+        np.where(index.spread(known), shares, fallback.shares),
     )
 
 

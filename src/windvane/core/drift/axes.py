@@ -34,10 +34,6 @@ class AxisIndex:
     ordered: Flags
     open_ended: Flags
 
-    @property
-    def size(self) -> int:
-        return len(self.axis)
-
     @cached_property
     def positions(self) -> Floats:
         """Where each bin lies among those of its axis (size,), 0 to 1: the bins of a number hold

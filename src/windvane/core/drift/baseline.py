@@ -23,7 +23,7 @@ from windvane.core.drift.forecast import SLOTS, Forecast, learn, residuals, slot
 from windvane.core.drift.outage import Runs, learn_often
 from windvane.core.drift.packing import pack_arrays, pack_cell, unpack_arrays, unpack_cell
 from windvane.core.sketch import Layout
-from windvane.core.verdict import p_to_e
+from windvane.core.verdict import e_values
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -166,7 +166,7 @@ def learn_cell(
         usual = left[:i].mean(axis=0) > _MOST_LEFT_OUT if i > 2 * _RANKED_FROM else False
         left[i] = doubtful.any(axis=1) & ~np.asarray(usual)
         mask = np.repeat(~left[i][:, None], MEASURES, axis=1)
-        forecast = learn(forecast, found, at, mask, mask)
+        forecast = learn(forecast, found, seen, mask, mask)
         runs = learn_often(runs, merged, reference, ~left[i])
     none = np.zeros(layout.size, np.int64)
     current = none.copy()
@@ -293,7 +293,7 @@ def _median(values: Floats) -> Floats:
 def _log_e(p: Floats) -> Floats:
     """Log e-values (axes, 2) of values and nulls."""
     known = ~np.isnan(p)
-    e = np.where(known, p_to_e(np.where(known, p, 0.5)), 0.0)
+    e = e_values(p)
     values = known[:, : Measure.NULLS].sum(axis=1)
     mean_e = np.where(values > 0, e[:, : Measure.NULLS].sum(axis=1) / np.maximum(values, 1), 1.0)
     nulls = np.where(known[:, Measure.NULLS], e[:, Measure.NULLS], 1.0)

@@ -14,9 +14,11 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from windvane.core.drift.axes import AxisIndex, axis_index
+from windvane.core.drift.axes import axis_index
 from windvane.core.drift.deviation import (
     MEASURES,
+    ONE_SIDED,
+    VALUE_MEASURES,
     Deviations,
     Measure,
     Reference,
@@ -26,20 +28,21 @@ from windvane.core.drift.deviation import (
 from windvane.core.drift.forecast import (
     Forecast,
     Residuals,
+    hour_variance,
     largest_residual,
     learn,
     mean_variance,
     residuals,
     run_variance,
+    size_of,
 )
 from windvane.core.drift.judge import Kind, Reading, StreamState
 from windvane.core.drift.outage import Runs, Total, extend_runs, learn_often, log_chance
 from windvane.core.sketch import Layout
-from windvane.core.verdict import log_chance_to_e, p_to_e
+from windvane.core.verdict import e_values, log_chance_to_e
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 _DOUBT = 0.5
 """The part of an alarm's log evidence from which nothing is learned any more."""
 _MOST_OVERDISPERSION = 1e6
@@ -47,14 +50,12 @@ _FADES = 0.5
 _HOURS_LAST = 8.0  # windows that an hour's own level lasts, about
 _RANKED_A_DEGREE, _FREEDOM = 150.0, (3.0, 8.0)
 _BEYOND = 1.5  # times the largest healthy residual
-_ONE_SIDED = np.arange(MEASURES) >= Measure.SHAPE
 _USUAL = 2.0  # deviations that few healthy windows exceed
 _WORDS = {
     Total.NULL: "no value",
     Total.UNSEEN: "values hardly ever seen",
     Total.CONSTANT: "one value",
 }
-VALUE_MEASURES = (Measure.LOCATION, Measure.SPREAD, Measure.POSITION, Measure.SHAPE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,11 +98,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """A cell's rows that are enough to be looked at, and what was measured of them. ``at``: the
-    middle of the time that they came in (s). ``ranks``: healthy residuals, as in `Forecast`."""
+    """A cell's rows that are enough to be looked at, and what was measured of them. ``ranks``:
+    healthy residuals, as in `Forecast`."""
 
     counts: Counts
-    at: float
     reference: Reference
     found: Deviations
     residuals: Residuals
@@ -135,7 +135,7 @@ def look(
     uniform = np.random.default_rng(seed).random(found.value.shape)
     left = residuals(cell.forecast, found, at, uniform, ranks)
     known = cell.forecast.ranks if ranks is None else ranks
-    return Look(cell.waiting, at, reference, found, left, known)
+    return Look(cell.waiting, reference, found, left, known)
 
 
 def outage_readings(
@@ -144,7 +144,7 @@ def outage_readings(
     """Of each feature whose last rows are all alike in a way that healthy ones hardly are, and of
     those whose alarm is open."""
     # Rows of a run are as dependent as slow waves make them, within windows and across.
-    slow = run_variance(cell.forecast) + _HOURS_LAST * _hour_variance(cell.forecast)
+    slow = run_variance(cell.forecast) + _HOURS_LAST * hour_variance(cell.forecast)
     spread = slow / np.maximum(cell.forecast.chance, 1e-300)
     worst = np.clip(np.nan_to_num(spread), 1.0, _MOST_OVERDISPERSION)
     of_values = worst[:, Measure.LOCATION]
@@ -175,22 +175,16 @@ def outage_readings(
     return out
 
 
-def _hour_variance(held: Forecast) -> Floats:
-    seen = held.hours_seen > 0
-    return held.hours[seen].var(axis=0) if seen.any() else np.zeros_like(held.lag0)
-
-
 def readings(
     cell: Cell, seen: Look, layout: Layout, views: Mapping[str, str], *, all_streams: bool
 ) -> list[Reading]:
     """VALUES and NULLS of each feature; without ``all_streams`` only those that say something: the
     others would leave their detectors as they are."""
-    p = np.clip(seen.residuals.p, 1e-12, 1.0)
+    p = seen.residuals.p
     known = ~np.isnan(p)
-    e = np.where(known, p_to_e(np.where(known, p, 0.5)), 0.0)
-    far = np.clip(_far_chance(cell, seen), 1e-12, 1.0)
+    far = np.where(known, _far_chance(cell, seen), np.nan)
     # Of two e-values the mean is one: ranks for what is odd, tails for what is far beyond all.
-    e = np.where(known, (e + p_to_e(np.where(known, far, 0.5))) / 2.0, 0.0)
+    e = (e_values(p) + e_values(far)) / 2.0
     values = known[:, : Measure.NULLS].sum(axis=1)
     mean_e = e[:, : Measure.NULLS].sum(axis=1) / np.maximum(values, 1)
     sizes, usual, now, noise = _sizes(cell, seen)
@@ -230,8 +224,8 @@ def _far_chance(cell: Cell, seen: Look) -> Floats:
     binomial)."""
     z, held, found = seen.residuals.z, cell.forecast, seen.found
     beyond = _BEYOND * largest_residual(seen.ranks)
-    size = np.where(_ONE_SIDED, np.maximum(z, 0.0), np.abs(z))
-    sides = np.where(_ONE_SIDED, 1.0, 2.0)
+    size = size_of(z)
+    sides = np.where(ONE_SIDED, 1.0, 2.0)
     freedom = np.clip(seen.ranks.sum(axis=-1) / _RANKED_A_DEGREE, *_FREEDOM)
     chance = sides * np.asarray(scipy.special.stdtr(freedom, -size), np.float64)
     error = np.sqrt(seen.residuals.variance[:, Measure.NULLS])
@@ -240,7 +234,7 @@ def _far_chance(cell: Cell, seen: Look) -> Floats:
         seen.reference.nulls + np.nan_to_num(usual) + beyond[:, Measure.NULLS] * error,
         1e-9, 1.0 - 1e-9,
     )  # fmt: skip
-    spread = held.lag0[:, Measure.NULLS] + _hour_variance(held)[:, Measure.NULLS]
+    spread = held.lag0[:, Measure.NULLS] + hour_variance(held)[:, Measure.NULLS]
     clustered = spread / np.maximum(held.chance[:, Measure.NULLS], 1e-300)
     rows = found.rows / np.clip(np.nan_to_num(clustered), 1.0, _MOST_OVERDISPERSION)
     share = np.nan_to_num(found.value[:, Measure.NULLS]) + seen.reference.nulls
@@ -318,7 +312,7 @@ def settle(
     current = cell.current + np.where(of_bins, held, 0)
     grown = replace(
         cell,
-        forecast=learn(cell.forecast, seen.found, seen.at, learns, follows),
+        forecast=learn(cell.forecast, seen.found, seen.residuals, learns, follows),
         runs=learn_often(cell.runs, seen.counts, seen.reference, np.asarray(learns.all(axis=1))),
         current=current,
         held=np.where(of_bins, 0, held),
@@ -416,22 +410,3 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
         moved(cell.left, fresh.left, 0), moved(cell.looks, fresh.looks, 0),
         cell.began, cell.waits, streams,
     )  # fmt: skip
-
-
-def mixed_reference(index: AxisIndex, parts: list[tuple[Floats, Reference]]) -> Reference:
-    """What is expected of a window that these references (with their rows (axes,) in it) make up
-    together: a tenant that sends more than it used to is no change of anybody's values."""
-    rows = np.sum([n for n, _ in parts], axis=0)
-    nulls = np.sum([n * r.nulls for n, r in parts], axis=0) / np.maximum(rows, 1.0)
-    weights = [n * (1.0 - r.nulls) for n, r in parts]
-    total = np.sum(weights, axis=0)
-    shares = np.sum(
-        [index.spread(w) * r.shares for w, (_, r) in zip(weights, parts, strict=True)], axis=0
-    ) / index.spread(np.maximum(total, 1e-300))
-    known = total > 0
-    fallback = parts[0][1]
-    return Reference(
-        index,
-        np.where(rows > 0, nulls, fallback.nulls),
-        np.where(index.spread(known), shares, fallback.shares),
-    )

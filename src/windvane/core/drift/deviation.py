@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import AxisIndex
-from windvane.core.drift.chance import js_chance, js_terms, psi_chance, psi_terms
+from windvane.core.drift.chance import js_chance, js_terms
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -34,20 +34,22 @@ class Measure(enum.IntEnum):
 
 
 MEASURES = len(Measure)
+VALUE_MEASURES = tuple(m for m in Measure if m is not Measure.NULLS)
+"""Those of what is not null; they come first."""
+ONE_SIDED = np.arange(MEASURES) >= Measure.SHAPE
+"""(MEASURES,) whether only a rise is a change."""
 _RARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Deviations:
     """``value`` and ``chance`` (axes, MEASURES): each measure, NaN where there is none, and its
-    variance if rows were independent; ``rows`` (axes,) with or without a value; ``psi`` (axes,):
-    the population stability index of the values beyond what chance gives; ``units`` (axes,
+    variance if rows were independent; ``rows`` (axes,) with or without a value; ``units`` (axes,
     MEASURES): the square of a deviation that is one unit of it (see `effects`)."""
 
     value: Floats
     chance: Floats
     rows: Floats
-    psi: Floats
     units: Floats
 
 
@@ -120,12 +122,8 @@ def measure_deviations(counts: Counts, reference: Reference) -> Deviations:
     scores = (reference.ranks, reference.distances, index.positions)
     moments = reference.moments
     js_mean, js_variance = js_chance(expected)
-    psi_mean, _ = psi_chance(expected)
-    null = index.null
-    for bins in (js_mean, js_variance, psi_mean):
-        bins[null] = 0.0
-    psi = psi_terms(values, expected)
-    psi[null] = 0.0
+    for bins in (js_mean, js_variance):
+        bins[index.null] = 0.0
     nulls = held[index.first] / np.maximum(rows, 1.0)
     value = np.stack(
         [
@@ -157,13 +155,7 @@ def measure_deviations(counts: Counts, reference: Reference) -> Deviations:
     value[~index.ordered, Measure.POSITION] = np.nan
     value[~index.ordered & ~index.open_ended, Measure.LOCATION] = np.nan
     value[rows < 1.0] = np.nan
-    return Deviations(
-        value,
-        chance,
-        rows,
-        (index.sum(psi) - index.sum(psi_mean)) / least,
-        units,
-    )
+    return Deviations(value, chance, rows, units)
 
 
 def effects(deviation: Floats, variance: Floats, units: Floats) -> Floats:

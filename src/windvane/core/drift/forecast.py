@@ -21,7 +21,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.drift.deviation import MEASURES, Deviations, Measure
+from windvane.core.drift.deviation import MEASURES, ONE_SIDED, Deviations
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -40,7 +40,6 @@ _MOST_RANKED = 4_000.0
 EDGES = np.concatenate([np.arange(0.0, 4.0, 0.25), np.geomspace(4.0, 40.0, 24)])
 """Lower edges of the bins that sizes of residuals are kept in."""
 RANKED = len(EDGES)
-_ONE_SIDED = np.arange(MEASURES) >= Measure.SHAPE
 _DAY_S, _HOUR_S = 86_400.0, 3_600.0
 _FIRST_WEEKEND_DAY = 2  # the epoch began on a Thursday: days 2 and 3 of its weeks
 
@@ -94,15 +93,27 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Expected:
+    """What a forecast says of one window, before it is looked at; as in `Forecast`."""
+
+    usual: Floats
+    around: tuple[tuple[int, float], tuple[int, float]]
+    ahead: Floats
+    ahead_variance: Floats
+    overdispersion: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Residuals:
     """Of one window, all (axes, MEASURES): ``p`` (NaN where nothing was measured), ``z`` how many
     of its errors it lies off the forecast, ``left`` what is left of the deviation after what is
-    usual at that hour, in a healthy window of the ``variance``."""
+    usual at that hour, in a healthy window of the ``variance``; ``expected`` what was forecast."""
 
     p: Floats
     z: Floats
     left: Floats
     variance: Floats
+    expected: Expected
 
 
 def slots_of(at: float) -> tuple[tuple[int, float], tuple[int, float]]:
@@ -128,25 +139,14 @@ def _parameters(held: Forecast) -> tuple[Floats, Floats, Floats]:
     return regression, wander, np.maximum(noise, 1.0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Expected:
-    """What a forecast says of one window, before it is looked at; as in `Forecast`."""
-
-    usual: Floats
-    around: tuple[tuple[int, float], tuple[int, float]]
-    ahead: Floats
-    ahead_variance: Floats
-    overdispersion: Floats
-
-
-def _expect(held: Forecast, at: float) -> _Expected:
+def _expect(held: Forecast, at: float) -> Expected:
     around = slots_of(at)
     usual = held.level + sum(weight * held.hours[slot] for slot, weight in around)
     regression, wander, overdispersion = _parameters(held)
     reach = _WANDERS * np.sqrt(wander)
     ahead = np.clip(regression * held.ahead, -reach, reach)
     ahead_variance = regression**2 * held.ahead_variance + wander * (1.0 - regression**2)
-    return _Expected(usual, around, ahead, ahead_variance, overdispersion)
+    return Expected(usual, around, ahead, ahead_variance, overdispersion)
 
 
 def residuals(
@@ -155,17 +155,17 @@ def residuals(
     """Of the window whose middle is ``at`` (s).
 
     ``uniform`` (axes, MEASURES) in [0, 1) settles ties. ``ranks`` of another forecast are ranked
-    among, where this one keeps none of its own.
+    among in place of its own.
     """
     expected = _expect(held, at)
     present = ~np.isnan(found.value)
     variance = expected.ahead_variance + expected.overdispersion * found.chance
     error = np.sqrt(np.maximum(variance, 1e-300))
     left = found.value - expected.usual
-    z = (left - expected.ahead) / error
+    z = np.nan_to_num((left - expected.ahead) / error)
     known = held.ranks if ranks is None else ranks
     p = np.where(present, _rank(known, _places(z), uniform), np.nan)
-    return Residuals(p, np.nan_to_num(z), left, np.maximum(held.lag0, found.chance))
+    return Residuals(p, z, left, np.maximum(held.lag0, found.chance), expected)
 
 
 def largest_residual(ranks: Floats) -> Floats:
@@ -181,7 +181,7 @@ def mean_variance(held: Forecast, looks: Floats) -> Floats:
     """Variance (axes, MEASURES) of the mean of what is left over so many ``looks`` in a
     row (axes, MEASURES), which follow each other. Source: Durbin & Koopman, section 3.4."""
     regression, wander, _ = _parameters(held)
-    slow = wander * (1.0 + regression) / np.maximum(1.0 - regression, 1.0 - _FARTHEST)
+    slow = _slow_variance(regression, wander)
     count = np.maximum(looks, 1.0)
     return np.minimum(slow / count, wander) + np.maximum(held.lag0 - wander, 0.0) / count
 
@@ -190,19 +190,31 @@ def run_variance(held: Forecast) -> Floats:
     """Variance (axes, MEASURES) of one window's mean that as many independent windows would have
     for the mean of a long run to vary as it does."""
     regression, wander, _ = _parameters(held)
-    slow = wander * (1.0 + regression) / np.maximum(1.0 - regression, 1.0 - _FARTHEST)
-    return np.maximum(held.lag0 - wander, 0.0) + slow
+    return np.maximum(held.lag0 - wander, 0.0) + _slow_variance(regression, wander)
 
 
-def learn(held: Forecast, found: Deviations, at: float, mask: Flags, follow: Flags) -> Forecast:
-    """What is known after the window whose middle is ``at`` (s).
+def hour_variance(held: Forecast) -> Floats:
+    """Variance (axes, MEASURES) of what is usual at the hours that were seen."""
+    seen = held.hours_seen > 0
+    return held.hours[seen].var(axis=0) if seen.any() else np.zeros_like(held.lag0)
+
+
+def _slow_variance(regression: Floats, wander: Floats) -> Floats:
+    """Of an autoregression's long mean, times the windows that it is of."""
+    return wander * (1.0 + regression) / np.maximum(1.0 - regression, 1.0 - _FARTHEST)
+
+
+def learn(
+    held: Forecast, found: Deviations, seen: Residuals, mask: Flags, follow: Flags
+) -> Forecast:
+    """What is known after the window that left ``seen``.
 
     ``mask`` (axes, MEASURES): what may be learned from it; nothing is while there is evidence of a
     change. ``follow``: where the autoregression follows it; elsewhere it falls back to its level.
     """
-    expected = _expect(held, at)
+    expected = seen.expected
     present = ~np.isnan(found.value)
-    left = np.where(present, found.value, 0.0) - expected.usual
+    left = np.nan_to_num(seen.left)
     ahead, ahead_variance = expected.ahead, expected.ahead_variance
     variance = np.maximum(ahead_variance + expected.overdispersion * found.chance, 1e-300)
     gain = ahead_variance / variance
@@ -215,14 +227,17 @@ def learn(held: Forecast, found: Deviations, at: float, mask: Flags, follow: Fla
         ahead=np.where(seen_now, ahead + gain * innovation, ahead),
         ahead_variance=np.where(seen_now, (1.0 - gain) * ahead_variance, ahead_variance),
     )
-    z = (left - ahead) / np.sqrt(variance)
-    return _learn(after, found, present & mask, left, expected.around, _places(z))
+    return _learn(after, found, present & mask, left, expected.around, _places(seen.z))
+
+
+def size_of(z: Floats) -> Floats:
+    """How far a residual (axes, MEASURES) lies off, in the direction that is a change."""
+    return np.where(ONE_SIDED, np.maximum(z, 0.0), np.abs(z))
 
 
 def _places(z: Floats) -> NDArray[np.int64]:
     """Which bin of `EDGES` a residual's size lies in."""
-    size = np.nan_to_num(np.where(_ONE_SIDED, np.maximum(z, 0.0), np.abs(z)))
-    return np.clip(np.searchsorted(EDGES, size, side="right") - 1, 0, RANKED - 1)
+    return np.clip(np.searchsorted(EDGES, size_of(z), side="right") - 1, 0, RANKED - 1)
 
 
 def _rank(ranks: Floats, places: NDArray[np.int64], uniform: Floats) -> Floats:
@@ -251,7 +266,7 @@ def _learn(
         hours[slot] += np.where(learn, rate * clipped, 0.0)
     ranks = held.ranks
     counted = learn & ~young
-    if counted.any() and ranks.shape[-1]:
+    if counted.any():
         ranks = ranks.copy()
         rows, columns = np.nonzero(counted)
         ranks[rows, columns, places[rows, columns]] += 1.0
@@ -279,8 +294,6 @@ def long_run_variance(held: Forecast, found: Deviations, span_s: float) -> Float
     whole days only. Source: Durbin & Koopman (see above), section 3.4."""
     regression, wander, overdispersion = _parameters(held)
     fewer = np.clip(found.chance / np.maximum(held.chance, 1e-300), 0.0, 1.0)
-    slow = wander * (1.0 + regression) / np.maximum(1.0 - regression, 1.0 - _FARTHEST)
-    known = held.hours_seen > 0
-    hours = held.hours[known].var(axis=0) if known.any() else np.zeros_like(held.lag0)
-    part_of_day = hours if span_s < _DAY_S else np.zeros_like(hours)
-    return overdispersion * found.chance + np.minimum(slow * fewer, wander) + part_of_day
+    slow = np.minimum(_slow_variance(regression, wander) * fewer, wander)
+    part_of_day = hour_variance(held) if span_s < _DAY_S else 0.0
+    return overdispersion * found.chance + slow + part_of_day

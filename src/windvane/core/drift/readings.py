@@ -10,17 +10,16 @@ from numpy.typing import NDArray
 
 from windvane.core.drift.axes import axis_index
 from windvane.core.drift.baseline import Baseline
-from windvane.core.drift.deviation import Deviations, Measure, Reference, measure_deviations
+from windvane.core.drift.deviation import ONE_SIDED, Deviations, Reference, measure_deviations
 from windvane.core.drift.forecast import long_run_variance
 from windvane.core.drift.judge import Kind, Reading
 from windvane.core.drift.measure import psi
 from windvane.core.sketch import Layout
-from windvane.core.verdict import p_to_e
+from windvane.core.verdict import e_values
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _LEAST_SPANS = 3
-_TWO_SIDED = np.arange(len(Measure)) < Measure.SHAPE
 
 
 def baseline_readings(
@@ -36,8 +35,7 @@ def baseline_readings(
     found = measure_deviations(window, reference)
     p = _chance_of(found, baseline, span_s)
     known = ~np.isnan(p)
-    e = np.where(known, p_to_e(np.where(known, np.clip(p, 1e-12, 1.0), 0.5)), 0.0)
-    mean_e = e.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    mean_e = e_values(p).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     out: list[Reading] = []
     for i, axis in enumerate(layout.axes):
         now = layout.part(window, axis.name)
@@ -67,6 +65,6 @@ def _chance_of(found: Deviations, baseline: Baseline, span_s: float) -> Floats:
         variance = own * (1.0 + seen)
         freedom = np.inf
     z = found.value / np.sqrt(np.maximum(variance, 1e-300))
-    size = np.where(_TWO_SIDED, np.abs(z), z)
+    size = np.where(ONE_SIDED, z, np.abs(z))
     tail = scipy.special.ndtr(-size) if np.isinf(freedom) else scipy.special.stdtr(freedom, -size)
-    return np.where(np.isnan(z), np.nan, np.where(_TWO_SIDED, 2.0 * tail, tail))
+    return np.where(np.isnan(z), np.nan, np.where(ONE_SIDED, tail, 2.0 * tail))

@@ -3,10 +3,10 @@
 from windvane.core.verdict.dispersion import Dispersion
 from windvane.core.verdict.evidence import (
     calibrated_p,
+    e_values,
     log_beta_evidence,
     log_chance_to_e,
     log_conditional_evidence,
-    log_p_to_e,
     p_to_e,
     shiryaev_roberts,
 )
@@ -22,11 +22,11 @@ __all__ = [
     "RateState",
     "Verdict",
     "calibrated_p",
+    "e_values",
     "judge_rate",
     "log_beta_evidence",
     "log_chance_to_e",
     "log_conditional_evidence",
-    "log_p_to_e",
     "p_to_e",
     "shiryaev_roberts",
     "worst",

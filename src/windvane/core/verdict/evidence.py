@@ -83,9 +83,10 @@ def p_to_e(p: Floats) -> Floats:
     return (1.0 - p + p * log_p) / (p * log_p**2)
 
 
-def log_p_to_e(p: float) -> float:
-    """The log of `p_to_e` of one p-value, which may be as small as floats are."""
-    return log_chance_to_e(math.log(max(p, 1e-300)))
+def e_values(p: Floats) -> Floats:
+    """`p_to_e` of each p-value; 0, which is no evidence at all, where there is none (NaN)."""
+    known = ~np.isnan(p)
+    return np.where(known, p_to_e(np.where(known, p, 0.5)), 0.0)
 
 
 def log_chance_to_e(log_p: float) -> float:
