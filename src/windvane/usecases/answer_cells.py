@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from windvane.core.outcomes import Shift, UnitValues
 from windvane.core.task import Task
 from windvane.ports.event_log import ScoredRows
+from windvane.usecases.closed_window import tenant_subject
 
 Floats = NDArray[np.float64]
 
 OTHERS = "others"
-TENANT = "tenant/"
 MOST_CELLS = 200
 # Losses of a unit are told in those of the holdout; what is further out is as far as this.
 _FAR = 20.0
@@ -67,7 +67,7 @@ def answer_cells(
         for kind, (column, low, high) in columns.items()
     }
     said_means = np.bincount(places, said) / sizes
-    chosen = {TENANT + str(names[i]): of_unit == i for i in own}
+    chosen = {tenant_subject(str(names[i])): of_unit == i for i in own}
     rest = ~np.isin(of_unit, own)
     if rest.any():
         chosen[OTHERS] = rest

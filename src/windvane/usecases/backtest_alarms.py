@@ -137,7 +137,7 @@ def _span(
     if model not in files:
         raise NothingToReplay(f"the file of model {model} cannot be read", hint="apply it again")
     tenants = len({record.entry.tenant for record in tx.key_records()})
-    policy = watch_policies(tx, files, tenants)[model]
+    policy = watch_policies(files, models=len(tx.applied_at()), tenants=tenants)[model]
     first = tx.first_windows({model: since if since is not None else 0.0}).get(model)
     if first is None:
         asked = f" since {moment(since)}" if since is not None else ""

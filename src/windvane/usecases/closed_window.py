@@ -22,6 +22,19 @@ Counts: TypeAlias = NDArray[np.int64]
 StateRows: TypeAlias = Mapping[str, Mapping[str, Any]]
 
 
+_TENANT = "tenant/"
+
+
+def tenant_subject(tenant: str) -> str:
+    """The subject under which something of one tenant is carried beside what is of all."""
+    return _TENANT + tenant
+
+
+def tenant_of(subject: str) -> str | None:
+    """The tenant of a subject, None for one that is not of a tenant."""
+    return subject.removeprefix(_TENANT) if subject.startswith(_TENANT) else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClosedWindow:
     """One window of one model.

@@ -20,9 +20,8 @@ from windvane.ports.control_store import (
     Tx,
     WindowKey,
 )
-from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
+from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows, tenant_of
 from windvane.usecases.monitors import MONITORS, watch_policy
-from windvane.usecases.monitors.cells import tenant_of
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.project_sketches import project_sketches
 from windvane.usecases.read_model_file import ModelFile, read_model_file
@@ -123,7 +122,8 @@ def load_windows(
     failed = {m: "its file cannot be read" for m in live if m not in files}
     keys = tx.key_records()
     tenants = len({record.entry.tenant for record in keys})
-    policies = dict(watch_policies(tx, files, tenants))
+    applied = len(tx.applied_at())
+    policies = watch_policies(files, models=applied, tenants=tenants)
     known = dict(tx.progress(list(files)) if known is None else known)
     fresh = [model for model in files if model not in known]
     since = {m: live[m].changed_at - policies[m].recent_s for m in fresh}
@@ -146,7 +146,6 @@ def load_windows(
         spans.setdefault((progress.until, progress.until + policy.window_s), []).append(model)
     ready = [model for models_of in spans.values() for model in models_of]
     states = _states(tx.monitor_states(ready)) if ready else {}
-    applied = len(tx.applied_at())
     windows: list[DueWindow] = []
     for (start, end), models_of in spans.items():
         found = _by_model(tx.sketches_of(models_of, start, end))
@@ -170,10 +169,10 @@ def load_windows(
 
 
 def watch_policies(
-    tx: Tx, files: Mapping[str, ModelFile], tenants: int
-) -> Mapping[str, WindowPolicy]:
-    """Of models whose files these are, each with its share of the installation's budget."""
-    models = len(tx.applied_at())
+    files: Mapping[str, ModelFile], *, models: int, tenants: int
+) -> dict[str, WindowPolicy]:
+    """Of the models whose files these are, each with its share of the budget of an installation
+    with so many ``models`` and ``tenants``."""
     return {m: watch_policy(f, models=models, tenants=tenants) for m, f in files.items()}
 
 

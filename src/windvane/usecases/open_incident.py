@@ -18,7 +18,7 @@ from windvane.core.alerting import (
     gravest,
     rank_suspects,
 )
-from windvane.core.alerting.notification import Told, notification_lines
+from windvane.core.alerting.notification import IncidentNotice, notification_lines
 from windvane.core.journal import Effect, fact_hash
 from windvane.ports.control_store import Incident, IncidentNote, Tx
 from windvane.ports.notifier import Happening
@@ -94,7 +94,7 @@ def _tell(
     *,
     down: bool = False,
 ) -> tuple[Effect, ...]:
-    told = Told(
+    told = IncidentNotice(
         incident.id, incident.model, cause.kind, cause.subject, incident.title, incident.since,
         now, incident.owner, incident.runbook, tuple(done), incident.evidence, file.pii,
         tuple(also),

@@ -10,20 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from windvane.core.alerting import CANARY, CauseGroup, CauseKind
-from windvane.core.alerting.notification import Told, describe_change
+from windvane.core.alerting.notification import IncidentNotice, describe_change
 from windvane.core.alerting.notification import notification_lines as lines_of
 from windvane.usecases.monitors.base import moment
 
 NUMBER = ["null", "up to 0", "0 to 10", "10 to 20", "over 20"]
 NAMES = ["null", "EV", "US", "unseen"]
 FEED = CauseKind("feed", CauseGroup.BROKEN_INPUT, "feed.md")
-TOLD = Told(
+TOLD = IncidentNotice(
     "delay-feed-1", "delay", FEED, "weather", "the weather feed changed", 1_700_000_000.0,
     1_700_007_300.0, "ops #ops-ml", "runbooks/feed.md",
 )  # fmt: skip
 
 
-def notification_lines(told: Told) -> list[str]:
+def notification_lines(told: IncidentNotice) -> list[str]:
     return lines_of(told, moment)
 
 

@@ -27,7 +27,7 @@ _TO_DO: Mapping[CauseGroup | None, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class IncidentNotice:
     """An incident as a notification needs it. ``since`` is when it began, ``now`` when it is told
     (s), ``done`` what was done about it by itself, ``also`` what
     was found since people were told first. Values of ``private`` features are shown to
@@ -51,7 +51,7 @@ class Told:
 Moment = Callable[[float], str]
 
 
-def notification_lines(told: Told, moment: Moment) -> list[str]:
+def notification_lines(told: IncidentNotice, moment: Moment) -> list[str]:
     """What changed and since when, whom it hurts, what was done, what was good, what to do;
     ``moment`` writes a time."""
     evidence = told.evidence or {}
@@ -152,7 +152,7 @@ def _last_good(evidence: Mapping[str, Any], moment: Moment) -> list[str]:
     return [f"version {good['version']}{before}"]
 
 
-def _subject(told: Told) -> str:
+def _subject(told: IncidentNotice) -> str:
     return told.subject if told.subject != told.model else "it"
 
 

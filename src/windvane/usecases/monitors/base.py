@@ -84,11 +84,14 @@ class Monitor(ABC):
     def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
         """Judge a window, given what is carried by subject; nothing where it is not due."""
 
-    @abstractmethod
     def evidence(
         self, window: ClosedWindow, found: Judged, finding: Finding, log: EventLog
     ) -> Mapping[str, Any]:
-        """What an incident shows of a finding that began."""
+        """What an incident shows of a finding that began: by default since when, the tenant that
+        the verdict is on, and its detail."""
+        del window, log
+        tenants = [{"tenant": found.subject}] if found.subject else []
+        return {"first_window": finding.since, "tenants": tenants, **found.detail}
 
     def layouts(self, rows: StateRows) -> Iterable[str]:
         """Ids of the layouts that carried counts are of."""

@@ -20,11 +20,16 @@ from windvane.core.drift import (
     unpack_cell,
 )
 from windvane.core.routing import NO_SAMPLE
-from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
+from windvane.usecases.closed_window import (
+    ClosedWindow,
+    Counts,
+    StateRows,
+    tenant_of,
+    tenant_subject,
+)
 from windvane.usecases.monitors.base import read_rows
 
 EVERYONE = "everyone"
-_TENANT = "tenant/"
 _ESTABLISHED = 0.125
 """The part of `recent` after which a tenant is no longer new."""
 _LOOKS = 10
@@ -74,7 +79,7 @@ class HeldCell:
 
     @property
     def subject(self) -> str:
-        return EVERYONE if self.tenant is None else _TENANT + self.tenant
+        return EVERYONE if self.tenant is None else tenant_subject(self.tenant)
 
     def row(self, layout: str) -> CellRow:
         cell = self.cell
@@ -82,16 +87,6 @@ class HeldCell:
             pack_cell(cell), layout, cell.began, self.first, cell.waits, cell.streams, self.told,
             self.only,
         )  # fmt: skip
-
-
-def tenant_of(subject: str) -> str | None:
-    """The tenant whose cell a state's subject names, None for everyone's."""
-    return subject.removeprefix(_TENANT) if subject.startswith(_TENANT) else None
-
-
-def subject_of(tenant: str) -> str:
-    """The subject of a tenant's cell."""
-    return _TENANT + tenant
 
 
 def cell_rows(rows: StateRows) -> dict[str, CellRow]:
@@ -132,8 +127,8 @@ def load_cells(window: ClosedWindow, rows: StateRows) -> Cells:
     if len(known) < 2:
         only = next(iter(known), "")
         return Cells(replace(everyone, only=only), window.counts, {}, {})
-    tenants = {t: _load(window, held.get(_TENANT + t), t) for t in by_tenant}
-    if everyone.only in tenants and _TENANT + everyone.only not in held:
+    tenants = {t: _load(window, held.get(tenant_subject(t)), t) for t in by_tenant}
+    if everyone.only in tenants and tenant_subject(everyone.only) not in held:
         first = tenants[everyone.only]
         tenants[everyone.only] = replace(
             first,

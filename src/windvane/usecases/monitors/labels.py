@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Join
 from windvane.core.outcomes import (
@@ -24,7 +23,7 @@ from windvane.core.outcomes import (
 )
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog, LabelDelays, LogTooSlow, OutcomeCounts
-from windvane.usecases.closed_window import ClosedWindow, StateRows
+from windvane.usecases.closed_window import ClosedWindow, StateRows, tenant_of, tenant_subject
 from windvane.usecases.count_outcomes import arrive_within_s
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
@@ -53,7 +52,6 @@ TENANT_LABELS = CauseKind(
 )
 KINDS = {LabelFault.MISSING: LABELS, LabelFault.UNJOINED: UNJOINED}
 
-_TENANT = "tenant/"
 _LOOK_BACK = 2 * BLOCKS
 _MOST_CELLS = 200
 _LEAST_ROWS = 20
@@ -176,7 +174,7 @@ class Labels(Monitor):
         counted: Mapping[str, _Counted],
         curve: DelayCurve,
     ) -> Sequence[Judged]:
-        held = {t: read_row(rows, LabelRow, _TENANT + t) for t in counted}
+        held = {t: read_row(rows, LabelRow, tenant_subject(t)) for t in counted}
         readings = {t: _readings(one, held[t]) for t, one in counted.items()}
         policy = self._policy(window, max(1, len(counted)))
         worse = [t for t, found in readings.items() if any(is_bad(r, policy) for r in found)]
@@ -260,21 +258,14 @@ class Labels(Monitor):
             policy,
             verdict,
             findings,
-            {_TENANT + tenant: after},
+            {tenant_subject(tenant): after},
             shown=shown,
         )
-
-    def evidence(
-        self, window: ClosedWindow, found: Judged, finding: Finding, log: EventLog
-    ) -> Mapping[str, Any]:
-        del window, log
-        tenants = [{"tenant": found.subject}] if found.subject else []
-        return {"first_window": finding.since, "tenants": tenants, **found.detail}
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """What was closed by hand is the new usual: it is learned from here on."""
         if cause.kind.name == TENANT_LABELS.name:
-            return {_TENANT + cause.subject: None}
+            return {tenant_subject(cause.subject): None}
         out: dict[str, AlarmState | None] = dict.fromkeys(rows, None)
         held = read_row(rows, LabelRow)
         out[NO_SUBJECT] = LabelRow(next=held.next, looked=held.looked)
@@ -364,7 +355,7 @@ def _of_all(
 def _with_levels_of_before(judged: Judged, held: Mapping[str, LabelRow]) -> Judged:
     """A fault of the model is nobody's level."""
     key, after = next(iter(judged.states.items()))
-    before = held[key.removeprefix(_TENANT)].faults
+    before = held[tenant_of(key) or _OTHERS].faults
     if not isinstance(after, LabelRow):
         return judged
     faults = {

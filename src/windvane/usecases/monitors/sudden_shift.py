@@ -40,7 +40,13 @@ from windvane.core.drift import (
 from windvane.core.routing import NO_SAMPLE
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog
-from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
+from windvane.usecases.closed_window import (
+    ClosedWindow,
+    Counts,
+    StateRows,
+    tenant_of,
+    tenant_subject,
+)
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
 from windvane.usecases.monitors.base import AlarmState, Judge, Judged, Monitor, moment
 from windvane.usecases.monitors.cells import (
@@ -51,8 +57,6 @@ from windvane.usecases.monitors.cells import (
     can_be_off,
     cell_rows,
     load_cells,
-    subject_of,
-    tenant_of,
 )
 from windvane.usecases.monitors.drift_table import bands_of, drift_table, material_sizes
 from windvane.usecases.moves import MARK_SOURCE, STAND_IN
@@ -233,7 +237,7 @@ class SuddenShift(Monitor):
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """What came since an accepted change is what windows are compared with from now on."""
         of_tenant = cause.kind.name == TENANT_FEED.name
-        subject = subject_of(cause.subject) if of_tenant else EVERYONE
+        subject = tenant_subject(cause.subject) if of_tenant else EVERYONE
         row = cell_rows(rows).get(subject)
         if row is None:
             return {}

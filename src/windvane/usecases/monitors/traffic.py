@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from windvane.core.absence import (
     AbsenceFacts,
@@ -24,7 +23,7 @@ from windvane.core.alerting import (
 )
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog
-from windvane.usecases.closed_window import ClosedWindow, StateRows
+from windvane.usecases.closed_window import ClosedWindow, StateRows, tenant_of, tenant_subject
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
     AlarmState,
@@ -47,7 +46,6 @@ _NEW_FOR_S = 86_400.0
 _OTHERS_HAVE = 0.5
 # A profile changes once an hour, and is large: it has a row of its own.
 _HOURS = "hours/"
-_TENANT = "tenant/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,15 +205,8 @@ class Traffic(Monitor):
             states = _states(window, one, after)
         return Judged(one.tenant, facts, policy, verdict, findings, states, shown=bool(findings))
 
-    def evidence(
-        self, window: ClosedWindow, found: Judged, finding: Finding, log: EventLog
-    ) -> Mapping[str, Any]:
-        del window, log
-        tenants = [{"tenant": found.subject}] if found.subject else []
-        return {"first_window": finding.since, "tenants": tenants, **found.detail}
-
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
-        key = NO_SUBJECT if cause.kind.name == NO_TRAFFIC.name else _TENANT + cause.subject
+        key = NO_SUBJECT if cause.kind.name == NO_TRAFFIC.name else tenant_subject(cause.subject)
         held = read_row(rows, AbsenceState, key)
         if cause.kind.name == NEW_TENANT.name:
             return {key: replace(held, new_until=0.0)}
@@ -232,10 +223,10 @@ def _subjects(window: ClosedWindow, rows: StateRows) -> tuple[_Subject, list[_Su
         came = sum(sketch.total(name) for name in ("requests", "refused", "unanswered"))
         if came:
             counts[key.tenant] = counts.get(key.tenant, 0) + came
-    known = {key.removeprefix(_TENANT) for key in rows if key.startswith(_TENANT)}
+    known = {t for key in rows if (t := tenant_of(key)) is not None}
 
     def subject(tenant: str, seen: int) -> _Subject:
-        key = _TENANT + tenant if tenant else NO_SUBJECT
+        key = tenant_subject(tenant) if tenant else NO_SUBJECT
         row = rows.get(_HOURS + key)
         profile = read_row(rows, HoursState, _HOURS + key).profile if row else HourProfile()
         return _Subject(
@@ -280,7 +271,7 @@ def _shared(
 
 
 def _alarmed_after(judged: Judged) -> bool:
-    after = judged.states.get(_TENANT + judged.subject)
+    after = judged.states.get(tenant_subject(judged.subject))
     return after is not None and after.alarmed
 
 

@@ -28,8 +28,8 @@ from windvane.core.outcomes import (
 from windvane.core.task import Task, make_task
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog, LogTooSlow
-from windvane.usecases.answer_cells import OTHERS, TENANT, AnswerCell, answer_cells
-from windvane.usecases.closed_window import ClosedWindow, StateRows
+from windvane.usecases.answer_cells import OTHERS, AnswerCell, answer_cells
+from windvane.usecases.closed_window import ClosedWindow, StateRows, tenant_of, tenant_subject
 from windvane.usecases.count_outcomes import arrive_within_s
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
@@ -217,7 +217,7 @@ class TruthShift(Monitor):
         judged: dict[str, tuple[CellFacts, Verdict, Mapping[str, ShiftState]]] = {}
         for key, cell in cells.items():
             covered = not held[key].open and (together or key == OTHERS)
-            name = "tenants with few units" if key == OTHERS else key.removeprefix(TENANT)
+            name = "tenants with few units" if key == OTHERS else (tenant_of(key) or key)
             subject = name if key == OTHERS else f"tenant {name}"
             facts = CellFacts(
                 subject, block, cell.units, readings[key], held[key].kinds, covered
@@ -327,7 +327,7 @@ class TruthShift(Monitor):
             if not _is_over(kind, states.get(kind, ShiftState()), verdict, facts)
         }
         still |= {k: s.since for k, s in states.items() if s.alarmed and k not in still}
-        tenant = key.removeprefix(TENANT)
+        tenant = tenant_of(key) or key
         cause = Cause(TENANT_TRUTH, tenant)
         findings: tuple[Finding, ...] = ()
         if still and not before.open:
@@ -343,17 +343,10 @@ class TruthShift(Monitor):
             tenant, facts, policy, verdict, findings, {key: after}, _detail(facts, states), shown
         )
 
-    def evidence(
-        self, window: ClosedWindow, found: Judged, finding: Finding, log: EventLog
-    ) -> Mapping[str, Any]:
-        del window, log
-        tenants = [{"tenant": found.subject}] if found.subject else []
-        return {"first_window": finding.since, "tenants": tenants, **found.detail}
-
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """What was closed by hand is the new level: it is learned from here on."""
         if cause.kind.name == TENANT_TRUTH.name:
-            key = TENANT + cause.subject
+            key = tenant_subject(cause.subject)
             return {key: CellRow(read_row(rows, CellRow, key).version)}
         held = read_row(rows, ModelRow)
         gone = {kind for kind, of in KINDS.items() if of.name == cause.kind.name}
