@@ -8,7 +8,7 @@ from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 
 from windvane.ports.control_store import Checkpoint, Progress, Tx
 from windvane.usecases.closed_window import ClosedWindow
-from windvane.usecases.load_windows import WindowCache, load_windows
+from windvane.usecases.load_windows import WindowCache, learned_from, load_windows
 from windvane.usecases.monitors import sudden_shift
 
 
@@ -21,7 +21,10 @@ def load(harness: Harness, index: int, cache: WindowCache | None = None) -> Clos
     at = START + WINDOW_S * index
     with harness.store.begin() as tx:
         tx.put_progress([Progress(MODEL, START, at, 0.0)])
-        (due,) = load_windows(tx, [MODEL], cache or WindowCache(), watermark(tx)).windows
+        loaded = load_windows(
+            tx, [MODEL], cache or WindowCache(), watermark(tx), learned=learned_from(harness.store)
+        )
+        (due,) = loaded.windows
     return due.window
 
 
@@ -64,4 +67,7 @@ def test_grace_keeps_a_window_open(harness: Harness) -> None:
     for seen, closed in ((60.0, False), (89.9, False), (90.0, True)):
         with harness.store.begin() as tx:
             tx.set_checkpoint(Checkpoint("m/w0", 0, START + seen))
-            assert bool(load_windows(tx, [MODEL], WindowCache(), watermark(tx)).windows) == closed
+            loaded = load_windows(
+                tx, [MODEL], WindowCache(), watermark(tx), learned=learned_from(harness.store)
+            )
+            assert bool(loaded.windows) == closed

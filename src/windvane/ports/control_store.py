@@ -245,6 +245,16 @@ class MonitorState:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedState:
+    """What a monitor learned of a subject: too large to be read with its state in every window."""
+
+    model: str
+    monitor: str
+    subject: str
+    packed: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a model's windows are judged: from ``began`` to ``until``; the next one is due once
     every spool is read up to ``due_at`` (business time, s). ``revision`` grows with every change
@@ -496,7 +506,17 @@ class Windows(Protocol):
     def monitor_states(self, models: Sequence[str]) -> list[MonitorState]: ...
     def put_monitor_states(self, states: Sequence[MonitorState]) -> None: ...
     def drop_monitor_states(self, keys: Sequence[tuple[str, str, str]]) -> None:
-        """Forget states by (model, monitor, subject)."""
+        """Forget states by (model, monitor, subject), and what was learned of them."""
+        ...
+
+    def learned_states(
+        self, model: str, monitor: str, subjects: Sequence[str]
+    ) -> Mapping[str, bytes]:
+        """What a monitor learned, packed, by those of the subjects of which it is kept."""
+        ...
+
+    def put_learned_states(self, learned: Sequence[LearnedState]) -> None:
+        """In the place of what was kept; each has a state, and goes with it."""
         ...
 
     def forget_judging(self, model: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -20,9 +20,16 @@ from windvane.usecases.window_policy import WindowPolicy
 Counts: TypeAlias = NDArray[np.int64]
 # What one monitor carries from window to window, by subject.
 StateRows: TypeAlias = Mapping[str, Mapping[str, Any]]
+# What a monitor (by name) learned of subjects, by subject: it is large and changes seldom.
+Learned: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, bytes]]
 
 
 _TENANT = "tenant/"
+
+
+def _nothing(monitor: str, subjects: Sequence[str]) -> Mapping[str, bytes]:
+    del monitor, subjects
+    return {}
 
 
 def tenant_subject(tenant: str) -> str:
@@ -43,7 +50,8 @@ class ClosedWindow:
     ``watched_since`` is the start of the first window that was ever judged (s). ``complete``: no
     spool is missing whose events may belong to it, so what is not there did not happen.
     ``keyless`` are tenants that had keys, all of which are revoked or have expired. ``holdout`` are
-    the champion's own metrics on rows that it did not learn from.
+    the champion's own metrics on rows that it did not learn from. ``learned`` gives what a monitor
+    put beside its rows (see `Judged`), of subjects that have something.
     """
 
     file: ModelFile
@@ -59,6 +67,7 @@ class ClosedWindow:
     keyless: frozenset[str] = frozenset()
     layouts: Mapping[str, Layout] = field(default_factory=dict[str, Layout])
     holdout: Mapping[str, float] = field(default_factory=dict[str, float])
+    learned: Learned = _nothing
 
     @property
     def model(self) -> str:

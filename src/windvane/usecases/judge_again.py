@@ -12,7 +12,13 @@ from windvane.ports.control_store import ControlStore, Progress, Tx, WindowVerdi
 from windvane.ports.event_log import EventLog
 from windvane.ports.quarantine import ItemKind, Quarantined
 from windvane.usecases.leases import Shards
-from windvane.usecases.load_windows import DueWindow, WindowCache, load_windows
+from windvane.usecases.load_windows import (
+    DueWindow,
+    LearnedFrom,
+    WindowCache,
+    learned_from,
+    load_windows,
+)
 from windvane.usecases.monitors import MONITORS, Judged
 from windvane.usecases.set_aside import FailedWindow
 
@@ -34,7 +40,7 @@ def judge_again(store: ControlStore, log: EventLog, shards: Shards) -> int:
         try:
             failed = msgspec.json.decode(item.body, type=FailedWindow)
             with store.read() as tx:
-                due = _load(tx, failed)
+                due = _load(tx, failed, learned_from(store))
             judged = _look(due, failed, log)
         except Exception as error:
             _log.exception("%s could not be judged again", item.source)
@@ -47,7 +53,7 @@ def judge_again(store: ControlStore, log: EventLog, shards: Shards) -> int:
     return len(items)
 
 
-def _load(tx: Tx, failed: FailedWindow) -> DueWindow:
+def _load(tx: Tx, failed: FailedWindow, learned: LearnedFrom) -> DueWindow:
     """Raises LookupError where the window is not there any more, or another version serves."""
     live = tx.deployment(failed.model)
     if live is None or live.champion != failed.champion:
@@ -55,7 +61,9 @@ def _load(tx: Tx, failed: FailedWindow) -> DueWindow:
         raise LookupError(f"version {failed.champion} served then, {serves} does now")
     progress = tx.progress([failed.model])[failed.model]
     past = Progress(failed.model, progress.began, failed.start, 0.0)
-    loaded = load_windows(tx, [failed.model], WindowCache(), float("inf"), {failed.model: past})
+    loaded = load_windows(
+        tx, [failed.model], WindowCache(), float("inf"), {failed.model: past}, learned=learned
+    )
     for due in loaded.windows:
         return due
     raise LookupError("; ".join(loaded.failed.values()) or "the window is not there any more")

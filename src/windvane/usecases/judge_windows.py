@@ -12,11 +12,24 @@ import msgspec
 from windvane.core.alerting import Finding, correlate
 from windvane.core.verdict import Outcome
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, MonitorState, Progress, Tx, WindowVerdict
+from windvane.ports.control_store import (
+    ControlStore,
+    LearnedState,
+    MonitorState,
+    Progress,
+    Tx,
+    WindowVerdict,
+)
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.leases import Shards
-from windvane.usecases.load_windows import DueWindow, Loaded, WindowCache, load_windows
+from windvane.usecases.load_windows import (
+    DueWindow,
+    Loaded,
+    WindowCache,
+    learned_from,
+    load_windows,
+)
 from windvane.usecases.monitors import MONITORS, Judged, Monitor
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S, missing_spools, recorded_until
@@ -66,7 +79,9 @@ def judge_windows(
         checkpoints, wall = tx.checkpoints(), clock.wall()
         recorded = recorded_until(checkpoints, wall, expire_after_s)
         complete = not missing_spools(checkpoints, wall, expire_after_s)
-        loaded = load_windows(tx, models, cache, recorded, complete=complete)
+        loaded = load_windows(
+            tx, models, cache, recorded, complete=complete, learned=learned_from(store)
+        )
     seen = [_judge(due, log) for due in loaded.windows]
     quiet = [one for one in seen if not one.findings]
     if quiet or loaded.waiting or loaded.failed:
@@ -158,6 +173,7 @@ def _still(tx: Tx, seen: Sequence[_Seen]) -> list[_Seen]:
 def _write(tx: Tx, seen: Sequence[_Seen]) -> None:
     tx.add_verdicts([row for one in seen for row in _rows(one)])
     states: list[MonitorState] = []
+    learned: list[LearnedState] = []
     gone: list[tuple[str, str, str]] = []
     for one in seen:
         model, at = one.window.model, one.window.start
@@ -170,9 +186,14 @@ def _write(tx: Tx, seen: Sequence[_Seen]) -> None:
                     states.append(
                         MonitorState(model, monitor.name, subject, at, state.alarmed, body)
                     )
+            learned += [
+                LearnedState(model, monitor.name, subject, packed)
+                for subject, packed in judged.learned.items()
+            ]
         failed = one.failed.items()
         tx.add_quarantined([failed_window(one.window, n, "WIN-102", why) for n, why in failed])
     tx.put_monitor_states(states)
+    tx.put_learned_states(learned)
     tx.drop_monitor_states(gone)
     tx.put_progress([_after(one) for one in seen])
 

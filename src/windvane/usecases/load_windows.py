@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from windvane.core.drift import Baseline
 from windvane.core.routing import NO_SAMPLE
 from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import (
+    ControlStore,
     Deployment,
     KeyRecord,
     MonitorState,
@@ -20,7 +21,7 @@ from windvane.ports.control_store import (
     Tx,
     WindowKey,
 )
-from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows, tenant_of
+from windvane.usecases.closed_window import ClosedWindow, Counts, Learned, StateRows, tenant_of
 from windvane.usecases.monitors import MONITORS, watch_policy
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.project_sketches import project_sketches
@@ -32,6 +33,8 @@ _NO_ROWS: StateRows = {}
 _MOST_LAYOUTS = 1_000
 # What monitors carry of a model, by monitor and subject.
 States: TypeAlias = Mapping[str, StateRows]
+# Of a model.
+LearnedFrom: TypeAlias = Callable[[str], Learned]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +110,14 @@ def load_windows(
     known: Mapping[str, Progress] | None = None,
     *,
     complete: bool = True,
+    learned: LearnedFrom,
 ) -> Loaded:
     """The next window of each of ``models`` that is closed but not judged.
 
     A window is closed once every spool was read past its end: up to ``recorded`` (business time,
     s), None where nobody knows. ``known`` is how far the models are judged, by default as it is
-    recorded, ``complete`` whether no spool is missing that may come back. One model that cannot be
-    loaded keeps no other waiting.
+    recorded, ``complete`` whether no spool is missing that may come back, ``learned`` what was
+    learned of each. One model that cannot be loaded keeps no other waiting.
     """
     if recorded is None:
         return Loaded((), (), {})
@@ -164,8 +168,23 @@ def load_windows(
                 _log.exception("a window of model %s cannot be loaded", model)
                 failed[model] = f"{type(error).__name__}: {error}"
             else:
+                window = replace(window, learned=learned(model))
                 windows.append(DueWindow(window, held, known[model]))
     return Loaded(tuple(windows), tuple(waiting), failed)
+
+
+def learned_from(store: ControlStore) -> LearnedFrom:
+    """Read when a monitor asks for it, in a transaction of its own: whether another steward judged
+    the window meanwhile shows when it is recorded."""
+
+    def of_model(model: str) -> Learned:
+        def read(monitor: str, subjects: Sequence[str]) -> Mapping[str, bytes]:
+            with store.read() as tx:
+                return tx.learned_states(model, monitor, subjects)
+
+        return read
+
+    return of_model
 
 
 def watch_policies(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import msgspec
@@ -87,6 +87,7 @@ class Replay:
     states: dict[str, dict[str, Mapping[str, Any]]] = field(
         default_factory=dict[str, dict[str, Mapping[str, Any]]]
     )
+    learned: dict[tuple[str, str], bytes] = field(default_factory=dict[tuple[str, str], bytes])
     alarms: list[ToldAlarm] = field(default_factory=list[ToldAlarm])
     windows: int = 0
     left_out: dict[str, str] = field(default_factory=dict[str, str])
@@ -106,6 +107,7 @@ class Replay:
 
     def judge(self, window: ClosedWindow) -> None:
         self.windows += 1
+        window = replace(window, learned=self._learned)
         found: list[tuple[Finding, Monitor, Judged]] = []
         for monitor in self.monitors:
             if monitor.name in self.left_out:
@@ -127,13 +129,18 @@ class Replay:
         for change in correlate([f for f, _, _ in found], held, _TOGETHER * window.policy.window_s):
             self._tell(window, change, behind)
 
+    def _learned(self, monitor: str, subjects: Sequence[str]) -> Mapping[str, bytes]:
+        return {s: p for s in subjects if (p := self.learned.get((monitor, s))) is not None}
+
     def _carry(self, name: str, one: Judged) -> None:
         held = self.states.setdefault(name, {})
         for subject, state in one.states.items():
             if state is None:
                 held.pop(subject, None)
+                self.learned.pop((name, subject), None)
             else:
                 held[subject] = msgspec.to_builtins(state)
+        self.learned |= {(name, subject): packed for subject, packed in one.learned.items()}
         if one.shown:
             outcome = one.verdict.outcome
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1

@@ -182,8 +182,10 @@ def watch_windows(
             on_step("learn from the reference", i + 1, len(watched) + 1)
             if name in learned:
                 cell = build_baseline(layout, learned[name], window_s, recent_s, rows).cell
-                one = HeldCell(name, cell, first, {})
-                held[one.subject] = msgspec.to_builtins(one.row(layout.id))
+                one = HeldCell.of(name, layout, cell, first)
+                held[one.subject] = msgspec.to_builtins(one.row())
+                for subject, packed in one.learned().items():
+                    replay.learned[monitor.name, subject] = packed
     now = _by_segment(counts, spans.after, current=True)
     live = Deployment(file.model, "current")
     for i, start in enumerate(starts):

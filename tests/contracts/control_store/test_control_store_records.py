@@ -23,6 +23,7 @@ from windvane.ports.control_store import (
     Deployment,
     Incident,
     IncidentNote,
+    LearnedState,
     ModelRecord,
     MonitorState,
     Progress,
@@ -301,6 +302,30 @@ def test_what_monitors_carry_is_a_row_a_subject(store: SqlControlStore) -> None:
     with store.begin() as tx:
         tx.drop_monitor_states([("delay", "errors", ""), ("delay", "errors", "none")])
         assert [s.subject for s in tx.monitor_states(["delay"])] == ["AA", "UA"]
+
+
+def test_what_was_learned_goes_with_its_state(store: SqlControlStore) -> None:
+    learned = [LearnedState("delay", "refusals", f"t{i}", bytes([i, 0, 255])) for i in range(4)]
+    other = LearnedState("other", "refusals", "t1", b"theirs")
+    subjects = [f"t{i}" for i in range(5)]
+    with store.begin() as tx:
+        assert tx.learned_states("delay", "refusals", subjects) == {}
+        tx.put_monitor_states([state("refusals", f"t{i}", 10.0 * i) for i in range(4)])
+        tx.put_learned_states([*learned, other])
+        tx.put_learned_states([LearnedState("delay", "refusals", "t3", b"later")])
+        tx.put_learned_states([])
+    with store.read() as tx:
+        found = tx.learned_states("delay", "refusals", subjects[1:])
+        assert found == {"t1": b"\x01\x00\xff", "t2": b"\x02\x00\xff", "t3": b"later"}
+        assert tx.learned_states("delay", "errors", subjects) == {}
+        assert tx.learned_states("delay", "refusals", []) == {}
+    with store.begin() as tx:
+        tx.drop_monitor_states([("delay", "refusals", "t1")])
+        assert tx.prune_monitor_states(5.0, 10) == 1
+        assert set(tx.learned_states("delay", "refusals", subjects)) == {"t2", "t3"}
+        tx.forget_judging("delay")
+        assert tx.learned_states("delay", "refusals", subjects) == {}
+        assert tx.learned_states("other", "refusals", ["t1"]) == {"t1": b"theirs"}
 
 
 def test_old_states_are_forgotten_unless_they_sound(store: SqlControlStore) -> None:

@@ -29,8 +29,10 @@ from windvane.core.drift import (
     Reference,
     axis_index,
     measure_deviations,
-    pack_cell,
-    unpack_cell,
+    pack_learned,
+    pack_pending,
+    unpack_learned,
+    unpack_pending,
 )
 from windvane.core.verdict import Outcome
 
@@ -179,7 +181,8 @@ def test_nothing_is_remembered_but_what_is_stored(fresh: Watcher) -> None:
             (a.feature, a.kind, a.opened, a.since) for a in second
         ]
         held = other.cell
-        other.cell = unpack_cell(pack_cell(held), held.began, held.waits, held.streams)
+        pending = unpack_pending(pack_pending(held.pending))
+        other.cell = unpack_learned(pack_learned(held), pending, held.streams)
     assert any(a.opened for _, a in fresh.alarms)
     assert any(not a.opened for _, a in fresh.alarms)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,13 @@ from usecases.harness import MODEL, START, WINDOW_S, Harness, Trained, columns
 from usecases.timeline import only
 
 from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.sql.watching import WatchingRows
 from windvane.core.drift import build_baseline
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import Checkpoint, WindowKey
+from windvane.usecases.closed_window import tenant_subject
+from windvane.usecases.monitors.cells import EVERYONE
+from windvane.usecases.monitors.sudden_shift import SuddenShift
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
@@ -160,3 +164,45 @@ def test_a_new_tenant_is_no_broken_source(healthy: Installation) -> None:
     """Forty degrees warmer than anybody, and half of the traffic."""
     healthy.play(40, sizes={**SIZES, "newcomer": 200})
     assert [i for i in healthy.harness.incidents() if "feed" in i.kind] == []
+
+
+def test_a_tenant_of_few_rows_changes_little_in_the_store(healthy: Installation) -> None:
+    """What its cell learned is neither read nor written until there are rows enough to look at."""
+    tiny = tenant_subject("tiny")
+    kept = learned_by(healthy.harness)
+    assert {EVERYONE, tiny} <= kept.keys()
+    read: list[str] = []
+    looks = 0
+    for _ in range(12):
+        before = kept
+        with reads_noted(into=read):
+            healthy.play(1)
+        kept = learned_by(healthy.harness)
+        looked = kept[tiny] != before[tiny]
+        assert (tiny in read) == looked
+        assert EVERYONE in read
+        looks += looked
+        read.clear()
+    assert 0 < looks < 6, "eight rows a window, and twenty for a look"
+
+
+def learned_by(harness: Harness) -> Mapping[str, bytes]:
+    subjects = [EVERYONE, *(tenant_subject(t) for t in SIZES)]
+    with harness.store.read() as tx:
+        return tx.learned_states(MODEL, SuddenShift.name, subjects)
+
+
+@contextmanager
+def reads_noted(*, into: list[str]) -> Iterator[None]:
+    """What was learned of whom was asked for."""
+    read = WatchingRows.learned_states
+
+    def noted(
+        rows: WatchingRows, model: str, monitor: str, subjects: Sequence[str]
+    ) -> Mapping[str, bytes]:
+        into.extend(subjects)
+        return read(rows, model, monitor, subjects)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WatchingRows, "learned_states", noted)
+        yield

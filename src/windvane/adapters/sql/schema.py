@@ -152,6 +152,13 @@ monitor_states = _table(
     _text("body"),
     sa.Index("ix_monitor_states_alarmed_at", "alarmed", "at"),
 )
+learned_states = _table(
+    "learned_states",
+    _key("model"),
+    _key("monitor"),
+    _key("subject"),
+    sa.Column("packed", sa.LargeBinary, nullable=False),
+)
 judged_windows = _table(
     "judged_windows",
     _key("model"),

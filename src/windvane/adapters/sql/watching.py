@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from windvane.adapters.sql import schema as t
 from windvane.adapters.sql.rows import Rows, dump
-from windvane.ports.control_store import MonitorState, Progress
+from windvane.ports.control_store import LearnedState, MonitorState, Progress
 
 _MOST_NAMED = 500
 
@@ -63,19 +63,45 @@ class WatchingRows(Rows):
         )
 
     def drop_monitor_states(self, keys: Sequence[tuple[str, str, str]]) -> None:
-        c = t.monitor_states.c
-        if keys:
+        if not keys:
+            return
+        named = [{"b_model": m, "b_monitor": n, "b_subject": s} for m, n, s in keys]
+        for table in (t.monitor_states, t.learned_states):
+            c = table.c
             self._c.execute(
-                sa.delete(t.monitor_states).where(
+                sa.delete(table).where(
                     c.model == sa.bindparam("b_model"),
                     c.monitor == sa.bindparam("b_monitor"),
                     c.subject == sa.bindparam("b_subject"),
                 ),
-                [{"b_model": m, "b_monitor": n, "b_subject": s} for m, n, s in keys],
+                named,
             )
 
+    def learned_states(
+        self, model: str, monitor: str, subjects: Sequence[str]
+    ) -> Mapping[str, bytes]:
+        c = t.learned_states.c
+        return {
+            row.subject: bytes(row.packed)
+            for some in _chunks(subjects)
+            for row in self.all(
+                sa.select(c.subject, c.packed).where(
+                    c.model == model, c.monitor == monitor, c.subject.in_(some)
+                )
+            )
+        }
+
+    def put_learned_states(self, learned: Sequence[LearnedState]) -> None:
+        self.put(
+            t.learned_states,
+            [
+                {"model": s.model, "monitor": s.monitor, "subject": s.subject, "packed": s.packed}
+                for s in learned
+            ],
+        )
+
     def forget_judging(self, model: str) -> None:
-        for table in (t.monitor_states, t.judged_windows):
+        for table in (t.monitor_states, t.learned_states, t.judged_windows):
             self._c.execute(sa.delete(table).where(table.c.model == model))
 
     def prune_monitor_states(self, before: float, limit: int) -> int:

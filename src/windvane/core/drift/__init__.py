@@ -13,16 +13,16 @@ from windvane.core.drift.cell import (
     Cell,
     Look,
     accept_change,
-    gather,
+    begin_past,
     look,
     outage_readings,
     project_cell,
     readings,
-    rows_of,
     settle,
 )
 from windvane.core.drift.describe import change_sentence, describe_change
 from windvane.core.drift.deviation import Measure, Reference, measure_deviations
+from windvane.core.drift.forecast import Forecast
 from windvane.core.drift.judge import (
     Alarm,
     DriftFacts,
@@ -41,9 +41,17 @@ from windvane.core.drift.measure import (
     rank_shift,
     total_variation,
 )
-from windvane.core.drift.packing import pack_arrays, pack_cell, unpack_arrays, unpack_cell
+from windvane.core.drift.packing import (
+    pack_learned,
+    pack_pending,
+    pack_text,
+    unpack_learned,
+    unpack_pending,
+    unpack_text,
+)
+from windvane.core.drift.pending import Pending, gather, rows_of
 from windvane.core.drift.readings import baseline_readings
-from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, watch
+from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, is_due, watch
 
 __all__ = [
     "PAST_LOOKS",
@@ -53,10 +61,12 @@ __all__ = [
     "Cell",
     "DriftFacts",
     "DriftPolicy",
+    "Forecast",
     "Kind",
     "Look",
     "Measure",
     "Part",
+    "Pending",
     "Reading",
     "Reference",
     "StreamState",
@@ -66,6 +76,7 @@ __all__ = [
     "alarm_threshold",
     "axis_index",
     "baseline_readings",
+    "begin_past",
     "blame",
     "block_seconds",
     "build_baseline",
@@ -73,6 +84,7 @@ __all__ = [
     "change_sentence",
     "describe_change",
     "gather",
+    "is_due",
     "is_mix",
     "js_divergence",
     "judge_drift",
@@ -82,8 +94,9 @@ __all__ = [
     "measure_deviations",
     "null_rate",
     "outage_readings",
-    "pack_arrays",
-    "pack_cell",
+    "pack_learned",
+    "pack_pending",
+    "pack_text",
     "project_cell",
     "psi",
     "rank_shift",
@@ -91,7 +104,8 @@ __all__ = [
     "rows_of",
     "settle",
     "total_variation",
-    "unpack_arrays",
-    "unpack_cell",
+    "unpack_learned",
+    "unpack_pending",
+    "unpack_text",
     "watch",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import AxisIndex, axis_index
-from windvane.core.drift.cell import Cell, rows_of
+from windvane.core.drift.cell import Cell
 from windvane.core.drift.deviation import (
     VALUE_MEASURES,
     Measure,
@@ -18,6 +18,7 @@ from windvane.core.drift.deviation import (
     measure_deviations,
 )
 from windvane.core.drift.judge import DriftPolicy, Kind
+from windvane.core.drift.pending import rows_of
 from windvane.core.sketch import Layout
 
 Counts = NDArray[np.int64]

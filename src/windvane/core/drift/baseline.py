@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import zlib
 from collections.abc import Iterator, Mapping
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import AxisIndex, axis_index
-from windvane.core.drift.cell import Cell, rows_of
+from windvane.core.drift.cell import Cell
 from windvane.core.drift.deviation import (
     MEASURES,
     Deviations,
@@ -21,7 +22,15 @@ from windvane.core.drift.deviation import (
 )
 from windvane.core.drift.forecast import SLOTS, Forecast, learn, residuals, slots_of
 from windvane.core.drift.outage import Runs, learn_often
-from windvane.core.drift.packing import pack_arrays, pack_cell, unpack_arrays, unpack_cell
+from windvane.core.drift.packing import (
+    pack_learned,
+    pack_pending,
+    pack_text,
+    unpack_learned,
+    unpack_pending,
+    unpack_text,
+)
+from windvane.core.drift.pending import Pending, rows_of
 from windvane.core.sketch import Layout
 from windvane.core.verdict import e_values
 
@@ -64,9 +73,9 @@ class Baseline:
         body = {
             "layout_id": self.layout_id,
             "counts": self.counts.tolist(),
-            "cell": pack_cell(self.cell),
-            "began": self.cell.began,
-            "between": pack_arrays({"between": self.between}),
+            "learned": base64.b64encode(pack_learned(self.cell)).decode(),
+            "pending": pack_pending(self.cell.pending),
+            "between": pack_text({"between": self.between}),
             "spans": self.spans,
             "left_out": dict(self.left_out),
         }
@@ -76,13 +85,13 @@ class Baseline:
     def from_bytes(cls, packed: bytes) -> Baseline:
         body = json.loads(zlib.decompress(packed))
         counts = np.array(body["counts"], np.int64)
-        if "cell" not in body:
+        if "learned" not in body:
             return _learned_nothing(layout_id=body["layout_id"], counts=counts)
         return cls(
             body["layout_id"],
             counts,
-            unpack_cell(body["cell"], float(body["began"]), None, {}),
-            unpack_arrays(body["between"])["between"],
+            unpack_learned(base64.b64decode(body["learned"]), unpack_pending(body["pending"]), {}),
+            unpack_text(body["between"])["between"],
             int(body["spans"]),
             body["left_out"],
         )
@@ -93,9 +102,8 @@ def _learned_nothing(layout_id: str, counts: Counts) -> Baseline:
     is served. How many axes the counts are of is not known here."""
     none = np.zeros_like(counts)
     flat = np.zeros((0, MEASURES))
-    cell = Cell(
-        Forecast.empty(0), Runs.empty(0), none, none, none, none, flat, flat, 0.0
-    )  # fmt: skip
+    pending = Pending(none, Runs.empty(0), none.astype(bool))
+    cell = Cell(Forecast.empty(0), pending, none, none, none, flat, flat, 0.0)
     return Baseline(layout_id, counts, cell, flat, 0, {})
 
 
@@ -179,8 +187,9 @@ def learn_cell(
     names = layout.names
     left_out = {names[i]: int(n) for i, n in enumerate(left.sum(axis=0) + total) if n}
     flat = np.zeros((len(layout.axes), MEASURES))
+    rare = Reference.of(index, current).rare
     return (
-        Cell(forecast, runs, none, current, none, none, flat, flat, began),
+        Cell(forecast, Pending(none, runs, rare), none, current, none, flat, flat, began),
         left_out,
     )
 

@@ -37,7 +37,8 @@ from windvane.core.drift.forecast import (
     size_of,
 )
 from windvane.core.drift.judge import Kind, Reading, StreamState
-from windvane.core.drift.outage import Runs, Total, extend_runs, learn_often, log_chance
+from windvane.core.drift.outage import Total, learn_often, log_chance
+from windvane.core.drift.pending import Pending, rows_of
 from windvane.core.sketch import Layout
 from windvane.core.verdict import e_values, log_chance_to_e
 
@@ -63,28 +64,31 @@ class Cell:
     """``previous`` and ``current`` (layout size,): healthy counts of the last whole and of this
     generation, which ``began`` (s); ``held``: counts of features since there is evidence of a
     change in them, or since they changed, with ``left`` (axes, MEASURES), the sum of what was
-    left in so many ``looks`` since then; ``waiting``: rows since the last look, which ``waits``
-    since (s). ``streams``: detectors that have something to carry, by stream."""
+    left in so many ``looks`` since then. ``streams``: detectors that have something to carry, by
+    stream. All but these and what is ``pending`` changes by looks only."""
 
     forecast: Forecast
-    runs: Runs
+    pending: Pending
     previous: Counts
     current: Counts
     held: Counts
-    waiting: Counts
     left: Floats
     looks: Floats
     began: float
-    waits: float | None = None
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
 
     @classmethod
     def empty(cls, layout: Layout, began: float) -> Cell:
         axes, none = len(layout.axes), np.zeros(layout.size, np.int64)
         return cls(
-            Forecast.empty(axes), Runs.empty(axes), none, none, none, none,
+            Forecast.empty(axes), Pending.empty(layout), none, none, none,
             np.zeros((axes, MEASURES)), np.zeros((axes, MEASURES)), began,
         )  # fmt: skip
+
+    @classmethod
+    def of_past(cls, layout: Layout, began: float, past: Counts) -> Cell:
+        """A cell of which nothing but healthy counts is known."""
+        return begin_past(cls.empty(layout, began), layout, past)
 
     @property
     def past(self) -> Counts:
@@ -108,34 +112,21 @@ class Look:
     ranks: Floats
 
 
-def gather(cell: Cell, counts: Counts, start: float, reference: Reference) -> Cell:
-    """The cell with one more window's counts, which began at ``start`` (s), waiting to be looked
-    at; runs of total faults are followed window by window."""
-    if not counts.any():
-        return cell
-    return replace(
-        cell,
-        waiting=cell.waiting + counts,
-        waits=start if cell.waits is None else cell.waits,
-        runs=extend_runs(cell.runs, counts, reference, start),
-    )
-
-
-def rows_of(layout: Layout, counts: Counts) -> int:
-    """Rows in counts, by their fullest axis: some axes may be younger than others."""
-    return int(axis_index(layout).sum(counts.astype(np.float64)).max(initial=0.0))
+def _rare(layout: Layout, past: Counts) -> NDArray[np.bool_]:
+    return Reference.of(axis_index(layout), past).rare
 
 
 def look(
     cell: Cell, reference: Reference, end: float, seed: int, ranks: Floats | None = None
 ) -> Look:
     """Measure what waits, up to ``end`` (s). ``ranks`` as in `residuals`."""
-    found = measure_deviations(cell.waiting, reference)
-    at = ((cell.waits if cell.waits is not None else end) + end) / 2.0
+    waiting, waits = cell.pending.waiting, cell.pending.waits
+    found = measure_deviations(waiting, reference)
+    at = ((waits if waits is not None else end) + end) / 2.0
     uniform = np.random.default_rng(seed).random(found.value.shape)
     left = residuals(cell.forecast, found, at, uniform, ranks)
     known = cell.forecast.ranks if ranks is None else ranks
-    return Look(cell.waiting, reference, found, left, known)
+    return Look(waiting, reference, found, left, known)
 
 
 def outage_readings(
@@ -148,8 +139,8 @@ def outage_readings(
     spread = slow / np.maximum(cell.forecast.chance, 1e-300)
     worst = np.clip(np.nan_to_num(spread), 1.0, _MOST_OVERDISPERSION)
     of_values = worst[:, Measure.LOCATION]
-    chance = log_chance(cell.runs, reference, of_values)
-    of_nulls = log_chance(cell.runs, reference, worst[:, Measure.NULLS])
+    chance = log_chance(cell.pending.runs, reference, of_values)
+    of_nulls = log_chance(cell.pending.runs, reference, worst[:, Measure.NULLS])
     chance[:, Total.NULL] = of_nulls[:, Total.NULL]
     out: list[Reading] = []
     for i, axis in enumerate(layout.axes):
@@ -168,7 +159,7 @@ def outage_readings(
                 size=1.0 if going_on else 0.0,
                 now=1.0 if going_on else 0.0,
                 noise=0.1,
-                began=float(cell.runs.since[i, kind]),
+                began=float(cell.pending.runs.since[i, kind]),
                 what=_WORDS[kind] if going_on else "",
             )
         )  # fmt: skip
@@ -313,13 +304,17 @@ def settle(
     grown = replace(
         cell,
         forecast=learn(cell.forecast, seen.found, seen.residuals, learns, follows),
-        runs=learn_often(cell.runs, seen.counts, seen.reference, np.asarray(learns.all(axis=1))),
+        pending=Pending(
+            np.zeros_like(cell.pending.waiting),
+            learn_often(
+                cell.pending.runs, seen.counts, seen.reference, np.asarray(learns.all(axis=1))
+            ),
+            seen.reference.rare,
+        ),
         current=current,
         held=np.where(of_bins, 0, held),
         left=kept * (cell.left + np.nan_to_num(seen.residuals.left)),
         looks=kept * (cell.looks + 1.0),
-        waiting=np.zeros_like(cell.waiting),
-        waits=None,
         streams=streams,
     )
     if end - grown.began < recent_s or rows_of(layout, current) < least_rows:
@@ -327,27 +322,38 @@ def settle(
     return replace(grown, previous=current, current=np.zeros_like(current), began=end)
 
 
+def begin_past(cell: Cell, layout: Layout, counts: Counts) -> Cell:
+    """A cell whose past ``counts`` become part of; nothing is pending after."""
+    current = cell.current + counts
+    rare = _rare(layout, cell.previous + current)
+    pending = Pending(np.zeros_like(counts), cell.pending.runs, rare)
+    return replace(cell, current=current, pending=pending)
+
+
 def accept_change(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
     """The cell once what came of these features since they changed is how they are: it becomes
     their past, their alarms are gone, and how their windows vary is learned anew."""
     index = axis_index(layout)
     mine = np.array([name in features for name in layout.names])
-    since = cell.held + cell.waiting
+    since = cell.held + cell.pending.waiting
     some = index.sum(since.astype(np.float64)) > 0  # else there is nothing to begin with yet
     of_bins = index.spread(mine & some)
-    runs = replace(cell.runs, rows=np.where(mine[:, None], 0.0, cell.runs.rows))
+    runs = cell.pending.runs
+    runs = replace(runs, rows=np.where(mine[:, None], 0.0, runs.rows))
     anew = {
         name: np.where(mine.reshape(-1, *[1] * (held.ndim - 1)), 0.0, held)
         for name in Forecast.BY_AXIS
         for held in (getattr(cell.forecast, name),)
     }
     hours = np.where(mine[None, :, None], 0.0, cell.forecast.hours)
+    previous = np.where(of_bins, 0, cell.previous)
+    current = np.where(of_bins, since, cell.current)
     return replace(
         cell,
         forecast=replace(cell.forecast, **anew, hours=hours),
-        runs=runs,
-        previous=np.where(of_bins, 0, cell.previous),
-        current=np.where(of_bins, since, cell.current),
+        pending=replace(cell.pending, runs=runs, rare=_rare(layout, previous + current)),
+        previous=previous,
+        current=current,
         held=np.where(of_bins, 0, cell.held),
         left=np.where(mine[:, None], 0.0, cell.left),
         looks=np.where(mine[:, None], 0.0, cell.looks),
@@ -382,15 +388,16 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
             out[:, places] = source
         return out
 
+    had, begun = cell.pending.runs, fresh.pending.runs
     runs = replace(
-        fresh.runs,
+        begun,
         **{
-            name: moved(getattr(cell.runs, name), getattr(fresh.runs, name), 0)
+            name: moved(getattr(had, name), getattr(begun, name), 0)
             for name in ("rows", "since", "often", "windows")
         },
     )
-    value = np.array(fresh.runs.value, copy=True)
-    offset = cell.runs.value[rows] - old.first[rows]
+    value = np.array(begun.value, copy=True)
+    offset = had.value[rows] - old.first[rows]
     value[places] = np.where(offset >= 0, offset + new.first[places], 0)
     forecast = replace(
         fresh.forecast,
@@ -403,10 +410,12 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
     )
     names = {axis.name for axis in onto.axes if axis in held}
     streams = {s: state for s, state in cell.streams.items() if s.rpartition("/")[0] in names}
+    previous, current = counts(cell.previous, fresh.previous), counts(cell.current, fresh.current)
+    pending = Pending(
+        counts(cell.pending.waiting, fresh.pending.waiting), replace(runs, value=value),
+        _rare(onto, previous + current), cell.pending.waits,
+    )  # fmt: skip
     return Cell(
-        forecast, replace(runs, value=value),
-        counts(cell.previous, fresh.previous), counts(cell.current, fresh.current),
-        counts(cell.held, fresh.held), counts(cell.waiting, fresh.waiting),
-        moved(cell.left, fresh.left, 0), moved(cell.looks, fresh.looks, 0),
-        cell.began, cell.waits, streams,
+        forecast, pending, previous, current, counts(cell.held, fresh.held),
+        moved(cell.left, fresh.left, 0), moved(cell.looks, fresh.looks, 0), cell.began, streams,
     )  # fmt: skip

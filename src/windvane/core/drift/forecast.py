@@ -53,7 +53,8 @@ class Forecast:
     before. ``chance``: mean variance by independent rows. ``before``, ``before2``: what was left in
     the last two windows. ``ahead``, ``ahead_variance``: how far off the autoregression is now.
     ``hours`` (SLOTS, axes, MEASURES): what is usual at each hour beyond the level; ``hours_seen``
-    (SLOTS,). ``ranks`` (axes, MEASURES, RANKED): healthy residuals by their size.
+    (SLOTS,). ``ranks`` (axes, MEASURES, RANKED): healthy residuals by their size; of a forecast
+    that ranks among those of another (axes, MEASURES, 0).
     """
 
     seen: Floats
@@ -71,13 +72,14 @@ class Forecast:
     ranks: Floats
 
     @classmethod
-    def empty(cls, axes: int) -> Forecast:
+    def empty(cls, axes: int, *, ranked: bool = True) -> Forecast:
+        """Knows nothing; never learns ranks unless ``ranked``."""
         flat = np.zeros((axes, MEASURES))
         held = {f.name: flat for f in fields(cls)}
         held |= {
             "hours": np.zeros((SLOTS, axes, MEASURES)),
             "hours_seen": np.zeros(SLOTS),
-            "ranks": np.zeros((axes, MEASURES, RANKED)),
+            "ranks": np.zeros((axes, MEASURES, RANKED if ranked else 0)),
         }
         return cls(**held)
 
@@ -266,7 +268,7 @@ def _learn(
         hours[slot] += np.where(learn, rate * clipped, 0.0)
     ranks = held.ranks
     counted = learn & ~young
-    if counted.any():
+    if ranks.shape[-1] and counted.any():
         ranks = ranks.copy()
         rows, columns = np.nonzero(counted)
         ranks[rows, columns, places[rows, columns]] += 1.0

@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from windvane.core.drift.axes import AxisIndex
 from windvane.core.drift.deviation import Reference
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 _ENOUGH_ROWS = 8
 _OFTEN = 0.05  # of healthy windows that are so: it is how this feature is
 _MEMORY = 2_000.0
@@ -52,10 +54,10 @@ class Runs:
         return cls(flat, flat, np.zeros(axes, np.int64), flat, np.zeros(axes))
 
 
-def extend_runs(held: Runs, counts: Counts, reference: Reference, start: float) -> Runs:
-    """After a window's counts (size,) that began at ``start`` (s). One row that is otherwise ends
-    a run; a window without rows changes nothing."""
-    rows, known, at, total = _totals(counts, reference)
+def extend_runs(held: Runs, counts: Counts, index: AxisIndex, rare: Flags, start: float) -> Runs:
+    """After a window's counts (size,) that began at ``start`` (s); ``rare`` (size,) as in
+    `Reference`. One row that is otherwise ends a run; a window without rows changes nothing."""
+    rows, known, at, total = _totals(counts, index, rare)
     some = np.stack([rows, known, known], axis=-1) > 0
     size = np.stack([rows, known, known], axis=-1)
     same = np.ones_like(total)
@@ -71,12 +73,16 @@ def extend_runs(held: Runs, counts: Counts, reference: Reference, start: float) 
     )
 
 
+def may_be_total(held: Runs) -> bool:
+    """Whether a run is long enough to mean something, of what healthy windows hardly are."""
+    return bool(((held.rows >= _ENOUGH_ROWS) & (held.often <= _OFTEN)).any())
+
+
 def _totals(
-    counts: Counts, reference: Reference
+    counts: Counts, index: AxisIndex, rare: Flags
 ) -> tuple[Floats, Floats, Places, NDArray[np.bool_]]:
     """Rows (axes,), those with a value, the fullest bin of these, and what they all are (axes,
     TOTALS): a feature may be stuck, and be null now and then as ever."""
-    index = reference.index
     rows = index.sum(counts.astype(np.float64))
     known = rows - counts[index.first]
     values = np.where(index.null, -1, counts)
@@ -85,7 +91,7 @@ def _totals(
     at = np.full(len(index.first), -1, np.int64)
     at[index.axis[is_most][::-1]] = is_most[::-1]
     some = known > 0
-    odd = index.sum(np.where(reference.rare, counts, 0).astype(np.float64))
+    odd = index.sum(np.where(rare, counts, 0).astype(np.float64))
     unseen = some & (odd == known)
     # Beyond its edges a number may have any value: all rows there are no constant.
     inner = ~index.ordered | ((at > index.first + 1) & (at < index.last))
@@ -95,7 +101,7 @@ def _totals(
 
 def learn_often(held: Runs, counts: Counts, reference: Reference, learn: NDArray[np.bool_]) -> Runs:
     """How often healthy windows are total, after one more; ``learn`` (axes,)."""
-    rows, _, _, total = _totals(counts, reference)
+    rows, _, _, total = _totals(counts, reference.index, reference.rare)
     counted = learn & (rows >= _ENOUGH_ROWS)
     windows = held.windows + counted
     rate = np.where(counted, 1.0 / np.clip(windows, 1.0, _MEMORY), 0.0)[:, None]

@@ -1,4 +1,5 @@
-"""Cells as bytes and back, to the bit that counts: floats of 32 bits, counts as they are."""
+"""Cells as bytes and back, to the bit that counts: most floats of 32 bits, those of which there are
+most of 16, counts as they are."""
 
 from __future__ import annotations
 
@@ -16,57 +17,119 @@ from windvane.core.drift.cell import Cell
 from windvane.core.drift.forecast import Forecast
 from windvane.core.drift.judge import StreamState
 from windvane.core.drift.outage import Runs
+from windvane.core.drift.pending import Pending
 
 Array = NDArray[Any]
-_COUNTS = ("previous", "current", "held", "waiting")
+_LEARNED = ("previous", "current", "held", "left", "looks")
+_EXACT = ("runs.since", "began", "waits")  # times (s)
+_COARSE = ("forecast.hours",)
+_LEAST = 1e-30  # a float of 32 bits has a slow form for what is smaller
 
 
-def pack_cell(cell: Cell) -> str:
-    """Text of a cell without its detectors."""
+def pack_pending(pending: Pending) -> str:
+    """Text of what a cell has pending."""
+    waits = np.nan if pending.waits is None else pending.waits
+    arrays: dict[str, Array] = {
+        f"runs.{f.name}": getattr(pending.runs, f.name) for f in fields(Runs)
+    }
+    arrays |= {"waiting": pending.waiting, "rare": pending.rare, "waits": np.array(waits)}
+    return pack_text(arrays)
+
+
+def unpack_pending(packed: str) -> Pending:
+    held = unpack_text(packed)
+    waits = float(held["waits"])
+    return Pending(
+        held["waiting"],
+        Runs(**{f.name: held[f"runs.{f.name}"] for f in fields(Runs)}),
+        held["rare"],
+        None if np.isnan(waits) else waits,
+    )
+
+
+def pack_learned(cell: Cell) -> bytes:
+    """What a cell learned from its looks: all but its detectors and what is pending."""
     arrays = {f"forecast.{f.name}": getattr(cell.forecast, f.name) for f in fields(Forecast)}
-    arrays |= {f"runs.{f.name}": getattr(cell.runs, f.name) for f in fields(Runs)}
-    arrays |= {name: getattr(cell, name) for name in (*_COUNTS, "left", "looks")}
-    return pack_arrays(arrays)
+    arrays |= {name: getattr(cell, name) for name in _LEARNED}
+    return pack_arrays({**arrays, "began": np.array(cell.began)})
 
 
-def unpack_cell(
-    packed: str, began: float, waits: float | None, streams: Mapping[str, StreamState]
-) -> Cell:
+def unpack_learned(packed: bytes, pending: Pending, streams: Mapping[str, StreamState]) -> Cell:
     held = unpack_arrays(packed)
     return Cell(
         Forecast(**{f.name: held[f"forecast.{f.name}"] for f in fields(Forecast)}),
-        Runs(**{f.name: held[f"runs.{f.name}"] for f in fields(Runs)}),
-        **{name: held[name] for name in (*_COUNTS, "left", "looks")},
-        began=began,
-        waits=waits,
+        pending,
+        **{name: held[name] for name in _LEARNED},
+        began=float(held["began"]),
         streams=streams,
     )
 
 
-def pack_arrays(arrays: Mapping[str, Array]) -> str:
-    """Names, shapes and values. Times of runs need all of their digits, counts are whole."""
+def pack_text(arrays: Mapping[str, Array]) -> str:
+    """As `pack_arrays`, for JSON."""
+    return base64.b64encode(pack_arrays(arrays)).decode()
+
+
+def unpack_text(packed: str) -> dict[str, Array]:
+    return unpack_arrays(base64.b64decode(packed))
+
+
+def pack_arrays(arrays: Mapping[str, Array]) -> bytes:
+    """Names, shapes and values. Bytes of the same place in all values of an array lie together:
+    they are alike, and small when compressed."""
     heads: list[tuple[str, str, list[int]]] = []
     body: list[bytes] = []
     for name, array in arrays.items():
-        if array.dtype.kind == "i":
-            kind = "<i4" if np.abs(array).max(initial=0) < 2**31 else "<i8"
-        else:
-            kind = "<f8" if name.endswith("since") else "<f4"
+        kind = _kind(name, array)
         heads.append((name, kind, list(array.shape)))
-        body.append(array.astype(kind).tobytes())
+        if kind == "bits":
+            body.append(np.packbits(array.ravel()).tobytes())
+            continue
+        values = array
+        if array.dtype.kind == "f":
+            values = np.where(np.abs(array) < _LEAST, 0.0, array)
+        if kind == "<f2":
+            # In units of the largest of its column: a half float has few sizes.
+            most = np.maximum(np.abs(values).max(axis=0, initial=0.0), _LEAST).astype("<f4")
+            body.append(most.tobytes())
+            values = values / most
+        flat = np.frombuffer(values.astype(kind).tobytes(), np.uint8)
+        body.append(flat.reshape(-1, np.dtype(kind).itemsize).T.tobytes())
     head = json.dumps(heads, separators=(",", ":")).encode()
-    raw = len(head).to_bytes(4, "little") + head + b"".join(body)
-    return base64.b64encode(zlib.compress(raw, 1)).decode()
+    return zlib.compress(len(head).to_bytes(4, "little") + head + b"".join(body), 1)
 
 
-def unpack_arrays(packed: str) -> dict[str, Array]:
-    raw = zlib.decompress(base64.b64decode(packed))
+def _kind(name: str, array: Array) -> str:
+    if array.dtype.kind == "b":
+        return "bits"
+    if array.dtype.kind == "i":
+        most = int(np.abs(array).max(initial=0))
+        return "<i2" if most < 2**15 else "<i4" if most < 2**31 else "<i8"
+    if name in _EXACT:
+        return "<f8"
+    return "<f2" if name in _COARSE else "<f4"
+
+
+def unpack_arrays(packed: bytes) -> dict[str, Array]:
+    raw = zlib.decompress(packed)
     size = int.from_bytes(raw[:4], "little")
     at = 4 + size
     out: dict[str, Array] = {}
     for name, kind, shape in json.loads(raw[4:at]):
         count = int(np.prod(shape, dtype=np.int64))
-        array = np.frombuffer(raw, kind, count, at).reshape(shape)
-        at += array.nbytes
-        out[name] = array.astype(np.int64 if kind[1] == "i" else np.float64)
+        if kind == "bits":
+            bits = np.frombuffer(raw, np.uint8, -(-count // 8), at)
+            at += bits.nbytes
+            out[name] = np.unpackbits(bits, count=count).astype(bool).reshape(shape)
+            continue
+        most: Array | None = None
+        if kind == "<f2":
+            most = np.frombuffer(raw, "<f4", count // max(shape[0], 1), at)
+            at += most.nbytes
+        width = np.dtype(kind).itemsize
+        planes = np.frombuffer(raw, np.uint8, count * width, at)
+        at += planes.nbytes
+        array = np.frombuffer(planes.reshape(width, count).T.tobytes(), kind).reshape(shape)
+        values = array.astype(np.int64 if kind[1] == "i" else np.float64)
+        out[name] = values if most is None else values * most.reshape(shape[1:])
     return out

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import axis_index
-from windvane.core.drift.cell import Cell, gather, look, outage_readings, readings, rows_of, settle
+from windvane.core.drift.cell import Cell, look, outage_readings, readings, settle
 from windvane.core.drift.deviation import Reference
-from windvane.core.drift.judge import Alarm, DriftFacts, DriftPolicy, judge_drift
+from windvane.core.drift.judge import (
+    Alarm,
+    DriftFacts,
+    DriftPolicy,
+    Kind,
+    StreamState,
+    judge_drift,
+)
+from windvane.core.drift.outage import may_be_total
+from windvane.core.drift.pending import Pending, gather, rows_of
 from windvane.core.sketch import Layout
 from windvane.core.verdict import Verdict
 
@@ -47,6 +56,19 @@ class Watched:
     looked: bool
 
 
+def is_due(
+    how: Watching, pending: Pending, streams: Mapping[str, StreamState], counts: Counts
+) -> bool:
+    """Whether a window with these ``counts`` needs what its cell learned: there are rows enough
+    to look at, or all of some rows are alike, or were."""
+    waiting = rows_of(how.layout, pending.waiting + counts)
+    if waiting >= how.min_rows:
+        return True
+    if any(h.alarmed and s.endswith(f"/{Kind.OUTAGE.value}") for s, h in streams.items()):
+        return True
+    return may_be_total(gather(pending, how.layout, counts, 0.0).runs)
+
+
 def watch(
     how: Watching,
     cell: Cell,
@@ -62,8 +84,8 @@ def watch(
     take the place of the cell's own."""
     layout = how.layout
     against = Reference.of(axis_index(layout), cell.past) if reference is None else reference
-    gathered = gather(cell, counts, start, against)
-    rows = rows_of(layout, gathered.waiting)
+    gathered = replace(cell, pending=gather(cell.pending, layout, counts, start))
+    rows = rows_of(layout, gathered.pending.waiting)
     watched = how.outages or cell.alarmed
     outages = outage_readings(gathered, layout, how.views, against) if watched else []
     seen = None

@@ -45,7 +45,9 @@ class Judged:
     """One judgement of one window: what it saw, by which policy, what it says and what changes.
 
     ``findings`` are what began or ended, ``states`` the rows to carry on by subject (None takes
-    one away), ``detail`` small JSON for the page, ``shown`` whether the verdict is worth a row.
+    one away), ``detail`` small JSON for the page, ``shown`` whether the verdict is worth a row;
+    ``learned`` what else to keep of a subject that has a row: what is too large to be read and
+    written in every window.
     """
 
     subject: str
@@ -56,6 +58,7 @@ class Judged:
     states: Mapping[str, AlarmState | None] = field(default_factory=dict[str, AlarmState | None])
     detail: Mapping[str, Any] = field(default_factory=dict[str, Any])
     shown: bool = True
+    learned: Mapping[str, bytes] = field(default_factory=dict[str, bytes])
 
 
 class Monitor(ABC):

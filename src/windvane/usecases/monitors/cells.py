@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
 from windvane.core.drift import (
     PAST_LOOKS,
-    AxisIndex,
     Cell,
+    Forecast,
+    Pending,
     Reference,
     StreamState,
     accept_change,
-    pack_cell,
+    axis_index,
+    pack_learned,
+    pack_pending,
     project_cell,
     rows_of,
-    unpack_cell,
+    unpack_learned,
+    unpack_pending,
 )
 from windvane.core.routing import NO_SAMPLE
+from windvane.core.sketch import Layout
 from windvane.usecases.closed_window import (
     ClosedWindow,
     Counts,
@@ -38,16 +44,17 @@ _LOOKS = 10
 
 @dataclass(frozen=True, slots=True)
 class CellRow:
-    """A cell as it is kept. ``layout`` is that of its counts, ``first`` the start of the first
-    window with its rows (s); ``told``: what an open alarm of a source was told as, by source.
-    ``only``: the one tenant that there was so far, whose cell is everyone's. ``accepted``: sources
-    whose change a person accepted since the last window."""
+    """What changes of a cell with every window; what it learned is kept apart.
 
-    packed: str
+    ``layout`` is that of its counts, ``first`` the start of the first window with its rows (s),
+    ``past`` the rows that it is compared with; ``told``: what an open alarm of a source was told
+    as, by source. ``only``: the one tenant that there was so far, whose cell is everyone's.
+    ``accepted``: sources whose change a person accepted since the last window."""
+
+    pending: str
     layout: str
-    began: float
     first: float
-    waits: float | None = None
+    past: int = 0
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
     told: Mapping[str, str] = field(default_factory=dict[str, str])
     only: str = ""
@@ -64,34 +71,96 @@ class CellRow:
         return min(began, default=None)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class HeldCell:
-    """A cell in use; ``tenant`` None for everyone's. ``has_past``: there is enough of it to
-    compare with; before, its rows are gathered and nothing else."""
+    """A cell in use; ``tenant`` None for everyone's. ``past``: rows that it is compared with;
+    ``changed``: what it learned is to be kept anew. The whole `cell` is read when it is asked
+    for."""
 
     tenant: str | None
-    cell: Cell
+    layout: Layout
+    pending: Pending
+    streams: Mapping[str, StreamState]
     first: float
-    told: Mapping[str, str]
+    past: int
+    read: Callable[[], Cell]
+    told: Mapping[str, str] = field(default_factory=dict[str, str])
     is_new: bool = False
-    only: str = ""
     has_past: bool = True
+    only: str = ""
+    changed: bool = False
+
+    @classmethod
+    def of(cls, tenant: str, layout: Layout, cell: Cell, first: float) -> HeldCell:
+        """A tenant's that begins with a past; its residuals are ranked among everyone's."""
+        unranked = Forecast.empty(len(layout.axes), ranked=False).ranks
+        own = replace(cell, forecast=replace(cell.forecast, ranks=unranked))
+        return cls(
+            tenant, layout, own.pending, own.streams, first, rows_of(layout, own.past),
+            lambda: own, changed=True,
+        )  # fmt: skip
 
     @property
     def subject(self) -> str:
         return EVERYONE if self.tenant is None else tenant_subject(self.tenant)
 
-    def row(self, layout: str) -> CellRow:
-        cell = self.cell
+    @cached_property
+    def cell(self) -> Cell:
+        return replace(self.read(), pending=self.pending, streams=self.streams)
+
+    @cached_property
+    def reference(self) -> Reference:
+        return Reference.of(axis_index(self.layout), self.cell.past)
+
+    @property
+    def can_be_off(self) -> bool:
+        """Whether enough is known for all of its rows being alike to mean something."""
+        return self.tenant is None or float(self.cell.forecast.seen.max(initial=0.0)) >= _LOOKS
+
+    def after(self, cell: Cell, *, changed: bool) -> HeldCell:
+        """With the cell that a window left; ``changed``: it learned something."""
+        return replace(
+            self,
+            pending=cell.pending,
+            streams=cell.streams,
+            past=rows_of(self.layout, cell.past) if changed else self.past,
+            read=lambda: cell,
+            changed=self.changed or changed,
+        )
+
+    def row(self) -> CellRow:
         return CellRow(
-            pack_cell(cell), layout, cell.began, self.first, cell.waits, cell.streams, self.told,
-            self.only,
+            pack_pending(self.pending), self.layout.id, self.first, self.past, self.streams,
+            self.told, self.only,
         )  # fmt: skip
+
+    def learned(self) -> Mapping[str, bytes]:
+        """What it learned, by subject, where that is to be kept anew."""
+        return {self.subject: pack_learned(self.cell)} if self.changed else {}
 
 
 def cell_rows(rows: StateRows) -> dict[str, CellRow]:
     """Rows of this kind, by subject; what an earlier release left is none."""
-    return read_rows({s: r for s, r in rows.items() if "packed" in r}, CellRow)
+    return read_rows({s: r for s, r in rows.items() if "pending" in r}, CellRow)
+
+
+class LearnedCells:
+    """What a monitor keeps of cells beside their rows, read when it is asked for."""
+
+    def __init__(self, window: ClosedWindow, monitor: str) -> None:
+        self._window, self._monitor = window, monitor
+        self._held: dict[str, bytes | None] = {}
+
+    def read(self, subjects: Sequence[str]) -> None:
+        """Those of some at once, which saves a query each."""
+        fresh = [s for s in subjects if s not in self._held]
+        if fresh:
+            found = self._window.learned(self._monitor, fresh)
+            self._held |= {s: found.get(s) for s in fresh}
+
+    def of(self, subject: str) -> bytes | None:
+        self.read([subject])
+        return self._held[subject]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,90 +168,106 @@ class Cells:
     """Of one window: ``everyone``, and the tenants that sent something in it, with their counts.
     Where a model has one tenant only, everyone's cell is its own."""
 
+    learned: LearnedCells
     everyone: HeldCell
     counts: Counts
     tenants: Mapping[str, HeldCell]
     tenant_counts: Mapping[str, Counts]
 
-    def references(self, index: AxisIndex) -> tuple[Reference, Mapping[str, Reference]]:
-        """What everyone's rows are compared with, and those of each tenant that has a past of its
-        own."""
-        whole = Reference.of(index, self.everyone.cell.past)
-        own = {t: Reference.of(index, h.cell.past) for t, h in self.tenants.items() if h.has_past}
-        return whole, own
 
-
-def load_cells(window: ClosedWindow, rows: StateRows) -> Cells:
-    held = cell_rows(rows)
-    by_tenant: dict[str, Counts] = {}
+def counts_by_tenant(window: ClosedWindow) -> dict[str, Counts]:
+    """Of the tenants that sent something."""
+    out: dict[str, Counts] = {}
     for key, sketch in window.sketches:
         if key.arm not in NO_SAMPLE:
-            before = by_tenant.get(key.tenant)
-            by_tenant[key.tenant] = sketch.features if before is None else before + sketch.features
-    by_tenant = {t: c for t, c in sorted(by_tenant.items()) if c.any()}
-    everyone = _load(window, held.get(EVERYONE), None)
-    known = {t for s in held if (t := tenant_of(s)) is not None} | set(by_tenant)
+            before = out.get(key.tenant)
+            out[key.tenant] = sketch.features if before is None else before + sketch.features
+    return {t: c for t, c in sorted(out.items()) if c.any()}
+
+
+def load_cells(window: ClosedWindow, rows: StateRows, monitor: str) -> Cells:
+    """What ``monitor`` carries, of everyone and of who sent something."""
+    by_tenant = counts_by_tenant(window)
+    present = {EVERYONE, *(tenant_subject(t) for t in by_tenant)}
+    held = cell_rows({s: r for s, r in rows.items() if s in present})
+    learned = LearnedCells(window, monitor)
+    everyone = _load(window, held.get(EVERYONE), None, learned)
+    known = {t for s in rows if (t := tenant_of(s)) is not None} | set(by_tenant)
     if everyone.only:
         known.add(everyone.only)
     if len(known) < 2:
         only = next(iter(known), "")
-        return Cells(replace(everyone, only=only), window.counts, {}, {})
-    tenants = {t: _load(window, held.get(tenant_subject(t)), t) for t in by_tenant}
+        return Cells(learned, replace(everyone, only=only), window.counts, {}, {})
+    tenants = {t: _load(window, held.get(tenant_subject(t)), t, learned) for t in by_tenant}
     if everyone.only in tenants and tenant_subject(everyone.only) not in held:
-        first = tenants[everyone.only]
-        tenants[everyone.only] = replace(
-            first,
-            cell=replace(everyone.cell, streams={}),
-            first=everyone.first,
-            is_new=False,
-            has_past=True,
-        )
+        tenants[everyone.only] = _as_tenant(everyone)
     counts = window.counts
     fresh = [t for t, h in tenants.items() if h.is_new]
     if len(fresh) < len(tenants):
         counts = counts - np.sum([by_tenant[t] for t in fresh], axis=0, dtype=np.int64)
     else:  # of new tenants only: they are all there is
         tenants = {t: replace(h, is_new=False) for t, h in tenants.items()}
-    return Cells(replace(everyone, only=""), counts, tenants, by_tenant)
+    return Cells(learned, replace(everyone, only=""), counts, tenants, by_tenant)
 
 
-def can_be_off(held: HeldCell) -> bool:
-    """Whether enough is known of a cell for all of its rows being alike to mean something."""
-    return held.tenant is None or float(held.cell.forecast.seen.max(initial=0.0)) >= _LOOKS
+def _as_tenant(everyone: HeldCell) -> HeldCell:
+    """The cell of who was everyone so far."""
+    cell = replace(everyone.cell, streams={})
+    return HeldCell.of(everyone.only, everyone.layout, cell, everyone.first)
 
 
-def _load(window: ClosedWindow, row: CellRow | None, tenant: str | None) -> HeldCell:
+def _load(
+    window: ClosedWindow, row: CellRow | None, tenant: str | None, learned: LearnedCells
+) -> HeldCell:
     layout, start = window.layout, window.start
     if row is None:
-        cell = _fresh(window, tenant)
+        cell = _fresh(window, tenant, layout, start)
         return HeldCell(
-            tenant, cell, start, {}, _is_new(window, start, tenant), has_past=tenant is None
-        )
-    cell = unpack_cell(row.packed, row.began, row.waits, row.streams)
-    former = window.layouts.get(row.layout)
-    if row.layout != layout.id:
-        fresh = _fresh(window, tenant)
-        cell = fresh if former is None else project_cell(cell, former, layout, fresh)
+            tenant, layout, cell.pending, {}, start, rows_of(layout, cell.past), lambda: cell,
+            is_new=_is_new(window, start, tenant), has_past=tenant is None,
+            changed=tenant is None,
+        )  # fmt: skip
     views = window.views
-    streams = {s: h for s, h in cell.streams.items() if s.rpartition("/")[0] in views}
-    cell = replace(cell, streams=streams)
+    former = window.layouts.get(row.layout)
+    held = HeldCell(
+        tenant, layout, unpack_pending(row.pending), row.streams, row.first, row.past,
+        lambda: _read(window, learned, tenant, row, layout if former is None else former),
+        {view: kind for view, kind in row.told.items() if view not in row.accepted},
+        _is_new(window, row.first, tenant), only=row.only,
+    )  # fmt: skip
+    if row.layout != layout.id:
+        fresh = _fresh(window, tenant, layout, start)
+        cell = fresh if former is None else project_cell(held.cell, former, layout, fresh)
+        held = held.after(cell, changed=True)
+    streams = {s: h for s, h in held.streams.items() if s.rpartition("/")[0] in views}
+    held = replace(held, streams=streams)
     if row.accepted:
         names = [name for name, view in views.items() if view in row.accepted]
-        cell = accept_change(cell, layout, names)
-    is_new = _is_new(window, row.first, tenant)
+        held = held.after(accept_change(held.cell, layout, names), changed=True)
     enough = PAST_LOOKS * window.policy.min_rows
-    has_past = tenant is None or rows_of(layout, cell.past) >= enough
-    told = {view: kind for view, kind in row.told.items() if view not in row.accepted}
-    return HeldCell(tenant, cell, row.first, told, is_new, row.only, has_past)
+    return replace(held, has_past=tenant is None or held.past >= enough)
 
 
-def _fresh(window: ClosedWindow, tenant: str | None) -> Cell:
+def _read(
+    window: ClosedWindow, learned: LearnedCells, tenant: str | None, row: CellRow, layout: Layout
+) -> Cell:
+    packed = learned.of(EVERYONE if tenant is None else tenant_subject(tenant))
+    if packed is None:
+        return _fresh(window, tenant, layout, row.first)
+    return unpack_learned(packed, Pending.empty(layout), {})
+
+
+def _fresh(window: ClosedWindow, tenant: str | None, layout: Layout, began: float) -> Cell:
     """A cell that begins: everyone's with what the training data taught."""
+    if tenant is not None:
+        empty = Cell.empty(layout, began)
+        return replace(empty, forecast=Forecast.empty(len(layout.axes), ranked=False))
+    if layout.id != window.layout.id:
+        return Cell.empty(layout, began)
     trained = window.baseline.cell
-    if tenant is None and len(trained.forecast.seen) == len(window.layout.axes):
+    if len(trained.forecast.seen) == len(layout.axes):
         return trained
-    empty = Cell.empty(window.layout, window.start)
-    return empty if tenant is not None else replace(empty, current=window.baseline.counts)
+    return Cell.of_past(layout, began, window.baseline.counts)
 
 
 def _is_new(window: ClosedWindow, first: float, tenant: str | None) -> bool:

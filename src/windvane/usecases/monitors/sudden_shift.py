@@ -19,22 +19,25 @@ from windvane.core.alerting import (
     rank_suspects,
 )
 from windvane.core.drift import (
+    PAST_LOOKS,
     Alarm,
     Cell,
     DriftFacts,
     DriftPolicy,
     Kind,
     Part,
-    Reference,
     StreamState,
-    Watched,
     Watching,
-    axis_index,
+    begin_past,
     blame,
     describe_change,
+    gather,
+    is_due,
     is_mix,
     judge_drift,
-    unpack_cell,
+    rows_of,
+    unpack_learned,
+    unpack_pending,
     watch,
 )
 from windvane.core.routing import NO_SAMPLE
@@ -54,7 +57,7 @@ from windvane.usecases.monitors.cells import (
     CellRow,
     Cells,
     HeldCell,
-    can_be_off,
+    LearnedCells,
     cell_rows,
     load_cells,
 )
@@ -92,16 +95,20 @@ _KINDS = {kind.name: kind for kind in (FEED, SHIFT, TENANT_FEED)}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """A cell with what was judged of it; ``counts`` and ``reference`` of its rows."""
+    """A cell before a window with these ``counts`` and ``after`` it, and what was judged of it;
+    ``looked`` whether there were rows enough."""
 
     held: HeldCell
-    watched: Watched
+    after: HeldCell
     counts: Counts
-    reference: Reference
+    facts: DriftFacts
+    verdict: Verdict
+    alarms: tuple[Alarm, ...] = ()
+    looked: bool = False
 
     @property
     def opened(self) -> list[Alarm]:
-        return [a for a in self.watched.alarms if a.opened]
+        return [a for a in self.alarms if a.opened]
 
 
 class SuddenShift(Monitor):
@@ -121,29 +128,32 @@ class SuddenShift(Monitor):
         return 3 * len(file.schema) * (1 + tenants)
 
     def layouts(self, rows: StateRows) -> Iterable[str]:
-        return {row.layout for row in cell_rows(rows).values()}
+        return {str(row["layout"]) for row in rows.values() if "pending" in row}
 
     def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
         del log
         policy = shift_policy(window.file, window.policy)
-        seen = look_at_cells(window, load_cells(window, rows), policy)
-        seen, findings, told = self._findings(window, seen, policy)
+        cells = load_cells(window, rows, self.name)
+        seen = look_at_cells(window, cells, policy)
+        seen, findings, told = self._findings(window, seen, policy, cells.learned)
         everyone = seen[EVERYONE]
         out: list[Judged] = []
         gone = {s: None for s in rows if s != EVERYONE and tenant_of(s) is None}
         for subject, one in seen.items():
-            held = replace(one.held, cell=one.watched.cell, told=told.get(subject, {}))
+            after = replace(one.after, told=told.get(subject, {}))
             mine = tuple(found for to, found in findings if to == subject)
-            worth = subject == EVERYONE or bool(mine) or one.watched.verdict.failed
-            states: dict[str, AlarmState | None] = {subject: held.row(window.layout.id)}
+            worth = subject == EVERYONE or bool(mine) or one.verdict.failed
+            states: dict[str, AlarmState | None] = {subject: after.row()}
             if one is everyone:
                 states |= gone
-            facts, alarms = one.watched.facts, one.watched.alarms
             about = "" if one is everyone else subject
-            detail = drift_table(facts, alarms, policy, new=one.held.is_new)
+            detail = drift_table(one.facts, one.alarms, policy, new=one.held.is_new)
             out.append(
-                Judged(about, facts, policy, one.watched.verdict, mine, states, detail, shown=worth)
-            )
+                Judged(
+                    about, one.facts, policy, one.verdict, mine, states, detail, worth,
+                    after.learned(),
+                )
+            )  # fmt: skip
         return out
 
     def _findings(
@@ -151,6 +161,7 @@ class SuddenShift(Monitor):
         window: ClosedWindow,
         looked: Mapping[str, _Seen],
         policy: DriftPolicy,
+        learned: LearnedCells,
     ) -> tuple[Mapping[str, _Seen], list[tuple[str, Finding]], Mapping[str, Mapping[str, str]]]:
         """The cells with whose alarm it is; what began and ended, by the subject of the cell; and
         what each cell's open alarms are told as, by source, from now on."""
@@ -159,7 +170,7 @@ class SuddenShift(Monitor):
         out: list[tuple[str, Finding]] = []
         began: dict[tuple[str, str], list[str]] = {}
         for view in _concerned(seen):
-            for subject, now in _whose(window, seen, view, policy).items():
+            for subject, now in _whose(window, seen, view, policy, learned).items():
                 before = told[subject].get(view)
                 # What is broken is not mended by being a little less so.
                 kind = FEED.name if (before, now) == (FEED.name, SHIFT.name) else now
@@ -180,11 +191,11 @@ class SuddenShift(Monitor):
         for subject, one in seen.items():
             sounding = {
                 window.views.get(stream.rpartition("/")[0])
-                for stream, state in one.watched.cell.streams.items()
+                for stream, state in one.after.streams.items()
                 if state.alarmed or state.log_evidence > _DOUBT
             }
             for view, kind in list(told[subject].items()):
-                if view in sounding or not one.watched.looked:
+                if view in sounding or not one.looked:
                     continue
                 del told[subject][view]
                 if kind == _OF_TENANTS or (
@@ -198,7 +209,14 @@ class SuddenShift(Monitor):
         self, window: ClosedWindow, found: Judged, finding: Finding, log: EventLog
     ) -> Mapping[str, Any]:
         row = next(r for r in found.states.values() if isinstance(r, CellRow))
-        cell = _unpacked(row)
+        subject = found.subject or EVERYONE
+        kept = {**window.learned(self.name, [subject]), **found.learned}
+        pending = unpack_pending(row.pending)
+        cell = (
+            Cell.empty(window.layout, window.start)
+            if subject not in kept
+            else unpack_learned(kept[subject], pending, row.streams)
+        )
         tenant = tenant_of(found.subject)
         layout = window.layout
         before, after = cell.past, _counts_of(window, tenant)
@@ -260,37 +278,70 @@ def shift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
 
 def look_at_cells(window: ClosedWindow, cells: Cells, policy: DriftPolicy) -> dict[str, _Seen]:
     """Everyone's cell and those of the tenants that sent something, by their subject."""
-    layout = window.layout
-    index = axis_index(layout)
-    whole, own = cells.references(index)
-    how = Watching(layout, window.views, policy, window.policy.min_rows, window.policy.recent_s)
-    seed = window.seed(SALT)
-    everyone = watch(
-        how, cells.everyone.cell, cells.counts, window.start, window.end, seed, reference=whole
+    how = Watching(
+        window.layout, window.views, policy, window.policy.min_rows, window.policy.recent_s
     )
-    out = {EVERYONE: _Seen(cells.everyone, everyone, cells.counts, whole)}
-    ranks = cells.everyone.cell.forecast.ranks
+    seed = window.seed(SALT)
+    everyone = cells.everyone
+    cells.learned.read([EVERYONE, *_due(how, cells)])
+    out = {EVERYONE: _look_at(how, window, everyone, cells.counts, seed)}
+    of_tenant = replace(how, all_streams=False)
     for i, (tenant, held) in enumerate(cells.tenants.items()):
         counts = cells.tenant_counts[tenant]
-        if tenant not in own:
-            out[held.subject] = _Seen(held, _gathered(window, held, counts), counts, whole)
-            continue
-        watched = watch(
-            replace(how, all_streams=False, outages=not held.is_new and can_be_off(held)),
-            held.cell, counts, window.start, window.end, seed + 1 + i,
-            reference=own[tenant], ranks=ranks,
-        )  # fmt: skip
-        out[held.subject] = _Seen(held, watched, counts, own[tenant])
+        out[held.subject] = (
+            _look_at(of_tenant, window, held, counts, seed + 1 + i, everyone)
+            if held.has_past
+            else _gathered(window, held, counts)
+        )
     return out
 
 
-def _gathered(window: ClosedWindow, held: HeldCell, counts: Counts) -> Watched:
-    """A cell without a past of its own yet: the window becomes part of it."""
-    facts = DriftFacts(window.start, 0, window.policy.min_rows, (), held.cell.streams)
+def _due(how: Watching, cells: Cells) -> list[str]:
+    return [
+        held.subject
+        for tenant, held in cells.tenants.items()
+        if held.has_past and is_due(how, held.pending, held.streams, cells.tenant_counts[tenant])
+    ]
+
+
+def _look_at(
+    how: Watching,
+    window: ClosedWindow,
+    held: HeldCell,
+    counts: Counts,
+    seed: int,
+    everyone: HeldCell | None = None,
+) -> _Seen:
+    """A cell's window: of a tenant, ranked among the residuals of ``everyone``."""
+    if not is_due(how, held.pending, held.streams, counts):
+        pending = gather(held.pending, how.layout, counts, window.start)
+        rows = rows_of(how.layout, pending.waiting)
+        facts = DriftFacts(window.start, rows, how.min_rows, (), held.streams)
+        verdict, _, _ = judge_drift(facts, how.policy, window.end)
+        return _Seen(held, replace(held, pending=pending), counts, facts, verdict)
+    ranks = None
+    if everyone is not None:
+        how = replace(how, outages=not held.is_new and held.can_be_off)
+        ranks = everyone.cell.forecast.ranks
+    found = watch(
+        how, held.cell, counts, window.start, window.end, seed,
+        reference=held.reference, ranks=ranks,
+    )  # fmt: skip
+    after = held.after(found.cell, changed=found.looked)
+    return _Seen(held, after, counts, found.facts, found.verdict, found.alarms, found.looked)
+
+
+def _gathered(window: ClosedWindow, held: HeldCell, counts: Counts) -> _Seen:
+    """A cell without a past of its own yet: its windows wait until together they are one."""
+    facts = DriftFacts(window.start, 0, window.policy.min_rows, (), held.streams)
     message = "its own past is still being learned"
     verdict = Verdict(Outcome.HOLD, "DRI-203", message, "more rows")
-    cell = replace(held.cell, current=held.cell.current + counts)
-    return Watched(cell, facts, verdict, (), looked=False)
+    layout = window.layout
+    waiting = held.pending.waiting + counts
+    after = replace(held, pending=replace(held.pending, waiting=waiting))
+    if held.past + rows_of(layout, waiting) >= PAST_LOOKS * window.policy.min_rows:
+        after = held.after(begin_past(held.cell, layout, waiting), changed=True)
+    return _Seen(held, after, counts, facts, verdict)
 
 
 def _concerned(seen: Mapping[str, _Seen]) -> list[str]:
@@ -302,7 +353,11 @@ def _concerned(seen: Mapping[str, _Seen]) -> list[str]:
 
 
 def _whose(
-    window: ClosedWindow, seen: Mapping[str, _Seen], view: str, policy: DriftPolicy
+    window: ClosedWindow,
+    seen: Mapping[str, _Seen],
+    view: str,
+    policy: DriftPolicy,
+    learned: LearnedCells,
 ) -> dict[str, str]:
     """By the subject of a cell, what its alarms of a source are told as."""
     everyone = seen[EVERYONE]
@@ -313,8 +368,9 @@ def _whose(
         tenants[s], window.views, view))]))  # fmt: skip
     if not streams:
         return {}
+    learned.read([s for s, one in tenants.items() if one.held.has_past])
     parts = [
-        Part(s, one.held.cell.waiting + one.counts, one.reference, one.held.cell)
+        Part(s, one.held.pending.waiting + one.counts, one.held.reference, one.held.cell)
         for s, one in tenants.items()
         if not one.held.is_new and one.held.has_past
     ]
@@ -328,7 +384,7 @@ def _whose(
     if not mine:
         return {}
     known = sum(p.counts.sum() for p in parts)
-    every = (everyone.held.cell.waiting + everyone.counts).sum()
+    every = (everyone.held.pending.waiting + everyone.counts).sum()
     if known >= _NEARLY_ALL * every > 0 and is_mix(window.layout, parts, streams, policy):
         return {EVERYONE: SHIFT.name}
     return {EVERYONE: _grade(everyone, window, view)}
@@ -336,7 +392,7 @@ def _whose(
 
 def _alarmed(one: _Seen, views: Mapping[str, str], view: str) -> list[tuple[str, Kind]]:
     out: list[tuple[str, Kind]] = []
-    for stream, state in one.watched.cell.streams.items():
+    for stream, state in one.after.streams.items():
         feature, _, kind = stream.rpartition("/")
         if state.alarmed and views.get(feature) == view:
             out.append((feature, Kind(kind)))
@@ -347,7 +403,7 @@ def _states(
     one: _Seen, views: Mapping[str, str], view: str
 ) -> Iterator[tuple[str, Kind, StreamState]]:
     for feature, kind in _alarmed(one, views, view):
-        yield feature, kind, one.watched.cell.streams[f"{feature}/{kind.value}"]
+        yield feature, kind, one.after.streams[f"{feature}/{kind.value}"]
 
 
 def _with_alarms_of(one: _Seen, everyone: _Seen, views: Mapping[str, str], view: str) -> _Seen:
@@ -355,12 +411,10 @@ def _with_alarms_of(one: _Seen, everyone: _Seen, views: Mapping[str, str], view:
     from now on, so that it ends by the tenant's own."""
     if _alarmed(one, views, view):
         return one
-    cell = one.watched.cell
-    streams = dict(cell.streams)
+    streams = dict(one.after.streams)
     for feature, kind, state in _states(everyone, views, view):
         streams[f"{feature}/{kind.value}"] = replace(state, health=0.0, calm=0)
-    watched = replace(one.watched, cell=replace(cell, streams=streams), looked=False)
-    return replace(one, watched=watched)
+    return replace(one, after=replace(one.after, streams=streams), looked=False)
 
 
 def _grade(one: _Seen, window: ClosedWindow, view: str) -> str:
@@ -434,7 +488,7 @@ def _word(feature: str, kind: Kind, state: StreamState, what: str) -> str:
 def _ended(monitor: str, one: _Seen, view: str, kind: str, window: ClosedWindow) -> Finding:
     tenant = one.held.tenant
     began = [
-        a.since for a in one.watched.alarms if not a.opened and a.view == view
+        a.since for a in one.alarms if not a.opened and a.view == view
     ]  # fmt: skip
     line = f"{view} is healthy again" if tenant is None else f"{tenant} sends as before again"
     return Finding(
@@ -463,7 +517,3 @@ def _counts_of(window: ClosedWindow, tenant: str | None) -> Counts:
         if key.tenant == tenant and key.arm not in NO_SAMPLE:
             total += sketch.features
     return total
-
-
-def _unpacked(row: CellRow) -> Cell:
-    return unpack_cell(row.packed, row.began, row.waits, row.streams)

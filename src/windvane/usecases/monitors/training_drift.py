@@ -24,8 +24,8 @@ from windvane.core.drift import (
     StreamState,
     baseline_readings,
     judge_drift,
-    pack_arrays,
-    unpack_arrays,
+    pack_text,
+    unpack_text,
 )
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog
@@ -95,7 +95,7 @@ class TrainingDrift(Monitor):
         broken = tuple(sorted({*held.broken, *window.live.broken_views}))
         policy = drift_policy(window.file, window.policy)
         grown = TrainingDriftState(
-            held.streams, since, window.layout.id, pack_arrays({"counts": counts}), broken
+            held.streams, since, window.layout.id, pack_text({"counts": counts}), broken
         )
         if not due or not counts.any():
             facts = DriftFacts(since, window.rows_in(counts), window.policy.min_rows, (), {})
@@ -160,4 +160,4 @@ def _counted(window: ClosedWindow, held: TrainingDriftState) -> Counts:
     former = window.layouts.get(held.layout)
     if not held.packed or former is None:
         return np.zeros(window.layout.size, np.int64)
-    return former.project(unpack_arrays(held.packed)["counts"], window.layout)
+    return former.project(unpack_text(held.packed)["counts"], window.layout)
