@@ -187,6 +187,7 @@ def run_episode(ready: Ready, name: str, whose: str, seed: int) -> dict[str, Any
     fault, target, bench = FAULTS[name], TARGETS[whose], ready.bench
     replay = new_replay()
     replay.states = copy.deepcopy(ready.replay.states)
+    replay.learned = dict(ready.replay.learned)
     rng = np.random.default_rng([seed, 2, list(FAULTS).index(name), list(TARGETS).index(whose)])
     for i in range(CALM + FAULTY + AFTER):
         now = fault if CALM <= i < CALM + FAULTY else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,7 +75,7 @@ def test_a_stream_without_enough_healthy_windows_is_not_judged() -> None:
 def test_an_alarm_ends_by_evidence_of_health_and_not_by_time() -> None:
     """A window that is hardly better than the fault says nothing, however many there are."""
     alarmed = StreamState(8.0, 0.0, 0.0, 8.0, alarmed=True, size=0.5)
-    unsure = reading(-0.1, 0.4, now=math.sqrt(0.1) / 2.0, noise=0.1)
+    unsure = reading(-0.1, 0.4, now=0.2, noise=0.1)
     assert play(*[unsure] * 50, state=alarmed)[1] == []
     well = reading(-0.5, 0.0, now=0.0, noise=0.1)
     assert [i for i, opened, *_ in play(*[well] * 9, state=alarmed)[1] if not opened] == [2]
@@ -136,3 +137,36 @@ def test_alarms_open_and_close_in_turn_and_evidence_is_bounded(windows: list[Rea
 def test_the_least_size_is_the_policys(kind: Kind) -> None:
     one = Reading("x", "v", kind, 0.0, 0.0, usual=0.0)
     assert POLICY.least(one) == POLICY.material[kind]
+
+
+def test_a_run_has_the_evidence_of_its_best_part_less_their_number_once() -> None:
+    """Of four parts one says something: averaged anew in each window it would be worth a quarter
+    each time."""
+    strong, none = 3.0, -0.5
+    parts = (none, none, strong, none)
+    mean = math.log(sum(map(math.exp, parts)) / 4.0)
+    seen = reading(mean, 0.5, parts=parts)
+    _, alarms, state = play(*[seen] * 5, policy=DriftPolicy(1e9))
+    value = state.log_evidence
+    assert value > 5 * strong - math.log(4.0) - 5 * 0.2
+    assert value > 5 * mean + 4 * 0.9
+    weights = state.weights
+    assert sum(weights) == pytest.approx(1.0, abs=1e-3)
+    assert weights[2] > 0.9
+    assert alarms == []
+
+
+def test_parts_without_evidence_give_none_together() -> None:
+    """Weights follow from the past, so that the mean of e-values by them is at most one."""
+    rng = np.random.default_rng(3)
+    state, total, n = StreamState(), 0.0, 4_000
+    for i in range(n):
+        parts = tuple(float(x) for x in rng.normal(-0.5, 1.0, 4))  # log-normal e-values of mean 1
+        before = state.weights or (0.25,) * 4
+        total += sum(w * math.exp(p) for w, p in zip(before, parts, strict=True)) / sum(before)
+        mean = math.log(sum(map(math.exp, parts)) / 4.0)
+        facts = DriftFacts(60.0 * i, 200, 50, (reading(mean, 0.0, parts=parts),), {
+            "temp/values": state
+        })  # fmt: skip
+        state = judge_drift(facts, POLICY, 0.0)[1].get("temp/values", StreamState())
+    assert total / n == pytest.approx(1.0, abs=0.05)

@@ -159,7 +159,28 @@ def test_a_low_traffic_model_is_watched_slower_and_says_so() -> None:
     assert one.alarms == []
     for i in range(31):
         one.see(sparse.window(i, nulls(1.0)) if i % 3 == 0 else empty)
-    assert {a.kind for _, a in one.alarms} == {Kind.OUTAGE}
+    assert one.alarms[0][1].kind is Kind.OUTAGE
+    assert {a.kind for _, a in one.alarms} <= {Kind.OUTAGE, Kind.NULLS}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_alarm_of_few_rows_ends_soon_after_the_fault_and_not_before(seed: int) -> None:
+    """Twenty rows a window, which is looked at when there are fifty: not while an alarm is open."""
+    rows = Rows(layout_of(2), seed=20 + seed, rows=200)
+    thin = replace(rows, seed=40 + seed, rows=20)
+    one = Watcher(thin, trained(rows, DAY).cell, DriftPolicy(A), DAY)
+    assert one.play(60) == []
+    began = one.at
+    one.play(120, nulls(0.2))
+    assert {(a.feature, a.kind) for _, a in one.alarms} == {
+        ("x0", Kind.NULLS), ("x1", Kind.NULLS)
+    }  # fmt: skip
+    assert [a.opened for _, a in one.alarms] == [True, True]
+    assert one.alarms[0][0] - began < 15
+    ended = one.at
+    one.play(20)
+    assert [a.opened for _, a in one.alarms] == [True, True, False, False]
+    assert one.alarms[-1][0] - ended < 12
 
 
 def test_one_row_without_a_value_is_no_outage_of_the_past() -> None:

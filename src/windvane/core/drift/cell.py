@@ -49,8 +49,10 @@ _DOUBT = 0.5
 _MOST_OVERDISPERSION = 1e6
 _FADES = 0.5
 _HOURS_LAST = 8.0  # windows that an hour's own level lasts, about
-_RANKED_A_DEGREE, _FREEDOM = 150.0, (3.0, 8.0)
-_BEYOND = 1.5  # times the largest healthy residual
+_RANKED_A_DEGREE, _FREEDOM = 150.0, (3.0, 12.0)
+_NEAR_NORMAL = 30.0  # degrees of freedom: what is measured is a mean of some tens of rows
+_BEYOND = 1.2  # times the largest healthy residual
+_MOVED = 0.25  # of the largest effect
 _USUAL = 2.0  # deviations that few healthy windows exceed
 _WORDS = {
     Total.NULL: "no value",
@@ -119,14 +121,20 @@ def _rare(layout: Layout, past: Counts) -> NDArray[np.bool_]:
 def look(
     cell: Cell, reference: Reference, end: float, seed: int, ranks: Floats | None = None
 ) -> Look:
-    """Measure what waits, up to ``end`` (s). ``ranks`` as in `residuals`."""
+    """Measure what waits, up to ``end`` (s). ``ranks`` as in `residuals`: among those of another
+    cell, which may know its own error worse, nothing is rarer than its tails are."""
     waiting, waits = cell.pending.waiting, cell.pending.waits
     found = measure_deviations(waiting, reference)
     at = ((waits if waits is not None else end) + end) / 2.0
     uniform = np.random.default_rng(seed).random(found.value.shape)
     left = residuals(cell.forecast, found, at, uniform, ranks)
-    known = cell.forecast.ranks if ranks is None else ranks
-    return Look(waiting, reference, found, left, known)
+    if ranks is None:
+        return Look(waiting, reference, found, left, cell.forecast.ranks)
+    seen = Look(waiting, reference, found, left, ranks)
+    p = np.where(
+        np.isnan(left.p), np.nan, np.maximum(left.p, _tail_chance(cell, seen, _NEAR_NORMAL, 0.0))
+    )
+    return replace(seen, residuals=replace(left, p=p))
 
 
 def outage_readings(
@@ -174,11 +182,13 @@ def readings(
     p = seen.residuals.p
     known = ~np.isnan(p)
     far = np.where(known, _far_chance(cell, seen), np.nan)
-    # Of two e-values the mean is one: ranks for what is odd, tails for what is far beyond all.
-    e = (e_values(p) + e_values(far)) / 2.0
+    # Ranks for what is odd, tails for what is far beyond all.
+    e = np.stack([e_values(p), e_values(far)], axis=-1)
     values = known[:, : Measure.NULLS].sum(axis=1)
-    mean_e = e[:, : Measure.NULLS].sum(axis=1) / np.maximum(values, 1)
-    sizes, usual, now, noise = _sizes(cell, seen)
+    mean_e = e[:, : Measure.NULLS].sum(axis=(1, 2)) / np.maximum(2 * values, 1)
+    nulls_e = e[:, Measure.NULLS].mean(axis=-1)
+    log_e = np.log(np.maximum(e, 1e-12))
+    sizes, usual, now, noise, noise_off = _sizes(cell, seen)
     value_size = np.nanmax(np.where(known, sizes, 0.0)[:, : Measure.NULLS], axis=1)
     out: list[Reading] = []
     for i, axis in enumerate(layout.axes):
@@ -186,13 +196,15 @@ def readings(
             continue
         for kind, there, e_value, size, places in (
             (Kind.VALUES, values[i] > 0, mean_e[i], value_size[i], VALUE_MEASURES),
-            (Kind.NULLS, known[i, Measure.NULLS], e[i, Measure.NULLS], sizes[i, Measure.NULLS],
+            (Kind.NULLS, known[i, Measure.NULLS], nulls_e[i], sizes[i, Measure.NULLS],
              (Measure.NULLS,)),
         ):  # fmt: skip
             stream = f"{axis.name}/{kind.value}"
             if not there or not (all_streams or e_value > 1.0 or stream in cell.streams):
                 continue
-            top = max(places, key=lambda m: (known[i, m], now[i, m] / noise[i, m]))
+            # What hardly moved since the onset says nothing of whether it is over.
+            moved = [m for m in places if sizes[i, m] >= _MOVED * size] if size > 0.0 else places
+            top = max(moved, key=lambda m: (known[i, m], now[i, m] / noise[i, m]))
             out.append(
                 Reading(
                     axis.name, views[axis.name], kind,
@@ -200,29 +212,39 @@ def readings(
                     size=float(size),
                     now=float(now[i, top]),
                     noise=float(noise[i, top]),
+                    noise_off=float(noise_off[i, top]),
                     usual=float(max(usual[i, m] for m in places)),
                     known=int(cell.forecast.seen[i, places[-1]]),
+                    parts=tuple(
+                        round(float(part), 4) for m in places if known[i, m] for part in log_e[i, m]
+                    ),
                 )
             )  # fmt: skip
     return out
 
 
 def _far_chance(cell: Cell, seen: Look) -> Floats:
-    """Chances (axes, MEASURES) by assumption, not by rank, which is never rarer than one in as many
-    as are known; 1 unless a residual is well beyond all healthy ones. Of values, that residuals
-    have tails no heavier than Student's with three to eight degrees of freedom, more the more
-    healthy ones are known; of nulls, that their rate is the largest of healthy windows (exact,
-    binomial)."""
-    z, held, found = seen.residuals.z, cell.forecast, seen.found
+    """Chances (axes, MEASURES) of residuals that lie well beyond all healthy ones, 1 of others: a
+    rank is never rarer than one in as many as are known. Three to twelve degrees of freedom, more
+    the more healthy ones are known."""
     beyond = _BEYOND * largest_residual(seen.ranks)
+    freedom = np.clip(seen.ranks.sum(axis=-1) / _RANKED_A_DEGREE, *_FREEDOM)
+    return np.where(size_of(seen.residuals.z) > beyond, _tail_chance(cell, seen, freedom, 1.0), 1.0)
+
+
+def _tail_chance(cell: Cell, seen: Look, freedom: Floats | float, errors: float) -> Floats:
+    """Chances (axes, MEASURES) by assumption, not by rank: that residuals have tails no heavier
+    than Student's with so many degrees of ``freedom``; of nulls also that as many rows as are left
+    of clustered ones each have none by itself, at what is usual and so many ``errors`` more
+    (binomial)."""
+    z, held, found = seen.residuals.z, cell.forecast, seen.found
     size = size_of(z)
     sides = np.where(ONE_SIDED, 1.0, 2.0)
-    freedom = np.clip(seen.ranks.sum(axis=-1) / _RANKED_A_DEGREE, *_FREEDOM)
     chance = sides * np.asarray(scipy.special.stdtr(freedom, -size), np.float64)
     error = np.sqrt(seen.residuals.variance[:, Measure.NULLS])
     usual = found.value[:, Measure.NULLS] - seen.residuals.left[:, Measure.NULLS]
     most = np.clip(
-        seen.reference.nulls + np.nan_to_num(usual) + beyond[:, Measure.NULLS] * error,
+        seen.reference.nulls + np.nan_to_num(usual) + errors * error,
         1e-9, 1.0 - 1e-9,
     )  # fmt: skip
     spread = held.lag0[:, Measure.NULLS] + hour_variance(held)[:, Measure.NULLS]
@@ -231,13 +253,15 @@ def _far_chance(cell: Cell, seen: Look) -> Floats:
     share = np.nan_to_num(found.value[:, Measure.NULLS]) + seen.reference.nulls
     hits = np.clip(share, 0.0, 1.0) * rows
     tail = scipy.special.betainc(np.maximum(hits, 1e-9), rows - hits + 1.0, most)
-    chance[:, Measure.NULLS] = np.where(share > most, tail, 1.0)
-    return np.where(size > beyond, chance, 1.0)
+    one_by_one = np.where(share > most, tail, 1.0)
+    chance[:, Measure.NULLS] = np.maximum(chance[:, Measure.NULLS], one_by_one)
+    return np.minimum(chance, 1.0)
 
 
-def _sizes(cell: Cell, seen: Look) -> tuple[Floats, Floats, Floats, Floats]:
+def _sizes(cell: Cell, seen: Look) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """All (axes, MEASURES): the size since there is evidence of a change, what is usual of means of
-    as many looks, and this look's amplitude with its noise in healthy windows."""
+    as many looks, and this look's amplitude with its noise in healthy windows and in those that
+    are as far off as the mean since then."""
     left = np.nan_to_num(seen.residuals.left)
     units = np.maximum(seen.found.units, 1e-12)
     looks = cell.looks + 1.0
@@ -255,7 +279,13 @@ def _sizes(cell: Cell, seen: Look) -> tuple[Floats, Floats, Floats, Floats]:
     now[:, Measure.SHAPE] = np.sqrt(8.0 * now[:, Measure.SHAPE])
     shape = 8.0 * np.sqrt(seen.residuals.variance[:, Measure.SHAPE])
     noise[:, Measure.SHAPE] = np.sqrt(np.maximum(shape, 1e-12))
-    return sizes, usual, now, noise
+    # A share that rose varies more.
+    healthy = seen.reference.nulls
+    risen = np.clip(healthy + np.maximum(mean[:, Measure.NULLS], 0.0), healthy, 0.5)
+    wider = np.maximum(risen * (1.0 - risen) / np.maximum(healthy * (1.0 - healthy), 1e-9), 1.0)
+    noise_off = noise.copy()
+    noise_off[:, Measure.NULLS] *= np.sqrt(wider)
+    return sizes, usual, now, noise, noise_off
 
 
 def settle(
@@ -267,10 +297,13 @@ def settle(
     least_rows: int,
     end: float,
     seen: Look | None,
+    *,
+    thin: bool = False,
 ) -> Cell:
     """The cell after its window was judged: ``streams`` are its detectors now. What was looked at
     (None: rows still wait) becomes part of the past once there is no evidence of a change in it. A
-    generation ends after ``recent_s`` seconds, but not with fewer than ``least_rows``."""
+    generation ends after ``recent_s`` seconds, but not with fewer than ``least_rows``. Of a look
+    at few rows (``thin``) only its counts are kept: how such windows vary is not how others do."""
     if seen is None:
         return replace(cell, streams=streams)
     index = axis_index(layout)
@@ -297,6 +330,8 @@ def settle(
             follows[i, places] &= not held.alarmed
     sounds = ~follows.all(axis=1)
     learns[sounds] = False
+    if thin:
+        learns[:] = follows[:] = False
     of_bins = index.spread(quiet)
     over = index.spread(ended & ~sounds)
     held = np.where(over, 0, cell.held) + seen.counts

@@ -13,8 +13,9 @@ _OVER = 3.0  # log evidence beyond its threshold that is remembered
 _SURE = 1.0  # log evidence a window, from which a change is dated to the window
 _REMEMBERED = 1.0  # log evidence that is left of an effect too small to matter
 _DOUBTFUL = 1.0  # log evidence of a window that is hardly healthy
-_MOST_A_WINDOW = 2.0  # log evidence of health
-_TOLD_APART = 3.0  # deviations of healthy windows that one window can be told from
+_MOST_A_WINDOW = 2.6  # log evidence of health
+_TOLD_APART = 4.0  # deviations of healthy windows that one window can be told from
+_SHARED = 0.05  # of the weights, which all parts have alike: a change may begin to look otherwise
 
 
 class Kind(enum.StrEnum):
@@ -41,13 +42,14 @@ _STABILITY = (Kind.VALUES, Kind.DRIFT)
 class Reading:
     """One stream's measurement of one window.
 
-    ``log_e`` is the window's log e-value given the past; of an outage that of the run up to now,
+    ``log_e`` is the window's log e-value given the past, the mean of its ``parts`` (log e-values,
+    one a measure and a way to judge it) where it has some; of an outage that of the run up to now,
     which began at ``began`` (s). ``size`` is the effect that materiality is judged on, beyond what
     chance and the hour give: PSI for VALUES and DRIFT, the rise of the null rate for NULLS, the
     share of rows for OUTAGE; of the windows since there is evidence. ``usual`` is what as many
     healthy windows show, ``known`` how many it rests on. ``now``: how far this window alone is
     off, by an amplitude (the root of a PSI, else as ``size``), with its ``noise`` in healthy
-    windows. ``what`` names an outage.
+    windows, and ``noise_off`` in those that are off, where that differs. ``what`` names an outage.
     """
 
     feature: str
@@ -57,10 +59,12 @@ class Reading:
     size: float
     now: float = 0.0
     noise: float = 0.1
+    noise_off: float = 0.0
     usual: float = 0.0
     known: int = 1_000
     began: float = 0.0
     what: str = ""
+    parts: tuple[float, ...] = ()
 
     @property
     def stream(self) -> str:
@@ -74,7 +78,8 @@ class StreamState:
     ``log_evidence`` is the log of the largest product of e-values over any run of windows up to
     now (CUSUM), 0 where there is none. ``earliest`` is where that run began; ``since`` where most
     of it did, the best estimate of when a change happened, with ``sure`` the log evidence of that
-    (s). ``alarmed``: its alarm is open, and opened at ``size``. ``health``: the log evidence since
+    (s). ``weights`` of the parts of the next reading (see `_mix`), none where they are alike.
+    ``alarmed``: its alarm is open, and opened at ``size``. ``health``: the log evidence since
     then that it is over, of ``calm`` windows in a row.
     """
 
@@ -86,6 +91,7 @@ class StreamState:
     size: float = 0.0
     health: float = 0.0
     calm: int = 0
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +113,8 @@ class DriftPolicy:
     unusual: float = 1.2
     enough: int = 50
     calm_windows: int = 3
-    healthy_at: float = 20.0
-    revision: int = 2
+    healthy_at: float = 2_000.0
+    revision: int = 3
 
     def least(self, r: Reading) -> float:
         """From which size a reading is material."""
@@ -183,8 +189,9 @@ def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -
         if r.log_e < enough or r.size < policy.least(r):
             return StreamState()
         return StreamState(r.log_e, r.began, r.began, r.log_e, True, r.size)
-    value = max(before.log_evidence, 0.0) + r.log_e
-    sure = max(before.sure, 0.0) + r.log_e - _SURE
+    log_e, weights = _mix(before.weights, r)
+    value = max(before.log_evidence, 0.0) + log_e
+    sure = max(before.sure, 0.0) + log_e - _SURE
     earliest = window if before.log_evidence <= 0.0 else before.earliest
     since = window if before.sure <= 0.0 else before.since
     if value <= 0.0:
@@ -192,12 +199,33 @@ def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -
     if sure <= 0.0:
         sure, since = 0.0, None
     if value < enough:
-        return StreamState(value, earliest, since, sure)
+        return StreamState(value, earliest, since, sure, weights=weights)
     if r.size < policy.least(r):
         # Harmless: it is forgotten as soon as it is over, and keeps its onset while it lasts.
-        return StreamState(_REMEMBERED, earliest, since, min(sure, _REMEMBERED))
+        sure = min(sure, _REMEMBERED)
+        return StreamState(_REMEMBERED, earliest, since, sure, weights=weights)
     value = min(value, enough + _OVER)
     return StreamState(value, earliest, earliest if since is None else since, sure, True, r.size)
+
+
+def _mix(weights: tuple[float, ...], r: Reading) -> tuple[float, tuple[float, ...]]:
+    """The log e-value of a reading whose parts have these ``weights``, and the weights after.
+
+    Weights that follow from the past leave an e-value one. They grow with the evidence of each
+    part, so that a run of windows has that of its best part less the log of how many there are,
+    once and not in every window (a Bayes mixture; the share is Herbster and Warmuth's, 1998).
+    """
+    parts = r.parts
+    if len(parts) < 2:
+        return r.log_e, ()
+    held = weights if len(weights) == len(parts) else (1.0,) * len(parts)
+    whole = sum(held)
+    most = max(parts)
+    grown = [w / whole * math.exp(part - most) for w, part in zip(held, parts, strict=True)]
+    total = sum(grown)
+    share = _SHARED / len(parts)
+    after = tuple(round((1.0 - _SHARED) * g / total + share, 4) for g in grown)
+    return math.log(max(total, 1e-300)) + most, after
 
 
 def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamState:
@@ -209,7 +237,8 @@ def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamStat
     if r.kind in _STABILITY:
         least, size = math.sqrt(least), math.sqrt(max(size, 0.0))
     wrong = max(min(size, max(least, _TOLD_APART * noise)), 1e-6)
-    ratio = wrong / noise**2 * (wrong / 2.0 - r.now)
+    off = max(r.noise_off, noise)
+    ratio = math.log(off / noise) - (r.now / noise) ** 2 / 2.0 + ((r.now - wrong) / off) ** 2 / 2.0
     if ratio < -_MOST_A_WINDOW or (r.log_e > _DOUBTFUL and r.now > noise):
         return replace(before, health=0.0, calm=0)
     health = max(before.health + min(ratio, _MOST_A_WINDOW), 0.0)

@@ -25,6 +25,7 @@ from windvane.core.sketch import Layout
 from windvane.core.verdict import Verdict
 
 Counts = NDArray[np.int64]
+_LEAST_ROWS = 8
 PAST_LOOKS = 20
 """A past is as many looks' rows at least before a cell is compared with it."""
 Floats = NDArray[np.float64]
@@ -56,13 +57,19 @@ class Watched:
     looked: bool
 
 
+def _enough(how: Watching, streams: Mapping[str, StreamState]) -> int:
+    """Rows to look at: few where an alarm is open, so that it ends soon after what it is of."""
+    sounds = any(held.alarmed for held in streams.values())
+    return min(how.min_rows, max(_LEAST_ROWS, how.min_rows // 5)) if sounds else how.min_rows
+
+
 def is_due(
     how: Watching, pending: Pending, streams: Mapping[str, StreamState], counts: Counts
 ) -> bool:
     """Whether a window with these ``counts`` needs what its cell learned: there are rows enough
     to look at, or all of some rows are alike, or were."""
     waiting = rows_of(how.layout, pending.waiting + counts)
-    if waiting >= how.min_rows:
+    if waiting >= _enough(how, streams):
         return True
     if any(h.alarmed and s.endswith(f"/{Kind.OUTAGE.value}") for s, h in streams.items()):
         return True
@@ -90,7 +97,7 @@ def watch(
     outages = outage_readings(gathered, layout, how.views, against) if watched else []
     seen = None
     found = outages
-    if rows >= how.min_rows and cell.past.any():
+    if rows >= _enough(how, cell.streams) and cell.past.any():
         seen = look(gathered, against, end, seed, ranks)
         found = [
             *readings(gathered, seen, layout, how.views, all_streams=how.all_streams),
@@ -107,5 +114,6 @@ def watch(
         PAST_LOOKS * how.min_rows,
         end,
         seen,
+        thin=rows < how.min_rows,
     )
     return Watched(after, facts, verdict, alarms, seen is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -70,7 +71,7 @@ SALT = "sudden_shift"
 _NAMED = 4
 _NEARLY_ALL = 0.9
 _TOTAL = 100.0  # a total fault is suspected before any shift
-_DOUBT = 3.0  # log evidence of another change, with which a source is not called healthy
+_DOUBT = 0.75  # of an alarm's log evidence, with which a source is not called healthy
 _WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by PSI"}
 
 FEED = CauseKind(
@@ -188,11 +189,12 @@ class SuddenShift(Monitor):
         for (subject, _), views in began.items():
             kind = told[subject][views[0]]
             out.append((subject, _began(self.name, window, seen, subject, views, kind, policy)))
+        doubt = _DOUBT * math.log(policy.alarm_at)
         for subject, one in seen.items():
             sounding = {
                 window.views.get(stream.rpartition("/")[0])
                 for stream, state in one.after.streams.items()
-                if state.alarmed or state.log_evidence > _DOUBT
+                if state.alarmed or state.log_evidence > doubt
             }
             for view, kind in list(told[subject].items()):
                 if view in sounding or not one.looked:
@@ -368,6 +370,9 @@ def _whose(
         tenants[s], window.views, view))]))  # fmt: skip
     if not streams:
         return {}
+    if mine and everyone.held.told.get(view) == FEED.name:
+        # What began as everyone's is no tenant's, whose alarm sounds later for being of fewer rows.
+        return {EVERYONE: _grade(everyone, window, view)}
     learned.read([s for s, one in tenants.items() if one.held.has_past])
     parts = [
         Part(s, one.held.pending.waiting + one.counts, one.held.reference, one.held.cell)
