@@ -16,10 +16,17 @@ from windvane.core.drift.cell import (
     gather,
     look,
     outage_readings,
+    overdispersion,
     project_cell,
     readings,
     rows_of,
     settle,
+)
+from windvane.core.drift.concentration import (
+    LEAST_SHARE,
+    Concentration,
+    concentration_reading,
+    follow_concentration,
 )
 from windvane.core.drift.describe import change_sentence, describe_change
 from windvane.core.drift.deviation import Measure, Reference, measure_deviations
@@ -46,11 +53,13 @@ from windvane.core.drift.readings import baseline_readings
 from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, watch
 
 __all__ = [
+    "LEAST_SHARE",
     "PAST_LOOKS",
     "Alarm",
     "AxisIndex",
     "Baseline",
     "Cell",
+    "Concentration",
     "DriftFacts",
     "DriftPolicy",
     "Kind",
@@ -71,7 +80,9 @@ __all__ = [
     "build_baseline",
     "calibration_seconds",
     "change_sentence",
+    "concentration_reading",
     "describe_change",
+    "follow_concentration",
     "gather",
     "is_mix",
     "js_divergence",
@@ -82,6 +93,7 @@ __all__ = [
     "measure_deviations",
     "null_rate",
     "outage_readings",
+    "overdispersion",
     "pack_arrays",
     "pack_cell",
     "project_cell",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from windvane.core.drift.axes import axis_index
 from windvane.core.drift.cell import Cell, gather, look, outage_readings, readings, rows_of, settle
 from windvane.core.drift.deviation import Reference
-from windvane.core.drift.judge import Alarm, DriftFacts, DriftPolicy, judge_drift
+from windvane.core.drift.judge import Alarm, DriftFacts, DriftPolicy, Reading, judge_drift
 from windvane.core.sketch import Layout
 from windvane.core.verdict import Verdict
 
@@ -57,15 +57,19 @@ def watch(
     *,
     reference: Reference | None = None,
     ranks: Floats | None = None,
+    total_faults: Sequence[Reading] | None = None,
 ) -> Watched:
-    """The window [start, end) (s) of a cell. ``seed`` settles ties. ``reference`` and ``ranks``
-    take the place of the cell's own."""
+    """The window [start, end) (s) of a cell. ``seed`` settles ties. ``reference``, ``ranks`` and
+    ``total_faults`` take the place of the cell's own."""
     layout = how.layout
     against = Reference.of(axis_index(layout), cell.past) if reference is None else reference
     gathered = gather(cell, counts, start, against)
     rows = rows_of(layout, gathered.waiting)
     watched = how.outages or cell.alarmed
-    outages = outage_readings(gathered, layout, how.views, against) if watched else []
+    if total_faults is not None:
+        outages = list(total_faults)
+    else:
+        outages = outage_readings(gathered, layout, how.views, against) if watched else []
     seen = None
     found = outages
     if rows >= how.min_rows and cell.past.any():

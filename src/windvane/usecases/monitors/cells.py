@@ -53,6 +53,22 @@ class CellRow:
     only: str = ""
     accepted: tuple[str, ...] = ()
 
+    @classmethod
+    def of(
+        cls, cell: Cell, layout: str, first: float, told: Mapping[str, str] | None = None,
+        only: str = "",
+    ) -> CellRow:  # fmt: skip
+        """A cell, to be kept."""
+        return cls(
+            pack_cell(cell), layout, cell.began, first, cell.waits, cell.streams,
+            told or {}, only,
+        )  # fmt: skip
+
+    @property
+    def unpacked(self) -> Cell:
+        """The cell that is kept."""
+        return unpack_cell(self.packed, self.began, self.waits, self.streams)
+
     @property
     def alarmed(self) -> bool:
         return any(held.alarmed for held in self.streams.values())
@@ -82,11 +98,7 @@ class HeldCell:
         return EVERYONE if self.tenant is None else tenant_subject(self.tenant)
 
     def row(self, layout: str) -> CellRow:
-        cell = self.cell
-        return CellRow(
-            pack_cell(cell), layout, cell.began, self.first, cell.waits, cell.streams, self.told,
-            self.only,
-        )  # fmt: skip
+        return CellRow.of(self.cell, layout, self.first, self.told, self.only)
 
 
 def cell_rows(rows: StateRows) -> dict[str, CellRow]:
@@ -158,7 +170,7 @@ def _load(window: ClosedWindow, row: CellRow | None, tenant: str | None) -> Held
         return HeldCell(
             tenant, cell, start, {}, _is_new(window, start, tenant), has_past=tenant is None
         )
-    cell = unpack_cell(row.packed, row.began, row.waits, row.streams)
+    cell = row.unpacked
     former = window.layouts.get(row.layout)
     if row.layout != layout.id:
         fresh = _fresh(window, tenant)

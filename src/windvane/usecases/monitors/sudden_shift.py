@@ -20,7 +20,6 @@ from windvane.core.alerting import (
 )
 from windvane.core.drift import (
     Alarm,
-    Cell,
     DriftFacts,
     DriftPolicy,
     Kind,
@@ -34,7 +33,6 @@ from windvane.core.drift import (
     describe_change,
     is_mix,
     judge_drift,
-    unpack_cell,
     watch,
 )
 from windvane.core.routing import NO_SAMPLE
@@ -198,7 +196,7 @@ class SuddenShift(Monitor):
         self, window: ClosedWindow, found: Judged, finding: Finding, log: EventLog
     ) -> Mapping[str, Any]:
         row = next(r for r in found.states.values() if isinstance(r, CellRow))
-        cell = _unpacked(row)
+        cell = row.unpacked
         tenant = tenant_of(found.subject)
         layout = window.layout
         before, after = cell.past, _counts_of(window, tenant)
@@ -463,7 +461,3 @@ def _counts_of(window: ClosedWindow, tenant: str | None) -> Counts:
         if key.tenant == tenant and key.arm not in NO_SAMPLE:
             total += sketch.features
     return total
-
-
-def _unpacked(row: CellRow) -> Cell:
-    return unpack_cell(row.packed, row.began, row.waits, row.streams)
