@@ -21,8 +21,8 @@ _CONFIDENCE = f"{OUTPUT}#confidence"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedAnswers:
-    """What a version answered for its training data: ``counts`` on the bins of ``layout``, which has
-    nothing else, and the ``ranks`` (axes, MEASURES, RANKED) of the residuals of its windows, as in
+    """What a version answered for its training data: ``counts`` on the bins of ``layout``, which
+    has nothing else, and the ``ranks`` (axes, MEASURES, RANKED) of its windows' residuals, as in
     `core.drift.Forecast`."""
 
     layout: Layout
@@ -123,8 +123,16 @@ def answer_figures(task: Task, answers: Answers) -> AnswerFigures:
         if all(value is not None for value in sure):
             confidence = float(np.dot(part[1:], np.array(sure, np.float64)) / part.sum())
     return AnswerFigures(
-        _mean(first, part), first.labels()[place], float(part[place] / part.sum()), confidence
+        _mean(first, part), answer_label(first, place), float(part[place] / part.sum()), confidence
     )
+
+
+def answer_label(axis: Axis, place: int) -> str:
+    """What a person calls the answers of a bin: a name, or the numbers that it reaches to."""
+    if not isinstance(axis, NumericAxis) or not 1 < place <= len(axis.edges):
+        return axis.labels()[place]
+    low, high = (f"{edge:.3g}" for edge in axis.edges[place - 2 : place])
+    return high if low == high else f"{low} to {high}"
 
 
 def mean_answer(layout: Layout, counts: Counts) -> float | None:

@@ -41,7 +41,7 @@ from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import Deployment
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
-from windvane.usecases.gather_answers import Answers, answer_figures, mean_answer
+from windvane.usecases.gather_answers import Answers, answer_figures, answer_label, mean_answer
 from windvane.usecases.gather_evidence import histogram, sample_requests
 from windvane.usecases.monitors.base import AlarmState, Judge, Judged, Monitor, moment, read_rows
 from windvane.usecases.monitors.cells import CellRow
@@ -398,7 +398,7 @@ def _concentrations(
         if not part.any() or (run is None and not is_open):
             continue
         usual = reference.shares[at : at + len(part)]
-        label = axis.labels()[run.place] if run is not None else ""
+        label = answer_label(axis, run.place) if run is not None else ""
         out.append(
             concentration_reading(
                 axis.name, "", run, usual, label, float(clustered[i]), 1 if is_open else least
