@@ -82,7 +82,7 @@ def draw_flights(rng: np.random.Generator, n: int, *, late: bool, broken: bool) 
         "distance": rng.gamma(3.0, 350.0, n),
         "hour": rng.integers(5, 24, n).astype(float),
         "carrier": rng.choice(["UA", "B6", "EV", "DL", "AA", "MQ"], n).tolist(),
-        "arr_late": np.clip(rng.beta(2, 6, n), 0, 1),
+        "output": np.clip(rng.beta(2, 6, n), 0, 1),
     }
     for name, rate in (("temp", 0.97), ("wind_speed", 0.97), ("visibility", 0.9), ("precip", 0.5)):
         lost = rng.random(n) < (rate if broken else 0.004)

@@ -354,7 +354,7 @@ def _roll_back(
         fresh = replace(live, challenger=None, share=0.0, rollout="", changed_at=at)
         tx.put_deployment(fresh)
         after = totals[at_window(24)]
-        shapes = [histogram(layout, "arr_late", totals[at_window(30)], np.roll(after, 2))]
+        shapes = [histogram(layout, "output", totals[at_window(30)], np.roll(after, 2))]
         told = open_incident(
             tx, file, Cause(CANARY, "version 3"),
             title=f"version 3 was rolled back: {verdict.sentence}", now=at,
@@ -506,7 +506,7 @@ def _demand(
         return {
             "lead_days": r.integers(0, 60, n).astype(float),
             "fare": r.lognormal(5.2, 0.5, n),
-            "sold": r.beta(3, 3, n),
+            "output": r.beta(3, 3, n),
         }
 
     sample = draw(rng, 4_000)

@@ -14,6 +14,7 @@ from journeys.console_seed import NOW, WINDOW_S, Seeded, at_window, seed
 
 from windvane.apps.console import reading
 from windvane.apps.console.answering import ReadService
+from windvane.apps.console.answers import answer_rows
 from windvane.apps.console.features import feature_views
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.replaying import replayed
@@ -193,3 +194,16 @@ def test_viewers_of_one_moment_share_one_read() -> None:
     anyio.run(all_at_once)
     assert answers == [1] * 20
     assert store.opened == 2
+
+
+def test_answers_are_told_by_version_and_arm(told: Seeded) -> None:
+    """Of every version on its own bins, also of those that are not the champion."""
+    with told.store.read() as tx:
+        page = reading.load_model_page(tx, MODEL, NOW, 60, Memory())
+    rows = {(r.answers.version, r.answers.arm): r for r in answer_rows(page)}
+    assert set(rows) == {("2", "champion"), ("1", "fallback"), ("3", "challenger")}
+    for row in rows.values():
+        assert row.figures.mean == pytest.approx(0.25, abs=0.03)
+        assert row.figures.confidence == pytest.approx(0.76, abs=0.03)
+        assert row.answers.counts.sum() > 0
+    assert rows["3", "challenger"].answers.fallback_share > 0.05

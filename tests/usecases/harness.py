@@ -90,9 +90,12 @@ def columns(
     warmer: float = 0.0,
     spoiled_plan: bool = False,
     stuck: bool = False,
+    higher: float = 0.0,
+    one_answer: bool = False,
 ) -> dict[str, Any]:
     """Healthy rows, or with ``nulls`` of the temperatures missing, all of them in Celsius,
-    ``warmer`` or ``stuck`` at their usual value, or with distances in another unit."""
+    ``warmer`` or ``stuck`` at their usual value, or with distances in another unit; answers that
+    are ``higher`` or all one."""
     rng = np.random.default_rng(seed)
     temp = rng.normal(60.0, 10.0, rows) + warmer
     if celsius:
@@ -105,7 +108,7 @@ def columns(
         "distance": distance / 1_000.0 if spoiled_plan else distance,
         "carrier": [CARRIERS[i] for i in rng.choice(4, rows, p=(0.4, 0.3, 0.2, 0.1))],
         "temp": np.where(gone, np.nan, temp),
-        "output": rng.beta(2.0, 6.0, rows),
+        "output": np.full(rows, 0.3) if one_answer else rng.beta(2.0, 6.0, rows) + higher,
     }
 
 
@@ -218,23 +221,26 @@ class Harness:
         *,
         rows: int = 60,
         failed: int = 0,
+        fell_back: int = 0,
         refused: Mapping[str, int] | None = None,
         arm: str = "champion",
         version: str = "1",
         checkpoint: bool = True,
+        seed: int = 1_000,
         **shape: Any,
     ) -> None:
         """What the recorder would have written of window ``index``, half from each tenant."""
         sketches: dict[WindowKey, Sketch] = {}
         start = START + WINDOW_S * index
-        given = columns(rows, 1_000 + index, **shape)
+        given = columns(rows, seed + index, **shape)
         groups = np.arange(rows) % len(TENANTS)
         counts = self.layout.count(given, groups, len(TENANTS))
         empty = Sketch.empty(self.layout.id, self.layout.size)
         for i, tenant in enumerate(TENANTS):
             n = int((groups == i).sum())
             bad = failed // 2 if i else failed - failed // 2
-            told = {"rows": n, "requests": n, "execution_errors": bad}
+            other = fell_back // 2 if i else fell_back - fell_back // 2
+            told = {"rows": n, "requests": n, "execution_errors": bad, "fell_back": other}
             traffic = np.array([told.get(name, 0) for name in TRAFFIC], np.int64)
             key = WindowKey(MODEL, start, version, arm, tenant, "r1")
             sketches[key] = Sketch(self.layout.id, counts[i], traffic, empty.latency)

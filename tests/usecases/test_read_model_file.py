@@ -155,6 +155,8 @@ def test_a_wholly_unknown_key_lists_the_known() -> None:
         ("watch.min_rows", "many", "watch.min_rows", "a whole number is needed"),
         ("watch.refused", "200%", "watch.refused", "between 0% and 100%"),
         ("watch.errors", "nan", "watch.errors", "between 0% and 100%"),
+        ("watch.fallbacks", "200%", "watch.fallbacks", "between 0% and 100%"),
+        ("watch.fallbacks", "some", "watch.fallbacks", "not a share"),
         ("watch.false_alarms", "1 a week", "watch.false_alarms", "1 per week"),
         ("watch.false_alarms", "0 per week", "watch.false_alarms", "1 per week"),
         ("watch", "close", "watch", "a mapping of window, grace"),

@@ -63,6 +63,7 @@ def check_model_file(file: ModelFile) -> None:
     shares = {
         "watch.refused": file.watch.refused,
         "watch.errors": file.watch.errors,
+        **({"watch.fallbacks": file.watch.fallbacks} if file.watch.fallbacks else {}),
         "rollout.max_error_rate": file.rollout.max_error_rate,
         **{f"rollout.steps[{i}]": s for i, s in enumerate(file.rollout.steps)},
     }
@@ -148,6 +149,11 @@ def _check_numbers(file: ModelFile) -> None:
         ("watch.drift_over", parse_duration(watch.drift_over) > 0.0, "more than no time"),
         ("watch.refused", 0.0 < parse_share(watch.refused) < 1.0, "between 0% and 100%"),
         ("watch.errors", 0.0 < parse_share(watch.errors) < 1.0, "between 0% and 100%"),
+        (
+            "watch.fallbacks",
+            not watch.fallbacks or 0.0 < parse_share(watch.fallbacks) < 1.0,
+            "between 0% and 100%",
+        ),
         ("watch.min_rows", 0 < watch.min_rows <= _MOST_ROWS, f"from 1 to {_MOST_ROWS:,}"),
         (
             "rollout.max_error_rate",

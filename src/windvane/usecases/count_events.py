@@ -81,7 +81,8 @@ def _count(
         counts = np.zeros((len(mine), layout.size), np.int64)
         if len(rows) and layout.size:
             groups = np.repeat(np.arange(len(mine)), [len(held.rows) for _, held in mine])
-            counts = count_rows(layout, contract, task, rows, groups, len(mine))
+            own = np.array([one for _, held in mine for one in held.own], bool)
+            counts = count_rows(layout, contract, task, rows, groups, len(mine), own)
         traffic = np.array(
             [list({**held.traffic, "rows": len(held.rows)}.values()) for _, held in mine], np.int64
         )
@@ -104,7 +105,9 @@ def _add_request(found: _WindowRows, event: Predicted, route: RouteTaken) -> Non
 
 
 def _add_route(found: _WindowRows, route: RouteTaken) -> None:
-    if route.answered != route.routed:
+    own = route.answered == route.routed
+    found.own.append(own)
+    if not own:
         found.traffic["fell_back"] += 1
     if route.flags and "failed" in route.flags:
         found.traffic["execution_errors"] += 1
@@ -161,9 +164,11 @@ _Place: TypeAlias = tuple[str, float, str, str, str, str]
 
 @dataclass(slots=True)
 class _WindowRows:
-    """One window's rows of one version, arm and tenant, before they are counted."""
+    """One window's rows of one version, arm and tenant, before they are counted; ``own``: whether
+    the version itself answered each."""
 
     rows: Rows = field(default_factory=Rows)
+    own: list[bool] = field(default_factory=list[bool])
     latencies: list[int] = field(default_factory=list[int])
     traffic: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TRAFFIC, 0))
 

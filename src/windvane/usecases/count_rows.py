@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,17 +55,27 @@ def count_rows(
     rows: Rows,
     groups: NDArray[np.int64] | None = None,
     size: int = 1,
+    own: NDArray[np.bool_] | None = None,
 ) -> Counts:
-    """(size, layout size): each row in the bins of its group."""
+    """(size, layout size): each row in the bins of its group. The outputs of rows that are not the
+    version's ``own`` (rows,) are counted as null: what answered in its place says nothing of it."""
     wanted = set(layout.names)
     columns = feature_columns(contract.features, rows.values, wanted)
     arrays = output_arrays(rows.outputs)
     for name, column in task.streams(arrays).items():
-        columns[name] = column
+        columns[name] = column if own is None else _only(column, own)
     for name in wanted - columns.keys():
         axis = name.partition("@")[0]  # an output, on the bins of another version
         columns[name] = columns[axis] if axis in columns else [None] * len(rows)
     return layout.count(columns, groups, size)
+
+
+def _only(column: Any, own: NDArray[np.bool_]) -> Any:
+    """A column of numbers or names, null where a row is not ``own``."""
+    if isinstance(column, list):
+        held = cast("list[Any]", column)
+        return [value if mine else None for value, mine in zip(held, own.tolist(), strict=True)]
+    return np.where(own, column, np.nan)
 
 
 def feature_columns(

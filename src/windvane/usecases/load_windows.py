@@ -22,6 +22,7 @@ from windvane.ports.control_store import (
     WindowKey,
 )
 from windvane.usecases.closed_window import ClosedWindow, Counts, Learned, StateRows, tenant_of
+from windvane.usecases.gather_answers import TrainedAnswers, gather_answers
 from windvane.usecases.monitors import MONITORS, watch_policy
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.project_sketches import project_sketches
@@ -31,6 +32,7 @@ from windvane.usecases.window_policy import WindowPolicy
 _log = logging.getLogger(__name__)
 _NO_ROWS: StateRows = {}
 _MOST_LAYOUTS = 1_000
+_MOST_TRAINED = 1_000
 # What monitors carry of a model, by monitor and subject.
 States: TypeAlias = Mapping[str, StateRows]
 # Of a model.
@@ -49,7 +51,8 @@ class _Champion:
 
 @dataclass
 class WindowCache:
-    """Model files, champions and layouts, as they were read last.
+    """Model files, champions and layouts, as they were read last; and by model and version what its
+    training data was answered.
 
     A cache only: losing it costs reading, never a verdict.
     """
@@ -61,6 +64,9 @@ class WindowCache:
         default_factory=dict[str, tuple[str, _Champion]]
     )
     layouts: dict[str, Layout] = field(default_factory=dict[str, Layout])
+    trained: dict[tuple[str, str], TrainedAnswers] = field(
+        default_factory=dict[tuple[str, str], TrainedAnswers]
+    )
 
     def forget_all_but(self, models: Iterable[str]) -> None:
         """Models that are no more."""
@@ -229,9 +235,14 @@ def load_window(
     }
     sketches = tuple(project_sketches(tx, layout, found))
     counts = _merge(layout, [sketch for key, sketch in sketches if key.arm not in NO_SAMPLE])
+    answers = gather_answers(
+        found,
+        lambda name: _layout(tx, name, cache),
+        lambda version: _trained(tx, live.model, version, cache),
+    )
     return ClosedWindow(
         file, policy, live, layout, champion.baseline, start, sketches, counts,
-        progress.began, complete, _keyless(keys, start), layouts, champion.holdout,
+        progress.began, complete, _keyless(keys, start), layouts, champion.holdout, answers,
     )  # fmt: skip
 
 
@@ -244,6 +255,19 @@ def _champion(tx: Tx, live: Deployment, cache: WindowCache) -> _Champion:
         held = (live.champion, _Champion(layout, baseline, record.metrics))
         cache.champions[live.model] = held
     return held[1]
+
+
+def _trained(tx: Tx, model: str, version: str, cache: WindowCache) -> TrainedAnswers:
+    """It never changes."""
+    held = cache.trained.get((model, version))
+    if held is None:
+        record = tx.version(model, version)
+        layout = _layout(tx, record.layout_id, cache)
+        held = TrainedAnswers.of(layout, Baseline.from_bytes(record.baseline))
+        while len(cache.trained) >= _MOST_TRAINED:
+            del cache.trained[next(iter(cache.trained))]
+        cache.trained[model, version] = held
+    return held
 
 
 def _layout(tx: Tx, name: str, cache: WindowCache) -> Layout:

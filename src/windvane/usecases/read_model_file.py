@@ -155,6 +155,7 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     false_alarms: str = "1 per week"
     refused: str = "2%"
     errors: str = "1%"
+    fallbacks: str = ""
     latency: str = "100ms"
     material: dict[str, float] = {}
     bands: Bands = Bands()

@@ -14,6 +14,7 @@ from windvane.apps.console.answering import (
     TooManyReaders,
     status_of,
 )
+from windvane.apps.console.answers import answer_rows
 from windvane.apps.console.asking import Number, Word, load_model
 from windvane.apps.console.comparison import compare, default_pair, load_comparison
 from windvane.apps.console.curl import GatewayAddress, curl_command
@@ -121,6 +122,7 @@ def model_router(
             features_at=page.features.start if page.features else None,
             drift=page.drift,
             verdicts=latest_verdicts(glance),
+            answers=answer_rows(page),
             tenants=rows[:TENANTS],
             more_tenants=max(0, len(rows) - TENANTS),
             decisions=page.decisions[:20],

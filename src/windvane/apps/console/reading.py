@@ -31,6 +31,7 @@ from windvane.ports.control_store import (
     WindowVerdict,
 )
 from windvane.usecases.explain_runtime import is_watched
+from windvane.usecases.gather_answers import Answers, gather_answers
 from windvane.usecases.monitors.cells import EVERYONE, CellRow
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.sudden_shift import SuddenShift
@@ -119,6 +120,7 @@ class ModelPage:
     first_window: float | None
     silences: tuple[Silence, ...]
     trusted: frozenset[str]
+    answers: tuple[Answers, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ def load_model_page(
     versions = tuple(tx.versions(name))
     champion = next((v for v in versions if live and v.version == live.champion), None)
     layout = tx.layout(champion.layout_id) if champion else None
+    layouts = {layout.id: layout} if layout is not None else {}
+    answers = gather_answers(found, lambda name: _layout(tx, name, layouts))
     if layout is not None:
         found = project_sketches(tx, layout, found)
     decisions = tuple(tx.decisions(name, _DECISIONS))
@@ -179,7 +183,14 @@ def load_model_page(
         first_window=_first_window(tx, name, asked.starts[0], now, file),
         silences=tuple(tx.silences(wall, name)),
         trusted=seen.trusted,
+        answers=answers,
     )
+
+
+def _layout(tx: Tx, name: str, held: dict[str, Layout]) -> Layout:
+    if name not in held:
+        held[name] = tx.layout(name)
+    return held[name]
 
 
 def _watched_since(tx: Tx, model: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from windvane.apps.console.answers import answer_rows
 from windvane.apps.console.csv_files import Sheet, moment
 from windvane.apps.console.evidence import Evidence
 from windvane.apps.console.features import feature_views
@@ -114,6 +115,19 @@ def _versions(page: ModelPage, now: float) -> Sheet:
     return Sheet("versions", ("version", "made", "sources", "manifest", *names), rows)
 
 
+def _answers(page: ModelPage, now: float) -> Sheet:
+    del now
+    columns = ("version", "arm", "rows", "mean", "most_frequent", "its_share", "confidence",
+               "fallback_share", "verdict", "code", "sentence")  # fmt: skip
+    rows = [
+        (r.answers.version, r.answers.arm, r.answers.rows, r.figures.mean, r.figures.top,
+         r.figures.top_share, r.figures.confidence, r.answers.fallback_share,
+         *(_said(r.verdict) if r.verdict else ("", "", "")))
+        for r in answer_rows(page)
+    ]  # fmt: skip
+    return Sheet("answers", columns, rows)
+
+
 def _features(page: ModelPage, now: float) -> Sheet:
     del now
     columns = ("feature", "source", "state", "alarms", "psi_shown", "psi_last_look",
@@ -169,6 +183,7 @@ OF_MODEL: Mapping[str, Callable[[ModelPage, float], Sheet]] = {
     "budget": lambda page, _: budget_sheet(page.objectives),
     "weights": _weights,
     "versions": _versions,
+    "answers": _answers,
     "features": _features,
     "bins": _bins,
     "verdicts": _verdicts,

@@ -16,9 +16,16 @@ from windvane.core.drift.cell import (
     begin_past,
     look,
     outage_readings,
+    overdispersion,
     project_cell,
     readings,
     settle,
+)
+from windvane.core.drift.concentration import (
+    LEAST_SHARE,
+    Concentration,
+    concentration_reading,
+    follow_concentration,
 )
 from windvane.core.drift.describe import change_sentence, describe_change
 from windvane.core.drift.deviation import Measure, Reference, measure_deviations
@@ -54,11 +61,13 @@ from windvane.core.drift.readings import baseline_readings
 from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, is_due, watch
 
 __all__ = [
+    "LEAST_SHARE",
     "PAST_LOOKS",
     "Alarm",
     "AxisIndex",
     "Baseline",
     "Cell",
+    "Concentration",
     "DriftFacts",
     "DriftPolicy",
     "Forecast",
@@ -82,7 +91,9 @@ __all__ = [
     "build_baseline",
     "calibration_seconds",
     "change_sentence",
+    "concentration_reading",
     "describe_change",
+    "follow_concentration",
     "gather",
     "is_due",
     "is_mix",
@@ -94,6 +105,7 @@ __all__ = [
     "measure_deviations",
     "null_rate",
     "outage_readings",
+    "overdispersion",
     "pack_learned",
     "pack_pending",
     "pack_text",

@@ -137,15 +137,20 @@ def look(
     return replace(seen, residuals=replace(left, p=p))
 
 
+def overdispersion(forecast: Forecast) -> Floats:
+    """How many rows (axes, MEASURES) of a run of windows count as one, at least 1: they are as
+    dependent as slow waves make them, within windows and across."""
+    slow = run_variance(forecast) + _HOURS_LAST * hour_variance(forecast)
+    spread = slow / np.maximum(forecast.chance, 1e-300)
+    return np.clip(np.nan_to_num(spread), 1.0, _MOST_OVERDISPERSION)
+
+
 def outage_readings(
     cell: Cell, layout: Layout, views: Mapping[str, str], reference: Reference
 ) -> list[Reading]:
     """Of each feature whose last rows are all alike in a way that healthy ones hardly are, and of
     those whose alarm is open."""
-    # Rows of a run are as dependent as slow waves make them, within windows and across.
-    slow = run_variance(cell.forecast) + _HOURS_LAST * hour_variance(cell.forecast)
-    spread = slow / np.maximum(cell.forecast.chance, 1e-300)
-    worst = np.clip(np.nan_to_num(spread), 1.0, _MOST_OVERDISPERSION)
+    worst = overdispersion(cell.forecast)
     of_values = worst[:, Measure.LOCATION]
     chance = log_chance(cell.pending.runs, reference, of_values)
     of_nulls = log_chance(cell.pending.runs, reference, worst[:, Measure.NULLS])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from windvane.core.drift.judge import (
     DriftFacts,
     DriftPolicy,
     Kind,
+    Reading,
     StreamState,
     judge_drift,
 )
@@ -86,15 +87,19 @@ def watch(
     *,
     reference: Reference | None = None,
     ranks: Floats | None = None,
+    total_faults: Sequence[Reading] | None = None,
 ) -> Watched:
-    """The window [start, end) (s) of a cell. ``seed`` settles ties. ``reference`` and ``ranks``
-    take the place of the cell's own."""
+    """The window [start, end) (s) of a cell. ``seed`` settles ties. ``reference``, ``ranks`` and
+    ``total_faults`` take the place of the cell's own."""
     layout = how.layout
     against = Reference.of(axis_index(layout), cell.past) if reference is None else reference
     gathered = replace(cell, pending=gather(cell.pending, layout, counts, start))
     rows = rows_of(layout, gathered.pending.waiting)
     watched = how.outages or cell.alarmed
-    outages = outage_readings(gathered, layout, how.views, against) if watched else []
+    if total_faults is not None:
+        outages = list(total_faults)
+    else:
+        outages = outage_readings(gathered, layout, how.views, against) if watched else []
     seen = None
     found = outages
     if rows >= _enough(how, cell.streams) and cell.past.any():

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from windvane.core.alerting import CANARY, CauseKind
 from windvane.usecases.monitors.base import Judge, Judged, Monitor
 from windvane.usecases.monitors.errors import Errors
+from windvane.usecases.monitors.fallbacks import Fallbacks
 from windvane.usecases.monitors.labels import Labels
 from windvane.usecases.monitors.outcomes import Outcomes
+from windvane.usecases.monitors.predictions import Predictions
 from windvane.usecases.monitors.refusals import Refusals
 from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.monitors.sudden_shift import SuddenShift
@@ -22,6 +24,8 @@ MONITORS: tuple[Monitor, ...] = (
     SuddenShift(),
     Refusals(),
     Errors(),
+    Predictions(),
+    Fallbacks(),
     TrainingDrift(),
     Outcomes(),
     TruthShift(),

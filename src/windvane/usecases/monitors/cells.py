@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -69,6 +70,28 @@ class CellRow:
         """When the earliest of what sounds now began."""
         began = [h.since for h in self.streams.values() if h.alarmed and h.since is not None]
         return min(began, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeCell:
+    """A cell of few bins, kept in one piece: of counts of the ``layout``, since the ``first``
+    window with its rows (s)."""
+
+    pending: str
+    learned: str
+    layout: str
+    first: float
+    streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
+
+    @classmethod
+    def of(cls, cell: Cell, layout: str, first: float) -> WholeCell:
+        learned = base64.b64encode(pack_learned(cell)).decode()
+        return cls(pack_pending(cell.pending), learned, layout, first, cell.streams)
+
+    @property
+    def cell(self) -> Cell:
+        learned = base64.b64decode(self.learned)
+        return unpack_learned(learned, unpack_pending(self.pending), self.streams)
 
 
 @dataclass(frozen=True, eq=False)

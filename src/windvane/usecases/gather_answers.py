@@ -1,0 +1,168 @@
+"""What versions answered in a window, by version and arm, and its figures for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.drift import Baseline, Cell, axis_index, project_cell
+from windvane.core.routing import NO_SAMPLE
+from windvane.core.sketch import Axis, Layout, NumericAxis, Sketch
+from windvane.core.task import OUTPUT, Task, is_output_axis
+from windvane.ports.control_store import WindowKey
+
+Counts = NDArray[np.int64]
+_CONFIDENCE = f"{OUTPUT}#confidence"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedAnswers:
+    """What a version answered for its training data: ``counts`` on the bins of ``layout``, which
+    has nothing else, and the ``ranks`` (axes, MEASURES, RANKED) of its windows' residuals, as in
+    `core.drift.Forecast`."""
+
+    layout: Layout
+    counts: Counts
+    ranks: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, layout: Layout, baseline: Baseline) -> TrainedAnswers:
+        onto = answer_layout(layout)
+        fresh = Cell.empty(onto, 0.0)
+        known = len(baseline.cell.forecast.seen) == len(layout.axes)
+        cell = project_cell(baseline.cell, layout, onto, fresh) if known else fresh
+        counts = _without_nulls(onto, layout.project(baseline.counts, onto))
+        return cls(onto, counts, cell.forecast.ranks)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answers:
+    """Of one ``version`` in one ``arm``, of all tenants: ``counts`` of what it answered itself on
+    its own bins, which ``layout`` has and nothing else; ``rows`` that it owed an answer to, of
+    which something else answered ``fell_back``. ``alike``: of the feature that varies most, the
+    part of the rows in its fullest bin. ``trained``: what it answered for its training data, None
+    where that is not known."""
+
+    version: str
+    arm: str
+    layout: Layout
+    counts: Counts
+    rows: int
+    fell_back: int
+    alike: float
+    trained: TrainedAnswers | None = None
+
+    @property
+    def fallback_share(self) -> float:
+        return self.fell_back / self.rows if self.rows else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFigures:
+    """Of counts, so as exact as their bins are fine: the ``mean`` (None of names), the bin with
+    most answers and its share of them, and the mean confidence, None where the task has none."""
+
+    mean: float | None
+    top: str
+    top_share: float | None
+    confidence: float | None
+
+
+@lru_cache(maxsize=1_024)
+def answer_layout(layout: Layout) -> Layout:
+    """Only what a version answers, on its own bins."""
+    return Layout(tuple(a for a in layout.axes if is_output_axis(a.name) and "@" not in a.name))
+
+
+def gather_answers(
+    found: Iterable[tuple[WindowKey, Sketch]],
+    layout_of: Callable[[str], Layout],
+    trained_of: Callable[[str], TrainedAnswers | None] = lambda _: None,
+) -> tuple[Answers, ...]:
+    """By version and arm, of sketches as they were counted. ``layout_of`` the id of one,
+    ``trained_of`` a version. Rows that somebody chose by their answers are left out."""
+    merged: dict[tuple[str, str, str], Sketch] = {}
+    for key, sketch in found:
+        if not key.version or key.arm in NO_SAMPLE or not sketch.total("rows"):
+            continue
+        place = (key.version, key.arm, sketch.layout_id)
+        merged[place] = merged[place] + sketch if place in merged else sketch
+    out: list[Answers] = []
+    for (version, arm, layout_id), sketch in sorted(merged.items()):
+        layout = layout_of(layout_id)
+        onto = answer_layout(layout)
+        if not onto.axes:
+            continue
+        counts = _without_nulls(onto, layout.project(sketch.features, onto))
+        out.append(
+            Answers(
+                version, arm, onto, counts, sketch.total("rows"), sketch.total("fell_back"),
+                _alike(layout, sketch.features), trained_of(version),
+            )
+        )  # fmt: skip
+    return tuple(out)
+
+
+def answer_figures(task: Task, answers: Answers) -> AnswerFigures:
+    layout, counts = answers.layout, answers.counts
+    first = layout.axes[0]
+    part = layout.part(counts, first.name)
+    if not part.sum():
+        return AnswerFigures(None, "", None, None)
+    place = int(part.argmax())
+    confidence = None
+    if _CONFIDENCE in layout.names:
+        axis = layout.axes[layout.names.index(_CONFIDENCE)]
+        confidence = _mean(axis, layout.part(counts, _CONFIDENCE))
+    elif task.has_confidence and isinstance(first, NumericAxis):
+        sure = [task.confidence((value,)) for value in _middles(first).tolist()]
+        if all(value is not None for value in sure):
+            confidence = float(np.dot(part[1:], np.array(sure, np.float64)) / part.sum())
+    return AnswerFigures(
+        _mean(first, part), answer_label(first, place), float(part[place] / part.sum()), confidence
+    )
+
+
+def answer_label(axis: Axis, place: int) -> str:
+    """What a person calls the answers of a bin: a name, or the numbers that it reaches to."""
+    if not isinstance(axis, NumericAxis) or not 1 < place <= len(axis.edges):
+        return axis.labels()[place]
+    low, high = (f"{edge:.3g}" for edge in axis.edges[place - 2 : place])
+    return high if low == high else f"{low} to {high}"
+
+
+def mean_answer(layout: Layout, counts: Counts) -> float | None:
+    """The mean of the first output by its bins' middles, None of names or of no answers."""
+    axis = layout.axes[0]
+    return _mean(axis, layout.part(counts, axis.name))
+
+
+def _mean(axis: Axis, part: Counts) -> float | None:
+    known = int(part[1:].sum())
+    if not isinstance(axis, NumericAxis) or not known:
+        return None
+    return float(np.dot(part[1:], _middles(axis)) / known)
+
+
+def _middles(axis: NumericAxis) -> NDArray[np.float64]:
+    """(bins - 1,): the middle of each bin but the null one; of the open ones, their edge."""
+    edges = np.array(axis.edges, np.float64)
+    return np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2.0, edges[-1:]])
+
+
+def _without_nulls(layout: Layout, counts: Counts) -> Counts:
+    """Nulls are rows that something else answered."""
+    return np.where(axis_index(layout).null, 0, counts)
+
+
+def _alike(layout: Layout, counts: Counts) -> float:
+    """0 where no feature is counted."""
+    index = axis_index(layout)
+    rows = index.sum(counts.astype(np.float64))
+    most = np.maximum.reduceat(counts, index.first)
+    features = np.array([not is_output_axis(name) for name in layout.names]) & (rows > 0)
+    return float((most[features] / rows[features]).min()) if features.any() else 0.0
