@@ -43,6 +43,8 @@ from windvane.core.drift.measure import (
 )
 from windvane.core.drift.packing import pack_arrays, pack_cell, unpack_arrays, unpack_cell
 from windvane.core.drift.readings import baseline_readings
+from windvane.core.drift.sensitivity import looks_to_alarm
+from windvane.core.drift.timeline import EffectSizes, decimate, effect_sizes
 from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, watch
 
 __all__ = [
@@ -53,6 +55,7 @@ __all__ = [
     "Cell",
     "DriftFacts",
     "DriftPolicy",
+    "EffectSizes",
     "Kind",
     "Look",
     "Measure",
@@ -72,6 +75,8 @@ __all__ = [
     "calibration_seconds",
     "change_sentence",
     "describe_change",
+    "decimate",
+    "effect_sizes",
     "gather",
     "is_mix",
     "js_divergence",
@@ -79,6 +84,7 @@ __all__ = [
     "kl_divergence",
     "ks_distance",
     "look",
+    "looks_to_alarm",
     "measure_deviations",
     "null_rate",
     "outage_readings",

@@ -140,7 +140,8 @@ class SuddenShift(Monitor):
                 states |= gone
             facts, alarms = one.watched.facts, one.watched.alarms
             about = "" if one is everyone else subject
-            detail = drift_table(facts, alarms, policy, new=one.held.is_new)
+            streams = one.watched.cell.streams
+            detail = drift_table(facts, alarms, policy, streams, new=one.held.is_new)
             out.append(
                 Judged(about, facts, policy, one.watched.verdict, mine, states, detail, shown=worth)
             )
