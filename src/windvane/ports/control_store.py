@@ -475,7 +475,7 @@ class Windows(Protocol):
         *,
         subject: str | None = None,
     ) -> list[WindowVerdict]:
-        """Newest first, of windows that start in [since, until); ``monitor`` "" for all, ``subject``
+        """Newest first, of windows that start in [since, until); ``monitor`` "" and ``subject``
         None for all."""
         ...
 

@@ -12,6 +12,7 @@ import msgspec
 from windvane.core.drift import Kind, StreamState
 from windvane.ports.control_store import MonitorState, Tx, WindowVerdict
 from windvane.usecases.closed_window import tenant_of, tenant_subject
+from windvane.usecases.monitors.cells import EVERYONE
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 
 MOST_TENANTS, MOST_FEATURES = 1_000, 100
@@ -55,12 +56,7 @@ class DriftMap:
     cut: bool = False
 
     def part(self, found: CellFinding) -> float:
-        """Log evidence as a part of what an alarm asks for; 1 or more where it is open."""
-        if found.alarmed:
-            return 1.0
-        if self.alarm_at is None or self.alarm_at <= 1.0:
-            return 0.0
-        return min(found.log_evidence / math.log(self.alarm_at), 1.0)
+        return part_of_alarm(found.log_evidence, self.alarm_at, alarmed=found.alarmed)
 
     @property
     def worst(self) -> list[tuple[str, str, CellFinding]]:
@@ -76,8 +72,7 @@ def load_drift_map(tx: Tx, model: str, features: Sequence[str], since: float | N
     states = [s for s in tx.monitor_states([model]) if s.monitor == SuddenShift.name]
     newest = tx.verdicts(model, SuddenShift.name, 0.0, _NEWEST, subject="")
     looks = [] if since is None else tx.verdicts(model, SuddenShift.name, since, _MOST_LOOKS)
-    alarm_at = next((v.detail["alarm_at"] for v in newest if "alarm_at" in v.detail), None)
-    return make_drift_map(features, states, looks, alarm_at)
+    return make_drift_map(features, states, looks, _alarm_at(newest))
 
 
 def make_drift_map(
@@ -143,8 +138,9 @@ def _sorted(
 
 @dataclass(frozen=True, slots=True)
 class KeptReading:
-    """One stream in one look, as its verdict kept it. ``log_evidence`` is None in looks of a release
-    that did not keep it; ``looks``: after about how many a change of ``material`` size is told."""
+    """One stream in one look, as its verdict kept it. ``log_evidence`` is None in looks of a
+    release that did not keep it; ``looks``: after about how many a change of ``material`` size is
+    told."""
 
     feature: str
     kind: Kind
@@ -186,6 +182,38 @@ class EvidencePoint:
     @property
     def height(self) -> float:
         return max((one.log_evidence or 0.0 for one in self.streams.values()), default=0.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellNow:
+    """The detectors of everyone's rows, or of a tenant's, after the look that began at ``at`` (s);
+    None where there was none yet. ``alarm_at`` as in `DriftMap`."""
+
+    streams: Mapping[str, StreamState]
+    at: float | None
+    alarm_at: float | None
+
+
+def load_cell(tx: Tx, model: str, tenant: str) -> CellNow:
+    subject = tenant_subject(tenant) if tenant else EVERYONE
+    newest = tx.verdicts(model, SuddenShift.name, 0.0, _NEWEST, subject="")
+    for state in tx.monitor_states([model]):
+        if state.monitor == SuddenShift.name and state.subject == subject:
+            return CellNow(streams_of(state), state.at, _alarm_at(newest))
+    return CellNow({}, None, _alarm_at(newest))
+
+
+def part_of_alarm(log_evidence: float, alarm_at: float | None, *, alarmed: bool) -> float:
+    """Log evidence as a part of what an alarm asks for; 1 where it is open."""
+    if alarmed:
+        return 1.0
+    if alarm_at is None or alarm_at <= 1.0:
+        return 0.0
+    return min(log_evidence / math.log(alarm_at), 1.0)
+
+
+def _alarm_at(newest: Sequence[WindowVerdict]) -> float | None:
+    return next((v.detail["alarm_at"] for v in newest if "alarm_at" in v.detail), None)
 
 
 def load_looks(

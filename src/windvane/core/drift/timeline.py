@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,7 @@ def decimate(heights: Sequence[float], keep: Sequence[bool], most: int) -> list[
     parts = max(1, most - sum(keep))
     edges = np.linspace(0, len(heights), parts + 1).astype(int).tolist()
     chosen = {i for i, kept in enumerate(keep) if kept}
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in pairwise(edges):
         if high > low:
             chosen.add(max(range(low, high), key=lambda i: heights[i]))
     return sorted(chosen)

@@ -116,9 +116,7 @@ def compare_samples(layout: Layout, chunks: Counts, current: Counts) -> tuple[Si
         now, then = layout.part(current, axis.name), layout.part(whole, axis.name)
         both = now[1:].any() and then[1:].any()
         scale = float(worst[i] * (1.0 / known[i] + 1.0 / past_known[i]))
-        js, kl, ks, tv = distances_beyond_chance(
-            now, then, scale, ordered=bool(index.ordered[i])
-        )
+        js, kl, ks, tv = distances_beyond_chance(now, then, scale, ordered=bool(index.ordered[i]))
         nulls = float(now[0] / max(now.sum(), 1) - then[0] / max(then.sum(), 1))
         unseen = None
         if not index.ordered[i] and index.open_ended[i]:
