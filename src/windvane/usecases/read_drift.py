@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
 from typing import Any
 
 import msgspec
@@ -58,12 +59,17 @@ class DriftMap:
     def part(self, found: CellFinding) -> float:
         return part_of_alarm(found.log_evidence, self.alarm_at, alarmed=found.alarmed)
 
-    @property
-    def worst(self) -> list[tuple[str, str, CellFinding]]:
-        """Cells, those with an alarm first, then by evidence."""
-        ordered = sorted(self.cells.items(), key=lambda one: one[0])
-        ordered.sort(key=lambda one: one[1].rank, reverse=True)
-        return [(tenant, feature, found) for (tenant, feature), found in ordered]
+    def worst(
+        self, most: int, tenants: Collection[str], features: Collection[str]
+    ) -> list[tuple[str, str, CellFinding]]:
+        """The ``most`` cells of these, those with an alarm first, then by evidence."""
+        mine = (
+            (not found.alarmed, -found.log_evidence, tenant, feature)
+            for (tenant, feature), found in self.cells.items()
+            if tenant in tenants and feature in features
+        )
+        first = nsmallest(most, mine)
+        return [(t, f, self.cells[t, f]) for _, _, t, f in first]
 
 
 def load_drift_map(tx: Tx, model: str, features: Sequence[str], since: float | None) -> DriftMap:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from windvane.apps.console import times
-from windvane.apps.console.csv_files import Sheet, moment
+from windvane.apps.console.csv_files import MOST_ROWS, Sheet, moment
 from windvane.apps.console.reading import ModelPage
 from windvane.apps.console.svg import Histogram, histogram
 from windvane.apps.console.traffic import Counts
@@ -389,18 +389,17 @@ def map_view(found: DriftMap, q: str, base: str) -> MapView:
         tenants, features = tenants or found.tenants, features or found.features
     places = {name: i for i, name in enumerate(features)}
     rows = {tenant: ["0"] * len(features) for tenant in tenants}
-    worst: list[WorstCell] = []
     alarmed = 0
-    for tenant, feature, cell in found.worst:
-        if tenant not in rows or feature not in places:
-            continue
-        rows[tenant][places[feature]] = str(_level(found.part(cell), alarmed=cell.alarmed))
-        alarmed += cell.alarmed
-        if len(worst) < _WORST:
-            worst.append(
-                WorstCell(tenant, feature, cell.kind.value, found.part(cell), cell.alarmed,
-                          cell.size, cell.at)
-            )  # fmt: skip
+    for (tenant, feature), cell in found.cells.items():
+        if tenant in rows and feature in places:
+            rows[tenant][places[feature]] = str(_level(found.part(cell), alarmed=cell.alarmed))
+            alarmed += cell.alarmed
+    worst = [
+        WorstCell(
+            tenant, feature, cell.kind.value, found.part(cell), cell.alarmed, cell.size, cell.at
+        )
+        for tenant, feature, cell in found.worst(_WORST, rows, places)
+    ]
     data = {
         "tenants": list(tenants),
         "features": list(features),
@@ -425,7 +424,7 @@ def map_sheet(found: DriftMap) -> Sheet:
     rows = [
         (tenant, feature, cell.kind.value, round(cell.log_evidence, 4),
          round(found.part(cell), 4), cell.alarmed, cell.size, moment(cell.at))
-        for tenant, feature, cell in found.worst
+        for tenant, feature, cell in found.worst(MOST_ROWS + 1, found.tenants, found.features)
     ]  # fmt: skip
     return Sheet("drift", columns, rows)
 
