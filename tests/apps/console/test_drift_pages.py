@@ -300,3 +300,29 @@ def test_an_incident_says_its_onset_from_what_to_what_and_what_was_near(
         assert re.search(r"2 h(ours)? before", after)
 
     run(story)
+
+
+def test_the_map_of_a_span_reads_what_the_looks_in_it_kept(world: World, told: Seeded) -> None:
+    reading = Reading("hour", "flight", Kind.NULLS, 1.0, 0.3)
+    facts = DriftFacts(0.0, 100, 50, (reading,), {})
+    kept = look(
+        world.clock.at - 40 * 3 * HOUR,
+        tenant_subject("birch-jet"),
+        facts,
+        {"hour/nulls": StreamState(13.0, alarmed=True)},
+    )
+    with told.store.begin() as tx:
+        tx.add_verdicts([replace(kept, model="flight-delay")])
+
+    async def story() -> None:
+        for windows, level in (("", "0"), ("30", "0"), ("60", "9"), ("many", "0")):
+            page = await shown(world, f"{MODEL}/drift?windows={windows}")
+            drawn = data_of(page, "heat")
+            row = drawn["cells"][drawn["tenants"].index("birch-jet")]
+            assert row[drawn["features"].index("hour")] == level, windows
+        file = rows_of(await shown(world, f"/csv{MODEL}/drift?windows=60"))
+        assert any((r["tenant"], r["kind"]) == ("birch-jet", "nulls") for r in file)
+        mine = await shown(world, f"{MODEL}/drift/hour?tenant=birch-jet&windows=60")
+        assert charts_of(mine)[0]["series"][0]["values"] == [round(13.0 / math.log(10.0), 3)]
+
+    run(story)
