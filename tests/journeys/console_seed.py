@@ -43,6 +43,7 @@ from windvane.core.drift import (
     Kind,
     Reading,
     StreamState,
+    describe_change,
     judge_drift,
 )
 from windvane.core.journal import Decision, Effect
@@ -71,6 +72,7 @@ from windvane.usecases.apply_model import apply_model
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
 from windvane.usecases.leases import hold_shards
 from windvane.usecases.monitors.cells import EVERYONE, HeldCell
+from windvane.usecases.monitors.drift_table import drift_table
 from windvane.usecases.monitors.refusals import TENANT
 from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.monitors.sudden_shift import FEED
@@ -167,6 +169,7 @@ def _windows(
     totals: dict[float, NDArray[np.int64]] = {}
     found: dict[WindowKey, Sketch] = {}
     verdicts: list[WindowVerdict] = []
+    streams: Mapping[str, StreamState] = {}
     for back in range(windows, -1, -1):
         start = at_window(back)
         broken = back <= BROKEN
@@ -195,14 +198,43 @@ def _windows(
             if back:
                 verdicts.append(_tenant_verdict(file.model, start, tenant, refused, n))
         if back:
-            verdicts += _own_verdicts(file, start, totals[start], layout, broken)
+            own, streams = _own_verdicts(file, start, totals[start], layout, broken, streams)
+            verdicts += own
         if back % 56 == 8:
             verdicts += _weekly(file, start)
     with store.begin() as tx:
         tx.add_sketches(found)
         tx.add_verdicts(verdicts)
     _promise(store, file, found)
+    _watch_tenants(store, file, layout, tenants)
     return totals
+
+
+def _watch_tenants(
+    store: SqlControlStore, file: ModelFile, layout: Layout, tenants: tuple[str, ...]
+) -> None:
+    """What is carried of each tenant: one alarm, some evidence, and tenants with none."""
+    start = at_window(1)
+    held: list[MonitorState] = []
+    for i, tenant in enumerate(tenants):
+        streams = {
+            f"{spec.name}/values": StreamState(1.3 * ((i * 3 + j) % 9), start, start, 0.0)
+            for j, spec in enumerate(file.schema)
+            if i % 3 == 0 and (i * 3 + j) % 9
+        }
+        if i == 4:
+            streams["carrier/values"] = StreamState(
+                14.0, start, start, 14.0, alarmed=True, size=0.34
+            )
+        cell = replace(Cell.empty(layout, start), streams=streams)
+        one = HeldCell.of(tenant, layout, cell, start)
+        state = one.row()
+        body = msgspec.to_builtins(state)
+        held.append(
+            MonitorState(file.model, "sudden_shift", one.subject, start, state.alarmed, body)
+        )
+    with store.begin() as tx:
+        tx.put_monitor_states(held)
 
 
 def _promise(store: SqlControlStore, file: ModelFile, found: Mapping[WindowKey, Sketch]) -> None:
@@ -261,25 +293,36 @@ def _drift(file: ModelFile, start: float, rows: int, broken: bool) -> tuple[Drif
 
 
 def _own_verdicts(
-    file: ModelFile, start: float, total: NDArray[np.int64], layout: Layout, broken: bool
-) -> list[WindowVerdict]:
+    file: ModelFile,
+    start: float,
+    total: NDArray[np.int64],
+    layout: Layout,
+    broken: bool,
+    streams: Mapping[str, StreamState],
+) -> tuple[list[WindowVerdict], Mapping[str, StreamState]]:
     rows = int(layout.part(total, layout.names[0]).sum())
     facts, verdict = _drift(file, start, rows, broken)
-    detail = {
-        "rows": rows,
-        "readings": [
-            {"feature": r.feature, "view": r.view, "kind": r.kind.value, "e": 0.5,
-             "size": r.size, "changed": None}
-            for r in facts.readings
-        ],
-    }  # fmt: skip
+    luck = np.random.default_rng(int(start)).normal(-0.6, 1.2, len(facts.readings)).tolist()
+    carried = replace(
+        facts,
+        states=streams,
+        readings=tuple(
+            r
+            if broken and r.kind is Kind.NULLS
+            else replace(r, log_e=e, usual=0.5 if r.feature == "carrier" else 0.02)
+            for r, e in zip(facts.readings, luck, strict=True)
+        ),
+    )
+    policy = DriftPolicy(1e5)
+    _, after, alarms = judge_drift(carried, policy, start + WINDOW_S)
+    detail = drift_table(carried, alarms, policy, after)
     errors = RateFacts("errors", start, 1, rows, RateState())
     fine, _ = judge_rate(errors, RatePolicy(0.01, 1e6, "SLO", "failed"), start + WINDOW_S)
     return [
         WindowVerdict(file.model, start, "sudden_shift", "", verdict.outcome, verdict.code,
                       verdict.sentence, detail),
         WindowVerdict(file.model, start, "errors", "", fine.outcome, fine.code, fine.sentence, {}),
-    ]  # fmt: skip
+    ], after  # fmt: skip
 
 
 def _weekly(file: ModelFile, start: float) -> list[WindowVerdict]:
@@ -297,6 +340,11 @@ def _weekly(file: ModelFile, start: float) -> list[WindowVerdict]:
                       {"rows": 90_000, "readings": readings}),
         WindowVerdict(file.model, start, "outcomes", "", Outcome.PASS, "OUT-200", auc,
                       {"auc": 0.671, "scored": 41_201}),
+        WindowVerdict(file.model, start, "labels", "", Outcome.PASS, "ABS-210",
+                      "94.1% of 41,201 predictions have a label after 5 h, usually 94.0%",
+                      {"block": start - 86_400.0, "age": 17_783.0, "coverage": 0.96,
+                       "curve": [[10.0 ** (k / 4), round(0.96 / (1 + 10.0 ** (2.6 - k / 4)), 4)]
+                                 for k in range(22)], "missing": ""}),
     ]  # fmt: skip
 
 
@@ -418,6 +466,8 @@ def _break_feed(
         "histograms": [histogram(layout, f, before, after) for f, _ in sizes],
         "samples": _samples(5, start, broken=True),
         "last_good": {"version": "2", "before": start},
+        "earliest": start - 2 * WINDOW_S,
+        "changes": [describe_change(layout, f, before, after) for f, _ in sizes],
     }
     with store.begin() as tx:
         live = tx.deployment(file.model)
@@ -438,7 +488,8 @@ def _break_feed(
             for f, size in sizes
         }
         cell = replace(Cell.empty(layout, start), streams=sounding)
-        state = HeldCell(None, cell, start, {"weather": FEED.name}).row(layout.id)
+        everyone = HeldCell.of(None, layout, cell, start)
+        state = replace(everyone, told={"weather": FEED.name}).row()
         body = msgspec.to_builtins(state)
         held = MonitorState(file.model, "sudden_shift", EVERYONE, start, state.alarmed, body)
         tx.put_monitor_states([held])

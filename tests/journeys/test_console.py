@@ -121,7 +121,7 @@ def test_from_the_models_to_the_replayed_decision(
 def _model_page(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("flight-delay")
     expect(page.get_by_role("region", name="Who answers now")).to_contain_text("standing in 100%")
-    expect(page.locator(".chart canvas")).to_have_count(4)
+    expect(page.locator(".chart canvas")).to_have_count(5)
     expect(page.locator(".chart").first.locator(".u-legend")).to_contain_text("answered")
     drawn = page.evaluate(
         """() => [...document.querySelectorAll(".chart canvas")].map((c) => {
@@ -129,7 +129,7 @@ def _model_page(page: Page) -> None:
           return data.some((value, i) => i % 4 === 3 && value > 0);
         })"""
     )
-    assert drawn == [True] * 4
+    assert drawn == [True] * 5
     versions = page.get_by_role("region", name="Versions and weights")
     expect(versions.get_by_role("link").first).to_have_text("fall back")
     expect(versions.locator("svg.bands rect")).not_to_have_count(0)
@@ -188,7 +188,7 @@ def test_pages_follow_by_themselves(browser: Browser, changing: tuple[Seeded, st
     with watched_page(browser) as page, watched_page(browser) as incident:
         incident.goto(f"{url}/incidents/{given.feed_incident}")
         page.goto(f"{url}/models/flight-delay")
-        expect(page.locator(".chart canvas")).to_have_count(4)
+        expect(page.locator(".chart canvas")).to_have_count(5)
         page.evaluate("window.sameDocument = true")
         page.evaluate("document.querySelector('.chart canvas').sameCanvas = true")
         page.get_by_text("tenants without a finding").click()

@@ -67,6 +67,10 @@ def paths(told: Seeded) -> dict[str, str]:
         "model": MODEL,
         "not live": "/models/no-show",
         "tenants": f"{MODEL}/tenants",
+        "drift": f"{MODEL}/drift",
+        "drift of none": f"{MODEL}/drift?q=zzz",
+        "drift of a feature": f"{MODEL}/drift/temp?windows=120",
+        "drift of a tenant": f"{MODEL}/drift/carrier?tenant=elm-express",
         "compare": f"{MODEL}/compare?a=2&b=3&windows=240",
         "predictions": f"{MODEL}/log?last=7d",
         "refusals": f"{MODEL}/log?last=all&kind=refusals",
@@ -199,6 +203,51 @@ def test_the_first_tick_says_its_day_and_the_last_window_is_told(
         legend = page.locator("figure.chart").first.locator(".u-legend")
         expect(legend).to_contain_text(re.compile(r"26 Feb 21:00"))
         assert given["t"][-1] == 1_361_912_400.0
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_the_map_of_tenants_leads_to_the_drift_of_a_feature(
+    browser: Browser, console: str, width: int
+) -> None:
+    with watched_page(browser, width) as page:
+        page.goto(f"{console}{MODEL}/drift")
+        heat, told_cell = page.locator("#heat"), page.locator(".heat-told")
+        expect(heat.locator("canvas")).to_be_visible()
+        heat.scroll_into_view_if_needed()
+        wide, left = page.evaluate(
+            "[heat.clientWidth, Math.min(150, Math.round(heat.clientWidth * 0.36))]"
+        )
+        column = max(16, min(72, (wide - left) // 7))
+        first = {"x": left + column / 2, "y": 92 + 9}
+        heat.hover(position=first)
+        expect(told_cell).to_have_text("elm-express, carrier: alarm")
+        heat.hover(position={"x": left + column / 2, "y": 92 + 18 + 9})
+        expect(told_cell).to_have_text(re.compile(r"alder-air, carrier: about \d+% of the evid"))
+        page.evaluate("document.dispatchEvent(new Event('htmx:afterSettle'))")
+        expect(heat.locator("canvas")).to_have_count(1)
+        heat.click(position=first)
+        page.wait_for_url("**/drift/carrier?tenant=elm-express")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("alarm: values")
+        expect(page.locator("figure[data-chart] canvas")).to_be_visible()
+        page.get_by_label("For whom").select_option("everyone")
+        page.get_by_role("button", name="Show").click()
+        expect(page.locator("figure[data-chart] canvas")).to_have_count(2)
+        expect(page.locator(".u-legend").first).to_contain_text("an alarm asks for1e5")
+
+
+def test_the_map_is_walked_by_keyboard(browser: Browser, console: str) -> None:
+    with watched_page(browser) as page:
+        page.goto(f"{console}{MODEL}/drift?q=temp")
+        told_cell = page.locator(".heat-told")
+        expect(page.locator("#heat canvas")).to_be_visible()
+        page.locator("#heat").focus()
+        page.keyboard.press("ArrowDown")
+        expect(told_cell).to_have_text(re.compile("^elm-express, temp: no evidence"))
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowDown")
+        expect(told_cell).to_have_text(re.compile("^alder-air, temp: "))
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/drift/temp?tenant=alder-air")
 
 
 def test_ticks_say_their_time_and_the_first_of_a_day_its_day(

@@ -476,9 +476,17 @@ class Windows(Protocol):
     def unit_counts(self, rollout: str) -> list[UnitCounts]: ...
     def add_verdicts(self, verdicts: Sequence[WindowVerdict]) -> None: ...
     def verdicts(
-        self, model: str, monitor: str, since: float, limit: int, until: float = math.inf
+        self,
+        model: str,
+        monitor: str,
+        since: float,
+        limit: int,
+        until: float = math.inf,
+        *,
+        subject: str | None = None,
     ) -> list[WindowVerdict]:
-        """Newest first, of windows that start in [since, until); ``monitor`` "" for all."""
+        """Newest first, of windows that start in [since, until); ``monitor`` "" and ``subject``
+        None for all."""
         ...
 
     def newest_verdicts(

@@ -33,6 +33,13 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/models/{model}"): ("/models/late", None),
     ("GET", "/models/{model}/tenants"): ("/models/late/tenants", None),
     ("GET", "/models/{model}/compare"): ("/models/late/compare", None),
+    ("GET", "/models/{model}/drift"): ("/models/late/drift", None),
+    ("GET", "/models/{model}/drift/{feature:path}"): ("/models/late/drift/x", None),
+    ("GET", "/csv/models/{model}/drift"): ("/csv/models/late/drift", None),
+    ("GET", "/csv/models/{model}/drift/{table}/{feature:path}"): (
+        "/csv/models/late/drift/effects/x", None,
+    ),
+    ("GET", "/csv/models/{model}/insensitive"): ("/csv/models/late/insensitive", None),
     ("GET", "/csv/models"): ("/csv/models", None),
     ("GET", "/csv/incidents"): ("/csv/incidents", None),
     ("GET", "/csv/models/{model}/tenants"): ("/csv/models/late/tenants", None),

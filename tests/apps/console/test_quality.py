@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
+import json
+import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +146,7 @@ def test_no_outcome_at_all_says_how_to_send_one(migrated_file: Path, tmp_path: P
         page = (await world.ask("viewer", "GET", "/models/late")).text
         assert "No outcome is known yet" in page
         assert "POST /v1/outcomes" in page
+        assert "How long labels take" not in page
 
     run(story)
     world.store.close()
@@ -169,5 +174,64 @@ def test_what_the_judge_said_is_there_without_the_log(
         file = await world.ask("viewer", "GET", "/csv/models/late/looks")
         assert "OUT-200,0.7012,0.68,0.72,4321,AUC is fine" in file.text
 
+    run(story)
+    world.store.close()
+
+
+def test_a_version_is_beside_what_it_had_on_its_own_holdout(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    world = make(migrated_file, tmp_path, 1_200)
+    with world.store.begin() as tx:
+        held = tx.version("late", "2")
+        tx.drop_version("late", "2")
+        tx.add_version(replace(held, metrics={"auc": 0.9123}))
+
+    async def story() -> None:
+        page = (await world.ask("viewer", "GET", "/models/late")).text
+        found = re.findall(r"version \d: AUC [^<]*", page)
+        assert ["0.912 on its own holdout" in one for one in found] == [False, True]
+        chart = next(c for c in charts_of(page) if c.get("floor") == 0.62)
+        assert [(one["at"], one["label"]) for one in chart["lines"]] == [(0.9123, "holdout 2")]
+        file = (await world.ask("viewer", "GET", "/csv/models/late/quality")).text
+        rows = list(csv.DictReader(io.StringIO(file, newline="")))
+        assert {(row["version"], row["holdout"]) for row in rows} == {("1", ""), ("2", "0.9123")}
+
+    run(story)
+    world.store.close()
+
+
+def charts_of(page: str) -> list[Any]:
+    return [json.loads(html.unescape(text)) for text in re.findall(r'data-chart="([^"]*)"', page)]
+
+
+def test_how_long_labels_take_is_drawn_by_what_their_monitor_recorded(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    world = make(migrated_file, tmp_path, 10)
+    now = world.clock.now()
+    curve = [[1.0, 0.1], [100.0, 0.55], [10_000.0, 0.94], [100_000.0, 0.96]]
+
+    def look(back: int, coverage: float, subject: str = "") -> WindowVerdict:
+        detail = {"block": now - back * 86_400.0, "age": 10_000.0, "coverage": coverage,
+                  "curve": curve, "missing": ""}  # fmt: skip
+        return WindowVerdict(
+            "late", now - back * 7_200.0, "labels", subject, "pass", "ABS-210", "as usual", detail
+        )
+
+    async def story() -> None:
+        page = (await world.ask("viewer", "GET", "/models/late")).text
+        assert "96.0% of the oldest predictions have a label; 94.0% by the age of" in page
+        assert page.count('class="curve"') == 1
+        assert '<line class="wanted" x1="800.0"' in page
+        chart = next(c for c in charts_of(page) if c["series"][0]["label"] == "have a label")
+        assert chart["series"][0]["values"] == [91.0, 96.0], "oldest first, and no tenant's"
+        file = (await world.ask("viewer", "GET", "/csv/models/late/delays")).text
+        assert file.splitlines()[1:] == [f"{age},{share}" for age, share in curve]
+        file = (await world.ask("viewer", "GET", "/csv/models/late/coverage")).text
+        assert [line.split(",")[1] for line in file.splitlines()[1:]] == ["0.96", "0.91"]
+
+    with world.store.begin() as tx:
+        tx.add_verdicts([look(2, 0.91), look(1, 0.96), look(1, 0.2, "acme")])
     run(story)
     world.store.close()

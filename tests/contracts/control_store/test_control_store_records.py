@@ -202,6 +202,10 @@ def test_verdicts_are_newest_first_and_replaced_by_window(store: SqlControlStore
         assert tx.verdicts("delay", "", 61.0, 10) == [row(120.0, "features")]
         assert tx.verdicts("delay", "", 0.0, 1) == [row(120.0, "features")]
         assert tx.verdicts("other", "", 0.0, 10) == []
+        of_all = tx.verdicts("delay", "features", 0.0, 1, until=120.0, subject="")
+        assert of_all == [row(60.0, "features")], "the limit counts those of the subject alone"
+        assert [v.subject for v in tx.verdicts("delay", "", 0.0, 9, subject="AA")] == ["AA"]
+        assert tx.verdicts("delay", "", 0.0, 9, subject="BB") == []
         assert tx.verdicts("delay", "features", 0.0, 10, until=120.0) == [
             row(60.0, "features"), row(60.0, "features", subject="AA"),
         ]  # fmt: skip

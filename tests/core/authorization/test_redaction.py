@@ -54,10 +54,20 @@ def test_bins_of_a_category_are_values_too() -> None:
     assert shown["histograms"][0]["before"] == [1, 2, 3, 4]
 
 
+def test_from_what_to_what_a_personal_feature_went_is_not_shown() -> None:
+    change = {"feature": "email", "nulls": [0.0, 0.5], "psi": 0.3, "tv": 0.2,
+              "names": [["ada", 0.1, 0.9]]}  # fmt: skip
+    other = {"feature": "age", "nulls": [0.0, 0.0], "quartiles": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}
+    shown = redact_evidence({"changes": [change, other]}, pii={"email"}, values=False)
+    assert "ada" not in json.dumps(shown)
+    assert shown["changes"][0]["psi"] == 0.3
+    assert shown["changes"][1] == other
+
+
 @given(st.recursive(st.none() | st.integers() | st.text(max_size=5),
                     lambda x: st.lists(x, max_size=3) | st.dictionaries(st.text(max_size=5), x,
                                                                         max_size=3)))  # fmt: skip
 def test_evidence_of_any_shape_can_be_shown(body: Any) -> None:
-    given = {"samples": body, "histograms": body, "kinds": body}
+    given = {"samples": body, "histograms": body, "kinds": body, "changes": body}
     redact_evidence(given, pii={"email"}, values=True)
     redact_evidence(given, pii=(), values=False)

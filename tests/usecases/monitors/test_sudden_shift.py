@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -14,9 +15,11 @@ from usecases.timeline import (
     only,
     outcomes,
     play,
+    verdicts,
 )
 
 from windvane.usecases.publish_routing import NOTIFY, PUBLISH
+from windvane.usecases.read_drift import streams_of
 from windvane.usecases.replay_decision import replay_decision
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -165,3 +168,23 @@ def test_without_a_version_that_does_without_it_stays_as_it_is(harness: Harness)
     incident = only(harness, "feed:plan")
     assert "no version needs less of plan: left as is" in harness.timeline(incident)
     assert harness.live.standing_in is None
+
+
+def test_a_look_keeps_the_evidence_of_its_streams_and_what_an_alarm_asks_for(
+    broken: Harness,
+) -> None:
+    looks = [v.detail for v in verdicts(broken, "sudden_shift") if v.subject == ""]
+    line = [
+        next(r for r in look["readings"] if (r["feature"], r["kind"]) == ("temp", "nulls"))
+        for look in looks
+        if look["readings"]
+    ]
+    with broken.store.read() as tx:
+        states = {s.subject: s for s in tx.monitor_states([MODEL]) if s.monitor == "sudden_shift"}
+    held = streams_of(states["everyone"])["temp/nulls"]
+    assert line[-1]["evidence"] == pytest.approx(held.log_evidence, abs=1e-3)
+    assert (line[-1]["alarmed"], line[-1]["changed"]) == (True, True)
+    assert math.exp(line[-1]["evidence"]) >= looks[-1]["alarm_at"] > 1.0
+    assert not line[0]["alarmed"]
+    assert line[0]["evidence"] < line[-1]["evidence"]
+    assert all(one["looks"] is None or one["looks"] >= 1 for one in line)

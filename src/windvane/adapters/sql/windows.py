@@ -154,7 +154,14 @@ class WindowRows(Rows):
         )
 
     def verdicts(
-        self, model: str, monitor: str, since: float, limit: int, until: float = math.inf
+        self,
+        model: str,
+        monitor: str,
+        since: float,
+        limit: int,
+        until: float = math.inf,
+        *,
+        subject: str | None = None,
     ) -> list[WindowVerdict]:
         c = t.window_verdicts.c
         found = sa.select(t.window_verdicts).where(c.model == model, c.start >= since)
@@ -162,6 +169,8 @@ class WindowRows(Rows):
             found = found.where(c.start < until)
         if monitor:
             found = found.where(c.monitor == monitor)
+        if subject is not None:
+            found = found.where(c.subject == subject)
         found = found.order_by(c.start.desc(), c.monitor, c.subject).limit(limit)
         return [_verdict(row) for row in self.all(found)]
 

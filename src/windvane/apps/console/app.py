@@ -30,6 +30,7 @@ from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.control_metrics import CONTROL, control_series
 from windvane.apps.console.csv_routes import csv_router
 from windvane.apps.console.curl import GatewayAddress
+from windvane.apps.console.drift_pages import drift_router
 from windvane.apps.console.hashing import HashingThreads, TooManyAttempts
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.installation import Installation
@@ -194,6 +195,7 @@ def make_app(
     app.include_router(page_router(reads, clock, pages, memory, ready))
     address = gateway or GatewayAddress()
     app.include_router(model_router(reads, clock, pages, memory, quality, address, explorer))
+    app.include_router(drift_router(reads, clock, pages, memory))  # before CSV's any table
     app.include_router(csv_router(reads, clock, memory, quality, explorer))
     app.include_router(
         _health_router(

@@ -46,3 +46,8 @@ def curl_command(page: ModelPage, gateway_url: str) -> str:
             f"  -d {shlex.quote(text)}",
         )
     )
+
+
+def file_command(root: str, path: str) -> str:
+    """Asks this console for what a table or chart was made of; ``root`` is its address."""
+    return f'curl -H "Authorization: Bearer $KEY" {shlex.quote(root.rstrip("/") + path)}'

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from windvane.apps.console.svg import Histogram, histogram
 from windvane.core.alerting import CANARY
-from windvane.core.drift import Kind
+from windvane.core.drift import Kind, change_sentence
 from windvane.ports.control_store import Incident
+from windvane.usecases.monitors.sudden_shift import TENANT_FEED
+
+_log = logging.getLogger(__name__)
 
 _ABOUT = ("ts", "tenant", "request_id", "row", "unit", "routed", "answered", "arm", "rollout",
           "latency_us", "flags", "code", "message", "sample")  # fmt: skip
@@ -55,7 +59,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the incident's page draws."""
+    """What the incident's page draws. ``earliest`` is where the interval of the onset begins (s),
+    ``changes`` from what to what each suspect went."""
 
     words: tuple[str, str]
     view: str
@@ -66,6 +71,8 @@ class Evidence:
     samples: tuple[Sample, ...]
     last_good: str
     last_good_before: float | None
+    earliest: float | None = None
+    changes: tuple[str, ...] = ()
 
     @property
     def tenants_counted(self) -> bool:
@@ -106,7 +113,14 @@ def evidence_of(incident: Incident) -> Evidence:
         ),
         last_good=str(last_good.get("version") or ""),
         last_good_before=last_good.get("before"),
+        earliest=_number(body.get("earliest")),
+        changes=tuple(_changes(body)),
     )
+
+
+def tenant_of_incident(incident: Incident) -> str:
+    """Whose inputs changed, "" where it was not one tenant's alone."""
+    return incident.cause.partition(":")[2] if incident.kind == TENANT_FEED.name else ""
 
 
 def _suspects(body: Mapping[str, Any]) -> tuple[Suspect, ...]:
@@ -116,6 +130,18 @@ def _suspects(body: Mapping[str, Any]) -> tuple[Suspect, ...]:
     ]
     top = max((size for _, size in found), default=0.0) or 1.0
     return tuple(Suspect(name, size, size / top) for name, size in found)
+
+
+def _changes(body: Mapping[str, Any]) -> Iterator[str]:
+    for change in map(_mapping, _list(body.get("changes"))):
+        try:
+            yield change_sentence(change)
+        except (KeyError, TypeError, ValueError, IndexError):
+            _log.warning("a change in an incident's evidence cannot be read by this release")
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _sample(row: Mapping[str, Any], suspects: list[str]) -> Sample:

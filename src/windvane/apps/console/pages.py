@@ -17,7 +17,7 @@ from windvane.apps.console.access import (
 from windvane.apps.console.acting import proposed_on_incident
 from windvane.apps.console.answering import ReadService
 from windvane.apps.console.asking import IncidentsQuery, ModelsQuery, load_models
-from windvane.apps.console.evidence import evidence_of
+from windvane.apps.console.evidence import evidence_of, tenant_of_incident
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.overview import TONES
 from windvane.apps.console.readiness import ReadinessService
@@ -95,7 +95,9 @@ def page_router(
             incident=page.incident, story=story_of(page), answered_now=answered_now(page),
             evidence=evidence_of(page.incident), consumers=page.file.consumers,
             actions=proposed_on_incident(who, page.file, page.incident),
-            values_hidden=not may(who, Action.SEE_VALUES, page.file),
+            values_hidden=not may(who, Action.SEE_VALUES, page.file), near=page.near,
+            tenant=tenant_of_incident(page.incident),
+            drawn=[spec.name for spec in page.file.schema] if page.live else [],
         )  # fmt: skip
 
     @router.get("/decisions/{decision:path}")

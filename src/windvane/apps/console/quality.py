@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from windvane.apps.console import times
 from windvane.apps.console.colours import colour_of
+from windvane.apps.console.labels import LabelsView, labels_view
 from windvane.apps.console.log_reads import LogAnswer, LogReads
 from windvane.apps.console.reading import ModelPage
 from windvane.apps.console.views import Chart
@@ -55,7 +56,7 @@ class Look:
 class QualityView:
     """``sentences`` say how it stands, a version each. ``next_look`` (s) is when the judge looks
     again, None where it never does; ``problem`` why the log was not read, ``pending`` that it is
-    being read."""
+    being read. ``holdouts``: the metric of each version on rows that it did not learn from."""
 
     metric: str
     floor: float | None
@@ -68,6 +69,8 @@ class QualityView:
     problem: str
     pending: bool
     totals: tuple[tuple[str, str, int], ...]
+    holdouts: Mapping[str, float]
+    labels: LabelsView | None
 
     @property
     def interval(self) -> str:
@@ -128,19 +131,29 @@ def quality_view(page: ModelPage, answer: LogAnswer[QualityReport] | None) -> Qu
     floor = file.watch.outcomes.get("floor")
     report = answer.value if answer is not None else None
     looks = tuple(_look(one, page) for one in page.outcomes)
+    holdouts = {
+        v.version: v.metrics[task.metric] for v in page.versions if task.metric in v.metrics
+    }
     return QualityView(
         metric=metric_name(task.metric),
         floor=None if floor is None else float(floor),
         floor_word="floor" if task.larger_is_better else "ceiling",
-        sentences=tuple(sentence(one) for one in report.whole) if report else (),
+        sentences=tuple(_with_holdout(one, holdouts) for one in report.whole) if report else (),
         report=report,
         looks=looks,
         next_look=_next_look(page, file) if floor is not None else None,
-        chart=_chart(report) if report and _told(report) else None,
+        chart=_chart(report, holdouts) if report and _told(report) else None,
         problem=problem_of(answer),
         pending=answer is not None and answer.pending,
         totals=_totals(report),
+        holdouts=holdouts,
+        labels=labels_view(page.labels),
     )
+
+
+def _with_holdout(one: SpanQuality, holdouts: Mapping[str, float]) -> str:
+    held = holdouts.get(one.version)
+    return sentence(one) if held is None else f"{sentence(one)}; {held:.3f} on its own holdout"
 
 
 def sentence(one: SpanQuality) -> str:
@@ -198,8 +211,10 @@ def _totals(report: QualityReport | None) -> tuple[tuple[str, str, int], ...]:
     )
 
 
-def _chart(report: QualityReport) -> Chart:
-    """A point a version and span, in the middle of the span, with its interval."""
+def _chart(report: QualityReport, holdouts: Mapping[str, float]) -> Chart:
+    """A point a version and span, in the middle of the span, with its interval; and what each of
+    them had on its own holdout."""
+    lines: list[dict[str, Any]] = []
     middles = sorted({(one.start + one.end) / 2 for one in report.spans})
     series: list[dict[str, Any]] = []
     words: list[str] = []
@@ -226,9 +241,15 @@ def _chart(report: QualityReport) -> Chart:
             for t, q in mine.items()
         ]
         words.append(f"{answerer}: {', '.join(points)}")
+        if version in holdouts:
+            held_out = round(holdouts[version], 4)
+            lines.append(
+                {"at": held_out, "label": f"holdout {version}", "colour": f"v{colour_of(version)}"}
+            )
+            words.append(f"{answerer} on its own holdout: {held_out:g}")
     name = metric_name(report.metric)
     data: dict[str, Any] = {
-        "t": middles, "unit": "", "series": series, "marks": [], "points": True,
+        "t": middles, "unit": "", "series": series, "marks": [], "points": True, "lines": lines,
         "span": [report.start, report.end],
     }  # fmt: skip
     if report.floor is not None:

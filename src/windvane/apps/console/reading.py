@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -32,7 +32,9 @@ from windvane.ports.control_store import (
 )
 from windvane.usecases.explain_runtime import is_watched
 from windvane.usecases.gather_answers import Answers, gather_answers
+from windvane.usecases.monitors.base import NO_SUBJECT
 from windvane.usecases.monitors.cells import EVERYONE, CellRow
+from windvane.usecases.monitors.labels import Labels
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
@@ -65,7 +67,9 @@ _DECISIONS = 60
 _ROWS = 12_000
 _CHUNK = 24
 _NAMES = 200
+_SLOW_LOOKS = 24
 _OF_INCIDENT = 12
+_NEAR_S, _NEAR_WINDOWS = 3_600.0, 3
 
 
 @lru_cache(maxsize=64)
@@ -110,6 +114,7 @@ class ModelPage:
     features: WindowVerdict | None
     drift: WindowVerdict | None
     outcomes: tuple[WindowVerdict, ...]
+    labels: tuple[WindowVerdict, ...]
     sounding: Mapping[str, StreamState]
     objectives: tuple[ObjectiveReading, ...]
     closed: tuple[Incident, ...]
@@ -127,7 +132,8 @@ class ModelPage:
 class IncidentPage:
     """An incident, its notes, and the decisions behind them by id. ``watched``: the model is
     served elsewhere. ``newest``: what became of the requests of the newest window that has some,
-    empty where none of the last has or the incident is over."""
+    empty where none of the last has or the incident is over. ``near``: other decisions on the model
+    shortly before or at its onset, oldest first; None where not all of then are at hand."""
 
     incident: Incident
     notes: tuple[IncidentNote, ...]
@@ -136,6 +142,7 @@ class IncidentPage:
     watched: bool
     file: ModelFile
     newest: Tally = field(default_factory=Tally)
+    near: tuple[Decision, ...] | None = ()
 
 
 def load_model_page(
@@ -172,7 +179,8 @@ def load_model_page(
         baseline=baseline_of(champion.baseline) if champion else None,
         features=_with_readings(tx, name),
         drift=_first(tx.verdicts(name, TrainingDrift.name, 0.0, 1)),
-        outcomes=tuple(tx.verdicts(name, Outcomes.name, 0.0, 24)),
+        outcomes=tuple(tx.verdicts(name, Outcomes.name, 0.0, _SLOW_LOOKS)),
+        labels=tuple(tx.verdicts(name, Labels.name, 0.0, _SLOW_LOOKS, subject=NO_SUBJECT)),
         sounding=_sounding(states),
         objectives=read_objectives(file, states),
         closed=tuple(i for i in incidents if i.closed_at is not None)[:10],
@@ -255,7 +263,22 @@ def load_incident(tx: Tx, incident: str, now: float, *, values: bool) -> Inciden
         recent = grid(now, parse_duration(file.watch.window), RECENT_WINDOWS, None)
         sketches = tx.sketches(found.model, recent.read_from, float("inf"))
         newest = series(sketches, recent).newest(RECENT_WINDOWS)
-    return IncidentPage(found, notes, decisions, live, watched, file, newest)
+    near = _near_onset(tx, found, parse_duration(file.watch.window), frozenset(names))
+    return IncidentPage(found, notes, decisions, live, watched, file, newest, near)
+
+
+def _near_onset(
+    tx: Tx, incident: Incident, window_s: float, own: Collection[str]
+) -> tuple[Decision, ...] | None:
+    """From an hour or three windows before the onset's interval until the window after it."""
+    earliest = incident.evidence.get("earliest")
+    began = min(incident.since, earliest) if isinstance(earliest, int | float) else incident.since
+    begin, end = began - max(_NEAR_S, _NEAR_WINDOWS * window_s), incident.since + window_s
+    found = tx.decisions(incident.model, _DECISIONS)
+    near = [d for d in reversed(found) if begin <= d.at < end and d.id not in own]
+    if len(found) == _DECISIONS and found[-1].at > begin:
+        return None
+    return tuple(near[-_OF_INCIDENT:])
 
 
 def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:

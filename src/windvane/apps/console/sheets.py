@@ -9,6 +9,7 @@ from windvane.apps.console.answers import answer_rows
 from windvane.apps.console.csv_files import Sheet, moment
 from windvane.apps.console.evidence import Evidence
 from windvane.apps.console.features import feature_views
+from windvane.apps.console.labels import coverage_sheet, delays_sheet
 from windvane.apps.console.objectives import budget_sheet, objectives_sheet
 from windvane.apps.console.quality import QualityView
 from windvane.apps.console.reading import IncidentPage, ModelPage
@@ -181,6 +182,8 @@ OF_MODEL: Mapping[str, Callable[[ModelPage, float], Sheet]] = {
     "traffic": _traffic,
     "objectives": lambda page, _: objectives_sheet(page.objectives),
     "budget": lambda page, _: budget_sheet(page.objectives),
+    "delays": lambda page, _: delays_sheet(page.labels),
+    "coverage": lambda page, _: coverage_sheet(page.labels),
     "weights": _weights,
     "versions": _versions,
     "answers": _answers,
@@ -194,13 +197,14 @@ OF_MODEL: Mapping[str, Callable[[ModelPage, float], Sheet]] = {
 
 def _quality(view: QualityView) -> Sheet:
     columns = ("start", "end", "version", "metric", "value", "lower", "upper", "outcomes",
-               "missing", "floor", "independent")  # fmt: skip
+               "missing", "floor", "independent", "holdout")  # fmt: skip
     rows = [
         (
             moment(one.start), moment(one.end), one.version, one.quality.metric,
             *((None, None, None) if one.short_of
               else (one.quality.value, one.quality.lower, one.quality.upper)),
             one.quality.rows, one.short_of, view.floor, one.independent,
+            view.holdouts.get(one.version),
         )
         for one in view.spans
     ]  # fmt: skip

@@ -5,9 +5,11 @@ Shapes only carry classes; the style sheet colours them for light and dark.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -182,3 +184,32 @@ def bands(given: Sequence[Band]) -> Markup:
         '<svg class="bands" viewBox="0 0 1000 100" preserveAspectRatio="none" role="img" '
         f'aria-label="Traffic by version over time; now {escape(now)}">{"".join(shapes)}</svg>'
     )
+
+
+def rising_curve(
+    points: Sequence[tuple[float, float]], at: float | None, label: str
+) -> tuple[Markup, tuple[float, ...]]:
+    """Shares, 0 to 1, by what they are reached at (above 0), on a logarithmic axis, with a line
+    ``at`` where one is wanted; and what four places along the axis, its ends among them, stand
+    for."""
+    width, height = 1000.0, 100.0
+    xs = [math.log(x) for x, _ in points]
+    low, high = min(xs), max(*xs, min(xs) + 1e-9)
+
+    def place(x: float) -> float:
+        return (x - low) / (high - low) * width
+
+    steps = [f"0,{height * (1 - points[0][1]):.1f}"]
+    for (_, before), (at_x, share) in pairwise(points):
+        x = place(math.log(at_x))
+        steps += [f"{x:.1f},{height * (1 - before):.1f}", f"{x:.1f},{height * (1 - share):.1f}"]
+    line = ""
+    if at is not None and low <= math.log(at) <= high:
+        x = place(math.log(at))
+        line = f'<line class="wanted" x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{height:.0f}"/>'
+    picture = Markup(
+        f'<svg class="curve" viewBox="0 0 {width:.0f} {height:.0f}" preserveAspectRatio="none" '
+        f'role="img" aria-label="{escape(label)}"><polyline points="{" ".join(steps)}"/>'
+        f"{line}</svg>"
+    )
+    return picture, tuple(math.exp(low + (high - low) * i / 3) for i in range(4))

@@ -33,6 +33,9 @@ def redact_evidence(
     drawn = out.get("histograms")
     if isinstance(drawn, list):
         out["histograms"] = [_drawn(_mapping(one), pii) for one in cast("list[Any]", drawn)]
+    changes = out.get("changes")
+    if isinstance(changes, list):
+        out["changes"] = [_changed(_mapping(one), pii) for one in cast("list[Any]", changes)]
     return out
 
 
@@ -72,6 +75,13 @@ def _drawn(one: Mapping[str, Any], pii: Collection[str]) -> dict[str, Any]:
         return dict(one)
     names = [str(label) for label in cast("list[Any]", labels)]
     return {**one, "labels": bin_labels(names, str(one.get("feature", "")), pii)}
+
+
+def _changed(one: Mapping[str, Any], pii: Collection[str]) -> dict[str, Any]:
+    """Quartiles and names are values of requests; how far it moved is none."""
+    if one.get("feature") not in pii:
+        return dict(one)
+    return {name: value for name, value in one.items() if name not in ("quartiles", "names")}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -58,6 +58,8 @@ from windvane.core.drift.packing import (
 )
 from windvane.core.drift.pending import Pending, gather, rows_of
 from windvane.core.drift.readings import baseline_readings
+from windvane.core.drift.sensitivity import looks_to_alarm
+from windvane.core.drift.timeline import EffectSizes, decimate, effect_sizes
 from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, is_due, watch
 
 __all__ = [
@@ -70,6 +72,7 @@ __all__ = [
     "Concentration",
     "DriftFacts",
     "DriftPolicy",
+    "EffectSizes",
     "Forecast",
     "Kind",
     "Look",
@@ -92,7 +95,9 @@ __all__ = [
     "calibration_seconds",
     "change_sentence",
     "concentration_reading",
+    "decimate",
     "describe_change",
+    "effect_sizes",
     "follow_concentration",
     "gather",
     "is_due",
@@ -102,6 +107,7 @@ __all__ = [
     "kl_divergence",
     "ks_distance",
     "look",
+    "looks_to_alarm",
     "measure_deviations",
     "null_rate",
     "outage_readings",

@@ -44,7 +44,9 @@ def change_sentence(change: Mapping[str, Any]) -> str:
         parts.append(f"nulls {nulls_before:.0%} to {nulls_after:.0%}")
     was, now = change.get("quartiles", (None, None))
     if was is not None and now is not None:
-        parts.append(f"median {was[1]:g} to {now[1]:g} (middle half {now[0]:g} to {now[2]:g})")
+        parts.append(
+            f"median {was[1]:.4g} to {now[1]:.4g} (middle half {now[0]:.4g} to {now[2]:.4g})"
+        )
     for label, before, after in change.get("names", ()):
         parts.append(f"{label} {before:.0%} to {after:.0%}")
     return f"{change['feature']}: {', '.join(parts) or 'its shape'}"

@@ -34,7 +34,7 @@ class Kind(enum.StrEnum):
 
 _MOST_USUAL = {Kind.VALUES: 1.0, Kind.NULLS: 0.3}
 """Sizes that matter whatever is usual of a feature, where there is evidence."""
-_STABILITY = (Kind.VALUES, Kind.DRIFT)
+STABILITY = (Kind.VALUES, Kind.DRIFT)
 """Kinds whose size is a population stability index."""
 
 
@@ -234,7 +234,7 @@ def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamStat
     was seen, which a weak effect survives."""
     noise = max(r.noise, 1e-6)
     least, size = policy.material[r.kind], before.size
-    if r.kind in _STABILITY:
+    if r.kind in STABILITY:
         least, size = math.sqrt(least), math.sqrt(max(size, 0.0))
     wrong = max(min(size, max(least, _TOLD_APART * noise)), 1e-6)
     off = max(r.noise_off, noise)

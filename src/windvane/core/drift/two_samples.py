@@ -116,9 +116,7 @@ def compare_samples(layout: Layout, chunks: Counts, current: Counts) -> tuple[Si
         now, then = layout.part(current, axis.name), layout.part(whole, axis.name)
         both = now[1:].any() and then[1:].any()
         scale = float(worst[i] * (1.0 / known[i] + 1.0 / past_known[i]))
-        js, kl, ks, tv = _distances(
-            now, then, scale, ordered=bool(index.ordered[i]), both=bool(both)
-        )
+        js, kl, ks, tv = distances_beyond_chance(now, then, scale, ordered=bool(index.ordered[i]))
         nulls = float(now[0] / max(now.sum(), 1) - then[0] / max(then.sum(), 1))
         unseen = None
         if not index.ordered[i] and index.open_ended[i]:
@@ -191,12 +189,13 @@ def _exact(now: Floats, rows: Floats, then: Floats, past_rows: Floats) -> Floats
     return np.minimum(1.0, 2.0 * np.minimum(above, below))
 
 
-def _distances(
-    now: Counts, then: Counts, scale: float, *, ordered: bool, both: bool
+def distances_beyond_chance(
+    now: Counts, then: Counts, scale: float, *, ordered: bool
 ) -> tuple[float, float, float | None, float]:
-    """JS, KL, KS and TV beyond what counts of as many rows show by chance; ``scale``: the sum of
-    one over the rows of either side that count."""
-    if not both:
+    """JS (bits), KL (bits), KS (None where bins have no order) and TV of what is not null, beyond
+    what counts of as many rows show by chance; ``scale``: the sum of one over the rows of either
+    side that count."""
+    if not now[1:].any() or not then[1:].any():
         return 0.0, 0.0, 0.0 if ordered else None, 0.0
     p, q = now[1:], then[1:]
     shares = (p + q) / max(int(p.sum() + q.sum()), 1)

@@ -114,7 +114,7 @@ class HeldCell:
     changed: bool = False
 
     @classmethod
-    def of(cls, tenant: str, layout: Layout, cell: Cell, first: float) -> HeldCell:
+    def of(cls, tenant: str | None, layout: Layout, cell: Cell, first: float) -> HeldCell:
         """A tenant's that begins with a past; its residuals are ranked among everyone's."""
         unranked = Forecast.empty(len(layout.axes), ranked=False).ranks
         own = replace(cell, forecast=replace(cell.forecast, ranks=unranked))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from windvane.core.drift import Alarm, DriftFacts, DriftPolicy, Kind
+from windvane.core.drift import Alarm, DriftFacts, DriftPolicy, Kind, StreamState, looks_to_alarm
 from windvane.usecases.read_model_file import ModelFile
 
 _MATERIAL = {Kind.DRIFT: 0.2, Kind.NULLS: 0.05, Kind.OUTAGE: 0.5}
@@ -44,22 +44,34 @@ def material_sizes(file: ModelFile) -> dict[Kind, float]:
 
 
 def drift_table(
-    facts: DriftFacts, alarms: Sequence[Alarm], policy: DriftPolicy, *, new: bool = False
+    facts: DriftFacts,
+    alarms: Sequence[Alarm],
+    policy: DriftPolicy,
+    streams: Mapping[str, StreamState],
+    *,
+    new: bool = False,
 ) -> Mapping[str, Any]:
-    """Every stream's size and evidence, whether its alarm opened (True) or closed (False) in this
-    look, and from which size it would be material where that is more than usual: what such a
-    stream cannot show. ``new``: of a tenant that is."""
+    """Every stream's size, the e-value of this look, its log evidence after it, whether its alarm
+    opened (True) or closed (False) in it, and from which size it would be material where that is
+    more than usual: what such a stream cannot show; ``looks``: after about how many a change as
+    large is told (None: by no number). ``streams``: the detectors after the look. ``alarm_at``: the
+    evidence that an alarm asks for. ``new``: of a tenant that is."""
     changed = {f"{a.feature}/{a.kind.value}": a.opened for a in alarms}
+    quiet = StreamState()
     readings = [
         {
             "feature": r.feature,
             "view": r.view,
             "kind": r.kind.value,
             "e": round(min(math.exp(min(r.log_e, 700.0)), _LARGEST_E), 4),
+            "evidence": round(streams.get(r.stream, quiet).log_evidence, 3),
+            "alarmed": streams.get(r.stream, quiet).alarmed,
             "size": round(r.size, 4),
             "material": round(policy.least(r), 4),
+            "looks": looks_to_alarm(r, policy),
             "changed": changed.get(r.stream),
         }
         for r in facts.readings
     ]
-    return {"rows": facts.rows, "readings": readings} | ({"new": True} if new else {})
+    table = {"rows": facts.rows, "alarm_at": policy.alarm_at, "readings": readings}
+    return table | ({"new": True} if new else {})

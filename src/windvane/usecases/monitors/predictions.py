@@ -457,7 +457,7 @@ def _detail(window: ClosedWindow, answers: Answers, seen: _Seen) -> Mapping[str,
     now = answer_figures(task, answers)
     usual = answer_figures(task, replace(answers, counts=seen.past))
     return {
-        **drift_table(seen.facts, seen.alarms, seen.policy),
+        **drift_table(seen.facts, seen.alarms, seen.policy, seen.cell.streams),
         "version": answers.version,
         "arm": answers.arm,
         "answers": answers.rows,

@@ -148,7 +148,8 @@ class SuddenShift(Monitor):
             if one is everyone:
                 states |= gone
             about = "" if one is everyone else subject
-            detail = drift_table(one.facts, one.alarms, policy, new=one.held.is_new)
+            streams = after.streams
+            detail = drift_table(one.facts, one.alarms, policy, streams, new=one.held.is_new)
             out.append(
                 Judged(
                     about, one.facts, policy, one.verdict, mine, states, detail, worth,

@@ -137,7 +137,7 @@ class TrainingDrift(Monitor):
             since = min(a.since for a in alarms)
             findings = (Finding(self.name, cause, False, since, line),)
         fresh = TrainingDriftState(streams, window.end)
-        detail = drift_table(facts, alarms, policy)
+        detail = drift_table(facts, alarms, policy, streams)
         return [Judged(NO_SUBJECT, facts, policy, verdict, findings, {NO_SUBJECT: fresh}, detail)]
 
     def evidence(

@@ -11,6 +11,14 @@
     return value.toLocaleString("en", { maximumFractionDigits: digits }) + (unit ? ` ${unit}` : "");
   };
 
+  /* What is drawn on a logarithmic scale comes as powers of ten. */
+  const power = (value) => {
+    if (value === null || value === undefined) return "–";
+    if (value < 4) return (10 ** value).toLocaleString("en", { maximumSignificantDigits: 2 });
+    return `1e${value.toLocaleString("en", { maximumFractionDigits: 1 })}`;
+  };
+  const told = (given) => (v) => (given.log ? power(v) : shown(v, given.unit));
+
   const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
   const when = (t, fine) => {
     const at = new Date(t * 1000).toISOString();
@@ -78,16 +86,48 @@
     ctx.restore();
   };
 
+  /* Levels that a value is compared with, each with its name. */
+  const levels = (entry) => (u) => {
+    const { ctx, bbox } = u;
+    const px = devicePixelRatio;
+    ctx.save();
+    ctx.font = `${11 * px}px system-ui, sans-serif`;
+    ctx.textAlign = "right";
+    ctx.textBaseline = "middle";
+    ctx.setLineDash([2 * px, 3 * px]);
+    ctx.lineWidth = px;
+    (entry.given.lines || []).forEach(({ at, label, colour }, i) => {
+      const y = u.valToPos(at, "y", true);
+      if (y < bbox.top || y > bbox.top + bbox.height) return;
+      ctx.strokeStyle = css(colour);
+      ctx.beginPath();
+      ctx.moveTo(bbox.left, y);
+      ctx.lineTo(bbox.left + bbox.width, y);
+      ctx.stroke();
+      if (!label) return;
+      // Side by side, for levels may lie close; on the ground, for lines run through them.
+      const x = bbox.left + bbox.width - (4 + 74 * (i % 4)) * px;
+      const wide = ctx.measureText(label).width;
+      ctx.fillStyle = css("surface");
+      ctx.fillRect(x - wide - 3 * px, y - 8 * px, wide + 6 * px, 15 * px);
+      ctx.fillStyle = css(colour);
+      ctx.fillText(label, x, y);
+    });
+    ctx.restore();
+  };
+
   /* Rates begin at zero; a metric, or what may be below it, is shown where its values and its floor are. */
   const bounds = (entry) => (u, low, high) => {
-    if (!entry.given.points && !entry.given.free) return [0, high > 0 ? high * 1.08 : 1];
-    const { series, floor } = entry.given;
+    const { series, floor, lines = [] } = entry.given;
+    const most = Math.max(high, ...lines.map((line) => line.at));
+    if (!entry.given.points && !entry.given.free) return [0, most > 0 ? most * 1.08 : 1];
     const all = series.flatMap((s) => [...s.values, ...(s.low || []), ...(s.high || [])]).filter((v) => v !== null);
+    all.push(...lines.map((line) => line.at));
     if (floor !== undefined) all.push(floor);
     if (!all.length) return [0, 1];
-    const [least, most] = [Math.min(...all), Math.max(...all)];
-    const room = (most - least || Math.abs(most) || 1) * 0.08;
-    return [least - room, most + room];
+    const [least, top] = [Math.min(...all), Math.max(...all)];
+    const room = (top - least || Math.abs(top) || 1) * 0.08;
+    return [least - room, top + room];
   };
 
   const axis = (extra) => ({
@@ -112,7 +152,7 @@
     const options = {
       width: Math.max(200, box.clientWidth),
       height: HEIGHT,
-      padding: [8, 12, 0, 0],
+      padding: [8, 20, 0, 0],
       tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       legend: { live: true },
@@ -123,7 +163,7 @@
           space: 64,
           values: (u, ticks, at, space, step) => ticks.map((t, i) => tick(t, i === 0, step)),
         }),
-        axis({ size: 46, values: (u, ticks) => ticks.map((v) => shown(v, "")) }),
+        axis({ size: 46, values: (u, ticks) => ticks.map((v) => (entry.given.log ? power(v) : shown(v, ""))) }),
       ],
       series: [
         { label: "UTC", value: (u, t) => (t ? when(t, entry.given.t.some((at) => at % 60)) : "–") },
@@ -135,10 +175,10 @@
           fill: i || given.points ? undefined : css(s.colour) + "1c",
           points: given.points ? { show: true, size: 7, fill: css(s.colour) } : { show: false },
           spanGaps: Boolean(given.points),
-          value: (u, v) => shown(v, given.unit),
+          value: (u, v) => told(given)(v),
         })),
       ],
-      hooks: { draw: [markers(marks), intervals(entry)], setLegend: [resting] },
+      hooks: { draw: [markers(marks), levels(entry), intervals(entry)], setLegend: [resting] },
     };
     const plot = new uPlot(options, data(given), box);
     resting(plot);
@@ -179,8 +219,202 @@
     }
   };
 
+  /* The map of tenants and features: only what is in sight is drawn, whatever there is of it. */
+  const CELL = { row: 18, least: 16, most: 72, top: 92, tall: 560 };
+  const ALARM = 9;
+  const maps = new Map(); // box -> its map
+
+  const sizesOf = (map) => {
+    const { box, given } = map;
+    const wide = box.clientWidth;
+    const left = Math.min(150, Math.round(wide * 0.36));
+    const room = (wide - left) / Math.max(1, given.features.length);
+    return { wide, left, column: Math.max(CELL.least, Math.min(CELL.most, Math.floor(room))) };
+  };
+
+  const short = (ctx, text, room) => {
+    if (ctx.measureText(text).width <= room) return text;
+    let end = text.length;
+    while (end > 1 && ctx.measureText(`${text.slice(0, end)}…`).width > room) end -= 1;
+    return `${text.slice(0, end)}…`;
+  };
+
+  const paintMap = (map) => {
+    const { box, canvas, all, given } = map;
+    const { wide, left, column } = sizesOf(map);
+    map.wide = wide;
+    const whole = { x: left + given.features.length * column, y: CELL.top + given.tenants.length * CELL.row };
+    box.style.height = `${Math.min(CELL.tall, whole.y + 18)}px`;
+    all.style.width = `${Math.max(wide, whole.x)}px`;
+    all.style.height = `${whole.y}px`;
+    const tall = Math.min(box.clientHeight, Math.max(whole.y, 1));
+    const px = devicePixelRatio;
+    canvas.width = wide * px;
+    canvas.height = tall * px;
+    canvas.style.width = `${wide}px`;
+    canvas.style.height = `${tall}px`;
+    const ctx = canvas.getContext("2d");
+    ctx.scale(px, px);
+    const [dx, dy] = [box.scrollLeft, box.scrollTop];
+    const colours = Object.fromEntries(["surface", "sunk", "ink", "soft", "warn", "bad", "accent"].map((n) => [n, css(n)]));
+    ctx.fillStyle = colours.surface;
+    ctx.fillRect(0, 0, wide, tall);
+    const rows = [Math.floor(dy / CELL.row), Math.min(given.tenants.length, Math.ceil((dy + tall - CELL.top) / CELL.row))];
+    const columns = [Math.floor(dx / column), Math.min(given.features.length, Math.ceil((dx + wide - left) / column))];
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, CELL.top, wide - left, tall - CELL.top);
+    ctx.clip();
+    for (let r = rows[0]; r < rows[1]; r += 1) {
+      for (let c = columns[0]; c < columns[1]; c += 1) {
+        const level = Number(given.cells[r][c]);
+        const [x, y] = [left + c * column - dx, CELL.top + r * CELL.row - dy];
+        ctx.globalAlpha = level === 0 || level === ALARM ? 1 : 0.12 + (0.78 * level) / 8;
+        ctx.fillStyle = level === ALARM ? colours.bad : level ? colours.warn : colours.sunk;
+        ctx.fillRect(x, y, column - 1, CELL.row - 1);
+        ctx.globalAlpha = 1;
+        if (level === ALARM) {
+          ctx.strokeStyle = colours.surface;
+          ctx.lineWidth = 1.5;
+          const [mx, my] = [x + (column - 1) / 2, y + (CELL.row - 1) / 2];
+          ctx.beginPath();
+          ctx.moveTo(mx - 3, my - 3);
+          ctx.lineTo(mx + 3, my + 3);
+          ctx.moveTo(mx + 3, my - 3);
+          ctx.lineTo(mx - 3, my + 3);
+          ctx.stroke();
+        }
+        if (map.at && map.at[0] === r && map.at[1] === c) {
+          ctx.strokeStyle = colours.ink;
+          ctx.lineWidth = 2;
+          ctx.strokeRect(x, y, column - 1, CELL.row - 1);
+        }
+      }
+    }
+    ctx.restore();
+    ctx.font = "12px system-ui, sans-serif";
+    ctx.textBaseline = "middle";
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(0, CELL.top, left, tall - CELL.top);
+    ctx.clip();
+    for (let r = rows[0]; r < rows[1]; r += 1) {
+      ctx.fillStyle = map.at && map.at[0] === r ? colours.ink : colours.soft;
+      ctx.fillText(short(ctx, given.tenants[r], left - 8), 0, CELL.top + (r + 0.5) * CELL.row - dy);
+    }
+    ctx.restore();
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(left, 0, wide - left, CELL.top);
+    ctx.clip();
+    for (let c = columns[0]; c < columns[1]; c += 1) {
+      ctx.save();
+      ctx.translate(left + (c + 0.5) * column - dx, CELL.top - 6);
+      ctx.rotate(-Math.PI / 3);
+      ctx.fillStyle = map.at && map.at[1] === c ? colours.ink : colours.soft;
+      ctx.fillText(short(ctx, given.features[c], CELL.top), 0, 0);
+      ctx.restore();
+    }
+    ctx.restore();
+  };
+
+  const tellCell = (map) => {
+    const line = map.box.parentElement?.querySelector(".heat-told");
+    if (!line || !map.at) return;
+    const [r, c] = map.at;
+    const level = Number(map.given.cells[r][c]);
+    const what = level === ALARM ? "alarm" : level ? `about ${Math.round((level / 8) * 100)}% of the evidence that an alarm asks for` : "no evidence";
+    line.textContent = `${map.given.tenants[r]}, ${map.given.features[c]}: ${what}`;
+  };
+
+  const openCell = (map) => {
+    if (!map.at) return;
+    const [r, c] = map.at;
+    const { base, features, tenants } = map.given;
+    location.assign(`${base}/${encodeURIComponent(features[c])}?tenant=${encodeURIComponent(tenants[r])}`);
+  };
+
+  const chooseCell = (map, at) => {
+    map.at = at;
+    tellCell(map);
+    paintMap(map);
+  };
+
+  const cellAt = (map, event) => {
+    const { left, column } = sizesOf(map);
+    const edge = map.box.getBoundingClientRect();
+    const [x, y] = [event.clientX - edge.left - left, event.clientY - edge.top - CELL.top];
+    const [r, c] = [Math.floor((y + map.box.scrollTop) / CELL.row), Math.floor((x + map.box.scrollLeft) / column)];
+    const inside = x >= 0 && y >= 0 && r < map.given.tenants.length && c < map.given.features.length;
+    return inside ? [r, c] : null;
+  };
+
+  const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  const makeMap = (box) => {
+    const all = document.createElement("div");
+    const canvas = document.createElement("canvas");
+    all.className = "heat-all";
+    all.append(canvas);
+    box.replaceChildren(all);
+    const map = { box, all, canvas, given: null, text: "", at: null, place: [0, 0] };
+    box.addEventListener("scroll", () => {
+      map.place = [box.scrollLeft, box.scrollTop];
+      requestAnimationFrame(() => paintMap(map));
+    });
+    canvas.addEventListener("mousemove", (event) => {
+      const at = cellAt(map, event);
+      if (String(at) !== String(map.at)) chooseCell(map, at);
+      canvas.style.cursor = at ? "pointer" : "default";
+    });
+    canvas.addEventListener("click", (event) => {
+      map.at = cellAt(map, event);
+      openCell(map);
+    });
+    box.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") openCell(map);
+      const step = STEPS[event.key];
+      if (!step) return;
+      event.preventDefault();
+      const { column } = sizesOf(map);
+      const [r, c] = map.at || [-step[0], -step[1]];
+      const at = [
+        Math.max(0, Math.min(map.given.tenants.length - 1, r + step[0])),
+        Math.max(0, Math.min(map.given.features.length - 1, c + step[1])),
+      ];
+      const { left } = sizesOf(map);
+      const [top, side] = [at[0] * CELL.row, at[1] * column];
+      box.scrollTop = Math.min(top, Math.max(box.scrollTop, top + CELL.row - (box.clientHeight - CELL.top)));
+      box.scrollLeft = Math.min(side, Math.max(box.scrollLeft, side + column - (box.clientWidth - left)));
+      chooseCell(map, at);
+    });
+    resized.observe(box);
+    return map;
+  };
+
+  const drawMaps = () => {
+    const seen = new Set();
+    for (const figure of document.querySelectorAll("[data-heat]")) {
+      const box = figure.querySelector(".heatbox");
+      seen.add(box);
+      if (!maps.has(box)) maps.set(box, makeMap(box));
+      const map = maps.get(box);
+      if (map.text !== figure.dataset.heat) {
+        map.text = figure.dataset.heat;
+        map.given = JSON.parse(map.text);
+        const { tenants, features } = map.given;
+        if (map.at && (map.at[0] >= tenants.length || map.at[1] >= features.length)) map.at = null;
+      }
+      paintMap(map);
+      [box.scrollLeft, box.scrollTop] = map.place; // a box that was moved begins at its top
+      tellCell(map);
+    }
+    for (const box of maps.keys()) if (!seen.has(box)) maps.delete(box);
+  };
+
   const resized = new ResizeObserver((entries) => {
     for (const { target, contentRect } of entries) {
+      const map = maps.get(target);
+      if (map && map.wide !== target.clientWidth) paintMap(map);
       const entry = held.get(target.id);
       const width = Math.round(contentRect.width);
       if (entry && width > 0 && entry.plot.width !== width) entry.plot.setSize({ width, height: HEIGHT });
@@ -191,6 +425,7 @@
     for (const entry of held.values()) entry.plot.destroy();
     held.clear();
     draw();
+    drawMaps();
   };
 
   /* The reader's place: scroll, focus, open details and scrolled tables outlive a swap. */
@@ -258,6 +493,7 @@
   document.addEventListener("htmx:afterSettle", () => {
     document.title = document.getElementById("live").dataset.title;
     draw();
+    drawMaps();
   });
   document.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.successful) return state("");
@@ -266,4 +502,5 @@
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
   draw();
+  drawMaps();
 })();
