@@ -55,6 +55,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("acknowledge", "acting:acknowledge", WATCH, "Say that you are on an incident: whoever looks at it sees that."),
     Command("silence", "acting:silence", WATCH, "Tell nobody of a model's incidents, or of one cause's, for a while."),
     Command("close", "acting:close", WATCH, "Close an incident by hand; the reason goes on record."),
+    Command("grade", "acting:grade", WATCH, "Say what an incident was: monitors are measured by it."),
+    Command("monitors", "alerts:monitors", WATCH, "How good each monitor's alerts are, and how fast people answer them."),
     Command("accept", "acting:accept", WATCH, "Accept what changed as the new normal: the reference of its features begins anew."),
     Command("replay-decision", "reading:replay", WATCH, "Judge a recorded decision again, from its own facts and policy."),
     Command("import-events", "imports:import_events", WATCH, "Tell a gateway of predictions that were made elsewhere, from a file."),

@@ -19,6 +19,7 @@ import windvane
 from windvane.apps.console.access import Guard, GuardedRoute, needs, public
 from windvane.apps.console.acting import Acting, acting_pages, acting_router
 from windvane.apps.console.admin import admin_router, users_router
+from windvane.apps.console.alert_pages import alert_router
 from windvane.apps.console.answering import (
     NoSuchName,
     NoSuchPage,
@@ -190,6 +191,7 @@ def make_app(
     for made in (key_pages, limit_pages, user_pages):
         app.include_router(made(installation, reads, clock, pages))
     app.include_router(silence_router(reads, clock, pages))
+    app.include_router(alert_router(reads, clock, pages))
     app.include_router(quarantine_router(store, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory, ready))
     address = gateway or GatewayAddress()

@@ -11,14 +11,17 @@ from windvane.usecases.actions.base import (
     About,
     ActionRefused,
     Asked,
+    BadAnswer,
     Done,
     ModelAction,
     ModelState,
+    Question,
     ServingChecks,
 )
 from windvane.usecases.actions.close_incident import CloseIncident, is_closable
 from windvane.usecases.actions.delete import DeleteModel, DeleteVersion
 from windvane.usecases.actions.deploy import Deploy, FilesNotTrusted
+from windvane.usecases.actions.grade_incident import GradeIncident
 from windvane.usecases.actions.roll_back import Abort, RollBack
 from windvane.usecases.actions.silence import LiftSilence, SilenceIncident, SilenceModel
 from windvane.usecases.actions.trust import DistrustVersion, TrustVersion
@@ -43,6 +46,7 @@ ACTIONS: tuple[ModelAction, ...] = (
     SilenceIncident(),
     CloseIncident(),
     AcceptChange(),
+    GradeIncident(),
 )
 
 
@@ -68,10 +72,12 @@ __all__ = [
     "About",
     "ActionRefused",
     "Asked",
+    "BadAnswer",
     "Done",
     "FilesNotTrusted",
     "ModelAction",
     "ModelState",
+    "Question",
     "ServingChecks",
     "action_named",
     "is_closable",
