@@ -75,6 +75,11 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/api/alerts"): ("/api/alerts", None),
     ("GET", "/csv/alerts/precision"): ("/csv/alerts/precision", None),
     ("GET", "/csv/alerts/times"): ("/csv/alerts/times", None),
+    ("GET", "/action-items"): ("/action-items", None),
+    ("GET", "/api/action-items"): ("/api/action-items", None),
+    ("GET", "/csv/action-items"): ("/csv/action-items", None),
+    ("GET", "/postmortems/{incident:path}"): (f"/postmortems/{INCIDENT}", None),
+    ("GET", "/api/postmortems/{incident:path}"): (f"/api/postmortems/{INCIDENT}", None),
     ("GET", "/keys"): ("/keys", None),
     ("GET", "/csv/keys"): ("/csv/keys", None),
     ("GET", "/limits"): ("/limits", None),
@@ -135,7 +140,8 @@ OF_THE_INSTALLATION = {
 # Lists are for whoever has any role, and hold what their roles reach.
 LISTS = {"/", "/incidents", "/api", "/metrics", "/api/openapi.json", "/api/models",
          "/api/incidents", "/api/quarantine", "/api/spools", "/csv/models",
-         "/csv/incidents", "/alerts", "/api/alerts", "/csv/alerts/precision",
+         "/csv/incidents", "/action-items", "/api/action-items", "/csv/action-items",
+         "/alerts", "/api/alerts", "/csv/alerts/precision",
          "/csv/alerts/times", "/silences", "/csv/silences", "/api/silences", "/quarantine",
          "/csv/quarantine", "/quarantine/{item}", "/quarantine/put-back", "/quarantine/forget",
          "/api/quarantine/put-back", "/api/quarantine/forget"}  # fmt: skip

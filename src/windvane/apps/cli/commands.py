@@ -56,6 +56,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("silence", "acting:silence", WATCH, "Tell nobody of a model's incidents, or of one cause's, for a while."),
     Command("close", "acting:close", WATCH, "Close an incident by hand; the reason goes on record."),
     Command("grade", "acting:grade", WATCH, "Say what an incident was: monitors are measured by it."),
+    Command("postmortem", "postmortems:postmortem", WATCH, "Write what is on record of an incident, in Markdown."),
+    Command("action-items", "postmortems:items_app", WATCH, "What is to be done after incidents: list it, add to it, say that it is done."),
     Command("monitors", "alerts:monitors", WATCH, "How good each monitor's alerts are, and how fast people answer them."),
     Command("accept", "acting:accept", WATCH, "Accept what changed as the new normal: the reference of its features begins anew."),
     Command("replay-decision", "reading:replay", WATCH, "Judge a recorded decision again, from its own facts and policy."),

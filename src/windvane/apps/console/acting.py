@@ -373,7 +373,11 @@ def _add_pages(router: APIRouter, page: _ActionPage) -> None:
 
         @needs(action.permission, "incident")
         async def ask_incident(request: Request, incident: str) -> Response:
-            return await page.show(request, incident, "")
+            given = {
+                one.name: request.query_params.get(one.name, "")[: one.longest]
+                for one in action.questions
+            }
+            return await page.show(request, incident, "", typed=given)
 
         @needs(action.permission, "incident")
         async def submit_incident(request: Request, incident: str) -> Response:

@@ -43,6 +43,7 @@ from windvane.apps.console.metrics import RECORDERS, recorder_series, render
 from windvane.apps.console.model_api import model_api_router
 from windvane.apps.console.model_pages import model_router
 from windvane.apps.console.pages import page_router
+from windvane.apps.console.postmortem_pages import postmortem_router
 from windvane.apps.console.quality import QualityReader
 from windvane.apps.console.quarantine_pages import quarantine_router
 from windvane.apps.console.read_api import read_router
@@ -192,6 +193,7 @@ def make_app(
         app.include_router(made(installation, reads, clock, pages))
     app.include_router(silence_router(reads, clock, pages))
     app.include_router(alert_router(reads, clock, pages))
+    app.include_router(postmortem_router(reads, clock, pages))
     app.include_router(quarantine_router(store, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory, ready))
     address = gateway or GatewayAddress()

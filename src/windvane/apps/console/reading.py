@@ -30,6 +30,7 @@ from windvane.ports.control_store import (
     VersionRecord,
     WindowVerdict,
 )
+from windvane.ports.incidents import ActionItem
 from windvane.usecases.explain_runtime import is_watched
 from windvane.usecases.monitors.cells import EVERYONE, CellRow
 from windvane.usecases.monitors.outcomes import Outcomes
@@ -65,6 +66,7 @@ _ROWS = 12_000
 _CHUNK = 24
 _NAMES = 200
 _OF_INCIDENT = 12
+_ITEMS = 100
 
 
 @lru_cache(maxsize=64)
@@ -125,7 +127,7 @@ class ModelPage:
 class IncidentPage:
     """An incident, its notes, and the decisions behind them by id. ``watched``: the model is
     served elsewhere. ``newest``: what became of the requests of the newest window that has some,
-    empty where none of the last has or the incident is over."""
+    empty where none of the last has or the incident is over. ``items`` are to be done after it."""
 
     incident: Incident
     notes: tuple[IncidentNote, ...]
@@ -134,6 +136,7 @@ class IncidentPage:
     watched: bool
     file: ModelFile
     newest: Tally = field(default_factory=Tally)
+    items: tuple[ActionItem, ...] = ()
 
 
 def load_model_page(
@@ -244,7 +247,8 @@ def load_incident(tx: Tx, incident: str, now: float, *, values: bool) -> Inciden
         recent = grid(now, parse_duration(file.watch.window), RECENT_WINDOWS, None)
         sketches = tx.sketches(found.model, recent.read_from, float("inf"))
         newest = series(sketches, recent).newest(RECENT_WINDOWS)
-    return IncidentPage(found, notes, decisions, live, watched, file, newest)
+    items = tuple(tx.action_items(_ITEMS, incident=found.id))
+    return IncidentPage(found, notes, decisions, live, watched, file, newest, items)
 
 
 def load_decision(tx: Tx, decision: str) -> tuple[Decision, list[Incident]]:

@@ -57,15 +57,31 @@ def notification_lines(told: IncidentNotice, moment: Moment) -> list[str]:
     evidence = told.evidence or {}
     lines = [told.title, f"since: {moment(told.since)} ({_span(told.now - told.since)} ago)"]
     lines += [f"also: {line}" for line in told.also]
-    lines += [f"changed: {line}" for line in _changes(evidence, told.private)]
-    lines += [f"measured: {line}" for line in _quality(evidence)]
-    lines += [f"hurts: {line}" for line in _whom(evidence)]
+    lines += _found(evidence, told.private)
     lines += [f"done: {line}" for line in told.done]
-    lines += [f"last known good: {line}" for line in _last_good(evidence, moment)]
+    lines += _good(evidence, moment)
     asked = _TO_DO[told.kind.responds_to].format(
         subject=_subject(told), incident=told.incident, model=told.model
     )
     return [*lines, f"to do: {asked}", f"owner: {told.owner}", f"runbook: {told.runbook}"]
+
+
+def evidence_lines(
+    evidence: Mapping[str, Any], private: Collection[str], moment: Moment
+) -> list[str]:
+    """What an incident's evidence says: what changed from what to what, whom it hurts and what was
+    good. Values of ``private`` features are left out."""
+    return [*_found(evidence, private), *_good(evidence, moment)]
+
+
+def _found(evidence: Mapping[str, Any], private: Collection[str]) -> list[str]:
+    lines = [f"changed: {line}" for line in _changes(evidence, private)]
+    lines += [f"measured: {line}" for line in _quality(evidence)]
+    return lines + [f"hurts: {line}" for line in _whom(evidence)]
+
+
+def _good(evidence: Mapping[str, Any], moment: Moment) -> list[str]:
+    return [f"last known good: {line}" for line in _last_good(evidence, moment)]
 
 
 def describe_change(histogram: Mapping[str, Any], *, show_values: bool = True) -> str:

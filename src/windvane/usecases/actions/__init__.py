@@ -7,6 +7,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
 from windvane.usecases.actions.accept_change import AcceptChange
 from windvane.usecases.actions.acknowledge import Acknowledge
+from windvane.usecases.actions.action_items import AddActionItem, SetActionItem
 from windvane.usecases.actions.base import (
     About,
     ActionRefused,
@@ -47,6 +48,8 @@ ACTIONS: tuple[ModelAction, ...] = (
     CloseIncident(),
     AcceptChange(),
     GradeIncident(),
+    AddActionItem(),
+    SetActionItem(),
 )
 
 
