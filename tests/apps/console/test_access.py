@@ -80,6 +80,8 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/csv/action-items"): ("/csv/action-items", None),
     ("GET", "/postmortems/{incident:path}"): (f"/postmortems/{INCIDENT}", None),
     ("GET", "/api/postmortems/{incident:path}"): (f"/api/postmortems/{INCIDENT}", None),
+    ("GET", "/digest"): ("/digest", None),
+    ("GET", "/api/digest"): ("/api/digest", None),
     ("GET", "/keys"): ("/keys", None),
     ("GET", "/csv/keys"): ("/csv/keys", None),
     ("GET", "/limits"): ("/limits", None),
@@ -140,7 +142,8 @@ OF_THE_INSTALLATION = {
 # Lists are for whoever has any role, and hold what their roles reach.
 LISTS = {"/", "/incidents", "/api", "/metrics", "/api/openapi.json", "/api/models",
          "/api/incidents", "/api/quarantine", "/api/spools", "/csv/models",
-         "/csv/incidents", "/action-items", "/api/action-items", "/csv/action-items",
+         "/csv/incidents", "/action-items", "/api/action-items", "/csv/action-items", "/digest",
+         "/api/digest",
          "/alerts", "/api/alerts", "/csv/alerts/precision",
          "/csv/alerts/times", "/silences", "/csv/silences", "/api/silences", "/quarantine",
          "/csv/quarantine", "/quarantine/{item}", "/quarantine/put-back", "/quarantine/forget",

@@ -31,6 +31,7 @@ from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.control_metrics import CONTROL, control_series
 from windvane.apps.console.csv_routes import csv_router
 from windvane.apps.console.curl import GatewayAddress
+from windvane.apps.console.digest_pages import digest_router
 from windvane.apps.console.hashing import HashingThreads, TooManyAttempts
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.installation import Installation
@@ -193,6 +194,7 @@ def make_app(
         app.include_router(made(installation, reads, clock, pages))
     app.include_router(silence_router(reads, clock, pages))
     app.include_router(alert_router(reads, clock, pages))
+    app.include_router(digest_router(reads, clock, pages, expire_after_s))
     app.include_router(postmortem_router(reads, clock, pages))
     app.include_router(quarantine_router(store, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory, ready))
