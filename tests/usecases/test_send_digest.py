@@ -150,7 +150,7 @@ def test_a_mail_has_it_as_text_and_as_html_once(lived: Harness, tmp_path: Path) 
             deliver_effects(lived.store, lived.clock, lived.feed, outlets, told, FileArtifacts())
     mails = [email.message_from_string(m, policy=policy.default) for m in box.mails]
     (mail,) = [m for m in mails if "digest" in m["Subject"]]
-    assert mail["Subject"].startswith("Weekly digest of ops: 1 models")
+    assert mail["Subject"].startswith("Weekly digest of ops: 1 model,")
     plain, rich = (mail.get_body((kind,)) for kind in ("plain", "html"))
     assert plain is not None
     assert rich is not None

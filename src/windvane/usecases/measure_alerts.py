@@ -27,8 +27,9 @@ MOST_INCIDENTS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class AlertReport:
-    """Of incidents that opened since ``since`` (s). ``rules`` are the monitors model by model.
-    ``cut``: there were more incidents, and only the newest are in it."""
+    """Of incidents that opened since ``since`` (s), of which so many are closed and ``ungraded``.
+    ``rules`` are the monitors model by model. ``cut``: there were more incidents, and only the
+    newest are in it."""
 
     since: float
     incidents: int
@@ -75,7 +76,7 @@ def measure_alerts(
     return AlertReport(
         since,
         len(shown),
-        sum(not one.grade for one in shown),
+        sum(one.closed_at is not None and not one.grade for one in shown),
         measure_precision(alerts, policy, now),
         rules,
         measure_response(times_of(shown)),

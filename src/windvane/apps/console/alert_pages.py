@@ -152,7 +152,6 @@ def response_chart(times: Sequence[ResponseTimes]) -> Chart | None:
     ]
     data: dict[str, Any] = {
         "t": [one.week for one in weeks], "unit": "min", "series": series, "marks": [],
-        "floor": 0.0, "free": True,
     }  # fmt: skip
     last = weeks[-1]
     words = "; ".join(

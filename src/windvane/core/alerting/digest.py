@@ -52,8 +52,9 @@ def make_section(title: str, lines: Sequence[DigestLine], quiet: str) -> DigestS
 
 def digest_title(found: Digest) -> str:
     whose = f" of {found.team}" if found.team else ""
+    models = "1 model" if found.models == 1 else f"{found.models:,} models"
     asks = f"{found.grave} ask for you" if found.grave else "nothing asks for you"
-    return f"Weekly digest{whose}: {found.models} models, {asks}"
+    return f"Weekly digest{whose}: {models}, {asks}"
 
 
 def digest_text(found: Digest, console_url: str = "") -> str:

@@ -11,6 +11,8 @@ from windvane.core.alerting.cause import CauseGroup, CauseKind
 
 _MOST_FEATURES = 3
 _MOST_TENANTS = 3
+_MOST_REQUESTS = 5
+_LONGEST_ID = 64
 _LEAST_SHARE = 0.01
 _NO_NAMES: frozenset[str] = frozenset()
 
@@ -60,6 +62,7 @@ def notification_lines(told: IncidentNotice, moment: Moment) -> list[str]:
     lines += _found(evidence, told.private)
     lines += [f"done: {line}" for line in told.done]
     lines += _good(evidence, moment)
+    lines += [f"requests: {line}" for line in _requests(evidence, moment)]
     asked = _TO_DO[told.kind.responds_to].format(
         subject=_subject(told), incident=told.incident, model=told.model
     )
@@ -158,6 +161,19 @@ def _whom(evidence: Mapping[str, Any]) -> list[str]:
     more = len(shown) - _MOST_TENANTS
     named = ", ".join(shown[:_MOST_TENANTS]) + (f" and {more} more" if more > 0 else "")
     return [f"{'tenant' if len(shown) == 1 else 'tenants'} {named}"]
+
+
+def _requests(evidence: Mapping[str, Any], moment: Moment) -> list[str]:
+    """By which they are found in the log: whose, when and their ids, nothing of what was in
+    them."""
+    named: dict[str, str] = {}
+    for row in evidence.get("samples", []):
+        # Its client chose it.
+        if name := "".join(str(row.get("request_id") or "").split())[:_LONGEST_ID]:
+            at = row.get("ts")
+            when = f" at {moment(at)}" if isinstance(at, int | float) else ""
+            named.setdefault(name, f"{row.get('tenant', '')} {name}{when}".strip())
+    return [", ".join(list(named.values())[:_MOST_REQUESTS])] if named else []
 
 
 def _last_good(evidence: Mapping[str, Any], moment: Moment) -> list[str]:

@@ -11,7 +11,7 @@ from windvane.core.statistics import share_bounds
 _NOT_KNOWN = "not known"
 _ALPHA = 0.025
 _MOST_TENANTS = 20
-_ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#"})
+_ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>|"})
 
 Moment = Callable[[float], str]
 

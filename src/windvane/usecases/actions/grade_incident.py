@@ -37,7 +37,15 @@ class GradeIncident(ModelAction):
     permission = Action.CLOSE_INCIDENT
     about = About.INCIDENT
     record = "grade_incident"
-    questions = (replace(GRADE, required=True), RUNBOOK_CHANGE)
+    questions = (
+        replace(
+            GRADE,
+            options={**GRADE.options, "": "choose one"},
+            hint="monitors are measured by it",
+            required=True,
+        ),
+        RUNBOOK_CHANGE,
+    )
 
     def fits_incident(self, incident: Incident, actor: str) -> bool:
         del incident, actor
