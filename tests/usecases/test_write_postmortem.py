@@ -68,6 +68,7 @@ def test_an_item_is_added_done_verified_and_opened_again(broken: Harness) -> Non
     broken.act("add-action-item", About.INCIDENT, incident=held.id, answers=ITEM)
     (line,) = of(broken, held.id).items
     assert (line.what, line.owner, line.state, line.overdue) == ("check ids", "ana", "open", False)
+    assert line.day == "2023-11-20"
     assert line.due == dt.datetime(2023, 11, 21, tzinfo=dt.UTC).timestamp()
     broken.clock.at = line.due - 1.0
     assert not of(broken, held.id).items[0].overdue

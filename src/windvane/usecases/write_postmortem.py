@@ -59,7 +59,14 @@ def write_postmortem(tx: Tx, incident_id: str, now: float) -> Postmortem:
 
 def item_line(item: ActionItem, now: float) -> ItemLine:
     return ItemLine(
-        item.id, item.what, item.owner, item.due, item.acceptance, item.state, item.overdue(now)
+        item.id,
+        item.what,
+        item.owner,
+        item.due,
+        moment(item.due - 1.0)[:10],
+        item.acceptance,
+        item.state,
+        item.overdue(now),
     )
 
 

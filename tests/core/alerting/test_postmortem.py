@@ -71,7 +71,7 @@ def test_what_others_wrote_has_no_meaning_in_it() -> None:
     hostile = "a|b\n# head <script> [x](javascript:y) `c`"
     found = replace(
         BARE, title=hostile, timeline=((1.0, hostile),), evidence=(hostile,),
-        items=(ItemLine("i1", hostile, "ana", 86_400.0, "a test", "open", overdue=True),),
+        items=(ItemLine("i1", hostile, "ana", 86_400.0, "1970-01-01", "a test", "open", True),),
     )  # fmt: skip
     lines = written(found)
     assert [line for line in lines if line.startswith("# ")] == [lines[0]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -41,12 +40,13 @@ class Impact:
 
 @dataclass(frozen=True, slots=True)
 class ItemLine:
-    """An action item; ``due`` is the end of the day that it is due on (s)."""
+    """An action item; ``due`` is the end (s) of the ``day`` that it is due on."""
 
     id: str
     what: str
     owner: str
     due: float
+    day: str
     acceptance: str
     state: str
     overdue: bool
@@ -175,8 +175,7 @@ def _items(items: Sequence[ItemLine]) -> list[str]:
 
 
 def _due(item: ItemLine) -> str:
-    """The last day; ``due`` is its end."""
-    return _day(item.due - 1.0) + (" (overdue)" if item.overdue else "")
+    return item.day + (" (overdue)" if item.overdue else "")
 
 
 def _listed(lines: Sequence[str]) -> list[str]:
@@ -190,10 +189,6 @@ def _sentence() -> str:
 def _text(text: str) -> str:
     """On one line, without meaning in Markdown."""
     return " ".join(text.split()).translate(_ESCAPED)
-
-
-def _day(at: float) -> str:
-    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d")
 
 
 def _span(seconds: float) -> str:
