@@ -53,6 +53,13 @@ def test_channels_and_routes_are_read_and_none_of_their_secrets_is_logged(tmp_pa
         ("routes: [{severity: high, to: [notify, notify]}]", "twice"),
         ("routes: [{severity: high, to: []}]", "routes[0].to"),
         ("routes: [{severity: page, to: [notify]}]", "severity"),
+        ("digests: [{to: [pagr]}]", "digests[0]: no channel 'pagr'"),
+        ("digests: [{to: [notify, notify]}]", "digests[0]: a channel is there twice"),
+        ("digests: [{to: []}]", "digests[0].to"),
+        ("digests: [{to: [notify], day: monday}]", "digests[0].day"),
+        ("digests: [{to: [notify], hour: 24}]", "digests[0].hour"),
+        ("digests: [{to: [notify], timezone: Mars/Olympus}]", "digests[0]: timezone"),
+        ("digests: [{to: [p]}]\nchannels: {p: {pagerduty: k}}", "is for alarms (pagerduty)"),
         ("office_hours: {timezone: Mars/Olympus}", "timezone"),
         ("office_hours: {days: [mo]}", "mo"),
         ("office_hours: {begns: '09:00'}", "begins"),
@@ -63,3 +70,10 @@ def test_what_could_tell_nobody_is_refused(tmp_path: Path, text: str, said: str)
     with pytest.raises((BadSettings, BadReference)) as raised:
         read_settings(text, tmp_path)
     assert said in str(raised.value)
+
+
+def test_a_digest_has_its_day_and_hour_by_default(tmp_path: Path) -> None:
+    text = "digests: [{to: [notify, mail], team: ops}]\nchannels: {mail: {apprise: ['json://x']}}"
+    (wanted,) = read_settings(text, tmp_path).digests
+    assert (wanted.to, wanted.team) == (["notify", "mail"], "ops")
+    assert (wanted.day, wanted.hour, wanted.timezone) == ("mon", 8, "UTC")

@@ -17,6 +17,7 @@ from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, TenantLimit
 from windvane.core.sketch import Layout, Sketch
 from windvane.core.task import Contract
+from windvane.ports.incidents import IncidentHistory
 from windvane.ports.leases import Leases
 from windvane.ports.quarantine import Quarantine
 from windvane.ports.retention import Retention
@@ -165,7 +166,13 @@ class UnitCounts:
 @dataclass(frozen=True, slots=True)
 class Incident:
     """The one thing a person is told about one cause. ``members`` name the monitors' findings that
-    still sound in it, ``sources`` those that it concerns; ``acknowledged_by`` is who is on it."""
+    still sound in it, ``sources`` those that it concerns; ``acknowledged_by`` is who is on it.
+
+    ``first_acknowledged_at`` is when anybody first was. ``monitors`` are all that ever sounded in
+    it; ``acted``: something was done against it by itself. ``grade`` is what ``graded_by`` found
+    it to be (an `IncidentGrade`), "" where nobody said yet; ``runbook_change`` is what its runbook
+    lacks by their word, ``none`` for nothing.
+    """
 
     id: str
     model: str
@@ -183,6 +190,13 @@ class Incident:
     sources: tuple[str, ...] = ()
     acknowledged_by: str = ""
     acknowledged_at: float | None = None
+    first_acknowledged_at: float | None = None
+    monitors: tuple[str, ...] = ()
+    acted: bool = False
+    grade: str = ""
+    graded_by: str = ""
+    graded_at: float | None = None
+    runbook_change: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -590,7 +604,10 @@ class Decisions(Protocol):
     def notes(self, incident_id: str) -> list[IncidentNote]: ...
 
 
-class Tx(Models, Tenants, Users, Windows, Retention, Quarantine, Decisions, Leases, Protocol):
+class Tx(
+    Models, Tenants, Users, Windows, Retention, Quarantine, Decisions, IncidentHistory, Leases,
+    Protocol,
+):  # fmt: skip
     """All of it, inside one transaction."""
 
 

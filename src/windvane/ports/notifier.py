@@ -19,7 +19,8 @@ class Happening(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class Message:
     """What is told, once a ``key``. ``incident`` "" is of none; ``at`` is when it opened or what
-    happened did (s), ``link`` its page, ``labels`` what it is about by name."""
+    happened did (s), ``link`` its page, ``labels`` what it is about by name. ``html`` is the body
+    as well, for who shows that; "" for none."""
 
     key: str
     title: str
@@ -30,6 +31,7 @@ class Message:
     at: float = 0.0
     link: str = ""
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    html: str = ""
 
 
 class Notifier(Protocol):

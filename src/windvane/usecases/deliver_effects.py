@@ -28,6 +28,7 @@ from windvane.usecases.publish_routing import (
     PUBLISH,
     publish_table,
 )
+from windvane.usecases.send_digest import DIGEST, tell_digest
 from windvane.usecases.set_aside import NEVER, failed_notification
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ def make_lanes(
     def notify(item: OutboxItem) -> None:
         if item.kind == FOLLOW:
             tell_followers(store, clock, outlets, item)
+        elif item.kind == DIGEST:
+            tell_digest(outlets, item)
         else:
             tell_people(store, clock, outlets, item)
 
@@ -82,7 +85,7 @@ def make_lanes(
 
     return (
         Lane("publish", (PUBLISH,), 1, publish),
-        Lane("notify", (NOTIFY, FOLLOW), 8, notify),
+        Lane("notify", (NOTIFY, FOLLOW, DIGEST), 8, notify),
         Lane("mirror", (ALIAS,), 1, alias),
         Lane("files", (DELETE_FILES,), 1, delete_files),
     )
@@ -168,7 +171,7 @@ def _deliver(store: ControlStore, clock: Clock, lane: Lane, item: OutboxItem) ->
 
 def _failed(store: ControlStore, clock: Clock, item: OutboxItem, error: Exception) -> None:
     _log.warning("effect %s failed: %s", item.key, error)
-    if item.kind in (NOTIFY, FOLLOW) and item.attempts + 1 >= _MOST_TRIES:
+    if item.kind in (NOTIFY, FOLLOW, DIGEST) and item.attempts + 1 >= _MOST_TRIES:
         _set_aside(store, clock, item, error)
         return
     wait = min(_FIRST_RETRY_S * 2.0 ** min(item.attempts, 30), _LAST_RETRY_S)

@@ -60,7 +60,15 @@ def open_incident(
     held = tx.open_incident(file.model, cause.key)
     if held is not None:
         merged = _merged(held.evidence, evidence)
-        tx.put_incident(replace(held, evidence=merged, since=min(held.since, since)))
+        tx.put_incident(
+            replace(
+                held,
+                evidence=merged,
+                since=min(held.since, since),
+                monitors=_monitors(held.monitors, members),
+                acted=held.acted or bool(done),
+            )
+        )
         _note(tx, held.id, now, decision, (title, *done))
         return ()
     incident = Incident(
@@ -78,6 +86,8 @@ def open_incident(
         evidence=evidence,
         members=members,
         sources=sources,
+        monitors=_monitors((), members),
+        acted=bool(done),
     )
     tx.put_incident(incident)
     _note(tx, incident.id, now, decision, (title, *done))
@@ -144,6 +154,8 @@ def join_incident(
         members=change.members,
         sources=change.sources,
         severity=gravest((Severity(held.severity), severity)).value,
+        monitors=_monitors(held.monitors, change.members),
+        acted=held.acted or bool(done),
     )
     if change.cause.key != held.cause:  # what explains the others leads
         kind = change.cause.kind
@@ -195,6 +207,11 @@ def leave_incident(
         )  # fmt: skip
     tx.put_incident(left)
     return follow_incident(left, Happening.RESOLVED) if change.over else ()
+
+
+def _monitors(before: Sequence[str], members: Sequence[str]) -> tuple[str, ...]:
+    """All that ever sounded, each once; what judges a rollout is none."""
+    return tuple(dict.fromkeys((*before, *(m.partition("/")[0] for m in members))))
 
 
 def _note(tx: Tx, incident: str, now: float, decision: str, lines: Sequence[str]) -> None:

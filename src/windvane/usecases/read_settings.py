@@ -57,6 +57,7 @@ _MOST_REFERENCED = 65_536
 _FILE_IS_AN_ADDRESS = frozenset({"log", "registry"})
 # By the one process that needs them, see `read_secret`.
 _FOLLOWED_LATER = frozenset({"invocations"})
+_FOR_READING = ("smtp", "apprise")
 _SECRET_WORDS = ("secret", "password", "token", "key", "sas", "credential")
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
@@ -182,6 +183,17 @@ class NotifyRoute(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     team: str = ""
 
 
+class DigestWanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who gets the weekly digest: ``to`` these channels, about models of ``team`` or ("") of all,
+    on ``day`` at the full ``hour`` of ``timezone``."""
+
+    to: Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)]
+    team: str = ""
+    day: Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"] = "mon"
+    hour: Annotated[int, msgspec.Meta(ge=0, le=23)] = 8
+    timezone: str = "UTC"
+
+
 class Office(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When somebody is there, in local time of ``timezone``."""
 
@@ -234,6 +246,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: dict[str, Channel] = {}
     routes: list[NotifyRoute] = []
     office_hours: Office | None = None
+    digests: Annotated[list[DigestWanted], msgspec.Meta(max_length=100)] = []
     console_url: Address = ""
     clock: str = ""
     disk_warning_days: Days = 14.0
@@ -404,6 +417,7 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
     _check_ports(found)
     _check_roles(found)
     _check_routes(found)
+    _check_digests(found)
     return found
 
 
@@ -432,6 +446,28 @@ def _check_routes(found: Settings) -> None:
             make_office_hours(office.days, office.begins, office.ends, office.timezone)
         except ValueError as error:
             raise BadSettings(f"{FILE}: office_hours: {error}") from None
+
+
+def _check_digests(found: Settings) -> None:
+    """Raises BadSettings for one that could reach nobody, or would wake somebody."""
+    known = [DEFAULT, *found.channels]
+    for i, wanted in enumerate(found.digests):
+        where = f"{FILE}: digests[{i}]"
+        for name in wanted.to:
+            if name not in known:
+                raise BadSettings(
+                    f"{where}: no channel {name[:80]!r}", hint=did_you_mean(name, known)
+                )
+            kinds = [] if name == DEFAULT else found.channels[name].kinds
+            if kinds and kinds[0] not in _FOR_READING:
+                hint = f"one of {' or '.join(_FOR_READING)}, or {DEFAULT!r}"
+                raise BadSettings(f"{where}: {name[:80]!r} is for alarms ({kinds[0]})", hint=hint)
+        if len(set(wanted.to)) < len(wanted.to):
+            raise BadSettings(f"{where}: a channel is there twice", hint="name it once")
+        try:
+            make_office_hours([wanted.day], "00:00", "23:59", wanted.timezone)
+        except ValueError as error:
+            raise BadSettings(f"{where}: {error}") from None
 
 
 def _check_roles(found: Settings) -> None:

@@ -28,6 +28,7 @@ from windvane.ports.control_store import (
     ModelRecord,
     VersionRecord,
 )
+from windvane.ports.incidents import ActionItem
 from windvane.ports.quarantine import Quarantined
 from windvane.ports.users import UserRecord
 
@@ -88,6 +89,9 @@ def home(tmp_path: Path) -> Path:
         )  # fmt: skip
         tx.put_incident(
             Incident(OPEN, THIRD, "canary/2", "canary", "high", "t", 0.0, 0.0, None, "o", "r")
+        )
+        tx.put_action_item(
+            ActionItem("item", MODEL, INCIDENT, "w", "ana", 1.0, "a", "open", "user:ana", 0.0)
         )
         tx.add_quarantined(
             [Quarantined("q1", "event", MODEL, "AA", 5.0, "REC-101", "m", b"{}", 2, "m@7")]
@@ -155,7 +159,21 @@ def words_of(command: str, home: Path) -> list[str]:
         "acknowledge": [INCIDENT],
         "accept": [CHANGED],
         "silence": [MODEL],
-        "close": [OPEN],
+        "close": [OPEN, "--grade", "true", "--runbook-change", "none"],
+        "grade": [INCIDENT, "false"],
+        "postmortem": [INCIDENT],
+        "action-items add": [
+            INCIDENT,
+            "--what",
+            "w",
+            "--owner",
+            "ana",
+            "--due",
+            "2026-12-01",
+            "--acceptance",
+            "a",
+        ],
+        "action-items set": ["item", "done"],
         "backup": [str(home.parent / "backup.tar")],
         "spools drop": ["gone-w0"],
         "quarantine show": ["q1"],

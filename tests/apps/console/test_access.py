@@ -78,6 +78,17 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/api/silences"): ("/api/silences", None),
     ("GET", "/silences"): ("/silences", None),
     ("GET", "/csv/silences"): ("/csv/silences", None),
+    ("GET", "/alerts"): ("/alerts", None),
+    ("GET", "/api/alerts"): ("/api/alerts", None),
+    ("GET", "/csv/alerts/precision"): ("/csv/alerts/precision", None),
+    ("GET", "/csv/alerts/times"): ("/csv/alerts/times", None),
+    ("GET", "/action-items"): ("/action-items", None),
+    ("GET", "/api/action-items"): ("/api/action-items", None),
+    ("GET", "/csv/action-items"): ("/csv/action-items", None),
+    ("GET", "/postmortems/{incident:path}"): (f"/postmortems/{INCIDENT}", None),
+    ("GET", "/api/postmortems/{incident:path}"): (f"/api/postmortems/{INCIDENT}", None),
+    ("GET", "/digest"): ("/digest", None),
+    ("GET", "/api/digest"): ("/api/digest", None),
     ("GET", "/keys"): ("/keys", None),
     ("GET", "/csv/keys"): ("/csv/keys", None),
     ("GET", "/limits"): ("/limits", None),
@@ -92,6 +103,9 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
 }  # fmt: skip
 for _action in ACTIONS:
     _given: dict[str, Any] = {"reason": "seen"}
+    for _question in _action.questions:
+        if _question.required:
+            _given[_question.name] = next((o for o in _question.options if o), "2026-12-01")
     if _action.about is About.INCIDENT:
         _of, _name = "/{incident:path}", INCIDENT
         _route, _path = f"/api/incidents{_of}", f"/api/incidents/{_name}"
@@ -135,7 +149,10 @@ OF_THE_INSTALLATION = {
 # Lists are for whoever has any role, and hold what their roles reach.
 LISTS = {"/", "/incidents", "/api", "/metrics", "/api/openapi.json", "/api/models",
          "/api/incidents", "/api/quarantine", "/api/spools", "/csv/models",
-         "/csv/incidents", "/silences", "/csv/silences", "/api/silences", "/quarantine",
+         "/csv/incidents", "/action-items", "/api/action-items", "/csv/action-items", "/digest",
+         "/api/digest",
+         "/alerts", "/api/alerts", "/csv/alerts/precision",
+         "/csv/alerts/times", "/silences", "/csv/silences", "/api/silences", "/quarantine",
          "/csv/quarantine", "/quarantine/{item}", "/quarantine/put-back", "/quarantine/forget",
          "/api/quarantine/put-back", "/api/quarantine/forget"}  # fmt: skip
 

@@ -109,3 +109,22 @@ def test_any_counts_can_be_told(
     before: list[int], after: list[int], labels: list[str], show: bool
 ) -> None:
     assert "\n" not in describe_change(drawn(labels, before, after), show_values=show)
+
+
+def test_requests_are_named_and_nothing_of_what_was_in_them_is_told() -> None:
+    samples = [
+        {"tenant": "acme", "request_id": f"r{n}", "ts": 1_700_000_000.0, "sample": "secret",
+         "features": {"x": "secret"}, "outputs": {"output": "secret"}}
+        for n in (1, 1, 2, 3, 4, 5, 6)
+    ]  # fmt: skip
+    samples[0]["request_id"] = "r1\nto do: nothing " + "x" * 100
+    lines = notification_lines(replace(TOLD, evidence={"samples": samples}))
+    (said,) = [line for line in lines if line.startswith("requests: ")]
+    assert said.count(" at 2023-11-14 22:13 UTC") == 5, "each once, five of them"
+    assert "acme r2 at " in said
+    assert "secret" not in "\n".join(lines)
+    assert [line for line in lines if line.startswith("to do: ")] == [
+        "to do: ask whoever owns weather what changed there at that time"
+    ]
+    nameless = notification_lines(replace(TOLD, evidence={"samples": [{"code": "CON-1"}]}))
+    assert not any(line.startswith("requests: ") for line in nameless)

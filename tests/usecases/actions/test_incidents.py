@@ -14,17 +14,6 @@ from windvane.usecases.actions.close_incident import CannotClose
 from windvane.usecases.actions.silence import CannotSilence
 
 
-@pytest.fixture
-def learnt(harness: Harness) -> Harness:
-    """Twelve quiet windows, and nothing waits to be told."""
-    harness.put("1")
-    for index in range(12):
-        harness.traffic(index)
-        harness.judge()
-    deliver(harness)
-    return harness
-
-
 def refuse(harness: Harness, index: int = 12) -> Incident:
     """A tenant whose requests are refused: an incident of medium severity."""
     harness.traffic(index, refused={"AA": 90})

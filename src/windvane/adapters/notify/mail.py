@@ -71,10 +71,13 @@ class MailSender:
     def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage()
         first = message.body.partition("\n")[0]
-        mail["Subject"] = " ".join(f"{message.title}: {first}".split())[:200]
+        subject = message.title if message.html else f"{message.title}: {first}"
+        mail["Subject"] = " ".join(subject.split())[:200]
         mail["From"], mail["To"] = self._sender, ", ".join(self._to)
         mail["Date"] = formatdate(usegmt=True)
         mail["Message-ID"] = make_msgid(domain="windvane.local")
         mail["X-Windvane-Incident"] = " ".join(message.incident.split()) or "none"
         mail.set_content(f"{message.body}\n{message.link}".strip() + "\n")
+        if message.html:
+            mail.add_alternative(message.html, subtype="html")
         return mail

@@ -11,6 +11,7 @@ from windvane.adapters.sql import schema as t
 from windvane.adapters.sql.rows import Rows, load, pack
 from windvane.core.sketch import Sketch
 from windvane.ports.control_store import ROLLED_UP_SPANS_S, Deployment, rolled_up_to
+from windvane.ports.incidents import ItemState
 from windvane.ports.retention import AgedRows
 
 _NOTHING = pack({})
@@ -121,11 +122,13 @@ class RetentionRows(Rows):
         return len(found)
 
     def _drop_incidents(self, model: str, before: float, limit: int) -> int:
-        """Closed ones, with their notes."""
-        c, notes = t.incidents.c, t.incident_notes
-        closed = (c.model == model) & (c.closed_at < before)
+        """Closed ones, with their notes and action items, unless some of those are open."""
+        c, notes, items = t.incidents.c, t.incident_notes, t.action_items
+        to_do = sa.select(items.c.incident).where(items.c.state == ItemState.OPEN)
+        closed = (c.model == model) & (c.closed_at < before) & ~c.id.in_(to_do)
         found = [row.id for row in self.all(sa.select(c.id).where(closed).limit(limit))]
-        self._c.execute(sa.delete(notes).where(notes.c.incident.in_(found)))
+        for table in (notes, items):
+            self._c.execute(sa.delete(table).where(table.c.incident.in_(found)))
         self._c.execute(sa.delete(t.incidents).where(c.id.in_(found)))
         return len(found)
 

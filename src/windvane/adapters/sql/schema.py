@@ -205,6 +205,15 @@ incident_notes = _table(
     _text("what"),
     _text("decision"),
 )
+action_items = _table(
+    "action_items",
+    _key("id"),
+    sa.Column("model", sa.String, nullable=False, index=True),
+    sa.Column("incident", sa.String, nullable=False, index=True),
+    sa.Column("state", sa.String, nullable=False),
+    _float("due"),
+    _text("body"),
+)
 silences = _table(
     "silences",
     _key("id"),

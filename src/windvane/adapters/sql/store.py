@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from windvane.adapters.sql.decisions import DecisionRows, LeaseRows
+from windvane.adapters.sql.incidents import IncidentRows
 from windvane.adapters.sql.models import ModelRows
 from windvane.adapters.sql.quarantine import QuarantineRows
 from windvane.adapters.sql.retention import RetentionRows
@@ -42,7 +43,7 @@ _WRITER, _MIGRATOR = 827360, 827361  # advisory locks of the database
 
 class _Tx(
     ModelRows, TenantRows, UserRows, WindowRows, WatchingRows, RetentionRows, QuarantineRows,
-    DecisionRows, LeaseRows,
+    DecisionRows, IncidentRows, LeaseRows,
 ):  # fmt: skip
     """Everything, on one connection."""
 

@@ -1,5 +1,6 @@
-"""``abort``, ``undeploy``, ``off``, ``on``, ``delete``, ``acknowledge``, ``silence``, ``close``:
-what people do to models and incidents. The console and the API do the same by the same actions."""
+"""``abort``, ``undeploy``, ``off``, ``on``, ``delete``, ``acknowledge``, ``silence``, ``close``,
+``grade``: what people do to models and incidents. The console and the API do the same by the same
+actions."""
 
 from __future__ import annotations
 
@@ -20,6 +21,12 @@ from windvane.usecases.actions import About, Asked, ModelAction, action_named, p
 from windvane.usecases.publish_routing import PUBLISH
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether it is meant.")]
+RunbookChange = Annotated[
+    str, typer.Option("--runbook-change", help="What its runbook lacks; `none` for nothing.")
+]
+GradeGiven = Annotated[
+    str, typer.Option("--grade", help="What it was: true, harmless or false. Asked, if not given.")
+]
 IncidentName = Annotated[str, typer.Argument(help="The incident's id, as `incidents` lists it.")]
 
 
@@ -221,23 +228,65 @@ def silence(
 
 
 def close(
-    incident: IncidentName, reason: Reason = "", home: Home = None, as_json: AsJson = False
+    incident: IncidentName,
+    grade: GradeGiven = "",
+    runbook_change: RunbookChange = "",
+    reason: Reason = "",
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Close an incident by hand; the reason goes on record.
 
     A monitor that still finds the cause opens another. A broken feed closes by itself.
     """
-    asked = Asked("", cli_actor(), reason, incident=incident)
+    answers = _answers(grade, runbook_change, as_json=as_json)
+    asked = Asked("", cli_actor(), reason, incident=incident, answers=answers)
     act(home, action_named("close", About.INCIDENT), asked, as_json=as_json)
 
 
+def grade(
+    incident: IncidentName,
+    grade: Annotated[str, typer.Argument(help="What it was: true, harmless or false.")],
+    runbook_change: RunbookChange = "",
+    reason: Reason = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what an incident was: monitors are measured by it.
+
+    True: something was wrong, and it mattered. Harmless: something changed, and nobody was hurt.
+    False: nothing had changed. The last word counts, also of what was closed by itself.
+    """
+    answers = {"grade": grade, "runbook_change": runbook_change}
+    asked = Asked("", cli_actor(), reason, incident=incident, answers=answers)
+    act(home, action_named("grade", About.INCIDENT), asked, as_json=as_json)
+
+
+def _answers(grade: str, runbook_change: str, *, as_json: bool) -> dict[str, str]:
+    """What was given; who sits at a terminal is asked for what was not."""
+    if not as_json and sys.stdin.isatty():
+        if not grade:
+            asked = "Was it true, harmless or false (empty: not known yet)?"
+            grade = typer.prompt(asked, default="", show_default=False, err=True)
+        if not runbook_change:
+            asked = "What does its runbook lack (none: nothing)?"
+            runbook_change = typer.prompt(asked, default="", show_default=False, err=True)
+    return {"grade": grade, "runbook_change": runbook_change}
+
+
 def accept(
-    incident: IncidentName, reason: Reason = "", home: Home = None, as_json: AsJson = False
+    incident: IncidentName,
+    grade: GradeGiven = "",
+    runbook_change: RunbookChange = "",
+    reason: Reason = "",
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Accept what changed as the new normal: the reference of its features begins anew.
 
     What came since the incident began is what windows are compared with from now on, and a version
     that stands in goes back. It is for changes of inputs that are meant to stay.
     """
-    asked = Asked("", cli_actor(), reason, incident=incident)
+    answers = _answers(grade, runbook_change, as_json=as_json)
+    asked = Asked("", cli_actor(), reason, incident=incident, answers=answers)
     act(home, action_named("accept", About.INCIDENT), asked, as_json=as_json)

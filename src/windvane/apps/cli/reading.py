@@ -201,6 +201,10 @@ def incidents(
     if one.acknowledged_by:
         out.print(f"{one.acknowledged_by} is on it since {show.moment(one.acknowledged_at or 0.0)}")
     out.print(f"owner {one.owner}   runbook {one.runbook}   since {show.moment(one.since)}")
+    if one.grade:
+        out.print(f"graded {one.grade} by {one.graded_by}")
+    if one.runbook_change:
+        out.print(f"runbook lacks {one.runbook_change}")
     for note in notes:
         out.print(f"  {show.moment(note.at)}  {note.what}")
     for suspect in one.evidence.get("suspects", []):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
 
 import anyio.to_thread
@@ -40,6 +40,7 @@ from windvane.usecases.actions import (
     FilesNotTrusted,
     ModelAction,
     ModelState,
+    Question,
     ServingChecks,
     action_named,
     perform,
@@ -188,11 +189,24 @@ def _wanted_body(action: ModelAction) -> type[ReasonGiven]:
         fields["lasts"] = (
             DurationText, Field(action.lasts, description="For how long, such as `30m` or `2h`.")
         )  # fmt: skip
+    for one in action.questions:
+        fields[one.name] = _answer_field(one)
     if not fields:
         return ReasonGiven
     words = "".join(word.capitalize() for word in action.name.split("-"))
     kind = "Incident" if action.about is About.INCIDENT else ""
     return create_model(f"{kind}{words}Wanted", __base__=ReasonGiven, __doc__=None, **fields)
+
+
+def _answer_field(question: Question) -> tuple[Any, Any]:
+    """The type of an answer in a call's body, and what is said of it."""
+    kind: Any = Annotated[str, StringConstraints(max_length=question.longest)]
+    if question.options:
+        kind = Literal[tuple(value for value in question.options if value or not question.required)]
+    elif question.required:
+        kind = Annotated[str, StringConstraints(min_length=1, max_length=question.longest)]
+    said = " ".join(filter(None, (question.label, question.hint and f"({question.hint})")))
+    return kind, Field(... if question.required else "", description=said)
 
 
 def _add_api(router: APIRouter, action: ModelAction, acting: Acting) -> None:
@@ -208,6 +222,7 @@ def _add_api(router: APIRouter, action: ModelAction, acting: Acting) -> None:
             incident=name if on_incident else "",
             lasts_s=_seconds(getattr(given, "lasts", "")),
             once=_once(request),
+            answers={one.name: getattr(given, one.name) for one in action.questions},
         )
         done = acting.perform(action, asked)
         return ActedOut(
@@ -303,6 +318,8 @@ class _ActionPage:
             back=link("incidents" if on_incident else "models", name), verb=action.verb,
             longest=_LONGEST_REASON, versions=found.versions, version=version,
             lasts=action.lasts and typed.get("lasts", action.lasts),
+            questions=action.questions,
+            answers={one.name: typed.get(one.name, "") for one in action.questions},
             choose=action.about is About.VERSION and not version,
             destructive=action.destructive, possible=bool(found.about),
             confirmed=found.seen,
@@ -320,11 +337,14 @@ class _ActionPage:
             lasts_s = _seconds(field(form, "lasts", 32)) if action.lasts else 0.0
             who = visit_of(request).principal.actor
             confirmed = field(form, "confirmed", _LONGEST_NAME)
+            answers = {one.name: form.get(one.name, "") for one in action.questions}
 
             def act() -> None:
                 model = self._acting.model_of(name) if on_incident else name
                 incident = name if on_incident else ""
-                asked = Asked(model, who, reason, version, incident, lasts_s, confirmed)
+                asked = Asked(
+                    model, who, reason, version, incident, lasts_s, confirmed, answers=answers
+                )
                 self._acting.perform(action, asked)
 
             await anyio.to_thread.run_sync(act)
@@ -353,7 +373,11 @@ def _add_pages(router: APIRouter, page: _ActionPage) -> None:
 
         @needs(action.permission, "incident")
         async def ask_incident(request: Request, incident: str) -> Response:
-            return await page.show(request, incident, "")
+            given = {
+                one.name: request.query_params.get(one.name, "")[: one.longest]
+                for one in action.questions
+            }
+            return await page.show(request, incident, "", typed=given)
 
         @needs(action.permission, "incident")
         async def submit_incident(request: Request, incident: str) -> Response:

@@ -18,7 +18,7 @@ from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
 from windvane.ports.event_log import LogTooSlow, LogUnavailable
 from windvane.ports.trial import TooManyTrials
-from windvane.usecases.actions import ActionRefused
+from windvane.usecases.actions import ActionRefused, BadAnswer
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
 from windvane.usecases.manage_users import BadPassword, BadUser, LastAdmin, UnknownUser
@@ -104,6 +104,7 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (LogUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (BadModelFile, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadGrant, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadAnswer, HTTPStatus.UNPROCESSABLE_ENTITY),
     (ActionRefused, HTTPStatus.CONFLICT),
     (TooManyTrials, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),

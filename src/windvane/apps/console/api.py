@@ -158,7 +158,9 @@ class ModelDetail(ModelOut):
 
 
 class IncidentOut(BaseModel):
-    """The one thing a person is told about one cause. ``acknowledged_by`` "": by nobody yet."""
+    """The one thing a person is told about one cause. ``acknowledged_by`` "": by nobody yet.
+    ``grade`` is true, harmless or false, "" where nobody said; ``runbook_change`` what its runbook
+    lacks, ``none`` for nothing, "" where nobody said."""
 
     id: str
     model: str
@@ -174,6 +176,10 @@ class IncidentOut(BaseModel):
     owner: str
     consumers: list[str]
     runbook: str
+    grade: str
+    graded_by: str
+    graded_at: float | None
+    runbook_change: str
 
 
 class NoteOut(BaseModel):

@@ -19,6 +19,7 @@ import windvane
 from windvane.apps.console.access import Guard, GuardedRoute, needs, public
 from windvane.apps.console.acting import Acting, acting_pages, acting_router
 from windvane.apps.console.admin import admin_router, users_router
+from windvane.apps.console.alert_pages import alert_router
 from windvane.apps.console.answering import (
     NoSuchName,
     NoSuchPage,
@@ -31,6 +32,7 @@ from windvane.apps.console.control_metrics import CONTROL, control_series
 from windvane.apps.console.csv_routes import csv_router
 from windvane.apps.console.curl import GatewayAddress
 from windvane.apps.console.drift_pages import drift_router
+from windvane.apps.console.digest_pages import digest_router
 from windvane.apps.console.hashing import HashingThreads, TooManyAttempts
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.installation import Installation
@@ -43,6 +45,7 @@ from windvane.apps.console.metrics import RECORDERS, recorder_series, render
 from windvane.apps.console.model_api import model_api_router
 from windvane.apps.console.model_pages import model_router
 from windvane.apps.console.pages import page_router
+from windvane.apps.console.postmortem_pages import postmortem_router
 from windvane.apps.console.quality import QualityReader
 from windvane.apps.console.quarantine_pages import quarantine_router
 from windvane.apps.console.read_api import read_router
@@ -191,6 +194,9 @@ def make_app(
     for made in (key_pages, limit_pages, user_pages):
         app.include_router(made(installation, reads, clock, pages))
     app.include_router(silence_router(reads, clock, pages))
+    app.include_router(alert_router(reads, clock, pages))
+    app.include_router(digest_router(reads, clock, pages, expire_after_s))
+    app.include_router(postmortem_router(reads, clock, pages))
     app.include_router(quarantine_router(store, reads, clock, pages))
     app.include_router(page_router(reads, clock, pages, memory, ready))
     address = gateway or GatewayAddress()

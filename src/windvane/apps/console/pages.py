@@ -20,6 +20,7 @@ from windvane.apps.console.asking import IncidentsQuery, ModelsQuery, load_model
 from windvane.apps.console.evidence import evidence_of, tenant_of_incident
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.overview import TONES
+from windvane.apps.console.postmortem_pages import item_row, postmortem_path
 from windvane.apps.console.readiness import ReadinessService
 from windvane.apps.console.reading import MOST_INCIDENTS, load_decision, load_incidents
 from windvane.apps.console.rendering import Pages, begin
@@ -98,6 +99,8 @@ def page_router(
             values_hidden=not may(who, Action.SEE_VALUES, page.file), near=page.near,
             tenant=tenant_of_incident(page.incident),
             drawn=[spec.name for spec in page.file.schema] if page.live else [],
+            items=[item_row(item, clock.now(), who, page.file) for item in page.items],
+            postmortem=postmortem_path(page.incident.id),
         )  # fmt: skip
 
     @router.get("/decisions/{decision:path}")

@@ -30,6 +30,7 @@ from windvane.ports.control_store import (
     VersionRecord,
     WindowVerdict,
 )
+from windvane.ports.incidents import ActionItem
 from windvane.usecases.explain_runtime import is_watched
 from windvane.usecases.gather_answers import Answers, gather_answers
 from windvane.usecases.monitors.base import NO_SUBJECT
@@ -70,6 +71,7 @@ _NAMES = 200
 _SLOW_LOOKS = 24
 _OF_INCIDENT = 12
 _NEAR_S, _NEAR_WINDOWS = 3_600.0, 3
+_ITEMS = 100
 
 
 @lru_cache(maxsize=64)
@@ -133,7 +135,8 @@ class IncidentPage:
     """An incident, its notes, and the decisions behind them by id. ``watched``: the model is
     served elsewhere. ``newest``: what became of the requests of the newest window that has some,
     empty where none of the last has or the incident is over. ``near``: other decisions on the model
-    shortly before or at its onset, oldest first; None where not all of then are at hand."""
+    shortly before or at its onset, oldest first; None where not all of then are at hand. ``items``
+    are to be done after it."""
 
     incident: Incident
     notes: tuple[IncidentNote, ...]
@@ -143,6 +146,7 @@ class IncidentPage:
     file: ModelFile
     newest: Tally = field(default_factory=Tally)
     near: tuple[Decision, ...] | None = ()
+    items: tuple[ActionItem, ...] = ()
 
 
 def load_model_page(
@@ -264,7 +268,8 @@ def load_incident(tx: Tx, incident: str, now: float, *, values: bool) -> Inciden
         sketches = tx.sketches(found.model, recent.read_from, float("inf"))
         newest = series(sketches, recent).newest(RECENT_WINDOWS)
     near = _near_onset(tx, found, parse_duration(file.watch.window), frozenset(names))
-    return IncidentPage(found, notes, decisions, live, watched, file, newest, near)
+    items = tuple(tx.action_items(_ITEMS, incident=found.id))
+    return IncidentPage(found, notes, decisions, live, watched, file, newest, near, items)
 
 
 def _near_onset(

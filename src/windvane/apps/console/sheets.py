@@ -22,7 +22,8 @@ from windvane.usecases.monitors import about
 
 _DECISION = ("at", "id", "action", "subject", "outcome", "code", "sentence", "actor", "reason")
 _INCIDENT = ("opened_at", "since", "closed_at", "id", "model", "kind", "severity", "title", "owner",
-             "runbook", "acknowledged_by", "acknowledged_at")  # fmt: skip
+             "runbook", "acknowledged_by", "acknowledged_at", "grade", "graded_by", "graded_at",
+             "runbook_change")  # fmt: skip
 
 
 def models_sheet(cards: Sequence[ModelCard]) -> Sheet:
@@ -47,7 +48,7 @@ def incidents_sheet(found: Iterable[Incident]) -> Sheet:
         (
             moment(i.opened_at), moment(i.since), moment(i.closed_at), i.id, i.model, i.kind,
             i.severity, i.title, i.owner, i.runbook, i.acknowledged_by,
-            moment(i.acknowledged_at),
+            moment(i.acknowledged_at), i.grade, i.graded_by, moment(i.graded_at), i.runbook_change,
         )
         for i in found
     ]  # fmt: skip

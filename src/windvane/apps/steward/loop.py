@@ -32,6 +32,7 @@ from windvane.usecases.recorded_until import (
     unlogged_bytes,
 )
 from windvane.usecases.roll_back_offline import record_pending
+from windvane.usecases.send_digest import DigestPlan, queue_digests
 
 _log = logging.getLogger(__name__)
 _WINDOWS_A_TURN = 20
@@ -68,6 +69,8 @@ class Steward:
         pending: PendingRollbacks | None = None,
         upkeep_log: EventLog | None = None,
         background: Callable[[Callable[[], None]], None] = at_once,
+        digests: Sequence[DigestPlan] = (),
+        console_url: str = "",
     ) -> None:
         self._holder = holder
         self._store = store
@@ -80,6 +83,7 @@ class Steward:
         self._pending_error = ""
         self._upkeep_log = upkeep_log or log
         self._background = background
+        self._digests, self._console_url = tuple(digests), console_url
         self._retention = retention or Retention()
         self._retained = Turn()
         self._log_tidy_at = 0.0
@@ -180,6 +184,13 @@ class Steward:
         except Exception:
             _log.exception("what is old was not removed; trying again")
         self._background(self._tidy_log)
+        try:
+            if queue_digests(
+                self._store, self._clock, self._digests, self._expire_after_s, self._console_url
+            ):
+                self._wake()
+        except Exception:
+            _log.exception("the weekly digest was not written; trying again")
 
     def _tidy_log(self) -> None:
         now = self._clock.wall()

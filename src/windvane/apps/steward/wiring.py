@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
@@ -29,6 +30,7 @@ from windvane.usecases.deliver_effects import make_lanes
 from windvane.usecases.notify_people import Outlets
 from windvane.usecases.office_hours import make_office_hours
 from windvane.usecases.read_settings import Channel, Settings, find_settings
+from windvane.usecases.send_digest import DigestPlan
 
 
 class LazyMirror:
@@ -114,4 +116,9 @@ def steward(
         pending=FilePendingRollbacks(given.pending_folder),
         upkeep_log=DeltaEventLog(given.log_root, given.log_storage),
         background=background,
+        digests=[
+            DigestPlan(tuple(d.to), d.team, d.day, d.hour, ZoneInfo(d.timezone))
+            for d in given.digests
+        ],
+        console_url=given.console_url,
     )

@@ -11,6 +11,8 @@ from windvane.core.alerting.cause import CauseGroup, CauseKind
 
 _MOST_FEATURES = 3
 _MOST_TENANTS = 3
+_MOST_REQUESTS = 5
+_LONGEST_ID = 64
 _LEAST_SHARE = 0.01
 _NO_NAMES: frozenset[str] = frozenset()
 
@@ -57,15 +59,32 @@ def notification_lines(told: IncidentNotice, moment: Moment) -> list[str]:
     evidence = told.evidence or {}
     lines = [told.title, f"since: {moment(told.since)} ({_span(told.now - told.since)} ago)"]
     lines += [f"also: {line}" for line in told.also]
-    lines += [f"changed: {line}" for line in _changes(evidence, told.private)]
-    lines += [f"measured: {line}" for line in _quality(evidence)]
-    lines += [f"hurts: {line}" for line in _whom(evidence)]
+    lines += _found(evidence, told.private)
     lines += [f"done: {line}" for line in told.done]
-    lines += [f"last known good: {line}" for line in _last_good(evidence, moment)]
+    lines += _good(evidence, moment)
+    lines += [f"requests: {line}" for line in _requests(evidence, moment)]
     asked = _TO_DO[told.kind.responds_to].format(
         subject=_subject(told), incident=told.incident, model=told.model
     )
     return [*lines, f"to do: {asked}", f"owner: {told.owner}", f"runbook: {told.runbook}"]
+
+
+def evidence_lines(
+    evidence: Mapping[str, Any], private: Collection[str], moment: Moment
+) -> list[str]:
+    """What an incident's evidence says: what changed from what to what, whom it hurts and what was
+    good. Values of ``private`` features are left out."""
+    return [*_found(evidence, private), *_good(evidence, moment)]
+
+
+def _found(evidence: Mapping[str, Any], private: Collection[str]) -> list[str]:
+    lines = [f"changed: {line}" for line in _changes(evidence, private)]
+    lines += [f"measured: {line}" for line in _quality(evidence)]
+    return lines + [f"hurts: {line}" for line in _whom(evidence)]
+
+
+def _good(evidence: Mapping[str, Any], moment: Moment) -> list[str]:
+    return [f"last known good: {line}" for line in _last_good(evidence, moment)]
 
 
 def describe_change(histogram: Mapping[str, Any], *, show_values: bool = True) -> str:
@@ -142,6 +161,19 @@ def _whom(evidence: Mapping[str, Any]) -> list[str]:
     more = len(shown) - _MOST_TENANTS
     named = ", ".join(shown[:_MOST_TENANTS]) + (f" and {more} more" if more > 0 else "")
     return [f"{'tenant' if len(shown) == 1 else 'tenants'} {named}"]
+
+
+def _requests(evidence: Mapping[str, Any], moment: Moment) -> list[str]:
+    """By which they are found in the log: whose, when and their ids, nothing of what was in
+    them."""
+    named: dict[str, str] = {}
+    for row in evidence.get("samples", []):
+        # Its client chose it.
+        if name := "".join(str(row.get("request_id") or "").split())[:_LONGEST_ID]:
+            at = row.get("ts")
+            when = f" at {moment(at)}" if isinstance(at, int | float) else ""
+            named.setdefault(name, f"{row.get('tenant', '')} {name}{when}".strip())
+    return [", ".join(list(named.values())[:_MOST_REQUESTS])] if named else []
 
 
 def _last_good(evidence: Mapping[str, Any], moment: Moment) -> list[str]:

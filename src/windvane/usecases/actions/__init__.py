@@ -7,18 +7,22 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
 from windvane.usecases.actions.accept_change import AcceptChange
 from windvane.usecases.actions.acknowledge import Acknowledge
+from windvane.usecases.actions.action_items import AddActionItem, SetActionItem
 from windvane.usecases.actions.base import (
     About,
     ActionRefused,
     Asked,
+    BadAnswer,
     Done,
     ModelAction,
     ModelState,
+    Question,
     ServingChecks,
 )
 from windvane.usecases.actions.close_incident import CloseIncident, is_closable
 from windvane.usecases.actions.delete import DeleteModel, DeleteVersion
 from windvane.usecases.actions.deploy import Deploy, FilesNotTrusted
+from windvane.usecases.actions.grade_incident import GradeIncident
 from windvane.usecases.actions.roll_back import Abort, RollBack
 from windvane.usecases.actions.silence import LiftSilence, SilenceIncident, SilenceModel
 from windvane.usecases.actions.trust import DistrustVersion, TrustVersion
@@ -43,6 +47,9 @@ ACTIONS: tuple[ModelAction, ...] = (
     SilenceIncident(),
     CloseIncident(),
     AcceptChange(),
+    GradeIncident(),
+    AddActionItem(),
+    SetActionItem(),
 )
 
 
@@ -68,10 +75,12 @@ __all__ = [
     "About",
     "ActionRefused",
     "Asked",
+    "BadAnswer",
     "Done",
     "FilesNotTrusted",
     "ModelAction",
     "ModelState",
+    "Question",
     "ServingChecks",
     "action_named",
     "is_closable",

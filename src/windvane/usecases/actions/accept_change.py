@@ -18,6 +18,13 @@ from windvane.usecases.actions.base import (
     Occurrence,
 )
 from windvane.usecases.actions.close_incident import begin_anew, members_of
+from windvane.usecases.actions.grade_incident import (
+    GRADE,
+    RUNBOOK_CHANGE,
+    graded,
+    grading_facts,
+    grading_words,
+)
 from windvane.usecases.change_deployment import change_deployment
 from windvane.usecases.monitors import cause_kinds
 from windvane.usecases.monitors.sudden_shift import SuddenShift
@@ -44,6 +51,7 @@ class AcceptChange(ModelAction):
     permission = Action.CLOSE_INCIDENT
     about = About.INCIDENT
     record = "accept_change"
+    questions = (GRADE, RUNBOOK_CHANGE)
 
     def fits_incident(self, incident: Incident, actor: str) -> bool:
         del actor
@@ -59,7 +67,8 @@ class AcceptChange(ModelAction):
         )
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
-        held = self._open(tx, asked)
+        held = graded(self._open(tx, asked), asked, when)
+        tx.put_incident(held)
         accepted = [cause for monitor, cause in members_of(held) if monitor.name == _MONITOR.name]
         for cause in accepted:
             begin_anew(tx, held, _MONITOR, cause)
@@ -71,11 +80,13 @@ class AcceptChange(ModelAction):
         change = CauseChange(
             held.id, cause_of(held, kinds), held.since, left, (), ended, held.sources
         )
+        said = grading_words(asked)
         told = leave_incident(
             tx, read_model_file(tx.model(held.model).text), change, kinds,
-            now=when.now, decision=when.decision, lines=(message, *lines),
+            now=when.now, decision=when.decision,
+            lines=(*((said,) if said else ()), message, *lines),
         )  # fmt: skip
-        facts = {"why": asked.reason, "sources": list(held.sources)}
+        facts = {"why": asked.reason, "sources": list(held.sources), **grading_facts(asked)}
         return Done(f"incident {held.id}", "INC-114", message, facts, (*told, *changed))
 
     def _open(self, tx: Tx, asked: Asked) -> Incident:

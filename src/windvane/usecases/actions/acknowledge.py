@@ -44,7 +44,15 @@ class Acknowledge(ModelAction):
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         held = self._open(tx, asked)
-        tx.put_incident(replace(held, acknowledged_by=asked.by, acknowledged_at=when.now))
+        first = held.first_acknowledged_at
+        tx.put_incident(
+            replace(
+                held,
+                acknowledged_by=asked.by,
+                acknowledged_at=when.now,
+                first_acknowledged_at=when.now if first is None else first,
+            )
+        )
         message = f"{asked.by} is on it"
         why = f": {asked.reason}" if asked.reason else ""
         tx.add_note(held.id, IncidentNote(when.now, f"{message}{why}", when.decision))

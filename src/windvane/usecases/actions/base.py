@@ -49,13 +49,36 @@ class About(enum.StrEnum):
     INCIDENT = "incident"
 
 
+class BadAnswer(ActionRefused):
+    """What an action asks for was answered by something that it does not take."""
+
+    code: ClassVar[str] = "ACT-102"
+    hint = "docs/reference/http.md says what each action takes"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an action asks for beyond the reason, under ``name``. ``options`` are the values that
+    may be, each with its words for a form; none for a text of at most ``longest`` characters.
+    ``kind`` is that of an HTML input. "" is an answer unless it is ``required``."""
+
+    name: str
+    label: str
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    hint: str = ""
+    kind: str = "text"
+    longest: int = 500
+    required: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What somebody asks for: ``by`` whom and why (``reason``), for the record. ``version`` and
     ``incident`` where the action is about one; ``lasts_s`` where it ends by itself (seconds).
 
     ``confirmed`` is the `ModelAction.prospect` that somebody saw, "" where nobody looked. ``once``
-    names the request: repeated by the same actor it is done once.
+    names the request: repeated by the same actor it is done once. ``answers`` are those to the
+    action's questions, by name.
     """
 
     model: str
@@ -66,6 +89,11 @@ class Asked:
     lasts_s: float = 0.0
     confirmed: str = ""
     once: str = ""
+    answers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def answer(self, name: str) -> str:
+        """Without blanks around it; "" where there is none."""
+        return self.answers.get(name, "").strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +163,7 @@ class ModelAction(ABC):
     destructive: ClassVar[bool] = False
     record: ClassVar[str]  # the decision's action
     lasts: ClassVar[str] = ""  # the duration that is proposed, where it ends by itself
+    questions: ClassVar[tuple[Question, ...]] = ()
 
     def fits(self, state: ModelState) -> bool:
         """Whether it is worth proposing as things are. What refuses it in the end is
@@ -183,6 +212,7 @@ class ModelAction(ABC):
         it would do another thing than was confirmed."""
         if asked.once and (before := self._done_before(store, asked)) is not None:
             return before
+        check_answers(self.questions, asked.answers)
         self.check(store, asked, checks)
         with store.begin(self.locks(asked)) as tx:
             tx.model(asked.model)
@@ -216,3 +246,24 @@ class ModelAction(ABC):
         about = asked.incident or "/".join(filter(None, (asked.model, asked.version)))
         named = hashlib.sha256(f"{asked.by}\0{asked.once}".encode()).hexdigest()[:16]
         return f"{about}/{self.name}/{named if asked.once else secrets.token_hex(8)}"
+
+
+def check_answers(questions: Sequence[Question], answers: Mapping[str, str]) -> None:
+    """Raises BadAnswer, which names the question and what it takes."""
+    if strange := sorted(answers.keys() - {one.name for one in questions}):
+        raise BadAnswer(f"{strange[0][:64]!r} is not asked for")
+    for one in questions:
+        given = answers.get(one.name, "").strip()
+        if not given:
+            if one.required:
+                raise BadAnswer(f"{one.name} is missing", hint=one.hint or one.label)
+        elif one.options and given not in one.options:
+            raise BadAnswer(f"{one.name} is {given[:64]!r}", hint=f"one of {_listed(one.options)}")
+        elif len(given) > one.longest:
+            raise BadAnswer(
+                f"{one.name} has {len(given):,} characters, {one.longest:,} are the most"
+            )
+
+
+def _listed(options: Mapping[str, str]) -> str:
+    return ", ".join(value for value in options if value)

@@ -19,6 +19,13 @@ from windvane.usecases.actions.base import (
     ModelAction,
     Occurrence,
 )
+from windvane.usecases.actions.grade_incident import (
+    GRADE,
+    RUNBOOK_CHANGE,
+    graded,
+    grading_facts,
+    grading_words,
+)
 from windvane.usecases.monitors import Monitor, cause_kinds, monitor_named
 from windvane.usecases.notify_people import follow_incident
 
@@ -42,6 +49,7 @@ class CloseIncident(ModelAction):
     permission = Action.CLOSE_INCIDENT
     about = About.INCIDENT
     record = "close_incident"
+    questions = (GRADE, RUNBOOK_CHANGE)
 
     def fits_incident(self, incident: Incident, actor: str) -> bool:
         del actor
@@ -58,11 +66,13 @@ class CloseIncident(ModelAction):
         held = self._closable(tx, asked.incident)
         for monitor, cause in members_of(held):
             begin_anew(tx, held, monitor, cause)
-        tx.put_incident(replace(held, closed_at=when.now, members=()))
+        tx.put_incident(replace(graded(held, asked, when), closed_at=when.now, members=()))
         message = f"closed by hand: {asked.reason}" if asked.reason else "closed by hand"
-        tx.add_note(held.id, IncidentNote(when.now, message, when.decision))
+        for line in filter(None, (grading_words(asked), message)):
+            tx.add_note(held.id, IncidentNote(when.now, line, when.decision))
         effects = follow_incident(held, Happening.RESOLVED)
-        return Done(f"incident {held.id}", "INC-100", message, {"why": asked.reason}, effects)
+        facts = {"why": asked.reason, **grading_facts(asked)}
+        return Done(f"incident {held.id}", "INC-100", message, facts, effects)
 
     def _closable(self, tx: Tx, incident: str) -> Incident:
         held = tx.incident(incident)
