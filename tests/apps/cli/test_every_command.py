@@ -42,7 +42,7 @@ NO_HOME = {
 ELSEWHERE = {
     "backtest", "check",
     "up", "restart", "demo", "train", "register", "watch", "profile", "optimize", "import-events",
-    "replay-decision", "environments", "restore", "user add", "user password",
+    "replay-decision", "labels sample", "labels import", "environments", "restore", "user add", "user password",
 }  # fmt: skip
 FILE = "model: a-model-with-a-rather-long-name\nfeatures: {v: {f: {type: number}}}\n"
 MODEL = "a-model-with-a-rather-long-name"
