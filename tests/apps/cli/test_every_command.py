@@ -42,7 +42,8 @@ NO_HOME = {
 ELSEWHERE = {
     "backtest", "check",
     "up", "restart", "demo", "train", "register", "watch", "profile", "optimize", "import-events",
-    "replay-decision", "labels sample", "labels import", "environments", "restore", "user add", "user password",
+    "replay-decision", "environments", "restore", "user add", "user password", "labels sample",
+    "labels import",
 }  # fmt: skip
 FILE = "model: a-model-with-a-rather-long-name\nfeatures: {v: {f: {type: number}}}\n"
 MODEL = "a-model-with-a-rather-long-name"
