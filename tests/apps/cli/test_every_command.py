@@ -166,6 +166,7 @@ def words_of(command: str, home: Path) -> list[str]:
         "user remove": ["ana"],
         "completion": ["bash"],
         "explain-code": ["GAT-101"],
+        "quality": [MODEL],
     }.get(command, [])
 
 

@@ -103,6 +103,13 @@ def test_the_page_can_be_followed(
     for metric in ("AUC", "accuracy", "brier", "log_loss"):
         assert f"\n{metric} " in taken.stdout
     assert f"from {len(lines)} sampled labels by ana; 95% intervals" in taken.stdout
+    found = json.loads(call(home, f"quality {MODEL} --since 7d --json").stdout)
+    (line,) = found["quality"]
+    assert (line["how"], line["version"], line["rows"]) == ("sampled labels", "2", len(lines))
+    assert line["lower"] < line["value"] < line["upper"]
+    shown = call(home, f"quality {MODEL} --since 7d").stdout
+    assert f"{line['lower']:.3f} to {line['upper']:.3f}" in shown
+    assert "an estimate is no measurement" in shown
     once_more = json.loads(call(home, f"{take} --json").stdout)
     assert once_more["known"] is True
     assert once_more["facts"]["labelled"] == len(lines)

@@ -32,6 +32,7 @@ from windvane.ports.control_store import (
 )
 from windvane.usecases.explain_runtime import is_watched
 from windvane.usecases.monitors.cells import EVERYONE, CellRow
+from windvane.usecases.monitors.estimates import Estimates
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
@@ -109,6 +110,7 @@ class ModelPage:
     features: WindowVerdict | None
     drift: WindowVerdict | None
     outcomes: tuple[WindowVerdict, ...]
+    estimate: WindowVerdict | None
     sounding: Mapping[str, StreamState]
     objectives: tuple[ObjectiveReading, ...]
     closed: tuple[Incident, ...]
@@ -169,6 +171,7 @@ def load_model_page(
         features=_with_readings(tx, name),
         drift=_first(tx.verdicts(name, TrainingDrift.name, 0.0, 1)),
         outcomes=tuple(tx.verdicts(name, Outcomes.name, 0.0, 24)),
+        estimate=_first(tx.verdicts(name, Estimates.name, 0.0, 1)),
         sounding=_sounding(states),
         objectives=read_objectives(file, states),
         closed=tuple(i for i in incidents if i.closed_at is not None)[:10],
