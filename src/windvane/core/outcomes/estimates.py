@@ -292,7 +292,9 @@ def judge_estimate(facts: EstimateFacts, policy: EstimatePolicy, now: float) -> 
         return Verdict(Outcome.HOLD, "OUT-423", sentence, wanted)
     failed = failed_checks(facts, policy)
     if failed:
-        worst = max(failed, key=lambda one: abs(one.observed - one.expected) / one.error)
+        worst = max(
+            failed, key=lambda one: abs(one.observed - one.expected) / max(one.error, 1e-12)
+        )
         of = f"tenant {worst.subject}" if worst.subject else "all tenants together"
         more = f", and {len(failed) - 1:,} more" if len(failed) > 1 else ""
         sentence = (
