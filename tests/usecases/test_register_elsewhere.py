@@ -15,7 +15,9 @@ from usecases.test_train_version import FILE, MODEL, ManualClock, table
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.mlflow import MlflowRegistry
 from windvane.adapters.sql import SqlControlStore
+from windvane.core.drift import unpack_arrays
 from windvane.core.execution import RuntimeName
+from windvane.core.outcomes import Calibration, estimate
 from windvane.core.task import Contract, TaskSpec
 from windvane.inference.elsewhere import ElsewhereRuntime
 from windvane.ports.learner import TrainingData
@@ -46,9 +48,9 @@ def stores(tmp_path: Path, migrated_file: Path, registry: MlflowRegistry) -> Ite
     store.close()
 
 
-def answered(scores: Any = None) -> TrainingData:
+def answered(scores: Any = None, data: TrainingData | None = None) -> TrainingData:
     """The table with what a service answered, in the column `score`."""
-    data = table()
+    data = data or table()
     if scores is None:
         scores = np.clip(data.labels * 0.4 + np.linspace(0.1, 0.5, data.rows), 0.0, 1.0).tolist()
     return replace(data, columns={**data.columns, "score": scores})
@@ -76,6 +78,17 @@ def test_its_past_answers_are_the_baseline_and_nothing_is_run(stores: Stores) ->
     with pytest.raises(Exception, match="it is served elsewhere"):
         predictor.predict([(1.0, "AA", None)])
     predictor.close()
+
+
+def test_its_holdout_says_what_its_answers_are_worth(stores: Stores) -> None:
+    version = watch(stores, answered(data=table(2_500))).version
+    with stores.store.read() as tx:
+        kept = tx.version(MODEL, version.version).calibration
+    calibration = Calibration.of_arrays(unpack_arrays(kept))
+    counts = calibration.rows.sum(axis=0)
+    found = estimate(calibration, counts, 0.025)
+    assert counts.sum() == version.metrics["holdout_rows"]
+    assert found.value == pytest.approx(version.metrics["auc"], abs=1e-3), "of the holdout itself"
 
 
 def test_a_poor_model_is_watched_all_the_same_unless_its_file_asks_for_more(

@@ -29,19 +29,28 @@ from windvane.core.drift import (
 )
 from windvane.core.journal import Decision
 from windvane.core.outcomes import (
+    CalibrationCheck,
     CellFacts,
+    Estimate,
+    EstimateFacts,
+    EstimatePolicy,
     LabelFacts,
     LabelFault,
     LabelPolicy,
     Level,
     OutcomeFacts,
     OutcomePolicy,
+    SampledFacts,
+    SampledMetric,
+    SampledPolicy,
     ShareReading,
     Shift,
     ShiftPolicy,
     ShiftState,
+    judge_estimate,
     judge_labels,
     judge_outcomes,
+    judge_sampled_labels,
     judge_shift,
 )
 from windvane.core.outcomes import Reading as TruthReading
@@ -159,6 +168,26 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
         st.builds(OutcomeFacts, st.just("3"), QUALITY, SHARE | st.none()),
         st.builds(OutcomePolicy, SHARE),
     ),
+    "estimates": st.tuples(
+        st.builds(
+            EstimateFacts, st.just("3"), st.just("auc"), st.just(0.0), st.just(60.0),
+            st.none() | st.builds(Estimate, SHARE, SHARE, SHARE, COUNT, SHARE),
+            st.tuples(
+                st.builds(CalibrationCheck, st.sampled_from(["", "AA"]), COUNT, SHARE, SHARE, SHARE,
+                          st.floats(1, 1e6))
+            ),
+            st.booleans(),
+        ),
+        st.builds(EstimatePolicy, SHARE | st.none()),
+    ),
+    "sampled_labels": st.tuples(
+        st.builds(
+            SampledFacts, st.just("s"), st.just("3"), st.just(0.0), st.just(60.0), COUNT, COUNT,
+            COUNT, st.just("ana"), st.booleans(), st.just("d"), QUALITY, SHARE | st.none(),
+            st.dictionaries(st.just("brier"), st.builds(SampledMetric, SHARE, SHARE, SHARE)),
+        ),
+        st.builds(SampledPolicy, SHARE | st.none()),
+    ),
     "truth_shift": st.tuples(
         st.builds(
             CellFacts, st.sampled_from(["", "tenant AA"]), st.floats(0, 1e10), COUNT,
@@ -222,6 +251,8 @@ JUDGED: dict[str, Any] = {
     "rollout.gate": judge_gate,
     "acceptance": judge_candidate,
     "outcomes": judge_outcomes,
+    "estimates": judge_estimate,
+    "sampled_labels": judge_sampled_labels,
     "labels": lambda facts, policy, now: judge_labels(facts, policy, now)[0],
     "truth_shift": lambda facts, policy, now: judge_shift(facts, policy, now)[0],
 }

@@ -76,7 +76,8 @@ class ModelRecord:
 class VersionRecord:
     """A registered version of a ``task``. ``features`` are those of the contract that it takes,
     ``views`` the sources that they come from; ``baseline`` is the packed history of its training
-    data, by the layout ``layout_id``; ``lineage`` says how to make it again."""
+    data, by the layout ``layout_id``; ``lineage`` says how to make it again. ``calibration`` is
+    what its holdout says of each bin of its answers, packed, "" for nothing."""
 
     model: str
     version: str
@@ -90,6 +91,7 @@ class VersionRecord:
     created_at: float
     features: tuple[str, ...] = ()
     task: str = "binary"
+    calibration: str = ""
 
 
 @dataclass(frozen=True, slots=True)

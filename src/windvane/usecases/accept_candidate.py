@@ -23,7 +23,7 @@ from windvane.core.acceptance import (
     over_time,
 )
 from windvane.core.conformance import check_value
-from windvane.core.drift import Baseline, build_baseline, calibration_seconds
+from windvane.core.drift import Baseline, build_baseline, calibration_seconds, pack_arrays
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import BACKGROUND_FILE, PARITY_FILE, Background
 from windvane.core.journal import Decision
@@ -35,6 +35,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, VersionRecord
 from windvane.ports.learner import Columns, TrainingData
 from windvane.ports.registry import Registry
+from windvane.usecases.calibrate_answers import calibrate
 from windvane.usecases.count_rows import Rows, count_rows, fit_layout
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 
@@ -135,7 +136,7 @@ class Proposal:
     candidate: Servable
     used: Sequence[FeatureSpec]
     facts: CandidateFacts
-    metrics: Mapping[str, float]
+    evaluation: Evaluation
     params: Mapping[str, Any]
     tags: Mapping[str, str]
     lineage: Mapping[str, Any]
@@ -234,7 +235,7 @@ def accept(
             files,
             signature={spec.name: spec.type.value for spec in offered.used},
             params=offered.params,
-            metrics=offered.metrics,
+            metrics=offered.evaluation.metrics,
             tags=tags,
             seal=stores.seal,
         )
@@ -245,12 +246,13 @@ def accept(
         manifest=registered.manifest,
         layout_id=layout.id,
         views=tuple(dict.fromkeys(spec.view for spec in offered.used)),
-        metrics=offered.metrics,
+        metrics=offered.evaluation.metrics,
         lineage={**tags, **lineage, "run_id": registered.run_id},
         baseline=baseline.to_bytes(),
         created_at=stores.clock.now(),
         features=tuple(spec.name for spec in offered.used),
         task=about.file.contract.task.kind,
+        calibration=_calibration(about, layout, offered.evaluation),
     )
     with stores.store.begin() as tx:
         tx.put_layout(layout)
@@ -258,6 +260,14 @@ def accept(
         name = f"register/{record.version}"
         tx.decide(decision(name, f"version {record.version}", "register", stores.clock.now()))
     return Trained(record, verdict)
+
+
+def _calibration(about: Applied, layout: Layout, found: Evaluation) -> str:
+    """What the holdout says of each bin of the version's answers, packed; "" for nothing."""
+    made = calibrate(
+        make_task(about.file.contract.task), layout, found.outputs, found.labels, found.times
+    )
+    return "" if made is None else pack_arrays(made.arrays())
 
 
 def champion_said(facts: CandidateFacts) -> str:
@@ -325,6 +335,8 @@ class Evaluation:
     at."""
 
     outputs: Outputs
+    labels: NDArray[np.float64]
+    times: NDArray[np.float64]
     metrics: Mapping[str, float]
     quality: Quality
     naive: float | None
@@ -350,7 +362,9 @@ def evaluate(candidate: Servable, holdout: TrainingData, task: Task, alpha: floa
     if gaps is not None:
         found_over = Quality.of_losses(task.metric, gaps, alpha)
         over = over_time(found_over, gaps - gaps.mean(), holdout.times, alpha)
-    return Evaluation(outputs, metrics, quality, task.naive(holdout.labels), over)
+    return Evaluation(
+        outputs, holdout.labels, holdout.times, metrics, quality, task.naive(holdout.labels), over
+    )
 
 
 def some_rows(data: TrainingData, rows: int) -> TrainingData:

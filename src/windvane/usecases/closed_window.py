@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift import Baseline
+from windvane.core.outcomes import Calibration
 from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import Deployment, WindowKey
 from windvane.usecases.count_rows import views_of
@@ -51,9 +52,9 @@ class ClosedWindow:
     ``watched_since`` is the start of the first window that was ever judged (s). ``complete``: no
     spool is missing whose events may belong to it, so what is not there did not happen.
     ``keyless`` are tenants that had keys, all of which are revoked or have expired. ``holdout`` are
-    the champion's own metrics on rows that it did not learn from. ``answers``: what each version
-    answered, by arm. ``learned`` gives what a monitor put beside its rows (see `Judged`), of
-    subjects that have something.
+    the champion's own metrics on rows that it did not learn from, ``calibration`` what those say of
+    each bin of its answers. ``answers``: what each version answered, by arm. ``learned`` gives what
+    a monitor put beside its rows (see `Judged`), of subjects that have something.
     """
 
     file: ModelFile
@@ -69,6 +70,7 @@ class ClosedWindow:
     keyless: frozenset[str] = frozenset()
     layouts: Mapping[str, Layout] = field(default_factory=dict[str, Layout])
     holdout: Mapping[str, float] = field(default_factory=dict[str, float])
+    calibration: Calibration | None = None
     answers: tuple[Answers, ...] = ()
     learned: Learned = _nothing
 

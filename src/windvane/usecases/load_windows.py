@@ -9,7 +9,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from windvane.core.drift import Baseline
+from windvane.core.drift import Baseline, unpack_arrays
+from windvane.core.outcomes import Calibration
 from windvane.core.routing import NO_SAMPLE
 from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import (
@@ -41,12 +42,13 @@ LearnedFrom: TypeAlias = Callable[[str], Learned]
 
 @dataclass(frozen=True, slots=True)
 class _Champion:
-    """What windows are counted and compared by: the champion's layout, training data and metrics
-    on its holdout."""
+    """What windows are counted and compared by: the champion's layout, training data, and metrics
+    and calibration on its holdout."""
 
     layout: Layout
     baseline: Baseline
     holdout: Mapping[str, float]
+    calibration: Calibration | None
 
 
 @dataclass
@@ -242,7 +244,8 @@ def load_window(
     )
     return ClosedWindow(
         file, policy, live, layout, champion.baseline, start, sketches, counts,
-        progress.began, complete, _keyless(keys, start), layouts, champion.holdout, answers,
+        progress.began, complete, _keyless(keys, start), layouts, champion.holdout,
+        champion.calibration, answers,
     )  # fmt: skip
 
 
@@ -252,7 +255,9 @@ def _champion(tx: Tx, live: Deployment, cache: WindowCache) -> _Champion:
         record = tx.version(live.model, live.champion)
         layout = tx.layout(record.layout_id)
         baseline = Baseline.from_bytes(record.baseline)
-        held = (live.champion, _Champion(layout, baseline, record.metrics))
+        packed = record.calibration
+        calibration = Calibration.of_arrays(unpack_arrays(packed)) if packed else None
+        held = (live.champion, _Champion(layout, baseline, record.metrics, calibration))
         cache.champions[live.model] = held
     return held[1]
 

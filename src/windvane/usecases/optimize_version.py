@@ -126,7 +126,7 @@ def optimize_version(
                 parity,
                 over_naive=evaluation.over_naive,
             ),
-            metrics=evaluation.metrics,
+            evaluation=evaluation,
             params={"optimized": options.how.value, "from_version": record.version},
             tags={"table": options.table, "optimized_from": record.version},
             lineage=lineage,

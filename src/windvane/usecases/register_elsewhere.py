@@ -127,7 +127,7 @@ def register_elsewhere(
         candidate=RecordedAnswers(outputs, inputs, contract.task.kind),
         used=used,
         facts=CandidateFacts(data.rows, duplicates(data), found.quality, None, parity),
-        metrics=found.metrics,
+        evaluation=found,
         params={"registered": "served elsewhere"},
         tags=tags,
         lineage={"runtime": msgspec.to_builtins(choice), "packages": {}},

@@ -231,7 +231,7 @@ def _proposal(
         candidate=chosen,
         used=chosen.used(about.file.schema),
         facts=facts,
-        metrics=evaluation.metrics,
+        evaluation=evaluation,
         params={"registered": "from files", "runtime": choice.runtime.value},
         tags=options.lineage,
         lineage=lineage,

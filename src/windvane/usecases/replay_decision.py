@@ -14,6 +14,7 @@ from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.core.rollout import GateFacts, GatePolicy, judge_gate
 from windvane.core.verdict import Verdict
+from windvane.usecases.import_labels import SAMPLED_LABELS
 from windvane.usecases.monitors import MONITORS, Judge
 
 
@@ -43,7 +44,7 @@ class Replay:
 GATE = Judge("rollout.gate", GateFacts, GatePolicy, judge_gate)
 ACCEPTANCE = Judge("acceptance", CandidateFacts, AcceptancePolicy, judge_candidate)
 JUDGES: Mapping[str, Judge] = {
-    judge.name: judge for judge in (*(m.judge for m in MONITORS), GATE, ACCEPTANCE)
+    judge.name: judge for judge in (*(m.judge for m in MONITORS), GATE, ACCEPTANCE, SAMPLED_LABELS)
 }
 
 

@@ -95,7 +95,7 @@ def train_version(
         candidate=candidate,
         used=used,
         facts=facts,
-        metrics=found.metrics,
+        evaluation=found,
         params=learner.params,
         tags={
             **(recipe.lineage or {}),

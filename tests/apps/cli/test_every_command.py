@@ -43,7 +43,8 @@ NO_HOME = {
 ELSEWHERE = {
     "backtest", "check",
     "up", "restart", "demo", "train", "register", "watch", "profile", "optimize", "import-events",
-    "replay-decision", "environments", "restore", "user add", "user password",
+    "replay-decision", "environments", "restore", "user add", "user password", "labels sample",
+    "labels import",
 }  # fmt: skip
 FILE = "model: a-model-with-a-rather-long-name\nfeatures: {v: {f: {type: number}}}\n"
 MODEL = "a-model-with-a-rather-long-name"
@@ -183,6 +184,7 @@ def words_of(command: str, home: Path) -> list[str]:
         "user remove": ["ana"],
         "completion": ["bash"],
         "explain-code": ["GAT-101"],
+        "quality": [MODEL],
     }.get(command, [])
 
 

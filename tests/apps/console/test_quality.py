@@ -235,3 +235,24 @@ def test_how_long_labels_take_is_drawn_by_what_their_monitor_recorded(
         tx.add_verdicts([look(2, 0.91), look(1, 0.96), look(1, 0.2, "acme")])
     run(story)
     world.store.close()
+
+
+def test_an_estimate_is_told_as_one(migrated_file: Path, tmp_path: Path) -> None:
+    world = make(migrated_file, tmp_path, 0)
+    now = world.clock.now()
+    sentence = "estimated AUC 0.640 (0.610 to 0.670), floor 0.620, until outcomes come, n=900"
+    detail = {"version": "2", "began": now - 7_200.0, "ended": now - 3_600.0, "value": 0.64}
+    look = WindowVerdict(
+        "late", now - 7_200.0, "estimates", "", "hold", "OUT-420", sentence, detail
+    )
+    with world.store.begin() as tx:
+        tx.add_verdicts([look])
+
+    async def story() -> None:
+        page = (await world.ask("viewer", "GET", "/models/late")).text
+        assert "Estimated, not measured" in page
+        assert sentence in page
+        assert "version 2, " in page
+
+    run(story)
+    world.store.close()

@@ -62,6 +62,8 @@ COMMANDS: tuple[Command, ...] = (
     Command("accept", "acting:accept", WATCH, "Accept what changed as the new normal: the reference of its features begins anew."),
     Command("replay-decision", "reading:replay", WATCH, "Judge a recorded decision again, from its own facts and policy."),
     Command("import-events", "imports:import_events", WATCH, "Tell a gateway of predictions that were made elsewhere, from a file."),
+    Command("quality", "quality:quality", WATCH, "How good answers are: measured, estimated until outcomes come, and from sampled labels."),
+    Command("labels", "labels:labels_app", WATCH, "Have a sample of predictions labelled, and see what its labels say of all."),
     Command("key", "tenants:keys_app", ACCESS, "API keys: issue, list, rotate, revoke. A key is shown once; only its hash is kept."),
     Command("user", "users:users_app", ACCESS, "Users of the console: add, list, remove, change their passwords and roles."),
     Command("limit", "tenants:limit", ACCESS, "Bound what a tenant may ask for; with no bound named, show the bounds."),

@@ -74,7 +74,7 @@ def import_file(
     state = Imported(size=path.stat().st_size if path.is_file() else 0)
     specs = [FeatureSpec(f.name, "", FeatureType(f.type), nullable=True) for f in features]
     outputs: Any = columns.outputs.get("") or dict(columns.outputs)
-    for first, rows in _batches(path, [*(s.name for s in specs), *columns.named], batch, state):
+    for first, rows in batches(path, [*(s.name for s in specs), *columns.named], batch, state):
         good: list[tuple[int, dict[str, Any]]] = []
         for i, row in enumerate(rows, first):
             try:
@@ -155,7 +155,7 @@ def _number_or_text(text: str) -> float | str:
         return text
 
 
-def _batches(
+def batches(
     path: Path, wanted: Sequence[str], size: int, state: Imported
 ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """The number of the first row, counted from 1, and rows with at least the columns wanted."""

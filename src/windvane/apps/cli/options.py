@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import getpass
 import os
 import re
@@ -60,6 +61,19 @@ def duration(text: str, option: str) -> float:
         return parse_duration(text)
     except ValueError as error:
         raise typer.BadParameter(f"{option}: {error}") from error
+
+
+def moment_before(text: str, option: str, now: float) -> float:
+    """Seconds since the epoch of `7d` (so long before ``now``) or `2026-01-31T12:00`, which is UTC
+    where it names no zone; a typo is the command line's error."""
+    try:
+        return now - parse_duration(text)
+    except ValueError as error:
+        try:
+            given = dt.datetime.fromisoformat(text)
+        except ValueError:
+            raise typer.BadParameter(f"{option}: {error}, nor a time") from error
+    return given.replace(tzinfo=given.tzinfo or dt.UTC).timestamp()
 
 
 def rate(text: str) -> tuple[int, float]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import csv
-import datetime as dt
 import io
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi.responses import StreamingResponse
 
+from windvane.usecases.sheet_cells import Moment, cell
+
+__all__ = ["MOST_ROWS", "Moment", "Sheet", "cell", "csv_response", "lines", "moment"]
+
 MOST_ROWS = 10_000
 _AT_ONCE = 200
-# A spreadsheet takes what begins so for a formula, also behind spaces and full-width.
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,6 @@ class Sheet:
     columns: Sequence[str]
     rows: Iterable[Sequence[Any]]
     cut: str = ""
-
-
-class Moment(float):
-    """Seconds since the epoch, written as a time with its zone."""
-
-    __slots__ = ()
 
 
 def moment(at: float | None) -> Moment | None:
@@ -72,28 +66,3 @@ def _taken(out: io.StringIO) -> str:
     out.seek(0)
     out.truncate()
     return text
-
-
-def cell(value: Any) -> Any:
-    """As it is written. A text that a spreadsheet would run begins with an apostrophe, by which
-    spreadsheets know a text; numbers stay numbers."""
-    match value:
-        case None:
-            return ""
-        case Moment():
-            found = dt.datetime.fromtimestamp(value, dt.UTC)
-            return found.isoformat(timespec="microseconds" if found.microsecond else "seconds")
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return value
-        case bytes():
-            return f"{len(value)} bytes"
-        case Mapping() | list() | tuple():
-            return _text(json.dumps(value, ensure_ascii=False, default=str))
-        case _:
-            return _text(str(value))
-
-
-def _text(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text

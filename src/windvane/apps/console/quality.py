@@ -24,6 +24,7 @@ from windvane.usecases.measure_quality import (
     measure_quality,
 )
 from windvane.usecases.read_model_file import ModelFile, parse_duration
+from windvane.usecases.read_quality import estimate_line
 
 FRESH_S = 60.0
 _PAGE_WAIT_S = 1.0
@@ -54,7 +55,8 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class QualityView:
-    """``sentences`` say how it stands, a version each. ``next_look`` (s) is when the judge looks
+    """``sentences`` say how it stands, a version each, and ``estimate`` how it is likely to, until
+    outcomes come. ``next_look`` (s) is when the judge looks
     again, None where it never does; ``problem`` why the log was not read, ``pending`` that it is
     being read. ``holdouts``: the metric of each version on rows that it did not learn from."""
 
@@ -71,6 +73,7 @@ class QualityView:
     totals: tuple[tuple[str, str, int], ...]
     holdouts: Mapping[str, float]
     labels: LabelsView | None
+    estimate: str = ""
 
     @property
     def interval(self) -> str:
@@ -148,6 +151,7 @@ def quality_view(page: ModelPage, answer: LogAnswer[QualityReport] | None) -> Qu
         totals=_totals(report),
         holdouts=holdouts,
         labels=labels_view(page.labels),
+        estimate=_estimate(page.estimate),
     )
 
 
@@ -165,6 +169,14 @@ def sentence(one: SpanQuality) -> str:
         known = f"{q.rows:,} outcome{'' if q.rows == 1 else 's'} known, {one.short_of} needed"
         return f"{one.answerer}: too few outcomes to tell the {name} yet: {known}"
     return f"{one.answerer}: {name} {q.value:.3f} ({q.lower:.3f} to {q.upper:.3f}), {rows}"
+
+
+def _estimate(look: WindowVerdict | None) -> str:
+    """What the newest look says, with its span; "" before one."""
+    if look is None:
+        return ""
+    line = estimate_line(look)
+    return f"version {line.version}, {times.utc(line.start)} to {times.utc(line.end)}: {line.note}"
 
 
 def _told(report: QualityReport) -> bool:

@@ -35,6 +35,7 @@ from windvane.usecases.explain_runtime import is_watched
 from windvane.usecases.gather_answers import Answers, gather_answers
 from windvane.usecases.monitors.base import NO_SUBJECT
 from windvane.usecases.monitors.cells import EVERYONE, CellRow
+from windvane.usecases.monitors.estimates import Estimates
 from windvane.usecases.monitors.labels import Labels
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.sudden_shift import SuddenShift
@@ -117,6 +118,7 @@ class ModelPage:
     drift: WindowVerdict | None
     outcomes: tuple[WindowVerdict, ...]
     labels: tuple[WindowVerdict, ...]
+    estimate: WindowVerdict | None
     sounding: Mapping[str, StreamState]
     objectives: tuple[ObjectiveReading, ...]
     closed: tuple[Incident, ...]
@@ -185,6 +187,7 @@ def load_model_page(
         drift=_first(tx.verdicts(name, TrainingDrift.name, 0.0, 1)),
         outcomes=tuple(tx.verdicts(name, Outcomes.name, 0.0, _SLOW_LOOKS)),
         labels=tuple(tx.verdicts(name, Labels.name, 0.0, _SLOW_LOOKS, subject=NO_SUBJECT)),
+        estimate=_first(tx.verdicts(name, Estimates.name, 0.0, 1)),
         sounding=_sounding(states),
         objectives=read_objectives(file, states),
         closed=tuple(i for i in incidents if i.closed_at is not None)[:10],

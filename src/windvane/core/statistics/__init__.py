@@ -8,6 +8,7 @@ from windvane.core.statistics.auc import (
     delong,
     delong_difference,
     midranks,
+    weighted_auc,
 )
 from windvane.core.statistics.blocks import (
     LEAST_BLOCKS,
@@ -40,4 +41,5 @@ __all__ = [
     "reach_over_time",
     "reach_over_units",
     "share_bounds",
+    "weighted_auc",
 ]

@@ -112,6 +112,29 @@ def auc_parts(scores: Floats, positive: NDArray[np.bool_]) -> Floats:
     return parts
 
 
+def weighted_auc(
+    scores: Floats, positive: NDArray[np.bool_], weights: Floats
+) -> tuple[float, Floats]:
+    """The area where each row stands for ``weights`` (rows,) rows, and each row's part of it less
+    the area (rows,), whose weighted mean is zero; NaN and zeros for one class. With equal weights
+    these are `auc` and `auc_parts`."""
+    parts = np.zeros(len(scores))
+    of_ups = np.where(positive, weights, 0.0)
+    of_downs = weights - of_ups
+    ups, downs = float(of_ups.sum()), float(of_downs.sum())
+    if not ups or not downs:
+        return math.nan, parts
+    _, place = np.unique(scores, return_inverse=True)
+    up, down = np.bincount(place, of_ups), np.bincount(place, of_downs)
+    below = (np.cumsum(down) - 0.5 * down) / downs
+    above = (ups - np.cumsum(up) + 0.5 * up) / ups
+    area = float((up * below).sum() / ups)
+    whole = ups + downs
+    parts[positive] = (below[place[positive]] - area) * (whole / ups)
+    parts[~positive] = (above[place[~positive]] - area) * (whole / downs)
+    return area, parts
+
+
 def delong_difference(one: Floats, other: Floats, positive: NDArray[np.bool_]) -> AucDifference:
     """The area of ``one`` less that of ``other`` on the same rows, with the standard error of
     the difference (their correlation counts). Source: as `delong`."""

@@ -21,7 +21,7 @@ from windvane.core.signature import (
     show,
 )
 from windvane.core.sketch import Axis, CategoryAxis, NumericAxis
-from windvane.core.statistics import mean_bounds
+from windvane.core.statistics import mean_bounds, weighted_auc
 from windvane.core.task.mapping import ModelOutputs, only_output
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
@@ -253,6 +253,30 @@ class Task(ABC):
         wrong together."""
         losses = self.losses(outputs, labels)
         return losses - losses.mean() if bool(np.isfinite(losses).all()) else np.empty(0)
+
+    def row_metrics(self, outputs: Outputs, labels: Floats) -> dict[str, Floats]:
+        """(rows,) by name: what each row has of the metrics that are means over rows, the task's
+        own first where it is one."""
+        return {self.metric: self.losses(outputs, labels)}
+
+    def ranked(self, labels: Floats) -> NDArray[np.bool_] | None:
+        """(rows,): which rows the metric wants ranked above the others, by their first output;
+        None where the metric is a mean over rows."""
+        del labels
+        return None
+
+    def weighted(self, outputs: Outputs, labels: Floats, weights: Floats) -> tuple[float, Floats]:
+        """The metric where each row stands for ``weights`` (rows,) rows, and ``parts`` of it so,
+        whose weighted mean is zero."""
+        above = self.ranked(labels)
+        if above is not None:
+            return weighted_auc(outputs[0], above, weights)
+        values = self.row_metrics(outputs, labels)[self.metric]
+        mean = float(np.average(values, weights=weights))
+        return mean, values - mean
+
+    estimated_by: ClassVar[str] = OUTPUT
+    """The axis of ``streams`` by whose bins the metric is estimated while labels are missing."""
 
     @abstractmethod
     def naive(self, labels: Floats) -> float | None:

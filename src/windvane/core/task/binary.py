@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from windvane.core.signature import OutputMapping, OutputSpec, Transform, read_number, show
 from windvane.core.statistics import auc, auc_parts, delong
@@ -123,15 +124,25 @@ class BinaryTask(Task):
         return labels
 
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
+        found = self.row_metrics(outputs, labels)
+        return {
+            "auc": auc(outputs[0], labels > 0.5),
+            **{name: float(found[name].mean()) for name in ("brier", "log_loss", "base_rate")},
+        }
+
+    def row_metrics(self, outputs: Outputs, labels: Floats) -> dict[str, Floats]:
+        """``accuracy`` at a half."""
         scores = outputs[0]
         clipped = np.clip(scores, 1e-15, 1.0 - 1e-15)
-        of_truth = np.where(labels > 0.5, clipped, 1.0 - clipped)
         return {
-            "auc": auc(scores, labels > 0.5),
-            "brier": float(((scores - labels) ** 2).mean()),
-            "log_loss": float(-np.log(of_truth).mean()),
-            "base_rate": float(labels.mean()),
+            "accuracy": ((scores >= 0.5) == (labels > 0.5)).astype(np.float64),
+            "brier": self.losses(outputs, labels),
+            "log_loss": -np.log(np.where(labels > 0.5, clipped, 1.0 - clipped)),
+            "base_rate": labels,
         }
+
+    def ranked(self, labels: Floats) -> NDArray[np.bool_]:
+        return labels > 0.5
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         found = delong(outputs[0], labels > 0.5)

@@ -112,16 +112,24 @@ class MulticlassTask(Task):
         return self.losses(outputs, labels) - expected
 
     def metrics(self, outputs: Outputs, labels: Floats) -> dict[str, float]:
-        found = outputs[0]
-        truth = labels.astype(int)
-        of_truth = np.clip(found[np.arange(len(truth)), truth], 1e-15, 1.0)
+        found, truth = outputs[0], labels.astype(int)
         areas = [auc(found[:, i], truth == i) for i in range(len(self.spec.classes))]
         known = [area for area in areas if not np.isnan(area)]
+        means = self.row_metrics(outputs, labels).items()
         return {
-            "accuracy": float((found.argmax(axis=1) == truth).mean()),
-            "log_loss": float(-np.log(of_truth).mean()),
-            "brier": float(self.losses(outputs, labels).mean()),
+            **{name: float(values.mean()) for name, values in means},
             "auc": float(np.mean(known)) if known else float("nan"),
+        }
+
+    estimated_by = f"{OUTPUT}#confidence"
+
+    def row_metrics(self, outputs: Outputs, labels: Floats) -> dict[str, Floats]:
+        truth = labels.astype(int)
+        of_truth = np.clip(outputs[0][np.arange(len(truth)), truth], 1e-15, 1.0)
+        return {
+            "accuracy": _right(outputs, labels),
+            "log_loss": -np.log(of_truth),
+            "brier": self.losses(outputs, labels),
         }
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:

@@ -128,6 +128,8 @@ class MultilabelTask(Task):
             "auc": float(np.mean(known)) if known else float("nan"),
         }
 
+    estimated_by = f"{OUTPUT}#confidence"
+
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
 

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from windvane.core.signature import MAX_MAGNITUDE, OutputSpec, show
 from windvane.core.statistics import auc, auc_parts, delong, midranks
@@ -81,6 +82,14 @@ class RankingTask(Task):
 
     def parts(self, outputs: Outputs, labels: Floats) -> Floats:
         return auc_parts(outputs[0], labels > 0.0)
+
+    def ranked(self, labels: Floats) -> NDArray[np.bool_]:
+        return labels > 0.0
+
+    def row_metrics(self, outputs: Outputs, labels: Floats) -> dict[str, Floats]:
+        """None of a ranking's metrics is a mean over rows."""
+        del outputs, labels
+        return {}
 
     def naive(self, labels: Floats) -> float:
         del labels

@@ -205,10 +205,11 @@ class RegressionTask(Task):
         errors = self._errors(outputs, labels)
         truth = by_row(labels)
         spread = float(((truth - truth.mean(axis=0)) ** 2).sum())
+        means = self.row_metrics(outputs, labels)
         found = {
-            "mae": float(np.abs(errors).mean()),
+            "mae": float(means["mae"].mean()),
             "rmse": float(np.sqrt((errors**2).mean())),
-            "bias": float(errors.mean()),
+            "bias": float(means["bias"].mean()),
             "r2": 1.0 - float((errors**2).sum()) / spread if spread else float("nan"),
         }
         quantiles = np.array(self.spec.quantiles)
@@ -221,6 +222,14 @@ class RegressionTask(Task):
                 inside = (apart[..., 0] >= 0.0) & (apart[..., -1] <= 0.0)
                 found["coverage"] = float(inside.mean())
         return found
+
+    def row_metrics(self, outputs: Outputs, labels: Floats) -> dict[str, Floats]:
+        errors = self._errors(outputs, labels)
+        return {
+            self.metric: self.losses(outputs, labels),
+            "mae": np.abs(errors).mean(axis=1),
+            "bias": errors.mean(axis=1),
+        }
 
     def explained(self, row: OutputRow) -> ExplainedNumber:
         """The first output: at the first horizon, its middle quantile."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from windvane.core.alerting import CANARY, CauseKind
 from windvane.usecases.monitors.base import Judge, Judged, Monitor
 from windvane.usecases.monitors.errors import Errors
+from windvane.usecases.monitors.estimates import Estimates
 from windvane.usecases.monitors.fallbacks import Fallbacks
 from windvane.usecases.monitors.labels import Labels
 from windvane.usecases.monitors.outcomes import Outcomes
@@ -28,6 +29,7 @@ MONITORS: tuple[Monitor, ...] = (
     Fallbacks(),
     TrainingDrift(),
     Outcomes(),
+    Estimates(),
     TruthShift(),
     Labels(),
     Traffic(),

@@ -1,0 +1,108 @@
+"""How good a model's answers are, by outcomes, by estimates and by samples of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from windvane.core.outcomes import SampledFacts
+from windvane.ports.control_store import ControlStore, Tx, WindowVerdict
+from windvane.ports.event_log import EventLog
+from windvane.usecases.import_labels import IMPORTED
+from windvane.usecases.measure_quality import measure_quality
+from windvane.usecases.monitors.estimates import Estimates
+from windvane.usecases.read_model_file import parse_duration, read_model_file
+
+_MOST_ESTIMATES = 12
+_MOST_SAMPLES = 5
+_MOST_DECISIONS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class QualityLine:
+    """Of what ``version`` ("" for a rule or a constant) answered in [start, end) (s); no value
+    where none can be told, and ``note`` says why, or what of it."""
+
+    version: str
+    start: float
+    end: float
+    metric: str
+    value: float | None
+    lower: float | None
+    upper: float | None
+    rows: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualityReading:
+    """``measured`` by outcomes that are known, a line a version; ``estimated`` and ``sampled``
+    newest first."""
+
+    floor: float | None
+    measured: Sequence[QualityLine]
+    estimated: Sequence[QualityLine]
+    sampled: Sequence[QualityLine]
+
+
+def read_quality(
+    store: ControlStore, log: EventLog, model: str, now: float, ago_s: float | None = None
+) -> QualityReading:
+    """Of the last ``ago_s`` seconds, ``watch.drift_over`` by default. Raises UnknownName,
+    LogTooSlow, LogUnavailable."""
+    with store.read() as tx:
+        file = read_model_file(tx.model(model).text)
+        start = now - (parse_duration(file.watch.drift_over) if ago_s is None else ago_s)
+        estimated = latest_estimates(tx, model, start)
+        sampled = _sampled(tx, model, start)
+    report = measure_quality(log, file, start, now)
+    measured: list[QualityLine] = []
+    for one in report.whole:
+        known, q = not one.short_of, one.quality
+        measured.append(
+            QualityLine(
+                one.version, one.start, one.end, q.metric, q.value if known else None,
+                q.lower if known else None, q.upper if known else None, q.rows,
+                f"{one.short_of} needed" if one.short_of else "",
+            )
+        )  # fmt: skip
+    return QualityReading(report.floor, measured, estimated, sampled)
+
+
+def latest_estimates(tx: Tx, model: str, since: float) -> list[QualityLine]:
+    """Of looks since then (s), newest first."""
+    found = tx.verdicts(model, Estimates.name, since, _MOST_ESTIMATES)
+    return [estimate_line(one) for one in found]
+
+
+def estimate_line(look: WindowVerdict) -> QualityLine:
+    """What one look of the monitor says."""
+    held: Mapping[str, Any] = look.detail
+    return QualityLine(
+        str(held.get("version", "")), float(held.get("began", look.start)),
+        float(held.get("ended", look.start)), str(held.get("metric", "")), held.get("value"),
+        held.get("lower"), held.get("upper"), int(held.get("rows", 0)), look.sentence,
+    )  # fmt: skip
+
+
+def _sampled(tx: Tx, model: str, since: float) -> list[QualityLine]:
+    taken = [
+        one
+        for one in tx.decisions(model, _MOST_DECISIONS)
+        if one.action == IMPORTED and one.at >= since
+    ]
+    out: list[QualityLine] = []
+    for decision in taken[:_MOST_SAMPLES]:
+        facts = msgspec.convert(decision.facts, SampledFacts)
+        known, q = not facts.quality.missing, facts.quality
+        out.append(
+            QualityLine(
+                facts.version, facts.start, facts.end, q.metric, q.value if known else None,
+                q.lower if known else None, q.upper if known else None, facts.labelled,
+                decision.verdict.sentence,
+            )
+        )  # fmt: skip
+    return out
