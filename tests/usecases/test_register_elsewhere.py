@@ -15,7 +15,7 @@ from usecases.test_train_version import FILE, MODEL, ManualClock, table
 from windvane.adapters.files import FileArtifacts
 from windvane.adapters.mlflow import MlflowRegistry
 from windvane.adapters.sql import SqlControlStore
-from windvane.core.drift import unpack_arrays
+from windvane.core.drift import unpack_text
 from windvane.core.execution import RuntimeName
 from windvane.core.outcomes import Calibration, estimate
 from windvane.core.task import Contract, TaskSpec
@@ -84,7 +84,7 @@ def test_its_holdout_says_what_its_answers_are_worth(stores: Stores) -> None:
     version = watch(stores, answered(data=table(2_500))).version
     with stores.store.read() as tx:
         kept = tx.version(MODEL, version.version).calibration
-    calibration = Calibration.of_arrays(unpack_arrays(kept))
+    calibration = Calibration.of_arrays(unpack_text(kept))
     counts = calibration.rows.sum(axis=0)
     found = estimate(calibration, counts, 0.025)
     assert counts.sum() == version.metrics["holdout_rows"]

@@ -23,7 +23,7 @@ from windvane.core.acceptance import (
     over_time,
 )
 from windvane.core.conformance import check_value
-from windvane.core.drift import Baseline, build_baseline, calibration_seconds, pack_arrays
+from windvane.core.drift import Baseline, build_baseline, calibration_seconds, pack_text
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import BACKGROUND_FILE, PARITY_FILE, Background
 from windvane.core.journal import Decision
@@ -267,7 +267,7 @@ def _calibration(about: Applied, layout: Layout, found: Evaluation) -> str:
     made = calibrate(
         make_task(about.file.contract.task), layout, found.outputs, found.labels, found.times
     )
-    return "" if made is None else pack_arrays(made.arrays())
+    return "" if made is None else pack_text(made.arrays())
 
 
 def champion_said(facts: CandidateFacts) -> str:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from windvane.core.drift import Baseline, unpack_arrays
+from windvane.core.drift import Baseline, unpack_text
 from windvane.core.outcomes import Calibration
 from windvane.core.routing import NO_SAMPLE
 from windvane.core.sketch import Layout, Sketch
@@ -256,7 +256,7 @@ def _champion(tx: Tx, live: Deployment, cache: WindowCache) -> _Champion:
         layout = tx.layout(record.layout_id)
         baseline = Baseline.from_bytes(record.baseline)
         packed = record.calibration
-        calibration = Calibration.of_arrays(unpack_arrays(packed)) if packed else None
+        calibration = Calibration.of_arrays(unpack_text(packed)) if packed else None
         held = (live.champion, _Champion(layout, baseline, record.metrics, calibration))
         cache.champions[live.model] = held
     return held[1]

@@ -9,7 +9,7 @@ import pytest
 from usecases.harness import FILE, MODEL, START, Harness
 from usecases.labelled import Floats, serve
 
-from windvane.core.drift import pack_arrays
+from windvane.core.drift import pack_text
 from windvane.core.statistics import auc
 from windvane.core.task import make_task
 from windvane.ports.control_store import WindowVerdict
@@ -29,7 +29,7 @@ def calibrated(harness: Harness, *, rows: int = 4_000, version: str = "1") -> fl
     said = rng.beta(2.0, 6.0, rows)
     labels = (rng.random(rows) < said).astype(float)
     made = calibrate(TASK, harness.layout, [said], labels, np.arange(rows, dtype=float))
-    packed = "" if made is None else pack_arrays(made.arrays())
+    packed = "" if made is None else pack_text(made.arrays())
     with harness.store.begin() as tx:
         tx.add_version(replace(tx.version(MODEL, version), calibration=packed))
     return auc(said, labels > 0.5)

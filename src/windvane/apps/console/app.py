@@ -31,8 +31,8 @@ from windvane.apps.console.api import ErrorOut, api_router
 from windvane.apps.console.control_metrics import CONTROL, control_series
 from windvane.apps.console.csv_routes import csv_router
 from windvane.apps.console.curl import GatewayAddress
-from windvane.apps.console.drift_pages import drift_router
 from windvane.apps.console.digest_pages import digest_router
+from windvane.apps.console.drift_pages import drift_router
 from windvane.apps.console.hashing import HashingThreads, TooManyAttempts
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.installation import Installation
