@@ -115,11 +115,12 @@ def _judge(bench: Bench, replay: Replay, start: float, counts: Mapping[str, Coun
 
 
 def _episode(
-    year: Year, bench: Bench, states: dict[str, Any], name: str, target: str
+    year: Year, bench: Bench, ready: Replay, name: str, target: str
 ) -> dict[str, Any]:
     spoil, guilty, total = FAULTS[name]
     replay = new_replay()
-    replay.states = copy.deepcopy(states)
+    replay.states = copy.deepcopy(ready.states)
+    replay.learned = dict(ready.learned)
     starts = [s for s in sorted(year.parts) if s >= FAULT_AT][:FAULTY_WINDOWS]
     for start in starts:
         _judge(bench, replay, start, year.counts(start, spoil, target))
@@ -146,7 +147,7 @@ def run_flights(last: float = UNTIL, *, faults: bool = True) -> dict[str, Any]:
             continue
         if faults and start >= FAULT_AT and not episodes:
             episodes = [
-                _episode(year, bench, replay.states, name, target)
+                _episode(year, bench, replay, name, target)
                 for name in FAULTS
                 for target in ("", TENANT)
             ]

@@ -227,3 +227,16 @@ def test_evidence_is_no_larger_than_it_may_be(fresh: Watcher) -> None:
     fresh.play(200, plus(0.2))
     for held in fresh.cell.streams.values():
         assert held.log_evidence <= math.log(A) + 3.0
+
+
+def test_a_feature_that_is_held_back_keeps_its_past(fresh: Watcher) -> None:
+    """A fault that lasts longer than two generations of the past: there is still something to
+    compare with, and its end is seen."""
+    one = Watcher(fresh.rows, fresh.cell, fresh.policy, fresh.at, recent_s=1_800.0)
+    one.play(5, plus(np.array([2.0] + [0.0] * (len(fresh.rows.layout.axes) - 1))))
+    assert [a.opened for _, a in one.alarms] == [True]
+    one.play(100, plus(np.array([2.0] + [0.0] * (len(fresh.rows.layout.axes) - 1))))
+    past = axis_index(fresh.rows.layout).sum(one.cell.past.astype(float))
+    assert past[0] > 0.5 * past[1:].min() > 0.0
+    one.play(15)
+    assert [a.opened for _, a in one.alarms] == [True, False]

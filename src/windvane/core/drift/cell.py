@@ -46,9 +46,12 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _DOUBT = 0.5
 """The part of an alarm's log evidence from which nothing is learned any more."""
+_HELD_FROM = 2.0
+"""The log evidence from which counts are held back, until it is known what they are of."""
 _MOST_OVERDISPERSION = 1e6
 _FADES = 0.5
 _HOURS_LAST = 8.0  # windows that an hour's own level lasts, about
+_SCORES = (Measure.LOCATION, Measure.SPREAD, Measure.POSITION)
 _RANKED_A_DEGREE, _FREEDOM = 150.0, (3.0, 12.0)
 _NEAR_NORMAL = 30.0  # degrees of freedom: what is measured is a mean of some tens of rows
 _BEYOND = 1.2  # times the largest healthy residual
@@ -234,7 +237,19 @@ def _far_chance(cell: Cell, seen: Look) -> Floats:
     the more healthy ones are known."""
     beyond = _BEYOND * largest_residual(seen.ranks)
     freedom = np.clip(seen.ranks.sum(axis=-1) / _RANKED_A_DEGREE, *_FREEDOM)
-    return np.where(size_of(seen.residuals.z) > beyond, _tail_chance(cell, seen, freedom, 1.0), 1.0)
+    freedom[:, Measure.SHAPE] = _FREEDOM[0]  # a divergence has few rare bins to thank for its tail
+    chance = np.maximum(_tail_chance(cell, seen, freedom, 1.0), _skewed_chance(seen))
+    return np.where(size_of(seen.residuals.z) > beyond, chance, 1.0)
+
+
+def _skewed_chance(seen: Look) -> Floats:
+    """Bounds (axes, MEASURES) on the chances of mean scores, by Bernstein's inequality: the mean of
+    what is nearly always the same has a long tail on one side. 0 of what is no mean score."""
+    z, found = size_of(seen.residuals.z), seen.found
+    off = np.abs(np.nan_to_num(seen.residuals.left - seen.residuals.expected.ahead))
+    row_variance = found.chance * np.maximum(found.rows, 1.0)[:, None]
+    skewed = 2.0 * np.exp(-(z**2) / (2.0 * (1.0 + off / (3.0 * np.maximum(row_variance, 1e-12)))))
+    return np.where(np.isin(np.arange(MEASURES), _SCORES), skewed, 0.0)
 
 
 def _tail_chance(cell: Cell, seen: Look, freedom: Floats | float, errors: float) -> Floats:
@@ -328,7 +343,7 @@ def settle(
             ended[i] |= before is not None and before.alarmed and held is None
             if held is None:
                 continue
-            quiet[i] = False
+            quiet[i] &= not held.alarmed and held.log_evidence < _HELD_FROM
             # What came before most of the evidence did is hardly part of the change.
             kept[i, places] = 1.0 if held.sure > 0.0 else _FADES
             learns[i, places] &= not held.alarmed and held.log_evidence < doubt
@@ -359,7 +374,15 @@ def settle(
     )
     if end - grown.began < recent_s or rows_of(layout, current) < least_rows:
         return grown
-    return replace(grown, previous=current, current=np.zeros_like(current), began=end)
+    # Of a feature that was held back for long there is nothing new to take the place of its past.
+    rows = index.sum(current.astype(np.float64))
+    grew = index.spread(rows >= rows.max(initial=0.0) / 2.0)
+    return replace(
+        grown,
+        previous=np.where(grew, current, cell.previous + current),
+        current=np.zeros_like(current),
+        began=end,
+    )
 
 
 def begin_past(cell: Cell, layout: Layout, counts: Counts) -> Cell:
