@@ -114,9 +114,7 @@ def _judge(bench: Bench, replay: Replay, start: float, counts: Mapping[str, Coun
         raise SystemExit(f"the monitor failed: {replay.left_out}")
 
 
-def _episode(
-    year: Year, bench: Bench, ready: Replay, name: str, target: str
-) -> dict[str, Any]:
+def _episode(year: Year, bench: Bench, ready: Replay, name: str, target: str) -> dict[str, Any]:
     spoil, guilty, total = FAULTS[name]
     replay = new_replay()
     replay.states = copy.deepcopy(ready.states)

@@ -129,6 +129,18 @@ def test_a_stand_in_says_that_it_is_one() -> None:
     run(story)
 
 
+def test_a_tenants_stand_in_answers_that_tenant_only() -> None:
+    async def story(harness: Harness) -> None:
+        await harness.publish(route(versions=("1", "2"), stand_ins=(("acme", "2"),)))
+        for rows in ((1.0,), (1.0, 2.0)):
+            answer = told(await harness.predict(*rows))
+            assert answer[0][:3] == ("2", 2.001, ("stand_in",))
+        await harness.publish(route(versions=("1", "2"), stand_ins=(("another", "2"),)))
+        assert told(await harness.predict(1.0))[0][:3] == ("1", 1.001, ())
+
+    run(story)
+
+
 def test_a_version_that_does_not_load_never_answers() -> None:
     """Its files were swapped, or its warm-up failed: the chain answers, and it is not tried
     again for each request."""

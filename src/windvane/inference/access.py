@@ -55,20 +55,21 @@ class ModelAccess:
     """One principal's access to one model: the tenant is bound here, not passed along.
 
     ``limits`` are those it is admitted under; ``cached`` begins its keys in the cache, by
-    version. While no challenger is measured every unit has the same ``route``. ``rejection`` is
-    what all of its requests get for some time, if there is one. What is counted for each request
-    is counted here, in plain integers, and collected by the second from those that were
-    ``used``.
+    version. ``decided`` is the model's route as it is for this tenant; while no challenger is
+    measured every unit has the same ``route``. ``rejection`` is what all of its requests get for
+    some time, if there is one. What is counted for each request is counted here, in plain
+    integers, and collected by the second from those that were ``used``.
     """
 
     __slots__ = (
-        "cached", "hits", "limits", "misses", "model", "ok", "plain", "queue_of", "rejection",
-        "route", "shared_hits", "stand_in", "tenant", "used",
+        "cached", "decided", "hits", "limits", "misses", "model", "ok", "plain", "queue_of",
+        "rejection", "route", "shared_hits", "stand_in", "tenant", "used",
     )  # fmt: skip
 
     def __init__(self, tenant: str, model: ServedModel, limits: tuple[Limit, ...]) -> None:
-        route = model.route
+        route = model.route.for_tenant(tenant)
         self.tenant = tenant
+        self.decided = route
         self.model = model
         self.limits = limits
         version, arm = choose(replace(route, challenger=None), "")

@@ -58,7 +58,7 @@ class Execution:
     async def run(self, request: InferenceRequest) -> None:
         """Fill in ``request.routes`` and ``request.outputs``. Raises NoAnswer, DeadlinePassed."""
         access, rows = request.access, request.rows
-        route = access.model.route
+        route = access.decided
         queue = access.queue_of.queue
         if queue is not None and queue.elsewhere:
             raise not_served_here(route)
@@ -268,7 +268,7 @@ class Execution:
     ) -> None:
         """What answers everyone else, then the chain, each for all rows that still have no
         answer; then the rule and the constant. Flags say why."""
-        route = request.access.model.route
+        route = request.access.decided
         flags = {
             i: [*picks[i].flags, _FAILED if request.owes(error) else HURRIED, code_of(error)]
             for i, error in failed.items()

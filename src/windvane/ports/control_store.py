@@ -97,7 +97,8 @@ class VersionRecord:
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """A model's live state; the truth that routing tables are made from. While ``off`` it answers
-    nobody, for a person turned it off."""
+    nobody, for a person turned it off. ``tenant_broken``: sources that are broken for one tenant,
+    and ``stand_ins`` the versions that answer its rows for the champion, by tenant."""
 
     model: str
     champion: str
@@ -113,6 +114,8 @@ class Deployment:
     changed_at: float = 0.0
     rolled_back: tuple[str, ...] = ()
     off: bool = False
+    tenant_broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    stand_ins: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 ROLLED_UP_SPANS_S = (3_600.0, 86_400.0)

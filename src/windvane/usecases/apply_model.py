@@ -125,7 +125,9 @@ def _check_growth(tx: Tx, held: ModelFile, fresh: ModelFile) -> None:
             )
     gone = [name for name in before if name not in after]
     live = tx.deployment(fresh.model)
-    serving = {live.champion, live.challenger, live.standing_in} if live else set[str | None]()
+    serving = set[str | None]()
+    if live is not None:
+        serving = {live.champion, live.challenger, live.standing_in, *live.stand_ins.values()}
     for version in tx.version_summaries(fresh.model):
         missing = [name for name in gone if name in (version.features or before)]
         if missing and version.version in serving:

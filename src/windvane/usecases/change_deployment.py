@@ -19,7 +19,7 @@ def change_deployment(tx: Tx, before: Deployment | None, after: Deployment) -> t
         return ()
     moved = before is not None and before.champion != after.champion
     if moved and before is not None and after.standing_in == before.standing_in:
-        after = replace(after, standing_in=None)
+        after = replace(after, standing_in=None, stand_ins={})
     tx.put_deployment(after)
     effects = routing_effects(tx, [after.model])
     if moved:

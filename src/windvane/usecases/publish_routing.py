@@ -149,7 +149,8 @@ def _decided(
         return VersionEntry(version, held.artifact, held.manifest, trust, held.features)
 
     chain = tuple(version for version in dict.fromkeys(told.chain) if version in named)
-    wanted = (live.champion, live.challenger, live.standing_in, *chain)
+    stand_ins = {t: v for t, v in live.stand_ins.items() if v in named}
+    wanted = (live.champion, live.challenger, live.standing_in, *stand_ins.values(), *chain)
     return replace(
         told,
         versions=tuple(entry(v) for v in dict.fromkeys(wanted) if v is not None and v in named),
@@ -157,6 +158,7 @@ def _decided(
         challenger=live.challenger,
         challenger_share=live.share,
         standing_in=live.standing_in,
+        stand_ins=tuple(sorted(stand_ins.items())),
         chain=chain,
         rollout=f"{live.rollout}#{live.step}" if live.challenger else "",
         off=live.off,

@@ -43,6 +43,15 @@ def test_table(
     assert choose(route, units[-1]) == high_unit
 
 
+def test_a_tenant_has_its_own_stand_in_and_else_everyones() -> None:
+    route = replace(ROUTE, challenger=None, standing_in="0", stand_ins=(("acme", "7"),))
+    assert choose(route.for_tenant("acme"), "u") == ("7", Arm.FALLBACK)
+    assert choose(route.for_tenant("globex"), "u") == ("0", Arm.FALLBACK)
+    well = replace(route, standing_in=None)
+    assert choose(well.for_tenant("acme"), "u") == ("7", Arm.FALLBACK)
+    assert choose(well.for_tenant("globex"), "u") == ("1", Arm.CHAMPION)
+
+
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_a_units_place_is_fixed(model: str, unit: str) -> None:
     place = bucket(model, unit)

@@ -126,12 +126,23 @@ def test_nulls_of_one_tenant_are_that_tenants(healthy: Installation, tenant: str
     assert incident.title.startswith(f"what tenant {tenant} sends of weather changed: temp has no")
     assert incident.since == START + WINDOW_S * HEALTHY
     assert [row["tenant"] for row in incident.evidence["tenants"]] == [tenant]
-    assert healthy.harness.live.standing_in is None, "nobody else is served worse for it"
+    live = healthy.harness.live
+    assert live.standing_in is None, "nobody else is served worse for it"
+    assert live.stand_ins == {tenant: "2"}
+    with healthy.harness.store.read() as tx:
+        table = tx.routing()
+    assert table is not None
+    assert table.models[MODEL].stand_ins == ((tenant, "2"),)
+    assert {entry.version for entry in table.models[MODEL].versions} == {"1", "2"}
+    done = healthy.harness.timeline(incident)
+    assert any(f"stands in for tenant {tenant}" in line for line in done)
     healthy.play(3, {tenant: {"nulls": 1.0}})
     assert len(healthy.harness.incidents()) == 1
     healthy.play(12)
     assert healthy.open_causes() == []
     assert len(healthy.harness.incidents()) == 1
+    live = healthy.harness.live
+    assert (dict(live.stand_ins), dict(live.tenant_broken)) == ({}, {})
 
 
 def test_two_features_that_one_tenant_swaps_are_found(healthy: Installation) -> None:

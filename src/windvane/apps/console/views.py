@@ -28,6 +28,7 @@ DEFAULT_RANGE = 60
 TENANTS = 40
 _LOUDEST = (Tone.BAD, Tone.WARN, Tone.BUSY, Tone.GOOD, Tone.QUIET)
 _BEHIND_WINDOWS = 3
+_TENANTS_NAMED = 10
 _UNANSWERING = ("HLT-501", "HLT-502")
 
 
@@ -228,6 +229,8 @@ def weights_now(live: Deployment | None, *, watched: bool = False) -> tuple[Weig
         out.append(Weight(live.challenger, "challenger", live.share))
     if live.standing_in:
         out.append(Weight(live.champion, "champion, resting", 0.0))
+    own = list(live.stand_ins.items())[:_TENANTS_NAMED]
+    out += [Weight(version, f"stands in for tenant {tenant}", 0.0) for tenant, version in own]
     return tuple(out)
 
 

@@ -85,7 +85,7 @@ DEFAULT_RESPONSES: Mapping[CauseGroup, Responses] = {
     CauseGroup.FAILING: (Response.ROLLBACK,),
     CauseGroup.QUALITY: (Response.NOTIFY,),
     CauseGroup.DRIFT: (Response.DIGEST,),
-    CauseGroup.TENANT: (Response.NOTIFY,),
+    CauseGroup.TENANT: (Response.FALLBACK,),
     CauseGroup.ABSENCE: (Response.NOTIFY,),
     CauseGroup.SLO: (Response.NOTIFY,),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -66,13 +66,14 @@ class ModelRoute:
 
     Units whose bucket is below ``challenger_share`` meet the challenger. While
     ``standing_in`` names a version, it answers for the champion (a fallback that the
-    steward decided). ``chain`` is tried in order when an answer cannot be computed, then
-    ``rule``; ``constant`` is the last resort, outputs in the task's order. Answers are cached
-    for ``cache_ttl_s`` (0: not at all), with ``cache_all`` also those that are computed as fast
-    as they are found. ``tenants`` may see the model; all may where it is empty. ``circuit``
-    says when a version is not tried for a while, ``cascade`` which model answers where this one
-    is unsure. While ``off`` it answers nobody: somebody turned it off. ``previous`` is what a
-    rollback returns to; it is not loaded before that.
+    steward decided); ``stand_ins`` do for the rows of one tenant each, (tenant, version).
+    ``chain`` is tried in order when an answer cannot be computed, then ``rule``; ``constant`` is
+    the last resort, outputs in the task's order. Answers are cached for ``cache_ttl_s`` (0: not
+    at all), with ``cache_all`` also those that are computed as fast as they are found.
+    ``tenants`` may see the model; all may where it is empty. ``circuit`` says when a version is
+    not tried for a while, ``cascade`` which model answers where this one is unsure. While
+    ``off`` it answers nobody: somebody turned it off. ``previous`` is what a rollback returns
+    to; it is not loaded before that.
     """
 
     model: str
@@ -95,6 +96,12 @@ class ModelRoute:
     cascade: CascadeSpec | None = None
     off: bool = False
     previous: VersionEntry | None = None
+    stand_ins: tuple[tuple[str, str], ...] = ()
+
+    def for_tenant(self, tenant: str) -> ModelRoute:
+        """The route of one tenant's rows."""
+        own = dict(self.stand_ins).get(tenant)
+        return self if own is None else replace(self, standing_in=own, stand_ins=())
 
     @cached_property
     def optional(self) -> tuple[tuple[str, int], ...]:

@@ -128,6 +128,7 @@ def _used(held: Deployment) -> Mapping[str, str]:
     """What each version of the deployment does."""
     roles = (
         (held.previous, "what a rollback returns to"),
+        *((version, f"standing in for tenant {t}") for t, version in held.stand_ins.items()),
         (held.standing_in, "standing in for the champion"),
         (held.challenger, "being rolled out"),
         (held.champion, "the champion"),

@@ -63,7 +63,7 @@ from windvane.usecases.monitors.cells import (
     load_cells,
 )
 from windvane.usecases.monitors.drift_table import bands_of, drift_table, material_sizes
-from windvane.usecases.moves import MARK_SOURCE, STAND_IN
+from windvane.usecases.moves import MARK_SOURCE, STAND_IN, TENANT_STAND_IN
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy
 
@@ -87,7 +87,12 @@ FEED = CauseKind(
     },
     joins={"feed": Join.SAME_ONSET},
 )
-TENANT_FEED = CauseKind("tenant_feed", CauseGroup.TENANT, "tenant-feed-broken.md")
+TENANT_FEED = CauseKind(
+    "tenant_feed",
+    CauseGroup.TENANT,
+    "tenant-feed-broken.md",
+    moves={Response.FALLBACK: (TENANT_STAND_IN,), Response.ROLLBACK: (TENANT_STAND_IN,)},
+)
 SHIFT = CauseKind("input_shift", CauseGroup.DRIFT, "drift.md", joins={"feed": Join.SAME_SOURCES})
 _OF_TENANTS = "of tenants"
 """What everyone's alarm is told as where some tenants explain it."""

@@ -8,9 +8,13 @@ from windvane.usecases.moves.base import Move, Moved
 from windvane.usecases.moves.mark_source import MarkSource
 from windvane.usecases.moves.roll_back import RollBack
 from windvane.usecases.moves.stand_in import StandIn
+from windvane.usecases.moves.tenant_stand_in import TenantStandIn
 
 # In the order in which they are made.
-MOVES: Mapping[str, Move] = {m.name: m for m in (MarkSource(), StandIn(), RollBack())}
+MOVES: Mapping[str, Move] = {
+    m.name: m for m in (MarkSource(), StandIn(), TenantStandIn(), RollBack())
+}
 MARK_SOURCE, STAND_IN, ROLL_BACK = MarkSource.name, StandIn.name, RollBack.name
+TENANT_STAND_IN = TenantStandIn.name
 
-__all__ = ["MARK_SOURCE", "MOVES", "ROLL_BACK", "STAND_IN", "Move", "Moved"]
+__all__ = ["MARK_SOURCE", "MOVES", "ROLL_BACK", "STAND_IN", "TENANT_STAND_IN", "Move", "Moved"]

@@ -24,14 +24,14 @@ class StandIn(Move):
         chosen = choose_stand_in(
             live.champion, {v: r.views for v, r in versions.items()}, broken, live.rolled_back
         )
-        names = _listed(broken)
+        names = listed(broken)
         if chosen is None:
             return Moved(live, (f"no version needs less of {names}: left as is",))
         other = versions[chosen]
         if chosen == live.standing_in:
-            return Moved(live, (f"version {chosen} goes on standing in: {_needs(other, broken)}",))
+            return Moved(live, (f"version {chosen} goes on standing in: {needs(other, broken)}",))
         line = (
-            f"version {chosen}, which {_needs(other, broken)}, stands in for version "
+            f"version {chosen}, which {needs(other, broken)}, stands in for version "
             f"{live.champion}{price(champion, other)}"
         )
         return Moved(replace(live, standing_in=chosen, changed_at=now), (line,), "fall_back")
@@ -46,20 +46,22 @@ class StandIn(Move):
             live.champion, {v: r.views for v, r in versions.items()}, broken, live.rolled_back
         )
         if chosen == live.standing_in:
-            return Moved(live, (f"version {chosen} still stands in for {_listed(broken)}",))
+            return Moved(live, (f"version {chosen} still stands in for {listed(broken)}",))
         back = chosen or live.champion
         word = "stands in" if chosen else "answers again"
         fresh = replace(live, standing_in=chosen, changed_at=now)
         return Moved(fresh, (f"version {back} {word}",), "revert")
 
 
-def _needs(version: VersionRecord, broken: set[str]) -> str:
+def needs(version: VersionRecord, broken: set[str]) -> str:
+    """What a version needs of broken sources, in words."""
     left = broken & set(version.views)
     missing = broken - left
     if not left:
-        return f"does not need {_listed(missing)}"
-    return f"does not need {_listed(missing)} but {_listed(left)}"
+        return f"does not need {listed(missing)}"
+    return f"does not need {listed(missing)} but {listed(left)}"
 
 
-def _listed(names: set[str]) -> str:
+def listed(names: set[str]) -> str:
+    """Names in words."""
     return " and ".join(sorted(names))
