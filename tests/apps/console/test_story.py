@@ -80,6 +80,17 @@ def test_an_incident_says_what_is_seen_now(newest: Tally, live: Deployment, sent
     assert answered_now(over) == ""
 
 
+def test_an_incident_of_a_tenant_says_who_answers_that_tenant() -> None:
+    live = replace(LIVE, stand_ins={"acme": "0"})
+    incident = Incident(
+        "i", "delay", "tenant_feed:acme", "tenant_feed", "high", "t", 2.0, 1.0, None, "o", "r"
+    )
+    page = IncidentPage(incident, (), {}, live, watched=False, file=FILE, newest=tally(rows=100))
+    assert answered_now(page) == "version 0 answers tenant acme; version 1 answers everyone else"
+    other = replace(page, incident=replace(incident, cause="tenant_feed:globex"))
+    assert answered_now(other) == "version 1 answers everyone"
+
+
 def test_nobody_is_answered_by_what_is_off_or_not_live() -> None:
     full = tally(rows=100, fell_back=100)
     assert said(full, live=None) == ""

@@ -92,7 +92,16 @@ def answered_now(page: IncidentPage) -> str:
     seen = _of_newest(page.newest)
     if seen and not page.newest.rows:  # whoever should answer does not
         return seen
-    return "; ".join(filter(None, (_who_answers(live, seen), seen)))
+    own = _of_tenant(live, page.incident.cause.partition(":")[2])
+    others = _who_answers(live, seen)
+    if own:
+        others = others.replace("everyone", "everyone else")
+    return "; ".join(filter(None, (own, others, seen)))
+
+
+def _of_tenant(live: Deployment, tenant: str) -> str:
+    version = live.stand_ins.get(tenant)
+    return f"version {version} answers tenant {tenant}" if version else ""
 
 
 def _who_answers(live: Deployment, seen: str) -> str:
