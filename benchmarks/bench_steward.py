@@ -40,11 +40,11 @@ from windvane.ports.control_store import (
     Deployment,
     KeyRecord,
     ModelRecord,
-    Progress,
     Tx,
     VersionRecord,
     WindowKey,
 )
+from windvane.ports.judging import Progress
 
 START = 1_700_006_400.0
 WINDOW_S = 60.0

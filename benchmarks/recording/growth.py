@@ -13,7 +13,8 @@ from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.spool import FileSpoolReader, FileSpoolWriter
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.health import DAY_S, LogForecast
-from windvane.ports.control_store import ControlStore, Progress
+from windvane.ports.control_store import ControlStore
+from windvane.ports.judging import Progress
 from windvane.usecases.forecast_log import forecast_log
 from windvane.usecases.keep_bounded import Turn, keep_bounded, keep_log_bounded
 from windvane.usecases.read_settings import Retention

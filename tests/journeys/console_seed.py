@@ -58,15 +58,8 @@ from windvane.core.verdict import (
     Verdict,
     judge_rate,
 )
-from windvane.ports.control_store import (
-    Checkpoint,
-    Deployment,
-    MonitorState,
-    Progress,
-    Tx,
-    WindowKey,
-    WindowVerdict,
-)
+from windvane.ports.control_store import Checkpoint, Deployment, Tx, WindowKey, WindowVerdict
+from windvane.ports.judging import MonitorState, Progress
 from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares

@@ -23,7 +23,8 @@ from usecases.timeline import (
 )
 
 from windvane.core.routing import SELECTED
-from windvane.ports.control_store import Checkpoint, Progress, Tx
+from windvane.ports.control_store import Checkpoint, Tx
+from windvane.ports.judging import Progress
 from windvane.ports.leases import LeaseLost
 from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.judge_windows import judge_windows

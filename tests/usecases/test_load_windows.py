@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 
-from windvane.ports.control_store import Checkpoint, Progress, Tx
+from windvane.ports.control_store import Checkpoint, Tx
+from windvane.ports.judging import Progress
 from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.load_windows import WindowCache, learned_from, load_windows
 from windvane.usecases.monitors import sudden_shift

@@ -8,7 +8,7 @@ import pytest
 from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 
 from windvane.apps.cli.show import objectives_json, objectives_table
-from windvane.ports.control_store import MonitorState
+from windvane.ports.judging import MonitorState
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.read_objectives import ObjectiveReading, read_objectives
 

@@ -16,8 +16,9 @@ from usecases.recording import RecorderHarness, denied, outcome, predicted, refu
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.delta.arrow_rows import ArrowRows
 from windvane.adapters.sql import SqlControlStore
-from windvane.ports.control_store import ModelRecord, Progress, RowRejected, StoreUnavailable, Tx
+from windvane.ports.control_store import ModelRecord, RowRejected, StoreUnavailable, Tx
 from windvane.ports.events import EVENT_ENCODER, SpoolRecord
+from windvane.ports.judging import Progress
 from windvane.ports.quarantine import Quarantined
 from windvane.usecases.read_model_file import read_model_file
 

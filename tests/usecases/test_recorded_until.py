@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from usecases.harness import MODEL, START, Harness
 from usecases.recording import RecorderHarness, predicted
 
-from windvane.ports.control_store import Checkpoint, Progress, UnknownName
+from windvane.ports.control_store import Checkpoint, UnknownName
+from windvane.ports.judging import Progress
 from windvane.ports.quarantine import Counted, CountName
 from windvane.usecases.judge_windows import judge_windows
 from windvane.usecases.recorded_until import (

@@ -13,7 +13,8 @@ from typing import Any, ClassVar
 
 from windvane.core.errors import WindvaneError
 from windvane.core.sketch import Sketch
-from windvane.ports.control_store import ControlStore, Incident, Progress, Tx, WindowKey
+from windvane.ports.control_store import ControlStore, Incident, Tx, WindowKey
+from windvane.ports.judging import Progress
 from windvane.usecases.load_windows import (
     WindowCache,
     load_window,

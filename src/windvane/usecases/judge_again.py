@@ -8,8 +8,9 @@ from dataclasses import replace
 import msgspec
 
 from windvane.core.verdict import Outcome
-from windvane.ports.control_store import ControlStore, Progress, Tx, WindowVerdict
+from windvane.ports.control_store import ControlStore, Tx, WindowVerdict
 from windvane.ports.event_log import EventLog
+from windvane.ports.judging import Progress
 from windvane.ports.quarantine import ItemKind, Quarantined
 from windvane.usecases.leases import Shards
 from windvane.usecases.load_windows import (

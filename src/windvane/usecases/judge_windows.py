@@ -12,15 +12,9 @@ import msgspec
 from windvane.core.alerting import Finding, correlate
 from windvane.core.verdict import Outcome
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import (
-    ControlStore,
-    LearnedState,
-    MonitorState,
-    Progress,
-    Tx,
-    WindowVerdict,
-)
+from windvane.ports.control_store import ControlStore, Tx, WindowVerdict
 from windvane.ports.event_log import EventLog
+from windvane.ports.judging import LearnedState, MonitorState, Progress
 from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.leases import Shards
 from windvane.usecases.load_windows import (

@@ -13,15 +13,8 @@ from windvane.core.drift import Baseline, unpack_text
 from windvane.core.outcomes import Calibration
 from windvane.core.routing import NO_SAMPLE
 from windvane.core.sketch import Layout, Sketch
-from windvane.ports.control_store import (
-    ControlStore,
-    Deployment,
-    KeyRecord,
-    MonitorState,
-    Progress,
-    Tx,
-    WindowKey,
-)
+from windvane.ports.control_store import ControlStore, Deployment, KeyRecord, Tx, WindowKey
+from windvane.ports.judging import MonitorState, Progress
 from windvane.usecases.closed_window import ClosedWindow, Counts, Learned, StateRows, tenant_of
 from windvane.usecases.gather_answers import TrainedAnswers, gather_answers
 from windvane.usecases.monitors import MONITORS, watch_policy

@@ -28,11 +28,11 @@ from windvane.ports.control_store import (
     Checkpoint,
     Deployment,
     Incident,
-    Progress,
     Tx,
     VersionRecord,
     WindowVerdict,
 )
+from windvane.ports.judging import Progress
 from windvane.usecases.advance_rollout import ROLLOUT
 from windvane.usecases.explain_runtime import is_watched, recorded_choice
 from windvane.usecases.leases import lease_of

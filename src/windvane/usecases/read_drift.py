@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from windvane.core.drift import Kind, StreamState
-from windvane.ports.control_store import MonitorState, Tx, WindowVerdict
+from windvane.ports.control_store import Tx, WindowVerdict
+from windvane.ports.judging import MonitorState
 from windvane.usecases.closed_window import tenant_of, tenant_subject
 from windvane.usecases.monitors.cells import EVERYONE
 from windvane.usecases.monitors.sudden_shift import SuddenShift

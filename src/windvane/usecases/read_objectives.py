@@ -17,7 +17,7 @@ from windvane.core.slo import (
     read_burn_rates,
     sum_of,
 )
-from windvane.ports.control_store import MonitorState
+from windvane.ports.judging import MonitorState
 from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.read_model_file import ModelFile, parse_duration
 from windvane.usecases.slo_policy import (

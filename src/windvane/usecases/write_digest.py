@@ -12,8 +12,9 @@ from windvane.core.alerting import Severity
 from windvane.core.alerting.digest import Digest, DigestLine, DigestSection, make_section
 from windvane.core.health import Health, Tone
 from windvane.core.verdict import Outcome
-from windvane.ports.control_store import Deployment, Incident, MonitorState, Tx
+from windvane.ports.control_store import Deployment, Incident, Tx
 from windvane.ports.incidents import ItemState
+from windvane.ports.judging import MonitorState
 from windvane.usecases.monitors.base import moment
 from windvane.usecases.monitors.labels import Labels
 from windvane.usecases.monitors.training_drift import TrainingDrift, TrainingDriftState

@@ -29,10 +29,10 @@ from windvane.ports.control_store import (
     Deployment,
     Incident,
     ModelRecord,
-    Progress,
     WindowKey,
     WindowVerdict,
 )
+from windvane.ports.judging import Progress
 from windvane.ports.metrics import OTHER
 from windvane.ports.quarantine import Counted, CountName, Quarantined
 from windvane.usecases.leases import hold_shards

@@ -20,7 +20,8 @@ from journeys.console_seed import Seeded, seed
 
 from windvane.apps.console.drift_views import MOST_POINTS, insensitive, map_view
 from windvane.core.drift import DriftFacts, DriftPolicy, Kind, Reading, StreamState
-from windvane.ports.control_store import MonitorState, WindowVerdict
+from windvane.ports.control_store import WindowVerdict
+from windvane.ports.judging import MonitorState
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.closed_window import tenant_subject
 from windvane.usecases.monitors.drift_table import drift_table

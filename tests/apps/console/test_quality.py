@@ -19,9 +19,10 @@ from event_rows import predicted_event
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.sql import SqlControlStore
-from windvane.ports.control_store import Progress, WindowVerdict
+from windvane.ports.control_store import WindowVerdict
 from windvane.ports.event_log import LogEntry
 from windvane.ports.events import Event, OutcomeSeen
+from windvane.ports.judging import Progress
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.read_model_file import read_model_file
 

@@ -23,12 +23,12 @@ from windvane.ports.control_store import (
     Checkpoint,
     Deployment,
     Incident,
-    Progress,
     Tx,
     VersionRecord,
     WindowKey,
     WindowVerdict,
 )
+from windvane.ports.judging import Progress
 from windvane.usecases.apply_model import apply_model
 
 NOW = 1_700_000_000.0

@@ -14,7 +14,8 @@ from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.sql.schema import metadata
 from windvane.core.routing import ModelRoute, TenantLimit
 from windvane.core.task import Contract
-from windvane.ports.control_store import Deployment, Incident, ModelRecord, Progress, Silence
+from windvane.ports.control_store import Deployment, Incident, ModelRecord, Silence
+from windvane.ports.judging import Progress
 
 # What stays of a model that was deleted: what was decided and who called, for the record; and
 # contracts, which another model may have as well.

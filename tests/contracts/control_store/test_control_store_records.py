@@ -23,10 +23,7 @@ from windvane.ports.control_store import (
     Deployment,
     Incident,
     IncidentNote,
-    LearnedState,
     ModelRecord,
-    MonitorState,
-    Progress,
     UnitCounts,
     UnitSeen,
     UnknownName,
@@ -34,6 +31,7 @@ from windvane.ports.control_store import (
     WindowKey,
     WindowVerdict,
 )
+from windvane.ports.judging import LearnedState, MonitorState, Progress
 
 LAYOUT = Layout((NumericAxis("x", (0.0, 1.5)), CategoryAxis("c", ("a", "bé", "''"))))
 

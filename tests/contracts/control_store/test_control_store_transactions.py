@@ -17,10 +17,10 @@ from windvane.ports.control_store import (
     Deployment,
     KeyRecord,
     ModelRecord,
-    Progress,
     StoreUnavailable,
     UnitSeen,
 )
+from windvane.ports.judging import Progress
 from windvane.ports.leases import LeaseLost
 from windvane.usecases.leases import SHARDS, give_up, hold_shards
 from windvane.usecases.publish_routing import routing_effects

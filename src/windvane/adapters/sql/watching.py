@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from windvane.adapters.sql import schema as t
 from windvane.adapters.sql.rows import Rows, dump
-from windvane.ports.control_store import LearnedState, MonitorState, Progress
+from windvane.ports.judging import LearnedState, MonitorState, Progress
 
 _MOST_NAMED = 500
 

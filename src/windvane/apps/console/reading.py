@@ -23,7 +23,6 @@ from windvane.ports.control_store import (
     Incident,
     IncidentNote,
     ModelRecord,
-    MonitorState,
     Silence,
     Tx,
     UnknownName,
@@ -31,6 +30,7 @@ from windvane.ports.control_store import (
     WindowVerdict,
 )
 from windvane.ports.incidents import ActionItem
+from windvane.ports.judging import MonitorState
 from windvane.usecases.explain_runtime import is_watched
 from windvane.usecases.gather_answers import Answers, gather_answers
 from windvane.usecases.monitors.base import NO_SUBJECT

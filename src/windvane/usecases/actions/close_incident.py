@@ -9,7 +9,8 @@ import msgspec
 
 from windvane.core.alerting import Cause, cause_key_of
 from windvane.core.authorization import Action
-from windvane.ports.control_store import Incident, IncidentNote, MonitorState, Tx
+from windvane.ports.control_store import Incident, IncidentNote, Tx
+from windvane.ports.judging import MonitorState
 from windvane.ports.notifier import Happening
 from windvane.usecases.actions.base import (
     About,
