@@ -72,7 +72,7 @@ def test_a_tenants_cell_is_small_however_much_it_knows() -> None:
     forecast = Forecast(
         **{
             name: rng.normal(0.0, 0.02, getattr(empty, name).shape)
-            for name in (*Forecast.BY_AXIS, "hours", "hours_seen")
+            for name in (*Forecast.BY_AXIS, "hours", "hours_seen", "last", "step")
         }
     )
     cell = Cell.empty(layout, 0.0)

@@ -26,14 +26,20 @@ from scipy.special import chdtri, pdtrc
 from windvane.core.drift import (
     DriftPolicy,
     Kind,
+    Measure,
     Reference,
+    Watching,
+    accept_change,
     axis_index,
+    build_baseline,
     measure_deviations,
     pack_learned,
     pack_pending,
     unpack_learned,
     unpack_pending,
+    watch,
 )
+from windvane.core.sketch import Layout, NumericAxis
 from windvane.core.verdict import Outcome
 
 A = 500_000.0
@@ -240,3 +246,46 @@ def test_a_feature_that_is_held_back_keeps_its_past(fresh: Watcher) -> None:
     assert past[0] > 0.5 * past[1:].min() > 0.0
     one.play(15)
     assert [a.opened for _, a in one.alarms] == [True, False]
+
+
+def test_what_follows_the_hour_is_no_change_after_a_gap_and_in_fuller_windows() -> None:
+    """Trained on 80 rows an hour, deployed eleven days later in the middle of a night, with 500."""
+    hour_s, began = 3_600.0, 1_761_955_200.0
+    rng = np.random.default_rng(3)
+    layout = Layout((NumericAxis.fit("hour", np.repeat(np.arange(24.0), 100)),))
+
+    def window(hour: int, rows: int) -> np.ndarray:
+        return layout.count({"hour": np.full(rng.poisson(rows), hour % 24, float)})[0]
+
+    past = {began + hour_s * h: window(h, 83) for h in range(24 * 15)}
+    recent_s = 14 * 86_400.0
+    cell = build_baseline(layout, past, hour_s, recent_s, 50).cell
+    how = Watching(layout, {"hour": "v"}, DriftPolicy(2e5), 50, recent_s)
+    alarms = []
+    for h in range(24 * 26 + 4, 24 * 27 + 4):
+        at = began + hour_s * h
+        seen = watch(how, cell, window(h, 500), at, at + hour_s, h)
+        cell, alarms = seen.cell, [*alarms, *seen.alarms]
+    assert alarms == []
+
+
+def test_no_nulls_now_and_none_before_is_no_deviation(fresh: Watcher) -> None:
+    layout = fresh.rows.layout
+    some = np.zeros(layout.size, np.int64)
+    some[np.arange(layout.size) % 5 == 2] = 40
+    index = axis_index(layout)
+    some[index.first] = 0
+    for times_more in (1, 30):
+        reference = Reference.of(index, some * times_more)
+        found = measure_deviations(some, reference)
+        assert (found.value[:, Measure.NULLS] == 0.0).all()
+
+
+def test_what_all_rows_are_as_it_is_accepted_is_found_no_more(fresh: Watcher) -> None:
+    fresh.play(3, stuck(0.5))
+    assert any(a.opened and a.kind is Kind.OUTAGE for _, a in fresh.alarms)
+    layout = fresh.rows.layout
+    fresh.cell = accept_change(fresh.cell, layout, layout.names)
+    fresh.alarms.clear()
+    fresh.play(40, stuck(0.5))
+    assert fresh.alarms == []

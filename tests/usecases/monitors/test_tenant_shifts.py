@@ -145,6 +145,30 @@ def test_nulls_of_one_tenant_are_that_tenants(healthy: Installation, tenant: str
     assert (dict(live.stand_ins), dict(live.tenant_broken)) == ({}, {})
 
 
+def test_everyones_alarm_that_ends_last_is_not_told_as_everyones(healthy: Installation) -> None:
+    """A tenant of a third of the rows, whose own alarm is over before that of all rows is."""
+    sizes = {"big": 40, "middle": 30, "small": 20, "tiny": 8}
+    healthy.play(6, {"middle": {"nulls": 1.0}}, sizes=sizes)
+    assert healthy.open_causes() == ["tenant_feed:middle"]
+    for i in range(12):  # thin windows among others
+        healthy.play(
+            1, {"middle": {"nulls": 1.0}}, sizes={t: n // (1 + i % 3) for t, n in sizes.items()}
+        )
+    assert healthy.open_causes() == ["tenant_feed:middle"]
+    for i in range(16):
+        healthy.play(1, sizes={t: n // (1 + i % 3) for t, n in sizes.items()})
+    assert healthy.open_causes() == []
+    assert {i.cause for i in healthy.harness.incidents()} == {"tenant_feed:middle"}
+
+
+def test_evidence_of_a_total_fault_is_of_its_rows_only(healthy: Installation) -> None:
+    healthy.play(1)  # rows of a thin tenant that wait
+    healthy.play(3, {"tiny": {"nulls": 1.0}})
+    incident = only(healthy.harness, "tenant_feed:tiny")
+    (change, *_) = incident.evidence["changes"]
+    assert change["nulls"][1] == 1.0
+
+
 def test_two_features_that_one_tenant_swaps_are_found(healthy: Installation) -> None:
     healthy.play(6, spoil={"small": swapped})
     assert healthy.open_causes() == ["tenant_feed:small"]

@@ -130,6 +130,7 @@ def _mixed_reference(index: AxisIndex, parts: list[tuple[Floats, Reference]]) ->
     together: a tenant that sends more than it used to is no change of anybody's values."""
     rows = np.sum([n for n, _ in parts], axis=0)
     nulls = np.sum([n * r.nulls for n, r in parts], axis=0) / np.maximum(rows, 1.0)
+    null_mean = np.sum([n * r.null_mean for n, r in parts], axis=0) / np.maximum(rows, 1.0)
     weights = [n * (1.0 - r.nulls) for n, r in parts]
     total = np.sum(weights, axis=0)
     shares = np.sum(
@@ -141,6 +142,7 @@ def _mixed_reference(index: AxisIndex, parts: list[tuple[Floats, Reference]]) ->
         index,
         np.where(rows > 0, nulls, fallback.nulls),
         np.where(index.spread(known), shares, fallback.shares),
+        np.where(rows > 0, null_mean, fallback.null_mean),
     )
 
 

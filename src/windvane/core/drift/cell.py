@@ -46,6 +46,7 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _DOUBT = 0.5
 """The part of an alarm's log evidence from which nothing is learned any more."""
+_FEW_WINDOWS = 2.0
 _HELD_FROM = 2.0
 """The log evidence from which counts are held back, until it is known what they are of."""
 _MOST_OVERDISPERSION = 1e6
@@ -270,7 +271,7 @@ def _tail_chance(cell: Cell, seen: Look, freedom: Floats | float, errors: float)
     spread = held.lag0[:, Measure.NULLS] + hour_variance(held)[:, Measure.NULLS]
     clustered = spread / np.maximum(held.chance[:, Measure.NULLS], 1e-300)
     rows = found.rows / np.clip(np.nan_to_num(clustered), 1.0, _MOST_OVERDISPERSION)
-    share = np.nan_to_num(found.value[:, Measure.NULLS]) + seen.reference.nulls
+    share = np.nan_to_num(found.value[:, Measure.NULLS]) + seen.reference.null_mean
     hits = np.clip(share, 0.0, 1.0) * rows
     tail = scipy.special.betainc(np.maximum(hits, 1e-9), rows - hits + 1.0, most)
     one_by_one = np.where(share > most, tail, 1.0)
@@ -286,7 +287,7 @@ def _sizes(cell: Cell, seen: Look) -> tuple[Floats, Floats, Floats, Floats, Floa
     units = np.maximum(seen.found.units, 1e-12)
     looks = cell.looks + 1.0
     mean = (cell.left + left) / looks
-    variance = mean_variance(cell.forecast, looks)
+    variance = mean_variance(cell.forecast, looks) + seen.residuals.expected.unknown
     sizes = effects(mean, variance, units)
     usual = _USUAL**2 * variance / units
     usual[:, Measure.SHAPE] = 8.0 * _USUAL * np.sqrt(variance[:, Measure.SHAPE])
@@ -402,7 +403,14 @@ def accept_change(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
     some = index.sum(since.astype(np.float64)) > 0  # else there is nothing to begin with yet
     of_bins = index.spread(mine & some)
     runs = cell.pending.runs
-    runs = replace(runs, rows=np.where(mine[:, None], 0.0, runs.rows))
+    # What all rows were when it was accepted is how they are now.
+    going_on = mine[:, None] & (runs.rows > 0)
+    runs = replace(
+        runs,
+        rows=np.where(mine[:, None], 0.0, runs.rows),
+        often=np.where(going_on, 1.0, runs.often),
+        windows=np.where(mine, _FEW_WINDOWS, runs.windows),
+    )
     anew = {
         name: np.where(mine.reshape(-1, *[1] * (held.ndim - 1)), 0.0, held)
         for name in Forecast.BY_AXIS
@@ -470,6 +478,8 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
         },
         hours=moved(cell.forecast.hours, fresh.forecast.hours, 1),
         hours_seen=cell.forecast.hours_seen,
+        last=cell.forecast.last,
+        step=cell.forecast.step,
     )
     names = {axis.name for axis in onto.axes if axis in held}
     streams = {s: state for s, state in cell.streams.items() if s.rpartition("/")[0] in names}

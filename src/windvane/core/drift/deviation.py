@@ -45,22 +45,26 @@ _RARE = 0.01
 class Deviations:
     """``value`` and ``chance`` (axes, MEASURES): each measure, NaN where there is none, and its
     variance if rows were independent; ``rows`` (axes,) with or without a value; ``units`` (axes,
-    MEASURES): the square of a deviation that is one unit of it (see `effects`)."""
+    MEASURES): the square of a deviation that is one unit of it (see `effects`); ``corrected``
+    (axes, MEASURES): what was taken off because as many independent rows give it by chance."""
 
     value: Floats
     chance: Floats
     rows: Floats
     units: Floats
+    corrected: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class Reference:
     """Shares that windows are compared with: ``nulls`` (axes,) and, of what is not null,
-    ``shares`` (size,); 0 at null bins."""
+    ``shares`` (size,); 0 at null bins. ``null_mean`` (axes,): the share of nulls as it was, by which
+    none now and none then is no deviation."""
 
     index: AxisIndex
     nulls: Floats
     shares: Floats
+    null_mean: Floats
 
     @classmethod
     def of(cls, index: AxisIndex, counts: Counts | Floats) -> Reference:
@@ -74,6 +78,7 @@ class Reference:
             index,
             (held[index.first] + 0.5) / (rows + 1.0),
             values / index.spread(np.maximum(known, 0.5)),
+            held[index.first] / np.maximum(rows, 1.0),
         )
 
     @cached_property
@@ -132,7 +137,7 @@ def measure_deviations(counts: Counts, reference: Reference) -> Deviations:
                 for score, (mean, _) in zip(scores, moments, strict=True)
             ),
             (index.sum(js_terms(values, expected)) - index.sum(js_mean)) / least,
-            nulls - reference.nulls,
+            nulls - reference.null_mean,
         ],
         axis=-1,
     )
@@ -155,7 +160,9 @@ def measure_deviations(counts: Counts, reference: Reference) -> Deviations:
     value[~index.ordered, Measure.POSITION] = np.nan
     value[~index.ordered & ~index.open_ended, Measure.LOCATION] = np.nan
     value[rows < 1.0] = np.nan
-    return Deviations(value, chance, rows, units)
+    corrected = np.zeros_like(chance)
+    corrected[:, Measure.SHAPE] = index.sum(js_mean) / least
+    return Deviations(value, chance, rows, units, corrected)
 
 
 def effects(deviation: Floats, variance: Floats, units: Floats) -> Floats:

@@ -37,6 +37,8 @@ _CLIPPED = 6.0
 _FOLLOWED = 4.0  # errors that a forecast follows a window by
 _UNRANKED = 20  # residuals before the error is known well enough to rank by
 _MOST_RANKED = 4_000.0
+_MOST_STEPS = 1e4
+_STEP_MEMORY = 20.0
 EDGES = np.concatenate([np.arange(0.0, 4.0, 0.25), np.geomspace(4.0, 40.0, 24)])
 """Lower edges of the bins that sizes of residuals are kept in."""
 RANKED = len(EDGES)
@@ -53,8 +55,10 @@ class Forecast:
     before. ``chance``: mean variance by independent rows. ``before``, ``before2``: what was left in
     the last two windows. ``ahead``, ``ahead_variance``: how far off the autoregression is now.
     ``hours`` (SLOTS, axes, MEASURES): what is usual at each hour beyond the level; ``hours_seen``
-    (SLOTS,). ``ranks`` (axes, MEASURES, RANKED): healthy residuals by their size; of a forecast
-    that ranks among those of another (axes, MEASURES, 0).
+    (SLOTS,). ``last``: the middle of the last window (s, NaN before the first), and ``step`` how
+    long after one another they come (s, 0 before the second). ``ranks`` (axes, MEASURES, RANKED):
+    healthy residuals by their size; of a forecast that ranks among those of another (axes,
+    MEASURES, 0).
     """
 
     seen: Floats
@@ -69,6 +73,8 @@ class Forecast:
     ahead_variance: Floats
     hours: Floats
     hours_seen: Floats
+    last: Floats
+    step: Floats
     ranks: Floats
 
     @classmethod
@@ -79,6 +85,8 @@ class Forecast:
         held |= {
             "hours": np.zeros((SLOTS, axes, MEASURES)),
             "hours_seen": np.zeros(SLOTS),
+            "last": np.array(np.nan),
+            "step": np.array(0.0),
             "ranks": np.zeros((axes, MEASURES, RANKED if ranked else 0)),
         }
         return cls(**held)
@@ -96,23 +104,29 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expected:
-    """What a forecast says of one window, before it is looked at; as in `Forecast`."""
+    """What a forecast says of the window in the middle of which it is ``at`` (s), before it is
+    looked at; as in `Forecast`. ``unknown`` (axes, MEASURES): the variance of what is usual at that
+    hour, which few days were seen of."""
 
+    at: float
     usual: Floats
     around: tuple[tuple[int, float], tuple[int, float]]
     ahead: Floats
     ahead_variance: Floats
     overdispersion: Floats
+    unknown: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Residuals:
     """Of one window, all (axes, MEASURES): ``p`` (NaN where nothing was measured), ``z`` how many
-    of its errors it lies off the forecast, ``left`` what is left of the deviation after what is
+    of its errors it lies off the forecast, ``as_known`` if what is usual at that hour were known;
+    ``left`` what is left of the deviation after what is
     usual at that hour, in a healthy window of the ``variance``; ``expected`` what was forecast."""
 
     p: Floats
     z: Floats
+    as_known: Floats
     left: Floats
     variance: Floats
     expected: Expected
@@ -146,9 +160,39 @@ def _expect(held: Forecast, at: float) -> Expected:
     usual = held.level + sum(weight * held.hours[slot] for slot, weight in around)
     regression, wander, overdispersion = _parameters(held)
     reach = _WANDERS * np.sqrt(wander)
-    ahead = np.clip(regression * held.ahead, -reach, reach)
-    ahead_variance = regression**2 * held.ahead_variance + wander * (1.0 - regression**2)
-    return Expected(usual, around, ahead, ahead_variance, overdispersion)
+    over = regression ** _steps(held, at)
+    ahead = np.clip(over * held.ahead, -reach, reach)
+    ahead_variance = over**2 * held.ahead_variance + wander * (1.0 - over**2)
+    unknown = _unknown(held, around)
+    return Expected(at, usual, around, ahead, ahead_variance, overdispersion, unknown)
+
+
+def _unknown(held: Forecast, around: tuple[tuple[int, float], tuple[int, float]]) -> Floats:
+    """How far what is usual at an hour may be from what is known of it: by as much as hours differ
+    where no day was seen, less by the square of the days, as a shrunk mean. That hours differ is
+    more than that their means are of few windows."""
+    step = float(held.step)
+    days = sum(part * held.hours_seen[slot] for slot, part in around) * step / _HOUR_S
+    seen = held.hours_seen[held.hours_seen > 0.0]
+    noise = held.lag0 / (seen.mean() + _SLOT_PRIOR) if len(seen) else held.lag0
+    return np.maximum(hour_variance(held) - 2.0 * noise, 0.0) / (1.0 + days) ** 2
+
+
+def _steps(held: Forecast, at: float) -> float:
+    """How many of its steps lie between the last window and one at this time: what wandered is
+    forgotten over a gap."""
+    last, step = float(held.last), float(held.step)
+    return min(max((at - last) / step, 1.0), _MOST_STEPS) if step > 0.0 else 1.0
+
+
+def _miscorrected(held: Forecast, found: Deviations) -> Floats:
+    """The variance of what was taken off for chance where windows are not like the reference but
+    for chance: those of other sizes than were learned from are off by the difference."""
+    sizes = np.sqrt(np.maximum(held.chance, 1e-300) / np.maximum(found.chance, 1e-300))
+    usual = np.abs(held.level)
+    differs = usual / np.maximum(usual + found.corrected, 1e-12)
+    off = found.corrected * (np.where(held.chance > 0.0, sizes, 1.0) - 1.0)
+    return differs * np.minimum(off, 1.0) ** 2
 
 
 def residuals(
@@ -160,14 +204,18 @@ def residuals(
     among in place of its own.
     """
     expected = _expect(held, at)
+    expected = replace(expected, unknown=expected.unknown + _miscorrected(held, found))
     present = ~np.isnan(found.value)
-    variance = expected.ahead_variance + expected.overdispersion * found.chance
-    error = np.sqrt(np.maximum(variance, 1e-300))
+    known_variance = expected.ahead_variance + expected.overdispersion * found.chance
+    error = np.sqrt(np.maximum(known_variance + expected.unknown, 1e-300))
     left = found.value - expected.usual
-    z = np.nan_to_num((left - expected.ahead) / error)
+    off = left - expected.ahead
+    z = np.nan_to_num(off / error)
+    # Ranks are of a time when hours are known, or a first week would make all later ones odd.
+    as_known = np.nan_to_num(off / np.sqrt(np.maximum(known_variance, 1e-300)))
     known = held.ranks if ranks is None else ranks
     p = np.where(present, _rank(known, _places(z), uniform), np.nan)
-    return Residuals(p, z, left, np.maximum(held.lag0, found.chance), expected)
+    return Residuals(p, z, as_known, left, np.maximum(held.lag0, found.chance), expected)
 
 
 def largest_residual(ranks: Floats) -> Floats:
@@ -218,18 +266,25 @@ def learn(
     present = ~np.isnan(found.value)
     left = np.nan_to_num(seen.left)
     ahead, ahead_variance = expected.ahead, expected.ahead_variance
-    variance = np.maximum(ahead_variance + expected.overdispersion * found.chance, 1e-300)
+    noise = expected.overdispersion * found.chance + expected.unknown
+    variance = np.maximum(ahead_variance + noise, 1e-300)
     gain = ahead_variance / variance
     seen_now = present & follow
     # A jump is not followed at once: what wanders comes back into reach, what broke does not.
     most = _FOLLOWED * np.sqrt(variance)
     innovation = np.clip(left - ahead, -most, most)
+    last, step = float(held.last), float(held.step)
+    since = expected.at - last
+    if mask.any() and since > 0.0:
+        step = since if step <= 0.0 else step + (min(since, 4.0 * step) - step) / _STEP_MEMORY
     after = replace(
         held,
+        last=np.array(expected.at),
+        step=np.array(step),
         ahead=np.where(seen_now, ahead + gain * innovation, ahead),
         ahead_variance=np.where(seen_now, (1.0 - gain) * ahead_variance, ahead_variance),
     )
-    return _learn(after, found, present & mask, left, expected.around, _places(seen.z))
+    return _learn(after, found, present & mask, left, expected.around, _places(seen.as_known))
 
 
 def size_of(z: Floats) -> Floats:

@@ -79,8 +79,8 @@ class StreamState:
     now (CUSUM), 0 where there is none. ``earliest`` is where that run began; ``since`` where most
     of it did, the best estimate of when a change happened, with ``sure`` the log evidence of that
     (s). ``weights`` of the parts of the next reading (see `_mix`), none where they are alike.
-    ``alarmed``: its alarm is open, and opened at ``size``. ``health``: the log evidence since
-    then that it is over, of ``calm`` windows in a row.
+    ``alarmed``: its alarm is open, and opened at ``size``, of an outage by ``what`` all rows were.
+    ``health``: the log evidence since then that it is over, of ``calm`` windows in a row.
     """
 
     log_evidence: float = 0.0
@@ -92,6 +92,7 @@ class StreamState:
     health: float = 0.0
     calm: int = 0
     weights: tuple[float, ...] = ()
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -
     if r.kind is Kind.OUTAGE:  # its evidence is of the whole run already
         if r.log_e < enough or r.size < policy.least(r):
             return StreamState()
-        return StreamState(r.log_e, r.began, r.began, r.log_e, True, r.size)
+        return StreamState(r.log_e, r.began, r.began, r.log_e, True, r.size, what=r.what)
     log_e, weights = _mix(before.weights, r)
     value = max(before.log_evidence, 0.0) + log_e
     sure = max(before.sure, 0.0) + log_e - _SURE

@@ -21,7 +21,7 @@ from windvane.core.drift.pending import Pending
 
 Array = NDArray[Any]
 _LEARNED = ("previous", "current", "held", "left", "looks")
-_EXACT = ("runs.since", "began", "waits")  # times (s)
+_EXACT = ("runs.since", "began", "waits", "forecast.last")  # times (s)
 _COARSE = ("forecast.hours",)
 _LEAST = 1e-30  # a float of 32 bits has a slow form for what is smaller
 

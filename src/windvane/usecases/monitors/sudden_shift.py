@@ -228,14 +228,16 @@ class SuddenShift(Monitor):
         tenant = tenant_of(found.subject)
         layout = window.layout
         before, after = cell.past, _counts_of(window, tenant)
-        if window.rows_in(after) < window.policy.min_rows and cell.held.any():
-            after = cell.held
         suspects = [name for name, _ in finding.suspects]
         kinds = {
             Kind(r["kind"])
             for r in found.detail["readings"]
             if r["changed"] and r["view"] in finding.sources
         }
+        # Of a total fault every row tells; rows that waited before it would water it down.
+        few = window.rows_in(after) < window.policy.min_rows and Kind.OUTAGE not in kinds
+        if few and cell.held.any():
+            after = cell.held
         mine = [
             (k.tenant, s.features)
             for k, s in window.sketches
@@ -394,6 +396,11 @@ def _whose(
         return out
     if not mine:
         return {}
+    if everyone.held.told.get(view) == _OF_TENANTS:
+        # It took evidence to say that it was some tenants', and takes some to say that it is not.
+        others = [p for p in parts if seen[p.tenant].held.told.get(view) != TENANT_FEED.name]
+        if not others or is_mix(window.layout, others, streams, policy):
+            return {EVERYONE: _OF_TENANTS}
     known = sum(p.counts.sum() for p in parts)
     every = (everyone.held.pending.waiting + everyone.counts).sum()
     if known >= _NEARLY_ALL * every > 0 and is_mix(window.layout, parts, streams, policy):
@@ -490,7 +497,7 @@ def _began(
 
 def _word(feature: str, kind: Kind, state: StreamState, what: str) -> str:
     if kind is Kind.OUTAGE:
-        return f"{feature} has {what or 'one value'} in all rows"
+        return f"{feature} has {what or state.what or 'one value'} in all rows"
     if kind is Kind.NULLS:
         return f"{feature} {_WORDS[kind]} {state.size:.0%}"
     return f"{feature} {_WORDS[kind]} {state.size:.2f}"
