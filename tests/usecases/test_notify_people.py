@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 
 import pytest
 from usecases.harness import FILE, MODEL, Harness
-from usecases.test_deliver_effects import deliver_by, waiting
+from usecases.test_deliver_effects import decide, deliver_by, waiting
 from usecases.timeline import FAILING, GARBAGE, QUIET, play
 
 from windvane.core.alerting import Severity
 from windvane.core.alerting.delivery import DEFAULT, Route
+from windvane.core.journal import Effect
 from windvane.ports.control_store import Incident
 from windvane.ports.notifier import Happening, Message
 from windvane.usecases.actions import About
+from windvane.usecases.monitors.base import moment
 from windvane.usecases.notify_people import Outlets
 from windvane.usecases.office_hours import make_office_hours
+from windvane.usecases.publish_routing import NOTIFY
 
 DAY = 86_400.0
 
@@ -170,16 +173,67 @@ def test_what_nobody_answers_within_a_day_becomes_a_page_once(desk: Desk) -> Non
     assert waiting(desk.harness) == []
 
 
-def test_a_page_that_ended_before_it_could_be_told_is_told_as_ended(desk: Desk) -> None:
-    """Else it would be open for ever where it is followed."""
+def closed_while_down(desk: Desk) -> str:
+    """Every receiver is down when a page is due, and until it is over; when it ended."""
     desk.pager.down = desk.second.down = desk.mail.down = True
     fail(desk.harness)
     desk.after(0.0)
     desk.harness.act("close", About.INCIDENT, incident=desk.incident.id)
+    desk.pager.down = desk.second.down = desk.mail.down = False
+    assert desk.incident.closed_at is not None
+    return moment(desk.incident.closed_at)
+
+
+def test_a_page_that_ended_before_it_could_be_told_pages_nobody_who_follows(desk: Desk) -> None:
+    """It is told as over, once, or it would be open for ever where half of it had arrived."""
+    closed_while_down(desk)
+    desk.after(1_000.0)
+    assert desk.pager.happened == ["resolved"]
+    desk.after(DAY)
+    assert [len(one.messages) for one in (desk.pager, desk.second, desk.mail)] == [1, 0, 0]
+    assert waiting(desk.harness) == []
+
+
+def test_a_late_message_of_an_incident_that_is_over_says_so_first_and_is_no_page(
+    desk: Desk,
+) -> None:
+    closed = closed_while_down(desk)
+    desk.pager.down = True
+    desk.after(1_000.0)
+    (message,) = desk.second.messages
+    assert (message.title, message.severity) == (f"[closed] {MODEL}", "low")
+    assert message.body.splitlines()[0] == f"closed since {closed}"
+    assert desk.incident.title in message.body
+    desk.after(DAY)
+    assert [len(one.messages) for one in (desk.second, desk.mail)] == [1, 0]
+
+
+def test_that_it_was_acknowledged_is_no_news_of_an_incident_that_is_over(desk: Desk) -> None:
+    fail(desk.harness)
+    desk.after(0.0)
+    desk.pager.down = True
+    desk.harness.act("acknowledge", About.INCIDENT, incident=desk.incident.id)
+    desk.after(0.0)
+    desk.harness.act("close", About.INCIDENT, incident=desk.incident.id)
     desk.pager.down = False
     desk.after(1_000.0)
-    assert desk.pager.happened[-1] == "resolved"
-    assert "opened" in desk.pager.happened
+    assert desk.pager.happened == ["opened", "resolved"]
+
+
+def test_notifications_of_one_incident_that_wait_together_are_told_once(desk: Desk) -> None:
+    """It became graver while nobody could be told."""
+    desk.pager.down = desk.second.down = desk.mail.down = True
+    refuse(desk.harness)
+    desk.after(0.0)
+    held = desk.incident
+    about = {"incident": held.id, "model": MODEL, "cause": held.cause, "team": "ops"}
+    desk.harness.clock.at += 60.0
+    graver = {**about, "title": f"[high] {MODEL}", "body": "worse", "severity": "high"}
+    decide(desk.harness, "a-later-decision", Effect(NOTIFY, graver))
+    desk.pager.down = desk.second.down = desk.mail.down = False
+    desk.after(1_000.0)
+    assert desk.pager.titles == [f"[high] {MODEL}"]
+    assert desk.mail.titles == []
 
 
 def test_what_ends_is_told_to_who_follows_it(desk: Desk) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from windvane.core.errors import WindvaneError
 from windvane.ports.artifacts import Artifacts
 from windvane.ports.clock import Clock
-from windvane.ports.control_store import ControlStore, OutboxItem
+from windvane.ports.control_store import ControlStore, OutboxItem, Tx, UnknownName
 from windvane.ports.registry import AliasMirror
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.notify_people import (
@@ -36,6 +36,9 @@ _FIRST_RETRY_S = 1.0
 _LAST_RETRY_S = 300.0
 _MOST_TRIES = 300  # a day
 _CLAIMED_FOR_S = 60.0
+# Whoever waits longer was set aside; and how many are looked through for a newer one.
+_WAITS_AT_MOST_S = 7 * 86_400.0
+_MOST_WAITING = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ def deliver_lane(store: ControlStore, clock: Clock, lane: Lane, limit: int = 50)
         most = limit if lane.at_once == 1 else min(limit, lane.at_once)
         items = tx.claim_effects(lane.kinds, clock.wall(), most, _CLAIMED_FOR_S)
     items = _newest_tables(store, clock, items)
+    items = _newest_notifications(store, clock, items)
     if lane.at_once == 1 or len(items) < 2:
         return sum(_deliver(store, clock, lane, item) for item in items)
     with ThreadPoolExecutor(lane.at_once, f"lane-{lane.name}") as pool:
@@ -146,6 +150,45 @@ def _newest_tables(
     """Of several tables only the newest is worth publishing."""
     tables = [item for item in items if item.kind == PUBLISH]
     old = sorted(tables, key=lambda item: int(item.body["seq"]))[:-1]
+    return _without(store, clock, items, old)
+
+
+def _newest_notifications(
+    store: ControlStore, clock: Clock, items: Sequence[OutboxItem]
+) -> Sequence[OutboxItem]:
+    """Of several notifications of one incident that wait, the newest says what the others say."""
+    mine = [item for item in items if _notified(item)]
+    if not mine:
+        return items
+    with store.read() as tx:
+        waiting = tx.due_effects(clock.wall() + _WAITS_AT_MOST_S, _MOST_WAITING)
+        keys: dict[str, set[str]] = {}
+        for item in (*waiting, *mine):
+            keys.setdefault(_notified(item), set()).add(item.key)
+        newest = {
+            name: max(keys[name], key=lambda key: (_decided_at(tx, key), key))
+            for name in {_notified(item) for item in mine}
+        }
+    old = [item for item in mine if newest[_notified(item)] != item.key]
+    return _without(store, clock, items, old)
+
+
+def _notified(item: OutboxItem) -> str:
+    """The incident that a notification is of; "" for none, and for what is no notification."""
+    return str(item.body.get("incident", "")) if item.kind == NOTIFY else ""
+
+
+def _decided_at(tx: Tx, key: str) -> float:
+    try:
+        return tx.decision(key.rpartition("#")[0]).at
+    except UnknownName:
+        return 0.0
+
+
+def _without(
+    store: ControlStore, clock: Clock, items: Sequence[OutboxItem], old: Sequence[OutboxItem]
+) -> Sequence[OutboxItem]:
+    """The items but for the ``old``, which newer ones replace: these are done."""
     if old:
         with store.begin([]) as tx:
             for item in old:

@@ -31,6 +31,7 @@ from windvane.ports.control_store import (
 )
 from windvane.ports.notifier import Happening, Message, Notifier
 from windvane.usecases.monitors import cause_kinds
+from windvane.usecases.monitors.base import moment
 from windvane.usecases.office_hours import OfficeHours, next_opening
 from windvane.usecases.read_model_file import BadModelFile, as_duration, read_model_file
 
@@ -56,6 +57,18 @@ class Outlets:
     office: OfficeHours | None = None
     policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
     console_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a channel is ``told``, and what those are that follow incidents: that it is ``over``,
+    where it is. They would page for its beginning, and wait for its end."""
+
+    told: Message
+    over: Message | None = None
+
+    def to(self, channel: Notifier) -> Message:
+        return self.over if channel.follows and self.over is not None else self.told
 
 
 def follow_incident(incident: Incident, happening: Happening) -> tuple[Effect, ...]:
@@ -92,6 +105,8 @@ def tell_followers(store: ControlStore, clock: Clock, outlets: Outlets, item: Ou
     if incident is None:
         return
     happening = Happening(item.body["happening"])
+    if happening is not Happening.RESOLVED and incident.closed_at is not None:
+        return  # that it is over is told, and is all that there is to know
     severity = Severity(incident.severity)
     names = {
         name
@@ -105,7 +120,8 @@ def tell_followers(store: ControlStore, clock: Clock, outlets: Outlets, item: Ou
         if not channel.follows:
             continue
         words = {"title": incident.title, "body": f"{incident.title}\n{happening.value}"}
-        message = _message(outlets, item.key, words, incident, team, severity, clock.wall())
+        key = _over_key(incident) if happening is Happening.RESOLVED else item.key
+        message = _message(outlets, key, words, incident, team, severity, clock.wall())
         try:
             channel.send(replace(message, happening=happening))
         except Exception as error:
@@ -157,12 +173,8 @@ def _once(
         words["title"] = f"[high] {body.get('model', '')}"
         words["body"] = f"overdue: nobody acknowledged it\n{words['body']}"
     message = _message(outlets, key, words, incident, team, severity, began)
-    reached = _try(store, clock, outlets, item, names, plan.channel, message, body)
-    told_by = outlets.channels[names[reached]]
-    if told_by.follows and incident is not None and incident.closed_at is not None:
-        # It ended before it could be told: what follows it would wait for its end.
-        over = replace(message, key=f"{key}/over", happening=Happening.RESOLVED, at=wall)
-        told_by.send(over)
+    sent = Sent(message) if incident is None else _sent(message, incident, wall)
+    reached = _try(store, clock, outlets, item, names, plan.channel, sent, body)
     after = {**body, "told": reached + 1, "told_at": wall,
              "reached": int(body.get("reached", 0)) + 1}  # fmt: skip
     return replace(item, body=after if incident is not None else {**after, "finished": True})
@@ -175,11 +187,11 @@ def _try(
     item: OutboxItem,
     names: Sequence[str],
     first: int,
-    message: Message,
+    sent: Sent,
     body: dict[str, Any],
 ) -> int:
     """The number of the channel that took it, from ``first`` on. Raises what the last raised."""
-    incident, failed = message.incident, list(body.get("failed", []))
+    incident, failed = sent.told.incident, list(body.get("failed", []))
     lines: list[str] = []
     if first > 0:
         wait = as_duration(wait_after(outlets.policy, int(body.get("reached", 0))))
@@ -187,7 +199,8 @@ def _try(
     for number in range(first, len(names)):
         name = names[number]
         try:
-            outlets.channels[name].send(message)
+            channel = outlets.channels[name]
+            channel.send(sent.to(channel))
         except Exception as error:
             last = number + 1 == len(names)
             if name not in failed:  # of a retry the timeline knows already
@@ -247,6 +260,24 @@ def _message(
         key, words["title"], words["body"], incident.id, severity.value, at=at, link=link,
         labels=labels,
     )  # fmt: skip
+
+
+def _sent(message: Message, incident: Incident, wall: float) -> Sent:
+    """What is sent of an incident as it is now: of one that ended before it could be told, that
+    first, and no page."""
+    if incident.closed_at is None:
+        return Sent(message)
+    since = f"closed since {moment(incident.closed_at)}"
+    late = replace(message, body=f"{since}\n{message.body}")
+    told = replace(late, title=f"[closed] {incident.model}", severity=Severity.LOW.value)
+    over = replace(late, key=_over_key(incident), happening=Happening.RESOLVED, at=wall,
+                   severity=incident.severity)  # fmt: skip
+    return Sent(told, over)
+
+
+def _over_key(incident: Incident) -> str:
+    """Of the end of an incident, which is told once, whichever effect comes first."""
+    return f"{incident.id}/over"
 
 
 def _severity(body: Mapping[str, Any], incident: Incident | None) -> Severity:

@@ -15,6 +15,7 @@ from windvane.core.absence import (
     AbsencePolicy,
     AbsenceState,
     HourProfile,
+    LastDay,
     OpenHour,
     judge_absence,
 )
@@ -178,3 +179,67 @@ def test_what_is_part_of_a_larger_silence_holds() -> None:
     )
     assert verdict.code == "ABS-203"
     assert verdict.sentence == "tenant AA: 0 requests where 10,000 are usual"
+
+
+POLICY = AbsencePolicy(ALARM_AT)
+
+
+def day(seen: int, before: AbsenceState, usual: float = 10_000.0) -> AbsenceFacts:
+    return AbsenceFacts("traffic", START, 0.0, 0, before, day=LastDay(START - 1.0, usual, seen))
+
+
+def test_a_day_without_what_every_earlier_one_had_ends_by_what_comes_again() -> None:
+    verdict, held = judge_absence(day(0, AbsenceState()), POLICY, 0.0)
+    assert (verdict.code, held.since) == ("ABS-203", START - 1.0)
+    assert verdict.sentence == "traffic: 0 requests in a day where at least 10,000 are usual"
+    for seen in (0, 30, 1_000):  # a test call, and a tenth, are no return; silent days are no usual
+        verdict, held = judge_absence(day(seen, held, 0.0), POLICY, 0.0)
+        assert (verdict.code, held.alarmed) == ("ABS-203", True)
+    verdict, after = judge_absence(day(9_000, held, 0.0), POLICY, 0.0)
+    assert (verdict.code, after.alarmed, after.day) == ("ABS-200", False, 0.0)
+    _, after = judge_absence(day(1_000, held, 900.0), POLICY, 0.0)  # smaller is usual by now
+    assert not after.alarmed
+
+
+def test_a_day_with_a_little_more_than_nothing_or_too_few_to_tell_is_none() -> None:
+    for facts in (day(101, AbsenceState()), day(0, AbsenceState(), 60.0)):
+        assert not judge_absence(facts, POLICY, 0.0)[1].alarmed
+    covered = AbsenceFacts("t", START, 0.0, 0, AbsenceState(), True, LastDay(0.0, 1e4, 0))
+    verdict, after = judge_absence(covered, POLICY, 0.0)
+    assert (verdict.code, after) == ("ABS-202", AbsenceState())
+
+
+@pytest.mark.parametrize(("watched", "words"), [(True, "nothing is usual"), (False, "not watched")])
+def test_what_is_not_watched_says_so(watched: bool, words: str) -> None:
+    facts = AbsenceFacts("traffic", START, 0.0, 0, AbsenceState(), watched=watched)
+    verdict, _ = judge_absence(facts, POLICY, 0.0)
+    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "ABS-201")
+    assert words in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    ("per_day", "size", "sd"),
+    [(24.0, 1, 0.0), (240.0, 20, 0.0), (480.0, 20, 0.5), (10_000.0, 10_000, 0.0)],
+)
+def test_days_of_rare_bursts_that_may_be_empty_are_within_the_budget(
+    per_day: float, size: int, sd: float
+) -> None:
+    """Twenty weeks of three streams, a day judged each hour, at half of the budget; bursts come
+    at random hours, so that some days have none."""
+    alarms = calm = 0
+    for seed in range(3):
+        rng, wander = np.random.default_rng(seed), 0.0
+        profile, state = HourProfile(), AbsenceState()
+        for hour in range(20 * 168):
+            wander = 0.9 * wander + math.sqrt(0.19) * rng.normal()
+            mean = per_day / 24.0 / size * math.exp(sd * wander - sd**2 / 2.0)
+            at = START + 3_600.0 * hour
+            profile = profile.with_hour(at, float(rng.poisson(mean)) * size)
+            seen = round(profile.last_day)
+            usual = profile.expected_in_last_day(0.0 if state.alarmed else 100.0 * seen)
+            facts = AbsenceFacts("t", at, 0.0, 0, state, day=LastDay(at, usual, seen))
+            after = judge_absence(facts, AbsencePolicy(2.0 * ALARM_AT), at)[1]
+            calm += not state.alarmed
+            alarms += after.alarmed and not state.alarmed
+            state = after
+    assert lower_bound(alarms) <= calm / (2.0 * ALARM_AT)

@@ -210,6 +210,21 @@ def test_it_ends_once_it_is_well_for_as_long_as_the_short_span() -> None:
     assert 5 <= quiet <= 12
 
 
+@pytest.mark.parametrize(("rule", "hours"), [(0, 1.25), (1, 7.0), (2, 80.0)])
+def test_an_alert_of_few_requests_ends_once_both_its_spans_are_calm(
+    rule: int, hours: float
+) -> None:
+    """12 rows an hour: it would take days of them to prove that 1.44% fail no more."""
+    service = Service(window_s=5 * MINUTE, began=1_700_006_400.0 - 30 * DAY)
+    assert service.until(steady(0, 1, 9 * 288), 0) == -1
+    list(service.run(steady(1, 1, 24)))
+    assert service.rules[rule].since is not None
+    ended = service.until(steady(0, 1, 4 * 288), rule, on=False)
+    assert 0 < ended * 5 * MINUTE <= hours * HOUR
+    again = [s[rule] for _, s in service.run(steady(0, 1, 288))]
+    assert not any(again)
+
+
 def test_an_alarm_at_its_own_limit_does_not_flutter() -> None:
     """A rate that swings around 14.4x begins one alarm, not one each time."""
     service = aged()

@@ -127,7 +127,7 @@ def test_what_was_never_silenced_is_told_though_it_is_over(learnt: Harness) -> N
     learnt.act("close", About.INCIDENT, incident=incident.id)
     told = RecordingNotifier()
     deliver(learnt, told)
-    assert len([s for s in told.sent if "[medium]" in s]) == 1
+    assert len([s for s in told.sent if "[closed]" in s]) == 1
 
 
 def test_a_silenced_cause_leaves_the_others_loud(learnt: Harness) -> None:

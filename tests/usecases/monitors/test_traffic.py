@@ -171,5 +171,40 @@ def test_a_tenant_who_left_for_good_is_forgotten(days: Days) -> None:
     assert not any("small" in key for key in days.harness.carried("traffic"))
 
 
+def test_a_nightly_batch_that_stops_is_found_the_next_morning_and_ends(harness: Harness) -> None:
+    def nightly(hour: int) -> Mapping[str, int]:
+        return {"AA": 10_000} if hour % 24 == 3 else {}
+
+    days = Days(harness)
+    days.hour = 3  # nothing is judged before the first request
+    days.play(21, nightly)
+    assert "not watched for silence" in verdicts(harness, "traffic")[-1].sentence
+    days.play(34 * 24, nightly)
+    assert harness.incidents() == []
+    days.play(5, lambda _: {})  # it was due at three
+    assert harness.incidents() == []
+    days.play(2, lambda _: {})
+    assert days.causes() == [f"traffic:{MODEL}"]
+    title = only(harness, f"traffic:{MODEL}").title
+    assert title.startswith("traffic: 0 requests in a day where at least ")
+    days.play(20, lambda _: {})
+    assert days.causes() == [f"traffic:{MODEL}"]
+    days.play(2, nightly)
+    assert days.causes() == []
+    for decision in (*harness.decisions("notify"), *harness.decisions("close")):
+        assert replay_decision(decision).same
+
+
+def test_a_tenant_whose_nightly_batch_stops_is_named(harness: Harness) -> None:
+    def mixed(hour: int) -> Mapping[str, int]:
+        return {"AA": 500, **({"UA": 10_000} if hour % 24 == 3 else {})}
+
+    days = Days(harness)
+    days.play(35 * 24, mixed)
+    assert harness.incidents() == []
+    days.play(8, lambda _: {"AA": 500})
+    assert days.causes() == ["tenant_silent:UA"]
+
+
 def test_each_tenant_takes_part_in_the_budget() -> None:
     assert Traffic().streams(read_model_file(FILE), 7) == 8

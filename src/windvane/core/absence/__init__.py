@@ -4,6 +4,7 @@ from windvane.core.absence.judge import (
     AbsenceFacts,
     AbsencePolicy,
     AbsenceState,
+    LastDay,
     judge_absence,
 )
 from windvane.core.absence.profile import HourProfile, OpenHour
@@ -13,6 +14,7 @@ __all__ = [
     "AbsencePolicy",
     "AbsenceState",
     "HourProfile",
+    "LastDay",
     "OpenHour",
     "judge_absence",
 ]

@@ -38,7 +38,7 @@ class AbsencePolicy:
     clustered: float = 10.0
     known: float = 10.0
     what: str = "requests"
-    revision: int = 1
+    revision: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class AbsenceState:
     is known how many come at once, ``raised`` at ``raised_at`` by each alarm that ended by itself.
     ``back`` is the evidence that an alarm is over. ``first`` is the window that it was first seen
     in, ``new_until`` up to when that is news, and ``hour`` what came in the hour under way.
+    ``day`` is what a day had at least, where a day without it is what alarmed.
     """
 
     gap: float = 0.0
@@ -68,6 +69,7 @@ class AbsenceState:
     first: float = 0.0
     new_until: float = 0.0
     hour: OpenHour = field(default_factory=OpenHour)
+    day: float = 0.0
 
     def clustered(self, policy: AbsencePolicy, at: float) -> float:
         """How many come at once, or how deep a usual dip is in such units, as is known ``at`` a
@@ -87,14 +89,26 @@ class AbsenceState:
     def anew(self) -> AbsenceState:
         """As before any evidence; what was learned stays."""
         return replace(
-            self, gap=0.0, peak=0.0, since=0.0, expected=0.0, seen=0, alarmed=False, back=0.0
-        )
+            self, gap=0.0, peak=0.0, since=0.0, expected=0.0, seen=0, alarmed=False, back=0.0,
+            day=0.0,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class LastDay:
+    """The last 24 hours, since ``since`` (s): what every earlier day of their kind had at least
+    (0.0: nothing that is known), and what came."""
+
+    since: float = 0.0
+    expected: float = 0.0
+    seen: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class AbsenceFacts:
     """One window of one subject: what usually comes in it at least, and what came. ``covered``:
-    what it is part of has ceased, so it is no news of its own."""
+    what it is part of has ceased, so it is no news of its own. ``day`` is of what comes at some
+    hours only, ``watched`` whether anything is expected at any time."""
 
     subject: str
     window: float
@@ -102,6 +116,8 @@ class AbsenceFacts:
     seen: int
     before: AbsenceState
     covered: bool = False
+    day: LastDay = field(default_factory=LastDay)
+    watched: bool = True
 
 
 def judge_absence(
@@ -113,16 +129,26 @@ def judge_absence(
     Poisson clusters of c is that of single ones to the power 1/c, and its mean is at most 1 for
     smaller clusters. So the sum that begins anew whenever it is below 0 passes c ln A at most once
     in A windows. Peaks of the sum where nothing ceased fall off like exp(-x/c), whatever makes
-    traffic uneven: c is learned from them.
+    traffic uneven: c is learned from them. A whole day is judged by the same ratio, against what
+    every earlier day of its kind had.
     """
     del now
     before = facts.before
     if before.alarmed:
         return _while_alarmed(facts, policy)
+    silent = _silent_day(facts, policy)
+    if silent is not None:
+        return silent
     log_e = facts.expected * (1.0 - policy.gone) + facts.seen * math.log(policy.gone)
     gap = before.gap + log_e
     if gap <= 0.0:
         after = _learn(before).anew()
+        if facts.expected <= 0.0 and facts.seen == 0 and not facts.watched:
+            line = (
+                f"{facts.subject}: not watched for silence: "
+                f"no hour and no day has {policy.what} each week"
+            )
+            return Verdict(Outcome.HOLD, "ABS-201", line, "weeks with traffic on every day"), after
         if facts.expected <= 0.0 and facts.seen == 0:
             line = f"{facts.subject}: nothing is usual at this hour, as far as is known"
             return Verdict(Outcome.HOLD, "ABS-201", line, "weeks with traffic at it"), after
@@ -145,20 +171,51 @@ def judge_absence(
     return Verdict(Outcome.FAIL, "ABS-203", sides), replace(after, alarmed=True)
 
 
+def _silent_day(facts: AbsenceFacts, policy: AbsencePolicy) -> tuple[Verdict, AbsenceState] | None:
+    """What there is to say of a day without what every earlier one had; None for nothing."""
+    day = facts.day
+    if day.expected <= 0.0 or day.seen > policy.gone * day.expected:
+        return None
+    gap = day.expected * (1.0 - policy.gone) + day.seen * math.log(policy.gone)
+    if gap < facts.before.clustered(policy, facts.window) * math.log(policy.alarm_at):
+        return None
+    line = (
+        f"{facts.subject}: {day.seen:,} {policy.what} in a day where at least "
+        f"{day.expected:,.0f} are usual"
+    )
+    if facts.covered:
+        return Verdict(Outcome.HOLD, "ABS-202", line, "the others' traffic"), facts.before
+    after = replace(
+        facts.before, gap=gap, since=day.since, expected=day.expected, seen=day.seen,
+        alarmed=True, back=0.0, day=day.expected,
+    )  # fmt: skip
+    return Verdict(Outcome.FAIL, "ABS-203", line), after
+
+
 def _while_alarmed(facts: AbsenceFacts, policy: AbsencePolicy) -> tuple[Verdict, AbsenceState]:
     before = facts.before
-    log_e = facts.seen * math.log(policy.back / policy.hardly)
-    log_e -= facts.expected * (policy.back - policy.hardly)
+    if before.day > 0.0:  # days overlap: the evidence is the last one's, and not a sum
+        usual = facts.day.expected or before.day
+        back = _evidence_of_return(policy, facts.day.seen, usual)
+    else:
+        back = before.back + _evidence_of_return(policy, facts.seen, facts.expected)
     after = replace(
         before,
-        back=max(0.0, before.back + log_e),
+        back=max(0.0, back),
         expected=before.expected + facts.expected,
         seen=before.seen + facts.seen,
     )
     if after.back >= before.clustered(policy, facts.window) * math.log(policy.close_at):
         line = f"{facts.subject}: {facts.seen:,} {policy.what}, {facts.expected:,.0f} are usual"
+        if before.day > 0.0:
+            line = f"{facts.subject}: {facts.day.seen:,} {policy.what} in a day"
         return Verdict(Outcome.PASS, "ABS-200", line), before.recovered(facts.window)
     return Verdict(Outcome.FAIL, "ABS-203", _sides(facts.subject, policy, after)), after
+
+
+def _evidence_of_return(policy: AbsencePolicy, seen: int, expected: float) -> float:
+    """The log likelihood ratio of ``back`` of the usual against ``hardly`` of it."""
+    return seen * math.log(policy.back / policy.hardly) - expected * (policy.back - policy.hardly)
 
 
 def _learn(held: AbsenceState) -> AbsenceState:

@@ -13,6 +13,10 @@ _EPOCH_HOUR = 72
 _WEEKEND = 5 * _DAY_HOURS
 _WEEKS = 5
 _WAIT_S = 86_400.0
+# How many weeks must be known before a day without anything is news, and by how many hours what
+# comes once a day may be late or early.
+_FULL_WEEKS = 4
+_LATE_HOURS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,55 @@ class HourProfile:
         nothing is known.
         """
         return sum(span / HOUR_S * self._least(hour) for hour, span in hours_of(start, end))
+
+    @property
+    def watched(self) -> bool:
+        """Whether anything is expected at some hour, or on some day."""
+        if any(self._least(hour * HOUR_S) for hour in range(_HOURS)):
+            return True
+        return any(self._least_day(hour * HOUR_S, 0.0) for hour in range(_HOURS))
+
+    @property
+    def day_ends(self) -> float | None:
+        """When the last 24 hours ended (s), if each of them was seen whole."""
+        starts = [start for start, _ in self.waiting]
+        if len(starts) < _DAY_HOURS or starts[-1] - starts[0] != (_DAY_HOURS - 1) * HOUR_S:
+            return None
+        return starts[-1] + HOUR_S
+
+    @property
+    def last_day(self) -> float:
+        """How much came in the last 24 hours, as far as they were seen."""
+        return sum(count for _, count in self.waiting)
+
+    def expected_in_last_day(self, more_than: float) -> float:
+        """How much came at least on every earlier day of the kind of the last 24 hours: of those
+        that ended at the same time of a working day, or of any day where they end on a weekend.
+
+        What comes once a day is no hour's, for it may be an hour late: of each day it is the
+        least of what came without some two of its first and last hours. 0.0 where it is not
+        ``more_than``, where a day of these had nothing, and before four weeks are known.
+        """
+        ends = self.day_ends
+        return 0.0 if ends is None else self._least_day(ends, more_than)
+
+    def _least_day(self, ends: float, more_than: float) -> float:
+        last = _cell(ends - HOUR_S)
+        days = range(7 if last >= _WEEKEND else 5)
+        least = float("inf")
+        for day in days:
+            first = day * _DAY_HOURS + last % _DAY_HOURS + 1 - _DAY_HOURS
+            cells = [self.weeks[(first + i) % _HOURS] for i in range(_DAY_HOURS)]
+            known = min(len(cell) for cell in cells)
+            if known < _FULL_WEEKS:
+                return 0.0
+            for back in range(1, known + 1):
+                counts = [cell[-back] for cell in cells]
+                for i in range(_LATE_HOURS + 1):
+                    least = min(least, sum(counts[i : _DAY_HOURS - _LATE_HOURS + i]))
+                if least <= more_than:
+                    return 0.0
+        return least
 
     def _least(self, hour: float) -> float:
         return min(self._level(_cell(hour + beside)) for beside in (-HOUR_S, 0.0, HOUR_S))

@@ -23,14 +23,14 @@ _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "m"), (1.0, "s"))
 class SloPolicy:
     """``allowed``: the share of events that may be bad over ``over_s`` seconds. ``alarm_at``: one
     over the chance that a window without cause begins an alarm. ``min_bad``: fewer bad events tell
-    nobody anything, however few there were in all."""
+    nobody anything, however few there were in all; as few events in all end no alarm."""
 
     allowed: float
     over_s: float
     rules: tuple[BurnRule, ...]
     alarm_at: float
     min_bad: int = 5
-    revision: int = 1
+    revision: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,10 @@ def judge_slo(
     A rule begins to sound where both its spans burn at its factor and chance does not explain it:
     at least ``min_bad`` bad events, and at the objective's own rate so many have a probability of
     at most 1 / ``alarm_at`` (exact, binomial). It ends once its short span burned slower for as
-    long as it is, and an e-process says that the rate is below the factor. A window without events
-    changes nothing: not knowing neither begins nor ends an alarm.
+    long as it is, and either an e-process says that the rate is below the factor, or the long span
+    burns slower as well and ``min_bad`` events came meanwhile: few requests take days to prove
+    what the spans say already. A window without events changes nothing: not knowing neither
+    begins nor ends an alarm.
     """
     del now
     tallies = (facts.window, facts.budget, *(t for s in facts.spans for t in (s.long, s.short)))
@@ -171,7 +173,8 @@ def _step(held: Burning, reading: BurnReading, facts: SloFacts, policy: SloPolic
         calm_since = facts.start if held.calm_since is None else held.calm_since
         calm = held.calm + facts.window
         lasted = facts.end - calm_since >= rule.short_s
-        if lasted and _evidence_of_health(calm, rule.factor * policy.allowed) >= _CALM_EVIDENCE:
+        slow = reading.long < _CALM_BELOW * rule.factor and calm.total >= policy.min_bad
+        if lasted and (slow or _is_proven_calm(calm, rule.factor * policy.allowed)):
             return Burning()
     return Burning(held.onset, held.since, calm_since, calm)
 
@@ -185,9 +188,10 @@ def _proven(tally: Tally, policy: SloPolicy) -> bool:
     return chance <= 1.0 / policy.alarm_at
 
 
-def _evidence_of_health(calm: Tally, limit: float) -> float:
-    """Log e-value that the bad share is below ``limit``, however often one looks."""
-    return log_beta_evidence(calm.total - calm.bad, calm.bad, 1.0 - limit, 1.0, 1.0)
+def _is_proven_calm(calm: Tally, limit: float) -> bool:
+    """Whether an e-value says that the bad share is below ``limit``, however often one looks."""
+    log_e = log_beta_evidence(calm.total - calm.bad, calm.bad, 1.0 - limit, 1.0, 1.0)
+    return log_e >= _CALM_EVIDENCE
 
 
 def _burns(reading: BurnReading, window_s: float) -> str:

@@ -11,6 +11,7 @@ from windvane.core.absence import (
     AbsencePolicy,
     AbsenceState,
     HourProfile,
+    LastDay,
     judge_absence,
 )
 from windvane.core.alerting import (
@@ -40,10 +41,13 @@ TENANT_SILENT = CauseKind(
     "tenant_silent", CauseGroup.TENANT, "traffic-gone.md", joins={"traffic": Join.WHILE_OPEN}
 )
 NEW_TENANT = CauseKind("new_tenant", CauseGroup.DRIFT, "new-tenant.md")
+_DAY_S = 86_400.0
 # Before, everybody is new; after, it is no news.
-_NEW_FOR_S = 86_400.0
+_NEW_FOR_S = _DAY_S
 # What the others still have of their usual, where only one tenant is silent.
 _OTHERS_HAVE = 0.5
+# An hour's silence and a day's are judged, and either may be false: each has half of the budget.
+_TESTS = 2
 # A profile changes once an hour, and is large: it has a row of its own.
 _HOURS = "hours/"
 
@@ -72,6 +76,7 @@ class _Subject:
     seen: int
     expected: float
     known: bool
+    day: LastDay
 
     @property
     def name(self) -> str:
@@ -99,7 +104,7 @@ class Traffic(Monitor):
 
     def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
         del log
-        policy = AbsencePolicy(max(window.policy.alarm_at, math.e))
+        policy = AbsencePolicy(max(_TESTS * window.policy.alarm_at, math.e))
         model, tenants = _subjects(window, rows)
         if window.live.off or not window.complete:
             return self._not_watched(window, policy, model, tenants)
@@ -126,7 +131,7 @@ class Traffic(Monitor):
         self, window: ClosedWindow, policy: AbsencePolicy, one: _Subject, covered: bool
     ) -> Judged:
         covered = covered and not one.before.alarmed
-        facts = AbsenceFacts(one.name, window.start, one.expected, one.seen, one.before, covered)
+        facts = _facts(window, one, covered)
         verdict, after = judge_absence(facts, policy, window.end)
         findings: list[Finding] = []
         cause = Cause(TENANT_SILENT, one.tenant) if one.tenant else Cause(NO_TRAFFIC, window.model)
@@ -229,9 +234,10 @@ def _subjects(window: ClosedWindow, rows: StateRows) -> tuple[_Subject, list[_Su
         key = tenant_subject(tenant) if tenant else NO_SUBJECT
         row = rows.get(_HOURS + key)
         profile = read_row(rows, HoursState, _HOURS + key).profile if row else HourProfile()
+        before = read_row(rows, AbsenceState, key)
         return _Subject(
-            key, tenant, read_row(rows, AbsenceState, key), profile, seen, seen,
-            profile.expected(window.start, window.end), key in rows,
+            key, tenant, before, profile, seen, seen, profile.expected(window.start, window.end),
+            key in rows, _last_day(window, before, profile, seen),
         )  # fmt: skip
 
     tenants = [subject(t, counts.get(t, 0)) for t in sorted(known | counts.keys())]
@@ -240,10 +246,16 @@ def _subjects(window: ClosedWindow, rows: StateRows) -> tuple[_Subject, list[_Su
 
 def _without(model: _Subject, apart: Sequence[_Subject]) -> _Subject:
     """The model without those."""
+    day = replace(
+        model.day,
+        expected=max(0.0, model.day.expected - sum(t.day.expected for t in apart)),
+        seen=max(0, model.day.seen - sum(t.day.seen for t in apart)),
+    )
     return replace(
         model,
         expected=max(0.0, model.expected - sum(t.expected for t in apart)),
         seen=model.seen - sum(t.seen for t in apart),
+        day=day,
     )
 
 
@@ -254,8 +266,28 @@ def _trial(
 
 
 def _after(window: ClosedWindow, policy: AbsencePolicy, one: _Subject) -> AbsenceState:
-    facts = AbsenceFacts(one.name, window.start, one.expected, one.seen, one.before)
-    return judge_absence(facts, policy, window.end)[1]
+    return judge_absence(_facts(window, one), policy, window.end)[1]
+
+
+def _facts(window: ClosedWindow, one: _Subject, covered: bool = False) -> AbsenceFacts:
+    silent = one.expected <= 0.0 and one.seen == 0 and not one.tenant
+    return AbsenceFacts(
+        one.name, window.start, one.expected, one.seen, one.before, covered, one.day,
+        not silent or one.profile.watched,
+    )  # fmt: skip
+
+
+def _last_day(
+    window: ClosedWindow, before: AbsenceState, profile: HourProfile, came: int
+) -> LastDay:
+    """The 24 hours up to the end of the window, and what came since they were over."""
+    hour, profile = before.hour.after(profile, window.start, window.end, came)
+    ends = profile.day_ends
+    if ends is None:
+        return LastDay()
+    seen = round(profile.last_day + hour.count)
+    enough = 0.0 if before.alarmed else seen / AbsencePolicy(math.e).gone
+    return LastDay(ends - _DAY_S, profile.expected_in_last_day(enough), seen)
 
 
 def _shared(
