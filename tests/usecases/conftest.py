@@ -9,14 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
-from usecases.harness import CARRIERS, FILE, MODEL, START, WINDOW_S, Harness, Trained, columns
+from usecases.harness import FILE, MODEL, Harness, Trained, train
 from usecases.registration import mlflow_registry, registration, sandboxes
 
 from windvane.adapters.sql import SqlControlStore
-from windvane.core.drift import build_baseline
-from windvane.core.sketch import CategoryAxis, Layout, NumericAxis
 from windvane.usecases.publish_routing import routing_effects
 
 if TYPE_CHECKING:
@@ -27,19 +24,7 @@ __all__ = ["mlflow_registry", "registration", "sandboxes"]
 
 @pytest.fixture(scope="session")
 def trained() -> Trained:
-    """400 training windows of 60 rows, ending where the tests begin."""
-    many = columns(24_000, 1)
-    layout = Layout(
-        (
-            NumericAxis.fit("distance", many["distance"]),
-            CategoryAxis("carrier", CARRIERS),
-            NumericAxis.fit("temp", many["temp"]),
-            NumericAxis("output", tuple(0.05 * i for i in range(1, 20))),
-        )
-    )
-    counts = layout.count(many, np.repeat(np.arange(400), 60), 400)
-    windows = {START + WINDOW_S * (i - 400): counts[i] for i in range(400)}
-    return Trained(layout, build_baseline(layout, windows, WINDOW_S, 1_800.0, 20))
+    return train()
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,10 @@ import numpy as np
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import FileRoutingFeed
 from windvane.adapters.sql import SqlControlStore
-from windvane.core.drift import Baseline
+from windvane.core.drift import Baseline, build_baseline
 from windvane.core.journal import Decision
 from windvane.core.routing import KeyEntry
-from windvane.core.sketch import TRAFFIC, Layout, Sketch
+from windvane.core.sketch import TRAFFIC, CategoryAxis, Layout, NumericAxis, Sketch
 from windvane.ports.control_store import (
     Checkpoint,
     Deployment,
@@ -92,10 +92,12 @@ def columns(
     stuck: bool = False,
     higher: float = 0.0,
     one_answer: bool = False,
+    zeros: float = 0.0,
+    zero: float = 0.0,
 ) -> dict[str, Any]:
     """Healthy rows, or with ``nulls`` of the temperatures missing, all of them in Celsius,
-    ``warmer`` or ``stuck`` at their usual value, or with distances in another unit; answers that
-    are ``higher`` or all one."""
+    ``warmer`` or ``stuck`` at their usual value, or with distances in another unit or ``zeros`` of
+    them 0, or what is sent for a ``zero``; answers that are ``higher`` or all one."""
     rng = np.random.default_rng(seed)
     temp = rng.normal(60.0, 10.0, rows) + warmer
     if celsius:
@@ -104,6 +106,8 @@ def columns(
         temp[:] = 60.0
     gone = rng.random(rows) < nulls
     distance = rng.gamma(3.0, 300.0, rows)
+    if zeros:
+        distance[rng.random(rows) < zeros] = zero
     return {
         "distance": distance / 1_000.0 if spoiled_plan else distance,
         "carrier": [CARRIERS[i] for i in rng.choice(4, rows, p=(0.4, 0.3, 0.2, 0.1))],
@@ -118,6 +122,22 @@ class Trained:
 
     layout: Layout
     baseline: Baseline
+
+
+def train(**shape: Any) -> Trained:
+    """400 training windows of 60 rows, ending where the tests begin."""
+    many = columns(24_000, 1, **shape)
+    layout = Layout(
+        (
+            NumericAxis.fit("distance", many["distance"]),
+            CategoryAxis("carrier", CARRIERS),
+            NumericAxis.fit("temp", many["temp"]),
+            NumericAxis("output", tuple(0.05 * i for i in range(1, 20))),
+        )
+    )
+    counts = layout.count(many, np.repeat(np.arange(400), 60), 400)
+    windows = {START + WINDOW_S * (i - 400): counts[i] for i in range(400)}
+    return Trained(layout, build_baseline(layout, windows, WINDOW_S, 1_800.0, 20))
 
 
 @dataclass

@@ -140,6 +140,44 @@ def test_rows_that_depend_on_each_other_do_not_alarm() -> None:
     assert check(frame[:25_000], frame[25_000:]).verdict.outcome is Outcome.PASS
 
 
+def purchases(rows: int, seed: int, after: float = 0.0) -> pd.DataFrame:
+    """Most rows are 0, of an amount and of a count."""
+    rng = np.random.default_rng(seed)
+    amount = np.where(rng.random(rows) < 0.6, 0.0, rng.exponential(2.0, rows))
+    ts = START + (after + np.sort(rng.random(rows)) * 10.0) * 86_400.0
+    return pd.DataFrame({"amount": amount, "count": np.minimum(np.ceil(amount), 9.0), "ts": ts})
+
+
+@pytest.mark.parametrize("time", [None, "ts"])
+@pytest.mark.parametrize("sentinel", [-999.0, -1.0])
+@pytest.mark.parametrize("in_place_of", ["zeros", "any"])
+def test_a_sentinel_below_all_of_the_reference_is_found(
+    time: str | None, sentinel: float, in_place_of: str
+) -> None:
+    past, now = purchases(20_000, 1), purchases(5_000, 2, after=10.0)
+    late = now["ts"] > START + 14.0 * 86_400.0
+    some = pd.Series(np.random.default_rng(3).random(len(now)) < 0.05)
+    for name in ("amount", "count"):
+        now.loc[late & (now[name] == 0.0 if in_place_of == "zeros" else some), name] = sentinel
+    if time is None:
+        past, now = past.drop(columns="ts"), now[late].drop(columns="ts")
+    found = check(past, now, **({} if time is None else {"time": time}))
+    assert found.verdict.outcome is Outcome.FAIL
+    if time is None:
+        assert {one.name for one in found.features if one.outcome is Outcome.FAIL} == {
+            "amount",
+            "count",
+        }
+        if in_place_of == "any":
+            assert "rows under 0 from 0% to 6%" in of(found, "amount").sentence
+    if time is None or in_place_of == "any":
+        return
+    assert found.windows is not None
+    (alarm, *_) = found.alarms
+    assert alarm.suspects[0][0] in ("amount", "count")
+    assert abs(alarm.since - (START + 14.0 * 86_400.0)) <= 4 * found.windows.window_s
+
+
 def test_a_model_file_says_what_is_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "model.yaml"
     path.write_text(MODEL_FILE)

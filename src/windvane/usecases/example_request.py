@@ -83,9 +83,10 @@ def _common(spec: FeatureSpec, layout: Layout, baseline: Baseline) -> Any:
 
 
 def _middle(spec: FeatureSpec, axis: NumericAxis, counts: np.ndarray[Any, Any]) -> Any:
-    """An edge, for edges are values of the training data."""
+    """The end of a bin, for these are values of the training data."""
     at = int(np.searchsorted(np.cumsum(counts), counts.sum() / 2.0))
-    value = axis.edges[min(at, len(axis.edges) - 1)]
+    ends = axis.bin_ends()
+    value = ends[min(at, len(ends) - 1)]
     match spec.type:
         case FeatureType.NUMBER:
             return float(f"{value:.{_DIGITS}g}")

@@ -17,6 +17,7 @@ from windvane.ports.control_store import WindowKey
 
 Counts = NDArray[np.int64]
 _CONFIDENCE = f"{OUTPUT}#confidence"
+_DIGITS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +120,7 @@ def answer_figures(task: Task, answers: Answers) -> AnswerFigures:
         axis = layout.axes[layout.names.index(_CONFIDENCE)]
         confidence = _mean(axis, layout.part(counts, _CONFIDENCE))
     elif task.has_confidence and isinstance(first, NumericAxis):
-        sure = [task.confidence((value,)) for value in _middles(first).tolist()]
+        sure = [task.confidence((value,)) for value in first.bin_middles().tolist()]
         if all(value is not None for value in sure):
             confidence = float(np.dot(part[1:], np.array(sure, np.float64)) / part.sum())
     return AnswerFigures(
@@ -129,10 +130,8 @@ def answer_figures(task: Task, answers: Answers) -> AnswerFigures:
 
 def answer_label(axis: Axis, place: int) -> str:
     """What a person calls the answers of a bin: a name, or the numbers that it reaches to."""
-    if not isinstance(axis, NumericAxis) or not 1 < place <= len(axis.edges):
-        return axis.labels()[place]
-    low, high = (f"{edge:.3g}" for edge in axis.edges[place - 2 : place])
-    return high if low == high else f"{low} to {high}"
+    labels = axis.labels(_DIGITS) if isinstance(axis, NumericAxis) else axis.labels()
+    return labels[place]
 
 
 def mean_answer(layout: Layout, counts: Counts) -> float | None:
@@ -145,13 +144,7 @@ def _mean(axis: Axis, part: Counts) -> float | None:
     known = int(part[1:].sum())
     if not isinstance(axis, NumericAxis) or not known:
         return None
-    return float(np.dot(part[1:], _middles(axis)) / known)
-
-
-def _middles(axis: NumericAxis) -> NDArray[np.float64]:
-    """(bins - 1,): the middle of each bin but the null one; of the open ones, their edge."""
-    edges = np.array(axis.edges, np.float64)
-    return np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2.0, edges[-1:]])
+    return float(np.dot(part[1:], axis.bin_middles()) / known)
 
 
 def _without_nulls(layout: Layout, counts: Counts) -> Counts:

@@ -56,10 +56,11 @@ def test_bins_of_a_category_are_values_too() -> None:
 
 def test_from_what_to_what_a_personal_feature_went_is_not_shown() -> None:
     change = {"feature": "email", "nulls": [0.0, 0.5], "psi": 0.3, "tv": 0.2,
-              "names": [["ada", 0.1, 0.9]]}  # fmt: skip
+              "names": [["ada", 0.1, 0.9]], "beyond": [["under 1815", 0.0, 0.5]]}  # fmt: skip
     other = {"feature": "age", "nulls": [0.0, 0.0], "quartiles": [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]}
     shown = redact_evidence({"changes": [change, other]}, pii={"email"}, values=False)
     assert "ada" not in json.dumps(shown)
+    assert "1815" not in json.dumps(shown)
     assert shown["changes"][0]["psi"] == 0.3
     assert shown["changes"][1] == other
 

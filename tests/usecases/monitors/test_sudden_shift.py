@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from usecases.harness import FILE, MODEL, START, Harness
+from usecases.harness import FILE, MODEL, START, Harness, train
 from usecases.timeline import (
     CELSIUS,
     NULLS,
@@ -188,3 +190,40 @@ def test_a_look_keeps_the_evidence_of_its_streams_and_what_an_alarm_asks_for(
     assert not line[0]["alarmed"]
     assert line[0]["evidence"] < line[-1]["evidence"]
     assert all(one["looks"] is None or one["looks"] >= 1 for one in line)
+
+
+ZEROS: dict[str, Any] = {"zeros": 0.6}
+
+
+@pytest.fixture
+def with_zeros(
+    empty_harness_of: Callable[[], AbstractContextManager[Harness]],
+) -> Iterator[Harness]:
+    """Of a model whose distances are 0 in most rows, as amounts and counts are."""
+    with empty_harness_of() as harness:
+        harness.trained = train(**ZEROS)
+        harness.add_keys()
+        harness.apply()
+        harness.add_version("1")
+        harness.put("1")
+        yield harness
+
+
+@pytest.mark.parametrize("sentinel", [-999.0, -1.0])
+def test_a_sentinel_in_place_of_zero_is_noticed_as_soon_as_a_change_of_unit(
+    with_zeros: Harness, sentinel: float
+) -> None:
+    play(with_zeros, [ZEROS] * 8)
+    assert with_zeros.incidents() == []
+    play(with_zeros, [{**ZEROS, "zero": sentinel}] * 8, first=8)
+    incident = only(with_zeros, "feed:plan")
+    assert incident.since == START + 60.0 * 8
+    evidence = incident.evidence
+    assert evidence["suspects"][0]["feature"] == "distance"
+    assert evidence["changes"][0]["beyond"][0][:2] == ["under 0", 0.0]
+    assert evidence["histograms"][0]["labels"][:3] == ["null", "under 0", "0"]
+
+
+def test_rows_that_all_have_a_sentinel_are_values_hardly_ever_seen(with_zeros: Harness) -> None:
+    play(with_zeros, [ZEROS] * 8 + [{"zeros": 1.0, "zero": -999.0}])
+    assert "values hardly ever seen" in only(with_zeros, "feed:plan").title

@@ -14,6 +14,8 @@ _WITHOUT_VALUES = frozenset(
 )  # fmt: skip
 # Texts that quote a request as it came, whichever feature was in it.
 _QUOTED = ("sample", "message")
+# What of a feature's change is made of values of requests.
+_OF_VALUES = ("quartiles", "beyond", "names")
 
 
 def redact_evidence(
@@ -78,10 +80,10 @@ def _drawn(one: Mapping[str, Any], pii: Collection[str]) -> dict[str, Any]:
 
 
 def _changed(one: Mapping[str, Any], pii: Collection[str]) -> dict[str, Any]:
-    """Quartiles and names are values of requests; how far it moved is none."""
+    """How far a feature moved is no value of a request."""
     if one.get("feature") not in pii:
         return dict(one)
-    return {name: value for name, value in one.items() if name not in ("quartiles", "names")}
+    return {name: value for name, value in one.items() if name not in _OF_VALUES}
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

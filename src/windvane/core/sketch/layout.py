@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +34,8 @@ class NumericAxis:
     """Bins of a number: null, below, (e0, e1], ..., above.
 
     A value on an edge belongs to the bin below it (``searchsorted(side="left")``), so a
-    discrete feature whose own values are the edges keeps one bin a value.
+    discrete feature whose own values are the edges keeps one bin a value. `fit` puts an edge just
+    below the minimum too: the first bin then holds what training never had, as the last does.
     """
 
     name: str
@@ -42,10 +45,36 @@ class NumericAxis:
     def bins(self) -> int:
         return len(self.edges) + 2
 
-    def labels(self) -> list[str]:
-        shown = [f"{edge:g}" for edge in self.edges]
-        inner = [f"{low} to {high}" for low, high in pairwise(shown)]
-        return ["null", f"up to {shown[0]}", *inner, f"over {shown[-1]}"]
+    @property
+    def minimum_apart(self) -> bool:
+        """Whether the minimum has a bin of its own, apart from what lies below it; not so in
+        layouts that were made before it had."""
+        return len(self.edges) > 1 and self.edges[0] == _just_below(self.edges[1])
+
+    @property
+    def beyond(self) -> frozenset[int]:
+        """The bins that hold nothing but what training never had."""
+        return frozenset({1, self.bins - 1} if self.minimum_apart else {self.bins - 1})
+
+    def labels(self, digits: int = 6) -> list[str]:
+        """A name for each bin, with numbers of so many significant ``digits``."""
+        values = self.edges[1:] if self.minimum_apart else self.edges
+        shown = [f"{value:.{digits}g}" for value in values]
+        lowest = [f"under {shown[0]}", shown[0]] if self.minimum_apart else [f"up to {shown[0]}"]
+        inner = [high if low == high else f"{low} to {high}" for low, high in pairwise(shown)]
+        return ["null", *lowest, *inner, f"over {shown[-1]}"]
+
+    def bin_ends(self) -> tuple[float, ...]:
+        """(bins - 1,): the training value that each bin but the null one reaches up to; of the
+        open ones, the nearest."""
+        first = self.edges[1] if self.minimum_apart else self.edges[0]
+        return (first, *self.edges[1:], self.edges[-1])
+
+    def bin_middles(self) -> NDArray[np.float64]:
+        """(bins - 1,): the middle of each bin but the null one; of the open ones, the nearest
+        training value."""
+        ends = np.array(self.bin_ends(), np.float64)
+        return np.append(ends[:1], (ends[:-1] + ends[1:]) / 2.0)
 
     def codes(self, values: Sequence[float | None] | NDArray[np.float64]) -> NDArray[np.int64]:
         x = np.asarray(values, dtype=np.float64)
@@ -54,7 +83,8 @@ class NumericAxis:
 
     @classmethod
     def fit(cls, name: str, values: NDArray[np.float64], *, bins: int = 20) -> NumericAxis:
-        """Edges at the unique quantiles of ``values``; the values themselves where few.
+        """Edges just below the minimum and at the unique quantiles of ``values``; the values
+        themselves where few.
 
         Interpolated quantiles of a discrete feature would split one value over two bins,
         so at most ``2 * bins`` distinct values become their own edges.
@@ -64,10 +94,19 @@ class NumericAxis:
             return cls(name, (0.0,))
         distinct = np.unique(present)
         if distinct.size <= 2 * bins:
-            return cls(name, tuple(float(v) for v in distinct))
-        inner = np.linspace(0.0, 1.0, bins + 1)
-        edges = np.unique(np.quantile(present, inner, method="inverted_cdf"))
-        return cls(name, tuple(float(v) for v in edges))
+            edges = distinct
+        else:
+            inner = np.linspace(0.0, 1.0, bins + 1)
+            edges = np.unique(np.quantile(present, inner, method="inverted_cdf"))
+        below = _just_below(float(edges[0]))
+        lowest = (below,) if math.isfinite(below) else ()
+        return cls(name, (*lowest, *(float(v) for v in edges)))
+
+
+def _just_below(value: float) -> float:
+    """The next number down, of those that no processor takes for zero (subnormal ones may be)."""
+    below = math.nextafter(value, -math.inf)
+    return below if abs(below) >= sys.float_info.min else -sys.float_info.min
 
 
 @dataclass(frozen=True, slots=True)
