@@ -17,6 +17,7 @@ from windvane.ports.event_log import LogEntry
 from windvane.usecases.explore_log import VIEWED
 from windvane.usecases.import_labels import BadLabels, GivenLabel, ImportedLabels, import_labels
 from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.read_quality import read_quality
 from windvane.usecases.replay_decision import replay_decision
 from windvane.usecases.sample_labels import BadSample, LabelSample, SampleRequest, sample_labels
 
@@ -59,7 +60,7 @@ def labelled(sample: LabelSample, *, wrong: bool = False) -> list[GivenLabel]:
         true = rng.random() < (1.0 - said if wrong else said)
         out.append(
             GivenLabel(
-                i, sample.record.id, one.row["prediction_id"], one.row["row"], one.chance,
+                f"line {i}", sample.record.id, one.row["prediction_id"], one.row["row"], one.chance,
                 "1" if true else "0",
             )
         )  # fmt: skip
@@ -142,6 +143,22 @@ def test_what_is_labelled_in_part_is_told_and_not_judged(served: Harness) -> Non
     assert found.verdict.code == "OUT-433"
     assert found.facts.labelled == sum(bool(one.label) for one in part)
     assert take(served, given).verdict.code == "OUT-401", "with the rest, it is judged"
+
+
+def test_of_the_imports_of_a_sample_the_newest_counts(served: Harness) -> None:
+    given = labelled(draw(served))
+    other = labelled(draw(served, rows=300))
+    for i, rows in enumerate((given, given[:-1], other, given[:-2])):
+        served.clock.at += 1.0
+        take(served, rows)
+        if i == 2:
+            take(served, given, simulated=True)
+    found = read_quality(served.store, served.log, MODEL, served.clock.at).sampled
+    assert [line.rows for line in found] == [len(given) - 2, len(other), len(given)]
+    assert found[0].note.endswith("; in place of 2 earlier imports of the sample")
+    assert "in place of" not in found[1].note
+    assert found[2].note.startswith("simulated"), "simulated labels stand in for no others"
+    assert "in place of" not in found[2].note
 
 
 def test_rows_that_are_in_the_log_no_more_are_left_out(served: Harness) -> None:

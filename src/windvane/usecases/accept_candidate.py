@@ -353,14 +353,16 @@ def evaluate(candidate: Servable, holdout: TrainingData, task: Task, alpha: floa
         name: float(f"{value:.{digits}g}") for name, value in found.items() if isfinite(value)
     }
     metrics["holdout_rows"] = float(holdout.rows)
+    # A candidate that is not shown to be good enough is refused, and there is no waiting for more
+    # rows of a holdout: what no row of it shows is left to the live guards.
     quality = over_time(
-        task.quality(outputs, holdout.labels, alpha),
+        task.quality(outputs, holdout.labels, alpha).by_seen(),
         task.parts(outputs, holdout.labels), holdout.times, alpha,
     )  # fmt: skip
     over = None
     gaps = task.over_naive(outputs, holdout.labels) if holdout.rows else None
     if gaps is not None:
-        found_over = Quality.of_losses(task.metric, gaps, alpha)
+        found_over = Quality.of_losses(task.metric, gaps, alpha).by_seen()
         over = over_time(found_over, gaps - gaps.mean(), holdout.times, alpha)
     return Evaluation(
         outputs, holdout.labels, holdout.times, metrics, quality, task.naive(holdout.labels), over

@@ -146,7 +146,8 @@ def _quality(
         raise BadFrame(f"{frame.place}: {prediction!r} has values that are no probabilities")
     classes = len(task.spec.classes)
     shaped = np.eye(classes)[found.astype(int)] if task.kind == "multiclass" else found
-    quality = task.quality([shaped], labels, alpha)
+    # Two tables are compared with each other: what neither shows is in neither bound.
+    quality = task.quality([shaped], labels, alpha).by_seen()
     if not len(places):
         return Quality(task.metric, 0.0, 0.0, 0.0, 0, task.larger_is_better, "rows with a label")
     if quality.missing:

@@ -59,9 +59,10 @@ class BadLabels(WindvaneError):
 
 @dataclass(frozen=True, slots=True)
 class GivenLabel:
-    """A line of the file, counted from 1; ``label`` is "" or None where there is none yet."""
+    """A row of the file; ``place`` is where people find it there: "line 5". ``label`` is "" or None
+    where there is none yet."""
 
-    line: int
+    place: str
     sample: str
     prediction_id: str
     row: int
@@ -163,10 +164,10 @@ def _labels(task: Task, given: Sequence[GivenLabel]) -> Mapping[tuple[str, int],
             plain = task.parse_label(one.label) if isinstance(one.label, str) else one.label
             label = task.outcome(plain)
         except BadLabel as error:
-            wrong.append(f"line {one.line}: {error.message}")
+            wrong.append(f"{one.place}: {error.message}")
             continue
         if out.setdefault((one.prediction_id, one.row), label) != label:
-            wrong.append(f"line {one.line}: the row has another label on a line before")
+            wrong.append(f"{one.place}: the row has another label before")
     _refuse(wrong)
     return out
 
@@ -194,10 +195,10 @@ def _rows(
             continue
         chance = record.chance(task, row)
         if not record.has(place, chance):
-            wrong.append(f"line {line.line}: row {place.row} of {place.id} was not drawn")
+            wrong.append(f"{line.place}: row {place.row} of {place.id} was not drawn")
         elif not math.isclose(line.chance, chance, rel_tol=_CLOSE):
             wrong.append(
-                f"line {line.line}: inclusion_probability is {line.chance:g}, the row was drawn "
+                f"{line.place}: inclusion_probability is {line.chance:g}, the row was drawn "
                 f"with {chance:g}"
             )
         else:

@@ -160,6 +160,7 @@ def quality_by_unit(
         clusters, count = _clusters(units)
         short_of = f"{LEAST_BLOCKS - count} more units" if count < LEAST_BLOCKS else ""
         parts = np.empty(0) if short_of else task.parts(outputs, labels)
+        quality = quality if short_of else quality.by_units(count, alpha)
         if len(parts) and count < len(units):
             quality = quality.widened(reach_over_units(parts, clusters, alpha))
         if len(parts) and over_time:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from windvane.core.journal import Decision
 from windvane.core.outcomes import SampledFacts
 from windvane.ports.control_store import ControlStore, Tx, WindowVerdict
 from windvane.ports.event_log import EventLog
@@ -40,7 +42,8 @@ class QualityLine:
 @dataclass(frozen=True, slots=True)
 class QualityReading:
     """``measured`` by outcomes that are known, a line a version; ``estimated`` and ``sampled``
-    newest first."""
+    newest first. Of the imports of one sample the newest counts, and is the only one there;
+    simulated labels are counted apart."""
 
     floor: float | None
     measured: Sequence[QualityLine]
@@ -90,19 +93,24 @@ def estimate_line(look: WindowVerdict) -> QualityLine:
 
 def _sampled(tx: Tx, model: str, since: float) -> list[QualityLine]:
     taken = [
-        one
+        (one, msgspec.convert(one.facts, SampledFacts))
         for one in tx.decisions(model, _MOST_DECISIONS)
         if one.action == IMPORTED and one.at >= since
     ]
+    imports = Counter((facts.sample, facts.simulated) for _, facts in taken)
+    newest: dict[tuple[str, bool], tuple[Decision, SampledFacts]] = {}
+    for decision, facts in taken:
+        newest.setdefault((facts.sample, facts.simulated), (decision, facts))
     out: list[QualityLine] = []
-    for decision in taken[:_MOST_SAMPLES]:
-        facts = msgspec.convert(decision.facts, SampledFacts)
+    for key, (decision, facts) in list(newest.items())[:_MOST_SAMPLES]:
         known, q = not facts.quality.missing, facts.quality
+        replaced = imports[key] - 1
+        others = f"{replaced:,} earlier import{'s' * (replaced > 1)} of the sample"
         out.append(
             QualityLine(
                 facts.version, facts.start, facts.end, q.metric, q.value if known else None,
                 q.lower if known else None, q.upper if known else None, facts.labelled,
-                decision.verdict.sentence,
+                decision.verdict.sentence + (f"; in place of {others}" if replaced else ""),
             )
         )  # fmt: skip
     return out

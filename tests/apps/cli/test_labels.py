@@ -115,6 +115,19 @@ def test_the_page_can_be_followed(
     assert once_more["facts"]["labelled"] == len(lines)
 
 
+def test_what_is_wrong_is_on_the_line_that_an_editor_shows(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    head = "sample,prediction_id,row,inclusion_probability,label,note\n"
+    path.write_text(f'{head}s,p,0,0.5,1,"one\ntwo"\n\ns,q,1,0.5,1,\ns,r,no,0.5,1,"a\nb"\n')
+    given = ["labels", "import", MODEL, str(path), "--labelled-by", "ana"]
+    assert "line 6: `row` and" in str(call(home, given).exception)
+    table = pa.table({"sample": ["s", "s"], "prediction_id": ["p", "q"], "row": ["0", "no"],
+                      "inclusion_probability": [0.5, 0.5], "label": ["1", "1"]})  # fmt: skip
+    given[3] = str(tmp_path / "rows.parquet")
+    pq.write_table(table, given[3])
+    assert "row 2: `row` and" in str(call(home, given).exception), "a table has no lines"
+
+
 def test_a_parquet_file_comes_back_too(home: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     done = call(home, ["labels", "sample", MODEL, "--rows", "300", "--since", "7d", "--output",
@@ -143,7 +156,7 @@ def test_a_parquet_file_comes_back_too(home: Path, tmp_path: Path) -> None:
         (["sample", MODEL, "--rows", "5", "--output", "x.csv", "--since", "soon"], 2, "--since:"),
         (["import", MODEL, "x.csv", "--labelled-by", "ana"], 1, "no file x.csv"),
         (["import", MODEL, "odd.csv", "--labelled-by", "ana"], 1, "no column 'row'"),
-        (["import", MODEL, "few.csv", "--labelled-by", "ana"], 1, "line 1: `row` and"),
+        (["import", MODEL, "few.csv", "--labelled-by", "ana"], 1, "line 2: `row` and"),
         (["import", MODEL, "other.csv", "--labelled-by", "ana"], 1, "no sample 'nobody'"),
         (["import", MODEL, "other.csv", "--labelled-by", " "], 1, "--labelled-by names"),
     ],

@@ -283,7 +283,7 @@ def test_the_parts_of_every_task_add_up_to_nothing_and_widen_its_bounds(kind: st
     outputs = [np.stack([scores, 1.0 - scores], axis=1)] if kind == "multiclass" else [scores]
     parts = task.parts(outputs, labels)
     assert parts.mean() == pytest.approx(0.0, abs=1e-9)
-    alone = task.quality(outputs, labels, 0.05)
+    alone = task.quality(outputs, labels, 0.05).by_seen()
     found = over_time(alone, parts, 3_600.0 * np.arange(1_000) / 50, 0.05)
     assert found.value == alone.value
     assert found.upper - found.lower > 2.0 * (alone.upper - alone.lower)
@@ -386,7 +386,7 @@ def test_a_model_as_bad_as_the_constant_is_taken_as_seldom_as_it_says(law: str) 
         said = median + noise  # as good as nothing, and no better
         gaps = task.over_naive([said], labels)
         assert gaps is not None
-        accepted += Quality.of_losses("mae", gaps, 0.05).upper <= 0.0
+        accepted += Quality.of_losses("mae", gaps, 0.05).by_seen().upper <= 0.0
     assert accepted <= 300 * 0.08
 
 

@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from windvane.core.outcomes import OutcomeFacts, OutcomePolicy, judge_outcomes, outcomes_to_tell
 from windvane.core.task import Quality, TaskSpec, make_task
 from windvane.core.verdict import Outcome
 
+Floats = NDArray[np.float64]
 AUC = Quality("auc", 0.5, 0.45, 0.55, 1_000)
 MAE = Quality("mae", 4.0, 3.5, 4.5, 1_000, larger_is_better=False)
 
@@ -118,3 +120,85 @@ def test_a_model_that_lost_its_skill_is_blamed() -> None:
     labels = (rng.random(4_000) < 0.2).astype(float)
     quality = make_task(TaskSpec()).quality([rng.random(4_000)], labels, 0.01)
     assert judge_outcomes(of(quality), OutcomePolicy(0.62), 0.0).failed
+
+
+NUMBERS, FAR = make_task(TaskSpec("regression")), 9.0
+
+
+def errors(rng: np.random.Generator, rows: int, blunders: float = 0.01) -> list[Floats]:
+    """Of a mean size of .798, and of 1.19 with one blunder of 50 times the size in a hundred."""
+    return [rng.normal(size=rows) * np.where(rng.random(rows) < blunders, 50.0, 1.0)]
+
+
+@pytest.mark.parametrize("rows", [60, 120, 200, 300, 450, 700])
+def test_rare_blunders_that_were_not_seen_pass_no_ceiling(rows: int) -> None:
+    """The true MAE is 1.19: of 1,000 at level 1% at most 10 may pass, with three errors 20. Without
+    what was not seen it is over 100 of them for 60 to 200 rows."""
+    rng = np.random.default_rng(rows)
+    passed = below = 0
+    for _ in range(1_000):
+        quality = NUMBERS.quality(errors(rng, rows), np.zeros(rows), 0.01)
+        policy = OutcomePolicy(1.0, margin=FAR)
+        passed += judge_outcomes(of(quality), policy, 0.0).outcome is Outcome.PASS
+        below += quality.upper < 1.189
+    assert passed <= 20
+    assert below <= 20, "and the bound itself is above the truth"
+
+
+def test_a_few_hundred_healthy_rows_pass_a_ceiling_that_is_well_above() -> None:
+    rng = np.random.default_rng(3)
+    told = {
+        (rows, ceiling): sum(
+            judge_outcomes(
+                of(task.quality(errors(rng, rows, 0.0), np.zeros(rows), 0.01)),
+                OutcomePolicy(ceiling, margin=FAR), 0.0,
+            ).outcome is Outcome.PASS
+            for _ in range(100)
+        )
+        for task, rows, ceiling in (
+            (NUMBERS, 300, 1.6), (NUMBERS, 2_000, 1.0),
+            (make_task(TaskSpec("regression", low=-5.0, high=5.0)), 300, 1.1),
+        )
+    }  # fmt: skip
+    assert min(told.values()) >= 90, told
+
+
+def test_it_says_when_only_what_was_not_seen_is_in_the_way_and_how_many_rows_would_do() -> None:
+    rng = np.random.default_rng(8)
+    policy = OutcomePolicy(1.2, margin=FAR)
+    first = NUMBERS.quality(errors(rng, 200, 0.0), np.zeros(200), 0.01)
+    held = judge_outcomes(of(first), policy, 0.0)
+    assert held.code == "OUT-403"
+    assert held.missing.endswith(": so few may lack the rare ones with large losses")
+    seen = replace(first, value=0.798, upper=first.upper - first.value + 0.798)
+    wanted = 200 + outcomes_to_tell(seen, 1.2, 0.01)
+    told = sum(
+        judge_outcomes(
+            of(NUMBERS.quality(errors(rng, wanted, 0.0), np.zeros(wanted), 0.01)), policy, 0.0
+        ).outcome
+        is Outcome.PASS
+        for _ in range(100)
+    )
+    assert told >= 65
+    assert wanted < 2_000, "it falls with their number, and not with its root only"
+
+
+def test_a_loss_of_a_share_is_bounded_by_one() -> None:
+    """Of 200 rows without any loss, 2.28% may cost 1 each."""
+    task = make_task(TaskSpec("multilabel", classes=("a", "b")))
+    found = task.quality([np.zeros((200, 2))], np.zeros((200, 2)), 0.01)
+    assert found.upper == pytest.approx(1.0 - 0.01 ** (1 / 200))
+    assert found.lower == found.by_seen().upper == 0.0
+
+
+def test_of_few_units_more_may_be_unseen_than_of_as_many_rows() -> None:
+    rng = np.random.default_rng(2)
+    found = NUMBERS.quality(errors(rng, 400, 0.0), np.zeros(400), 0.025)
+    few = found.by_units(40, 0.025)
+    share = (1.0 - 0.025 ** (1 / 40)) / (1.0 - 0.025 ** (1 / 400))
+    assert few.unseen == pytest.approx(found.unseen * share)
+    assert few.by_seen().upper == pytest.approx(found.by_seen().upper)
+    assert found.by_units(400, 0.025) == found
+    reach = found.upper - found.unseen - found.value + 0.1
+    assert few.widened(reach).upper == pytest.approx(few.value + reach + few.unseen)
+    assert few.widened(reach).by_seen().upper == pytest.approx(few.value + reach)

@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from windvane.core.statistics import NO_MOMENTS, Moments, mean_bounds, moments_of, share_bounds
+from windvane.core.statistics import (
+    NO_MOMENTS,
+    Moments,
+    mean_bounds,
+    moments_of,
+    share_bounds,
+    unseen_reach,
+    unseen_share,
+)
 
 VALUES = st.lists(st.floats(-1e6, 1e6), max_size=30)
 
@@ -121,3 +129,38 @@ def test_bounds_of_a_mean_of_even_values_are_the_normal_ones() -> None:
 def test_few_values_bound_nothing_and_equal_ones_all() -> None:
     assert mean_bounds(np.array([3.0]), 0.05) == (-math.inf, math.inf)
     assert mean_bounds(np.full(50, 3.0), 0.05) == (3.0, 3.0)
+
+
+@pytest.mark.parametrize("rows", [1, 30, 2_000])
+def test_what_was_not_seen_is_clopper_and_pearsons_bound_of_no_success(rows: int) -> None:
+    assert unseen_share(rows, 0.05) == pytest.approx(share_bounds(0, rows, 0.05)[1])
+
+
+@pytest.mark.parametrize(
+    ("most", "has_unit", "largest"),
+    [
+        (math.inf, True, 100.0),  # 50 times the mean
+        (80.0, True, 80.0),
+        (1e9, True, 100.0),
+        (80.0, False, 80.0),
+        (500.0, False, 500.0),
+    ],
+)
+def test_an_unseen_value_is_as_large_as_one_can_be(
+    most: float, has_unit: bool, largest: float
+) -> None:
+    values = np.tile([1.0, 3.0], 50)
+    found = unseen_reach(values, 2.0, most, 100, 0.05, has_unit=has_unit)
+    assert found == pytest.approx(unseen_share(100, 0.05) * (largest - 2.0))
+
+
+def test_one_that_was_seen_may_be_larger_yet() -> None:
+    values = np.append(np.zeros(99), 1_000.0)
+    found = unseen_reach(values, 10.0, math.inf, 100, 0.05, has_unit=True)
+    assert found == pytest.approx(unseen_share(100, 0.05) * 990.0)
+
+
+@pytest.mark.parametrize(("most", "largest"), [(math.inf, 0.0), (9.0, 9.0)])
+def test_values_that_are_all_zero_show_no_size(most: float, largest: float) -> None:
+    found = unseen_reach(np.zeros(100), 0.0, most, 100, 0.05, has_unit=True)
+    assert found == pytest.approx(unseen_share(100, 0.05) * largest)

@@ -217,3 +217,38 @@ def test_naive_is_what_the_best_constant_has(kind: str) -> None:
     better = task.quality(outputs, labels, 0.05)
     assert better.at_least(task.naive(labels))
     assert not better.worse_than(task.naive(labels))
+
+
+RANGES = (
+    TaskSpec("binary"),
+    TaskSpec("multiclass", classes=("a", "b", "c")),
+    TaskSpec("multilabel", classes=("a", "b")),
+    TaskSpec("regression"),
+    TaskSpec("regression", low=-1.0, high=3.0),
+    TaskSpec("regression", low=-1.0, high=3.0, quantiles=(0.1, 0.9)),
+)
+
+
+@pytest.mark.parametrize("spec", RANGES, ids=lambda spec: f"{spec.kind}{spec.quantiles}")
+def test_no_label_takes_a_row_out_of_the_range_of_its_metrics(spec: TaskSpec) -> None:
+    task, rng = make_task(spec), np.random.default_rng(1)
+    said: dict[str, Any] = {
+        "binary": rng.random(50),
+        "multiclass": rng.dirichlet(np.ones(3), 50),
+        "multilabel": rng.random((50, 2)),
+        "regression": rng.uniform(-1.0, 3.0, (50, len(spec.quantiles)) if spec.quantiles else 50),
+    }
+    outputs = [said[spec.kind]]
+    for _ in range(20):
+        labels = {
+            "binary": rng.integers(0, 2, 50).astype(float),
+            "multiclass": rng.integers(0, 3, 50).astype(float),
+            "multilabel": rng.integers(0, 2, (50, 2)).astype(float),
+            "regression": rng.choice([-1.0, 0.5, 3.0], 50),
+        }[spec.kind]
+        found, ranges = task.row_metrics(outputs, labels), task.row_ranges(outputs)
+        assert set(found) == set(ranges)
+        for name, values in found.items():
+            least, most = ranges[name]
+            assert least <= values.min() + 1e-12, name
+            assert values.max() - 1e-12 <= most, name

@@ -74,7 +74,8 @@ def import_file(
     state = Imported(size=path.stat().st_size if path.is_file() else 0)
     specs = [FeatureSpec(f.name, "", FeatureType(f.type), nullable=True) for f in features]
     outputs: Any = columns.outputs.get("") or dict(columns.outputs)
-    for first, rows in batches(path, [*(s.name for s in specs), *columns.named], batch, state):
+    wanted = [*(s.name for s in specs), *columns.named]
+    for first, _, rows in batches(path, wanted, batch, state):
         good: list[tuple[int, dict[str, Any]]] = []
         for i, row in enumerate(rows, first):
             try:
@@ -157,15 +158,16 @@ def _number_or_text(text: str) -> float | str:
 
 def batches(
     path: Path, wanted: Sequence[str], size: int, state: Imported
-) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """The number of the first row, counted from 1, and rows with at least the columns wanted."""
+) -> Iterator[tuple[int, list[int], list[dict[str, Any]]]]:
+    """The number of the first row, counted from 1, on which line of the file each begins (none
+    where a file has no lines), and rows with at least the columns wanted."""
     if not path.is_file():
         raise BadEventsFile(f"no file {path}")
     read = _parquet if path.suffix == ".parquet" else _csv
     first = 1
     try:
-        for rows in read(path, wanted, size, state):
-            yield first, rows
+        for lines, rows in read(path, wanted, size, state):
+            yield first, lines, rows
             first += len(rows)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadEventsFile(f"{path.name} cannot be read: {error}") from error
@@ -174,7 +176,7 @@ def batches(
 
 def _csv(
     path: Path, wanted: Sequence[str], size: int, state: Imported
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
     before = csv.field_size_limit(_MAX_FIELD)  # one of the process: as it was, afterwards
     try:
         yield from _csv_rows(path, wanted, size, state)
@@ -184,25 +186,27 @@ def _csv(
 
 def _csv_rows(
     path: Path, wanted: Sequence[str], size: int, state: Imported
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
     with path.open("rb") as raw:
         lines = (line.decode("utf-8-sig" if not i else "utf-8") for i, line in enumerate(raw))
         reader = csv.DictReader(lines, strict=True, restval="")
         _check(path, wanted, list(reader.fieldnames or ()))
         rows: list[dict[str, Any]] = []
+        begins: list[int] = []
         for row in reader:
             rows.append(row)
+            begins.append(reader.line_num - sum(str(cell).count("\n") for cell in row.values()))
             if len(rows) >= size:
                 state.position = raw.tell()
-                yield rows
-                rows = []
+                yield begins, rows
+                begins, rows = [], []
         if rows:
-            yield rows
+            yield begins, rows
 
 
 def _parquet(
     path: Path, wanted: Sequence[str], size: int, state: Imported
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -214,7 +218,7 @@ def _parquet(
             for part in file.iter_batches(size, columns=list(dict.fromkeys(wanted))):
                 rows_read += part.num_rows
                 state.position = round(state.size * rows_read / total)
-                yield part.to_pylist()
+                yield [], part.to_pylist()
     except pa.ArrowException as error:
         raise BadEventsFile(f"{path.name} cannot be read: {error}") from error
 

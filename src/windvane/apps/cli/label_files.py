@@ -88,8 +88,10 @@ def read_labels(path: Path) -> list[GivenLabel]:
         raise BadLabels(f"{path.name} ends with neither .csv nor .parquet")
     out: list[GivenLabel] = []
     try:
-        for first, rows in batches(path, _NEEDED, _AT_ONCE, Imported()):
-            out += [_given(line, row) for line, row in enumerate(rows, first)]
+        for first, lines, rows in batches(path, _NEEDED, _AT_ONCE, Imported()):
+            places = [f"line {line}" for line in lines]
+            places = places or [f"row {i}" for i in range(first, first + len(rows))]
+            out += [_given(place, row) for place, row in zip(places, rows, strict=True)]
             if len(out) > MOST_DRAWN:
                 raise BadLabels(f"{path.name} has more than {MOST_DRAWN:,} rows", hint="")
     except BadEventsFile as error:
@@ -99,14 +101,14 @@ def read_labels(path: Path) -> list[GivenLabel]:
     return out
 
 
-def _given(line: int, row: Mapping[str, Any]) -> GivenLabel:
+def _given(place: str, row: Mapping[str, Any]) -> GivenLabel:
     try:
         number, chance = int(row["row"]), float(row["inclusion_probability"])
     except (TypeError, ValueError) as error:
         raise BadLabels(
-            f"line {line}: `row` and `inclusion_probability` must be numbers, as they were"
+            f"{place}: `row` and `inclusion_probability` must be numbers, as they were"
         ) from error
     name = str(row["prediction_id"] or "")
     # As a text was written that a spreadsheet would have taken for a formula.
     name = name[1:] if name.startswith("'") and cell(name[1:]) == name else name
-    return GivenLabel(line, str(row["sample"] or ""), name, number, chance, row["label"])
+    return GivenLabel(place, str(row["sample"] or ""), name, number, chance, row["label"])

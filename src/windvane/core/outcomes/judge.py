@@ -41,7 +41,9 @@ class OutcomePolicy:
 def judge_outcomes(facts: OutcomeFacts, policy: OutcomePolicy, now: float) -> Verdict:
     """FAIL only when the metric is on the wrong side of the floor, or further from the holdout
     than the margin, beyond its sampling error; PASS only when it is beyond that on the right side
-    of both. In between nobody can tell, and the verdict says how many outcomes would."""
+    of both. In between nobody can tell, and the verdict says how many outcomes would. A mean loss
+    passes only where its bound does with what large losses may add that are too rare to be among
+    the rows (``Quality.unseen``)."""
     del now
     quality = facts.quality
     if quality.missing:
@@ -64,9 +66,10 @@ def judge_outcomes(facts: OutcomeFacts, policy: OutcomePolicy, now: float) -> Ve
         return Verdict(Outcome.PASS, "OUT-400", sentence)
     more = min(outcomes_to_tell(quality, bar, policy.alpha) for bar in open_bars)
     short = f"over {more:,}" if more >= _MOST_MORE else f"about {more:,}"
-    return Verdict(
-        Outcome.HOLD, "OUT-403", f"cannot tell: {sentence}", f"{short} more outcomes as these"
-    )
+    missing = f"{short} more outcomes as these"
+    if all(map(quality.by_seen().at_least, bars)):
+        missing += ": so few may lack the rare ones with large losses"
+    return Verdict(Outcome.HOLD, "OUT-403", f"cannot tell: {sentence}", missing)
 
 
 def least_of_holdout(facts: OutcomeFacts, policy: OutcomePolicy) -> float | None:
@@ -80,15 +83,18 @@ def least_of_holdout(facts: OutcomeFacts, policy: OutcomePolicy) -> float | None
 
 def outcomes_to_tell(quality: Quality, bar: float, alpha: float) -> int:
     """How many more outcomes would show, in four of five cases, on which side of ``bar`` the
-    metric is if it is where it seems to be: the error falls with the root of their number. A
-    million at most."""
+    metric is if it is where it seems to be: the error falls with the root of their number, what
+    is too rare to be among them with their number. A million at most."""
     apart = quality.value - bar
     above = apart > 0.0 or (apart == 0.0 and quality.larger_is_better)
-    reach = quality.value - quality.lower if above else quality.upper - quality.value
+    unseen = 0.0 if above else quality.unseen
+    reach = quality.value - quality.lower if above else quality.upper - unseen - quality.value
     if apart == 0.0:
         return _MOST_MORE
     level = -float(scipy.special.ndtri(min(alpha, 0.4)))
-    wanted = (level + float(scipy.special.ndtri(_POWER))) / level * reach / abs(apart)
+    error = (level + float(scipy.special.ndtri(_POWER))) / level * reach
+    # With k times the rows: error / k^.5 + unseen / k = apart.
+    wanted = (error + math.hypot(error, 2.0 * math.sqrt(unseen * abs(apart)))) / (2.0 * abs(apart))
     more = quality.rows * (min(wanted, 1e6) ** 2 - 1.0)
     return int(min(max(math.ceil(more), 1), _MOST_MORE))
 

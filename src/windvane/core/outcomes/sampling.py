@@ -13,6 +13,7 @@ import scipy
 from numpy.typing import NDArray
 
 from windvane.core.outcomes.judge import OutcomeFacts, OutcomePolicy, judge_outcomes
+from windvane.core.statistics import unseen_reach
 from windvane.core.task import Outputs, Quality, Task
 from windvane.core.verdict import Outcome, Verdict
 
@@ -22,6 +23,7 @@ _LEAST_SIZE = 0.1  # of the largest: what a model is sure of is asked about, too
 _DIGITS = 6  # of a probability: a spreadsheet keeps as many
 _ROUNDS = 60
 _LEAST_EACH = 10
+_LEVEL = 0.025  # on each side of an interval of 95%
 
 
 class Design(enum.StrEnum):
@@ -91,7 +93,10 @@ def sampled_quality(
     variance is that of Poisson sampling, linearised (Särndal, Swensson & Wretman, 1992, 5.5 and
     result 3.5.1), by Student's t for as many rows as weigh alike (Kish, 1965). A share has at
     least Clopper and Pearson's bounds for so many rows (Korn & Graubard, Survey Methodology 24,
-    1998): that all labelled ones are right does not say that all are.
+    1998): that all labelled ones are right does not say that all are. For the same reason the
+    bounds of other means have what rows may add that are too rare to be among the labelled ones
+    (`unseen_reach`, with its assumption where values have a unit), even among those that are drawn
+    with the smallest chance.
     """
     rows = len(labels)
     nothing = Quality(task.metric, 0.0, 0.0, 0.0, rows, task.larger_is_better)
@@ -103,16 +108,12 @@ def sampled_quality(
     if rows < 2:
         return replace(nothing, missing=f"{2 - rows} more labels")
     weights = 1.0 / chances
+    if above is None:
+        values = task.row_metrics(outputs, labels)[task.metric]
+        ends = task.row_ranges(outputs)[task.metric]
+        return _of_mean(nothing, values, chances, alpha, ends, has_unit=task.loss_is_relative)
     value, parts = task.weighted(outputs, labels, weights)
-    found = replace(nothing, value=value, lower=value, upper=value)
-    if bool((chances >= 1.0).all()):
-        return found
-    found = found.widened(_reach(parts, chances, alpha))
-    if not task.larger_is_better:
-        return found
-    counted = weights if above is None else weights[above if above.mean() < 0.5 else ~above]
-    lower, upper = _exact(value, _alike(counted), alpha)
-    return replace(found, lower=min(found.lower, lower), upper=max(found.upper, upper))
+    return _of_share(nothing, value, parts, chances, above == (above.mean() < 0.5), alpha)
 
 
 def sampled_metrics(
@@ -123,11 +124,51 @@ def sampled_metrics(
     if len(labels) < 2:
         return {}
     out: dict[str, SampledMetric] = {}
+    ranges = task.row_ranges(outputs)
     for name, values in task.row_metrics(outputs, labels).items():
-        mean = float(np.average(values, weights=1.0 / chances))
-        reach = _reach(values - mean, chances, 0.025)
-        out[name] = SampledMetric(mean, mean - reach, mean + reach)
+        found = _of_mean(
+            Quality(name, 0.0, 0.0, 0.0, len(labels)), values, chances, _LEVEL, ranges[name],
+            has_unit=task.loss_is_relative,
+        )  # fmt: skip
+        out[name] = SampledMetric(found.value, found.lower, found.upper)
     return out
+
+
+def _of_mean(
+    nothing: Quality, values: Floats, chances: Floats, alpha: float, ends: tuple[float, float],
+    *, has_unit: bool,
+) -> Quality:  # fmt: skip
+    """The mean of values (rows,), each between ``ends``, over all rows that were drawn from."""
+    weights = 1.0 / chances
+    mean = float(np.average(values, weights=weights))
+    if ends == (0.0, 1.0) and bool(np.isin(values, ends).all()):
+        everyone = np.ones(len(values), np.bool_)
+        return _of_share(nothing, mean, values - mean, chances, everyone, alpha)
+    if bool((chances >= 1.0).all()):
+        return replace(nothing, value=mean, lower=mean, upper=mean)
+    reach = _reach(values - mean, chances, alpha)
+    # Who is drawn with the smallest chance is missed most easily.
+    rows = float(weights.sum() / weights.max())
+    above = unseen_reach(values, mean, ends[1], rows, alpha, has_unit=has_unit)
+    lower = mean - reach
+    if ends[0] < 0.0:
+        lower -= unseen_reach(-values, -mean, -ends[0], rows, alpha, has_unit=has_unit)
+    lower, upper = max(lower, ends[0]), min(mean + reach + above, ends[1])
+    unseen = 0.0 if nothing.larger_is_better else min(above, upper - mean)
+    return replace(nothing, value=mean, lower=lower, upper=upper, unseen=unseen)
+
+
+def _of_share(
+    nothing: Quality, value: float, parts: Floats, chances: Floats, counted: NDArray[np.bool_],
+    alpha: float,
+) -> Quality:  # fmt: skip
+    """A share from 0 to 1, by its ``parts``; ``counted`` are the rows that it is exact by."""
+    found = replace(nothing, value=value, lower=value, upper=value, larger_is_better=True)
+    if not bool((chances >= 1.0).all()):
+        found = found.widened(_reach(parts, chances, alpha))
+        lower, upper = _exact(value, _alike(1.0 / chances[counted]), alpha)
+        found = replace(found, lower=min(found.lower, lower), upper=max(found.upper, upper))
+    return replace(found, larger_is_better=nothing.larger_is_better)
 
 
 def _reach(parts: Floats, chances: Floats, alpha: float) -> float:

@@ -22,6 +22,8 @@ from windvane.core.statistics.moments import (
     mean_bounds,
     moments_of,
     share_bounds,
+    unseen_reach,
+    unseen_share,
 )
 
 __all__ = [
@@ -41,5 +43,7 @@ __all__ = [
     "reach_over_time",
     "reach_over_units",
     "share_bounds",
+    "unseen_reach",
+    "unseen_share",
     "weighted_auc",
 ]

@@ -62,7 +62,7 @@ def mean_bounds(values: NDArray[np.float64], alpha: float) -> tuple[float, float
     as any seen: what is rare and large has usually been seen too seldom. At level 0.05 the truth
     lies beyond in at most 7% of samples of 1,000 and more from lognormal laws up to sigma 2, where
     the normal approximation has 19%; in 12% where the variance is infinite. What was never seen is
-    in no bound of this kind.
+    in no bound of this kind: `unseen_reach` is what it may add.
     """
     if len(values) < 2:
         return -math.inf, math.inf
@@ -87,6 +87,41 @@ def _upper(values: NDArray[np.float64], alpha: float) -> float:
         quantile = 3.0 / skewness * root * (math.cbrt(cubed) - 1.0)
     # A skewness that flattens one side never takes the normal reach away from it.
     return mean - min(quantile, normal) * deviation / root
+
+
+_UNSEEN_OF_MEAN = 50.0
+
+
+def unseen_share(rows: float, alpha: float) -> float:
+    """The largest share of rows of which, at level ``alpha``, none need be among ``rows`` that were
+    drawn: Clopper and Pearson's bound for no success, about 3 / rows at 5% (Hanley &
+    Lippman-Hand, JAMA 249, 1983). ``rows`` above 0 need not be whole."""
+    return -math.expm1(math.log(alpha) / rows)
+
+
+def unseen_reach(
+    values: NDArray[np.float64],
+    mean: float,
+    most: float,
+    rows: float,
+    alpha: float,
+    *,
+    has_unit: bool,
+) -> float:
+    """By how much the mean of values (rows,) may be above ``mean`` for what is too rare to be among
+    as many as ``rows`` independent ones: `unseen_share` of rows as large as a value can be.
+
+    That is ``most``, what no value exceeds. Where values have a unit it may be infinite or far
+    off, and then an assumption has to say: no unseen value is larger than the largest seen, or
+    than 50 times the mean size of those seen, whichever is more. Without any, no finite sample
+    bounds the mean of an unbounded value (Bahadur & Savage, Annals of Mathematical Statistics 27,
+    1956). Values that are all 0 show no size: then ``most`` is taken, and nothing where that is
+    infinite.
+    """
+    assumed = max(float(values.max()), _UNSEEN_OF_MEAN * float(np.abs(values).mean()))
+    if has_unit and (assumed > 0.0 or math.isinf(most)):
+        most = min(most, assumed)
+    return unseen_share(rows, alpha) * max(most - mean, 0.0)
 
 
 def share_bounds(successes: int, trials: int, alpha: float) -> tuple[float, float]:

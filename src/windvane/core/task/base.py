@@ -21,7 +21,7 @@ from windvane.core.signature import (
     show,
 )
 from windvane.core.sketch import Axis, CategoryAxis, NumericAxis
-from windvane.core.statistics import mean_bounds, weighted_auc
+from windvane.core.statistics import mean_bounds, unseen_reach, unseen_share, weighted_auc
 from windvane.core.task.mapping import ModelOutputs, only_output
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
 
@@ -34,6 +34,7 @@ OutputRow = tuple[Any, ...]
 OUTPUT = "output"
 Scalar = TypeVar("Scalar", bound=np.generic)
 _LEAST_ROWS = 30  # fewer show neither how losses spread nor how skewed they are
+_LEAST_UNSEEN_LEVEL = 0.01
 _WHOLE_FLOAT = re.compile(r"-?[0-9]+\.0+")
 
 
@@ -51,7 +52,9 @@ def metric_name(metric: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Quality:
     """How good outputs are by the task's own metric, with one-sided bounds at the level that
-    was asked for. ``larger_is_better``; ``missing`` says what keeps it from being told."""
+    was asked for. ``larger_is_better``; ``missing`` says what keeps it from being told.
+    ``unseen`` is the part of ``upper`` that a mean of losses has for large ones that are too rare
+    to be among the rows."""
 
     metric: str
     value: float
@@ -60,6 +63,7 @@ class Quality:
     rows: int
     larger_is_better: bool = True
     missing: str = ""
+    unseen: float = 0.0
 
     def worse_than(self, floor: float) -> bool:
         """Beyond its sampling error."""
@@ -73,7 +77,7 @@ class Quality:
         """With bounds that are at least so far from the value. Where larger is better it is a
         share, from 0 to 1, whose error is skewed: there it is so on the scale of log-odds, too."""
         lower = min(self.lower, max(self.value - reach, 0.0))
-        upper = max(self.upper, self.value + reach)
+        upper = max(self.upper, self.value + reach + self.unseen)
         if self.larger_is_better:
             spread = self.value * (1.0 - self.value)
             if spread > 0.0:
@@ -83,17 +87,42 @@ class Quality:
             upper = min(upper, 1.0)
         return replace(self, lower=lower, upper=upper)
 
+    def by_seen(self) -> Quality:
+        """With bounds for such losses only as are among the rows."""
+        return replace(self, upper=self.upper - self.unseen, unseen=0.0)
+
+    def by_units(self, units: int, alpha: float) -> Quality:
+        """Where rows of one of so many ``units`` go wrong together: what is rare among units is in
+        fewer of them than there are rows."""
+        level = max(alpha, _LEAST_UNSEEN_LEVEL)
+        if self.unseen <= 0.0 or units >= self.rows:
+            return self
+        unseen = self.unseen * unseen_share(units, level) / unseen_share(self.rows, level)
+        return replace(self, upper=self.upper - self.unseen + unseen, unseen=unseen)
+
     @classmethod
-    def of_losses(cls, metric: str, losses: Floats, alpha: float) -> Quality:
-        """The mean of losses (rows,), smaller is better."""
+    def of_losses(
+        cls,
+        metric: str,
+        losses: Floats,
+        alpha: float,
+        most: float = math.inf,
+        *,
+        has_unit: bool = True,
+    ) -> Quality:
+        """The mean of losses (rows,), smaller is better, of which none exceeds ``most``. What was
+        not seen is in the upper bound as `unseen_reach` has it, at a level of no less than 1%:
+        only that answers are good enough hangs on it, and that pages nobody."""
         rows = len(losses)
         if rows < _LEAST_ROWS:
             value = float(losses.mean()) if rows else 0.0
             missing = f"{_LEAST_ROWS - rows} more rows with an outcome"
             return cls(metric, value, 0.0, 0.0, rows, False, missing)
         lower, upper = mean_bounds(losses, alpha)
-        lower = max(lower, min(0.0, float(losses.min())))
-        return cls(metric, float(losses.mean()), lower, upper, rows, False)
+        lower, mean = max(lower, min(0.0, float(losses.min()))), float(losses.mean())
+        level = max(alpha, _LEAST_UNSEEN_LEVEL)
+        unseen = unseen_reach(losses, mean, most, rows, level, has_unit=has_unit)
+        return cls(metric, mean, lower, upper + unseen, rows, False, unseen=unseen)
 
 
 def _share_of(log_odds: float) -> float:
@@ -259,6 +288,12 @@ class Task(ABC):
         own first where it is one."""
         return {self.metric: self.losses(outputs, labels)}
 
+    def row_ranges(self, outputs: Outputs) -> dict[str, tuple[float, float]]:
+        """(least, most) of what a row with such outputs can have of each of `row_metrics`,
+        whatever its label is; infinite where nothing bounds it."""
+        del outputs
+        return {self.metric: (0.0, math.inf)}
+
     def ranked(self, labels: Floats) -> NDArray[np.bool_] | None:
         """(rows,): which rows the metric wants ranked above the others, by their first output;
         None where the metric is a mean over rows."""
@@ -342,6 +377,20 @@ class Task(ABC):
         if not bool(np.isfinite(labels).all()):
             return "labels must be finite"
         return "labels are all the same" if bool(np.all(labels == labels[0])) else ""
+
+
+def ranges_between(
+    one: Mapping[str, Floats],
+    other: Mapping[str, Floats],
+) -> dict[str, tuple[float, float]]:
+    """The least and the most of two times the same `Task.row_metrics` of at least one row."""
+    return {
+        name: (
+            float(min(values.min(), other[name].min())),
+            float(max(values.max(), other[name].max())),
+        )
+        for name, values in one.items()
+    }
 
 
 def class_name(given: Any, known: Collection[str]) -> str:

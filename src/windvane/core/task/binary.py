@@ -21,6 +21,7 @@ from windvane.core.task.base import (
     Task,
     all_labels,
     class_name,
+    ranges_between,
 )
 from windvane.core.task.mapping import ModelOutputs, positive_column
 from windvane.core.task.spec import BadLabel, BadTask
@@ -140,6 +141,12 @@ class BinaryTask(Task):
             "log_loss": -np.log(np.where(labels > 0.5, clipped, 1.0 - clipped)),
             "base_rate": labels,
         }
+
+    def row_ranges(self, outputs: Outputs) -> dict[str, tuple[float, float]]:
+        return ranges_between(
+            self.row_metrics(outputs, np.zeros(len(outputs[0]))),
+            self.row_metrics(outputs, np.ones(len(outputs[0]))),
+        )
 
     def ranked(self, labels: Floats) -> NDArray[np.bool_]:
         return labels > 0.5

@@ -23,6 +23,7 @@ from windvane.core.task.base import (
     as_probability,
     class_name,
     probabilities,
+    ranges_between,
 )
 from windvane.core.task.mapping import ModelOutputs, class_order
 from windvane.core.task.spec import BadLabel, BadTask, TaskSpec
@@ -131,6 +132,13 @@ class MulticlassTask(Task):
             "log_loss": -np.log(of_truth),
             "brier": self.losses(outputs, labels),
         }
+
+    def row_ranges(self, outputs: Outputs) -> dict[str, tuple[float, float]]:
+        """Of the likeliest and the least likely class."""
+        return ranges_between(
+            self.row_metrics(outputs, outputs[0].argmax(axis=1).astype(np.float64)),
+            self.row_metrics(outputs, outputs[0].argmin(axis=1).astype(np.float64)),
+        )
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
         found = moments_of(_right(outputs, labels))

@@ -131,7 +131,14 @@ class MultilabelTask(Task):
     estimated_by = f"{OUTPUT}#confidence"
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
-        return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
+        _, most = self.row_ranges(outputs)[self.metric]
+        return Quality.of_losses(
+            self.metric, self.losses(outputs, labels), alpha, most, has_unit=False
+        )
+
+    def row_ranges(self, outputs: Outputs) -> dict[str, tuple[float, float]]:
+        del outputs
+        return {self.metric: (0.0, 1.0)}
 
     def suspicious(self, outputs: Outputs) -> str:
         return all_labels(outputs[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
@@ -231,6 +232,13 @@ class RegressionTask(Task):
             "bias": errors.mean(axis=1),
         }
 
+    def row_ranges(self, outputs: Outputs) -> dict[str, tuple[float, float]]:
+        """By the contract's range, where it has both ends."""
+        del outputs
+        ends = self.spec.low is not None and self.spec.high is not None
+        most = self._high - self._low if ends else math.inf
+        return {self.metric: (0.0, most), "mae": (0.0, most), "bias": (-most, most)}
+
     def explained(self, row: OutputRow) -> ExplainedNumber:
         """The first output: at the first horizon, its middle quantile."""
         del row
@@ -242,7 +250,8 @@ class RegressionTask(Task):
         return ExplainedNumber(name, index=self._middle)
 
     def quality(self, outputs: Outputs, labels: Floats, alpha: float) -> Quality:
-        return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha)
+        _, most = self.row_ranges(outputs)[self.metric]
+        return Quality.of_losses(self.metric, self.losses(outputs, labels), alpha, most)
 
     def naive(self, labels: Floats) -> float:
         return float(self.naive_losses(labels).mean()) if len(labels) else 0.0
