@@ -291,7 +291,7 @@ def small_segment(share: float, seed: int, *, broken: bool) -> tuple[pd.DataFram
         one = timed(rows, seed + int(after), days, after)
         rng = np.random.default_rng(seed + int(after))
         one["city"] = rng.choice(["LGA", "JFK", "SBY"], rows, p=[0.6, 0.4 - share, share])
-        sides.append(one[["ts", "city", "temp", "carrier"]])
+        sides.append(one.drop(columns=["late", "score"]))
     past, now = sides
     if broken:
         now.loc[(now["city"] == "SBY") & (now["ts"] > START + 32 * 86_400.0), "temp"] = np.nan
