@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.signal import lfilter
 
 import windvane
 from windvane.core.verdict import Outcome
@@ -128,16 +129,95 @@ def test_what_was_always_empty_or_constant_is_fine() -> None:
     assert found.notes == ("empty has no value in either table",)
 
 
+def walk(rows: int, rho: float, seed: int) -> pd.DataFrame:
+    noise = np.random.default_rng(seed).normal(size=rows)
+    return pd.DataFrame({"x": lfilter([1.0], [1.0, -rho], noise)})
+
+
 def test_rows_that_depend_on_each_other_do_not_alarm() -> None:
     """A sensor's walk: each next hour differs from the last, as each did before."""
-    rng = np.random.default_rng(5)
-    steps = rng.normal(size=30_000)
-    walk = np.empty(30_000)
-    walk[0] = 0.0
-    for i in range(1, 30_000):
-        walk[i] = 0.995 * walk[i - 1] + steps[i]
-    frame = pd.DataFrame({"x": walk})
-    assert check(frame[:25_000], frame[25_000:]).verdict.outcome is Outcome.PASS
+    short, long = walk(30_000, 0.995, 5), walk(60_000, 0.9, 5)
+    assert check(long[:40_000], long[40_000:]).verdict.outcome is Outcome.PASS
+    found = check(short[:25_000], short[25_000:])
+    assert (found.verdict.outcome, found.verdict.code) == (Outcome.HOLD, "CHK-204")
+    assert re.search(r"\(\d+ rows count as one\)", found.verdict.sentence), found.verdict
+
+
+# What a table of these rows cannot show
+
+
+def numbers(rows: int, seed: int) -> Any:
+    return np.random.default_rng(seed).normal(size=rows)
+
+
+def blind(name: str) -> tuple[Any, Any]:
+    rng = np.random.default_rng(7)
+    letters = np.array(list("abcd"))
+    if name == "sorted, 30 sd":
+        return np.sort(numbers(8_000, 1)), numbers(2_000, 2) + 30.0
+    if name == "sorted, 3 sd":
+        return np.sort(numbers(8_000, 1)), numbers(2_000, 2) + 3.0
+    if name == "sorted names, a new one":
+        now = np.where(rng.random(2_000) < 0.2, "new", rng.choice(letters, 2_000))
+        return np.sort(rng.choice(letters, 8_000)), now
+    if name == "two regimes":
+        return np.r_[numbers(4_000, 1), numbers(4_000, 2) + 3.0], numbers(2_000, 3) + 4.0
+    past, now = numbers(8_000, 1), numbers(2_000, 2)
+    past[3_000:3_400] = np.nan
+    now[rng.random(2_000) < 0.4] = np.nan
+    return past, now
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["sorted, 30 sd", "sorted, 3 sd", "sorted names, a new one", "two regimes", "a block of nulls"],
+)
+def test_a_reference_by_which_no_change_can_be_seen_is_hold(name: str) -> None:
+    past, now = blind(name)
+    checked = windvane.check(pd.DataFrame({"x": past}), pd.DataFrame({"x": now}))
+    verdict = checked.report.verdict
+    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "CHK-204"), verdict
+    assert re.fullmatch(r"about [\d,]+ independent rows in each table", verdict.missing)
+    body = checked.to_dict()
+    assert body["status"] == 2
+    (feature,) = body["features"]
+    assert (feature["outcome"], feature["code"]) == ("hold", "CHK-204")
+    assert feature["missing"] == verdict.missing
+    of_nulls = name == "a block of nulls"
+    assert feature["sizes"]["detectable_nulls" if of_nulls else "detectable_psi"] > 0.1
+
+
+def test_a_change_that_few_rows_hide_is_found_or_hold_with_the_rows_that_it_takes() -> None:
+    outcomes: list[str] = []
+    for seed in range(36):
+        now = pd.DataFrame({"x": numbers(60, 100 + seed) + 0.5})
+        found = check(pd.DataFrame({"x": numbers(8_000, seed)}), now)
+        outcomes.append(found.verdict.outcome.value)
+        if found.verdict.outcome is Outcome.HOLD:
+            assert found.verdict.code == "CHK-204"
+            assert re.search(r"(only from|changed by) a PSI of 0\.\d+", found.verdict.sentence)
+            said = re.fullmatch(r"about (\d+) more independent rows", found.verdict.missing)
+            assert said is not None
+            assert 20 <= int(said[1]) <= 120
+    assert set(outcomes) == {"hold", "fail"}
+
+
+@pytest.mark.parametrize(("past", "now"), [(1_000, 1_000), (5_000, 1_000), (20_000, 5_000)])
+@pytest.mark.parametrize("columns", [4, 40])
+def test_healthy_tables_of_usual_size_are_fine(past: int, now: int, columns: int) -> None:
+    def wide(rows: int, seed: int) -> pd.DataFrame:
+        rng = np.random.default_rng(seed)
+        found: dict[str, Any] = {}
+        for i in range(columns // 4):
+            found[f"n{i}"], found[f"g{i}"] = rng.normal(size=rows), rng.gamma(2.0, 1.0, rows)
+            found[f"c{i}"] = rng.choice(list("abcdefgh"), rows)
+            found[f"z{i}"] = rng.normal(size=rows)
+            found[f"z{i}"][rng.random(rows) < (0.5, 0.1, 0.02, 0.3)[i % 4]] = np.nan
+        return pd.DataFrame(found)
+
+    for seed in range(4):
+        verdict = check(wide(past, seed), wide(now, 50 + seed)).verdict
+        assert verdict.outcome is Outcome.PASS, verdict
 
 
 def purchases(rows: int, seed: int, after: float = 0.0) -> pd.DataFrame:
@@ -230,7 +310,8 @@ def test_hours_that_differ_and_rows_that_depend_on_each_other_do_not_alarm() -> 
     found = check(frame[cut], frame[~cut], time="ts")
     assert found.windows is not None
     assert found.windows.verdict.outcome is Outcome.PASS, found.windows.verdict
-    assert found.verdict.outcome is Outcome.PASS
+    # As a whole so few independent rows show large changes only.
+    assert found.verdict.code == "CHK-204", found.verdict
 
 
 def test_too_short_a_reference_teaches_nothing_and_is_hold() -> None:
@@ -239,6 +320,79 @@ def test_too_short_a_reference_teaches_nothing_and_is_hold() -> None:
     assert found.windows is not None
     assert found.windows.verdict.outcome is Outcome.HOLD
     assert found.verdict.outcome is Outcome.HOLD
+
+
+def small_segment(share: float, seed: int, *, broken: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two cities and a small third, of which the last five days have no temperature."""
+    sides: list[pd.DataFrame] = []
+    for rows, days, after in ((40_000, 30.0, 0.0), (12_600, 7.0, 30.0)):
+        one = timed(rows, seed + int(after), days, after)
+        rng = np.random.default_rng(seed + int(after))
+        one["city"] = rng.choice(["LGA", "JFK", "SBY"], rows, p=[0.6, 0.4 - share, share])
+        sides.append(one.drop(columns=["late", "score"]))
+    past, now = sides
+    if broken:
+        now.loc[(now["city"] == "SBY") & (now["ts"] > START + 32 * 86_400.0), "temp"] = np.nan
+    return past, now
+
+
+@pytest.mark.parametrize("share", [0.0035, 0.02, 0.03])
+def test_a_total_outage_of_a_segment_of_few_rows_is_found(share: float) -> None:
+    found = check(*small_segment(share, 1, broken=True), time="ts", segment="city")
+    assert found.windows is not None
+    (alarm,) = found.alarms
+    assert (alarm.whom, alarm.suspects[0][0], alarm.severity) == ("SBY", "temp", "high")
+    # A window before may be broken in part, and days pass between rows of the smallest.
+    assert 0.0 <= alarm.since - (START + 32 * 86_400.0) <= 86_400.0
+    assert alarm.closed is None
+    assert found.verdict.code == "CHK-201"
+    (mine,) = [one for one in found.windows.by_segment if one.name == "SBY"]
+    assert mine.outcome is Outcome.FAIL
+
+
+def test_an_outage_of_a_segment_that_ended_has_an_end_and_a_new_one_is_not_judged() -> None:
+    past, now = small_segment(0.02, 1, broken=True)
+    healed = now["ts"] > START + 35 * 86_400.0
+    now.loc[healed & now["temp"].isna(), "temp"] = 60.0
+    (alarm,) = check(past, now, time="ts", segment="city").alarms
+    assert alarm.closed is not None
+    assert abs(alarm.closed - (START + 35 * 86_400.0)) <= 86_400.0
+    found = check(past[past["city"] != "SBY"], now, time="ts", segment="city")
+    assert found.windows is not None
+    mine = {one.name: one for one in found.windows.by_segment}["SBY"]
+    assert (mine.outcome, mine.sentence) == (Outcome.HOLD, "the reference has no row of it")
+
+
+def test_a_segment_that_is_not_judged_is_said_to_be_so() -> None:
+    checked = windvane.check(*small_segment(0.002, 1, broken=True), time="ts", segment="city")
+    found = checked.report
+    assert found.alarms == ()
+    assert found.windows is not None
+    body = checked.to_dict()
+    by_segment = {one["segment"]: one for one in body["windows"]["by_segment"]}
+    mine = by_segment["SBY"]
+    assert (mine["outcome"], mine["judged"]) == ("hold", 0)
+    assert mine["sentence"] == f"{mine['learned']} rows of it in the reference, 1,000 needed"
+    assert mine["missing"] == f"{1_000 - mine['learned']} rows of the reference"
+    assert {one["outcome"] for name, one in by_segment.items() if name != "SBY"} == {"pass"}
+    assert body["notes"] == [f"segment SBY is not judged: {mine['sentence']}"]
+    assert found.windows.verdict.sentence.endswith("1 of 3 segments are not judged")
+    assert mine["missing"] in checked.to_html()
+
+
+def test_nulls_that_a_small_segment_always_had_are_no_outage() -> None:
+    alarms = 0
+    for seed in range(12):
+        past, now = small_segment(0.01, seed, broken=False)
+        rng = np.random.default_rng(seed)
+        for one in (past, now):
+            # A third of its half days and every other row have none.
+            blocks = rng.random(80) < 1 / 3
+            half_day = (one["ts"].to_numpy() // 43_200).astype(int) % 80
+            none = blocks[half_day] | (rng.random(len(one)) < 0.5)
+            one.loc[(one["city"] == "SBY") & none, "temp"] = np.nan
+        alarms += len(check(past, now, time="ts", segment="city").alarms)
+    assert alarms <= 1
 
 
 # Quality
@@ -338,6 +492,7 @@ def test_json_is_plain_and_complete() -> None:
     first = body["features"][0]
     assert set(first["sizes"]) == {
         "psi", "js", "kl", "ks", "tv", "nulls", "unseen", "depends", "wasserstein",
+        "as_independent", "detectable_psi", "detectable_nulls",
     }  # fmt: skip
     assert body["alarms"][0]["changes"][0]["feature"] == "temp"
     assert body["quality"]["current"]["lower"] < body["quality"]["current"]["value"]

@@ -35,13 +35,24 @@ from windvane.usecases.monitors.base import moment
 from windvane.usecases.monitors.drift_table import Bands
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.replay_windows import Replay, ToldAlarm
-from windvane.usecases.watch_frames import NOBODY, Spans, cut_windows, file_of, watch_windows
+from windvane.usecases.watch_frames import (
+    NOBODY,
+    SegmentCheck,
+    Spans,
+    WatchedReplay,
+    cut_windows,
+    file_of,
+    judge_segments,
+    watch_windows,
+)
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 MOST_COLUMNS = 2_000
 LEAST_REFERENCE = LEAST_CHUNKS * ROWS_A_CHUNK
 _NULLS = (0.05, 0.1, 0.25)  # rises of a share that are worth what the bands of a PSI are worth
+_MOST_NOTES = 10  # of segments that are not judged
+_DEPENDS = 2.0  # rows that count as one, from which a sentence says so
 _BANDS = ("", "look", "investigate", "alert")
 OnStep = Callable[[str, int, int], None]
 
@@ -63,8 +74,9 @@ class CheckOptions:
 @dataclass(frozen=True, slots=True, eq=False)
 class FeatureCheck:
     """One feature as a whole. ``role``: feature, label or prediction. ``sentence``: from what to
-    what, or what is wrong. ``p``: adjusted for all features. ``wasserstein``: in the feature's own
-    unit, None for names. ``bins``: labels with the counts of both tables."""
+    what, or what is wrong; ``code`` and ``missing`` as of a verdict. ``p``: adjusted for all
+    features. ``wasserstein``: in the feature's own unit, None for names. ``bins``: labels with the
+    counts of both tables."""
 
     name: str
     role: str
@@ -78,6 +90,8 @@ class FeatureCheck:
     wasserstein: float | None
     change: Mapping[str, Any]
     bins: tuple[Sequence[str], Sequence[int], Sequence[int]]
+    code: str
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,7 +113,8 @@ class CheckReport:
 @dataclass(frozen=True, slots=True)
 class WindowCheck:
     """``window_s`` long, ``learned`` of the reference and ``judged`` of the current table;
-    ``segments`` that were watched, ``new`` those that the reference has not."""
+    ``segments`` that there are, ``new`` those that the reference has not, ``by_segment`` what is
+    known of each where there are several."""
 
     window_s: float
     learned: int
@@ -107,6 +122,7 @@ class WindowCheck:
     segments: tuple[str, ...]
     new: tuple[str, ...]
     verdict: Verdict
+    by_segment: tuple[SegmentCheck, ...] = ()
 
 
 def _silent(step: str, done: int, of: int) -> None:
@@ -145,8 +161,15 @@ def check_frames(
     if spans is not None and counts.layout.axes:
         file = file_of(counts.types, sources, options.file)
         replay = watch_windows(counts, spans, file, alpha, on_step)
+        by_segment = judge_segments(counts, spans, replay, file, alpha)
+        windows = _windows(spans, replay, by_segment)
         alarms = tuple(sorted(replay.alarms, key=lambda a: (_severity(a), a.since)))
-        windows = _windows(spans, replay)
+        unjudged = [one for one in by_segment if one.outcome is Outcome.HOLD]
+        notes += [
+            f"segment {one.name} is not judged: {one.sentence}" for one in unjudged[:_MOST_NOTES]
+        ]
+        if len(unjudged) > _MOST_NOTES:
+            notes.append(f"{len(unjudged) - _MOST_NOTES} more segments are not judged")
         verdicts.append(windows.verdict)
         for table, place in ((spans.before, reference.place), (spans.after, current.place)):
             if table.untimed:
@@ -222,7 +245,7 @@ def _checks(
         return out
     given = options.file.watch.bands if options.file is not None else None
     bands = Bands(given.look, given.investigate, given.alert) if given else Bands(0.1, 0.2, 0.25)
-    found = compare_samples(layout, counts.chunks, counts.current)
+    found = compare_samples(layout, counts.chunks, counts.current, alpha)
     adjusted = holm(np.array([one.p for one in found]))
     past: Counts = counts.chunks.sum(axis=0)
     whole = chunk_count(reference.rows) > 0 and current.rows >= least
@@ -239,27 +262,75 @@ def _checks(
         if new and sizes.unseen:
             names = ", ".join(repr(label[:40]) for label, _ in new)
             sentence = f"new names in {sizes.unseen:.1%} of rows ({names}); {sentence}"
-        known = min(int(before[1:].sum()), int(after[1:].sum()))
         if not whole:
-            outcome = Outcome.HOLD
+            said = Verdict(Outcome.HOLD, "CHK-202", sentence)
         elif p < alpha and band:
-            outcome = Outcome.FAIL
-            sentence = _total(after, axis, counts) or sentence
-        elif known < least:
-            outcome = Outcome.HOLD
-            sentence = f"{known:,} rows with a value, {least} needed"
+            said = Verdict(Outcome.FAIL, "CHK-201", _total(after, axis, counts) or sentence)
         else:
-            outcome = Outcome.PASS
-            sentence = sentence if p < alpha or band else ""
+            said = _not_found(sizes, p, alpha, bands, before, after, least, sentence)
         kind = counts.types[name]
         out.append(
             FeatureCheck(
-                name, roles.get(name, "feature"), kind.value, sources.get(name, name), outcome,
-                band, sentence, p, sizes, _wasserstein(counts, name, sizes), change,
-                (axis.labels(), before.tolist(), after.tolist()),
+                name, roles.get(name, "feature"), kind.value, sources.get(name, name),
+                said.outcome, band, said.sentence, p, sizes, _wasserstein(counts, name, sizes),
+                change, (axis.labels(), before.tolist(), after.tolist()), said.code, said.missing,
             )
         )  # fmt: skip
     return out
+
+
+def _not_found(
+    sizes: Sizes,
+    p: float,
+    alpha: float,
+    bands: Bands,
+    before: Counts,
+    after: Counts,
+    least: int,
+    sentence: str,
+) -> Verdict:
+    """Of a feature in which no change was found: PASS only where one that matters would have
+    been."""
+    # `before` and `after` begin with the rows without a value.
+    known, past_known = int(after[1:].sum()), int(before[1:].sum())
+    if min(known, past_known) < least:
+        message = f"{min(known, past_known):,} rows with a value, {least} needed"
+        return Verdict(Outcome.HOLD, "CHK-202", message, "rows")
+    share = float(before[0]) / max(float(before.sum()), 1.0)
+    # Among rows of which half have no value anyway a rise matters by its index, as of values.
+    most = max(_NULLS[0], (bands.look * share * (1.0 - share)) ** 0.5)
+    short = [
+        (f"only from a {word} of {one.size:.3g}, {limit:.3g} is what matters",
+         one.more_rows(target, rows, past_rows))
+        for word, one, limit, target, rows, past_rows in (
+            ("PSI", sizes.values, bands.look, bands.look, known, past_known),
+            ("rise of nulls", sizes.null_share, most, most**2, int(after.sum()), int(before.sum())),
+        )
+        if one.at_best > limit
+    ]  # fmt: skip
+    missing = ""
+    if short:
+        rows, of_both = max((rows for _, rows in short), key=lambda one: (one[1], one[0]))
+        missing = (
+            f"about {rows:,} independent rows in each table"
+            if of_both
+            else f"about {rows:,} more independent rows"
+        )
+    if p < alpha and bands.word(sizes.as_independent):
+        message = (
+            f"changed by a PSI of {sizes.as_independent:.2f} beyond chance (p {p:.2g}) if rows "
+            "were independent, but parts of the reference differ as much from each other"
+        )
+        return Verdict(Outcome.HOLD, "CHK-204", message, missing or "independent rows")
+    if short:
+        depends = max(sizes.values.depends, sizes.null_share.depends)
+        why = f" ({depends:,.0f} rows count as one)" if depends >= _DEPENDS else ""
+        message = f"a change would be seen {' and '.join(one for one, _ in short)}{why}"
+        return Verdict(Outcome.HOLD, "CHK-204", message, missing)
+    if bands.word(sizes.psi) or abs(sizes.nulls) >= most:
+        message = f"{sentence}; chance does as much (p {p:.2g}, level {alpha:.3g})"
+        return Verdict(Outcome.HOLD, "CHK-204", message, "independent rows")
+    return Verdict(Outcome.PASS, "CHK-200", sentence if p < alpha else "")
 
 
 def _sentence(change: Mapping[str, Any], kind: FeatureType) -> str:
@@ -276,7 +347,7 @@ def _problem(
     sentence = f"{one.sentence}; {one.hint}" if one.hint else one.sentence
     return FeatureCheck(
         one.feature, roles.get(one.feature, "feature"), "", sources.get(one.feature, one.feature),
-        Outcome.FAIL, "alert", sentence, 0.0, None, None, {}, ((), (), ()),
+        Outcome.FAIL, "alert", sentence, 0.0, None, None, {}, ((), (), ()), "CHK-201",
     )  # fmt: skip
 
 
@@ -336,9 +407,14 @@ def _table_verdict(
         return Verdict(Outcome.HOLD, "CHK-202", message, f"{short} rows")
     held = [c for c in checks if c.outcome is Outcome.HOLD]
     if held or not checks:
-        first = f"{held[0].name}: {held[0].sentence}" if held else "there is no column to compare"
-        message = f"{len(held)} of {len(checks)} columns cannot be judged, first {first}"
-        return Verdict(Outcome.HOLD, "CHK-202", message, "rows")
+        if not held:
+            return Verdict(Outcome.HOLD, "CHK-202", "there is no column to compare", "columns")
+        first = min(held, key=_rank)
+        message = (
+            f"{len(held)} of {len(checks)} columns cannot be judged, first {first.name}: "
+            f"{first.sentence}"
+        )
+        return Verdict(Outcome.HOLD, first.code, message, first.missing)
     low = min(checks, key=lambda c: c.p)
     message = (
         f"none of {len(checks)} columns changed by what matters beyond chance "
@@ -347,17 +423,19 @@ def _table_verdict(
     return Verdict(Outcome.PASS, "CHK-200", message)
 
 
-def _windows(spans: Spans, replay: Replay) -> WindowCheck:
+def _windows(
+    spans: Spans, replay: WatchedReplay, by_segment: tuple[SegmentCheck, ...]
+) -> WindowCheck:
     names = tuple(n for n in spans.segments if n != NOBODY)
     known = {name for _, name in spans.before.keys}
     learned = len({start for start, _ in spans.before.keys})
     return WindowCheck(
         spans.window_s, learned, replay.windows, names,
-        tuple(n for n in names if n not in known), _watch_verdict(replay),
+        tuple(n for n in names if n not in known), _watch_verdict(replay, by_segment), by_segment,
     )  # fmt: skip
 
 
-def _watch_verdict(replay: Replay) -> Verdict:
+def _watch_verdict(replay: Replay, by_segment: Sequence[SegmentCheck]) -> Verdict:
     if replay.left_out:
         why = "; ".join(replay.left_out.values())
         return Verdict(Outcome.ERROR, "CHK-203", f"the windows could not be judged: {why}")
@@ -369,7 +447,9 @@ def _watch_verdict(replay: Replay) -> Verdict:
         why = last.sentence if last is not None else "there is no window"
         missing = last.missing if last is not None else "windows"
         return Verdict(Outcome.HOLD, "CHK-202", f"no window could be judged: {why}", missing)
-    return Verdict(Outcome.PASS, "CHK-200", f"no alarm in {replay.windows} windows")
+    unjudged = sum(one.outcome is Outcome.HOLD for one in by_segment)
+    but = f"; {unjudged} of {len(by_segment)} segments are not judged" if unjudged else ""
+    return Verdict(Outcome.PASS, "CHK-200", f"no alarm in {replay.windows} windows{but}")
 
 
 def _severity(alarm: ToldAlarm) -> int:

@@ -5,21 +5,23 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from windvane.core.drift.two_samples import Sizes
 from windvane.core.task import Quality
 from windvane.core.verdict import Outcome, Verdict
-from windvane.usecases.check_frames import CheckReport, FeatureCheck
+from windvane.usecases.check_frames import CheckReport, FeatureCheck, WindowCheck
 from windvane.usecases.monitors.base import moment
 from windvane.usecases.replay_windows import ToldAlarm
+from windvane.usecases.watch_frames import SegmentCheck
 
 FORMAT = 1
 """Grows when a key changes its meaning or goes; keys may be added without."""
 STATUSES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.HOLD: 2, Outcome.ERROR: 2}
 """How a command ends by the verdict: not knowing is never fine."""
+_SIZES = ("psi", "js", "kl", "ks", "tv", "nulls", "unseen", "depends", "as_independent")
 _MOST_PICTURES = 60
 _MOST_ROWS = 500
 _MOST_BINS = 60
@@ -40,6 +42,7 @@ def check_json(report: CheckReport) -> dict[str, Any]:
         "windows": None if windows is None else {
             "seconds": windows.window_s, "learned": windows.learned, "judged": windows.judged,
             "segments": list(windows.segments), "new_segments": list(windows.new),
+            "by_segment": [_segment(one) for one in windows.by_segment],
             "verdict": _verdict(windows.verdict),
         },
         "alarms": [alarm_json(one) for one in report.alarms],
@@ -68,17 +71,31 @@ def alarm_json(alarm: ToldAlarm) -> dict[str, Any]:
 def _feature(one: FeatureCheck) -> dict[str, Any]:
     sizes = None if one.sizes is None else {
         name: None if value is None else round(float(value), 6)
-        for name, value in asdict(one.sizes).items()
-        if name != "p"
+        for name, value in _numbers(one.sizes)
     }  # fmt: skip
     if sizes is not None:
         unit = one.wasserstein
         sizes["wasserstein"] = None if unit is None else float(f"{unit:.6g}")
     return {
         "name": one.name, "role": one.role, "type": one.type, "source": one.source,
-        "outcome": one.outcome.value, "band": one.band, "sentence": one.sentence,
+        "outcome": one.outcome.value, "code": one.code, "missing": one.missing,
+        "band": one.band, "sentence": one.sentence,
         "p": float(f"{one.p:.6g}"), "sizes": sizes, "change": dict(one.change),
     }  # fmt: skip
+
+
+def _segment(one: SegmentCheck) -> dict[str, Any]:
+    return {
+        "segment": one.name, "outcome": one.outcome.value, "sentence": one.sentence,
+        "missing": one.missing, "learned": one.learned, "rows": one.rows, "judged": one.judged,
+    }  # fmt: skip
+
+
+def _numbers(sizes: Sizes) -> list[tuple[str, float | None]]:
+    return [
+        *((name, getattr(sizes, name)) for name in _SIZES),
+        ("detectable_psi", sizes.values.size), ("detectable_nulls", sizes.null_share.size),
+    ]  # fmt: skip
 
 
 def _verdict(given: Verdict) -> dict[str, str]:
@@ -206,7 +223,21 @@ def _alarms(report: CheckReport) -> str:
         for one in report.alarms
     ]  # fmt: skip
     table = _table(("severity", "whom", "since", "until", "what"), rows, 0) if rows else ""
-    return _section("Alarms, window by window", about + table)
+    return _section("Alarms, window by window", about + table + _segments(windows))
+
+
+def _segments(windows: WindowCheck) -> str:
+    if not windows.by_segment:
+        return ""
+    rows = [
+        [
+            _text(one.name), f"{one.learned:,}", f"{one.rows:,}", f"{one.judged:,}",
+            _word(one.outcome.value, one.outcome.value), _text(one.sentence), _text(one.missing),
+        ]
+        for one in windows.by_segment
+    ]  # fmt: skip
+    titles = ("segment", "rows before", "rows now", "windows judged", "outcome", "why", "missing")
+    return _table(titles, rows, 3)
 
 
 def _quality_section(report: CheckReport) -> str:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.drift import alarm_threshold, block_seconds, build_baseline
+from windvane.core.alerting import Severity
+from windvane.core.drift import (
+    PAST_LOOKS,
+    alarm_threshold,
+    block_seconds,
+    build_baseline,
+    rows_of,
+)
 from windvane.core.signature import FeatureType
-from windvane.core.sketch import TRAFFIC, Sketch
+from windvane.core.sketch import TRAFFIC, Layout, Sketch
+from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import Deployment, WindowKey
+from windvane.ports.event_log import EventLog
 from windvane.ports.frames import BadFrame, Frame
-from windvane.usecases.closed_window import ClosedWindow
+from windvane.usecases.closed_window import ClosedWindow, StateRows, tenant_of
 from windvane.usecases.count_frames import FrameCounts, Grouped
-from windvane.usecases.monitors.base import moment
+from windvane.usecases.monitors.base import Judged, moment
 from windvane.usecases.monitors.cells import HeldCell
-from windvane.usecases.monitors.sudden_shift import SuddenShift
+from windvane.usecases.monitors.sudden_shift import TENANT_FEED, SuddenShift
 from windvane.usecases.read_model_file import Feature, ModelFile
-from windvane.usecases.replay_windows import Replay
+from windvane.usecases.replay_windows import Replay, ToldAlarm
 from windvane.usecases.window_policy import WindowPolicy
 
 Counts = NDArray[np.int64]
@@ -38,6 +47,9 @@ _MOST_COUNTS = 60_000_000
 _BINS = 30  # that a feature has, or so
 _WORTH = 2.0  # times the least rows: a window of them is looked at by itself
 _RECENT_S = 14 * 86_400.0
+_OWN_PAST = 100  # rows of the reference by which a segment's outage can be told
+_OUTAGE_ROWS = 20  # without a value in a row, that are an outage at least
+_LONGER = 2.0  # times the longest stretch without a value that the reference knows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +71,48 @@ class Spans:
     segments: Sequence[str]
     before: TableWindows
     after: TableWindows
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentCheck:
+    """What is known of one segment: HOLD where none of its windows could be judged, and why, with
+    what is ``missing``. ``learned``, ``rows``: of the reference and of the current table;
+    ``judged`` windows."""
+
+    name: str
+    outcome: Outcome
+    sentence: str
+    missing: str
+    learned: int
+    rows: int
+    judged: int
+
+
+@dataclass(slots=True)
+class WatchedReplay(Replay):
+    """``judged``: windows of each segment that were more than gathered; ``said``: the last verdict
+    of those that were not."""
+
+    judged: dict[str, int] = field(default_factory=dict[str, int])
+    said: dict[str, Verdict] = field(default_factory=dict[str, Verdict])
+
+
+class _WatchedShift(SuddenShift):
+    """Keeps of which segments something was judged: a replay tells of what was found only."""
+
+    def __init__(self) -> None:
+        self.judged: dict[str, int] = {}
+        self.said: dict[str, Verdict] = {}
+
+    def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
+        found = super().look(window, rows, log)
+        for one in found:
+            name = tenant_of(one.subject)
+            if name is not None and one.verdict.outcome is Outcome.HOLD:
+                self.said[name] = one.verdict
+            elif name is not None:
+                self.judged[name] = self.judged.get(name, 0) + 1
+        return found
 
 
 def cut_windows(
@@ -154,19 +208,19 @@ def watch_windows(
     file: ModelFile,
     alpha: float,
     on_step: Callable[[str, int, int], None],
-) -> Replay:
+) -> WatchedReplay:
     """The current table's windows through the monitor of sudden shifts; all of its streams
     together raise at most ``alpha`` false alarms on average."""
     layout, window_s = counts.layout, spans.window_s
     watched = [name for name in spans.segments if name != NOBODY]
     starts = sorted({start for start, _ in spans.after.keys})
-    monitor = SuddenShift()
+    monitor = _WatchedShift()
     rows = file.watch.min_rows
     learned = _by_segment(counts, spans.before, current=False)
     everyone = _merged(learned.values())
     first, last = min(everyone), max(everyone) + window_s
     recent_s = min(_RECENT_S, last - first)
-    streams = monitor.streams(file, len(watched))
+    streams = _streams(monitor, file, len(watched))
     policy = WindowPolicy(
         window_s=window_s, grace_s=0.0, recent_s=recent_s,
         block_s=block_seconds(window_s, recent_s), drift_over_s=recent_s, min_rows=rows,
@@ -175,7 +229,7 @@ def watch_windows(
     )  # fmt: skip
     on_step("learn from the reference", 0, len(watched) + 1)
     baseline = build_baseline(layout, everyone, window_s, recent_s, rows)
-    replay = Replay((monitor,))
+    replay = WatchedReplay((monitor,), judged=monitor.judged, said=monitor.said)
     if len(watched) > 1:
         held = replay.states.setdefault(monitor.name, {})
         for i, name in enumerate(watched):
@@ -209,6 +263,122 @@ def watch_windows(
         )  # fmt: skip
     on_step("watch the windows", len(starts), len(starts))
     return replay
+
+
+def _streams(monitor: SuddenShift, file: ModelFile, segments: int) -> int:
+    """With those of `judge_segments`: one of each feature of each segment."""
+    return monitor.streams(file, segments) + len(file.schema) * segments
+
+
+def judge_segments(
+    counts: FrameCounts, spans: Spans, replay: WatchedReplay, file: ModelFile, alpha: float
+) -> tuple[SegmentCheck, ...]:
+    """Of each of several segments whether it was judged. Segments of too few rows for the monitor
+    are looked at for what few rows show, too: no value of a feature at all. Adds those alarms to
+    the ``replay``'s; all of both raise at most ``alpha`` false alarms on average."""
+    names = [name for name in spans.segments if name != NOBODY]
+    if len(names) < 2 or replay.left_out:
+        return ()
+    layout = counts.layout
+    before = _by_segment(counts, spans.before, current=False)
+    after = _by_segment(counts, spans.after, current=True)
+    level = alpha / _streams(SuddenShift(), file, len(names))
+    enough = PAST_LOOKS * file.watch.min_rows
+    out: list[SegmentCheck] = []
+    for name in names:
+        past, now = before.get(name, {}), after.get(name, {})
+        learned, rows = _rows(layout, past), _rows(layout, now)
+        judged = replay.judged.get(name, 0)
+        if learned >= _OWN_PAST and (learned < enough or not judged):
+            replay.alarms += [
+                found
+                for feature in layout.names
+                if not _is_told(replay.alarms, name, feature)
+                and (found := _outage(layout, spans.window_s, name, feature, past, now, level))
+            ]
+        if any(alarm.whom == name for alarm in replay.alarms):
+            said = Verdict(Outcome.FAIL, "", "it has an alarm")
+        elif judged:
+            said = Verdict(Outcome.PASS, "", "")
+        elif not rows:
+            said = Verdict(Outcome.HOLD, "", "it has no row now", "rows")
+        elif not learned:
+            said = Verdict(Outcome.HOLD, "", "the reference has no row of it", f"{enough:,} rows")
+        elif learned < enough:
+            message = f"{learned:,} rows of it in the reference, {enough:,} needed"
+            said = Verdict(Outcome.HOLD, "", message, f"{enough - learned:,} rows of the reference")
+        else:
+            held = replay.said.get(name)
+            said = Verdict(
+                Outcome.HOLD, "", "no window of it has rows enough" if held is None
+                else held.sentence, "rows" if held is None else held.missing,
+            )  # fmt: skip
+        out.append(
+            SegmentCheck(name, said.outcome, said.sentence, said.missing, learned, rows, judged)
+        )
+    return tuple(out)
+
+
+def _rows(layout: Layout, windows: Mapping[float, Counts]) -> int:
+    return rows_of(layout, sum(windows.values(), np.zeros(layout.size, np.int64)))
+
+
+def _is_told(alarms: Sequence[ToldAlarm], name: str, feature: str) -> bool:
+    """Whether an alarm of the segment, or of everyone, is of the feature."""
+    return any(one.whom in ("", name) and feature in dict(one.suspects) for one in alarms)
+
+
+def _outage(
+    layout: Layout,
+    window_s: float,
+    name: str,
+    feature: str,
+    past: Mapping[float, Counts],
+    now: Mapping[float, Counts],
+    level: float,
+) -> ToldAlarm | None:
+    """The first stretch of windows in which no row has a value, where that is longer than the
+    reference's longest by far and chance does it at most with probability ``level``: a union bound
+    over where it may begin, with the share of nulls that half a row more would have."""
+    earlier = [layout.part(past[start], feature) for start in sorted(past)]
+    nulls, rows = sum(int(one[0]) for one in earlier), sum(int(one.sum()) for one in earlier)
+    longest = stretch = 0
+    for one in earlier:
+        stretch = stretch + int(one.sum()) if not one[1:].any() else 0
+        longest = max(longest, stretch)
+    share = (nulls + 0.5) / (rows + 1.0)
+    least = max(
+        _OUTAGE_ROWS, _LONGER * longest + 1, np.log(level / max(len(now), 1)) / np.log(share)
+    )
+    since: float | None = None
+    opened: float | None = None
+    closed: float | None = None
+    held = total = 0
+    for start in sorted(now):
+        part = layout.part(now[start], feature)
+        if not part.any():
+            continue
+        if part[1:].any():
+            if opened is not None:
+                closed = start
+                break
+            since, held = None, 0
+            continue
+        since = start if since is None else since
+        held += int(part[0])
+        total = held
+        if opened is None and held >= least:
+            opened = start + window_s
+    if opened is None or since is None:
+        return None
+    title = (
+        f"what tenant {name} sends of {feature} changed: {feature} has no value in all rows since "
+        f"{moment(since)} ({total:,} rows)"
+    )
+    return ToldAlarm(
+        name, TENANT_FEED.name, name, Severity.HIGH.value, "", title, since, opened, closed,
+        ((feature, 1.0 - nulls / max(rows, 1)),), (feature,),
+    )  # fmt: skip
 
 
 def _by_segment(

@@ -44,6 +44,33 @@ def test_the_status_says_fine_found_or_not_known(tmp_path: Path, past: str) -> N
         assert (body["status"], body["verdict"]["outcome"]) == (status, word)
 
 
+def test_a_reference_in_an_order_that_says_nothing_ends_with_2(tmp_path: Path, past: str) -> None:
+    ordered = tmp_path / "ordered.parquet"
+    pd.DataFrame({"temp": np.sort(pd.read_parquet(past)["temp"])}).to_parquet(ordered, index=False)
+    broken = table(tmp_path / "broken.parquet", 2_000, 2, temp=lambda f: f["temp"] + 3.0)
+    pd.read_parquet(broken)[["temp"]].to_parquet(broken)
+    done = check("--reference", str(ordered), "--current", broken)
+    assert done.exit_code == 2, done.output
+    assert "hold CHK-204" in done.stdout
+    assert "missing: about" in done.stdout
+
+
+def test_a_segment_that_is_not_judged_has_a_row(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    paths: list[str] = []
+    for rows, begins, days in ((20_000, 0.0, 20.0), (5_000, 20.0, 5.0)):
+        seconds = 1_700_006_400.0 + 86_400.0 * (begins + np.sort(rng.random(rows)) * days)
+        city = rng.choice(["LGA", "JFK", "SBY"], rows, p=[0.6, 0.397, 0.003])
+        frame = pd.DataFrame({"ts": seconds, "city": city, "temp": rng.normal(size=rows)})
+        paths.append(str(tmp_path / f"{rows}.parquet"))
+        frame.to_parquet(paths[-1])
+    done = check("--reference", paths[0], "--current", paths[1], "--time", "ts",
+                 "--segment", "city")  # fmt: skip
+    (row,) = [line for line in done.stdout.splitlines() if line.startswith("SBY ")]
+    assert row.split()[1] == "hold"
+    assert "note: segment SBY is not judged: " in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -100,6 +100,46 @@ def test_chance_is_taken_off_the_sizes() -> None:
         assert np.mean([getattr(one, name) for one in left]) < 0.03, name
 
 
+@pytest.mark.parametrize(("rows", "rho"), [(150, 0.0), (1_000, 0.0), (4_000, 0.9)])
+def test_a_shift_of_the_size_said_to_be_detectable_is_seen_mostly(rows: int, rho: float) -> None:
+    """Of normal values a shift of d sd is a stability index of d squared."""
+    hits, said = 0, []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        series = dependent(rng, 20_000 + rows, rho)
+        past, now = series[:20_000], series[20_000:]
+        said.append(look(past, now).values.size)
+        hits += look(past, now + said[-1] ** 0.5).p < 0.05
+    assert 30 <= hits <= 58, (hits, np.mean(said))
+
+
+def test_what_is_detectable_shrinks_with_rows_and_grows_with_their_dependence() -> None:
+    rng = np.random.default_rng(1)
+    past, now = rng.normal(size=20_000), rng.normal(size=4_000)
+    few, many, walk = (
+        look(past, now[:100]),
+        look(past, now),
+        look(dependent(rng, 20_000, 0.98), now),
+    )
+    assert many.values.size < 0.03
+    assert few.values.at_best > 0.1
+    assert walk.values.size > 10 * many.values.size
+    assert look(np.sort(past), now).values.size > 1.0
+
+
+def test_the_rows_said_to_be_missing_make_the_limit_detectable() -> None:
+    rng = np.random.default_rng(2)
+    past = rng.normal(size=20_000)
+    found = look(past, rng.normal(size=60)).values
+    more, of_both = found.more_rows(0.1, 60, 20_000)
+    assert not of_both
+    assert found.at_best > 0.1 >= look(past, rng.normal(size=60 + more + 5)).values.at_best
+    short = look(np.sort(past), rng.normal(size=60)).values
+    each, of_both = short.more_rows(0.1, 60, 20_000)
+    assert of_both
+    assert short.one_row * 2.0 / each == pytest.approx(0.1, rel=0.02)
+
+
 def test_wasserstein_is_scipys_and_its_chance_is_what_samples_show() -> None:
     rng = np.random.default_rng(3)
     one, other = np.sort(rng.gamma(2.0, 5.0, 700)), np.sort(rng.gamma(2.0, 6.0, 400))

@@ -183,6 +183,22 @@ def _show(report: CheckReport) -> None:
             f"windows: {watched.verdict.outcome.value} {watched.verdict.sentence} "
             f"({watched.window_s / 3600:g} h each, after {watched.learned} of the reference)"
         )
+        unjudged = [one for one in watched.by_segment if one.outcome.value == "hold"]
+        if unjudged:
+            out.table(
+                [
+                    wiring.Column("SEGMENT", whole=True), wiring.Column("OUTCOME"),
+                    wiring.Column("ROWS BEFORE", right=True), wiring.Column("NOW", right=True),
+                    wiring.Column("WHY"), wiring.Column("MISSING"),
+                ],
+                [
+                    [
+                        one.name, one.outcome.value, f"{one.learned:,}", f"{one.rows:,}",
+                        one.sentence, one.missing,
+                    ]
+                    for one in unjudged[:_MOST_SHOWN]
+                ],
+            )  # fmt: skip
         if watched.new:
             out.print(f"new segments: {', '.join(watched.new)}")
     if report.quality is not None:
