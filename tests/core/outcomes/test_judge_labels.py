@@ -119,7 +119,7 @@ def test_outcomes_that_join_nothing_without_evidence_are_no_pass() -> None:
     level = Stream()
     for i in range(14):
         level.judge(0.01 * (i % 2))
-    states = {LabelFault.UNJOINED: level.states[LabelFault.MISSING]}
+    states: Mapping[str, ShiftState] = {LabelFault.UNJOINED: level.states[LabelFault.MISSING]}
     reading = ShareReading(LabelFault.UNJOINED, 0.5, 300, 0.5, 0.005)
     facts = LabelFacts("", 14.0, 60.0, (reading,), states, covered=True)
     verdict, _ = judge_labels(facts, level.policy, 0.0)
