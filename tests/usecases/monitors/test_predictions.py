@@ -171,17 +171,6 @@ def test_a_change_that_a_person_accepts_is_the_past_from_then_on(learned: Harnes
     assert causes(learned) == []
 
 
-def test_what_was_closed_by_hand_is_found_again_while_answers_are_other_ones(
-    learned: Harness,
-) -> None:
-    both_arms(learned, 12, HIGHER, QUIET)
-    (incident,) = learned.incidents()
-    learned.act("close", About.INCIDENT, incident=incident.id, reason="seen")
-    assert causes(learned) == []
-    both_arms(learned, 12, HIGHER, QUIET, first=LEARNED + 12)
-    assert causes(learned) == ["prediction_shift:1"]
-
-
 def test_what_was_found_of_a_version_ends_when_it_answers_no_more(harness: Harness) -> None:
     play(harness, [STUCK] * 3)
     assert causes(harness) == ["stuck_predictions:1"]

@@ -424,15 +424,6 @@ def accept_change(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
     )
 
 
-def forget_evidence(cell: Cell) -> Cell:
-    """The cell as before any evidence of a change: what came since there was some is neither held
-    for its past nor becomes it."""
-    return replace(
-        cell, held=np.zeros_like(cell.held), left=np.zeros_like(cell.left),
-        looks=np.zeros_like(cell.looks), streams={},
-    )  # fmt: skip
-
-
 def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
     """A cell of one layout under another: axes that are the same in both keep all that is known of
     them, others begin as in ``fresh``."""

@@ -18,7 +18,6 @@ from windvane.core.drift import (
     StreamState,
     accept_change,
     axis_index,
-    forget_evidence,
     pack_learned,
     pack_pending,
     project_cell,
@@ -93,10 +92,6 @@ class WholeCell:
     def cell(self) -> Cell:
         learned = base64.b64decode(self.learned)
         return unpack_learned(learned, unpack_pending(self.pending), self.streams)
-
-    def without_evidence(self) -> WholeCell:
-        """With the past that windows are compared with, and as before any evidence of a change."""
-        return WholeCell.of(forget_evidence(self.cell), self.layout, self.first)
 
 
 @dataclass(frozen=True, eq=False)

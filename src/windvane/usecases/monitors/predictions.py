@@ -235,10 +235,8 @@ class Predictions(Monitor):
         }
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
-        return {
-            subject: PredictionRow(row.cell.without_evidence())
-            for subject, row in _told(rows, cause).items()
-        }
+        """As ``accept``: the forecast has followed the change until its alarm."""
+        return self.accept(rows, cause)
 
     def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """What came since the change is what answers are compared with from now on."""
