@@ -178,3 +178,10 @@ def test_a_step_that_can_never_be_taken_is_told() -> None:
     assert "nothing is above 5" in refusal(serve=rule(above=5, below=5))
     file_of(serve=rule(above=5, below=6))
     file_of(feature=category, serve=rule(among=["shop"]))
+
+
+@pytest.mark.parametrize(("over", "window"), [("30m", "1h"), ("119m", "1h"), ("0s", "60s")])
+def test_what_is_merged_from_windows_holds_two_of_them(over: str, window: str) -> None:
+    message = refusal(watch={"window": window, "drift_over": over})
+    assert f"watch.drift_over must be at least 2 windows (watch.window is {window})" in message
+    file_of(watch={"window": "1h", "drift_over": "2h"})

@@ -78,13 +78,13 @@ def test_it_says_what_waits_for_somebody(lived: Harness) -> None:
     assert [held.title in line for line in lines(found, "Alerts that nobody answered")] == [True]
     assert lines(found, "Action items overdue") == lines(found, "Stale models") == []
     lived.act("acknowledge", About.INCIDENT, incident=held.id)
-    item = {"what": "ask AA", "owner": "ana", "due": "2023-11-10", "acceptance": "a test"}
+    item = {"what": "ask AA", "owner": "ana", "due": "2023-11-20", "acceptance": "a test"}
     lived.act("add-action-item", About.INCIDENT, incident=held.id, answers=item)
     lived.clock.at += 100 * 86_400.0
     later = of(lived)
     assert lines(later, "Alerts that nobody answered") == []
     assert lines(later, "Incidents of the week") == []
-    assert lines(later, "Action items overdue") == [f"ana: ask AA ({MODEL}), due 2023-11-10"]
+    assert lines(later, "Action items overdue") == [f"ana: ask AA ({MODEL}), due 2023-11-20"]
     (stale,) = lines(later, "Stale models")
     assert stale.startswith(f"{MODEL}: version 1 was made 1")
 

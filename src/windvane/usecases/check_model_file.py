@@ -34,6 +34,7 @@ from windvane.usecases.read_model_file import (
 _TIERS = tuple(tier.value for tier in Tier)
 _MOST_NUMBERS = 1 << 20  # of one output of one row
 _MOST_ROWS = 1_000_000_000
+_LEAST_WINDOWS = 2  # of a span that is merged from windows
 _LONGEST_NAME = 200
 _MOST_PEOPLE = 100
 _TAKEN = ("output", "label_", "time_")
@@ -146,7 +147,11 @@ def _check_numbers(file: ModelFile) -> None:
     for field, fits, wanted in (
         ("watch.window", parse_duration(watch.window) > 0.0, "more than no time"),
         ("watch.recent", parse_duration(watch.recent) > 0.0, "more than no time"),
-        ("watch.drift_over", parse_duration(watch.drift_over) > 0.0, "more than no time"),
+        (
+            "watch.drift_over",
+            parse_duration(watch.drift_over) >= _LEAST_WINDOWS * parse_duration(watch.window),
+            f"at least {_LEAST_WINDOWS} windows (watch.window is {watch.window})",
+        ),
         ("watch.refused", 0.0 < parse_share(watch.refused) < 1.0, "between 0% and 100%"),
         ("watch.errors", 0.0 < parse_share(watch.errors) < 1.0, "between 0% and 100%"),
         (

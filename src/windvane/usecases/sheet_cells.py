@@ -20,12 +20,15 @@ class Moment(float):
 
 def cell(value: Any) -> Any:
     """As it is written. A text that a spreadsheet would run begins with an apostrophe, by which
-    spreadsheets know a text; numbers stay numbers."""
+    spreadsheets know a text; numbers stay numbers, as does a time that no calendar has."""
     match value:
         case None:
             return ""
         case Moment():
-            found = dt.datetime.fromtimestamp(value, dt.UTC)
+            try:
+                found = dt.datetime.fromtimestamp(value, dt.UTC)
+            except (ValueError, OverflowError, OSError):
+                return float(value)
             return found.isoformat(timespec="microseconds" if found.microsecond else "seconds")
         case bool():
             return "true" if value else "false"

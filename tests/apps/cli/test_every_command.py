@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import pty
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +172,7 @@ def words_of(command: str, home: Path) -> list[str]:
             "--owner",
             "ana",
             "--due",
-            "2026-12-01",
+            dt.datetime.fromtimestamp(time.time() + 30 * 86_400.0, dt.UTC).date().isoformat(),
             "--acceptance",
             "a",
         ],

@@ -87,3 +87,41 @@ def test_few_rows_and_few_blocks_are_a_hold() -> None:
     assert (verdict.outcome, verdict.missing) == (Outcome.HOLD, "13 more")
     stream = Stream()
     assert [stream.judge(0.1) for _ in range(6)] == ["ABS-213"] * 5 + ["ABS-210"]
+
+
+def test_a_share_that_healthy_blocks_never_showed_is_no_pass() -> None:
+    """Four fifths of the labels are gone, and there is no evidence yet for an alarm."""
+    stream = Stream(alarm_at=1e12)
+    rng = np.random.default_rng(4)
+    for _ in range(8):
+        stream.judge(float(rng.normal(0.085, 0.03)), 2_084)
+    usual = stream.states[LabelFault.MISSING].level.mean
+    reading = ShareReading(LabelFault.MISSING, 0.818, 2_084, 0.818, usual)
+    facts = LabelFacts("", 8.0, 31_608.0, (reading,), stream.states)
+    verdict, _ = judge_labels(facts, stream.policy, 0.0)
+    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "ABS-214")
+    assert verdict.sentence.startswith("18.2% of 2,084 predictions have a label after 8.78 h")
+    assert verdict.sentence.endswith("it is not known yet whether labels stopped")
+    assert verdict.missing.startswith("more blocks: evidence ")
+
+
+@pytest.mark.parametrize(("missing", "code"), [(0.12, "ABS-210"), (0.4, "ABS-214")])
+def test_what_is_less_than_an_alarms_size_passes_only_within_what_is_usual(
+    missing: float, code: str
+) -> None:
+    stream = Stream(alarm_at=1e12)
+    for i in range(14):
+        stream.judge(0.08 + 0.01 * (i % 2))
+    assert stream.judge(missing) == code
+
+
+def test_outcomes_that_join_nothing_without_evidence_are_no_pass() -> None:
+    level = Stream()
+    for i in range(14):
+        level.judge(0.01 * (i % 2))
+    states: Mapping[str, ShiftState] = {LabelFault.UNJOINED: level.states[LabelFault.MISSING]}
+    reading = ShareReading(LabelFault.UNJOINED, 0.5, 300, 0.5, 0.005)
+    facts = LabelFacts("", 14.0, 60.0, (reading,), states, covered=True)
+    verdict, _ = judge_labels(facts, level.policy, 0.0)
+    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "ABS-214")
+    assert verdict.sentence.endswith("it is not known yet whether outcomes stopped joining")

@@ -238,3 +238,19 @@ def test_evidence_is_never_more_than_the_units_or_the_days_give() -> None:
     few = replace(reading, log_up=1.0)
     assert log_evidence(state, few)[0] == 1.0
     assert down < 0.0
+
+
+def test_a_block_beyond_healthy_ones_is_no_pass_without_evidence() -> None:
+    cell = Cell(5, alarm_at=1e12)
+    cell.learn()
+    said, labels = cell.draw()
+    assert cell.judge(said, labels) == "OUT-410"
+    said, _ = cell.draw()
+    assert cell.judge(said, np.zeros(len(said))) == "OUT-415"
+    assert not any(state.alarmed for state in cell.states.values())
+
+
+def test_a_detector_that_begins_anew_keeps_its_level() -> None:
+    level = Level(14.0, 0.3, 0.01)
+    state = ShiftState(level, Level(19.0, 0.4, 0.2), 900.0, 900.0, 3.0, True, 0.4, 2.0)
+    assert state.anew() == ShiftState(level=level, learned=level)

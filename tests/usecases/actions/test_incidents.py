@@ -78,7 +78,7 @@ def test_a_change_that_is_to_stay_is_accepted_and_the_champion_answers_again(
     with pytest.raises(CannotAccept, match="is closed already"):
         learnt.act("accept", About.INCIDENT, incident=incident.id)
     refused = refuse(learnt, 48)
-    with pytest.raises(CannotAccept, match="is no change of inputs"):
+    with pytest.raises(CannotAccept, match="is of nothing that can be a new normal"):
         learnt.act("accept", About.INCIDENT, incident=refused.id)
 
 

@@ -81,7 +81,18 @@ def test_a_version_without_a_holdout_has_none(harness: Harness) -> None:
     run(harness)
     (look,) = looks(harness)
     assert look.code == "OUT-422"
+    assert look.sentence.endswith("version 1 has no holdout to do it by")
     assert "value" not in look.detail
+
+
+def test_a_span_without_answers_says_so(harness: Harness) -> None:
+    calibrated(harness)
+    for i in range(21):
+        harness.traffic(i, rows=20, version="2", arm="challenger")
+        harness.judge()
+    (look,) = looks(harness)
+    assert look.code == "OUT-422"
+    assert look.sentence == "AUC cannot be estimated: version 1 gave no answers"
 
 
 def test_what_another_version_answered_is_not_mixed_in(harness: Harness) -> None:

@@ -6,6 +6,7 @@ import pytest
 from usecases.harness import FILE, Harness
 from usecases.timeline import QUIET, only, outcomes, play
 
+from windvane.usecases.actions import About
 from windvane.usecases.replay_decision import replay_decision
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -47,6 +48,19 @@ def test_by_default_what_is_usual_of_the_version_is_allowed(harness: Harness) ->
     assert set(outcomes(harness, "fallbacks")) == {"P"}
     play(harness, [{"fell_back": 45}] * 12, first=70)
     assert causes(harness) == ["fallbacks:1"]
+
+
+@pytest.mark.parametrize(("action", "found"), [("close", ["fallbacks:1"]), ("accept", [])])
+def test_only_what_was_accepted_becomes_usual(
+    harness: Harness, action: str, found: list[str]
+) -> None:
+    play(harness, [{"fell_back": 6}] * 70)
+    play(harness, [{"fell_back": 45}] * 12, first=70)
+    incident = only(harness, "fallbacks:1")
+    harness.act(action, About.INCIDENT, incident=incident.id, reason="seen")
+    assert causes(harness) == []
+    play(harness, [{"fell_back": 45}] * 12, first=82)
+    assert causes(harness) == found
 
 
 def test_it_ends_when_the_version_answers_again(limited: Harness) -> None:

@@ -165,7 +165,7 @@ def test_a_promoted_challenger_keeps_what_is_known_of_it(learned: Harness) -> No
 def test_a_change_that_a_person_accepts_is_the_past_from_then_on(learned: Harness) -> None:
     both_arms(learned, 12, HIGHER, QUIET)
     (incident,) = learned.incidents()
-    learned.act("close", About.INCIDENT, incident=incident.id, reason="the new threshold")
+    learned.act("accept", About.INCIDENT, incident=incident.id, reason="the new threshold")
     both_arms(learned, 15, HIGHER, QUIET, first=LEARNED + 12)
     assert len(learned.incidents()) == 1
     assert causes(learned) == []

@@ -8,6 +8,7 @@ from usecases.harness import MODEL, START, WINDOW_S, Harness
 from usecases.labelled import CHANGED, TEXT, UNITS, Floats, Truth, calibrated, serve
 
 from windvane.ports.control_store import WindowVerdict
+from windvane.usecases.actions import About
 from windvane.usecases.monitors.truth_shift import TruthShift
 from windvane.usecases.replay_decision import replay_decision
 
@@ -97,6 +98,37 @@ def test_it_is_over_once_the_truth_is_as_it_was(watched: Harness) -> None:
     assert len(found_by(watched)) == 1
     serve(watched, 5, truth, first=CHANGED + 4)
     assert found_by(watched) == {}
+
+
+def test_what_was_closed_by_hand_is_found_again_while_it_lives(watched: Harness) -> None:
+    """By the levels of before: else the fault would be the level, and its end a finding."""
+
+    def truth(
+        tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
+    ) -> Floats:
+        return flip(0.5)(tenant, window if window < CHANGED + 7 else 0, said, drawn, rng)
+
+    serve(watched, CHANGED + 4, truth)
+    (incident,) = [i for i in watched.incidents() if any("truth" in m for m in i.members)]
+    before = watched.carried(TruthShift.name)[""]["cell"]["kinds"]["loss"]["level"]
+    watched.act("close", About.INCIDENT, incident=incident.id, reason="seen")
+    after = watched.carried(TruthShift.name)[""]["cell"]["kinds"]["loss"]
+    assert (after["level"], after["alarmed"]) == (before, False)
+    serve(watched, 3, truth, first=CHANGED + 4)
+    assert f"truth_shift/concept_drift:{MODEL}" in members(watched)
+    (again,) = found_by(watched)
+    assert again != incident.id
+    serve(watched, 6, truth, first=CHANGED + 7)
+    assert found_by(watched) == {}, "the end of a fault is no finding"
+
+
+def test_what_was_accepted_is_the_new_level(watched: Harness) -> None:
+    serve(watched, CHANGED + 4, flip(0.5))
+    (incident,) = [i for i in watched.incidents() if any("truth" in m for m in i.members)]
+    watched.act("accept", About.INCIDENT, incident=incident.id, reason="the new rule is to stay")
+    serve(watched, 8, flip(0.5), first=CHANGED + 4)
+    assert found_by(watched) == {}
+    assert looks(watched)[-1].code == "OUT-410"
 
 
 def test_a_base_rate_that_falls_while_predictions_stay_is_told(watched: Harness) -> None:

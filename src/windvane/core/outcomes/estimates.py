@@ -244,7 +244,8 @@ def _area(counts: Counts, mean: Floats, within: Floats) -> tuple[float, Floats]:
 @dataclass(frozen=True, slots=True)
 class EstimateFacts:
     """What is likely of the answers of ``version`` in [start, end) (s), by its holdout; None where
-    that says nothing. ``checks`` are of tenants, and of all ("") as far as labels are known."""
+    that says nothing. ``checks`` are of tenants, and of all ("") as far as labels are known.
+    ``answers``: how many there were; ``has_holdout``: whether it has one to estimate by."""
 
     version: str
     metric: str
@@ -254,6 +255,8 @@ class EstimateFacts:
     checks: tuple[CalibrationCheck, ...] = ()
     larger_is_better: bool = True
     awaited: str = ""
+    answers: int = 0
+    has_holdout: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +271,7 @@ class EstimatePolicy:
     alpha: float = 0.01
     min_rows: int = 50
     most_unseen: float = 0.1
-    revision: int = 1
+    revision: int = 2
 
 
 def judge_estimate(facts: EstimateFacts, policy: EstimatePolicy, now: float) -> Verdict:
@@ -277,8 +280,17 @@ def judge_estimate(facts: EstimateFacts, policy: EstimatePolicy, now: float) -> 
     del now
     name, found = metric_name(facts.metric), facts.estimate
     wanted = f"outcomes{facts.awaited}"
-    if found is None or not all(map(math.isfinite, (found.value, found.lower, found.upper))):
+    if not facts.has_holdout:
         sentence = f"{name} cannot be estimated: version {facts.version} has no holdout to do it by"
+        return Verdict(Outcome.HOLD, "OUT-422", sentence, wanted)
+    if found is None and not facts.answers:
+        sentence = f"{name} cannot be estimated: version {facts.version} gave no answers"
+        return Verdict(Outcome.HOLD, "OUT-422", sentence, f"{policy.min_rows:,} answers")
+    if found is None or not all(map(math.isfinite, (found.value, found.lower, found.upper))):
+        sentence = (
+            f"{name} cannot be estimated: the holdout of version {facts.version} does not tell it "
+            f"of answers like these, n={facts.answers:,}"
+        )
         return Verdict(Outcome.HOLD, "OUT-422", sentence, wanted)
     if found.rows < policy.min_rows:
         sentence = f"{found.rows:,} answers, {policy.min_rows:,} needed to estimate the {name}"

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from windvane.core.outcomes.shift import (
     LEAST_BLOCKS,
+    UNUSUAL,
     DetectorStep,
     ShiftState,
     advance,
     log_rise,
+    missing_evidence,
 )
 from windvane.core.verdict import Outcome, Verdict
 
@@ -27,6 +29,10 @@ class LabelFault(enum.StrEnum):
     UNJOINED = "unjoined"
 
 
+_UNKNOWN = {
+    LabelFault.MISSING: "whether labels stopped",
+    LabelFault.UNJOINED: "whether outcomes stopped joining",
+}
 CODES_OF_LABELS = {LabelFault.MISSING: "ABS-211", LabelFault.UNJOINED: "ABS-212"}
 
 
@@ -58,21 +64,25 @@ class LabelFacts:
 @dataclass(frozen=True, slots=True)
 class LabelPolicy:
     """An alarm asks for evidence of ``alarm_at``, and that ``lost`` of the labels that usually come
-    do not, or that ``unjoined`` more of the outcomes join nothing; ``close_at`` ends it."""
+    do not, or that ``unjoined`` more of the outcomes join nothing; ``close_at`` ends it. Where
+    ``noticed`` of the labels that usually come do not, and healthy blocks show no such share, it is
+    no PASS either."""
 
     alarm_at: float
     lost: float = 0.5
     unjoined: float = 0.1
+    noticed: float = 0.1
     close_at: float = 50.0
     least_rows: int = 20
-    revision: int = 1
+    revision: int = 2
 
 
 def judge_labels(
     facts: LabelFacts, policy: LabelPolicy, now: float
 ) -> tuple[Verdict, Mapping[str, ShiftState]]:
     """The verdict on a cell's block, and its detectors after it: Student's t of the share against
-    earlier blocks', whose spread knows how labels come in batches."""
+    earlier blocks', whose spread knows how labels come in batches. HOLD where rows or earlier
+    blocks are too few, and where the share is unusual without the evidence for an alarm."""
     del now
     used = [one for one in facts.readings if one.rows >= policy.least_rows]
     after = dict(facts.before)
@@ -96,6 +106,11 @@ def judge_labels(
         return Verdict(
             Outcome.HOLD, "ABS-213", f"{head}{told}", f"{math.ceil(short)} more blocks"
         ), after  # fmt: skip
+    for one in used:
+        if _is_unusual(facts.before.get(one.kind, ShiftState()), one, policy):
+            line = f"{head}{told}: it is not known yet {_UNKNOWN[one.kind]}"
+            missing = missing_evidence(after[one.kind], policy.alarm_at)
+            return Verdict(Outcome.HOLD, "ABS-214", line, missing), after
     return Verdict(Outcome.PASS, "ABS-210", f"{head}{told}"), after
 
 
@@ -113,15 +128,29 @@ def is_bad(reading: ShareReading, policy: LabelPolicy) -> bool:
     return rise >= policy.unjoined
 
 
-def _after(
-    state: ShiftState, reading: ShareReading, facts: LabelFacts, policy: LabelPolicy
-) -> ShiftState:
-    variance, of_mean, freedom = state.level.spread()
+def _is_unusual(state: ShiftState, reading: ShareReading, policy: LabelPolicy) -> bool:
+    if is_bad(reading, policy):
+        return True
+    rise = reading.value - state.level.mean
+    usual = reading.usual if reading.kind is LabelFault.MISSING else 0.0
+    noticed = rise >= policy.noticed * (1.0 - usual) and usual < 1.0
+    return noticed and rise > UNUSUAL * _deviation(state, reading)
+
+
+def _deviation(state: ShiftState, reading: ShareReading) -> float:
+    """Of a new block's share about its level: by earlier ones, and at least by its own rows."""
+    variance, of_mean, _ = state.level.spread()
     # Where every label always came, one that does not is still less than a certainty.
     least = 1.0 / (reading.rows + 2.0)
     usual = min(max(reading.usual, least), 1.0 - least)
     sampling = usual * (1.0 - usual) * min(_CLUSTERED, reading.rows) / reading.rows
-    deviation = math.sqrt(max(variance, sampling) + of_mean)
+    return math.sqrt(max(variance, sampling) + of_mean)
+
+
+def _after(
+    state: ShiftState, reading: ShareReading, facts: LabelFacts, policy: LabelPolicy
+) -> ShiftState:
+    deviation, freedom = _deviation(state, reading), state.level.spread()[2]
     log_e = log_rise((reading.value - state.level.mean) / deviation, freedom)
     step = DetectorStep(
         reading.value, log_e, deviation, is_bad(reading, policy), facts.block, facts.covered

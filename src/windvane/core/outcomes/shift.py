@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 
 LEAST_BLOCKS = 5
 LEAST_UNITS = 20
+UNUSUAL = 3.0
+"""Standard deviations of a healthy block from its level: what is further is no PASS."""
 _MEMORY = 28.0  # blocks; what is older counts less and less
 _LARGEST = 1e300
 _MOST_CALM = 2.5  # of one block: one good day is no recovery
@@ -44,6 +46,12 @@ _WORDS = {
     Shift.LOSS: "loss over what the answers expect",
     Shift.BIAS: "labels less predictions",
     Shift.RATE: "labels",
+}
+
+_SUBJECTS = {
+    Shift.LOSS: "what answers cost",
+    Shift.BIAS: "the calibration",
+    Shift.RATE: "the base rate",
 }
 
 
@@ -123,6 +131,10 @@ class ShiftState:
     def known(self) -> bool:
         return self.level.blocks >= LEAST_BLOCKS
 
+    def anew(self) -> ShiftState:
+        """As before any evidence: what healthy blocks showed stays the level."""
+        return ShiftState(level=self.level, learned=self.level)
+
 
 @dataclass(frozen=True, slots=True)
 class CellFacts:
@@ -146,7 +158,7 @@ class ShiftPolicy:
     material: Mapping[str, float]
     close_at: float = 50.0
     least_units: int = LEAST_UNITS
-    revision: int = 1
+    revision: int = 2
 
 
 def judge_shift(
@@ -155,7 +167,8 @@ def judge_shift(
     """The verdict on a cell's block, and its detectors after it.
 
     FAIL names the first of the statistics that are alarmed, in the order of `Shift`; HOLD where
-    units or earlier blocks are too few.
+    units or earlier blocks are too few, and where a statistic is materially beyond what healthy
+    blocks show without the evidence for an alarm.
     """
     del now
     head = f"{facts.subject}: " if facts.subject else ""
@@ -181,7 +194,19 @@ def judge_shift(
     if short > 0.0 or any(k not in facts.before for k in of):
         missing = f"{math.ceil(max(short, 1.0))} more blocks"
         return Verdict(Outcome.HOLD, "OUT-414", sentence, missing), after
+    for kind in Shift:
+        if kind in of and _is_unusual(facts.before[kind], of[kind], policy):
+            unknown = f"{sentence}: it is not known yet whether {_SUBJECTS[kind]} changed"
+            missing = missing_evidence(after[kind], policy.alarm_at)
+            return Verdict(Outcome.HOLD, "OUT-415", unknown, missing), after
     return Verdict(Outcome.PASS, "OUT-410", sentence), after
+
+
+def missing_evidence(state: ShiftState, alarm_at: float) -> str:
+    """What an alarm lacks of a detector whose value is unusual and that has none."""
+    if state.value >= alarm_at:
+        return "blocks that tell one cell's fault from that of all"
+    return f"more blocks: evidence {state.value:.3g} of {alarm_at:.3g}"
 
 
 def log_evidence(state: ShiftState, reading: Reading) -> tuple[float, float]:
@@ -279,6 +304,14 @@ def advance(state: ShiftState, step: DetectorStep, alarm_at: float, close_at: fl
     return replace(after, alarmed=True, fault=apart, calm=0.0)
 
 
+def _is_unusual(state: ShiftState, reading: Reading, policy: ShiftPolicy) -> bool:
+    """Whether it is worse than healthy blocks are, by what matters; a loss that fell is not."""
+    apart = reading.value - state.level.mean
+    worse = apart if reading.kind is Shift.LOSS else abs(apart)
+    beyond = worse > UNUSUAL * _deviation(state.level, reading)
+    return beyond and _matters(reading, policy, apart)
+
+
 def _matters(reading: Reading, policy: ShiftPolicy, apart: float) -> bool:
     """A base rate that the predictions foresaw harms nobody."""
     if abs(apart) < policy.material.get(reading.kind, 0.0):
@@ -294,7 +327,7 @@ def _calmed(state: ShiftState, step: DetectorStep, close_at: float, apart: float
     log_e = min(max(log_e, -_MOST_CALM), _MOST_CALM)
     calm = (1.0 + state.calm) * _exp(log_e)
     if calm >= close_at and along < half:
-        return ShiftState(level=state.level, learned=state.level)
+        return state.anew()
     return replace(state, calm=calm)
 
 

@@ -1,4 +1,4 @@
-"""Accept what changed as the new normal: its features' reference begins anew."""
+"""Accept what changed as the new normal: what is usual begins anew."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from windvane.usecases.actions.base import (
     ModelAction,
     Occurrence,
 )
-from windvane.usecases.actions.close_incident import begin_anew, members_of
+from windvane.usecases.actions.close_incident import change_states, members_of
 from windvane.usecases.actions.grade_incident import (
     GRADE,
     RUNBOOK_CHANGE,
@@ -26,20 +26,20 @@ from windvane.usecases.actions.grade_incident import (
     grading_words,
 )
 from windvane.usecases.change_deployment import change_deployment
-from windvane.usecases.monitors import cause_kinds
-from windvane.usecases.monitors.sudden_shift import SuddenShift
+from windvane.usecases.monitors import Monitor, cause_kinds
 from windvane.usecases.open_incident import cause_of, leave_incident
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.respond import take_back
 
-_MONITOR = SuddenShift()
-
 
 class CannotAccept(ActionRefused):
-    """The incident is closed, or is not of inputs that changed."""
+    """The incident is closed, or is of nothing that can be a new normal."""
 
     code: ClassVar[str] = "INC-104"
-    hint = "what can be accepted is a change of inputs; others are closed by `windvane close`"
+    hint = (
+        "what can be accepted is a change of inputs, answers, fallbacks, labels or the truth; "
+        "others are closed by `windvane close`"
+    )
 
 
 class AcceptChange(ModelAction):
@@ -55,13 +55,13 @@ class AcceptChange(ModelAction):
 
     def fits_incident(self, incident: Incident, actor: str) -> bool:
         del actor
-        return incident.closed_at is None and _of_inputs(incident)
+        return incident.closed_at is None and bool(_acceptable(incident))
 
     def foresee(self, tx: Tx, asked: Asked) -> str:
         held = self._open(tx, asked)
-        sources = ", ".join(held.sources)
+        of = f" of {', '.join(held.sources)}" if held.sources else ""
         return (
-            f"What came of {sources} since it began is what windows are compared with from now on, "
+            f"What came{of} since it began is the new normal, which later is compared with, "
             "and a version that stands in goes back. The incident is closed, unless something else "
             "of it goes on."
         )
@@ -69,11 +69,11 @@ class AcceptChange(ModelAction):
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         held = graded(self._open(tx, asked), asked, when)
         tx.put_incident(held)
-        accepted = [cause for monitor, cause in members_of(held) if monitor.name == _MONITOR.name]
-        for cause in accepted:
-            begin_anew(tx, held, _MONITOR, cause)
+        accepted = _acceptable(held)
+        for monitor, cause in accepted:
+            change_states(tx, held, monitor, cause, monitor.accept)
         message = "accepted as the new normal" + (f": {asked.reason}" if asked.reason else "")
-        ended = tuple(_ended(held, cause) for cause in accepted)
+        ended = tuple(_ended(held, monitor, cause) for monitor, cause in accepted)
         lines, changed = _take_back(tx, held, ended, when)
         left = tuple(m for m in held.members if m not in {f.member for f in ended})
         kinds = cause_kinds()
@@ -93,18 +93,18 @@ class AcceptChange(ModelAction):
         held = tx.incident(asked.incident)
         if held.closed_at is not None:
             raise CannotAccept(f"incident {held.id} is closed already")
-        if not _of_inputs(held):
-            raise CannotAccept(f"incident {held.id} is no change of inputs")
+        if not _acceptable(held):
+            raise CannotAccept(f"incident {held.id} is of nothing that can be a new normal")
         return held
 
 
-def _of_inputs(incident: Incident) -> bool:
-    return any(monitor.name == _MONITOR.name for monitor, _ in members_of(incident))
+def _acceptable(incident: Incident) -> list[tuple[Monitor, Cause]]:
+    return [(monitor, cause) for monitor, cause in members_of(incident) if monitor.acceptable]
 
 
-def _ended(held: Incident, cause: Cause) -> Finding:
+def _ended(held: Incident, monitor: Monitor, cause: Cause) -> Finding:
     sources = (cause.subject,) if cause.subject in held.sources else held.sources
-    return Finding(_MONITOR.name, cause, False, held.since, "", (), sources)
+    return Finding(monitor.name, cause, False, held.since, "", (), sources)
 
 
 def _take_back(

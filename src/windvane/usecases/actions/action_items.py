@@ -22,6 +22,7 @@ from windvane.usecases.actions.base import (
 )
 
 MOST_ITEMS = 100
+MOST_YEARS = 10
 _DAY_S = 86_400.0
 
 
@@ -67,8 +68,8 @@ class AddActionItem(ModelAction):
             )
         item = ActionItem(
             secrets.token_hex(5), held.model, held.id, asked.answer("what"), asked.answer("owner"),
-            _end_of(asked.answer("due")), asked.answer("acceptance"), ItemState.OPEN.value,
-            asked.by, when.now,
+            _end_of(asked.answer("due"), when.now), asked.answer("acceptance"),
+            ItemState.OPEN.value, asked.by, when.now,
         )  # fmt: skip
         tx.put_action_item(item)
         message = f"action item {item.id} of {item.owner}: {item.what}"
@@ -113,10 +114,14 @@ class SetActionItem(ModelAction):
         return Done(f"incident {held.incident}", "INC-117", message, facts)
 
 
-def _end_of(day: str) -> float:
-    """When the day is over (s since the epoch). Raises BadAnswer."""
+def _end_of(day: str, now: float) -> float:
+    """When the day is over (s since the epoch): not before ``now``, nor `MOST_YEARS` after. Raises
+    BadAnswer."""
     try:
         begin = dt.datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=dt.UTC).timestamp()
     except ValueError:
         raise BadAnswer(f"due is {day!r}", hint="a day such as 2026-12-01") from None
+    if not now < begin + _DAY_S <= now + (MOST_YEARS * 365.25 + 1.0) * _DAY_S:
+        hint = f"today or later, and at most {MOST_YEARS} years ahead"
+        raise BadAnswer(f"due is {day}", hint=hint)
     return begin + _DAY_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -27,7 +28,9 @@ from windvane.usecases.actions.grade_incident import (
     grading_facts,
     grading_words,
 )
+from windvane.usecases.closed_window import StateRows
 from windvane.usecases.monitors import Monitor, cause_kinds, monitor_named
+from windvane.usecases.monitors.base import AlarmState
 from windvane.usecases.notify_people import follow_incident
 
 
@@ -59,14 +62,14 @@ class CloseIncident(ModelAction):
     def foresee(self, tx: Tx, asked: Asked) -> str:
         self._closable(tx, asked.incident)
         return (
-            "The incident is closed, and the monitor that opened it begins anew: if it still "
-            "finds the cause, it opens another."
+            "The incident is closed, and the monitor that opened it begins anew, by what was usual "
+            "before: if it still finds the cause, it opens another."
         )
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         held = self._closable(tx, asked.incident)
         for monitor, cause in members_of(held):
-            begin_anew(tx, held, monitor, cause)
+            change_states(tx, held, monitor, cause, monitor.begin_anew)
         tx.put_incident(replace(graded(held, asked, when), closed_at=when.now, members=()))
         message = f"closed by hand: {asked.reason}" if asked.reason else "closed by hand"
         for line in filter(None, (grading_words(asked), message)):
@@ -102,16 +105,22 @@ def members_of(incident: Incident) -> list[tuple[Monitor, Cause]]:
     return found
 
 
-def begin_anew(tx: Tx, incident: Incident, monitor: Monitor, cause: Cause) -> None:
-    """What opened it must be able to be found again; a steward that judges meanwhile looks
-    again."""
+def change_states(
+    tx: Tx,
+    incident: Incident,
+    monitor: Monitor,
+    cause: Cause,
+    change: Callable[[StateRows, Cause], Mapping[str, AlarmState | None]],
+) -> None:
+    """What the monitor carries of the cause is changed by one of its methods; a steward that judges
+    meanwhile looks again."""
     model = incident.model
     progress = tx.progress([model]).get(model)
     if progress is None:
         return
     held = tx.monitor_states([model])
     rows = {s.subject: s.body for s in held if s.monitor == monitor.name}
-    for subject, state in monitor.begin_anew(rows, cause).items():
+    for subject, state in change(rows, cause).items():
         if state is None:
             tx.drop_monitor_states([(model, monitor.name, subject)])
         else:

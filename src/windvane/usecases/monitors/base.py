@@ -68,7 +68,8 @@ class Monitor(ABC):
     ``name`` is its key in the store, ``title`` what a page calls it, ``cause`` what it finds and
     ``more_causes`` what else, ``judge`` who judges, ``slow`` whether it looks once in
     ``drift_over`` and not in each window, ``closable`` whether a person may close its incidents
-    while it still finds something.
+    while it still finds something, ``acceptable`` whether a person may accept what it finds as
+    the new normal (then it has ``accept``).
     """
 
     name: ClassVar[str]
@@ -78,6 +79,7 @@ class Monitor(ABC):
     judge: ClassVar[Judge]
     slow: ClassVar[bool] = False
     closable: ClassVar[bool] = True
+    acceptable: ClassVar[bool] = False
 
     @abstractmethod
     def streams(self, file: ModelFile, tenants: int) -> int:
@@ -103,9 +105,16 @@ class Monitor(ABC):
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """The rows to change when a person closed an incident of ``cause``, so that what still
-        sounds can be found once more; None takes one away."""
+        sounds can be found once more; None takes one away. Alarms and their evidence go, and what
+        is usual stays: closing accepts nothing."""
         del rows, cause
         return {NO_SUBJECT: None}
+
+    def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        """The rows to change when a person accepted what changed as the new normal; None takes
+        one away. Only of a monitor that is ``acceptable``."""
+        del rows, cause
+        return {}
 
     def about_cause(self, cause: Cause) -> str:
         """What a decision on a cause is about, for a page."""

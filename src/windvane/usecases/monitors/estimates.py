@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,8 @@ class Estimates(Monitor):
         facts = EstimateFacts(
             version, task.metric, since, window.end, None,
             larger_is_better=task.larger_is_better, awaited=awaited,
+            answers=int(counts.sum()),
+            has_holdout=window.calibration is not None and axis is not None,
         )  # fmt: skip
         if not due:
             grown = EstimatesState(since, version, tuple(counts.tolist()))
@@ -91,9 +93,9 @@ class Estimates(Monitor):
             ]
         calibration = window.calibration
         if calibration is not None and axis is not None and counts.any():
-            facts = EstimateFacts(
-                version, task.metric, since, window.end, estimate(calibration, counts, ALPHA),
-                _checks(window, task, log), task.larger_is_better, awaited,
+            facts = replace(
+                facts, estimate=estimate(calibration, counts, ALPHA),
+                checks=_checks(window, task, log),
             )  # fmt: skip
         verdict = judge_estimate(facts, policy, window.end)
         fresh = EstimatesState(window.end, version)

@@ -52,6 +52,7 @@ class Fallbacks(Monitor):
     title = "Fallbacks"
     cause = FALLBACKS
     judge = RATE
+    acceptable = True
 
     def streams(self, file: ModelFile, tenants: int) -> int:
         """Of the champion and of a challenger."""
@@ -122,12 +123,11 @@ class Fallbacks(Monitor):
         }
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        return {subject: state.anew() for subject, state in _alarmed(rows, cause).items()}
+
+    def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """What is usual is learned anew."""
-        return {
-            subject: None
-            for subject, state in read_rows(rows, RateState).items()
-            if state.alarmed and cause_subject(*parse_subject(subject)) == cause.subject
-        }
+        return dict.fromkeys(_alarmed(rows, cause))
 
     def about(self, subject: str) -> str:
         named = cause_subject(*parse_subject(subject)) if subject else ""
@@ -135,6 +135,14 @@ class Fallbacks(Monitor):
 
     def about_cause(self, cause: Cause) -> str:
         return f"fallbacks of version {cause.subject}"
+
+
+def _alarmed(rows: StateRows, cause: Cause) -> dict[str, RateState]:
+    return {
+        subject: state
+        for subject, state in read_rows(rows, RateState).items()
+        if state.alarmed and cause_subject(*parse_subject(subject)) == cause.subject
+    }
 
 
 def _policy(window: ClosedWindow, before: RateState) -> RatePolicy:

@@ -63,7 +63,8 @@ _WITHIN_S = 60.0
 @dataclass(frozen=True, slots=True)
 class LabelRow:
     """The detectors of the model or of a tenant, and since when what was found is open, by fault;
-    of the model also where the next block begins and the age at which labels are wanted (s)."""
+    of the model also where the next block begins and the age at which labels are wanted (s), which
+    after a person closed its incident is ``age_kept`` until a block tells whether labels come."""
 
     faults: Mapping[str, ShiftState] = field(default_factory=dict[str, ShiftState])
     open: Mapping[str, float] = field(default_factory=dict[str, float])
@@ -71,6 +72,7 @@ class LabelRow:
     age_s: float = 0.0
     looked: float = 0.0
     retry_at: float = 0.0
+    age_kept: bool = False
 
     @property
     def alarmed(self) -> bool:
@@ -106,6 +108,7 @@ class Labels(Monitor):
     more_causes = (UNJOINED, TENANT_LABELS)
     judge = Judge("labels", LabelFacts, LabelPolicy, lambda f, p, now: judge_labels(f, p, now)[0])
     slow = True
+    acceptable = True
 
     def streams(self, file: ModelFile, tenants: int) -> int:
         """Two of the model; tenants share as many, by a threshold that is so many times as high."""
@@ -211,7 +214,10 @@ class Labels(Monitor):
                 line = f"labels come as they used to: {verdict.sentence}"
                 findings.append(Finding(self.name, cause, False, still.pop(kind), line))
         block_s = block_seconds(window)
-        after = replace(row, faults=states, open=still, next=row.next + block_s)
+        age_kept = row.age_kept and verdict.outcome is Outcome.HOLD
+        after = replace(
+            row, faults=states, open=still, next=row.next + block_s, age_kept=age_kept
+        )  # fmt: skip
         detail = {
             "block": row.next,
             "age": row.age_s,
@@ -263,16 +269,40 @@ class Labels(Monitor):
         )
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
-        """What was closed by hand is the new usual: it is learned from here on."""
+        if cause.kind.name == TENANT_LABELS.name:
+            key = tenant_subject(cause.subject)
+            return {key: _without_evidence(read_row(rows, LabelRow, key), set(LabelFault))}
+        faults = {fault for fault, of in KINDS.items() if of.name == cause.kind.name}
+        out: dict[str, AlarmState | None] = {
+            key: _without_evidence(row, faults) for key, row in _shared(rows).items()
+        }
+        model = _without_evidence(read_row(rows, LabelRow), faults)
+        return {**out, NO_SUBJECT: replace(model, age_kept=True)}
+
+    def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        """How labels come now is the new usual: it is learned from here on."""
         if cause.kind.name == TENANT_LABELS.name:
             return {tenant_subject(cause.subject): None}
-        out: dict[str, AlarmState | None] = dict.fromkeys(rows, None)
         held = read_row(rows, LabelRow)
-        out[NO_SUBJECT] = LabelRow(next=held.next, looked=held.looked)
-        return out
+        out: dict[str, AlarmState | None] = dict.fromkeys(_shared(rows))
+        return {**out, NO_SUBJECT: LabelRow(next=held.next, looked=held.looked)}
 
     def about(self, subject: str) -> str:
         return f"labels of tenant {subject}" if subject else self.title
+
+
+def _shared(rows: StateRows) -> dict[str, LabelRow]:
+    """The tenants by which the model is measured, but for those that have an incident."""
+    found = {key: read_row(rows, LabelRow, key) for key in rows if key != NO_SUBJECT}
+    return {key: row for key, row in found.items() if not row.open}
+
+
+def _without_evidence(row: LabelRow, faults: set[LabelFault]) -> LabelRow:
+    return replace(
+        row,
+        faults={k: s.anew() if k in faults else s for k, s in row.faults.items()},
+        open={k: s for k, s in row.open.items() if k not in faults},
+    )
 
 
 def _cohort(
@@ -286,7 +316,7 @@ def _age(window: ClosedWindow, held: LabelRow, curve: DelayCurve) -> float:
     """The age at which labels are wanted: it stays while something is wrong, or seems to be, for a
     curve of labels that stopped says nothing."""
     rising = any(state.alarmed or state.peak > 1.0 for state in held.faults.values())
-    if held.age_s > 0.0 and (rising or held.open):
+    if held.age_s > 0.0 and (rising or held.open or held.age_kept):
         return held.age_s
     known = curve.mature_after_s or held.age_s
     within = arrive_within_s(window.file)

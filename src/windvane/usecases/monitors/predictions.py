@@ -139,6 +139,7 @@ class Predictions(Monitor):
     cause = SHIFT
     more_causes = (STUCK,)
     judge = Judge("drift", DriftFacts, DriftPolicy, lambda f, p, now: judge_drift(f, p, now)[0])
+    acceptable = True
 
     def streams(self, file: ModelFile, tenants: int) -> int:
         """Values and concentration of each output's axes, of the champion and a challenger."""
@@ -234,12 +235,14 @@ class Predictions(Monitor):
         }
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
-        """What came since an accepted change is what answers are compared with from now on."""
-        held = read_rows(rows, PredictionRow)
+        """As ``accept``: the forecast has followed the change until its alarm."""
+        return self.accept(rows, cause)
+
+    def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        """What came since the change is what answers are compared with from now on."""
         return {
             subject: replace(row, accepted=True, told={})
-            for subject, row in held.items()
-            if row.told and cause_subject(*parse_subject(subject)) == cause.subject
+            for subject, row in _told(rows, cause).items()
         }
 
     def about(self, subject: str) -> str:
@@ -247,6 +250,15 @@ class Predictions(Monitor):
 
     def about_cause(self, cause: Cause) -> str:
         return f"answers of version {cause.subject}"
+
+
+def _told(rows: StateRows, cause: Cause) -> dict[str, PredictionRow]:
+    """Of which something of the cause is open."""
+    return {
+        subject: row
+        for subject, row in read_rows(rows, PredictionRow).items()
+        if row.told and cause_subject(*parse_subject(subject)) == cause.subject
+    }
 
 
 def watched_answers(window: ClosedWindow) -> list[Answers]:

@@ -128,6 +128,7 @@ class SuddenShift(Monitor):
     cause = FEED
     more_causes = (TENANT_FEED, SHIFT)
     closable = False
+    acceptable = True
     judge = Judge("drift", DriftFacts, DriftPolicy, lambda f, p, now: judge_drift(f, p, now)[0])
 
     def streams(self, file: ModelFile, tenants: int) -> int:
@@ -262,8 +263,8 @@ class SuddenShift(Monitor):
             "last_good": {"version": window.live.champion, "before": finding.since},
         }
 
-    def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
-        """What came since an accepted change is what windows are compared with from now on."""
+    def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        """What came since the change is what windows are compared with from now on."""
         of_tenant = cause.kind.name == TENANT_FEED.name
         subject = tenant_subject(cause.subject) if of_tenant else EVERYONE
         row = cell_rows(rows).get(subject)

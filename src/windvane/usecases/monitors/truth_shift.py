@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -134,6 +134,7 @@ class TruthShift(Monitor):
         "truth_shift", CellFacts, ShiftPolicy, lambda f, p, now: judge_shift(f, p, now)[0]
     )
     slow = True
+    acceptable = True
 
     def streams(self, file: ModelFile, tenants: int) -> int:
         """Three of the model; and tenants share as many among them, each by a threshold that is so
@@ -344,17 +345,11 @@ class TruthShift(Monitor):
         )
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
-        """What was closed by hand is the new level: it is learned from here on."""
-        if cause.kind.name == TENANT_TRUTH.name:
-            key = tenant_subject(cause.subject)
-            return {key: CellRow(read_row(rows, CellRow, key).version)}
-        held = read_row(rows, ModelRow)
-        gone = {kind for kind, of in KINDS.items() if of.name == cause.kind.name}
-        out: dict[str, AlarmState | None] = {
-            key: _forget(read_row(rows, CellRow, key), gone) for key in rows if key != NO_SUBJECT
-        }
-        out[NO_SUBJECT] = replace(held, cell=_forget(held.cell, gone))
-        return out
+        return _changed(rows, cause, _without_evidence)
+
+    def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        """What changed is the new level: it is learned from here on."""
+        return _changed(rows, cause, _forget)
 
     def about(self, subject: str) -> str:
         return f"truth of tenant {subject}" if subject else self.title
@@ -500,6 +495,31 @@ def _detail(facts: CellFacts, states: Mapping[str, ShiftState]) -> dict[str, Any
             for one in facts.readings
         },
     }
+
+
+def _changed(
+    rows: StateRows, cause: Cause, change: Callable[[CellRow, set[Shift]], CellRow]
+) -> Mapping[str, AlarmState | None]:
+    """The rows that a cause is about: of the model's those of tenants, too, by which it is
+    measured, but for what is open of a tenant alone."""
+    if cause.kind.name == TENANT_TRUTH.name:
+        key = tenant_subject(cause.subject)
+        return {key: change(read_row(rows, CellRow, key), set(Shift))}
+    kinds = {kind for kind, of in KINDS.items() if of.name == cause.kind.name}
+    cells = {key: read_row(rows, CellRow, key) for key in rows if key != NO_SUBJECT}
+    out: dict[str, AlarmState | None] = {
+        key: change(cell, kinds) for key, cell in cells.items() if not cell.open
+    }
+    held = read_row(rows, ModelRow)
+    return {**out, NO_SUBJECT: replace(held, cell=change(held.cell, kinds))}
+
+
+def _without_evidence(row: CellRow, kinds: set[Shift]) -> CellRow:
+    return replace(
+        row,
+        kinds={k: s.anew() if k in kinds else s for k, s in row.kinds.items()},
+        open={k: s for k, s in row.open.items() if k not in kinds},
+    )
 
 
 def _forget(row: CellRow, kinds: set[Shift]) -> CellRow:
