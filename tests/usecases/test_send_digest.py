@@ -94,7 +94,7 @@ def test_drift_that_nobody_was_woken_for_is_ranked(lived: Harness) -> None:
     import msgspec
 
     from windvane.core.drift import StreamState
-    from windvane.ports.control_store import MonitorState
+    from windvane.ports.judging import MonitorState
     from windvane.usecases.monitors.training_drift import TrainingDriftState
 
     streams = {

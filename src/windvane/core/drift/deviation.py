@@ -58,8 +58,8 @@ class Deviations:
 @dataclass(frozen=True, eq=False)
 class Reference:
     """Shares that windows are compared with: ``nulls`` (axes,) and, of what is not null,
-    ``shares`` (size,); 0 at null bins. ``null_mean`` (axes,): the share of nulls as it was, by which
-    none now and none then is no deviation."""
+    ``shares`` (size,); 0 at null bins. ``null_mean`` (axes,): the share of nulls as it was, by
+    which none now and none then is no deviation."""
 
     index: AxisIndex
     nulls: Floats
