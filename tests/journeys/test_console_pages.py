@@ -168,7 +168,7 @@ def test_quality_is_drawn_in_the_colours_of_its_versions(browser: Browser, conso
     with watched_page(browser) as page:
         page.goto(console + MODEL)
         quality = page.get_by_role("region", name=re.compile("Quality over time"))
-        expect(quality.locator("canvas")).to_have_count(1)
+        expect(quality.locator("canvas")).to_have_count(2)  # and how many have a label
         expect(quality).to_contain_text("version 2: AUC")
         expect(quality).to_contain_text("floor 0.62")
         colours = page.evaluate(_COLOURS)

@@ -254,9 +254,9 @@ def test_streams_that_show_large_changes_only_are_named_in_plain_words() -> None
     found = insensitive([held], read_model_file(text))
     assert "\n".join(one.sentence for one in found) == (
         "f: values, only changes with a PSI of 0.60 or more are told (others from 0.10 on), "
-        "after about 3,200 rows\n"
+        "after about 1,400 rows\n"
         "f: nulls, only rises of the null rate by 18 points or more are told (others from 5 "
-        "points on), after about 2,400 rows"
+        "points on), after about 1,200 rows"
     )
 
 

@@ -131,15 +131,13 @@ def postmortem_router(reads: ReadService, clock: Clock, pages: Pages) -> APIRout
     @router.get(
         "/api" + POSTMORTEMS + "/{incident:path}", tags=["models"],
         summary="An incident's postmortem, from what is on record", responses=problems,
-        response_class=PlainTextResponse,
+        response_class=_Markdown,
     )  # fmt: skip
     @needs(Action.VIEW, "incident")
     async def postmortem_file(incident: str) -> Response:
         name = re.sub(r"[^\w.-]+", "-", incident, flags=re.ASCII).strip("-")[:100]
         headers = {"Content-Disposition": f'attachment; filename="postmortem-{name}.md"'}
-        return PlainTextResponse(
-            await markdown_of(incident), media_type="text/markdown", headers=headers
-        )
+        return _Markdown(await markdown_of(incident), headers=headers)
 
     del items, items_file, items_api, postmortem, postmortem_file
     return router
@@ -203,6 +201,10 @@ def items_sheet(rows: Iterable[ItemRow]) -> Sheet:
         for i in (row.item,)
     ]  # fmt: skip
     return Sheet("action-items", columns, cells)
+
+
+class _Markdown(PlainTextResponse):
+    media_type = "text/markdown"
 
 
 def postmortem_path(incident: str) -> str:
