@@ -18,11 +18,11 @@ from windvane.apps.console.answering import ReadService
 from windvane.apps.console.api import ErrorOut
 from windvane.apps.console.asking import PER_PAGE_API, Number, PerPage, Word, note_paging
 from windvane.apps.console.csv_files import Sheet, csv_response, moment
-from windvane.apps.console.reading import shown_file
+from windvane.apps.console.reading import naming_closest, shown_file
 from windvane.apps.console.rendering import Pages, begin
 from windvane.apps.console.tables import PER_PAGE, Paged, paged, search
 from windvane.apps.console.times import utc
-from windvane.core.alerting.postmortem import write_markdown
+from windvane.core.alerting.postmortem import Postmortem, write_markdown
 from windvane.core.authorization import Action, Principal
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Tx
@@ -117,7 +117,12 @@ def postmortem_router(reads: ReadService, clock: Clock, pages: Pages) -> APIRout
 
     async def markdown_of(incident: str) -> str:
         now = clock.now()
-        return write_markdown(await reads.ask(lambda tx: write_postmortem(tx, incident, now)), utc)
+
+        def written(tx: Tx) -> Postmortem:
+            with naming_closest(tx, incident):
+                return write_postmortem(tx, incident, now)
+
+        return write_markdown(await reads.ask(written), utc)
 
     @router.get(POSTMORTEMS + "/{incident:path}", include_in_schema=False,
                 dependencies=[Depends(begin)])  # fmt: skip

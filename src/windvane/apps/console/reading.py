@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -246,14 +247,21 @@ def load_incidents(tx: Tx, model: str) -> tuple[list[Incident], Mapping[str, Mod
     return [*found, *sorted(older, key=lambda i: -i.opened_at)], files
 
 
-def load_incident(tx: Tx, incident: str, now: float, *, values: bool) -> IncidentPage:
-    """As it is at ``now`` (s since the epoch), with raw values of requests only for ``values``.
-    Raises UnknownName, naming the closest incident."""
+@contextmanager
+def naming_closest(tx: Tx, incident: str) -> Iterator[None]:
+    """Who asks for an incident that there is none of is told the closest: raises UnknownName."""
     try:
-        found = show_incident(tx, incident, values=values)
+        yield
     except UnknownName as error:
         known = {i.id: f"/incidents/{i.id}" for i in tx.incidents("", _NAMES)}
         raise _closest(error, incident, known) from error
+
+
+def load_incident(tx: Tx, incident: str, now: float, *, values: bool) -> IncidentPage:
+    """As it is at ``now`` (s since the epoch), with raw values of requests only for ``values``.
+    Raises UnknownName, naming the closest incident."""
+    with naming_closest(tx, incident):
+        found = show_incident(tx, incident, values=values)
     notes = tuple(tx.notes(incident))
     names = list(dict.fromkeys(note.decision for note in notes if note.decision))
     decisions: dict[str, Decision] = {}
