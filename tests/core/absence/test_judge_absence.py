@@ -243,3 +243,13 @@ def test_days_of_rare_bursts_that_may_be_empty_are_within_the_budget(
             alarms += after.alarmed and not state.alarmed
             state = after
     assert lower_bound(alarms) <= calm / (2.0 * ALARM_AT)
+
+
+def test_nothing_where_something_is_usual_is_no_pass() -> None:
+    facts = AbsenceFacts("traffic", START, 20.0, 0, AbsenceState())
+    verdict, after = judge_absence(facts, POLICY, 0.0)
+    assert (verdict.outcome, verdict.code, after.alarmed) == (Outcome.HOLD, "ABS-205", False)
+    assert verdict.sentence.startswith("traffic: 0 requests where 20 are usual")
+    assert verdict.missing.endswith("usual requests")
+    verdict, _ = judge_absence(AbsenceFacts("traffic", START, 20.0, 15, after), POLICY, 0.0)
+    assert verdict.outcome is Outcome.PASS

@@ -61,6 +61,15 @@ def test_a_private_value_is_told_to_nobody() -> None:
     assert not any("US" in line for line in lines)
 
 
+def test_whom_a_change_of_values_hurts_is_not_said_by_nulls() -> None:
+    rows = [{"tenant": "c", "rows": 68, "nulls": 2}]
+    lines = notification_lines(replace(TOLD, evidence={"tenants": rows, "kinds": ["values"]}))
+    assert "hurts: tenant c (68 rows)" in lines
+    every = [{"tenant": "c", "rows": 68, "nulls": 68}]
+    lines = notification_lines(replace(TOLD, evidence={"tenants": every, "kinds": ["outage"]}))
+    assert "hurts: tenant c (68 of 68 rows)" in lines
+
+
 def test_all_that_is_known_is_said() -> None:
     tenants = [{"tenant": t, "rows": 100, "nulls": n} for t, n in zip("ABCDE", (90, 80, 70, 9, 0),
                                                                       strict=True)]  # fmt: skip

@@ -164,7 +164,12 @@ def judge_absence(
         seen=facts.seen if begins else before.seen + facts.seen,
     )
     sides = _sides(facts.subject, policy, after)
-    if gap < after.clustered(policy, facts.window) * math.log(policy.alarm_at):
+    asked = after.clustered(policy, facts.window) * math.log(policy.alarm_at)
+    if gap < asked and facts.seen == 0:
+        line = f"{sides}: not known yet whether it is silence"
+        more = math.ceil((asked - gap) / (1.0 - policy.gone))
+        return Verdict(Outcome.HOLD, "ABS-205", line, f"{more:,} usual {policy.what}"), after
+    if gap < asked:
         return Verdict(Outcome.PASS, "ABS-200", sides), after
     if facts.covered:
         return Verdict(Outcome.HOLD, "ABS-202", sides, "the others' traffic"), after

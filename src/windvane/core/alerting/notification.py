@@ -151,7 +151,14 @@ def _whom(evidence: Mapping[str, Any]) -> list[str]:
     rows = [row for row in evidence.get("tenants", []) if "tenant" in row]
     if not rows:
         return []
-    hurt = [(row, n) for row in rows if (n := row.get("nulls") or row.get("failed"))]
+    kinds = evidence.get("kinds", ())
+    of_nulls = not kinds or "nulls" in kinds
+    hurt = [
+        (row, n)
+        for row in rows
+        if (n := row.get("failed") or row.get("nulls"))
+        and ("failed" in row or of_nulls or n == row["rows"])
+    ]
     if hurt:
         shown = [f"{row['tenant']} ({n:,} of {row['rows']:,} rows)" for row, n in hurt]
     else:
