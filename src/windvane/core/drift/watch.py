@@ -64,17 +64,14 @@ def _enough(how: Watching, streams: Mapping[str, StreamState]) -> int:
     return min(how.min_rows, max(_LEAST_ROWS, how.min_rows // 5)) if sounds else how.min_rows
 
 
-def is_due(
-    how: Watching, pending: Pending, streams: Mapping[str, StreamState], counts: Counts
-) -> bool:
-    """Whether a window with these ``counts`` needs what its cell learned: there are rows enough
+def is_due(how: Watching, pending: Pending, streams: Mapping[str, StreamState]) -> bool:
+    """Whether what is ``pending`` after a window needs what its cell learned: there are rows enough
     to look at, or all of some rows are alike, or were."""
-    waiting = rows_of(how.layout, pending.waiting + counts)
-    if waiting >= _enough(how, streams):
+    if rows_of(how.layout, pending.waiting) >= _enough(how, streams):
         return True
     if any(h.alarmed and s.endswith(f"/{Kind.OUTAGE.value}") for s, h in streams.items()):
         return True
-    return may_be_total(gather(pending, how.layout, counts, 0.0).runs)
+    return may_be_total(pending.runs)
 
 
 def watch(

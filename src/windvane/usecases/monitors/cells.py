@@ -89,7 +89,7 @@ class WholeCell:
         return cls(pack_pending(cell.pending), learned, layout, first, cell.streams)
 
     @property
-    def cell(self) -> Cell:
+    def unpacked(self) -> Cell:
         learned = base64.b64decode(self.learned)
         return unpack_learned(learned, unpack_pending(self.pending), self.streams)
 

@@ -54,24 +54,26 @@ def drift_table(
     """Every stream's size, the e-value of this look, its log evidence after it, whether its alarm
     opened (True) or closed (False) in it, and from which size it would be material where that is
     more than usual: what such a stream cannot show; ``looks``: after about how many a change as
-    large is told (None: by no number). ``streams``: the detectors after the look. ``alarm_at``: the
-    evidence that an alarm asks for. ``new``: of a tenant that is."""
+    large is told, of those only (None: by no number). ``streams``: the detectors after the look.
+    ``alarm_at``: the evidence that an alarm asks for. ``new``: of a tenant that is."""
     changed = {f"{a.feature}/{a.kind.value}": a.opened for a in alarms}
     quiet = StreamState()
-    readings = [
-        {
-            "feature": r.feature,
-            "view": r.view,
-            "kind": r.kind.value,
-            "e": round(min(math.exp(min(r.log_e, 700.0)), _LARGEST_E), 4),
-            "evidence": round(streams.get(r.stream, quiet).log_evidence, 3),
-            "alarmed": streams.get(r.stream, quiet).alarmed,
-            "size": round(r.size, 4),
-            "material": round(policy.least(r), 4),
-            "looks": looks_to_alarm(r, policy),
-            "changed": changed.get(r.stream),
-        }
-        for r in facts.readings
-    ]
+    readings: list[dict[str, Any]] = []
+    for r in facts.readings:
+        held, least = streams.get(r.stream, quiet), policy.least(r)
+        readings.append(
+            {
+                "feature": r.feature,
+                "view": r.view,
+                "kind": r.kind.value,
+                "e": round(min(math.exp(min(r.log_e, 700.0)), _LARGEST_E), 4),
+                "evidence": round(held.log_evidence, 3),
+                "alarmed": held.alarmed,
+                "size": round(r.size, 4),
+                "material": round(least, 4),
+                "looks": looks_to_alarm(r, policy) if least > policy.material[r.kind] else None,
+                "changed": changed.get(r.stream),
+            }
+        )
     table = {"rows": facts.rows, "alarm_at": policy.alarm_at, "readings": readings}
     return table | ({"new": True} if new else {})

@@ -16,6 +16,7 @@ from windvane.usecases.gather_evidence import sample_requests
 from windvane.usecases.monitors.base import AlarmState, Judged, Monitor, read_rows
 from windvane.usecases.monitors.predictions import (
     cause_subject,
+    is_about,
     is_live,
     parse_subject,
     subject_of,
@@ -141,7 +142,7 @@ def _alarmed(rows: StateRows, cause: Cause) -> dict[str, RateState]:
     return {
         subject: state
         for subject, state in read_rows(rows, RateState).items()
-        if state.alarmed and cause_subject(*parse_subject(subject)) == cause.subject
+        if state.alarmed and is_about(subject, cause)
     }
 
 

@@ -216,7 +216,7 @@ class Predictions(Monitor):
         version, arm = parse_subject(found.subject)
         answers = next(a for a in watched_answers(window) if (a.version, a.arm) == (version, arm))
         row = next(r for r in found.states.values() if isinstance(r, PredictionRow))
-        cell = row.cell.cell
+        cell = row.cell.unpacked
         layout = answers.layout
         before = cell.past if cell.past.any() else _trained_counts(answers)
         after = cell.held if cell.held.any() else answers.counts
@@ -257,7 +257,7 @@ def _told(rows: StateRows, cause: Cause) -> dict[str, PredictionRow]:
     return {
         subject: row
         for subject, row in read_rows(rows, PredictionRow).items()
-        if row.told and cause_subject(*parse_subject(subject)) == cause.subject
+        if row.told and is_about(subject, cause)
     }
 
 
@@ -278,6 +278,11 @@ def subject_of(version: str, arm: str) -> str:
 
 def cause_subject(version: str, arm: str) -> str:
     return version if arm == Arm.CHAMPION.value else f"{version} as {arm}"
+
+
+def is_about(subject: str, cause: Cause) -> bool:
+    """Whether a cause is of the version and arm of a subject."""
+    return cause_subject(*parse_subject(subject)) == cause.subject
 
 
 def is_live(subject: str, live: Deployment) -> bool:
@@ -313,7 +318,7 @@ def _load(window: ClosedWindow, answers: Answers, rows: Mapping[str, PredictionR
     row = former if promoted else row
     if row is None or row.cell.layout != answers.layout.id:
         return _Held(Cell.empty(answers.layout, window.start), window.start, {}, {})
-    cell = row.cell.cell
+    cell = row.cell.unpacked
     if promoted or row.accepted:
         cell = accept_change(cell, answers.layout, answers.layout.names) if row.accepted else cell
         return _Held(replace(cell, streams={}), row.cell.first, {}, {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,29 +20,20 @@ from windvane.core.alerting import (
     rank_suspects,
 )
 from windvane.core.drift import (
-    PAST_LOOKS,
-    Alarm,
     Cell,
     DriftFacts,
     DriftPolicy,
     Kind,
     Part,
     StreamState,
-    Watching,
-    begin_past,
     blame,
     describe_change,
-    gather,
-    is_due,
     is_mix,
     judge_drift,
-    rows_of,
     unpack_learned,
     unpack_pending,
-    watch,
 )
 from windvane.core.routing import NO_SAMPLE
-from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import (
     ClosedWindow,
@@ -56,13 +47,12 @@ from windvane.usecases.monitors.base import AlarmState, Judge, Judged, Monitor, 
 from windvane.usecases.monitors.cells import (
     EVERYONE,
     CellRow,
-    Cells,
-    HeldCell,
     LearnedCells,
     cell_rows,
     load_cells,
 )
 from windvane.usecases.monitors.drift_table import bands_of, drift_table, material_sizes
+from windvane.usecases.monitors.look_at_cells import SeenCell, look_at_cells
 from windvane.usecases.moves import MARK_SOURCE, STAND_IN, TENANT_STAND_IN
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy
@@ -99,24 +89,6 @@ _OF_TENANTS = "of tenants"
 _KINDS = {kind.name: kind for kind in (FEED, SHIFT, TENANT_FEED)}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """A cell before a window with these ``counts`` and ``after`` it, and what was judged of it;
-    ``looked`` whether there were rows enough."""
-
-    held: HeldCell
-    after: HeldCell
-    counts: Counts
-    facts: DriftFacts
-    verdict: Verdict
-    alarms: tuple[Alarm, ...] = ()
-    looked: bool = False
-
-    @property
-    def opened(self) -> list[Alarm]:
-        return [a for a in self.alarms if a.opened]
-
-
 class SuddenShift(Monitor):
     """Values, nulls and total faults of each feature, of everyone and of each tenant.
 
@@ -141,7 +113,7 @@ class SuddenShift(Monitor):
         del log
         policy = shift_policy(window.file, window.policy)
         cells = load_cells(window, rows, self.name)
-        seen = look_at_cells(window, cells, policy)
+        seen = look_at_cells(window, cells, policy, window.seed(SALT))
         seen, findings, told = self._findings(window, seen, policy, cells.learned)
         everyone = seen[EVERYONE]
         out: list[Judged] = []
@@ -167,10 +139,10 @@ class SuddenShift(Monitor):
     def _findings(
         self,
         window: ClosedWindow,
-        looked: Mapping[str, _Seen],
+        looked: Mapping[str, SeenCell],
         policy: DriftPolicy,
         learned: LearnedCells,
-    ) -> tuple[Mapping[str, _Seen], list[tuple[str, Finding]], Mapping[str, Mapping[str, str]]]:
+    ) -> tuple[Mapping[str, SeenCell], list[tuple[str, Finding]], Mapping[str, Mapping[str, str]]]:
         """The cells with whose alarm it is; what began and ended, by the subject of the cell; and
         what each cell's open alarms are told as, by source, from now on."""
         seen = dict(looked)
@@ -287,75 +259,7 @@ def shift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
     return DriftPolicy(policy.alarm_at, material_sizes(file))
 
 
-def look_at_cells(window: ClosedWindow, cells: Cells, policy: DriftPolicy) -> dict[str, _Seen]:
-    """Everyone's cell and those of the tenants that sent something, by their subject."""
-    how = Watching(
-        window.layout, window.views, policy, window.policy.min_rows, window.policy.recent_s
-    )
-    seed = window.seed(SALT)
-    everyone = cells.everyone
-    cells.learned.read([EVERYONE, *_due(how, cells)])
-    out = {EVERYONE: _look_at(how, window, everyone, cells.counts, seed)}
-    of_tenant = replace(how, all_streams=False)
-    for i, (tenant, held) in enumerate(cells.tenants.items()):
-        counts = cells.tenant_counts[tenant]
-        out[held.subject] = (
-            _look_at(of_tenant, window, held, counts, seed + 1 + i, everyone)
-            if held.has_past
-            else _gathered(window, held, counts)
-        )
-    return out
-
-
-def _due(how: Watching, cells: Cells) -> list[str]:
-    return [
-        held.subject
-        for tenant, held in cells.tenants.items()
-        if held.has_past and is_due(how, held.pending, held.streams, cells.tenant_counts[tenant])
-    ]
-
-
-def _look_at(
-    how: Watching,
-    window: ClosedWindow,
-    held: HeldCell,
-    counts: Counts,
-    seed: int,
-    everyone: HeldCell | None = None,
-) -> _Seen:
-    """A cell's window: of a tenant, ranked among the residuals of ``everyone``."""
-    if not is_due(how, held.pending, held.streams, counts):
-        pending = gather(held.pending, how.layout, counts, window.start)
-        rows = rows_of(how.layout, pending.waiting)
-        facts = DriftFacts(window.start, rows, how.min_rows, (), held.streams)
-        verdict, _, _ = judge_drift(facts, how.policy, window.end)
-        return _Seen(held, replace(held, pending=pending), counts, facts, verdict)
-    ranks = None
-    if everyone is not None:
-        how = replace(how, outages=not held.is_new and held.can_be_off)
-        ranks = everyone.cell.forecast.ranks
-    found = watch(
-        how, held.cell, counts, window.start, window.end, seed,
-        reference=held.reference, ranks=ranks,
-    )  # fmt: skip
-    after = held.after(found.cell, changed=found.looked)
-    return _Seen(held, after, counts, found.facts, found.verdict, found.alarms, found.looked)
-
-
-def _gathered(window: ClosedWindow, held: HeldCell, counts: Counts) -> _Seen:
-    """A cell without a past of its own yet: its windows wait until together they are one."""
-    facts = DriftFacts(window.start, 0, window.policy.min_rows, (), held.streams)
-    message = "its own past is still being learned"
-    verdict = Verdict(Outcome.HOLD, "DRI-203", message, "more rows")
-    layout = window.layout
-    waiting = held.pending.waiting + counts
-    after = replace(held, pending=replace(held.pending, waiting=waiting))
-    if held.past + rows_of(layout, waiting) >= PAST_LOOKS * window.policy.min_rows:
-        after = held.after(begin_past(held.cell, layout, waiting), changed=True)
-    return _Seen(held, after, counts, facts, verdict)
-
-
-def _concerned(seen: Mapping[str, _Seen]) -> list[str]:
+def _concerned(seen: Mapping[str, SeenCell]) -> list[str]:
     """Sources of which an alarm opened, or whose change may turn out to be graver or of more."""
     views = {a.view for one in seen.values() for a in one.opened}
     everyone = seen[EVERYONE]
@@ -365,7 +269,7 @@ def _concerned(seen: Mapping[str, _Seen]) -> list[str]:
 
 def _whose(
     window: ClosedWindow,
-    seen: Mapping[str, _Seen],
+    seen: Mapping[str, SeenCell],
     view: str,
     policy: DriftPolicy,
     learned: LearnedCells,
@@ -409,7 +313,7 @@ def _whose(
     return {EVERYONE: _grade(everyone, window, view)}
 
 
-def _alarmed(one: _Seen, views: Mapping[str, str], view: str) -> list[tuple[str, Kind]]:
+def _alarmed(one: SeenCell, views: Mapping[str, str], view: str) -> list[tuple[str, Kind]]:
     out: list[tuple[str, Kind]] = []
     for stream, state in one.after.streams.items():
         feature, _, kind = stream.rpartition("/")
@@ -419,13 +323,15 @@ def _alarmed(one: _Seen, views: Mapping[str, str], view: str) -> list[tuple[str,
 
 
 def _states(
-    one: _Seen, views: Mapping[str, str], view: str
+    one: SeenCell, views: Mapping[str, str], view: str
 ) -> Iterator[tuple[str, Kind, StreamState]]:
     for feature, kind in _alarmed(one, views, view):
         yield feature, kind, one.after.streams[f"{feature}/{kind.value}"]
 
 
-def _with_alarms_of(one: _Seen, everyone: _Seen, views: Mapping[str, str], view: str) -> _Seen:
+def _with_alarms_of(
+    one: SeenCell, everyone: SeenCell, views: Mapping[str, str], view: str
+) -> SeenCell:
     """A cell that sounds: a tenant whose change was seen in everyone's rows first has the alarm
     from now on, so that it ends by the tenant's own."""
     if _alarmed(one, views, view):
@@ -436,7 +342,7 @@ def _with_alarms_of(one: _Seen, everyone: _Seen, views: Mapping[str, str], view:
     return replace(one, after=replace(one.after, streams=streams), looked=False)
 
 
-def _grade(one: _Seen, window: ClosedWindow, view: str) -> str:
+def _grade(one: SeenCell, window: ClosedWindow, view: str) -> str:
     """Whether the source is broken, or its values moved by less than is worth acting on."""
     bands = bands_of(window.file)
     for _, kind, state in _states(one, window.views, view):
@@ -445,7 +351,7 @@ def _grade(one: _Seen, window: ClosedWindow, view: str) -> str:
     return SHIFT.name
 
 
-def _severity(one: _Seen, window: ClosedWindow, view: str, kind: str) -> Severity:
+def _severity(one: SeenCell, window: ClosedWindow, view: str, kind: str) -> Severity:
     if kind == SHIFT.name:
         return Severity.LOW
     bands = bands_of(window.file)
@@ -456,14 +362,14 @@ def _severity(one: _Seen, window: ClosedWindow, view: str, kind: str) -> Severit
     return gravest
 
 
-def _cause(kind: str, one: _Seen, view: str) -> Cause:
+def _cause(kind: str, one: SeenCell, view: str) -> Cause:
     return Cause(_KINDS[kind], view if one.held.tenant is None else one.held.tenant)
 
 
 def _began(
     monitor: str,
     window: ClosedWindow,
-    seen: Mapping[str, _Seen],
+    seen: Mapping[str, SeenCell],
     subject: str,
     views: Sequence[str],
     kind: str,
@@ -504,7 +410,7 @@ def _word(feature: str, kind: Kind, state: StreamState, what: str) -> str:
     return f"{feature} {_WORDS[kind]} {state.size:.2f}"
 
 
-def _ended(monitor: str, one: _Seen, view: str, kind: str, window: ClosedWindow) -> Finding:
+def _ended(monitor: str, one: SeenCell, view: str, kind: str, window: ClosedWindow) -> Finding:
     tenant = one.held.tenant
     began = [
         a.since for a in one.alarms if not a.opened and a.view == view

@@ -524,4 +524,5 @@ def _without_evidence(row: CellRow, kinds: set[Shift]) -> CellRow:
 
 def _forget(row: CellRow, kinds: set[Shift]) -> CellRow:
     """What a person accepts of the truth is accepted of all that is measured of it."""
-    return replace(row, kinds={}, open={}) if kinds else row
+    del kinds
+    return replace(row, kinds={}, open={})
