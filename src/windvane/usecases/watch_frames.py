@@ -16,6 +16,7 @@ from windvane.core.drift import (
     alarm_threshold,
     block_seconds,
     build_baseline,
+    find_null_stretch,
     rows_of,
 )
 from windvane.core.signature import FeatureType
@@ -48,8 +49,6 @@ _BINS = 30  # that a feature has, or so
 _WORTH = 2.0  # times the least rows: a window of them is looked at by itself
 _RECENT_S = 14 * 86_400.0
 _OWN_PAST = 100  # rows of the reference by which a segment's outage can be told
-_OUTAGE_ROWS = 20  # without a value in a row, that are an outage at least
-_LONGER = 2.0  # times the longest stretch without a value that the reference knows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -337,47 +336,18 @@ def _outage(
     now: Mapping[float, Counts],
     level: float,
 ) -> ToldAlarm | None:
-    """The first stretch of windows in which no row has a value, where that is longer than the
-    reference's longest by far and chance does it at most with probability ``level``: a union bound
-    over where it may begin, with the share of nulls that half a row more would have."""
     earlier = [layout.part(past[start], feature) for start in sorted(past)]
-    nulls, rows = sum(int(one[0]) for one in earlier), sum(int(one.sum()) for one in earlier)
-    longest = stretch = 0
-    for one in earlier:
-        stretch = stretch + int(one.sum()) if not one[1:].any() else 0
-        longest = max(longest, stretch)
-    share = (nulls + 0.5) / (rows + 1.0)
-    least = max(
-        _OUTAGE_ROWS, _LONGER * longest + 1, np.log(level / max(len(now), 1)) / np.log(share)
-    )
-    since: float | None = None
-    opened: float | None = None
-    closed: float | None = None
-    held = total = 0
-    for start in sorted(now):
-        part = layout.part(now[start], feature)
-        if not part.any():
-            continue
-        if part[1:].any():
-            if opened is not None:
-                closed = start
-                break
-            since, held = None, 0
-            continue
-        since = start if since is None else since
-        held += int(part[0])
-        total = held
-        if opened is None and held >= least:
-            opened = start + window_s
-    if opened is None or since is None:
+    later = {start: layout.part(found, feature) for start, found in now.items()}
+    found = find_null_stretch(earlier, later, level)
+    if found is None:
         return None
     title = (
         f"what tenant {name} sends of {feature} changed: {feature} has no value in all rows since "
-        f"{moment(since)} ({total:,} rows)"
+        f"{moment(found.since)} ({found.rows:,} rows)"
     )
     return ToldAlarm(
-        name, TENANT_FEED.name, name, Severity.HIGH.value, "", title, since, opened, closed,
-        ((feature, 1.0 - nulls / max(rows, 1)),), (feature,),
+        name, TENANT_FEED.name, name, Severity.HIGH.value, "", title, found.since,
+        found.told_at + window_s, found.ended, ((feature, found.rise),), (feature,),
     )  # fmt: skip
 
 

@@ -48,6 +48,7 @@ from windvane.core.drift.measure import (
     rank_shift,
     total_variation,
 )
+from windvane.core.drift.null_stretch import NullStretch, find_null_stretch
 from windvane.core.drift.packing import (
     pack_learned,
     pack_pending,
@@ -77,6 +78,7 @@ __all__ = [
     "Kind",
     "Look",
     "Measure",
+    "NullStretch",
     "Part",
     "Pending",
     "Reading",
@@ -98,6 +100,7 @@ __all__ = [
     "decimate",
     "describe_change",
     "effect_sizes",
+    "find_null_stretch",
     "follow_concentration",
     "gather",
     "is_due",
