@@ -62,6 +62,7 @@ from windvane.ports.control_store import Checkpoint, Deployment, Tx, WindowKey, 
 from windvane.ports.judging import MonitorState, Progress
 from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.apply_model import apply_model
+from windvane.usecases.closed_window import tenant_subject
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
 from windvane.usecases.leases import hold_shards
 from windvane.usecases.monitors.cells import EVERYONE, HeldCell
@@ -220,7 +221,7 @@ def _watch_tenants(
                 14.0, start, start, 14.0, alarmed=True, size=0.34
             )
         cell = replace(Cell.empty(layout, start), streams=streams)
-        one = HeldCell.of(tenant, layout, cell, start)
+        one = HeldCell.of(tenant_subject(tenant), layout, cell, start)
         state = one.row()
         body = msgspec.to_builtins(state)
         held.append(
@@ -481,7 +482,7 @@ def _break_feed(
             for f, size in sizes
         }
         cell = replace(Cell.empty(layout, start), streams=sounding)
-        everyone = HeldCell.of(None, layout, cell, start)
+        everyone = HeldCell.of(EVERYONE, layout, cell, start)
         state = replace(everyone, told={"weather": FEED.name}).row()
         body = msgspec.to_builtins(state)
         held = MonitorState(file.model, "sudden_shift", EVERYONE, start, state.alarmed, body)

@@ -14,10 +14,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from usecases.harness import MODEL, START, Trained
+from usecases.harness import FILE, MODEL, START, Trained
 from usecases.recording import RecorderHarness, opened, outcome, predicted, refused
 
 from windvane.ports.control_store import Checkpoint, UnitCounts
+from windvane.usecases.apply_model import apply_model
 from windvane.usecases.seen_keys import SeenKeys
 
 # deltalake 1.6 deprecates the argument that the adapter prunes partitions by
@@ -107,6 +108,35 @@ def test_features_lie_in_their_bins(recording: RecorderHarness, trained: Trained
     assert layout.part(sketch.features, "carrier")[[2, -1]].tolist() == [1, 1]  # dl, unseen
     assert layout.part(sketch.features, "output")[[1, -1]].tolist() == [1, 1]
     assert sketch.latency.sum() == 2
+
+
+def test_rows_of_declared_segments_are_counted_by_their_value(
+    recording: RecorderHarness, trained: Trained
+) -> None:
+    text = FILE.replace("  min_rows: 20\n", "  min_rows: 20\n  segments: [tenant, carrier]\n")
+    apply_model(recording.store, recording.clock, text)
+    recording.write(
+        [
+            predicted("a", values=[500.0, "dl", None], rows=2),
+            predicted("b", values=[500.0, "dl", 60.0], tenant="UA"),
+            predicted("c", values=[500.0, "ev", 60.0]),
+            predicted("d", values=[500.0, "??", 60.0]),
+            predicted("e", START + 60.0, values=[500.0, "dl", 60.0]),
+            predicted("f/0", values=[500.0, "dl", 60.0], flags=["cascaded"]),
+            refused("g"),
+        ]
+    )
+    recording.start().step()
+    with recording.store.read() as tx:
+        found = tx.segments_of([MODEL], START, START + 60.0)
+    layout = trained.layout
+    rows = {key.segment: int(layout.part(s.features, "distance").sum()) for key, s in found}
+    assert rows == {"carrier=dl": 3, "carrier=ev": 1, "carrier=other": 1}
+    (dl,) = [s for key, s in found if key.segment == "carrier=dl"]
+    assert layout.part(dl.features, "temp")[0] == 2  # null
+    with recording.store.read() as tx:
+        (later,) = tx.segments_of([MODEL], START + 60.0, START + 120.0)
+    assert (later[0].segment, later[0].start) == ("carrier=dl", START + 60.0)
 
 
 def test_who_gives_way_holds_no_store(recording: RecorderHarness) -> None:

@@ -22,6 +22,7 @@ from windvane.ports.judging import Judging
 from windvane.ports.leases import Leases
 from windvane.ports.quarantine import Quarantine
 from windvane.ports.retention import Retention
+from windvane.ports.segments import Segments
 from windvane.ports.users import Users
 
 
@@ -541,8 +542,8 @@ class Decisions(Protocol):
 
 
 class Tx(
-    Models, Tenants, Users, Windows, Judging, Retention, Quarantine, Decisions, IncidentHistory,
-    Leases, Protocol,
+    Models, Tenants, Users, Windows, Segments, Judging, Retention, Quarantine, Decisions,
+    IncidentHistory, Leases, Protocol,
 ):  # fmt: skip
     """All of it, inside one transaction."""
 

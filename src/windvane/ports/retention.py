@@ -12,6 +12,7 @@ class AgedRows(enum.StrEnum):
     that are over, whatever their age."""
 
     SKETCHES = "sketches"
+    SEGMENTS = "sketches of segments"
     VERDICTS = "verdicts"
     VERDICT_DETAILS = "verdict details"
     DECISIONS = "decisions"

@@ -26,7 +26,7 @@ StateRows: TypeAlias = Mapping[str, Mapping[str, Any]]
 Learned: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, bytes]]
 
 
-_TENANT = "tenant/"
+_TENANT, _SEGMENT = "tenant/", "segment/"
 
 
 def _nothing(monitor: str, subjects: Sequence[str]) -> Mapping[str, bytes]:
@@ -44,6 +44,16 @@ def tenant_of(subject: str) -> str | None:
     return subject.removeprefix(_TENANT) if subject.startswith(_TENANT) else None
 
 
+def segment_subject(segment: str) -> str:
+    """The subject under which something of one segment is carried beside what is of all."""
+    return _SEGMENT + segment
+
+
+def segment_of(subject: str) -> str | None:
+    """The segment of a subject, None for one that is not of a segment."""
+    return subject.removeprefix(_SEGMENT) if subject.startswith(_SEGMENT) else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClosedWindow:
     """One window of one model.
@@ -53,8 +63,9 @@ class ClosedWindow:
     spool is missing whose events may belong to it, so what is not there did not happen.
     ``keyless`` are tenants that had keys, all of which are revoked or have expired. ``holdout`` are
     the champion's own metrics on rows that it did not learn from, ``calibration`` what those say of
-    each bin of its answers. ``answers``: what each version answered, by arm. ``learned`` gives what
-    a monitor put beside its rows (see `Judged`), of subjects that have something.
+    each bin of its answers. ``answers``: what each version answered, by arm. ``segments``: counts
+    of the rows with one value of a feature that the file declares, by `segment_name`. ``learned``
+    gives what a monitor put beside its rows (see `Judged`), of subjects that have something.
     """
 
     file: ModelFile
@@ -72,6 +83,7 @@ class ClosedWindow:
     holdout: Mapping[str, float] = field(default_factory=dict[str, float])
     calibration: Calibration | None = None
     answers: tuple[Answers, ...] = ()
+    segments: Mapping[str, Counts] = field(default_factory=dict[str, Counts])
     learned: Learned = _nothing
 
     @property

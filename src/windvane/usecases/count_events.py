@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.routing import CASCADED, HURRIED, SELECTED, SELECTED_CHALLENGER, Arm
-from windvane.core.sketch import LATENCY_EDGES_US, NO_AXES, TRAFFIC, Sketch
+from windvane.core.routing import (
+    CASCADED,
+    HURRIED,
+    NO_SAMPLE,
+    SELECTED,
+    SELECTED_CHALLENGER,
+    Arm,
+)
+from windvane.core.sketch import (
+    LATENCY_EDGES_US,
+    NO_AXES,
+    TRAFFIC,
+    Layout,
+    Sketch,
+    segment_groups,
+    segment_name,
+)
 from windvane.inference.imported import IMPORTED
 from windvane.ports.control_store import UnitSeen, WindowKey
 from windvane.ports.events import (
@@ -21,16 +36,23 @@ from windvane.ports.events import (
     RouteTaken,
     column_values,
 )
-from windvane.usecases.count_rows import Rows, count_rows, event_rows
+from windvane.ports.segments import SegmentKey
+from windvane.usecases.count_rows import Rows, code_rows, event_rows
 from windvane.usecases.event_contracts import EventContracts
 
 _MOST_STEPS = 1_000_000
 _LATENCY_EDGES_US = np.array(LATENCY_EDGES_US, np.int64)
 
 
-def count_events(
-    known: EventContracts, recorder: str, events: Sequence[Event]
-) -> dict[WindowKey, Sketch]:
+@dataclass(frozen=True, slots=True)
+class EventCounts:
+    """What events count for: in their windows, and in the segments that their models declare."""
+
+    windows: Mapping[WindowKey, Sketch]
+    segments: Mapping[SegmentKey, Sketch]
+
+
+def count_events(known: EventContracts, recorder: str, events: Sequence[Event]) -> EventCounts:
     gathered: dict[_Place, _WindowRows] = {}
     windows = {name: model.window_s for name, model in known.models.items()}
     for event in events:
@@ -63,9 +85,10 @@ def count_events(
 
 def _count(
     known: EventContracts, recorder: str, gathered: Mapping[_Place, _WindowRows]
-) -> dict[WindowKey, Sketch]:
+) -> EventCounts:
     """Count the rows of all windows of a contract and a layout at once."""
     out: dict[WindowKey, Sketch] = {}
+    of_segments: dict[SegmentKey, Sketch] = {}
     alike: dict[tuple[str, str], list[tuple[_Place, _WindowRows]]] = {}
     for place, held in gathered.items():
         model, _, _, contract, version, _ = place
@@ -82,7 +105,14 @@ def _count(
         if len(rows) and layout.size:
             groups = np.repeat(np.arange(len(mine)), [len(held.rows) for _, held in mine])
             own = np.array([one for _, held in mine for one in held.own], bool)
-            counts = count_rows(layout, contract, task, rows, groups, len(mine), own)
+            codes = code_rows(layout, contract, task, rows, own)
+            counts = layout.tally(codes, groups, len(mine))
+            windows = [
+                (place[0], place[1] * known.models[place[0]].window_s, place[-1])
+                for place, _ in mine
+            ]
+            for key, made in _segments(known, recorder, layout, codes, groups, windows):
+                of_segments[key] = of_segments[key] + made if key in of_segments else made
         traffic = np.array(
             [list({**held.traffic, "rows": len(held.rows)}.values()) for _, held in mine], np.int64
         )
@@ -94,7 +124,39 @@ def _count(
             made = Sketch(layout.id, counts[i], traffic[i], latencies[i])
             # Two contracts of one window have one key and, by their version, one layout.
             out[key] = out[key] + made if key in out else made
-    return out
+    return EventCounts(out, of_segments)
+
+
+def _segments(
+    known: EventContracts,
+    recorder: str,
+    layout: Layout,
+    codes: NDArray[np.int64],
+    groups: NDArray[np.int64],
+    windows: Sequence[tuple[str, float, str]],
+) -> Iterator[tuple[SegmentKey, Sketch]]:
+    """What rows with these ``codes`` count for in the segments that their models declare; of each
+    group its (model, start, arm) is in ``windows``."""
+    declared = [
+        () if arm in NO_SAMPLE else known.models[model].segments for model, _, arm in windows
+    ]
+    for at, axis in enumerate(layout.axes):
+        if layout.names.index(axis.name) != at:  # what is counted on former bins, too
+            continue
+        asked = np.array([axis.name in names for names in declared], bool)
+        if not asked.any():
+            continue
+        mine = asked[groups]
+        places, names = segment_groups(axis, codes[mine, at] - layout.offsets[at])
+        if not names:
+            continue
+        found, inverse = np.unique(groups[mine] * len(names) + places, return_inverse=True)
+        counts = layout.tally(codes[mine], inverse.astype(np.int64), len(found))
+        for i, place in enumerate(found.tolist()):
+            model, start, _ = windows[place // len(names)]
+            segment = segment_name(axis.name, names[place % len(names)])
+            sketch = replace(Sketch.empty(layout.id, layout.size), features=counts[i])
+            yield SegmentKey(model, start, segment, recorder), sketch
 
 
 def _add_request(found: _WindowRows, event: Predicted, route: RouteTaken) -> None:

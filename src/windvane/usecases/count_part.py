@@ -13,6 +13,7 @@ from windvane.ports.control_store import Access, UnitSeen, WindowKey
 from windvane.ports.event_log import LogEntry
 from windvane.ports.events import Denied, Event, SpoolRecord
 from windvane.ports.quarantine import Quarantined
+from windvane.ports.segments import SegmentKey
 from windvane.usecases.check_event import UncountableEvent
 from windvane.usecases.commit_log import UNFIT
 from windvane.usecases.count_events import count_events, units_of
@@ -85,6 +86,7 @@ class CountedPart:
     """What the store is told of a part of a spool."""
 
     sketches: Mapping[WindowKey, Sketch]
+    segments: Mapping[SegmentKey, Sketch]
     units: Sequence[UnitSeen]
     access: Sequence[Access]
     times: Mapping[str, Sequence[float]]
@@ -95,8 +97,10 @@ def count_part(known: EventContracts, recorder: str, items: Sequence[Item]) -> C
     times: dict[str, list[float]] = {}
     for event in events:
         times.setdefault(event.model, []).append(event.ts)
+    counted = count_events(known, recorder, events)
     return CountedPart(
-        count_events(known, recorder, events),
+        counted.windows,
+        counted.segments,
         units_of(known, events),
         accesses(item.event for item in items),
         times,

@@ -57,8 +57,19 @@ def count_rows(
     size: int = 1,
     own: NDArray[np.bool_] | None = None,
 ) -> Counts:
-    """(size, layout size): each row in the bins of its group. The outputs of rows that are not the
-    version's ``own`` (rows,) are counted as null: what answered in its place says nothing of it."""
+    """(size, layout size): each row in the bins of its group; ``own`` as in `code_rows`."""
+    return layout.tally(code_rows(layout, contract, task, rows, own), groups, size)
+
+
+def code_rows(
+    layout: Layout,
+    contract: Contract,
+    task: Task,
+    rows: Rows,
+    own: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int64]:
+    """`Layout.codes` of rows. The outputs of rows that are not the version's ``own`` (rows,) are
+    null: what answered in its place says nothing of it."""
     wanted = set(layout.names)
     columns = feature_columns(contract.features, rows.values, wanted)
     arrays = output_arrays(rows.outputs)
@@ -67,7 +78,7 @@ def count_rows(
     for name in wanted - columns.keys():
         axis = name.partition("@")[0]  # an output, on the bins of another version
         columns[name] = columns[axis] if axis in columns else [None] * len(rows)
-    return layout.count(columns, groups, size)
+    return layout.codes(columns)
 
 
 def _only(column: Any, own: NDArray[np.bool_]) -> Any:

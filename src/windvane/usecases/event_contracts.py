@@ -30,12 +30,14 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class EventModel:
-    """Of a model's file: its ``text``, and in seconds and microseconds what counting needs."""
+    """Of a model's file: its ``text``, and in seconds and microseconds what counting needs;
+    ``segments`` are features whose values are counted each by itself, too."""
 
     text: str
     window_s: float
     slow_us: float
     grace_s: float = 0.0
+    segments: tuple[str, ...] = ()
 
 
 class EventContracts:
@@ -97,7 +99,8 @@ class EventContracts:
             return
         self._bad_files.pop(name, None)
         try:
-            watch = read_model_file(text).watch
+            file = read_model_file(text)
+            watch = file.watch
             window_s, slow_us = parse_duration(watch.window), parse_duration(watch.latency) * 1e6
             grace_s = parse_duration(watch.grace)
         except _UNREADABLE as error:
@@ -106,7 +109,7 @@ class EventContracts:
             self._bad_files[name] = (text, fault)
             self._faults["model", name] = fault
             return
-        self.models[name] = EventModel(text, window_s, slow_us, grace_s)
+        self.models[name] = EventModel(text, window_s, slow_us, grace_s, file.segments)
 
     def _load_layout(self, tx: Tx, model: str, version: str) -> None:
         try:

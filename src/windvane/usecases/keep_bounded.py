@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -113,7 +114,9 @@ def _steps(
             # Its windows' length is not known, and nothing of it is judged until it is mended.
             default = Retention()
             verdicts_s = max(retention.verdicts, default.verdicts) * _DAY_S
-            yield aged(AgedRows.SKETCHES, name, max(retention.sketches, default.sketches) * _DAY_S)
+            sketches_s = max(retention.sketches, default.sketches) * _DAY_S
+            yield aged(AgedRows.SKETCHES, name, sketches_s)
+            yield aged(AgedRows.SEGMENTS, name, sketches_s)
             yield aged(AgedRows.VERDICT_DETAILS, name, verdicts_s)
             yield aged(AgedRows.VERDICTS, name, verdicts_s)
             yield aged(AgedRows.DECISIONS, name, retention.decisions * _DAY_S)
@@ -121,8 +124,12 @@ def _steps(
             continue
         for kept_s, span_s in _roll_ups(file, retention):
             yield name, ROLLED_UP, partial(_roll_up, name, now - kept_s, span_s)
+        # They are never summed up: only windows are judged by segment.
+        apart_s = min((kept_s for kept_s, _ in _roll_ups(file, retention)), default=math.inf)
+        segments_before = now - min(apart_s, retention.sketches * _DAY_S)
+        yield name, AgedRows.SEGMENTS, partial(_drop, AgedRows.SEGMENTS, name, segments_before)
         sketches_before = now - retention.sketches * _DAY_S
-        yield name, AgedRows.SKETCHES, partial(_drop_sketches, name, sketches_before)
+        yield name, AgedRows.SKETCHES, partial(_drop, AgedRows.SKETCHES, name, sketches_before)
         details_s, verdicts_s = _details_s(file, retention), _verdicts_s(file, retention)
         yield aged_but_newest(AgedRows.VERDICT_DETAILS, name, details_s)
         yield aged_but_newest(AgedRows.VERDICTS, name, verdicts_s)
@@ -169,8 +176,8 @@ def _roll_up(model: str, before: float, span_s: float, tx: Tx) -> int:
     return tx.roll_up_sketches(model, whole, span_s, _AT_ONCE)
 
 
-def _drop_sketches(model: str, before: float, tx: Tx) -> int:
-    return tx.drop_aged(AgedRows.SKETCHES, model, _judged(tx, model, before), _AT_ONCE)
+def _drop(kind: AgedRows, model: str, before: float, tx: Tx) -> int:
+    return tx.drop_aged(kind, model, _judged(tx, model, before), _AT_ONCE)
 
 
 def _roll_ups(file: ModelFile, retention: Retention) -> Iterator[tuple[float, float]]:

@@ -12,9 +12,10 @@ import numpy as np
 from windvane.core.drift import Baseline, unpack_text
 from windvane.core.outcomes import Calibration
 from windvane.core.routing import NO_SAMPLE
-from windvane.core.sketch import Layout, Sketch
+from windvane.core.sketch import Layout, Sketch, segmented_by
 from windvane.ports.control_store import ControlStore, Deployment, KeyRecord, Tx, WindowKey
 from windvane.ports.judging import MonitorState, Progress
+from windvane.ports.segments import SegmentKey
 from windvane.usecases.closed_window import ClosedWindow, Counts, Learned, StateRows, tenant_of
 from windvane.usecases.gather_answers import TrainedAnswers, gather_answers
 from windvane.usecases.monitors import MONITORS, watch_policy
@@ -154,6 +155,8 @@ def load_windows(
     windows: list[DueWindow] = []
     for (start, end), models_of in spans.items():
         found = _by_model(tx.sketches_of(models_of, start, end))
+        segmented = [model for model in models_of if files[model].segments]
+        segments = tx.segments_of(segmented, start, end) if segmented else []
         for model in models_of:
             held = states.get(model, {})
             # Tenants that sign in by a token have no key, and are watched all the same.
@@ -164,6 +167,7 @@ def load_windows(
                 window = load_window(
                     tx, files[model], policies[model], live[model], known[model],
                     found.get(model, []), held, cache, keys, complete,
+                    [(key, sketch) for key, sketch in segments if key.model == model],
                 )  # fmt: skip
             except Exception as error:
                 _log.exception("a window of model %s cannot be loaded", model)
@@ -217,9 +221,11 @@ def load_window(
     cache: WindowCache,
     keys: Sequence[KeyRecord],
     complete: bool,
+    segments: Sequence[tuple[SegmentKey, Sketch]] = (),
 ) -> ClosedWindow:
-    """The window that begins where ``progress`` ends, of its sketches ``found``, by what is live
-    now; ``states`` say which layouts are needed beside the champion's."""
+    """The window that begins where ``progress`` ends, of its sketches ``found`` and those of
+    ``segments``, by what is live now; ``states`` say which layouts are needed beside the
+    champion's."""
     champion = _champion(tx, live, cache)
     layout, start = champion.layout, progress.until
     layouts = {layout.id: layout} | {
@@ -238,8 +244,20 @@ def load_window(
     return ClosedWindow(
         file, policy, live, layout, champion.baseline, start, sketches, counts,
         progress.began, complete, _keyless(keys, start), layouts, champion.holdout,
-        champion.calibration, answers,
+        champion.calibration, answers, _by_segment(tx, file, layout, segments),
     )  # fmt: skip
+
+
+def _by_segment(
+    tx: Tx, file: ModelFile, layout: Layout, found: Sequence[tuple[SegmentKey, Sketch]]
+) -> Mapping[str, Counts]:
+    """Of the segments that the file declares now, merged over recorders."""
+    out: dict[str, Counts] = {}
+    declared = [(k, s) for k, s in found if segmented_by(k.segment, file.segments)]
+    for key, sketch in project_sketches(tx, layout, declared):
+        before = out.get(key.segment)
+        out[key.segment] = sketch.features if before is None else before + sketch.features
+    return out
 
 
 def _champion(tx: Tx, live: Deployment, cache: WindowCache) -> _Champion:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TypeVar
 
 from windvane.core.sketch import Layout, Sketch
-from windvane.ports.control_store import Tx, WindowKey
+from windvane.ports.control_store import Tx
+
+K = TypeVar("K")
 
 
 def project_sketches(
-    tx: Tx, onto: Layout, found: Iterable[tuple[WindowKey, Sketch]]
-) -> list[tuple[WindowKey, Sketch]]:
+    tx: Tx, onto: Layout, found: Iterable[tuple[K, Sketch]]
+) -> list[tuple[K, Sketch]]:
     """Each sketch under ``onto``: axes that its own layout shares keep their counts, and what is
     counted of traffic and latency stays as it is."""
     layouts = {onto.id: onto}
-    out: list[tuple[WindowKey, Sketch]] = []
+    out: list[tuple[K, Sketch]] = []
     for key, sketch in found:
         projected = sketch
         if sketch.layout_id != onto.id:

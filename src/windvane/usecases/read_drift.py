@@ -13,13 +13,23 @@ import msgspec
 from windvane.core.drift import Kind, StreamState
 from windvane.ports.control_store import Tx, WindowVerdict
 from windvane.ports.judging import MonitorState
-from windvane.usecases.closed_window import tenant_of, tenant_subject
+from windvane.usecases.closed_window import segment_of, tenant_of, tenant_subject
 from windvane.usecases.monitors.cells import EVERYONE
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 
 MOST_TENANTS, MOST_FEATURES = 1_000, 100
 _MOST_LOOKS = 2_000
 _NEWEST = 12
+
+
+def part_named(subject: str) -> str | None:
+    """What a cell's tenant or segment is called among these: a tenant by its name, a segment by its
+    whole subject, as a tenant may have any name; None for everyone."""
+    return subject if segment_of(subject) is not None else tenant_of(subject)
+
+
+def _subject_of(part: str) -> str:
+    return part if segment_of(part) is not None else tenant_subject(part)
 
 
 def streams_of(state: MonitorState) -> Mapping[str, StreamState]:
@@ -88,7 +98,8 @@ def make_drift_map(
     looks: Sequence[WindowVerdict],
     alarm_at: float | None,
 ) -> DriftMap:
-    """``states`` and ``looks`` of any subjects: those of tenants are taken."""
+    """``states`` and ``looks`` of any subjects: those of tenants and segments are taken, these
+    among the tenants by their subject."""
     known, cells = dict.fromkeys(features), dict[tuple[str, str], CellFinding]()
     tenants: dict[str, None] = {}
 
@@ -98,7 +109,7 @@ def make_drift_map(
             cells[tenant, feature] = found
 
     for state in states:
-        tenant = tenant_of(state.subject)
+        tenant = part_named(state.subject)
         if tenant is None:
             continue
         tenants[tenant] = None
@@ -109,7 +120,7 @@ def make_drift_map(
                 found = CellFinding(Kind(kind), held.log_evidence, held.alarmed, size, state.at)
                 add(tenant, feature, found)
     for look in looks:
-        tenant = tenant_of(look.subject)
+        tenant = part_named(look.subject)
         if tenant is None:
             continue
         tenants[tenant] = None
@@ -202,7 +213,7 @@ class CellNow:
 
 
 def load_cell(tx: Tx, model: str, tenant: str) -> CellNow:
-    subject = tenant_subject(tenant) if tenant else EVERYONE
+    subject = _subject_of(tenant) if tenant else EVERYONE
     newest = tx.verdicts(model, SuddenShift.name, 0.0, _NEWEST, subject="")
     for state in tx.monitor_states([model]):
         if state.monitor == SuddenShift.name and state.subject == subject:
@@ -227,7 +238,7 @@ def load_looks(
     tx: Tx, model: str, tenant: str, since: float, limit: int
 ) -> list[WindowVerdict]:  # fmt: skip
     """Looks at everyone's rows, or at a tenant's, oldest first: the newest ``limit`` since then."""
-    subject = tenant_subject(tenant) if tenant else ""
+    subject = _subject_of(tenant) if tenant else ""
     found = tx.verdicts(model, SuddenShift.name, since, limit, subject=subject)
     return found[::-1]
 

@@ -144,8 +144,13 @@ class Bands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alert: float = 0.25
 
 
+BY_TENANT = "tenant"
+"""Among segments: what is always watched, and may be named."""
+
+
 class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is watched, how closely, and what is done by cause."""
+    """What is watched, how closely, and what is done by cause; ``segments`` are features whose
+    values are watched each by itself, as tenants always are."""
 
     window: str = "60s"
     grace: str = "0s"
@@ -159,6 +164,7 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency: str = "100ms"
     material: dict[str, float] = {}
     bands: Bands = Bands()
+    segments: list[str] = []
     outcomes: dict[str, Any] = {}
     respond: dict[CauseGroup, Response | list[Response]] = {}
 
@@ -229,6 +235,11 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
             for name, feature in features.items()
             if FeatureTag.PII in feature.tags
         )
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The features whose values are watched each by itself."""
+        return tuple(name for name in self.watch.segments if name != BY_TENANT)
 
     @property
     def floor(self) -> float | None:

@@ -438,6 +438,7 @@ class Recorder:
             if any(sketch.layout_id == NO_AXES.id for sketch in counted.sketches.values()):
                 tx.put_layout(NO_AXES)
             tx.add_sketches(counted.sketches)
+            tx.add_segments(counted.segments)
             tx.add_units(counted.units)
             tx.add_access(counted.access)
             tx.add_quarantined(part.aside)

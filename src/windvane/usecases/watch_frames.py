@@ -25,7 +25,7 @@ from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.control_store import Deployment, WindowKey
 from windvane.ports.event_log import EventLog
 from windvane.ports.frames import BadFrame, Frame
-from windvane.usecases.closed_window import ClosedWindow, StateRows, tenant_of
+from windvane.usecases.closed_window import ClosedWindow, StateRows, tenant_of, tenant_subject
 from windvane.usecases.count_frames import FrameCounts, Grouped
 from windvane.usecases.monitors.base import Judged, moment
 from windvane.usecases.monitors.cells import HeldCell
@@ -235,7 +235,7 @@ def watch_windows(
             on_step("learn from the reference", i + 1, len(watched) + 1)
             if name in learned:
                 cell = build_baseline(layout, learned[name], window_s, recent_s, rows).cell
-                one = HeldCell.of(name, layout, cell, first)
+                one = HeldCell.of(tenant_subject(name), layout, cell, first)
                 held[one.subject] = msgspec.to_builtins(one.row())
                 for subject, packed in one.learned().items():
                     replay.learned[monitor.name, subject] = packed

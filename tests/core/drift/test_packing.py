@@ -36,14 +36,14 @@ def test_what_was_packed_once_is_packed_the_same_again(
     floats: np.ndarray, counts: np.ndarray, flags: np.ndarray
 ) -> None:
     """Or a steward that is restarted would go on from something else."""
-    held = {"level": floats, "forecast.hours": floats, "counts": counts, "flags": flags}
+    held = {"level": floats, "forecast.slots": floats, "counts": counts, "flags": flags}
     once = unpack_text(pack_text(held))
     assert pack_text(unpack_text(pack_text(once))) == pack_text(once)
     assert np.array_equal(once["counts"], counts)
     assert np.array_equal(once["flags"], flags)
     assert np.allclose(once["level"], floats, rtol=1e-6, atol=1e-25)
     largest = np.abs(floats).max(axis=0)
-    assert (np.abs(once["forecast.hours"] - floats) <= largest * 2.0**-11 + 1e-25).all()
+    assert (np.abs(once["forecast.slots"] - floats) <= largest * 2.0**-11 + 1e-25).all()
 
 
 def test_times_keep_their_seconds() -> None:
@@ -72,7 +72,7 @@ def test_a_tenants_cell_is_small_however_much_it_knows() -> None:
     forecast = Forecast(
         **{
             name: rng.normal(0.0, 0.02, getattr(empty, name).shape)
-            for name in (*Forecast.BY_AXIS, "hours", "hours_seen", "last", "step")
+            for name in (*Forecast.BY_AXIS, "slots", "slots_seen", "last", "step")
         }
     )
     cell = Cell.empty(layout, 0.0)

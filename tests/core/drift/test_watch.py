@@ -20,6 +20,7 @@ from core.drift.streams import (
     stuck,
     times,
     trained,
+    views_of,
 )
 from scipy.special import chdtri, pdtrc
 
@@ -267,6 +268,32 @@ def test_what_follows_the_hour_is_no_change_after_a_gap_and_in_fuller_windows() 
         seen = watch(how, cell, window(h, 500), at, at + hour_s, h)
         cell, alarms = seen.cell, [*alarms, *seen.alarms]
     assert alarms == []
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_shift_is_found_where_each_day_of_the_week_is_another(seed: int) -> None:
+    """Days that differ by half a standard deviation are no change, and hide none of 0.8."""
+    span_s, a_week, rng = 3 * 3_600.0, 56, np.random.default_rng(seed)
+    layout, recent_s = layout_of(4), 14 * 86_400.0
+    of_day = rng.normal(0.0, 0.5, 7)
+
+    def window(i: int, shift: float = 0.0) -> np.ndarray:
+        wave = 0.6 * np.sin(2.0 * np.pi * (i % 8 + 0.5) / 8.0)
+        usual = of_day[i // 8 % 7] + shift
+        x = rng.standard_normal((200, 4)) + usual * np.array([1.0, 0.5, -1.0, 0.0]) + wave
+        return layout.count({name: x[:, j] for j, name in enumerate(layout.names)})[0]
+
+    past = {START + span_s * i: window(i) for i in range(3 * a_week)}
+    cell = build_baseline(layout, past, span_s, recent_s, 50).cell
+    how = Watching(layout, views_of(layout), DriftPolicy(24_000.0), 50, recent_s)
+    began, opened = 4 * a_week + 16, []
+    for i in range(3 * a_week, began + 8):
+        at = START + span_s * i
+        seen = watch(how, cell, window(i, 0.8 if i >= began else 0.0), at, at + span_s, i)
+        cell = seen.cell
+        opened += [i - began for a in seen.alarms if a.opened]
+    assert opened
+    assert min(opened) >= 0
 
 
 def test_no_nulls_now_and_none_before_is_no_deviation(fresh: Watcher) -> None:

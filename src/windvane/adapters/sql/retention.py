@@ -60,6 +60,11 @@ class RetentionRows(Rows):
                 return self._drop_some(
                     t.window_sketches, (c.model == model) & (c.start < before), limit
                 )
+            case AgedRows.SEGMENTS:
+                c = t.segment_sketches.c
+                return self._drop_some(
+                    t.segment_sketches, (c.model == model) & (c.start < before), limit
+                )
             case AgedRows.VERDICTS:
                 old = self._old_verdicts(model, before, newest_of)
                 return self._drop_some(t.window_verdicts, old, limit)

@@ -122,6 +122,15 @@ window_sketches = _table(
     _key("layout_id"),
     sa.Column("sketch", sa.LargeBinary, nullable=False),
 )
+segment_sketches = _table(
+    "segment_sketches",
+    _key("model"),
+    _key("start", sa.Double),
+    _key("segment"),
+    _key("recorder"),
+    _key("layout_id"),
+    sa.Column("sketch", sa.LargeBinary, nullable=False),
+)
 rollout_units = _table(
     "rollout_units",
     _key("rollout"),

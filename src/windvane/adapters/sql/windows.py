@@ -22,10 +22,12 @@ from windvane.ports.control_store import (
     WindowKey,
     WindowVerdict,
 )
+from windvane.ports.segments import SegmentKey
 
 _NEVER = -1
 _CHUNK = 500  # keys of one query
 _key_of = attrgetter("model", "start", "version", "arm", "tenant", "recorder")
+_segment_of = attrgetter("model", "start", "segment", "recorder")
 
 
 class WindowRows(Rows):
@@ -41,19 +43,38 @@ class WindowRows(Rows):
         self.put(t.spool_marks, values)
 
     def add_sketches(self, sketches: Mapping[WindowKey, Sketch]) -> None:
-        columns = [*t.window_sketches.primary_key]
         added = {(*_key_of(key), sketch.layout_id): sketch for key, sketch in sketches.items()}
+        self._merge(t.window_sketches, added)
+
+    def add_segments(self, sketches: Mapping[SegmentKey, Sketch]) -> None:
+        added = {(*_segment_of(key), s.layout_id): s for key, s in sketches.items()}
+        self._merge(t.segment_sketches, added)
+
+    def segments_of(
+        self, models: Sequence[str], start: float, end: float
+    ) -> list[tuple[SegmentKey, Sketch]]:
+        c = t.segment_sketches.c
+        found = sa.select(t.segment_sketches).where(
+            c.model.in_(models), c.start >= start, c.start < end
+        )
+        order = (c.model, c.start, c.segment, c.recorder, c.layout_id)
+        return [
+            (SegmentKey(r.model, r.start, r.segment, r.recorder), Sketch.from_bytes(r.sketch))
+            for r in self.all(found.order_by(*order))
+        ]
+
+    def _merge(self, table: sa.Table, added: Mapping[tuple[Any, ...], Sketch]) -> None:
+        """Add to the rows of a table whose keys these are."""
+        columns = [*table.primary_key]
+        names = [column.name for column in columns]
         for begin in range(0, len(added), _CHUNK):
             chunk = dict(islice(added.items(), begin, begin + _CHUNK))
-            found = sa.select(*columns, t.window_sketches.c.sketch).where(
-                sa.tuple_(*columns).in_(list(chunk))
-            )
+            found = sa.select(*columns, table.c.sketch).where(sa.tuple_(*columns).in_(list(chunk)))
             found = found.with_for_update()  # the steward may roll an old one up meanwhile
             for *key, body in self.all(found):
                 chunk[tuple(key)] = Sketch.from_bytes(body) + chunk[tuple(key)]
-            names = [column.name for column in columns]
             self.put(
-                t.window_sketches,
+                table,
                 [
                     {**dict(zip(names, key, strict=True)), "sketch": sketch.to_bytes()}
                     for key, sketch in chunk.items()

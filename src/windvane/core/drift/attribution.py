@@ -1,4 +1,4 @@
-"""Whose change is it: everyone's, or only of some tenants?"""
+"""Whose change is it: everyone's, or only of some tenants or segments?"""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _LEAST_ROWS = 8
 _FAR = 4.0  # deviations of a healthy window
-_MOST_TENANTS = 0.5  # of those that can be told: more of them are everyone
+_MOST_PARTS = 0.5  # of those that can be told: more of them are everyone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """One tenant's counts (layout size,) of the rows in question, with what they are compared
-    with."""
+    """One tenant's or segment's counts (layout size,) of the rows in question, with what they are
+    compared with; ``name`` tells it from others."""
 
-    tenant: str
+    name: str
     counts: Counts
     reference: Reference
     cell: Cell
@@ -46,25 +46,26 @@ def blame(
     policy: DriftPolicy,
     sounding: frozenset[str],
 ) -> tuple[str, ...]:
-    """The tenants that a change of ``streams`` (feature, kind) is of, none where it is everyone's.
+    """Those of the ``parts`` (tenants, or the segments by one feature) that a change of ``streams``
+    (feature, kind) is of, none where it is everyone's.
 
-    A tenant is affected if its alarm is open (``sounding``), or its own rows lie far from its own
-    past. Half of the tenants are everyone, and so is whoever the rest shows the change without.
+    One is affected if its alarm is open (``sounding``), or its own rows lie far from its own past.
+    Half of them are everyone, and so is whoever the rest shows the change without.
     """
-    told = [p for p in parts if p.tenant in sounding or rows_of(layout, p.counts) >= _LEAST_ROWS]
+    told = [p for p in parts if p.name in sounding or rows_of(layout, p.counts) >= _LEAST_ROWS]
     if len(told) < 2:
-        return tuple(p.tenant for p in told if p.tenant in sounding)
-    known = [p for p in told if p.tenant in sounding]
-    others = [p for p in told if p.tenant not in sounding]
+        return tuple(p.name for p in told if p.name in sounding)
+    known = [p for p in told if p.name in sounding]
+    others = [p for p in told if p.name not in sounding]
     # What the alarms of some explain needs nobody else: in many windows somebody is far by chance.
-    few = bool(known) and len(known) <= _MOST_TENANTS * len(told)
+    few = bool(known) and len(known) <= _MOST_PARTS * len(told)
     if few and others and not _rest_is_off(layout, others, streams, policy):
-        return tuple(sorted(p.tenant for p in known))
-    affected = [p for p in told if p.tenant in sounding or _is_off(layout, p, streams, policy)]
-    if not affected or len(affected) > _MOST_TENANTS * len(told):
+        return tuple(sorted(p.name for p in known))
+    affected = [p for p in told if p.name in sounding or _is_off(layout, p, streams, policy)]
+    if not affected or len(affected) > _MOST_PARTS * len(told):
         return ()
-    names = {p.tenant for p in affected}
-    rest = [p for p in told if p.tenant not in names]
+    names = {p.name for p in affected}
+    rest = [p for p in told if p.name not in names]
     return () if _rest_is_off(layout, rest, streams, policy) else tuple(sorted(names))
 
 

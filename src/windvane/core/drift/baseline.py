@@ -20,7 +20,14 @@ from windvane.core.drift.deviation import (
     Reference,
     measure_deviations,
 )
-from windvane.core.drift.forecast import SLOTS, Forecast, learn, residuals, slots_of
+from windvane.core.drift.forecast import (
+    SLOTS,
+    Forecast,
+    day_slot,
+    hours_around,
+    learn,
+    residuals,
+)
 from windvane.core.drift.outage import Runs, learn_often
 from windvane.core.drift.packing import (
     pack_learned,
@@ -254,7 +261,8 @@ def _learn_hours(
     past: _RollingPast,
     min_rows: int,
 ) -> Forecast:
-    """A forecast that knows levels and hours only, by medians: one bad day moves them little."""
+    """A forecast that knows levels, hours and days of the week only, by medians: one bad day moves
+    them little."""
     forecast = Forecast.empty(len(layout.axes))
     if window_s >= 24 * _HOUR_S:
         return forecast
@@ -263,26 +271,31 @@ def _learn_hours(
     for start, counts in windows.items():
         hour = start // span * span
         by_hour[hour] = by_hour.get(hour, 0) + counts
-    slots: list[int] = []
+    middles: list[float] = []
     values: list[Floats] = []
     for hour, counts in by_hour.items():
         if rows_of(layout, counts) < min_rows // 8:
             continue
-        slots.append(max(slots_of(hour + span / 2.0), key=lambda s: s[1])[0])
+        middles.append(hour + span / 2.0)
         values.append(measure_deviations(counts, past.at(hour)).value)
     if not values:
         return forecast
     found = np.stack(values)
     level = np.nan_to_num(_median(found))
-    hours, hours_seen = np.zeros((SLOTS, *level.shape)), np.zeros(SLOTS)
+    slots, slots_seen = np.zeros((SLOTS, *level.shape)), np.zeros(SLOTS)
     per_slot = max(1.0, span / window_s)
-    for slot in set(slots):
-        mine = found[np.array(slots) == slot]
-        shrunk = len(mine) / (len(mine) + 1.0)
-        hours[slot] = np.nan_to_num(_median(mine) - level) * shrunk
-        hours_seen[slot] = len(mine) * per_slot
+    left = found - level
+    hours = np.array([max(hours_around(at), key=lambda s: s[1])[0] for at in middles])
+    days = np.array([day_slot(at) for at in middles])
+    for slot_of, part in ((hours, 1.0), (days, span / (24.0 * _HOUR_S))):
+        for slot in set(slot_of.tolist()):
+            mine = slot_of == slot
+            times = float(mine.sum()) * part
+            slots[slot] = np.nan_to_num(_median(left[mine])) * times / (times + 1.0)
+            slots_seen[slot] = float(mine.sum()) * per_slot
+        left = left - slots[slot_of]
     known = np.full(level.shape, float(min(len(found), _KNOWN_FIRST)))
-    return replace(forecast, seen=known, level=level, hours=hours, hours_seen=hours_seen)
+    return replace(forecast, seen=known, level=level, slots=slots, slots_seen=slots_seen)
 
 
 def _median(values: Floats) -> Floats:

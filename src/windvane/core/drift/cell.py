@@ -416,12 +416,12 @@ def accept_change(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
         for name in Forecast.BY_AXIS
         for held in (getattr(cell.forecast, name),)
     }
-    hours = np.where(mine[None, :, None], 0.0, cell.forecast.hours)
+    slots = np.where(mine[None, :, None], 0.0, cell.forecast.slots)
     previous = np.where(of_bins, 0, cell.previous)
     current = np.where(of_bins, since, cell.current)
     return replace(
         cell,
-        forecast=replace(cell.forecast, **anew, hours=hours),
+        forecast=replace(cell.forecast, **anew, slots=slots),
         pending=replace(cell.pending, runs=runs, rare=_rare(layout, previous + current)),
         previous=previous,
         current=current,
@@ -476,8 +476,8 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
             name: moved(getattr(cell.forecast, name), getattr(fresh.forecast, name), 0)
             for name in Forecast.BY_AXIS
         },
-        hours=moved(cell.forecast.hours, fresh.forecast.hours, 1),
-        hours_seen=cell.forecast.hours_seen,
+        slots=moved(cell.forecast.slots, fresh.forecast.slots, 1),
+        slots_seen=cell.forecast.slots_seen,
         last=cell.forecast.last,
         step=cell.forecast.step,
     )

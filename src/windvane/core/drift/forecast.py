@@ -1,11 +1,11 @@
 """What the next window's deviations should be, learned window by window.
 
 A deviation is forecast by its own level, by what it usually is at that hour of a working day or
-of a weekend, and by how far it was off lately: an autoregression of the first order, observed
-with the noise of a sample. What is left, in units of its own error, is compared with what was
-left in earlier healthy windows. Its rank among them is a p-value that holds *given the past*, also
-where rows depend on each other, hours differ and requests come in bursts; a p-value that holds
-only on average over time would let evidence pile up in every slow wave.
+of a weekend and on that day of the week, and by how far it was off lately: an autoregression of
+the first order, observed with the noise of a sample. What is left, in units of its own error, is
+compared with what was left in earlier healthy windows. Its rank among them is a p-value that holds
+*given the past*, also where rows depend on each other, hours differ and requests come in bursts; a
+p-value that holds only on average over time would let evidence pile up in every slow wave.
 
 Sources: state-space filtering, Durbin & Koopman, *Time Series Analysis by State Space Methods*,
 2012, section 4.3; the autocovariances of a first-order autoregression with noise, ibid., section
@@ -15,8 +15,9 @@ Shin, Ramdas & Rinaldo, arXiv 2203.03532.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,12 +26,18 @@ from windvane.core.drift.deviation import MEASURES, ONE_SIDED, Deviations
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-SLOTS = 48
+HOURS = 48
 """Hours of a day: of a working day, then of a weekend."""
+DAYS = 7
+SLOTS = HOURS + DAYS
+"""What is usual is learned of: hours, then days of the week."""
 _HALF_DAY = 24
+_HOURS_OF, _DAYS_OF = slice(0, HOURS), slice(HOURS, SLOTS)
 _MEMORY = 2_000.0  # windows that moments are learned over
 _SLOT_MEMORY = 600.0
 _SLOT_PRIOR = 8.0
+_DAY_MEMORY, _DAY_PRIOR = 8.0, 0.5  # days of that name
+_FEW_DAYS = 3  # of the week, by which how they differ is not known
 _FARTHEST = 0.995  # an autoregression that never returns has no level
 _WANDERS = 2.5  # times its own deviation: how far from its level a forecast may follow
 _CLIPPED = 6.0
@@ -43,7 +50,10 @@ EDGES = np.concatenate([np.arange(0.0, 4.0, 0.25), np.geomspace(4.0, 40.0, 24)])
 """Lower edges of the bins that sizes of residuals are kept in."""
 RANKED = len(EDGES)
 _DAY_S, _HOUR_S = 86_400.0, 3_600.0
-_FIRST_WEEKEND_DAY = 2  # the epoch began on a Thursday: days 2 and 3 of its weeks
+_WEEKEND = (2, 3)  # after a Thursday
+
+
+Around: TypeAlias = tuple[tuple[int, float], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,14 +61,14 @@ class Forecast:
     """What was learned of each measure; all (axes, MEASURES) unless another shape is given.
 
     ``seen``: healthy windows learned from. ``level``: their mean. ``lag0``, ``lag1``, ``lag2``:
-    moments of what is left after level and hour, with itself and with the one and two windows
+    moments of what is left after level, hour and day, with itself and with the one and two windows
     before. ``chance``: mean variance by independent rows. ``before``, ``before2``: what was left in
     the last two windows. ``ahead``, ``ahead_variance``: how far off the autoregression is now.
-    ``hours`` (SLOTS, axes, MEASURES): what is usual at each hour beyond the level; ``hours_seen``
-    (SLOTS,). ``last``: the middle of the last window (s, NaN before the first), and ``step`` how
-    long after one another they come (s, 0 before the second). ``ranks`` (axes, MEASURES, RANKED):
-    healthy residuals by their size; of a forecast that ranks among those of another (axes,
-    MEASURES, 0).
+    ``slots`` (SLOTS, axes, MEASURES): what is usual at each hour beyond the level, and on each day
+    of the week beyond that; ``slots_seen`` (SLOTS,): windows. ``last``: the middle of the last
+    window (s, NaN before the first), and ``step`` how long after one another they come (s, 0
+    before the second). ``ranks`` (axes, MEASURES, RANKED): healthy residuals by their size; of a
+    forecast that ranks among those of another (axes, MEASURES, 0).
     """
 
     seen: Floats
@@ -71,8 +81,8 @@ class Forecast:
     before2: Floats
     ahead: Floats
     ahead_variance: Floats
-    hours: Floats
-    hours_seen: Floats
+    slots: Floats
+    slots_seen: Floats
     last: Floats
     step: Floats
     ranks: Floats
@@ -83,8 +93,8 @@ class Forecast:
         flat = np.zeros((axes, MEASURES))
         held = {f.name: flat for f in fields(cls)}
         held |= {
-            "hours": np.zeros((SLOTS, axes, MEASURES)),
-            "hours_seen": np.zeros(SLOTS),
+            "slots": np.zeros((SLOTS, axes, MEASURES)),
+            "slots_seen": np.zeros(SLOTS),
             "last": np.array(np.nan),
             "step": np.array(0.0),
             "ranks": np.zeros((axes, MEASURES, RANKED if ranked else 0)),
@@ -105,12 +115,13 @@ class Forecast:
 @dataclass(frozen=True, slots=True, eq=False)
 class Expected:
     """What a forecast says of the window in the middle of which it is ``at`` (s), before it is
-    looked at; as in `Forecast`. ``unknown`` (axes, MEASURES): the variance of what is usual at that
-    hour, which few days were seen of."""
+    looked at; as in `Forecast`. ``around``: the slots that it lies in, with their weights.
+    ``unknown`` (axes, MEASURES): the variance of what is usual then, of which few days were
+    seen."""
 
     at: float
     usual: Floats
-    around: tuple[tuple[int, float], tuple[int, float]]
+    around: Around
     ahead: Floats
     ahead_variance: Floats
     overdispersion: Floats
@@ -132,15 +143,23 @@ class Residuals:
     expected: Expected
 
 
-def slots_of(at: float) -> tuple[tuple[int, float], tuple[int, float]]:
+def hours_around(at: float) -> tuple[tuple[int, float], tuple[int, float]]:
     """The two hours around a time (s, UTC) with their weights: a day has no steps at full hours."""
-    day = int(at // _DAY_S)
-    weekend = (day + 7 - _FIRST_WEEKEND_DAY) % 7 < 2
-    start = _HALF_DAY if weekend else 0
+    start = _HALF_DAY if _day(at) in _WEEKEND else 0
     middle = at % _DAY_S / _HOUR_S - 0.5
     low = int(np.floor(middle))
     part = middle - low
     return (start + low % _HALF_DAY, 1.0 - part), (start + (low + 1) % _HALF_DAY, part)
+
+
+def day_slot(at: float) -> int:
+    """The slot of the day of the week that a time (s, UTC) lies in."""
+    return HOURS + _day(at)
+
+
+def _day(at: float) -> int:
+    """Days since a Thursday, as the epoch began on one."""
+    return int(at // _DAY_S) % DAYS
 
 
 def _parameters(held: Forecast) -> tuple[Floats, Floats, Floats]:
@@ -156,8 +175,8 @@ def _parameters(held: Forecast) -> tuple[Floats, Floats, Floats]:
 
 
 def _expect(held: Forecast, at: float) -> Expected:
-    around = slots_of(at)
-    usual = held.level + sum(weight * held.hours[slot] for slot, weight in around)
+    around = (*hours_around(at), (day_slot(at), 1.0))
+    usual = held.level + sum(weight * held.slots[slot] for slot, weight in around)
     regression, wander, overdispersion = _parameters(held)
     reach = _WANDERS * np.sqrt(wander)
     over = regression ** _steps(held, at)
@@ -167,15 +186,24 @@ def _expect(held: Forecast, at: float) -> Expected:
     return Expected(at, usual, around, ahead, ahead_variance, overdispersion, unknown)
 
 
-def _unknown(held: Forecast, around: tuple[tuple[int, float], tuple[int, float]]) -> Floats:
-    """How far what is usual at an hour may be from what is known of it: by as much as hours differ
-    where no day was seen, less by the square of the days, as a shrunk mean. That hours differ is
-    more than that their means are of few windows."""
-    step = float(held.step)
-    days = sum(part * held.hours_seen[slot] for slot, part in around) * step / _HOUR_S
-    seen = held.hours_seen[held.hours_seen > 0.0]
+def _unknown(held: Forecast, around: Around) -> Floats:
+    """How far what is usual at an hour or on a day of the week may be from what is known of it: by
+    as much as such differ where none was seen, less by the square of how many were, as a shrunk
+    mean. That they differ is more than that their means are of few windows."""
+    hours = [(slot, part) for slot, part in around if slot < HOURS]
+    days = [(slot, part) for slot, part in around if slot >= HOURS]
+    of_hours = _unknown_of(held, hours, _HOURS_OF, _HOUR_S)
+    return of_hours + _unknown_of(held, days, _DAYS_OF, _DAY_S)
+
+
+def _unknown_of(
+    held: Forecast, around: Sequence[tuple[int, float]], slots: slice, span_s: float
+) -> Floats:
+    seen_of = held.slots_seen[slots]
+    seen = seen_of[seen_of > 0.0]
+    times = sum(part * held.slots_seen[slot] for slot, part in around) * float(held.step) / span_s
     noise = held.lag0 / (seen.mean() + _SLOT_PRIOR) if len(seen) else held.lag0
-    return np.maximum(hour_variance(held) - 2.0 * noise, 0.0) / (1.0 + days) ** 2
+    return np.maximum(_variance_of(held, slots) - 2.0 * noise, 0.0) / (1.0 + times) ** 2
 
 
 def _steps(held: Forecast, at: float) -> float:
@@ -245,8 +273,14 @@ def run_variance(held: Forecast) -> Floats:
 
 def hour_variance(held: Forecast) -> Floats:
     """Variance (axes, MEASURES) of what is usual at the hours that were seen."""
-    seen = held.hours_seen > 0
-    return held.hours[seen].var(axis=0) if seen.any() else np.zeros_like(held.lag0)
+    return _variance_of(held, _HOURS_OF)
+
+
+def _variance_of(held: Forecast, slots: slice) -> Floats:
+    seen = held.slots_seen[slots] > 0
+    if slots is _DAYS_OF and seen.sum() < _FEW_DAYS:
+        return np.zeros_like(held.lag0)
+    return held.slots[slots][seen].var(axis=0) if seen.any() else np.zeros_like(held.lag0)
 
 
 def _slow_variance(regression: Floats, wander: Floats) -> Floats:
@@ -308,19 +342,20 @@ def _rank(ranks: Floats, places: NDArray[np.int64], uniform: Floats) -> Floats:
 
 def _learn(
     held: Forecast, found: Deviations, learn: Flags, left: Floats,
-    around: tuple[tuple[int, float], tuple[int, float]], places: NDArray[np.int64],
+    around: Around, places: NDArray[np.int64],
 ) -> Forecast:  # fmt: skip
     seen = held.seen + learn
     weight = np.where(learn, 1.0 / np.minimum(np.maximum(seen, 1.0), _MEMORY), 0.0)
     young = held.seen < _UNRANKED
     most = _CLIPPED * np.sqrt(held.lag0) + 3.0 * np.sqrt(found.chance)
     clipped = np.where(young, left, np.clip(left, -most, most))
-    hours, hours_seen = held.hours.copy(), held.hours_seen.copy()
+    slots, slots_seen = held.slots.copy(), held.slots_seen.copy()
     learns = float(learn.any())
     for slot, part in around:
-        hours_seen[slot] += part * learns
-        rate = part / min(hours_seen[slot] + _SLOT_PRIOR, _SLOT_MEMORY)
-        hours[slot] += np.where(learn, rate * clipped, 0.0)
+        memory, prior = _memory_of(slot, float(held.step))
+        slots_seen[slot] += part * learns
+        rate = part / min(slots_seen[slot] + prior, memory)
+        slots[slot] += np.where(learn, rate * clipped, 0.0)
     ranks = held.ranks
     counted = learn & ~young
     if ranks.shape[-1] and counted.any():
@@ -339,18 +374,29 @@ def _learn(
         chance=held.chance + weight * (found.chance - held.chance),
         before2=np.where(learn, held.before, held.before2),
         before=np.where(learn, clipped, held.before),
-        hours=hours,
-        hours_seen=hours_seen,
+        slots=slots,
+        slots_seen=slots_seen,
         ranks=ranks,
     )
+
+
+def _memory_of(slot: int, step: float) -> tuple[float, float]:
+    """Over how many windows a slot is learned, and as how many its prior counts; ``step`` (s)
+    between windows."""
+    if slot < HOURS:
+        return _SLOT_MEMORY, _SLOT_PRIOR
+    a_day = max(_DAY_S / step, 1.0) if step > 0.0 else np.inf
+    return _DAY_MEMORY * a_day, _DAY_PRIOR * a_day
 
 
 def long_run_variance(held: Forecast, found: Deviations, span_s: float) -> Floats:
     """Variance (axes, MEASURES) of the deviations of many windows merged, which follow each other:
     that of their noise, and of an autoregression's mean. What differs by hour averages out over
-    whole days only. Source: Durbin & Koopman (see above), section 3.4."""
+    whole days only, and what differs by day over whole weeks. Source: Durbin & Koopman (see above),
+    section 3.4."""
     regression, wander, overdispersion = _parameters(held)
     fewer = np.clip(found.chance / np.maximum(held.chance, 1e-300), 0.0, 1.0)
     slow = np.minimum(_slow_variance(regression, wander) * fewer, wander)
     part_of_day = hour_variance(held) if span_s < _DAY_S else 0.0
-    return overdispersion * found.chance + slow + part_of_day
+    part_of_week = _variance_of(held, _DAYS_OF) if span_s < DAYS * _DAY_S else 0.0
+    return overdispersion * found.chance + slow + part_of_day + part_of_week

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.cell import Cell
-from windvane.core.drift.forecast import Forecast
+from windvane.core.drift.forecast import SLOTS, Forecast
 from windvane.core.drift.judge import StreamState
 from windvane.core.drift.outage import Runs
 from windvane.core.drift.pending import Pending
@@ -22,7 +22,9 @@ from windvane.core.drift.pending import Pending
 Array = NDArray[Any]
 _LEARNED = ("previous", "current", "held", "left", "looks")
 _EXACT = ("runs.since", "began", "waits", "forecast.last")  # times (s)
-_COARSE = ("forecast.hours",)
+_COARSE = ("forecast.slots",)
+_FORMER = {"forecast.hours": "forecast.slots", "forecast.hours_seen": "forecast.slots_seen"}
+"""What held hours only, and no days of the week."""
 _LEAST = 1e-30  # a float of 32 bits has a slow form for what is smaller
 
 
@@ -56,6 +58,10 @@ def pack_learned(cell: Cell) -> bytes:
 
 def unpack_learned(packed: bytes, pending: Pending, streams: Mapping[str, StreamState]) -> Cell:
     held = unpack_arrays(packed)
+    for former, name in _FORMER.items():
+        if former in held:
+            hours = held[former]
+            held[name] = np.concatenate([hours, np.zeros((SLOTS - len(hours), *hours.shape[1:]))])
     return Cell(
         Forecast(**{f.name: held[f"forecast.{f.name}"] for f in fields(Forecast)}),
         pending,

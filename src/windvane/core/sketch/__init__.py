@@ -9,11 +9,22 @@ from windvane.core.sketch.layout import (
     NumericAxis,
     SketchError,
 )
+from windvane.core.sketch.segments import (
+    MOST_SEGMENTS,
+    OTHER,
+    segment_groups,
+    segment_name,
+    segment_values,
+    segmented_by,
+    value_of,
+)
 from windvane.core.sketch.sketch import TRAFFIC, Sketch, merge
 
 __all__ = [
     "LATENCY_EDGES_US",
+    "MOST_SEGMENTS",
     "NO_AXES",
+    "OTHER",
     "TRAFFIC",
     "Axis",
     "CategoryAxis",
@@ -22,5 +33,10 @@ __all__ = [
     "Sketch",
     "SketchError",
     "merge",
+    "segment_groups",
+    "segment_name",
+    "segment_values",
+    "segmented_by",
     "share_above",
+    "value_of",
 ]

@@ -211,7 +211,13 @@ class Layout:
         size: int = 1,
     ) -> Counts:
         """Flat counts (size, layout size) of equally long columns, by each row's group."""
-        codes = self.codes(columns)
+        return self.tally(self.codes(columns), groups, size)
+
+    def tally(
+        self, codes: NDArray[np.int64], groups: NDArray[np.int64] | None = None, size: int = 1
+    ) -> Counts:
+        """Flat counts (size, layout size) of rows whose `codes` (rows, axes) are known, by each
+        row's group."""
         if groups is not None:
             codes = codes + (groups * self.size)[:, None]
         flat = np.bincount(codes.ravel(), minlength=size * self.size)

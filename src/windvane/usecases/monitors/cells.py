@@ -1,4 +1,4 @@
-"""The cells that sudden shifts are watched by: of everyone, and of each tenant."""
+"""The cells that sudden shifts are watched by: of everyone, of each tenant, of each segment."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ from windvane.usecases.closed_window import (
     ClosedWindow,
     Counts,
     StateRows,
+    segment_of,
+    segment_subject,
     tenant_of,
     tenant_subject,
 )
@@ -96,11 +98,11 @@ class WholeCell:
 
 @dataclass(frozen=True, eq=False)
 class HeldCell:
-    """A cell in use; ``tenant`` None for everyone's. ``past``: rows that it is compared with;
-    ``changed``: what it learned is to be kept anew. The whole `cell` is read when it is asked
-    for."""
+    """A cell in use, of ``subject``: `EVERYONE`, a tenant or a segment. ``past``: rows that it is
+    compared with; ``changed``: what it learned is to be kept anew. The whole `cell` is read when
+    it is asked for."""
 
-    tenant: str | None
+    subject: str
     layout: Layout
     pending: Pending
     streams: Mapping[str, StreamState]
@@ -114,18 +116,24 @@ class HeldCell:
     changed: bool = False
 
     @classmethod
-    def of(cls, tenant: str | None, layout: Layout, cell: Cell, first: float) -> HeldCell:
+    def of(cls, subject: str, layout: Layout, cell: Cell, first: float) -> HeldCell:
         """A tenant's that begins with a past; its residuals are ranked among everyone's."""
         unranked = Forecast.empty(len(layout.axes), ranked=False).ranks
         own = replace(cell, forecast=replace(cell.forecast, ranks=unranked))
         return cls(
-            tenant, layout, own.pending, own.streams, first, rows_of(layout, own.past),
+            subject, layout, own.pending, own.streams, first, rows_of(layout, own.past),
             lambda: own, changed=True,
         )  # fmt: skip
 
     @property
-    def subject(self) -> str:
-        return EVERYONE if self.tenant is None else tenant_subject(self.tenant)
+    def tenant(self) -> str | None:
+        """The tenant that it is of."""
+        return tenant_of(self.subject)
+
+    @property
+    def segment(self) -> str | None:
+        """The segment that it is of."""
+        return segment_of(self.subject)
 
     @cached_property
     def cell(self) -> Cell:
@@ -138,7 +146,7 @@ class HeldCell:
     @property
     def can_be_off(self) -> bool:
         """Whether enough is known for all of its rows being alike to mean something."""
-        return self.tenant is None or float(self.cell.forecast.seen.max(initial=0.0)) >= _LOOKS
+        return self.subject == EVERYONE or float(self.cell.forecast.seen.max(initial=0.0)) >= _LOOKS
 
     def after(self, cell: Cell, *, changed: bool) -> HeldCell:
         """With the cell that a window left; ``changed``: it learned something."""
@@ -188,14 +196,15 @@ class LearnedCells:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """Of one window: ``everyone``, and the tenants that sent something in it, with their counts.
-    Where a model has one tenant only, everyone's cell is its own."""
+    """Of one window: ``everyone``, and by subject ``parts``: the tenants that sent something in it
+    and the segments that something came of, with their counts. Where a model has one tenant only,
+    everyone's cell is its own."""
 
     learned: LearnedCells
     everyone: HeldCell
     counts: Counts
-    tenants: Mapping[str, HeldCell]
-    tenant_counts: Mapping[str, Counts]
+    parts: Mapping[str, HeldCell]
+    part_counts: Mapping[str, Counts]
 
 
 def counts_by_tenant(window: ClosedWindow) -> dict[str, Counts]:
@@ -209,57 +218,66 @@ def counts_by_tenant(window: ClosedWindow) -> dict[str, Counts]:
 
 
 def load_cells(window: ClosedWindow, rows: StateRows, monitor: str) -> Cells:
-    """What ``monitor`` carries, of everyone and of who sent something."""
+    """What ``monitor`` carries, of everyone, of who sent something and of the segments of it."""
     by_tenant = counts_by_tenant(window)
-    present = {EVERYONE, *(tenant_subject(t) for t in by_tenant)}
+    tenants = {tenant_subject(t): counts for t, counts in by_tenant.items()}
+    segments = {
+        segment_subject(name): counts
+        for name, counts in sorted(window.segments.items())
+        if counts.any()
+    }
+    present = {EVERYONE, *tenants, *segments}
     held = cell_rows({s: r for s, r in rows.items() if s in present})
     learned = LearnedCells(window, monitor)
-    everyone = _load(window, held.get(EVERYONE), None, learned)
+    everyone = _load(window, held.get(EVERYONE), EVERYONE, learned)
+    of_segments = {s: _load(window, held.get(s), s, learned) for s in segments}
     known = {t for s in rows if (t := tenant_of(s)) is not None} | set(by_tenant)
     if everyone.only:
         known.add(everyone.only)
     if len(known) < 2:
-        only = next(iter(known), "")
-        return Cells(learned, replace(everyone, only=only), window.counts, {}, {})
-    tenants = {t: _load(window, held.get(tenant_subject(t)), t, learned) for t in by_tenant}
-    if everyone.only in tenants and tenant_subject(everyone.only) not in held:
-        tenants[everyone.only] = _as_tenant(everyone)
+        everyone = replace(everyone, only=next(iter(known), ""))
+        return Cells(learned, everyone, window.counts, of_segments, segments)
+    of_tenants = {s: _load(window, held.get(s), s, learned) for s in tenants}
+    former = tenant_subject(everyone.only)
+    if former in of_tenants and former not in held:
+        of_tenants[former] = _as_tenant(everyone)
     counts = window.counts
-    fresh = [t for t, h in tenants.items() if h.is_new]
-    if len(fresh) < len(tenants):
-        counts = counts - np.sum([by_tenant[t] for t in fresh], axis=0, dtype=np.int64)
+    fresh = [s for s, h in of_tenants.items() if h.is_new]
+    if len(fresh) < len(of_tenants):
+        counts = counts - np.sum([tenants[s] for s in fresh], axis=0, dtype=np.int64)
     else:  # of new tenants only: they are all there is
-        tenants = {t: replace(h, is_new=False) for t, h in tenants.items()}
-    return Cells(learned, replace(everyone, only=""), counts, tenants, by_tenant)
+        of_tenants = {s: replace(h, is_new=False) for s, h in of_tenants.items()}
+    parts = {**of_tenants, **of_segments}
+    return Cells(learned, replace(everyone, only=""), counts, parts, {**tenants, **segments})
 
 
 def _as_tenant(everyone: HeldCell) -> HeldCell:
     """The cell of who was everyone so far."""
     cell = replace(everyone.cell, streams={})
-    return HeldCell.of(everyone.only, everyone.layout, cell, everyone.first)
+    return HeldCell.of(tenant_subject(everyone.only), everyone.layout, cell, everyone.first)
 
 
 def _load(
-    window: ClosedWindow, row: CellRow | None, tenant: str | None, learned: LearnedCells
+    window: ClosedWindow, row: CellRow | None, subject: str, learned: LearnedCells
 ) -> HeldCell:
     layout, start = window.layout, window.start
+    whole = subject == EVERYONE
     if row is None:
-        cell = _fresh(window, tenant, layout, start)
+        cell = _fresh(window, subject, layout, start)
         return HeldCell(
-            tenant, layout, cell.pending, {}, start, rows_of(layout, cell.past), lambda: cell,
-            is_new=_is_new(window, start, tenant), has_past=tenant is None,
-            changed=tenant is None,
+            subject, layout, cell.pending, {}, start, rows_of(layout, cell.past), lambda: cell,
+            is_new=_is_new(window, start, subject), has_past=whole, changed=whole,
         )  # fmt: skip
     views = window.views
     former = window.layouts.get(row.layout)
     held = HeldCell(
-        tenant, layout, unpack_pending(row.pending), row.streams, row.first, row.past,
-        lambda: _read(window, learned, tenant, row, layout if former is None else former),
+        subject, layout, unpack_pending(row.pending), row.streams, row.first, row.past,
+        lambda: _read(window, learned, subject, row, layout if former is None else former),
         {view: kind for view, kind in row.told.items() if view not in row.accepted},
-        _is_new(window, row.first, tenant), only=row.only,
+        _is_new(window, row.first, subject), only=row.only,
     )  # fmt: skip
     if row.layout != layout.id:
-        fresh = _fresh(window, tenant, layout, start)
+        fresh = _fresh(window, subject, layout, start)
         cell = fresh if former is None else project_cell(held.cell, former, layout, fresh)
         held = held.after(cell, changed=True)
     streams = {s: h for s, h in held.streams.items() if s.rpartition("/")[0] in views}
@@ -268,21 +286,21 @@ def _load(
         names = [name for name, view in views.items() if view in row.accepted]
         held = held.after(accept_change(held.cell, layout, names), changed=True)
     enough = PAST_LOOKS * window.policy.min_rows
-    return replace(held, has_past=tenant is None or held.past >= enough)
+    return replace(held, has_past=whole or held.past >= enough)
 
 
 def _read(
-    window: ClosedWindow, learned: LearnedCells, tenant: str | None, row: CellRow, layout: Layout
+    window: ClosedWindow, learned: LearnedCells, subject: str, row: CellRow, layout: Layout
 ) -> Cell:
-    packed = learned.of(EVERYONE if tenant is None else tenant_subject(tenant))
+    packed = learned.of(subject)
     if packed is None:
-        return _fresh(window, tenant, layout, row.first)
+        return _fresh(window, subject, layout, row.first)
     return unpack_learned(packed, Pending.empty(layout), {})
 
 
-def _fresh(window: ClosedWindow, tenant: str | None, layout: Layout, began: float) -> Cell:
+def _fresh(window: ClosedWindow, subject: str, layout: Layout, began: float) -> Cell:
     """A cell that begins: everyone's with what the training data taught."""
-    if tenant is not None:
+    if subject != EVERYONE:
         empty = Cell.empty(layout, began)
         return replace(empty, forecast=Forecast.empty(len(layout.axes), ranked=False))
     if layout.id != window.layout.id:
@@ -293,10 +311,10 @@ def _fresh(window: ClosedWindow, tenant: str | None, layout: Layout, began: floa
     return Cell.of_past(layout, began, window.baseline.counts)
 
 
-def _is_new(window: ClosedWindow, first: float, tenant: str | None) -> bool:
-    """A tenant that came later than the model's first days, and not long ago: what it sends is
-    no change of what others send."""
-    if tenant is None:
+def _is_new(window: ClosedWindow, first: float, subject: str) -> bool:
+    """A tenant or segment that came later than the model's first days, and not long ago: what comes
+    of it is no change of what others send."""
+    if subject == EVERYONE:
         return False
     learning = window.policy.recent_s * _ESTABLISHED
     late = first >= window.watched_since + learning

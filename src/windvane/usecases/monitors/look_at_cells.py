@@ -1,4 +1,4 @@
-"""One window of the cells of everyone and of each tenant, from counts to verdicts."""
+"""One window of the cells of everyone, tenants and segments, from counts to verdicts."""
 
 from __future__ import annotations
 
@@ -44,14 +44,13 @@ class SeenCell:
 def look_at_cells(
     window: ClosedWindow, cells: Cells, policy: DriftPolicy, seed: int
 ) -> dict[str, SeenCell]:
-    """Everyone's cell and those of the tenants that sent something, by their subject; ``seed``
-    settles ties."""
+    """Everyone's cell and those of tenants and segments that something came of, by their subject;
+    ``seed`` settles ties."""
     how = Watching(
         window.layout, window.views, policy, window.policy.min_rows, window.policy.recent_s
     )
-    counts_of = {h.subject: cells.tenant_counts[t] for t, h in cells.tenants.items()}
-    counts_of[EVERYONE] = cells.counts
-    held_cells = [cells.everyone, *cells.tenants.values()]
+    counts_of = {**cells.part_counts, EVERYONE: cells.counts}
+    held_cells = [cells.everyone, *cells.parts.values()]
     pending = {
         held.subject: gather(held.pending, how.layout, counts_of[held.subject], window.start)
         for held in held_cells
@@ -84,7 +83,7 @@ def _look(
     seed: int,
     everyone: HeldCell | None,
 ) -> SeenCell:
-    """A cell with rows enough: of a tenant, ranked among the residuals of ``everyone``."""
+    """A cell with rows enough: of a part, ranked among the residuals of ``everyone``."""
     ranks = None
     if everyone is not None:
         outages = not held.is_new and held.can_be_off

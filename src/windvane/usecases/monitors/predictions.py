@@ -58,6 +58,7 @@ SHIFT = CauseKind(
         "feed": Join.SAME_ONSET,
         "input_shift": Join.SAME_ONSET,
         "tenant_feed": Join.SAME_ONSET,
+        "segment_feed": Join.SAME_ONSET,
         "new_tenant": Join.SAME_ONSET,
         "errors": Join.SAME_ONSET,
     },

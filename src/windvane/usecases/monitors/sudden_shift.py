@@ -1,9 +1,9 @@
-"""Inputs that changed against their own recent past: of everyone, or of one tenant."""
+"""Inputs that changed against their own recent past: of everyone, a tenant or a segment."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,7 @@ import numpy as np
 
 from windvane.core.alerting import (
     Cause,
-    CauseGroup,
-    CauseKind,
     Finding,
-    Join,
-    Response,
     Severity,
     rank_suspects,
 )
@@ -24,21 +20,22 @@ from windvane.core.drift import (
     DriftFacts,
     DriftPolicy,
     Kind,
-    Part,
     StreamState,
-    blame,
     describe_change,
-    is_mix,
     judge_drift,
     unpack_learned,
     unpack_pending,
 )
 from windvane.core.routing import NO_SAMPLE
+from windvane.core.signature import FeatureType
+from windvane.core.sketch import MOST_SEGMENTS, OTHER, segmented_by, value_of
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import (
     ClosedWindow,
     Counts,
     StateRows,
+    segment_of,
+    segment_subject,
     tenant_of,
     tenant_subject,
 )
@@ -53,58 +50,45 @@ from windvane.usecases.monitors.cells import (
 )
 from windvane.usecases.monitors.drift_table import bands_of, drift_table, material_sizes
 from windvane.usecases.monitors.look_at_cells import SeenCell, look_at_cells
-from windvane.usecases.moves import MARK_SOURCE, STAND_IN, TENANT_STAND_IN
+from windvane.usecases.monitors.whose_shift import (
+    FEED,
+    KINDS,
+    OF_ONE,
+    OF_PARTS,
+    SEGMENT_FEED,
+    SHIFT,
+    TENANT_FEED,
+    alarmed_states,
+    alarmed_streams,
+    whose,
+)
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy
 
 SALT = "sudden_shift"
 _NAMED = 4
-_NEARLY_ALL = 0.9
 _TOTAL = 100.0  # a total fault is suspected before any shift
 _DOUBT = 0.75  # of an alarm's log evidence, with which a source is not called healthy
 _WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by PSI"}
 
-FEED = CauseKind(
-    "feed",
-    CauseGroup.BROKEN_INPUT,
-    "feed-broken.md",
-    moves={
-        Response.LOG: (MARK_SOURCE,),
-        Response.DIGEST: (MARK_SOURCE,),
-        Response.NOTIFY: (MARK_SOURCE,),
-        Response.FALLBACK: (MARK_SOURCE, STAND_IN),
-        Response.ROLLBACK: (MARK_SOURCE, STAND_IN),
-    },
-    joins={"feed": Join.SAME_ONSET},
-)
-TENANT_FEED = CauseKind(
-    "tenant_feed",
-    CauseGroup.TENANT,
-    "tenant-feed-broken.md",
-    moves={Response.FALLBACK: (TENANT_STAND_IN,), Response.ROLLBACK: (TENANT_STAND_IN,)},
-)
-SHIFT = CauseKind("input_shift", CauseGroup.DRIFT, "drift.md", joins={"feed": Join.SAME_SOURCES})
-_OF_TENANTS = "of tenants"
-"""What everyone's alarm is told as where some tenants explain it."""
-_KINDS = {kind.name: kind for kind in (FEED, SHIFT, TENANT_FEED)}
-
 
 class SuddenShift(Monitor):
-    """Values, nulls and total faults of each feature, of everyone and of each tenant.
+    """Values, nulls and total faults of each feature, of everyone, each tenant and each segment.
 
-    A change of some tenants only is theirs: the source is not broken for the others.
+    A change of some tenants only is theirs: the source is not broken for the others. So is one of
+    the rows with some value of a feature that the file declares, where no tenant explains it.
     """
 
     name = "sudden_shift"
     title = "Sudden shifts"
     cause = FEED
-    more_causes = (TENANT_FEED, SHIFT)
+    more_causes = (TENANT_FEED, SEGMENT_FEED, SHIFT)
     closable = False
     acceptable = True
     judge = Judge("drift", DriftFacts, DriftPolicy, lambda f, p, now: judge_drift(f, p, now)[0])
 
     def streams(self, file: ModelFile, tenants: int) -> int:
-        return 3 * len(file.schema) * (1 + tenants)
+        return 3 * len(file.schema) * (1 + tenants + segments_watched(file))
 
     def layouts(self, rows: StateRows) -> Iterable[str]:
         return {str(row["layout"]) for row in rows.values() if "pending" in row}
@@ -117,7 +101,11 @@ class SuddenShift(Monitor):
         seen, findings, told = self._findings(window, seen, policy, cells.learned)
         everyone = seen[EVERYONE]
         out: list[Judged] = []
-        gone = {s: None for s in rows if s != EVERYONE and tenant_of(s) is None}
+        gone = {
+            s: None
+            for s in rows
+            if s != EVERYONE and tenant_of(s) is None and not is_declared(s, window.file)
+        }
         for subject, one in seen.items():
             after = replace(one.after, told=told.get(subject, {}))
             mine = tuple(found for to, found in findings if to == subject)
@@ -150,7 +138,7 @@ class SuddenShift(Monitor):
         out: list[tuple[str, Finding]] = []
         began: dict[tuple[str, str], list[str]] = {}
         for view in _concerned(seen):
-            for subject, now in _whose(window, seen, view, policy, learned).items():
+            for subject, now in whose(window, seen, view, policy, learned).items():
                 before = told[subject].get(view)
                 # What is broken is not mended by being a little less so.
                 kind = FEED.name if (before, now) == (FEED.name, SHIFT.name) else now
@@ -159,11 +147,11 @@ class SuddenShift(Monitor):
                     continue
                 told[subject][view] = kind
                 seen[subject] = _with_alarms_of(seen[subject], seen[EVERYONE], window.views, view)
-                if before not in (None, kind, _OF_TENANTS):
+                if before not in (None, kind, OF_PARTS):
                     out.append((subject, _ended(self.name, seen[subject], view, before, window)))
-                if kind != _OF_TENANTS:
+                if kind != OF_PARTS:
                     # One tenant's change of several sources is one.
-                    of = "" if kind == TENANT_FEED.name else view
+                    of = "" if kind in OF_ONE else view
                     began.setdefault((subject, of), []).append(view)
         for (subject, _), views in began.items():
             kind = told[subject][views[0]]
@@ -179,9 +167,7 @@ class SuddenShift(Monitor):
                 if view in sounding or not one.looked:
                     continue
                 del told[subject][view]
-                if kind == _OF_TENANTS or (
-                    kind == TENANT_FEED.name and TENANT_FEED.name in told[subject].values()
-                ):
+                if kind == OF_PARTS or (kind in OF_ONE and kind in told[subject].values()):
                     continue
                 out.append((subject, _ended(self.name, one, view, kind, window)))
         return seen, out, told
@@ -199,8 +185,9 @@ class SuddenShift(Monitor):
             else unpack_learned(kept[subject], pending, row.streams)
         )
         tenant = tenant_of(found.subject)
+        segment = segment_of(found.subject)
         layout = window.layout
-        before, after = cell.past, _counts_of(window, tenant)
+        before, after = cell.past, _counts_of(window, found.subject)
         suspects = [name for name, _ in finding.suspects]
         kinds = {
             Kind(r["kind"])
@@ -219,6 +206,8 @@ class SuddenShift(Monitor):
         where: dict[str, Any] = {f"features.{suspects[0]}": None} if Kind.NULLS in kinds else {}
         if tenant is not None:
             where["tenant"] = tenant
+        if segment is not None:
+            where |= _rows_of(window.file, segment)
         samples = log.samples(
             window.model, window.file.contract, window.start, window.end, where, 5
         )
@@ -228,6 +217,7 @@ class SuddenShift(Monitor):
             "changes": [describe_change(layout, name, before, after) for name in suspects[:_NAMED]],
             "kinds": sorted(kind.value for kind in kinds),
             "first_window": finding.since,
+            "segment": segment or "",
             "earliest": _earliest(row, window.views, finding),
             "tenants": tenant_shares(layout, suspects[0], mine),
             "histograms": [histogram(layout, name, before, after) for name in suspects[:6]],
@@ -237,22 +227,50 @@ class SuddenShift(Monitor):
 
     def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """What came since the change is what windows are compared with from now on."""
-        of_tenant = cause.kind.name == TENANT_FEED.name
-        subject = tenant_subject(cause.subject) if of_tenant else EVERYONE
+        subject = _subject_of(cause)
         row = cell_rows(rows).get(subject)
         if row is None:
             return {}
-        mine = [v for v in row.told if of_tenant or v == cause.subject]
+        mine = [v for v in row.told if subject != EVERYONE or v == cause.subject]
         accepted = tuple(sorted({*row.accepted, *mine}))
         return {subject: replace(row, accepted=accepted)} if mine else {}
 
     def about(self, subject: str) -> str:
-        tenant = tenant_of(subject)
-        return self.title if tenant is None else f"tenant {tenant}"
+        return _named(subject) or self.title
 
     def about_cause(self, cause: Cause) -> str:
-        of_tenant = cause.kind.name == TENANT_FEED.name
-        return f"{'tenant' if of_tenant else 'source'} {cause.subject}"
+        return _named(_subject_of(cause)) or f"source {cause.subject}"
+
+
+def _subject_of(cause: Cause) -> str:
+    """The subject of the cell that a cause is of."""
+    if cause.kind.name == TENANT_FEED.name:
+        return tenant_subject(cause.subject)
+    return segment_subject(cause.subject) if cause.kind.name == SEGMENT_FEED.name else EVERYONE
+
+
+def _named(subject: str) -> str:
+    """What a tenant or segment is called on a page; "" for everyone."""
+    tenant, segment = tenant_of(subject), segment_of(subject)
+    if tenant is not None:
+        return f"tenant {tenant}"
+    return f"segment {segment}" if segment is not None else ""
+
+
+def segments_watched(file: ModelFile) -> int:
+    """How many segments there are at most: of a feature whose names are not closed, as many as are
+    watched at all."""
+    of = {spec.name: spec for spec in file.schema}
+    return sum(
+        2 + (2 if of[name].type is FeatureType.BOOLEAN else len(of[name].known) or MOST_SEGMENTS)
+        for name in file.segments
+    )
+
+
+def is_declared(subject: str, file: ModelFile) -> bool:
+    """Whether a subject is a segment of a feature that the file declares."""
+    segment = segment_of(subject)
+    return segment is not None and segmented_by(segment, file.segments) != ""
 
 
 def shift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
@@ -263,70 +281,8 @@ def _concerned(seen: Mapping[str, SeenCell]) -> list[str]:
     """Sources of which an alarm opened, or whose change may turn out to be graver or of more."""
     views = {a.view for one in seen.values() for a in one.opened}
     everyone = seen[EVERYONE]
-    views |= {v for v, kind in everyone.held.told.items() if kind in (SHIFT.name, _OF_TENANTS)}
+    views |= {v for v, kind in everyone.held.told.items() if kind in (SHIFT.name, OF_PARTS)}
     return sorted(views)
-
-
-def _whose(
-    window: ClosedWindow,
-    seen: Mapping[str, SeenCell],
-    view: str,
-    policy: DriftPolicy,
-    learned: LearnedCells,
-) -> dict[str, str]:
-    """By the subject of a cell, what its alarms of a source are told as."""
-    everyone = seen[EVERYONE]
-    mine = _alarmed(everyone, window.views, view)
-    tenants = {s: one for s, one in seen.items() if one.held.tenant is not None}
-    sounding = {s for s, one in tenants.items() if _alarmed(one, window.views, view)}
-    streams = list(dict.fromkeys([*mine, *(x for s in sounding for x in _alarmed(
-        tenants[s], window.views, view))]))  # fmt: skip
-    if not streams:
-        return {}
-    if mine and everyone.held.told.get(view) == FEED.name:
-        # What began as everyone's is no tenant's, whose alarm sounds later for being of fewer rows.
-        return {EVERYONE: _grade(everyone, window, view)}
-    learned.read([s for s, one in tenants.items() if one.held.has_past])
-    parts = [
-        Part(s, one.held.pending.waiting + one.counts, one.held.reference, one.held.cell)
-        for s, one in tenants.items()
-        if not one.held.is_new and one.held.has_past
-    ]
-    blamed = blame(window.layout, parts, streams, policy, frozenset(sounding))
-    if blamed:
-        out = {subject: TENANT_FEED.name for subject in blamed if subject in sounding}
-        if mine:
-            out = dict.fromkeys(blamed, TENANT_FEED.name)
-            out[EVERYONE] = _OF_TENANTS
-        return out
-    if not mine:
-        return {}
-    if everyone.held.told.get(view) == _OF_TENANTS:
-        # It took evidence to say that it was some tenants', and takes some to say that it is not.
-        others = [p for p in parts if seen[p.tenant].held.told.get(view) != TENANT_FEED.name]
-        if not others or is_mix(window.layout, others, streams, policy):
-            return {EVERYONE: _OF_TENANTS}
-    known = sum(p.counts.sum() for p in parts)
-    every = (everyone.held.pending.waiting + everyone.counts).sum()
-    if known >= _NEARLY_ALL * every > 0 and is_mix(window.layout, parts, streams, policy):
-        return {EVERYONE: SHIFT.name}
-    return {EVERYONE: _grade(everyone, window, view)}
-
-
-def _alarmed(one: SeenCell, views: Mapping[str, str], view: str) -> list[tuple[str, Kind]]:
-    out: list[tuple[str, Kind]] = []
-    for stream, state in one.after.streams.items():
-        feature, _, kind = stream.rpartition("/")
-        if state.alarmed and views.get(feature) == view:
-            out.append((feature, Kind(kind)))
-    return out
-
-
-def _states(
-    one: SeenCell, views: Mapping[str, str], view: str
-) -> Iterator[tuple[str, Kind, StreamState]]:
-    for feature, kind in _alarmed(one, views, view):
-        yield feature, kind, one.after.streams[f"{feature}/{kind.value}"]
 
 
 def _with_alarms_of(
@@ -334,21 +290,12 @@ def _with_alarms_of(
 ) -> SeenCell:
     """A cell that sounds: a tenant whose change was seen in everyone's rows first has the alarm
     from now on, so that it ends by the tenant's own."""
-    if _alarmed(one, views, view):
+    if alarmed_streams(one, views, view):
         return one
     streams = dict(one.after.streams)
-    for feature, kind, state in _states(everyone, views, view):
+    for feature, kind, state in alarmed_states(everyone, views, view):
         streams[f"{feature}/{kind.value}"] = replace(state, health=0.0, calm=0)
     return replace(one, after=replace(one.after, streams=streams), looked=False)
-
-
-def _grade(one: SeenCell, window: ClosedWindow, view: str) -> str:
-    """Whether the source is broken, or its values moved by less than is worth acting on."""
-    bands = bands_of(window.file)
-    for _, kind, state in _states(one, window.views, view):
-        if kind is not Kind.VALUES or state.size >= bands.investigate:
-            return FEED.name
-    return SHIFT.name
 
 
 def _severity(one: SeenCell, window: ClosedWindow, view: str, kind: str) -> Severity:
@@ -356,14 +303,14 @@ def _severity(one: SeenCell, window: ClosedWindow, view: str, kind: str) -> Seve
         return Severity.LOW
     bands = bands_of(window.file)
     gravest = Severity.MEDIUM
-    for _, of, state in _states(one, window.views, view):
+    for _, of, state in alarmed_states(one, window.views, view):
         if of is Kind.OUTAGE or state.size >= bands.alert:
             gravest = Severity.HIGH
     return gravest
 
 
 def _cause(kind: str, one: SeenCell, view: str) -> Cause:
-    return Cause(_KINDS[kind], view if one.held.tenant is None else one.held.tenant)
+    return Cause(KINDS[kind], one.held.tenant or one.held.segment or view)
 
 
 def _began(
@@ -376,7 +323,7 @@ def _began(
     policy: DriftPolicy,
 ) -> Finding:
     one = seen[subject]
-    states = [found for view in views for found in _states(one, window.views, view)]
+    states = [found for view in views for found in alarmed_states(one, window.views, view)]
     what = {(a.feature, a.kind): a.what for a in (*seen[EVERYONE].opened, *one.opened)}
     since = min(s.since for _, _, s in states if s.since is not None)
     weights: dict[str, float] = {}
@@ -391,15 +338,20 @@ def _began(
     ranked = rank_suspects(list(weights.items()))
     changes = ", ".join(words[name] for name, _ in ranked[:_NAMED])
     more = f" and {len(ranked) - _NAMED} more" if len(ranked) > _NAMED else ""
-    tenant = one.held.tenant
-    of_what = " and ".join(views)
-    whose = f"the {of_what} feed" if tenant is None else f"what tenant {tenant} sends of {of_what}"
+    whose = _whose_input(subject, " and ".join(views))
     title = f"{whose} changed: {changes}{more} since {moment(since)}"
     suspects = tuple((name, sizes[name]) for name, _ in ranked)
     return Finding(
         monitor, _cause(kind, one, views[0]), True, since, title, suspects, tuple(views),
         max((_severity(one, window, view, kind) for view in views), key=lambda s: s.rank),
     )  # fmt: skip
+
+
+def _whose_input(subject: str, of_what: str) -> str:
+    tenant, segment = tenant_of(subject), segment_of(subject)
+    if tenant is not None:
+        return f"what tenant {tenant} sends of {of_what}"
+    return f"{of_what} of {segment}" if segment is not None else f"the {of_what} feed"
 
 
 def _word(feature: str, kind: Kind, state: StreamState, what: str) -> str:
@@ -411,11 +363,11 @@ def _word(feature: str, kind: Kind, state: StreamState, what: str) -> str:
 
 
 def _ended(monitor: str, one: SeenCell, view: str, kind: str, window: ClosedWindow) -> Finding:
-    tenant = one.held.tenant
     began = [
         a.since for a in one.alarms if not a.opened and a.view == view
     ]  # fmt: skip
-    line = f"{view} is healthy again" if tenant is None else f"{tenant} sends as before again"
+    of = one.held.tenant or one.held.segment
+    line = f"{view} is healthy again" if of is None else f"{of} sends as before again"
     return Finding(
         monitor, _cause(kind, one, view), False, min(began, default=window.start), line, (),
         (view,),
@@ -433,8 +385,11 @@ def _earliest(row: CellRow, views: Mapping[str, str], finding: Finding) -> float
     return min(began, default=None)
 
 
-def _counts_of(window: ClosedWindow, tenant: str | None) -> Counts:
-    """The window's own rows, of everyone or of one tenant."""
+def _counts_of(window: ClosedWindow, subject: str) -> Counts:
+    """The window's own rows, of everyone, of one tenant or of one segment."""
+    tenant, segment = tenant_of(subject), segment_of(subject)
+    if segment is not None:
+        return window.segments.get(segment, np.zeros_like(window.counts))
     if tenant is None:
         return window.counts
     total = np.zeros_like(window.counts)
@@ -442,3 +397,18 @@ def _counts_of(window: ClosedWindow, tenant: str | None) -> Counts:
         if key.tenant == tenant and key.arm not in NO_SAMPLE:
             total += sketch.features
     return total
+
+
+def _rows_of(file: ModelFile, segment: str) -> Mapping[str, Any]:
+    """The value that the rows of a segment have in the log; nothing where they have several."""
+    feature = segmented_by(segment, file.segments)
+    kind = next((spec.type for spec in file.schema if spec.name == feature), None)
+    value = value_of(segment, feature)
+    if kind is None or value == OTHER:
+        return {}
+    if kind is FeatureType.CATEGORY:
+        return {f"features.{feature}": value}
+    try:
+        return {f"features.{feature}": float(value)}
+    except ValueError:  # null
+        return {f"features.{feature}": None}

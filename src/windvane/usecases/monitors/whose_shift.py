@@ -1,0 +1,131 @@
+"""Whose a change of inputs is: everyone's, some tenants' or some segments'; and how it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from windvane.core.alerting import CauseGroup, CauseKind, Join, Response
+from windvane.core.drift import DriftPolicy, Kind, Part, StreamState, blame, is_mix
+from windvane.core.sketch import segment_name
+from windvane.usecases.closed_window import ClosedWindow, segment_of, tenant_of
+from windvane.usecases.monitors.cells import EVERYONE, LearnedCells
+from windvane.usecases.monitors.drift_table import bands_of
+from windvane.usecases.monitors.look_at_cells import SeenCell
+from windvane.usecases.moves import MARK_SOURCE, STAND_IN, TENANT_STAND_IN
+
+_NEARLY_ALL = 0.9
+
+FEED = CauseKind(
+    "feed",
+    CauseGroup.BROKEN_INPUT,
+    "feed-broken.md",
+    moves={
+        Response.LOG: (MARK_SOURCE,),
+        Response.DIGEST: (MARK_SOURCE,),
+        Response.NOTIFY: (MARK_SOURCE,),
+        Response.FALLBACK: (MARK_SOURCE, STAND_IN),
+        Response.ROLLBACK: (MARK_SOURCE, STAND_IN),
+    },
+    joins={"feed": Join.SAME_ONSET},
+)
+TENANT_FEED = CauseKind(
+    "tenant_feed",
+    CauseGroup.TENANT,
+    "tenant-feed-broken.md",
+    moves={Response.FALLBACK: (TENANT_STAND_IN,), Response.ROLLBACK: (TENANT_STAND_IN,)},
+)
+SEGMENT_FEED = CauseKind("segment_feed", CauseGroup.BROKEN_INPUT, "segment-feed-broken.md")
+SHIFT = CauseKind("input_shift", CauseGroup.DRIFT, "drift.md", joins={"feed": Join.SAME_SOURCES})
+OF_PARTS = "of tenants"
+"""What everyone's alarm is told as where some tenants or segments explain it."""
+KINDS = {kind.name: kind for kind in (FEED, SHIFT, TENANT_FEED, SEGMENT_FEED)}
+OF_ONE = (TENANT_FEED.name, SEGMENT_FEED.name)
+"""Told of one tenant or segment, whatever its sources."""
+
+
+def whose(
+    window: ClosedWindow,
+    seen: Mapping[str, SeenCell],
+    view: str,
+    policy: DriftPolicy,
+    learned: LearnedCells,
+) -> dict[str, str]:
+    """By the subject of a cell, what its alarms of a source are told as."""
+    everyone = seen[EVERYONE]
+    mine = alarmed_streams(everyone, window.views, view)
+    others = {s: one for s, one in seen.items() if s != EVERYONE}
+    sounding = {s for s, one in others.items() if alarmed_streams(one, window.views, view)}
+    streams = list(dict.fromkeys([*mine, *(x for s in sounding for x in alarmed_streams(
+        others[s], window.views, view))]))  # fmt: skip
+    if not streams:
+        return {}
+    if mine and everyone.held.told.get(view) == FEED.name:
+        # What began as everyone's is no tenant's, whose alarm sounds later for being of fewer rows.
+        return {EVERYONE: grade_of(everyone, window, view)}
+    learned.read([s for s, one in others.items() if one.held.has_past])
+    every = [
+        Part(s, one.held.pending.waiting + one.counts, one.held.reference, one.held.cell)
+        for s, one in others.items()
+        if not one.held.is_new and one.held.has_past
+    ]
+    tenants = [p for p in every if tenant_of(p.name) is not None]
+    told = {s for s, one in seen.items() if one.held.told.get(view) in OF_ONE}
+    partitions = [
+        (tenants, TENANT_FEED.name),
+        *((_of_feature(every, name), SEGMENT_FEED.name) for name in window.file.segments),
+    ]
+    # What was told as some segments' does not become some tenants' for being seen in them later.
+    for parts, kind in sorted(partitions, key=lambda found: _none_told(found[0], told)):
+        blamed = blame(window.layout, parts, streams, policy, frozenset(sounding))
+        if blamed and mine:
+            return {**dict.fromkeys(blamed, kind), EVERYONE: OF_PARTS}
+        if blamed:
+            return {subject: kind for subject in blamed if subject in sounding}
+    if not mine:
+        return {}
+    if everyone.held.told.get(view) == OF_PARTS:
+        # It took evidence to say that it was some tenants', and takes some to say that it is not.
+        mine_told = [parts for parts, _ in partitions if not _none_told(parts, told)]
+        rest = [p for p in (*mine_told, tenants)[0] if p.name not in told]
+        if not rest or is_mix(window.layout, rest, streams, policy):
+            return {EVERYONE: OF_PARTS}
+    known = sum(p.counts.sum() for p in tenants)
+    whole = (everyone.held.pending.waiting + everyone.counts).sum()
+    if known >= _NEARLY_ALL * whole > 0 and is_mix(window.layout, tenants, streams, policy):
+        return {EVERYONE: SHIFT.name}
+    return {EVERYONE: grade_of(everyone, window, view)}
+
+
+def _of_feature(parts: Sequence[Part], feature: str) -> list[Part]:
+    """The segments by one feature: together they are everyone."""
+    mine = segment_name(feature, "")
+    return [p for p in parts if (segment_of(p.name) or "").startswith(mine)]
+
+
+def _none_told(parts: Sequence[Part], told: Collection[str]) -> bool:
+    return not any(p.name in told for p in parts)
+
+
+def alarmed_streams(one: SeenCell, views: Mapping[str, str], view: str) -> list[tuple[str, Kind]]:
+    out: list[tuple[str, Kind]] = []
+    for stream, state in one.after.streams.items():
+        feature, _, kind = stream.rpartition("/")
+        if state.alarmed and views.get(feature) == view:
+            out.append((feature, Kind(kind)))
+    return out
+
+
+def alarmed_states(
+    one: SeenCell, views: Mapping[str, str], view: str
+) -> Iterator[tuple[str, Kind, StreamState]]:
+    for feature, kind in alarmed_streams(one, views, view):
+        yield feature, kind, one.after.streams[f"{feature}/{kind.value}"]
+
+
+def grade_of(one: SeenCell, window: ClosedWindow, view: str) -> str:
+    """Whether the source is broken, or its values moved by less than is worth acting on."""
+    bands = bands_of(window.file)
+    for _, kind, state in alarmed_states(one, window.views, view):
+        if kind is not Kind.VALUES or state.size >= bands.investigate:
+            return FEED.name
+    return SHIFT.name
