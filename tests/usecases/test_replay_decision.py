@@ -20,11 +20,15 @@ from windvane.core.acceptance import (
     judge_candidate,
 )
 from windvane.core.drift import (
+    DependenceFacts,
+    DependencePolicy,
     DriftFacts,
     DriftPolicy,
     Kind,
+    PairReading,
     Reading,
     StreamState,
+    judge_dependence,
     judge_drift,
 )
 from windvane.core.journal import Decision
@@ -37,7 +41,6 @@ from windvane.core.outcomes import (
     LabelFacts,
     LabelFault,
     LabelPolicy,
-    Level,
     OutcomeFacts,
     OutcomePolicy,
     SampledFacts,
@@ -46,7 +49,6 @@ from windvane.core.outcomes import (
     ShareReading,
     Shift,
     ShiftPolicy,
-    ShiftState,
     judge_estimate,
     judge_labels,
     judge_outcomes,
@@ -73,10 +75,12 @@ from windvane.core.slo import (
 from windvane.core.task import Quality
 from windvane.core.verdict import (
     Bet,
+    Level,
     Outcome,
     RateFacts,
     RatePolicy,
     RateState,
+    ShiftState,
     Verdict,
     judge_rate,
 )
@@ -114,6 +118,12 @@ TALLY = st.tuples(COUNT, COUNT).map(lambda two: Tally(two[0], two[0] + two[1]))
 AT = st.none() | st.floats(0, 1e10)
 BURNING = st.builds(Burning, AT, AT, AT, TALLY)
 
+SHIFT_STATE = st.builds(
+    ShiftState,
+    st.builds(Level, st.floats(0, 28), SHARE, SHARE, st.floats(-1, 1), SHARE),
+    st.just(Level()), st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e10),
+    st.booleans(), st.floats(-1, 1), st.floats(0, 49),
+)  # fmt: skip
 CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
     "rate": st.tuples(
         st.builds(
@@ -200,16 +210,25 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
             ).map(tuple),
             st.dictionaries(
                 st.sampled_from([kind.value for kind in Shift]),
-                st.builds(
-                    ShiftState,
-                    st.builds(Level, st.floats(0, 28), SHARE, SHARE, st.floats(-1, 1), SHARE),
-                    st.just(Level()), st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e10),
-                    st.booleans(), st.floats(-1, 1), st.floats(0, 49),
-                ),
+                SHIFT_STATE,
             ),
             st.booleans(),
         ),
         st.builds(ShiftPolicy, st.floats(2, 1e6), st.just({"bias": 0.03})),
+    ),
+    "dependence": st.tuples(
+        st.builds(
+            DependenceFacts, st.floats(0, 1e10), COUNT,
+            st.lists(
+                st.builds(
+                    PairReading, st.sampled_from("ab"), st.sampled_from("cd"), SHARE,
+                    st.floats(0.001, 0.5),
+                ),
+                max_size=3,
+            ).map(tuple),
+            st.dictionaries(st.sampled_from(["a and c", "b and d"]), SHIFT_STATE),
+        ),
+        st.builds(DependencePolicy, st.floats(2, 1e6), st.just(400)),
     ),
     "labels": st.tuples(
         st.builds(
@@ -222,12 +241,7 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
             ).map(tuple),
             st.dictionaries(
                 st.sampled_from([kind.value for kind in LabelFault]),
-                st.builds(
-                    ShiftState,
-                    st.builds(Level, st.floats(0, 28), SHARE, SHARE, st.floats(-1, 1), SHARE),
-                    st.just(Level()), st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e10),
-                    st.booleans(), st.floats(-1, 1), st.floats(0, 49),
-                ),
+                SHIFT_STATE,
             ),
             st.booleans(),
         ),
@@ -255,6 +269,7 @@ JUDGED: dict[str, Any] = {
     "sampled_labels": judge_sampled_labels,
     "labels": lambda facts, policy, now: judge_labels(facts, policy, now)[0],
     "truth_shift": lambda facts, policy, now: judge_shift(facts, policy, now)[0],
+    "dependence": lambda facts, policy, now: judge_dependence(facts, policy, now)[0],
 }
 
 

@@ -12,10 +12,9 @@ from windvane.core.outcomes import (
     LabelFault,
     LabelPolicy,
     ShareReading,
-    ShiftState,
     judge_labels,
 )
-from windvane.core.verdict import Outcome
+from windvane.core.verdict import Outcome, ShiftState
 
 
 class Stream:

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 
 from windvane.core.outcomes import (
     CellFacts,
-    Level,
     Shift,
     ShiftPolicy,
-    ShiftState,
     UnitValues,
     judge_shift,
     log_bet,
@@ -22,7 +20,7 @@ from windvane.core.outcomes import (
     read_over,
 )
 from windvane.core.outcomes.shift import log_evidence
-from windvane.core.verdict import Outcome
+from windvane.core.verdict import Level, Outcome, ShiftState
 
 Floats = NDArray[np.float64]
 MATERIAL: Mapping[str, float] = {Shift.LOSS: 0.01, Shift.BIAS: 0.03, Shift.RATE: 0.05}

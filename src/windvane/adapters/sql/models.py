@@ -28,7 +28,7 @@ _TABLES = 100
 
 # Not its contracts: another model may have one that is the same.
 _OF_A_MODEL = (
-    t.versions, t.deployments, t.routes, t.window_sketches, t.window_verdicts,
+    t.versions, t.deployments, t.routes, t.window_sketches, t.segment_sketches, t.window_verdicts,
     t.monitor_states, t.learned_states, t.judged_windows, t.incidents, t.action_items, t.silences,
     t.quarantine,
     t.tenant_limits,

@@ -27,6 +27,15 @@ from windvane.core.drift.concentration import (
     concentration_reading,
     follow_concentration,
 )
+from windvane.core.drift.dependence import (
+    DependenceFacts,
+    DependencePolicy,
+    PairReading,
+    association,
+    describe_pair,
+    group_bins,
+    judge_dependence,
+)
 from windvane.core.drift.describe import change_sentence, describe_change
 from windvane.core.drift.deviation import Measure, Reference, measure_deviations
 from windvane.core.drift.forecast import Forecast
@@ -71,6 +80,8 @@ __all__ = [
     "Baseline",
     "Cell",
     "Concentration",
+    "DependenceFacts",
+    "DependencePolicy",
     "DriftFacts",
     "DriftPolicy",
     "EffectSizes",
@@ -79,6 +90,7 @@ __all__ = [
     "Look",
     "Measure",
     "NullStretch",
+    "PairReading",
     "Part",
     "Pending",
     "Reading",
@@ -88,6 +100,7 @@ __all__ = [
     "Watching",
     "accept_change",
     "alarm_threshold",
+    "association",
     "axis_index",
     "baseline_readings",
     "begin_past",
@@ -99,13 +112,16 @@ __all__ = [
     "concentration_reading",
     "decimate",
     "describe_change",
+    "describe_pair",
     "effect_sizes",
     "find_null_stretch",
     "follow_concentration",
     "gather",
+    "group_bins",
     "is_due",
     "is_mix",
     "js_divergence",
+    "judge_dependence",
     "judge_drift",
     "kl_divergence",
     "ks_distance",

@@ -8,15 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from windvane.core.outcomes.shift import (
-    LEAST_BLOCKS,
     UNUSUAL,
     DetectorStep,
-    ShiftState,
     advance,
     log_rise,
     missing_evidence,
 )
-from windvane.core.verdict import Outcome, Verdict
+from windvane.core.verdict import LEAST_BLOCKS, Outcome, ShiftState, Verdict
 
 _CLUSTERED = 10.0  # so many rows share their fate: a batch of labels is late as one
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from windvane.core.alerting import CANARY, CauseKind
 from windvane.usecases.monitors.base import Judge, Judged, Monitor
+from windvane.usecases.monitors.dependence import Dependence
 from windvane.usecases.monitors.errors import Errors
 from windvane.usecases.monitors.estimates import Estimates
 from windvane.usecases.monitors.fallbacks import Fallbacks
@@ -28,6 +29,7 @@ MONITORS: tuple[Monitor, ...] = (
     Predictions(),
     Fallbacks(),
     TrainingDrift(),
+    Dependence(),
     Outcomes(),
     Estimates(),
     TruthShift(),

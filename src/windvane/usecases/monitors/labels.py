@@ -15,13 +15,12 @@ from windvane.core.outcomes import (
     LabelFault,
     LabelPolicy,
     ShareReading,
-    ShiftState,
     delay_curve,
     is_bad,
     judge_labels,
     sentence_of,
 )
-from windvane.core.verdict import Outcome, Verdict
+from windvane.core.verdict import Outcome, ShiftState, Verdict
 from windvane.ports.event_log import EventLog, LabelDelays, LogTooSlow, OutcomeCounts
 from windvane.usecases.closed_window import ClosedWindow, StateRows, tenant_of, tenant_subject
 from windvane.usecases.count_outcomes import arrive_within_s

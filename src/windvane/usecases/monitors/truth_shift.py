@@ -14,11 +14,9 @@ from windvane.core.outcomes import (
     LEAST_UNITS,
     CellFacts,
     LabelCohort,
-    Level,
     Reading,
     Shift,
     ShiftPolicy,
-    ShiftState,
     delay_curve,
     judge_shift,
     read_cell,
@@ -26,7 +24,7 @@ from windvane.core.outcomes import (
     strength,
 )
 from windvane.core.task import Task, make_task
-from windvane.core.verdict import Outcome, Verdict
+from windvane.core.verdict import Level, Outcome, ShiftState, Verdict
 from windvane.ports.event_log import EventLog, LogTooSlow
 from windvane.usecases.answer_cells import OTHERS, AnswerCell, answer_cells
 from windvane.usecases.closed_window import ClosedWindow, StateRows, tenant_of, tenant_subject

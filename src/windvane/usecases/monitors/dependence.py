@@ -1,0 +1,270 @@
+"""Features that no longer go together as they did: rows that are joined wrongly, for one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Join, Severity
+from windvane.core.drift import (
+    DependenceFacts,
+    DependencePolicy,
+    PairReading,
+    association,
+    describe_pair,
+    group_bins,
+    judge_dependence,
+)
+from windvane.core.signature import FeatureType
+from windvane.core.sketch import NumericAxis
+from windvane.core.verdict import ShiftState
+from windvane.ports.event_log import EventLog
+from windvane.usecases.closed_window import ClosedWindow, StateRows
+from windvane.usecases.gather_evidence import sample_requests
+from windvane.usecases.monitors.base import (
+    NO_SUBJECT,
+    AlarmState,
+    Judge,
+    Judged,
+    Monitor,
+    moment,
+    read_row,
+)
+from windvane.usecases.read_model_file import ModelFile
+
+DEPENDENCE = CauseKind(
+    "dependence",
+    CauseGroup.BROKEN_INPUT,
+    "wrong-join.md",
+    joins={
+        "feed": Join.SAME_ONSET,
+        "tenant_feed": Join.SAME_ONSET,
+        "segment_feed": Join.SAME_ONSET,
+        "input_shift": Join.SAME_ONSET,
+        "new_tenant": Join.SAME_ONSET,
+    },
+)
+LOOKS = 28
+"""In one ``drift_over``: of its default, every six hours."""
+MOST_PAIRS = 32
+_MOST_OF_ONE = 2  # pairs that a feature is in
+_MOST_FEATURES = 60
+_LEAST_ASSOCIATION = 0.1
+_PIECES, _ROWS_A_PIECE = 20, 100
+_LEAST_ROWS = 400
+_WITHIN_S = 10.0
+_NAMED = 3
+_FITTING = (FeatureType.NUMBER, FeatureType.INTEGER, FeatureType.BOOLEAN, FeatureType.CATEGORY)
+Groups = Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class PairsRow:
+    """The ``pairs`` that are watched and their detectors; where the next block begins and until
+    when was asked for it (s); since when the incident is open (s), None where none is."""
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    kinds: Mapping[str, ShiftState] = field(default_factory=dict[str, ShiftState])
+    next: float = 0.0
+    asked: float = 0.0
+    since: float | None = None
+
+    @property
+    def alarmed(self) -> bool:
+        return self.since is not None
+
+
+class Dependence(Monitor):
+    """The association of pairs of features, in rows sampled from the log, against its own earlier
+    level. The pairs are those that went together most in the first block, those of two sources
+    first: rows that are joined wrongly leave each source as it was."""
+
+    name = "dependence"
+    title = "Features together"
+    cause = DEPENDENCE
+    judge = Judge(
+        "dependence",
+        DependenceFacts,
+        DependencePolicy,
+        lambda f, p, now: judge_dependence(f, p, now)[0],
+    )
+    slow = True
+    acceptable = True
+
+    def streams(self, file: ModelFile, tenants: int) -> int:
+        del tenants
+        fitting = min(len(_features(file)), _MOST_FEATURES)
+        return min(MOST_PAIRS, fitting * (fitting - 1) // 2)
+
+    def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
+        block_s = window.policy.drift_over_s / LOOKS
+        until = math.floor(window.end / block_s) * block_s
+        held = read_row(rows, PairsRow)
+        start = held.next or math.ceil(window.watched_since / block_s) * block_s
+        if until <= max(start, held.asked) or len(_features(window.file)) < 2:
+            return []
+        start = max(start, until - LOOKS * block_s)
+        groups = _sample(window, log, start, until)
+        found = len(next(iter(groups.values()), ()))
+        policy = DependencePolicy(window.policy.slow_alarm_at * LOOKS, _LEAST_ROWS)
+        pairs = held.pairs
+        if not pairs and found >= policy.least_rows:
+            pairs = choose_pairs(window.file, groups)
+        facts = DependenceFacts(start, found, _readings(pairs, groups), held.kinds)
+        verdict, after = judge_dependence(facts, policy, window.end)
+        enough = found >= policy.least_rows
+        row = replace(held, pairs=pairs, kinds=after, next=until if enough else start, asked=until)
+        row, findings = self._findings(window, facts, row)
+        return [
+            Judged(
+                NO_SUBJECT, facts, policy, verdict, findings, {NO_SUBJECT: row},
+                _detail(window.file, facts, row),
+            )
+        ]  # fmt: skip
+
+    def _findings(
+        self, window: ClosedWindow, facts: DependenceFacts, row: PairsRow
+    ) -> tuple[PairsRow, tuple[Finding, ...]]:
+        cause = Cause(DEPENDENCE, window.model)
+        sounding = {pair: state for pair, state in row.kinds.items() if state.alarmed}
+        if sounding and row.since is None:
+            since = min(state.since for state in sounding.values())
+            worst = [r for r in facts.readings if r.pair in sounding]
+            worst.sort(key=lambda r: (-abs(sounding[r.pair].fault), r.pair))
+            said = "; ".join(describe_pair(r, facts.before[r.pair]) for r in worst[:_NAMED])
+            more = f"; and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
+            line = f"features no longer go together as before: {said}{more}, since {moment(since)}"
+            finding = Finding(
+                self.name, cause, True, since, line, _suspects(worst, sounding),
+                tuple(sorted(_sources(window.file, worst))), Severity.MEDIUM,
+            )  # fmt: skip
+            return replace(row, since=since), (finding,)
+        if not sounding and row.since is not None:
+            line = "features go together as before again"
+            finding = Finding(self.name, cause, False, row.since, line)
+            return replace(row, since=None), (finding,)
+        return row, ()
+
+    def evidence(
+        self, window: ClosedWindow, found: Judged, finding: Finding, log: EventLog
+    ) -> Mapping[str, Any]:
+        samples = log.samples(window.model, window.file.contract, finding.since, window.end, {}, 5)
+        return {
+            "first_window": finding.since,
+            "suspects": [{"feature": n, "size": round(size, 4)} for n, size in finding.suspects],
+            "samples": sample_requests(samples),
+            **found.detail,
+        }
+
+    def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        del cause
+        row = read_row(rows, PairsRow)
+        kinds = {pair: state.anew() for pair, state in row.kinds.items()}
+        return {NO_SUBJECT: replace(row, kinds=kinds, since=None)}
+
+    def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        """What goes together, and how, is learned anew."""
+        del cause
+        row = read_row(rows, PairsRow)
+        return {NO_SUBJECT: replace(row, pairs=(), kinds={}, since=None)}
+
+
+def _features(file: ModelFile) -> list[str]:
+    return [spec.name for spec in file.schema if spec.type in _FITTING][:_MOST_FEATURES]
+
+
+def _sample(window: ClosedWindow, log: EventLog, start: float, end: float) -> Groups:
+    """The first rows of each of some equal pieces of the time [start, end) (s), as groups by
+    feature (rows,)."""
+    names = _features(window.file)
+    values: dict[str, list[Any]] = {name: [] for name in names}
+    piece_s = (end - start) / _PIECES
+    for i in range(_PIECES):
+        found = log.rows(
+            "predictions", window.model, window.file.contract,
+            start + i * piece_s, start + (i + 1) * piece_s,
+            tenant="", after=None, limit=_ROWS_A_PIECE, within_s=_WITHIN_S,
+        )  # fmt: skip
+        for _, row in found:
+            for name in names:
+                values[name].append(row["features"].get(name))
+    layout, counts = window.layout, window.baseline.counts
+    out: dict[str, NDArray[np.int64]] = {}
+    for name, column in values.items():
+        if name not in layout.names:
+            continue
+        axis = layout.axes[layout.names.index(name)]
+        numeric = isinstance(axis, NumericAxis)
+        of_bin = group_bins(layout.part(counts, name), ordered=numeric)
+        out[name] = of_bin[axis.codes(column)]
+    return out
+
+
+def choose_pairs(file: ModelFile, groups: Groups) -> tuple[tuple[str, str], ...]:
+    """The pairs that go together most, those of two sources before all others, no feature in more
+    than a few."""
+    views = {spec.name: spec.view for spec in file.schema}
+    found: list[tuple[bool, float, str, str]] = []
+    for a, b in combinations(groups, 2):
+        value = association(groups[a], groups[b])
+        if value is not None and value >= _LEAST_ASSOCIATION:
+            found.append((views[a] == views[b], -value, a, b))
+    used: dict[str, int] = {}
+    out: list[tuple[str, str]] = []
+    for _, _, a, b in sorted(found):
+        if max(used.get(a, 0), used.get(b, 0)) < _MOST_OF_ONE and len(out) < MOST_PAIRS:
+            out.append((a, b))
+            used |= {name: used.get(name, 0) + 1 for name in (a, b)}
+    return tuple(out)
+
+
+def _readings(pairs: Sequence[tuple[str, str]], groups: Groups) -> tuple[PairReading, ...]:
+    out: list[PairReading] = []
+    for a, b in pairs:
+        if a not in groups or b not in groups:
+            continue
+        value = association(groups[a], groups[b])
+        if value is not None:
+            rows = int(((groups[a] >= 0) & (groups[b] >= 0)).sum())
+            out.append(PairReading(a, b, round(value, 6), round(1.0 / math.sqrt(rows), 6)))
+    return tuple(out)
+
+
+def _suspects(
+    worst: Sequence[PairReading], states: Mapping[str, ShiftState]
+) -> tuple[tuple[str, float], ...]:
+    sizes: dict[str, float] = {}
+    for r in worst:
+        for name in (r.first, r.second):
+            sizes[name] = max(sizes.get(name, 0.0), abs(states[r.pair].fault))
+    return tuple(sizes.items())
+
+
+def _sources(file: ModelFile, worst: Sequence[PairReading]) -> set[str]:
+    views = {spec.name: spec.view for spec in file.schema}
+    return {views[name] for r in worst for name in (r.first, r.second) if name in views}
+
+
+def _detail(file: ModelFile, facts: DependenceFacts, row: PairsRow) -> Mapping[str, Any]:
+    watched = {name for pair in row.pairs for name in pair}
+    return {
+        "rows": facts.rows,
+        "block": facts.block,
+        "pairs": [
+            {
+                "first": r.first,
+                "second": r.second,
+                "association": r.value,
+                "usual": round(row.kinds[r.pair].level.mean, 4) if r.pair in row.kinds else None,
+                "alarmed": r.pair in row.kinds and row.kinds[r.pair].alarmed,
+            }
+            for r in facts.readings
+        ],
+        "not_watched": [name for name in _features(file) if name not in watched],
+    }
