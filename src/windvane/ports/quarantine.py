@@ -62,7 +62,8 @@ class CountName(StrEnum):
 
     ``QUARANTINED`` and ``NOT_HELD`` (beyond the bounds) by the item's kind and reason,
     ``LATE_EVENTS`` by model, ``SPOOL_LOST_BYTES`` in all. ``DECISIONS`` by model and action,
-    ``RETENTION_ROWS`` (rolled up, emptied or removed by age) by kind.
+    ``RETENTION_ROWS`` (rolled up, emptied or removed by age) by kind, ``WATCHING`` (milliseconds of
+    CPU) by monitor.
     """
 
     QUARANTINED = "quarantined"
@@ -71,6 +72,7 @@ class CountName(StrEnum):
     SPOOL_LOST_BYTES = "spool_lost_bytes"
     DECISIONS = "decisions"
     RETENTION_ROWS = "retention_rows"
+    WATCHING = "watching_cpu_milliseconds"
 
 
 @dataclass(frozen=True, slots=True)

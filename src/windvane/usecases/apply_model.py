@@ -31,6 +31,7 @@ def apply_model(
             if before is not None:
                 _check_growth(tx, before, file)
         _check_cascade(tx, file)
+        _check_switched_off(tx, file)
         tx.put_model(ModelRecord(file.model, text, clock.now()))
         file_is_read_again(tx, file.model)
         if (judged := tx.progress([file.model]).get(file.model)) is not None:
@@ -63,6 +64,16 @@ def _readable(text: str) -> ModelFile | None:
         return read_model_file(text)
     except BadModelFile:
         return None
+
+
+def _check_switched_off(tx: Tx, file: ModelFile) -> None:
+    """What a monitor found would stay open for ever once it no longer looks. Raises
+    BadModelFile."""
+    for incident in tx.open_incidents(file.model):
+        of = {member.partition("/")[0] for member in incident.members}
+        for name in sorted(of.intersection(file.watch.off)):
+            message = f"watch.off: {name} has an open incident, {incident.id}"
+            raise BadModelFile(message, hint="close it first, or leave the monitor on until then")
 
 
 def _check_cascade(tx: Tx, file: ModelFile) -> None:

@@ -112,6 +112,7 @@ def check_model_file(file: ModelFile) -> None:
     _check_numbers(file)
     check_slo(file.slo)
     check_segments(file)
+    _check_off(file)
     _check_cascade(file)
     for view, features in file.features.items():
         for name, feature in features.items():
@@ -192,6 +193,20 @@ def _check_numbers(file: ModelFile) -> None:
 def _is_name(word: str) -> bool:
     """What a person can read on one line, and a client write in a header of a table."""
     return bool(word) and word == word.strip() and word.isprintable() and len(word) <= _LONGEST_NAME
+
+
+def _check_off(file: ModelFile) -> None:
+    if not file.watch.off:
+        return
+    from windvane.usecases.monitors import MONITORS  # which read files themselves
+
+    known = [monitor.name for monitor in MONITORS]
+    for i, name in enumerate(file.watch.off):
+        if name not in known:
+            message = f"watch.off[{i}]: {name[:80]!r} is no monitor"
+            raise BadModelFile(message, hint=did_you_mean(name, known))
+        if name in file.watch.off[:i]:
+            raise BadModelFile(f"watch.off[{i}]: {name!r} is there twice", hint="name it once")
 
 
 def _check_words(file: ModelFile) -> None:

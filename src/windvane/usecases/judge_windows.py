@@ -15,6 +15,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Tx, WindowVerdict
 from windvane.ports.event_log import EventLog
 from windvane.ports.judging import LearnedState, MonitorState, Progress
+from windvane.ports.quarantine import Counted, CountName
 from windvane.usecases.closed_window import ClosedWindow
 from windvane.usecases.leases import Shards
 from windvane.usecases.load_windows import (
@@ -29,6 +30,7 @@ from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S, missing_spools, recorded_until
 from windvane.usecases.respond import DecidedBefore, Found, open_causes, respond
 from windvane.usecases.set_aside import failed_file, failed_window
+from windvane.usecases.watch_budget import WatchBudget
 
 _log = logging.getLogger(__name__)
 # Onsets in so many windows of each other are one.
@@ -38,11 +40,15 @@ NOT_LOADED = "window"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Seen:
-    """A window with what every monitor said of it; ``failed`` could not say anything."""
+    """A window with what every monitor said of it; ``failed`` could not say anything, ``waiting``
+    did not look, with why, by monitor; ``dropped``: what monitors that were switched off carried,
+    by monitor and subject."""
 
     due: DueWindow
     judged: tuple[tuple[Monitor, Judged], ...]
     failed: Mapping[str, str]
+    waiting: Mapping[str, str]
+    dropped: tuple[tuple[str, str], ...]
 
     @property
     def window(self) -> ClosedWindow:
@@ -61,14 +67,16 @@ def judge_windows(
     models: Sequence[str],
     cache: WindowCache,
     expire_after_s: float = EXPIRE_AFTER_S,
+    budget: WatchBudget | None = None,
 ) -> int:
     """Judge the next closed window of each of ``models``; how many there were.
 
     A model's findings, moves, new state and verdicts commit in one transaction under the
     leases of its shard; windows without findings share one. A window that another steward judged
     meanwhile is left as it was. A spool that nobody saw for ``expire_after_s`` seconds keeps no
-    window open. Raises LeaseLost.
+    window open. ``budget`` says which monitors wait. Raises LeaseLost.
     """
+    budget = WatchBudget() if budget is None else budget
     with store.read() as tx:
         checkpoints, wall = tx.checkpoints(), clock.wall()
         recorded = recorded_until(checkpoints, wall, expire_after_s)
@@ -76,7 +84,8 @@ def judge_windows(
         loaded = load_windows(
             tx, models, cache, recorded, complete=complete, learned=learned_from(store)
         )
-    seen = [_judge(due, log) for due in loaded.windows]
+    seen = [_judge(due, log, budget) for due in loaded.windows]
+    spent = {Counted(CountName.WATCHING, name): ms for name, ms in budget.take_spent().items()}
     quiet = [one for one in seen if not one.findings]
     if quiet or loaded.waiting or loaded.failed:
         named = [*(one.window.model for one in quiet), *(p.model for p in loaded.waiting)]
@@ -86,6 +95,7 @@ def judge_windows(
             _record(tx, quiet)
             _wait(tx, loaded)
             _set_aside(tx, loaded, clock.now())
+            tx.add_counts(spent)
     for one in seen:
         if not one.findings:
             continue
@@ -100,19 +110,30 @@ def judge_windows(
     return len(seen)
 
 
-def _judge(due: DueWindow, log: EventLog) -> _Seen:
+def _judge(due: DueWindow, log: EventLog, budget: WatchBudget) -> _Seen:
     """What each monitor says. One that fails says ERROR, keeps what it carries and stops no
-    other: whatever came before and after is judged."""
+    other: whatever came before and after is judged. One that waits keeps it, too."""
     judged: list[tuple[Monitor, Judged]] = []
     failed: dict[str, str] = {}
+    waiting: dict[str, str] = {}
+    dropped: list[tuple[str, str]] = []
+    file = due.window.file
     for monitor in MONITORS:
+        rows = due.states.get(monitor.name, {})
+        if monitor.name in file.watch.off:
+            dropped += [(monitor.name, subject) for subject in rows]
+            continue
+        why = budget.waits(monitor, file)
+        if why:
+            waiting[monitor.name] = why
+            continue
         try:
-            rows = due.states.get(monitor.name, {})
-            judged += [(monitor, one) for one in monitor.look(due.window, rows, log)]
+            with budget.looking(monitor):
+                judged += [(monitor, one) for one in monitor.look(due.window, rows, log)]
         except Exception as error:
             _log.exception("monitor %s of model %s failed", monitor.name, due.window.model)
             failed[monitor.name] = f"{type(error).__name__}: {error}"
-    return _Seen(due, tuple(judged), failed)
+    return _Seen(due, tuple(judged), failed, waiting, tuple(dropped))
 
 
 def _act(store: ControlStore, log: EventLog, clock: Clock, shards: Shards, seen: _Seen) -> None:
@@ -184,6 +205,7 @@ def _write(tx: Tx, seen: Sequence[_Seen]) -> None:
                 LearnedState(model, monitor.name, subject, packed)
                 for subject, packed in judged.learned.items()
             ]
+        gone += [(model, monitor, subject) for monitor, subject in one.dropped]
         failed = one.failed.items()
         tx.add_quarantined([failed_window(one.window, n, "WIN-102", why) for n, why in failed])
     tx.put_monitor_states(states)
@@ -240,5 +262,12 @@ def _rows(seen: _Seen) -> list[WindowVerdict]:
             f"the window could not be judged: {why}", {},
         )
         for name, why in seen.failed.items()
+    ]  # fmt: skip
+    rows += [
+        WindowVerdict(
+            window.model, window.start, name, "", Outcome.HOLD, "WIN-104",
+            f"not looked at: {why}", {},
+        )
+        for name, why in seen.waiting.items()
     ]  # fmt: skip
     return rows

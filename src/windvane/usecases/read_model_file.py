@@ -150,7 +150,8 @@ BY_TENANT = "tenant"
 
 class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is watched, how closely, and what is done by cause; ``segments`` are features whose
-    values are watched each by itself, as tenants always are."""
+    values are watched each by itself, as tenants always are; ``off``: monitors that do not look
+    at this model."""
 
     window: str = "60s"
     grace: str = "0s"
@@ -165,6 +166,7 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     material: dict[str, float] = {}
     bands: Bands = Bands()
     segments: list[str] = []
+    off: list[str] = []
     outcomes: dict[str, Any] = {}
     respond: dict[CauseGroup, Response | list[Response]] = {}
 

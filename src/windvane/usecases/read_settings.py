@@ -224,6 +224,13 @@ class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     access: Days = 400.0
 
 
+class Watching(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What watching may cost: seconds of CPU in an hour of one steward, 0 for as many as it
+    takes."""
+
+    cpu_s_per_hour: Annotated[float, msgspec.Meta(ge=0.0, le=360_000.0)] = 1_800.0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where things lie and how often they are looked at.
 
@@ -256,6 +263,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log_commit_every_s: Annotated[float, msgspec.Meta(ge=0.0, le=3_600.0)] = 60.0
     log_commit_bytes: Bytes = 64 << 20
     steward_every_s: Seconds = 0.5
+    watching: Watching = Watching()
     lease_s: Seconds = 10.0
     sync_every_s: Seconds = 1.0
     max_body_bytes: Bytes = 1 << 20

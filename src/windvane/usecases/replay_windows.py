@@ -112,6 +112,9 @@ class Replay:
         for monitor in self.monitors:
             if monitor.name in self.left_out:
                 continue
+            if monitor.name in window.file.watch.off:
+                self._leave_out(monitor.name, "the model's file switched it off")
+                continue
             try:
                 judged = list(monitor.look(window, self.rows(monitor.name), self.log))
             except NeedsLog:

@@ -23,6 +23,7 @@ _OF_RECORDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     CountName.RETENTION_ROWS: (
         ("kind",), "Rows that were rolled up, emptied or removed because of their age",
     ),
+    CountName.WATCHING: (("monitor",), "CPU time that monitors used, in milliseconds"),
 }  # fmt: skip
 
 

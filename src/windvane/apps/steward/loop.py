@@ -33,6 +33,7 @@ from windvane.usecases.recorded_until import (
 )
 from windvane.usecases.roll_back_offline import record_pending
 from windvane.usecases.send_digest import DigestPlan, queue_digests
+from windvane.usecases.watch_budget import WatchBudget
 
 _log = logging.getLogger(__name__)
 _WINDOWS_A_TURN = 20
@@ -71,6 +72,7 @@ class Steward:
         background: Callable[[Callable[[], None]], None] = at_once,
         digests: Sequence[DigestPlan] = (),
         console_url: str = "",
+        watch_budget: WatchBudget | None = None,
     ) -> None:
         self._holder = holder
         self._store = store
@@ -89,6 +91,7 @@ class Steward:
         self._log_tidy_at = 0.0
         self._expire_after_s = expire_after_s
         self._cache = WindowCache()
+        self._watch_budget = watch_budget or WatchBudget()
         self._expired: tuple[str, ...] = ()
         self._tidy_at = 0.0
         self._feed_at = 0.0
@@ -248,7 +251,7 @@ class Steward:
         try:
             return judge_windows(
                 self._store, self._log, self._clock, self._shards, models, self._cache,
-                self._expire_after_s,
+                self._expire_after_s, self._watch_budget,
             )  # fmt: skip
         except LeaseLost:
             raise

@@ -31,6 +31,7 @@ from windvane.usecases.notify_people import Outlets
 from windvane.usecases.office_hours import make_office_hours
 from windvane.usecases.read_settings import Channel, Settings, find_settings
 from windvane.usecases.send_digest import DigestPlan
+from windvane.usecases.watch_budget import WatchBudget
 
 
 class LazyMirror:
@@ -121,4 +122,5 @@ def steward(
             for d in given.digests
         ],
         console_url=given.console_url,
+        watch_budget=WatchBudget(given.watching.cpu_s_per_hour or None),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from windvane.core.alerting import CANARY, CauseKind
-from windvane.usecases.monitors.base import Judge, Judged, Monitor
+from windvane.usecases.monitors.base import Importance, Judge, Judged, Monitor
 from windvane.usecases.monitors.dependence import Dependence
 from windvane.usecases.monitors.errors import Errors
 from windvane.usecases.monitors.estimates import Estimates
@@ -62,14 +62,16 @@ def watch_policy(
     file: ModelFile, *, models: int, tenants: int, monitors: Sequence[Monitor] = MONITORS
 ) -> WindowPolicy:
     """A model's policy where the installation has so many models and tenants: all streams of all
-    monitors share the one budget of false alarms."""
-    fast = sum(m.streams(file, tenants) for m in monitors if not m.slow)
-    slow = sum(m.streams(file, tenants) for m in monitors if m.slow)
+    monitors share the one budget of false alarms, but for those that the file switched off."""
+    on = [m for m in monitors if m.name not in file.watch.off]
+    fast = sum(m.streams(file, tenants) for m in on if not m.slow)
+    slow = sum(m.streams(file, tenants) for m in on if m.slow)
     return window_policy(file, streams=models * fast, slow_streams=models * slow)
 
 
 __all__ = [
     "MONITORS",
+    "Importance",
     "Judge",
     "Judged",
     "Monitor",

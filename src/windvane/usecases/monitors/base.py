@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,16 @@ class Judge:
     facts: type[Any]
     policy: type[Any]
     run: Callable[[Any, Any, float], Verdict]
+
+
+class Importance(enum.IntEnum):
+    """Which monitors wait first when watching costs more than it may: those that cost much and see
+    little harm early, before those that people are paged for. ALWAYS never wait: they read what
+    is counted already."""
+
+    FIRST_TO_WAIT = 0
+    USUAL = 1
+    ALWAYS = 2
 
 
 class AlarmState(Protocol):
@@ -66,7 +77,8 @@ class Monitor(ABC):
     reference and its runbook.
 
     ``name`` is its key in the store, ``title`` what a page calls it, ``cause`` what it finds and
-    ``more_causes`` what else, ``judge`` who judges, ``slow`` whether it looks once in
+    ``more_causes`` what else, ``judge`` who judges, ``importance`` whether it waits when watching
+    costs too much, ``slow`` whether it looks once in
     ``drift_over`` and not in each window, ``closable`` whether a person may close its incidents
     while it still finds something, ``acceptable`` whether a person may accept what it finds as
     the new normal (then it has ``accept``).
@@ -77,6 +89,7 @@ class Monitor(ABC):
     cause: ClassVar[CauseKind]
     more_causes: ClassVar[tuple[CauseKind, ...]] = ()
     judge: ClassVar[Judge]
+    importance: ClassVar[Importance] = Importance.USUAL
     slow: ClassVar[bool] = False
     closable: ClassVar[bool] = True
     acceptable: ClassVar[bool] = False

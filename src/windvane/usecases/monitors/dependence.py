@@ -30,6 +30,7 @@ from windvane.usecases.gather_evidence import sample_requests
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
     AlarmState,
+    Importance,
     Judge,
     Judged,
     Monitor,
@@ -87,6 +88,7 @@ class Dependence(Monitor):
 
     name = "dependence"
     title = "Features together"
+    importance = Importance.FIRST_TO_WAIT
     cause = DEPENDENCE
     judge = Judge(
         "dependence",

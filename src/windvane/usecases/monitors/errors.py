@@ -15,6 +15,7 @@ from windvane.usecases.gather_evidence import sample_requests
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
     AlarmState,
+    Importance,
     Judged,
     Monitor,
     read_row,
@@ -49,6 +50,7 @@ class Errors(Monitor):
 
     name = "errors"
     title = "Errors"
+    importance = Importance.ALWAYS
     cause = ERRORS
     more_causes = (TENANT_ERRORS,)
     judge = RATE

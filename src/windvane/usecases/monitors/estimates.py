@@ -23,7 +23,7 @@ from windvane.usecases.calibrate_answers import answers_axis, check_segments
 from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
 from windvane.usecases.count_outcomes import arrive_within_s
 from windvane.usecases.measure_quality import ALPHA
-from windvane.usecases.monitors.base import NO_SUBJECT, Judge, Judged, Monitor, read_row
+from windvane.usecases.monitors.base import NO_SUBJECT, Importance, Judge, Judged, Monitor, read_row
 from windvane.usecases.monitors.outcomes import OUTCOMES, scored_span
 from windvane.usecases.monitors.spans import due_since
 from windvane.usecases.read_model_file import ModelFile, as_duration
@@ -57,6 +57,7 @@ class Estimates(Monitor):
 
     name = "estimates"
     title = "Estimated quality"
+    importance = Importance.FIRST_TO_WAIT
     cause = OUTCOMES
     judge = Judge("estimates", EstimateFacts, EstimatePolicy, judge_estimate)
     slow = True

@@ -10,7 +10,14 @@ from windvane.core.verdict import RateFacts, RatePolicy, RateState
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, StateRows
 from windvane.usecases.gather_evidence import sample_requests
-from windvane.usecases.monitors.base import AlarmState, Judged, Monitor, read_row, read_rows
+from windvane.usecases.monitors.base import (
+    AlarmState,
+    Importance,
+    Judged,
+    Monitor,
+    read_row,
+    read_rows,
+)
 from windvane.usecases.monitors.rates import RATE, judge_one_rate
 from windvane.usecases.read_model_file import ModelFile, parse_share
 
@@ -23,6 +30,7 @@ class Refusals(Monitor):
 
     name = "refusals"
     title = "Refused requests"
+    importance = Importance.ALWAYS
     cause = TENANT
     judge = RATE
 

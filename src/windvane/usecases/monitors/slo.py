@@ -28,7 +28,7 @@ from windvane.core.slo import (
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, StateRows
 from windvane.usecases.gather_evidence import sample_requests
-from windvane.usecases.monitors.base import AlarmState, Judge, Judged, Monitor, moment
+from windvane.usecases.monitors.base import AlarmState, Importance, Judge, Judged, Monitor, moment
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.slo_policy import (
     RULES,
@@ -56,6 +56,7 @@ class Slo(Monitor):
 
     name = "slo"
     title = "Service level"
+    importance = Importance.ALWAYS
     cause = SLO
     more_causes = (SLO_TICKET,)
     judge = Judge("slo", SloFacts, SloPolicy, lambda f, p, now: judge_slo(f, p, now)[0])

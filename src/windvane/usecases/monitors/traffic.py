@@ -28,6 +28,7 @@ from windvane.usecases.closed_window import ClosedWindow, StateRows, tenant_of, 
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
     AlarmState,
+    Importance,
     Judge,
     Judged,
     Monitor,
@@ -92,6 +93,7 @@ class Traffic(Monitor):
 
     name = "traffic"
     title = "Traffic"
+    importance = Importance.ALWAYS
     cause = NO_TRAFFIC
     more_causes = (TENANT_SILENT, NEW_TENANT)
     judge = Judge(
