@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.routing import CASCADED, HURRIED, SELECTED, SELECTED_CHALLENGER, Arm
-from windvane.core.sketch import LATENCY_EDGES_US, NO_AXES, TRAFFIC, Sketch
+from windvane.core.sketch import LATENCY_EDGES_US, NO_AXES, TRAFFIC, Layout, Sketch
 from windvane.inference.imported import IMPORTED
 from windvane.ports.control_store import UnitSeen, WindowKey
 from windvane.ports.events import (
@@ -42,6 +42,7 @@ def count_events(
                 found = _at(gathered, (*place, route.routed, _counted_as(route)))
                 found.rows.values.append(event.features)
                 found.rows.outputs.append(event.outputs)
+                found.rows.times.append(event.ts)
                 _add_request(found, event, route)
                 _add_route(found, route)
             case Predicted():
@@ -50,6 +51,7 @@ def count_events(
                     found = _at(gathered, (*place, route.routed, _counted_as(route)))
                     found.rows.values.append(rows.values[i])
                     found.rows.outputs.append(rows.outputs[i])
+                    found.rows.times.append(event.ts)
                     if not i:
                         _add_request(found, event, route)
                     _add_route(found, route)
@@ -66,17 +68,20 @@ def _count(
 ) -> dict[WindowKey, Sketch]:
     """Count the rows of all windows of a contract and a layout at once."""
     out: dict[WindowKey, Sketch] = {}
+    layouts: dict[str, Layout] = {}
     alike: dict[tuple[str, str], list[tuple[_Place, _WindowRows]]] = {}
     for place, held in gathered.items():
         model, _, _, contract, version, _ = place
-        layout = known.version_layouts[model, version] if version else NO_AXES
+        layout = known.counted_on(model, version) if version else NO_AXES
+        layouts[layout.id] = layout
         alike.setdefault((contract, layout.id), []).append((place, held))
     for (contract_id, layout_id), mine in alike.items():
-        layout = known.layouts[layout_id]
+        layout = layouts[layout_id]
         contract, task = known.contracts[contract_id]
         rows = Rows(
             [values for _, held in mine for values in held.rows.values],
             [outputs for _, held in mine for outputs in held.rows.outputs],
+            [time for _, held in mine for time in held.rows.times],
         )
         counts = np.zeros((len(mine), layout.size), np.int64)
         if len(rows) and layout.size:

@@ -13,6 +13,7 @@ from windvane.core.signature import FeatureSpec, FeatureType, RowPacker, kind_of
 from windvane.core.sketch import Axis, CategoryAxis, Layout, NumericAxis
 from windvane.core.task import Contract, Task, is_output_axis
 from windvane.ports.events import Predicted, column_values
+from windvane.usecases.derived_axes import derived_columns
 
 Counts = NDArray[np.int64]
 _COARSE = 0.2
@@ -23,10 +24,12 @@ _NUMERIC = {
 
 @dataclass(slots=True)
 class Rows:
-    """Rows of one contract: values by its features' order, outputs by its task's."""
+    """Rows of one contract: values by its features' order, outputs by its task's. ``times`` (s) of
+    their requests, where what is counted depends on these."""
 
     values: list[Sequence[Any]] = field(default_factory=list[Sequence[Any]])
     outputs: list[Sequence[Any]] = field(default_factory=list[Sequence[Any]])
+    times: list[float] = field(default_factory=list[float])
 
     def __len__(self) -> int:
         return len(self.values)
@@ -64,6 +67,7 @@ def count_rows(
     arrays = output_arrays(rows.outputs)
     for name, column in task.streams(arrays).items():
         columns[name] = column if own is None else _only(column, own)
+    columns |= derived_columns(contract.features, rows.values, rows.times, wanted)
     for name in wanted - columns.keys():
         axis = name.partition("@")[0]  # an output, on the bins of another version
         columns[name] = columns[axis] if axis in columns else [None] * len(rows)

@@ -16,10 +16,11 @@ from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import ControlStore, Deployment, KeyRecord, Tx, WindowKey
 from windvane.ports.judging import MonitorState, Progress
 from windvane.usecases.closed_window import ClosedWindow, Counts, Learned, StateRows, tenant_of
+from windvane.usecases.gather_ages import gather_ages
 from windvane.usecases.gather_answers import TrainedAnswers, gather_answers
 from windvane.usecases.monitors import MONITORS, watch_policy
 from windvane.usecases.monitors.sudden_shift import SuddenShift
-from windvane.usecases.project_sketches import project_sketches
+from windvane.usecases.project_sketches import as_registered, project_sketches
 from windvane.usecases.read_model_file import ModelFile, read_model_file
 from windvane.usecases.window_policy import WindowPolicy
 
@@ -230,15 +231,19 @@ def load_window(
     }
     sketches = tuple(project_sketches(tx, layout, found))
     counts = _merge(layout, [sketch for key, sketch in sketches if key.arm not in NO_SAMPLE])
+
+    def layout_of(name: str) -> Layout:
+        return _layout(tx, name, cache)
+
     answers = gather_answers(
-        found,
-        lambda name: _layout(tx, name, cache),
+        as_registered(found, layout_of),
+        layout_of,
         lambda version: _trained(tx, live.model, version, cache),
     )
     return ClosedWindow(
         file, policy, live, layout, champion.baseline, start, sketches, counts,
         progress.began, complete, _keyless(keys, start), layouts, champion.holdout,
-        champion.calibration, answers,
+        champion.calibration, answers, gather_ages(found, layout_of),
     )  # fmt: skip
 
 

@@ -144,6 +144,16 @@ class Bands(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alert: float = 0.25
 
 
+class Fresh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How old the rows of a view may be: the datetime feature ``time`` of it says when the source
+    observed a row, ``within`` how long ago that may be, and ``allowed`` which share of the rows
+    may be older."""
+
+    time: str
+    within: str
+    allowed: str = "5%"
+
+
 class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is watched, how closely, and what is done by cause."""
 
@@ -159,6 +169,7 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     latency: str = "100ms"
     material: dict[str, float] = {}
     bands: Bands = Bands()
+    fresh: dict[str, Fresh] = {}
     outcomes: dict[str, Any] = {}
     respond: dict[CauseGroup, Response | list[Response]] = {}
 

@@ -9,6 +9,7 @@ from windvane.usecases.monitors.base import Judge, Judged, Monitor
 from windvane.usecases.monitors.errors import Errors
 from windvane.usecases.monitors.estimates import Estimates
 from windvane.usecases.monitors.fallbacks import Fallbacks
+from windvane.usecases.monitors.freshness import Freshness
 from windvane.usecases.monitors.labels import Labels
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.predictions import Predictions
@@ -23,6 +24,7 @@ from windvane.usecases.window_policy import WindowPolicy, window_policy
 
 MONITORS: tuple[Monitor, ...] = (
     SuddenShift(),
+    Freshness(),
     Refusals(),
     Errors(),
     Predictions(),
