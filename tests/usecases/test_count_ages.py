@@ -13,7 +13,7 @@ from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import WindowKey
 from windvane.ports.events import Predicted, RouteTaken
 from windvane.usecases.apply_model import apply_model
-from windvane.usecases.gather_ages import Ages, gather_ages
+from windvane.usecases.gather_derived import Ages, Derived, gather_derived
 from windvane.usecases.publish_routing import routing_effects
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -50,6 +50,10 @@ def sketches(recording: RecorderHarness) -> list[tuple[WindowKey, Sketch]]:
 
 
 def ages(recording: RecorderHarness) -> Ages:
+    return counted_beside(recording).ages
+
+
+def counted_beside(recording: RecorderHarness) -> Derived:
     layouts: dict[str, Layout] = {}
 
     def layout_of(name: str) -> Layout:
@@ -58,7 +62,7 @@ def ages(recording: RecorderHarness) -> Ages:
                 layouts[name] = tx.layout(name)
         return layouts[name]
 
-    return gather_ages(sketches(recording), layout_of)
+    return gather_derived(sketches(recording), layout_of)
 
 
 def test_a_file_that_asks_later_is_followed_for_versions_of_before(
@@ -136,3 +140,18 @@ def test_an_event_of_a_contract_without_the_time_says_nothing_of_it(
     recording.start().step()
     found = ages(recording)["seen#age"]["AA"]
     assert (found.known, found.unknown) == (0, 1)
+
+
+def test_fingerprints_of_a_view_are_counted_where_the_file_asks(
+    recording: RecorderHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(recording, ASKED.replace("  fresh:", "  repeats: [weather]\n  fresh:"), monkeypatch)
+    at = START + 1.0
+    alike = [predicted(f"a{i}", at + i, values=[float(i), "dl", 60.0, at]) for i in range(5)]
+    other = predicted("b", at, tenant="UA", values=[1.0, "dl", 61.0, at])
+    empty = predicted("c", at, values=[1.0, "dl", None, None])
+    recording.write([*alike, other, empty])
+    recording.start().step()
+    found = counted_beside(recording).fingerprints["weather#fingerprint"]
+    assert sorted(found[found > 0].tolist()) == [1, 1, 5]
+    assert found[0] == 1

@@ -1,6 +1,8 @@
-"""Whether what a model's file declares of the freshness of its views can be judged."""
+"""Whether what a model's file asks of the freshness of its views can be judged."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 from windvane.core.errors import did_you_mean
 from windvane.core.freshness import LONGEST_AGE_S, SHORTEST_AGE_S
@@ -26,6 +28,13 @@ def check_fresh(file: ModelFile) -> None:
             raise BadModelFile(f"watch.fresh: there is no view {view[:80]!r}", hint=hint)
         _check_time(f"watch.fresh.{view}.time", file, view, asked.time)
         _check_limits(f"watch.fresh.{view}", asked)
+    for view, times in Counter(file.watch.repeats).items():
+        if view not in file.features:
+            hint = did_you_mean(view, file.features)
+            raise BadModelFile(f"watch.repeats: there is no view {view[:80]!r}", hint=hint)
+        if times > 1:
+            message = f"watch.repeats: {view[:80]!r} is there {times} times"
+            raise BadModelFile(message, hint="name it once")
 
 
 def _check_time(field: str, file: ModelFile, view: str, name: str) -> None:

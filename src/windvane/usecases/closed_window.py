@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift import Baseline
-from windvane.core.freshness import AgeHistogram
 from windvane.core.outcomes import Calibration
 from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import Deployment, WindowKey
 from windvane.usecases.count_rows import views_of
-from windvane.usecases.gather_ages import Ages
 from windvane.usecases.gather_answers import Answers
+from windvane.usecases.gather_derived import Derived
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy
 
@@ -55,9 +54,9 @@ class ClosedWindow:
     spool is missing whose events may belong to it, so what is not there did not happen.
     ``keyless`` are tenants that had keys, all of which are revoked or have expired. ``holdout`` are
     the champion's own metrics on rows that it did not learn from, ``calibration`` what those say of
-    each bin of its answers. ``answers``: what each version answered, by arm. ``ages``: how old rows
-    were, by axis and tenant. ``learned`` gives what a monitor put beside its rows (see `Judged`),
-    of subjects that have something.
+    each bin of its answers. ``answers``: what each version answered, by arm. ``derived``: what was
+    counted beside versions' layouts. ``learned`` gives what a monitor put beside its rows (see
+    `Judged`), of subjects that have something.
     """
 
     file: ModelFile
@@ -75,7 +74,7 @@ class ClosedWindow:
     holdout: Mapping[str, float] = field(default_factory=dict[str, float])
     calibration: Calibration | None = None
     answers: tuple[Answers, ...] = ()
-    ages: Ages = field(default_factory=dict[str, Mapping[str, AgeHistogram]])
+    derived: Derived = field(default_factory=Derived)
     learned: Learned = _nothing
 
     @property

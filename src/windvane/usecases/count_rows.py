@@ -16,6 +16,7 @@ from windvane.ports.events import Predicted, column_values
 from windvane.usecases.derived_axes import derived_columns
 
 Counts = NDArray[np.int64]
+ValueColumn = NDArray[np.float64] | Sequence[Any]
 _COARSE = 0.2
 _NUMERIC = {
     FeatureType.NUMBER, FeatureType.INTEGER, FeatureType.BOOLEAN, FeatureType.DATETIME,
@@ -63,11 +64,12 @@ def count_rows(
     """(size, layout size): each row in the bins of its group. The outputs of rows that are not the
     version's ``own`` (rows,) are counted as null: what answered in its place says nothing of it."""
     wanted = set(layout.names)
-    columns = feature_columns(contract.features, rows.values, wanted)
+    held = value_columns(contract.features, rows.values) if len(rows) else []
+    columns = feature_columns(contract.features, held, wanted) if held else {}
     arrays = output_arrays(rows.outputs)
     for name, column in task.streams(arrays).items():
         columns[name] = column if own is None else _only(column, own)
-    columns |= derived_columns(contract.features, rows.values, rows.times, wanted)
+    columns |= derived_columns(contract.features, held, rows.times, wanted)
     for name in wanted - columns.keys():
         axis = name.partition("@")[0]  # an output, on the bins of another version
         columns[name] = columns[axis] if axis in columns else [None] * len(rows)
@@ -82,16 +84,30 @@ def _only(column: Any, own: NDArray[np.bool_]) -> Any:
     return np.where(own, column, np.nan)
 
 
-def feature_columns(
-    features: Sequence[FeatureSpec], values: Sequence[Sequence[Any]], wanted: set[str]
-) -> dict[str, Any]:
-    """What is counted of each feature, by axis: the value, or its summaries."""
+def value_columns(
+    features: Sequence[FeatureSpec], values: Sequence[Sequence[Any]]
+) -> list[ValueColumn]:
+    """What rows hold of each feature: an array of numbers, NaN for null, else its values."""
     if all(spec.type in _NUMERIC for spec in features):
         matrix = RowPacker(len(features))(values)
-        return {spec.name: matrix[:, i] for i, spec in enumerate(features)}
+        return [matrix[:, i] for i in range(len(features))]
+    return [
+        np.array(column, np.float64) if spec.type in _NUMERIC else column
+        for spec, column in zip(features, zip(*values, strict=True), strict=True)
+    ]
+
+
+def feature_columns(
+    features: Sequence[FeatureSpec], columns: Sequence[ValueColumn], wanted: set[str]
+) -> dict[str, Any]:
+    """What is counted of each feature, by axis: the value, or its summaries."""
     out: dict[str, Any] = {}
-    for spec, column in zip(features, zip(*values, strict=True), strict=True):
-        out |= summarised(spec, column, wanted)
+    for spec, column in zip(features, columns, strict=True):
+        out |= (
+            {spec.name: column}
+            if isinstance(column, np.ndarray)
+            else summarised(spec, column, wanted)
+        )
     return out
 
 

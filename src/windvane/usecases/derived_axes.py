@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from windvane.core.freshness import age_axis
-from windvane.core.signature import FeatureSpec, FeatureType, summary_name
+from windvane.core.freshness import age_axis, fingerprint_axis
+from windvane.core.signature import FeatureSpec, FeatureType, fingerprints, summary_name
 from windvane.core.sketch import Axis
 from windvane.usecases.read_model_file import ModelFile, parse_duration
 
-AGE = "age"
-_DERIVED = frozenset({AGE})
+AGE, FINGERPRINT = "age", "fingerprint"
+_DERIVED = frozenset({AGE, FINGERPRINT})
 
 
 def age_name(feature: str) -> str:
@@ -26,9 +27,15 @@ def age_name(feature: str) -> str:
     return summary_name(feature, AGE)
 
 
-def is_derived(axis: str) -> bool:
-    """Whether an axis of this name is beside a version's layout, and no part of it."""
-    return axis.rpartition("#")[2] in _DERIVED
+def fingerprint_name(view: str) -> str:
+    """The axis of the fingerprints of what a ``view`` serves."""
+    return summary_name(view, FINGERPRINT)
+
+
+def derived_kind(axis: str) -> str:
+    """What an axis of this name counts beside a version's layout; "" where it is part of it."""
+    kind = axis.rpartition("#")[2]
+    return kind if kind in _DERIVED else ""
 
 
 def derived_axes(file: ModelFile) -> tuple[Axis, ...]:
@@ -37,19 +44,26 @@ def derived_axes(file: ModelFile) -> tuple[Axis, ...]:
     for view in file.features:
         if (asked := file.watch.fresh.get(view)) is not None:
             limits.setdefault(asked.time, []).append(parse_duration(asked.within))
-    return tuple(age_axis(age_name(feature), held) for feature, held in limits.items())
+    ages = [age_axis(age_name(feature), held) for feature, held in limits.items()]
+    repeats = [fingerprint_axis(fingerprint_name(view)) for view in file.watch.repeats]
+    return (*ages, *repeats)
 
 
 def derived_columns(
     features: Sequence[FeatureSpec],
-    values: Sequence[Sequence[Any]],
+    columns: Sequence[NDArray[np.float64] | Sequence[Any]],
     times: Sequence[float],
     wanted: Set[str],
 ) -> Mapping[str, Any]:
-    """Of those ``wanted``, the columns by axis; ``times`` (s) are those of the rows' requests."""
+    """Of those ``wanted``, the columns by axis, made of the features' ``columns`` (arrays of
+    numbers, else values); ``times`` (s) are those of the rows' requests."""
     out: dict[str, Any] = {}
-    for i, spec in enumerate(features):
+    views: dict[str, list[NDArray[np.float64] | Sequence[Any]]] = {}
+    for spec, column in zip(features, columns, strict=True):
+        views.setdefault(spec.view, []).append(column)
         if spec.type is FeatureType.DATETIME and (name := age_name(spec.name)) in wanted:
-            observed = np.array([row[i] for row in values], np.float64)  # None is not a number
-            out[name] = np.asarray(times, np.float64) - observed
+            out[name] = np.asarray(times, np.float64) - np.asarray(column, np.float64)
+    for view, held in views.items():
+        if (name := fingerprint_name(view)) in wanted:
+            out[name] = fingerprints(held, len(held[0]))
     return out

@@ -16,8 +16,8 @@ from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import ControlStore, Deployment, KeyRecord, Tx, WindowKey
 from windvane.ports.judging import MonitorState, Progress
 from windvane.usecases.closed_window import ClosedWindow, Counts, Learned, StateRows, tenant_of
-from windvane.usecases.gather_ages import gather_ages
 from windvane.usecases.gather_answers import TrainedAnswers, gather_answers
+from windvane.usecases.gather_derived import gather_derived
 from windvane.usecases.monitors import MONITORS, watch_policy
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.project_sketches import as_registered, project_sketches
@@ -243,7 +243,7 @@ def load_window(
     return ClosedWindow(
         file, policy, live, layout, champion.baseline, start, sketches, counts,
         progress.began, complete, _keyless(keys, start), layouts, champion.holdout,
-        champion.calibration, answers, gather_ages(found, layout_of),
+        champion.calibration, answers, gather_derived(found, layout_of),
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import Tx, WindowKey
-from windvane.usecases.derived_axes import is_derived
+from windvane.usecases.derived_axes import derived_kind
 
 
 def project_sketches(
@@ -39,7 +39,7 @@ def as_registered(
     for key, sketch in found:
         if sketch.layout_id not in onto:
             held = layout_of(sketch.layout_id)
-            own = tuple(axis for axis in held.axes if not is_derived(axis.name))
+            own = tuple(axis for axis in held.axes if not derived_kind(axis.name))
             onto[sketch.layout_id] = (held, held if len(own) == len(held.axes) else Layout(own))
         held, own = onto[sketch.layout_id]
         if own is held:

@@ -170,6 +170,7 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     material: dict[str, float] = {}
     bands: Bands = Bands()
     fresh: dict[str, Fresh] = {}
+    repeats: list[str] = []
     outcomes: dict[str, Any] = {}
     respond: dict[CauseGroup, Response | list[Response]] = {}
 

@@ -14,6 +14,7 @@ from windvane.usecases.monitors.labels import Labels
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.predictions import Predictions
 from windvane.usecases.monitors.refusals import Refusals
+from windvane.usecases.monitors.repeats import Repeats
 from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.traffic import Traffic
@@ -25,6 +26,7 @@ from windvane.usecases.window_policy import WindowPolicy, window_policy
 MONITORS: tuple[Monitor, ...] = (
     SuddenShift(),
     Freshness(),
+    Repeats(),
     Refusals(),
     Errors(),
     Predictions(),

@@ -97,7 +97,7 @@ class Freshness(Monitor):
         policy = FreshnessPolicy(
             parse_duration(asked.within), parse_share(asked.allowed), window.policy.alarm_at, CODES
         )
-        ages = window.ages.get(age_name(asked.time), {})
+        ages = window.derived.ages.get(age_name(asked.time), {})
         of_tenants = {t: before for s, before in held.items() if (t := _tenant_of(s, view))}
 
         def judge(tenant: str, counts: TenantCounts, before: RateState) -> Judged:
