@@ -177,10 +177,12 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the service promises ``over`` a span that moves: the share of rows that get their
-    answer (``availability``), and by quantile the time that answers take at most (``latency``)."""
+    answer (``availability``), by quantile the time that answers take at most (``latency``), and by
+    view the share of rows that are as fresh as ``watch.fresh`` has it (``freshness``)."""
 
     availability: str = ""
     latency: dict[str, str] = {}
+    freshness: dict[str, str] = {}
     over: str = "30d"
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from usecases.harness import FILE, START, WINDOW_S, Harness
+from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import CELSIUS, only, outcomes, play, verdicts
 
+from windvane.ports.judging import MonitorState
 from windvane.usecases.monitors import watch_policy
-from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.read_model_file import ModelFile, read_model_file
+from windvane.usecases.read_objectives import read_objectives
 from windvane.usecases.replay_decision import replay_decision
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
@@ -144,6 +146,45 @@ def test_a_file_applied_within_a_window_leaves_a_versions_answers_as_they_are(
     said = verdicts(declared, "fallbacks")[-1]
     assert said.detail["rows"] == 60
     assert verdicts(declared, "freshness")[-1].detail["rows"] == 40
+
+
+def test_an_objective_of_freshness_burns_with_rows_older_than_declared(harness: Harness) -> None:
+    """Under what the monitor allows: the objective asks for more."""
+    harness.clock.at += 1
+    harness.apply(
+        DECLARED.replace("within: 2h", "within: 2h, allowed: 40%")
+        + "slo: {freshness: {weather: 99%}, over: 1d}\n"
+    )
+    play(harness, [FRESH] * 3)
+    (reading,) = read_objectives(read(harness), states(harness))
+    assert (reading.objective.title, reading.seen.bad) == ("freshness weather within 2h", 0)
+    some: dict[str, Any] = {"ages": {"AA": [*[3 * H] * 9, 600.0], "UA": [*[-H] * 9, 600.0]}}
+    play(harness, [some] * 6, first=3)
+    assert causes(harness) == ["slo:freshness weather"]
+    incident = only(harness, "slo:freshness weather")
+    assert incident.title.startswith("freshness weather within 2h: 99% wanted, burns ")
+    assert incident.evidence["tenants"] == [
+        {"tenant": "AA", "bad": 9, "events": 30}, {"tenant": "UA", "bad": 9, "events": 30},
+    ]  # fmt: skip
+    (reading,) = read_objectives(read(harness), states(harness))
+    assert (reading.seen.bad, reading.seen.total) == (6 * 18, 9 * 60)
+    harness.clock.at += 1
+    harness.apply(
+        DECLARED.replace("within: 2h", "within: 4h") + "slo: {freshness: {weather: 99%}}\n"
+    )
+    play(harness, [FRESH], first=9)
+    (reading,) = read_objectives(read(harness), states(harness))
+    assert reading.seen.total == 60, "another limit begins anew"
+
+
+def read(harness: Harness) -> ModelFile:
+    with harness.store.read() as tx:
+        return read_model_file(tx.model(MODEL).text)
+
+
+def states(harness: Harness) -> list[MonitorState]:
+    with harness.store.read() as tx:
+        return list(tx.monitor_states([MODEL]))
 
 
 def test_each_view_of_everyone_and_of_each_tenant_counts_in_the_budget() -> None:
