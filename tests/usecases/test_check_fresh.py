@@ -14,11 +14,13 @@ features:
   plan: {size: {type: number}}
 watch:
   fresh: {weather: {time: seen, within: 2h}}
+  repeats: [weather]
 """
 
 
 def test_a_declared_view_has_one_axis_with_an_edge_at_its_limit() -> None:
-    (axis,) = derived_axes(read_model_file(FILE))
+    axis, prints = derived_axes(read_model_file(FILE))
+    assert prints.name == "weather#fingerprint"
     assert axis.name == "seen#age"
     assert 7_200.0 in axis.edges  # pyright: ignore[reportAttributeAccessIssue]
     assert derived_axes(read_model_file(FILE.partition("watch")[0])) == ()
@@ -37,12 +39,18 @@ def test_a_declared_view_has_one_axis_with_an_edge_at_its_limit() -> None:
         ("2h", "2h, allowed: 0%", "allowed must be between 0% and 100%", ""),
         ("2h", "2h, allowed: few", "'few' is not a share", "for example 5%"),
         ("temp: {", "seen#age: {type: number}, temp: {", "seen#age is a feature, too", "rename"),
+        (
+            "temp: {type: number}",
+            "weather#fingerprint: {type: number}",
+            "weather#fingerprint is a feature, too",
+            "rename",
+        ),
         ("within", "withn", "withn", "within"),
     ],
 )
 def test_what_cannot_be_judged_is_refused(good: str, bad: str, message: str, advice: str) -> None:
     with pytest.raises(BadModelFile) as caught:
         read_model_file(FILE.replace(good, bad))
-    assert "watch.fresh" in caught.value.message
+    assert "watch." in caught.value.message
     assert message in caught.value.message
     assert advice in caught.value.advice

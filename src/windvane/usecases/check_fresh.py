@@ -7,7 +7,7 @@ from collections import Counter
 from windvane.core.errors import did_you_mean
 from windvane.core.freshness import LONGEST_AGE_S, SHORTEST_AGE_S
 from windvane.core.signature import FeatureType
-from windvane.usecases.derived_axes import age_name
+from windvane.usecases.derived_axes import age_name, fingerprint_name
 from windvane.usecases.read_model_file import (
     BadModelFile,
     Fresh,
@@ -35,6 +35,7 @@ def check_fresh(file: ModelFile) -> None:
         if times > 1:
             message = f"watch.repeats: {view[:80]!r} is there {times} times"
             raise BadModelFile(message, hint="name it once")
+        _check_axis("watch.repeats", file, fingerprint_name(view))
 
 
 def _check_time(field: str, file: ModelFile, view: str, name: str) -> None:
@@ -46,9 +47,13 @@ def _check_time(field: str, file: ModelFile, view: str, name: str) -> None:
     if name not in times:
         hint = f"one of {', '.join(times)}" if times else "`type: datetime` says when it was seen"
         raise BadModelFile(f"{field}: {name} is a {features[name].type}, no datetime", hint=hint)
-    taken = age_name(name)
-    if any(taken in held for held in file.features.values()):
-        raise BadModelFile(f"{field}: {taken} is a feature, too", hint="rename that feature")
+    _check_axis(field, file, age_name(name))
+
+
+def _check_axis(field: str, file: ModelFile, name: str) -> None:
+    """An axis has its feature's name, and one that is derived a name that no feature has."""
+    if any(name in features for features in file.features.values()):
+        raise BadModelFile(f"{field}: {name} is a feature, too", hint="rename that feature")
 
 
 def _check_limits(field: str, asked: Fresh) -> None:
