@@ -264,6 +264,7 @@ class Harness:
         of all that follow."""
         sketches: dict[WindowKey, Sketch] = {}
         start = START + WINDOW_S * index
+        layout = self.layout if ages is None else self.counted_on
         given = columns(rows, seed + index, **shape)
         groups = np.arange(rows) % len(TENANTS)
         counts = self.layout.count(given, groups, len(TENANTS))
@@ -275,20 +276,18 @@ class Harness:
             told = {"rows": n, "requests": n, "execution_errors": bad, "fell_back": other}
             traffic = np.array([told.get(name, 0) for name in TRAFFIC], np.int64)
             key = WindowKey(MODEL, start, version, arm, tenant, "r1")
-            layout, mine = self.counted_on, counts[i]
+            mine = counts[i]
             if ages is not None:
                 held = [*ages[tenant], *[ages[tenant][-1]] * n][:n]
                 beside = Layout(layout.axes[len(self.layout.axes) :])
                 mine = np.append(mine, beside.count(dict.fromkeys(beside.names, held)))
-            else:
-                layout = self.layout
             sketches[key] = Sketch(layout.id, mine, traffic, empty.latency)
         for tenant, n in (refused or {}).items():
             traffic = np.array([n if name == "refused" else 0 for name in TRAFFIC], np.int64)
             key = WindowKey(MODEL, start, "", "", tenant, "r1")
             sketches[key] = Sketch(self.layout.id, empty.features, traffic, empty.latency)
         with self.store.begin() as tx:
-            tx.put_layout(self.counted_on)
+            tx.put_layout(layout)
             tx.add_sketches(sketches)
             if checkpoint:
                 tx.set_checkpoint(Checkpoint("m/w0", 0, start + WINDOW_S))
