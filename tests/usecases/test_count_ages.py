@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import WindowKey
 from windvane.ports.events import Predicted, RouteTaken
 from windvane.usecases.apply_model import apply_model
+from windvane.usecases.count_rows import fit_layout
 from windvane.usecases.gather_derived import Ages, Derived, gather_derived
 from windvane.usecases.publish_routing import routing_effects
+from windvane.usecases.read_model_file import read_model_file
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
@@ -155,3 +158,14 @@ def test_fingerprints_of_a_view_are_counted_where_the_file_asks(
     found = counted_beside(recording).fingerprints["weather#fingerprint"]
     assert sorted(found[found > 0].tolist()) == [1, 1, 5]
     assert found[0] == 1
+
+
+def test_the_time_of_observation_is_no_feature_that_may_drift() -> None:
+    """Whatever is served is later than training: it would be a change from the first window on."""
+    file = read_model_file(ASKED)
+    columns: dict[str, Sequence[Any]] = {"temp": [1.0, 2.0], "seen": [START - 1.0, START - 2.0]}
+    without = fit_layout(file.contract, columns, (), None, file.clocks)
+    assert without.names == ("temp",)
+    before = fit_layout(file.contract, columns, (), None)
+    assert before.names == ("temp", "seen")
+    assert fit_layout(file.contract, columns, (), before, file.clocks).names == ("temp",)

@@ -140,10 +140,12 @@ def fit_axes(spec: FeatureSpec, column: Sequence[Any]) -> list[Axis]:
 
 def fit_layout(
     contract: Contract, columns: dict[str, Sequence[Any]], outputs: Sequence[Axis],
-    before: Layout | None,
+    before: Layout | None, clocks: Container[str] = (),
 ) -> Layout:  # fmt: skip
     """The layout of a new version: the model's own axes as long as they fit its training data,
-    new ones where they do not (the old ones are counted on beside them), and its outputs."""
+    new ones where they do not (the old ones are counted on beside them), and its outputs. The
+    features ``clocks`` have none: they say when a row was observed, and all that is served is
+    later than training."""
     held: dict[str, Axis] = {}
     for axis in before.axes if before else ():
         if not is_output_axis(axis.name):
@@ -151,6 +153,8 @@ def fit_layout(
     first: list[Axis] = []
     beside: list[Axis] = []
     for spec in contract.features:
+        if spec.name in clocks:
+            continue
         column = columns.get(spec.name)
         known = [axis for name, axis in held.items() if feature_of(name, {spec.name})]
         if column is None:

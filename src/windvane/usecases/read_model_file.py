@@ -245,6 +245,11 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
         )
 
     @property
+    def clocks(self) -> frozenset[str]:
+        """The features that say when a source observed a row."""
+        return frozenset(asked.time for asked in self.watch.fresh.values())
+
+    @property
     def floor(self) -> float | None:
         """The least good value of the task's metric that a candidate may have."""
         return self.train.floor if self.train.floor is not None else self.train.auc_floor
