@@ -27,9 +27,11 @@ from windvane.ports.control_store import (
 )
 from windvane.usecases.actions import About, Asked, action_named, perform
 from windvane.usecases.apply_model import apply_model
+from windvane.usecases.derived_axes import derived_axes
 from windvane.usecases.judge_windows import judge_windows
 from windvane.usecases.leases import SHARDS, Shards, give_up, hold_shards
 from windvane.usecases.load_windows import WindowCache
+from windvane.usecases.read_model_file import read_model_file
 
 MODEL = "delay"
 START = 1_700_006_400.0  # a midnight, UTC
@@ -159,6 +161,13 @@ class Harness:
     def layout(self) -> Layout:
         return self.trained.layout
 
+    @property
+    def counted_on(self) -> Layout:
+        """The layout, and beside it what the model's file asks for."""
+        with self.store.read() as tx:
+            file = read_model_file(tx.model(MODEL).text)
+        return Layout((*self.layout.axes, *derived_axes(file)))
+
     def lead(self, holder: str) -> Shards:
         """Hold every shard, as the only steward."""
         shards = hold_shards(self.store, holder, 1e6)
@@ -247,11 +256,15 @@ class Harness:
         version: str = "1",
         checkpoint: bool = True,
         seed: int = 1_000,
+        ages: Mapping[str, Sequence[float | None]] | None = None,
         **shape: Any,
     ) -> None:
-        """What the recorder would have written of window ``index``, half from each tenant."""
+        """What the recorder would have written of window ``index``, half from each tenant;
+        ``ages`` (s) of a tenant's rows on each axis that the model's file asks for, the last one
+        of all that follow."""
         sketches: dict[WindowKey, Sketch] = {}
         start = START + WINDOW_S * index
+        layout = self.layout if ages is None else self.counted_on
         given = columns(rows, seed + index, **shape)
         groups = np.arange(rows) % len(TENANTS)
         counts = self.layout.count(given, groups, len(TENANTS))
@@ -263,12 +276,18 @@ class Harness:
             told = {"rows": n, "requests": n, "execution_errors": bad, "fell_back": other}
             traffic = np.array([told.get(name, 0) for name in TRAFFIC], np.int64)
             key = WindowKey(MODEL, start, version, arm, tenant, "r1")
-            sketches[key] = Sketch(self.layout.id, counts[i], traffic, empty.latency)
+            mine = counts[i]
+            if ages is not None:
+                held = [*ages[tenant], *[ages[tenant][-1]] * n][:n]
+                beside = Layout(layout.axes[len(self.layout.axes) :])
+                mine = np.append(mine, beside.count(dict.fromkeys(beside.names, held)))
+            sketches[key] = Sketch(layout.id, mine, traffic, empty.latency)
         for tenant, n in (refused or {}).items():
             traffic = np.array([n if name == "refused" else 0 for name in TRAFFIC], np.int64)
             key = WindowKey(MODEL, start, "", "", tenant, "r1")
             sketches[key] = Sketch(self.layout.id, empty.features, traffic, empty.latency)
         with self.store.begin() as tx:
+            tx.put_layout(layout)
             tx.add_sketches(sketches)
             if checkpoint:
                 tx.set_checkpoint(Checkpoint("m/w0", 0, start + WINDOW_S))

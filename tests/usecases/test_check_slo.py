@@ -21,8 +21,11 @@ from windvane.usecases.slo_policy import objectives_of, over_seconds, rings_of, 
 
 
 def file_of(slo: Any) -> ModelFile:
-    features = {"v": {"x": {"type": "number"}}}
-    return read_model_file(json.dumps({"model": "m", "features": features, "slo": slo}))
+    features = {"v": {"x": {"type": "number"}}, "w": {"at": {"type": "datetime"}}}
+    watch = {"fresh": {"w": {"time": "at", "within": "2h"}}}
+    return read_model_file(
+        json.dumps({"model": "m", "features": features, "watch": watch, "slo": slo})
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,7 +35,13 @@ def file_of(slo: Any) -> ModelFile:
         ({"over": "30d"}, "slo: it has no objective"),
         ({"availabilty": "99.9%"}, "did you mean 'availability'?"),
         ({"quality": {"auc": 0.62}}, "slo.quality: there is no such key"),
-        ({"freshness": "1h"}, "slo.freshness: there is no such key"),
+        ({"freshness": "1h"}, "slo.freshness"),
+        (
+            {"freshness": {"v": "99%"}},
+            "how old rows of 'v' may be is not declared; `watch.f",
+        ),
+        ({"freshness": {"w": "often"}}, "slo.freshness.w: 'often' is not a share"),
+        ({"freshness": {"w": "100%"}}, "slo.freshness.w must be from 50% to 99.9999%"),
         ({"availability": "100%"}, "from 50% to 99.9999%; for example 99.9%"),
         ({"availability": "10%"}, "from 50% to 99.9999%"),
         ({"availability": "99.9"}, "slo.availability: '99.9' is not a share"),
@@ -75,7 +84,7 @@ def test_what_a_file_promises() -> None:
 def test_editors_know_the_keys() -> None:
     schema = json_schema()
     kept = msgspec.json.decode(msgspec.json.encode(schema))["$defs"]["Slo"]
-    assert set(kept["properties"]) == {"availability", "latency", "over"}
+    assert set(kept["properties"]) == {"availability", "latency", "freshness", "over"}
     assert kept["additionalProperties"] is False
 
 

@@ -457,4 +457,6 @@ def _layout(about: Applied, outputs: Outputs, data: TrainingData) -> Layout:
     beside = [replace(axis, name=f"{axis.name}@{about.champion}") for axis in about.champion_axes]
     names = [name for name in about.file.contract.names if name not in data.absent]
     columns = {name: data.columns[name] for name in names}
-    return fit_layout(about.file.contract, columns, (*own, *beside), about.layout)
+    return fit_layout(
+        about.file.contract, columns, (*own, *beside), about.layout, about.file.clocks
+    )

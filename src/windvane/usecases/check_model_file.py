@@ -18,6 +18,7 @@ from windvane.core.signature import MAX_INTEGER, FeatureType
 from windvane.core.signature.kinds import MAX_IMAGE_BYTES, MAX_TEXT, MAX_VECTOR
 from windvane.core.task import KINDS, BadTask, is_output_axis, make_task
 from windvane.inference.type_errors import find_type_error
+from windvane.usecases.check_fresh import check_fresh
 from windvane.usecases.check_segments import check_segments
 from windvane.usecases.check_slo import check_slo
 from windvane.usecases.read_model_file import (
@@ -110,7 +111,8 @@ def check_model_file(file: ModelFile) -> None:
         )
     _check_words(file)
     _check_numbers(file)
-    check_slo(file.slo)
+    check_fresh(file)
+    check_slo(file)
     check_segments(file)
     _check_off(file)
     _check_cascade(file)

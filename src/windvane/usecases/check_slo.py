@@ -8,7 +8,7 @@ from windvane.core.errors import did_you_mean
 from windvane.core.sketch import LATENCY_EDGES_US
 from windvane.usecases.read_model_file import (
     BadModelFile,
-    Slo,
+    ModelFile,
     as_duration,
     parse_duration,
     parse_quantile,
@@ -17,23 +17,33 @@ from windvane.usecases.read_model_file import (
 
 _USUAL = ("p50", "p75", "p90", "p95", "p99", "p99.9")
 _MOST_QUANTILES = 4
-MOST_OBJECTIVES = _MOST_QUANTILES + 1
+_MOST_VIEWS = 4
+MOST_OBJECTIVES = _MOST_QUANTILES + _MOST_VIEWS + 1
 _LEAST_OVER, _MOST_OVER = "1d", "90d"
 
 
-def check_slo(slo: Slo | None) -> None:
+def check_slo(file: ModelFile) -> None:
     """Raises BadModelFile."""
+    slo = file.slo
     if slo is None:
         return
-    if not slo.availability and not slo.latency:
+    if not slo.availability and not slo.latency and not slo.freshness:
         hint = "for example {availability: 99.9%, latency: {p99: 50ms}}"
         raise BadModelFile("slo: it has no objective", hint=hint)
     if slo.availability:
-        _check_availability(slo.availability)
+        _check_share("slo.availability", slo.availability, "nothing is always there")
     if len(slo.latency) > _MOST_QUANTILES:
         raise BadModelFile(f"slo.latency: {len(slo.latency)} quantiles, {_MOST_QUANTILES} allowed")
     for name, limit in slo.latency.items():
         _check_latency(name, limit)
+    if len(slo.freshness) > _MOST_VIEWS:
+        raise BadModelFile(f"slo.freshness: {len(slo.freshness)} views, {_MOST_VIEWS} allowed")
+    for view, share in slo.freshness.items():
+        if view not in file.watch.fresh:
+            hint = f"`watch.fresh: {{{view[:80]}: {{time: FEATURE, within: 2h}}}}` declares it"
+            message = f"slo.freshness: how old rows of {view[:80]!r} may be is not declared"
+            raise BadModelFile(message, hint=hint)
+        _check_share(f"slo.freshness.{view}", share, "no source is always in time")
     try:
         over_s = parse_duration(slo.over)
     except ValueError as error:
@@ -42,14 +52,14 @@ def check_slo(slo: Slo | None) -> None:
         raise BadModelFile(f"slo.over must be from {_LEAST_OVER} to {_MOST_OVER}")
 
 
-def _check_availability(given: str) -> None:
+def _check_share(field: str, given: str, why: str) -> None:
     try:
         share = parse_share(given)
     except ValueError as error:
-        raise BadModelFile(f"slo.availability: {error}") from error
+        raise BadModelFile(f"{field}: {error}") from error
     if not 0.5 <= share <= 0.999999:
-        hint = "for example 99.9%; nothing is always there: 100% leaves no budget"
-        raise BadModelFile("slo.availability must be from 50% to 99.9999%", hint=hint)
+        hint = f"for example 99.9%; {why}: 100% leaves no budget"
+        raise BadModelFile(f"{field} must be from 50% to 99.9999%", hint=hint)
 
 
 def _check_latency(name: str, limit: str) -> None:

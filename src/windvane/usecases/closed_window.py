@@ -16,6 +16,7 @@ from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import Deployment, WindowKey
 from windvane.usecases.count_rows import views_of
 from windvane.usecases.gather_answers import Answers
+from windvane.usecases.gather_derived import Derived
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy
 
@@ -64,8 +65,9 @@ class ClosedWindow:
     ``keyless`` are tenants that had keys, all of which are revoked or have expired. ``holdout`` are
     the champion's own metrics on rows that it did not learn from, ``calibration`` what those say of
     each bin of its answers. ``answers``: what each version answered, by arm. ``segments``: counts
-    of the rows with one value of a feature that the file declares, by `segment_name`. ``learned``
-    gives what a monitor put beside its rows (see `Judged`), of subjects that have something.
+    of the rows with one value of a feature that the file declares, by `segment_name`. ``derived``:
+    what was counted beside versions' layouts. ``learned`` gives what a monitor put beside its rows
+    (see `Judged`), of subjects that have something.
     """
 
     file: ModelFile
@@ -84,6 +86,7 @@ class ClosedWindow:
     calibration: Calibration | None = None
     answers: tuple[Answers, ...] = ()
     segments: Mapping[str, Counts] = field(default_factory=dict[str, Counts])
+    derived: Derived = field(default_factory=Derived)
     learned: Learned = _nothing
 
     @property

@@ -64,6 +64,7 @@ def count_events(known: EventContracts, recorder: str, events: Sequence[Event]) 
                 found = _at(gathered, (*place, route.routed, _counted_as(route)))
                 found.rows.values.append(event.features)
                 found.rows.outputs.append(event.outputs)
+                found.rows.times.append(event.ts)
                 _add_request(found, event, route)
                 _add_route(found, route)
             case Predicted():
@@ -72,6 +73,7 @@ def count_events(known: EventContracts, recorder: str, events: Sequence[Event]) 
                     found = _at(gathered, (*place, route.routed, _counted_as(route)))
                     found.rows.values.append(rows.values[i])
                     found.rows.outputs.append(rows.outputs[i])
+                    found.rows.times.append(event.ts)
                     if not i:
                         _add_request(found, event, route)
                     _add_route(found, route)
@@ -89,17 +91,20 @@ def _count(
     """Count the rows of all windows of a contract and a layout at once."""
     out: dict[WindowKey, Sketch] = {}
     of_segments: dict[SegmentKey, Sketch] = {}
+    layouts: dict[str, Layout] = {}
     alike: dict[tuple[str, str], list[tuple[_Place, _WindowRows]]] = {}
     for place, held in gathered.items():
         model, _, _, contract, version, _ = place
-        layout = known.version_layouts[model, version] if version else NO_AXES
+        layout = known.counted_on(model, version) if version else NO_AXES
+        layouts[layout.id] = layout
         alike.setdefault((contract, layout.id), []).append((place, held))
     for (contract_id, layout_id), mine in alike.items():
-        layout = known.layouts[layout_id]
+        layout = layouts[layout_id]
         contract, task = known.contracts[contract_id]
         rows = Rows(
             [values for _, held in mine for values in held.rows.values],
             [outputs for _, held in mine for outputs in held.rows.outputs],
+            [time for _, held in mine for time in held.rows.times],
         )
         counts = np.zeros((len(mine), layout.size), np.int64)
         if len(rows) and layout.size:

@@ -13,8 +13,10 @@ from windvane.core.signature import FeatureSpec, FeatureType, RowPacker, kind_of
 from windvane.core.sketch import Axis, CategoryAxis, Layout, NumericAxis
 from windvane.core.task import Contract, Task, is_output_axis
 from windvane.ports.events import Predicted, column_values
+from windvane.usecases.derived_axes import derived_columns
 
 Counts = NDArray[np.int64]
+ValueColumn = NDArray[np.float64] | Sequence[Any]
 _COARSE = 0.2
 _NUMERIC = {
     FeatureType.NUMBER, FeatureType.INTEGER, FeatureType.BOOLEAN, FeatureType.DATETIME,
@@ -23,10 +25,12 @@ _NUMERIC = {
 
 @dataclass(slots=True)
 class Rows:
-    """Rows of one contract: values by its features' order, outputs by its task's."""
+    """Rows of one contract: values by its features' order, outputs by its task's. ``times`` (s) of
+    their requests, where what is counted depends on these."""
 
     values: list[Sequence[Any]] = field(default_factory=list[Sequence[Any]])
     outputs: list[Sequence[Any]] = field(default_factory=list[Sequence[Any]])
+    times: list[float] = field(default_factory=list[float])
 
     def __len__(self) -> int:
         return len(self.values)
@@ -71,10 +75,12 @@ def code_rows(
     """`Layout.codes` of rows. The outputs of rows that are not the version's ``own`` (rows,) are
     null: what answered in its place says nothing of it."""
     wanted = set(layout.names)
-    columns = feature_columns(contract.features, rows.values, wanted)
+    held = value_columns(contract.features, rows.values) if len(rows) else []
+    columns = feature_columns(contract.features, held, wanted) if held else {}
     arrays = output_arrays(rows.outputs)
     for name, column in task.streams(arrays).items():
         columns[name] = column if own is None else _only(column, own)
+    columns |= derived_columns(contract.features, held, rows.times, wanted)
     for name in wanted - columns.keys():
         axis = name.partition("@")[0]  # an output, on the bins of another version
         columns[name] = columns[axis] if axis in columns else [None] * len(rows)
@@ -89,16 +95,30 @@ def _only(column: Any, own: NDArray[np.bool_]) -> Any:
     return np.where(own, column, np.nan)
 
 
-def feature_columns(
-    features: Sequence[FeatureSpec], values: Sequence[Sequence[Any]], wanted: set[str]
-) -> dict[str, Any]:
-    """What is counted of each feature, by axis: the value, or its summaries."""
+def value_columns(
+    features: Sequence[FeatureSpec], values: Sequence[Sequence[Any]]
+) -> list[ValueColumn]:
+    """What rows hold of each feature: an array of numbers, NaN for null, else its values."""
     if all(spec.type in _NUMERIC for spec in features):
         matrix = RowPacker(len(features))(values)
-        return {spec.name: matrix[:, i] for i, spec in enumerate(features)}
+        return [matrix[:, i] for i in range(len(features))]
+    return [
+        np.array(column, np.float64) if spec.type in _NUMERIC else column
+        for spec, column in zip(features, zip(*values, strict=True), strict=True)
+    ]
+
+
+def feature_columns(
+    features: Sequence[FeatureSpec], columns: Sequence[ValueColumn], wanted: set[str]
+) -> dict[str, Any]:
+    """What is counted of each feature, by axis: the value, or its summaries."""
     out: dict[str, Any] = {}
-    for spec, column in zip(features, zip(*values, strict=True), strict=True):
-        out |= summarised(spec, column, wanted)
+    for spec, column in zip(features, columns, strict=True):
+        out |= (
+            {spec.name: column}
+            if isinstance(column, np.ndarray)
+            else summarised(spec, column, wanted)
+        )
     return out
 
 
@@ -131,10 +151,12 @@ def fit_axes(spec: FeatureSpec, column: Sequence[Any]) -> list[Axis]:
 
 def fit_layout(
     contract: Contract, columns: dict[str, Sequence[Any]], outputs: Sequence[Axis],
-    before: Layout | None,
+    before: Layout | None, clocks: Container[str] = (),
 ) -> Layout:  # fmt: skip
     """The layout of a new version: the model's own axes as long as they fit its training data,
-    new ones where they do not (the old ones are counted on beside them), and its outputs."""
+    new ones where they do not (the old ones are counted on beside them), and its outputs. The
+    features ``clocks`` have none: they say when a row was observed, and all that is served is
+    later than training."""
     held: dict[str, Axis] = {}
     for axis in before.axes if before else ():
         if not is_output_axis(axis.name):
@@ -142,6 +164,8 @@ def fit_layout(
     first: list[Axis] = []
     beside: list[Axis] = []
     for spec in contract.features:
+        if spec.name in clocks:
+            continue
         column = columns.get(spec.name)
         known = [axis for name, axis in held.items() if feature_of(name, {spec.name})]
         if column is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from windvane.core.errors import WindvaneError
-from windvane.core.sketch import NO_AXES, Layout
+from windvane.core.sketch import NO_AXES, Axis, Layout
 from windvane.core.task import Contract, Task, make_task
 from windvane.ports.control_store import StoreUnavailable, Tx, UnknownName
 from windvane.ports.events import Event, Predicted, Refused
@@ -18,6 +18,7 @@ from windvane.usecases.check_event import (
     UnknownModel,
     UnreadableModelFile,
 )
+from windvane.usecases.derived_axes import derived_axes
 from windvane.usecases.read_model_file import parse_duration, read_model_file
 
 # What reading a record of the store raises where the record is bad; where the store is, its driver
@@ -30,14 +31,16 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class EventModel:
-    """Of a model's file: its ``text``, and in seconds and microseconds what counting needs;
-    ``segments`` are features whose values are counted each by itself, too."""
+    """Of a model's file: its ``text``, in seconds and microseconds what counting needs, the
+    features whose values are counted each by itself (``segments``), and the axes that it asks for
+    ``beside`` those of a version's layout."""
 
     text: str
     window_s: float
     slow_us: float
     grace_s: float = 0.0
     segments: tuple[str, ...] = ()
+    beside: tuple[Axis, ...] = ()
 
 
 class EventContracts:
@@ -49,6 +52,7 @@ class EventContracts:
         self.layouts: dict[str, Layout] = {NO_AXES.id: NO_AXES}
         self.version_layouts: dict[tuple[str, str], Layout] = {}
         self.models: dict[str, EventModel] = {}
+        self._counted_on: dict[tuple[str, str], tuple[tuple[Layout, EventModel], Layout]] = {}
         self._bad_files: dict[str, tuple[str, WindvaneError]] = {}
         self._faults: dict[tuple[str, ...], WindvaneError] = {}
 
@@ -63,6 +67,22 @@ class EventContracts:
         for model, version in _versions(events) - self.version_layouts.keys():
             if model in self.models:
                 self._load_layout(tx, model, version)
+
+    def counted_on(self, model: str, version: str) -> Layout:
+        """What rows of a version that was loaded are counted on: its layout, and beside that what
+        the model's file asks for now. So a file may ask for more than was known when a version was
+        registered, and what the version's own axes count is the same with it and without."""
+        made_of = own, asking = self.version_layouts[model, version], self.models[model]
+        held = self._counted_on.get((model, version))
+        if held is None or held[0] != made_of:
+            layout = Layout((*own.axes, *asking.beside)) if own.axes and asking.beside else own
+            held = self._counted_on[model, version] = (made_of, layout)
+        return held[1]
+
+    def unstored(self, used: Container[str]) -> list[Layout]:
+        """Of the layouts ``used`` by their ids, those that no version was registered with."""
+        mine = [NO_AXES, *(layout for _, layout in self._counted_on.values())]
+        return list({layout.id: layout for layout in mine if layout.id in used}.values())
 
     def fault_of(self, event: Event) -> WindvaneError | None:
         """Why the event can be neither logged nor counted; None if it can."""
@@ -103,13 +123,14 @@ class EventContracts:
             watch = file.watch
             window_s, slow_us = parse_duration(watch.window), parse_duration(watch.latency) * 1e6
             grace_s = parse_duration(watch.grace)
+            beside = derived_axes(file)
         except _UNREADABLE as error:
             fault = UnreadableModelFile(f"the file of model {name}: {_told(error)}")
             self.models.pop(name, None)
             self._bad_files[name] = (text, fault)
             self._faults["model", name] = fault
             return
-        self.models[name] = EventModel(text, window_s, slow_us, grace_s, file.segments)
+        self.models[name] = EventModel(text, window_s, slow_us, grace_s, file.segments, beside)
 
     def _load_layout(self, tx: Tx, model: str, version: str) -> None:
         try:

@@ -18,9 +18,10 @@ from windvane.ports.judging import MonitorState, Progress
 from windvane.ports.segments import SegmentKey
 from windvane.usecases.closed_window import ClosedWindow, Counts, Learned, StateRows, tenant_of
 from windvane.usecases.gather_answers import TrainedAnswers, gather_answers
+from windvane.usecases.gather_derived import gather_derived
 from windvane.usecases.monitors import MONITORS, watch_policy
 from windvane.usecases.monitors.sudden_shift import SuddenShift
-from windvane.usecases.project_sketches import project_sketches
+from windvane.usecases.project_sketches import as_registered, project_sketches
 from windvane.usecases.read_model_file import ModelFile, read_model_file
 from windvane.usecases.window_policy import WindowPolicy
 
@@ -236,15 +237,20 @@ def load_window(
     }
     sketches = tuple(project_sketches(tx, layout, found))
     counts = _merge(layout, [sketch for key, sketch in sketches if key.arm not in NO_SAMPLE])
+
+    def layout_of(name: str) -> Layout:
+        return _layout(tx, name, cache)
+
     answers = gather_answers(
-        found,
-        lambda name: _layout(tx, name, cache),
+        as_registered(found, layout_of),
+        layout_of,
         lambda version: _trained(tx, live.model, version, cache),
     )
     return ClosedWindow(
         file, policy, live, layout, champion.baseline, start, sketches, counts,
         progress.began, complete, _keyless(keys, start), layouts, champion.holdout,
         champion.calibration, answers, _by_segment(tx, file, layout, segments),
+        gather_derived(found, layout_of),
     )  # fmt: skip
 
 

@@ -148,6 +148,16 @@ BY_TENANT = "tenant"
 """Among segments: what is always watched, and may be named."""
 
 
+class Fresh(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How old the rows of a view may be: the datetime feature ``time`` of it says when the source
+    observed a row, ``within`` how long ago that may be, and ``allowed`` which share of the rows
+    may be older."""
+
+    time: str
+    within: str
+    allowed: str = "5%"
+
+
 class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is watched, how closely, and what is done by cause; ``segments`` are features whose
     values are watched each by itself, as tenants always are; ``off``: monitors that do not look
@@ -167,16 +177,20 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bands: Bands = Bands()
     segments: list[str] = []
     off: list[str] = []
+    fresh: dict[str, Fresh] = {}
+    repeats: list[str] = []
     outcomes: dict[str, Any] = {}
     respond: dict[CauseGroup, Response | list[Response]] = {}
 
 
 class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the service promises ``over`` a span that moves: the share of rows that get their
-    answer (``availability``), and by quantile the time that answers take at most (``latency``)."""
+    answer (``availability``), by quantile the time that answers take at most (``latency``), and by
+    view the share of rows that are as fresh as ``watch.fresh`` has it (``freshness``)."""
 
     availability: str = ""
     latency: dict[str, str] = {}
+    freshness: dict[str, str] = {}
     over: str = "30d"
 
 
@@ -242,6 +256,11 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
     def segments(self) -> tuple[str, ...]:
         """The features whose values are watched each by itself."""
         return tuple(name for name in self.watch.segments if name != BY_TENANT)
+
+    @cached_property
+    def clocks(self) -> frozenset[str]:
+        """The features that say when a source observed a row."""
+        return frozenset(asked.time for asked in self.watch.fresh.values())
 
     @property
     def floor(self) -> float | None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
-from windvane.core.sketch import NO_AXES
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Checkpoint, ControlStore, Tx
 from windvane.ports.event_log import EventLog, LogEntry, LogRows
@@ -435,8 +434,9 @@ class Recorder:
         with self._store.begin([]) as tx:
             judged = {name: judged_until(tx, name) for name in counted.times}
             closing = closes_at(self._known.models, counted.times, judged)
-            if any(sketch.layout_id == NO_AXES.id for sketch in counted.sketches.values()):
-                tx.put_layout(NO_AXES)
+            used = {sketch.layout_id for sketch in counted.sketches.values()}
+            for layout in self._known.unstored(used):
+                tx.put_layout(layout)
             tx.add_sketches(counted.sketches)
             tx.add_segments(counted.segments)
             tx.add_units(counted.units)

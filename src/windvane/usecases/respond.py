@@ -11,6 +11,7 @@ import msgspec
 from windvane.core.alerting import (
     Cause,
     CauseChange,
+    CauseKind,
     Finding,
     OpenCause,
     Response,
@@ -137,14 +138,31 @@ def take_back(
 ) -> tuple[Deployment, list[str], str]:
     """Undo what was done against findings that ended: the deployment afterwards, lines for people,
     and the action's name. Every move is asked: the file may allow others by now than when the
-    finding began."""
+    finding began. What another finding of the same subject still asks for stays."""
     lines: list[str] = []
     action = ""
-    for name in {n: None for f in ended for names in f.cause.kind.moves.values() for n in names}:
-        moved = MOVES[name].end(tx, live, ended, now)
+    for name in {n: None for f in ended for n in _moves_of(f.cause.kind)}:
+        asked = _still_asked(tx, live.model, ended, name)
+        over = [f for f in ended if f.cause.subject not in asked]
+        if not over:
+            continue
+        moved = MOVES[name].end(tx, live, over, now)
         live, action = moved.live, moved.action or action
         lines += moved.lines
     return live, lines, action
+
+
+def _moves_of(kind: CauseKind) -> list[str]:
+    return [name for names in kind.moves.values() for name in names]
+
+
+def _still_asked(tx: Tx, model: str, ended: Sequence[Finding], move: str) -> set[str]:
+    """Subjects that a finding which did not end has the ``move`` made against."""
+    kinds = cause_kinds()
+    gone = {f.member for f in ended}
+    sounding = [m for i in tx.open_incidents(model) for m in i.members if m not in gone]
+    found = (cause_key_of(member).partition(":") for member in sounding)
+    return {s for kind, _, s in found if kind in kinds and move in _moves_of(kinds[kind])}
 
 
 def _move(

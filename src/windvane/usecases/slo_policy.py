@@ -48,6 +48,10 @@ def objectives_of(file: ModelFile) -> tuple[Objective, ...]:
         allowed = round(1.0 - parse_quantile(name), _DIGITS)
         limit_us = round(parse_duration(limit) * 1e6)
         found.append(Objective(f"latency {name}", allowed, limit_us))
+    for view, share in slo.freshness.items():
+        allowed = round(1.0 - parse_share(share), _DIGITS)
+        limit_us = round(parse_duration(file.watch.fresh[view].within) * 1e6)
+        found.append(Objective(f"freshness {view}", allowed, limit_us, view))
     return tuple(found)
 
 

@@ -52,7 +52,7 @@ def test_a_broken_feed_cannot_be_closed_by_hand(learnt: Harness) -> None:
         learnt.traffic(index, nulls=1.0)
         learnt.judge()
     incident = next(i for i in learnt.incidents() if i.kind == "feed")
-    with pytest.raises(CannotClose, match="is a broken feed"):
+    with pytest.raises(CannotClose, match="is a broken source"):
         learnt.act("close", About.INCIDENT, incident=incident.id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 from windvane.apps.console import times
@@ -10,6 +11,7 @@ from windvane.apps.console.csv_files import Sheet, moment
 from windvane.apps.console.views import Chart
 from windvane.usecases.read_objectives import ObjectiveReading
 
+# Of more objectives the colours come again; each line is named.
 _COLOURS = ("ink", "soft", "warn", "busy", "good")
 
 
@@ -21,7 +23,7 @@ def burn_down(readings: Sequence[ObjectiveReading]) -> Chart | None:
     at = sorted({t for one in drawn for t, _ in one.points})
     series: list[dict[str, Any]] = []
     words: list[str] = []
-    for one, colour in zip(drawn, _COLOURS, strict=False):
+    for one, colour in zip(drawn, cycle(_COLOURS), strict=False):
         left = dict(one.points)
         values = [None if t not in left else round(100.0 * left[t], 2) for t in at]
         series.append({"label": one.objective.name, "colour": colour, "values": values})

@@ -48,7 +48,7 @@ from windvane.usecases.observe_health import (
     load_evidence,
     observe_health,
 )
-from windvane.usecases.project_sketches import project_sketches
+from windvane.usecases.project_sketches import as_registered, project_sketches
 from windvane.usecases.publish_routing import PUBLISH
 from windvane.usecases.read_model_file import (
     BadModelFile,
@@ -172,7 +172,11 @@ def load_model_page(
     champion = next((v for v in versions if live and v.version == live.champion), None)
     layout = tx.layout(champion.layout_id) if champion else None
     layouts = {layout.id: layout} if layout is not None else {}
-    answers = gather_answers(found, lambda name: _layout(tx, name, layouts))
+
+    def layout_of(name: str) -> Layout:
+        return _layout(tx, name, layouts)
+
+    answers = gather_answers(as_registered(found, layout_of), layout_of)
     if layout is not None:
         found = project_sketches(tx, layout, found)
     decisions = tuple(tx.decisions(name, _DECISIONS))

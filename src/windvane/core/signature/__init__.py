@@ -1,5 +1,6 @@
 """What goes into a model and what comes out: features, a version's inputs, named outputs."""
 
+from windvane.core.signature.fingerprint import FINGERPRINTS, fingerprints
 from windvane.core.signature.inputs import InputSpec, RowEncoder
 from windvane.core.signature.kinds import (
     KINDS,
@@ -30,6 +31,7 @@ from windvane.core.signature.types import (
 
 __all__ = [
     "DATATYPES",
+    "FINGERPRINTS",
     "KINDS",
     "MAX_INTEGER",
     "MAX_MAGNITUDE",
@@ -44,6 +46,7 @@ __all__ = [
     "RowPacker",
     "Transform",
     "Violation",
+    "fingerprints",
     "kind_of",
     "map_output",
     "nested_numbers",

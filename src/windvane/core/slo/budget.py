@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from windvane.core.slo.ring import Tally
+from windvane.core.verdict import span_in_words
 
 SCALED_FROM_S = 30 * 86_400.0
 LONG_SPAN_S = 3 * 86_400.0
@@ -19,15 +20,19 @@ LONG_SPAN_S = 3 * 86_400.0
 @dataclass(frozen=True, slots=True)
 class Objective:
     """``name`` of the objective; ``allowed`` is the share of events that may be bad. ``limit_us``:
-    an answer that took longer is bad; 0 where what counts is that there is an answer."""
+    an answer that took longer is bad, or of a ``view`` a row that is older; 0 where what counts is
+    that there is an answer."""
 
     name: str
     allowed: float
     limit_us: int = 0
+    view: str = ""
 
     @property
     def title(self) -> str:
         """For a sentence."""
+        if self.view:
+            return f"{self.name} within {span_in_words(self.limit_us / 1e6)}"
         return f"{self.name} within {self.limit_us / 1e3:g} ms" if self.limit_us else self.name
 
 

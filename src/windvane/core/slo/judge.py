@@ -10,13 +10,12 @@ import scipy
 
 from windvane.core.slo.budget import BurnRule, budget_left, burn_rate, projected
 from windvane.core.slo.ring import Tally
-from windvane.core.verdict import Outcome, Verdict, log_beta_evidence
+from windvane.core.verdict import Outcome, Verdict, log_beta_evidence, span_in_words
 
 BUDGET_SPENT = "SLO-214"
 _CALM_BELOW = 0.8  # of the factor: an alarm at its own limit does not flutter
 _CALM_EVIDENCE = math.log(20.0)
 _NOTHING = Tally()
-_UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "m"), (1.0, "s"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ def _verdict(
     left = budget_left(facts.budget, policy.allowed, part)
     wanted = f"{1.0 - policy.allowed:.6%}".rstrip("0%").rstrip(".") + "%"
     window_s = facts.end - facts.start
-    over, n = _span(policy.over_s), facts.budget.total
+    over, n = span_in_words(policy.over_s), facts.budget.total
     sides = f"{facts.objective}: {wanted} wanted"
     budget = f"{sides}, {left:.0%} of the budget of {over} left, n={n:,}"
     sounding = [r for r, held in zip(readings, after, strict=True) if held.since is not None]
@@ -197,19 +196,11 @@ def _is_proven_calm(calm: Tally, limit: float) -> bool:
 def _burns(reading: BurnReading, window_s: float) -> str:
     """With its spans as they are: none is shorter than a window."""
     rule = reading.rule
-    long, short = _span(max(rule.long_s, window_s)), _span(max(rule.short_s, window_s))
+    long, short = (
+        span_in_words(max(rule.long_s, window_s)),
+        span_in_words(max(rule.short_s, window_s)),
+    )
     return (
         f"burns {reading.long:.3g}x over {long} and {reading.short:.3g}x over "
         f"{short}, {rule.factor:g}x {'pages' if rule.page else 'is a ticket'}"
     )
-
-
-def _span(seconds: float) -> str:
-    """As a person says it, to two units: 3d, 14m, 1h 24m."""
-    for i, (unit, word) in enumerate(_UNITS):
-        if seconds >= unit:
-            whole, rest = divmod(seconds, unit)
-            if i + 1 < len(_UNITS) and (few := round(rest / _UNITS[i + 1][0])):
-                return f"{whole:.0f}{word} {few}{_UNITS[i + 1][1]}"
-            return f"{whole:.0f}{word}"
-    return f"{seconds:.2g}s"

@@ -1,6 +1,7 @@
 """What a judge says, and the evidence it says it by."""
 
 from windvane.core.verdict.dispersion import Dispersion
+from windvane.core.verdict.duration import span_in_words
 from windvane.core.verdict.evidence import (
     calibrated_p,
     e_values,
@@ -43,5 +44,6 @@ __all__ = [
     "log_rise",
     "p_to_e",
     "shiryaev_roberts",
+    "span_in_words",
     "worst",
 ]

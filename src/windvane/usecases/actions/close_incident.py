@@ -83,8 +83,10 @@ class CloseIncident(ModelAction):
         if held.closed_at is not None:
             raise CannotClose(f"incident {incident} is closed already")
         if not is_closable(held):
-            hint = "it closes once the feed is healthy; `windvane accept` if the change is to stay"
-            raise CannotClose(f"incident {incident} is a broken feed", hint=hint)
+            hint = (
+                "it closes once the source is well; `windvane accept` if a change of it is to stay"
+            )
+            raise CannotClose(f"incident {incident} is a broken source", hint=hint)
         return held
 
 

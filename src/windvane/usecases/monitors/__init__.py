@@ -10,10 +10,12 @@ from windvane.usecases.monitors.dependence import Dependence
 from windvane.usecases.monitors.errors import Errors
 from windvane.usecases.monitors.estimates import Estimates
 from windvane.usecases.monitors.fallbacks import Fallbacks
+from windvane.usecases.monitors.freshness import Freshness
 from windvane.usecases.monitors.labels import Labels
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.predictions import Predictions
 from windvane.usecases.monitors.refusals import Refusals
+from windvane.usecases.monitors.repeats import Repeats
 from windvane.usecases.monitors.slo import Slo
 from windvane.usecases.monitors.sudden_shift import SuddenShift
 from windvane.usecases.monitors.traffic import Traffic
@@ -24,6 +26,8 @@ from windvane.usecases.window_policy import WindowPolicy, window_policy
 
 MONITORS: tuple[Monitor, ...] = (
     SuddenShift(),
+    Freshness(),
+    Repeats(),
     Refusals(),
     Errors(),
     Predictions(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Join, Response
 from windvane.core.routing import SELECTED, Arm
@@ -21,7 +21,7 @@ from windvane.usecases.monitors.base import (
     read_row,
     read_rows,
 )
-from windvane.usecases.monitors.rates import RATE, judge_one_rate
+from windvane.usecases.monitors.rates import RATE, TenantCounts, judge_one_rate, judge_tenants
 from windvane.usecases.moves import ROLL_BACK
 from windvane.usecases.read_model_file import ModelFile, parse_share
 
@@ -35,8 +35,6 @@ ERRORS = CauseKind(
 )
 TENANT_ERRORS = CauseKind("tenant_errors", CauseGroup.TENANT, "tenant-errors.md")
 _SHOWN = 5
-# Rows that failed and that did not, by tenant.
-_Counts: TypeAlias = Mapping[str, tuple[int, int]]
 
 
 class Errors(Monitor):
@@ -64,33 +62,20 @@ class Errors(Monitor):
         policy = RatePolicy(
             parse_share(window.file.watch.errors), window.policy.alarm_at, CODES, "failed"
         )
-        counts = _count(window)
         states = read_rows(rows, RateState)
         of_all = states.get(NO_SUBJECT, RateState())
-        over = [t for t, (bad, good) in counts.items() if bad > policy.allowed * (bad + good)]
-        shared = of_all.alarmed or 2 * len(over) > len(counts)
-        judged: list[Judged] = []
-        blamed: set[str] = set()
-        for tenant, (bad, good) in sorted(counts.items()):
-            before = states.get(tenant, RateState())
-            if shared and not before.alarmed:
-                continue
-            facts = RateFacts(f"errors of tenant {tenant}", window.start, bad, good, before)
+
+        def judge(tenant: str, counts: TenantCounts, before: RateState) -> Judged:
+            if tenant == NO_SUBJECT:
+                return self._judge_model(window, counts, before, policy)
+            facts = RateFacts(f"errors of tenant {tenant}", window.start, *counts[tenant], before)
             cause = Cause(TENANT_ERRORS, tenant)
-            one = judge_one_rate(window, self.name, cause, tenant, facts, policy)
-            judged.append(one)
-            if _alarmed_after(one, before):
-                blamed.add(tenant)
-        rest = {t: both for t, both in counts.items() if t not in blamed}
-        of_rest = self._judge_model(window, rest, of_all, policy)
-        alone = _alone(rest, policy.allowed)
-        if alone and _alarmed_after(of_rest, of_all):
-            del rest[alone]
-            of_rest = self._judge_model(window, rest, of_all, policy)
-        return [of_rest, *judged]
+            return judge_one_rate(window, self.name, cause, tenant, facts, policy)
+
+        return judge_tenants(_count(window), of_all, states, policy.allowed, judge)
 
     def _judge_model(
-        self, window: ClosedWindow, counts: _Counts, before: RateState, policy: RatePolicy
+        self, window: ClosedWindow, counts: TenantCounts, before: RateState, policy: RatePolicy
     ) -> Judged:
         bad = sum(failed for failed, _ in counts.values())
         good = sum(answered for _, answered in counts.values())
@@ -139,20 +124,3 @@ def _count(window: ClosedWindow) -> dict[str, tuple[int, int]]:
             held = out.get(key.tenant, (0, 0))
             out[key.tenant] = (held[0] + bad, held[1] + good)
     return out
-
-
-def _alone(counts: _Counts, allowed: float) -> str:
-    """The tenant with over half of what failed, where what the others have is allowed; "" where
-    there is none, or nobody else to compare with."""
-    if len(counts) < 2:
-        return ""
-    tenant = max(sorted(counts), key=lambda t: counts[t][0])
-    bad = sum(failed for failed, _ in counts.values())
-    others = bad - counts[tenant][0]
-    rows = sum(both[0] + both[1] for t, both in counts.items() if t != tenant)
-    return tenant if 2 * others < bad and others <= allowed * rows else ""
-
-
-def _alarmed_after(judged: Judged, before: RateState) -> bool:
-    after = judged.states.get(judged.subject)
-    return before.alarmed if after is None else after.alarmed

@@ -27,6 +27,7 @@ from windvane.core.slo import (
 )
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, StateRows
+from windvane.usecases.derived_axes import age_name
 from windvane.usecases.gather_evidence import sample_requests
 from windvane.usecases.monitors.base import AlarmState, Importance, Judge, Judged, Monitor, moment
 from windvane.usecases.read_model_file import ModelFile
@@ -41,7 +42,9 @@ from windvane.usecases.slo_policy import (
 )
 
 # What failing answers do to people is no second cause.
-_JOINS = {"errors": Join.WHILE_OPEN, "feed": Join.SAME_ONSET}
+_JOINS = {
+    "errors": Join.WHILE_OPEN, "feed": Join.SAME_ONSET, "stale_source": Join.SAME_ONSET,
+}  # fmt: skip
 SLO = CauseKind("slo", CauseGroup.SLO, "slo-burning.md", joins=_JOINS)
 SLO_TICKET = CauseKind(
     "slo_ticket", CauseGroup.SLO, "slo-burning.md", joins={**_JOINS, "slo": Join.WHILE_OPEN}
@@ -51,8 +54,9 @@ _ROWS, _FAILED, _UNANSWERED = map(TRAFFIC.index, ("rows", "execution_errors", "u
 
 
 class Slo(Monitor):
-    """Each objective's bad events, of every arm and tenant: what was owed and not given. What a
-    client did wrong, or allowed no time for, is not the service's failure."""
+    """Each objective's bad events, of every arm and tenant: what was owed and not given, or rows
+    that are older than declared. What a client did wrong, or allowed no time for, is not the
+    service's failure."""
 
     name = "slo"
     title = "Service level"
@@ -142,8 +146,10 @@ def _forget(window: ClosedWindow, name: str, row: Mapping[str, Any]) -> Judged:
 
 
 def tally_of(window: ClosedWindow, objective: Objective) -> Tally:
-    """The window's events of an objective: rows that were owed an answer, or requests that had
-    one."""
+    """The window's events of an objective: rows that were owed an answer, requests that had one, or
+    rows that say when they were observed."""
+    if objective.view:
+        return sum(_by_age(window, objective).values(), Tally())
     if not window.sketches:
         return Tally()
     if objective.limit_us:
@@ -158,10 +164,18 @@ def _owed(traffic: np.ndarray[Any, np.dtype[np.int64]]) -> Tally:
     return Tally(int(traffic[_FAILED]) + unanswered, int(traffic[_ROWS]) + unanswered)
 
 
+def _by_age(window: ClosedWindow, objective: Objective) -> dict[str, Tally]:
+    """By tenant."""
+    asked = window.file.watch.fresh[objective.view]
+    within_s = objective.limit_us / 1e6
+    ages = window.derived.ages.get(age_name(asked.time), {})
+    return {t: Tally(h.older_than(within_s) + h.future, h.known) for t, h in ages.items()}
+
+
 def _tenants(window: ClosedWindow, objective: Objective) -> list[dict[str, Any]]:
     """Whom it hurts: those with the most bad events of the window."""
-    held: dict[str, Tally] = {}
-    for key, sketch in window.sketches:
+    held = _by_age(window, objective) if objective.view else {}
+    for key, sketch in () if objective.view else window.sketches:
         one = (
             Tally(*share_above(sketch.latency, objective.limit_us))
             if objective.limit_us

@@ -26,16 +26,23 @@ FEED = CauseKind(
         Response.FALLBACK: (MARK_SOURCE, STAND_IN),
         Response.ROLLBACK: (MARK_SOURCE, STAND_IN),
     },
-    joins={"feed": Join.SAME_ONSET},
+    # Values that are old explain values that changed.
+    joins={"feed": Join.SAME_ONSET, "stale_source": Join.SAME_SOURCES},
 )
 TENANT_FEED = CauseKind(
     "tenant_feed",
     CauseGroup.TENANT,
     "tenant-feed-broken.md",
     moves={Response.FALLBACK: (TENANT_STAND_IN,), Response.ROLLBACK: (TENANT_STAND_IN,)},
+    joins={"tenant_stale_source": Join.SAME_SOURCES},
 )
 SEGMENT_FEED = CauseKind("segment_feed", CauseGroup.BROKEN_INPUT, "segment-feed-broken.md")
-SHIFT = CauseKind("input_shift", CauseGroup.DRIFT, "drift.md", joins={"feed": Join.SAME_SOURCES})
+SHIFT = CauseKind(
+    "input_shift",
+    CauseGroup.DRIFT,
+    "drift.md",
+    joins={"feed": Join.SAME_SOURCES, "stale_source": Join.SAME_SOURCES},
+)
 OF_PARTS = "of tenants"
 """What everyone's alarm is told as where some tenants or segments explain it."""
 KINDS = {kind.name: kind for kind in (FEED, SHIFT, TENANT_FEED, SEGMENT_FEED)}

@@ -1,0 +1,55 @@
+"""Whether what a source serves is as new as it should be."""
+
+from windvane.core.freshness.ages import (
+    CLOCK_DIFFERENCE_S,
+    LONGEST_AGE_S,
+    SHORTEST_AGE_S,
+    AgeHistogram,
+    age_axis,
+    merge_ages,
+)
+from windvane.core.freshness.judge import FreshnessFacts, FreshnessPolicy, judge_freshness
+from windvane.core.freshness.repeats import (
+    STUCK,
+    RepeatFacts,
+    RepeatHistory,
+    RepeatPolicy,
+    RepeatReading,
+    RepeatState,
+    block_seconds_of,
+    concentration,
+    fingerprint_axis,
+    judge_repeats,
+    lags_of,
+    learn_block,
+    read_block,
+    similarity,
+    stream_in_words,
+)
+
+__all__ = [
+    "CLOCK_DIFFERENCE_S",
+    "LONGEST_AGE_S",
+    "SHORTEST_AGE_S",
+    "STUCK",
+    "AgeHistogram",
+    "FreshnessFacts",
+    "FreshnessPolicy",
+    "RepeatFacts",
+    "RepeatHistory",
+    "RepeatPolicy",
+    "RepeatReading",
+    "RepeatState",
+    "age_axis",
+    "block_seconds_of",
+    "concentration",
+    "fingerprint_axis",
+    "judge_freshness",
+    "judge_repeats",
+    "lags_of",
+    "learn_block",
+    "merge_ages",
+    "read_block",
+    "similarity",
+    "stream_in_words",
+]
