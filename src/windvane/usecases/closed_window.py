@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from windvane.core.drift import Baseline
 from windvane.core.outcomes import Calibration
 from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import Deployment, WindowKey
+from windvane.ports.event_log import LogTooSlow
 from windvane.usecases.count_rows import views_of
 from windvane.usecases.gather_answers import Answers
 from windvane.usecases.read_model_file import ModelFile
@@ -27,6 +28,7 @@ Learned: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, bytes]]
 
 
 _TENANT = "tenant/"
+T = TypeVar("T")
 
 
 def _nothing(monitor: str, subjects: Sequence[str]) -> Mapping[str, bytes]:
@@ -44,6 +46,29 @@ def tenant_of(subject: str) -> str | None:
     return subject.removeprefix(_TENANT) if subject.startswith(_TENANT) else None
 
 
+@dataclass(slots=True, eq=False)
+class ReadOnce:
+    """What several monitors of one window ask the log alike, until it is cleared: one that was too
+    slow is not asked again either."""
+
+    _held: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def read(self, what: str, ask: Callable[[], T]) -> T:
+        """Raises LogTooSlow."""
+        if what not in self._held:
+            try:
+                self._held[what] = ask()
+            except LogTooSlow as error:
+                self._held[what] = error
+        found = self._held[what]
+        if isinstance(found, LogTooSlow):
+            raise found
+        return cast("T", found)
+
+    def clear(self) -> None:
+        self._held.clear()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClosedWindow:
     """One window of one model.
@@ -54,7 +79,8 @@ class ClosedWindow:
     ``keyless`` are tenants that had keys, all of which are revoked or have expired. ``holdout`` are
     the champion's own metrics on rows that it did not learn from, ``calibration`` what those say of
     each bin of its answers. ``answers``: what each version answered, by arm. ``learned`` gives what
-    a monitor put beside its rows (see `Judged`), of subjects that have something.
+    a monitor put beside its rows (see `Judged`), of subjects that have something. ``once`` holds
+    what was read of the log for all monitors, as long as they look.
     """
 
     file: ModelFile
@@ -73,6 +99,7 @@ class ClosedWindow:
     calibration: Calibration | None = None
     answers: tuple[Answers, ...] = ()
     learned: Learned = _nothing
+    once: ReadOnce = field(default_factory=ReadOnce)
 
     @property
     def model(self) -> str:

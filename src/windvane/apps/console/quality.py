@@ -23,6 +23,7 @@ from windvane.usecases.measure_quality import (
     SpanQuality,
     measure_quality,
 )
+from windvane.usecases.monitors.spans import BLOCKS
 from windvane.usecases.read_model_file import ModelFile, parse_duration
 from windvane.usecases.read_quality import estimate_line
 
@@ -211,8 +212,10 @@ def _number(value: Any) -> float | None:
 
 def _next_look(page: ModelPage, file: ModelFile) -> float | None:
     newest = page.outcomes[0] if page.outcomes else None
-    last = newest.start + page.glance.grid.window_s if newest else page.watched_since
-    return None if last is None else last + parse_duration(file.watch.drift_over)
+    over_s = parse_duration(file.watch.drift_over)
+    if newest is not None:
+        return newest.start + page.glance.grid.window_s + over_s / BLOCKS
+    return None if page.watched_since is None else page.watched_since + over_s
 
 
 def _totals(report: QualityReport | None) -> tuple[tuple[str, str, int], ...]:

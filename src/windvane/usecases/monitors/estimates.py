@@ -24,12 +24,10 @@ from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
 from windvane.usecases.count_outcomes import arrive_within_s
 from windvane.usecases.measure_quality import ALPHA
 from windvane.usecases.monitors.base import NO_SUBJECT, Judge, Judged, Monitor, read_row
-from windvane.usecases.monitors.outcomes import OUTCOMES, scored_span
-from windvane.usecases.monitors.spans import due_since
+from windvane.usecases.monitors.outcomes import OUTCOMES
+from windvane.usecases.monitors.spans import due_since, scored_rows
 from windvane.usecases.read_model_file import ModelFile, as_duration
 
-_MOST_ROWS = 100_000
-_WITHIN_S = 60.0
 _RELATIVE = 0.25
 
 
@@ -141,12 +139,8 @@ def _answers(window: ClosedWindow, axis: str) -> Counts:
 def _checks(window: ClosedWindow, task: Task, log: EventLog) -> tuple[CalibrationCheck, ...]:
     if window.calibration is None:
         return ()
-    began, until = scored_span(window)
     try:
-        found = log.scored(
-            window.model, window.file.contract, began, until, arrive_within_s(window.file),
-            limit=_MOST_ROWS, within_s=_WITHIN_S,
-        )  # fmt: skip
+        found = scored_rows(window, log)
     except LogTooSlow:
         return ()
     mine = [one for one in found if one.answered == window.live.champion]
