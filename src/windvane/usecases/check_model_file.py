@@ -109,7 +109,7 @@ def check_model_file(file: ModelFile) -> None:
         )
     _check_words(file)
     _check_numbers(file)
-    check_slo(file.slo)
+    check_slo(file.slo, file.contract.task)
     _check_cascade(file)
     for view, features in file.features.items():
         for name, feature in features.items():

@@ -250,6 +250,18 @@ class Task(ABC):
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         """(rows,): what each row's outputs cost now that its label is known, 0 for perfect."""
 
+    decides: ClassVar[bool] = False
+    """Whether an answer is a decision that is right or wrong: ``accuracy`` is of `row_metrics`."""
+
+    def right(
+        self, outputs: Outputs, labels: Floats, most_loss: float | None = None
+    ) -> NDArray[np.bool_]:
+        """(rows,): whose decision was right; with ``most_loss``, which cost at most that. Only that
+        can be asked of a task that does not ``decide``."""
+        if most_loss is not None:
+            return self.losses(outputs, labels) <= most_loss
+        return self.row_metrics(outputs, labels)["accuracy"] > 0.5
+
     loss_bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     """What `excess_losses` cannot leave, where they have no unit."""
 
