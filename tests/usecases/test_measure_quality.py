@@ -12,9 +12,11 @@ from event_rows import predicted_event
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.core.outcomes import OutcomeFacts, OutcomePolicy, judge_outcomes
+from windvane.core.sketch import Layout
 from windvane.core.task import make_task
 from windvane.ports.event_log import LogEntry, ScoredRows
 from windvane.ports.events import Event, OutcomeSeen
+from windvane.usecases.calibrate_answers import calibrate
 from windvane.usecases.measure_quality import (
     ALPHA,
     QualityReport,
@@ -23,7 +25,8 @@ from windvane.usecases.measure_quality import (
     quality_of_newest,
 )
 from windvane.usecases.monitors.spans import BLOCKS
-from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.outcome_metric import holdout_metric, measure_of, task_floor
+from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
 
 FILE = read_model_file(
     """
@@ -63,10 +66,12 @@ class Log:
             OutcomeSeen(named, at, "late", "acme", FILE.contract.id, name, 0, value)
         )
 
-    def measure(self, start: float = START, end: float = END) -> QualityReport:
+    def measure(
+        self, start: float = START, end: float = END, file: ModelFile = FILE
+    ) -> QualityReport:
         entries = [LogEntry("w0", i, event) for i, event in enumerate(self._events)]
         self.adapter.append("w0", len(entries), entries, {FILE.contract.id: FILE.contract})
-        return measure_quality(self.adapter, FILE, start, end)
+        return measure_quality(self.adapter, file, start, end)
 
 
 @pytest.fixture
@@ -270,3 +275,77 @@ def test_labels_that_are_still_to_come_make_no_newest_day() -> None:
     assert quality is not None
     assert quality.rows == 150
     assert quality_of_newest(task, [[one] for one in days[:5]], 0.01) is None, "three are too few"
+
+
+ACTED_ON = read_model_file(
+    """
+model: late
+owner: {team: ops}
+features: {schedule: {distance: {type: number}}}
+watch: {window: 1h, outcomes: {metric: precision_at, at: 20 per day, floor: 0.4}}
+"""
+)
+
+
+def test_precision_of_the_rows_that_are_acted_on(log: Log) -> None:
+    """Of 100 rows a day the 20 highest of three whole days, not of the two halves beside them."""
+    rng = np.random.default_rng(2)
+    start = START // 86_400.0 * 86_400.0 + 12 * HOUR
+    for day in range(4):
+        said = rng.permutation(np.linspace(0.01, 0.99, 100))
+        for i in range(100):
+            truth = float(rng.random() < said[i] ** 2)
+            at = start + 86_400.0 * day + 864.0 * i
+            log.predict(f"d{day}-{i}", at, float(said[i]))
+            log.tell(f"d{day}-{i}", at + 60, truth)
+    report = log.measure(start, start + 4 * 86_400.0, ACTED_ON)
+    (whole,) = report.whole
+    scored = log.adapter.scored("late", FILE.contract, start, start + 4 * 86_400.0)
+    said = np.concatenate([one.outputs[0] for one in scored])
+    truth = np.concatenate([one.labels for one in scored])
+    days = np.floor(np.concatenate([one.times for one in scored]) / 86_400.0)
+    first = START // 86_400.0 + 1
+    wanted = [
+        truth[days == first + d][np.argsort(-said[days == first + d])[:20]].mean() for d in range(3)
+    ]
+    assert report.metric == whole.quality.metric == "precision_at_20"
+    assert whole.quality.rows == 60
+    assert whole.quality.value == pytest.approx(np.mean(wanted))
+    assert whole.quality.lower < whole.quality.value < whole.quality.upper
+
+
+def test_a_holdout_has_the_precision_of_as_large_a_share() -> None:
+    task, rng = make_task(FILE.contract.task), np.random.default_rng(4)
+    said = rng.random(20_000)
+    labels = (rng.random(20_000) < said).astype(float)
+    layout = Layout(task.axes([said]))
+    known = calibrate(task, layout, [said], labels, np.arange(20_000.0))
+    measure = measure_of(ACTED_ON)
+    for share in (0.03, 0.2, 1.0):
+        top = labels[np.argsort(-said)[: int(share * len(said))]].mean()
+        found = holdout_metric(ACTED_ON, measure, {"auc": 0.7}, known, share)
+        assert found == pytest.approx(top, abs=0.03)
+    assert holdout_metric(ACTED_ON, measure, {"auc": 0.7}, None, 0.2) is None
+    assert holdout_metric(FILE, measure_of(FILE), {"auc": 0.7}, known, 0.2) == 0.7
+    assert (task_floor(FILE), task_floor(ACTED_ON)) == (0.62, None), "no floor of the AUC"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "says"),
+    [
+        ("metric: precision_at, floor: 0.4", "watch.outcomes.at: '' is no number of rows"),
+        ("metric: precision_at, at: 20", "is no number of rows in a time"),
+        ("metric: precision_at, at: 2.5 per day", "2.5 is no number of rows"),
+        ("metric: precision_at, at: 20 per week", "need not have a whole one of its time"),
+        ("at: 20 per day", "nothing asks for the rows that are acted on"),
+    ],
+)
+def test_rows_that_nobody_can_choose_are_refused(outcomes: str, says: str) -> None:
+    text = "model: m\nfeatures: {v: {x: {type: number}}}\nwatch: {outcomes: {%s}}\n"
+    with pytest.raises(BadModelFile, match="MOD-101") as raised:
+        read_model_file(text % outcomes)
+    assert says in f"{raised.value.message}; {raised.value.advice}"
+    with pytest.raises(BadModelFile, match="answers of a regression rank no rows"):
+        read_model_file(
+            "predicts: {kind: regression}\n" + text % "metric: precision_at, at: 2 per day"
+        )

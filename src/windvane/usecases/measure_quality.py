@@ -21,9 +21,10 @@ from windvane.core.statistics import (
     reach_over_time,
     reach_over_units,
 )
-from windvane.core.task import Quality, Task, make_task
+from windvane.core.task import Measure, Quality
 from windvane.ports.event_log import EventLog, OutcomeCounts, ScoredRows
 from windvane.usecases.count_outcomes import arrive_within_s
+from windvane.usecases.outcome_metric import measure_of, measured_rows
 from windvane.usecases.read_model_file import ModelFile
 
 ALPHA = 0.025
@@ -95,7 +96,7 @@ def measure_quality(
     within_s: float = _WITHIN_S,
 ) -> QualityReport:
     """Of [start, end) in ``SPANS`` equal spans. Raises LogTooSlow, LogUnavailable."""
-    task = make_task(file.contract.task)
+    measure = measure_of(file)
     floor = file.watch.outcomes.get("floor")
     in_time = arrive_within_s(file)
     found = log.scored(
@@ -104,6 +105,8 @@ def measure_quality(
     counts = log.outcome_counts(
         file.model, file.contract, start, end, in_time, within_s=within_s / 2
     )
+    rows_read = sum(len(one.labels) for one in found)
+    found = measured_rows(file, found, start, end)
     spans: list[SpanQuality] = []
     whole: list[SpanQuality] = []
     for version in sorted({one.answered for one in found}):
@@ -114,15 +117,15 @@ def measure_quality(
                 span = _cut(start, end, i, SPANS), _cut(start, end, i + 1, SPANS)
                 spans.append(_quality(file, version, rows, *span))
     return QualityReport(
-        metric=task.metric,
-        larger_is_better=task.larger_is_better,
+        metric=measure.metric,
+        larger_is_better=measure.larger_is_better,
         floor=None if floor is None else float(floor),
         start=start,
         end=end,
         spans=tuple(sorted(spans, key=lambda one: (one.start, one.version))),
         whole=tuple(whole),
         counts=tuple(counts),
-        cut=sum(len(one.labels) for one in found) == most_rows,
+        cut=rows_read == most_rows,
     )
 
 
@@ -146,14 +149,13 @@ def rows_by_span(
 def _quality(
     file: ModelFile, version: str, found: Sequence[ScoredRows], start: float, end: float
 ) -> SpanQuality:
-    task = make_task(file.contract.task)
     # One midnight in a span makes no two days of it that could be compared.
     days = end - start >= _LEAST_DAYS_S
-    return SpanQuality(start, end, version, *quality_of(task, found, ALPHA, days=days))
+    return SpanQuality(start, end, version, *quality_of(measure_of(file), found, ALPHA, days=days))
 
 
 def quality_of(
-    task: Task, found: Sequence[ScoredRows], alpha: float, *, days: bool = True
+    measure: Measure, found: Sequence[ScoredRows], alpha: float, *, days: bool = True
 ) -> tuple[Quality, str, Literal["units", "rows"]]:
     """The quality of one version's rows with bounds at level ``alpha`` for rows of one unit, of one
     time, and (``days``) of one day, that go wrong together; what is missing for it to be told; and
@@ -167,14 +169,14 @@ def quality_of(
     outputs = [np.concatenate(parts) for parts in zip(*(f.outputs for f in alike), strict=True)]
     labels = np.concatenate([f.labels for f in alike])
     units = np.concatenate([f.units for f in alike])
-    quality = task.quality(outputs, labels, alpha)
+    quality = measure.quality(outputs, labels, alpha)
     short_of = quality.missing
     if not short_of and quality.rows < LEAST_ROWS:
         short_of = f"{LEAST_ROWS - quality.rows} more rows with an outcome"
     if not short_of:
         clusters, count = _clusters(units)
         short_of = f"{LEAST_BLOCKS - count} more units" if count < LEAST_BLOCKS else ""
-        parts = np.empty(0) if short_of else task.parts(outputs, labels)
+        parts = np.empty(0) if short_of else measure.parts(outputs, labels)
         quality = quality if short_of else quality.by_units(count, alpha)
         if len(parts) and count < len(units):
             quality = quality.widened(reach_over_units(parts, clusters, alpha))
@@ -187,7 +189,7 @@ def quality_of(
 
 
 def quality_of_newest(
-    task: Task, blocks: Sequence[Sequence[ScoredRows]], alpha: float
+    measure: Measure, blocks: Sequence[Sequence[ScoredRows]], alpha: float
 ) -> tuple[int, Quality] | None:
     """The place of the newest of one version's blocks (oldest first) whose labels have come, and
     its quality with bounds at level ``alpha`` for blocks that differ as the earlier ones do. None
@@ -202,9 +204,9 @@ def quality_of_newest(
     for place in range(len(blocks) - 1, LEAST_EARLIER, -1):
         if rows[place] < max(LEAST_ROWS, _WHOLE * float(np.median(rows[:place]))):
             continue  # most of its labels are still to come
-        before = [quality_of(task, one, alpha, days=False) for one in blocks[: place - 1] if one]
+        before = [quality_of(measure, one, alpha, days=False) for one in blocks[: place - 1] if one]
         known = np.array([quality.value for quality, short_of, _ in before if not short_of])
-        quality, short_of, _ = quality_of(task, blocks[place], alpha, days=False)
+        quality, short_of, _ = quality_of(measure, blocks[place], alpha, days=False)
         reach = reach_of_block(known, alpha)
         if short_of or math.isinf(reach):
             return None

@@ -81,11 +81,13 @@ def test_a_flip_of_labels_is_told_before_the_span_is_over(harness: Harness) -> N
         harness.traffic(i)
         harness.judge()
     assert outcomes(harness, "outcomes") == "PFH"
-    incident = only(harness, f"outcomes:{MODEL}")
-    assert incident.closed_at is None
-    assert "the newest block alone has AUC 0." in incident.title
-    assert incident.since == pytest.approx(START + 23 * WINDOW_S - 1_200.0 / BLOCKS, abs=1.0)
-    assert len(harness.queued(NOTIFY)) == 1
+    failed = verdicts(harness, "outcomes")[1]
+    assert failed.sentence.startswith("the newest block alone has AUC 0.000 (0.000 to ")
+    since = START + 23 * WINDOW_S - 1_200.0 / BLOCKS
+    assert failed.detail["newest"]["began"] == pytest.approx(since, abs=1.0)
+    # It is part of the incident that the flip itself is.
+    mine = [i for i in harness.incidents() if f"outcomes/outcomes:{MODEL}" in i.members]
+    assert [(i.cause, i.closed_at) for i in mine] == [(f"concept_drift:{MODEL}", None)]
 
 
 def test_a_mix_of_good_and_bad_opens_and_closes_once(harness: Harness) -> None:

@@ -26,6 +26,7 @@ from windvane.usecases.measure_quality import ALPHA
 from windvane.usecases.monitors.base import NO_SUBJECT, Judge, Judged, Monitor, read_row
 from windvane.usecases.monitors.outcomes import OUTCOMES
 from windvane.usecases.monitors.spans import due_since, scored_rows
+from windvane.usecases.outcome_metric import task_floor
 from windvane.usecases.read_model_file import ModelFile, as_duration
 
 _RELATIVE = 0.25
@@ -148,8 +149,7 @@ def _checks(window: ClosedWindow, task: Task, log: EventLog) -> tuple[Calibratio
 
 
 def _policy(window: ClosedWindow, task: Task) -> EstimatePolicy:
-    floor = window.file.watch.outcomes.get("floor")
-    given = None if floor is None else float(floor)
+    given = task_floor(window.file)
     if task.loss_is_relative:
         return EstimatePolicy(given, _RELATIVE, relative=True, min_rows=window.policy.min_rows)
     return EstimatePolicy(given, min_rows=window.policy.min_rows)

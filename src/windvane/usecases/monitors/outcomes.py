@@ -13,7 +13,7 @@ from windvane.core.outcomes import (
     judge_outcomes,
     least_of_holdout,
 )
-from windvane.core.task import Quality, Task, make_task
+from windvane.core.task import Measure, Quality
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog, LogTooSlow, ScoredRows
 from windvane.usecases.closed_window import ClosedWindow, StateRows
@@ -37,6 +37,7 @@ from windvane.usecases.monitors.spans import (
     scored_rows,
     scored_span,
 )
+from windvane.usecases.outcome_metric import holdout_metric, measure_of, measured_rows
 from windvane.usecases.read_model_file import ModelFile
 
 OUTCOMES = CauseKind(
@@ -91,21 +92,24 @@ class Outcomes(Monitor):
         if floor is None or not rolling_due(window, held.since):
             return []
         alpha = min(0.01, 1.0 / rolling_alarm_at(window))
-        task = make_task(window.file.contract.task)
-        policy = OutcomePolicy(float(floor), alpha=alpha, margin=margin_of(window.file, task))
+        measure = measure_of(window.file)
+        policy = OutcomePolicy(float(floor), alpha=alpha, margin=margin_of(window.file, measure))
         began, until = scored_span(window)
         version = window.live.champion
         try:
-            scored, became = scored_rows(window, log), _became_of(window, log)
+            every, became = scored_rows(window, log), _became_of(window, log)
         except LogTooSlow as error:
             return [_too_slow(window, held, policy, error)]
+        scored = measured_rows(window.file, every, began, until)
         mine = [one for one in scored if one.answered == version]
-        quality = _told(task, mine, alpha)
+        quality = _told(measure, mine, alpha)
         place, newest = quality_of_newest(
-            task, rows_by_span(mine, began, until, BLOCKS), alpha
+            measure, rows_by_span(mine, began, until, BLOCKS), alpha
         ) or (0, None)
+        share = _rows(scored) / max(_rows(every), 1)
+        holdout = holdout_metric(window.file, measure, window.holdout, window.calibration, share)
         facts = OutcomeFacts(
-            version, quality, window.holdout.get(task.metric), newest,
+            version, quality, holdout, newest,
             began + place * block_seconds(window) if newest else 0.0,
         )  # fmt: skip
         verdict = judge_outcomes(facts, policy, window.end)
@@ -130,7 +134,7 @@ class Outcomes(Monitor):
             "floor": float(floor),
             "least_of_holdout": least_of_holdout(facts, policy),
             "outcomes": became,
-            "others": _others(task, scored, version, alpha),
+            "others": _others(measure, scored, version, alpha),
             "began": began,
             "missing": verdict.missing,
         }
@@ -179,29 +183,33 @@ def _became_of(window: ClosedWindow, log: EventLog) -> Mapping[str, int]:
     return {state: sum(getattr(one, state) for one in counted) for state in OUTCOME_STATES}
 
 
-def _told(task: Task, found: Sequence[ScoredRows], alpha: float) -> Quality:
+def _rows(found: Sequence[ScoredRows]) -> int:
+    return sum(len(one.labels) for one in found)
+
+
+def _told(measure: Measure, found: Sequence[ScoredRows], alpha: float) -> Quality:
     """How good one version's answers were, with bounds at ``alpha``."""
     if not found:
-        return Quality(task.metric, 0.0, 0.0, 0.0, 0, task.larger_is_better, "outcomes")
-    quality, short_of, _ = quality_of(task, found, alpha)
+        return Quality(measure.metric, 0.0, 0.0, 0.0, 0, measure.larger_is_better, "outcomes")
+    quality, short_of, _ = quality_of(measure, found, alpha)
     return replace(quality, missing=short_of)
 
 
-def margin_of(file: ModelFile, task: Task) -> float:
+def margin_of(file: ModelFile, measure: Measure) -> float:
     """By how much the metric may be worse than on the holdout, as `OutcomePolicy` has it."""
     given = file.watch.outcomes.get("margin")
     if given is not None:
         return float(given)
-    return _MARGIN if task.larger_is_better else _MARGIN_OF_LOSS
+    return _MARGIN if measure.larger_is_better else _MARGIN_OF_LOSS
 
 
 def _others(
-    task: Task, scored: Sequence[ScoredRows], champion: str, alpha: float
+    measure: Measure, scored: Sequence[ScoredRows], champion: str, alpha: float
 ) -> Sequence[Mapping[str, Any]]:
     """What other versions answered, "" for rules and constants."""
     out: list[Mapping[str, Any]] = []
     for version in sorted({one.answered for one in scored} - {champion}):
-        quality = _told(task, [one for one in scored if one.answered == version], alpha)
+        quality = _told(measure, [one for one in scored if one.answered == version], alpha)
         told: dict[str, Any] = {"version": version, "scored": quality.rows}
         if not quality.missing:
             told |= {k: round(getattr(quality, k), 4) for k in ("value", "lower", "upper")}
