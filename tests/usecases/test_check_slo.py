@@ -34,7 +34,6 @@ def file_of(slo: Any) -> ModelFile:
         ({}, "slo: it has no objective"),
         ({"over": "30d"}, "slo: it has no objective"),
         ({"availabilty": "99.9%"}, "did you mean 'availability'?"),
-        ({"quality": {"auc": 0.62}}, "slo.quality: there is no such key"),
         ({"freshness": "1h"}, "slo.freshness"),
         (
             {"freshness": {"v": "99%"}},
@@ -42,6 +41,11 @@ def file_of(slo: Any) -> ModelFile:
         ),
         ({"freshness": {"w": "often"}}, "slo.freshness.w: 'often' is not a share"),
         ({"freshness": {"w": "100%"}}, "slo.freshness.w must be from 50% to 99.9999%"),
+        ({"quality": {"auc": 0.62}}, "slo.quality"),
+        ({"quality": "good"}, "slo.quality: 'good' is not a share"),
+        ({"quality": "40%"}, "slo.quality must be from 50% to 99.99%; for example 90%"),
+        ({"quality": "95%", "max_loss": -1.0}, "slo.max_loss must be from 0 to"),
+        ({"availability": "99%", "max_loss": 1.0}, "slo.max_loss: it is of slo.quality"),
         ({"availability": "100%"}, "from 50% to 99.9999%; for example 99.9%"),
         ({"availability": "10%"}, "from 50% to 99.9999%"),
         ({"availability": "99.9"}, "slo.availability: '99.9' is not a share"),
@@ -67,6 +71,21 @@ def test_what_cannot_be_judged_is_refused(slo: Any, says: str) -> None:
     assert says in f"{raised.value.message}; {raised.value.advice}"
 
 
+def test_an_answer_that_is_a_number_is_right_within_a_loss() -> None:
+    """Of a regression nobody can say it without one."""
+
+    def numbers(slo: Any) -> ModelFile:
+        features = {"v": {"x": {"type": "number"}}}
+        given = {"model": "m", "predicts": {"kind": "regression"}, "features": features, "slo": slo}
+        return read_model_file(json.dumps(given))
+
+    with pytest.raises(BadModelFile, match="neither right nor wrong by itself") as raised:
+        numbers({"quality": "90%"})
+    assert "slo.max_loss" in raised.value.advice
+    (found,) = objectives_of(numbers({"quality": "90%", "max_loss": 10.0}))
+    assert (found.title, found.allowed) == ("quality within a loss of 10", 0.1)
+
+
 def test_what_a_file_promises() -> None:
     slo = {"availability": "0.9995", "latency": {"p99": "50ms", "p99.9": "1s", "p50": "0.75ms"}}
     file = file_of({**slo, "over": "7d"})
@@ -84,7 +103,9 @@ def test_what_a_file_promises() -> None:
 def test_editors_know_the_keys() -> None:
     schema = json_schema()
     kept = msgspec.json.decode(msgspec.json.encode(schema))["$defs"]["Slo"]
-    assert set(kept["properties"]) == {"availability", "latency", "freshness", "over"}
+    assert set(kept["properties"]) == {
+        "availability", "latency", "freshness", "quality", "max_loss", "over",
+    }  # fmt: skip
     assert kept["additionalProperties"] is False
 
 

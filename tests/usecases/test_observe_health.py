@@ -246,11 +246,14 @@ def test_looks_that_are_due_and_do_not_come_are_told(
 ) -> None:
     """However the monitor fails to look."""
     monkeypatch.setattr(Outcomes, "look", lambda *_: [])
-    play(harness, [QUIET] * 39)
+    play(harness, [QUIET] * 22)
     assert codes(harness) == ("healthy", "HLT-100")
-    play(harness, [QUIET] * 2, first=39)
+    play(harness, [QUIET], first=22)
     found = health(harness)
     assert (found.word, found.code) == ("not scored", "HLT-206")
-    assert found.why == "no look at outcomes since 2023-11-15 00:00 UTC, one is due each 20m"
+    assert (
+        found.why
+        == "no look at outcomes since 2023-11-15 00:00 UTC, one is due each seventh of 20m"
+    )
     harness.apply(FILE.replace("floor: 0.6", "floor: 0.7"))
     assert codes(harness) == ("healthy", "HLT-100"), "the new file's first look is under way"

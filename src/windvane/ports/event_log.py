@@ -394,11 +394,13 @@ class EventLog(Protocol):
         *,
         limit: int | None = None,
         within_s: float | None = None,
+        labelled: tuple[float, float] | None = None,
     ) -> list[ScoredRows]:
         """Predictions made in [start, end) that an outcome of `outcome_counts`'s ``joined`` tells
         the truth about: of several, the latest one. A client's own id stands for a prediction
         where it does for no other in all of the log; a prediction whose first outcome came more
         than ``arrive_within_s`` later is left out, and so is one whose latest is no label that the
-        task can have. With ``limit`` at most so many rows, the newest. Raises LogTooSlow where
+        task can have. With ``limit`` at most so many rows, the newest; with ``labelled`` only those
+        whose first outcome was received in that span [from, until) (s). Raises LogTooSlow where
         they are not there ``within_s``."""
         ...

@@ -10,6 +10,7 @@ from math import ceil, floor, inf, isfinite, prod
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from windvane.core.alerting import Tier
 from windvane.core.drift import Kind
@@ -21,6 +22,7 @@ from windvane.inference.type_errors import find_type_error
 from windvane.usecases.check_fresh import check_fresh
 from windvane.usecases.check_segments import check_segments
 from windvane.usecases.check_slo import check_slo
+from windvane.usecases.outcome_metric import PRECISION_AT
 from windvane.usecases.read_model_file import (
     BadModelFile,
     Cache,
@@ -33,6 +35,7 @@ from windvane.usecases.read_model_file import (
     parse_share,
 )
 
+_OF_OUTCOMES = ["metric", "at", "floor", "margin", "arrive_within"]
 _TIERS = tuple(tier.value for tier in Tier)
 _MOST_NUMBERS = 1 << 20  # of one output of one row
 _MOST_ROWS = 1_000_000_000
@@ -76,7 +79,7 @@ def check_model_file(file: ModelFile) -> None:
     _field("watch.false_alarms", parse_budget, file.watch.false_alarms)
     for field, given, known in (
         ("watch.material", file.watch.material, [kind.value for kind in Kind]),
-        ("watch.outcomes", file.watch.outcomes, ["metric", "floor", "margin", "arrive_within"]),
+        ("watch.outcomes", file.watch.outcomes, _OF_OUTCOMES),
     ):
         for name in given:
             if name not in known:
@@ -95,6 +98,7 @@ def check_model_file(file: ModelFile) -> None:
         raise BadModelFile(
             "watch.outcomes: margin must be a number from 0 on", hint="for example 0.05"
         )
+    _check_acted_on(file)
     if (within := file.watch.outcomes.get("arrive_within")) is not None:
         _field("watch.outcomes.arrive_within", parse_duration, within)
         if not parse_duration(within) > 0.0:
@@ -436,6 +440,31 @@ def _check_rule(rule: list[Any], file: ModelFile) -> None:
             )
         if numeric and step.among:
             raise BadModelFile(f"{where}: {step.feature} is a number", hint="`above` and `below`")
+
+
+def _check_acted_on(file: ModelFile) -> None:
+    given, field = file.watch.outcomes, "watch.outcomes.at"
+    if given.get("metric") != PRECISION_AT:
+        if "at" in given:
+            hint = f"`metric: {PRECISION_AT}` is of those alone"
+            raise BadModelFile(f"{field}: nothing asks for the rows that are acted on", hint=hint)
+        return
+    hint = "how many rows are acted on, for example `100 per day`"
+    try:
+        count, per_s = parse_budget(str(given.get("at", "")))
+    except ValueError as error:
+        raise BadModelFile(f"{field}: {str(given.get('at', ''))[:40]!r} is no number of rows in a "
+                           "time", hint=hint) from error  # fmt: skip
+    if count != int(count):
+        raise BadModelFile(f"{field}: {count:g} is no number of rows", hint=hint)
+    if 2.0 * per_s > parse_duration(file.watch.drift_over):
+        message = f"{field}: watch.drift_over need not have a whole one of its time in it"
+        raise BadModelFile(message, hint="make watch.drift_over at least twice as long")
+    if make_task(file.contract.task).ranked(np.zeros(0)) is None:
+        kind = file.predicts.kind
+        raise BadModelFile(f"watch.outcomes.metric: answers of a {kind} rank no rows", hint=(
+            f"{PRECISION_AT} is of binary and ranking models"
+        ))  # fmt: skip
 
 
 def _field(name: str, parse: Any, value: str) -> None:

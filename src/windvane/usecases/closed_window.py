@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from windvane.core.drift import Baseline
 from windvane.core.outcomes import Calibration
 from windvane.core.sketch import Layout, Sketch
 from windvane.ports.control_store import Deployment, WindowKey
+from windvane.ports.event_log import LogTooSlow
 from windvane.usecases.count_rows import views_of
 from windvane.usecases.gather_answers import Answers
 from windvane.usecases.gather_derived import Derived
@@ -28,6 +29,7 @@ Learned: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, bytes]]
 
 
 _TENANT, _SEGMENT = "tenant/", "segment/"
+T = TypeVar("T")
 
 
 def _nothing(monitor: str, subjects: Sequence[str]) -> Mapping[str, bytes]:
@@ -55,6 +57,29 @@ def segment_of(subject: str) -> str | None:
     return subject.removeprefix(_SEGMENT) if subject.startswith(_SEGMENT) else None
 
 
+@dataclass(slots=True, eq=False)
+class ReadOnce:
+    """What several monitors of one window ask the log alike, until it is cleared: one that was too
+    slow is not asked again either."""
+
+    _held: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def read(self, what: str, ask: Callable[[], T]) -> T:
+        """Raises LogTooSlow."""
+        if what not in self._held:
+            try:
+                self._held[what] = ask()
+            except LogTooSlow as error:
+                self._held[what] = error
+        found = self._held[what]
+        if isinstance(found, LogTooSlow):
+            raise found
+        return cast("T", found)
+
+    def clear(self) -> None:
+        self._held.clear()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ClosedWindow:
     """One window of one model.
@@ -67,7 +92,8 @@ class ClosedWindow:
     each bin of its answers. ``answers``: what each version answered, by arm. ``segments``: counts
     of the rows with one value of a feature that the file declares, by `segment_name`. ``derived``:
     what was counted beside versions' layouts. ``learned`` gives what a monitor put beside its rows
-    (see `Judged`), of subjects that have something.
+    (see `Judged`), of subjects that have something. ``once`` holds what was read of the log for all
+    monitors, as long as they look.
     """
 
     file: ModelFile
@@ -88,6 +114,7 @@ class ClosedWindow:
     segments: Mapping[str, Counts] = field(default_factory=dict[str, Counts])
     derived: Derived = field(default_factory=Derived)
     learned: Learned = _nothing
+    once: ReadOnce = field(default_factory=ReadOnce)
 
     @property
     def model(self) -> str:

@@ -80,7 +80,8 @@ def joined_for_s(file: ModelFile) -> float:
     prediction ``arrive_within`` before; it comes once the span is over, and late where the
     recorder is behind, for which a day is left.
     """
-    if not file.watch.outcomes.keys() & {"floor", "arrive_within"}:
+    judged = file.watch.outcomes.keys() & {"floor", "arrive_within"}
+    if not judged and not (file.slo and file.slo.quality):
         return 0.0
     return (arrive_within_s(file) or 0.0) + parse_duration(file.watch.drift_over) + _DAY_S
 

@@ -34,6 +34,7 @@ from windvane.ports.event_log import EventLog
 from windvane.usecases.measure_quality import ALPHA
 from windvane.usecases.monitors.base import Judge
 from windvane.usecases.monitors.outcomes import margin_of
+from windvane.usecases.outcome_metric import task_floor
 from windvane.usecases.read_model_file import ModelFile, read_model_file
 from windvane.usecases.sample_labels import (
     DRAWN,
@@ -128,10 +129,7 @@ def import_labels(
             if math.isfinite(one.lower) and math.isfinite(one.upper)
         },
     )  # fmt: skip
-    floor = file.watch.outcomes.get("floor")
-    policy = SampledPolicy(
-        None if floor is None else float(floor), ALPHA, margin=margin_of(file, task)
-    )
+    policy = SampledPolicy(task_floor(file), ALPHA, margin=margin_of(file, task))
     now = clock.now()
     verdict = judge_sampled_labels(facts, policy, now)
     who = hashlib.sha256(f"{facts.digest}\0{simulated}\0{facts.labelled_by}".encode()).hexdigest()

@@ -133,6 +133,8 @@ def _judge(due: DueWindow, log: EventLog, budget: WatchBudget) -> _Seen:
         except Exception as error:
             _log.exception("monitor %s of model %s failed", monitor.name, due.window.model)
             failed[monitor.name] = f"{type(error).__name__}: {error}"
+    # Windows stay in memory until all models' are recorded; what was read for them need not.
+    due.window.once.clear()
     return _Seen(due, tuple(judged), failed, waiting, tuple(dropped))
 
 

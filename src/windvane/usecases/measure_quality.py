@@ -14,10 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.outcomes import OutcomePolicy
-from windvane.core.statistics import LEAST_BLOCKS, reach_over_time, reach_over_units
-from windvane.core.task import Quality, Task, make_task
+from windvane.core.statistics import (
+    LEAST_BLOCKS,
+    LEAST_EARLIER,
+    reach_of_block,
+    reach_over_time,
+    reach_over_units,
+)
+from windvane.core.task import Measure, Quality
 from windvane.ports.event_log import EventLog, OutcomeCounts, ScoredRows
 from windvane.usecases.count_outcomes import arrive_within_s
+from windvane.usecases.outcome_metric import measure_of, measured_rows
 from windvane.usecases.read_model_file import ModelFile
 
 ALPHA = 0.025
@@ -26,6 +33,8 @@ SPANS = 12
 MOST_ROWS = 200_000
 LEAST_ROWS = OutcomePolicy(0.0).min_rows
 _WITHIN_S = 30.0
+_WHOLE = 0.5
+_LEAST_DAYS_S = 3 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +42,8 @@ class SpanQuality:
     """Of the predictions that one ``version`` answered in [start, end) (s), whoever was to answer
     them, and whose outcome is known; ``version`` is "" for those that a rule or a constant
     answered. ``short_of``: what is missing for a value to be told, "" where it is told. The bounds
-    hold where ``independent`` are: units, or rows where not all rows have a unit."""
+    hold where ``independent`` are: units, or rows where not all rows have a unit; and for rows near
+    in time that go wrong together."""
 
     start: float
     end: float
@@ -68,7 +78,8 @@ class QualityReport:
     def interval(self) -> str:
         """What the bounds are, in words."""
         by_unit = bool(self.whole) and all(one.independent == "units" for one in self.whole)
-        return f"95% intervals for independent {'units' if by_unit else 'rows'}"
+        word = "units" if by_unit else "rows"
+        return f"95% intervals for independent {word}, and for times that go wrong together"
 
     @property
     def joined(self) -> int:
@@ -85,7 +96,7 @@ def measure_quality(
     within_s: float = _WITHIN_S,
 ) -> QualityReport:
     """Of [start, end) in ``SPANS`` equal spans. Raises LogTooSlow, LogUnavailable."""
-    task = make_task(file.contract.task)
+    measure = measure_of(file)
     floor = file.watch.outcomes.get("floor")
     in_time = arrive_within_s(file)
     found = log.scored(
@@ -94,36 +105,40 @@ def measure_quality(
     counts = log.outcome_counts(
         file.model, file.contract, start, end, in_time, within_s=within_s / 2
     )
+    rows_read = sum(len(one.labels) for one in found)
+    found = measured_rows(file, found, start, end)
     spans: list[SpanQuality] = []
     whole: list[SpanQuality] = []
     for version in sorted({one.answered for one in found}):
         mine = [one for one in found if one.answered == version]
         whole.append(_quality(file, version, mine, start, end))
-        for i, rows in enumerate(_by_span(mine, start, end)):
+        for i, rows in enumerate(rows_by_span(mine, start, end, SPANS)):
             if rows:
-                span = _cut(start, end, i), _cut(start, end, i + 1)
+                span = _cut(start, end, i, SPANS), _cut(start, end, i + 1, SPANS)
                 spans.append(_quality(file, version, rows, *span))
     return QualityReport(
-        metric=task.metric,
-        larger_is_better=task.larger_is_better,
+        metric=measure.metric,
+        larger_is_better=measure.larger_is_better,
         floor=None if floor is None else float(floor),
         start=start,
         end=end,
         spans=tuple(sorted(spans, key=lambda one: (one.start, one.version))),
         whole=tuple(whole),
         counts=tuple(counts),
-        cut=sum(len(one.labels) for one in found) == most_rows,
+        cut=rows_read == most_rows,
     )
 
 
-def _cut(start: float, end: float, i: int) -> float:
-    return start + (end - start) * i / SPANS
+def _cut(start: float, end: float, i: int, spans: int) -> float:
+    return start + (end - start) * i / spans
 
 
-def _by_span(found: Sequence[ScoredRows], start: float, end: float) -> list[list[ScoredRows]]:
-    """The rows of each span."""
-    cuts = [_cut(start, end, i) for i in range(1, SPANS)]
-    out: list[list[ScoredRows]] = [[] for _ in range(SPANS)]
+def rows_by_span(
+    found: Sequence[ScoredRows], start: float, end: float, spans: int
+) -> list[list[ScoredRows]]:
+    """The rows of [start, end) (s) in so many equal ``spans``."""
+    cuts = [_cut(start, end, i, spans) for i in range(1, spans)]
+    out: list[list[ScoredRows]] = [[] for _ in range(spans)]
     for one in found:
         places = np.searchsorted(cuts, one.times, side="right")
         for i in np.unique(places).tolist():
@@ -134,16 +149,18 @@ def _by_span(found: Sequence[ScoredRows], start: float, end: float) -> list[list
 def _quality(
     file: ModelFile, version: str, found: Sequence[ScoredRows], start: float, end: float
 ) -> SpanQuality:
-    task = make_task(file.contract.task)
-    return SpanQuality(start, end, version, *quality_by_unit(task, found, ALPHA))
+    # One midnight in a span makes no two days of it that could be compared.
+    days = end - start >= _LEAST_DAYS_S
+    return SpanQuality(start, end, version, *quality_of(measure_of(file), found, ALPHA, days=days))
 
 
-def quality_by_unit(
-    task: Task, found: Sequence[ScoredRows], alpha: float, *, over_time: bool = False
+def quality_of(
+    measure: Measure, found: Sequence[ScoredRows], alpha: float, *, days: bool = True
 ) -> tuple[Quality, str, Literal["units", "rows"]]:
-    """The quality of one version's rows with bounds at level ``alpha`` for rows of one unit that go
-    wrong together (and ``over_time`` for rows of one time, or one day); what is missing for it to
-    be told; and what is independent.
+    """The quality of one version's rows with bounds at level ``alpha`` for rows of one unit, of one
+    time, and (``days``) of one day, that go wrong together; what is missing for it to be told; and
+    whether rows of one unit were taken for it, or not all have one. Whoever tells or judges how
+    good answers were asks this.
 
     Labels of a contract that grew have two lengths: those of most rows are told.
     """
@@ -152,23 +169,49 @@ def quality_by_unit(
     outputs = [np.concatenate(parts) for parts in zip(*(f.outputs for f in alike), strict=True)]
     labels = np.concatenate([f.labels for f in alike])
     units = np.concatenate([f.units for f in alike])
-    quality = task.quality(outputs, labels, alpha)
+    quality = measure.quality(outputs, labels, alpha)
     short_of = quality.missing
     if not short_of and quality.rows < LEAST_ROWS:
         short_of = f"{LEAST_ROWS - quality.rows} more rows with an outcome"
     if not short_of:
         clusters, count = _clusters(units)
         short_of = f"{LEAST_BLOCKS - count} more units" if count < LEAST_BLOCKS else ""
-        parts = np.empty(0) if short_of else task.parts(outputs, labels)
+        parts = np.empty(0) if short_of else measure.parts(outputs, labels)
         quality = quality if short_of else quality.by_units(count, alpha)
         if len(parts) and count < len(units):
             quality = quality.widened(reach_over_units(parts, clusters, alpha))
-        if len(parts) and over_time:
+        if len(parts):
             times = np.concatenate([one.times for one in alike])
-            quality = quality.widened(reach_over_time(parts, times, alpha)[0])
+            quality = quality.widened(reach_over_time(parts, times, alpha, days=days)[0])
     if not short_of and not all(map(math.isfinite, (quality.value, quality.lower, quality.upper))):
         short_of = "a value that is a number"
     return quality, short_of, "units" if bool((units != 0).all()) else "rows"
+
+
+def quality_of_newest(
+    measure: Measure, blocks: Sequence[Sequence[ScoredRows]], alpha: float
+) -> tuple[int, Quality] | None:
+    """The place of the newest of one version's blocks (oldest first) whose labels have come, and
+    its quality with bounds at level ``alpha`` for blocks that differ as the earlier ones do. None
+    where fewer than ``LEAST_EARLIER`` of those are known: nobody knows how much blocks differ. The
+    one just before it is left out of them, for a change begins in the middle of a block (a guard
+    cell, as of CFAR detectors: Richards, Fundamentals of Radar Signal Processing, 6.5).
+
+    The bounds of all blocks together are widened by a change among them, and say so only once most
+    are on its far side; this says it of the first whole one.
+    """
+    rows = [sum(len(one.labels) for one in block) for block in blocks]
+    for place in range(len(blocks) - 1, LEAST_EARLIER, -1):
+        if rows[place] < max(LEAST_ROWS, _WHOLE * float(np.median(rows[:place]))):
+            continue  # most of its labels are still to come
+        before = [quality_of(measure, one, alpha, days=False) for one in blocks[: place - 1] if one]
+        known = np.array([quality.value for quality, short_of, _ in before if not short_of])
+        quality, short_of, _ = quality_of(measure, blocks[place], alpha, days=False)
+        reach = reach_of_block(known, alpha)
+        if short_of or math.isinf(reach):
+            return None
+        return place, quality.widened(reach, skewed=False)
+    return None
 
 
 def _clusters(units: NDArray[np.uint64]) -> tuple[NDArray[np.int64], int]:

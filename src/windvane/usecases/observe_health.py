@@ -39,6 +39,7 @@ from windvane.usecases.leases import lease_of
 from windvane.usecases.monitors import MONITORS
 from windvane.usecases.monitors.base import moment
 from windvane.usecases.monitors.outcomes import Outcomes
+from windvane.usecases.monitors.spans import BLOCKS
 from windvane.usecases.monitors.sudden_shift import FEED, SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.read_model_file import ModelFile, parse_duration
@@ -288,10 +289,14 @@ def _not_scored(evidence: Evidence, file: ModelFile) -> str:
     window_s, over_s = parse_duration(watch.window), parse_duration(watch.drift_over)
     look = evidence.latest.get((Outcomes.name, ""))
     last = judged.began if look is None else look.start + window_s
+    every_s = over_s / BLOCKS
     # The first look at a new floor comes with the end of a block.
     settled = evidence.applied_at + 2.0 * block_seconds(window_s, parse_duration(watch.recent))
-    if judged.until >= max(last + 2.0 * over_s, settled):
-        return f"no look at outcomes since {moment(last)}, one is due each {watch.drift_over}"
+    # The first comes once so much was watched, then one with each block.
+    wait_s = over_s + every_s if look is None else 2.0 * every_s
+    if judged.until >= max(last + wait_s, settled):
+        due = f"one is due each seventh of {watch.drift_over}"
+        return f"no look at outcomes since {moment(last)}, {due}"
     if look is None or look.outcome in (Outcome.PASS, Outcome.FAIL):
         return ""
     if look.outcome == Outcome.ERROR:

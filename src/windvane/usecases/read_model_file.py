@@ -185,12 +185,16 @@ class Watch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Slo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the service promises ``over`` a span that moves: the share of rows that get their
-    answer (``availability``), by quantile the time that answers take at most (``latency``), and by
-    view the share of rows that are as fresh as ``watch.fresh`` has it (``freshness``)."""
+    answer (``availability``), by quantile the time that answers take at most (``latency``), by view
+    the share of rows that are as fresh as ``watch.fresh`` has it (``freshness``), and the share of
+    labelled rows whose answer was right (``quality``): that cost at most ``max_loss``, where that
+    is given."""
 
     availability: str = ""
     latency: dict[str, str] = {}
     freshness: dict[str, str] = {}
+    quality: str = ""
+    max_loss: float | None = None
     over: str = "30d"
 
 

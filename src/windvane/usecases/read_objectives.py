@@ -75,7 +75,7 @@ def _read(file: ModelFile, objective: Objective, row: MonitorState | None) -> Ob
         return nothing
     state = read_slo_state(row.body)
     # The file was applied since: what was counted is by another limit, or other spans.
-    if state.limit_us != objective.limit_us or len(state.rings) != 2 * RULES + 1:
+    if not state.is_of(objective) or len(state.rings) != 2 * RULES + 1:
         return nothing
     policy = slo_policy(objective, over_s, math.inf)
     end = row.at + parse_duration(file.watch.window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,18 +18,26 @@ from windvane.usecases.read_model_file import (
 )
 
 RULES = 3
+_LOOKS = 120
 _DIGITS = 12  # 1 - 0.999 is not quite 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class SloState:
-    """What is carried of one objective: what it counts as bad (``limit_us``), since when (s), the
-    long and short span of each rule and the budget's, and the rules themselves."""
+    """What is carried of one objective: what it counts as bad (``limit_us``, ``most_loss``), since
+    when (s), the long and short span of each rule and the budget's, and the rules themselves; of
+    one by labels, until when (s) those that came are counted."""
 
     limit_us: int = 0
     began: float = 0.0
     rings: tuple[Ring, ...] = ()
     rules: tuple[Burning, ...] = (Burning(),) * RULES
+    most_loss: float | None = None
+    until: float = 0.0
+
+    def is_of(self, objective: Objective) -> bool:
+        """Whether what was counted is what the objective counts."""
+        return (self.limit_us, self.most_loss) == (objective.limit_us, objective.most_loss)
 
     @property
     def alarmed(self) -> bool:
@@ -44,6 +53,9 @@ def objectives_of(file: ModelFile) -> tuple[Objective, ...]:
     if slo.availability:
         allowed = round(1.0 - parse_share(slo.availability), _DIGITS)
         found.append(Objective("availability", allowed))
+    if slo.quality:
+        allowed = round(1.0 - parse_share(slo.quality), _DIGITS)
+        found.append(Objective("quality", allowed, labelled=True, most_loss=slo.max_loss))
     for name, limit in slo.latency.items():
         allowed = round(1.0 - parse_quantile(name), _DIGITS)
         limit_us = round(parse_duration(limit) * 1e6)
@@ -61,13 +73,22 @@ def over_seconds(file: ModelFile) -> float:
 
 
 def slo_policy(objective: Objective, over_s: float, alarm_at: float) -> SloPolicy:
-    return SloPolicy(objective.allowed, over_s, burn_rules(over_s), alarm_at)
+    events = "labels" if objective.labelled else "requests"
+    return SloPolicy(objective.allowed, over_s, burn_rules(over_s), alarm_at, events=events)
 
 
 def rings_of(policy: SloPolicy, window_s: float) -> tuple[Ring, ...]:
     """Empty: each rule's long and short span, then the budget's."""
     spans = [span for rule in policy.rules for span in (rule.long_s, rule.short_s)]
     return empty_rings(spans, window_s, policy.over_s)
+
+
+def look_seconds(objective: Objective, over_s: float, window_s: float) -> float:
+    """How often an objective is looked at (s): in each window; one by labels 120 times in its
+    span, for each look is at the log."""
+    if not objective.labelled:
+        return window_s
+    return max(1, math.floor(over_s / _LOOKS / window_s)) * window_s
 
 
 def read_slo_state(body: Mapping[str, Any]) -> SloState:

@@ -208,3 +208,25 @@ def test_the_latest_by_time_and_then_by_position_counts(
     latest = max(range(len(sent)), key=lambda i: (sent[i][0], i))
     (found,) = log.scored("delay", NARROW, DAY, DAY + 1)
     assert found.labels.tolist() == [sent[latest][1]]
+
+
+def test_scored_rows_of_labels_that_came_in_a_span(log: DeltaEventLog) -> None:
+    """By the first label of a prediction, whenever that was made: a later one revises it."""
+    append(
+        log,
+        [
+            *(predicted(name, DAY + i) for i, name in enumerate("abc")),
+            outcome("a", 1.0, ts=DAY + 10),
+            outcome("b", 0.0, ts=DAY + 20),
+            outcome("b", 1.0, ts=DAY + 30),
+            outcome("c", 1.0, ts=DAY + 30),
+        ],
+    )
+    found = [
+        log.scored("delay", NARROW, DAY, DAY + 9, labelled=(DAY + first, DAY + first + 10))
+        for first in (0, 10, 20, 30, 40)
+    ]
+    assert [[t - DAY for one in part for t in one.times] for part in found] == [
+        [], [0.0], [1.0], [2.0], [],
+    ]  # fmt: skip
+    assert found[2][0].labels.tolist() == [1.0]

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from windvane.core.slo import (
+    UNKNOWN_AS_ONE,
     Ring,
     Tally,
     add_window,
     burn_rules,
     empty_rings,
     ring_of,
+    rows_as_one,
     sum_of,
     under_other_widths,
 )
@@ -104,3 +107,19 @@ def test_a_shorter_ring_is_made_of_a_longer_one() -> None:
     (half,) = under_other_widths([day], [ring_of(DAY / 2, 60.0)])
     assert sum_of(half, 1_439 * 60.0) == Tally(720, 7_200)
     assert under_other_widths([], [ring_of(DAY, 60.0)]) == (ring_of(DAY, 60.0),)
+
+
+def test_rows_that_are_bad_together_count_as_few() -> None:
+    """Forty days of 200 rows: as a binomial law has them, and in lots of twenty."""
+    ring = Ring(DAY, 60)
+    rng = np.random.default_rng(5)
+    alone = together = ring
+    for day in range(40):
+        alone = add_window(alone, day * DAY, Tally(int(rng.binomial(200, 0.1)), 200))
+        together = add_window(together, day * DAY, Tally(20 * int(rng.binomial(10, 0.1)), 200))
+    assert 1.0 <= rows_as_one(alone, 40 * DAY) < 3.0
+    assert 15.0 < rows_as_one(together, 40 * DAY) < 45.0
+    assert rows_as_one(alone, 9 * DAY) == UNKNOWN_AS_ONE, "nine days say little"
+    burst = add_window(alone, 40 * DAY, Tally(200, 200))
+    assert rows_as_one(burst, 40 * DAY) == rows_as_one(alone, 40 * DAY), "not by what burns now"
+    assert rows_as_one(add_window(ring, 0.0, Tally(0, 9)), DAY) == UNKNOWN_AS_ONE

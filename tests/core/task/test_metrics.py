@@ -252,3 +252,13 @@ def test_no_label_takes_a_row_out_of_the_range_of_its_metrics(spec: TaskSpec) ->
             least, most = ranges[name]
             assert least <= values.min() + 1e-12, name
             assert values.max() - 1e-12 <= most, name
+
+
+def test_an_answer_is_right_by_its_class_or_within_a_loss() -> None:
+    said, labels = [np.array([0.6, 0.4, 0.9])], np.array([1.0, 1.0, 0.0])
+    binary = make_task(TaskSpec(kind="binary"))
+    assert binary.right(said, labels).tolist() == [True, False, False]
+    assert binary.right(said, labels, 0.4).tolist() == [True, True, False], "by its Brier score"
+    numbers = make_task(TaskSpec(kind="regression"))
+    assert not numbers.decides
+    assert numbers.right(said, labels, 0.5).tolist() == [True, False, False]

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
+from usecases.monitors.test_outcomes import log_scored
 from usecases.timeline import FAILING, QUIET, only, play, verdicts
 
 from windvane.core.sketch import LATENCY_EDGES_US, TRAFFIC, Sketch
+from windvane.core.slo import Objective, Tally
 from windvane.ports.control_store import Checkpoint, WindowKey
+from windvane.ports.event_log import LogTooSlow
 from windvane.usecases.actions import About
 from windvane.usecases.load_windows import WindowCache
-from windvane.usecases.monitors.slo import Slo, tally_of
+from windvane.usecases.monitors.slo import Slo, judge_tally, tally_of
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
-from windvane.usecases.slo_policy import objectives_of, read_slo_state
+from windvane.usecases.slo_policy import (
+    SloState,
+    objectives_of,
+    read_slo_state,
+    rings_of,
+    slo_policy,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
@@ -256,3 +267,79 @@ def _timed(monitor: Slo, window: Any, rows: Any) -> float:
     began = time.perf_counter()
     monitor.look(window, rows, None)  # type: ignore[arg-type]
     return time.perf_counter() - began
+
+
+LABELLED = FILE + "slo: {quality: 95%, over: 1d}\n"  # a look each 12 windows
+
+
+def play_labels(harness: Harness, windows: int, right: Mapping[int, bool], later_s: float) -> None:
+    for i in range(windows):
+        if i in right:
+            log_scored(harness, i, 400, right=right[i], later_s=later_s)
+        harness.traffic(i)
+        assert harness.judge()
+
+
+def test_wrong_answers_burn_a_budget_when_their_labels_come(harness: Harness) -> None:
+    harness.apply(LABELLED)
+    play_labels(harness, 48, {1: True, 14: False, 15: False, 24: True}, 1_200.0)
+    looks = by_subject(harness, "quality")
+    assert [look.outcome for look in looks] == ["hold", "pass", "fail", "pass"]
+    assert looks[0].sentence == "quality: no labels"
+    assert [look.detail["events"] for look in looks] == [0, 400, 1_200, 1_600]
+    incident = only(harness, "slo:quality")
+    assert incident.since == START + 24 * WINDOW_S, "the time that labels came"
+    assert incident.title.startswith("quality: 95% wanted, burns ")
+    (tenant,) = incident.evidence["tenants"]
+    assert (tenant["tenant"], tenant["bad"]) == ("AA", 800)
+    mine = [d for d in harness.decisions() if d.judge == "slo"]
+    assert mine
+    assert all(replay_decision(d).same for d in mine)
+
+
+def test_labels_that_could_not_be_read_count_with_the_next_look(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.apply(LABELLED)
+    log = type(harness.log)
+    scored = log.scored
+
+    def too_slow(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("labelled") == (START, START + 12 * WINDOW_S):
+            raise LogTooSlow("no answer within 60 s")
+        return scored(self, *args, **kwargs)
+
+    monkeypatch.setattr(log, "scored", too_slow)
+    play_labels(harness, 24, {1: True, 15: True}, 0.0)
+    looks = by_subject(harness, "quality")
+    assert [(look.outcome, look.code) for look in looks] == [
+        ("error", "LOG-103"),
+        ("pass", "SLO-210"),
+    ]
+    assert looks[1].detail["events"] == 800
+
+
+def test_days_that_differ_raise_no_false_alarm_of_an_objective() -> None:
+    """60 runs of 30 days at the objective's own rate on the mean, of which days are further than
+    chance has it: rows that count each for itself alarm in a third of them."""
+    objective, rng = Objective("quality", 0.05, labelled=True), np.random.default_rng(9)
+    over_s, every_s = 30 * 86_400.0, 21_600.0
+    policy = slo_policy(objective, over_s, 100_000.0)
+
+    def alarmed(counted: Objective) -> bool:
+        held = SloState(rings=rings_of(policy, every_s))
+        for day in range(30):
+            share = max(0.001, 0.05 + float(rng.normal(0.0, 0.015)))
+            for part in range(4):
+                start = (4 * day + part) * every_s
+                seen = Tally(int(rng.binomial(500, share)), 500)
+                found = judge_tally(counted, policy, held, held.rules, seen, start, start + every_s)
+                held = found.states[objective.name]
+                assert isinstance(held, SloState)
+                if found.findings:
+                    return True
+        return False
+
+    runs = 60
+    assert sum(alarmed(objective) for _ in range(runs)) <= 1
+    assert sum(alarmed(replace(objective, labelled=False)) for _ in range(runs)) > runs / 3

@@ -198,9 +198,10 @@ class DeltaEventLog:
         *,
         limit: int | None = None,
         within_s: float | None = None,
+        labelled: tuple[float, float] | None = None,
     ) -> list[ScoredRows]:
         return read_scored(
-            self._tables, model, contract, start, end, arrive_within_s, limit, within_s
+            self._tables, model, contract, start, end, arrive_within_s, limit, within_s, labelled
         )
 
     def rows(

@@ -33,6 +33,7 @@ from windvane.ports.events import dedupe_key
 _FEATURES = "features."
 _DAY_S = 86_400.0
 _KEY_DAYS = 31
+_FAR_S = 32_503_680_000.0  # the year 3000
 # An outcome names a prediction by our id, or by the client's where that stands for one only of all
 # that are in the log: whether it does must not depend on which span is asked about.
 _NAMED = """
@@ -79,6 +80,7 @@ SELECT p.routed, p.answered, p.arm, p.rollout, epoch(p.ts) AS ts_,
     p.tenant AS tenant_, truth.value AS label_, {outputs}
 FROM found p JOIN truth USING (tenant, prediction_id, row)
 WHERE epoch(truth.first_ts) - epoch(p.ts) <= $within AND could_be_label(truth.value)
+    AND truth.first_ts >= $labelled_from AND truth.first_ts < $labelled_until
 {newest}
 """
 )
@@ -306,6 +308,7 @@ def read_scored(
     arrive_within_s: float | None,
     limit: int | None,
     within_s: float | None,
+    labelled: tuple[float, float] | None,
 ) -> list[ScoredRows]:
     task = make_task(contract.task)
     # A machine's clock may be behind that of the one that predicted, but not by a day.
@@ -318,6 +321,8 @@ def read_scored(
         "first_day": str(utc(start).date()),
         "last_day": str(utc(max(start, end)).date()),
         "within": math.inf if arrive_within_s is None else arrive_within_s,
+        "labelled_from": utc(labelled[0] if labelled else 0.0),
+        "labelled_until": utc(labelled[1] if labelled else _FAR_S),
     }
     for i, spec in enumerate(task.outputs):
         held = f"{output_map(spec)}[CAST($output{i} AS VARCHAR)]"

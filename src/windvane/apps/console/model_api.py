@@ -39,8 +39,7 @@ class SpanOut(BaseModel):
     """A version's metric over the predictions of [start, end) (s) that it answered and whose
     outcome is known, with its 95% interval; null where ``missing`` says what is. ``version`` is
     "" for what a rule or a constant answered. The interval holds where ``independent`` are:
-    "units", or "rows" where not every row has a unit; rows that go wrong together for a while make
-    it too narrow."""
+    "units", or "rows" where not every row has a unit; rows near in time may go wrong together."""
 
     start: float
     end: float

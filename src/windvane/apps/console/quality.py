@@ -14,7 +14,7 @@ from windvane.apps.console.log_reads import LogAnswer, LogReads
 from windvane.apps.console.reading import ModelPage
 from windvane.apps.console.views import Chart
 from windvane.core.errors import WindvaneError
-from windvane.core.task import make_task, metric_name
+from windvane.core.task import metric_name
 from windvane.ports.control_store import WindowVerdict
 from windvane.ports.event_log import EventLog, OutcomeCounts
 from windvane.usecases.measure_quality import (
@@ -23,6 +23,8 @@ from windvane.usecases.measure_quality import (
     SpanQuality,
     measure_quality,
 )
+from windvane.usecases.monitors.spans import BLOCKS
+from windvane.usecases.outcome_metric import measure_of
 from windvane.usecases.read_model_file import ModelFile, parse_duration
 from windvane.usecases.read_quality import estimate_line
 
@@ -130,17 +132,17 @@ def spans_of(file: ModelFile, seen: float | None, shown: float, now: float) -> t
 def quality_view(page: ModelPage, answer: LogAnswer[QualityReport] | None) -> QualityView:
     """``answer`` is None where this console has no log."""
     file = page.glance.file
-    task = make_task(file.contract.task)
+    measure = measure_of(file)
     floor = file.watch.outcomes.get("floor")
     report = answer.value if answer is not None else None
     looks = tuple(_look(one, page) for one in page.outcomes)
     holdouts = {
-        v.version: v.metrics[task.metric] for v in page.versions if task.metric in v.metrics
+        v.version: v.metrics[measure.metric] for v in page.versions if measure.metric in v.metrics
     }
     return QualityView(
-        metric=metric_name(task.metric),
+        metric=metric_name(measure.metric),
         floor=None if floor is None else float(floor),
-        floor_word="floor" if task.larger_is_better else "ceiling",
+        floor_word="floor" if measure.larger_is_better else "ceiling",
         sentences=tuple(_with_holdout(one, holdouts) for one in report.whole) if report else (),
         report=report,
         looks=looks,
@@ -211,8 +213,10 @@ def _number(value: Any) -> float | None:
 
 def _next_look(page: ModelPage, file: ModelFile) -> float | None:
     newest = page.outcomes[0] if page.outcomes else None
-    last = newest.start + page.glance.grid.window_s if newest else page.watched_since
-    return None if last is None else last + parse_duration(file.watch.drift_over)
+    over_s = parse_duration(file.watch.drift_over)
+    if newest is not None:
+        return newest.start + page.glance.grid.window_s + over_s / BLOCKS
+    return None if page.watched_since is None else page.watched_since + over_s
 
 
 def _totals(report: QualityReport | None) -> tuple[tuple[str, str, int], ...]:

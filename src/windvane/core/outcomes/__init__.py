@@ -14,6 +14,7 @@ from windvane.core.outcomes.estimates import (
     failed_checks,
     fit_calibration,
     judge_estimate,
+    top_share_mean,
 )
 from windvane.core.outcomes.judge import (
     OutcomeFacts,
@@ -110,5 +111,6 @@ __all__ = [
     "sampled_quality",
     "sentence_of",
     "strength",
+    "top_share_mean",
     "uncertainty_size",
 ]

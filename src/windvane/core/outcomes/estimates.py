@@ -118,6 +118,19 @@ def estimate(calibration: Calibration, counts: Counts, alpha: float) -> Estimate
     return Estimate(value, lower, upper, rows, unseen)
 
 
+def top_share_mean(calibration: Calibration, share: float) -> float | None:
+    """The mean of the values of the ``share`` of the holdout's rows with the highest answers, a bin
+    that is cut by it in proportion; None where no row has so high ones."""
+    rows = calibration.rows.sum(axis=0)[::-1].astype(np.float64)
+    sums = calibration.sums.sum(axis=0)[::-1]
+    wanted = share * float(rows.sum())
+    if not 0.0 < share <= 1.0 or wanted <= 0.0:
+        return None
+    before = np.cumsum(rows) - rows
+    part = np.clip((wanted - before) / np.maximum(rows, 1.0), 0.0, 1.0)
+    return float((part * sums).sum()) / wanted
+
+
 @dataclass(frozen=True, slots=True)
 class CalibrationCheck:
     """Of ``rows`` of a segment whose labels are known: the mean of their values, what the holdout

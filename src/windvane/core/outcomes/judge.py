@@ -18,11 +18,15 @@ _MOST_MORE = 1_000_000
 class OutcomeFacts:
     """What one ``version`` answered over a span. The bounds of ``quality`` hold where rows of one
     unit, and rows near in time, go wrong together; ``holdout`` is the version's own value of the
-    metric on rows that it did not learn from, None where nobody knows it."""
+    metric on rows that it did not learn from, None where nobody knows it. ``newest`` is of its last
+    block alone, from ``newest_since`` (s) on, with bounds for blocks that differ as the earlier
+    ones of the span do; None where that is not known."""
 
     version: str
     quality: Quality
     holdout: float | None = None
+    newest: Quality | None = None
+    newest_since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +43,11 @@ class OutcomePolicy:
 
 
 def judge_outcomes(facts: OutcomeFacts, policy: OutcomePolicy, now: float) -> Verdict:
-    """FAIL only when the metric is on the wrong side of the floor, or further from the holdout
-    than the margin, beyond its sampling error; PASS only when it is beyond that on the right side
-    of both. In between nobody can tell, and the verdict says how many outcomes would. A mean loss
-    passes only where its bound does with what large losses may add that are too rare to be among
-    the rows (``Quality.unseen``)."""
+    """FAIL only when the metric of the span, or of its newest block, is on the wrong side of the
+    floor, or further from the holdout than the margin, beyond its sampling error; PASS only when
+    that of the span is beyond that on the right side of both. In between nobody can tell, and the
+    verdict says how many outcomes would. A mean loss passes only where its bound does with what
+    large losses may add that are too rare to be among the rows (``Quality.unseen``)."""
     del now
     quality = facts.quality
     if quality.missing:
@@ -55,11 +59,17 @@ def judge_outcomes(facts: OutcomeFacts, policy: OutcomePolicy, now: float) -> Ve
     if not all(map(math.isfinite, (quality.value, quality.lower, quality.upper))):
         sentence = f"{metric_name(quality.metric)} is no number, n={quality.rows:,}"
         return Verdict(Outcome.HOLD, "OUT-402", sentence, "a value that is a number")
-    sentence, least = _both_sides(facts, policy), least_of_holdout(facts, policy)
-    if quality.worse_than(policy.floor):
-        return Verdict(Outcome.FAIL, "OUT-401", sentence)
-    if least is not None and quality.worse_than(least):
-        return Verdict(Outcome.FAIL, "OUT-404", sentence)
+    sentence = _both_sides(facts, policy, quality)
+    least = least_of_holdout(facts, policy)
+    for one in (quality, facts.newest):
+        if one is None:
+            continue
+        sides = _both_sides(facts, policy, one)
+        line = sides if one is quality else f"the newest block alone has {sides}"
+        if one.worse_than(policy.floor):
+            return Verdict(Outcome.FAIL, "OUT-401", line)
+        if least is not None and one.worse_than(least):
+            return Verdict(Outcome.FAIL, "OUT-404", line)
     bars = [policy.floor] if least is None else [policy.floor, least]
     open_bars = [bar for bar in bars if not quality.at_least(bar)]
     if not open_bars:
@@ -99,8 +109,7 @@ def outcomes_to_tell(quality: Quality, bar: float, alpha: float) -> int:
     return int(min(max(math.ceil(more), 1), _MOST_MORE))
 
 
-def _both_sides(facts: OutcomeFacts, policy: OutcomePolicy) -> str:
-    quality = facts.quality
+def _both_sides(facts: OutcomeFacts, policy: OutcomePolicy, quality: Quality) -> str:
     bounds = f"({quality.lower:.3f} to {quality.upper:.3f})"
     word = "floor" if quality.larger_is_better else "ceiling"
     sides = f"{metric_name(quality.metric)} {quality.value:.3f} {bounds}"

@@ -21,11 +21,13 @@ from windvane.core.slo.judge import (
     read_burn_rates,
 )
 from windvane.core.slo.ring import (
+    UNKNOWN_AS_ONE,
     Ring,
     Tally,
     add_window,
     empty_rings,
     ring_of,
+    rows_as_one,
     sum_of,
     under_other_widths,
 )
@@ -34,6 +36,7 @@ __all__ = [
     "BUDGET_SPENT",
     "LONG_SPAN_S",
     "SCALED_FROM_S",
+    "UNKNOWN_AS_ONE",
     "BurnReading",
     "BurnRule",
     "Burning",
@@ -52,6 +55,7 @@ __all__ = [
     "projected",
     "read_burn_rates",
     "ring_of",
+    "rows_as_one",
     "sum_of",
     "under_other_widths",
 ]

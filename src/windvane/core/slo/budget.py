@@ -21,18 +21,23 @@ LONG_SPAN_S = 3 * 86_400.0
 class Objective:
     """``name`` of the objective; ``allowed`` is the share of events that may be bad. ``limit_us``:
     an answer that took longer is bad, or of a ``view`` a row that is older; 0 where what counts is
-    that there is an answer."""
+    that there is an answer, or (``labelled``) that it turned out right: that it cost at most
+    ``most_loss``, where that is given."""
 
     name: str
     allowed: float
     limit_us: int = 0
     view: str = ""
+    labelled: bool = False
+    most_loss: float | None = None
 
     @property
     def title(self) -> str:
         """For a sentence."""
         if self.view:
             return f"{self.name} within {span_in_words(self.limit_us / 1e6)}"
+        if self.most_loss is not None:
+            return f"{self.name} within a loss of {self.most_loss:g}"
         return f"{self.name} within {self.limit_us / 1e3:g} ms" if self.limit_us else self.name
 
 

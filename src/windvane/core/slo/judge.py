@@ -22,7 +22,8 @@ _NOTHING = Tally()
 class SloPolicy:
     """``allowed``: the share of events that may be bad over ``over_s`` seconds. ``alarm_at``: one
     over the chance that a window without cause begins an alarm. ``min_bad``: fewer bad events tell
-    nobody anything, however few there were in all; as few events in all end no alarm."""
+    nobody anything, however few there were in all; as few events in all end no alarm. ``events``:
+    what they are, in plural."""
 
     allowed: float
     over_s: float
@@ -30,6 +31,7 @@ class SloPolicy:
     alarm_at: float
     min_bad: int = 5
     revision: int = 2
+    events: str = "requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class SpanTally:
 @dataclass(frozen=True, slots=True)
 class SloFacts:
     """One window [``start``, ``end``) of one objective (s), counted since ``began``: its own
-    events, those of the budget's span and of each rule's, and the rules before it."""
+    events, those of the budget's span and of each rule's, and the rules before it. So many events
+    count ``as_one`` as evidence, for they may go wrong together."""
 
     objective: str
     start: float
@@ -65,6 +68,7 @@ class SloFacts:
     budget: Tally
     spans: tuple[SpanTally, ...]
     before: tuple[Burning, ...]
+    as_one: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,9 @@ def read_burn_rates(facts: SloFacts, policy: SloPolicy) -> tuple[BurnReading, ..
         long = burn_rate(held.long, policy.allowed, projected(seen_s, rule.long_s))
         short = burn_rate(held.short, policy.allowed, projected(seen_s, rule.short_s))
         loud = rule.within_reach(policy.allowed) and min(long, short) >= rule.factor
-        out.append(BurnReading(rule, long, short, loud, loud and _proven(held.long, policy)))
+        out.append(
+            BurnReading(rule, long, short, loud, loud and _proven(held.long, policy, facts.as_one))
+        )
     return tuple(out)
 
 
@@ -98,11 +104,11 @@ def judge_slo(
 
     A rule begins to sound where both its spans burn at its factor and chance does not explain it:
     at least ``min_bad`` bad events, and at the objective's own rate so many have a probability of
-    at most 1 / ``alarm_at`` (exact, binomial). It ends once its short span burned slower for as
-    long as it is, and either an e-process says that the rate is below the factor, or the long span
-    burns slower as well and ``min_bad`` events came meanwhile: few requests take days to prove
-    what the spans say already. A window without events changes nothing: not knowing neither
-    begins nor ends an alarm.
+    at most 1 / ``alarm_at`` (exact, binomial; of fewer where several count ``as_one``). It ends
+    once its short span burned slower for as long as it is, and either an e-process says that the
+    rate is below the factor, or the long span burns slower as well and ``min_bad`` events came
+    meanwhile: few requests take days to prove what the spans say already. A window without events
+    changes nothing: not knowing neither begins nor ends an alarm.
     """
     del now
     tallies = (facts.window, facts.budget, *(t for s in facts.spans for t in (s.long, s.short)))
@@ -110,7 +116,8 @@ def judge_slo(
         sides = f"{facts.objective}: more bad events than events, or fewer than none"
         return Verdict(Outcome.ERROR, "SLO-215", sides), facts.before
     if not facts.window.total:
-        verdict = Verdict(Outcome.HOLD, "SLO-211", f"{facts.objective}: no requests", "1 request")
+        line, short = f"{facts.objective}: no {policy.events}", f"1 {policy.events[:-1]}"
+        verdict = Verdict(Outcome.HOLD, "SLO-211", line, short)
         return verdict, facts.before
     readings = read_burn_rates(facts, policy)
     after = tuple(
@@ -143,13 +150,14 @@ def _verdict(
     unproven = next((r for r in readings if r.loud), None)
     if unproven is not None:
         held = facts.spans[list(readings).index(unproven)].long
-        short = f"{max(1, policy.min_bad - held.bad)} more failures, or as many requests without"
+        missing = math.ceil(policy.min_bad * facts.as_one) - held.bad
+        short = f"{max(1, missing)} more failures, or as many {policy.events} without"
         line = f"{sides}, {_burns(unproven, window_s)}, by {held.bad:,} of {held.total:,} alone"
         return Verdict(Outcome.HOLD, "SLO-212", line, short)
     needed = math.ceil(1.0 / policy.allowed - 1e-9)
     if n < needed:
         line = f"{sides}, n={n:,}, {needed:,} needed to tell"
-        return Verdict(Outcome.HOLD, "SLO-212", line, f"{needed - n:,} requests")
+        return Verdict(Outcome.HOLD, "SLO-212", line, f"{needed - n:,} {policy.events}")
     if left < 0.0:
         return Verdict(Outcome.FAIL, BUDGET_SPENT, budget)
     return Verdict(Outcome.PASS, "SLO-210", budget)
@@ -178,11 +186,12 @@ def _step(held: Burning, reading: BurnReading, facts: SloFacts, policy: SloPolic
     return Burning(held.onset, held.since, calm_since, calm)
 
 
-def _proven(tally: Tally, policy: SloPolicy) -> bool:
-    if tally.bad < policy.min_bad or math.isinf(policy.alarm_at):  # who only reads, judges nothing
+def _proven(tally: Tally, policy: SloPolicy, as_one: float) -> bool:
+    bad, good = tally.bad / as_one, (tally.total - tally.bad) / as_one
+    if bad < policy.min_bad or math.isinf(policy.alarm_at):  # who only reads, judges nothing
         return False
     chance = float(
-        scipy.special.betainc(tally.bad, tally.total - tally.bad + 1, policy.allowed)
+        scipy.special.betainc(bad, good + 1.0, policy.allowed)
     )  # P(at least so many bad | the objective's own rate)
     return chance <= 1.0 / policy.alarm_at
 

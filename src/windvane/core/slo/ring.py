@@ -10,7 +10,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import scipy
+
 _PARTS = 12
+LEAST_DAYS = 10
+_DAY_S = 86_400.0
+UNKNOWN_AS_ONE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,26 @@ def sum_of(ring: Ring, start: float) -> Tally:
     first = math.floor(start / ring.width_s) - ring.most
     mine = [b for b in ring.buckets if b[0] > first]
     return Tally(sum(b[1] for b in mine), sum(b[2] for b in mine))
+
+
+def rows_as_one(ring: Ring, before: float) -> float:
+    """As how many rows one counts, for rows that are bad together: how much more days that ended
+    ``before`` (s) differ than independent rows would, Pearson's chi-squared by its degrees of
+    freedom (McCullagh & Nelder, Generalized Linear Models, 4.5.1); of a ring shorter than ten
+    days, its tenths. The upper bound of a 95% interval of it, for few days that happen to be alike
+    do not say that days are; ``UNKNOWN_AS_ONE`` where fewer than ``LEAST_DAYS`` are known."""
+    day_s = max(ring.width_s, min(_DAY_S, ring.width_s * ring.most / 10.0))
+    days: dict[int, Tally] = {}
+    for number, bad, total in ring.buckets:
+        if total and (number + 1) * ring.width_s <= before:
+            day = math.floor(number * ring.width_s / day_s)
+            days[day] = days.get(day, Tally()) + Tally(bad, total)
+    if len(days) < LEAST_DAYS:
+        return UNKNOWN_AS_ONE
+    share = sum(one.bad for one in days.values()) / sum(one.total for one in days.values())
+    squares = [(one.bad - share * one.total) ** 2 / one.total for one in days.values()]
+    found = sum(squares) / (share * (1.0 - share)) if 0.0 < share < 1.0 else 0.0
+    return max(1.0, found / float(scipy.special.chdtri(len(days) - 1, 0.95)))
 
 
 def under_other_widths(held: Sequence[Ring], wanted: Sequence[Ring]) -> tuple[Ring, ...]:

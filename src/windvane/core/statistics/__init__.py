@@ -12,7 +12,9 @@ from windvane.core.statistics.auc import (
 )
 from windvane.core.statistics.blocks import (
     LEAST_BLOCKS,
+    LEAST_EARLIER,
     block_count,
+    reach_of_block,
     reach_over_time,
     reach_over_units,
 )
@@ -28,6 +30,7 @@ from windvane.core.statistics.moments import (
 
 __all__ = [
     "LEAST_BLOCKS",
+    "LEAST_EARLIER",
     "NO_MOMENTS",
     "AucDifference",
     "AucEstimate",
@@ -40,6 +43,7 @@ __all__ = [
     "mean_bounds",
     "midranks",
     "moments_of",
+    "reach_of_block",
     "reach_over_time",
     "reach_over_units",
     "share_bounds",

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 LEAST_BLOCKS = 5
+LEAST_EARLIER = 4
 _DAY_S = 86_400.0
 
 
@@ -20,13 +21,15 @@ def block_count(rows: int) -> int:
     return 8 if rows < 2_000 else 16 if rows < 20_000 else 32
 
 
-def reach_over_time(parts: Floats, times: Floats, alpha: float) -> tuple[float, bool]:
+def reach_over_time(
+    parts: Floats, times: Floats, alpha: float, *, days: bool = True
+) -> tuple[float, bool]:
     """From a mean to its one-sided bound at level ``alpha``, where rows near in time go wrong
     together; and whether time could be cut into enough parts to know.
 
     ``parts`` (rows,) are each row's part of the estimate less the estimate, in units of it, whose
     mean is zero; ``times`` (rows,) in seconds. The largest of several: by blocks of equal numbers
-    of rows, of equal spans of time, and of whole days (UTC, from two on), each by the sums of
+    of rows, of equal spans of time, and of whole ``days`` (UTC, from two on), each by the sums of
     blocks and Student's t with one degree of freedom less than there are blocks, uneven ones
     counted as fewer. Few blocks are few independent looks, whatever the number of rows; dependence
     that outlasts a block is not seen, and rows of one day say nothing of days. Source: batch means,
@@ -38,6 +41,8 @@ def reach_over_time(parts: Floats, times: Floats, alpha: float) -> tuple[float, 
     whole = times.size < 1 or times[order[0]] == times[order[-1]]
     reach = 0.0
     for spans_time, spans_days, blocks in _cuts(times[order]):
+        if spans_days and not days:
+            continue
         found = _reach(held, blocks, alpha, least=2 if spans_days else LEAST_BLOCKS)
         if math.isfinite(found):
             reach = max(reach, found)
@@ -51,6 +56,18 @@ def reach_over_units(parts: Floats, units: NDArray[np.int64], alpha: float) -> f
     of one. Infinite for fewer units than ``LEAST_BLOCKS``. Source: cluster variance, Cameron &
     Miller 2015, section II; of an AUC, Obuchowski, Biometrics 53, 1997."""
     return _reach(parts, units, alpha, least=LEAST_BLOCKS)
+
+
+def reach_of_block(earlier: Floats, alpha: float) -> float:
+    """From one block's value to the one-sided bound at level ``alpha`` of what blocks have in the
+    long run, where it differs from that as the values of ``earlier`` ones (blocks,) differ among
+    themselves: Student's t of one observation by the variance of others. Infinite for fewer than
+    ``LEAST_EARLIER``. What one block's own rows say nothing of, how much days differ, is taken from
+    other days; that a change began with this one widens no bound."""
+    if len(earlier) < LEAST_EARLIER:
+        return math.inf
+    spread = float(np.std(earlier, ddof=1))
+    return -float(scipy.special.stdtrit(len(earlier) - 1, alpha)) * spread
 
 
 def _cuts(times: Floats) -> Iterator[tuple[bool, bool, NDArray[np.int64]]]:

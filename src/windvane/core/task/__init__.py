@@ -24,6 +24,7 @@ from windvane.core.task.ranking import RankingTask
 from windvane.core.task.regression import RegressionTask
 from windvane.core.task.spec import BadLabel, BadTask, Contract, TaskSpec
 from windvane.core.task.tensor import TensorTask
+from windvane.core.task.top_ranked import Measure, PrecisionAt, top_ranked
 
 KINDS: Mapping[str, type[Task]] = {
     task.kind: task
@@ -50,9 +51,11 @@ __all__ = [
     "BinaryTask",
     "Contract",
     "ExplainedNumber",
+    "Measure",
     "ModelOutputs",
     "OutputRow",
     "Outputs",
+    "PrecisionAt",
     "Quality",
     "Task",
     "TaskSpec",
@@ -61,4 +64,5 @@ __all__ = [
     "is_output_axis",
     "make_task",
     "metric_name",
+    "top_ranked",
 ]

@@ -73,14 +73,15 @@ class Quality:
         """Beyond its sampling error."""
         return self.lower >= floor if self.larger_is_better else self.upper <= floor
 
-    def widened(self, reach: float) -> Quality:
+    def widened(self, reach: float, *, skewed: bool = True) -> Quality:
         """With bounds that are at least so far from the value. Where larger is better it is a
-        share, from 0 to 1, whose error is skewed: there it is so on the scale of log-odds, too."""
+        share, from 0 to 1, whose error is ``skewed``: there it is so on the scale of log-odds, too,
+        unless the reach was measured around another value than this."""
         lower = min(self.lower, max(self.value - reach, 0.0))
         upper = max(self.upper, self.value + reach + self.unseen)
         if self.larger_is_better:
             spread = self.value * (1.0 - self.value)
-            if spread > 0.0:
+            if spread > 0.0 and skewed:
                 odds, far = math.log(self.value / (1.0 - self.value)), reach / spread
                 lower = min(lower, _share_of(odds - far))
                 upper = max(upper, _share_of(odds + far))
@@ -248,6 +249,18 @@ class Task(ABC):
     @abstractmethod
     def losses(self, outputs: Outputs, labels: Floats) -> Floats:
         """(rows,): what each row's outputs cost now that its label is known, 0 for perfect."""
+
+    decides: ClassVar[bool] = False
+    """Whether an answer is a decision that is right or wrong: ``accuracy`` is of `row_metrics`."""
+
+    def right(
+        self, outputs: Outputs, labels: Floats, most_loss: float | None = None
+    ) -> NDArray[np.bool_]:
+        """(rows,): whose decision was right; with ``most_loss``, which cost at most that. Only that
+        can be asked of a task that does not ``decide``."""
+        if most_loss is not None:
+            return self.losses(outputs, labels) <= most_loss
+        return self.row_metrics(outputs, labels)["accuracy"] > 0.5
 
     loss_bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
     """What `excess_losses` cannot leave, where they have no unit."""

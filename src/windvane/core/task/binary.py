@@ -34,6 +34,7 @@ class BinaryTask(Task):
     kind = "binary"
     logits = Transform.SIGMOID
     metric = "auc"
+    decides = True
     outputs = (OutputSpec("probability"),)
 
     def mappings(self, found: ModelOutputs) -> tuple[OutputMapping, ...]:

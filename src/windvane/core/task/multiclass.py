@@ -35,6 +35,7 @@ class MulticlassTask(Task):
     """Labels are names; a number that is one of the names as a text is taken for it."""
 
     kind = "multiclass"
+    decides = True
     logits = Transform.SOFTMAX
     metric = "accuracy"
 

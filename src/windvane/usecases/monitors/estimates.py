@@ -24,12 +24,11 @@ from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
 from windvane.usecases.count_outcomes import arrive_within_s
 from windvane.usecases.measure_quality import ALPHA
 from windvane.usecases.monitors.base import NO_SUBJECT, Importance, Judge, Judged, Monitor, read_row
-from windvane.usecases.monitors.outcomes import OUTCOMES, scored_span
-from windvane.usecases.monitors.spans import due_since
+from windvane.usecases.monitors.outcomes import OUTCOMES
+from windvane.usecases.monitors.spans import due_since, scored_rows
+from windvane.usecases.outcome_metric import task_floor
 from windvane.usecases.read_model_file import ModelFile, as_duration
 
-_MOST_ROWS = 100_000
-_WITHIN_S = 60.0
 _RELATIVE = 0.25
 
 
@@ -142,12 +141,8 @@ def _answers(window: ClosedWindow, axis: str) -> Counts:
 def _checks(window: ClosedWindow, task: Task, log: EventLog) -> tuple[CalibrationCheck, ...]:
     if window.calibration is None:
         return ()
-    began, until = scored_span(window)
     try:
-        found = log.scored(
-            window.model, window.file.contract, began, until, arrive_within_s(window.file),
-            limit=_MOST_ROWS, within_s=_WITHIN_S,
-        )  # fmt: skip
+        found = scored_rows(window, log)
     except LogTooSlow:
         return ()
     mine = [one for one in found if one.answered == window.live.champion]
@@ -155,8 +150,7 @@ def _checks(window: ClosedWindow, task: Task, log: EventLog) -> tuple[Calibratio
 
 
 def _policy(window: ClosedWindow, task: Task) -> EstimatePolicy:
-    floor = window.file.watch.outcomes.get("floor")
-    given = None if floor is None else float(floor)
+    given = task_floor(window.file)
     if task.loss_is_relative:
         return EstimatePolicy(given, _RELATIVE, relative=True, min_rows=window.policy.min_rows)
     return EstimatePolicy(given, min_rows=window.policy.min_rows)

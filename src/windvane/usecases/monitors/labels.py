@@ -33,7 +33,7 @@ from windvane.usecases.monitors.base import (
     moment,
     read_row,
 )
-from windvane.usecases.monitors.truth_shift import BLOCKS, block_seconds
+from windvane.usecases.monitors.spans import BLOCKS, block_seconds
 from windvane.usecases.read_model_file import ModelFile
 
 LABELS = CauseKind(

@@ -13,12 +13,12 @@ from windvane.core.outcomes import (
     judge_outcomes,
     least_of_holdout,
 )
-from windvane.core.task import Quality, Task, make_task
-from windvane.core.verdict import Outcome
-from windvane.ports.event_log import EventLog, ScoredRows
+from windvane.core.task import Measure, Quality
+from windvane.core.verdict import Outcome, Verdict
+from windvane.ports.event_log import EventLog, LogTooSlow, ScoredRows
 from windvane.usecases.closed_window import ClosedWindow, StateRows
 from windvane.usecases.count_outcomes import arrive_within_s
-from windvane.usecases.measure_quality import quality_by_unit
+from windvane.usecases.measure_quality import quality_of, quality_of_newest, rows_by_span
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
     AlarmState,
@@ -28,7 +28,16 @@ from windvane.usecases.monitors.base import (
     moment,
     read_row,
 )
-from windvane.usecases.monitors.spans import due_since
+from windvane.usecases.monitors.spans import (
+    BLOCKS,
+    LOOK_WITHIN_S,
+    block_seconds,
+    rolling_alarm_at,
+    rolling_due,
+    scored_rows,
+    scored_span,
+)
+from windvane.usecases.outcome_metric import holdout_metric, measure_of, measured_rows
 from windvane.usecases.read_model_file import ModelFile
 
 OUTCOMES = CauseKind(
@@ -46,12 +55,11 @@ OUTCOME_STATES = ("joined", "late", "unknown", "ambiguous", "out_of_range")
 """What may become of an outcome, as `OutcomeCounts` has them."""
 _MARGIN = 0.05
 _MARGIN_OF_LOSS = 0.25
-_MOST_ROWS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomesState:
-    """Where the next look begins, and since when outcomes are below the floor (s)."""
+    """When the last look was, and since when outcomes are below the floor (s)."""
 
     since: float = 0.0
     below_since: float | None = None
@@ -62,9 +70,11 @@ class OutcomesState:
 
 
 class Outcomes(Monitor):
-    """What the champion answered over a span, by the task's metric, against the file's floor and
-    against its own holdout. Answers of other versions (a canary's belong to its gate), of rules and
-    constants are shown beside."""
+    """What the champion answered over the last ``drift_over``, by the task's metric, against the
+    file's floor and against its own holdout; once so much was watched, with the end of each block
+    (a seventh of it), and of the newest block alone. What is open ends only once the whole interval
+    is good enough, so that looks at nearly the same rows do not open and close it in turn. Answers
+    of other versions (a canary's belong to its gate), of rules and constants are shown beside."""
 
     name = "outcomes"
     title = "Outcomes"
@@ -74,34 +84,43 @@ class Outcomes(Monitor):
 
     def streams(self, file: ModelFile, tenants: int) -> int:
         del file, tenants
-        return 2  # the floor and the holdout
+        return 4  # the floor and the holdout, of the span and of its newest block
 
     def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
         held = read_row(rows, OutcomesState)
-        _, due = due_since(window, held.since)
         floor = window.file.watch.outcomes.get("floor")
-        if not due or floor is None:
+        if floor is None or not rolling_due(window, held.since):
             return []
-        # One look a span: no more false pages than the budget gives one stream.
-        alpha = min(0.01, 1.0 / window.policy.slow_alarm_at)
-        task = make_task(window.file.contract.task)
-        policy = OutcomePolicy(float(floor), alpha=alpha, margin=margin_of(window.file, task))
+        alpha = min(0.01, 1.0 / rolling_alarm_at(window))
+        measure = measure_of(window.file)
+        policy = OutcomePolicy(float(floor), alpha=alpha, margin=margin_of(window.file, measure))
         began, until = scored_span(window)
-        scored = log.scored(
-            window.model, window.file.contract, began, until, arrive_within_s(window.file),
-            limit=_MOST_ROWS,
-        )  # fmt: skip
         version = window.live.champion
-        quality = quality_of(task, [one for one in scored if one.answered == version], alpha)
-        facts = OutcomeFacts(version, quality, window.holdout.get(task.metric))
+        try:
+            every, became = scored_rows(window, log), _became_of(window, log)
+        except LogTooSlow as error:
+            return [_too_slow(window, held, policy, error)]
+        scored = measured_rows(window.file, every, began, until)
+        mine = [one for one in scored if one.answered == version]
+        quality = _told(measure, mine, alpha)
+        place, newest = quality_of_newest(
+            measure, rows_by_span(mine, began, until, BLOCKS), alpha
+        ) or (0, None)
+        share = _rows(scored) / max(_rows(every), 1)
+        holdout = holdout_metric(window.file, measure, window.holdout, window.calibration, share)
+        facts = OutcomeFacts(
+            version, quality, holdout, newest,
+            began + place * block_seconds(window) if newest else 0.0,
+        )  # fmt: skip
         verdict = judge_outcomes(facts, policy, window.end)
         cause = Cause(OUTCOMES, window.model)
         findings: tuple[Finding, ...] = ()
         below = held.below_since
         if verdict.failed and below is None:
-            title = f"{verdict.sentence}, since {moment(began)}"
-            findings = (Finding(self.name, cause, True, began, title),)
-            below = began
+            by_newest = newest is not None and not _span_fails(facts, policy)
+            below = facts.newest_since if by_newest else max(began, window.watched_since)
+            title = f"{verdict.sentence}, since {moment(below)}"
+            findings = (Finding(self.name, cause, True, below, title),)
         elif verdict.outcome is Outcome.PASS and below is not None:
             line = f"outcomes are above the floor again: {verdict.sentence}"
             findings = (Finding(self.name, cause, False, below, line),)
@@ -114,13 +133,17 @@ class Outcomes(Monitor):
             "scored": quality.rows,
             "floor": float(floor),
             "least_of_holdout": least_of_holdout(facts, policy),
-            "outcomes": _became_of(window, log),
-            "others": _others(task, scored, version, alpha),
+            "outcomes": became,
+            "others": _others(measure, scored, version, alpha),
             "began": began,
             "missing": verdict.missing,
         }
         if not quality.missing:
             detail |= {"lower": round(quality.lower, 4), "upper": round(quality.upper, 4)}
+        if newest is not None:
+            numbers = {k: round(getattr(newest, k), 4) for k in ("value", "lower", "upper")}
+            since = {"began": facts.newest_since, "scored": newest.rows}
+            detail["newest"] = {**numbers, **since}
         states = {NO_SUBJECT: OutcomesState(window.end, below)}
         return [Judged(NO_SUBJECT, facts, policy, verdict, findings, states, detail)]
 
@@ -135,50 +158,58 @@ class Outcomes(Monitor):
         return {NO_SUBJECT: replace(read_row(rows, OutcomesState), below_since=None)}
 
 
-def scored_span(window: ClosedWindow) -> tuple[float, float]:
-    """(start, end) in s of the predictions that a look at the end of ``window`` is at.
+def _span_fails(facts: OutcomeFacts, policy: OutcomePolicy) -> bool:
+    """Whether the whole span would fail without its newest block being looked at alone."""
+    return judge_outcomes(replace(facts, newest=None), policy, 0.0).failed
 
-    Where outcomes may take longer than a span, it is the last one of which all are due: of a
-    younger one hardly any have come, and of each prediction none ever would be looked at.
-    """
-    within, over_s = arrive_within_s(window.file) or 0.0, window.policy.drift_over_s
-    until = window.end - within if within > over_s else window.end
-    return until - over_s, until
+
+def _too_slow(
+    window: ClosedWindow, held: OutcomesState, policy: OutcomePolicy, error: LogTooSlow
+) -> Judged:
+    """It is asked again with the next look, and not in each window."""
+    facts = OutcomeFacts(window.live.champion, Quality("", 0.0, 0.0, 0.0, 0, missing="the log"))
+    verdict = Verdict(Outcome.ERROR, error.code, error.message)
+    states = {NO_SUBJECT: replace(held, since=window.end)}
+    return Judged(NO_SUBJECT, facts, policy, verdict, states=states)
 
 
 def _became_of(window: ClosedWindow, log: EventLog) -> Mapping[str, int]:
     """How many outcomes that came in the span were joined, late and so on, over all tenants."""
     file, start = window.file, window.end - window.policy.drift_over_s
     counted = log.outcome_counts(
-        window.model, file.contract, start, window.end, arrive_within_s(file)
-    )
+        window.model, file.contract, start, window.end, arrive_within_s(file),
+        within_s=LOOK_WITHIN_S,
+    )  # fmt: skip
     return {state: sum(getattr(one, state) for one in counted) for state in OUTCOME_STATES}
 
 
-def quality_of(task: Task, found: Sequence[ScoredRows], alpha: float) -> Quality:
-    """How good one version's answers were, with bounds at ``alpha`` for rows that go wrong together
-    by unit, by time and by day."""
+def _rows(found: Sequence[ScoredRows]) -> int:
+    return sum(len(one.labels) for one in found)
+
+
+def _told(measure: Measure, found: Sequence[ScoredRows], alpha: float) -> Quality:
+    """How good one version's answers were, with bounds at ``alpha``."""
     if not found:
-        return Quality(task.metric, 0.0, 0.0, 0.0, 0, task.larger_is_better, "outcomes")
-    quality, short_of, _ = quality_by_unit(task, found, alpha, over_time=True)
+        return Quality(measure.metric, 0.0, 0.0, 0.0, 0, measure.larger_is_better, "outcomes")
+    quality, short_of, _ = quality_of(measure, found, alpha)
     return replace(quality, missing=short_of)
 
 
-def margin_of(file: ModelFile, task: Task) -> float:
+def margin_of(file: ModelFile, measure: Measure) -> float:
     """By how much the metric may be worse than on the holdout, as `OutcomePolicy` has it."""
     given = file.watch.outcomes.get("margin")
     if given is not None:
         return float(given)
-    return _MARGIN if task.larger_is_better else _MARGIN_OF_LOSS
+    return _MARGIN if measure.larger_is_better else _MARGIN_OF_LOSS
 
 
 def _others(
-    task: Task, scored: Sequence[ScoredRows], champion: str, alpha: float
+    measure: Measure, scored: Sequence[ScoredRows], champion: str, alpha: float
 ) -> Sequence[Mapping[str, Any]]:
     """What other versions answered, "" for rules and constants."""
     out: list[Mapping[str, Any]] = []
     for version in sorted({one.answered for one in scored} - {champion}):
-        quality = quality_of(task, [one for one in scored if one.answered == version], alpha)
+        quality = _told(measure, [one for one in scored if one.answered == version], alpha)
         told: dict[str, Any] = {"version": version, "scored": quality.rows}
         if not quality.missing:
             told |= {k: round(getattr(quality, k), 4) for k in ("value", "lower", "upper")}

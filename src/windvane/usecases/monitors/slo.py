@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,11 +24,15 @@ from windvane.core.slo import (
     judge_slo,
     projected,
     read_burn_rates,
+    rows_as_one,
     sum_of,
     under_other_widths,
 )
-from windvane.ports.event_log import EventLog
+from windvane.core.task import make_task
+from windvane.core.verdict import Outcome, Verdict
+from windvane.ports.event_log import EventLog, LogTooSlow
 from windvane.usecases.closed_window import ClosedWindow, StateRows
+from windvane.usecases.count_outcomes import arrive_within_s
 from windvane.usecases.derived_axes import age_name
 from windvane.usecases.gather_evidence import sample_requests
 from windvane.usecases.monitors.base import AlarmState, Importance, Judge, Judged, Monitor, moment
@@ -34,6 +40,7 @@ from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.slo_policy import (
     RULES,
     SloState,
+    look_seconds,
     objectives_of,
     over_seconds,
     read_slo_state,
@@ -50,13 +57,16 @@ SLO_TICKET = CauseKind(
     "slo_ticket", CauseGroup.SLO, "slo-burning.md", joins={**_JOINS, "slo": Join.WHILE_OPEN}
 )
 _TENANTS_SHOWN = 5
+_MOST_LOOKS = 4
+_WITHIN_S = 60.0
+_MOST_LABELS = 500_000
 _ROWS, _FAILED, _UNANSWERED = map(TRAFFIC.index, ("rows", "execution_errors", "unanswered"))
 
 
 class Slo(Monitor):
-    """Each objective's bad events, of every arm and tenant: what was owed and not given, or rows
-    that are older than declared. What a client did wrong, or allowed no time for, is not the
-    service's failure."""
+    """Each objective's bad events, of every arm and tenant: what was owed and not given, rows that
+    are older than declared, and what labels call wrong, at the time that they come. What a client
+    did wrong, or allowed no time for, is not the service's failure."""
 
     name = "slo"
     title = "Service level"
@@ -70,11 +80,13 @@ class Slo(Monitor):
         return len(objectives_of(file)) * RULES
 
     def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
-        del log
         objectives = objectives_of(window.file)
         names = {one.name for one in objectives}
+        counted = [one for one in objectives if not one.labelled]
+        by_label = [one for one in objectives if one.labelled]
         return [
-            *(_look(window, one, rows.get(one.name)) for one in objectives),
+            *(_look(window, one, rows.get(one.name)) for one in counted),
+            *(found for one in by_label for found in _look_at_labels(window, one, rows, log)),
             *(_forget(window, name, rows[name]) for name in sorted(rows.keys() - names)),
         ]
 
@@ -85,9 +97,9 @@ class Slo(Monitor):
         shown: dict[str, Any] = {
             "first_window": finding.since,
             "slo": {"objective": found.subject, **found.detail},
-            "tenants": _tenants(window, objective),
+            "tenants": found.detail.get("tenants") or _tenants(window, objective),
         }
-        if not objective.limit_us:
+        if not objective.limit_us and not objective.labelled:
             where = {"answered": ""}
             samples = log.samples(
                 window.model, window.file.contract, finding.since, window.end, where, 5
@@ -116,22 +128,85 @@ class Slo(Monitor):
 def _look(window: ClosedWindow, objective: Objective, row: Mapping[str, Any] | None) -> Judged:
     policy = slo_policy(objective, over_seconds(window.file), window.policy.alarm_at)
     before = read_slo_state(row) if row is not None else SloState()
-    held = _held(window, objective, policy, before)
+    held = _held(objective, policy, before, window.start, window.policy.window_s)
     seen = tally_of(window, objective)
+    return judge_tally(objective, policy, held, before.rules, seen, window.start, window.end)
+
+
+def judge_tally(
+    objective: Objective,
+    policy: SloPolicy,
+    held: SloState,
+    before: Sequence[Burning],
+    seen: Tally,
+    start: float,
+    end: float,
+) -> Judged:
+    """What was ``seen`` in [start, end) (s), which lies in one bucket of each ring."""
     rings = held.rings
     if seen.total:
-        rings = tuple(add_window(ring, window.start, seen) for ring in rings)
-    sums = [sum_of(ring, window.start) for ring in rings]
+        rings = tuple(add_window(ring, start, seen) for ring in rings)
+    sums = [sum_of(ring, start) for ring in rings]
+    # What burns now says nothing of how rows depend on each other when nothing does.
+    calm_until = end - max(rule.long_s for rule in policy.rules)
     facts = SloFacts(
-        objective.title, window.start, window.end, held.began, seen, sums[-1],
+        objective.title, start, end, held.began, seen, sums[-1],
         tuple(SpanTally(sums[2 * i], sums[2 * i + 1]) for i in range(RULES)), held.rules,
+        rows_as_one(rings[-1], calm_until) if objective.labelled else 1.0,
     )  # fmt: skip
-    verdict, rules = judge_slo(facts, policy, window.end)
-    findings = _findings(objective, policy, before.rules, rules, verdict.sentence)
-    after = SloState(objective.limit_us, held.began, rings, rules)
+    verdict, rules = judge_slo(facts, policy, end)
+    findings = _findings(objective, policy, before, rules, verdict.sentence)
+    after = replace(held, rings=rings, rules=rules)
     detail = _detail(facts, policy, rules)
     states = {objective.name: after}
     return Judged(objective.name, facts, policy, verdict, findings, states, detail)
+
+
+def _look_at_labels(
+    window: ClosedWindow, objective: Objective, rows: StateRows, log: EventLog
+) -> Sequence[Judged]:
+    """Where a look is due: at the rows whose first label came since the last one, in looks of equal
+    length; those that could not be read are, with the next."""
+    over_s, window_s = over_seconds(window.file), window.policy.window_s
+    every_s = look_seconds(objective, over_s, window_s)
+    boundary = math.floor(window.end / every_s) * every_s
+    if boundary <= window.start:
+        return []
+    row = rows.get(objective.name)
+    policy = slo_policy(objective, over_s, window.policy.alarm_at)
+    before = read_slo_state(row) if row is not None else SloState()
+    start = max(before.until, boundary - _MOST_LOOKS * every_s)
+    start = start if before.until else boundary - every_s
+    held = _held(objective, policy, before, start, every_s)
+    within_s = arrive_within_s(window.file)
+    reach_s = window.policy.drift_over_s if within_s is None else within_s
+    try:
+        found = log.scored(
+            window.model, window.file.contract, start - reach_s, boundary, within_s,
+            limit=_MOST_LABELS, within_s=_WITHIN_S, labelled=(start, boundary),
+        )  # fmt: skip
+    except LogTooSlow as error:
+        facts = SloFacts(
+            objective.title, start, boundary, held.began, Tally(), Tally(),
+            (SpanTally(Tally(), Tally()),) * RULES, held.rules,
+        )  # fmt: skip
+        verdict = Verdict(Outcome.ERROR, error.code, error.message)
+        kept = replace(held, until=start)
+        return [Judged(objective.name, facts, policy, verdict, states={objective.name: kept})]
+    task, seen = make_task(window.file.contract.task), Tally()
+    wrong, labels = Counter[str](), Counter[str]()
+    for one in found:
+        right = task.right(one.outputs, one.labels, objective.most_loss)
+        seen += Tally(int((~right).sum()), len(right))
+        labels.update(one.tenants.tolist())
+        wrong.update(one.tenants[~right].tolist())
+    judged = judge_tally(
+        objective, policy, replace(held, until=boundary), before.rules, seen,
+        boundary - every_s, boundary,
+    )  # fmt: skip
+    worst = sorted(wrong, key=lambda tenant: (-wrong[tenant], tenant))[:_TENANTS_SHOWN]
+    tenants = [{"tenant": t, "bad": wrong[t], "events": labels[t]} for t in worst]
+    return [replace(judged, detail={**judged.detail, "tenants": tenants})]
 
 
 def _forget(window: ClosedWindow, name: str, row: Mapping[str, Any]) -> Judged:
@@ -189,13 +264,15 @@ def _tenants(window: ClosedWindow, objective: Objective) -> list[dict[str, Any]]
 
 
 def _held(
-    window: ClosedWindow, objective: Objective, policy: SloPolicy, before: SloState
+    objective: Objective, policy: SloPolicy, before: SloState, start: float, every_s: float
 ) -> SloState:
     """What is carried, under the widths that the file asks for now. What was counted by another
     limit says nothing of this one."""
-    wanted = rings_of(policy, window.policy.window_s)
-    if not before.rings or before.limit_us != objective.limit_us:
-        return SloState(objective.limit_us, window.start, wanted)
+    wanted = rings_of(policy, every_s)
+    if not before.rings or not before.is_of(objective):
+        return SloState(
+            objective.limit_us, start, wanted, most_loss=objective.most_loss, until=before.until
+        )
     return replace(before, rings=under_other_widths(before.rings, wanted))
 
 

@@ -38,6 +38,7 @@ from windvane.usecases.monitors.base import (
     moment,
     read_row,
 )
+from windvane.usecases.monitors.spans import BLOCKS, block_seconds, rolling_alarm_at
 from windvane.usecases.read_model_file import ModelFile
 
 CONCEPT_DRIFT = CauseKind(
@@ -67,8 +68,6 @@ TENANT_TRUTH = CauseKind(
 )
 KINDS = {Shift.LOSS: CONCEPT_DRIFT, Shift.BIAS: CALIBRATION, Shift.RATE: BASE_RATE}
 
-BLOCKS = 7
-"""In one ``drift_over``: of its default, a block is a day."""
 _LOOK_BACK = 2 * BLOCKS
 _LEARN_WITHIN_S = 60.0
 _MOST_ROWS = 200_000
@@ -166,7 +165,7 @@ class TruthShift(Monitor):
         return Judged(NO_SUBJECT, facts, policy, verdict, states=states, shown=False)
 
     def _policy(self, window: ClosedWindow, task: Task, share: int) -> ShiftPolicy:
-        alarm_at = window.policy.slow_alarm_at * BLOCKS * share
+        alarm_at = rolling_alarm_at(window) * share
         return ShiftPolicy(alarm_at, _MATERIAL_OF_LOSS if task.loss_is_relative else _MATERIAL)
 
     def _judge_block(
@@ -351,10 +350,6 @@ class TruthShift(Monitor):
 
     def about(self, subject: str) -> str:
         return f"truth of tenant {subject}" if subject else self.title
-
-
-def block_seconds(window: ClosedWindow) -> float:
-    return window.policy.drift_over_s / BLOCKS
 
 
 def _learn_delays(
