@@ -117,6 +117,7 @@ class Outcomes(Monitor):
             "outcomes": _became_of(window, log),
             "others": _others(task, scored, version, alpha),
             "began": began,
+            "ended": until,
             "missing": verdict.missing,
         }
         if not quality.missing:
