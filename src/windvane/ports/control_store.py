@@ -177,7 +177,9 @@ class Incident:
     ``first_acknowledged_at`` is when anybody first was. ``monitors`` are all that ever sounded in
     it; ``acted``: something was done against it by itself. ``grade`` is what ``graded_by`` found
     it to be (an `IncidentGrade`), "" where nobody said yet; ``runbook_change`` is what its runbook
-    lacks by their word, ``none`` for nothing.
+    lacks by their word, ``none`` for nothing. ``updates`` were posted, the last at ``updated_at``
+    with ``update_impact``; ``update_since`` (wall, s) is when people were last told, first by the
+    notification: None where nobody was told yet.
     """
 
     id: str
@@ -203,6 +205,10 @@ class Incident:
     graded_by: str = ""
     graded_at: float | None = None
     runbook_change: str = ""
+    updates: int = 0
+    updated_at: float | None = None
+    update_since: float | None = None
+    update_impact: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,12 +96,14 @@ def measure_impact(
     began: float,
     until: float,
     evidence: Mapping[str, Any],
+    *,
+    since: float | None = None,
 ) -> dict[str, Any]:
-    """What the time until ``until`` (s) was like for each tenant against the time before ``began``,
-    as `impact_evidence` has it; with ``quality``, what is known of that. ``evidence`` names the
-    suspect and what changed."""
+    """What the time from ``since`` (``began`` by default) until ``until`` (s) was
+    like for each tenant against the time before ``began``, as `impact_evidence` has it; with
+    ``quality``, what is known of that. ``evidence`` names the suspect and what changed."""
     span_s = span_before(file)
-    first = max(began, until - span_s)
+    first = max(began, until - span_s, since or began)
     feature = suspect_of(evidence)
     of_tenant = cause.kind.responds_to is CauseGroup.TENANT
     found = impact_evidence(
@@ -121,7 +123,9 @@ def suspect_of(evidence: Mapping[str, Any]) -> str:
     return next((str(s["feature"]) for s in evidence.get("suspects", []) if "feature" in s), "")
 
 
-def measure_incident(tx: Tx, file: ModelFile, held: Incident, now: float) -> dict[str, Any]:
+def measure_incident(
+    tx: Tx, file: ModelFile, held: Incident, now: float, since: float | None = None
+) -> dict[str, Any]:
     """The same of an incident as it is on record, until it closed or ``now`` (s); {} of one whose
     kind this release does not know."""
     kind = cause_kinds().get(held.kind)
@@ -131,7 +135,7 @@ def measure_incident(tx: Tx, file: ModelFile, held: Incident, now: float) -> dic
     until = max(until, held.since)
     counted = read_counted(tx, file, held.since, until)
     cause = Cause(kind, held.cause.partition(":")[2])
-    return measure_impact(tx, file, counted, cause, held.since, until, held.evidence)
+    return measure_impact(tx, file, counted, cause, held.since, until, held.evidence, since=since)
 
 
 def known_quality(looks: Iterable[WindowVerdict], began: float) -> dict[str, Any]:

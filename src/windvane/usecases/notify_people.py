@@ -18,6 +18,7 @@ from windvane.core.alerting.delivery import (
     wait_after,
 )
 from windvane.core.alerting.inhibit import find_inhibitor
+from windvane.core.alerting.updates import UpdatePolicy
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Effect
 from windvane.ports.clock import Clock
@@ -56,6 +57,7 @@ class Outlets:
     routes: Sequence[Route] = ()
     office: OfficeHours | None = None
     policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
+    updates: UpdatePolicy = field(default_factory=UpdatePolicy)
     console_url: str = ""
 
 
@@ -82,7 +84,7 @@ def tell_people(store: ControlStore, clock: Clock, outlets: Outlets, item: Outbo
     what the last channel raised where none took it."""
     while True:
         with store.read() as tx:
-            incident = _incident(tx, item.body)
+            incident = find_incident(tx, item.body)
             consumers = _consumers(tx, item.key)
             if _check_silence(tx, item.body, incident, clock.wall()):
                 return
@@ -100,8 +102,8 @@ def tell_followers(store: ControlStore, clock: Clock, outlets: Outlets, item: Ou
     """Tell channels of an incident's route that follow it. Raises what the last of those raised
     that failed, when the others are told."""
     with store.read() as tx:
-        incident = _incident(tx, item.body)
-        team = _team(tx, str(item.body.get("model", "")))
+        incident = find_incident(tx, item.body)
+        team = team_of(tx, str(item.body.get("model", "")))
     if incident is None:
         return
     happening = Happening(item.body["happening"])
@@ -121,7 +123,7 @@ def tell_followers(store: ControlStore, clock: Clock, outlets: Outlets, item: Ou
             continue
         words = {"title": incident.title, "body": f"{incident.title}\n{happening.value}"}
         key = _over_key(incident) if happening is Happening.RESOLVED else item.key
-        message = _message(outlets, key, words, incident, team, severity, clock.wall())
+        message = make_message(outlets, key, words, incident, team, severity, clock.wall())
         try:
             channel.send(replace(message, happening=happening))
         except Exception as error:
@@ -172,9 +174,11 @@ def _once(
     if body.get("overdue"):
         words["title"] = f"[high] {body.get('model', '')}"
         words["body"] = f"overdue: nobody acknowledged it\n{words['body']}"
-    message = _message(outlets, key, words, incident, team, severity, began)
+    message = make_message(outlets, key, words, incident, team, severity, began)
     sent = Sent(message) if incident is None else _sent(message, incident, wall)
     reached = _try(store, clock, outlets, item, names, plan.channel, sent, body)
+    if incident is not None:
+        _await_update(store, clock, incident)
     after = {**body, "told": reached + 1, "told_at": wall,
              "reached": int(body.get("reached", 0)) + 1}  # fmt: skip
     return replace(item, body=after if incident is not None else {**after, "finished": True})
@@ -240,7 +244,7 @@ def _facts(
     )
 
 
-def _message(
+def make_message(
     outlets: Outlets,
     key: str,
     words: Mapping[str, str],
@@ -286,7 +290,7 @@ def _severity(body: Mapping[str, Any], incident: Incident | None) -> Severity:
     return Severity(given)
 
 
-def _incident(tx: Tx, body: Mapping[str, Any]) -> Incident | None:
+def find_incident(tx: Tx, body: Mapping[str, Any]) -> Incident | None:
     name = str(body.get("incident", ""))
     try:
         return tx.incident(name) if name else None
@@ -303,6 +307,16 @@ def _raise(store: ControlStore, clock: Clock, key: str, body: Mapping[str, Any],
         tx.put_incident(replace(held, severity=severity.value))
         tx.add_note(name, IncidentNote(clock.now(), line))
         tx.postpone_effect(key, body, clock.wall() + _LOOK_AGAIN_S)
+
+
+def _await_update(store: ControlStore, clock: Clock, incident: Incident) -> None:
+    """From the first telling on, people wait for an update."""
+    if incident.update_since is not None:
+        return
+    with store.begin([incident.model]) as tx:
+        held = tx.incident(incident.id)
+        if held.update_since is None and held.closed_at is None:
+            tx.put_incident(replace(held, update_since=clock.wall()))
 
 
 def _note(
@@ -359,7 +373,7 @@ def _mute(store: ControlStore, clock: Clock, item: OutboxItem, muted_by: str) ->
     raise Postponed({**item.body, "muted": muted_by}, clock.wall() + _LOOK_AGAIN_S)
 
 
-def _team(tx: Tx, model: str) -> str:
+def team_of(tx: Tx, model: str) -> str:
     try:
         return read_model_file(tx.model(model).text).owner.team
     except (UnknownName, BadModelFile):

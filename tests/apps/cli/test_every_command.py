@@ -160,6 +160,7 @@ def words_of(command: str, home: Path) -> list[str]:
         "on": [THIRD],
         "delete": [MODEL, "--yes"],
         "acknowledge": [INCIDENT],
+        "update": [INCIDENT],
         "accept": [CHANGED],
         "silence": [MODEL],
         "close": [OPEN, "--grade", "true", "--runbook-change", "none"],

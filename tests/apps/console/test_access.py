@@ -62,6 +62,7 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/api/models/{model}/tenants"): ("/api/models/late/tenants", None),
     ("GET", "/api/incidents"): ("/api/incidents", None),
     ("GET", "/api/incidents/{incident:path}"): (f"/api/incidents/{INCIDENT}", None),
+    ("GET", "/api/incidents/{incident:path}/update"): (f"/api/incidents/{INCIDENT}/update", None),
     ("GET", "/api/decisions/{decision:path}"): ("/api/decisions/late/deploy/1", None),
     ("GET", "/api/keys"): ("/api/keys", None),
     ("POST", "/api/keys"): ("/api/keys", {"tenant": "bolt"}),

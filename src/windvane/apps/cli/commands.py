@@ -53,6 +53,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("status", "reading:status", WATCH, "What is live and how it is, now."),
     Command("incidents", "reading:incidents", WATCH, "What went wrong, what was done about it, and the evidence."),
     Command("acknowledge", "acting:acknowledge", WATCH, "Say that you are on an incident: whoever looks at it sees that."),
+    Command("update", "acting:update", WATCH, "Post an update of an open incident; without a text, print the draft of the next one."),
     Command("silence", "acting:silence", WATCH, "Tell nobody of a model's incidents, or of one cause's, for a while."),
     Command("close", "acting:close", WATCH, "Close an incident by hand; the reason goes on record."),
     Command("grade", "acting:grade", WATCH, "Say what an incident was: monitors are measured by it."),

@@ -49,13 +49,17 @@ from windvane.apps.console.views import (
     sort_incidents,
     tenant_rows,
 )
+from windvane.core.alerting import Severity
+from windvane.core.alerting.updates import UpdatePolicy
 from windvane.core.authorization import Action
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Incident, IncidentNote, StoreUnavailable
+from windvane.usecases.draft_update import write_draft
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.recorded_until import spool_states
+from windvane.usecases.tell_updates import next_update
 
 
 class ErrorOut(BaseModel):
@@ -243,7 +247,20 @@ class DecisionOut(BaseModel):
     replay: ReplayOut | None
 
 
-def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
+class UpdateOut(BaseModel):
+    """The draft of the next update of an open incident, and when it is due (wall, seconds since the
+    epoch; null where nobody was told of the incident yet). ``every_s``: one is wanted so often."""
+
+    number: int
+    text: str
+    due: float | None
+    overdue: bool
+    every_s: float
+
+
+def api_router(
+    reads: ReadService, clock: Clock, memory: Memory, updates: UpdatePolicy
+) -> APIRouter:
     """Reads only; errors are ``ErrorOut``."""
     router = APIRouter(
         prefix="/api",
@@ -308,6 +325,23 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
         note_paging(response, shown, per_page)
         return [IncidentOut(**_incident(i, files[i.model])) for i in shown.rows]
 
+    @router.get("/incidents/{incident:path}/update", summary="A draft of its next update")
+    @needs(Action.VIEW, "incident")
+    async def next_draft(request: Request, incident: str) -> UpdateOut:
+        who, now, wall = visit_of(request).principal, clock.now(), clock.wall()
+        held, draft = await reads.ask(
+            lambda tx: (
+                load_visible_incident(tx, who, incident, now).incident,
+                write_draft(tx, incident, now),
+            )
+        )
+        due = next_update(held, updates)
+        return UpdateOut(
+            number=draft.number, text=draft.text, due=due,
+            overdue=due is not None and wall >= due,
+            every_s=updates.every(Severity(held.severity)),
+        )  # fmt: skip
+
     @router.get("/incidents/{incident:path}", summary="One incident with its evidence")
     @needs(Action.VIEW, "incident")
     async def one_incident(request: Request, incident: str) -> IncidentDetail:
@@ -322,7 +356,7 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
     async def one_decision(decision: str) -> DecisionOut:
         return _decision((await reads.ask(lambda tx: load_decision(tx, decision)))[0])
 
-    del models, one_model, tenants, spools, incidents, one_incident, one_decision
+    del models, one_model, tenants, spools, incidents, one_incident, next_draft, one_decision
     return router
 
 

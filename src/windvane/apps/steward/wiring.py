@@ -72,7 +72,13 @@ def outlets(given: Settings) -> Outlets:
     hours = None
     if office is not None:
         hours = make_office_hours(office.days, office.begins, office.ends, office.timezone)
-    return Outlets(channels, routes, hours, console_url=given.console_url)
+    return Outlets(
+        channels,
+        routes,
+        hours,
+        updates=given.updates.policy,
+        console_url=given.console_url,
+    )
 
 
 def _sender(given: Settings, channel: Channel) -> Sender:
@@ -116,6 +122,7 @@ def steward(
         pending=FilePendingRollbacks(given.pending_folder),
         upkeep_log=DeltaEventLog(given.log_root, given.log_storage),
         background=background,
+        updates=given.updates.policy,
         digests=[
             DigestPlan(tuple(d.to), d.team, d.day, d.hour, ZoneInfo(d.timezone))
             for d in given.digests

@@ -117,6 +117,7 @@ def impact_evidence(
         harms.append(Harm.NULLS)
     hits = find_hits(mine, usual, harms)
     total = sum(mine.values(), TenantCounts())
+    shares = {harm.value: total.share(harm) for harm in harms}
     order = sorted(mine, key=lambda t: (-mine[t].rows, t))
     return {
         "from": span[0],
@@ -129,6 +130,7 @@ def impact_evidence(
         "kinds": sorted(kinds),
         "tenants": [{"tenant": t, "rows": mine[t].rows} for t in order[:_MOST_TENANTS]],
         "all_tenants": len(order),
+        "totals": {harm: [share.part, share.of] for harm, share in shares.items()},
         "hits": [
             {
                 "tenant": hit.tenant,

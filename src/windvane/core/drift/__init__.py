@@ -38,6 +38,7 @@ from windvane.core.drift.judge import (
     Reading,
     StreamState,
     judge_drift,
+    windows_to_close,
 )
 from windvane.core.drift.measure import (
     js_divergence,
@@ -129,4 +130,5 @@ __all__ = [
     "unpack_pending",
     "unpack_text",
     "watch",
+    "windows_to_close",
 ]

@@ -249,6 +249,12 @@ def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamStat
     return replace(before, health=health, calm=calm)
 
 
+def windows_to_close(state: StreamState, policy: DriftPolicy) -> int:
+    """How many calm windows in a row an alarm needs at least to close."""
+    lacking = math.log(policy.healthy_at) - state.health
+    return max(policy.calm_windows - state.calm, math.ceil(lacking / _MOST_A_WINDOW), 1)
+
+
 def _verdict(facts: DriftFacts, states: Mapping[str, StreamState], policy: DriftPolicy) -> Verdict:
     loud = [r for r in facts.readings if r.stream in states and states[r.stream].alarmed]
     if loud:

@@ -25,6 +25,7 @@ from windvane.core.statistics.moments import (
     unseen_reach,
     unseen_share,
 )
+from windvane.core.statistics.shares import difference_bounds, ratio_bounds
 
 __all__ = [
     "LEAST_BLOCKS",
@@ -37,9 +38,11 @@ __all__ = [
     "block_count",
     "delong",
     "delong_difference",
+    "difference_bounds",
     "mean_bounds",
     "midranks",
     "moments_of",
+    "ratio_bounds",
     "reach_over_time",
     "reach_over_units",
     "share_bounds",

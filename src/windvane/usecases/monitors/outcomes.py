@@ -29,7 +29,7 @@ from windvane.usecases.monitors.base import (
     read_row,
 )
 from windvane.usecases.monitors.spans import due_since
-from windvane.usecases.read_model_file import ModelFile
+from windvane.usecases.read_model_file import ModelFile, parse_duration
 
 OUTCOMES = CauseKind(
     "outcomes",
@@ -130,6 +130,14 @@ class Outcomes(Monitor):
     ) -> Mapping[str, Any]:
         del window, finding, log
         return found.detail
+
+    def outlook(self, file: ModelFile, rows: StateRows, cause: Cause) -> str:
+        del cause
+        held = read_row(rows, OutcomesState)
+        if not held.since:
+            return ""
+        due = held.since + parse_duration(file.watch.drift_over)
+        return f"outcomes are looked at again after {moment(due)}"
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         del cause

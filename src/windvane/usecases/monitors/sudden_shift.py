@@ -32,6 +32,7 @@ from windvane.core.drift import (
     judge_drift,
     unpack_learned,
     unpack_pending,
+    windows_to_close,
 )
 from windvane.core.routing import NO_SAMPLE
 from windvane.ports.event_log import EventLog
@@ -54,7 +55,7 @@ from windvane.usecases.monitors.cells import (
 from windvane.usecases.monitors.drift_table import bands_of, drift_table, material_sizes
 from windvane.usecases.monitors.look_at_cells import SeenCell, look_at_cells
 from windvane.usecases.moves import MARK_SOURCE, STAND_IN, TENANT_STAND_IN
-from windvane.usecases.read_model_file import ModelFile
+from windvane.usecases.read_model_file import ModelFile, as_duration, parse_duration
 from windvane.usecases.window_policy import WindowPolicy
 
 SALT = "sudden_shift"
@@ -245,6 +246,18 @@ class SuddenShift(Monitor):
         mine = [v for v in row.told if of_tenant or v == cause.subject]
         accepted = tuple(sorted({*row.accepted, *mine}))
         return {subject: replace(row, accepted=accepted)} if mine else {}
+
+    def outlook(self, file: ModelFile, rows: StateRows, cause: Cause) -> str:
+        of_tenant = cause.kind.name == TENANT_FEED.name
+        subject = tenant_subject(cause.subject) if of_tenant else EVERYONE
+        row = cell_rows(rows).get(subject)
+        sounding = [] if row is None else [s for s in row.streams.values() if s.alarmed]
+        if not sounding:
+            return ""
+        policy = DriftPolicy(1.0)  # what it closes by does not depend on the budget
+        windows = max(windows_to_close(state, policy) for state in sounding)
+        at_once = as_duration(windows * parse_duration(file.watch.window))
+        return f"closes after {windows} calm windows in a row at the earliest, {at_once}"
 
     def about(self, subject: str) -> str:
         tenant = tenant_of(subject)
