@@ -179,7 +179,8 @@ class Incident:
     it to be (an `IncidentGrade`), "" where nobody said yet; ``runbook_change`` is what its runbook
     lacks by their word, ``none`` for nothing. ``updates`` were posted, the last at ``updated_at``
     with ``update_impact``; ``update_since`` (wall, s) is when people were last told, first by the
-    notification: None where nobody was told yet.
+    notification: None where nobody was told yet. ``maintenance`` says in which planned
+    maintenance it began, "" for none.
     """
 
     id: str
@@ -209,12 +210,17 @@ class Incident:
     updated_at: float | None = None
     update_since: float | None = None
     update_impact: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    maintenance: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Nobody is told of a model's ``cause``, or ("") of any, ``until`` then (wall, s): somebody,
-    ``by``, wanted that."""
+    """Nobody is told of a model's ``cause``, or ("") of any, from ``begins`` to ``until`` (wall,
+    s): somebody, ``by``, wanted that.
+
+    ``planned``: it is maintenance that was declared ahead, of one ``model`` or ("") of all, and of
+    one ``tenant`` or ("") of all.
+    """
 
     id: str
     model: str
@@ -222,6 +228,9 @@ class Silence:
     until: float
     by: str
     reason: str
+    begins: float = 0.0
+    tenant: str = ""
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -520,7 +529,8 @@ class Decisions(Protocol):
     def put_silence(self, silence: Silence) -> None: ...
     def drop_silence(self, silence_id: str) -> None: ...
     def silences(self, wall: float, model: str = "") -> list[Silence]:
-        """Those that last at ``wall``, the one that ends last first; ``model`` "" for all."""
+        """Those that last at ``wall`` or are to come, the one that ends last first; ``model`` ""
+        for all, else those of it and those that are of all models."""
         ...
 
     def prune_silences(self, wall: float) -> None:

@@ -27,6 +27,7 @@ from windvane.ports.control_store import (
     Incident,
     IncidentNote,
     OutboxItem,
+    Silence,
     Tx,
     UnknownName,
 )
@@ -34,6 +35,7 @@ from windvane.ports.notifier import Happening, Message, Notifier
 from windvane.usecases.monitors import cause_kinds
 from windvane.usecases.monitors.base import moment
 from windvane.usecases.office_hours import OfficeHours, next_opening
+from windvane.usecases.plan_maintenance import silences_of
 from windvane.usecases.read_model_file import BadModelFile, as_duration, read_model_file
 
 FOLLOW = "follow_incident"
@@ -86,8 +88,12 @@ def tell_people(store: ControlStore, clock: Clock, outlets: Outlets, item: Outbo
         with store.read() as tx:
             incident = find_incident(tx, item.body)
             consumers = _consumers(tx, item.key)
-            if _check_silence(tx, item.body, incident, clock.wall()):
-                return
+            silences = _silences(tx, incident, clock.wall())
+        if silences:
+            _wait_in_silence(store, clock, item, incident, silences)
+        if _ended_in_silence(item.body, incident):
+            return
+        with store.read() as tx:
             muted_by = _inhibitor(tx, item.body, incident)
         if muted_by:
             _mute(store, clock, item, muted_by)
@@ -337,18 +343,37 @@ def _note(
             tx.postpone_effect(key, body, clock.wall() + _LOOK_AGAIN_S)
 
 
-def _check_silence(tx: Tx, body: Mapping[str, Any], incident: Incident | None, wall: float) -> bool:
-    """Whether nobody is to be told any more: what was silenced and ended meanwhile is over.
-    Raises Postponed while it is silenced. A silence that is lifted is noticed within a minute."""
-    model, cause, name = (str(body.get(n, "")) for n in ("model", "cause", "incident"))
-    if not name:
-        return False
-    lasting = [s.until for s in tx.silences(wall, model) if s.cause in ("", cause)]
-    if lasting:
-        raise Postponed({**body, "silenced": True}, min(max(lasting), wall + _LOOK_AGAIN_S))
-    if not body.get("silenced"):
-        return False
-    return incident is None or incident.closed_at is not None
+def _silences(tx: Tx, incident: Incident | None, wall: float) -> list[Silence]:
+    """What keeps people from being told of it now."""
+    return (
+        [] if incident is None else silences_of(tx.silences(wall, incident.model), incident, wall)
+    )
+
+
+def _wait_in_silence(
+    store: ControlStore,
+    clock: Clock,
+    item: OutboxItem,
+    incident: Incident | None,
+    lasting: Sequence[Silence],
+) -> None:
+    """Raises Postponed: a silence that is lifted is noticed within a minute. What is first to be
+    told in planned maintenance says so from then on."""
+    planned = next((one for one in lasting if one.planned), None)
+    untold = not item.body.get("told")
+    if planned is not None and incident is not None and untold and not incident.maintenance:
+        line = f"in planned maintenance until {moment(planned.until)}: {planned.reason}"
+        with store.begin([incident.model]) as tx:
+            held = tx.incident(incident.id)
+            tx.put_incident(replace(held, maintenance=planned.reason or planned.id))
+            tx.add_note(incident.id, IncidentNote(clock.now(), line))
+    at = min(max(one.until for one in lasting), clock.wall() + _LOOK_AGAIN_S)
+    raise Postponed({**item.body, "silenced": True}, at)
+
+
+def _ended_in_silence(body: Mapping[str, Any], incident: Incident | None) -> bool:
+    """Whether nobody is to be told any more: what was silenced and ended meanwhile is over."""
+    return bool(body.get("silenced")) and (incident is None or incident.closed_at is not None)
 
 
 def _inhibitor(tx: Tx, body: Mapping[str, Any], incident: Incident | None) -> str:

@@ -14,6 +14,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Incident, OutboxItem, Tx, UnknownName
 from windvane.ports.notifier import Happening, Message
 from windvane.usecases.notify_people import Outlets, find_incident, make_message, team_of
+from windvane.usecases.plan_maintenance import silences_of
 from windvane.usecases.read_model_file import as_duration
 
 UPDATE = "tell_update"
@@ -61,7 +62,7 @@ def _is_overdue(tx: Tx, incident: Incident, policy: UpdatePolicy, wall: float) -
     due = next_update(incident, policy)
     if due is None or wall < due:
         return False
-    if any(s.cause in ("", incident.cause) for s in tx.silences(wall, incident.model)):
+    if silences_of(tx.silences(wall, incident.model), incident, wall):
         return False
     with contextlib.suppress(UnknownName):
         tx.decision(_reminder(incident))

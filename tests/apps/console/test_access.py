@@ -78,6 +78,11 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("DELETE", "/api/users/{name}"): ("/api/users/none", None),
     ("GET", "/api/silences"): ("/api/silences", None),
     ("GET", "/silences"): ("/silences", None),
+    ("GET", "/maintenance"): ("/maintenance", None),
+    ("GET", "/api/maintenance"): ("/api/maintenance", None),
+    # Of which model it is, is in the body: who may is tested beside it.
+    ("POST", "/api/maintenance"): ("/api/maintenance", {"until": "soon"}),
+    ("DELETE", "/api/maintenance/{name}"): ("/api/maintenance/none", None),
     ("GET", "/csv/silences"): ("/csv/silences", None),
     ("GET", "/alerts"): ("/alerts", None),
     ("GET", "/api/alerts"): ("/api/alerts", None),
@@ -129,6 +134,8 @@ for _form, _path in {
     "/keys/issue": "/keys/issue",
     "/keys/{key}/rotate": "/keys/none/rotate",
     "/keys/{key}/revoke": "/keys/none/revoke",
+    "/maintenance/plan": "/maintenance/plan",
+    "/maintenance/cancel": "/maintenance/cancel?id=none",
     "/limits/set": "/limits/set",
     "/limits/remove": "/limits/remove?tenant=none",
     "/users/add": "/users/add",
@@ -153,7 +160,9 @@ LISTS = {"/", "/incidents", "/api", "/metrics", "/api/openapi.json", "/api/model
          "/csv/incidents", "/action-items", "/api/action-items", "/csv/action-items", "/digest",
          "/api/digest",
          "/alerts", "/api/alerts", "/csv/alerts/precision",
-         "/csv/alerts/times", "/silences", "/csv/silences", "/api/silences", "/quarantine",
+         "/csv/alerts/times",
+         "/maintenance", "/api/maintenance", "/api/maintenance/{name}", "/maintenance/plan",
+         "/maintenance/cancel", "/silences", "/csv/silences", "/api/silences", "/quarantine",
          "/csv/quarantine", "/quarantine/{item}", "/quarantine/put-back", "/quarantine/forget",
          "/api/quarantine/put-back", "/api/quarantine/forget"}  # fmt: skip
 

@@ -55,6 +55,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("acknowledge", "acting:acknowledge", WATCH, "Say that you are on an incident: whoever looks at it sees that."),
     Command("update", "acting:update", WATCH, "Post an update of an open incident; without a text, print the draft of the next one."),
     Command("silence", "acting:silence", WATCH, "Tell nobody of a model's incidents, or of one cause's, for a while."),
+    Command("maintenance", "maintenance:maintenance_app", WATCH, "Planned maintenance, in which nobody is paged: list it, declare it, cancel it."),
     Command("close", "acting:close", WATCH, "Close an incident by hand; the reason goes on record."),
     Command("grade", "acting:grade", WATCH, "Say what an incident was: monitors are measured by it."),
     Command("postmortem", "postmortems:postmortem", WATCH, "Write what is on record of an incident, in Markdown."),

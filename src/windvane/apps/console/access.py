@@ -43,7 +43,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 About = Literal["", "model", "incident", "decision"]
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _NEEDS = "windvane_needs"
-_EVERYTHING = Subject("", "")  # covered by grants on everything alone
+EVERYTHING = Subject("", "")  # covered by grants on everything alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +180,8 @@ class Guard:
             return _find_subject(tx, wanted.about, name)
         except UnknownName:
             # Whoever may see everything is told that there is none, and what is close to it.
-            if authorize(principal, Action.VIEW, _EVERYTHING).allowed:
-                return _EVERYTHING
+            if authorize(principal, Action.VIEW, EVERYTHING).allowed:
+                return EVERYTHING
             message = f"{principal.actor} may not see a {wanted.about} of this name"
             raise NotAllowed(message) from None
 
@@ -209,7 +209,7 @@ def find_model_subject(tx: Tx, model: str) -> Subject:
     try:
         return subject_of(read_model_file(text))
     except BadModelFile:
-        return _EVERYTHING
+        return EVERYTHING
 
 
 def _find_subject(tx: Tx, about: About, name: str) -> Subject:
@@ -218,7 +218,7 @@ def _find_subject(tx: Tx, about: About, name: str) -> Subject:
         return find_model_subject(tx, tx.incident(name).model)
     if about == "decision":
         model = tx.decision(name).model
-        return find_model_subject(tx, model) if model else _EVERYTHING
+        return find_model_subject(tx, model) if model else EVERYTHING
     return find_model_subject(tx, name)
 
 
@@ -229,7 +229,7 @@ def sees_values(tx: Tx, principal: Principal, model: str) -> bool:
 
 def sees_all(principal: Principal) -> bool:
     """Whether nothing has to be left out of lists."""
-    return authorize(principal, Action.VIEW, _EVERYTHING).allowed
+    return authorize(principal, Action.VIEW, EVERYTHING).allowed
 
 
 def sees(principal: Principal, file: ModelFile) -> bool:
@@ -291,7 +291,7 @@ def observe_visible_recording(
 
 def _allows(who: Principal, action: Action, file: ModelFile | None) -> bool:
     """On the file's model, or, where there is none that can be read, on everything."""
-    subject = _EVERYTHING if file is None else subject_of(file)
+    subject = EVERYTHING if file is None else subject_of(file)
     return authorize(who, action, subject).allowed
 
 

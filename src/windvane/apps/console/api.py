@@ -163,8 +163,9 @@ class ModelDetail(ModelOut):
 
 class IncidentOut(BaseModel):
     """The one thing a person is told about one cause. ``acknowledged_by`` "": by nobody yet.
-    ``grade`` is true, harmless or false, "" where nobody said; ``runbook_change`` what its runbook
-    lacks, ``none`` for nothing, "" where nobody said."""
+    ``maintenance`` is why the planned maintenance was that it began in, "" for none; ``updates``
+    were posted. ``grade`` is true, harmless or false, "" where nobody said; ``runbook_change`` what
+    its runbook lacks, ``none`` for nothing, "" where nobody said."""
 
     id: str
     model: str
@@ -184,6 +185,9 @@ class IncidentOut(BaseModel):
     graded_by: str
     graded_at: float | None
     runbook_change: str
+    maintenance: str
+    updates: int
+    updated_at: float | None
 
 
 class NoteOut(BaseModel):

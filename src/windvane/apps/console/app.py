@@ -40,6 +40,7 @@ from windvane.apps.console.installation_pages import key_pages, limit_pages
 from windvane.apps.console.log_api import log_router
 from windvane.apps.console.log_explorer import LogExplorer
 from windvane.apps.console.log_reads import LogReads
+from windvane.apps.console.maintenance_pages import maintenance_router
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import RECORDERS, recorder_series, render
 from windvane.apps.console.model_api import model_api_router
@@ -198,6 +199,7 @@ def make_app(
     for made in (key_pages, limit_pages, user_pages):
         app.include_router(made(installation, reads, clock, pages))
     app.include_router(silence_router(reads, clock, pages))
+    app.include_router(maintenance_router(store, reads, clock, pages))
     app.include_router(alert_router(reads, clock, pages))
     app.include_router(digest_router(reads, clock, pages, expire_after_s))
     app.include_router(postmortem_router(reads, clock, pages))
