@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +36,7 @@ from windvane.usecases.monitors import cause_kinds
 from windvane.usecases.monitors.base import moment
 from windvane.usecases.office_hours import OfficeHours, next_opening
 from windvane.usecases.plan_maintenance import silences_of
+from windvane.usecases.read_calendar import OfficeCalendar
 from windvane.usecases.read_model_file import BadModelFile, as_duration, read_model_file
 
 FOLLOW = "follow_incident"
@@ -52,7 +53,8 @@ class Postponed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """The ways out: channels by name (`DEFAULT` among them), who is told of what, when, and where
+    """The ways out: channels by name (`DEFAULT` among them), who is told of what, when, who is on
+    call by the ``calendar`` and when the office is closed, and where
     the console is found ("": notifications have no link)."""
 
     channels: Mapping[str, Notifier]
@@ -60,6 +62,7 @@ class Outlets:
     office: OfficeHours | None = None
     policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
     updates: UpdatePolicy = field(default_factory=UpdatePolicy)
+    calendar: Callable[[], OfficeCalendar] = OfficeCalendar
     console_url: str = ""
 
 
@@ -149,7 +152,7 @@ def _once(
     """The item as it is after one step; ``finished`` in its body if nothing is left."""
     wall, body = clock.wall(), dict(item.body)
     team, severity = str(body.get("team", "")), _severity(body, incident)
-    names = choose_channels(outlets.routes, severity, team)
+    names = _route(outlets, body, severity, team, wall)
     began = float(body.setdefault("began", wall))
     plan = plan_delivery(_facts(body, incident, severity, len(names), outlets, wall),
                          outlets.policy, wall)  # fmt: skip
@@ -169,6 +172,7 @@ def _once(
                 "told": 0,
                 "reached": 0,
                 "overdue": True,
+                "names": [],
                 "severity": Severity.HIGH.value,
             }
             _raise(store, clock, item.key, graver, line)
@@ -188,6 +192,23 @@ def _once(
     after = {**body, "told": reached + 1, "told_at": wall,
              "reached": int(body.get("reached", 0)) + 1}  # fmt: skip
     return replace(item, body=after if incident is not None else {**after, "finished": True})
+
+
+def _route(
+    outlets: Outlets, body: dict[str, Any], severity: Severity, team: str, wall: float
+) -> tuple[str, ...]:
+    """The channels of its route; of a page first those of who is on call as it begins: who is
+    relieved meanwhile changes nothing of the order in which it goes on."""
+    routed = choose_channels(outlets.routes, severity, team)
+    if severity is not Severity.HIGH:
+        return routed
+    held = [name for name in body.get("names", []) if name in outlets.channels]
+    if not held:
+        held = [n for n in outlets.calendar().on_call(wall) if n in outlets.channels]
+        if not held:
+            return routed
+        body["names"] = held
+    return tuple(dict.fromkeys((*held, *routed)))
 
 
 def _try(
@@ -239,7 +260,7 @@ def _facts(
         severity=severity,
         channels=channels,
         began=float(body["began"]),
-        office_opens=next_opening(outlets.office, wall),
+        office_opens=next_opening(outlets.office, wall, outlets.calendar()),
         told=int(body.get("told", 0)),
         told_at=float(body.get("told_at", 0.0)),
         reached=int(body.get("reached", 0)),

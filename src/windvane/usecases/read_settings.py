@@ -262,6 +262,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: dict[str, Channel] = {}
     routes: list[NotifyRoute] = []
     office_hours: Office | None = None
+    calendar: str = ""
     updates: Updates = Updates()
     digests: Annotated[list[DigestWanted], msgspec.Meta(max_length=100)] = []
     console_url: Address = ""
