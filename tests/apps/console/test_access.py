@@ -60,6 +60,8 @@ ASKED: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", "/api/models"): ("/api/models", None),
     ("GET", "/api/models/{model}"): ("/api/models/late", None),
     ("GET", "/api/models/{model}/tenants"): ("/api/models/late/tenants", None),
+    ("GET", "/api/models/{model}/drift"): ("/api/models/late/drift", None),
+    ("GET", "/api/models/{model}/drift/{feature:path}"): ("/api/models/late/drift/x", None),
     ("GET", "/api/incidents"): ("/api/incidents", None),
     ("GET", "/api/incidents/{incident:path}"): (f"/api/incidents/{INCIDENT}", None),
     ("GET", "/api/incidents/{incident:path}/update"): (f"/api/incidents/{INCIDENT}/update", None),

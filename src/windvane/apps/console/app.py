@@ -32,7 +32,8 @@ from windvane.apps.console.control_metrics import CONTROL, control_series
 from windvane.apps.console.csv_routes import csv_router
 from windvane.apps.console.curl import GatewayAddress
 from windvane.apps.console.digest_pages import digest_router
-from windvane.apps.console.drift_pages import drift_router
+from windvane.apps.console.drift_api import drift_api_router
+from windvane.apps.console.drift_pages import DriftReader, drift_router
 from windvane.apps.console.hashing import HashingThreads, TooManyAttempts
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.installation import Installation
@@ -207,7 +208,9 @@ def make_app(
     app.include_router(page_router(reads, clock, pages, memory, ready, updates))
     address = gateway or GatewayAddress()
     app.include_router(model_router(reads, clock, pages, memory, quality, address, explorer))
-    app.include_router(drift_router(reads, clock, pages, memory))  # before CSV's any table
+    drift = DriftReader(reads, clock, memory)
+    app.include_router(drift_api_router(drift))
+    app.include_router(drift_router(drift, clock, pages))  # before CSV's any table
     app.include_router(csv_router(reads, clock, memory, quality, explorer))
     app.include_router(
         _health_router(
