@@ -180,7 +180,9 @@ class Incident:
     lacks by their word, ``none`` for nothing. ``updates`` were posted, the last at ``updated_at``
     with ``update_impact``; ``update_since`` (wall, s) is when people were last told, first by the
     notification: None where nobody was told yet. ``maintenance`` says in which planned
-    maintenance it began, "" for none.
+    maintenance it began, "" for none. ``told_by`` are channels that a notification was
+    sent to, whether they took it or not; None where an earlier release opened it, which did not
+    keep them.
     """
 
     id: str
@@ -211,6 +213,7 @@ class Incident:
     update_since: float | None = None
     update_impact: Mapping[str, Any] = field(default_factory=dict[str, Any])
     maintenance: str = ""
+    told_by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

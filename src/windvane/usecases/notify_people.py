@@ -128,7 +128,7 @@ def tell_followers(store: ControlStore, clock: Clock, outlets: Outlets, item: Ou
     failed: Exception | None = None
     for name in sorted(names):
         channel = outlets.channels[name]
-        if not channel.follows:
+        if not channel.follows or not _heard(incident, name):
             continue
         words = {"title": incident.title, "body": f"{incident.title}\n{happening.value}"}
         key = _over_key(incident) if happening is Happening.RESOLVED else item.key
@@ -186,7 +186,7 @@ def _once(
         words["body"] = f"overdue: nobody acknowledged it\n{words['body']}"
     message = make_message(outlets, key, words, incident, team, severity, began)
     sent = Sent(message) if incident is None else _sent(message, incident, wall)
-    reached = _try(store, clock, outlets, item, names, plan.channel, sent, body)
+    reached = _try(store, clock, outlets, item, names, plan.channel, sent, body, incident)
     if incident is not None:
         _await_update(store, clock, incident)
     after = {**body, "told": reached + 1, "told_at": wall,
@@ -220,6 +220,7 @@ def _try(
     first: int,
     sent: Sent,
     body: dict[str, Any],
+    of: Incident | None,
 ) -> int:
     """The number of the channel that took it, from ``first`` on. Raises what the last raised."""
     incident, failed = sent.told.incident, list(body.get("failed", []))
@@ -229,8 +230,12 @@ def _try(
         lines.append(f"not acknowledged for {wait}: told by {names[first]} too")
     for number in range(first, len(names)):
         name = names[number]
+        channel = outlets.channels[name]
+        if of is not None and of.closed_at is None and not _heard(of, name):
+            _note_sent_to(store, of, name)
+        if of is not None and sent.over is not None and channel.follows and not _heard(of, name):
+            continue  # nothing is there to be resolved
         try:
-            channel = outlets.channels[name]
             channel.send(sent.to(channel))
         except Exception as error:
             last = number + 1 == len(names)
@@ -245,6 +250,8 @@ def _try(
         else:
             _note(store, clock, incident, lines)
             return number
+    if sent.over is not None:
+        return len(names)  # it was over before any of these could be told
     raise WindvaneError("a route without a channel")
 
 
@@ -336,6 +343,14 @@ def _raise(store: ControlStore, clock: Clock, key: str, body: Mapping[str, Any],
         tx.postpone_effect(key, body, clock.wall() + _LOOK_AGAIN_S)
 
 
+def _note_sent_to(store: ControlStore, incident: Incident, name: str) -> None:
+    """Before it is sent: what did not seem to arrive may have."""
+    with store.begin([incident.model]) as tx:
+        held = tx.incident(incident.id)
+        if held.told_by is not None and name not in held.told_by:
+            tx.put_incident(replace(held, told_by=(*held.told_by, name)))
+
+
 def _await_update(store: ControlStore, clock: Clock, incident: Incident) -> None:
     """From the first telling on, people wait for an update."""
     if incident.update_since is not None:
@@ -344,6 +359,11 @@ def _await_update(store: ControlStore, clock: Clock, incident: Incident) -> None
         held = tx.incident(incident.id)
         if held.update_since is None and held.closed_at is None:
             tx.put_incident(replace(held, update_since=clock.wall()))
+
+
+def _heard(incident: Incident, name: str) -> bool:
+    """Whether the channel may know of it."""
+    return incident.told_by is None or name in incident.told_by
 
 
 def _note(

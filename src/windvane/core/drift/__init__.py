@@ -38,6 +38,7 @@ from windvane.core.drift.judge import (
     Reading,
     StreamState,
     judge_drift,
+    psi_words,
     windows_to_close,
 )
 from windvane.core.drift.measure import (
@@ -121,6 +122,7 @@ __all__ = [
     "pack_text",
     "project_cell",
     "psi",
+    "psi_words",
     "rank_shift",
     "readings",
     "rows_of",

@@ -30,6 +30,7 @@ from windvane.core.drift import (
     describe_change,
     is_mix,
     judge_drift,
+    psi_words,
     unpack_learned,
     unpack_pending,
     windows_to_close,
@@ -63,7 +64,6 @@ _NAMED = 4
 _NEARLY_ALL = 0.9
 _TOTAL = 100.0  # a total fault is suspected before any shift
 _DOUBT = 0.75  # of an alarm's log evidence, with which a source is not called healthy
-_WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by PSI"}
 
 FEED = CauseKind(
     "feed",
@@ -419,8 +419,8 @@ def _word(feature: str, kind: Kind, state: StreamState, what: str) -> str:
     if kind is Kind.OUTAGE:
         return f"{feature} has {what or state.what or 'one value'} in all rows"
     if kind is Kind.NULLS:
-        return f"{feature} {_WORDS[kind]} {state.size:.0%}"
-    return f"{feature} {_WORDS[kind]} {state.size:.2f}"
+        return f"{feature} nulls rose by {state.size:.0%}"
+    return f"{feature} values moved by {psi_words(state.size)}"
 
 
 def _ended(monitor: str, one: SeenCell, view: str, kind: str, window: ClosedWindow) -> Finding:
