@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import anyio.to_thread
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from windvane.apps.console.answering import NoSuchPage, NotAllowed, NotSignedIn, ReadService
@@ -19,6 +20,7 @@ from windvane.apps.console.visiting import (
     Cookies,
     Visit,
     check_csrf,
+    check_query,
     check_text,
     csrf_of,
     read_form,
@@ -92,6 +94,7 @@ class GuardedRoute(APIRoute):
             raise TypeError(f"the route {path} does not declare who may ask for it")
         self.needs = found
         super().__init__(path, endpoint, **given)
+        self.asked = tuple(_query_names(self.dependant))
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
@@ -101,11 +104,20 @@ class GuardedRoute(APIRoute):
                 guard: Guard = request.app.state.guard
                 request.state.visit = await guard.admit(request, self.needs)
                 await check_text(request)
+            if self.path.startswith("/api/"):
+                check_query(request, self.asked)
             response = await answer(request)
             response.headers.setdefault("Cache-Control", "no-store")
             return response
 
         return guarded
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    """What a route and all that it depends on read of the query."""
+    yield from (one.alias for one in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _query_names(inner)
 
 
 def visit_of(request: Request) -> Visit:

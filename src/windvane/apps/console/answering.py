@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import anyio
 import anyio.to_thread
 
-from windvane.apps.console.visiting import BadText
+from windvane.apps.console.visiting import BadText, UnknownParameter
 from windvane.core.authorization import BadGrant
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
@@ -97,6 +97,7 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (BadApiVersion, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLasts, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadText, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (UnknownParameter, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadMaintenance, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLimit, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLogQuery, HTTPStatus.UNPROCESSABLE_ENTITY),
