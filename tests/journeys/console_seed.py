@@ -65,6 +65,7 @@ from windvane.usecases.apply_model import apply_model
 from windvane.usecases.closed_window import tenant_subject
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
 from windvane.usecases.leases import hold_shards
+from windvane.usecases.measure_impact import measure_impact, read_counted
 from windvane.usecases.monitors.cells import EVERYONE, HeldCell
 from windvane.usecases.monitors.drift_table import drift_table
 from windvane.usecases.monitors.refusals import TENANT
@@ -333,7 +334,8 @@ def _weekly(file: ModelFile, start: float) -> list[WindowVerdict]:
         WindowVerdict(file.model, start, "training_drift", "", Outcome.FAIL, "DRI-201", message,
                       {"rows": 90_000, "readings": readings}),
         WindowVerdict(file.model, start, "outcomes", "", Outcome.PASS, "OUT-200", auc,
-                      {"auc": 0.671, "scored": 41_201}),
+                      {"auc": 0.671, "scored": 41_201, "metric": "auc", "lower": 0.652,
+                       "upper": 0.69, "floor": 0.62, "ended": start + WINDOW_S}),
         WindowVerdict(file.model, start, "labels", "", Outcome.PASS, "ABS-210",
                       "94.1% of 41,201 predictions have a label after 5 h, usually 94.0%",
                       {"block": start - 86_400.0, "age": 17_783.0, "coverage": 0.96,
@@ -466,6 +468,9 @@ def _break_feed(
     with store.begin() as tx:
         live = tx.deployment(file.model)
         assert live is not None
+        counted = read_counted(tx, file, start, now)
+        impact = measure_impact(tx, file, counted, cause, start, now, evidence)
+        evidence = {**evidence, "impact": impact}
         tx.put_deployment(replace(live, standing_in="1", broken_views=("weather",), changed_at=now))
         told = open_incident(
             tx, file, cause, now=now, since=start, evidence=evidence, decision=name,

@@ -164,9 +164,11 @@ def _feed_incident(page: Page) -> None:
     expect(page.locator(".samples > li")).to_have_count(5)
     expect(page.locator(".samples > li").first.locator(".is-null")).to_have_count(4)
     expect(page.locator(".samples > li").first).to_contain_text("answered 0.21 by version 2")
-    whose = page.get_by_role("region", name="Whose requests")
-    whose.get_by_text("and 6 more").click()
-    expect(whose.locator("tbody th")).to_have_count(len(TENANTS))
+    whom = page.get_by_role("region", name="Whom it hurts").first
+    expect(whom.locator("tbody tr")).to_have_count(len(TENANTS))
+    expect(whom.locator("tbody tr").first).to_contain_text("wind_speed missing98.8%0.5%249252")
+    expect(whom).to_contain_text("1,312 rows in 1,312 requests")
+    expect(whom).to_contain_text("auc 0.671 (0.652 to 0.69), by 41,201 outcomes")
 
 
 def test_what_tenants_send_is_text(browser: Browser, console: str, told: Seeded) -> None:

@@ -3,7 +3,7 @@ not take falls to the next, on record."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from usecases.harness import FILE, MODEL, Harness
@@ -321,3 +321,31 @@ def test_a_model_that_fails_in_part_explains_nothing(desk: Desk) -> None:
     both(desk.harness, failed=30)
     desk.after(0.0)
     assert desk.mail.titles == [f"[medium] {MODEL}"]
+
+
+def test_who_follows_hears_no_end_of_what_it_never_heard_of(desk: Desk) -> None:
+    """A resolution of what was never triggered is an alert of its own in some services."""
+    refuse(desk.harness)
+    desk.after(0.0)
+    assert desk.mail.titles == [f"[medium] {MODEL}"]
+    desk.harness.act("close", About.INCIDENT, incident=desk.incident.id)
+    desk.after(61.0)
+    assert desk.pager.messages == []
+
+
+def test_what_was_over_before_anybody_was_told_goes_to_who_reads(desk: Desk) -> None:
+    fail(desk.harness)
+    desk.harness.act("close", About.INCIDENT, incident=desk.incident.id)
+    desk.after(0.0)
+    assert desk.pager.messages == []
+    assert desk.second.titles == [f"[closed] {MODEL}"]
+
+
+def test_an_incident_of_an_earlier_release_is_ended_everywhere(desk: Desk) -> None:
+    fail(desk.harness)
+    desk.after(0.0)
+    with desk.harness.store.begin() as tx:
+        tx.put_incident(replace(desk.incident, told_by=None))
+    desk.harness.act("close", About.INCIDENT, incident=desk.incident.id)
+    desk.after(0.0)
+    assert desk.pager.happened == ["opened", "resolved"]

@@ -73,7 +73,7 @@ def test_it_is_opened_with_all_that_a_person_needs(harness: Harness) -> None:
     (found,) = harness.incidents()
     assert found == Incident(
         found.id, MODEL, "feed:weather", "feed", "medium", "nulls rose", START, START - 60.0, None,
-        "ops #ops-ml", "runbooks/feed-broken.md", evidence, acted=True,
+        "ops #ops-ml", "runbooks/feed-broken.md", evidence, acted=True, told_by=(),
     )  # fmt: skip
     assert harness.timeline(found) == ["nulls rose", "version 2 stands in"]
     assert effect.kind == NOTIFY

@@ -51,7 +51,10 @@ def test_it_has_what_is_on_record(broken: Harness) -> None:
     with broken.store.read() as tx:
         kept = tx.sketches(MODEL, held.since, found.impact.until)
         rows = sum(sketch.total("rows") for _, sketch in kept)
-    assert sum(t.answered for t in found.impact.tenants) == rows > 0
+    assert sum(t.counts.rows for t in found.impact.tenants) == rows > 0
+    assert found.impact.feature == "temp", "what is missing is what happened"
+    assert all(t.counts.nulls > t.counts.looked_at / 2 for t in found.impact.tenants)
+    assert all(t.usual.looked_at > 0 == t.usual.nulls for t in found.impact.tenants)
     assert found.impact.until - found.impact.since >= 5 * WINDOW_S
 
 

@@ -178,7 +178,12 @@ class Incident:
     ``first_acknowledged_at`` is when anybody first was. ``monitors`` are all that ever sounded in
     it; ``acted``: something was done against it by itself. ``grade`` is what ``graded_by`` found
     it to be (an `IncidentGrade`), "" where nobody said yet; ``runbook_change`` is what its runbook
-    lacks by their word, ``none`` for nothing.
+    lacks by their word, ``none`` for nothing. ``updates`` were posted, the last at ``updated_at``
+    with ``update_impact``; ``update_since`` (wall, s) is when people were last told, first by the
+    notification: None where nobody was told yet. ``maintenance`` says in which planned
+    maintenance it began, "" for none. ``told_by`` are channels that a notification was
+    sent to, whether they took it or not; None where an earlier release opened it, which did not
+    keep them.
     """
 
     id: str
@@ -204,12 +209,22 @@ class Incident:
     graded_by: str = ""
     graded_at: float | None = None
     runbook_change: str = ""
+    updates: int = 0
+    updated_at: float | None = None
+    update_since: float | None = None
+    update_impact: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    maintenance: str = ""
+    told_by: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Nobody is told of a model's ``cause``, or ("") of any, ``until`` then (wall, s): somebody,
-    ``by``, wanted that."""
+    """Nobody is told of a model's ``cause``, or ("") of any, from ``begins`` to ``until`` (wall,
+    s): somebody, ``by``, wanted that.
+
+    ``planned``: it is maintenance that was declared ahead, of one ``model`` or ("") of all, and of
+    one ``tenant`` or ("") of all.
+    """
 
     id: str
     model: str
@@ -217,6 +232,9 @@ class Silence:
     until: float
     by: str
     reason: str
+    begins: float = 0.0
+    tenant: str = ""
+    planned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,7 +533,8 @@ class Decisions(Protocol):
     def put_silence(self, silence: Silence) -> None: ...
     def drop_silence(self, silence_id: str) -> None: ...
     def silences(self, wall: float, model: str = "") -> list[Silence]:
-        """Those that last at ``wall``, the one that ends last first; ``model`` "" for all."""
+        """Those that last at ``wall`` or are to come, the one that ends last first; ``model`` ""
+        for all, else those of it and those that are of all models."""
         ...
 
     def prune_silences(self, wall: float) -> None:

@@ -14,6 +14,7 @@ class Happening(enum.StrEnum):
     OPENED = "opened"
     ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
+    UPDATED = "updated"
 
 
 @dataclass(frozen=True, slots=True)

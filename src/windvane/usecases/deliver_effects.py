@@ -30,6 +30,7 @@ from windvane.usecases.publish_routing import (
 )
 from windvane.usecases.send_digest import DIGEST, tell_digest
 from windvane.usecases.set_aside import NEVER, failed_notification
+from windvane.usecases.tell_updates import UPDATE, tell_update
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_S = 1.0
@@ -72,6 +73,8 @@ def make_lanes(
     def notify(item: OutboxItem) -> None:
         if item.kind == FOLLOW:
             tell_followers(store, clock, outlets, item)
+        elif item.kind == UPDATE:
+            tell_update(store, clock, outlets, item)
         elif item.kind == DIGEST:
             tell_digest(outlets, item)
         else:
@@ -88,7 +91,7 @@ def make_lanes(
 
     return (
         Lane("publish", (PUBLISH,), 1, publish),
-        Lane("notify", (NOTIFY, FOLLOW, DIGEST), 8, notify),
+        Lane("notify", (NOTIFY, FOLLOW, UPDATE, DIGEST), 8, notify),
         Lane("mirror", (ALIAS,), 1, alias),
         Lane("files", (DELETE_FILES,), 1, delete_files),
     )
@@ -214,7 +217,7 @@ def _deliver(store: ControlStore, clock: Clock, lane: Lane, item: OutboxItem) ->
 
 def _failed(store: ControlStore, clock: Clock, item: OutboxItem, error: Exception) -> None:
     _log.warning("effect %s failed: %s", item.key, error)
-    if item.kind in (NOTIFY, FOLLOW, DIGEST) and item.attempts + 1 >= _MOST_TRIES:
+    if item.kind in (NOTIFY, FOLLOW, UPDATE, DIGEST) and item.attempts + 1 >= _MOST_TRIES:
         _set_aside(store, clock, item, error)
         return
     wait = min(_FIRST_RETRY_S * 2.0 ** min(item.attempts, 30), _LAST_RETRY_S)

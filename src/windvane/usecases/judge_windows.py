@@ -25,6 +25,7 @@ from windvane.usecases.load_windows import (
     learned_from,
     load_windows,
 )
+from windvane.usecases.measure_impact import measure_impact, read_counted
 from windvane.usecases.monitors import MONITORS, Judged, Monitor
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S, missing_spools, recorded_until
@@ -146,6 +147,7 @@ def _act(store: ControlStore, log: EventLog, clock: Clock, shards: Shards, seen:
         Found(finding, monitor, judged, _evidence(window, monitor, judged, finding, log))
         for finding, monitor, judged in seen.findings
     ]
+    found = _with_impact(store, seen, found)
     behind = {one.finding.member: one for one in found}
     now = clock.now()
     with store.begin([window.model]) as tx:
@@ -170,6 +172,37 @@ def _evidence(
     except Exception as error:
         _log.exception("no evidence for %s of model %s", finding.member, window.model)
         return {"missing": f"{type(error).__name__}: {error}"}
+
+
+def _with_impact(store: ControlStore, seen: _Seen, found: Sequence[Found]) -> list[Found]:
+    """With whom each finding hurts. What cannot be counted keeps nobody from being told."""
+    began = [one.finding.since for one in found if one.finding.began]
+    if not began:
+        return list(found)
+    window = seen.window
+    file, end = window.file, window.end
+    try:
+        with store.read() as tx:
+            counted = read_counted(tx, file, min(began), end)
+            counted = replace(counted, looks=[*counted.looks, *_rows(seen)])
+            return [
+                replace(
+                    one,
+                    evidence={
+                        **one.evidence,
+                        "impact": measure_impact(
+                            tx, file, counted, one.finding.cause, one.finding.since, end,
+                            one.evidence,
+                        ),
+                    },
+                )
+                if one.finding.began
+                else one
+                for one in found
+            ]  # fmt: skip
+    except Exception:
+        _log.exception("whom the findings of model %s hurt cannot be counted", window.model)
+        return list(found)
 
 
 def _record(tx: Tx, quiet: Sequence[_Seen]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +18,7 @@ from windvane.core.alerting.delivery import (
     wait_after,
 )
 from windvane.core.alerting.inhibit import find_inhibitor
+from windvane.core.alerting.updates import UpdatePolicy
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Effect
 from windvane.ports.clock import Clock
@@ -26,6 +27,7 @@ from windvane.ports.control_store import (
     Incident,
     IncidentNote,
     OutboxItem,
+    Silence,
     Tx,
     UnknownName,
 )
@@ -33,6 +35,8 @@ from windvane.ports.notifier import Happening, Message, Notifier
 from windvane.usecases.monitors import cause_kinds
 from windvane.usecases.monitors.base import moment
 from windvane.usecases.office_hours import OfficeHours, next_opening
+from windvane.usecases.plan_maintenance import silences_of
+from windvane.usecases.read_calendar import OfficeCalendar
 from windvane.usecases.read_model_file import BadModelFile, as_duration, read_model_file
 
 FOLLOW = "follow_incident"
@@ -49,13 +53,16 @@ class Postponed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Outlets:
-    """The ways out: channels by name (`DEFAULT` among them), who is told of what, when, and where
+    """The ways out: channels by name (`DEFAULT` among them), who is told of what, when, who is on
+    call by the ``calendar`` and when the office is closed, and where
     the console is found ("": notifications have no link)."""
 
     channels: Mapping[str, Notifier]
     routes: Sequence[Route] = ()
     office: OfficeHours | None = None
     policy: DeliveryPolicy = field(default_factory=DeliveryPolicy)
+    updates: UpdatePolicy = field(default_factory=UpdatePolicy)
+    calendar: Callable[[], OfficeCalendar] = OfficeCalendar
     console_url: str = ""
 
 
@@ -82,10 +89,14 @@ def tell_people(store: ControlStore, clock: Clock, outlets: Outlets, item: Outbo
     what the last channel raised where none took it."""
     while True:
         with store.read() as tx:
-            incident = _incident(tx, item.body)
+            incident = find_incident(tx, item.body)
             consumers = _consumers(tx, item.key)
-            if _check_silence(tx, item.body, incident, clock.wall()):
-                return
+            silences = _silences(tx, incident, clock.wall())
+        if silences:
+            _wait_in_silence(store, clock, item, incident, silences)
+        if _ended_in_silence(item.body, incident):
+            return
+        with store.read() as tx:
             muted_by = _inhibitor(tx, item.body, incident)
         if muted_by:
             _mute(store, clock, item, muted_by)
@@ -100,8 +111,8 @@ def tell_followers(store: ControlStore, clock: Clock, outlets: Outlets, item: Ou
     """Tell channels of an incident's route that follow it. Raises what the last of those raised
     that failed, when the others are told."""
     with store.read() as tx:
-        incident = _incident(tx, item.body)
-        team = _team(tx, str(item.body.get("model", "")))
+        incident = find_incident(tx, item.body)
+        team = team_of(tx, str(item.body.get("model", "")))
     if incident is None:
         return
     happening = Happening(item.body["happening"])
@@ -117,11 +128,11 @@ def tell_followers(store: ControlStore, clock: Clock, outlets: Outlets, item: Ou
     failed: Exception | None = None
     for name in sorted(names):
         channel = outlets.channels[name]
-        if not channel.follows:
+        if not channel.follows or not _heard(incident, name):
             continue
         words = {"title": incident.title, "body": f"{incident.title}\n{happening.value}"}
         key = _over_key(incident) if happening is Happening.RESOLVED else item.key
-        message = _message(outlets, key, words, incident, team, severity, clock.wall())
+        message = make_message(outlets, key, words, incident, team, severity, clock.wall())
         try:
             channel.send(replace(message, happening=happening))
         except Exception as error:
@@ -141,7 +152,7 @@ def _once(
     """The item as it is after one step; ``finished`` in its body if nothing is left."""
     wall, body = clock.wall(), dict(item.body)
     team, severity = str(body.get("team", "")), _severity(body, incident)
-    names = choose_channels(outlets.routes, severity, team)
+    names = _route(outlets, body, severity, team, wall)
     began = float(body.setdefault("began", wall))
     plan = plan_delivery(_facts(body, incident, severity, len(names), outlets, wall),
                          outlets.policy, wall)  # fmt: skip
@@ -161,6 +172,7 @@ def _once(
                 "told": 0,
                 "reached": 0,
                 "overdue": True,
+                "names": [],
                 "severity": Severity.HIGH.value,
             }
             _raise(store, clock, item.key, graver, line)
@@ -172,12 +184,31 @@ def _once(
     if body.get("overdue"):
         words["title"] = f"[high] {body.get('model', '')}"
         words["body"] = f"overdue: nobody acknowledged it\n{words['body']}"
-    message = _message(outlets, key, words, incident, team, severity, began)
+    message = make_message(outlets, key, words, incident, team, severity, began)
     sent = Sent(message) if incident is None else _sent(message, incident, wall)
-    reached = _try(store, clock, outlets, item, names, plan.channel, sent, body)
+    reached = _try(store, clock, outlets, item, names, plan.channel, sent, body, incident)
+    if incident is not None:
+        _await_update(store, clock, incident)
     after = {**body, "told": reached + 1, "told_at": wall,
              "reached": int(body.get("reached", 0)) + 1}  # fmt: skip
     return replace(item, body=after if incident is not None else {**after, "finished": True})
+
+
+def _route(
+    outlets: Outlets, body: dict[str, Any], severity: Severity, team: str, wall: float
+) -> tuple[str, ...]:
+    """The channels of its route; of a page first those of who is on call as it begins: who is
+    relieved meanwhile changes nothing of the order in which it goes on."""
+    routed = choose_channels(outlets.routes, severity, team)
+    if severity is not Severity.HIGH:
+        return routed
+    held = [name for name in body.get("names", []) if name in outlets.channels]
+    if not held:
+        held = [n for n in outlets.calendar().on_call(wall) if n in outlets.channels]
+        if not held:
+            return routed
+        body["names"] = held
+    return tuple(dict.fromkeys((*held, *routed)))
 
 
 def _try(
@@ -189,6 +220,7 @@ def _try(
     first: int,
     sent: Sent,
     body: dict[str, Any],
+    of: Incident | None,
 ) -> int:
     """The number of the channel that took it, from ``first`` on. Raises what the last raised."""
     incident, failed = sent.told.incident, list(body.get("failed", []))
@@ -198,8 +230,12 @@ def _try(
         lines.append(f"not acknowledged for {wait}: told by {names[first]} too")
     for number in range(first, len(names)):
         name = names[number]
+        channel = outlets.channels[name]
+        if of is not None and of.closed_at is None and not _heard(of, name):
+            _note_sent_to(store, of, name)
+        if of is not None and sent.over is not None and channel.follows and not _heard(of, name):
+            continue  # nothing is there to be resolved
         try:
-            channel = outlets.channels[name]
             channel.send(sent.to(channel))
         except Exception as error:
             last = number + 1 == len(names)
@@ -214,6 +250,8 @@ def _try(
         else:
             _note(store, clock, incident, lines)
             return number
+    if sent.over is not None:
+        return len(names)  # it was over before any of these could be told
     raise WindvaneError("a route without a channel")
 
 
@@ -229,7 +267,7 @@ def _facts(
         severity=severity,
         channels=channels,
         began=float(body["began"]),
-        office_opens=next_opening(outlets.office, wall),
+        office_opens=next_opening(outlets.office, wall, outlets.calendar()),
         told=int(body.get("told", 0)),
         told_at=float(body.get("told_at", 0.0)),
         reached=int(body.get("reached", 0)),
@@ -240,7 +278,7 @@ def _facts(
     )
 
 
-def _message(
+def make_message(
     outlets: Outlets,
     key: str,
     words: Mapping[str, str],
@@ -286,7 +324,7 @@ def _severity(body: Mapping[str, Any], incident: Incident | None) -> Severity:
     return Severity(given)
 
 
-def _incident(tx: Tx, body: Mapping[str, Any]) -> Incident | None:
+def find_incident(tx: Tx, body: Mapping[str, Any]) -> Incident | None:
     name = str(body.get("incident", ""))
     try:
         return tx.incident(name) if name else None
@@ -303,6 +341,29 @@ def _raise(store: ControlStore, clock: Clock, key: str, body: Mapping[str, Any],
         tx.put_incident(replace(held, severity=severity.value))
         tx.add_note(name, IncidentNote(clock.now(), line))
         tx.postpone_effect(key, body, clock.wall() + _LOOK_AGAIN_S)
+
+
+def _note_sent_to(store: ControlStore, incident: Incident, name: str) -> None:
+    """Before it is sent: what did not seem to arrive may have."""
+    with store.begin([incident.model]) as tx:
+        held = tx.incident(incident.id)
+        if held.told_by is not None and name not in held.told_by:
+            tx.put_incident(replace(held, told_by=(*held.told_by, name)))
+
+
+def _await_update(store: ControlStore, clock: Clock, incident: Incident) -> None:
+    """From the first telling on, people wait for an update."""
+    if incident.update_since is not None:
+        return
+    with store.begin([incident.model]) as tx:
+        held = tx.incident(incident.id)
+        if held.update_since is None and held.closed_at is None:
+            tx.put_incident(replace(held, update_since=clock.wall()))
+
+
+def _heard(incident: Incident, name: str) -> bool:
+    """Whether the channel may know of it."""
+    return incident.told_by is None or name in incident.told_by
 
 
 def _note(
@@ -323,18 +384,37 @@ def _note(
             tx.postpone_effect(key, body, clock.wall() + _LOOK_AGAIN_S)
 
 
-def _check_silence(tx: Tx, body: Mapping[str, Any], incident: Incident | None, wall: float) -> bool:
-    """Whether nobody is to be told any more: what was silenced and ended meanwhile is over.
-    Raises Postponed while it is silenced. A silence that is lifted is noticed within a minute."""
-    model, cause, name = (str(body.get(n, "")) for n in ("model", "cause", "incident"))
-    if not name:
-        return False
-    lasting = [s.until for s in tx.silences(wall, model) if s.cause in ("", cause)]
-    if lasting:
-        raise Postponed({**body, "silenced": True}, min(max(lasting), wall + _LOOK_AGAIN_S))
-    if not body.get("silenced"):
-        return False
-    return incident is None or incident.closed_at is not None
+def _silences(tx: Tx, incident: Incident | None, wall: float) -> list[Silence]:
+    """What keeps people from being told of it now."""
+    return (
+        [] if incident is None else silences_of(tx.silences(wall, incident.model), incident, wall)
+    )
+
+
+def _wait_in_silence(
+    store: ControlStore,
+    clock: Clock,
+    item: OutboxItem,
+    incident: Incident | None,
+    lasting: Sequence[Silence],
+) -> None:
+    """Raises Postponed: a silence that is lifted is noticed within a minute. What is first to be
+    told in planned maintenance says so from then on."""
+    planned = next((one for one in lasting if one.planned), None)
+    untold = not item.body.get("told")
+    if planned is not None and incident is not None and untold and not incident.maintenance:
+        line = f"in planned maintenance until {moment(planned.until)}: {planned.reason}"
+        with store.begin([incident.model]) as tx:
+            held = tx.incident(incident.id)
+            tx.put_incident(replace(held, maintenance=planned.reason or planned.id))
+            tx.add_note(incident.id, IncidentNote(clock.now(), line))
+    at = min(max(one.until for one in lasting), clock.wall() + _LOOK_AGAIN_S)
+    raise Postponed({**item.body, "silenced": True}, at)
+
+
+def _ended_in_silence(body: Mapping[str, Any], incident: Incident | None) -> bool:
+    """Whether nobody is to be told any more: what was silenced and ended meanwhile is over."""
+    return bool(body.get("silenced")) and (incident is None or incident.closed_at is not None)
 
 
 def _inhibitor(tx: Tx, body: Mapping[str, Any], incident: Incident | None) -> str:
@@ -359,7 +439,7 @@ def _mute(store: ControlStore, clock: Clock, item: OutboxItem, muted_by: str) ->
     raise Postponed({**item.body, "muted": muted_by}, clock.wall() + _LOOK_AGAIN_S)
 
 
-def _team(tx: Tx, model: str) -> str:
+def team_of(tx: Tx, model: str) -> str:
     try:
         return read_model_file(tx.model(model).text).owner.team
     except (UnknownName, BadModelFile):

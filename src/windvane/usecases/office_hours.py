@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from windvane.usecases.read_calendar import OfficeCalendar
+
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_WEEK = 8  # days that may pass until the same day's hours
+_AHEAD_DAYS = 62  # a month may be closed, and what is due then is told all the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,24 @@ def make_office_hours(days: Sequence[str], begins: str, ends: str, zone: str) ->
     return OfficeHours(frozenset(days), begin, end, found)
 
 
-def next_opening(office: OfficeHours | None, wall: float) -> float:
-    """The earliest time from ``wall`` on (s) at which the office is open; ``wall`` itself where
-    it is now, or where there are no hours."""
+def next_opening(
+    office: OfficeHours | None, wall: float, calendar: OfficeCalendar | None = None
+) -> float:
+    """The earliest time from ``wall`` on (s) at which the office is open, by its hours and outside
+    of what the ``calendar`` has as closed; ``wall`` itself where it is now, or where there are no
+    hours, or where it is closed for longer than is looked ahead."""
     if office is None:
         return wall
     here = dt.datetime.fromtimestamp(wall, office.zone)
-    for ahead in range(_WEEK):
+    for ahead in range(_AHEAD_DAYS):
         day = here.date() + dt.timedelta(days=ahead)
         if _DAYS[day.weekday()] not in office.days:
             continue
         begins = dt.datetime.combine(day, office.begins, office.zone).timestamp()
         ends = dt.datetime.combine(day, office.ends, office.zone).timestamp()
-        if wall < ends:
-            return max(wall, begins)
+        at = max(wall, begins)
+        while calendar is not None and (until := calendar.closed_until(at)) > at:
+            at = until
+        if at < ends:
+            return at
     return wall

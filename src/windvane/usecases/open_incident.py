@@ -88,6 +88,7 @@ def open_incident(
         sources=sources,
         monitors=_monitors((), members),
         acted=bool(done),
+        told_by=(),
     )
     tx.put_incident(incident)
     _note(tx, incident.id, now, decision, (title, *done))

@@ -13,6 +13,7 @@ import yaml
 
 from windvane.core.alerting import Severity
 from windvane.core.alerting.delivery import DEFAULT
+from windvane.core.alerting.updates import UpdatePolicy
 from windvane.core.authorization import BadGrant, parse_grants
 from windvane.core.errors import WindvaneError, did_you_mean
 from windvane.inference.type_errors import find_type_error
@@ -203,6 +204,21 @@ class Office(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timezone: str = "UTC"
 
 
+UpdateSeconds = Annotated[float, msgspec.Meta(ge=60.0, le=604_800.0)]
+
+
+class Updates(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How often an open incident of each severity wants an update (s)."""
+
+    high_s: UpdateSeconds = 900.0
+    medium_s: UpdateSeconds = 1_800.0
+    low_s: UpdateSeconds = 3_600.0
+
+    @property
+    def policy(self) -> UpdatePolicy:
+        return UpdatePolicy(self.high_s, self.medium_s, self.low_s)
+
+
 Days = Annotated[float, msgspec.Meta(gt=0.0, le=36_600.0)]
 
 
@@ -253,6 +269,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: dict[str, Channel] = {}
     routes: list[NotifyRoute] = []
     office_hours: Office | None = None
+    calendar: str = ""
+    updates: Updates = Updates()
     digests: Annotated[list[DigestWanted], msgspec.Meta(max_length=100)] = []
     console_url: Address = ""
     clock: str = ""
@@ -405,7 +423,7 @@ def read_settings(text: str, home: Path, environ: Mapping[str, str] | None = Non
             hint = did_you_mean(str(name), [f for f in Settings.__struct_fields__ if f != "home"])
             raise BadSettings(f"{FILE}: unknown setting {name!r}", hint=hint)
     for outer, kind in (("oidc", Oidc), ("tls", Tls), ("tracing", Tracing), ("sign_in", SignIn),
-                        ("office_hours", Office)):  # fmt: skip
+                        ("office_hours", Office), ("updates", Updates)):  # fmt: skip
         given, known = body.get(outer), kind.__struct_fields__
         for name in given if isinstance(given, dict) else ():
             if name not in known:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from windvane.core.alerting.impact import TenantCounts, counts_nulls, quality_words
 from windvane.core.alerting.notification import evidence_lines
 from windvane.core.alerting.postmortem import (
     Impact,
@@ -9,8 +12,16 @@ from windvane.core.alerting.postmortem import (
     Postmortem,
     TenantImpact,
 )
-from windvane.ports.control_store import Incident, Tx
+from windvane.core.sketch import Sketch
+from windvane.ports.control_store import Incident, Tx, WindowKey
 from windvane.ports.incidents import ActionItem
+from windvane.usecases.measure_impact import (
+    count_tenants,
+    known_quality,
+    newest_looks,
+    span_before,
+    suspect_of,
+)
 from windvane.usecases.monitors.base import moment
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
@@ -74,27 +85,32 @@ def _impact(tx: Tx, file: ModelFile, held: Incident, now: float) -> Impact:
     """By the windows that overlap with the incident; old ones are kept by the hour or day."""
     until = now if held.closed_at is None else held.closed_at
     window_s = parse_duration(file.watch.window)
-    counts: dict[str, TenantImpact] = {}
-    first, last = held.since, until
-    for key, sketch in tx.sketches_since({held.model: held.since - BEFORE_S}):
-        ends = key.start + (key.span_s or window_s)
-        if ends <= held.since or key.start >= until:
-            continue
-        first, last = min(first, key.start), max(last, ends)
-        was = counts.get(key.tenant, TenantImpact(key.tenant, 0, 0, 0, 0))
-        counts[key.tenant] = TenantImpact(
-            key.tenant,
-            was.answered + sketch.total("rows"),
-            was.fell_back + sketch.total("fell_back"),
-            was.failed + sketch.total("execution_errors"),
-            was.unanswered + sketch.total("unanswered"),
-        )
+    spans: list[tuple[float, float]] = [(held.since, until)]
+
+    def overlapping() -> Iterator[tuple[WindowKey, Sketch]]:
+        for key, sketch in tx.sketches_since({held.model: held.since - BEFORE_S}):
+            ends = key.start + (key.span_s or window_s)
+            if ends > held.since and key.start < until:
+                spans.append((key.start, ends))
+                yield key, sketch
+
+    feature = suspect_of(held.evidence)
+    if not counts_nulls(feature, held.evidence.get("kinds", ())):
+        feature = ""
+    before = held.since - span_before(file)
+    usual = count_tenants(tx, tx.sketches(held.model, before, held.since), feature)
+    counts = count_tenants(tx, overlapping(), feature)
     order = sorted(
-        counts.values(), key=lambda t: (-t.unanswered, -t.failed, -t.fell_back, -t.answered)
-    )
+        (TenantImpact(name, one, usual.get(name, TenantCounts())) for name, one in counts.items()),
+        key=lambda t: (-t.counts.nulls, -t.counts.unanswered, -t.counts.failed,
+                       -t.counts.fell_back, -t.counts.rows, t.tenant),
+    )  # fmt: skip
     looked = tx.verdicts(held.model, Outcomes.name, held.since, _MOST_OUTCOMES, until)
-    said = tuple(f"{moment(v.start)}: {v.sentence}" for v in reversed(looked))
-    return Impact(first, min(last, max(now, until)), tuple(order), said)
+    said = [f"{moment(v.start)}: {v.sentence}" for v in reversed(looked)]
+    if not said and (known := quality_words(known_quality(newest_looks(tx, file), held.since))):
+        said = [known]
+    first, last = min(s for s, _ in spans), max(e for _, e in spans)
+    return Impact(first, min(last, max(now, until)), tuple(order), tuple(said), feature)
 
 
 def _changes(tx: Tx, held: Incident) -> tuple[tuple[float, str], ...]:

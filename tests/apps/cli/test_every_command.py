@@ -28,6 +28,7 @@ from windvane.ports.control_store import (
     Deployment,
     Incident,
     ModelRecord,
+    Silence,
     VersionRecord,
 )
 from windvane.ports.incidents import ActionItem
@@ -99,6 +100,7 @@ def home(tmp_path: Path) -> Path:
         tx.add_quarantined(
             [Quarantined("q1", "event", MODEL, "AA", 5.0, "REC-101", "m", b"{}", 2, "m@7")]
         )
+        tx.put_silence(Silence("planned", "", "", 1e11, "user:ana", "r", planned=True))
         tx.set_checkpoint(Checkpoint("gone-w0", 0, 0.0, seen_at=0.0))
         tx.put_user(UserRecord("ana", "", parse_grants(["viewer"]), 0.0, 0.0))
         tx.decide(Decision(DECISION, MODEL, "", "features", "note", 0.0, {}, {}, verdict))
@@ -160,6 +162,9 @@ def words_of(command: str, home: Path) -> list[str]:
         "on": [THIRD],
         "delete": [MODEL, "--yes"],
         "acknowledge": [INCIDENT],
+        "update": [INCIDENT],
+        "maintenance add": ["--for", "2h", "--reason", "r"],
+        "maintenance cancel": ["planned"],
         "accept": [CHANGED],
         "silence": [MODEL],
         "close": [OPEN, "--grade", "true", "--runbook-change", "none"],

@@ -327,3 +327,50 @@ def test_the_map_of_a_span_reads_what_the_looks_in_it_kept(world: World, told: S
         assert charts_of(mine)[0]["series"][0]["values"] == [round(13.0 / math.log(10.0), 3)]
 
     run(story)
+
+
+def test_the_api_says_what_the_pages_and_files_say(world: World) -> None:
+    async def story() -> None:
+        cells = json.loads(await shown(world, f"/api{MODEL}/drift"))
+        file = rows_of(await shown(world, f"/csv{MODEL}/drift"))
+        assert [(c["tenant"], c["feature"], c["kind"]) for c in cells] == [
+            (r["tenant"], r["feature"], r["kind"]) for r in file[: len(cells)]
+        ]
+        assert cells[0]["alarmed"] is True
+        found = json.loads(await shown(world, f"/api{MODEL}/drift/temp"))
+        effects = rows_of(await shown(world, f"/csv{MODEL}/drift/effects/temp"))
+        evidence = rows_of(await shown(world, f"/csv{MODEL}/drift/evidence/temp"))
+        told = [w for w in found["windows"] if w["rows"]]
+        assert {round(w["psi"], 6) for w in told if w["psi"] is not None} == {
+            round(float(row["psi"]), 6) for row in effects if row["psi"]
+        }
+        assert sum(len(w["evidence"]) for w in found["windows"]) == len(evidence) > 0
+        assert all(0.0 <= w["null_share"] <= 1.0 for w in told)
+        assert max(w["null_share"] for w in told) > 0.9, "the broken windows"
+        assert found["bands"]["look"] < found["bands"]["alert"]
+
+    run(story)
+
+
+def test_the_api_has_pages_and_bounds(world: World) -> None:
+    async def story() -> None:
+        whole = json.loads(await shown(world, f"/api{MODEL}/drift/temp"))["windows"]
+        first = await world.ask("viewer", "GET", f"/api{MODEL}/drift/temp?per_page=3")
+        assert first.json()["windows"] == whole[:3]
+        assert int(first.headers["X-Total-Count"]) >= len(whole) > 3
+        following = re.fullmatch(r'<([^>]*)>; rel="next"', first.headers["Link"])
+        assert following is not None
+        second = json.loads(await shown(world, following[1]))["windows"]
+        assert second == whole[3:6]
+        cells = await world.ask("viewer", "GET", f"/api{MODEL}/drift?per_page=2&page=2")
+        assert len(cells.json()) == 2
+        for path, status in (
+            (f"/api{MODEL}/drift?per_page=201", 422), (f"/api{MODEL}/drift/tmp", 404),
+            ("/api/models/none/drift", 404), (f"/api{MODEL}/drift/temp?per_page=0", 422),
+        ):  # fmt: skip
+            answer = json.loads(await shown(world, path, status))
+            assert answer["code"], path
+        near = json.loads(await shown(world, f"/api{MODEL}/drift/tmp", 404))
+        assert near["hint"] == "did you mean 'temp'?"
+
+    run(story)

@@ -46,6 +46,18 @@ def test_silences_last_until_they_end(store: SqlControlStore) -> None:
         assert tx.silences(0.0) == [other]
 
 
+def test_planned_maintenance_of_all_models_is_each_models(store: SqlControlStore) -> None:
+    every = Silence("e", "", "", 30.0, "user:ana", "moves", begins=25.0, tenant="UA", planned=True)
+    own = silence("a", 20.0)
+    with store.begin() as tx:
+        tx.put_silence(every)
+        tx.put_silence(own)
+    with store.read() as tx:
+        assert tx.silences(9.0, "delay") == [every, own], "what is to come is there, too"
+        assert tx.silences(9.0, "seats") == [every]
+        assert tx.silences(30.0) == []
+
+
 def test_who_is_on_an_incident_reads_back(store: SqlControlStore) -> None:
     held = replace(INCIDENT, acknowledged_by="user:ana", acknowledged_at=4.5)
     with store.begin() as tx:

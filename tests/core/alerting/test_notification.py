@@ -64,7 +64,7 @@ def test_a_private_value_is_told_to_nobody() -> None:
 def test_whom_a_change_of_values_hurts_is_not_said_by_nulls() -> None:
     rows = [{"tenant": "c", "rows": 68, "nulls": 2}]
     lines = notification_lines(replace(TOLD, evidence={"tenants": rows, "kinds": ["values"]}))
-    assert "hurts: tenant c (68 rows)" in lines
+    assert "hurts: tenant c (all of its 68 rows)" in lines
     every = [{"tenant": "c", "rows": 68, "nulls": 68}]
     lines = notification_lines(replace(TOLD, evidence={"tenants": every, "kinds": ["outage"]}))
     assert "hurts: tenant c (68 of 68 rows)" in lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from windvane.core.alerting.impact import TenantCounts
 from windvane.core.alerting.postmortem import (
     Impact,
     ItemLine,
@@ -44,27 +45,37 @@ def test_what_is_not_known_says_so() -> None:
 
 
 def test_shares_have_their_exact_interval_and_a_sum() -> None:
+    acme = TenantCounts(100, 80, failed=10, fell_back=5, unanswered=10, looked_at=90, nulls=9)
+    usual = TenantCounts(1_000, 800, failed=2, unanswered=2)
     impact = Impact(
-        100.0, 400.0, (TenantImpact("acme", 90, 5, 0, 10), TenantImpact("bolt", 100, 0, 0, 0)),
-        ("auc 0.61, floor 0.65",),
+        100.0, 400.0, (TenantImpact("acme", acme, usual),
+                       TenantImpact("bolt", TenantCounts(100, 100))),
+        ("auc 0.61, floor 0.65",), "temp",
     )  # fmt: skip
     lines = written(replace(BARE, impact=impact, acknowledged_at=190.0, closed_at=7_360.0))
     # Clopper and Pearson for 10 of 100, as tables have it: 4.9% to 17.6%.
-    assert "| acme | 100 | 10 (10.0%; 4.9% to 17.6%) | 5 (5.0%; 1.6% to 11.3%) |" in "\n".join(
-        lines
+    (row,) = [line for line in lines if line.startswith("| acme |")]
+    assert row.startswith(
+        "| acme | 100 | 80 | 10 (10.0%; 4.9% to 17.6%; usually 0.2%) | "
+        "5 (5.0%; 1.6% to 11.3%; usually 0.0%) | 0 (0.0%; "
     )
-    assert any(line.startswith("| all | 200 | 10 (5.0%; ") for line in lines)
+    assert row.endswith("| 9 (10.0%; 4.7% to 18.1%; usually not known) |")
+    (bolt,) = [line for line in lines if line.startswith("| bolt |")]
+    assert bolt.endswith("| not known |"), "nobody looked for the feature there"
+    assert any(line.startswith("| all | 200 | 180 | 10 (5.0%; ") for line in lines)
     assert "- Acknowledged: t190, 30 s after the detection" in lines
     assert "- Resolved: t7360, 2.0 h after the detection" in lines
     assert "Outcomes: auc 0.61, floor 0.65" in lines
 
 
 def test_many_tenants_are_summed_up() -> None:
-    tenants = tuple(TenantImpact(f"t{n:02}", 10, 0, 0, 1) for n in range(25))
+    tenants = tuple(
+        TenantImpact(f"t{n:02}", TenantCounts(11, 11, failed=1, unanswered=1)) for n in range(25)
+    )
     lines = written(replace(BARE, impact=Impact(0.0, 1.0, tenants)))
     assert sum(line.startswith("| t") for line in lines) == 21, "twenty, and the head"
-    assert any(line.startswith("| 5 more | 55 | 5 ") for line in lines)
-    assert any(line.startswith("| all | 275 | 25 ") for line in lines)
+    assert any(line.startswith("| 5 more | 55 | 55 | 5 ") for line in lines)
+    assert any(line.startswith("| all | 275 | 275 | 25 ") for line in lines)
 
 
 def test_what_others_wrote_has_no_meaning_in_it() -> None:

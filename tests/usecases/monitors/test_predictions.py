@@ -171,6 +171,30 @@ def test_a_change_that_a_person_accepts_is_the_past_from_then_on(learned: Harnes
     assert causes(learned) == []
 
 
+def test_closing_accepts_nothing_and_what_goes_on_is_told_again(learned: Harness) -> None:
+    both_arms(learned, 12, HIGHER, QUIET)
+    (first,) = learned.incidents()
+    learned.act("close", About.INCIDENT, incident=first.id)
+    assert causes(learned) == []
+    both_arms(learned, 3, HIGHER, QUIET, first=LEARNED + 12)
+    second = next(i for i in learned.incidents() if i.closed_at is None)
+    assert (second.cause, second.since) == (first.cause, first.since)
+    both_arms(learned, 15, QUIET, QUIET, first=LEARNED + 15)
+    assert causes(learned) == [], "what was usual is usual still"
+    both_arms(learned, 12, HIGHER, QUIET, first=LEARNED + 30)
+    assert causes(learned) == [first.cause], "and the change is one still"
+
+
+def test_what_is_over_when_it_is_closed_is_not_told_again(learned: Harness) -> None:
+    both_arms(learned, 12, HIGHER, QUIET)
+    (incident,) = learned.incidents()
+    both_arms(learned, 1, QUIET, QUIET, first=LEARNED + 12)
+    assert causes(learned) == [incident.cause], "one calm window is no end"
+    learned.act("close", About.INCIDENT, incident=incident.id)
+    both_arms(learned, 15, QUIET, QUIET, first=LEARNED + 13)
+    assert len(learned.incidents()) == 1
+
+
 def test_what_was_found_of_a_version_ends_when_it_answers_no_more(harness: Harness) -> None:
     play(harness, [STUCK] * 3)
     assert causes(harness) == ["stuck_predictions:1"]

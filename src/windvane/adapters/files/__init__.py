@@ -7,6 +7,7 @@ from windvane.adapters.files.disk import free_bytes
 from windvane.adapters.files.metrics import FileMetricsBoard
 from windvane.adapters.files.pending_rollbacks import FilePendingRollbacks
 from windvane.adapters.files.routing_feed import FileRoutingFeed
+from windvane.adapters.files.watched_file import WatchedFile
 
 __all__ = [
     "BadCertificate",
@@ -15,5 +16,6 @@ __all__ = [
     "FileMetricsBoard",
     "FilePendingRollbacks",
     "FileRoutingFeed",
+    "WatchedFile",
     "free_bytes",
 ]

@@ -17,6 +17,7 @@ from windvane.ports.notifier import Happening, Message
 # An alert without an end is taken for over after minutes: it is told once, not each minute.
 _LASTS_S = 30 * 86_400.0
 _SEVERITIES = ("low", "medium", "high")
+_NO_ALERT = (Happening.ACKNOWLEDGED, Happening.UPDATED)
 _NEVER = "0001-01-01T00:00:00Z"
 
 
@@ -30,7 +31,7 @@ class AlertmanagerSender:
         self._url = url.rstrip("/") + "/api/v2/alerts"
 
     def send(self, message: Message) -> None:
-        if message.happening is Happening.ACKNOWLEDGED:
+        if message.happening in _NO_ALERT:
             return
         over = message.happening is Happening.RESOLVED
         rank = _SEVERITIES.index(message.severity) if message.severity in _SEVERITIES else 0
@@ -50,7 +51,7 @@ class WebhookSender:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def send(self, message: Message) -> None:
-        if message.happening is Happening.ACKNOWLEDGED:
+        if message.happening in _NO_ALERT:
             return
         over = message.happening is Happening.RESOLVED
         status = "resolved" if over else "firing"

@@ -32,6 +32,8 @@ class PagerDutySender:
         self._url = url or EVENTS_URL
 
     def send(self, message: Message) -> None:
+        if message.happening not in _ACTIONS:
+            return
         event: dict[str, Any] = {
             "routing_key": self._routing_key,
             "event_action": _ACTIONS[message.happening],

@@ -109,7 +109,7 @@ class DecisionRows(CountRows):
         c = t.silences.c
         found = sa.select(c.body).where(c.until > wall)
         if model:
-            found = found.where(c.model == model)
+            found = found.where(c.model.in_([model, ""]))
         return [load(row.body, Silence) for row in self.all(found.order_by(c.until.desc(), c.id))]
 
     def prune_silences(self, wall: float) -> None:

@@ -27,6 +27,7 @@ RunbookChange = Annotated[
 GradeGiven = Annotated[
     str, typer.Option("--grade", help="What it was: true, harmless or false. Asked, if not given.")
 ]
+_LONGEST_TEXT = 4_000
 IncidentName = Annotated[str, typer.Argument(help="The incident's id, as `incidents` lists it.")]
 
 
@@ -201,6 +202,52 @@ def acknowledge(
     """Say that you are on an incident: whoever looks at it sees that."""
     asked = Asked("", cli_actor(), reason, incident=incident)
     act(home, action_named("acknowledge", About.INCIDENT), asked, as_json=as_json)
+
+
+def update(
+    incident: IncidentName,
+    text: Annotated[
+        str, typer.Option("--text", help="What people are told, `-` to read it from stdin.")
+    ] = "",
+    reason: Reason = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Post an update of an open incident; without a text, print the draft of the next one.
+
+    The draft is from the record: whom it hurts now, what changed since the last update, what was
+    done, what comes next. Posted, it goes on the timeline and to the channels that people read.
+    """
+    if text:
+        given = sys.stdin.read(_LONGEST_TEXT + 1) if text == "-" else text
+        asked = Asked("", cli_actor(), reason, incident=incident, answers={"text": given})
+        act(home, action_named("update", About.INCIDENT), asked, as_json=as_json)
+        return
+    from windvane.core.alerting import Severity
+    from windvane.usecases.draft_update import write_draft
+    from windvane.usecases.tell_updates import next_update
+
+    settings = wiring.settings(home)
+    clock, policy = wiring.clock(settings), settings.updates.policy
+    with wiring.store(settings).read() as tx:
+        held, draft = tx.incident(incident), write_draft(tx, incident, clock.now())
+    due, wall = next_update(held, policy), clock.wall()
+    every_s = policy.every(Severity(held.severity))
+    if as_json:
+        print_json({"number": draft.number, "text": draft.text, "due": due,
+                    "overdue": due is not None and wall >= due, "every_s": every_s})  # fmt: skip
+        return
+    out.print(draft.text, markup=False)
+    err.print(_when_due(due, wall))
+
+
+def _when_due(due: float | None, wall: float) -> str:
+    from windvane.usecases.read_model_file import as_duration
+
+    if due is None:
+        return "  due       never: it is closed, or nobody was told of it yet"
+    span = as_duration(float(round(abs(due - wall))))
+    return f"  due       {f'overdue for {span}' if wall >= due else f'in {span}'}"
 
 
 def silence(

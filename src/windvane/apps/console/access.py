@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 import anyio.to_thread
 from fastapi import Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from windvane.apps.console.answering import NoSuchPage, NotAllowed, NotSignedIn, ReadService
@@ -19,6 +20,7 @@ from windvane.apps.console.visiting import (
     Cookies,
     Visit,
     check_csrf,
+    check_query,
     check_text,
     csrf_of,
     read_form,
@@ -43,7 +45,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 About = Literal["", "model", "incident", "decision"]
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _NEEDS = "windvane_needs"
-_EVERYTHING = Subject("", "")  # covered by grants on everything alone
+EVERYTHING = Subject("", "")  # covered by grants on everything alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class GuardedRoute(APIRoute):
             raise TypeError(f"the route {path} does not declare who may ask for it")
         self.needs = found
         super().__init__(path, endpoint, **given)
+        self.asked = tuple(_query_names(self.dependant))
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         answer = super().get_route_handler()
@@ -101,11 +104,20 @@ class GuardedRoute(APIRoute):
                 guard: Guard = request.app.state.guard
                 request.state.visit = await guard.admit(request, self.needs)
                 await check_text(request)
+            if self.path.startswith("/api/"):
+                check_query(request, self.asked)
             response = await answer(request)
             response.headers.setdefault("Cache-Control", "no-store")
             return response
 
         return guarded
+
+
+def _query_names(dependant: Dependant) -> Iterator[str]:
+    """What a route and all that it depends on read of the query."""
+    yield from (one.alias for one in dependant.query_params)
+    for inner in dependant.dependencies:
+        yield from _query_names(inner)
 
 
 def visit_of(request: Request) -> Visit:
@@ -180,8 +192,8 @@ class Guard:
             return _find_subject(tx, wanted.about, name)
         except UnknownName:
             # Whoever may see everything is told that there is none, and what is close to it.
-            if authorize(principal, Action.VIEW, _EVERYTHING).allowed:
-                return _EVERYTHING
+            if authorize(principal, Action.VIEW, EVERYTHING).allowed:
+                return EVERYTHING
             message = f"{principal.actor} may not see a {wanted.about} of this name"
             raise NotAllowed(message) from None
 
@@ -209,7 +221,7 @@ def find_model_subject(tx: Tx, model: str) -> Subject:
     try:
         return subject_of(read_model_file(text))
     except BadModelFile:
-        return _EVERYTHING
+        return EVERYTHING
 
 
 def _find_subject(tx: Tx, about: About, name: str) -> Subject:
@@ -218,7 +230,7 @@ def _find_subject(tx: Tx, about: About, name: str) -> Subject:
         return find_model_subject(tx, tx.incident(name).model)
     if about == "decision":
         model = tx.decision(name).model
-        return find_model_subject(tx, model) if model else _EVERYTHING
+        return find_model_subject(tx, model) if model else EVERYTHING
     return find_model_subject(tx, name)
 
 
@@ -229,7 +241,7 @@ def sees_values(tx: Tx, principal: Principal, model: str) -> bool:
 
 def sees_all(principal: Principal) -> bool:
     """Whether nothing has to be left out of lists."""
-    return authorize(principal, Action.VIEW, _EVERYTHING).allowed
+    return authorize(principal, Action.VIEW, EVERYTHING).allowed
 
 
 def sees(principal: Principal, file: ModelFile) -> bool:
@@ -291,7 +303,7 @@ def observe_visible_recording(
 
 def _allows(who: Principal, action: Action, file: ModelFile | None) -> bool:
     """On the file's model, or, where there is none that can be read, on everything."""
-    subject = _EVERYTHING if file is None else subject_of(file)
+    subject = EVERYTHING if file is None else subject_of(file)
     return authorize(who, action, subject).allowed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
@@ -18,7 +18,8 @@ from windvane.apps.console.answering import BadLasts, ReadService
 from windvane.apps.console.api import ErrorOut
 from windvane.apps.console.reading import shown_file
 from windvane.apps.console.rendering import Pages, link
-from windvane.apps.console.visiting import BadForm, field, read_form
+from windvane.apps.console.visiting import BadForm, read_form
+from windvane.apps.console.visiting import field as form_field
 from windvane.core.authorization import Principal
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
@@ -256,7 +257,7 @@ def _add_api(router: APIRouter, action: ModelAction, acting: Acting) -> None:
 class _Foreseen:
     """What a form shows: ``about`` says what would happen, "" where it cannot be done, and is
     confirmed as ``seen``; or the ``versions`` to choose from. ``remedy``: what the reader may do
-    first to make it possible."""
+    first to make it possible; ``proposed``: answers that the form begins with."""
 
     model: str
     versions: list[str]
@@ -264,6 +265,7 @@ class _Foreseen:
     seen: str = ""
     problem: WindvaneError | None = None
     remedy: Proposed | None = None
+    proposed: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 class _ActionPage:
@@ -299,7 +301,8 @@ class _ActionPage:
                 return _Foreseen(model, versions, problem=error)
             try:
                 about, seen = action.foresee(tx, asked), action.prospect(tx, asked)
-                return _Foreseen(model, versions, about, seen, error)
+                fresh = {} if error else action.propose(tx, asked, self._clock.now())
+                return _Foreseen(model, versions, about, seen, error, proposed=fresh)
             except ActionRefused as refused:
                 found = _Foreseen(model, versions, problem=error or refused)
                 if isinstance(found.problem, FilesNotTrusted):
@@ -319,7 +322,10 @@ class _ActionPage:
             longest=_LONGEST_REASON, versions=found.versions, version=version,
             lasts=action.lasts and typed.get("lasts", action.lasts),
             questions=action.questions,
-            answers={one.name: typed.get(one.name, "") for one in action.questions},
+            answers={
+                one.name: typed.get(one.name) or found.proposed.get(one.name, "")
+                for one in action.questions
+            },
             choose=action.about is About.VERSION and not version,
             destructive=action.destructive, possible=bool(found.about),
             confirmed=found.seen,
@@ -331,12 +337,12 @@ class _ActionPage:
         version, form = "", dict[str, str]()
         try:
             form = await read_form(request)
-            reason = field(form, "reason", _LONGEST_REASON).strip()
+            reason = form_field(form, "reason", _LONGEST_REASON).strip()
             if action.about is About.VERSION:
-                version = field(form, "version", _LONGEST_NAME)
-            lasts_s = _seconds(field(form, "lasts", 32)) if action.lasts else 0.0
+                version = form_field(form, "version", _LONGEST_NAME)
+            lasts_s = _seconds(form_field(form, "lasts", 32)) if action.lasts else 0.0
             who = visit_of(request).principal.actor
-            confirmed = field(form, "confirmed", _LONGEST_NAME)
+            confirmed = form_field(form, "confirmed", _LONGEST_NAME)
             answers = {one.name: form.get(one.name, "") for one in action.questions}
 
             def act() -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, TypeVar
 import anyio
 import anyio.to_thread
 
-from windvane.apps.console.visiting import BadText
+from windvane.apps.console.visiting import BadText, UnknownParameter
 from windvane.core.authorization import BadGrant
 from windvane.core.errors import WindvaneError
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx, UnknownName
@@ -22,6 +22,7 @@ from windvane.usecases.actions import ActionRefused, BadAnswer
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
 from windvane.usecases.manage_users import BadPassword, BadUser, LastAdmin, UnknownUser
+from windvane.usecases.plan_maintenance import BadMaintenance
 from windvane.usecases.read_history import BadPlace
 from windvane.usecases.read_model_file import BadModelFile
 from windvane.usecases.revoke_key import UnknownKey
@@ -96,6 +97,8 @@ _STATUS: tuple[tuple[type[WindvaneError], HTTPStatus], ...] = (
     (BadApiVersion, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLasts, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadText, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (UnknownParameter, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (BadMaintenance, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLimit, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadLogQuery, HTTPStatus.UNPROCESSABLE_ENTITY),
     (BadPlace, HTTPStatus.UNPROCESSABLE_ENTITY),

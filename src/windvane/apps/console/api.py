@@ -49,13 +49,17 @@ from windvane.apps.console.views import (
     sort_incidents,
     tenant_rows,
 )
+from windvane.core.alerting import Severity
+from windvane.core.alerting.updates import UpdatePolicy
 from windvane.core.authorization import Action
 from windvane.core.errors import WindvaneError
 from windvane.core.journal import Decision
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import Incident, IncidentNote, StoreUnavailable
+from windvane.usecases.draft_update import write_draft
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.recorded_until import spool_states
+from windvane.usecases.tell_updates import next_update
 
 
 class ErrorOut(BaseModel):
@@ -159,8 +163,9 @@ class ModelDetail(ModelOut):
 
 class IncidentOut(BaseModel):
     """The one thing a person is told about one cause. ``acknowledged_by`` "": by nobody yet.
-    ``grade`` is true, harmless or false, "" where nobody said; ``runbook_change`` what its runbook
-    lacks, ``none`` for nothing, "" where nobody said."""
+    ``maintenance`` is why the planned maintenance was that it began in, "" for none; ``updates``
+    were posted. ``grade`` is true, harmless or false, "" where nobody said; ``runbook_change`` what
+    its runbook lacks, ``none`` for nothing, "" where nobody said."""
 
     id: str
     model: str
@@ -180,6 +185,9 @@ class IncidentOut(BaseModel):
     graded_by: str
     graded_at: float | None
     runbook_change: str
+    maintenance: str
+    updates: int
+    updated_at: float | None
 
 
 class NoteOut(BaseModel):
@@ -243,7 +251,20 @@ class DecisionOut(BaseModel):
     replay: ReplayOut | None
 
 
-def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
+class UpdateOut(BaseModel):
+    """The draft of the next update of an open incident, and when it is due (wall, seconds since the
+    epoch; null where nobody was told of the incident yet). ``every_s``: one is wanted so often."""
+
+    number: int
+    text: str
+    due: float | None
+    overdue: bool
+    every_s: float
+
+
+def api_router(
+    reads: ReadService, clock: Clock, memory: Memory, updates: UpdatePolicy
+) -> APIRouter:
     """Reads only; errors are ``ErrorOut``."""
     router = APIRouter(
         prefix="/api",
@@ -308,6 +329,23 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
         note_paging(response, shown, per_page)
         return [IncidentOut(**_incident(i, files[i.model])) for i in shown.rows]
 
+    @router.get("/incidents/{incident:path}/update", summary="A draft of its next update")
+    @needs(Action.VIEW, "incident")
+    async def next_draft(request: Request, incident: str) -> UpdateOut:
+        who, now, wall = visit_of(request).principal, clock.now(), clock.wall()
+        held, draft = await reads.ask(
+            lambda tx: (
+                load_visible_incident(tx, who, incident, now).incident,
+                write_draft(tx, incident, now),
+            )
+        )
+        due = next_update(held, updates)
+        return UpdateOut(
+            number=draft.number, text=draft.text, due=due,
+            overdue=due is not None and wall >= due,
+            every_s=updates.every(Severity(held.severity)),
+        )  # fmt: skip
+
     @router.get("/incidents/{incident:path}", summary="One incident with its evidence")
     @needs(Action.VIEW, "incident")
     async def one_incident(request: Request, incident: str) -> IncidentDetail:
@@ -322,7 +360,7 @@ def api_router(reads: ReadService, clock: Clock, memory: Memory) -> APIRouter:
     async def one_decision(decision: str) -> DecisionOut:
         return _decision((await reads.ask(lambda tx: load_decision(tx, decision)))[0])
 
-    del models, one_model, tenants, spools, incidents, one_incident, one_decision
+    del models, one_model, tenants, spools, incidents, one_incident, next_draft, one_decision
     return router
 
 

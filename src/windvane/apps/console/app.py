@@ -32,7 +32,8 @@ from windvane.apps.console.control_metrics import CONTROL, control_series
 from windvane.apps.console.csv_routes import csv_router
 from windvane.apps.console.curl import GatewayAddress
 from windvane.apps.console.digest_pages import digest_router
-from windvane.apps.console.drift_pages import drift_router
+from windvane.apps.console.drift_api import drift_api_router
+from windvane.apps.console.drift_pages import DriftReader, drift_router
 from windvane.apps.console.hashing import HashingThreads, TooManyAttempts
 from windvane.apps.console.hosts import AllowedHosts, UnknownHost
 from windvane.apps.console.installation import Installation
@@ -40,6 +41,7 @@ from windvane.apps.console.installation_pages import key_pages, limit_pages
 from windvane.apps.console.log_api import log_router
 from windvane.apps.console.log_explorer import LogExplorer
 from windvane.apps.console.log_reads import LogReads
+from windvane.apps.console.maintenance_pages import maintenance_router
 from windvane.apps.console.memory import Memory
 from windvane.apps.console.metrics import RECORDERS, recorder_series, render
 from windvane.apps.console.model_api import model_api_router
@@ -55,6 +57,7 @@ from windvane.apps.console.signing_in import STATUSES, SignInWays, sign_in_path,
 from windvane.apps.console.silence_pages import silence_router
 from windvane.apps.console.user_pages import user_pages
 from windvane.apps.console.visiting import BoundedBodies
+from windvane.core.alerting.updates import UpdatePolicy
 from windvane.core.authorization import Action
 from windvane.core.errors import WindvaneError
 from windvane.ports.clock import Clock
@@ -130,6 +133,7 @@ def make_app(
     retention: Retention | None = None,
     disk_warning_days: float = 14.0,
     expire_after_s: float = EXPIRE_AFTER_S,
+    updates: UpdatePolicy | None = None,
     ways: SignInWays | None = None,
     open_metrics: bool = False,
     gateway: GatewayAddress | None = None,
@@ -143,7 +147,8 @@ def make_app(
     answers under, those of a loopback address by default; ``log`` is what `windvane.read` reads,
     kept for ``retention``; ``disk_warning_days`` before its disk is full is a warning.
     ``expire_after_s``: after which time a spool that nobody sees is taken for gone.
-    ``ways`` are those to sign in, without which API keys alone are taken. With ``open_metrics``
+    ``updates``: how often an incident wants one. ``ways`` are those to sign in, without which API
+    keys alone are taken. With ``open_metrics``
     strangers may read the metrics. ``gateway`` is where the commands that pages show lead to;
     ``checks`` are what is asked of this machine before a version goes live.
     """
@@ -166,6 +171,7 @@ def make_app(
         openapi_url=None,
         lifespan=lifespan,
     )
+    updates = updates or UpdatePolicy()
     reads, pages, memory = ReadService(store), Pages(), Memory(expire_after_s, board)
     ready = ReadinessService(reads, clock, log, feed, disk)
     log_reads = LogReads()
@@ -175,7 +181,7 @@ def make_app(
     app.state.guard = Guard(store, reads, clock, ways.cookies, ways.limits)
     acting = Acting(store, clock, feed, checks or ServingChecks())
     app.include_router(acting_router(acting))  # before routes that end in a path
-    app.include_router(api_router(reads, clock, memory))
+    app.include_router(api_router(reads, clock, memory, updates))
     hashing = HashingThreads()
     installation = Installation(
         store, clock, feed, ways.hasher, hashing, admins_elsewhere=admins_by_group(ways.roles)
@@ -194,14 +200,17 @@ def make_app(
     for made in (key_pages, limit_pages, user_pages):
         app.include_router(made(installation, reads, clock, pages))
     app.include_router(silence_router(reads, clock, pages))
+    app.include_router(maintenance_router(store, reads, clock, pages))
     app.include_router(alert_router(reads, clock, pages))
     app.include_router(digest_router(reads, clock, pages, expire_after_s))
     app.include_router(postmortem_router(reads, clock, pages))
     app.include_router(quarantine_router(store, reads, clock, pages))
-    app.include_router(page_router(reads, clock, pages, memory, ready))
+    app.include_router(page_router(reads, clock, pages, memory, ready, updates))
     address = gateway or GatewayAddress()
     app.include_router(model_router(reads, clock, pages, memory, quality, address, explorer))
-    app.include_router(drift_router(reads, clock, pages, memory))  # before CSV's any table
+    drift = DriftReader(reads, clock, memory)
+    app.include_router(drift_api_router(drift))
+    app.include_router(drift_router(drift, clock, pages))  # before CSV's any table
     app.include_router(csv_router(reads, clock, memory, quality, explorer))
     app.include_router(
         _health_router(

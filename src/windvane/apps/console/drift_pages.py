@@ -96,11 +96,10 @@ def drift_path(model: str, feature: str = "") -> str:
     return f"{base}/{quoted(feature)}" if feature else base
 
 
-def drift_router(reads: ReadService, clock: Clock, pages: Pages, memory: Memory) -> APIRouter:
+def drift_router(reader: DriftReader, clock: Clock, pages: Pages) -> APIRouter:
     router = APIRouter(
         include_in_schema=False, dependencies=[Depends(begin)], route_class=GuardedRoute
     )
-    reader = DriftReader(reads, clock, memory)
 
     @router.get("/models/{model}/drift")
     @needs(Action.VIEW, "model")

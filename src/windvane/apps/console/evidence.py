@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from windvane.apps.console.svg import Histogram, histogram
 from windvane.core.alerting import CANARY
+from windvane.core.alerting.impact import Hit, harm_words, quality_words, read_hits
+from windvane.core.alerting.notification import whom_and_how_many
 from windvane.core.drift import Kind, change_sentence
 from windvane.ports.control_store import Incident
 from windvane.usecases.monitors.sudden_shift import TENANT_FEED
@@ -44,6 +46,18 @@ class TenantShare:
 
 
 @dataclass(frozen=True, slots=True)
+class TenantHit:
+    """A share of a tenant's rows that is above its own usual (0 to 1; None: not known)."""
+
+    tenant: str
+    what: str
+    part: int
+    of: int
+    now: float | None
+    usual: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One request: what is known about it, its outputs by name, and its features, the suspects
     first."""
@@ -60,7 +74,9 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What the incident's page draws. ``earliest`` is where the interval of the onset begins (s),
-    ``changes`` from what to what each suspect went."""
+    ``changes`` from what to what each suspect went. ``hits`` are shares that rose for tenants,
+    ``hurts`` says whom it hurts in the words of the notification, ``quality`` what is known of
+    the answers."""
 
     words: tuple[str, str]
     view: str
@@ -73,6 +89,9 @@ class Evidence:
     last_good_before: float | None
     earliest: float | None = None
     changes: tuple[str, ...] = ()
+    hits: tuple[TenantHit, ...] = ()
+    hurts: tuple[str, ...] = ()
+    quality: str = ""
 
     @property
     def tenants_counted(self) -> bool:
@@ -115,6 +134,9 @@ def evidence_of(incident: Incident) -> Evidence:
         last_good_before=last_good.get("before"),
         earliest=_number(body.get("earliest")),
         changes=tuple(_changes(body)),
+        hits=tuple(_hits(body)),
+        hurts=_hurts(body),
+        quality=_known_quality(body),
     )
 
 
@@ -138,6 +160,33 @@ def _changes(body: Mapping[str, Any]) -> Iterator[str]:
             yield change_sentence(change)
         except (KeyError, TypeError, ValueError, IndexError):
             _log.warning("a change in an incident's evidence cannot be read by this release")
+
+
+def _hits(body: Mapping[str, Any]) -> Iterator[TenantHit]:
+    impact = _mapping(body.get("impact"))
+    feature = str(impact.get("feature") or "")
+    try:
+        found: list[Hit] = read_hits(impact)
+    except (KeyError, TypeError, ValueError):
+        _log.warning("an incident's impact cannot be read by this release")
+        return
+    for hit in found:
+        what = harm_words(hit.harm, feature)
+        yield TenantHit(hit.tenant, what, hit.now.part, hit.now.of, hit.now.value, hit.usual.value)
+
+
+def _hurts(body: Mapping[str, Any]) -> tuple[str, ...]:
+    try:
+        return tuple(whom_and_how_many(body))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return ()
+
+
+def _known_quality(body: Mapping[str, Any]) -> str:
+    try:
+        return quality_words(_mapping(_mapping(body.get("impact")).get("quality")))
+    except (KeyError, TypeError, ValueError):
+        return ""
 
 
 def _number(value: Any) -> float | None:

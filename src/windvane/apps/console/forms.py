@@ -24,12 +24,13 @@ from windvane.ports.control_store import UnknownName
 from windvane.usecases.issue_key import BadApiVersion, BadScope, BadTenant
 from windvane.usecases.limit_tenant import BadLimit
 from windvane.usecases.manage_users import BadPassword, BadUser, LastAdmin
+from windvane.usecases.plan_maintenance import BadMaintenance
 from windvane.usecases.read_model_file import parse_duration
 
 LONGEST_REASON, LONGEST_ROLES = 500, 4_000
 MISTAKES = (
     BadForm, BadLasts, BadTenant, BadScope, BadApiVersion, BadGrant, BadLimit, BadUser,
-    BadPassword, LastAdmin, UnknownName, TooManyAttempts,
+    BadPassword, LastAdmin, UnknownName, TooManyAttempts, BadMaintenance,
 )  # fmt: skip
 """What the form is shown again for, with a sentence on it."""
 

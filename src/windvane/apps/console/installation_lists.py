@@ -110,7 +110,7 @@ class SilenceLine:
 
 def find_silences(tx: Tx, asked: ListAsked, wall: float, who: Principal) -> list[SilenceLine]:
     """Those that last, of models that ``who`` may see; the one that ends last first."""
-    held = tx.silences(wall)
+    held = [one for one in tx.silences(wall) if not one.planned]
     files = {
         record.name: shown_file(record)
         for record in tx.model_records(sorted({silence.model for silence in held}))

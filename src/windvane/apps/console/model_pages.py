@@ -94,7 +94,9 @@ def model_router(
             owner=owner_of(glance),
             consumers=glance.file.consumers,
             actions=proposed_on_model(
-                who, glance.file, ModelState(glance.live, page.watched, bool(page.silences))
+                who,
+                glance.file,
+                ModelState(glance.live, page.watched, any(not s.planned for s in page.silences)),
             ),
             version_actions={
                 v.version: proposed_on_version(

@@ -29,16 +29,24 @@ from windvane.apps.console.sheets import decision_sheets
 from windvane.apps.console.story import answered_now, story_of
 from windvane.apps.console.tables import ACKNOWLEDGED, SEVERITIES, STATES, filter_incidents, paged
 from windvane.apps.console.views import model_card, sort_cards, sort_incidents, state_of
+from windvane.core.alerting import Severity
+from windvane.core.alerting.updates import UpdatePolicy
 from windvane.core.authorization import Action
 from windvane.core.health import DependencyState
 from windvane.ports.clock import Clock
 from windvane.usecases.observe_recording import explain_recording
+from windvane.usecases.tell_updates import next_update
 
 _METHODS = ("get", "post", "put", "patch", "delete")  # what else a path may hold is no call
 
 
 def page_router(
-    reads: ReadService, clock: Clock, pages: Pages, memory: Memory, ready: ReadinessService
+    reads: ReadService,
+    clock: Clock,
+    pages: Pages,
+    memory: Memory,
+    ready: ReadinessService,
+    updates: UpdatePolicy,
 ) -> APIRouter:
     """Every page that is not one model's, as HTML."""
     router = APIRouter(
@@ -100,7 +108,9 @@ def page_router(
             tenant=tenant_of_incident(page.incident),
             drawn=[spec.name for spec in page.file.schema] if page.live else [],
             items=[item_row(item, clock.now(), who, page.file) for item in page.items],
-            postmortem=postmortem_path(page.incident.id),
+            postmortem=postmortem_path(page.incident.id), wall=clock.wall(),
+            update_due=next_update(page.incident, updates),
+            update_every=updates.every(Severity(page.incident.severity)),
         )  # fmt: skip
 
     @router.get("/decisions/{decision:path}")

@@ -254,6 +254,13 @@ def _whose(page: IncidentPage, evidence: Evidence) -> Sheet:
     return Sheet("tenants", ("tenant", "rows", "nulls", "null_share"), rows)
 
 
+def _impact(page: IncidentPage, evidence: Evidence) -> Sheet:
+    del page
+    columns = ("tenant", "what", "rows_hit", "rows", "share", "usual_share")
+    rows = [(h.tenant, h.what, h.part, h.of, h.now, h.usual) for h in evidence.hits]
+    return Sheet("impact", columns, rows)
+
+
 def _shapes(page: IncidentPage, evidence: Evidence) -> Sheet:
     del page
     columns = ("feature", "bin", *(word.replace(" ", "_") for word in evidence.words))
@@ -283,6 +290,7 @@ OF_INCIDENT: Mapping[str, Callable[[IncidentPage, Evidence], Sheet]] = {
     "timeline": _timeline,
     "suspects": _suspects,
     "tenants": _whose,
+    "impact": _impact,
     "bins": _shapes,
     "samples": _samples,
 }

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from windvane.core.authorization import Principal
-from windvane.core.errors import WindvaneError
+from windvane.core.errors import WindvaneError, did_you_mean
 
 CSRF_FIELD, CSRF_HEADER = "csrf", "X-CSRF-Token"
 MAX_BODY = 64 << 10
@@ -73,6 +73,24 @@ async def check_text(request: Request) -> None:
         form = "json" not in request.headers.get("content-type", "").lower()
         if b"\0" in body or (b"%00" in body if form else _has_no_text(body)):
             raise BadText("the body has a character that is no text")
+
+
+class UnknownParameter(WindvaneError):
+    """The query of a call has a parameter that the route does not read: what was meant by it would
+    be ignored."""
+
+    code: ClassVar[str] = "CSL-123"
+    hint = "docs/reference/http.md says what each route is asked with"
+
+
+def check_query(request: Request, known: Sequence[str]) -> None:
+    """Raises UnknownParameter, which names the first that is not ``known`` and what is close."""
+    for name in request.query_params:
+        if name not in known:
+            takes = f"it takes {', '.join(known)}" if known else "it takes none"
+            near = did_you_mean(name, known) if known else ""
+            message = f"{request.url.path}: no query parameter {name[:64]!r}"
+            raise UnknownParameter(message, hint=near or takes)
 
 
 def _has_no_text(body: bytes) -> bool:

@@ -53,6 +53,7 @@ def console(given: Settings) -> FastAPI:
         disk_warning_days=given.disk_warning_days,
         hosts=AllowedHosts(given.host, given.console_hosts),
         expire_after_s=given.spool_expire_after_s,
+        updates=given.updates.policy,
         ways=_sign_in_ways(given),
         open_metrics=given.metrics_without_sign_in,
         gateway=_gateway(given),

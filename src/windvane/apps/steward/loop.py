@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from windvane.core.alerting.updates import UpdatePolicy
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx
 from windvane.ports.event_log import EventLog
@@ -33,6 +34,7 @@ from windvane.usecases.recorded_until import (
 )
 from windvane.usecases.roll_back_offline import record_pending
 from windvane.usecases.send_digest import DigestPlan, queue_digests
+from windvane.usecases.tell_updates import queue_reminders
 from windvane.usecases.watch_budget import WatchBudget
 
 _log = logging.getLogger(__name__)
@@ -73,6 +75,7 @@ class Steward:
         digests: Sequence[DigestPlan] = (),
         console_url: str = "",
         watch_budget: WatchBudget | None = None,
+        updates: UpdatePolicy | None = None,
     ) -> None:
         self._holder = holder
         self._store = store
@@ -85,6 +88,7 @@ class Steward:
         self._pending_error = ""
         self._upkeep_log = upkeep_log or log
         self._background = background
+        self._updates = updates or UpdatePolicy()
         self._digests, self._console_url = tuple(digests), console_url
         self._retention = retention or Retention()
         self._retained = Turn()
@@ -187,6 +191,11 @@ class Steward:
         except Exception:
             _log.exception("what is old was not removed; trying again")
         self._background(self._tidy_log)
+        try:
+            if queue_reminders(self._store, self._clock, self._updates):
+                self._wake()
+        except Exception:
+            _log.exception("owners were not reminded of updates that are overdue; trying again")
         try:
             if queue_digests(
                 self._store, self._clock, self._digests, self._expire_after_s, self._console_url

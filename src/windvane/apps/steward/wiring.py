@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from zoneinfo import ZoneInfo
 
 from windvane.adapters import logs
 from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
-from windvane.adapters.files import FileArtifacts, FilePendingRollbacks, FileRoutingFeed
+from windvane.adapters.files import (
+    FileArtifacts,
+    FilePendingRollbacks,
+    FileRoutingFeed,
+    WatchedFile,
+)
 from windvane.adapters.notify import (
     AlertmanagerSender,
     AppriseNotifier,
@@ -29,6 +34,7 @@ from windvane.ports.notifier import Notifier
 from windvane.usecases.deliver_effects import make_lanes
 from windvane.usecases.notify_people import Outlets
 from windvane.usecases.office_hours import make_office_hours
+from windvane.usecases.read_calendar import MOST_BYTES, OfficeCalendar, read_calendar
 from windvane.usecases.read_settings import Channel, Settings, find_settings
 from windvane.usecases.send_digest import DigestPlan
 from windvane.usecases.watch_budget import WatchBudget
@@ -73,7 +79,20 @@ def outlets(given: Settings) -> Outlets:
     hours = None
     if office is not None:
         hours = make_office_hours(office.days, office.begins, office.ends, office.timezone)
-    return Outlets(channels, routes, hours, console_url=given.console_url)
+    return Outlets(
+        channels, routes, hours, updates=given.updates.policy,
+        calendar=_calendar(given, channels), console_url=given.console_url,
+    )  # fmt: skip
+
+
+def _calendar(given: Settings, channels: Collection[str]) -> Callable[[], OfficeCalendar]:
+    if not given.calendar:
+        return OfficeCalendar
+    zone = ZoneInfo(given.office_hours.timezone if given.office_hours is not None else "UTC")
+    path = given.folder / given.calendar
+    return WatchedFile(
+        path, lambda text: read_calendar(text, zone, channels), OfficeCalendar(), MOST_BYTES
+    )
 
 
 def _sender(given: Settings, channel: Channel) -> Sender:
@@ -117,6 +136,7 @@ def steward(
         pending=FilePendingRollbacks(given.pending_folder),
         upkeep_log=DeltaEventLog(given.log_root, given.log_storage),
         background=background,
+        updates=given.updates.policy,
         digests=[
             DigestPlan(tuple(d.to), d.team, d.day, d.hour, ZoneInfo(d.timezone))
             for d in given.digests

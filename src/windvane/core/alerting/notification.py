@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from windvane.core.alerting.cause import CauseGroup, CauseKind
+from windvane.core.alerting.impact import counted_words, quality_words, whom_lines
 
 _MOST_FEATURES = 3
 _MOST_TENANTS = 3
@@ -80,7 +81,35 @@ def evidence_lines(
 def _found(evidence: Mapping[str, Any], private: Collection[str]) -> list[str]:
     lines = [f"changed: {line}" for line in _changes(evidence, private)]
     lines += [f"measured: {line}" for line in _quality(evidence)]
-    return lines + [f"hurts: {line}" for line in _whom(evidence)]
+    return lines + impact_lines(evidence)
+
+
+def impact_lines(evidence: Mapping[str, Any]) -> list[str]:
+    """Whom it hurts, of how many rows, and what is known of the answers."""
+    whom, counted = _whom_counted(evidence)
+    lines = [f"hurts: {line}" for line in whom] + ([f"counted: {counted}"] if counted else [])
+    known: Mapping[str, Any] = _impact(evidence).get("quality") or {}
+    quality = "" if "metric" in evidence else quality_words(known)
+    return lines + ([f"quality: {quality}"] if quality else [])
+
+
+def whom_and_how_many(evidence: Mapping[str, Any]) -> list[str]:
+    """The same without what is known of the answers, for a page: in the same words."""
+    whom, counted = _whom_counted(evidence)
+    return [*whom, *([counted] if counted else [])]
+
+
+def _whom_counted(evidence: Mapping[str, Any]) -> tuple[list[str], str]:
+    impact = _impact(evidence)
+    by_monitor = any({"failed", "bad"} & row.keys() for row in evidence.get("tenants", []))
+    whom = whom_lines(impact)
+    if not impact.get("hits") and (by_monitor or not whom):
+        whom = _whom(evidence)
+    return whom, counted_words(impact) if impact.get("rows") else ""
+
+
+def _impact(evidence: Mapping[str, Any]) -> Mapping[str, Any]:
+    return evidence.get("impact") or {}
 
 
 def _good(evidence: Mapping[str, Any], moment: Moment) -> list[str]:
@@ -147,23 +176,25 @@ def _quality(evidence: Mapping[str, Any]) -> list[str]:
 
 
 def _whom(evidence: Mapping[str, Any]) -> list[str]:
-    """Tenants whose rows lack the suspect, or failed; else those whose rows there were."""
+    """By what the monitor itself counted: tenants whose rows failed or lack the suspect; else those
+    whose rows there were, all of them."""
     rows = [row for row in evidence.get("tenants", []) if "tenant" in row]
     if not rows:
         return []
     kinds = evidence.get("kinds", ())
     of_nulls = not kinds or "nulls" in kinds
-    hurt = [
-        (row, n)
-        for row in rows
-        if (n := row.get("failed") or row.get("nulls"))
-        and ("failed" in row or of_nulls or n == row["rows"])
-    ]
-    if hurt:
-        shown = [f"{row['tenant']} ({n:,} of {row['rows']:,} rows)" for row, n in hurt]
-    else:
+    shown: list[str] = []
+    for row in rows:
+        part, of = row.get("failed", row.get("bad")), row.get("rows", row.get("events"))
+        if part is None and (of_nulls or row.get("nulls") == of):
+            part = row.get("nulls")
+        if part:
+            shown.append(f"{row['tenant']} ({part:,} of {of:,} rows)")
+    if not shown:
+        every = "all of its " if list(kinds) == ["values"] else ""
         shown = [
-            f"{r['tenant']} ({r['rows']:,} rows)" if "rows" in r else str(r["tenant"]) for r in rows
+            f"{r['tenant']} ({every}{r['rows']:,} rows)" if "rows" in r else str(r["tenant"])
+            for r in rows
         ]
     more = len(shown) - _MOST_TENANTS
     named = ", ".join(shown[:_MOST_TENANTS]) + (f" and {more} more" if more > 0 else "")

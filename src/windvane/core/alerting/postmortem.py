@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from windvane.core.alerting.impact import ALPHA, TenantCounts
 from windvane.core.statistics import share_bounds
 
 _NOT_KNOWN = "not known"
-_ALPHA = 0.025
 _MOST_TENANTS = 20
 _ESCAPED = str.maketrans({c: f"\\{c}" for c in "\\`*[]<>|"})
 
@@ -17,25 +17,25 @@ Moment = Callable[[float], str]
 
 @dataclass(frozen=True, slots=True)
 class TenantImpact:
-    """What became of a tenant's rows: answered, of those by a fallback and with their own version
-    failing, and not answered at all."""
+    """What became of a tenant's rows meanwhile, and of those before it began (``usual``: without
+    rows where nothing is known of then)."""
 
     tenant: str
-    answered: int
-    fell_back: int
-    failed: int
-    unanswered: int
+    counts: TenantCounts
+    usual: TenantCounts = TenantCounts()  # noqa: RUF009
 
 
 @dataclass(frozen=True, slots=True)
 class Impact:
     """What windows from ``since`` to ``until`` (s) counted, tenant by tenant; ``outcomes`` are what
-    outcomes said of the model meanwhile."""
+    outcomes said of the model meanwhile. ``feature`` is the one whose missing values are what
+    happened, "" for none."""
 
     since: float
     until: float
     tenants: tuple[TenantImpact, ...] = ()
     outcomes: tuple[str, ...] = ()
+    feature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +120,29 @@ def _after(seconds: float) -> str:
 
 def _impact(impact: Impact, moment: Moment) -> list[str]:
     lines = [f"From {moment(impact.since)} to {moment(impact.until)}.", ""]
-    asked = [one for one in impact.tenants if one.answered + one.unanswered]
+    asked = [one for one in impact.tenants if one.counts.rows]
     if not asked:
         lines.append("Requests: not known, no window of that time is kept.")
     else:
+        named = [f"{_text(impact.feature)} missing"] if impact.feature else []
+        heads = ["tenant", "rows asked for", "requests", "not answered", "answered by a fallback",
+                 "failed", *named]  # fmt: skip
         lines += [
-            "| tenant | rows asked for | not answered | answered by a fallback | failed |",
-            "|---|---|---|---|---|",
-            *map(_row, asked[:_MOST_TENANTS]),
+            f"| {' | '.join(heads)} |",
+            "|---" * len(heads) + "|",
+            *(_row(one, impact.feature) for one in asked[:_MOST_TENANTS]),
         ]
-        if len(asked) > _MOST_TENANTS:
-            lines.append(_row(_total(f"{len(asked) - _MOST_TENANTS} more", asked[_MOST_TENANTS:])))
+        rest = asked[_MOST_TENANTS:]
+        if rest:
+            lines.append(_row(_total(f"{len(rest)} more", rest), impact.feature))
         if len(asked) > 1:
-            lines.append(_row(_total("all", asked)))
+            lines.append(_row(_total("all", asked), impact.feature))
         lines += [
             "",
-            "Shares with their 95% interval (Clopper and Pearson), as if rows were independent.",
+            (
+                "Shares with their 95% interval (Clopper and Pearson), as if rows were "
+                "independent; usually: the tenant's own share before it began."
+            ),
         ]
     lines += ["", *([f"Outcomes: {_text(one)}" for one in impact.outcomes] or
                     ["Outcomes: not known, none were judged in that time."])]  # fmt: skip
@@ -143,24 +150,31 @@ def _impact(impact: Impact, moment: Moment) -> list[str]:
 
 
 def _total(name: str, found: Sequence[TenantImpact]) -> TenantImpact:
+    none = TenantCounts()
     return TenantImpact(
-        name, sum(o.answered for o in found), sum(o.fell_back for o in found),
-        sum(o.failed for o in found), sum(o.unanswered for o in found),
-    )  # fmt: skip
+        name, sum((o.counts for o in found), none), sum((o.usual for o in found), none)
+    )
 
 
-def _row(one: TenantImpact) -> str:
-    asked = one.answered + one.unanswered
+def _row(one: TenantImpact, feature: str) -> str:
+    now, usual = one.counts, one.usual
     cells = [
-        _text(one.tenant), f"{asked:,}", _share(one.unanswered, asked),
-        _share(one.fell_back, asked), _share(one.failed, asked),
+        _text(one.tenant), f"{now.rows:,}", f"{now.requests:,}",
+        _share(now.unanswered, now.rows, usual.unanswered, usual.rows),
+        _share(now.fell_back, now.rows, usual.fell_back, usual.rows),
+        _share(now.failed - now.unanswered, now.rows, usual.failed - usual.unanswered, usual.rows),
     ]  # fmt: skip
+    if feature:
+        cells.append(_share(now.nulls, now.looked_at, usual.nulls, usual.looked_at))
     return f"| {' | '.join(cells)} |"
 
 
-def _share(part: int, whole: int) -> str:
-    low, high = share_bounds(part, whole, _ALPHA)
-    return f"{part:,} ({part / whole:.1%}; {low:.1%} to {high:.1%})"
+def _share(part: int, whole: int, usual: int, of: int) -> str:
+    if not whole:
+        return _NOT_KNOWN
+    low, high = share_bounds(part, whole, ALPHA)
+    before = f"{usual / of:.1%}" if of else _NOT_KNOWN
+    return f"{part:,} ({part / whole:.1%}; {low:.1%} to {high:.1%}; usually {before})"
 
 
 def _items(items: Sequence[ItemLine]) -> list[str]:

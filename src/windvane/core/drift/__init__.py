@@ -47,6 +47,8 @@ from windvane.core.drift.judge import (
     Reading,
     StreamState,
     judge_drift,
+    psi_words,
+    windows_to_close,
 )
 from windvane.core.drift.measure import (
     js_divergence,
@@ -136,6 +138,7 @@ __all__ = [
     "pack_text",
     "project_cell",
     "psi",
+    "psi_words",
     "rank_shift",
     "readings",
     "rows_of",
@@ -145,4 +148,5 @@ __all__ = [
     "unpack_pending",
     "unpack_text",
     "watch",
+    "windows_to_close",
 ]

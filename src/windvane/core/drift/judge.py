@@ -249,6 +249,22 @@ def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamStat
     return replace(before, health=health, calm=calm)
 
 
+LARGEST_SAID = 10.0
+"""A population stability index beyond this says that nothing is as it was, and no more: of names
+that were rare it grows without bound."""
+
+
+def psi_words(size: float) -> str:
+    """A size as it is said to people."""
+    return f"PSI over {LARGEST_SAID:.0f}" if size > LARGEST_SAID else f"PSI {size:.2f}"
+
+
+def windows_to_close(state: StreamState, policy: DriftPolicy) -> int:
+    """How many calm windows in a row an alarm needs at least to close."""
+    lacking = math.log(policy.healthy_at) - state.health
+    return max(policy.calm_windows - state.calm, math.ceil(lacking / _MOST_A_WINDOW), 1)
+
+
 def _verdict(facts: DriftFacts, states: Mapping[str, StreamState], policy: DriftPolicy) -> Verdict:
     loud = [r for r in facts.readings if r.stream in states and states[r.stream].alarmed]
     if loud:

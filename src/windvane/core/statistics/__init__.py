@@ -27,6 +27,7 @@ from windvane.core.statistics.moments import (
     unseen_reach,
     unseen_share,
 )
+from windvane.core.statistics.shares import difference_bounds, ratio_bounds
 
 __all__ = [
     "LEAST_BLOCKS",
@@ -40,9 +41,11 @@ __all__ = [
     "block_count",
     "delong",
     "delong_difference",
+    "difference_bounds",
     "mean_bounds",
     "midranks",
     "moments_of",
+    "ratio_bounds",
     "reach_of_block",
     "reach_over_time",
     "reach_over_units",

@@ -23,6 +23,7 @@ from windvane.usecases.actions.close_incident import CloseIncident, is_closable
 from windvane.usecases.actions.delete import DeleteModel, DeleteVersion
 from windvane.usecases.actions.deploy import Deploy, FilesNotTrusted
 from windvane.usecases.actions.grade_incident import GradeIncident
+from windvane.usecases.actions.post_update import PostUpdate
 from windvane.usecases.actions.roll_back import Abort, RollBack
 from windvane.usecases.actions.silence import LiftSilence, SilenceIncident, SilenceModel
 from windvane.usecases.actions.trust import DistrustVersion, TrustVersion
@@ -44,6 +45,7 @@ ACTIONS: tuple[ModelAction, ...] = (
     DistrustVersion(),
     DeleteVersion(),
     Acknowledge(),
+    PostUpdate(),
     SilenceIncident(),
     CloseIncident(),
     AcceptChange(),

@@ -60,7 +60,8 @@ class BadAnswer(ActionRefused):
 class Question:
     """What an action asks for beyond the reason, under ``name``. ``options`` are the values that
     may be, each with its words for a form; none for a text of at most ``longest`` characters.
-    ``kind`` is that of an HTML input. "" is an answer unless it is ``required``."""
+    ``kind`` is that of an HTML input, ``area`` for several lines. "" is an answer unless it is
+    ``required``."""
 
     name: str
     label: str
@@ -187,6 +188,11 @@ class ModelAction(ABC):
     def foresee(self, tx: Tx, asked: Asked) -> str:
         """What will happen, in sentences for who is about to confirm. Raises ActionRefused and
         UnknownName."""
+
+    def propose(self, tx: Tx, asked: Asked, now: float) -> Mapping[str, str]:
+        """Answers that a form begins with, by question; ``now`` in s. Raises UnknownName."""
+        del tx, asked, now
+        return {}
 
     def prospect(self, tx: Tx, asked: Asked) -> str:
         """A hash of what ``foresee`` says, to confirm just that. Raises as ``foresee``."""

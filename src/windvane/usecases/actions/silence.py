@@ -96,7 +96,7 @@ class LiftSilence(ModelAction):
         return f"Incidents of {asked.model} are told again, those that are open within a minute."
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
-        held = tx.silences(when.wall, asked.model)
+        held = _own(tx, asked.model, when.wall)
         if not held:
             raise CannotSilence(f"nothing of {asked.model} is silenced", hint="nothing to do")
         for silence in held:
@@ -111,7 +111,7 @@ def _silence(tx: Tx, asked: Asked, cause: str, wall: float) -> Silence:
         sides = f"a silence of {as_duration(asked.lasts_s)}, 1s to {as_duration(LONGEST_S)} may be"
         raise CannotSilence(sides)
     tx.prune_silences(wall)
-    held = tx.silences(wall, asked.model)
+    held = _own(tx, asked.model, wall)
     if len(held) >= _MOST:
         hint = f"`windvane silence {asked.model} --lift` ends them"
         raise CannotSilence(f"{asked.model} has {len(held)} silences, {_MOST} may be", hint=hint)
@@ -120,6 +120,11 @@ def _silence(tx: Tx, asked: Asked, cause: str, wall: float) -> Silence:
     )
     tx.put_silence(silence)
     return silence
+
+
+def _own(tx: Tx, model: str, wall: float) -> list[Silence]:
+    """Planned maintenance is cancelled by its id, and is no silence of the model alone."""
+    return [one for one in tx.silences(wall, model) if not one.planned]
 
 
 def _moment(wall: float) -> str:

@@ -129,6 +129,12 @@ class Monitor(ABC):
         del rows, cause
         return {}
 
+    def outlook(self, file: ModelFile, rows: StateRows, cause: Cause) -> str:
+        """What comes next of an open ``cause`` and when at the earliest, as far as what is carried
+        tells, for an update to people; "" for what is not known."""
+        del file, rows, cause
+        return ""
+
     def about_cause(self, cause: Cause) -> str:
         """What a decision on a cause is about, for a page."""
         return self.about(cause.subject)

@@ -34,7 +34,7 @@ from windvane.usecases.monitors.base import (
     read_row,
 )
 from windvane.usecases.monitors.spans import BLOCKS, block_seconds
-from windvane.usecases.read_model_file import ModelFile
+from windvane.usecases.read_model_file import ModelFile, parse_duration
 
 LABELS = CauseKind(
     "labels",
@@ -113,6 +113,17 @@ class Labels(Monitor):
         """Two of the model; tenants share as many, by a threshold that is so many times as high."""
         del tenants
         return 2 * len(LabelFault) if file.watch.outcomes else 0
+
+    def outlook(self, file: ModelFile, rows: StateRows, cause: Cause) -> str:
+        del cause
+        held = read_row(rows, LabelRow)
+        if not held.age_s or not held.next:
+            return ""
+        ends = held.next + parse_duration(file.watch.drift_over) / BLOCKS
+        due = moment(ends + held.age_s)
+        return (
+            f"labels of the predictions from {moment(held.next)} to {moment(ends)} are due by {due}"
+        )
 
     def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
         if not window.file.watch.outcomes:

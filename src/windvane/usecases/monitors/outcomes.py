@@ -38,7 +38,7 @@ from windvane.usecases.monitors.spans import (
     scored_span,
 )
 from windvane.usecases.outcome_metric import holdout_metric, measure_of, measured_rows
-from windvane.usecases.read_model_file import ModelFile
+from windvane.usecases.read_model_file import ModelFile, parse_duration
 
 OUTCOMES = CauseKind(
     "outcomes",
@@ -136,6 +136,7 @@ class Outcomes(Monitor):
             "outcomes": became,
             "others": _others(measure, scored, version, alpha),
             "began": began,
+            "ended": until,
             "missing": verdict.missing,
         }
         if not quality.missing:
@@ -152,6 +153,14 @@ class Outcomes(Monitor):
     ) -> Mapping[str, Any]:
         del window, finding, log
         return found.detail
+
+    def outlook(self, file: ModelFile, rows: StateRows, cause: Cause) -> str:
+        del cause
+        held = read_row(rows, OutcomesState)
+        if not held.since:
+            return ""
+        due = held.since + parse_duration(file.watch.drift_over) / BLOCKS
+        return f"outcomes are looked at again by {moment(due)}"
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         del cause

@@ -32,6 +32,7 @@ from windvane.core.drift import (
     follow_concentration,
     judge_drift,
     overdispersion,
+    psi_words,
     rows_of,
     watch,
 )
@@ -188,6 +189,8 @@ class Predictions(Monitor):
             if sounding and name not in told:
                 if name == SHIFT.name and STUCK.name in told:
                     continue  # answers that are all alike have moved, too
+                if name == SHIFT.name and not _found_now(seen, sounding):
+                    continue  # a person closed it, and it is not known to go on
                 since = min(s.since for _, s in sounding if s.since is not None)
                 told[name] = since
                 out.append(_began(self.name, window, answers, cause, since, sounding, seen))
@@ -236,8 +239,9 @@ class Predictions(Monitor):
         }
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
-        """As ``accept``: the forecast has followed the change until its alarm."""
-        return self.accept(rows, cause)
+        """The alarm stays, for the forecast has followed the change until it, and only its end is
+        evidence that it is over; it is told again if the next look still finds it."""
+        return {subject: replace(row, told={}) for subject, row in _told(rows, cause).items()}
 
     def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """What came since the change is what answers are compared with from now on."""
@@ -301,6 +305,11 @@ def parse_subject(subject: str) -> tuple[str, str]:
     """The version and the arm of a subject."""
     version, _, arm = subject.removeprefix(_SUBJECT).rpartition("/")
     return version, arm
+
+
+def _found_now(seen: _Seen, sounding: Sequence[tuple[str, StreamState]]) -> bool:
+    """Whether the look at this window found a change, be it a new one or one that goes on."""
+    return seen.looked and any(state.calm == 0 for _, state in sounding)
 
 
 def _whose(version: str, arm: str) -> str:
@@ -453,7 +462,7 @@ def _began(
         # Who is answered by a challenger is few, and its gate may end it.
         severity = Severity.MEDIUM if challenges else None
     else:
-        title = f"the answers of {whose} moved by PSI {size:.2f}{_means(answers, seen)}"
+        title = f"the answers of {whose} moved by {psi_words(size)}{_means(answers, seen)}"
         title = f"{title}, since {moment(since)}"
         bands = bands_of(window.file)
         severity = Severity.MEDIUM if size >= bands.investigate else Severity.LOW

@@ -23,8 +23,10 @@ from windvane.core.drift import (
     StreamState,
     describe_change,
     judge_drift,
+    psi_words,
     unpack_learned,
     unpack_pending,
+    windows_to_close,
 )
 from windvane.core.routing import NO_SAMPLE
 from windvane.core.signature import FeatureType
@@ -62,14 +64,13 @@ from windvane.usecases.monitors.whose_shift import (
     alarmed_streams,
     whose,
 )
-from windvane.usecases.read_model_file import ModelFile
+from windvane.usecases.read_model_file import ModelFile, as_duration, parse_duration
 from windvane.usecases.window_policy import WindowPolicy
 
 SALT = "sudden_shift"
 _NAMED = 4
 _TOTAL = 100.0  # a total fault is suspected before any shift
 _DOUBT = 0.75  # of an alarm's log evidence, with which a source is not called healthy
-_WORDS = {Kind.NULLS: "nulls rose by", Kind.VALUES: "values moved by PSI"}
 
 
 class SuddenShift(Monitor):
@@ -235,6 +236,16 @@ class SuddenShift(Monitor):
         accepted = tuple(sorted({*row.accepted, *mine}))
         return {subject: replace(row, accepted=accepted)} if mine else {}
 
+    def outlook(self, file: ModelFile, rows: StateRows, cause: Cause) -> str:
+        row = cell_rows(rows).get(_subject_of(cause))
+        sounding = [] if row is None else [s for s in row.streams.values() if s.alarmed]
+        if not sounding:
+            return ""
+        policy = DriftPolicy(1.0)  # what it closes by does not depend on the budget
+        windows = max(windows_to_close(state, policy) for state in sounding)
+        at_once = as_duration(windows * parse_duration(file.watch.window))
+        return f"closes after {windows} calm windows in a row at the earliest, {at_once}"
+
     def about(self, subject: str) -> str:
         return _named(subject) or self.title
 
@@ -358,8 +369,8 @@ def _word(feature: str, kind: Kind, state: StreamState, what: str) -> str:
     if kind is Kind.OUTAGE:
         return f"{feature} has {what or state.what or 'one value'} in all rows"
     if kind is Kind.NULLS:
-        return f"{feature} {_WORDS[kind]} {state.size:.0%}"
-    return f"{feature} {_WORDS[kind]} {state.size:.2f}"
+        return f"{feature} nulls rose by {state.size:.0%}"
+    return f"{feature} values moved by {psi_words(state.size)}"
 
 
 def _ended(monitor: str, one: SeenCell, view: str, kind: str, window: ClosedWindow) -> Finding:
