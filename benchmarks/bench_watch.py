@@ -31,6 +31,8 @@ from results import (
 from rich.console import Console
 from rich.table import Table
 from watch_cost import cost_measures, cost_table, run_cost, run_libraries_cost, run_report
+from watch_estimates import TABLES as LABELLED
+from watch_estimates import estimate_measures, run_estimates
 from watch_false_alarms import FULL, QUICK, Length, false_alarm_measures, loosened, run_world
 from watch_faults import FAULTS, fault_measures, fault_table, run_faults
 from watch_flights import flight_measures, run_flights
@@ -54,7 +56,18 @@ from watch_small_shifts import (
 from watch_tables import EVERYONE, LARGE, SMALL, TABLES
 from watch_worlds import DAY, WORLDS
 
-PARTS = ("alarms", "small", "faults", "low", "steady", "tables", "peers", "flights", "cost")
+PARTS = (
+    "alarms",
+    "small",
+    "faults",
+    "low",
+    "steady",
+    "tables",
+    "peers",
+    "flights",
+    "estimates",
+    "cost",
+)
 PAGE = Path(__file__).parents[1] / "docs/explain/watching-measured.md"
 
 
@@ -77,6 +90,7 @@ class Amount:
     peers: tuple[str, ...] = STEADY
     extent: Extent = field(default_factory=Extent)
     flight_days: float = 275.0
+    estimate_windows: int = 1_000
     cost_turns: int = 200
     library_turns: int = 5
     library_reference: int = 100_000
@@ -103,7 +117,7 @@ QUICK_AMOUNT = Amount(
     length=QUICK, worlds=("AR(.9) rows",), faults=("nulls 100%",), fault_seeds=(1,),
     small_windows=100, small_repetitions=1, low_seeds=(2,), flight_days=5.0, cost_turns=10,
     tables=("flights",), table_faults=("nulls 100%",), peers=(), library_turns=0,
-    report_rows=20_000,
+    estimate_windows=0, report_rows=20_000,
 )  # fmt: skip
 
 
@@ -163,6 +177,9 @@ def _jobs(part: str, amount: Amount) -> list[Callable[[], Any]]:
             return [partial(run_libraries, name, amount.extent) for name in amount.peers]
         case "flights":
             return [partial(run_flights, amount.flight_days)]
+        case "estimates":
+            return [partial(run_estimates, name, 1_000, amount.estimate_windows)
+                    for name in (LABELLED if amount.estimate_windows else ())]  # fmt: skip
         case _:
             return []
 
@@ -186,6 +203,8 @@ def measures_of(found: dict[str, Any], amount: Amount, *, quick: bool) -> list[M
         out += library_measures([e for run in found["peers"] for e in run], amount.extent)
     if "flights" in found:
         out += flight_measures(found["flights"][0])
+    if found.get("estimates"):
+        out += estimate_measures(found["estimates"])
     if "cost" in found:
         out += cost_measures(found["cost"])
     return out
@@ -219,6 +238,8 @@ def tables_of(found: dict[str, Any], amount: Amount) -> dict[str, list[dict[str,
             {"windows": run["windows"], "incidents": run["incidents"], **run["by_kind"],
              "told": json.dumps(run["told"]), "by month": json.dumps(run["by_month"])}
         ]  # fmt: skip
+    if found.get("estimates"):
+        out["Estimates before labels come"] = found["estimates"]
     if "cost" in found:
         out["Cost"] = cost_table(found["cost"])
     return out

@@ -19,6 +19,7 @@ from results import (
     missed_by,
     write_results,
 )
+from watch_estimates import estimate_measures
 from watch_false_alarms import false_alarm_measures
 from watch_faults import FAULTS, TENANTS, columns, fault_measures, rows_needed
 from watch_libraries import Extent, equal_rate, library_measures
@@ -338,3 +339,10 @@ def test_the_page_is_filled_between_its_marks(tmp_path: Path) -> None:
     page.write_text("no marks")
     with pytest.raises(ValueError, match="to write between"):
         fill_page(page, table)
+
+
+def test_an_interval_that_covers_too_seldom_is_told() -> None:
+    def run(covered: float) -> dict[str, Any]:
+        return {"table": f"t{covered}", "rows": 1_000, "covered": covered}
+
+    assert [m.ok for m in estimate_measures([run(0.9), run(0.89)])] == [True, False]
