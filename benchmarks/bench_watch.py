@@ -54,6 +54,7 @@ from watch_small_shifts import (
     small_shift_table,
 )
 from watch_tables import EVERYONE, LARGE, SMALL, TABLES
+from watch_truth import run_truth, truth_measures, truth_runs, truth_table
 from watch_worlds import DAY, WORLDS
 
 PARTS = (
@@ -90,6 +91,7 @@ class Amount:
     peers: tuple[str, ...] = STEADY
     extent: Extent = field(default_factory=Extent)
     flight_days: float = 275.0
+    truth_seeds: tuple[int, ...] = (1, 2, 3)
     estimate_windows: int = 1_000
     cost_turns: int = 200
     library_turns: int = 5
@@ -106,7 +108,7 @@ SHORT_AMOUNT = Amount(
     worlds=("AR(.9) rows", "day, night and weekend", "bursts of 20"), fault_seeds=(1,),
     faults=("nulls 100%", "nulls 10%", "variance x4", "category casing", "two columns swapped"),
     small_windows=1_008, small_repetitions=5, low_seeds=(1, 2), steady_weeks=6.0,
-    loosened_weeks=4.0, flight_days=30.0, cost_turns=50,
+    loosened_weeks=4.0, flight_days=30.0, truth_seeds=(1,), cost_turns=50,
     table_faults=("nulls 100%", "all zero", "category casing", "timezone shift", "stale day",
                   "duplicate burst", "columns swapped"),
     extent=Extent(calm=20, faulty=6, reference=5_000, whose=(EVERYONE,),
@@ -117,7 +119,7 @@ QUICK_AMOUNT = Amount(
     length=QUICK, worlds=("AR(.9) rows",), faults=("nulls 100%",), fault_seeds=(1,),
     small_windows=100, small_repetitions=1, low_seeds=(2,), flight_days=5.0, cost_turns=10,
     tables=("flights",), table_faults=("nulls 100%",), peers=(), library_turns=0,
-    estimate_windows=0, report_rows=20_000,
+    truth_seeds=(), estimate_windows=0, report_rows=20_000,
 )  # fmt: skip
 
 
@@ -177,6 +179,8 @@ def _jobs(part: str, amount: Amount) -> list[Callable[[], Any]]:
             return [partial(run_libraries, name, amount.extent) for name in amount.peers]
         case "flights":
             return [partial(run_flights, amount.flight_days)]
+        case "truth":
+            return [partial(run_truth, *one) for one in truth_runs(amount.truth_seeds)]
         case "estimates":
             return [partial(run_estimates, name, 1_000, amount.estimate_windows)
                     for name in (LABELLED if amount.estimate_windows else ())]  # fmt: skip
@@ -203,6 +207,8 @@ def measures_of(found: dict[str, Any], amount: Amount, *, quick: bool) -> list[M
         out += library_measures([e for run in found["peers"] for e in run], amount.extent)
     if "flights" in found:
         out += flight_measures(found["flights"][0])
+    if found.get("truth"):
+        out += truth_measures(found["truth"])
     if found.get("estimates"):
         out += estimate_measures(found["estimates"])
     if "cost" in found:
@@ -238,6 +244,8 @@ def tables_of(found: dict[str, Any], amount: Amount) -> dict[str, list[dict[str,
             {"windows": run["windows"], "incidents": run["incidents"], **run["by_kind"],
              "told": json.dumps(run["told"]), "by month": json.dumps(run["by_month"])}
         ]  # fmt: skip
+    if found.get("truth"):
+        out["Labels that are spoiled"] = truth_table(found["truth"])
     if found.get("estimates"):
         out["Estimates before labels come"] = found["estimates"]
     if "cost" in found:

@@ -322,6 +322,7 @@ def employment() -> Table:
     read: Any = pd.concat(parts, ignore_index=True)
     related = read["RELP"].astype(str)
     read = read[~related.isin(_GROUP_QUARTERS)].reset_index(drop=True)
+    read = read.iloc[: len(read) // _EMPLOYMENT_ROWS * _EMPLOYMENT_ROWS]  # whole windows
     columns: Columns = {"AGEP": read["AGEP"].to_numpy(float)}
     columns |= {n: _texts(read[n].astype(str).where(read[n].notna())) for n in _PEOPLE}
     columns["predicted_probability"] = read["predicted_probability"].to_numpy(float)

@@ -27,6 +27,8 @@ from watch_peers import KS_AT, PSI_AT, TableReference, exact_psi, ks_p
 from watch_real import scaled, steady_measures
 from watch_small_shifts import small_shift_measures
 from watch_tables import Table, TableFault, burst, nulls, stale_day, swapped, usual_faults
+from watch_truth import DATA_DRIFT, SHOWN, truth_measures
+from watch_truth import FAULTS as LABEL_FAULTS
 from watch_worlds import START, WORLDS, Rows, bench_of, lower_95, normal_file, normal_layout
 
 from windvane.core.sketch import CategoryAxis, Layout, NumericAxis
@@ -346,3 +348,41 @@ def test_an_interval_that_covers_too_seldom_is_told() -> None:
         return {"table": f"t{covered}", "rows": 1_000, "covered": covered}
 
     assert [m.ok for m in estimate_measures([run(0.9), run(0.89)])] == [True, False]
+
+
+def test_spoiled_labels_that_are_told_late_or_as_anothers_are_told() -> None:
+    def run(fault: str, **other: Any) -> dict[str, Any]:
+        return {
+            "fault": fault,
+            "of": "everyone",
+            "windows": 2.0,
+            "floor": 7.0,
+            "alarms": 0,
+            **other,
+        }
+
+    good = [run("half of the labels flipped"), run(DATA_DRIFT)]
+    assert [m.ok for m in truth_measures(good)] == [True] * 3
+    never = float("inf")
+    late = [run("half of the labels flipped", windows=8.0), run(DATA_DRIFT, alarms=1)]
+    assert [m.ok for m in truth_measures(late)] == [True, False, False]
+    missed = [run("half of the labels flipped", windows=never, floor=never), run(DATA_DRIFT)]
+    assert [m.ok for m in truth_measures(missed)] == [False, False, True]
+    assert [m.ok for m in truth_measures([*good, run(SHOWN[0], windows=never)])] == [True] * 3
+
+
+def test_faults_of_labels_are_what_they_are_called() -> None:
+    rng = np.random.default_rng(1)
+    answers = rng.random(20_000)
+    labels = (rng.random(20_000) < answers).astype(float)
+
+    def spoiled(name: str) -> Any:
+        return LABEL_FAULTS[name](answers, labels, rng)
+
+    assert (spoiled("half of the labels flipped") != labels).mean() == pytest.approx(0.5, abs=0.02)
+    fewer = spoiled("base rate falls to .06 of it")
+    assert fewer.mean() / labels.mean() == pytest.approx(0.06, abs=0.01)
+    lost = spoiled("calibration lost")
+    low = answers < 0.3
+    assert (lost[low] == labels[low]).all()
+    assert lost[(answers > 0.5) & (answers < 0.6)].mean() == pytest.approx(0.275, abs=0.03)
