@@ -111,7 +111,7 @@ SHORT_AMOUNT = Amount(
     loosened_weeks=4.0, flight_days=30.0, truth_seeds=(1,), cost_turns=50,
     table_faults=("nulls 100%", "all zero", "category casing", "timezone shift", "stale day",
                   "duplicate burst", "columns swapped"),
-    extent=Extent(calm=20, faulty=6, reference=5_000, whose=(EVERYONE,),
+    extent=Extent(calm=30, faulty=6, reference=5_000, whose=(EVERYONE,),
                   faults=("nulls 100%", "nulls 10%", "columns swapped", "category renamed")),
     library_turns=2, library_reference=20_000, report_rows=100_000,
 )  # fmt: skip

@@ -239,7 +239,8 @@ def _share(of: Sequence[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], b
 
 def fault_measures(episodes: Sequence[Mapping[str, Any]], where: str = "") -> list[Measure]:
     """``where``: words that say into what the faults were put. ``first`` of a total fault: it is
-    told by the first window that has rows enough to be judged."""
+    told by the first window that has rows enough to be judged. One that has ``joined`` an incident
+    that was open is not asked when it closed."""
     out: list[Measure] = []
     for whose in TARGETS:
         mine = [e for e in episodes if e["target"] == whose]
@@ -258,9 +259,10 @@ def fault_measures(episodes: Sequence[Mapping[str, Any]], where: str = "") -> li
         at_least("guilty feature first", _share(found, lambda e: e["guilty"]), 0.95)
         at_least("told as theirs", _share(found, lambda e: e["named"]), 0.95)
         at_least("one incident each", _share(mine, lambda e: e["incidents"] == 1), 1.0)
+        own = [e for e in found if not e.get("joined")]
         at_least("closed within 5 windows of the end",
-                 _share(found, lambda e: e["closed_after"] <= CLOSED_WITHIN), 1.0)  # fmt: skip
-        at_least("open as long as the fault", _share(found, lambda e: not e["early"]), 1.0)
+                 _share(own, lambda e: e["closed_after"] <= CLOSED_WITHIN), 1.0)  # fmt: skip
+        at_least("open as long as the fault", _share(own, lambda e: not e["early"]), 1.0)
         if any(e["dated"] for e in mine):
             at_least("dated within 2 windows, of one deviation and more",
                      _share(dated, lambda e: e["since_error"] <= 2.0), 1.0)  # fmt: skip

@@ -118,19 +118,19 @@ def _by_hand(reference: Columns, windows: Sequence[Columns]) -> dict[str, Scored
 
 def equal_rate(
     calm: Sequence[Mapping[str, float]], scores: Sequence[Mapping[str, float]], allowed: int
-) -> list[bool]:
-    """Whether each window is flagged at the threshold that flags ``allowed`` of the calm ones."""
+) -> list[list[str]]:
+    """The features of each window that are beyond the threshold that flags ``allowed`` of the calm
+    windows."""
     names = {name for one in calm for name in one}
     middle = {
         name: max(statistics.median(one.get(name, 0.0) for one in calm), _TINY) for name in names
     }
 
-    def score(one: Mapping[str, float]) -> float:
-        return max((v / middle[n] for n, v in one.items() if n in middle), default=0.0)
-
-    ranked = sorted(map(score, calm), reverse=True)
+    ranked = sorted(
+        (max((v / middle[n] for n, v in one.items()), default=0.0) for one in calm), reverse=True
+    )
     limit = ranked[allowed] if allowed < len(ranked) else -math.inf
-    return [score(one) > limit for one in scores]
+    return [[n for n, v in one.items() if n in middle and v / middle[n] > limit] for one in scores]
 
 
 def _calm(table: Table, extent: Extent, target: str) -> list[float]:
@@ -175,14 +175,15 @@ def run_libraries(name: str, extent: Extent) -> list[dict[str, Any]]:
             "cpu_ms": math.nan,
         })  # fmt: skip
         for peer, said in scored.items():
-            flagged = [bool(one) for one in said.alarms]
+            guilty = [table.faults[fault].guilty for fault in faults]
+            flagged = [bool(one) for one in said.alarms[: len(calm)]]
             even = equal_rate(said.scores[: len(calm)], said.scores, allowed)
             out.append({
                 **common, "detector": f"{peer} {said.version}".strip(),
-                "calm_flagged": statistics.fmean(flagged[: len(calm)]),
-                "pages_a_week": sum(flagged[: len(calm)]) / weeks,
-                "at_defaults": _delays(flagged[len(calm) :], len(faults)),
-                "at_equal_rate": _delays(even[len(calm) :], len(faults)),
+                "calm_flagged": statistics.fmean(flagged),
+                "pages_a_week": sum(flagged) / weeks,
+                "at_defaults": _delays(said.alarms[len(calm) :], guilty),
+                "at_equal_rate": _delays(even[len(calm) :], guilty),
                 "cpu_ms": 1e3 * statistics.median(said.cpu_s) if said.cpu_s else math.nan,
             })  # fmt: skip
     return out
@@ -195,9 +196,15 @@ def _ours(name: str, whose: str, faults: Sequence[str], faulty: Sequence[float])
     return [min(d, len(faulty)) if d <= len(faulty) else math.inf for d in delays]
 
 
-def _delays(flags: Sequence[bool], faults: int) -> list[float]:
-    parts = np.array(flags, bool).reshape(faults, -1)
-    return [float(part.argmax() + 1) if part.any() else math.inf for part in parts]
+def _delays(flags: Sequence[Sequence[str]], guilty: Sequence[Sequence[str]]) -> list[float]:
+    """Of each fault the first of its windows with a guilty feature among those that are flagged."""
+    windows = len(flags) // len(guilty)
+    out: list[float] = []
+    for i, names in enumerate(guilty):
+        mine = flags[i * windows : (i + 1) * windows]
+        hits = [k for k, flagged in enumerate(mine, start=1) if set(flagged) & set(names)]
+        out.append(float(hits[0]) if hits else math.inf)
+    return out
 
 
 def mean_delay(delays: Sequence[float], never: float) -> float:

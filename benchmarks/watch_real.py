@@ -28,7 +28,7 @@ WEEK_S = 7.0 * DAY_S
 STEADY = ("retail", "employment")
 PEER_ROWS = 200
 TOO_MANY = 3.0
-SCALES = (3.0, 30.0, 1e3, 1e5, 1e9)
+SCALES = (1e3, 1e5, 1e9)
 """By which ``alarm_at`` is divided, one after the other, for a detector at 3x the budget."""
 _KINDS = ("feed", "tenant_feed")
 
@@ -217,7 +217,8 @@ def run_episodes(
     name: str, whose: Sequence[str], faults: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Each fault of each of ``whose``, after the same past; and the same span without a fault, for
-    what the table itself does then is nobody's fault."""
+    what the table itself does then is nobody's fault. A fault that only makes an incident grow that
+    is open already has ``joined`` it."""
     ready = get_ready(name)
     calm = forked(ready)
     for start in [s for part in _span(ready.table) for s in part]:
@@ -235,8 +236,20 @@ def _episode(ready: Watched, calm: Sequence[ToldAlarm], name: str, whose: str) -
     fault, target = table.faults[name], table.targets[whose]
     watched = forked(ready)
     faulty, after = _span(table)
+    held = _suspects(watched.replay.alarms)
+    most = {(a.cause, a.opened): dict(a.suspects) for a in calm}
+    joined: tuple[float, ToldAlarm] | None = None
     for start in faulty:
         judge(watched, start, fault, target)
+        grown = [
+            a for a in watched.replay.alarms
+            if (key := (a.cause, a.opened)) in held and a.closed is None and any(
+                size > max(held[key].get(name, 0.0), most.get(key, {}).get(name, 0.0))
+                for name, size in a.suspects if name in fault.guilty
+            )
+        ]  # fmt: skip
+        if joined is None and grown:
+            joined = (start + table.window_s, grown[0])
     for start in after:
         judge(watched, start)
     began, ended = faulty[0], faulty[-1] + table.window_s
@@ -249,14 +262,19 @@ def _episode(ready: Watched, calm: Sequence[ToldAlarm], name: str, whose: str) -
         a for a in told
         if a.opened <= ended and set(fault.guilty) & {s for s, _ in a.suspects}
     ]  # fmt: skip
-    one = mine[0] if mine else None
+    one, opened = (mine[0], mine[0].opened) if mine else (None, math.inf)
+    if joined is not None and joined[0] < opened:
+        opened, one = joined
+        mine = [one]
+    else:
+        joined = None
     causes = (
         {f"tenant_feed:{target}"}
         if target
         else {f"feed:{table.views[feature]}" for feature in fault.guilty}
     )
     rows = [len(table.rows_of(start, target)) for start in faulty]
-    seen = math.inf if one is None else sum(s + table.window_s <= one.opened for s in faulty)
+    seen = math.inf if one is None else sum(s + table.window_s <= opened for s in faulty)
     needed = _needed(ready, fault, target, faulty)
     least = ready.bench.policy.min_rows
     named = [a for a in mine if a.cause in causes]
@@ -264,17 +282,23 @@ def _episode(ready: Watched, calm: Sequence[ToldAlarm], name: str, whose: str) -
     shown = [s for s, _ in one.suspects] if one else []
     return {
         "table": table.name, "fault": name, "target": whose, "total": fault.total,
-        "dated": fault.dated, "found": one is not None, "windows": seen,
+        "dated": fault.dated and joined is None, "joined": joined is not None,
+        "found": one is not None, "windows": seen,
         "rows": math.inf if one is None else sum(rows[: int(seen)]),
         "first": seen <= _windows_with(rows, least),
         "within": seen <= _windows_with(rows, max(needed, least)) + 1.0,
         "guilty": bool(shown) and shown[0] in fault.guilty, "named": bool(named),
-        "incidents": max(len(told), bool(one)),
+        "incidents": max(len(told), int(one is not None)),
         "early": any(a.closed is not None and a.closed <= ended for a in mine),
         "closed_after": max(late, default=math.inf),
         "since_error": abs(one.since - began) / table.window_s if one else math.inf,
         "needed": needed, "causes": sorted({a.cause for a in told}),
     }  # fmt: skip
+
+
+def _suspects(alarms: Sequence[ToldAlarm]) -> dict[tuple[str, float], dict[str, float]]:
+    """Of each that is open: the sizes of the effects by feature."""
+    return {(a.cause, a.opened): dict(a.suspects) for a in alarms if a.closed is None}
 
 
 def _windows_with(rows: Sequence[int], needed: float) -> float:
@@ -302,6 +326,7 @@ def episode_table(episodes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]
     return [
         {
             "table": e["table"], "fault": e["fault"], "of": e["target"], "found": e["found"],
+            "joined an open incident": e["joined"],
             "windows": _shown(e["windows"]), "rows": _shown(e["rows"]),
             "rows needed": _shown(e["needed"]), "guilty first": e["guilty"],
             "told as theirs": e["named"], "incidents": e["incidents"],

@@ -22,7 +22,7 @@ from results import (
 from watch_estimates import estimate_measures
 from watch_false_alarms import false_alarm_measures
 from watch_faults import FAULTS, TENANTS, columns, fault_measures, rows_needed
-from watch_libraries import Extent, equal_rate, library_measures
+from watch_libraries import Extent, _delays, equal_rate, library_measures
 from watch_peers import KS_AT, PSI_AT, TableReference, exact_psi, ks_p
 from watch_real import scaled, steady_measures
 from watch_small_shifts import small_shift_measures
@@ -75,6 +75,8 @@ def test_a_total_fault_is_found_at_once_and_named(
     for whose in ("everyone", "a tenant of 18%", "a tenant of 2%"):
         assert held[f"faults of {whose}: total ones in their first window"]
         assert held[f"faults of {whose}: told as theirs"]
+    # Real weather has an incident open by then: the fault makes it grow.
+    assert held["faults in flights of everyone: found (share)"]
 
 
 def world(name: str, **other: Any) -> dict[str, Any]:
@@ -252,8 +254,14 @@ def test_at_equal_rate_a_peer_flags_as_many_calm_windows_as_we_did() -> None:
     rng = np.random.default_rng(1)
     calm = [{"a": float(x), "b": 1_000.0 * float(y)} for x, y in rng.random((50, 2))]
     for allowed in (0, 3):
-        assert sum(equal_rate(calm, calm, allowed)) == allowed
-    assert equal_rate(calm, [{"a": 50.0}, {"b": 50.0}], 0) == [True, False]
+        assert sum(map(bool, equal_rate(calm, calm, allowed))) == allowed
+    assert equal_rate(calm, [{"a": 50.0, "b": 1.0}, {"b": 50.0}], 0) == [["a"], []]
+
+
+def test_a_peer_finds_a_fault_only_by_a_guilty_feature() -> None:
+    flags = [["x"], ["a"], [], ["b"], ["a"], []]
+    assert _delays(flags, [("a",), ("a", "b")]) == [2.0, 1.0]
+    assert _delays(flags, [("c",), ("c",)]) == [float("inf")] * 2
 
 
 def test_a_peer_that_is_as_fast_is_told() -> None:
