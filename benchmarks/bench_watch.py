@@ -253,6 +253,15 @@ def tables_of(found: dict[str, Any], amount: Amount) -> dict[str, list[dict[str,
     return out
 
 
+def page_of(found: dict[str, Any], amount: Amount, mode: str) -> str:
+    """What was found, as Markdown; by which mode, for a shorter one has less to say."""
+    measures = measures_of(found, amount, quick=mode == "quick")
+    held = sum(m.ok for m in measures)
+    head = f"Mode `{mode}`: {held} of {len(measures)} bounds hold."
+    tables = [markdown_table(title, lines) for title, lines in tables_of(found, amount).items()]
+    return "\n\n".join([head, markdown_measures(measures), *tables])
+
+
 def show(console: Console, title: str, lines: Sequence[dict[str, Any]]) -> None:
     if not lines:
         return
@@ -292,7 +301,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show(console, title, lines)
     show_measures(console, measures)
     informational = [
-        {"table": title, **without_infinity(line)} for title, lines in tables.items()
+        {"title": title, **without_infinity(line)} for title, lines in tables.items()
         for line in lines
     ]  # fmt: skip
     ok = all(m.ok for m in measures)
@@ -300,8 +309,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = {"quick": given.quick, "mode": mode, **asdict(amount)}
         write_results(given.out, measures, settings=settings, informational=informational)
     if given.page:
-        shown = [markdown_table(title, lines) for title, lines in tables.items()]
-        fill_page(PAGE, "\n\n".join([markdown_measures(measures), *shown]))
+        for part in found:
+            fill_page(PAGE, part, page_of({part: found[part]}, amount, mode))
     if given.json:
         sys.stdout.write(json.dumps({"measures": [m.to_dict() for m in measures]}) + "\n")
     missed = sum(not m.ok for m in measures)

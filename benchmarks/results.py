@@ -181,16 +181,15 @@ def markdown_table(title: str, lines: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(out)
 
 
-MEASURED = ("<!-- measured -->", "<!-- end of measured -->")
-
-
-def fill_page(path: Path, tables: str) -> None:
-    """Put ``tables`` between the marks of a page. Raises ValueError where it has none."""
+def fill_page(path: Path, part: str, tables: str) -> None:
+    """Put ``tables`` between the marks that a page has for ``part``. Raises ValueError where it has
+    none."""
+    marks = f"<!-- {part} -->", f"<!-- end of {part} -->"
     text = path.read_text()
-    before, begin, rest = text.partition(MEASURED[0])
-    _, end, after = rest.partition(MEASURED[1])
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"{path} has no {MEASURED[0]} and {MEASURED[1]} to write between")
+        raise ValueError(f"{path} has no {marks[0]} and {marks[1]} to write between")
     path.write_text(f"{before}{begin}\n\n{tables}\n\n{end}{after}")
 
 

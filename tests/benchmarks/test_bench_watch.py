@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench_watch import PAGE, PARTS
 from flight_rows import FLIGHT, NAMES, PLANE, VIEWS, WEATHER
 from results import (
     Measure,
@@ -335,11 +336,17 @@ def test_a_miss_says_by_how_much() -> None:
     assert missed_by(Measure("m", 1.0, at_most=1.0)) == ""
 
 
+def test_the_page_has_a_place_for_each_part() -> None:
+    text = PAGE.read_text()
+    for part in PARTS:
+        assert text.count(f"<!-- {part} -->") == text.count(f"<!-- end of {part} -->") == 1
+
+
 def test_the_page_is_filled_between_its_marks(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("before\n<!-- measured -->\nold\n<!-- end of measured -->\nafter\n")
+    page.write_text("before\n<!-- low -->\nold\n<!-- end of low -->\nafter\n")
     table = markdown_measures([Measure("delay", 2.0, at_most=1.0)])
-    fill_page(page, table + markdown_table("Cost", [{"who": "a|b", "ms": 1.23456}]))
+    fill_page(page, "low", table + markdown_table("Cost", [{"who": "a|b", "ms": 1.23456}]))
     text = page.read_text()
     assert "| delay | 2 | <= 1 | **missed by 100%** |" in text
     assert "| a/b | 1.23 |" in text
@@ -348,7 +355,7 @@ def test_the_page_is_filled_between_its_marks(tmp_path: Path) -> None:
     assert text.endswith("after\n")
     page.write_text("no marks")
     with pytest.raises(ValueError, match="to write between"):
-        fill_page(page, table)
+        fill_page(page, "low", table)
 
 
 def test_an_interval_that_covers_too_seldom_is_told() -> None:
