@@ -58,17 +58,9 @@ from watch_truth import run_truth, truth_measures, truth_runs, truth_table
 from watch_worlds import DAY, WORLDS
 
 PARTS = (
-    "alarms",
-    "small",
-    "faults",
-    "low",
-    "steady",
-    "tables",
-    "peers",
-    "flights",
-    "estimates",
-    "cost",
-)
+    "alarms", "small", "faults", "low", "steady", "tables", "peers", "flights", "truth",
+    "estimates", "cost",
+)  # fmt: skip
 PAGE = Path(__file__).parents[1] / "docs/explain/watching-measured.md"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -338,6 +339,8 @@ def test_a_miss_says_by_how_much() -> None:
 
 def test_the_page_has_a_place_for_each_part() -> None:
     text = PAGE.read_text()
+    assert re.findall(r"^### `(\w+)`$", text, re.MULTILINE) == [*PARTS]
+    assert re.findall(r"^<!-- end of (\w+) -->$", text, re.MULTILINE) == [*PARTS]
     for part in PARTS:
         assert text.count(f"<!-- {part} -->") == text.count(f"<!-- end of {part} -->") == 1
 
