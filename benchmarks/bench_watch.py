@@ -39,6 +39,7 @@ from watch_flights import flight_measures, run_flights
 from watch_libraries import Extent, library_measures, library_table, run_libraries
 from watch_low_traffic import low_traffic_measures, low_traffic_table, run_low_traffic
 from watch_real import (
+    ALL_WEEKS,
     STEADY,
     episode_measures,
     episode_table,
@@ -80,6 +81,7 @@ class Amount:
     loosened_weeks: float = 12.0
     tables: tuple[str, ...] = tuple(TABLES)
     table_faults: tuple[str, ...] = ()
+    table_weeks: float = ALL_WEEKS  # before a fault
     peers: tuple[str, ...] = STEADY
     extent: Extent = field(default_factory=Extent)
     flight_days: float = 275.0
@@ -110,7 +112,7 @@ SHORT_AMOUNT = Amount(
 QUICK_AMOUNT = Amount(
     length=QUICK, worlds=("AR(.9) rows",), faults=("nulls 100%",), fault_seeds=(1,),
     small_windows=100, small_repetitions=1, low_seeds=(2,), flight_days=5.0, cost_turns=10,
-    tables=("flights",), table_faults=("nulls 100%",), peers=(), library_turns=0,
+    table_weeks=2.0, tables=("flights",), table_faults=("nulls 100%",), peers=(), library_turns=0,
     truth_seeds=(), estimate_windows=0, report_rows=20_000,
 )  # fmt: skip
 
@@ -165,7 +167,7 @@ def _jobs(part: str, amount: Amount) -> list[Callable[[], Any]]:
             ]
         case "tables":
             whose = (EVERYONE, LARGE, SMALL)
-            return [partial(run_episodes, name, whose, amount.table_faults)
+            return [partial(run_episodes, name, whose, amount.table_faults, amount.table_weeks)
                     for name in amount.tables]  # fmt: skip
         case "peers":
             return [partial(run_libraries, name, amount.extent) for name in amount.peers]

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from results import Measure
 from watch_peers import KS_AT, PSI_AT, TableReference
-from watch_real import WEEK_S, get_ready, pages, run_episodes
+from watch_real import ALL_WEEKS, WEEK_S, get_ready, pages, run_episodes
 from watch_tables import EVERYONE, LARGE, Columns, Table
 
 ROOT = Path(__file__).parents[1]
@@ -148,7 +148,7 @@ def _reference(table: Table, extent: Extent, target: str) -> Columns:
 
 def run_libraries(name: str, extent: Extent) -> list[dict[str, Any]]:
     """A line for each detector and ``whose``: of a tenant the peers are given its rows alone."""
-    ready = get_ready(name)
+    ready = get_ready(name, ALL_WEEKS)  # as the faults' own
     table = ready.table
     out: list[dict[str, Any]] = []
     for whose in extent.whose:

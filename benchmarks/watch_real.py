@@ -30,7 +30,7 @@ PEER_ROWS = 200
 TOO_MANY = 3.0
 SCALES = (1e3, 1e5, 1e9)
 """By which ``alarm_at`` is divided, one after the other, for a detector at 3x the budget."""
-_KINDS = ("feed", "tenant_feed")
+ALL_WEEKS = 1e9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,12 +185,13 @@ def steady_measures(runs: Sequence[Mapping[str, Any]]) -> list[Measure]:
 
 
 @cache
-def get_ready(name: str) -> Watched:
-    """Trained, and watched until faults begin."""
+def get_ready(name: str, weeks: float = ALL_WEEKS) -> Watched:
+    """Trained, and watched until faults begin, for ``weeks`` at most."""
     table = read_table(name)
     watched = Watched(table, table.trained(), Replay())
+    begins = max(table.trained_to, table.fault_at - weeks * WEEK_S)
     for start in table.windows:
-        if table.trained_to <= start < table.fault_at:
+        if begins <= start < table.fault_at:
             judge(watched, start)
     return watched
 
@@ -214,12 +215,12 @@ def _needed(watched: Watched, fault: TableFault, target: str, starts: Sequence[f
 
 
 def run_episodes(
-    name: str, whose: Sequence[str], faults: Sequence[str] = ()
+    name: str, whose: Sequence[str], faults: Sequence[str] = (), weeks: float = ALL_WEEKS
 ) -> list[dict[str, Any]]:
-    """Each fault of each of ``whose``, after the same past; and the same span without a fault, for
-    what the table itself does then is nobody's fault. A fault that only makes an incident grow that
-    is open already has ``joined`` it."""
-    ready = get_ready(name)
+    """Each fault of each of ``whose``, after the same past of ``weeks`` at most; and the same span
+    without a fault, for what the table itself does then is nobody's fault. A fault that only makes
+    an incident grow that is open already has ``joined`` it."""
+    ready = get_ready(name, weeks)
     calm = forked(ready)
     for start in [s for part in _span(ready.table) for s in part]:
         judge(calm, start)
