@@ -42,11 +42,12 @@ docs: dev ## Build the documentation into site/
 
 bench: bench-watch bench-staying-up bench-steward bench-recorder bench-serving ## Every benchmark; hours
 
-bench-watch: dev ## False alarms, faults found, real flights, cost of watching; ten minutes
+bench-watch: dev ## False alarms, faults found, real rows, peers, cost of watching; hours, ARGS=--short in ten minutes
+	@PYTHON=$(PYTHON) tools/make_peers.sh --of watching
 	$(BIN)/python benchmarks/bench_watch.py $(ARGS)
 
 bench-serving: dev ## The gateway against its peers and its floors, over an hour; ARGS=--short in 25 minutes
-	@PYTHON=$(PYTHON) tools/make_peers.sh
+	@PYTHON=$(PYTHON) tools/make_peers.sh --of serving
 	$(BIN)/python benchmarks/bench_serving.py $(ARGS)
 
 bench-steward: dev ## One steward over 1,000 models, on SQLite and PostgreSQL; eight minutes

@@ -18,11 +18,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from results import FOLDER, Measure, machine, read_options, write_results
+from results import FOLDER, Measure, machine, missed_by, read_options, write_results
 from rich.console import Console
 from rich.table import Table
 from serving import bounds
-from serving.bounds import AT_2000, AT_PEERS_HALF, missed_by
+from serving.bounds import AT_2000, AT_PEERS_HALF
 from serving.cores import LOAD_CORE, SERVER_CORE
 from serving.load import Load, LoadGenerator, missing_tools
 from serving.many_rows import ManyRows, take_many_rows

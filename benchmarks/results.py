@@ -52,6 +52,19 @@ class Measure:
         return {"measure": self.measure, "value": value, name: bound, "ok": self.ok}
 
 
+def missed_by(measure: Measure) -> str:
+    """How far from its bound, in per cent of the bound (in its own unit where the bound is zero);
+    "" if it holds."""
+    if measure.ok:
+        return ""
+    if not math.isfinite(measure.value):
+        return "not measured" if math.isnan(measure.value) else "never"
+    bound = measure.at_least if measure.at_least is not None else measure.at_most
+    assert bound is not None
+    off = abs(measure.value - bound)
+    return f"missed by {off / abs(bound):.0%}" if bound else f"missed by {off:g}"
+
+
 def ratio(value: float, baseline: float) -> float:
     """NaN, which holds no bound, where there is no baseline."""
     return value / baseline if baseline > 0 else math.nan
@@ -95,15 +108,20 @@ def machine() -> dict[str, Any]:
 
 
 def read_options(
-    arguments: Sequence[str] | None, *, about: str | None, only: str, out: Path, short: str = ""
-) -> argparse.Namespace:
-    """``quick``, ``short`` where there is help for it, ``only`` (its help is ``only``), ``json``
-    and ``out``: the results' file, by default ``out``, but none where only a part is run."""
+    arguments: Sequence[str] | None, *, about: str | None, only: str, out: Path, short: str = "",
+    whole: str = "",
+) -> argparse.Namespace:  # fmt: skip
+    """``quick``, ``short`` and ``whole`` where there is help for it, ``only`` (its help is
+    ``only``), ``json`` and ``out``: the results' file, by default ``out``, but none where only a
+    part is run."""
     parser = argparse.ArgumentParser(description=about, allow_abbrev=False)
     how_much = parser.add_mutually_exclusive_group()
     how_much.add_argument("--quick", action="store_true", help="one short run of each, to try it")
     if short:
         how_much.add_argument("--short", action="store_true", help=short)
+    if whole:
+        how_much.add_argument("--whole", action="store_true", help=whole)
+        parser.add_argument("--page", action="store_true", help="also fill the page of the docs")
     parser.add_argument("--only", default="", help=only)
     parser.add_argument("--json", action="store_true", help="the results on stdout, for machines")
     parser.add_argument("--out", type=Path, help="results file; none by default with --only")
@@ -140,11 +158,46 @@ def write_results(
     return all(m.ok for m in measures)
 
 
+def markdown_measures(measures: Sequence[Measure]) -> str:
+    """The measures beside their bounds, as a table of Markdown."""
+    lines = ["| measure | value | bound | |", "|---|---|---|---|"]
+    for m in measures:
+        bound = f">= {m.at_least:g}" if m.at_least is not None else f"<= {m.at_most:g}"
+        value = f"{m.value:.3g}" if math.isfinite(m.value) else "-"
+        word = "holds" if m.ok else f"**{missed_by(m)}**"
+        lines.append(f"| {m.measure.replace('|', '/')} | {value} | {bound} | {word} |")
+    return "\n".join(lines)
+
+
+def markdown_table(title: str, lines: Sequence[Mapping[str, Any]]) -> str:
+    """Lines that share their keys, as a table of Markdown under its title."""
+    if not lines:
+        return ""
+    names = [str(name) for name in lines[0]]
+    out = [f"**{title}**", "", f"| {' | '.join(names)} |", f"|{'---|' * len(names)}"]
+    for line in lines:
+        cells = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in line.values()]
+        out.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+    return "\n".join(out)
+
+
+def fill_page(path: Path, part: str, tables: str) -> None:
+    """Put ``tables`` between the marks that a page has for ``part``. Raises ValueError where it has
+    none."""
+    marks = f"<!-- {part} -->", f"<!-- end of {part} -->"
+    text = path.read_text()
+    before, begin, rest = text.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
+    if not begin or not end:
+        raise ValueError(f"{path} has no {marks[0]} and {marks[1]} to write between")
+    path.write_text(f"{before}{begin}\n\n{tables}\n\n{end}{after}")
+
+
 def show_measures(console: Console, measures: Sequence[Measure]) -> None:
     """Print the measures beside their bounds."""
     table = Table("measure", "value", "bound", "", title="Held to", title_justify="left")
     for m in measures:
         bound = f">= {m.at_least:g}" if m.at_least is not None else f"<= {m.at_most:g}"
-        word = "[green]ok[/]" if m.ok else "[bold red]NOT OK[/]"
+        word = "[green]ok[/]" if m.ok else f"[bold red]{missed_by(m)}[/]"
         table.add_row(m.measure, f"{m.value:g}", bound, word)
     console.print(table)

@@ -165,21 +165,28 @@ def get_ready(seed: int) -> Ready:
     return Ready(bench, replay, PAST + WARM)
 
 
-def _rows_needed(ready: Ready, fault: Fault, target: str) -> float:
+def rows_needed(
+    layout: Layout, spoiled: Counts, healthy: Counts, guilty: Sequence[str], alarm_at: float
+) -> float:
     """2 ln A / KL: rows of the affected cell from which evidence is expected to be enough."""
+    most = 0.0
+    for name in guilty:
+        a = layout.part(spoiled, name).astype(float) + 0.5
+        b = layout.part(healthy, name).astype(float) + 0.5
+        a, b = a / a.sum(), b / b.sum()
+        most = max(most, float((a * np.log(a / b)).sum()))
+    return 2.0 * math.log(alarm_at) / most if most > 0.0 else math.inf
+
+
+def _rows_needed(ready: Ready, fault: Fault, target: str) -> float:
     rng = np.random.default_rng(7)
     layout = ready.bench.layout
     whose = target or "t24"
     healthy = columns(whose, 100_000, rng)
     spoiled = {name: values.copy() for name, values in healthy.items()}
     fault.spoil(spoiled, rng)
-    p, q = (layout.count(c)[0].astype(float) for c in (spoiled, healthy))
-    most = 0.0
-    for name in fault.guilty:
-        a, b = layout.part(p, name) + 0.5, layout.part(q, name) + 0.5
-        a, b = a / a.sum(), b / b.sum()
-        most = max(most, float((a * np.log(a / b)).sum()))
-    return 2.0 * math.log(ready.bench.policy.alarm_at) / most
+    p, q = (layout.count(c)[0] for c in (spoiled, healthy))
+    return rows_needed(layout, p, q, fault.guilty, ready.bench.policy.alarm_at)
 
 
 def run_episode(ready: Ready, name: str, whose: str, seed: int) -> dict[str, Any]:
@@ -211,7 +218,7 @@ def run_episode(ready: Ready, name: str, whose: str, seed: int) -> dict[str, Any
     shown = one.evidence.get("suspects", []) if one else []
     return {
         "fault": name, "target": whose, "seed": seed, "total": fault.total, "dated": fault.dated,
-        "found": one is not None, "windows": windows,
+        "found": one is not None, "windows": windows, "first": windows <= 1.0,
         "within": windows <= max(1.0, math.ceil(_rows_needed(ready, fault, target) / rows)) + 1.0,
         "guilty": bool(shown) and shown[0]["feature"] in fault.guilty,
         "named": bool(named), "incidents": len(told), "early": any(x <= 0.0 for x in late),
@@ -230,7 +237,10 @@ def _share(of: Sequence[Mapping[str, Any]], key: Callable[[Mapping[str, Any]], b
     return sum(map(key, of)) / len(of) if of else math.nan
 
 
-def fault_measures(episodes: Sequence[Mapping[str, Any]]) -> list[Measure]:
+def fault_measures(episodes: Sequence[Mapping[str, Any]], where: str = "") -> list[Measure]:
+    """``where``: words that say into what the faults were put. ``first`` of a total fault: it is
+    told by the first window that has rows enough to be judged. One that has ``joined`` an incident
+    that was open is not asked when it closed."""
     out: list[Measure] = []
     for whose in TARGETS:
         mine = [e for e in episodes if e["target"] == whose]
@@ -241,21 +251,21 @@ def fault_measures(episodes: Sequence[Mapping[str, Any]]) -> list[Measure]:
         total = [e for e in mine if e["total"]]
 
         def at_least(what: str, value: float, bound: float, *, whose: str = whose) -> None:
-            out.append(Measure(f"faults of {whose}: {what}", value, at_least=bound))
+            out.append(Measure(f"faults{where} of {whose}: {what}", value, at_least=bound))
 
         at_least("found (share)", _share(mine, lambda e: e["found"]), 1.0)
-        at_least(
-            "total ones in their first window", _share(total, lambda e: e["windows"] <= 1), 1.0
-        )
+        at_least("total ones in their first window", _share(total, lambda e: e["first"]), 1.0)
         at_least("found within 2 ln A / KL rows", _share(mine, lambda e: e["within"]), 1.0)
         at_least("guilty feature first", _share(found, lambda e: e["guilty"]), 0.95)
         at_least("told as theirs", _share(found, lambda e: e["named"]), 0.95)
         at_least("one incident each", _share(mine, lambda e: e["incidents"] == 1), 1.0)
+        own = [e for e in found if not e.get("joined")]
         at_least("closed within 5 windows of the end",
-                 _share(found, lambda e: e["closed_after"] <= CLOSED_WITHIN), 1.0)  # fmt: skip
-        at_least("open as long as the fault", _share(found, lambda e: not e["early"]), 1.0)
-        at_least("dated within 2 windows, of one deviation and more",
-                 _share(dated, lambda e: e["since_error"] <= 2.0), 1.0)  # fmt: skip
+                 _share(own, lambda e: e["closed_after"] <= CLOSED_WITHIN), 1.0)  # fmt: skip
+        at_least("open as long as the fault", _share(own, lambda e: not e["early"]), 1.0)
+        if any(e["dated"] for e in mine):
+            at_least("dated within 2 windows, of one deviation and more",
+                     _share(dated, lambda e: e["since_error"] <= 2.0), 1.0)  # fmt: skip
     return out
 
 

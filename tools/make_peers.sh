@@ -1,20 +1,49 @@
 #!/usr/bin/env bash
-# Make the environments of the peers that `make bench-serving` measures, each from its own lock:
-#   tools/make_peers.sh [NAME ...]     all of them by default
-#   tools/make_peers.sh --lock         renew the locks (needs uv)
+# Make the environments of the peers that benchmarks measure, each from its own lock:
+#   tools/make_peers.sh [NAME ...]          all of them by default
+#   tools/make_peers.sh --of serving        those of `make bench-serving`; `--of watching` likewise
+#   tools/make_peers.sh --lock [NAME ...]   renew the locks, all by default (needs uv)
 # A stamp newer than its lock says that a peer is installed; a second run does nothing. A peer
-# that cannot be installed is named, and the benchmark reports it as missing.
+# that cannot be installed is named, and the benchmark reports it as missing. `data` are tables in
+# wheels, without what those depend on.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-peers=benchmarks/serving/peers
 python=${PYTHON:-python3}
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
+names_of() { # FOLDER ... -> names of the peers in them
+  local folder
+  for folder in "$@"; do
+    (cd "$folder/peers" && printf '%s\n' */ | tr -d /)
+  done
+}
+
+folder_of() { # NAME -> its folder, or an error
+  local found
+  found=$(printf '%s\n' benchmarks/*/peers/"$1"/requirements.in)
+  if [ ! -f "$found" ]; then
+    echo "there is no peer '$1': benchmarks/*/peers/$1/requirements.in is missing" >&2
+    return 1
+  fi
+  dirname "$found"
+}
+
+everyone() {
+  names_of $(printf '%s\n' benchmarks/*/peers | xargs -n 1 dirname)
+}
+
 if [ "${1:-}" = --lock ]; then
+  shift
   set -e
-  for folder in "$peers"/*/; do
-    uv pip compile "$folder/requirements.in" --universal --python-version 3.11 --generate-hashes \
-      --no-emit-index-url --no-annotate --no-header --quiet --upgrade -o "$folder/requirements.txt"
+  names=("$@")
+  [ $# -gt 0 ] || mapfile -t names < <(everyone)
+  for name in "${names[@]}"; do
+    folder=$(folder_of "$name")
+    alone=()
+    [ "$name" = data ] && alone=(--no-deps)
+    uv pip compile "$folder/requirements.in" "${alone[@]}" --universal --python-version 3.11 \
+      --generate-hashes --no-emit-index-url --no-annotate --no-header --quiet --upgrade \
+      -o "$folder/requirements.txt"
   done
   exit
 fi
@@ -25,15 +54,15 @@ install() { # NAME LOCK
     touch ".bench/$1/.stamp"
 }
 
-names=("$@")
-[ $# -gt 0 ] || mapfile -t names < <(cd "$peers" && printf '%s\n' */ | tr -d /)
+case ${1:-} in
+  --of) mapfile -t names < <(names_of "benchmarks/${2:?--of serving or --of watching}") ;;
+  '') mapfile -t names < <(everyone) ;;
+  *) names=("$@") ;;
+esac
 failed=()
 for name in "${names[@]}"; do
-  lock=$peers/$name/requirements.txt
-  if [ ! -f "$lock" ]; then
-    echo "there is no peer '$name': $lock is missing" >&2
-    exit 2
-  fi
+  folder=$(folder_of "$name") || exit 2
+  lock=$folder/requirements.txt
   [ ".bench/$name/.stamp" -nt "$lock" ] && continue
   echo "installing the peer $name ..."
   mkdir -p .bench

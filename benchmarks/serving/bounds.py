@@ -257,14 +257,3 @@ def p50_alone(m: Measured) -> float:
 
 def p99_fixed(m: Measured) -> float:
     return m.fixed.p99_ms if m.fixed else math.nan
-
-
-def missed_by(measure: Measure) -> str:
-    """How far from its bound, in per cent of the bound; "" if it holds."""
-    if measure.ok:
-        return ""
-    if not math.isfinite(measure.value):
-        return "not measured"
-    bound = measure.at_least if measure.at_least is not None else measure.at_most
-    assert bound is not None
-    return f"missed by {abs(measure.value - bound) / bound:.0%}"

@@ -25,9 +25,9 @@ from bench_serving import (
     peer_versions,
     wanted,
 )
-from results import Measure
+from results import Measure, missed_by
 from serving import shapes
-from serving.bounds import by_turns, missed_by, p99, peers_at_half, rps
+from serving.bounds import by_turns, p99, peers_at_half, rps
 from serving.load import Load, LoadGenerator, Requests, median, parse_load
 from serving.measuring import Bench, Measured, Turns, Up, merge
 from serving.processes import Running, ServerFailed, adopt_orphans
