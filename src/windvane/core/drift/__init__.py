@@ -12,7 +12,6 @@ from windvane.core.drift.budget import alarm_threshold
 from windvane.core.drift.cell import (
     Cell,
     Look,
-    accept_change,
     begin_past,
     look,
     outage_readings,
@@ -68,6 +67,7 @@ from windvane.core.drift.packing import (
     unpack_pending,
     unpack_text,
 )
+from windvane.core.drift.past import accept_change, take_as_past
 from windvane.core.drift.pending import Pending, gather, rows_of
 from windvane.core.drift.readings import baseline_readings
 from windvane.core.drift.sensitivity import looks_to_alarm
@@ -143,6 +143,7 @@ __all__ = [
     "readings",
     "rows_of",
     "settle",
+    "take_as_past",
     "total_variation",
     "unpack_learned",
     "unpack_pending",

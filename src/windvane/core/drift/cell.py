@@ -7,7 +7,7 @@ restart changes no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -46,7 +46,6 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _DOUBT = 0.5
 """The part of an alarm's log evidence from which nothing is learned any more."""
-_FEW_WINDOWS = 2.0
 _HELD_FROM = 2.0
 """The log evidence from which counts are held back, until it is known what they are of."""
 _MOST_OVERDISPERSION = 1e6
@@ -118,7 +117,7 @@ class Look:
     ranks: Floats
 
 
-def _rare(layout: Layout, past: Counts) -> NDArray[np.bool_]:
+def rare_bins(layout: Layout, past: Counts) -> NDArray[np.bool_]:
     return Reference.of(axis_index(layout), past).rare
 
 
@@ -389,47 +388,9 @@ def settle(
 def begin_past(cell: Cell, layout: Layout, counts: Counts) -> Cell:
     """A cell whose past ``counts`` become part of; nothing is pending after."""
     current = cell.current + counts
-    rare = _rare(layout, cell.previous + current)
+    rare = rare_bins(layout, cell.previous + current)
     pending = Pending(np.zeros_like(counts), cell.pending.runs, rare)
     return replace(cell, current=current, pending=pending)
-
-
-def accept_change(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
-    """The cell once what came of these features since they changed is how they are: it becomes
-    their past, their alarms are gone, and how their windows vary is learned anew."""
-    index = axis_index(layout)
-    mine = np.array([name in features for name in layout.names])
-    since = cell.held + cell.pending.waiting
-    some = index.sum(since.astype(np.float64)) > 0  # else there is nothing to begin with yet
-    of_bins = index.spread(mine & some)
-    runs = cell.pending.runs
-    # What all rows were when it was accepted is how they are now.
-    going_on = mine[:, None] & (runs.rows > 0)
-    runs = replace(
-        runs,
-        rows=np.where(mine[:, None], 0.0, runs.rows),
-        often=np.where(going_on, 1.0, runs.often),
-        windows=np.where(mine, _FEW_WINDOWS, runs.windows),
-    )
-    anew = {
-        name: np.where(mine.reshape(-1, *[1] * (held.ndim - 1)), 0.0, held)
-        for name in Forecast.BY_AXIS
-        for held in (getattr(cell.forecast, name),)
-    }
-    slots = np.where(mine[None, :, None], 0.0, cell.forecast.slots)
-    previous = np.where(of_bins, 0, cell.previous)
-    current = np.where(of_bins, since, cell.current)
-    return replace(
-        cell,
-        forecast=replace(cell.forecast, **anew, slots=slots),
-        pending=replace(cell.pending, runs=runs, rare=_rare(layout, previous + current)),
-        previous=previous,
-        current=current,
-        held=np.where(of_bins, 0, cell.held),
-        left=np.where(mine[:, None], 0.0, cell.left),
-        looks=np.where(mine[:, None], 0.0, cell.looks),
-        streams={s: h for s, h in cell.streams.items() if s.rpartition("/")[0] not in features},
-    )
 
 
 def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
@@ -486,7 +447,7 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
     previous, current = counts(cell.previous, fresh.previous), counts(cell.current, fresh.current)
     pending = Pending(
         counts(cell.pending.waiting, fresh.pending.waiting), replace(runs, value=value),
-        _rare(onto, previous + current), cell.pending.waits,
+        rare_bins(onto, previous + current), cell.pending.waits,
     )  # fmt: skip
     return Cell(
         forecast, pending, previous, current, counts(cell.held, fresh.held),

@@ -51,7 +51,8 @@ class CellRow:
 
     ``layout`` is that of its counts, ``first`` the start of the first window with its rows (s),
     ``past`` the rows that it is compared with; ``told``: what an open alarm of a source was told
-    as, by source. ``only``: the one tenant that there was so far, whose cell is everyone's.
+    as, by source; of those in ``lasting`` the change has become the past that windows are compared
+    with. ``only``: the one tenant that there was so far, whose cell is everyone's.
     ``accepted``: sources whose change a person accepted since the last window."""
 
     pending: str
@@ -62,10 +63,11 @@ class CellRow:
     told: Mapping[str, str] = field(default_factory=dict[str, str])
     only: str = ""
     accepted: tuple[str, ...] = ()
+    lasting: tuple[str, ...] = ()
 
     @property
     def alarmed(self) -> bool:
-        return any(held.alarmed for held in self.streams.values())
+        return bool(self.lasting) or any(held.alarmed for held in self.streams.values())
 
     @property
     def broken_since(self) -> float | None:
@@ -114,6 +116,7 @@ class HeldCell:
     has_past: bool = True
     only: str = ""
     changed: bool = False
+    lasting: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, subject: str, layout: Layout, cell: Cell, first: float) -> HeldCell:
@@ -162,7 +165,7 @@ class HeldCell:
     def row(self) -> CellRow:
         return CellRow(
             pack_pending(self.pending), self.layout.id, self.first, self.past, self.streams,
-            self.told, self.only,
+            self.told, self.only, lasting=tuple(sorted(self.lasting.intersection(self.told))),
         )  # fmt: skip
 
     def learned(self) -> Mapping[str, bytes]:
@@ -275,6 +278,7 @@ def _load(
         lambda: _read(window, learned, subject, row, layout if former is None else former),
         {view: kind for view, kind in row.told.items() if view not in row.accepted},
         _is_new(window, row.first, subject), only=row.only,
+        lasting=frozenset(row.lasting).difference(row.accepted),
     )  # fmt: skip
     if row.layout != layout.id:
         fresh = _fresh(window, subject, layout, start)
@@ -283,7 +287,8 @@ def _load(
     streams = {s: h for s, h in held.streams.items() if s.rpartition("/")[0] in views}
     held = replace(held, streams=streams)
     if row.accepted:
-        names = [name for name, view in views.items() if view in row.accepted]
+        fresh = set(row.accepted).difference(row.lasting)  # else it is the past already
+        names = [name for name, view in views.items() if view in fresh]
         held = held.after(accept_change(held.cell, layout, names), changed=True)
     enough = PAST_LOOKS * window.policy.min_rows
     return replace(held, has_past=whole or held.past >= enough)

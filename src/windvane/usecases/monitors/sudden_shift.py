@@ -24,6 +24,7 @@ from windvane.core.drift import (
     describe_change,
     judge_drift,
     psi_words,
+    take_as_past,
     unpack_learned,
     unpack_pending,
     windows_to_close,
@@ -46,6 +47,7 @@ from windvane.usecases.monitors.base import AlarmState, Judge, Judged, Monitor, 
 from windvane.usecases.monitors.cells import (
     EVERYONE,
     CellRow,
+    HeldCell,
     LearnedCells,
     cell_rows,
     load_cells,
@@ -108,7 +110,7 @@ class SuddenShift(Monitor):
             if s != EVERYONE and tenant_of(s) is None and not is_declared(s, window.file)
         }
         for subject, one in seen.items():
-            after = replace(one.after, told=told.get(subject, {}))
+            after = _with_lasting(window, replace(one.after, told=told.get(subject, {})))
             mine = tuple(found for to, found in findings if to == subject)
             worth = subject == EVERYONE or bool(mine) or one.verdict.failed
             states: dict[str, AlarmState | None] = {subject: after.row()}
@@ -165,7 +167,7 @@ class SuddenShift(Monitor):
                 if state.alarmed or state.log_evidence > doubt
             }
             for view, kind in list(told[subject].items()):
-                if view in sounding or not one.looked:
+                if view in sounding or view in one.held.lasting or not one.looked:
                     continue
                 del told[subject][view]
                 if kind == OF_PARTS or (kind in OF_ONE and kind in told[subject].values()):
@@ -251,6 +253,26 @@ class SuddenShift(Monitor):
 
     def about_cause(self, cause: Cause) -> str:
         return _named(_subject_of(cause)) or f"source {cause.subject}"
+
+
+def _with_lasting(window: ClosedWindow, after: HeldCell) -> HeldCell:
+    """A cell of which values that changed and stayed so for ``watch.recent`` are the past that
+    windows are compared with from now on: a spring is no reference for a summer, and what breaks
+    next is to be seen. Whoever was told is still to say what it was."""
+    long_ago = window.end - window.policy.recent_s
+    alarmed: dict[str, dict[str, bool]] = {}
+    for stream, state in after.streams.items():
+        feature, _, kind = stream.rpartition("/")
+        if state.alarmed and feature in window.views:
+            lasts = kind == Kind.VALUES and state.since is not None and state.since <= long_ago
+            of_view = alarmed.setdefault(window.views[feature], {})
+            of_view[feature] = of_view.get(feature, True) and lasts
+    for view, features in alarmed.items():
+        if all(features.values()):
+            based = take_as_past(after.cell, after.layout, list(features))
+            lasting = after.lasting | {view} if view in after.told else after.lasting
+            after = replace(after.after(based, changed=True), lasting=lasting)
+    return after
 
 
 def _subject_of(cause: Cause) -> str:
