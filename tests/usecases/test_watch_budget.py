@@ -67,7 +67,7 @@ def test_the_least_important_waits_first_and_who_is_always_needed_never() -> Non
     assert "sudden_shift" not in found["critical"]
     use(machine, budget, 1_000.0)
     always = {m.name for m in MONITORS if m.importance is Importance.ALWAYS}
-    assert always == {"refusals", "errors", "traffic", "slo"}
+    assert always == {"refusals", "errors", "traffic", "slo", "freshness"}
     assert not always & set.union(*waiting(budget).values())
     assert "sudden_shift" in waiting(budget)["critical"]
 
@@ -139,6 +139,17 @@ def test_who_waits_says_so_keeps_what_it_knew_and_looks_again(harness: Harness) 
     assert harness.carried("sudden_shift") != before
 
 
+def test_what_is_open_ends_whatever_that_costs(harness: Harness) -> None:
+    machine = Machine()
+    budget = machine.budget(10.0)
+    for i in range(74):
+        harness.traffic(i, nulls=1.0 if 60 <= i < 63 else 0.0)
+        if i == 62:
+            use(machine, budget, 100.0)
+        judge(harness, budget)
+    assert [i.closed_at is None for i in harness.incidents()] == [False]
+
+
 def test_a_monitor_that_is_switched_off_does_not_look_and_forgets(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -173,7 +184,9 @@ def test_what_still_finds_something_is_not_switched_off(harness: Harness) -> Non
         harness.judge()
     (incident,) = harness.incidents()
     harness.clock.at += 1
-    with pytest.raises(BadModelFile, match=f"sudden_shift has an open incident, {incident.id}"):
+    with pytest.raises(
+        BadModelFile, match=f"sudden_shift would look no more, and {incident.id} of it is open"
+    ):
         harness.apply(FILE.replace("  min_rows: 20\n", "  min_rows: 20\n  off: [sudden_shift]\n"))
 
 

@@ -9,6 +9,7 @@ from windvane.core.journal import Decision, fact_hash
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, ModelRecord, Tx
+from windvane.usecases.monitors import monitor_named
 from windvane.usecases.publish_routing import routing_effects
 from windvane.usecases.read_model_file import BadModelFile, ModelFile, read_model_file
 from windvane.usecases.set_aside import file_is_read_again
@@ -70,10 +71,13 @@ def _check_switched_off(tx: Tx, file: ModelFile) -> None:
     """What a monitor found would stay open for ever once it no longer looks. Raises
     BadModelFile."""
     for incident in tx.open_incidents(file.model):
-        of = {member.partition("/")[0] for member in incident.members}
-        for name in sorted(of.intersection(file.watch.off)):
-            message = f"watch.off: {name} has an open incident, {incident.id}"
-            raise BadModelFile(message, hint="close it first, or leave the monitor on until then")
+        for name in sorted({member.partition("/")[0] for member in incident.members}):
+            monitor = monitor_named(name)
+            if monitor is None or monitor.is_wanted(file):
+                continue
+            field = "watch.off" if name in file.watch.off else "watch.outcomes"
+            message = f"{field}: {name} would look no more, and {incident.id} of it is open"
+            raise BadModelFile(message, hint="close or accept it first, or leave it on until then")
 
 
 def _check_cascade(tx: Tx, file: ModelFile) -> None:

@@ -96,6 +96,8 @@ def judge_windows(
             _record(tx, quiet)
             _wait(tx, loaded)
             _set_aside(tx, loaded, clock.now())
+    if spent:
+        with store.begin([]) as tx:
             tx.add_counts(spent)
     for one in seen:
         if not one.findings:
@@ -124,7 +126,8 @@ def _judge(due: DueWindow, log: EventLog, budget: WatchBudget) -> _Seen:
         if monitor.name in file.watch.off:
             dropped += [(monitor.name, subject) for subject in rows]
             continue
-        why = budget.waits(monitor, file)
+        # What is open is to end when it is over, whatever that costs.
+        why = "" if monitor.name in due.sounding else budget.waits(monitor, file)
         if why:
             waiting[monitor.name] = why
             continue

@@ -75,11 +75,13 @@ class WindowCache:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DueWindow:
-    """A window to judge, what monitors carry of its model, and how far the model was judged."""
+    """A window to judge, what monitors carry of its model, and how far the model was judged;
+    ``sounding`` are the monitors that have something open."""
 
     window: ClosedWindow
     states: States
     progress: Progress
+    sounding: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,9 @@ def load_windows(
             continue
         spans.setdefault((progress.until, progress.until + policy.window_s), []).append(model)
     ready = [model for models_of in spans.values() for model in models_of]
-    states = _states(tx.monitor_states(ready)) if ready else {}
+    carried = list(tx.monitor_states(ready)) if ready else []
+    states = _states(carried)
+    sounding = {(state.model, state.monitor) for state in carried if state.alarmed}
     windows: list[DueWindow] = []
     for (start, end), models_of in spans.items():
         found = _by_model(tx.sketches_of(models_of, start, end))
@@ -175,7 +179,8 @@ def load_windows(
                 failed[model] = f"{type(error).__name__}: {error}"
             else:
                 window = replace(window, learned=learned(model))
-                windows.append(DueWindow(window, held, known[model]))
+                mine = frozenset(monitor for of, monitor in sounding if of == model)
+                windows.append(DueWindow(window, held, known[model], mine))
     return Loaded(tuple(windows), tuple(waiting), failed)
 
 

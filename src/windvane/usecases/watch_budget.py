@@ -24,11 +24,11 @@ _RANKS: Mapping[Tier, int] = {Tier.LOW: 0, Tier.STANDARD: 1, Tier.CRITICAL: 2}
 @dataclass
 class WatchBudget:
     """``allowed_s``: seconds of CPU in an hour, None for as many as it takes. ``elapsed`` and
-    ``cpu`` give seconds since any time, and of the process's CPU time."""
+    ``cpu`` give seconds since any time, and of the CPU time of the thread that judges."""
 
     allowed_s: float | None = None
     elapsed: Callable[[], float] = time.monotonic
-    cpu: Callable[[], float] = time.process_time
+    cpu: Callable[[], float] = time.thread_time
     spent: dict[str, float] = field(default_factory=dict[str, float])
     _used: float = 0.0
 
@@ -59,8 +59,8 @@ class WatchBudget:
         if used <= _FIRST_WAITS + (_LAST_WAITS - _FIRST_WAITS) * rank / last:
             return ""
         return (
-            f"watching used {self._used:,.0f} s of CPU in {share * 60.0:.0f} minutes, "
-            f"{self.allowed_s:,.0f} s an hour allowed"
+            f"watching used {self._used:,.3g} s of CPU in {share * 60.0:.0f} minutes, "
+            f"{self.allowed_s:,.4g} s an hour allowed"
         )
 
     def take_spent(self) -> Mapping[str, int]:

@@ -15,7 +15,7 @@ from windvane.core.drift import (
     group_bins,
     judge_dependence,
 )
-from windvane.core.verdict import Outcome, ShiftState, Verdict
+from windvane.core.verdict import Level, Outcome, ShiftState, Verdict
 
 POLICY = DependencePolicy(20_000.0, 400)
 
@@ -74,7 +74,9 @@ def play(
 def test_healthy_blocks_raise_no_alarm() -> None:
     said = [v for seed in range(40) for v in play(60, {}, seed=seed)]
     assert not [v for v in said if v.outcome is Outcome.FAIL]
-    assert sum(v.code == "DRI-220" for v in said) > 0.8 * len(said)
+    judged = [v for v in said if v.code != "DRI-221"]
+    assert len(judged) == 40 * (60 - 14)
+    assert sum(v.code == "DRI-220" for v in judged) > 0.95 * len(judged)
 
 
 def test_what_no_longer_goes_together_is_found_and_ends() -> None:
@@ -85,7 +87,25 @@ def test_what_no_longer_goes_together_is_found_and_ends() -> None:
     assert failed == list(range(failed[0], failed[-1] + 1))
     assert 29 <= failed[-1] <= 34
     assert said[failed[0]].sentence.startswith("association of a and b 0.0")
-    assert [v.outcome for v in said[:5]] == [Outcome.HOLD] * 5
+    assert [v.outcome for v in said[:14]] == [Outcome.HOLD] * 14
+
+
+def test_a_weekend_that_is_another_is_no_alarm_whatever_day_it_began() -> None:
+    for began in range(7):
+        weekend = {i: 0.2 for i in range(90) if (i + began) % 7 in (5, 6)}
+        assert not [v for v in play(90, weekend, seed=began) if v.outcome is Outcome.FAIL]
+
+
+def test_what_was_found_and_cannot_be_measured_is_no_pass() -> None:
+    broken = ShiftState(Level(20.0, 0.5, 0.01), Level(20.0, 0.5, 0.01), alarmed=True, fault=-0.4)
+    held = {
+        "a and b": broken,
+        "c and d": ShiftState(Level(20.0, 0.5, 0.01), Level(20.0, 0.5, 0.01)),
+    }
+    readings = (PairReading("c", "d", 0.5, 0.022),)
+    verdict, after = judge_dependence(DependenceFacts(0.0, 2_000, readings, held), POLICY, 0.0)
+    assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "DRI-222")
+    assert after["a and b"].alarmed
 
 
 def test_too_few_rows_are_no_block() -> None:

@@ -11,7 +11,7 @@ from usecases.harness import CARRIERS, FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import only
 
 from windvane.ports.control_store import WindowVerdict
-from windvane.ports.event_log import LogEntry
+from windvane.ports.event_log import LogEntry, LogTooSlow
 from windvane.usecases.actions import About
 from windvane.usecases.monitors.dependence import LOOKS, Dependence
 from windvane.usecases.read_model_file import read_model_file
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationW
 
 TEXT = FILE.replace("drift_over: 20m", f"drift_over: {LOOKS}m")  # a block is a window
 ROWS = 1_000
-LEARNED = 16
+LEARNED = 18
 
 
 @pytest.fixture
@@ -86,6 +86,26 @@ def test_blocks_of_few_rows_are_judged_together(watched: Harness) -> None:
     found = looks(watched)
     assert [v.code for v in found] == ["DRI-221"] * len(found)
     assert [v.detail["rows"] for v in found][:3] == [150, 300, 450]
+
+
+def test_a_log_that_is_too_slow_is_asked_again_with_the_next_look(
+    watched: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def slow(*given: Any, **named: Any) -> Any:
+        asked.append(given[3])
+        raise LogTooSlow("the log did not answer")
+
+    monkeypatch.setattr(watched.log, "rows", slow)
+    hours = TEXT.replace(f"drift_over: {LOOKS}m", f"drift_over: {LOOKS * 5}m")
+    watched.clock.at += 1
+    watched.apply(hours)
+    for i in range(16):
+        watched.traffic(i)
+        watched.judge()
+    assert len(asked) == 3, "once a block of five windows"
+    assert {v.code for v in looks(watched)} == {"LOG-103"}
 
 
 def test_what_is_accepted_is_learned_anew(watched: Harness) -> None:

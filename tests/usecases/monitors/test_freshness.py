@@ -8,8 +8,12 @@ import pytest
 from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import CELSIUS, only, outcomes, play, verdicts
 
+from windvane.core.alerting import Cause, Finding
+from windvane.core.verdict import Outcome, RateState, Verdict
 from windvane.ports.judging import MonitorState
-from windvane.usecases.monitors import watch_policy
+from windvane.usecases.actions import About
+from windvane.usecases.monitors import Judged, watch_policy
+from windvane.usecases.monitors.freshness import TENANT_STALE, one_finding_a_tenant
 from windvane.usecases.read_model_file import ModelFile, read_model_file
 from windvane.usecases.read_objectives import read_objectives
 from windvane.usecases.replay_decision import replay_decision
@@ -69,6 +73,33 @@ def test_what_one_tenant_sends_too_late_is_that_tenants(declared: Harness) -> No
     play(declared, [FRESH] * 10, first=9)
     assert causes(declared) == []
     assert declared.live.stand_ins == {}
+
+
+def test_times_that_are_all_gone_are_told_of_who_had_them(declared: Harness) -> None:
+    gone: dict[str, Any] = {"ages": {"AA": [600.0], "UA": [None]}}
+    play(declared, [FRESH] * 5 + [gone] * 4)
+    assert causes(declared) == ["tenant_stale_source:UA"]
+    declared.act("accept", About.INCIDENT, incident=only(declared, "tenant_stale_source:UA").id)
+    assert declared.live.stand_ins == {}
+    play(declared, [gone] * 10, first=9)
+    assert causes(declared) == [], "it never had any, as far as is known now"
+
+
+def test_who_never_had_times_is_no_fault(declared: Harness) -> None:
+    play(declared, [{"ages": {"AA": [600.0], "UA": [None]}}] * 12)
+    assert declared.incidents() == []
+
+
+def test_a_view_that_says_nothing_ends_no_tenants_incident(declared: Harness) -> None:
+    held = {"plan\tUA": RateState(alarmed=True), "weather\tUA": RateState(alarmed=True)}
+    cause = Cause(TENANT_STALE, "UA")
+    ended = Finding("freshness", cause, False, 0.0, "weather is back", (), ("weather",))
+    verdict = Verdict(Outcome.PASS, "FRE-200", "")
+    judged = [Judged("weather\tUA", None, None, verdict, (ended,), {"weather\tUA": RateState()})]
+    (one,) = one_finding_a_tenant(judged, held)
+    assert one.findings == ()
+    (alone,) = one_finding_a_tenant(judged, {"weather\tUA": RateState(alarmed=True)})
+    assert alone.findings == (ended,)
 
 
 def test_a_few_late_rows_are_allowed(declared: Harness) -> None:

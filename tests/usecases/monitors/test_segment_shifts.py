@@ -124,3 +124,12 @@ def test_a_segment_that_is_no_more_declared_is_forgotten(healthy: Installation) 
     healthy.harness.apply(FILE)
     healthy.play(1)
     assert not [s for s in healthy.harness.carried("sudden_shift") if s.startswith("segment/")]
+
+
+def test_an_incident_of_a_segment_ends_when_it_is_no_more_declared(healthy: Installation) -> None:
+    healthy.play(4, without_temp("mq"))
+    assert healthy.open_causes() == ["segment_feed:carrier=mq"]
+    healthy.harness.clock.at += 1
+    healthy.harness.apply(FILE)
+    healthy.play(2)
+    assert healthy.open_causes() == []

@@ -12,6 +12,8 @@ from windvane.core.statistics import share_bounds
 ALPHA = 0.025
 """On each side: the bounds are those of a 95% interval."""
 _LEAST_RISE = 0.01
+_CLUSTER = 3
+_LARGE = 0.2
 _MOST_TENANTS = 100
 _MOST_SAID = 3
 
@@ -69,6 +71,10 @@ class Share:
         independent."""
         return share_bounds(self.part, self.of, ALPHA)
 
+    def clustered(self, alpha: float) -> tuple[float, float]:
+        """The interval where three rows are one."""
+        return share_bounds(round(self.part / _CLUSTER), -(-self.of // _CLUSTER), alpha)
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -86,13 +92,18 @@ def find_hits(
     harms: Collection[Harm],
 ) -> list[Hit]:
     """Of every tenant each share that is above its own usual by a point and by what is left to
-    chance (`Share.bounds`), most rows first. Where the usual is not known it is taken for 0."""
+    chance, most rows first: whose bounds lie apart, each at 1% over all that is compared, with
+    three rows counted as one, as some come from one client. Where the usual is not known, it is so
+    where more than a fifth of the rows are."""
     found: list[Hit] = []
+    alpha = ALPHA / 5.0 / max(1, len(now) * len(harms))
     for tenant, counts in now.items():
         for harm in harms:
             one, before = counts.share(harm), usual.get(tenant, TenantCounts()).share(harm)
-            least = before.value or 0.0
-            if one.value is None or one.value < least + _LEAST_RISE or one.bounds[0] <= least:
+            if one.value is None or one.value < (before.value or 0.0) + _LEAST_RISE:
+                continue
+            most = _LARGE if before.value is None else before.clustered(alpha)[1]
+            if one.clustered(alpha)[0] <= most:
                 continue
             found.append(Hit(tenant, harm, one, before))
     return sorted(found, key=lambda hit: (-hit.now.part, hit.tenant, hit.harm))

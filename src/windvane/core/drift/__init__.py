@@ -10,6 +10,7 @@ from windvane.core.drift.baseline import (
 )
 from windvane.core.drift.budget import alarm_threshold
 from windvane.core.drift.cell import (
+    NO_VALUE,
     Cell,
     Look,
     begin_past,
@@ -76,6 +77,7 @@ from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, is_due, wat
 
 __all__ = [
     "LEAST_SHARE",
+    "NO_VALUE",
     "PAST_LOOKS",
     "Alarm",
     "AxisIndex",

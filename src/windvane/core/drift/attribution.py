@@ -12,6 +12,7 @@ from windvane.core.drift.axes import AxisIndex, axis_index
 from windvane.core.drift.cell import Cell
 from windvane.core.drift.deviation import (
     VALUE_MEASURES,
+    Deviations,
     Measure,
     Reference,
     effects,
@@ -25,6 +26,7 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _LEAST_ROWS = 8
 _FAR = 4.0  # deviations of a healthy window
+_APART = 2.5  # of all that is left, which is to be as usual for the others to be blamed
 _MOST_PARTS = 0.5  # of those that can be told: more of them are everyone
 
 
@@ -90,7 +92,7 @@ def _is_off(
     left = np.nan_to_num(found.value - usual)
     z = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
     sizes = effects(left, variance, found.units)
-    return _far_and_large(layout, z, sizes, streams, policy, 0.5)
+    return _far_and_large(layout, z, sizes, streams, policy, _FAR, 0.5)
 
 
 def _rest_is_off(
@@ -103,9 +105,29 @@ def _rest_is_off(
         index, [(index.sum(p.counts.astype(np.float64)), p.reference) for p in rest]
     )
     found = measure_deviations(counts, mixed)
-    z = np.nan_to_num(np.abs(found.value) / np.sqrt(np.maximum(found.chance, 1e-300)))
-    sizes = effects(np.nan_to_num(found.value), found.chance, found.units)
-    return _far_and_large(layout, z, sizes, streams, policy, 1.0)
+    usual, variance = _as_usual(index, rest, found, policy.enough)
+    left = np.nan_to_num(found.value - usual)
+    z = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
+    sizes = effects(left, variance, found.units)
+    return _far_and_large(layout, z, sizes, streams, policy, _APART, 1.0)
+
+
+def _as_usual(
+    index: AxisIndex, parts: Sequence[Part], found: Deviations, enough: int
+) -> tuple[Floats, Floats]:
+    """What parts together are usually off their past by, and the variance of a window's deviation
+    in healthy ones, (axes, MEASURES) each: as their rows' mean, of those of which ``enough``
+    healthy windows are known: what few show may be the change itself."""
+    rows = [index.sum(p.counts.astype(np.float64))[:, None] for p in parts]
+    total = np.maximum(np.sum(rows, axis=0), 1e-300)
+    usual, wider = np.zeros_like(found.chance), np.zeros_like(found.chance)
+    for n, part in zip(rows, parts, strict=True):
+        held = part.cell.forecast
+        known = held.seen >= enough
+        spread = np.maximum(held.lag0 / np.maximum(held.chance, 1e-300), 1.0)
+        usual += n / total * np.where(known, held.level, 0.0)
+        wider += n / total * np.where(known, spread, 1.0)
+    return usual, np.maximum(wider, 1.0) * found.chance
 
 
 def _far_and_large(
@@ -114,12 +136,13 @@ def _far_and_large(
     sizes: Floats,
     streams: Sequence[tuple[str, Kind]],
     policy: DriftPolicy,
+    far: float,
     part: float,
 ) -> bool:
-    """Whether one of the ``streams`` is far off, by at least so large a ``part`` of what is
+    """Whether one of the ``streams`` is ``far`` off, by at least so large a ``part`` of what is
     material."""
     return any(
-        z[i, m] >= _FAR and sizes[i, m] >= policy.material[_as(kind, m)] * part
+        z[i, m] >= far and sizes[i, m] >= policy.material[_as(kind, m)] * part
         for feature, kind in streams
         for i in (layout.names.index(feature),)
         for m in _places(kind)

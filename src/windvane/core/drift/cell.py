@@ -57,8 +57,9 @@ _NEAR_NORMAL = 30.0  # degrees of freedom: what is measured is a mean of some te
 _BEYOND = 1.2  # times the largest healthy residual
 _MOVED = 0.25  # of the largest effect
 _USUAL = 2.0  # deviations that few healthy windows exceed
+NO_VALUE = "no value"
 _WORDS = {
-    Total.NULL: "no value",
+    Total.NULL: NO_VALUE,
     Total.UNSEEN: "values hardly ever seen",
     Total.CONSTANT: "one value",
 }

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.verdict import (
-    LEAST_BLOCKS,
     DetectorStep,
     Outcome,
     ShiftState,
@@ -109,10 +108,12 @@ class DependenceFacts:
 @dataclass(frozen=True, slots=True)
 class DependencePolicy:
     """``alarm_at`` is the detectors' threshold, ``close_at`` that of the evidence by which an alarm
-    ends, ``material`` the least change of an association that matters."""
+    ends, ``material`` the least change of an association that matters. A pair is judged once
+    ``least_blocks`` are known: two weeks of days, so that a weekend is no change."""
 
     alarm_at: float
     least_rows: int
+    least_blocks: int = 14
     material: float = 0.15
     close_at: float = 50.0
     revision: int = 1
@@ -122,8 +123,9 @@ def judge_dependence(
     facts: DependenceFacts, policy: DependencePolicy, now: float
 ) -> tuple[Verdict, Mapping[str, ShiftState]]:
     """The verdict on a block, and the detectors after it. FAIL names the pair that changed most;
-    HOLD where rows or earlier blocks are too few, and where a pair is further from its level than
-    healthy blocks are without the evidence for an alarm."""
+    HOLD where rows or earlier blocks are too few, where a pair is further from its level than
+    healthy blocks are without the evidence for an alarm, and where one that was found could not be
+    measured."""
     del now
     if facts.rows < policy.least_rows:
         sentence = f"{facts.rows:,} sampled rows"
@@ -139,8 +141,14 @@ def judge_dependence(
         log_e = float(np.logaddexp(log_rise(t, freedom), log_rise(-t, freedom))) - math.log(2.0)
         matters = abs(apart) >= policy.material
         step = DetectorStep(r.value, log_e, deviation, matters, facts.block, False)
-        after[r.pair] = advance(state, step, policy.alarm_at, policy.close_at)
-        if state.known:
+        known = state.alarmed or state.level.blocks >= policy.least_blocks
+        held = advance(state, step, policy.alarm_at, policy.close_at) if known else ShiftState()
+        if not held.alarmed:
+            # Each new block is compared with all before it, or they would share one bad level.
+            learned = state.learned.with_block(r.value)
+            held = replace(held, level=learned, learned=learned)
+        after[r.pair] = held
+        if known:
             far[r.pair] = abs(apart) if matters and abs(t) > _UNUSUAL else 0.0
     of = {r.pair: r for r in facts.readings}
     alarmed = [pair for pair, state in after.items() if state.alarmed and pair in of]
@@ -148,11 +156,15 @@ def judge_dependence(
         worst = max(alarmed, key=lambda pair: abs(after[pair].fault))
         sides = describe_pair(of[worst], facts.before[worst])
         return Verdict(Outcome.FAIL, "DRI-223", f"{sides}, n={facts.rows:,} rows"), after
+    unseen = sorted(pair for pair, state in after.items() if state.alarmed)
+    if unseen:
+        sentence = f"{unseen[0]}: one of them hardly varies, so that what was found cannot be seen"
+        return Verdict(Outcome.HOLD, "DRI-222", sentence, "rows in which both vary"), after
     unknown = [pair for pair in of if pair not in far]
     if not of or len(unknown) == len(of):
         known = max((s.level.blocks for s in facts.before.values()), default=0.0)
         sentence = f"{len(of)} pairs, {known:.0f} earlier blocks"
-        missing = f"{max(1, math.ceil(LEAST_BLOCKS - known))} more blocks"
+        missing = f"{max(1, math.ceil(policy.least_blocks - known))} more blocks"
         return Verdict(Outcome.HOLD, "DRI-221", sentence, missing), after
     worst = max(far, key=lambda pair: far[pair])
     if far[worst] > 0.0:

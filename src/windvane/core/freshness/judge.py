@@ -31,7 +31,7 @@ class FreshnessPolicy:
 class FreshnessFacts:
     """One window of one source: rows that are ``stale`` (older than allowed), of the ``future``,
     ``fresh``, and of ``unknown`` age; the median and the oldest age (s), None where no age is
-    known; and the detector before it."""
+    known; and the detector before it. ``lost``: there were times of observation before."""
 
     subject: str
     window: float
@@ -42,15 +42,23 @@ class FreshnessFacts:
     median_s: float | None
     oldest_s: float | None
     before: RateState
+    lost: bool = False
 
     @classmethod
     def of(
-        cls, subject: str, window: float, ages: AgeHistogram, within_s: float, before: RateState
+        cls,
+        subject: str,
+        window: float,
+        ages: AgeHistogram,
+        within_s: float,
+        before: RateState,
+        *,
+        lost: bool = False,
     ) -> FreshnessFacts:
         stale, future = ages.older_than(within_s), ages.future
         return cls(
             subject, window, stale, future, ages.known - stale - future, ages.unknown,
-            ages.quantile(0.5), ages.quantile(1.0), before,
+            ages.quantile(0.5), ages.quantile(1.0), before, lost and not ages.known,
         )  # fmt: skip
 
 
@@ -59,8 +67,9 @@ def judge_freshness(
 ) -> tuple[Verdict, RateState]:
     """The verdict and the detector after the window: `judge_rate` of the share of rows that are
     not fresh. A row that was observed in the future is none of the fresh: how old it is, nobody
-    can tell. Rows without a time of observation say nothing for or against."""
-    bad = facts.stale + facts.future
+    can tell. Rows without a time of observation say nothing for or against, unless none has
+    one any more."""
+    bad = facts.unknown if facts.lost else facts.stale + facts.future
     rate = RateFacts(facts.subject, facts.window, bad, facts.fresh, facts.before)
     what = RatePolicy(policy.allowed, policy.alarm_at, policy.code, "not fresh")
     verdict, after = judge_rate(rate, what, now)

@@ -37,8 +37,8 @@ class CannotAccept(ActionRefused):
 
     code: ClassVar[str] = "INC-104"
     hint = (
-        "what can be accepted is a change of inputs, answers, fallbacks, labels or the truth; "
-        "others are closed by `windvane close`"
+        "what can be accepted is a change of inputs, of how fresh they are, of answers, fallbacks, "
+        "labels or the truth; others are closed by `windvane close`"
     )
 
 

@@ -94,6 +94,10 @@ class Monitor(ABC):
     closable: ClassVar[bool] = True
     acceptable: ClassVar[bool] = False
 
+    def is_wanted(self, file: ModelFile) -> bool:
+        """Whether a model's file asks for it at all."""
+        return self.name not in file.watch.off
+
     @abstractmethod
     def streams(self, file: ModelFile, tenants: int) -> int:
         """How many streams it watches of a model: each may raise a false alarm."""

@@ -23,8 +23,8 @@ from windvane.core.drift import (
 )
 from windvane.core.signature import FeatureType
 from windvane.core.sketch import NumericAxis
-from windvane.core.verdict import ShiftState
-from windvane.ports.event_log import EventLog
+from windvane.core.verdict import Outcome, ShiftState, Verdict
+from windvane.ports.event_log import EventLog, LogTooSlow
 from windvane.usecases.closed_window import ClosedWindow, StateRows
 from windvane.usecases.gather_evidence import sample_requests
 from windvane.usecases.monitors.base import (
@@ -51,18 +51,20 @@ DEPENDENCE = CauseKind(
         "new_tenant": Join.SAME_ONSET,
     },
 )
-LOOKS = 28
-"""In one ``drift_over``: of its default, every six hours."""
+LOOKS = 7
+"""In one ``drift_over``: of its default, every day."""
 MOST_PAIRS = 32
 _MOST_OF_ONE = 2  # pairs that a feature is in
 _MOST_FEATURES = 60
-_LEAST_ASSOCIATION = 0.1
+_LEAST_ASSOCIATION = 0.25  # what is less could fall to nothing and not be told
+_LEAST_DISTINCT = 40
 _PIECES, _ROWS_A_PIECE = 20, 100
 _LEAST_ROWS = 400
-_WITHIN_S = 10.0
+_WITHIN_S = 2.0  # of a piece
 _NAMED = 3
 _FITTING = (FeatureType.NUMBER, FeatureType.INTEGER, FeatureType.BOOLEAN, FeatureType.CATEGORY)
 Groups = Mapping[str, NDArray[np.int64]]
+Values = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +114,20 @@ class Dependence(Monitor):
         if until <= max(start, held.asked) or len(_features(window.file)) < 2:
             return []
         start = max(start, until - LOOKS * block_s)
-        groups = _sample(window, log, start, until)
-        found = len(next(iter(groups.values()), ()))
+        try:
+            values = _sample(window, log, start, until)
+        except LogTooSlow as error:
+            return [_too_slow(window, replace(held, asked=until), error)]
+        groups = _groups(window, values)
+        found = len(next(iter(values.values()), ()))
         policy = DependencePolicy(window.policy.slow_alarm_at * LOOKS, _LEAST_ROWS)
         pairs = held.pairs
         if not pairs and found >= policy.least_rows:
-            pairs = choose_pairs(window.file, groups)
-        facts = DependenceFacts(start, found, _readings(pairs, groups), held.kinds)
+            pairs = choose_pairs(window.file, groups, values)
+        readings = _readings(pairs, groups, values)
+        facts = DependenceFacts(start, found, readings, held.kinds)
         verdict, after = judge_dependence(facts, policy, window.end)
-        enough = found >= policy.least_rows
+        enough = found >= policy.least_rows and bool(readings or not pairs)
         row = replace(held, pairs=pairs, kinds=after, next=until if enough else start, asked=until)
         row, findings = self._findings(window, facts, row)
         return [
@@ -177,13 +184,24 @@ class Dependence(Monitor):
         return {NO_SUBJECT: replace(row, pairs=(), kinds={}, since=None)}
 
 
+def _fitting(file: ModelFile) -> list[str]:
+    return [spec.name for spec in file.schema if spec.type in _FITTING]
+
+
 def _features(file: ModelFile) -> list[str]:
-    return [spec.name for spec in file.schema if spec.type in _FITTING][:_MOST_FEATURES]
+    return _fitting(file)[:_MOST_FEATURES]
 
 
-def _sample(window: ClosedWindow, log: EventLog, start: float, end: float) -> Groups:
-    """The first rows of each of some equal pieces of the time [start, end) (s), as groups by
-    feature (rows,)."""
+def _too_slow(window: ClosedWindow, row: PairsRow, error: LogTooSlow) -> Judged:
+    """It is asked again with the next look, and not in each window."""
+    facts = DependenceFacts(row.next, 0, (), row.kinds)
+    policy = DependencePolicy(window.policy.slow_alarm_at * LOOKS, _LEAST_ROWS)
+    verdict = Verdict(Outcome.ERROR, error.code, error.message)
+    return Judged(NO_SUBJECT, facts, policy, verdict, states={NO_SUBJECT: row})
+
+
+def _sample(window: ClosedWindow, log: EventLog, start: float, end: float) -> Values:
+    """The first rows of each of some equal pieces of the time [start, end) (s), by feature."""
     names = _features(window.file)
     values: dict[str, list[Any]] = {name: [] for name in names}
     piece_s = (end - start) / _PIECES
@@ -196,6 +214,11 @@ def _sample(window: ClosedWindow, log: EventLog, start: float, end: float) -> Gr
         for _, row in found:
             for name in names:
                 values[name].append(row["features"].get(name))
+    return values
+
+
+def _groups(window: ClosedWindow, values: Values) -> Groups:
+    """Each row's group (rows,) by feature; of those that have an axis."""
     layout, counts = window.layout, window.baseline.counts
     out: dict[str, NDArray[np.int64]] = {}
     for name, column in values.items():
@@ -208,15 +231,16 @@ def _sample(window: ClosedWindow, log: EventLog, start: float, end: float) -> Gr
     return out
 
 
-def choose_pairs(file: ModelFile, groups: Groups) -> tuple[tuple[str, str], ...]:
+def choose_pairs(file: ModelFile, groups: Groups, values: Values) -> tuple[tuple[str, str], ...]:
     """The pairs that go together most, those of two sources before all others, no feature in more
     than a few."""
     views = {spec.name: spec.view for spec in file.schema}
     found: list[tuple[bool, float, str, str]] = []
     for a, b in combinations(groups, 2):
         value = association(groups[a], groups[b])
-        if value is not None and value >= _LEAST_ASSOCIATION:
-            found.append((views[a] == views[b], -value, a, b))
+        known = value is not None and value >= _LEAST_ASSOCIATION
+        if known and _distinct(values, a, b) >= _LEAST_DISTINCT:
+            found.append((views[a] == views[b], -(value or 0.0), a, b))
     used: dict[str, int] = {}
     out: list[tuple[str, str]] = []
     for _, _, a, b in sorted(found):
@@ -226,16 +250,25 @@ def choose_pairs(file: ModelFile, groups: Groups) -> tuple[tuple[str, str], ...]
     return tuple(out)
 
 
-def _readings(pairs: Sequence[tuple[str, str]], groups: Groups) -> tuple[PairReading, ...]:
+def _readings(
+    pairs: Sequence[tuple[str, str]], groups: Groups, values: Values
+) -> tuple[PairReading, ...]:
     out: list[PairReading] = []
     for a, b in pairs:
         if a not in groups or b not in groups:
             continue
         value = association(groups[a], groups[b])
         if value is not None:
-            rows = int(((groups[a] >= 0) & (groups[b] >= 0)).sum())
-            out.append(PairReading(a, b, round(value, 6), round(1.0 / math.sqrt(rows), 6)))
+            # Rows of one weather report, or of one client, are one.
+            rows = _distinct(values, a, b)
+            if rows >= _LEAST_DISTINCT:
+                out.append(PairReading(a, b, round(value, 6), round(1.0 / math.sqrt(rows), 6)))
     return tuple(out)
+
+
+def _distinct(values: Values, a: str, b: str) -> int:
+    """How many pairs of values there are, each counted once."""
+    return len(set(zip(values[a], values[b], strict=True)))
 
 
 def _suspects(
@@ -268,5 +301,5 @@ def _detail(file: ModelFile, facts: DependenceFacts, row: PairsRow) -> Mapping[s
             }
             for r in facts.readings
         ],
-        "not_watched": [name for name in _features(file) if name not in watched],
+        "not_watched": [name for name in _fitting(file) if name not in watched],
     }

@@ -20,6 +20,8 @@ from windvane.usecases.closed_window import ClosedWindow, StateRows
 from windvane.usecases.derived_axes import age_name
 from windvane.usecases.gather_evidence import sample_requests
 from windvane.usecases.monitors.base import (
+    AlarmState,
+    Importance,
     Judge,
     Judged,
     Monitor,
@@ -66,7 +68,9 @@ class Freshness(Monitor):
     title = "Freshness"
     cause = STALE
     more_causes = (TENANT_STALE,)
+    importance = Importance.ALWAYS
     closable = False
+    acceptable = True
     judge = Judge(
         "freshness",
         FreshnessFacts,
@@ -89,7 +93,7 @@ class Freshness(Monitor):
             for subject, before in held.items()
             if _view_of(subject) not in declared
         ]
-        return _one_finding_a_tenant(judged, held)
+        return one_finding_a_tenant(judged, held)
 
     def _look(
         self, window: ClosedWindow, view: str, asked: Fresh, held: Mapping[str, RateState]
@@ -103,7 +107,11 @@ class Freshness(Monitor):
         def judge(tenant: str, counts: TenantCounts, before: RateState) -> Judged:
             return _judge(self.name, window, policy, view, tenant, ages, counts, before)
 
-        counts = {t: _bad_and_good(one, policy.within_s) for t, one in ages.items() if one.known}
+        counts = {
+            t: _bad_and_good(one, policy.within_s)
+            for t, one in ages.items()
+            if one.known or (one.unknown and f"{view}{_OF}{t}" in held)
+        }
         return judge_tenants(counts, held.get(view, RateState()), of_tenants, policy.allowed, judge)
 
     def evidence(
@@ -124,6 +132,12 @@ class Freshness(Monitor):
             "samples": sample_requests(samples),
             "last_good": {"version": window.live.champion, "before": finding.since},
         }
+
+    def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        """Nothing is known of it any more: what is older than declared is found again."""
+        if cause.kind.name == STALE.name:
+            return {cause.subject: None} if cause.subject in rows else {}
+        return {s: None for s in rows if _tenant_of(s, _view_of(s)) == cause.subject}
 
     def about(self, subject: str) -> str:
         view, _, tenant = subject.partition(_OF)
@@ -151,7 +165,9 @@ def _judge(
     cause = Cause(TENANT_STALE, tenant) if tenant else Cause(STALE, view)
     whose = f"{view} of tenant {tenant}" if tenant else view
     mine = [h for t, h in ages.items() if t in counts or not (tenant or h.known)]
-    facts = FreshnessFacts.of(whose, window.start, merge_ages(mine), policy.within_s, before)
+    facts = FreshnessFacts.of(
+        whose, window.start, merge_ages(mine), policy.within_s, before, lost=bool(counts)
+    )
     verdict, after = judge_freshness(facts, policy, window.end)
     one = rate_judged(
         monitor, cause, subject, facts, policy, verdict, after, (view,), worth=not tenant
@@ -165,6 +181,8 @@ def _judge(
 
 
 def _bad_and_good(ages: AgeHistogram, within_s: float) -> tuple[int, int]:
+    if not ages.known:  # it had times before
+        return ages.unknown, 0
     bad = ages.older_than(within_s) + ages.future
     return bad, ages.known - bad
 
@@ -200,10 +218,17 @@ def _forget(monitor: str, window: ClosedWindow, subject: str, before: RateState)
     return Judged(subject, facts, policy, verdict, findings, {subject: None}, shown=bool(findings))
 
 
-def _one_finding_a_tenant(judged: Sequence[Judged], held: Mapping[str, RateState]) -> list[Judged]:
+def one_finding_a_tenant(judged: Sequence[Judged], held: Mapping[str, RateState]) -> list[Judged]:
     """What a tenant sends too late of several views is one finding: it begins once a window, and
     ends with the last view."""
-    sounding: set[str] = set()
+    mine = {one.subject for one in judged}
+    # A view that came with no time in this window is not well for that.
+    sounding = {
+        tenant
+        for subject, before in held.items()
+        if before.alarmed and subject not in mine
+        and (tenant := _tenant_of(subject, _view_of(subject)))
+    }  # fmt: skip
     for one in judged:
         tenant = _tenant_of(one.subject, _view_of(one.subject))
         if tenant and alarmed_after(one, held.get(one.subject, RateState())):

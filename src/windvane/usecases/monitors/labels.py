@@ -109,6 +109,9 @@ class Labels(Monitor):
     slow = True
     acceptable = True
 
+    def is_wanted(self, file: ModelFile) -> bool:
+        return super().is_wanted(file) and bool(file.watch.outcomes)
+
     def streams(self, file: ModelFile, tenants: int) -> int:
         """Two of the model; tenants share as many, by a threshold that is so many times as high."""
         del tenants
@@ -191,7 +194,10 @@ class Labels(Monitor):
         readings = {t: _readings(one, held[t]) for t, one in counted.items()}
         policy = self._policy(window, max(1, len(counted)))
         worse = [t for t, found in readings.items() if any(is_bad(r, policy) for r in found)]
-        together = bool(row.open) or len(counted) < 2 or 2 * len(worse) > len(counted)
+        # Most may be so small that nobody sees them in the sum: then each is told by itself.
+        seen = any(is_bad(r, policy) for r in _of_all(list(counted), readings, held))
+        most = seen and 2 * len(worse) > len(counted)
+        together = bool(row.open) or len(counted) < 2 or most
         out: list[Judged] = []
         rest: list[str] = []
         kept: dict[str, Mapping[str, ShiftState]] = {}

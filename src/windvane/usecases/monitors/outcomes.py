@@ -82,6 +82,9 @@ class Outcomes(Monitor):
     judge = Judge("outcomes", OutcomeFacts, OutcomePolicy, judge_outcomes)
     slow = True
 
+    def is_wanted(self, file: ModelFile) -> bool:
+        return super().is_wanted(file) and "floor" in file.watch.outcomes
+
     def streams(self, file: ModelFile, tenants: int) -> int:
         del file, tenants
         return 4  # the floor and the holdout, of the span and of its newest block

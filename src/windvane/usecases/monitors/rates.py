@@ -80,12 +80,16 @@ def judge_tenants(
     judge: Callable[[str, TenantCounts, RateState], Judged],
 ) -> list[Judged]:
     """All together without those tenants that are bad by themselves, then each tenant: what is one
-    tenant's alone says nothing of the others, and where most are bad it is everyone's.
+    tenant's alone says nothing of the others, and where most are bad, and all together, it is
+    everyone's.
 
     ``judge`` judges a tenant (all together for `NO_SUBJECT`) by the counts that it is given.
     """
     over = [t for t, (bad, good) in counts.items() if bad > allowed * (bad + good)]
-    shared = of_all.alarmed or 2 * len(over) > len(counts)
+    bad = sum(failed for failed, _ in counts.values())
+    # Most may be so small that nobody sees them in the sum: then each is told by itself.
+    seen = bad > allowed * sum(failed + fine for failed, fine in counts.values())
+    shared = of_all.alarmed or (seen and 2 * len(over) > len(counts))
     judged: list[Judged] = []
     blamed: set[str] = set()
     for tenant, both in sorted(counts.items()):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -112,6 +112,8 @@ class SuddenShift(Monitor):
         for subject, one in seen.items():
             after = _with_lasting(window, replace(one.after, told=told.get(subject, {})))
             mine = tuple(found for to, found in findings if to == subject)
+            if one is everyone:
+                mine += tuple(_withdrawn(self.name, window, cell_rows(rows), gone))
             worth = subject == EVERYONE or bool(mine) or one.verdict.failed
             states: dict[str, AlarmState | None] = {subject: after.row()}
             if one is everyone:
@@ -253,6 +255,19 @@ class SuddenShift(Monitor):
 
     def about_cause(self, cause: Cause) -> str:
         return _named(_subject_of(cause)) or f"source {cause.subject}"
+
+
+def _withdrawn(
+    monitor: str, window: ClosedWindow, rows: Mapping[str, CellRow], gone: Collection[str]
+) -> Iterator[Finding]:
+    """What ends with segments that the file declares no more."""
+    for subject in sorted(gone):
+        segment = segment_of(subject)
+        row = rows.get(subject)
+        if segment is not None and row is not None and SEGMENT_FEED.name in row.told.values():
+            line = f"the file declares no segments of {segment.partition('=')[0]} any more"
+            cause = Cause(SEGMENT_FEED, segment)
+            yield Finding(monitor, cause, False, row.broken_since or window.start, line)
 
 
 def _with_lasting(window: ClosedWindow, after: HeldCell) -> HeldCell:

@@ -133,6 +133,9 @@ class TruthShift(Monitor):
     slow = True
     acceptable = True
 
+    def is_wanted(self, file: ModelFile) -> bool:
+        return super().is_wanted(file) and bool(file.watch.outcomes)
+
     def streams(self, file: ModelFile, tenants: int) -> int:
         """Three of the model; and tenants share as many among them, each by a threshold that is so
         many times as high."""

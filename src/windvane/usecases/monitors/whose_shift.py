@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from windvane.core.alerting import CauseGroup, CauseKind, Join, Response
-from windvane.core.drift import DriftPolicy, Kind, Part, StreamState, blame, is_mix
+from windvane.core.drift import NO_VALUE, DriftPolicy, Kind, Part, StreamState, blame, is_mix
 from windvane.core.sketch import segment_name
 from windvane.usecases.closed_window import ClosedWindow, segment_of, tenant_of
 from windvane.usecases.monitors.cells import EVERYONE, LearnedCells
@@ -61,9 +61,12 @@ def whose(
     everyone = seen[EVERYONE]
     mine = alarmed_streams(everyone, window.views, view)
     others = {s: one for s, one in seen.items() if s != EVERYONE}
-    sounding = {s for s, one in others.items() if alarmed_streams(one, window.views, view)}
-    streams = list(dict.fromkeys([*mine, *(x for s in sounding for x in alarmed_streams(
-        others[s], window.views, view))]))  # fmt: skip
+    of_parts = {s: list(_measured_as(one, window.views, view)) for s, one in others.items()}
+    # Of several changes of a source it is the whole's that is asked about, where it has one.
+    mine_now = list(_measured_as(everyone, window.views, view))
+    streams = list(dict.fromkeys(mine_now or [x for found in of_parts.values() for x in found]))
+    features = {feature for feature, _ in streams}
+    sounding = {s for s, found in of_parts.items() if features.intersection(f for f, _ in found)}
     if not streams:
         return {}
     if mine and everyone.held.told.get(view) == FEED.name:
@@ -107,6 +110,14 @@ def _of_feature(parts: Sequence[Part], feature: str) -> list[Part]:
     """The segments by one feature: together they are everyone."""
     mine = segment_name(feature, "")
     return [p for p in parts if (segment_of(p.name) or "").startswith(mine)]
+
+
+def _measured_as(one: SeenCell, views: Mapping[str, str], view: str) -> Iterator[tuple[str, Kind]]:
+    """The streams that sound, by what is measured of them: rows that have no value are told apart
+    from others by nulls alone, whatever values the others have."""
+    for feature, kind, state in alarmed_states(one, views, view):
+        gone = kind is Kind.OUTAGE and state.what == NO_VALUE
+        yield feature, Kind.NULLS if gone else kind
 
 
 def _none_told(parts: Sequence[Part], told: Collection[str]) -> bool:
