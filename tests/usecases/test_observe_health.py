@@ -62,6 +62,16 @@ def test_thin_windows_are_too_few_rows(harness: Harness) -> None:
     assert codes(harness) == ("too few rows", "HLT-104")
 
 
+def test_what_monitors_said_before_they_were_switched_off_is_no_health(harness: Harness) -> None:
+    play(harness, [QUIET] * 4)
+    assert health(harness).code == "HLT-100"
+    names = ", ".join(m.name for m in MONITORS)
+    harness.clock.at += 1
+    harness.apply(FILE.replace("  min_rows: 20\n", f"  min_rows: 20\n  off: [{names}]\n"))
+    play(harness, [NULLS] * 4, first=4)
+    assert health(harness).code != "HLT-100"
+
+
 def test_a_recorder_that_stands_still_is_noticed(harness: Harness) -> None:
     play(harness, [QUIET] * 4)
     assert health(harness, later_s=170.0).code == "HLT-100"

@@ -15,7 +15,14 @@ from usecases.test_notify_people import Desk, fail
 
 from windvane.adapters.files import WatchedFile
 from windvane.usecases.office_hours import make_office_hours, next_opening
-from windvane.usecases.read_calendar import MOST_BYTES, BadCalendar, OfficeCalendar, read_calendar
+from windvane.usecases.read_calendar import (
+    MOST_BYTES,
+    BadCalendar,
+    CalendarEvent,
+    OfficeCalendar,
+    last_of,
+    read_calendar,
+)
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONE = "".join(
@@ -217,3 +224,29 @@ def test_who_is_on_call_is_paged_first_and_stays_in_the_order(harness: Harness) 
     desk.after(601.0)
     assert desk.mail.titles == [f"[high] {MODEL}"]
     assert len(desk.second.titles) == 1
+
+
+@pytest.mark.parametrize("days", ["MO", "MO,WE,SU", "WE"])
+@pytest.mark.parametrize("interval", [1, 2, 5])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 40])
+def test_the_last_of_so_many_is_the_day_on_which_it_happens_that_often(
+    days: str, interval: int, count: int
+) -> None:
+    begins = dt.datetime(2026, 3, 4 if "WE" in days else 2, 9)
+    week = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
+    named = frozenset(week.index(day) for day in days.split(","))
+    zone = ZoneInfo("UTC")
+    event = CalendarEvent("x", begins, begins + dt.timedelta(hours=8), zone, 7 * interval, named)
+    last = last_of(event, count)
+    happened = [
+        day
+        for n in range((last - begins.date()).days + 1)
+        if event.happens(day := begins.date() + dt.timedelta(days=n))
+    ]
+    assert (len(happened), happened[-1]) == (count, last)
+
+
+def test_a_rule_that_reaches_far_is_read_at_once() -> None:
+    begins = dt.datetime(2026, 3, 2, 9)
+    event = CalendarEvent("x", begins, begins, ZoneInfo("UTC"), 1_000)
+    assert last_of(event, 1_000) > dt.date(2120, 1, 1)

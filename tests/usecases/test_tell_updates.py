@@ -82,6 +82,20 @@ def test_a_posted_one_is_on_record_and_goes_to_who_reads(desk: Desk) -> None:
     assert desk.pager.happened.count("opened") == 1, "nobody is paged"
 
 
+def test_what_the_last_one_said_is_nothing_that_was_done(desk: Desk) -> None:
+    fail(desk.harness)
+    desk.after(0.0)
+    post(desk, "we restarted the loader\nit will be fine by ten")
+    assert "loader" not in draft(desk).text
+    assert "by ten" not in draft(desk).text
+
+
+def test_one_of_too_many_lines_is_refused_and_not_cut(desk: Desk) -> None:
+    fail(desk.harness)
+    with pytest.raises(CannotUpdate, match="the update has 41 lines, 40 allowed"):
+        post(desk, "\n".join(["line"] * 41))
+
+
 def test_a_channel_that_is_down_keeps_no_other_from_hearing_it(desk: Desk) -> None:
     fail(desk.harness)
     desk.after(0.0)

@@ -58,7 +58,9 @@ def _done(tx: Tx, held: Incident) -> tuple[str, ...]:
     once."""
     since = held.opened_at if held.updated_at is None else held.updated_at
     notes = [note for note in tx.notes(held.id) if note.at >= since]
-    lines = [n.what for n in notes if not n.what.startswith(UPDATE_NOTE) and n.what != held.title]
+    # All lines of an update belong to the one decision that posted it.
+    posted = {n.decision for n in notes if n.what.startswith(UPDATE_NOTE)}
+    lines = [n.what for n in notes if n.decision not in posted and n.what != held.title]
     return tuple(dict.fromkeys(lines))
 
 

@@ -129,7 +129,8 @@ def _judge(due: DueWindow, log: EventLog, budget: WatchBudget) -> _Seen:
         # What is open is to end when it is over, whatever that costs.
         why = "" if monitor.name in due.sounding else budget.waits(monitor, file)
         if why:
-            waiting[monitor.name] = why
+            if not monitor.slow:  # of others the last look holds, and the next comes later
+                waiting[monitor.name] = why
             continue
         try:
             with budget.looking(monitor):

@@ -36,7 +36,7 @@ from windvane.ports.judging import Progress
 from windvane.usecases.advance_rollout import ROLLOUT
 from windvane.usecases.explain_runtime import is_watched, recorded_choice
 from windvane.usecases.leases import lease_of
-from windvane.usecases.monitors import MONITORS
+from windvane.usecases.monitors import MONITORS, monitor_named
 from windvane.usecases.monitors.base import moment
 from windvane.usecases.monitors.outcomes import Outcomes
 from windvane.usecases.monitors.spans import BLOCKS
@@ -216,7 +216,15 @@ def observe_health(
     """The word for one model, from what was read of it. Reads nothing."""
     if evidence.had_traffic and not traffic.before:
         traffic = replace(traffic, before=True)
+    # What a monitor said before it was switched off says nothing of now.
+    wanted = {key: v for key, v in evidence.latest.items() if _is_wanted(v.monitor, file)}
+    evidence = replace(evidence, latest=wanted)
     return judge_health(_facts(seen, evidence, file, live, incidents, traffic, now))
+
+
+def _is_wanted(monitor: str, file: ModelFile) -> bool:
+    named = monitor_named(monitor)
+    return named is None or named.is_wanted(file)
 
 
 def is_urgent(incident: Incident) -> bool:

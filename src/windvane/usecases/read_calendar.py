@@ -265,7 +265,7 @@ def _repeated(
     )
     if "COUNT" not in rule:
         return made
-    last = _last_of(made, _number(where, "COUNT", rule["COUNT"]))
+    last = last_of(made, _number(where, "COUNT", rule["COUNT"]))
     return CalendarEvent(
         made.summary, made.begins, made.ends, made.zone, every, weekdays, last
     )  # fmt: skip
@@ -284,16 +284,17 @@ def _until(where: str, rule: Mapping[str, str], event: CalendarEvent) -> dt.date
     return local.date() if local.time() >= begins else local.date() - dt.timedelta(days=1)
 
 
-def _last_of(event: CalendarEvent, count: int) -> dt.date:
+def last_of(event: CalendarEvent, count: int) -> dt.date:
     """The day of the last of so many, at most a century on."""
-    first = day = event.begins.date()
-    seen = 0
-    for n in range(_CENTURY):
-        day = first + dt.timedelta(days=n)
-        seen += event.happens(day)
-        if seen >= count:
-            break
-    return day
+    first = event.begins.date()
+    if not event.weekdays:
+        return first + dt.timedelta(days=min(event.every_days * (count - 1), _CENTURY))
+    weeks, offsets = event.every_days // 7, sorted(event.weekdays)
+    # Of the first week only the days from the first on.
+    before = sum(day < first.weekday() for day in offsets)
+    week, place = divmod(before + count - 1, len(offsets))
+    days = min(week * weeks * 7 + offsets[place] - first.weekday(), _CENTURY)
+    return first + dt.timedelta(days=days)
 
 
 def _number(where: str, name: str, text: str) -> int:

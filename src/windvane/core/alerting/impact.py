@@ -197,8 +197,8 @@ def whom_lines(impact: Mapping[str, Any]) -> list[str]:
     rest = f" and {more} more" if more > 0 else ""
     word = "tenant" if len(rows) == 1 else "tenants"
     values = list(impact.get("kinds", [])) == ["values"]
-    why = "for values changed" if values else "no share of which rose"
-    return [f"{word} {named}{rest}: all of their rows, {why}"]
+    why = ", for values changed" if values else ""
+    return [f"{word} {named}{rest}: all of their rows{why}"]
 
 
 def hit_words(hit: Hit, feature: str) -> str:

@@ -58,7 +58,10 @@ class PostUpdate(ModelAction):
 
     def act(self, tx: Tx, asked: Asked, when: Occurrence) -> Done:
         held = self._open(tx, asked)
-        text = "\n".join(asked.answer(TEXT.name).splitlines()[:_MOST_LINES])
+        text = asked.answer(TEXT.name)
+        if (lines := len(text.splitlines())) > _MOST_LINES:
+            hint = "say the rest in another update, or where it can be read"
+            raise CannotUpdate(f"the update has {lines} lines, {_MOST_LINES} allowed", hint=hint)
         number = held.updates + 1
         tx.put_incident(
             replace(

@@ -457,8 +457,9 @@ def _began(
     challenges = answers.arm == Arm.CHALLENGER.value
     size = max(state.size for _, state in sounding)
     if cause.kind.name == STUCK.name:
-        what = next((a.what for a in seen.alarms if a.opened and a.what), "")
-        title = f"{whose} gives nearly everyone one answer: {what}, since {moment(since)}"
+        known = (*(a.what for a in seen.alarms if a.opened), *(s.what for _, s in sounding))
+        what = next((f": {one}" for one in known if one), "")
+        title = f"{whose} gives nearly everyone one answer{what}, since {moment(since)}"
         # Who is answered by a challenger is few, and its gate may end it.
         severity = Severity.MEDIUM if challenges else None
     else:
