@@ -52,6 +52,11 @@ def measured_rows(
     return [one.taken(part) for one, part in zip(found, parts, strict=True) if part.any()]
 
 
+def is_of_acted_on(file: ModelFile) -> bool:
+    """Whether the metric is of the rows that are acted on, and not of all."""
+    return _acted_on(file) is not None
+
+
 def holdout_metric(
     file: ModelFile,
     measure: Measure,

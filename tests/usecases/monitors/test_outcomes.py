@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationW
 
 def log_scored(
     harness: Harness, window: int, n: int, *, right: bool | float, later_s: float = 0.0,
-    answered: str = "1", units: int = 0, contrary: float = 0.0,
+    answered: str = "1", units: int = 0, contrary: float = 0.0, silent: bool = False,
 ) -> None:  # fmt: skip
     """``n`` answers of as many units, or of ``units``, with their outcomes, which come ``later_s``:
     all right or all wrong, but of the first ``contrary`` part of the units."""
@@ -43,6 +43,8 @@ def log_scored(
                 values=[1.0, "dl", 1.0], outputs=[output], routed="1", answered=answered,
             )
         )  # fmt: skip
+        if silent:
+            continue
         events.append(
             OutcomeSeen(name, ts + i * 0.05 + later_s, MODEL, "AA", contract.id, name, 0, late)
         )
@@ -257,3 +259,24 @@ def test_outcomes_respond_as_the_file_says(harness: Harness) -> None:
         harness.judge()
     assert outcomes(harness, "outcomes") == "F"
     assert harness.queued(NOTIFY) == []
+
+
+@pytest.mark.parametrize(("unlabelled", "code"), [(20, "OUT-400"), (200, "OUT-402")])
+def test_who_is_acted_on_is_known_only_where_nearly_all_have_labels(
+    harness: Harness, unlabelled: int, code: str
+) -> None:
+    text = FILE.replace("window: 60s", "window: 600s").replace("drift_over: 20m", "drift_over: 2h")
+    acted = "outcomes: {metric: precision_at, at: 40 per hour, floor: 0.2}"
+    harness.clock.at += 1
+    harness.apply(text.replace("outcomes: {floor: 0.6}", acted))
+    for i in range(0, 140, 10):
+        if i in (10, 80):
+            log_scored(harness, i, 400, right=True)
+            log_scored(harness, i + 1, unlabelled, right=True, silent=True)
+        harness.traffic(i)
+        harness.judge()
+    with harness.store.read() as tx:
+        first = tx.verdicts(MODEL, "outcomes", 0.0, 10)[-1]
+    assert first.code == code
+    if code == "OUT-402":
+        assert first.detail["missing"].startswith("labels of 90% of the rows, 67% have one")

@@ -26,3 +26,13 @@ def test_drift_from_training_is_for_the_digest(harness: Harness) -> None:
     assert logged[0].subject == "Training drift"
     assert replay_decision(logged[0]).same
     assert not [i for i in harness.incidents() if i.kind == "training_drift"]
+
+
+def test_a_source_that_was_broken_meanwhile_is_not_passed(harness: Harness) -> None:
+    for i in range(40):
+        harness.traffic(i, nulls=1.0 if 24 <= i < 28 else 0.0)
+        harness.judge()
+    whole, spoilt = verdicts(harness, "training_drift")
+    assert (whole.outcome, whole.code) == ("pass", "DRI-200")
+    assert (spoilt.outcome, spoilt.code) == ("hold", "DRI-204")
+    assert spoilt.sentence.endswith("broken meanwhile, so not compared: weather")

@@ -37,7 +37,12 @@ from windvane.usecases.monitors.spans import (
     scored_rows,
     scored_span,
 )
-from windvane.usecases.outcome_metric import holdout_metric, measure_of, measured_rows
+from windvane.usecases.outcome_metric import (
+    holdout_metric,
+    is_of_acted_on,
+    measure_of,
+    measured_rows,
+)
 from windvane.usecases.read_model_file import ModelFile, parse_duration
 
 OUTCOMES = CauseKind(
@@ -55,6 +60,9 @@ OUTCOME_STATES = ("joined", "late", "unknown", "ambiguous", "out_of_range")
 """What may become of an outcome, as `OutcomeCounts` has them."""
 _MARGIN = 0.05
 _MARGIN_OF_LOSS = 0.25
+
+_LABELLED = 0.9
+"""The share of the rows of which those that are acted on are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +109,15 @@ class Outcomes(Monitor):
         version = window.live.champion
         try:
             every, became = scored_rows(window, log), _became_of(window, log)
+            labelled = _labelled(window, log) if is_of_acted_on(window.file) else 1.0
         except LogTooSlow as error:
             return [_too_slow(window, held, policy, error)]
         scored = measured_rows(window.file, every, began, until)
         mine = [one for one in scored if one.answered == version]
         quality = _told(measure, mine, alpha)
+        if is_of_acted_on(window.file) and labelled < _LABELLED:
+            why = f"labels of {_LABELLED:.0%} of the rows, {labelled:.0%} have one"
+            quality = replace(quality, missing=f"{why}: whom one acts on is not known of others")
         place, newest = quality_of_newest(
             measure, rows_by_span(mine, began, until, BLOCKS), alpha
         ) or (0, None)
@@ -168,6 +180,16 @@ class Outcomes(Monitor):
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         del cause
         return {NO_SUBJECT: replace(read_row(rows, OutcomesState), below_since=None)}
+
+
+def _labelled(window: ClosedWindow, log: EventLog) -> float:
+    """The share of the rows of the span that have a label. Raises LogTooSlow."""
+    began, until = scored_span(window)
+    found = log.label_delays(
+        window.model, began, until - began, 1, window.end, (), within_s=LOOK_WITHIN_S
+    )
+    rows = sum(one.rows for one in found)
+    return sum(sum(one.labelled) for one in found) / rows if rows else 1.0
 
 
 def _span_fails(facts: OutcomeFacts, policy: OutcomePolicy) -> bool:

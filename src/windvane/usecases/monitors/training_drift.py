@@ -136,6 +136,9 @@ class TrainingDrift(Monitor):
             line = f"the inputs are as in training again: {verdict.sentence}"
             since = min(a.since for a in alarms)
             findings = (Finding(self.name, cause, False, since, line),)
+        if broken and verdict.outcome is Outcome.PASS and not findings:
+            line = f"{verdict.sentence}; broken meanwhile, so not compared: {', '.join(broken)}"
+            verdict = Verdict(Outcome.HOLD, "DRI-204", line, "a span in which none is broken")
         fresh = TrainingDriftState(streams, window.end)
         detail = drift_table(facts, alarms, policy, streams)
         return [Judged(NO_SUBJECT, facts, policy, verdict, findings, {NO_SUBJECT: fresh}, detail)]
