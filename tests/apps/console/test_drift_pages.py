@@ -366,6 +366,7 @@ def test_the_api_has_pages_and_bounds(world: World) -> None:
         assert len(cells.json()) == 2
         for path, status in (
             (f"/api{MODEL}/drift?per_page=201", 422), (f"/api{MODEL}/drift/tmp", 404),
+            (f"/api{MODEL}/drift?windows=abc", 422), (f"/api{MODEL}/drift/temp?windows=-1", 422),
             ("/api/models/none/drift", 404), (f"/api{MODEL}/drift/temp?per_page=0", 422),
         ):  # fmt: skip
             answer = json.loads(await shown(world, path, status))

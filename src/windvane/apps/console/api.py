@@ -22,6 +22,7 @@ from windvane.apps.console.asking import (
     ModelsQuery,
     Number,
     PerPage,
+    Windows,
     Word,
     load_model,
     load_models,
@@ -306,7 +307,7 @@ def api_router(
     @router.get("/models/{model}/tenants", summary="A model's tenants, worst first, then busiest")
     @needs(Action.VIEW, "model")
     async def tenants(
-        response: Response, model: str, q: Word = "", windows: Word = "", page: Number = "",
+        response: Response, model: str, q: Word = "", windows: Windows = "", page: Number = "",
         per_page: PerPage = PER_PAGE_API,
     ) -> list[TenantOut]:  # fmt: skip
         found = await load_model(reads, clock, memory, model, range_of(windows))

@@ -12,11 +12,14 @@ from windvane.apps.console.memory import Memory
 from windvane.apps.console.overview import ModelsAsked, Overview, load_overview
 from windvane.apps.console.reading import ModelPage, load_model_page
 from windvane.apps.console.tables import LONGEST, PER_PAGE, IncidentsAsked, Paged
+from windvane.apps.console.views import RANGES
 from windvane.core.authorization import Principal
 from windvane.ports.clock import Clock
 
 Word = Annotated[str, Query(max_length=LONGEST)]
 Number = Annotated[str, Query(max_length=9)]
+Windows = Annotated[str, Query(pattern=f"^(|{'|'.join(map(str, RANGES))})$")]
+"""How many windows are shown: one of those that pages offer, "" for their default."""
 PER_PAGE_API = 200
 PerPage = Annotated[int, Query(ge=1, le=PER_PAGE_API)]
 

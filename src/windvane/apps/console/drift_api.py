@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from windvane.apps.console.access import GuardedRoute, needs
 from windvane.apps.console.api import ErrorOut
-from windvane.apps.console.asking import PER_PAGE_API, Number, PerPage, Word, note_paging
+from windvane.apps.console.asking import PER_PAGE_API, Number, PerPage, Windows, Word, note_paging
 from windvane.apps.console.drift_pages import DriftReader, drift_path
 from windvane.apps.console.drift_views import EffectPoint, FeatureDrift
 from windvane.apps.console.tables import paged
@@ -108,7 +108,7 @@ def drift_api_router(reader: DriftReader) -> APIRouter:
     @router.get("/models/{model}/drift", summary="Drift of each tenant's features, worst first")
     @needs(Action.VIEW, "model")
     async def drift_map(
-        response: Response, model: str, windows: Word = "", page: Number = "",
+        response: Response, model: str, windows: Windows = "", page: Number = "",
         per_page: PerPage = PER_PAGE_API,
     ) -> list[DriftCellOut]:  # fmt: skip
         found = (await reader.map(model, windows)).found
@@ -130,7 +130,7 @@ def drift_api_router(reader: DriftReader) -> APIRouter:
     )
     @needs(Action.VIEW, "model")
     async def drift_of_feature(
-        response: Response, model: str, feature: str, tenant: Word = "", windows: Word = "",
+        response: Response, model: str, feature: str, tenant: Word = "", windows: Windows = "",
         page: Number = "", per_page: PerPage = PER_PAGE_API,
     ) -> FeatureDriftOut:  # fmt: skip
         _, found = await reader.feature(model, feature, tenant, windows)
