@@ -26,7 +26,7 @@ Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 _LEAST_ROWS = 8
 _FAR = 4.0  # deviations of a healthy window
-_APART = 2.5  # of all that is left, which is to be as usual for the others to be blamed
+_APART = 3.3  # of those that are known to vary more than by chance
 _MOST_PARTS = 0.5  # of those that can be told: more of them are everyone
 
 
@@ -92,7 +92,7 @@ def _is_off(
     left = np.nan_to_num(found.value - usual)
     z = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
     sizes = effects(left, variance, found.units)
-    return _far_and_large(layout, z, sizes, streams, policy, _FAR, 0.5)
+    return _far_and_large(layout, z, sizes, streams, policy, 0.5)
 
 
 def _rest_is_off(
@@ -107,9 +107,12 @@ def _rest_is_off(
     found = measure_deviations(counts, mixed)
     usual, variance = _as_usual(index, rest, found, policy.enough)
     left = np.nan_to_num(found.value - usual)
-    z = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
+    # Far by chance, and by how much they are known to vary.
+    z = np.abs(left) / np.sqrt(np.maximum(found.chance, 1e-300))
+    as_usual = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
+    z = np.minimum(z, as_usual * (_FAR / _APART))
     sizes = effects(left, variance, found.units)
-    return _far_and_large(layout, z, sizes, streams, policy, _APART, 1.0)
+    return _far_and_large(layout, z, sizes, streams, policy, 1.0)
 
 
 def _as_usual(
@@ -136,13 +139,12 @@ def _far_and_large(
     sizes: Floats,
     streams: Sequence[tuple[str, Kind]],
     policy: DriftPolicy,
-    far: float,
     part: float,
 ) -> bool:
-    """Whether one of the ``streams`` is ``far`` off, by at least so large a ``part`` of what is
+    """Whether one of the ``streams`` is far off, by at least so large a ``part`` of what is
     material."""
     return any(
-        z[i, m] >= far and sizes[i, m] >= policy.material[_as(kind, m)] * part
+        z[i, m] >= _FAR and sizes[i, m] >= policy.material[_as(kind, m)] * part
         for feature, kind in streams
         for i in (layout.names.index(feature),)
         for m in _places(kind)
