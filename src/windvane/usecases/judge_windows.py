@@ -86,7 +86,6 @@ def judge_windows(
             tx, models, cache, recorded, complete=complete, learned=learned_from(store)
         )
     seen = [_judge(due, log, budget) for due in loaded.windows]
-    spent = {Counted(CountName.WATCHING, name): ms for name, ms in budget.take_spent().items()}
     quiet = [one for one in seen if not one.findings]
     if quiet or loaded.waiting or loaded.failed:
         named = [*(one.window.model for one in quiet), *(p.model for p in loaded.waiting)]
@@ -96,9 +95,9 @@ def judge_windows(
             _record(tx, quiet)
             _wait(tx, loaded)
             _set_aside(tx, loaded, clock.now())
-    if spent:
-        with store.begin([]) as tx:
-            tx.add_counts(spent)
+            # Of turns in which every window has findings with the next that has none.
+            spent = budget.take_spent()
+            tx.add_counts({Counted(CountName.WATCHING, name): ms for name, ms in spent.items()})
     for one in seen:
         if not one.findings:
             continue
