@@ -15,6 +15,7 @@ from windvane.ports.event_log import LogEntry, LogTooSlow
 from windvane.usecases.actions import About
 from windvane.usecases.monitors.dependence import LOOKS, Dependence
 from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.replay_decision import replay_decision
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 
@@ -77,6 +78,9 @@ def test_a_wrong_join_is_found_told_and_ends(watched: Harness) -> None:
     assert incident.since == START + WINDOW_S * LEARNED
     assert {s["feature"] for s in incident.evidence["suspects"]} == {"distance", "temp"}
     assert incident.runbook.endswith("wrong-join.md")
+    decided = [d for d in watched.decisions() if d.judge == "dependence"]
+    assert decided
+    assert all(replay_decision(d).same for d in decided)
     serve(watched, 8, first=LEARNED + 3)
     assert [i.closed_at is None for i in watched.incidents()] == [False]
 
