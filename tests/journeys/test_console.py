@@ -413,6 +413,7 @@ def test_the_openapi_document_is_valid_and_every_get_answers(console: str, told:
         "model": "flight-delay",
         "incident": told.feed_incident,
         "decision": told.canary_decision,
+        "feature": "visibility",
     }
     for path, methods in document["paths"].items():
         if path.startswith(GUARDED) or set(methods) != {"get"}:  # a stranger changes nothing
@@ -421,7 +422,8 @@ def test_the_openapi_document_is_valid_and_every_get_answers(console: str, told:
                 answer = httpx.request(method, address, json={})
                 assert answer.status_code in (401, 422), f"{method} {path}: {answer.text}"
             continue
-        asked = "?model=flight-delay" if path.startswith("/api/read/") else ""
+        takes = {given["name"] for given in methods["get"].get("parameters", [])}
+        asked = "?model=flight-delay" if "model" in takes and "{" not in path else ""
         found = get(console + path.format(**real) + asked)
         assert found.status_code == 200, f"{path}: {found.text}"
         if path == "/metrics":
@@ -430,11 +432,11 @@ def test_the_openapi_document_is_valid_and_every_get_answers(console: str, told:
         said = document["paths"][path]["get"]["responses"]["200"]["content"]
         assert found.headers["content-type"].partition(";")[0] in said
         if "{" in path:
-            lost = get(console + path.format(**{k: v[:-1] for k, v in real.items()}))
+            last = path.rpartition("{")[2].partition("}")[0].partition(":")[0]
+            lost = get(console + path.format(**real | {last: real[last][:-1]}))
             assert lost.status_code == 404
             assert set(lost.json()) == {"code", "message", "hint", "docs"}
-            wanted = next(v for k, v in real.items() if k in path.rpartition("{")[2])
-            assert lost.json()["hint"] == f"did you mean {wanted!r}?"
+            assert lost.json()["hint"] == f"did you mean {real[last]!r}?"
 
 
 def _refs(node: Any) -> set[str]:

@@ -494,9 +494,9 @@ class Windows(Protocol):
         ...
 
     def newest_verdicts(
-        self, models: Sequence[str], monitor: str, limit: int
+        self, models: Sequence[str], monitors: Sequence[str], limit: int
     ) -> list[WindowVerdict]:
-        """The ``limit`` newest of each model, newest first; ``monitor`` "" for all."""
+        """The ``limit`` newest of each of the monitors on each model, newest first."""
         ...
 
     def verdict_heads(self, models: Sequence[str], limit: int) -> list[WindowVerdict]:

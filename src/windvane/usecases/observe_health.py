@@ -152,9 +152,8 @@ def load_evidence(tx: Tx, models: Mapping[str, Deployment | None]) -> Mapping[st
     """Of each model, by what is live of it; as many queries for one as for two hundred."""
     names = list(models)
     rolling = {name for name, live in models.items() if live is not None and live.challenger}
-    rows = tx.newest_verdicts(sorted(rolling), ROLLOUT, 1)
-    for monitor in (m.name for m in MONITORS if m.slow):
-        rows += tx.newest_verdicts(names, monitor, 1)
+    rows = tx.newest_verdicts(sorted(rolling), [ROLLOUT], 1)
+    rows += tx.newest_verdicts(names, [m.name for m in MONITORS if m.slow], 1)
     rows += tx.verdict_heads(names, 50)  # after those that have their details
     latest: dict[str, dict[tuple[str, str], WindowVerdict]] = {name: {} for name in names}
     for row in sorted(rows, key=lambda r: -r.start):

@@ -236,16 +236,19 @@ def test_the_newest_verdicts_of_many_models_are_those_of_each(store: SqlControlS
     with store.begin() as tx:
         tx.add_verdicts(rows)
     with store.read() as tx:
-        for monitor in ("", "features", "refusals", "errors"):
+        for monitors in (["features"], ["refusals", "errors"], ["refusals", "features"]):
             for limit in (1, 4, 50):
-                found = tx.newest_verdicts(["seats", "delay", "other"], monitor, limit)
+                found = tx.newest_verdicts(["seats", "delay", "other"], monitors, limit)
                 for model in ("delay", "seats", "other"):
-                    of_one = tx.verdicts(model, monitor, 0.0, limit)
-                    assert [v for v in found if v.model == model] == of_one
+                    for by in monitors:
+                        of_one = tx.verdicts(model, by, 0.0, limit)
+                        assert [v for v in found if (v.model, v.monitor) == (model, by)] == of_one
+                assert {v.monitor for v in found} <= set(monitors)
                 assert [v.start for v in found] == sorted((v.start for v in found), reverse=True)
-        assert tx.newest_verdicts([], "", 50) == []
+        assert tx.newest_verdicts([], ["features"], 50) == []
+        assert tx.newest_verdicts(["seats"], [], 50) == []
         many = [f"none-{i}" for i in range(450)]
-        assert len(tx.newest_verdicts([*many, "seats"], "", 50)) == 9
+        assert len(tx.newest_verdicts([*many, "seats"], ["features", "refusals"], 50)) == 9
 
 
 def test_summaries_of_many_models_are_those_of_each(store: SqlControlStore) -> None:

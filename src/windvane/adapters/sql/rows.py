@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 T = TypeVar("T")
-_AT_ONCE = 200  # SQLite takes 500 parts of one query
+_AT_ONCE = 450  # SQLite takes 500 parts of one query
 _FETCHED = 200  # rows at one time
 _COUNTED = {"preserve_rowcount": True}  # psycopg would say -1 of an insert
 

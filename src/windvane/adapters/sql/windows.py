@@ -196,14 +196,13 @@ class WindowRows(Rows):
         return [_verdict(row) for row in self.all(found)]
 
     def newest_verdicts(
-        self, models: Sequence[str], monitor: str, limit: int
+        self, models: Sequence[str], monitors: Sequence[str], limit: int
     ) -> list[WindowVerdict]:
         c = t.window_verdicts.c
-        found = sa.select(t.window_verdicts)
-        if monitor:
-            found = found.where(c.monitor == monitor)
-        found = found.order_by(c.start.desc(), c.monitor, c.subject).limit(limit)
-        rows = self.of_each([found.where(c.model == model) for model in models])
+        found = sa.select(t.window_verdicts).order_by(c.start.desc(), c.subject).limit(limit)
+        rows = self.of_each(
+            [found.where(c.model == m, c.monitor == by) for m in models for by in monitors]
+        )
         return sorted(map(_verdict, rows), key=lambda v: (-v.start, v.model, v.monitor, v.subject))
 
     def verdict_heads(self, models: Sequence[str], limit: int) -> list[WindowVerdict]:

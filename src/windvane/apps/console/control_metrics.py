@@ -204,10 +204,10 @@ def _add_models(
             )  # fmt: skip
             _add_tenants(found, name, totals[name])
         found["model_health"][name, health.word, health.code] = 1.0
-    for verdict in tx.newest_verdicts(names, SuddenShift.name, 1):
+    for verdict in tx.newest_verdicts(names, [SuddenShift.name], 1):
         for feature, kind, size in _furthest(verdict.detail):
             found["feature_shift"][verdict.model, feature, kind] = size
-    _add_objectives(found, tx.newest_verdicts(names, Slo.name, MOST_OBJECTIVES))
+    _add_objectives(found, tx.newest_verdicts(names, [Slo.name], MOST_OBJECTIVES))
     for name in names:
         _add_slow(found, name, evidence[name].latest)
     return files.values()
