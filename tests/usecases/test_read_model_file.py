@@ -22,6 +22,7 @@ from windvane.usecases.read_model_file import (
     json_schema,
     parse_budget,
     parse_duration,
+    parse_moment,
     parse_share,
     read_model_file,
 )
@@ -352,3 +353,21 @@ def test_an_array_that_no_answer_can_hold_is_refused(shape: list[int]) -> None:
     assert "predicts.outputs.map" in raised.value.message
     body["predicts"]["outputs"]["map"] = [1024, 1024]
     read_model_file(yaml.safe_dump(body))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("2026-01-31T12:00", 1_769_860_800.0),
+        ("2026-01-31T12:00+01:00", 1_769_857_200.0),
+        ("2026-01-31", 1_769_817_600.0),
+    ],
+)
+def test_a_time_is_utc_where_it_names_no_zone(text: str, seconds: float) -> None:
+    assert parse_moment(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "", "2026-13-01", "31.1.2026"])
+def test_what_is_no_time_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_moment(text)

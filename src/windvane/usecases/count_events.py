@@ -145,13 +145,10 @@ def _segments(
     declared = [
         () if arm in NO_SAMPLE else known.models[model].segments for model, _, arm in windows
     ]
-    for at, axis in enumerate(layout.axes):
-        if layout.names.index(axis.name) != at:  # what is counted on former bins, too
-            continue
-        asked = np.array([axis.name in names for names in declared], bool)
-        if not asked.any():
-            continue
-        mine = asked[groups]
+    for feature in sorted({name for names in declared for name in names} & set(layout.names)):
+        at = layout.names.index(feature)  # of one that is counted on former bins, too, the first
+        axis = layout.axes[at]
+        mine = np.array([feature in names for names in declared], bool)[groups]
         places, names = segment_groups(axis, codes[mine, at] - layout.offsets[at])
         if not names:
             continue
@@ -159,7 +156,7 @@ def _segments(
         counts = layout.tally(codes[mine], inverse.astype(np.int64), len(found))
         for i, place in enumerate(found.tolist()):
             model, start, _ = windows[place // len(names)]
-            segment = segment_name(axis.name, names[place % len(names)])
+            segment = segment_name(feature, names[place % len(names)])
             sketch = replace(Sketch.empty(layout.id, layout.size), features=counts[i])
             yield SegmentKey(model, start, segment, recorder), sketch
 

@@ -13,7 +13,7 @@ from windvane.usecases.measure_impact import measure_incident
 from windvane.usecases.monitors import cause_kinds, monitor_named
 from windvane.usecases.monitors.base import moment
 from windvane.usecases.open_incident import cause_of
-from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.read_model_file import ModelFile, read_model_file
 
 UPDATE_NOTE = "update "
 """How notes of the timeline begin that are updates themselves."""
@@ -47,7 +47,7 @@ def write_draft(tx: Tx, incident_id: str, now: float) -> UpdateDraft:
         impact=impact,
         before=held.update_impact,
         last_at=held.updated_at,
-        outlook=_outlook(tx, held),
+        outlook=_outlook(tx, held, file),
     )
     kept = {name: impact[name] for name in _KEPT if name in impact}
     return UpdateDraft(facts.number, "\n".join(draft_update(facts, moment)), kept)
@@ -64,12 +64,11 @@ def _done(tx: Tx, held: Incident) -> tuple[str, ...]:
     return tuple(dict.fromkeys(lines))
 
 
-def _outlook(tx: Tx, held: Incident) -> tuple[str, ...]:
+def _outlook(tx: Tx, held: Incident, file: ModelFile) -> tuple[str, ...]:
     """What its monitors know of what comes next, each line once."""
     kinds = cause_kinds()
     if held.kind not in kinds:
         return ()
-    file = read_model_file(tx.model(held.model).text)
     cause = cause_of(held, kinds)
     states = tx.monitor_states([held.model])
     found: dict[str, None] = {}

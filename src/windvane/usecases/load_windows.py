@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from windvane.usecases.read_model_file import ModelFile, read_model_file
 from windvane.usecases.window_policy import WindowPolicy
 
 _log = logging.getLogger(__name__)
+K = TypeVar("K", WindowKey, SegmentKey)
 _NO_ROWS: StateRows = {}
 _MOST_LAYOUTS = 1_000
 _MOST_TRAINED = 1_000
@@ -156,12 +157,15 @@ def load_windows(
     ready = [model for models_of in spans.values() for model in models_of]
     carried = list(tx.monitor_states(ready)) if ready else []
     states = _states(carried)
-    sounding = {(state.model, state.monitor) for state in carried if state.alarmed}
+    sounding: dict[str, set[str]] = {}
+    for state in carried:
+        if state.alarmed:
+            sounding.setdefault(state.model, set()).add(state.monitor)
     windows: list[DueWindow] = []
     for (start, end), models_of in spans.items():
         found = _by_model(tx.sketches_of(models_of, start, end))
         segmented = [model for model in models_of if files[model].segments]
-        segments = tx.segments_of(segmented, start, end) if segmented else []
+        segments = _by_model(tx.segments_of(segmented, start, end) if segmented else [])
         for model in models_of:
             held = states.get(model, {})
             # Tenants that sign in by a token have no key, and are watched all the same.
@@ -172,14 +176,14 @@ def load_windows(
                 window = load_window(
                     tx, files[model], policies[model], live[model], known[model],
                     found.get(model, []), held, cache, keys, complete,
-                    [(key, sketch) for key, sketch in segments if key.model == model],
+                    segments.get(model, []),
                 )  # fmt: skip
             except Exception as error:
                 _log.exception("a window of model %s cannot be loaded", model)
                 failed[model] = f"{type(error).__name__}: {error}"
             else:
                 window = replace(window, learned=learned(model))
-                mine = frozenset(monitor for of, monitor in sounding if of == model)
+                mine = frozenset(sounding.get(model, ()))
                 windows.append(DueWindow(window, held, known[model], mine))
     return Loaded(tuple(windows), tuple(waiting), failed)
 
@@ -313,10 +317,8 @@ def _states(found: Iterable[MonitorState]) -> Mapping[str, States]:
     return out
 
 
-def _by_model(
-    found: Iterable[tuple[WindowKey, Sketch]],
-) -> Mapping[str, list[tuple[WindowKey, Sketch]]]:
-    out: dict[str, list[tuple[WindowKey, Sketch]]] = {}
+def _by_model(found: Iterable[tuple[K, Sketch]]) -> Mapping[str, list[tuple[K, Sketch]]]:
+    out: dict[str, list[tuple[K, Sketch]]] = {}
     for key, sketch in found:
         out.setdefault(key.model, []).append((key, sketch))
     return out

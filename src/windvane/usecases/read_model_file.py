@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 import re
 from collections.abc import Mapping
@@ -367,6 +368,16 @@ def as_label(given: str | int | bool) -> str:
     if isinstance(given, bool):
         return "true" if given else "false"
     return str(given)
+
+
+def parse_moment(text: str) -> float:
+    """Seconds since the epoch of `2026-01-31T12:00`, UTC where it names no zone. Raises
+    ValueError."""
+    given = dt.datetime.fromisoformat(text)
+    try:
+        return given.replace(tzinfo=given.tzinfo or dt.UTC).timestamp()
+    except OverflowError as error:
+        raise ValueError(f"{text!r} lies beyond all times") from error
 
 
 def parse_duration(text: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Annotated
 
 import msgspec
@@ -15,6 +14,7 @@ from windvane.apps.cli.output import out, print_json
 from windvane.apps.cli.show import moment
 from windvane.apps.cli.wiring import Column
 from windvane.ports.control_store import Silence
+from windvane.usecases.read_model_file import parse_moment
 
 maintenance_app = typer.Typer(
     no_args_is_help=True,
@@ -114,8 +114,7 @@ def _moment(text: str, wall: float) -> float:
     if text == "now":
         return wall
     try:
-        given = dt.datetime.fromisoformat(text)
-        return (given if given.tzinfo else given.replace(tzinfo=dt.UTC)).timestamp()
-    except (ValueError, OverflowError):
+        return parse_moment(text)
+    except ValueError:
         message = f"--from is {text[:40]!r}, a time such as 2026-12-01T22:00 or `now` is needed"
         raise typer.BadParameter(message) from None

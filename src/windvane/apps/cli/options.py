@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import getpass
 import os
 import re
@@ -11,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from windvane.usecases.read_model_file import parse_duration
+from windvane.usecases.read_model_file import parse_duration, parse_moment
 
 Home = Annotated[
     Path | None,
@@ -70,10 +69,9 @@ def moment_before(text: str, option: str, now: float) -> float:
         return now - parse_duration(text)
     except ValueError as error:
         try:
-            given = dt.datetime.fromisoformat(text)
+            return parse_moment(text)
         except ValueError:
             raise typer.BadParameter(f"{option}: {error}, nor a time") from error
-    return given.replace(tzinfo=given.tzinfo or dt.UTC).timestamp()
 
 
 def rate(text: str) -> tuple[int, float]:

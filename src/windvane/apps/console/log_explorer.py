@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,7 +20,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore
 from windvane.ports.event_log import EventLog, LogKind, RowFilter
 from windvane.usecases.explore_log import MOST_ROWS, LogPage, LogQuestion, explore_log
-from windvane.usecases.read_model_file import ModelFile
+from windvane.usecases.read_model_file import ModelFile, parse_moment
 
 PER_PAGE = 50
 KINDS: tuple[LogKind, ...] = get_args(LogKind)
@@ -109,10 +108,9 @@ def _time(name: str, text: str, otherwise: float) -> float:
         at = float(text)
     except ValueError:
         try:
-            given = dt.datetime.fromisoformat(text)
+            at = parse_moment(text)
         except ValueError as error:
             raise BadLogQuery(f"{name} is no time: {text!r}") from error
-        at = (given if given.tzinfo else given.replace(tzinfo=dt.UTC)).timestamp()
     if not 0.0 <= at <= _LATEST:
         raise BadLogQuery(f"{name} lies outside of the years 1970 to 2100: {text!r}")
     return at

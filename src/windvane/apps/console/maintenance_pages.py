@@ -42,6 +42,7 @@ from windvane.usecases.plan_maintenance import (
     plan_maintenance,
     scope_of,
 )
+from windvane.usecases.read_model_file import parse_moment
 
 MAINTENANCE = "/maintenance"
 
@@ -238,9 +239,8 @@ def _moment_of(text: str, wall: float) -> float:
     if not text:
         return wall
     try:
-        given = dt.datetime.fromisoformat(text)
-        return (given if given.tzinfo else given.replace(tzinfo=dt.UTC)).timestamp()
-    except (ValueError, OverflowError):
+        return parse_moment(text)
+    except ValueError:
         hint = "a time in UTC such as 2026-12-01T22:00"
         raise BadMaintenance(f"from is {text!r}, which is no time", hint=hint) from None
 

@@ -85,10 +85,7 @@ def _is_off(
     layout: Layout, part: Part, streams: Sequence[tuple[str, Kind]], policy: DriftPolicy
 ) -> bool:
     found = measure_deviations(part.counts, part.reference)
-    held = part.cell.forecast
-    usual = np.where(held.seen > 0, held.level, 0.0)
-    known = held.lag0 / np.maximum(held.chance, 1e-300)
-    variance = np.maximum(known, 1.0) * found.chance
+    usual, variance = _as_usual(axis_index(layout), [part], found, 1)
     left = np.nan_to_num(found.value - usual)
     z = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
     sizes = effects(left, variance, found.units)

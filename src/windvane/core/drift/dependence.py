@@ -20,6 +20,7 @@ from windvane.core.verdict import (
     ShiftState,
     Verdict,
     advance,
+    log_either,
     log_rise,
 )
 
@@ -135,11 +136,11 @@ def judge_dependence(
     far: dict[str, float] = {}
     for r in facts.readings:
         state = facts.before.get(r.pair, ShiftState())
-        apart, deviation = _distance(r, state)
-        t = apart / deviation if deviation > 0.0 else 0.0
-        freedom = state.level.spread()[2]
-        log_e = float(np.logaddexp(log_rise(t, freedom), log_rise(-t, freedom))) - math.log(2.0)
+        t, freedom = state.level.distance(r.value, r.error)
+        log_e = log_either(log_rise(t, freedom), log_rise(-t, freedom))
+        apart = r.value - state.level.mean
         matters = abs(apart) >= policy.material
+        deviation = state.level.deviation(r.error)
         step = DetectorStep(r.value, log_e, deviation, matters, facts.block, False)
         known = state.alarmed or state.level.blocks >= policy.least_blocks
         held = advance(state, step, policy.alarm_at, policy.close_at) if known else ShiftState()
@@ -181,11 +182,3 @@ def describe_pair(reading: PairReading, state: ShiftState) -> str:
     reach = 2.0 * math.sqrt(state.level.spread()[0])
     usual = f"{max(state.level.mean - reach, 0.0):.2f} to {min(state.level.mean + reach, 1.0):.2f}"
     return f"association of {reading.pair} {reading.value:.2f}, usually {usual}"
-
-
-def _distance(reading: PairReading, state: ShiftState) -> tuple[float, float]:
-    """How far a block is from its level, and the standard deviation of that in healthy ones: by
-    earlier ones, and at least by its own rows."""
-    variance, of_mean, _ = state.level.spread()
-    deviation = math.sqrt(max(variance, reading.error**2) + of_mean)
-    return reading.value - state.level.mean, deviation

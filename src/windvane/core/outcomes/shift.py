@@ -24,6 +24,7 @@ from windvane.core.verdict import (
     ShiftState,
     Verdict,
     advance,
+    log_either,
     log_rise,
 )
 
@@ -153,7 +154,7 @@ def log_evidence(state: ShiftState, reading: Reading) -> tuple[float, float]:
     by earlier blocks and by units. Source of the first: Student's t of a new value against earlier
     ones, whose p-values are independent from block to block (recursive residuals, Brown, Durbin &
     Evans, Journal of the Royal Statistical Society B 37, 1975), made an e-value."""
-    t, freedom = _distance(state.level, reading)
+    t, freedom = state.level.distance(reading.value, reading.error)
     up, down = log_rise(t, freedom), log_rise(-t, freedom)
     return min(up, max(reading.log_up, -30.0)), min(down, max(reading.log_down, -30.0))
 
@@ -174,19 +175,7 @@ def bets(
 
 def strength(state: ShiftState, reading: Reading) -> float:
     """How many standard deviations of its block the value is away from its level."""
-    return _distance(state.level, reading)[0] if state.known else 0.0
-
-
-def _distance(level: Level, reading: Reading) -> tuple[float, float]:
-    apart = reading.value - level.mean
-    deviation = _deviation(level, reading)
-    return (apart / deviation if deviation > 0.0 else 0.0), level.spread()[2]
-
-
-def _deviation(level: Level, reading: Reading) -> float:
-    """Of a new block about its level: by earlier ones, and at least by its own units."""
-    variance, of_mean, _ = level.spread()
-    return math.sqrt(max(variance, reading.error**2) + of_mean)
+    return state.level.distance(reading.value, reading.error)[0] if state.known else 0.0
 
 
 def _after(
@@ -194,9 +183,9 @@ def _after(
 ) -> ShiftState:
     up, down = log_evidence(state, reading)
     # The mean of both is evidence of either; a loss that fell is no fault.
-    log_e = up if reading.kind is Shift.LOSS else float(np.logaddexp(up, down)) - math.log(2.0)
+    log_e = up if reading.kind is Shift.LOSS else log_either(up, down)
     step = DetectorStep(
-        reading.value, log_e, _deviation(state.level, reading),
+        reading.value, log_e, state.level.deviation(reading.error),
         _matters(reading, policy, reading.value - state.level.mean), block, covered,
     )  # fmt: skip
     return advance(state, step, policy.alarm_at, policy.close_at)
@@ -206,7 +195,7 @@ def _is_unusual(state: ShiftState, reading: Reading, policy: ShiftPolicy) -> boo
     """Whether it is worse than healthy blocks are, by what matters; a loss that fell is not."""
     apart = reading.value - state.level.mean
     worse = apart if reading.kind is Shift.LOSS else abs(apart)
-    beyond = worse > UNUSUAL * _deviation(state.level, reading)
+    beyond = worse > UNUSUAL * state.level.deviation(reading.error)
     return beyond and _matters(reading, policy, apart)
 
 

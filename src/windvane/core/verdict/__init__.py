@@ -17,6 +17,7 @@ from windvane.core.verdict.levels import (
     Level,
     ShiftState,
     advance,
+    log_either,
     log_rise,
 )
 from windvane.core.verdict.outcome import Outcome, Verdict, worst
@@ -41,6 +42,7 @@ __all__ = [
     "log_beta_evidence",
     "log_chance_to_e",
     "log_conditional_evidence",
+    "log_either",
     "log_rise",
     "p_to_e",
     "shiryaev_roberts",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import scipy
 
 from windvane.core.verdict.evidence import log_chance_to_e
@@ -55,6 +56,19 @@ class Level:
         variance = self.centred / self.blocks / (1.0 - 1.0 / effective)
         return variance, variance / effective, max(effective - 1.0, 1.0)
 
+    def deviation(self, error: float) -> float:
+        """The standard deviation of a new block about it: by earlier ones, and at least by the
+        block's own ``error``."""
+        variance, of_mean, _ = self.spread()
+        return math.sqrt(max(variance, error**2) + of_mean)
+
+    def distance(self, value: float, error: float) -> tuple[float, float]:
+        """How many of its standard deviations a new block's ``value`` is away, and with how many
+        degrees of freedom they are known."""
+        deviation = self.deviation(error)
+        apart = value - self.mean
+        return (apart / deviation if deviation > 0.0 else 0.0), self.spread()[2]
+
 
 @dataclass(frozen=True, slots=True)
 class ShiftState:
@@ -79,6 +93,11 @@ class ShiftState:
     def anew(self) -> ShiftState:
         """As before any evidence: what healthy blocks showed stays the level."""
         return ShiftState(level=self.level, learned=self.level)
+
+
+def log_either(log_up: float, log_down: float) -> float:
+    """Log e-value of either, as the mean of both e-values."""
+    return float(np.logaddexp(log_up, log_down)) - math.log(2.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from windvane.core.sketch import NumericAxis
 from windvane.core.verdict import Outcome, ShiftState, Verdict
 from windvane.ports.event_log import EventLog, LogTooSlow
 from windvane.usecases.closed_window import ClosedWindow, StateRows
+from windvane.usecases.count_rows import views_of
 from windvane.usecases.gather_evidence import sample_requests
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
@@ -234,7 +235,7 @@ def _groups(window: ClosedWindow, values: Values) -> Groups:
 def choose_pairs(file: ModelFile, groups: Groups, values: Values) -> tuple[tuple[str, str], ...]:
     """The pairs that go together most, those of two sources before all others, no feature in more
     than a few."""
-    views = {spec.name: spec.view for spec in file.schema}
+    views = views_of(file.schema, groups)
     found: list[tuple[bool, float, str, str]] = []
     for a, b in combinations(groups, 2):
         value = association(groups[a], groups[b])
@@ -282,8 +283,7 @@ def _suspects(
 
 
 def _sources(file: ModelFile, worst: Sequence[PairReading]) -> set[str]:
-    views = {spec.name: spec.view for spec in file.schema}
-    return {views[name] for r in worst for name in (r.first, r.second) if name in views}
+    return set(views_of(file.schema, [n for r in worst for n in (r.first, r.second)]).values())
 
 
 def _detail(file: ModelFile, facts: DependenceFacts, row: PairsRow) -> Mapping[str, Any]:

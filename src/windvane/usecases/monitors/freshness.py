@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Response, Severity
+from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Severity
 from windvane.core.freshness import (
     AgeHistogram,
     FreshnessFacts,
@@ -28,7 +28,7 @@ from windvane.usecases.monitors.base import (
     read_rows,
 )
 from windvane.usecases.monitors.rates import TenantCounts, alarmed_after, judge_tenants, rate_judged
-from windvane.usecases.moves import MARK_SOURCE, STAND_IN, TENANT_STAND_IN
+from windvane.usecases.moves import AGAINST_A_SOURCE, FOR_A_TENANT
 from windvane.usecases.read_model_file import Fresh, ModelFile, parse_duration, parse_share
 
 CODES = "FRE"
@@ -36,19 +36,13 @@ STALE = CauseKind(
     "stale_source",
     CauseGroup.BROKEN_INPUT,
     "stale-source.md",
-    moves={
-        Response.LOG: (MARK_SOURCE,),
-        Response.DIGEST: (MARK_SOURCE,),
-        Response.NOTIFY: (MARK_SOURCE,),
-        Response.FALLBACK: (MARK_SOURCE, STAND_IN),
-        Response.ROLLBACK: (MARK_SOURCE, STAND_IN),
-    },
+    moves=AGAINST_A_SOURCE,
 )
 TENANT_STALE = CauseKind(
     "tenant_stale_source",
     CauseGroup.TENANT,
     "stale-source.md",
-    moves={Response.FALLBACK: (TENANT_STAND_IN,), Response.ROLLBACK: (TENANT_STAND_IN,)},
+    moves=FOR_A_TENANT,
 )
 _SHOWN = 5
 _HALF = 0.5

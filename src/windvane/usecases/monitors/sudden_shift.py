@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -63,7 +63,6 @@ from windvane.usecases.monitors.whose_shift import (
     SHIFT,
     TENANT_FEED,
     alarmed_states,
-    alarmed_streams,
     whose,
 )
 from windvane.usecases.read_model_file import ModelFile, as_duration, parse_duration
@@ -113,7 +112,7 @@ class SuddenShift(Monitor):
             after = _with_lasting(window, replace(one.after, told=told.get(subject, {})))
             mine = tuple(found for to, found in findings if to == subject)
             if one is everyone:
-                mine += tuple(_withdrawn(self.name, window, cell_rows(rows), gone))
+                mine += tuple(_withdrawn(self.name, window, cell_rows({s: rows[s] for s in gone})))
             worth = subject == EVERYONE or bool(mine) or one.verdict.failed
             states: dict[str, AlarmState | None] = {subject: after.row()}
             if one is everyone:
@@ -258,13 +257,12 @@ class SuddenShift(Monitor):
 
 
 def _withdrawn(
-    monitor: str, window: ClosedWindow, rows: Mapping[str, CellRow], gone: Collection[str]
+    monitor: str, window: ClosedWindow, gone: Mapping[str, CellRow]
 ) -> Iterator[Finding]:
     """What ends with segments that the file declares no more."""
-    for subject in sorted(gone):
+    for subject, row in sorted(gone.items()):
         segment = segment_of(subject)
-        row = rows.get(subject)
-        if segment is not None and row is not None and SEGMENT_FEED.name in row.told.values():
+        if segment is not None and SEGMENT_FEED.name in row.told.values():
             line = f"the file declares no segments of {segment.partition('=')[0]} any more"
             cause = Cause(SEGMENT_FEED, segment)
             yield Finding(monitor, cause, False, row.broken_since or window.start, line)
@@ -338,7 +336,7 @@ def _with_alarms_of(
 ) -> SeenCell:
     """A cell that sounds: a tenant whose change was seen in everyone's rows first has the alarm
     from now on, so that it ends by the tenant's own."""
-    if alarmed_streams(one, views, view):
+    if any(alarmed_states(one, views, view)):
         return one
     streams = dict(one.after.streams)
     for feature, kind, state in alarmed_states(everyone, views, view):

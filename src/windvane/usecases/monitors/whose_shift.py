@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from windvane.core.alerting import CauseGroup, CauseKind, Join, Response
+from windvane.core.alerting import CauseGroup, CauseKind, Join
 from windvane.core.drift import NO_VALUE, DriftPolicy, Kind, Part, StreamState, blame, is_mix
 from windvane.core.sketch import segment_name
 from windvane.usecases.closed_window import ClosedWindow, segment_of, tenant_of
 from windvane.usecases.monitors.cells import EVERYONE, LearnedCells
 from windvane.usecases.monitors.drift_table import bands_of
 from windvane.usecases.monitors.look_at_cells import SeenCell
-from windvane.usecases.moves import MARK_SOURCE, STAND_IN, TENANT_STAND_IN
+from windvane.usecases.moves import AGAINST_A_SOURCE, FOR_A_TENANT
 
 _NEARLY_ALL = 0.9
 
@@ -19,13 +19,7 @@ FEED = CauseKind(
     "feed",
     CauseGroup.BROKEN_INPUT,
     "feed-broken.md",
-    moves={
-        Response.LOG: (MARK_SOURCE,),
-        Response.DIGEST: (MARK_SOURCE,),
-        Response.NOTIFY: (MARK_SOURCE,),
-        Response.FALLBACK: (MARK_SOURCE, STAND_IN),
-        Response.ROLLBACK: (MARK_SOURCE, STAND_IN),
-    },
+    moves=AGAINST_A_SOURCE,
     # Values that are old explain values that changed.
     joins={"feed": Join.SAME_ONSET, "stale_source": Join.SAME_SOURCES},
 )
@@ -33,7 +27,7 @@ TENANT_FEED = CauseKind(
     "tenant_feed",
     CauseGroup.TENANT,
     "tenant-feed-broken.md",
-    moves={Response.FALLBACK: (TENANT_STAND_IN,), Response.ROLLBACK: (TENANT_STAND_IN,)},
+    moves=FOR_A_TENANT,
     joins={"tenant_stale_source": Join.SAME_SOURCES},
 )
 SEGMENT_FEED = CauseKind("segment_feed", CauseGroup.BROKEN_INPUT, "segment-feed-broken.md")
@@ -59,12 +53,11 @@ def whose(
 ) -> dict[str, str]:
     """By the subject of a cell, what its alarms of a source are told as."""
     everyone = seen[EVERYONE]
-    mine = alarmed_streams(everyone, window.views, view)
+    mine = list(_measured_as(everyone, window.views, view))
     others = {s: one for s, one in seen.items() if s != EVERYONE}
     of_parts = {s: list(_measured_as(one, window.views, view)) for s, one in others.items()}
     # Of several changes of a source it is the whole's that is asked about, where it has one.
-    mine_now = list(_measured_as(everyone, window.views, view))
-    streams = list(dict.fromkeys(mine_now or [x for found in of_parts.values() for x in found]))
+    streams = list(dict.fromkeys(mine or [x for found in of_parts.values() for x in found]))
     features = {feature for feature, _ in streams}
     sounding = {s for s, found in of_parts.items() if features.intersection(f for f, _ in found)}
     if not streams:
@@ -124,20 +117,13 @@ def _none_told(parts: Sequence[Part], told: Collection[str]) -> bool:
     return not any(p.name in told for p in parts)
 
 
-def alarmed_streams(one: SeenCell, views: Mapping[str, str], view: str) -> list[tuple[str, Kind]]:
-    out: list[tuple[str, Kind]] = []
-    for stream, state in one.after.streams.items():
-        feature, _, kind = stream.rpartition("/")
-        if state.alarmed and views.get(feature) == view:
-            out.append((feature, Kind(kind)))
-    return out
-
-
 def alarmed_states(
     one: SeenCell, views: Mapping[str, str], view: str
 ) -> Iterator[tuple[str, Kind, StreamState]]:
-    for feature, kind in alarmed_streams(one, views, view):
-        yield feature, kind, one.after.streams[f"{feature}/{kind.value}"]
+    for stream, state in one.after.streams.items():
+        feature, _, kind = stream.rpartition("/")
+        if state.alarmed and views.get(feature) == view:
+            yield feature, Kind(kind), state
 
 
 def grade_of(one: SeenCell, window: ClosedWindow, view: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from windvane.core.alerting import Response
 from windvane.usecases.moves.base import Move, Moved
 from windvane.usecases.moves.mark_source import MarkSource
 from windvane.usecases.moves.roll_back import RollBack
@@ -17,4 +18,28 @@ MOVES: Mapping[str, Move] = {
 MARK_SOURCE, STAND_IN, ROLL_BACK = MarkSource.name, StandIn.name, RollBack.name
 TENANT_STAND_IN = TenantStandIn.name
 
-__all__ = ["MARK_SOURCE", "MOVES", "ROLL_BACK", "STAND_IN", "TENANT_STAND_IN", "Move", "Moved"]
+AGAINST_A_SOURCE: Mapping[Response, tuple[str, ...]] = {
+    Response.LOG: (MARK_SOURCE,),
+    Response.DIGEST: (MARK_SOURCE,),
+    Response.NOTIFY: (MARK_SOURCE,),
+    Response.FALLBACK: (MARK_SOURCE, STAND_IN),
+    Response.ROLLBACK: (MARK_SOURCE, STAND_IN),
+}
+"""By response, where a source is broken for everyone."""
+FOR_A_TENANT: Mapping[Response, tuple[str, ...]] = {
+    Response.FALLBACK: (TENANT_STAND_IN,),
+    Response.ROLLBACK: (TENANT_STAND_IN,),
+}
+"""By response, where it is for one tenant."""
+
+__all__ = [
+    "AGAINST_A_SOURCE",
+    "FOR_A_TENANT",
+    "MARK_SOURCE",
+    "MOVES",
+    "ROLL_BACK",
+    "STAND_IN",
+    "TENANT_STAND_IN",
+    "Move",
+    "Moved",
+]
