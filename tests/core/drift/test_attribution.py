@@ -11,6 +11,7 @@ from windvane.core.drift import Cell, DriftPolicy, Kind, Part, Reference, axis_i
 LAYOUT = layout_of(2)
 POLICY = DriftPolicy(1e5)
 SIZES = {"a": 600, "b": 300, "c": 100, "d": 60}
+NOTHING = Cell.empty(LAYOUT, 0.0).forecast
 LEVEL = {"a": 0.0, "b": 1.0, "c": -1.0, "d": 0.5}
 
 
@@ -30,7 +31,7 @@ def part(tenant: str, fault: Fault | None = None, rows: int | None = None) -> Pa
 def whose(faults: dict[str, Fault], sounding: set[str], kind: Kind) -> tuple[str, ...]:
     parts = [part(t, faults.get(t)) for t in SIZES]
     streams = [(name, kind) for name in LAYOUT.names]
-    return blame(LAYOUT, parts, streams, POLICY, frozenset(sounding))
+    return blame(LAYOUT, parts, streams, POLICY, frozenset(sounding), NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_a_healthy_tenant_that_is_far_by_chance_is_not_blamed_with_another() -> 
 def test_another_mix_of_tenants_that_send_as_ever_is_a_mix() -> None:
     streams = [(name, Kind.VALUES) for name in LAYOUT.names]
     rows = {"a": 100, "b": 900, "c": 400, "d": 60}
-    assert is_mix(LAYOUT, [part(t, rows=n) for t, n in rows.items()], streams, POLICY)
+    assert is_mix(LAYOUT, [part(t, rows=n) for t, n in rows.items()], streams, POLICY, NOTHING)
     spoilt = [part(t, plus(1.5), rows=n) for t, n in rows.items()]
-    assert not is_mix(LAYOUT, spoilt, streams, POLICY)
-    assert not is_mix(LAYOUT, [], streams, POLICY)
+    assert not is_mix(LAYOUT, spoilt, streams, POLICY, NOTHING)
+    assert not is_mix(LAYOUT, [], streams, POLICY, NOTHING)

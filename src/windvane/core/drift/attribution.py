@@ -18,6 +18,7 @@ from windvane.core.drift.deviation import (
     effects,
     measure_deviations,
 )
+from windvane.core.drift.forecast import Forecast
 from windvane.core.drift.judge import DriftPolicy, Kind
 from windvane.core.drift.pending import rows_of
 from windvane.core.sketch import Layout
@@ -47,11 +48,13 @@ def blame(
     streams: Sequence[tuple[str, Kind]],
     policy: DriftPolicy,
     sounding: frozenset[str],
+    whole: Forecast,
 ) -> tuple[str, ...]:
     """Those of the ``parts`` (tenants, or the segments by one feature) that a change of ``streams``
     (feature, kind) is of, none where it is everyone's.
 
-    One is affected if its alarm is open (``sounding``), or its own rows lie far from its own past.
+    One is affected if its alarm is open (``sounding``), or its own rows lie far from its own past;
+    what moves everyone now and then, as ``whole`` has learned, moves each.
     Half of them are everyone, and so is whoever the rest shows the change without.
     """
     told = [p for p in parts if p.name in sounding or rows_of(layout, p.counts) >= _LEAST_ROWS]
@@ -61,31 +64,39 @@ def blame(
     others = [p for p in told if p.name not in sounding]
     # What the alarms of some explain needs nobody else: in many windows somebody is far by chance.
     few = bool(known) and len(known) <= _MOST_PARTS * len(told)
-    if few and others and not _rest_is_off(layout, others, streams, policy):
+    if few and others and not _rest_is_off(layout, others, streams, policy, whole):
         return tuple(sorted(p.name for p in known))
-    affected = [p for p in told if p.name in sounding or _is_off(layout, p, streams, policy)]
+    affected = [p for p in told if p.name in sounding or _is_off(layout, p, streams, policy, whole)]
     if not affected or len(affected) > _MOST_PARTS * len(told):
         return ()
     names = {p.name for p in affected}
     rest = [p for p in told if p.name not in names]
-    return () if _rest_is_off(layout, rest, streams, policy) else tuple(sorted(names))
+    return () if _rest_is_off(layout, rest, streams, policy, whole) else tuple(sorted(names))
 
 
 def is_mix(
-    layout: Layout, parts: Sequence[Part], streams: Sequence[tuple[str, Kind]], policy: DriftPolicy
+    layout: Layout,
+    parts: Sequence[Part],
+    streams: Sequence[tuple[str, Kind]],
+    policy: DriftPolicy,
+    whole: Forecast,
 ) -> bool:
     """Whether a change is of who sends what: every tenant sends as it did, in other parts of the
     whole than before. Only of tenants with a past of their own can that be told; ``parts`` are to
     be nearly all rows."""
     told = [p for p in parts if p.counts.any()]
-    return bool(told) and not _rest_is_off(layout, told, streams, policy)
+    return bool(told) and not _rest_is_off(layout, told, streams, policy, whole)
 
 
 def _is_off(
-    layout: Layout, part: Part, streams: Sequence[tuple[str, Kind]], policy: DriftPolicy
+    layout: Layout,
+    part: Part,
+    streams: Sequence[tuple[str, Kind]],
+    policy: DriftPolicy,
+    whole: Forecast,
 ) -> bool:
     found = measure_deviations(part.counts, part.reference)
-    usual, variance = _as_usual(axis_index(layout), [part], found, 1)
+    usual, variance = _as_usual(axis_index(layout), [part], found, 1, whole)
     left = np.nan_to_num(found.value - usual)
     z = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
     sizes = effects(left, variance, found.units)
@@ -93,7 +104,11 @@ def _is_off(
 
 
 def _rest_is_off(
-    layout: Layout, rest: Sequence[Part], streams: Sequence[tuple[str, Kind]], policy: DriftPolicy
+    layout: Layout,
+    rest: Sequence[Part],
+    streams: Sequence[tuple[str, Kind]],
+    policy: DriftPolicy,
+    whole: Forecast,
 ) -> bool:
     """Whether those that are left show as much together as would be material."""
     index = axis_index(layout)
@@ -102,7 +117,7 @@ def _rest_is_off(
         index, [(index.sum(p.counts.astype(np.float64)), p.reference) for p in rest]
     )
     found = measure_deviations(counts, mixed)
-    usual, variance = _as_usual(index, rest, found, policy.enough)
+    usual, variance = _as_usual(index, rest, found, policy.enough, whole)
     left = np.nan_to_num(found.value - usual)
     # Far by chance, and by how much they are known to vary.
     z = np.abs(left) / np.sqrt(np.maximum(found.chance, 1e-300))
@@ -113,21 +128,27 @@ def _rest_is_off(
 
 
 def _as_usual(
-    index: AxisIndex, parts: Sequence[Part], found: Deviations, enough: int
+    index: AxisIndex, parts: Sequence[Part], found: Deviations, enough: int, whole: Forecast
 ) -> tuple[Floats, Floats]:
     """What parts together are usually off their past by, and the variance of a window's deviation
-    in healthy ones, (axes, MEASURES) each: as their rows' mean, of those of which ``enough``
-    healthy windows are known: what few show may be the change itself."""
+    in healthy ones, (axes, MEASURES) each, of those of which ``enough`` healthy windows are known:
+    what few show may be the change itself. What varies beyond chance is taken to be common to them,
+    as weather is: many rows do not average it out, and what ``whole`` varies by each part does."""
     rows = [index.sum(p.counts.astype(np.float64))[:, None] for p in parts]
     total = np.maximum(np.sum(rows, axis=0), 1e-300)
-    usual, wider = np.zeros_like(found.chance), np.zeros_like(found.chance)
+    usual, beyond = np.zeros_like(found.chance), np.zeros_like(found.chance)
+    of_whole = np.where(whole.seen >= enough, _beyond_chance(whole), 0.0)
     for n, part in zip(rows, parts, strict=True):
         held = part.cell.forecast
         known = held.seen >= enough
-        spread = np.maximum(held.lag0 / np.maximum(held.chance, 1e-300), 1.0)
         usual += n / total * np.where(known, held.level, 0.0)
-        wider += n / total * np.where(known, spread, 1.0)
-    return usual, np.maximum(wider, 1.0) * found.chance
+        beyond += n / total * np.where(known, _beyond_chance(held), 0.0)
+    return usual, found.chance + np.maximum(beyond, of_whole) ** 2
+
+
+def _beyond_chance(held: Forecast) -> Floats:
+    """By how much healthy windows vary beyond what independent rows would, as a deviation."""
+    return np.sqrt(np.maximum(held.lag0 - held.chance, 0.0))
 
 
 def _far_and_large(

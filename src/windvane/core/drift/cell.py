@@ -8,7 +8,7 @@ restart changes no verdict.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import scipy
@@ -37,7 +37,7 @@ from windvane.core.drift.forecast import (
     size_of,
 )
 from windvane.core.drift.judge import Kind, Reading, StreamState
-from windvane.core.drift.outage import Total, learn_often, log_chance
+from windvane.core.drift.outage import Runs, Total, learn_often, log_chance
 from windvane.core.drift.pending import Pending, rows_of
 from windvane.core.sketch import Layout
 from windvane.core.verdict import e_values, log_chance_to_e
@@ -426,7 +426,7 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
         begun,
         **{
             name: moved(getattr(had, name), getattr(begun, name), 0)
-            for name in ("rows", "since", "often", "windows")
+            for name in (f.name for f in fields(Runs) if f.name != "value")
         },
     )
     value = np.array(begun.value, copy=True)

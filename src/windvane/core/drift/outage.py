@@ -2,7 +2,11 @@
 
 The rank of a window among healthy ones cannot be rarer than one in as many as are known, so a
 fault of this kind would take several windows to be believed. But each of its rows is evidence:
-were the feature healthy, all rows of a run would have to be so by chance.
+were the feature healthy, all rows of a run would have to be so by chance. Where rows hang together
+so much that they say little, as in a day of one weather, its windows are: healthy runs are as long
+as a chain of two states makes them that begins and stays as often as was seen.
+
+Source of the chain: Feller, *An Introduction to Probability Theory*, vol. 1, 1968, chapter XV.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ Places = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 _ENOUGH_ROWS = 8
 _OFTEN = 0.05  # of healthy windows that are so: it is how this feature is
+_USUAL = 0.2  # of all rows: what is alike in so many is so for long now and then
 _MEMORY = 2_000.0
 
 
@@ -40,18 +45,25 @@ TOTALS = len(Total)
 class Runs:
     """``rows`` (axes, TOTALS) of the run that goes on, ``since`` (axes, TOTALS) when it began (s),
     ``value`` (axes,) the bin of a constant run, ``often`` (axes, TOTALS) the share of healthy
-    windows that are total, of ``windows`` (axes,)."""
+    windows that are total, of ``windows`` (axes,). Windows, all (axes, TOTALS): of the run that
+    goes on ``lasts``, of runs before it, of which there were ``ended``, ``lasted``, and of none
+    ``apart``."""
 
     rows: Floats
     since: Floats
     value: Places
     often: Floats
     windows: Floats
+    lasts: Places
+    ended: Places
+    lasted: Places
+    apart: Places
 
     @classmethod
     def empty(cls, axes: int) -> Runs:
-        flat = np.zeros((axes, TOTALS))
-        return cls(flat, flat, np.zeros(axes, np.int64), flat, np.zeros(axes))
+        flat, none = np.zeros((axes, TOTALS)), np.zeros((axes, TOTALS), np.int64)
+        places = np.zeros(axes, np.int64)
+        return cls(flat, flat, places, flat, np.zeros(axes), none, none, none, none)
 
 
 def extend_runs(held: Runs, counts: Counts, index: AxisIndex, rare: Flags, start: float) -> Runs:
@@ -65,8 +77,13 @@ def extend_runs(held: Runs, counts: Counts, index: AxisIndex, rare: Flags, start
     goes_on = total & same & (held.rows > 0)
     grown = np.where(goes_on, held.rows, 0.0) + np.where(total, size, 0.0)
     since = np.where(goes_on, held.since, start)
+    ends = some & ~goes_on & (held.lasts > 0)
     return replace(
         held,
+        lasts=np.where(some, np.where(goes_on, held.lasts, 0) + total, held.lasts),
+        ended=held.ended + ends,
+        lasted=held.lasted + np.where(ends, held.lasts, 0),
+        apart=held.apart + (some & ~total),
         rows=np.where(some, grown, held.rows),
         since=np.where(some, since, held.since),
         value=np.where(some[:, 1], at, held.value),
@@ -75,7 +92,8 @@ def extend_runs(held: Runs, counts: Counts, index: AxisIndex, rare: Flags, start
 
 def may_be_total(held: Runs) -> bool:
     """Whether a run is long enough to mean something, of what healthy windows hardly are."""
-    return bool(((held.rows >= _ENOUGH_ROWS) & (held.often <= _OFTEN)).any())
+    unusual = (held.often <= _OFTEN) | (_log_chance_of_windows(held) < -1.0)
+    return bool(((held.rows >= _ENOUGH_ROWS) & unusual).any())
 
 
 def _totals(
@@ -95,7 +113,7 @@ def _totals(
     unseen = some & (odd == known)
     # Beyond its edges a number may have any value: all rows there are no constant.
     inner = ~index.ordered | ((at > index.first + 1) & (at < index.last))
-    constant = some & (most == known) & ~unseen & inner
+    constant = some & (most == known) & inner
     return rows, known, at, np.stack([(known == 0) & (rows > 0), unseen, constant], axis=-1)
 
 
@@ -113,7 +131,8 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
     no run or where healthy windows are often so.
 
     Exact for independent rows. Rows that depend on each other are as many as their
-    ``overdispersion`` (axes,), the ratio of variances, leaves.
+    ``overdispersion`` (axes,), the ratio of variances, leaves; or windows are counted in their
+    place. What is alike in many rows has to be rare by both.
     """
     index = reference.index
     known = reference.shares
@@ -125,5 +144,19 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
     choices[:, Total.CONSTANT] = index.bins
     independent = held.rows / np.maximum(overdispersion, 1.0)[:, None]
     chance = independent * np.log(np.clip(share, 1e-12, 1.0)) + np.log(choices)
-    enough = (held.rows >= _ENOUGH_ROWS) & (held.often <= _OFTEN)
-    return np.where(enough, np.minimum(chance, 0.0), 0.0)
+    by_rows = np.where(held.often <= _OFTEN, np.minimum(chance, 0.0), 0.0)
+    by_windows = _log_chance_of_windows(held)
+    by_windows[:, Total.UNSEEN] = 0.0  # a season's first values are unseen for as long as it lasts
+    usual = share >= _USUAL
+    either = np.minimum(np.minimum(by_rows, by_windows) + np.log(2.0), 0.0)
+    found = np.where(usual, np.maximum(by_rows, by_windows), either)
+    return np.where(held.rows >= _ENOUGH_ROWS, found, 0.0)
+
+
+def _log_chance_of_windows(held: Runs) -> Floats:
+    """Log probability (axes, TOTALS) that a run begins and lasts for so many windows, where runs
+    begin and go on as often as those before did (Laplace's rule)."""
+    begins = (held.ended + 1.0) / (held.apart + 2.0)
+    stays = (held.lasted - held.ended + 1.0) / (held.lasted + 2.0)
+    chance = np.log(np.minimum(begins, 1.0)) + (held.lasts - 1.0) * np.log(stays)
+    return np.where(held.lasts > 0, chance, 0.0)

@@ -7,7 +7,7 @@ import base64
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -41,9 +41,11 @@ def pack_pending(pending: Pending) -> str:
 def unpack_pending(packed: str) -> Pending:
     held = unpack_text(packed)
     waits = float(held["waits"])
+    runs = Runs.empty(len(held["runs.value"]))
+    known = {f.name: held[f"runs.{f.name}"] for f in fields(Runs) if f"runs.{f.name}" in held}
     return Pending(
         held["waiting"],
-        Runs(**{f.name: held[f"runs.{f.name}"] for f in fields(Runs)}),
+        replace(runs, **known),
         held["rare"],
         None if np.isnan(waits) else waits,
     )
