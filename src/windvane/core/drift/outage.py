@@ -45,9 +45,9 @@ TOTALS = len(Total)
 class Runs:
     """``rows`` (axes, TOTALS) of the run that goes on, ``since`` (axes, TOTALS) when it began (s),
     ``value`` (axes,) the bin of a constant run, ``often`` (axes, TOTALS) the share of healthy
-    windows that are total, of ``windows`` (axes,). Windows, all (axes, TOTALS): of the run that
-    goes on ``lasts``, of runs before it, of which there were ``ended``, ``lasted``, and of none
-    ``apart``."""
+    windows that are total, of ``windows`` (axes,). Windows that have rows enough, all (axes,
+    TOTALS): of the run that goes on ``lasts``, of runs before it, of which there were ``ended``,
+    ``lasted``, and of none ``apart``."""
 
     rows: Floats
     since: Floats
@@ -66,9 +66,12 @@ class Runs:
         return cls(flat, flat, places, flat, np.zeros(axes), none, none, none, none)
 
 
-def extend_runs(held: Runs, counts: Counts, index: AxisIndex, rare: Flags, start: float) -> Runs:
+def extend_runs(
+    held: Runs, counts: Counts, index: AxisIndex, rare: Flags, start: float, alarmed: Flags
+) -> Runs:
     """After a window's counts (size,) that began at ``start`` (s); ``rare`` (size,) as in
-    `Reference`. One row that is otherwise ends a run; a window without rows changes nothing."""
+    `Reference`. One row that is otherwise ends a run; a window without rows changes nothing. What
+    is ``alarmed`` (axes,) teaches no more than that such runs begin; of nulls not even that."""
     rows, known, at, total = _totals(counts, index, rare)
     some = np.stack([rows, known, known], axis=-1) > 0
     size = np.stack([rows, known, known], axis=-1)
@@ -78,12 +81,15 @@ def extend_runs(held: Runs, counts: Counts, index: AxisIndex, rare: Flags, start
     grown = np.where(goes_on, held.rows, 0.0) + np.where(total, size, 0.0)
     since = np.where(goes_on, held.since, start)
     ends = some & ~goes_on & (held.lasts > 0)
+    ends[:, Total.NULL] &= ~alarmed
+    lasted = np.where(alarmed[:, None], np.minimum(held.lasts, 1), held.lasts)
+    enough = size >= _ENOUGH_ROWS
     return replace(
         held,
-        lasts=np.where(some, np.where(goes_on, held.lasts, 0) + total, held.lasts),
+        lasts=np.where(some, np.where(goes_on, held.lasts, 0) + (total & enough), held.lasts),
         ended=held.ended + ends,
-        lasted=held.lasted + np.where(ends, held.lasts, 0),
-        apart=held.apart + (some & ~total),
+        lasted=held.lasted + np.where(ends, lasted, 0),
+        apart=held.apart + (~total & enough),
         rows=np.where(some, grown, held.rows),
         since=np.where(some, since, held.since),
         value=np.where(some[:, 1], at, held.value),
@@ -132,7 +138,7 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
 
     Exact for independent rows. Rows that depend on each other are as many as their
     ``overdispersion`` (axes,), the ratio of variances, leaves; or windows are counted in their
-    place. What is alike in many rows has to be rare by both.
+    place. What is alike in many rows, or was in all of some windows, has to be rare by both.
     """
     index = reference.index
     known = reference.shares
@@ -146,10 +152,11 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
     chance = independent * np.log(np.clip(share, 1e-12, 1.0)) + np.log(choices)
     by_rows = np.where(held.often <= _OFTEN, np.minimum(chance, 0.0), 0.0)
     by_windows = _log_chance_of_windows(held)
-    by_windows[:, Total.UNSEEN] = 0.0  # a season's first values are unseen for as long as it lasts
-    usual = share >= _USUAL
     either = np.minimum(np.minimum(by_rows, by_windows) + np.log(2.0), 0.0)
-    found = np.where(usual, np.maximum(by_rows, by_windows), either)
+    # A season's first values are unseen for as long as it lasts.
+    either[:, Total.UNSEEN] = by_rows[:, Total.UNSEEN]
+    happens = (share >= _USUAL) | (held.ended > 0)
+    found = np.where(happens, np.maximum(by_rows, by_windows), either)
     return np.where(held.rows >= _ENOUGH_ROWS, found, 0.0)
 
 

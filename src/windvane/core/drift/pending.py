@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import axis_index
+from windvane.core.drift.judge import Kind, StreamState
 from windvane.core.drift.outage import Runs, extend_runs
 from windvane.core.sketch import Layout
 
 Counts = NDArray[np.int64]
+_NO_STREAMS: Mapping[str, StreamState] = {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,16 +36,25 @@ class Pending:
         return cls(none, Runs.empty(len(layout.axes)), none.astype(bool))
 
 
-def gather(pending: Pending, layout: Layout, counts: Counts, start: float) -> Pending:
+def gather(
+    pending: Pending,
+    layout: Layout,
+    counts: Counts,
+    start: float,
+    streams: Mapping[str, StreamState] = _NO_STREAMS,
+) -> Pending:
     """With one more window's counts, which began at ``start`` (s); runs of total faults are
-    followed window by window."""
+    followed window by window, of what is alarmed among ``streams`` too."""
     if not counts.any():
         return pending
+    index = axis_index(layout)
+    outages = {s for s, held in streams.items() if held.alarmed}
+    alarmed = np.array([f"{n}/{Kind.OUTAGE.value}" in outages for n in layout.names], bool)
     return replace(
         pending,
         waiting=pending.waiting + counts,
         waits=start if pending.waits is None else pending.waits,
-        runs=extend_runs(pending.runs, counts, axis_index(layout), pending.rare, start),
+        runs=extend_runs(pending.runs, counts, index, pending.rare, start, alarmed),
     )
 
 

@@ -90,7 +90,7 @@ def watch(
     ``total_faults`` take the place of the cell's own."""
     layout = how.layout
     against = Reference.of(axis_index(layout), cell.past) if reference is None else reference
-    gathered = replace(cell, pending=gather(cell.pending, layout, counts, start))
+    gathered = replace(cell, pending=gather(cell.pending, layout, counts, start, cell.streams))
     rows = rows_of(layout, gathered.pending.waiting)
     watched = how.outages or cell.alarmed
     if total_faults is not None:

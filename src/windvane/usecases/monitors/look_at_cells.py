@@ -52,7 +52,9 @@ def look_at_cells(
     counts_of = {**cells.part_counts, EVERYONE: cells.counts}
     held_cells = [cells.everyone, *cells.parts.values()]
     pending = {
-        held.subject: gather(held.pending, how.layout, counts_of[held.subject], window.start)
+        held.subject: gather(
+            held.pending, how.layout, counts_of[held.subject], window.start, held.streams
+        )
         for held in held_cells
         if held.has_past
     }
@@ -112,8 +114,9 @@ def _gather_past(window: ClosedWindow, held: HeldCell, counts: Counts) -> SeenCe
     message = "its own past is still being learned"
     verdict = Verdict(Outcome.HOLD, "DRI-203", message, "more rows")
     layout = window.layout
-    waiting = held.pending.waiting + counts
-    after = replace(held, pending=replace(held.pending, waiting=waiting))
+    held = replace(held, pending=gather(held.pending, layout, counts, window.start))
+    waiting = held.pending.waiting
+    after = held
     if held.past + rows_of(layout, waiting) >= PAST_LOOKS * window.policy.min_rows:
         after = held.after(begin_past(held.cell, layout, waiting), changed=True)
     return SeenCell(held, after, counts, facts, verdict)

@@ -1,0 +1,135 @@
+"""Total faults where rows say little: windows are counted in their place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from core.drift.streams import layout_of
+from numpy.typing import NDArray
+
+from windvane.core.drift.axes import axis_index
+from windvane.core.drift.deviation import Reference
+from windvane.core.drift.outage import Runs, Total, extend_runs, log_chance
+from windvane.core.sketch import CategoryAxis, Layout
+
+Counts = NDArray[np.int64]
+ONE_ROW = np.full(1, 1e6)
+"""An overdispersion by which all rows count as one."""
+CALM, OPEN = np.zeros(1, bool), np.ones(1, bool)
+SURE = np.log(1e-5)
+
+
+def windows(layout: Layout, shares: NDArray[np.float64], seed: int, many: int) -> list[Counts]:
+    """Each of 30 rows of one value, as of a day of one weather, by ``shares`` of the bins."""
+    rng = np.random.default_rng(seed)
+    out: list[Counts] = []
+    for _ in range(many):
+        counts = np.zeros(layout.size, np.int64)
+        counts[rng.choice(layout.size, p=shares)] = 30
+        out.append(counts)
+    return out
+
+
+def follow(
+    runs: Runs, seen: list[Counts], layout: Layout, reference: Reference, open_now: bool = False
+) -> Runs:
+    for i, counts in enumerate(seen):
+        alarmed = OPEN if open_now else CALM
+        runs = extend_runs(runs, counts, axis_index(layout), reference.rare, float(i), alarmed)
+    return runs
+
+
+def past_of(layout: Layout, shares: NDArray[np.float64]) -> Reference:
+    return Reference.of(axis_index(layout), np.round(shares * 100_000).astype(np.int64))
+
+
+SKY = Layout((CategoryAxis("sky", ("dry", "wet")),))
+
+
+def sky(dry: float, wet: float) -> NDArray[np.float64]:
+    shares = np.zeros(SKY.size)
+    shares[1], shares[2] = dry, wet
+    return shares / shares.sum()
+
+
+def chance(runs: Runs, reference: Reference, kind: Total) -> float:
+    return float(log_chance(runs, reference, ONE_ROW)[0, kind])
+
+
+def test_one_unusual_value_for_many_windows_is_told_where_all_rows_of_one_count_as_one() -> None:
+    layout = layout_of(1)
+    even = np.zeros(layout.size)
+    even[2:-1] = 1.0
+    reference = past_of(layout, even / even.sum())
+    rng = np.random.default_rng(3)
+    mixed = [rng.multinomial(30, even / even.sum()).astype(np.int64) for _ in range(200)]
+    healthy = follow(Runs.empty(1), mixed, layout, reference)
+    stuck = np.zeros(layout.size, np.int64)
+    stuck[5] = 30
+    told = [
+        n
+        for n in range(1, 41)
+        if chance(follow(healthy, [stuck] * n, layout, reference), reference, Total.CONSTANT) < SURE
+    ]
+    assert told[0] <= 12
+    assert told == list(range(told[0], 41))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_dry_spell_of_windows_that_are_mostly_dry_is_no_fault(seed: int) -> None:
+    shares = sky(0.9, 0.1)
+    reference = past_of(SKY, shares)
+    runs = Runs.empty(1)
+    for counts in windows(SKY, shares, seed, 2_000):
+        runs = follow(runs, [counts], SKY, reference)
+        assert chance(runs, reference, Total.CONSTANT) > SURE
+
+
+def test_what_healthy_windows_were_for_once_is_no_fault_in_one_window() -> None:
+    layout = layout_of(1)
+    even = np.zeros(layout.size)
+    even[2:-1] = 1.0
+    reference = past_of(layout, even / even.sum())
+    none = np.zeros(layout.size, np.int64)
+    none[0] = 30
+    rng = np.random.default_rng(4)
+    mixed = [rng.multinomial(30, even / even.sum()).astype(np.int64) for _ in range(50)]
+    of_rows = np.ones(1)
+    first = follow(Runs.empty(1), [*mixed, none], layout, reference)
+    again = follow(first, [*mixed, none], layout, reference)
+    assert log_chance(first, reference, of_rows)[0, Total.NULL] < SURE
+    assert log_chance(again, reference, of_rows)[0, Total.NULL] > SURE
+
+
+def test_a_null_run_that_was_told_teaches_nothing_and_the_next_is_told_in_one_window() -> None:
+    layout = layout_of(1)
+    even = np.zeros(layout.size)
+    even[2:-1] = 1.0
+    reference = past_of(layout, even / even.sum())
+    none = np.zeros(layout.size, np.int64)
+    none[0] = 30
+    rng = np.random.default_rng(5)
+    mixed = [rng.multinomial(30, even / even.sum()).astype(np.int64) for _ in range(50)]
+    held = follow(Runs.empty(1), mixed, layout, reference)
+    told = follow(held, [none] * 40, layout, reference, open_now=True)
+    ended = follow(told, mixed[:1], layout, reference, open_now=True)
+    assert ended.ended[0, Total.NULL] == 0
+    again = follow(follow(ended, mixed, layout, reference), [none], layout, reference)
+    assert log_chance(again, reference, np.ones(1))[0, Total.NULL] < SURE
+
+
+def test_a_stuck_run_that_was_told_teaches_one_window_of_it() -> None:
+    reference = past_of(SKY, sky(0.95, 0.05))
+    wet, dry = np.zeros(SKY.size, np.int64), np.zeros(SKY.size, np.int64)
+    wet[2], dry[1] = 30, 30
+    told = follow(Runs.empty(1), [wet] * 40 + [dry], SKY, reference, open_now=True)
+    assert (told.ended[0, Total.CONSTANT], told.lasted[0, Total.CONSTANT]) == (1, 1)
+
+
+def test_windows_of_few_rows_teach_nothing() -> None:
+    reference = past_of(SKY, sky(0.9, 0.1))
+    few = np.zeros(SKY.size, np.int64)
+    few[2] = 3
+    runs = follow(Runs.empty(1), [few] * 20, SKY, reference)
+    assert runs.lasts[0, Total.CONSTANT] == 0
+    assert runs.rows[0, Total.CONSTANT] == 60
