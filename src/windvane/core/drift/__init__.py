@@ -1,6 +1,6 @@
 """Has a feature changed, is the change large, and since when?"""
 
-from windvane.core.drift.attribution import Part, blame, is_mix
+from windvane.core.drift.attribution import LEAST_ROWS, Part, blame, is_mix
 from windvane.core.drift.axes import AxisIndex, axis_index
 from windvane.core.drift.baseline import (
     Baseline,
@@ -76,6 +76,7 @@ from windvane.core.drift.timeline import EffectSizes, decimate, effect_sizes
 from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, is_due, watch
 
 __all__ = [
+    "LEAST_ROWS",
     "LEAST_SHARE",
     "NO_VALUE",
     "PAST_LOOKS",

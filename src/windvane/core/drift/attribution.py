@@ -25,7 +25,8 @@ from windvane.core.sketch import Layout
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_LEAST_ROWS = 8
+LEAST_ROWS = 8
+"""Of a tenant or segment, for it to be told apart."""
 _FAR = 4.0  # deviations of a healthy window
 _APART = 3.3  # of those that are known to vary more than by chance
 _MOST_PARTS = 0.5  # of those that can be told: more of them are everyone
@@ -57,7 +58,7 @@ def blame(
     what moves everyone now and then, as ``whole`` has learned, moves each.
     Half of them are everyone, and so is whoever the rest shows the change without.
     """
-    told = [p for p in parts if p.name in sounding or rows_of(layout, p.counts) >= _LEAST_ROWS]
+    told = [p for p in parts if p.name in sounding or rows_of(layout, p.counts) >= LEAST_ROWS]
     if len(told) < 2:
         return tuple(p.name for p in told if p.name in sounding)
     known = [p for p in told if p.name in sounding]

@@ -138,7 +138,8 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
 
     Exact for independent rows. Rows that depend on each other are as many as their
     ``overdispersion`` (axes,), the ratio of variances, leaves; or windows are counted in their
-    place. What is alike in many rows, or was in all of some windows, has to be rare by both.
+    place. What is alike in many rows has to be rare by both, what was in all of some windows by
+    windows.
     """
     index = reference.index
     known = reference.shares
@@ -155,8 +156,10 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
     either = np.minimum(np.minimum(by_rows, by_windows) + np.log(2.0), 0.0)
     # A season's first values are unseen for as long as it lasts.
     either[:, Total.UNSEEN] = by_rows[:, Total.UNSEEN]
-    happens = (share >= _USUAL) | (held.ended > 0)
-    found = np.where(happens, np.maximum(by_rows, by_windows), either)
+    both = np.maximum(by_rows, by_windows)
+    learned = by_windows.copy()
+    learned[:, Total.UNSEEN] = both[:, Total.UNSEEN]
+    found = np.where(share >= _USUAL, both, np.where(held.ended > 0, learned, either))
     return np.where(held.rows >= _ENOUGH_ROWS, found, 0.0)
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from windvane.core.alerting import CauseGroup, CauseKind, Join
-from windvane.core.drift import NO_VALUE, DriftPolicy, Kind, Part, StreamState, blame, is_mix
+from windvane.core.drift import (
+    LEAST_ROWS,
+    NO_VALUE,
+    DriftPolicy,
+    Kind,
+    Part,
+    StreamState,
+    blame,
+    is_mix,
+)
 from windvane.core.sketch import segment_name
 from windvane.usecases.closed_window import ClosedWindow, segment_of, tenant_of
 from windvane.usecases.monitors.cells import EVERYONE, LearnedCells
@@ -65,6 +74,9 @@ def whose(
     if mine and everyone.held.told.get(view) == FEED.name:
         # What began as everyone's is no tenant's, whose alarm sounds later for being of fewer rows.
         return {EVERYONE: grade_of(everyone, window, view)}
+    if mine and _is_total(everyone, window, view) and _send(others, window) > 1:
+        # All rows of several are so: there is nobody whom it is not of.
+        return {EVERYONE: grade_of(everyone, window, view)}
     learned.read([s for s, one in others.items() if one.held.has_past])
     every = [
         Part(s, one.held.pending.waiting + one.counts, one.held.reference, one.held.cell)
@@ -99,6 +111,19 @@ def whose(
     if nearly_all and is_mix(window.layout, tenants, streams, policy, learned_by_all):
         return {EVERYONE: SHIFT.name}
     return {EVERYONE: grade_of(everyone, window, view)}
+
+
+def _is_total(one: SeenCell, window: ClosedWindow, view: str) -> bool:
+    states = alarmed_states(one, window.views, view)
+    return any(kind is Kind.OUTAGE and state.calm == 0 for _, kind, state in states)
+
+
+def _send(others: Mapping[str, SeenCell], window: ClosedWindow) -> int:
+    """How many tenants sent enough in this window to be told apart."""
+    return sum(
+        tenant_of(s) is not None and window.rows_in(one.counts) >= LEAST_ROWS
+        for s, one in others.items()
+    )
 
 
 def _of_feature(parts: Sequence[Part], feature: str) -> list[Part]:
