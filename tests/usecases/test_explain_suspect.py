@@ -93,7 +93,7 @@ def test_values_that_moved_are_told_with_both_answers(harness: Harness) -> None:
     (line,) = seen_by_the_model(told(harness, held))
     assert line == (
         f"as the model sees it: mean answer (late) {1 - before[1] / 100:.3g} at temp "
-        f"{before[1]:.6g} (usual), {1 - after[1] / 100:.3g} at {after[1]:.6g} (now)"
+        f"{before[1]:.4g} (usual), {1 - after[1] / 100:.3g} at {after[1]:.4g} (now)"
     )
 
 

@@ -83,7 +83,7 @@ def _why_not(
     """Why nothing is known of a feature of the model's file."""
     if spec.name in file.pii:
         return f"values of {spec.name} are tagged as pii"
-    if spec.name not in record.features:
+    if record.features and spec.name not in record.features:
         return f"version {record.version} does not take {spec.name}"
     if not has_range(spec):
         return f"{spec.name} is a {spec.type.value}, which has no range to move over"

@@ -31,7 +31,7 @@ def value_words(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return repr(value if len(value) <= _LONGEST else f"{value[:_LONGEST]}…")
-    return f"{value:.6g}"
+    return f"{value:.4g}"
 
 
 def answer_words(answer: float | None) -> str:
