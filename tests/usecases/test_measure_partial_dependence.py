@@ -80,12 +80,11 @@ def test_a_linear_model_gives_a_line_and_the_largest_weight_leads() -> None:
     rows = matrix(data.columns)
     model = LinearRegression().fit(rows, 3.0 * rows[:, 0] - 2.0 * rows[:, 1] + 7.0)
     found = measured(served(model), data)
-    slopes = {
-        curve.feature: np.polyfit(
-            [point.value for point in curve.points], [point.answer for point in curve.points], 1
-        )[0]
-        for curve in found.curves
-    }
+    slopes: dict[str, float] = {}
+    for curve in found.curves:
+        asked = np.array([(point.value, point.answer) for point in curve.points], np.float64)
+        slopes[curve.feature], _ = np.polyfit(asked[:, 0], asked[:, 1], 1)
+        assert np.ptp(np.diff(asked[:, 1]) / np.diff(asked[:, 0])) < 1e-9, "a line"
     assert slopes == pytest.approx({"x": 3.0, "y": -2.0, "z": 0.0}, abs=1e-9)
     assert [curve.feature for curve in found.curves] == NAMES
     assert found.rows <= MOST_ROWS
@@ -144,6 +143,8 @@ def test_a_model_that_fails_on_values_it_never_saw_is_registered_all_the_same() 
     assert measured(broken, data_of(50)) == PartialDependence(
         "", 50, 0, (), "the version failed: ValueError"
     )
+    endless = measured(lambda columns: [np.full(50, np.inf)], data_of(50))
+    assert endless.curves == (), "there is no mean of what is not finite"
     unfinished: Iterator[Outputs] = iter([[np.zeros(50)]])
     assert measured(lambda _: next(unfinished), data_of(50)).curves == ()
 

@@ -133,7 +133,8 @@ def _ranked(
         if not asked.late():
             column = asked.columns[spec.name]
             answers = asked.answers(spec.name, [column[i] for i in order])
-        moved = None if answers is None else mean_answer(np.abs(answers - base))
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = None if answers is None else mean_answer(np.abs(answers - base))
         out.append((spec, moved or 0.0))
     return sorted(out, key=lambda pair: (-pair[1], pair[0].name))
 

@@ -116,8 +116,10 @@ def quartiles_of(spec: FeatureSpec, column: Sequence[Any]) -> tuple[float, ...]:
 
 
 def mean_answer(answers: NDArray[np.float64]) -> float | None:
-    """None where an answer is not finite."""
-    return float(answers.mean()) if len(answers) and bool(np.isfinite(answers).all()) else None
+    """None where an answer or the mean is not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(answers.mean()) if len(answers) else math.nan
+    return mean if math.isfinite(mean) else None
 
 
 def answer_at(points: Sequence[Point], value: Value) -> Point:
