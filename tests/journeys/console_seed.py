@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from windvane.adapters.clock import DrivenClock
 from windvane.adapters.sql import SqlControlStore
 from windvane.core.alerting import CANARY, Cause
+from windvane.core.alerting.suspect import PARTIAL_DEPENDENCE
 from windvane.core.drift import (
     Cell,
     DriftFacts,
@@ -46,6 +47,7 @@ from windvane.core.drift import (
     describe_change,
     judge_drift,
 )
+from windvane.core.explanation import Curve, PartialDependence, Point, Where
 from windvane.core.journal import Decision, Effect
 from windvane.core.rollout import GateFacts, GatePolicy, StageErrors, judge_gate
 from windvane.core.sketch import TRAFFIC, Layout, NumericAxis, Sketch
@@ -63,9 +65,11 @@ from windvane.ports.judging import MonitorState, Progress
 from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.closed_window import tenant_subject
+from windvane.usecases.explain_suspect import explain_suspect
 from windvane.usecases.gather_evidence import histogram, sample_requests, tenant_shares
 from windvane.usecases.leases import hold_shards
 from windvane.usecases.measure_impact import measure_impact, read_counted
+from windvane.usecases.measure_partial_dependence import pack_partial_dependence
 from windvane.usecases.monitors.cells import EVERYONE, HeldCell
 from windvane.usecases.monitors.drift_table import drift_table
 from windvane.usecases.monitors.refusals import TENANT
@@ -135,7 +139,10 @@ def _flight(
         for i, (name, needs) in enumerate(views.items()):
             made = at_window(windows + 30 - i * 8)
             tx.add_version(
-                version_of(file.model, name, layout, needs, 0.66 + 0.02 * i, made, baseline)
+                replace(
+                    version_of(file.model, name, layout, needs, 0.66 + 0.02 * i, made, baseline),
+                    partial_dependence=pack_partial_dependence(_answers()),
+                )
             )
     clock.move_to(at_window(windows + 2))
     deploy_version(store, clock, file.model, "1")
@@ -150,6 +157,23 @@ def _flight(
     feed = _break_feed(store, clock, file, layout, totals, rng)
     tenant = _refuse_tenant(store, clock, file)
     return feed, tenant, canary
+
+
+def _answers() -> PartialDependence:
+    """Later as the wind rises; and more so where nobody knows it."""
+    speeds = [0.6, 3.9, 5.4, 6.7, 8.0, 9.4, 11.0, 12.6, 15.0, 18.6, 38.2]
+    least, most = speeds[0], speeds[-1]
+
+    def point(speed: float, where: Where) -> Point:
+        return Point(speed, where, 0.19 + 0.3 / (1.0 + float(np.exp(4.0 - 0.25 * speed))))
+
+    points = (
+        *(point(speed, Where.TRAINING) for speed in speeds),
+        *(point(most + part * (most - least), Where.OUTSIDE) for part in (0.25, 1.0)),
+        Point(None, Where.NULL, 0.341),
+    )
+    curve = Curve("wind_speed", points, (speeds[3], speeds[5], speeds[7]), 0.021)
+    return PartialDependence("late", 200, 7, (curve,))
 
 
 def _windows(
@@ -470,7 +494,8 @@ def _break_feed(
         assert live is not None
         counted = read_counted(tx, file, start, now)
         impact = measure_impact(tx, file, counted, cause, start, now, evidence)
-        evidence = {**evidence, "impact": impact}
+        answers = explain_suspect(tx, file, counted, "2", cause, start, now, evidence)
+        evidence = {**evidence, "impact": impact, PARTIAL_DEPENDENCE: answers}
         tx.put_deployment(replace(live, standing_in="1", broken_views=("weather",), changed_at=now))
         told = open_incident(
             tx, file, cause, now=now, since=start, evidence=evidence, decision=name,

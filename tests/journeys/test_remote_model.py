@@ -10,6 +10,9 @@ import pytest
 from journeys.gateway_load import ask, body_of, settle, up
 from journeys.installation import FILE, MODEL, Installation, free_port, wait_until, write_table
 
+from windvane.adapters.sql import SqlControlStore
+from windvane.usecases.measure_partial_dependence import unpack_partial_dependence
+
 REFERENCE = "env:ORIGIN_KEY"
 
 
@@ -43,6 +46,12 @@ def test_a_model_of_another_server_is_registered_and_served(
                      "--remote-rows", "500")  # fmt: skip
     assert "a server of its own runs it" in message
     assert "nothing was compared: another server runs it" in message
+    store = SqlControlStore(f"sqlite:///{front.home / 'control.db'}")
+    with store.read() as tx:
+        answers = unpack_partial_dependence(tx.version(MODEL, "1").partial_dependence)
+    store.close()
+    assert answers is not None
+    assert "is asked for no rows that nobody sent" in answers.missing
     front.cli("deploy", MODEL, "1")
     up(front)
     rows = [{"distance": 40.0, "kind": "bike", "rain": None}, {"distance": 4.0, "kind": "van",

@@ -25,6 +25,7 @@ from windvane.ports.runtime import read_served
 from windvane.usecases.accept_candidate import BadTrainingData, Stores
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.load_version import BlockingPredictor
+from windvane.usecases.measure_partial_dependence import unpack_partial_dependence
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.register_elsewhere import register_elsewhere, with_outputs
 
@@ -68,6 +69,12 @@ def test_its_past_answers_are_the_baseline_and_nothing_is_run(stores: Stores) ->
     assert version.metrics["auc"] > 0.9
     assert version.lineage["parity"]["not_compared"] == "it is served elsewhere"
     assert "watched here by the events" in version.lineage["runtime"]["reason"]
+    kept = unpack_partial_dependence(version.partial_dependence)
+    assert kept is not None
+    assert (kept.curves, kept.missing) == (
+        (),
+        "it is served elsewhere, and nothing here can ask it",
+    )
     with stores.store.read() as tx:
         layout = tx.layout(version.layout_id)
         contract = read_model_file(tx.model(MODEL).text).contract

@@ -26,6 +26,7 @@ from windvane.ports.runtime import Predictor
 from windvane.usecases.actions.deploy import deploy_version
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.compare_champion import ChampionLoader
+from windvane.usecases.measure_partial_dependence import unpack_partial_dependence
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
 from windvane.usecases.train_version import (
@@ -128,8 +129,14 @@ def test_a_version_is_registered_with_all_that_serving_needs(harness: TrainingHa
     assert version.metrics["holdout_rows"] == 200.0
     assert version.lineage["git"] == "abc"
     assert version.lineage["rows"] == str(ROWS)
+    with harness.store.read() as tx:
+        kept = unpack_partial_dependence(tx.version(MODEL, version.version).partial_dependence)
+    assert kept is not None
+    assert {curve.feature for curve in kept.curves} == {"distance", "carrier", "temp"}
+    far = [p.answer or 0.0 for p in kept.curves[0].points if isinstance(p.value, float)]
+    assert abs(far[0] - far[-1]) > 0.3, "late when it is cold and far"
     assert [step.split()[0] for step in steps] == [
-        "check", "train", "evaluate", "convert", "sketch", "register",
+        "check", "train", "evaluate", "convert", "sketch", "measure", "register",
     ]  # fmt: skip
     assert (version.task, version.features) == ("binary", ("distance", "carrier", "temp"))
     predictor = load(version)

@@ -79,7 +79,9 @@ class VersionRecord:
     """A registered version of a ``task``. ``features`` are those of the contract that it takes,
     ``views`` the sources that they come from; ``baseline`` is the packed history of its training
     data, by the layout ``layout_id``; ``lineage`` says how to make it again. ``calibration`` is
-    what its holdout says of each bin of its answers, packed, "" for nothing."""
+    what its holdout says of each bin of its answers, packed, "" for nothing;
+    ``partial_dependence`` what it answers as a feature moves, packed, "" of a version from before
+    that was computed."""
 
     model: str
     version: str
@@ -94,6 +96,7 @@ class VersionRecord:
     features: tuple[str, ...] = ()
     task: str = "binary"
     calibration: str = ""
+    partial_dependence: str = ""
 
 
 @dataclass(frozen=True, slots=True)

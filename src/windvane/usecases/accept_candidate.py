@@ -26,6 +26,7 @@ from windvane.core.conformance import check_value
 from windvane.core.drift import Baseline, build_baseline, calibration_seconds, pack_text
 from windvane.core.errors import WindvaneError
 from windvane.core.execution import BACKGROUND_FILE, PARITY_FILE, Background
+from windvane.core.explanation import PartialDependence
 from windvane.core.journal import Decision
 from windvane.core.signature import FeatureSpec, Violation, kind_of, show
 from windvane.core.sketch import Axis, Layout
@@ -37,6 +38,10 @@ from windvane.ports.learner import Columns, TrainingData
 from windvane.ports.registry import Registry
 from windvane.usecases.calibrate_answers import calibrate
 from windvane.usecases.count_rows import Rows, count_rows, fit_layout
+from windvane.usecases.measure_partial_dependence import (
+    measure_partial_dependence,
+    pack_partial_dependence,
+)
 from windvane.usecases.read_model_file import ModelFile, parse_duration, read_model_file
 
 _BACKGROUND_ROWS = 64
@@ -131,7 +136,8 @@ class Applied:
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposal:
     """A candidate with what is known of it. ``parity`` is None where nothing was converted;
-    ``tags`` are texts for the record, ``lineage`` whatever else belongs to the lineage."""
+    ``tags`` are texts for the record, ``lineage`` whatever else belongs to the lineage.
+    ``not_asked`` says why it must not be asked about rows that nobody sent, "" where it may be."""
 
     candidate: Servable
     used: Sequence[FeatureSpec]
@@ -140,6 +146,7 @@ class Proposal:
     params: Mapping[str, Any]
     tags: Mapping[str, str]
     lineage: Mapping[str, Any]
+    not_asked: str = ""
 
 
 def applied(store: ControlStore, model: str) -> Applied:
@@ -220,6 +227,8 @@ def accept(
     outputs = offered.candidate.predict(data.columns)
     layout = _layout(about, outputs, data)
     baseline = _baseline(about.file, layout, outputs, data)
+    on_step("measure what it answers as each feature moves")
+    dependence = _partial_dependence(stores, about, offered, data)
     on_step("register")
     tags = {**offered.tags, "data_version": digest, "rows": str(data.rows)}
     lineage = {**offered.lineage, "parity": msgspec.to_builtins(facts.parity)}
@@ -253,6 +262,7 @@ def accept(
         features=tuple(spec.name for spec in offered.used),
         task=about.file.contract.task.kind,
         calibration=_calibration(about, layout, offered.evaluation),
+        partial_dependence=pack_partial_dependence(dependence),
     )
     with stores.store.begin() as tx:
         tx.put_layout(layout)
@@ -268,6 +278,17 @@ def _calibration(about: Applied, layout: Layout, found: Evaluation) -> str:
         make_task(about.file.contract.task), layout, found.outputs, found.labels, found.times
     )
     return "" if made is None else pack_text(made.arrays())
+
+
+def _partial_dependence(
+    stores: Stores, about: Applied, offered: Proposal, data: TrainingData
+) -> PartialDependence:
+    if offered.not_asked:
+        return PartialDependence("", 0, 0, (), offered.not_asked)
+    return measure_partial_dependence(
+        offered.candidate.predict, make_task(about.file.contract.task), offered.used,
+        about.file.pii, data, stores.clock.wall,
+    )  # fmt: skip
 
 
 def champion_said(facts: CandidateFacts) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from windvane.core.alerting import Finding, correlate
+from windvane.core.alerting.suspect import PARTIAL_DEPENDENCE
 from windvane.core.verdict import Outcome
 from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, Tx, WindowVerdict
@@ -17,6 +18,7 @@ from windvane.ports.event_log import EventLog
 from windvane.ports.judging import LearnedState, MonitorState, Progress
 from windvane.ports.quarantine import Counted, CountName
 from windvane.usecases.closed_window import ClosedWindow
+from windvane.usecases.explain_suspect import explain_suspect
 from windvane.usecases.leases import Shards
 from windvane.usecases.load_windows import (
     DueWindow,
@@ -25,6 +27,7 @@ from windvane.usecases.load_windows import (
     learned_from,
     load_windows,
 )
+from windvane.usecases.measure_impact import Counted as WindowsCounted
 from windvane.usecases.measure_impact import measure_impact, read_counted
 from windvane.usecases.monitors import MONITORS, Judged, Monitor
 from windvane.usecases.read_model_file import read_model_file
@@ -178,7 +181,8 @@ def _evidence(
 
 
 def _with_impact(store: ControlStore, seen: _Seen, found: Sequence[Found]) -> list[Found]:
-    """With whom each finding hurts. What cannot be counted keeps nobody from being told."""
+    """With whom each finding hurts, and what the version makes of its suspect. What cannot be
+    counted keeps nobody from being told."""
     began = [one.finding.since for one in found if one.finding.began]
     if not began:
         return list(found)
@@ -197,6 +201,7 @@ def _with_impact(store: ControlStore, seen: _Seen, found: Sequence[Found]) -> li
                             tx, file, counted, one.finding.cause, one.finding.since, end,
                             one.evidence,
                         ),
+                        **_of_suspect(tx, window, counted, one),
                     },
                 )
                 if one.finding.began
@@ -206,6 +211,21 @@ def _with_impact(store: ControlStore, seen: _Seen, found: Sequence[Found]) -> li
     except Exception:
         _log.exception("whom the findings of model %s hurt cannot be counted", window.model)
         return list(found)
+
+
+def _of_suspect(
+    tx: Tx, window: ClosedWindow, counted: WindowsCounted, one: Found
+) -> dict[str, Any]:
+    finding = one.finding
+    try:
+        found = explain_suspect(
+            tx, window.file, counted, window.live.champion, finding.cause, finding.since,
+            window.end, one.evidence,
+        )  # fmt: skip
+    except Exception:
+        _log.exception("what the version makes of the suspect of %s is not known", finding.member)
+        return {}
+    return {PARTIAL_DEPENDENCE: found} if found else {}
 
 
 def _record(tx: Tx, quiet: Sequence[_Seen]) -> None:

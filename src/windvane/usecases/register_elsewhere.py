@@ -131,6 +131,7 @@ def register_elsewhere(
         params={"registered": "served elsewhere"},
         tags=tags,
         lineage={"runtime": msgspec.to_builtins(choice), "packages": {}},
+        not_asked="it is served elsewhere, and nothing here can ask it",
     )
     return accept(stores, about, data, offered, on_step)
 

@@ -23,6 +23,7 @@ from windvane.core.execution import (
     SANDBOXED,
     Environment,
     Offer,
+    Place,
     RuntimeChoice,
     RuntimeName,
     choose_runtime,
@@ -75,6 +76,7 @@ __all__ = [
 ]
 
 _SHOWN = 5
+_ON_A_SERVER = "it runs on another server, which is asked for no rows that nobody sent"
 _PARITY_ROWS = 1_000  # at least so many, where the holdout has them
 
 
@@ -235,6 +237,7 @@ def _proposal(
         params={"registered": "from files", "runtime": choice.runtime.value},
         tags=options.lineage,
         lineage=lineage,
+        not_asked=_ON_A_SERVER if RUNTIMES[choice.runtime].place is Place.SERVER else "",
     )
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
+from contracts.control_store.test_control_store_migrations import sync_engine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from windvane.adapters.sql import SqlControlStore
+from windvane.adapters.sql import schema as t
 from windvane.core.journal import Decision, Effect
 from windvane.core.routing import KeyEntry, ModelRoute, RoutingTable, VersionEntry
 from windvane.core.signature import FeatureSpec, FeatureType
@@ -51,6 +55,7 @@ def version(number: str, at: float, views: tuple[str, ...] = ("plan",)) -> Versi
     return VersionRecord(
         "delay", number, f"artifacts/{number}", "f" * 64, LAYOUT.id, views,
         {"auc": 0.7}, {"git": "abc", "rows": 3, "nested": {"a": [1, None]}}, b"\x00\xff packed", at,
+        calibration="packed", partial_dependence="packed as well",
     )  # fmt: skip
 
 
@@ -92,6 +97,22 @@ def test_models_layouts_and_versions(store: SqlControlStore) -> None:
         assert tx.version("delay", "2") == version("2", 20.0)
         assert [v.version for v in tx.versions("delay")] == ["1", "2"]
         assert tx.versions("churn") == []
+
+
+def test_a_version_that_an_earlier_release_registered_is_read(
+    store: SqlControlStore, url: str
+) -> None:
+    with store.begin() as tx:
+        tx.add_version(version("1", 10.0))
+    engine = sync_engine(url)
+    body = t.versions.c.body
+    with engine.begin() as connection:
+        held = json.loads(connection.execute(sa.select(body)).scalar_one())
+        assert held.pop("partial_dependence") == "packed as well"
+        connection.execute(sa.update(t.versions).values(body=json.dumps(held)))
+    engine.dispose()
+    with store.read() as tx:
+        assert tx.version("delay", "1") == replace(version("1", 10.0), partial_dependence="")
 
 
 @pytest.mark.parametrize(

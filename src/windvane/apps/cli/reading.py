@@ -177,6 +177,7 @@ def incidents(
     as_json: AsJson = False,
 ) -> None:
     """What went wrong, what was done about it, and the evidence."""
+    from windvane.core.alerting.suspect import suspect_words
     from windvane.usecases.show_incident import redact_incident, show_incident
 
     settings = wiring.settings(home)
@@ -209,6 +210,8 @@ def incidents(
         out.print(f"  {show.moment(note.at)}  {note.what}")
     for suspect in one.evidence.get("suspects", []):
         out.print(f"  suspect {suspect['feature']} {suspect['size']:.2f}")
+    if model_says := suspect_words(one.evidence):
+        out.print(f"  as the model sees it: {model_says}")
 
 
 def replay(

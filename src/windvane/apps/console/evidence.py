@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from windvane.apps.console.suspect_answers import SuspectAnswers, suspect_answers
 from windvane.apps.console.svg import Histogram, histogram
 from windvane.core.alerting import CANARY
 from windvane.core.alerting.impact import Hit, harm_words, quality_words, read_hits
@@ -76,7 +77,7 @@ class Evidence:
     """What the incident's page draws. ``earliest`` is where the interval of the onset begins (s),
     ``changes`` from what to what each suspect went. ``hits`` are shares that rose for tenants,
     ``hurts`` says whom it hurts in the words of the notification, ``quality`` what is known of
-    the answers."""
+    the answers, ``answers`` what the version makes of the first suspect."""
 
     words: tuple[str, str]
     view: str
@@ -92,6 +93,7 @@ class Evidence:
     hits: tuple[TenantHit, ...] = ()
     hurts: tuple[str, ...] = ()
     quality: str = ""
+    answers: SuspectAnswers | None = None
 
     @property
     def tenants_counted(self) -> bool:
@@ -137,6 +139,7 @@ def evidence_of(incident: Incident) -> Evidence:
         hits=tuple(_hits(body)),
         hurts=_hurts(body),
         quality=_known_quality(body),
+        answers=_answers(body),
     )
 
 
@@ -187,6 +190,14 @@ def _known_quality(body: Mapping[str, Any]) -> str:
         return quality_words(_mapping(_mapping(body.get("impact")).get("quality")))
     except (KeyError, TypeError, ValueError):
         return ""
+
+
+def _answers(body: Mapping[str, Any]) -> SuspectAnswers | None:
+    try:
+        return suspect_answers(body)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        _log.warning("what a version makes of a suspect cannot be read by this release")
+        return None
 
 
 def _number(value: Any) -> float | None:

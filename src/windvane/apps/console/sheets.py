@@ -248,6 +248,17 @@ def _suspects(page: IncidentPage, evidence: Evidence) -> Sheet:
     return Sheet("suspects", ("feature", "size"), [(s.feature, s.size) for s in evidence.suspects])
 
 
+def _answers_of_suspect(page: IncidentPage, evidence: Evidence) -> Sheet:
+    del page
+    held = evidence.answers
+    columns = ("feature", "value", "mean_answer", "where", "mark")
+    rows = [] if held is None else held.rows
+    return Sheet(
+        "answers", columns,
+        [(held.feature if held else "", r.value, r.answer, r.where, r.mark) for r in rows],
+    )  # fmt: skip
+
+
 def _whose(page: IncidentPage, evidence: Evidence) -> Sheet:
     del page
     rows = [(t.tenant, t.rows, t.nulls, t.part) for t in evidence.tenants]
@@ -289,6 +300,7 @@ def _samples(page: IncidentPage, evidence: Evidence) -> Sheet:
 OF_INCIDENT: Mapping[str, Callable[[IncidentPage, Evidence], Sheet]] = {
     "timeline": _timeline,
     "suspects": _suspects,
+    "answers": _answers_of_suspect,
     "tenants": _whose,
     "impact": _impact,
     "bins": _shapes,

@@ -213,3 +213,72 @@ def rising_curve(
         f"{line}</svg>"
     )
     return picture, tuple(math.exp(low + (high - low) * i / 3) for i in range(4))
+
+
+@dataclass(frozen=True, slots=True)
+class CurveMark:
+    """A place that a curve is looked at: ``name`` is its class; ``x`` None is of a value that has
+    no place on the axis, ``y`` None one without an answer."""
+
+    name: str
+    x: float | None
+    y: float | None
+
+
+def answer_curve(
+    points: Sequence[tuple[float, float | None]],
+    marks: Sequence[CurveMark],
+    trained: tuple[float, float] | None,
+    middle: tuple[float, float] | None,
+    label: str,
+) -> Markup:
+    """A line through ``points`` in ascending order, broken where one has no answer, with marks:
+    of one that has no place on the axis a level across. Values beyond those of training
+    (``trained``, both ends) are shaded, and so is where half of the usual ones lie (``middle``)."""
+    width, height, edge = 1000.0, 100.0, 6.0
+    low, high = points[0][0], points[-1][0]
+    wide = (high - low) or 1.0
+    known = [y for _, y in points if y is not None] + [m.y for m in marks if m.y is not None]
+    bottom, top = min(known, default=0.0), max(known, default=0.0)
+    span = (top - bottom) or 1.0
+
+    def across(x: float) -> float:
+        return (min(max(x, low), high) - low) / wide * width
+
+    def up(y: float) -> float:
+        lowest = height / 2 if top == bottom else edge
+        return height - lowest - (y - bottom) / span * (height - 2 * edge)
+
+    def band(name: str, start: float, end: float) -> str:
+        x, size = across(start), across(end) - across(start)
+        box = f'x="{x:.1f}" y="0" width="{size:.1f}" height="{height:.0f}"'
+        return f'<rect class="{name}" {box}/>' if size > 0 else ""
+
+    shapes: list[str] = []
+    if trained is not None:
+        shapes += [band("beyond", low, trained[0]), band("beyond", trained[1], high)]
+    if middle is not None:
+        shapes.append(band("middle", max(low, middle[0]), min(high, middle[1])))
+    runs: list[list[str]] = [[]]
+    for x, y in points:
+        if y is None:
+            runs.append([])
+        else:
+            runs[-1].append(f"{across(x):.1f},{up(y):.1f}")
+    shapes += [f'<polyline points="{" ".join(run)}"/>' for run in runs if run]
+    for mark in marks:
+        if mark.x is not None:
+            x = f"{across(mark.x):.1f}"
+            shapes.append(f'<line class="{mark.name}" x1="{x}" y1="0" x2="{x}" y2="{height:.0f}"/>')
+        elif mark.y is not None:
+            y = f"{up(mark.y):.1f}"
+            shapes.append(f'<line class="{mark.name}" x1="0" y1="{y}" x2="{width:.0f}" y2="{y}"/>')
+        if mark.x is not None and mark.y is not None:
+            x, y = f"{across(mark.x):.1f}", f"{up(mark.y):.1f}"
+            # A line of no length with round ends: a circle would be stretched with the picture.
+            shapes.append(f'<line class="dot {mark.name}" x1="{x}" y1="{y}" x2="{x}" y2="{y}"/>')
+    return Markup(
+        f'<svg class="curve answers" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'preserveAspectRatio="none" role="img" aria-label="{escape(label)}">'
+        f"{''.join(shapes)}</svg>"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from windvane.core.alerting.cause import CauseGroup, CauseKind
 from windvane.core.alerting.impact import counted_words, quality_words, whom_lines
+from windvane.core.alerting.suspect import suspect_words
 
 _MOST_FEATURES = 3
 _MOST_TENANTS = 3
@@ -81,6 +82,8 @@ def evidence_lines(
 def _found(evidence: Mapping[str, Any], private: Collection[str]) -> list[str]:
     lines = [f"changed: {line}" for line in _changes(evidence, private)]
     lines += [f"measured: {line}" for line in _quality(evidence)]
+    if model_says := suspect_words(evidence, private):
+        lines.append(f"as the model sees it: {model_says}")
     return lines + impact_lines(evidence)
 
 

@@ -38,6 +38,10 @@ def redact_evidence(
     changes = out.get("changes")
     if isinstance(changes, list):
         out["changes"] = [_changed(_mapping(one), pii) for one in cast("list[Any]", changes)]
+    answers = _mapping(out.get("partial_dependence"))
+    if (feature := answers.get("feature")) in pii:
+        kept = {name: answers[name] for name in ("feature", "version") if name in answers}
+        out["partial_dependence"] = {**kept, "missing": f"values of {feature} are tagged as pii"}
     return out
 
 

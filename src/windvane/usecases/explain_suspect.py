@@ -1,0 +1,191 @@
+"""What the version makes of an incident's suspect: its mean answers at the usual values and at the
+present ones, from what was computed as it was registered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from windvane.core.alerting import Cause, CauseGroup
+from windvane.core.drift import Baseline, describe_change
+from windvane.core.explanation import (
+    MOST_FEATURES,
+    UNSEEN_NAME,
+    Curve,
+    PartialDependence,
+    Value,
+    Where,
+    answer_at,
+    has_range,
+)
+from windvane.core.routing import NO_SAMPLE
+from windvane.core.signature import FeatureSpec, FeatureType
+from windvane.core.sketch import Layout
+from windvane.ports.control_store import Tx, UnknownName, VersionRecord
+from windvane.usecases.measure_impact import Counted, suspect_of
+from windvane.usecases.measure_partial_dependence import unpack_partial_dependence
+from windvane.usecases.read_model_file import ModelFile
+
+_LEAST = 0.01  # of the rows
+
+
+def explain_suspect(
+    tx: Tx,
+    file: ModelFile,
+    counted: Counted,
+    version: str,
+    cause: Cause,
+    since: float,
+    until: float,
+    evidence: Mapping[str, Any],
+) -> dict[str, Any]:
+    """For an incident's evidence, of its first suspect and the champion ``version``; {} where that
+    is no feature. ``missing`` says why there are no answers. What is now is what the evidence says
+    that changed, else what ``counted`` says of the time from ``since`` until ``until`` (s), against
+    training. Raises ValueError where a version's record cannot be read."""
+    feature = suspect_of(evidence)
+    spec = next((spec for spec in file.schema if spec.name == feature), None)
+    if spec is None or not version:
+        return {}
+    try:
+        record = tx.version(file.model, version)
+    except UnknownName:
+        return {}
+    out: dict[str, Any] = {"feature": feature, "version": version}
+    found = unpack_partial_dependence(record.partial_dependence)
+    held = None if found is None else found.curve(feature)
+    if found is None or held is None or feature in file.pii:
+        return {**out, "missing": _why_not(file, record, spec, found)}
+    rank, curve = held
+    only = cause.subject if cause.kind.responds_to is CauseGroup.TENANT else ""
+    change = _told(evidence, feature) or _counted(tx, record, counted, feature, only, since, until)
+    usual, now = _places(spec, curve, change, evidence)
+    return {
+        **out,
+        "output": found.output,
+        "rows": found.rows,
+        "importance": curve.importance,
+        "rank": rank,
+        "features": found.features,
+        "points": msgspec.to_builtins(curve.points),
+        "quartiles": _quartiles(change, 0) or list(curve.quartiles),
+        "usual": usual,
+        "now": now,
+    }
+
+
+def _why_not(
+    file: ModelFile, record: VersionRecord, spec: FeatureSpec, found: PartialDependence | None
+) -> str:
+    """Why nothing is known of a feature of the model's file."""
+    if spec.name in file.pii:
+        return f"values of {spec.name} are tagged as pii"
+    if record.features and spec.name not in record.features:
+        return f"version {record.version} does not take {spec.name}"
+    if not has_range(spec):
+        return f"{spec.name} is a {spec.type.value}, which has no range to move over"
+    if found is None:
+        return f"version {record.version} was registered before this was computed"
+    if found.missing:
+        return found.missing
+    if found.features <= MOST_FEATURES:
+        return f"version {record.version} gave no answers as {spec.name} moved"
+    return (
+        f"{spec.name} is not among the {MOST_FEATURES} features that matter most to the answers "
+        f"of version {record.version}"
+    )
+
+
+def _told(evidence: Mapping[str, Any], feature: str) -> Mapping[str, Any]:
+    """What a monitor itself said that changed."""
+    changes: Sequence[Mapping[str, Any]] = evidence.get("changes") or []
+    return next((one for one in changes if one.get("feature") == feature), {})
+
+
+def _counted(
+    tx: Tx,
+    record: VersionRecord,
+    counted: Counted,
+    feature: str,
+    only: str,
+    since: float,
+    until: float,
+) -> Mapping[str, Any]:
+    """What changed since training, by the windows of the version's own layout; {} for no rows."""
+    layout: Layout = tx.layout(record.layout_id)
+    if feature not in layout.names:
+        return {}
+    now = np.zeros(layout.size, np.int64)
+    for key, sketch in counted.between(since, until):
+        of_whom = key.arm not in NO_SAMPLE and only in ("", key.tenant)
+        if of_whom and sketch.layout_id == layout.id:
+            now = now + sketch.features
+    if not layout.part(now, feature).sum():
+        return {}
+    return describe_change(layout, feature, Baseline.from_bytes(record.baseline).counts, now)
+
+
+def _places(
+    spec: FeatureSpec, curve: Curve, change: Mapping[str, Any], evidence: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The usual value and the present one with their answers; None for one that is not known."""
+    kinds = set(evidence.get("kinds") or ())
+    was, is_now = change.get("nulls") or (0.0, 0.0)
+    missing = is_now - was >= _LEAST and (not kinds or "nulls" in kinds)
+    usual: Value = curve.quartiles[1] if curve.quartiles else curve.points[0].value
+    now: Value = None
+    before, after = _quartiles(change, 0), _quartiles(change, 1)
+    if before:
+        usual = _value(spec, before[1])
+    if after:
+        now = _value(spec, after[1])
+        if now == usual:
+            now = _beyond(curve, change) or now
+    risen = [name for name, more in _moved(change) if more > 0]
+    now = risen[0] if risen else now
+    if missing:
+        return _place(curve, usual), {**_place(curve, None), "share": is_now}
+    return _place(curve, usual), None if now is None else _place(curve, now)
+
+
+def _place(curve: Curve, value: Value) -> dict[str, Any]:
+    """``asked`` is the value whose answer it is, where a number lies beyond all that were."""
+    point = answer_at(curve.points, value)
+    out = {"value": value, "where": point.where.value, "answer": point.answer}
+    return {**out, "asked": point.value} if point.value != value else out
+
+
+def _moved(change: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Names and how much their share rose, the most first."""
+    found = [
+        (UNSEEN_NAME if label == "unseen" else str(label), after - before)
+        for label, before, after in change.get("names") or ()
+    ]
+    return sorted(found, key=lambda one: -one[1])
+
+
+def _beyond(curve: Curve, change: Mapping[str, Any]) -> float | None:
+    """The nearest value beyond training's that was asked about, on the side where rows came."""
+    asked = [(p.value, p.where) for p in curve.points if isinstance(p.value, float)]
+    first = next((i for i, (_, where) in enumerate(asked) if where is Where.TRAINING), 0)
+    sides = {
+        "under": [value for value, where in asked[:first] if where is Where.OUTSIDE][::-1],
+        "over": [value for value, where in asked[first:] if where is Where.OUTSIDE],
+    }
+    for label, before, after in change.get("beyond") or ():
+        found = sides.get(str(label).partition(" ")[0])
+        if after > before and found:
+            return found[0]
+    return None
+
+
+def _quartiles(change: Mapping[str, Any], which: int) -> list[float] | None:
+    held = change.get("quartiles")
+    return None if not held or held[which] is None else list(held[which])
+
+
+def _value(spec: FeatureSpec, number: float) -> Value:
+    return bool(number) if spec.type is FeatureType.BOOLEAN else number
