@@ -28,16 +28,25 @@ from windvane.core.drift.concentration import (
     follow_concentration,
 )
 from windvane.core.drift.dependence import (
+    TOLD_APART,
     DependenceFacts,
     DependencePolicy,
     PairReading,
     association,
-    describe_pair,
+    describe_reading,
     group_bins,
     judge_dependence,
 )
 from windvane.core.drift.describe import change_sentence, describe_change
 from windvane.core.drift.deviation import Measure, Reference, measure_deviations
+from windvane.core.drift.domain_classifier import (
+    FOLDS,
+    MOST_TOLD,
+    DomainReading,
+    ScoredRows,
+    rank_scores,
+    tell_apart,
+)
 from windvane.core.drift.forecast import Forecast
 from windvane.core.drift.judge import (
     Alarm,
@@ -76,9 +85,12 @@ from windvane.core.drift.timeline import EffectSizes, decimate, effect_sizes
 from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, is_due, watch
 
 __all__ = [
+    "FOLDS",
     "LEAST_SHARE",
+    "MOST_TOLD",
     "NO_VALUE",
     "PAST_LOOKS",
+    "TOLD_APART",
     "Alarm",
     "AxisIndex",
     "Baseline",
@@ -86,6 +98,7 @@ __all__ = [
     "Concentration",
     "DependenceFacts",
     "DependencePolicy",
+    "DomainReading",
     "DriftFacts",
     "DriftPolicy",
     "EffectSizes",
@@ -99,6 +112,7 @@ __all__ = [
     "Pending",
     "Reading",
     "Reference",
+    "ScoredRows",
     "StreamState",
     "Watched",
     "Watching",
@@ -116,7 +130,7 @@ __all__ = [
     "concentration_reading",
     "decimate",
     "describe_change",
-    "describe_pair",
+    "describe_reading",
     "effect_sizes",
     "find_null_stretch",
     "follow_concentration",
@@ -141,11 +155,13 @@ __all__ = [
     "project_cell",
     "psi",
     "psi_words",
+    "rank_scores",
     "rank_shift",
     "readings",
     "rows_of",
     "settle",
     "take_as_past",
+    "tell_apart",
     "total_variation",
     "unpack_learned",
     "unpack_pending",
