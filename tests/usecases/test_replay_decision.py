@@ -20,8 +20,10 @@ from windvane.core.acceptance import (
     judge_candidate,
 )
 from windvane.core.drift import (
+    TOLD_APART,
     DependenceFacts,
     DependencePolicy,
+    DomainReading,
     DriftFacts,
     DriftPolicy,
     Kind,
@@ -226,7 +228,11 @@ CASES: dict[str, st.SearchStrategy[tuple[Any, Any]]] = {
                 ),
                 max_size=3,
             ).map(tuple),
-            st.dictionaries(st.sampled_from(["a and c", "b and d"]), SHIFT_STATE),
+            st.dictionaries(st.sampled_from(["a and c", "b and d", TOLD_APART]), SHIFT_STATE),
+            st.none() | st.builds(
+                DomainReading, SHARE, st.floats(0.001, 0.5), COUNT,
+                st.lists(st.tuples(st.sampled_from("abcd"), SHARE), max_size=2).map(tuple),
+            ),
         ),
         st.builds(DependencePolicy, st.floats(2, 1e6), st.just(400)),
     ),

@@ -28,16 +28,25 @@ from windvane.core.drift.concentration import (
     follow_concentration,
 )
 from windvane.core.drift.dependence import (
+    TOLD_APART,
     DependenceFacts,
     DependencePolicy,
     PairReading,
     association,
-    describe_pair,
+    describe_reading,
     group_bins,
     judge_dependence,
 )
 from windvane.core.drift.describe import change_sentence, describe_change
 from windvane.core.drift.deviation import Measure, Reference, measure_deviations
+from windvane.core.drift.domain_classifier import (
+    FOLDS,
+    MOST_TOLD,
+    DomainReading,
+    ScoredRows,
+    rank_scores,
+    tell_apart,
+)
 from windvane.core.drift.forecast import Forecast
 from windvane.core.drift.judge import (
     Alarm,
@@ -76,10 +85,13 @@ from windvane.core.drift.timeline import EffectSizes, decimate, effect_sizes
 from windvane.core.drift.watch import PAST_LOOKS, Watched, Watching, is_due, watch
 
 __all__ = [
+    "FOLDS",
     "LEAST_ROWS",
     "LEAST_SHARE",
+    "MOST_TOLD",
     "NO_VALUE",
     "PAST_LOOKS",
+    "TOLD_APART",
     "Alarm",
     "AxisIndex",
     "Baseline",
@@ -87,6 +99,7 @@ __all__ = [
     "Concentration",
     "DependenceFacts",
     "DependencePolicy",
+    "DomainReading",
     "DriftFacts",
     "DriftPolicy",
     "EffectSizes",
@@ -100,6 +113,7 @@ __all__ = [
     "Pending",
     "Reading",
     "Reference",
+    "ScoredRows",
     "StreamState",
     "Watched",
     "Watching",
@@ -117,7 +131,7 @@ __all__ = [
     "concentration_reading",
     "decimate",
     "describe_change",
-    "describe_pair",
+    "describe_reading",
     "effect_sizes",
     "find_null_stretch",
     "follow_concentration",
@@ -142,11 +156,13 @@ __all__ = [
     "project_cell",
     "psi",
     "psi_words",
+    "rank_scores",
     "rank_shift",
     "readings",
     "rows_of",
     "settle",
     "take_as_past",
+    "tell_apart",
     "total_variation",
     "unpack_learned",
     "unpack_pending",

@@ -2,7 +2,8 @@
 
 Rows that are joined wrongly leave every feature as it was and their dependence gone. Of each pair
 a block of rows gives one number, the association of a table of a few groups each, once its margins
-are made equal, so that it says nothing of the features alone.
+are made equal, so that it says nothing of the features alone. What no pair has is one number more:
+how well the block's rows are told apart from earlier ones.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from windvane.core.drift.domain_classifier import DomainReading
 from windvane.core.verdict import (
     DetectorStep,
     Outcome,
@@ -32,6 +34,9 @@ _LEAST_SHARE = 0.04  # of a block's rows, with which a group says something
 _SMOOTHING = 0.5
 _ROUNDS = 30
 _UNUSUAL = 3.0
+_NAMED = 3
+TOLD_APART = "all features together"
+"""The detector of a block's `DomainReading`, beside those of pairs."""
 
 
 def group_bins(counts: Counts, *, ordered: bool) -> Counts:
@@ -98,35 +103,47 @@ def pair_name(first: str, second: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DependenceFacts:
-    """A block of sampled ``rows``, and the detectors before it, by pair."""
+    """A block of sampled ``rows``, and the detectors before it, by pair and of `TOLD_APART`;
+    ``domain``: how well its rows are told apart, None where that is not known."""
 
     block: float
     rows: int
     readings: tuple[PairReading, ...]
     before: Mapping[str, ShiftState]
+    domain: DomainReading | None = None
+
+    @property
+    def by_detector(self) -> Mapping[str, PairReading | DomainReading]:
+        pairs: dict[str, PairReading | DomainReading] = {r.pair: r for r in self.readings}
+        return pairs if self.domain is None else {**pairs, TOLD_APART: self.domain}
 
 
 @dataclass(frozen=True, slots=True)
 class DependencePolicy:
     """``alarm_at`` is the detectors' threshold, ``close_at`` that of the evidence by which an alarm
-    ends, ``material`` the least change of an association that matters. A pair is judged once
-    ``least_blocks`` are known: two weeks of days, so that a weekend is no change."""
+    ends, ``material`` the least change of an association that matters, ``material_area`` the least
+    rise of the area by which rows are told apart. Each is judged once ``least_blocks`` are known:
+    two weeks of days, so that a weekend is no change."""
 
     alarm_at: float
     least_rows: int
     least_blocks: int = 14
     material: float = 0.15
     close_at: float = 50.0
+    material_area: float = 0.05
     revision: int = 1
+
+    def least_change(self, detector: str) -> float:
+        return self.material_area if detector == TOLD_APART else self.material
 
 
 def judge_dependence(
     facts: DependenceFacts, policy: DependencePolicy, now: float
 ) -> tuple[Verdict, Mapping[str, ShiftState]]:
-    """The verdict on a block, and the detectors after it. FAIL names the pair that changed most;
-    HOLD where rows or earlier blocks are too few, where a pair is further from its level than
-    healthy blocks are without the evidence for an alarm, and where one that was found could not be
-    measured."""
+    """The verdict on a block, and the detectors after it. FAIL names the pair that changed most, or
+    what tells the rows apart where no pair changed; HOLD where rows or earlier blocks are too few,
+    where something is further from its level than healthy blocks are without the evidence for an
+    alarm, and where what was found could not be measured."""
     del now
     if facts.rows < policy.least_rows:
         sentence = f"{facts.rows:,} sampled rows"
@@ -134,12 +151,16 @@ def judge_dependence(
         return Verdict(Outcome.HOLD, "DRI-221", sentence, missing), dict(facts.before)
     after = dict(facts.before)
     far: dict[str, float] = {}
-    for r in facts.readings:
-        state = facts.before.get(r.pair, ShiftState())
+    of = facts.by_detector
+    for name, r in of.items():
+        state = facts.before.get(name, ShiftState())
         t, freedom = state.level.distance(r.value, r.error)
-        log_e = log_either(log_rise(t, freedom), log_rise(-t, freedom))
+        log_e = log_rise(t, freedom)
+        if name != TOLD_APART:  # rows that are less easily told apart are no fault
+            log_e = log_either(log_e, log_rise(-t, freedom))
         apart = r.value - state.level.mean
-        matters = abs(apart) >= policy.material
+        far_off = apart if name == TOLD_APART else abs(apart)
+        matters = far_off >= policy.least_change(name)
         deviation = state.level.deviation(r.error)
         step = DetectorStep(r.value, log_e, deviation, matters, facts.block, False)
         known = state.alarmed or state.level.blocks >= policy.least_blocks
@@ -148,37 +169,50 @@ def judge_dependence(
             # Each new block is compared with all before it, or they would share one bad level.
             learned = state.learned.with_block(r.value)
             held = replace(held, level=learned, learned=learned)
-        after[r.pair] = held
+        after[name] = held
         if known:
-            far[r.pair] = abs(apart) if matters and abs(t) > _UNUSUAL else 0.0
-    of = {r.pair: r for r in facts.readings}
-    alarmed = [pair for pair, state in after.items() if state.alarmed and pair in of]
+            far[name] = far_off if matters and abs(t) > _UNUSUAL else 0.0
+    alarmed = [name for name, state in after.items() if state.alarmed and name in of]
     if alarmed:
-        worst = max(alarmed, key=lambda pair: abs(after[pair].fault))
-        sides = describe_pair(of[worst], facts.before[worst])
+        worst = max(alarmed, key=lambda name: (name != TOLD_APART, abs(after[name].fault)))
+        sides = describe_reading(of[worst], facts.before[worst])
         return Verdict(Outcome.FAIL, "DRI-223", f"{sides}, n={facts.rows:,} rows"), after
-    unseen = sorted(pair for pair, state in after.items() if state.alarmed)
+    unseen = sorted(name for name, state in after.items() if state.alarmed)
     if unseen:
-        sentence = f"{unseen[0]}: one of them hardly varies, so that what was found cannot be seen"
-        return Verdict(Outcome.HOLD, "DRI-222", sentence, "rows in which both vary"), after
-    unknown = [pair for pair in of if pair not in far]
-    if not of or len(unknown) == len(of):
+        why = "one of them hardly varies, so that what was found cannot be seen"
+        sentence, missing = f"{unseen[0]}: {why}", "rows in which both vary"
+        if unseen[0] == TOLD_APART:
+            sentence = f"{TOLD_APART}: too few earlier rows, or too few features with values"
+            missing = "rows to tell apart"
+        return Verdict(Outcome.HOLD, "DRI-222", sentence, missing), after
+    if not far:
         known = max((s.level.blocks for s in facts.before.values()), default=0.0)
-        sentence = f"{len(of)} pairs, {known:.0f} earlier blocks"
+        sentence = f"{len(facts.readings)} pairs, {known:.0f} earlier blocks"
         missing = f"{max(1, math.ceil(policy.least_blocks - known))} more blocks"
         return Verdict(Outcome.HOLD, "DRI-221", sentence, missing), after
-    worst = max(far, key=lambda pair: far[pair])
+    worst = max(far, key=lambda name: far[name] / policy.least_change(name))
     if far[worst] > 0.0:
-        sides = describe_pair(of[worst], facts.before[worst])
+        sides = describe_reading(of[worst], facts.before[worst])
         value = after[worst].value
         missing = f"more blocks: evidence {value:.3g} of {policy.alarm_at:.3g}"
         return Verdict(Outcome.HOLD, "DRI-222", f"{sides}: not known yet to last", missing), after
-    sentence = f"{len(far)} pairs go together as before, n={facts.rows:,} rows"
-    return Verdict(Outcome.PASS, "DRI-220", sentence), after
+    sentence = f"{len(far.keys() - {TOLD_APART})} pairs go together as before"
+    if TOLD_APART in far and facts.domain is not None:
+        sentence = (
+            f"{sentence}, rows told apart from earlier ones with AUC {facts.domain.value:.2f}"
+        )
+    return Verdict(Outcome.PASS, "DRI-220", f"{sentence}, n={facts.rows:,} rows"), after
 
 
-def describe_pair(reading: PairReading, state: ShiftState) -> str:
-    """What the association is and usually was."""
+def describe_reading(reading: PairReading | DomainReading, state: ShiftState) -> str:
+    """What the association of a pair, or the area by which rows are told apart, is and usually
+    was."""
     reach = 2.0 * math.sqrt(state.level.spread()[0])
     usual = f"{max(state.level.mean - reach, 0.0):.2f} to {min(state.level.mean + reach, 1.0):.2f}"
-    return f"association of {reading.pair} {reading.value:.2f}, usually {usual}"
+    if isinstance(reading, PairReading):
+        what = f"association of {reading.pair}"
+        return f"{what} {reading.value:.2f}, usually {usual}"
+    named = ", ".join(name for name, _ in reading.features[:_NAMED])
+    by = f", most by how {named} go together" if named else ""
+    what = "rows told apart from earlier ones with AUC"
+    return f"{what} {reading.value:.2f}, usually {usual}{by}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, zip_longest
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,20 @@ from numpy.typing import NDArray
 
 from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Join, Severity
 from windvane.core.drift import (
+    FOLDS,
+    MOST_TOLD,
+    TOLD_APART,
     DependenceFacts,
     DependencePolicy,
+    DomainReading,
     PairReading,
+    ScoredRows,
     association,
-    describe_pair,
+    describe_reading,
     group_bins,
     judge_dependence,
+    rank_scores,
+    tell_apart,
 )
 from windvane.core.signature import FeatureType
 from windvane.core.sketch import NumericAxis
@@ -69,11 +76,25 @@ Values = Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Sampled:
+    """Rows by feature, and of each the piece of the block's time that it is of (rows,)."""
+
+    values: Values
+    pieces: Sequence[int]
+
+    @property
+    def rows(self) -> int:
+        return len(self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
 class PairsRow:
-    """The ``pairs`` that are watched and their detectors; where the next block begins and until
-    when was asked for it (s); since when the incident is open (s), None where none is."""
+    """The ``pairs`` that are watched and their detectors; the features by which rows are ``told``
+    apart, () where earlier rows no longer count; where the next block begins and until when was
+    asked for it (s); since when the incident is open (s), None where none is."""
 
     pairs: tuple[tuple[str, str], ...] = ()
+    told: tuple[str, ...] = ()
     kinds: Mapping[str, ShiftState] = field(default_factory=dict[str, ShiftState])
     next: float = 0.0
     asked: float = 0.0
@@ -87,7 +108,8 @@ class PairsRow:
 class Dependence(Monitor):
     """The association of pairs of features, in rows sampled from the log, against its own earlier
     level. The pairs are those that went together most in the first block, those of two sources
-    first: rows that are joined wrongly leave each source as it was."""
+    first: rows that are joined wrongly leave each source as it was. And how well rows are told
+    apart from earlier ones by how all features go together, for what no pair has by itself."""
 
     name = "dependence"
     title = "Features together"
@@ -105,7 +127,7 @@ class Dependence(Monitor):
     def streams(self, file: ModelFile, tenants: int) -> int:
         del tenants
         fitting = min(len(_features(file)), _MOST_FEATURES)
-        return min(MOST_PAIRS, fitting * (fitting - 1) // 2)
+        return min(MOST_PAIRS, fitting * (fitting - 1) // 2) + (fitting > 1)
 
     def look(self, window: ClosedWindow, rows: StateRows, log: EventLog) -> Sequence[Judged]:
         block_s = window.policy.drift_over_s / LOOKS
@@ -116,25 +138,36 @@ class Dependence(Monitor):
             return []
         start = max(start, until - LOOKS * block_s)
         try:
-            values = _sample(window, log, start, until)
+            sampled = _sample(window, log, start, until)
         except LogTooSlow as error:
             return [_too_slow(window, replace(held, asked=until), error)]
+        values, found = sampled.values, sampled.rows
         groups = _groups(window, values)
-        found = len(next(iter(values.values()), ()))
         policy = DependencePolicy(window.policy.slow_alarm_at * LOOKS, _LEAST_ROWS)
         pairs = held.pairs
         if not pairs and found >= policy.least_rows:
             pairs = choose_pairs(window.file, groups, values)
         readings = _readings(pairs, groups, values)
-        facts = DependenceFacts(start, found, readings, held.kinds)
-        verdict, after = judge_dependence(facts, policy, window.end)
         enough = found >= policy.least_rows and bool(readings or not pairs)
-        row = replace(held, pairs=pairs, kinds=after, next=until if enough else start, asked=until)
-        row, findings = self._findings(window, facts, row)
+        row = replace(held, pairs=pairs, next=until if enough else start, asked=until)
+        now, past, domain = ScoredRows.none(0), ScoredRows.none(0), None
+        if enough:
+            told = held.told or choose_told(window.file, values)
+            row = replace(row, told=told)
+            kept = window.learned(self.name, [NO_SUBJECT]) if held.told else {}
+            past = ScoredRows.unpack(kept.get(NO_SUBJECT), len(told))
+            now = _scored(window.file, sampled, told)
+            domain = tell_apart(now, past, told)
+        facts = DependenceFacts(start, found, readings, held.kinds, domain)
+        verdict, after = judge_dependence(facts, policy, window.end)
+        row, findings = self._findings(window, facts, replace(row, kinds=after))
+        # While something is wrong its rows are no example of how they should be.
+        fit = enough and row.since is None
         return [
             Judged(
                 NO_SUBJECT, facts, policy, verdict, findings, {NO_SUBJECT: row},
                 _detail(window.file, facts, row),
+                learned={NO_SUBJECT: past.with_block(now).pack()} if fit else {},
             )
         ]  # fmt: skip
 
@@ -142,17 +175,24 @@ class Dependence(Monitor):
         self, window: ClosedWindow, facts: DependenceFacts, row: PairsRow
     ) -> tuple[PairsRow, tuple[Finding, ...]]:
         cause = Cause(DEPENDENCE, window.model)
-        sounding = {pair: state for pair, state in row.kinds.items() if state.alarmed}
+        sounding = {name: state for name, state in row.kinds.items() if state.alarmed}
         if sounding and row.since is None:
             since = min(state.since for state in sounding.values())
-            worst = [r for r in facts.readings if r.pair in sounding]
-            worst.sort(key=lambda r: (-abs(sounding[r.pair].fault), r.pair))
-            said = "; ".join(describe_pair(r, facts.before[r.pair]) for r in worst[:_NAMED])
+            worst = sorted(
+                facts.by_detector.keys() & sounding.keys(),
+                key=lambda name: (name == TOLD_APART, -abs(sounding[name].fault), name),
+            )
+            said = "; ".join(
+                describe_reading(facts.by_detector[name], facts.before[name])
+                for name in worst[:_NAMED]
+            )
             more = f"; and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
             line = f"features no longer go together as before: {said}{more}, since {moment(since)}"
+            suspects = _suspects([facts.by_detector[name] for name in worst], sounding)
+            sources = set(views_of(window.file.schema, [name for name, _ in suspects]).values())
             finding = Finding(
-                self.name, cause, True, since, line, _suspects(worst, sounding),
-                tuple(sorted(_sources(window.file, worst))), Severity.MEDIUM,
+                self.name, cause, True, since, line, suspects, tuple(sorted(sources)),
+                Severity.MEDIUM,
             )  # fmt: skip
             return replace(row, since=since), (finding,)
         if not sounding and row.since is not None:
@@ -182,7 +222,7 @@ class Dependence(Monitor):
         """What goes together, and how, is learned anew."""
         del cause
         row = read_row(rows, PairsRow)
-        return {NO_SUBJECT: replace(row, pairs=(), kinds={}, since=None)}
+        return {NO_SUBJECT: replace(row, pairs=(), told=(), kinds={}, since=None)}
 
 
 def _fitting(file: ModelFile) -> list[str]:
@@ -201,10 +241,11 @@ def _too_slow(window: ClosedWindow, row: PairsRow, error: LogTooSlow) -> Judged:
     return Judged(NO_SUBJECT, facts, policy, verdict, states={NO_SUBJECT: row})
 
 
-def _sample(window: ClosedWindow, log: EventLog, start: float, end: float) -> Values:
+def _sample(window: ClosedWindow, log: EventLog, start: float, end: float) -> Sampled:
     """The first rows of each of some equal pieces of the time [start, end) (s), by feature."""
     names = _features(window.file)
     values: dict[str, list[Any]] = {name: [] for name in names}
+    pieces: list[int] = []
     piece_s = (end - start) / _PIECES
     for i in range(_PIECES):
         found = log.rows(
@@ -213,9 +254,35 @@ def _sample(window: ClosedWindow, log: EventLog, start: float, end: float) -> Va
             tenant="", after=None, limit=_ROWS_A_PIECE, within_s=_WITHIN_S,
         )  # fmt: skip
         for _, row in found:
+            pieces.append(i)
             for name in names:
                 values[name].append(row["features"].get(name))
-    return values
+    return Sampled(values, pieces)
+
+
+def choose_told(file: ModelFile, values: Values) -> tuple[str, ...]:
+    """The features by which rows are told apart: those that vary, of each source in turn."""
+    views = views_of(file.schema, values)
+    by_view: dict[str, list[str]] = {}
+    for name, column in values.items():
+        if len({value for value in column if value is not None}) > 1:
+            by_view.setdefault(views[name], []).append(name)
+    in_turn = [name for turn in zip_longest(*by_view.values()) for name in turn if name is not None]
+    return tuple(in_turn[:MOST_TOLD])
+
+
+def _scored(file: ModelFile, sampled: Sampled, told: Sequence[str]) -> ScoredRows:
+    kinds = {spec.name: spec.type for spec in file.schema}
+    nothing = [None] * sampled.rows  # of a feature that the contract no longer has
+    scores = [
+        rank_scores(
+            sampled.values.get(name, nothing), names=kinds.get(name) == FeatureType.CATEGORY
+        )
+        for name in told
+    ]
+    folds = np.array(sampled.pieces, np.int8) // np.int8(_PIECES // FOLDS)
+    table = np.array(scores, np.int8).reshape(len(told), sampled.rows).T
+    return ScoredRows(table, folds, np.zeros_like(folds))
 
 
 def _groups(window: ClosedWindow, values: Values) -> Groups:
@@ -273,17 +340,18 @@ def _distinct(values: Values, a: str, b: str) -> int:
 
 
 def _suspects(
-    worst: Sequence[PairReading], states: Mapping[str, ShiftState]
+    worst: Sequence[PairReading | DomainReading], states: Mapping[str, ShiftState]
 ) -> tuple[tuple[str, float], ...]:
     sizes: dict[str, float] = {}
     for r in worst:
-        for name in (r.first, r.second):
-            sizes[name] = max(sizes.get(name, 0.0), abs(states[r.pair].fault))
+        if isinstance(r, DomainReading):
+            fault = abs(states[TOLD_APART].fault)
+            of = {name: fault * share for name, share in r.features}
+        else:
+            of = dict.fromkeys((r.first, r.second), abs(states[r.pair].fault))
+        for name, size in of.items():
+            sizes[name] = max(sizes.get(name, 0.0), size)
     return tuple(sizes.items())
-
-
-def _sources(file: ModelFile, worst: Sequence[PairReading]) -> set[str]:
-    return set(views_of(file.schema, [n for r in worst for n in (r.first, r.second)]).values())
 
 
 def _detail(file: ModelFile, facts: DependenceFacts, row: PairsRow) -> Mapping[str, Any]:
@@ -301,5 +369,19 @@ def _detail(file: ModelFile, facts: DependenceFacts, row: PairsRow) -> Mapping[s
             }
             for r in facts.readings
         ],
+        "told_apart": _told_apart(facts.domain, row),
         "not_watched": [name for name in _fitting(file) if name not in watched],
+    }
+
+
+def _told_apart(reading: DomainReading | None, row: PairsRow) -> Mapping[str, Any] | None:
+    if reading is None:
+        return None
+    state = row.kinds.get(TOLD_APART)
+    return {
+        "area": reading.value,
+        "usual": round(state.level.mean, 4) if state else None,
+        "alarmed": state is not None and state.alarmed,
+        "past_rows": reading.past_rows,
+        "features": [{"feature": name, "share": share} for name, share in reading.features],
     }
