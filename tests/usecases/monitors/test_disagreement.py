@@ -9,6 +9,9 @@ import pytest
 from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import only, outcomes, verdicts
 
+from windvane.apps.console.answers import answer_rows
+from windvane.apps.console.reading import Memory, load_model_page
+from windvane.apps.console.sheets import OF_MODEL
 from windvane.core.verdict import RateFacts, RateState, judge_rate
 from windvane.ports.events import Compared
 from windvane.usecases.actions import About
@@ -184,3 +187,18 @@ def test_it_can_be_switched_off(harness: Harness) -> None:
     play(harness, ["silent"] * 5)
     assert harness.incidents() == []
     assert verdicts(harness, MONITOR) == []
+
+
+def test_it_is_shown_beside_the_fallbacks(harness: Harness) -> None:
+    play(harness, ["reversed"] * 2 + ["silent"])
+    with harness.store.read() as tx:
+        page = load_model_page(tx, MODEL, harness.clock.at, 60, Memory())
+    (row,) = answer_rows(page)
+    assert row.verdict is not None
+    assert row.verdict.code == "STI-203"
+    sheet = OF_MODEL["answers"](page, harness.clock.at)
+    shown = dict(zip(sheet.columns, next(iter(sheet.rows)), strict=True))
+    assert shown["compared"] == 3 * A_WINDOW
+    assert shown["stand_in_silent_share"] == pytest.approx(1 / 3)
+    assert shown["stand_in_other_class_share"] > 0.8
+    assert 0.3 < shown["stand_in_difference"] < 0.9
