@@ -41,6 +41,8 @@ STAND_IN = CauseKind(
         "segment_feed": Join.SAME_ONSET,
     },
 )
+STAND_IN_SILENT = CauseKind("stand_in_silent", CauseGroup.FAILING, "stand-in-disagrees.md")
+"""It joins nothing: what is wrong with inputs or answers is when a stand-in is needed."""
 _KNOWN = 400  # rows: a share of one half is known to within five points by then
 _LEVEL = 0.01
 _RISE = 0.05
@@ -50,6 +52,7 @@ _SALT = "disagreement"
 
 # What is judged of a stand-in, by the end of its subject.
 SILENT, ANOTHER, DIFFERENCE = "silent", "class", "difference"
+_KINDS = {SILENT: STAND_IN_SILENT, ANOTHER: STAND_IN, DIFFERENCE: STAND_IN}
 _WORDS = {
     SILENT: "no answer",
     ANOTHER: "another class",
@@ -67,9 +70,12 @@ class StandInRow:
     def alarmed(self) -> bool:
         return any(rate.alarmed for rate in self.rates.values())
 
-    @property
-    def since(self) -> float:
-        return min((rate.since for rate in self.rates.values() if rate.alarmed), default=0.0)
+    def since(self, kind: CauseKind) -> float | None:
+        """When what is open of a kind of cause began (s); None where nothing is."""
+        open_ones = [
+            rate.since for m, rate in self.rates.items() if rate.alarmed and _KINDS[m] is kind
+        ]
+        return min(open_ones, default=None)
 
 
 class Disagreement(Monitor):
@@ -85,6 +91,7 @@ class Disagreement(Monitor):
     name = DISAGREEMENT
     title = "Disagreement with the stand-in"
     cause = STAND_IN
+    more_causes = (STAND_IN_SILENT,)
     judge = RATE
     importance = Importance.FIRST_TO_WAIT
     acceptable = True
@@ -112,7 +119,7 @@ class Disagreement(Monitor):
     def _judge(self, window: ClosedWindow, answers: Answers, before: StandInRow) -> list[Judged]:
         """One judgement of each measure; they share one row and one cause."""
         version, counts = answers.version, answers.stand_in
-        subject, cause = subject_of(version, answers.arm), Cause(STAND_IN, version)
+        subject = subject_of(version, answers.arm)
         # A sum of thousandths as a whole number, by chance that keeps its mean.
         by_chance = (counts.thousandths + window.seed(_SALT) % 1_000) // 1_000
         bad = {SILENT: counts.silent, ANOTHER: counts.another, DIFFERENCE: by_chance}
@@ -129,6 +136,7 @@ class Disagreement(Monitor):
             )  # fmt: skip
             policy = stand_in_policy(window.policy.alarm_at, rate, measure)
             named = f"{subject}#{measure}"
+            cause = Cause(_KINDS[measure], version)
             one = judge_one_rate(window, self.name, cause, named, facts, policy)
             after = one.states.get(named)
             rates[measure] = after if isinstance(after, RateState) else rate
@@ -141,13 +149,15 @@ class Disagreement(Monitor):
         version, _ = parse_subject(subject)
         facts = RateFacts(f"stand-in of version {version}", window.start, 0, 0, RateState())
         policy = stand_in_policy(window.policy.alarm_at, facts.before, SILENT)
-        cause = Cause(STAND_IN, version)
         named = f"{subject}#{SILENT}"
+        cause = Cause(STAND_IN_SILENT, version)
         one = judge_one_rate(window, self.name, cause, named, facts, policy)
-        findings: tuple[Finding, ...] = ()
-        if before.alarmed:
-            line = f"version {version} has its stand-in no more"
-            findings = (Finding(self.name, cause, False, before.since, line),)
+        line = f"version {version} has its stand-in no more"
+        findings = tuple(
+            Finding(self.name, Cause(kind, version), False, since, line)
+            for kind in (STAND_IN, STAND_IN_SILENT)
+            if (since := before.since(kind)) is not None
+        )
         return replace(one, findings=findings, states={subject: None}, shown=bool(findings))
 
     def evidence(
@@ -162,14 +172,21 @@ class Disagreement(Monitor):
         }
 
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
+        kind = _kind_of(cause)
         return {
-            subject: StandInRow({m: r.anew() if r.alarmed else r for m, r in row.rates.items()})
+            subject: StandInRow(
+                {m: r.anew() if _KINDS[m] is kind else r for m, r in row.rates.items()}
+            )
             for subject, row in _alarmed(rows, cause).items()
         }
 
     def accept(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         """What is usual is learned anew."""
-        return dict.fromkeys(_alarmed(rows, cause))
+        kind = _kind_of(cause)
+        return {
+            subject: StandInRow({m: r for m, r in row.rates.items() if _KINDS[m] is not kind})
+            for subject, row in _alarmed(rows, cause).items()
+        }
 
     def about(self, subject: str) -> str:
         if not subject:
@@ -218,21 +235,28 @@ def _usual_and_more(known: Dispersion, unknown: float) -> float:
 def _as_one(
     judged: Sequence[Judged], subject: str, before: StandInRow, row: StandInRow
 ) -> list[Judged]:
-    """The cause begins with the first measure that sounds and ends with the last; the row goes
-    with the first judgement."""
-    began = row.alarmed and not before.alarmed
-    ended = before.alarmed and not row.alarmed
+    """A cause begins with the first of its measures that sounds and ends with the last; the row
+    goes with the first judgement."""
+    kinds = {kind.name: kind for kind in _KINDS.values()}
+    was = {name: before.since(kind) for name, kind in kinds.items()}
+    told = {
+        name for name, kind in kinds.items() if (was[name] is None) == (row.since(kind) is None)
+    }
     out: list[Judged] = []
     for one in judged:
-        told: list[Finding] = []
+        kept: list[Finding] = []
         for found in one.findings:
-            if found.began and began:
-                told.append(replace(found, severity=Severity.MEDIUM))
-                began = False
-            elif not found.began and ended:
-                told.append(replace(found, since=before.since))
-                ended = False
-        out.append(replace(one, findings=tuple(told)))
+            name = found.cause.kind.name
+            if name in told:
+                continue
+            told.add(name)
+            since = was[name]
+            kept.append(
+                replace(found, severity=Severity.MEDIUM)
+                if since is None
+                else replace(found, since=since)
+            )
+        out.append(replace(one, findings=tuple(kept)))
     if out and row != before:
         out[0] = replace(out[0], states={subject: row})
     return out
@@ -259,5 +283,9 @@ def _alarmed(rows: StateRows, cause: Cause) -> dict[str, StandInRow]:
     return {
         subject: row
         for subject, row in read_rows(rows, StandInRow).items()
-        if row.alarmed and is_about(subject, cause)
+        if row.since(_kind_of(cause)) is not None and is_about(subject, cause)
     }
+
+
+def _kind_of(cause: Cause) -> CauseKind:
+    return STAND_IN_SILENT if cause.kind.name == STAND_IN_SILENT.name else STAND_IN
