@@ -31,7 +31,14 @@ from windvane.inference.metrics import Metrics, metric_names
 from windvane.ports.event_log import LogEntry
 from windvane.ports.events import OutcomeSeen, Refused
 from windvane.ports.metrics import Series
-from windvane.usecases.monitors import cause_kinds, errors, fallbacks, freshness, refusals
+from windvane.usecases.monitors import (
+    cause_kinds,
+    disagreement,
+    errors,
+    fallbacks,
+    freshness,
+    refusals,
+)
 from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.read_settings import Settings
 
@@ -51,7 +58,8 @@ def error_codes() -> dict[str, type[WindvaneError]]:
 
 def verdict_codes() -> set[str]:
     """Literals in the source, and those that judge_rate makes of a policy's letters."""
-    letters = (refusals.CODES, errors.CODES, fallbacks.CODES, freshness.CODES)
+    watching = (refusals, errors, fallbacks, freshness, disagreement)
+    letters = [monitor.CODES for monitor in watching]
     made = {word + suffix for word in letters for suffix in d.code_suffixes(rate)}
     return (d.codes_in_source() | made) - error_codes().keys()
 

@@ -302,3 +302,34 @@ def test_what_is_decided_holds_though_the_models_file_cannot_be_read(
     on = act("on")
     assert not on.off
     assert on.contract == route.contract
+
+
+@pytest.mark.parametrize(
+    ("said", "share"),
+    [
+        ("", 0.02),
+        ("tier: critical\n", 0.05),
+        ("tier: low\n", 0.01),
+    ],
+)
+def test_a_share_of_requests_by_tier_is_put_to_the_stand_in(
+    harness: Harness, said: str, share: float
+) -> None:
+    harness.clock.at += 1
+    harness.apply(FILE + said)
+    assert route(harness, champion="1").compared_share == share
+
+
+def test_without_a_stand_in_or_its_monitor_nothing_is_put_to_it(harness: Harness) -> None:
+    """A chain whose versions are not there yet is none."""
+    chain = "[previous, {without: weather}, {constant: 0.2}]"
+    harness.clock.at += 1
+    harness.apply(FILE.replace(chain, "[previous]"))
+    assert route(harness, champion="1").compared_share == 0.0
+    assert route(harness, champion="1", previous="2").compared_share == 0.02
+    harness.clock.at += 1
+    harness.apply(FILE.replace(chain, "[{constant: 0.0}]"))
+    assert route(harness, champion="1").compared_share == 0.02
+    harness.clock.at += 1
+    harness.apply(FILE.replace("  errors: 2%\n", "  errors: 2%\n  off: [disagreement]\n"))
+    assert route(harness, champion="1").compared_share == 0.0

@@ -24,6 +24,7 @@ from windvane.inference.access import Authenticator, CachedRejection, Principal
 from windvane.inference.batching import NextTickBatcher
 from windvane.inference.cache import AnswerCache
 from windvane.inference.cascade import Cascade
+from windvane.inference.comparing import Comparing
 from windvane.inference.errors import (
     Forbidden,
     InternalError,
@@ -92,11 +93,13 @@ class Engine:
         self._execution = Execution(services)
         self._cascade = Cascade(services, self._execution)
         self._explaining = Explaining(services)
+        self._comparing = Comparing(services)
         services.batcher.on_begin = services.events.hold
         services.batcher.on_end = services.events.commit
 
     def close(self) -> None:
         """Wait for the explanations that are under way; before the versions are unloaded."""
+        self._comparing.close()
         self._explaining.close()
 
     async def predict(self, request: InferenceRequest, body: bytes) -> InferenceResponse:
@@ -195,6 +198,9 @@ class Engine:
             services.instrumentation.answered(request)
             for other in others.values():
                 services.instrumentation.answered(other)
+            share = request.access.decided.compared_share
+            if share:
+                self._comparing.offer(request, share)
         except Exception as error:
             raise self._as_rejection(request, error)  # noqa: B904
         finally:

@@ -25,6 +25,7 @@ from windvane.ports.clock import Clock
 from windvane.ports.events import (
     EVENT_ENCODER,
     Column,
+    Compared,
     Denied,
     OutcomeSeen,
     Predicted,
@@ -172,6 +173,17 @@ class EventWriter:
                 request_id, self._clock.now(), error.model, error.tenant, error.code, error.key_id
             )
         )
+
+    def keep_compared(self, event: Compared) -> bool:
+        """Whether there was room for it: nobody waits for it, and it gives way to predictions."""
+        payload = _encode(event)
+        if self.full or len(payload) > MAX_EVENT_BYTES:
+            return False
+        try:
+            self._spool.append(payload)
+        except (SpoolFull, OSError):
+            return False
+        return True
 
     def _try(self, event: Refused | Denied) -> None:
         try:

@@ -76,6 +76,10 @@ class Instrumentation:
         for flag in flags:
             self.metrics.counts["flagged_rows_total"][model, version, flag] += 1
 
+    def compared(self, model: str, version: str, result: str) -> None:
+        """What became of a row that was drawn to be put to the stand-in of ``version``."""
+        self.metrics.counts["stand_in_compared_total"][model, version, result] += 1
+
     def imported(self, access: ModelAccess, rows: int) -> None:
         self.metrics.counts["imported_rows_total"][access.model.route.model, access.tenant] += rows
 

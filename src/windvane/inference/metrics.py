@@ -18,6 +18,10 @@ _COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
         "Rows answered by another version than was routed.",
         ("model", "version"),
     ),
+    "stand_in_compared_total": (
+        "Rows put to a version's stand-in, too, by result (answered, silent, left_out).",
+        ("model", "version", "result"),
+    ),
     "cache_rows_total": (
         "Rows looked up in the cache, by result (hit, shared, miss).",
         ("model", "result"),

@@ -117,8 +117,34 @@ class Denied(msgspec.Struct, frozen=True, array_like=True, tag="D", gc=False):
     key: str
 
 
+class Compared(msgspec.Struct, frozen=True, array_like=True, tag="C", gc=False):
+    """What the stand-in of a version would have answered for a row that the version answered.
+
+    The row was drawn with ``probability`` among all rows that the version answered in this arm.
+    ``stand_in`` is a version, "" for a rule or a constant. ``outputs`` are the version's of this
+    one row, ``answers`` the stand-in's: none where it had no answer. Such a record is counted and
+    is not in the log.
+    """
+
+    event_id: str
+    ts: float
+    model: str
+    tenant: str
+    contract: str
+    routed: str
+    arm: str
+    stand_in: str
+    probability: float
+    outputs: list[Any]
+    answers: list[Any] = []
+
+
 Event = Predicted | Refused | OutcomeSeen
-SpoolRecord = Event | Denied
+"""What the log has."""
+CountedEvent = Event | Compared
+"""What windows count."""
+Unlogged = Compared | Denied
+SpoolRecord = CountedEvent | Denied
 EVENTS = msgspec.msgpack.Decoder(SpoolRecord)
 EVENT_ENCODER = msgspec.msgpack.Encoder()
 
@@ -142,7 +168,7 @@ def column_values(column: Column, rows: int) -> Sequence[Any]:
     return column
 
 
-def event_key(event: Event) -> str:
+def event_key(event: CountedEvent) -> str:
     """What an event is deduplicated by: tenant, model, kind and id.
 
     Ids are ours, so only a record that is read twice repeats one; that of a prediction made

@@ -7,7 +7,15 @@ from math import isfinite
 from typing import Any, ClassVar
 
 from windvane.core.errors import WindvaneError
-from windvane.ports.events import Column, Denied, OutcomeSeen, Predicted, Refused, SpoolRecord
+from windvane.ports.events import (
+    Column,
+    Compared,
+    Denied,
+    OutcomeSeen,
+    Predicted,
+    Refused,
+    SpoolRecord,
+)
 
 _MOST_ROWS = 1_000_000
 _MOST_NUMBERS = 1 << 20  # of one outcome
@@ -101,6 +109,9 @@ def check_event(event: SpoolRecord, now: float) -> None:
             _within("numbers of the outcome", len(values), 1, _MOST_NUMBERS)
             if not all(map(isfinite, values)):
                 raise EventOutOfRange("the outcome is not finite")
+        case Compared():
+            if not 0.0 < event.probability <= 1.0:
+                raise EventOutOfRange(f"probability: {event.probability!r} is not from 0 to 1")
         case Denied():
             pass
 

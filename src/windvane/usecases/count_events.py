@@ -29,7 +29,8 @@ from windvane.core.sketch import (
 from windvane.inference.imported import IMPORTED
 from windvane.ports.control_store import UnitSeen, WindowKey
 from windvane.ports.events import (
-    Event,
+    Compared,
+    CountedEvent,
     OutcomeSeen,
     Predicted,
     Refused,
@@ -37,6 +38,7 @@ from windvane.ports.events import (
     column_values,
 )
 from windvane.ports.segments import SegmentKey
+from windvane.usecases.compare_stand_in import compare_answers
 from windvane.usecases.count_rows import Rows, code_rows, event_rows
 from windvane.usecases.event_contracts import EventContracts
 
@@ -52,7 +54,9 @@ class EventCounts:
     segments: Mapping[SegmentKey, Sketch]
 
 
-def count_events(known: EventContracts, recorder: str, events: Sequence[Event]) -> EventCounts:
+def count_events(
+    known: EventContracts, recorder: str, events: Sequence[CountedEvent]
+) -> EventCounts:
     gathered: dict[_Place, _WindowRows] = {}
     windows = {name: model.window_s for name, model in known.models.items()}
     for event in events:
@@ -82,6 +86,12 @@ def count_events(known: EventContracts, recorder: str, events: Sequence[Event]) 
                 found.traffic["unanswered" if event.routed else "refused"] += event.requests
             case OutcomeSeen():
                 _at(gathered, (*place, "", "")).traffic["outcomes"] += 1
+            case Compared():
+                apart = compare_answers(known, event)
+                if apart is not None:
+                    found = _at(gathered, (*place, event.routed, event.arm))
+                    for name, count in apart.items():
+                        found.traffic[name] += count
     return _count(known, recorder, gathered)
 
 
@@ -187,7 +197,7 @@ def _count_latencies(groups: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     return counts.astype(np.int64).reshape(len(groups), bins)
 
 
-def units_of(known: EventContracts, events: Sequence[Event]) -> list[UnitSeen]:
+def units_of(known: EventContracts, events: Sequence[CountedEvent]) -> list[UnitSeen]:
     """Units of running rollouts: all of the challenger's, the champion's unlucky ones."""
     out: list[UnitSeen] = []
     for event in events:

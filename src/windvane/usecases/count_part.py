@@ -11,7 +11,7 @@ from windvane.core.errors import WindvaneError
 from windvane.core.sketch import Sketch
 from windvane.ports.control_store import Access, UnitSeen, WindowKey
 from windvane.ports.event_log import LogEntry
-from windvane.ports.events import Denied, Event, SpoolRecord
+from windvane.ports.events import CountedEvent, Denied, SpoolRecord, Unlogged
 from windvane.ports.quarantine import Quarantined
 from windvane.ports.segments import SegmentKey
 from windvane.usecases.check_event import UncountableEvent
@@ -56,7 +56,7 @@ class Part:
         return [
             LogEntry(spool, item.position, item.event)
             for item in self.items
-            if item.new and not isinstance(item.event, Denied)
+            if item.new and not isinstance(item.event, Unlogged)
         ]
 
     def passed_over(self, start: int) -> Spans:
@@ -64,7 +64,7 @@ class Part:
         repetitions."""
         if not self.items and not self.passed:
             return ((start, self.end),)
-        again = [i.position for i in self.items if not i.new and not isinstance(i.event, Denied)]
+        again = [i.position for i in self.items if not (i.new or isinstance(i.event, Unlogged))]
         logged = [entry.position for entry in self.entries()]
         return spans_of([*self.passed, *again], logged, self.end)
 
@@ -127,5 +127,5 @@ def uncountable(known: EventContracts, recorder: str, items: Sequence[Item]) -> 
     return []
 
 
-def _new_events(items: Sequence[Item]) -> list[Event]:
+def _new_events(items: Sequence[Item]) -> list[CountedEvent]:
     return [item.event for item in items if item.new and not isinstance(item.event, Denied)]

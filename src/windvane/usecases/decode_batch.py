@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from windvane.core.errors import WindvaneError
 from windvane.ports.event_log import LogEntry
-from windvane.ports.events import EVENTS, Denied, event_key
+from windvane.ports.events import EVENTS, Denied, Unlogged, event_key
 from windvane.ports.spool import Batch
 from windvane.usecases.check_event import UnreadableEvent, check_event
 from windvane.usecases.commit_log import UNFIT, RefusedRow
@@ -46,7 +46,7 @@ def decode_counted(
         except UNFIT as error:
             refused.append(RefusedRow(spool, position, error))
             continue
-        if not isinstance(event, Denied):
+        if not isinstance(event, Unlogged):
             seen.add(event_key(event))
             entries.append(LogEntry(spool, position, event))
     return entries, refused

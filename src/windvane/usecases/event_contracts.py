@@ -11,7 +11,7 @@ from windvane.core.errors import WindvaneError
 from windvane.core.sketch import NO_AXES, Axis, Layout
 from windvane.core.task import Contract, Task, make_task
 from windvane.ports.control_store import StoreUnavailable, Tx, UnknownName
-from windvane.ports.events import Event, Predicted, Refused
+from windvane.ports.events import Compared, CountedEvent, Predicted, Refused
 from windvane.usecases.check_event import (
     UncountableEvent,
     UnknownContract,
@@ -56,7 +56,7 @@ class EventContracts:
         self._bad_files: dict[str, tuple[str, WindvaneError]] = {}
         self._faults: dict[tuple[str, ...], WindvaneError] = {}
 
-    def load(self, tx: Tx, events: Sequence[Event]) -> None:
+    def load(self, tx: Tx, events: Sequence[CountedEvent]) -> None:
         """Read what was not met before, and models whose file is another by now. What is wrong with
         a record is for ``fault_of``; only an outage of the store raises."""
         self._faults.clear()
@@ -84,7 +84,7 @@ class EventContracts:
         mine = [NO_AXES, *(layout for _, layout in self._counted_on.values())]
         return list({layout.id: layout for layout in mine if layout.id in used}.values())
 
-    def fault_of(self, event: Event) -> WindvaneError | None:
+    def fault_of(self, event: CountedEvent) -> WindvaneError | None:
         """Why the event can be neither logged nor counted; None if it can."""
         if not self._faults:
             return None
@@ -152,11 +152,11 @@ def _told(error: Exception) -> str:
     return error.message if isinstance(error, WindvaneError) else f"{type(error).__name__}: {error}"
 
 
-def _versions(events: Iterable[Event]) -> set[tuple[str, str]]:
+def _versions(events: Iterable[CountedEvent]) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for event in events:
         if isinstance(event, Predicted):
             found |= {(event.model, route.routed) for route in event.routes}
-        elif isinstance(event, Refused) and event.routed:
+        elif isinstance(event, Refused | Compared) and event.routed:
             found.add((event.model, event.routed))
     return found

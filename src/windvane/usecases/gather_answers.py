@@ -40,13 +40,53 @@ class TrainedAnswers:
         return cls(onto, counts, cell.forecast.ranks)
 
 
+@dataclass(frozen=True, slots=True)
+class StandInCounts:
+    """Of ``compared`` rows that a version answered and that its stand-in was asked, too: for how
+    many it was ``silent``, gave ``another`` class, and how far apart the answers were in sum, in
+    ``thousandths`` (of `Task.disagreement`)."""
+
+    compared: int = 0
+    silent: int = 0
+    another: int = 0
+    thousandths: int = 0
+
+    @classmethod
+    def of(cls, sketch: Sketch) -> StandInCounts:
+        return cls(
+            sketch.total("compared"),
+            sketch.total("stand_in_silent"),
+            sketch.total("stand_in_other_class"),
+            sketch.total("stand_in_thousandths"),
+        )
+
+    @property
+    def answered(self) -> int:
+        return self.compared - self.silent
+
+    @property
+    def silent_share(self) -> float | None:
+        """None where nothing was compared."""
+        return self.silent / self.compared if self.compared else None
+
+    @property
+    def another_share(self) -> float | None:
+        """Of those that the stand-in answered; None of none."""
+        return self.another / self.answered if self.answered else None
+
+    @property
+    def difference(self) -> float | None:
+        """The mean of how far apart answers were, from 0 to 1; None of none."""
+        return self.thousandths / 1_000 / self.answered if self.answered else None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
     """Of one ``version`` in one ``arm``, of all tenants: ``counts`` of what it answered itself on
     its own bins, which ``layout`` has and nothing else; ``rows`` that it owed an answer to, of
     which something else answered ``fell_back``. ``alike``: of the feature that varies most, the
     part of the rows in its fullest bin. ``trained``: what it answered for its training data, None
-    where that is not known."""
+    where that is not known. ``stand_in``: what its stand-in would have answered."""
 
     version: str
     arm: str
@@ -56,6 +96,7 @@ class Answers:
     fell_back: int
     alike: float
     trained: TrainedAnswers | None = None
+    stand_in: StandInCounts = StandInCounts()
 
     @property
     def fallback_share(self) -> float:
@@ -102,7 +143,7 @@ def gather_answers(
         out.append(
             Answers(
                 version, arm, onto, counts, sketch.total("rows"), sketch.total("fell_back"),
-                _alike(layout, sketch.features), trained_of(version),
+                _alike(layout, sketch.features), trained_of(version), StandInCounts.of(sketch),
             )
         )  # fmt: skip
     return tuple(out)

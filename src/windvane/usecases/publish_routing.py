@@ -135,6 +135,7 @@ def _told(model: ModelRecord, live: Deployment, versions: list[VersionRecord]) -
         tenants=tuple(file.serve.tenants),
         circuit=file.circuit,
         cascade=file.cascade,
+        compared_share=file.compared_share,
     )
 
 
@@ -160,6 +161,7 @@ def _decided(
         standing_in=live.standing_in,
         stand_ins=tuple(sorted(stand_ins.items())),
         chain=chain,
+        compared_share=told.compared_share if chain or told.rule or told.constant else 0.0,
         rollout=f"{live.rollout}#{live.step}" if live.challenger else "",
         off=live.off,
         previous=entry(live.previous) if live.previous and live.previous in named else None,

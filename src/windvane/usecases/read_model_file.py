@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, cast
 
 import msgspec
 
-from windvane.core.alerting import DEFAULT_RESPONSES, CauseGroup, Response, Responses
+from windvane.core.alerting import DEFAULT_RESPONSES, CauseGroup, Response, Responses, Tier
 from windvane.core.errors import WindvaneError
 from windvane.core.routing import CascadeSpec, CircuitSpec, RuleStep
 from windvane.core.signature import FeatureSpec, FeatureType
@@ -19,6 +19,9 @@ from windvane.core.task import Contract, OutputRow, TaskSpec, make_task
 from windvane.inference.type_errors import find_type_error
 from windvane.usecases.read_yaml import BadYaml, like, read_yaml
 
+DISAGREEMENT = "disagreement"
+"""The monitor that answers of stand-ins are collected for."""
+_COMPARED_SHARES: Mapping[str, float] = {Tier.CRITICAL: 0.05, Tier.STANDARD: 0.02, Tier.LOW: 0.01}
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _LONGEST_S = 10 * 366 * 86_400.0
 _PERIODS = {"hour": 3600.0, "day": 86400.0, "week": 604800.0, "month": 30 * 86400.0}
@@ -271,6 +274,12 @@ class ModelFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tr
     def floor(self) -> float | None:
         """The least good value of the task's metric that a candidate may have."""
         return self.train.floor if self.train.floor is not None else self.train.auc_floor
+
+    @property
+    def compared_share(self) -> float:
+        """Of how many of the requests that a version answered its stand-in is asked as well."""
+        wanted = self.serve.fallback and DISAGREEMENT not in self.watch.off
+        return _COMPARED_SHARES.get(self.tier, 0.0) if wanted else 0.0
 
     @property
     def circuit(self) -> CircuitSpec:

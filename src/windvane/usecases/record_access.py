@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from windvane.inference.imported import IMPORTED
 from windvane.ports.control_store import Access
-from windvane.ports.events import Denied, OutcomeSeen, Predicted, Refused, SpoolRecord
+from windvane.ports.events import Compared, Denied, OutcomeSeen, Predicted, Refused, SpoolRecord
 
 HOUR_S = 3600.0
 
@@ -16,6 +16,8 @@ def accesses(events: Iterable[SpoolRecord]) -> list[Access]:
     many rows it has; of outcomes, and of predictions made elsewhere, each counts."""
     held: dict[tuple[str, str, str, str, float], list[float]] = {}
     for event in events:
+        if isinstance(event, Compared):  # nobody called
+            continue
         ts = event.ts
         if isinstance(event, Predicted):
             flags = event.routes[0].flags

@@ -9,6 +9,7 @@ from windvane.core.task import make_task
 from windvane.core.verdict import Outcome
 from windvane.ports.control_store import WindowVerdict
 from windvane.usecases.gather_answers import AnswerFigures, Answers, answer_figures
+from windvane.usecases.monitors.disagreement import Disagreement, verdict_subjects
 from windvane.usecases.monitors.fallbacks import Fallbacks
 from windvane.usecases.monitors.predictions import Predictions, subject_of
 
@@ -33,6 +34,8 @@ def answer_rows(page: ModelPage) -> list[AnswerRow]:
     def verdict(one: Answers) -> WindowVerdict | None:
         subject = subject_of(one.version, one.arm)
         found = [latest.get((name, subject)) for name in (Predictions.name, Fallbacks.name)]
+        of_stand_in = verdict_subjects(one.version, one.arm)
+        found += [latest.get((Disagreement.name, measure)) for measure in of_stand_in]
         known = [v for v in found if v is not None]
         return min(known, key=lambda v: _WORST.index(v.outcome), default=None)
 

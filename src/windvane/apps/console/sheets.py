@@ -120,10 +120,13 @@ def _versions(page: ModelPage, now: float) -> Sheet:
 def _answers(page: ModelPage, now: float) -> Sheet:
     del now
     columns = ("version", "arm", "rows", "mean", "most_frequent", "its_share", "confidence",
-               "fallback_share", "verdict", "code", "sentence")  # fmt: skip
+               "fallback_share", "compared", "stand_in_silent_share", "stand_in_other_class_share",
+               "stand_in_difference", "verdict", "code", "sentence")  # fmt: skip
     rows = [
         (r.answers.version, r.answers.arm, r.answers.rows, r.figures.mean, r.figures.top,
          r.figures.top_share, r.figures.confidence, r.answers.fallback_share,
+         r.answers.stand_in.compared, r.answers.stand_in.silent_share,
+         r.answers.stand_in.another_share, r.answers.stand_in.difference,
          *(_said(r.verdict) if r.verdict else ("", "", "")))
         for r in answer_rows(page)
     ]  # fmt: skip

@@ -73,7 +73,8 @@ class ModelRoute:
     ``tenants`` may see the model; all may where it is empty. ``circuit`` says when a version is
     not tried for a while, ``cascade`` which model answers where this one is unsure. While
     ``off`` it answers nobody: somebody turned it off. ``previous`` is what a rollback returns
-    to; it is not loaded before that.
+    to; it is not loaded before that. Of ``compared_share`` of the requests that a version answered
+    its stand-in is asked as well (0: of none).
     """
 
     model: str
@@ -97,6 +98,7 @@ class ModelRoute:
     off: bool = False
     previous: VersionEntry | None = None
     stand_ins: tuple[tuple[str, str], ...] = ()
+    compared_share: float = 0.0
 
     def for_tenant(self, tenant: str) -> ModelRoute:
         """The route of one tenant's rows."""

@@ -76,6 +76,14 @@ class NumericAxis:
         ends = np.array(self.bin_ends(), np.float64)
         return np.append(ends[:1], (ends[:-1] + ends[1:]) / 2.0)
 
+    def spread(self) -> float:
+        """How widely the training values lie: about the middle half of them, all of them where
+        that half is one value, and 1 where there is but one."""
+        values = self.edges[1:] if self.minimum_apart else self.edges
+        quarter = (len(values) - 1) // 4
+        middle = values[-1 - quarter] - values[quarter]
+        return middle or (values[-1] - values[0]) or 1.0
+
     def codes(self, values: Sequence[float | None] | NDArray[np.float64]) -> NDArray[np.int64]:
         x = np.asarray(values, dtype=np.float64)
         found = np.searchsorted(np.asarray(self.edges), x, side="left") + 1

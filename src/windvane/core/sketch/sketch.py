@@ -14,7 +14,13 @@ from windvane.core.sketch.layout import SketchError
 
 Counts = NDArray[np.int64]
 
-TRAFFIC = ("rows", "requests", "execution_errors", "fell_back", "refused", "outcomes", "unanswered")
+TRAFFIC = (
+    "rows", "requests", "execution_errors", "fell_back", "refused", "outcomes", "unanswered",
+    "compared", "stand_in_silent", "stand_in_other_class", "stand_in_thousandths",
+)  # fmt: skip
+"""``compared`` rows were put to the stand-in as well, which had no answer for ``stand_in_silent``
+and another class for ``stand_in_other_class``; ``stand_in_thousandths`` is the sum of how far
+apart the others' answers were (`Task.disagreement`), in thousandths, each rounded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -347,6 +347,20 @@ class Task(ABC):
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         """What sketches count of the outputs: columns (rows,) of numbers or names by axis."""
 
+    compares_by_spread: ClassVar[bool] = True
+    """Whether `disagreement` is in units of how widely answers are spread."""
+
+    def disagreement(
+        self, outputs: Outputs, others: Outputs, spread: float = 1.0
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """(rows,) from 0 to 1: how far apart two answers to each row are, and whether they are
+        another decision (never, of a task that does not ``decide``). Of numbers it is the absolute
+        difference of what `streams` has first, in units of ``spread``, where more than one counts
+        as one: a single answer far off must not outweigh all others."""
+        mine, theirs = (next(iter(self.streams(held).values())) for held in (outputs, others))
+        apart = np.abs(np.asarray(mine, np.float64) - np.asarray(theirs, np.float64))
+        return np.minimum(apart / spread, 1.0), np.zeros(len(apart), bool)
+
     def axes(self, outputs: Outputs) -> tuple[Axis, ...]:
         """Axes for ``streams``, with edges from these very outputs. A fixed grid is blind where
         all scores lie in one of its bins."""

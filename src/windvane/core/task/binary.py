@@ -187,6 +187,16 @@ class BinaryTask(Task):
     def streams(self, outputs: Outputs) -> dict[str, Any]:
         return {OUTPUT: outputs[0]}
 
+    compares_by_spread = False
+
+    def disagreement(
+        self, outputs: Outputs, others: Outputs, spread: float = 1.0
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """The absolute difference of the probabilities; the class is the likelier one."""
+        del spread
+        mine, theirs = outputs[0], others[0]
+        return np.abs(mine - theirs), (mine >= 0.5) != (theirs >= 0.5)
+
 
 def _known(given: Any) -> bool:
     return not isinstance(given, float) or isfinite(given)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
@@ -175,6 +176,18 @@ class MulticlassTask(Task):
             OUTPUT: names[found.argmax(axis=1)].tolist(),
             f"{OUTPUT}#confidence": found.max(axis=1),
         }
+
+    compares_by_spread = False
+
+    def disagreement(
+        self, outputs: Outputs, others: Outputs, spread: float = 1.0
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """The total variation distance of the probabilities: half of the sum of their absolute
+        differences; the class is the likeliest one."""
+        del spread
+        mine, theirs = outputs[0], others[0]
+        apart = np.minimum(0.5 * np.abs(mine - theirs).sum(axis=1), 1.0)
+        return apart, mine.argmax(axis=1) != theirs.argmax(axis=1)
 
 
 def _right(outputs: Outputs, labels: Floats) -> Floats:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from windvane.core.errors import did_you_mean
 from windvane.core.signature import OutputMapping, OutputSpec, Transform, show
@@ -164,6 +165,16 @@ class MultilabelTask(Task):
             OUTPUT: (found >= 0.5).sum(axis=1).astype(np.float64),
             f"{OUTPUT}#confidence": np.abs(found - 0.5).mean(axis=1) + 0.5,
         }
+
+    compares_by_spread = False
+
+    def disagreement(
+        self, outputs: Outputs, others: Outputs, spread: float = 1.0
+    ) -> tuple[Floats, NDArray[np.bool_]]:
+        """The absolute difference of the probability of the label on which it is largest."""
+        del spread
+        apart = np.abs(outputs[0] - others[0]).max(axis=1)
+        return apart, np.zeros(len(apart), bool)
 
     def label_spread(self, labels: Floats) -> str:
         return "no row has a label" if len(labels) == 0 else ""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from windvane.core.alerting import CANARY, CauseKind
 from windvane.usecases.monitors.base import Importance, Judge, Judged, Monitor
 from windvane.usecases.monitors.dependence import Dependence
+from windvane.usecases.monitors.disagreement import Disagreement
 from windvane.usecases.monitors.errors import Errors
 from windvane.usecases.monitors.estimates import Estimates
 from windvane.usecases.monitors.fallbacks import Fallbacks
@@ -32,6 +33,7 @@ MONITORS: tuple[Monitor, ...] = (
     Errors(),
     Predictions(),
     Fallbacks(),
+    Disagreement(),
     TrainingDrift(),
     Dependence(),
     Outcomes(),
