@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.sketch import Layout, segment_groups, segment_name
+from windvane.core.sketch import (
+    MOST_SEGMENTS,
+    OTHER,
+    Layout,
+    name_of_value,
+    segment_groups,
+    segment_name,
+)
 from windvane.ports.event_log import ScoredRows
 
 
@@ -24,6 +32,20 @@ class RowSegments:
     def taken(self, rows: NDArray[np.bool_]) -> RowSegments:
         """Those of the rows."""
         return RowSegments(self.names, self.places[rows])
+
+
+def values_of_rows(feature: str, found: Sequence[ScoredRows]) -> RowSegments:
+    """Of the rows of ``found`` one after the other, each value by itself, known or not: the
+    `MOST_SEGMENTS` with most rows, and all others together."""
+    held = [name_of_value(v) for one in found for v in one.features[feature].tolist()]
+    own = [name for name, _ in Counter(held).most_common(MOST_SEGMENTS)]
+    places = {name: i for i, name in enumerate(own)}
+    names = [*own, OTHER] if len(places) < len(set(held)) and OTHER not in places else own
+    rest = names.index(OTHER) if OTHER in names else 0
+    return RowSegments(
+        tuple(segment_name(feature, name) for name in names),
+        np.array([places.get(name, rest) for name in held], np.int64),
+    )
 
 
 def row_segments(

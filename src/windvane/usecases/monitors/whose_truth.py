@@ -34,6 +34,8 @@ _STRONG = 3.0
 # Of a segment's move the share that neither tenants nor the other segments explain, and how many
 # standard deviations of a block that is, for the change to be the segment's own.
 _OWN_SHARE, _OWN = 0.5, 2.0
+# By so many standard deviations at over half of the other segments it is not the segment's own.
+_JOINED = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +170,25 @@ class BlockJudge:
                 out[key] = self._judged(key, subject, cell, readings[key], hidden, share, own)
             return out
 
-        found = {feature: dict(judge(feature, guilty)) for feature in of}
+        told = {
+            key: (feature, _moves(cell, self.held[key]))
+            for feature, cells in of.items()
+            for key, cell in cells.items()
+            if self.held[key].open
+        }
+
+        def others(feature: str) -> Mapping[str, Moves]:
+            """What the segments by one feature explain is no other's by another feature."""
+            return {key: moves for key, (f, moves) in told.items() if f != feature}
+
+        found = {feature: dict(judge(feature, {**guilty, **others(feature)})) for feature in of}
         every = [(f, k, one) for f, judged in found.items() for k, one in judged.items()]
         fresh = [
             (f, k, one) for f, k, one in every if one.alarmed and not _alarmed(self.held[k].kinds)
         ]
-        told: dict[str, tuple[str, Moves]] = {}
         for feature, key, _ in sorted(fresh, key=lambda one: -one[2].own):
-            # What the segments by one feature explain is no other's by another feature.
-            others = {k: moves for k, (f, moves) in told.items() if f != feature}
-            if others:
-                found[feature][key] = judge(feature, {**guilty, **others})[key]
+            if others(feature):
+                found[feature][key] = judge(feature, {**guilty, **others(feature)})[key]
             if found[feature][key].alarmed:
                 told[key] = feature, _moves(of[feature][key], self.held[key])
         return {key: one for judged in found.values() for key, one in judged.items()}
@@ -278,8 +288,9 @@ def _own_strength(
     key: str, cell: AnswerCell, spared: Mapping[str, AnswerCell], held: Mapping[str, CellRow]
 ) -> float:
     """By how many standard deviations of a block a segment moved alone, by the statistic that moved
-    furthest; 0 where most of its move is that of the other segments by its feature, or is not there
-    in values that guilty tenants' moves are taken off (``spared``). A loss that fell is none."""
+    furthest. 0 where most of its move is that of the other segments by its feature, or is not there
+    in values that the moves of others who are told are taken off (``spared``), and where most
+    other segments moved with it by any statistic. A loss that fell is none."""
     found = 0.0
     own_moves = _moves(spared[key], held[key])
     for kind, by in _moves(cell, held[key]).items():
@@ -288,12 +299,27 @@ def _own_strength(
         weight = sum(units for units, _ in known)
         shared = sum(units * move for units, move in known) / weight if weight else 0.0
         own = own_moves[kind]
+        deviation = held[key].kinds[kind].level.deviation(cell.values[kind].error)
+        far = abs(own) / deviation if deviation > 0.0 else 0.0
+        if far > _OWN and _is_joined(kind, own, key, spared, held):
+            return 0.0
         own -= min(max(shared, 0.0), own) if own > 0.0 else max(min(shared, 0.0), own)
         if abs(own) < _OWN_SHARE * abs(by) or (kind is Shift.LOSS and own < 0.0):
             continue
-        deviation = held[key].kinds[kind].level.deviation(cell.values[kind].error)
         found = max(found, abs(own) / deviation if deviation > 0.0 else 0.0)
     return found
+
+
+def _is_joined(
+    kind: Shift, move: float, key: str, cells: Mapping[str, AnswerCell], held: Mapping[str, CellRow]
+) -> bool:
+    """Whether over half of the other cells moved the same way, by what is too little to be far."""
+    rest = [
+        strength(held[k].kinds[kind], read_cell(cell.values[kind], held[k].kinds[kind]))
+        for k, cell in cells.items()
+        if k != key and kind in held[k].kinds and held[k].kinds[kind].known
+    ]
+    return 2 * sum(one * move > 0.0 and abs(one) > _JOINED for one in rest) > len(rest)
 
 
 def _readings(cell: AnswerCell, row: CellRow) -> tuple[Reading, ...]:
