@@ -82,7 +82,7 @@ def test_a_flip_of_one_segments_labels_is_that_segments(watched: Harness) -> Non
 
 
 def test_a_flip_of_half_of_all_labels_is_no_segments(watched: Harness) -> None:
-    serve(watched, CHANGED + 4, flip(0.5), carrier_of=carrier)
+    serve(watched, CHANGED + 6, flip(0.5), carrier_of=carrier)
     (mine,) = found_by(watched)
     assert f"truth_shift/concept_drift:{MODEL}" in mine
     assert not any("segment" in m or "tenant" in m for i in watched.incidents() for m in i.members)

@@ -8,12 +8,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from windvane.core.alerting import Cause, CauseKind, Finding, correlate
 from windvane.core.outcomes import Shift, ShiftPolicy
 from windvane.core.sketch import CategoryAxis, Layout
 from windvane.core.task import TaskSpec, make_task
 from windvane.ports.event_log import ScoredRows
 from windvane.usecases.answer_cells import answer_rows
 from windvane.usecases.closed_window import segment_of, segment_subject, tenant_subject
+from windvane.usecases.monitors.outcomes import OUTCOMES
+from windvane.usecases.monitors.truth_shift import SEGMENT_TRUTH, TENANT_TRUTH
+from windvane.usecases.monitors.whose_shift import SEGMENT_FEED
 from windvane.usecases.monitors.whose_truth import BlockJudge, CellRow, unspoiled
 
 TASK = make_task(TaskSpec())
@@ -145,3 +149,20 @@ def test_of_two_features_the_one_that_explains_the_other_is_told() -> None:
             cells[key] = CellRow("1", one.states, open=still)
             alarmed |= {key} if still else set()
     assert alarmed == {"segment/carrier=mq"}
+
+
+def began(kind: CauseKind, subject: str, since: float) -> Finding:
+    return Finding("truth_shift", Cause(kind, subject), True, since, f"{subject} changed")
+
+
+def test_a_segments_truth_is_one_incident_with_what_explains_it() -> None:
+    feed, truth = began(SEGMENT_FEED, "carrier=mq", 10.0), began(SEGMENT_TRUTH, "carrier=mq", 20.0)
+    west = began(SEGMENT_TRUTH, "region=west", 25.0)
+    (change,) = correlate([truth, west, feed], [], 60.0)
+    assert (change.cause, len(change.members)) == (feed.cause, 3)
+    (change,) = correlate([truth, began(OUTCOMES, "delay", 900.0)], [], 60.0)
+    assert (change.cause, len(change.members)) == (truth.cause, 2)
+    apart = correlate([truth, began(TENANT_TRUTH, "WN", 20.0)], [], 60.0)
+    assert {one.cause.kind.name for one in apart} == {"segment_truth", "tenant_truth"}
+    later = correlate([feed, began(SEGMENT_TRUTH, "carrier=mq", 500.0)], [], 60.0)
+    assert len(later) == 2
