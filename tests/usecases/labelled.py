@@ -34,10 +34,11 @@ def serve(
     harness: Harness, windows: int, truth: Truth, *, first: int = 0, late_s: float = 1.0,
     said_of: Callable[[int], tuple[float, float]] = lambda _: (2.0, 4.0), answered: str = "1",
     told: Callable[[str, int], str] = lambda _tenant, _window: "yes",
+    carrier_of: Callable[[str, int], str] = lambda _tenant, _row: "dl",
 ) -> None:  # fmt: skip
     """Windows with predictions from a beta law, labelled after ``late_s``; days go up and down.
     ``told`` says of a tenant and window whether labels come: "yes", "no", or with the names of no
-    predictions, "stray"."""
+    predictions, "stray"; ``carrier_of`` which carrier a tenant's row is of."""
     contract = read_model_file(TEXT).contract
     for window in range(first, first + windows):
         rng = np.random.default_rng(7_000 + window)
@@ -53,8 +54,8 @@ def serve(
                 events.append(
                     predicted_event(
                         name, ts, MODEL, tenant, contract.id, unit=f"u{i}-{window}",
-                        values=[1.0, "dl", 1.0], outputs=[float(said[i])], routed="1",
-                        answered=answered,
+                        values=[1.0, carrier_of(tenant, i), 1.0], outputs=[float(said[i])],
+                        routed="1", answered=answered,
                     )
                 )  # fmt: skip
                 how = told(tenant, window)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from windvane.core.outcomes import Shift
-from windvane.core.task import TaskSpec, make_task
+from windvane.core.sketch import CategoryAxis, Layout
+from windvane.core.task import Task, TaskSpec, make_task
 from windvane.ports.event_log import ScoredRows
-from windvane.usecases.answer_cells import answer_cells
+from windvane.usecases.answer_cells import AnswerCell, answer_rows, segment_cells, tenant_cells
 
 BINARY, REGRESSION = make_task(TaskSpec()), make_task(TaskSpec("regression"))
 
@@ -22,6 +24,13 @@ def rows(
         "1", "1", "champion", "", np.arange(float(len(said))), np.array(units, np.uint64),
         np.array(tenants), [np.array(said)], np.array(labels),
     )  # fmt: skip
+
+
+def answer_cells(
+    task: Task, found: Sequence[ScoredRows], scale: float, least_units: int
+) -> Mapping[str, AnswerCell]:
+    held = answer_rows(task, found, scale)
+    return {} if held is None else tenant_cells(held, least_units)
 
 
 def test_a_unit_counts_once_and_a_row_without_one_is_its_own() -> None:
@@ -62,3 +71,43 @@ def test_classes_have_a_loss_that_their_probabilities_expect() -> None:
     labels = (rng.random((20_000, 1)) > np.cumsum(said, axis=1)).sum(axis=1).astype(float)
     assert abs(float(task.excess_losses([said], labels).mean())) < 0.005
     assert float(task.losses([said], labels).mean()) > 0.2
+
+
+CARRIER = Layout((CategoryAxis("carrier", ("dl", "mq")),))
+
+
+def of_carriers(found: ScoredRows, carriers: Sequence[str | None]) -> ScoredRows:
+    return replace(found, features={"carrier": np.array(carriers, np.object_)})
+
+
+def test_a_unit_counts_once_in_each_segment_that_it_has_rows_in() -> None:
+    said, labels = [0.5, 0.5, 0.1, 0.2, 0.3], [1.0, 0.0, 1.0, 0.0, 0.0]
+    found = of_carriers(
+        rows(said, labels, [7, 7, 7, 8, 9], ["AA"] * 5), ["dl", "dl", "mq", "mq", "new"]
+    )
+    held = answer_rows(BINARY, [found], 1.0, CARRIER, ("carrier",))
+    assert held is not None
+    cells = segment_cells(held, "carrier", 1)
+    assert {key: cell.units for key, cell in cells.items()} == {
+        "segment/carrier=dl": 1, "segment/carrier=mq": 2, "segment/carrier=other": 1,
+    }  # fmt: skip
+    assert cells["segment/carrier=dl"].values[Shift.RATE].mean == 0.5
+    assert sorted(cells["segment/carrier=mq"].values[Shift.RATE].values.tolist()) == [0.0, 1.0]
+    assert set(segment_cells(held, "carrier", 2)) == {"segment/carrier=mq"}, "too few are none"
+
+
+def test_what_a_cell_moved_by_can_be_taken_off() -> None:
+    found = of_carriers(
+        rows([0.5] * 4, [1.0, 1.0, 0.0, 0.0], [1, 2, 3, 4], ["AA", "UA", "AA", "UA"]),
+        ["mq", "mq", "dl", None],
+    )
+    held = answer_rows(BINARY, [found], 1.0, CARRIER, ("carrier",))
+    assert held is not None
+    of_segment = held.without({"segment/carrier=mq": {Shift.RATE: 0.75}})
+    of_tenant = held.without({"tenant/UA": {Shift.RATE: -0.5}})
+    rate = of_segment.values[Shift.RATE]
+    assert rate.values.tolist() == [0.25, 0.25, 0.0, 0.0]
+    assert (rate.low, rate.high) == (-0.75, 1.0), "the bounds hold for what is left"
+    assert of_tenant.values[Shift.RATE].values.tolist() == [1.0, 1.5, 0.0, 0.5]
+    assert of_tenant.values[Shift.RATE].high == 1.5
+    assert of_tenant.values[Shift.BIAS] is held.values[Shift.BIAS]

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from event_rows import predicted_event
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.core.outcomes import OutcomeFacts, OutcomePolicy, judge_outcomes
-from windvane.core.sketch import Layout
+from windvane.core.sketch import MOST_SEGMENTS, Layout
 from windvane.core.task import make_task
 from windvane.ports.event_log import LogEntry, ScoredRows
 from windvane.ports.events import Event, OutcomeSeen
@@ -51,19 +52,19 @@ class Log:
 
     def predict(
         self, name: str, at: float, output: float, *, request_id: str = "", unit: str = "",
-        answered: str = "1",
+        answered: str = "1", distance: float | None = 1.0, tenant: str = "acme",
     ) -> None:  # fmt: skip
         self._events.append(
             predicted_event(
-                name, at, "late", "acme", FILE.contract.id, values=[1.0], outputs=[output],
+                name, at, "late", tenant, FILE.contract.id, values=[distance], outputs=[output],
                 request_id=request_id, unit=unit, routed="1", answered=answered,
             )
         )  # fmt: skip
 
-    def tell(self, name: str, at: float, value: float) -> None:
+    def tell(self, name: str, at: float, value: float, tenant: str = "acme") -> None:
         named = f"{name} {at}"
         self._events.append(
-            OutcomeSeen(named, at, "late", "acme", FILE.contract.id, name, 0, value)
+            OutcomeSeen(named, at, "late", tenant, FILE.contract.id, name, 0, value)
         )
 
     def measure(
@@ -349,3 +350,45 @@ def test_rows_that_nobody_can_choose_are_refused(outcomes: str, says: str) -> No
         read_model_file(
             "predicts: {kind: regression}\n" + text % "metric: precision_at, at: 2 per day"
         )
+
+
+def test_each_tenant_and_each_value_of_a_declared_feature_has_its_own(log: Log) -> None:
+    """Answers on 2 are the other way round, and a few rows have no value."""
+    file = replace_segments("distance")
+    for i in range(ROWS):
+        truth, tenant = float(i % 3 == 0), ("acme", "other")[i // 2 % 2]
+        distance = 1.0 + i % 2 if i < ROWS - 6 else None
+        said = right(1.0 - truth if distance == 2.0 else truth)
+        log.predict(str(i), START + i * 90, said, distance=distance, tenant=tenant)
+        log.tell(str(i), START + i * 90 + 60, truth, tenant)
+    report = log.measure(file=file)
+    parts = {one.of: one for one in report.parts}
+    assert set(parts) == {
+        "tenant acme", "tenant other", "segment distance=1", "segment distance=2",
+        "segment distance=null",
+    }  # fmt: skip
+    one, two = parts["segment distance=1"], parts["segment distance=2"]
+    assert (one.quality.value, two.quality.value) == (1.0, 0.0)
+    assert two.quality.upper < one.quality.lower
+    assert parts["segment distance=null"].short_of, "six rows tell nothing"
+    assert sum(p.quality.rows for of, p in parts.items() if "segment" in of) == ROWS
+    assert sum(p.quality.rows for of, p in parts.items() if "tenant" in of) == ROWS
+    assert {p.version for p in report.parts} == {"1"}
+
+
+def test_of_many_values_those_with_most_rows_are_told(log: Log) -> None:
+    file = replace_segments("distance")
+    for i in range(MOST_SEGMENTS + 20):
+        for k in range(3 if i < 4 else 1):
+            log.predict(f"{i}/{k}", START + i, right(1.0), distance=float(i))
+            log.tell(f"{i}/{k}", START + i + 60, 1.0)
+    parts = {one.of: one.quality.rows for one in log.measure(file=file).parts}
+    segments = {of: rows for of, rows in parts.items() if "segment" in of}
+    assert len(segments) == MOST_SEGMENTS + 1
+    assert segments["segment distance=other"] == 20
+    assert all(segments[f"segment distance={i}"] == 3 for i in range(4))
+
+
+def replace_segments(feature: str) -> ModelFile:
+    watch = msgspec.structs.replace(FILE.watch, segments=(feature,))
+    return msgspec.structs.replace(FILE, watch=watch)

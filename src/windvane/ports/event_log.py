@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -114,7 +114,8 @@ class ScoredRows:
 
     ``routed`` was to answer, ``answered`` did: another one after a fallback, "" for a rule or a
     constant. ``times`` (rows,) are of the predictions, in s; ``units`` (rows,) are alike for rows
-    of one tenant's unit, and 0 where the unit is not known; ``tenants`` (rows,) are names."""
+    of one tenant's unit, and 0 where the unit is not known; ``tenants`` (rows,) are names;
+    ``features`` (rows,) are the values of those that were asked for, None for null."""
 
     routed: str
     answered: str
@@ -125,6 +126,9 @@ class ScoredRows:
     tenants: NDArray[np.str_]
     outputs: Sequence[NDArray[np.float64]]
     labels: NDArray[np.float64]
+    features: Mapping[str, NDArray[np.object_]] = field(
+        default_factory=dict[str, NDArray[np.object_]]
+    )
 
     def taken(self, rows: NDArray[np.bool_]) -> ScoredRows:
         """Those of the rows."""
@@ -135,6 +139,7 @@ class ScoredRows:
             tenants=self.tenants[rows],
             outputs=[output[rows] for output in self.outputs],
             labels=self.labels[rows],
+            features={name: column[rows] for name, column in self.features.items()},
         )
 
 
@@ -395,12 +400,14 @@ class EventLog(Protocol):
         limit: int | None = None,
         within_s: float | None = None,
         labelled: tuple[float, float] | None = None,
+        features: Sequence[str] = (),
     ) -> list[ScoredRows]:
         """Predictions made in [start, end) that an outcome of `outcome_counts`'s ``joined`` tells
         the truth about: of several, the latest one. A client's own id stands for a prediction
         where it does for no other in all of the log; a prediction whose first outcome came more
         than ``arrive_within_s`` later is left out, and so is one whose latest is no label that the
         task can have. With ``limit`` at most so many rows, the newest; with ``labelled`` only those
-        whose first outcome was received in that span [from, until) (s). Raises LogTooSlow where
-        they are not there ``within_s``."""
+        whose first outcome was received in that span [from, until) (s). The rows have the values of
+        the contract's ``features`` that are named. Raises LogTooSlow where they are not there
+        ``within_s``."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from windvane.core.outcomes import (
 from windvane.core.sketch import Axis, Layout
 from windvane.core.task import Outputs, Task
 from windvane.ports.event_log import ScoredRows
+from windvane.usecases.row_segments import row_segments
 
 Floats = NDArray[np.float64]
 
@@ -48,15 +49,11 @@ def check_segments(
 ) -> tuple[CalibrationCheck, ...]:
     """Of all rows together (""), and of the tenants with most of them, as far as they have
     enough."""
-    axis = answers_axis(task, layout)
-    alike = [one for one in found if one.labels.ndim == found[0].labels.ndim and len(one.labels)]
-    if axis is None or not alike:
+    known = _known(task, layout, found)
+    if known is None:
         return ()
-    bins = np.concatenate([_bins(task, axis, one.outputs) for one in alike])
-    values = np.concatenate([_values(task, one.outputs, one.labels) for one in alike])
+    alike, bins, values = known
     tenants = np.concatenate([one.tenants for one in alike])
-    if not bool(np.isfinite(values).all()):
-        return ()
     out: list[CalibrationCheck] = []
     if len(values) >= _LEAST_ROWS:
         out.append(check_calibration(calibration, "", bins, values))
@@ -66,6 +63,43 @@ def check_segments(
         mine = tenants == name
         out.append(check_calibration(calibration, str(name), bins[mine], values[mine]))
     return tuple(out)
+
+
+def check_declared(
+    task: Task,
+    layout: Layout,
+    calibration: Calibration,
+    found: Sequence[ScoredRows],
+    features: Sequence[str],
+) -> Mapping[str, CalibrationCheck]:
+    """Of the segments by the ``features``, by name, as far as they have enough rows."""
+    known = _known(task, layout, found)
+    if known is None:
+        return {}
+    alike, bins, values = known
+    out: dict[str, CalibrationCheck] = {}
+    for held in row_segments(layout, features, alike).values():
+        counts = np.bincount(held.places, minlength=len(held.names))
+        for i in np.flatnonzero(counts >= _LEAST_ROWS).tolist():
+            mine, name = held.places == i, held.names[i]
+            out[name] = check_calibration(
+                calibration, name, bins[mine], values[mine], declared=True
+            )  # fmt: skip
+    return out
+
+
+def _known(
+    task: Task, layout: Layout, found: Sequence[ScoredRows]
+) -> tuple[Sequence[ScoredRows], NDArray[np.int64], Floats] | None:
+    """Those with labels of one shape, the bins of their rows and their values; None where they
+    are none, or are no numbers."""
+    axis = answers_axis(task, layout)
+    alike = [one for one in found if one.labels.ndim == found[0].labels.ndim and len(one.labels)]
+    if axis is None or not alike:
+        return None
+    bins = np.concatenate([_bins(task, axis, one.outputs) for one in alike])
+    values = np.concatenate([_values(task, one.outputs, one.labels) for one in alike])
+    return (alike, bins, values) if bool(np.isfinite(values).all()) else None
 
 
 def _bins(task: Task, axis: Axis, outputs: Outputs) -> NDArray[np.int64]:

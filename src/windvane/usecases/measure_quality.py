@@ -6,14 +6,16 @@ Reads, and decides nothing: the monitor ``outcomes`` judges. This says how it st
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.outcomes import OutcomePolicy
+from windvane.core.sketch import MOST_SEGMENTS
 from windvane.core.statistics import (
     LEAST_BLOCKS,
     LEAST_EARLIER,
@@ -26,6 +28,7 @@ from windvane.ports.event_log import EventLog, OutcomeCounts, ScoredRows
 from windvane.usecases.count_outcomes import arrive_within_s
 from windvane.usecases.outcome_metric import measure_of, measured_rows
 from windvane.usecases.read_model_file import ModelFile
+from windvane.usecases.row_segments import values_of_rows
 
 ALPHA = 0.025
 """On each side: the bounds are those of a 95% interval."""
@@ -43,7 +46,8 @@ class SpanQuality:
     them, and whose outcome is known; ``version`` is "" for those that a rule or a constant
     answered. ``short_of``: what is missing for a value to be told, "" where it is told. The bounds
     hold where ``independent`` are: units, or rows where not all rows have a unit; and for rows near
-    in time that go wrong together."""
+    in time that go wrong together. ``of`` is the tenant or the declared segment that it is of, ""
+    for all rows."""
 
     start: float
     end: float
@@ -51,6 +55,7 @@ class SpanQuality:
     quality: Quality
     short_of: str
     independent: Literal["units", "rows"]
+    of: str = ""
 
     @property
     def answerer(self) -> str:
@@ -60,9 +65,11 @@ class SpanQuality:
 @dataclass(frozen=True, slots=True)
 class QualityReport:
     """``floor`` is the model file's, None where it has none. ``spans`` are oldest first and leave
-    out those without an outcome; ``whole`` is of all of them together, a version each. ``counts``
-    are of the outcomes that were received in [start, end), by tenant. ``cut``: there were more
-    rows than are read at once, and only the newest are counted."""
+    out those without an outcome; ``whole`` is of all of them together, a version each, and
+    ``parts`` of each tenant and each value of a declared feature by itself, of the version with
+    most rows: those with most of them, at most `MOST_SEGMENTS` tenants and values of a feature.
+    ``counts`` are of the outcomes that were received in [start, end), by tenant. ``cut``: there
+    were more rows than are read at once, and only the newest are counted."""
 
     metric: str
     larger_is_better: bool
@@ -73,6 +80,7 @@ class QualityReport:
     whole: tuple[SpanQuality, ...]
     counts: tuple[OutcomeCounts, ...]
     cut: bool
+    parts: tuple[SpanQuality, ...] = ()
 
     @property
     def interval(self) -> str:
@@ -100,8 +108,9 @@ def measure_quality(
     floor = file.watch.outcomes.get("floor")
     in_time = arrive_within_s(file)
     found = log.scored(
-        file.model, file.contract, start, end, in_time, limit=most_rows, within_s=within_s / 2
-    )
+        file.model, file.contract, start, end, in_time, limit=most_rows, within_s=within_s / 2,
+        features=file.segments,
+    )  # fmt: skip
     counts = log.outcome_counts(
         file.model, file.contract, start, end, in_time, within_s=within_s / 2
     )
@@ -126,7 +135,38 @@ def measure_quality(
         whole=tuple(whole),
         counts=tuple(counts),
         cut=rows_read == most_rows,
+        parts=_parts(file, found, whole, start, end),
     )
+
+
+def _parts(
+    file: ModelFile,
+    found: Sequence[ScoredRows],
+    whole: Sequence[SpanQuality],
+    start: float,
+    end: float,
+) -> tuple[SpanQuality, ...]:
+    version = max(whole, key=lambda one: one.quality.rows, default=None)
+    if version is None:
+        return ()
+    mine = [one for one in found if one.answered == version.version]
+    tenants = [f"tenant {name}" for one in mine for name in one.tenants.tolist()]
+    names = [name for name, _ in Counter(tenants).most_common(MOST_SEGMENTS)]
+    places = {name: i for i, name in enumerate(names)}
+    cuts = [np.array([places.get(name, -1) for name in tenants], np.int64)]
+    of = [names]
+    for feature in file.segments:
+        held = values_of_rows(feature, mine)
+        of.append([f"segment {name}" for name in held.names])
+        cuts.append(held.places)
+    out: list[SpanQuality] = []
+    for names, rows in zip(of, cuts, strict=True):
+        by_part = np.split(rows, np.cumsum([len(one.times) for one in mine])[:-1])
+        for i, name in enumerate(names):
+            taken = [one.taken(at == i) for one, at in zip(mine, by_part, strict=True)]
+            told = _quality(file, version.version, [t for t in taken if len(t.times)], start, end)
+            out.append(replace(told, of=name))
+    return tuple(out)
 
 
 def _cut(start: float, end: float, i: int, spans: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -26,7 +26,8 @@ _MOST_DECISIONS = 1_000
 @dataclass(frozen=True, slots=True)
 class QualityLine:
     """Of what ``version`` ("" for a rule or a constant) answered in [start, end) (s); no value
-    where none can be told, and ``note`` says why, or what of it."""
+    where none can be told, and ``note`` says why, or what of it. ``of`` is a segment that the file
+    declares or a tenant, "" for all rows."""
 
     version: str
     start: float
@@ -37,11 +38,13 @@ class QualityLine:
     upper: float | None
     rows: int
     note: str
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class QualityReading:
-    """``measured`` by outcomes that are known, a line a version; ``estimated`` and ``sampled``
+    """``measured`` by outcomes that are known, a line a version and then a line a tenant and a
+    segment; ``estimated`` and ``sampled``
     newest first. Of the imports of one sample the newest counts, and is the only one there;
     simulated labels are counted apart."""
 
@@ -63,22 +66,46 @@ def read_quality(
         sampled = _sampled(tx, model, start)
     report = measure_quality(log, file, start, now)
     measured: list[QualityLine] = []
-    for one in report.whole:
+    for one in (*report.whole, *report.parts):
         known, q = not one.short_of, one.quality
         measured.append(
             QualityLine(
                 one.version, one.start, one.end, q.metric, q.value if known else None,
                 q.lower if known else None, q.upper if known else None, q.rows,
-                f"{one.short_of} needed" if one.short_of else "",
+                f"{one.short_of} needed" if one.short_of else "", one.of,
             )
         )  # fmt: skip
     return QualityReading(report.floor, measured, estimated, sampled)
 
 
 def latest_estimates(tx: Tx, model: str, since: float) -> list[QualityLine]:
-    """Of looks since then (s), newest first."""
+    """Of looks since then (s), newest first, each with its segments."""
     found = tx.verdicts(model, Estimates.name, since, _MOST_ESTIMATES)
-    return [estimate_line(one) for one in found]
+    return [line for one in found for line in (estimate_line(one), *segment_estimates(one))]
+
+
+def segment_estimates(look: WindowVerdict) -> list[QualityLine]:
+    """What one look of the monitor says of each declared segment, those with most answers first."""
+    whole = estimate_line(look)
+    found: Sequence[Mapping[str, Any]] = look.detail.get("segments", ())
+    lines = [
+        replace(
+            whole, value=one.get("value"), lower=one.get("lower"), upper=one.get("upper"),
+            rows=int(one["rows"]), note=_with_check(one), of=f"segment {one['segment']}",
+        )
+        for one in found
+    ]  # fmt: skip
+    return sorted(lines, key=lambda line: (-line.rows, line.of))
+
+
+def _with_check(one: Mapping[str, Any]) -> str:
+    """Whether known outcomes were held against it is part of what is said."""
+    if one.get("value") is None:
+        return str(one["note"])
+    checked = (
+        f"{one['checked']:,} known outcomes agree" if one["checked"] else "calibration unchecked"
+    )
+    return f"{one['note']}; {checked}"
 
 
 def estimate_line(look: WindowVerdict) -> QualityLine:

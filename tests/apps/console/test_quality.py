@@ -105,6 +105,57 @@ def test_each_version_has_its_metric_with_its_interval(migrated_file: Path, tmp_
     world.store.close()
 
 
+def test_tenants_and_segments_have_their_metric_and_their_estimate(
+    migrated_file: Path, tmp_path: Path
+) -> None:
+    text = JUDGED.replace("watch: {window: 1h,", "watch: {window: 1h, segments: [day],")
+    text = text.replace(
+        "    x: {type: number}\n",
+        "    x: {type: number}\n    day: {type: integer, nullable: true}\n",
+    )
+    world = make(migrated_file, tmp_path, 600, text)
+    estimate = {
+        "version": "1", "metric": "auc", "rows": 900, "began": 0.0, "ended": 3_600.0,
+        "segments": [
+            {"segment": "day=2", "rows": 9, "checked": 0, "code": "OUT-422", "note": "9 answers"},
+            {"segment": "day=null", "rows": 891, "checked": 60, "code": "OUT-420",
+             "value": 0.71, "lower": 0.68, "upper": 0.74, "note": "estimated AUC 0.710"},
+        ],
+    }  # fmt: skip
+    look = WindowVerdict(
+        "late", world.clock.now() - 3_600.0, "estimates", "", "hold", "OUT-420",
+        "estimated AUC 0.700", estimate,
+    )  # fmt: skip
+    with world.store.begin() as tx:
+        tx.add_verdicts([look])
+
+    async def sheet(name: str) -> list[dict[str, str]]:
+        file = (await world.ask("viewer", "GET", f"/csv/models/late/{name}")).text
+        return list(csv.DictReader(io.StringIO(file, newline="")))
+
+    async def story() -> None:
+        found = await told(world)
+        assert [one["of"] for one in found["parts"]] == ["tenant acme", "segment day=null"]
+        assert {one["of"] for one in [*found["whole"], *found["spans"]]} == {""}
+        whole = {one["version"]: one for one in found["whole"]}
+        for part in found["parts"]:
+            assert part["value"] == whole[part["version"]]["value"]
+            assert part["lower"] < part["value"] < part["upper"]
+        page = (await world.ask("viewer", "GET", "/models/late")).text
+        assert "AUC by tenant and segment" in page
+        assert "Estimated AUC by segment" in page
+        parts, estimates = await sheet("quality-parts"), await sheet("estimates")
+        assert [row["of"] for row in parts] == ["tenant acme", "segment day=null"]
+        assert float(parts[1]["value"]) == found["parts"][1]["value"]
+        assert [(row["how"], row["of"], row["value"]) for row in estimates] == [
+            ("estimated", "segment day=null", "0.71"), ("estimated", "segment day=2", ""),
+        ]  # fmt: skip
+        assert estimates[0]["says"].endswith("; 60 known outcomes agree")
+
+    run(story)
+    world.store.close()
+
+
 @pytest.mark.parametrize("units", [True, False])
 def test_it_is_said_what_the_intervals_are_for(
     migrated_file: Path, tmp_path: Path, units: bool

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from contracts.event_log.rows import (
     CONTRACTS,
@@ -320,6 +321,36 @@ def test_scored_counts_answers_with_known_outcome(log: DeltaEventLog) -> None:
     assert first.labels.tolist() == [0.0, 0.0]
     assert (second.routed, second.arm) == ("2", "challenger")
     assert (second.outputs[0].tolist(), second.labels.tolist()) == ([1.0], [1.0])
+
+
+def test_scored_rows_have_the_features_that_were_asked_for(log: DeltaEventLog) -> None:
+    names = ("flag", "kind", "count")
+    types = (FeatureType.BOOLEAN, FeatureType.CATEGORY, FeatureType.INTEGER)
+    contract = Contract(
+        tuple(FeatureSpec(n, "v", t) for n, t in zip(names, types, strict=True)), TaskSpec()
+    )
+    held: dict[str, list[Any]] = {"a": [True, "x", 3.0], "b": [None, None, None]}
+    events = [
+        event
+        for name, values in held.items()
+        for event in (
+            predicted_event(
+                name, DAY, "delay", "AA", contract.id, values=values, outputs=[0.5],
+            ),
+            OutcomeSeen(f"{name}/0", DAY, "delay", "AA", contract.id, name, 0, 1.0),
+        )
+    ]  # fmt: skip
+    log.append("m/w0", 20, entries(events), {contract.id: contract})
+    asked = ["count", "kind", "flag"]
+    (found,) = log.scored("delay", contract, DAY, DAY + 1, limit=9, features=asked)
+    order = np.argsort([value is None for value in found.features["kind"]])
+    assert list(found.features) == asked
+    assert {n: c[order].tolist() for n, c in found.features.items()} == {
+        "count": [3.0, None], "kind": ["x", None], "flag": [True, None],
+    }  # fmt: skip
+    assert found.taken(order == 0).features["kind"].shape == (1,)
+    (plain,) = log.scored("delay", contract, DAY, DAY + 1)
+    assert plain.features == {}
 
 
 def test_scored_rows_of_several_outputs_and_labels(log: DeltaEventLog) -> None:

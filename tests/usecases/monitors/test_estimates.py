@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
-from usecases.harness import FILE, MODEL, START, Harness
+from usecases.harness import CARRIERS, FILE, MODEL, START, WINDOW_S, Harness, columns
 from usecases.labelled import Floats, serve
 
 from windvane.core.drift import pack_text
+from windvane.core.sketch import Sketch
 from windvane.core.statistics import auc
 from windvane.core.task import make_task
 from windvane.ports.control_store import WindowVerdict
+from windvane.ports.segments import SegmentKey
 from windvane.usecases.calibrate_answers import calibrate
 from windvane.usecases.monitors import MONITORS, watch_policy
-from windvane.usecases.monitors.estimates import Estimates
+from windvane.usecases.monitors.estimates import MIXED, Estimates
 from windvane.usecases.read_model_file import read_model_file
+from windvane.usecases.read_quality import segment_estimates
 
 pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationWarning")
 TASK = make_task(read_model_file(FILE).contract.task)
@@ -138,3 +142,96 @@ def test_what_another_version_was_counted_by_begins_anew(harness: Harness) -> No
     (look,) = looks(harness)
     assert look.detail["version"] == "2"
     assert look.detail["rows"] == 10 * 200
+
+
+def add_segments(harness: Harness, index: int, rows: int) -> None:
+    """As the recorder counts the rows of `Harness.traffic` by carrier."""
+    given, start = columns(rows, 1_000 + index), START + WINDOW_S * index
+    empty = Sketch.empty(harness.layout.id, harness.layout.size)
+    found: dict[SegmentKey, Sketch] = {}
+    for carrier in CARRIERS:
+        mine = np.array(given["carrier"]) == carrier
+        part = {n: [v for v, m in zip(c, mine, strict=True) if m] for n, c in given.items()}
+        key = SegmentKey(MODEL, start, f"carrier={carrier}", "r1")
+        found[key] = replace(empty, features=harness.layout.count(part)[0])
+    with harness.store.begin() as tx:
+        tx.add_segments(found)
+
+
+def segmented(harness: Harness) -> None:
+    """All traffic from now on is counted by carrier, too."""
+    harness.clock.at += 1
+    harness.apply(LATE.replace("  min_rows: 20\n", "  min_rows: 20\n  segments: [carrier]\n"))
+    of_all = harness.traffic
+
+    def traffic(index: int, **given: Any) -> None:
+        of_all(index, **given)
+        add_segments(harness, index, given.get("rows", 60))
+
+    setattr(harness, "traffic", traffic)  # noqa: B010
+
+
+def by_segment(look: WindowVerdict) -> dict[str, dict[str, Any]]:
+    return {one["segment"]: one for one in look.detail["segments"]}
+
+
+def test_each_declared_segment_has_an_estimate_of_its_own(harness: Harness) -> None:
+    true = calibrated(harness)
+    segmented(harness)
+    run(harness)
+    (look,) = looks(harness)
+    assert look.outcome == "hold"
+    found = by_segment(look)
+    assert set(found) == {f"carrier={name}" for name in CARRIERS}
+    assert sum(one["rows"] for one in found.values()) == look.detail["rows"]
+    for one in found.values():
+        assert one["code"] == "OUT-420"
+        assert one["lower"] < true < one["upper"]
+        assert one["upper"] - one["lower"] > look.detail["upper"] - look.detail["lower"]
+        assert "until outcomes come" in one["note"]
+        assert one["checked"] == 0
+    lines = segment_estimates(look)
+    assert [line.of for line in lines][-1] == "segment carrier=mq", "most answers first"
+    assert all(line.note.endswith("; calibration unchecked") for line in lines)
+
+
+def test_known_outcomes_take_the_estimate_of_their_segment_away(harness: Harness) -> None:
+    calibrated(harness)
+    segmented(harness)
+    harness.clock.at += 1
+    harness.apply(FILE.replace("  min_rows: 20\n", "  min_rows: 20\n  segments: [carrier]\n"))
+
+    def truth(
+        tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
+    ) -> Floats:
+        del tenant, window, rng
+        turned = np.arange(len(said)) % len(CARRIERS) == CARRIERS.index("mq")
+        return (drawn < np.where(turned, 1.0 - said, said)).astype(float)
+
+    serve(
+        harness, 21, truth, said_of=lambda _: (2.0, 6.0),
+        carrier_of=lambda _, row: CARRIERS[row % len(CARRIERS)],
+    )  # fmt: skip
+    (look,) = looks(harness)
+    found = by_segment(look)
+    assert found["carrier=mq"]["code"] == "OUT-424"
+    assert "of segment carrier=mq" in found["carrier=mq"]["note"]
+    assert "value" not in found["carrier=mq"]
+    assert found["carrier=dl"]["code"] == "OUT-420"
+    assert found["carrier=dl"]["checked"] > 500
+
+
+def test_a_segment_is_not_estimated_by_another_versions_answers(harness: Harness) -> None:
+    calibrated(harness)
+    segmented(harness)
+    run(harness, 10)
+    add_segments(harness, 10, 100)  # a canary's, whose window has a version and the segment's none
+    harness.traffic(10, rows=200)
+    harness.judge()
+    for i in range(11, 21):
+        harness.traffic(i, rows=200)
+        harness.judge()
+    (look,) = looks(harness)
+    assert look.detail["value"]
+    assert {one["note"] for one in look.detail["segments"]} == {MIXED}
+    assert not any("value" in one for one in look.detail["segments"])

@@ -199,10 +199,12 @@ class DeltaEventLog:
         limit: int | None = None,
         within_s: float | None = None,
         labelled: tuple[float, float] | None = None,
+        features: Sequence[str] = (),
     ) -> list[ScoredRows]:
         return read_scored(
-            self._tables, model, contract, start, end, arrive_within_s, limit, within_s, labelled
-        )
+            self._tables, model, contract, start, end, arrive_within_s, limit, within_s, labelled,
+            features,
+        )  # fmt: skip
 
     def rows(
         self,

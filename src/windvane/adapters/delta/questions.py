@@ -9,6 +9,7 @@ from dataclasses import fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from windvane.adapters.delta.damage import passing_over_damaged
 from windvane.adapters.delta.table_folder import (
@@ -77,7 +78,7 @@ truth AS (
 )
 SELECT p.routed, p.answered, p.arm, p.rollout, epoch(p.ts) AS ts_,
     CASE WHEN p.unit = '' THEN 0 ELSE hash(p.tenant, p.unit) END AS unit_,
-    p.tenant AS tenant_, truth.value AS label_, {outputs}
+    p.tenant AS tenant_, truth.value AS label_, {values}
 FROM found p JOIN truth USING (tenant, prediction_id, row)
 WHERE epoch(truth.first_ts) - epoch(p.ts) <= $within AND could_be_label(truth.value)
     AND truth.first_ts >= $labelled_from AND truth.first_ts < $labelled_until
@@ -309,11 +310,12 @@ def read_scored(
     limit: int | None,
     within_s: float | None,
     labelled: tuple[float, float] | None,
+    features: Sequence[str],
 ) -> list[ScoredRows]:
     task = make_task(contract.task)
     # A machine's clock may be behind that of the one that predicted, but not by a day.
     since: Pruning = [f"day >= '{utc(start - _DAY_S).date()}'"]
-    outputs, present = list[str](), list[str]()
+    values, present = list[str](), list[str]()
     given: dict[str, Any] = {
         "model": model,
         "start": utc(start),
@@ -327,10 +329,14 @@ def read_scored(
     for i, spec in enumerate(task.outputs):
         held = f"{output_map(spec)}[CAST($output{i} AS VARCHAR)]"
         given[f"output{i}"] = spec.name
-        outputs.append(f"p.{held}")
+        values.append(f"p.{held}")
         present.append(
             f"len({held}) = {math.prod(spec.shape)}" if spec.shape else f"{held} IS NOT NULL"
         )
+    kinds = {spec.name: FEATURE_MAPS[kind_of(spec).column] for spec in contract.features}
+    for i, name in enumerate(features):
+        given[f"feature{i}"] = name
+        values.append(f"p.{kinds[name]}[CAST($feature{i} AS VARCHAR)]")
     with connect() as c, reading(c, within_s):
         if not tables.any_file("predictions", of_model(model) + in_span(start, end)):
             return []
@@ -340,7 +346,7 @@ def read_scored(
         if limit is not None:
             given["limit"] = limit
         query = _JOINED.format(
-            outputs=", ".join(outputs),
+            values=", ".join(values),
             present=" AND ".join(present),
             newest="ORDER BY ALL" if limit is None else _NEWEST,
         )
@@ -351,7 +357,7 @@ def read_scored(
     groups: dict[tuple[str, ...], list[tuple[Any, ...]]] = {}
     for row in found:
         groups.setdefault(row[:4], []).append(row[4:])
-    return [_scored(place, rows, task.outputs) for place, rows in groups.items()]
+    return [_scored(place, rows, task.outputs, features) for place, rows in groups.items()]
 
 
 def _could_be_label(task: Task, value: list[float]) -> bool:
@@ -359,7 +365,10 @@ def _could_be_label(task: Task, value: list[float]) -> bool:
 
 
 def _scored(
-    place: tuple[str, ...], rows: list[tuple[Any, ...]], specs: tuple[OutputSpec, ...]
+    place: tuple[str, ...],
+    rows: list[tuple[Any, ...]],
+    specs: tuple[OutputSpec, ...],
+    features: Sequence[str],
 ) -> ScoredRows:
     # A contract that grew has labels of two lengths: those of most rows are told.
     width = Counter(len(row[3]) for row in rows).most_common(1)[0][0]
@@ -368,11 +377,21 @@ def _scored(
     tenants, labels = np.array(columns[2], np.str_), np.array(columns[3], np.float64)
     outputs = [
         np.array(column, np.float64).reshape(-1, *spec.shape)
-        for spec, column in zip(specs, columns[4:], strict=True)
+        for spec, column in zip(specs, columns[4 : 4 + len(specs)], strict=True)
     ]
+    values = zip(features, columns[4 + len(specs) :], strict=True)
     labels = labels[:, 0] if width == 1 else labels
     routed, answered, arm, rollout = place
-    return ScoredRows(routed, answered, arm, rollout, times, units, tenants, outputs, labels)
+    return ScoredRows(
+        routed, answered, arm, rollout, times, units, tenants, outputs, labels,
+        {name: _held_once(column) for name, column in values},
+    )  # fmt: skip
+
+
+def _held_once(column: Sequence[Any]) -> NDArray[np.object_]:
+    """Each name is one object, however many rows have it."""
+    known: dict[Any, Any] = {}
+    return np.array([known.setdefault(value, value) for value in column], np.object_)
 
 
 def read_label_delays(

@@ -33,7 +33,7 @@ def quality(
         found = read_quality(store, log, model, clock.now(), ago)
     rows = [
         {
-            "how": how, "version": one.version, "start": one.start, "end": one.end,
+            "how": how, "of": one.of, "version": one.version, "start": one.start, "end": one.end,
             "metric": one.metric, "value": _number(one.value), "lower": _number(one.lower),
             "upper": _number(one.upper), "rows": one.rows, "note": one.note,
         }
@@ -59,15 +59,16 @@ def _show(model: str, found: QualityReading, rows: list[dict[str, Any]]) -> None
         return
     out.table(
         [
-            wiring.Column("how"), wiring.Column("version", whole=True), wiring.Column("from"),
+            wiring.Column("how"), wiring.Column("of"), wiring.Column("version", whole=True),
+            wiring.Column("from"),
             wiring.Column("until"), wiring.Column("metric", whole=True),
             wiring.Column("value", right=True), wiring.Column("95% interval"),
             wiring.Column("n", right=True), wiring.Column("says"),
         ],
         [
             [
-                one["how"], one["version"] or "a rule", show.moment(one["start"]),
-                show.moment(one["end"]), one["metric"],
+                one["how"], one["of"] or "all", one["version"] or "a rule",
+                show.moment(one["start"]), show.moment(one["end"]), one["metric"],
                 "" if one["value"] is None else f"{one['value']:.3f}",
                 "" if one["value"] is None else f"{one['lower']:.3f} to {one['upper']:.3f}",
                 f"{one['rows']:,}", one["note"],

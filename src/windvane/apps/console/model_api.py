@@ -38,7 +38,8 @@ from windvane.usecases.read_model_file import read_model_file
 class SpanOut(BaseModel):
     """A version's metric over the predictions of [start, end) (s) that it answered and whose
     outcome is known, with its 95% interval; null where ``missing`` says what is. ``version`` is
-    "" for what a rule or a constant answered. The interval holds where ``independent`` are:
+    "" for what a rule or a constant answered, ``of`` the tenant or the
+    segment, "" for all rows. The interval holds where ``independent`` are:
     "units", or "rows" where not every row has a unit; rows near in time may go wrong together."""
 
     start: float
@@ -50,6 +51,7 @@ class SpanOut(BaseModel):
     outcomes: int
     missing: str
     independent: Literal["units", "rows"]
+    of: str = ""
 
 
 class OutcomesOut(BaseModel):
@@ -80,7 +82,8 @@ class LookOut(BaseModel):
 
 
 class QualityOut(BaseModel):
-    """``whole`` is of all of [start, end) (s), a version each, ``spans`` of its parts. ``cut``:
+    """``whole`` is of all of [start, end) (s), a version each, ``spans`` of its spans, ``parts`` of
+    each tenant and each value of a declared feature. ``cut``:
     only the newest rows were read. ``next_look`` (s) is null where nothing is judged."""
 
     metric: str
@@ -91,6 +94,7 @@ class QualityOut(BaseModel):
     cut: bool
     whole: list[SpanOut]
     spans: list[SpanOut]
+    parts: list[SpanOut]
     outcomes: list[OutcomesOut]
     looks: list[LookOut]
     next_look: float | None
@@ -227,6 +231,7 @@ def model_api_router(
             cut=report.cut,
             whole=[_span(one) for one in report.whole],
             spans=[_span(one) for one in report.spans],
+            parts=[_span(one) for one in report.parts],
             outcomes=[
                 OutcomesOut(**{name: getattr(one, name) for name in OutcomesOut.model_fields})
                 for one in report.counts
@@ -292,7 +297,7 @@ def _span(one: SpanQuality) -> SpanOut:
     return SpanOut(
         start=one.start, end=one.end, version=one.version, value=q.value if told else None,
         lower=q.lower if told else None, upper=q.upper if told else None, outcomes=q.rows,
-        missing=one.short_of, independent=one.independent,
+        missing=one.short_of, independent=one.independent, of=one.of,
     )  # fmt: skip
 
 

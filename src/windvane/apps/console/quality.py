@@ -26,7 +26,7 @@ from windvane.usecases.measure_quality import (
 from windvane.usecases.monitors.spans import BLOCKS
 from windvane.usecases.outcome_metric import measure_of
 from windvane.usecases.read_model_file import ModelFile, parse_duration
-from windvane.usecases.read_quality import estimate_line
+from windvane.usecases.read_quality import QualityLine, estimate_line, segment_estimates
 
 FRESH_S = 60.0
 _PAGE_WAIT_S = 1.0
@@ -58,9 +58,10 @@ class Look:
 @dataclass(frozen=True, slots=True)
 class QualityView:
     """``sentences`` say how it stands, a version each, and ``estimate`` how it is likely to, until
-    outcomes come. ``next_look`` (s) is when the judge looks
-    again, None where it never does; ``problem`` why the log was not read, ``pending`` that it is
-    being read. ``holdouts``: the metric of each version on rows that it did not learn from."""
+    outcomes come (``estimated_segments`` each declared segment by itself). ``next_look`` (s) is
+    when the judge looks again, None where it never does; ``problem`` why the log was not read,
+    ``pending`` that it is being read. ``holdouts``: the metric of each version on rows that it did
+    not learn from."""
 
     metric: str
     floor: float | None
@@ -76,6 +77,7 @@ class QualityView:
     holdouts: Mapping[str, float]
     labels: LabelsView | None
     estimate: str = ""
+    estimated_segments: tuple[QualityLine, ...] = ()
 
     @property
     def interval(self) -> str:
@@ -85,6 +87,11 @@ class QualityView:
     @property
     def spans(self) -> Sequence[SpanQuality]:
         return self.report.spans[::-1] if self.report else ()
+
+    @property
+    def parts(self) -> Sequence[SpanQuality]:
+        """Of each tenant and each segment."""
+        return self.report.parts if self.report else ()
 
     @property
     def tenants(self) -> Sequence[OutcomeCounts]:
@@ -154,6 +161,7 @@ def quality_view(page: ModelPage, answer: LogAnswer[QualityReport] | None) -> Qu
         holdouts=holdouts,
         labels=labels_view(page.labels),
         estimate=_estimate(page.estimate),
+        estimated_segments=tuple(segment_estimates(page.estimate) if page.estimate else ()),
     )
 
 

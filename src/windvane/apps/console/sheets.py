@@ -215,6 +215,31 @@ def _quality(view: QualityView) -> Sheet:
     return Sheet("quality", columns, rows)
 
 
+def _parts(view: QualityView) -> Sheet:
+    columns = ("of", "version", "metric", "value", "lower", "upper", "outcomes", "missing",
+               "independent")  # fmt: skip
+    rows = [
+        (
+            one.of, one.version, one.quality.metric,
+            *((None, None, None) if one.short_of
+              else (one.quality.value, one.quality.lower, one.quality.upper)),
+            one.quality.rows, one.short_of, one.independent,
+        )
+        for one in view.parts
+    ]  # fmt: skip
+    return Sheet("quality-parts", columns, rows)
+
+
+def _estimates(view: QualityView) -> Sheet:
+    columns = ("how", "of", "version", "metric", "value", "lower", "upper", "answers", "says")
+    rows = [
+        ("estimated", one.of, one.version, one.metric, one.value, one.lower, one.upper, one.rows,
+         one.note)
+        for one in view.estimated_segments
+    ]  # fmt: skip
+    return Sheet("estimates", columns, rows)
+
+
 def _outcomes(view: QualityView) -> Sheet:
     names = [name for name, _, _ in view.totals]
     rows = [(one.tenant, *(getattr(one, name) for name in names)) for one in view.tenants]
@@ -235,6 +260,8 @@ LOOKS = "looks"
 """Of what the judge recorded: all that is told without the log."""
 OF_QUALITY: Mapping[str, Callable[[QualityView], Sheet]] = {
     "quality": _quality,
+    "quality-parts": _parts,
+    "estimates": _estimates,
     "outcomes": _outcomes,
     LOOKS: _looks,
 }

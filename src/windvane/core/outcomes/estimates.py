@@ -134,7 +134,8 @@ def top_share_mean(calibration: Calibration, share: float) -> float | None:
 @dataclass(frozen=True, slots=True)
 class CalibrationCheck:
     """Of ``rows`` of a segment whose labels are known: the mean of their values, what the holdout
-    ``expected`` it to be, and the standard error of their difference, with ``freedom``."""
+    ``expected`` it to be, and the standard error of their difference, with ``freedom``. The
+    ``subject`` is a tenant, or ``declared`` by the model's file; "" for all rows."""
 
     subject: str
     rows: int
@@ -142,15 +143,17 @@ class CalibrationCheck:
     expected: float
     error: float
     freedom: float
+    declared: bool = False
 
 
 def check_calibration(
-    calibration: Calibration, subject: str, bins: Counts, values: Floats
+    calibration: Calibration, subject: str, bins: Counts, values: Floats, *, declared: bool = False
 ) -> CalibrationCheck:
     """Of rows (n,) of a segment, in their bins, with the values of their labels."""
     counts = np.bincount(bins, minlength=calibration.rows.shape[1])
     expected, error, freedom = _told(calibration, _known(calibration), counts, None)
-    return CalibrationCheck(subject, len(values), float(values.mean()), expected, error, freedom)
+    observed = float(values.mean())
+    return CalibrationCheck(subject, len(values), observed, expected, error, freedom, declared)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -320,7 +323,8 @@ def judge_estimate(facts: EstimateFacts, policy: EstimatePolicy, now: float) -> 
         worst = max(
             failed, key=lambda one: abs(one.observed - one.expected) / max(one.error, 1e-12)
         )
-        of = f"tenant {worst.subject}" if worst.subject else "all tenants together"
+        kind = "segment" if worst.declared else "tenant"
+        of = f"{kind} {worst.subject}" if worst.subject else "all tenants together"
         more = f", and {len(failed) - 1:,} more" if len(failed) > 1 else ""
         sentence = (
             f"{name} cannot be estimated: of {of} {worst.observed:.3f} was so, "

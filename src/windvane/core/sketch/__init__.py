@@ -12,6 +12,7 @@ from windvane.core.sketch.layout import (
 from windvane.core.sketch.segments import (
     MOST_SEGMENTS,
     OTHER,
+    name_of_value,
     segment_groups,
     segment_name,
     segment_values,
@@ -33,6 +34,7 @@ __all__ = [
     "Sketch",
     "SketchError",
     "merge",
+    "name_of_value",
     "segment_groups",
     "segment_name",
     "segment_values",

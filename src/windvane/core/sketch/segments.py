@@ -20,6 +20,13 @@ def segment_name(feature: str, value: str) -> str:
     return f"{feature}={value}"
 
 
+def name_of_value(value: str | float | None) -> str:
+    """What a value of a feature is called in the name of its segment."""
+    if value is None:
+        return _NULL
+    return value if isinstance(value, str) else f"{float(value):.15g}"
+
+
 def segmented_by(segment: str, features: Iterable[str]) -> str:
     """Which of the ``features`` a segment is a value of; "" for none."""
     fitting = [name for name in features if segment.startswith(segment_name(name, ""))]
@@ -40,7 +47,7 @@ def segment_values(axis: Axis) -> tuple[str, ...]:
         names = [_NULL, *own, *[OTHER] * axis.rest]
     else:
         values = axis.edges[1:] if axis.minimum_apart else axis.edges
-        own = [f"{value:.15g}" for value in values]
+        own = [name_of_value(value) for value in values]
         before = [OTHER] if axis.minimum_apart else []
         names = [_NULL, *before, *own, OTHER]
     return tuple(names) if len(own) <= MOST_SEGMENTS else ()

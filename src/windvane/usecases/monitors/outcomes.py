@@ -54,6 +54,7 @@ OUTCOMES = CauseKind(
         "concept_drift": Join.WHILE_OPEN,
         "base_rate": Join.WHILE_OPEN,
         "calibration": Join.WHILE_OPEN,
+        "segment_truth": Join.WHILE_OPEN,
     },
 )
 OUTCOME_STATES = ("joined", "late", "unknown", "ambiguous", "out_of_range")

@@ -61,13 +61,14 @@ def scored_span(window: ClosedWindow) -> tuple[float, float]:
 
 
 def scored_rows(window: ClosedWindow, log: EventLog) -> Sequence[ScoredRows]:
-    """Of the `scored_span`, the newest half million: read once a window, whoever asks. Raises
-    LogTooSlow, for everyone who asks where it was so for the first."""
+    """Of the `scored_span`, the newest half million, with the values of features that make
+    segments: read once a window, whoever asks. Raises LogTooSlow, for everyone who asks where it
+    was so for the first."""
     began, until = scored_span(window)
     return window.once.read(
         "scored",
         lambda: log.scored(
             window.model, window.file.contract, began, until, arrive_within_s(window.file),
-            limit=_MOST_ROWS, within_s=LOOK_WITHIN_S,
+            limit=_MOST_ROWS, within_s=LOOK_WITHIN_S, features=window.file.segments,
         ),
     )  # fmt: skip

@@ -66,6 +66,7 @@ from windvane.usecases.monitors.whose_shift import (
     whose,
 )
 from windvane.usecases.read_model_file import ModelFile, as_duration, parse_duration
+from windvane.usecases.watched_segments import is_declared, withdrawn_line
 from windvane.usecases.window_policy import WindowPolicy
 
 SALT = "sudden_shift"
@@ -263,7 +264,7 @@ def _withdrawn(
     for subject, row in sorted(gone.items()):
         segment = segment_of(subject)
         if segment is not None and SEGMENT_FEED.name in row.told.values():
-            line = f"the file declares no segments of {segment.partition('=')[0]} any more"
+            line = withdrawn_line(segment)
             cause = Cause(SEGMENT_FEED, segment)
             yield Finding(monitor, cause, False, row.broken_since or window.start, line)
 
@@ -311,12 +312,6 @@ def segments_watched(file: ModelFile) -> int:
         2 + (2 if of[name].type is FeatureType.BOOLEAN else len(of[name].known) or MOST_SEGMENTS)
         for name in file.segments
     )
-
-
-def is_declared(subject: str, file: ModelFile) -> bool:
-    """Whether a subject is a segment of a feature that the file declares."""
-    segment = segment_of(subject)
-    return segment is not None and segmented_by(segment, file.segments) != ""
 
 
 def shift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
