@@ -31,7 +31,7 @@ def part(tenant: str, fault: Fault | None = None, rows: int | None = None) -> Pa
 def whose(faults: dict[str, Fault], sounding: set[str], kind: Kind) -> tuple[str, ...]:
     parts = [part(t, faults.get(t)) for t in SIZES]
     streams = [(name, kind) for name in LAYOUT.names]
-    return blame(LAYOUT, parts, streams, POLICY, frozenset(sounding), NOTHING)
+    return blame(LAYOUT, parts, streams, POLICY, frozenset(sounding), NOTHING, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_healthy_tenant_that_is_far_by_chance_is_not_blamed_with_another() -> 
 def test_another_mix_of_tenants_that_send_as_ever_is_a_mix() -> None:
     streams = [(name, Kind.VALUES) for name in LAYOUT.names]
     rows = {"a": 100, "b": 900, "c": 400, "d": 60}
-    assert is_mix(LAYOUT, [part(t, rows=n) for t, n in rows.items()], streams, POLICY, NOTHING)
+    assert is_mix(LAYOUT, [part(t, rows=n) for t, n in rows.items()], streams, POLICY, NOTHING, 0.0)
     spoilt = [part(t, plus(1.5), rows=n) for t, n in rows.items()]
-    assert not is_mix(LAYOUT, spoilt, streams, POLICY, NOTHING)
-    assert not is_mix(LAYOUT, [], streams, POLICY, NOTHING)
+    assert not is_mix(LAYOUT, spoilt, streams, POLICY, NOTHING, 0.0)
+    assert not is_mix(LAYOUT, [], streams, POLICY, NOTHING, 0.0)

@@ -18,7 +18,7 @@ from windvane.core.drift.deviation import (
     effects,
     measure_deviations,
 )
-from windvane.core.drift.forecast import Forecast
+from windvane.core.drift.forecast import Forecast, usual_at
 from windvane.core.drift.judge import DriftPolicy, Kind
 from windvane.core.drift.pending import rows_of
 from windvane.core.sketch import Layout
@@ -50,12 +50,14 @@ def blame(
     policy: DriftPolicy,
     sounding: frozenset[str],
     whole: Forecast,
+    at: float,
 ) -> tuple[str, ...]:
     """Those of the ``parts`` (tenants, or the segments by one feature) that a change of ``streams``
     (feature, kind) is of, none where it is everyone's.
 
     One is affected if its alarm is open (``sounding``), or its own rows lie far from its own past;
-    what moves everyone now and then, as ``whole`` has learned, moves each.
+    what moves everyone now and then, as ``whole`` has learned, moves the rest. ``at``: the
+    middle of the rows (s).
     Half of them are everyone, and so is whoever the rest shows the change without.
     """
     told = [p for p in parts if p.name in sounding or rows_of(layout, p.counts) >= LEAST_ROWS]
@@ -65,14 +67,14 @@ def blame(
     others = [p for p in told if p.name not in sounding]
     # What the alarms of some explain needs nobody else: in many windows somebody is far by chance.
     few = bool(known) and len(known) <= _MOST_PARTS * len(told)
-    if few and others and not _rest_is_off(layout, others, streams, policy, whole):
+    if few and others and not _rest_is_off(layout, others, streams, policy, whole, at):
         return tuple(sorted(p.name for p in known))
-    affected = [p for p in told if p.name in sounding or _is_off(layout, p, streams, policy, whole)]
+    affected = [p for p in told if p.name in sounding or _is_off(layout, p, streams, policy, at)]
     if not affected or len(affected) > _MOST_PARTS * len(told):
         return ()
     names = {p.name for p in affected}
     rest = [p for p in told if p.name not in names]
-    return () if _rest_is_off(layout, rest, streams, policy, whole) else tuple(sorted(names))
+    return () if _rest_is_off(layout, rest, streams, policy, whole, at) else tuple(sorted(names))
 
 
 def is_mix(
@@ -81,12 +83,13 @@ def is_mix(
     streams: Sequence[tuple[str, Kind]],
     policy: DriftPolicy,
     whole: Forecast,
+    at: float,
 ) -> bool:
     """Whether a change is of who sends what: every tenant sends as it did, in other parts of the
     whole than before. Only of tenants with a past of their own can that be told; ``parts`` are to
     be nearly all rows."""
     told = [p for p in parts if p.counts.any()]
-    return bool(told) and not _rest_is_off(layout, told, streams, policy, whole)
+    return bool(told) and not _rest_is_off(layout, told, streams, policy, whole, at)
 
 
 def _is_off(
@@ -94,10 +97,10 @@ def _is_off(
     part: Part,
     streams: Sequence[tuple[str, Kind]],
     policy: DriftPolicy,
-    whole: Forecast,
+    at: float,
 ) -> bool:
     found = measure_deviations(part.counts, part.reference)
-    usual, variance = _as_usual(axis_index(layout), [part], found, 1, whole)
+    usual, variance = _as_usual(axis_index(layout), [part], found, 1, at)
     left = np.nan_to_num(found.value - usual)
     z = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
     sizes = effects(left, variance, found.units)
@@ -110,6 +113,7 @@ def _rest_is_off(
     streams: Sequence[tuple[str, Kind]],
     policy: DriftPolicy,
     whole: Forecast,
+    at: float,
 ) -> bool:
     """Whether those that are left show as much together as would be material."""
     index = axis_index(layout)
@@ -118,7 +122,7 @@ def _rest_is_off(
         index, [(index.sum(p.counts.astype(np.float64)), p.reference) for p in rest]
     )
     found = measure_deviations(counts, mixed)
-    usual, variance = _as_usual(index, rest, found, policy.enough, whole)
+    usual, variance = _as_usual(index, rest, found, policy.enough, at, whole)
     left = np.nan_to_num(found.value - usual)
     # Far by chance, and by how much they are known to vary.
     z = np.abs(left) / np.sqrt(np.maximum(found.chance, 1e-300))
@@ -129,22 +133,35 @@ def _rest_is_off(
 
 
 def _as_usual(
-    index: AxisIndex, parts: Sequence[Part], found: Deviations, enough: int, whole: Forecast
+    index: AxisIndex,
+    parts: Sequence[Part],
+    found: Deviations,
+    enough: int,
+    at: float,
+    whole: Forecast | None = None,
 ) -> tuple[Floats, Floats]:
-    """What parts together are usually off their past by, and the variance of a window's deviation
-    in healthy ones, (axes, MEASURES) each, of those of which ``enough`` healthy windows are known:
-    what few show may be the change itself. What varies beyond chance is taken to be common to them,
-    as weather is: many rows do not average it out, and what ``whole`` varies by each part does."""
+    """What parts together are usually off their past by at that hour, and the variance of what is
+    left of a window's deviation in healthy ones, (axes, MEASURES) each, of those of which
+    ``enough`` healthy windows are known: what few show may be the change itself. What varies beyond
+    chance is taken to be common to them, as weather is: many rows do not average it out, and what
+    ``whole`` varies by most of it does."""
     rows = [index.sum(p.counts.astype(np.float64))[:, None] for p in parts]
     total = np.maximum(np.sum(rows, axis=0), 1e-300)
     usual, beyond = np.zeros_like(found.chance), np.zeros_like(found.chance)
-    of_whole = np.where(whole.seen >= enough, _beyond_chance(whole), 0.0)
+    guessed = np.zeros_like(found.chance)
+    of_whole = (
+        np.zeros_like(found.chance)
+        if whole is None
+        else np.where(whole.seen >= enough, _beyond_chance(whole), 0.0)
+    )
     for n, part in zip(rows, parts, strict=True):
         held = part.cell.forecast
         known = held.seen >= enough
-        usual += n / total * np.where(known, held.level, 0.0)
+        mine, unknown = usual_at(held, at)
+        usual += n / total * np.where(known, mine, 0.0)
+        guessed += n / total * np.where(known, np.sqrt(unknown), 0.0)
         beyond += n / total * np.where(known, _beyond_chance(held), 0.0)
-    return usual, found.chance + np.maximum(beyond, of_whole) ** 2
+    return usual, found.chance + np.maximum(beyond, of_whole) ** 2 + guessed**2
 
 
 def _beyond_chance(held: Forecast) -> Floats:

@@ -174,9 +174,24 @@ def _parameters(held: Forecast) -> tuple[Floats, Floats, Floats]:
     return regression, wander, np.maximum(noise, 1.0)
 
 
+def usual_at(held: Forecast, at: float) -> tuple[Floats, Floats]:
+    """What deviations usually are at a time (s), and the variance of what is not known of it; both
+    (axes, MEASURES)."""
+    around = _around(at)
+    return _usual(held, around), _unknown(held, around)
+
+
+def _around(at: float) -> Around:
+    return (*hours_around(at), (day_slot(at), 1.0))
+
+
+def _usual(held: Forecast, around: Around) -> Floats:
+    return held.level + sum(weight * held.slots[slot] for slot, weight in around)
+
+
 def _expect(held: Forecast, at: float) -> Expected:
-    around = (*hours_around(at), (day_slot(at), 1.0))
-    usual = held.level + sum(weight * held.slots[slot] for slot, weight in around)
+    around = _around(at)
+    usual = _usual(held, around)
     regression, wander, overdispersion = _parameters(held)
     reach = _WANDERS * np.sqrt(wander)
     over = regression ** _steps(held, at)

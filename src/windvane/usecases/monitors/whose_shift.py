@@ -84,7 +84,7 @@ def whose(
         if not one.held.is_new and one.held.has_past
     ]
     tenants = [p for p in every if tenant_of(p.name) is not None]
-    learned_by_all = everyone.held.cell.forecast
+    learned_by_all, at = everyone.held.cell.forecast, (window.start + window.end) / 2.0
     told = {s for s, one in seen.items() if one.held.told.get(view) in OF_ONE}
     partitions = [
         (tenants, TENANT_FEED.name),
@@ -92,7 +92,9 @@ def whose(
     ]
     # What was told as some segments' does not become some tenants' for being seen in them later.
     for parts, kind in sorted(partitions, key=lambda found: _none_told(found[0], told)):
-        blamed = blame(window.layout, parts, streams, policy, frozenset(sounding), learned_by_all)
+        blamed = blame(
+            window.layout, parts, streams, policy, frozenset(sounding), learned_by_all, at
+        )
         if blamed and mine:
             return {**dict.fromkeys(blamed, kind), EVERYONE: OF_PARTS}
         if blamed:
@@ -103,12 +105,12 @@ def whose(
         # It took evidence to say that it was some tenants', and takes some to say that it is not.
         mine_told = [parts for parts, _ in partitions if not _none_told(parts, told)]
         rest = [p for p in (*mine_told, tenants)[0] if p.name not in told]
-        if not rest or is_mix(window.layout, rest, streams, policy, learned_by_all):
+        if not rest or is_mix(window.layout, rest, streams, policy, learned_by_all, at):
             return {EVERYONE: OF_PARTS}
     known = sum(p.counts.sum() for p in tenants)
     whole = (everyone.held.pending.waiting + everyone.counts).sum()
     nearly_all = known >= _NEARLY_ALL * whole > 0
-    if nearly_all and is_mix(window.layout, tenants, streams, policy, learned_by_all):
+    if nearly_all and is_mix(window.layout, tenants, streams, policy, learned_by_all, at):
         return {EVERYONE: SHIFT.name}
     return {EVERYONE: grade_of(everyone, window, view)}
 
