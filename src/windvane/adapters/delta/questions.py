@@ -246,8 +246,11 @@ def read_samples(
             held = kinds.get(feature, OUTPUT_NUMBERS)
             terms += f" AND {held}[CAST(? AS VARCHAR)] IS NOT DISTINCT FROM ?"
             values += [feature, value]
+    pruning = of_model(model) + in_span(start, end)
+    if not tables.any_file("predictions", pruning):
+        return []
     with connect() as c:
-        if not tables.show(c, "predictions", of_model(model) + in_span(start, end)):
+        if not tables.show(c, "predictions", pruning):
             return []
         cursor = c.execute(
             "SELECT * EXCLUDE (spool, position, contract, day, bucket, model) "
@@ -337,9 +340,11 @@ def read_scored(
     for i, name in enumerate(features):
         given[f"feature{i}"] = name
         values.append(f"p.{kinds[name]}[CAST($feature{i} AS VARCHAR)]")
+    if not tables.any_file("predictions", of_model(model) + in_span(start, end)):
+        return []
+    if not tables.any_file("outcomes", of_model(model) + since):
+        return []
     with connect() as c, reading(c, within_s):
-        if not tables.any_file("predictions", of_model(model) + in_span(start, end)):
-            return []
         if not tables.show(c, "outcomes", of_model(model) + since):
             return []
         tables.show(c, "predictions", of_model(model))
@@ -417,9 +422,9 @@ def read_label_delays(
         "cohort_s": cohort_s,
         "edges": list(edges),
     }
+    if not tables.any_file("predictions", of_model(model) + in_span(start, end)):
+        return []
     with connect() as c, reading(c, within_s):
-        if not tables.any_file("predictions", of_model(model) + in_span(start, end)):
-            return []
         tables.show(c, "predictions", of_model(model))
         if not tables.show(c, "outcomes", of_model(model) + since):
             c.execute(_NO_OUTCOMES)
@@ -448,6 +453,8 @@ def read_outcome_counts(
     given = {"model": model, "start": utc(start), "end": utc(end)}
     pruning = of_model(model) + in_span(start, end)
     told: dict[str, Counter[str]] = {}
+    if not any(tables.any_file(name, pruning) for name in ("outcomes", "refusals")):
+        return []
     with connect() as c, reading(c, within_s):
         if tables.any_file("outcomes", pruning):
             # The first value may be from before: whether it was late goes by that one.

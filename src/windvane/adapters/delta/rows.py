@@ -75,6 +75,8 @@ def read_rows(
     scored = kind == "scored"
     table = "predictions" if scored else kind
     mine = of_model(model) + ([f"tenant = {quoted(tenant)}"] if tenant else [])
+    if not tables.any_file(table, mine + in_span(start, end)):
+        return
     with connect() as c:
         if not tables.show(c, table, mine + in_span(start, end)):
             return

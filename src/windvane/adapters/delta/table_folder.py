@@ -128,11 +128,12 @@ class TableFolder:
         self._layout_checked = True
 
     def any_file(self, name: str, pruning: Pruning) -> bool:
-        """Whether a table has a file that may have such rows."""
-        table = self.open(name)
-        return table is not None and bool(
-            table.file_uris(file_pruning_predicate=" AND ".join(pruning))
-        )
+        """Whether a table has a file that may have such rows. Raises LogUnavailable."""
+        with naming_faults():
+            table = self.open(name)
+            return table is not None and bool(
+                table.file_uris(file_pruning_predicate=" AND ".join(pruning))
+            )
 
     def show(
         self,
@@ -259,19 +260,26 @@ def reading(connection: duckdb.DuckDBPyConnection, within_s: float | None) -> It
 
 
 @contextmanager
+def naming_faults() -> Iterator[None]:
+    """What cannot be read meanwhile (a storage that is away, a file that is damaged or missing)
+    raises LogUnavailable, which names it."""
+    try:
+        yield
+    except _OUR_FAULTS:
+        raise
+    except duckdb.InterruptException:
+        raise
+    except (OSError, DeltaError, pa.ArrowException, duckdb.Error) as error:
+        why = " ".join(str(error).split())[:300]
+        raise LogUnavailable(f"the log cannot be read: {why}") from error
+
+
+@contextmanager
 def connect() -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to ask with. What it cannot read (a storage that is away, a file that is damaged
-    or missing) raises LogUnavailable, which names it."""
-    with open_connection() as connection:
-        try:
-            yield connection
-        except _OUR_FAULTS:
-            raise
-        except duckdb.InterruptException:
-            raise
-        except (OSError, DeltaError, pa.ArrowException, duckdb.Error) as error:
-            why = " ".join(str(error).split())[:300]
-            raise LogUnavailable(f"the log cannot be read: {why}") from error
+    """A connection to ask with; see `naming_faults`. It takes some milliseconds: whoever asks often
+    looks for `TableFolder.any_file` first."""
+    with open_connection() as connection, naming_faults():
+        yield connection
 
 
 def open_connection() -> duckdb.DuckDBPyConnection:
