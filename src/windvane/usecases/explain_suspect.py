@@ -134,7 +134,7 @@ def _places(
     """The usual value and the present one with their answers; None for one that is not known."""
     kinds = set(evidence.get("kinds") or ())
     was, is_now = change.get("nulls") or (0.0, 0.0)
-    missing = is_now - was >= _LEAST and (not kinds or "nulls" in kinds)
+    missing = is_now - was >= _LEAST and (not kinds or bool(kinds & {"nulls", "outage"}))
     usual: Value = curve.quartiles[1] if curve.quartiles else curve.points[0].value
     now: Value = None
     before, after = _quartiles(change, 0), _quartiles(change, 1)

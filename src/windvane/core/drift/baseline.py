@@ -28,7 +28,7 @@ from windvane.core.drift.forecast import (
     learn,
     residuals,
 )
-from windvane.core.drift.outage import Runs, extend_runs, learn_often
+from windvane.core.drift.outage import Runs, learn_often
 from windvane.core.drift.packing import (
     pack_learned,
     pack_pending,
@@ -167,7 +167,7 @@ def learn_cell(
     sound = {s: np.where(index.spread(out[s]), 0, c) for s, c in windows.items()}
     past = _RollingPast(index, sound, window_s, recent_s)
     forecast = _learn_hours(layout, windows, window_s, past, min_rows)
-    runs = _runs_before(index, sound)
+    runs = Runs.empty(len(layout.axes))
     looks = list(_looks(layout, windows, window_s, min_rows))[-_LEARNED:]
     left = np.zeros((len(looks), len(layout.axes)), bool)
     evidence = np.zeros((len(layout.axes), 2))
@@ -199,17 +199,6 @@ def learn_cell(
         Cell(forecast, Pending(none, runs, rare), none, current, none, flat, flat, began),
         left_out,
     )
-
-
-def _runs_before(index: AxisIndex, windows: Mapping[float, Counts]) -> Runs:
-    """How often windows were total faults, and for how long, with none that goes on."""
-    rare = Reference.of(index, np.sum(list(windows.values()), axis=0)).rare
-    runs = Runs.empty(len(index.first))
-    calm = np.zeros(len(index.first), bool)
-    for start, counts in windows.items():
-        runs = extend_runs(runs, counts, index, rare, start, calm)
-    none = np.zeros_like(runs.lasts)
-    return replace(runs, rows=none.astype(np.float64), lasts=none)
 
 
 class _RollingPast:

@@ -36,6 +36,7 @@ _ROUNDS = 30
 _UNUSUAL = 3.0
 _NAMED = 3
 TOLD_APART = "all features together"
+_MOST_AREA = 0.75  # of healthy blocks: beyond it little more can be told apart
 """The detector of a block's `DomainReading`, beside those of pairs."""
 
 
@@ -198,8 +199,12 @@ def judge_dependence(
         return Verdict(Outcome.HOLD, "DRI-222", f"{sides}: not known yet to last", missing), after
     sentence = f"{len(far.keys() - {TOLD_APART})} pairs go together as before"
     if TOLD_APART in far and facts.domain is not None:
+        usual = facts.before[TOLD_APART].level.mean
         sentence = (
             f"{sentence}, rows told apart from earlier ones with AUC {facts.domain.value:.2f}"
+            if usual <= _MOST_AREA
+            else f"{sentence}; together they cannot be judged, for healthy days are told apart as "
+            f"it is (AUC {usual:.2f})"
         )
     return Verdict(Outcome.PASS, "DRI-220", f"{sentence}, n={facts.rows:,} rows"), after
 

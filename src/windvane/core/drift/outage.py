@@ -3,8 +3,8 @@
 The rank of a window among healthy ones cannot be rarer than one in as many as are known, so a
 fault of this kind would take several windows to be believed. But each of its rows is evidence:
 were the feature healthy, all rows of a run would have to be so by chance. Where rows hang together
-so much that they say little, as in a day of one weather, its windows are: healthy runs are as long
-as a chain of two states makes them that begins and stays as often as was seen.
+more than their variance says, as those of one invoice do, healthy windows are so now and then; then
+a run has to be rare among windows too, which begin and go on being so as a chain of two states.
 
 Source of the chain: Feller, *An Introduction to Probability Theory*, vol. 1, 1968, chapter XV.
 """
@@ -26,7 +26,7 @@ Places = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 _ENOUGH_ROWS = 8
 _OFTEN = 0.05  # of healthy windows that are so: it is how this feature is
-_USUAL = 0.2  # of all rows: what is alike in so many is so for long now and then
+_BY_CHANCE = 2  # windows: what was told and is over so soon may have been chance
 _MEMORY = 2_000.0
 
 
@@ -47,7 +47,7 @@ class Runs:
     ``value`` (axes,) the bin of a constant run, ``often`` (axes, TOTALS) the share of healthy
     windows that are total, of ``windows`` (axes,). Windows that have rows enough, all (axes,
     TOTALS): of the run that goes on ``lasts``, of runs before it, of which there were ``ended``,
-    ``lasted``, and of none ``apart``."""
+    ``lasted`` in all with ``squares``, and of none ``apart``."""
 
     rows: Floats
     since: Floats
@@ -57,13 +57,14 @@ class Runs:
     lasts: Places
     ended: Places
     lasted: Places
+    squares: Places
     apart: Places
 
     @classmethod
     def empty(cls, axes: int) -> Runs:
         flat, none = np.zeros((axes, TOTALS)), np.zeros((axes, TOTALS), np.int64)
         places = np.zeros(axes, np.int64)
-        return cls(flat, flat, places, flat, np.zeros(axes), none, none, none, none)
+        return cls(flat, flat, places, flat, np.zeros(axes), none, none, none, none, none)
 
 
 def extend_runs(
@@ -71,7 +72,7 @@ def extend_runs(
 ) -> Runs:
     """After a window's counts (size,) that began at ``start`` (s); ``rare`` (size,) as in
     `Reference`. One row that is otherwise ends a run; a window without rows changes nothing. What
-    is ``alarmed`` (axes,) teaches no more than that such runs begin; of nulls not even that."""
+    is ``alarmed`` (axes,) teaches where it is over soon, and of nulls nothing."""
     rows, known, at, total = _totals(counts, index, rare)
     some = np.stack([rows, known, known], axis=-1) > 0
     size = np.stack([rows, known, known], axis=-1)
@@ -81,14 +82,15 @@ def extend_runs(
     grown = np.where(goes_on, held.rows, 0.0) + np.where(total, size, 0.0)
     since = np.where(goes_on, held.since, start)
     ends = some & ~goes_on & (held.lasts > 0)
+    ends &= ~alarmed[:, None] | (held.lasts <= _BY_CHANCE)
     ends[:, Total.NULL] &= ~alarmed
-    lasted = np.where(alarmed[:, None], np.minimum(held.lasts, 1), held.lasts)
     enough = size >= _ENOUGH_ROWS
     return replace(
         held,
         lasts=np.where(some, np.where(goes_on, held.lasts, 0) + (total & enough), held.lasts),
         ended=held.ended + ends,
-        lasted=held.lasted + np.where(ends, lasted, 0),
+        lasted=held.lasted + np.where(ends, held.lasts, 0),
+        squares=held.squares + np.where(ends, held.lasts**2, 0),
         apart=held.apart + (~total & enough),
         rows=np.where(some, grown, held.rows),
         since=np.where(some, since, held.since),
@@ -98,8 +100,7 @@ def extend_runs(
 
 def may_be_total(held: Runs) -> bool:
     """Whether a run is long enough to mean something, of what healthy windows hardly are."""
-    unusual = (held.often <= _OFTEN) | (_log_chance_of_windows(held) < -1.0)
-    return bool(((held.rows >= _ENOUGH_ROWS) & unusual).any())
+    return bool(((held.rows >= _ENOUGH_ROWS) & (held.often <= _OFTEN)).any())
 
 
 def _totals(
@@ -119,7 +120,7 @@ def _totals(
     unseen = some & (odd == known)
     # Beyond its edges a number may have any value: all rows there are no constant.
     inner = ~index.ordered | ((at > index.first + 1) & (at < index.last))
-    constant = some & (most == known) & inner
+    constant = some & (most == known) & ~unseen & inner
     return rows, known, at, np.stack([(known == 0) & (rows > 0), unseen, constant], axis=-1)
 
 
@@ -137,9 +138,8 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
     no run or where healthy windows are often so.
 
     Exact for independent rows. Rows that depend on each other are as many as their
-    ``overdispersion`` (axes,), the ratio of variances, leaves; or windows are counted in their
-    place. What is alike in many rows has to be rare by both, what was in all of some windows by
-    windows.
+    ``overdispersion`` (axes,), the ratio of variances, leaves; and where healthy windows with rows
+    enough were so before, the run has to be as rare among windows.
     """
     index = reference.index
     known = reference.shares
@@ -152,21 +152,17 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
     independent = held.rows / np.maximum(overdispersion, 1.0)[:, None]
     chance = independent * np.log(np.clip(share, 1e-12, 1.0)) + np.log(choices)
     by_rows = np.where(held.often <= _OFTEN, np.minimum(chance, 0.0), 0.0)
-    by_windows = _log_chance_of_windows(held)
-    either = np.minimum(np.minimum(by_rows, by_windows) + np.log(2.0), 0.0)
-    # A season's first values are unseen for as long as it lasts.
-    either[:, Total.UNSEEN] = by_rows[:, Total.UNSEEN]
-    both = np.maximum(by_rows, by_windows)
-    learned = by_windows.copy()
-    learned[:, Total.UNSEEN] = both[:, Total.UNSEEN]
-    found = np.where(share >= _USUAL, both, np.where(held.ended > 0, learned, either))
+    happens = (held.ended > 0) & (held.lasts > 0)
+    found = np.where(happens, np.maximum(by_rows, _log_chance_of_windows(held)), by_rows)
     return np.where(held.rows >= _ENOUGH_ROWS, found, 0.0)
 
 
 def _log_chance_of_windows(held: Runs) -> Floats:
-    """Log probability (axes, TOTALS) that a run begins and lasts for so many windows, where runs
-    begin and go on as often as those before did (Laplace's rule)."""
+    """Log probability (axes, TOTALS) that a run begins as often as those before did, and lasts for
+    so many windows, by how long the run was that a window lay in: where some values come in long
+    runs, those have most windows. One run of three is taken to be known beforehand."""
     begins = (held.ended + 1.0) / (held.apart + 2.0)
-    stays = (held.lasted - held.ended + 1.0) / (held.lasted + 2.0)
+    around = (held.squares + 9.0) / (held.lasted + 3.0)
+    stays = 1.0 - 2.0 / (around + 1.0)
     chance = np.log(np.minimum(begins, 1.0)) + (held.lasts - 1.0) * np.log(stays)
     return np.where(held.lasts > 0, chance, 0.0)

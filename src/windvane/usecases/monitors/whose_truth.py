@@ -53,8 +53,12 @@ class CellRow:
         return bool(self.open)
 
     def of(self, version: str) -> CellRow:
-        """As that version begins: what is open stays so until it is known to be over."""
-        return self if self.version == version else CellRow(version, open=self.open)
+        """As that version begins: what is alarmed is so until it is known to be over, against what
+        it was found by, and what outcomes are by themselves depends on no version."""
+        if self.version == version:
+            return self
+        kept = {k: s for k, s in self.kinds.items() if s.alarmed or k == Shift.RATE}
+        return CellRow(version, kept, open=self.open)
 
 
 @dataclass(frozen=True, slots=True)
