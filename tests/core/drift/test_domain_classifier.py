@@ -4,6 +4,7 @@ else."""
 from __future__ import annotations
 
 import time
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 
@@ -293,3 +294,15 @@ def test_what_was_found_and_cannot_be_told_any_more_is_no_pass() -> None:
     assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "DRI-222")
     assert verdict.sentence.startswith("all features together: too few earlier rows")
     assert after[TOLD_APART].alarmed
+
+
+def test_one_long_name_takes_no_memory_in_the_rows_of_others() -> None:
+    """2,000 rows as wide as the longest would be half a gigabyte."""
+    names = [*(["dl", "aa"] * 999), "x" * 65_536]
+    tracemalloc.start()
+    scores = rank_scores(names, names=True)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4_000_000
+    assert len(set(scores.tolist())) == 3
+    assert scores[0] > scores[1]

@@ -12,14 +12,15 @@ _LONGEST = 60
 
 def suspect_words(evidence: Mapping[str, Any], private: Collection[str] = ()) -> str:
     """`mean answer 0.21 at wind_speed 8 (usual), 0.34 at 14.4 (now)`; "" where nothing is known of
-    it, or the feature is ``private``."""
+    it, the feature is ``private``, or its middle is where it was: then it is its mixture that
+    moved, of which one value says nothing."""
     held: Mapping[str, Any] = evidence.get(PARTIAL_DEPENDENCE) or {}
     usual, now = held.get("usual"), held.get("now")
     if not usual or not now or held["feature"] in private:
         return ""
-    output = "" if held["output"] in _PLAIN else f" ({held['output']})"
     if usual["value"] == now["value"]:
-        return f"mean answer{output} {_at(usual, held['feature'])} (usual and now)"
+        return ""
+    output = "" if held["output"] in _PLAIN else f" ({held['output']})"
     return f"mean answer{output} {_at(usual, held['feature'])} (usual), {_at(now)} (now)"
 
 

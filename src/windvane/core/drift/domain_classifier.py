@@ -56,10 +56,13 @@ def rank_scores(values: Sequence[Any], *, names: bool) -> Bytes:
     there = np.array([value is not None for value in values], bool)
     out = np.full(len(values), _NO_RANK, np.int8)
     known = [value for value in values if value is not None]
-    column: NDArray[Any] = np.array([str(v) for v in known]) if names else np.array(known, float)
-    if not len(column):
+    if not known:
         return out
-    _, places = np.unique(column, return_inverse=True)
+    if names:  # an array of texts is as wide as its longest in every row
+        texts = [str(value) for value in known]
+        places = np.array(_places_of(texts), np.int64)
+    else:
+        _, places = np.unique(np.array(known, float), return_inverse=True)
     ranks = midranks(places.astype(np.float64))
     ranks = ranks - ranks.mean()
     spread = float(ranks.std())
@@ -67,6 +70,12 @@ def rank_scores(values: Sequence[Any], *, names: bool) -> Bytes:
         z = np.clip(ranks / spread, -_CLIP, _CLIP)
         out[there] = np.rint(np.clip((z - z.mean()) * _SCALE, -127, 127)).astype(np.int8)
     return out
+
+
+def _places_of(texts: Sequence[str]) -> list[int]:
+    """Each one's place among all that there are, in their order."""
+    place = {text: i for i, text in enumerate(sorted(set(texts)))}
+    return [place[text] for text in texts]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
