@@ -58,7 +58,7 @@ def test_the_least_important_waits_first_and_who_is_always_needed_never() -> Non
     machine.now = 1_440.0  # with what may be used ahead, half of the allowance
     use(machine, budget, 41.0)
     assert waiting(budget) == {
-        "low": {"dependence", "estimates"}, "standard": set(), "critical": set(),
+        "low": {"dependence", "disagreement", "estimates"}, "standard": set(), "critical": set(),
     }  # fmt: skip
     use(machine, budget, 24.0)
     found = waiting(budget)

@@ -88,6 +88,28 @@ def test_a_flip_of_one_tenants_labels_is_that_tenants(watched: Harness) -> None:
     assert members(watched) == {"truth_shift/tenant_truth:WN"}
 
 
+def test_what_a_tenant_had_that_sends_no_more_is_no_news_after_two_spans(
+    watched: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(watched, CHANGED + 8, flip(1.0, "WN"))
+    (incident,) = watched.incidents()
+    monkeypatch.delitem(UNITS, "WN")
+    serve(watched, 12, calibrated, first=CHANGED + 8)
+    assert members(watched) == {"truth_shift/tenant_truth:WN"}
+    serve(watched, 6, calibrated, first=CHANGED + 20)
+    assert found_by(watched) == {}
+    assert any("too few labels since" in line for line in watched.timeline(incident))
+
+
+def test_a_new_version_does_not_end_what_labels_still_are(watched: Harness) -> None:
+    """What half of the labels are is no matter of who answers."""
+    serve(watched, CHANGED + 4, flip(0.5))
+    before = members(watched)
+    watched.put("2")
+    serve(watched, 9, flip(0.5), first=CHANGED + 4, answered="2")
+    assert members(watched) >= before
+
+
 def test_it_is_over_once_the_truth_is_as_it_was(watched: Harness) -> None:
     def truth(
         tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator

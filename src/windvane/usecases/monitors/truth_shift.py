@@ -91,6 +91,7 @@ SEGMENT_TRUTH = CauseKind(
 KINDS = {Shift.LOSS: CONCEPT_DRIFT, Shift.BIAS: CALIBRATION, Shift.RATE: BASE_RATE}
 
 _LOOK_BACK = 2 * BLOCKS
+_FORGOTTEN = 2 * BLOCKS
 _LEARN_WITHIN_S = 60.0
 _MOST_ROWS = 200_000
 _MATERIAL: Mapping[str, float] = {Shift.LOSS: 0.01, Shift.BIAS: 0.03, Shift.RATE: 0.05}
@@ -201,7 +202,7 @@ class TruthShift(Monitor):
             scale = float(task.losses(mine[0].outputs, mine[0].labels).mean()) or 1.0
         found = answer_rows(task, mine, scale or 1.0, window.layout, file.segments)
         held = {
-            key: read_row(rows, CellRow, key).of(version)
+            key: read_row(rows, CellRow, key).of(version, harmed=row.cell.alarmed)
             for key in {*_keys(found), *(k for k in rows if k != NO_SUBJECT)}
         }
         before = row.cell.of(version)
@@ -232,12 +233,30 @@ class TruthShift(Monitor):
             if key not in of.cells and not one.kinds and not one.open
         }
         out = [replace(of_all, states={**of_all.states, **gone})]
+        absent = {k: one for k, one in held.items() if k not in of.judged and one.open}
+        out += [self._absent(window, key, one, policy, block) for key, one in absent.items()]
         for key, one in of.judged.items():
             above = of.spoiled[:1] if segment_of(key) else of.spoiled
             kept = unspoiled(one.states, held[key].kinds, above)
             said = held[key].said if harmed else held[key].said.with_block(of.cells[key].said)
-            out.append(self._cell(key, one, held[key], kept, said))
+            out.append(self._cell(window, key, one, held[key], kept, said))
         return out
+
+    def _absent(
+        self, window: ClosedWindow, key: str, before: CellRow, policy: ShiftPolicy, block: float
+    ) -> Judged:
+        """Of a tenant or a segment that has something open and no labels in the block: nothing is
+        known of it, and after some blocks nothing is said any more."""
+        since = before.judged or block
+        facts = CellFacts(tenant_of(key) or segment_of(key) or key, block, 0, (), before.kinds)
+        verdict, _ = judge_shift(facts, policy, window.end)
+        if not _is_forgotten(since, block, window):
+            kept = replace(before, judged=since)
+            return Judged(key, facts, policy, verdict, states={key: kept}, shown=False)
+        line = f"it has had too few labels since {moment(since)} to say whether it goes on"
+        began = min(before.open.values())
+        finding = Finding(self.name, _cause_of(key), False, began, line)
+        return Judged(_subject_of(key), facts, policy, verdict, (finding,), {key: None})
 
     def _model(self, window: ClosedWindow, row: ModelRow, of: JudgedBlock, block: float) -> Judged:
         facts, verdict, states = of.model.facts, of.model.verdict, of.model.states
@@ -278,6 +297,7 @@ class TruthShift(Monitor):
 
     def _cell(
         self,
+        window: ClosedWindow,
         key: str,
         of: JudgedCell,
         before: CellRow,
@@ -292,8 +312,7 @@ class TruthShift(Monitor):
             if not _is_over(kind, states.get(kind, ShiftState()), verdict, facts)
         }
         still |= {k: s.since for k, s in states.items() if s.alarmed and k not in still}
-        tenant, segment = tenant_of(key) or key, segment_of(key)
-        cause = Cause(TENANT_TRUTH, tenant) if segment is None else Cause(SEGMENT_TRUTH, segment)
+        cause = _cause_of(key)
         findings: tuple[Finding, ...] = ()
         if still and not before.open:
             since = min(still.values())
@@ -302,11 +321,16 @@ class TruthShift(Monitor):
         elif before.open and not still:
             line = f"the truth is as it was again: {verdict.sentence}"
             findings = (Finding(self.name, cause, False, min(before.open.values()), line),)
-        after = CellRow(before.version, states, said, still)
+        judged = facts.block if facts.units >= of.policy.least_units else before.judged
+        forgotten = bool(still) and _is_forgotten(judged, facts.block, window)
+        if forgotten and before.open:
+            line = f"it has had too few labels since {moment(judged)} to say whether it goes on"
+            findings = (Finding(self.name, cause, False, min(before.open.values()), line),)
+            states, still = {}, {}
+        after = CellRow(before.version, states, said, still, judged)
         shown = bool(findings) or (verdict.failed and not facts.covered)
-        subject = tenant if segment is None else key
         return Judged(
-            subject,
+            _subject_of(key),
             facts,
             of.policy,
             verdict,
@@ -475,3 +499,19 @@ def _forget(row: CellRow, kinds: set[Shift]) -> CellRow:
     """What a person accepts of the truth is accepted of all that is measured of it."""
     del kinds
     return replace(row, kinds={}, open={})
+
+
+def _cause_of(key: str) -> Cause:
+    segment = segment_of(key)
+    if segment is not None:
+        return Cause(SEGMENT_TRUTH, segment)
+    return Cause(TENANT_TRUTH, tenant_of(key) or key)
+
+
+def _subject_of(key: str) -> str:
+    return key if segment_of(key) is not None else tenant_of(key) or key
+
+
+def _is_forgotten(judged: float, block: float, window: ClosedWindow) -> bool:
+    """Whether a cell had too few units for so many blocks that what was found is no news."""
+    return judged > 0.0 and block - judged >= _FORGOTTEN * block_seconds(window)

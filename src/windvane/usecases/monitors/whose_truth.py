@@ -41,24 +41,28 @@ _JOINED = 1.0
 @dataclass(frozen=True, slots=True)
 class CellRow:
     """Of one cell and ``version``: the detectors by statistic, the level of what was said, and
-    since when what was found is open, by statistic (s)."""
+    since when what was found is open, by statistic (s). ``judged``: the last block that had units
+    enough, since something was found (s)."""
 
     version: str = ""
     kinds: Mapping[str, ShiftState] = field(default_factory=dict[str, ShiftState])
     said: Level = field(default_factory=Level)
     open: Mapping[str, float] = field(default_factory=dict[str, float])
+    judged: float = 0.0
 
     @property
     def alarmed(self) -> bool:
         return bool(self.open)
 
-    def of(self, version: str) -> CellRow:
-        """As that version begins: what is alarmed is so until it is known to be over, against what
-        it was found by, and what outcomes are by themselves depends on no version."""
+    def of(self, version: str, *, harmed: bool = False) -> CellRow:
+        """As that version begins. While something is open, of this cell or (``harmed``) of the
+        model, it is held against what the one before it usually showed: else the fault would
+        become the level, and be over."""
         if self.version == version:
             return self
-        kept = {k: s for k, s in self.kinds.items() if s.alarmed or k == Shift.RATE}
-        return CellRow(version, kept, open=self.open)
+        if harmed or self.open:
+            return replace(self, version=version)
+        return CellRow(version, {k: s for k, s in self.kinds.items() if k == Shift.RATE})
 
 
 @dataclass(frozen=True, slots=True)
