@@ -52,6 +52,25 @@ def sky(dry: float, wet: float) -> NDArray[np.float64]:
     return shares / shares.sum()
 
 
+NUMBERS = layout_of(1)
+EVEN = np.zeros(NUMBERS.size)
+EVEN[2:-1] = 1.0
+EVEN /= EVEN.sum()
+OF_EVEN = past_of(NUMBERS, EVEN)
+
+
+def mixed_windows(rows: int, seed: int) -> list[Counts]:
+    """Fifty windows of independent rows."""
+    rng = np.random.default_rng(seed)
+    return [rng.multinomial(rows, EVEN).astype(np.int64) for _ in range(50)]
+
+
+def all_in(bin_at: int, rows: int) -> Counts:
+    counts = np.zeros(NUMBERS.size, np.int64)
+    counts[bin_at] = rows
+    return counts
+
+
 def chance(runs: Runs, reference: Reference, kind: Total) -> float:
     return float(log_chance(runs, reference, ALONE)[0, kind])
 
@@ -77,35 +96,21 @@ def test_dry_spells_of_days_that_are_mostly_dry_are_hardly_ever_a_fault() -> Non
 
 
 def test_what_healthy_windows_were_for_once_is_no_fault_in_one_window() -> None:
-    layout = layout_of(1)
-    even = np.zeros(layout.size)
-    even[2:-1] = 1.0
-    reference = past_of(layout, even / even.sum())
-    none = np.zeros(layout.size, np.int64)
-    none[0] = 30
-    rng = np.random.default_rng(4)
-    mixed = [rng.multinomial(30, even / even.sum()).astype(np.int64) for _ in range(50)]
-    first = follow(Runs.empty(1), [*mixed, none], layout, reference)
-    again = follow(first, [*mixed, none], layout, reference)
-    assert log_chance(first, reference, ALONE)[0, Total.NULL] < SURE
-    assert log_chance(again, reference, ALONE)[0, Total.NULL] > SURE
+    mixed, none = mixed_windows(30, 4), all_in(0, 30)
+    first = follow(Runs.empty(1), [*mixed, none], NUMBERS, OF_EVEN)
+    again = follow(first, [*mixed, none], NUMBERS, OF_EVEN)
+    assert chance(first, OF_EVEN, Total.NULL) < SURE
+    assert chance(again, OF_EVEN, Total.NULL) > SURE
 
 
 def test_a_null_run_that_was_told_teaches_nothing_and_the_next_is_told_in_one_window() -> None:
-    layout = layout_of(1)
-    even = np.zeros(layout.size)
-    even[2:-1] = 1.0
-    reference = past_of(layout, even / even.sum())
-    none = np.zeros(layout.size, np.int64)
-    none[0] = 30
-    rng = np.random.default_rng(5)
-    mixed = [rng.multinomial(30, even / even.sum()).astype(np.int64) for _ in range(50)]
-    held = follow(Runs.empty(1), mixed, layout, reference)
-    told = follow(held, [none] * 40, layout, reference, open_now=True)
-    ended = follow(told, mixed[:1], layout, reference, open_now=True)
+    mixed, none = mixed_windows(30, 5), all_in(0, 30)
+    held = follow(Runs.empty(1), mixed, NUMBERS, OF_EVEN)
+    told = follow(held, [none] * 40, NUMBERS, OF_EVEN, open_now=True)
+    ended = follow(told, mixed[:1], NUMBERS, OF_EVEN, open_now=True)
     assert ended.ended[0, Total.NULL] == 0
-    again = follow(follow(ended, mixed, layout, reference), [none], layout, reference)
-    assert log_chance(again, reference, ALONE)[0, Total.NULL] < SURE
+    again = follow(ended, [*mixed, none], NUMBERS, OF_EVEN)
+    assert chance(again, OF_EVEN, Total.NULL) < SURE
 
 
 @pytest.mark.parametrize(("lasted", "taught"), [(1, 1), (2, 1), (3, 0), (40, 0)])
@@ -118,18 +123,12 @@ def test_of_what_was_told_only_what_is_over_soon_teaches(lasted: int, taught: in
 
 
 def test_a_second_stuck_run_of_thin_windows_is_told_by_its_rows() -> None:
-    layout = layout_of(1)
-    even = np.zeros(layout.size)
-    even[2:-1] = 1.0
-    reference = past_of(layout, even / even.sum())
-    stuck = np.zeros(layout.size, np.int64)
-    stuck[5] = 5
-    rng = np.random.default_rng(8)
-    mixed = [rng.multinomial(5, even / even.sum()).astype(np.int64) for _ in range(50)]
-    first = follow(Runs.empty(1), [*mixed, *[stuck * 3] * 2], layout, reference, open_now=True)
-    again = follow(first, [*mixed, *[stuck] * 4], layout, reference)
+    mixed = mixed_windows(5, 8)
+    told = [*mixed, *[all_in(5, 15)] * 2]
+    first = follow(Runs.empty(1), told, NUMBERS, OF_EVEN, open_now=True)
+    again = follow(first, [*mixed, *[all_in(5, 5)] * 4], NUMBERS, OF_EVEN)
     assert again.ended[0, Total.CONSTANT] == 1
-    assert chance(again, reference, Total.CONSTANT) < SURE
+    assert chance(again, OF_EVEN, Total.CONSTANT) < SURE
 
 
 def test_windows_of_few_rows_teach_nothing() -> None:
