@@ -62,7 +62,7 @@ def test_the_least_important_waits_first_and_who_is_always_needed_never() -> Non
     }  # fmt: skip
     use(machine, budget, 24.0)
     found = waiting(budget)
-    assert found["critical"] == {"dependence", "estimates"}
+    assert found["critical"] == {"dependence", "disagreement", "estimates"}
     assert "sudden_shift" in found["low"]
     assert "sudden_shift" not in found["critical"]
     use(machine, budget, 1_000.0)
