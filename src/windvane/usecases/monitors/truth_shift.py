@@ -252,11 +252,13 @@ class TruthShift(Monitor):
         verdict, _ = judge_shift(facts, policy, window.end)
         if not _is_forgotten(since, block, window):
             kept = replace(before, judged=since)
-            return Judged(key, facts, policy, verdict, states={key: kept}, shown=False)
-        line = f"it has had too few labels since {moment(since)} to say whether it goes on"
-        began = min(before.open.values())
-        finding = Finding(self.name, _cause_of(key), False, began, line)
+            return Judged(_subject_of(key), facts, policy, verdict, states={key: kept}, shown=False)
+        finding = self._forgotten(key, before, since)
         return Judged(_subject_of(key), facts, policy, verdict, (finding,), {key: None})
+
+    def _forgotten(self, key: str, before: CellRow, judged: float) -> Finding:
+        line = f"it has had too few labels since {moment(judged)} to say whether it goes on"
+        return Finding(self.name, _cause_of(key), False, min(before.open.values()), line)
 
     def _model(self, window: ClosedWindow, row: ModelRow, of: JudgedBlock, block: float) -> Judged:
         facts, verdict, states = of.model.facts, of.model.verdict, of.model.states
@@ -322,10 +324,8 @@ class TruthShift(Monitor):
             line = f"the truth is as it was again: {verdict.sentence}"
             findings = (Finding(self.name, cause, False, min(before.open.values()), line),)
         judged = facts.block if facts.units >= of.policy.least_units else before.judged
-        forgotten = bool(still) and _is_forgotten(judged, facts.block, window)
-        if forgotten and before.open:
-            line = f"it has had too few labels since {moment(judged)} to say whether it goes on"
-            findings = (Finding(self.name, cause, False, min(before.open.values()), line),)
+        if before.open and still and _is_forgotten(judged, facts.block, window):
+            findings = (self._forgotten(key, before, judged),)
             states, still = {}, {}
         after = CellRow(before.version, states, said, still, judged)
         shown = bool(findings) or (verdict.failed and not facts.covered)
