@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.drift import Baseline, Cell, axis_index, project_cell
+from windvane.core.drift import Baseline, Cell, HealthyWindows, axis_index, project_cell
 from windvane.core.routing import NO_SAMPLE
 from windvane.core.sketch import Axis, Layout, NumericAxis, Sketch
 from windvane.core.task import OUTPUT, Task, is_output_axis
@@ -23,12 +23,11 @@ _DIGITS = 3
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedAnswers:
     """What a version answered for its training data: ``counts`` on the bins of ``layout``, which
-    has nothing else, and the ``ranks`` (axes, MEASURES, RANKED) of its windows' residuals, as in
-    `core.drift.Forecast`."""
+    has nothing else, and how its ``healthy`` windows are."""
 
     layout: Layout
     counts: Counts
-    ranks: NDArray[np.float64]
+    healthy: HealthyWindows
 
     @classmethod
     def of(cls, layout: Layout, baseline: Baseline) -> TrainedAnswers:
@@ -37,7 +36,7 @@ class TrainedAnswers:
         known = len(baseline.cell.forecast.seen) == len(layout.axes)
         cell = project_cell(baseline.cell, layout, onto, fresh) if known else fresh
         counts = _without_nulls(onto, layout.project(baseline.counts, onto))
-        return cls(onto, counts, cell.forecast.ranks)
+        return cls(onto, counts, HealthyWindows.of(cell))
 
 
 @dataclass(frozen=True, slots=True)

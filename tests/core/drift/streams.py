@@ -43,7 +43,8 @@ def views_of(layout: Layout) -> Mapping[str, str]:
 class Rows:
     """Standard normal features with 2% nulls. ``follows``: the autocorrelation of rows, ``cycle``:
     the amplitude of a day (a weekend has 0.6 of it), ``burst``: rows of one client that are alike,
-    ``night``: traffic falls to a tenth."""
+    ``night``: traffic falls to a tenth, ``held``: windows that five sources hold their values for.
+    """
 
     layout: Layout
     seed: int = 1
@@ -52,11 +53,13 @@ class Rows:
     cycle: float = 0.0
     burst: int = 0
     night: bool = False
+    held: int = 0
     rng: np.random.Generator = field(init=False)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
         self._state = np.zeros((1, len(self.layout.axes)))
+        self._sources = np.zeros((5, len(self.layout.axes)))
 
     def window(self, index: int, fault: Fault | None = None) -> Counts:
         rng, features = self.rng, len(self.layout.axes)
@@ -65,6 +68,10 @@ class Rows:
         if self.night:
             rows = max(20, int(rows * (0.55 + 0.45 * wave)))
         values = rng.standard_normal((rows, features))
+        if self.held:
+            if index % self.held == 0:
+                self._sources = rng.standard_normal(self._sources.shape)
+            values = self._sources[rng.integers(len(self._sources), size=rows)]
         if self.follows:
             values *= np.sqrt(1.0 - self.follows**2)
             values, self._state = lfilter(

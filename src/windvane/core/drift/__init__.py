@@ -12,6 +12,7 @@ from windvane.core.drift.budget import alarm_threshold
 from windvane.core.drift.cell import (
     NO_VALUE,
     Cell,
+    HealthyWindows,
     Look,
     begin_past,
     look,
@@ -104,6 +105,7 @@ __all__ = [
     "DriftPolicy",
     "EffectSizes",
     "Forecast",
+    "HealthyWindows",
     "Kind",
     "Look",
     "Measure",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import AxisIndex, axis_index
-from windvane.core.drift.cell import Cell
+from windvane.core.drift.cell import Cell, measured_evidence
 from windvane.core.drift.deviation import (
     MEASURES,
     Deviations,
@@ -20,6 +20,7 @@ from windvane.core.drift.deviation import (
     Reference,
     measure_deviations,
 )
+from windvane.core.drift.excursions import Excursions, count_excursions, discount
 from windvane.core.drift.forecast import (
     SLOTS,
     Forecast,
@@ -110,7 +111,9 @@ def _learned_nothing(layout_id: str, counts: Counts) -> Baseline:
     none = np.zeros_like(counts)
     flat = np.zeros((0, MEASURES))
     pending = Pending(none, Runs.empty(0), none.astype(bool))
-    cell = Cell(Forecast.empty(0), pending, none, none, none, flat, flat, 0.0)
+    cell = Cell(
+        Forecast.empty(0), pending, none, none, none, flat, flat, 0.0, Excursions.empty(flat.shape)
+    )
     return Baseline(layout_id, counts, cell, flat, 0, {})
 
 
@@ -171,17 +174,22 @@ def learn_cell(
     looks = list(_looks(layout, windows, window_s, min_rows))[-_LEARNED:]
     left = np.zeros((len(looks), len(layout.axes)), bool)
     evidence = np.zeros((len(layout.axes), 2))
+    excursions = Excursions.empty((len(layout.axes), MEASURES))
     for i, (at, merged, _) in enumerate(looks):
         reference = past.at(at)
         found = measure_deviations(merged, reference)
         seen = residuals(forecast, found, at, np.full(found.value.shape, 0.5))
-        evidence = np.minimum(np.maximum(evidence, 0.0) + _log_e(seen.p), _MOST_EVIDENCE)
+        log_e = _log_e(seen.p, discount(excursions))
+        evidence = np.minimum(np.maximum(evidence, 0.0) + log_e, _MOST_EVIDENCE)
         ranked = forecast.ranked[:, Measure.NULLS] >= _RANKED_FROM
         doubtful = (evidence > _DOUBT) & ranked[:, None]
         usual = left[:i].mean(axis=0) > _MOST_LEFT_OUT if i > 2 * _RANKED_FROM else False
         left[i] = doubtful.any(axis=1) & ~np.asarray(usual)
         mask = np.repeat(~left[i][:, None], MEASURES, axis=1)
         forecast = learn(forecast, found, seen, mask, mask)
+        if i >= _RANKED_FROM:
+            measured = measured_evidence(seen.p)
+            excursions = count_excursions(excursions, measured, np.ones_like(mask))
         runs = learn_often(runs, merged, reference, ~left[i])
     none = np.zeros(layout.size, np.int64)
     current = none.copy()
@@ -195,10 +203,9 @@ def learn_cell(
     left_out = {names[i]: int(n) for i, n in enumerate(left.sum(axis=0) + total) if n}
     flat = np.zeros((len(layout.axes), MEASURES))
     rare = Reference.of(index, current).rare
-    return (
-        Cell(forecast, Pending(none, runs, rare), none, current, none, flat, flat, began),
-        left_out,
-    )
+    pending = Pending(none, runs, rare)
+    cell = Cell(forecast, pending, none, current, none, flat, flat, began, excursions)
+    return cell, left_out
 
 
 class _RollingPast:
@@ -312,10 +319,10 @@ def _median(values: Floats) -> Floats:
     return np.where(count > 0, middle / 2.0, np.nan)
 
 
-def _log_e(p: Floats) -> Floats:
-    """Log e-values (axes, 2) of values and nulls."""
+def _log_e(p: Floats, power: Floats) -> Floats:
+    """Log e-values (axes, 2) of values and nulls, discounted by ``power`` (axes, MEASURES)."""
     known = ~np.isnan(p)
-    e = e_values(p)
+    e = e_values(p) ** power
     values = known[:, : Measure.NULLS].sum(axis=1)
     mean_e = np.where(values > 0, e[:, : Measure.NULLS].sum(axis=1) / np.maximum(values, 1), 1.0)
     nulls = np.where(known[:, Measure.NULLS], e[:, Measure.NULLS], 1.0)

@@ -25,6 +25,7 @@ from windvane.core.drift.deviation import (
     effects,
     measure_deviations,
 )
+from windvane.core.drift.excursions import Excursions, count_excursions, discount
 from windvane.core.drift.forecast import (
     Forecast,
     Residuals,
@@ -71,7 +72,8 @@ class Cell:
     generation, which ``began`` (s); ``held``: counts of features since there is evidence of a
     change in them, or since they changed, with ``left`` (axes, MEASURES), the sum of what was
     left in so many ``looks`` since then. ``streams``: detectors that have something to carry, by
-    stream. All but these and what is ``pending`` changes by looks only."""
+    stream, ``excursions`` how far the evidence of each measure climbs in healthy windows. All but
+    detectors and what is ``pending`` changes by looks only."""
 
     forecast: Forecast
     pending: Pending
@@ -81,6 +83,7 @@ class Cell:
     left: Floats
     looks: Floats
     began: float
+    excursions: Excursions
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
 
     @classmethod
@@ -89,6 +92,7 @@ class Cell:
         return cls(
             Forecast.empty(axes), Pending.empty(layout), none, none, none,
             np.zeros((axes, MEASURES)), np.zeros((axes, MEASURES)), began,
+            Excursions.empty((axes, MEASURES)),
         )  # fmt: skip
 
     @classmethod
@@ -107,15 +111,28 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class HealthyWindows:
+    """How windows are when all is healthy: ``ranks`` (axes, MEASURES, RANKED) of their residuals, as in
+    `Forecast`, and the ``discount`` (axes, MEASURES) of their evidence, as of `Excursions`."""
+
+    ranks: Floats
+    discount: Floats
+
+    @classmethod
+    def of(cls, cell: Cell) -> HealthyWindows:
+        return cls(cell.forecast.ranks, discount(cell.excursions))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """A cell's rows that are enough to be looked at, and what was measured of them. ``ranks``:
-    healthy residuals, as in `Forecast`."""
+    """A cell's rows that are enough to be looked at, and what was measured of them, judged by
+    how ``healthy`` windows are."""
 
     counts: Counts
     reference: Reference
     found: Deviations
     residuals: Residuals
-    ranks: Floats
+    healthy: HealthyWindows
 
 
 def rare_bins(layout: Layout, past: Counts) -> NDArray[np.bool_]:
@@ -123,18 +140,19 @@ def rare_bins(layout: Layout, past: Counts) -> NDArray[np.bool_]:
 
 
 def look(
-    cell: Cell, reference: Reference, end: float, seed: int, ranks: Floats | None = None
+    cell: Cell, reference: Reference, end: float, seed: int, healthy: HealthyWindows | None = None
 ) -> Look:
-    """Measure what waits, up to ``end`` (s). ``ranks`` as in `residuals`: among those of another
-    cell, which may know its own error worse, nothing is rarer than its tails are."""
+    """Measure what waits, up to ``end`` (s). By how ``healthy`` windows of another cell are, which may know
+    its own error worse, nothing is rarer than its tails are."""
     waiting, waits = cell.pending.waiting, cell.pending.waits
     found = measure_deviations(waiting, reference)
     at = ((waits if waits is not None else end) + end) / 2.0
     uniform = np.random.default_rng(seed).random(found.value.shape)
-    left = residuals(cell.forecast, found, at, uniform, ranks)
-    if ranks is None:
-        return Look(waiting, reference, found, left, cell.forecast.ranks)
-    seen = Look(waiting, reference, found, left, ranks)
+    if healthy is None:
+        left = residuals(cell.forecast, found, at, uniform)
+        return Look(waiting, reference, found, left, HealthyWindows.of(cell))
+    left = residuals(cell.forecast, found, at, uniform, healthy.ranks)
+    seen = Look(waiting, reference, found, left, healthy)
     p = np.where(
         np.isnan(left.p), np.nan, np.maximum(left.p, _tail_chance(cell, seen, _NEAR_NORMAL, 0.0))
     )
@@ -192,7 +210,7 @@ def readings(
     known = ~np.isnan(p)
     far = np.where(known, _far_chance(cell, seen), np.nan)
     # Ranks for what is odd, tails for what is far beyond all.
-    e = np.stack([e_values(p), e_values(far)], axis=-1)
+    e = np.stack([e_values(p), e_values(far)], axis=-1) ** seen.healthy.discount[..., None]
     values = known[:, : Measure.NULLS].sum(axis=1)
     mean_e = e[:, : Measure.NULLS].sum(axis=(1, 2)) / np.maximum(2 * values, 1)
     nulls_e = e[:, Measure.NULLS].mean(axis=-1)
@@ -236,8 +254,9 @@ def _far_chance(cell: Cell, seen: Look) -> Floats:
     """Chances (axes, MEASURES) of residuals that lie well beyond all healthy ones, 1 of others: a
     rank is never rarer than one in as many as are known. Three to twelve degrees of freedom, more
     the more healthy ones are known."""
-    beyond = _BEYOND * largest_residual(seen.ranks)
-    freedom = np.clip(seen.ranks.sum(axis=-1) / _RANKED_A_DEGREE, *_FREEDOM)
+    beyond = _BEYOND * largest_residual(seen.healthy.ranks)
+    known = seen.healthy.ranks.sum(axis=-1)
+    freedom = np.clip(known / _RANKED_A_DEGREE, *_FREEDOM)
     freedom[:, Measure.SHAPE] = _FREEDOM[0]  # a divergence has few rare bins to thank for its tail
     chance = np.maximum(_tail_chance(cell, seen, freedom, 1.0), _skewed_chance(seen))
     return np.where(size_of(seen.residuals.z) > beyond, chance, 1.0)
@@ -371,6 +390,7 @@ def settle(
         held=np.where(of_bins, 0, held),
         left=kept * (cell.left + np.nan_to_num(seen.residuals.left)),
         looks=kept * (cell.looks + 1.0),
+        excursions=cell.excursions if thin else _climbed(cell, seen, follows),
         streams=streams,
     )
     if end - grown.began < recent_s or rows_of(layout, current) < least_rows:
@@ -384,6 +404,18 @@ def settle(
         current=np.zeros_like(current),
         began=end,
     )
+
+
+def _climbed(cell: Cell, seen: Look, learn: NDArray[np.bool_]) -> Excursions:
+    """Of a cell that is judged by its own healthy windows."""
+    if not cell.forecast.ranks.shape[-1]:
+        return cell.excursions
+    return count_excursions(cell.excursions, measured_evidence(seen.residuals.p), learn)
+
+
+def measured_evidence(p: Floats) -> Floats:
+    """Log e-values (axes, MEASURES) of p-values, 0 where nothing was measured."""
+    return np.where(np.isnan(p), 0.0, np.log(np.maximum(e_values(p), 1e-12)))
 
 
 def begin_past(cell: Cell, layout: Layout, counts: Counts) -> Cell:
@@ -443,6 +475,13 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
         last=cell.forecast.last,
         step=cell.forecast.step,
     )
+    excursions = replace(
+        fresh.excursions,
+        **{
+            name: moved(getattr(cell.excursions, name), getattr(fresh.excursions, name), 0)
+            for name in (f.name for f in fields(Excursions))
+        },
+    )
     names = {axis.name for axis in onto.axes if axis in held}
     streams = {s: state for s, state in cell.streams.items() if s.rpartition("/")[0] in names}
     previous, current = counts(cell.previous, fresh.previous), counts(cell.current, fresh.current)
@@ -452,5 +491,6 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
     )  # fmt: skip
     return Cell(
         forecast, pending, previous, current, counts(cell.held, fresh.held),
-        moved(cell.left, fresh.left, 0), moved(cell.looks, fresh.looks, 0), cell.began, streams,
+        moved(cell.left, fresh.left, 0), moved(cell.looks, fresh.looks, 0), cell.began, excursions,
+        streams,
     )  # fmt: skip

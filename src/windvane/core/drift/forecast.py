@@ -193,18 +193,18 @@ def _expect(held: Forecast, at: float) -> Expected:
     around = _around(at)
     usual = _usual(held, around)
     regression, wander, overdispersion = _parameters(held)
-    reach = _WANDERS * np.sqrt(wander)
+    unknown = _unknown(held, around)
+    reach = _WANDERS * np.sqrt(wander + unknown)
     over = regression ** _steps(held, at)
     ahead = np.clip(over * held.ahead, -reach, reach)
     ahead_variance = over**2 * held.ahead_variance + wander * (1.0 - over**2)
-    unknown = _unknown(held, around)
     return Expected(at, usual, around, ahead, ahead_variance, overdispersion, unknown)
 
 
 def _unknown(held: Forecast, around: Around) -> Floats:
-    """How far what is usual at an hour or on a day of the week may be from what is known of it: by
-    as much as such differ where none was seen, less by the square of how many were, as a shrunk
-    mean. That they differ is more than that their means are of few windows."""
+    """How far what is usual at an hour or on a day of the week may be from what is known of it, as
+    a shrunk mean of as many as were seen: by as much as such differ, where that is more than what
+    wanders makes them, and by how far a mean of one wanders."""
     hours = [(slot, part) for slot, part in around if slot < HOURS]
     days = [(slot, part) for slot, part in around if slot >= HOURS]
     of_hours = _unknown_of(held, hours, _HOURS_OF, _HOUR_S)
@@ -218,7 +218,15 @@ def _unknown_of(
     seen = seen_of[seen_of > 0.0]
     times = sum(part * held.slots_seen[slot] for slot, part in around) * float(held.step) / span_s
     noise = held.lag0 / (seen.mean() + _SLOT_PRIOR) if len(seen) else held.lag0
-    return np.maximum(_variance_of(held, slots) - 2.0 * noise, 0.0) / (1.0 + times) ** 2
+    differ = np.maximum(_variance_of(held, slots) - 2.0 * noise, 0.0)
+    return (differ + times * _variance_of_one(held, span_s)) / (1.0 + times) ** 2
+
+
+def _variance_of_one(held: Forecast, span_s: float) -> Floats:
+    """Of the mean of all windows of one hour or day, by how what wanders lasts."""
+    step = float(held.step)
+    looks = max(span_s / step, 1.0) if step > 0.0 else 1.0
+    return mean_variance(held, np.full_like(held.lag0, looks))
 
 
 def _steps(held: Forecast, at: float) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.cell import Cell
+from windvane.core.drift.excursions import Excursions
 from windvane.core.drift.forecast import SLOTS, Forecast
 from windvane.core.drift.judge import StreamState
 from windvane.core.drift.outage import Runs
@@ -54,6 +55,7 @@ def unpack_pending(packed: str) -> Pending:
 def pack_learned(cell: Cell) -> bytes:
     """What a cell learned from its looks: all but its detectors and what is pending."""
     arrays = {f"forecast.{f.name}": getattr(cell.forecast, f.name) for f in fields(Forecast)}
+    arrays |= {f"excursions.{f.name}": getattr(cell.excursions, f.name) for f in fields(Excursions)}
     arrays |= {name: getattr(cell, name) for name in _LEARNED}
     return pack_arrays({**arrays, "began": np.array(cell.began)})
 
@@ -64,11 +66,18 @@ def unpack_learned(packed: bytes, pending: Pending, streams: Mapping[str, Stream
         if former in held:
             hours = held[former]
             held[name] = np.concatenate([hours, np.zeros((SLOTS - len(hours), *hours.shape[1:]))])
+    excursions = Excursions.empty(held["left"].shape)
+    climbed = {
+        f.name: held[f"excursions.{f.name}"]
+        for f in fields(Excursions)
+        if f"excursions.{f.name}" in held
+    }
     return Cell(
         Forecast(**{f.name: held[f"forecast.{f.name}"] for f in fields(Forecast)}),
         pending,
         **{name: held[name] for name in _LEARNED},
         began=float(held["began"]),
+        excursions=replace(excursions, **climbed),
         streams=streams,
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import axis_index
-from windvane.core.drift.cell import Cell, look, outage_readings, readings, settle
+from windvane.core.drift.cell import Cell, HealthyWindows, look, outage_readings, readings, settle
 from windvane.core.drift.deviation import Reference
 from windvane.core.drift.judge import (
     Alarm,
@@ -83,11 +83,11 @@ def watch(
     seed: int,
     *,
     reference: Reference | None = None,
-    ranks: Floats | None = None,
+    healthy: HealthyWindows | None = None,
     total_faults: Sequence[Reading] | None = None,
 ) -> Watched:
-    """The window [start, end) (s) of a cell. ``seed`` settles ties. ``reference``, ``ranks`` and
-    ``total_faults`` take the place of the cell's own."""
+    """The window [start, end) (s) of a cell. ``seed`` settles ties. ``reference``,
+    ``healthy`` and ``total_faults`` take the place of the cell's own."""
     layout = how.layout
     against = Reference.of(axis_index(layout), cell.past) if reference is None else reference
     gathered = replace(cell, pending=gather(cell.pending, layout, counts, start, cell.streams))
@@ -100,7 +100,7 @@ def watch(
     seen = None
     found = outages
     if rows >= _enough(how, cell.streams) and cell.past.any():
-        seen = look(gathered, against, end, seed, ranks)
+        seen = look(gathered, against, end, seed, healthy)
         found = [
             *readings(gathered, seen, layout, how.views, all_streams=how.all_streams),
             *outages,

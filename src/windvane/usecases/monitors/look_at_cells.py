@@ -9,6 +9,7 @@ from windvane.core.drift import (
     Alarm,
     DriftFacts,
     DriftPolicy,
+    HealthyWindows,
     Pending,
     Watching,
     begin_past,
@@ -85,15 +86,15 @@ def _look(
     seed: int,
     everyone: HeldCell | None,
 ) -> SeenCell:
-    """A cell with rows enough: of a part, ranked among the residuals of ``everyone``."""
-    ranks = None
+    """A cell with rows enough: of a part, by ``everyone``'s healthy windows."""
+    healthy = None
     if everyone is not None:
         outages = not held.is_new and held.can_be_off
         how = replace(how, all_streams=False, outages=outages)
-        ranks = everyone.cell.forecast.ranks
+        healthy = HealthyWindows.of(everyone.cell)
     found = watch(
         how, held.cell, counts, window.start, window.end, seed,
-        reference=held.reference, ranks=ranks,
+        reference=held.reference, healthy=healthy,
     )  # fmt: skip
     after = held.after(found.cell, changed=found.looked)
     return SeenCell(held, after, counts, found.facts, found.verdict, found.alarms, found.looked)

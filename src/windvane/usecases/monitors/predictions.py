@@ -19,6 +19,7 @@ from windvane.core.drift import (
     Concentration,
     DriftFacts,
     DriftPolicy,
+    HealthyWindows,
     Kind,
     Measure,
     Reading,
@@ -349,7 +350,7 @@ def _watch(window: ClosedWindow, answers: Answers, held: _Held, seed: int) -> _S
         how = Watching(layout, views, policy, least, window.policy.recent_s)
         watched = watch(
             how, held.cell, answers.counts, window.start, window.end, seed,
-            reference=reference, ranks=_ranks(answers, held.cell), total_faults=total,
+            reference=reference, healthy=_healthy_windows(answers, held.cell), total_faults=total,
         )  # fmt: skip
         recent = held.cell.pending.waiting + answers.counts
         return _Seen(
@@ -373,14 +374,15 @@ def _trained_counts(answers: Answers) -> Counts:
     )
 
 
-def _ranks(answers: Answers, cell: Cell) -> Floats | None:
+def _healthy_windows(answers: Answers, cell: Cell) -> HealthyWindows | None:
     """How residuals of healthy windows are ranked until more of its own are known than of the
     training data: they are in units of their own error, so what was answered then says how large
     they get, though not what is usual now."""
     trained = answers.trained
     if trained is None or trained.layout.id != answers.layout.id:
         return None
-    return trained.ranks if trained.ranks.sum() > cell.forecast.ranks.sum() else None
+    known = trained.healthy
+    return known if known.ranks.sum() > cell.forecast.ranks.sum() else None
 
 
 def _enough(window: ClosedWindow, held: _Held) -> int:
