@@ -25,6 +25,7 @@ from windvane.core.drift.deviation import (
     effects,
     measure_deviations,
 )
+from windvane.core.drift.doubtful import Doubtful, hold_back, sift
 from windvane.core.drift.excursions import Excursions, count_excursions, discount
 from windvane.core.drift.forecast import (
     Forecast,
@@ -32,7 +33,9 @@ from windvane.core.drift.forecast import (
     hour_variance,
     largest_residual,
     learn,
+    learn_late,
     mean_variance,
+    places_of,
     residuals,
     run_variance,
     size_of,
@@ -45,8 +48,6 @@ from windvane.core.verdict import e_values, log_chance_to_e
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
-_DOUBT = 0.5
-"""The part of an alarm's log evidence from which nothing is learned any more."""
 _HELD_FROM = 2.0
 """The log evidence from which counts are held back, until it is known what they are of."""
 _MOST_OVERDISPERSION = 1e6
@@ -72,8 +73,9 @@ class Cell:
     generation, which ``began`` (s); ``held``: counts of features since there is evidence of a
     change in them, or since they changed, with ``left`` (axes, MEASURES), the sum of what was
     left in so many ``looks`` since then. ``streams``: detectors that have something to carry, by
-    stream, ``excursions`` how far the evidence of each measure climbs in healthy windows. All but
-    detectors and what is ``pending`` changes by looks only."""
+    stream, ``excursions`` how far the evidence of each measure climbs in healthy windows,
+    ``doubtful`` looks that are not learned from yet. All but detectors and what is ``pending``
+    changes by looks only."""
 
     forecast: Forecast
     pending: Pending
@@ -84,6 +86,7 @@ class Cell:
     looks: Floats
     began: float
     excursions: Excursions
+    doubtful: Doubtful = field(default_factory=Doubtful.empty)
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
 
     @classmethod
@@ -112,8 +115,8 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HealthyWindows:
-    """How windows are when all is healthy: ``ranks`` (axes, MEASURES, RANKED) of their residuals, as in
-    `Forecast`, and the ``discount`` (axes, MEASURES) of their evidence, as of `Excursions`."""
+    """How windows are when all is healthy: ``ranks`` (axes, MEASURES, RANKED) of their residuals,
+    as in `Forecast`, and the ``discount`` (axes, MEASURES) of their evidence, see `discount`."""
 
     ranks: Floats
     discount: Floats
@@ -142,8 +145,8 @@ def rare_bins(layout: Layout, past: Counts) -> NDArray[np.bool_]:
 def look(
     cell: Cell, reference: Reference, end: float, seed: int, healthy: HealthyWindows | None = None
 ) -> Look:
-    """Measure what waits, up to ``end`` (s). By how ``healthy`` windows of another cell are, which may know
-    its own error worse, nothing is rarer than its tails are."""
+    """Measure what waits, up to ``end`` (s). By how ``healthy`` windows of another cell are,
+    which may know its own error worse, nothing is rarer than its tails are."""
     waiting, waits = cell.pending.waiting, cell.pending.waits
     found = measure_deviations(waiting, reference)
     at = ((waits if waits is not None else end) + end) / 2.0
@@ -332,7 +335,7 @@ def settle(
     cell: Cell,
     layout: Layout,
     streams: Mapping[str, StreamState],
-    alarm_at: float,
+    doubtful_at: float,
     recent_s: float,
     least_rows: int,
     end: float,
@@ -347,8 +350,8 @@ def settle(
     if seen is None:
         return replace(cell, streams=streams)
     index = axis_index(layout)
-    doubt = _DOUBT * np.log(alarm_at)
     learns = np.ones((len(layout.axes), MEASURES), bool)
+    sure = np.ones_like(learns)
     follows = np.ones_like(learns)
     quiet = np.ones(len(layout.axes), bool)
     ended = np.zeros(len(layout.axes), bool)
@@ -366,19 +369,30 @@ def settle(
             quiet[i] &= not held.alarmed and held.log_evidence < _HELD_FROM
             # What came before most of the evidence did is hardly part of the change.
             kept[i, places] = 1.0 if held.sure > 0.0 else _FADES
-            learns[i, places] &= not held.alarmed and held.log_evidence < doubt
+            learns[i, places] &= not held.alarmed and held.log_evidence < doubtful_at
+            sure[i, places] &= held.log_evidence < _HELD_FROM
             follows[i, places] &= not held.alarmed
     sounds = ~follows.all(axis=1)
     learns[sounds] = False
+    forecast, doubtful = cell.forecast, cell.doubtful
     if thin:
         learns[:] = follows[:] = False
+    else:
+        at = seen.residuals.expected.at
+        waits = follows & ~sure
+        waits[sounds] = False
+        doubtful, late = sift(doubtful, learns & sure, waits, learns)
+        forecast = learn_late(forecast, late)
+        left, chance = seen.residuals.left, seen.found.chance
+        present = ~np.isnan(seen.found.value)
+        doubtful = hold_back(doubtful, waits & present, at, left, chance, places_of(seen.residuals))
     of_bins = index.spread(quiet)
     over = index.spread(ended & ~sounds)
     held = np.where(over, 0, cell.held) + seen.counts
     current = cell.current + np.where(of_bins, held, 0)
     grown = replace(
         cell,
-        forecast=learn(cell.forecast, seen.found, seen.residuals, learns, follows),
+        forecast=learn(forecast, seen.found, seen.residuals, learns & sure, follows),
         pending=Pending(
             np.zeros_like(cell.pending.waiting),
             learn_often(
@@ -390,6 +404,7 @@ def settle(
         held=np.where(of_bins, 0, held),
         left=kept * (cell.left + np.nan_to_num(seen.residuals.left)),
         looks=kept * (cell.looks + 1.0),
+        doubtful=doubtful,
         excursions=cell.excursions if thin else _climbed(cell, seen, follows),
         streams=streams,
     )
@@ -482,6 +497,7 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
             for name in (f.name for f in fields(Excursions))
         },
     )
+    doubtful = cell.doubtful.onto({old: new for new, old in zip(places, rows, strict=True)})
     names = {axis.name for axis in onto.axes if axis in held}
     streams = {s: state for s, state in cell.streams.items() if s.rpartition("/")[0] in names}
     previous, current = counts(cell.previous, fresh.previous), counts(cell.current, fresh.current)
@@ -492,5 +508,5 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
     return Cell(
         forecast, pending, previous, current, counts(cell.held, fresh.held),
         moved(cell.left, fresh.left, 0), moved(cell.looks, fresh.looks, 0), cell.began, excursions,
-        streams,
+        doubtful, streams,
     )  # fmt: skip

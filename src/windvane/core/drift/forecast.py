@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.deviation import MEASURES, ONE_SIDED, Deviations
+from windvane.core.drift.doubtful import Doubtful
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -341,7 +342,26 @@ def learn(
         ahead=np.where(seen_now, ahead + gain * innovation, ahead),
         ahead_variance=np.where(seen_now, (1.0 - gain) * ahead_variance, ahead_variance),
     )
-    return _learn(after, found, present & mask, left, expected.around, _places(seen.as_known))
+    learns = present & mask
+    return _learn(after, found.chance, learns, left, expected.around, places_of(seen), 1.0)
+
+
+def learn_late(held: Forecast, late: Doubtful) -> Forecast:
+    """What is known with looks that had to wait, too."""
+    shape = held.level.shape
+    for at, look in late.by_look():
+        where = look.axis, look.measure
+        learns, left, chance = np.zeros(shape, bool), np.zeros(shape), held.chance.copy()
+        places = np.zeros(shape, np.int64)
+        learns[where], left[where], chance[where] = True, look.left, look.chance
+        places[where] = look.place
+        held = _learn(held, chance, learns, left, _around(at), places, 0.0)
+    return held
+
+
+def places_of(seen: Residuals) -> NDArray[np.int64]:
+    """Which bin of `EDGES` (axes, MEASURES) the residuals rank in once they are learned."""
+    return _places(seen.as_known)
 
 
 def size_of(z: Floats) -> Floats:
@@ -364,16 +384,16 @@ def _rank(ranks: Floats, places: NDArray[np.int64], uniform: Floats) -> Floats:
 
 
 def _learn(
-    held: Forecast, found: Deviations, learn: Flags, left: Floats,
-    around: Around, places: NDArray[np.int64],
+    held: Forecast, chance: Floats, learn: Flags, left: Floats,
+    around: Around, places: NDArray[np.int64], looks: float,
 ) -> Forecast:  # fmt: skip
     seen = held.seen + learn
     weight = np.where(learn, 1.0 / np.minimum(np.maximum(seen, 1.0), _MEMORY), 0.0)
     young = held.seen < _UNRANKED
-    most = _CLIPPED * np.sqrt(held.lag0) + 3.0 * np.sqrt(found.chance)
+    most = _CLIPPED * np.sqrt(held.lag0) + 3.0 * np.sqrt(chance)
     clipped = np.where(young, left, np.clip(left, -most, most))
     slots, slots_seen = held.slots.copy(), held.slots_seen.copy()
-    learns = float(learn.any())
+    learns = looks * float(learn.any())
     for slot, part in around:
         memory, prior = _memory_of(slot, float(held.step))
         slots_seen[slot] += part * learns
@@ -394,7 +414,7 @@ def _learn(
         lag0=held.lag0 + weight * (clipped**2 - held.lag0),
         lag1=held.lag1 + weight * (clipped * held.before - held.lag1),
         lag2=held.lag2 + weight * (clipped * held.before2 - held.lag2),
-        chance=held.chance + weight * (found.chance - held.chance),
+        chance=held.chance + weight * (chance - held.chance),
         before2=np.where(learn, held.before, held.before2),
         before=np.where(learn, clipped, held.before),
         slots=slots,

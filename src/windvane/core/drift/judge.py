@@ -12,6 +12,7 @@ from windvane.core.verdict import Outcome, Verdict
 _OVER = 3.0  # log evidence beyond its threshold that is remembered
 _SURE = 1.0  # log evidence a window, from which a change is dated to the window
 _REMEMBERED = 1.0  # log evidence that is left of an effect too small to matter
+_DOUBT = 0.5  # of an alarm's log evidence
 _DOUBTFUL = 1.0  # log evidence of a window that is hardly healthy
 _MOST_A_WINDOW = 2.6  # log evidence of health
 _TOLD_APART = 4.0  # deviations of healthy windows that one window can be told from
@@ -116,6 +117,12 @@ class DriftPolicy:
     calm_windows: int = 3
     healthy_at: float = 2_000.0
     revision: int = 3
+
+    @property
+    def doubtful_at(self) -> float:
+        """The log evidence from which nothing is learned any more, and no window is said to be
+        healthy."""
+        return _DOUBT * math.log(self.alarm_at)
 
     def least(self, r: Reading) -> float:
         """From which size a reading is material."""
@@ -284,6 +291,10 @@ def _verdict(facts: DriftFacts, states: Mapping[str, StreamState], policy: Drift
     top = max(judged, key=lambda r: states.get(r.stream, StreamState()).log_evidence)
     value = states.get(top.stream, StreamState()).log_evidence
     message = f"largest evidence {math.exp(value):.3g} ({top.stream}) < {policy.alarm_at:.3g}"
+    if value >= policy.doubtful_at and top.size >= policy.least(top):
+        return Verdict(
+            Outcome.HOLD, "DRI-205", f"{message}, too much to call it healthy", "more windows"
+        )
     return Verdict(Outcome.PASS, "DRI-200", f"{message}, n={facts.rows:,}")
 
 

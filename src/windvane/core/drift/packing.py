@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.cell import Cell
+from windvane.core.drift.doubtful import Doubtful
 from windvane.core.drift.excursions import Excursions
 from windvane.core.drift.forecast import SLOTS, Forecast
 from windvane.core.drift.judge import StreamState
@@ -22,7 +23,7 @@ from windvane.core.drift.pending import Pending
 
 Array = NDArray[Any]
 _LEARNED = ("previous", "current", "held", "left", "looks")
-_EXACT = ("runs.since", "began", "waits", "forecast.last")  # times (s)
+_EXACT = ("runs.since", "began", "waits", "forecast.last", "doubtful.at")  # times (s)
 _COARSE = ("forecast.slots",)
 _FORMER = {"forecast.hours": "forecast.slots", "forecast.hours_seen": "forecast.slots_seen"}
 """What held hours only, and no days of the week."""
@@ -55,7 +56,7 @@ def unpack_pending(packed: str) -> Pending:
 def pack_learned(cell: Cell) -> bytes:
     """What a cell learned from its looks: all but its detectors and what is pending."""
     arrays = {f"forecast.{f.name}": getattr(cell.forecast, f.name) for f in fields(Forecast)}
-    arrays |= {f"excursions.{f.name}": getattr(cell.excursions, f.name) for f in fields(Excursions)}
+    arrays |= _arrays_of("excursions", cell.excursions) | _arrays_of("doubtful", cell.doubtful)
     arrays |= {name: getattr(cell, name) for name in _LEARNED}
     return pack_arrays({**arrays, "began": np.array(cell.began)})
 
@@ -66,20 +67,28 @@ def unpack_learned(packed: bytes, pending: Pending, streams: Mapping[str, Stream
         if former in held:
             hours = held[former]
             held[name] = np.concatenate([hours, np.zeros((SLOTS - len(hours), *hours.shape[1:]))])
-    excursions = Excursions.empty(held["left"].shape)
-    climbed = {
-        f.name: held[f"excursions.{f.name}"]
-        for f in fields(Excursions)
-        if f"excursions.{f.name}" in held
-    }
+    excursions, doubtful = Excursions.empty(held["left"].shape), Doubtful.empty()
     return Cell(
         Forecast(**{f.name: held[f"forecast.{f.name}"] for f in fields(Forecast)}),
         pending,
         **{name: held[name] for name in _LEARNED},
         began=float(held["began"]),
-        excursions=replace(excursions, **climbed),
+        excursions=replace(excursions, **_known_of("excursions", excursions, held)),
+        doubtful=replace(doubtful, **_known_of("doubtful", doubtful, held)),
         streams=streams,
     )
+
+
+def _arrays_of(name: str, one: Excursions | Doubtful) -> dict[str, Array]:
+    return {f"{name}.{f.name}": getattr(one, f.name) for f in fields(one)}
+
+
+def _known_of(
+    name: str, empty: Excursions | Doubtful, held: Mapping[str, Array]
+) -> dict[str, Array]:
+    """What was kept of it: cells of before have nothing."""
+    names = {f.name: f"{name}.{f.name}" for f in fields(empty)}
+    return {field: held[key] for field, key in names.items() if key in held}
 
 
 def pack_text(arrays: Mapping[str, Array]) -> str:

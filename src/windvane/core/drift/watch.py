@@ -111,7 +111,7 @@ def watch(
         gathered,
         layout,
         streams,
-        how.policy.alarm_at,
+        how.policy.doubtful_at,
         how.recent_s,
         PAST_LOOKS * how.min_rows,
         end,
