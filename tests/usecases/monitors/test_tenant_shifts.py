@@ -190,6 +190,38 @@ def test_what_is_everyones_is_one_incident(healthy: Installation) -> None:
     assert [i.cause for i in healthy.harness.incidents()] == ["feed:weather"]
 
 
+def test_what_heals_for_all_but_one_tenant_is_that_tenants_from_then_on(
+    healthy: Installation,
+) -> None:
+    nulls = {"nulls": 0.9}
+    healthy.play(4, dict.fromkeys(SIZES, nulls))
+    healthy.play(3, {"middle": nulls})
+    assert healthy.open_causes() == ["tenant_feed:middle"]
+    assert healthy.harness.live.standing_in is None
+    healthy.play(15)
+    assert healthy.open_causes() == []
+
+
+def test_half_of_a_fault_that_goes_on_for_the_rest_is_still_everyones(
+    healthy: Installation,
+) -> None:
+    healthy.play(4, dict.fromkeys(SIZES, {"nulls": 0.9}))
+    healthy.play(6, {**dict.fromkeys(SIZES, {"nulls": 0.6}), "middle": {"nulls": 0.9}})
+    assert healthy.open_causes() == ["feed:weather"]
+
+
+def test_what_tenants_swap_and_nobody_sees_in_all_rows_is_told(healthy: Installation) -> None:
+    """Of as many rows each: together they are as ever."""
+    alike = {"big": 60, "middle": 60}
+    healthy.play(40, sizes=alike)
+    assert [c for c in healthy.open_causes() if "feed" in c] == []
+    swap = {"big": {"warmer": WARM["middle"]}, "middle": {"warmer": WARM["big"]}}
+    healthy.play(12, swap, sizes=alike)
+    assert [c for c in healthy.open_causes() if "feed" in c] == [
+        "tenant_feed:big", "tenant_feed:middle",
+    ]  # fmt: skip
+
+
 def test_a_tenant_that_sends_four_times_as_much_changes_nothing(healthy: Installation) -> None:
     healthy.play(30, sizes={**SIZES, "middle": 240})
     assert [i for i in healthy.harness.incidents() if i.kind != "traffic"] == []

@@ -1,6 +1,6 @@
 """Has a feature changed, is the change large, and since when?"""
 
-from windvane.core.drift.attribution import LEAST_ROWS, Part, blame, is_mix
+from windvane.core.drift.attribution import LEAST_ROWS, Part, blame, has_healed, is_mix
 from windvane.core.drift.axes import AxisIndex, axis_index
 from windvane.core.drift.baseline import (
     Baseline,
@@ -139,6 +139,7 @@ __all__ = [
     "follow_concentration",
     "gather",
     "group_bins",
+    "has_healed",
     "is_due",
     "is_mix",
     "js_divergence",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ LEAST_ROWS = 8
 """Of a tenant or segment, for it to be told apart."""
 _FAR = 4.0  # deviations of a healthy window
 _APART = 3.3  # of those that are known to vary more than by chance
+_HEALED = 0.5  # of a change, at most, that is left of it
+_SURE = 2.0  # deviations
 _MOST_PARTS = 0.5  # of those that can be told: more of them are everyone
 
 
@@ -92,6 +94,30 @@ def is_mix(
     return bool(told) and not _rest_is_off(layout, told, streams, policy, whole, at)
 
 
+def has_healed(
+    layout: Layout,
+    parts: Sequence[Part],
+    changes: Mapping[tuple[str, Kind], float],
+    enough: int,
+    whole: Forecast,
+    at: float,
+) -> bool:
+    """Whether ``parts`` together surely show less than half of each of the ``changes``: sizes by
+    (feature, kind), as alarms opened at them. The rest is as in `blame`."""
+    told = [p for p in parts if rows_of(layout, p.counts) >= LEAST_ROWS]
+    if not told:
+        return False
+    found, left, variance = _together(layout, told, enough, whole, at)
+    most = np.abs(left) + _SURE * np.sqrt(variance)
+    sizes = effects(most, np.zeros_like(variance), found.units)
+    return all(
+        sizes[layout.names.index(feature), m] < _HEALED * size
+        for (feature, kind), size in changes.items()
+        for m in _places(kind)
+        if not np.isnan(found.value[layout.names.index(feature), m])
+    )
+
+
 def _is_off(
     layout: Layout,
     part: Part,
@@ -116,20 +142,28 @@ def _rest_is_off(
     at: float,
 ) -> bool:
     """Whether those that are left show as much together as would be material."""
-    index = axis_index(layout)
-    counts = np.sum([p.counts for p in rest], axis=0)
-    mixed = _mixed_reference(
-        index, [(index.sum(p.counts.astype(np.float64)), p.reference) for p in rest]
-    )
-    found = measure_deviations(counts, mixed)
-    usual, variance = _as_usual(index, rest, found, policy.enough, at, whole)
-    left = np.nan_to_num(found.value - usual)
+    found, left, variance = _together(layout, rest, policy.enough, whole, at)
     # Far by chance, and by how much they are known to vary.
     z = np.abs(left) / np.sqrt(np.maximum(found.chance, 1e-300))
     as_usual = np.abs(left) / np.sqrt(np.maximum(variance, 1e-300))
     z = np.minimum(z, as_usual * (_FAR / _APART))
     sizes = effects(left, variance, found.units)
     return _far_and_large(layout, z, sizes, streams, policy, 1.0)
+
+
+def _together(
+    layout: Layout, parts: Sequence[Part], enough: int, whole: Forecast, at: float
+) -> tuple[Deviations, Floats, Floats]:
+    """What was measured of parts as one, what is left of it beyond what they are usually off by,
+    and the variance of that in healthy windows."""
+    index = axis_index(layout)
+    counts = np.sum([p.counts for p in parts], axis=0)
+    mixed = _mixed_reference(
+        index, [(index.sum(p.counts.astype(np.float64)), p.reference) for p in parts]
+    )
+    found = measure_deviations(counts, mixed)
+    usual, variance = _as_usual(index, parts, found, enough, at, whole)
+    return found, np.nan_to_num(found.value - usual), variance
 
 
 def _as_usual(

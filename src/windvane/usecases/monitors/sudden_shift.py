@@ -142,7 +142,7 @@ class SuddenShift(Monitor):
         told = {subject: dict(one.held.told) for subject, one in seen.items()}
         out: list[tuple[str, Finding]] = []
         began: dict[tuple[str, str], list[str]] = {}
-        for view in _concerned(seen):
+        for view in _concerned(seen, window.views):
             for subject, now in whose(window, seen, view, policy, learned).items():
                 before = told[subject].get(view)
                 # What is broken is not mended by being a little less so.
@@ -318,11 +318,19 @@ def shift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
     return DriftPolicy(policy.alarm_at, material_sizes(file))
 
 
-def _concerned(seen: Mapping[str, SeenCell]) -> list[str]:
-    """Sources of which an alarm opened, or whose change may turn out to be graver or of more."""
+def _concerned(seen: Mapping[str, SeenCell], of_views: Mapping[str, str]) -> list[str]:
+    """Sources of which an alarm opened, or whose change may turn out to be graver, or of more or
+    fewer; and those of tenants that sound and of which nobody was told."""
     views = {a.view for one in seen.values() for a in one.opened}
-    everyone = seen[EVERYONE]
-    views |= {v for v, kind in everyone.held.told.items() if kind in (SHIFT.name, OF_PARTS)}
+    told = seen[EVERYONE].held.told
+    views |= {v for v, kind in told.items() if kind in (SHIFT.name, OF_PARTS)}
+    for subject, one in seen.items():
+        if tenant_of(subject) is None or not one.after.streams:
+            continue
+        sounding = {
+            of_views.get(s.rpartition("/")[0]) for s, h in one.after.streams.items() if h.alarmed
+        }
+        views |= {v for v in sounding if v is not None and v not in one.held.told}
     return sorted(views)
 
 

@@ -13,6 +13,7 @@ from windvane.core.drift import (
     Part,
     StreamState,
     blame,
+    has_healed,
     is_mix,
 )
 from windvane.core.sketch import segment_name
@@ -23,6 +24,7 @@ from windvane.usecases.monitors.look_at_cells import SeenCell
 from windvane.usecases.moves import AGAINST_A_SOURCE, FOR_A_TENANT
 
 _NEARLY_ALL = 0.9
+_SOON = 5  # windows within which everyone's alarm follows that of some tenants, if it is everyone's
 
 FEED = CauseKind(
     "feed",
@@ -71,11 +73,13 @@ def whose(
     sounding = {s for s, found in of_parts.items() if features.intersection(f for f, _ in found)}
     if not streams:
         return {}
-    if mine and everyone.held.told.get(view) == FEED.name:
-        # What began as everyone's is no tenant's, whose alarm sounds later for being of fewer rows.
-        return {EVERYONE: grade_of(everyone, window, view)}
+    begun = everyone.held.told.get(view) == FEED.name
     if mine and _is_total(everyone, window, view) and _send(others, window) > 1:
         # All rows of several are so: there is nobody whom it is not of.
+        return {EVERYONE: grade_of(everyone, window, view)}
+    still = sorted(s for s in sounding if tenant_of(s) is not None)
+    if mine and begun and not 0 < len(still) <= _send(others, window) / 2.0:
+        # What began as everyone's is no tenant's, whose alarm sounds later for being of fewer rows.
         return {EVERYONE: grade_of(everyone, window, view)}
     learned.read([s for s, one in others.items() if one.held.has_past])
     every = [
@@ -85,6 +89,13 @@ def whose(
     ]
     tenants = [p for p in every if tenant_of(p.name) is not None]
     learned_by_all, at = everyone.held.cell.forecast, (window.start + window.end) / 2.0
+    if mine and begun:
+        changes = {key: state.size for key, state in _changes(everyone, window.views, view)}
+        rest = [p for p in tenants if p.name not in still]
+        healed = has_healed(window.layout, rest, changes, policy.enough, learned_by_all, at)
+        if healed:
+            return {**dict.fromkeys(still, TENANT_FEED.name), EVERYONE: OF_PARTS}
+        return {EVERYONE: grade_of(everyone, window, view)}
     told = {s for s, one in seen.items() if one.held.told.get(view) in OF_ONE}
     partitions = [
         (tenants, TENANT_FEED.name),
@@ -100,7 +111,9 @@ def whose(
         if blamed:
             return {subject: kind for subject in blamed if subject in sounding}
     if not mine:
-        return {}
+        # Everyone's alarm may follow soon; where it does not, somebody is to be told.
+        longest = max(_lasts(seen[s], window, view) for s in sounding)
+        return dict.fromkeys(still, TENANT_FEED.name) if longest >= _SOON else {}
     if everyone.held.told.get(view) == OF_PARTS:
         # It took evidence to say that it was some tenants', and takes some to say that it is not.
         mine_told = [parts for parts, _ in partitions if not _none_told(parts, told)]
@@ -135,11 +148,23 @@ def _of_feature(parts: Sequence[Part], feature: str) -> list[Part]:
 
 
 def _measured_as(one: SeenCell, views: Mapping[str, str], view: str) -> Iterator[tuple[str, Kind]]:
+    return (key for key, _ in _changes(one, views, view))
+
+
+def _changes(
+    one: SeenCell, views: Mapping[str, str], view: str
+) -> Iterator[tuple[tuple[str, Kind], StreamState]]:
     """The streams that sound, by what is measured of them: rows that have no value are told apart
     from others by nulls alone, whatever values the others have."""
     for feature, kind, state in alarmed_states(one, views, view):
         gone = kind is Kind.OUTAGE and state.what == NO_VALUE
-        yield feature, Kind.NULLS if gone else kind
+        yield (feature, Kind.NULLS if gone else kind), state
+
+
+def _lasts(one: SeenCell, window: ClosedWindow, view: str) -> float:
+    """For how many windows there was evidence of a change of a source."""
+    since = [s.since for _, _, s in alarmed_states(one, window.views, view) if s.since is not None]
+    return (window.end - min(since)) / (window.end - window.start) if since else 0.0
 
 
 def _none_told(parts: Sequence[Part], told: Collection[str]) -> bool:
