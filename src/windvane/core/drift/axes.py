@@ -24,7 +24,7 @@ class AxisIndex:
     ``first`` and ``last`` (axes,): places of the null bin and of the last bin; ``axis`` (size,):
     which axis a bin belongs to; ``null`` (size,): whether it is a null bin; ``ordered`` (axes,):
     whether the bins are those of a number; ``open_ended`` (axes,): whether the last bin holds
-    what training never had.
+    what training never had; ``beyond`` (size,): bins of a number that hold nothing else.
     """
 
     first: Places
@@ -33,6 +33,7 @@ class AxisIndex:
     null: Flags
     ordered: Flags
     open_ended: Flags
+    beyond: Flags
 
     @cached_property
     def positions(self) -> Floats:
@@ -61,6 +62,10 @@ def axis_index(layout: Layout) -> AxisIndex:
     first = np.array(layout.offsets[:-1], np.int64)
     null = np.zeros(layout.size, bool)
     null[first] = True
+    beyond = np.zeros(layout.size, bool)
+    for axis, start in zip(layout.axes, first, strict=True):
+        if isinstance(axis, NumericAxis):
+            beyond[[start + place for place in axis.beyond]] = True
     return AxisIndex(
         first,
         first + sizes - 1,
@@ -68,4 +73,5 @@ def axis_index(layout: Layout) -> AxisIndex:
         null,
         np.array([isinstance(axis, NumericAxis) for axis in layout.axes], bool),
         np.array([not isinstance(a, CategoryAxis) or a.rest == 1 for a in layout.axes], bool),
+        beyond,
     )

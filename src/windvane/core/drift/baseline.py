@@ -29,7 +29,7 @@ from windvane.core.drift.forecast import (
     learn,
     residuals,
 )
-from windvane.core.drift.outage import Runs, learn_often
+from windvane.core.drift.outage import Runs, extend_runs, learn_often
 from windvane.core.drift.packing import (
     pack_learned,
     pack_pending,
@@ -203,9 +203,23 @@ def learn_cell(
     left_out = {names[i]: int(n) for i, n in enumerate(left.sum(axis=0) + total) if n}
     flat = np.zeros((len(layout.axes), MEASURES))
     rare = Reference.of(index, current).rare
+    doubted = {s: out[s] | broken.get(s, False) for s in windows}
+    runs = _with_runs_before(runs, index, windows, doubted)
     pending = Pending(none, runs, rare)
     cell = Cell(forecast, pending, none, current, none, flat, flat, began, excursions)
     return cell, left_out
+
+
+def _with_runs_before(
+    runs: Runs, index: AxisIndex, windows: Mapping[float, Counts], doubted: Mapping[float, Flags]
+) -> Runs:
+    """With how often windows were total faults, and for how long, and with no run that goes on; of
+    those that were left out (axes,) as of what was told."""
+    rare = Reference.of(index, np.sum(list(windows.values()), axis=0)).rare
+    for start, counts in windows.items():
+        runs = extend_runs(runs, counts, index, rare, start, doubted[start])
+    none = np.zeros_like(runs.lasts)
+    return replace(runs, rows=none.astype(np.float64), lasts=none, told=none)
 
 
 class _RollingPast:

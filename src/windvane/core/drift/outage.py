@@ -27,6 +27,7 @@ Flags = NDArray[np.bool_]
 _ENOUGH_ROWS = 8
 _OFTEN = 0.05  # of healthy windows that are so: it is how this feature is
 _BY_CHANCE = 2  # windows: what was told and is over so soon may have been chance
+_HAPPENS = 3  # runs before, from which it is how a feature is now and then
 _MEMORY = 2_000.0
 
 
@@ -47,7 +48,8 @@ class Runs:
     ``value`` (axes,) the bin of a constant run, ``often`` (axes, TOTALS) the share of healthy
     windows that are total, of ``windows`` (axes,). Windows that have rows enough, all (axes,
     TOTALS): of the run that goes on ``lasts``, of runs before it, of which there were ``ended``,
-    ``lasted`` in all with ``squares``, and of none ``apart``."""
+    ``lasted`` in all with ``squares``, and of none ``apart``. ``told``: of the alarm that is open
+    its one run that ended soon, negative where it was longer or was not the only one."""
 
     rows: Floats
     since: Floats
@@ -59,12 +61,13 @@ class Runs:
     lasted: Places
     squares: Places
     apart: Places
+    told: Places
 
     @classmethod
     def empty(cls, axes: int) -> Runs:
         flat, none = np.zeros((axes, TOTALS)), np.zeros((axes, TOTALS), np.int64)
         places = np.zeros(axes, np.int64)
-        return cls(flat, flat, places, flat, np.zeros(axes), none, none, none, none, none)
+        return cls(flat, flat, places, flat, np.zeros(axes), none, none, none, none, none, none)
 
 
 def extend_runs(
@@ -72,7 +75,8 @@ def extend_runs(
 ) -> Runs:
     """After a window's counts (size,) that began at ``start`` (s); ``rare`` (size,) as in
     `Reference`. One row that is otherwise ends a run; a window without rows changes nothing. What
-    is ``alarmed`` (axes,) teaches where it is over soon, and of nulls nothing."""
+    is ``alarmed`` (axes,) teaches once the alarm is closed and where it was one short run, and of
+    nulls nothing."""
     rows, known, at, total = _totals(counts, index, rare)
     some = np.stack([rows, known, known], axis=-1) > 0
     size = np.stack([rows, known, known], axis=-1)
@@ -82,15 +86,22 @@ def extend_runs(
     grown = np.where(goes_on, held.rows, 0.0) + np.where(total, size, 0.0)
     since = np.where(goes_on, held.since, start)
     ends = some & ~goes_on & (held.lasts > 0)
-    ends &= ~alarmed[:, None] | (held.lasts <= _BY_CHANCE)
-    ends[:, Total.NULL] &= ~alarmed
+    sounds = np.repeat(alarmed[:, None], TOTALS, axis=1)
+    told = np.where(
+        ends, np.where((held.told == 0) & (held.lasts <= _BY_CHANCE), held.lasts, -1), held.told
+    )
+    told[:, Total.NULL] = 0
+    healthy = ends & ~sounds
+    late = np.where(sounds, 0, np.maximum(held.told, 0))
+    lasted = np.where(healthy, held.lasts, 0)
     enough = size >= _ENOUGH_ROWS
     return replace(
         held,
         lasts=np.where(some, np.where(goes_on, held.lasts, 0) + (total & enough), held.lasts),
-        ended=held.ended + ends,
-        lasted=held.lasted + np.where(ends, held.lasts, 0),
-        squares=held.squares + np.where(ends, held.lasts**2, 0),
+        ended=held.ended + healthy + (late > 0),
+        lasted=held.lasted + lasted + late,
+        squares=held.squares + lasted**2 + late**2,
+        told=np.where(sounds, told, 0),
         apart=held.apart + (~total & enough),
         rows=np.where(some, grown, held.rows),
         since=np.where(some, since, held.since),
@@ -119,8 +130,7 @@ def _totals(
     odd = index.sum(np.where(rare, counts, 0).astype(np.float64))
     unseen = some & (odd == known)
     # Beyond its edges a number may have any value: all rows there are no constant.
-    inner = ~index.ordered | ((at > index.first + 1) & (at < index.last))
-    constant = some & (most == known) & ~unseen & inner
+    constant = some & (most == known) & ~unseen & ~index.beyond[at]
     return rows, known, at, np.stack([(known == 0) & (rows > 0), unseen, constant], axis=-1)
 
 
@@ -139,7 +149,7 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
 
     Exact for independent rows. Rows that depend on each other are as many as their
     ``overdispersion`` (axes,), the ratio of variances, leaves; and where healthy windows with rows
-    enough were so before, the run has to be as rare among windows.
+    enough were so a few times before, the run has to be as rare among windows.
     """
     index = reference.index
     known = reference.shares
@@ -152,7 +162,7 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
     independent = held.rows / np.maximum(overdispersion, 1.0)[:, None]
     chance = independent * np.log(np.clip(share, 1e-12, 1.0)) + np.log(choices)
     by_rows = np.where(held.often <= _OFTEN, np.minimum(chance, 0.0), 0.0)
-    happens = (held.ended > 0) & (held.lasts > 0)
+    happens = (held.ended >= _HAPPENS) & (held.lasts > 0)
     found = np.where(happens, np.maximum(by_rows, _log_chance_of_windows(held)), by_rows)
     return np.where(held.rows >= _ENOUGH_ROWS, found, 0.0)
 
