@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from core.drift.streams import layout_of
+from core.drift.streams import START, layout_of
 from numpy.typing import NDArray
 
+from windvane.core.drift import Cell, DriftPolicy, Watching, build_baseline, watch
 from windvane.core.drift.axes import axis_index
 from windvane.core.drift.deviation import Reference
 from windvane.core.drift.outage import Runs, Total, extend_runs, log_chance
@@ -72,7 +73,7 @@ def all_in(bin_at: int, rows: int) -> Counts:
 
 
 def chance(runs: Runs, reference: Reference, kind: Total) -> float:
-    return float(log_chance(runs, reference, ALONE)[0, kind])
+    return float(log_chance(runs, reference, reference.rare, ALONE)[0, kind])
 
 
 def test_dry_spells_of_days_that_are_mostly_dry_are_hardly_ever_a_fault() -> None:
@@ -159,3 +160,42 @@ def test_windows_of_few_rows_teach_nothing() -> None:
     runs = follow(Runs.empty(1), [few] * 20, SKY, reference)
     assert runs.lasts[0, Total.CONSTANT] == 0
     assert runs.rows[0, Total.CONSTANT] == 60
+
+
+DAY_S = 86_400.0
+
+
+def weather(seed: int, days: int) -> list[Counts]:
+    """A hundred rows a day of one weather: rain comes in one of ten dry days, and stays for two."""
+    rng, wet, out = np.random.default_rng(seed), False, []
+    for _ in range(days):
+        wet = bool(rng.random() < (0.5 if wet else 0.1))
+        counts = np.zeros(SKY.size, np.int64)
+        counts[2 if wet else 1] = 100
+        out.append(counts)
+    return out
+
+
+def watched_days(cell: Cell, days: list[Counts], began: int) -> int:
+    """How many alarms opened."""
+    how = Watching(SKY, {"sky": "weather"}, DriftPolicy(2_000.0), 50, 14 * DAY_S)
+    opened = 0
+    for i, counts in enumerate(days, start=began):
+        seen = watch(how, cell, counts, START + i * DAY_S, START + (i + 1) * DAY_S, i)
+        cell = seen.cell
+        opened += sum(alarm.opened for alarm in seen.alarms)
+    return opened
+
+
+def test_rain_that_training_had_is_no_fault_after_a_dry_month() -> None:
+    """Of 24 summers whose law is that of training; and snow, which it never had, is one."""
+    opened = 0
+    for seed in range(24):
+        days = weather(seed, 180)
+        past = {START + i * DAY_S: counts for i, counts in enumerate(days[:120])}
+        cell = build_baseline(SKY, past, DAY_S, 14 * DAY_S, 50).cell
+        opened += watched_days(cell, days[120:], 120)
+    assert opened == 0
+    snow = np.zeros(SKY.size, np.int64)
+    snow[-1] = 100
+    assert watched_days(cell, [snow], 120) >= 1

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import AxisIndex, axis_index
-from windvane.core.drift.cell import Cell, measured_evidence
+from windvane.core.drift.cell import Cell, common_bins, measured_evidence, rare_bins
 from windvane.core.drift.deviation import (
     MEASURES,
     Deviations,
@@ -112,7 +112,16 @@ def _learned_nothing(layout_id: str, counts: Counts) -> Baseline:
     flat = np.zeros((0, MEASURES))
     pending = Pending(none, Runs.empty(0), none.astype(bool))
     cell = Cell(
-        Forecast.empty(0), pending, none, none, none, flat, flat, 0.0, Excursions.empty(flat.shape)
+        Forecast.empty(0),
+        pending,
+        none,
+        none,
+        none,
+        flat,
+        flat,
+        0.0,
+        Excursions.empty(flat.shape),
+        none.astype(bool),
     )
     return Baseline(layout_id, counts, cell, flat, 0, {})
 
@@ -175,6 +184,7 @@ def learn_cell(
     left = np.zeros((len(looks), len(layout.axes)), bool)
     evidence = np.zeros((len(layout.axes), 2))
     excursions = Excursions.empty((len(layout.axes), MEASURES))
+    common = common_bins(layout, np.sum(list(sound.values()), axis=0))
     for i, (at, merged, _) in enumerate(looks):
         reference = past.at(at)
         found = measure_deviations(merged, reference)
@@ -190,32 +200,34 @@ def learn_cell(
         if i >= _RANKED_FROM:
             measured = measured_evidence(seen.p)
             excursions = count_excursions(excursions, measured, np.ones_like(mask))
-        runs = learn_often(runs, merged, reference, ~left[i])
+        runs = learn_often(runs, merged, index, reference.rare & ~common, ~left[i])
     none = np.zeros(layout.size, np.int64)
     current = none.copy()
     broken = {start: left[i] for i, (_, _, starts) in enumerate(looks) for start in starts}
+    healthy = {
+        s: np.where(index.spread(broken[s]), 0, c) if s in broken else c for s, c in sound.items()
+    }
+    common = common_bins(layout, np.sum(list(healthy.values()), axis=0))
     for start in tail:
-        bad, counted = broken.get(start), sound[start]
-        current = current + (counted if bad is None else np.where(index.spread(bad), 0, counted))
+        current = current + healthy[start]
     total = np.sum([bad for start, bad in out.items() if start not in broken], axis=0)
     began = max(min(tail), last - recent_s)
     names = layout.names
     left_out = {names[i]: int(n) for i, n in enumerate(left.sum(axis=0) + total) if n}
     flat = np.zeros((len(layout.axes), MEASURES))
-    rare = Reference.of(index, current).rare
     doubted = {s: out[s] | broken.get(s, False) for s in windows}
-    runs = _with_runs_before(runs, index, windows, doubted)
-    pending = Pending(none, runs, rare)
-    cell = Cell(forecast, pending, none, current, none, flat, flat, began, excursions)
+    runs = _with_runs_before(runs, index, windows, doubted, ~common & ~index.null)
+    pending = Pending(none, runs, rare_bins(layout, current, common))
+    cell = Cell(forecast, pending, none, current, none, flat, flat, began, excursions, common)
     return cell, left_out
 
 
 def _with_runs_before(
-    runs: Runs, index: AxisIndex, windows: Mapping[float, Counts], doubted: Mapping[float, Flags]
-) -> Runs:
+    runs: Runs, index: AxisIndex, windows: Mapping[float, Counts],
+    doubted: Mapping[float, Flags], rare: Flags,
+) -> Runs:  # fmt: skip
     """With how often windows were total faults, and for how long, and with no run that goes on; of
     those that were left out (axes,) as of what was told."""
-    rare = Reference.of(index, np.sum(list(windows.values()), axis=0)).rare
     for start, counts in windows.items():
         runs = extend_runs(runs, counts, index, rare, start, doubted[start])
     none = np.zeros_like(runs.lasts)

@@ -59,6 +59,7 @@ _NEAR_NORMAL = 30.0  # degrees of freedom: what is measured is a mean of some te
 _BEYOND = 1.2  # times the largest healthy residual
 _MOVED = 0.25  # of the largest effect
 _USUAL = 2.0  # deviations that few healthy windows exceed
+_A_FEW = 8
 NO_VALUE = "no value"
 _WORDS = {
     Total.NULL: NO_VALUE,
@@ -74,7 +75,8 @@ class Cell:
     change in them, or since they changed, with ``left`` (axes, MEASURES), the sum of what was
     left in so many ``looks`` since then. ``streams``: detectors that have something to carry, by
     stream, ``excursions`` how far the evidence of each measure climbs in healthy windows,
-    ``doubtful`` looks that are not learned from yet. All but detectors and what is ``pending``
+    ``common`` (layout size,) values that came often once, ``doubtful`` looks that are not learned
+    from yet. All but detectors and what is ``pending``
     changes by looks only."""
 
     forecast: Forecast
@@ -86,6 +88,7 @@ class Cell:
     looks: Floats
     began: float
     excursions: Excursions
+    common: NDArray[np.bool_]
     doubtful: Doubtful = field(default_factory=Doubtful.empty)
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
 
@@ -95,7 +98,7 @@ class Cell:
         return cls(
             Forecast.empty(axes), Pending.empty(layout), none, none, none,
             np.zeros((axes, MEASURES)), np.zeros((axes, MEASURES)), began,
-            Excursions.empty((axes, MEASURES)),
+            Excursions.empty((axes, MEASURES)), none.astype(bool),
         )  # fmt: skip
 
     @classmethod
@@ -138,8 +141,15 @@ class Look:
     healthy: HealthyWindows
 
 
-def rare_bins(layout: Layout, past: Counts) -> NDArray[np.bool_]:
-    return Reference.of(axis_index(layout), past).rare
+def rare_bins(layout: Layout, past: Counts, common: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Values that hardly ever come now, and never came more often."""
+    return Reference.of(axis_index(layout), past).rare & ~common
+
+
+def common_bins(layout: Layout, counts: Counts) -> NDArray[np.bool_]:
+    """Values (layout size,) of which these rows have more than a few, and more than hardly any."""
+    reference = Reference.of(axis_index(layout), counts)
+    return ~reference.rare & ~reference.index.null & (counts >= _A_FEW)
 
 
 def look(
@@ -177,8 +187,9 @@ def outage_readings(
     those whose alarm is open."""
     worst = overdispersion(cell.forecast)
     of_values = worst[:, Measure.LOCATION]
-    chance = log_chance(cell.pending.runs, reference, of_values)
-    of_nulls = log_chance(cell.pending.runs, reference, worst[:, Measure.NULLS])
+    runs, rare = cell.pending.runs, cell.pending.rare
+    chance = log_chance(runs, reference, rare, of_values)
+    of_nulls = log_chance(runs, reference, rare, worst[:, Measure.NULLS])
     chance[:, Total.NULL] = of_nulls[:, Total.NULL]
     out: list[Reading] = []
     for i, axis in enumerate(layout.axes):
@@ -390,15 +401,16 @@ def settle(
     over = index.spread(ended & ~sounds)
     held = np.where(over, 0, cell.held) + seen.counts
     current = cell.current + np.where(of_bins, held, 0)
+    rare = seen.reference.rare & ~cell.common
     grown = replace(
         cell,
         forecast=learn(forecast, seen.found, seen.residuals, learns & sure, follows),
         pending=Pending(
             np.zeros_like(cell.pending.waiting),
             learn_often(
-                cell.pending.runs, seen.counts, seen.reference, np.asarray(learns.all(axis=1))
+                cell.pending.runs, seen.counts, index, rare, np.asarray(learns.all(axis=1))
             ),
-            seen.reference.rare,
+            rare,
         ),
         current=current,
         held=np.where(of_bins, 0, held),
@@ -416,6 +428,7 @@ def settle(
     return replace(
         grown,
         previous=np.where(grew, current, cell.previous + current),
+        common=cell.common | common_bins(layout, current),
         current=np.zeros_like(current),
         began=end,
     )
@@ -436,9 +449,10 @@ def measured_evidence(p: Floats) -> Floats:
 def begin_past(cell: Cell, layout: Layout, counts: Counts) -> Cell:
     """A cell whose past ``counts`` become part of; nothing is pending after."""
     current = cell.current + counts
-    rare = rare_bins(layout, cell.previous + current)
+    common = cell.common | common_bins(layout, counts)
+    rare = rare_bins(layout, cell.previous + current, common)
     pending = Pending(np.zeros_like(counts), cell.pending.runs, rare)
-    return replace(cell, current=current, pending=pending)
+    return replace(cell, current=current, pending=pending, common=common)
 
 
 def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
@@ -501,12 +515,13 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
     names = {axis.name for axis in onto.axes if axis in held}
     streams = {s: state for s, state in cell.streams.items() if s.rpartition("/")[0] in names}
     previous, current = counts(cell.previous, fresh.previous), counts(cell.current, fresh.current)
+    common = counts(cell.common.astype(np.int64), fresh.common.astype(np.int64)) > 0
     pending = Pending(
         counts(cell.pending.waiting, fresh.pending.waiting), replace(runs, value=value),
-        rare_bins(onto, previous + current), cell.pending.waits,
+        rare_bins(onto, previous + current, common), cell.pending.waits,
     )  # fmt: skip
     return Cell(
         forecast, pending, previous, current, counts(cell.held, fresh.held),
         moved(cell.left, fresh.left, 0), moved(cell.looks, fresh.looks, 0), cell.began, excursions,
-        doubtful, streams,
+        common, doubtful, streams,
     )  # fmt: skip

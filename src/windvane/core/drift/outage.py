@@ -73,10 +73,10 @@ class Runs:
 def extend_runs(
     held: Runs, counts: Counts, index: AxisIndex, rare: Flags, start: float, alarmed: Flags
 ) -> Runs:
-    """After a window's counts (size,) that began at ``start`` (s); ``rare`` (size,) as in
-    `Reference`. One row that is otherwise ends a run; a window without rows changes nothing. What
-    is ``alarmed`` (axes,) teaches once the alarm is closed and where it was one short run, and of
-    nulls nothing."""
+    """After a window's counts (size,) that began at ``start`` (s); ``rare`` (size,) bins of values
+    that hardly ever came. One row that is otherwise ends a run; a window without rows changes
+    nothing. What is ``alarmed`` (axes,) teaches once the alarm is closed and where it was one short
+    run, and of nulls nothing."""
     rows, known, at, total = _totals(counts, index, rare)
     some = np.stack([rows, known, known], axis=-1) > 0
     size = np.stack([rows, known, known], axis=-1)
@@ -134,18 +134,20 @@ def _totals(
     return rows, known, at, np.stack([(known == 0) & (rows > 0), unseen, constant], axis=-1)
 
 
-def learn_often(held: Runs, counts: Counts, reference: Reference, learn: NDArray[np.bool_]) -> Runs:
+def learn_often(
+    held: Runs, counts: Counts, index: AxisIndex, rare: Flags, learn: NDArray[np.bool_]
+) -> Runs:
     """How often healthy windows are total, after one more; ``learn`` (axes,)."""
-    rows, _, _, total = _totals(counts, reference.index, reference.rare)
+    rows, _, _, total = _totals(counts, index, rare)
     counted = learn & (rows >= _ENOUGH_ROWS)
     windows = held.windows + counted
     rate = np.where(counted, 1.0 / np.clip(windows, 1.0, _MEMORY), 0.0)[:, None]
     return replace(held, often=held.often + rate * (total - held.often), windows=windows)
 
 
-def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floats:
+def log_chance(held: Runs, reference: Reference, rare: Flags, overdispersion: Floats) -> Floats:
     """Log probability (axes, TOTALS) of runs as long as these in healthy traffic, 0 where there is
-    no run or where healthy windows are often so.
+    no run or where healthy windows are often so; ``rare`` (size,) as runs were followed with.
 
     Exact for independent rows. Rows that depend on each other are as many as their
     ``overdispersion`` (axes,), the ratio of variances, leaves; and where healthy windows with rows
@@ -155,7 +157,7 @@ def log_chance(held: Runs, reference: Reference, overdispersion: Floats) -> Floa
     known = reference.shares
     nulls = reference.nulls
     stuck = np.where(held.rows[:, Total.CONSTANT] > 0, known[np.maximum(held.value, 0)], 1.0)
-    odd = index.sum(np.where(reference.rare, known, 0.0))
+    odd = index.sum(np.where(rare, known, 0.0))
     share = np.stack([nulls, odd, stuck], axis=-1)
     choices = np.ones_like(share)
     choices[:, Total.CONSTANT] = index.bins
