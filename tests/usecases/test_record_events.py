@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from usecases.harness import FILE, MODEL, START, Trained
 from usecases.recording import RecorderHarness, opened, outcome, predicted, refused
 
+from windvane.core.sketch import Layout
 from windvane.ports.control_store import Checkpoint, UnitCounts
 from windvane.usecases.apply_model import apply_model
 from windvane.usecases.seen_keys import SeenKeys
@@ -137,6 +139,28 @@ def test_rows_of_declared_segments_are_counted_by_their_value(
     with recording.store.read() as tx:
         (later,) = tx.segments_of([MODEL], START + 60.0, START + 120.0)
     assert (later[0].segment, later[0].start) == ("carrier=dl", START + 60.0)
+
+
+def test_a_segments_rows_of_two_versions_are_counted_on_the_layout_of_each(
+    recording: RecorderHarness, trained: Trained
+) -> None:
+    text = FILE.replace("  min_rows: 20\n", "  min_rows: 20\n  segments: [carrier]\n")
+    apply_model(recording.store, recording.clock, text)
+    fewer = Layout(tuple(axis for axis in trained.layout.axes if axis.name != "temp"))
+    with recording.store.begin() as tx:
+        tx.put_layout(fewer)
+        tx.add_version(replace(tx.version(MODEL, "1"), version="2", layout_id=fewer.id))
+    recording.write(
+        [predicted("a", rows=3), predicted("b", rows=2, routed="2", answered="2", arm="canary")]
+    )
+    recording.start().step()
+    with recording.store.read() as tx:
+        found = tx.segments_of([MODEL], START, START + 60.0)
+    rows = {s.layout_id: (key.segment, int(s.features.sum())) for key, s in found}
+    assert rows == {
+        trained.layout.id: ("carrier=dl", 3 * len(trained.layout.axes)),
+        fewer.id: ("carrier=dl", 2 * len(fewer.axes)),
+    }
 
 
 def test_who_gives_way_holds_no_store(recording: RecorderHarness) -> None:

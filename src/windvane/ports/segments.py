@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,8 +20,9 @@ class SegmentKey:
 
 
 class Segments(Protocol):
-    def add_segments(self, sketches: Mapping[SegmentKey, Sketch]) -> None:
-        """Merge each sketch into what its key holds under the same layout."""
+    def add_segments(self, sketches: Sequence[tuple[SegmentKey, Sketch]]) -> None:
+        """Merge each sketch into what its key holds under the same layout; a key may be there once
+        for each layout."""
         ...
 
     def segments_of(

@@ -48,10 +48,11 @@ _LATENCY_EDGES_US = np.array(LATENCY_EDGES_US, np.int64)
 
 @dataclass(frozen=True, slots=True)
 class EventCounts:
-    """What events count for: in their windows, and in the segments that their models declare."""
+    """What events count for: in their windows, and in the segments that their models declare, where
+    two versions may have two layouts."""
 
     windows: Mapping[WindowKey, Sketch]
-    segments: Mapping[SegmentKey, Sketch]
+    segments: Sequence[tuple[SegmentKey, Sketch]]
 
 
 def count_events(
@@ -100,7 +101,7 @@ def _count(
 ) -> EventCounts:
     """Count the rows of all windows of a contract and a layout at once."""
     out: dict[WindowKey, Sketch] = {}
-    of_segments: dict[SegmentKey, Sketch] = {}
+    of_segments: dict[tuple[SegmentKey, str], Sketch] = {}
     layouts: dict[str, Layout] = {}
     alike: dict[tuple[str, str], list[tuple[_Place, _WindowRows]]] = {}
     for place, held in gathered.items():
@@ -127,7 +128,9 @@ def _count(
                 for place, _ in mine
             ]
             for key, made in _segments(known, recorder, layout, codes, groups, windows):
-                of_segments[key] = of_segments[key] + made if key in of_segments else made
+                of_layout = key, layout.id
+                before = of_segments.get(of_layout)
+                of_segments[of_layout] = made if before is None else before + made
         traffic = np.array(
             [list({**held.traffic, "rows": len(held.rows)}.values()) for _, held in mine], np.int64
         )
@@ -139,7 +142,7 @@ def _count(
             made = Sketch(layout.id, counts[i], traffic[i], latencies[i])
             # Two contracts of one window have one key and, by their version, one layout.
             out[key] = out[key] + made if key in out else made
-    return EventCounts(out, of_segments)
+    return EventCounts(out, [(key, sketch) for (key, _), sketch in of_segments.items()])
 
 
 def _segments(

@@ -86,7 +86,7 @@ class CountedPart:
     """What the store is told of a part of a spool."""
 
     sketches: Mapping[WindowKey, Sketch]
-    segments: Mapping[SegmentKey, Sketch]
+    segments: Sequence[tuple[SegmentKey, Sketch]]
     units: Sequence[UnitSeen]
     access: Sequence[Access]
     times: Mapping[str, Sequence[float]]

@@ -155,7 +155,7 @@ def add_segments(harness: Harness, index: int, rows: int) -> None:
         key = SegmentKey(MODEL, start, f"carrier={carrier}", "r1")
         found[key] = replace(empty, features=harness.layout.count(part)[0])
     with harness.store.begin() as tx:
-        tx.add_segments(found)
+        tx.add_segments([*found.items()])
 
 
 def segmented(harness: Harness) -> None:

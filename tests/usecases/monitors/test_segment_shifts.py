@@ -64,7 +64,7 @@ class Installation:
                     segments[name] = segments[name] + part if name in segments else part
             with self.harness.store.begin() as tx:
                 tx.add_sketches(found)
-                tx.add_segments(segments)
+                tx.add_segments([*segments.items()])
                 tx.set_checkpoint(Checkpoint("m/w0", 0, start + WINDOW_S))
             self.harness.clock.at = max(self.harness.clock.at, start + WINDOW_S)
             assert self.harness.judge()

@@ -205,8 +205,9 @@ def test_what_heals_for_all_but_one_tenant_is_that_tenants_from_then_on(
 def test_half_of_a_fault_that_goes_on_for_the_rest_is_still_everyones(
     healthy: Installation,
 ) -> None:
-    healthy.play(4, dict.fromkeys(SIZES, {"nulls": 0.9}))
-    healthy.play(6, {**dict.fromkeys(SIZES, {"nulls": 0.6}), "middle": {"nulls": 0.9}})
+    healthy.play(4, {tenant: {"nulls": 0.9} for tenant in SIZES})
+    less = {tenant: {"nulls": 0.6} for tenant in SIZES}
+    healthy.play(6, {**less, "middle": {"nulls": 0.9}})
     assert healthy.open_causes() == ["feed:weather"]
 
 

@@ -46,8 +46,8 @@ class WindowRows(Rows):
         added = {(*_key_of(key), sketch.layout_id): sketch for key, sketch in sketches.items()}
         self._merge(t.window_sketches, added)
 
-    def add_segments(self, sketches: Mapping[SegmentKey, Sketch]) -> None:
-        added = {(*_segment_of(key), s.layout_id): s for key, s in sketches.items()}
+    def add_segments(self, sketches: Sequence[tuple[SegmentKey, Sketch]]) -> None:
+        added = {(*_segment_of(key), s.layout_id): s for key, s in sketches}
         self._merge(t.segment_sketches, added)
 
     def segments_of(
