@@ -36,6 +36,8 @@ def drawn(labels: list[str], before: list[int], after: list[int]) -> dict[str, A
     [
         (drawn(NUMBER, [0, 10, 80, 10, 0], [77, 2, 19, 2, 0]), "x: nulls 0.0% -> 77.0%"),
         (drawn(NUMBER, [0, 10, 80, 10, 0], [0, 0, 10, 80, 10]), "x: median 0 to 10 -> 10 to 20"),
+        (drawn(["null", "under 0", "0", "0 to 10", "over 10"], [0, 0, 9, 9, 0], [0, 9, 0, 0, 0]),
+         "x: median 0 -> under 0"),
         (drawn(NAMES, [0, 60, 40, 0], [0, 30, 30, 40]),
          "x: names unseen in training 0.0% -> 40.0%"),
         (drawn(NAMES, [0, 60, 40, 0], [0, 20, 80, 0]), "x: 'US' 40.0% -> 80.0%"),

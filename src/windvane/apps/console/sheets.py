@@ -281,11 +281,12 @@ def _suspects(page: IncidentPage, evidence: Evidence) -> Sheet:
 def _answers_of_suspect(page: IncidentPage, evidence: Evidence) -> Sheet:
     del page
     held = evidence.answers
-    columns = ("feature", "value", "mean_answer", "where", "mark")
+    columns = ("feature", "value", "mean_answer", "where", "mark", "asked")
     rows = [] if held is None else held.rows
     return Sheet(
         "answers", columns,
-        [(held.feature if held else "", r.value, r.answer, r.where, r.mark) for r in rows],
+        [(held.feature if held else "", r.value, r.answer, r.where, r.mark, r.asked)
+         for r in rows],
     )  # fmt: skip
 
 

@@ -135,7 +135,7 @@ def describe_change(histogram: Mapping[str, Any], *, show_values: bool = True) -
 
 
 def _values(labels: Sequence[str], before: Sequence[int], after: Sequence[int]) -> list[str]:
-    if labels[0].startswith("up to ") and labels[-1].startswith("over "):
+    if labels[0].startswith(("up to ", "under ")) and labels[-1].startswith("over "):
         middle = labels[_median(before)], labels[_median(after)]
         if middle[0] != middle[1]:
             return [f"median {middle[0]} -> {middle[1]}"]
