@@ -114,6 +114,7 @@ def measure_impact(
         feature=feature,
         kinds=[str(kind) for kind in evidence.get("kinds", [])],
         only=cause.subject if of_tenant else "",
+        hurts_if=cause.kind.hurts_if,
     )
     return {**found, "quality": known_quality(counted.looks, began)}
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from windvane.core.alerting import CANARY, CauseGroup, CauseKind
 from windvane.core.alerting.notification import IncidentNotice, describe_change
 from windvane.core.alerting.notification import notification_lines as lines_of
+from windvane.usecases.monitors import cause_kinds
 from windvane.usecases.monitors.base import moment
 
 NUMBER = ["null", "up to 0", "0 to 10", "10 to 20", "over 20"]
@@ -110,6 +111,17 @@ def test_every_cause_has_one_thing_to_do(group: CauseGroup | None) -> None:
         (asked,) = [line for line in lines if line.startswith("to do: ")]
         assert "None" not in asked
         assert len(lines) == 5, "nothing is known, and nothing is said"
+
+
+def test_only_what_fails_sends_people_to_requests_that_failed() -> None:
+    failing = [k for k in cause_kinds().values() if k.responds_to is CauseGroup.FAILING]
+    sent = [
+        kind.name
+        for kind in failing
+        if "requests that failed" in "".join(notification_lines(replace(TOLD, kind=kind)))
+    ]
+    assert sent == ["errors"]
+    assert len(failing) > 1
 
 
 COUNTS = st.lists(st.integers(0, 1_000), min_size=4, max_size=4)

@@ -11,6 +11,7 @@ from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import only, outcomes, verdicts
 
 from windvane.apps.console.answers import answer_rows
+from windvane.apps.console.evidence import evidence_of
 from windvane.apps.console.reading import Memory, load_model_page
 from windvane.apps.console.sheets import OF_MODEL
 from windvane.core.verdict import RateFacts, RateState, judge_rate
@@ -27,6 +28,7 @@ from windvane.usecases.monitors.disagreement import (
     stand_in_policy,
     stands_in_for,
 )
+from windvane.usecases.publish_routing import NOTIFY
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.replay_decision import replay_decision
 
@@ -209,6 +211,21 @@ def test_one_that_breaks_is_told_within_a_few_windows(harness: Harness) -> None:
     assert "no answer 100.0%" in incident.title
     assert incident.evidence["silent_share"] == 1.0
     assert incident.evidence["another_class_share"] is None
+
+
+def test_nobody_is_hurt_by_a_stand_in_until_it_is_needed(harness: Harness) -> None:
+    play(harness, ["alike"] * LEARNED + ["silent"] * 3)
+    held = only(harness, BROKEN)
+    bodies = [body for body in harness.queued(NOTIFY) if body.get("incident") == held.id]
+    lines = str(bodies[-1]["body"]).splitlines()
+    (hurts,) = [line for line in lines if line.startswith("hurts: ")]
+    assert hurts.startswith(
+        "hurts: nobody yet; if the champion could not answer, for a broken feed, say, tenants AA ("
+    )
+    assert evidence_of(held).hurts[0] == hurts.removeprefix("hurts: ")
+    (asked,) = [line for line in lines if line.startswith("to do: ")]
+    assert "why the stand-in has no answer" in asked
+    assert "failed" not in "".join(lines)
 
 
 def test_one_that_never_worked_is_told_before_anything_is_usual(harness: Harness) -> None:

@@ -65,7 +65,7 @@ def notification_lines(told: IncidentNotice, moment: Moment) -> list[str]:
     lines += [f"done: {line}" for line in told.done]
     lines += _good(evidence, moment)
     lines += [f"requests: {line}" for line in _requests(evidence, moment)]
-    asked = _TO_DO[told.kind.responds_to].format(
+    asked = (told.kind.to_do or _TO_DO[told.kind.responds_to]).format(
         subject=_subject(told), incident=told.incident, model=told.model
     )
     return [*lines, f"to do: {asked}", f"owner: {told.owner}", f"runbook: {told.runbook}"]

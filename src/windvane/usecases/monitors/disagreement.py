@@ -28,6 +28,7 @@ from windvane.usecases.monitors.rates import RATE, judge_one_rate
 from windvane.usecases.read_model_file import DISAGREEMENT, ModelFile
 
 CODES = "STI"
+_HURTS_IF = "the champion could not answer, for a broken feed, say"
 STAND_IN = CauseKind(
     "disagreement",
     CauseGroup.FAILING,
@@ -43,8 +44,17 @@ STAND_IN = CauseKind(
         "new_tenant": Join.SAME_ONSET,
         "segment_feed": Join.SAME_ONSET,
     },
+    to_do="see whether the champion or its stand-in is wrong: `windvane status {model}`",
+    hurts_if=_HURTS_IF,
 )
-STAND_IN_SILENT = CauseKind("stand_in_silent", CauseGroup.FAILING, "stand-in-disagrees.md")
+STAND_IN_SILENT = CauseKind(
+    "stand_in_silent",
+    CauseGroup.FAILING,
+    "stand-in-disagrees.md",
+    to_do="see in the gateway's log why the stand-in has no answer, before it is needed: "
+    "`windvane status {model}`",
+    hurts_if=_HURTS_IF,
+)
 """It joins nothing: what is wrong with inputs or answers is when a stand-in is needed."""
 _KNOWN = 400  # rows: a share of one half is known to within five points by then
 _LEVEL = 0.01
