@@ -167,6 +167,7 @@ def _quality(look: WindowVerdict) -> dict[str, Any]:
         "value": value,
         "lower": detail.get("lower"),
         "upper": detail.get("upper"),
+        "level": detail.get("level"),
         "floor": detail.get("floor"),
         "rows": detail.get("rows" if estimated else "scored"),
         "estimated": estimated,

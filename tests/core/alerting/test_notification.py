@@ -101,6 +101,8 @@ def test_quality_has_its_interval() -> None:
                 "scored": 1_200}  # fmt: skip
     lines = notification_lines(replace(TOLD, evidence=evidence))
     assert "measured: auc 0.52 (0.49 to 0.55), floor 0.6, 1,200 outcomes" in lines
+    lines = notification_lines(replace(TOLD, evidence={**evidence, "level": 0.99998}))
+    assert "measured: auc 0.52 (0.49 to 0.55, 99.998%), floor 0.6, 1,200 outcomes" in lines
 
 
 @pytest.mark.parametrize("group", [*CauseGroup, None])

@@ -247,10 +247,11 @@ def _outcomes(view: QualityView) -> Sheet:
 
 
 def _looks(view: QualityView) -> Sheet:
-    columns = ("start", "end", "outcome", "code", "value", "lower", "upper", "scored", "sentence")
+    columns = ("start", "end", "outcome", "code", "value", "lower", "upper", "scored", "sentence",
+               "level")  # fmt: skip
     rows = [
         (moment(one.start), moment(one.end), one.verdict.outcome, one.verdict.code, one.value,
-         one.lower, one.upper, one.scored, one.verdict.sentence)
+         one.lower, one.upper, one.scored, one.verdict.sentence, one.level)
         for one in view.looks
     ]  # fmt: skip
     return Sheet("looks", columns, rows)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from windvane.core.statistics import share_bounds
+from windvane.core.statistics import level_words, share_bounds
 
 ALPHA = 0.025
 """On each side: the bounds are those of a 95% interval."""
@@ -231,12 +231,12 @@ def counted_words(impact: Mapping[str, Any]) -> str:
 
 
 def quality_words(quality: Mapping[str, Any]) -> str:
-    """The metric with its 95% interval, from what it is known, and how it was before; "" where
-    nothing is known."""
+    """The metric with its interval and the level of that, from what it is known, and how it was
+    before; "" where nothing is known."""
     if not quality or quality.get("value") is None:
         return ""
     low, high = quality.get("lower"), quality.get("upper")
-    between = f" ({low:g} to {high:g})" if low is not None and high is not None else ""
+    between = interval_words(low, high, quality.get("level"))
     rows, floor = quality.get("rows"), quality.get("floor")
     if quality.get("estimated"):
         of = "an estimate from the answers, until outcomes come"
@@ -245,6 +245,13 @@ def quality_words(quality: Mapping[str, Any]) -> str:
     held = f", floor {floor:g}" if floor is not None else ""
     when = ", of the time before it began" if quality.get("before") else ""
     return f"{quality['metric']} {quality['value']:g}{between}, {of}{held}{when}"
+
+
+def interval_words(low: float | None, high: float | None, level: float | None) -> str:
+    """` (0.58 to 0.64, 95%)`; "" where it is not known, and no level of what was kept without."""
+    if low is None or high is None:
+        return ""
+    return f" ({low:g} to {high:g}{'' if level is None else f', {level_words(level)}'})"
 
 
 def _plural(word: str, count: int) -> str:

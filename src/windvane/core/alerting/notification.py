@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from windvane.core.alerting.cause import CauseGroup, CauseKind
-from windvane.core.alerting.impact import counted_words, quality_words, whom_lines
+from windvane.core.alerting.impact import (
+    counted_words,
+    interval_words,
+    quality_words,
+    whom_lines,
+)
 from windvane.core.alerting.suspect import suspect_words
 
 _MOST_FEATURES = 3
@@ -172,8 +177,7 @@ def _quality(evidence: Mapping[str, Any]) -> list[str]:
     value, floor = evidence.get(metric), evidence.get("floor")
     if not metric or value is None or floor is None:
         return []
-    low, high = evidence.get("lower"), evidence.get("upper")
-    between = f" ({low:g} to {high:g})" if low is not None and high is not None else ""
+    between = interval_words(evidence.get("lower"), evidence.get("upper"), evidence.get("level"))
     rows = f", {evidence['scored']:,} outcomes" if "scored" in evidence else ""
     return [f"{metric} {value:g}{between}, floor {floor:g}{rows}"]
 
