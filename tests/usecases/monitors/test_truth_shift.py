@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from usecases.harness import MODEL, START, WINDOW_S, Harness
@@ -71,6 +73,7 @@ def test_a_block_that_is_read_whole_says_nothing_of_it(watched: Harness) -> None
     serve(watched, 8, calibrated)
     assert looks(watched)
     assert all("newest" not in v.sentence and "cut" not in v.detail for v in looks(watched))
+    assert re.search(r"labels \S+ \(\S+ to \S+, 95%\)", looks(watched)[-1].sentence)
 
 
 def test_other_inputs_with_the_same_truth_are_no_concept_drift(watched: Harness) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.outcomes.betting import log_bet
+from windvane.core.statistics import level_words
 from windvane.core.verdict import (
     LEAST_BLOCKS,
     DetectorStep,
@@ -34,6 +35,7 @@ LEAST_UNITS = 20
 UNUSUAL = 3.0
 """Standard deviations of a healthy block from its level: what is further is no PASS."""
 _TWO_SIDED = 1.959963984540054  # of a normal law, 2.5% lie beyond on each side
+_LEVEL = level_words(0.95)
 
 
 class Shift(enum.StrEnum):
@@ -118,7 +120,7 @@ class ShiftPolicy:
     material: Mapping[str, float]
     close_at: float = 50.0
     least_units: int = LEAST_UNITS
-    revision: int = 2
+    revision: int = 3
 
 
 def judge_shift(
@@ -230,7 +232,8 @@ def _matters(reading: Reading, policy: ShiftPolicy, apart: float) -> bool:
 def _sides(reading: Reading, state: ShiftState) -> str:
     """What it is, in an interval of 95% over units, and what it usually is."""
     reach = _TWO_SIDED * reading.error
-    now = f"{reading.shown:.3f} ({reading.shown - reach:.3f} to {reading.shown + reach:.3f})"
+    bounds = f"{reading.shown - reach:.3f} to {reading.shown + reach:.3f}, {_LEVEL}"
+    now = f"{reading.shown:.3f} ({bounds})"
     words = _WORDS[reading.kind]
     if not state.known:
         return f"{words} {now}"
