@@ -10,9 +10,11 @@ import pytest
 from usecases.harness import FILE, MODEL, Harness
 from usecases.timeline import CELSIUS, QUIET, play
 
+from windvane.apps.console.evidence import evidence_of
 from windvane.core.alerting import Cause
 from windvane.core.alerting.suspect import suspect_words
 from windvane.core.explanation import Curve, PartialDependence, Point, Where
+from windvane.core.sketch import NumericAxis
 from windvane.ports.control_store import Incident
 from windvane.usecases.explain_suspect import explain_suspect
 from windvane.usecases.measure_impact import read_counted
@@ -34,6 +36,14 @@ TEMP = Curve(
     ),
     (50.0, 60.0, 70.0),
     0.05,
+)  # fmt: skip
+WIDE = replace(
+    TEMP,
+    points=(
+        Point(0.0, Where.TRAINING, 1.0), Point(100.0, Where.TRAINING, 0.0),
+        Point(300.0, Where.OUTSIDE, 0.9), Point(900.0, Where.OUTSIDE, 0.7),
+        Point(None, Where.NULL, 0.4),
+    ),
 )  # fmt: skip
 CARRIER = Curve(
     "carrier",
@@ -80,7 +90,7 @@ def asked(harness: Harness, evidence: dict[str, Any], **given: Any) -> dict[str,
 def test_values_that_moved_are_told_with_both_answers(harness: Harness) -> None:
     harness.put("1")
     keep(harness, pack_partial_dependence(KNOWN))
-    play(harness, [QUIET] * 12 + [CELSIUS] * 6)
+    play(harness, [QUIET] * 12 + [{"warmer": 25.0}] * 6)
     held = feed_of(harness)
     found = held.evidence["partial_dependence"]
     before, after = next(
@@ -104,6 +114,42 @@ def test_nulls_are_told_with_the_answer_without_a_value(harness: Harness) -> Non
     (line,) = seen_by_the_model(told(harness, feed_of(harness)))
     assert line.endswith("(usual), 0.4 where it is missing (now)")
     assert feed_of(harness).evidence["partial_dependence"]["now"]["share"] > 0.5
+
+
+FAHRENHEIT: dict[str, Any] = {"warmer": 500.0}
+
+
+def test_values_beyond_training_with_some_nulls_are_told_as_beyond_training(
+    harness: Harness,
+) -> None:
+    """Nobody sent the edge of training, and the answer there is none of training."""
+    harness.put("1")
+    keep(harness, pack_partial_dependence(replace(KNOWN, curves=(WIDE,))))
+    play(harness, [QUIET] * 12 + [{**FAHRENHEIT, "nulls": 0.05}] * 4)
+    held = feed_of(harness)
+    found = held.evidence["partial_dependence"]
+    axis = harness.layout.axes[harness.layout.names.index("temp")]
+    assert isinstance(axis, NumericAxis)
+    edge = axis.edges[-1]
+    assert found["now"] == {
+        "value": edge, "beyond": "over", "where": "outside", "answer": 0.9, "asked": 300.0,
+    }  # fmt: skip
+    lines = told(harness, held)
+    (line,) = seen_by_the_model(lines)
+    assert line.endswith(f"0.9 at 300, the nearest asked over {edge:.4g} (now)")
+    (change,) = [line for line in lines if line.startswith("changed: temp")]
+    assert f" -> over {edge:.6g}" in change
+    assert any(f" to over {edge:.4g}" in line for line in evidence_of(held).changes)
+
+
+def test_a_total_fault_says_what_all_rows_of_each_suspect_are(harness: Harness) -> None:
+    harness.put("1")
+    keep(harness, pack_partial_dependence(KNOWN))
+    play(harness, [QUIET] * 12 + [{"nulls": 1.0}] * 4)
+    held = feed_of(harness)
+    assert held.evidence["outages"] == {"temp": "no value"}
+    (line,) = seen_by_the_model(told(harness, held))
+    assert line.endswith("(usual), 0.4 where it is missing (now)")
 
 
 def test_a_version_from_before_says_why_and_nobody_is_told(harness: Harness) -> None:
@@ -169,7 +215,30 @@ def changed(feature: str, **what: Any) -> dict[str, Any]:
          ""),
         (changed("temp", quartiles=[[50.0, 60.0, 70.0], [50.0, 60.0, 70.0]],
                  beyond=[["under 0", 0.0, 0.05]]),
-         "mean answer (late) 0.4 at temp 60 (usual), 2 at -100 (now)"),
+         ("mean answer (late) 0.4 at temp 60 (usual), "
+         "2 at -100, the nearest asked under 0 (5% of rows now)")),
+        (changed("temp", quartiles=[[50.0, 60.0, 70.0], [0.0, 0.0, 0.0]],
+                 quartiles_beyond=[["", "", ""], ["under"] * 3]),
+         "mean answer (late) 0.4 at temp 60 (usual), 2 at -100, the nearest asked under 0 (now)"),
+        (changed("temp", quartiles=[[50.0, 100.0, 100.0], [100.0, 100.0, 100.0]],
+                 quartiles_beyond=[["", "", ""], ["over"] * 3]),
+         ("mean answer (late) 0 at temp 100 (usual), "
+         "not asked at 200, the nearest asked over 100 (now)")),
+        (changed("temp", quartiles=[[50.0, 60.0, 70.0], [250.0, 250.0, 250.0]],
+                 quartiles_beyond=[["", "", ""], ["over"] * 3]),
+         "mean answer (late) 0.4 at temp 60 (usual), not asked at over 250 (now)"),
+        # Some nulls more, while all else is beyond training: it is not missing.
+        (changed("temp", quartiles=[[50.0, 60.0, 70.0], [0.0, 0.0, 0.0]], nulls=[0.0, 0.04],
+                 quartiles_beyond=[["", "", ""], ["under"] * 3])
+         | {"kinds": ["outage"], "outages": {"temp": "values hardly ever seen"}},
+         "mean answer (late) 0.4 at temp 60 (usual), 2 at -100, the nearest asked under 0 (now)"),
+        (changed("temp", quartiles=[[50.0, 60.0, 70.0], [50.0, 60.0, 70.0]], nulls=[0.0, 0.4])
+         | {"kinds": ["outage"], "outages": {"temp": "no value"}},
+         "mean answer (late) 0.4 at temp 60 (usual), 0.4 where it is missing (now)"),
+        (changed("temp", quartiles=[[50.0, 60.0, 70.0], [50.0, 80.0, 90.0]], nulls=[0.5, 0.0]),
+         "mean answer (late) 0.4 where temp is missing (usual), 0.2 at 80 (now)"),
+        (changed("temp", quartiles=[[50.0, 60.0, 70.0], [50.0, 80.0, 90.0]], nulls=[0.6, 0.8]),
+         "mean answer (late) 0.4 at temp 60 (usual), 0.2 at 80 (now)"),
         (changed("temp", quartiles=[[50.0, 60.0, 70.0], [50.0, 60.0, 70.0]],
                  beyond=[["over 100", 0.05, 0.0]]),
          ""),

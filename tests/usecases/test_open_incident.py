@@ -19,7 +19,7 @@ from windvane.core.alerting import (
     correlate,
 )
 from windvane.core.journal import Effect
-from windvane.ports.control_store import Incident
+from windvane.ports.control_store import Incident, IncidentNote
 from windvane.usecases.monitors import cause_kinds
 from windvane.usecases.monitors.errors import ERRORS
 from windvane.usecases.monitors.outcomes import OUTCOMES
@@ -97,6 +97,46 @@ def test_another_alarm_of_the_cause_joins_and_tells_nobody(harness: Harness) -> 
     assert found.evidence["kinds"] == ["nulls", "values"]
     assert found.evidence["first_window"] == 1.0
     assert harness.timeline(found) == ["nulls rose", "values moved"]
+
+
+def test_what_is_shown_of_an_onset_is_never_after_it(harness: Harness) -> None:
+    """Of several findings the first that began says since when; another was on record first."""
+    harness.put("1")
+    for index in range(6):
+        harness.traffic(index)
+        assert harness.judge()
+    late, early = START + 240.0, START + 120.0
+
+    def found_at(since: float) -> dict[str, Any]:
+        impact = {"from": since, "to": START + 360.0, "rows": 1}
+        return {
+            "earliest": since, "first_window": since, "impact": impact,
+            "last_good": {"version": "1", "before": since},
+        }  # fmt: skip
+
+    tell(harness, since=late, evidence=found_at(late))
+    (held,) = harness.incidents()
+    assert held.evidence == found_at(late)
+    tell(harness, since=early, evidence=found_at(early))
+    (held,) = harness.incidents()
+    assert held.since == early
+    assert held.evidence["earliest"] == held.evidence["first_window"] == early
+    assert held.evidence["last_good"] == {"version": "1", "before": early}
+    impact = held.evidence["impact"]
+    assert (impact["from"], impact["to"], impact["rows"]) == (early, START + 360.0, 4 * 60)
+
+
+def test_what_was_said_last_is_not_said_again(harness: Harness) -> None:
+    for title in ("nulls rose", "nulls rose", "values moved", "nulls rose"):
+        tell(harness, title=title, done=["version 2 stands in"])
+    (held,) = harness.incidents()
+    assert harness.timeline(held) == [
+        "nulls rose", "version 2 stands in", "values moved", "nulls rose", "version 2 stands in",
+    ]  # fmt: skip
+    with harness.store.begin() as tx:
+        tx.add_note(held.id, IncidentNote(harness.clock.now(), "version 1 answers again", "d9"))
+    tell(harness, title="nulls rose", done=["version 2 stands in"])
+    assert harness.timeline(held)[-2:] == ["nulls rose", "version 2 stands in"]
 
 
 def test_a_later_estimate_does_not_shorten_it(harness: Harness) -> None:

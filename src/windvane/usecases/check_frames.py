@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift import change_sentence, describe_change
+from windvane.core.drift.describe import Quartile, quartiles_of_change
 from windvane.core.drift.two_samples import (
     LEAST_CHUNKS,
     ROWS_A_CHUNK,
@@ -256,6 +257,7 @@ def _checks(
         if name in counts.samples and change.get("quartiles"):
             change["quartiles"] = [_quartiles(side, counts.types[name])
                                    for side in counts.samples[name]]  # fmt: skip
+            del change["quartiles_beyond"]  # these are values that came
         band = _band(sizes, bands)
         sentence = _sentence(change, counts.types[name])
         new = counts.new_names.get(name, [])
@@ -335,10 +337,14 @@ def _not_found(
 
 def _sentence(change: Mapping[str, Any], kind: FeatureType) -> str:
     """From what to what, without the feature's name; times as people write them."""
-    was, now = change.get("quartiles", (None, None))
+    was, now = quartiles_of_change(change)
     if kind is FeatureType.DATETIME and was is not None and now is not None:
-        return f"median {moment(was[1])} to {moment(now[1])}"
+        return f"median {_moment(was[1])} to {_moment(now[1])}"
     return change_sentence(change).partition(": ")[2]
+
+
+def _moment(one: Quartile) -> str:
+    return f"{one.side} {moment(one.value)}".lstrip()
 
 
 def _problem(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from windvane.core.statistics import reach_over_time
+from windvane.core.statistics import level_words, reach_over_time
 from windvane.core.task import BadLabel, Quality, Task, TaskSpec, make_task, metric_name
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.frames import BadFrame, Frame, FrameColumn
@@ -60,15 +60,20 @@ def compare_quality(
     )
     # A loss has a unit: its margin is a share of it.
     least = before.value - margin if task.larger_is_better else before.value * (1.0 + margin)
-    return QualityChange(spec.kind, before, after, least, _judge(before, after, least))
+    return QualityChange(spec.kind, before, after, least, _judge(before, after, least, alpha))
 
 
-def _judge(before: Quality, after: Quality, least: float) -> Verdict:
+def _bounded(one: Quality, alpha: float) -> str:
+    level = level_words(1.0 - alpha)
+    return f"{one.value:.4g} ({one.lower:.4g} to {one.upper:.4g}, {level})"
+
+
+def _judge(before: Quality, after: Quality, least: float, alpha: float) -> Verdict:
     """FAIL where the intervals lie apart; PASS only where the bound says that it is no worse."""
     name = metric_name(before.metric)
     sides = (
-        f"{name} {before.value:.4g} ({before.lower:.4g} to {before.upper:.4g}) in the reference, "
-        f"{after.value:.4g} ({after.lower:.4g} to {after.upper:.4g}) now, n={after.rows:,}"
+        f"{name} {_bounded(before, alpha)} in the reference, {_bounded(after, alpha)} now, "
+        f"n={after.rows:,}"
     )
     for where, one in (("the reference", before), ("the current table", after)):
         if one.missing:

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from windvane.core.alerting import Cause, CauseGroup
-from windvane.core.drift import Baseline, describe_change
+from windvane.core.drift import NO_VALUE, Baseline, describe_change
+from windvane.core.drift.describe import Quartile, quartiles_of_change
 from windvane.core.explanation import (
     MOST_FEATURES,
     UNSEEN_NAME,
@@ -19,6 +20,7 @@ from windvane.core.explanation import (
     Value,
     Where,
     answer_at,
+    answer_beyond,
     has_range,
 )
 from windvane.core.routing import NO_SAMPLE
@@ -29,7 +31,7 @@ from windvane.usecases.measure_impact import Counted, suspect_of
 from windvane.usecases.measure_partial_dependence import unpack_partial_dependence
 from windvane.usecases.read_model_file import ModelFile
 
-_LEAST = 0.01  # of the rows
+_MOST_ROWS = 0.5
 
 
 def explain_suspect(
@@ -71,7 +73,7 @@ def explain_suspect(
         "rank": rank,
         "features": found.features,
         "points": msgspec.to_builtins(curve.points),
-        "quartiles": _quartiles(change, 0) or list(curve.quartiles),
+        "quartiles": (change.get("quartiles") or (None,))[0] or list(curve.quartiles),
         "usual": usual,
         "now": now,
     }
@@ -132,23 +134,25 @@ def _places(
     spec: FeatureSpec, curve: Curve, change: Mapping[str, Any], evidence: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """The usual value and the present one with their answers; None for one that is not known."""
-    kinds = set(evidence.get("kinds") or ())
-    was, is_now = change.get("nulls") or (0.0, 0.0)
-    missing = is_now - was >= _LEAST and (not kinds or bool(kinds & {"nulls", "outage"}))
-    usual: Value = curve.quartiles[1] if curve.quartiles else curve.points[0].value
-    now: Value = None
-    before, after = _quartiles(change, 0), _quartiles(change, 1)
-    if before:
-        usual = _value(spec, before[1])
-    if after:
-        now = _value(spec, after[1])
-        if now == usual:
-            now = _beyond(curve, change) or now
+    before, after = quartiles_of_change(change)
+    first: Value = curve.quartiles[1] if curve.quartiles else curve.points[0].value
+    usual = _of_median(spec, curve, before) or _place(curve, first)
+    now = _of_median(spec, curve, after)
+    if now is not None and _value_of(now) == _value_of(usual):
+        now = _of_tail(curve, change) or now
     risen = [name for name, more in _moved(change) if more > 0]
-    now = risen[0] if risen else now
-    if missing:
-        return _place(curve, usual), {**_place(curve, None), "share": is_now}
-    return _place(curve, usual), None if now is None else _place(curve, now)
+    now = _place(curve, risen[0]) if risen else now
+    was_null, is_null = change.get("nulls") or (0.0, 0.0)
+    outages: Mapping[str, str] = evidence.get("outages") or {}
+    if outages.get(spec.name) == NO_VALUE or was_null < _MOST_ROWS <= is_null:
+        return usual, {**_place(curve, None), "share": is_null}
+    if is_null < _MOST_ROWS <= was_null:
+        return {**_place(curve, None), "share": was_null}, now
+    return usual, now
+
+
+def _value_of(place: Mapping[str, Any]) -> tuple[Any, Any]:
+    return place["value"], place.get("beyond")
 
 
 def _place(curve: Curve, value: Value) -> dict[str, Any]:
@@ -156,6 +160,39 @@ def _place(curve: Curve, value: Value) -> dict[str, Any]:
     point = answer_at(curve.points, value)
     out = {"value": value, "where": point.where.value, "answer": point.answer}
     return {**out, "asked": point.value} if point.value != value else out
+
+
+def _beyond(curve: Curve, value: float, side: str) -> dict[str, Any]:
+    """Of numbers ``beyond`` an end of training's, which ``value`` is; ``asked`` is the one whose
+    answer it is, None where none was asked about."""
+    point = answer_beyond(curve.points, value, side)
+    return {
+        "value": value, "beyond": side, "where": point.where.value, "answer": point.answer,
+        "asked": point.value,
+    }  # fmt: skip
+
+
+def _of_median(
+    spec: FeatureSpec, curve: Curve, quartiles: Sequence[Quartile] | None
+) -> dict[str, Any] | None:
+    if not quartiles:
+        return None
+    median = quartiles[1]
+    if median.side:
+        return _beyond(curve, median.value, median.side)
+    return _place(curve, bool(median.value) if _is_boolean(spec) else median.value)
+
+
+def _of_tail(curve: Curve, change: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Of the rows that came beyond training's values, with their ``share``; None where none did."""
+    trained = [p.value for p in curve.points if p.where is Where.TRAINING]
+    ends = [value for value in trained if isinstance(value, float)]
+    for label, before, after in change.get("beyond") or ():
+        side = str(label).partition(" ")[0]
+        if after > before and ends and side in ("under", "over"):
+            end = ends[0] if side == "under" else ends[-1]
+            return {**_beyond(curve, end, side), "share": after}
+    return None
 
 
 def _moved(change: Mapping[str, Any]) -> list[tuple[str, float]]:
@@ -167,25 +204,5 @@ def _moved(change: Mapping[str, Any]) -> list[tuple[str, float]]:
     return sorted(found, key=lambda one: -one[1])
 
 
-def _beyond(curve: Curve, change: Mapping[str, Any]) -> float | None:
-    """The nearest value beyond training's that was asked about, on the side where rows came."""
-    asked = [(p.value, p.where) for p in curve.points if isinstance(p.value, float)]
-    first = next((i for i, (_, where) in enumerate(asked) if where is Where.TRAINING), 0)
-    sides = {
-        "under": [value for value, where in asked[:first] if where is Where.OUTSIDE][::-1],
-        "over": [value for value, where in asked[first:] if where is Where.OUTSIDE],
-    }
-    for label, before, after in change.get("beyond") or ():
-        found = sides.get(str(label).partition(" ")[0])
-        if after > before and found:
-            return found[0]
-    return None
-
-
-def _quartiles(change: Mapping[str, Any], which: int) -> list[float] | None:
-    held = change.get("quartiles")
-    return None if not held or held[which] is None else list(held[which])
-
-
-def _value(spec: FeatureSpec, number: float) -> Value:
-    return bool(number) if spec.type is FeatureType.BOOLEAN else number
+def _is_boolean(spec: FeatureSpec) -> bool:
+    return spec.type is FeatureType.BOOLEAN

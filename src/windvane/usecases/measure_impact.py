@@ -114,6 +114,7 @@ def measure_impact(
         feature=feature,
         kinds=[str(kind) for kind in evidence.get("kinds", [])],
         only=cause.subject if of_tenant else "",
+        hurts_if=cause.kind.hurts_if,
     )
     return {**found, "quality": known_quality(counted.looks, began)}
 
@@ -166,6 +167,7 @@ def _quality(look: WindowVerdict) -> dict[str, Any]:
         "value": value,
         "lower": detail.get("lower"),
         "upper": detail.get("upper"),
+        "level": detail.get("level"),
         "floor": detail.get("floor"),
         "rows": detail.get("rows" if estimated else "scored"),
         "estimated": estimated,

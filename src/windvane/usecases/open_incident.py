@@ -22,6 +22,7 @@ from windvane.core.alerting.notification import IncidentNotice, notification_lin
 from windvane.core.journal import Effect, fact_hash
 from windvane.ports.control_store import Incident, IncidentNote, Tx
 from windvane.ports.notifier import Happening
+from windvane.usecases.measure_impact import measure_impact, read_counted, span_before
 from windvane.usecases.monitors.base import moment
 from windvane.usecases.notify_people import follow_incident
 from windvane.usecases.publish_routing import NOTIFY
@@ -59,18 +60,20 @@ def open_incident(
     """
     held = tx.open_incident(file.model, cause.key)
     if held is not None:
-        merged = _merged(held.evidence, evidence)
+        began = min(held.since, since)
+        merged = _since(tx, file, cause, began, _merged(held.evidence, evidence))
         tx.put_incident(
             replace(
                 held,
                 evidence=merged,
-                since=min(held.since, since),
+                since=began,
                 monitors=_monitors(held.monitors, members),
                 acted=held.acted or bool(done),
             )
         )
         _note(tx, held.id, now, decision, (title, *done))
         return ()
+    evidence = _since(tx, file, cause, since, evidence)
     incident = Incident(
         id=_name(tx, file.model, cause, decision),
         model=file.model,
@@ -148,10 +151,11 @@ def join_incident(
             sources=change.sources, severity=severity, down=down,
         )  # fmt: skip
     held = tx.incident(change.incident)
+    began = min(held.since, change.since)
     fresh = replace(
         held,
-        evidence=_merged(held.evidence, merged),
-        since=min(held.since, change.since),
+        evidence=_since(tx, file, change.cause, began, _merged(held.evidence, merged)),
+        since=began,
         members=change.members,
         sources=change.sources,
         severity=gravest((Severity(held.severity), severity)).value,
@@ -216,8 +220,16 @@ def _monitors(before: Sequence[str], members: Sequence[str]) -> tuple[str, ...]:
 
 
 def _note(tx: Tx, incident: str, now: float, decision: str, lines: Sequence[str]) -> None:
-    for line in lines:
-        tx.add_note(incident, IncidentNote(now, line, decision))
+    """What was said last, and nothing else since, is not said again: another stream of the same
+    cause that sounds is told in the same words, and so is what was done about it."""
+    said: set[str] = set()
+    for note in reversed(tx.notes(incident)):
+        if note.what not in lines:
+            break
+        said.add(note.what)
+    for line in dict.fromkeys(lines):
+        if line not in said:
+            tx.add_note(incident, IncidentNote(now, line, decision))
 
 
 def _runbook(file: ModelFile, kind: CauseKind) -> str:
@@ -251,6 +263,25 @@ def _merged(held: Mapping[str, Any], fresh: Mapping[str, Any]) -> dict[str, Any]
     kinds = {*held.get("kinds", []), *fresh.get("kinds", [])}
     if kinds:
         out["kinds"] = sorted(kinds)
+    return out
+
+
+def _since(
+    tx: Tx, file: ModelFile, cause: Cause, since: float, evidence: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Evidence of findings of which the first began at ``since`` (s): nothing in it is of an onset
+    after that, and whom it hurts is counted from then on."""
+    out = dict(evidence)
+    for name in ("earliest", "first_window"):
+        if isinstance(out.get(name), int | float):
+            out[name] = min(out[name], since)
+    good: Mapping[str, Any] = out.get("last_good") or {}
+    if isinstance(good.get("before"), int | float):
+        out["last_good"] = {**good, "before": min(good["before"], since)}
+    impact: Mapping[str, Any] = out.get("impact") or {}
+    if impact and max(since, impact["to"] - span_before(file)) < impact["from"]:
+        counted = read_counted(tx, file, since, impact["to"])
+        out["impact"] = measure_impact(tx, file, counted, cause, since, impact["to"], out)
     return out
 
 

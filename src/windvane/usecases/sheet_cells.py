@@ -10,6 +10,8 @@ from typing import Any
 
 # A spreadsheet takes what begins so for a formula, also behind spaces and full-width.
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+# Which is no formula; what begins with a plus (a telephone) no number writes itself as.
+_NUMBER = re.compile(r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 class Moment(float):
@@ -20,7 +22,8 @@ class Moment(float):
 
 def cell(value: Any) -> Any:
     """As it is written. A text that a spreadsheet would run begins with an apostrophe, by which
-    spreadsheets know a text; numbers stay numbers, as does a time that no calendar has."""
+    spreadsheets know a text; numbers stay numbers, also those that a page has written already
+    (`-42.6`), as does a time that no calendar has."""
     match value:
         case None:
             return ""
@@ -43,4 +46,4 @@ def cell(value: Any) -> Any:
 
 
 def _text(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text

@@ -66,7 +66,7 @@ def test_the_page_the_file_and_the_api_say_the_same(world: World, told: Seeded) 
         by_mark = {row["mark"]: row for row in rows}
         assert by_mark["now"] == {
             "feature": "wind_speed", "value": "null", "mean_answer": "0.341",
-            "where": "missing", "mark": "now",
+            "where": "missing", "mark": "now", "asked": "",
         }  # fmt: skip
         assert by_mark["usual"]["mean_answer"].startswith("0.2")
         api = (await world.ask("viewer", "GET", f"/api/incidents/{told.feed_incident}")).json()
@@ -150,6 +150,25 @@ def test_usual_and_present_values_are_rows_of_the_table() -> None:
     assert unknown is not None
     assert unknown.words == ""
     assert {r.mark for r in unknown.rows} == {"", "usual"}
+
+
+def test_a_value_beyond_training_is_a_row_of_its_own_beside_the_edge() -> None:
+    for side, edge in (("over", 10.0), ("under", 0.0)):
+        found = suspect_answers(
+            held_of(
+                now={
+                    "value": edge, "beyond": side, "where": "outside", "answer": 2.5,
+                    "asked": 20.0,
+                }
+            )
+        )  # fmt: skip
+        assert found is not None
+        assert f"2.5 at 20, the nearest asked {side} {edge:g} (now)" in found.words
+        order = [row.value for row in found.rows]
+        (row,) = [row for row in found.rows if row.mark == "now"]
+        assert (row.value, row.where, row.asked) == (f"{side} {edge:g}", "beyond training", "20")
+        at = order.index(f"{edge:g}")
+        assert order[at + 1 if side == "over" else at - 1] == row.value
 
 
 def test_names_are_rows_without_a_picture() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from windvane.core.alerting import CANARY, CauseGroup, CauseKind
 from windvane.core.alerting.notification import IncidentNotice, describe_change
 from windvane.core.alerting.notification import notification_lines as lines_of
+from windvane.usecases.monitors import cause_kinds
 from windvane.usecases.monitors.base import moment
 
 NUMBER = ["null", "up to 0", "0 to 10", "10 to 20", "over 20"]
@@ -36,6 +37,8 @@ def drawn(labels: list[str], before: list[int], after: list[int]) -> dict[str, A
     [
         (drawn(NUMBER, [0, 10, 80, 10, 0], [77, 2, 19, 2, 0]), "x: nulls 0.0% -> 77.0%"),
         (drawn(NUMBER, [0, 10, 80, 10, 0], [0, 0, 10, 80, 10]), "x: median 0 to 10 -> 10 to 20"),
+        (drawn(["null", "under 0", "0", "0 to 10", "over 10"], [0, 0, 9, 9, 0], [0, 9, 0, 0, 0]),
+         "x: median 0 -> under 0"),
         (drawn(NAMES, [0, 60, 40, 0], [0, 30, 30, 40]),
          "x: names unseen in training 0.0% -> 40.0%"),
         (drawn(NAMES, [0, 60, 40, 0], [0, 20, 80, 0]), "x: 'US' 40.0% -> 80.0%"),
@@ -98,6 +101,8 @@ def test_quality_has_its_interval() -> None:
                 "scored": 1_200}  # fmt: skip
     lines = notification_lines(replace(TOLD, evidence=evidence))
     assert "measured: auc 0.52 (0.49 to 0.55), floor 0.6, 1,200 outcomes" in lines
+    lines = notification_lines(replace(TOLD, evidence={**evidence, "level": 0.99998}))
+    assert "measured: auc 0.52 (0.49 to 0.55, 99.998%), floor 0.6, 1,200 outcomes" in lines
 
 
 @pytest.mark.parametrize("group", [*CauseGroup, None])
@@ -108,6 +113,17 @@ def test_every_cause_has_one_thing_to_do(group: CauseGroup | None) -> None:
         (asked,) = [line for line in lines if line.startswith("to do: ")]
         assert "None" not in asked
         assert len(lines) == 5, "nothing is known, and nothing is said"
+
+
+def test_only_what_fails_sends_people_to_requests_that_failed() -> None:
+    failing = [k for k in cause_kinds().values() if k.responds_to is CauseGroup.FAILING]
+    sent = [
+        kind.name
+        for kind in failing
+        if "requests that failed" in "".join(notification_lines(replace(TOLD, kind=kind)))
+    ]
+    assert sent == ["errors"]
+    assert len(failing) > 1
 
 
 COUNTS = st.lists(st.integers(0, 1_000), min_size=4, max_size=4)

@@ -214,7 +214,8 @@ def test_whatever_the_number_it_is_a_hold(
 
 def test_its_sentence_has_both_sides() -> None:
     assert judge_estimate(FACTS, EstimatePolicy(0.75), 0.0).sentence == (
-        "estimated AUC 0.700 (0.680 to 0.720), below the floor 0.750, until outcomes come, n=900"
+        "estimated AUC 0.700 (0.680 to 0.720, 95%), below the floor 0.750, until outcomes come, "
+        "n=900"
     )
     wrong = judge_estimate(replace(FACTS, checks=(FINE, WRONG)), EstimatePolicy(0.6), 0.0)
     assert "of tenant bolt 0.450 was so, 0.300 expected by the holdout, n=500" in wrong.sentence

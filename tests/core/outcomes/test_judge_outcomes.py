@@ -66,10 +66,10 @@ def test_a_version_is_held_to_its_own_holdout(
 
 def test_it_says_both_sides() -> None:
     assert judge_outcomes(of(AUC), OutcomePolicy(0.62), 0.0).sentence == (
-        "AUC 0.500 (0.450 to 0.550), floor 0.620, n=1,000"
+        "AUC 0.500 (0.450 to 0.550, 98%), floor 0.620, n=1,000"
     )
     assert judge_outcomes(of(MAE, 3.5), OutcomePolicy(3.0, margin=0.2), 0.0).sentence == (
-        "MAE 4.000 (3.500 to 4.500), ceiling 3.000, holdout 3.500 + 20%, n=1,000"
+        "MAE 4.000 (3.500 to 4.500, 98%), ceiling 3.000, holdout 3.500 + 20%, n=1,000"
     )
     few = judge_outcomes(of(replace(AUC, rows=3)), OutcomePolicy(0.62), 0.0)
     assert few.missing == "47 outcomes"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from usecases.harness import MODEL, START, WINDOW_S, Harness
@@ -9,6 +11,7 @@ from usecases.labelled import CHANGED, TEXT, UNITS, Floats, Truth, calibrated, s
 
 from windvane.ports.control_store import WindowVerdict
 from windvane.usecases.actions import About
+from windvane.usecases.monitors import truth_shift
 from windvane.usecases.monitors.truth_shift import TruthShift
 from windvane.usecases.replay_decision import replay_decision
 
@@ -49,6 +52,28 @@ def test_labels_as_the_predictions_say_are_no_finding(watched: Harness) -> None:
     last = looks(watched)[-1]
     assert (last.outcome, last.code) == ("pass", "OUT-410")
     assert last.detail["said"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_a_block_that_is_not_read_whole_says_so(
+    watched: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(truth_shift, "_MOST_ROWS", 50)
+    serve(watched, 8, calibrated)
+    found = looks(watched)
+    assert found
+    for look in found:
+        cut = look.detail["cut"]
+        assert cut["read"] == 50 < cut["rows"]
+        assert look.sentence.endswith(f", of the newest 50 of {cut['rows']:,} rows")
+    decided = [d for d in watched.decisions() if TruthShift.name in d.id]
+    assert all(replay_decision(d).same for d in decided)
+
+
+def test_a_block_that_is_read_whole_says_nothing_of_it(watched: Harness) -> None:
+    serve(watched, 8, calibrated)
+    assert looks(watched)
+    assert all("newest" not in v.sentence and "cut" not in v.detail for v in looks(watched))
+    assert re.search(r"labels \S+ \(\S+ to \S+, 95%\)", looks(watched)[-1].sentence)
 
 
 def test_other_inputs_with_the_same_truth_are_no_concept_drift(watched: Harness) -> None:

@@ -68,7 +68,8 @@ class OutcomesOut(BaseModel):
 
 
 class LookOut(BaseModel):
-    """A look of the judge at the predictions of [start, end) (s)."""
+    """A look of the judge at the predictions of [start, end) (s). ``lower`` and ``upper`` are of
+    an interval at ``level``, by the budget of false alarms; null of looks that kept none."""
 
     start: float
     end: float
@@ -79,6 +80,7 @@ class LookOut(BaseModel):
     lower: float | None
     upper: float | None
     scored: int | None
+    level: float | None
 
 
 class QualityOut(BaseModel):
@@ -240,7 +242,7 @@ def model_api_router(
                 LookOut(
                     start=one.start, end=one.end, outcome=one.verdict.outcome,
                     code=one.verdict.code, sentence=one.verdict.sentence, value=one.value,
-                    lower=one.lower, upper=one.upper, scored=one.scored,
+                    lower=one.lower, upper=one.upper, scored=one.scored, level=one.level,
                 )
                 for one in view.looks
             ],

@@ -14,10 +14,12 @@ from windvane.apps.console.log_reads import LogAnswer, LogReads
 from windvane.apps.console.reading import ModelPage
 from windvane.apps.console.views import Chart
 from windvane.core.errors import WindvaneError
+from windvane.core.statistics import interval_level, level_words
 from windvane.core.task import metric_name
 from windvane.ports.control_store import WindowVerdict
 from windvane.ports.event_log import EventLog, OutcomeCounts
 from windvane.usecases.measure_quality import (
+    ALPHA,
     SPANS,
     QualityReport,
     SpanQuality,
@@ -44,7 +46,8 @@ _WORDS = (
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One look of the judge: ``value`` with its bounds, None where it could not be told."""
+    """One look of the judge: ``value`` with its bounds, None where it could not be told; they are
+    of an interval at ``level``, by the budget of false alarms (None of looks that kept none)."""
 
     verdict: WindowVerdict
     start: float
@@ -53,6 +56,15 @@ class Look:
     lower: float | None
     upper: float | None
     scored: int | None
+    level: float | None = None
+
+    @property
+    def bounds(self) -> str:
+        """ "" where they are not known."""
+        if self.lower is None or self.upper is None:
+            return ""
+        of = "" if self.level is None else f", {level_words(self.level)}"
+        return f"{self.lower:.3f} to {self.upper:.3f}{of}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +190,9 @@ def sentence(one: SpanQuality) -> str:
     if one.short_of:
         known = f"{q.rows:,} outcome{'' if q.rows == 1 else 's'} known, {one.short_of} needed"
         return f"{one.answerer}: too few outcomes to tell the {name} yet: {known}"
-    return f"{one.answerer}: {name} {q.value:.3f} ({q.lower:.3f} to {q.upper:.3f}), {rows}"
+    level = level_words(interval_level(ALPHA))
+    bounds = f"{q.lower:.3f} to {q.upper:.3f}, {level}"
+    return f"{one.answerer}: {name} {q.value:.3f} ({bounds}), {rows}"
 
 
 def _estimate(look: WindowVerdict | None) -> str:
@@ -212,6 +226,7 @@ def _look(verdict: WindowVerdict, page: ModelPage) -> Look:
     return Look(
         verdict, start, end, _number(detail.get(metric)), _number(detail.get("lower")),
         _number(detail.get("upper")), scored if isinstance(scored, int) else None,
+        _number(detail.get("level")),
     )  # fmt: skip
 
 

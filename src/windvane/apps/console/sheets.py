@@ -247,10 +247,11 @@ def _outcomes(view: QualityView) -> Sheet:
 
 
 def _looks(view: QualityView) -> Sheet:
-    columns = ("start", "end", "outcome", "code", "value", "lower", "upper", "scored", "sentence")
+    columns = ("start", "end", "outcome", "code", "value", "lower", "upper", "scored", "sentence",
+               "level")  # fmt: skip
     rows = [
         (moment(one.start), moment(one.end), one.verdict.outcome, one.verdict.code, one.value,
-         one.lower, one.upper, one.scored, one.verdict.sentence)
+         one.lower, one.upper, one.scored, one.verdict.sentence, one.level)
         for one in view.looks
     ]  # fmt: skip
     return Sheet("looks", columns, rows)
@@ -281,11 +282,12 @@ def _suspects(page: IncidentPage, evidence: Evidence) -> Sheet:
 def _answers_of_suspect(page: IncidentPage, evidence: Evidence) -> Sheet:
     del page
     held = evidence.answers
-    columns = ("feature", "value", "mean_answer", "where", "mark")
+    columns = ("feature", "value", "mean_answer", "where", "mark", "asked")
     rows = [] if held is None else held.rows
     return Sheet(
         "answers", columns,
-        [(held.feature if held else "", r.value, r.answer, r.where, r.mark) for r in rows],
+        [(held.feature if held else "", r.value, r.answer, r.where, r.mark, r.asked)
+         for r in rows],
     )  # fmt: skip
 
 

@@ -9,7 +9,12 @@ from typing import Any
 from markupsafe import Markup
 
 from windvane.apps.console.svg import CurveMark, answer_curve
-from windvane.core.alerting.suspect import answer_words, suspect_words, value_words
+from windvane.core.alerting.suspect import (
+    answer_words,
+    place_words,
+    suspect_words,
+    value_words,
+)
 
 _WHERE = {
     "outside": "beyond training", "unseen": "not in training", "null": "missing", "training": "",
@@ -19,13 +24,15 @@ _WHERE = {
 @dataclass(frozen=True, slots=True)
 class AnswerRow:
     """A value that was asked about. ``mark`` is ``usual``, ``now``, ``usual and now`` or "",
-    ``part`` the answer's place between 0, or the lowest where that is below, and the highest."""
+    ``part`` the answer's place between 0, or the lowest where that is below, and the highest.
+    ``asked`` is the value that the answer is of, "" where that is the row's own."""
 
     value: str
     answer: float | None
     where: str
     mark: str
     part: float
+    asked: str = ""
 
     @property
     def said(self) -> str:
@@ -96,16 +103,17 @@ def _rows(
     for held in marked.values():
         if not any(_same(held, p) for p in shown):
             shown.append(held)
-    numbers = sorted((p for p in shown if _is_number(p["value"])), key=lambda p: float(p["value"]))
+    numbers = sorted((p for p in shown if _is_number(p["value"])), key=_order)
     others = [p for p in shown if not _is_number(p["value"])]
     span = (most - least) or 1.0
     return [
         AnswerRow(
-            value_words(p["value"]),
+            place_words(p),
             p["answer"],
             _WHERE.get(str(p["where"]), ""),
             " and ".join(key for key, held in marked.items() if _same(held, p)),
             0.0 if p["answer"] is None else (float(p["answer"]) - least) / span,
+            "" if p.get("asked") is None else value_words(p["asked"]),
         )
         for p in (*numbers, *others)
     ]
@@ -139,7 +147,12 @@ def _picture(
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return type(one["value"]) is type(other["value"]) and one["value"] == other["value"]
+    alike = type(one["value"]) is type(other["value"]) and one["value"] == other["value"]
+    return alike and one.get("beyond") == other.get("beyond")
+
+
+def _order(place: Mapping[str, Any]) -> tuple[float, int]:
+    return float(place["value"]), {"under": -1, "over": 1}.get(place.get("beyond", ""), 0)
 
 
 def _is_number(value: Any) -> bool:

@@ -48,7 +48,9 @@ class Join(enum.StrEnum):
 class CauseKind:
     """A kind of cause: the key of ``watch.respond`` that it ``responds_to`` (None: the file has
     no say), the file of its runbook, the moves that a response allows, and the kinds whose open
-    cause its findings join."""
+    cause its findings join. ``to_do`` is what people are asked to do first, with places for
+    ``{subject}``, ``{incident}`` and ``{model}``; "" as of its group. ``hurts_if`` says what would
+    have to happen before it hurts anybody, "" where it does already."""
 
     name: str
     responds_to: CauseGroup | None
@@ -57,6 +59,8 @@ class CauseKind:
         default_factory=dict[Response, tuple[str, ...]]
     )
     joins: Mapping[str, Join] = field(default_factory=dict[str, Join])
+    to_do: str = ""
+    hurts_if: str = ""
 
     def __str__(self) -> str:
         return self.name

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from windvane.core.statistics import share_bounds
+from windvane.core.statistics import level_words, share_bounds
 
 ALPHA = 0.025
 """On each side: the bounds are those of a 95% interval."""
@@ -118,10 +118,12 @@ def impact_evidence(
     feature: str = "",
     kinds: Collection[str] = (),
     only: str = "",
+    hurts_if: str = "",
 ) -> dict[str, Any]:
     """As an incident keeps it, in plain JSON. ``span`` and ``usual_span`` are (from, to) in s of
     what was counted. Rows without the suspect ``feature`` are harm only where nulls are what
-    changed (``kinds``). ``only`` names the one tenant that it is about, "" for all."""
+    changed (``kinds``). ``only`` names the one tenant that it is about, "" for all. ``hurts_if``:
+    see `CauseKind`."""
     mine = {t: counts for t, counts in now.items() if not only or t == only}
     harms = [Harm.FAILED, Harm.FELL_BACK]
     if counts_nulls(feature, kinds):
@@ -141,6 +143,7 @@ def impact_evidence(
         "kinds": sorted(kinds),
         "tenants": [{"tenant": t, "rows": mine[t].rows} for t in order[:_MOST_TENANTS]],
         "all_tenants": len(order),
+        "hurts_if": hurts_if,
         "totals": {harm: [share.part, share.of] for harm, share in shares.items()},
         "hits": [
             {
@@ -177,7 +180,7 @@ def read_hits(impact: Mapping[str, Any]) -> list[Hit]:
 
 def whom_lines(impact: Mapping[str, Any]) -> list[str]:
     """A line for each tenant that is hit, with its share now and usually; else whose rows there
-    were, and that all of them are counted."""
+    were, and that all of them are counted, or what would have to happen before they are hurt."""
     by_tenant: dict[str, list[Hit]] = {}
     for hit in read_hits(impact):
         by_tenant.setdefault(hit.tenant, []).append(hit)
@@ -196,6 +199,8 @@ def whom_lines(impact: Mapping[str, Any]) -> list[str]:
     more = int(impact.get("all_tenants", len(rows))) - _MOST_SAID
     rest = f" and {more} more" if more > 0 else ""
     word = "tenant" if len(rows) == 1 else "tenants"
+    if if_what := impact.get("hurts_if"):
+        return [f"nobody yet; if {if_what}, {word} {named}{rest}"]
     values = list(impact.get("kinds", [])) == ["values"]
     why = ", for values changed" if values else ""
     return [f"{word} {named}{rest}: all of their rows{why}"]
@@ -226,12 +231,12 @@ def counted_words(impact: Mapping[str, Any]) -> str:
 
 
 def quality_words(quality: Mapping[str, Any]) -> str:
-    """The metric with its 95% interval, from what it is known, and how it was before; "" where
-    nothing is known."""
+    """The metric with its interval and the level of that, from what it is known, and how it was
+    before; "" where nothing is known."""
     if not quality or quality.get("value") is None:
         return ""
     low, high = quality.get("lower"), quality.get("upper")
-    between = f" ({low:g} to {high:g})" if low is not None and high is not None else ""
+    between = interval_words(low, high, quality.get("level"))
     rows, floor = quality.get("rows"), quality.get("floor")
     if quality.get("estimated"):
         of = "an estimate from the answers, until outcomes come"
@@ -240,6 +245,13 @@ def quality_words(quality: Mapping[str, Any]) -> str:
     held = f", floor {floor:g}" if floor is not None else ""
     when = ", of the time before it began" if quality.get("before") else ""
     return f"{quality['metric']} {quality['value']:g}{between}, {of}{held}{when}"
+
+
+def interval_words(low: float | None, high: float | None, level: float | None) -> str:
+    """` (0.58 to 0.64, 95%)`; "" where it is not known, and no level of what was kept without."""
+    if low is None or high is None:
+        return ""
+    return f" ({low:g} to {high:g}{'' if level is None else f', {level_words(level)}'})"
 
 
 def _plural(word: str, count: int) -> str:

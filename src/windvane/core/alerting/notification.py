@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from windvane.core.alerting.cause import CauseGroup, CauseKind
-from windvane.core.alerting.impact import counted_words, quality_words, whom_lines
+from windvane.core.alerting.impact import (
+    counted_words,
+    interval_words,
+    quality_words,
+    whom_lines,
+)
 from windvane.core.alerting.suspect import suspect_words
 
 _MOST_FEATURES = 3
@@ -65,7 +70,7 @@ def notification_lines(told: IncidentNotice, moment: Moment) -> list[str]:
     lines += [f"done: {line}" for line in told.done]
     lines += _good(evidence, moment)
     lines += [f"requests: {line}" for line in _requests(evidence, moment)]
-    asked = _TO_DO[told.kind.responds_to].format(
+    asked = (told.kind.to_do or _TO_DO[told.kind.responds_to]).format(
         subject=_subject(told), incident=told.incident, model=told.model
     )
     return [*lines, f"to do: {asked}", f"owner: {told.owner}", f"runbook: {told.runbook}"]
@@ -135,7 +140,7 @@ def describe_change(histogram: Mapping[str, Any], *, show_values: bool = True) -
 
 
 def _values(labels: Sequence[str], before: Sequence[int], after: Sequence[int]) -> list[str]:
-    if labels[0].startswith("up to ") and labels[-1].startswith("over "):
+    if labels[0].startswith(("up to ", "under ")) and labels[-1].startswith("over "):
         middle = labels[_median(before)], labels[_median(after)]
         if middle[0] != middle[1]:
             return [f"median {middle[0]} -> {middle[1]}"]
@@ -172,8 +177,7 @@ def _quality(evidence: Mapping[str, Any]) -> list[str]:
     value, floor = evidence.get(metric), evidence.get("floor")
     if not metric or value is None or floor is None:
         return []
-    low, high = evidence.get("lower"), evidence.get("upper")
-    between = f" ({low:g} to {high:g})" if low is not None and high is not None else ""
+    between = interval_words(evidence.get("lower"), evidence.get("upper"), evidence.get("level"))
     rows = f", {evidence['scored']:,} outcomes" if "scored" in evidence else ""
     return [f"{metric} {value:g}{between}, floor {floor:g}{rows}"]
 

@@ -18,10 +18,10 @@ def suspect_words(evidence: Mapping[str, Any], private: Collection[str] = ()) ->
     usual, now = held.get("usual"), held.get("now")
     if not usual or not now or held["feature"] in private:
         return ""
-    if usual["value"] == now["value"]:
+    if (usual["value"], usual.get("beyond")) == (now["value"], now.get("beyond")):
         return ""
     output = "" if held["output"] in _PLAIN else f" ({held['output']})"
-    return f"mean answer{output} {_at(usual, held['feature'])} (usual), {_at(now)} (now)"
+    return f"mean answer{output} {_at(usual, held['feature'])} (usual), {_at(now)} ({_when(now)})"
 
 
 def value_words(value: Any) -> str:
@@ -40,11 +40,26 @@ def answer_words(answer: float | None) -> str:
     return "not asked" if answer is None else f"{answer:.3g}"
 
 
+def place_words(place: Mapping[str, Any]) -> str:
+    """A place's value: `12.5`, or `over 12.5` where it lies beyond training's, nobody knows how
+    far."""
+    return f"{place.get('beyond', '')} {value_words(place['value'])}".lstrip()
+
+
+def _when(now: Mapping[str, Any]) -> str:
+    few = "beyond" in now and "share" in now
+    return f"{now['share']:.0%} of rows now" if few else "now"
+
+
 def _at(place: Mapping[str, Any], feature: str = "") -> str:
     value, said = place["value"], answer_words(place["answer"])
     if value is None:
         return f"{said} where {feature or 'it'} is missing"
-    named = f"{said} at {feature} " if feature else f"{said} at "
-    if "asked" in place:
-        return f"{named}{value_words(place['asked'])}, the furthest asked of {value_words(value)}"
-    return named + value_words(value)
+    named = f"{feature} " if feature else ""
+    if "asked" not in place:
+        return f"{said} at {named}{value_words(value)}"
+    if place["asked"] is None:
+        return f"{said} at {named}{place_words(place)}"
+    of = f"asked {place_words(place)}" if "beyond" in place else f"asked of {value_words(value)}"
+    far = "nearest" if "beyond" in place else "furthest"
+    return f"{said} at {named}{value_words(place['asked'])}, the {far} {of}"

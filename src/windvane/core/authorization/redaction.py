@@ -15,7 +15,7 @@ _WITHOUT_VALUES = frozenset(
 # Texts that quote a request as it came, whichever feature was in it.
 _QUOTED = ("sample", "message")
 # What of a feature's change is made of values of requests.
-_OF_VALUES = ("quartiles", "beyond", "names")
+_OF_VALUES = ("quartiles", "quartiles_beyond", "beyond", "names")
 
 
 def redact_evidence(

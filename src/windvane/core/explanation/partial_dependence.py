@@ -147,6 +147,19 @@ def answer_at(points: Sequence[Point], value: Value) -> Point:
     return Point(value, where, below.answer + part * (above.answer - below.answer))
 
 
+def answer_beyond(points: Sequence[Point], end: float, side: str) -> Point:
+    """The point of numbers that lie ``under`` or ``over`` (``side``) the ``end`` of training's,
+    nobody knows how far: the nearest that was asked about there. Without a value or an answer
+    where none was."""
+    outside = (p for p in points if p.where is Where.OUTSIDE)
+    asked = [(p.value, p) for p in outside if isinstance(p.value, float)]
+    if side == "under":
+        there = [p for value, p in reversed(asked) if value < end]
+    else:
+        there = [p for value, p in asked if value > end]
+    return there[0] if there else Point(None, Where.OUTSIDE)
+
+
 def _numbers(spec: FeatureSpec, present: Sequence[Any]) -> list[Point]:
     inside = np.unique(_quantiles(present, np.linspace(0.0, 1.0, _INSIDE).tolist()))
     least, most = float(inside[0]), float(inside[-1])

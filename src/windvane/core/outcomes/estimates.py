@@ -18,7 +18,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from windvane.core.statistics import auc, block_count
+from windvane.core.statistics import auc, block_count, level_words
 from windvane.core.task import metric_name
 from windvane.core.verdict import Outcome, Verdict
 
@@ -279,7 +279,8 @@ class EstimateFacts:
 class EstimatePolicy:
     """``floor`` of the metric, None where there is none. Calibration fails where a segment is
     further from what is expected than ``material`` (absolute, or as a ``relative`` share of it) and
-    than chance explains at level ``alpha``, over all segments together."""
+    than chance explains at level ``alpha``, over all segments together. ``level``: of the
+    estimate's interval."""
 
     floor: float | None
     material: float = 0.05
@@ -287,7 +288,8 @@ class EstimatePolicy:
     alpha: float = 0.01
     min_rows: int = 50
     most_unseen: float = 0.1
-    revision: int = 2
+    revision: int = 3
+    level: float = 0.95
 
 
 def judge_estimate(facts: EstimateFacts, policy: EstimatePolicy, now: float) -> Verdict:
@@ -331,7 +333,8 @@ def judge_estimate(facts: EstimateFacts, policy: EstimatePolicy, now: float) -> 
             f"{worst.expected:.3f} expected by the holdout, n={worst.rows:,}{more}"
         )
         return Verdict(Outcome.HOLD, "OUT-424", sentence, wanted)
-    sides = f"estimated {name} {found.value:.3f} ({found.lower:.3f} to {found.upper:.3f})"
+    bounds = f"{found.lower:.3f} to {found.upper:.3f}, {level_words(policy.level)}"
+    sides = f"estimated {name} {found.value:.3f} ({bounds})"
     tail = f"until outcomes come, n={found.rows:,}"
     if policy.floor is None:
         return Verdict(Outcome.HOLD, "OUT-420", f"{sides} {tail}", wanted)

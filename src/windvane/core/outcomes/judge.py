@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import scipy
 
+from windvane.core.statistics import interval_level, level_words
 from windvane.core.task import Quality, metric_name
 from windvane.core.verdict import Outcome, Verdict
 
@@ -39,7 +40,7 @@ class OutcomePolicy:
     alpha: float = 0.01
     min_rows: int = 50
     margin: float = 0.05
-    revision: int = 3
+    revision: int = 4
 
 
 def judge_outcomes(facts: OutcomeFacts, policy: OutcomePolicy, now: float) -> Verdict:
@@ -110,7 +111,8 @@ def outcomes_to_tell(quality: Quality, bar: float, alpha: float) -> int:
 
 
 def _both_sides(facts: OutcomeFacts, policy: OutcomePolicy, quality: Quality) -> str:
-    bounds = f"({quality.lower:.3f} to {quality.upper:.3f})"
+    level = level_words(interval_level(policy.alpha))
+    bounds = f"({quality.lower:.3f} to {quality.upper:.3f}, {level})"
     word = "floor" if quality.larger_is_better else "ceiling"
     sides = f"{metric_name(quality.metric)} {quality.value:.3f} {bounds}"
     sides += f", {word} {policy.floor:.3f}"

@@ -13,7 +13,7 @@ import scipy
 from numpy.typing import NDArray
 
 from windvane.core.outcomes.judge import OutcomeFacts, OutcomePolicy, judge_outcomes
-from windvane.core.statistics import unseen_reach
+from windvane.core.statistics import interval_level, level_words, unseen_reach
 from windvane.core.task import Outputs, Quality, Task
 from windvane.core.verdict import Outcome, Verdict
 
@@ -223,7 +223,7 @@ class SampledPolicy:
     min_rows: int = 50
     margin: float = 0.05
     least_labelled: float = 0.8
-    revision: int = 1
+    revision: int = 2
 
 
 def judge_sampled_labels(facts: SampledFacts, policy: SampledPolicy, now: float) -> Verdict:
@@ -231,7 +231,9 @@ def judge_sampled_labels(facts: SampledFacts, policy: SampledPolicy, now: float)
     nobody labelled may be what is hard), or where there is nothing to compare with."""
     quality = facts.quality
     by = f"from {facts.labelled:,} sampled labels by {facts.labelled_by}"
-    told = f"{quality.metric} {quality.value:.3f} ({quality.lower:.3f} to {quality.upper:.3f})"
+    level = level_words(interval_level(policy.alpha))
+    bounds = f"{quality.lower:.3f} to {quality.upper:.3f}, {level}"
+    told = f"{quality.metric} {quality.value:.3f} ({bounds})"
     told = by if quality.missing else f"{told} {by}"
     if facts.simulated:
         return Verdict(Outcome.HOLD, "OUT-432", f"simulated: {told}", "labels of the world")

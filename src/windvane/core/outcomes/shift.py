@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.outcomes.betting import log_bet
+from windvane.core.statistics import level_words
 from windvane.core.verdict import (
     LEAST_BLOCKS,
     DetectorStep,
@@ -34,6 +35,7 @@ LEAST_UNITS = 20
 UNUSUAL = 3.0
 """Standard deviations of a healthy block from its level: what is further is no PASS."""
 _TWO_SIDED = 1.959963984540054  # of a normal law, 2.5% lie beyond on each side
+_LEVEL = level_words(0.95)
 
 
 class Shift(enum.StrEnum):
@@ -77,9 +79,24 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """Of a block with more labelled rows than are read at once the newest ``read`` were looked at,
+    of ``rows``; None where nobody could count them in time."""
+
+    read: int
+    rows: int | None = None
+
+    @property
+    def words(self) -> str:
+        """`of the newest 200,000 of 1,204,311 rows`."""
+        of = "more" if self.rows is None else f"{max(self.rows, self.read):,}"
+        return f"of the newest {self.read:,} of {of} rows"
+
+
+@dataclass(frozen=True, slots=True)
 class CellFacts:
     """One block of one cell: the model, or a tenant. ``covered``: what is wrong with it is wrong
-    with most others, and another's alarm."""
+    with most others, and another's alarm. ``cut``: not all of the block was read."""
 
     subject: str
     block: float
@@ -87,6 +104,11 @@ class CellFacts:
     readings: tuple[Reading, ...]
     before: Mapping[str, ShiftState]
     covered: bool = False
+    cut: Cut | None = None
+
+    @property
+    def units_words(self) -> str:
+        return f"n={self.units:,} units" + (f", {self.cut.words}" if self.cut else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +120,7 @@ class ShiftPolicy:
     material: Mapping[str, float]
     close_at: float = 50.0
     least_units: int = LEAST_UNITS
-    revision: int = 2
+    revision: int = 3
 
 
 def judge_shift(
@@ -115,6 +137,7 @@ def judge_shift(
     if facts.units < policy.least_units:
         short = f"{policy.least_units - facts.units} more units with an outcome"
         sentence = f"{head}{facts.units:,} units with an outcome"
+        sentence += f", {facts.cut.words}" if facts.cut else ""
         return Verdict(Outcome.HOLD, "OUT-414", sentence, short), dict(facts.before)
     after = dict(facts.before)
     for reading in facts.readings:
@@ -125,12 +148,12 @@ def judge_shift(
         if kind in of and after[kind].alarmed:
             said = f"{head}{_sides(of[kind], facts.before.get(kind, ShiftState()))}"
             proof = min(after[kind].value, 1e12)
-            sentence = f"{said}, evidence {proof:.3g}, n={facts.units:,} units"
+            sentence = f"{said}, evidence {proof:.3g}, {facts.units_words}"
             return Verdict(Outcome.FAIL, CODES[kind], sentence), after
     short = max((LEAST_BLOCKS - s.level.blocks for k, s in facts.before.items() if k in of),
                 default=float(LEAST_BLOCKS))  # fmt: skip
     told = [_sides(r, facts.before.get(r.kind, ShiftState())) for r in facts.readings]
-    sentence = f"{head}{', '.join([*told, f'n={facts.units:,} units'])}"
+    sentence = f"{head}{', '.join([*told, facts.units_words])}"
     if short > 0.0 or any(k not in facts.before for k in of):
         missing = f"{math.ceil(max(short, 1.0))} more blocks"
         return Verdict(Outcome.HOLD, "OUT-414", sentence, missing), after
@@ -209,7 +232,8 @@ def _matters(reading: Reading, policy: ShiftPolicy, apart: float) -> bool:
 def _sides(reading: Reading, state: ShiftState) -> str:
     """What it is, in an interval of 95% over units, and what it usually is."""
     reach = _TWO_SIDED * reading.error
-    now = f"{reading.shown:.3f} ({reading.shown - reach:.3f} to {reading.shown + reach:.3f})"
+    bounds = f"{reading.shown - reach:.3f} to {reading.shown + reach:.3f}, {_LEVEL}"
+    now = f"{reading.shown:.3f} ({bounds})"
     words = _WORDS[reading.kind]
     if not state.known:
         return f"{words} {now}"

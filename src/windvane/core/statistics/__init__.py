@@ -18,6 +18,7 @@ from windvane.core.statistics.blocks import (
     reach_over_time,
     reach_over_units,
 )
+from windvane.core.statistics.levels import interval_level, level_words
 from windvane.core.statistics.moments import (
     NO_MOMENTS,
     Moments,
@@ -42,6 +43,8 @@ __all__ = [
     "delong",
     "delong_difference",
     "difference_bounds",
+    "interval_level",
+    "level_words",
     "mean_bounds",
     "midranks",
     "moments_of",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from windvane.core.verdict.dispersion import Dispersion
@@ -21,6 +22,8 @@ class RatePolicy:
     """``allowed`` is the share that may be bad; ``alarm_at`` the e-detector's threshold, and
     ``close_at`` that of the evidence by which an alarm ends; ``code`` the subject's three letters
     and ``what`` its word for bad. ``clustered``: how many rows count as one until it is learned.
+    ``known_from``: how many rows have to be known of the stream before it passes; where that is
+    asked, a window above the allowance that is no evidence yet is no pass either.
     """
 
     allowed: float
@@ -31,6 +34,7 @@ class RatePolicy:
     clustered: float = 10.0
     close_at: float = 50.0
     revision: int = 2
+    known_from: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +87,15 @@ class RateState:
 
 @dataclass(frozen=True, slots=True)
 class RateFacts:
-    """One window of one subject, and the detector before it."""
+    """One window of one subject, and the detector before it. ``measured``: the share itself where
+    ``bad`` is a sum of parts, rounded to a whole number."""
 
     subject: str
     window: float
     bad: int
     good: int
     before: RateState
+    measured: float | None = None
 
 
 def judge_rate(facts: RateFacts, policy: RatePolicy, now: float) -> tuple[Verdict, RateState]:
@@ -103,10 +109,18 @@ def judge_rate(facts: RateFacts, policy: RatePolicy, now: float) -> tuple[Verdic
     """
     del now
     seen, before = facts.bad + facts.good, facts.before
+    known = round(before.dispersion.rows)
+    short = max(1, policy.known_from - known)
+    if seen == 0 and policy.known_from:
+        of = f", {known:,} of {policy.known_from:,} rows until now" if short > 1 else ""
+        message = f"{facts.subject}: no row was compared{of}"
+        return Verdict(
+            Outcome.HOLD, f"{policy.code}-201", message, f"{short:,} compared rows"
+        ), before
     if seen == 0:
         message = f"{facts.subject}: no requests"
         return Verdict(Outcome.HOLD, f"{policy.code}-201", message, "1 request"), before
-    rate = facts.bad / seen
+    rate = facts.bad / seen if facts.measured is None else facts.measured
     sides = f"{facts.subject}: {policy.what} {rate:.1%}, {policy.allowed:.1%} allowed, n={seen:,}"
     effect = before.dispersion.effect(seen, policy.clustered)
     bad, good = facts.bad / effect, facts.good / effect
@@ -140,7 +154,30 @@ def judge_rate(facts: RateFacts, policy: RatePolicy, now: float) -> tuple[Verdic
     if seen < policy.min_seen:
         short = f"{policy.min_seen - seen} requests"
         return Verdict(Outcome.HOLD, f"{policy.code}-202", sides, short), after
+    if known < policy.known_from:
+        compared = min(known + seen, policy.known_from)
+        sides += f"; {compared:,} of {policy.known_from:,} rows compared"
+        return Verdict(Outcome.HOLD, f"{policy.code}-202", sides, f"{short:,} compared rows"), after
+    if policy.known_from and rate > policy.allowed:
+        more = _rows_to_tell(rate / effect, (1.0 - rate) / effect, allowed, bets, policy.alarm_at)
+        wanted = "more compared rows" if more is None else f"{more:,} more compared rows like these"
+        sides += f"; {wanted} would tell"
+        return Verdict(Outcome.HOLD, f"{policy.code}-202", sides, wanted), after
     return Verdict(Outcome.PASS, f"{policy.code}-200", sides), after
+
+
+def _rows_to_tell(
+    bad: float, good: float, allowed: float, bets: Sequence[Bet], alarm_at: float
+) -> int | None:
+    """After how many rows more, each so much ``bad`` and ``good``, one of the bets would raise the
+    alarm by itself; None where none would."""
+    found: list[float] = []
+    for bet, share in zip(bets, _shares(allowed), strict=True):
+        gain = _log_ratio(bad, good, share, allowed)
+        if gain > 0.0:
+            missing = math.log(alarm_at * len(bets)) - math.log1p(bet.value)
+            found.append(max(1.0, missing / gain))
+    return math.ceil(min(found)) if found else None
 
 
 def _shares(allowed: float) -> tuple[float, ...]:

@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from windvane.core.alerting import Cause, CauseGroup, CauseKind, Finding, Join, Severity
 from windvane.core.routing import Arm
 from windvane.core.statistics import share_bounds
 from windvane.core.task import make_task
 from windvane.core.verdict import Dispersion, RateFacts, RatePolicy, RateState
+from windvane.ports.control_store import Deployment
 from windvane.ports.event_log import EventLog
 from windvane.usecases.closed_window import ClosedWindow, StateRows
 from windvane.usecases.gather_answers import Answers
@@ -25,6 +28,7 @@ from windvane.usecases.monitors.rates import RATE, judge_one_rate
 from windvane.usecases.read_model_file import DISAGREEMENT, ModelFile
 
 CODES = "STI"
+_HURTS_IF = "the champion could not answer, for a broken feed, say"
 STAND_IN = CauseKind(
     "disagreement",
     CauseGroup.FAILING,
@@ -40,15 +44,26 @@ STAND_IN = CauseKind(
         "new_tenant": Join.SAME_ONSET,
         "segment_feed": Join.SAME_ONSET,
     },
+    to_do="see whether the champion or its stand-in is wrong: `windvane status {model}`",
+    hurts_if=_HURTS_IF,
 )
-STAND_IN_SILENT = CauseKind("stand_in_silent", CauseGroup.FAILING, "stand-in-disagrees.md")
+STAND_IN_SILENT = CauseKind(
+    "stand_in_silent",
+    CauseGroup.FAILING,
+    "stand-in-disagrees.md",
+    to_do="see in the gateway's log why the stand-in has no answer, before it is needed: "
+    "`windvane status {model}`",
+    hurts_if=_HURTS_IF,
+)
 """It joins nothing: what is wrong with inputs or answers is when a stand-in is needed."""
 _KNOWN = 400  # rows: a share of one half is known to within five points by then
 _LEVEL = 0.01
 _RISE = 0.05
 _UNKNOWN_SILENT = 0.5
-_MOST = 0.99
+_MOST, _ALL = 0.99, 1.0
 _SALT = "disagreement"
+_SPANS = 2.0  # times `drift_over`: as long as what has too few labels is waited for
+_DAY_S = 86_400.0
 
 # What is judged of a stand-in, by the end of its subject.
 SILENT, ANOTHER, DIFFERENCE = "silent", "class", "difference"
@@ -62,9 +77,12 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class StandInRow:
-    """The detectors of one version, by what they judge."""
+    """The detectors of one version, by what they judge, of what ``stands_in`` for it (see
+    `stands_in_for`); the last window in which a row was compared ended at ``compared_at`` (s)."""
 
     rates: Mapping[str, RateState] = field(default_factory=dict[str, RateState])
+    stands_in: str = ""
+    compared_at: float = 0.0
 
     @property
     def alarmed(self) -> bool:
@@ -81,7 +99,8 @@ class StandInRow:
 class Disagreement(Monitor):
     """How a champion's stand-in answers a sample of the rows that the champion answered: the share
     that it has no answer for, the share of another class, and how far apart the answers are, each
-    against what is usual of the two and five points more.
+    against what is usual of the two and five points more. What is usual belongs to the pair: of
+    another stand-in it is learned anew. Until it is known, nothing passes.
 
     A stand-in without an answer for half of the rows is told before anything is usual: it would be
     no help. Differences are means of numbers from 0 to 1, which the judge of rates bounds as it
@@ -105,21 +124,33 @@ class Disagreement(Monitor):
         held = read_rows(rows, StandInRow)
         out: list[Judged] = []
         seen: set[str] = set()
+        answered: set[str] = set()
         for answers in window.answers:
-            if answers.arm == Arm.CHAMPION.value and answers.stand_in.compared:
-                subject = subject_of(answers.version, answers.arm)
+            if answers.arm != Arm.CHAMPION.value:
+                continue
+            subject = subject_of(answers.version, answers.arm)
+            answered.add(subject)
+            if answers.stand_in.compared:
                 seen.add(subject)
                 out += self._judge(window, answers, held.get(subject, StandInRow()))
         for subject, row in held.items():
-            gone = not is_live(subject, window.live) or not window.file.serve.fallback
-            if gone and subject not in seen:
-                out.append(self._departed(window, subject, row))
+            if subject not in seen and (over := _why_over(window, subject, row)):
+                seen.add(subject)
+                out.append(self._over(window, subject, row, over))
+        if window.file.serve.fallback:
+            nothing = (s for s in sorted(answered - seen) if is_live(s, window.live))
+            out += [self._nothing(window, s, held.get(s, StandInRow())) for s in nothing]
         return out
 
     def _judge(self, window: ClosedWindow, answers: Answers, before: StandInRow) -> list[Judged]:
         """One judgement of each measure; they share one row and one cause."""
         version, counts = answers.version, answers.stand_in
         subject = subject_of(version, answers.arm)
+        stored, now = before, stands_in_for(window.file, window.live)
+        ended: tuple[Finding, ...] = ()
+        if stored.stands_in not in ("", now):
+            ended = self._ended(version, stored, f"something else stands in for version {version}")
+            before = StandInRow()
         # A sum of thousandths as a whole number, by chance that keeps its mean.
         by_chance = (counts.thousandths + window.seed(_SALT) % 1_000) // 1_000
         bad = {SILENT: counts.silent, ANOTHER: counts.another, DIFFERENCE: by_chance}
@@ -132,7 +163,7 @@ class Disagreement(Monitor):
             rate = rates.get(measure, RateState())
             facts = RateFacts(
                 f"stand-in of version {version}", window.start, bad[measure], seen - bad[measure],
-                rate,
+                rate, counts.difference if measure == DIFFERENCE else None,
             )  # fmt: skip
             policy = stand_in_policy(window.policy.alarm_at, rate, measure)
             named = f"{subject}#{measure}"
@@ -140,25 +171,44 @@ class Disagreement(Monitor):
             one = judge_one_rate(window, self.name, cause, named, facts, policy)
             after = one.states.get(named)
             rates[measure] = after if isinstance(after, RateState) else rate
+            if (
+                policy.allowed >= _ALL and not rates[measure].alarmed
+            ):  # whatever it is, it is what is usual
+                learned = rates[measure].learned
+                rates[measure] = RateState(dispersion=learned, learned=learned)
             detail = _detail(answers, measure, policy)
             judged.append(replace(one, states={}, detail=detail, shown=True))
-        row = StandInRow(rates)
-        return _as_one(judged, subject, before, row)
+        row = StandInRow(rates, now, window.end)
+        first, *others = _as_one(judged, before, row)
+        states = {subject: row} if row != stored else {}
+        return [replace(first, findings=(*ended, *first.findings), states=states), *others]
 
-    def _departed(self, window: ClosedWindow, subject: str, before: StandInRow) -> Judged:
+    def _nothing(self, window: ClosedWindow, subject: str, before: StandInRow) -> Judged:
+        """Of rows none of which was compared: it is not known whether there is any help."""
         version, _ = parse_subject(subject)
-        facts = RateFacts(f"stand-in of version {version}", window.start, 0, 0, RateState())
-        policy = stand_in_policy(window.policy.alarm_at, facts.before, SILENT)
-        named = f"{subject}#{SILENT}"
-        cause = Cause(STAND_IN_SILENT, version)
+        rate = before.rates.get(SILENT, RateState())
+        facts = RateFacts(f"stand-in of version {version}", window.start, 0, 0, rate)
+        policy = stand_in_policy(window.policy.alarm_at, rate, SILENT)
+        cause, named = Cause(STAND_IN_SILENT, version), f"{subject}#{SILENT}"
         one = judge_one_rate(window, self.name, cause, named, facts, policy)
-        line = f"version {version} has its stand-in no more"
-        findings = tuple(
-            Finding(self.name, Cause(kind, version), False, since, line)
+        return replace(one, detail={"version": version, "compared": 0}, shown=True)
+
+    def _over(self, window: ClosedWindow, subject: str, before: StandInRow, why: str) -> Judged:
+        """What was found is over; so is what is usual of a version that answers no more."""
+        version, _ = parse_subject(subject)
+        one = self._nothing(window, subject, StandInRow())
+        findings = self._ended(version, before, why)
+        stays = is_live(subject, window.live) and window.file.serve.fallback
+        anew = {m: rate.anew() if rate.alarmed else rate for m, rate in before.rates.items()}
+        row = replace(before, rates=anew) if stays else None
+        return replace(one, findings=findings, states={subject: row}, shown=bool(findings))
+
+    def _ended(self, version: str, before: StandInRow, why: str) -> tuple[Finding, ...]:
+        return tuple(
+            Finding(self.name, Cause(kind, version), False, since, why)
             for kind in (STAND_IN, STAND_IN_SILENT)
             if (since := before.since(kind)) is not None
         )
-        return replace(one, findings=findings, states={subject: None}, shown=bool(findings))
 
     def evidence(
         self, window: ClosedWindow, found: Judged, finding: Finding, log: EventLog
@@ -174,8 +224,8 @@ class Disagreement(Monitor):
     def begin_anew(self, rows: StateRows, cause: Cause) -> Mapping[str, AlarmState | None]:
         kind = _kind_of(cause)
         return {
-            subject: StandInRow(
-                {m: r.anew() if _KINDS[m] is kind else r for m, r in row.rates.items()}
+            subject: replace(
+                row, rates={m: r.anew() if _KINDS[m] is kind else r for m, r in row.rates.items()}
             )
             for subject, row in _alarmed(rows, cause).items()
         }
@@ -184,7 +234,9 @@ class Disagreement(Monitor):
         """What is usual is learned anew."""
         kind = _kind_of(cause)
         return {
-            subject: StandInRow({m: r for m, r in row.rates.items() if _KINDS[m] is not kind})
+            subject: replace(
+                row, rates={m: r for m, r in row.rates.items() if _KINDS[m] is not kind}
+            )
             for subject, row in _alarmed(rows, cause).items()
         }
 
@@ -197,6 +249,48 @@ class Disagreement(Monitor):
 
     def about_cause(self, cause: Cause) -> str:
         return f"stand-in of version {cause.subject}"
+
+
+def stands_in_for(file: ModelFile, live: Deployment) -> str:
+    """What would answer first in the champion's place, as far as the file and what is live tell;
+    which version lacks a source is not known here, so that step stands for itself."""
+    found: list[Any] = []
+    constants: list[Any] = []
+    for step in file.serve.fallback:
+        if step == "previous":
+            version = live.previous
+        elif isinstance(step, Mapping) and "version" in step:
+            version = str(step["version"])
+        elif isinstance(step, Mapping) and "without" in step:
+            found.append(step)
+            continue
+        else:
+            constants.append(step)
+            continue
+        if version and version != live.champion:
+            return msgspec.json.encode([*found, {"version": version}]).decode()
+    return msgspec.json.encode([*found, *constants]).decode()
+
+
+def _why_over(window: ClosedWindow, subject: str, row: StandInRow) -> str:
+    """Why nothing is to be said any more of a version of which no row was compared; "" where there
+    is."""
+    version, _ = parse_subject(subject)
+    if not is_live(subject, window.live):
+        return f"version {version} is the champion no more"
+    if not window.file.serve.fallback:
+        return f"nothing stands in for version {version} any more"
+    since = [s for kind in (STAND_IN, STAND_IN_SILENT) if (s := row.since(kind)) is not None]
+    if not since:
+        return ""
+    span_s = _SPANS * window.policy.drift_over_s
+    if window.end - max(row.compared_at, *since) <= span_s:
+        return ""
+    return f"no row of version {version} was compared with its stand-in for {_days(span_s)}"
+
+
+def _days(seconds: float) -> str:
+    return f"{seconds / _DAY_S:,.3g} days" if seconds >= _DAY_S else f"{seconds / 3_600.0:,.3g} h"
 
 
 def verdict_subjects(version: str, arm: str) -> list[str]:
@@ -217,9 +311,10 @@ def _measures(file: ModelFile) -> tuple[str, ...]:
 def stand_in_policy(alarm_at: float, before: RateState, measure: str) -> RatePolicy:
     """By what is usual of the stand-in. Few rows of a window are compared, and each is a request of
     its own: none is too few to count, and no rows share their fate until that is seen."""
-    unknown = _UNKNOWN_SILENT if measure == SILENT else _MOST
+    unknown = _UNKNOWN_SILENT if measure == SILENT else _ALL
     allowed = _usual_and_more(before.dispersion, unknown)
-    return RatePolicy(allowed, alarm_at, CODES, _WORDS[measure], min_seen=1, clustered=1.0)
+    return RatePolicy(allowed, alarm_at, CODES, _WORDS[measure], min_seen=1, clustered=1.0,
+                      known_from=_KNOWN)  # fmt: skip
 
 
 def _usual_and_more(known: Dispersion, unknown: float) -> float:
@@ -229,14 +324,11 @@ def _usual_and_more(known: Dispersion, unknown: float) -> float:
     if rows < _KNOWN:
         return unknown
     _, upper = share_bounds(round(known.bad), rows, _LEVEL)
-    return min(upper + _RISE, _MOST)
+    return upper + _RISE if upper + _RISE <= _MOST else _ALL
 
 
-def _as_one(
-    judged: Sequence[Judged], subject: str, before: StandInRow, row: StandInRow
-) -> list[Judged]:
-    """A cause begins with the first of its measures that sounds and ends with the last; the row
-    goes with the first judgement."""
+def _as_one(judged: Sequence[Judged], before: StandInRow, row: StandInRow) -> list[Judged]:
+    """A cause begins with the first of its measures that sounds and ends with the last."""
     kinds = {kind.name: kind for kind in _KINDS.values()}
     was = {name: before.since(kind) for name, kind in kinds.items()}
     told = {
@@ -257,8 +349,6 @@ def _as_one(
                 else replace(found, since=since)
             )
         out.append(replace(one, findings=tuple(kept)))
-    if out and row != before:
-        out[0] = replace(out[0], states={subject: row})
     return out
 
 

@@ -146,6 +146,7 @@ def _detail(facts: EstimateFacts, policy: EstimatePolicy, code: str) -> dict[str
         detail |= {"rows": found.rows, "unseen": round(found.unseen, 4)}
         if code in TOLD:
             detail |= {k: round(getattr(found, k), 4) for k in ("value", "lower", "upper")}
+            detail["level"] = policy.level
     return detail
 
 

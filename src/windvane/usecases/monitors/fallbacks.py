@@ -36,6 +36,7 @@ FALLBACKS = CauseKind(
         "feed": Join.SAME_ONSET,
         "stuck_predictions": Join.SAME_ONSET,
     },
+    to_do="see why the version had no answer of its own: `windvane incidents {incident}`",
 )
 _ARMS = 2
 _KNOWN = 50

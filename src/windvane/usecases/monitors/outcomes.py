@@ -13,6 +13,7 @@ from windvane.core.outcomes import (
     judge_outcomes,
     least_of_holdout,
 )
+from windvane.core.statistics import interval_level
 from windvane.core.task import Measure, Quality
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog, LogTooSlow, ScoredRows
@@ -151,6 +152,7 @@ class Outcomes(Monitor):
             "least_of_holdout": least_of_holdout(facts, policy),
             "outcomes": became,
             "others": _others(measure, scored, version, alpha),
+            "level": interval_level(alpha),
             "began": began,
             "ended": until,
             "missing": verdict.missing,

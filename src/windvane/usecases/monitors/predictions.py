@@ -70,6 +70,8 @@ STUCK = CauseKind(
     CauseGroup.FAILING,
     "predictions-changed.md",
     joins={"feed": Join.SAME_ONSET, "errors": Join.SAME_ONSET},
+    to_do="see whether what comes in is as varied as ever, and roll back by hand if it is: "
+    "`windvane incidents {incident}`",
 )
 Floats = NDArray[np.float64]
 KINDS: Mapping[str, CauseKind] = {kind.name: kind for kind in (STUCK, SHIFT)}

@@ -221,6 +221,7 @@ class SuddenShift(Monitor):
             "suspects": [{"feature": n, "size": round(size, 4)} for n, size in finding.suspects],
             "changes": [describe_change(layout, name, before, after) for name in suspects[:_NAMED]],
             "kinds": sorted(kind.value for kind in kinds),
+            "outages": _outages(row, suspects),
             "first_window": finding.since,
             "segment": segment or "",
             "earliest": _earliest(row, window.views, finding),
@@ -432,6 +433,12 @@ def _earliest(row: CellRow, views: Mapping[str, str], finding: Finding) -> float
         and views.get(stream.rpartition("/")[0]) in finding.sources
     ]  # fmt: skip
     return min(began, default=None)
+
+
+def _outages(row: CellRow, features: Sequence[str]) -> dict[str, str]:
+    """What all rows of a feature are, of those with an open total fault."""
+    states = {name: row.streams.get(f"{name}/{Kind.OUTAGE.value}") for name in features}
+    return {name: state.what for name, state in states.items() if state and state.alarmed}
 
 
 def _counts_of(window: ClosedWindow, subject: str) -> Counts:

@@ -14,6 +14,7 @@ from windvane.core.outcomes import (
     CODES,
     DELAY_EDGES,
     CellFacts,
+    Cut,
     LabelCohort,
     Shift,
     ShiftPolicy,
@@ -196,6 +197,7 @@ class TruthShift(Monitor):
             window.model, file.contract, block, block + block_seconds(window),
             arrive_within_s(file), limit=_MOST_ROWS, features=file.segments,
         )  # fmt: skip
+        cut = _cut(window, log, block, sum(len(one.labels) for one in scored))
         mine = [one for one in scored if one.answered == version]
         scale = row.scale or float(window.holdout.get(task.metric, 0.0))
         if mine and task.loss_is_relative and not 0.0 < scale < math.inf:
@@ -208,11 +210,11 @@ class TruthShift(Monitor):
         before = row.cell.of(version)
         after = replace(row, next=block + block_seconds(window), scale=scale, cell=before)
         if found is None:
-            facts = CellFacts("", block, 0, (), before.kinds)
+            facts = CellFacts("", block, 0, (), before.kinds, cut=cut)
             policy = self._policy(window, task)
             verdict, _ = judge_shift(facts, policy, window.end)
             return [Judged(NO_SUBJECT, facts, policy, verdict, states={NO_SUBJECT: after})]
-        return self._judge_cells(window, task, after, found, held, block)
+        return self._judge_cells(window, task, after, found, held, block, cut)
 
     def _judge_cells(
         self,
@@ -222,9 +224,10 @@ class TruthShift(Monitor):
         found: AnswerRows,
         held: Mapping[str, CellRow],
         block: float,
+        cut: Cut | None,
     ) -> Sequence[Judged]:
         policy = self._policy(window, task)
-        of = BlockJudge(found, held, row.cell, block, policy, window.end).judge()
+        of = BlockJudge(found, held, row.cell, block, policy, window.end, cut).judge()
         harmed = of.model.alarmed
         of_all = self._model(window, row, of, block)
         gone = {
@@ -399,6 +402,20 @@ def _learn_delays(
     )  # fmt: skip
 
 
+def _cut(window: ClosedWindow, log: EventLog, block: float, read: int) -> Cut | None:
+    """How many rows of a block have a label, where not all of them were read."""
+    if read < _MOST_ROWS:
+        return None
+    try:
+        found = log.label_delays(
+            window.model, block, block_seconds(window), 1, window.end, (),
+            within_s=_LEARN_WITHIN_S,
+        )  # fmt: skip
+    except LogTooSlow:
+        return Cut(read)
+    return Cut(read, sum(sum(one.labelled) for one in found))
+
+
 def _mature_after(file: ModelFile, row: ModelRow) -> float | None:
     """How old a block must be; None where nobody knows."""
     within = arrive_within_s(file)
@@ -438,7 +455,7 @@ def _of_kind(kind: Shift, facts: CellFacts, verdict: Verdict) -> str:
     if verdict.code == CODES[kind]:
         return verdict.sentence
     one = next(r for r in facts.readings if r.kind is kind)
-    return f"{_TITLES[kind]} {one.shown:.3f}, usually {one.usual:.3f}, n={facts.units:,} units"
+    return f"{_TITLES[kind]} {one.shown:.3f}, usually {one.usual:.3f}, {facts.units_words}"
 
 
 _TITLES = {
@@ -451,6 +468,7 @@ _TITLES = {
 def _detail(facts: CellFacts, states: Mapping[str, ShiftState]) -> dict[str, Any]:
     return {
         "units": facts.units,
+        **({"cut": {"read": facts.cut.read, "rows": facts.cut.rows}} if facts.cut else {}),
         "statistics": {
             one.kind.value: {
                 "now": round(one.shown, 4),

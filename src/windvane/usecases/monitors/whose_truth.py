@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from windvane.core.outcomes import (
     LEAST_UNITS,
     CellFacts,
+    Cut,
     Reading,
     Shift,
     ShiftPolicy,
@@ -95,7 +96,8 @@ class JudgedBlock:
 class BlockJudge:
     """Judges the cells of one ``block`` (s) at ``now`` (s), by what is ``held`` of each cell and of
     the ``model``. Of a tenant or a segment alone a change is told as theirs, and taken off the
-    others' values: each is told once. A tenant's comes before a segment's that it explains."""
+    others' values: each is told once. A tenant's comes before a segment's that it explains.
+    ``cut`` is of the rows of all."""
 
     rows: AnswerRows
     held: Mapping[str, CellRow]
@@ -103,6 +105,7 @@ class BlockJudge:
     block: float
     policy: ShiftPolicy
     now: float
+    cut: Cut | None = None
 
     def judge(self) -> JudgedBlock:
         known = {key: row for key, row in self.held.items() if segment_of(key) and row.open}
@@ -212,7 +215,7 @@ class BlockJudge:
         own: float = 0.0,
     ) -> JudgedCell:
         facts = CellFacts(
-            subject, self.block, cell.units, readings, self.held[key].kinds, covered
+            subject, self.block, cell.units, readings, self.held[key].kinds, covered, self.cut
         )  # fmt: skip
         policy = replace(self.policy, alarm_at=self.policy.alarm_at * share)
         return JudgedCell(facts, policy, *judge_shift(facts, policy, self.now), own)
@@ -252,7 +255,8 @@ class BlockJudge:
                 followed = _followed([(cells[key], self.held[key]) for key in of])
                 state = self.model.kinds.get(kind, ShiftState())
                 readings.append(read_over(list(of.values()), state, _MOST_SHARE, followed))
-        facts = CellFacts("", self.block, units, tuple(readings), self.model.kinds)
+        kinds = self.model.kinds
+        facts = CellFacts("", self.block, units, tuple(readings), kinds, cut=self.cut)
         return JudgedCell(facts, self.policy, *judge_shift(facts, self.policy, self.now))
 
 
