@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -47,7 +48,7 @@ class Worlds:
                 store.close()
 
     def _made(self, steps: tuple[Step, ...]) -> Path:
-        names = [f"{step.__module__}.{step.__qualname__}" for step in steps]
+        names = [f"{inspect.getfile(step)}:{step.__qualname__}" for step in steps]
         if any("<" in name for name in names):
             raise ValueError(f"two functions may have one of these names: {names}")
         digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:16]
