@@ -20,12 +20,12 @@ demo: .venv/.demo ## Set up and watch the whole loop on a year of real flights
 test: dev ## Set up and pass every check: format, lint, types, contracts, docs, tests
 	$(MAKE) --no-print-directory check docs
 	@bash tools/install_chromium.sh
-	$(BIN)/pytest -n 2 -m "not slow" --slice auto $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow" --slice auto $(ARGS)
 
 test-all: dev ## The tests with the slow ones
 	@bash tools/install_chromium.sh
 	@bash tools/make_torch.sh
-	$(BIN)/pytest -n 2 $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 check: dev ## Seconds: format, lint, types, import contracts
 	$(BIN)/ruff format --check --quiet .

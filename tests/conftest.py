@@ -3,6 +3,7 @@ real Valkey, a server of S3's API."""
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import shutil
@@ -21,6 +22,7 @@ import httpx
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from once import Once
 from slices import ALL, SLICES, chosen_slice, count_commits, in_slice
 
 from windvane.adapters.sql import SqlControlStore
@@ -44,6 +46,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     return f"tests that take turns: slice {_slice(config)} of {SLICES}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection() -> None:
+    # What is imported stays. To look through all of it for garbage, again and again, is a third
+    # of what collecting costs, and nearly half of what a test of the console does.
+    gc.disable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # or libraries take what ends with the process for leaks
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -225,13 +245,21 @@ def _binaries() -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    base = tmp_path_factory.getbasetemp()
+    return Once((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once")
+
+
+@pytest.fixture(scope="session")
+def migrated_file(once: Once) -> Path:
     """A migrated SQLite file to copy from."""
-    path = tmp_path_factory.mktemp("migrated") / "control.db"
-    store = SqlControlStore(f"sqlite:///{path}")
-    store.migrate()
-    store.close()
-    return path
+
+    def make(folder: Path) -> None:
+        store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
+        store.migrate()
+        store.close()
+
+    return once.folder("migrated", make) / "control.db"
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from journeys.installation import FILE, MODEL, Installation, free_port, write_table
+from once import Once
 from playwright.sync_api import Browser, Error, expect, sync_playwright
 
 _WITHIN_MS = 20_000
@@ -41,9 +42,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+def trained_home(once: Once) -> Installation:
     """A home with one trained, deployed version and a second one that was tampered with."""
-    home = tmp_path_factory.mktemp("trained")
+    home = once.folder("trained", _train)
+    return Installation(home, 0, 0, (home.parent / "trained.key").read_text())
+
+
+def _train(home: Path) -> None:
     made = Installation(home, 0, 0)
     (home / "windvane.yaml").touch()
     (home / "model.yaml").write_text(FILE)
@@ -53,11 +58,10 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     for _ in range(2):
         made.cli("train", MODEL, str(table), "--label", "late", "--time", "placed")
     made.cli("deploy", MODEL, "1")
-    made.key = made.cli("key", "issue", "acme").strip()
+    (home.parent / "trained.key").write_text(made.cli("key", "issue", "acme").strip())
     with made.store() as store, store.read() as tx:
         graph = Path(tx.version(MODEL, "2").artifact) / "model.onnx"
     graph.write_bytes(graph.read_bytes()[:-1] + b"?")
-    return made
 
 
 @pytest.fixture

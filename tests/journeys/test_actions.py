@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from journeys.installation import FILE, MODEL, Installation, loaded, wait_until
 
 OTHER = "another"
@@ -39,6 +40,7 @@ def api(home: Installation, path: str, secret: str, **given: Any) -> httpx.Respo
     )  # fmt: skip
 
 
+@pytest.mark.takes_turns
 def test_what_people_do_holds_at_once_and_is_on_record(home: Installation) -> None:
     home.start("up")
     home.wait_ready()

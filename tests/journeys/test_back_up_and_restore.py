@@ -48,6 +48,7 @@ def outputs(home: Installation) -> list[Any]:
     return [{name: one[name] for name in one if name != "id"} for one in done.json()["predictions"]]
 
 
+@pytest.mark.takes_turns
 def test_a_backup_under_load_answers_and_remembers_elsewhere(
     home: Installation, tmp_path: Path
 ) -> None:

@@ -10,8 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from once import Once
 from usecases.harness import FILE, MODEL, Harness, Trained, train
 from usecases.registration import mlflow_registry, registration, sandboxes
+from usecases.worlds import Worlds
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.usecases.publish_routing import routing_effects
@@ -47,38 +49,32 @@ def empty_harness_of(
 
 @pytest.fixture(scope="session")
 def deployed_file(
-    tmp_path_factory: pytest.TempPathFactory,
-    empty_harness_of: Callable[[], AbstractContextManager[Harness]],
+    once: Once, empty_harness_of: Callable[[], AbstractContextManager[Harness]]
 ) -> Path:
     """A store to copy from: version 1 of all views is live, version 2 needs no weather."""
-    path = tmp_path_factory.mktemp("deployed") / "control.db"
-    with empty_harness_of() as harness:
-        harness.add_keys()
-        harness.apply()
-        harness.add_version("1")
-        harness.add_version("2", ["plan"])
-        harness.put("1")
-        harness.store.close()
-        shutil.copy(harness.folder / "control.db", path)
-    return path
+
+    def make(folder: Path) -> None:
+        with empty_harness_of() as harness:
+            harness.add_keys()
+            harness.apply()
+            harness.add_version("1")
+            harness.add_version("2", ["plan"])
+            harness.put("1")
+            harness.store.close()
+            shutil.copy(harness.folder / "control.db", folder)
+
+    return once.folder("deployed", make) / "control.db"
 
 
 @pytest.fixture(scope="session")
-def harness_of(
-    deployed_file: Path, trained: Trained
-) -> Callable[[], AbstractContextManager[Harness]]:
+def worlds(once: Once, deployed_file: Path, trained: Trained) -> Worlds:
+    return Worlds(once, deployed_file, trained)
+
+
+@pytest.fixture(scope="session")
+def harness_of(worlds: Worlds) -> Callable[[], AbstractContextManager[Harness]]:
     """Makes a deployed harness, as often as Hypothesis likes."""
-
-    @contextmanager
-    def make() -> Iterator[Harness]:
-        with TemporaryDirectory() as home:
-            path = Path(home) / "control.db"
-            shutil.copy(deployed_file, path)
-            store = SqlControlStore(f"sqlite:///{path}")
-            yield Harness(Path(home), store, trained)
-            store.close()
-
-    return make
+    return worlds.after
 
 
 @pytest.fixture

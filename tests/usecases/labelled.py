@@ -15,7 +15,9 @@ from windvane.ports.events import OutcomeSeen
 from windvane.usecases.read_model_file import read_model_file
 
 Floats = NDArray[np.float64]
-TEXT = FILE.replace("drift_over: 20m", "drift_over: 7m")  # a block is a window
+# A block is a window. Each row has the same features, so that nothing can be told of their pairs,
+# and looking for it is half of what a window costs.
+TEXT = FILE.replace("drift_over: 20m", "drift_over: 7m\n  off: [dependence]")
 UNITS = {"AA": 82, "UA": 60, "DL": 60, "WN": 36}  # the last is 18 in 100 of AA, DL and UA
 CHANGED = 14
 
@@ -69,3 +71,14 @@ def serve(
         harness.log.append("m/w9", start + len(events), entries, {contract.id: contract})
         harness.traffic(window)
         harness.judge()
+
+
+def watch(harness: Harness) -> None:
+    """A step of `Worlds`."""
+    harness.clock.at += 1
+    harness.apply(TEXT)
+
+
+def watch_healthy(harness: Harness) -> None:
+    """A step of `Worlds`: all windows until the change."""
+    serve(harness, CHANGED, calibrated)

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from windvane.adapters.files import FileMetricsBoard
-from windvane.adapters.sql import SqlControlStore
 from windvane.apps import cli
 from windvane.apps.cli.changes import TAKEN_WITHIN_S, Worker, await_taken, taken_sentence
 from windvane.apps.cli.main import app
@@ -73,14 +72,12 @@ def test_the_numbers_add_up(seqs: Sequence[int], seq: int) -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, migrated_file: Path) -> Path:
     """Where a worker runs that takes up no table."""
     folder = tmp_path / "home"
     folder.mkdir(mode=0o700)
     (folder / "windvane.yaml").touch(0o600)
-    store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
-    store.migrate()
-    store.close()
+    shutil.copy(migrated_file, folder / "control.db")
     board = FileMetricsBoard(folder / "metrics")
     board.post("gateway-0", [Series("routing_seq", "gauge", "", (), [((), [0.0])])])
     (post,) = (folder / "metrics").glob("gateway-0*")

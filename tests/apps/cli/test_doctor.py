@@ -37,17 +37,14 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, migrated_file: Path) -> Settings:
     """A home as it should be, with nothing up."""
     folder = tmp_path / "home"
     folder.mkdir(mode=0o700)
     file = folder / "windvane.yaml"
     file.touch(0o600)
     file.write_text(f"port: {free_port()}\nconsole_port: {free_port()}\nspool_max_bytes: 100_000\n")
-    store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
-    store.migrate()
-    store.close()
-    (folder / "control.db.migrating").unlink()
+    shutil.copy(migrated_file, folder / "control.db")
     return find_settings({}, folder)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -63,15 +64,15 @@ def call(*words: str, **environment: str) -> Any:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, migrated_file: Path) -> Path:
     folder = tmp_path / "home"
     (folder / "logs").mkdir(parents=True)
     (folder / "windvane.yaml").touch(0o600)
     folder.chmod(0o700)
     (folder / "logs" / "steward.log").write_text("2026-01-02 03:04:05,678 steward INFO it runs\n")
     (tmp_path / "model.yaml").write_text(FILE)
+    shutil.copy(migrated_file, folder / "control.db")
     store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
-    store.migrate()
     layout = Layout((NumericAxis("output", (0.5,)),))
     with store.begin() as tx:
         tx.put_model(ModelRecord(MODEL, FILE, 0.0))

@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shlex
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationW
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, migrated_file: Path) -> Path:
     """A day of probabilities that are right; a client's ids are what a spreadsheet would run."""
     folder = tmp_path / "home"
     folder.mkdir(0o700)
     (folder / "windvane.yaml").touch(0o600)
+    shutil.copy(migrated_file, folder / "control.db")
     store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
-    store.migrate()
     layout = Layout((NumericAxis("output", (0.5,)),))
     with store.begin() as tx:
         tx.put_model(ModelRecord(MODEL, TEXT, 0.0))

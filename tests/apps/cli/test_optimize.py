@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ TABLE = ["--data", "rows.csv", "--label", "late", "--time", "at"]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, migrated_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation with a model `delay` of one version."""
     monkeypatch.setenv("COLUMNS", "200")
     folder = tmp_path / "home"
     folder.mkdir()
+    shutil.copy(migrated_file, folder / "control.db")
     store = SqlControlStore(f"sqlite:///{folder / 'control.db'}")
-    store.migrate()
     layout = Layout((NumericAxis("output", (0.5,)),))
     with store.begin() as tx:
         tx.put_model(

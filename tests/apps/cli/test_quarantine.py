@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,10 @@ EVENT = EVENT_ENCODER.encode(
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
+def home(tmp_path: Path, migrated_file: Path) -> Path:
     (tmp_path / "windvane.yaml").write_text("")
+    shutil.copy(migrated_file, tmp_path / "control.db")
     store = SqlControlStore(f"sqlite:///{tmp_path / 'control.db'}")
-    store.migrate()
     with store.begin() as tx:
         for name, body, model in (("a1", EVENT, "delay"), ("b2", b"\xffno event", "")):
             size = len(body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import uvloop
+from collector import collector_kept
 from inference.harness import Harness
 
 from windvane.apps.gateway.bound_model import BoundModel
@@ -52,7 +52,6 @@ def live(
     made: list[Live] = []
     failed: list[BaseException] = []
     stop: list[Callable[[], object]] = []
-    threshold = gc.get_threshold()
 
     async def serve() -> None:
         harness = Harness()
@@ -94,19 +93,18 @@ def live(
             failed.append(error)
             started.set()
 
-    thread = threading.Thread(target=work, name="live-gateway")
-    thread.start()
-    try:
-        assert started.wait(within_s), "the gateway did not start"
-        if failed:
-            raise failed[0]
-        yield made[0]
-    finally:
-        for end in stop:
-            end()
-        thread.join(within_s)
-        gc.unfreeze()
-        gc.set_threshold(*threshold)
+    with collector_kept():
+        thread = threading.Thread(target=work, name="live-gateway")
+        thread.start()
+        try:
+            assert started.wait(within_s), "the gateway did not start"
+            if failed:
+                raise failed[0]
+            yield made[0]
+        finally:
+            for end in stop:
+                end()
+            thread.join(within_s)
     assert not thread.is_alive()
     if failed:
         raise failed[0]

@@ -4,12 +4,12 @@ workers."""
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from collector import collector_kept
 from inference.harness import (
     ACME,
     MODEL,
@@ -141,7 +141,6 @@ def test_every_metric_that_is_posted_has_a_name_in_the_reference() -> None:
 
 def test_a_worker_lives_from_start_to_stop() -> None:
     """It follows the feed by itself, says when it is ready, drains, and leaves its counts."""
-    before = gc.get_threshold()
 
     async def story(harness: Harness) -> None:
         harness.feed.publish(harness.table(keys=[ACME]))
@@ -163,11 +162,8 @@ def test_a_worker_lives_from_start_to_stop() -> None:
         assert harness.predictor().closed == 1
 
     verifier = FakeVerifier()
-    try:
+    with collector_kept():
         run(story, verifier=verifier)
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*before)
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/metrics", "/v3/models/late/infer", "/é"])
@@ -252,7 +248,6 @@ def test_an_idle_and_a_failing_feed_change_nothing_and_are_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What the worker does by the clock is tried again, whatever it met."""
-    before = gc.get_threshold()
 
     async def story(harness: Harness) -> None:
         harness.feed.publish(harness.table(keys=[ACME]))
@@ -266,11 +261,8 @@ def test_an_idle_and_a_failing_feed_change_nothing_and_are_logged(
         await until(lambda: not harness.tenants)
         await harness.worker.stop()
 
-    try:
+    with collector_kept():
         run(story)
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*before)
 
 
 async def told(harness: Harness) -> tuple[int, str, dict[str, str]]:
@@ -400,8 +392,6 @@ def test_a_successor_does_not_start_without_a_table(broken: Exception | None) ->
 
 
 def test_a_successor_starts_once_the_table_is_mended() -> None:
-    before = gc.get_threshold()
-
     async def story(harness: Harness) -> None:
         harness.feed.publish(harness.table(keys=[ACME]))
         harness.feed.broken = ValueError("torn")
@@ -414,11 +404,8 @@ def test_a_successor_starts_once_the_table_is_mended() -> None:
         assert (await harness.predict()).status == 200
         await harness.worker.stop()
 
-    try:
+    with collector_kept():
         run(story)
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*before)
 
 
 def test_a_table_that_was_amended_under_its_number_is_taken_up() -> None:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from usecases.harness import Harness
 from usecases.test_deliver_effects import deliver
+from usecases.worlds import Worlds
 
 
-@pytest.fixture
-def learnt(harness: Harness) -> Harness:
-    """Twelve quiet windows, and nothing waits to be told."""
+def learn(harness: Harness) -> None:
     harness.put("1")
     for index in range(12):
         harness.traffic(index)
         harness.judge()
     deliver(harness)
-    return harness
+
+
+@pytest.fixture
+def learnt(worlds: Worlds) -> Iterator[Harness]:
+    """Twelve quiet windows, and nothing waits to be told."""
+    with worlds.after(learn) as found:
+        yield found

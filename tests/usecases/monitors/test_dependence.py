@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
@@ -11,6 +12,7 @@ import scipy.signal
 from event_rows import predicted_event
 from usecases.harness import CARRIERS, FILE, MODEL, START, WINDOW_S, Harness
 from usecases.timeline import only
+from usecases.worlds import Worlds
 
 from windvane.core.alerting import Cause
 from windvane.core.drift import TOLD_APART, build_baseline
@@ -31,11 +33,37 @@ ROWS = 1_000
 LEARNED = 18
 
 
-@pytest.fixture
-def watched(harness: Harness) -> Harness:
+def watch(harness: Harness) -> None:
     harness.clock.at += 1
     harness.apply(TEXT)
-    return harness
+
+
+def learn_pairs(harness: Harness) -> None:
+    serve(harness, LEARNED, first=0)
+
+
+def join_wrongly(harness: Harness) -> None:
+    serve(harness, 3, first=LEARNED, joined=False)
+
+
+@pytest.fixture
+def watched(worlds: Worlds) -> Iterator[Harness]:
+    with worlds.after(watch) as found:
+        yield found
+
+
+@pytest.fixture
+def learned(worlds: Worlds) -> Iterator[Harness]:
+    """Windows of which nothing is to be said, and whose pairs are known."""
+    with worlds.after(watch, learn_pairs) as found:
+        yield found
+
+
+@pytest.fixture
+def joined_wrongly(worlds: Worlds) -> Iterator[Harness]:
+    """Temperatures are those of others since three windows."""
+    with worlds.after(watch, learn_pairs, join_wrongly) as found:
+        yield found
 
 
 def serve(
@@ -71,25 +99,26 @@ def looks(harness: Harness) -> list[WindowVerdict]:
         return tx.verdicts(MODEL, Dependence.name, 0.0, 1_000)[::-1]
 
 
-def test_a_wrong_join_is_found_told_and_ends(watched: Harness) -> None:
-    serve(watched, LEARNED, first=0)
-    assert watched.incidents() == []
-    last = looks(watched)[-1]
+def test_what_goes_together_is_learned(learned: Harness) -> None:
+    assert learned.incidents() == []
+    last = looks(learned)[-1]
     assert (last.outcome, last.code) == ("pass", "DRI-220")
     (pair,) = last.detail["pairs"]
     assert {pair["first"], pair["second"]} == {"distance", "temp"}
     assert last.detail["not_watched"] == ["carrier"]
-    serve(watched, 3, first=LEARNED, joined=False)
-    incident = only(watched, f"dependence:{MODEL}")
+
+
+def test_a_wrong_join_is_found_told_and_ends(joined_wrongly: Harness) -> None:
+    incident = only(joined_wrongly, f"dependence:{MODEL}")
     assert incident.title.startswith("features no longer go together as before: association of")
     assert incident.since == START + WINDOW_S * LEARNED
     assert {s["feature"] for s in incident.evidence["suspects"]} == {"distance", "temp"}
     assert incident.runbook.endswith("wrong-join.md")
-    decided = [d for d in watched.decisions() if d.judge == "dependence"]
+    decided = [d for d in joined_wrongly.decisions() if d.judge == "dependence"]
     assert decided
     assert all(replay_decision(d).same for d in decided)
-    serve(watched, 8, first=LEARNED + 3)
-    assert [i.closed_at is None for i in watched.incidents()] == [False]
+    serve(joined_wrongly, 8, first=LEARNED + 3)
+    assert [i.closed_at is None for i in joined_wrongly.incidents()] == [False]
 
 
 def test_blocks_of_few_rows_are_judged_together(watched: Harness) -> None:
@@ -119,13 +148,11 @@ def test_a_log_that_is_too_slow_is_asked_again_with_the_next_look(
     assert {v.code for v in looks(watched)} == {"LOG-103"}
 
 
-def test_what_is_accepted_is_learned_anew(watched: Harness) -> None:
-    serve(watched, LEARNED, first=0)
-    serve(watched, 3, first=LEARNED, joined=False)
-    incident = only(watched, f"dependence:{MODEL}")
-    watched.act("accept", About.INCIDENT, incident=incident.id)
-    serve(watched, 8, first=LEARNED + 3, joined=False)
-    assert [i for i in watched.incidents() if i.closed_at is None] == []
+def test_what_is_accepted_is_learned_anew(joined_wrongly: Harness) -> None:
+    incident = only(joined_wrongly, f"dependence:{MODEL}")
+    joined_wrongly.act("accept", About.INCIDENT, incident=incident.id)
+    serve(joined_wrongly, 8, first=LEARNED + 3, joined=False)
+    assert [i for i in joined_wrongly.incidents() if i.closed_at is None] == []
 
 
 WIDE = (

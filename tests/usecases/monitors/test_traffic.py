@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from usecases.harness import FILE, MODEL, START, Harness
 from usecases.timeline import only, verdicts
+from usecases.worlds import Worlds
 
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import Checkpoint, WindowKey
@@ -38,19 +39,18 @@ def usual(hour: int) -> Mapping[str, int]:
 class Days:
     """Hourly windows of requests by tenant, judged one by one."""
 
-    def __init__(self, harness: Harness) -> None:
+    def __init__(self, harness: Harness, hour: int = 0) -> None:
         self.harness = harness
-        self.hour = 0
-        self.rng = np.random.default_rng(11)
-        harness.apply(HOURLY)
+        self.hour = hour
 
     def play(self, hours: int, plan: Plan = usual) -> None:
         for _ in range(hours):
             start = START + HOUR * self.hour
+            rng = np.random.default_rng((11, self.hour))
             made: dict[WindowKey, Sketch] = {}
             empty = Sketch.empty(self.harness.layout.id, self.harness.layout.size)
             for tenant, mean in plan(self.hour).items():
-                n = int(self.rng.poisson(mean))
+                n = int(rng.poisson(mean))
                 told = {"rows": n, "requests": n}
                 traffic = np.array([told.get(name, 0) for name in TRAFFIC], np.int64)
                 key = WindowKey(MODEL, start, "1", "champion", tenant, "r1")
@@ -66,13 +66,29 @@ class Days:
         return sorted(i.cause for i in self.harness.incidents() if i.closed_at is None)
 
 
+LEARNED = 9 * 24 + 10
+
+
+def watch_hours(harness: Harness) -> None:
+    harness.apply(HOURLY)
+
+
+def play_usual(harness: Harness) -> None:
+    Days(harness).play(LEARNED)
+    assert harness.incidents() == []
+
+
 @pytest.fixture
-def days(harness: Harness) -> Days:
+def days(worlds: Worlds) -> Iterator[Days]:
     """A week and two days of usual traffic, to a Friday at ten."""
-    out = Days(harness)
-    out.play(9 * 24 + 10)
-    assert out.causes() == []
-    return out
+    with worlds.after(watch_hours, play_usual) as found:
+        yield Days(found, LEARNED)
+
+
+@pytest.fixture
+def hourly(worlds: Worlds) -> Iterator[Harness]:
+    with worlds.after(watch_hours) as found:
+        yield found
 
 
 def test_nights_and_weekends_of_a_tenant_are_no_silence(days: Days) -> None:
@@ -171,37 +187,36 @@ def test_a_tenant_who_left_for_good_is_forgotten(days: Days) -> None:
     assert not any("small" in key for key in days.harness.carried("traffic"))
 
 
-def test_a_nightly_batch_that_stops_is_found_the_next_morning_and_ends(harness: Harness) -> None:
+def test_a_nightly_batch_that_stops_is_found_the_next_morning_and_ends(hourly: Harness) -> None:
     def nightly(hour: int) -> Mapping[str, int]:
         return {"AA": 10_000} if hour % 24 == 3 else {}
 
-    days = Days(harness)
-    days.hour = 3  # nothing is judged before the first request
+    days = Days(hourly, 3)  # nothing is judged before the first request
     days.play(21, nightly)
-    assert "not watched for silence" in verdicts(harness, "traffic")[-1].sentence
+    assert "not watched for silence" in verdicts(hourly, "traffic")[-1].sentence
     days.play(34 * 24, nightly)
-    assert harness.incidents() == []
+    assert hourly.incidents() == []
     days.play(5, lambda _: {})  # it was due at three
-    assert harness.incidents() == []
+    assert hourly.incidents() == []
     days.play(2, lambda _: {})
     assert days.causes() == [f"traffic:{MODEL}"]
-    title = only(harness, f"traffic:{MODEL}").title
+    title = only(hourly, f"traffic:{MODEL}").title
     assert title.startswith("traffic: 0 requests in a day where at least ")
     days.play(20, lambda _: {})
     assert days.causes() == [f"traffic:{MODEL}"]
     days.play(2, nightly)
     assert days.causes() == []
-    for decision in (*harness.decisions("notify"), *harness.decisions("close")):
+    for decision in (*hourly.decisions("notify"), *hourly.decisions("close")):
         assert replay_decision(decision).same
 
 
-def test_a_tenant_whose_nightly_batch_stops_is_named(harness: Harness) -> None:
+def test_a_tenant_whose_nightly_batch_stops_is_named(hourly: Harness) -> None:
     def mixed(hour: int) -> Mapping[str, int]:
         return {"AA": 500, **({"UA": 10_000} if hour % 24 == 3 else {})}
 
-    days = Days(harness)
+    days = Days(hourly)
     days.play(35 * 24, mixed)
-    assert harness.incidents() == []
+    assert hourly.incidents() == []
     days.play(8, lambda _: {"AA": 500})
     assert days.causes() == ["tenant_silent:UA"]
 

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 from usecases.harness import MODEL, START, WINDOW_S, Harness
-from usecases.labelled import CHANGED, TEXT, UNITS, Floats, Truth, calibrated, serve
+from usecases.labelled import (
+    CHANGED,
+    TEXT,
+    UNITS,
+    Floats,
+    Truth,
+    calibrated,
+    serve,
+    watch,
+    watch_healthy,
+)
+from usecases.worlds import Worlds
 
 from windvane.ports.control_store import WindowVerdict
 from windvane.usecases.actions import About
@@ -19,10 +31,30 @@ pytestmark = pytest.mark.filterwarnings("ignore:.partition_filters.:DeprecationW
 
 
 @pytest.fixture
-def watched(harness: Harness) -> Harness:
-    harness.clock.at += 1
-    harness.apply(TEXT)
-    return harness
+def watched(worlds: Worlds) -> Iterator[Harness]:
+    with worlds.after(watch) as found:
+        yield found
+
+
+@pytest.fixture
+def healthy(worlds: Worlds) -> Iterator[Harness]:
+    """All windows until the change."""
+    with worlds.after(watch, watch_healthy) as found:
+        yield found
+
+
+@pytest.fixture
+def flipped(worlds: Worlds) -> Iterator[Harness]:
+    """Half of all labels are flipped since four windows."""
+    with worlds.after(watch, watch_healthy, flip_half) as found:
+        yield found
+
+
+@pytest.fixture
+def flipped_of_one(worlds: Worlds) -> Iterator[Harness]:
+    """All labels of one tenant are flipped since eight windows."""
+    with worlds.after(watch, watch_healthy, flip_tenant) as found:
+        yield found
 
 
 def looks(harness: Harness) -> list[WindowVerdict]:
@@ -46,10 +78,10 @@ def members(harness: Harness) -> set[str]:
     return {m for found in found_by(harness).values() for m in found}
 
 
-def test_labels_as_the_predictions_say_are_no_finding(watched: Harness) -> None:
-    serve(watched, 26, calibrated)
-    assert found_by(watched) == {}
-    last = looks(watched)[-1]
+def test_labels_as_the_predictions_say_are_no_finding(healthy: Harness) -> None:
+    serve(healthy, 26 - CHANGED, calibrated, first=CHANGED)
+    assert found_by(healthy) == {}
+    last = looks(healthy)[-1]
     assert (last.outcome, last.code) == ("pass", "OUT-410")
     assert last.detail["said"] == pytest.approx(1 / 3, abs=0.05)
 
@@ -76,11 +108,11 @@ def test_a_block_that_is_read_whole_says_nothing_of_it(watched: Harness) -> None
     assert re.search(r"labels \S+ \(\S+ to \S+, 95%\)", looks(watched)[-1].sentence)
 
 
-def test_other_inputs_with_the_same_truth_are_no_concept_drift(watched: Harness) -> None:
+def test_other_inputs_with_the_same_truth_are_no_concept_drift(healthy: Harness) -> None:
     """Rows that are harder to tell cost more, and predictions that fall take labels with them."""
-    serve(watched, 26, calibrated, said_of=lambda w: (2.0, 4.0) if w < CHANGED else (6.0, 6.0))
-    assert found_by(watched) == {}
-    assert looks(watched)[-1].detail["statistics"]["rate"]["now"] > 0.4
+    serve(healthy, 26 - CHANGED, calibrated, first=CHANGED, said_of=lambda _: (6.0, 6.0))
+    assert found_by(healthy) == {}
+    assert looks(healthy)[-1].detail["statistics"]["rate"]["now"] > 0.4
 
 
 def flip(share: float, of: str = "") -> Truth:
@@ -88,127 +120,118 @@ def flip(share: float, of: str = "") -> Truth:
         tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
     ) -> Floats:
         right = calibrated(tenant, window, said, drawn, rng)
+        if window < CHANGED:
+            return right
         flipped = rng.random(len(said)) < share
-        changed = window >= CHANGED and of in ("", tenant)
-        return np.where(flipped, 1.0 - right, right) if changed else right
+        return np.where(flipped, 1.0 - right, right) if of in ("", tenant) else right
 
     return truth
 
 
-def test_a_flip_of_half_of_all_labels_is_the_models(watched: Harness) -> None:
-    serve(watched, CHANGED + 4, flip(0.5))
-    assert f"truth_shift/concept_drift:{MODEL}" in members(watched)
-    assert not any("tenant" in m for m in members(watched))
-    assert len(found_by(watched)) == 1, "one incident"
-    (incident,) = [i for i in watched.incidents() if any("truth" in m for m in i.members)]
+def flip_half(harness: Harness) -> None:
+    serve(harness, 4, flip(0.5), first=CHANGED)
+
+
+def flip_tenant(harness: Harness) -> None:
+    serve(harness, 8, flip(1.0, "WN"), first=CHANGED)
+
+
+def test_a_flip_of_half_of_all_labels_is_the_models(flipped: Harness) -> None:
+    assert f"truth_shift/concept_drift:{MODEL}" in members(flipped)
+    assert not any("tenant" in m for m in members(flipped))
+    assert len(found_by(flipped)) == 1, "one incident"
+    (incident,) = [i for i in flipped.incidents() if any("truth" in m for m in i.members)]
     assert incident.since == START + WINDOW_S * CHANGED
     assert "usually" in incident.title
-    judged = [d for d in watched.decisions() if d.judge == "truth_shift"]
+    judged = [d for d in flipped.decisions() if d.judge == "truth_shift"]
     assert judged
     assert all(replay_decision(d).same for d in judged)
 
 
-def test_a_flip_of_one_tenants_labels_is_that_tenants(watched: Harness) -> None:
-    serve(watched, CHANGED + 8, flip(1.0, "WN"))
-    assert members(watched) == {"truth_shift/tenant_truth:WN"}
+def test_a_flip_of_one_tenants_labels_is_that_tenants(flipped_of_one: Harness) -> None:
+    assert members(flipped_of_one) == {"truth_shift/tenant_truth:WN"}
 
 
 def test_what_a_tenant_had_that_sends_no_more_is_no_news_after_two_spans(
-    watched: Harness, monkeypatch: pytest.MonkeyPatch
+    flipped_of_one: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    serve(watched, CHANGED + 8, flip(1.0, "WN"))
-    (incident,) = watched.incidents()
+    (incident,) = flipped_of_one.incidents()
     monkeypatch.delitem(UNITS, "WN")
-    serve(watched, 12, calibrated, first=CHANGED + 8)
-    assert members(watched) == {"truth_shift/tenant_truth:WN"}
-    serve(watched, 6, calibrated, first=CHANGED + 20)
-    assert found_by(watched) == {}
-    assert any("too few labels since" in line for line in watched.timeline(incident))
+    serve(flipped_of_one, 12, calibrated, first=CHANGED + 8)
+    assert members(flipped_of_one) == {"truth_shift/tenant_truth:WN"}
+    serve(flipped_of_one, 6, calibrated, first=CHANGED + 20)
+    assert found_by(flipped_of_one) == {}
+    assert any("too few labels since" in line for line in flipped_of_one.timeline(incident))
 
 
-def test_a_new_version_does_not_end_what_labels_still_are(watched: Harness) -> None:
+def test_a_new_version_does_not_end_what_labels_still_are(flipped: Harness) -> None:
     """What half of the labels are is no matter of who answers."""
-    serve(watched, CHANGED + 4, flip(0.5))
-    before = members(watched)
-    watched.put("2")
-    serve(watched, 9, flip(0.5), first=CHANGED + 4, answered="2")
-    assert members(watched) >= before
+    before = members(flipped)
+    flipped.put("2")
+    serve(flipped, 9, flip(0.5), first=CHANGED + 4, answered="2")
+    assert members(flipped) >= before
 
 
-def test_it_is_over_once_the_truth_is_as_it_was(watched: Harness) -> None:
-    def truth(
-        tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
-    ) -> Floats:
-        return flip(0.5)(tenant, window if window < CHANGED + 4 else 0, said, drawn, rng)
-
-    serve(watched, CHANGED + 4, truth)
-    assert len(found_by(watched)) == 1
-    serve(watched, 5, truth, first=CHANGED + 4)
-    assert found_by(watched) == {}
+def test_it_is_over_once_the_truth_is_as_it_was(flipped: Harness) -> None:
+    assert len(found_by(flipped)) == 1
+    serve(flipped, 5, calibrated, first=CHANGED + 4)
+    assert found_by(flipped) == {}
 
 
-def test_what_was_closed_by_hand_is_found_again_while_it_lives(watched: Harness) -> None:
+def test_what_was_closed_by_hand_is_found_again_while_it_lives(flipped: Harness) -> None:
     """By the levels of before: else the fault would be the level, and its end a finding."""
-
-    def truth(
-        tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
-    ) -> Floats:
-        return flip(0.5)(tenant, window if window < CHANGED + 7 else 0, said, drawn, rng)
-
-    serve(watched, CHANGED + 4, truth)
-    (incident,) = [i for i in watched.incidents() if any("truth" in m for m in i.members)]
-    before = watched.carried(TruthShift.name)[""]["cell"]["kinds"]["loss"]["level"]
-    watched.act("close", About.INCIDENT, incident=incident.id, reason="seen")
-    after = watched.carried(TruthShift.name)[""]["cell"]["kinds"]["loss"]
+    (incident,) = [i for i in flipped.incidents() if any("truth" in m for m in i.members)]
+    before = flipped.carried(TruthShift.name)[""]["cell"]["kinds"]["loss"]["level"]
+    flipped.act("close", About.INCIDENT, incident=incident.id, reason="seen")
+    after = flipped.carried(TruthShift.name)[""]["cell"]["kinds"]["loss"]
     assert (after["level"], after["alarmed"]) == (before, False)
-    serve(watched, 3, truth, first=CHANGED + 4)
-    assert f"truth_shift/concept_drift:{MODEL}" in members(watched)
+    serve(flipped, 3, flip(0.5), first=CHANGED + 4)
+    assert f"truth_shift/concept_drift:{MODEL}" in members(flipped)
     (again,) = [
         i
-        for i in watched.incidents()
+        for i in flipped.incidents()
         if i.closed_at is None and f"truth_shift/concept_drift:{MODEL}" in i.members
     ]
     assert again.id != incident.id
-    serve(watched, 6, truth, first=CHANGED + 7)
-    assert found_by(watched) == {}, "the end of a fault is no finding"
+    serve(flipped, 6, calibrated, first=CHANGED + 7)
+    assert found_by(flipped) == {}, "the end of a fault is no finding"
 
 
-def test_what_was_accepted_is_the_new_level(watched: Harness) -> None:
-    serve(watched, CHANGED + 4, flip(0.5))
-    (incident,) = [i for i in watched.incidents() if any("truth" in m for m in i.members)]
-    watched.act("accept", About.INCIDENT, incident=incident.id, reason="the new rule is to stay")
-    serve(watched, 8, flip(0.5), first=CHANGED + 4)
-    assert found_by(watched) == {}
-    assert looks(watched)[-1].code == "OUT-410"
+def test_what_was_accepted_is_the_new_level(flipped: Harness) -> None:
+    (incident,) = [i for i in flipped.incidents() if any("truth" in m for m in i.members)]
+    flipped.act("accept", About.INCIDENT, incident=incident.id, reason="the new rule is to stay")
+    serve(flipped, 8, flip(0.5), first=CHANGED + 4)
+    assert found_by(flipped) == {}
+    assert looks(flipped)[-1].code == "OUT-410"
 
 
-def test_a_base_rate_that_falls_while_predictions_stay_is_told(watched: Harness) -> None:
+def test_a_base_rate_that_falls_while_predictions_stay_is_told(healthy: Harness) -> None:
     """From .33 to .02 nothing was ever said."""
 
     def truth(
         tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
     ) -> Floats:
         right = calibrated(tenant, window, said, drawn, rng)
-        return right * (rng.random(len(said)) < 0.06) if window >= CHANGED else right
+        return right * (rng.random(len(said)) < 0.06)
 
-    serve(watched, CHANGED + 4, truth)
-    assert f"truth_shift/base_rate:{MODEL}" in members(watched)
-    assert f"truth_shift/concept_drift:{MODEL}" not in members(watched), "answers cost less"
-    assert len(found_by(watched)) == 1
+    serve(healthy, 4, truth, first=CHANGED)
+    assert f"truth_shift/base_rate:{MODEL}" in members(healthy)
+    assert f"truth_shift/concept_drift:{MODEL}" not in members(healthy), "answers cost less"
+    assert len(found_by(healthy)) == 1
 
 
-def test_predictions_that_say_too_much_are_miscalibrated(watched: Harness) -> None:
+def test_predictions_that_say_too_much_are_miscalibrated(healthy: Harness) -> None:
     """Labels are as often as ever, and predictions half again as high."""
 
     def truth(
         tenant: str, window: int, said: Floats, drawn: Floats, rng: np.random.Generator
     ) -> Floats:
-        del tenant, rng
-        return (drawn < (said / 1.5 if window >= CHANGED else said)).astype(float)
+        del tenant, window, rng
+        return (drawn < said / 1.5).astype(float)
 
-    serve(watched, CHANGED + 10, truth, said_of=lambda w: (2.0, 4.0) if w < CHANGED else (4.0, 4.0))
-    assert f"truth_shift/calibration:{MODEL}" in members(watched)
-    assert f"truth_shift/base_rate:{MODEL}" not in members(watched)
+    serve(healthy, 10, truth, first=CHANGED, said_of=lambda _: (4.0, 4.0))
+    assert f"truth_shift/calibration:{MODEL}" in members(healthy)
+    assert f"truth_shift/base_rate:{MODEL}" not in members(healthy)
 
 
 def test_blocks_wait_until_their_labels_have_come(watched: Harness) -> None:
