@@ -13,9 +13,11 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx
 from windvane.ports.event_log import EventLog
 from windvane.ports.leases import LeaseLost
+from windvane.ports.metrics import MetricsBoard
 from windvane.ports.pending_rollbacks import PendingRollbacks
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.advance_rollout import advance_rollout, count_losses
+from windvane.usecases.broken_versions import broken_versions
 from windvane.usecases.judge_again import judge_again
 from windvane.usecases.judge_windows import judge_windows
 from windvane.usecases.keep_bounded import Turn, keep_bounded, keep_log_bounded
@@ -55,7 +57,8 @@ def _nobody() -> None:
 class Steward:
     """Judges the models of the shards whose leases it holds; a deposed one's transactions fail by
     their tokens. ``wake`` is called when there may be effects to carry out. The log is kept in
-    order by ``background``, through ``upkeep_log``: sorting a day takes longer than a lease."""
+    order by ``background``, through ``upkeep_log``: sorting a day takes longer than a lease. ``board``
+    has what the gateways of this machine post."""
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Steward:
         console_url: str = "",
         watch_budget: WatchBudget | None = None,
         updates: UpdatePolicy | None = None,
+        board: MetricsBoard | None = None,
     ) -> None:
         self._holder = holder
         self._store = store
@@ -84,6 +88,7 @@ class Steward:
         self._feed = feed
         self._lease_s = lease_s
         self._wake = wake
+        self._board = board
         self._pending = pending
         self._pending_error = ""
         self._upkeep_log = upkeep_log or log
@@ -260,7 +265,7 @@ class Steward:
         try:
             return judge_windows(
                 self._store, self._log, self._clock, self._shards, models, self._cache,
-                self._expire_after_s, self._watch_budget,
+                self._expire_after_s, self._watch_budget, lambda: broken_versions(self._board),
             )  # fmt: skip
         except LeaseLost:
             raise
