@@ -96,6 +96,7 @@ class ClosedWindow:
     what was counted beside versions' layouts. ``learned`` gives what a monitor put beside its rows
     (see `Judged`), of subjects that have something. ``once`` holds what was read of the log for all
     monitors, as long as they look. ``unfit`` is known once something was found.
+    ``broken_parts``: sources that were found broken of one tenant or segment only, by its subject.
     """
 
     file: ModelFile
@@ -118,6 +119,7 @@ class ClosedWindow:
     learned: Learned = _nothing
     once: ReadOnce = field(default_factory=ReadOnce)
     unfit: Unfit = field(default_factory=dict[str, str])
+    broken_parts: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
 
     @property
     def model(self) -> str:

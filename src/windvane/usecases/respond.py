@@ -57,7 +57,7 @@ def open_causes(incidents: Sequence[Incident]) -> list[OpenCause]:
     """The open incidents of a model as they are correlated with."""
     kinds = cause_kinds()
     return [
-        OpenCause(i.id, cause_of(i, kinds), i.since, i.members, i.sources)
+        OpenCause(i.id, cause_of(i, kinds), i.since, i.members, i.sources, i.opened_at)
         for i in incidents
         if i.closed_at is None and i.kind in kinds
     ]
