@@ -151,6 +151,7 @@ class Harness:
     trained: Trained
     clock: ManualClock = field(default_factory=ManualClock)
     cache: WindowCache = field(default_factory=WindowCache)
+    broken: frozenset[tuple[str, str]] = frozenset()
 
     def __post_init__(self) -> None:
         self.log = DeltaEventLog(str(self.folder / "log"))
@@ -251,6 +252,7 @@ class Harness:
         rows: int = 60,
         failed: int = 0,
         fell_back: int = 0,
+        silent: int = 0,
         refused: Mapping[str, int] | None = None,
         arm: str = "champion",
         version: str = "1",
@@ -260,6 +262,7 @@ class Harness:
         **shape: Any,
     ) -> None:
         """What the recorder would have written of window ``index``, half from each tenant;
+        the stand-in was asked and ``silent`` for so many rows of each;
         ``ages`` (s) of a tenant's rows on each axis that the model's file asks for, the last one
         of all that follow."""
         sketches: dict[WindowKey, Sketch] = {}
@@ -273,7 +276,10 @@ class Harness:
             n = int((groups == i).sum())
             bad = failed // 2 if i else failed - failed // 2
             other = fell_back // 2 if i else fell_back - fell_back // 2
-            told = {"rows": n, "requests": n, "execution_errors": bad, "fell_back": other}
+            told = {
+                "rows": n, "requests": n, "execution_errors": bad, "fell_back": other,
+                "compared": silent, "stand_in_silent": silent,
+            }  # fmt: skip
             traffic = np.array([told.get(name, 0) for name in TRAFFIC], np.int64)
             key = WindowKey(MODEL, start, version, arm, tenant, "r1")
             mine = counts[i]
@@ -295,7 +301,10 @@ class Harness:
 
     def judge(self) -> bool:
         """Whether a window was closed and is judged now."""
-        judged = judge_windows(self.store, self.log, self.clock, self.shards, [MODEL], self.cache)
+        judged = judge_windows(
+            self.store, self.log, self.clock, self.shards, [MODEL], self.cache,
+            broken=lambda: self.broken,
+        )  # fmt: skip
         return judged > 0
 
     def carried(self, monitor: str) -> dict[str, Mapping[str, Any]]:

@@ -322,6 +322,28 @@ def test_too_short_a_reference_teaches_nothing_and_is_hold() -> None:
     assert found.verdict.outcome is Outcome.HOLD
 
 
+@pytest.mark.parametrize("days", [1.0, 400.0])
+@pytest.mark.parametrize("rows", [1, 2, 5, 99])
+@pytest.mark.parametrize("segment", ["", "city"])
+def test_a_reference_with_rows_for_no_window_is_hold(rows: int, days: float, segment: str) -> None:
+    """Windows are longest where rows are fewest: longer than what is recent, there was no past."""
+    past, now = timed(rows, 1, days), timed(2_000, 2, days, after=days)
+    found = check(past, now, time="ts", segment=segment)
+    assert found.verdict.outcome is Outcome.HOLD
+    assert f"{rows} rows of the reference, 200 needed; 2,000 now" in found.verdict.sentence
+    assert found.verdict.missing == f"{200 - rows} rows"
+    assert found.windows is not None
+    assert found.windows.verdict.outcome is Outcome.HOLD
+
+
+def test_windows_longer_than_what_is_recent_are_judged() -> None:
+    past, now = timed(8_000, 1, 1_700.0), timed(2_000, 2, 400.0, after=1_700.0)
+    found = check(past, now, time="ts")
+    assert found.windows is not None
+    assert found.windows.window_s == 28 * 86_400.0
+    assert found.windows.verdict.outcome is Outcome.PASS
+
+
 def small_segment(share: float, seed: int, *, broken: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Two cities and a small third, of which the last five days have no temperature."""
     sides: list[pd.DataFrame] = []

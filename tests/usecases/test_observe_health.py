@@ -52,6 +52,26 @@ def test_before_a_recorder_ever_ran_it_is_not_watched(harness: Harness) -> None:
     assert codes(harness) == ("not watched", "HLT-401")
 
 
+def begin_spool(harness: Harness) -> None:
+    with harness.store.begin() as tx:
+        tx.set_checkpoint(Checkpoint("m/w1", 0, 0.0, seen_at=harness.clock.wall()))
+
+
+def test_a_spool_that_has_just_begun_is_not_late_by_all_of_time(harness: Harness) -> None:
+    """It read "nothing was recorded for 20787 d", after a restart that a new worker ended."""
+    begin_spool(harness)
+    found = health(harness)
+    assert (found.code, found.why) == (
+        "HLT-402", "nothing is recorded yet: has the recorder just begun?"
+    )  # fmt: skip
+
+
+def test_one_that_begins_beside_others_changes_nothing(harness: Harness) -> None:
+    play(harness, [QUIET] * 4)
+    begin_spool(harness)
+    assert codes(harness) == ("healthy", "HLT-100")
+
+
 def test_a_model_that_is_judged_and_well_is_healthy(harness: Harness) -> None:
     play(harness, [QUIET] * 4)
     assert codes(harness) == ("healthy", "HLT-100")

@@ -19,6 +19,7 @@ from windvane.usecases.recorded_until import (
     drop_spool,
     expired_spools,
     recorded_until,
+    shown_until,
     spool_states,
 )
 
@@ -123,3 +124,20 @@ def test_an_idle_spool_that_comes_back_is_there_again(recording: RecorderHarness
     recording.start().step()
     assert [c.dropped for c in recording.checkpoints()] == [False]
     assert Path(recording.folder / "spool" / "m-w1").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("marks", "shown", "lags"),
+    [
+        ([], None, []),
+        ([mark("a", 0.0, WALL)], None, [None]),
+        ([mark("a", 0.0, WALL), mark("b", 3.0, WALL)], 3.0, [None, 4.0]),
+        ([mark("a", 0.0, WALL), mark("b", 3.0, WALL - 700.0)], 3.0, [None, 4.0]),
+    ],
+)
+def test_of_a_spool_that_has_just_begun_no_window_closes_and_nobody_is_told_a_lag(
+    marks: list[Checkpoint], shown: float | None, lags: list[float | None]
+) -> None:
+    assert shown_until(iter(marks), WALL, 600.0) == shown
+    assert [one.lag_s for one in spool_states(marks, 7.0, WALL, 600.0)] == lags
+    assert recorded_until(marks, WALL, 600.0) == (0.0 if marks else None)

@@ -30,12 +30,13 @@ def test_the_files_words_become_numbers() -> None:
 
 def test_one_budget_is_shared_by_every_stream() -> None:
     """Three streams a feature, of everyone and of each tenant, three a tenant (refusals, errors,
-    traffic), one each of the model for errors and traffic, and of a champion and a challenger two
-    of each output's two axes and one of fallbacks, of a stand-in three; 1,440 windows a day. Slow
-    ones: one a feature, one a pair of the three and one of them together, four of outcomes, and of
-    the truth's three statistics and labels' two faults one of the model and one of all tenants."""
+    traffic), one each of the model for errors, a stand-in's errors and traffic, and of a champion
+    and a challenger two of each output's two axes and one of fallbacks, of a stand-in three; 1,440
+    windows a day. Slow ones: one a feature, one a pair of the three and one of them together, four
+    of outcomes, and of the truth's three statistics and labels' two faults one of the model and one
+    of all tenants."""
     policy = watch_policy(MODEL_FILE, models=1, tenants=2)
-    streams = 3 * 3 * (1 + 2) + 3 * 2 + 2 + 2 * (2 * 2 + 1) + 3
+    streams = 3 * 3 * (1 + 2) + 3 * 2 + 3 + 2 * (2 * 2 + 1) + 3
     assert policy.alarm_at == pytest.approx(streams * A_DAY / 60.0 / 0.5)
     assert policy.slow_alarm_at == pytest.approx((3 + 4 + 4 + 6 + 4) * A_DAY / 1_200.0 / 0.5)
 

@@ -26,6 +26,8 @@ Counts: TypeAlias = NDArray[np.int64]
 StateRows: TypeAlias = Mapping[str, Mapping[str, Any]]
 # What a monitor (by name) learned of subjects, by subject: it is large and changes seldom.
 Learned: TypeAlias = Callable[[str, Sequence[str]], Mapping[str, bytes]]
+# Versions that are known to give no answer now, each with why: "version 2 ..." goes on so.
+Unfit: TypeAlias = Mapping[str, str]
 
 
 _TENANT, _SEGMENT = "tenant/", "segment/"
@@ -93,7 +95,8 @@ class ClosedWindow:
     of the rows with one value of a feature that the file declares, by `segment_name`. ``derived``:
     what was counted beside versions' layouts. ``learned`` gives what a monitor put beside its rows
     (see `Judged`), of subjects that have something. ``once`` holds what was read of the log for all
-    monitors, as long as they look.
+    monitors, as long as they look. ``unfit`` is known once something was found.
+    ``broken_parts``: sources that were found broken of one tenant or segment only, by its subject.
     """
 
     file: ModelFile
@@ -115,6 +118,8 @@ class ClosedWindow:
     derived: Derived = field(default_factory=Derived)
     learned: Learned = _nothing
     once: ReadOnce = field(default_factory=ReadOnce)
+    unfit: Unfit = field(default_factory=dict[str, str])
+    broken_parts: Mapping[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
 
     @property
     def model(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +34,7 @@ from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.recorded_until import EXPIRE_AFTER_S, missing_spools, recorded_until
 from windvane.usecases.respond import DecidedBefore, Found, open_causes, respond
 from windvane.usecases.set_aside import failed_file, failed_window
+from windvane.usecases.unfit_versions import unfit_versions
 from windvane.usecases.watch_budget import WatchBudget
 
 _log = logging.getLogger(__name__)
@@ -72,13 +73,15 @@ def judge_windows(
     cache: WindowCache,
     expire_after_s: float = EXPIRE_AFTER_S,
     budget: WatchBudget | None = None,
+    broken: Callable[[], Collection[tuple[str, str]]] = frozenset,
 ) -> int:
     """Judge the next closed window of each of ``models``; how many there were.
 
     A model's findings, moves, new state and verdicts commit in one transaction under the
     leases of its shard; windows without findings share one. A window that another steward judged
     meanwhile is left as it was. A spool that nobody saw for ``expire_after_s`` seconds keeps no
-    window open. ``budget`` says which monitors wait. Raises LeaseLost.
+    window open. ``budget`` says which monitors wait, ``broken`` which models' versions gateways
+    cannot load. Raises LeaseLost.
     """
     budget = WatchBudget() if budget is None else budget
     with store.read() as tx:
@@ -105,7 +108,7 @@ def judge_windows(
         if not one.findings:
             continue
         try:
-            _act(store, log, clock, shards, one)
+            _act(store, log, clock, shards, one, broken)
         except DecidedBefore as error:
             _log.error("model %s: %s; its window is passed, and nothing done twice",
                        one.window.model, error)  # fmt: skip
@@ -145,10 +148,21 @@ def _judge(due: DueWindow, log: EventLog, budget: WatchBudget) -> _Seen:
     return _Seen(due, tuple(judged), failed, waiting, tuple(dropped))
 
 
-def _act(store: ControlStore, log: EventLog, clock: Clock, shards: Shards, seen: _Seen) -> None:
+def _act(
+    store: ControlStore,
+    log: EventLog,
+    clock: Clock,
+    shards: Shards,
+    seen: _Seen,
+    broken: Callable[[], Collection[tuple[str, str]]],
+) -> None:
     """Correlate what was found with what is open, and act. Evidence is read before the
     transaction: a scan of the log must not hold it."""
     window = seen.window
+    with store.read() as tx:
+        said = [finding for finding, _, _ in seen.findings]
+        unfit = unfit_versions(tx, window.file, window.live, said, broken())
+    window = replace(window, unfit=unfit)
     found = [
         Found(finding, monitor, judged, _evidence(window, monitor, judged, finding, log))
         for finding, monitor, judged in seen.findings

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from windvane.ports.control_store import ControlStore, Tx
-from windvane.ports.leases import Lease
+from windvane.ports.leases import Lease, LeaseLost
 
 SHARDS = 16
 SHARD = "steward/shard/"
@@ -65,6 +65,16 @@ def hold_shards(store: ControlStore, holder: str, ttl: float) -> Shards:
                 tokens[name] = token
         tx.forget_leases(_MEMBER, _FORGET_AFTER_S)
     return Shards(tokens)
+
+
+def extend_leases(store: ControlStore, holder: str, shards: Shards, ttl: float) -> None:
+    """Hold for ``ttl`` seconds more what ``holder`` has, and take and leave nothing: a turn is at
+    work on it. Raises LeaseLost where it is another's or ended by now, and nothing is changed."""
+    with store.begin([]) as tx:
+        tx.acquire(_MEMBER + holder, holder, ttl)
+        for name, token in shards.tokens.items():
+            if tx.acquire(name, holder, ttl) != token:
+                raise LeaseLost(f"lease {name!r} with token {token} has ended")
 
 
 def give_up(store: ControlStore, holder: str, shards: Shards) -> None:

@@ -16,11 +16,19 @@ from windvane.core.sketch import Layout, Sketch, segmented_by
 from windvane.ports.control_store import ControlStore, Deployment, KeyRecord, Tx, WindowKey
 from windvane.ports.judging import MonitorState, Progress
 from windvane.ports.segments import SegmentKey
-from windvane.usecases.closed_window import ClosedWindow, Counts, Learned, StateRows, tenant_of
+from windvane.usecases.closed_window import (
+    ClosedWindow,
+    Counts,
+    Learned,
+    StateRows,
+    tenant_of,
+    tenant_subject,
+)
 from windvane.usecases.gather_answers import TrainedAnswers, gather_answers
 from windvane.usecases.gather_derived import gather_derived
 from windvane.usecases.monitors import MONITORS, watch_policy
 from windvane.usecases.monitors.sudden_shift import SuddenShift
+from windvane.usecases.monitors.whose_shift import OF_ONE
 from windvane.usecases.project_sketches import as_registered, project_sketches
 from windvane.usecases.read_model_file import ModelFile, read_model_file
 from windvane.usecases.window_policy import WindowPolicy
@@ -259,8 +267,18 @@ def load_window(
         file, policy, live, layout, champion.baseline, start, sketches, counts,
         progress.began, complete, _keyless(keys, start), layouts, champion.holdout,
         champion.calibration, answers, _by_segment(tx, file, layout, segments),
-        gather_derived(found, layout_of),
+        gather_derived(found, layout_of), broken_parts=_broken_parts(live, states),
     )  # fmt: skip
+
+
+def _broken_parts(live: Deployment, states: States) -> Mapping[str, frozenset[str]]:
+    """As they were told, and where a version stands in for one tenant."""
+    out = {tenant_subject(t): frozenset(views) for t, views in live.tenant_broken.items()}
+    for subject, row in states.get(SuddenShift.name, _NO_ROWS).items():
+        views = {view for view, kind in row.get("told", {}).items() if kind in OF_ONE}
+        if views:
+            out[subject] = out.get(subject, frozenset()) | views
+    return out
 
 
 def _by_segment(

@@ -43,7 +43,7 @@ from windvane.usecases.monitors.spans import BLOCKS
 from windvane.usecases.monitors.sudden_shift import FEED, SuddenShift
 from windvane.usecases.monitors.training_drift import TrainingDrift
 from windvane.usecases.read_model_file import ModelFile, parse_duration
-from windvane.usecases.recorded_until import MISSED_S, recorded_until, seen_ages
+from windvane.usecases.recorded_until import MISSED_S, seen_ages, shown_until
 
 # Newest verdicts by monitor and subject.
 Latest = Mapping[tuple[str, str], WindowVerdict]
@@ -63,7 +63,7 @@ class Observed:
     """What bears on every model, read once: how far every spool was read (business time, s), the
     leases that are held, the manifests that are trusted; for how long no recorder gave a sign
     (s), and which spool nobody has seen for a while; the models' versions that a gateway cannot
-    load."""
+    load; whether a recorder was ever seen (``begun``)."""
 
     recorded: float | None
     leases: frozenset[str]
@@ -71,6 +71,7 @@ class Observed:
     silent_for: float = 0.0
     missing: str = ""
     broken: frozenset[tuple[str, str]] = frozenset()
+    begun: bool = False
 
 
 def observe(
@@ -82,15 +83,13 @@ def observe(
     """At ``wall`` (s); a spool that nobody saw for ``expire_after_s`` is left out. ``broken``: see
     `broken_versions`."""
     checkpoints = tx.checkpoints()
-    recorded = recorded_until(checkpoints, wall, expire_after_s)
-    if recorded is None:  # every recorder is down: how far the furthest came
-        recorded = max((c.watermark for c in checkpoints), default=None)
     return Observed(
-        recorded,
+        shown_until(checkpoints, wall, expire_after_s),
         frozenset(lease.name for lease in tx.leases("steward/") if lease.alive),
         frozenset(trust.manifest for trust in tx.trusted()),
         *_signs(checkpoints, wall),
         broken,
+        bool(checkpoints),
     )
 
 
@@ -350,6 +349,7 @@ def _watching(seen: Observed, judged: Progress | None, file: ModelFile, now: flo
         steward=lease_of(file.model) in seen.leases,
         silent_for=seen.silent_for,
         missing=seen.missing,
+        begun=seen.begun,
     )
 
 

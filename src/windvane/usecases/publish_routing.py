@@ -123,11 +123,7 @@ def _told(model: ModelRecord, live: Deployment, versions: list[VersionRecord]) -
         deadline_s=parse_duration(file.serve.deadline),
         versions=(),
         champion=live.champion,
-        chain=tuple(
-            version
-            for step in file.serve.fallback
-            if (version := _chain_version(step, live, versions)) is not None
-        ),
+        chain=chain_of(file, live, versions),
         constant=file.constant,
         rule=file.rule,
         cache_ttl_s=file.cache_ttl_s,
@@ -179,6 +175,13 @@ def live_contract(file: ModelFile, live: Deployment, versions: list[VersionRecor
         for spec in file.schema
     )
     return Contract(features, file.contract.task)
+
+
+def chain_of(file: ModelFile, live: Deployment, versions: list[VersionRecord]) -> tuple[str, ...]:
+    """The versions of the file's fallback chain as it is now, in the order in which they are
+    tried. ``versions`` are all of the model, oldest first."""
+    found = (_chain_version(step, live, versions) for step in file.serve.fallback)
+    return tuple(version for version in found if version is not None)
 
 
 def _chain_version(step: object, live: Deployment, versions: list[VersionRecord]) -> str | None:

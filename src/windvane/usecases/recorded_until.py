@@ -28,13 +28,13 @@ class SpoolStillThere(WindvaneError):
 @dataclass(frozen=True, slots=True)
 class SpoolState:
     """A spool for people, counted up to ``position`` and in the log up to ``logged``. ``lag_s``:
-    how far its watermark is behind now, in seconds."""
+    how far its watermark is behind now, in seconds; None where nothing of it is recorded yet."""
 
     spool: str
     position: int
     logged: int
     watermark: float
-    lag_s: float
+    lag_s: float | None
     seen_s_ago: float | None
     expired: bool
     lost_bytes: int
@@ -52,6 +52,16 @@ def recorded_until(
     left_out = set(expired_spools(checkpoints := list(checkpoints), wall, expire_after_s))
     marks = [c.watermark for c in checkpoints if not c.dropped and c.spool not in left_out]
     return min(marks, default=None)
+
+
+def shown_until(
+    checkpoints: Iterable[Checkpoint], wall: float, expire_after_s: float
+) -> float | None:
+    """The same for people: of a spool that has just begun nothing is recorded, and nothing is late;
+    where every spool is gone, how far the furthest came. None where nothing was ever recorded."""
+    known = [c for c in checkpoints if c.watermark > 0.0]
+    found = recorded_until(known, wall, expire_after_s)
+    return found if found is not None else max((c.watermark for c in known), default=None)
 
 
 def expired_spools(
@@ -97,7 +107,7 @@ def spool_states(
             c.position,
             c.logged,
             c.watermark,
-            max(0.0, now - c.watermark),
+            max(0.0, now - c.watermark) if c.watermark > 0.0 else None,
             ages.get(c.spool),
             _expired(c, wall, expire_after_s),
             c.lost_bytes,

@@ -177,9 +177,10 @@ class Replay:
             alarm.closed = window.end
             return
         name = change.incident or f"{len(self.alarms)}"
-        self._open.append(
-            (OpenCause(name, change.cause, change.since, change.members, change.sources), alarm)
+        held = OpenCause(
+            name, change.cause, change.since, change.members, change.sources, alarm.opened
         )
+        self._open.append((held, alarm))
 
     def _grow(
         self,

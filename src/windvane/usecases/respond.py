@@ -29,7 +29,7 @@ from windvane.core.journal import Decision, Effect
 from windvane.core.routing import SELECTED, Arm
 from windvane.ports.control_store import Deployment, Incident, Tx
 from windvane.usecases.change_deployment import change_deployment
-from windvane.usecases.closed_window import ClosedWindow
+from windvane.usecases.closed_window import ClosedWindow, Unfit
 from windvane.usecases.monitors import Judged, Monitor, cause_kinds
 from windvane.usecases.moves import MOVES, Moved
 from windvane.usecases.open_incident import cause_of, join_incident, leave_incident
@@ -57,7 +57,7 @@ def open_causes(incidents: Sequence[Incident]) -> list[OpenCause]:
     """The open incidents of a model as they are correlated with."""
     kinds = cause_kinds()
     return [
-        OpenCause(i.id, cause_of(i, kinds), i.since, i.members, i.sources)
+        OpenCause(i.id, cause_of(i, kinds), i.since, i.members, i.sources, i.opened_at)
         for i in incidents
         if i.closed_at is None and i.kind in kinds
     ]
@@ -76,8 +76,8 @@ def respond(
     responses = choose_responses(change.cause.kind, window.file.respond)
     told = how_told(window, change, responses)
     before = tx.deployment(window.model) or window.live
-    live, back, again = take_back(tx, before, change.ended, now)
-    live, lines, action = _move(tx, live, change.began, responses, now)
+    live, back, again = take_back(tx, before, change.ended, now, window.unfit)
+    live, lines, action = _move(tx, live, change.began, responses, now, window.unfit)
     effects: tuple[Effect, ...] = change_deployment(tx, before, live)
     if change.began:
         first = _decision_id(window, change.began[0])
@@ -134,7 +134,7 @@ def how_told(window: ClosedWindow, change: CauseChange, responses: Responses) ->
 
 
 def take_back(
-    tx: Tx, live: Deployment, ended: Sequence[Finding], now: float
+    tx: Tx, live: Deployment, ended: Sequence[Finding], now: float, unfit: Unfit
 ) -> tuple[Deployment, list[str], str]:
     """Undo what was done against findings that ended: the deployment afterwards, lines for people,
     and the action's name. Every move is asked: the file may allow others by now than when the
@@ -146,7 +146,7 @@ def take_back(
         over = [f for f in ended if f.cause.subject not in asked]
         if not over:
             continue
-        moved = MOVES[name].end(tx, live, over, now)
+        moved = MOVES[name].end(tx, live, over, now, unfit)
         live, action = moved.live, moved.action or action
         lines += moved.lines
     return live, lines, action
@@ -166,7 +166,12 @@ def _still_asked(tx: Tx, model: str, ended: Sequence[Finding], move: str) -> set
 
 
 def _move(
-    tx: Tx, live: Deployment, began: Sequence[Finding], responses: Responses, now: float
+    tx: Tx,
+    live: Deployment,
+    began: Sequence[Finding],
+    responses: Responses,
+    now: float,
+    unfit: Unfit,
 ) -> tuple[Deployment, list[str], str]:
     lines: list[str] = []
     action = ""
@@ -174,7 +179,7 @@ def _move(
     for kind in kinds.values():
         mine = [f for f in began if f.cause.kind.name == kind.name]
         for name in choose_moves(kind, responses):
-            moved: Moved = MOVES[name].begin(tx, live, mine, now)
+            moved: Moved = MOVES[name].begin(tx, live, mine, now, unfit)
             live, action = moved.live, moved.action or action
             lines += moved.lines
     return live, lines, action

@@ -218,7 +218,8 @@ def watch_windows(
     learned = _by_segment(counts, spans.before, current=False)
     everyone = _merged(learned.values())
     first, last = min(everyone), max(everyone) + window_s
-    recent_s = min(_RECENT_S, last - first)
+    # One window at least: of few rows windows are long.
+    recent_s = max(window_s, min(_RECENT_S, last - first))
     streams = _streams(monitor, file, len(watched))
     policy = WindowPolicy(
         window_s=window_s, grace_s=0.0, recent_s=recent_s,

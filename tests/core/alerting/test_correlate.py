@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -22,8 +23,14 @@ from windvane.core.alerting import (
 FEED = CauseKind("feed", CauseGroup.BROKEN_INPUT, "feed.md", joins={"feed": Join.SAME_ONSET})
 ERRORS = CauseKind("errors", CauseGroup.FAILING, "errors.md", joins={"feed": Join.SAME_ONSET})
 OUTCOMES = CauseKind("outcomes", CauseGroup.QUALITY, "o.md", joins={"feed": Join.WHILE_OPEN})
-DRIFT = CauseKind("training_drift", CauseGroup.DRIFT, "d.md", joins={"feed": Join.SAME_SOURCES})
+DRIFT = CauseKind(
+    "training_drift",
+    CauseGroup.DRIFT,
+    "d.md",
+    joins={"feed": Join.SAME_SOURCES, "tenant_feed": Join.FOUND_TOGETHER},
+)
 TENANT = CauseKind("tenant", CauseGroup.TENANT, "tenant.md")
+TENANT_FEED = CauseKind("tenant_feed", CauseGroup.TENANT, "tenant.md")
 TOGETHER = 120.0
 
 
@@ -81,7 +88,7 @@ def test_what_belongs_together_joins_the_open_incident(held: Finding, fresh: Fin
     [
         (feed("weather"), feed("plan", 121.0)),  # another fault, later
         (feed("weather"), finding(ERRORS, "delay", 600.0)),
-        (feed("weather"), finding(DRIFT, "delay", sources=["weather", "plan"])),
+        (feed("weather"), finding(DRIFT, "delay", sources=["plan"])),
         (feed("weather"), finding(TENANT, "AA")),
         (feed("weather"), finding(CANARY, "version 3")),
         (finding(TENANT, "AA"), finding(TENANT, "UA")),
@@ -197,3 +204,57 @@ def test_every_finding_is_in_one_change_and_nothing_else_is(
     for change in changes:
         kinds = {f.cause.kind.name for f in change.began} | {change.cause.kind.name}
         assert not (kinds & {"tenant"} and len(kinds) > 1)
+
+
+# What shows in the inputs of all before it is told whose it is
+
+
+def open_drift(found_at: float, sources: Sequence[str] = ("weather", "plan")) -> OpenCause:
+    drift = finding(DRIFT, "delay", -3_600.0, sources=sources)
+    return OpenCause("i1", drift.cause, drift.since, (drift.member,), tuple(sources), found_at)
+
+
+@pytest.mark.parametrize("kind", [FEED, TENANT_FEED])
+def test_a_fault_leads_what_was_found_of_its_source_since_it_began(kind: CauseKind) -> None:
+    """Two incidents were told of one fault, four seconds apart."""
+    began = finding(kind, "weather", 1_000.0, sources=["weather"])
+    (change,) = correlate([began], [open_drift(1_000.0 - TOGETHER)], TOGETHER)
+    assert (change.incident, change.cause.kind) == ("i1", kind)
+    assert len(change.members) == 2
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        open_drift(999.0 - TOGETHER),  # found before it began
+        open_drift(1_000.0, ["plan"]),  # of another source
+        OpenCause("i1", open_drift(0.0).cause, 0.0, open_drift(0.0).members, ("weather", "plan")),
+    ],
+)
+@pytest.mark.parametrize("kind", [FEED, TENANT_FEED])
+def test_a_fault_is_no_part_of_what_was_found_before_or_elsewhere(
+    kind: CauseKind, held: OpenCause
+) -> None:
+    began = finding(kind, "weather", 1_000.0, sources=["weather"])
+    (change,) = correlate([began], [held], TOGETHER)
+    assert change.incident == ""
+
+
+def test_drift_is_a_tenants_only_if_both_were_found_in_one_window() -> None:
+    tenant = finding(TENANT_FEED, "UA", 1_000.0, sources=["weather"])
+    drift = finding(DRIFT, "delay", -3_600.0, sources=["weather"])
+    (change,) = correlate([drift, tenant], [], TOGETHER)
+    assert change.cause == tenant.cause
+    other = replace(drift, sources=("plan",))
+    assert len(correlate([other, tenant], [], TOGETHER)) == 2
+    held = OpenCause("i1", tenant.cause, 1_000.0, (tenant.member,), ("weather",), 1_060.0)
+    (change,) = correlate([drift], [held], TOGETHER)
+    assert change.incident == ""
+
+
+def test_drift_of_more_sources_is_part_of_a_fault_only_if_both_are_found_together() -> None:
+    drift = finding(DRIFT, "delay", -3_600.0, sources=["weather", "plan"])
+    (change,) = correlate([drift, feed("weather", 1_000.0)], [], TOGETHER)
+    assert change.sources == ("weather", "plan")
+    (change,) = correlate([drift], [opened(feed("weather", 1_000.0))], TOGETHER)
+    assert change.incident == ""

@@ -32,6 +32,18 @@ WELL = HealthFacts(True, WATCHED, BUSY, passed="largest evidence 2 < 1e5")
         ({"traffic": Traffic(0, 1_427, 0, True, 3)}, "down", Tone.BAD, "HLT-501"),
         ({"unservable": "nobody trusts its files"}, "cannot answer", Tone.BAD, "HLT-502"),
         ({"watching": replace(WATCHED, recorded_ago=None)}, "not watched", Tone.BAD, "HLT-401"),
+        (
+            {"watching": replace(WATCHED, recorded_ago=None, begun=True)},
+            "not watched",
+            Tone.BAD,
+            "HLT-402",
+        ),
+        (
+            {"watching": replace(WATCHED, recorded_ago=None, begun=True, silent_for=61.0)},
+            "not watched",
+            Tone.BAD,
+            "HLT-402",
+        ),
         ({"watching": replace(WATCHED, recorded_ago=181.0)}, "not watched", Tone.BAD, "HLT-402"),
         ({"watching": replace(WATCHED, steward=False)}, "not watched", Tone.BAD, "HLT-403"),
         ({"watching": replace(WATCHED, judged_ago=181.0)}, "not watched", Tone.WARN, "HLT-404"),

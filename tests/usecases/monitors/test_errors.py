@@ -153,4 +153,4 @@ def test_an_incident_of_a_tenant_that_was_closed_by_hand_is_found_again(harness:
 
 
 def test_each_tenant_takes_part_in_the_budget() -> None:
-    assert Errors().streams(read_model_file(FILE), 7) == 8
+    assert Errors().streams(read_model_file(FILE), 7) == 9

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from usecases.harness import CARRIERS, FILE, MODEL, START, TENANTS, WINDOW_S, Harness, columns
-from usecases.timeline import only
+from usecases.timeline import only, verdicts
 
 from windvane.core.sketch import TRAFFIC, Sketch
 from windvane.ports.control_store import Checkpoint, WindowKey
@@ -104,6 +104,9 @@ def test_nulls_of_one_carrier_are_that_segments(healthy: Installation) -> None:
     assert (live.standing_in, dict(live.stand_ins)) == (None, {}), "nobody is served worse for it"
     healthy.play(10, without_temp("mq"))
     assert len(healthy.harness.incidents()) == 1
+    healthy.play(12, without_temp("mq"))
+    found = verdicts(healthy.harness, "training_drift")[-1]
+    assert (found.outcome, found.code) == ("hold", "DRI-204"), "it is the segment's"
     healthy.play(12)
     assert healthy.open_causes() == []
     assert [i.cause for i in healthy.harness.incidents()] == ["segment_feed:carrier=mq"]

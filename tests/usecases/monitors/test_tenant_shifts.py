@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from usecases.harness import MODEL, START, WINDOW_S, Harness, Trained, columns
-from usecases.timeline import only
+from usecases.harness import FILE, MODEL, START, WINDOW_S, Harness, Trained, columns
+from usecases.timeline import only, verdicts
 
 from windvane.adapters.sql import SqlControlStore
 from windvane.adapters.sql.watching import WatchingRows
@@ -116,6 +116,17 @@ def test_tenants_that_differ_are_no_alarm(healthy: Installation) -> None:
     assert healthy.open_causes() == []
     healthy.play(20)
     assert healthy.harness.incidents() == []
+
+
+def test_what_is_broken_for_one_tenant_is_no_training_drift_of_all(healthy: Installation) -> None:
+    """Whatever the file has done about a tenant: what counts is what was found."""
+    healthy.harness.apply(f"{FILE}\n".replace("watch:\n", "watch:\n  respond: {tenant: notify}\n"))
+    healthy.play(45, {"middle": {"nulls": 1.0}})
+    assert dict(healthy.harness.live.tenant_broken) == {}
+    assert healthy.open_causes() == ["tenant_feed:middle"]
+    last = verdicts(healthy.harness, "training_drift")[-2:]
+    assert {v.code for v in last} == {"DRI-204"}
+    assert "weather" in last[0].sentence
 
 
 @pytest.mark.parametrize("tenant", ["middle", "small", "tiny"])

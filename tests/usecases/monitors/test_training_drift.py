@@ -36,3 +36,16 @@ def test_a_source_that_was_broken_meanwhile_is_not_passed(harness: Harness) -> N
     assert (whole.outcome, whole.code) == ("pass", "DRI-200")
     assert (spoilt.outcome, spoilt.code) == ("hold", "DRI-204")
     assert spoilt.sentence.endswith("broken meanwhile, so not compared: weather")
+
+
+@pytest.mark.parametrize(("tenant", "code"), [("UA", "DRI-204"), ("ZZ", "DRI-200")])
+def test_a_source_that_is_broken_for_one_tenant_is_left_out_if_that_can_matter(
+    harness: Harness, tenant: str, code: str
+) -> None:
+    """One fault had two incidents: the tenant's, and drift of all. ZZ sends nothing."""
+    harness.put("1", tenant_broken={tenant: ("weather",)})
+    for i in range(20):
+        harness.traffic(i)
+        harness.judge()
+    (found,) = verdicts(harness, "training_drift")
+    assert found.code == code

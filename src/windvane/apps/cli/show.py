@@ -303,7 +303,7 @@ def spools_table(states: Sequence[SpoolState]) -> Table:
             f"{one.position:,}",
             f"{one.logged:,}",
             moment(one.watermark) if one.watermark else "",
-            f"{one.lag_s:,.0f} s" if one.watermark else "",
+            f"{one.lag_s:,.0f} s" if one.lag_s is not None else "",
             "" if one.seen_s_ago is None else f"{one.seen_s_ago:,.0f} s ago",
             f"{one.lost_bytes:,}" if one.lost_bytes else "",
             "expired" if one.expired else "there",

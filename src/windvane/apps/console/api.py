@@ -208,14 +208,14 @@ class IncidentDetail(IncidentOut):
 
 class SpoolOut(BaseModel):
     """A spool: ``position`` in bytes that is counted, ``logged`` that the log has, ``watermark`` in
-    seconds since the epoch, ``lag_s`` behind now, ``seen_s_ago`` null where nobody told. Windows
-    close without one that is ``expired``."""
+    seconds since the epoch, ``lag_s`` behind now, null where nothing is recorded yet,
+    ``seen_s_ago`` null where nobody told. Windows close without one that is ``expired``."""
 
     spool: str
     position: int
     logged: int
     watermark: float
-    lag_s: float
+    lag_s: float | None
     seen_s_ago: float | None
     expired: bool
     lost_bytes: int

@@ -161,8 +161,9 @@ def _add_storage(found: Found, tx: Tx, now: float, wall: float, expire_after_s: 
         for one in spool_states(tx.checkpoints(), now, wall, expire_after_s)
         if not one.expired
     ]  # fmt: skip
-    for spool in sorted(spools, key=lambda one: (-one.lag_s, one.spool))[:SPOOLS]:
-        found["spool_lag_seconds"][spool.spool,] = spool.lag_s
+    for spool in sorted(spools, key=lambda one: (-(one.lag_s or 0.0), one.spool))[:SPOOLS]:
+        if spool.lag_s is not None:
+            found["spool_lag_seconds"][spool.spool,] = spool.lag_s
         found["spool_unlogged_bytes"][spool.spool,] = float(spool.position - spool.logged)
     sizes = {model: (float(n),) for model, n in tx.quarantine_sizes().items()}
     for model, (n,) in _largest(sizes, QUARANTINED_MODELS).items():

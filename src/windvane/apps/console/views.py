@@ -178,7 +178,10 @@ def state_of(overview: Overview, cards: Sequence[ModelCard]) -> State:
     else:
         tone = Tone.GOOD if tones & {Tone.GOOD, Tone.BUSY} else Tone.QUIET
     return State(
-        tone, message, tuple((word, tone, n) for (word, tone), n in ranked), overview.recorded
+        tone,
+        message,
+        tuple((word, tone, n) for (word, tone), n in ranked),
+        overview.recorded or None,
     )
 
 
@@ -207,7 +210,7 @@ def numbers(tally: Tally) -> Numbers:
 def behind(glance: Glance) -> str:
     """A sentence where nothing was recorded for some windows, which is not "no traffic"."""
     recorded, given = glance.grid.recorded, glance.grid
-    if recorded is None or glance.live is None:
+    if not recorded or glance.live is None:  # of a spool that has just begun it is 0
         return ""
     gap = given.open - recorded
     if gap <= _BEHIND_WINDOWS * given.window_s:

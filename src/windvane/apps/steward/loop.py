@@ -13,13 +13,15 @@ from windvane.ports.clock import Clock
 from windvane.ports.control_store import ControlStore, StoreUnavailable, Tx
 from windvane.ports.event_log import EventLog
 from windvane.ports.leases import LeaseLost
+from windvane.ports.metrics import MetricsBoard
 from windvane.ports.pending_rollbacks import PendingRollbacks
 from windvane.ports.routing_feed import RoutingFeed
 from windvane.usecases.advance_rollout import advance_rollout, count_losses
+from windvane.usecases.broken_versions import broken_versions
 from windvane.usecases.judge_again import judge_again
 from windvane.usecases.judge_windows import judge_windows
 from windvane.usecases.keep_bounded import Turn, keep_bounded, keep_log_bounded
-from windvane.usecases.leases import Shards, give_up, hold_shards
+from windvane.usecases.leases import Shards, extend_leases, give_up, hold_shards
 from windvane.usecases.load_windows import WindowCache
 from windvane.usecases.publish_routing import mend_feed, publish_latest
 from windvane.usecases.read_model_file import parse_duration, read_model_file
@@ -46,6 +48,7 @@ _FEED_EVERY_S = 2.0
 _RETAIN_WITHIN_S = 3.0
 _EXPIRE_EVERY_S = 3_600.0
 _MOST_FILES = 100
+_LONGEST_TURN_LEASES = 60
 
 
 def _nobody() -> None:
@@ -55,7 +58,8 @@ def _nobody() -> None:
 class Steward:
     """Judges the models of the shards whose leases it holds; a deposed one's transactions fail by
     their tokens. ``wake`` is called when there may be effects to carry out. The log is kept in
-    order by ``background``, through ``upkeep_log``: sorting a day takes longer than a lease."""
+    order by ``background``, through ``upkeep_log``: sorting a day takes longer than a lease.
+    ``board`` has what the gateways of this machine post."""
 
     def __init__(
         self,
@@ -76,6 +80,8 @@ class Steward:
         console_url: str = "",
         watch_budget: WatchBudget | None = None,
         updates: UpdatePolicy | None = None,
+        board: MetricsBoard | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._holder = holder
         self._store = store
@@ -84,6 +90,10 @@ class Steward:
         self._feed = feed
         self._lease_s = lease_s
         self._wake = wake
+        self._board = board
+        self._monotonic = monotonic
+        self._turn_began: float | None = None
+        self._led = False
         self._pending = pending
         self._pending_error = ""
         self._upkeep_log = upkeep_log or log
@@ -109,9 +119,17 @@ class Steward:
 
         One model's trouble is logged and does not keep the others from being judged.
         """
-        led = self._shards.leads
+        self._turn_began = self._monotonic()
+        try:
+            return self._turn()
+        finally:
+            self._turn_began = None
+
+    def _turn(self) -> bool:
         self._record_pending()
         self._renew_in_time()
+        # Also of what was taken as it rested: then another published last.
+        led, self._led = self._led, self._shards.leads
         if not self._shards.tokens:
             self._cache = WindowCache()
             return False
@@ -123,10 +141,33 @@ class Steward:
         except LeaseLost:
             _log.warning("a lease was lost; another steward goes on")
             self._shards = Shards({})
+            self._led = False
             self._renewed_at = -math.inf
             return False
         self._tidy()
         return True
+
+    def rest(self, for_s: float, wait: Callable[[float], object]) -> None:
+        """Between two turns, for so many seconds or until ``wait``, which is given seconds, says
+        that it is over; leases are renewed meanwhile."""
+        until = self._monotonic() + for_s
+        while (left := until - self._monotonic()) > 0.0:
+            if wait(min(left, self.renew_every_s)):
+                return
+            self._renew_in_time()
+
+    @property
+    def renew_every_s(self) -> float:
+        """Leases are renewed at least so often: twice in vain, and they still hold."""
+        return self._lease_s / 4.0
+
+    def extend_leases(self) -> None:
+        """While a turn goes on, for another thread to call in time. One that takes as long as only
+        a turn that hangs gives the models to another steward. Raises LeaseLost."""
+        began = self._turn_began
+        if began is None or self._monotonic() - began > _LONGEST_TURN_LEASES * self._lease_s:
+            return
+        extend_leases(self._store, self._holder, self._shards, self._lease_s)
 
     def _record_pending(self) -> None:
         """What was done while the database was away; trouble with it keeps nobody from judging."""
@@ -150,11 +191,11 @@ class Steward:
 
     def _renew(self) -> None:
         self._shards = hold_shards(self._store, self._holder, self._lease_s)
-        self._renewed_at = time.monotonic()
+        self._renewed_at = self._monotonic()
 
     def _renew_in_time(self) -> None:
         """Well before the leases end; a turn may take longer than that."""
-        if time.monotonic() - self._renewed_at > self._lease_s / 3.0:
+        if self._monotonic() - self._renewed_at >= self.renew_every_s:
             self._renew()
 
     def _publish(self, *, anew: bool) -> None:
@@ -260,7 +301,7 @@ class Steward:
         try:
             return judge_windows(
                 self._store, self._log, self._clock, self._shards, models, self._cache,
-                self._expire_after_s, self._watch_budget,
+                self._expire_after_s, self._watch_budget, lambda: broken_versions(self._board),
             )  # fmt: skip
         except LeaseLost:
             raise

@@ -13,6 +13,7 @@ from windvane.adapters.clock import open_clock
 from windvane.adapters.delta import DeltaEventLog
 from windvane.adapters.files import (
     FileArtifacts,
+    FileMetricsBoard,
     FilePendingRollbacks,
     FileRoutingFeed,
     WatchedFile,
@@ -142,5 +143,6 @@ def steward(
             for d in given.digests
         ],
         console_url=given.console_url,
+        board=FileMetricsBoard(given.metrics_folder),
         watch_budget=WatchBudget(given.watching.cpu_s_per_hour or None),
     )

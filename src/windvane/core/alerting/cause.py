@@ -36,12 +36,15 @@ class Join(enum.StrEnum):
     """When a finding of one kind belongs to an open cause of another.
 
     SAME_ONSET: both began within one span of correlation. WHILE_OPEN: it is what the open one
-    does to people. SAME_SOURCES: it concerns no other source than the open one.
+    does to people. SAME_SOURCES: it concerns no other source than the open one, or FOUND_TOGETHER:
+    it concerns one of its sources, and was found in one window with it or shortly before, while
+    that was going on already.
     """
 
     SAME_ONSET = "same onset"
     WHILE_OPEN = "while open"
     SAME_SOURCES = "same sources"
+    FOUND_TOGETHER = "found together"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ fault, or a canary's, is never part of another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,13 +19,14 @@ from windvane.core.alerting.finding import Finding
 @dataclass(frozen=True, slots=True)
 class OpenCause:
     """An open incident: its cause, when it began (s), the members that still sound and the
-    sources that it concerns."""
+    sources that it concerns; when it ``opened`` (s), long ago where that is not known."""
 
     incident: str
     cause: Cause
     since: float
     members: tuple[str, ...]
     sources: tuple[str, ...] = ()
+    opened: float = -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ class _Group:
     since: float
     members: list[str]
     sources: list[str]
+    opened: float = math.inf  # what is new opens now
     began: list[Finding] = field(default_factory=list[Finding])
     ended: list[Finding] = field(default_factory=list[Finding])
 
@@ -83,7 +86,10 @@ def correlate(
 
     ``together_s``: two onsets that lie no further apart are one (s).
     """
-    groups = [_Group(o.incident, o.cause, o.since, list(o.members), list(o.sources)) for o in held]
+    groups = [
+        _Group(o.incident, o.cause, o.since, list(o.members), list(o.sources), o.opened)
+        for o in held
+    ]
     for finding in findings:
         if not finding.began:
             _end(groups, finding)
@@ -147,12 +153,26 @@ def _belongs(group: _Group, finding: Finding, together_s: float) -> bool:
             return abs(finding.since - group.since) <= together_s
         case Join.WHILE_OPEN:
             return True
+        case Join.SAME_SOURCES if _found_meanwhile(group, finding, together_s):
+            return True
+        case Join.FOUND_TOGETHER:
+            return _found_meanwhile(group, finding, together_s)
         case Join.SAME_SOURCES:
             mine = finding.sources if there.name in here.joins else group.sources
             theirs = group.sources if there.name in here.joins else finding.sources
             return bool(mine) and set(mine) <= set(theirs)
         case None:
             return False
+
+
+def _found_meanwhile(group: _Group, finding: Finding, together_s: float) -> bool:
+    """Whether the group and the finding, of which one explains the other, are of one of the same
+    sources, and the one that is explained was not found before the other began."""
+    if not set(finding.sources) & set(group.sources):
+        return False
+    if group.cause.kind.name in finding.cause.kind.joins:
+        return math.isinf(group.opened) and group.opened > 0.0
+    return group.opened >= finding.since - together_s
 
 
 def _leads(mine: CauseKind, theirs: CauseKind) -> bool:

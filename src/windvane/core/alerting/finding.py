@@ -15,7 +15,8 @@ class Finding:
     ``since`` is when it began by the monitor's best estimate (s), ``title`` what a person is
     told. ``suspects`` are features and the sizes of their effects, largest first; ``sources``
     those that it concerns. ``severity`` is of a monitor that measured the harm (a total outage
-    against a small shift); None leaves it to the table of severities.
+    against a small shift); None leaves it to the table of severities. ``version`` is the one whose
+    fault it is, "" where that is not known.
     """
 
     monitor: str
@@ -26,6 +27,7 @@ class Finding:
     suspects: tuple[tuple[str, float], ...] = ()
     sources: tuple[str, ...] = ()
     severity: Severity | None = None
+    version: str = ""
 
     @property
     def member(self) -> str:

@@ -44,6 +44,7 @@ class Watching:
     where they never were there. ``late_after`` is how far is late. ``steward``: whether one holds
     the model's lease. ``silent_for``: how long no recorder at all gave a sign, 0.0 while one does;
     ``missing`` names a spool that nobody has seen for a while, and for how long, "" for none.
+    ``begun``: a recorder was seen, if nothing is recorded yet.
     """
 
     recorded_ago: float | None
@@ -52,6 +53,7 @@ class Watching:
     steward: bool
     silent_for: float = 0.0
     missing: str = ""
+    begun: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +138,13 @@ def _down(f: HealthFacts) -> Health | None:
 
 def _not_watched(f: HealthFacts) -> Health | None:
     w = f.watching
-    if w.recorded_ago is None:
+    if w.recorded_ago is None and not w.begun:
         return Health("not watched", Tone.BAD, "HLT-401", "no recorder was ever seen")
     if w.silent_for > SILENT_AFTER_S:
         why = f"no recorder gave a sign for {_span(w.silent_for)}: is it running?"
+        return Health("not watched", Tone.BAD, "HLT-402", why)
+    if w.recorded_ago is None:
+        why = "nothing is recorded yet: has the recorder just begun?"
         return Health("not watched", Tone.BAD, "HLT-402", why)
     if w.recorded_ago > w.late_after:
         why = f"nothing was recorded for {_span(w.recorded_ago)}: is the recorder running?"

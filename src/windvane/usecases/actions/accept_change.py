@@ -30,6 +30,7 @@ from windvane.usecases.monitors import Monitor, cause_kinds
 from windvane.usecases.open_incident import cause_of, leave_incident
 from windvane.usecases.read_model_file import read_model_file
 from windvane.usecases.respond import take_back
+from windvane.usecases.unfit_versions import unfit_versions
 
 
 class CannotAccept(ActionRefused):
@@ -114,5 +115,6 @@ def _take_back(
     before = tx.deployment(held.model)
     if before is None:
         return [], ()
-    after, lines, _ = take_back(tx, before, ended, when.now)
+    unfit = unfit_versions(tx, read_model_file(tx.model(held.model).text), before, ended)
+    after, lines, _ = take_back(tx, before, ended, when.now, unfit)
     return lines, change_deployment(tx, before, after)

@@ -33,6 +33,7 @@ FALLBACKS = CauseKind(
     joins={
         "fallbacks": Join.SAME_ONSET,
         "errors": Join.WHILE_OPEN,
+        "stand_in_errors": Join.WHILE_OPEN,
         "feed": Join.SAME_ONSET,
         "stuck_predictions": Join.SAME_ONSET,
     },

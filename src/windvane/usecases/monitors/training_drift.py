@@ -27,9 +27,17 @@ from windvane.core.drift import (
     pack_text,
     unpack_text,
 )
+from windvane.core.routing import NO_SAMPLE
 from windvane.core.verdict import Outcome, Verdict
 from windvane.ports.event_log import EventLog
-from windvane.usecases.closed_window import ClosedWindow, Counts, StateRows
+from windvane.usecases.closed_window import (
+    ClosedWindow,
+    Counts,
+    StateRows,
+    segment_subject,
+    tenant_of,
+    tenant_subject,
+)
 from windvane.usecases.monitors.base import (
     NO_SUBJECT,
     AlarmState,
@@ -45,14 +53,23 @@ from windvane.usecases.read_model_file import ModelFile
 from windvane.usecases.window_policy import WindowPolicy
 
 TRAINING_DRIFT = CauseKind(
-    "training_drift", CauseGroup.DRIFT, "drift.md", joins={"feed": Join.SAME_SOURCES}
+    "training_drift",
+    CauseGroup.DRIFT,
+    "drift.md",
+    joins={
+        "feed": Join.SAME_SOURCES,
+        "tenant_feed": Join.FOUND_TOGETHER,
+        "segment_feed": Join.FOUND_TOGETHER,
+    },
 )
+_LEAST_PART = 0.01  # of a window's rows: what fewer of them send moves nothing that is material
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingDriftState:
     """The detectors of all features, where the next look begins (s), and the counts since then,
-    packed, of the layout ``layout``; sources that were ``broken`` since then are not looked at."""
+    packed, of the layout ``layout``; sources that were ``broken`` since then, of everyone or of
+    tenants and segments that are part of it, are not looked at."""
 
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
     since: float = 0.0
@@ -92,7 +109,7 @@ class TrainingDrift(Monitor):
         held = read_row(rows, TrainingDriftState)
         since, due = due_since(window, held.since)
         counts = _counted(window, held) + window.counts
-        broken = tuple(sorted({*held.broken, *window.live.broken_views}))
+        broken = tuple(sorted({*held.broken, *window.live.broken_views, *_broken_of_parts(window)}))
         policy = drift_policy(window.file, window.policy)
         grown = TrainingDriftState(
             held.streams, since, window.layout.id, pack_text({"counts": counts}), broken
@@ -156,6 +173,23 @@ class TrainingDrift(Monitor):
 
 def drift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
     return DriftPolicy(policy.slow_alarm_at, material_sizes(file), calm_windows=1)
+
+
+def _broken_of_parts(window: ClosedWindow) -> set[str]:
+    """Sources that are broken of tenants or segments with rows enough to move those of all."""
+    rows: dict[str, int] = {}
+    for key, sketch in window.sketches:
+        if key.arm not in NO_SAMPLE:
+            subject = tenant_subject(key.tenant)
+            rows[subject] = rows.get(subject, 0) + sketch.total("rows")
+    rows |= {segment_subject(s): window.rows_in(c) for s, c in window.segments.items()}
+    # Tenants are apart from each other and overlap with segments: each kind by itself.
+    broken: dict[tuple[bool, str], int] = {}
+    for subject, views in window.broken_parts.items():
+        for view in views:
+            place = (tenant_of(subject) is None, view)
+            broken[place] = broken.get(place, 0) + rows.get(subject, 0)
+    return {view for (_, view), n in broken.items() if n and n >= _LEAST_PART * window.rows}
 
 
 def _counted(window: ClosedWindow, held: TrainingDriftState) -> Counts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,17 +23,33 @@ class Moved:
 
 
 class Move(ABC):
-    """One way to act on a model's deployment. To add one: a file here and a line in ``MOVES``."""
+    """One way to act on a model's deployment. To add one: a file here and a line in ``MOVES``.
+
+    ``unfit`` are versions that are known to give no answer, with why: none is chosen."""
 
     name: ClassVar[str]
 
     @abstractmethod
-    def begin(self, tx: Tx, live: Deployment, findings: Sequence[Finding], now: float) -> Moved:
+    def begin(
+        self,
+        tx: Tx,
+        live: Deployment,
+        findings: Sequence[Finding],
+        now: float,
+        unfit: Mapping[str, str],
+    ) -> Moved:
         """What is done when ``findings`` of one cause began."""
 
-    def end(self, tx: Tx, live: Deployment, findings: Sequence[Finding], now: float) -> Moved:
+    def end(
+        self,
+        tx: Tx,
+        live: Deployment,
+        findings: Sequence[Finding],
+        now: float,
+        unfit: Mapping[str, str],
+    ) -> Moved:
         """What is taken back when ``findings`` ended; nothing by default."""
-        del tx, findings, now
+        del tx, findings, now, unfit
         return Moved(live)
 
 

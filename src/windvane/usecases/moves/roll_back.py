@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from windvane.core.alerting import Finding
@@ -13,14 +13,28 @@ from windvane.usecases.moves.base import Move, Moved, price
 class RollBack(Move):
     name = "roll_back"
 
-    def begin(self, tx: Tx, live: Deployment, findings: Sequence[Finding], now: float) -> Moved:
+    def begin(
+        self,
+        tx: Tx,
+        live: Deployment,
+        findings: Sequence[Finding],
+        now: float,
+        unfit: Mapping[str, str],
+    ) -> Moved:
         """To the version before, where there is one and no other rollout is under way."""
-        del findings
+        failed = {f.version for f in findings}
+        if "" not in failed and live.champion not in failed:
+            named = " and ".join(sorted(failed))
+            line = f"not rolled back: what failed was version {named}, not version {live.champion}"
+            return Moved(live, (line,))
         if live.challenger:
             line = f"not rolled back: version {live.challenger} is being rolled out"
             return Moved(live, (line,))
         if live.previous is None:
             return Moved(live, ("no earlier version to roll back to",))
+        if live.previous in unfit:
+            line = f"not rolled back: version {live.previous} {unfit[live.previous]}"
+            return Moved(live, (line,))
         versions = {v.version: v for v in tx.version_summaries(live.model)}
         cost = ""
         if {live.champion, live.previous} <= versions.keys():

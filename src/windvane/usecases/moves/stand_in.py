@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from windvane.core.alerting import Finding
@@ -14,43 +14,83 @@ from windvane.usecases.moves.base import Move, Moved, price
 class StandIn(Move):
     name = "stand_in"
 
-    def begin(self, tx: Tx, live: Deployment, findings: Sequence[Finding], now: float) -> Moved:
+    def begin(
+        self,
+        tx: Tx,
+        live: Deployment,
+        findings: Sequence[Finding],
+        now: float,
+        unfit: Mapping[str, str],
+    ) -> Moved:
         del findings
         versions = {v.version: v for v in tx.version_summaries(live.model)}
         champion = versions[live.champion]
         broken = set(live.broken_views)
         if not set(champion.views) & broken:
             return Moved(live, (f"version {live.champion} needs none of it",))
-        chosen = choose_stand_in(
-            live.champion, {v: r.views for v, r in versions.items()}, broken, live.rolled_back
-        )
+        sources = {v: r.views for v, r in versions.items()}
+        chosen, skipped = choose_fit(live, sources, broken, unfit)
         names = listed(broken)
+        if chosen is None and live.standing_in in unfit:
+            line = f"version {live.champion} answers again, without {names}"
+            fresh = replace(live, standing_in=None, changed_at=now)
+            return Moved(fresh, (line, *skipped), "revert")
         if chosen is None:
+            if skipped:
+                line = f"version {live.champion} goes on answering, without {names}"
+                return Moved(live, (line, *skipped))
             return Moved(live, (f"no version needs less of {names}: left as is",))
         other = versions[chosen]
         if chosen == live.standing_in:
-            return Moved(live, (f"version {chosen} goes on standing in: {needs(other, broken)}",))
+            line = f"version {chosen} goes on standing in: {needs(other, broken)}"
+            return Moved(live, (line, *skipped))
         line = (
             f"version {chosen}, which {needs(other, broken)}, stands in for version "
             f"{live.champion}{price(champion, other)}"
         )
-        return Moved(replace(live, standing_in=chosen, changed_at=now), (line,), "fall_back")
+        fresh = replace(live, standing_in=chosen, changed_at=now)
+        return Moved(fresh, (line, *skipped), "fall_back")
 
-    def end(self, tx: Tx, live: Deployment, findings: Sequence[Finding], now: float) -> Moved:
+    def end(
+        self,
+        tx: Tx,
+        live: Deployment,
+        findings: Sequence[Finding],
+        now: float,
+        unfit: Mapping[str, str],
+    ) -> Moved:
         del findings
         if live.standing_in is None:
             return Moved(live)
         versions = {v.version: v for v in tx.version_summaries(live.model)}
         broken = set(live.broken_views)
-        chosen = choose_stand_in(
-            live.champion, {v: r.views for v, r in versions.items()}, broken, live.rolled_back
-        )
+        sources = {v: r.views for v, r in versions.items()}
+        chosen, _ = choose_fit(live, sources, broken, unfit)
         if chosen == live.standing_in:
             return Moved(live, (f"version {chosen} still stands in for {listed(broken)}",))
         back = chosen or live.champion
         word = "stands in" if chosen else "answers again"
         fresh = replace(live, standing_in=chosen, changed_at=now)
         return Moved(fresh, (f"version {back} {word}",), "revert")
+
+
+def choose_fit(
+    live: Deployment,
+    sources: Mapping[str, Collection[str]],
+    broken: Collection[str],
+    unfit: Mapping[str, str],
+) -> tuple[str | None, tuple[str, ...]]:
+    """The version that stands in while sources are ``broken``, None for the champion itself; and,
+    in lines, those that would have but for what is known of them. ``sources`` are those that each
+    version needs, oldest version first."""
+    skipped: list[str] = []
+    while True:
+        barred = {*live.rolled_back, *skipped}
+        chosen = choose_stand_in(live.champion, sources, broken, barred)
+        if chosen is None or chosen not in unfit:
+            lines = (f"version {v} is not asked: it {unfit[v]}" for v in skipped)
+            return chosen, tuple(lines)
+        skipped.append(chosen)
 
 
 def needs(version: VersionRecord, broken: set[str]) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from windvane.core.alerting import Finding
-from windvane.core.routing import choose_stand_in
 from windvane.ports.control_store import Deployment, Tx
 from windvane.usecases.moves.base import Move, Moved, price
-from windvane.usecases.moves.stand_in import needs
+from windvane.usecases.moves.stand_in import choose_fit, needs
 
 _MOST_TENANTS = 1_000
 """For more of them nobody stands in: each is in every gateway's routing table."""
@@ -18,7 +17,14 @@ _MOST_TENANTS = 1_000
 class TenantStandIn(Move):
     name = "tenant_stand_in"
 
-    def begin(self, tx: Tx, live: Deployment, findings: Sequence[Finding], now: float) -> Moved:
+    def begin(
+        self,
+        tx: Tx,
+        live: Deployment,
+        findings: Sequence[Finding],
+        now: float,
+        unfit: Mapping[str, str],
+    ) -> Moved:
         broken = dict(live.tenant_broken)
         for finding in findings:
             tenant = finding.cause.subject
@@ -27,10 +33,18 @@ class TenantStandIn(Move):
             line = f"{len(broken):,} tenants have broken sources, {_MOST_TENANTS:,} at most get a"
             return Moved(live, (f"{line} version of their own: left as is",))
         after = replace(live, tenant_broken=broken)
-        return self._choose(tx, after, sorted({f.cause.subject for f in findings}), now)
+        tenants = sorted({f.cause.subject for f in findings})
+        return self._choose(tx, after, tenants, now, unfit)
 
-    def end(self, tx: Tx, live: Deployment, findings: Sequence[Finding], now: float) -> Moved:
-        del tx
+    def end(
+        self,
+        tx: Tx,
+        live: Deployment,
+        findings: Sequence[Finding],
+        now: float,
+        unfit: Mapping[str, str],
+    ) -> Moved:
+        del tx, unfit
         broken = dict(live.tenant_broken)
         for finding in findings:
             tenant = finding.cause.subject
@@ -48,7 +62,14 @@ class TenantStandIn(Move):
         )
         return Moved(replace(fresh, changed_at=now), lines, "revert")
 
-    def _choose(self, tx: Tx, live: Deployment, tenants: Sequence[str], now: float) -> Moved:
+    def _choose(
+        self,
+        tx: Tx,
+        live: Deployment,
+        tenants: Sequence[str],
+        now: float,
+        unfit: Mapping[str, str],
+    ) -> Moved:
         versions = {v.version: v for v in tx.version_summaries(live.model)}
         champion = versions[live.champion]
         sources = {v: r.views for v, r in versions.items()}
@@ -56,12 +77,13 @@ class TenantStandIn(Move):
         lines: list[str] = []
         for tenant in tenants:
             broken = {*live.tenant_broken[tenant], *live.broken_views}
-            chosen = choose_stand_in(live.champion, sources, broken, live.rolled_back)
+            chosen, skipped = choose_fit(live, sources, broken, unfit)
             if chosen is None:
                 word = (
                     "needs none of it" if not set(champion.views) & broken else "answers it still"
                 )
                 lines.append(f"tenant {tenant}: version {live.champion} {word}")
+                lines += skipped
                 stand_ins.pop(tenant, None)
                 continue
             other = versions[chosen]
@@ -70,6 +92,7 @@ class TenantStandIn(Move):
                 f"version {chosen}, which {needs(other, broken)}, {word} for tenant {tenant}"
                 f"{price(champion, other)}"
             )
+            lines += skipped
             stand_ins[tenant] = chosen
         if stand_ins == live.stand_ins:
             return Moved(live, tuple(lines))
