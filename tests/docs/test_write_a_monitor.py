@@ -16,7 +16,14 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/howto/write-a-monitor.md").read_text()
 FOLLOWED = '''
 from usecases.harness import MODEL, START, WINDOW_S, Harness
-from usecases.conftest import deployed_file, empty_harness_of, harness, harness_of, trained
+from usecases.conftest import (
+    deployed_file,
+    empty_harness_of,
+    harness,
+    harness_of,
+    trained,
+    worlds,
+)
 from usecases.timeline import QUIET, only, play, verdicts
 
 import numpy as np

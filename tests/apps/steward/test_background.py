@@ -5,14 +5,21 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from usecases.conftest import deployed_file, empty_harness_of, harness, harness_of, trained
+from usecases.conftest import (
+    deployed_file,
+    empty_harness_of,
+    harness,
+    harness_of,
+    trained,
+    worlds,
+)
 from usecases.harness import Harness
 
 from windvane.adapters.delta import DeltaEventLog
 from windvane.apps.steward.background import BackgroundThread
 from windvane.apps.steward.loop import Steward
 
-__all__ = ["deployed_file", "empty_harness_of", "harness", "harness_of", "trained"]
+__all__ = ["deployed_file", "empty_harness_of", "harness", "harness_of", "trained", "worlds"]
 WITHIN_S = 20.0
 
 

@@ -6,14 +6,21 @@ import datetime as dt
 from typing import Any
 
 import pytest
-from usecases.conftest import deployed_file, empty_harness_of, harness, harness_of, trained
+from usecases.conftest import (
+    deployed_file,
+    empty_harness_of,
+    harness,
+    harness_of,
+    trained,
+    worlds,
+)
 from usecases.harness import Harness
 
 from windvane.apps.steward import loop
 from windvane.apps.steward.loop import Steward
 from windvane.usecases.send_digest import DIGEST, DigestPlan
 
-__all__ = ["deployed_file", "empty_harness_of", "harness", "harness_of", "trained"]
+__all__ = ["deployed_file", "empty_harness_of", "harness", "harness_of", "trained", "worlds"]
 MONDAY = dt.datetime(2026, 3, 2, 8, tzinfo=dt.UTC).timestamp()
 
 

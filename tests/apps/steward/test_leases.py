@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from usecases.conftest import deployed_file, empty_harness_of, harness, harness_of, trained
+from usecases.conftest import (
+    deployed_file,
+    empty_harness_of,
+    harness,
+    harness_of,
+    trained,
+    worlds,
+)
 from usecases.harness import Harness
 
 from windvane.adapters.sql.decisions import LeaseRows
@@ -17,7 +24,7 @@ from windvane.ports.control_store import StoreUnavailable
 from windvane.ports.leases import LeaseLost
 from windvane.usecases.leases import SHARDS, hold_shards
 
-__all__ = ["deployed_file", "empty_harness_of", "harness", "harness_of", "trained"]
+__all__ = ["deployed_file", "empty_harness_of", "harness", "harness_of", "trained", "worlds"]
 LEASE_S = 10.0
 STEP_S = 0.5
 
