@@ -10,6 +10,7 @@ import pytest
 from core.drift.streams import (
     DAY,
     START,
+    Counts,
     Rows,
     Watcher,
     bare,
@@ -316,3 +317,35 @@ def test_what_all_rows_are_as_it_is_accepted_is_found_no_more(fresh: Watcher) ->
     fresh.alarms.clear()
     fresh.play(40, stuck(0.5))
     assert fresh.alarms == []
+
+
+HOUR = 3_600.0
+
+
+def sunshine(rng: np.random.Generator, hour: int, stuck: bool) -> Counts:
+    """Two hundred rows of an hour: positive by day, none by night, and none while it is stuck."""
+    by_day = hour % 24 in range(7, 19) and not stuck
+    values = np.abs(rng.standard_normal(200)) * by_day
+    return SUN.count({"sun": values})[0]
+
+
+SUN = Layout((NumericAxis("sun", (-1e-9, 0.0, *np.linspace(0.2, 3.0, 15).tolist())),))
+
+
+def test_a_fault_that_nights_hide_is_one_alarm_and_ends_in_the_hours_that_show_it() -> None:
+    rng = np.random.default_rng(5)
+    weeks, stuck_days = 4 * 7 * 24, 6
+    past = {START + i * HOUR: sunshine(rng, i, False) for i in range(weeks)}
+    cell = build_baseline(SUN, past, HOUR, 14 * 86_400.0, 50).cell
+    how = Watching(SUN, views_of(SUN), DriftPolicy(A), 50, 14 * 86_400.0)
+    found: list[tuple[int, bool]] = []
+    ends = weeks + 24 * stuck_days + 15  # in the afternoon
+    for i in range(weeks, ends + 3 * 24):
+        counts = sunshine(rng, i, weeks + 10 <= i < ends)
+        seen = watch(how, cell, counts, START + i * HOUR, START + (i + 1) * HOUR, i)
+        cell = seen.cell
+        found += [(i, alarm.opened) for alarm in seen.alarms if alarm.kind is Kind.VALUES]
+    (opened, is_open), (closed, is_closed) = found
+    assert (is_open, is_closed) == (True, False)
+    assert opened - (weeks + 10) < 5
+    assert 0 <= closed - ends < 5

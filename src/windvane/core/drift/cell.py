@@ -30,6 +30,7 @@ from windvane.core.drift.excursions import Excursions, count_excursions, discoun
 from windvane.core.drift.forecast import (
     Forecast,
     Residuals,
+    hour_reach,
     hour_variance,
     largest_residual,
     learn,
@@ -60,6 +61,8 @@ _BEYOND = 1.2  # times the largest healthy residual
 _MOVED = 0.25  # of the largest effect
 _USUAL = 2.0  # deviations that few healthy windows exceed
 _A_FEW = 8
+_HOURS_DIFFER = 0.5  # deviations of a feature's own
+_SHAPE_THAT_MATTERS = 0.1 / 8.0  # a divergence of a stability index of 0.1
 NO_VALUE = "no value"
 _WORDS = {
     Total.NULL: NO_VALUE,
@@ -230,6 +233,7 @@ def readings(
     nulls_e = e[:, Measure.NULLS].mean(axis=-1)
     log_e = np.log(np.maximum(e, 1e-12))
     sizes, usual, now, noise, noise_off = _sizes(cell, seen)
+    hours = _usual_now(cell, seen)
     value_size = np.nanmax(np.where(known, sizes, 0.0)[:, : Measure.NULLS], axis=1)
     out: list[Reading] = []
     for i, axis in enumerate(layout.axes):
@@ -259,9 +263,22 @@ def readings(
                     parts=tuple(
                         round(float(part), 4) for m in places if known[i, m] for part in log_e[i, m]
                     ),
+                    usual_now=tuple(round(float(hours[i, m]), 3) for m in places)
+                    if stream in cell.streams
+                    else (),
                 )
             )  # fmt: skip
     return out
+
+
+def _usual_now(cell: Cell, seen: Look) -> Floats:
+    """What is usual at that hour (axes, MEASURES), in halves of how far apart hours are; 0 where
+    they differ by less than would matter."""
+    expected, reach = seen.residuals.expected, hour_reach(cell.forecast)
+    units = np.sqrt(np.maximum(seen.found.units, 1e-12))
+    units[:, Measure.SHAPE] = _SHAPE_THAT_MATTERS / _HOURS_DIFFER
+    differ = reach >= _HOURS_DIFFER * units
+    return np.where(differ, expected.usual / np.maximum(reach / 2.0, 1e-12), 0.0)
 
 
 def _far_chance(cell: Cell, seen: Look) -> Floats:

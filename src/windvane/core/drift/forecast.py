@@ -295,6 +295,15 @@ def run_variance(held: Forecast) -> Floats:
     return np.maximum(held.lag0 - wander, 0.0) + _slow_variance(regression, wander)
 
 
+def hour_reach(held: Forecast) -> Floats:
+    """How far apart (axes, MEASURES) what is usual at the hours that were seen is at most, 0 where
+    fewer than half of a day's were."""
+    seen = held.slots_seen[_HOURS_OF] > 0
+    if seen.sum() < _HALF_DAY / 2:
+        return np.zeros_like(held.lag0)
+    return np.ptp(held.slots[_HOURS_OF][seen], axis=0)
+
+
 def hour_variance(held: Forecast) -> Floats:
     """Variance (axes, MEASURES) of what is usual at the hours that were seen."""
     return _variance_of(held, _HOURS_OF)

@@ -15,6 +15,7 @@ _REMEMBERED = 1.0  # log evidence that is left of an effect too small to matter
 _DOUBT = 0.5  # of an alarm's log evidence
 _DOUBTFUL = 1.0  # log evidence of a window that is hardly healthy
 _MOST_A_WINDOW = 2.6  # log evidence of health
+_ALIKE = 0.5  # of half of how far hours are apart: hours in which a change is seen alike
 _TOLD_APART = 4.0  # deviations of healthy windows that one window can be told from
 _SHARED = 0.05  # of the weights, which all parts have alike: a change may begin to look otherwise
 
@@ -51,6 +52,8 @@ class Reading:
     healthy windows show, ``known`` how many it rests on. ``now``: how far this window alone is
     off, by an amplitude (the root of a PSI, else as ``size``), with its ``noise`` in healthy
     windows, and ``noise_off`` in those that are off, where that differs. ``what`` names an outage.
+    ``usual_now``: what is usual at that hour, a number a measure, in halves of how far that is
+    apart between the hours of a day; none where hours hardly differ.
     """
 
     feature: str
@@ -66,6 +69,7 @@ class Reading:
     began: float = 0.0
     what: str = ""
     parts: tuple[float, ...] = ()
+    usual_now: tuple[float, ...] = ()
 
     @property
     def stream(self) -> str:
@@ -81,7 +85,8 @@ class StreamState:
     of it did, the best estimate of when a change happened, with ``sure`` the log evidence of that
     (s). ``weights`` of the parts of the next reading (see `_mix`), none where they are alike.
     ``alarmed``: its alarm is open, and opened at ``size``, of an outage by ``what`` all rows were.
-    ``health``: the log evidence since then that it is over, of ``calm`` windows in a row.
+    ``health``: the log evidence since then that it is over, of ``calm`` windows in a row;
+    ``least_usual`` and ``most_usual``: between what a window's ``usual_now`` was where it was off.
     """
 
     log_evidence: float = 0.0
@@ -94,6 +99,8 @@ class StreamState:
     calm: int = 0
     weights: tuple[float, ...] = ()
     what: str = ""
+    least_usual: tuple[float, ...] = ()
+    most_usual: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +123,7 @@ class DriftPolicy:
     enough: int = 50
     calm_windows: int = 3
     healthy_at: float = 2_000.0
-    revision: int = 3
+    revision: int = 4
 
     @property
     def doubtful_at(self) -> float:
@@ -213,7 +220,10 @@ def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -
         sure = min(sure, _REMEMBERED)
         return StreamState(_REMEMBERED, earliest, since, sure, weights=weights)
     value = min(value, enough + _OVER)
-    return StreamState(value, earliest, earliest if since is None else since, sure, True, r.size)
+    return StreamState(
+        value, earliest, earliest if since is None else since, sure, True, r.size,
+        least_usual=r.usual_now, most_usual=r.usual_now,
+    )  # fmt: skip
 
 
 def _mix(weights: tuple[float, ...], r: Reading) -> tuple[float, tuple[float, ...]]:
@@ -239,7 +249,8 @@ def _mix(weights: tuple[float, ...], r: Reading) -> tuple[float, tuple[float, ..
 def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamState:
     """Whether it is over, by the likelihood ratio of a healthy window to one with the least effect
     that would be material (Wald's sequential test, the other way round): not by how long nothing
-    was seen, which a weak effect survives."""
+    was seen, which a weak effect survives. At night there is nothing to see of a sensor that is
+    stuck at dark: hours that usually are far from those in which it was off say nothing."""
     noise = max(r.noise, 1e-6)
     least, size = policy.material[r.kind], before.size
     if r.kind in STABILITY:
@@ -248,12 +259,35 @@ def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamStat
     off = max(r.noise_off, noise)
     ratio = math.log(off / noise) - (r.now / noise) ** 2 / 2.0 + ((r.now - wrong) / off) ** 2 / 2.0
     if ratio < -_MOST_A_WINDOW or (r.log_e > _DOUBTFUL and r.now > noise):
-        return replace(before, health=0.0, calm=0)
+        return _seen_off(before, r)
+    if not _would_show(before, r):
+        return before
     health = max(before.health + min(ratio, _MOST_A_WINDOW), 0.0)
     calm = before.calm + 1
     if calm >= policy.calm_windows and health >= math.log(policy.healthy_at):
         return StreamState()
     return replace(before, health=health, calm=calm)
+
+
+def _seen_off(before: StreamState, r: Reading) -> StreamState:
+    """Not over, with what is usual when it is seen."""
+    if len(before.least_usual) != len(r.usual_now):
+        least = most = r.usual_now
+    else:
+        least = tuple(map(min, before.least_usual, r.usual_now))
+        most = tuple(map(max, before.most_usual, r.usual_now))
+    return replace(before, health=0.0, calm=0, least_usual=least, most_usual=most)
+
+
+def _would_show(before: StreamState, r: Reading) -> bool:
+    """Whether the hour is one in which it could be seen: hardly other than those in which it
+    was."""
+    if len(before.least_usual) != len(r.usual_now):
+        return True
+    return all(
+        least - _ALIKE <= now <= most + _ALIKE
+        for least, now, most in zip(before.least_usual, r.usual_now, before.most_usual, strict=True)
+    )
 
 
 LARGEST_SAID = 10.0
