@@ -26,6 +26,7 @@ from core.drift.streams import (
 from scipy.special import chdtri, pdtrc
 
 from windvane.core.drift import (
+    Cell,
     DriftPolicy,
     Kind,
     Measure,
@@ -349,3 +350,17 @@ def test_a_fault_that_nights_hide_is_one_alarm_and_ends_in_the_hours_that_show_i
     assert (is_open, is_closed) == (True, False)
     assert opened - (weeks + 10) < 5
     assert 0 <= closed - ends < 5
+
+
+def test_a_total_fault_of_a_cell_too_young_to_tell_of_it_does_not_become_usual() -> None:
+    rows = Rows(layout_of(1), seed=9, rows=80)
+    past = np.sum([rows.window(i) for i in range(8)], axis=0)
+    cell = Cell.of_past(rows.layout, START, past)
+    how = Watching(
+        rows.layout, views_of(rows.layout), DriftPolicy(A), 50, 14 * 86_400.0, outages=False
+    )
+    for i in range(8, 12):
+        counts = rows.window(i, stuck(9.0))
+        cell = watch(how, cell, counts, START + 60.0 * i, START + 60.0 * (i + 1), i).cell
+    assert np.array_equal(cell.past, past)
+    assert not cell.held.any()

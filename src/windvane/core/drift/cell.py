@@ -7,7 +7,7 @@ restart changes no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -370,11 +370,13 @@ def settle(
     seen: Look | None,
     *,
     thin: bool = False,
+    total: Collection[str] = (),
 ) -> Cell:
     """The cell after its window was judged: ``streams`` are its detectors now. What was looked at
     (None: rows still wait) becomes part of the past once there is no evidence of a change in it. A
     generation ends after ``recent_s`` seconds, but not with fewer than ``least_rows``. Of a look
-    at few rows (``thin``) only its counts are kept: how such windows vary is not how others do."""
+    at few rows (``thin``) only its counts are kept: how such windows vary is not how others do; and
+    nothing of features whose rows were all alike as healthy ones hardly are (``total``)."""
     if seen is None:
         return replace(cell, streams=streams)
     index = axis_index(layout)
@@ -402,6 +404,8 @@ def settle(
             follows[i, places] &= not held.alarmed
     sounds = ~follows.all(axis=1)
     learns[sounds] = False
+    alike = np.array([axis.name in total for axis in layout.axes], bool)
+    learns[alike] = False
     forecast, doubtful = cell.forecast, cell.doubtful
     if thin:
         learns[:] = follows[:] = False
@@ -416,7 +420,7 @@ def settle(
         doubtful = hold_back(doubtful, waits & present, at, left, chance, places_of(seen.residuals))
     of_bins = index.spread(quiet)
     over = index.spread(ended & ~sounds)
-    held = np.where(over, 0, cell.held) + seen.counts
+    held = np.where(over, 0, cell.held) + np.where(index.spread(alike), 0, seen.counts)
     current = cell.current + np.where(of_bins, held, 0)
     rare = seen.reference.rare & ~cell.common
     grown = replace(

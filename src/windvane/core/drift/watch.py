@@ -92,11 +92,13 @@ def watch(
     against = Reference.of(axis_index(layout), cell.past) if reference is None else reference
     gathered = replace(cell, pending=gather(cell.pending, layout, counts, start, cell.streams))
     rows = rows_of(layout, gathered.pending.waiting)
-    watched = how.outages or cell.alarmed
     if total_faults is not None:
         outages = list(total_faults)
     else:
-        outages = outage_readings(gathered, layout, how.views, against) if watched else []
+        outages = outage_readings(gathered, layout, how.views, against)
+    # Where too little is known to tell of them, they are not to become usual either.
+    total = {r.feature for r in outages if r.log_e >= how.policy.doubtful_at}
+    outages = outages if how.outages or cell.alarmed else []
     seen = None
     found = outages
     if rows >= _enough(how, cell.streams) and cell.past.any():
@@ -117,5 +119,6 @@ def watch(
         end,
         seen,
         thin=rows < how.min_rows,
+        total=total,
     )
     return Watched(after, facts, verdict, alarms, seen is not None)
