@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from core.drift.streams import Rows, Watcher, layout_of, nulls, plus, stuck, trained
 
 from windvane.core.drift import DriftPolicy
@@ -47,13 +48,38 @@ def test_one_fault_however_long_takes_little() -> None:
     assert 0.5 * before < after < before
 
 
-def test_what_ends_while_an_alarm_is_open_teaches_nothing() -> None:
+def test_what_an_alarm_was_open_of_teaches_nothing() -> None:
+    """Though the alarm closes long before its evidence is gone."""
     rng = np.random.default_rng(4)
     held = followed(np.log(e_values(rng.random(1_000))))
     taught = discount(held)[0]
-    for value in [3.0, 3.0, 3.0, -9.0] * 100:
-        held = count_excursions(held, np.array([value]), ~ONE)
+    for log_e, learn in [(3.0, ONE), *[(3.0, ~ONE)] * 5, *[(-0.5, ~ONE)] * 3, *[(-0.5, ONE)] * 50]:
+        held = count_excursions(held, np.array([log_e]), learn)
     assert discount(held)[0] == taught
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_faults_that_were_found_do_not_hide_the_next(seed: int) -> None:
+    """Of 600 windows of training: one deviation is found as soon after four incidents."""
+    rows = Rows(layout_of(1), seed=seed)
+    watcher = Watcher(rows, trained(rows, 600).cell, DriftPolicy(A), 600)
+    for _ in range(4):
+        watcher.play(15, plus(1.5))
+        watcher.play(60)
+    assert not watcher.cell.alarmed
+    began = watcher.at
+    opened = [at for at, alarm in watcher.play(8, plus(1.0)) if alarm.opened]
+    assert opened
+    assert min(opened) - began < 5
+
+
+def test_faults_that_training_left_out_do_not_hide_the_next() -> None:
+    rows = Rows(layout_of(1), seed=3)
+    for fault in (plus(0.6), nulls(0.2)):
+        broken = {i: fault for begin in (300, 500, 700) for i in range(begin, begin + 10)}
+        base = trained(rows, 1_000, fault=broken)
+        assert base.left_out["x0"] >= 20
+        assert discount(base.cell.excursions).min() > 0.8
 
 
 def held_watcher(seed: int) -> Watcher:

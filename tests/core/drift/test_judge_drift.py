@@ -173,3 +173,13 @@ def test_parts_without_evidence_give_none_together() -> None:
         })  # fmt: skip
         state = judge_drift(facts, POLICY, 0.0)[1].get("temp/values", StreamState())
     assert total / n == pytest.approx(1.0, abs=0.05)
+
+
+def test_doubt_of_one_stream_is_not_hidden_by_more_of_a_harmless_one() -> None:
+    """Nor by its not being read in this window."""
+    harmless = Reading("temp", "weather", Kind.NULLS, 0.0, 0.01)
+    held = {"temp/nulls": StreamState(6.5, 0.0, 0.0), STREAM: StreamState(6.0, 0.0, 0.0)}
+    for found in ((harmless, reading(0.0, 0.5)), (harmless,)):
+        verdict, _, _ = judge_drift(DriftFacts(1.0, 100, 50, found, held), POLICY, 0.0)
+        assert (verdict.outcome, verdict.code) == (Outcome.HOLD, "DRI-205")
+        assert STREAM in verdict.sentence

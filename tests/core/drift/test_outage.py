@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from core.drift.streams import START, layout_of
+from core.drift.streams import START, Rows, Watcher, layout_of, nulls, stuck, trained
 from numpy.typing import NDArray
 
 from windvane.core.drift import Cell, DriftPolicy, Watching, build_baseline, watch
@@ -199,3 +199,15 @@ def test_rain_that_training_had_is_no_fault_after_a_dry_month() -> None:
     snow = np.zeros(SKY.size, np.int64)
     snow[-1] = 100
     assert watched_days(cell, [snow], 120) >= 1
+
+
+@pytest.mark.parametrize("kind", ["null", "unseen", "stuck"])
+@pytest.mark.parametrize(("times", "lasts"), [(3, 1), (3, 5), (3, 10), (1, 30)])
+def test_faults_that_training_had_are_no_less_faults(kind: str, times: int, lasts: int) -> None:
+    """Told within four windows; of an hour whole, of which no other was seen, they may be."""
+    fault = {"null": nulls(1.0), "unseen": stuck(1e6), "stuck": stuck(0.05)}[kind]
+    rows = Rows(layout_of(1), seed=5, rows=100)
+    broken = {200 + 150 * k + i: fault for k in range(times) for i in range(lasts)}
+    watcher = Watcher(rows, trained(rows, 1_000, fault=broken).cell, DriftPolicy(500_000.0), 1_000)
+    watcher.play(10)
+    assert any(alarm.opened for _, alarm in watcher.play(4, fault))

@@ -136,3 +136,23 @@ def test_an_incident_of_a_segment_ends_when_it_is_no_more_declared(healthy: Inst
     healthy.harness.apply(FILE)
     healthy.play(2)
     assert healthy.open_causes() == []
+
+
+def test_what_heals_for_all_but_one_segment_is_that_segments(healthy: Installation) -> None:
+    """Whose rows every tenant sends: no tenant is blamed for being slower to heal."""
+    healthy.play(6, in_celsius(*CARRIERS))
+    assert healthy.open_causes() == ["feed:weather"]
+    healthy.play(8, in_celsius("mq"))
+    assert healthy.open_causes() == ["segment_feed:carrier=mq"]
+    assert healthy.harness.live.standing_in is None
+    causes = {i.cause for i in healthy.harness.incidents()}
+    assert not [cause for cause in causes if cause.startswith("tenant_feed")]
+
+
+def in_celsius(*carriers: str) -> Spoil:
+    def spoil(given: dict[str, Any]) -> dict[str, Any]:
+        mine = np.isin(np.array(given["carrier"]), carriers)
+        temp = np.array(given["temp"], float)
+        return {**given, "temp": np.where(mine, (temp - 32.0) / 1.8, temp)}
+
+    return spoil

@@ -201,6 +201,20 @@ def test_what_is_everyones_is_one_incident(healthy: Installation) -> None:
     assert [i.cause for i in healthy.harness.incidents()] == ["feed:weather"]
 
 
+@pytest.mark.parametrize("shape", [{"warmer": 20.0}, {"nulls": 0.3}, {"celsius": True}])
+def test_what_was_everyones_is_no_tenants_once_it_is_over(
+    healthy: Installation, shape: Mapping[str, Any]
+) -> None:
+    """Tenants' own alarms are of fewer rows, and close later."""
+    more = shape.get("warmer", 0.0)
+    spoilt = {t: {**shape, "warmer": WARM[t] + more} for t in SIZES}
+    healthy.play(4)
+    healthy.play(15, spoilt)
+    healthy.play(15)
+    assert [i.cause for i in healthy.harness.incidents()] == ["feed:weather"]
+    assert healthy.open_causes() == []
+
+
 def test_what_heals_for_all_but_one_tenant_is_that_tenants_from_then_on(
     healthy: Installation,
 ) -> None:

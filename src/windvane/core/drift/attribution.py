@@ -20,7 +20,6 @@ from windvane.core.drift.deviation import (
 )
 from windvane.core.drift.forecast import Forecast, usual_at
 from windvane.core.drift.judge import DriftPolicy, Kind
-from windvane.core.drift.pending import rows_of
 from windvane.core.sketch import Layout
 
 Counts = NDArray[np.int64]
@@ -30,6 +29,7 @@ LEAST_ROWS = 8
 _FAR = 4.0  # deviations of a healthy window
 _APART = 3.3  # of those that are known to vary more than by chance
 _HEALED = 0.5  # of a change, at most, that is left of it
+_HARDLY = 2.0  # times what matters
 _SURE = 2.0  # deviations
 _MOST_PARTS = 0.5  # of those that can be told: more of them are everyone
 
@@ -43,6 +43,11 @@ class Part:
     counts: Counts
     reference: Reference
     cell: Cell
+
+    @property
+    def rows(self) -> int:
+        """By its fullest axis."""
+        return int(self.reference.index.sum(self.counts.astype(np.float64)).max(initial=0.0))
 
 
 def blame(
@@ -62,7 +67,7 @@ def blame(
     middle of the rows (s).
     Half of them are everyone, and so is whoever the rest shows the change without.
     """
-    told = [p for p in parts if p.name in sounding or rows_of(layout, p.counts) >= LEAST_ROWS]
+    told = [p for p in parts if p.name in sounding or p.rows >= LEAST_ROWS]
     if len(told) < 2:
         return tuple(p.name for p in told if p.name in sounding)
     known = [p for p in told if p.name in sounding]
@@ -98,24 +103,31 @@ def has_healed(
     layout: Layout,
     parts: Sequence[Part],
     changes: Mapping[tuple[str, Kind], float],
-    enough: int,
+    policy: DriftPolicy,
     whole: Forecast,
     at: float,
 ) -> bool:
-    """Whether ``parts`` together surely show less than half of each of the ``changes``: sizes by
-    (feature, kind), as alarms opened at them. The rest is as in `blame`."""
-    told = [p for p in parts if rows_of(layout, p.counts) >= LEAST_ROWS]
+    """Whether ``parts`` together surely show less than half of each of the ``changes``, and hardly
+    more than matters: sizes by (feature, kind), as alarms opened at them. The rest is as in
+    `blame`."""
+    told = [p for p in parts if p.rows >= LEAST_ROWS]
     if not told:
         return False
-    found, left, variance = _together(layout, told, enough, whole, at)
+    found, left, variance = _together(layout, told, policy.enough, whole, at)
     most = np.abs(left) + _SURE * np.sqrt(variance)
     sizes = effects(most, np.zeros_like(variance), found.units)
-    return all(
-        sizes[layout.names.index(feature), m] < _HEALED * size
-        for (feature, kind), size in changes.items()
-        for m in _places(kind)
-        if not np.isnan(found.value[layout.names.index(feature), m])
-    )
+    known = ~np.isnan(found.value)
+    for (feature, kind), size in changes.items():
+        i = layout.names.index(feature)
+        # Rows that have no value any more have healed of nothing.
+        places = [m for m in {*_places(kind), Measure.NULLS} if known[i, m]]
+        if not any(known[i, m] for m in _places(kind)):
+            return False
+        for m in places:
+            least = policy.material[Kind.NULLS if m is Measure.NULLS else _as(kind, m)]
+            if sizes[i, m] >= min(_HEALED * max(size, least), _HARDLY * least):
+                return False
+    return True
 
 
 def _is_off(

@@ -20,7 +20,7 @@ from windvane.core.drift.deviation import (
     Reference,
     measure_deviations,
 )
-from windvane.core.drift.excursions import Excursions, count_excursions, discount
+from windvane.core.drift.excursions import Excursions, choose, count_excursions, discount
 from windvane.core.drift.forecast import (
     SLOTS,
     Forecast,
@@ -51,6 +51,9 @@ _HOUR_S = 3_600.0
 _DOUBT, _MOST_EVIDENCE = 6.0, 9.0  # logs: where learning stops, and what is remembered
 _MOST_LEFT_OUT = 0.25  # of the looks: what lasts longer is how the data is
 _RANKED_FROM = 50
+_OFTEN_LEFT_OUT = 5  # times: fewer are faults, and more are how evidence climbs
+_LATE = 3  # looks that evidence takes to tell
+_MOST_OUT = 0.1  # of the windows: a source that has no value for longer is like that
 _OUT = 0.9
 _OUT_ROWS = 8
 _BLOCKS_OF_PAST = 8
@@ -181,11 +184,13 @@ def learn_cell(
     forecast = _learn_hours(layout, windows, window_s, past, min_rows)
     runs = Runs.empty(len(layout.axes))
     looks = list(_looks(layout, windows, window_s, min_rows))[-_LEARNED:]
+    seldom_out = np.mean(list(out.values()), axis=0) <= _MOST_OUT
     left = np.zeros((len(looks), len(layout.axes)), bool)
     evidence = np.zeros((len(layout.axes), 2))
-    excursions = Excursions.empty((len(layout.axes), MEASURES))
+    excursions = sound_only = of_all = Excursions.empty((len(layout.axes), MEASURES))
+    occasions = np.zeros(len(layout.axes))
     common = common_bins(layout, np.sum(list(sound.values()), axis=0))
-    for i, (at, merged, _) in enumerate(looks):
+    for i, (at, merged, starts) in enumerate(looks):
         reference = past.at(at)
         found = measure_deviations(merged, reference)
         seen = residuals(forecast, found, at, np.full(found.value.shape, 0.5))
@@ -195,15 +200,20 @@ def learn_cell(
         doubtful = (evidence > _DOUBT) & ranked[:, None]
         usual = left[:i].mean(axis=0) > _MOST_LEFT_OUT if i > 2 * _RANKED_FROM else False
         left[i] = doubtful.any(axis=1) & ~np.asarray(usual)
+        left[i] |= np.any([out[start] for start in starts], axis=0) & seldom_out
         mask = np.repeat(~left[i][:, None], MEASURES, axis=1)
         forecast = learn(forecast, found, seen, mask, mask)
         if i >= _RANKED_FROM:
             measured = measured_evidence(seen.p)
-            excursions = count_excursions(excursions, measured, np.ones_like(mask))
+            sound_only = count_excursions(sound_only, measured, mask)
+            of_all = count_excursions(of_all, measured, np.ones_like(mask))
+            occasions += left[i] & ~left[i - 1]
+            excursions = choose((occasions >= _OFTEN_LEFT_OUT)[:, None], of_all, sound_only)
         runs = learn_often(runs, merged, index, reference.rare & ~common, ~left[i])
     none = np.zeros(layout.size, np.int64)
     current = none.copy()
-    broken = {start: left[i] for i, (_, _, starts) in enumerate(looks) for start in starts}
+    begun = _with_looks_before(left)
+    broken = {start: begun[i] for i, (_, _, starts) in enumerate(looks) for start in starts}
     healthy = {
         s: np.where(index.spread(broken[s]), 0, c) if s in broken else c for s, c in sound.items()
     }
@@ -222,14 +232,25 @@ def learn_cell(
     return cell, left_out
 
 
+def _with_looks_before(left: Flags) -> Flags:
+    """What was left out (looks, axes) with the looks in which there was too little evidence yet."""
+    out = left.copy()
+    for late in range(1, _LATE + 1):
+        out[:-late] |= left[late:]
+    return out
+
+
 def _with_runs_before(
     runs: Runs, index: AxisIndex, windows: Mapping[float, Counts],
     doubted: Mapping[float, Flags], rare: Flags,
 ) -> Runs:  # fmt: skip
     """With how often windows were total faults, and for how long, and with no run that goes on; of
     those that were left out (axes,) as of what was told."""
+    before = np.zeros(len(index.first), bool)
     for start, counts in windows.items():
-        runs = extend_runs(runs, counts, index, rare, start, doubted[start])
+        # A run ends with the first window after it, which is none of it.
+        runs = extend_runs(runs, counts, index, rare, start, doubted[start] | before)
+        before = doubted[start]
     none = np.zeros_like(runs.lasts)
     return replace(runs, rows=none.astype(np.float64), lasts=none, told=none)
 

@@ -83,8 +83,17 @@ def sift(held: Doubtful, healthy: Flags, waits: Flags, learns: Flags) -> tuple[D
     """(What waits still, what can be learned now) by masks (axes, MEASURES): all of what is
     ``healthy``, and of what ``waits`` and ``learns`` the looks before the last `MOST`; the rest is
     dropped."""
-    keys = held.axis * (int(held.measure.max(initial=0)) + 1) + held.measure
-    later = np.array([int((keys[i + 1 :] == key).sum()) for i, key in enumerate(keys)], np.int64)
     waiting = held.marked(waits)
-    old = waiting & (later >= MOST)
+    old = waiting & (_later(held) >= MOST)
     return held.of(waiting & ~old), held.of(held.marked(healthy) | (old & held.marked(learns)))
+
+
+def _later(held: Doubtful) -> Places:
+    """How many later looks (n,) of the same axis and measure wait."""
+    keys = held.axis * (int(held.measure.max(initial=0)) + 1) + held.measure
+    order = np.argsort(keys, kind="stable")
+    _, starts, sizes = np.unique(keys[order], return_index=True, return_counts=True)
+    place = np.arange(len(keys)) - np.repeat(starts, sizes)
+    out = np.empty(len(keys), np.int64)
+    out[order] = np.repeat(sizes, sizes) - 1 - place
+    return out

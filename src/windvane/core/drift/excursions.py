@@ -49,18 +49,30 @@ class Excursions:
 
 
 def count_excursions(held: Excursions, log_e: Floats, learn: Flags) -> Excursions:
-    """After a window's log e-values; what ends where ``learn`` is false is not counted."""
+    """After a window's log e-values; where ``learn`` is false what goes on is of a fault, and ends
+    uncounted."""
     value = np.minimum(np.maximum(held.value, 0.0) + log_e, 1.5 * _MOST)
     over = value <= 0.0
     counted = over & (held.peak > _LEAST) & learn
+    goes_on = ~over & learn
     full = held.ended + held.climbed > _MEMORY
     fades = np.where(full, 0.5, 1.0)
     return Excursions(
-        value=np.maximum(value, 0.0),
-        peak=np.where(over, 0.0, np.maximum(held.peak, value)),
+        value=np.where(goes_on, value, 0.0),
+        peak=np.where(goes_on, np.maximum(held.peak, value), 0.0),
         ended=fades * held.ended + (counted & (held.peak < _MOST)),
         climbed=fades * held.climbed
         + np.where(counted, np.minimum(held.peak, _MOST) - _LEAST, 0.0),
+    )
+
+
+def choose(which: Flags, one: Excursions, other: Excursions) -> Excursions:
+    """Of ``one`` where ``which``, else of ``other``."""
+    return Excursions(
+        np.where(which, one.value, other.value),
+        np.where(which, one.peak, other.peak),
+        np.where(which, one.ended, other.ended),
+        np.where(which, one.climbed, other.climbed),
     )
 
 

@@ -325,10 +325,16 @@ def _verdict(facts: DriftFacts, states: Mapping[str, StreamState], policy: Drift
     top = max(judged, key=lambda r: states.get(r.stream, StreamState()).log_evidence)
     value = states.get(top.stream, StreamState()).log_evidence
     message = f"largest evidence {math.exp(value):.3g} ({top.stream}) < {policy.alarm_at:.3g}"
-    if value >= policy.doubtful_at and top.size >= policy.least(top):
-        return Verdict(
-            Outcome.HOLD, "DRI-205", f"{message}, too much to call it healthy", "more windows"
-        )
+    harmless = {r.stream for r in facts.readings if r.size < policy.least(r)}
+    doubtful = sorted(
+        stream
+        for stream, held in states.items()
+        if held.log_evidence >= policy.doubtful_at and stream not in harmless
+    )
+    if doubtful:
+        names = ", ".join(doubtful[:3])
+        line = f"{message}, too much in {names} to call it healthy"
+        return Verdict(Outcome.HOLD, "DRI-205", line, "more windows")
     return Verdict(Outcome.PASS, "DRI-200", f"{message}, n={facts.rows:,}")
 
 

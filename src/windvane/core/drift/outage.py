@@ -27,7 +27,7 @@ Flags = NDArray[np.bool_]
 _ENOUGH_ROWS = 8
 _OFTEN = 0.05  # of healthy windows that are so: it is how this feature is
 _BY_CHANCE = 2  # windows: what was told and is over so soon may have been chance
-_HAPPENS = 3  # runs before, from which it is how a feature is now and then
+_HAPPENS, _HAPPENS_OFTEN = 3, 0.005  # runs, and of windows: it is how a feature is now and then
 _MEMORY = 2_000.0
 
 
@@ -164,7 +164,8 @@ def log_chance(held: Runs, reference: Reference, rare: Flags, overdispersion: Fl
     independent = held.rows / np.maximum(overdispersion, 1.0)[:, None]
     chance = independent * np.log(np.clip(share, 1e-12, 1.0)) + np.log(choices)
     by_rows = np.where(held.often <= _OFTEN, np.minimum(chance, 0.0), 0.0)
-    happens = (held.ended >= _HAPPENS) & (held.lasts > 0)
+    least = np.maximum(_HAPPENS, _HAPPENS_OFTEN * held.apart)
+    happens = (held.ended >= least) & (held.lasts > 0)
     found = np.where(happens, np.maximum(by_rows, _log_chance_of_windows(held)), by_rows)
     return np.where(held.rows >= _ENOUGH_ROWS, found, 0.0)
 

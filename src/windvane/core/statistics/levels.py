@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 _MOST_DIGITS = 4
+_LEAST_OFF = 0.05  # of what is beyond it: 97.5% is not 98%
 
 
 def interval_level(alpha: float) -> float:
@@ -18,4 +19,6 @@ def level_words(level: float) -> str:
     digits = max(0, math.ceil(-math.log10(beyond) - 1e-6) - 2)
     if digits > _MOST_DIGITS:
         return f"over {1.0 - 10.0 ** -(_MOST_DIGITS + 2):.{_MOST_DIGITS}%}"
+    while digits < _MOST_DIGITS and abs(round(level, digits + 2) - level) > _LEAST_OFF * beyond:
+        digits += 1
     return f"{level:.{digits}%}"

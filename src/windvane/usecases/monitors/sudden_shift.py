@@ -57,11 +57,13 @@ from windvane.usecases.monitors.look_at_cells import SeenCell, look_at_cells
 from windvane.usecases.monitors.whose_shift import (
     FEED,
     KINDS,
+    OF_ALL,
     OF_ONE,
     OF_PARTS,
     SEGMENT_FEED,
     SHIFT,
     TENANT_FEED,
+    UNTOLD,
     alarmed_states,
     whose,
 )
@@ -152,9 +154,9 @@ class SuddenShift(Monitor):
                     continue
                 told[subject][view] = kind
                 seen[subject] = _with_alarms_of(seen[subject], seen[EVERYONE], window.views, view)
-                if before not in (None, kind, OF_PARTS):
+                if before not in (None, kind, *UNTOLD):
                     out.append((subject, _ended(self.name, seen[subject], view, before, window)))
-                if kind != OF_PARTS:
+                if kind not in UNTOLD:
                     # One tenant's change of several sources is one.
                     of = "" if kind in OF_ONE else view
                     began.setdefault((subject, of), []).append(view)
@@ -172,7 +174,7 @@ class SuddenShift(Monitor):
                 if view in sounding or view in one.held.lasting or not one.looked:
                     continue
                 del told[subject][view]
-                if kind == OF_PARTS or (kind in OF_ONE and kind in told[subject].values()):
+                if kind in UNTOLD or (kind in OF_ONE and kind in told[subject].values()):
                     continue
                 out.append((subject, _ended(self.name, one, view, kind, window)))
         return seen, out, told
@@ -321,17 +323,21 @@ def shift_policy(file: ModelFile, policy: WindowPolicy) -> DriftPolicy:
 
 def _concerned(seen: Mapping[str, SeenCell], of_views: Mapping[str, str]) -> list[str]:
     """Sources of which an alarm opened, or whose change may turn out to be graver, or of more or
-    fewer; and those of tenants that sound and of which nobody was told."""
+    fewer; and those of parts that sound and of which nobody was told."""
     views = {a.view for one in seen.values() for a in one.opened}
     told = seen[EVERYONE].held.told
     views |= {v for v, kind in told.items() if kind in (SHIFT.name, OF_PARTS)}
     for subject, one in seen.items():
-        if tenant_of(subject) is None or not one.after.streams:
+        if subject == EVERYONE:
             continue
-        sounding = {
-            of_views.get(s.rpartition("/")[0]) for s, h in one.after.streams.items() if h.alarmed
-        }
-        views |= {v for v in sounding if v is not None and v not in one.held.told}
+        for stream, held in one.after.streams.items():
+            view = of_views.get(stream.rpartition("/")[0])
+            if not held.alarmed or view is None:
+                continue
+            as_told = one.held.told.get(view)
+            goes_on = as_told == OF_ALL and not held.calm
+            if as_told is None or goes_on:
+                views.add(view)
     return sorted(views)
 
 

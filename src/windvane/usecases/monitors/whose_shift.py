@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from windvane.core.alerting import CauseGroup, CauseKind, Join
 from windvane.core.drift import (
@@ -24,7 +25,9 @@ from windvane.usecases.monitors.look_at_cells import SeenCell
 from windvane.usecases.moves import AGAINST_A_SOURCE, FOR_A_TENANT
 
 _NEARLY_ALL = 0.9
-_SOON = 5  # windows within which everyone's alarm follows that of some tenants, if it is everyone's
+_SOON = (
+    10  # windows within which everyone's alarm follows that of some tenants, if it is everyone's
+)
 
 FEED = CauseKind(
     "feed",
@@ -50,6 +53,10 @@ SHIFT = CauseKind(
 )
 OF_PARTS = "of tenants"
 """What everyone's alarm is told as where some tenants or segments explain it."""
+OF_ALL = "of everyone"
+"""What a tenant's or segment's alarm is told as where it is part of everyone's."""
+UNTOLD = (OF_PARTS, OF_ALL)
+"""Told as another's: no incident is of them."""
 KINDS = {kind.name: kind for kind in (FEED, SHIFT, TENANT_FEED, SEGMENT_FEED)}
 OF_ONE = (TENANT_FEED.name, SEGMENT_FEED.name)
 """Told of one tenant or segment, whatever its sources."""
@@ -73,59 +80,100 @@ def whose(
     sounding = {s for s, found in of_parts.items() if features.intersection(f for f, _ in found)}
     if not streams:
         return {}
-    begun = everyone.held.told.get(view) == FEED.name
     if mine and _is_total(everyone, window, view) and _send(others, window) > 1:
         # All rows of several are so: there is nobody whom it is not of.
+        return _everyones(seen, window, view, sounding)
+    begun = everyone.held.told.get(view) == FEED.name
+    if mine and begun and not sounding:
         return {EVERYONE: grade_of(everyone, window, view)}
-    still = sorted(s for s in sounding if tenant_of(s) is not None)
-    if mine and begun and not 0 < len(still) <= _send(others, window) / 2.0:
-        # What began as everyone's is no tenant's, whose alarm sounds later for being of fewer rows.
-        return {EVERYONE: grade_of(everyone, window, view)}
+    if begun and not mine:
+        # It is over for all rows together: whoever sounds still is to be seen off once more.
+        return {s: OF_ALL for s in sounding if seen[s].held.told.get(view) is None}
     learned.read([s for s, one in others.items() if one.held.has_past])
     every = [
         Part(s, one.held.pending.waiting + one.counts, one.held.reference, one.held.cell)
         for s, one in others.items()
         if not one.held.is_new and one.held.has_past
     ]
-    tenants = [p for p in every if tenant_of(p.name) is not None]
+    tenants = _Partition(TENANT_FEED.name, [p for p in every if tenant_of(p.name) is not None])
+    partitions = [
+        tenants,
+        *(_Partition(SEGMENT_FEED.name, _of_feature(every, n)) for n in window.file.segments),
+    ]
     learned_by_all, at = everyone.held.cell.forecast, (window.start + window.end) / 2.0
     if mine and begun:
+        # What began as everyone's is no tenant's, whose alarm sounds later for being of fewer rows.
         changes = {key: state.size for key, state in _changes(everyone, window.views, view)}
-        rest = [p for p in tenants if p.name not in still]
-        healed = has_healed(window.layout, rest, changes, policy.enough, learned_by_all, at)
+        healed = [
+            one
+            for one in partitions
+            if one.few_of(sounding)
+            and has_healed(
+                window.layout, one.without(sounding), changes, policy, learned_by_all, at
+            )
+        ]
         if healed:
-            return {**dict.fromkeys(still, TENANT_FEED.name), EVERYONE: OF_PARTS}
-        return {EVERYONE: grade_of(everyone, window, view)}
+            least = min(healed, key=lambda one: one.rows_of(sounding))
+            return {**least.told_as(sounding), EVERYONE: OF_PARTS}
+        return _everyones(seen, window, view, sounding)
     told = {s for s, one in seen.items() if one.held.told.get(view) in OF_ONE}
-    partitions = [
-        (tenants, TENANT_FEED.name),
-        *((_of_feature(every, name), SEGMENT_FEED.name) for name in window.file.segments),
-    ]
     # What was told as some segments' does not become some tenants' for being seen in them later.
-    for parts, kind in sorted(partitions, key=lambda found: _none_told(found[0], told)):
+    for one in sorted(partitions, key=lambda found: _none_told(found.parts, told)):
         blamed = blame(
-            window.layout, parts, streams, policy, frozenset(sounding), learned_by_all, at
+            window.layout, one.parts, streams, policy, frozenset(sounding), learned_by_all, at
         )
         if blamed and mine:
-            return {**dict.fromkeys(blamed, kind), EVERYONE: OF_PARTS}
+            return {**dict.fromkeys(blamed, one.kind), EVERYONE: OF_PARTS}
         if blamed:
-            return {subject: kind for subject in blamed if subject in sounding}
+            return {subject: one.kind for subject in blamed if subject in sounding}
     if not mine:
         # Everyone's alarm may follow soon; where it does not, somebody is to be told.
-        longest = max(_lasts(seen[s], window, view) for s in sounding)
-        return dict.fromkeys(still, TENANT_FEED.name) if longest >= _SOON else {}
+        if max(_lasts(seen[s], window, view) for s in sounding) < _SOON:
+            return {}
+        return next((found for one in partitions if (found := one.told_as(sounding))), {})
     if everyone.held.told.get(view) == OF_PARTS:
         # It took evidence to say that it was some tenants', and takes some to say that it is not.
-        mine_told = [parts for parts, _ in partitions if not _none_told(parts, told)]
-        rest = [p for p in (*mine_told, tenants)[0] if p.name not in told]
+        mine_told = [one.parts for one in partitions if not _none_told(one.parts, told)]
+        rest = [p for p in (*mine_told, tenants.parts)[0] if p.name not in told]
         if not rest or is_mix(window.layout, rest, streams, policy, learned_by_all, at):
             return {EVERYONE: OF_PARTS}
-    known = sum(p.counts.sum() for p in tenants)
+    known = sum(p.counts.sum() for p in tenants.parts)
     whole = (everyone.held.pending.waiting + everyone.counts).sum()
     nearly_all = known >= _NEARLY_ALL * whole > 0
-    if nearly_all and is_mix(window.layout, tenants, streams, policy, learned_by_all, at):
+    if nearly_all and is_mix(window.layout, tenants.parts, streams, policy, learned_by_all, at):
         return {EVERYONE: SHIFT.name}
-    return {EVERYONE: grade_of(everyone, window, view)}
+    return _everyones(seen, window, view, sounding)
+
+
+def _everyones(
+    seen: Mapping[str, SeenCell], window: ClosedWindow, view: str, sounding: Collection[str]
+) -> dict[str, str]:
+    untold = [s for s in sounding if seen[s].held.told.get(view) is None]
+    return {**dict.fromkeys(untold, OF_ALL), EVERYONE: grade_of(seen[EVERYONE], window, view)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    """The tenants, or the segments by one feature: together they are everyone. ``kind`` is what a
+    change of some of them is told as."""
+
+    kind: str
+    parts: Sequence[Part]
+
+    def few_of(self, sounding: Collection[str]) -> bool:
+        """Whether some sound, and half of those that can be told at most."""
+        sent = [p for p in self.parts if p.rows >= LEAST_ROWS]
+        loud = sum(p.name in sounding for p in sent)
+        return 0 < loud <= len(sent) / 2.0
+
+    def without(self, sounding: Collection[str]) -> list[Part]:
+        return [p for p in self.parts if p.name not in sounding]
+
+    def rows_of(self, sounding: Collection[str]) -> int:
+        return int(sum(p.counts.sum() for p in self.parts if p.name in sounding))
+
+    def told_as(self, sounding: Collection[str]) -> dict[str, str]:
+        return {p.name: self.kind for p in self.parts if p.name in sounding}
 
 
 def _is_total(one: SeenCell, window: ClosedWindow, view: str) -> bool:
