@@ -249,7 +249,8 @@ def _with_runs_before(
     before = np.zeros(len(index.first), bool)
     for start, counts in windows.items():
         # A run ends with the first window after it, which is none of it.
-        runs = extend_runs(runs, counts, index, rare, start, doubted[start] | before)
+        doubt = doubted[start] | before
+        runs = extend_runs(runs, counts, index, rare, start, doubt, may_be_faults=True)
         before = doubted[start]
     none = np.zeros_like(runs.lasts)
     return replace(runs, rows=none.astype(np.float64), lasts=none, told=none)

@@ -27,7 +27,7 @@ Flags = NDArray[np.bool_]
 _ENOUGH_ROWS = 8
 _OFTEN = 0.05  # of healthy windows that are so: it is how this feature is
 _BY_CHANCE = 2  # windows: what was told and is over so soon may have been chance
-_HAPPENS, _HAPPENS_OFTEN = 3, 0.005  # runs, and of windows: it is how a feature is now and then
+_PERHAPS = 0.25  # of a healthy run, that one was which may have been a fault
 _MEMORY = 2_000.0
 
 
@@ -48,7 +48,8 @@ class Runs:
     ``value`` (axes,) the bin of a constant run, ``often`` (axes, TOTALS) the share of healthy
     windows that are total, of ``windows`` (axes,). Windows that have rows enough, all (axes,
     TOTALS): of the run that goes on ``lasts``, of runs before it, of which there were ``ended``,
-    ``lasted`` in all with ``squares``, and of none ``apart``. ``told``: of the alarm that is open
+    ``lasted`` in all with ``squares``, and of none ``apart``; a run that may have been a fault
+    counts for a quarter of one. ``told``: of the alarm that is open
     its one run that ended soon, negative where it was longer or was not the only one."""
 
     rows: Floats
@@ -57,9 +58,9 @@ class Runs:
     often: Floats
     windows: Floats
     lasts: Places
-    ended: Places
-    lasted: Places
-    squares: Places
+    ended: Floats
+    lasted: Floats
+    squares: Floats
     apart: Places
     told: Places
 
@@ -67,16 +68,17 @@ class Runs:
     def empty(cls, axes: int) -> Runs:
         flat, none = np.zeros((axes, TOTALS)), np.zeros((axes, TOTALS), np.int64)
         places = np.zeros(axes, np.int64)
-        return cls(flat, flat, places, flat, np.zeros(axes), none, none, none, none, none, none)
+        return cls(flat, flat, places, flat, np.zeros(axes), none, flat, flat, flat, none, none)
 
 
 def extend_runs(
-    held: Runs, counts: Counts, index: AxisIndex, rare: Flags, start: float, alarmed: Flags
-) -> Runs:
+    held: Runs, counts: Counts, index: AxisIndex, rare: Flags, start: float, alarmed: Flags,
+    *, may_be_faults: bool = False,
+) -> Runs:  # fmt: skip
     """After a window's counts (size,) that began at ``start`` (s); ``rare`` (size,) bins of values
     that hardly ever came. One row that is otherwise ends a run; a window without rows changes
     nothing. What is ``alarmed`` (axes,) teaches once the alarm is closed and where it was one short
-    run, and of nulls nothing."""
+    run, and of nulls nothing. ``may_be_faults``: nobody was there to tell of these runs."""
     rows, known, at, total = _totals(counts, index, rare)
     some = np.stack([rows, known, known], axis=-1) > 0
     size = np.stack([rows, known, known], axis=-1)
@@ -94,13 +96,14 @@ def extend_runs(
     healthy = ends & ~sounds
     late = np.where(sounds, 0, np.maximum(held.told, 0))
     lasted = np.where(healthy, held.lasts, 0)
+    counts_for = _PERHAPS if may_be_faults else 1.0
     enough = size >= _ENOUGH_ROWS
     return replace(
         held,
         lasts=np.where(some, np.where(goes_on, held.lasts, 0) + (total & enough), held.lasts),
-        ended=held.ended + healthy + (late > 0),
-        lasted=held.lasted + lasted + late,
-        squares=held.squares + lasted**2 + late**2,
+        ended=held.ended + counts_for * healthy + _PERHAPS * (late > 0),
+        lasted=held.lasted + counts_for * lasted + _PERHAPS * late,
+        squares=held.squares + counts_for * lasted**2 + _PERHAPS * late**2,
         told=np.where(sounds, told, 0),
         apart=held.apart + (~total & enough),
         rows=np.where(some, grown, held.rows),
@@ -151,7 +154,7 @@ def log_chance(held: Runs, reference: Reference, rare: Flags, overdispersion: Fl
 
     Exact for independent rows. Rows that depend on each other are as many as their
     ``overdispersion`` (axes,), the ratio of variances, leaves; and where healthy windows with rows
-    enough were so a few times before, the run has to be as rare among windows.
+    enough were so before, the run has to be as rare among windows.
     """
     index = reference.index
     known = reference.shares
@@ -164,8 +167,7 @@ def log_chance(held: Runs, reference: Reference, rare: Flags, overdispersion: Fl
     independent = held.rows / np.maximum(overdispersion, 1.0)[:, None]
     chance = independent * np.log(np.clip(share, 1e-12, 1.0)) + np.log(choices)
     by_rows = np.where(held.often <= _OFTEN, np.minimum(chance, 0.0), 0.0)
-    least = np.maximum(_HAPPENS, _HAPPENS_OFTEN * held.apart)
-    happens = (held.ended >= least) & (held.lasts > 0)
+    happens = (held.ended >= 1.0) & (held.lasts > 0)
     found = np.where(happens, np.maximum(by_rows, _log_chance_of_windows(held)), by_rows)
     return np.where(held.rows >= _ENOUGH_ROWS, found, 0.0)
 
