@@ -136,3 +136,17 @@ def test_what_a_version_failed_on_that_was_champion_before_rolls_nobody_back(
     assert harness.live.champion == "2"
     said = harness.timeline(only(harness, f"errors:{MODEL}"))
     assert "not rolled back: what failed was version 1, not version 2" in said
+
+
+def test_one_that_failed_lately_is_not_asked_again_at_once(harness: Harness) -> None:
+    """Once it is taken off nothing of it is seen any more, and its incident is over."""
+    harness.put("1", previous="2", standing_in="2", broken_views=("weather",))
+    stood_in(harness, 0, [60] * 4, nulls=0.0)
+    harness.put("1", previous="2")
+    play(harness, [QUIET] * 3, first=4)
+    assert "stand_in_errors:2" not in open_causes(harness)
+    play(harness, [FAILING] * 3, first=7)
+    assert harness.live.champion == "1"
+    assert "not rolled back: version 2 failed lately as it stood in" in [
+        line for incident in harness.incidents() for line in harness.timeline(incident)
+    ]

@@ -161,7 +161,7 @@ def _act(
     window = seen.window
     with store.read() as tx:
         said = [finding for finding, _, _ in seen.findings]
-        unfit = unfit_versions(tx, window.file, window.live, said, broken())
+        unfit = unfit_versions(tx, window.file, window.live, clock.now(), said, broken())
     window = replace(window, unfit=unfit)
     found = [
         Found(finding, monitor, judged, _evidence(window, monitor, judged, finding, log))

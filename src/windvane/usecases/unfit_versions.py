@@ -12,16 +12,22 @@ from windvane.usecases.monitors.errors import STAND_IN_ERRORS
 from windvane.usecases.publish_routing import chain_of
 from windvane.usecases.read_model_file import ModelFile
 
+_NEWEST = 50  # incidents
+_NOT_AGAIN_S = 6 * 3_600.0
+
 
 def unfit_versions(
     tx: Tx,
     file: ModelFile,
     live: Deployment,
+    now: float,
     findings: Iterable[Finding] = (),
     broken: Collection[tuple[str, str]] = (),
 ) -> Unfit:
-    """By version, why: of what incidents have open and what ``findings`` began, and of ``broken``,
-    the models and versions that a gateway was told to serve and cannot load."""
+    """By version, why: of what incidents have open or closed lately (``now``, s), what ``findings``
+    began, and of ``broken``, the models and versions that a gateway was told to serve and cannot
+    load. A version that failed as it stood in is taken off, and then there is nothing to judge it
+    by: it is not asked again at once."""
     found = list(findings)
     ended = {f.member for f in found if not f.began}
     open_now = {m for i in tx.open_incidents(live.model) for m in i.members} - ended
@@ -30,6 +36,11 @@ def unfit_versions(
     for kind, _, subject in (key.partition(":") for key in keys):
         if kind == STAND_IN_ERRORS.name:
             out[subject] = "fails as it stands in"
+    for incident in tx.incidents(live.model, _NEWEST):
+        kind, _, subject = incident.cause.partition(":")
+        lately = incident.closed_at is not None and now - incident.closed_at < _NOT_AGAIN_S
+        if kind == STAND_IN_ERRORS.name and lately:
+            out.setdefault(subject, "failed lately as it stood in")
     # What is found silent is the stand-in of the champion, which is the first of the chain.
     if f"{STAND_IN_SILENT.name}:{live.champion}" in keys:
         chain = chain_of(file, live, list(tx.version_summaries(live.model)))

@@ -155,8 +155,7 @@ def judge_rate(facts: RateFacts, policy: RatePolicy, now: float) -> tuple[Verdic
         short = f"{policy.min_seen - seen} requests"
         return Verdict(Outcome.HOLD, f"{policy.code}-202", sides, short), after
     if known < policy.known_from:
-        compared = min(known + seen, policy.known_from)
-        sides += f"; {compared:,} of {policy.known_from:,} rows compared"
+        sides += f"; {known:,} of {policy.known_from:,} rows compared before"
         return Verdict(Outcome.HOLD, f"{policy.code}-202", sides, f"{short:,} compared rows"), after
     if policy.known_from and rate > policy.allowed:
         more = _rows_to_tell(rate / effect, (1.0 - rate) / effect, allowed, bets, policy.alarm_at)

@@ -115,6 +115,7 @@ def _take_back(
     before = tx.deployment(held.model)
     if before is None:
         return [], ()
-    unfit = unfit_versions(tx, read_model_file(tx.model(held.model).text), before, ended)
+    file = read_model_file(tx.model(held.model).text)
+    unfit = unfit_versions(tx, file, before, when.now, ended)
     after, lines, _ = take_back(tx, before, ended, when.now, unfit)
     return lines, change_deployment(tx, before, after)
