@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import AxisIndex, axis_index
-from windvane.core.drift.cell import Cell, common_bins, measured_evidence, rare_bins
+from windvane.core.drift.cell import Cell, known_bins, measured_evidence, rare_bins
 from windvane.core.drift.deviation import (
     MEASURES,
     Deviations,
@@ -189,7 +189,7 @@ def learn_cell(
     evidence = np.zeros((len(layout.axes), 2))
     excursions = sound_only = of_all = Excursions.empty((len(layout.axes), MEASURES))
     occasions = np.zeros(len(layout.axes))
-    common = common_bins(layout, np.sum(list(sound.values()), axis=0))
+    known_values = known_bins(layout, np.sum(list(sound.values()), axis=0))
     for i, (at, merged, starts) in enumerate(looks):
         reference = past.at(at)
         found = measure_deviations(merged, reference)
@@ -209,7 +209,7 @@ def learn_cell(
             of_all = count_excursions(of_all, measured, np.ones_like(mask))
             occasions += left[i] & ~left[i - 1]
             excursions = choose((occasions >= _OFTEN_LEFT_OUT)[:, None], of_all, sound_only)
-        runs = learn_often(runs, merged, index, reference.rare & ~common, ~left[i])
+        runs = learn_often(runs, merged, index, reference.rare & ~known_values, ~left[i])
     none = np.zeros(layout.size, np.int64)
     current = none.copy()
     begun = _with_looks_before(left)
@@ -217,7 +217,7 @@ def learn_cell(
     healthy = {
         s: np.where(index.spread(broken[s]), 0, c) if s in broken else c for s, c in sound.items()
     }
-    common = common_bins(layout, np.sum(list(healthy.values()), axis=0))
+    known_values = known_bins(layout, np.sum(list(healthy.values()), axis=0))
     for start in tail:
         current = current + healthy[start]
     total = np.sum([bad for start, bad in out.items() if start not in broken], axis=0)
@@ -226,9 +226,9 @@ def learn_cell(
     left_out = {names[i]: int(n) for i, n in enumerate(left.sum(axis=0) + total) if n}
     flat = np.zeros((len(layout.axes), MEASURES))
     doubted = {s: out[s] | broken.get(s, False) for s in windows}
-    runs = _with_runs_before(runs, index, windows, doubted, ~common & ~index.null)
-    pending = Pending(none, runs, rare_bins(layout, current, common))
-    cell = Cell(forecast, pending, none, current, none, flat, flat, began, excursions, common)
+    runs = _with_runs_before(runs, index, windows, doubted, ~known_values & ~index.null)
+    pending = Pending(none, runs, rare_bins(layout, current, known_values))
+    cell = Cell(forecast, pending, none, current, none, flat, flat, began, excursions, known_values)
     return cell, left_out
 
 

@@ -7,7 +7,7 @@ restart changes no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -78,9 +78,8 @@ class Cell:
     change in them, or since they changed, with ``left`` (axes, MEASURES), the sum of what was
     left in so many ``looks`` since then. ``streams``: detectors that have something to carry, by
     stream, ``excursions`` how far the evidence of each measure climbs in healthy windows,
-    ``common`` (layout size,) values that came often once, ``doubtful`` looks that are not learned
-    from yet. All but detectors and what is ``pending``
-    changes by looks only."""
+    ``known`` (layout size,) values that came more than a few times, ``doubtful`` looks that are not
+    learned from yet. All but detectors and what is ``pending`` changes by looks only."""
 
     forecast: Forecast
     pending: Pending
@@ -91,7 +90,7 @@ class Cell:
     looks: Floats
     began: float
     excursions: Excursions
-    common: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     doubtful: Doubtful = field(default_factory=Doubtful.empty)
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
 
@@ -144,15 +143,20 @@ class Look:
     healthy: HealthyWindows
 
 
-def rare_bins(layout: Layout, past: Counts, common: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Values that hardly ever come now, and never came more often."""
-    return Reference.of(axis_index(layout), past).rare & ~common
+def rare_bins(layout: Layout, past: Counts, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Values that hardly ever come now, and never came but a few times."""
+    return Reference.of(axis_index(layout), past).rare & ~known
 
 
-def common_bins(layout: Layout, counts: Counts) -> NDArray[np.bool_]:
-    """Values (layout size,) of which these rows have more than a few, and more than hardly any."""
-    reference = Reference.of(axis_index(layout), counts)
-    return ~reference.rare & ~reference.index.null & (counts >= _A_FEW)
+def known_bins(layout: Layout, counts: Counts) -> NDArray[np.bool_]:
+    """Values (layout size,) of which these rows have more than a few: however seldom they come, all
+    rows of a window may have them, as of a day whose weather comes once a year. What training never
+    had has to come often for that."""
+    index = axis_index(layout)
+    beyond = index.beyond.copy()
+    beyond[index.last[~index.ordered & index.open_ended]] = True
+    often = ~beyond | ~Reference.of(index, counts).rare
+    return ~index.null & (counts >= _A_FEW) & often
 
 
 def look(
@@ -216,6 +220,19 @@ def outage_readings(
             )
         )  # fmt: skip
     return out
+
+
+def suddenly_total(
+    cell: Cell, layout: Layout, outages: Sequence[Reading], least: float
+) -> frozenset[str]:
+    """Features whose rows that wait are by themselves evidence of ``least`` (log) of a total fault:
+    not where a long run is unlikely that any part of is usual."""
+    rows = rows_of(layout, cell.pending.waiting)
+    longest = dict(zip(layout.names, cell.pending.runs.rows.max(axis=1), strict=True))
+    return frozenset(
+        r.feature for r in outages
+        if r.log_e * min(rows / max(float(longest[r.feature]), 1.0), 1.0) >= least
+    )  # fmt: skip
 
 
 def readings(
@@ -422,7 +439,7 @@ def settle(
     over = index.spread(ended & ~sounds)
     held = np.where(over, 0, cell.held) + np.where(index.spread(alike), 0, seen.counts)
     current = cell.current + np.where(of_bins, held, 0)
-    rare = seen.reference.rare & ~cell.common
+    rare = seen.reference.rare & ~cell.known
     grown = replace(
         cell,
         forecast=learn(forecast, seen.found, seen.residuals, learns & sure, follows),
@@ -449,7 +466,7 @@ def settle(
     return replace(
         grown,
         previous=np.where(grew, current, cell.previous + current),
-        common=cell.common | common_bins(layout, current),
+        known=cell.known | known_bins(layout, current),
         current=np.zeros_like(current),
         began=end,
     )
@@ -470,10 +487,10 @@ def measured_evidence(p: Floats) -> Floats:
 def begin_past(cell: Cell, layout: Layout, counts: Counts) -> Cell:
     """A cell whose past ``counts`` become part of; nothing is pending after."""
     current = cell.current + counts
-    common = cell.common | common_bins(layout, counts)
-    rare = rare_bins(layout, cell.previous + current, common)
+    known_values = cell.known | known_bins(layout, counts)
+    rare = rare_bins(layout, cell.previous + current, known_values)
     pending = Pending(np.zeros_like(counts), cell.pending.runs, rare)
-    return replace(cell, current=current, pending=pending, common=common)
+    return replace(cell, current=current, pending=pending, known=known_values)
 
 
 def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
@@ -536,13 +553,13 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
     names = {axis.name for axis in onto.axes if axis in held}
     streams = {s: state for s, state in cell.streams.items() if s.rpartition("/")[0] in names}
     previous, current = counts(cell.previous, fresh.previous), counts(cell.current, fresh.current)
-    common = counts(cell.common.astype(np.int64), fresh.common.astype(np.int64)) > 0
+    known_values = counts(cell.known.astype(np.int64), fresh.known.astype(np.int64)) > 0
     pending = Pending(
         counts(cell.pending.waiting, fresh.pending.waiting), replace(runs, value=value),
-        rare_bins(onto, previous + current, common), cell.pending.waits,
+        rare_bins(onto, previous + current, known_values), cell.pending.waits,
     )  # fmt: skip
     return Cell(
         forecast, pending, previous, current, counts(cell.held, fresh.held),
         moved(cell.left, fresh.left, 0), moved(cell.looks, fresh.looks, 0), cell.began, excursions,
-        common, doubtful, streams,
+        known_values, doubtful, streams,
     )  # fmt: skip

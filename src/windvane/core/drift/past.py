@@ -62,7 +62,7 @@ def take_as_past(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
     return replace(
         cell,
         forecast=replace(cell.forecast, **now),
-        pending=replace(cell.pending, rare=rare_bins(layout, previous + current, cell.common)),
+        pending=replace(cell.pending, rare=rare_bins(layout, previous + current, cell.known)),
         previous=previous,
         current=current,
         held=np.where(of_bins, 0, cell.held),

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import axis_index
-from windvane.core.drift.cell import Cell, HealthyWindows, look, outage_readings, readings, settle
+from windvane.core.drift.cell import (
+    Cell,
+    HealthyWindows,
+    look,
+    outage_readings,
+    readings,
+    settle,
+    suddenly_total,
+)
 from windvane.core.drift.deviation import Reference
 from windvane.core.drift.judge import (
     Alarm,
@@ -97,7 +105,7 @@ def watch(
     else:
         outages = outage_readings(gathered, layout, how.views, against)
     # Where too little is known to tell of them, they are not to become usual either.
-    total = {r.feature for r in outages if r.log_e >= how.policy.doubtful_at}
+    total = suddenly_total(gathered, layout, outages, how.policy.doubtful_at)
     outages = outages if how.outages or cell.alarmed else []
     seen = None
     found = outages

@@ -307,7 +307,12 @@ def _fresh(window: ClosedWindow, subject: str, layout: Layout, began: float) -> 
     """A cell that begins: everyone's with what the training data taught."""
     if subject != EVERYONE:
         empty = Cell.empty(layout, began)
-        return replace(empty, forecast=Forecast.empty(len(layout.axes), ranked=False))
+        trained = window.baseline.cell.known
+        return replace(
+            empty,
+            forecast=Forecast.empty(len(layout.axes), ranked=False),
+            known=trained if trained.shape == empty.known.shape else empty.known,
+        )
     if layout.id != window.layout.id:
         return Cell.empty(layout, began)
     trained = window.baseline.cell
