@@ -24,7 +24,8 @@ class AxisIndex:
     ``first`` and ``last`` (axes,): places of the null bin and of the last bin; ``axis`` (size,):
     which axis a bin belongs to; ``null`` (size,): whether it is a null bin; ``ordered`` (axes,):
     whether the bins are those of a number; ``open_ended`` (axes,): whether the last bin holds
-    what training never had; ``beyond`` (size,): bins of a number that hold nothing else.
+    what training never had; ``beyond`` (size,): bins that hold nothing else, or names of which
+    training had many and none often.
     """
 
     first: Places
@@ -64,8 +65,9 @@ def axis_index(layout: Layout) -> AxisIndex:
     null[first] = True
     beyond = np.zeros(layout.size, bool)
     for axis, start in zip(layout.axes, first, strict=True):
-        if isinstance(axis, NumericAxis):
-            beyond[[start + place for place in axis.beyond]] = True
+        names = () if isinstance(axis, NumericAxis) else axis.categories
+        places = axis.beyond if isinstance(axis, NumericAxis) else range(1 + len(names), axis.bins)
+        beyond[[start + place for place in places]] = True
     return AxisIndex(
         first,
         first + sizes - 1,

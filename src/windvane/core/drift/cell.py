@@ -153,9 +153,7 @@ def known_bins(layout: Layout, counts: Counts) -> NDArray[np.bool_]:
     rows of a window may have them, as of a day whose weather comes once a year. What training never
     had has to come often for that."""
     index = axis_index(layout)
-    beyond = index.beyond.copy()
-    beyond[index.last[~index.ordered & index.open_ended]] = True
-    often = ~beyond | ~Reference.of(index, counts).rare
+    often = ~index.beyond | ~Reference.of(index, counts).rare
     return ~index.null & (counts >= _A_FEW) & often
 
 
@@ -289,13 +287,13 @@ def readings(
 
 
 def _usual_now(cell: Cell, seen: Look) -> Floats:
-    """What is usual at that hour (axes, MEASURES), in halves of how far apart hours are; 0 where
-    they differ by less than would matter."""
+    """What is usual at that hour beyond the level (axes, MEASURES), in halves of how far hours are
+    apart; 0 where they differ by less than would matter."""
     expected, reach = seen.residuals.expected, hour_reach(cell.forecast)
     units = np.sqrt(np.maximum(seen.found.units, 1e-12))
     units[:, Measure.SHAPE] = _SHAPE_THAT_MATTERS / _HOURS_DIFFER
     differ = reach >= _HOURS_DIFFER * units
-    return np.where(differ, expected.usual / np.maximum(reach / 2.0, 1e-12), 0.0)
+    return np.where(differ, expected.of_hour / np.maximum(reach / 2.0, 1e-12), 0.0)
 
 
 def _far_chance(cell: Cell, seen: Look) -> Floats:

@@ -118,7 +118,7 @@ class Expected:
     """What a forecast says of the window in the middle of which it is ``at`` (s), before it is
     looked at; as in `Forecast`. ``around``: the slots that it lies in, with their weights.
     ``unknown`` (axes, MEASURES): the variance of what is usual then, of which few days were
-    seen."""
+    seen; ``of_hour`` (axes, MEASURES): what of the usual is the hour's."""
 
     at: float
     usual: Floats
@@ -127,6 +127,7 @@ class Expected:
     ahead_variance: Floats
     overdispersion: Floats
     unknown: Floats
+    of_hour: Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,7 +200,10 @@ def _expect(held: Forecast, at: float) -> Expected:
     over = regression ** _steps(held, at)
     ahead = np.clip(over * held.ahead, -reach, reach)
     ahead_variance = over**2 * held.ahead_variance + wander * (1.0 - over**2)
-    return Expected(at, usual, around, ahead, ahead_variance, overdispersion, unknown)
+    of_hour = sum(
+        (w * held.slots[slot] for slot, w in around if slot < HOURS), np.zeros_like(usual)
+    )
+    return Expected(at, usual, around, ahead, ahead_variance, overdispersion, unknown, of_hour)
 
 
 def _unknown(held: Forecast, around: Around) -> Floats:

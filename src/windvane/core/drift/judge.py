@@ -15,7 +15,8 @@ _REMEMBERED = 1.0  # log evidence that is left of an effect too small to matter
 _DOUBT = 0.5  # of an alarm's log evidence
 _DOUBTFUL = 1.0  # log evidence of a window that is hardly healthy
 _MOST_A_WINDOW = 2.6  # log evidence of health
-_ALIKE = 0.5  # of half of how far hours are apart: hours in which a change is seen alike
+_ALIKE = 1.0  # of half of how far hours are apart: hours in which a change is seen alike
+_DAY_S = 86_400.0
 _TOLD_APART = 4.0  # deviations of healthy windows that one window can be told from
 _SHARED = 0.05  # of the weights, which all parts have alike: a change may begin to look otherwise
 
@@ -86,7 +87,8 @@ class StreamState:
     (s). ``weights`` of the parts of the next reading (see `_mix`), none where they are alike.
     ``alarmed``: its alarm is open, and opened at ``size``, of an outage by ``what`` all rows were.
     ``health``: the log evidence since then that it is over, of ``calm`` windows in a row;
-    ``least_usual`` and ``most_usual``: between what a window's ``usual_now`` was where it was off.
+    ``least_usual`` and ``most_usual``: between what a window's ``usual_now`` was where it was off,
+    and ``off_at`` when it was so last (s).
     """
 
     log_evidence: float = 0.0
@@ -101,6 +103,7 @@ class StreamState:
     what: str = ""
     least_usual: tuple[float, ...] = ()
     most_usual: tuple[float, ...] = ()
+    off_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +201,7 @@ def judge_drift(
 
 def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -> StreamState:
     if before.alarmed:
-        return _closing(before, r, policy)
+        return _closing(before, r, policy, window)
     enough = math.log(policy.alarm_at)
     if r.kind is Kind.OUTAGE:  # its evidence is of the whole run already
         if r.log_e < enough or r.size < policy.least(r):
@@ -222,7 +225,7 @@ def _step(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -
     value = min(value, enough + _OVER)
     return StreamState(
         value, earliest, earliest if since is None else since, sure, True, r.size,
-        least_usual=r.usual_now, most_usual=r.usual_now,
+        least_usual=r.usual_now, most_usual=r.usual_now, off_at=window,
     )  # fmt: skip
 
 
@@ -246,11 +249,12 @@ def _mix(weights: tuple[float, ...], r: Reading) -> tuple[float, tuple[float, ..
     return math.log(max(total, 1e-300)) + most, after
 
 
-def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamState:
+def _closing(before: StreamState, r: Reading, policy: DriftPolicy, window: float) -> StreamState:
     """Whether it is over, by the likelihood ratio of a healthy window to one with the least effect
     that would be material (Wald's sequential test, the other way round): not by how long nothing
     was seen, which a weak effect survives. At night there is nothing to see of a sensor that is
-    stuck at dark: hours that usually are far from those in which it was off say nothing."""
+    stuck at dark: hours that usually are far from those in which it was off say nothing, for a day
+    at most."""
     noise = max(r.noise, 1e-6)
     least, size = policy.material[r.kind], before.size
     if r.kind in STABILITY:
@@ -259,8 +263,8 @@ def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamStat
     off = max(r.noise_off, noise)
     ratio = math.log(off / noise) - (r.now / noise) ** 2 / 2.0 + ((r.now - wrong) / off) ** 2 / 2.0
     if ratio < -_MOST_A_WINDOW or (r.log_e > _DOUBTFUL and r.now > noise):
-        return _seen_off(before, r)
-    if not _would_show(before, r):
+        return _seen_off(before, r, window)
+    if window - before.off_at < _DAY_S and not _would_show(before, r):
         return before
     health = max(before.health + min(ratio, _MOST_A_WINDOW), 0.0)
     calm = before.calm + 1
@@ -269,14 +273,14 @@ def _closing(before: StreamState, r: Reading, policy: DriftPolicy) -> StreamStat
     return replace(before, health=health, calm=calm)
 
 
-def _seen_off(before: StreamState, r: Reading) -> StreamState:
+def _seen_off(before: StreamState, r: Reading, window: float) -> StreamState:
     """Not over, with what is usual when it is seen."""
     if len(before.least_usual) != len(r.usual_now):
         least = most = r.usual_now
     else:
         least = tuple(map(min, before.least_usual, r.usual_now))
         most = tuple(map(max, before.most_usual, r.usual_now))
-    return replace(before, health=0.0, calm=0, least_usual=least, most_usual=most)
+    return replace(before, health=0.0, calm=0, least_usual=least, most_usual=most, off_at=window)
 
 
 def _would_show(before: StreamState, r: Reading) -> bool:
