@@ -47,6 +47,20 @@ def test_what_breaks_next_is_seen_while_the_first_is_open(lasting: tuple[Harness
     assert open_causes(harness) == ["feed:weather"], "nobody said yet what it was"
 
 
+def test_what_comes_back_to_what_it_was_ends_it(lasting: tuple[Harness, int]) -> None:
+    """Nobody has to say so, and the stand-in does not serve for ever."""
+    harness, at = lasting
+    at = play(harness, at, 20, warmer=20.0)
+    assert harness.live.standing_in == "2"
+    at = play(harness, at, 24)
+    assert open_causes(harness) == []
+    assert harness.live.standing_in is None
+    at = play(harness, at, 20)
+    assert len(harness.incidents()) == 1, "it is usual again"
+    play(harness, at, 8, warmer=20.0)
+    assert open_causes(harness) == ["feed:weather"]
+
+
 def test_accepting_ends_it_and_nothing_begins_again(lasting: tuple[Harness, int]) -> None:
     harness, at = lasting
     harness.act("accept", About.INCIDENT, incident=only(harness, "feed:weather").id)

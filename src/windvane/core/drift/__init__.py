@@ -78,7 +78,13 @@ from windvane.core.drift.packing import (
     unpack_pending,
     unpack_text,
 )
-from windvane.core.drift.past import accept_change, take_as_past
+from windvane.core.drift.past import (
+    accept_change,
+    has_returned,
+    return_to_former,
+    take_as_past,
+    with_former,
+)
 from windvane.core.drift.pending import Pending, gather, rows_of
 from windvane.core.drift.readings import baseline_readings
 from windvane.core.drift.sensitivity import looks_to_alarm
@@ -140,6 +146,7 @@ __all__ = [
     "gather",
     "group_bins",
     "has_healed",
+    "has_returned",
     "is_due",
     "is_mix",
     "js_divergence",
@@ -162,6 +169,7 @@ __all__ = [
     "rank_scores",
     "rank_shift",
     "readings",
+    "return_to_former",
     "rows_of",
     "settle",
     "take_as_past",
@@ -172,4 +180,5 @@ __all__ = [
     "unpack_text",
     "watch",
     "windows_to_close",
+    "with_former",
 ]

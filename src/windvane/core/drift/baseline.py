@@ -125,6 +125,7 @@ def _learned_nothing(layout_id: str, counts: Counts) -> Baseline:
         0.0,
         Excursions.empty(flat.shape),
         none.astype(bool),
+        none,
     )
     return Baseline(layout_id, counts, cell, flat, 0, {})
 
@@ -228,7 +229,9 @@ def learn_cell(
     doubted = {s: out[s] | broken.get(s, False) for s in windows}
     runs = _with_runs_before(runs, index, windows, doubted, ~known_values & ~index.null)
     pending = Pending(none, runs, rare_bins(layout, current, known_values))
-    cell = Cell(forecast, pending, none, current, none, flat, flat, began, excursions, known_values)
+    cell = Cell(
+        forecast, pending, none, current, none, flat, flat, began, excursions, known_values, none
+    )
     return cell, left_out
 
 

@@ -78,8 +78,9 @@ class Cell:
     change in them, or since they changed, with ``left`` (axes, MEASURES), the sum of what was
     left in so many ``looks`` since then. ``streams``: detectors that have something to carry, by
     stream, ``excursions`` how far the evidence of each measure climbs in healthy windows,
-    ``known`` (layout size,) values that came more than a few times, ``doubtful`` looks that are not
-    learned from yet. All but detectors and what is ``pending`` changes by looks only."""
+    ``known`` (layout size,) values that came more than a few times, ``former`` (layout size,) the
+    past before a change that lasts, ``doubtful`` looks that are not learned from yet. All but
+    detectors and what is ``pending`` changes by looks only."""
 
     forecast: Forecast
     pending: Pending
@@ -91,6 +92,7 @@ class Cell:
     began: float
     excursions: Excursions
     known: NDArray[np.bool_]
+    former: Counts
     doubtful: Doubtful = field(default_factory=Doubtful.empty)
     streams: Mapping[str, StreamState] = field(default_factory=dict[str, StreamState])
 
@@ -100,7 +102,7 @@ class Cell:
         return cls(
             Forecast.empty(axes), Pending.empty(layout), none, none, none,
             np.zeros((axes, MEASURES)), np.zeros((axes, MEASURES)), began,
-            Excursions.empty((axes, MEASURES)), none.astype(bool),
+            Excursions.empty((axes, MEASURES)), none.astype(bool), none,
         )  # fmt: skip
 
     @classmethod
@@ -559,5 +561,5 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
     return Cell(
         forecast, pending, previous, current, counts(cell.held, fresh.held),
         moved(cell.left, fresh.left, 0), moved(cell.looks, fresh.looks, 0), cell.began, excursions,
-        known_values, doubtful, streams,
+        known_values, counts(cell.former, fresh.former), doubtful, streams,
     )  # fmt: skip

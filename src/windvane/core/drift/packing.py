@@ -22,7 +22,7 @@ from windvane.core.drift.outage import Runs
 from windvane.core.drift.pending import Pending
 
 Array = NDArray[Any]
-_LEARNED = ("previous", "current", "held", "left", "looks", "known")
+_LEARNED = ("previous", "current", "held", "left", "looks", "known", "former")
 _EXACT = ("runs.since", "began", "waits", "forecast.last", "doubtful.at")  # times (s)
 _COARSE = ("forecast.slots",)
 _FORMER = {"forecast.hours": "forecast.slots", "forecast.hours_seen": "forecast.slots_seen"}
@@ -67,8 +67,8 @@ def unpack_learned(packed: bytes, pending: Pending, streams: Mapping[str, Stream
         if former in held:
             hours = held[former]
             held[name] = np.concatenate([hours, np.zeros((SLOTS - len(hours), *hours.shape[1:]))])
-    if "known" not in held:  # in cells of before
-        held["known"] = np.zeros(held["current"].shape, bool)
+    for name in ("known", "former"):  # which cells of before have not
+        held.setdefault(name, np.zeros(held["current"].shape, bool if name == "known" else int))
     excursions, doubtful = Excursions.empty(held["left"].shape), Doubtful.empty()
     return Cell(
         Forecast(**{f.name: held[f"forecast.{f.name}"] for f in fields(Forecast)}),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from windvane.core.drift.axes import axis_index
-from windvane.core.drift.cell import Cell, rare_bins
+from windvane.core.drift.cell import Cell, overdispersion, rare_bins
+from windvane.core.drift.deviation import Measure, Reference, effects, measure_deviations
 from windvane.core.drift.forecast import Forecast
+from windvane.core.drift.judge import DriftPolicy, Kind
 from windvane.core.sketch import Layout
 
 _FEW_WINDOWS = 2.0
@@ -40,13 +42,15 @@ def accept_change(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
         based,
         forecast=replace(cell.forecast, **anew, slots=slots),
         pending=replace(based.pending, runs=runs),
+        former=np.where(axis_index(layout).spread(mine), 0, based.former),
     )
 
 
 def take_as_past(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
     """The cell that compares these features with what came of them since they changed, where
     something did: their detectors begin anew. How windows vary about their past is kept, and only
-    where they are just now is forgotten."""
+    where they are just now is forgotten. What their past was before is kept as well, of the first
+    of several changes: it may come back."""
     index = axis_index(layout)
     mine = _of(layout, features)
     since = cell.held + cell.pending.waiting
@@ -54,6 +58,7 @@ def take_as_past(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
     of_bins = index.spread(mine & some)
     previous = np.where(of_bins, 0, cell.previous)
     current = np.where(of_bins, since, cell.current)
+    first = of_bins & index.spread(index.sum(cell.former.astype(np.float64)) == 0)
     none = mine[:, None]
     now = {
         name: np.where(none, 0.0, getattr(cell.forecast, name))
@@ -65,10 +70,48 @@ def take_as_past(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
         pending=replace(cell.pending, rare=rare_bins(layout, previous + current, cell.known)),
         previous=previous,
         current=current,
+        former=np.where(first, cell.past, cell.former),
         held=np.where(of_bins, 0, cell.held),
         left=np.where(none, 0.0, cell.left),
         looks=np.where(none, 0.0, cell.looks),
         streams={s: h for s, h in cell.streams.items() if s.rpartition("/")[0] not in features},
+    )
+
+
+def with_former(cell: Cell, layout: Layout) -> frozenset[str]:
+    """Features that changed and stayed so, and whose past before that is known."""
+    rows = axis_index(layout).sum(cell.former.astype(np.float64))
+    return frozenset(name for name, n in zip(layout.names, rows, strict=True) if n > 0)
+
+
+def has_returned(
+    cell: Cell, layout: Layout, features: Collection[str], policy: DriftPolicy, least_rows: int
+) -> bool:
+    """Whether what came of features since they changed last, or lately where they did not, is as it
+    was before they changed first: off that by less than matters, of ``least_rows`` at least."""
+    index = axis_index(layout)
+    held = cell.held + cell.pending.waiting
+    some = index.spread(index.sum(cell.held.astype(np.float64)) > 0)
+    found = measure_deviations(np.where(some, held, cell.past), Reference.of(index, cell.former))
+    variance = found.chance * overdispersion(cell.forecast)
+    sizes = effects(np.nan_to_num(found.value), variance, found.units)
+    return all(
+        found.rows[i] >= least_rows
+        and bool((sizes[i, : Measure.NULLS] < policy.material[Kind.VALUES]).all())
+        and bool(abs(sizes[i, Measure.NULLS]) < policy.material[Kind.NULLS])
+        for i, name in enumerate(layout.names)
+        if name in features
+    )
+
+
+def return_to_former(cell: Cell, layout: Layout, features: Sequence[str]) -> Cell:
+    """The cell that compares these features with what they were before they changed."""
+    based = take_as_past(cell, layout, features)
+    of_bins = axis_index(layout).spread(_of(layout, features))
+    return replace(
+        based,
+        previous=np.where(of_bins, cell.former, based.previous),
+        former=np.where(of_bins, 0, based.former),
     )
 
 

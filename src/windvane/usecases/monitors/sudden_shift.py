@@ -22,12 +22,15 @@ from windvane.core.drift import (
     Kind,
     StreamState,
     describe_change,
+    has_returned,
     judge_drift,
     psi_words,
+    return_to_former,
     take_as_past,
     unpack_learned,
     unpack_pending,
     windows_to_close,
+    with_former,
 )
 from windvane.core.routing import NO_SAMPLE
 from windvane.core.signature import FeatureType
@@ -73,6 +76,7 @@ from windvane.usecases.window_policy import WindowPolicy
 
 SALT = "sudden_shift"
 _NAMED = 4
+_RETURNED_LOOKS = 3  # looks' rows that are as before a change
 _TOTAL = 100.0  # a total fault is suspected before any shift
 _DOUBT = 0.75  # of an alarm's log evidence, with which a source is not called healthy
 
@@ -112,7 +116,7 @@ class SuddenShift(Monitor):
             if s != EVERYONE and tenant_of(s) is None and not is_declared(s, window.file)
         }
         for subject, one in seen.items():
-            after = _with_lasting(window, replace(one.after, told=told.get(subject, {})))
+            after = _with_lasting(window, replace(one.after, told=told.get(subject, {})), policy)
             mine = tuple(found for to, found in findings if to == subject)
             if one is everyone:
                 mine += tuple(_withdrawn(self.name, window, cell_rows({s: rows[s] for s in gone})))
@@ -272,10 +276,10 @@ def _withdrawn(
             yield Finding(monitor, cause, False, row.broken_since or window.start, line)
 
 
-def _with_lasting(window: ClosedWindow, after: HeldCell) -> HeldCell:
+def _with_lasting(window: ClosedWindow, after: HeldCell, policy: DriftPolicy) -> HeldCell:
     """A cell of which values that changed and stayed so for ``watch.recent`` are the past that
     windows are compared with from now on: a spring is no reference for a summer, and what breaks
-    next is to be seen. Whoever was told is still to say what it was."""
+    next is to be seen. Whoever was told is still to say what it was, unless it comes back."""
     long_ago = window.end - window.policy.recent_s
     alarmed: dict[str, dict[str, bool]] = {}
     for stream, state in after.streams.items():
@@ -288,6 +292,22 @@ def _with_lasting(window: ClosedWindow, after: HeldCell) -> HeldCell:
         if all(features.values()):
             based = take_as_past(after.cell, after.layout, list(features))
             lasting = after.lasting | {view} if view in after.told else after.lasting
+            after = replace(after.after(based, changed=True), lasting=lasting)
+    back = [v for v in sorted(after.lasting) if v in alarmed]
+    return _with_returned(window, after, back, policy) if back else after
+
+
+def _with_returned(
+    window: ClosedWindow, after: HeldCell, views: Sequence[str], policy: DriftPolicy
+) -> HeldCell:
+    """A cell of which sources that changed again came back to what they were before they changed
+    for long: nobody has to say so."""
+    layout, least = after.layout, _RETURNED_LOOKS * window.policy.min_rows
+    for view in views:
+        mine = [n for n in with_former(after.cell, layout) if window.views.get(n) == view]
+        if mine and has_returned(after.cell, layout, mine, policy, least):
+            based = return_to_former(after.cell, layout, mine)
+            lasting = after.lasting - {view}
             after = replace(after.after(based, changed=True), lasting=lasting)
     return after
 
