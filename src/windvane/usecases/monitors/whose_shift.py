@@ -77,7 +77,11 @@ def whose(
     # Of several changes of a source it is the whole's that is asked about, where it has one.
     streams = list(dict.fromkeys(mine or [x for found in of_parts.values() for x in found]))
     features = {feature for feature, _ in streams}
-    sounding = {s for s, found in of_parts.items() if features.intersection(f for f, _ in found)}
+    sounding = {
+        s
+        for s, found in of_parts.items()
+        if features.intersection(f for f, _ in found) and not _goes_back(seen[s], view)
+    }
     if not streams:
         return {}
     if mine and _is_total(everyone, window, view) and _send(others, window) > 1:
@@ -128,7 +132,7 @@ def whose(
             return {subject: one.kind for subject in blamed if subject in sounding}
     if not mine:
         # Everyone's alarm may follow soon; where it does not, somebody is to be told.
-        if max(_lasts(seen[s], window, view) for s in sounding) < _SOON:
+        if max((_lasts(seen[s], window, view) for s in sounding), default=0.0) < _SOON:
             return {}
         return next((found for one in partitions if (found := one.told_as(sounding))), {})
     if everyone.held.told.get(view) == OF_PARTS:
@@ -174,6 +178,11 @@ class _Partition:
 
     def told_as(self, sounding: Collection[str]) -> dict[str, str]:
         return {p.name: self.kind for p in self.parts if p.name in sounding}
+
+
+def _goes_back(one: SeenCell, view: str) -> bool:
+    """Whether it may change only as everyone's lasting change ends, of which it was part."""
+    return view in one.held.lasting and one.held.told.get(view) == OF_ALL
 
 
 def _is_total(one: SeenCell, window: ClosedWindow, view: str) -> bool:
