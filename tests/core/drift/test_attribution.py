@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from core.drift.streams import Fault, Floats, Rows, layout_of, nulls, plus
 
-from windvane.core.drift import Cell, DriftPolicy, Kind, Part, Reference, axis_index, blame, is_mix
+from windvane.core.drift import (
+    Cell,
+    DriftPolicy,
+    Kind,
+    Part,
+    Reference,
+    axis_index,
+    blame,
+    has_healed,
+    is_mix,
+)
 
 LAYOUT = layout_of(2)
 POLICY = DriftPolicy(1e5)
@@ -64,3 +74,26 @@ def test_another_mix_of_tenants_that_send_as_ever_is_a_mix() -> None:
     spoilt = [part(t, plus(1.5), rows=n) for t, n in rows.items()]
     assert not is_mix(LAYOUT, spoilt, streams, POLICY, NOTHING, 0.0)
     assert not is_mix(LAYOUT, [], streams, POLICY, NOTHING, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("fault", "healed"),
+    [
+        (None, True),
+        (plus(1.2), False),  # a fifth of what it was, and more than matters
+        (nulls(1.0), False),  # there is nothing left that could have healed
+        (nulls(0.3), False),
+    ],
+)
+def test_who_has_healed_of_a_change_shows_hardly_more_than_matters(
+    fault: Fault | None, healed: bool
+) -> None:
+    changes = {(name, Kind.VALUES): 5.0 for name in LAYOUT.names}
+    rest = [part(t, fault, rows=2_000) for t in "ab"]
+    assert has_healed(LAYOUT, rest, changes, POLICY, NOTHING, 0.0) is healed
+
+
+def test_too_few_rows_tell_of_no_healing() -> None:
+    changes = {(name, Kind.NULLS): 0.9 for name in LAYOUT.names}
+    assert not has_healed(LAYOUT, [part("a", rows=7)], changes, POLICY, NOTHING, 0.0)
+    assert not has_healed(LAYOUT, [], changes, POLICY, NOTHING, 0.0)
