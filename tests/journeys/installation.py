@@ -224,7 +224,14 @@ class Load:
                 self.ask(client, f"r-{next(self._ids)}")
 
     def ask(self, client: httpx.Client, request_id: str) -> None:
-        row = {"distance": 1.0 + hash(request_id) % 40, "kind": "van", "rain": 0.0}
+        # Rows as training had them: of one that is always the same, each feature is stuck.
+        n = hash(request_id)
+        rain = (0.0, 0.0, 3.0, 12.0)[n // 100 % 4]
+        row = {
+            "distance": 50.0 * (n % 97) / 97,
+            "kind": ("van", "bike")[n // 400 % 2],
+            "rain": rain,
+        }
         body = {"instances": [{"features": row, "unit": request_id}]}
         headers = {"authorization": f"Bearer {self.home.key}", "x-request-id": request_id}
         address = f"{self.home.url}/v1/models/{MODEL}/predict"
