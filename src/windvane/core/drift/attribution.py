@@ -20,6 +20,7 @@ from windvane.core.drift.deviation import (
 )
 from windvane.core.drift.forecast import Forecast, usual_at
 from windvane.core.drift.judge import DriftPolicy, Kind
+from windvane.core.drift.pending import rows_of
 from windvane.core.sketch import Layout
 
 Counts = NDArray[np.int64]
@@ -44,11 +45,6 @@ class Part:
     reference: Reference
     cell: Cell
 
-    @property
-    def rows(self) -> int:
-        """By its fullest axis."""
-        return int(self.reference.index.sum(self.counts.astype(np.float64)).max(initial=0.0))
-
 
 def blame(
     layout: Layout,
@@ -67,7 +63,7 @@ def blame(
     middle of the rows (s).
     Half of them are everyone, and so is whoever the rest shows the change without.
     """
-    told = [p for p in parts if p.name in sounding or p.rows >= LEAST_ROWS]
+    told = [p for p in parts if p.name in sounding or rows_of(layout, p.counts) >= LEAST_ROWS]
     if len(told) < 2:
         return tuple(p.name for p in told if p.name in sounding)
     known = [p for p in told if p.name in sounding]
@@ -110,7 +106,7 @@ def has_healed(
     """Whether ``parts`` together surely show less than half of each of the ``changes``, and hardly
     more than matters: sizes by (feature, kind), as alarms opened at them. The rest is as in
     `blame`."""
-    told = [p for p in parts if p.rows >= LEAST_ROWS]
+    told = [p for p in parts if rows_of(layout, p.counts) >= LEAST_ROWS]
     if not told:
         return False
     found, left, variance = _together(layout, told, policy.enough, whole, at)

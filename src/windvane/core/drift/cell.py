@@ -7,7 +7,7 @@ restart changes no verdict.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -520,34 +520,26 @@ def project_cell(cell: Cell, layout: Layout, onto: Layout, fresh: Cell) -> Cell:
             out[:, places] = source
         return out
 
+    def moved_by_axis(of: object, into: object, names: Iterable[str]) -> dict[str, Floats]:
+        return {name: moved(getattr(of, name), getattr(into, name), 0) for name in names}
+
     had, begun = cell.pending.runs, fresh.pending.runs
-    runs = replace(
-        begun,
-        **{
-            name: moved(getattr(had, name), getattr(begun, name), 0)
-            for name in (f.name for f in fields(Runs) if f.name != "value")
-        },
-    )
+    by_axis = [f.name for f in fields(Runs) if f.name != "value"]
+    runs = replace(begun, **moved_by_axis(had, begun, by_axis))
     value = np.array(begun.value, copy=True)
     offset = had.value[rows] - old.first[rows]
     value[places] = np.where(offset >= 0, offset + new.first[places], 0)
     forecast = replace(
         fresh.forecast,
-        **{
-            name: moved(getattr(cell.forecast, name), getattr(fresh.forecast, name), 0)
-            for name in Forecast.BY_AXIS
-        },
+        **moved_by_axis(cell.forecast, fresh.forecast, Forecast.BY_AXIS),
         slots=moved(cell.forecast.slots, fresh.forecast.slots, 1),
         slots_seen=cell.forecast.slots_seen,
         last=cell.forecast.last,
         step=cell.forecast.step,
     )
+    heights = [f.name for f in fields(Excursions)]
     excursions = replace(
-        fresh.excursions,
-        **{
-            name: moved(getattr(cell.excursions, name), getattr(fresh.excursions, name), 0)
-            for name in (f.name for f in fields(Excursions))
-        },
+        fresh.excursions, **moved_by_axis(cell.excursions, fresh.excursions, heights)
     )
     doubtful = cell.doubtful.onto({old: new for new, old in zip(places, rows, strict=True)})
     names = {axis.name for axis in onto.axes if axis in held}

@@ -33,9 +33,7 @@ _LEAST = 1e-30  # a float of 32 bits has a slow form for what is smaller
 def pack_pending(pending: Pending) -> str:
     """Text of what a cell has pending."""
     waits = np.nan if pending.waits is None else pending.waits
-    arrays: dict[str, Array] = {
-        f"runs.{f.name}": getattr(pending.runs, f.name) for f in fields(Runs)
-    }
+    arrays = _arrays_of("runs", pending.runs)
     arrays |= {"waiting": pending.waiting, "rare": pending.rare, "waits": np.array(waits)}
     return pack_text(arrays)
 
@@ -44,10 +42,9 @@ def unpack_pending(packed: str) -> Pending:
     held = unpack_text(packed)
     waits = float(held["waits"])
     runs = Runs.empty(len(held["runs.value"]))
-    known = {f.name: held[f"runs.{f.name}"] for f in fields(Runs) if f"runs.{f.name}" in held}
     return Pending(
         held["waiting"],
-        replace(runs, **known),
+        replace(runs, **_known_of("runs", runs, held)),
         held["rare"],
         None if np.isnan(waits) else waits,
     )
@@ -81,12 +78,12 @@ def unpack_learned(packed: bytes, pending: Pending, streams: Mapping[str, Stream
     )
 
 
-def _arrays_of(name: str, one: Excursions | Doubtful) -> dict[str, Array]:
+def _arrays_of(name: str, one: Runs | Excursions | Doubtful) -> dict[str, Array]:
     return {f"{name}.{f.name}": getattr(one, f.name) for f in fields(one)}
 
 
 def _known_of(
-    name: str, empty: Excursions | Doubtful, held: Mapping[str, Array]
+    name: str, empty: Runs | Excursions | Doubtful, held: Mapping[str, Array]
 ) -> dict[str, Array]:
     """What was kept of it: cells of before have nothing."""
     names = {f.name: f"{name}.{f.name}" for f in fields(empty)}

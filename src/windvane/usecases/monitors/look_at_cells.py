@@ -65,12 +65,14 @@ def look_at_cells(
         if held.has_past and is_due(how, pending[held.subject], held.streams)
     }
     cells.learned.read(sorted(due | {EVERYONE}))
+    parts_due = due - {EVERYONE}
+    healthy = HealthyWindows.of(cells.everyone.cell) if parts_due else None
     out: dict[str, SeenCell] = {}
     for i, held in enumerate(held_cells):
         counts = counts_of[held.subject]
         if held.subject in due:
-            everyone = None if held is cells.everyone else cells.everyone
-            out[held.subject] = _look(how, window, held, counts, seed + i, everyone)
+            of_everyone = None if held is cells.everyone else healthy
+            out[held.subject] = _look(how, window, held, counts, seed + i, of_everyone)
         elif held.has_past:
             out[held.subject] = _wait(how, window, held, counts, pending[held.subject])
         else:
@@ -84,14 +86,12 @@ def _look(
     held: HeldCell,
     counts: Counts,
     seed: int,
-    everyone: HeldCell | None,
+    healthy: HealthyWindows | None,
 ) -> SeenCell:
-    """A cell with rows enough: of a part, by ``everyone``'s healthy windows."""
-    healthy = None
-    if everyone is not None:
+    """A cell with rows enough: of a part, by how everyone's ``healthy`` windows are."""
+    if healthy is not None:
         outages = not held.is_new and held.can_be_off
         how = replace(how, all_streams=False, outages=outages)
-        healthy = HealthyWindows.of(everyone.cell)
     found = watch(
         how, held.cell, counts, window.start, window.end, seed,
         reference=held.reference, healthy=healthy,

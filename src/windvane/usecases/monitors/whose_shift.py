@@ -16,8 +16,9 @@ from windvane.core.drift import (
     blame,
     has_healed,
     is_mix,
+    rows_of,
 )
-from windvane.core.sketch import segment_name
+from windvane.core.sketch import Layout, segment_name
 from windvane.usecases.closed_window import ClosedWindow, segment_of, tenant_of
 from windvane.usecases.monitors.cells import EVERYONE, LearnedCells
 from windvane.usecases.monitors.drift_table import bands_of
@@ -111,7 +112,7 @@ def whose(
         healed = [
             one
             for one in partitions
-            if one.few_of(sounding)
+            if one.few_of(sounding, window.layout)
             and has_healed(
                 window.layout, one.without(sounding), changes, policy, learned_by_all, at
             )
@@ -164,9 +165,9 @@ class _Partition:
     kind: str
     parts: Sequence[Part]
 
-    def few_of(self, sounding: Collection[str]) -> bool:
+    def few_of(self, sounding: Collection[str], layout: Layout) -> bool:
         """Whether some sound, and half of those that can be told at most."""
-        sent = [p for p in self.parts if p.rows >= LEAST_ROWS]
+        sent = [p for p in self.parts if rows_of(layout, p.counts) >= LEAST_ROWS]
         loud = sum(p.name in sounding for p in sent)
         return 0 < loud <= len(sent) / 2.0
 
